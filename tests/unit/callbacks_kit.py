@@ -94,11 +94,6 @@ class Chain:
         for queue in self.readers if told else ():
             queue.put_nowait(self.blocks[-1])
 
-    def fall_behind(self) -> None:
-        readers, self.readers = self.readers, []
-        for queue in readers:
-            queue.put_nowait(None)
-
     async def noted(self, height: int) -> tuple[int, list[Any]] | None:
         if height <= self.pruned:
             return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -122,13 +121,6 @@ async def test_it_is_tested_tried_again_and_removed(api: Api) -> None:
     assert await api.get("/v1/callbacks") == []
 
 
-async def test_a_server_that_hangs_is_told_of_by_the_test(api: Api) -> None:
-    async with HttpServer(hang) as server:
-        found = await api.post("/v1/callbacks/test", {"url": server.url()})
-    assert (found["taken"], found["status"]) == (False, None) and "no answer within" in found["note"]
-    assert re.fullmatch(r"whsec_[A-Za-z0-9+/=]{44}", found["secret"])
-
-
 async def test_a_token_sees_and_ends_its_own_alone(api: Api, tmp_path: Path) -> None:
     tokens = Tokens(tmp_path / "tokens.db")
     own, other, all_, read, post = (
@@ -171,18 +163,6 @@ async def test_a_revoked_token_s_callbacks_end_and_say_so(api: Api, tmp_path: Pa
     assert refused["name"] == "TOKEN_ENDED" and token.id in refused["message"]
 
 
-async def test_what_was_told_before_its_token_ended_does_not_hide_that_the_rest_is_told_no_more(api: Api, tmp_path: Path) -> None:
-    with closing(Tokens(tmp_path / "tokens.db")) as tokens:
-        token, text = tokens.new(TokenScope.PREDICT, most=None, days=1, label="", now=now_ms())
-        async with HttpServer(status(204), status(500)) as server:
-            assert (await api.call("POST", "/v1/callbacks", token=text, json=wanted(server.url())))[0] == 200
-            await server.until(2)
-            tokens.revoke(token.id, now_ms())
-            listed = (await api.get("/v1/callbacks"))[0]["events"]
-    assert [event["state"] for event in listed] == ["delivered", "given_up"]
-    assert (await api.refused("POST", f"/v1/callbacks/{A.hex()}/retry", 409, json={}))["name"] == "TOKEN_ENDED"
-
-
 async def test_a_token_that_may_do_everything_is_still_not_the_owner_and_its_callbacks_end_with_it(
     api: Api, tmp_path: Path
 ) -> None:
@@ -200,21 +180,6 @@ async def test_tests_of_a_server_that_hangs_take_places_of_requests_that_wait(tm
         await server.until(1)
         assert (await api.refused("POST", "/v1/callbacks/test", 503, json={"url": server.url()}))["name"] == "TOO_MANY"
         first.cancel()
-
-
-async def test_pages_follow_one_another_though_many_were_made_in_one_moment(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api.node.callbacks, "_now", lambda: 7)
-    for name in "bcdef":
-        await api.post("/v1/callbacks", wanted("http://127.0.0.1:1/", ref=ref_of(name).hex()))
-    seen: list[str] = []
-    before = ""
-    for size in (2, 2, 1, 0):
-        page = await api.get(f"/v1/callbacks?limit=2{before}")
-        assert len(page) == size
-        seen += [bytes.fromhex(one["ref"])[:1].decode() for one in page]
-        before = f"&before={page[-1]['created']}-{page[-1]['ref']}" if page else ""
-    assert seen == list("bcdef")
-    assert "before" in (await api.refused("GET", "/v1/callbacks?before=yesterday", 400))["message"]
 
 
 async def test_a_callback_is_kept_before_its_message_leaves_and_goes_with_a_message_that_never_left(api: Api) -> None:
@@ -249,25 +214,3 @@ async def test_a_callback_is_kept_before_its_message_leaves_and_goes_with_a_mess
         async with again:
             await submit(call, "This", Transfer(ledger.ids["n1"], 5, b""), before=lambda tx: again.keep(A))
     assert await service.show(A) is not None and len(seen) == 1
-
-
-async def test_a_callback_stays_whose_caller_went_away_for_its_message_may_have_left(api: Api) -> None:
-    service, ledger = api.node.callbacks, api.node.ledger
-    assert service is not None
-
-    class Stub:
-        node, token = api.node, FULL
-
-    call: Any = Stub()
-    wish = WantedCallback(call, "thing", "http://127.0.0.1:1/", None)
-    submit_raw = ledger.submit_raw
-
-    async def cut(raw: bytes) -> bytes:
-        await submit_raw(raw)
-        raise asyncio.CancelledError  # the server does so with whoever closes its connection
-
-    ledger.submit_raw = cut  # type: ignore[method-assign]
-    with pytest.raises(asyncio.CancelledError):
-        async with wish:
-            await submit(call, "This", Transfer(ledger.ids["n1"], 5, b""), before=lambda tx: wish.keep(A))
-    assert await service.show(A) is not None

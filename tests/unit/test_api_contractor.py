@@ -15,7 +15,7 @@ from chain.contracts.membership import SetCapacity
 from chain.crypto import account_id, address
 from chain.host.terms import Arch, Capacity, HiddenSet
 from chain.types import format_credits
-from client.contracts.job import quotes, secrets
+from client.contracts.job import secrets
 from tests.unit.api_kit import CREDIT, GRANT, MODEL_CID, Api, FakeLedger, serving, sha
 
 ARCHIVE = {"cid": str(MODEL_CID), "image_id": "sha256:" + sha("image").hex(), "size": 1_000}
@@ -54,26 +54,6 @@ async def test_a_price_names_every_line_and_sends_nothing(api: Api) -> None:
     assert api.node.ledger.pool == [] and (await api.get("/v1/jobs")) == []
 
 
-async def test_it_is_what_the_ledger_then_locks(api: Api) -> None:
-    for more in ({}, {"hidden": HIDDEN, "finalists": 2, "fee": "0.02"}):
-        quote = await api.post("/v1/jobs/quote", JOB | more)
-        before = (await api.get("/v1/accounts/" + ME))["balance"]
-        posted = await api.post("/v1/jobs?wait=10", JOB | more)
-        job = await api.get(f"/v1/jobs/{posted['job']}")
-        held = job["payments"]["in_escrow"]
-        assert {name: held[name] for name in ("bounty", "fees", "bond", "deposit")} == {
-            name: quote[name] for name in ("bounty", "fees", "bond", "deposit")
-        }
-        after = (await api.get("/v1/accounts/" + ME))["balance"]
-        assert round(1e6 * (float(before) - float(after))) == round(1e6 * float(quote["total"]))
-
-
-async def test_who_could_judge_depends_on_the_limits(api: Api) -> None:
-    seen = [await api.post("/v1/jobs/quote", JOB | {"limits": limits}) for limits in ({"cpus": 0.5}, {"cpus": 1}, {"cpus": 9})]
-    assert [(quote["verifiers"], quote["judges"]) for quote in seen] == [(4, 4), (4, 3), (4, 0)]
-    assert seen[2]["refusal"]["name"] == "FEW_VERIFIERS"
-
-
 @pytest.mark.parametrize(
     ("change", "name"),
     [
@@ -86,28 +66,6 @@ async def test_who_could_judge_depends_on_the_limits(api: Api) -> None:
 async def test_a_price_says_why_the_posting_would_be_refused(api: Api, change: dict[str, Any], name: str) -> None:
     refusal = (await api.post("/v1/jobs/quote", JOB | change))["refusal"]
     assert refusal["name"].startswith(name) and refusal["message"]
-
-
-async def test_comparable_jobs_are_those_of_similar_size_that_ended() -> None:
-    limits = {"cpus_milli": 1_000, "train_s": 60, "eval_s": 60, "mem_mb": 1_024}
-    shown = [
-        {"state": state, "limits": limits | {"mem_mb": mem}, "bounty": bounty, "winner": winner, "claimants": claimants}
-        | {"expiry": 1_000, "ended": 9_000}
-        for state, mem, bounty, winner, claimants in (
-            ("PAID", 1_024, 7, "lc1a", 3),
-            ("PAID", 4_096, 9, "lc1b", 5),
-            ("PAID", 256, 20, "lc1a", 1),
-            ("REFUNDED", 1_024, 99, None, 2),
-            ("PAID", 4_097, 1_000, "lc1c", 9),
-            ("OPEN", 1_024, 5, None, 0),
-        )
-    ]
-    gone = {"state": "EMPTY", "limits": limits, "bounty": 1, "winner": None, "claimants": 0, "expiry": 2_000}
-    shown += [gone | {"ended": 1_999}, gone | {"ended": 2_000, "claimants": 2}]  # the first one was taken back
-    found = quotes.comparable(limits, shown)
-    assert (found["jobs"], found["paid"], found["without_winner"], found["claimants"]) == (5, 3, 2, 2)
-    assert (found["bounty_lowest"], found["bounty_median"], found["bounty_highest"]) == (7, 9, 20)
-    assert quotes.comparable(limits, [])["bounty_median"] is None
 
 
 async def test_a_job_without_a_claim_is_taken_back_or_put_off(api: Api) -> None:
@@ -140,14 +98,3 @@ async def test_hidden_data_of_a_posting_is_carried_into_the_contract(api: Api) -
     terms = posting.terms
     assert terms.hidden == [HiddenSet(MODEL_CID.to_bytes(), b"\x11" * 32, hashlib.sha256(b"k" * 32).digest(), 99)]
     assert terms.arch == Arch.AMD64 and (await api.get(f"/v1/jobs/{posted['job']}"))["hidden"] == "ON"
-
-
-async def test_a_job_says_who_could_judge_it_now(api: Api) -> None:
-    posted = await api.post("/v1/jobs?wait=10", JOB)
-    assert (await api.get(f"/v1/jobs/{posted['job']}"))["could_judge"] == {"verifiers": 4, "judges": 3}
-    await api.post(f"/v1/jobs/{posted['job']}/cancel?wait=10", None)
-    assert (await api.get(f"/v1/jobs/{posted['job']}"))["could_judge"] is None
-
-
-async def test_there_are_no_cases(api: Api) -> None:
-    assert await api.get("/v1/cases") == []

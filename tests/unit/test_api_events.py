@@ -92,26 +92,6 @@ async def test_blocks_and_every_note_of_a_job_arrive_by_name(api: Api) -> None:
         assert paid["data"] | {"winner": worker, "bounty": "10"} == paid["data"]
 
 
-async def test_movements_come_only_when_asked_for(api: Api) -> None:
-    ids = api.node.ledger.ids
-    async with listening(api, "move,block") as moves, listening(api, "block") as blocks:
-        api.node.ledger.block(boss=Transfer(ids["n1"], 5, b"hi"))
-        api.node.ledger.block()
-        move = await moves.until("move")
-        assert (move["amount"], move["target"], move["ref"]) == ("0.000005", address(ids["n1"]), "hi")
-        assert [(await blocks.next())[0] for _ in range(2)] == ["block", "block"]
-
-
-async def test_what_happened_is_told_with_its_own_transaction(api: Api) -> None:
-    ledger = api.node.ledger
-    async with listening(api, "move,block") as stream:
-        names = ("boss", "n1", "n2")
-        ledger.block(**{name: Transfer(ledger.ids["n4"], at, b"") for at, name in enumerate(names, 1)})
-        ids = {address(ledger.ids[name]): tx.id.hex() for name, tx in zip(names, ledger.blocks[-1][1], strict=True)}
-        moves = [await stream.until("move") for _ in names]
-    assert {move["source"]: move["tx"] for move in moves} == ids
-
-
 async def test_runs_are_told_when_they_move_without_their_logs(api: Api) -> None:
     runs = api.node.runs
     assert runs is not None
@@ -126,45 +106,11 @@ async def test_runs_are_told_when_they_move_without_their_logs(api: Api) -> None
         assert (await stream.until("run", id="r1"))["state"] == "done"
 
 
-async def test_an_idle_stream_is_kept_alive(api: Api) -> None:
-    async with listening(api) as stream:
-        for _ in range(3):
-            line = await asyncio.wait_for(stream.response.content.readline(), 10 * SLOW)
-            while not line.startswith(b": alive"):
-                line = await asyncio.wait_for(stream.response.content.readline(), 10 * SLOW)
-
-
 async def test_a_listener_learns_that_blocks_were_lost(api: Api) -> None:
     async with listening(api) as stream:
         (reader,) = api.node.ledger.readers
         reader.put_nowait(LookupError("1,000 blocks behind"))
         assert "behind" in (await stream.until("gap"))["reason"]
-
-
-async def test_no_block_after_a_gap_is_lost(api: Api) -> None:
-    async with listening(api) as stream:
-        (reader,) = api.node.ledger.readers
-        reader.put_nowait(LookupError("1,000 blocks behind"))
-        await stream.until("gap")
-        # Whoever is told of a gap reads the state: what is decided from this moment on is in the stream.
-        api.node.ledger.block()
-        async with asyncio.timeout(20 * SLOW):  # a block that is lost is never told
-            assert (await stream.until("block"))["height"] == 1
-
-
-async def test_a_block_that_cannot_be_shown_ends_no_stream(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with listening(api) as stream:
-        with monkeypatch.context() as broken:
-            broken.setattr("client.api.hub.block_data", lambda block: 1 // 0)
-            api.node.ledger.block()
-            assert "ZeroDivisionError" in (await stream.until("gap"))["reason"]
-        api.node.ledger.block()
-        assert (await stream.until("block"))["height"] == 2
-
-
-async def test_kinds_are_parsed_strictly(api: Api) -> None:
-    for kinds in ("blocks", "block,", ",", "block,x"):
-        assert "kinds" in (await api.refused("GET", f"/v1/events?kinds={kinds}", 400))["message"]
 
 
 def made(folder: Path, count: int) -> list[str]:
@@ -261,9 +207,3 @@ async def test_a_reader_comes_back_by_header_or_query_and_an_idle_stream_says_ho
     for how in ({"headers": headers | {"Last-Event-ID": last}}, {"headers": headers, "params": {"last_event_id": last}}):
         async with api.session.get(api.url + "/v1/events?kinds=block", **how) as response:
             assert (await Stream(response).next())[1]["height"] == 1
-
-
-async def test_the_load_of_the_machine(api: Api) -> None:
-    found = await api.get("/v1/load?limit=1")
-    assert found["processors"] >= 1 and found["memory"] > 0 and len(found["samples"]) == 1
-    assert found["samples"][0].keys() == {"time", "cpu", "memory", "own", "disk_free"}

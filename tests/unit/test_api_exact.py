@@ -4,38 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from enum import IntEnum
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from chain.contracts.credits import Transfer
 from chain.contracts.job import Claim
 from chain.contracts.membership import JudgeCase
 from chain.crypto import address
-from chain.errors import InvalidTx, Reject, TxCode
-from chain.host import BANNED, K_SUPPLY, SUSPENDED, Form, OneOf, Parked, Supply, account_key
 from chain.ledger.state import State
-from chain.types import Header, LogEvent, TransferEvent
+from chain.types import Header
 from client.api import chain as chain_api
-from client.api import following
 from client.api.following import Follower, Followers
 from client.api.metrics import Metrics
 from client.api.render import (
-    code_name,
-    in_form,
-    render_event,
     render_header,
-    render_history,
-    render_noted,
-    render_parked,
-    render_supply,
 )
 from client.api.schema import RawTxsRequest
-from client.api.submit import submit, try_out
+from client.api.submit import submit
 from client.tokens import FULL
 from tests.unit.api_kit import Api, FakeNode, a_run, serving
 
@@ -70,71 +58,7 @@ def test_each_field_of_a_header_is_its_own() -> None:
     assert (shown["version"], shown["height"], shown["round"], shown["proposer"], shown["time"]) == (1, 7, 3, address(A), 5)
 
 
-def test_what_was_burned_is_no_supply() -> None:
-    assert render_supply(SimpleNamespace(get={K_SUPPLY: Supply(5_000_000, 2_000_000)}.get)) == {  # type: ignore[arg-type]
-        "minted": "5",
-        "burned": "2",
-        "supply": "3",
-    }
-
-
-class Kind(IntEnum):
-    NEXT_BEST = 1
-
-
-def test_what_has_no_name_keeps_its_number() -> None:
-    assert (in_form(OneOf(Kind), 1), in_form(OneOf(Kind, upper=True), 1)) == ("next-best", "NEXT_BEST")
-    assert in_form(OneOf(Kind), 2) == 2
-    assert in_form(Form.CONTRACT, 200) == 200
-    assert code_name(65_000) == "CODE_65000"
-
-
-def test_a_value_of_a_later_rule_is_shown_plainly() -> None:
-    """An event whose data are not what this version declares can still be read."""
-    shown = render_event(LogEvent("strike", A, [7, "no hash", 5]))
-    assert shown["data"] == {"reason": 7, "job": "no hash", "owner": 5}
-
-
-def test_bytes_that_are_only_as_long_as_a_content_id_are_hex() -> None:
-    assert render_event(LogEvent("none of ours", bytes(36), []))["ref"] == "00" * 36
-
-
-def test_the_words_of_validators_stand_under_what_they_ask_for() -> None:
-    shown = render_parked(3, JOB, Parked(5, "a fault", [], [A], [B, A]))
-    assert (shown["contract"], shown["ref"], shown["height"], shown["fault"]) == ("job", JOB.hex(), 5, "a fault")
-    assert (shown["retry"], shown["give_back"]) == ([address(A)], [address(B), address(A)])
-
-
-def test_the_memo_of_a_transfer_is_its_text_and_other_references_are_none() -> None:
-    def ref(reason: str, value: bytes) -> str:
-        found: str = render_event(TransferEvent(reason, A, B, 1, value))["ref"]
-        return found
-
-    assert (ref("transfer", "grüße".encode()), ref("bounty", b"word")) == ("grüße", b"word".hex())
-    assert ref("transfer", b"\x1b[31mred") == "hex:" + b"\x1b[31mred".hex(), "nothing that moves a terminal's cursor"
-
-
-def test_what_the_block_itself_did_names_no_transaction() -> None:
-    event = LogEvent("key.missing", JOB, [])
-    for tx, told in ((bytes(32), None), (b"t" * 32, (b"t" * 32).hex())):
-        assert render_noted(event, cursor=1, height=2, time=3, tx=tx) == {
-            "cursor": 1,
-            "height": 2,
-            "time": 3,
-            "tx": told,
-            "topic": "key.missing",
-            "data": {},
-        }
-    assert render_history(A, cursor=1, height=2, time=3, event=event)["tx"] is None
-
-
 # --- blocks and keys --------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("height", ["01", "00", "+1", "1e3", "1_000", "newest", "1" * 16])
-async def test_a_height_is_written_in_one_way(api: Api, height: str) -> None:
-    api.node.ledger.block()
-    await api.refused("GET", f"/v1/blocks/{height}", 400)
 
 
 async def test_where_the_history_of_a_node_begins_is_told_where_it_is_not_the_first_block(api: Api) -> None:
@@ -155,11 +79,6 @@ async def test_where_the_history_of_a_node_begins_is_told_where_it_is_not_the_fi
     assert (await api.refused("GET", f"{own}?before=0", 404))["name"] == "NOT_KEPT", "one block that is gone is enough"
     api.node.extra = {"first_block": 5}
     assert "in a block before 5" in (await api.refused("GET", f"/v1/tx/{JOB.hex()}", 404))["message"]
-
-
-@pytest.mark.parametrize(("key", "status"), [("ab" * 255, 404), ("ab" * 256, 400), ("abc", 400), ("AB", 400)])
-async def test_a_key_has_up_to_255_bytes(api: Api, key: str, status: int) -> None:
-    await api.refused("GET", f"/v1/proofs/{key}", status)
 
 
 async def test_others_have_the_loop_while_a_batch_is_taken() -> None:
@@ -222,40 +141,7 @@ async def test_what_has_a_deadline_is_sent_as_such(tmp_path: Path, monkeypatch: 
     assert sent == [("Transfer", False), ("JudgeCase", True), ("Claim", True)]
 
 
-def test_trying_out_changes_nothing(tmp_path: Path) -> None:
-    ledger = FakeNode(tmp_path, "n1").ledger
-    key = account_key(ledger.ids["n1"])
-    before = ledger.state.get(key)
-    try_out(ledger, Transfer(ledger.ids["n2"], 1, b""))
-    assert ledger.state.get(key) == before
-    with pytest.raises(Reject):
-        try_out(ledger, Transfer(ledger.ids["n2"], 10**15, b""))
-
-
-@pytest.mark.parametrize("wait", ["nan", "-1", "0"])
-async def test_who_waits_for_no_time_is_answered_at_once(api: Api, wait: str) -> None:
-    body = {"to": address(api.node.ledger.ids["n1"]), "amount": "1"}
-    status, answer = await api.call("POST", f"/v1/transfers?wait={wait}", json=body)
-    assert status in (202, 400) and (status == 400 or answer["status"] == "pending")
-
-
 # --- accounts ---------------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("status", "told"), [(SUSPENDED, "suspended"), (BANNED, "banned")])
-async def test_an_account_shows_what_is_frozen_and_how_it_stands(api: Api, status: int, told: str) -> None:
-    state, who = api.node.ledger.state, api.node.ledger.ids["n1"]
-    record: Any = state.get(account_key(who))
-    state.commit([(account_key(who), replace(record, status=status, frozen=2_500_000))], state.tree)
-    shown = await api.get(f"/v1/accounts/{address(who)}")
-    assert (shown["status"], shown["frozen"]) == (told, "2.5")
-
-
-async def test_who_sits_among_the_validators_is_told(api: Api) -> None:
-    ledger = api.node.ledger
-    sitting = {v.id for v in ledger.genesis.validators}
-    for who in ledger.ids.values():
-        assert (await api.get(f"/v1/accounts/{address(who)}"))["validator"] is (who in sitting)
 
 
 async def test_a_history_goes_on_below_a_cursor_and_is_nobody_s_without_an_account(api: Api) -> None:
@@ -305,25 +191,6 @@ async def test_who_asks_waits_for_all_pieces_and_others_have_the_loop_between_th
     assert (await followers.settled(Asked)) is followers.of(Asked)
 
 
-async def test_it_keeps_up_without_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    pauses: list[float] = []
-    followers = Followers(State(), [Slow])
-    sleep = asyncio.sleep
-
-    async def pause(seconds: float) -> None:
-        if seconds:
-            pauses.append(seconds)
-            followers.of(Slow).left = 3
-        await sleep(0)
-
-    monkeypatch.setattr("client.api.following.asyncio.sleep", pause)
-    task = asyncio.create_task(followers.keep_up())
-    while len(pauses) < 3:
-        await sleep(0)
-    task.cancel()
-    assert set(pauses) == {following.KEEP_UP_S} and following.KEEP_UP_S <= 1
-
-
 # --- metrics ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -349,13 +216,3 @@ def test_metrics_count_what_the_node_says(tmp_path: Path) -> None:
         'lc_http_seconds_bucket{le="0.1",route="GET /v1/jobs"} 1.0',
     ):
         assert line in lines, line
-
-
-@pytest.mark.parametrize(("code", "status"), [(code, 422 if code == TxCode.MALFORMED else 409) for code in TxCode])
-async def test_a_refusal_names_its_code(api: Api, code: TxCode, status: int) -> None:
-    async def refuse(raw: bytes) -> bytes:
-        raise InvalidTx(code, "too late")
-
-    api.node.ledger.submit_raw = refuse  # type: ignore[method-assign]
-    error = await api.refused("POST", "/v1/tx", status, json={"raw": "00"})
-    assert (error["name"], error["code"]) == (code.name, int(code))

@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 
 from chain.contracts.federation.messages import FileCode
-from chain.contracts.federation.records import live_key
 from chain.crypto import address
-from client.contracts.federation import api as federation_api
 from client.contracts.federation import callbacks
 from client.contracts.federation.live import LiveFederations
 from client.contracts.federation.places import published_digest
@@ -116,47 +114,6 @@ async def test_terms_that_make_no_sense_are_refused_by_the_field(api: Api, chang
     assert named in (await api.post("/v1/federations", OPENING | change, 400))["error"]["message"]
 
 
-@pytest.mark.parametrize(
-    ("change", "code", "name", "named"),
-    [
-        ({"rounds": 0}, 501, "BAD_TERMS", "rounds is 0"),
-        ({"min_members": 9}, 501, "BAD_TERMS", "min_members"),
-        ({"min_sum": 1}, 501, "BAD_TERMS", "min_sum"),
-        ({"rule": "median"}, 501, "BAD_TERMS", "no rule"),
-        ({"split": "aligned"}, 501, "BAD_TERMS", "reference"),
-        ({"fee": "0.000001"}, 501, "BAD_TERMS", "the fee"),
-        ({"model": {"cid": str(MODEL_CID), "size": 296, "dims": 24}}, 501, "BAD_TERMS", "secrecy is open"),
-        ({"model": {"cid": str(MODEL_CID), "size": 4_000, "dims": 1_024}}, 502, "BAD_MODEL", "header"),
-    ],
-)
-async def test_terms_that_the_rules_refuse_are_refused_in_their_words_and_not_sent(
-    api: Api, change: dict[str, Any], code: int, name: str, named: str
-) -> None:
-    refused = (await api.post("/v1/federations", OPENING | change, 409))["error"]
-    assert (refused["code"], refused["name"]) == (code, name)
-    assert named in refused["message"]
-    assert await api.get("/v1/federations") == []
-
-
-async def test_lists_are_of_what_was_asked_for_and_of_nothing_else(api: Api) -> None:
-    first, second = await opened(api), await opened(api)
-    FederationPlay(api.node.ledger, second).join("n1")
-    own, member = who(api, "boss"), who(api, "n1")
-
-    async def listed(query: str) -> list[str]:
-        return [one["id"] for one in await api.get(f"/v1/federations?{query}")]
-
-    assert await listed(f"sponsor={own}&member={member}") == [second]
-    assert await listed(f"sponsor={member}&member={member}") == [], "who joined one has opened none"
-    assert await listed("live=true&before=0") == [] and await listed(f"sponsor={own}&before=0") == []
-    play = FederationPlay(api.node.ledger, first)
-    play.begin(0)
-    play.measure(2 * SECOND)
-    await api.post(f"/v1/federations/{first}/close?wait=10", None)
-    assert await listed(f"sponsor={own}&live=true") == [second]
-    assert await listed(f"sponsor={own}") == [second, first]
-
-
 async def test_live_ones_are_those_that_live_also_after_changes_that_nobody_followed(api: Api) -> None:
     """More changes than are kept for a follower: it begins anew, and nothing of before counts."""
     ended, lives = await opened(api), await opened(api)
@@ -170,20 +127,6 @@ async def test_live_ones_are_those_that_live_also_after_changes_that_nobody_foll
     followed._feed.lost = True
     await followed.settled()
     assert [one.hex() for _, one in followed.newest(None, 9)] == [lives]
-
-
-async def test_what_is_left_of_bounty_and_fees_is_told_apart_and_an_end_has_no_deadline(api: Api) -> None:
-    quote = await api.post("/v1/federations/quote", OPENING)
-    path = f"/v1/federations/{await opened(api)}"
-    found = await api.get(path)
-    assert (found["bounty_left"], found["fees_left"]) == ("100", quote["fees"]) and quote["fees"] != "100"
-    play = FederationPlay(api.node.ledger, path.rpartition("/")[2])
-    play.begin(0)
-    assert (await api.get(path))["deadline"] == play.read().deadline
-    play.measure(2 * SECOND)
-    await api.post(f"{path}/close?wait=10", None)
-    found = await api.get(path)
-    assert (found["deadline"], found["end"]) == (None, "CLOSED") and found["ended"]
 
 
 async def test_what_callbacks_say_of_an_end_is_who_was_paid_and_the_model_that_is_better(api: Api) -> None:
@@ -238,14 +181,6 @@ async def test_joining_is_told_before_anybody_agrees(tmp_path: Path) -> None:
         assert [one["id"] for one in await api.get(f"/v1/federations?member={who(api, 'n3')}")] == [play.id.hex()]
 
 
-async def test_a_target_out_of_reach_is_said_to_pay_less_than_the_bounty(tmp_path: Path) -> None:
-    async with serving(tmp_path) as api:
-        helpers_serve(api.node.ledger)
-        play = await played(api, target="-8")
-        api.node.ledger.own = "n3"
-        assert (await api.get(f"/v1/federations/{play.id.hex()}/joining"))["pays_at_zero"] == "20"
-
-
 async def test_a_sponsor_admits_and_removes(api: Api) -> None:
     federation = await opened(api, admit="approve")
     FederationPlay(api.node.ledger, federation).join("n1", "n2")
@@ -290,28 +225,6 @@ async def test_rounds_files_measurements_and_pay_are_told(api: Api) -> None:
     assert sorted(last["counted"]) == sorted(vote["seat"] for vote in last["votes"])
 
 
-async def test_rounds_are_read_by_pages(api: Api) -> None:
-    play = await played(api, (2 * SECOND - SECOND // 4, ()), (2 * SECOND - SECOND // 2, ()))
-    path = f"/v1/federations/{play.id.hex()}/rounds"
-    assert [one["round"] for one in await api.get(path)] == [2, 1]
-    assert [one["round"] for one in await api.get(f"{path}?limit=1")] == [2]
-    assert [one["round"] for one in await api.get(f"{path}?before=2")] == [1]
-    assert await api.get(f"{path}?before=1") == []
-
-
-async def test_steps_are_told_whole_however_many_events_lie_between(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    play = await played(api, (2 * SECOND - SECOND // 4, ()))
-    for _ in range(2):
-        play.begin(2)
-        play.train("n1")
-    path = f"/v1/federations/{play.id.hex()}"
-    whole = {part: await api.get(f"{path}/{part}") for part in ("attempts", "measurements")}
-    assert [one["attempt"] for one in whole["attempts"]["attempts"]] == [4, 3, 2]
-    monkeypatch.setattr(federation_api, "EVENTS", 3)
-    for part, told in whole.items():
-        assert await api.get(f"{path}/{part}") == told, part
-
-
 async def test_a_file_that_was_turned_away_is_told_with_its_rule(api: Api) -> None:
     play = await played(api)
     play.begin(1)
@@ -326,51 +239,6 @@ async def test_a_file_that_was_turned_away_is_told_with_its_rule(api: Api) -> No
     ]
     assert (await api.get(f"/v1/federations/{play.id.hex()}/members"))[1]["bad"] == 1
     assert await api.get(f"/v1/federations/{play.id.hex()}/rounds") == []
-
-
-async def test_attempts_are_read_by_pages(api: Api) -> None:
-    play = await played(api)
-    for _ in range(3):
-        play.begin(1)
-        play.train("n1")  # too few
-    path = f"/v1/federations/{play.id.hex()}/attempts"
-    whole = await api.get(path)
-    assert [(one["attempt"], one["void"]) for one in whole["attempts"]] == [(4, "TOO_FEW"), (3, "TOO_FEW"), (2, "TOO_FEW")]
-    seen: list[Any] = []
-    before: int | None = None
-    while True:
-        page = await api.get(f"{path}?limit=1" + (f"&before={before}" if before is not None else ""))
-        seen += page["attempts"]
-        if (before := page["before"]) is None:
-            break
-    assert seen == whole["attempts"]
-
-
-async def test_a_running_attempt_shows_who_is_drawn_and_what_each_did(api: Api) -> None:
-    play = await played(api)
-    play.begin(1)
-    shown = (await api.get(f"/v1/federations/{play.id.hex()}"))["attempt"]
-    assert (shown["attempt"], shown["roster"], shown["vetted"], shown["files"]) == (2, 2, 2, [])
-    assert [one["ready"] for one in shown["aggregators"]] == [False] * 3
-    play.train(*OWNERS)
-    shown = (await api.get(f"/v1/federations/{play.id.hex()}"))["attempt"]
-    assert shown["files"] == [who(api, name) for name in OWNERS]
-    assert [(one["ready"], one["have"]) for one in shown["aggregators"]] == [(True, False)] * 3
-
-
-async def test_models_are_served_by_round(api: Api) -> None:
-    play = await played(api, (SECOND + SECOND // 2, ()))
-    path = f"/v1/federations/{play.id.hex()}/model"
-    files = api.node.files
-    (files.folder / str(MODEL_CID)).write_bytes(b"initial")
-    status, body = await api.call("GET", f"{path}?round=0")
-    assert (status, body) == (200, b"initial")
-    missing = await api.refused("GET", f"{path}?round=2", 404)
-    assert "round 2 has no model" in missing["message"]
-    best = (await api.get(f"/v1/federations/{play.id.hex()}"))["best_model"]["cid"]
-    (files.folder / best).write_bytes(b"best")
-    assert await api.call("GET", path) == (200, b"best")
-    assert await api.call("GET", f"{path}?round=1") == (200, b"best")
 
 
 # --- the sponsor's rounds, ends -------------------------------------------------------------------------------------------------
@@ -411,34 +279,7 @@ async def test_only_the_sponsor_governs(api: Api) -> None:
         assert (refused["code"], refused["name"]) == (504, "NOT_SPONSOR")
 
 
-async def test_what_left_the_state_is_told_as_before(api: Api) -> None:
-    play = await played(api, (SECOND, ()))
-    path = f"/v1/federations/{play.id.hex()}"
-    before = {part: await api.get(path + part) for part in ("", "/members", "/rounds", "/attempts", "/measurements")}
-    assert (before[""]["state"], before[""]["end"], before[""]["paid"]) == ("END", "REACHED", "100")
-    for _ in range(4):
-        api.node.ledger.block(31 * 86_400_000)
-    assert api.node.ledger.state.get(live_key(play.id)) is None
-    after = {part: await api.get(path + part) for part in before}
-    assert after[""]["left"] is not None
-    for part in ("/members", "/rounds", "/attempts", "/measurements"):
-        assert after[part] == before[part], part
-    assert (after[""]["end"], after[""]["paid"], after[""]["members"]) == ("REACHED", "100", before[""]["members"])
-    (listed,) = await api.get("/v1/federations")
-    assert (listed["id"], listed["left"]) == (play.id.hex(), after[""]["left"])
-    assert [one["id"] for one in await api.get(f"/v1/federations?id={play.id.hex()[:7]}")] == [play.id.hex()]
-    refused = (await api.post(f"{path}/close", None, 404))["error"]
-    assert refused["name"] == "NO_SUCH_FEDERATION"
-
-
 # --- refusals, tokens -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("part", ["", "/members", "/rounds", "/attempts", "/measurements", "/events", "/model", "/joining"])
-async def test_what_is_not_there_is_not_found(api: Api, part: str) -> None:
-    error = await api.refused("GET", f"/v1/federations/{'ab' * 32}{part}", 404)
-    assert error["name"] == "NO_SUCH_FEDERATION"
-    assert "64" in (await api.refused("GET", f"/v1/federations/nonsense{part}", 400))["message"]
 
 
 @pytest.mark.parametrize(
@@ -447,34 +288,6 @@ async def test_what_is_not_there_is_not_found(api: Api, part: str) -> None:
 )
 async def test_nothing_is_sent_about_what_is_not_there(api: Api, what: str, body: Any) -> None:
     assert (await api.post(f"/v1/federations/{'ab' * 32}/{what}", body, 404))["error"]["name"] == "NO_SUCH_FEDERATION"
-
-
-async def test_a_hash_that_is_none_and_examples_that_nobody_asks_for(api: Api) -> None:
-    federation = await opened(api)
-    api.node.ledger.own = "n1"
-    path = f"/v1/federations/{federation}/join"
-    assert "exactly one of data and digest" in (await api.post(path, {}, 400))["error"]["message"]
-    none = (await api.post(path, {"data": "scans"}, 409))["error"]
-    assert (none["name"], "no data 'scans'" in none["message"]) == ("CANNOT_JOIN", True)
-    assert "digest" in (await api.post(path, {"digest": "ab"}, 400))["error"]["message"]
-    claimed = (await api.post(path, {"digest": DATA, "n": 5}, 409))["error"]
-    assert (claimed["code"], claimed["name"]) == (521, "BAD_FILE")
-    await api.post(f"{path}?wait=10", {"digest": DATA})
-    api.node.ledger.own = "n2"
-    same = (await api.post(path, {"digest": DATA}, 409))["error"]
-    assert (same["code"], same["name"]) == (509, "DUPLICATE_DATA")
-    api.node.ledger.own = "boss"
-    assert (await api.post(path, {"digest": DATA}, 409))["error"]["name"] == "OWN_FEDERATION"
-
-
-async def test_serving_is_begun_and_ended(api: Api) -> None:
-    assert await api.get("/v1/federations/serving") == {"on": False, "since": None, "duties": 0}
-    bare = (await api.post("/v1/federations/serving", {"on": True}, 409))["error"]
-    assert (bare["code"], bare["name"]) == (527, "BAD_BOXES")
-    api.node.ledger.own = "n1"
-    assert (await api.get("/v1/federations/serving"))["on"] is True
-    await api.post("/v1/federations/serving?wait=10", {"on": False})
-    assert (await api.get("/v1/federations/serving"))["on"] is False
 
 
 async def test_a_token_that_reads_may_not_join_and_one_that_posts_has_its_limit(api: Api, tmp_path: Path) -> None:
@@ -488,15 +301,6 @@ async def test_a_token_that_reads_may_not_join_and_one_that_posts_has_its_limit(
     status, answer = await api.call("POST", "/v1/federations", token=posts, json=OPENING)
     assert (status, answer["error"]["name"]) == (403, "TOKEN_LIMIT")
     assert await api.get("/v1/federations") == []
-
-
-async def test_what_is_locked_is_shown_with_the_account(api: Api) -> None:
-    quote = await api.post("/v1/federations/quote", OPENING)
-    await opened(api)
-    locked = (await api.get(f"/v1/accounts/{address(api.node.ledger.own_id)}"))["locked"]
-    assert round(float(locked) * 10**6) == round((100 + float(quote["fees"])) * 10**6)
-    history = await api.get(f"/v1/accounts/{address(api.node.ledger.own_id)}/history")
-    assert {"fed.bounty.locked", "fed.fees.locked"} <= {row["reason"] for row in history}
 
 
 def test_the_published_digest_is_of_one_federation() -> None:

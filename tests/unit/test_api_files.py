@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from client.api import files
 from client.api.route import ServerLimits
 from p2p.content.cid import Codec, cid_of
 from p2p.content.faults import FetchFailed, Reason, StoreFull
@@ -42,29 +41,12 @@ async def test_a_file_goes_in_and_comes_out_again(api: Api, tmp_path: Path, anno
     assert list((tmp_path / "spool").iterdir()) == []
 
 
-async def test_a_download_can_go_on_and_is_offered_as_a_file(api: Api) -> None:
-    api.node.files.put(DATA)
-    headers = {"Authorization": f"Bearer {TOKEN}", "Range": "bytes=2000000-"}
-    async with api.session.get(f"{api.url}/v1/files/{CID}", headers=headers) as response:
-        assert (response.status, await response.read()) == (206, DATA[2_000_000:])
-        assert response.headers["Content-Type"] == "application/octet-stream"
-        assert response.headers["Content-Disposition"] == f'attachment; filename="{CID}"'
-        assert response.headers["X-Content-Type-Options"] == "nosniff"
-
-
 @pytest.mark.parametrize("announced", [True, False])
 async def test_a_file_above_the_cap_is_refused_and_leaves_nothing(tmp_path: Path, announced: bool) -> None:
     async with serving(tmp_path, limits=ServerLimits(upload_bytes=1_000_000)) as api:
         error = await api.refused("POST", "/v1/files", 413, data=DATA if announced else pieces(DATA))
         assert "1000000" in error["message"]
         assert list((tmp_path / "spool").iterdir()) == []
-        assert not api.node.files.added
-
-
-@pytest.mark.parametrize("announced", [True, False])
-async def test_one_byte_above_the_cap_is_one_too_many(tmp_path: Path, announced: bool) -> None:
-    async with serving(tmp_path, limits=ServerLimits(upload_bytes=len(DATA) - 1)) as api:
-        await api.refused("POST", "/v1/files", 413, data=DATA if announced else pieces(DATA))
         assert not api.node.files.added
 
 
@@ -131,12 +113,6 @@ async def test_downloads_above_the_limit_are_refused(tmp_path: Path) -> None:
         assert (await first)[0] == 200
 
 
-@pytest.mark.parametrize("cid", ["x", "QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG", CID.upper(), CID[:-1]])
-async def test_what_is_no_cid_is_refused_by_name(api: Api, cid: str) -> None:
-    error = await api.refused("GET", f"/v1/files/{cid}", 400)
-    assert "cid is not valid" in error["message"]
-
-
 @pytest.mark.parametrize(
     ("fault", "status", "name"),
     [
@@ -157,11 +133,6 @@ async def test_a_file_larger_than_asked_for_is_not_sent(api: Api) -> None:
     api.node.files.put(DATA)
     error = await api.refused("GET", f"/v1/files/{CID}?max_size=1000", 413)
     assert "max_size" in error["message"]
-
-
-async def test_a_store_without_room_refuses_the_upload(api: Api) -> None:
-    api.node.files.fault = StoreFull("the quota has no room; raise it")
-    assert "raise it" in (await api.refused("POST", "/v1/files", 503, data=b"x"))["message"]
 
 
 async def test_what_is_uploaded_lies_where_nobody_else_of_this_machine_looks(tmp_path: Path) -> None:
@@ -195,21 +166,6 @@ async def test_an_upload_leaves_the_space_free_that_the_node_keeps(
         assert found == status, answer
 
 
-@pytest.mark.parametrize("announced", [True, False])
-async def test_a_file_as_large_as_the_cap_is_taken(tmp_path: Path, announced: bool) -> None:
-    async with serving(tmp_path, limits=ServerLimits(upload_bytes=len(DATA))) as api:
-        assert (await api.call("POST", "/v1/files", data=DATA if announced else pieces(DATA)))[0] == 200
-
-
-async def test_a_disk_that_fills_up_meanwhile_ends_an_upload(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "CHECK_EVERY", 500_000)
-    looks = iter([10**12, 0])
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**12, 0, next(looks)))
-    assert (await api.refused("POST", "/v1/files", 503, data=pieces(DATA)))["name"] == "DISK_FULL"
-    assert list(looks) == [] and list((tmp_path / "spool").iterdir()) == []
-    assert not api.node.files.added
-
-
 async def test_what_announces_too_much_is_refused_before_any_of_it_came(tmp_path: Path) -> None:
     async with serving(tmp_path, limits=ServerLimits(upload_bytes=1_000_000)) as api:
         reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
@@ -217,24 +173,3 @@ async def test_what_announces_too_much_is_refused_before_any_of_it_came(tmp_path
         writer.write(head.encode())
         assert (await reader.readline()).startswith(b"HTTP/1.1 413")
         writer.close()
-
-
-@pytest.mark.parametrize("time", ["inf", "nan"])
-async def test_a_download_waits_for_a_number_of_seconds(api: Api, time: str) -> None:
-    api.node.files.put(DATA)
-    assert "timeout_s" in (await api.refused("GET", f"/v1/files/{CID}?timeout_s={time}", 400))["message"]
-
-
-@pytest.mark.parametrize(
-    ("reason", "advice"),
-    [
-        (Reason.NOBODY, "GET /v1/peers"),
-        (Reason.TIMEOUT, "what arrived is kept"),
-        (Reason.TOO_LARGE, "Give a larger max_size"),
-        (Reason.BUSY, "try again shortly"),
-    ],
-)
-async def test_a_failed_fetch_says_what_to_do(api: Api, reason: Reason, advice: str) -> None:
-    api.node.files.fault = FetchFailed(cid_of(Codec.RAW, DATA), reason, "why")
-    status = {Reason.NOBODY: 404, Reason.TOO_LARGE: 413}.get(reason, 503)
-    assert advice in (await api.refused("GET", f"/v1/files/{CID}", status))["message"]

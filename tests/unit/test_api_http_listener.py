@@ -11,22 +11,19 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import aiohttp
 import pytest
 import structlog
-from aiohttp import web
 
 from client.api import http_listener, route
-from client.api.http_listener import LOG_LINES, LOG_WINDOW_S, MAX_FIELD, MAX_HEADERS
-from client.api.route import ServerLimits, Turns
+from client.api.http_listener import MAX_FIELD, MAX_HEADERS
+from client.api.route import ServerLimits
 from client.api.server import ApiServer
-from p2p.hosts import host_of_address
 from tests.slow import SLOW
 from tests.unit.api_kit import TOKEN, Api, FakeNode
-from tests.unit.loops import as_nodes_run, in_its_own_time
+from tests.unit.loops import as_nodes_run
 
 HALF = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Half: "
 WHOLE = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -104,24 +101,6 @@ async def house(folder: Path, **limits: Any) -> AsyncIterator[House]:
 # --- times --------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sent", [b"", b"G", HALF], ids=["nothing", "a letter", "half a header"])
-@as_nodes_run
-async def test_who_does_not_send_a_whole_header_is_cut_off(tmp_path: Path, sent: bytes) -> None:
-    async with house(tmp_path, header_s=0.1 * SLOW) as at:
-        assert await ended(await at.knock(sent)) == b""
-        assert not at.door.connections
-
-
-@as_nodes_run
-async def test_nor_is_half_of_a_second_request_waited_for(tmp_path: Path) -> None:
-    async with house(tmp_path, header_s=0.1 * SLOW) as at:
-        sock = await at.knock(WHOLE)
-        assert b"HTTP/1.1 200" in await asyncio.get_running_loop().sock_recv(sock, 65_536)
-        await asyncio.get_running_loop().sock_sendall(sock, HALF)
-        assert b"HTTP" not in await ended(sock)
-        assert not at.door.connections
-
-
 @as_nodes_run
 async def test_a_header_that_drips_is_cut_off_although_it_never_stands_still(tmp_path: Path) -> None:
     async with house(tmp_path, header_s=0.2 * SLOW) as at:
@@ -134,39 +113,6 @@ async def test_a_header_that_drips_is_cut_off_although_it_never_stands_still(tmp
                     await asyncio.sleep(0.01)
         assert sent > 1
         assert not at.door.connections
-
-
-@as_nodes_run
-async def test_an_owner_who_asks_again_is_not_cut_off(tmp_path: Path) -> None:
-    """The time of a header begins anew with each request: all of them take longer."""
-    header_s = 0.3 * SLOW
-    async with house(tmp_path, header_s=header_s) as at:
-        began = asyncio.get_running_loop().time()
-        while asyncio.get_running_loop().time() - began < 1.5 * header_s:
-            await at.api.get("/v1/status")
-            await asyncio.sleep(0.05)
-        assert (at.door.seen, at.door.refused) == (1, 0)
-
-
-@as_nodes_run
-async def test_a_connection_that_is_kept_alive_owes_no_header(tmp_path: Path) -> None:
-    """It outlives a newer one that began a header and does not end it."""
-    async with house(tmp_path, header_s=0.1 * SLOW) as at:
-        sock = await at.knock(WHOLE)
-        assert b"HTTP/1.1 200" in await asyncio.get_running_loop().sock_recv(sock, 65_536)
-        for _ in range(2):
-            assert await ended(await at.knock(HALF)) == b""
-        assert len(at.door.connections) == 1
-        await asyncio.get_running_loop().sock_sendall(sock, WHOLE)
-        assert b"HTTP/1.1 200" in await asyncio.get_running_loop().sock_recv(sock, 65_536)
-
-
-@as_nodes_run
-async def test_a_connection_that_asks_nothing_more_is_closed(tmp_path: Path) -> None:
-    async with house(tmp_path, idle_s=0.1 * SLOW) as at:
-        assert b"HTTP/1.1 200" in await ended(await at.knock(WHOLE))
-        assert not at.door.connections
-        assert at.door.refused == 1, "cut off here: the framework would wait until the other side has read everything"
 
 
 @pytest.mark.parametrize("path", ["/v1/files", "/v1/jobs"])
@@ -202,21 +148,6 @@ async def test_nor_may_an_upload_drip_after_a_fast_beginning(tmp_path: Path) -> 
         assert b"HTTP/1.1 408" in await answer
 
 
-@as_nodes_run
-async def test_an_upload_that_is_slow_but_comes_on_is_taken(tmp_path: Path) -> None:
-    """All of it takes longer than `read_idle_s`."""
-    pieces = round(6 * SLOW)
-    async with house(tmp_path, read_idle_s=0.4 * SLOW, slowest_bytes=1_000) as at:
-
-        async def body() -> AsyncIterator[bytes]:
-            for _ in range(pieces):
-                yield bytes(1_000)
-                await asyncio.sleep(0.1)
-
-        status, answer = await at.api.call("POST", "/v1/files", data=body())
-        assert (status, answer["size"]) == (200, 1_000 * pieces)
-
-
 @pytest.mark.parametrize("public", [True, False])
 @as_nodes_run
 async def test_who_does_not_read_an_answer_is_cut_off_and_its_slot_comes_back(tmp_path: Path, public: bool) -> None:
@@ -248,85 +179,6 @@ async def test_a_download_that_nobody_reads_keeps_its_slot_until_its_last_byte(t
         await until(lambda: not any(c._unsent for c in at.door.connections))
         status, got = await at.api.call("GET", f"/v1/files/{cid}")
         assert (status, len(got)) == (200, 16_000_000)
-
-
-@as_nodes_run
-async def test_who_reads_an_answer_slowly_gets_it_whole(tmp_path: Path) -> None:
-    """What counts is that it goes on: this one takes longer than `stall_s`."""
-    async with house(tmp_path, stall_s=0.6 * SLOW) as at:
-        size = round(4_000_000 * SLOW)
-        cid = at.api.node.files.put(bytes(size))
-        asked = f"GET /v1/files/{cid} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
-        sock = await at.knock(asked, room=65_536)
-        loop, got = asyncio.get_running_loop(), 0
-        async with asyncio.timeout(30 * SLOW):
-            while got < size:
-                piece = await loop.sock_recv(sock, 65_536)
-                assert piece, "cut off"
-                got += len(piece)
-                await asyncio.sleep(0.02)
-        assert at.door.refused == 0
-
-
-@as_nodes_run
-async def test_what_the_kernel_delivers_counts_as_taken(tmp_path: Path) -> None:
-    """It takes megabytes at once: by what waits in the node alone, a slow reader would seem to stand still for minutes."""
-    ours, theirs = socket.socketpair()
-    async with house(tmp_path, stall_s=10.0) as at:
-        await at.knock(HALF)
-        (connection,) = at.door.connections
-        wire = connection._wire
-        with ours, theirs:
-            connection._wire = cast(Any, SimpleNamespace(get_write_buffer_size=lambda: 10**6, get_extra_info=lambda _: ours))
-            now = asyncio.get_running_loop().time()
-            for _ in range(20):
-                ours.send(bytes(4_096))
-            connection.pause_writing()
-            for _ in range(10):
-                theirs.recv(4_096)
-            assert not connection.is_overdue(now + 15), "40 kB went"
-            assert connection.is_overdue(now + 30), "and nothing since"
-            connection._wire = wire
-
-
-@as_nodes_run
-async def test_who_takes_a_little_of_an_answer_again_and_again_is_cut_off_all_the_same(tmp_path: Path) -> None:
-    """16 KiB in `stall_s`, not a byte now and then: else a place costs whoever wants to hold it almost nothing."""
-    async with house(tmp_path, stall_s=10.0) as at:
-        await at.knock(HALF)
-        (connection,) = at.door.connections
-        wire, left = connection._wire, 10**6
-        nowhere: Any = SimpleNamespace(get_write_buffer_size=lambda: left, get_extra_info=lambda _: None)
-        connection._wire = nowhere
-        connection.pause_writing()
-        now = asyncio.get_running_loop().time()
-        for second in range(1, 10):
-            left -= 1_024
-            assert not connection.is_overdue(now + second)
-        left -= 1_024
-        assert connection.is_overdue(now + 11), "10 KiB in 11 s"
-        left -= 6 * 1_024
-        assert not connection.is_overdue(now + 12), "16 KiB went since the beginning"
-        connection._wire = wire
-
-
-@as_nodes_run
-async def test_who_reads_one_long_answer_slowly_gets_it_whole(tmp_path: Path) -> None:
-    """All of it waits to be sent from the first moment on, and never in a piece that is small enough."""
-    async with house(tmp_path, stall_s=1.0 * SLOW) as at:
-        size = round(2_000_000 + 6_000_000 * SLOW)  # more than the kernel takes at once
-        at.api.node.extra = {"version": "v" * size}
-        sock = await at.knock(
-            f"GET /v1/status HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode(), room=65_536
-        )
-        loop, got = asyncio.get_running_loop(), 0
-        async with asyncio.timeout(30 * SLOW):
-            while got < size:
-                piece = await loop.sock_recv(sock, 65_536)
-                assert piece, f"cut off after {got} bytes"
-                got += len(piece)
-                await asyncio.sleep(0.02)
-        assert at.door.refused == 0
 
 
 # --- places -------------------------------------------------------------------------------------------------------------------
@@ -369,30 +221,6 @@ async def test_only_the_right_token_makes_a_connection_known(tmp_path: Path, tok
         assert [c for c in at.door.connections if c.known] == [owner]
         await at.knock()
         assert at.door.refused == 1 and owner in at.door.connections
-
-
-@as_nodes_run
-async def test_who_holds_few_connections_keeps_them_while_another_address_fills_the_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(http_listener, "host_of_client", host_of_address)  # loopback is one host, but a test has no other addresses
-    async with house(tmp_path, connections=12, connections_per_address=10) as at:
-        early = await at.knock(HALF, source="127.0.0.2")
-        for _ in range(40):
-            await at.knock(HALF)
-        for _ in range(3):
-            await at.knock(HALF, source="127.0.0.3")
-        assert at.hosts() == ["127.0.0.1/32"] * 8 + ["127.0.0.2/32"] + ["127.0.0.3/32"] * 3
-        await asyncio.get_running_loop().sock_sendall(early, b"\r\n\r\n")
-        await until(lambda: any(c.host == "127.0.0.2/32" and c.busy == 0 and c._header_since is None for c in at.door.connections))
-
-
-def test_all_of_loopback_is_one_host() -> None:
-    assert {http_listener.host_of_client(a) for a in ("127.0.0.1", "127.9.8.7", "::1", "::ffff:127.0.0.1")} == {"loopback"}
-    assert (
-        http_listener.host_of_client("192.0.2.1") == "192.0.2.1/32"
-        and http_listener.host_of_client("2001:db8::1") == "2001:db8::/64"
-    )
 
 
 @as_nodes_run
@@ -504,73 +332,6 @@ async def test_what_is_no_request_is_refused_in_the_one_shape_and_costs_a_line(
     assert len(lines) <= 2
 
 
-@as_nodes_run
-@pytest.mark.parametrize("token", ["", f"Authorization: Bearer {TOKEN}\r\n"])
-async def test_nor_does_a_body_that_turns_out_to_be_nonsense(
-    tmp_path: Path,
-    token: str,
-    lines: list[dict[str, Any]],
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """While it is read for the handler, or read and dropped because the request was refused."""
-    monkeypatch.setattr(route, "BODY_TIMEOUT_S", 0.2 * SLOW)
-    async with house(tmp_path) as at:
-        sock = await at.knock(f"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\n{token}Transfer-Encoding: chunked\r\n\r\n".encode())
-        loop = asyncio.get_running_loop()
-        begun = b""
-        if token:
-            await until(lambda: any(c.busy for c in at.door.connections))
-        else:
-            begun = await loop.sock_recv(sock, 65_536)
-        await loop.sock_sendall(sock, b"secretbytes\r\n")
-        got = begun + await ended(sock)
-        assert got.split()[1] == (b"408" if token else b"401")
-        assert b"secretbytes" not in got
-    assert not caplog.records
-    assert len(lines) <= 1 and not any("exc_info" in line or "exception" in line for line in lines)
-
-
-@as_nodes_run
-async def test_a_body_that_the_framework_cannot_read_is_the_senders_fault(tmp_path: Path, lines: list[dict[str, Any]]) -> None:
-    async with house(tmp_path) as at:
-        at.api.node.fault = web.RequestPayloadError("secretbytes")
-        error = await at.api.refused("GET", "/v1/status", 400)
-        assert error["name"] == "BAD_BODY" and "secretbytes" not in error["message"]
-    assert not lines
-
-
-@as_nodes_run
-async def test_a_thousand_of_them_are_a_few_lines_and_a_number(
-    tmp_path: Path, lines: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
-) -> None:
-    async with house(tmp_path) as at:
-        for _ in range(1_000):
-            await at.knock(b"secretbytes\r\n\r\n")
-        await until(lambda: at.door.left_out == 1_000 - LOG_LINES)
-        assert [line["event"] for line in lines] == ["a request could not be read"] * LOG_LINES
-        at.door._window -= LOG_WINDOW_S
-        await ended(await at.knock(b"secretbytes\r\n\r\n"))
-        assert lines[-1]["left_out"] == 1_000 - LOG_LINES
-        assert len(lines) == LOG_LINES + 1
-    assert not caplog.records
-
-
-@as_nodes_run
-async def test_a_fault_of_ours_keeps_its_traceback_and_is_counted_all_the_same(
-    tmp_path: Path, lines: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
-) -> None:
-    """What the framework itself would log: not in the log's form, and as often as somebody can make it happen."""
-    async with house(tmp_path) as at:
-        await at.knock(HALF)
-        (connection,) = at.door.connections
-        for _ in range(LOG_LINES + 3):
-            connection.log_exception("Unhandled exception", exc_info=KeyError("ours"))
-        assert at.door.left_out == 3
-    assert [type(line["exc_info"]) for line in lines] == [KeyError] * LOG_LINES
-    assert not caplog.records
-
-
 # --- requests without the token --------------------------------------------------------------------------------------------------
 
 
@@ -608,27 +369,6 @@ async def test_logins_that_never_end_leave_the_owner_a_place(tmp_path: Path, mon
         await until(lambda: len(seen) == 4)
         assert not any(c.busy for c in at.door.connections), "they still make room for others"
         await at.api.get("/v1/status")
-
-
-@as_nodes_run
-async def test_the_body_of_a_login_has_the_time_of_its_header(tmp_path: Path) -> None:
-    async with house(tmp_path, header_s=0.1 * SLOW) as at:
-        assert await ended(await at.knock(a_login(at))) == b""
-
-
-@in_its_own_time
-async def test_whoever_goes_away_before_its_turn_has_cost_nothing() -> None:
-    turns = Turns(50.0, 1.0)
-    await turns.turn()
-    began = asyncio.get_running_loop().time()
-    gone = [asyncio.ensure_future(turns.turn()) for _ in range(500)]
-    await asyncio.sleep(0)
-    last = asyncio.ensure_future(turns.turn())
-    for waits in gone:
-        waits.cancel()
-    await asyncio.gather(*gone, return_exceptions=True)
-    await last
-    assert asyncio.get_running_loop().time() - began < 0.1, "500 turns would take ten seconds"
 
 
 @as_nodes_run

@@ -14,7 +14,6 @@ import pytest
 from chain.contracts.credits import Transfer
 from client.api import hub as module
 from client.api.hub import KINDS, MAX_MESSAGE, Hub, Subscriber, message
-from client.api.replay import KEPT_S, Replay
 from tests.unit.api_kit import FakeNode, a_run
 
 ALL = frozenset(KINDS)
@@ -70,25 +69,6 @@ async def test_what_waits_is_bounded_all_together_and_room_comes_back_with_what_
     assert drops == ["dropped"] and listener.dropped
 
 
-async def test_who_was_dropped_costs_nothing_more() -> None:
-    listener, drops = listener_of(1)
-    for _ in range(5):
-        listener.offer(b"12")
-    listener.offer(b"1")
-    assert drops == ["dropped"] and listener.pending.empty()
-
-
-async def test_who_gives_up_waiting_misses_nothing() -> None:
-    """A heartbeat ends the wait again and again."""
-    listener, _ = listener_of(10)
-    for _ in range(3):
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0):
-                await listener.take()
-    listener.offer(b"x")
-    assert (await listener.take(), listener.waiting_bytes) == (b"x", 0)
-
-
 # --- blocks ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -117,16 +97,6 @@ async def test_what_nobody_asked_for_is_not_rendered(node: FakeNode, monkeypatch
         assert len(rendered) == 1, "once for all"
 
 
-async def test_who_left_is_told_nothing(node: FakeNode) -> None:
-    async with reading(node) as hub:
-        gone, stays = (hub.subscribe(ALL, lambda: None) for _ in range(2))
-        hub.unsubscribe(gone)
-        hub.unsubscribe(gone)
-        node.ledger.block()
-        await heard(stays)
-        assert gone.pending.empty() and len(hub.listeners) == 1
-
-
 async def test_an_event_that_is_too_large_is_a_gap_and_the_others_are_told(node: FakeNode) -> None:
     assert node.runs is not None
     empty = len(message("run", a_run("large") | {"progress": None, "reason": ""})) - len('"log":"a long log",')
@@ -138,55 +108,6 @@ async def test_an_event_that_is_too_large_is_a_gap_and_the_others_are_told(node:
         ]
         (gap, found), (kind, run) = await heard(listener)
         assert (gap, "too large" in found["reason"], kind, run["id"]) == ("gap", True, "run", "large")
-
-
-async def test_blocks_go_on_where_their_reader_ended(node: FakeNode) -> None:
-    """Another one takes its place, from then on."""
-    followed: list[int] = []
-    committed = node.ledger.committed
-
-    async def short() -> AsyncIterator[Any]:
-        followed.append(1)
-        async for block in committed():
-            yield block
-            return
-
-    node.ledger.committed = short  # type: ignore[method-assign]
-    async with reading(node) as hub:
-        listener = hub.subscribe(frozenset({"block"}), lambda: None)
-        for height in (1, 2, 3):
-            async with asyncio.timeout(20):
-                while len(node.ledger.readers) < height:
-                    await asyncio.sleep(0)
-            node.ledger.block()
-            assert [block["height"] for _, block in await heard(listener)] == [height]
-
-
-async def test_everybody_hears_of_a_gap_whatever_they_asked_for(node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with reading(node) as hub:
-        listeners = [hub.subscribe(frozenset({kind}), lambda: None) for kind in KINDS]
-        (reader,) = node.ledger.readers
-        reader.put_nowait(LookupError("1,000 blocks behind"))
-        for listener in listeners:
-            assert await heard(listener) == [("gap", {"reason": "1,000 blocks behind"})]
-        monkeypatch.setattr(module, "block_data", lambda block: 1 // 0)
-        async with asyncio.timeout(20):
-            while not node.ledger.readers:
-                await asyncio.sleep(0)
-        node.ledger.block()
-        for listener in listeners:
-            ((kind, data),) = await heard(listener)
-            assert (kind, data["reason"]) == ("gap", "block 1 could not be shown: ZeroDivisionError")
-
-
-async def test_the_end_drops_all_and_leaves_no_task(node: FakeNode) -> None:
-    dropped: list[int] = []
-    async with reading(node) as hub:
-        for number in range(3):
-            hub.subscribe(ALL, lambda number=number: dropped.append(number))  # type: ignore[misc]
-        tasks = list(hub._tasks)
-    assert sorted(dropped) == [0, 1, 2]
-    assert len(tasks) == 2 and all(task.done() for task in tasks)
 
 
 # --- runs -----------------------------------------------------------------------------------------------------------------------
@@ -208,59 +129,6 @@ async def test_a_run_is_told_again_when_it_moved_and_only_then(node: FakeNode, m
         ((_, shown),) = await heard(listener)
         assert shown == {k: v for k, v in run.items() if k != "log"} | {"progress": run["progress"][-1]}
         assert listener.pending.empty()
-
-
-async def test_a_run_that_was_forgotten_and_comes_again_is_told_again(node: FakeNode) -> None:
-    """And what is no longer listed is not remembered: a node runs for years."""
-    assert node.runs is not None
-    async with reading(node) as hub:
-        listener = hub.subscribe(frozenset({"run"}), lambda: None)
-        for _ in range(3):
-            node.runs.all = [a_run("r1")]
-            await heard(listener)
-            node.runs.all = []
-            async with asyncio.timeout(20):
-                while hub._runs:
-                    await asyncio.sleep(0)
-
-
-async def test_runs_that_cannot_be_listed_once_are_shown_at_the_next_look(node: FakeNode) -> None:
-    assert node.runs is not None
-    looks: list[int] = []
-
-    def list_runs() -> list[dict[str, Any]]:
-        looks.append(1)
-        if len(looks) == 1:
-            raise RuntimeError("the book is locked")
-        return [a_run("r1")]
-
-    node.runs.list_runs = list_runs  # type: ignore[method-assign]
-    async with reading(node) as hub:
-        listener = hub.subscribe(frozenset({"run"}), lambda: None)
-        assert [run["id"] for _, run in await heard(listener)] == ["r1"]
-        assert len(looks) >= 2
-
-
-async def test_a_notice_is_told_when_it_comes_when_it_reads_otherwise_and_when_it_is_over(node: FakeNode) -> None:
-    hub = Hub(node, queue_bytes=10**6, run_poll_s=60)
-    case = {"topic": "case.own", "ref": "ab", "since": 5, "text": "a case is open"}
-
-    def changed(*notices: Any) -> list[Any]:
-        return [data for one in hub._changed_notices(list(notices)) for _, data in told(one)]
-
-    assert changed() == []
-    assert changed(case) == [case | {"over": False}] and changed(case) == []
-    assert changed(case | {"text": "it bans"}) == [case | {"text": "it bans", "over": False}]
-    assert changed() == [{"topic": "case.own", "ref": "ab", "over": True}] and changed() == []
-
-
-async def test_a_node_without_a_worker_has_no_runs_and_goes_on(node: FakeNode) -> None:
-    node.runs = None
-    async with reading(node) as hub:
-        listener = hub.subscribe(frozenset({"run", "block"}), lambda: None)
-        node.ledger.block()
-        assert [kind for kind, _ in await heard(listener)] == ["block"]
-        assert not any(task.done() for task in hub._tasks)
 
 
 # --- coming back ----------------------------------------------------------------------------------------------------------------
@@ -333,18 +201,3 @@ async def test_what_was_pushed_out_or_not_told_meanwhile_is_a_gap(node: FakeNode
         await heard(late)
         again = hub.subscribe(BLOCK, lambda: None, after=before)
         assert [kind for kind, _ in await heard(again)] == ["gap"], "a gap is told to who was away, too"
-
-
-def test_a_kind_is_told_on_for_a_while_after_its_last_listener_and_then_forgotten() -> None:
-    now = [0.0]
-    replay = Replay("0123abcd", 1_000, lambda: now[0])
-    replay.listened(("block",))
-    begins = replay.last
-    replay.tell("block", b"one")
-    now[0] = KEPT_S - 0.1
-    assert replay.keeps("block") and replay.after(begins, ("block",)) == [b"id: 0123abcd-1\none"]
-    now[0] = KEPT_S
-    assert not replay.keeps("block") and replay.after(begins, ("block",)) is None
-    replay.listened(("block",))
-    assert replay.after(begins, ("block",)) is None, "what was not told meanwhile is unknown"
-    assert replay.after(replay.last, ("block",)) == []

@@ -223,46 +223,6 @@ async def test_binary_tensors_packed_bodies_and_every_way_to_name_a_model(graph:
     assert found["versions"] == [graph.model]
 
 
-async def test_the_server_tells_of_itself_without_a_token(graph: Graph) -> None:
-    status, _, raw = await graph.call("GET", "/v2", token=None)
-    assert (status, json.loads(raw)) == (200, {"name": "learningchain", "version": "9.9", "extensions": ["binary_tensor_data"]})
-    for path, answer in (("live", {"live": True}), ("ready", {"ready": True})):
-        status, _, raw = await graph.call("GET", f"/v2/health/{path}", token=None)
-        assert (status, json.loads(raw)) == (200, answer)
-
-
-async def test_refusals_have_the_shape_of_the_protocol(graph: Graph) -> None:
-    name = await graph.register()
-    path = f"/v2/models/{name}/infer"
-    count = len(graph.waiting())
-    assert "no valid token" in await graph.refused("POST", path, 401, {"inputs": TENSORS}, token=None)
-    assert "There is no model" in await graph.refused("POST", f"/v2/models/{name}s/infer", 404, {"inputs": TENSORS})
-    assert "named by its id" in await graph.refused("POST", "/v2/models/sums/infer", 400, {"inputs": TENSORS})
-    assert "one version" in await graph.refused("GET", f"/v2/models/{name}/versions/1", 404)
-    assert "has the shape" in await graph.refused("POST", path, 400, {"inputs": [{**TENSORS[0], "shape": [4]}, TENSORS[1]]})
-    wrong = [{**TENSORS[0], "data": [1, 2, 3, 101]}, TENSORS[1]]
-    assert "row 2, x[1]: 101 is not a number from -100 to 100" in await graph.refused("POST", path, 400, {"inputs": wrong})
-    assert "5 rows, and the model takes 1 to 4" in await graph.refused(
-        "POST", path, 400, {"inputs": [{**one, "shape": [5, *one["shape"][1:]]} for one in TENSORS]}
-    )
-    assert "is not read here" in await graph.refused("POST", path, 415, b"x", Content_Encoding="br")
-    assert "stream of gzip" in await graph.refused("POST", path, 400, b"x", Content_Encoding="gzip")
-    assert "no JSON" in await graph.refused("POST", path, 400, b"x")
-    dear = {"inputs": TENSORS, "parameters": {"max_charge": "0.000001"}}
-    assert (await graph.refused("POST", path, 409, dear)).startswith("CHARGE_TOO_HIGH: ")
-    assert len(graph.waiting()) == count
-    assert list(records.REQUESTS.newest(graph.ledger.state, None, 10)) == []
-
-
-async def test_a_request_without_an_agreed_answer_says_what_became_of_it(graph: Graph) -> None:
-    name = await graph.register()
-    graph.code = AnswerCode.BAD_INPUT
-    async with playing(graph):
-        error = await graph.refused("POST", f"/v2/models/{name}/infer", 424, {"inputs": TENSORS})
-    assert error.startswith("BAD_INPUT: request ")
-    assert "3 BAD_INPUT" in error
-
-
 @asynccontextmanager
 async def restarted(graph: Graph, folder: Path) -> AsyncIterator[Graph]:
     """The same node's API in another process, as it were: what it knew in memory is gone."""
@@ -347,27 +307,6 @@ async def test_a_request_that_ended_and_left_before_anybody_looked_holds_nobody_
     assert "and 0 of the 0.001" in await graph.refused("POST", path, 429, {"inputs": TENSORS})
 
 
-async def test_what_left_without_seats_and_nobody_waited_for_takes_nothing_of_the_day(
-    graph: Graph, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name = await graph.register()
-    graph.settings = dict(DAY)
-    path = f"/v2/models/{name}/infer"
-
-    async def away(*given: Any) -> None:
-        raise unavailable("the caller is gone")
-
-    with monkeypatch.context() as gone:
-        gone.setattr(inference_api, "_ended", away)
-        await graph.refused("POST", path, 503, {"inputs": TENSORS})
-    (request,) = graph.waiting()
-    graph.ledger.block(3_700_000)
-    graph.ask_as("n2")
-    assert graph.ledger.state.get(records.request_key(request)) is None
-    graph.settings["daily"] = "0.001"
-    assert "and 0 of the 0.001" in await graph.refused("POST", path, 429, {"inputs": TENSORS})
-
-
 async def test_an_inference_under_a_key_is_asked_and_counted_once(graph: Graph) -> None:
     name = await graph.register()
     graph.settings = dict(DAY)
@@ -432,13 +371,6 @@ BAD_SCHEMAS = [
 
 
 @pytest.mark.parametrize(("schema", "why"), BAD_SCHEMAS)
-async def test_a_model_whose_schema_is_of_no_use_is_not_registered_here(graph: Graph, schema: bytes, why: str) -> None:
-    stored = {"schema": {"cid": graph.api.node.files.put(schema), "size": len(schema)}}
-    assert why in (await graph.api.post("/v1/models", MODEL | stored, 400))["error"]["message"]
-    assert await graph.api.get("/v1/models") == []
-
-
-@pytest.mark.parametrize(("schema", "why"), BAD_SCHEMAS)
 async def test_a_strangers_model_whose_schema_is_of_no_use_cannot_be_asked_so(graph: Graph, schema: bytes, why: str) -> None:
     name = await graph.register()
     schemas._KEPT.clear()
@@ -446,20 +378,6 @@ async def test_a_strangers_model_whose_schema_is_of_no_use_cannot_be_asked_so(gr
     file.write_bytes(schema)  # as if a stranger, whose node does not look, had registered it
     assert why in await graph.refused("POST", f"/v2/models/{name}/infer", 400, {"inputs": TENSORS})
     assert why in await graph.refused("GET", f"/v2/models/{name}", 400)
-
-
-async def test_a_model_without_a_schema_has_no_tensors(graph: Graph) -> None:
-    name = await graph.register(None)
-    assert "has no schema" in await graph.refused("POST", f"/v2/models/{name}/infer", 400, {"inputs": TENSORS})
-    assert "has no schema" in await graph.refused("GET", f"/v2/models/{name}", 400)
-
-
-async def test_a_schema_that_nobody_has_is_told(graph: Graph) -> None:
-    name = await graph.register()
-    schemas._KEPT.clear()
-    for file in graph.api.node.files.folder.iterdir():
-        file.unlink()
-    assert "cannot be had now" in await graph.refused("POST", f"/v2/models/{name}/infer", 503, {"inputs": TENSORS})
 
 
 async def test_rows_that_do_not_fit_are_refused_before_anything_is_paid(graph: Graph) -> None:

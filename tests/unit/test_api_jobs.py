@@ -9,15 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.contracts.job import JobCode, records
+from chain.contracts.job import JobCode
 from chain.contracts.job.duties import duties_in
 from chain.contracts.job.params import JobParams
 from chain.crypto import address
 from chain.errors import Reject
 from chain.verification.votes import BallotCode
-from client.contracts.job.postings import build_job, check_open
-from client.contracts.job.schema import JobRequest
-from tests.unit.api_kit import CREDIT, GRANT, MODEL, MODEL_CID, PARAMS, Api, FakeLedger, serving, sha
+from client.contracts.job.postings import check_open
+from tests.unit.api_kit import CREDIT, GRANT, MODEL, MODEL_CID, Api, serving, sha
 from tests.unit.job_kit import ballot
 
 OK = ballot(BallotCode.OK, 5_000)
@@ -140,13 +139,6 @@ async def test_deep_params_are_refused_without_harm(api: Api) -> None:
     assert (await api.refused("POST", "/v1/jobs", 400, data=body))["name"] == "BAD_JSON"
 
 
-def test_the_default_training_time_leaves_time_to_claim() -> None:
-    ledger = FakeLedger()
-    for seconds, train_s in ((1, 1), (60, 30), (10**6, 3_600)):
-        built = build_job(msgspec.convert(JOB | {"expires_in_s": seconds}, JobRequest), ledger.clock, 10)
-        assert built.limits.train_s == train_s
-
-
 @pytest.mark.parametrize(
     ("seconds", "refused"), [(None, False), (4.999, False), (5.0, True), (6.999, True), (7.0, False), (60.0, False)]
 )
@@ -159,22 +151,6 @@ def test_a_job_that_would_be_too_short_once_it_stands_in_a_block_is_refused_now(
         assert found.value.code == JobCode.BAD_EXPIRY
     else:
         check_open(seconds, params)
-
-
-async def test_jobs_are_listed_newest_first_in_pages(api: Api) -> None:
-    ledger = api.node.ledger
-    assert await api.get("/v1/jobs") == []
-    for bounty in range(1, 4):
-        ledger.block(boss=ledger.posting(bounty=bounty * CREDIT, expiry=ledger.clock + 20_000 * bounty))
-    assert [job["bounty"] for job in await api.get("/v1/jobs?limit=2")] == ["3", "2"]
-    assert [job["bounty"] for job in await api.get("/v1/jobs?before=1")] == ["1"]
-    ledger.block(30_000)
-    assert [job["bounty"] for job in await api.get("/v1/jobs?live=true")] == ["3", "2"]
-
-
-async def test_an_unknown_job_is_not_found(api: Api) -> None:
-    for path in ("", "/model"):
-        assert (await api.refused("GET", f"/v1/jobs/{sha('none').hex()}{path}", 404))["name"] == "NO_SUCH_JOB"
 
 
 async def test_a_paid_job_shows_votes_and_money_as_text_and_gives_its_model(api: Api) -> None:
@@ -193,33 +169,11 @@ async def test_a_paid_job_shows_votes_and_money_as_text_and_gives_its_model(api:
     assert await api.get(f"/v1/jobs/{job}/model") == MODEL
 
 
-async def test_a_job_without_a_winner_has_no_model(api: Api) -> None:
-    job = api.node.ledger.claimed_job().hex()
-    error = await api.refused("GET", f"/v1/jobs/{job}/model", 404)
-    assert (error["name"], "OPEN" in error["message"]) == ("NO_MODEL", True)
-
-
 async def test_the_balances_after_a_job_are_the_ones_of_the_ledger(api: Api) -> None:
     job = api.node.ledger.judged_job(OK)
     shown = {account["id"]: account["balance"] for account in await api.get("/v1/accounts")}
     assert shown[address(api.node.ledger.ids["n1"])] == str((GRANT + 10 * CREDIT) // CREDIT)
     assert duties_in(api.node.ledger.state, job, api.node.ledger.ids["n1"], api.node.ledger.clock) == []
-
-
-async def test_what_happened_to_a_job_is_listed_newest_first_with_the_time_of_its_block(api: Api) -> None:
-    ledger = api.node.ledger
-    job = ledger.judged_job(OK)
-    ledger.block(1_000)
-    events = await api.get(f"/v1/jobs/{job.hex()}/events?limit=1000")
-    topics = [event["topic"] for event in reversed(events)]
-    assert topics[:4] == ["job.posted", "claim", "reveal.open", "reveal"] and "paid" in topics
-    times = {header.height: header.time for header, _, _ in ledger.blocks}
-    assert all(event["time"] == times[event["height"]] for event in events)
-    assert events[-1]["tx"] is not None and events[-3]["tx"] is None, "nobody sends the end of the claims"
-    assert events[-2]["data"] == {"claimant": address(ledger.ids["n1"]), "loss": "0.000005000", "claim": 1}
-    older = await api.get(f"/v1/jobs/{job.hex()}/events?before={events[0]['cursor']}&limit=2")
-    assert older == events[1:3]
-    assert (await api.refused("GET", f"/v1/jobs/{'ab' * 32}/events", 404))["name"] == "NO_SUCH_JOB"
 
 
 async def test_a_job_is_found_by_its_first_characters_behind_any_number_of_newer_ones(api: Api, monkeypatch: Any) -> None:
@@ -239,48 +193,3 @@ async def test_a_job_is_found_by_its_first_characters_behind_any_number_of_newer
     below = listed[0]["number"]
     assert [job["id"] for job in await api.get(f"/v1/jobs?id={letter}&before={below}")] == expected[1:]
     await api.refused("GET", "/v1/jobs?id=XYZ", 400)
-
-
-# --- jobs that left the state ---------------------------------------------------------------------------------------------
-
-
-async def test_a_job_that_left_is_shown_as_it_was_and_says_so(api: Api) -> None:
-    ledger = api.node.ledger
-    job = ledger.judged_job(OK)
-    before = await api.get(f"/v1/jobs/{job.hex()}")
-    assert before["left"] is None
-    ledger.block(PARAMS.job_keep)
-    assert ledger.state.get(records.job_key(job)) is None
-    shown = await api.get(f"/v1/jobs/{job.hex()}")
-    assert shown == before | {"left": ledger.height}
-    assert shown["claims"] and shown["rounds"][0]["committee"][0]["votes"] and shown["payments"]["bounty_paid"] == "10"
-    api.node.files.put(MODEL)
-    assert await api.get(f"/v1/jobs/{job.hex()}/model") == MODEL
-    events = await api.get(f"/v1/jobs/{job.hex()}/events")
-    assert events[0]["topic"] == "job.left" and events[0]["data"]["state"] == "PAID"
-
-
-async def test_lists_go_on_over_jobs_that_left(api: Api) -> None:
-    ledger = api.node.ledger
-    for _ in range(5):
-        assert ledger.block(boss=ledger.posting(bounty=CREDIT)) == [0]
-    ledger.block(60_000)
-    ledger.block(PARAMS.job_keep)
-    assert not ledger.state.keys(records.NUMBERS.prefix)
-    for _ in range(2):
-        assert ledger.block(boss=ledger.posting(bounty=2 * CREDIT)) == [0]
-    listed = await api.get("/v1/jobs")
-    assert [(job["number"], job["left"] is None) for job in listed] == [(n, n > 4) for n in range(6, -1, -1)]
-    assert [job["number"] for job in await api.get("/v1/jobs?before=6&limit=3")] == [5, 4, 3]
-    assert [job["number"] for job in await api.get("/v1/jobs?live=true")] == [6, 5]
-    oldest = listed[-1]["id"]
-    assert [job["id"] for job in await api.get(f"/v1/jobs?id={oldest[:16]}")] == [oldest]
-    assert await api.get(f"/v1/jobs?id={oldest[:16]}&live=true") == []
-
-
-async def test_a_node_that_began_from_a_snapshot_says_from_where_on_it_can_tell(api: Api, monkeypatch: Any) -> None:
-    unknown = f"/v1/jobs/{sha('none').hex()}"
-    assert "block 900" not in (await api.refused("GET", unknown, 404))["message"]
-    status = api.node.status
-    monkeypatch.setattr(api.node, "status", lambda: status() | {"first_block": 900})
-    assert "before block 900" in (await api.refused("GET", unknown, 404))["message"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,9 +12,7 @@ from chain.crypto import SigningKey, address
 from chain.errors import Malformed
 from client.contracts.keys.request import check_request, make_request, parse_request
 from client.contracts.keys.work import say, say_coming
-from tests.unit import test_keys as keys
 from tests.unit.api_kit import Api, serving
-from tests.unit.ledger_kit import id_of
 
 NEW = SigningKey(b"\7" * 32)
 DAY = 24 * 3_600_000
@@ -50,14 +47,6 @@ async def test_a_rotation_that_the_node_could_not_follow_is_not_sent(api: Api) -
     assert (await api.get(f"/v1/accounts/{who(api, 'boss')}"))["key_changes"] == 0
     error = await api.refused("POST", "/v1/key", 409, json=rotation(api, of=api.node.ledger.ids["n1"]))
     assert error["name"] == "BAD_PROOF"
-
-
-@pytest.mark.parametrize(
-    "change", [{"key": "00" * 33}, {"key": "zz"}, {"signature": "00"}, {"sealed": "x"}, {"key": "02"}, {"more": 1}]
-)
-async def test_what_is_no_key_is_told_by_its_field(api: Api, change: dict[str, Any]) -> None:
-    error = await api.refused("POST", "/v1/key", 400, json=rotation(api) | change)
-    assert next(iter(change)) in error["message"] and not api.node.taken
 
 
 async def test_guardians_are_named_shown_and_dropped(api: Api) -> None:
@@ -116,31 +105,3 @@ def test_a_request_is_one_line_that_says_whose_key_and_for_which_network() -> No
         parse_request(line.replace(f".{NEW.public.hex()}.", "." + "05" * 33 + "."))
     with pytest.raises(Malformed, match="typing mistake"):
         parse_request(line.replace(address(account), address(account)[:-1] + "x"))
-
-
-def test_what_an_owner_is_told_of_a_recovery_at_each_step() -> None:
-    chain = keys.graph()
-    me = id_of("alice")
-    keys.guard(chain, "alice", 2, "bob", "carol", "dora")
-    assert say(chain.state, me) == ""
-
-    def says(by: str, new: str) -> str:
-        assert chain.codes(chain.tx(by, keys.word(chain, "alice", new))) == [0]
-        return say(chain.state, me)
-
-    assert "(1 agree, 2 of 3 have to, until " in says("bob", "new")
-    assert "(1 agree, 2 of 3 have to, until " in says("carol", "other"), "two keys, one word for each"
-    agreed = says("dora", "new")
-    assert agreed.startswith("Guardians want this account to get another key at ") and "agree" not in agreed
-    assert "learningchain recover object" in agreed and "speak with them" not in agreed
-    assert say(chain.state, id_of("bob")) == "", "nobody else's"
-    empty: Any = {}
-    assert say(empty, me) == say_coming(empty, me) == "", "before there is a ledger"
-
-
-def test_other_guardians_that_follow_are_told_by_how_many_they_are() -> None:
-    chain = keys.graph()
-    keys.guard(chain, "alice", 2, "bob", "carol", "dora")
-    keys.guard(chain, "alice", 1, "bob", "carol")
-    told = say_coming(chain.state, id_of("alice"))
-    assert told.startswith("This account has 2 other guardians from ") and "its key is stolen" in told

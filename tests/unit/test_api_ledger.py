@@ -71,34 +71,6 @@ async def test_an_account_shows_its_bandwidth_and_a_refusal_says_how_long_to_wai
     assert error["retry_after_s"] is None
 
 
-async def test_accounts_are_listed_in_pages(api: Api) -> None:
-    everybody = sorted(api.node.ledger.ids.values())
-    first = await api.get("/v1/accounts?limit=2")
-    rest = await api.get(f"/v1/accounts?after={first[-1]['id']}")
-    assert [a["id"] for a in first + rest] == [address(i) for i in everybody]
-    assert await api.get(f"/v1/accounts?after={rest[-1]['id']}") == []
-
-
-async def test_an_unknown_account_is_not_found_and_a_misspelt_one_is_usage(api: Api) -> None:
-    for path in ("", "/history"):
-        error = await api.refused("GET", f"/v1/accounts/{address(bytes(20))}{path}", 404)
-        assert (error["kind"], error["name"]) == ("not_found", "UNKNOWN_ACCOUNT")
-    swapped = who(api, "n1")[:-1] + ("q" if who(api, "n1")[-1] != "q" else "p")
-    assert "checksum" in (await api.refused("GET", f"/v1/accounts/{swapped}", 400))["message"]
-
-
-async def test_history_shows_signed_amounts_newest_first(api: Api) -> None:
-    ids = api.node.ledger.ids
-    api.node.ledger.block(boss=Transfer(ids["n1"], 3 * CREDIT // 2, b"for you"), n1=Transfer(ids["boss"], 1, b""))
-    lines = await api.get(f"/v1/accounts/{who(api, 'boss')}/history")
-    assert [(line["amount"], line["other"], line["reason"], line["ref"]) for line in lines] == [
-        ("+0.000001", who(api, "n1"), "transfer", ""),
-        ("-1.5", who(api, "n1"), "transfer", "for you"),
-    ]
-    older = await api.get(f"/v1/accounts/{who(api, 'boss')}/history?before={lines[0]['cursor']}&limit=1")
-    assert older == lines[1:]
-
-
 async def test_the_supply_adds_up_while_credits_lie_in_escrow(api: Api) -> None:
     before = await api.get("/v1/supply")
     assert (before["supply"], before["escrows"]) == (str(GRANT // CREDIT * len(NAMES)), "0")
@@ -125,19 +97,6 @@ async def test_a_transfer_that_is_waited_for_is_final_with_its_events(api: Api) 
     assert (await api.get(f"/v1/accounts/{who(api, 'n1')}"))["balance"] == "1002.5"
 
 
-async def test_without_a_wait_the_answer_is_the_id_alone(api: Api) -> None:
-    sent = await api.post("/v1/transfers", {"to": who(api, "n1"), "amount": "1"}, 202)
-    assert (set(sent), sent["status"]) == ({"tx", "status"}, "pending")
-
-
-async def test_a_wait_that_ends_early_says_pending(api: Api) -> None:
-    api.node.ledger.auto = False
-    sent = await api.post("/v1/transfers?wait=0.01", {"to": who(api, "n1"), "amount": "1"}, 202)
-    assert sent["status"] == "pending"
-    error = await api.refused("GET", f"/v1/tx/{sent['tx']}", 404)
-    assert "pending" in error["message"]
-
-
 @pytest.mark.parametrize(
     ("to", "amount", "code"),
     [
@@ -152,15 +111,6 @@ async def test_a_transfer_against_the_rules_is_refused_before_it_is_sent(api: Ap
     error = await api.refused("POST", "/v1/transfers", 409, json={"to": target, "amount": amount})
     assert (error["kind"], error["code"], error["name"]) == ("rejected", code, code.name)
     assert not api.node.ledger.pool and not api.node.ledger.blocks
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [("amount", "-1"), ("amount", "1e3"), ("amount", "0.0000001"), ("amount", "9" * 14), ("memo", "ü" * 33), ("to", "n1")],
-)
-async def test_a_field_that_is_no_amount_address_or_memo_is_named(api: Api, field: str, value: str) -> None:
-    body = {"to": who(api, "n1"), "amount": "1", field: value}
-    assert field in (await api.refused("POST", "/v1/transfers", 400, json=body))["message"]
 
 
 async def test_a_suspended_account_moves_what_is_not_frozen_and_a_banned_one_nothing(tmp_path: Path) -> None:
@@ -219,13 +169,6 @@ async def test_bytes_that_can_stand_in_no_block_are_invalid(api: Api, change: An
     assert (error["kind"], error["name"], error["code"]) == ("invalid", name, TxCode[name])
 
 
-async def test_a_sequence_ahead_and_text_that_is_no_hex(api: Api) -> None:
-    raw = api.node.ledger.signed("n1", Transfer(api.node.ledger.ids["n2"], 7, b""), ahead=3)
-    assert (await api.refused("POST", "/v1/tx", 409, json={"raw": raw.hex()}))["name"] == "SEQUENCE_GAP"
-    assert "raw" in (await api.refused("POST", "/v1/tx", 400, json={"raw": "xyz"}))["message"]
-    assert "raw" in (await api.refused("POST", "/v1/tx", 400, json={"raw": "0" * 131_074}))["message"]
-
-
 async def test_a_batch_is_taken_but_for_what_can_stand_in_no_block(api: Api) -> None:
     ledger = api.node.ledger
     ledger.auto = False
@@ -272,45 +215,7 @@ async def test_a_batch_that_is_empty_too_long_or_no_hex_is_refused_whole(api: Ap
     assert not api.node.ledger.pool
 
 
-# --- blocks ---------------------------------------------------------------------------------------------------------------------
-
-
-async def test_a_block_by_height_and_the_latest(api: Api) -> None:
-    ledger = api.node.ledger
-    await api.refused("GET", "/v1/blocks/latest", 404)
-    ledger.block(n1=Transfer(ledger.ids["n2"], 1, b""))
-    ledger.block()
-    first, latest = await api.get("/v1/blocks/1"), await api.get("/v1/blocks/latest")
-    assert (first["height"], first["txs"]) == (1, [ledger.blocks[0][1][0].id.hex()])
-    assert (latest["height"], latest["txs"], latest["state_root"]) == (2, [], ledger.state.root.hex())
-    assert first["certificate"]["signers"] == [address(v.id) for v in ledger.genesis.validators[:3]]
-    assert first["certificate"]["round"] == 0
-    error = await api.refused("GET", "/v1/blocks/3", 404)
-    assert "newest is 2" in error["message"]
-    await api.refused("GET", f"/v1/tx/{sha('none').hex()}", 404)
-
-
 # --- judgements -----------------------------------------------------------------------------------------------------------------
-
-
-async def test_a_validator_judges_an_open_case(tmp_path: Path) -> None:
-    async with serving(tmp_path, own="n2") as api:
-        api.node.ledger.judged_job(FALSE)
-        account = await api.get(f"/v1/accounts/{who(api, 'n1')}")
-        assert (account["status"], account["balance"], account["frozen"]) == ("suspended", "990", "9")
-        body = {"account": who(api, "n1"), "confirm": True}
-        assert (await api.post("/v1/judgements?wait=10", body))["code"] == 0
-        account = await api.get(f"/v1/accounts/{who(api, 'n1')}")
-        assert account["case"]["confirm"] == [who(api, "n2")]
-        assert (account["case"]["judges"], account["case"]["to_ban"], account["case"]["to_lift"]) == (3, 3, 2)
-        assert any("1 confirm, 0 lift" in sentence for sentence in account["case"]["words"])
-        error = await api.refused("POST", "/v1/judgements", 409, json=body)
-        assert error["name"] == MemberCode.ALREADY_VOTED.name
-
-
-async def test_who_is_no_validator_may_not_judge(api: Api) -> None:
-    error = await api.refused("POST", "/v1/judgements", 409, json={"account": who(api, "n1"), "confirm": False})
-    assert error["name"] == MemberCode.NOT_A_VALIDATOR.name
 
 
 async def test_a_parked_job_is_told_of_refuses_claims_and_is_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,6 @@ import pytest
 from chain.buckets import Bucket
 from chain.contracts.job import records
 from chain.contracts.job.records import JobState
-from chain.crypto import address
 from chain.host import Escrow, escrow_key
 from chain.ledger import state as ledger_state
 from chain.ledger.state import State as LedgerState
@@ -23,7 +22,7 @@ from client.contracts.job import live as job_live
 from client.contracts.job.live import LiveJobs
 from tests.unit.api_kit import CREDIT, Api, serving
 from tests.unit.test_api_jobs import OK
-from tests.unit.test_work_many_jobs import MANY, Ground, stranger
+from tests.unit.test_work_many_jobs import Ground, stranger
 
 
 @pytest.fixture
@@ -39,44 +38,6 @@ def settle(follower: F) -> F:
     while follower.step():
         pass
     return follower
-
-
-def locked_by_hand(state: LedgerState, account: bytes) -> int:
-    """From every record of the state: what lies in escrows of live jobs for an account."""
-    total = 0
-    for key, escrow in state.records(b"e/"):
-        job, rest = key[2:34], key[34:]
-        if state.get(records.live_key(job)) is None:
-            continue
-        owner = rest if len(rest) == 20 else state.get(records.posting_key(job)).poster  # type: ignore[union-attr]
-        total += escrow.amount if owner == account else 0
-    return total
-
-
-async def test_what_is_locked_is_what_the_escrows_of_live_jobs_hold(api: Api) -> None:
-    ledger = api.node.ledger
-    early = settle(Locked(ledger.state))
-
-    async def check() -> None:
-        late = settle(Locked(ledger.state))
-        settle(early)
-        shown = {a["id"]: a["locked"] for a in await api.get("/v1/accounts")}
-        for identity in ledger.ids.values():
-            by_hand = locked_by_hand(ledger.state, identity)
-            # Whether it followed every block or began just now makes no difference.
-            assert early.locked(identity) == late.locked(identity) == by_hand
-            assert shown[address(identity)] == (await api.get(f"/v1/accounts/{address(identity)}"))["locked"]
-            assert float(shown[address(identity)]) == by_hand / CREDIT
-
-    await check()
-    for worker in ("n1", "n2"):
-        ledger.claimed_job(worker)
-        await check()
-    assert early.locked(ledger.ids["boss"]) > 20 * CREDIT
-    assert early.locked(ledger.ids["n1"]) == CREDIT
-    ledger.judged_job(OK, "n3")
-    await check()
-    assert early.locked(ledger.ids["n3"]) == 0
 
 
 async def test_every_credit_is_counted_at_every_height(api: Api) -> None:
@@ -124,18 +85,6 @@ def test_counting_credits_looks_at_a_few_pages_at_a_time_and_then_at_what_change
     assert (credits.accounts, credits.escrows) == ground.chain.state.held()
 
 
-async def test_live_jobs_are_listed_by_number_in_pages(api: Api) -> None:
-    ledger = api.node.ledger
-    ended = ledger.judged_job(OK).hex()
-    jobs = [ledger.claimed_job() for _ in range(5)]
-    live = await api.get("/v1/jobs?live=true&limit=3")
-    assert [j["id"] for j in live] == [job.hex() for job in reversed(jobs)][:3]
-    more = await api.get(f"/v1/jobs?live=true&limit=3&before={live[-1]['number']}")
-    assert [j["id"] for j in more][:2] == [job.hex() for job in reversed(jobs)][3:]
-    assert ended not in [j["id"] for j in live + more]
-    assert ended in [j["id"] for j in await api.get("/v1/jobs")]
-
-
 class CountingState(LedgerState):
     """Counts what is read."""
 
@@ -148,25 +97,6 @@ class CountingState(LedgerState):
     def get(self, key: bytes) -> Any:
         CountingState.reads += 1
         return super().get(key)
-
-
-def test_a_look_at_an_account_does_not_grow_with_live_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    ground = Ground()
-    ground.many(MANY, stranger(1), ground.terms())
-    job = ground.post(stranger(2), ground.terms())
-    live, locked = settle(LiveJobs(ground.chain.state)), settle(Locked(ground.chain.state))
-    ground.chain.state.__class__ = CountingState
-    monkeypatch.setattr(CountingState, "reads", 0)
-    ground.put([(escrow_key(records.bounty_escrow(job)), Escrow(77))])
-    before = CountingState.reads
-    settle(live)
-    settle(locked)
-    assert CountingState.reads - before < 20
-    assert locked.locked(stranger(2)) == 77
-    assert CountingState.reads - before < 20
-    assert [found for _, found in live.newest(None, 1)] == [job]
-    assert len(live.newest(3, 10)) == 3
-    assert len(live.newest(None, MANY + 1)) == MANY + 1
 
 
 def test_no_piece_is_large_and_what_was_lost_is_looked_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,20 +135,3 @@ def test_stakes_of_a_job_with_more_claimants_than_a_piece_are_all_counted(claima
         ground.put([(records.claim_key(job, number), claim), (stake, Escrow(5 + number))])
     locked = settle(Locked(ground.chain.state))
     assert [locked.locked(one) for one in who] == [5 + number for number in range(claimants)]
-
-
-def test_an_ended_job_leaves_nothing_behind() -> None:
-    ground = Ground()
-    job = ground.post(stranger(1), ground.terms(), JobState.OPEN, claimants=1)
-    claim = records.ClaimRecord(stranger(2), 1, 5, 1, bytes(32), 0, bytes(32), 0, True, 0, b"", 0, 0, 0, [])
-    stake = escrow_key(records.stake_escrow(job, stranger(2)))
-    ground.put([(records.claim_key(job, 0), claim), (stake, Escrow(5)), (escrow_key(records.bounty_escrow(job)), Escrow(70))])
-    live, locked = settle(LiveJobs(ground.chain.state)), settle(Locked(ground.chain.state))
-    assert (locked.locked(stranger(1)), locked.locked(stranger(2))) == (70, 5)
-    ground.put([(records.live_key(job), None)])
-    settle(live)
-    settle(locked)
-    assert (locked.locked(stranger(1)), locked.locked(stranger(2))) == (0, 0)
-    assert live.newest(None, 10) == []
-    assert not live._jobs
-    assert not locked._locked and not locked._of

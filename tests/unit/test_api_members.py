@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from chain.codec import encode
-from chain.contracts.membership import Case, CaseRef, Join, MemberCode, case_key, join_digest, member_key
+from chain.contracts.membership import Join, MemberCode, case_key, join_digest, member_key
 from chain.crypto import SigningKey, address
 from chain.errors import Malformed
 from client.contracts.membership import api as members_api
@@ -54,16 +54,6 @@ async def test_an_invitation_is_a_token_that_is_shown_once(api: Api) -> None:
     assert token.secret.hex() not in msgspec.json.encode(listed).decode()
 
 
-async def test_a_node_that_nobody_reaches_invites_to_a_named_address(api: Api) -> None:
-    api.node.reached = [(api.node.ledger.own_id, "0.0.0.0:7400")]
-    refusal = await api.refused("POST", "/v1/invitations", 400, json={"lasts_ms": 60_000})
-    assert "--address" in refusal["message"]
-    done = await invited(api, addresses=["node.example:7400"])
-    assert parse_token(done["token"]).contacts[0].address == "node.example:7400"
-    refusal = await api.refused("POST", "/v1/invitations", 400, json={"lasts_ms": 60_000, "addresses": ["node.example"]})
-    assert "host:port" in refusal["message"] and len(await api.get("/v1/invitations")) == 1, "no invitation is spent on it"
-
-
 async def test_a_token_says_which_network_from_which_block_and_four_places_at_most(api: Api) -> None:
     """LC-MEM-32: what a machine that knows nothing needs, so that nobody shows it another network."""
     places, ledger, genesis = [f"node{n}.example:7400" for n in range(4)], api.node.ledger, api.node.genesis()
@@ -83,27 +73,6 @@ async def test_a_token_says_which_network_from_which_block_and_four_places_at_mo
     assert [one.address for one in token.contacts] == [f"10.0.0.{n}:7400" for n in range(1, 5)]
 
 
-@pytest.mark.parametrize(
-    ("text", "raw"),
-    [("ab", b"\xab"), ("ab" * 64, b"\xab" * 64), (address(bytes(20)), bytes(20))],
-)
-def test_what_is_parked_is_named_in_hex_or_by_an_account(text: str, raw: bytes) -> None:
-    assert members_api._reference(text) == raw
-
-
-@pytest.mark.parametrize("text", ["", "a", "AB", "zz", "ab" * 65, "lc1nobody", "ab\n", " ab"])
-def test_whatever_else_names_nothing_that_is_parked(text: str) -> None:
-    with pytest.raises((ValueError, Malformed)):
-        members_api._reference(text)
-
-
-async def test_without_its_signer_a_node_invites_nobody(api: Api) -> None:
-    api.node.remote = True
-    refusal = await api.refused("POST", "/v1/invitations", 503, json={"lasts_ms": 60_000})
-    assert (refusal["name"], "signer is back" in refusal["message"]) == ("SIGNER", True)
-    assert await api.get("/v1/invitations") == []
-
-
 async def test_an_invitation_is_taken_back_by_its_id(api: Api) -> None:
     done = await invited(api)
     assert (await api.post("/v1/revocations?wait=5", {"invitation": done["invitation"]}))["code"] == 0
@@ -111,12 +80,6 @@ async def test_an_invitation_is_taken_back_by_its_id(api: Api) -> None:
     refusal = await api.refused("POST", "/v1/revocations", 409, json={"invitation": done["invitation"]})
     assert refusal["code"] == MemberCode.INVITATION_REVOKED
     await api.refused("POST", "/v1/revocations", 400, json={"invitation": "zz"})
-
-
-async def test_who_leaves_is_shown_as_gone(api: Api) -> None:
-    assert (await api.post("/v1/leave?wait=5", {}))["code"] == 0
-    own = await api.get(f"/v1/accounts/{address(api.node.ledger.own_id)}")
-    assert own["left"] > 0 and own["inviter"] is None
 
 
 async def test_a_box_key_is_renewed_and_its_private_half_never_shown(api: Api) -> None:
@@ -146,35 +109,6 @@ async def test_a_box_key_whose_private_half_is_elsewhere_is_told_as_that_and_wha
     ]
     newer = (await api.post("/v1/box-key?wait=5", {}))["key"]
     assert (await api.get("/v1/box-key"))["kept"][-1]["key"] == newer
-
-
-async def test_open_cases_are_told_by_their_ends_and_nobody_may_speak_in_its_own(tmp_path: Path) -> None:
-    async with serving(tmp_path, own="n2") as api:
-        ledger = api.node.ledger
-        ids, refs = ledger.ids, [CaseRef(b"\x01" * 32, 3, ledger.ids["boss"], ledger.ids["boss"])]
-        cases = {
-            "n1": Case(1, 0, 900_000, refs, [], [ids["n2"]]),
-            "n2": Case(2, 0, 700_000, refs, [], []),
-            "n3": Case(3, 0, 500_000, refs, [], []),
-        }
-        ledger.state.commit([(case_key(ids[name]), case) for name, case in cases.items()], ledger.state.tree)
-        listed = await api.get("/v1/cases")
-        assert [one["account"] for one in listed] == [address(ids[name]) for name in ("n3", "n2", "n1")]
-        assert [(one["own_word"], one["may"]) for one in listed] == [
-            (None, ["confirm", "lift"]),
-            (None, []),
-            ("lift", ["confirm", "lift"]),
-        ]
-
-
-async def test_a_box_key_that_cannot_be_kept_or_would_be_refused_is_not_made(api: Api) -> None:
-    api.node.starting = True
-    refusal = await api.refused("POST", "/v1/box-key", 503, json={})
-    assert "starting" in refusal["message"] and (await api.get("/v1/box-key"))["key"] is None
-    api.node.starting = False
-    assert (await api.post("/v1/leave?wait=5", {}))["code"] == 0
-    assert (await api.refused("POST", "/v1/box-key", 409, json={}))["name"] == "LEFT"
-    assert api.node.kept_secrets == []
 
 
 # --- tokens -------------------------------------------------------------------------------------------------------------------
@@ -268,17 +202,6 @@ async def test_one_token_makes_its_member_send_one_join_at_a_time(api: Api) -> N
     assert len(api.node.ledger.pool) == 1
     outside.now += 5_000
     await outside.asks(outside.join(SigningKey(b"\x05" * 32)))
-    assert len(api.node.ledger.pool) == 2
-
-
-async def test_a_join_is_sent_once_while_it_waits(api: Api) -> None:
-    outside = Outside(api, parse_token((await invited(api))["token"]))
-    api.node.ledger.auto = False
-    for _ in range(3):
-        assert (await outside.asks(outside.join()))[1]["state"] == "waiting"
-    assert len(api.node.ledger.pool) == 1
-    outside.now += 5_000
-    await outside.asks(outside.join())
     assert len(api.node.ledger.pool) == 2
 
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
-from multidict import CIMultiDict
 
 from chain.codec import encode
 from chain.contracts.prediction import records
 from chain.contracts.prediction.params import PredictionParams
 from chain.errors import InvalidTx, TxCode
 from chain.host import read_params
-from client.api.errors import RequestError
 from client.contracts.prediction import asked_once
 from client.tokens import Tokens, TokenScope, now_ms
 from client.work.database import WorkDatabase
@@ -54,26 +50,6 @@ async def test_the_same_key_is_the_same_request_whatever_it_may_cost_by_now(api:
     other = await ask(api, model, idempotency_key="batch 8")
     unkeyed = await ask(api, model)
     assert len({first["request"], other["request"], unkeyed["request"]}) == 3 == len(await requests(api))
-
-
-async def test_the_header_is_the_same_as_the_field(api: Api) -> None:
-    model = await served(api)
-    body, header = {"model": model, "n": 3, **ROW}, {"Idempotency-Key": "batch 7"}
-    status, said = await api.call("POST", "/v1/predictions?wait=10", json=body, headers=header)
-    assert status == 200 and (await ask(api, model, **KEY))["request"] == said["request"]
-    for wrong, named in (({"Idempotency-Key": "x" * 129}, "printable"), ({"Idempotency-Key": ""}, "printable")):
-        assert named in (await api.refused("POST", "/v1/predictions", 400, json=body, headers=wrong))["message"]
-    both = await api.refused("POST", "/v1/predictions", 400, json=body | {"idempotency_key": "other"}, headers=header)
-    assert "Two different keys" in both["message"]
-
-
-async def test_another_question_under_the_same_key_is_refused(api: Api) -> None:
-    model = await served(api)
-    await ask(api, model, **KEY)
-    for change in ({"rows": [[0.2, 0.7]]}, {"n": 1}, {"tip": "1"}, {"private": True}):
-        body = {"model": model, "n": 3, **ROW, **KEY, **change}
-        assert (await api.post("/v1/predictions", body, 409))["error"]["name"] == "KEY_REUSED"
-    assert len(await requests(api)) == 1
 
 
 async def test_a_token_has_keys_of_its_own(api: Api, tmp_path: Path) -> None:
@@ -163,30 +139,6 @@ async def test_what_the_node_refused_to_send_is_made_anew(api: Api, monkeypatch:
     assert [bool(raw) for _, raw in kept] == [True, False, True, False, True]
 
 
-async def test_what_is_refused_before_it_is_signed_takes_no_place(api: Api) -> None:
-    model = await served(api)
-    await api.refused("POST", "/v1/predictions", 409, json={"model": model, "n": 3, **ROW, **KEY, "tip": "999999"})
-    assert api.node.kept_secrets == []
-    assert (await ask(api, model, **KEY))["status"] == "final"
-
-
-async def test_a_second_call_with_a_key_that_is_being_sent_is_told_to_ask_again(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, kept, reading, goes_on = await served(api), api.node.kept, asyncio.Event(), asyncio.Event()
-
-    async def slow(*given: Any) -> list[Secret]:
-        reading.set()
-        await goes_on.wait()
-        return await kept(*given)
-
-    monkeypatch.setattr(api.node, "kept", slow)
-    first = asyncio.create_task(ask(api, model, **KEY))
-    await reading.wait()
-    error = (await api.post("/v1/predictions", {"model": model, "n": 3, **ROW, **KEY}, 409))["error"]
-    assert (error["name"], error["kind"]) == ("KEY_BUSY", "unavailable")
-    goes_on.set()
-    assert await requests(api) == [(await first)["request"]] == [(await ask(api, model, **KEY))["request"]]
-
-
 async def test_a_place_that_the_disk_has_for_other_bytes_sends_nothing(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """A node that had just started knew of no keys when it was asked first; the first record of a place stays."""
     model, keep, kept, known = await served(api), api.node.keep, api.node.kept, [False]
@@ -228,26 +180,6 @@ async def test_a_key_outlives_its_result(api: Api, monkeypatch: pytest.MonkeyPat
     assert (status, said["request"]) == (202, first)
 
 
-async def test_what_stands_on_the_way_is_not_asked_anew(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pool is full when the bytes of before are sent again: the call is refused, and the same bytes may still come."""
-    model, ledger = await served(api), api.node.ledger
-
-    async def lost(raw: bytes) -> bytes:
-        raise Killed
-
-    async def full(raw: bytes) -> bytes:
-        raise InvalidTx(TxCode.MEMPOOL_FULL, "no room")
-
-    body = {"model": model, "n": 3, **ROW, **KEY}
-    for end, status in ((lost, 500), (full, 409)):
-        with monkeypatch.context() as wire:
-            wire.setattr(ledger, "submit_raw", end)
-            assert (await api.call("POST", "/v1/predictions", json=body))[0] == status
-    (kept,) = api.node.kept_secrets
-    done = await ask(api, model, **KEY)
-    assert api.node.kept_secrets == [kept] and await requests(api) == [done["request"]]
-
-
 async def test_what_came_while_the_ledger_was_asked_is_the_answer(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     model, ledger = await served(api), api.node.ledger
     whole = ledger.submit_raw
@@ -269,23 +201,6 @@ async def test_what_came_while_the_ledger_was_asked_is_the_answer(api: Api, monk
         wire.setattr(ledger, "submit_raw", came)
         status, said = await api.call("POST", "/v1/predictions", json=body)
     assert status == 202 and await requests(api) == [said["request"]] and len(api.node.kept_secrets) == 1
-
-
-async def test_the_newest_words_under_a_key_count_in_whatever_order_the_disk_has_them(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model, ledger = await served(api), api.node.ledger
-
-    async def full(raw: bytes) -> bytes:
-        raise InvalidTx(TxCode.MEMPOOL_FULL, "no room")
-
-    with monkeypatch.context() as busy:
-        busy.setattr(ledger, "submit_raw", full)
-        await api.refused("POST", "/v1/predictions", 409, json={"model": model, "n": 3, **ROW, **KEY})
-    ledger.mine()
-    done = (await ask(api, model, **KEY))["request"]
-    api.node.kept_secrets.reverse()
-    assert (await ask(api, model, **KEY))["request"] == done and await requests(api) == [done]
 
 
 async def test_one_token_leaves_keys_to_others(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,42 +228,6 @@ async def test_one_token_leaves_keys_to_others(api: Api, tmp_path: Path, monkeyp
     assert len(await requests(api)) - before == 7, "what is refused is not sent"
     again = await api.call("POST", "/v1/predictions", json=body | {"idempotency_key": "key 0"}, token=greedy)
     assert again[0] == 202, "a key that is known is answered though no place is free"
-
-
-async def test_a_key_of_the_most_characters_is_taken(api: Api) -> None:
-    model = await served(api)
-    long = "k" * asked_once.MOST_KEY
-    assert (await ask(api, model, idempotency_key=long))["request"] == (await ask(api, model, idempotency_key=long))["request"]
-
-
-def test_two_headers_are_two_keys() -> None:
-    def given(*headers: str, field: str | None = None) -> Any:
-        named = CIMultiDict(("Idempotency-Key", one) for one in headers)
-        return SimpleNamespace(body=SimpleNamespace(idempotency_key=field), request=SimpleNamespace(headers=named))
-
-    assert asked_once._key_of(given("one", "one", field="one")) == "one" and asked_once._key_of(given()) is None
-    for call in (given("one", "two"), given("one", field="two")):
-        with pytest.raises(RequestError, match="Two different keys"):
-            asked_once._key_of(call)
-
-
-async def test_a_node_that_starts_sends_nothing_under_a_key(api: Api) -> None:
-    model = await served(api)
-    api.node.starting = True
-    error = (await api.post("/v1/predictions", {"model": model, "n": 3, **ROW, **KEY}, 503))["error"]
-    assert "nothing was sent" in error["message"] and await requests(api) == []
-
-
-async def test_two_at_once_are_one_request_and_keys_are_bounded(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = await served(api)
-    body = {"model": model, "n": 3, **ROW, **KEY}
-    found = await asyncio.gather(*(api.call("POST", "/v1/predictions?wait=10", json=body) for _ in range(4)))
-    assert {status for status, _ in found} <= {200, 202, 409}
-    assert {said["error"]["name"] for status, said in found if status == 409} <= {"KEY_BUSY"}
-    (request,) = await requests(api)
-    monkeypatch.setattr(asked_once, "MOST", 1)
-    assert (await ask(api, model, **KEY))["request"] == request
-    assert (await api.post("/v1/predictions", body | {"idempotency_key": "more"}, 503))["error"]["name"] == "TOO_MANY_KEYS"
 
 
 async def test_keys_are_on_the_disk_after_a_restart(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -403,14 +282,3 @@ async def test_keys_of_one_run_of_a_program_take_no_others_place_and_end_with_th
         assert [database.count(kind) for kind in (asked_once.KIND, asked_once.RUN_KIND)] == [1, 1]
         database.prune(asked_once.RUN_MS + 1)
         assert [database.count(kind) for kind in (asked_once.KIND, asked_once.RUN_KIND)] == [1, 0]
-
-
-def test_secrets_are_found_by_how_their_keys_begin(tmp_path: Path) -> None:
-    with closing(WorkDatabase(tmp_path / "work.db", b"c" * 32, b"i" * 32)) as database:
-        keys = [b"", b"a", b"a\xff", b"a\xff\xff1", b"b", b"\xff", b"\xff\xff"]
-        for kind in ("x", "y"):
-            for key in keys:
-                database.save(Secret(kind, key, b"", key), 0)
-        for beginning in (*keys, b"c", b"\xff\xff\xff"):
-            found = [one.key for one in database.secrets_of("x", beginning)]
-            assert found == sorted(key for key in keys if key.startswith(beginning))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from chain.contracts.prediction import records
-from chain.contracts.prediction.messages import GiveKeys, RequestPrediction, inline_cid
+from chain.contracts.prediction.messages import GiveKeys
 from chain.contracts.prediction.params import PredictionParams
 from chain.contracts.prediction.records import RequestRecord, RequestState, RequestTerms
 from chain.crypto import sha256
@@ -113,34 +113,6 @@ async def test_a_token_that_may_only_read_reads_nothing_that_is_private(api: Api
             assert (await api.call("GET", f"/v1/predictions/{request}/key", token=text))[0] == 403
 
 
-@pytest.mark.parametrize(
-    ("change", "named"),
-    [
-        ({"key": "ab" * 32}, "key is not valid"),
-        ({"rows": None, "data": {"cid": "x", "size": 9}, "count": 1, "private": True}, "data"),
-        ({"key": "ab"}, "key"),
-        ({"callback_secret": "whsec_x"}, "Give callback"),
-        ({"callback": "http://10.0.0.1/"}, "of this machine"),
-        ({"callback": "http://127.0.0.1:1/", "callback_secret": "x"}, "secret"),
-    ],
-)
-async def test_what_makes_no_sense_is_refused_before_anything_is_kept_or_sent(api: Api, change: dict[str, Any], named: str) -> None:
-    model, blocks = await served(api), len(api.node.ledger.blocks)
-    body = {"model": model, "n": 3, **ROW} | change
-    error = (await api.post("/v1/predictions", {name: value for name, value in body.items() if value is not None}, 400))["error"]
-    assert named in error["message"]
-    assert not api.node.kept_secrets and len(api.node.ledger.blocks) == blocks and await api.get("/v1/callbacks") == []
-
-
-async def test_a_file_that_is_encrypted_already_comes_with_its_key(api: Api) -> None:
-    model = await served(api)
-    cid = api.node.files.put(b"encrypted" * 10)
-    done = await ask(api, model, rows=None, data={"cid": cid, "size": 90}, count=1, key="cd" * 32)
-    asked = terms(api, done["request"]).terms
-    assert asked.key_hash == [sha256(bytes.fromhex("cd" * 32))] and not asked.inline
-    assert [one.blob for one in api.node.kept_secrets] == [bytes.fromhex("cd" * 32)]
-
-
 async def test_a_node_that_cannot_keep_the_key_sends_nothing(api: Api) -> None:
     model = await served(api)
     api.node.starting = True
@@ -177,40 +149,6 @@ async def test_what_becomes_of_a_request_is_told_by_its_callback(api: Api) -> No
         "values": [],
     }
     assert agreed["data"]["values"] == final["data"]["values"] == [{"class": 7, "score": "2.500000000", "support": 3}]
-
-
-async def test_a_request_that_fails_is_told_as_failed(api: Api) -> None:
-    model = await served(api)
-    async with HttpServer() as server:
-        request = (await ask(api, model, callback=server.url()))["request"]
-        while (await api.get(f"/v1/predictions/{request}"))["state"] != "FAILED":  # nobody answers
-            api.node.ledger.mine(10_000)
-        await server.until(1)
-    (said,) = (post.said for post in server.posts)
-    assert (said["type"], said["data"]["outcome"]) == ("prediction.failed", "TOO_FEW")
-
-
-async def test_a_request_that_failed_and_left_before_anybody_looked_is_told_with_its_outcome(api: Api) -> None:
-    model, ledger = await served(api), api.node.ledger
-    async with HttpServer() as server:
-        request = (await ask(api, model, callback=server.url()))["request"]
-        row = b"[0.1,0.7]\n"
-        other = RequestPrediction(
-            bytes.fromhex(model), inline_cid(row), len(row), row, 1, 3, 2, 300, 10**9, 60_000, key_hash=[], policy=[]
-        )
-        ledger.block(3_700_000)
-        assert ledger.block(n4=other) == [0]
-        assert ledger.state.get(records.terms_key(bytes.fromhex(request))) is None
-        await server.until(1)
-    (said,) = (post.said for post in server.posts)
-    assert (said["type"], said["data"]) == ("prediction.failed", {"request": request, "outcome": "EXPIRED"})
-
-
-async def test_a_request_that_is_refused_leaves_no_callback(api: Api) -> None:
-    model = await served(api)
-    body = {"model": model, "n": 3, "max_charge": "0.000001", "callback": "http://127.0.0.1:1/", **ROW}
-    assert (await api.post("/v1/predictions", body, 409))["error"]["name"] == "CHARGE_TOO_HIGH"
-    assert await api.get("/v1/callbacks") == []
 
 
 async def test_what_is_told_of_a_request_that_left_unseen_is_what_is_proven(api: Api) -> None:

@@ -19,9 +19,7 @@ from chain.contracts.prediction.records import RequestRecord, RequestState
 from chain.contracts.prediction.tally import Answer, AnswerCode
 from chain.crypto import address
 from chain.types import format_credits
-from client.contracts.prediction import request_api
 from client.tokens import Tokens, TokenScope, now_ms
-from p2p.content.faults import StoreError
 from tests.unit.api_kit import MODEL_CID, Api, serving, sha
 
 ARCHIVE = {"cid": str(MODEL_CID), "image_id": "sha256:" + sha("image").hex(), "size": 1_000}
@@ -84,11 +82,6 @@ async def test_a_model_that_makes_no_sense_is_refused_by_the_field(api: Api, cha
     assert named in (await api.post("/v1/models", sent, 400))["error"]["message"]
 
 
-async def test_what_the_rules_refuse_is_refused_in_their_words_and_not_sent(api: Api) -> None:
-    refused = (await api.post("/v1/models", DIGITS | {"row_ms": 60_000, "start_s": 600, "tol": "0"}, 409))["error"]
-    assert (refused["code"], refused["name"]) == (403, "BAD_MODEL_TERMS")
-
-
 async def test_prices_change_a_part_at_a_time_and_a_higher_floor_later(api: Api) -> None:
     model = await register(api)
     await api.post(f"/v1/models/{model}/price?wait=10", {"price": "0.002"})
@@ -104,19 +97,6 @@ async def test_prices_change_a_part_at_a_time_and_a_higher_floor_later(api: Api)
         stale = {"price": "0.003", **believed}
         assert (await api.post(f"/v1/models/{model}/price", stale, 409))["error"]["name"] == "PRICE_CHANGED"
     assert (await api.post(f"/v1/models/{model}/price", {}, 400))["error"]["kind"] == "usage"
-
-
-async def test_a_model_is_retired_by_its_owner(api: Api) -> None:
-    model = await register(api)
-    await api.post(f"/v1/models/{model}/retire?wait=10", None)
-    assert (await api.post("/v1/models/" + "ab" * 32 + "/retire", None, 404))["error"]["name"] == "NO_SUCH_MODEL"
-    assert await api.get("/v1/models?live=true") == []
-
-
-async def test_who_has_no_flag_cannot_serve(api: Api) -> None:
-    model = await register(api)
-    assert (await api.post(f"/v1/models/{model}/serve", {}, 409))["error"]["name"] == "NOT_A_VERIFIER"
-    assert (await api.post(f"/v1/models/{model}/unserve", None, 409))["error"]["name"] == "NOT_SERVING"
 
 
 # --- requests -----------------------------------------------------------------------------------------------------------------
@@ -210,25 +190,6 @@ async def test_what_a_request_cost_is_what_left_the_account(api: Api) -> None:
     assert format_credits(account.balance - now.balance + royalty) == found["cost"]
 
 
-async def test_a_request_that_fails_says_why_and_what_it_cost(api: Api) -> None:
-    model = await served(api)
-    posted = await ask(api, model)
-    fault = Answer(AnswerCode.BAD_INPUT, [], [], 0)
-    answered(api, posted["request"], fault, fault, fault)
-    found = await api.get(f"/v1/predictions/{posted['request']}?wait=5")
-    assert (found["state"], found["outcome"], found["values"]) == ("FAILED", "BAD_INPUT", [])
-    assert found["votes"] == {"BAD_INPUT": 3} and found["cost"] == "0.00017"
-
-
-async def test_a_row_that_a_server_refused_is_shown(api: Api) -> None:
-    model = await served(api)
-    posted = await ask(api, model)
-    answered(api, posted["request"], seven(), Answer(AnswerCode.BAD_INPUT, [], [], 1), seven())
-    found = await api.get(f"/v1/predictions/{posted['request']}?wait=5")
-    assert found["state"] == "AGREED"
-    assert sorted(((seat["code"], seat["unfit"]) for seat in found["seats"]), key=str) == [("BAD_INPUT", 0), *[("OK", None)] * 2]
-
-
 async def test_who_waits_for_a_request_that_left_the_state_is_told_at_once(api: Api) -> None:
     """One without seats leaves with the next posting, maybe before anybody looked; here the longest wait would fail the test."""
     model, ledger = await served(api), api.node.ledger
@@ -259,57 +220,6 @@ async def test_rows_go_with_the_request_or_lie_in_the_store(api: Api) -> None:
     assert (named["rows"], named["input"]["cid"]) == (3, str(MODEL_CID))
 
 
-async def test_requests_are_listed_newest_first_by_how_their_ids_begin_and_a_listing_goes_through_so_many(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = await served(api)
-    posted = [(await ask(api, model, rows=[[one]]))["request"] for one in range(3)]
-
-    async def listed(query: str = "") -> list[str]:
-        return [one["id"] for one in await api.get(f"/v1/predictions?model={model}{query}")]
-
-    assert await listed() == posted[::-1]
-    assert await listed("&limit=2") == posted[:0:-1]
-    assert await listed(f"&id={posted[0][:16]}") == [posted[0]]
-    numbers = {one["id"]: one["number"] for one in await api.get("/v1/predictions")}
-    assert await listed(f"&before={numbers[posted[1]]}") == [posted[0]]
-    assert await api.get(f"/v1/predictions?model={await register(api, name='another')}") == []
-    assert request_api.MOST_LOOKED_AT == 20_000
-    monkeypatch.setattr(request_api, "AT_ONCE", 1)
-    assert await listed(f"&id={posted[0][:16]}") == [posted[0]], "a piece at a time"
-    monkeypatch.setattr(request_api, "MOST_LOOKED_AT", 2)
-    assert (await listed(f"&id={posted[0][:16]}"), await listed(f"&id={posted[1][:16]}")) == ([], [posted[1]])
-
-
-async def test_rows_that_the_disk_refuses_are_told_and_nothing_is_sent(api: Api) -> None:
-    model = await served(api)
-    before = len(api.node.ledger.blocks)
-    for fault in (StoreError("the store is full: free some space"), OSError(5, "Input/output error")):
-        api.node.files.fault = fault
-        many = {"model": model, "n": 3, "rows": [[0.5] * 40 for _ in range(20)]}
-        refused = await api.refused("POST", "/v1/predictions?wait=10", 503, json=many)
-        assert refused["name"] == "DISK" and "nothing was sent" in refused["message"]
-    api.node.files.fault = None
-    assert (await api.get("/v1/predictions"), len(api.node.ledger.blocks)) == ([], before)
-
-
-async def test_who_waits_for_a_change_is_answered_at_the_first_and_who_waits_for_the_end_is_not(api: Api) -> None:
-    model = await served(api)
-    posted = await ask(api, model)
-    where = f"/v1/predictions/{posted['request']}?wait=60"
-    others = len(api.node.ledger.readers)
-    changed, answer = (asyncio.create_task(api.get(f"{where}&{how}")) for how in ("changed=true", "final=false"))
-    while len(api.node.ledger.readers) < others + 2:
-        await asyncio.sleep(0)
-    key = records.request_key(bytes.fromhex(posted["request"]))
-    while getattr(api.node.ledger.state.get(key), "state", None) == RequestState.WAITING:
-        api.node.ledger.mine()
-    async with asyncio.timeout(20):
-        assert (await changed)["state"] == "ANSWER" and not answer.done()
-    answered(api, posted["request"], seven(), seven(), seven())
-    assert (await answer)["state"] == "AGREED"
-
-
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -326,18 +236,6 @@ async def test_a_request_that_makes_no_sense_is_refused_by_the_field(api: Api, c
     body = {"model": await register(api), "n": 3, **ROW} | change
     sent = {name: value for name, value in body.items() if value is not None}
     assert named in (await api.post("/v1/predictions", sent, 400))["error"]["message"]
-
-
-async def test_a_price_is_quoted_with_why_it_would_be_refused(api: Api) -> None:
-    lonely = await register(api, name="lonely")
-    quote = await api.post("/v1/predictions/quote", {"model": lonely, "n": 3, **ROW})
-    assert (quote["charge"], quote["pool"], quote["seats"], quote["refusal"]["name"]) == ("0.001395", 0, 0, "NO_SERVERS")
-    assert (await api.post("/v1/predictions", {"model": lonely, "n": 3, **ROW}, 409))["error"]["name"] == "NO_SERVERS"
-    model = await served(api)
-    quote = await api.post("/v1/predictions/quote", {"model": model, "n": 5, "tip": "1", **ROW})
-    assert (quote["seats"], quote["pool"], quote["refusal"], quote["least_tip"]) == (3, 3, None, "0.0005")
-    tight = {"model": model, "n": 3, "max_charge": "0.0001", **ROW}
-    assert (await api.post("/v1/predictions", tight, 409))["error"]["name"] == "CHARGE_TOO_HIGH"
 
 
 async def test_a_waiting_request_is_moved_forward_or_taken_back(api: Api) -> None:

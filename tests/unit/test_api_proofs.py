@@ -12,7 +12,6 @@ import pytest
 
 from chain.codec import encode, read
 from chain.contracts.credits import Transfer
-from chain.crypto import address
 from chain.host import account_key
 from chain.ledger.snapshot import ValidatorSetChange
 from client.api.route import ServerLimits
@@ -20,8 +19,6 @@ from tests.conformance import cases
 from tests.conformance.checks import Refused
 from tests.conformance.over_http import Follower
 from tests.unit.api_kit import GRANT, Api, serving
-
-ZERO = bytes(32)
 
 
 @dataclass
@@ -59,13 +56,6 @@ async def test_what_became_of_a_transaction_is_shown_to_who_trusts_nobody(strang
         answer = await stranger.api.get(f"/v1/blocks/1/receipts/{index}")
         assert (answer["index"], answer["tx"]) == (index, tx.hex()), "it says whose receipt it is"
     assert await stranger.receipt(second) == [second, 3, []]
-
-
-async def test_the_block_s_own_events_are_shown_as_well(stranger: Convinced) -> None:
-    paid(stranger)
-    answer = await stranger.api.get("/v1/blocks/1/receipts/0")
-    assert answer["tx"] is None
-    assert stranger.follower.receipt(answer, ZERO) == [ZERO, 0, []]
 
 
 async def test_a_record_of_the_state_and_its_absence_are_shown(stranger: Convinced) -> None:
@@ -167,25 +157,3 @@ async def test_what_is_read_from_the_disk_takes_the_places_of_downloads(
         go_on.set()
         assert (await first)[0] == 200
         assert (await api.call("GET", path))[0] == 200
-
-
-async def test_what_cannot_be_shown_is_said(stranger: Convinced) -> None:
-    api = stranger.api
-    await api.refused("GET", "/v1/proofs/672f", 404)
-    paid(stranger)
-    await api.refused("GET", "/v1/blocks/1/receipts/3", 404)
-    await api.refused("GET", "/v1/blocks/2/receipts/0", 404)
-    await api.refused("GET", "/v1/blocks/1/receipts/-1", 400)
-    await api.refused("GET", "/v1/proofs/xy", 400)
-    await api.refused("GET", f"/v1/proofs/{'00' * 256}", 400)
-    chain = await api.get("/v1/proofs/672f")
-    assert stranger.follower.record(chain, b"g/")[1][1] == 1
-
-
-async def test_the_clock_of_the_last_block_and_the_one_now_are_two(stranger: Convinced) -> None:
-    paid(stranger)
-    status = await stranger.api.get("/v1/status")
-    chain = stranger.follower.record(await stranger.api.get("/v1/proofs/672f"), b"g/")[1]
-    assert status["clock"] == chain[3]
-    assert status["clock_now"] >= status["clock"]
-    assert address(stranger.api.node.ledger.own_id) == status["id"]

@@ -15,9 +15,6 @@ from chain.crypto import address
 from chain.host import account_key
 from chain.ledger.genesis import to_json
 from chain.ledger.receipt_file import MAX_RECORDS
-from chain.ledger.snapshot import check_signed
-from chain.node.messages import decode_certificate
-from chain.types import decode_block, tx_id
 from client.api.route import ServerLimits
 from client.receipts import check_receipt
 from tests.unit.api_kit import GRANT, Api, serving
@@ -62,19 +59,6 @@ async def test_the_receipt_of_a_payment_convinces_a_stranger(api: Api) -> None:
     assert await api.get("/v1/receipts/1-1") == answer
 
 
-async def test_a_refusal_is_shown_as_one(api: Api) -> None:
-    product, verifier = both(api, await api.get("/v1/receipts/1-2"))
-    assert "was refused: BAD_AMOUNT (3)" in product
-    assert "was REFUSED with code 3" in verifier
-
-
-async def test_the_block_s_own_receipt_has_no_transaction(api: Api) -> None:
-    answer = await api.get("/v1/receipts/1-0")
-    assert answer["tx"] is None
-    for said in both(api, answer):
-        assert "By itself" in said
-
-
 async def test_records_and_their_absence_are_shown(api: Api) -> None:
     own, nobody = account_key(api.node.ledger.ids["n2"]), account_key(bytes(20))
     answer = await api.get(f"/v1/receipts?keys={nobody.hex()},{own.hex()}")
@@ -84,22 +68,6 @@ async def test_records_and_their_absence_are_shown(api: Api) -> None:
     assert f"no account {address(bytes(20))}" in product and f"under key {nobody.hex()} nothing" in verifier
 
 
-async def test_it_can_begin_at_a_block_that_the_reader_trusts(api: Api) -> None:
-    ledger = api.node.ledger
-    ledger.block(n1=Transfer(ledger.ids["n2"], 7, b""))
-    answer = await api.get("/v1/receipts/2-1?trusted=1")
-    raw, known = bytes.fromhex(answer["file"]), answer["trusted"]
-    assert known == (await api.get("/v1/blocks/1"))["block_id"]
-    assert f"block {known}" in "\n".join(check_receipt(raw, trusted=known).lines)
-    assert "0.000007" in "\n".join(VERIFIER.check(raw, b"", bytes.fromhex(known)))
-    with pytest.raises(ValueError, match="the trusted one is"):
-        check_receipt(raw, trusted="00" * 32)
-    with pytest.raises(ValueError, match="trusted block"):
-        check_receipt(raw, ledger.genesis)
-    with pytest.raises(ValueError, match="trusted block"):
-        VERIFIER.check(raw, to_json(ledger.genesis))
-
-
 async def test_a_submission_comes_back_with_its_receipt_where_it_is_asked_for(api: Api) -> None:
     ledger = api.node.ledger
     raw = {"raw": ledger.signed("n1", Transfer(ledger.ids["n2"], 9, b"")).hex()}
@@ -107,28 +75,6 @@ async def test_a_submission_comes_back_with_its_receipt_where_it_is_asked_for(ap
     assert done["tx"] in "\n".join(check_receipt(bytes.fromhex(done["receipt"]), ledger.genesis).lines)
     raw = {"raw": ledger.signed("n1", Transfer(ledger.ids["n2"], 9, b"")).hex()}
     assert "receipt" not in await api.post("/v1/tx?wait=10", raw)
-
-
-async def test_a_whole_block_comes_as_it_was_signed(api: Api) -> None:
-    answer = await api.get("/v1/blocks/1/raw")
-    block = decode_block(bytes.fromhex(answer["block"]))
-    ledger = api.node.ledger
-    assert [tx_id(raw) for raw in block.txs] == [tx.id for tx in ledger.blocks[0][1]]
-    certificate = decode_certificate(bytes.fromhex(answer["certificate"]))
-    check_signed(ledger.chain_id, block.header, certificate, ledger.genesis.validators)
-    await api.refused("GET", "/v1/blocks/2/raw", 404)
-    await api.refused("GET", "/v1/blocks/latest/raw", 400)
-
-
-async def test_what_cannot_be_shown_is_said(api: Api) -> None:
-    await api.refused("GET", "/v1/receipts/1-3", 404)
-    await api.refused("GET", "/v1/receipts/2-0", 404)
-    await api.refused("GET", f"/v1/receipts/{'00' * 32}", 404)
-    await api.refused("GET", "/v1/receipts/nonsense", 400)
-    await api.refused("GET", "/v1/receipts/1-1?trusted=9", 404)
-    await api.refused("GET", "/v1/receipts", 400)
-    await api.refused("GET", "/v1/receipts?keys=xy", 400)
-    await api.refused("GET", "/v1/receipts?keys=" + ",".join(["00"] * 17), 400)
 
 
 async def test_what_is_final_stays_so_where_no_place_is_left_to_make_its_receipt(tmp_path: Path) -> None:

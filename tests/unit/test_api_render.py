@@ -15,25 +15,21 @@ from chain.codec import encode
 from chain.contracts import CONTRACTS, MESSAGES
 from chain.contracts.credits import Transfer
 from chain.contracts.job import messages
-from chain.contracts.membership import ReportDouble, SetCapacity
+from chain.contracts.membership import ReportDouble
 from chain.crypto import address
 from chain.errors import Code, InvalidTx, TxCode
 from chain.host import terms
 from chain.losses import Measurement, Opening
-from chain.params import MAX_VALID_FOR
 from chain.types import Certificate, Header, LogEvent, Receipt, TransferEvent, Vote, VoteEvidence
 from chain.verification.votes import BallotCode
-from client.api.explain import explain
 from client.api.render import (
     code_name,
     render_block,
     render_event,
     render_history,
     render_op,
-    render_party,
     render_tx,
 )
-from client.contracts.job.render import render_job
 from tests.unit.api_kit import MODEL_CID, FakeLedger, sha
 
 A, B, JOB = b"a" * 20, b"b" * 20, sha("job")
@@ -51,22 +47,6 @@ def test_every_code_has_one_name_and_no_two_share_a_number() -> None:
     assert {int(code): code.name for code in every_code()} == {int(code): code_name(code) for code in every_code()}
     assert len({int(code) for code in every_code()}) == len(every_code())
     assert code_name(99_999) == "CODE_99999"
-
-
-@pytest.mark.parametrize("code", [code for code in every_code() if code], ids=lambda code: code.name)
-def test_every_refusal_is_explained_with_what_to_do(code: IntEnum) -> None:
-    why, advice = explain(code)
-    assert "refused with code" not in why
-    assert len(advice) > 8
-    assert not why.endswith(".") and not advice.endswith(".")
-
-
-def test_a_code_of_a_later_contract_is_still_answered() -> None:
-    assert "99999" in explain(99_999)[0]
-
-
-def test_how_long_a_transaction_may_be_valid_is_told_as_the_rule_has_it() -> None:
-    assert f"within {MAX_VALID_FOR:,} blocks" in explain(TxCode.TOO_FAR_AHEAD)[1]
 
 
 # --- messages -------------------------------------------------------------------------------------------------------------------
@@ -133,34 +113,6 @@ def test_every_message_shows_its_type_and_every_field_as_json(kind: Any) -> None
         assert isinstance(shown.get(name, ""), str)
 
 
-def test_a_posting_and_a_ballot_read_like_the_requests_that_made_them() -> None:
-    shown = render_op(POSTING)
-    assert (shown["bounty"], shown["fee"], shown["tol"], shown["floor"]) == ("2.5", "0.000001", "0.001000000", "-0.000000005")
-    assert (shown["float_kind"], shown["on_cheat"], shown["image"]["kind"]) == ("f32", "next-best", "archive")
-    assert (shown["image"]["cid"], shown["image"]["image_id"]) == (str(MODEL_CID), HASH.hex())
-    assert shown["arch"] == "amd64"
-    opened = render_op(messages.OpenVote(JOB, 0, 1, [BALLOT], HASH, 0, False, [OPENING]))
-    (ballot,) = opened["ballots"]
-    assert (ballot["code"], ballot["public"][0]["total"], ballot["public"][0]["root"]) == ("FALSE", "0.001800000", HASH.hex())
-
-
-def test_a_capacity_names_its_architecture() -> None:
-    shown = render_op(SetCapacity(terms.Capacity(2, 1, 2, 3, 4, 5)))
-    assert shown["capacity"]["arch"] == "arm64" and shown["capacity"]["cpus_milli"] == 1
-
-
-def test_numbers_that_name_nothing_stay_numbers() -> None:
-    odd = msgspec.structs.replace(POSTING, float_kind=99, on_cheat=98, image=msgspec.structs.replace(IMAGE, kind=97))
-    shown = render_op(odd)
-    assert (shown["float_kind"], shown["on_cheat"], shown["image"]["kind"]) == (99, 98, 97)
-
-
-@pytest.mark.parametrize(("memo", "shown"), [(b"", ""), ("grüße".encode(), "grüße"), (b"\xff\x00", "hex:ff00"), (b"\n", "hex:0a")])
-def test_a_memo_is_text_where_it_can_be(memo: bytes, shown: str) -> None:
-    assert render_op(Transfer(A, 1, memo))["memo"] == shown
-    assert render_event(TransferEvent("transfer", A, B, 1, memo))["ref"] == shown
-
-
 def test_a_transaction_from_its_bytes_and_bytes_that_are_none() -> None:
     ledger = FakeLedger()
     raw = ledger.signed("boss", Transfer(ledger.ids["n1"], 10**6, b""))
@@ -197,26 +149,6 @@ def test_every_topic_that_a_contract_emits_has_names_for_its_values() -> None:
         assert len([value for value in shown["data"].values() if not isinstance(value, list)]) == len(plain) >= least, topic
 
 
-def test_a_value_that_is_not_what_a_topic_expects_is_shown_plainly() -> None:
-    shown = render_event(LogEvent("key", JOB, [5]))["data"] | render_event(LogEvent("claim", JOB, ["x", "y", 1, 2]))["data"]
-    assert shown == {"key": 5, "claimant": "x", "loss": "y", "claim": 1}
-
-
-def test_a_topic_of_a_later_contract_is_shown_with_its_bare_values() -> None:
-    shown = render_event(LogEvent("weather", A, [1, "x", B, HASH, MODEL_CID.to_bytes()]))
-    assert shown["ref"] == address(A)
-    assert shown["data"] == {"values": [1, "x", address(B), HASH.hex(), str(MODEL_CID)]}
-
-
-def test_the_parties_of_a_movement_are_named() -> None:
-    job = JOB.hex()
-    assert render_party(b"") is None
-    assert render_party(A) == address(A)
-    assert [render_party(JOB + kind) for kind in (b"B", b"F", b"D")] == [f"bounty:{job}", f"fees:{job}", f"deposit:{job}"]
-    assert render_party(JOB + A) == f"stake:{job}:{address(A)}"
-    assert render_party(b"other") == "escrow:" + b"other".hex()
-
-
 @pytest.mark.parametrize(
     ("event", "amount", "other"),
     [
@@ -250,13 +182,3 @@ def test_a_block_with_and_without_the_set_that_signed_it() -> None:
     assert shown["header"] == encode(header).hex()
     assert render_block(header, [], None)["certificate"] is None
     assert (shown["txs"], shown["proposer"], shown["height"]) == ([JOB.hex()], address(A), 7)
-
-
-def test_a_job_view_keeps_what_is_no_amount() -> None:
-    view = {"bounty": 1, "number": 5, "contractor": {"paid": 3}, "claims": [{"loss": -1, "stake": 0, "revealed": True, "size": 7}]}
-    assert render_job(view) == {
-        "bounty": "0.000001",
-        "number": 5,
-        "contractor": {"paid": "0.000003"},
-        "claims": [{"loss": "-0.000000001", "stake": "0", "revealed": True, "size": 7}],
-    }

@@ -9,13 +9,9 @@ from typing import Any, cast
 
 import pytest
 
-from chain.errors import InvalidTx, TxCode
-from chain.node.events import Decided, TxDropped
-from chain.types import Receipt
-from client.api.table import ROUTES
 from client.ledger import NodeLedger
 from client.request_id import HEADER, LINES_AT_ONCE, MAX, RequestLines, current, request_id
-from tests.unit.api_kit import TOKEN, Api, FakeNode, serving
+from tests.unit.api_kit import TOKEN, Api, serving
 
 ZERO, TX = bytes(32), b"t" * 32
 
@@ -36,11 +32,6 @@ class Lines:
         self.said.append({"event": event} | more)
 
 
-@pytest.mark.parametrize("good", ["a", "4bf92f35-77b3:x_Y.z", "x" * MAX])
-def test_an_id_that_a_log_can_hold_is_taken(good: str) -> None:
-    assert request_id(good) == good
-
-
 @pytest.mark.parametrize("bad", [None, "", "x" * (MAX + 1), "a b", "a\nlevel=error", "ä", "‮", 'a"', "{}", "\x00"])
 def test_any_other_is_replaced(bad: str | None) -> None:
     made = request_id(bad)
@@ -59,12 +50,6 @@ async def test_every_answer_names_the_id_of_its_request(api: Api) -> None:
             assert response.headers[HEADER] == "mine-7"
     async with api.session.get(api.url + "/healthz", headers={HEADER: "x" * 500}) as response:
         assert len(response.headers[HEADER]) == 16
-
-
-async def test_a_stream_names_it_too(api: Api) -> None:
-    headers = {"Authorization": f"Bearer {TOKEN}", HEADER: "mine-8"}
-    async with api.session.get(api.url + "/v1/events", headers=headers) as response:
-        assert (response.status, response.headers[HEADER]) == (200, "mine-8")
 
 
 async def test_a_submission_is_made_under_the_id_of_its_request_and_nothing_after_it_is(api: Api) -> None:
@@ -91,33 +76,6 @@ def a_ledger(lines: Lines, submit: Any = lambda raw: TX) -> NodeLedger:
     return ledger
 
 
-async def test_pool_and_block_are_told_with_the_id(tmp_path: Path) -> None:
-    lines, fake = Lines(), FakeNode(tmp_path)
-    ledger = a_ledger(lines)
-    token = current.set("pay-1")
-    await ledger.submit_raw(b"raw")
-    current.reset(token)
-    fake.ledger.block()
-    header = fake.ledger.blocks[-1][0]
-    ledger.on_decided(Decided(header.height, ZERO, header, [TX], [Receipt(ZERO, 0, []), Receipt(TX, 3, [])], []))
-    assert lines.said == [
-        {"event": "transaction in the pool", "request": "pay-1", "tx": TX.hex()},
-        {"event": "transaction in a block", "request": "pay-1", "tx": TX.hex(), "height": header.height, "index": 0, "code": 3},
-    ]
-
-
-async def test_what_is_dropped_is_told_and_what_nobody_asked_for_is_not() -> None:
-    lines = Lines()
-    ledger = a_ledger(lines)
-    await ledger.submit_raw(b"by the node itself")
-    assert lines.said == []
-    token = current.set("pay-2")
-    await ledger.submit_raw(b"raw")
-    current.reset(token)
-    ledger.on_dropped(TxDropped(TX, InvalidTx(TxCode.EXPIRED, "too late")))
-    assert lines.said[-1] == {"event": "transaction dropped", "request": "pay-2", "tx": TX.hex(), "why": "too late"}
-
-
 async def test_what_the_node_goes_on_with_is_no_part_of_the_request() -> None:
     seen: list[str | None] = []
 
@@ -141,27 +99,3 @@ def test_who_asks_without_end_fills_no_log_and_what_is_left_out_is_counted() -> 
     now[0] = 1.0
     told.say("request answered", "b")
     assert lines.said[-1]["left_out"] == 7
-
-
-async def test_what_strangers_are_refused_fills_no_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = Lines()
-    monkeypatch.setattr("client.api.server.log", lines)
-    async with serving(tmp_path) as api:
-        for token in ("nothing", TOKEN):
-            headers = {"Authorization": f"Bearer {token}", HEADER: token[:7]}
-            async with api.session.post(f"{api.url}/v1/transfers", headers=headers, json={}) as response:
-                assert response.status == (400 if token == TOKEN else 401)
-    assert [line["request"] for line in lines.said] == [TOKEN[:7]]
-
-
-# --- 405 -------------------------------------------------------------------------------------------------------------------------
-
-
-async def test_every_path_says_with_a_405_which_methods_it_has(api: Api) -> None:
-    """RFC 9110, 15.5.6"""
-    for path in {route.path for _, route in ROUTES if "{" not in route.path}:
-        known = {route.method for _, route in ROUTES if route.path == path}
-        for method in {"GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"} - known:
-            headers = {"Authorization": f"Bearer {TOKEN}"}
-            async with api.session.request(method, api.url + path, headers=headers) as response:
-                assert (response.status, response.headers.get("Allow")) == (405, ", ".join(sorted(known))), (method, path)

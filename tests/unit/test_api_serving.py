@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -13,8 +12,6 @@ import pytest
 from chain.contracts.membership import SetBoxKey
 from chain.contracts.prediction import records
 from client.contracts.prediction import serving_api
-from client.contracts.prediction.inputs import PredictionInput
-from client.contracts.prediction.trial import LONGEST_S
 from client.tokens import Tokens, TokenScope, now_ms
 from client.work import trials as node_trials
 from sandbox import RunStatus
@@ -114,72 +111,12 @@ async def test_a_model_that_is_too_large_to_be_served_here_is_not_run(api: Api, 
     assert name == "TRIAL_FAILED" and "may use 640" in text and "serve.mem_mb is 2048" in text and not ground.started
 
 
-async def test_a_trial_takes_no_day_whatever_the_terms_say(api: Api, ground: Ground) -> None:
-    rows, answers = b"[1, 2]\n" * 256, b"3.0\n" * 256 + b"check 4.0\n"
-    model = await register(api, sample=rows, answers=answers, row_ms=60_000, max_rows=256)
-    ground.says = lambda _: RunStatus.TIMEOUT
-    assert (await refused(api, model, 409))[0] == "TRIAL_FAILED"
-    (start,) = ground.started
-    assert isinstance(start.late, PredictionInput) and start.late.wall_s == LONGEST_S
-
-
 async def test_a_failed_trial_is_tried_anew_once_it_was_told(api: Api, ground: Ground) -> None:
     model = await register(api)
     ground.says = lambda _: RunStatus.TIMEOUT
     assert (await refused(api, model, 409))[0] == "TRIAL_FAILED"
     ground.says = lambda _: SAID
     assert (await api.post(f"/v1/models/{model}/serve?wait=10", {}))["tried"] is True
-
-
-async def test_a_long_trial_goes_on_and_says_how_far_it_is(api: Api, ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving_api, "HOLD_S", 0.01)
-    model = await register(api)
-    ground.gate.clear()
-    name, text = await refused(api, model, 503)
-    assert name == "TRIAL_RUNNING" and "run 1 of 2 of its sample" in text
-    assert (await api.get(f"/v1/models/{model}/trial"))["state"] == "running"
-    assert (await refused(api, model, 503))[0] == "TRIAL_RUNNING" and len(ground.started) == 1, "one trial, however often asked"
-    ground.gate.set()
-    state = api.node.trials.find(bytes.fromhex(model))  # type: ignore[union-attr]
-    assert state is not None
-    await state.over.wait()
-    assert (await api.post(f"/v1/models/{model}/serve?wait=10", {}))["tried"] is True and len(ground.started) == 2
-    ground.now += node_trials.KEPT_S
-    assert not api.node.trials.refs, "nobody waits for it any more"  # type: ignore[union-attr]
-
-
-async def test_where_nothing_can_be_tried_the_refusal_says_why(api: Api, ground: Ground) -> None:
-    model = await register(api)
-    ground.sandbox = "no engine answers"
-    name, text = await refused(api, model, 409)
-    assert name == "TRIAL_FAILED" and "no container can be run on this machine: no engine answers" in text
-    ground.sandbox, ground.image_fault = "", "the image breaks a rule"
-    assert "its image is not to be had: the image breaks a rule" in (await refused(api, model, 409))[1]
-    api.node.trials = None
-    name, text = await refused(api, model, 409)
-    assert name == "NO_SANDBOX" and "work.verify" in text
-    status, body = await api.call("GET", f"/v1/models/{model}/trial")
-    assert (status, body["error"]["name"]) == (404, "NO_TRIAL")
-    assert not ground.started
-
-
-async def test_a_sample_that_is_not_there_or_has_too_many_rows_is_told(api: Api, ground: Ground) -> None:
-    many = await register(api, sample=b"[1]\n" * 257)
-    assert "its sample has 257 rows" in (await refused(api, many, 409))[1]
-    gone = await register(api, sample=b"[1]\n[7]\n", name="gone")
-    for path in api.node.files.folder.iterdir():
-        path.unlink()
-    assert "its model is not to be had" in (await refused(api, gone, 409))[1]
-
-
-async def test_a_model_without_a_sample_is_served_untried(api: Api) -> None:
-    model = await register(api, sample=None, answers=None)
-    assert (await api.post(f"/v1/models/{model}/serve?wait=10", {}))["tried"] is False and is_served(api, model)
-
-
-async def test_the_rules_refuse_before_anything_runs(api: Api, ground: Ground) -> None:
-    model = await register(api)
-    assert (await refused(api, model, 409, stake="0.000001"))[0] and not ground.started
 
 
 async def test_trials_go_one_after_the_other_and_not_too_many_wait(
@@ -231,23 +168,3 @@ async def test_one_token_holds_two_trials_and_its_next_one_waits_for_another_s(
             await state.over.wait()
     began = [start.ref.hex() for start in ground.started[::2]]
     assert began == [models[0], models[2], models[5], models[1], models[3]]
-
-
-async def test_a_trial_that_its_node_ends_has_not_passed(tmp_path: Path) -> None:
-    ground = Ground(None, lambda _: SAID)  # type: ignore[arg-type]
-    tasks: list[asyncio.Task[Any]] = []
-    known = node_trials.Trials(
-        ground, spawn=lambda work: tasks.append(asyncio.ensure_future(work)), now_s=lambda: 0.0, now_ms=lambda: 0
-    )
-    ground.sandbox = "never"
-
-    async def never(_: float) -> str:
-        await asyncio.Event().wait()
-        return ""
-
-    ground.ready = never  # type: ignore[assignment, method-assign]
-    state = known.begin(node_trials.WantedTrial(b"m" * 32, "try", lambda _: None, (), lambda *_: None))  # type: ignore[arg-type, return-value]
-    await asyncio.sleep(0)
-    tasks[0].cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    assert (state.state, state.why) == ("failed", "this node is stopping")

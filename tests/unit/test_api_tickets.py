@@ -6,7 +6,6 @@ import asyncio
 from itertools import count
 from pathlib import Path
 
-from client.api.openapi import build
 from client.api.route import ServerLimits
 from client.api.tickets import MAX_TICKETS, TICKET_S, Tickets
 from client.tokens import FULL, Tokens, TokenScope, now_ms
@@ -65,20 +64,3 @@ async def test_a_stream_by_ticket_ends_with_the_token_that_made_it(tmp_path: Pat
         status, made = await api.call("POST", "/v1/events/tickets", token=text)
         assert status == 401
     store.close()
-
-
-async def test_a_ticket_of_a_token_that_ended_meanwhile_opens_nothing(tmp_path: Path) -> None:
-    store = Tokens(tmp_path / "tokens.db")
-    async with serving(tmp_path) as api:
-        gone, text = store.new(TokenScope.READ, most=None, days=None, label="", now=now_ms())
-        _, made = await api.call("POST", "/v1/events/tickets", token=text)
-        store.revoke(gone.id, now_ms())
-        await api.refused("GET", f"/v1/events?ticket={made['ticket']}", 401, token=None)
-    store.close()
-
-
-def test_the_description_says_that_a_ticket_does_in_place_of_the_token() -> None:
-    described = build()
-    assert described["paths"]["/v1/events"]["get"]["security"] == [{"token": []}, {"ticket": []}]
-    scheme = described["components"]["securitySchemes"]["ticket"]
-    assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "query", "ticket")

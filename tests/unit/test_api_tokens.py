@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import os
 import re
 import sqlite3
 import time
@@ -26,12 +25,10 @@ from chain.types import format_credits
 from client import tokens as module
 from client.api import events
 from client.api.route import ServerLimits
-from client.api.server import ApiServer
 from client.api.submit import submit
 from client.api.table import ROUTES
-from client.kept import KeptFile
-from client.tokens import DAY_MS, FULL, MAX_TOKENS, MOST, LimitReached, Token, TokenError, TokenFile, Tokens, TokenScope, now_ms
-from tests.unit.api_kit import CREDIT, TOKEN, Api, serving
+from client.tokens import DAY_MS, MAX_TOKENS, LimitReached, Token, TokenError, Tokens, TokenScope, now_ms
+from tests.unit.api_kit import CREDIT, Api, serving
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
 
@@ -180,14 +177,6 @@ async def test_a_stream_that_is_never_quiet_ends_when_its_token_does(tmp_path: P
     tokens.close()
 
 
-async def test_a_reader_that_takes_nothing_is_waited_for_so_long_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "WRITE_TIMEOUT_S", 0.01)
-    response = mock.Mock(write=lambda _: asyncio.Event().wait())
-    async with asyncio.timeout(20):
-        with pytest.raises(TimeoutError):
-            await events._write(response, b"data")
-
-
 async def test_a_stream_ends_where_nobody_can_say_whether_its_token_is_good(tokens: Tokens) -> None:
     token, _ = made(tokens, TokenScope.READ)
 
@@ -216,29 +205,6 @@ async def test_a_damaged_file_lets_nobody_in_and_keeps_the_full_token(tmp_path: 
                 refused = await api.refused("GET", "/v1/status", 401, token="lct_00000000_" + "A" * 43)
                 assert refused["name"] == "UNAUTHORIZED"
     assert [line["event"] for line in logs] == ["tokens cannot be read"], "once: strangers fill no log"
-
-
-async def test_a_server_that_stopped_holds_no_file(tmp_path: Path) -> None:
-    """A node that takes a snapshot begins again in one process, again and again."""
-    (tmp_path / "of").mkdir()
-    with closing(Tokens(tmp_path / "of" / "tokens.db")) as tokens:
-        _, text = made(tokens, TokenScope.PREDICT)
-
-    def held() -> list[str]:
-        links = (Path(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd"))
-        return [to for link in links if link.is_symlink() and str(tmp_path) in (to := os.readlink(link))]
-
-    async with serving(tmp_path / "of") as api:
-        assert (await api.call("GET", "/v1/status", token=text))[0] == 200
-        assert any("tokens.db" in name for name in held())
-    assert held() == []
-    server = ApiServer(api.node, listen=("127.0.0.1", 0), token=TOKEN, version="1", spool=tmp_path / "s", kept=tmp_path)
-    await server.start()
-    kept: Any = server._kept
-    await asyncio.to_thread(kept.opened, "answers.db", KeptFile)
-    assert any("answers.db" in name for name in held())
-    await server.stop()
-    assert held() == []
 
 
 async def test_a_token_that_ended_makes_nobody_known(tmp_path: Path) -> None:
@@ -382,16 +348,6 @@ def test_a_charge_of_a_token_that_ended_meanwhile_is_refused(tokens: Tokens) -> 
         tokens.charge(token, 1, NOW)
 
 
-def test_no_sum_wraps(tokens: Tokens) -> None:
-    token, _ = made(tokens, TokenScope.ALL)
-    tokens.charge(token, MOST, NOW)
-    with pytest.raises(LimitReached):
-        tokens.charge(token, 1, NOW)
-    tokens.refund(token, MOST)
-    tokens.refund(token, 5)
-    assert tokens.rows()[0].spent == 0
-
-
 def test_bounds_of_a_token(tokens: Tokens) -> None:
     for days in (0, -1, 3_651, float("nan"), float("inf")):
         with pytest.raises(TokenError, match="days"):
@@ -415,32 +371,6 @@ def test_tokens_are_bounded_and_old_ones_go(tokens: Tokens, monkeypatch: pytest.
     assert MAX_TOKENS == 256
 
 
-def test_the_newest_token_is_listed_first(tokens: Tokens) -> None:
-    made_at = {made(tokens, TokenScope.READ, now=NOW + at)[0].id: at for at in (5, 9, 1)}
-    assert [made_at[token.id] for token in tokens.rows()] == [9, 5, 1]
-
-
-def test_a_revoked_token_is_listed_for_90_days_however_long_it_would_have_been_good(tokens: Tokens) -> None:
-    def listed(now: int) -> set[str]:
-        """After another token was made."""
-        made(tokens, TokenScope.READ, now=now)
-        return {token.id for token in tokens.rows()}
-
-    revoked, _ = made(tokens, TokenScope.READ, days=3_650, now=NOW)
-    expired, _ = made(tokens, TokenScope.READ, days=1, now=NOW)
-    tokens.revoke(revoked.id, NOW)
-    assert {revoked.id, expired.id} <= listed(NOW + 90 * DAY_MS)
-    assert listed(NOW + 90 * DAY_MS + 1) & {revoked.id, expired.id} == {expired.id}
-
-
-def test_a_newer_file_is_refused(tmp_path: Path) -> None:
-    Tokens(tmp_path / "tokens.db").close()
-    with sqlite3.connect(tmp_path / "tokens.db") as db:
-        db.execute("UPDATE meta SET version = 2")
-    with pytest.raises(TokenError, match="newer"):
-        Tokens(tmp_path / "tokens.db")
-
-
 def test_who_looks_a_token_up_waits_for_nobody_who_writes(tokens: Tokens, tmp_path: Path) -> None:
     """The loop that votes does, and a charge holds the file while it syncs."""
     token, text = made(tokens, TokenScope.POST, most=5 * CREDIT)
@@ -452,62 +382,6 @@ def test_who_looks_a_token_up_waits_for_nobody_who_writes(tokens: Tokens, tmp_pa
     assert tokens.find(text) == token and tokens.is_good(token, token.created)
     writer.execute("ROLLBACK")
     writer.close()
-
-
-def test_tokens_that_are_closed_keep_no_file_open(tokens: Tokens, tmp_path: Path) -> None:
-    token, text = made(tokens, TokenScope.READ)
-    tokens.close()
-    with pytest.raises(TokenError, match="cannot be used"):
-        tokens.rows()
-    with pytest.raises(TokenError, match="cannot be used"):
-        tokens.find(text)
-    with pytest.raises(TokenError, match="cannot be used"):
-        tokens.is_good(token, 0)
-    held = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}")]
-    assert not [path for path in held if path.startswith(str(tmp_path))]
-
-
-def test_a_node_without_tokens_has_no_file_and_sees_the_first_that_is_made(tmp_path: Path) -> None:
-    file = TokenFile(tmp_path / "tokens.db")
-    unknown = f"lct_{'0' * 8}_{'a' * 43}"
-    assert file.find(unknown) is None and file.opened() is None and list(tmp_path.iterdir()) == []
-    assert TokenFile(None).find(unknown) is None
-    command = Tokens(tmp_path / "tokens.db")
-    token, text = made(command, TokenScope.READ)
-    assert file.find(text) == token and file.find(unknown) is None and file.find(text[4:]) is None
-    command.close()
-    file.close()
-    file.close()
-
-
-def test_a_token_without_a_limit_that_counted_all_it_can_says_so(tokens: Tokens) -> None:
-    token, _ = made(tokens, TokenScope.POST)
-    tokens.charge(token, MOST, token.created)
-    with pytest.raises(LimitReached, match="counted all that it can"):
-        tokens.charge(token, 1, token.created)
-
-
-def test_what_is_counted_taken_back_and_revoked_is_one_token_s(tokens: Tokens) -> None:
-    one, other = (made(tokens, TokenScope.POST, most=10 * CREDIT, now=NOW)[0] for _ in range(2))
-
-    def spent() -> tuple[int, int]:
-        found = {row.id: row.spent for row in tokens.rows()}
-        return found[one.id], found[other.id]
-
-    tokens.charge(one, 5, NOW)
-    tokens.charge(other, 7, NOW)
-    assert spent() == (5, 7)
-    tokens.refund(one, 2)
-    assert spent() == (3, 7)
-    tokens.refund(one, 9)
-    assert spent() == (0, 7), "never less than nothing"
-    assert tokens.revoke(one.id, NOW + 1).revoked == NOW + 1
-    assert tokens.revoke(one.id, NOW + 2).revoked == NOW + 1, "the first time counts"
-    assert not tokens.is_good(one, NOW + 2) and tokens.is_good(other, NOW + 2)
-
-
-def test_the_full_token_has_no_row() -> None:
-    assert FULL.scope is TokenScope.ALL and FULL.most is None
 
 
 # --- the commands --------------------------------------------------------------------------------------------------------------
@@ -529,32 +403,3 @@ def test_a_token_is_made_shown_once_listed_and_revoked(run: Any, tmp_path: Path)
 @pytest.mark.parametrize("words", [["--max", "-1"], ["--max", "x"], ["--days", "0"], ["--days", "x"], ["--can", "everything"]])
 def test_a_token_that_cannot_be_is_refused(run: Any, tmp_path: Path, words: list[str]) -> None:
     assert run("token", "new", *(["--can", "read"] if "--can" not in words else []), *words, "--data", tmp_path).code == 2
-
-
-def test_who_makes_a_token_that_can_spend_everything_is_told_so(run: Any, tmp_path: Path) -> None:
-    for words, warned in ((["predict"], True), (["all"], True), (["read"], False), (["predict", "--max", "0.5"], False)):
-        ran = run("token", "new", "--can", *words, "--data", tmp_path)
-        assert ran.code == 0 and ("It has no spending limit" in ran.err) is warned, words
-        assert ran.out.strip().startswith("lct_") and "\n" not in ran.out.strip()
-
-
-def test_the_list_says_what_each_token_spent_of_what_and_when_it_ends(run: Any, tmp_path: Path) -> None:
-    assert "No tokens but the full one" in run("token", "list", "--data", tmp_path).out
-    made = run("token", "new", "--can", "predict", "--max", "0.5", "--label", "phone", "--data", tmp_path, "--json").json
-    other = run("token", "new", "--can", "read", "--data", tmp_path, "--json").json
-    with closing(Tokens(tmp_path / "tokens.db")) as tokens:
-        found = tokens.find(made["token"])
-        assert found is not None
-        tokens.charge(found, 200_000, now_ms())
-    rows = [line.split() for line in run("token", "list", "--data", tmp_path).out.splitlines()]
-    assert [made["id"], "predict", "0.2", "0.5", "never", "phone"] in rows
-    assert [other["id"], "read", "0", "no", "limit", "never", "-"] in rows
-    shown = {one["id"]: one for one in run("token", "list", "--data", tmp_path, "--json").json}
-    assert (shown[made["id"]]["max"], shown[made["id"]]["spent"], shown[other["id"]]["max"]) == ("0.5", "0.2", None)
-    assert run("token", "revoke", made["token"], "--data", tmp_path).code == 0, "by the whole of it"
-    assert "revoked" in run("token", "list", "--data", tmp_path).out
-
-
-def test_tokens_are_made_in_a_folder_that_is_there(run: Any, tmp_path: Path) -> None:
-    ran = run("token", "new", "--can", "read", "--data", tmp_path / "none")
-    assert ran.code == 2 and "There is no data folder" in ran.err and not (tmp_path / "none").exists()

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import subprocess
-import sys
-import xml.etree.ElementTree as Xml
-from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from rich.console import Console
 
 from benchmarks import __main__ as main
 from benchmarks import federation, federation_round, predictions
 from benchmarks.figures import Row, figures, over, pick
-from benchmarks.link import Link
 from benchmarks.load import Block, requests
-from benchmarks.peers import etcd, evm, evm_sign, h2
-from benchmarks.peers.base import Processes, Progress, Unavailable
-from benchmarks.plot import svg
-from benchmarks.registry import FULL, MEASURES, QUICK, Measure
-from benchmarks.report import BEGIN, END, markdown, placed, show
+from benchmarks.peers.base import Progress, Unavailable
+from benchmarks.registry import FULL, QUICK, Measure
+from benchmarks.report import markdown
 from benchmarks.rows import ROWS
 from benchmarks.throughput import rate, steady_part
 
-ROOT = Path(__file__).resolve().parents[2]
 MACHINE = {"python": "3.11", "machine": "x86_64", "cores": 2, "time": 0.0}
 
 
@@ -56,51 +45,6 @@ def test_what_is_measured_once_is_held_against_the_median_of_the_rounds() -> Non
 def test_a_figure_without_its_measurement_is_left_out() -> None:
     rows = [Row("k", "point", "label", pick("gone.x")), Row("l", "point", "label", over("a.x", "gone.x"))]
     assert figures(run_of(ROUNDS), rows) == []
-
-
-@pytest.mark.parametrize(
-    ("least", "most", "reached"), [(20, None, True), (20.1, None, False), (None, 20, True), (None, 19.9, False)]
-)
-def test_a_target_is_reached_by_the_median(least: float | None, most: float | None, reached: bool) -> None:
-    (figure,) = figures(run_of(ROUNDS), [Row("k", "point", "label", pick("a.x"), least=least, most=most)])
-    assert figure.reached is reached
-
-
-SHOWN = [Row("transfers", "speed", "transfers", pick("a.x")), Row("ratio", "speed", "ratio < 1", over("a.x", "b.x"), 2, least=1.5)]
-
-
-def test_the_tables_name_every_figure_its_target_and_what_was_left_out() -> None:
-    run = run_of(ROUNDS) | {"left_out": {"etcd": "there is no apt-get"}}
-    some = figures(run, SHOWN)
-    out = StringIO()
-    show(run, some, Console(file=out, width=140))
-    assert "not measured: etcd: there is no apt-get" in out.getvalue()
-    assert "| ratio < 1 | 2.00 | 1.00 - 3.00 | at least 1.5 | yes |" in markdown(run, some)
-    assert "not measured: etcd: there is no apt-get" in markdown(run, some)
-
-
-def test_figures_are_put_between_the_marks_of_a_page_and_nothing_else_changes() -> None:
-    page = f"# Speed\n\n{BEGIN}\nold\n{END}\n\nwhy\n"
-    new = placed(page, "| table |\n", "pictures/speed.svg")
-    assert new.startswith("# Speed\n\n") and new.endswith("\n\nwhy\n") and "| table |" in new and "old" not in new
-    assert "](pictures/speed.svg)" in new and placed(new, "| table |\n", "pictures/speed.svg") == new
-    with pytest.raises(ValueError, match="no place"):
-        placed("# Speed", "", "")
-
-
-def test_the_page_about_speed_has_the_place() -> None:
-    placed((ROOT / "docs" / "performance.md").read_text(), "", "")
-
-
-def test_the_picture_is_well_formed_and_shows_every_target() -> None:
-    run = run_of(ROUNDS)
-    texts = [one.text for one in Xml.fromstring(svg(run, figures(run, SHOWN))).iter() if one.text and one.text.strip()]
-    assert {"transfers", "ratio < 1", "at least 1.5", "2.00"} <= set(texts)
-
-
-def test_no_line_and_no_measurement_is_there_twice() -> None:
-    assert len({row.key for row in ROWS}) == len(ROWS) and len({row.label for row in ROWS}) == len(ROWS)
-    assert len({one.name for one in MEASURES}) == len(MEASURES)
 
 
 async def test_a_peer_that_cannot_be_had_is_left_out_with_its_reason_and_asked_once() -> None:
@@ -139,97 +83,6 @@ def test_a_prediction_on_machines_of_their_own_is_the_sum_of_its_parts() -> None
     assert (found.parts, found.blocks) == ({"drawn_ms": 40.0}, 10.0)
 
 
-def test_etcd_members_listen_on_loopback_only_and_know_each_other() -> None:
-    lines = etcd.commands("etcd", "/folder", [1001, 1002, 1003, 2001, 2002, 2003])
-    assert len(lines) == 3
-    for i, line in enumerate(lines):
-        assert f"http://127.0.0.1:100{i + 1}" in line and f"/folder/m{i}" in line
-        assert "m0=http://127.0.0.1:2001,m1=http://127.0.0.1:2002,m2=http://127.0.0.1:2003" in line
-        assert all("127.0.0.1" in word for word in line if word.startswith("http"))
-
-
-def test_every_claim_on_an_evm_chain_is_on_another_accounts_posting() -> None:
-    addresses = [f"{i:040x}" for i in range(1, evm.ACCOUNTS + 1)]
-    posts, claims = evm.job_calls({"post(a)": "aa", "claim(b)": "bb"}, "board", addresses, 40)
-    assert len(posts) == len(claims) == 40
-    for i, (account, _, _, data) in enumerate(claims):
-        poster = (int(data[2:66], 16) >> 64) - 1
-        assert poster == posts[i][0] != account and int(data[2:66], 16) & (2**64 - 1) == i
-    assert len(posts[0][3]) == 2 + 64 * (2 + 21 + 2), "number, offset, the terms' 21 words, length and text of the params"
-
-
-def test_recursive_length_prefix_as_the_yellow_paper_has_it() -> None:
-    cases: list[tuple[Any, str]] = [
-        (b"dog", "83646f67"),
-        ([b"cat", b"dog"], "c88363617483646f67"),
-        (0, "80"),
-        (15, "0f"),
-        (1024, "820400"),
-    ]
-    assert [evm_sign.rlp(item).hex() for item, _ in cases] == [text for _, text in cases]
-    assert evm_sign.rlp(b"x" * 56)[:2].hex() == "b838"
-
-
-def test_a_grpc_message_of_two_short_fields() -> None:
-    assert h2.message((1, b"ab"), (2, b"c")).hex() == "0000000007" + "0a026162" + "120163"
-
-
-class _Wire:
-    """A transport that keeps what is written."""
-
-    def __init__(self) -> None:
-        self.written = b""
-
-    def write(self, data: bytes) -> None:
-        self.written += data
-
-
-def test_answers_are_counted_by_their_trailers_and_errors_are_seen() -> None:
-    told: list[int] = []
-    calls = h2.Calls("/kv/Put", "127.0.0.1:1", told.append)
-    calls.connection_made(_Wire())  # type: ignore[arg-type]
-    calls.call([b"one", b"two"])
-    good = h2._frame(1, 4, 1, b"head") + h2._frame(0, 0, 1, b"body") + h2._frame(1, 5, 1, b"trailers")
-    for i in range(len(good)):
-        calls.data_received(good[i : i + 1])
-    assert told == [1] and not calls.failed
-    calls.data_received(h2._frame(1, 5, 3, b"only trailers: an error"))
-    assert calls.failed
-
-
-def test_requests_wait_for_the_servers_window() -> None:
-    wire, calls = _Wire(), h2.Calls("/kv/Put", "127.0.0.1:1", lambda count: None)
-    calls.connection_made(wire)  # type: ignore[arg-type]
-    calls.call([bytes(40_000), bytes(40_000)])
-    assert 40_000 < len(wire.written) < 41_000
-    calls.data_received(h2._frame(8, 0, 1, (50_000).to_bytes(4, "big")))
-    assert len(wire.written) < 41_000, "the window of one stream is not the connection's"
-    calls.data_received(h2._frame(8, 0, 0, (50_000).to_bytes(4, "big")))
-    assert len(wire.written) > 80_000
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x\r\nllo\r\n0\r\n\r\n",
-    ],
-)
-async def test_the_load_reads_answers_of_both_kinds_over_one_connection(answer: bytes) -> None:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for _ in range(2):
-            head = await reader.readuntil(b"\r\n\r\n")
-            assert head.startswith(b"POST /path HTTP/1.1\r\n") and b"Authorization: Bearer x" in head
-            assert await reader.readexactly(4) == b"body"
-            writer.write(answer)
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    async with server, Link(f"http://127.0.0.1:{port}", {"Authorization": "Bearer x"}) as link:
-        assert [await link.post("/path", b"body") for _ in range(2)] == [(200, b"hello")] * 2
-
-
 def test_requests_keep_every_senders_order() -> None:
     bodies = requests([[f"a{i}" for i in range(300)], [f"b{i}" for i in range(10)]])
     assert [count for count, _ in bodies] == [250, 10, 50]
@@ -244,30 +97,6 @@ def test_the_rate_is_taken_without_the_start_and_the_end() -> None:
     assert rate(steady_part(slow + steady + end)) == pytest.approx(1_000)
     progress = Progress([(0.0, 0), (10.0, 200), (11.0, 300), (12.0, 400), (16.0, 800), (99.0, 1_000)])
     assert progress.rate().per_s == pytest.approx(100)
-
-
-def test_processes_of_a_peer_end_and_their_folder_goes_whatever_happens() -> None:
-    with pytest.raises(RuntimeError), Processes("sleeper") as group:
-        child = group.start([sys.executable, "-c", "import time; time.sleep(60)"])
-        assert child.poll() is None
-        raise RuntimeError("anything")
-    assert child.poll() is not None and not group.folder.exists()
-
-
-def test_a_peer_that_ends_by_itself_is_left_out_with_its_last_words() -> None:
-    with Processes("broken") as group:
-        child = group.start([sys.executable, "-c", "raise SystemExit('no such option')"])
-        child.wait(30)
-        with pytest.raises(Unavailable, match="no such option"):
-            group.check()
-    with Processes("absent") as group, pytest.raises(Unavailable, match="cannot be started"):
-        group.start(["/no/such/program"])
-
-
-def test_the_command_refuses_unknown_measurements() -> None:
-    command = [sys.executable, "-m", "benchmarks", "--only", "nothing"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 1 and "there is no measurement nothing" in done.stderr
 
 
 # --- rounds of federated training ------------------------------------------------------------------------------------------------
@@ -316,11 +145,3 @@ def test_a_round_of_real_nodes_lasts_from_the_one_before_to_its_own_end() -> Non
 def test_programs_that_run_at_the_same_time_are_taken_off_once() -> None:
     spans = [(10.0, 20.0), (15.0, 30.0), (0.0, 5.0), (90.0, 200.0), (16.0, 18.0)]
     assert federation_round.covered_ms(spans, 3.0, 100.0) == 2 + 20 + 10
-
-
-def test_flowers_environment_is_pinned_to_the_byte() -> None:
-    text = (ROOT / "benchmarks/peers/flower.txt").read_text()
-    pins = [line for line in text.splitlines() if line and not line.startswith(("#", " "))]
-    assert any(line.startswith("flwr==") for line in pins)
-    assert all("==" in line for line in pins)
-    assert text.count("--hash=sha256:") >= len(pins)

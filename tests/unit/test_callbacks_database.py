@@ -12,7 +12,6 @@ import pytest
 from client.callbacks import database as stored
 from client.callbacks.database import (
     CallbackDatabase,
-    CallbackDatabaseError,
     CallbackTarget,
     NewRow,
     RowState,
@@ -52,40 +51,6 @@ def of(db: CallbackDatabase, name: str) -> CallbackTarget:
     return found
 
 
-def test_what_has_ended_counts_for_no_requester(db: CallbackDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stored, "MAX_OPEN", 2)
-    for number in range(4):
-        assert db.add(target(f"x{number}", "x"), 1)
-        db.note([row(f"x{number}", "final", last=True)], None, 1)
-        tell(db, f"x{number}")
-    assert db.add(target("more", "x"), 1)
-
-
-def test_what_ended_longest_ago_makes_room(db: CallbackDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stored, "MAX_TARGETS", 3)
-    for number, ended in enumerate((30, 10, 20)):
-        db.add(target(f"x{number}"), 1)
-        db.note([row(f"x{number}", "final", last=True)], None, 1)
-        tell(db, f"x{number}", now=ended)
-    db.add(target("new"), 1)
-    assert [db.target(ref_of(name)) is not None for name in ("x0", "x1", "x2", "new")] == [True, False, True, True]
-
-
-def test_the_newest_are_listed_first(db: CallbackDatabase) -> None:
-    for name, created in (("a", 2), ("b", 3), ("c", 1)):
-        db.add(target(name, created=created), 1)
-    assert [one.created for one in db.targets(None, 10)] == [3, 2, 1]
-    assert [one.created for one in db.targets("", 2)] == [3, 2]
-
-
-def test_who_has_heard_the_last_waits_for_no_blocks(db: CallbackDatabase) -> None:
-    db.add(target("a"), 1)
-    db.add(target("b"), 1)
-    db.note([row("a", "final", last=True), row("a", "agreed"), row("b", "agreed")], None, 1)
-    assert db.open_targets() == [(B, "thing")]
-    assert of(db, "a").last, "what comes late takes nothing of that back"
-
-
 def test_blocks_are_read_from_the_first_target_on_that_waits(db: CallbackDatabase) -> None:
     db.add(target("a"), 7)
     db.add(target("b"), 9)
@@ -118,15 +83,6 @@ def test_410_gives_up_what_waits_and_nothing_comes_any_more(db: CallbackDatabase
     assert db.head(A) is None and db.heads() == []
 
 
-def test_what_is_tried_again_has_as_much_time_as_at_first(db: CallbackDatabase) -> None:
-    db.add(target("a"), 1)
-    db.note([row("a", "agreed"), row("a", "failed")], None, 1)
-    tell(db, "a")
-    tell(db, "a", RowState.GIVEN_UP)
-    assert db.again(A, 900) == 1
-    assert [(one.state, one.created, one.due) for one in db.rows(A)] == [(RowState.DELIVERED, 1, 0), (RowState.WAITING, 900, 900)]
-
-
 def test_a_target_waits_two_months_for_a_word_and_is_shown_for_one_after_its_end(db: CallbackDatabase) -> None:
     db.add(target("a"), 1)
     db.prune(stored.SILENT_MS)
@@ -137,19 +93,6 @@ def test_a_target_waits_two_months_for_a_word_and_is_shown_for_one_after_its_end
     assert of(db, "a").state is TargetState.ENDED
     db.prune(stored.SILENT_MS + stored.KEEP_MS + 1)
     assert db.target(A) is None and db.rows(A) == []
-
-
-def test_rows_go_with_their_target_so_that_the_next_one_begins_anew(db: CallbackDatabase) -> None:
-    db.add(target("a"), 1)
-    db.note([row("a", "agreed")], None, 1)
-    db.remove(A)
-    assert db.add(target("a"), 1) and db.rows(A) == []
-    assert len(db.note([row("a", "agreed")], None, 2)) == 1
-
-
-def test_a_body_of_the_most_bytes_is_kept(db: CallbackDatabase) -> None:
-    db.add(target("a"), 1)
-    assert len(db.note([row("a", "agreed", body=bytes(stored.MAX_BODY))], None, 1)) == 1
 
 
 def test_the_secret_of_what_was_told_or_removed_is_nowhere_in_the_file(tmp_path: Path) -> None:
@@ -198,11 +141,3 @@ def test_a_file_of_version_1_goes_on(tmp_path: Path) -> None:
             made.add(target("b"), 9)
             assert (of(made, "b").height, of(made, "b").known) == (9, False)
             made.remove(B)
-
-
-def test_a_newer_file_is_not_touched(tmp_path: Path) -> None:
-    CallbackDatabase(tmp_path / "db", CHAIN, OWN).close()
-    with sqlite3.connect(tmp_path / "db") as raw:
-        raw.execute("UPDATE meta SET version = version + 1")
-    with pytest.raises(CallbackDatabaseError, match="newer program"):
-        CallbackDatabase(tmp_path / "db", CHAIN, OWN)

@@ -17,8 +17,7 @@ import pytest
 
 from client.callbacks import database as stored
 from client.callbacks import service as service_module
-from client.callbacks import service as serving
-from client.callbacks.addresses import AllowedAddresses, UrlRefused
+from client.callbacks.addresses import AllowedAddresses
 from client.callbacks.database import (
     CallbackDatabase,
     CallbackDatabaseError,
@@ -28,8 +27,8 @@ from client.callbacks.database import (
     TargetState,
     TooManyTargets,
 )
-from client.callbacks.posting import Caller, PostOutcome, Told
-from client.callbacks.service import TESTS_AT_ONCE, CallbackService, RetryTimes, shown
+from client.callbacks.posting import Caller, Told
+from client.callbacks.service import CallbackService, RetryTimes
 from client.callbacks.signatures import parse_secret, secret_text
 from client.tokens import TokenError
 from client.work.events import Secret
@@ -152,21 +151,6 @@ def test_what_is_no_success_is_tried_again_until_it_is_one(tmp_path: Path, answe
     played(play, tmp_path)
 
 
-def test_410_gives_up_all_that_is_to_come(tmp_path: Path) -> None:
-    async def play(chain: Chain, callbacks: CallbackService) -> None:
-        async with HttpServer(status(410)) as server:
-            await callbacks.add("thing", A, server.url(), SECRET, "")
-            chain.decide(AGREED)
-            await ended(callbacks, state=TargetState.GONE)
-            chain.decide(FINAL)
-            await callbacks.add("thing", B, server.url(), SECRET, "")
-            chain.decide(("thing_final", "b"))
-            await ended(callbacks, B, TargetState.GONE)
-            assert await states(callbacks) == [("agreed", "GIVEN_UP")] and len(server.posts) == 2
-
-    played(play, tmp_path)
-
-
 def test_what_was_given_up_goes_on_when_its_user_says_so(tmp_path: Path) -> None:
     """Also what happened meanwhile: the state says it."""
     thing = Thing()
@@ -212,33 +196,6 @@ def test_after_three_days_an_event_is_given_up_and_the_next_one_tried(tmp_path: 
     played(play, tmp_path, now=now, times=RetryTimes(first=1, most=5, until=10_000_000, disk=5))
 
 
-def test_an_event_is_tried_for_so_long_from_when_it_happened(tmp_path: Path) -> None:
-    """However short each wait is: nobody is called for ever."""
-    clock = [10**12]
-
-    def now() -> int:
-        clock[0] += 1
-        return clock[0]
-
-    async def play(chain: Chain, callbacks: CallbackService) -> None:
-        async with HttpServer(status(500)) as server:
-            await callbacks.add("thing", A, server.url(), SECRET, "")
-            chain.decide(AGREED)
-            await until(lambda: given_up(callbacks))
-
-    async def given_up(callbacks: CallbackService) -> bool:
-        return await states(callbacks) == [("agreed", "GIVEN_UP")]
-
-    played(play, tmp_path, now=now, times=RetryTimes(first=1, most=5, until=100, disk=5))
-
-
-def test_the_waits_double_up_to_an_hour() -> None:
-    times = RetryTimes()
-    assert [times.wait(n) for n in (1, 2, 3, 12)] == [1_000, 2_000, 4_000, 2_048_000]
-    assert {times.wait(n) for n in (13, 14, 100, 10**6)} == {3_600_000}
-    assert times.until == 3 * 24 * 3_600_000
-
-
 def test_a_server_that_hangs_holds_up_nobody_else(tmp_path: Path) -> None:
     async def play(chain: Chain, callbacks: CallbackService) -> None:
         async with HttpServer(hang) as dead, HttpServer() as live:
@@ -252,38 +209,6 @@ def test_a_server_that_hangs_holds_up_nobody_else(tmp_path: Path) -> None:
             assert len(dead.posts) == 4
 
     played(play, tmp_path)
-
-
-def test_no_answer_in_time_is_a_failure(tmp_path: Path) -> None:
-    async def play(chain: Chain, callbacks: CallbackService) -> None:
-        async with HttpServer(hang, status(200)) as server:
-            await callbacks.add("thing", A, server.url(), SECRET, "")
-            chain.decide(FINAL)
-            await ended(callbacks)
-            assert len(server.posts) == 2
-
-    played(play, tmp_path, answer_s=0.3 * SLOW)
-
-
-def test_a_server_that_never_accepts_is_left_alone_in_time() -> None:
-    """A full queue of connections: the kernel answers nothing."""
-    import socket
-
-    async def main() -> None:
-        with socket.socket() as full:
-            full.bind(("127.0.0.1", 0))
-            full.listen(0)
-            held = [socket.socket() for _ in range(4)]
-            for one in held:
-                one.setblocking(False)
-                one.connect_ex(full.getsockname())
-            caller = Caller(AllowedAddresses.of(["loopback"]), "1", connect_s=0.2, answer_s=5)
-            outcome = await caller.post(f"http://127.0.0.1:{full.getsockname()[1]}/", SECRET, "id", 1, b"{}")
-            assert outcome.end is Told.FAILED and outcome.status == 0
-            for one in held:
-                one.close()
-
-    asyncio.run(main())
 
 
 def test_an_answer_of_any_length_is_not_read() -> None:
@@ -378,48 +303,6 @@ async def has(callbacks: CallbackService, count: int, ref: bytes = A) -> bool:
     return len(await states(callbacks, ref)) == count
 
 
-def test_blocks_that_are_not_kept_are_made_up_for_by_the_state(tmp_path: Path) -> None:
-    chain, thing = Chain(), Thing()
-
-    async def before(chain: Chain, callbacks: CallbackService) -> None:
-        await callbacks.add("thing", A, "http://127.0.0.1:1/", SECRET, "")
-        for _ in range(5):
-            chain.decide(AGREED, told=False)
-        chain.pruned, thing.state[A] = 5, ["agreed"]
-
-    played(before, tmp_path, chain=chain)
-
-    async def after(chain: Chain, callbacks: CallbackService) -> None:
-        await until(lambda: has(callbacks, 1))
-        chain.decide(FINAL)
-        await until(lambda: has(callbacks, 2))
-
-    played(after, tmp_path, chain=chain, thing=thing)
-
-
-def test_a_reader_that_fell_behind_reads_the_blocks(tmp_path: Path) -> None:
-    async def play(chain: Chain, callbacks: CallbackService) -> None:
-        await callbacks.add("thing", A, "http://127.0.0.1:1/", SECRET, "")
-        chain.decide(AGREED, told=False)
-        chain.fall_behind()
-        await until(lambda: has(callbacks, 1))
-
-    played(play, tmp_path)
-
-
-def test_what_happened_before_is_told_as_well(tmp_path: Path) -> None:
-    thing = Thing()
-    thing.state[A] = ["agreed", "final"]
-
-    async def play(chain: Chain, callbacks: CallbackService) -> None:
-        async with HttpServer() as server:
-            await callbacks.add("thing", A, server.url(), SECRET, "")
-            await ended(callbacks)
-            assert [post.said["height"] for post in server.posts] == [None, None]
-
-    played(play, tmp_path, thing=thing)
-
-
 def test_an_answer_that_the_node_did_not_live_to_note_is_asked_for_again(tmp_path: Path) -> None:
     """At least once, with the same id: the receiver does it once."""
 
@@ -491,23 +374,6 @@ def test_an_event_while_an_attempt_runs_is_not_forgotten(tmp_path: Path) -> None
     played(play, tmp_path, answer_s=0.3 * SLOW)
 
 
-def test_an_event_while_an_attempt_fails_makes_the_next_one_no_sooner(tmp_path: Path) -> None:
-    async def play(chain: Chain, callbacks: CallbackService) -> None:
-        async with HttpServer(hang) as server:
-            await callbacks.add("thing", A, server.url(), SECRET, "")
-            chain.decide(AGREED)
-            await server.until(1)
-            chain.decide(FINAL)
-            await until(lambda: failed(callbacks))
-            due = callbacks._schedule.next_due()
-            assert due is not None and due >= 10**8
-
-    async def failed(callbacks: CallbackService) -> bool:
-        return callbacks.metrics()["attempts"] == {"failed": 1} and callbacks.metrics()["running"] == 0
-
-    played(play, tmp_path, answer_s=0.3 * SLOW, now=lambda: 1_000, times=RetryTimes(first=10**8, most=10**8, until=10**12, disk=5))
-
-
 def test_after_the_last_word_nothing_more_is_told_though_it_waits(tmp_path: Path) -> None:
     async def play(chain: Chain, callbacks: CallbackService) -> None:
         for ref in (A, B):
@@ -520,53 +386,7 @@ def test_after_the_last_word_nothing_more_is_told_though_it_waits(tmp_path: Path
     played(play, tmp_path)
 
 
-def test_blocks_without_a_word_are_not_read_again_at_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "HEIGHT_EVERY", 4)
-
-    async def play(chain: Chain, callbacks: CallbackService) -> None:
-        await callbacks.add("thing", A, "http://127.0.0.1:1/", SECRET, "")
-        for _ in range(6):
-            chain.decide(("other", "x"))
-        await until(lambda: read(callbacks))
-
-    async def read(callbacks: CallbackService) -> bool:
-        return callbacks._db.height == 4
-
-    played(play, tmp_path)
-
-
 # --- users and bounds ----------------------------------------------------------------------------------------------------------
-
-
-def test_the_first_target_of_a_reference_stays_and_a_bad_url_is_refused(tmp_path: Path) -> None:
-    async def play(chain: Chain, callbacks: CallbackService) -> None:
-        assert await callbacks.add("thing", A, "http://127.0.0.1:1/", SECRET, "") == SECRET
-        assert await callbacks.add("thing", A, "http://127.0.0.1:2/", SECRET, "") is None
-        for wrong in ("http://10.0.0.1/", "https://me:word@example.org/"):
-            with pytest.raises(UrlRefused):
-                await callbacks.add("thing", B, wrong, SECRET, "")
-        with pytest.raises(KeyError):
-            await callbacks.add("nothing", B, "http://127.0.0.1:1/", SECRET, "")
-        assert [one.ref for one in await callbacks.targets(None, 10)] == [A]
-        target, rows = await callbacks.show(A)  # type: ignore[misc]
-        assert SECRET.hex() not in str(shown(target, rows)) and secret_text(SECRET) not in str(shown(target, rows))
-        await callbacks.remove(A)
-        assert await callbacks.show(A) is None
-
-    played(play, tmp_path)
-
-
-def test_a_test_goes_the_same_way_and_is_kept_nowhere(tmp_path: Path) -> None:
-    async def play(chain: Chain, callbacks: CallbackService) -> None:
-        async with HttpServer(status(200), status(503)) as server:
-            assert (await callbacks.test(server.url(), SECRET)).end is Told.TOLD
-            assert (await callbacks.test(server.url(), SECRET)).status == 503
-            assert [post.said["type"] for post in server.posts] == ["callback.test"] * 2
-            with pytest.raises(UrlRefused):
-                await callbacks.test("https://169.254.169.254/", SECRET)
-            assert await callbacks.targets(None, 10) == []
-
-    played(play, tmp_path)
 
 
 def target(name: str, owner: str = "", created: int = 0) -> CallbackTarget:
@@ -604,19 +424,6 @@ def test_rows_of_a_target_are_bounded_and_strangers_references_add_none(tmp_path
     db.close()
 
 
-def test_what_nobody_speaks_of_and_what_ended_long_ago_is_forgotten(tmp_path: Path) -> None:
-    db = CallbackDatabase(tmp_path / "db", CHAIN, OWN)
-    db.add(target("a"), 1)
-    db.add(target("b"), 1)
-    db.note([NewRow(B, "agreed", b"{}", False)], 1, 0)
-    db.prune(stored.SILENT_MS + 1)
-    assert db.target(A).state is TargetState.GONE  # type: ignore[union-attr]
-    assert db.target(B).state is TargetState.OPEN, "it has something to deliver"  # type: ignore[union-attr]
-    db.prune(stored.SILENT_MS + stored.KEEP_MS + 2)
-    assert db.target(A) is None
-    db.close()
-
-
 def test_the_file_is_its_owners_alone_and_of_one_network(tmp_path: Path) -> None:
     path = tmp_path / "db"
     CallbackDatabase(path, CHAIN, OWN).close()
@@ -630,107 +437,6 @@ def test_the_file_is_its_owners_alone_and_of_one_network(tmp_path: Path) -> None
 
 
 # --- from one start to the next --------------------------------------------------------------------------------------------------
-
-
-def test_a_restart_counts_what_is_kept(tmp_path: Path) -> None:
-    chain = Chain()
-
-    async def before(chain: Chain, callbacks: CallbackService) -> None:
-        await callbacks.add("thing", A, "http://127.0.0.1:1/", SECRET, "")
-        chain.decide(AGREED)
-        await until(lambda: has(callbacks, 1))
-
-    played(before, tmp_path, chain=chain)
-
-    async def after(chain: Chain, callbacks: CallbackService) -> None:
-        assert callbacks.metrics()["rows"] == {"waiting": 1, "delivered": 0, "given_up": 0}
-
-    played(after, tmp_path, chain=chain)
-
-
-def test_a_target_of_a_contract_that_is_no_more_holds_up_no_other(tmp_path: Path) -> None:
-    db = CallbackDatabase(tmp_path / "callbacks.db", CHAIN, OWN)
-    db.add(CallbackTarget(B, "retired", "http://127.0.0.1:1/", SECRET, "", 10**12), 0)
-    db.close()
-
-    async def play(chain: Chain, callbacks: CallbackService) -> None:
-        async with HttpServer() as server:
-            await callbacks.add("thing", A, server.url(), SECRET, "")
-            chain.decide(("thing_final", "b"), FINAL)
-            await ended(callbacks)
-            assert await callbacks.retry(B) == 0
-
-    played(play, tmp_path)
-
-
-def test_a_clock_that_was_set_back_makes_nothing_wait_longer_than_the_longest_wait(tmp_path: Path) -> None:
-    chain = Chain()
-
-    async def before(chain: Chain, callbacks: CallbackService) -> None:
-        async with HttpServer(status(500)) as server:
-            urls.append(server.url())
-            await callbacks.add("thing", A, server.url(), SECRET, "")
-            chain.decide(FINAL)
-            await until(lambda: tried(callbacks))
-
-    async def tried(callbacks: CallbackService) -> bool:
-        found = await callbacks.show(A)
-        return found is not None and any(row.attempts for row in found[1])
-
-    urls: list[str] = []
-    played(before, tmp_path, chain=chain, now=lambda: 10**12, times=RetryTimes(first=10**9, most=10**9, until=10**12, disk=5))
-
-    async def after(chain: Chain, callbacks: CallbackService) -> None:
-        await until(lambda: again(callbacks))
-
-    async def again(callbacks: CallbackService) -> bool:
-        found = await callbacks.show(A)
-        return found is not None and found[1][0].attempts > 1
-
-    clock = [5]
-
-    def now() -> int:
-        clock[0] += 1
-        return clock[0]
-
-    played(after, tmp_path, chain=chain, now=now)
-
-
-def test_a_start_forgets_what_nobody_spoke_of(tmp_path: Path) -> None:
-    chain = Chain()
-
-    async def before(chain: Chain, callbacks: CallbackService) -> None:
-        await callbacks.add("thing", A, "http://127.0.0.1:1/", SECRET, "")
-
-    played(before, tmp_path, chain=chain, now=lambda: 0)
-
-    async def after(chain: Chain, callbacks: CallbackService) -> None:
-        await ended(callbacks, state=TargetState.GONE)
-
-    played(after, tmp_path, chain=chain, now=lambda: stored.SILENT_MS + 1)
-
-
-def test_few_tests_run_at_a_time(tmp_path: Path) -> None:
-    """A user's loop over a server that hangs holds few sockets of the node."""
-    going, held = [0], asyncio.Event()
-
-    class Slow(Caller):
-        async def post(self, *given: object, **named: object) -> PostOutcome:
-            going[0] += 1
-            await held.wait()
-            return PostOutcome(Told.TOLD, 200, "")
-
-    async def play(chain: Chain, callbacks: CallbackService) -> None:
-        callbacks._caller = Slow(AllowedAddresses.of(["loopback"]), "1")
-        running = [asyncio.create_task(callbacks.test("http://127.0.0.1:1/", SECRET)) for _ in range(TESTS_AT_ONCE + 3)]
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert going == [TESTS_AT_ONCE]
-        held.set()
-        await asyncio.gather(*running)
-        assert going == [TESTS_AT_ONCE + 3]
-
-    played(play, tmp_path)
 
 
 class Sealed(Thing):
@@ -873,21 +579,3 @@ async def test_what_left_in_blocks_that_this_node_has_not_ends_by_what_was_told(
         open_ = await after.show(ref_of("d"))
         assert open_ is not None and open_[0].state.name == "OPEN" and open_[1] == []
         await after.stop()
-
-
-async def test_what_may_still_come_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_module, "VALID_FOR", 50)
-    chain, thing = Chain(), Thing()
-    for _ in range(30):
-        chain.decide()
-    made = service(tmp_path, chain, thing)
-    await made.start()
-    await made.add("thing", ref_of("b"), "http://127.0.0.1:1/", SECRET, "", own=True)
-    for _ in range(50):
-        chain.decide()
-    await made._look_for_lost()
-    assert thing.lefts == [] and made._events.waiting
-    chain.decide()
-    await made._look_for_lost()
-    assert thing.lefts and not made._events.waiting
-    await made.stop()

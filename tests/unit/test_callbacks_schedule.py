@@ -30,30 +30,6 @@ def test_a_host_has_few_attempts_at_a_time_and_others_go_on() -> None:
     assert taken(schedule) == [ref(HOST)]
 
 
-def test_nothing_runs_before_it_is_due() -> None:
-    schedule = CallbackSchedule()
-    schedule.put(ref(1), "one", 10)
-    schedule.put(ref(2), "one", 5)
-    assert schedule.next_due() == 5 and taken(schedule, 4) == []
-    assert taken(schedule, 5) == [ref(2)] and schedule.next_due() == 10
-    assert taken(schedule, 10) == [ref(1)] and schedule.next_due() is None
-
-
-def test_the_last_word_on_a_reference_counts() -> None:
-    schedule = CallbackSchedule()
-    schedule.put(ref(1), "one", 5)
-    schedule.put(ref(1), "one", 50)
-    assert taken(schedule, 10) == []
-    schedule.put(ref(1), "one", 1)
-    assert taken(schedule, 10) == [ref(1)]
-    with pytest.raises(ValueError):
-        schedule.put(ref(1), "one", 1)
-    schedule.done(ref(1), well=True, again=70)
-    assert taken(schedule, 60) == []
-    schedule.drop(ref(1))
-    assert taken(schedule, 80) == [] and len(schedule) == 0
-
-
 def test_hosts_that_fail_leave_room_for_those_that_do_not() -> None:
     schedule = CallbackSchedule()
     for number in range(40):
@@ -68,15 +44,6 @@ def test_hosts_that_fail_leave_room_for_those_that_do_not() -> None:
     assert taken(schedule, 100) == [ref(100 + number) for number in range(ALL - FAILING)]
     schedule.done(hanging[0], well=False, again=200)
     assert len(taken(schedule, 100)) == 1
-
-
-def test_what_was_dropped_makes_nothing_else_of_its_host_run_sooner() -> None:
-    schedule = CallbackSchedule()
-    schedule.put(ref(1), "one", 5)
-    schedule.put(ref(2), "one", 50)
-    schedule.drop(ref(1))
-    assert taken(schedule, 10) == [] and schedule.next_due() == 50
-    assert taken(schedule, 50) == [ref(2)]
 
 
 def test_attempts_that_run_at_a_host_count_as_it_did_last() -> None:
@@ -94,28 +61,6 @@ def test_attempts_that_run_at_a_host_count_as_it_did_last() -> None:
     assert len(taken(schedule, 100)) == FAILING - 2 * (HOST - 1)
     schedule.done(ref(2), well=True, again=None)
     assert len(taken(schedule, 100)) == HOST - 1, "the host answers again: those that run there count no more"
-
-
-def test_a_host_that_failed_last_has_one_attempt_at_a_time_and_nothing_is_kept_of_one_without_work() -> None:
-    schedule = CallbackSchedule()
-    for number in range(HOST):
-        schedule.put(ref(number), "one", 0)
-    for one in taken(schedule):
-        schedule.done(one, well=False, again=10)
-    assert len(taken(schedule, 10)) == 1
-    other = CallbackSchedule()
-    other.put(ref(1), "two", 0)
-    other.drop(ref(1))
-    assert taken(other) == [] and not other._hosts
-
-
-def test_while_all_places_are_taken_nobody_looks_at_the_clock() -> None:
-    schedule = CallbackSchedule()
-    for number in range(ALL + 1):
-        schedule.put(ref(number), f"host {number}", 0)
-    assert len(taken(schedule)) == ALL and schedule.next_due() is None
-    schedule.done(ref(0), well=True, again=None)
-    assert schedule.next_due() == 0
 
 
 @pytest.mark.parametrize("seed", range(30))

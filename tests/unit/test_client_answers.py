@@ -64,21 +64,6 @@ def test_what_is_not_stored_yet_is_answered_as_well(
     assert ask(1, 64, 1) == [1] and ask(STORED, 64, 1) == [STORED] and ask(STORED + 1, 64, 1) == [STORED + 1]
 
 
-def test_an_answer_of_both_is_the_one_of_the_stored_heights_alone(store: BlockStore, net: Net) -> None:
-    wanted = [e.ReadBlocks(PEER, 1, 64, m.MAX_SYNC_BYTES, told) for told in (False, True)]
-    mixed = [answers.answer(store, question, batches(net, STORED + 1)) for question in wanted]
-    fill(store, net, STORED + 1, HEIGHTS)
-    assert mixed == [answers.answer(store, question, []) for question in wanted]
-
-
-def test_heights_that_do_not_follow_end_an_answer(store: BlockStore, net: Net) -> None:
-    gap = batches(net, STORED + 2)
-    for outcomes, kind in ((False, m.Blocks), (True, m.ExecutedBlocks)):
-        raw = answers.answer(store, e.ReadBlocks(PEER, STORED, 64, m.MAX_SYNC_BYTES, outcomes), gap)
-        assert heights(raw, kind) == [STORED]
-    assert heights(answers.answer(store, e.ReadBlocks(PEER, 99, 64, m.MAX_SYNC_BYTES, True), []), m.Blocks) == []
-
-
 @pytest.mark.parametrize(
     "large",
     [

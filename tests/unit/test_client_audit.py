@@ -6,10 +6,8 @@ import asyncio
 import json
 import stat
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -32,7 +30,6 @@ from chain.types import PRECOMMIT, Block, block_id, decode_block, tx_root, valid
 from client import audit as module
 from client.audit import Audit, Findings
 from client.cli import app
-from client.cli import audit as audit_command
 from client.helpers import Helpers
 from tests.unit.node_kit import Net, fresh, genesis, ident, key_of, of_kind, receive
 from tests.unit.test_node_executed_blocks import richer, told
@@ -100,14 +97,6 @@ def test_it_goes_on_where_the_last_one_ended(net: Net, store: BlockStore, monkey
     monkeypatch.setattr(decided, "check", noted)
     assert audit(store) == Findings(4, 5, 2, "")
     assert executed == [4, 5]
-
-
-def test_where_changes_are_not_kept_it_starts_at_the_first_block(net: Net, store: BlockStore) -> None:
-    keep(store, taken_over(told(net)))
-    state_diffs.set_audited(store, 3)
-    with store.engine.begin() as c:
-        c.execute(sa.delete(schema.changes).where(schema.changes.c.height == 2))
-    assert audit(store) == Findings(1, HEIGHTS, HEIGHTS, "")
 
 
 def coined(net: Net) -> list[m.ExecutedBlock]:
@@ -192,41 +181,6 @@ def test_a_transaction_that_its_sender_never_signed_is_named_though_all_validato
     assert found.last == 2 and found.fault.startswith("block 3: ") and "signature" in found.fault
 
 
-@pytest.mark.parametrize(("batch", "read"), [(1, 64), (10**6, 2), (1, 1)])
-def test_batches_of_any_size_come_to_the_same(
-    alone: None, net: Net, store: BlockStore, monkeypatch: pytest.MonkeyPatch, batch: int, read: int
-) -> None:
-    monkeypatch.setattr(module, "BATCH_BYTES", batch)
-    monkeypatch.setattr(module, "READ", read)
-    keep(store, taken_over(told(net)))
-    assert audit(store) == Findings(1, HEIGHTS, HEIGHTS, "")
-
-
-@pytest.mark.parametrize("batch", [1, 10**6])
-def test_who_watches_ends_it_and_nothing_counts_as_audited(
-    alone: None, net: Net, store: BlockStore, monkeypatch: pytest.MonkeyPatch, batch: int
-) -> None:
-    monkeypatch.setattr(module, "BATCH_BYTES", batch)
-    keep(store, taken_over(told(net)))
-    seen: list[int] = []
-
-    def watch(height: int, executed: object, state: object) -> bool:
-        seen.append(height)
-        return height == 3
-
-    found = asyncio.run(Audit(store, genesis(), again=False, watch=watch).run(lambda height: None))
-    assert (found, seen) == (Findings(1, 3, 3, ""), [1, 2, 3])
-    assert state_diffs.audited(store) == 0
-
-
-def test_blocks_that_came_later_are_left_to_the_next_audit(alone: None, net: Net, store: BlockStore) -> None:
-    commits = taken_over(told(net))
-    keep(store, commits[:3])
-    audits = Audit(store, genesis(), again=False)
-    keep(store, commits[3:])
-    assert asyncio.run(audits.run(lambda height: None)) == Findings(1, 3, 3, "")
-
-
 @pytest.mark.parametrize(("read", "gone"), [(64, 3), (2, 3), (1, 5)])
 def test_a_block_that_is_not_there_is_named(
     alone: None, net: Net, store: BlockStore, monkeypatch: pytest.MonkeyPatch, read: int, gone: int
@@ -273,24 +227,6 @@ def test_a_state_that_was_changed_here_is_no_start(alone: None, net: Net, store:
     assert (found.first, found.last) == (1, 1) and "block 2: its changes are stored otherwise" in found.fault
 
 
-def test_a_node_without_its_first_blocks_has_nothing_to_audit() -> None:
-    held: Any = SimpleNamespace(base=3, head=lambda: SimpleNamespace(height=5))
-    assert asyncio.run(Audit(held, genesis(), again=True).run(lambda height: None)) == Findings(6, 5, 0, "")
-
-
-@pytest.mark.parametrize(("audited", "words", "code"), [(5, [], 0), (4, [], 1), (5, ["--again"], 1)])
-def test_the_command_says_where_the_first_blocks_are_not_kept(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, audited: int, words: list[str], code: int
-) -> None:
-    held: Any = SimpleNamespace(base=3, head=lambda: SimpleNamespace(height=5))
-    monkeypatch.setattr(state_diffs, "audited", lambda store: audited)
-    monkeypatch.setattr(audit_command, "opened", lambda common: nullcontext((held, genesis())))
-    assert app.main(["audit", *words]) == code
-    out, err = capsys.readouterr()
-    assert ("Blocks up to 3 are not kept here" in out) == (code == 0)
-    assert ("blocks 1 to 3 are not kept here" in " ".join(err.split())) == (code == 1)
-
-
 def test_receipts_and_changes_that_were_changed_here_are_named(net: Net, store: BlockStore) -> None:
     keep(store, taken_over(told(net)))
     with store.engine.begin() as c:
@@ -299,18 +235,6 @@ def test_receipts_and_changes_that_were_changed_here_are_named(net: Net, store: 
     found = audit(store)
     assert found.last == 1
     assert "changes" in found.fault
-
-
-def test_receipts_that_were_changed_here_are_named(net: Net, store: BlockStore) -> None:
-    keep(store, taken_over(told(net)))
-    with store.engine.begin() as c:
-        wrong = schema.add_checksum(schema.at(3, "receipts"), encode(store.receipts(2)))
-        c.execute(sa.update(schema.blocks).where(schema.blocks.c.height == 3).values(receipts=wrong))
-    found = audit(store)
-    assert found.last == 2
-    assert found.fault.startswith("block 3: ")
-    assert "receipts" in found.fault
-    assert state_diffs.audited(store) == 2
 
 
 def test_the_command_tells_what_was_found(net: Net, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -331,15 +255,3 @@ def test_the_command_tells_what_was_found(net: Net, tmp_path: Path, capsys: pyte
     assert json.loads(text) == {"holds": True, "first": 6, "audited": 5, "transactions": 0, "fault": ""}
     code, text = run("--again")
     assert (code, "Blocks 1 to 5 hold" in text) == (0, True)
-
-
-def test_the_command_fails_where_a_block_does_not_hold(net: Net, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "genesis.json").write_bytes(to_json(genesis()))
-    store = BlockStore.open(str(tmp_path / "db"), chain_id=CHAIN, create=True)
-    store.commit(CommitBatch(0, CHAIN, b"", b"", [], [], [], first_state(genesis())[1]))
-    keep(store, taken_over(coined(net)))
-    store.close()
-    assert app.main(["audit", "--data", str(tmp_path)]) == 1
-    text = capsys.readouterr().out
-    assert "does not hold at block 3" in text
-    assert "Blocks 1 to 2 hold" in text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
+import re
 import socket
 import subprocess
 import sys
@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-import learningchain
 from client.cli import app, commands, common, entries
+from client.cli.common import in_commands
 from client.contracts.job.cli import watch
-from tests.unit.client_fake_api import DONE, FINISHED, JOB, OPEN, OTHER, OWN, TX, Fake, refusal
+from tests.unit.client_fake_api import ACCOUNT, DONE, FINISHED, JOB, OTHER, OWN, STATUS, TX, Fake, refusal
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
 
@@ -46,15 +46,6 @@ def test_every_example_is_accepted(words: list[str]) -> None:
         command, bound, _ = tree.parse_args(example.split(), exit_on_error=False, print_error=False)
         assert callable(command) and bound is not None
         assert example.startswith(" ".join(words))
-
-
-def test_the_start_page_and_the_version(run: Any) -> None:
-    ran = run("--help")
-    assert ran.code == 0 and "learningchain init" in ran.out
-    for entry in ENTRIES:
-        assert f" {entry.name} " in ran.out and entry.text in ran.out
-    assert run().code == 0
-    assert run("--version").out.strip() == f"learningchain {app.own_version()}"
 
 
 HEAVY = {"aiohttp", "sqlalchemy", "docker", "coincurve", "cryptography", "msgspec", "client.sdk"}
@@ -120,51 +111,6 @@ def test_strangers_cannot_write_on_the_terminal(api: Fake, run: Any) -> None:
     assert "\\u001b" in run("history", "--json").out
 
 
-def test_empty_answers_are_said(api: Fake, run: Any) -> None:
-    for path, words in (
-        ("jobs", ["job", "list"]),
-        ("runs", ["runs"]),
-        ("peers", ["peers"]),
-        (f"accounts/{OWN}/history", ["history"]),
-    ):
-        api.answers[f"GET /v1/{path}"] = []
-        assert run(*words).out.strip()
-        assert run(*words, "--json").json == []
-
-
-def test_bandwidth_is_shown_and_less_than_none_is_none(api: Fake, run: Any) -> None:
-    assert "240.0 KiB left, 256 B/s" in run("balance").out
-    api.answers[f"GET /v1/accounts/{OWN}"] = api.answers[f"GET /v1/accounts/{OWN}"] | {"bandwidth": {"left": -9, "per_s": 64}}
-    assert "0 B left, 64 B/s" in run("balance").out
-
-
-def test_a_suspension_is_shown(api: Fake, run: Any) -> None:
-    account = api.answers[f"GET /v1/accounts/{OWN}"]
-    words = ["A ban needs 3 of 4 judges: 1 confirm, 0 lift.", "If nobody says more it lapses."]
-    case = {"until": 1_700_000_000_000, "refs": [], "corroborated": False, "confirm": [OTHER], "lift": [], "words": words}
-    api.answers[f"GET /v1/accounts/{OWN}"] = account | {"status": "suspended", "frozen": "7", "case": case}
-    out = " ".join(run("balance").out.split())
-    assert "suspended" in out and "7" in out and "decided" in out
-    assert all(sentence in out for sentence in words)
-
-
-def test_what_an_account_verifies_with_and_its_strikes_are_shown(api: Fake, run: Any) -> None:
-    account, far = api.answers[f"GET /v1/accounts/{OWN}"], 10**15
-    assert "amd64, 2.5 processors, 4096 MiB, image 4.0 GiB, model 1.0 GiB, 600 s" in " ".join(run("balance").out.split())
-    api.answers[f"GET /v1/accounts/{OWN}"] = account | {"capacity": None, "strikes": [{"origin": OTHER, "end": far}]}
-    out = " ".join(run("balance").out.split())
-    assert "never drawn: it declared no capacity" in out and "of 1 contractors" in out
-    api.answers[f"GET /v1/accounts/{OWN}"] = account | {"rests_until": far}
-    assert "rests until" in run("balance").out
-
-
-def test_query_options_arrive(api: Fake, run: Any) -> None:
-    run("history", "--limit", "7", "--before", "30")
-    assert api.seen[-1][2] == {"limit": "7", "before": "30"}
-    run("job", "list", "--live", "--limit", "3", "--before", "9")
-    assert ("GET", "/v1/jobs", {"live": "true", "limit": "3", "before": "9"}, b"") in api.seen
-
-
 # --- exit codes ----------------------------------------------------------------------------------------------------------------
 
 
@@ -211,10 +157,6 @@ WRONG: list[list[str]] = [
 ]
 
 
-def test_a_choice_that_is_not_made_is_told_with_both_its_words(api: Fake, run: Any) -> None:
-    assert "Say one of --lift or --confirm." in run("judge", OTHER).err
-
-
 @pytest.mark.parametrize("words", WRONG, ids=" ".join)
 def test_wrong_usage_is_2(api: Fake, run: Any, words: list[str]) -> None:
     ran = run(*words)
@@ -245,17 +187,6 @@ def test_no_node_is_3(run: Any, tmp_path: Path, words: list[str], monkeypatch: p
         assert ran.code == 3 and ran.error["kind"] == "unreachable"
 
 
-def test_a_node_that_cannot_now_is_3(api: Fake, run: Any) -> None:
-    api.answers["GET /v1/status"] = refusal("unavailable", 503)
-    assert run("status").code == 3
-
-
-def test_a_wrong_token_is_2(api: Fake, run: Any, tmp_path: Path) -> None:
-    (tmp_path / "other").write_text("wrong")
-    ran = run("status", "--token-file", tmp_path / "other", "--json")
-    assert ran.code == 2 and ran.error["kind"] == "unauthorized"
-
-
 def test_a_bug_of_ours_is_70_and_its_trace_goes_to_a_file(
     api: Fake, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,17 +206,6 @@ def test_a_bug_of_ours_is_70_and_its_trace_goes_to_a_file(
     assert "Traceback" in report.read_text() and str(report) in ran.error["message"]
 
 
-def test_what_ends_a_program_s_command_is_json_also_where_it_was_interrupted(
-    api: Fake, run: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stop(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(app, "_run", stop)
-    ran = run("status", "--json")
-    assert ran.code == 130 and json.loads(ran.err)["error"]["kind"] == "interrupted"
-
-
 def test_interruption_is_130(api: Fake, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -293,24 +213,6 @@ def test_interruption_is_130(api: Fake, run: Any, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(common.Common, "ask", interrupted)
     ran = run("status")
     assert ran.code == 130 and ran.out == "" and ran.err.strip() == ""
-
-
-def test_ctrl_c_while_watching_ends_cleanly(api: Fake, tmp_path: Path) -> None:
-    """A real process with a real signal: it watches an open job until it is interrupted."""
-    api.answers[f"GET /v1/jobs/{JOB}"] = OPEN
-    api.hold.set()
-    # A shell starts what runs in its background with the signal ignored, and that is inherited.
-    heard = "import signal, sys, learningchain; signal.signal(2, signal.default_int_handler); sys.exit(learningchain.main())"
-    command = [sys.executable, "-c", heard, "job", "watch", JOB, "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert json.loads(process.stdout.readline())["job"]["state"] == "OPEN"
-            process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=30)
-        finally:
-            process.kill()
-    assert process.returncode == 130 and "Traceback" not in err
 
 
 def test_a_reader_that_goes_away_is_no_error(api: Fake) -> None:
@@ -350,15 +252,6 @@ def test_a_transfer_that_is_not_final_in_time_is_3(api: Fake, run: Any) -> None:
 # --- the public face -----------------------------------------------------------------------------------------------------------
 
 
-def test_everything_public_is_there() -> None:
-    for name in learningchain.__all__:
-        assert getattr(learningchain, name) is not None
-    assert learningchain.__version__ == app.own_version()
-    assert set(learningchain.__all__) <= set(dir(learningchain))
-    with pytest.raises(AttributeError):
-        learningchain.nothing  # noqa: B018
-
-
 @pytest.mark.parametrize(
     ("text", "value"), [("60s", 60), ("10m", 600), ("2h", 7200), ("1d", 86400), ("1.5min", 90), ("45", 45), ("200ms", 0.2)]
 )
@@ -370,3 +263,58 @@ def test_lengths_of_time(text: str, value: float) -> None:
 def test_what_is_no_length_of_time(text: str) -> None:
     with pytest.raises(common.WrongUsage):
         common.seconds(text, "--x")
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_status_tells_who_is_no_member(api: Fake, run: Any) -> None:
+    assert re.search("role +validator", run("status").out)
+    account = api.answers[f"GET /v1/accounts/{OWN}"]
+    api.answers[f"GET /v1/accounts/{OWN}"] = {**account, "validator": False, "left": 7}
+    assert re.search("role +left", run("status").out), "who left is called no member"
+    api.answers[f"GET /v1/accounts/{OWN}"] = refusal("not_found", 404)
+    assert re.search("role +no member of this network", run("status").out)
+    api.answers["GET /v1/status"] = {**api.answers["GET /v1/status"], "height": 0, "peers": 0}
+    ran = run("status")
+    assert re.search("role +unknown: this node has no block", ran.out), "it may be one: nobody told this node yet"
+    assert re.search("peers +0: who refused.*learningchain peers", ran.out)
+
+
+def test_accounts_are_listed_page_by_page(api: Fake, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("client.contracts.membership.cli.PAGE", 1)
+    api.answers["GET /v1/accounts"] = [(200, [ACCOUNT]), (200, [ACCOUNT | {"id": OTHER, "validator": False}]), (200, [])]
+    out = run("accounts").out
+    assert OWN in out and OTHER in out and "validator" in out and "verifier" in out
+    assert [query.get("after") for _, path, query, _ in api.seen if path == "/v1/accounts"] == [None, OWN, OTHER]
+
+
+def test_status_says_what_is_parked_and_which_part_fails(api: Fake, run: Any) -> None:
+    assert "parked" not in run("status").out and "failing" not in run("status").out
+    parked = {"contract": "job", "ref": JOB, "height": 5, "fault": "failed", "retry": [OWN], "give_back": []}
+    failing = {"part": "worker", "since": 1_700_000_000_000, "why": "TypeError: a bug"}
+    serving = {"model": "ab" * 32, "starting": 1, "ready": 2, "answering": 0}
+    api.answers["GET /v1/status"] = STATUS | {"parked": [parked], "failing": [failing], "serving": [serving]}
+    assert f"model {'ab' * 8}: 2 containers wait, 0 answer, 1 start" in " ".join(run("status").out.split())
+    out = " ".join(run("status").out.split())
+    assert f"job {JOB}: failed in block 5; 1 validators for retry, 0 for giving back" in out
+    assert "worker, since" in out and "TypeError: a bug" in out
+    notice = {"topic": "case.own", "ref": "ab", "since": 1_700_000_000_000, "text": "A case is open against this node's identity."}
+    api.answers["GET /v1/status"] = STATUS | {"notices": [notice]}
+    assert "A case is open against this node's identity. (since 2023" in " ".join(run("status").out.split())
+
+
+def test_who_listens_nowhere_is_told_in_words(run: Any, tmp_path: Path) -> None:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        ran = run("status", "--api", f"http://127.0.0.1:{s.getsockname()[1]}", "--data", tmp_path)
+    assert ran.code == 3 and "nothing listens there" in ran.err and "(" not in ran.err.split(". Is it running")[0]
+
+
+def test_texts_of_the_api_become_commands() -> None:
+    """People at the command line are never told to send an HTTP request, whatever text of the API reaches them."""
+    source = "".join(path.read_text() for path in sorted((ROOT / "client" / "api").glob("*.py")) if path.name != "openapi.py")
+    requests = set(re.findall(r"(?<!Route\()[^\"(]{0,3}GET (/v1/[a-z.{}/_]+[a-z}])", source))
+    assert len(requests) >= 5
+    for request in requests:
+        assert "/v1/" not in in_commands(f"Something is wrong. GET {request} shows more"), request

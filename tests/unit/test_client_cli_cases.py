@@ -35,12 +35,6 @@ def test_open_cases_are_listed_with_what_they_need(api: Fake, run: Any) -> None:
     assert "case show" in ran.err and run("case", "list", "--json").json[0]["case"] == CASE
 
 
-def test_nobody_is_suspended(api: Fake, run: Any) -> None:
-    api.answers["GET /v1/cases"] = []
-    ran = run("case", "list")
-    assert (ran.code, ran.out, ran.err) == (0, "No account is suspended.\n", "")
-
-
 @pytest.mark.parametrize(("may", "words"), [(["confirm", "lift"], "--confirm or --lift"), (["lift"], "--lift")])
 def test_a_case_is_shown_whole_with_how_to_speak(api: Fake, run: Any, may: list[str], words: str) -> None:
     api.answers["GET /v1/cases"] = [OPEN | {"may": may}]
@@ -50,12 +44,22 @@ def test_a_case_is_shown_whole_with_how_to_speak(api: Fake, run: Any, may: list[
     assert f"job recheck {JOB[:12]} --claimant {OTHER}" in ran.err
 
 
-def test_whoever_has_spoken_is_not_asked_again(api: Fake, run: Any) -> None:
-    api.answers["GET /v1/cases"] = [OPEN | {"own_word": "lift"}]
-    assert "Say it" not in run("case", "show", OTHER).err and "Look at one" not in run("case", "list").err
+@pytest.mark.parametrize(("word", "confirm"), [("--lift", False), ("--confirm", True)])
+def test_a_validator_judges(api: Fake, run: Any, word: str, confirm: bool) -> None:
+    assert run("judge", OTHER, word).code == 0
+    assert api.bodies("POST", "/v1/judgements") == [{"account": OTHER, "confirm": confirm}]
 
 
-def test_an_account_without_a_case(api: Fake, run: Any) -> None:
-    api.answers["GET /v1/cases"] = []
-    ran = run("case", "show", OTHER)
-    assert ran.code == 2 and "There is no open case" in ran.err
+@pytest.mark.parametrize(("word", "give_back"), [("--retry", False), ("--give-back", True)])
+def test_a_validator_releases_what_is_parked(api: Fake, run: Any, word: str, give_back: bool) -> None:
+    assert run("release", "job", JOB, word).code == 0
+    assert api.bodies("POST", "/v1/releases") == [{"contract": "job", "ref": JOB, "give_back": give_back}]
+    assert run("release", "membership", OTHER, word).code == 0
+    assert api.bodies("POST", "/v1/releases")[1] == {"contract": "membership", "ref": OTHER, "give_back": give_back}
+
+
+def test_a_parked_job_is_released_by_the_first_characters_of_its_id(api: Fake, run: Any) -> None:
+    assert run("release", "job", JOB[:6], "--retry").code == 0
+    assert api.bodies("POST", "/v1/releases")[0]["ref"] == JOB
+    wrong = run("release", "job", "xyz", "--retry")
+    assert wrong.code == 2 and "'xyz' is no job id" in wrong.err

@@ -16,7 +16,6 @@ from client.keystore import Public
 from sandbox.docker import engine as engine_module
 from sandbox.docker import service
 from sandbox.docker.engine import Engine
-from sandbox.errors import SandboxUnavailable
 
 from .docker_double import Client, DockerDouble
 from .test_sandbox_archive import docker_archive, entry, tar
@@ -92,22 +91,6 @@ def test_a_refusal_says_what_to_do(
         assert ended.code == 2
         assert why in (ended.error["message"] if more else " ".join(ended.err.split())), ended.err
     assert "Traceback" not in ended.err
-
-
-def test_a_name_that_is_taken_is_not_written_over(run: Any, tmp_path: Path) -> None:
-    assert run("data", "add", "scans", str(tmp_path / "folder")).code == 0
-    again = run("data", "add", "scans", str(tmp_path / "folder"))
-    assert (again.code, "already: choose another name" in " ".join(again.err.split())) == (2, True)
-    assert run("data", "remove", "scans").code == 0
-
-
-def test_an_engine_that_is_not_there_is_told(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(self: Engine, **_: object) -> None:
-        raise SandboxUnavailable("no Docker Engine answers at /x; start it")
-
-    monkeypatch.setattr(Engine, "api", missing)
-    ended = run("data", "add", "scans", str(tmp_path / "folder"))
-    assert (ended.code, "no Docker Engine answers" in ended.err) == (2, True), ended.err
 
 
 def test_tables_are_held_against_a_schema_first(run: Any, double: DockerDouble, tmp_path: Path) -> None:

@@ -77,13 +77,6 @@ def test_to_a_server_and_back(run: Any, here: Path, postgres: Server, monkeypatc
     assert run("db", "check", "--json", "--data", here).json == first
 
 
-def test_a_copy_that_is_not_used_changes_nothing(run: Any, here: Path, tmp_path: Path) -> None:
-    ran = run("db", "copy", tmp_path / "copy", "--data", here)
-    assert ran.code == 0 and "uses its old database as before" in ran.err
-    assert config.load(here).config.storage.url == ""
-    assert run("db", "copy", tmp_path / "missing" / "copy", "--data", here).code == 1
-
-
 @pytest.mark.parametrize("given", ["", "\n", "postgresql://h/" + "x" * 2_000])
 def test_no_url_on_standard_input_is_told(run: Any, here: Path, given: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(given))

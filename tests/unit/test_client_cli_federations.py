@@ -15,20 +15,14 @@ from structlog.testing import capture_logs
 
 from chain.codec import encode
 from chain.contracts.federation.messages import FileCode
-from chain.contracts.federation.records import FederationPosting, posting_key
 from chain.losses import Measurement
-from client import hidden
 from client.cli.app import main
-from client.contracts.federation.cli import joining
-from client.contracts.federation.cli.watch import Story, curve
 from client.contracts.federation.journal import JOURNAL, AttemptNote, FederationNotes, JournalBook, PreviewNote
 from client.contracts.federation.keeping import NOTHING_HELD
 from client.contracts.federation.making import NO_UPDATES
 from client.contracts.federation.member import VAULTS, MemberBook, MemberMachine, TrainedFederation, VaultBook
-from client.contracts.federation.sponsor import SponsorBook, SponsoredFederation, SponsorMachine
 from client.contracts.federation.vaulting import OwnVaultBook, VaultMade, VaultOpened, VaultStage, VaultWanted
 from client.contracts.federation.wishes import PreviewWish, SponsorWish, StopWish, TrainWish, VaultWish, wish_in
-from client.sdk import Client
 from client.tokens import Tokens, TokenScope, now_ms
 from p2p.content.cid import Codec, cid_of
 from sandbox import OwnData
@@ -191,14 +185,6 @@ async def test_a_federation_that_nobody_could_serve_wants_to_be_forced(api: Api,
     assert (await run(*words(tmp_path, cpus="900"), "--force"))[0] == 0
 
 
-@pytest.mark.parametrize("raw", [b"", b"\x80\x02}q\x00.", struct.pack("<Q", 2) + b"{}", struct.pack("<Q", 2**40) + b"{}"])
-async def test_a_model_that_is_no_safetensors_file_is_no_model(api: Api, run: Run, tmp_path: Path, raw: bytes) -> None:
-    line = words(tmp_path)
-    (tmp_path / "init.safetensors").write_bytes(raw)
-    code, _, err = await run(*line)
-    assert code == 2 and "is no safetensors file of F32 values alone" in err
-
-
 # --- a data owner ---------------------------------------------------------------------------------------------------------------
 
 
@@ -261,15 +247,6 @@ async def test_data_are_held_against_the_posted_schema_first(api: Api, run: Run,
     assert (await run("join", federation, "scans", "--yes"))[0] == 2
     shelf["scans"] = own("scans", schema=name.digest.hex())
     assert (await run("join", federation, "scans", "--yes"))[0] == 0
-
-
-async def test_examples_are_claimed_where_pay_goes_by_them_and_only_there(api: Api, run: Run, shelf: dict[str, OwnData]) -> None:
-    by_samples, equal = await opened(api, split="samples"), await opened(api)
-    api.node.ledger.own = "n1"
-    assert "--examples N" in (await run("join", by_samples, "scans", "--yes"))[2]
-    assert "leave --examples out" in (await run("join", equal, "scans", "--yes", "--examples", "5"))[2]
-    assert (await run("join", by_samples, "scans", "--yes", "--examples", "5"))[0] == 0
-    assert (await api.get(f"/v1/federations/{by_samples}/members"))[0]["n"] == 5
 
 
 async def test_unknown_data_and_unknown_federations_are_told_with_what_there_is(
@@ -379,87 +356,7 @@ async def test_after_a_lost_machine_its_owner_is_told_what_stands_of_the_vault(
     assert code == 0 and "of round 10, opened: the local model of round 5 is /back.model" in " ".join(out.split()), out
 
 
-async def test_the_nodes_own_data_are_listed_and_removed_over_http(api: Api, shelf: dict[str, OwnData]) -> None:
-    shelf["xrays"] = own("xrays", schema="ab" * 32, folder="/home/alice/xrays")
-    found = await api.get("/v1/data")
-    assert [(one["name"], one["bytes"], one["files"], one["schema"]) for one in found] == [
-        ("scans", 2_048, 3, None),
-        ("xrays", 2_048, 3, "ab" * 32),
-    ]
-    assert "alice" not in json.dumps(found), "where they came from is no matter of a token"
-    api.node.used_data.add("scans")
-    assert (await api.refused("DELETE", "/v1/data/scans", 409))["name"] == "DATA_IN_USE"
-    assert await api.call("DELETE", "/v1/data/xrays") == (200, {"name": "xrays", "removed": True})
-    assert (await api.refused("DELETE", "/v1/data/xrays", 404))["name"] == "NO_SUCH_DATA"
-    assert "at most 32" in (await api.refused("DELETE", "/v1/data/Up%20here", 400))["message"]
-    assert await api.call("POST", "/v1/data", json={}) != (200, {}), "adding stays off HTTP"
-
-
-async def test_what_the_node_does_for_its_sponsor_is_said_and_said_anew(
-    api: Api, run: Run, shelf: dict[str, OwnData], tmp_path: Path
-) -> None:
-    (tmp_path / "test.bin").write_bytes(b"nobody but the panel reads this")
-    code, out, err = await run(*words(tmp_path), "--reference", "scans", "--hidden", tmp_path / "test.bin", "--manual", "--json")
-    assert code == 0, err
-    federation = json.loads(out)["federation"]
-    (wish,) = [wish_in(secret) for secret in api.node.kept_secrets]
-    assert isinstance(wish, SponsorWish)
-    assert (wish.auto, wish.data, len(wish.hidden_key)) == (False, "scans", 32)
-    terms = (await api.get(f"/v1/federations/{federation}"))["terms"]
-    assert (terms["split"], terms["reference"]) == ("aligned", True)
-    sealed = api.node.files.folder / terms["hidden"]["cid"]
-    plain = tmp_path / "plain"
-    posting = api.node.ledger.state.get(posting_key(bytes.fromhex(federation)))
-    assert isinstance(posting, FederationPosting)
-    hidden.decrypt(sealed, plain, wish.hidden_key, posting.terms.hidden[0].plain_hash)
-    assert plain.read_bytes() == b"nobody but the panel reads this"
-    kept = SponsoredFederation(bytes.fromhex(federation), wish.initial, wish.hidden_key, wish.data, wish.auto)
-    api.node.books[SponsorMachine.name] = encode(SponsorBook([kept], NO_UPDATES))
-    assert (await run("start", "latest", "--auto"))[0] == 0
-    again = wish_in(api.node.kept_secrets[-1])
-    assert again == SponsorWish(wish.federation, wish.initial, wish.hidden_key, "scans", True), "the rest stays as it was"
-    code, _, err = await run(*words(tmp_path), "--reference", "nothing", "--json")
-    assert json.loads(err)["error"]["name"] == "CANNOT_LOOK_AFTER"
-    api.node.ledger.own = "n1"
-    assert (await api.post(f"/v1/federations/{federation}/look-after", {}, 409))["error"]["name"] == "NOT_SPONSOR"
-
-
 # --- rounds ---------------------------------------------------------------------------------------------------------------------
-
-
-async def test_rounds_files_and_the_watch_tell_what_became_of_each_update(api: Api, run: Run) -> None:
-    play = await played(api, (2 * SECOND - SECOND // 4, ()))
-    play.begin(2)
-    play.train("n1", "n2")
-    play.screen(FileCode.USED, FileCode.LARGE)
-    assert (await run("close", "latest"))[0] == 0
-    code, out, _ = await run("rounds", "latest")
-    assert code == 0 and "1.750000000" in out and "better, and paid" in out and " 25 " in out
-    code, out, _ = await run("files", "latest")
-    assert "refused, LARGE: its norm is above the bound" in out
-    assert "SPLIT: too few updates could be accepted together" in out
-    api.node.ledger.own = "n2"
-    code, out, _ = await run("files", play.id.hex(), "--mine", "--json")
-    mine = json.loads(out)["attempts"]
-    assert [[file["code"] for file in one["files"]] for one in mine] == [["LARGE"], ["USED"]]
-    code, out, err = await run("watch", play.id.hex())
-    assert code == 0, err
-    for said in (
-        "the initial model: measured loss 2.000000000",
-        "your update of round 1: used",
-        "your update of round 2: refused, LARGE",
-        "round 1: better, and paid, 25 to its members",
-        "attempt 3 came to nothing, SPLIT",
-        "it is over, CLOSED",
-        "● ",
-        "╌ target",
-    ):
-        assert said in out or said.replace("╌ ", "") in out, said
-    assert "committed its update" not in out
-    assert "committed its update" in (await run("watch", play.id.hex(), "--verbose"))[1]
-    code, out, _ = await run("watch", play.id.hex(), "--json")
-    topics = [json.loads(line)["topic"] for line in out.splitlines()]
-    assert (topics[0], topics[-1]) == ("fed.opened", "fed.ended")
 
 
 async def test_a_model_is_saved_and_checked(api: Api, run: Run, tmp_path: Path) -> None:
@@ -475,15 +372,6 @@ async def test_a_model_is_saved_and_checked(api: Api, run: Run, tmp_path: Path) 
     code, _, err = await run("fetch", federation, "--out", tmp_path / "best")
     assert code == 2 and "no measured model yet" in err
     assert play.state == "IDLE"
-
-
-async def test_a_node_says_that_it_serves(api: Api, run: Run) -> None:
-    code, _, err = await run("serve", "on", "--json")
-    assert (code, json.loads(err)["error"]["name"]) == (1, "BAD_BOXES")
-    api.node.ledger.own = "n1"
-    assert "serves federations" in (await run("serve"))[1]
-    assert (await run("serve", "off"))[0] == 0
-    assert "no federations" in (await run("serve", "show"))[1]
 
 
 # --- the model is offered -------------------------------------------------------------------------------------------------------
@@ -509,90 +397,3 @@ async def test_the_best_model_is_offered_and_its_owners_share_the_royalty(api: A
     assert found["source"] == play.id.hex(), "the ledger took the program from the federation"
     assert {one["account"] for one in found["shares"]} == {who(api, "n1"), who(api, "n2")}
     assert len({one["weight"] for one in found["shares"]}) == 1
-
-
-async def test_where_nothing_was_trained_there_is_nothing_to_offer(api: Api, run: Run) -> None:
-    play = await played(api)
-    await api.post(f"/v1/federations/{play.id.hex()}/close?wait=10", None)
-    code, _, err = await run("deploy", "latest", "--name", "risk", "--kind", "number", "--json")
-    assert (code, json.loads(err)["error"]["name"]) == (2, "NO_MODEL")
-
-
-async def test_an_owner_that_was_paid_may_offer_what_its_sponsor_abandoned(api: Api) -> None:
-    play = await played(api, (2 * SECOND - SECOND // 4, ()))
-    play.pass_deadline()
-    path = f"/v1/federations/{play.id.hex()}"
-    assert (await api.get(path))["end"] == "ABANDONED"
-    offer = {"name": "risk", "kind": "number", "row_ms": 20, "max_rows": 16}
-    api.node.ledger.own = "n3"
-    assert (await api.post(f"{path}/deploy", offer, 409))["error"]["name"] == "NOT_SPONSOR"
-    api.node.ledger.own = "n1"
-    assert len((await api.post(f"{path}/deploy?wait=10", offer))["shares"]) == 2
-
-
-# --- pieces ---------------------------------------------------------------------------------------------------------------------
-
-
-def test_the_curve_has_a_mark_for_each_round_and_the_target() -> None:
-    assert curve([], 1.0) == curve([(0, 2.0)], 1.0) == []
-    rows = curve([(0, 2.0), (1, 1.5), (2, 1.6), (3, 1.1)], 1.0)
-    assert sum(row.count("●") for row in rows) == 4
-    assert rows[0].split("┤")[1].startswith("●") and rows[0].strip().startswith("2")
-    assert [row for row in rows if "target" in row] == [rows[-2]]
-    assert rows[-1].strip().startswith("round") and rows[-1].endswith("3")
-    flat = curve([(0, 1.0), (1, 1.0)], None)
-    assert sum(row.count("●") for row in flat) == 2
-    assert len(curve([(r, float(r)) for r in range(500)], 0.0)[0]) < 100
-
-
-def test_a_watch_that_begins_late_draws_the_rounds_before_it() -> None:
-    story = Story("lc1own", verbose=False)
-    rounds: Any = [{"round": 2, "loss": "1.5"}, {"round": 1, "loss": None}]
-    story.remember({"target": "1", "initial": "2"}, rounds)  # type: ignore[typeddict-item]
-    story.take({"topic": "fed.measured", "data": {"r": 3, "invalid": 0, "loss": "1.25", "again": 0, "by": []}})  # type: ignore[typeddict-item]
-    assert (story.losses, story.target) == ([(0, 2.0), (2, 1.5), (3, 1.25)], 1.0)
-    assert (story.is_time(), story.is_time()) == (True, False), "a long history asks for the record now and then alone"
-
-
-async def test_of_a_long_history_the_newest_pages_are_told(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    play = await played(api)
-    await api.post(f"/v1/federations/{play.id.hex()}/close?wait=10", None)
-    monkeypatch.setattr("client.contracts.federation.sdk.MAX_PAGE", 4)
-    async with Client(api.url, TOKEN) as node:
-        whole = [event["cursor"] async for event in node.watch_federation(play.id.hex())]
-        newest = [event["cursor"] async for event in node.watch_federation(play.id.hex(), backlog=5)]
-        rest = [event["cursor"] async for event in node.watch_federation(play.id.hex(), after=whole[-3])]
-    assert len(whole) > 12 and whole == sorted(set(whole))
-    assert newest == whole[-8:] and rest == whole[-2:]
-
-
-def test_a_story_says_of_strangers_files_only_where_all_is_asked_for() -> None:
-    event: Any = {"topic": "fed.code", "data": {"r": 1, "member": "lc1other", "code": "COPY", "points": 0, "accepted": 0}}
-    quiet, loud = Story("lc1own", verbose=False).take(event), Story("lc1own", verbose=True).take(event)
-    assert quiet.line is None
-    assert "refused, COPY" in (loud.line or "")
-    own_one = Story("lc1own", verbose=False)
-    told = own_one.take(event | {"data": event["data"] | {"member": "lc1own", "code": "USED"}})
-    assert "not added" in (told.line or "")
-    assert (own_one.used, own_one.refused) == (0, 1)
-
-
-def test_every_code_end_and_state_has_words() -> None:
-    from chain.contracts.federation.records import EndReason, FederationState, MemberState, RoundOutcome, VoidReason
-    from client.contracts.federation.cli import words as say
-
-    for kind, table in (
-        (FileCode, say.CODES),
-        (EndReason, say.ENDS),
-        (FederationState, say.STATES),
-        (VoidReason, say.VOIDS),
-        (RoundOutcome, say.OUTCOMES),
-        (MemberState, say.MEMBERS),
-    ):
-        assert {one.name for one in kind} == set(table), kind
-
-
-def test_a_schema_is_named_by_the_hash_of_its_bytes() -> None:
-    import hashlib
-
-    assert joining.schema_hash(str(cid_of(Codec.RAW, SCHEMA))) == hashlib.sha256(SCHEMA).hexdigest()

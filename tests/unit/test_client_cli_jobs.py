@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from chain.contracts.job.records import JobState
 from client import hidden
 from client.cli import common
-from client.contracts.job.cli import watch
-from tests.unit.client_fake_api import FINISHED, HAPPENED, JOB, MODEL, OPEN, OTHER, OWN, QUOTE, STATUS, Fake, cid_of, refusal
+from client.contracts.job.cli import jobs, watch
+from tests.unit.client_fake_api import FINISHED, JOB, MODEL, OPEN, OWN, QUOTE, RUN, STATUS, Fake, cid_of, refusal
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
 
@@ -76,13 +77,6 @@ def test_submit_an_archive(api: Fake, run: Any, tmp_path: Path) -> None:
             },
         }
     ]
-
-
-def test_submit_from_a_registry(api: Fake, run: Any) -> None:
-    reference = "registry.example.org/team/job@sha256:" + "a" * 64
-    ran = run("job", "submit", "--image", reference, "--bounty", "5", "--expires", "60")
-    assert ran.code == 0 and JOB in ran.out and "job watch" in ran.err
-    assert api.bodies("POST", "/v1/jobs") == [{"image": {"reference": reference}, "bounty": "5", "expires_in_s": 60.0}]
 
 
 def test_the_ledgers_refusal_of_a_job_counts(api: Fake, run: Any) -> None:
@@ -180,25 +174,6 @@ def test_below_seven_judges_it_takes_force(api: Fake, run: Any) -> None:
     assert len(api.bodies("POST", "/v1/jobs")) == 1
 
 
-def test_where_every_verifier_could_judge_nobody_is_told_to_ask_for_less(api: Fake, run: Any) -> None:
-    api.answers["POST /v1/jobs/quote"] = QUOTE | {"judges": 3, "verifiers": 3}
-    ran = run("job", "submit", *IMAGE)
-    assert ran.code == 2 and "has only 3 verifiers beside you" in ran.err and "--force" in ran.err and "--cpus" not in ran.err
-
-
-def test_an_archive_that_is_none_is_not_named_as_the_file_to_write(api: Fake, run: Any, tmp_path: Path) -> None:
-    (tmp_path / "README.md").write_text("not an archive\n" * 100)
-    ran = run("job", "submit", "--image-archive", tmp_path / "README.md", "--bounty", "5", "--expires", "10m")
-    assert ran.code == 2 and ran.err.rstrip().endswith("docker save IMAGE -o job.tar")
-
-
-def test_the_fee_of_a_seat_stands_once_beside_its_votes(api: Fake, run: Any) -> None:
-    seat = FINISHED["rounds"][0]["committee"][0]
-    two = seat | {"votes": [seat["votes"][0], seat["votes"][0]], "fee": "7.75"}
-    api.answers[f"GET /v1/jobs/{JOB}"] = FINISHED | {"rounds": [FINISHED["rounds"][0] | {"committee": [two]}]}
-    assert run("job", "show", JOB).out.count("7.75") == 1
-
-
 def opened(path: Path, key: bytes, posted: dict[str, Any], into: Path) -> bytes:
     """What everybody gets of a sealed file once the key is revealed."""
     hidden.decrypt(path, into, key, bytes.fromhex(posted["plain_hash"]))
@@ -242,21 +217,6 @@ def test_data_is_sealed_once_and_posted_later(api: Fake, run: Any, tmp_path: Pat
     note.write_text("{}")
     ran = run("job", "submit", *IMAGE, "--hidden", note)
     assert ran.code == 2 and "no note of hidden seal" in ran.err
-
-
-def test_a_job_is_taken_back(api: Fake, run: Any) -> None:
-    ran = run("job", "cancel", JOB)
-    assert ran.code == 0 and "taken back" in ran.out
-    api.answers[f"POST /v1/jobs/{JOB}/cancel"] = refusal("rejected", 409, 336, "HAS_CLAIMS")
-    ran = run("job", "cancel", JOB, "--json")
-    assert (ran.code, ran.error["name"]) == (1, "HAS_CLAIMS")
-
-
-def test_a_job_gets_more_time(api: Fake, run: Any) -> None:
-    ran = run("job", "extend", JOB, "--expires", "2h")
-    assert ran.code == 0 and "claims end" in ran.out
-    assert api.bodies("POST", f"/v1/jobs/{JOB}/extension") == [{"expires_in_s": 7200.0}]
-    assert run("job", "extend", JOB, "--expires", "0s").code == 2
 
 
 ENDED = FINISHED | {
@@ -338,76 +298,6 @@ def test_watch_follows_to_the_end(api: Fake, run: Any) -> None:
         watch.POLL_S = before
 
 
-def test_watch_tells_each_thing_once_with_the_time_of_its_block(api: Fake, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Past things at once, then what comes: nothing bears the time at which it was looked at."""
-    monkeypatch.setattr(watch, "POLL_S", 0.05)
-    api.answers[f"GET /v1/jobs/{JOB}"] = [(200, OPEN), (200, FINISHED)]
-    api.answers[f"GET /v1/jobs/{JOB}/events"] = [(200, HAPPENED[1::-1]), (200, HAPPENED[::-1])]
-    ran = run("job", "watch", JOB)
-    assert (ran.code, ran.err) == (0, "")
-    lines = ran.out.splitlines()[: len(HAPPENED)]
-    assert [line[:19] for line in lines] == [common.when(event["time"]) for event in HAPPENED]
-    told = [line[21:] for line in lines]
-    assert told[1] == f"{OTHER} claims loss 0.100000000"
-    assert told[5] == f"{OWN} votes OK on {OTHER}, measured 0.100000000"
-    assert told[7] == f"job {JOB} is PAID: 100 to {OTHER}"
-    assert ran.out.splitlines()[len(HAPPENED)].startswith(f"Job {JOB}")
-
-
-def test_a_seat_is_a_line_a_vote_and_each_of_its_steps_where_they_are_asked_for(api: Fake, run: Any) -> None:
-    """One evaluation of one seat is a commitment, a column for each kind of data, an opening and a vote."""
-    steps = [("commit", {}), ("column", {"candidate": 0, "hidden": 0}), ("column", {"candidate": 0, "hidden": 1}), ("opened", {})]
-    said = [HAPPENED[5] | {"topic": topic, "data": {"voter": OWN} | more} for topic, more in steps]
-    happened = [*HAPPENED[:5], *said, *HAPPENED[5:]]
-    api.answers[f"GET /v1/jobs/{JOB}/events"] = [one | {"cursor": at} for at, one in enumerate(happened)][::-1]
-    few, all_ = (run("job", "watch", JOB, *words).out.splitlines() for words in ([], ["--verbose"]))
-    assert [line[21:] for line in all_ if line not in few] == [
-        f"{OWN} committed to its votes",
-        f"{OWN} shows losses of {OTHER}",
-        f"{OWN} shows losses of {OTHER} on the hidden data",
-        f"{OWN} has shown all that it measured: its votes count",
-    ]
-    assert len(few) == len(all_) - 4 and any("votes OK" in line for line in few)
-    assert [len(json.loads(line)["events"]) for line in run("job", "watch", JOB, "--json").out.splitlines()] == [len(happened)]
-
-
-def test_a_job_that_ended_long_ago_is_told_from_all_pages(api: Fake, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "PAGE", 3)
-    pages = [HAPPENED[7:4:-1], HAPPENED[4:1:-1], HAPPENED[1::-1]]
-    api.answers[f"GET /v1/jobs/{JOB}/events"] = [(200, page) for page in pages]
-    out = run("job", "watch", JOB).out
-    assert [line[:19] for line in out.splitlines()[:8]] == [common.when(event["time"]) for event in HAPPENED]
-    asked = [query.get("before") for _, path, query, _ in api.seen if path.endswith("/events") and "limit" in query]
-    assert asked == [None, "5", "2"]
-
-
-def test_a_node_whose_history_begins_later_says_so(api: Fake, run: Any) -> None:
-    api.answers[f"GET /v1/jobs/{JOB}/events"] = HAPPENED[:4:-1]
-    ran = run("job", "watch", JOB)
-    assert ran.code == 0 and "before block 7 is not in this node's history" in ran.err
-    del api.answers[f"GET /v1/jobs/{JOB}/events"]  # an older node
-    ran = run("job", "watch", JOB)
-    assert ran.code == 0 and "is not in this node's history" in ran.err and "PAID" in ran.out
-
-
-def test_every_event_of_a_job_can_be_told() -> None:
-    """One that this program does not know is told by its own words."""
-    event = HAPPENED[0] | {"topic": "second.life", "data": {"claimant": OTHER}}
-    assert watch.told(event, OPEN) == f"second life: claimant={OTHER}"  # type: ignore[arg-type]
-    assert watch.told(event | {"data": {}}, OPEN) == "second life"  # type: ignore[arg-type]
-    assert watch.told(HAPPENED[1] | {"data": {}}, OPEN) == "claim"  # type: ignore[arg-type]
-
-
-def test_the_live_display_counts_down_and_draws_curves(api: Fake) -> None:
-    console = common.Console(file=io.StringIO(), width=160, force_terminal=False)
-    shown = watch.Shown(OPEN, [api.answers["GET /v1/runs"][0]], OPEN["deadline"] - 30_000)  # type: ignore[arg-type]
-    for part in watch.display(shown, OWN):
-        console.print(part)
-    text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "claims end in" in text and ("30 s" in text or "29 s" in text)
-    assert "█▁" in text and "2/3" in text and "0.100000000" in text
-
-
 def test_a_parked_job_is_told_as_such(api: Fake, run: Any) -> None:
     """Its state does not go on: who waits for it has to know."""
     parked = {"contract": "job", "ref": JOB, "height": 5, "fault": "failed", "retry": [], "give_back": []}
@@ -425,11 +315,6 @@ def test_a_parked_job_is_told_as_such(api: Fake, run: Any) -> None:
     assert text in told and "any moment" not in told
 
 
-@pytest.mark.parametrize(("values", "bars"), [([], ""), ([1, None, "x", float("nan")], "▁"), ([3, 2, 1], "█▅▁"), ([5, 5], "▁▁")])
-def test_loss_curves(values: list[Any], bars: str) -> None:
-    assert watch.sparkline(values) == bars
-
-
 def test_a_job_is_found_by_its_first_characters(api: Fake, run: Any) -> None:
     """The node looks through all of its jobs: nothing is listed for it."""
     assert run("job", "show", JOB[:8], "--json").json["id"] == JOB
@@ -438,72 +323,6 @@ def test_a_job_is_found_by_its_first_characters(api: Fake, run: Any) -> None:
     api.answers["GET /v1/jobs"] = [FINISHED, FINISHED | {"id": JOB[:-1] + "1"}]
     ran = run("job", "show", JOB[:8])
     assert ran.code == 2 and f"More than one job begins with {JOB[:8]}" in ran.err
-
-
-def test_more_than_a_thousand_jobs_are_listed_page_by_page(api: Fake, run: Any) -> None:
-    jobs = [FINISHED | {"id": f"{number:064x}", "number": number} for number in range(2_500, 0, -1)]
-    api.answers["GET /v1/jobs"] = [(200, jobs[:1_000]), (200, jobs[1_000:2_000]), (200, jobs[2_000:])]
-    assert [job["number"] for job in run("job", "list", "--limit", "20000", "--json").json] == list(range(2_500, 0, -1))
-    asked = [(q["limit"], q.get("before")) for _, path, q, _ in api.seen if path == "/v1/jobs"]
-    assert asked == [("1000", None), ("1000", "1501"), ("1000", "501")]
-    api.answers["GET /v1/jobs"] = [(200, jobs[:1_000]), (200, jobs[1_000:2_000])]
-    ran = run("job", "list", "--limit", "1500")
-    assert ran.err == "There may be more: --before 1001\n"
-    for limit in ("0", "20001"):
-        ran = run("job", "list", "--limit", limit)
-        assert ran.code == 2 and "from 1 to 20000" in ran.err
-
-
-def test_a_node_that_lists_the_same_jobs_again_is_not_asked_for_ever(api: Fake, run: Any) -> None:
-    api.answers["GET /v1/jobs"] = [FINISHED | {"id": "f" * 64, "number": number} for number in range(1_000, 0, -1)]
-    ran = run("job", "list", "--limit", "2000")
-    assert ran.code == 3 and "lists the same jobs again" in ran.err
-    assert sum(path == "/v1/jobs" for _, path, *_ in api.seen) == 2
-    ran = run("job", "show", "ab12")
-    assert ran.code == 2
-
-
-HIDDEN_CLAIMS = [
-    FINISHED["claims"][0] | {"rank": 1, "hidden_rank": 2, "hidden_loss": "0.300000000", "stake": "10", "stake_is": "released"},
-    FINISHED["claims"][0] | {"claimant": OWN, "rank": 2, "hidden_rank": 1, "hidden_loss": "0.200000000", "stake": "0"},
-]
-
-
-def test_show_tells_both_losses_and_ranks_of_a_job_with_hidden_data(api: Fake, run: Any) -> None:
-    seat = FINISHED["rounds"][0]["committee"][0]
-    vote = seat["votes"][0] | {"hidden_loss": "0.310000000"}
-    rounds = [{"audit": 0, "round": 1, "committee": [seat | {"votes": [vote], "struck": "hidden loss off"}]}]
-    api.answers[f"GET /v1/jobs/{JOB}"] = FINISHED | {"hidden": "ON", "claims": HIDDEN_CLAIMS, "rounds": rounds}
-    out = run("job", "show", JOB).out
-    assert "hidden rank" in out and "hidden loss" in out
-    lines = [line.split() for line in out.splitlines()]
-    assert any(line[:1] == ["1"] and "0.100000000" in line and "0.300000000" in line and "10" in line for line in lines)
-    assert any(line[:1] == ["2"] and "0.200000000" in line and "none" in line for line in lines)
-    assert "0.310000000" in out and "hidden loss off" in out and "sealed until all models are shown" in out
-    plain = run("job", "show", JOB, "--json").json
-    assert plain["claims"][0]["hidden_rank"] == 2
-
-
-def test_show_tells_what_this_node_ran_for_a_job_and_what_it_could_not(api: Fake, run: Any) -> None:
-    failed = {"id": "image-3fa9", "state": "not-fetched", "loss": None, "reason": f"no such repository, says {OTHER}", "job": JOB}
-    api.answers["GET /v1/runs"] = [failed, failed | {"id": "image-of-another-job", "job": "ab" * 32}]
-    ran = run("job", "show", JOB)
-    assert "image-3fa9" in ran.out and "not-fetched" in ran.out and "no such repository" in ran.out and "another" not in ran.out
-    assert run("job", "show", JOB, "--json").json["own_runs"] == [failed]
-    api.answers["GET /v1/runs"] = refusal("unavailable", 503)
-    assert run("job", "show", JOB).code == 0
-
-
-def test_show_warns_of_a_metric_in_one_line_and_of_few_judges(api: Fake, run: Any) -> None:
-    warning = "the evaluation writes one number: this gives up the protection against partial runs"
-    could = {"verifiers": 9, "judges": 4}
-    more = {"examples": 1, "warning": warning, "could_judge": could, "latest_end": 1_700_000_360_000, "latest_end_draw_blocks": 9}
-    api.answers[f"GET /v1/jobs/{JOB}"] = OPEN | more
-    out = run("job", "show", JOB).out
-    assert warning in out and "4 of 9 verifiers, fewer than a whole committee" in out
-    assert "in 6 min, and 9 blocks of draws" in " ".join(out.split())
-    api.answers[f"GET /v1/jobs/{JOB}"] = OPEN | more | {"could_judge": could | {"judges": 7}}
-    assert "fewer than a whole committee" not in run("job", "show", JOB).out
 
 
 @pytest.mark.parametrize(
@@ -519,3 +338,28 @@ def test_a_recheck_that_cannot_be_made_says_why(api: Fake, run: Any, change: dic
     api.answers[f"GET /v1/jobs/{JOB}"] = FINISHED | change
     ran = run("job", "recheck", JOB, *words)
     assert ran.code == 2 and said in ran.err
+
+
+def test_every_state_of_a_job_is_explained() -> None:
+    assert set(jobs.MEANING) == {state.name for state in JobState}
+
+
+def test_a_job_without_winner_says_how_it_ended(api: Fake, run: Any, tmp_path: Path) -> None:
+    api.answers[f"GET /v1/jobs/{JOB}"] = api.answers[f"GET /v1/jobs/{JOB}"] | {"state": "EMPTY", "winner": None, "model": None}
+    ran = run("job", "fetch", JOB, "--out", tmp_path / "m")
+    assert ran.code == 2 and "ended as EMPTY" in ran.err and "watch" not in ran.err
+    assert "no worker could get or run the image" in run("job", "show", JOB).out
+
+
+def test_a_run_is_cancelled_by_the_beginning_of_its_id(api: Fake, run: Any) -> None:
+    assert "r-17" in run("job", "cancel-run", "r-").out
+    assert any((method, path) == ("DELETE", "/v1/runs/r-17") for method, path, *_ in api.seen)
+    api.answers["GET /v1/runs"] = [RUN, RUN | {"id": "r-18"}]
+    assert run("job", "cancel-run", "r-").code == 2, "two runs begin so: nothing is killed"
+
+
+def test_the_latest_job(api: Fake, run: Any) -> None:
+    assert run("job", "show", "latest", "--json").json["id"] == JOB
+    api.answers["GET /v1/jobs"] = []
+    ran = run("job", "show", "latest")
+    assert ran.code == 2 and "no job yet" in ran.err

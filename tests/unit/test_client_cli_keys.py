@@ -51,50 +51,6 @@ def recovery(now: int, **changed: Any) -> dict[str, Any]:
     return {"since": now, "until": now + DAY, "key": None, "needed": 2, "objected": False, "words": words, **changed}
 
 
-def test_a_key_is_shown_with_its_guardians(api: Fake, run: Any) -> None:
-    found = shown(api)
-    ran = run("key", "show")
-    assert KEY in ran.out and "2 times" in ran.out and "1 of 1, and 3 d to object" in ran.out and OTHER[:12] in ran.out
-    document = run("key", "show", "--json").json
-    assert document == {name: found[name] for name in document} and {"guardians_coming", "recovery", "key"} <= document.keys()
-
-
-def test_the_key_of_another_account_is_its_own(api: Fake, run: Any) -> None:
-    api.answers[f"GET /v1/accounts/{OTHER}"] = shown(api) | {"id": OTHER, "key": NEW}
-    assert run("key", "show", OTHER, "--json").json["key"] == NEW and run("key", "show", "--json").json["key"] == KEY
-
-
-def test_guardians_that_follow_are_told_before_they_do(api: Fake, run: Any) -> None:
-    later = {"since": clock(api) + DAY, "guardians": [OWN], "threshold": 1, "delay": DAY}
-    shown(api, guardians_coming=later)
-    ran = run("guardians", "show")
-    assert "others" in ran.out and "if no recovery is open then" in ran.out
-    assert run("guardians", "show", "--json").json["guardians_coming"] == later
-    shown(api, guardians_coming=later | {"guardians": [], "threshold": 0, "delay": 0})
-    assert "nobody" in run("guardians", "show").out
-
-
-def test_who_has_no_guardians_is_told_what_that_means(api: Fake, run: Any) -> None:
-    shown(api, guardians=[], guardian_threshold=0, guardian_delay=0)
-    ran = run("guardians", "show")
-    assert "none" in ran.out and "guardians set" in ran.err
-
-
-@pytest.mark.parametrize(
-    ("fields", "said"),
-    [
-        ({}, "1 agree, 2 of 1 guardians have to"),
-        ({"key": NEW}, f"the account gets the key {NEW}"),
-        ({"objected": True}, "whoever has the present key objected"),
-    ],
-)
-def test_how_far_a_recovery_is(api: Fake, run: Any, fields: dict[str, Any], said: str) -> None:
-    open_ = recovery(clock(api), **fields)
-    shown(api, recovery=open_)
-    assert said in " ".join(run("recover", "status").out.split())
-    assert run("recover", "status", "--json").json["recovery"] == open_
-
-
 def test_naming_guardians_sends_what_was_typed_and_shows_who_is_in_force(api: Fake, run: Any) -> None:
     shown(api)
     api.answers["POST /v1/guardians"] = TX
@@ -150,12 +106,6 @@ def test_a_lost_key_is_asked_for_in_a_new_folder_that_can_run_the_node(run: Any,
     assert Keystore.open(data / CURRENT, WORD).key.public == own.key.public and config.load(data).config == made, (
         "nothing is changed"
     )
-
-
-def test_a_request_is_printed_as_one_line(run: Any, tmp_path: Path, network: Path) -> None:
-    ran = run("recover", "start", OTHER, "--genesis", network, "--data", tmp_path / "new")
-    assert ran.out.count("\n") == 1 and parse_request(ran.out).account == parse_address(OTHER)
-    assert "recover approve" in ran.err and "learningchain node" in ran.err
 
 
 @pytest.mark.parametrize("more", [["--listen", "nowhere"], ["--peer", "no port"], ["--genesis", "/nonexistent"]])
@@ -226,28 +176,3 @@ def test_a_key_that_lies_with_a_signer_is_not_rotated_here(api: Fake, run: Any, 
     (owned / CURRENT).unlink()
     ran = run("key", "rotate")
     assert ran.code == 2 and "lies with a remote signer" in ran.err and not (owned / NEXT).exists()
-
-
-def test_half_of_the_guardians_are_not_more_than_half(api: Fake, run: Any) -> None:
-    shown(api)
-    api.answers["POST /v1/guardians"] = TX
-    third = address(bytes(20))
-    for who, needed in (([OTHER], 1), ([OTHER, third], 2), ([OTHER, third, OWN], 2), ([OTHER, OTHER, third], 2)):
-        assert run("guardians", "set", *who).code == 0
-        sent = api.bodies("POST", "/v1/guardians")[-1]
-        assert (sent["threshold"], sent["guardians"], sent["delay"]) == (needed, sorted(set(who)), 3 * DAY)
-    for wrong in ("-1", "3"):
-        ran = run("guardians", "set", OTHER, third, "--threshold", wrong)
-        assert ran.code == 2 and "from 1 to 2" in ran.err
-
-
-def test_when_a_recovery_may_begin_again_is_told(api: Fake, run: Any) -> None:
-    shown(api, recovery_barred_until=clock(api) + DAY)
-    assert "none can begin before" in run("recover", "status").out
-    shown(api, recovery_barred_until=clock(api))
-    assert "none can begin" not in run("recover", "status").out
-    shown(api, guardians=[], guardian_threshold=0, guardian_delay=0)
-    ran = run("guardians", "show")
-    assert "Nobody can bring this account back" in ran.err and "none" in ran.out
-    shown(api)
-    assert "Nobody can bring" not in run("guardians", "show").err

@@ -54,32 +54,6 @@ def test_an_invitation_is_asked_for_as_typed_and_printed_as_one_line(api: Fake, 
     assert api.bodies("POST", "/v1/invitations")[1] == {"credits": "0", "lasts_ms": DAY, "addresses": []}
 
 
-def test_a_token_whose_invitation_is_in_no_block_yet_is_shown_and_said_to_wait(api: Fake, run: Any) -> None:
-    api.answers["POST /v1/invitations"] = PENDING | {"token": "lcjoin1x", "invitation": "ab" * 32, "expires": 1}
-    ran = run("invite", "--wait", "1")
-    assert ran.out == "lcjoin1x\n" and "It can be used for" not in ran.err and "not final after 1 s" in ran.err and ran.code != 0
-    assert [query.get("wait") for _, path, query, _ in api.seen if path == "/v1/invitations"] == ["1.0"]
-    run("invite", "--wait", "9999")
-    assert float(api.seen[-1][2]["wait"]) <= 600, "no longer than a node holds a request"
-
-
-@pytest.mark.parametrize("words", [["--credits", "-1"], ["--credits", "0"], ["--expires", "soon"], ["--expires", "1w"]])
-def test_an_invitation_of_nonsense_is_not_asked_for(api: Fake, run: Any, words: list[str]) -> None:
-    ran = run("invite", *words)
-    assert ran.code == 2 and words[0] in ran.err and api.seen == []
-
-
-def test_invitations_are_listed_with_how_long_they_count(api: Fake, run: Any) -> None:
-    rows = [invitation(1), invitation(2, "used", until=0)]
-    api.answers["GET /v1/invitations"] = rows
-    ran = run("invite", "list")
-    assert "01" * 8 in ran.out and "in 1 min" in ran.out and "open" in ran.out and "used" in ran.out
-    assert ran.out.rstrip().endswith("-"), "nothing waits for the second"
-    assert run("invite", "list", "--json").json == rows
-    api.answers["GET /v1/invitations"] = []
-    assert run("invite", "list").out == "This node has invited nobody.\n"
-
-
 def test_an_invitation_is_taken_back_by_its_first_characters(api: Fake, run: Any) -> None:
     api.answers["GET /v1/invitations"] = [invitation(1), invitation(2), invitation(3, invitation="02" * 31 + "ff")]
     api.answers["POST /v1/revocations"] = FINAL
@@ -117,19 +91,6 @@ def test_leaving_says_what_is_open_and_sends_nothing_before_it_is_meant(api: Fak
     shown = run("leave")
     assert "leave --yes" in shown.err and "3 credits are locked" in " ".join(shown.out.split())
     assert not any(method == "POST" for method, *_ in api.seen)
-
-
-def test_who_has_nothing_open_is_told_so_and_one_invitation_is_one(api: Fake, run: Any) -> None:
-    standing(api, validator=False)
-    assert run("leave", "--json").json["open"] == [] and "nothing" in run("leave").out
-    api.answers["GET /v1/invitations"] = [invitation(1)]
-    assert run("leave", "--json").json["open"][0].startswith("1 open invitation ends")
-
-
-def test_a_validator_is_told_to_be_voted_out_first(api: Fake, run: Any) -> None:
-    standing(api, validator=True)
-    ran = run("leave")
-    assert f"propose remove-validator {OWN}" in ran.err and "leave --yes" not in ran.err and "It is a validator" in ran.out
 
 
 def test_leaving_is_said_when_it_is_final_and_not_before(api: Fake, run: Any) -> None:

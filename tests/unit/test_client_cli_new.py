@@ -30,14 +30,6 @@ def test_it_writes_a_whole_job(run: Any, tmp_path: Path, language: str, program:
     assert f"COPY {program} /lc/job" in docker and "hidden.csv" not in docker, "hidden data is not in the image"
 
 
-def test_it_overwrites_nothing(run: Any, tmp_path: Path) -> None:
-    (tmp_path / "there").mkdir()
-    assert run("job", "new", tmp_path / "there").code == 0, "an empty folder will do"
-    ran = run("job", "new", tmp_path / "there")
-    assert ran.code == 2 and "not an empty folder" in ran.err
-    assert run("job", "new", tmp_path / "elsewhere", "--language", "cobol").code == 2
-
-
 def lc(folder: Path, tmp_path: Path, program: str) -> Path:
     """The program with its folders moved from /lc to one of ours; the root that it then works in."""
     root = tmp_path / "lc"

@@ -10,10 +10,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from chain.contracts.prediction.texts import TEXTS
 from chain.types import parse_loss
 from client import receipts
-from client.cli.common import in_commands
 from client.contracts.prediction.model_schema import ModelSchema, parse_schema
 from client.receipts import CheckedReceipt
 from client.work.tries import Trial, TriedRun
@@ -191,39 +189,11 @@ def test_rows_are_asked_and_the_way_to_the_values_is_told(api: Fake, run: Any) -
     assert "7" in ran.out and "2.500000000" in ran.out and "0.00143" in ran.out and "3 of 3" in ran.out
 
 
-def test_json_is_the_request_alone(api: Fake, run: Any) -> None:
-    api.answers[f"GET /v1/predictions/{REQUEST}"] = ways(AGREED)
-    ran = run("predict", MODEL, "[1]", "--json")
-    assert (ran.code, ran.err) == (0, "") and ran.json == AGREED
-
-
 @pytest.mark.parametrize(("view", "code"), [(AGREED, 0), (FAILED, 4), (WEAK, 5)])
 def test_the_exit_code_says_whether_the_servers_agreed(api: Fake, run: Any, view: dict[str, Any], code: int) -> None:
     api.answers[f"GET /v1/predictions/{REQUEST}"] = ways(view)
     assert run("predict", MODEL, "[1]").code == code
     assert run("prediction", "watch", REQUEST).code == code
-
-
-def test_a_file_is_sent_as_it_is(api: Fake, run: Any, tmp_path: Path) -> None:
-    api.answers[f"GET /v1/predictions/{REQUEST}"] = ways(AGREED)
-    (tmp_path / "rows.jsonl").write_text("[1, 2]\n[3, 4]\n")
-    assert run("predict", MODEL, "--file", tmp_path / "rows.jsonl", "--within", "2m", "--m", "3").code == 0
-    sent = api.bodies("POST", "/v1/predictions")[0]
-    assert (sent["input"], sent["within_s"], sent["agree"]) == ("[1, 2]\n[3, 4]\n", 120.0, 3)
-
-
-def test_a_large_file_is_uploaded(api: Fake, run: Any, tmp_path: Path) -> None:
-    api.answers[f"GET /v1/predictions/{REQUEST}"] = ways(AGREED)
-    (tmp_path / "rows.jsonl").write_text("[1, 2]\n" * 20_000)
-    assert run("predict", MODEL, "--file", tmp_path / "rows.jsonl").code == 0
-    sent = api.bodies("POST", "/v1/predictions")[0]
-    assert sent["count"] == 20_000 and sent["data"]["size"] == 140_000 and "input" not in sent
-
-
-def test_nobody_waits_where_nobody_was_asked_to(api: Fake, run: Any) -> None:
-    ran = run("predict", MODEL, "[1]", "--wait", "0")
-    assert ran.code == 0 and "prediction watch" in ran.err
-    assert not [one for one in api.seen if one[0] == "GET" and "predictions" in one[1]]
 
 
 def test_a_price_is_told_before_anything_is_sent(api: Fake, run: Any) -> None:
@@ -264,25 +234,6 @@ def test_a_refusal_of_the_rules_is_told(api: Fake, run: Any) -> None:
 # --- requests -----------------------------------------------------------------------------------------------------------------
 
 
-def test_requests_are_listed_and_their_cost_added_up(api: Fake, run: Any) -> None:
-    assert run("prediction", "list", "--json").json == [AGREED]
-    ran = run("prediction", "list")
-    assert "7b12e0000000" in ran.out and "AGREED" in ran.out
-    api.answers["GET /v1/predictions"] = ways([AGREED | {"number": 9}, FAILED], [])
-    ran = run("prediction", "list", "--cost", "--json")
-    assert ran.json == [{"model": MODEL, "requests": 2, "rows": 4, "cost": "0.00173", "locked": "0"}]
-
-
-def test_a_request_is_shown_by_the_beginning_of_its_id(api: Fake, run: Any) -> None:
-    api.answers[f"GET /v1/predictions/{REQUEST}"] = AGREED | {
-        "decisions": [{"row": 0, "decision": "accept", "rate_ppm": 125_000, "borderline": True}],
-        "appeal": {"appellant": OTHER, "bond": "0.63", "rows": [1], "judges": 3, "verdict": "OVERTURNED"},
-    }
-    ran = run("prediction", "show", "7b12e0")
-    assert ran.code == 0 and "accept (borderline)" in ran.out and "12.5 %" in ran.out and "OVERTURNED" in ran.out
-    assert run("prediction", "show", "latest", "--json").code == 0
-
-
 def test_tip_cancel_and_appeal_are_sent(api: Fake, run: Any) -> None:
     assert run("prediction", "tip", REQUEST, "0.5").code == 0
     assert run("prediction", "cancel", REQUEST).code == 0
@@ -291,12 +242,6 @@ def test_tip_cancel_and_appeal_are_sent(api: Fake, run: Any) -> None:
     assert api.bodies("POST", f"/v1/predictions/{REQUEST}/appeal") == [{"rows": [3, 1]}]
     rows = [word for row in range(9) for word in ("--row", str(row))]
     assert "eight rows" in run("prediction", "appeal", REQUEST, *rows).err
-
-
-def test_a_request_is_followed_line_by_line_in_json(api: Fake, run: Any) -> None:
-    api.answers[f"GET /v1/predictions/{REQUEST}"] = ways(WAITING, DRAWN, AGREED)
-    ran = run("prediction", "watch", REQUEST, "--json")
-    assert ran.code == 0 and len(ran.out.splitlines()) == 3
 
 
 # --- models -------------------------------------------------------------------------------------------------------------------
@@ -329,32 +274,6 @@ def test_a_paid_job_becomes_a_model_by_one_message(api: Fake, run: Any) -> None:
 def test_a_registration_that_makes_no_sense_is_named(api: Fake, run: Any, words: list[str], says: str) -> None:
     ran = run("model", "register", "--name", "x", "--kind", "number", *words)
     assert ran.code == 2 and says in ran.err and api.bodies("POST", "/v1/models") == []
-
-
-def test_a_name_that_no_model_can_have_is_named(api: Fake, run: Any) -> None:
-    ran = run("model", "register", "--job", "3f", "--name", "My Model", "--kind", "number")
-    assert ran.code == 2 and "a model's name is 1 to 64 of" in ran.err and api.bodies("POST", "/v1/models") == []
-
-
-def test_advice_names_commands_and_no_paths_of_the_api() -> None:
-    for _, advice in TEXTS.values():
-        said = in_commands(advice)
-        assert "/v1/" not in said and "/{" not in said, said
-
-
-@pytest.mark.parametrize("words", [("model", "register"), ("policy", "create"), ("prediction", "appeal"), ("receipt", "check")])
-def test_options_that_may_be_repeated_have_no_opposite(run: Any, words: tuple[str, ...]) -> None:
-    assert "--empty-" not in run(*words, "--help").out
-
-
-def test_the_newest_paid_job_of_this_node_is_latest(api: Fake, run: Any) -> None:
-    theirs, open_one, paid = "11" * 32, "22" * 32, "33" * 32
-    listed = [(theirs, OTHER, "PAID"), (open_one, OWN, "OPEN"), (paid, OWN, "PAID"), ("44" * 32, OWN, "PAID")]
-    api.answers["GET /v1/jobs"] = [{"id": job, "poster": poster, "state": state} for job, poster, state in listed]
-    assert run("model", "register", "--job", "latest", "--name", "x", "--kind", "number").code == 0
-    assert api.bodies("POST", "/v1/models")[0]["job"] == paid
-    api.answers["GET /v1/jobs"] = []
-    assert "No job of this node was paid yet" in run("model", "register", "--job", "latest", "--name", "x", "--kind", "number").err
 
 
 JOB: dict[str, Any] = {
@@ -431,38 +350,10 @@ def test_a_sample_that_the_model_cannot_answer_is_told_before_anything_is_locked
     assert ran.code == 2 and "two runs differ" in ran.err and "no such row" in ran.err and api.bodies("POST", "/v1/models") == []
 
 
-def test_answers_to_a_sample_may_be_brought_along(api: Fake, run: Any, tmp_path: Path, sampled: dict[str, Any]) -> None:
-    (tmp_path / "answers").write_text("1\n2\ncheck 3\n")
-    words = ["--sample", tmp_path / "rows.jsonl", "--sample-answers", tmp_path / "answers"]
-    assert run("model", "register", "--job", JOB["id"], "--name", "x", "--kind", "number", *words).code == 0
-    assert "terms" not in sampled and api.bodies("POST", "/v1/models")[0]["sample_answers"]
-
-
-def test_models_are_listed_and_shown_with_those_who_serve_them(api: Fake, run: Any) -> None:
-    ran = run("model", "list")
-    assert "digits" in ran.out and "3/4" in ran.out
-    ran = run("model", "show", f"{OTHER}/digits")
-    assert ran.code == 0 and "floor 0.0002" in ran.out and "model serve wakes it" in ran.out
-    assert run("model", "show", "digits", "--json").json == WHOLE
-
-
 def test_a_bare_name_is_never_a_strangers(api: Fake, run: Any) -> None:
     api.answers["GET /v1/models"] = []
     ran = run("model", "show", "digits")
     assert ran.code == 2 and "lc1.../digits" in ran.err
-
-
-def test_prices_serving_and_retiring_are_sent(api: Fake, run: Any) -> None:
-    assert run("model", "price", MODEL, "--price", "0.002").code == 0
-    assert api.bodies("POST", f"/v1/models/{MODEL}/price") == [
-        {"price": "0.002", "expected_price": "0.001", "expected_floor": "0.0002"}
-    ]
-    assert "Nothing would change" in run("model", "price", MODEL).err
-    ran = run("model", "serve", MODEL, "--stake", "2")
-    assert ran.code == 0 and "was not tried" in ran.err
-    assert "has no sample" in run("model", "try", MODEL).err and "is no JSON" in run("model", "try", MODEL, "/nowhere").err
-    assert api.bodies("POST", f"/v1/models/{MODEL}/serve") == [{"stake": "2"}]
-    assert run("model", "unserve", MODEL).code == 0 and run("model", "retire", MODEL).code == 0
 
 
 def test_serving_waits_for_the_nodes_trial_and_says_how_far_it_is(api: Fake, run: Any) -> None:
@@ -513,18 +404,6 @@ def test_a_policy_is_laid_down_and_told_in_words(api: Fake, run: Any) -> None:
 
 # --- callbacks and private requests ---------------------------------------------------------------------------------------------
 
-SECRET = "whsec_" + "c3Nz" * 11
-
-
-def test_the_secret_of_a_callback_is_in_the_document_where_nothing_else_is_said(api: Fake, run: Any) -> None:
-    """With --json there are no notes: what is shown once has to stand in the document."""
-    api.answers |= {"POST /v1/predictions": POSTED | {"callback_secret": SECRET}, f"GET /v1/predictions/{REQUEST}": AGREED}
-    ran = run("predict", MODEL, "[1]", "--callback", "https://example.org/hook", "--json")
-    assert ran.json["callback_secret"] == SECRET, ran.err
-    assert api.bodies("POST", "/v1/predictions")[0]["callback"] == "https://example.org/hook"
-    assert SECRET in run("predict", MODEL, "[1]", "--callback", "https://example.org/hook").err
-    assert run("predict", MODEL, "[1]", "--callback-secret", "nothing").code == 2
-
 
 def test_a_private_request_is_asked_and_its_plain_values_told(api: Fake, run: Any, tmp_path: Path) -> None:
     plain = {"values": [{"class": 3, "score": "1.250000000", "support": 3}], "decisions": []}
@@ -542,22 +421,6 @@ def test_a_private_request_is_asked_and_its_plain_values_told(api: Fake, run: An
     table = tmp_path / "rows.csv"
     table.write_text("a\n1\n")
     assert run("predict", MODEL, "--csv", str(table), "--out", str(tmp_path / "o"), "--private").code == 2
-
-
-def test_a_request_says_how_far_its_callback_is(api: Fake, run: Any) -> None:
-    event = {
-        "event": "agreed",
-        "state": "waiting",
-        "attempts": 2,
-        "due": 1_700_000_030_000,
-        "status": 503,
-        "note": "no",
-        "changed": 1,
-    }
-    callback = {"ref": REQUEST, "url": "https://example.org/hook", "state": "open", "events": [event]}
-    api.answers[f"GET /v1/predictions/{REQUEST}"] = AGREED | {"callback": callback}
-    said = " ".join(run("prediction", "show", REQUEST).out.split())
-    assert "https://example.org/hook" in said and "agreed waits, 2 attempts" in said
 
 
 # --- receipts -------------------------------------------------------------------------------------------------------------------

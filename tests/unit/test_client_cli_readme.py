@@ -27,11 +27,6 @@ INLINE = [
 ]
 
 
-def test_there_are_commands_to_check() -> None:
-    assert len(SHOWN) >= 20 and len(INLINE) >= 8
-    assert ["id", "--public-key", "--data", "lab/node$1"] in [words for _, words in SHOWN], "also those within functions"
-
-
 @pytest.mark.parametrize(("name", "words"), SHOWN, ids=lambda v: v if isinstance(v, str) else " ".join(v)[:60])
 def test_every_command_in_a_block_is_accepted(name: str, words: list[str]) -> None:
     command, bound, _ = app.build().parse_args(words, exit_on_error=False, print_error=False)
@@ -77,20 +72,3 @@ def test_every_heading_that_is_linked_is_there(name: str) -> None:
         if heading not in headings(((ROOT / name).parent / page).read_text() if page else text)
     ]
     assert missing == []
-
-
-def test_readme_has_a_door_for_each_reader() -> None:
-    text = (ROOT / "README.md").read_text()
-    assert len(text.splitlines()) <= 200, "one page"
-    for name in STARTS:
-        title = (ROOT / name).read_text().partition("\n")[0].removeprefix("# ")
-        door = text.partition(f"### {title}\n")[2].partition("\n##")[0]
-        [shown] = [block.text for block in blocks("README.md") if block.language == "text" and block.text in door]
-        assert 3 <= len(shown.splitlines()) <= 6, name
-        assert "**Costs**" in door and f"]({name})" in door, name
-
-
-def test_what_the_readme_leaves_to_make_are_targets_of_make() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"\bmake ([a-z]+)\b", (ROOT / "README.md").read_text()))
-    assert {"demo", "setup"} <= named <= targets

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import threading
 from collections.abc import Iterator
@@ -19,8 +18,7 @@ from chain.ledger.genesis import to_json
 from chain.verification.votes import BallotCode
 from client.cli import receipts
 from client.cli.common import Common
-from client.cli.receipts import belongs, explain_line
-from client.receipts import reason_words
+from client.cli.receipts import explain_line
 from tests.unit.api_kit import TOKEN, Api, serving
 from tests.unit.job_kit import column
 
@@ -95,13 +93,6 @@ def test_nothing_is_overwritten(api: Api, run: Any) -> None:
     assert ran.code == 2 and "--force" in ran.err
     assert run("receipt", "get", "1-0", "--out", "a.lcr", "--force").code == 0
     assert run("receipt", "get", "9-0").code == 2
-
-
-def test_an_account_s_credits_are_shown_with_proof(api: Api, run: Any) -> None:
-    who = address(api.node.ledger.ids["n2"])
-    ran = run("receipt", "account", who)
-    assert ran.code == 0 and f"1005 free and 0 frozen credits of account {who}" in ran.out
-    assert run("receipt", "check", f"{who}.lcr").code == 0
 
 
 def test_a_reader_may_begin_at_a_block_that_it_trusts(api: Api, run: Any) -> None:
@@ -238,41 +229,3 @@ def test_a_file_that_proves_nothing_is_not_kept(api: Api, run: Any, monkeypatch:
     for words in (["1-1"], ["1-1", "--trusted", "1"]):
         ran = run("receipt", "get", *words, "--out", "payment.lcr")
         assert ran.code == 1 and "Nothing was kept" in ran.err and not Path("payment.lcr").exists()
-
-
-def test_a_place_is_written_in_several_ways_and_names_one_file(api: Api, run: Any) -> None:
-    for place in ("1-1", "1:1", "01-01"):
-        Path("1-1.lcr").unlink(missing_ok=True)
-        assert run("receipt", "get", place).code == 0 and Path("1-1.lcr").exists()
-
-
-def test_two_things_to_trust_are_one_too_many(api: Api, run: Any) -> None:
-    run("receipt", "get", "1-1", "--out", "payment.lcr")
-    ran = run("receipt", "check", "payment.lcr", "--genesis", "genesis.json", "--trusted", "ab" * 32)
-    assert ran.code == 2 and "Say one" in ran.err
-
-
-@pytest.mark.parametrize(
-    ("ref", "meant"), [("latest", True), ("7", True), ("ab" * 4, True), ("cd" * 3, True), ("ef" * 4, False), ("71", False)]
-)
-def test_a_line_is_found_by_its_cursor_transaction_or_reference(ref: str, meant: bool) -> None:
-    assert belongs({"cursor": 7, "tx": "ab" * 32, "ref": "cd" * 32}, ref) is meant
-    assert belongs({"cursor": 7, "tx": None, "ref": "cd" * 32}, ref) is (meant and not ref.startswith("ab"))
-
-
-def test_every_reason_for_which_the_program_moves_credits_has_words() -> None:
-    """Wherever its text stands: an argument of what moves credits, or an event made by hand."""
-    moves = {"move": 3, "mint": 2, "lock": 3, "pay": 3, "burn": 2, "TransferEvent": 0}
-    found: set[str] = set()
-    for path in sorted((Path(__file__).parents[2] / "chain").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            name = getattr(node.func, "attr", getattr(node.func, "id", "")) if isinstance(node, ast.Call) else ""
-            if isinstance(node, ast.Call) and name in moves and len(node.args) > moves[name]:
-                given = node.args[moves[name]]
-                if isinstance(given, ast.Constant) and isinstance(given.value, str):
-                    found.add(given.value)
-    assert {"bounty", "fee", "transfer", "block reward", "ban"} <= found
-    found |= {f"{what}.{how}" for what in ("bounty", "fees", "bond", "deposit") for how in ("locked", "returned")}
-    found |= {"invitation.paid", "invitation.returned"}
-    assert not [reason for reason in sorted(found) if "no words" in reason_words(reason)]
-    assert "burned" in reason_words("bounty:banned")

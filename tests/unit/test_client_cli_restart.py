@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -176,28 +175,3 @@ def test_a_base_is_the_newest_block_of_this_very_chain(monkeypatch: pytest.Monke
     found: Any = SimpleNamespace(base=base)
     wrong = restart._wrong_base(found, restart.ChainEnd(None, at(7), None))  # type: ignore[arg-type]
     assert wrong == [] if said is None else len(wrong) == 1 and said in wrong[0]
-
-
-def test_all_that_differs_is_counted_and_some_of_it_shown(
-    run: Any, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    forged = _edited(tmp_path / "moved.json", made(run, here, tmp_path / "good.json"), n0=1, n1=-1)
-    monkeypatch.setattr(restart, "SHOWN", 1)
-    ran = run("restart", "check", forged, "--validator", STAY[0], "--data", here)
-    assert ran.code == 1 and ran.out.count("DIFFERS") == 1 and "... and 2 more" in ran.out, "a validator that nobody agreed on, too"
-    assert "aloud" not in run("restart", "check", forged, "--data", here).err
-    assert "aloud" in run("restart", "check", tmp_path / "good.json", "--data", here).err
-    agreed = [word for name in STAY for word in ("--validator", name)]
-    assert "aloud" not in run("restart", "check", tmp_path / "good.json", *agreed, "--data", here).err
-
-
-def test_the_plan_counts_what_is_in_escrow_and_names_the_validators_of_now(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    header = SimpleNamespace(**vars(at(7)), state_root=b"r" * 32, time=1)
-    state, old = SimpleNamespace(held=lambda: (5_000_000, 2_000_000)), SimpleNamespace(name="n", validators=[])
-    monkeypatch.setattr("chain.types.block_id", lambda header: header.block_id)
-    monkeypatch.setattr("chain.ledger.transition.validators_of", lambda state: [SimpleNamespace(id=ident(n)) for n in range(7)])
-    end: Any = restart.ChainEnd(old, header, state)  # type: ignore[arg-type]
-    monkeypatch.setattr(restart, "_end", lambda common: nullcontext(end))
-    plan = run("restart", "plan", "--json").json
-    assert (plan["credits"], plan["escrows"], plan["quorum"]) == ("7", "2", 5)
-    assert plan["validators"] == [address(ident(n)) for n in range(7)]

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from client import sdk_types
-from client.cli import app, common, network, ready
+from client.cli import app, ready
 from client.cli.common import MAX_PASSPHRASE_FILE, PASSPHRASE_VARIABLE, Common, WrongUsage, passphrase
 from client.config import ConfigError, parse, parse_value
 from client.sdk_types import Usage
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
-
-WORD = "correct horse battery"
 
 
 # --- passphrases ----------------------------------------------------------------------------------------------------------------
@@ -90,97 +85,6 @@ def test_a_database_password_is_not_said_again_by_who_changes_it_or_refuses_it(r
         assert "sesame" not in str(fault.value)
 
 
-# --- texts for people -------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (-5, "0 s"),
-        (0.4, "0 s"),
-        (0.6, "1 s"),
-        (59, "59 s"),
-        (60, "1 min"),
-        (61, "1 min 1 s"),
-        (3_600, "1 h"),
-        (3_661, "1 h 1 min"),
-        (86_400, "1 d"),
-        (86_399, "23 h 59 min"),
-        (90_061, "1 d 1 h"),
-        (86_460, "1 d 1 min"),
-    ],
-)
-def test_a_length_of_time_has_its_two_largest_units(seconds: float, text: str) -> None:
-    assert common.span(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [
-        (0, "0 B"),
-        (1_023, "1023 B"),
-        (1_024, "1.0 KiB"),
-        (1_536, "1.5 KiB"),
-        (2**20, "1.0 MiB"),
-        (2**30, "1.0 GiB"),
-        (2**40, "1.0 TiB"),
-        (2**50, "1024.0 TiB"),
-        (None, "-"),
-        ("5", "-"),
-    ],
-)
-def test_a_size_is_told_in_a_unit_that_people_read(count: Any, text: str) -> None:
-    assert common.size_text(count) == text
-
-
-@pytest.mark.parametrize(
-    ("at", "text"), [(61_000, "in 1 min"), (1_000, "0 s ago"), (999, "0 s ago"), (None, "-"), ("5", "-"), (-59_000, "1 min ago")]
-)
-def test_the_chain_s_clock_is_told_from_now_on(at: Any, text: str) -> None:
-    assert common.relative(at, 1_000) == text
-
-
-@pytest.mark.parametrize("nonsense", [None, "soon", 10**30, float("nan")])
-def test_a_time_that_is_none_is_shown_as_that(nonsense: Any) -> None:
-    assert common.when(nonsense) == "-"
-
-
-def test_times_of_day_are_milliseconds() -> None:
-    now = int(time.time() * 1_000)
-    assert common.when(now)[:4] == str(time.localtime(now // 1_000).tm_year)
-    assert common.ago(now - 61_500).startswith("1 min") and common.ago("5") == "-"
-
-
-def test_what_a_stranger_wrote_moves_no_cursor() -> None:
-    assert common.clean("a\x1b[2Jb\rc\x07\u202ed\ne") == "a\N{REPLACEMENT CHARACTER}[2Jb\N{REPLACEMENT CHARACTER}c" + (
-        "\N{REPLACEMENT CHARACTER}" * 2 + "d\ne"
-    )
-
-
-def test_ids_are_cut_on_a_terminal_alone() -> None:
-    """What goes into a file or another program is whole."""
-    long = "0123456789abcdef" * 4
-    address = "lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq"
-    terminal, pipe = Console(file=StringIO(), force_terminal=True), Console(file=StringIO(), force_terminal=False)
-    assert common.brief(terminal, f"{long} {address}") == "0123456789ab\u2026 lc1qzhpf3\u2026"
-    assert common.brief(pipe, f"{long} {address}") == f"{long} {address}"
-    assert common.brief(terminal, None) == "-"
-
-
-@pytest.mark.parametrize("text", ["0", "0.0", "-1", "1e3", "", "0.0000001"])
-def test_no_credits_are_none_to_send(text: str) -> None:
-    with pytest.raises(WrongUsage, match="--amount cannot be"):
-        common.amount(text, "--amount")
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "value"),
-    [("job_reveal", "30s", "30000"), ("job_reveal", "0.5s", "500"), ("job_reveal", "30000", "30000"), ("block_txs", "9s", "9s")],
-)
-def test_only_parameters_that_are_times_take_a_unit(name: str, text: str, value: str) -> None:
-    assert network._milliseconds(name, text) == value
-
-
 # --- which node is asked ----------------------------------------------------------------------------------------------------------
 
 
@@ -188,33 +92,6 @@ def test_only_parameters_that_are_times_take_a_unit(name: str, text: str, value:
 def folder(clean_environment: None, tmp_path: Path) -> Path:
     (tmp_path / "api.token").write_text("t" * 32 + "\n")
     return tmp_path
-
-
-@pytest.mark.parametrize(
-    ("listen", "url"),
-    [
-        (None, "http://127.0.0.1:7401"),
-        ("0.0.0.0:99", "http://127.0.0.1:99"),
-        ("[::]:99", "http://[::1]:99"),
-        ("192.0.2.1:99", "http://192.0.2.1:99"),
-    ],
-)
-def test_a_node_is_asked_where_its_settings_say_that_it_listens(folder: Path, listen: str | None, url: str) -> None:
-    if listen is not None:
-        (folder / "config.toml").write_text(f'[api]\nlisten = "{listen}"\n')
-    assert sdk_url(Common(data=folder)) == url
-
-
-def sdk_url(options: Common) -> str:
-    from client import sdk
-
-    seen: list[tuple[str, str | None]] = []
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(sdk, "Client", lambda url, token: seen.append((url, token)))
-        options.client()
-    ((url, token),) = seen
-    assert token in ("t" * 32, "o" * 32)
-    return url
 
 
 def test_a_token_that_is_named_goes_before_the_folder_s_and_must_be_there(folder: Path, tmp_path: Path) -> None:
@@ -233,12 +110,6 @@ def test_a_token_that_is_named_goes_before_the_folder_s_and_must_be_there(folder
             Common(data=folder, token_file=tmp_path / "none").client()
 
 
-@pytest.mark.parametrize("api", ["127.0.0.1:7401", "ftp://x", "file:///etc/passwd", "http:/127.0.0.1:7401", "https:x", " http://x"])
-def test_an_api_is_a_url_of_the_web(folder: Path, api: str) -> None:
-    with pytest.raises(WrongUsage, match="--api is a URL"):
-        Common(data=folder, api=api).client()
-
-
 def test_a_link_in_the_folder_leads_to_no_token(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "other").write_text("o" * 32)
     (folder / "api.token").unlink()
@@ -253,21 +124,6 @@ def test_a_receipt_takes_the_place_of_nothing_not_even_of_a_link(folder: Path, t
     for taken in ("link", "file"):
         with pytest.raises(WrongUsage, match="Nothing was sent"):
             Common(data=folder, receipt=tmp_path / taken).client()
-
-
-def test_a_folder_that_is_not_there_has_no_node_but_an_api_that_is_named_needs_no_folder(folder: Path) -> None:
-    with pytest.raises(WrongUsage, match="no data folder"):
-        Common(data=folder / "none").client()
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("client.sdk.Client", lambda url, token: (url, token))
-        assert Common(data=folder / "none", api="http://h:1").client() == ("http://h:1", None)  # type: ignore[comparison-overlap]
-
-
-def test_the_next_command_names_the_folder_where_nothing_else_does(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Common().again == ""
-    assert Common(data=Path("/a b")).again == " --data '/a b'"
-    monkeypatch.setenv("LEARNINGCHAIN_DATA", "/a b")
-    assert Common(data=Path("/a b")).again == "" and Common(data=Path("/c")).again == " --data /c"
 
 
 # --- how commands end -------------------------------------------------------------------------------------------------------------
@@ -337,20 +193,3 @@ def only_ours(pid: int, signal: int) -> None:
         raise OverflowError
     if pid > 0 and pid != os.getpid():
         raise ProcessLookupError
-
-
-def event(kind: str, address: str, reason: str) -> dict[str, str]:
-    return {"event": kind, "address": address, "reason": reason}
-
-
-def test_of_each_address_the_newest_refusal_counts_and_the_node_itself_is_no_peer() -> None:
-    seen = [
-        event("connected", "a:1", ""),
-        event("dial failed", "a:1", "no answer"),
-        event("refused by peer", "a:1", "older"),
-        event("refused by peer", "b:1", "is not an active member"),
-        event("dial failed", "c:1", "it is the node itself"),
-        event("dial failed", "c:1", "no answer"),
-    ]
-    assert ready._last_refusals(seen) == [(False, "no answer"), (True, "is not an active member"), (False, "no answer")]
-    assert ready._last_refusals([]) == []

@@ -10,12 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from chain.ledger.genesis import PARAMETERS, from_json
+from chain.params import Params
 from client import keystore
+from client.cli import network
 from client.keyring import Keyring
 from client.keystore import Keystore
-from client.start import quick_imports
 from tests.unit.client_cli_kit import WORD
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
@@ -42,14 +45,6 @@ def test_init_makes_a_node(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
     before = (data / "keystore.json").read_bytes()
     assert run("init", "--data", data, "--passphrase-file", tmp_path / "word").code == 2
     assert (data / "keystore.json").read_bytes() == before
-
-
-def test_init_from_the_environment_and_for_people(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LEARNINGCHAIN_PASSPHRASE", WORD)
-    ran = run("init", "--data", tmp_path / "n")
-    assert ran.code == 0
-    assert keystore.Keystore.open(tmp_path / "n" / "keystore.json", WORD).key.public.hex() in ran.out
-    assert "Back up" in ran.err
 
 
 def test_passphrases_are_asked_for_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Any) -> None:
@@ -149,18 +144,6 @@ def test_settings_are_changed_in_the_file(run: Any, tmp_path: Path, monkeypatch:
     assert run("config", "set", "work.attempts", "6", "--data", tmp_path / "none").code == 2
 
 
-def test_a_setting_that_the_environment_overrides_is_not_effective(
-    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert run("config", "set", "work.attempts", "5", "--data", tmp_path, "--json").json["effective"] is True
-    monkeypatch.setenv("LEARNINGCHAIN_WORK_ATTEMPTS", "7")
-    assert run("config", "set", "work.attempts", "6", "--data", tmp_path, "--json").json["effective"] is False
-    for listen in ("127.0.0.1:1", "[::1]:1", "localhost:1"):
-        assert "in reach of other machines" not in run("config", "set", "api.listen", listen, "--data", tmp_path).err
-    for listen in ("0.0.0.0:1", "192.168.1.7:1", "[2001:db8::1]:1"):
-        assert "in reach of other machines" in run("config", "set", "api.listen", listen, "--data", tmp_path).err
-
-
 def test_a_folder_that_others_may_read_is_closed_to_them(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEARNINGCHAIN_PASSPHRASE", WORD)
     (tmp_path / "n").mkdir(mode=0o755)
@@ -180,14 +163,6 @@ def test_a_name_that_leads_nowhere_is_an_identity_too(run: Any, tmp_path: Path, 
         and "holds an identity already" in ran.err
         and list((tmp_path / "n").iterdir()) == [tmp_path / "n" / "keystore.json"]
     )
-
-
-def test_who_is_shown_where_a_keystore_lies_beside_a_pairing(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LEARNINGCHAIN_PASSPHRASE", WORD)
-    made = run("init", "--data", tmp_path / "n", "--json").json
-    (tmp_path / "n" / "signer.pair").write_text("{}")
-    assert run("id", "--data", tmp_path / "n", "--address").out.strip() == made["address"]
-    assert run("id", "--data", tmp_path / "n", "--public-key").out.strip() == made["public_key"]
 
 
 def test_a_network_is_installed_where_there_is_no_identity_yet(run: Any, tmp_path: Path) -> None:
@@ -226,27 +201,6 @@ def test_node_hands_over_to_the_daemon(run: Any, tmp_path: Path, monkeypatch: py
     assert calls == [(tmp_path / "n", own, *words) for words in given]
 
 
-def test_demo_hands_over_to_its_scene(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scene = type(sys)("examples.demo")
-    seen: list[Any] = []
-    scene.main = lambda **options: seen.append(options) or 1  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "examples.demo", scene)
-    assert run("demo", "--json-file", tmp_path / "s.json").code == 1
-    assert run("demo", "--keep", "--json").code == 1
-    assert seen == [
-        {"json_file": tmp_path / "s.json", "keep": False, "to_stderr": False},
-        {"json_file": None, "keep": True, "to_stderr": True},
-    ]
-
-
-def test_an_installed_package_without_the_examples_says_where_the_demo_is(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "examples", type(sys)("examples"))
-    monkeypatch.delitem(sys.modules, "examples.demo", raising=False)
-    monkeypatch.setattr(sys.modules["examples"], "__path__", [], raising=False)
-    ended = run("demo")
-    assert ended.code == 1 and "Run `make demo` in a clone of the repository" in ended.err
-
-
 HEAVY = {
     "docker",
     "rich",
@@ -276,11 +230,83 @@ def test_a_start_loads_nothing_that_its_first_vote_does_not_need() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_start_leaves_the_environment_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", "/etc/own.pem")
-    import rich
+def test_a_node_without_identity_does_not_start(run: Any, tmp_path: Path) -> None:
+    """Exit code 1, like everything else that keeps a node from starting."""
+    ran = run("node", "--data", tmp_path)
+    assert ran.code == 1 and "The node does not start: There is no keystore" in ran.err and "learningchain init" in ran.err
+    ran = run("node", "--data", tmp_path, "--json")
+    assert ran.code == 1 and ran.error["kind"] == "not_started"
 
-    with pytest.raises(ImportError), quick_imports():
-        raise ImportError("a part is missing")
-    assert os.environ["SSL_CERT_FILE"] == "/etc/own.pem"
-    assert sys.modules["rich"] is rich
+
+def test_a_member_need_not_verify(run: Any, tmp_path: Path) -> None:
+    file = tmp_path / "g.json"
+    members = ["--validator", f"{KEYS[0]}=1", "--non-verifier", f"{KEYS[1]}=2"]
+    made = run("genesis", "new", "--name", "x", *members, "--out", file, "--json").json
+    assert [(a["validator"], a["verifier"]) for a in made["accounts"]] == [(True, True), (False, False)]
+    assert [a.verifier for a in from_json(file.read_bytes()).accounts] == [True, False]
+    assert "verifier" in run("genesis", "show", file).out
+    twice = run("genesis", "new", "--name", "x", *members, "--member", f"{KEYS[1]}=2", "--out", tmp_path / "h")
+    assert twice.code == 2 and "twice" in twice.err
+
+
+def test_parameters_that_are_times_take_units(run: Any, tmp_path: Path) -> None:
+    file = tmp_path / "g.json"
+    given = ["--param", "job_reveal=30s", "--param", "appeal=2h", "--param", "heartbeat=1500", "--param", "quota=7"]
+    made = run("genesis", "new", "--name", "x", "--validator", f"{KEYS[0]}=1", *given, "--out", file, "--json").json
+    found = {name: made["params"][name] for name in ("job_reveal", "appeal", "heartbeat", "quota")}
+    assert found == {"job_reveal": 30_000, "appeal": 7_200_000, "heartbeat": 1_500, "quota": 7}
+    everything = run("genesis", "show", file, "--all").out
+    assert all(f.name in everything for f in msgspec.structs.fields(Params))
+    assert "30000 (30 s)" in everything
+    for wrong in ("quota=7s", "appeal=soon", "appeal="):
+        ran = run("genesis", "new", "--name", "x", "--validator", f"{KEYS[0]}=1", "--param", wrong, "--out", tmp_path / "h")
+        assert ran.code == 2 and wrong.partition("=")[0] in ran.err
+
+
+def test_every_parameter_is_known_as_a_time_or_a_count() -> None:
+    """A new parameter must be put into one of the two: a unit on a count would be a factor of a thousand."""
+    counts = {"block_bytes", "block_txs", "block_work", "quota", "max_due", "max_due_work", "block_reward", "evidence_age"}
+    counts |= {"bandwidth_base", "bandwidth_per_credit", "job_max_claimants", "job_max_live", "job_max_live_bytes"}
+    counts |= {"job_min_bounty", "job_rate", "join_policy", "invite_branch"}
+    counts |= {f"pred_{name}" for name in ("sub", "epoch_sub", "stake", "deposit", "fee", "row")}
+    counts |= {f"pred_{name}" for name in ("servers", "models", "waiting", "waiting_own")}
+    counts |= {f"fed_{name}" for name in ("rate", "live", "dropped")}
+    times = {"heartbeat", "max_step", "drift", "timeout_propose", "timeout_vote", "timeout_step", "timeout_max", "appeal"}
+    times |= {
+        "bandwidth_window",
+        "job_min_open",
+        "job_max_open",
+        "job_reveal",
+        "job_key",
+        "job_vote_base",
+        "job_open_votes",
+        "job_keep",
+        "standing_life",
+        *("invite_longest", "invite_rest", "proposal_life"),
+        *("key_rest", "recovery_delay_min", "recovery_delay_max", "recovery_gather"),
+        *("pred_a0", "pred_open", "pred_keys", "pred_appeal", "pred_vote_base", "pred_open_votes", "pred_keep", "pred_epoch"),
+        *("fed_base", "fed_ready", "fed_open", "fed_pending", "fed_keep", "fed_least", "fed_longest"),
+    }
+    assert times == network.TIMES and counts == {*PARAMETERS} - network.TIMES
+
+
+@pytest.mark.parametrize("left", ["db", "wal", "guard"])
+def test_a_wrong_network_can_be_replaced_until_the_node_ran(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str
+) -> None:
+    """Any file of the node shows that it ran: of a damaged database the operator moves only that one away."""
+    monkeypatch.setenv("LEARNINGCHAIN_PASSPHRASE", WORD)
+    data = tmp_path / "n"
+    key = run("init", "--data", data, "--json").json["public_key"]
+    files = [tmp_path / "a.json", tmp_path / "b.json"]
+    for file in files:
+        assert run("genesis", "new", "--name", file.stem, "--validator", f"{key}=1", "--out", file).code == 0
+    assert run("genesis", "install", files[0], "--data", data).code == 0
+    ran = run("genesis", "install", files[1], "--data", data)
+    assert ran.code == 2 and "--force" in ran.err
+    assert run("genesis", "install", files[1], "--data", data, "--force").code == 0
+    assert from_json((data / "genesis.json").read_bytes()).name == "b"
+    (data / left).touch()
+    ran = run("genesis", "install", files[0], "--data", data, "--force")
+    assert ran.code == 2 and "keystore.json" in ran.err
+    assert from_json((data / "genesis.json").read_bytes()).name == "b"

@@ -181,12 +181,6 @@ def test_a_pairing_that_cannot_be_changes_nothing(desk: Desk, tmp_path: Path, mo
     assert not (tmp_path / "1.pair").exists()
 
 
-def test_a_folder_on_which_something_runs_is_not_prepared(desk: Desk, tmp_path: Path) -> None:
-    (desk.folder / "lock").write_text(str(os.getpid()))
-    ran = desk.pair(tmp_path / "1.pair", "--never-signed")
-    assert ran.code == 2 and "Stop it first" in ran.err and not (desk.folder / "guard").exists()
-
-
 # --- use ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -214,19 +208,6 @@ def test_a_folder_with_a_key_or_a_guard_gets_no_signer(desk: Desk, run: Any, tmp
 
 
 # --- run, and node ------------------------------------------------------------------------------------------------------------
-
-
-def test_a_signer_that_cannot_start_says_what_is_missing(desk: Desk, run: Any, tmp_path: Path) -> None:
-    ran = run("signer", "run", "--data", desk.folder)
-    assert ran.code == 1 and "is tied to no node" in ran.err
-    assert desk.pair(tmp_path / "1.pair", "--never-signed", listen=f"unix:{tmp_path}/none/s").code == 0
-    ran = run("signer", "run", "--data", desk.folder)
-    assert ran.code == 1 and "cannot listen at unix:" in ran.err
-    (desk.folder / "guard").unlink()
-    ran = run("signer", "run", "--data", desk.folder)
-    assert ran.code == 1 and "learningchain signer pair" in ran.err, "never without what was signed"
-    ran = run("signer", "run", "--data", tmp_path / "empty")
-    assert ran.code == 1 and "The signer does not start" in ran.err
 
 
 def test_a_signer_runs_once_and_tells_of_a_missing_key_before_anything_else(desk: Desk, run: Any, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from chain.contracts.prediction import records
 from client.cli.app import main
 from client.contracts.prediction.asking import TableRun
 from tests.unit.api_kit import TOKEN, serving
-from tests.unit.test_api_inference import MODEL, Graph, playing
+from tests.unit.test_api_inference import Graph, playing
 
 Run = Callable[..., Awaitable[tuple[int, str, str]]]
 ROWS = 10
@@ -114,21 +114,3 @@ async def test_lines_that_do_not_fit_are_told_before_anything_is_spent(graph: Gr
     assert "line 13, n: '1.5' is not a whole number" in err
     assert requests(graph) == []
     assert not (tmp_path / "out.csv").exists()
-
-
-async def test_wrong_words_are_refused(graph: Graph, run: Run, tmp_path: Path) -> None:
-    for words, why in (
-        ([], "--out is missing"),
-        (["--out", "x.csv", "--file", "rows.jsonl"], "exclude each other"),
-        (["--out", str(tmp_path / "none" / "x.csv")], "cannot be written"),
-        (["--out", "x.csv", "--daily-budget", "much"], "--daily-budget"),
-    ):
-        code, _, err = await run(*words)
-        assert code == 2
-        assert why in err
-
-
-async def test_a_model_without_a_schema_has_no_columns(graph: Graph, tmp_path: Path) -> None:
-    await graph.api.post("/v1/models?wait=10", MODEL | {"name": "bare"})
-    code = await asyncio.to_thread(main, ["predict", "bare", "--csv", str(tmp_path / "in.csv"), "--out", str(tmp_path / "b.csv")])
-    assert code == 2

@@ -12,8 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from client.cli.top import Pace
-from tests.unit.client_fake_api import ACCOUNT, JOB, OTHER, OWN, RUN, STATUS, TOKEN, Fake
+from tests.unit.client_fake_api import ACCOUNT, JOB, OTHER, OWN, STATUS, TOKEN, Fake
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
 
@@ -52,37 +51,6 @@ def test_without_a_terminal_one_frame_is_printed(api: Fake, run: Any) -> None:
     ):
         assert word in ran.out, word
     assert ran.out.index("0.125") < ran.out.index("0.900"), "the best claim comes first"
-
-
-def test_machines_get_what_it_is_drawn_from(api: Fake, run: Any) -> None:
-    of_own(api)
-    found = run("top", "--json").json
-    assert found["runs"] == [RUN] and found["status"]["height"] == STATUS["height"]
-    assert [one["id"] for one in found["boards"]] == [JOB]
-
-
-def test_a_node_that_does_not_tell_its_load_is_watched_all_the_same(api: Fake, run: Any) -> None:
-    of_own(api)
-    api.answers["GET /v1/load"] = None
-    ran = run("top")
-    assert ran.code == 0 and "machine" not in ran.out
-    assert run("top", "--json").json["load"] is None
-
-
-def test_other_peoples_jobs_have_no_board(api: Fake, run: Any) -> None:
-    of_own(api)
-    api.answers["GET /v1/jobs"] = [api.answers["GET /v1/jobs"][0] | {"poster": OTHER}]
-    assert run("top", "--json").json["boards"] == []
-    assert f"/v1/jobs/{JOB}" not in [path for _, path, _, _ in api.seen]
-
-
-def test_blocks_are_counted_from_what_was_seen() -> None:
-    pace = Pace()
-    pace.see(7, 100.0)
-    assert pace.text == ""
-    pace.see(7, 103.0)
-    pace.see(10, 106.0)
-    assert pace.text == ", one every 2 s"
 
 
 def test_in_a_terminal_it_looks_again_and_q_leaves_it_as_it_was(api: Fake, tmp_path: Path) -> None:

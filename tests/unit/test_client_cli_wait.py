@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 
 from client.cli import ready
-from tests.unit.client_fake_api import ACCOUNT, OTHER, OWN, PEER, SEEN, STATUS, TOKEN, Fake, refusal
+from tests.unit.client_fake_api import ACCOUNT, OTHER, OWN, SEEN, STATUS, TOKEN, Fake, refusal
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
 
@@ -27,7 +26,6 @@ def not_ready(name: str, message: str) -> tuple[int, Any]:
     return 503, {"error": {"kind": "unavailable", "code": None, "name": name, "message": f"Not ready: {message}"}}
 
 
-SYNCING = not_ready("SYNCING", "the node is at height 7 and still fetches blocks. Wait, or check its peers")
 TESTING = not_ready("SANDBOX", "the sandbox's self-test has not ended. Wait, or check the container engine")
 
 
@@ -52,43 +50,6 @@ def folder(api: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 def test_a_node_that_is_ready_is_waited_for_in_silence(api: Fake, run: Any) -> None:
     ran = run("status", "--wait", LONG)
     assert (ran.code, ran.err) == (0, "")
-
-
-def test_what_is_waited_for_is_told_at_once(api: Fake, run: Any, quick: None) -> None:
-    api.answers["GET /v1/peers"] = [PEER | {"height": 9}, PEER | {"height": 12_345}, PEER | {"height": 0}]
-    api.answers["GET /readyz"] = [SYNCING, SYNCING, TESTING, TESTING, UP]
-    ran = run("status", "--wait", LONG)
-    assert ran.code == 0
-    assert ran.err.splitlines() == [
-        "Waiting for 12,338 blocks: the node is at 7, its peers at 12,345",
-        "Waiting for the sandbox: the sandbox's self-test has not ended. Wait, or check the container engine",
-    ]
-    api.answers["GET /readyz"] = [SYNCING, UP]
-    ran = run("status", "--wait", LONG, "--json")
-    assert (ran.code, ran.err) == (0, ""), "machines are spared it"
-
-
-def test_a_number_that_changes_is_told_again_after_a_while(
-    api: Fake, run: Any, quick: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def of_height(height: int) -> tuple[int, Any]:
-        return 200, [PEER | {"height": height}]
-
-    for pause, told in ((1e9, ["100"]), (0.0, ["100", "99"])):
-        monkeypatch.setattr(ready, "AGAIN_S", pause)
-        api.answers["GET /v1/peers"] = [of_height(107), of_height(107), of_height(106)]
-        api.answers["GET /readyz"] = [SYNCING, SYNCING, SYNCING, UP]
-        lines = run("status", "--wait", LONG).err.splitlines()
-        assert [line.split()[2] for line in lines] == told
-
-
-def test_a_first_peer_is_waited_for_where_there_are_others(api: Fake, run: Any, quick: None) -> None:
-    api.answers["GET /v1/connections"] = []
-    api.answers["GET /v1/status"] = [(200, ALONE), (200, ALONE), (200, ALONE | {"peers": 1})]
-    ran = run("status", "--wait", LONG)
-    assert (ran.code, ran.err) == (0, "Waiting for peers: none is connected\n")
-    api.answers["GET /v1/status"] = STATUS | {"peers": 0}
-    assert run("status", "--wait", LONG).err == "", "the only validator needs nobody"
 
 
 def test_the_end_of_the_time_says_what_is_missing(api: Fake, run: Any, quick: None) -> None:
@@ -135,47 +96,6 @@ def test_it_ends_early_where_waiting_cannot_help(
     assert run("status", "--wait", LONG).code == 0, "a node with a peer is one of the graph"
 
 
-@pytest.mark.parametrize(
-    "seen",
-    [
-        [SEEN | {"reason": OUTSIDER}, SEEN | {"address": "b:1", "event": "dial failed", "reason": "nothing listens there"}],
-        [SEEN | {"event": "dial failed", "reason": "nothing listens there"}, SEEN | {"reason": OUTSIDER}],
-        [SEEN | {"event": "dial failed", "reason": OUTSIDER}],
-        [SEEN | {"event": "connection refused", "reason": ELSEWHERE}],
-        [SEEN | {"event": "dial failed", "reason": "this is the node itself"}],
-        [
-            SEEN | {"event": "dial failed", "reason": ELSEWHERE},
-            SEEN | {"address": "b:1", "event": "dial failed", "reason": "no answer"},
-        ],
-    ],
-    ids=["another may have it", "it was so before", "its own word", "a stranger's mistake", "itself", "one of two is elsewhere"],
-)
-def test_what_may_come_right_is_waited_for(api: Fake, run: Any, quick: None, seen: list[Any]) -> None:
-    api.answers |= {"GET /v1/connections": seen, "GET /v1/config": {"network.peers": {"value": ["b:1"]}}}
-    api.answers["GET /v1/status"] = [(200, ALONE)] * 5 + [(200, STATUS)]
-    assert run("status", "--wait", LONG).code == 0
-
-
-def test_a_node_that_looks_for_peers_on_the_local_network_is_waited_for(api: Fake, run: Any, quick: None) -> None:
-    settings = {"network.peers": {"value": []}, "network.mdns": {"value": True}}
-    api.answers |= {"GET /v1/connections": [], "GET /v1/config": settings}
-    api.answers["GET /v1/status"] = [(200, ALONE)] * 5 + [(200, STATUS)]
-    assert run("status", "--wait", LONG).code == 0
-
-
-def test_a_node_of_another_folder_is_told(api: Fake, run: Any, quick: None, tmp_path: Path) -> None:
-    (tmp_path / "node" / "api.token").write_text(TOKEN + "x")
-    ran = run("status", "--wait", LONG)
-    assert ran.code == 2 and f"does not know the token in {tmp_path / 'node' / 'api.token'}" in ran.err
-    assert run("status", "--wait", LONG, "--data", tmp_path / "none", "--api", api.url).code == 2
-
-
-def test_a_folder_without_a_network_is_told(run: Any, quick: None, folder: Path) -> None:
-    (folder / "genesis.json").unlink()
-    ran = run("status", "--wait", LONG)
-    assert ran.code == 2 and "There is no network in" in ran.err and "learningchain genesis install FILE" in ran.err
-
-
 @pytest.mark.parametrize("lock", [None, "", "x", "0", "-1", str(2**70)])
 def test_a_folder_on_which_nothing_runs_is_told(run: Any, quick: None, folder: Path, lock: str | None) -> None:
     if lock is not None:
@@ -210,11 +130,3 @@ def test_a_node_that_comes_up_meanwhile_is_ready(api: Fake, run: Any, folder: Pa
 
     monkeypatch.setattr("client.cli.common.Output.note", comes_up)
     assert run("status", "--wait", LONG).code == 0
-
-
-def test_a_remote_node_is_waited_for_to_the_end(run: Any, quick: None, folder: Path) -> None:
-    """Its data folder is not here: nobody knows whether it runs."""
-    url = "http://" + (folder / "config.toml").read_text().split('"')[1]
-    began = time.monotonic()
-    ran = run("status", "--wait", "0.3", "--api", url)
-    assert ran.code == 3 and "nothing listens there" in ran.err and time.monotonic() - began >= 0.3

@@ -5,24 +5,14 @@ from __future__ import annotations
 import os
 import re
 import stat
-import tomllib
 from pathlib import Path
-from typing import get_args
 
 import pytest
-from msgspec import Meta
 
 from client import config
-from client.config import SETTINGS, Config, ConfigError, change, load, parse, render, value_of
+from client.config import SETTINGS, Config, ConfigError, change, load, parse, render
 
 ME = "lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq"
-
-
-def test_defaults_without_a_file(tmp_path: Path) -> None:
-    loaded = load(tmp_path, {})
-    assert loaded.config == Config()
-    assert set(loaded.sources.values()) == {"default"}
-    assert loaded.sources.keys() == SETTINGS.keys()
 
 
 def test_the_written_file_explains_every_setting_and_changes_nothing(tmp_path: Path) -> None:
@@ -46,11 +36,6 @@ def test_environment_over_file_over_default(tmp_path: Path) -> None:
     assert loaded.sources["work.attempts"] == loaded.sources["network.peers"] == "environment"
     assert loaded.sources["name"] == loaded.sources["work.enabled"] == "file"
     assert loaded.sources["work.verify"] == "default"
-
-
-def test_variables_that_are_no_settings_are_left_alone(tmp_path: Path) -> None:
-    words = ("DATA", "API", "TOKEN_FILE", "PASSPHRASE")
-    assert load(tmp_path, {f"LEARNINGCHAIN_{word}": "x" for word in words}).config == Config()
 
 
 @pytest.mark.parametrize(
@@ -106,19 +91,6 @@ def test_mistakes_in_the_environment_are_named(tmp_path: Path, variable: str, va
     assert variable in str(e.value) and said in str(e.value)
 
 
-@pytest.mark.parametrize(
-    ("word", "value"), [("yes", True), ("on", True), ("TRUE", True), ("1", True), ("no", False), ("off", False)]
-)
-def test_switches_in_the_environment(tmp_path: Path, word: str, value: bool) -> None:
-    assert load(tmp_path, {"LEARNINGCHAIN_WORK_ENABLED": word}).config.work.enabled is value
-
-
-@pytest.mark.parametrize("number", ["9" * 5_000, "0x" + "f" * 5_000])
-def test_a_number_too_long_to_be_shown_is_refused_like_any_other(number: str) -> None:
-    with pytest.raises(ConfigError, match=r"config\.toml"):
-        parse(f"[work]\nattempts = {number}", "config.toml")
-
-
 @pytest.mark.parametrize("raw", [b"\xff\xfe", b"#" * (config.MAX_FILE + 1)])
 def test_a_file_that_is_no_text_or_too_large(tmp_path: Path, raw: bytes) -> None:
     (tmp_path / "config.toml").write_bytes(raw)
@@ -164,15 +136,6 @@ def test_a_refused_change_leaves_the_file(tmp_path: Path) -> None:
         change(tmp_path, {"work.attempts": 0})
     assert path.read_text() == "[work]\nattempts = 4\n"
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_values_survive_the_file(tmp_path: Path) -> None:
-    change(tmp_path, {"storage.url": "postgresql://u:p%20w@h/db", "work.denied_contractors": [ME], "work.min_bounty": "0.5"})
-    loaded = load(tmp_path, {}).config
-    assert value_of(loaded, "storage.url") == "postgresql://u:p%20w@h/db"
-    assert loaded.work.denied_contractors == [ME]
-    assert loaded.work.min_bounty == "0.5"
-    assert tomllib.loads((tmp_path / "config.toml").read_text())["work"]["min_bounty"] == "0.5"
 
 
 @pytest.mark.parametrize(
@@ -276,55 +239,6 @@ def test_a_setting_that_moved_is_told_by_its_new_name(tmp_path: Path, old: str, 
     with pytest.raises(ConfigError, match=re.escape(told)) as fault:
         load(tmp_path, {"LEARNINGCHAIN_" + old.replace(".", "_").upper(): "1"})
     assert SETTINGS[now].variable in str(fault.value)
-
-
-def test_federations_have_a_section_of_their_own(tmp_path: Path) -> None:
-    assert config.value_of(load(tmp_path, {}).config, "federation.serve") is False
-    (tmp_path / "config.toml").write_text("[federation]\nserve = true\n")
-    assert config.own_sections(load(tmp_path, {}).config)["federation"].serve is True
-    assert config.value_of(load(tmp_path, {"LEARNINGCHAIN_FEDERATION_SERVE": "off"}).config, "federation.serve") is False
-    with pytest.raises(ConfigError, match=r'there is no setting "work\.federation"'):
-        parse("[work]\nfederation = 1\n", "")
-
-
-def test_predictions_have_sections_of_their_own(tmp_path: Path) -> None:
-    (tmp_path / "config.toml").write_text('[serve]\nwarm = 0\nappeal_max = "2"\n[predict]\nn = 7\n')
-    loaded = load(tmp_path, {"LEARNINGCHAIN_PREDICT_DAILY": "3", "LEARNINGCHAIN_SERVE_SLOTS": "5"})
-    assert (loaded.config.serve.warm, loaded.config.serve.appeal_max, loaded.config.serve.slots) == (0, "2", 5)
-    assert [config.value_of(loaded.config, f"predict.{name}") for name in ("n", "daily")] == [7, "3"]
-    with pytest.raises(ConfigError, match="the number of its answers is odd"):
-        parse("[predict]\nn = 4\n", "")
-    with pytest.raises(ConfigError, match=r'there is no setting "work\.serve"'):
-        parse("[work]\nserve = 1\n", "")
-    change(tmp_path, {"predict.tip": "0.1"})
-    assert config.value_of(load(tmp_path, {}).config, "predict.tip") == "0.1"
-
-
-def test_a_number_without_bounds_is_no_setting() -> None:
-    """The list above is all of them."""
-    (marks,) = (m.args[1] for m in test_numbers_have_a_least_and_a_most.pytestmark)  # type: ignore[attr-defined]
-    assert {name for name, s in SETTINGS.items() if type(s.default) is int} == {name for name, *_ in marks}
-
-
-def test_a_text_without_a_length_is_no_setting() -> None:
-    texts = {name: s.kind for name, s in SETTINGS.items() if get_args(s.kind)[0] is str}
-    metas = {name: next(one for one in get_args(kind) if isinstance(one, Meta)) for name, kind in texts.items()}
-    assert not [name for name, meta in metas.items() if not (meta.max_length or meta.pattern)]
-
-
-@pytest.mark.parametrize(
-    ("text", "peers"), [("", []), (" ", []), (",", []), ("a:1,", ["a:1"]), ("a:1, ,b:2", ["a:1", "b:2"]), (" a:1 ", ["a:1"])]
-)
-def test_a_list_in_the_environment_has_no_empty_entries(tmp_path: Path, text: str, peers: list[str]) -> None:
-    """An empty variable empties the list of the file."""
-    (tmp_path / "config.toml").write_text('[network]\npeers = ["file:1"]\n')
-    assert load(tmp_path, {"LEARNINGCHAIN_NETWORK_PEERS": text}).config.network.peers == peers
-
-
-def test_a_value_of_any_length_costs_a_short_refusal() -> None:
-    with pytest.raises(ConfigError) as fault:
-        parse(f'name = "{"x" * 5_000}"', "config.toml")
-    assert "x" * 70 in str(fault.value) and "x" * 100 not in str(fault.value)
 
 
 def test_what_is_written_is_on_disk_before_it_replaces_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

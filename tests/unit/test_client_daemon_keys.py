@@ -12,18 +12,16 @@ import structlog
 
 from chain.crypto import SigningKey, account_id
 from chain.errors import Malformed
-from chain.host import ACTIVE, Account, BeaconCommitment, account_key, fault_of
+from chain.host import ACTIVE, Account, BeaconCommitment, account_key
 from chain.ledger.transition import validators_of
 from chain.node import events as e
-from chain.params import PROTOCOL_VERSION
 from chain.storage.errors import StorageDamaged
-from chain.types import Header, LogEvent, Receipt
+from chain.types import Header, Receipt
 from client import daemon, keyring
-from client.daemon import StartError, UnknownProtocol, newer_protocol
+from client.daemon import StartError, UnknownProtocol
 from client.keyring import Keyring
 from client.keystore import Identity, beacon_key
 from client.signing import LocalSigner
-from tests.unit.loops import in_its_own_time
 from tests.unit.node_kit import CHAIN, genesis, ident, state_of
 from tests.unit.test_client_daemon_parts import Node
 
@@ -116,33 +114,6 @@ async def test_a_replaced_key_s_file_is_moved_once_its_block_is_there(monkeypatc
     assert "at the next start" in lines[0]["event"] and "No space" in lines[0]["why"]
 
 
-@in_its_own_time
-async def test_a_node_with_two_keys_that_nobody_talks_to_shows_the_other_one() -> None:
-    node, keys = Node(), keyring_of(1, 2)
-    publics = [identity.key.public for identity in keys.all]
-    shown, peers = [publics[1]], list[int]()
-
-    def use(key: SigningKey) -> None:
-        shown.append(key.public)
-        node.network.shown_key = key.public  # type: ignore[misc]
-
-    node.network = cast(Any, SimpleNamespace(shown_key=publics[1], peers=lambda: peers, use_key=use))
-    node._spawn(node._find_identity(keys))
-    await asyncio.sleep(16)
-    assert shown[1:] == [publics[0], publics[1], publics[0]], "one after the other, every five seconds"
-    peers.append(1)
-    await asyncio.sleep(60)
-    assert len(shown) == 4, "whoever talks to it knows this one"
-    await node._end_tasks()
-    alone = Node()
-    alone.network = node.network
-    peers.clear()
-    alone._spawn(alone._find_identity(keyring_of(1)))
-    await asyncio.sleep(60)
-    assert len(shown) == 4, "there is no other one"
-    await alone._end_tasks()
-
-
 @pytest.mark.parametrize("votes", [True, False])
 async def test_the_signer_of_a_validator_prepares_the_blocks_to_come(votes: bool) -> None:
     node, asked, state = Node(), list[tuple[int, int | None]](), state_of(G)
@@ -158,29 +129,6 @@ async def test_the_signer_of_a_validator_prepares_the_blocks_to_come(votes: bool
     header = cast(Header, SimpleNamespace(proposer=ident(0)))
     node._decided(e.Decided(9, bytes(32), header, [], [Receipt(bytes(32), 0, [])], []))
     assert asked == ([(9, 7)] if votes else [])
-
-
-async def test_a_deadline_that_failed_is_told_with_the_place_where_it_did() -> None:
-    node = Node()
-    node.ledger = cast(Any, SimpleNamespace(on_decided=lambda d: None))
-    node._pruner = cast(Any, SimpleNamespace(decided=lambda: None))
-    parked = LogEvent("parked", b"r" * 32, [3, "KeyError"])
-    faults = [fault_of(b"o" * 32, 9) + "another", fault_of(b"r" * 32, 9) + "Traceback: line 7"]
-    node.node = cast(Any, SimpleNamespace(state=None, parked=faults))
-    header = cast(Header, SimpleNamespace(proposer=ident(0)))
-    with structlog.testing.capture_logs() as lines:
-        node._decided(e.Decided(9, bytes(32), header, [], [Receipt(bytes(32), 0, [parked])], []))
-    (line,) = [line for line in lines if line["log_level"] == "error"]
-    assert line["height"] == 9 and line["traceback"] == "Traceback: line 7"
-
-
-async def test_evidence_is_told_and_reported() -> None:
-    node, reported = Node(), list[Any]()
-    node._reports = cast(Any, SimpleNamespace(report=reported.append))
-    evidence: Any = SimpleNamespace(a=SimpleNamespace(height=5))
-    with structlog.testing.capture_logs() as lines:
-        node._report(evidence)
-    assert reported == [evidence] and lines[0]["height"] == 5
 
 
 @pytest.mark.parametrize(
@@ -202,9 +150,3 @@ def test_a_start_that_fails_ends_with_one_and_its_reason(
     monkeypatch.setattr(daemon, "_run", fails)
     assert daemon.run(Path("/nowhere"), cast(Any, None)) == 1
     assert capsys.readouterr().err.startswith(said)
-
-
-def test_a_protocol_that_is_unknown_is_told_with_the_versions_that_are() -> None:
-    text = newer_protocol(120, 3)
-    assert text.startswith("Block 120 begins version 3") and f"versions 1 to {PROTOCOL_VERSION}." in text
-    assert "knows version 3, then start the node again" in text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,9 +27,7 @@ from chain.storage.guard import Guard, Kind
 from chain.storage.wal import Wal
 from chain.types import Certificate, Header, LogEvent, Receipt
 from client import daemon, process
-from client.api.server import MIN_TOKEN
-from client.daemon import Daemon, StartError, api_token, listening, load_genesis, open_guard, open_state
-from p2p.wire import CONTENT, NODE
+from client.daemon import Daemon, StartError, load_genesis, open_guard, open_state
 from tests.unit.node_kit import CHAIN, genesis, ident, state_of
 
 G = genesis()
@@ -47,25 +44,6 @@ def test_a_folder_without_a_usable_genesis_says_how_to_get_one(tmp_path: Path, r
     with pytest.raises(StartError, match=said) as fault:
         load_genesis(tmp_path)
     assert "learningchain genesis install" in str(fault.value)
-
-
-def test_the_token_is_made_once_and_is_the_owner_s(tmp_path: Path) -> None:
-    token = api_token(tmp_path)
-    assert len(token) >= 32 and api_token(tmp_path) == token
-    assert (tmp_path / "api.token").stat().st_mode & 0o777 == 0o600
-    (tmp_path / "another").mkdir()
-    assert api_token(tmp_path / "another") != token
-
-
-@pytest.mark.parametrize(("length", "good"), [(MIN_TOKEN, True), (MIN_TOKEN - 1, False), (0, False)])
-def test_an_own_token_has_a_least_length_not_counting_what_is_around_it(tmp_path: Path, length: int, good: bool) -> None:
-    (tmp_path / "api.token").write_text("  " + "x" * length + " \n\n")
-    if good:
-        assert api_token(tmp_path) == "x" * length
-    else:
-        with pytest.raises(StartError, match="holds no token") as fault:
-            api_token(tmp_path)
-        assert "xx" not in str(fault.value)
 
 
 # --- the database ---------------------------------------------------------------------------------------------------------------
@@ -151,22 +129,6 @@ def test_with_the_operator_s_word_the_height_that_may_be_half_signed_is_left_to_
     wal.close()
 
 
-# --- addresses --------------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("fault", "said"),
-    [
-        (OSError(errno.EADDRINUSE, "x"), "in use by another program"),
-        (OSError(errno.EACCES, "Permission denied"), "Permission denied"),
-    ],
-)
-def test_an_address_that_cannot_be_had_names_its_setting(fault: OSError, said: str) -> None:
-    with pytest.raises(StartError, match=said) as told, listening("api.listen", "127.0.0.1:80"):
-        raise fault
-    assert "127.0.0.1:80" in str(told.value) and "config set api.listen" in str(told.value)
-
-
 # --- life -------------------------------------------------------------------------------------------------------------------------
 
 
@@ -218,57 +180,7 @@ async def test_a_node_that_fails_ends_with_one_and_its_evidence_is_in_the_log() 
         assert node.closed == ["the last", "the first"]
 
 
-async def test_a_node_whose_snapshot_is_here_makes_room_for_another_but_not_while_it_stops() -> None:
-    node = Node()
-    node.driver.switched.set_result(7)
-    assert await lives(node) is None
-    assert node.closed == ["the last", "the first"]
-    node = Node()
-    node.driver.switched.set_result(7)
-    node.stop()
-    assert await lives(node) == 0
-
-
-async def test_a_task_that_fails_is_told_of_and_those_that_run_end_with_the_node() -> None:
-    node, never = Node(), asyncio.Event()
-
-    async def fails() -> None:
-        raise ValueError("unexpected")
-
-    with structlog.testing.capture_logs() as lines:
-        node._spawn(fails())
-        node._spawn(never.wait())
-        for _ in range(3):
-            await asyncio.sleep(0)
-        assert [line["why"] for line in lines] == ["ValueError('unexpected')"]
-        (task,) = node._tasks
-        await node._end_tasks()
-        assert task.cancelled()
-        await asyncio.sleep(0)
-    assert len(lines) == 1 and not node._tasks, "one that was ended did not fail"
-
-
 # --- what comes in and goes out ---------------------------------------------------------------------------------------------------
-
-
-async def test_each_channel_has_its_reader_and_an_unknown_one_has_none() -> None:
-    node, seen = Node(), list[object]()
-    node.driver = cast(Any, SimpleNamespace(feed=seen.append))
-    node.content = cast(Any, SimpleNamespace(on_message=lambda *given: seen.append(given)))
-    node._message(b"p", NODE, b"1")
-    node._message(b"p", CONTENT, b"2")
-    node._message(b"p", 77, b"3")
-    assert seen == [e.Received(b"p", b"1"), (b"p", b"2")]
-
-
-@pytest.mark.parametrize("up", [True, False])
-async def test_everybody_hears_of_a_peer(up: bool) -> None:
-    node, seen = Node(), list[object]()
-    node._gossip = cast(Any, SimpleNamespace(peer=lambda *given: seen.append(given)))
-    node.content = cast(Any, SimpleNamespace(on_peer=lambda *given: seen.append(given)))
-    node.driver = cast(Any, SimpleNamespace(feed=seen.append))
-    node._peer(b"p", up)
-    assert seen == [(b"p", up), (b"p", up), e.PeerUp(b"p") if up else e.PeerDown(b"p")]
 
 
 @pytest.mark.parametrize(
@@ -328,16 +240,3 @@ async def test_connections_are_looked_at_again_when_membership_changed(monkeypat
         header = cast(Header, SimpleNamespace(proposer=ident(0)))
         node._decided(e.Decided(4, bytes(32), header, [], told, []))
         assert seen == ["ledger"] + (["validators", "key", "members"] if topic != "job.posted" else [])
-
-
-@pytest.mark.parametrize("listen", ["127.0.0.1:7400", "localhost:7400", "[::]:7400", "[2a00::1]:7400"])
-def test_a_node_that_nobody_on_the_local_network_can_reach_is_not_announced_there(listen: str) -> None:
-    daemon: Any = SimpleNamespace(
-        genesis=SimpleNamespace(chain_id=bytes(32)),
-        identity=SimpleNamespace(id=bytes(20)),
-        network=SimpleNamespace(port=lambda: 7400),
-    )
-    with pytest.raises(StartError, match=r"network\.mdns is on.*0\.0\.0\.0, or network\.mdns to false"):
-        Daemon._lan(daemon, listen)
-    daemon.network.is_news = daemon.network.add_candidate = lambda *_: True
-    assert Daemon._lan(daemon, "0.0.0.0:7400") and Daemon._lan(daemon, "192.168.1.5:7400")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 from contextlib import closing
@@ -15,10 +14,10 @@ from chain.storage.datadir import MIN_FREE
 from client import config
 from client.config import Config
 from client.doctor import files, machine, node
-from client.doctor.findings import MAX_OF_ONE, MAX_TEXT, DoctorFinding, FindingLevel, examine, exit_code, fine, warning
+from client.doctor.findings import DoctorFinding, FindingLevel, examine, exit_code, fine
 from client.doctor.node import Said
 from client.keystore import Keystore
-from client.peer_clock import FEWEST, OLD_MS, ClockSeen, PeerClock
+from client.peer_clock import ClockSeen, PeerClock
 from tests.processes.harness import free_port
 from tests.slow import SLOW
 from tests.unit.client_cli_kit import clean_environment, run  # noqa: F401
@@ -56,18 +55,6 @@ def test_a_folder_without_a_network_and_a_stopped_node_is_told_what_to_do(run: A
     assert found["sandbox"]["level"] == "skipped"
 
 
-def test_people_see_the_remedy_below_each_finding(run: Any, folder: Path) -> None:  # noqa: F811
-    (folder / "keystore.json").chmod(0o604)
-    done = run("doctor", "--data", folder)
-    assert "warning  permissions: " in done.out and f"-> chmod 600 {folder}/keystore.json" in done.out
-    assert done.out.rstrip().splitlines()[-1].startswith("Failures: ")
-
-
-def test_a_folder_that_is_not_there_is_wrong_usage(run: Any, tmp_path: Path) -> None:  # noqa: F811
-    done = run("doctor", "--data", tmp_path / "none")
-    assert done.code == 2 and "There is no data folder" in done.err
-
-
 def test_settings_that_cannot_be_used_are_one_finding_and_everything_else_is_looked_at(run: Any, folder: Path) -> None:  # noqa: F811
     (folder / config.FILE).write_text('[network]\nlisten = "nowhere"\n')
     done = run("doctor", "--data", folder, "--json")
@@ -99,13 +86,6 @@ def test_what_hangs_and_what_breaks_are_failures_and_the_rest_is_told() -> None:
         never.set()
     assert [(one.check, str(one.level)) for one in found] == [("slow", "failure"), ("broken", "failure"), ("good", "fine")]
     assert f"no answer within {0.2 * SLOW:g} s" in found[0].text and "the disk said no" in found[1].text
-
-
-def test_what_strangers_lengthen_ends() -> None:
-    many = [warning("notices", "x" * 10_000, "y") for _ in range(1_000)] + [DoctorFinding("notices", FindingLevel.FAILURE, "worst")]
-    found = examine({"notices": lambda: many}, 10)
-    assert len(found) == MAX_OF_ONE and found[0].text == "worst" and str(1_001 - MAX_OF_ONE + 1) in found[-1].text
-    assert max(len(one.text) for one in found) == MAX_TEXT
 
 
 # --- the disk -------------------------------------------------------------------------------------------------------------------
@@ -191,23 +171,6 @@ def test_a_port_that_another_program_has_and_one_at_which_the_running_node_does_
         assert [str(one.level) for one in found] == ["fine", "failure"] and "api.listen" in found[1].text
 
 
-def test_a_node_on_loopback_with_peers_elsewhere_is_warned() -> None:
-    listen = f"127.0.0.1:{free_port()}"
-    assert "warning" not in levels(machine.look_at_ports(settings(listen=listen, peers=["127.0.0.1:9"]), running=False))
-    found = machine.look_at_ports(settings(listen=listen, peers=["lc1x@node.example.org:7400"]), running=False)
-    assert "warning" in levels(found)
-
-
-def test_peers_that_take_no_connection() -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as up:
-        good, bad = f"127.0.0.1:{up.getsockname()[1]}", f"127.0.0.1:{free_port()}"
-        assert levels(machine.look_at_addresses(settings(peers=[good]))) == {"fine"}
-        assert levels(machine.look_at_addresses(settings(peers=[good, bad]))) == {"warning"}
-        assert levels(machine.look_at_addresses(settings(peers=[bad]))) == {"failure"}
-        assert levels(machine.look_at_addresses(settings(advertise=[bad]))) == {"warning"}
-        assert levels(machine.look_at_addresses(settings())) == {"skipped"}
-
-
 @pytest.mark.parametrize(
     ("offset", "kept", "level"),
     [
@@ -234,11 +197,6 @@ def test_an_engine_that_is_away_is_a_failure_for_a_node_that_runs_jobs_and_nothi
     assert "nobody-wrote-it" in machine.look_at_engine(folder, unknown, needed=True)[0].text
 
 
-def test_a_node_that_runs_another_version_than_is_installed() -> None:
-    assert levels(machine.look_at_versions(None)) == {"fine"}
-    assert levels(machine.look_at_versions("0.0.9")) == {"warning"}
-
-
 # --- the running node -----------------------------------------------------------------------------------------------------------
 
 STATUS = {"height": 9, "network": "lab", "time": 1_000_000, "peers": 3, "id": "lc1a", "validators": ["lc1a", "lc1b"]}
@@ -257,11 +215,6 @@ def test_blocks_and_peers() -> None:
     assert progress(1_000_000 + 3_600_000)["blocks"] == "failure"
 
 
-def test_why_nobody_is_connected_is_told() -> None:
-    said = Said(STATUS | {"peers": 0}, [{"address": "10.0.0.9:7400", "reason": "nothing listens there"}])
-    assert "10.0.0.9:7400: nothing listens there" in node.judge_progress(said, 1_000_000)[0].text
-
-
 def test_what_the_node_says_fails_is_parked_or_waits() -> None:
     status = STATUS | {
         "failing": [{"part": "sync", "why": "no peer keeps block 5"}],
@@ -270,19 +223,6 @@ def test_what_the_node_says_fails_is_parked_or_waits() -> None:
     }
     found = [(one.check, str(one.level)) for one in node.judge_words(Said(status))]
     assert found == [("failing", "failure"), ("parked", "warning"), ("notices", "warning")]
-
-
-def test_the_sandbox_of_a_running_node() -> None:
-    checks = [{"name": "network", "ok": True, "detail": ""}, {"name": "memory", "ok": False, "detail": "too much"}]
-    assert levels(node.judge_sandbox(Said(STATUS, sandbox={"checks": checks[:1]}))) == {"fine"}
-    assert "memory: too much" in node.judge_sandbox(Said(STATUS, sandbox={"checks": checks}))[0].text
-    assert levels(node.judge_sandbox(Said(STATUS, unready=("SANDBOX", "the engine is away")))) == {"failure"}
-    assert levels(node.judge_sandbox(Said(STATUS))) == {"skipped"}
-
-
-def test_a_node_that_runs_and_does_not_answer() -> None:
-    assert levels(node.judge_run(Said(fault="no answer within 5 s"), True, "")) == {"failure"}
-    assert levels(node.judge_run(Said(fault="nothing listens there"), False, "")) == {"warning"}
 
 
 # --- the clock, from blocks -----------------------------------------------------------------------------------------------------
@@ -296,25 +236,3 @@ def test_the_clock_is_compared_with_other_proposers_one_as_much_as_another() -> 
     clock.saw(C, 11_000, 16_000)  # it came late, or lies
     clock.saw(OWN, 12_000, 99_000)
     assert clock.seen(20_000) == ClockSeen(300, 3)
-
-
-def test_what_was_fetched_late_does_not_count_beside_what_came_live() -> None:
-    clock = PeerClock(OWN)
-    clock.saw(A, 0, 3_600_000)
-    for n in range(3):
-        clock.saw(A, 3_600_000 + n, 3_600_000 + n - 5_000)
-    assert clock.seen(3_600_000) == ClockSeen(-5_000, 1)
-
-
-def test_few_and_old_samples_say_nothing() -> None:
-    clock = PeerClock(OWN)
-    for n in range(FEWEST):
-        assert clock.seen(1_000) is None
-        clock.saw(A, n, n)
-    assert clock.seen(1_000) is not None and clock.seen(OLD_MS + FEWEST) is None
-
-
-def test_files_of_another_user_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: os.stat(folder).st_uid + 1)
-    found = files.look_at_folder(folder)
-    assert levels(found) == {"failure"} and "chown -R" in found[0].remedy

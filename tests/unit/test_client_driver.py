@@ -17,7 +17,7 @@ from chain.storage.blockstore import CommitBatch
 from chain.storage.errors import DiskFull
 from chain.types import Certificate
 from client import driver
-from client.driver import Driver, is_low_priority
+from client.driver import Driver
 
 PEER = b"p" * 20
 STATUS = encode(m.Status(7, 1))
@@ -76,18 +76,6 @@ async def test_a_vote_is_not_held_up_by_transactions_that_came_before_it(driven:
     assert [h for h in node.handled if h is not None] == [STATUS, txs(1), txs(2)]
 
 
-async def test_the_loop_comes_round_and_batches_leave_after_each_message_of_transactions(driven: tuple[Recorder, Driver]) -> None:
-    node, driver_ = driven
-    for payload in (txs(1), txs(2)):
-        driver_.feed(e.Received(PEER, payload))
-    await turns(1)
-    assert node.handled == [txs(1), None]
-    driver_.feed(e.Received(PEER, STATUS))
-    assert node.handled == [txs(1), None, STATUS]
-    await turns(5)
-    assert node.handled[3:5] == [txs(2), None]
-
-
 async def test_users_wait_while_peers_transactions_do(driven: tuple[Recorder, Driver], monkeypatch: pytest.MonkeyPatch) -> None:
     """Or a node would let in what others cannot check in time, and proposals would wait behind it."""
     node, driver_ = driven
@@ -115,13 +103,6 @@ async def test_transactions_that_wait_are_bounded(driven: tuple[Recorder, Driver
     driver_.feed(e.Received(PEER, txs(9)))
     await turns(3)
     assert [h for h in node.handled if h is not None] == [txs(0), txs(1), txs(9)]
-
-
-def test_what_may_wait_is_told_by_the_first_bytes() -> None:
-    assert is_low_priority(txs(1))
-    assert is_low_priority(encode(m.TxIds([b"12345678"])))
-    assert not is_low_priority(STATUS)
-    assert not is_low_priority(b"")
 
 
 class FullStore:
@@ -280,26 +261,6 @@ async def test_a_question_for_blocks_makes_the_database_write_nothing(
     assert not driver_._unstored, "what is stored is not kept twice"
 
 
-async def test_every_question_is_answered_where_there_are_no_snapshots(driven: tuple[Recorder, Driver]) -> None:
-    """One that stays open takes a place among the few that are read, for good."""
-    node, driver_ = driven
-    answered: list[e.Input] = []
-    node.handle = lambda event, now: answered.append(event) or []  # type: ignore[method-assign, func-returns-value]
-    for question in (m.GetSnapshot(), m.GetValidatorChanges(1), m.GetBuckets(1, [1])):
-        driver_._run(e.ReadSnapshot(PEER, question))
-    await turns(5)
-    assert answered == [e.Answered(PEER, None)] * 3
-
-
-async def test_the_node_learns_from_the_network_what_waits_for_a_peer(driven: tuple[Recorder, Driver]) -> None:
-    node, driver_ = driven
-    node.start = lambda now, log: []  # type: ignore[attr-defined]
-    driver_._wal = cast(Any, SimpleNamespace(records=list))
-    driver_._store = cast(Any, SimpleNamespace(hold_fd=None))
-    driver_.start(cast(Any, SimpleNamespace(queued=lambda peer, lane: 1_000 * lane)))
-    assert node.service.queued(PEER, 2) == 2_000
-
-
 async def test_nobody_is_told_of_a_height_that_could_not_be_stored(driven: tuple[Recorder, Driver]) -> None:
     _, driver_ = driven
     store, told = SlowStore(), list[int]()
@@ -310,18 +271,3 @@ async def test_nobody_is_told_of_a_height_that_could_not_be_stored(driven: tuple
         await driver_.failed
     await turns(3)
     assert told == []
-
-
-async def test_nor_where_the_one_before_it_was_stored_in_the_same_moment(driven: tuple[Recorder, Driver]) -> None:
-    """Both are done before the loop is told of either."""
-    _, driver_ = driven
-    store, told = SlowStore(), list[int]()
-    driver_._store, driver_._on_decided = cast(Any, store), lambda d: told.append(d.height)
-    driver_._wal = cast(Any, SimpleNamespace(used=0))
-    driver_._run_all([committed(1), decided(1), committed(2), decided(2)])
-    store.commits[0].set_result(None)
-    store.commits[1].set_exception(DiskFull("Could not store height 2", "no space left on the device", "Free some space there"))
-    with pytest.raises(DiskFull):
-        await driver_.failed
-    await turns(3)
-    assert told == [1]

@@ -18,15 +18,12 @@ import pytest
 
 from chain.crypto import SigningKey
 from chain.ledger.tx import sign_tx
-from chain.node.checks import hash_blocks
 from chain.types import TxBody, net_of
 from client import helpers
-from client.helper import SIGNED, encode
 from client.helpers import PIECE, Helpers
 from tests.slow import SLOW
 from tests.unit import held_work
 from tests.unit.held_work import HELD, begun, go
-from tests.unit.test_node_sync import chain_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAIN = bytes(range(32))
@@ -94,17 +91,6 @@ def test_other_processes_may_neither_look_into_one_nor_change_what_it_says() -> 
     assert ran.stdout.split() == ["1", "0", "0", "0"]
 
 
-async def test_blocks_are_hashed_in_their_order() -> None:
-    net = chain_of(3)
-    blocks = [(c.block, c.receipts) for c in net.commits[0].values()]
-    pool = Helpers()
-    pool._count = 2
-    try:
-        assert await pool.hash_blocks(blocks) == hash_blocks(blocks)
-    finally:
-        pool.close()
-
-
 async def test_who_stops_waiting_disturbs_nobody(monkeypatch: pytest.MonkeyPatch, children: Children, work: Path) -> None:
     broken: list[object] = []
     monkeypatch.setattr(threading, "excepthook", broken.append)
@@ -159,27 +145,6 @@ async def test_processes_that_die_are_noticed_and_not_started_again(children: Ch
     assert (pool._count, pool._pool) == (0, None)
     go(work)
     await ended(processes)
-
-
-async def test_work_that_comes_after_a_process_died_keeps_no_other_alive(children: Children, work: Path) -> None:
-    """The other one is in the middle of its work when it is told to end."""
-    pool = Helpers()
-    pool._count = 2
-    assert await pool.are_signed(CHAIN, checks(2)) == b"\1\1"
-    processes, long = pool._pool, bytes((SIGNED,)) + encode((HELD, checks(3)))
-    assert processes is not None
-    first, other = children()
-    for _ in range(4):
-        processes.submit(long)
-    await begun(work, {first.pid, other.pid})
-    first.kill()
-    async with asyncio.timeout(20 * SLOW):
-        while not processes._failed:
-            await asyncio.sleep(0.001)
-    for _ in range(3):
-        processes.submit(long)
-    go(work)
-    await ended([first, other])
 
 
 BUSY = """

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from chain.storage import private
 from client.contracts.prediction.day_budget import DayBudget
 from client.kept import KeptFile, KeptFiles
-from client.keystore import Keystore
 from client.tokens import Tokens
 
 FULL = 2
@@ -48,16 +46,3 @@ def test_files_that_are_closed_are_closed_and_open_anew(tmp_path: Path) -> None:
     second = files.opened("day.db", DayBudget)
     assert second is not first and second.unsettled() == []
     files.close()
-
-
-def test_a_keystore_s_name_is_on_the_disk_when_it_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    synced: list[Path] = []
-    monkeypatch.setattr(private, "sync_folder", synced.append)
-    Keystore.create(tmp_path / "keystore.json", "correct horse")
-    assert synced == [tmp_path]
-
-
-def test_a_passphrase_opens_however_its_signs_were_typed(tmp_path: Path) -> None:
-    """Full-width letters and ligatures, as some keyboards give them, are the letters that they stand for."""
-    made = Keystore.create(tmp_path / "keystore.json", "ﬁne ｈorses")
-    assert Keystore.open(tmp_path / "keystore.json", "fine horses").id == made.id

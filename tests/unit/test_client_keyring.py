@@ -16,7 +16,7 @@ from chain.crypto import SigningKey
 from chain.storage import private
 from client import keyring, keystore
 from client.keyring import CURRENT, NEXT, Keyring, before, make_next, open_keyring, seal, settle
-from client.keystore import Identity, Keystore, KeystoreError, Public, WrongPassphrase
+from client.keystore import Identity, Keystore, KeystoreError, Public
 
 WORD, OTHER = "a passphrase for tests", "another passphrase"
 
@@ -96,13 +96,6 @@ def test_a_secret_is_handed_over_under_the_old_key_alone(folder: Path) -> None:
         stranger.take(new.key.public, sealed)
 
 
-def test_a_passphrase_that_opens_one_of_two_files_changes_neither(folder: Path) -> None:
-    Keystore.create_for(folder / NEXT, Keystore.public(folder / CURRENT).id, OTHER)
-    with pytest.raises(WrongPassphrase, match=str(folder / CURRENT)):
-        keyring.change_passphrase(folder, OTHER, "a third passphrase")
-    assert Keystore.open(folder / NEXT, OTHER) and Keystore.open(folder / CURRENT, WORD)
-
-
 def test_a_secret_that_is_not_the_named_key_s_is_not_taken(folder: Path) -> None:
     """Sealed as it should be, and another one: the node would sign with a key that its ledger never has."""
     old, new = make_next(folder, WORD)
@@ -113,36 +106,6 @@ def test_a_secret_that_is_not_the_named_key_s_is_not_taken(folder: Path) -> None
 
     with pytest.raises(KeystoreError, match="not sealed"):
         Keyring(old).take(new.key.public, seal(old.key, Lie()))  # type: ignore[arg-type]
-
-
-def test_a_next_key_that_does_not_belong_is_told(folder: Path) -> None:
-    Keystore.create(folder / NEXT, WORD)
-    with pytest.raises(KeystoreError, match="another identity"):
-        open_keyring(folder, WORD)
-    os.unlink(folder / NEXT)
-    Keystore.create_for(folder / NEXT, Keystore.public(folder / CURRENT).id, OTHER)
-    with pytest.raises(WrongPassphrase, match="another passphrase"):
-        open_keyring(folder, WORD)
-
-
-def test_the_newest_key_is_the_one_that_it_wants(folder: Path) -> None:
-    ring = open_keyring(folder, WORD)
-    first, second = SigningKey(b"\1" * 32), SigningKey(b"\2" * 32)
-    ring.add(first)
-    ring.add(second)
-    ring.add(first)
-    assert [one.key.public for one in ring.all[1:]] == [second.public, first.public]
-    assert keyring.Keyring(ring.all[0]).of(first.public) is None
-
-
-def test_another_passphrase_is_for_both_files_and_a_crash_in_between_can_be_gone_on_from(folder: Path) -> None:
-    make_next(folder, WORD)
-    Keystore.change_passphrase(folder / NEXT, WORD, OTHER)  # where a crash left it
-    keyring.change_passphrase(folder, WORD, OTHER)
-    assert len(open_keyring(folder, OTHER).all) == 2
-    with pytest.raises(WrongPassphrase):
-        keyring.change_passphrase(folder, WORD, "a third passphrase")
-    assert len(open_keyring(folder, OTHER).all) == 2
 
 
 @pytest.mark.parametrize("replaced", [0, 1])
@@ -185,15 +148,6 @@ def test_what_a_replaced_key_committed_to_is_revealed_after_a_restart(folder: Pa
     assert set(restarted(old)) == {old.beacon_key, new.beacon_key, newest.beacon_key}
 
 
-def test_a_former_key_under_another_passphrase_keeps_no_node_from_starting(folder: Path) -> None:
-    old, new = make_next(folder, WORD)
-    assert settle(folder, new.key.public)
-    Keystore.change_passphrase(folder / before(old.key.public), WORD, OTHER)
-    assert open_keyring(folder, WORD).beacon_keys(lambda keys: False) == [new.beacon_key]
-    ring = open_keyring(folder, WORD)
-    assert ring.beacon_keys(lambda keys: True) == ring.beacon_keys(lambda keys: False), "looked for once"
-
-
 def test_each_step_of_a_rotation_is_on_the_disk_before_the_next(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder that was not synced forgets its last changes in a power cut, in any order."""
     _, new = make_next(folder, WORD)
@@ -223,17 +177,6 @@ def test_former_keys_are_asked_for_once_and_their_passphrase_is_let_go(folder: P
     for _ in range(2):
         assert ring.beacon_keys(lambda _: False) == [b"a former key's", first.beacon_key]
     assert len(asked) == 1 and ring._former is None
-
-
-def test_of_many_former_keys_the_last_two_are_opened(folder: Path) -> None:
-    made = []
-    for i in range(4):
-        old, new = make_next(folder, WORD)
-        made.append(old.beacon_key)
-        assert settle(folder, new.key.public)
-        os.utime(folder / before(old.key.public), ns=(i, i))
-    ring = open_keyring(folder, WORD)
-    assert ring.beacon_keys(lambda _: False) == [*made[-2:], ring.newest.beacon_key]
 
 
 def test_a_secret_is_sealed_under_a_key_for_this_use_alone(folder: Path) -> None:

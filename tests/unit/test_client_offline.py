@@ -11,13 +11,11 @@ import pytest
 
 from chain.contracts import MESSAGES
 from chain.contracts.credits import Transfer
-from chain.contracts.job.messages import RevealKey
-from chain.crypto import address, verify
+from chain.crypto import verify
 from chain.ledger.tx import parse_tx
 from chain.types import body_bytes, tx_digest
-from client.cli.ledger import MAX_WAIT
 from client.keystore import Keystore
-from client.offline import MAX_FILE, OfflineError, TxFile, content, described, read, signed, unsigned, write
+from client.offline import OfflineError, TxFile, content, described, read, signed, unsigned, write
 from client.typed_messages import message_of
 from tests.unit.client_fake_api import CHAIN, OTHER, OWN, TX, Fake
 
@@ -132,13 +130,6 @@ def test_a_changed_file_is_refused(cold: Path, tmp_path: Path, edit: Any, said: 
         read(tmp_path / "pay.json")
 
 
-@pytest.mark.parametrize("raw", [b"", b"[]", b"{", b'{"version":1}', b"x" * 300_000, b"[" * 100_000])
-def test_a_file_that_is_none_is_refused(tmp_path: Path, raw: bytes) -> None:
-    (tmp_path / "pay.json").write_bytes(raw)
-    with pytest.raises(OfflineError):
-        read(tmp_path / "pay.json")
-
-
 def test_another_identity_does_not_sign_and_nothing_is_signed_twice(cold: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     other = Keystore.create(tmp_path / "other" / "keystore.json", WORD)
@@ -179,14 +170,6 @@ def test_what_is_not_signed_or_of_another_network_is_not_submitted(api: Fake, ru
 def test_what_makes_no_message_is_refused_by_its_field(name: str, fields: dict[str, str], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         message_of(name, fields)
-
-
-def test_lists_records_and_names_are_typed_as_json() -> None:
-    capacity = '{"arch": "amd64", "cpus_milli": 1000, "mem_mb": 512, "image": 1000000, "model_cap": 1000000, "eval_s": 60}'
-    made = message_of("SetCapacity", {"capacity": capacity})
-    assert (made.capacity.mem_mb, made.capacity.eval_s) == (512, 60)
-    judged = message_of("JudgeCase", {"account": OTHER, "confirm": "yes"})
-    assert judged.confirm is True and address(judged.account) == OTHER
 
 
 def test_every_message_of_every_contract_names_what_it_lacks() -> None:
@@ -230,40 +213,6 @@ def test_an_identity_goes_to_another_machine_and_gets_another_passphrase(
     assert ran.code == 2 and "Wrong passphrase" in ran.err
 
 
-def test_an_import_that_fails_makes_no_folder(run: Any, cold: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LEARNINGCHAIN_PASSPHRASE", "not the passphrase")
-    monkeypatch.setenv("LEARNINGCHAIN_NEW_PASSPHRASE", "the new machine's")
-    assert run("keystore", "import", cold / "keystore.json", "--data", tmp_path / "new").code == 2
-    monkeypatch.setenv("LEARNINGCHAIN_PASSPHRASE", WORD)
-    monkeypatch.setenv("LEARNINGCHAIN_NEW_PASSPHRASE", "short")
-    ran = run("keystore", "import", cold / "keystore.json", "--data", tmp_path / "new")
-    assert ran.code == 2 and "too short" in ran.err
-    assert not (tmp_path / "new").exists()
-
-
-def test_what_no_node_would_take_is_not_made(cold: Path) -> None:
-    for op, until in ((Transfer(bytes(20), 1, b"x" * 65), 9), (Transfer(bytes(20), -1, b""), 9), (Transfer(bytes(20), 1, b""), -1)):
-        with pytest.raises(OfflineError, match="no transaction"):
-            a_file(cold, op, until)
-
-
-def test_a_file_is_read_up_to_its_limit_and_not_beyond(cold: Path, tmp_path: Path) -> None:
-    path, made = tmp_path / "pay.json", write(a_file(cold))
-    path.write_bytes(made + b" " * (MAX_FILE - len(made)))
-    assert read(path) == a_file(cold)
-    path.write_bytes(made + b" " * (MAX_FILE + 1 - len(made)))
-    with pytest.raises(OfflineError, match=f"more than {MAX_FILE} bytes"):
-        read(path)
-
-
-def test_an_urgent_message_is_made_for_its_own_lane_and_ahead_counts_in_it(cold: Path) -> None:
-    own = Keystore.public(cold / "keystore.json").id
-    made = unsigned("test", CHAIN_ID, own, [10, 20, 30, 40], 9, Transfer(bytes(20), 1, b""), ahead=2)
-    assert (content(made).body.lane, content(made).body.sequence) == (2, 32)
-    made = unsigned("test", CHAIN_ID, own, [10, 20, 30, 40], 9, RevealKey(bytes(32), bytes(32)), ahead=3)
-    assert (content(made).body.lane, content(made).body.sequence) == (3, 43)
-
-
 # --- which network, and what is typed ------------------------------------------------------------------------------------------
 
 
@@ -280,32 +229,3 @@ def test_a_folder_of_one_network_signs_for_no_other(run: Any, cold: Path, tmp_pa
     path.write_bytes(write(unsigned("demo", here, own, [0] * 4, 9, Transfer(bytes(20), 1, b""))))
     ran = run("tx", "sign", path, "--data", cold, "--yes")
     assert ran.code == 0 and "compare the chain id" not in ran.err
-
-
-def test_nobody_is_asked_where_only_a_program_reads(run: Any, cold: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "pay.json").write_bytes(write(a_file(cold)))
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    monkeypatch.setattr("builtins.input", lambda _: "yes")
-    ran = run("tx", "sign", tmp_path / "pay.json", "--data", cold, "--json")
-    assert ran.code == 2 and not (tmp_path / "pay.signed.json").exists()
-    assert run("tx", "sign", tmp_path / "pay.json", "--data", cold).code == 0, "on a terminal a yes is one"
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["amount=1", "amount=2"], "stands there twice"),
-        (["amount"], "is no field"),
-        (["=1"], "is no field"),
-    ],
-)
-def test_fields_are_typed_once_and_with_a_value(api: Fake, run: Any, tmp_path: Path, words: list[str], said: str) -> None:
-    ran = run("tx", "make", tmp_path / "x.json", "Transfer", f"target={OTHER}", *words, "--from", OWN)
-    assert ran.code == 2 and said in ran.err and not (tmp_path / "x.json").exists()
-
-
-def test_a_signed_file_is_waited_for_as_long_as_a_node_holds_a_request(api: Fake, run: Any, cold: Path, tmp_path: Path) -> None:
-    path = tmp_path / "pay.json"
-    path.write_bytes(write(signed(a_file(cold), Keystore.open(cold / "keystore.json", WORD))))
-    assert run("tx", "submit", path, "--wait", "99999").code == 0
-    assert [float(query["wait"]) for method, at, query, _ in api.seen if (method, at) == ("POST", "/v1/tx")] == [MAX_WAIT]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import tempfile
@@ -82,21 +81,6 @@ def test_a_report_is_sent_and_the_validator_leaves(folder: Path) -> None:
     run_virtual(main())
 
 
-def test_a_full_pool_only_delays_it(folder: Path) -> None:
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        chain = chain_of()
-        ledger = Pool(chain, "a")
-        ledger.full = lambda: loop.time() < 90
-        reports = Reports(folder / "reports.db", ledger, Inline())
-        reports.report(twice(chain, "d"))
-        await blocks(chain, lambda: ejected(chain, "d"), 200)
-        assert loop.time() >= 90
-        await reports.stop()
-
-    run_virtual(main())
-
-
 def test_each_height_and_each_validator_has_a_report_of_its_own_and_nothing_stays_open(folder: Path) -> None:
     """All of them at once: the database is opened by the first alone."""
 
@@ -138,22 +122,6 @@ def test_what_was_in_no_block_is_sent_again_after_a_restart(folder: Path) -> Non
         after.start()
         await blocks(chain, lambda: ejected(chain, "d"), 60)
         await after.stop()
-
-    run_virtual(main())
-
-
-def test_a_transaction_that_is_lost_is_sent_again(folder: Path) -> None:
-    async def main() -> None:
-        chain = chain_of()
-        reports = Reports(folder / "reports.db", Pool(chain, "a"), Inline())
-        reports.report(twice(chain, "d"))
-        for _ in range(10):
-            await asyncio.sleep(0)
-        (lost,) = chain.pool
-        chain.drop(lost)
-        await blocks(chain, lambda: ejected(chain, "d"), 60)
-        assert reports_of(chain) == [chain.ids["d"]] * 2
-        await reports.stop()
 
     run_virtual(main())
 

@@ -14,20 +14,17 @@ from chain.crypto import SigningKey, account_id, address, parse_address
 from chain.errors import TxCode
 from chain.ledger.tx import parse_tx
 from chain.types import net_of
-from client import sdk_http, sdk_node
+from client import sdk_node
 from client import sdk_types as t
 from client.contracts.job.schema import ImageRequest, JobRequest
 from client.sdk import Client, SyncClient
-from client.sdk_files import StreamName, appearing
-from client.sdk_http import local_url, path_id, read_token
+from client.sdk_files import appearing
 from tests.unit.client_fake_api import (
     ACCOUNT,
     CHAIN,
     DONE,
-    FINISHED,
     JOB,
     MODEL,
-    OPEN,
     OTHER,
     OWN,
     STATUS,
@@ -86,16 +83,6 @@ async def test_reading(node: Client) -> None:
     assert await node.config() == {"name": "node"}
 
 
-async def test_lists_under_a_name_are_lists_too(node: Client, api: Fake) -> None:
-    api.answers["GET /v1/jobs"] = {"jobs": [FINISHED]}
-    assert await node.jobs() == [FINISHED]
-    api.answers["GET /v1/jobs"] = {"other": 1}
-    api.answers["GET /v1/status"] = [1]
-    for call in (node.jobs(), node.status()):
-        with pytest.raises(t.Unreachable, match="version"):
-            await call
-
-
 async def test_submitting(node: Client, api: Fake) -> None:
     assert (await node.transfer(OTHER, "1.5", memo="hello", wait=2))["height"] == 8
     assert api.seen[-1][2] == {"wait": "2"}
@@ -130,59 +117,6 @@ async def test_every_kind_of_error(node: Client, api: Fake, kind: str, status: i
     assert type(e.value) is error
     assert (e.value.code, e.value.name, e.value.kind) == (100, "SELF_TRANSFER", kind)
     assert e.value.as_json()["error"]["message"] == f"{kind} because of the test"
-
-
-async def test_an_error_carries_the_seconds_to_wait(node: Client, api: Fake) -> None:
-    status, document = refusal("invalid", 409, 23, "BANDWIDTH")
-    api.answers["POST /v1/transfers"] = status, {"error": document["error"] | {"retry_after_s": 12}}
-    with pytest.raises(t.Invalid) as e:
-        await node.transfer(OTHER, "1")
-    assert e.value.retry_after_s == e.value.as_json()["error"]["retry_after_s"] == 12
-    api.answers["POST /v1/transfers"] = refusal("invalid", 409, 22, "MEMPOOL_FULL")
-    with pytest.raises(t.Invalid) as e:
-        await node.transfer(OTHER, "1")
-    assert e.value.retry_after_s is None
-
-
-@pytest.mark.parametrize("document", [{}, [], {"error": "text"}, {"error": {"kind": "new", "code": "x"}}, "x"])
-async def test_errors_of_another_shape_still_have_a_kind(node: Client, api: Fake, document: Any) -> None:
-    api.answers["GET /v1/status"] = (404, document)
-    with pytest.raises(t.NotFound):
-        await node.status()
-    api.answers["GET /v1/status"] = (500, document)
-    with pytest.raises(t.Unavailable):
-        await node.status()
-
-
-async def test_a_receipt_with_a_code_is_a_refusal(node: Client, api: Fake) -> None:
-    api.answers["POST /v1/transfers"] = DONE | {"code": 1, "code_name": "INSUFFICIENT_CREDITS"}
-    with pytest.raises(t.Rejected) as e:
-        await node.transfer(OTHER, "1", wait=1)
-    assert (e.value.code, e.value.name) == (1, "INSUFFICIENT_CREDITS")
-
-
-async def test_without_or_with_a_wrong_token(api: Fake) -> None:
-    for token in (None, "wrong"):
-        async with Client(api.url, token) as client:
-            with pytest.raises(t.Unauthorized):
-                await client.status()
-
-
-async def test_nobody_there() -> None:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{s.getsockname()[1]}"
-        async with Client(url, TOKEN) as client:
-            with pytest.raises(t.Unreachable, match="learningchain node"):
-                await client.status()
-            with pytest.raises(t.Unreachable):
-                await anext(client.watch())
-
-
-async def test_somebody_else_there(node: Client, api: Fake) -> None:
-    api.answers["GET /v1/status"] = (200, b"<html>hello</html>")
-    with pytest.raises(t.Unreachable, match="else than JSON"):
-        await node.status()
 
 
 async def test_a_silent_node_is_given_up(api: Fake) -> None:
@@ -263,11 +197,6 @@ async def test_upload_that_the_node_names_otherwise(node: Client, api: Fake, tmp
         await node.upload(path)
 
 
-async def test_upload_of_nothing(node: Client, tmp_path: Path) -> None:
-    with pytest.raises(t.Usage, match="no file"):
-        await node.upload(tmp_path / "none")
-
-
 async def test_model_is_saved_and_checked(node: Client, tmp_path: Path) -> None:
     seen: list[int] = []
     got = await node.fetch_model(JOB, tmp_path, on_progress=lambda done, _: seen.append(done))
@@ -285,31 +214,6 @@ async def test_wrong_bytes_are_never_kept(node: Client, api: Fake, tmp_path: Pat
     with pytest.raises(t.BadContent):
         await node.fetch_model(JOB, tmp_path / "m")
     assert list(tmp_path.iterdir()) == []
-
-
-async def test_a_failed_fetch_keeps_the_old_file(node: Client, api: Fake, tmp_path: Path) -> None:
-    (tmp_path / "m").write_bytes(b"old")
-    api.answers[f"GET /v1/jobs/{JOB}/model"] = refusal("unavailable", 503)
-    with pytest.raises(t.Unavailable):
-        await node.fetch_model(JOB, tmp_path / "m", overwrite=True)
-    assert (tmp_path / "m").read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
-
-
-async def test_a_job_without_a_model(node: Client, api: Fake, tmp_path: Path) -> None:
-    api.answers[f"GET /v1/jobs/{JOB}"] = OPEN
-    with pytest.raises(t.NotFound, match="no winner"):
-        await node.fetch_model(JOB, tmp_path)
-
-
-async def test_fetch_by_cid(node: Client, api: Fake, tmp_path: Path) -> None:
-    cid = cid_of(MODEL)[0]
-    api.answers[f"GET /v1/files/{cid}"] = (200, MODEL)
-    assert (await node.fetch(cid, tmp_path / "f", max_size=10**6)).path.read_bytes() == MODEL
-    assert api.seen[-1][2] == {"max_size": "1000000"}
-    with pytest.raises(t.BadContent, match="larger"):
-        await node.fetch(cid, tmp_path / "g", max_size=1000)
-    with pytest.raises(t.Usage, match="cannot be written"):
-        await node.fetch(cid, tmp_path / "no" / "f", max_size=10**6)
 
 
 # --- events --------------------------------------------------------------------------------------------------------------------
@@ -351,17 +255,6 @@ async def test_a_stream_that_breaks_goes_on_where_it_broke(node: Client, api: Fa
     assert api.came_back == [None, "0123abcd-0", "0123abcd-2", "0123abcd-2"]
 
 
-async def test_an_event_that_is_none_is_asked_for_again_and_not_passed_over(
-    node: Client, api: Fake, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sdk_node, "WATCH_AGAIN_S", (0.0,))
-    api.came_back.clear()
-    api.answers["GET /v1/events"] = [(200, whole(1) + b"id: 0123abcd-2\ndata: {nonsense\n\n"), (200, whole(2))]
-    found = node.watch()
-    assert [(await anext(found)).data["height"] for _ in range(2)] == [1, 2]
-    assert api.came_back == [None, "0123abcd-1"]
-
-
 async def test_a_stream_that_always_breaks_is_given_up(node: Client, api: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sdk_node, "WATCH_AGAIN_S", (0.0, 0.0))
     api.came_back.clear()
@@ -370,28 +263,6 @@ async def test_a_stream_that_always_breaks_is_given_up(node: Client, api: Fake, 
         async for _ in node.watch():
             pass
     assert len(api.came_back) == 3, "whoever sends one event each time is not asked for ever"
-
-
-async def test_a_stream_without_ids_is_not_asked_again(node: Client, api: Fake) -> None:
-    api.came_back.clear()
-    api.answers["GET /v1/events"] = (200, b"data: 1\n\n")
-    with pytest.raises(t.Unreachable):
-        async for _ in node.watch():
-            pass
-    assert api.came_back == [None]
-
-
-@pytest.mark.parametrize("data", [b"data: {nonsense\n\n", b"data: " + b"x" * 2**21 + b"\n\n"])
-async def test_events_that_are_none(node: Client, api: Fake, data: bytes) -> None:
-    api.answers["GET /v1/events"] = (200, data)
-    with pytest.raises(t.Unreachable):
-        await anext(node.watch())
-
-
-async def test_events_without_a_token(api: Fake) -> None:
-    async with Client(api.url) as client:
-        with pytest.raises(t.Unauthorized):
-            await anext(client.watch())
 
 
 # --- without await -------------------------------------------------------------------------------------------------------------
@@ -416,53 +287,7 @@ def test_the_two_clients_offer_the_same_calls() -> None:
     assert public - {"url"} == {name for name in vars(SyncClient) if not name.startswith("_")}
 
 
-# --- parts ---------------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("listen", "url"),
-    [("127.0.0.1:1", "http://127.0.0.1:1"), ("0.0.0.0:1", "http://127.0.0.1:1"), ("[::]:1", "http://[::1]:1")],
-)
-def test_the_address_of_a_listening_api(listen: str, url: str) -> None:
-    assert local_url(listen) == url
-
-
-def test_of_folder_uses_its_token_and_settings(tmp_path: Path) -> None:
-    (tmp_path / "api.token").write_text("abc\n")
-    (tmp_path / "config.toml").write_text('[api]\nlisten = "127.0.0.1:7999"\n')
-    assert Client.of_folder(tmp_path).url == "http://127.0.0.1:7999"
-    assert read_token(tmp_path / "api.token") == "abc"
-    assert read_token(tmp_path / "none") is None
-    (tmp_path / "config.toml").write_text("x")
-    with pytest.raises(t.Usage):
-        Client.of_folder(tmp_path)
-
-
-@pytest.mark.parametrize("raw", [b"", b"\xff", b"a\nb", b"x" * 2000])
-def test_a_file_that_holds_no_token(tmp_path: Path, raw: bytes) -> None:
-    (tmp_path / "api.token").write_bytes(raw)
-    with pytest.raises(t.Usage):
-        read_token(tmp_path / "api.token")
-
-
-@pytest.mark.parametrize("answer", [b"{", b'"\xff"', b"[" * 10_000, b'{"a":' * 10_000])
-async def test_an_answer_that_is_no_json_is_told_as_that(node: Client, api: Fake, answer: bytes) -> None:
-    api.answers["GET /v1/status"] = (200, answer)
-    with pytest.raises(t.Unreachable, match="something else than JSON"):
-        await node.status()
-    api.answers["GET /v1/events"] = (200, b"data: " + answer + b"\n\n")
-    with pytest.raises(t.Unreachable):
-        [event async for event in node.watch()]
-
-
 # --- at the bounds -------------------------------------------------------------------------------------------------------------
-
-
-async def test_a_receipt_is_asked_for_where_something_is_waited_for(api: Fake) -> None:
-    async with Client(api.url, TOKEN, receipts=True) as node:
-        await node.transfer(OTHER, "1.5", wait=2)
-        await node.transfer(OTHER, "1.5")
-    assert [query for _, _, query, _ in api.seen[-2:]] == [{"wait": "2", "receipt": "true"}, {}]
 
 
 async def test_a_proxy_of_the_environment_sees_no_token(api: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -470,21 +295,6 @@ async def test_a_proxy_of_the_environment_sees_no_token(api: Fake, monkeypatch: 
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     async with Client(api.url, TOKEN) as node:
         assert await node.status() == STATUS
-
-
-async def test_what_a_node_says_wrongly_of_a_refusal_is_left_out(node: Client, api: Fake) -> None:
-    said = {"kind": "invalid", "code": "x", "name": 7, "message": "m" * 9_000, "retry_after_s": "soon"}
-    api.answers["GET /v1/status"] = (409, {"error": said})
-    with pytest.raises(t.Invalid) as e:
-        await node.status()
-    assert (e.value.code, e.value.name, e.value.retry_after_s, len(str(e.value))) == (None, None, None, 4_000)
-
-
-async def test_an_id_has_at_most_128_characters(node: Client, api: Fake) -> None:
-    assert path_id("a" * 128) == "a" * 128 and path_id("lc1-_9") == "lc1-_9"
-    for text in ("a" * 129, "-", "\u0661", "a.b", "a\n"):
-        with pytest.raises(t.Usage):
-            path_id(text)
 
 
 async def test_an_event_of_many_lines_is_bounded_and_many_events_are_not(node: Client, api: Fake) -> None:
@@ -500,21 +310,6 @@ async def test_an_event_of_many_lines_is_bounded_and_many_events_are_not(node: C
     assert len(found) == 1_500
 
 
-async def test_a_file_that_grows_while_it_is_read_is_not_uploaded(tmp_path: Path) -> None:
-    (tmp_path / "f").write_bytes(b"abc")
-    with pytest.raises(t.Usage, match="changes while it is read"):
-        async for _ in sdk_http._pieces(tmp_path / "f", StreamName(), 2, None):
-            pass
-
-
-async def test_a_file_of_exactly_the_size_that_was_asked_for_is_kept(node: Client, api: Fake, tmp_path: Path) -> None:
-    cid = cid_of(MODEL)[0]
-    api.answers[f"GET /v1/files/{cid}"] = (200, MODEL)
-    assert (await node.fetch(cid, tmp_path / "f", max_size=len(MODEL))).size == len(MODEL)
-    with pytest.raises(t.BadContent, match="larger"):
-        await node.fetch(cid, tmp_path / "g", max_size=len(MODEL) - 1)
-
-
 async def test_another_identity_of_the_same_key_has_sequences_of_its_own(node: Client, api: Fake) -> None:
     """After a rotation the key is another than the one that the account was named by."""
     api.answers[f"GET /v1/accounts/{ME}"] = ACCOUNT | {"id": ME, "sequences": [4, 0, 0, 0]}
@@ -524,18 +319,6 @@ async def test_another_identity_of_the_same_key_has_sequences_of_its_own(node: C
         await node.submit_tx([op], KEY, sender=sender)
     sent = [parse_tx(bytes.fromhex(body["raw"])).body for body in api.bodies("POST", "/v1/tx")]
     assert [(address(body.sender), body.sequence) for body in sent] == [(ME, 4), (OTHER, 70), (ME, 5)]
-
-
-def test_a_token_has_at_most_1024_characters_and_no_link_has_its_place(tmp_path: Path) -> None:
-    (tmp_path / "api.token").write_text("t" * 1_024)
-    assert read_token(tmp_path / "api.token", own=True) == "t" * 1_024
-    (tmp_path / "link").symlink_to(tmp_path / "api.token")
-    assert read_token(tmp_path / "link") == "t" * 1_024, "a file that its user names may be one"
-    with pytest.raises(t.Usage, match="cannot be read"):
-        read_token(tmp_path / "link", own=True)
-    (tmp_path / "api.token").write_text("t" * 1_025)
-    with pytest.raises(t.Usage, match="holds no token"):
-        read_token(tmp_path / "api.token")
 
 
 def test_a_file_appears_whole_or_not_at_all_and_replaces_nothing_unasked(tmp_path: Path) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 
-from client.sdk import Client, SyncClient
-from client.sdk_types import Rejected, Unavailable, Usage
-from tests.slow import SLOW
-from tests.unit.client_fake_api import DONE, TOKEN, Fake, refusal, serving
+from client.sdk import Client
+from client.sdk_types import Unavailable, Usage
+from tests.unit.client_fake_api import TOKEN, Fake, refusal, serving
 from tests.unit.test_client_cli_predictions import AGREED, FAILED, MODEL, POSTED, REQUEST, WAITING, WHOLE
 
 HERE = f"GET /v1/predictions/{REQUEST}"
@@ -53,34 +51,6 @@ async def test_rows_are_asked_and_the_answer_is_waited_for(api: Fake, node: Clie
     }
 
 
-async def test_rows_may_be_text_or_a_file(api: Fake, node: Client, tmp_path: Path) -> None:
-    (tmp_path / "rows").write_text("[1]\n[2]\n")
-    await node.predict(MODEL, tmp_path / "rows")
-    await node.predict(MODEL, "[1]\n[2]\n")
-    first, second = api.bodies("POST", "/v1/predictions")
-    assert first == second and first["input"] == "[1]\n[2]\n"
-    with pytest.raises(Usage, match="no JSON value"):
-        await node.predict(MODEL, [float("nan")])
-    with pytest.raises(Usage, match="cannot be read"):
-        await node.predict(MODEL, tmp_path / "nothing")
-    with pytest.raises(Usage, match="no text in UTF-8"):
-        await node.predict(MODEL, b"\xff")
-
-
-async def test_a_request_that_failed_is_an_answer_and_one_that_was_refused_is_none(api: Fake, node: Client) -> None:
-    api.answers[HERE] = FAILED
-    assert (await node.predict(MODEL, [1]))["outcome"] == "NO_AGREEMENT"
-    api.answers["POST /v1/predictions"] = refusal("rejected", 409, 420, "NO_SERVERS")
-    with pytest.raises(Rejected):
-        await node.predict(MODEL, [1])
-
-
-async def test_what_is_not_answered_in_time_goes_on_and_is_named(api: Fake, node: Client) -> None:
-    api.answers[HERE] = WAITING
-    with pytest.raises(Unavailable, match=REQUEST):
-        await node.predict(MODEL, [1], timeout_s=0.3 * SLOW)
-
-
 async def test_who_waits_for_what_is_final_gets_no_answer_that_an_appeal_may_change(api: Fake, node: Client) -> None:
     api.answers[HERE] = [(200, AGREED), (200, AGREED | {"state": "FINAL"})]
     assert (await node.predict(MODEL, [1], final=True))["state"] == "FINAL"
@@ -110,19 +80,6 @@ async def keys(api: Fake, node: Client, rows: list[object], **more: object) -> l
     return [body.get("idempotency_key") for body in api.bodies("POST", "/v1/predictions")]
 
 
-async def test_many_rows_asked_again_in_one_run_are_not_paid_again(api: Fake, node: Client) -> None:
-    rows: list[object] = [[1], [1], [1], [1], [5]]
-    first = await keys(api, node, rows)
-    assert len(set(first)) == 3 and all(key and key.startswith("run:") for key in first), (
-        "alike batches of one list are two requests"
-    )
-    assert await keys(api, node, rows, max_charge="9") == first
-    async with Client(api.url, TOKEN) as other:
-        assert await keys(api, other, rows) == first
-    assert not {*await keys(api, node, rows, n=3), *await keys(api, node, [[2], *rows[1:]])} & {first[0]}
-    assert await keys(api, node, rows, anew=True) == [None] * 3
-
-
 async def test_a_batch_without_an_answer_is_asked_again_under_another_key(api: Fake, node: Client) -> None:
     rows: list[object] = [["it fails"]]
     api.answers[HERE] = FAILED
@@ -142,27 +99,6 @@ async def test_a_busy_key_is_waited_for_and_too_many_are_done_without(api: Fake,
     api.answers["POST /v1/predictions"] = full
     with pytest.raises(Unavailable):  # the caller's own word is a promise
         await node.predict_many(MODEL, [["full"]], once="a word")
-
-
-async def test_a_trial_that_takes_too_long_is_told_and_goes_on(api: Fake, node: Client) -> None:
-    api.answers[f"POST /v1/models/{MODEL}/serve"] = refusal("unavailable", 503, name="TRIAL_RUNNING")
-    api.answers[f"GET /v1/models/{MODEL}/trial"] = {"step": "fetches the image", "state": "fetching"}
-    with pytest.raises(Unavailable) as told:
-        await node.serve(MODEL, trial_s=0)
-    assert told.value.name == "TRIAL_RUNNING" and (await node.model_trial(MODEL))["state"] == "fetching"
-
-
-async def test_a_batch_that_failed_leaves_its_rows_without_values(api: Fake, node: Client) -> None:
-    api.answers[HERE] = FAILED
-    found = await node.predict_many(MODEL, [1, 2, 3])
-    assert [row["score"] for row in found] == [None] * 3 and {row["outcome"] for row in found} == {"NO_AGREEMENT"}
-
-
-def test_the_blocking_client_asks_as_well(api: Fake) -> None:
-    with SyncClient(api.url, TOKEN) as node:
-        assert node.predict(MODEL, [1]) == AGREED
-        api.answers[f"POST /v1/models/{MODEL}/serve"] = DONE
-        assert node.serve(MODEL)["status"] == "final"
 
 
 @pytest.mark.parametrize("name", ["a/../b", "lc1x/UPPER", "x y"])

@@ -17,8 +17,6 @@ from typing import Any
 import pytest
 
 import client
-from client import contracts
-from client.sdk import Client, SyncClient
 
 ROOT = Path(__file__).parents[2]
 
@@ -198,29 +196,6 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.mark.parametrize(("how", "name"), [("awaited", "alice"), ("blocking", "bob")])
 def test_its_call_goes_through_its_route_and_its_event_is_shown_as_it_declares(seen: Any, how: str, name: str) -> None:
     assert [(e["topic"], e["data"]) for e in seen[how]] == [("toy.greeted", {"name": name, "price": "0.5"})]
-
-
-def test_its_message_and_its_refusals_have_its_words(seen: Any) -> None:
-    assert seen["op"] == [{"type": "Greet", "name": "carol", "price": "0.5"}]
-    code, name, message = seen["refused"]
-    assert (code, name) == (9900, "RUDE") and "say a name. Greet somebody" in message
-
-
-def test_its_command_is_listed_and_works(seen: Any) -> None:
-    assert seen["typed"] == [0, "Greeted dave.\n"]
-    assert "Toys:\n  toy" in seen["help"] and "greet  Greet somebody." in seen["family"]
-
-
-def test_its_route_and_its_types_are_described(seen: Any) -> None:
-    assert seen["openapi"] == [["toy"], True]
-
-
-def test_type_checkers_know_the_calls_of_every_slice_of_this_program() -> None:
-    """`client.sdk` names them for type checkers; what runs is found."""
-    text = (ROOT / "client" / "sdk.py").read_text()
-    own = {part.CALLS.__name__ for name, part in contracts.parts("sdk").items() if contracts.is_own(name)}
-    assert {line.split()[-1] for line in text.splitlines() if line.startswith("    from client.contracts.")} == own
-    assert all(hasattr(kind, "submit_job") and hasattr(kind, "transfer") for kind in (Client, SyncClient))
 
 
 def test_the_rule_that_common_code_names_no_contract_is_for_every_module() -> None:

@@ -36,14 +36,6 @@ def test_a_message_waits_for_one_share_of_each_other_peer_however_much_that_send
     assert [item for item in order if item != "b"] == [f"a{number}" for number in range(200)], "each one's own order stays"
 
 
-def test_a_message_that_is_larger_than_a_share_stands_alone() -> None:
-    line = WaitingLine[str](MOST)
-    for number in range(3):
-        line.put(A, f"a{number}", 3 * SHARE)
-    line.put(B, "b", 10)
-    assert drained(line) == ["a0", "b", "a1", "a2"]
-
-
 def test_one_peer_cannot_fill_the_line_for_the_others() -> None:
     line = WaitingLine[str](4 * SHARE)
     for number in range(100):
@@ -63,14 +55,6 @@ def test_room_is_made_by_whoever_holds_most_and_by_its_newest() -> None:
         line.put(B, f"b{number}", SHARE)
     assert line.dropped == 8
     assert sorted(drained(line)) == [f"{peer}{number}" for peer in "ab" for number in range(4)]
-
-
-def test_of_whom_nothing_waits_always_finds_room_for_one_message() -> None:
-    line = WaitingLine[str](2)
-    for peer in (A, B, C):
-        line.put(peer, peer.decode(), 2 * SHARE)
-        line.put(peer, "more", 1)
-    assert drained(line) == ["a", "b", "c"]
 
 
 def test_a_third_of_the_peers_cannot_make_a_crowd() -> None:

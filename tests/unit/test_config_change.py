@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +10,8 @@ from typing import Any
 import pytest
 
 from client import config, config_change
-from client.config import ConfigError
 from client.config_change import CHANGEABLE, NotChangeable
-from tests.unit.dashboard_kit import HOSTILE, Browser, browsing
+from tests.unit.dashboard_kit import Browser, browsing
 
 OWN = """\
 # my node
@@ -76,12 +73,6 @@ def test_other_settings_are_not_changed(data: Path, name: str) -> None:
     assert (data / config.FILE).read_text() == OWN
 
 
-def test_what_the_environment_says_is_not_changed_in_the_file(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LEARNINGCHAIN_WORK_ATTEMPTS", "7")
-    with pytest.raises(NotChangeable, match="LEARNINGCHAIN_WORK_ATTEMPTS"):
-        config_change.change(data, "work.attempts", "5")
-
-
 # --- in the browser -----------------------------------------------------------------------------------------------------------
 
 
@@ -101,16 +92,6 @@ async def test_a_setting_is_changed_by_its_form(data: Path) -> None:
         assert status == 200 and "work.attempts is written as 6. It counts after a restart" in page.text
         assert "6 after a restart" in page.text
         assert config.load(data, {}).config.work.attempts == 6
-
-
-async def test_a_refused_value_stays_in_its_form_with_the_reason(data: Path) -> None:
-    async with browsing(data) as browser:
-        of_folder(browser, data)
-        _, page = await browser.get("/dashboard/settings/work.min_bounty")
-        status, page = await browser.send(page.form("/dashboard/settings/work.min_bounty"), value=HOSTILE)
-        assert status == 422 and "min_bounty" in page.text
-        assert page.form("/dashboard/settings/work.min_bounty").fields["value"] == HOSTILE.strip()
-        assert (data / config.FILE).read_text() == OWN
 
 
 async def test_a_setting_of_the_machine_alone_has_no_form_and_takes_none(data: Path) -> None:
@@ -167,18 +148,3 @@ def test_two_processes_that_write_at_once_lose_nothing_of_each_other(tmp_path: P
     found = config.load(tmp_path).config
     assert [config.value_of(found, name) for name in ("name", *names)] == ["alice", count, count]
     assert [path.name for path in tmp_path.iterdir()] == [config.FILE], "no lock and no half of a file is left"
-
-
-def test_a_writer_that_never_ends_is_told_and_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config.change(tmp_path, {"name": "alice"})
-    monkeypatch.setattr(config, "LOCK_S", 0.05)
-    folder = os.open(tmp_path, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        with pytest.raises(ConfigError, match="another process has been writing it for"):
-            config.change(tmp_path, {"name": "bob"})
-    finally:
-        os.close(folder)
-    assert config.load(tmp_path).config.name == "alice"
-    config.change(tmp_path, {"name": "bob"})
-    assert config.load(tmp_path).config.name == "bob"

@@ -14,11 +14,8 @@ import pytest
 from chain.contracts.credits import Transfer
 from chain.contracts.job.messages import job_id_of
 from chain.crypto import address
-from client.api.route import ServerLimits
 from client.dashboard import site
-from client.dashboard.sessions import MAX_SESSIONS
-from client.names import FILE as NAMES
-from tests.unit.api_kit import CREDIT, a_run, sha
+from tests.unit.api_kit import CREDIT, a_run
 from tests.unit.dashboard_kit import HOSTILE, Browser, Form, browsing
 
 PINNED = {
@@ -73,22 +70,6 @@ async def test_nobody_sees_a_page_without_a_session(tmp_path: Path, path: str) -
             assert response.status == 401, "the API's token is no session"
 
 
-async def test_the_login_s_body_may_come_after_its_header_and_is_small(tmp_path: Path) -> None:
-    async with browsing(tmp_path, login=False) as browser:
-        made = await browser.link()
-        body = f"code={made['path'].partition('code=')[2]}".encode()
-        for size, status in ((len(body), b" 303 "), (5_000, b" 413 ")):
-            reader, writer = await asyncio.open_connection("127.0.0.1", browser.api.port)
-            head = f"POST /dashboard/login HTTP/1.1\r\nHost: {browser.host}\r\nOrigin: {browser.url}\r\n"
-            writer.write(f"{head}Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {size}\r\n\r\n".encode())
-            await writer.drain()
-            await browser.raw("/healthz")  # by then the server has seen the header
-            writer.write(body)
-            async with asyncio.timeout(20):
-                assert status in await reader.readline(), size
-            writer.close()
-
-
 @pytest.mark.parametrize(("plain", "status"), [(False, 403), (True, 401)])
 async def test_the_cookie_opens_nothing_of_the_api(tmp_path: Path, plain: bool, status: int) -> None:
     async with browsing(tmp_path, plain=plain) as browser:
@@ -132,20 +113,6 @@ async def test_a_link_is_good_only_where_it_was_made_for(tmp_path: Path, plain: 
         assert status == 401, "nor is the session one there"
 
 
-async def test_a_node_that_listens_elsewhere_has_plain_links_alone(tmp_path: Path) -> None:
-    async with browsing(tmp_path, listen="127.0.0.2", login=False) as browser:
-        made = await browser.link()
-        assert made["host"] == "" and browser.url == browser.api.url
-        status, _ = await browser.get(made["path"])
-        assert status == 200
-
-
-async def test_a_link_is_for_the_full_token_alone(tmp_path: Path) -> None:
-    async with browsing(tmp_path, login=False) as browser:
-        await browser.api.refused("POST", "/v1/dashboard/links", 401, token="x" * 43)
-        await browser.api.refused("POST", "/v1/dashboard/links", 401, token=None)
-
-
 async def test_logging_out_ends_the_session(tmp_path: Path) -> None:
     async with browsing(tmp_path) as browser:
         _, page = await browser.get("/dashboard")
@@ -153,26 +120,6 @@ async def test_logging_out_ends_the_session(tmp_path: Path) -> None:
         assert status == 200 and "learningchain dashboard" in page.text
         status, _ = await browser.get("/dashboard")
         assert status == 401
-
-
-async def test_sessions_end_with_the_newest_ones(tmp_path: Path) -> None:
-    async with browsing(tmp_path) as browser:
-        for _ in range(MAX_SESSIONS):
-            made = await browser.link()
-            code = made["path"].partition("code=")[2]
-            await browser.api.session.post(
-                browser.url + "/dashboard/login",
-                data={"code": code},
-                headers={"Origin": browser.url},
-                allow_redirects=False,
-            )
-        status, _ = await browser.get("/dashboard")
-        assert status == 401
-
-
-async def test_a_node_without_a_dashboard_has_none(tmp_path: Path) -> None:
-    async with browsing(tmp_path, login=False, dashboard=False) as browser:
-        await browser.api.refused("GET", "/dashboard", 404)
 
 
 # --- changing something -------------------------------------------------------------------------------------------------------
@@ -187,14 +134,6 @@ async def running(browser: Browser) -> Form:
 
 def is_running(browser: Browser) -> bool:
     return browser.api.node.runs.all[0]["state"] == "running"  # type: ignore[union-attr,no-any-return]
-
-
-async def test_a_form_of_the_page_changes_something_and_the_page_says_so_once(tmp_path: Path) -> None:
-    async with browsing(tmp_path) as browser:
-        status, page = await browser.send(await running(browser))
-        assert status == 200 and not is_running(browser) and "told to stop" in page.text
-        _, page = await browser.get("/dashboard/runs/r1")
-        assert "told to stop" not in page.text
 
 
 @pytest.mark.parametrize(
@@ -222,14 +161,6 @@ async def test_a_form_counts_once_however_often_it_is_sent(tmp_path: Path) -> No
         browser.api.node.runs.all[0]["state"] = "running"  # type: ignore[union-attr]
         status, page = await browser.send(form)
         assert status == 409 and "SENT_TWICE" in page.text and is_running(browser)
-
-
-async def test_another_name_of_this_address_reaches_nothing(tmp_path: Path) -> None:
-    async with (
-        browsing(tmp_path) as browser,
-        browser.api.session.get(browser.url + "/dashboard", headers={"Host": "rebound.example"}) as response,
-    ):
-        assert response.status == 403
 
 
 @pytest.mark.parametrize("port", ["99999", "abc", "-5", "7401:1"])
@@ -273,10 +204,6 @@ async def test_every_page_without_a_variable_part_is_drawn_where_there_is_nothin
         assert set(menu) <= set(page.links)
 
 
-async def test_every_entry_of_the_menu_is_a_page() -> None:
-    assert {entry.path for entry in site.menu()} <= {page.path for page in site.table() if page.method == "GET"}
-
-
 async def test_the_overview_and_the_history_lead_to_receipts_that_can_be_saved(tmp_path: Path) -> None:
     async with browsing(tmp_path) as browser:
         ledger = browser.api.node.ledger
@@ -287,64 +214,6 @@ async def test_the_overview_and_the_history_lead_to_receipts_that_can_be_saved(t
         response, body = await browser.raw(receipt)
         assert response.status == 200 and response.headers["Content-Disposition"].endswith('.lcr"') and len(body) > 500
         assert response.content_type == "application/octet-stream"
-
-
-async def test_lists_go_on_by_pages(tmp_path: Path) -> None:
-    async with browsing(tmp_path) as browser:
-        ledger = browser.api.node.ledger
-        for _ in range(60):
-            ledger.block(boss=Transfer(ledger.ids["n1"], CREDIT, b""))
-        own = address(ledger.own_id)
-        seen: list[str] = []
-        path = f"/dashboard/accounts/{own}"
-        for _ in range(2):
-            _, page = await browser.get(path)
-            seen += [link for link in page.links if link.startswith("/dashboard/receipts/")]
-            path = next((link for link in page.links if "before=" in link), "")
-        assert len(set(seen)) == len(seen) == 60 and not path
-        _, page = await browser.get("/dashboard/blocks")
-        assert "/dashboard/blocks?before=41" in page.links
-        _, page = await browser.get("/dashboard/blocks?before=41")
-        assert "/dashboard/blocks/40" in page.links and "/dashboard/blocks/41" not in page.links
-
-
-async def test_a_block_and_a_transaction_show_what_they_hold(tmp_path: Path) -> None:
-    async with browsing(tmp_path) as browser:
-        ledger = browser.api.node.ledger
-        ledger.block(boss=Transfer(ledger.ids["n1"], CREDIT, b""))
-        tx = ledger.blocks[-1][1][0].id.hex()
-        _, page = await browser.get("/dashboard/find?what=1")
-        assert f"/dashboard/tx/{tx}" in page.links
-        _, page = await browser.get(f"/dashboard/find?what={tx}")
-        assert "Transfer" in page.text and "amount" in page.text
-        for path in ("/dashboard/blocks/99", "/dashboard/blocks/x", f"/dashboard/tx/{'0' * 64}", "/dashboard/receipts/9-9"):
-            status, _ = await browser.get(path)
-            assert status in (400, 404), path
-
-
-async def test_own_names_stand_beside_addresses(tmp_path: Path) -> None:
-    async with browsing(tmp_path) as browser:
-        ledger = browser.api.node.ledger
-        ledger.block(boss=Transfer(ledger.ids["n1"], CREDIT, b""))
-        _, page = await browser.get("/dashboard")
-        assert "Anna" not in page.text
-        (tmp_path / NAMES).write_text(f'{{"version": 1, "names": {{"{address(ledger.ids["n1"])}": "Anna"}}}}')
-        (tmp_path / NAMES).chmod(0o600)
-        _, page = await browser.get("/dashboard")
-        assert "Anna" in page.text
-        (tmp_path / NAMES).write_text("broken")
-        status, page = await browser.get("/dashboard")
-        assert status == 200 and "Anna" not in page.text
-
-
-async def test_the_menu_says_where_one_is_and_a_run_leads_to_its_job(tmp_path: Path) -> None:
-    async with browsing(tmp_path) as browser:
-        for path, label in (("/dashboard", "Overview"), ("/dashboard/jobs/new", "Post a job"), ("/dashboard/runs/r1", "Runs")):
-            browser.api.node.runs.all = [a_run("r1")]  # type: ignore[union-attr]
-            _, raw = await browser.raw(path)
-            assert [at.partition("<")[0] for at in re.findall(r'aria-current="(?:page|true)">(.*)', raw.decode())] == [label], path
-        _, page = await browser.get("/dashboard/runs/r1")
-        assert f"/dashboard/jobs/{sha('job').hex()}" in page.links
 
 
 # --- strangers' text ------------------------------------------------------------------------------------------------------------
@@ -400,22 +269,6 @@ async def test_hostile_text_is_shown_as_text_on_every_page(tmp_path: Path) -> No
         assert memo in shown and shown.count("<script>alert(1)</script>") > 10 and "{{ 777*777 }}" in shown
 
 
-async def test_what_a_browser_sends_comes_back_as_text(tmp_path: Path) -> None:
-    async with browsing(tmp_path) as browser:
-        for path in ("/dashboard/<script>alert(1)</script>", "/dashboard/jobs/%3Cscript%3E", "/dashboard/runs/%22%3E%3Cimg%3E"):
-            status, page = await browser.get(path)
-            assert status in (400, 404), path
-        status, page = await browser.get("/dashboard/jobs?id=%22%3E%3Cscript%3E")
-        assert status == 400
-        _, page = await browser.get("/dashboard/jobs/new")
-        form = page.form("/dashboard/jobs/new")
-        status, page = await browser.send(
-            form, None, **{name: HOSTILE for name in form.fields if name not in ("form_token", "mark")}
-        )
-        assert status == 400
-        assert page.form("/dashboard/jobs/new").fields["reference"].startswith("\"'><script>")
-
-
 # --- files of the package -------------------------------------------------------------------------------------------------------
 
 
@@ -431,51 +284,13 @@ def test_libraries_are_the_released_ones() -> None:
     assert all(name in licences for name in PINNED)
 
 
-def test_nothing_is_asked_of_another_machine() -> None:
-    for name in ("dashboard.js", "dashboard.css"):
-        assert b"//" not in static()[name].replace(b"// ", b"").replace(b"  //", b""), name
-        assert b"http" not in static()[name] and b"@import" not in static()[name], name
-
-
 def test_htmx_runs_no_code_of_a_page(tmp_path: Path) -> None:
     base = (resources.files("client.dashboard") / "templates" / "base.html").read_text()
     for setting in ('"includeIndicatorStyles":false', '"allowEval":false', '"allowScriptTags":false', '"selfRequestsOnly":true'):
         assert setting in base
 
 
-async def test_files_are_served_to_anybody_and_nothing_else_is(tmp_path: Path) -> None:
-    async with browsing(tmp_path, login=False) as browser:
-        for name in ("dashboard.css", "dashboard.js", *PINNED):
-            response, body = await browser.raw(f"/dashboard/static/{name}")
-            assert response.status == 200 and body == static()[name]
-            assert response.content_type in ("text/css", "text/javascript")
-        for name in ("../site.py", "..%2fsite.py", "LICENSES.txt.bak", ""):
-            response, _ = await browser.raw(f"/dashboard/static/{name}")
-            assert response.status in (401, 404), name
-
-
 # --- live -----------------------------------------------------------------------------------------------------------------------
-
-
-async def heard(browser: Browser, path: str, wanted: bytes, **headers: str) -> bytes:
-    """What a stream says up to the wanted piece."""
-    data = b""
-    async with browser._session.get(browser.url + path, headers=headers) as response:
-        assert response.status == 200 and response.content_type == "text/event-stream"
-        async with asyncio.timeout(20):
-            while wanted not in data:
-                data += await response.content.readany()
-    return data
-
-
-async def test_a_page_hears_of_a_block_and_one_that_was_away_hears_at_once(tmp_path: Path) -> None:
-    async with browsing(tmp_path) as browser:
-        ledger = browser.api.node.ledger
-        listening = asyncio.create_task(heard(browser, "/dashboard/live?height=0", b"id: 1\n"))
-        ledger.mine()
-        assert b"event: block\nid: 1\ndata: 1\n\n" in await listening
-        ledger.mine()
-        assert b"event: block\nid: 2" in await heard(browser, "/dashboard/live?height=0", b"id: 2\n", **{"Last-Event-ID": "1"})
 
 
 async def test_a_stream_ends_when_its_session_is_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -484,16 +299,6 @@ async def test_a_stream_ends_when_its_session_is_too_old(tmp_path: Path, monkeyp
         monkeypatch.setattr("client.dashboard.sessions.LIFE_S", 0.0)
         browser.api.node.ledger.mine()
         async with asyncio.timeout(20):
-            while await response.content.readany():
-                pass
-
-
-async def test_a_quiet_stream_ends_in_time_with_its_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where nothing happens on the graph: it waits no longer than its session lives."""
-    async with browsing(tmp_path, limits=ServerLimits(heartbeat_s=3_600)) as browser:
-        monkeypatch.setattr("client.dashboard.sessions.LIFE_S", 3.0)
-        async with browser._session.get(browser.url + "/dashboard/live") as response, asyncio.timeout(30):
-            assert response.status == 200
             while await response.content.readany():
                 pass
 

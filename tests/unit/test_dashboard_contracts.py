@@ -11,17 +11,13 @@ import pytest
 from chain.contracts.federation.messages import FileCode
 from chain.contracts.job.messages import job_id_of
 from chain.crypto import address
-from client.api.errors import RequestError
-from client.contracts.job.pages import curve, posting
-from client.contracts.prediction.model_schema import parse_schema
-from client.contracts.prediction.pages import question
 from client.names import FILE as NAMES
 from tests.unit.api_kit import MODEL, MODEL_CID, sha
 from tests.unit.dashboard_kit import Browser, browsing
-from tests.unit.federation_play import OWNERS, FederationPlay, helpers_serve
-from tests.unit.test_api_federations import opened, played
+from tests.unit.federation_play import OWNERS, helpers_serve
+from tests.unit.test_api_federations import played
 from tests.unit.test_api_ledger import FALSE
-from tests.unit.test_api_predictions import answered, register, served, seven
+from tests.unit.test_api_predictions import answered, served, seven
 
 JOB = {
     "cid": str(MODEL_CID),
@@ -85,16 +81,6 @@ async def test_a_job_that_makes_no_sense_is_told_in_its_form_which_keeps_what_wa
         assert browser.api.node.ledger.height == height
 
 
-def test_the_form_becomes_the_body_of_the_operation() -> None:
-    body = posting(JOB | {"cpus": "0.5", "model_mb": "2", "params": '{"epochs": 5}', "finalists": "3"})
-    assert body["image"] == {"cid": str(MODEL_CID), "image_id": JOB["image_id"], "size": 1_000}
-    assert (body["bounty"], body["expires_in_s"], body["params"], body["finalists"]) == ("10", 3_600, {"epochs": 5}, 3)
-    assert body["limits"] == {"cpus": 0.5, "train_s": 20, "model_cap": 2 * 2**20}
-    for bad in ("inf", "nan", "-1", "1e99", "9" * 30):
-        with pytest.raises(RequestError):
-            posting(JOB | {"mem_mb": bad})
-
-
 async def test_a_job_shows_claims_votes_payment_and_its_model(tmp_path: Path) -> None:
     async with browsing(tmp_path) as browser:
         ledger = browser.api.node.ledger
@@ -111,42 +97,6 @@ async def test_a_job_shows_claims_votes_payment_and_its_model(tmp_path: Path) ->
         (browser.api.node.files.folder / str(MODEL_CID)).write_bytes(MODEL)
         response, _ = await browser.raw(f"/dashboard/jobs/{job}/model")
         assert response.status == 404, "nobody has won"
-
-
-async def test_history_leads_to_what_credits_moved_for(tmp_path: Path) -> None:
-    async with browsing(tmp_path) as browser:
-        ledger = browser.api.node.ledger
-        job = ledger.claimed_job().hex()
-        response, _ = await browser.raw(f"/dashboard/find?what={job}")
-        assert (response.status, response.url.path) == (200, f"/dashboard/jobs/{job}")
-        response, _ = await browser.raw(f"/dashboard/find?what={'ab' * 32}")
-        assert (response.status, response.url.path) == (404, f"/dashboard/tx/{'ab' * 32}"), "nothing has this id"
-        _, page = await browser.get(f"/dashboard/accounts/{address(ledger.ids['n1'])}")
-        assert f"/dashboard/find?what={job}" in page.links, "its stake is locked for this job"
-
-
-def test_the_curve_is_the_best_loss_so_far() -> None:
-    def event(at: int, loss: Any, topic: str = "claim") -> dict[str, Any]:
-        return {"topic": topic, "time": at * 1_000, "data": {"loss": loss}}
-
-    newest_first = [event(4, "0.1"), event(3, "0.9"), event(2, "nonsense"), event(2, "0.3", "other"), event(1, "0.5")]
-    assert curve(newest_first) == [[1.0, 3.0, 4.0], [0.5, 0.5, 0.1]]
-    assert curve([event(1, "0.5")]) == []
-
-
-async def test_a_hundred_jobs_come_by_pages(tmp_path: Path) -> None:
-    async with browsing(tmp_path) as browser:
-        ledger = browser.api.node.ledger
-        ledger.declare()
-        for at in range(60):
-            assert ledger.block(boss=ledger.posting(bounty=10**6, expiry=ledger.clock + 10**7 + at)) == [0]
-        seen: list[str] = []
-        path = "/dashboard/jobs"
-        while path:
-            _, page = await browser.get(path)
-            seen += [link for link in page.links if len(link) == len("/dashboard/jobs/") + 64]
-            path = next((link for link in page.links if "before=" in link), "")
-        assert len(set(seen)) == len(seen) == 60
 
 
 # --- credits --------------------------------------------------------------------------------------------------------------------
@@ -199,24 +149,6 @@ async def test_a_validator_judges_a_case_by_a_button(tmp_path: Path) -> None:
         assert status == 400
 
 
-async def test_a_validator_votes_on_a_proposal_by_a_button(tmp_path: Path) -> None:
-    async with browsing(tmp_path, own="n2") as browser:
-        ledger = browser.api.node.ledger
-        body = {"action": "remove", "account": address(ledger.ids["boss"])}
-        await browser.api.post("/v1/proposals?wait=10", body)
-        [proposal] = await browser.api.get("/v1/proposals")
-        _, page = await browser.get("/dashboard/proposals")
-        assert "remove the member" in page.text and "1 of" in page.text
-        form = page.form(f"/dashboard/proposals/{proposal['proposal']}/word")
-        status, page = await browser.send(form, None, word="no")
-        assert status == 200 and "no, is given" in page.text
-        form = page.form(f"/dashboard/proposals/{proposal['proposal']}/word")
-        status, page = await browser.send(form, None, word="withdraw")
-        assert status == 200 and "No proposal is open" in page.text
-        _, page = await browser.get("/dashboard/parameters")
-        assert "job_reveal" in page.text
-
-
 # --- models and predictions -----------------------------------------------------------------------------------------------------
 
 EVIL = "</textarea><script>alert(1)</script>"
@@ -260,36 +192,6 @@ async def test_a_model_is_asked_by_a_form_of_its_schema(tmp_path: Path) -> None:
         assert f"/dashboard/predictions/{asked['id']}" in page.links
 
 
-async def test_a_model_without_a_schema_is_asked_by_rows(tmp_path: Path) -> None:
-    async with browsing(tmp_path) as browser:
-        browser.api.node.ledger.declare()
-        model = await served(browser.api)
-        _, page = await browser.get(f"/dashboard/models/{model}")
-        assert "no schema" in page.text
-        form = page.form(f"/dashboard/models/{model}/ask")
-        status, page = await browser.send(form, None, rows="[1,2,3]\r\n[4,5,6]", n="3")
-        assert status == 200 and "credits are locked" in page.text
-        raw = json.dumps(SCHEMA).encode()
-        cid = browser.api.node.files.put(raw)
-        gone = await register(browser.api, name="gone", schema={"cid": cid, "size": len(raw)})
-        (browser.api.node.files.folder / cid).unlink()
-        _, page = await browser.get(f"/dashboard/models/{gone}")
-        assert "cannot be had" in page.text and "Nobody serves it" in page.text
-        await browser.api.post(f"/v1/models/{gone}/retire?wait=10", None)
-        _, page = await browser.get(f"/dashboard/models/{gone}")
-        assert "retired" in page.text and not [form for form in page.forms if form.action.endswith("/ask")]
-
-
-def test_what_was_typed_becomes_a_row() -> None:
-    schema = parse_schema(json.dumps(SCHEMA).encode())
-    body = question({"in.age": "30", "in.kind": "red", "in.fit": "false", "n": "5", "private": "yes"}, schema)
-    assert body == {"private": True, "rows": [[30, "red", False]], "n": 5}
-    assert question({"rows": "a\r\nb"}, None) == {"private": False, "input": "a\nb\n", "unchecked": True}
-    for fields in ({"in.age": "[1]"}, {"in.age": "1" * 99}, {"in.age": "1", "n": "many"}, {"in.age": "true"}, {"in.age": "[" * 60}):
-        with pytest.raises(RequestError):
-            question(fields, schema)
-
-
 # --- federations ----------------------------------------------------------------------------------------------------------------
 
 
@@ -309,30 +211,3 @@ async def test_a_sponsor_sees_rounds_and_files_and_governs(tmp_path: Path) -> No
         assert status == 200 and "The federation is closed" in page.text
         _, page = await browser.get("/dashboard/federations?which=joined")
         assert path not in page.links
-
-
-async def test_a_sponsor_admits_who_asked(tmp_path: Path) -> None:
-    async with browsing(tmp_path) as browser:
-        helpers_serve(browser.api.node.ledger)
-        federation = await opened(browser.api, admit="approve")
-        FederationPlay(browser.api.node.ledger, federation).join("n1")
-        path = f"/dashboard/federations/{federation}"
-        _, page = await browser.get(path)
-        status, _ = await browser.send(page.form(f"{path}/admit"))
-        assert status == 200
-        assert [one["state"] for one in await browser.api.get(f"/v1/federations/{federation}/members")] == ["ACTIVE"]
-
-
-async def test_an_owner_is_told_what_joining_means(tmp_path: Path) -> None:
-    async with browsing(tmp_path, own="n3") as browser:
-        ledger = browser.api.node.ledger
-        helpers_serve(ledger)
-        ledger.own = "boss"
-        play = await played(browser.api)
-        ledger.own = "n3"
-        path = f"/dashboard/federations/{play.id.hex()}/own"
-        status, page = await browser.get(path)
-        assert status == 200 and "Nothing left this machine" in page.text and "4.5 KiB leave this machine" in page.text
-        assert "learningchain data add" in page.text and "no noise" in page.text
-        status, _ = await browser.get(f"/dashboard/federations/{'0' * 64}")
-        assert status == 404

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from client.api.errors import RequestError
-from client.contracts.federation.opening_pages import opening
 from tests.unit.api_kit import sha
 from tests.unit.dashboard_kit import HOSTILE, Read, browsing
 from tests.unit.federation_play import OPENING, helpers_serve
@@ -33,26 +31,6 @@ FIELDS = {
 def safetensors(values: int) -> bytes:
     header = json.dumps({"w": {"dtype": "F32", "shape": [values], "data_offsets": [0, 4 * values]}}).encode()
     return len(header).to_bytes(8, "little") + header + bytes(4 * values)
-
-
-def test_the_form_becomes_the_body_of_the_operation() -> None:
-    body = opening(
-        FIELDS | {"ends_in_h": "2", "round_min": "5", "secrecy": "open", "rule": "median", "auto": "on", "unvetted": "on"}
-    )
-    assert body["model"] == OPENING["model"] and body["image"] == {"reference": FIELDS["reference"]}
-    assert (body["ends_in_s"], body["round_s"], body["rounds"], body["min_members"]) == (7_200, 300, 3, 2)
-    assert (body["secrecy"], body["rule"], body["vetted"], body["look_after"]) == ("open", "median", False, {"auto": True})
-    assert body["limits"] == {"mem_mb": 256} and "fee" not in body and "min_sum" not in body
-    for wrong in (
-        {"rounds": "many"},
-        {"model_cid": ""},
-        {"reference": ""},
-        {"mem_mb": "9" * 20},
-        {"round_min": "-1"},
-        {"rounds": "²"},
-    ):
-        with pytest.raises(RequestError):
-            opening(FIELDS | wrong)
 
 
 async def test_a_federation_is_opened_after_its_cost_and_only_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,7 @@ import pytest
 from client.api.errors import RequestError
 from client.dashboard import security
 from client.dashboard.forms import MAX_FIELDS, parse_form
-from client.dashboard.live import events
-from client.dashboard.sessions import IDLE_S, LIFE_S, LINK_S, MAX_LINKS, MAX_MARKS, MAX_SESSIONS, MAX_TEXT, Sessions
+from client.dashboard.sessions import IDLE_S, LIFE_S, LINK_S, MAX_MARKS, MAX_SESSIONS, MAX_TEXT, Sessions
 from client.dashboard.text import clean, flat, short
 
 
@@ -35,15 +34,6 @@ def test_a_link_opens_one_session_and_no_second() -> None:
     assert kept.find(code, LINK_S) is None, "the link is no cookie"
 
 
-def test_a_link_is_good_for_its_time_and_newer_ones_take_its_place() -> None:
-    kept = sessions()
-    late = kept.new_link(0.0)
-    assert kept.open(late, LINK_S) is None
-    first, *others = [kept.new_link(200.0) for _ in range(MAX_LINKS + 1)]
-    assert kept.open(first, 200.0) is None
-    assert all(kept.open(code, 200.0) for code in others)
-
-
 def test_a_session_ends_when_it_rests_when_it_is_old_and_when_it_is_closed() -> None:
     kept = sessions()
     resting = opened(kept)
@@ -59,17 +49,6 @@ def test_a_session_ends_when_it_rests_when_it_is_old_and_when_it_is_closed() -> 
     kept.close(closed)
     assert kept.find(closed, 1.0) is None and session is not None and session.ended
     kept.close("never was")
-
-
-def test_what_is_left_of_a_session() -> None:
-    kept = sessions()
-    cookie = opened(kept)
-    found = kept.find(cookie, 10.0)
-    assert found is not None and kept.left(found, 10.0) == IDLE_S and kept.left(found, 11.0 + IDLE_S) == 0.0
-    found.used = LIFE_S - 5.0
-    assert kept.left(found, LIFE_S - 3.0) == 3.0
-    kept.close(cookie)
-    assert kept.left(found, 10.0) == 0.0
 
 
 def test_sessions_are_bounded_and_the_one_that_rested_longest_goes() -> None:
@@ -155,12 +134,3 @@ def test_text_of_strangers_shows_what_it_hides_and_has_an_end() -> None:
         ("d.0.e", "x"),
         ("f", "–"),
     ]
-
-
-def test_the_stream_tells_that_there_is_something_new_and_nothing_else() -> None:
-    block = b'event: block\nid: 7\ndata: {"height":7,"x":"event: run"}\n\n'
-    assert events(block + block, 9) == b"event: block\nid: 9\ndata: 9\n\n"
-    assert events(b'event: run\ndata: {"log":"<script>"}\n\n', 9) == b"event: run\ndata: 1\n\n"
-    assert events(b"event: gap\ndata: {}\n\n", 9) == b"event: block\nid: 9\ndata: 9\n\n"
-    assert events(b"event: notice\ndata: {}\n\n", 9) == b"event: run\ndata: 1\n\n"
-    assert events(b"event: note\ndata: {}\n\n", 9) == b""

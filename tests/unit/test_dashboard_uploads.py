@@ -17,7 +17,6 @@ from client.api.route import ServerLimits
 from tests.unit.dashboard_kit import HOSTILE, Browser, Read, browsing
 
 PAGE, IMAGE = "/dashboard/jobs/new", "/dashboard/jobs/new/image"
-JSON = {"Accept": "application/json"}
 
 
 def archive() -> tuple[bytes, str]:
@@ -75,21 +74,6 @@ async def test_an_archive_is_stored_and_fills_in_the_form_of_the_job(tmp_path: P
         assert not list((tmp_path / "spool").glob("upload-*"))
 
 
-async def test_a_script_gets_the_same_as_json(tmp_path: Path) -> None:
-    content, image_id = archive()
-    async with browsing(tmp_path) as browser:
-        sender = await Sender(browser).open()
-        status, _, text = await sender.send(("form_token", sender.token), ("file", content), **JSON)
-        assert status == 200 and json.loads(text)["fields"] | {"cid": ""} == {
-            "cid": "",
-            "size": str(len(content)),
-            "image_id": image_id,
-            "arch": "arm64",
-        }
-        status, _, text = await sender.send(("form_token", sender.token), ("file", b"no tar"), **JSON)
-        assert status == 400 and "no archive of an image" in json.loads(text)["error"]
-
-
 @pytest.mark.parametrize("content", [b"x" * 700, HOSTILE.encode(), bytes(10_240), b""])
 async def test_what_is_no_archive_is_told_and_not_kept(tmp_path: Path, content: bytes) -> None:
     async with browsing(tmp_path) as browser:
@@ -138,24 +122,3 @@ async def test_forms_that_make_no_sense_are_refused(tmp_path: Path, parts: list[
         parts = [(name, sender.token if value == "T" else value) for name, value in parts]
         got, _, text = await sender.send(*parts)
         assert got == status and Read(text).headings == 1 and not sender.stored
-
-
-async def test_pages_without_a_file_take_none(tmp_path: Path) -> None:
-    async with browsing(tmp_path) as browser:
-        sender = await Sender(browser).open()
-        status, _, text = await sender.send(("form_token", sender.token), ("file", b"x"), path="/dashboard/send")
-        assert status == 400 and "takes no file" in text and not sender.stored
-        _, page = await browser.get(PAGE)
-        form = page.form(PAGE)
-        form.action = IMAGE
-        status, refused = await browser.send(form)
-        assert status == 400 and "No file came" in refused.text
-
-
-async def test_a_body_that_is_no_multipart_form_is_refused(tmp_path: Path) -> None:
-    async with browsing(tmp_path) as browser:
-        url = browser.url
-        for kind in ("multipart/form-data", "multipart/form-data; boundary=x"):
-            headers = {"Origin": url, "Content-Type": kind}
-            async with browser._session.post(url + IMAGE, data=b"--y\r\nnothing", headers=headers) as response:
-                assert response.status in (400, 403), kind

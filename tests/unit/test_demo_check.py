@@ -21,8 +21,6 @@ from examples.demo.board import Board, NodeLine
 from examples.demo.graph import Graph, Home
 from examples.demo.plan import CHEATER, NODES, OTHERS, VICTIM
 from examples.demo.story import Scene
-from examples.demo.summary import summary
-from examples.demo.watch import narrate
 
 SEEN = json.loads(Path(__file__).with_name("demo_seen.json").read_text())
 MODEL = b"the model's bytes"
@@ -148,34 +146,6 @@ def test_what_one_node_tells_otherwise_is_named(name: str, node: str, tmp_path: 
         assert any(expected in failure for failure in verdict.failures), verdict.failures
 
 
-def test_a_message_of_the_cheater_that_one_node_takes_is_named(tmp_path: Path) -> None:
-    told = read()
-    told.refusals["dave"] = ""
-    verdict = check.judge(told, scene_of(tmp_path))
-    assert verdict.failures == ["dave, the cheater: its next message was answered with: accepted"]
-
-
-def test_a_model_that_is_not_the_winners_is_named(tmp_path: Path) -> None:
-    scene, told = scene_of(tmp_path), read()
-    told.winner_sha256 = "00" * 32
-    (tmp_path / "model").write_bytes(b"other bytes")
-    scene.right = 36
-    assert len(check.judge(told, scene).failures) == 3
-
-
-def test_a_vote_without_a_container_and_equal_seeds_are_named(tmp_path: Path) -> None:
-    told = read()
-    dave = next(seen for seen in told.seen if seen.name == "dave")
-    dave.runs = []
-    for seen in told.seen:
-        for run in seen.runs:
-            run["seed"] = "1"
-    text = "\n".join(check.judge(told, scene_of(tmp_path)).failures)
-    for title in check.TITLES:
-        assert f"{title}: dave voted without an evaluation" in text
-    assert "two trainings had the same seed" in text
-
-
 @pytest.mark.parametrize("phase", ["check", "again"])
 def test_a_worker_that_claimed_what_it_did_not_measure_is_named(phase: str, tmp_path: Path) -> None:
     """Else nothing would show that it was the contractor who lied."""
@@ -189,44 +159,3 @@ def test_a_worker_that_claimed_what_it_did_not_measure_is_named(phase: str, tmp_
 
 def judged(scene: Scene, told: reading.Reading) -> check.Verdict:
     return check.judge(told, scene)
-
-
-def test_runs_that_made_no_container_are_not_counted(tmp_path: Path) -> None:
-    scene, told = scene_of(tmp_path), read()
-    before = check.containers(judged(scene, told), scene, scene.frauds[0])
-    run = next(run for seen in told.seen for run in seen.runs if run["job"] == scene.frauds[0])
-    run["state"] = "engine-error"
-    assert check.containers(judged(scene, told), scene, scene.frauds[0]) == before - 1
-
-
-def test_runs_that_a_node_forgot_are_still_counted(tmp_path: Path) -> None:
-    scene, told = scene_of(tmp_path), read()
-    before = check.containers(judged(scene, told), scene, scene.race)
-    for seen in told.seen:
-        scene.board.nodes[seen.name].runs = {run["id"]: run for run in seen.runs}
-        seen.runs = []
-    assert check.containers(judged(scene, told), scene, scene.race) == before > 0
-
-
-def test_the_summary_names_every_outcome(tmp_path: Path) -> None:
-    scene, told = scene_of(tmp_path), read()
-    made = summary(judged(scene, told), scene)
-    assert [(one["outcome"], one["became"]) for one in made["jobs"]] == [
-        ("paid", None),
-        ("refunded", "banned"),
-        ("refunded", "banned"),
-        ("refunded", "active"),
-    ]
-    assert [one["bond_burned"] for one in made["jobs"]] == ["0", "1", "1", "3"]
-    assert made["state_root"] == SEEN["nodes"]["alice"]["block"]["state_root"]
-    told.seen[3].block["state_root"] = "00" * 32
-    assert summary(judged(scene, told), scene)["state_root"] is None
-
-
-def test_strangers_text_and_unknown_notes_do_no_harm() -> None:
-    board = Board(lambda _text, _style: None)
-    assert narrate(board, {"topic": "something.new", "ref": "x", "data": {}}) is None
-    assert narrate(board, {"topic": "claim", "ref": "x", "data": {"claimant": "lc1x", "loss": "0.5", "claim": 2}}) == (
-        "lc1x claims loss 0.5 (its claim 2)",
-        "cyan",
-    )

@@ -6,7 +6,6 @@ import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ import pytest
 from chain.storage import schema, server_look
 from chain.storage.blockstore import BlockStore
 from chain.storage.server_look import ServerFacts, look_at_server
-from client import config
 from client.database_watch import DatabaseWatch
 from client.doctor.database import SLOW_COMMIT_MS, SLOW_TRIP_MS, judge_server, look_at_database
 from client.doctor.findings import DoctorFinding
@@ -110,12 +108,6 @@ def test_each_finding_has_its_level_and_what_to_do(changes: dict[str, Any], runs
     assert all(one.remedy for one in found if one.level != "fine")
 
 
-def test_a_durable_setting_that_is_off_is_read_from_the_server(postgres: Server, url: str) -> None:
-    postgres.run(f"ALTER DATABASE {url.split('@/')[1].split('?')[0]} SET synchronous_commit = off")
-    found = look_at_database(url, CHAIN, runs=False)
-    assert worst(found) == "failure" and "SET synchronous_commit = on" in told(found)
-
-
 @pytest.mark.parametrize("where", ["nobody", "missing", "port", "scheme"])
 def test_who_cannot_be_reached_is_a_failure_without_the_password(postgres: Server, where: str) -> None:
     found = look_at_database(
@@ -178,28 +170,3 @@ def test_who_runs_on_a_server_that_hangs_is_told_once_it_does_and_when_it_goes_o
         head = store.head()
         assert head is not None and head.height == 2
         store.close()
-
-
-def test_a_watch_that_was_ended_tells_nobody() -> None:
-    told: list[str] = []
-
-    def fails() -> None:
-        raise OSError("postgresql://me:sesame-open@db/chain refused")
-
-    watch = DatabaseWatch(fails, told.append)
-    watch.look()
-    assert len(told) == 1 and "sesame-open" not in told[0]
-    watch.stop()
-    watch.look()
-    assert len(told) == 1
-
-
-def test_the_command_looks_there_and_its_exit_code_says_so(run: Any, clean_environment: None, tmp_path: Path, url: str) -> None:  # noqa: F811
-    (tmp_path / config.FILE).write_text(config.render({"storage.url": url}))
-    done = run("doctor", "--data", tmp_path, "--json")
-    found = [one for one in done.json["findings"] if one["check"] == "database"]
-    assert len(found) >= 2 and {one["level"] for one in found} == {"fine"}
-    (tmp_path / config.FILE).write_text(config.render({"storage.url": url.replace("/d", "/none")}))
-    done = run("doctor", "--data", tmp_path, "--json")
-    assert done.code == 2 and "failure" in {one["level"] for one in done.json["findings"] if one["check"] == "database"}
-    assert SECRET not in done.out + done.err

@@ -9,25 +9,8 @@ import pytest
 
 from chain.contracts.prediction.tally import Answer, AnswerCode
 from client.callbacks.signatures import parse_secret, signed_headers
-from examples import asking
 from examples.asking import liar
 from examples.asking.hook import Hook
-from examples.breast_cancer.job import answer
-from examples.tabular import features
-
-
-@pytest.mark.parametrize("example", [asking.EXAMPLE, asking.CLASSES])
-def test_what_is_asked_about_is_a_row_of_the_models_schema(example: str) -> None:
-    row, _ = asking.known_row(example)
-    inputs = json.loads((asking.folder_of(example) / "schema.json").read_bytes())["inputs"]
-    assert len(row) == len(inputs)
-    assert features(inputs, row)[-1] == 1.0
-
-
-def test_the_model_that_is_brought_along_knows_the_class_that_is_asked_for() -> None:
-    row, truth = asking.known_row(asking.CLASSES)
-    inputs = json.loads((asking.folder_of(asking.CLASSES) / "schema.json").read_bytes())["inputs"]
-    assert answer(asking.trained(asking.CLASSES), features(inputs, row))[0] == int(truth)
 
 
 def test_the_liar_lies_once_and_its_check_is_right(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,13 +9,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from client.contracts.federation.tensors import read_layout, read_model
-from examples.federation import build, wheel
+from examples.federation import build
 from examples.federation.deal import dealt, flipped
 from examples.federation.federated import model_bytes
 from examples.tabular import BAD_INPUT, MODEL_INVALID, UNSUPPORTED
@@ -95,14 +94,6 @@ def test_local_learns_and_repeats_itself(each: Job) -> None:
     assert job.loss() < before / 2
 
 
-def test_all_tables_of_the_owner_count(job: Job) -> None:
-    (job.lc / "in/data/more").mkdir()
-    (job.lc / "in/data/more/b.csv").write_bytes(dealt(build.split_rows(NAME)[0], 3)[1])
-    assert job.run("local") == 0, job.said
-    tables = [rows_of(path.read_bytes()) for path in (job.lc / "in/data").rglob("*.csv")]
-    assert len(parse_losses(job.out("losses"))) == sum(map(len, tables))
-
-
 def test_hidden_rows_are_measured_in_place_of_the_images_own(job: Job) -> None:
     own = job.loss()
     (job.lc / "in/eval").write_bytes(flipped(build.split_rows(NAME)[1]))
@@ -179,52 +170,3 @@ def test_owners_get_every_row_once_and_see_different_cases() -> None:
     assert all(len(rows_of(one)) <= 20 for one in dealt(table, 5, most=20))
     with pytest.raises(ValueError, match="too few"):
         dealt(b"a,truth\n1,1\n", 2)
-
-
-def test_flipped_rows_differ_in_their_truths_alone() -> None:
-    table = build.split_rows(NAME)[1]
-    for before, after in zip(rows_of(table), rows_of(flipped(table)), strict=True):
-        assert before[:-1] == after[:-1] and int(before[-1]) == 1 - int(after[-1])
-
-
-def test_without_a_build_of_torch_for_processors_its_examples_are_left_out_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def pip(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
-        assert f"torch=={wheel.VERSION}" in command
-        return subprocess.CompletedProcess(command, 1, "", "ERROR: No matching distribution found\n")
-
-    monkeypatch.setattr(subprocess, "run", pip)
-    monkeypatch.setattr(wheel.torch_folder, "__defaults__", (tmp_path / "torch",))
-    assert build.main(["digits-network", str(tmp_path / "out")]) == 1
-    assert "left out: digits-network: torch==" in capsys.readouterr().err
-    assert not (tmp_path / "torch").exists() or not list((tmp_path / "torch").iterdir())
-
-
-def test_what_torch_looks_for_when_it_is_imported_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def pip(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
-        installed = Path(command[command.index("--target") + 1]) / "torch"
-        for name in (
-            "bin/torch_shm_manager",
-            "bin/protoc",
-            "bin/models/one",
-            "test/big.py",
-            "include/big.h",
-            "lib/libtorch.so",
-            "__init__.py",
-        ):
-            (installed / name).parent.mkdir(parents=True, exist_ok=True)
-            (installed / name).write_text("x")
-        return subprocess.CompletedProcess(command, 0, "", "")
-
-    monkeypatch.setattr(subprocess, "run", pip)
-    folder = wheel.torch_folder(tmp_path)
-    left = {path.relative_to(folder / "torch").as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert left == {"bin/torch_shm_manager", "bin/models/one", "lib/libtorch.so", "__init__.py"}
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("it is there already"))
-    assert wheel.torch_folder(tmp_path) == folder
-
-
-def test_another_name_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert build.main(["nothing", "x"]) == 2
-    assert "breast-cancer" in capsys.readouterr().err

@@ -14,10 +14,8 @@ from typing import Any
 import pytest
 
 from chain.losses import LossTree
-from examples import data
-from examples.build import HERE, TABLES, main, table_files
-from examples.german_credit import data as german_credit
-from examples.tabular import BAD_INPUT, MODEL_INVALID, UNSUPPORTED, Stop, features
+from examples.build import HERE, TABLES, table_files
+from examples.tabular import BAD_INPUT, MODEL_INVALID, features
 from sandbox.losses import parse_losses
 
 GUESSING = {"breast_cancer": 0.69, "diabetes": 5_900, "german_credit": 0.61}
@@ -127,12 +125,6 @@ def test_it_answers_and_the_check_needs_the_model(job: Job) -> None:
     assert job.ask(lines(rows), 3, challenge=5 + 997)[1] == answers
 
 
-def test_nobody_asks(job: Job) -> None:
-    model = job.trained()
-    assert job.run("predict", model=model) == (0, 'LC {"ready":1}\n')
-    assert not list((job.lc / "out").iterdir())
-
-
 def test_input_that_does_not_fit_is_called_so(job: Job) -> None:
     model = job.trained()
     (job.lc / "in/model").write_bytes(model)
@@ -170,10 +162,6 @@ def test_junk_is_called_an_invalid_model(tmp_path: Path, model: bytes) -> None:
         assert job.run("evaluate", model=text.encode())[0] == MODEL_INVALID
 
 
-def test_an_unknown_phase_is_unsupported(tmp_path: Path) -> None:
-    assert Job("diabetes", tmp_path / "lc").run("local")[0] == UNSUPPORTED
-
-
 @pytest.mark.parametrize("name", TABLES)
 def test_the_job_is_short_and_the_schema_fits_its_data(name: str) -> None:
     assert len((HERE / name / "job.py").read_text().splitlines()) <= 36
@@ -188,33 +176,3 @@ def test_the_job_is_short_and_the_schema_fits_its_data(name: str) -> None:
         for row in rows:
             features(schema["inputs"], [cell if word else float(cell) for cell, word in zip(row, words, strict=False)])
     assert ("classes" in schema) != ("unit" in schema)
-
-
-def test_what_a_lender_may_not_ask_for_is_not_in_the_image() -> None:
-    inputs = json.loads((HERE / "german_credit/schema.json").read_bytes())["inputs"]
-    assert not {field["name"] for field in inputs} & set(german_credit.WITHHELD)
-    for content in table_files("german_credit").values():
-        assert isinstance(content, bytes)
-        assert b"divorced" not in content
-
-
-def test_other_data_than_those_pinned_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "data.csv").write_bytes(b"1,2\n")
-    with pytest.raises(data.DataMissing, match="not the file that this example was made with"):
-        data.pinned(tmp_path / "data.csv", "00" * 32, "take another")
-    with pytest.raises(data.DataMissing, match="cannot read"):
-        data.pinned(tmp_path / "none.csv", "00" * 32, "take another")
-    (tmp_path / "data.gz").write_bytes(b"no gzip")
-    with pytest.raises(data.DataMissing, match="cannot read"):
-        data.pinned(tmp_path / "data.gz", "00" * 32, "take another")
-
-
-def test_a_row_of_another_kind_stops_the_run() -> None:
-    with pytest.raises(Stop) as stopped:
-        features([{"name": "x", "min": 0, "max": 1}], {"x": 1})
-    assert stopped.value.code == BAD_INPUT
-
-
-def test_wrong_usage_of_the_builder(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == main(["weather", "x.tar"]) == 2
-    assert "breast_cancer|diabetes|german_credit" in capsys.readouterr().err

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -14,7 +13,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.contracts import CONTRACTS
 from chain.contracts.credits import Transfer
 from chain.crypto import address
 from chain.node.events import Decided
@@ -24,8 +22,8 @@ from client.callbacks.addresses import AllowedAddresses
 from client.callbacks.posting import Caller
 from client.callbacks.signatures import signature
 from client.notify.delivery import MAX_WAITING, DeliveryLine, command, webhook
-from client.notify.events import FRESH_MS, KINDS, MAX_LISTED, MAX_OF_BLOCK, Notification, OwnNews, find_sources
-from client.notify.service import SECRET_FILE, NotifyService, secret_of
+from client.notify.events import KINDS, MAX_LISTED, Notification, OwnNews, find_sources
+from client.notify.service import NotifyService
 from tests.unit.api_kit import FakeNode
 from tests.unit.callbacks_kit import HttpServer, status
 
@@ -65,13 +63,6 @@ def test_payments_of_a_block_are_one_notification_with_their_sum(tmp_path: Path)
     }
 
 
-def test_small_payments_and_kinds_that_nobody_wants_are_not_told(tmp_path: Path) -> None:
-    made = block(tmp_path, paid(9), paid(10))
-    assert own_news(least=10).of_block(made, 1_000)[0].data["amount"] == "0.00001"
-    assert own_news(["cases"]).of_block(made, 1_000) == []
-    assert own_news(least=11).of_block(made, 1_000) == []
-
-
 def test_cases_invitations_and_ends_of_proposals(tmp_path: Path) -> None:
     made = block(
         tmp_path,
@@ -86,12 +77,6 @@ def test_cases_invitations_and_ends_of_proposals(tmp_path: Path) -> None:
     assert [one.kind for one in own_news().of_block(made, 1_000)] == ["cases", "invitations", "invitations", "votes"]
 
 
-def test_topics_that_slices_name_are_those_of_the_contracts() -> None:
-    known = {topic for contract in CONTRACTS for topic in contract.events}
-    for source in find_sources():
-        assert known >= source.EVENTS and set(source.TOPICS.values()) <= set(KINDS)
-
-
 def test_a_notice_is_told_once_while_it_stands_and_again_when_it_comes_back() -> None:
     news = own_news()
     waits = {"topic": "case.waits", "ref": "ab", "text": "A case waits"}
@@ -103,12 +88,6 @@ def test_a_notice_is_told_once_while_it_stands_and_again_when_it_comes_back() ->
     again = news.of_notices([waits, vote, other], 7)
     assert [one.id for one in again] == [first[2].id]
     assert own_news().of_notices([waits], 8)[0].id == first[0].id
-
-
-def test_what_is_long_past_is_not_told_and_a_block_tells_no_more_than_its_bound(tmp_path: Path) -> None:
-    made = block(tmp_path, *[LogEvent("strike", OWN, ["off", REF, OTHER])] * 200)
-    assert len(own_news().of_block(made, 1_000)) == MAX_OF_BLOCK
-    assert own_news().of_block(made, 1_001 + FRESH_MS) == []
 
 
 # --- how it leaves --------------------------------------------------------------------------------------------------------------
@@ -154,19 +133,6 @@ async def test_an_address_that_was_not_allowed_is_never_called() -> None:
         assert server.posts == []
 
 
-async def test_what_nobody_takes_is_given_up_and_the_next_is_told() -> None:
-    answers = iter(["no", "no", "", ""])
-
-    async def way(news: Notification) -> str:
-        return next(answers)
-
-    line = DeliveryLine("webhook", way, 2, first_s=0.01)
-    line.offer(NEWS)
-    line.offer(NEWS)
-    await during(line, lambda: line.ended["told"] == 1)
-    assert line.ended["given_up"] == 1
-
-
 async def test_the_oldest_give_way_where_too_many_wait() -> None:
     async def never(news: Notification) -> str:
         raise AssertionError("it does not run")
@@ -175,17 +141,6 @@ async def test_the_oldest_give_way_where_too_many_wait() -> None:
     for _ in range(MAX_WAITING + 5):
         line.offer(NEWS)
     assert (line.waiting, line.ended["left_out"]) == (MAX_WAITING, 5)
-
-
-async def test_payments_of_strangers_push_out_no_case() -> None:
-    async def never(news: Notification) -> str:
-        raise AssertionError("it does not run")
-
-    line = DeliveryLine("webhook", never, 1)
-    for kind in ("cases", *["payments"] * (MAX_WAITING + 5), "votes"):
-        line.offer(NEWS._replace(kind=kind))
-    kinds = [one.kind for one in line._waiting]
-    assert (kinds[0], kinds[-1], line.ended["left_out"]) == ("cases", "votes", 7)
 
 
 @pytest.mark.parametrize("end", ["/hooks/secret", "?token=secret", "/a?token=secret"])
@@ -246,25 +201,7 @@ def _alive(pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize(("text", "why"), [("import sys; sys.exit(3)", "ended with 3"), ("raise SystemExit(0)", "")])
-async def test_how_a_command_ended(tmp_path: Path, text: str, why: str) -> None:
-    assert (await command(program(tmp_path, text), "ab")(NEWS)).endswith(why)
-
-
-async def test_a_command_that_is_not_there_is_told() -> None:
-    assert "cannot be started" in await command(["/nowhere/at/all"], "ab")(NEWS)
-
-
 # --- the whole ------------------------------------------------------------------------------------------------------------------
-
-
-def test_the_secret_is_made_once_and_is_its_owner_s(tmp_path: Path) -> None:
-    made = secret_of(tmp_path)
-    assert secret_of(tmp_path) == made
-    assert os.stat(tmp_path / SECRET_FILE).st_mode & 0o777 == 0o600
-    (tmp_path / SECRET_FILE).write_text("short")
-    with pytest.raises(ValueError, match="callback's secret"):
-        secret_of(tmp_path)
 
 
 async def test_blocks_and_notices_reach_every_way(tmp_path: Path) -> None:

@@ -130,12 +130,6 @@ def test_a_run_ends_when_its_time_is_over_with_what_it_started_and_says_what_it_
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("words", [[], ["lint", "types"], ["rest", "5"], ["only"], ["everything"]])
-def test_wrong_words_are_refused(words: list[str]) -> None:
-    done = subprocess.run([sys.executable, str(ROOT / "scripts/check.py"), *words], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr[:31]) == (2, "usage: Runs the checks in parts")
-
-
 def test_what_cannot_be_set_up_has_a_code_of_its_own(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
     (tmp_path / "scripts/setup.sh").write_text("#!/bin/sh\necho no index >&2\nexit 1\n")
@@ -146,13 +140,6 @@ def test_what_cannot_be_set_up_has_a_code_of_its_own(tmp_path: Path) -> None:
 
 
 # --- the tiers --------------------------------------------------------------------------------------------------------------------
-
-
-def test_the_estimates_of_each_tier_fit_its_limit_and_no_two_parts_share_their_output() -> None:
-    assert sum(part.minutes for part in parts.GATE) <= check.GATE_MINUTES / 2
-    assert sum(part.minutes for part in parts.SECOND) <= check.FULL_MINUTES
-    every = (*parts.GATE, *parts.SECOND)
-    assert len({check.output_of(part) for part in every}) == len(every)
 
 
 def files() -> list[str]:
@@ -201,15 +188,3 @@ def test_the_quarantine_is_short_fresh_and_says_why(lines: list[str], said: list
     found = quarantined.faults(quarantined.read("\n".join(["# a head", "", *lines])), TODAY)
     assert len(found) == len(said)
     assert all(part in whole for part, whole in zip(said, found, strict=True))
-
-
-@pytest.mark.parametrize("line", ["tests/x.py::test_y", "tests/x.py::test_y | soon | why", "tests/x.py::test_y | why | 2030-03-22"])
-def test_a_line_of_another_form_is_named(line: str) -> None:
-    with pytest.raises(ValueError, match="line 2 is not"):
-        quarantined.read(f"# a head\n{line}\n")
-
-
-def test_a_name_without_brackets_is_all_cases_of_that_test_and_no_other_test() -> None:
-    (line,) = quarantined.read("tests/x.py::test_y | 2030-03-22 | why")
-    held = [line.holds(f"tests/x.py::{name}") for name in ("test_y", "test_y[1]", "test_yes", "test_y2[1]")]
-    assert held == [True, True, False, False]

@@ -115,20 +115,6 @@ def test_a_stale_record_harms_nobody(tree: Path, bystander: subprocess.Popen[byt
     assert not (tree / ".run/engine.pid").exists()
 
 
-@pytest.mark.parametrize("words", [(), ("restart",), ("run",), ("start", "now")])
-def test_wrong_words_are_refused(tree: Path, words: tuple[str, ...]) -> None:
-    program(tree / "bin/docker", ANSWERING)
-    done = call(tree, "engine.sh", *words)
-    assert done.returncode in (1, 2)
-    assert "engine.sh" in done.stderr
-
-
-def test_the_demo_hands_the_summary_file_on(tree: Path) -> None:
-    program(tree / ".venv/bin/learningchain", '#!/bin/sh\nfor word in "$@"; do echo "[$word]"; done\n')
-    assert call(tree, "demo.sh", "a file.json").stdout.splitlines() == ["[demo]", "[--json-file]", "[a file.json]"]
-    assert call(tree, "demo.sh", "").stdout.splitlines() == ["[demo]"]
-
-
 TOOLS = ("bash", "cat", "dirname", "env", "id", "mkdir", "sh", "tail", "timeout")
 
 
@@ -148,27 +134,3 @@ def test_an_engine_gets_gvisor_with_its_filter_of_system_calls(tree: Path) -> No
     runtime = json.loads((tree / ".run/settings.json").read_text())["runtimes"]["runsc"]
     assert runtime["path"] == str(tree / "bin/runsc")
     assert runtime["runtimeArgs"] == RUNTIMES["runsc"], "as the tests of the sandbox run it"
-
-
-def test_gvisor_is_installed_where_it_is_missing(tree: Path) -> None:
-    installs = f'#!/bin/sh\ncase "$*" in *" install "*) echo "#!/bin/sh" >{tree}/bin/runsc; chmod 755 {tree}/bin/runsc;; esac\n'
-    (tree / "bin/chmod").symlink_to(str(shutil.which("chmod")))
-    done = gvisor(tree, apt_get=installs, id="#!/bin/sh\necho 0\n")
-    assert done.returncode == 0, done.stderr
-    assert "installing runsc" in done.stderr
-    assert (tree / ".run/settings.json").exists()
-
-
-def test_where_gvisor_cannot_be_had_the_engine_starts_without_it(tree: Path) -> None:
-    done = gvisor(tree, apt_get="#!/bin/sh\necho no such package >&2\nexit 100\n", id="#!/bin/sh\necho 0\n")
-    assert done.returncode == 1
-    assert "the engine starts without gVisor" in done.stderr
-    assert not (tree / ".run/settings.json").exists()
-
-
-def test_settings_that_somebody_made_for_the_engine_are_kept(tree: Path) -> None:
-    (tree / "daemon.json").write_text("{}")
-    done = gvisor(tree, runsc="#!/bin/sh\n")
-    assert done.returncode == 1
-    assert "is left as it is" in done.stderr
-    assert not (tree / ".run/settings.json").exists()

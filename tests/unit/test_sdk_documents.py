@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 from typing import Any, get_args, get_type_hints, is_typeddict
 
 import msgspec
@@ -25,9 +23,8 @@ from client.sdk_http import NodeApi
 from client.sdk_node import NodeCalls
 from client.sdk_types import Json
 from tests.unit.api_kit import route_of
-from tests.unit.client_fake_api import ACCOUNT, FINISHED, JOB, OTHER, STATUS, TOKEN, Fake, serving
+from tests.unit.client_fake_api import ACCOUNT, TOKEN, Fake, serving
 
-ROOT = Path(__file__).parents[2]
 PARTS: list[type[Calls]] = [NodeCalls, *(part.CALLS for part in contracts.parts("sdk").values())]
 GIVEN: dict[Any, Any] = {
     bytes: b"k",
@@ -122,17 +119,6 @@ def test_every_answer_of_the_api_is_one_of_a_call() -> None:
     assert missed == ["/v1/proof", "/v1/files"]
 
 
-def test_nothing_in_the_client_describes_a_document_but_the_schemas() -> None:
-    found = [
-        f"{path.relative_to(ROOT)}: {node.name}"
-        for path in (ROOT / "client").rglob("*.py")
-        if path.name != "schema.py"
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.ClassDef) and any("TypedDict" in ast.unparse(base) for base in node.bases)
-    ]
-    assert found == []
-
-
 # --- versions -------------------------------------------------------------------------------------------------------------------
 
 
@@ -141,22 +127,6 @@ async def told() -> AsyncIterator[tuple[Client, Fake]]:
     with serving() as fake:
         async with Client(fake.url, TOKEN, timeout_s=5) as client:
             yield client, fake
-
-
-async def test_what_a_newer_node_says_more_comes_through(told: tuple[Client, Fake]) -> None:
-    client, fake = told
-    more: Json = {"of_a_newer_node": {"deep": [1]}}
-    fake.answers["GET /v1/status"] = STATUS | more | {"supply": {**more}}
-    fake.answers[f"GET /v1/jobs/{JOB}"] = FINISHED | more
-    fake.answers["GET /v1/jobs"] = [FINISHED | more]
-    fake.answers[f"GET /v1/accounts/{OTHER}"] = ACCOUNT | more
-    fake.answers["POST /v1/transfers"] = {"tx": "9c" * 32, "status": "pending"} | more
-    status = await client.status()
-    assert status["height"] == STATUS["height"] and status == STATUS | more | {"supply": more}
-    assert await client.job(JOB) == FINISHED | more
-    assert await client.jobs() == [FINISHED | more]
-    assert await client.account(OTHER) == ACCOUNT | more
-    assert (await client.transfer(OTHER, "1")).items() >= more.items()
 
 
 async def test_a_request_is_sent_as_it_says_and_without_what_it_does_not_say(told: tuple[Client, Fake]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +12,7 @@ from aiohttp import web
 
 from client import sdk_listener
 from client.sdk import Client
-from client.sdk_listener import PortHolder, Stranger, listening_users, local_hosts, proof_of, token_key, token_name
+from client.sdk_listener import PortHolder, Stranger, listening_users, proof_of, token_key
 from client.sdk_types import Unreachable
 from client.tokens import Tokens, TokenScope, now_ms
 from tests.unit.api_kit import TOKEN, serving
@@ -54,22 +53,6 @@ def test_who_listens_is_read_by_the_most_exact_address(
     tmp_path: Path, tcp: list[str], tcp6: list[str], host: str, users: set[int]
 ) -> None:
     assert listening_users([host], 7401, proc(tmp_path, tcp, tcp6)) == users
-
-
-def test_this_machine_tells_who_listens() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as own:
-        port = own.getsockname()[1]
-        assert listening_users(["127.0.0.1"], port) == {os.getuid()}
-    assert listening_users(["127.0.0.1"], port) == set()
-
-
-def test_which_hosts_are_of_this_machine() -> None:
-    assert local_hosts("localhost") == ("127.0.0.1", "::1") and local_hosts("127.0.0.9") == ("127.0.0.9",)
-    assert local_hosts("10.0.0.1") == local_hosts("127.example.org") == local_hosts("") == ()
-
-
-def test_a_token_is_named_without_being_said() -> None:
-    assert token_name("lct_00ff00ff_" + "x" * 43) == "00ff00ff" and token_name("y" * 43) == "full"
 
 
 async def test_the_owner_s_and_root_s_listeners_are_asked_nothing_and_others_once() -> None:

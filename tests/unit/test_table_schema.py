@@ -106,12 +106,6 @@ def test_what_does_not_fit_is_told_by_file_line_and_column(content: bytes, misfi
     assert told(schema(), content)[0].startswith(misfit)
 
 
-def test_the_rest_of_a_line_without_end_is_not_taken_for_further_lines() -> None:
-    """Places that are told are the file's own: behind such a line nothing is counted any more."""
-    content = b"age,sex,pay\n18,f,1\n" + b"9" * (3 * MAX_LINE) + b",f,1\n17,f,1\n"
-    assert told(schema(), content) == [f"'0.csv', line 3: it has more than {MAX_LINE} bytes"]
-
-
 def test_the_first_ten_misfits_are_told_and_no_more_is_read() -> None:
     sizes: list[int] = []
     rows = [(f"{number}.csv", io.BytesIO(b"age\n" + b"1\n" * 6)) for number in range(9)]
@@ -121,11 +115,6 @@ def test_the_first_ten_misfits_are_told_and_no_more_is_read() -> None:
         *(("1.csv", line) for line in range(2, 6)),
     ]
     assert (report.files, sum(sizes)) == (2, 16 + 12)
-
-
-def test_a_name_of_a_file_is_harmless_on_a_terminal() -> None:
-    report = check_tables(schema(AGE), [("\x1b[2J.csv", io.BytesIO(b"x\n"))])
-    assert str(report.misfits[0]).isprintable()
 
 
 @settings(max_examples=150, deadline=None)

@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 
 from chain.contracts.credits import Transfer
-from client.core import PRIVATE
 from client.work import WorkDriver
-from client.work.artifacts import cid_of_file
 from client.work.computing import TaskRefused
 from client.work.database import WorkDatabase
 from client.work.events import (
@@ -23,12 +21,9 @@ from client.work.events import (
     KeepBook,
     RunEnded,
     SendPeer,
-    ServeFile,
     StartRun,
-    StopServing,
 )
 from client.work.machine import Hearing, LedgerStatus, Machine, Recalled, Slice
-from p2p.content.cid import parse
 from sandbox import OwnData, RunStatus
 from tests.unit.test_work_graph import VALIDATORS, Graph, tmp_path
 from tests.unit.work_kit import Node, run_virtual
@@ -121,30 +116,6 @@ def test_nothing_is_said_before_the_book_is_on_the_disk_and_the_next_process_has
     run_virtual(main())
 
 
-def test_files_are_served_to_some_and_go_with_their_end(tmp_path: Path) -> None:
-    async def main() -> None:
-        made, sent = list[Diary](), list[Any]()
-        node = a_node(tmp_path)
-        work = await driven(node, made, sent)
-        folder = node.folder / "work" / "made"
-        folder.mkdir(parents=True)
-        (folder / "new").write_bytes(b"an update")
-        name, _ = cid_of_file(folder / "new")
-        path = folder / name.to_bytes().hex()
-        (folder / "new").rename(path)
-        made[0].saying = [ServeFile(REF, name.to_bytes(), path, (b"a" * 20,))]
-        await asyncio.sleep(3)
-        assert node.files.allowed == {str(name): {b"a" * 20}}
-        assert node.files.pins[str(name)] == {f"{PRIVATE}fed-file:{REF.hex()}"}
-        made[0].saying = [StopServing(REF, name.to_bytes())]
-        await asyncio.sleep(3)
-        assert node.files.allowed[str(name)] == frozenset() and not node.files.pins[str(name)] and not path.exists()
-        assert parse(str(name)) == name
-        await work.stop()
-
-    run_virtual(main())
-
-
 def test_tasks_own_data_and_peers_are_answered(tmp_path: Path) -> None:
     async def main() -> None:
         made, sent = list[Diary](), list[Any]()
@@ -188,17 +159,6 @@ def test_what_no_book_names_of_what_was_computed_goes_at_a_start(tmp_path: Path)
         await work.stop()
 
     run_virtual(main())
-
-
-def test_a_book_stays_beside_secrets_and_is_as_large_as_it_may_be(tmp_path: Path) -> None:
-    database = WorkDatabase(tmp_path / "work.db", b"c" * 32, b"m" * 20)
-    database.keep_book("toy.book", b"x" * 200_000)
-    database.keep_book("toy.book", b"y")
-    database.close()
-    again = WorkDatabase(tmp_path / "work.db", b"c" * 32, b"m" * 20)
-    assert again.books() == {"toy.book": b"y"}
-    again.close()
-    assert b"x" * 1_000 not in (tmp_path / "work.db").read_bytes(), "what was replaced is not on the disk"
 
 
 @pytest.mark.parametrize("prompt", [True, False])

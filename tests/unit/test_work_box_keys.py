@@ -121,25 +121,6 @@ def test_another_key_of_the_account_brings_another_box_key_also_after_a_restart(
     assert b.look() == [] and set(b.disk) == {before, sent.op.key}, "what is under way to the old one can be read"
 
 
-def test_a_key_on_the_ledger_that_is_not_here_is_replaced() -> None:
-    """A folder that was made anew, or a backup of before."""
-    b = Bench()
-    b.settle()
-    b.disk.clear()
-    b.started()
-    assert len(b.settle()) == 1 and b.shown in b.disk
-
-
-def test_who_left_sends_nothing_and_sets_it_again_when_it_is_back() -> None:
-    b = Bench()
-    b.settle()
-    own, here = b.record, b.shown
-    b.put(member_key(b.me), replace(own, left=b.chain.clock))
-    assert b.look() == []
-    b.put(member_key(b.me), replace(own, box_key=b"", box_since=0, since=b.chain.clock))
-    assert [op.key for op in b.settle()] == [here]
-
-
 def test_nobody_that_is_banned_behind_or_no_member_makes_one() -> None:
     b = Bench()
     assert b.look(recent=False) == []
@@ -150,46 +131,6 @@ def test_nobody_that_is_banned_behind_or_no_member_makes_one() -> None:
     b.put(account_key(b.me), account)
     stranger = BoxKeys(changed(recalled(b.chain, "v", working()), me=b"\x01" * 20))
     assert stranger.handle(Look(b.chain.state, b.chain.clock)) == []
-
-
-def test_a_former_member_makes_and_sends_none_whatever_is_here() -> None:
-    b = Bench()
-    b.settle()
-    b.put(member_key(b.me), replace(b.record, left=b.chain.clock))
-    b.disk.clear()
-    b.started()
-    assert b.look() == []
-
-
-def test_a_key_is_newer_than_those_that_are_here_also_in_their_moment_and_after_a_clock_set_back() -> None:
-    secret = box_in(of_box(b"\x01" * 32, OTHER.public, 500))
-    assert after({}, 7) == 7
-    assert [after({b"k": secret}, clock) for clock in (400, 500, 501, 900)] == [501, 501, 501, 900]
-
-
-def test_secrets_of_other_kinds_are_none_of_its_business() -> None:
-    b = Bench()
-    foreign = Secret("job.claim", b"key", b"ref", b"salt")
-    b.disk[foreign.key] = foreign
-    (kept,) = b.started().handle(Look(b.chain.state, b.chain.clock))
-    assert isinstance(kept, KeepSecret)
-    b.machine.handle(SecretRefused(foreign))
-    b.machine.handle(SecretStored(foreign))
-    b.machine.handle(Kept(foreign))
-    assert b.look() == [], "its own is still on its way to the disk"
-
-
-def test_who_came_back_twice_sends_the_same_key_under_a_name_of_its_own() -> None:
-    """The outbox takes a name once, for ever."""
-    b = Bench()
-    b.settle()
-    own, names = b.record, []
-    for at in (1_000, 2_000):
-        b.put(member_key(b.me), replace(own, box_key=b"", box_since=0, since=at))
-        (sent,) = b.look()
-        assert isinstance(sent, Submit) and sent.op.key == own.box_key
-        names.append(sent.key)
-    assert names[0] != names[1]
 
 
 def test_what_the_owner_asked_for_is_sent_by_the_api_and_after_a_while_by_the_machine() -> None:

@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from msgspec import structs
 
 from chain.contracts.job import PostJob
 from chain.host.terms import Image, ImageKind
-from client.contracts.job.runs import evaluate_spec, train_spec, wanted_image
-from client.work import WorkConfig, runner
-from client.work.artifacts import Images, Models, Pins, cid_of_file
+from client.contracts.job.runs import evaluate_spec, wanted_image
+from client.work import WorkConfig
+from client.work.artifacts import Images, Models, Pins
 from client.work.database import WorkDatabase
 from client.work.engine import MAX_PROGRESS, MAX_RUNS, RunLog, ThreadedSandbox
 from client.work.events import WantedImage
@@ -29,7 +26,6 @@ from sandbox import (
     BadImage,
     Check,
     CleanupReport,
-    EngineError,
     EngineInfo,
     Progress,
     RunResult,
@@ -90,15 +86,6 @@ async def test_a_run_is_in_a_thread_and_its_progress_on_the_loop() -> None:
     assert stub.calls == ["close"]
 
 
-async def test_before_the_first_run_leftovers_go_and_the_limits_are_proved() -> None:
-    stub = StubSandbox()
-    report = await ThreadedSandbox(stub, 1, self_test=True).prepare({IMAGE})  # type: ignore[arg-type]
-    assert stub.calls == [f"cleanup {[IMAGE]}", "self_test"]
-    assert report["ok"]
-    assert report["cleaned"] == {"containers": 1, "volumes": 2, "images": 3}
-    assert report["checks"] == [{"name": "network", "ok": True, "detail": "a packet left"}]
-
-
 async def test_a_sandbox_that_leaks_runs_nothing() -> None:
     with pytest.raises(SandboxUnavailable, match="network: a packet left"):
         await ThreadedSandbox(StubSandbox(proved=False), 1, self_test=True).prepare(())  # type: ignore[arg-type]
@@ -146,18 +133,6 @@ def test_a_claimant_and_every_verifier_hand_their_evaluation_the_same(tmp_path: 
         return (s.phase, s.seed, s.budget_s, s.threads, s.limits.mem_mb, s.params, sorted(s.inputs))
 
     assert [shown(spec) for spec in specs] == [("evaluate", None, 5, 1, 64, '{"x":1}', ["model"])] * 4
-
-
-def test_a_training_is_told_less_than_its_wall_clock() -> None:
-    found = train_spec(posting(0), run="train-1", image_id=IMAGE, seed=5, wall_s=10.0)
-    assert isinstance(found, RunSpec)
-    assert (found.phase, found.seed, found.budget_s, found.limits.wall_s, found.inputs) == ("train", 5, 9, 10.0, {})
-
-
-def test_a_posting_that_no_container_can_be_started_for_says_why() -> None:
-    terms = posting(0)
-    small = structs.replace(terms, limits=structs.replace(terms.limits, mem_mb=1))
-    assert str(train_spec(small, run="train-1", image_id=IMAGE, seed=5, wall_s=10.0)).startswith("the posting cannot be run: ")
 
 
 # --- material ------------------------------------------------------------------------------------------------------------------
@@ -215,23 +190,6 @@ async def test_an_image_is_pinned_and_stays_until_its_last_job_ended(tmp_path: P
     assert (files.pins[cid], book.pins()) == (set(), [])
 
 
-async def test_a_job_that_goes_on_lets_go_of_what_was_fetched_and_of_nothing_else(tmp_path: Path) -> None:
-    images, files, engine, pins, _ = make_images(tmp_path)
-    (tmp_path / "image.tar").write_bytes(b"an image")
-    cid, size = await files.add(tmp_path / "image.tar", pin="boss")
-    terms = posting(0, image=Image(ImageKind.ARCHIVE, "", parse(cid).to_bytes(), b"\xab" * 32, size))
-    (tmp_path / "hidden").write_bytes(b"hidden data")
-    secret, length = await files.add(tmp_path / "hidden", pin="boss")
-    assert await images.ensure(JOB, replace(wanted(terms), files=((secret, length),))) == IMAGE
-    assert files.pins[secret] == {"boss", f"image:{JOB.hex()}"}
-    await pins.pin(cid, f"job:{JOB.hex()}", JOB)
-    await images.let_go(JOB)
-    assert (engine.images, files.pins[cid]) == (set(), {"boss", f"job:{JOB.hex()}"})
-    assert files.pins[secret] == {"boss"}
-    assert await images.ensure(JOB, wanted(terms)) == IMAGE
-    assert engine.images == {IMAGE}
-
-
 async def test_removing_an_image_holds_up_its_own_loading_and_no_other(tmp_path: Path) -> None:
     images, files, engine, _, _ = make_images(tmp_path)
     terms = []
@@ -256,28 +214,6 @@ async def test_removing_an_image_holds_up_its_own_loading_and_no_other(tmp_path:
     go_on.set()
     await release
     assert {await same, other} == engine.images
-
-
-async def test_an_image_that_the_engine_would_not_give_up_goes_with_the_next(tmp_path: Path) -> None:
-    images, files, engine, _, _ = make_images(tmp_path)
-    (tmp_path / "image.tar").write_bytes(b"an image")
-    cid, size = await files.add(tmp_path / "image.tar", pin="boss")
-    terms = posting(0, image=Image(ImageKind.ARCHIVE, "", parse(cid).to_bytes(), b"\xab" * 32, size))
-    await images.ensure(JOB, wanted(terms))
-    remove = engine.remove
-
-    async def refuse(image_id: str) -> None:
-        raise EngineError("removing an image", "a container still has it")
-
-    engine.remove = refuse  # type: ignore[method-assign]
-    await images.release(JOB)
-    assert engine.images == {IMAGE}
-    engine.remove = remove  # type: ignore[method-assign]
-    await images.ensure(OTHER, wanted(terms))
-    await images.release(JOB)
-    assert engine.images == {IMAGE}  # another job has it by now
-    await images.release(OTHER)
-    assert engine.images == set()
 
 
 async def test_an_image_that_vanished_is_brought_again_and_the_run_made_once_more(tmp_path: Path) -> None:
@@ -315,44 +251,3 @@ async def test_a_registry_image_that_is_another_one_than_posted_is_refused(tmp_p
     posted = Image(ImageKind.REGISTRY, "jobs/test@sha256:" + "ab" * 32, b"", b"\xee" * 32, 1_000)
     with pytest.raises(BadImage, match="not sha256:eeee"):
         await images.ensure(JOB, wanted(posting(0, image=posted)))
-
-
-def test_an_empty_file_has_a_name_too(tmp_path: Path) -> None:
-    (tmp_path / "empty").write_bytes(b"")
-    cid, size = cid_of_file(tmp_path / "empty")
-    assert (cid.raw, size) == (True, 0)
-
-
-def test_of_much_progress_every_second_line_goes_and_none_comes_after_the_end() -> None:
-    log = RunLog(lambda: 1)
-    run = log.begin("r1", b"j" * 32, "train", 1, 5)
-    for step in range(MAX_PROGRESS + 1):
-        log.progress(run, Progress(step=step, of=1_000, loss=None))
-    steps = [line["step"] for line in run.show()["progress"]]
-    assert steps == [*range(1, MAX_PROGRESS, 2), MAX_PROGRESS]
-    log.end(run, RunResult(status=RunStatus.OK, reason="done"))
-    log.progress(run, Progress(step=7, of=None, loss=None))
-    assert run.show()["progress"][-1]["step"] == MAX_PROGRESS
-
-
-def test_why_a_run_was_cancelled_is_told_and_not_how_its_container_ended() -> None:
-    log = RunLog(lambda: 1)
-    run = log.begin("r1", b"j" * 32, "train", 1, 5)
-    assert log.cancel("r1", "cancelled by the operator") and run.cancel.is_set()
-    log.end(run, RunResult(status=RunStatus.CANCELLED, reason="killed"))
-    assert run.reason == "cancelled by the operator"
-    assert not log.cancel("r1", "again") and not log.cancel("none", "why")
-
-
-def test_on_a_busy_machine_a_look_is_rested_from_by_its_processor_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processor time counts by its share; of time in which others ran only as much as passed, and on a simulated clock nothing."""
-    now = {"thread_time": 1.0, "loop": 50.0}
-    monkeypatch.setattr(time, "thread_time", lambda: now["thread_time"])
-    monkeypatch.setattr(asyncio, "get_running_loop", lambda: SimpleNamespace(time=lambda: now["loop"]))
-    began = runner.spent()
-    now.update(thread_time=1.001)
-    assert runner.rest(20, began) == 0, "no processor time passes by a simulated clock"
-    now.update(loop=50.015)
-    assert runner.rest(20, began) == pytest.approx(0.020), "not 20 times what passed"
-    now.update(loop=50.4)
-    assert runner.rest(20, began) == pytest.approx(0.4), "a disk was waited for"

@@ -71,38 +71,11 @@ async def test_every_end_without_a_model_uses_an_attempt_up(status: RunStatus) -
     assert disk.noted == [STARTED, DONE]
 
 
-async def test_a_training_with_a_model_goes_on_to_its_claim() -> None:
-    """What became of the attempt is known once the claim is on its way."""
-    disk = Disk()
-    assert (await ended(disk, result(RunStatus.OK, model=True))).model == KEPT
-    assert disk.noted == [STARTED] and disk.adopted == [Path("/out/model")]
-
-
-@pytest.mark.parametrize(("status", "keep"), [(RunStatus.FAILED, True), (RunStatus.OK, False)])
-async def test_only_the_model_of_a_training_that_ended_well_becomes_this_node_s(status: RunStatus, keep: bool) -> None:
-    disk = Disk()
-    assert (await ended(disk, result(status, model=True), keep=keep)).model is None
-    assert disk.adopted == [] and disk.noted == [STARTED, DONE]
-
-
 @pytest.mark.parametrize("fault", [result(RunStatus.ENGINE_ERROR), RuntimeError("the engine is gone")])
 async def test_a_fault_of_the_engine_uses_no_attempt_up(fault: RunResult | Exception) -> None:
     disk = Disk()
     assert (await ended(disk, fault)).status is RunStatus.ENGINE_ERROR
     assert disk.noted == [STARTED]
-
-
-async def test_what_is_killed_because_the_node_stops_may_be_started_again() -> None:
-    disk = Disk()
-    await ended(disk, result(RunStatus.CANCELLED), stopping=True)
-    assert disk.noted == [STARTED]
-
-
-async def test_a_model_that_the_disk_refuses_is_this_node_s_trouble() -> None:
-    disk = Disk(OSError(28, "No space left on device"))
-    found = await ended(disk, result(RunStatus.OK, model=True))
-    assert (found.status, found.model) == (RunStatus.ENGINE_ERROR, None)
-    assert "could not be kept on this disk" in found.reason and disk.noted == [STARTED]
 
 
 async def test_an_attempt_begins_once_and_what_cannot_be_started_uses_it_up() -> None:

@@ -94,17 +94,6 @@ def test_a_disk_that_refused_once_never_makes_a_missing_model(world: Clock) -> N
     assert missing.local
 
 
-def test_a_model_that_comes_at_last_is_taken() -> None:
-    world = Clock(failed(Reason.NOBODY), failed(Reason.STORAGE), Path("/m"))
-    assert asked(world) == ContentReady("seat", "0", Path("/m"))
-    assert world.asked == 3
-
-
-def test_content_that_is_larger_than_it_may_be_is_asked_for_once() -> None:
-    world = Clock(failed(Reason.TOO_LARGE))
-    assert isinstance(asked(world), ContentMissing) and world.asked == 1
-
-
 @pytest.mark.parametrize(
     ("fault", "lasting"),
     [
@@ -128,19 +117,6 @@ def test_an_image_that_breaks_a_rule_is_never_to_be_had_and_everything_else_may_
 def files_of(folder: Path) -> Fetching:
     nothing = cast(Any, None)
     return Fetching(nothing, nothing, nothing, nothing, folder, Inline())
-
-
-def test_two_machines_of_one_scope_have_files_of_their_own_and_none_outlives_a_start(tmp_path: Path) -> None:
-    fetching = files_of(tmp_path / "hidden")
-    paths = {fetching._path(owner, "seat-1") for owner in ("verifier", "other")}
-    assert len(paths) == 2
-    fetching.sweep()
-    (tmp_path / "hidden").mkdir()
-    for path in paths:
-        path.write_bytes(b"plain")
-        path.with_name(path.name + ".part").write_bytes(b"half")
-    fetching.sweep()
-    assert list((tmp_path / "hidden").iterdir()) == []
 
 
 def test_what_is_decrypted_is_the_owner_s_alone(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,14 +26,10 @@ from chain.host.terms import model_id
 from chain.types import parse_loss
 from client import hidden
 from client.contracts.job import secrets
-from client.contracts.job.worker import Worker
 from client.work import WorkConfig
-from client.work.engine import MAX_NOT_FETCHED, NOT_FETCHED, RunLog
-from client.work.events import Chain as Look
-from client.work.events import Changed
 from p2p.content.cid import parse
-from sandbox import ImageLimits, ImageNotFound, RunStatus
-from tests.unit.work_kit import Chain, Node, Web, blocks, hidden_set, machine, run_virtual, working
+from sandbox import RunStatus
+from tests.unit.work_kit import Chain, Node, Web, blocks, hidden_set, run_virtual, working
 
 VALIDATORS = ["a", "b", "c", "d"]
 WORKERS = ["u", "w"]
@@ -136,37 +131,6 @@ def test_a_job_is_trained_claimed_verified_and_paid(tmp_path: Path) -> None:
     run_virtual(main())
 
 
-def test_an_image_leaves_the_engine_when_nothing_more_is_trained_for_its_job(tmp_path: Path) -> None:
-    """Jobs stay open for a month: what strangers post may not lie on the disk so long."""
-
-    async def main() -> None:
-        graph = Graph(tmp_path)
-        node = graph.nodes["a"]
-        node.engine.end = lambda spec: RunStatus.UNSUPPORTED
-        await graph.start("a")
-        job = graph.chain.post("boss")
-        await blocks(graph.chain, lambda: bool(node.engine.specs) and not node.engine.images, 30)
-        assert graph.chain.describe(job)["state"] == "OPEN"
-        await graph.stop()
-
-    run_virtual(main())
-
-
-def test_the_claimed_loss_is_the_one_its_own_evaluation_measured(tmp_path: Path) -> None:
-    async def main() -> None:
-        graph = Graph(tmp_path)
-        node = graph.nodes["a"]
-        node.engine.losses = lambda spec: "0.5"
-        await graph.start("a")
-        job = graph.chain.post("boss")
-        await blocks(graph.chain, lambda: bool(graph.chain.describe(job)["claims"]))
-        assert graph.chain.describe(job)["claims"][0]["loss"] == parse_loss("0.5")
-        assert [spec.seed for spec in node.engine.specs if spec.phase == "evaluate"] == [None], "committees have no other inputs"
-        await graph.stop()
-
-    run_virtual(main())
-
-
 @pytest.mark.parametrize("on_cheat", [OnCheat.REFUND, OnCheat.NEXT_BEST], ids=["refund", "next-best"])
 def test_who_lies_to_two_contractors_is_banned_by_what_the_judges_measured(tmp_path: Path, on_cheat: OnCheat) -> None:
     async def main() -> None:
@@ -205,20 +169,6 @@ def test_one_contractor_alone_gets_nobody_banned(tmp_path: Path) -> None:
         assert graph.chain.strikes("cheat") == 1
         assert not [op for _, op in graph.chain.sent if isinstance(op, JudgeCase)]
         await blocks(graph.chain, lambda: not any(work is not None and work.notices() for work in works), 10)
-        await graph.stop()
-
-    run_virtual(main())
-
-
-def test_a_node_that_never_judges_leaves_it_to_people(tmp_path: Path) -> None:
-    async def main() -> None:
-        graph = Graph(tmp_path, config=WorkConfig(judge="never", enabled=False))
-        await graph.start(*VALIDATORS)
-        jobs = [graph.chain.post(poster) for poster in ("boss", "rival")]
-        await asyncio.gather(*(graph.cheating(job, "0.0001", "0.9") for job in jobs), graph.finish(*jobs))
-        assert [graph.chain.describe(job)["claims"][0]["result"] for job in jobs] == ["FALSE", "FALSE"]
-        await blocks(graph.chain, lambda: graph.status("cheat") == ACTIVE, 120)
-        assert not [op for _, op in graph.chain.sent if isinstance(op, JudgeCase)]
         await graph.stop()
 
     run_virtual(main())
@@ -329,82 +279,6 @@ def test_a_key_is_opened_by_a_node_that_was_killed_between_its_upload_and_the_wi
         assert (found["state"], found["hidden"], found["payments"]["deposit_burned"]) == ("PAID", "ON", 0)
         assert [op for _, op in graph.chain.sent if isinstance(op, RevealKey)] == [RevealKey(job, secret)]
         graph.honest()
-        await graph.stop()
-
-    run_virtual(main())
-
-
-def test_an_image_that_is_not_to_be_had_is_among_the_runs_until_it_is(tmp_path: Path) -> None:
-    async def main() -> None:
-        graph = Graph(tmp_path)
-        node = graph.nodes["a"]
-        pull, node.engine.pull = node.engine.pull, refuses  # type: ignore[method-assign]
-        work = await node.start()
-        job = graph.chain.post("boss", expiry=graph.chain.clock + 120_000)
-        await blocks(graph.chain, lambda: any(run["attempt"] == 2 for run in work.list_runs()))
-        (run,) = work.list_runs()
-        assert (run["id"], run["job"], run["phase"], run["state"]) == (f"image-{job.hex()[:32]}", job.hex(), "image", NOT_FETCHED)
-        assert "no such repository" in run["reason"] and work.get_run(run["id"]) == run and not work.cancel_run(run["id"])
-        (notice,) = (one for one in work.notices() if one["topic"] == "image.missing")
-        assert job.hex()[:12] in notice["text"] and "no such repository" in notice["text"]
-        node.engine.pull = pull  # type: ignore[method-assign]
-        await blocks(graph.chain, lambda: any(run["phase"] == "train" for run in work.list_runs()))
-        assert [run for run in work.list_runs() if run["state"] == NOT_FETCHED] == []
-        assert [one for one in work.notices() if one["topic"] == "image.missing"] == []
-        await graph.stop()
-
-    run_virtual(main())
-
-
-async def refuses(reference: str, limits: ImageLimits) -> str:
-    raise ImageNotFound(f"{reference}: no such repository")
-
-
-def test_images_that_are_not_to_be_had_displace_no_run_and_are_so_many() -> None:
-    log = RunLog(lambda: 1)
-    log.begin("train-1", b"job", "train", 1, None)
-    for number in range(3 * MAX_NOT_FETCHED):
-        log.not_fetched(number.to_bytes(32, "little"), "nobody serves it")
-    shown = log.list()
-    assert len(shown) == MAX_NOT_FETCHED + 1 and "train-1" in [run["id"] for run in shown]
-
-
-def test_runs_are_shown_bounded_and_can_be_cancelled(tmp_path: Path) -> None:
-    async def main() -> None:
-        graph = Graph(tmp_path)
-        await graph.start("a")
-        node = graph.nodes["a"]
-        assert node.work is not None
-        node.engine.train_s = 15.0
-        job = graph.chain.post("boss")
-        await blocks(graph.chain, lambda: node.engine.running == 1)
-        (run,) = node.work.list_runs()
-        assert (run["phase"], run["state"], run["job"], run["loss"], run["ended"]) == ("train", "running", job.hex(), None, None)
-        assert node.work.cancel_run(run["id"])
-        assert not node.work.cancel_run("no such run")
-        await blocks(graph.chain, lambda: bool(node.work and node.work.get_run(run["id"])["ended"]))  # type: ignore[index]
-        shown = node.work.get_run(run["id"])
-        assert shown is not None
-        assert (shown["state"], shown["reason"]) == ("cancelled", "cancelled by the operator")
-        assert not node.work.cancel_run(run["id"])
-        assert shown["progress"]
-        assert machine(node.work, Worker).explain(graph.chain.state, job, graph.chain.clock) is None
-        await graph.stop()
-
-    run_virtual(main())
-
-
-def test_work_goes_on_only_until_the_job_expires(tmp_path: Path) -> None:
-    async def main() -> None:
-        graph = Graph(tmp_path)
-        node = graph.nodes["a"]
-        node.engine.train_s = 10_000.0
-        await graph.start("a")
-        job = graph.chain.post("boss")
-        (found,) = await graph.finish(job)
-        assert found["state"] == "EMPTY"
-        await blocks(graph.chain, lambda: node.engine.running == 0, 20)
-        assert [s.limits.wall_s <= 40 for s in node.engine.specs] == [True] * len(node.engine.specs)
         await graph.stop()
 
     run_virtual(main())
@@ -532,57 +406,6 @@ def test_a_part_that_fails_takes_nothing_from_the_other(tmp_path: Path, part: st
         (found,) = await graph.finish(job)
         assert found["state"] == "PAID"
         graph.honest()
-        await graph.stop()
-
-    run_virtual(main())
-
-
-def test_an_effect_that_fails_keeps_no_other_from_being_done(tmp_path: Path) -> None:
-    async def main() -> None:
-        graph = Graph(tmp_path)
-        await graph.start()
-        work = graph.nodes["a"].work
-        assert work is not None
-        done: list[Any] = []
-
-        def perform(name: str, effect: Any) -> None:
-            if effect == "bad":
-                raise TypeError("a bug")
-            done.append((name, effect))
-
-        work._perform = perform  # type: ignore[method-assign]
-        said = SimpleNamespace(handle=lambda _: ["one", "bad", "two"], busy=False, notices=tuple)
-        work._parts["worker"] = replace(work._parts["worker"], machine=said)  # type: ignore[arg-type]
-        work._ask("worker", Look(graph.chain.state, graph.chain.clock))
-        assert done == [("worker", "one"), ("worker", "two")]
-        await graph.stop()
-
-    run_virtual(main())
-
-
-def test_a_job_at_which_a_part_fails_hides_no_other(tmp_path: Path) -> None:
-    async def main() -> None:
-        graph = Graph(tmp_path)
-        await graph.start()
-        work = graph.nodes["a"].work
-        assert work is not None
-        bad, told = b"\x02" * 32, list[bytes]()
-        broken = True
-
-        def tell(changed: Changed) -> list[Any]:
-            if broken and bad in changed.keys:
-                raise TypeError("a bug")
-            told.extend(changed.keys)
-            return []
-
-        told_to = SimpleNamespace(handle=tell, busy=False, notices=tuple)
-        work._parts["worker"] = replace(work._parts["worker"], machine=told_to)  # type: ignore[arg-type]
-        jobs = tuple(bytes((n,)) * 32 for n in range(1, 5))
-        work._tell("worker", Changed(graph.chain.state, jobs))
-        assert told == [job for job in jobs if job != bad] and work.failing()[0]["part"] == "worker"
-        broken = False
-        work._tell("worker", Changed(graph.chain.state, ()))
-        assert told[3:] == [bad]
         await graph.stop()
 
     run_virtual(main())

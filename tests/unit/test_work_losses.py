@@ -14,14 +14,13 @@ from typing import Any, cast
 import pytest
 
 from chain.losses import LossTree, check_opening, draw_probe
-from client.work import artifacts
 from client.work.artifacts import KeptLosses, Models
 from client.work.database import WorkDatabase
 from client.work.engine import RunLog
 from client.work.events import OpenLosses, RunEnded, StartRun
 from client.work.execution import Execution
 from client.work.warm_pool import WarmPool
-from sandbox import EngineError, Evaluated, RunResult, RunSpec, RunStatus
+from sandbox import Evaluated, RunResult, RunSpec, RunStatus
 from tests.unit.work_kit import Inline
 
 REF, OTHER = b"r" * 32, b"s" * 32
@@ -93,28 +92,6 @@ async def test_a_link_in_the_place_of_losses_is_not_followed(tmp_path: Path, kep
     assert (await kept.open(wanted())).opening is not None
 
 
-async def test_losses_go_with_their_run_and_with_their_ref(tmp_path: Path, kept: KeptLosses) -> None:
-    for ref, run in ((REF, "verify-1"), (REF, "verify-2"), (OTHER, "verify-3")):
-        await kept.keep(ref, run, LOSSES)
-    await kept.drop(REF, "verify-1")
-    await kept.drop(REF, "verify-1")
-    assert [path.name for path in sorted((tmp_path / "losses" / REF.hex()).iterdir())] == ["verify-2"]
-    await kept.forget(REF)
-    await kept.forget(REF)
-    assert kept.refs == {OTHER}
-    assert [path.name for path in (tmp_path / "losses").iterdir()] == [OTHER.hex()]
-
-
-async def test_what_a_killed_node_had_half_written_goes(tmp_path: Path, kept: KeptLosses) -> None:
-    folder = tmp_path / "losses" / REF.hex()
-    folder.mkdir(parents=True)
-    (folder / "verify-1.part").write_bytes(bytes(5))
-    (tmp_path / "losses" / "no ref").mkdir()
-    await kept.load()
-    assert kept.refs == {REF}
-    assert list(folder.iterdir()) == []
-
-
 async def test_a_disk_that_refuses_leaves_nothing_half_written(kept: KeptLosses, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -123,20 +100,6 @@ async def test_a_disk_that_refuses_leaves_nothing_half_written(kept: KeptLosses,
     with pytest.raises(OSError, match="No space left"):
         await kept.keep(REF, "verify-1", LOSSES)
     assert list(kept.path(REF, "verify-1").parent.iterdir()) == []
-
-
-async def test_many_losses_do_not_take_the_last_of_the_disk(kept: KeptLosses, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-
-    def none_left(folder: Path, what: str, size: int, files: int) -> None:
-        asked.append(size)
-        raise EngineError(what, "it would leave 3 MiB free")
-
-    monkeypatch.setattr(artifacts, "leave_room", none_left)
-    with pytest.raises(OSError, match="it would leave 3 MiB free"):
-        await kept.keep(REF, "verify-1", array("q", bytes(1 << 20)))
-    await kept.keep(REF, "verify-2", array("q", bytes((1 << 20) - 8)))
-    assert asked == [1 << 20], "a megabyte is asked about, less is always there"
 
 
 # --- what an end of a run is ---------------------------------------------------------------------------------------------------
@@ -169,11 +132,6 @@ async def test_a_machine_hears_of_the_measurement_and_the_losses_are_on_the_disk
     assert kept.read(REF, "verify-1") == LOSSES
 
 
-async def test_losses_that_nobody_opens_are_not_kept(tmp_path: Path, kept: KeptLosses) -> None:
-    assert (await ended(tmp_path, kept, GOOD, keep=False)).result == MEASURED
-    assert kept.refs == set()
-
-
 async def test_losses_that_the_disk_refuses_are_this_nodes_trouble(
     tmp_path: Path, kept: KeptLosses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,8 +142,3 @@ async def test_losses_that_the_disk_refuses_are_this_nodes_trouble(
     found = await ended(tmp_path, kept, GOOD)
     assert (found.status, found.result) == (RunStatus.ENGINE_ERROR, None)
     assert "the losses could not be kept on this disk" in found.reason
-
-
-async def test_a_posting_that_cannot_be_run_says_nothing_of_the_model(tmp_path: Path, kept: KeptLosses) -> None:
-    found = await ended(tmp_path, kept, GOOD, spec="the posting cannot be run: why")
-    assert (found.status, found.reason, found.result) == (RunStatus.NOT_STARTED, "the posting cannot be run: why", None)

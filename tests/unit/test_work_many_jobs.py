@@ -14,14 +14,13 @@ from chain.contracts.job.records import NO_JOBS, AuditRound, ContractorRecord, J
 from chain.crypto import account_id, sha256
 from chain.host import Reader
 from chain.host.terms import HiddenSet, Limits
-from chain.ledger import state as ledger_state
 from chain.ledger.state import Overlay
 from client.contracts.job import secrets
 from client.contracts.job.contractor import Contractor
-from client.contracts.job.verifier import MAX_AHEAD, MAX_AHEAD_OF_ONE, Verifier
-from client.contracts.job.worker import MAX_FAILURES, Worker
+from client.contracts.job.verifier import Verifier
+from client.contracts.job.worker import Worker
 from client.work.changes import MAX_PIECE, WatchedChanges
-from client.work.events import BringImage, Changed, Effect, FetchContent, ImageFailed, ImageReady, Kept, StartRun, Submit
+from client.work.events import BringImage, Changed, Effect, FetchContent, ImageReady, Kept, StartRun, Submit
 from client.work.events import Chain as Look
 from client.work.machine import Machine
 from client.work.order import FairQueue
@@ -154,16 +153,6 @@ def test_a_worker_finds_the_one_job_it_takes_among_any_number_that_it_does_not(c
     assert reader.scans == 0
 
 
-def test_the_best_paying_job_comes_first_wherever_its_id_stands() -> None:
-    ground = Ground()
-    ground.many(MANY, stranger(1), ground.terms(bounty=1_000))
-    best = ground.post(stranger(2), ground.terms(bounty=5_000))
-    ground.many(100, stranger(3), ground.terms(bounty=2_000))
-    effects, reader = worker(ground).look()
-    assert effects[0] == bring(ground.chain, best)
-    assert reader.reads < 20
-
-
 def test_a_contractor_whose_images_cannot_be_had_does_not_keep_a_worker_from_the_others() -> None:
     ground = Ground()
     spam = set(ground.many(MANY, stranger(1), ground.terms(bounty=10**9)))
@@ -175,40 +164,6 @@ def test_a_contractor_whose_images_cannot_be_had_does_not_keep_a_worker_from_the
     w.machine.handle(ImageReady(honest, IMAGE))
     effects, _ = w.look()
     assert [e.ref for e in effects if isinstance(e, StartRun)] == [honest]
-
-
-def test_what_was_given_up_puts_its_contractor_behind_the_others() -> None:
-    ground = Ground()
-    spam = set(ground.many(50, stranger(1), ground.terms(bounty=10**9)))
-    honest = [ground.post(stranger(n), ground.terms(bounty=1_000)) for n in (2, 3)]
-    w = worker(ground)
-    (first, *_) = brought(w.look()[0])
-    assert first in spam
-    w.machine.handle(ImageFailed(first, "nobody serves it", True))
-    effects, reader = w.look()
-    assert brought(effects) == [honest[1]]
-    assert reader.reads < 40
-    # It is behind, not banned: with nobody else it has its turn.
-    for job in honest:
-        w.machine.handle(ImageFailed(job, "nobody serves it", True))
-    effects, _ = w.look()
-    assert {job in spam for job in brought(effects)} == {True}
-
-
-def test_images_are_fetched_ahead_for_one_run_more_than_there_are_places() -> None:
-    ground = Ground()
-    for number in range(20):
-        ground.post(stranger(number), ground.terms(bounty=1_000 + number))
-    w = worker(ground, concurrent=2)
-    asked: list[bytes] = []
-    for _ in range(10):
-        ground.chain.block(3_000)
-        found = brought(w.look()[0])
-        asked += found
-        for job in found:
-            w.machine.handle(ImageReady(job, IMAGE))
-    # One job is trained twice, three wait with their image: not all twenty images lie on this disk.
-    assert len(asked) == 4
 
 
 def bad_record(paid: int) -> ContractorRecord:
@@ -228,22 +183,6 @@ def test_a_contractor_with_a_bad_record_is_left_out_until_the_record_is_better()
     ground.put([(records.contractor_key(poster), bad_record(paid=9))])
     effects, _ = w.look()
     assert [job in jobs for job in brought(effects)] == [True]
-
-
-def test_jobs_whose_time_is_over_are_left_behind_a_few_at_a_time() -> None:
-    ground = Ground()
-    ground.many(200, stranger(1), posting(ground.chain.clock + 20_000, bounty=10**9))
-    honest = ground.post(stranger(2), ground.terms(bounty=1))
-    w = worker(ground)
-    ground.chain.block(19_000)
-    seen: list[bytes] = []
-    looks = 0
-    while honest not in seen:
-        effects, reader = w.look()
-        assert reader.reads < 400
-        seen += brought(effects)
-        looks += 1
-    assert looks <= 4
 
 
 @pytest.mark.parametrize("count", [100, MANY])
@@ -270,22 +209,6 @@ def test_a_verifier_finds_its_seat_among_any_number_of_audits(count: int) -> Non
     assert {getattr(e, "ref", b"") for e in effects} == {job}
     assert reader.reads < 40
     assert reader.scans == 0
-
-
-def test_images_are_fetched_ahead_of_audits_for_many_contractors_and_within_a_bound() -> None:
-    ground = Ground()
-    terms = ground.terms()
-    soon = ground.chain.clock + 10_000
-    owner = dict.fromkeys(ground.many(MANY, stranger(1), terms, JobState.REVEAL, deadline=soon), 1)
-    for number in range(2, 10):
-        owner |= dict.fromkeys(ground.many(10, stranger(number), terms, JobState.REVEAL, deadline=soon + number), number)
-    verifier = Following(ground, Verifier(recalled(ground.chain, "a")))
-    effects, reader = verifier.look()
-    of = Counter(owner[job] for job in brought(effects))
-    assert of.total() == MAX_AHEAD
-    assert max(of.values()) == MAX_AHEAD_OF_ONE
-    assert reader.reads < 60
-    assert verifier.look()[0] == []
 
 
 def test_a_contractor_opens_its_hidden_data_among_any_number_of_jobs() -> None:
@@ -335,18 +258,6 @@ def test_every_live_job_is_told_once_at_the_start_and_then_what_moves_in_small_p
     assert [moved.under(JOB) for moved in all_of(changes)] == [(jobs[7],)]
 
 
-def test_a_node_that_did_not_look_for_long_is_told_every_live_job_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_state, "MAX_FED", 100)
-    ground = Ground()
-    changes = job_changes(ground.chain)
-    all_of(changes)
-    jobs = ground.many(150, stranger(1), ground.terms())
-    assert not changes.complete
-    pieces = all_of(changes)
-    assert pieces[0].anew
-    assert sorted(job for moved in pieces for job in moved.under(JOB)) == sorted(jobs)
-
-
 # --- the order ------------------------------------------------------------------------------------------------------------------
 
 
@@ -382,31 +293,3 @@ def test_the_order_is_that_of_ranks_whatever_was_added_dropped_and_blamed() -> N
     assert {owner for _, owner in order.walk(())} == {bytes([n]) for n in range(7)} - {barred}, "nor is who is left out"
     order.bar(barred, False)
     assert len(list(order.walk(()))) == len(plain)
-
-
-def test_whom_a_walk_is_done_with_costs_it_one_step() -> None:
-    order = FairQueue()
-    for number in range(1_000):
-        order.add(number.to_bytes(2, "big"), b"crowd", (0,))
-    order.add(b"x", b"other", (1,))
-    done: set[bytes] = set()
-    seen = []
-    for item, owner in order.walk(done):
-        seen.append(item)
-        done.add(owner)
-    assert seen == [bytes(2), b"x"]
-
-
-def test_failures_that_are_over_are_blamed_once() -> None:
-    ground = Ground()
-    job = ground.post(stranger(1), ground.terms(bounty=9_000))
-    other = ground.post(stranger(2), ground.terms(bounty=1_000))
-    w = worker(ground)
-    for _ in range(MAX_FAILURES):
-        ground.chain.block(60_000)
-        assert job in brought(w.look()[0])
-        w.machine.handle(ImageFailed(job, "for now", False))
-    ground.chain.block(60_000)
-    assert job not in brought(w.look()[0])
-    assert w.machine.explain(ground.chain.state, job, ground.chain.clock) is not None
-    assert w.machine._progress_of[other].asked

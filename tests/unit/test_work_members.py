@@ -13,7 +13,6 @@ from chain.contracts.job.records import ClaimantIndex, Posting, claimant_key, po
 from chain.contracts.membership import (
     Case,
     CaseRef,
-    JudgeCase,
     Judged,
     Member,
     MemberParams,
@@ -26,14 +25,13 @@ from chain.contracts.membership import (
 from chain.contracts.membership import member_key as key_of_member
 from chain.contracts.membership.records import NUMBER
 from chain.crypto import address
-from chain.host import BANNED, SUSPENDED, account_key, read_params
+from chain.host import BANNED, account_key, read_params
 from chain.host.terms import LIMITS, Arch, Capacity
 from chain.ledger.transition import chain_record
 from client.config import WorkConfig
-from client.contracts.membership import account, cases
+from client.contracts.membership import cases
 from client.contracts.membership.capacity import Capacities, least, offered
 from client.contracts.membership.watching import CaseWatch
-from client.work.engine import engine_ready
 from client.work.events import Chain as Look
 from client.work.events import Changed, Effect, EngineReady, Submit
 from tests.unit.work_kit import CAPACITY, Chain, Node, Web, blocks, posting, recalled, run_virtual, working
@@ -111,29 +109,6 @@ def test_an_engine_that_changed_while_the_node_runs_is_declared_anew_and_the_fir
     assert len(keys) == 3
 
 
-def test_who_waits_for_its_declaration_is_told_what_is_missing() -> None:
-    b = Bench()
-    b.look()
-    assert "engine is not ready" in b.machine.notices()[0].text
-    b.machine.handle(ENGINE)
-    b.look()
-    assert b.machine.notices()[0].text.endswith("the declaration is on its way")
-
-
-def test_changed_settings_are_declared_and_the_same_ones_again_after_others() -> None:
-    """The outbox takes a key once: A, B and A again are three messages."""
-    b = Bench()
-    keys = set()
-    for mem in (1_000, 2_000, 1_000):
-        b.machine = Capacities(recalled(b.chain, "v", working(max_mem_mb=mem)))
-        b.machine.handle(ENGINE)
-        (submit,) = b.look()
-        assert isinstance(submit, Submit) and b.chain.now("v", submit.op) == 0
-        keys.add(submit.key)
-        assert b.look() == []
-    assert len(keys) == 3
-
-
 def test_who_is_not_to_verify_takes_itself_out_of_the_draw() -> None:
     b = Bench(declared=replace(CAPACITY, arch=Arch.ARM64), verify=False)
     assert b.declares() == Capacity(Arch.ARM64, cpus_milli=10, mem_mb=6, image=1, model_cap=1, eval_s=1)
@@ -141,35 +116,6 @@ def test_who_is_not_to_verify_takes_itself_out_of_the_draw() -> None:
     assert b.chain.now("v", SetCapacity(least(Arch.AMD64))) == 0 and b.declares() is None
     never = Bench(verify=False)
     assert never.declares() is None and never.told() == []
-
-
-def test_members_without_the_flag_and_engines_of_other_machines_declare_nothing() -> None:
-    b = Bench(name="w")
-    b.machine.handle(ENGINE)
-    assert b.declares() is None and b.told() == []
-    other = Bench()
-    other.machine.handle(engine_ready({"arch": "riscv64", "cpus": 4, "mem_mb": 8_192}))
-    assert other.declares() is None
-    (notice,) = other.machine.notices()
-    assert "jobs know no processor of its kind" in notice.text
-
-
-@pytest.mark.parametrize(("word", "arch"), [("x86_64", Arch.AMD64), ("AMD64", Arch.AMD64), ("aarch64", Arch.ARM64), ("mips", None)])
-def test_engines_words_for_processors(word: str, arch: Arch | None) -> None:
-    assert engine_ready({"arch": word, "cpus": 3, "mem_mb": 7}) == EngineReady(arch, 3_000, 7)
-
-
-def test_a_flag_that_rests_is_told() -> None:
-    b = Bench(declared=CAPACITY)
-    member = b.chain.state.get(key_of_member(b.chain.ids["v"]))
-    assert isinstance(member, Member)
-    put(b.chain, key_of_member(b.chain.ids["v"]), replace(member, rests_until=b.chain.clock + 1_000))
-    b.look()
-    assert b.told() == ["verifier.rests"]
-    b.machine.handle(Look(b.chain.state, b.chain.clock + 999))
-    assert b.told() == ["verifier.rests"]
-    b.machine.handle(Look(b.chain.state, b.chain.clock + 1_000))
-    assert b.told() == [], "the moment that it was told of"
 
 
 # --- cases ---------------------------------------------------------------------------------------------------------------------
@@ -260,14 +206,6 @@ def test_the_accused_is_told_and_the_judges_that_have_not_spoken() -> None:
     assert [topic for topic, _ in own.told("a")] == ["case.own"], "nobody judges its own case"
 
 
-def test_a_suspended_judge_is_told_that_it_may_only_lift() -> None:
-    court = Court("boss")
-    record = court.chain.state.get(account_key(court.chain.ids["a"]))
-    put(court.chain, account_key(court.chain.ids["a"]), replace(record, status=SUSPENDED))  # type: ignore[type-var]
-    ((_, text),) = court.told("a")
-    assert "--lift (suspended itself, it may not confirm)" in text
-
-
 @pytest.mark.parametrize("part", ["claimant", "contractor"])
 def test_a_judge_with_a_part_in_a_job_of_the_case_is_told_that_it_may_only_lift(part: str) -> None:
     court = Court("boss")
@@ -281,30 +219,6 @@ def test_a_judge_with_a_part_in_a_job_of_the_case_is_told_that_it_may_only_lift(
     found = cases.waiting(court.chain.state, court.accused, me)
     assert found is not None and found["may"] == ["lift"]
     assert "--confirm or --lift" in court.told("b")[0][1]
-
-
-def test_what_is_over_is_told_no_more() -> None:
-    court = Court("boss")
-    watch = CaseWatch(recalled(court.chain, "a"))
-    changed = (case_key(court.accused),)
-    watch.handle(Changed(court.chain.state, changed, anew=True))
-    watch.handle(Look(court.chain.state, court.chain.clock))
-    assert len(watch.notices()) == 1
-    assert court.chain.now("a", JudgeCase(court.accused, False)) == 0
-    watch.handle(Look(court.chain.state, court.chain.clock))
-    assert watch.notices() == [], "it has spoken"
-    put(court.chain, case_key(court.accused), None)
-    watch.handle(Changed(court.chain.state, changed))
-    assert watch._open == set()
-
-
-def test_an_account_shows_root_capacity_strikes_and_case() -> None:
-    court = Court("boss")
-    validator = account.of(court.chain.state, court.chain.ids["a"])
-    assert validator["capacity"]["arch"] == "amd64" and validator["capacity"]["eval_s"] == 600
-    assert (validator["root"], validator["strikes"], validator["case"]) == (address(court.chain.ids["a"]), [], None)
-    accused = account.of(court.chain.state, court.accused)
-    assert accused["capacity"] is None and accused["case"]["number"] == 1
 
 
 # --- the flag that comes later ---------------------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -26,13 +25,9 @@ from chain.contracts.membership import (
     Case,
     CaseRef,
     JudgeCase,
-    Member,
     ReportDouble,
-    SetBoxKey,
-    SetCapacity,
     case_key,
     ejection_key,
-    member_key,
 )
 from chain.errors import InvalidTx, TxCode
 from chain.host import K_CHAIN, K_PARAMS, ChainRecord, Reader
@@ -46,13 +41,13 @@ from client.contracts.job.verifier import Verifier
 from client.contracts.job.worker import Worker
 from client.work import WorkConfig
 from client.work.database import Intent, IntentState, WorkDatabase, WorkDatabaseError
-from client.work.events import Model, Secret, SecretRefused, Submit
+from client.work.events import Model, SecretRefused, Submit
 from client.work.machine import LedgerStatus, Recalled, find_slices, ledger_statuses_of
 from client.work.outbox import Outbox
 from tests.unit.ledger_kit import Chain as Ledger
 from tests.unit.ledger_kit import genesis_of, id_of
 from tests.unit.membership_kit import doubled
-from tests.unit.work_kit import CAPACITY, START_MS, Chain, Inline, LedgerDouble, blocks, measured, posting, run_virtual
+from tests.unit.work_kit import START_MS, Chain, Inline, LedgerDouble, blocks, measured, posting, run_virtual
 
 CID = b"\x01\x55\x12\x20" + b"m" * 32
 
@@ -215,23 +210,6 @@ def test_the_salt_is_on_the_disk_before_the_commitment_is_on_its_way(folder: Pat
     run_virtual(main())
 
 
-def test_a_claim_that_was_stored_opens_after_a_restart(folder: Path) -> None:
-    async def main() -> None:
-        chain = one_job()
-        job = job_of(chain)
-        assert await Desk(chain, folder).life(lambda d: d.say(d.claim(job, folder)))
-        chain.block(50_000)
-        desk = Desk(chain, folder)
-        (stored,) = desk.book.secrets()
-        claim = secrets.claim_in(stored)
-        assert stored.key == claim_commitment(chain.chain_id, job, chain.ids["w"], model_id(claim.cid), claim.salt)
-        assert await desk.life(lambda d: d.say(next(d.worker._reveal(job, 1, stored))))
-        assert chain.describe(job)["claims"][0]["revealed"]
-        assert desk.settled == [(f"reveal:{job.hex()}", IntentState.DONE)]
-
-    run_virtual(main())
-
-
 def committee() -> Chain:
     """A job in its commit window; `w` is one of its verifiers."""
     chain = Chain(["w", "x", "y"], ["boss", "z"])
@@ -308,28 +286,6 @@ def test_a_chain_that_stands_still_is_not_fed_copies(folder: Path) -> None:
     run_virtual(main())
 
 
-def test_an_invalid_transaction_is_tried_again_with_growing_pauses(folder: Path) -> None:
-    async def main() -> None:
-        chain = one_job()
-        desk = Desk(chain, folder)
-        offer, tries = chain.offer, []
-        loop = asyncio.get_running_loop()
-
-        def full(name: str, ops: list[Any], lane: int = 1) -> bytes:
-            tries.append(loop.time())
-            if len(tries) < 5:
-                raise InvalidTx(TxCode.MEMPOOL_FULL, "the mempool is full")
-            return offer(name, ops, lane)
-
-        chain.offer = full  # type: ignore[method-assign]
-        assert await desk.life(lambda d: d.say(d.claim(job_of(chain), folder)))
-        gaps = [b - a for a, b in itertools.pairwise(tries)]
-        assert gaps == sorted(gaps)
-        assert desk.settled[0][1] is IntentState.DONE
-
-    run_virtual(main())
-
-
 def test_near_its_deadline_a_message_is_tried_again_soon(folder: Path) -> None:
     """A pool that is full for most of a reveal's window must not cost the stake: pauses grow, but not beyond what is left."""
 
@@ -354,32 +310,6 @@ def test_near_its_deadline_a_message_is_tried_again_soon(folder: Path) -> None:
         assert desk.settled[0][1] is IntentState.DONE
         gaps = [(left, left - after) for left, after in itertools.pairwise(tries)]
         assert all(gap <= max(1.5, left / 4) for left, gap in gaps)  # blocks come once a second here
-
-    run_virtual(main())
-
-
-def test_pauses_begin_anew_once_a_transaction_was_taken(folder: Path) -> None:
-    async def main() -> None:
-        chain = one_job()
-        desk = Desk(chain, folder)
-        offer, tries = chain.offer, []
-        loop = asyncio.get_running_loop()
-
-        def sometimes(name: str, ops: list[Any], lane: int = 1) -> bytes:
-            tries.append(loop.time())
-            if len(tries) in (1, 2, 3, 5):
-                raise InvalidTx(TxCode.MEMPOOL_FULL, "the mempool is full")
-            tx = offer(name, ops, lane)
-            if len(tries) == 4:
-                chain.drop(tx)  # taken, and lost on its way
-            return tx
-
-        chain.offer = sometimes  # type: ignore[method-assign]
-        assert await desk.life(lambda d: d.say(d.claim(job_of(chain), folder)))
-        gaps = [b - a for a, b in itertools.pairwise(tries)]
-        assert gaps[0] < gaps[1] < gaps[2]
-        assert gaps[4] == gaps[0]
-        assert desk.settled[0][1] is IntentState.DONE
 
     run_virtual(main())
 
@@ -511,14 +441,6 @@ def test_what_the_state_says_about_openings_of_ours() -> None:
     assert status_of(chain.state, me, chain.clock, opening) is LedgerStatus.STANDS
 
 
-def test_what_the_state_says_about_a_capacity_of_ours() -> None:
-    chain = one_job()
-    more = replace_struct(CAPACITY, mem_mb=5_000)
-    words = [status_of(chain.state, chain.ids["v"], chain.clock, SetCapacity(one)) for one in (CAPACITY, more)]
-    assert words == [LedgerStatus.STANDS, LedgerStatus.OPEN]
-    assert status_of(chain.state, bytes(20), chain.clock, SetCapacity(more)) is LedgerStatus.TOO_LATE, "no member"
-
-
 def test_what_the_state_says_about_a_judgement_of_ours() -> None:
     """A validator's owner spoke by hand while its node's own word was on the way: the owner's stands."""
     chain = one_job()
@@ -555,20 +477,6 @@ def test_what_the_state_says_about_evidence_that_this_node_reports() -> None:
     assert says() is LedgerStatus.TOO_LATE
     reader[ejection_key(id_of("v1"), 7)] = "known"
     assert says() is LedgerStatus.STANDS
-
-
-def test_what_the_state_says_about_a_box_key_of_ours() -> None:
-    me, reader = id_of("alice"), dict[bytes, Any]()
-    view, op = cast(Reader, reader), SetBoxKey(b"k" * 32)
-    assert status_of(view, me, 0, op) is LedgerStatus.TOO_LATE
-    for held, left, expected in (
-        (b"", 0, LedgerStatus.OPEN),
-        (b"o" * 32, 0, LedgerStatus.OPEN),
-        (b"k" * 32, 0, LedgerStatus.STANDS),
-        (b"k" * 32, 9, LedgerStatus.TOO_LATE),
-    ):
-        reader[member_key(me)] = Member(me, False, 0, 0, [], 0, [], [], left=left, box_key=held)
-        assert status_of(view, me, 0, op) is expected
 
 
 def test_a_message_of_which_no_contract_says_what_becomes_is_never_sent(folder: Path) -> None:
@@ -630,32 +538,6 @@ def test_the_first_ballots_and_the_first_settlement_stay(folder: Path) -> None:
     assert book.secrets() == []
 
 
-def test_a_pending_intent_is_never_pruned_and_belongs_to_its_kind(folder: Path) -> None:
-    book = WorkDatabase(folder / "work.db", CHAIN, ME)
-    assert book.put(Intent("job", "k", JOB, b"op"), 0)
-    assert not book.put(Intent("job", "k", JOB, b"other"), 0)
-    assert book.put(Intent("toy", "k", JOB, b"of another contract"), 0)
-    book.prune(10**15)
-    assert [intent.op for intent in book.pending()] == [b"op", b"of another contract"]
-    with pytest.raises(WorkDatabaseError, match="65537 bytes"):
-        book.put(Intent("job", "l", JOB, bytes(65_537)), 0)
-    with pytest.raises(WorkDatabaseError, match="65537 bytes"):
-        book.save(Secret("job.key", b"l", JOB, bytes(65_537)), 0)
-
-
-@pytest.mark.parametrize("damage", [b"not a database at all, but long enough to be read as one" * 40, b""])
-def test_a_damaged_book_is_refused_with_what_to_do(folder: Path, damage: bytes) -> None:
-    path = folder / "work.db"
-    WorkDatabase(path, CHAIN, ME).close()
-    if not damage:
-        raw = bytearray(path.read_bytes())
-        raw[4096:8192] = bytes(4096)
-        damage = bytes(raw)
-    path.write_bytes(damage)
-    with pytest.raises(WorkDatabaseError, match="restore it from a copy, or move it away"):
-        WorkDatabase(path, CHAIN, ME)
-
-
 def test_a_claim_that_cannot_be_stored_is_not_made(folder: Path) -> None:
     async def main() -> None:
         chain = one_job()
@@ -667,27 +549,3 @@ def test_a_claim_that_cannot_be_stored_is_not_made(folder: Path) -> None:
         assert not [op for _, op in chain.sent if isinstance(op, Claim)]
 
     run_virtual(main())
-
-
-# --- how long it waits ------------------------------------------------------------------------------------------------------------
-
-
-def patient(clock: int) -> Outbox:
-    """At a time of the chain clock; nothing is sent."""
-    ledger: Any = SimpleNamespace(clock=clock)
-    nothing: Any = None
-    return Outbox(nothing, ledger, {}, now=lambda: 0, executor=nothing, settled=lambda *_: None)
-
-
-@pytest.mark.parametrize(("waits", "left_ms"), [(1, 24_000), (8, 192_000)])
-def test_waits_grow_only_while_several_of_them_fit_before_the_deadline(waits: int, left_ms: int) -> None:
-    """Six of four seconds each, or of as many times that."""
-    box = patient(1_000)
-    assert box._has_time(None, waits)
-    assert not box._has_time(1_000 + left_ms, waits)
-    assert box._has_time(1_001 + left_ms, waits)
-
-
-@pytest.mark.parametrize(("deadline", "pause"), [(None, 9.0), (1_000 + 60_000, 9.0), (1_000 + 12_000, 2.0), (1_000, 0.5), (0, 0.5)])
-def test_pauses_leave_room_for_several_tries_and_are_never_none(deadline: int | None, pause: float) -> None:
-    assert patient(1_000)._in_time(deadline, 9.0) == pause

@@ -10,17 +10,16 @@ import msgspec
 import pytest
 
 from chain.contracts.prediction import records
-from chain.contracts.prediction.messages import AppealAnswer, CommitAnswer, OpenAnswer, UnserveModel, answer_commitment
+from chain.contracts.prediction.messages import AppealAnswer, CommitAnswer, OpenAnswer
 from chain.contracts.prediction.records import RequestState
 from chain.contracts.prediction.tally import Answer, AnswerCode
 from chain.contracts.prediction.verdicts import AppealVerdict
 from client.config import ServeConfig, WorkConfig
-from client.contracts.prediction import duties, sealed, server
+from client.contracts.prediction import duties, sealed
 from client.contracts.prediction.held_inputs import HeldInputs
 from client.contracts.prediction.inputs import InputUnfit, PredictionInput
 from client.contracts.prediction.requester import Requester
-from client.contracts.prediction.sealed import SeatOf
-from client.contracts.prediction.server import REST_MS, RETRY_MS, PredictionServer
+from client.contracts.prediction.server import REST_MS, PredictionServer
 from client.contracts.prediction.views import cid_text
 from client.work.events import (
     BringImage,
@@ -32,14 +31,9 @@ from client.work.events import (
     EndScope,
     FetchContent,
     Forget,
-    ImageFailed,
     ImageReady,
     KeepWarm,
     Kill,
-    LetCool,
-    ModelFailed,
-    ModelWarm,
-    Pin,
     RunEnded,
     SecretRefused,
     SecretStored,
@@ -212,14 +206,6 @@ def test_what_the_end_of_a_run_says_as_an_answer(status: RunStatus, code: Answer
     assert sealed.answer_in(commit.secret)[1].answer == Answer(code, [], [], 0)
 
 
-def test_a_row_that_does_not_fit_is_named() -> None:
-    table = Table()
-    _, bench = seat(table, rows=3, tip=1_500)
-    commit = committed(bench, refused_row(_run_of(bench), 2))
-    assert commit.secret is not None
-    assert sealed.answer_in(commit.secret)[1].answer == Answer(AnswerCode.BAD_INPUT, [], [], 3)
-
-
 def test_this_machines_own_trouble_is_tried_again_and_abstains_when_no_time_is_left() -> None:
     table = Table()
     _, bench = seat(table)
@@ -231,16 +217,6 @@ def test_this_machines_own_trouble_is_tried_again_and_abstains_when_no_time_is_l
     said = bench.look()
     assert of(said, Kill)[0].run == again.run
     (commit,) = of(said, Submit)
-    assert sealed.answer_in(commit.secret)[1].answer.code == AnswerCode.ABSTAIN
-
-
-def test_without_the_model_a_seat_abstains_in_time() -> None:
-    table = Table()
-    request = table.ask()
-    bench = Bench(table, table.drawn(request)[0])
-    bench.look()
-    table.block(4_000)
-    (commit,) = of(bench.look(), Submit)
     assert sealed.answer_in(commit.secret)[1].answer.code == AnswerCode.ABSTAIN
 
 
@@ -297,62 +273,6 @@ def test_a_line_ends_with_one_byte_and_the_last_one_may_lack_it(text: bytes, lin
                 asked.given()
 
 
-def test_what_a_served_model_lacks_is_told_and_asked_for_again_after_a_while() -> None:
-    table = Table()
-    bench = Bench(table)
-    said = bench.look()
-    (image,), (file,) = of(said, BringImage), of(said, FetchContent)
-    clock = table.chain.clock
-
-    def at(later: int) -> list[Any]:
-        return list(bench.machine.handle(Chain(table.chain.state, clock + later)))
-
-    bench.machine.handle(ImageFailed(table.model, "no such image", lasting=False))
-    assert "no such image" in bench.machine.notices()[0].text
-    bench.machine.handle(ImageReady(table.model, ""))
-    assert bench.machine.notices() == [], "it is here after all"
-    bench.machine.handle(ImageFailed(table.model, "no such image", lasting=False))
-    bench.machine.handle(ContentMissing(file.scope, "model", False, "nobody has it"))
-    assert "nobody has it" in bench.machine.notices()[0].text
-    assert at(RETRY_MS - 1) == []
-    again = at(RETRY_MS)
-    assert of(again, BringImage) == [image] and [one.cid for one in of(again, FetchContent)] == [file.cid] and at(RETRY_MS) == []
-    bench.ready()
-    assert bench.machine.notices() == []
-
-
-def test_a_model_that_does_not_get_ready_is_told_until_it_does() -> None:
-    table = Table()
-    bench = Bench(table)
-    bench.ready()
-    bench.machine.handle(ModelFailed(table.model, "out of memory", lasting=False))
-    assert [(one.ref, "out of memory" in one.text) for one in bench.machine.notices()] == [(table.model, True)]
-    bench.machine.handle(ModelWarm(table.model))
-    assert bench.machine.notices() == []
-
-
-def test_an_image_of_an_earlier_start_goes_where_its_model_is_served_no_more() -> None:
-    table = Table()
-    bench = Bench(table, ASKER)
-    held = frozenset({table.model, b"r" * 32})
-    state, clock = table.chain.state, table.chain.clock
-    assert bench.machine.handle(Chain(state, clock, held=held, complete=False)) == [], "it does not know yet what it serves"
-    assert bench.machine.handle(Chain(state, clock, held=held)) == [Forget(table.model)], "the other one is no model"
-    server = Bench(table)
-    server.look()
-    assert Forget(table.model) not in server.machine.handle(Chain(state, clock, held=held))
-
-
-def test_rows_that_this_machine_lost_are_no_fault_of_the_requester() -> None:
-    table = Table()
-    request = table.ask(inline=b"", cid=cid_of("rows"), size=100_000)
-    bench = Bench(table, table.drawn(request)[0])
-    (fetch,) = [one for one in of(bench.look(), FetchContent) if one.tag == "input"]
-    (commit,) = of(bench.give(ContentMissing(fetch.scope, "input", True, "the disk is full")), Submit)
-    assert sealed.answer_in(commit.secret)[1].answer.code == AnswerCode.ABSTAIN
-    assert of(bench.give(ContentMissing(fetch.scope, "input", False, "nobody has it")), Submit) == [], "it is said once"
-
-
 def test_a_run_of_a_round_that_is_over_is_killed() -> None:
     table = Table()
     request, bench = seat(table)
@@ -362,28 +282,6 @@ def test_a_run_of_a_round_that_is_over_is_killed() -> None:
     assert [one.run for one in of(said, Kill)] == [run]
     assert [one.scope for one in of(said, EndScope)] == [f"{request.hex()}-1"]
     assert of(bench.give(ran(run, 1_000)), Submit) == [], "its answer comes too late"
-
-
-def test_who_is_no_judge_by_its_settings_answers_for_what_it_serves() -> None:
-    table = Table()
-    request = table.ask()
-    bench = Bench(table, table.drawn(request)[0], config=WorkConfig(verify=False))
-    bench.ready()
-    (commit,) = of(bench.give(ran(_run_of(bench), 1_000)), Submit)
-    assert sealed.answer_in(commit.secret)[1].answer == number(1_000)
-    assert of(bench.look(), Submit) == [], "it is said once, also while the disk takes it"
-
-
-def test_rows_that_are_here_are_not_fetched_again_for_a_judge() -> None:
-    table = Table()
-    request = table.ask(inline=b"", cid=cid_of("rows"), size=100_000)
-    bench = Bench(table, table.drawn(request)[0])
-    (fetch,) = [one for one in of(bench.look(), FetchContent) if one.tag == "input"]
-    bench.give(ContentReady(fetch.scope, "input", ROWS))
-    runs: Any = bench.machine
-    found = duties.duty(table.chain.state, request, id_of(bench.name))
-    assert list(runs._sit(table.chain.state, SeatOf(request, 3), replace(found, round=3))) == []  # type: ignore[arg-type,type-var]
-    assert runs._seats[SeatOf(request, 3)].source == ROWS
 
 
 @pytest.mark.parametrize(("most", "room"), [(200_000, True), (90_000, False)])
@@ -415,44 +313,6 @@ def test_inputs_of_others_have_a_bound_and_an_answered_one_goes_first(most: int,
     assert request in again.machine._held, "what an earlier start pinned counts"
 
 
-def test_a_seat_hurries_once_for_an_image_that_was_not_to_be_had() -> None:
-    table = Table()
-    request = table.ask()
-    bench = Bench(table, table.seats(request)[0] if table.state(request) == "ANSWER" else "s0")
-    assert [one.urgent for one in of(bench.look(), BringImage)] == [False]
-    bench.machine.handle(ImageFailed(table.model, "no such image", lasting=False))
-    seats = table.drawn(request)
-    if bench.name not in seats:
-        bench = Bench(table, seats[0])
-        bench.machine._served = {table.model}  # type: ignore[attr-defined]
-    assert [one.urgent for one in of(bench.look(), BringImage)] == [True]
-    bench.machine.handle(ImageFailed(table.model, "no such image", lasting=False))
-    assert of(bench.look(), BringImage) == [], "and then waits as everybody does"
-
-
-def test_a_bond_of_the_most_that_is_allowed_is_paid() -> None:
-    table, request, bench = outvoted()
-    bond = duties.duty(table.chain.state, request, id_of(bench.name)).bond  # type: ignore[union-attr]
-    for most, runs in ((bond, 1), (bond - 1, 0)):
-        machine: Any = bench.machine
-        machine._most_bond = most
-        assert len(of(bench.look(), StartRun)) == runs, most
-        machine._second.clear()
-
-
-def test_seats_that_are_worked_on_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = Table()
-    requests = [table.ask() for _ in range(3)]
-    seats = [{*table.drawn(request)} for request in requests]
-    name = min(seats[0] & seats[1])
-    for most in (1, 2):
-        monkeypatch.setattr(server, "MAX_SEATS", most)
-        bench = Bench(table, name)
-        bench.ready()
-        runs: Any = bench.machine
-        assert len(runs._seats) == most and all(found.run for found in runs._seats.values())
-
-
 def test_an_answer_that_is_not_the_one_committed_to_is_not_opened() -> None:
     """A backup of before, or another machine's: what it opens would cost the stake."""
     table = Table(pred_open=30_000)
@@ -466,16 +326,6 @@ def test_an_answer_that_is_not_the_one_committed_to_is_not_opened() -> None:
     other = sealed.of_answer(place, msgspec.structs.replace(own, commitment=bytes(32)))
     assert of(Bench(table, bench.name, other).look(), Submit) == []
     assert len(of(Bench(table, bench.name, commit.secret).look(), Submit)) == 1
-
-
-def test_a_model_that_is_served_no_more_is_given_up() -> None:
-    table = Table()
-    bench = Bench(table)
-    bench.ready()
-    table.send((bench.name, UnserveModel(table.model)))
-    said = bench.look()
-    assert of(said, LetCool) == [LetCool(table.model)] and Forget(table.model) in said
-    assert bench.machine.gives_up(table.model)
 
 
 # --- appeals --------------------------------------------------------------------------------------------------------------------
@@ -527,19 +377,6 @@ def test_an_answer_that_was_not_paid_waits_for_its_model_after_a_restart_though_
     assert start.ref == request
 
 
-def test_a_seat_outlives_a_look_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> None:
-        raise KeyError("a bug")
-
-    table = Table()
-    _, bench = seat(table)
-    run = _run_of(bench)
-    with monkeypatch.context() as failing:
-        failing.setattr(duties, "duty", broken)
-        assert of(bench.look(), Kill) == []
-    assert isinstance(committed(bench, ran(run, 1_000)).op, CommitAnswer)
-
-
 def test_nobody_appeals_whose_second_run_says_something_else() -> None:
     _, _, bench = outvoted()
     (start,) = of(bench.look(), StartRun)
@@ -579,12 +416,6 @@ def test_a_value_of_a_row_that_does_not_fit_is_appealed_by_that_row() -> None:
     assert 200 in table.record(request).rows
 
 
-def test_nobody_appeals_by_a_row_that_fits_alone() -> None:
-    _, _, bench = outvoted(first=refused_row("", 200), rows=256)
-    (start,) = of(bench.look(), StartRun)
-    assert of(bench.give(ran(start.run, 5)), Submit) == []
-
-
 @pytest.mark.parametrize(
     ("rows", "again", "appeals"),
     [
@@ -601,12 +432,6 @@ def test_who_refused_the_whole_input_appeals_where_judges_surely_do(rows: int, a
     assert start.late is not None and start.late.chosen == tuple(range(rows))
     said = of(bench.give(replace(again, run=start.run)), Submit)
     assert [one.op for one in said] == [AppealAnswer(request, [])] * appeals
-
-
-def test_who_says_that_the_model_faults_appeals_nothing() -> None:
-    """It may be this machine."""
-    _, _, bench = outvoted(first=ran("", status=RunStatus.FAILED))
-    assert of(bench.look(), StartRun) == []
 
 
 def test_an_appeal_that_was_lost_is_the_last_one_of_that_model_for_a_day() -> None:
@@ -628,22 +453,6 @@ def test_an_appeal_that_was_lost_is_the_last_one_of_that_model_for_a_day() -> No
     assert start.ref == again
 
 
-def test_an_appeal_that_was_won_holds_up_no_other_one() -> None:
-    table, request, bench = outvoted()
-    (start,) = of(bench.look(), StartRun)
-    table.send((bench.name, of(bench.give(ran(start.run, 1_000)), Submit)[0].op))
-    table.until(request, RequestState.ANSWER)
-    judges = {name: number(1_000) for name in table.seats(request)}
-    table.commit(request, judges)
-    table.until(request, RequestState.OPEN)
-    table.open(request, judges)
-    table.until(request, RequestState.FINAL)
-    assert table.record(request).appeal == AppealVerdict.OVERTURNED
-    assert Forget(request) in bench.look()
-    again_outvoted(table, bench)
-    assert len(of(bench.look(), StartRun)) == 1
-
-
 def test_one_appeal_at_a_time_is_made() -> None:
     """Who makes this machine's answers stand alone gets one bond, not one for each request."""
     table, request, bench = outvoted()
@@ -656,25 +465,6 @@ def test_one_appeal_at_a_time_is_made() -> None:
     assert list(machine._object(table.chain.state, unpaid)) == [], (
         "the message is under way: another one waits for what becomes of it"
     )
-
-
-def test_what_a_node_serves_is_read_anew_where_changes_were_lost() -> None:
-    table = Table()
-    bench = Bench(table)
-    assert bench.machine.handle(Chain(table.chain.state, table.chain.clock)) == []
-    bench.machine.handle(Changed(table.chain.state, (), anew=True))
-    said = list(bench.machine.handle(Chain(table.chain.state, table.chain.clock)))
-    assert [one.ref for one in of(said, BringImage)] == [table.model]
-
-
-def test_an_appeal_that_the_ledger_refused_holds_up_no_other_one() -> None:
-    """There were too few judges; by the next request there are enough."""
-    table, _, bench = outvoted()
-    (start,) = of(bench.look(), StartRun)
-    (appeal,) = of(bench.give(ran(start.run, 1_000)), Submit)
-    bench.machine.handle(Settled(appeal.kind, appeal.key, appeal.ref))
-    again_outvoted(table, bench)
-    assert len(of(bench.look(), StartRun)) == 1
 
 
 def again_outvoted(table: Table, bench: Bench) -> bytes:
@@ -699,51 +489,7 @@ def again_outvoted(table: Table, bench: Bench) -> bytes:
     return request
 
 
-def test_who_is_no_judge_by_its_settings_abstains() -> None:
-    table, request, bench = outvoted()
-    (start,) = of(bench.look(), StartRun)
-    table.send((bench.name, of(bench.give(ran(start.run, 1_000)), Submit)[0].op))
-    table.until(request, RequestState.ANSWER)
-    judge = Bench(table, table.seats(request)[0], config=WorkConfig(verify=False))
-    (commit,) = of(judge.look(), Submit)
-    assert sealed.answer_in(commit.secret)[1].answer.code == AnswerCode.ABSTAIN
-
-
-def test_a_verifier_that_serves_nothing_answers_in_an_appeal_and_gives_the_model_up_again() -> None:
-    table, request, bench = outvoted()
-    (start,) = of(bench.look(), StartRun)
-    table.send((bench.name, of(bench.give(ran(start.run, 1_000)), Submit)[0].op))
-    table.until(request, RequestState.ANSWER)
-    judge = Bench(table, next(name for name in table.seats(request) if name in table.judges))
-    said = judge.look()
-    assert [(one.ref, one.urgent) for one in of(said, BringImage)] == [(table.model, True)]
-    judge.give(ImageReady(table.model, "sha256:" + "ab" * 32))
-    said = judge.give(ContentReady(f"model-{table.model.hex()}", "model", Path("/model")))
-    (run,) = of(said, StartRun)
-    assert run.shown == ("predict", 3) and of(said, KeepWarm) == []
-    (commit,) = of(judge.give(ran(run.run, 1_000)), Submit)
-    chain_id, me = table.chain.chain_id, id_of(judge.name)
-    assert commit.op.commitment == answer_commitment(chain_id, request, 3, me, number(1_000), bytes(32))
-
-
 # --- the requester ----------------------------------------------------------------------------------------------------------------
-
-
-def test_a_requester_keeps_its_rows_until_the_request_is_over() -> None:
-    table = Table()
-    request = table.ask(inline=b"", cid=cid_of("rows"), size=10)
-    inline = table.ask()
-    bench = Bench(table, ASKER)
-    bench.machine = Requester(Recalled(id_of(ASKER), table.chain.chain_id, WorkConfig(), bytes))
-    state = table.chain.state
-    keys = (records.request_key(request), records.request_key(inline))
-    assert bench.machine.handle(Changed(state, keys)) == [Pin(request, cid_text(cid_of("rows")), "ask")]
-    assert bench.look() == []
-    table.everybody(request, number(1_000))
-    table.until(request, RequestState.FINAL, step=60_000)
-    assert bench.machine.handle(Changed(state, keys)) == []
-    held = frozenset({request, table.model})
-    assert bench.machine.handle(Chain(state, table.chain.clock, held=held)) == [Forget(request)]
 
 
 def test_a_requester_pins_its_own_rows_once_and_forgets_them_once_also_after_a_restart() -> None:

@@ -10,12 +10,6 @@ from client.work.slots import MachineShare, training_room
 shares = st.builds(MachineShare, st.integers(0, 64_000), st.integers(0, 1 << 20))
 
 
-@given(shares, st.lists(shares))
-def test_where_nothing_is_served_nothing_is_counted(machine: MachineShare, running: list[MachineShare]) -> None:
-    assert training_room(machine, None, running) is None
-    assert training_room(None, machine, running) is None, "nor where nobody knows what the machine has"
-
-
 @given(shares, shares, st.lists(shares), shares)
 def test_what_is_set_aside_stays_free_whatever_is_started(
     machine: MachineShare, aside: MachineShare, running: list[MachineShare], wanted: MachineShare
@@ -27,12 +21,6 @@ def test_what_is_set_aside_stays_free_whatever_is_started(
         assert sum(one.mem_mb for one in running) + wanted.mem_mb + aside.mem_mb <= machine.mem_mb
         left = room.less(wanted)
         assert left == training_room(machine, aside, [*running, wanted])
-
-
-@given(shares, shares, st.lists(shares, min_size=1))
-def test_an_end_of_a_run_never_leaves_less(machine: MachineShare, aside: MachineShare, running: list[MachineShare]) -> None:
-    before, after = training_room(machine, aside, running), training_room(machine, aside, running[1:])
-    assert before is not None and after is not None and after.holds(before)
 
 
 def test_a_machine_that_is_fuller_than_it_may_be_has_nothing_left_and_no_less() -> None:

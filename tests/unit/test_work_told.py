@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import structlog
 
-from client.work import notices, peers
+from client.work import peers
 from client.work.events import Notice
-from client.work.notices import Failures, Notices
+from client.work.notices import Notices
 from client.work.peers import BURST, PeerChannels
 
 A, B = b"a" * 20, b"b" * 20
@@ -33,20 +33,6 @@ def test_a_notice_keeps_the_time_since_which_it_is_so_and_the_log_has_it_once() 
         clock[0] = 3_000
         told.note([("verifier", [Notice("disk", REF, "it is full")])])
         assert [one["since"] for one in told.shown()] == [3_000], "it is so anew"
-
-
-def test_what_a_part_that_fails_says_is_bounded_and_kept_from_its_first_failure_on() -> None:
-    clock = [1_000]
-    failures = Failures(lambda: clock[0])
-    with structlog.testing.capture_logs() as log:
-        failures.fails("worker", ValueError("x" * 10_000), REF)
-        clock[0] = 2_000
-        failures.fails("worker", ValueError("another"), REF)
-        (shown,) = failures.shown()
-        assert (shown["part"], shown["since"], len(shown["why"])) == ("worker", 1_000, notices.MAX_WHY) and len(log) == 1
-        failures.goes_on("worker")
-        failures.goes_on("worker")
-        assert failures.shown() == [] and len(log) == 2
 
 
 def test_each_channel_of_a_peer_has_a_rate_and_of_strangers_without_end_few_are_remembered(

@@ -14,20 +14,12 @@ import pytest
 from chain.host.terms import Image, ImageKind
 from client.config import WorkConfig
 from client.contracts.job.runs import wanted_image
-from client.node import NodeFiles
-from client.work import transfers as transfers_module
 from client.work.artifacts import Images, Pins
 from client.work.database import WorkDatabase
 from client.work.events import WantedImage
-from client.work.transfers import LEAST, MODEL_PLACES, PLACES, RESERVED, SLOWEST, WINDOW_S, Transfers, transfer_s
+from client.work.transfers import LEAST, PLACES, RESERVED, WINDOW_S, Transfers, transfer_s
 from p2p.content.cid import Codec, cid_of, parse
-from p2p.content.dag import CHUNK
-from p2p.content.exchange import MAX_SESSIONS
 from p2p.content.faults import FetchFailed, Reason
-from p2p.content.messages import ContentBlock, decode_message
-from tests import slow as machine
-from tests.unit.content_kit import pattern
-from tests.unit.test_content_service import Net
 from tests.unit.work_kit import FakeEngine, Inline, posting, run_virtual
 
 MB = 1_000_000
@@ -130,31 +122,6 @@ def test_a_dripping_download_ends_after_a_window_and_not_after_its_whole_time(tm
     run_virtual(main())
 
 
-def test_one_that_is_served_nothing_at_all_ends_as_soon(tmp_path: Path) -> None:
-    async def main() -> None:
-        files = Dripping(tmp_path)
-        seconds, problem = await get(Transfers(files), files.offer("nothing", size=MB, rate=1e-6))
-        assert isinstance(problem, FetchFailed)
-        assert seconds <= 2 * WINDOW_S
-
-    run_virtual(main())
-
-
-def test_what_is_on_the_disk_waits_for_nobody(tmp_path: Path) -> None:
-    async def main() -> None:
-        files = Dripping(tmp_path)
-        transfers = Transfers(files, places=1)
-        stuck = get(transfers, files.offer("drip", **DRIP))
-        here = files.offer("here")
-        files.on_disk.add(here)
-        seconds, path = await get(transfers, here)
-        assert (seconds, path) == (0, tmp_path / here)
-        assert not stuck.done()
-        stuck.cancel()
-
-    run_virtual(main())
-
-
 def test_downloads_go_on_side_by_side_up_to_their_places(tmp_path: Path) -> None:
     async def main() -> None:
         files = Dripping(tmp_path)
@@ -194,21 +161,6 @@ def test_slow_ones_make_room_for_those_that_wait_and_go_on_later_from_where_they
     run_virtual(main())
 
 
-def test_what_an_earlier_try_left_on_the_disk_is_no_progress(tmp_path: Path) -> None:
-    """Neither at the beginning nor in the window that it falls into: a next try ends as soon as the first one did."""
-
-    async def main() -> None:
-        files = Dripping(tmp_path)
-        fresh, _ = await get(Transfers(files), files.offer("fresh", **DRIP))
-        cid = files.offer("drip", **DRIP)
-        files.sources[cid].have = 1_000 * MB
-        seconds, problem = await get(Transfers(files), cid)
-        assert isinstance(problem, FetchFailed)
-        assert seconds == fresh <= 2 * WINDOW_S
-
-    run_virtual(main())
-
-
 def test_a_seats_download_finds_a_place_among_any_number_of_stuck_ones(tmp_path: Path) -> None:
     async def main() -> None:
         files = Dripping(tmp_path)
@@ -225,38 +177,6 @@ def test_a_seats_download_finds_a_place_among_any_number_of_stuck_ones(tmp_path:
     run_virtual(main())
 
 
-def test_a_download_that_waits_may_become_urgent(tmp_path: Path) -> None:
-    async def main() -> None:
-        files = Dripping(tmp_path)
-        transfers = Transfers(files, PLACES, RESERVED)
-        stuck = [get(transfers, files.offer(f"slow{n}", **DRIP)) for n in range(64)]
-        cid = files.offer("drawn")
-        waiting = get(transfers, cid)
-        await asyncio.sleep(1)
-        assert cid not in files.under_way
-        transfers.hurry(cid)
-        assert isinstance((await waiting)[1], Path)
-        for task in stuck:
-            task.cancel()
-
-    run_virtual(main())
-
-
-def test_waiting_for_a_place_has_an_end(tmp_path: Path) -> None:
-    async def main() -> None:
-        files = Dripping(tmp_path)
-        transfers = Transfers(files, places=1)
-        first = get(transfers, files.offer("large", size=1_000 * MB, rate=2 * SLOWEST))
-        seconds, problem = await get(transfers, files.offer("late"), wait_s=5)
-        assert isinstance(problem, FetchFailed)
-        assert (seconds, problem.reason) == (5, Reason.BUSY)
-        seconds, path = await first
-        assert isinstance(path, Path), "one that keeps the rate is not disturbed by those that wait"
-        assert seconds == pytest.approx(500, rel=0.01)
-
-    run_virtual(main())
-
-
 def test_a_download_that_nobody_needs_any_more_gives_its_place_back(tmp_path: Path) -> None:
     async def main() -> None:
         files = Dripping(tmp_path)
@@ -269,12 +189,6 @@ def test_a_download_that_nobody_needs_any_more_gives_its_place_back(tmp_path: Pa
         assert isinstance((await get(transfers, files.offer("next")))[1], Path)
 
     run_virtual(main())
-
-
-def test_downloads_of_jobs_leave_room_in_the_content_exchange() -> None:
-    """Else its own bound would answer BUSY to the node's user, or to whoever comes after."""
-    assert PLACES + MODEL_PLACES <= MAX_SESSIONS // 2
-    assert 0 < RESERVED < PLACES
 
 
 # --- images -----------------------------------------------------------------------------------------------------------------------
@@ -334,67 +248,3 @@ def test_one_image_that_drips_holds_no_other_image_up(tmp_path: Path) -> None:
             task.cancel()
 
     run_virtual(main())
-
-
-def test_a_seats_image_does_not_wait_behind_those_of_jobs_that_could_be_trained(tmp_path: Path) -> None:
-    async def main() -> None:
-        images, files, _ = images_of(tmp_path)
-        alone, _ = await took(images.ensure(b"0" * 32, wanted(image=archive(files.offer("alone"), 1))))
-        drips = [
-            asyncio.ensure_future(took(images.ensure(bytes([n]) * 32, wanted(image=archive(files.offer(f"d{n}", **DRIP), 2)))))
-            for n in range(64)
-        ]
-        asked = wanted(image=archive(files.offer("asked"), 4))
-        ahead = asyncio.ensure_future(took(images.ensure(b"a" * 32, asked)))
-        await asyncio.sleep(1)
-        seat, _ = await took(images.ensure(b"s" * 32, wanted(image=archive(files.offer("seat"), 3)), urgent=True))
-        assert seat == pytest.approx(alone)
-        assert not ahead.done()
-        images.hurry(b"a" * 32, asked)
-        seconds, image = await ahead
-        assert image == f"sha256:{'04' * 32}"
-        assert seconds == pytest.approx(1 + alone + alone)
-        for task in drips:
-            task.cancel()
-
-    run_virtual(main())
-
-
-# --- over the real content service ------------------------------------------------------------------------------------------------
-
-
-async def test_a_peer_that_drips_real_blocks_is_left_and_what_came_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same with files of real blocks, in real time: a block every 0.2 s is too slow for a window."""
-    for name, value in (("WINDOW_S", 0.6 * machine.SLOW), ("STEP_S", 0.1 * machine.SLOW), ("LEAST", 4 * MB)):
-        monkeypatch.setattr(transfers_module, name, value)
-    net = Net(tmp_path)
-    try:
-        slow, fast, me = net.add(b"slow"), net.add(b"fast"), net.add(b"me")
-        large, honest = pattern(40 * CHUNK), pattern(4 * CHUNK + 1)
-        of_slow, of_fast = await slow.add(large, pin="x"), await fast.add(honest, pin="x")
-        next_at = [0.0]
-
-        def drip(frame: bytes) -> list[bytes] | None:
-            now = asyncio.get_running_loop().time()
-            if isinstance(decode_message(frame), ContentBlock):
-                if now < next_at[0]:
-                    return None
-                next_at[0] = now + 0.2
-            return [frame]
-
-        net.taps[b"slow"] = drip
-        transfers = Transfers(NodeFiles(me), places=2)
-        dripping = get(transfers, str(of_slow))
-        assert (await get(transfers, str(of_fast)))[1].read_bytes() == honest
-        assert not dripping.done()
-        problem = (await dripping)[1]
-        assert isinstance(problem, FetchFailed)
-        assert problem.reason is Reason.TIMEOUT
-        assert "what arrived is kept" in str(problem)
-        del net.taps[b"slow"]
-        told: list[int] = []
-        path = await me.fetch(of_slow, max_size=len(large), timeout_s=60, on_progress=lambda done, _: told.append(done))
-        assert path.read_bytes() == large
-        assert told[0] >= CHUNK, "it went on from what had arrived"
-    finally:
-        await net.close()

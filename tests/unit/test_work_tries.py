@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from client.work import tries
-from client.work.tries import AnswerDifference, Trial, compare, try_model
+from client.work.tries import Trial, try_model
 from sandbox import AnswerForm, AnswerOutcome, Backend, ParsedAnswer, RunResult, RunSpec, RunStatus
-from sandbox.answers import parse_answer
 
 FORM = AnswerForm(rows=2, classes=3)
 TOL = 100
@@ -84,29 +81,3 @@ def test_an_end_without_an_answer_says_which_and_no_second_one_is_tried(tmp_path
     assert (trial.runs[0].outcome, trial.runs[0].log_tail, len(trial.runs)) == (AnswerOutcome.OVERRUN, "loading", 1)
     trial = tried(Runs(answer(), RunResult(status=RunStatus.MODEL_INVALID, reason="exit 65")), tmp_path)
     assert trial.why == "run 2 of the sample gave no answer (fault): exit 65"
-
-
-def test_many_rows_that_differ_are_not_all_named() -> None:
-    one, other = (parse_answer(b"".join(b"%d\n" % (row * apart) for row in range(1, 21)) + b"check 0\n") for apart in (1, 2))
-    found = compare(one, other, TOL)
-    assert found.describe("they") == "they differ in 20 rows (1, 2, 3, 4, 5, 6, 7, 8 …)"
-
-
-def test_a_run_that_was_stopped_has_no_answer_though_it_wrote_one(tmp_path: Path) -> None:
-    stopped = RunResult(status=RunStatus.TIMEOUT, reason="still running after 1 s", result=answer())
-    trial = tried(Runs(answer(), stopped), tmp_path)
-    assert trial.why == "run 2 of the sample gave no answer (overrun): still running after 1 s"
-    assert trial.runs[1].answer is None
-
-
-def test_the_time_of_loading_is_none_of_the_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 5.0, 7.0, 10.0, 14.0, 15.0])
-    monkeypatch.setattr(tries, "time", SimpleNamespace(monotonic=lambda: next(clock, 15.0)))
-    trial = tried(Runs(answer(), answer()), tmp_path)
-    assert [(run.ready_s, run.answer_s) for run in trial.runs] == [(5.0, 2.0), (4.0, 1.0)]
-
-
-def test_scores_of_other_classes_are_not_compared() -> None:
-    """How far the furthest ones are apart is told to who chooses a tolerance: another class says nothing of it."""
-    other = answer(2, 1, scores=(5 + 10**6, 6 - 3))
-    assert compare(answer(0, 1), other, TOL) == AnswerDifference((0,), False, 3)

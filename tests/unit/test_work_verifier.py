@@ -21,7 +21,7 @@ from chain.contracts.job.messages import (
     vote_commitment,
 )
 from chain.contracts.job.records import ClaimantIndex, Posting
-from chain.contracts.membership import Case, CaseRef, JudgeCase, Member, SetCapacity, case_key, member_key
+from chain.contracts.membership import Case, JudgeCase, case_key
 from chain.crypto import sha256
 from chain.host.terms import HiddenSet, model_id
 from chain.ledger.state import Overlay
@@ -30,8 +30,7 @@ from chain.verification import scale
 from chain.verification.votes import BallotCode
 from client.config import WorkConfig
 from client.contracts.job import secrets
-from client.contracts.job.ballots import MAX_TRIES
-from client.contracts.job.judging import MAX_FALSE, CaseJudge
+from client.contracts.job.judging import CaseJudge
 from client.contracts.job.secrets import ColumnId, FalseClaim, KeptColumn, VoteSecret
 from client.contracts.job.verifier import Verifier
 from client.work.events import Chain as Look
@@ -42,14 +41,12 @@ from client.work.events import (
     DropLosses,
     DropSecret,
     Effect,
-    EndScope,
     FetchContent,
     ImageFailed,
     ImageReady,
     KeepSecret,
     Kill,
     LossesOpened,
-    Notice,
     OpenLosses,
     RunEnded,
     Secret,
@@ -59,7 +56,7 @@ from client.work.events import (
     Submit,
 )
 from sandbox import RunSpec, RunStatus
-from tests.unit.work_kit import CAPACITY, PARAMS, Chain, Told, bring, evaluated, measured, recalled, tell, working
+from tests.unit.work_kit import Chain, Told, bring, evaluated, measured, recalled, tell, working
 
 IMAGE = "sha256:" + "cd" * 32
 PATH, EVAL = Path("/models/1"), Path("/hidden/1")
@@ -228,15 +225,6 @@ def test_the_image_is_fetched_ahead_and_the_model_once_it_is_under_audit() -> No
     assert b.verifier.busy
 
 
-def test_an_image_that_was_asked_for_ahead_is_hurried_once_a_seat_needs_it() -> None:
-    b = Bench()
-    assert b.look() == [b.bring()]
-    image, model = b.audit().look()
-    assert image == b.bring(urgent=True)
-    assert isinstance(model, FetchContent)
-    assert b.look() == []
-
-
 def test_an_evaluation_says_nothing_of_who_runs_it_and_its_losses_are_kept() -> None:
     b = Bench()
     start = b.sitting()
@@ -244,14 +232,6 @@ def test_an_evaluation_says_nothing_of_who_runs_it_and_its_losses_are_kept() -> 
     assert (spec(start).inputs, spec(start).image_id, spec(start).limits.wall_s) == ({"model": PATH}, IMAGE, 12.5)
 
 
-def test_nothing_is_fetched_for_a_committee_that_cannot_draw_this_node() -> None:
-    """What it declared does not cover the job; the others are enough to judge it."""
-    chain = Chain(["a", "b", "c", "d"], ["boss", "rival", "w"])
-    assert chain.now("a", SetCapacity(replace(CAPACITY, cpus_milli=10))) == 0
-    assert Bench(chain=chain).look() == []
-
-
-BASE = scale.base(1, CLAIMED)
 TOL = scale.tolerance(1, 1_000, CLAIMED)
 BOUND = scale.bound(1, CLAIMED)
 
@@ -303,16 +283,6 @@ def test_a_run_that_was_started_too_late_for_its_full_time_says_nothing_of_the_m
     assert b.ended(start, RunStatus.TIMEOUT) == [b.committed(ballot(BallotCode.ABSTAIN))]
 
 
-def test_in_a_short_window_a_look_once_a_second_is_in_time_to_abstain() -> None:
-    """A quiet graph makes no blocks: the node looks at its clock once a second, and a block has to take the vote in time."""
-    b = Bench(chain=Chain(["a", "b", "c"], ["boss", "rival", "w"], replace(PARAMS, job_vote_base=1)))
-    b.audit().look()
-    window = b.chain.describe(b.job)["deadline"] - b.chain.clock
-    assert window < 15_000, "a tenth of it is less than the looks are apart"
-    b.chain.block(window - 2_000)
-    assert b.look() == [b.committed(ballot(BallotCode.NOMODEL))]
-
-
 def test_what_was_measured_is_on_the_disk_before_it_counts() -> None:
     b = Bench()
     start = b.sitting()
@@ -331,32 +301,6 @@ def test_after_a_restart_what_was_measured_is_not_measured_again() -> None:
     effects = b.look()
     assert b.committed(ballot(BallotCode.OK, CLAIMED)) in effects
     assert not [e for e in effects if isinstance(e, StartRun)]
-
-
-def test_losses_that_nobody_opens_any_more_are_dropped() -> None:
-    b = Bench()
-    b.restart(secrets=[column(b, CLAIMED, "verify-7")])
-    dropped = [DropSecret(secrets.COLUMN, column(b, CLAIMED).key), DropLosses(b.job, "verify-7")]
-    assert dropped == [e for e in b.look() if isinstance(e, DropSecret | DropLosses)], "no such round began"
-    b.restart(secrets=[column(b, CLAIMED, "verify-7")])
-    b.audit()
-    assert not [e for e in b.look() if isinstance(e, DropSecret | DropLosses)]
-    while b.state == "COMMIT":
-        b.chain.block(60_000)
-    assert [e for e in b.look() if isinstance(e, DropSecret | DropLosses)] == dropped
-
-
-def test_an_engine_that_fails_is_tried_again_a_few_times() -> None:
-    b = Bench()
-    start = b.sitting()
-    for _ in range(MAX_TRIES - 1):
-        assert b.ended(start, RunStatus.ENGINE_ERROR) == []
-        b.chain.block(3_000)
-        (again,) = b.look()
-        assert isinstance(again, StartRun)
-        assert again.run != start.run
-        start = again
-    assert b.ended(start, RunStatus.ENGINE_ERROR) == [b.committed(ballot(BallotCode.ABSTAIN))]
 
 
 @pytest.mark.parametrize(("local", "code"), [(False, BallotCode.NOMODEL), (True, BallotCode.ABSTAIN)])
@@ -388,16 +332,6 @@ def test_a_run_that_is_too_slow_is_killed_for_the_vote() -> None:
     assert commit == b.committed(ballot(BallotCode.ABSTAIN))
 
 
-def test_a_round_that_ended_is_left() -> None:
-    b = Bench()
-    start = b.sitting()
-    while b.state == "COMMIT":
-        b.chain.block(60_000)
-    kill, done = b.look()[:2]
-    assert (kill, done) == (Kill(start.run, "the round is over"), EndScope(b.scope))
-    assert not b.verifier.busy
-
-
 @pytest.mark.parametrize("config", [working(verify=False), working(max_mem_mb=32), working(max_eval_s=4)])
 def test_a_node_that_may_not_or_cannot_run_it_abstains_at_once(config: WorkConfig) -> None:
     b = Bench(config)
@@ -414,14 +348,6 @@ def test_an_image_that_breaks_a_rule_means_an_abstention_and_a_missing_one_anoth
     assert b.look() == [b.bring(urgent=True)]
     b.verifier.handle(ImageFailed(b.job, "a VOLUME", lasting=True))
     assert b.look() == [b.committed(ballot(BallotCode.ABSTAIN))]
-
-
-def test_a_ballot_that_is_decided_is_not_changed_by_what_fails_later() -> None:
-    b = Bench()
-    b.audit().look()
-    b.verifier.handle(ContentMissing(b.scope, "0", False, "nobody serves it"))
-    b.verifier.handle(ImageFailed(b.job, "a VOLUME", lasting=True))
-    assert b.look() == [b.committed(ballot(BallotCode.NOMODEL))]
 
 
 def test_stored_ballots_are_opened_with_what_the_probe_asks_for_and_never_made_anew() -> None:
@@ -441,30 +367,6 @@ def test_stored_ballots_are_opened_with_what_the_probe_asks_for_and_never_made_a
     assert b.look() == dropped, "all of it is open"
 
 
-def test_a_seat_that_measured_nothing_opens_with_its_ballots_alone() -> None:
-    b = Bench()
-    said = VoteSecret(b"", bytes(32), [ballot(BallotCode.NOMODEL)], [b.w])
-    sealed = vote_commitment(b.chain.chain_id, *b.seat, b.me, said.ballots, said.salt)
-    b.restart(secrets=[secrets.of_vote(b.seat, VoteSecret(sealed, said.salt, said.ballots, [b.w]))])
-    b.audit()
-    for name in ("a", "b", "c"):
-        assert b.chain.now(name, CommitVote(b.job, 0, 1, sealed if name == "a" else b"c" * 32)) == 0
-    b.chain.block()
-    op = OpenVote(b.job, 0, 1, said.ballots, said.salt, 0, False, [])
-    assert b.look() == [Submit("job", f"open:{b.job.hex()}:0:1:0:0", b.job, op)]
-    assert b.look() == [] and b.chain.now("a", op) == 0
-
-
-def test_losses_that_are_gone_from_the_disk_are_told_to_the_operator() -> None:
-    b = Bench()
-    b.vote(CLAIMED)
-    b.look()
-    assert b.verifier.handle(LossesOpened(f"{b.scope}-open", "0-0", None, "the file is damaged")) == []
-    (notice,) = b.verifier.notices()
-    assert isinstance(notice, Notice) and (notice.topic, notice.ref) == ("vote.unopened", b.job)
-    assert "the file is damaged" in notice.text and "strike" in notice.text
-
-
 def test_ballots_that_the_disk_refused_are_offered_again() -> None:
     b = Bench()
     (commit,) = b.ended(b.sitting(), loss=CLAIMED)
@@ -481,15 +383,6 @@ def test_after_a_restart_a_stored_ballot_is_not_evaluated_again() -> None:
     b.audit()
     assert b.look() == []
     assert not b.verifier.busy
-
-
-def test_a_commitment_that_is_not_this_nodes_is_not_opened() -> None:
-    b = Bench()
-    b.audit()
-    for name in ("a", "b", "c"):
-        assert b.chain.now(name, CommitVote(b.job, 0, 1, b"c" * 32)) == 0
-    b.restart(secrets=[vote(b.seat, b"d" * 32)])
-    assert b.look() == []
 
 
 # --- hidden data ---------------------------------------------------------------------------------------------------------------
@@ -543,18 +436,6 @@ def test_a_hidden_round_measures_twice_and_opens_both_columns() -> None:
     assert mine["opened"]
 
 
-def test_the_hidden_run_waits_for_the_key_to_open_the_data() -> None:
-    b = Hidden()
-    b.audit().look()
-    b.verifier.handle(ImageReady(b.job, IMAGE))
-    b.verifier.handle(ContentReady(b.scope, "0", PATH))
-    (start,) = b.look()
-    assert b.ended(start, loss=CLAIMED) == []
-    b.verifier.handle(b.opened)
-    (second,) = b.look()
-    assert isinstance(second, StartRun) and spec(second).inputs["eval"] == EVAL
-
-
 @pytest.mark.parametrize(
     ("loss", "status", "want"),
     [
@@ -567,19 +448,6 @@ def test_the_hidden_run_waits_for_the_key_to_open_the_data() -> None:
 def test_a_model_that_fails_on_the_hidden_data(loss: int, status: RunStatus, want: Ballot) -> None:
     b = Hidden()
     assert b.ended(b.second(b.started(b.opened), loss), status) == [b.committed(want)]
-
-
-def test_a_key_that_opens_junk_is_said_with_the_public_measurement() -> None:
-    b = Hidden()
-    start = b.started(ContentMissing(b.scope, "hidden", False, "junk", bad=True))
-    assert b.ended(start, loss=CLAIMED) == [b.committed(ballot(BallotCode.OK, CLAIMED, badkey=True))]
-
-
-def test_without_the_hidden_file_this_node_cannot_vote() -> None:
-    b = Hidden()
-    b.audit().look()
-    b.verifier.handle(ContentMissing(b.scope, "hidden", False, "nobody has it", bad=False))
-    assert b.look() == [b.committed(ballot(BallotCode.ABSTAIN))]
 
 
 # --- judging -------------------------------------------------------------------------------------------------------------------
@@ -651,36 +519,6 @@ def test_an_own_ballot_that_says_false_is_kept_for_a_month_with_the_contractors_
     assert secrets.false_in(keep.secret) == FalseClaim(b.w, b.job, b.chain.ids["boss"], b.chain.clock)
     assert b.verifier.handle(SecretRefused(keep.secret)) == [keep]
     assert b.verifier.handle(SecretStored(keep.secret)) == []
-
-
-def test_a_contractor_with_an_inviter_is_noted_as_its_root_so_two_accounts_of_one_are_one_contractor() -> None:
-    b = Bench()
-    boss, rival = b.chain.ids["boss"], b.chain.ids["rival"]
-    b.ended(b.sitting(), loss=FALSE)
-    submit = b.submitted[-1]
-    assert submit.secret is not None
-    state, member = Overlay(b.chain.state), b.chain.state.get(member_key(boss))
-    assert isinstance(member, Member)
-    state.put(member_key(boss), replace(member, root=rival))
-    b.verifier.handle(Look(state, b.chain.clock))
-    (keep,) = b.verifier.handle(SecretStored(submit.secret))
-    assert isinstance(keep, KeepSecret)
-    noted = secrets.false_in(keep.secret)
-    assert noted == FalseClaim(b.w, b.job, rival, b.chain.clock)
-    other = FalseClaim(b.w, bytes(32), rival, b.chain.clock)
-    case = Case(1, 0, 10**15, [CaseRef(b.job, 3, boss, rival)], [], [])
-    assert CaseJudge(b.me, "corroborated", [noted, other])._measured_in(case, b.w, 0) is None
-
-
-def test_measurements_older_than_a_month_count_no_more_and_their_number_is_bounded() -> None:
-    b = suspended()
-    month = 30 * 24 * 3_600_000
-    old = [FalseClaim(b.w, bytes([n]) * 32, bytes([n]) * 20, b.chain.clock - month) for n in (1, 2)]
-    here = FalseClaim(b.w, b.job, b.chain.ids["boss"], b.chain.clock)
-    judge = CaseJudge(b.me, "corroborated", [here, *old])
-    assert list(judge.look(b.chain.state, b.chain.clock)) == []
-    many = CaseJudge(b.me, "corroborated", [FalseClaim(b"x" * 20, n.to_bytes(32), b"o" * 20, n) for n in range(MAX_FALSE)])
-    assert many.found_false(here) == [b"x" * 20 + bytes(32)], "the oldest goes"
 
 
 @pytest.mark.parametrize("word", [True, False])

@@ -12,11 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from client.work.warm import (
-    MAX_CONTAINERS,
-    MAX_STARTING,
     MAX_WAITING,
     NOTED_FAILURES,
-    PROVEN_S,
     RETRY_MOST_S,
     Action,
     Close,
@@ -192,7 +189,6 @@ class Anything(RuleBasedStateMachine):
 
 
 Anything.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
-TestAnything = Anything.TestCase
 
 
 # --- single steps -----------------------------------------------------------------------------------------------------------------
@@ -207,28 +203,6 @@ def test_a_served_model_has_containers_ready_and_the_next_one_is_started_when_on
     assert one(pool.gone(first.container, 2.0), Start).ref == A
     ready(pool, [], 3.0)
     assert pool.counts(A) == (1, 1, 0)
-
-
-def test_where_none_is_ready_the_next_one_is_started_while_the_last_one_answers() -> None:
-    pool = warmth()
-    ready(pool, pool.serve(A, 100, 1, 0.0))
-    actions = pool.ask("x", A, 9.0, 1.0)
-    assert [type(action) for action in actions] == [Give, Start]
-
-
-def test_so_many_requests_are_answered_at_a_time_in_their_order() -> None:
-    pool = warmth(slots=1)
-    ready(pool, pool.serve(A, 100, 2, 0.0))
-    first = one(pool.ask("x", A, 99.0, 1.0), Give)
-    assert [a for n in ("y", "z") for a in pool.ask(n, A, 99.0, 1.0)] == []
-    assert one(pool.gone(first.container, 2.0), Give).ask == "y"
-
-
-def test_a_request_of_a_model_that_has_none_ready_has_one_started_for_it() -> None:
-    pool = warmth()
-    assert pool.serve(A, 100, 0, 0.0) == []
-    start = one(pool.ask("x", A, 9.0, 1.0), Start)
-    assert one(pool.started(start.container, 2.0), Give) == Give(start.container, "x")
 
 
 def test_a_model_that_nobody_asked_for_so_long_has_none_and_gets_them_again_when_it_is_asked() -> None:
@@ -319,15 +293,6 @@ def test_a_container_that_died_while_it_waited_is_replaced_and_one_that_waited_l
     assert pool.died(again.container, 100.0) == []
 
 
-def test_a_request_that_waits_too_long_is_told_why() -> None:
-    pool = warmth()
-    pool.serve(A, 100, 0, 0.0)
-    start = one(pool.ask("x", A, 5.0, 0.0), Start)
-    assert pool.tick(4.9) == []
-    pool.start_failed(start.container, "no engine", None, 4.95, here=True)
-    assert one(pool.tick(5.0), Refuse) == Refuse("x", "no container was free in time: no engine")
-
-
 def test_no_more_requests_wait_than_their_bound() -> None:
     pool = warmth()
     pool.serve(A, 100, 0, 0.0)
@@ -336,77 +301,10 @@ def test_no_more_requests_wait_than_their_bound() -> None:
     assert one(pool.ask("more", A, 9.0, 0.0), Refuse).why == f"{MAX_WAITING} requests wait for a container already"
 
 
-def test_few_are_started_to_be_kept_at_a_time() -> None:
-    pool = warmth(memory_mb=10_000)
-    actions = pool.serve(A, 10, 5, 0.0)
-    assert len(actions) == MAX_STARTING
-    assert isinstance(actions[0], Start)
-    assert len([a for a in pool.started(actions[0].container, 1.0) if isinstance(a, Start)]) == 1
-
-
-def test_a_model_may_take_all_the_memory_there_is() -> None:
-    assert one(warmth(memory_mb=100).serve(A, 100, 1, 0.0), Start).ref == A
-
-
-def test_what_is_served_no_more_takes_no_request_of_another_model_with_it() -> None:
-    pool = warmth(slots=1)
-    pool.serve(A, 100, 0, 0.0)
-    pool.serve(B, 100, 0, 0.0)
-    pool.ask("x", A, 9.0, 0.0)
-    pool.ask("y", B, 9.0, 0.0)
-    actions = pool.unserve(A, 1.0)
-    assert one(actions, Refuse).ask == "x" and one(actions, Start).ref == B
-
-
-def test_a_name_waits_once() -> None:
-    pool = warmth()
-    pool.serve(A, 100, 0, 0.0)
-    pool.ask("x", A, 9.0, 0.0)
-    with pytest.raises(ValueError, match="waits already"):
-        pool.ask("x", A, 99.0, 0.0)
-
-
-def test_a_failure_is_told_to_a_request_of_its_own_model() -> None:
-    pool = warmth()
-    pool.serve(A, 100, 0, 0.0)
-    pool.serve(B, 100, 0, 0.0)
-    pool.ask("x", A, 9.0, 0.0)
-    start = one(pool.ask("y", B, 9.0, 0.0), Start)
-    assert one(pool.start_failed(start.container, "exit 1", None, 1.0, here=False), Refuse).ask == "y"
-
-
-def test_two_requests_have_two_containers_started() -> None:
-    pool = warmth()
-    pool.serve(A, 100, 0, 0.0)
-    first, second = one(pool.ask("x", A, 9.0, 0.0), Start), one(pool.ask("y", A, 9.0, 0.0), Start)
-    assert first.container != second.container
-    assert [one(pool.started(start.container, 1.0), Give).ask for start in (first, second)] == ["x", "y"]
-
-
-def test_what_was_given_a_container_that_had_ended_is_answered_before_all_others() -> None:
-    """Its slot is free meanwhile."""
-    pool = warmth(slots=1)
-    pool.serve(A, 100, 0, 0.0)
-    start = one(pool.ask("x", A, 99.0, 0.0), Start)
-    pool.started(start.container, 1.0)
-    pool.ask("y", A, 99.0, 1.0)
-    assert pool.died(start.container, 1.0) == [], "who has it finds that out"
-    assert pool.found_dead(start.container, "x", 99.0, 1.0) == []
-    again = one(pool.tick(2.0), Start)
-    assert one(pool.started(again.container, 2.0), Give).ask == "x"
-
-
 def failed(pool: Warmth, times: int) -> None:
     for n in range(times):
         start = one(pool.ask(f"fails {n}", A, 999.0, 0.0), Start)
         pool.start_failed(start.container, "exit 1", None, 0.0, here=False)
-
-
-def test_a_request_has_a_container_started_however_often_its_model_failed() -> None:
-    pool = warmth()
-    pool.serve(A, 100, 0, 0.0)
-    failed(pool, 5)
-    assert one(pool.ask("x", A, 9.0, 0.0), Start).ref == A
 
 
 @pytest.mark.parametrize("proven", [True, False])
@@ -424,54 +322,6 @@ def test_the_operator_is_told_after_three_failures_until_a_container_does_what_i
     assert len(list(pool.troubles(2.0))) == (not proven)
 
 
-def test_while_one_is_ready_nobody_is_troubled() -> None:
-    pool = warmth()
-    pool.serve(A, 100, 1, 0.0)
-    for n, container in enumerate((1, 2, 3)):
-        pool.start_failed(container, "exit 1", None, 10.0 * n, here=False)
-        pool.tick(10.0 * n + 9.0)
-    assert len(list(pool.troubles(29.0))) == 1
-    pool.started(4, 30.0)
-    assert list(pool.troubles(30.0)) == []
-
-
-def test_one_that_waited_long_shows_that_the_model_is_well() -> None:
-    pool = warmth()
-    ready(pool, pool.serve(A, 100, 1, 0.0))
-    pool._models[A].failures = NOTED_FAILURES
-    pool.died(1, PROVEN_S)
-    assert list(pool.troubles(PROVEN_S)) == []
-
-
-def test_nothing_is_closed_for_a_request_that_would_not_fit_either() -> None:
-    pool = warmth(memory_mb=300)
-    ready(pool, pool.serve(A, 150, 2, 0.0))
-    pool.serve(B, 200, 0, 0.0)
-    given = one(pool.ask("x", A, 99.0, 1.0), Give)
-    assert pool.ask("y", B, 99.0, 1.0) == []
-    assert pool.counts(A) == (0, 1, 1)
-    close = one(pool.gone(given.container, 2.0), Close)
-    assert one(pool.gone(close.container, 3.0), Start).ref == B
-
-
-def test_containers_are_bounded_in_number_and_one_of_another_model_makes_room() -> None:
-    pool = warmth(memory_mb=10_000)
-    ready(pool, pool.serve(A, 1, 2 * MAX_CONTAINERS, 0.0))
-    assert pool.counts(A) == (0, MAX_CONTAINERS, 0)
-    pool.serve(B, 1, 0, 0.0)
-    close = one(pool.ask("x", B, 9.0, 1.0), Close)
-    assert one(pool.gone(close.container, 2.0), Start).ref == B
-
-
-def test_a_container_is_kept_for_a_request_that_waits_however_long() -> None:
-    pool = warmth(slots=1)
-    ready(pool, pool.serve(A, 100, 2, 0.0))
-    given = one(pool.ask("x", A, 9_999.0, 1.0), Give)
-    assert pool.ask("y", A, 9_999.0, 1.0) == []
-    assert pool.tick(1.0 + IDLE_S) == []
-    assert one(pool.gone(given.container, 2.0 + IDLE_S), Give).ask == "y"
-
-
 def test_behind_a_request_for_which_there_is_no_memory_nothing_is_started() -> None:
     """Else small models would keep a large one waiting for ever."""
     pool = warmth(slots=3, memory_mb=300)
@@ -481,25 +331,3 @@ def test_behind_a_request_for_which_there_is_no_memory_nothing_is_started() -> N
     pool.started(start.container, 0.0)
     assert pool.ask("y", B, 99.0, 1.0) == [] and pool.ask("z", C, 99.0, 1.0) == []
     assert [action.ref for action in pool.gone(start.container, 2.0) if isinstance(action, Start)] == [B, C]
-
-
-def test_the_model_that_was_asked_longest_ago_makes_room() -> None:
-    pool = warmth(memory_mb=200)
-    ready(pool, pool.serve(C, 100, 1, 0.0))
-    ready(pool, pool.serve(A, 100, 1, 0.0))
-    again = one(pool.ask("c", C, 99.0, 5.0), Give)
-    ready(pool, pool.gone(again.container, 6.0), 6.0)
-    pool.serve(B, 100, 0, 7.0)
-    one(pool.ask("x", B, 99.0, 8.0), Close)
-    assert (pool.counts(C)[1], pool.counts(A)[1]) == (1, 0)
-
-
-def test_no_container_that_a_request_waits_for_is_closed_to_make_room_for_another_one() -> None:
-    """The slot that becomes free is for the request that has a container ready, though another one came before it."""
-    pool = warmth(slots=1, memory_mb=200)
-    ready(pool, pool.serve(A, 100, 2, 0.0))
-    given = one(pool.ask("first", A, 99.0, 1.0), Give)
-    pool.serve(B, 150, 0, 2.0)
-    assert pool.ask("b", B, 99.0, 3.0) == [] and pool.ask("a", A, 99.0, 4.0) == []
-    said = pool.gone(given.container, 5.0)
-    assert one(said, Give).ask == "a" and [action for action in said if isinstance(action, Close)] == []

@@ -12,8 +12,7 @@ import msgspec
 import pytest
 
 from client.work.events import ModelFailed, ModelWarm
-from client.work.slots import MachineShare
-from client.work.warm_pool import LateRequest, WarmPool, cost_mb
+from client.work.warm_pool import LateRequest, WarmPool
 from sandbox import AnswerForm, ContainerLimits, ParsedAnswer, RunResult, RunSpec, RunStatus
 from sandbox.results import ResultReader
 
@@ -134,40 +133,6 @@ async def test_each_request_has_a_container_of_its_own_and_the_next_ones_are_rea
     assert bench.told == [ModelWarm(A)], "once"
 
 
-async def test_memory_is_counted_with_everything_beside_the_container(bench: Bench) -> None:
-    assert cost_mb(bench.spec) == 100 + 3 + 9 + 8
-    assert bench.pool.aside() is None
-    bench.pool.serve(A, bench.spec)
-    assert bench.pool.aside() == MachineShare(1_500, 1_000)
-    bench.pool.unserve(A)
-    assert bench.pool.aside() is None
-
-
-async def test_what_can_never_be_served_is_said_once_and_for_good(bench: Bench) -> None:
-    bench.pool.serve(A, msgspec.structs.replace(bench.spec, limits=ContainerLimits(mem_mb=981)))
-    bench.pool.serve(A, msgspec.structs.replace(bench.spec, phase="train", inputs={}))
-    bench.pool.serve(A, msgspec.structs.replace(bench.spec, inputs={"model": Path("/nothing/here")}))
-    whys = [(failed.lasting, failed.reason) for failed in bench.told if isinstance(failed, ModelFailed)]
-    assert [lasting for lasting, _ in whys] == [True] * 3
-    for (_, why), words in zip(whys, ("raise serve.mem_mb", "has no late inputs", "No such file"), strict=True):
-        assert words in why
-    assert not bench.pool.serves(A)
-    result = await bench.ask("x")
-    assert (result.status, result.reason) == (RunStatus.NOT_STARTED, "this node does not serve the model")
-
-
-async def test_a_model_that_never_gets_ready_is_said_so_and_its_request_hears_why(bench: Bench) -> None:
-    bench.engine.refuses = RunResult(status=RunStatus.TIMEOUT, reason="still running after 3 s of wall clock")
-    bench.pool.serve(A, bench.spec)
-    await bench.settled()
-    why = "no container of it got ready: still running after 3 s of wall clock"
-    assert bench.told == [ModelFailed(A, why, lasting=False)]
-    assert (await bench.ask("x")).status is RunStatus.TIMEOUT
-    bench.engine.refuses = None
-    assert (await bench.ask("y")).status is RunStatus.OK
-    assert bench.told[-1] == ModelWarm(A)
-
-
 async def test_an_engine_in_trouble_is_said_after_some_failures_and_requests_wait_for_its_return(bench: Bench) -> None:
     bench.engine.refuses = OSError("no engine")
     bench.pool.serve(A, bench.spec)
@@ -267,30 +232,6 @@ async def test_a_model_that_is_served_again_as_it_was_keeps_its_containers_and_a
     assert used.name.startswith("predict-b-")
 
 
-async def test_a_start_of_what_is_served_no_more_is_called_off_and_what_came_of_it_is_killed(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, keep=1)
-    bench.engine.loads.clear()
-    for model in (A, B):
-        bench.pool.serve(model, msgspec.structs.replace(bench.spec, run_id=f"predict-{model[:1].decode()}"))
-    await asyncio.sleep(0)
-    bench.pool.unserve(A)
-    assert [cancel.is_set() for cancel in bench.engine.cancels] == [True, False]
-    bench.engine.loads.set()
-    await bench.settled()
-    assert {container.closed for container in bench.engine.made if container.name.startswith("predict-a")} == {True}
-    assert {container.closed for container in bench.engine.made if container.name.startswith("predict-b")} == {False}
-    assert bench.told == [ModelWarm(B)], "nobody is told that the other one is warm"
-    await bench.pool.stop(5.0)
-
-
-async def test_the_most_processors_that_an_answer_may_want_are_set_aside(bench: Bench) -> None:
-    bench.pool.serve(A, bench.spec)
-    bench.pool.serve(B, msgspec.structs.replace(bench.spec, limits=ContainerLimits(cpus=4, mem_mb=100)))
-    assert bench.pool.aside() == MachineShare(4_000, 1_000)
-    bench.pool.unserve(B)
-    assert bench.pool.aside() == MachineShare(1_500, 1_000)
-
-
 async def failing(bench: Bench, times: int, result: RunResult) -> None:
     bench.engine.refuses = result
     for n in range(times):
@@ -319,32 +260,6 @@ async def test_machines_hear_of_a_model_s_own_failure_at_once_and_of_this_machin
     await bench.pool.stop(5.0)
 
 
-async def test_a_start_that_goes_well_begins_the_count_of_failures_anew(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, keep=0)
-    bench.pool.serve(A, bench.spec)
-    broken = RunResult(status=RunStatus.ENGINE_ERROR, reason="no engine")
-    await failing(bench, 2, broken)
-    assert (await bench.ask("goes well")).status is RunStatus.OK
-    await failing(bench, 2, broken)
-    assert bench.told == [ModelWarm(A)]
-    await failing(bench, 1, broken)
-    assert isinstance(bench.told[-1], ModelFailed)
-    await bench.pool.stop(5.0)
-
-
-async def test_a_container_that_cannot_be_looked_at_is_replaced(bench: Bench) -> None:
-    async def unknown() -> bool:
-        raise OSError("no engine")
-
-    bench.pool.serve(A, bench.spec)
-    await bench.settled()
-    first = bench.engine.made[0]
-    first.alive = unknown  # type: ignore[method-assign]
-    await bench.pool.beat()
-    await bench.settled()
-    assert first.closed and not bench.engine.made[1].closed
-
-
 async def test_a_caller_that_goes_away_leaves_no_request_and_its_name_is_free(tmp_path: Path) -> None:
     bench = Bench(tmp_path, slots=1, keep=0)
     bench.engine.loads.clear()
@@ -358,33 +273,3 @@ async def test_a_caller_that_goes_away_leaves_no_request_and_its_name_is_free(tm
     assert not any(container.asked for container in bench.engine.made)
     assert (await bench.ask("x")).status is RunStatus.OK
     await bench.pool.stop(5.0)
-
-
-async def test_a_request_that_waits_too_long_ends_with_the_next_look(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, keep=0)
-    bench.engine.loads.clear()
-    bench.pool.serve(A, bench.spec)
-    asked = bench.ask("x", wait_s=5.0)
-    await asyncio.sleep(0)
-    bench.now = 4.9
-    await bench.pool.beat()
-    assert not asked.done()
-    bench.now = 5.0
-    await bench.pool.beat()
-    result = await asked
-    assert (result.status, result.reason) == (RunStatus.NOT_STARTED, "no container was free in time")
-    bench.engine.loads.set()
-    await bench.pool.stop(5.0)
-
-
-async def test_a_stop_waits_so_long_and_no_longer(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, keep=1)
-    bench.pool.serve(A, bench.spec)
-    await bench.settled()
-    bench.engine.made[0].answers.clear()
-    asked = bench.ask("x")
-    await asyncio.sleep(0)
-    await bench.pool.stop(0.0)
-    await bench.settled()
-    assert not bench.pool._tasks
-    asked.cancel()

@@ -16,20 +16,17 @@ from chain.host import BANNED, SUSPENDED, account_key
 from chain.host.terms import model_id
 from client.config import WorkConfig
 from client.contracts.job import policy, secrets
-from client.contracts.job.worker import MAX_FAILURES, RETRY_MS, Worker
+from client.contracts.job.worker import MAX_FAILURES, Worker
 from client.work.events import (
     BringImage,
     DropFile,
-    DropSecret,
     Effect,
     Forget,
-    ImageFailed,
     ImageReady,
     Kill,
     Model,
     NotPublished,
     PublishFile,
-    ReleaseImage,
     RunEnded,
     Secret,
     SecretRefused,
@@ -181,13 +178,6 @@ def test_an_open_job_is_fetched_trained_checked_and_claimed_with_the_measured_lo
     assert b.worker.explain(b.chain.state, job, b.chain.clock) is None
 
 
-def test_a_loss_below_the_floor_is_claimed_as_the_floor() -> None:
-    b = Bench()
-    job = b.chain.post("boss", floor=1_000)
-    (train,) = b.ready(job)
-    assert claims(b.evaluates(train, 1, 5)) == [(job, 1_000, model(1).path)]
-
-
 def test_only_what_improves_on_the_own_claim_is_claimed_whatever_others_announce() -> None:
     b = Bench(working(attempts=9))
     job = b.chain.post("boss", tol=0)
@@ -236,27 +226,6 @@ def test_a_training_waits_for_room_beside_served_models_and_is_said_so() -> None
     assert b.worker.notices() == []
 
 
-def test_what_waited_for_a_claim_on_its_way_is_dropped_when_the_job_ends_first() -> None:
-    b = Bench(working(attempts=2, concurrent=2))
-    job = b.chain.post("boss", tol=0)
-    first, second = b.ready(job)
-    assert claims(b.evaluates(first, 1, 10**6)) == [(job, 10**6, model(1).path)]
-    assert b.evaluates(second, 2, 500) == []
-    b.chain.block(50_000)
-    assert b.chain.ended(job)
-    assert b.look(busy=True) == [drop(2), Forget(job)]
-
-
-def test_the_model_of_a_replaced_claim_is_dropped_once_the_new_one_stands() -> None:
-    b = Bench(working(attempts=1))
-    job = b.chain.post("boss", tol=0)
-    b.ready(job)
-    old = b.stands(job, 10**6, 1)
-    assert b.look(busy=True) == []
-    b.stands(job, 500, 2)
-    assert b.look(busy=True) == [DropSecret(secrets.CLAIM, old)]
-
-
 def test_no_training_starts_while_a_committee_waits_but_a_check_goes_on() -> None:
     b = Bench()
     job = b.chain.post("boss")
@@ -282,16 +251,6 @@ def test_attempts_and_slots_are_bounded_and_the_best_paying_job_comes_first() ->
     assert "all 2 attempts" in reason
 
 
-def test_a_run_is_killed_when_the_job_takes_no_more_claims() -> None:
-    b = Bench()
-    job = b.chain.post("boss")
-    (train,) = b.ready(job)
-    b.chain.block(50_000)
-    assert Kill(train.run, "the job takes no more claims") in b.look()
-    assert [e for e in b.look() if isinstance(e, Kill)] == []
-    assert b.worker.handle(RunEnded(train.run, RunStatus.OK, "done", None, model(1))) == [drop(1)]
-
-
 @pytest.mark.parametrize(
     ("status", "again"),
     [
@@ -313,47 +272,6 @@ def test_a_failed_training_uses_its_attempt_up_but_for_the_engines_faults(status
         b.chain.block(12_000)
     started = [attempt(e) for e in trainings(b.look())]
     assert started == ([again] if again else [])
-
-
-def test_a_job_that_fails_again_and_again_is_given_up_with_the_reason() -> None:
-    b = Bench(working(attempts=9))
-    job = b.chain.post("boss")
-    assert b.look() == [b.bring(job)]
-    for _ in range(MAX_FAILURES):
-        b.worker.handle(ImageFailed(job, "nobody serves it", lasting=False))
-    b.chain.block(15_000)
-    assert b.look() == [ReleaseImage(job)]
-    assert b.worker.explain(b.chain.state, job, b.chain.clock) == "given up after 3 failures in a row: nobody serves it"
-
-
-def test_an_image_that_breaks_a_rule_is_not_tried_again() -> None:
-    b = Bench()
-    job = b.chain.post("boss")
-    b.look()
-    b.worker.handle(ImageFailed(job, "it declares a VOLUME", lasting=True))
-    b.chain.block(15_000)
-    assert b.look() == [ReleaseImage(job)]
-
-
-def test_what_was_fetched_for_a_job_makes_room_once_nothing_more_is_trained_for_it() -> None:
-    b = Bench(working(attempts=2))
-    job = b.chain.post("boss", expiry=b.chain.clock + 200_000)
-    (train,) = b.ready(job)
-    assert ReleaseImage(job) not in b.evaluates(train, 1, 10**8)
-    b.stands(job, 10**8, 1)
-    (train,) = trainings(b.look())
-    check = b.trained(train, 2)
-    assert ReleaseImage(job) not in b.look()  # its own evaluation is still to come
-    b.worker.handle(RunEnded(check.run, RunStatus.OK, "done", measured(2 * 10**8)))
-    assert [e for e in b.look() if isinstance(e, ReleaseImage)] == [ReleaseImage(job)]
-    assert not [e for e in b.look() if isinstance(e, ReleaseImage)]
-    # The claim is as good as before: its image comes again, the model is evaluated once more and revealed.
-    b.until(job, -119_000)
-    assert b.bring(job, urgent=True) in b.look()
-    b.worker.handle(ImageReady(job, IMAGE))
-    assert not [e for e in b.look() if isinstance(e, StartRun | ReleaseImage)]
-    b.until(job, 1)
-    assert opening(job, 1, 1) in b.again(job, 10**8)
 
 
 def test_a_model_that_its_own_evaluation_refuses_is_never_claimed() -> None:
@@ -436,41 +354,6 @@ def test_a_second_evaluation_waits_for_no_slot_and_ends_with_the_job() -> None:
     assert Kill(again.run, "the job has ended") in b.look()
 
 
-def test_a_second_evaluation_of_a_claim_that_a_better_one_replaced_gives_way_to_that_one_s() -> None:
-    """What it reads stays on the disk until its run has ended."""
-    b = Bench(working(attempts=1))
-    job = b.chain.post("boss", limits=replace(LIMITS, eval_s=60), expiry=b.chain.clock + 200_000)
-    b.stands(job, CLAIMED, 1)
-    b.look()
-    b.worker.handle(ImageReady(job, IMAGE))
-    b.until(job, -46_000)
-    (first,) = [e for e in b.look(busy=True) if isinstance(e, StartRun)]
-    b.stands(job, CLAIMED // 2, 2)
-    said = b.look(busy=True)
-    assert Kill(first.run, "a better claim of this node stands") in said
-    assert not [e for e in said if isinstance(e, DropSecret | StartRun)]
-    assert not b.look(busy=True), "once"
-    b.worker.handle(RunEnded(first.run, RunStatus.CANCELLED, "a better claim of this node stands"))
-    dropped, again = b.look(busy=True)
-    assert isinstance(dropped, DropSecret) and isinstance(again, StartRun)
-    assert spec(again).inputs["model"] == model(2).path and spec(first).inputs["model"] == model(1).path
-
-
-def test_a_slow_evaluation_is_repeated_so_early_that_there_is_time_to_reveal() -> None:
-    limits = replace(LIMITS, eval_s=60)
-    b = Bench(working(attempts=1))
-    job = b.chain.post("boss", limits=limits, expiry=b.chain.clock + 200_000)
-    b.stands(job, CLAIMED, 1)
-    b.look()
-    b.worker.handle(ImageReady(job, IMAGE))
-    b.until(job, -48_000)
-    assert not [e for e in b.look(busy=True) if isinstance(e, StartRun)]
-    b.until(job, -46_000)
-    assert b.chain.describe(job)["state"] == "OPEN"
-    (again,) = [e for e in b.look(busy=True) if isinstance(e, StartRun)]
-    assert (again.shown[0], spec(again).limits.wall_s) == ("again", 60.0)
-
-
 @pytest.mark.parametrize("trouble", ["no image", "no time", "an engine that fails"])
 def test_a_claim_that_cannot_be_evaluated_again_is_revealed_in_time(trouble: str) -> None:
     b = Bench()
@@ -488,19 +371,6 @@ def test_a_claim_that_cannot_be_evaluated_again_is_revealed_in_time(trouble: str
             b.worker.handle(ImageReady(job, IMAGE))
         b.chain.block(PARAMS.job_reveal - policy.reveal_margin(PARAMS.job_reveal))
     assert opening(job, 1, 1) in b.look()
-
-
-def test_a_claim_that_is_shown_without_a_second_evaluation_says_so() -> None:
-    b = Bench()
-    job = b.chain.post("boss")
-    b.stands(job, CLAIMED, 1)
-    expire(b, job)
-    b.look()
-    b.worker.handle(ImageFailed(job, "nobody serves it", lasting=False))
-    b.chain.block(PARAMS.job_reveal - policy.reveal_margin(PARAMS.job_reveal))
-    assert opening(job, 1, 1) in b.look()
-    told = {notice.topic: notice.text for notice in b.worker.notices()}
-    assert "revealed without a second evaluation of its model: nobody serves it" in told["reveal.unseen"]
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["a first claim", "a better one"])
@@ -526,47 +396,6 @@ def test_a_model_whose_second_evaluation_would_come_too_late_is_not_claimed(own:
         assert ("a model came too late: to evaluate it a second time takes" in why) is not claimed
 
 
-def test_a_second_evaluation_that_takes_far_longer_than_the_first_did_not_pass() -> None:
-    """Though less than what was posted was left for it: else an evaluator that sleeps after the expiry has late claims shown."""
-    b = Bench(working(attempts=1))
-    job = b.chain.post("boss", finalists=2, limits=replace(LIMITS, eval_s=60), expiry=b.chain.clock + 200_000)
-    for name in ("v", "x"):
-        assert b.chain.now(name, Claim(job, 1, bytes(32), True)) == 0
-    (train,) = b.ready(job)
-    b.until(job, -9_000)
-    b.look(busy=True)
-    check = b.trained(train, 1)
-    b.until(job, -8_000)
-    b.look(busy=True)
-    assert claims(b.worker.handle(RunEnded(check.run, RunStatus.OK, "done", measured(CLAIMED))) + b.look(busy=True))
-    b.stands(job, CLAIMED, 1)
-    (again,) = [e for e in b.look(busy=True) if isinstance(e, StartRun) and e.shown[0] == "again"]
-    assert spec(again).limits.wall_s < 60
-    expire(b, job)
-    b.chain.block(PARAMS.job_reveal - policy.reveal_margin(PARAMS.job_reveal))
-    assert not submits(b.look()), "it runs until now, and its container takes a moment to end"
-    assert not submits(b.worker.handle(RunEnded(again.run, RunStatus.TIMEOUT, "too slow")) + b.look())
-    assert [notice.topic for notice in b.worker.notices()] == ["reveal.withheld"]
-
-
-def test_an_image_that_is_not_to_be_had_is_told_until_it_is() -> None:
-    b = Bench()
-    job, other = b.chain.post("boss"), b.chain.post("rival")
-    b.look()
-    b.worker.handle(ImageFailed(job, "nobody serves it", lasting=False))
-    (notice,) = b.worker.notices()
-    assert (notice.topic, notice.ref) == ("image.missing", b"")
-    assert f"The image of job {job.hex()[:12]} is not to be had" in notice.text and "nobody serves it" in notice.text
-    b.chain.block(1_000)
-    b.look()
-    b.worker.handle(ImageFailed(other, "it declares a VOLUME", lasting=True))
-    (notice,) = b.worker.notices()
-    assert "(and those of 1 other jobs)" in notice.text, "however many: one notice"
-    b.worker.handle(ImageReady(other, IMAGE))
-    b.worker.handle(ImageReady(job, IMAGE))
-    assert b.worker.notices() == []
-
-
 def test_without_credits_for_the_stake_or_the_wish_a_claim_locks_nothing() -> None:
     for config, bounty, stake in ((working(), 10_000_000, True), (working(stake=False), 10_000_000, False)):
         b = Bench(config)
@@ -580,14 +409,6 @@ def test_without_credits_for_the_stake_or_the_wish_a_claim_locks_nothing() -> No
     b.restart()
     terms = b.chain.state.get(posting_key(job)).terms  # type: ignore[union-attr]
     assert not policy.wants_stake(working(), b.chain.state, terms, b.me), "a tenth of ten credits is not free"
-
-
-def test_a_claim_that_is_not_in_this_nodes_book_is_not_revealed() -> None:
-    b = Bench()
-    job = b.chain.post("boss")
-    assert b.chain.now("w", Claim(job, 5, bytes(32), True)) == 0
-    b.chain.block(50_000)
-    assert not submits(b.look())
 
 
 def test_a_model_is_published_only_under_audit_and_all_is_given_up_at_the_end() -> None:
@@ -623,16 +444,6 @@ def test_after_a_restart_used_attempts_stay_used_and_claims_are_revealed() -> No
     assert spec(b.trained(train, 2)).limits.wall_s == 5.0
     b.chain.block(50_000)
     assert opening(job, 1, 1) in b.again(job, 10**8)
-
-
-def test_a_claim_on_its_way_at_the_restart_keeps_its_model() -> None:
-    b = Bench()
-    job = b.chain.post("boss")
-    secret = b.secret(job, 500, 1)
-    b.restart(WorkConfig(enabled=False), secrets=[secret], pending=[("job", f"claim:{job.hex()}", job)])
-    assert b.look() == []
-    b.settled(job)  # it never landed
-    assert b.look() == [DropSecret(secrets.CLAIM, secret.key)]
 
 
 def test_a_claim_that_the_disk_refused_is_offered_again_while_the_job_takes_it_and_then_dropped() -> None:
@@ -688,34 +499,3 @@ def test_a_suspended_worker_leaves_the_jobs_of_everybody_with_the_case_s_root_al
         "this node's identity is suspended in a case of this contractor's jobs"
     )
     assert [e for e in b.look() if isinstance(e, BringImage)] == [b.bring(theirs)]
-
-
-def test_only_failures_in_a_row_count_and_each_waits_twice_as_long() -> None:
-    b = Bench(working(attempts=9))
-    job = b.chain.post("boss")
-    assert b.look() == [b.bring(job)]
-    b.worker.handle(ImageFailed(job, "nobody serves it", lasting=False))
-    progress = b.worker._progress_of[job]
-    assert progress.retry_at == b.chain.clock + RETRY_MS
-    b.chain.block(RETRY_MS + 1)
-    assert b.look() == [b.bring(job)]
-    b.worker.handle(ImageReady(job, IMAGE))
-    (train,) = trainings(b.look())
-    b.worker.handle(RunEnded(train.run, RunStatus.FAILED, "why"))
-    assert progress.retry_at == b.chain.clock + RETRY_MS, "the image came: the first failure after it"
-    assert not progress.gave_up
-    b.chain.block(RETRY_MS + 1)
-    (train,) = trainings(b.look())
-    b.evaluates(train, 1, 10**8)
-    for number in range(1, MAX_FAILURES):
-        b.worker.handle(ImageFailed(job, "the engine is busy", lasting=False))
-        assert progress.retry_at == b.chain.clock + RETRY_MS * 2 ** (number - 1)
-    assert not progress.gave_up, "a measured model ends the row too"
-    b.worker.handle(ImageFailed(job, "the engine is busy", lasting=False))
-    assert progress.gave_up
-
-
-def test_a_model_of_a_run_that_nobody_waits_for_is_dropped() -> None:
-    b = Bench()
-    assert b.worker.handle(RunEnded("train-gone-1-1", RunStatus.OK, "done", None, model(4))) == [drop(4)]
-    assert b.worker.handle(RunEnded("train-gone-1-1", RunStatus.FAILED, "why")) == []
