@@ -25,6 +25,21 @@ CHECKS: set[str] = set()
 _out: set[str] = set()
 _touched: set[str] = set()
 _decisive: set[str] = set()
+_watched = [False]
+"""Whether somebody asks which checks were come to, or has taken one out: otherwise what holds need not be told."""
+
+
+def watched() -> bool:
+    return _watched[0]
+
+
+@contextmanager
+def _watching() -> Iterator[None]:
+    before, _watched[0] = _watched[0], True
+    try:
+        yield
+    finally:
+        _watched[0] = before
 
 
 def register(name: str) -> str:
@@ -96,7 +111,8 @@ def without(name: str) -> Iterator[None]:
         raise KeyError(name)
     _out.add(name)
     try:
-        yield
+        with _watching():
+            yield
     finally:
         _out.discard(name)
 
@@ -107,4 +123,5 @@ def touched() -> Iterator[tuple[set[str], set[str]]]:
     all the time might as well not have been asked."""
     _touched.clear()
     _decisive.clear()
-    yield _touched, _decisive
+    with _watching():
+        yield _touched, _decisive

@@ -43,7 +43,7 @@ MAX_VALID_FOR = 100_000
 MAX_INT = 2**63 - 1
 ZERO = bytes(32)
 
-__all__ = ["Result", "State", "block_id", "execute", "serve"]
+__all__ = ["Result", "State", "block_id", "execute", "run", "serve"]
 
 
 class Result(NamedTuple):
@@ -286,6 +286,24 @@ def the_next_set_is_what_executing_gives(header: Header, s: State) -> bool:
     return header.next_validators_hash == validators_hash(encode(s.validators))
 
 
+class Failed(Exception):
+    """A contract does not come to the end of a deadline (LC-BLK-20). Those here do; whoever plays one that does not raises this."""
+
+
+def _member_due(s: State, ref: bytes, time: int) -> None:
+    (admission.expire if len(ref) == 32 else membership.close_case)(s, ref, time)
+
+
+DUE: dict[int, Callable[[State, bytes, int], None]] = {
+    2: _member_due,
+    3: jobs.on_due,
+    4: predictions.on_due,
+    5: federations.on_due,
+    6: governance.on_due,
+    7: key_changes.on_due,
+}
+
+
 @step("LC-BLK-14")
 def due_deadlines_are_handled(s: State) -> None:
     for time, account, contract, ref in chosen(s):
@@ -293,29 +311,31 @@ def due_deadlines_are_handled(s: State) -> None:
         known = parked(s, contract, ref)
         if known is not None:
             park(s, contract, ref, known._replace(held=[*known.held, [account, time]]))
-        elif contract == 2:
-            (admission.expire if len(ref) == 32 else membership.close_case)(s, ref, time)
-        elif contract == 3:
-            jobs.on_due(s, ref, time)
-        elif contract == 4:
-            predictions.on_due(s, ref, time)
-        elif contract == 5:
-            federations.on_due(s, ref, time)
-        elif contract == 6:
-            governance.on_due(s, ref, time)
-        elif contract == 7:
-            key_changes.on_due(s, ref, time)
-        else:
-            park(s, contract, ref, Parked(s.height, "no handler", [[account, time]], [], []))
-            s.noted("parked", ref, contract, "no handler")
+        elif why := _rung(s, contract, ref, time):
+            park(s, contract, ref, Parked(s.height, why, [[account, time]], [], []))
+            s.noted("parked", ref, contract, why)
+
+
+def _rung(s: State, contract: int, ref: bytes, time: int) -> str:
+    """LC-BLK-20: why the reference is parked; empty where the deadline was handled."""
+    if contract not in DUE:
+        return "no handler"
+    before, told = dict(s.records), len(s.events)
+    try:
+        DUE[contract](s, ref, time)
+    except Failed:
+        s.records = before
+        del s.events[told:]
+        return "failed"
+    return ""
 
 
 def chosen(s: State) -> list[Deadline]:
     """LC-BLK-14: the deadlines of this block, in their order."""
     of_account: dict[bytes, list[Deadline]] = {}
-    for key in s.records:
-        deadline = Deadline(int.from_bytes(key[22:30], "big"), key[2:22], key[30] if len(key) > 30 else 0, key[31:])
-        if key.startswith(b"d/") and deadline.time <= s.clock:
+    for key in (key for key in s.records if key.startswith(b"d/")):
+        deadline = Deadline(int.from_bytes(key[22:30], "big"), key[2:22], key[30], key[31:])
+        if deadline.time <= s.clock:
             of_account.setdefault(deadline.account, []).append(deadline)
     found, work = list[Deadline](), 0
     for _, deadline in sorted(ranked for held in of_account.values() for ranked in _in_rounds(s, sorted(held))):
@@ -385,8 +405,14 @@ def _check_header(s: State, header: Header, parent: bytes, chain: list[Any]) -> 
     the_time_is_above_the_parent_s(header, chain[2])
 
 
-def execute(records: dict[bytes, bytes], parent: bytes, raw: bytes) -> Result:
-    """LC-BLK-11, 13: what a block with this parent does to this state. Raises `Refused` where it is not valid."""
+class Outcome(NamedTuple):
+    header: Header
+    state: State
+    receipts: list[bytes]
+
+
+def run(records: dict[bytes, bytes], parent: bytes, raw: bytes) -> Outcome:
+    """LC-BLK-11, 13: what a block with this parent does to this state, whatever roots its header names. Raises `Refused`."""
     header_fields, txs = decode(r.BLOCK, raw, MAX_BLOCK_BYTES)
     header, s = Header(*header_fields), State(records)
     chain = s.get(b"g/")
@@ -411,13 +437,18 @@ def execute(records: dict[bytes, bytes], parent: bytes, raw: bytes) -> Result:
     governance.pending_parameters_hold(s)
     governance.a_version_begins(s)
     deadlines_of_the_next_height_join_the_others(s)
-    encoded = [encode([ZERO, 0, own]), *map(encode, receipts)]
+    return Outcome(header, s, [encode([ZERO, 0, own]), *map(encode, receipts)])
+
+
+def execute(records: dict[bytes, bytes], parent: bytes, raw: bytes) -> Result:
+    """LC-BLK-11: the same of a whole block: its roots and its next set are what executing gives. Raises `Refused`."""
+    header, s, receipts = run(records, parent, raw)
     root = state_root(s.records)
-    the_receipt_root_is_what_executing_gives(header, encoded)
+    the_receipt_root_is_what_executing_gives(header, receipts)
     the_state_root_is_what_executing_gives(header, root)
     the_next_set_is_what_executing_gives(header, s)
     put = {key: raw for key, raw in sorted(s.records.items()) if records.get(key) != raw}
-    return Result(encoded, put, sorted(set(records) - set(s.records)), root)
+    return Result(receipts, put, sorted(set(records) - set(s.records)), root)
 
 
 def _apply_tx(s: State, chain_id: bytes, raw: bytes, used: dict[bytes, int]) -> list[Any]:

@@ -21,7 +21,7 @@ from chain.types import PRECOMMIT, PREVOTE, Block, Certificate, Evidence, Valida
 from chain.types import block_id as id_of
 from tests.sim.checks_chain import ChainCheck
 from tests.sim.checks_disk import DiskCheck
-from tests.sim.checks_ledger import verified
+from tests.sim.signatures import verified
 
 EPOCH = 1_700_000_000_000
 """The wall clock at virtual time zero."""

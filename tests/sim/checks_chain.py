@@ -1,163 +1,136 @@
-"""What every decided block did, compared with the ledger that executes it a second time (`checks_ledger` and what it names).
+"""What every decided block did, compared with the second implementation (`tests.conformance.machine`), which executes it as well.
 
 A height is looked at once, when the first honest machine commits it; the others must have decided the same block and the same root.
-Besides: whom every escrow belongs to, and that no job outlives its last deadline.
+Compared are the records that changed, byte by byte, and the receipts with all their events. The second implementation shares
+nothing with the product but the way in which a run verifies signatures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
+from unittest import mock
 
-from chain.codec import decode, encode
-from chain.contracts import state_type
-from chain.contracts.job import records
-from chain.host import K_SUPPLY
-from chain.merkle import list_root
+from chain.codec import encode
 from chain.node.events import Commit
-from chain.types import Block, LogEvent, Receipt, TransferEvent
-from tests.sim.checks_bytes import BytesCheck
-from tests.sim.checks_federations import PREFIXES as FEDERATED
-from tests.sim.checks_federations import Federations
-from tests.sim.checks_governance import Governance
-from tests.sim.checks_jobs import Jobs
-from tests.sim.checks_keys import Keys
-from tests.sim.checks_ledger import Broken, Ledger, must
-from tests.sim.checks_members import Members
-from tests.sim.checks_predictions import PREFIXES, Predictions
+from chain.types import Block, Receipt
+from tests.conformance import keys, machine
+from tests.conformance import records as r
+from tests.conformance.checks import Refused
+from tests.conformance.light import block_id
+from tests.conformance.trees import list_root
+from tests.conformance.wire import decode, decode_plain
+from tests.sim.checks_bytes import BytesCheck, Sent
+from tests.sim.signatures import simulated, verified
 
-ENDED = (records.JobState.PAID, records.JobState.REFUNDED, records.JobState.EMPTY)
-ID = 20
+
+class Broken(AssertionError):
+    """A decided block that the rules do not allow."""
+
+
+def must(right: bool, what: str) -> None:
+    if not right:
+        raise Broken(what)
 
 
 class ChainCheck:
-    def __init__(self, chain_id: bytes, genesis: list[tuple[bytes, bytes | None]]) -> None:
-        self.ledger = Ledger(genesis)
-        self.members = Members(self.ledger)
-        self.jobs = Jobs(self.ledger, self.members)
-        self.keys = Keys(self.ledger)
-        self.predictions = Predictions(self.ledger, self.members)
-        self.federations = Federations(self.ledger, self.members)
-        self.governance = Governance(self.ledger)
-        self.bytes = BytesCheck(self.ledger)
-        self.head = chain_id
-        self.height = 0
-        self.block = b""
-        self.codes: list[int] = []
-        self._stored = {key: raw for key, raw in genesis if raw is not None}
-        self._told = 0
-        """The last height whose receipts were looked at."""
-        self._waiting: dict[int, tuple[bytes, list[int], dict[bytes, int]]] = {}
+    """`records` is the state after the last block. `due` replaces what contracts do at their deadlines, by number."""
 
-    # --- a block ----------------------------------------------------------------------------------------------------------------
+    def __init__(self, chain_id: bytes, genesis: list[tuple[bytes, bytes | None]]) -> None:
+        self.records = {key: raw for key, raw in genesis if raw is not None}
+        self.bytes = BytesCheck(self.records)
+        self.due: dict[int, Callable[[machine.State, bytes, int], None]] = {}
+        self.postponed: Counter[bytes] = Counter()
+        """How often deadlines of an account were due and waited for another block."""
+        self.head, self.height = chain_id, 0
+        self._waiting: dict[int, tuple[bytes, list[bytes]]] = {}
+        """Receipts of heights whose receipts were not looked at, behind the root in the header."""
 
     def committed(self, commit: Commit, block: Block) -> None:
         """Raises `Broken`. A height that was looked at is not looked at again."""
         if commit.height <= self.height:
             return
-        ledger = self.ledger
-        codes = ledger.apply(commit.block_id, block.header, block.txs, self.head)
-        self.height, self.head = commit.height, commit.block_id
-        self.bytes.block()
-        self._compare(commit.state)
-        self._waiting[commit.height] = (block.header.receipt_root, codes, self._moved())
-        self._owed()
-        self._in_time()
-
-    def _compare(self, changes: list[tuple[bytes, bytes | None]]) -> None:
-        """Every record that the nodes changed, and every one that should have changed."""
-        for key, raw in changes:
-            if raw is None:
-                self._stored.pop(key, None)
-            else:
-                self._stored[key] = raw
-        records_, stored = self.ledger.records, self._stored
-        told = {key for key, _ in changes if key.startswith(PREFIXES)}
-        self.predictions.compare(stored, bool(told))
-        trained = {key for key, _ in changes if key.startswith(FEDERATED)}
-        self.federations.compare(stored, bool(trained))
-        told |= trained
-        for key in sorted({*self.ledger.touched, *(key for key, _ in changes)} - told):
-            expected = records_.get(key)
-            if (None if expected is None else encode(expected)) != stored.get(key):
-                raise Broken(f"the record {_named(key)}: {_difference(key, expected, stored.get(key))}")
-
-    def _moved(self) -> dict[bytes, int]:
-        """By how much each account and escrow changed in the last block."""
-        written = [(key, old) for key, old in self.ledger.touched.items() if key[:2] in (b"a/", b"e/")]
-        difference = {key[2:]: _held(self.ledger.get(key)) - _held(old) for key, old in written}
-        return {who: amount for who, amount in difference.items() if amount}
+        before = self.records
+        with _as_the_run_verifies(), mock.patch.dict(machine.DUE, self.due):
+            try:
+                header, state, receipts = machine.run(before, self.head, commit.block)
+                machine.the_next_set_is_what_executing_gives(header, state)
+            except Refused as fault:
+                raise Broken(f"the block {commit.height} was decided, and is refused: {fault}") from None
+        must(block_id(encode(block.header)) == commit.block_id, f"block {commit.height} was decided under another id than its own")
+        self.height, self.head, self.records = commit.height, commit.block_id, state.records
+        _compare(before, state.records, commit.state)
+        self._waiting[commit.height] = (header.receipt_root, receipts)
+        self._count_postponed(before, state)
+        self.bytes.block(before, state, [_sent(*told) for told in zip(block.txs, receipts[1:], strict=True)])
 
     def receipts(self, height: int, receipts: list[Receipt]) -> None:
         """What the block's receipts say is what happened, and their root is in the header."""
         told = self._waiting.pop(height, None)
         if told is None:
             return
-        root, codes, moved = told
-        must(list_root([encode(r) for r in receipts]) == root, f"height {height}: the receipts have another root than the header's")
-        said = [r.code for r in receipts[1:]]
-        must(said == codes, f"receipts with the codes {[int(c) for c in said]}, by the rules {codes}")
-        parked = {event.ref for event in receipts[0].events if isinstance(event, LogEvent) and event.topic == "parked"}
-        telling = [event for event in receipts[0].events if event.ref in parked]
-        must(len(telling) == len(parked), f"height {height}: what was undone when a reference was parked is told of")  # LC-BLK-20
-        events = [event for r in receipts for event in r.events if isinstance(event, TransferEvent)]
-        must(_sums(events) == moved, f"height {height}: the credits that moved are not those of the receipts")
+        root, expected = told
+        for number, (receipt, raw) in enumerate(zip(receipts, expected, strict=True)):
+            ours = encode(receipt)
+            must(ours == raw, f"receipt {number} of height {height} is {_read(ours)}, by the rules {_read(raw)}")
+        must(list_root(expected) == root, f"height {height}: the receipts have another root than the header's")
 
-    # --- jobs -------------------------------------------------------------------------------------------------------------------
-
-    def _owed(self) -> None:
-        """Escrows: a live job may hold some, one that ended only stakes that wait for their page."""
-        ledger = self.ledger
-        for key in ledger.touched:
-            if not key.startswith(b"jb/") or ledger.get(key) is None:  # posted by a transaction that was refused
-                continue
-            job, held = ledger.get(key), self._escrows(key[3:])
-            if job.state in ENDED:
-                stakes = sum(amount for escrow, amount in held.items() if len(escrow) > len(key[3:]) + 1)
-                must(job.released < job.claimants or not stakes, f"a stake of the ended job {key[3:11].hex()} belongs to nobody")
-                must(sum(held.values()) == stakes, f"an escrow of the ended job {key[3:11].hex()} belongs to nobody")
-
-    def _escrows(self, job: bytes) -> dict[bytes, int]:
-        claims = (self.jobs.claim(job, i).claimant for i in range(self.jobs.job(job).claimants))
-        names = [job + suffix for suffix in (b"B", b"F", b"G", b"D", *claims)]
-        return {name: self.ledger.held(name) for name in names if self.ledger.held(name)}
-
-    def _in_time(self) -> None:
-        """LC-JOB-14, with what blocks came late for the deadlines that they handled."""
-        for job in (key[2:] for key in self.ledger.live):
-            latest = self.jobs.latest_end(job)
-            if self.ledger.chain.clock > latest and self.jobs.job(job).deadline > latest:
-                raise Broken(f"the job {job[:8].hex()} was to end at {latest}, it goes on until {self.jobs.job(job).deadline}")
+    def _count_postponed(self, before: dict[bytes, bytes], state: machine.State) -> None:
+        for key in (key for key in before if key.startswith(b"d/") and key in state.records):
+            self.postponed[key[2:22]] += int.from_bytes(key[22:30], "big") <= state.clock
 
     def supply(self) -> int:
-        supply: Any = self.ledger.get(K_SUPPLY)
-        held = sum(_held(record) for key, record in self.ledger.records.items() if key[:2] in (b"a/", b"e/"))
-        must(held == supply.minted - supply.burned, "credits appeared or vanished")
-        return held
+        """What accounts and escrows hold together."""
+        state = machine.State(self.records)
+        minted, burned = state.get(b"gs/")
+        accounts = (state.get(key) for key in self.records if key.startswith(b"a/"))
+        held = sum(account[2] + account[3] for account in accounts)
+        held += sum(state.get(key)[0] for key in self.records if key.startswith(b"e/"))
+        must(held == minted - burned, "credits appeared or vanished")
+        return int(held)
 
 
-def _held(record: Any) -> int:
-    if record is None:
-        return 0
-    return record.amount if hasattr(record, "amount") else record.balance + record.frozen  # type: ignore[no-any-return]
+@contextmanager
+def _as_the_run_verifies() -> Iterator[None]:
+    """Simulated signatures have no lower half."""
+    low_s = mock.patch.object(keys, "s_lies_in_the_lower_half", lambda signature: None) if simulated() else nullcontext()
+    with mock.patch.object(keys, "_verified", verified), low_s:
+        yield
 
 
-def _sums(events: Iterable[TransferEvent]) -> dict[bytes, int]:
-    found: dict[bytes, int] = {}
-    for event in events:
-        found[event.source] = found.get(event.source, 0) - event.amount
-        found[event.target] = found.get(event.target, 0) + event.amount
-    found.pop(b"", None)
-    return {who: amount for who, amount in found.items() if amount}
+def _compare(before: dict[bytes, bytes], expected: dict[bytes, bytes], changes: list[tuple[bytes, bytes | None]]) -> None:
+    """Every record that the nodes changed, and every one that should have changed."""
+    found = dict(before)
+    for key, raw in changes:
+        if raw is None:
+            found.pop(key, None)
+        else:
+            found[key] = raw
+    if found != expected:
+        key = min(key for key in {*found, *expected} if found.get(key) != expected.get(key))
+        raise Broken(f"the record {_named(key)}: {_difference(key, expected.get(key), found.get(key))}")
 
 
-def _difference(key: bytes, expected: Any, raw: bytes | None) -> str:
+def _sent(raw: bytes, receipt: bytes) -> Sent:
+    sender, messages = (body := decode(r.SIGNED_TX, raw, machine.MAX_TX_BYTES)[0])[1], body[5]
+    urgent = all(message[0] in machine.URGENT for message in messages)
+    done = all(message[0] in machine.ONCE for message in messages) and decode(r.RECEIPT, receipt, 10**7)[1] == 0
+    return Sent(sender, len(raw), urgent, done)
+
+
+def _difference(key: bytes, expected: bytes | None, found: bytes | None) -> str:
     """Field by field, for people."""
-    found = None if raw is None else decode(state_type(key), raw, 1_000_000)
     if found is None or expected is None:
         return "there should be none" if expected is None else "it is missing"
-    pairs = ((name, getattr(found, name), getattr(expected, name)) for name in type(expected).__struct_fields__)
+    names = [name for name, _ in r.STATE[key[: key.index(b"/") + 1]].fields]
+    pairs = zip(names, _read(found), _read(expected), strict=True)
     return ", ".join(f"{name} is {_short(has)}, by the rules {_short(want)}" for name, has, want in pairs if has != want)
+
+
+def _read(raw: bytes) -> Any:
+    return decode_plain(raw)
 
 
 def _short(value: Any) -> str:

@@ -15,6 +15,7 @@ from chain.contracts.membership import Release
 from chain.host import Host, read_parked
 from chain.ledger.state import State
 from chain.ledger.transition import chain_record, validators_of
+from tests.conformance import jobs, machine
 from tests.sim.market import Market
 from tests.sim.market.clients import REPORTS
 from tests.sim.world import World
@@ -33,6 +34,13 @@ PATCH = ("chain.contracts.BY_NUMBER", BROKEN)
 """Where nodes find the contracts, and what they find there."""
 
 
+def fails(s: machine.State, job: bytes, at: int) -> None:
+    """The same of the second implementation."""
+    jobs.on_due(s, job, at)
+    if s.height < MEND:
+        raise machine.Failed
+
+
 class FenceMarket(Market):
     """Validators release what is parked once the program is mended; a claimant tries before."""
 
@@ -43,15 +51,13 @@ class FenceMarket(Market):
         height = chain_record(state).height
         for contract, ref, record in read_parked(state, 16):
             self.parked = record.height
-            for machine in range(self.world.profile.validators):
-                if self._busy(machine, REPORTS):
+            for index in range(self.world.profile.validators):
+                if self._busy(index, REPORTS):
                     continue
                 if height + 1 < MEND:
-                    self._send(state, machine, REPORTS, self._claim(machine))
-                elif self.world.ids[machine] not in record.retry and any(
-                    v.id == self.world.ids[machine] for v in validators_of(state)
-                ):
-                    self._send(state, machine, REPORTS, Release(contract, ref, False))
+                    self._send(state, index, REPORTS, self._claim(index))
+                elif self.world.ids[index] not in record.retry and any(v.id == self.world.ids[index] for v in validators_of(state)):
+                    self._send(state, index, REPORTS, Release(contract, ref, False))
         super()._work(state)
 
     def unfinished(self) -> str:
@@ -61,7 +67,7 @@ class FenceMarket(Market):
 class FenceWorld(World):
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        self.checks.chain.ledger.fails = lambda contract, ref, height: "failed" if (contract, height < MEND) == (3, True) else ""
+        self.checks.chain.due[CONTRACT.number] = fails
 
     def clients(self) -> Market:
         return FenceMarket(self)

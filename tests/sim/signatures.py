@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from unittest import mock
 
+from chain import types
 from chain.crypto import SigningKey, verify
 
 SIMULATED, REMEMBERED, REAL = "simulated", "remembered", "real"
@@ -29,6 +30,15 @@ def _sign(key: SigningKey, digest: bytes) -> bytes:
 
 def _verify(public: bytes, digest: bytes, signature: bytes) -> bool:
     return hashlib.sha512(public + digest).digest() == signature
+
+
+def verified(public: bytes, digest: bytes, signature: bytes) -> bool:
+    """As the run verifies: really, once in a process, or with simulated signatures."""
+    return bool(types.verify(public, digest, signature))  # type: ignore[attr-defined]
+
+
+def simulated() -> bool:
+    return types.verify is _verify  # type: ignore[attr-defined]
 
 
 @contextmanager

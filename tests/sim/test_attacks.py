@@ -13,13 +13,10 @@ import pytest
 
 from chain.ledger.transition import validators_of
 from tests.reached import reached
-from tests.sim import mutants
 from tests.sim.attacks.censor import Censor
 from tests.sim.attacks.flooder import SENDABLE
 from tests.sim.attacks.garbler import REFUSED
 from tests.sim.attacks.table import BY_NAME, NAMES
-from tests.sim.checks_chain import ChainCheck
-from tests.sim.checks_ledger import Broken, Ledger
 from tests.sim.machine import Machine
 from tests.sim.profile import PLAIN, Profile, draw
 from tests.sim.run import one
@@ -275,7 +272,7 @@ def test_who_floods_a_block_with_deadlines_postpones_its_own() -> None:
     for seed in range(12):
         world = watched(seed, Profile(attacks=("poster",), heal_at=1_500, transfers=20))
         attackers = {m.id for m in world.machines if not m.honest}
-        for account, times in world.checks.chain.ledger.postponed.items():
+        for account, times in world.checks.chain.postponed.items():
             postponed[account in attackers] += times
         beside += world.faults["attack: poster, just before another's"]
     reached(beside and postponed[True] > 100, "an attacker whose deadlines are postponed beside an honest job")
@@ -296,12 +293,3 @@ def test_fillers_write_what_their_identities_earned_and_no_more() -> None:
     for seed in range(3):
         for written, most in filled(seed):
             assert most - 20_000 < written <= most
-
-
-@pytest.mark.parametrize("name", ["bytes are not charged", "a refused transaction costs no bytes"])
-def test_counting_the_bytes_of_blocks_finds_what_both_ledgers_get_wrong(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second ledger charges nothing here, and nobody compares records: as if it had the same fault."""
-    monkeypatch.setattr(Ledger, "_charged", lambda self, account, size, urgent: account.arrival)
-    monkeypatch.setattr(ChainCheck, "_compare", lambda self, changes: None)
-    with mutants.BY_NAME[name](), pytest.raises(Broken, match=r"\d+ bytes of one account in blocks, it earned \d+"):
-        list(filled(0))

@@ -1,7 +1,7 @@
 """What is looked at when a soak is over: every node's disk, with the checkers of the simulator wherever they are pure.
 
 Nodes are stopped; their databases are read as they lie there. One chain is executed again from genesis, with the ledger and
-with the simulator's second one; all the others must hold the same blocks, each with a sound certificate.
+with the second implementation; all the others must hold the same blocks, each with a sound certificate.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from chain.storage.errors import StorageError
 from chain.types import Block, Certificate, LogEvent, Receipt, block_id, check_certificate, decode_block, tx_id
 from tests.processes.harness import Graph, NodeProcess
 from tests.processes.journal import contradictions
-from tests.sim.checks_chain import ChainCheck
-from tests.sim.checks_ledger import Broken
+from tests.sim.checks_chain import Broken, ChainCheck
 
 BAD_WORDS = ("broken invariant", "signed twice", "Traceback", "a background task failed", "] blocked ")
 """What no honest node's log may hold."""

@@ -13,15 +13,17 @@ from typing import Any
 
 import msgspec
 import weather  # type: ignore[import-not-found]
-from weather import Forecast, Measure, Standing
+from weather import Forecast, Measure
 
 from chain.ledger.genesis import Genesis
 from chain.ledger.state import State
+from tests.conformance import keys, ledger, machine, membership, wire
+from tests.conformance import records as r
+from tests.conformance.checks import Refused
+from tests.conformance.ledger import State as Records
 from tests.network import genesis as network_genesis
 from tests.sim.attacks.table import BY_NAME, NAMES
 from tests.sim.checks import EPOCH
-from tests.sim.checks_ledger import Ledger, refuse_if
-from tests.sim.checks_members import Members
 from tests.sim.market import Market
 from tests.sim.mutants.patch import Edit, Mutant, applied
 from tests.sim.profile import PARAMS, draw
@@ -33,41 +35,82 @@ SAID, PLACES, LANE = 8, ("Ulm", "Bonn", "Kiel"), 3
 GENEROUS = Mutant("whoever is wrong gets the deposit back", (Edit("weather", "if m.rain == found.rain:", "if True:"),))
 
 
+# --- the contract a second time, from the table at its head: for the implementation that executes every decided block again ------
+
+PLACE = wire.text(0, 32)
+MESSAGES = (
+    wire.Record("Forecast", ("place", PLACE), ("rain", wire.BOOL), ("stake", wire.POSITIVE), tag=weather.NUMBER * 32),
+    wire.Record("Measure", ("place", PLACE), ("rain", wire.BOOL), tag=weather.NUMBER * 32 + 1),
+)
+STATE = {
+    b"wf/": wire.Record("Standing", ("by", wire.ID), ("place", PLACE), ("rain", wire.BOOL), ("until", wire.UINT)),
+    b"gp100/": wire.Record("WeatherParams", ("open", wire.UINT), ("deposit", wire.UINT)),
+}
+STATION = [1, 10, 6, 1, 1, 1]
+"""arch, cpus_milli, mem_mb, image, model_cap, eval_s"""
+
+
+def _ref(place: str) -> bytes:
+    return keys.tagged("toy/place", place.encode())
+
+
+def _refuse_if(wrong: bool, code: int) -> None:
+    if wrong:
+        raise Refused("the contract of weather says no", code)
+
+
 class Rules:
-    """The contract a second time, from the table at its head: what the simulator's own ledger does with its messages."""
+    """`ended` counts how forecasts end."""
 
-    def __init__(self, ledger: Ledger, members: Members, ended: Counter[str]) -> None:
-        self.l, self.members, self.ended = ledger, members, ended
-        ledger.handlers |= {Forecast: self._forecast, Measure: self._measure}
-        ledger.on_due[weather.NUMBER] = self._due
+    def __init__(self, ended: Counter[str]) -> None:
+        self.ended = ended
+        machine.HANDLERS |= {weather.NUMBER * 32: self._forecast, weather.NUMBER * 32 + 1: self._measure}
+        machine.DUE[weather.NUMBER] = self._due
 
-    def _forecast(self, sender: bytes, m: Any) -> None:
-        ref, until = weather.ref_of(m.place), self.l.chain.clock + self.l.params.weather_open
-        refuse_if(self.l.get(b"wf/" + ref) is not None, 10_000)
-        self.l.lock(sender, ref + b"W", max(m.stake, self.l.params.weather_deposit))
-        self.l.put(b"wf/" + ref, Standing(sender, m.place, m.rain, until))
-        self.l.schedule(until, weather.NUMBER, ref, sender)
+    def _forecast(self, s: Records, sender: bytes, place: str, rain: bool, stake: int) -> None:
+        ref, (open_, deposit) = _ref(place), s.at(weather.NUMBER, s.clock)
+        _refuse_if(s.get(b"wf/" + ref) is not None, 10_000)
+        amount = max(stake, deposit)
+        account = s.account(sender)
+        _refuse_if(account is None or account.balance < amount, 1)
+        ledger.lock(s, sender, ref + b"W", amount, "forecast.locked", ref)
+        s.put(b"wf/" + ref, [sender, place, rain, s.clock + open_])
+        ledger.schedule(s, sender, s.clock + open_, weather.NUMBER, ref)
+        s.noted("forecast", ref, sender, stake, place)
 
-    def _measure(self, sender: bytes, m: Any) -> None:
-        ref = weather.ref_of(m.place)
-        found = self.l.get(b"wf/" + ref)
-        refuse_if(found is None, 10_001)
-        refuse_if(sender == found.by or sender not in self.members.able(weather.STATION, self.l.chain.clock), 10_002)
-        self.l.cancel(found.until, weather.NUMBER, ref, found.by)
-        right = m.rain == found.rain
-        self._end(ref, found.by if right else None, "returned early" if right else "burned")
+    def _measure(self, s: Records, sender: bytes, place: str, rain: bool) -> None:
+        ref = _ref(place)
+        found = s.get(b"wf/" + ref)
+        _refuse_if(found is None, 10_001)
+        _refuse_if(sender == found[0] or sender not in membership.able(s, STATION, s.clock), 10_002)
+        ledger.cancel(s, found[0], found[3], weather.NUMBER, ref)
+        s.noted("measured", ref, sender, place, int(rain))
+        if rain == found[2]:
+            self._return(s, ref, found[0], "returned early")
+        else:
+            self.ended["burned"] += 1
+            ledger.burn(s, ref + b"W", ledger.escrowed(s, ref + b"W"), "forecast.burned", ref)
+            s.drop(b"wf/" + ref)
 
-    def _due(self, ref: bytes, at: int) -> None:
-        found = self.l.get(b"wf/" + ref)
-        if found is not None and found.until == at:
-            if found.rain:
-                self.members.strike(found.by, found.by)
-            self._end(ref, found.by, "returned at the deadline")
+    def _due(self, s: Records, ref: bytes, at: int) -> None:
+        found = s.get(b"wf/" + ref)
+        if found is not None and found[3] == at:
+            if found[2]:
+                membership.strike(s, found[0], found[0], "rain", ref)
+            self._return(s, ref, found[0], "returned at the deadline")
 
-    def _end(self, ref: bytes, to: bytes | None, how: str) -> None:
+    def _return(self, s: Records, ref: bytes, to: bytes, how: str) -> None:
         self.ended[how] += 1
-        self.l.release(ref + b"W", to)
-        self.l.put(b"wf/" + ref, None)
+        ledger.pay(s, ref + b"W", to, ledger.escrowed(s, ref + b"W"), "forecast.returned", ref)
+        s.drop(b"wf/" + ref)
+
+
+def _known() -> None:
+    """Its messages and records become known to the second implementation."""
+    ops: Any = dict(r.TX_BODY.fields)["ops"]
+    ops.of.by_tag |= {message.tag: message for message in MESSAGES}
+    r.STATE.update(STATE)
+    machine.URGENT.add(weather.NUMBER * 32 + 1)
 
 
 class Forecasters(Market):
@@ -107,7 +150,7 @@ class Weather(World):
         return network_genesis("sim", EPOCH, msgspec.structs.replace(PARAMS, weather_open=900), super().genesis().accounts)
 
     def clients(self) -> Market:
-        Rules(self.checks.chain.ledger, self.checks.chain.members, self.faults)
+        Rules(self.faults)
         return Forecasters(self)
 
 
@@ -127,6 +170,7 @@ def one(seed: int, seen: Counter[str]) -> str:
 
 def main(seeds: range, broken: bool) -> int:
     seen: Counter[str] = Counter()
+    _known()
     with applied(GENEROUS) if broken else nullcontext():
         failed = {seed: fault for seed in seeds if (fault := one(seed, seen))}
     json.dump({"failed": failed, "seen": seen}, sys.stdout)

@@ -1,6 +1,6 @@
 """What must hold where members own, serve, ask and cheat, on top of what must hold in every run.
 
-That every block did what the rules say is the second execution's (`tests.sim.checks_predictions`). Here is what they are for.
+That every block did what the rules say is the second execution's (`tests.sim.checks_chain`). Here is what they are for.
 """
 
 from __future__ import annotations
@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from chain.codec import decode
 from chain.contracts.prediction import records
-from chain.contracts.prediction.tally import PredictionOutcome
+from chain.contracts.prediction.tally import AnswerCode, PredictionOutcome
 from chain.host import Account, Escrow, account_key
 from chain.ledger.state import State
 from chain.node import events as e
 from chain.types import Event, LogEvent, Receipt
-from tests.predictions.records import Request
-from tests.predictions.scenario import OK
 from tests.sim.asking.people import TOL, Asked, models, requests, truth
 from tests.sim.checks import Checks
 from tests.sim.machine import Machine
@@ -52,7 +50,7 @@ class AskingChecks(Checks):
             return
         if event.topic in ("request.failed", "request.answered"):
             world.acts[f"{event.topic} {event.data[1]}"] += 1
-        elif event.topic.startswith(("server.", "appeal.", "request.", "model.", "policy.", "royalty.")):
+        elif event.topic.startswith(("banned", "server.", "appeal.", "request.", "model.", "policy.", "royalty.")):
             world.acts[event.topic] += 1
 
     # --- values -----------------------------------------------------------------------------------------------------------------
@@ -60,25 +58,33 @@ class AskingChecks(Checks):
     def _values(self, machine: Machine) -> None:
         """Where most of the seats of a request opened the truth, its values are true: whatever the others said."""
         honest = {one.id for one in (*self.world.servers, *self.world.requesters, *self.world.judges, self.world.owner)}
-        for ref, request in self.chain.predictions.graph.requests.items():
-            result = request.result
-            if result is None or ref in self._judged or not result.agreed:
+        state: Any = machine.node.state
+        for request in requests(state):
+            result = state.get(records.result_key(request.id))
+            if request.record.outcome != PredictionOutcome.AGREED or request.id in self._judged or result is None:
                 continue
-            self._judged.add(ref)
-            seats = [seat for seat in request.seats if seat.r != 3 and seat.opened is not None and seat.opened.code == OK]
-            true = sum(seat.who in honest for seat in seats)
-            if 2 * true <= request.c:
+            self._judged.add(request.id)
+            seats, wanted = self._seats(state, request), request.record.wanted
+            true = sum(who in honest for who in seats)
+            if 2 * true <= wanted:
                 self.world.acts["honest seats are few"] += 1
                 continue
             self.world.acts["values by honest seats"] += 1
             for row, value in enumerate(result.values):
-                if value is not None and abs(value.score - self._truth(request, row)) > TOL:
-                    self._fail(machine, f"request {ref.hex()[:8]} has a wrong value, {true} of {request.c} seats told the truth")
+                if value.support and abs(value.score - truth(request, row)) > TOL:
+                    self._fail(
+                        machine, f"request {request.id.hex()[:8]} has a wrong value, {true} of {wanted} seats told the truth"
+                    )
 
     @staticmethod
-    def _truth(request: Request, row: int) -> int:
-        posting: Any = type("Posting", (), {"terms": type("Terms", (), {"cid": request.terms.cid})})
-        return truth(Asked(request.id, posting, None), row)  # type: ignore[arg-type]
+    def _seats(state: Any, request: Asked) -> list[bytes]:
+        """Who opened an answer before an appeal; of a request that has ended the result knows."""
+        if request.record.state in records.ENDED:
+            result = state.get(records.result_key(request.id))
+            return [seat.account for seat in result.seats if seat.round != 3 and seat.code == AnswerCode.OK]
+        drawn = [(one.round, who) for one in request.record.rounds if one.round != 3 for who in one.seats]
+        seats = [(who, state.get(records.seat_key(request.id, round_, who))) for round_, who in drawn]
+        return [who for who, seat in seats if seat.answer and seat.answer[0].code == AnswerCode.OK]
 
     # --- at the end -------------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """A rough market: members who do their duties, lie, cheat, forget, repeat themselves and send nonsense, all at random.
 
 One validator, no faults of the network: what is tested here is the ledger and its contracts, and the checkers know what each of
-these messages must lead to (`checks_ledger`, `checks_jobs`). Posted expiries and all windows are whole tenths of a second, as are
+these messages must lead to (`checks_chain`). Posted expiries and all windows are whole tenths of a second, as are
 the ticks of the node and of the members: blocks come exactly at deadlines, messages exactly with them, and with one deadline
 event a block some jobs wait for theirs.
 """
@@ -33,10 +33,10 @@ from chain.ledger.tx import sign_tx
 from chain.losses import Opening
 from chain.types import PREVOTE, TxBody, Vote, VoteEvidence, net_of, tx_id, vote_digest
 from chain.verification.votes import BallotCode
+from tests.conformance.judging import tol
 from tests.hashes import tagged
 from tests.network import genesis as network_genesis
 from tests.sim.checks import EPOCH
-from tests.sim.checks_job_rules import tol
 from tests.sim.comings import Comings
 from tests.sim.market.clients import CAPACITY, Market, Offer
 from tests.sim.market.sealed import Sealed
@@ -354,7 +354,8 @@ class RoughMarket(Market):
             loss += r.choice([0, 0, 3, 40_000, -4_000, -1_000_000, -1_000_000])
         if known is not None:
             old: Any = self.state.get(records.claim_key(job, known.index))
-            enough = 2 * tol(self._terms(job), old.loss)
+            terms = self._terms(job)
+            enough = 2 * tol(terms.float_kind, terms.tol, old.loss)
             loss = old.loss - r.choice([enough, enough - 1, 10 * enough, -5, 0])
         model = cid_of((job, person))[4:]
         sealed = tagged(b"lc/claim", self.world.chain_id, job, self.people[person][0], model, sha("salt"))
