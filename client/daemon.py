@@ -454,6 +454,8 @@ class Daemon:
             lambda: int(time.monotonic() * 1000),
             penalize=self.network.penalize,
             queued=lambda peer: self.network.queued(peer, QUEUE_CONTENT),
+            has_room=lambda: self.node.has_room_for_content,
+            served=lambda size: self.node.served_content(size),
         )
         stack.push_async_callback(self.content.close)
         with listening("network.listen", config.network.listen):

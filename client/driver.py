@@ -4,8 +4,8 @@ Disk before wire: effects run in the order given, and a log record that must be 
 follows a commit that must be durable waits for it, while the node already works on the next blocks; only what tells nobody anything
 goes before. A storage fault or a broken invariant ends the node: `failed` gets the exception and nothing more is signed or sent.
 
-Votes first: transactions, and the proposals that name them, wait behind everything else, so that a flood of transactions costs time
-but no rounds.
+Votes first: transactions, the proposals that name them, and questions of who is no validator wait behind everything else, so that a
+flood of them costs time but no rounds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,18 @@ import structlog
 
 from chain.consensus.messages import Step
 from chain.node import events as e
-from chain.node.messages import CompactProposal, GetBlocks, GetExecutedBlocks, GetTxs, TxIds, Txs
+from chain.node.messages import (
+    CompactProposal,
+    GetBlock,
+    GetBlocks,
+    GetBuckets,
+    GetExecutedBlocks,
+    GetSnapshot,
+    GetTxs,
+    GetValidatorChanges,
+    TxIds,
+    Txs,
+)
 from chain.node.node import Node
 from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.storage.errors import StorageError
@@ -41,6 +52,9 @@ log: Any = structlog.get_logger("node")
 WAITING_BYTES = 32 * 2**20
 """Transactions and proposals that wait to be looked at. More are dropped, of the peer that has most: what matters is told again."""
 _LOW_PRIORITY = frozenset(kind.__struct_config__.tag for kind in (Txs, TxIds, GetTxs, CompactProposal))
+_QUESTIONS = frozenset(
+    kind.__struct_config__.tag for kind in (GetBlock, GetBlocks, GetExecutedBlocks, GetSnapshot, GetValidatorChanges, GetBuckets)
+)
 _REQUESTS = frozenset(kind.__struct_config__.tag for kind in (GetBlocks, GetExecutedBlocks))
 OVERLOADED_BYTES = 512 * 2**10
 """Unchecked bytes from peers: a fifth of a second's work."""
@@ -61,6 +75,11 @@ def is_low_priority(payload: bytes) -> bool:
     A message is an array of less than 16 elements that begins with its tag, below 128: one byte each.
     """
     return len(payload) > 1 and payload[1] in _LOW_PRIORITY
+
+
+def is_question(payload: bytes) -> bool:
+    """Whether a NODE message asks for blocks or state."""
+    return len(payload) > 1 and payload[1] in _QUESTIONS
 
 
 def needs_no_sync(effect: e.Effect) -> bool:
@@ -182,7 +201,7 @@ class Driver:
     def feed(self, event: e.Input) -> None:
         if self._stopped:
             return
-        if isinstance(event, e.Received) and is_low_priority(event.payload):
+        if isinstance(event, e.Received) and self._may_wait(event):
             self._wait(event.peer, event, len(event.payload))
             return
         if isinstance(event, e.Fired) and isinstance(event.timer, e.Late):
@@ -191,6 +210,10 @@ class Driver:
         self._inputs.append(event)
         if not self._running:
             self._pump()
+
+    def _may_wait(self, event: e.Received) -> bool:
+        """Of validators' questions a height may depend; others ask for what they want to have."""
+        return is_low_priority(event.payload) or (is_question(event.payload) and not self.node.goes_first(event.peer))
 
     def _wait(self, peer: bytes, event: e.Received | e.Fired, size: int) -> None:
         self._waiting.put(peer, event, size)

@@ -117,7 +117,7 @@ class Bodies:
         if candidate is None:
             candidate = Candidate(block.header, [], now, peer)
             self.blocks.put(key, candidate, kept)
-        candidate.slots = list(block.txs)
+        candidate.slots, candidate.raw = list(block.txs), raw
         candidate.complete = True
         return candidate
 

@@ -56,6 +56,8 @@ class Candidate:
     asked_of: set[bytes] = field(default_factory=set)
     stated: list[bytes] = field(default_factory=list)
     """The short ids of its proposal."""
+    raw: bytes = b""
+    """The encoding of a complete block, once somebody needed it: log, database and peers get the same bytes."""
     _ids: list[bytes] = field(default_factory=list)
 
     @property
@@ -252,4 +254,6 @@ def build(
 
 
 def encoded(candidate: Candidate) -> bytes:
-    return encode(candidate.block())
+    """Of a complete block."""
+    candidate.raw = candidate.raw or encode(candidate.block())
+    return candidate.raw

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import msgspec
 
-from chain.codec import encode
+from chain.codec import Wire, encode
 from chain.errors import BrokenInvariant, InvalidBlock, Malformed
 from chain.ledger.state import State
 from chain.ledger.state_diff import MAX_RECEIPT, follow
@@ -22,16 +22,40 @@ from chain.node.mempool import Mempool
 from chain.types import Block, Certificate, block_id, check_certificate
 
 
-def answer(found: list[tuple[bytes, bytes]]) -> m.Blocks:
-    """From stored (block, certificate) bytes; cut where the message would become too large for the peer."""
-    chosen: list[m.SyncBlock] = []
+class _StoredBlock(Wire, frozen=True):
+    """`SyncBlock` from stored bytes: what is encoded already stays as it is."""
+
+    block: bytes
+    certificate: msgspec.Raw
+
+
+class _StoredBlocks(Wire, frozen=True, tag=m.Blocks.__struct_config__.tag):
+    blocks: list[_StoredBlock]
+
+
+class _StoredExecutedBlock(Wire, frozen=True):
+    """`ExecutedBlock` from stored bytes."""
+
+    block: bytes
+    certificate: msgspec.Raw
+    receipts: list[bytes]
+    changes: msgspec.Raw
+
+
+class _StoredExecutedBlocks(Wire, frozen=True, tag=m.ExecutedBlocks.__struct_config__.tag):
+    blocks: list[_StoredExecutedBlock]
+
+
+def answer(found: list[tuple[bytes, bytes]]) -> _StoredBlocks:
+    """`Blocks` from stored (block, certificate) bytes, to be encoded; cut where the message would become too large for the peer."""
+    chosen: list[_StoredBlock] = []
     size = 0
     for block, raw in found:
         size += len(block)
         if chosen and size > m.MAX_SYNC_ANSWER:
             break
-        chosen.append(m.SyncBlock(block, m.decode_certificate(raw)))
-    return m.Blocks(chosen)
+        chosen.append(_StoredBlock(block, msgspec.Raw(raw)))
+    return _StoredBlocks(chosen)
 
 
 def asked(
@@ -46,21 +70,22 @@ def asked(
     return Send(peer, encode(answer(last if start == height else [])), REQUESTS)
 
 
-def executed_blocks(found: list[tuple[bytes, bytes, list[bytes], bytes]]) -> m.ExecutedBlocks:
-    """From stored (block, certificate, receipts, changes), up to the first that no message can hold; the store bounds their size.
+def executed_blocks(found: list[tuple[bytes, bytes, list[bytes], bytes]]) -> _StoredExecutedBlocks:
+    """`ExecutedBlocks` from stored (block, certificate, receipts, changes), up to the first that no message can hold; the store
+    bounds their size.
 
     LC-NODE-32: the deadlines of one block can move more credits than one receipt, or one list of changes, may tell a peer.
     """
-    told: list[m.ExecutedBlock] = []
+    told: list[_StoredExecutedBlock] = []
     for block, raw, receipts, changed in found:
         try:
-            changes = m.decode_changes(changed)
+            m.decode_changes(changed)
         except Malformed:
             break
         if any(len(receipt) > MAX_RECEIPT for receipt in receipts):
             break
-        told.append(m.ExecutedBlock(block, m.decode_certificate(raw), receipts, changes))
-    return m.ExecutedBlocks(told)
+        told.append(_StoredExecutedBlock(block, msgspec.Raw(raw), receipts, msgspec.Raw(changed)))
+    return _StoredExecutedBlocks(told)
 
 
 def check(state: State, parent: bytes, item: DecodedBlock, pool: Mempool) -> Executed | None:
@@ -113,13 +138,19 @@ def durably(effects: list[Effect]) -> list[Effect]:
 
 
 def commit(
-    block: Block, certificate: Certificate, executed: Executed, item: DecodedBlock | None = None, *, durable: bool
+    block: Block,
+    certificate: Certificate,
+    executed: Executed,
+    item: DecodedBlock | None = None,
+    *,
+    durable: bool,
+    raw: bytes = b"",
 ) -> Commit:
-    """`item` is the block as it came, where it came from a peer."""
+    """`item` is the block as it came, where it came from a peer that was asked for it; `raw` its encoding, where it is known."""
     return Commit(
         block.header.height,
         certificate.block_id,
-        item.raw if item else encode(block),
+        item.raw if item else raw or encode(block),
         encode(certificate),
         item.ids if item else [tx.id for tx in executed.txs],
         executed.receipt_bytes,

@@ -26,6 +26,7 @@ from chain.node import candidates as blocks
 from chain.node import decided
 from chain.node import events as e
 from chain.node import messages as m
+from chain.node.answer_budget import Kind
 from chain.node.batches import Batches, DecodedBlock
 from chain.node.bodies import Bodies, lane_of
 from chain.node.candidates import Candidate
@@ -119,6 +120,19 @@ class Node:
         """The next block is of a protocol that this program does not know: nothing of it can be checked here."""
         return version_of(self.state) not in self._known_versions
 
+    def goes_first(self, peer: bytes) -> bool:
+        """A validator of the present set: its questions wait for nobody else's."""
+        return peer in self._links.validators
+
+    @property
+    def has_room_for_content(self) -> bool:
+        """LC-NODE-72: whether a block of a file may be read for a peer now."""
+        return self.service.budget.allows(b"", Kind.CONTENT, self._monotonic_ms)
+
+    def served_content(self, size: int) -> None:
+        """So many bytes of files are sent."""
+        self.service.budget.spent(b"", Kind.CONTENT, size)
+
     # --- life -----------------------------------------------------------------------------------------------------------------
 
     def start(self, now: int, log: list[bytes]) -> list[e.Effect]:
@@ -196,7 +210,7 @@ class Node:
                 self.sync.peer(peer, None)
             case e.Answered(peer, answer):
                 if answer is not None:
-                    self._out.append(e.Send(peer, answer, e.REQUESTS))
+                    self._answer(e.Send(peer, answer, e.REQUESTS), Kind.DISK)
                 self.service.done(peer)
                 self._serve()
             case e.SnapshotStaged() | e.BucketsTaken():
@@ -384,7 +398,7 @@ class Node:
             raise BrokenInvariant(f"block {certificate.height} was decided without having been checked here")
         self._log_block(candidate)
         self._out.append(e.Log(DECIDED + encode(certificate), False))
-        self._apply(candidate.block(), certificate, candidate.executed, None, durable=False)
+        self._apply(candidate.block(), certificate, candidate.executed, None, durable=False, raw=blocks.encoded(candidate))
         self._out.append(e.TruncateLog())
         self._begin_height()
 
@@ -400,15 +414,23 @@ class Node:
         self.sync.at(self.height, self._monotonic_ms)
         validators = validators_of(self.state)
         self._links.validators = frozenset(v.id for v in validators)
+        self.service.budget.of_validators(self._links.validators, self._monotonic_ms)
         self.sync.patience = PATIENCE if self._links.is_validator else 0
         if self._last:
             self._out.append(self._links.news(self._status(), self.sync.reported(self.height)))
         return c.StartHeight(self.height + 1, validators, self._now)
 
     def _apply(
-        self, block: Block, certificate: Certificate, executed: Executed, item: DecodedBlock | None, *, durable: bool
+        self,
+        block: Block,
+        certificate: Certificate,
+        executed: Executed,
+        item: DecodedBlock | None,
+        *,
+        durable: bool,
+        raw: bytes = b"",
     ) -> None:
-        """A decided block becomes the state."""
+        """A decided block becomes the state. `raw`: its encoding, where it is known and `item` is not."""
         self._double_sign_check.decided(block.header, certificate, validators_of(self.state))
         transition.commit(self.state, executed)
         self._take_params()
@@ -416,7 +438,7 @@ class Node:
         header = block.header
         self.height, self.head_id = header.height, certificate.block_id
         self._bodies.clear(self.height)
-        commit = decided.commit(block, certificate, executed, item, durable=durable)
+        commit = decided.commit(block, certificate, executed, item, durable=durable, raw=raw)
         self._out.append(commit)
         self._last = [(commit.block, commit.certificate)]
         self._out.append(e.Decided(self.height, self.head_id, header, commit.tx_ids, executed.receipts, executed.next_validators))
@@ -435,6 +457,11 @@ class Node:
 
     def _send(self, peer: bytes, message: m.Message, queue: int) -> None:
         self._out.append(e.Send(peer, encode(message), queue))
+
+    def _answer(self, answer: e.Send, kind: Kind) -> None:
+        """LC-NODE-72: what a peer asked for, and its bytes."""
+        self.service.budget.spent(answer.peer, kind, len(answer.payload))
+        self._out.append(answer)
 
     def _reject(self, peer: bytes, reason: str) -> None:
         self._out.append(e.Penalize(peer, reason))
@@ -475,7 +502,8 @@ class Node:
                 self._relay.heard(ids, peer, self.pool, self._monotonic_ms)
             case m.GetTxs(ids):
                 if self.service.allows(peer, POOL, self._monotonic_ms):
-                    self._out += self._relay.answer(ids, peer, self.pool)
+                    for answer in self._relay.answer(ids, peer, self.pool):
+                        self._answer(answer, Kind.MEMORY)
             case m.Status(height, first):
                 self._told(peer, height, first)
                 if height < self.height and self.service.allows(
@@ -507,10 +535,12 @@ class Node:
             peer, question = turn
             if isinstance(question, m.GetBlocks | m.GetExecutedBlocks):
                 answer = decided.asked(peer, question, self.height, self._last, self.first_block)
-                self._out.append(answer)
                 if isinstance(answer, e.Send):
+                    self._answer(answer, Kind.DISK)
                     answered.add(peer)
                     self.service.done(peer, unread=True)
+                else:
+                    self._out.append(answer)
             else:
                 self._out.append(e.ReadSnapshot(peer, question))
 
@@ -586,7 +616,7 @@ class Node:
             self._reject(peer, f"block: {fault}")
             return
         if answer is not None:
-            self._send(peer, answer, e.PROPOSALS)
+            self._answer(e.Send(peer, encode(answer), e.PROPOSALS), Kind.MEMORY)
         if came is not None:
             self._body_arrived(block_id(came.header))
 

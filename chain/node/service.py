@@ -5,9 +5,10 @@
     transactions  --offers--> looked at, or not: what was `refused` of a member's counts
 
 A peer's turn comes when none of its questions is being read, its rate and the rate over all allow one, and what it was sent before
-has nearly left the queue. Of the peers whose turn may come, the one that was served longest ago is next. So who asks one question
-at a time is served whatever the others ask, and a peer that asks for much, or reads slowly, delays itself alone.
-LC-NODE-50, 51, 65.
+has nearly left the queue. Of the peers whose turn may come, the one that was served longest ago is next; validators that have
+something left of their share come before all others. So who asks one question at a time is served whatever the others ask, and a
+peer that asks for much, or reads slowly, delays itself alone. The bytes of all answers are bounded besides (`answer_budget`).
+LC-NODE-50, 51, 65, 72.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from collections import deque
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
+from chain.node.answer_budget import AnswerBudget, Kind
 from chain.node.events import PROPOSALS, REQUESTS, TRANSACTIONS
 from chain.node.messages import GetBlocks, GetExecutedBlocks, SnapshotQuestion
+from chain.node.tokens import Rate, Tokens
 
 MAX_OPEN = 4
 """Questions of one peer that wait for their turn, or are being read. Who follows the protocol has three out: see `MAX_ASKED`."""
@@ -29,26 +32,23 @@ MAX_KNOWN = 4_096
 Question = GetBlocks | GetExecutedBlocks | SnapshotQuestion
 
 
-class Rate(NamedTuple):
-    per_s: int
-    burst: int
-
-
 class AnswerLimit(NamedTuple):
     """What one peer gets of one kind of answer, while less than `max_queued` bytes wait for it in that queue."""
 
     rate: Rate
     queue: int
     max_queued: int
+    kind: Kind | None = None
+    """What it is for the bound over all peers; None where answers are small, or there is none."""
 
 
-READS = AnswerLimit(Rate(32, 40), REQUESTS, 2_000_000)
+READS = AnswerLimit(Rate(32, 40), REQUESTS, 2_000_000, Kind.DISK)
 """Decided blocks and parts of a snapshot: 2,048 blocks, or 32 MB of state, where a node that catches up on loopback takes 20 MB."""
 ALL_READS = Rate(40, 80)
 """The same over all peers."""
-BODIES = AnswerLimit(Rate(20, 40), PROPOSALS, 4_000_000)
+BODIES = AnswerLimit(Rate(20, 40), PROPOSALS, 4_000_000, Kind.MEMORY)
 """Bodies of undecided blocks: a node asks one peer for a block once in a tick at most."""
-POOL = AnswerLimit(Rate(10, 16), TRANSACTIONS, 1_000_000)
+POOL = AnswerLimit(Rate(10, 16), TRANSACTIONS, 1_000_000, Kind.MEMORY)
 """Transactions that wait here: a node may ask one peer for all that it announced at once, in 8 messages."""
 HEIGHTS = AnswerLimit(Rate(10, 10), REQUESTS, 2_000_000)
 """The own height, told to who is behind."""
@@ -60,23 +60,6 @@ FORGERIES = AnswerLimit(Rate(50, 1_024), TRANSACTIONS, 0)
 """LC-NODE-70: transactions whose signature is not of the sender's key here: an honest peer may know of another one, or not yet."""
 
 
-class _Tokens:
-    """A token bucket in integers: thousandths of a token, and milliseconds."""
-
-    __slots__ = ("_level", "_rate", "_then")
-
-    def __init__(self, rate: Rate, now: int) -> None:
-        self._rate, self._level, self._then = rate, rate.burst * 1_000, now
-
-    def ready(self, now: int) -> bool:
-        earned = max(0, now - self._then) * self._rate.per_s
-        self._level, self._then = min(self._rate.burst * 1_000, self._level + earned), now
-        return self._level >= 1_000
-
-    def take(self, count: int = 1) -> None:
-        self._level -= 1_000 * count
-
-
 class PeerService:
     """`queued(peer, queue)`: bytes that wait to be sent to it. The transport knows; whoever drives the node sets it."""
 
@@ -85,8 +68,9 @@ class PeerService:
         self._waiting: dict[bytes, deque[Question]] = {}
         """The peer that was served longest ago is first."""
         self._reading: set[bytes] = set()
-        self._tokens: dict[tuple[bytes, AnswerLimit], _Tokens] = {}
-        self._all = _Tokens(ALL_READS, 0)
+        self._tokens: dict[tuple[bytes, AnswerLimit], Tokens] = {}
+        self._all = Tokens(ALL_READS, 0)
+        self.budget = AnswerBudget()
 
     # --- from disk ------------------------------------------------------------------------------------------------------------
 
@@ -101,9 +85,10 @@ class PeerService:
         """Whose question is read now, if anybody's. It is open until `done`. `besides`: who was answered a moment ago."""
         if len(self._reading) >= MAX_READS or not self._all.ready(now):
             return None
-        peer = next((p for p in self._waiting if p not in self._reading and p not in besides and self._may(p, READS, now)), None)
-        if peer is None:
+        able = [p for p in self._waiting if p not in self._reading and p not in besides and self._may(p, READS, now)]
+        if not able:
             return None
+        peer = next((p for p in able if self.budget.goes_first(p, now)), able[0])
         self._all.take()
         self._bucket(peer, READS, now).take()
         questions = self._waiting.pop(peer)
@@ -160,11 +145,13 @@ class PeerService:
         return excused
 
     def _may(self, peer: bytes, what: AnswerLimit, now: int) -> bool:
+        if what.kind is not None and not self.budget.allows(peer, what.kind, now):
+            return False
         return self.queued(peer, what.queue) < what.max_queued and self._bucket(peer, what, now).ready(now)
 
-    def _bucket(self, peer: bytes, what: AnswerLimit, now: int) -> _Tokens:
+    def _bucket(self, peer: bytes, what: AnswerLimit, now: int) -> Tokens:
         key = (peer, what)
-        tokens = self._tokens.pop(key) if key in self._tokens else _Tokens(what.rate, now)
+        tokens = self._tokens.pop(key) if key in self._tokens else Tokens(what.rate, now)
         self._tokens[key] = tokens
         while len(self._tokens) > MAX_KNOWN:
             del self._tokens[next(iter(self._tokens))]

@@ -88,13 +88,18 @@ class _Peer:
 
 class Exchange:
     """`allowed(peer, root)` says whether that peer may be served that content now (it is complete here, and the policy agrees),
-    `queued(peer)` how many bytes of content wait to be sent to it."""
+    `queued(peer)` how many bytes of content wait to be sent to it, `has_room()` whether another block may be served now."""
 
-    def __init__(self, allowed: Callable[[bytes, Cid], bool], queued: Callable[[bytes], int] = lambda peer: 0) -> None:
+    def __init__(
+        self,
+        allowed: Callable[[bytes, Cid], bool],
+        queued: Callable[[bytes], int] = lambda peer: 0,
+        has_room: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._allowed = allowed
         self._peers: dict[bytes, _Peer] = {}
         self._sessions: dict[Cid, Session] = {}
-        self._serving = Serving(allowed, queued)
+        self._serving = Serving(allowed, queued, has_room)
         self._questions = OpenQuestions()
         self._out: list[Effect] = []
         self._now = 0

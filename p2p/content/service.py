@@ -83,6 +83,7 @@ class Content:
     `send(peer, payload)` takes a frame or returns False when the peer's queue is full or the peer is gone. `now()` is milliseconds
     of any monotonic clock. `allow(peer, root)` is the policy on whom to serve what; by default, everybody what is pinned here.
     `penalize(peer, text)` is told who broke the protocol. `queued(peer)`: bytes of content that wait to be sent to it.
+    `has_room()`: whether a block may be served now, by what all peers were sent; `served(size)` is told the bytes of each answer.
     """
 
     def __init__(
@@ -94,11 +95,13 @@ class Content:
         allow: Callable[[bytes, Cid], bool] | None = None,
         penalize: Callable[[bytes, str], None] | None = None,
         queued: Callable[[bytes], int] = lambda peer: 0,
+        has_room: Callable[[], bool] = lambda: True,
+        served: Callable[[int], None] = lambda size: None,
     ) -> None:
         self.store = store
-        self._send, self._now, self._penalize = send, now, penalize
+        self._send, self._now, self._penalize, self._served = send, now, penalize, served
         self.allow = allow or (lambda _peer, root: store.pinned(root))
-        self._machine = Exchange(lambda peer, root: store.has(root) and self.allow(peer, root), queued)
+        self._machine = Exchange(lambda peer, root: store.has(root) and self.allow(peer, root), queued, has_room)
         self._downloads = Downloads(store)
         self._waiters: dict[Cid, list[_Waiter]] = {}
         self._peers: dict[bytes, int] = {}
@@ -342,16 +345,20 @@ class Content:
     async def _serve(self, effect: Serve, connection: int | None) -> None:
         try:
             try:
-                data = await self._read(lambda: self.store.read_block(effect.root, effect.cid))
-                payload = encode(ContentBlock(effect.root.to_bytes(), effect.cid.to_bytes(), data))
+                payload = await self._read(lambda: self._block(effect.root, effect.cid))
             except (StoreError, OSError) as e:
                 log.warning("content cannot be served", cid=str(effect.root), why=str(e))
                 payload = encode(DontHave(effect.root.to_bytes()))
+            self._served(len(payload))
             if self._peers.get(effect.peer) == connection and not self._send(effect.peer, payload):
                 self._insist_later(effect.peer, payload, connection)
         finally:
             if not self._closed:
                 self._feed(Served(effect.peer))
+
+    def _block(self, root: Cid, cid: Cid) -> bytes:
+        """Read, checked and encoded, in a thread."""
+        return encode(ContentBlock(root.to_bytes(), cid.to_bytes(), self.store.read_block(root, cid)))
 
     def _insist_later(self, peer: bytes, payload: bytes, connection: int | None) -> None:
         """Whoever does not read has few frames wait for it, and holds up nobody's turn."""

@@ -1,7 +1,8 @@
 """The serving half of the exchange: whose turn it is to be sent a block. A machine without I/O.
 
 Peers take turns block by block; each has a bounded queue and few blocks under way, and none while what it was sent before waits for
-it, so a peer that asks for much, or reads slowly, delays itself alone (LC-CONTENT-13).
+it, so a peer that asks for much, or reads slowly, delays itself alone (LC-CONTENT-13). Over all peers the node says when there is
+room for another block; until then all wait.
 """
 
 from __future__ import annotations
@@ -30,8 +31,11 @@ class Serve(msgspec.Struct, frozen=True):
 
 
 class Serving:
-    def __init__(self, allowed: Callable[[bytes, Cid], bool], queued: Callable[[bytes], int]) -> None:
-        self.allowed, self._queued = allowed, queued
+    def __init__(
+        self, allowed: Callable[[bytes, Cid], bool], queued: Callable[[bytes], int], has_room: Callable[[], bool] = lambda: True
+    ) -> None:
+        """`has_room()`: whether the node may begin an answer now, by what it sent to all peers (LC-NODE-72)."""
+        self.allowed, self._queued, self._has_room = allowed, queued, has_room
         self._queues: dict[bytes, deque[tuple[Cid, Cid]]] = {}
         self._active: dict[bytes, int] = {}
 
@@ -66,7 +70,7 @@ class Serving:
         """As many as there is room for. The peer with the fewest under way is next, of equals the one that waits longest."""
         effects: list[Serve] = []
         able = [p for p in self._queues if self._queued(p) < MAX_UNSENT]
-        while able and self.active < MAX_ACTIVE:
+        while able and self.active < MAX_ACTIVE and self._has_room():
             peer = min(able, key=lambda p: self._active.get(p, 0))
             if self._active.get(peer, 0) >= MAX_PER_PEER:
                 break

@@ -20,6 +20,7 @@ from client import driver
 from client.driver import Driver
 
 PEER = b"p" * 20
+VALIDATOR = b"v" * 20
 STATUS = encode(m.Status(7, 1))
 
 
@@ -34,6 +35,9 @@ class Recorder:
         self.handled: list[bytes | None] = []
         self.pool = SimpleNamespace(own=0)
         self.service = PeerService()
+
+    def goes_first(self, peer: bytes) -> bool:
+        return peer == VALIDATOR
 
     def handle(self, event: e.Input, now: int) -> list[e.Effect]:
         assert isinstance(event, e.Received)
@@ -74,6 +78,27 @@ async def test_a_vote_is_not_held_up_by_transactions_that_came_before_it(driven:
     assert node.handled == [STATUS]
     await turns(5)
     assert [h for h in node.handled if h is not None] == [STATUS, txs(1), txs(2)]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        m.GetBlock(7, bytes(32), []),
+        m.GetBlocks(1, 64),
+        m.GetExecutedBlocks(1, 64),
+        m.GetSnapshot(),
+        m.GetValidatorChanges(1),
+        m.GetBuckets(7, [1]),
+    ],
+)
+async def test_questions_of_validators_go_before_those_of_others(question: m.Message, driven: tuple[Recorder, Driver]) -> None:
+    """LC-P2P-25: what a height waits for is asked by them."""
+    node, driver_ = driven
+    for peer in (PEER, VALIDATOR):
+        driver_.feed(e.Received(peer, encode(question)))
+    assert node.handled == [encode(question)], "the validator's"
+    await turns(5)
+    assert [h for h in node.handled if h is not None] == [encode(question)] * 2
 
 
 async def test_users_wait_while_peers_transactions_do(driven: tuple[Recorder, Driver], monkeypatch: pytest.MonkeyPatch) -> None:

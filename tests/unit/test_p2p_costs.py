@@ -11,7 +11,7 @@ import pytest
 
 from chain import params
 from chain.consensus import resend, votes
-from chain.node import batches, bodies, candidates, messages, node, relay, service, snapshot
+from chain.node import answer_budget, batches, bodies, candidates, messages, node, relay, service, snapshot
 from client import driver, snapshots, waiting
 from client.contracts.federation import aggregator, channel, keeping, member, panel, sponsor, vaulting
 from client.work import peers
@@ -32,6 +32,7 @@ CHANNELS: dict[str, Any] = {
 LAN = {"LAN": mdns.Announcement | mdns.Question}
 """No channel of a connection: packets of whoever is on the same network."""
 MODULES = {
+    "answer_budget": answer_budget,
     "batches": batches,
     "bodies": bodies,
     "address_book": address_book,

@@ -10,6 +10,7 @@ from typing import Any, Final
 import pytest
 
 from chain.node import (
+    answer_budget,
     batches,
     bodies,
     candidates,
@@ -119,6 +120,14 @@ NODE: Final[list[Row]] = [
     ("LC-NODE-67", "grew by 10,000 ms", mempool.REST_MS, 10_000),
     ("LC-NODE-70", "excused 1,024 times of a peer, and 50 times", tuple(service.FORGERIES.rate), (50, 1_024)),
     ("LC-NODE-71", "after 5,000 ms", snapshot.PRUNED, 5_000),
+    (
+        "LC-NODE-72",
+        "32,000,000 bytes in a second over all peers, 32,000,000 at once",
+        tuple(answer_budget.ANSWERS),
+        (32_000_000,) * 2,
+    ),
+    ("LC-NODE-72", "of 16,000,000 bytes in a second, as many at once", tuple(answer_budget.VALIDATORS), (16_000_000,) * 2),
+    ("LC-NODE-72", "So have 4,000,000 all questions", tuple(answer_budget.KIND), (4_000_000,) * 2),
 ]
 CONTENT: Final[list[Row]] = [
     ("LC-CONTENT-1", "36 bytes", cid.CID_BYTES, 36),
