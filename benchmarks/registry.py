@@ -16,6 +16,7 @@ from multiprocessing import get_context
 from typing import Any
 
 from benchmarks import catch_up
+from benchmarks.askers import askers
 from benchmarks.dashboard import dashboard
 from benchmarks.federation import federation
 from benchmarks.federation_round import federation_round
@@ -69,7 +70,7 @@ class Size:
 
     `growth`, `snapshot`: accounts and jobs of the state. `predictions`: requests one after the other, and batches of rows.
     `federation`: rounds of each kind; `federation_round`: on real nodes, and those of a million values.
-    `dashboard`: members and jobs of the state, transfers of a turn, turns.
+    `dashboard`: members and jobs of the state, transfers of a turn, turns. `askers`: transfers of a turn, turns.
     """
 
     rounds: int
@@ -89,6 +90,7 @@ class Size:
     federation_round: tuple[int, int]
     wan: int
     dashboard: tuple[int, int, int, int]
+    askers: tuple[int, int]
 
 
 FULL = Size(
@@ -122,6 +124,7 @@ FULL = Size(
     federation_round=(10, 4),
     wan=60,
     dashboard=(10_000, 10_000, 800, 3),
+    askers=(400, 3),
 )
 QUICK = Size(
     rounds=1,
@@ -154,6 +157,7 @@ QUICK = Size(
     federation_round=(2, 1),
     wan=8,
     dashboard=(500, 500, 150, 1),
+    askers=(60, 1),
 )
 
 Say = Callable[[str], None]
@@ -234,4 +238,5 @@ MEASURES = (
     Measure("federation_round", lambda size, say: federation_round(*size.federation_round), once=True),
     Measure("wan", _wan, once=True),
     Measure("dashboard", lambda size, say: dashboard(*size.dashboard), once=True),
+    Measure("askers", lambda size, say: askers(*size.askers), once=True),
 )

@@ -284,4 +284,14 @@ DASHBOARD = (
     Row("people_told99", _DASHBOARD, "the same, p99 ms", pick("dashboard.told_p99_ms"), 1),
 )
 
-ROWS = (*LIMITS, *THROUGHPUT, *FINALITY, *OTHERS, *FEDERATION, *DASHBOARD)
+_ASKERS = "eight members ask for full blocks"
+ASKERS = (
+    Row("askers_none", _ASKERS, "finality without them, p50 ms", pick("askers.without_p50_ms"), 1),
+    Row("askers_eight", _ASKERS, "finality with them, in turns, p50 ms", pick("askers.with_p50_ms"), 1),
+    Row("askers_ratio", _ASKERS, "with / without", pick("askers.ratio"), 2, most=1.5),
+    Row("askers_ratio99", _ASKERS, "with / without, p99", pick("askers.ratio_p99"), 2),
+    Row("askers_bytes", _ASKERS, "what the validators answered with, MB/s", pick("askers.with_mb_per_s"), 1),
+    Row("askers_cores", _ASKERS, "processor time of four validators with them, cores", pick("askers.with_cores"), 2),
+)
+
+ROWS = (*LIMITS, *THROUGHPUT, *FINALITY, *OTHERS, *FEDERATION, *DASHBOARD, *ASKERS)

@@ -78,7 +78,7 @@ def is_low_priority(payload: bytes) -> bool:
 
 
 def is_question(payload: bytes) -> bool:
-    """Whether a NODE message asks for blocks or state."""
+    """Whether a NODE message asks for transactions, blocks or state."""
     return len(payload) > 1 and payload[1] in _QUESTIONS
 
 
@@ -201,19 +201,19 @@ class Driver:
     def feed(self, event: e.Input) -> None:
         if self._stopped:
             return
-        if isinstance(event, e.Received) and self._may_wait(event):
-            self._wait(event.peer, event, len(event.payload))
-            return
+        if isinstance(event, e.Received):
+            asks = is_question(event.payload) and not self.node.goes_first(event.peer)
+            if asks and not self.node.hears(event.peer):
+                return
+            if asks or is_low_priority(event.payload):
+                self._wait(event.peer, event, len(event.payload))
+                return
         if isinstance(event, e.Fired) and isinstance(event.timer, e.Late):
             self._wait(b"", event, 0)  # what is late may be among what waits here
             return
         self._inputs.append(event)
         if not self._running:
             self._pump()
-
-    def _may_wait(self, event: e.Received) -> bool:
-        """Of validators' questions a height may depend; others ask for what they want to have."""
-        return is_low_priority(event.payload) or (is_question(event.payload) and not self.node.goes_first(event.peer))
 
     def _wait(self, peer: bytes, event: e.Received | e.Fired, size: int) -> None:
         self._waiting.put(peer, event, size)

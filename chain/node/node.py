@@ -124,6 +124,10 @@ class Node:
         """A validator of the present set: its questions wait for nobody else's."""
         return peer in self._links.validators
 
+    def hears(self, peer: bytes) -> bool:
+        """LC-NODE-73: whether a question of this peer, which does not go first, is looked at."""
+        return self.service.hears(peer, self._monotonic_ms)
+
     @property
     def has_room_for_content(self) -> bool:
         """LC-NODE-72: whether a block of a file may be read for a peer now."""

@@ -8,7 +8,7 @@ A peer's turn comes when none of its questions is being read, its rate and the r
 has nearly left the queue. Of the peers whose turn may come, the one that was served longest ago is next; validators that have
 something left of their share come before all others. So who asks one question at a time is served whatever the others ask, and a
 peer that asks for much, or reads slowly, delays itself alone. The bytes of all answers are bounded besides (`answer_budget`).
-LC-NODE-50, 51, 65, 72.
+LC-NODE-50, 51, 65, 72, 73.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ POOL = AnswerLimit(Rate(10, 16), TRANSACTIONS, 1_000_000, Kind.MEMORY)
 HEIGHTS = AnswerLimit(Rate(10, 10), REQUESTS, 2_000_000)
 """The own height, told to who is behind."""
 
+QUESTIONS = AnswerLimit(Rate(64, 96), REQUESTS, 0)
+"""LC-NODE-73: questions that are looked at, of who is no validator: as many as READS, BODIES and POOL together answer."""
 OFFERS = AnswerLimit(Rate(2_000, 16_384), TRANSACTIONS, 0)
 """Transactions that were refused: each costs a hash and a look at its account. Nothing is answered, so there is no room."""
 
@@ -136,6 +138,13 @@ class PeerService:
     def refused(self, peer: bytes, count: int, now: int) -> None:
         """So many of its transactions were looked at in vain."""
         self._bucket(peer, OFFERS, now).take(count)
+
+    def hears(self, peer: bytes, now: int) -> bool:
+        """Whether a question is looked at; it counts if so. More could not be answered, and reading them costs, too."""
+        bucket = self._bucket(peer, QUESTIONS, now)
+        heard = bucket.ready(now)
+        bucket.take(int(heard))
+        return heard
 
     def excuses(self, peer: bytes, now: int) -> bool:
         """LC-NODE-70: whether a transaction of its with a bad signature may be for a key that was replaced in the meantime."""

@@ -12,7 +12,7 @@ from chain.node import messages as m
 from chain.node.answer_budget import ANSWERS, KIND, VALIDATORS, AnswerBudget, Kind
 from chain.node.candidates import encoded
 from chain.node.node import Node
-from chain.node.service import MAX_OPEN, POOL, PeerService
+from chain.node.service import BODIES, MAX_OPEN, POOL, QUESTIONS, READS, PeerService
 from chain.types import Block
 from p2p.content.cid import Cid
 from p2p.content.serving import MAX_PER_PEER, Serving
@@ -121,6 +121,16 @@ def test_whatever_is_asked_the_bound_over_all_holds_and_every_share_is_served(an
     for asker, share in (((A, Kind.MEMORY), SHARE), ((B, Kind.DISK), SHARE), ((MEMBER, Kind.DISK), KIND.per_s)):
         assert got[asker] >= seconds * share
     assert got[b"", Kind.CONTENT] >= seconds * KIND.per_s
+
+
+def test_of_a_peer_as_many_questions_are_looked_at_as_may_be_answered() -> None:
+    answered = (READS.rate, BODIES.rate, POOL.rate)
+    assert sum(rate.per_s for rate in answered) <= QUESTIONS.rate.per_s
+    assert sum(rate.burst for rate in answered) <= QUESTIONS.rate.burst
+    service = PeerService()
+    asked = ((MEMBER, 0), (MEMBER, SECOND), (b"another", SECOND))
+    counts = [sum(service.hears(peer, now) for _ in range(999)) for peer, now in asked]
+    assert counts == [QUESTIONS.rate.burst, QUESTIONS.rate.per_s, QUESTIONS.rate.burst]
 
 
 # --- whose turn it is -------------------------------------------------------------------------------------------------------------

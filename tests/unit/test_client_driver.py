@@ -12,7 +12,7 @@ import pytest
 from chain.codec import encode
 from chain.node import events as e
 from chain.node import messages as m
-from chain.node.service import PeerService
+from chain.node.service import QUESTIONS, PeerService
 from chain.storage.blockstore import CommitBatch
 from chain.storage.errors import DiskFull
 from chain.types import Certificate
@@ -38,6 +38,9 @@ class Recorder:
 
     def goes_first(self, peer: bytes) -> bool:
         return peer == VALIDATOR
+
+    def hears(self, peer: bytes) -> bool:
+        return self.service.hears(peer, 0)
 
     def handle(self, event: e.Input, now: int) -> list[e.Effect]:
         assert isinstance(event, e.Received)
@@ -99,6 +102,18 @@ async def test_questions_of_validators_go_before_those_of_others(question: m.Mes
     assert node.handled == [encode(question)], "the validator's"
     await turns(5)
     assert [h for h in node.handled if h is not None] == [encode(question)] * 2
+
+
+async def test_questions_that_could_not_be_answered_are_dropped_unread(driven: tuple[Recorder, Driver]) -> None:
+    """LC-NODE-73: of who is no validator; of validators the answers are bounded, and their questions are few."""
+    node, driver_ = driven
+    most, question = QUESTIONS.rate.burst, encode(m.GetBlock(7, bytes(32), []))
+    for peer in (PEER, VALIDATOR):
+        for _ in range(most + 9):
+            driver_.feed(e.Received(peer, question))
+    assert len(node.handled) == most + 9, "the validator's"
+    await turns(2 * most)
+    assert len([h for h in node.handled if h is not None]) == 2 * most + 9
 
 
 async def test_users_wait_while_peers_transactions_do(driven: tuple[Recorder, Driver], monkeypatch: pytest.MonkeyPatch) -> None:

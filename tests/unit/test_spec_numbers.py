@@ -128,6 +128,8 @@ NODE: Final[list[Row]] = [
     ),
     ("LC-NODE-72", "of 16,000,000 bytes in a second, as many at once", tuple(answer_budget.VALIDATORS), (16_000_000,) * 2),
     ("LC-NODE-72", "So have 4,000,000 all questions", tuple(answer_budget.KIND), (4_000_000,) * 2),
+    ("LC-NODE-73", "64 of the questions", service.QUESTIONS.rate.per_s, 64),
+    ("LC-NODE-73", "(96 at once after a rest)", service.QUESTIONS.rate.burst, 96),
 ]
 CONTENT: Final[list[Row]] = [
     ("LC-CONTENT-1", "36 bytes", cid.CID_BYTES, 36),
