@@ -288,8 +288,8 @@ _ASKERS = "eight members ask for full blocks"
 ASKERS = (
     Row("askers_none", _ASKERS, "finality without them, p50 ms", pick("askers.without_p50_ms"), 1),
     Row("askers_eight", _ASKERS, "finality with them, in turns, p50 ms", pick("askers.with_p50_ms"), 1),
-    Row("askers_ratio", _ASKERS, "with / without", pick("askers.ratio"), 2, most=1.5),
-    Row("askers_ratio99", _ASKERS, "with / without, p99", pick("askers.ratio_p99"), 2),
+    Row("askers_ratio", _ASKERS, "with those who ask / without, p50", pick("askers.ratio"), 2, most=1.5),
+    Row("askers_ratio99", _ASKERS, "with those who ask / without, p99", pick("askers.ratio_p99"), 2),
     Row("askers_bytes", _ASKERS, "what the validators answered with, MB/s", pick("askers.with_mb_per_s"), 1),
     Row("askers_cores", _ASKERS, "processor time of four validators with them, cores", pick("askers.with_cores"), 2),
 )
