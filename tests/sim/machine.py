@@ -12,14 +12,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
-from chain.codec import encode
+from chain.codec import Wire, encode
 from chain.consensus.messages import SignProposal, SignVote, Step
 from chain.crypto import SigningKey, account_id, sha256
 from chain.errors import BrokenInvariant, Malformed
 from chain.ledger.transition import validators_of
 from chain.node import decided
 from chain.node import events as e
-from chain.node import messages as m
 from chain.node.checks import are_signed, hash_blocks, make_buckets
 from chain.node.node import Node
 from chain.storage.errors import StorageError
@@ -309,7 +308,7 @@ class Machine:
                 self.store.ready = True
                 self.after(0, self._begin_again)
 
-    def _read_for(self, peer: bytes, answer: m.Message, most: int) -> None:
+    def _read_for(self, peer: bytes, answer: Wire, most: int) -> None:
         """What a peer asked for was read: that takes a while, and longer for much."""
         raw = encode(answer)
         self.world.checks.read(self, peer, len(raw))

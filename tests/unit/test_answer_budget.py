@@ -14,7 +14,7 @@ from chain.node.candidates import encoded
 from chain.node.node import Node
 from chain.node.service import BODIES, MAX_OPEN, POOL, QUESTIONS, READS, PeerService
 from chain.types import Block
-from p2p.content.cid import Cid
+from p2p.content.cid import Cid, Codec
 from p2p.content.serving import MAX_PER_PEER, Serving
 from tests.unit.node_kit import T0, Net, fresh, ident, of_kind, receive, sent, transfer
 
@@ -220,7 +220,7 @@ def test_a_block_is_encoded_once_for_log_database_and_peers(monkeypatch: pytest.
 
 
 def test_blocks_of_files_wait_for_room_over_all_peers() -> None:
-    room, root = [True, True, False], Cid(0x55, bytes(32))
+    room, root = [True, True, False], Cid(Codec.RAW, bytes(32))
     serving = Serving(lambda *_: True, lambda peer: 0, lambda: room.pop(0) if room else False)
     assert len(serving.want(b"a", root, [root] * MAX_OPEN)) == 2
     assert serving.next() == [] and serving.waiting, "what waits is not lost"
