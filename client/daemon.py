@@ -374,7 +374,7 @@ class Daemon:
         stack.callback(self.driver.stop)
         self._open_node(store)
         self._watch_database(stack)
-        self._reports = Reports(self.data / "reports.db", self.ledger)
+        self._reports = Reports(self.data / "reports.db", self.ledger, tell=functools.partial(self._tell, "reports"))
         stack.push_async_callback(self._reports.stop)
         self.driver.start(self.network)
         self._reports.start()
@@ -517,6 +517,13 @@ class Daemon:
         self.view.disk_use = DiskUse(self.data)
         self._spawn(self.view.disk_use.run())
 
+    def _tell(self, part: str, why: str) -> None:
+        """What the status has under `failing`; an empty text takes it back."""
+        if why:
+            self.view.faults[part] = why
+        else:
+            self.view.faults.pop(part, None)
+
     def _watch_database(self, stack: contextlib.AsyncExitStack) -> None:
         url, loop = self.settings.config.storage.url, asyncio.get_running_loop()
         if "://" not in url:
@@ -524,15 +531,9 @@ class Daemon:
         from chain.storage.server_look import probe
         from client.database_watch import DatabaseWatch
 
-        def tell(why: str) -> None:
-            if why:
-                self.view.faults["database"] = why
-            else:
-                self.view.faults.pop("database", None)
-
         def tell_later(why: str) -> None:
             with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-                loop.call_soon_threadsafe(tell, why)
+                loop.call_soon_threadsafe(self._tell, "database", why)
 
         watch = DatabaseWatch(probe(url), tell_later)
         stack.callback(watch.stop)

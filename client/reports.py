@@ -2,14 +2,23 @@
 
 A full pool, a restart or a lost transaction must not let off a validator that contradicted itself: nobody else may have seen both
 signatures. Most nodes never find any: nothing is opened before there is something to keep.
+
+    found --> in memory --(the file opens, and takes it)--> on the disk --> sent, again and again --> in a block, or too old
+                   ^               |
+                   +-- not now <---+-- its content is wrong: set aside, whole, beside what was set aside before; a new one
+
+A file that cannot be opened now (rights, descriptors, a lock, the disk) stays as it is and is tried again, with pauses that grow.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import os
+import sqlite3
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,37 +26,64 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from chain.contracts import REGISTRY
+from chain.storage import private
 from chain.types import Evidence, signer_of
 from client.core import Ledger
 
 if TYPE_CHECKING:
+    from client.work.database import WorkDatabase
     from client.work.outbox import Outbox
 
 log: Any = structlog.get_logger("reports")
 
+RETRY_S, MAX_RETRY_S = 1.0, 60.0
+MAX_OF_ONE = 8
+"""Reports about one validator that wait for the disk; one that goes through has it leave."""
+MAX_ASIDE = 16
+"""Files that were set aside. One more is not: it stays where it is until somebody looks at them."""
+
 
 class Reports:
-    """LC-CON-17: the reports of one node, in a database of their own at `path`. All methods are for the event loop's thread."""
+    """LC-CON-17: the reports of one node, in a database of their own at `path`. All methods are for the event loop's thread.
 
-    def __init__(self, path: Path, ledger: Ledger, executor: Executor | None = None) -> None:
+    `tell` is given why reports cannot be kept at present, and an empty text once they can."""
+
+    def __init__(
+        self, path: Path, ledger: Ledger, executor: Executor | None = None, tell: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._path, self._ledger = path, ledger
         self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="reports")
         self._outbox: Outbox | None = None
         self._opening = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._unkept: set[tuple[bytes, int]] = set()
+        """Validator and height of what is not on the disk yet."""
+        self._tell_operator = tell
 
     def start(self) -> None:
         """Go on with what was in no block when the node stopped. The ledger takes transactions by now."""
-        if self._path.exists():
-            self._spawn(self._open())
+        try:
+            os.lstat(self._path)
+        except FileNotFoundError:
+            return
+        except OSError as fault:
+            log.warning("it cannot be said whether there are reports of double signing", why=str(fault))
+        self._spawn(self._open())
 
     def report(self, evidence: Evidence) -> None:
         """One report for a validator and a height: more would be refused (LC-MEM-10)."""
-        self._spawn(self._keep(evidence))
+        validator, height = signer_of(evidence), evidence.a.height
+        if (validator, height) in self._unkept:
+            return
+        if sum(of == validator for of, _ in self._unkept) >= MAX_OF_ONE:
+            log.warning("enough reports about this validator wait for the disk", validator=validator.hex(), height=height)
+            return
+        self._unkept.add((validator, height))
+        self._spawn(self._keep(evidence, validator, height))
 
     @property
     def waiting(self) -> int:
-        """Reports that are in no block yet."""
+        """Reports that are kept, and in no block yet."""
         return self._outbox.waiting if self._outbox is not None else 0
 
     async def stop(self) -> None:
@@ -58,41 +94,72 @@ class Reports:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._outbox is not None:
             await self._outbox.stop()
-            await asyncio.get_running_loop().run_in_executor(self._executor, self._outbox.database.close)
+            await self._call(self._outbox.database.close)
         self._executor.shutdown(wait=False)
 
-    async def _keep(self, evidence: Evidence) -> None:
+    async def _keep(self, evidence: Evidence, validator: bytes, height: int) -> None:
         from client.work.events import Submit
 
-        outbox = await self._open()
-        key = f"double:{signer_of(evidence).hex()}:{evidence.a.height}"
-        report = REGISTRY.report(evidence)
-        if report is not None:
-            await outbox.submit(Submit(report[0], key, b"", report[1]))
+        try:
+            outbox = await self._open()
+            report = REGISTRY.report(evidence)
+            if report is not None:
+                await outbox.submit(Submit(report[0], f"double:{validator.hex()}:{height}", b"", report[1]))
+        finally:
+            self._unkept.discard((validator, height))
 
     async def _open(self) -> Outbox:
-        from client.work.database import WorkDatabase, WorkDatabaseError
+        """However many tries it takes."""
+        from client.work.database import WorkDatabaseError
+
+        async with self._opening:
+            pause = RETRY_S
+            while self._outbox is None:
+                try:
+                    self._outbox = await self._try_to_open()
+                    self._tell("")
+                except (WorkDatabaseError, OSError, sqlite3.Error) as fault:
+                    why = str(fault.__cause__ or fault)  # of the machine: what a lost work database costs is no matter here
+                    log.error("reports of double signing cannot be opened; trying again", why=why, again_in_s=pause)
+                    self._tell(why)
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, MAX_RETRY_S)
+            return self._outbox
+
+    async def _try_to_open(self) -> Outbox:
         from client.work.machine import find_slices, ledger_statuses_of
         from client.work.outbox import Outbox
 
-        async with self._opening:
-            if self._outbox is not None:
-                return self._outbox
-
-            def database() -> WorkDatabase:
-                try:
-                    return WorkDatabase(self._path, self._ledger.chain_id, self._ledger.own_id)
-                except WorkDatabaseError as fault:
-                    log.error("reports of double signing cannot be read; they are set aside", why=str(fault))
-                    os.replace(self._path, self._path.with_suffix(".damaged"))
-                    return WorkDatabase(self._path, self._ledger.chain_id, self._ledger.own_id)
-
-            opened = await asyncio.get_running_loop().run_in_executor(self._executor, database)
-            statuses = ledger_statuses_of(find_slices())
-            outbox = Outbox(opened, self._ledger, statuses, now=_now, executor=self._executor, settled=lambda *_: None)
+        opened = await self._call(self._database)
+        statuses = ledger_statuses_of(find_slices())
+        outbox = Outbox(opened, self._ledger, statuses, now=_now, executor=self._executor, settled=lambda *_: None, tell=self._tell)
+        try:
             await outbox.start()
-            self._outbox = outbox
-            return outbox
+        except BaseException:
+            await self._call(opened.close)
+            raise
+        return outbox
+
+    def _database(self) -> WorkDatabase:
+        """Blocks."""
+        from client.work.database import WorkDatabase, WrongContent
+
+        try:
+            return WorkDatabase(self._path, self._ledger.chain_id, self._ledger.own_id)
+        except WrongContent as fault:
+            aside = _set_aside(self._path)
+            log.error("reports of double signing cannot be read; they are set aside", why=str(fault), file=str(aside))
+            return WorkDatabase(self._path, self._ledger.chain_id, self._ledger.own_id)
+
+    def _tell(self, why: str) -> None:
+        text = (
+            f"evidence that a validator signed twice cannot be read from {self._path}, nor be kept there: {why}. Nothing was "
+            f"overwritten, and it is tried again by itself; {len(self._unkept)} report(s) wait in memory while the node runs"
+        )
+        self._tell_operator(text if why else "")
+
+    async def _call(self, work: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -103,6 +170,23 @@ class Reports:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("a report of double signing could not be kept", exc_info=task.exception())
+
+
+def _set_aside(path: Path) -> Path:
+    """Give the database, and what SQLite keeps beside it, a name that nothing has. Raises OSError."""
+    for number in range(MAX_ASIDE):
+        aside = path.with_suffix(f".damaged-{number + 1}" if number else ".damaged")
+        # The log first: SQLite drops one that it finds beside a new file.
+        names = [(f"{path}{end}", f"{aside}{end}") for end in ("-wal", "-shm", "-journal", "")]
+        if any(os.path.lexists(to) for _, to in names):
+            continue
+        for name, to in names:
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(name, to)
+        private.sync_folder(path.parent)
+        return aside
+    why = f"its content is wrong, and {MAX_ASIDE} such files lie beside it: look at them, keep what you need elsewhere, remove them"
+    raise OSError(errno.EEXIST, why, str(path))
 
 
 def _now() -> int:

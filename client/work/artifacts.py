@@ -46,15 +46,18 @@ async def in_thread(executor: Executor, work: Callable[[], T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(executor, work)
 
 
-async def durably(executor: Executor, work: Callable[[], T]) -> T:
+async def durably(executor: Executor, work: Callable[[], T], tell: Callable[[str], None] = lambda _: None) -> T:
     """Do something to the work database, however many tries it takes: a disk that is full for a while is no reason to forget a
-    duty."""
+    duty. `tell` is given why a try failed, and an empty text once one did not."""
     pause = WRITE_AGAIN_S
     while True:
         try:
-            return await in_thread(executor, work)
+            done = await in_thread(executor, work)
+            tell("")
+            return done
         except sqlite3.Error as problem:
             log.error("the work database cannot be used; trying again", why=str(problem), again_in_s=pause)
+            tell(str(problem))
             await asyncio.sleep(pause)
             pause = min(2 * pause, WRITE_AGAIN_MAX_S)
 

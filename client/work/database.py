@@ -8,6 +8,7 @@ refused.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from dataclasses import dataclass
 from enum import IntEnum
@@ -28,10 +29,18 @@ KEEP_MS = 60 * 24 * 3_600_000
 LOSS = "It holds the salts of open claims and votes"
 _SECRET = "SELECT kind, key, ref, blob, path FROM secrets"
 _INTENT = "SELECT kind, key, ref, op, state, tx, note FROM intents"
+_OF_CONTENT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
+"""What SQLite answers where the bytes are wrong (SQLITE_ERROR: a table is missing). All others are about the machine."""
+_CHECK_FAILED = re.compile(r"error code=(\d+)")
+"""In a finding of quick_check: not the page is wrong, reading it failed."""
 
 
 class WorkDatabaseError(Exception):
     """The work database cannot be used; the text says why and what to do."""
+
+
+class WrongContent(WorkDatabaseError):
+    """What the file holds is no work database, or another node's: another try would end in the same way."""
 
 
 class IntentState(IntEnum):
@@ -57,31 +66,39 @@ class Intent:
 
 
 class WorkDatabase(KeptFile):
-    """Safe to use from several threads. Raises BookError, and `sqlite3.Error` where the disk fails while it is in use."""
+    """Safe to use from several threads. Raises WorkDatabaseError, and `sqlite3.Error` where the disk fails while it is in use."""
 
     def __init__(self, path: Path, chain_id: bytes, identity: bytes) -> None:
         try:
             super().__init__(path)
-            self._open(chain_id, identity)
+            try:
+                self._open(chain_id, identity)
+            except BaseException:
+                self.close()
+                raise
         except (sqlite3.Error, OSError) as problem:
             text = f"the work database {path} cannot be opened ({problem})"
-            raise WorkDatabaseError(
+            error = WrongContent if _code(problem) in _OF_CONTENT else WorkDatabaseError
+            raise error(
                 f"{text}. {LOSS}: restore it from a copy, or move it away and accept that they cannot be opened (stakes of open "
                 f"claims are lost)"
             ) from problem
 
     def _open(self, chain_id: bytes, identity: bytes) -> None:
-        check = self._db.execute("PRAGMA quick_check").fetchone()[0]
+        check = str(self._db.execute("PRAGMA quick_check").fetchone()[0])
         if check != "ok":
-            raise sqlite3.DatabaseError(f"damaged: {check}")
+            failed = _CHECK_FAILED.search(check)
+            raise _damaged(check, int(failed[1]) if failed else sqlite3.SQLITE_CORRUPT)
         if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
             with self._transaction() as db:
                 for statement in SCHEMA:
                     db.execute(statement)
                 db.execute("INSERT INTO meta VALUES (?, ?, ?)", (VERSION, chain_id, identity))
-        version, chain, owner = self._db.execute("SELECT version, chain, identity FROM meta").fetchone()
+        version, chain, owner = self._db.execute("SELECT version, chain, identity FROM meta").fetchone() or (None, None, None)
+        if not isinstance(version, int):
+            raise _damaged("it does not say its version", sqlite3.SQLITE_CORRUPT)
         if (chain, owner) != (chain_id, identity):
-            raise WorkDatabaseError(
+            raise WrongContent(
                 f"the work database {self._path} belongs to another identity or network: use this node's own data folder"
             )
         if version > VERSION:
@@ -92,6 +109,8 @@ class WorkDatabase(KeptFile):
         self._db.execute("PRAGMA secure_delete=ON")  # what was replaced or dropped is not on the disk any more
         with self._transaction() as db:
             db.execute(BOOKS)
+            for needed in (_INTENT, _SECRET):
+                db.execute(f"{needed} LIMIT 0")
 
     # --- intents ---------------------------------------------------------------------------------------------------------------
 
@@ -224,6 +243,17 @@ class WorkDatabase(KeptFile):
         with self._transaction() as db:
             db.execute("DELETE FROM intents WHERE state != ? AND changed < ?", (int(IntentState.PENDING), now - KEEP_MS))
             db.execute("DELETE FROM secrets WHERE until > 0 AND until < ?", (now,))
+
+
+def _code(problem: BaseException) -> int:
+    """SQLite's primary result code; 0 where the error is none of SQLite's."""
+    return int(getattr(problem, "sqlite_errorcode", 0)) & 0xFF
+
+
+def _damaged(why: str, code: int) -> sqlite3.DatabaseError:
+    problem = sqlite3.DatabaseError(f"damaged: {why}")
+    problem.sqlite_errorcode = code
+    return problem
 
 
 def _after(beginning: bytes) -> bytes:

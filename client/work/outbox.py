@@ -46,7 +46,8 @@ COMES_AGAIN = frozenset({Code.NOT_ALLOWED})
 
 
 class Outbox:
-    """Delivers the database's pending intents. `settled` is told of each end: (intent, state, note)."""
+    """Delivers the database's pending intents. `settled` is told of each end: (intent, state, note); `tell` why the database does
+    not take a message, and an empty text once it does."""
 
     def __init__(
         self,
@@ -57,9 +58,10 @@ class Outbox:
         now: Callable[[], int],
         executor: Executor,
         settled: Callable[[Intent, IntentState, str], None],
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.database, self._ledger, self._statuses, self._now, self._executor = database, ledger, statuses, now, executor
-        self._settled = settled
+        self._settled, self._tell = settled, tell
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
 
     async def start(self) -> None:
@@ -74,7 +76,7 @@ class Outbox:
         """
         intent, secret = Intent(wanted.kind, wanted.key, wanted.ref, encode(wanted.op)), wanted.secret
         if secret is None:
-            if await durably(self._executor, lambda: self.database.put(intent, self._now())):
+            if await durably(self._executor, lambda: self.database.put(intent, self._now()), self._tell):
                 self._start(intent, wanted.op)
             return None
         try:
