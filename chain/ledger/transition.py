@@ -47,6 +47,8 @@ from chain.types import Receipt, Validator
 _COMMITMENT = Tag("lc/beacon-commitment", "beacon commitments")
 MAX_REFUSED = 16
 """LC-NODE-60: refused transactions of one account that a proposer puts into a block."""
+MAX_ALL_REFUSED = 256
+"""LC-NODE-60: of all accounts together: however many identities share a flood, a block keeps so many of them."""
 More = Callable[[list[int]], list[ParsedTx]]
 """Told the work that each transaction of the last batch took, in their order, it gives the next batch; an empty one is the end."""
 
@@ -224,14 +226,20 @@ class _BlockExecution:
             self.overlay.put(key, account)
             raise
         if receipt.code != Code.OK:
-            if building and self.refused.get(body.sender, 0) >= MAX_REFUSED:
+            if building and (enough := self._enough_refused(body.sender)):
                 self.overlay.put(key, account)
-                raise InvalidTx(TxCode.REFUSED, f"refused with code {receipt.code}, as {MAX_REFUSED} before it in one block")
+                raise InvalidTx(TxCode.REFUSED, f"refused with code {receipt.code}, as {enough} before it in one block")
             if tx.once:  # LC-TX-14
                 self.overlay.put(key, Account(account.key, account.status, account.balance, account.frozen, sequences, charged))
             self.refused[body.sender] = self.refused.get(body.sender, 0) + 1
         self.used[body.sender] = self.used.get(body.sender, 0) + 1
         return receipt
+
+    def _enough_refused(self, sender: bytes) -> str:
+        """LC-NODE-60: why no other one of this sender that is refused goes into the block; empty where one may."""
+        if self.refused.get(sender, 0) >= MAX_REFUSED:
+            return str(MAX_REFUSED)
+        return f"{MAX_ALL_REFUSED} of all accounts" if sum(self.refused.values()) >= MAX_ALL_REFUSED else ""
 
     def _run_messages(self, tx: ParsedTx, audited: bool) -> Receipt:
         """LC-TX-6, LC-BLK-25"""

@@ -46,8 +46,10 @@ def ident(index: int) -> bytes:
 
 
 @cache
-def genesis(validators: int = 4, params: Params = PARAMS, members: int = 6) -> Genesis:
+def genesis(validators: int = 4, params: Params = PARAMS, members: int = 6, poor: int = 0) -> Genesis:
+    """`poor`: so many more have no credits."""
     accounts = [GenesisAccount(key_of(i).public, 10**12, i < validators, True) for i in range(members)]
+    accounts += [GenesisAccount(key_of(i).public, 0, False, False) for i in range(members, members + poor)]
     return Genesis(1, "test", T0, params, accounts, b"", b"")
 
 
@@ -126,11 +128,12 @@ class Net:
     effects: list[list[e.Effect]] = field(default_factory=list)
     commits: list[dict[int, e.Commit]] = field(default_factory=list)
     now: int = T0
+    poor: int = 0
 
     def __post_init__(self) -> None:
         self.queue: list[tuple[int, int, int, e.Input]] = []
         self.count = 0
-        self.genesis = genesis(self.validators, self.params)
+        self.genesis = genesis(self.validators, self.params, poor=self.poor)
         for index in range(self.validators + self.observers):
             self.nodes.append(Node(ident(index), sha256(b"b%d" % index), state_of(self.genesis), self.genesis.chain_id))
             self.logs.append([])

@@ -14,7 +14,7 @@ from chain.contracts.job.messages import Claim
 from chain.contracts.membership import JudgeCase
 from chain.errors import Code, InvalidBlock, Malformed, TxCode
 from chain.ledger.genesis import MIN_BLOCK_BYTES, MIN_BLOCK_WORK, check_genesis
-from chain.ledger.transition import MAX_REFUSED, validators_of
+from chain.ledger.transition import MAX_ALL_REFUSED, MAX_REFUSED, validators_of
 from chain.ledger.tx import ParsedTx, parse_tx, sign_tx
 from chain.node import candidates
 from chain.params import MAX_OPS, Params
@@ -133,6 +133,19 @@ def test_a_proposer_puts_a_bounded_number_of_refused_transactions_of_an_account_
     assert [(tx, fault.code) for tx, fault in made.skipped] == [(bad[-2], TxCode.REFUSED), (bad[-1], TxCode.SEQUENCE_GAP)]
     assert "300" in made.skipped[0][1].text
     assert chain.try_(*made.txs).state_root == made.state_root, "as if they had not come"
+    assert len(chain.try_(*bad).receipts) == 1 + len(bad), "no rule of validity"
+
+
+def test_a_proposer_puts_a_bounded_number_of_refused_transactions_of_all_accounts_into_a_block() -> None:
+    """LC-NODE-60: however many identities share them. What is not refused goes in behind them."""
+    names = [f"m{i}" for i in range(MAX_ALL_REFUSED // MAX_REFUSED + 1)]
+    chain = Chain(genesis_of("bob", *names))
+    bad = [chain.tx(name, CLAIM) for name in names for _ in range(MAX_REFUSED)]
+    good = [chain.tx(names[-1], pay(), lane=1), chain.tx(names[0], pay())]
+    made = chain.try_(*bad, *good, building=True)
+    assert made.txs == [*bad[:MAX_ALL_REFUSED], *good]
+    assert (made.skipped[0][0], made.skipped[0][1].code) == (bad[MAX_ALL_REFUSED], TxCode.REFUSED)
+    assert "of all accounts" in made.skipped[0][1].text
     assert len(chain.try_(*bad).receipts) == 1 + len(bad), "no rule of validity"
 
 

@@ -87,7 +87,7 @@ class BadProposer(Byzantine):
         bodies = [TxBody(net_of(self.chain_id), self.id, LANE, first + i, proposal.height, [op]) for i in range(count)]
         txs = [parse_tx(sign_tx(self.key, self.chain_id, body)) for body in bodies]
         lawless = replace(lawful, block_work=2 * lawful.block_work)
-        with patch.multiple(transition, params_of=lambda state: lawless, MAX_REFUSED=count):
+        with patch.multiple(transition, params_of=lambda state: lawless, MAX_REFUSED=count, MAX_ALL_REFUSED=count):
             made, _ = candidates.build(node.state, self.id, beacon_key(self.index), proposal.round, node.head_id, self.wall, txs)
         node._bodies.blocks.put(block_id(made.header), made, frozenset())
         return self.own_proposal(proposal, made.header, made.short)
