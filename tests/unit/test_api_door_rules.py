@@ -105,20 +105,6 @@ async def test_a_connection_waits_from_the_end_of_its_last_answer(now: list[floa
     assert door.holds(long, busy, idle, third) == [False, True, False, True], "it waits for less time than the other"
 
 
-async def test_who_took_a_long_answer_to_its_end_waits_from_then(now: list[float]) -> None:
-    door = Door(now)
-    reader = door.connect()
-    with reader.request():
-        wire(reader).unsent = 10**6
-        reader.pause_writing()
-    for _ in range(10):
-        wire(reader).unsent -= STALL_BYTES
-        assert not reader.is_overdue(door.later(STALL - 1))
-    reader.resume_writing()
-    assert not reader.is_overdue(door.later(IDLE - 1))
-    assert reader.is_overdue(door.later(2))
-
-
 async def test_a_new_connection_owes_a_header_and_one_that_asked_owes_the_next_when_it_begins_it(now: list[float]) -> None:
     door = Door(now)
     new, old = door.connect(), door.connect()
@@ -182,17 +168,6 @@ async def test_an_address_at_its_bound_makes_room_of_its_own(now: list[float]) -
     assert door.listener.refused == 2
 
 
-async def test_who_got_no_place_takes_none_from_the_others_when_it_goes(now: list[float]) -> None:
-    door = Door(now, connections=1, connections_per_address=1)
-    held = door.connect()
-    with held.request():
-        refused = door.connect()
-        refused.connection_lost(None)
-        assert wire(door.connect()).aborted, "the place is taken still"
-    held.connection_lost(None)
-    assert door.holds(door.connect()) == [True]
-
-
 async def test_nothing_is_kept_of_an_address_that_has_gone(now: list[float]) -> None:
     """Else the node keeps every address that ever knocked: of IPv6 there are as many as somebody likes."""
     door = Door(now)
@@ -200,22 +175,6 @@ async def test_nothing_is_kept_of_an_address_that_has_gone(now: list[float]) -> 
     for number in range(1, 100):
         door.connect(f"192.0.2.{number}").connection_lost(None)
     assert len(door.listener._hosts) == before == 0
-
-
-async def test_a_body_that_nobody_wants_is_not_read_while_its_sender_waits_for_a_refusal(now: list[float]) -> None:
-    stranger = Door(now).connect()
-    stranger.read_no_more()
-    assert not wire(stranger).reads
-
-
-async def test_a_closed_door_looks_after_nobody_any_more(now: list[float]) -> None:
-    door = Door(now)
-    waits = door.connect()
-    door.listener._sweep()
-    door.listener.close()
-    assert wire(waits).aborted
-    sweeper = cast(asyncio.TimerHandle, door.listener._sweeper)
-    assert sweeper.cancelled(), "or it would go round for as long as the process lives"
 
 
 # --- slots ----------------------------------------------------------------------------------------------------------------------
@@ -247,13 +206,3 @@ async def test_each_minute_has_its_few_lines_and_tells_what_the_one_before_left_
             door.later(LOG_WINDOW_S)
     assert len(lines) == 3 * LOG_LINES
     assert [line["left_out"] for line in lines] == ([0] * LOG_LINES) + ([4] + [0] * (LOG_LINES - 1)) * 2
-
-
-async def test_no_line_comes_before_the_minute_is_over(now: list[float]) -> None:
-    door = Door(now)
-    with structlog.testing.capture_logs() as lines:
-        for _ in range(20):
-            door.listener.complain("192.0.2.1", ConnectionError("gone"))
-            door.later((LOG_WINDOW_S - 1) / 20)
-    assert len(lines) == LOG_LINES
-    assert {line["why"] for line in lines} == {"gone"} and not any("exc_info" in line for line in lines)

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from chain.contracts.credits import Transfer
-from chain.contracts.job import Claim
-from chain.contracts.membership import JudgeCase
 from chain.crypto import address
-from chain.ledger.state import State
-from chain.types import Header
-from client.api import chain as chain_api
-from client.api.following import Follower, Followers
 from client.api.metrics import Metrics
-from client.api.render import (
-    render_header,
-)
-from client.api.schema import RawTxsRequest
-from client.api.submit import submit
-from client.tokens import FULL
 from tests.unit.api_kit import Api, FakeNode, a_run, serving
 
 A, B, JOB = b"a" * 20, b"b" * 20, b"j" * 32
@@ -36,72 +21,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         yield api
 
 
-# --- records as JSON --------------------------------------------------------------------------------------------------------------
-
-
-def test_each_field_of_a_header_is_its_own() -> None:
-    hashes = [bytes((n,)) * 32 for n in range(9)]
-    header = Header(1, hashes[0], 7, 3, A, 5, *hashes[1:])
-    shown = render_header(header)
-    named = (
-        "chain_id",
-        "parent",
-        "tx_root",
-        "receipt_root",
-        "state_root",
-        "validators_hash",
-        "next_validators_hash",
-        "reveal",
-        "commitment",
-    )
-    assert [shown[name] for name in named] == [value.hex() for value in hashes]
-    assert (shown["version"], shown["height"], shown["round"], shown["proposer"], shown["time"]) == (1, 7, 3, address(A), 5)
-
-
 # --- blocks and keys --------------------------------------------------------------------------------------------------------------
-
-
-async def test_where_the_history_of_a_node_begins_is_told_where_it_is_not_the_first_block(api: Api) -> None:
-    api.node.ledger.block()
-    for path in ("/v1/blocks/9", f"/v1/tx/{JOB.hex()}"):
-        assert "snapshot" not in (text := (await api.refused("GET", path, 404))["message"]) and "before" not in text
-    api.node.extra = {"first_block": 5}
-    assert "first is 5" in (await api.refused("GET", "/v1/blocks/9999", 404))["message"]
-    for path in ("/v1/blocks/4", "/v1/blocks/4/raw", "/v1/blocks/4/receipts/0", "/v1/receipts/4-0", f"/v1/receipts/{'ab' * 32}"):
-        refused = await api.refused("GET", path, 404)
-        assert refused["name"] == "NOT_KEPT", path
-        assert "blocks from 5 on" in refused["message"] and "Ask an archive node" in refused["message"]
-    own = f"/v1/accounts/{address(api.node.ledger.ids['n1'])}/history"
-    refused = await api.refused("GET", f"{own}?before=0", 404)
-    assert refused["name"] == "NOT_KEPT", "a page that is empty because blocks are gone is no end of a history"
-    assert isinstance(await api.get(own), list)
-    api.node.extra = {"first_block": 2}
-    assert (await api.refused("GET", f"{own}?before=0", 404))["name"] == "NOT_KEPT", "one block that is gone is enough"
-    api.node.extra = {"first_block": 5}
-    assert "in a block before 5" in (await api.refused("GET", f"/v1/tx/{JOB.hex()}", 404))["message"]
-
-
-async def test_others_have_the_loop_while_a_batch_is_taken() -> None:
-    turns = 0
-
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    async def taken(raw: bytes) -> bytes:
-        return raw
-
-    async def room(_: float) -> bool:
-        return True
-
-    task = asyncio.create_task(others())
-    ledger = SimpleNamespace(room=room, submit_raw=taken)
-    call: Any = SimpleNamespace(node=SimpleNamespace(ledger=ledger), body=RawTxsRequest(raws=["00"] * (3 * chain_api.SLICE)))
-    answer = await chain_api.post_txs(call)
-    assert len(answer["txs"]) == 3 * chain_api.SLICE and turns >= 3
-    task.cancel()
 
 
 @pytest.mark.parametrize("path", ["/v1/tx", "/v1/txs"])
@@ -120,75 +40,6 @@ async def test_who_offers_more_than_the_graph_takes_is_refused_in_the_end(
         answer = await api.post(path, {"raws": [raw, raw, raw]})
         assert answer["txs"] == [] and [one["index"] for one in answer["refused"]] == [0, 1, 2]
         assert {one["name"] for one in answer["refused"]} == {"MEMPOOL_FULL"}
-
-
-# --- submitting -------------------------------------------------------------------------------------------------------------------
-
-
-async def test_what_has_a_deadline_is_sent_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    node = FakeNode(tmp_path, "n1")
-    sent: list[tuple[str, bool]] = []
-
-    async def note(ops: list[Any], *, urgent: bool = False, before: Any = None) -> bytes:
-        sent.append((type(ops[0]).__name__, urgent))
-        return JOB
-
-    monkeypatch.setattr(node.ledger, "submit", note)
-    monkeypatch.setattr("client.api.submit.try_out", lambda ledger, op: None)
-    call: Any = SimpleNamespace(node=node, token=FULL)
-    for op in (Transfer(A, 1, b""), JudgeCase(A, True), Claim(JOB, 1, JOB, True)):
-        await submit(call, "It", op)
-    assert sent == [("Transfer", False), ("JudgeCase", True), ("Claim", True)]
-
-
-# --- accounts ---------------------------------------------------------------------------------------------------------------------
-
-
-async def test_a_history_goes_on_below_a_cursor_and_is_nobody_s_without_an_account(api: Api) -> None:
-    ledger = api.node.ledger
-    for _ in range(3):
-        ledger.block(n1=Transfer(ledger.ids["n2"], 1, b""))
-    own = f"/v1/accounts/{address(ledger.ids['n1'])}/history"
-    everything = await api.get(own)
-    assert await api.get(f"{own}?before={everything[0]['cursor']}") == everything[1:]
-    assert len(await api.get(f"{own}?limit=2")) == 2
-    assert (await api.refused("GET", f"/v1/accounts/{address(A)}/history", 404))["name"] == "UNKNOWN_ACCOUNT"
-
-
-# --- what is followed -------------------------------------------------------------------------------------------------------------
-
-
-class Slow(Follower):
-    """Five pieces of work."""
-
-    left = 5
-
-    def step(self) -> bool:
-        self.left -= self.left > 0
-        return self.left > 0
-
-
-class Asked(Slow):
-    always = False
-
-
-async def turns_while(work: Any) -> int:
-    """How often others had the loop until some work was done."""
-    task, turns = asyncio.ensure_future(work), 0
-    while not task.done():
-        turns += 1
-        await asyncio.sleep(0)
-    await task
-    return turns
-
-
-async def test_who_asks_waits_for_all_pieces_and_others_have_the_loop_between_them() -> None:
-    followers = Followers(State(), [Slow, Asked])
-    assert await turns_while(followers.all_settled()) >= 4
-    assert (followers.of(Slow).left, followers.of(Asked).left) == (0, 5), "what is only looked at when it is asked for"
-    assert await turns_while(followers.settled(Asked)) >= 4
-    assert followers.of(Asked).left == 0
-    assert (await followers.settled(Asked)) is followers.of(Asked)
 
 
 # --- metrics ----------------------------------------------------------------------------------------------------------------------
@@ -216,3 +67,34 @@ def test_metrics_count_what_the_node_says(tmp_path: Path) -> None:
         'lc_http_seconds_bucket{le="0.1",route="GET /v1/jobs"} 1.0',
     ):
         assert line in lines, line
+
+
+async def test_where_the_history_of_a_node_begins_is_told_where_it_is_not_the_first_block(api: Api) -> None:
+    api.node.ledger.block()
+    for path in ("/v1/blocks/9", f"/v1/tx/{JOB.hex()}"):
+        assert "snapshot" not in (text := (await api.refused("GET", path, 404))["message"]) and "before" not in text
+    api.node.extra = {"first_block": 5}
+    assert "first is 5" in (await api.refused("GET", "/v1/blocks/9999", 404))["message"]
+    for path in ("/v1/blocks/4", "/v1/blocks/4/raw", "/v1/blocks/4/receipts/0", "/v1/receipts/4-0", f"/v1/receipts/{'ab' * 32}"):
+        refused = await api.refused("GET", path, 404)
+        assert refused["name"] == "NOT_KEPT", path
+        assert "blocks from 5 on" in refused["message"] and "Ask an archive node" in refused["message"]
+    own = f"/v1/accounts/{address(api.node.ledger.ids['n1'])}/history"
+    refused = await api.refused("GET", f"{own}?before=0", 404)
+    assert refused["name"] == "NOT_KEPT", "a page that is empty because blocks are gone is no end of a history"
+    assert isinstance(await api.get(own), list)
+    api.node.extra = {"first_block": 2}
+    assert (await api.refused("GET", f"{own}?before=0", 404))["name"] == "NOT_KEPT", "one block that is gone is enough"
+    api.node.extra = {"first_block": 5}
+    assert "in a block before 5" in (await api.refused("GET", f"/v1/tx/{JOB.hex()}", 404))["message"]
+
+
+async def test_a_history_goes_on_below_a_cursor_and_is_nobody_s_without_an_account(api: Api) -> None:
+    ledger = api.node.ledger
+    for _ in range(3):
+        ledger.block(n1=Transfer(ledger.ids["n2"], 1, b""))
+    own = f"/v1/accounts/{address(ledger.ids['n1'])}/history"
+    everything = await api.get(own)
+    assert await api.get(f"{own}?before={everything[0]['cursor']}") == everything[1:]
+    assert len(await api.get(f"{own}?limit=2")) == 2
+    assert (await api.refused("GET", f"/v1/accounts/{address(A)}/history", 404))["name"] == "UNKNOWN_ACCOUNT"

@@ -129,25 +129,6 @@ async def test_live_ones_are_those_that_live_also_after_changes_that_nobody_foll
     assert [one.hex() for _, one in followed.newest(None, 9)] == [lives]
 
 
-async def test_what_callbacks_say_of_an_end_is_who_was_paid_and_the_model_that_is_better(api: Api) -> None:
-    assert callbacks.named("fed.measured", {"r": 0, "invalid": False}) == "measured"
-    assert callbacks.named("fed.measured", {"r": 0, "invalid": True}) is None, "rounds cannot start"
-    assert callbacks.named("fed.measured", {"r": 1, "invalid": False}) is None
-    none = await played(api)
-    state = api.node.ledger.state
-    await api.post(f"/v1/federations/{none.id.hex()}/close?wait=10", None)
-    said = callbacks.data(state, none.id, callbacks.ENDED, None)
-    assert (said["best_model"], said["owners"], said["end"]) == (None, [], "CLOSED"), "nobody made it better"
-    one = FederationPlay(api.node.ledger, await opened(api))
-    one.join(*OWNERS, "n3")
-    one.begin(0)
-    one.measure(2 * SECOND)
-    one.round(1, SECOND)
-    said = callbacks.data(state, one.id, callbacks.ENDED, None)
-    assert [owner["account"] for owner in said["owners"]] == [who(api, name) for name in OWNERS], "n3 joined, and sent nothing"
-    assert said["best_model"] and said["end"] == "REACHED"
-
-
 # --- joining --------------------------------------------------------------------------------------------------------------------
 
 
@@ -196,49 +177,6 @@ async def test_a_sponsor_admits_and_removes(api: Api) -> None:
     stranger = (await api.post(f"{path}/remove", {"member": who(api, "n4")}, 409))["error"]
     assert (stranger["code"], stranger["name"]) == (507, "NOT_A_MEMBER")
     assert "member" in (await api.post(f"{path}/admit", {"member": "lc1nobody"}, 400))["error"]["message"]
-
-
-# --- rounds ---------------------------------------------------------------------------------------------------------------------
-
-
-async def test_rounds_files_measurements_and_pay_are_told(api: Api) -> None:
-    play = await played(api, (2 * SECOND - SECOND // 4, (FileCode.USED, FileCode.USED)))
-    path = f"/v1/federations/{play.id.hex()}"
-    found = await api.get(path)
-    assert (found["state"], found["round"], found["initial"], found["best"]) == ("IDLE", 2, "2.000000000", "1.750000000")
-    assert (found["paid"], found["bounty_left"], found["best_round"]) == ("25", "75", 1)
-    (one,) = await api.get(f"{path}/rounds")
-    assert (one["round"], one["attempt"], one["outcome"], one["loss"], one["pot"]) == (1, 2, "PROGRESS", "1.750000000", "25")
-    assert one["accepted"] == [who(api, name) for name in OWNERS]
-    members = await api.get(f"{path}/members")
-    assert [(one["paid"], one["share_ppm"]) for one in members] == [("12.5", 125_000)] * 2
-    (attempt,) = (await api.get(f"{path}/attempts"))["attempts"]
-    assert (attempt["round"], attempt["attempt"], attempt["void"], attempt["accepted"]) == (1, 2, None, 2)
-    assert [(file["member"], file["code"], file["accepted"]) for file in attempt["files"]] == [
-        (who(api, name), "USED", True) for name in OWNERS
-    ]
-    told = await api.get(f"{path}/measurements")
-    assert told["before"] is None
-    last, first = told["measurements"]
-    assert (last["round"], last["loss"], first["round"], first["loss"]) == (1, "1.750000000", 0, "2.000000000")
-    assert {vote["loss"] for vote in last["votes"]} == {"1.750000000"}
-    assert sorted(last["counted"]) == sorted(vote["seat"] for vote in last["votes"])
-
-
-async def test_a_file_that_was_turned_away_is_told_with_its_rule(api: Api) -> None:
-    play = await played(api)
-    play.begin(1)
-    play.train(*OWNERS)
-    play.screen(FileCode.USED, FileCode.WRONG)
-    assert play.state == "IDLE", "one of two is no sum"
-    (attempt,) = (await api.get(f"/v1/federations/{play.id.hex()}/attempts"))["attempts"]
-    assert attempt["void"] == "SPLIT"
-    assert [(file["member"], file["code"], file["accepted"]) for file in attempt["files"]] == [
-        (who(api, "n1"), "USED", False),
-        (who(api, "n2"), "WRONG", False),
-    ]
-    assert (await api.get(f"/v1/federations/{play.id.hex()}/members"))[1]["bad"] == 1
-    assert await api.get(f"/v1/federations/{play.id.hex()}/rounds") == []
 
 
 # --- the sponsor's rounds, ends -------------------------------------------------------------------------------------------------
@@ -311,3 +249,55 @@ def test_the_published_digest_is_of_one_federation() -> None:
     by_hand = hashlib.sha256(bytes([len(b"lc/fed-data")]) + b"lc/fed-data" + federation + content).digest()
     assert published_digest(federation, content) == by_hand
     assert published_digest(sha("another"), content) != by_hand
+
+
+async def test_what_is_locked_is_shown_with_the_account(api: Api) -> None:
+    quote = await api.post("/v1/federations/quote", OPENING)
+    await opened(api)
+    locked = (await api.get(f"/v1/accounts/{address(api.node.ledger.own_id)}"))["locked"]
+    assert round(float(locked) * 10**6) == round((100 + float(quote["fees"])) * 10**6)
+    history = await api.get(f"/v1/accounts/{address(api.node.ledger.own_id)}/history")
+    assert {"fed.bounty.locked", "fed.fees.locked"} <= {row["reason"] for row in history}
+
+
+async def test_what_callbacks_say_of_an_end_is_who_was_paid_and_the_model_that_is_better(api: Api) -> None:
+    assert callbacks.named("fed.measured", {"r": 0, "invalid": False}) == "measured"
+    assert callbacks.named("fed.measured", {"r": 0, "invalid": True}) is None, "rounds cannot start"
+    assert callbacks.named("fed.measured", {"r": 1, "invalid": False}) is None
+    none = await played(api)
+    state = api.node.ledger.state
+    await api.post(f"/v1/federations/{none.id.hex()}/close?wait=10", None)
+    said = callbacks.data(state, none.id, callbacks.ENDED, None)
+    assert (said["best_model"], said["owners"], said["end"]) == (None, [], "CLOSED"), "nobody made it better"
+    one = FederationPlay(api.node.ledger, await opened(api))
+    one.join(*OWNERS, "n3")
+    one.begin(0)
+    one.measure(2 * SECOND)
+    one.round(1, SECOND)
+    said = callbacks.data(state, one.id, callbacks.ENDED, None)
+    assert [owner["account"] for owner in said["owners"]] == [who(api, name) for name in OWNERS], "n3 joined, and sent nothing"
+    assert said["best_model"] and said["end"] == "REACHED"
+
+
+async def test_rounds_files_measurements_and_pay_are_told(api: Api) -> None:
+    play = await played(api, (2 * SECOND - SECOND // 4, (FileCode.USED, FileCode.USED)))
+    path = f"/v1/federations/{play.id.hex()}"
+    found = await api.get(path)
+    assert (found["state"], found["round"], found["initial"], found["best"]) == ("IDLE", 2, "2.000000000", "1.750000000")
+    assert (found["paid"], found["bounty_left"], found["best_round"]) == ("25", "75", 1)
+    (one,) = await api.get(f"{path}/rounds")
+    assert (one["round"], one["attempt"], one["outcome"], one["loss"], one["pot"]) == (1, 2, "PROGRESS", "1.750000000", "25")
+    assert one["accepted"] == [who(api, name) for name in OWNERS]
+    members = await api.get(f"{path}/members")
+    assert [(one["paid"], one["share_ppm"]) for one in members] == [("12.5", 125_000)] * 2
+    (attempt,) = (await api.get(f"{path}/attempts"))["attempts"]
+    assert (attempt["round"], attempt["attempt"], attempt["void"], attempt["accepted"]) == (1, 2, None, 2)
+    assert [(file["member"], file["code"], file["accepted"]) for file in attempt["files"]] == [
+        (who(api, name), "USED", True) for name in OWNERS
+    ]
+    told = await api.get(f"{path}/measurements")
+    assert told["before"] is None
+    last, first = told["measurements"]
+    assert (last["round"], last["loss"], first["round"], first["loss"]) == (1, "1.750000000", 0, "2.000000000")
+    assert {vote["loss"] for vote in last["votes"]} == {"1.750000000"}
+    assert sorted(last["counted"]) == sorted(vote["seat"] for vote in last["votes"])

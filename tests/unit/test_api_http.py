@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from chain.storage.errors import StorageDamaged
 from client.api.route import ServerLimits
 from client.api.server import ApiServer
 from client.api.table import ROUTES
@@ -157,3 +158,10 @@ async def test_a_server_says_its_port_and_an_address_that_is_taken_is_an_error(t
         await other.start()
     with pytest.raises(ValueError, match="token"):
         ApiServer(FakeNode(tmp_path), listen=("127.0.0.1", 0), token="short", version="1")
+
+
+async def test_damage_on_the_disk_is_told_with_what_to_do(api: Api) -> None:
+    api.node.fault = StorageDamaged("The database is damaged at height 3", "a checksum does not match", "Check the disk")
+    error = await api.refused("GET", "/v1/status", 500)
+    assert (error["kind"], error["name"]) == ("unavailable", "STORAGE")
+    assert error["message"] == "The database is damaged at height 3: a checksum does not match. Check the disk"

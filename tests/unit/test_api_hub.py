@@ -110,27 +110,6 @@ async def test_an_event_that_is_too_large_is_a_gap_and_the_others_are_told(node:
         assert (gap, "too large" in found["reason"], kind, run["id"]) == ("gap", True, "run", "large")
 
 
-# --- runs -----------------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "moved",
-    [{"phase": "verify"}, {"state": "done"}, {"attempt": 2}, {"ended": 9}, {"progress": [{"step": 1, "of": 9, "loss": "0.2"}]}],
-)
-async def test_a_run_is_told_again_when_it_moved_and_only_then(node: FakeNode, moved: dict[str, Any]) -> None:
-    assert node.runs is not None
-    run, other = a_run("moves"), a_run("stands")
-    node.runs.all = [run, other]
-    async with reading(node) as hub:
-        listener = hub.subscribe(frozenset({"run"}), lambda: None)
-        assert [run["id"] for _, run in await heard(listener)] == ["moves", "stands"]
-        run |= {"log": "a longer log"}  # stays out of the stream, so it moves nothing
-        run |= moved
-        ((_, shown),) = await heard(listener)
-        assert shown == {k: v for k, v in run.items() if k != "log"} | {"progress": run["progress"][-1]}
-        assert listener.pending.empty()
-
-
 # --- coming back ----------------------------------------------------------------------------------------------------------------
 
 

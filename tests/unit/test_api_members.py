@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -14,11 +11,10 @@ import pytest
 from msgspec.structs import replace
 
 from chain.codec import encode
-from chain.contracts.membership import Join, MemberCode, case_key, join_digest, member_key
+from chain.contracts.membership import Join, MemberCode, join_digest
 from chain.crypto import SigningKey, address
 from chain.errors import Malformed
-from client.contracts.membership import api as members_api
-from client.contracts.membership import box, cases, joining
+from client.contracts.membership import box, joining
 from client.contracts.membership.outsiders import Ask, JoinDoor, Wish
 from client.contracts.membership.token import JoinToken, parse_token, to_text
 from client.core import SignerUnavailable
@@ -203,32 +199,3 @@ async def test_one_token_makes_its_member_send_one_join_at_a_time(api: Api) -> N
     outside.now += 5_000
     await outside.asks(outside.join(SigningKey(b"\x05" * 32)))
     assert len(api.node.ledger.pool) == 2
-
-
-@pytest.mark.parametrize("listing", [members_api.list_accounts, members_api.list_cases])
-async def test_while_many_are_listed_others_have_the_loop(listing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loop that lists is the one that votes: between two of its turns it shows a bounded number."""
-    ids = [number.to_bytes(20, "big") for number in range(1_000)]
-    keys = {b"m/": [member_key(one) for one in ids], case_key(b""): [case_key(one) for one in ids]}
-    shown: list[bytes] = []
-
-    def show(_: Any, of: bytes, *__: Any) -> Any:
-        shown.append(of)
-        return {"id": of.hex(), "case": {"until": len(shown)}}
-
-    async def settled(_: Any = None) -> Any:
-        return SimpleNamespace(first=lambda _, limit: [(at, one) for at, one in enumerate(ids)][:limit])
-
-    monkeypatch.setattr(members_api, "view", show)
-    monkeypatch.setattr(cases, "waiting", show)
-    ledger = SimpleNamespace(state=SimpleNamespace(keys=keys.__getitem__), own_id=b"own")
-    context = SimpleNamespace(followers=SimpleNamespace(all_settled=settled, settled=settled))
-    call: Any = SimpleNamespace(
-        node=SimpleNamespace(ledger=ledger), context=context, query=SimpleNamespace(after=None, limit=1_000)
-    )
-    task, turns = asyncio.create_task(listing(call)), [0]
-    while not task.done():
-        await asyncio.sleep(0)
-        turns.append(len(shown))
-    assert [one["id"] for one in await task] == [one.hex() for one in ids]
-    assert max(after - before for before, after in itertools.pairwise(turns)) <= members_api.AT_ONCE

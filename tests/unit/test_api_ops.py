@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -144,3 +145,34 @@ def test_the_data_of_every_topic_are_described_as_they_are_shown(topic: str) -> 
     assert {"topic": {"const": topic}, "data": {"$ref": f"#/components/schemas/event.{topic}"}} in pairs
     for view in ("LogEventView", "EventView"):
         assert schemas[view]["allOf"] == [{"$ref": "#/components/schemas/EventOfTopic"}]
+
+
+SPEC = Path(__file__).parents[2] / "protocol_spec" / "openapi.json"
+
+
+async def test_a_node_that_only_verifies_is_ready_once_its_sandbox_holds(api: Api) -> None:
+    """It may be drawn at any moment; a node that does neither needs no sandbox."""
+    api.node.sandbox = None
+    assert (await api.refused("GET", "/readyz", 503))["name"] == "SANDBOX"
+    api.node.runs = None
+    assert (await api.get("/readyz"))["ready"] is True
+
+
+async def test_runs_are_shown_and_stopped(api: Api) -> None:
+    runs = api.node.runs
+    assert runs is not None
+    runs.all += [a_run("r1"), a_run("r2", "done")]
+    assert [run["id"] for run in await api.get("/v1/runs")] == ["r1", "r2"]
+    assert (await api.get("/v1/runs/r1"))["log"] == "a long log"
+    assert (await api.call("DELETE", "/v1/runs/r1")) == (200, {"cancelled": True})
+    assert (await api.get("/v1/runs/r1"))["state"] == "cancelled"
+    for ended in ("r1", "r2"):
+        assert (await api.refused("DELETE", f"/v1/runs/{ended}", 409))["name"] == "RUN_ENDED"
+    for method in ("GET", "DELETE"):
+        assert (await api.refused(method, "/v1/runs/none", 404))["name"] == "NO_SUCH_RUN"
+
+
+def test_the_published_description_is_the_one_that_the_routes_make() -> None:
+    if os.environ.get("LC_WRITE_SPEC") == "1":
+        SPEC.write_bytes(document())
+    assert SPEC.read_bytes() == document(), "protocol_spec/openapi.json is old: run this test with LC_WRITE_SPEC=1"

@@ -7,7 +7,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from chain.codec import encode
@@ -115,30 +114,6 @@ async def test_what_can_come_no_more_is_asked_anew_under_its_key(api: Api, monke
     assert sorted({*done, other["request"]}) == sorted(await requests(api)) and len({*done}) == 1
 
 
-async def test_what_the_node_refused_to_send_is_made_anew(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, ledger = await served(api), api.node.ledger
-    refused: list[bytes] = []
-
-    async def full(raw: bytes) -> bytes:
-        refused.append(raw)
-        raise InvalidTx(TxCode.MEMPOOL_FULL, "no room")
-
-    with monkeypatch.context() as busy:
-        busy.setattr(ledger, "submit_raw", full)
-        for _ in range(2):
-            body = {"model": model, "n": 3, **ROW, **KEY}
-            await api.refused("POST", "/v1/predictions", 409, json=body)
-            ledger.mine()
-    assert len({*refused}) == 2, "the bytes of before are given up"
-    body = {"model": model, "n": 3, **ROW, **KEY, "rows": [[0.2, 0.7]]}
-    assert (await api.post("/v1/predictions", body, 409))["error"]["name"] == "KEY_REUSED"
-    done = (await ask(api, model, **KEY))["request"]
-    assert await requests(api) == [done]
-    kept = [(one.key[-4:], msgspec.msgpack.decode(one.blob)["raw"]) for one in api.node.kept_secrets]
-    assert [key for key, _ in kept] == [n.to_bytes(4) for n in range(5)], "the first record of a place stays"
-    assert [bool(raw) for _, raw in kept] == [True, False, True, False, True]
-
-
 async def test_a_place_that_the_disk_has_for_other_bytes_sends_nothing(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """A node that had just started knew of no keys when it was asked first; the first record of a place stays."""
     model, keep, kept, known = await served(api), api.node.keep, api.node.kept, [False]
@@ -178,29 +153,6 @@ async def test_a_key_outlives_its_result(api: Api, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(api.node, "archived", archived)
     status, said = await api.call("POST", "/v1/predictions", json={"model": model, "n": 3, **ROW, **KEY})
     assert (status, said["request"]) == (202, first)
-
-
-async def test_what_came_while_the_ledger_was_asked_is_the_answer(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, ledger = await served(api), api.node.ledger
-    whole = ledger.submit_raw
-
-    async def lost(raw: bytes) -> bytes:
-        raise Killed
-
-    async def came(raw: bytes) -> bytes:
-        await whole(raw)
-        ledger.mine()
-        raise InvalidTx(TxCode.SEQUENCE_USED, "its sequence was used")
-
-    body = {"model": model, "n": 3, **ROW, **KEY}
-    with monkeypatch.context() as wire:
-        wire.setattr(ledger, "submit_raw", lost)
-        await api.call("POST", "/v1/predictions", json=body)
-    with monkeypatch.context() as wire:
-        wire.setattr(ledger, "auto", False)
-        wire.setattr(ledger, "submit_raw", came)
-        status, said = await api.call("POST", "/v1/predictions", json=body)
-    assert status == 202 and await requests(api) == [said["request"]] and len(api.node.kept_secrets) == 1
 
 
 async def test_one_token_leaves_keys_to_others(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,21 +216,3 @@ async def test_keys_are_on_the_disk_after_a_restart(api: Api, tmp_path: Path, mo
     later.prune(now_ms() + 38 * 86_400_000)
     assert later.secrets() == []
     later.close()
-
-
-async def test_keys_of_one_run_of_a_program_take_no_others_place_and_end_with_the_day(
-    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(asked_once, "MOST", 1)
-    model = await served(api)
-    body = {"model": model, "n": 3, **ROW}
-    runs = [(await ask(api, model, idempotency_key="run:7f:1"))["request"] for _ in range(2)]
-    assert runs[0] == runs[1] != (await ask(api, model, **KEY))["request"]
-    assert (await api.post("/v1/predictions", body | {"idempotency_key": "run:7f:2"}, 503))["error"]["name"] == "TOO_MANY_KEYS"
-    ledger = api.node.ledger
-    with closing(WorkDatabase(tmp_path / "work.db", ledger.chain_id, ledger.own_id)) as database:
-        for secret in api.node.kept_secrets:
-            database.save(secret, 0)
-        assert [database.count(kind) for kind in (asked_once.KIND, asked_once.RUN_KIND)] == [1, 1]
-        database.prune(asked_once.RUN_MS + 1)
-        assert [database.count(kind) for kind in (asked_once.KIND, asked_once.RUN_KIND)] == [1, 0]

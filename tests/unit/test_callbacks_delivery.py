@@ -10,13 +10,11 @@ import sqlite3
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from client.callbacks import database as stored
-from client.callbacks import service as service_module
 from client.callbacks.addresses import AllowedAddresses
 from client.callbacks.database import (
     CallbackDatabase,
@@ -196,21 +194,6 @@ def test_after_three_days_an_event_is_given_up_and_the_next_one_tried(tmp_path: 
     played(play, tmp_path, now=now, times=RetryTimes(first=1, most=5, until=10_000_000, disk=5))
 
 
-def test_a_server_that_hangs_holds_up_nobody_else(tmp_path: Path) -> None:
-    async def play(chain: Chain, callbacks: CallbackService) -> None:
-        async with HttpServer(hang) as dead, HttpServer() as live:
-            for number in range(30):
-                await callbacks.add("thing", ref_of(f"dead {number}"), dead.url(), SECRET, "")
-            chain.decide(*(("thing_final", f"dead {number}") for number in range(30)))
-            await dead.until(4)
-            await callbacks.add("thing", A, live.url(), SECRET, "")
-            chain.decide(FINAL)
-            await ended(callbacks)
-            assert len(dead.posts) == 4
-
-    played(play, tmp_path)
-
-
 def test_an_answer_of_any_length_is_not_read() -> None:
     """10 GB behind a good status: told, and the server gets rid of no more than buffers hold. Headers without end: a failure."""
     sent = [0]
@@ -356,24 +339,6 @@ def test_a_disk_that_refuses_costs_time_and_no_event(tmp_path: Path, monkeypatch
     played(play, tmp_path)
 
 
-def test_an_event_while_an_attempt_runs_is_not_forgotten(tmp_path: Path) -> None:
-    """The attempt may have looked for what follows before the row was there."""
-
-    async def play(chain: Chain, callbacks: CallbackService) -> None:
-        async with HttpServer(hang, status(200)) as server:
-            await callbacks.add("thing", A, server.url(), SECRET, "")
-            chain.decide(AGREED)
-            await server.until(1)
-            chain.decide(FINAL)
-            await ended(callbacks)
-            await until(lambda: idle(callbacks))
-
-    async def idle(callbacks: CallbackService) -> bool:
-        return callbacks.metrics()["running"] == 0 and not callbacks._fresh
-
-    played(play, tmp_path, answer_s=0.3 * SLOW)
-
-
 def test_after_the_last_word_nothing_more_is_told_though_it_waits(tmp_path: Path) -> None:
     async def play(chain: Chain, callbacks: CallbackService) -> None:
         for ref in (A, B):
@@ -409,18 +374,6 @@ def test_the_number_of_targets_is_bounded_for_each_and_for_all(tmp_path: Path, m
     assert db.target(ref_of("x1")).secret == b""  # type: ignore[union-attr]
     assert db.add(target("y2", "y"), 1) and db.target(ref_of("x1")) is None and db.rows(ref_of("x1")) == []
     assert len(db.targets("y", 10)) == 3 and len(db.targets(None, 4)) == 4
-    db.close()
-
-
-def test_rows_of_a_target_are_bounded_and_strangers_references_add_none(tmp_path: Path) -> None:
-    db = CallbackDatabase(tmp_path / "db", CHAIN, OWN)
-    db.add(target("a"), 7)
-    assert db.height == 7
-    rows = [NewRow(A, f"event{n}", b"{}", False) for n in range(40)]
-    assert len(db.note([*rows, NewRow(B, "final", b"{}", True)], 9, 0)) == stored.MAX_ROWS
-    assert db.note(rows, 8, 0) == [] and db.height == 9
-    with pytest.raises(ValueError, match="at most"):
-        db.note([NewRow(A, "large", bytes(stored.MAX_BODY + 1), False)], None, 0)
     db.close()
 
 
@@ -536,46 +489,3 @@ async def test_an_attempt_looks_at_the_token_first_and_tokens_that_cannot_be_rea
         await until(over)
         assert [post.id.rpartition(":")[2] for post in server.posts] == ["agreed"]
     await made.stop()
-
-
-async def test_what_left_in_blocks_that_this_node_has_not_ends_by_what_was_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A node that took a snapshot: a reference was agreed before, one was asked here, one is among what left here, one lives on."""
-    monkeypatch.setattr(service_module, "VALID_FOR", 50)
-    chain, thing = Chain(), Thing()
-    for name in "acd":
-        thing.state[ref_of(name)] = []
-    async with HttpServer(status(204)) as server:
-        before = service(tmp_path, chain, thing)
-        await before.start()
-        for name, own in (("a", False), ("b", True), ("c", False), ("d", False), ("e", False)):
-            await before.add("thing", ref_of(name), server.url(), SECRET, "", own=own)
-        chain.decide(("thing_agreed", "a"))
-        await server.until(1)
-        await before.stop()
-        for _ in range(60):
-            chain.decide(told=False)
-        chain.pruned = chain.height  # a snapshot: none of these blocks is here
-        del thing.state[ref_of("a")], thing.state[ref_of("c")]
-        chain.past[ref_of("c")] = SimpleNamespace(reader={ref_of("c"): ["agreed", "final"]})
-        after = service(tmp_path, chain, thing)
-        await after.start()
-        await server.until(6)
-
-        async def ended() -> bool:
-            return [one.state.name for one in await after.targets(None, 9)].count("ENDED") == 4
-
-        await until(ended)
-        said = {post.id: post.said["data"] for post in server.posts}
-        assert sorted(bytes.fromhex(id_[:2]).decode() + id_[64:] for id_ in said) == [
-            "a:agreed", "a:final", "b:failed", "c:agreed", "c:final", "e:failed",
-        ]  # fmt: skip
-        assert said[f"{ref_of('b').hex()}:failed"]["left"] is True and said[f"{ref_of('b').hex()}:failed"]["noted"] == {
-            "outcome": None
-        }
-        assert "left" not in said[f"{ref_of('c').hex()}:final"]
-        assert sorted((told, known is None) for told, known, _ in thing.lefts) == [([], False), ([], True), (["agreed"], False)]
-        open_ = await after.show(ref_of("d"))
-        assert open_ is not None and open_[0].state.name == "OPEN" and open_[1] == []
-        await after.stop()

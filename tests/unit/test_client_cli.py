@@ -318,3 +318,35 @@ def test_texts_of_the_api_become_commands() -> None:
     assert len(requests) >= 5
     for request in requests:
         assert "/v1/" not in in_commands(f"Something is wrong. GET {request} shows more"), request
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("nothing", "There is no {}"),
+        ("folder", "{} is a folder, and a file is needed"),
+        ("file/below", "leads through a file"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told_in_words(api: Fake, run: Any, tmp_path: Path, path: str, said: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    for words in (["tx", "submit"], ["restore", "--data", tmp_path / "new"]):
+        ran = run(*words, tmp_path / path)
+        assert ran.code == 2 and said.format(tmp_path / path) in ran.err, words
+    ran = run("signer", "use", "--data", tmp_path / "new", tmp_path / "nothing")
+    assert ran.code == 2 and f"There is no {tmp_path / 'nothing'}" in ran.err
+
+
+def test_status_says_whether_jobs_can_run(api: Fake, run: Any) -> None:
+    assert re.search(r"sandbox +ready", run("status").out)
+    assert " ago)" in run("status").out, "a graph that stands still is seen by the age of its last block"
+    message = {"kind": "unavailable", "code": None, "name": "SANDBOX", "message": "Not ready: no Docker Engine answers"}
+    api.answers["GET /readyz"] = (503, {"error": message})
+    assert re.search("sandbox +Not ready: no Docker Engine answers", run("status").out)
+    api.answers["GET /readyz"] = {"ready": True, "height": 7, "sandbox": None}
+    assert re.search("sandbox +not used", run("status").out)
+
+
+def test_a_choice_that_is_not_made_is_told_with_both_its_words(api: Fake, run: Any) -> None:
+    assert "Say one of --lift or --confirm." in run("judge", OTHER).err

@@ -69,30 +69,6 @@ def test_data_are_added_listed_and_removed(run: Any, double: DockerDouble, tmp_p
     assert "learningchain data add" in run("data", "list").out
 
 
-@pytest.mark.parametrize(
-    ("words", "why"),
-    [
-        (("add", "A b", "folder"), "no name for data"),
-        (("add", "scans", "missing"), "missing: No such file or directory. Nothing was added"),
-        (("add", "scans", "empty"), "holds no file"),
-        (("add", "scans", "odd"), "is a symbolic link; data are regular files alone"),
-        (("remove", "scans"), "no data called scans"),
-    ],
-)
-def test_a_refusal_says_what_to_do(
-    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], why: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "odd").mkdir()
-    (tmp_path / "odd" / "link").symlink_to("/etc/passwd")
-    for more in ((), ("--json",)):
-        ended = run("data", *words, *more)
-        assert ended.code == 2
-        assert why in (ended.error["message"] if more else " ".join(ended.err.split())), ended.err
-    assert "Traceback" not in ended.err
-
-
 def test_tables_are_held_against_a_schema_first(run: Any, double: DockerDouble, tmp_path: Path) -> None:
     raw = json.dumps({"columns": [{"name": "age", "datatype": "INT64", "max": 100}]}).encode()
     (tmp_path / "schema.json").write_bytes(raw)

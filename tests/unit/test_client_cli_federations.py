@@ -18,16 +18,14 @@ from chain.contracts.federation.messages import FileCode
 from chain.losses import Measurement
 from client.cli.app import main
 from client.contracts.federation.journal import JOURNAL, AttemptNote, FederationNotes, JournalBook, PreviewNote
-from client.contracts.federation.keeping import NOTHING_HELD
 from client.contracts.federation.making import NO_UPDATES
-from client.contracts.federation.member import VAULTS, MemberBook, MemberMachine, TrainedFederation, VaultBook
-from client.contracts.federation.vaulting import OwnVaultBook, VaultMade, VaultOpened, VaultStage, VaultWanted
+from client.contracts.federation.member import MemberBook, MemberMachine, TrainedFederation
 from client.contracts.federation.wishes import PreviewWish, SponsorWish, StopWish, TrainWish, VaultWish, wish_in
 from client.tokens import Tokens, TokenScope, now_ms
 from p2p.content.cid import Codec, cid_of
 from sandbox import OwnData
 from tests.unit.api_kit import TOKEN, Api, serving, sha
-from tests.unit.federation_play import DIMS, OWNERS, FederationPlay, helpers_serve
+from tests.unit.federation_play import DIMS, FederationPlay, helpers_serve
 from tests.unit.test_api_federations import SECOND, opened, played, who
 
 Run = Callable[..., Awaitable[tuple[int, str, str]]]
@@ -249,23 +247,6 @@ async def test_data_are_held_against_the_posted_schema_first(api: Api, run: Run,
     assert (await run("join", federation, "scans", "--yes"))[0] == 0
 
 
-async def test_unknown_data_and_unknown_federations_are_told_with_what_there_is(
-    api: Api, run: Run, shelf: dict[str, OwnData]
-) -> None:
-    federation = await opened(api)
-    code, _, err = await run("join", federation, "xrays", "--yes")
-    assert code == 2 and "There are: scans" in err and "learningchain data add xrays" in err
-    code, _, err = await run("show", "ffff")
-    assert code == 2 and "No federation begins with ffff" in err
-    code, _, err = await run("show", "nonsense!")
-    assert code == 2 and "learningchain fed list" in err
-    code, _, err = await run("close", "ab" * 32, "--json")
-    assert (code, json.loads(err)["error"]["name"]) == (2, "NO_SUCH_FEDERATION")
-    api.node.ledger.own = "n4"
-    code, _, err = await run("show", "latest")
-    assert code == 2 and "opened and joined no federation" in err
-
-
 async def test_a_preview_trains_once_and_sends_nothing(
     api: Api, run: Run, shelf: dict[str, OwnData], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -323,77 +304,3 @@ async def test_an_owner_reads_its_own_part_and_nobody_elses_token_does(api: Api,
         _, posts = tokens.new(TokenScope.POST, most=None, days=None, label="posts", now=now_ms())
     status, _ = await api.call("GET", f"/v1/federations/{play.id.hex()}/own", token=posts)
     assert status == 403, "losses on own data are the owner's"
-
-
-async def test_after_a_lost_machine_its_owner_is_told_what_stands_of_the_vault(
-    api: Api, run: Run, shelf: dict[str, OwnData]
-) -> None:
-    play = await played(api)
-    api.node.ledger.own = "n3"
-    path, kept = play.id.hex(), api.node.kept_secrets
-    code, _, err = await run("recover", path, "scans", "--json")
-    assert "no member" in json.loads(err)["error"]["message"] and code and not kept
-    api.node.ledger.own = OWNERS[0]
-    code, _, err = await run("recover", path, "--json")
-    assert code and "name the data" in json.loads(err)["error"]["message"]
-    code, out, err = await run("recover", path, "scans")
-    assert code == 0, err
-    assert "names no vault" in out and [type(wish_in(one)) for one in kept] == [VaultWish, TrainWish]
-    for holders, said in (
-        ([who(api, OWNERS[1])], "4 or 5"),
-        ([who(api, name) for name in (OWNERS[1], "n3", "boss", "n4")], "no other member"),
-    ):
-        code, _, err = await run("vault", path, *(word for one in holders for word in ("--holder", one)), "--json")
-        assert code and said in json.loads(err)["error"]["message"]
-    code, out, err = await run("vault", path, "--off")
-    assert code == 0 and "No vault" in out, err
-    assert wish_in(kept[-1]) == VaultWish(play.id, False, []) and len(kept) == 3
-    wanted = VaultWanted(play.id, [], VaultStage.OPENED, "")
-    book = OwnVaultBook([wanted], [VaultMade(play.id, 10, bytes(36), "/v", 0)], [VaultOpened(play.id, 5, "/back.model")])
-    api.node.books[VAULTS] = encode(VaultBook(book, NOTHING_HELD))
-    api.node.books[MemberMachine.name] = encode(MemberBook([TrainedFederation(play.id, "scans", 2)], NO_UPDATES))
-    code, out, err = await run("mine", path)
-    assert code == 0 and "of round 10, opened: the local model of round 5 is /back.model" in " ".join(out.split()), out
-
-
-# --- rounds ---------------------------------------------------------------------------------------------------------------------
-
-
-async def test_a_model_is_saved_and_checked(api: Api, run: Run, tmp_path: Path) -> None:
-    play = await played(api)
-    body = b"the initial one"
-    code, _, err = await run("fetch", "latest", "--round", "2", "--out", tmp_path / "model")
-    assert code == 2 and "was not summed" in err
-    federation = await opened(api, model={"cid": str(cid_of(Codec.RAW, body)), "size": 4_296, "dims": DIMS})
-    api.node.files.put(body)
-    code, _, err = await run("fetch", federation, "--round", "0", "--out", tmp_path / "model")
-    assert code == 0, err
-    assert (tmp_path / "model").read_bytes() == body
-    code, _, err = await run("fetch", federation, "--out", tmp_path / "best")
-    assert code == 2 and "no measured model yet" in err
-    assert play.state == "IDLE"
-
-
-# --- the model is offered -------------------------------------------------------------------------------------------------------
-
-
-async def test_the_best_model_is_offered_and_its_owners_share_the_royalty(api: Api, run: Run) -> None:
-    play = await played(api, (2 * SECOND - SECOND // 4, ()))
-    path = f"/v1/federations/{play.id.hex()}"
-    offer = {"name": "risk", "kind": "number", "price": "0.001", "row_ms": 20, "max_rows": 16}
-    assert (await api.post(f"{path}/deploy", offer, 409))["error"]["name"] == "NOT_ENDED"
-    await api.post(f"{path}/close?wait=10", None)
-    api.node.ledger.own = "n1"
-    assert (await api.post(f"{path}/deploy", offer, 409))["error"]["name"] == "NOT_SPONSOR"
-    api.node.ledger.own = "boss"
-    line = ["--name", "risk", "--kind", "number", "--price", "0.001", "--row-time", "20ms", "--max-rows", "16"]
-    code, out, err = await run("deploy", "latest", *line)
-    assert code == 0, err
-    assert out.count("50.00 %") == 2 and who(api, "n1") in out
-    (model,) = await api.get("/v1/models")
-    found = await api.get(f"/v1/models/{model['id']}")
-    best = (await api.get(path))["best_model"]
-    assert (found["model"], found["name"], found["price"]) == (best, "risk", "0.001")
-    assert found["source"] == play.id.hex(), "the ledger took the program from the federation"
-    assert {one["account"] for one in found["shares"]} == {who(api, "n1"), who(api, "n2")}
-    assert len({one["weight"] for one in found["shares"]}) == 1

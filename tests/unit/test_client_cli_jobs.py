@@ -13,9 +13,8 @@ import pytest
 
 from chain.contracts.job.records import JobState
 from client import hidden
-from client.cli import common
 from client.contracts.job.cli import jobs, watch
-from tests.unit.client_fake_api import FINISHED, JOB, MODEL, OPEN, OWN, QUOTE, RUN, STATUS, Fake, cid_of, refusal
+from tests.unit.client_fake_api import FINISHED, JOB, MODEL, OPEN, OWN, QUOTE, RUN, Fake, cid_of, refusal
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
 
@@ -201,24 +200,6 @@ def test_a_dry_run_with_hidden_data_leaves_no_key(api: Fake, run: Any, tmp_path:
     assert [path for method, path, *_ in api.seen if method == "POST"] == ["/v1/jobs/quote"]
 
 
-def test_data_is_sealed_once_and_posted_later(api: Fake, run: Any, tmp_path: Path) -> None:
-    plain = tmp_path / "hidden.csv"
-    plain.write_bytes(b"1,2\n")
-    ran = run("hidden", "seal", plain)
-    note = tmp_path / "hidden.csv.sealed.json"
-    assert ran.code == 0 and "hidden.csv.sealed.json" in ran.out
-    said = json.loads(note.read_text())
-    assert set(said) == {"cid", "plain_hash", "key_hash", "size"}, "nothing that opens it"
-    assert [path for method, path, *_ in api.seen if method == "POST"] == ["/v1/hidden-keys", "/v1/files"]
-    assert run("job", "submit", *IMAGE, "--hidden", note).code == 0
-    assert api.bodies("POST", "/v1/jobs")[0]["hidden"] == said and len(api.bodies("POST", "/v1/hidden-keys")) == 1
-    again = run("hidden", "seal", plain)
-    assert again.code == 2 and "is there already" in again.err, "the note of a posted job is not overwritten"
-    note.write_text("{}")
-    ran = run("job", "submit", *IMAGE, "--hidden", note)
-    assert ran.code == 2 and "no note of hidden seal" in ran.err
-
-
 ENDED = FINISHED | {
     "state": "REFUNDED",
     "winner": None,
@@ -237,20 +218,6 @@ def test_a_refunded_job_is_posted_again_with_what_changed(api: Fake, run: Any) -
     assert (body["bounty"], body["finalists"], body["expires_in_s"], body["fee"]) == ("200", 5, 600.0, FINISHED["fee"])
     assert (body["params"], body["arch"], body["limits"]["cpus"], body["limits"]["eval_s"]) == ({"a": 1}, "arm64", 0.5, 10)
     assert run("job", "repost", JOB, "--expires", "10m", "--dry-run").code == 0 and len(api.bodies("POST", "/v1/jobs")) == 1
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"state": "OPEN"}, "has not ended"),
-        ({"state": "PAID"}, "was paid"),
-        ({"key": "aa" * 32, "terms": ENDED["terms"] | {"hidden": {"cid": "b"}}}, "was revealed"),
-    ],
-)
-def test_what_cannot_be_posted_again(api: Fake, run: Any, change: dict[str, Any], said: str) -> None:
-    api.answers[f"GET /v1/jobs/{JOB}"] = ENDED | change
-    ran = run("job", "repost", JOB, "--expires", "10m")
-    assert ran.code == 2 and said in ran.err and api.bodies("POST", "/v1/jobs") == []
 
 
 def test_an_archive_that_no_worker_would_run_is_refused_before_the_upload(api: Fake, run: Any, tmp_path: Path) -> None:
@@ -298,23 +265,6 @@ def test_watch_follows_to_the_end(api: Fake, run: Any) -> None:
         watch.POLL_S = before
 
 
-def test_a_parked_job_is_told_as_such(api: Fake, run: Any) -> None:
-    """Its state does not go on: who waits for it has to know."""
-    parked = {"contract": "job", "ref": JOB, "height": 5, "fault": "failed", "retry": [], "give_back": []}
-    text = "parked: a program failed here in block 5"
-    assert text not in run("job", "show", JOB).out
-    api.answers["GET /v1/status"] = STATUS | {"parked": [parked | {"ref": "ab" * 32}]}
-    assert text not in run("job", "show", JOB).out
-    api.answers["GET /v1/status"] = STATUS | {"parked": [parked]}
-    assert text in run("job", "show", JOB).out
-    shown = watch.Shown(OPEN, [], OPEN["deadline"] + 1, parked)  # type: ignore[arg-type]
-    console = common.Console(file=io.StringIO(), width=160, force_terminal=False)
-    for part in watch.display(shown, OWN):
-        console.print(part)
-    told = console.file.getvalue()  # type: ignore[attr-defined]
-    assert text in told and "any moment" not in told
-
-
 def test_a_job_is_found_by_its_first_characters(api: Fake, run: Any) -> None:
     """The node looks through all of its jobs: nothing is listed for it."""
     assert run("job", "show", JOB[:8], "--json").json["id"] == JOB
@@ -323,21 +273,6 @@ def test_a_job_is_found_by_its_first_characters(api: Fake, run: Any) -> None:
     api.answers["GET /v1/jobs"] = [FINISHED, FINISHED | {"id": JOB[:-1] + "1"}]
     ran = run("job", "show", JOB[:8])
     assert ran.code == 2 and f"More than one job begins with {JOB[:8]}" in ran.err
-
-
-@pytest.mark.parametrize(
-    ("change", "words", "said"),
-    [
-        ({"claims": [FINISHED["claims"][0] | {"model": None}]}, [], "Nobody has shown a model"),
-        ({"claims": [FINISHED["claims"][0] | {"model": {"cid": "b"}}]}, ["--claimant", OWN], "has shown no model"),
-        ({}, ["--most", "0"], "--most"),
-        ({}, ["--claimant", "nobody"], "is no account"),
-    ],
-)
-def test_a_recheck_that_cannot_be_made_says_why(api: Fake, run: Any, change: dict[str, Any], words: list[str], said: str) -> None:
-    api.answers[f"GET /v1/jobs/{JOB}"] = FINISHED | change
-    ran = run("job", "recheck", JOB, *words)
-    assert ran.code == 2 and said in ran.err
 
 
 def test_every_state_of_a_job_is_explained() -> None:

@@ -14,7 +14,7 @@ import pytest
 from chain.contracts.membership import JudgeCase
 from chain.crypto import address
 from chain.verification.votes import BallotCode
-from tests.unit.api_kit import TOKEN, Api, a_run, serving
+from tests.unit.api_kit import TOKEN, Api, serving
 from tests.unit.job_kit import ballot
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
@@ -72,13 +72,6 @@ async def test_a_case_is_listed_shown_judged_and_shown_again(at: Any) -> None:
         assert ended.code == 2 and f"There is no open case against {accused} (worker)." in ended.err
 
 
-async def test_whoever_posted_the_job_is_no_judge_of_the_case(at: Any) -> None:
-    async with at("boss") as (api, typed):
-        api.node.ledger.judged_job(FALSE)
-        shown = await typed("case", "show", who(api, "n1"))
-        assert "none: this node is no judge of it" in shown.out and shown.err == ""
-
-
 async def test_a_refusal_has_the_names_that_its_reader_gave(at: Any) -> None:
     async with at("n2") as (api, typed):
         accused = who(api, "n1")
@@ -111,48 +104,3 @@ async def test_a_job_is_put_off_and_taken_back_and_says_so(at: Any) -> None:
         assert "claims ended 0 s ago" in shown and "bounty returned 5" in shown
         again = await typed("job", "cancel", "latest")
         assert again.code == 1 and "the job is EMPTY" in again.err and "TOO_LATE" in again.err
-
-
-async def test_a_job_that_has_a_claim_is_not_taken_back(at: Any) -> None:
-    async with at("boss") as (api, typed):
-        api.node.ledger.claimed_job()
-        ran = await typed("job", "cancel", "latest")
-        assert ran.code == 1 and "1 have claimed on the job: it cannot be cancelled any more" in lines(ran.err)
-        ran = await typed("job", "extend", "latest", "--expires", "2h")
-        assert ran.code == 1 and "cannot be extended any more" in ran.err
-
-
-async def test_what_would_be_too_short_in_its_block_is_refused_before_it_is_sent(at: Any) -> None:
-    """The network takes ten seconds and more, from the block on in which the posting stands."""
-    async with at("boss") as (api, typed):
-        api.node.ledger.declare()
-        height = api.node.ledger.height
-        for words in (JOB, [*JOB, "--dry-run"]):
-            ran = await typed(*words, "--expires", "10s")
-            assert ran.code == 1 and "10 s to 2592000 s" in lines(ran.out + ran.err) and "BAD_EXPIRY" in ran.out + ran.err
-        body = {"image": {"reference": "x@sha256:" + "a" * 64}, "bounty": "5", "expires_in_s": 11.9}
-        assert (await api.refused("POST", "/v1/jobs", 409, json=body))["name"] == "BAD_EXPIRY"
-        assert api.node.ledger.height == height, "nothing was sent"
-        assert (await typed(*JOB, "--expires", "12s")).code == 0
-        ran = await typed("job", "extend", "latest", "--expires", "11s")
-        assert ran.code == 1 and "10 s to 2592000 s" in lines(ran.err)
-
-
-# --- runs ----------------------------------------------------------------------------------------------------------------------
-
-
-async def test_runs_are_told_in_words_and_one_is_killed(at: Any) -> None:
-    async with at("n1") as (api, typed):
-        runs = api.node.runs
-        assert runs is not None
-        assert "No runs yet" in (await typed("runs")).out
-        runs.all = [a_run("train-1"), a_run("check-1", "ok") | {"loss": "0.250000000", "ended": 2}]
-        out = lines((await typed("runs")).out)
-        assert "train-1 running" in out and "check-1 ok 0.250000000" in out
-        killed = await typed("job", "cancel-run", "train")
-        assert (killed.code, killed.out) == (0, "Run train-1 is being killed.\n")
-        assert "train-1 cancelled" in lines((await typed("runs")).out)
-        over = await typed("job", "cancel-run", "train-1")
-        assert over.code == 2 and "has ended already (it is cancelled): there is nothing to stop" in lines(over.err)
-        none = await typed("job", "cancel-run", "train-9")
-        assert none.code == 2 and "There is no run train-9 on this node; learningchain runs lists" in lines(none.err)

@@ -10,7 +10,6 @@ from unittest.mock import Mock
 
 import pytest
 
-from chain.types import parse_loss
 from client import receipts
 from client.contracts.prediction.model_schema import ModelSchema, parse_schema
 from client.receipts import CheckedReceipt
@@ -356,73 +355,6 @@ def test_a_bare_name_is_never_a_strangers(api: Fake, run: Any) -> None:
     assert ran.code == 2 and "lc1.../digits" in ran.err
 
 
-def test_serving_waits_for_the_nodes_trial_and_says_how_far_it_is(api: Fake, run: Any) -> None:
-    serve, trial = f"POST /v1/models/{MODEL}/serve", f"GET /v1/models/{MODEL}/trial"
-    running = refusal("unavailable", 503, name="TRIAL_RUNNING")
-    api.answers[serve] = [running, running, (200, DONE | {"tried": True})]
-    api.answers[trial] = [(200, {"step": "fetches the image"}), (200, {"step": "run 1 of 2 of its sample"})]
-    ran = run("model", "serve", MODEL)
-    assert ran.code == 0 and "was not tried" not in ran.err
-    assert "Trial: fetches the image.\nTrial: run 1 of 2 of its sample.\n" in ran.err
-    api.answers[serve] = refusal("usage", 409, name="TRIAL_FAILED")
-    ran = run("model", "serve", MODEL)
-    assert ran.code == 2 and "usage because of the test" in ran.err
-    api.seen.clear()
-    api.answers[serve] = DONE | {"tried": False}
-    ran = run("model", "serve", MODEL, "--untried")
-    assert ran.code == 0 and "has no sample" not in ran.err
-    assert api.bodies("POST", f"/v1/models/{MODEL}/serve") == [{"untried": True}]
-
-
-# --- policies -----------------------------------------------------------------------------------------------------------------
-
-
-def test_a_policy_is_laid_down_and_told_in_words(api: Fake, run: Any) -> None:
-    words = ["--accept", "below", "--threshold", "0.2", "--rate", "least=12.5%", "--rate", "0.1=20%", "--least", "5"]
-    assert run("policy", "create", MODEL, *words).code == 0
-    assert api.bodies("POST", "/v1/policies") == [
-        {
-            "model": MODEL,
-            "accept": "below",
-            "threshold": "0.2",
-            "rates": [{"start": "-999999999", "ppm": 125_000}, {"start": "0.1", "ppm": 200_000}],
-            "least": 5,
-            "most": 0,
-        }
-    ]
-    for rate in api.bodies("POST", "/v1/policies")[0]["rates"]:
-        parse_loss(rate["start"])  # as the node reads it
-    words = ["policy", "create", MODEL, "--accept", "below", "--threshold", "1"]
-    assert "VALUE=PERCENT" in run(*words, "--rate", "x").err
-    api.seen.clear()
-    ran = run(*words, "--rate", "0=3%", "--rate", "0.1=5%")
-    assert ran.code == 2 and "--rate least=3%" in ran.err and api.bodies("POST", "/v1/policies") == [], "it would be widened"
-    assert "before all others" in run(*words, "--rate", "least=3%", "--rate", "least=5%").err
-    assert "at most 0.200000000" in run("policy", "show", POLICY).out
-    assert run("policy", "list", "--json").json == [RULE]
-
-
-# --- callbacks and private requests ---------------------------------------------------------------------------------------------
-
-
-def test_a_private_request_is_asked_and_its_plain_values_told(api: Fake, run: Any, tmp_path: Path) -> None:
-    plain = {"values": [{"class": 3, "score": "1.250000000", "support": 3}], "decisions": []}
-    api.answers[f"GET /v1/predictions/{REQUEST}"] = AGREED | {"private": True, "plain": plain}
-    ran = run("predict", MODEL, "[1]", "--private")
-    assert api.bodies("POST", "/v1/predictions")[0]["private"] is True and "class 3, 1.250000000" in ran.out
-    api.answers[f"GET /v1/predictions/{REQUEST}"] = AGREED | {"private": True, "plain": None}
-    assert "this node has not its key" in run("prediction", "show", REQUEST).out
-    large = tmp_path / "large"
-    large.write_bytes(b"[1, 2]\n" * 20_000)
-    ran = run("predict", MODEL, "--file", str(large), "--private")
-    sent = api.bodies("POST", "/v1/predictions")[1]
-    (uploaded,) = [body for method, path, _, body in api.seen if (method, path) == ("POST", "/v1/files")]
-    assert len(sent["key"]) == 64 and sent["count"] == 20_000 and b"[1, 2]" not in uploaded, "what is uploaded lies in the open"
-    table = tmp_path / "rows.csv"
-    table.write_text("a\n1\n")
-    assert run("predict", MODEL, "--csv", str(table), "--out", str(tmp_path / "o"), "--private").code == 2
-
-
 # --- receipts -------------------------------------------------------------------------------------------------------------------
 
 
@@ -467,3 +399,32 @@ def test_nothing_is_written_before_the_receipt_is_proven(
     key.unlink()
     ran = run(*words, "--force")
     assert ran.code == 1 and "to check the receipt by" in ran.err and not key.exists()
+
+
+SECRET = "whsec_" + "c3Nz" * 11
+
+
+def test_the_secret_of_a_callback_is_in_the_document_where_nothing_else_is_said(api: Fake, run: Any) -> None:
+    """With --json there are no notes: what is shown once has to stand in the document."""
+    api.answers |= {"POST /v1/predictions": POSTED | {"callback_secret": SECRET}, f"GET /v1/predictions/{REQUEST}": AGREED}
+    ran = run("predict", MODEL, "[1]", "--callback", "https://example.org/hook", "--json")
+    assert ran.json["callback_secret"] == SECRET, ran.err
+    assert api.bodies("POST", "/v1/predictions")[0]["callback"] == "https://example.org/hook"
+    assert SECRET in run("predict", MODEL, "[1]", "--callback", "https://example.org/hook").err
+    assert run("predict", MODEL, "[1]", "--callback-secret", "nothing").code == 2
+
+
+def test_a_request_says_how_far_its_callback_is(api: Fake, run: Any) -> None:
+    event = {
+        "event": "agreed",
+        "state": "waiting",
+        "attempts": 2,
+        "due": 1_700_000_030_000,
+        "status": 503,
+        "note": "no",
+        "changed": 1,
+    }
+    callback = {"ref": REQUEST, "url": "https://example.org/hook", "state": "open", "events": [event]}
+    api.answers[f"GET /v1/predictions/{REQUEST}"] = AGREED | {"callback": callback}
+    said = " ".join(run("prediction", "show", REQUEST).out.split())
+    assert "https://example.org/hook" in said and "agreed waits, 2 attempts" in said

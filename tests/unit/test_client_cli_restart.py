@@ -81,17 +81,6 @@ def test_everybody_makes_the_same_file_and_finds_it_right(run: Any, here: Path, 
     assert sum(account["validator"] for account in ran.json["accounts"]) == len(STAY)
 
 
-def test_the_file_is_installed_as_any_other(run: Any, here: Path, tmp_path: Path) -> None:
-    found = made(run, here, tmp_path / "new.json")
-    new = tmp_path / "new"
-    new.mkdir()
-    ran = run("genesis", "install", tmp_path / "new.json", "--data", new, "--json")
-    assert ran.code == 0 and ran.json["chain_id"] == found.chain_id.hex()
-    assert (new / "genesis.json").read_bytes() == (tmp_path / "new.json").read_bytes()
-    ran = run("genesis", "install", tmp_path / "new.json", "--data", here)
-    assert ran.code == 2 and "belongs to another network already" in ran.err
-
-
 def _edited(path: Path, found: RestartedGenesis, **records: int) -> Path:
     """Micro-credits more or less on accounts."""
     document = json.loads(to_json(found))
@@ -116,27 +105,6 @@ def test_a_forged_file_is_named(run: Any, here: Path, tmp_path: Path) -> None:
     (tmp_path / "time.json").write_text(json.dumps(document))
     ran = run("restart", "check", tmp_path / "time.json", "--json", "--data", here)
     assert ran.code == 1 and len(ran.json["differences"]) == 1 and "time is" in ran.json["differences"][0]
-
-
-def test_other_validators_than_agreed_are_named(run: Any, here: Path, tmp_path: Path) -> None:
-    made(run, here, tmp_path / "good.json")
-    third = address(ident(2))
-    ran = run("restart", "check", tmp_path / "good.json", "--validator", STAY[0], "--validator", third, "--data", here, "--json")
-    assert ran.code == 1
-    assert ran.json["differences"] == [
-        f"{STAY[1]} validates by the file, and was not agreed on",
-        f"{third} was agreed on, and does not validate by the file",
-    ]
-
-
-def test_a_base_that_is_not_the_newest_block_is_named(run: Any, here: Path, tmp_path: Path, net: Net) -> None:
-    early = folder_of(tmp_path / "early", net, HEIGHTS - 1)
-    made(run, early, tmp_path / "early.json")
-    ran = run("restart", "check", tmp_path / "early.json", "--data", here)
-    assert ran.code == 1 and f"block {HEIGHTS} would be undone" in ran.out
-    made(run, here, tmp_path / "late.json")
-    ran = run("restart", "check", tmp_path / "late.json", "--data", early)
-    assert ran.code == 1 and f"goes on after block {HEIGHTS}" in ran.out and "forged" in ran.out
 
 
 def test_what_cannot_be_is_refused_with_its_reason(run: Any, here: Path, tmp_path: Path, net: Net) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from client import sdk_types
-from client.cli import app, ready
+from client.cli import app, common, ready
 from client.cli.common import MAX_PASSPHRASE_FILE, PASSPHRASE_VARIABLE, Common, WrongUsage, passphrase
 from client.config import ConfigError, parse, parse_value
 from client.sdk_types import Usage
@@ -193,3 +193,24 @@ def only_ours(pid: int, signal: int) -> None:
         raise OverflowError
     if pid > 0 and pid != os.getpid():
         raise ProcessLookupError
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-5, "0 s"),
+        (0.4, "0 s"),
+        (0.6, "1 s"),
+        (59, "59 s"),
+        (60, "1 min"),
+        (61, "1 min 1 s"),
+        (3_600, "1 h"),
+        (3_661, "1 h 1 min"),
+        (86_400, "1 d"),
+        (86_399, "23 h 59 min"),
+        (90_061, "1 d 1 h"),
+        (86_460, "1 d 1 min"),
+    ],
+)
+def test_a_length_of_time_has_its_two_largest_units(seconds: float, text: str) -> None:
+    assert common.span(seconds) == text

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import stat
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -201,33 +199,7 @@ def test_node_hands_over_to_the_daemon(run: Any, tmp_path: Path, monkeypatch: py
     assert calls == [(tmp_path / "n", own, *words) for words in given]
 
 
-HEAVY = {
-    "docker",
-    "rich",
-    "sqlalchemy.dialects.postgresql",
-    "client.sdk",
-    "client.work",
-    "client.work_service",
-    "sandbox",
-    "cyclopts",
-}
 """What a node that runs no jobs needs neither for its first vote nor later."""
-
-
-def test_a_start_loads_nothing_that_its_first_vote_does_not_need() -> None:
-    """And neither the network nor the database before it has begun with the slow part, the keystore."""
-    program = (
-        "import gc, os, ssl, sys, client.start; before = {'aiohttp', 'sqlalchemy', 'client.daemon'} & set(sys.modules)\n"
-        "with client.start.quick_imports():\n    import client.daemon\n"
-        f"late = {HEAVY!r} & set(sys.modules)\n"
-        "from aiohttp import connector; read = connector._SSL_CONTEXT_VERIFIED.get_ca_certs()\n"
-        "kept = 'SSL_CERT_FILE' in os.environ or not gc.isenabled() or gc.get_freeze_count() < 100_000\n"
-        "import rich\n"
-        "sys.exit(repr((before, late, read[:1], kept)) if before or late or read or kept else 0)"
-    )
-    environment = {name: value for name, value in os.environ.items() if name != "SSL_CERT_FILE"}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 def test_a_node_without_identity_does_not_start(run: Any, tmp_path: Path) -> None:

@@ -236,3 +236,20 @@ def test_the_clock_is_compared_with_other_proposers_one_as_much_as_another() -> 
     clock.saw(C, 11_000, 16_000)  # it came late, or lies
     clock.saw(OWN, 12_000, 99_000)
     assert clock.seen(20_000) == ClockSeen(300, 3)
+
+
+def test_a_node_on_loopback_with_peers_elsewhere_is_warned() -> None:
+    listen = f"127.0.0.1:{free_port()}"
+    assert "warning" not in levels(machine.look_at_ports(settings(listen=listen, peers=["127.0.0.1:9"]), running=False))
+    found = machine.look_at_ports(settings(listen=listen, peers=["lc1x@node.example.org:7400"]), running=False)
+    assert "warning" in levels(found)
+
+
+def test_peers_that_take_no_connection() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as up:
+        good, bad = f"127.0.0.1:{up.getsockname()[1]}", f"127.0.0.1:{free_port()}"
+        assert levels(machine.look_at_addresses(settings(peers=[good]))) == {"fine"}
+        assert levels(machine.look_at_addresses(settings(peers=[good, bad]))) == {"warning"}
+        assert levels(machine.look_at_addresses(settings(peers=[bad]))) == {"failure"}
+        assert levels(machine.look_at_addresses(settings(advertise=[bad]))) == {"warning"}
+        assert levels(machine.look_at_addresses(settings())) == {"skipped"}

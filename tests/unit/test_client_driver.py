@@ -271,36 +271,6 @@ async def test_after_the_end_no_timer_does_anything(driven: tuple[Recorder, Driv
     assert isinstance(driver_.failed.exception(), ValueError)
 
 
-async def test_a_question_for_blocks_makes_the_database_write_nothing(
-    driven: tuple[Recorder, Driver], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What was decided a moment ago is answered from memory: a flush for each question would be a sync of the disk for each."""
-    monkeypatch.setattr(driver, "GATHER_MS", 3_600_000)  # what is gathered is written when this test says so
-    node, driver_ = driven
-    store, answered = SlowStore(), list[m.Message]()
-    store.blocks = lambda start, count, size: []  # type: ignore[attr-defined]
-    driver_._store = cast(Any, store)
-    certificate = encode(Certificate(7, 0, bytes(32), [0], [bytes(64)]))
-    driver_._run(e.Commit(7, bytes(32), b"block 7", certificate, [], [], [], [], False))
-
-    def handle(event: e.Input, now: int) -> list[e.Effect]:
-        assert isinstance(event, e.Answered) and event.answer is not None
-        answered.append(m.decode_message(event.answer))
-        return []
-
-    node.handle = handle  # type: ignore[method-assign]
-    driver_._run(e.ReadBlocks(PEER, 7, 64, 2_000_000))
-    while not answered:
-        await asyncio.sleep(0)
-    assert isinstance(answered[0], m.Blocks) and [item.block for item in answered[0].blocks] == [b"block 7"]
-    assert store.commits == []
-    driver_._write_out()
-    store.commits[0].set_result(None)
-    driver_._wal = cast(Any, SimpleNamespace(used=0))
-    await turns(3)
-    assert not driver_._unstored, "what is stored is not kept twice"
-
-
 async def test_nobody_is_told_of_a_height_that_could_not_be_stored(driven: tuple[Recorder, Driver]) -> None:
     _, driver_ = driven
     store, told = SlowStore(), list[int]()

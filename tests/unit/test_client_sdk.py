@@ -338,3 +338,11 @@ def test_a_file_appears_whole_or_not_at_all_and_replaces_nothing_unasked(tmp_pat
     with appearing(place, overwrite=True) as file:
         file.write(b"other")
     assert place.read_bytes() == b"other"
+
+
+async def test_a_failed_fetch_keeps_the_old_file(node: Client, api: Fake, tmp_path: Path) -> None:
+    (tmp_path / "m").write_bytes(b"old")
+    api.answers[f"GET /v1/jobs/{JOB}/model"] = refusal("unavailable", 503)
+    with pytest.raises(t.Unavailable):
+        await node.fetch_model(JOB, tmp_path / "m", overwrite=True)
+    assert (tmp_path / "m").read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1

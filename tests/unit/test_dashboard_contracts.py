@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from chain.contracts.federation.messages import FileCode
 from chain.contracts.job.messages import job_id_of
 from chain.crypto import address
@@ -17,7 +15,6 @@ from tests.unit.dashboard_kit import Browser, browsing
 from tests.unit.federation_play import OWNERS, helpers_serve
 from tests.unit.test_api_federations import played
 from tests.unit.test_api_ledger import FALSE
-from tests.unit.test_api_predictions import answered, served, seven
 
 JOB = {
     "cid": str(MODEL_CID),
@@ -55,30 +52,6 @@ async def test_a_job_is_posted_after_its_price_and_only_then(tmp_path: Path) -> 
         status, _ = await browser.send(cancel)
         found = await browser.api.get(f"/v1/jobs/{job_id}")
         assert status == 200 and found["state"] != "OPEN"
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"bounty": "a lot"}, "bounty"),
-        ({"cid": ""}, "Which image?"),
-        ({"mem_mb": "much"}, "mem_mb is a number"),
-        ({"params": "[1]"}, "JSON object"),
-        ({"params": "[" * 5_000}, "JSON object"),
-        ({"bounty": "100000"}, "would be refused now"),
-    ],
-)
-async def test_a_job_that_makes_no_sense_is_told_in_its_form_which_keeps_what_was_typed(
-    tmp_path: Path, change: dict[str, str], said: str
-) -> None:
-    async with browsing(tmp_path) as browser:
-        browser.api.node.ledger.declare()
-        height = browser.api.node.ledger.height
-        _, page = await submitted(browser, "/dashboard/jobs/new", "/dashboard/jobs/new", **JOB | change)
-        assert said in page.text
-        kept = [form.fields for form in page.forms if "bounty" in form.fields][-1]
-        assert kept["bounty"] == (JOB | change)["bounty"] and kept["train_s"] == "20"
-        assert browser.api.node.ledger.height == height
 
 
 async def test_a_job_shows_claims_votes_payment_and_its_model(tmp_path: Path) -> None:
@@ -147,49 +120,6 @@ async def test_a_validator_judges_a_case_by_a_button(tmp_path: Path) -> None:
         assert (await browser.api.get(f"/v1/accounts/{accused}"))["case"]["lift"] == [address(ledger.ids["n2"])]
         status, _ = await browser.send(page.form(f"/dashboard/cases/{accused}/word"), None, word="burn")
         assert status == 400
-
-
-# --- models and predictions -----------------------------------------------------------------------------------------------------
-
-EVIL = "</textarea><script>alert(1)</script>"
-SCHEMA = {
-    "inputs": [
-        {"name": "age", "datatype": "INT64", "min": 18, "max": 100, "about": EVIL},
-        {"name": "kind", "datatype": "BYTES", "values": ["red", EVIL]},
-        {"name": "fit", "datatype": "BOOL"},
-    ],
-    "classes": [f"class {at} {EVIL}" for at in range(10)],
-}
-
-
-async def test_a_model_is_asked_by_a_form_of_its_schema(tmp_path: Path) -> None:
-    async with browsing(tmp_path) as browser:
-        api, ledger = browser.api, browser.api.node.ledger
-        ledger.declare()
-        raw = json.dumps(SCHEMA).encode()
-        model = await served(api, schema={"cid": api.node.files.put(raw), "size": len(raw)})
-        _, page = await browser.get("/dashboard/models")
-        assert f"/dashboard/models/{model}" in page.links and "digits" in page.text
-        action = f"/dashboard/models/{model}/ask"
-        _, page = await browser.get(f"/dashboard/models/{model}")
-        assert EVIL in page.text and {"in.age", "in.kind", "in.fit"} <= set(page.form(action).fields)
-        given = {"in.kind": "red", "in.fit": "true", "n": "3"}
-        status, page = await browser.send(page.form(action), None, **given | {"in.age": "old"})
-        assert status == 400 and "age is a whole number from 18 to 100" in page.text
-        status, page = await browser.send(page.form(action), None, **given | {"in.age": "7"})
-        assert status == 400 and "18" in page.text and page.form(action).fields["in.age"] == "7"
-        status, page = await browser.send(page.form(action), None, **given | {"in.age": "30"})
-        assert status == 200 and "credits are locked" in page.text
-        height = ledger.height
-        sure = next(form for form in page.forms if form.fields.get("step") == "ask")
-        status, page = await browser.send(sure)
-        assert status == 200 and ledger.height > height and "No answer yet" in page.text
-        [asked] = await api.get("/v1/predictions")
-        answered(api, asked["id"], seven(), seven(), seven())
-        _, page = await browser.get(f"/dashboard/predictions/{asked['id']}")
-        assert f"class 7 {EVIL}" in page.text and "agreed" in page.text and "2.500000000" in page.text
-        _, page = await browser.get("/dashboard/predictions")
-        assert f"/dashboard/predictions/{asked['id']}" in page.links
 
 
 # --- federations ----------------------------------------------------------------------------------------------------------------

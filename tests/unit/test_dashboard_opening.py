@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.api_kit import sha
-from tests.unit.dashboard_kit import HOSTILE, Read, browsing
+from tests.unit.dashboard_kit import Read, browsing
 from tests.unit.federation_play import OPENING, helpers_serve
 from tests.unit.test_dashboard_uploads import Sender, archive
 
@@ -58,20 +58,6 @@ async def test_a_federation_is_opened_after_its_cost_and_only_then(tmp_path: Pat
         assert looked_after == [(opened["id"], True)]
         status, _ = await browser.send(sure)
         assert status == 409 and len(await browser.api.get("/v1/federations")) == 1
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [({"bounty": "1000000"}, "would be refused now"), ({"target": HOSTILE}, "target"), ({"rounds": "x"}, "rounds")],
-)
-async def test_what_makes_no_sense_is_told_in_the_form(tmp_path: Path, change: dict[str, str], said: str) -> None:
-    async with browsing(tmp_path) as browser:
-        helpers_serve(browser.api.node.ledger)
-        _, page = await browser.get(NEW)
-        _, page = await browser.send(page.form(NEW), None, **(FIELDS | change))
-        assert said in page.text and not await browser.api.get("/v1/federations")
-        kept = [form.fields for form in page.forms if "bounty" in form.fields][-1]
-        assert kept["bounty"] == (FIELDS | change)["bounty"] and kept["max_members"] == "5"
 
 
 async def test_image_and_model_are_uploaded_one_after_the_other_without_scripts(tmp_path: Path) -> None:

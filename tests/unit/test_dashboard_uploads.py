@@ -104,21 +104,3 @@ async def test_a_file_beyond_the_bound_ends_early_and_leaves_nothing(tmp_path: P
         status, _, text = await sender.send(("form_token", sender.token), ("file", b"x" * 5_000))
         assert status == 413 and "larger than 4096 bytes" in text and not sender.stored
         assert not list((tmp_path / "spool").glob("upload-*"))
-
-
-@pytest.mark.parametrize(
-    ("parts", "status"),
-    [
-        ([], 403),
-        ([("form_token", "T")], 400),
-        ([("form_token", "T"), ("form_token", "T"), ("file", b"x")], 400),
-        ([("form_token", "T"), ("long", "x" * 5_000), ("file", b"x")], 413),
-        ([("form_token", "T"), *((f"f{n}", "x") for n in range(20)), ("file", b"x")], 400),
-    ],
-)
-async def test_forms_that_make_no_sense_are_refused(tmp_path: Path, parts: list[tuple[str, Any]], status: int) -> None:
-    async with browsing(tmp_path) as browser:
-        sender = await Sender(browser).open()
-        parts = [(name, sender.token if value == "T" else value) for name, value in parts]
-        got, _, text = await sender.send(*parts)
-        assert got == status and Read(text).headings == 1 and not sender.stored

@@ -72,24 +72,6 @@ def test_a_python_that_is_not_supported_is_refused_with_those_that_are(tree: Pat
     assert not (tree / "calls").exists()
 
 
-def test_another_version_that_is_asked_for_replaces_the_environment(tree: Path) -> None:
-    """An environment stays while nothing is asked for, also where the machine has a newer Python."""
-    older, newer = (str(interpreter(tree / "bin" / f"python-{v}", v)) for v in (PYTHONS[0], PYTHONS[-1]))
-    assert setup(tree, PYTHON=older).returncode == 0
-    assert "making" not in setup(tree).stderr
-    assert "making .venv" in setup(tree, PYTHON=newer).stderr
-    assert [line.rpartition("requirements/")[2] for line in calls(tree)] == [f"{PYTHONS[0]}/dev.txt", f"{PYTHONS[-1]}/dev.txt"]
-
-
-def test_an_installation_that_failed_leaves_no_mark_so_that_the_next_call_tries_again(tree: Path) -> None:
-    python = interpreter(tree / "bin/chosen", "3.12", pip="echo no route >&2; exit 1")
-    for _ in range(2):
-        done = setup(tree, PYTHON=str(python))
-        assert done.returncode == 1
-        assert "no route" in done.stderr
-        assert "error: the packages of requirements/3.12/dev.txt could not be installed" in done.stderr
-
-
 def test_nothing_is_done_when_nothing_changed_and_packages_are_installed_again_when_the_lock_did(tree: Path) -> None:
     python = str(interpreter(tree / "bin/chosen", "3.13"))
     for text, count in (("first==1.0\n", 1), ("first==1.0\n", 1), ("first==2.0\n", 2)):

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from chain.contracts.credits import Transfer
+from client.core import PRIVATE
 from client.work import WorkDriver
+from client.work.artifacts import cid_of_file
 from client.work.computing import TaskRefused
 from client.work.database import WorkDatabase
 from client.work.events import (
@@ -21,9 +23,12 @@ from client.work.events import (
     KeepBook,
     RunEnded,
     SendPeer,
+    ServeFile,
     StartRun,
+    StopServing,
 )
 from client.work.machine import Hearing, LedgerStatus, Machine, Recalled, Slice
+from p2p.content.cid import parse
 from sandbox import OwnData, RunStatus
 from tests.unit.test_work_graph import VALIDATORS, Graph, tmp_path
 from tests.unit.work_kit import Node, run_virtual
@@ -188,6 +193,30 @@ def test_a_prompt_machine_looks_at_the_state_as_soon_as_its_task_is_done(tmp_pat
         assert diary.heard[-1] == (b"b" * 20, b"hello") and asyncio.get_running_loop().time() == at
         await asyncio.sleep(2)
         assert diary.heard[-1] == "look"
+        await work.stop()
+
+    run_virtual(main())
+
+
+def test_files_are_served_to_some_and_go_with_their_end(tmp_path: Path) -> None:
+    async def main() -> None:
+        made, sent = list[Diary](), list[Any]()
+        node = a_node(tmp_path)
+        work = await driven(node, made, sent)
+        folder = node.folder / "work" / "made"
+        folder.mkdir(parents=True)
+        (folder / "new").write_bytes(b"an update")
+        name, _ = cid_of_file(folder / "new")
+        path = folder / name.to_bytes().hex()
+        (folder / "new").rename(path)
+        made[0].saying = [ServeFile(REF, name.to_bytes(), path, (b"a" * 20,))]
+        await asyncio.sleep(3)
+        assert node.files.allowed == {str(name): {b"a" * 20}}
+        assert node.files.pins[str(name)] == {f"{PRIVATE}fed-file:{REF.hex()}"}
+        made[0].saying = [StopServing(REF, name.to_bytes())]
+        await asyncio.sleep(3)
+        assert node.files.allowed[str(name)] == frozenset() and not node.files.pins[str(name)] and not path.exists()
+        assert parse(str(name)) == name
         await work.stop()
 
     run_virtual(main())

@@ -190,32 +190,6 @@ async def test_an_image_is_pinned_and_stays_until_its_last_job_ended(tmp_path: P
     assert (files.pins[cid], book.pins()) == (set(), [])
 
 
-async def test_removing_an_image_holds_up_its_own_loading_and_no_other(tmp_path: Path) -> None:
-    images, files, engine, _, _ = make_images(tmp_path)
-    terms = []
-    for number in (0xAB, 0xCD):
-        (tmp_path / "image.tar").write_bytes(bytes([number]))
-        cid, size = await files.add(tmp_path / "image.tar", pin="boss")
-        terms.append(posting(0, image=Image(ImageKind.ARCHIVE, "", parse(cid).to_bytes(), bytes([number]) * 32, size)))
-    await images.ensure(JOB, wanted(terms[0]))
-    removing, go_on, remove = asyncio.Event(), asyncio.Event(), engine.remove
-
-    async def slow(image_id: str) -> None:
-        removing.set()
-        await go_on.wait()
-        await remove(image_id)
-
-    engine.remove = slow  # type: ignore[method-assign]
-    release = asyncio.create_task(images.release(JOB))
-    await removing.wait()
-    same = asyncio.create_task(images.ensure(OTHER, wanted(terms[0])))
-    other = await asyncio.wait_for(images.ensure(JOB, wanted(terms[1])), 10)
-    assert not same.done()
-    go_on.set()
-    await release
-    assert {await same, other} == engine.images
-
-
 async def test_an_image_that_vanished_is_brought_again_and_the_run_made_once_more(tmp_path: Path) -> None:
     """Runs on an engine without their image end as engine errors; the machines hear of none where the image can be had again."""
     images, files, engine, _, _ = make_images(tmp_path)

@@ -19,7 +19,7 @@ from chain.codec import encode
 from chain.contracts.job import OnCheat, duties
 from chain.contracts.job.messages import Claim, CommitVote, OpenVote, RevealKey, claim_commitment
 from chain.contracts.job.messages import Reveal as RevealMessage
-from chain.contracts.membership import JudgeCase, SetCapacity
+from chain.contracts.membership import JudgeCase
 from chain.crypto import address
 from chain.host import ACTIVE, SUSPENDED, account_key
 from chain.host.terms import model_id
@@ -28,7 +28,6 @@ from client import hidden
 from client.contracts.job import secrets
 from client.work import WorkConfig
 from p2p.content.cid import parse
-from sandbox import RunStatus
 from tests.unit.work_kit import Chain, Node, Web, blocks, hidden_set, run_virtual, working
 
 VALIDATORS = ["a", "b", "c", "d"]
@@ -199,27 +198,6 @@ def test_what_a_committee_says_of_bad_models(tmp_path: Path, model: str, vote: s
     run_virtual(main())
 
 
-def test_a_verifier_that_cannot_run_abstains_and_one_that_will_not_is_not_drawn(tmp_path: Path) -> None:
-    async def main() -> None:
-        graph = Graph(tmp_path, config=WorkConfig(enabled=False))
-        graph.nodes["a"].engine.end = lambda spec: RunStatus.ENGINE_ERROR
-        graph.nodes["b"].config = WorkConfig(verify=False, enabled=False)
-        await graph.start(*VALIDATORS)
-        await blocks(graph.chain, lambda: any(isinstance(op, SetCapacity) for _, op in graph.chain.sent), 10)
-        graph.chain.block()
-        job = graph.chain.post("boss")
-        await graph.cheating(job, "0.5", "0.5")
-        (found,) = await graph.finish(job)
-        votes = {s["voter"]: s["votes"][0]["vote"] for s in found["rounds"][0]["committee"]}
-        named = {graph.chain.names[i]: votes[address(i)] for i in graph.chain.names if address(i) in votes}
-        assert named == {"a": "ABSTAIN", "c": "OK", "d": "OK"}
-        assert graph.nodes["b"].work is not None and graph.nodes["b"].work.report is None  # it needs no engine
-        graph.honest()
-        await graph.stop()
-
-    run_virtual(main())
-
-
 @pytest.mark.parametrize("key", ["good", "junk", "kept"])
 def test_hidden_data_decide_and_a_bad_key_costs_the_contractor(tmp_path: Path, key: str) -> None:
     async def main() -> None:
@@ -278,30 +256,6 @@ def test_a_key_is_opened_by_a_node_that_was_killed_between_its_upload_and_the_wi
         (found,) = await graph.finish(job)
         assert (found["state"], found["hidden"], found["payments"]["deposit_burned"]) == ("PAID", "ON", 0)
         assert [op for _, op in graph.chain.sent if isinstance(op, RevealKey)] == [RevealKey(job, secret)]
-        graph.honest()
-        await graph.stop()
-
-    run_virtual(main())
-
-
-def test_an_attempt_that_a_stop_interrupts_is_made_again(tmp_path: Path) -> None:
-    """Whoever restarts its node in order loses no more than whoever kills it."""
-
-    async def main() -> None:
-        graph = Graph(tmp_path, config=working(attempts=1))
-        await graph.start()
-        node = graph.nodes["a"]
-        job = graph.chain.post("boss")
-        await blocks(graph.chain, lambda: node.engine.running == 1, every_s=0.25)
-        assert node.work is not None
-        await node.work.stop()
-        assert node.engine.running == 0
-        work = await node.start()
-        await blocks(graph.chain, lambda: bool(work.list_runs()), 30, every_s=0.25)
-        assert [run["phase"] for run in work.list_runs()] == ["train"]
-        await graph.finish(job)
-        seeds = [spec.seed for spec in node.engine.specs if spec.phase == "train"]
-        assert len(seeds) == 2 and seeds[0] == seeds[1], "the same attempt, not another one"
         graph.honest()
         await graph.stop()
 

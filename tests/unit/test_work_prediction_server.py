@@ -18,14 +18,12 @@ from client.config import ServeConfig, WorkConfig
 from client.contracts.prediction import duties, sealed
 from client.contracts.prediction.held_inputs import HeldInputs
 from client.contracts.prediction.inputs import InputUnfit, PredictionInput
-from client.contracts.prediction.requester import Requester
 from client.contracts.prediction.server import REST_MS, PredictionServer
 from client.contracts.prediction.views import cid_text
 from client.work.events import (
     BringImage,
     Chain,
     Changed,
-    ContentMissing,
     ContentReady,
     DropSecret,
     EndScope,
@@ -45,7 +43,7 @@ from client.work.events import (
 from client.work.machine import Machine, Recalled
 from sandbox import AnswerForm, ParsedAnswer, RunStatus, UnfitRow
 from tests.unit.ledger_kit import id_of
-from tests.unit.prediction_kit import ASKER, INPUT, Table, cid_of, number
+from tests.unit.prediction_kit import INPUT, Table, cid_of, number
 
 ROWS = Path("/rows")
 
@@ -218,19 +216,6 @@ def test_this_machines_own_trouble_is_tried_again_and_abstains_when_no_time_is_l
     assert of(said, Kill)[0].run == again.run
     (commit,) = of(said, Submit)
     assert sealed.answer_in(commit.secret)[1].answer.code == AnswerCode.ABSTAIN
-
-
-def test_rows_in_the_store_are_fetched_for_half_of_the_window() -> None:
-    table = Table()
-    request = table.ask(inline=b"", cid=cid_of("rows"), size=100_000)
-    bench = Bench(table, table.drawn(request)[0])
-    said = bench.look()
-    (fetch,) = [one for one in of(said, FetchContent) if one.tag == "input"]
-    record = table.record(request)
-    window = 3_000 + 2_000 + 20 + 100
-    assert (fetch.ref, fetch.pin, fetch.until) == (request, "predict", record.deadline - window + window // 2)
-    (commit,) = of(bench.give(ContentMissing(fetch.scope, "input", False, "nobody has it")), Submit)
-    assert sealed.answer_in(commit.secret)[1].answer.code == AnswerCode.NO_DATA
 
 
 def test_rows_of_another_number_than_was_said_do_not_fit_and_an_appeal_gets_its_own(tmp_path: Path) -> None:
@@ -487,28 +472,3 @@ def again_outvoted(table: Table, bench: Bench) -> bytes:
     table.leave(request, RequestState.OPEN)
     table.half(request)
     return request
-
-
-# --- the requester ----------------------------------------------------------------------------------------------------------------
-
-
-def test_a_requester_pins_its_own_rows_once_and_forgets_them_once_also_after_a_restart() -> None:
-    table = Table()
-    request = table.ask(inline=b"", cid=cid_of("rows"), size=10)
-    state, keys = table.chain.state, (records.request_key(request),)
-
-    def requester(name: str = ASKER) -> Requester:
-        return Requester(Recalled(id_of(name), table.chain.chain_id, WorkConfig(), bytes))
-
-    def chain(*held: bytes) -> Chain:
-        return Chain(state, table.chain.clock, held=frozenset(held))
-
-    machine = requester()
-    assert requester("s0").handle(Changed(state, keys)) == [], "another one's"
-    assert len(machine.handle(Changed(state, keys))) == 1 and machine.handle(Changed(state, keys)) == []
-    assert machine.handle(chain(request, table.model)) == []
-    table.everybody(request, number(1_000))
-    table.until(request, RequestState.FINAL, step=60_000)
-    machine.handle(Changed(state, keys))
-    assert machine.handle(chain()) == [Forget(request)] and machine.handle(chain()) == []
-    assert requester().handle(chain(request, table.model)) == [Forget(request)], "an earlier start pinned it"
