@@ -190,38 +190,7 @@ def test_a_refused_second_owner_leaves_no_open_file(make: Callable[..., ContentS
     assert below(store.folder) == before
 
 
-def test_what_is_removed_leaves_nothing_in_the_index_for_a_later_download(make: Callable[..., ContentStore]) -> None:
-    store = make()
-    downloads = Downloads(store)
-    begin(downloads)
-    downloads.release(ROOT)
-    assert store.remove(ROOT)
-    downloads.resume(ROOT)
-    downloads.put_leaf(ROOT, BLOCKS[LEAVES[0]], (0,), len(DATA))
-    downloads.release(ROOT)
-    assert store._index.nodes(ROOT) == {}
-
-
 # --- pieces -----------------------------------------------------------------------------------------------------------------------
-
-
-def test_a_piece_that_stands_in_many_places_is_written_to_and_checked_in_all(make: Callable[..., ContentStore]) -> None:
-    data = bytes(3 * CHUNK)
-    root, blocks = root_of(data)
-    leaf = cid_of(Codec.RAW, bytes(CHUNK))
-    store = make()
-    downloads = Downloads(store)
-    downloads.resume(root)
-    downloads.put_node(root, root, blocks[root], len(data))
-    store.partial_path(root).write_bytes(b"x" * len(data))
-    downloads.put_leaf(root, blocks[leaf], (0, CHUNK, 2 * CHUNK), len(data))
-    assert store.partial_path(root).read_bytes() == data
-    downloads.release(root)
-    with store.partial_path(root).open("r+b") as file:
-        file.seek(CHUNK + 5)
-        file.write(b"torn")
-    assert downloads.resume(root).leaves == frozenset(), "good in two places is not good"
-    downloads.release(root)
 
 
 def test_a_disk_that_writes_a_little_at_a_time_gets_it_all(
@@ -314,17 +283,6 @@ def test_a_link_among_the_contents_is_removed_and_what_it_points_to_is_not(
     store = make()
     assert not store.has(ROOT) and files(store, "files") == []
     assert outside.read_bytes() == DATA
-
-
-def test_a_leftover_download_of_a_complete_content_goes_at_the_start(make: Callable[..., ContentStore]) -> None:
-    store = make()
-    store.add(DATA)
-    store.partial_path(ROOT).write_bytes(b"what a kill left between two steps")
-    store = make()
-    assert store.has(ROOT) and files(store, "partial") == []
-    store.partial_path(ROOT).write_bytes(b"again")
-    store.add(DATA)
-    assert files(store, "partial") == []
 
 
 def test_a_content_is_never_without_the_pin_that_it_was_added_with(

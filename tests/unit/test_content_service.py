@@ -13,7 +13,11 @@ from chain.codec import encode
 from p2p.content import service
 from p2p.content.cid import Cid
 from p2p.content.dag import CHUNK
-from p2p.content.events import BlockStored, Effect, Input
+from p2p.content.events import (
+    BlockStored,
+    Effect,
+    Input,
+)
 from p2p.content.faults import FetchFailed, Reason
 from p2p.content.messages import ContentBlock, Has, WantBlocks, WhoHas, decode_message
 from p2p.content.partial import Downloads
@@ -405,3 +409,27 @@ async def test_what_waited_for_one_connection_is_not_sent_to_the_next(tmp_path: 
     finally:
         await content.close()
         store.close()
+
+
+async def test_what_waits_when_the_node_stops_is_told_so_and_nothing_begins_after(net: Net) -> None:
+    b = net.add(b"b")
+    root, _ = root_of(b"nobody has it")
+    waiting = asyncio.ensure_future(b.fetch(root, max_size=10, timeout_s=60))
+    while not b._machine.busy:
+        await asyncio.sleep(0)
+    await b.close()
+    for work in (waiting, b.fetch(root, max_size=10, timeout_s=60)):
+        with pytest.raises(FetchFailed, match="shutting down") as failed:
+            await work
+        assert failed.value.reason is Reason.CANCELLED
+    await b.close()
+
+
+async def test_what_is_here_already_is_refused_when_larger_than_wanted_and_pinned_when_asked(net: Net) -> None:
+    b = net.add(b"b")
+    root = await b.add(b"0123456789")
+    with pytest.raises(FetchFailed) as failed:
+        await b.fetch(root, max_size=9, timeout_s=5)
+    assert failed.value.reason is Reason.TOO_LARGE
+    assert (await b.fetch(root, max_size=10, timeout_s=5, pin="job:1")).read_bytes() == b"0123456789"
+    assert b.store.reasons(root) == ["job:1"]

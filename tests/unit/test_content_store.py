@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -17,7 +16,7 @@ import pytest
 
 from chain.storage import private
 from p2p.content.cid import Codec, cid_of
-from p2p.content.dag import CHUNK, Assembly
+from p2p.content.dag import CHUNK
 from p2p.content.faults import Damaged, IndexDamaged, Missing, StoreError, StoreFull
 from p2p.content.partial import Downloads, Found
 from p2p.content.store import ContentStore
@@ -155,17 +154,6 @@ def download(store: ContentStore, only: Callable[[int], bool] = lambda index: Tr
     return downloads
 
 
-def test_a_download_becomes_a_content(make: Callable[..., ContentStore]) -> None:
-    store = make()
-    downloads = download(store)
-    assert not store.has(ROOT)
-    downloads.complete(ROOT)
-    downloads.release(ROOT)
-    assert read(store.open(ROOT)) == DATA
-    assert files(store, "partial") == []
-    assert make().has(ROOT)
-
-
 @pytest.mark.parametrize("step", ["fsync", "set_mode", "replace", "sync_folder", "put"])
 def test_a_kill_at_any_step_of_completing_is_finished_later(
     make: Callable[..., ContentStore], monkeypatch: pytest.MonkeyPatch, step: str
@@ -298,15 +286,6 @@ def test_damaged_content_can_be_added_again(make: Callable[..., ContentStore]) -
     assert files(store, "partial") == []
 
 
-def test_a_damaged_node_is_rebuilt_from_the_file(make: Callable[..., ContentStore]) -> None:
-    store = make()
-    store.add(DATA)
-    store._index._db.execute("UPDATE node SET block=x'00'")
-    store = make()
-    assert store.read_block(ROOT, ROOT) == BLOCKS[ROOT]
-    assert Assembly(ROOT, 10**9).add_node(ROOT, store.rebuild(ROOT).nodes[ROOT]) == LEAVES
-
-
 def test_a_damaged_index_stops_the_start_and_says_what_to_do(make: Callable[..., ContentStore], tmp_path: Path) -> None:
     make().add(DATA)
     make().close()
@@ -366,17 +345,6 @@ def test_pinned_content_stays_until_every_reason_is_gone(make: Callable[..., Con
     assert not store.has(a)
 
 
-def test_no_room_is_said_before_anything_is_collected(make: Callable[..., ContentStore]) -> None:
-    store = make(quota=3 * CHUNK)
-    kept, loose = store.add(blob(0), pin="x"), store.add(blob(1))
-    with pytest.raises(StoreFull, match="quota is 786432"):
-        store.add(blob(2, 3 * CHUNK))
-    assert store.has(kept)
-    assert store.has(loose)
-    assert files(store, "tmp") == []
-    assert store.used() == 2 * CHUNK
-
-
 def test_a_download_takes_its_room_at_the_start_and_is_not_collected_while_it_runs(make: Callable[..., ContentStore]) -> None:
     store = make(quota=len(DATA) + CHUNK)
     downloads = download(store, only=lambda index: index < 2)
@@ -418,27 +386,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("mounting a small file system takes root; the cases above inject the same errors")
     yield at
     subprocess.run(["umount", "-l", str(at)], check=True)
-
-
-def test_a_really_full_disk(small_disk: Path) -> None:
-    store = ContentStore(small_disk / "store", quota=10**9, spare=0)
-    try:
-        kept = store.add(blob(1, 2 * CHUNK), pin="x")
-        filler = small_disk / "other"
-        filler.write_bytes(bytes(max(0, shutil.disk_usage(small_disk).free - 5 * CHUNK)))
-        with pytest.raises(StoreFull, match="free space"):
-            store.add(bytes(8 * CHUNK))
-        monkey = pytest.MonkeyPatch()
-        monkey.setattr(store, "make_room", lambda need: None)  # the space went after it was looked at
-        with pytest.raises(StoreFull, match="is full"):
-            store.add(os.urandom(8 * CHUNK))
-        monkey.undo()
-        assert files(store, "tmp") == []
-        assert read(store.open(kept)) == blob(1, 2 * CHUNK)
-        filler.unlink()
-        assert store.has(store.add(bytes(8 * CHUNK)))
-    finally:
-        kill(store)
 
 
 def test_unpinned_content_gives_way_when_the_disk_runs_short(small_disk: Path) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import aiohttp
 import pytest
@@ -21,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from chain.params import PROTOCOL_VERSION
 from p2p import connection as connections
-from p2p.connection import Connection, Intake, Link, Refused, Times, exchange_hello, tune
+from p2p.connection import MAX_OPEN, Connection, Intake, Link, Refused, Times, exchange_hello
 from p2p.gossip import GossipTargets
 from p2p.limits import Meter
 from p2p.tls import (
@@ -117,18 +116,6 @@ def test_the_heads_of_frames_count_as_frames_and_what_is_more_does_not(
     assert bool(told) is cut
 
 
-async def test_little_waits_in_the_kernel_in_front_of_the_next_vote() -> None:
-    server = await asyncio.start_server(lambda _r, _w: None, "127.0.0.1")
-    _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-    sock = writer.get_extra_info("socket")
-    tune(cast(asyncio.Transport, writer.transport))
-    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
-    assert sock.getsockopt(socket.IPPROTO_TCP, 25) == 131_072, "TCP_NOTSENT_LOWAT"
-    assert writer.transport.get_write_buffer_limits()[1] == 131_072
-    writer.close()
-    server.close()
-
-
 # --- messages ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -214,13 +201,6 @@ async def silent(node: Node) -> AsyncIterator[Silent]:
         await ws.close()
 
 
-async def test_somebody_else_with_the_nodes_own_key_is_told_so() -> None:
-    a = Node(0, members_of(0, 1))
-    async with running(a), raw(a, 0) as peer:
-        code, reason = await peer.reason()
-        assert code == 4001 and "somebody else who uses its key" in reason and not a.ups
-
-
 @pytest.mark.parametrize(
     ("port", "known"), [(7_001, {"named:1", "127.0.0.1:7001"}), (0, {"named:1"})], ids=["it listens", "it listens nowhere"]
 )
@@ -255,15 +235,6 @@ async def test_the_book_is_written_once_in_its_interval(tmp_path: Path, monkeypa
 
 
 # --- the listener -----------------------------------------------------------------------------------------------------------------
-
-
-async def test_an_address_that_is_taken_is_named() -> None:
-    a = Node(0, members_of(0))
-    async with running(a):
-        b = Node(1, members_of(0, 1), port=a.net.port())
-        with pytest.raises(OSError, match=f"cannot listen on {a.address}: Address already in use"):
-            await b.net.start()
-        await b.net.stop()
 
 
 async def test_a_connection_that_cannot_be_accepted_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -442,3 +413,23 @@ async def test_whoever_says_nothing_is_given_up() -> None:
     with pytest.raises(Refused, match=r"no hello within 0\.01 s") as refused:
         await greeted(Speaker(None), 0.01)
     assert not refused.value.by_peer
+
+
+def test_each_frame_pays_for_its_own_bytes_only() -> None:
+    """Bytes that make up no frame stay counted while whole frames come between them (LC-P2P-28)."""
+
+    class Wire:
+        def get_protocol(self) -> Any:
+            return self
+
+        def set_protocol(self, _protocol: object) -> None: ...
+
+        def data_received(self, _data: bytes) -> None: ...
+
+    calls: list[int] = []
+    wire: Any = Wire()
+    intake = Intake(wire, lambda: calls.append(1))
+    for _ in range(3 * MAX_OPEN // 50_000):
+        intake.data_received(bytes(50_000 + 1_000))
+        intake.frame(1_000)
+    assert calls == [1], "once"

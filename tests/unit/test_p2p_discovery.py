@@ -8,7 +8,7 @@ from collections.abc import Collection
 import pytest
 
 from p2p.address_book import AddressBook
-from p2p.discovery import NEAR, Dial, Wanted, absorb, choose_dials
+from p2p.discovery import Dial, Wanted, absorb, choose_dials
 from p2p.wire import PeerAddresses, Peers
 
 NOW = 1_800_000_000.0
@@ -22,26 +22,6 @@ def chosen(
     book: AddressBook, wanted: Wanted, *, seed: int = 0, connected: Collection[bytes] = (), dialling: Collection[Dial] = ()
 ) -> list[Dial]:
     return choose_dials(book, NOW, wanted, own_id=bytes(20), connected=connected, dialling=dialling, rng=random.Random(seed))
-
-
-def test_of_the_validators_so_many_are_preferred_and_no_more() -> None:
-    """Those that are connected count: after them a validator is a member like others."""
-    book = AddressBook()
-    for i in range(1, 101):
-        book.succeeded(member(i), f"h{i}:1", NOW)
-    validators = frozenset(map(member, range(1, 11)))
-    wanted = Wanted(validators, NEAR + 3, 50)
-    picks = [[dial.peer in validators for dial in chosen(book, wanted, seed=seed)] for seed in range(20)]
-    assert all(len(pick) == NEAR + 3 and all(pick[:NEAR]) for pick in picks)
-    assert not all(pick[NEAR] for pick in picks), "the next is anybody"
-    some = set(map(member, range(1, NEAR)))
-    picks = [[dial.peer in validators for dial in chosen(book, wanted, seed=seed, connected=some)] for seed in range(20)]
-    assert all(len(pick) == 4 and pick[0] for pick in picks) and not all(pick[1] for pick in picks)
-    picks = [
-        [dial.peer in validators for dial in chosen(book, wanted, seed=seed, connected=set(map(member, range(1, NEAR + 1))))]
-        for seed in range(20)
-    ]
-    assert all(len(pick) == 3 for pick in picks) and not all(pick[0] for pick in picks)
 
 
 def test_an_address_is_dialled_once_at_a_time_whoever_is_said_to_be_there() -> None:

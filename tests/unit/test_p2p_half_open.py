@@ -224,3 +224,11 @@ async def test_a_place_ends_with_its_connection() -> None:
         async with running(outsider):
             await until(lambda: "not an active member" in node.reasons("connection refused"))
         await until(lambda: silent.half_open() == 0)
+
+
+def test_known_hosts_that_knock_cost_strangers_none_of_their_places() -> None:
+    door: HalfOpen[int] = HalfOpen(8)
+    for i in range(6):
+        assert door.enter(i, f"10.{i}.0.1", known=True) == []
+    assert door.enter(6, "11.0.0.1", known=False) == door.enter(7, "12.0.0.1", known=False) == []
+    assert door.enter(8, "13.0.0.1", known=False) == [6], "a stranger gives way to a stranger"

@@ -105,19 +105,6 @@ def test_who_asks_for_the_service_asks(kind: int, class_: int) -> None:
     assert parse(asked[:-2] + struct.pack(">H", 3)) is None, "another class"
 
 
-def test_which_of_several_records_counts() -> None:
-    other = b"net=" + bytes(32).hex().encode()
-    assert parse(packet(srv(port=1), srv(port=2), txt())) == Announcement(CHAIN, id_of(0), 1), "the first port of a name"
-    assert parse(packet(srv(), txt(), txt(0, b"v=1", other))) == OWN, "its first text"
-    assert parse(packet(srv(), txt(0, b"v=2"), txt())) == OWN, "of version 1"
-    own = b"net=" + CHAIN.hex().encode()
-    assert parse(packet(srv(), txt(0, b"V=1", own, other))) == OWN, "the first of its key, in any case"
-    assert parse(packet(srv(), txt(0, b"v=2", b"V=1", own))) is None
-    assert parse(packet(txt(1), txt(0), srv(0), srv(1))) == OWN, "the first name in the order of the ports"
-    assert parse(packet(srv(1, port=0), srv(0), txt(0), txt(1))) == OWN, "whose port is one"
-    assert parse(packet(srv(1), srv(0), txt(0))) == OWN, "and that has a chain id"
-
-
 @pytest.mark.parametrize(
     "records",
     [
@@ -139,17 +126,6 @@ def test_which_of_several_records_counts() -> None:
 )
 def test_records_that_do_not_count(records: tuple[bytes, ...]) -> None:
     assert parse(packet(*records)) is None
-
-
-def test_a_name_below_an_instance_is_none() -> None:
-    """Its last labels are those of the service, and there is one too many, or one too few."""
-    for labels in ((b"sub", address(id_of(0)).encode(), *mdns.SERVICE), mdns.SERVICE):
-        of = name(*labels)
-        port = record(of, SRV, struct.pack(">HHH", 0, 0, 7400) + b"\0")
-        texts = (b"v=1", b"net=" + CHAIN.hex().encode())
-        text = record(of, TXT, b"".join(bytes((len(one),)) + one for one in texts))
-        assert parse(packet(port, text)) is None
-        assert parse(packet(port, text, srv(), txt())) == OWN, "and harms no other"
 
 
 def test_what_a_node_announces_is_to_the_byte_what_the_specification_says() -> None:

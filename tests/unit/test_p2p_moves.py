@@ -68,14 +68,6 @@ def test_what_a_member_said_before_of_itself_is_void_and_what_others_say_waits_f
     assert set(known(book, peer(1))) == {"10.0.0.2:1", "10.0.0.9:1"}
 
 
-def test_an_address_of_a_kind_that_was_not_named_on_this_connection_stays() -> None:
-    book = AddressBook()
-    book.succeeded(peer(1), "10.0.0.1:1", NOW)
-    book.learn(peer(1), ["44.0.0.1:1"], peer(1), NOW)
-    book.named(peer(1), ["44.0.0.1:1"], NOW, lambda text: not text.startswith("10."))
-    assert not book.places(peer(1))[0].former and book.places(peer(1))[0].address == "10.0.0.1:1"
-
-
 def test_a_former_address_is_forgotten_once_the_member_is_reached_elsewhere() -> None:
     book = AddressBook()
     book.succeeded(peer(1), "10.0.0.1:1", NOW)
@@ -100,17 +92,6 @@ def test_a_former_address_is_forgotten_after_failed_dials_and_after_a_day() -> N
         assert book.members() == []
         if how == "time":
             assert book.learn(peer(1), ["10.0.0.1:1"], peer(2), NOW + FORMER_S) == 0, "it rests"
-
-
-def test_a_member_that_names_nothing_is_former_where_it_failed_once_it_is_reached_elsewhere() -> None:
-    book = AddressBook()
-    for address in ("10.0.0.1:1", "10.0.0.2:1"):
-        book.succeeded(peer(1), address, NOW)
-    in_vain(book, peer(1), "10.0.0.1:1", 1)
-    book.succeeded(peer(1), "10.0.0.3:1", NOW + 1)
-    assert told(book, set()) == {peer(1): ["10.0.0.3:1", "10.0.0.2:1"]}
-    book.expire(NOW + 1 + FORMER_S)
-    assert set(known(book, peer(1))) == {"10.0.0.2:1", "10.0.0.3:1"}
 
 
 def test_stale_tales_of_others_take_nothing_from_what_a_member_said_itself() -> None:
@@ -163,13 +144,6 @@ def test_few_of_those_that_rest_are_remembered() -> None:
         in_vain(book, peer(1), f"h:{i + 1}", 1)
     assert book.learn(peer(1), ["h:1"], peer(2), NOW) == 1 and book.learn(peer(1), ["h:2"], peer(2), NOW) == 0
     assert len(book._resting) == MAX_RESTING
-
-
-def test_a_configured_peer_does_not_rest() -> None:
-    book = AddressBook()
-    book.add_seed("h:1")
-    in_vain(book, peer(1), "h:1", 9)
-    assert book.learn(peer(1), ["h:1"], peer(2), NOW) == 1
 
 
 # --- LC-P2P-40: how far an address reaches ------------------------------------------------------------------------------------

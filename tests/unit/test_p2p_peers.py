@@ -13,7 +13,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from chain.crypto import SigningKey, account_id, address, sha256
-from p2p.address_book import MAX_MEMBERS, MAX_RUMOURS, RUMOUR_TRIES, AddressBook, endpoint, normal, parse_endpoint, parse_seed
+from p2p.address_book import (
+    MAX_MEMBERS,
+    MAX_RUMOURS,
+    MAX_SEEDS,
+    RUMOUR_TRIES,
+    AddressBook,
+    endpoint,
+    normal,
+    parse_endpoint,
+    parse_seed,
+)
 from p2p.discovery import NEAR, Dial, Wanted, choose_dials
 from p2p.gossip import GossipTargets
 from p2p.tls import (
@@ -30,6 +40,7 @@ from p2p.tls import (
     make_contexts,
     spki,
 )
+from p2p.wire import MAX_ADDRESSES
 
 NOW = 1_800_000_000.0
 ME = bytes(20)
@@ -128,18 +139,6 @@ def test_failed_dials_back_off_longer_each_time_with_jitter() -> None:
     assert book.places(peer(1))[0].failures == 0 and book.places(peer(1))[0].due(NOW)
 
 
-def test_a_full_book_makes_room_again_once_a_member_is_known_by_rumours_alone() -> None:
-    book = AddressBook()
-    for i in range(MAX_MEMBERS):
-        book.succeeded(peer(i), f"h:{i + 1}", NOW)
-    assert book.learn(peer(0), ["r:1"], peer(1), NOW) == 1
-    book.failed(peer(0), "r:1", NOW, rng())
-    newcomer = peer(MAX_MEMBERS)
-    assert book.learn(newcomer, ["n:1"], peer(2), NOW) == 0, "everybody was met"
-    book.mistaken(peer(0), "h:1")
-    assert book.learn(newcomer, ["n:1"], peer(2), NOW) == 1 and not book.places(peer(0))
-
-
 def test_a_rumour_that_fails_is_forgotten_and_a_verified_address_is_not() -> None:
     book = AddressBook()
     book.learn(peer(1), ["liar:1"], peer(9))
@@ -220,17 +219,6 @@ def test_a_member_finds_a_place_in_a_book_that_others_filled_with_rumours() -> N
     assert book.learn(peer(5_001), ["h:1"], teller=peer(9_999)) == 1 and found_out not in book.members()
 
 
-def test_rumours_free_their_tellers_share_when_they_prove_true_or_false() -> None:
-    book = AddressBook()
-    for i in range(MAX_RUMOURS):
-        assert book.learn(peer(i), ["h:1"], peer(9)) == 1
-    assert book.learn(peer(99), ["h:1"], peer(9)) == 0
-    book.succeeded(peer(0), "h:1", NOW)
-    book.mistaken(peer(1), "h:1")
-    assert book.learn(peer(99), ["h:1"], peer(9)) == 1 and book.learn(peer(98), ["h:1"], peer(9)) == 1
-    assert book.learn(peer(97), ["h:1"], peer(9)) == 0
-
-
 def test_the_book_is_bounded() -> None:
     book = AddressBook()
     for i in range(MAX_MEMBERS + 50):
@@ -296,17 +284,6 @@ def test_a_member_outside_the_set_prefers_a_few_validators_and_stops_when_it_has
     assert {d.peer for (d,) in tries} - validators, "full validators do not take the last free place for ever"
     small = Wanted(frozenset(peer(i) for i in range(4)), others=16, dials=100)
     assert {d.peer for d in dials(full_book(9), small)} == {peer(i) for i in range(9)}, "a small graph is connected completely"
-
-
-def test_addresses_are_asked_for_while_connections_are_lacking() -> None:
-    validators = frozenset({ME, peer(0), peer(1)})
-    outside, inside = Wanted(frozenset({peer(0)}), others=2, dials=8), Wanted(validators, others=1, dials=8)
-    assert [outside.lacks(ME, c) for c in ([], [peer(0)], [peer(0), peer(7)])] == [True, True, False]
-    assert [inside.lacks(ME, c) for c in ([peer(0), peer(7)], [peer(0), peer(1)], [peer(0), peer(1), peer(7)])] == [
-        True,
-        True,
-        False,
-    ]
 
 
 def test_enough_others_are_dialled_and_no_more_at_once_than_allowed() -> None:
@@ -468,3 +445,63 @@ def test_contexts_allow_tls_1_3_with_certificates_only() -> None:
         assert context.minimum_version == context.maximum_version == ssl.TLSVersion.TLSv1_3
         assert context.verify_mode == ssl.CERT_REQUIRED
         assert context.options & ssl.OP_NO_COMPRESSION and context.options & ssl.OP_NO_RENEGOTIATION
+
+
+def test_nobody_is_told_its_own_address_and_those_connected_come_first() -> None:
+    book = AddressBook()
+    for i in range(200):
+        book.succeeded(peer(i), f"h{i}:1", NOW)
+    told = [entry.id for entry in book.share(rng(), exclude=peer(150), connected={peer(150), peer(151), peer(7)})]
+    assert set(told[:2]) == {peer(151), peer(7)} and peer(150) not in told and len(set(told)) == 64
+
+
+def test_a_damaged_entry_leaves_nothing_of_the_file_in_the_book(tmp_path: Path) -> None:
+    path = tmp_path / "peers.json"
+    good = f'"{address(peer(1))}":[["h:1",1.0,0]]'
+    path.write_text(f'{{"version":1,"members":{{{good},"lc1x":[["h:1",1.0,0]]}}}}')
+    book = AddressBook(path)
+    book.load()
+    assert book.members() == [] and book.damaged is not None
+    book.load()  # no file any more
+
+
+def test_a_file_of_many_members_and_addresses_is_taken_within_the_bounds(tmp_path: Path) -> None:
+    path = tmp_path / "peers.json"
+    many = ",".join(
+        f'"{address(peer(i))}":[{",".join(f"""["h:{k}",1.0,-3]""" for k in range(1, 9))}]' for i in range(MAX_MEMBERS + 9)
+    )
+    path.write_text(f'{{"version":1,"members":{{{many}}}}}')
+    book = AddressBook(path)
+    book.load()
+    assert len(book.members()) == MAX_MEMBERS
+    assert all(len(book.places(member)) == MAX_ADDRESSES for member in book.members())
+    assert all(place.failures == 0 for place in book.places(book.members()[0]))
+
+
+@pytest.mark.parametrize(("more", "taken"), [(0, True), (1, False)])
+def test_a_file_is_read_up_to_its_largest_size(tmp_path: Path, more: int, taken: bool) -> None:
+    path = tmp_path / "peers.json"
+    held = f'{{"version":1,"members":{{"{address(peer(1))}":[["h:1",1.0,0]]}}}}'
+    path.write_text(held + " " * (4_000_000 + more - len(held)))
+    book = AddressBook(path)
+    book.load()
+    assert (book.members() == [peer(1)]) is taken and (book.damaged is None) is taken
+
+
+def test_seeds_are_bounded_back_off_and_forget_who_answered_when_they_go() -> None:
+    book = AddressBook()
+    for i in range(MAX_SEEDS):
+        book.add_seed(f"h{i}:1")
+    with pytest.raises(ValueError, match="at most 64"):
+        book.add_seed("one:1")
+    book.failed(None, "h1:1", NOW, rng())
+    assert not book.seeds["h1:1"].due(NOW) and book.seeds["h2:1"].due(NOW)
+    book.succeeded(peer(1), "h2:1", NOW)
+    assert book.seed_member("h2:1") == peer(1)
+    book.remove_seed("h2:1")
+    assert book.seed_member("h2:1") is None and "h2:1" not in book.seeds
+
+
+def test_ports_and_names_have_one_form() -> None:
+    assert normal("Node.Example:080") == "node.example:80"
+    assert [normal(f"h:{port}") for port in ("0", "65535", "65536", "000080", "٣")] == [None, "h:65535", None, None, None]

@@ -19,6 +19,7 @@ from p2p import transport
 from p2p.address_book import AddressBook
 from p2p.discovery import Dial
 from p2p.tls import Binding, Leaf, binding_digest, issue_bound, issue_leaf, make_ca, make_contexts, spki
+from p2p.transport import MAX_METERS
 from p2p.wire import CONTENT, NODE, PATH
 from tests.unit.p2p_kit import CA_, CHAIN, FAST, Node, id_of, key_of, members_of, pair, raw, running, until
 
@@ -40,15 +41,6 @@ async def test_a_large_message_arrives_whole_in_both_directions() -> None:
         assert a.net.send(b.id, NODE, block, 1)
         await until(lambda: a.messages and b.messages)
         assert a.messages[0][2] == block and b.messages[0][2] == block
-
-
-async def test_a_vote_overtakes_a_block_that_is_on_its_way() -> None:
-    async with pair() as (a, b):
-        for _ in range(3):
-            b.net.send(a.id, NODE, bytes(4_000_000), 2)
-        b.net.send(a.id, NODE, b"vote", 0)
-        await until(lambda: len(a.messages) == 4)
-        assert a.messages[0][2] == b"vote"
 
 
 async def test_broadcast_reaches_everybody_but_the_excluded() -> None:
@@ -204,19 +196,6 @@ async def test_tls_1_2_and_missing_certificates_are_refused(wrong: str) -> None:
         await until(lambda: "TLS:" in a.reasons("connection refused"))
 
 
-async def test_an_invitation_names_this_node_first_then_members_that_are_here_now() -> None:
-    members = members_of(0, 1, 2)
-    a = Node(0, members)
-    async with running(a):
-        b = Node(1, members, seeds=[a.address])
-        b.net._advertise = ["b.example:7400", "second.example:7400"]
-        async with running(b):
-            b.book.succeeded(id_of(2), "away.example:7400", time.time())
-            await until(lambda: b.connected())
-            own = [(b.id, "b.example:7400"), (b.id, "second.example:7400")]
-            assert b.net.contacts() == [*own, (a.id, a.address)], "one that is away helps no newcomer"
-
-
 async def test_a_private_address_is_told_to_nobody_outside_of_its_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """LC-P2P-40, in the hello of whichever side."""
     monkeypatch.setattr(transport, "remote_address", lambda _: "8.8.8.8:7400")
@@ -359,3 +338,42 @@ async def test_a_network_that_stops_while_dialling_and_greeting_leaves_nothing()
     for writer in writers:
         writer.close()
     await until(lambda: asyncio.all_tasks() <= before)
+
+
+async def test_a_key_that_was_replaced_ends_the_connection_and_the_address_is_kept() -> None:
+    members = members_of(0, 1)
+    a = Node(0, members)
+    async with running(a):
+        b = Node(1, dict(members), seeds=[a.address])
+        async with running(b):
+            await until(lambda: a.connected() and b.connected())
+            known = a.book.members()
+            members[b.id] = key_of(2).public
+            a.net.recheck_membership()
+            await until(lambda: "replaced on the ledger" in a.reasons("peer gone"))
+            assert a.book.members() == known, "the member is one still"
+            await until(lambda: "another key on the ledger" in a.reasons("connection refused"))
+            assert not a.connected()
+
+
+@pytest.mark.parametrize("dials", [True, False], ids=["it dials", "it is dialled"])
+async def test_a_node_whose_key_was_replaced_shows_the_new_one_from_then_on(dials: bool) -> None:
+    members = members_of(0, 1)
+    rotated, other = Node(0, members), Node(1, members)
+    async with running(rotated, other):
+        members[rotated.id] = key_of(2).public
+        rotated.net.use_key(key_of(2))
+        dialling, dialled = (rotated, other) if dials else (other, rotated)
+        dialling.book.add_seed(dialled.address)
+        await until(lambda: rotated.connected() == {other.id} and other.connected() == {rotated.id})
+        assert "another key" not in other.reasons("dial failed") + other.reasons("connection refused")
+
+
+def test_rates_are_remembered_of_so_many_members_and_those_that_came_last() -> None:
+    net = Node(0, members_of(0)).net
+    first = net._meter(id_of(1))
+    for i in range(2, MAX_METERS + 1):
+        net._meter(id_of(i))
+    assert net._meter(id_of(1)) is first
+    net._meter(id_of(MAX_METERS + 1))
+    assert len(net._meters) == MAX_METERS and net._meter(id_of(1)) is first and id_of(2) not in net._meters

@@ -88,14 +88,6 @@ def test_a_vote_is_sent_between_the_parts_of_a_block() -> None:
     assert [p for frame in drain(queues) for _, p in reader.feed(frame)] == [bytes(1_000_000)]
 
 
-def test_small_messages_that_wait_together_share_a_frame() -> None:
-    queues = SendQueues()
-    for i in range(100):
-        queues.push(3, message(NODE, bytes((i,)) * 150))
-    frames = drain(queues)
-    assert len(frames) == 1 and len(frames[0]) < 100 * 160
-
-
 def test_a_full_lane_drops_the_oldest_transaction_and_refuses_anything_else_that_is_new() -> None:
     queues = SendQueues(tuple(QueueLimit(2, 100) for _ in range(QUEUES)))
     for queue in (0, 3):
@@ -332,3 +324,19 @@ def test_who_misbehaved_lately_is_kept_and_who_did_longest_ago_forgotten() -> No
     for peer in (b"a", b"b", b"a", b"c"):
         standing.penalize(peer, 0, 10)
     assert [standing.score(peer, 0) > 0 for peer in (b"a", b"b", b"c")] == [True, False, True]
+
+
+def test_a_clock_that_goes_back_costs_nobody_anything() -> None:
+    bucket = TokenBucket(10, 20, 100.0)
+    assert bucket.take(0.0, 20) == 0.0, "an hour back is no debt"
+    assert bucket.take(0.0, 5) == 0.5
+
+
+def test_the_second_large_message_of_a_lane_has_its_whole_size_again() -> None:
+    frames, payload = Reassembler(), bytes(40_000) * 50
+    for _ in range(3):
+        whole, at, found = bytes((NODE,)) + payload, 0, []
+        while at < len(whole):
+            frame, at = part_frame(2, whole, at)
+            found += frames.feed(frame)
+        assert found == [(NODE, payload)]
