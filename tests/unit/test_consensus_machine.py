@@ -17,7 +17,6 @@ from chain.consensus.messages import (
     StartHeight,
     StateReceived,
     Step,
-    VoteReceived,
 )
 from chain.consensus.resend import RESEND_OTHERS
 from chain.consensus.wal import Polka, SignIntent, decode_record
@@ -51,48 +50,6 @@ from tests.unit.consensus_kit import (
     timeout,
     validators,
 )
-
-
-def test_own_messages_are_sent_when_they_come_home_and_count_then() -> None:
-    consensus = machine(0)
-    shown = [
-        show(e) for e in drive(consensus, [start(), WAKE, built(0, "A"), *prevotes([1, 2], 0, "A"), *precommits([1, 2], 0, "A")], 0)
-    ]
-    assert shown == [
-        "build @0",
-        "time propose@0 1000",
-        "time resend@0 1000",
-        "log proposal A@0",
-        "sign proposal A@0 pol -1",
-        "send proposal A@0 pol -1",
-        "log prevote A@0",
-        "sign prevote A@0",
-        "send prevote A@0 of 0",
-        "log lock A@0",
-        "sign precommit A@0",
-        "send precommit A@0 of 0",
-        "decide A at 4 by [0, 1, 2]",
-    ]
-
-
-def test_a_reproposal_takes_its_proof_along() -> None:
-    """Whoever missed the polka could not follow the proposer otherwise."""
-    consensus = machine(ME)
-    before = [*ROUND_1_AFTER_LOCK, *precommits([0, 1, 2], 1, None), timeout(T_PRECOMMIT, 1), *precommits([0, 1, 2], 2, None)]
-    drive(consensus, [start(), *before], ME)
-    shown = [show(e) for e in drive(consensus, [timeout(T_PRECOMMIT, 2)], ME)]
-    sent = shown.index("send proposal A@3 pol 0")
-    assert shown[sent + 1 : sent + 4] == ["send prevote A@0 of 0", "send prevote A@0 of 1", "send prevote A@0 of 3"]
-
-
-def test_a_silent_guard_does_not_stop_the_machine() -> None:
-    consensus = machine(ME)
-    drive(consensus, [start(), proposal(0, "A"), good("A")], ME, guard=False)
-    assert consensus.step is Step.PREVOTE
-    drive(consensus, prevotes([0, 1, 2], 0, "A"), ME, guard=False)
-    assert state_of(consensus) == "PRECOMMIT@0 A@0 A@0"
-    drive(consensus, precommits([0, 1, 2], 0, "A"), ME, guard=False)
-    assert consensus.step is Step.DECIDED
 
 
 def test_a_single_validator_decides_at_once() -> None:
@@ -188,15 +145,6 @@ def test_a_double_proposal_is_reported_and_the_first_one_counts() -> None:
 # --- checks of blocks ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_late_block_is_asked_for_again_without_its_time() -> None:
-    """The first question was about a fresh proposal; its answer 'no' may be about time, so a polka asks once more."""
-    consensus = machine(ME)
-    drive(consensus, [start(), proposal(0, "A"), timeout(T_PROPOSE, 0), *prevotes([0, 1, 2], 0, "A")], ME)
-    assert [show(e) for e in consensus.handle(bad("A"))] == ["check A@0"]
-    assert [show(e) for e in consensus.handle(bad("A"))] == [], "invalid for good"
-    assert state_of(consensus) == "PREVOTE@0 - -"
-
-
 def test_an_untimely_proposal_is_refused_without_a_check() -> None:
     consensus = machine(ME)
     event = proposal(0, "A")
@@ -272,12 +220,6 @@ def test_what_is_sent_again_is_bounded_and_takes_turns() -> None:
     assert len(seen) == 99
 
 
-def test_an_observer_only_tells_its_state() -> None:
-    consensus = machine(None)
-    drive(consensus, [start(), proposal(0, "A"), *prevotes([0, 1], 0, "A")], None)
-    assert sent(consensus) == ["send state @0 1", "time resend@0 1000"]
-
-
 def test_nothing_is_sent_again_once_decided() -> None:
     consensus = machine(ME)
     drive(consensus, [start(), *LOCKED_A_AT_0, *precommits([0, 1], 0, "A")], ME)
@@ -294,17 +236,6 @@ def test_a_peer_a_round_behind_gets_what_ended_that_round() -> None:
     drive(ahead, [start(), *ROUND_1_AFTER_LOCK], ME)
     drive(behind, [start(), WAKE, precommit(0, 0, None)], 2)
     assert answers(ahead, behind.round_state()) == ["to peer precommit nil@0 of 1", "to peer precommit A@0 of 3"]
-
-
-def test_a_peer_at_the_decided_height_gets_the_certificate() -> None:
-    done, behind = machine(ME), machine(2)
-    drive(done, [start(), *LOCKED_A_AT_0, *precommits([0, 1], 0, "A")], ME)
-    drive(behind, [start(), WAKE], 2)
-    assert answers(done, behind.round_state()) == ["to peer certificate A@0 by [0, 1, 3]"]
-    done.handle(start(height=HEIGHT + 1))
-    assert answers(done, behind.round_state()) == ["to peer certificate A@0 by [0, 1, 3]"]
-    late = VoteReceived(prevote(2, 1, None).vote, b"peer")
-    assert [show(e) for e in done.handle(late)] == ["to peer certificate A@0 by [0, 1, 3]"], "it went on to round 1"
 
 
 # --- heights ------------------------------------------------------------------------------------------------------------------
@@ -402,10 +333,3 @@ def test_records_survive_encoding_at_full_size() -> None:
     votes = [prevote(i, 0, "A").vote for i in range(128)]
     record = Polka(HEIGHT, 0, votes[0].block_id, True, votes, votes[:16], [])
     assert decode_record(bytes(record)) == record
-
-
-def test_the_log_is_replayed_before_anything_else() -> None:
-    consensus = machine(ME)
-    drive(consensus, [start(), WAKE], ME)
-    with pytest.raises(BrokenInvariant, match="after the height began"):
-        consensus.replay([])

@@ -90,11 +90,6 @@ def test_a_split_without_a_quorum_decides_nothing_and_goes_on_after_healing() ->
     assert all(before + 5 in node.decided for node in net.nodes)
 
 
-def test_one_seed_is_one_run() -> None:
-    profile = Profile(n=4, loss=0.2, crash=0.005, byzantine=("equivocator",), untimely=0.2)
-    assert check(profile, 9).trace.digest() == check(profile, 9).trace.digest() != check(profile, 10).trace.digest()
-
-
 def test_crashed_nodes_go_on_from_their_log() -> None:
     """Crashes between any two effects; the guard of the net fails the run when a machine contradicts what it signed."""
     crashes = sum(check(Profile(crash=0.03, loss=0.1, heal_at=3_000), seed).crashes for seed in range(8))

@@ -241,14 +241,6 @@ def test_the_operator_s_word_up_to_where_it_signed_does_without_a_quorum() -> No
     assert ticks(STABLE_TICKS + 1, now=FALLBACK_MS, height=TRUTH, told=TRUTH) == [e.SignRequest(wanted)]
 
 
-def test_the_while_begins_with_the_first_tick() -> None:
-    check = heard(of(), 4)
-    ticks = Ticks(check)
-    ticks(1, now=10**6)
-    ticks(9, now=10**6 + FALLBACK_MS - 1)
-    assert check.on_probation
-
-
 # --- what follows -----------------------------------------------------------------------------------------------------------------
 
 
@@ -259,14 +251,6 @@ def test_of_what_waited_only_what_lies_above_the_abstention_is_signed() -> None:
         check.sign(request)
     assert Ticks(check)(STABLE_TICKS + 1) == [e.Abstain(5 + ABSTAIN_MARGIN), e.SignRequest(wanted[1])]
     assert Ticks(check)(3) == [], "once"
-
-
-def test_without_doubt_what_waited_for_the_height_that_was_decided_meanwhile_is_not_signed() -> None:
-    check = heard(of(), 1, 2, 3)
-    wanted = [SignVote(PREVOTE, height, 0, NIL) for height in (5, 6)]
-    for request in wanted:
-        check.sign(request)
-    assert Ticks(check)(STABLE_TICKS + 1) == [e.SignRequest(wanted[1])]
 
 
 def test_a_node_that_is_further_than_all_others_say_abstains_from_its_own_height_on() -> None:

@@ -447,21 +447,3 @@ async def test_a_log_at_its_bound_is_emptied_only_when_all_is_in_the_database(mo
     driven.driver._store = cast(Any, SimpleNamespace(commit_async=commit_async))
     driven.run(e.Log(BLOCK + bytes(20), False), commit(1, durable=False), commit(2, durable=False), e.TruncateLog())
     assert driven.journal.names() == ["append", "commit", "stored", "truncate"]
-
-
-async def test_a_node_hears_its_own_vote_before_what_came_meanwhile() -> None:
-    """It counts for the node itself from the moment in which it is signed, as it does for who gets it."""
-    driven = Driven(Scripted())
-    own = driven.node
-    first, second = e.PeerUp(PEER), e.PeerDown(PEER)
-
-    def handle(event: e.Input, now: int) -> list[e.Effect]:
-        own.inputs.append(event)
-        if event is not first:
-            return []
-        driven.driver.feed(second)
-        return [INTENT, REQUEST]
-
-    own.handle = handle
-    driven.driver.feed(first)
-    assert [type(event) for event in own.inputs] == [e.PeerUp, e.SignedMessage, e.PeerDown]

@@ -90,16 +90,6 @@ def test_a_block_of_which_nothing_is_here_is_asked_for_whole() -> None:
     assert b.ask(KEY, 1, [A], 0) == (A, m.GetBlock(1, KEY, [1, 2]))
 
 
-def test_wanted_blocks_are_completed_by_what_the_mempool_gets_and_told_once() -> None:
-    b, candidate = opened(SHORT, *RAWS[:2])
-    other = sha256(b"a block of which nothing came")
-    for key in (other, KEY):
-        b.want(CheckBlock(1, 0, key, True), NOBODY)
-    assert b.look(pool(*RAWS[:2])) == [] and not candidate.complete
-    assert b.look(pool(*RAWS)) == [KEY] and candidate.complete
-    assert b.look(pool(*RAWS)) == []
-
-
 def test_whoever_asks_again_asks_another_peer_for_everything() -> None:
     b, _ = opened(SHORT, RAWS[0])
     b.ask(KEY, 1, [A, B, C], 0)

@@ -58,13 +58,6 @@ def test_a_block_is_complete_after_a_wrong_transaction_once_the_right_one_came()
     assert block.complete and block.ids == [tx_id(RIGHT), tx_id(OTHER)] and block.block().txs == [RIGHT, OTHER]
 
 
-@pytest.mark.parametrize(("places", "txs"), [([2], [OTHER]), ([1], [OTHER, OTHER]), ([1, 0], [OTHER])])
-def test_pieces_for_places_that_are_not_there_change_nothing(places: list[int], txs: list[bytes]) -> None:
-    block = candidate(RIGHT, None, of=(RIGHT, OTHER))
-    assert not block.fill(places, txs)
-    assert block.missing == [1]
-
-
 def test_a_block_that_may_be_locked_makes_room_for_no_other() -> None:
     kept, keep = Candidates(), frozenset([b"0"])
     for number in range(MAX_CANDIDATES + 3):

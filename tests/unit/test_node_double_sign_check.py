@@ -176,17 +176,6 @@ def test_own_votes_that_come_back_tell() -> None:
     assert ticks(b, STABLE_TICKS + 1) == [e.Abstain(5 + ABSTAIN_MARGIN)]
 
 
-def test_it_waits_until_what_was_told_at_first_is_here() -> None:
-    """Not until nobody is ahead: a graph that runs would always be."""
-    a = machine()
-    for peer in (1, 2, 3):
-        a.heard(ident(peer))
-    assert ticks(a, 50, told=6) == []
-    assert a.on_probation, "its own certificate of height 6 might be the proof that it forgot something"
-    ticks(a, STABLE_TICKS + 1, height=6, told=9)
-    assert not a.on_probation
-
-
 def test_what_the_others_decided_meanwhile_is_left_out_as_well() -> None:
     """LC-NODE-31: 2 above the highest height told, not above what is here: a graph that runs is further than this node."""
     a = machine(double_sign_check.UNKNOWN)
@@ -237,15 +226,6 @@ def test_who_left_was_not_heard() -> None:
     a.heard(ident(2), here=False)
     ticks(a, 50)
     assert a.on_probation
-
-
-@pytest.mark.parametrize(("n", "until"), [(1, 5), (3, 5), (4, 7), (7, 7)])
-def test_where_a_quorum_is_everybody_only_what_is_decided_is_left_out(n: int, until: int) -> None:
-    a = DoubleSignCheck(ident(0), NEVER)
-    a.saw(vote(0, PRECOMMIT, 5, 0, NIL))
-    for peer in range(1, n):
-        a.heard(ident(peer))
-    assert ticks(a, STABLE_TICKS + 1, n=n) == [e.Abstain(until)]
 
 
 def test_what_waits_is_bounded_and_let_go_in_its_order() -> None:

@@ -13,7 +13,7 @@ from chain.contracts import MESSAGES, membership
 from chain.contracts.credits import Transfer
 from chain.contracts.job.records import job_key
 from chain.crypto import ZERO_HASH, sha256
-from chain.errors import BrokenInvariant, InvalidBlock, InvalidTx, TxCode
+from chain.errors import BrokenInvariant, InvalidTx, TxCode
 from chain.host import Host
 from chain.ledger.state import State
 from chain.ledger.transition import commit
@@ -25,7 +25,7 @@ from chain.node.candidates import MAX_CANDIDATES, Candidate
 from chain.node.node import Node
 from chain.node.recovery import BLOCK
 from chain.node.service import BODIES
-from chain.types import NIL, PRECOMMIT, PREVOTE, Certificate, Header, block_id, tx_id
+from chain.types import NIL, PRECOMMIT, PREVOTE, Certificate, Header, block_id
 from tests.unit.node_kit import (
     PARAMS,
     T0,
@@ -138,22 +138,6 @@ def test_a_validator_whose_commitment_is_not_its_own_proposes_without_a_secret(k
     (built,) = node._bodies.blocks._blocks.values()
     assert (built.header.reveal != ZERO_HASH) is revealed
     assert not node.faults
-
-
-def test_a_block_that_cannot_be_built_is_no_proposal_and_no_end_of_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    """LC-NODE-28: whatever makes it invalid, the others go on to the next round."""
-    node, _ = alone(sha256(b"own"))
-
-    def invalid(*_: object) -> None:
-        raise InvalidBlock("the beacon secret is not the one committed to")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(candidates, "build", invalid)
-        effects = node.handle(e.Fired(e.Tick()), T0 + 10 + PARAMS.heartbeat)
-    assert not of_kind(effects, e.SignRequest)
-    assert ["the beacon secret" in fault for fault in node.faults] == [True]
-    timer = next(t.timer for t in of_kind(effects, e.SetTimer) if isinstance(t.timer, Timeout))
-    assert prevoted(node.handle(e.Fired(timer), T0 + 20 + PARAMS.heartbeat)) == [NIL]
 
 
 def replace_header(candidate: Candidate, header: Header) -> Candidate:
@@ -377,14 +361,6 @@ def test_an_idle_graph_makes_no_blocks_until_the_heartbeat() -> None:
     assert {node.height for node in net.nodes} == {1}
 
 
-def test_a_transaction_at_an_observer_starts_a_height_everywhere() -> None:
-    net = Net()
-    raw = transfer(4, 0)
-    assert net.submit(4, raw) == tx_id(raw)
-    net.reach(1)
-    assert [net.balance(i, 5) for i in range(5)] == [10**12 + 5] * 5
-
-
 def test_a_deadline_starts_a_height_when_it_is_due() -> None:
     net = Net()
     job = net.post_job(open_ms=20_000)
@@ -455,28 +431,7 @@ def test_proposals_that_name_blocks_nobody_has_are_bounded() -> None:
     assert len(node._bodies.wanted) <= 64
 
 
-def test_next_height_proposals_of_everybody_do_not_push_out_the_current_block() -> None:
-    node, proposer = victim()
-    good = block_of(proposer)
-    receive(node, proposer, compact(proposer, good), T0 + 6)
-    for i in range(4):
-        header = replace(good.header, height=2, time=T0 + i)
-        receive(node, i, m.CompactProposal(propose(i, 2, 0, block_id(header)), header, []), T0 + 7)
-    assert node._bodies.blocks.get(block_id(good.header)) is not None
-
-
 # --- what peers' words are worth ------------------------------------------------------------------------------------------------
-
-
-def test_a_peer_that_has_gone_says_nothing_any_more_and_its_question_goes_to_another() -> None:
-    node = fresh(4)
-    first = receive(node, 1, m.Status(9, 1))
-    assert [s.peer for s in of_kind(first, e.Send) if isinstance(m.decode_message(s.payload), m.GetBlocks)] == [ident(1)]
-    receive(node, 2, m.Status(7, 1))
-    node.handle(e.PeerDown(ident(1)), T0)
-    assert node.sync.best == 7
-    asked = of_kind(node.handle(e.Fired(e.Tick()), T0 + 100), e.Send)
-    assert [s.peer for s in asked if isinstance(m.decode_message(s.payload), m.GetBlocks)] == [ident(2)]
 
 
 def test_a_block_is_logged_once_however_often_it_is_checked_and_when_it_is_decided() -> None:

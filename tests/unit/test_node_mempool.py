@@ -163,15 +163,6 @@ def test_another_transaction_in_its_place_drops_it_and_frees_its_successor() -> 
     assert p.selection(10**6).first() == [successor]
 
 
-def test_a_block_of_strangers_promotes_what_waited_for_it() -> None:
-    """The predecessor was never seen here: it came in the block."""
-    p = pool()
-    add(p, transfer(0, 1))
-    (unseen,) = add(pool(), transfer(0, 0))
-    p.decided(advanced(0, 0, 1), [unseen], 1)
-    assert p.waiting
-
-
 def test_an_expired_one_leaves_in_time() -> None:
     p = pool()
     add(p, transfer(0, 0, until=20), transfer(1, 0, until=100))
@@ -189,22 +180,6 @@ def test_what_left_without_a_block_comes_back_only_from_its_user() -> None:
     assert not p.waiting
     assert p.add(STATE, transfer(0, 0), 1, local=True) is not None
     assert len(p.selection(10**6).first()) == 2
-
-
-def test_what_a_block_held_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A validator that lags finds most of what waits for it decided: neither is parsed, and no signature checked."""
-    p = pool()
-    (first,) = add(p, transfer(0, 0))
-    after = advanced(0, 0, 2)
-    p.decided(after, [first], 1)
-
-    def forbidden(*_: object) -> bool:
-        raise AssertionError("a signature was checked")
-
-    monkeypatch.setattr("chain.ledger.tx.verify", forbidden)
-    assert refused(p, transfer(0, 1), local=False, state=after) is TxCode.SEQUENCE_USED
-    monkeypatch.setattr(mempool, "parse_tx", forbidden)
-    assert p.add(after, transfer(0, 0), 2, local=False) is None
 
 
 def test_a_block_is_no_more_work_than_its_network_allows() -> None:
@@ -246,17 +221,6 @@ def test_a_late_copy_of_what_expired_or_lost_its_sequence_is_dropped_unread() ->
     assert len(p.decided(advanced(1, 0, 1), [theirs], 20)) == 2
     assert p.add(STATE, transfer(0, 0, until=20), 1, local=False) is None
     assert p.add(STATE, transfer(1, 0), 1, local=False) is None
-
-
-def test_one_of_two_with_the_same_short_id_is_found_when_the_other_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mempool, "SHORT", 0)
-    p = pool()
-    first, second = add(p, transfer(0, 0), transfer(1, 0))
-    assert p.by_short(b"") is second
-    p.remove(first.id)
-    assert p.by_short(b"") is second
-    p.remove(second.id)
-    assert p.by_short(b"") is None
 
 
 def test_what_found_no_room_is_remembered_for_one_to_two_spans_of_heights() -> None:

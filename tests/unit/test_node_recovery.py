@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from chain.codec import encode
-from chain.consensus.messages import SignVote, Step
+from chain.consensus.messages import SignVote
 from chain.consensus.wal import Polka
 from chain.crypto import sha256
 from chain.errors import BrokenInvariant, Malformed
@@ -52,14 +52,6 @@ def test_what_the_database_has_already_is_left_alone(net: Net) -> None:
     node = Node(ident(0), sha256(b"b0"), net.nodes[0].state, net.nodes[0].head_id)
     assert of_kind(node.start(T0 + 10_000, log), e.Commit) == []
     assert node.height == 3
-
-
-def test_an_empty_log_starts_the_next_height() -> None:
-    node, effects = restarted([])
-    assert node.height == 0
-    assert node.consensus.height == 1
-    assert node.consensus.step is Step.WAIT
-    assert [t.timer for t in of_kind(effects, e.SetTimer)] == [e.Tick()]
 
 
 def half_way() -> Net:

@@ -90,34 +90,6 @@ def test_what_was_chosen_stands_in_the_order_in_which_it_became_ready_with_deadl
     assert [tx.body.sender for tx in found] == [b"c", b"d", b"d", b"c", b"a", b"b", b"b", b"a"]
 
 
-@dataclass
-class Lanes(Waiting):
-    """What one account has ready, by lane."""
-
-    of: dict[int, list[Item]] = field(default_factory=dict)
-
-    def put(self, lane: int, *, urgent: bool = False) -> None:
-        tx = SimpleNamespace(raw=b"x" * 95, work=1, urgent=urgent, once=True, body=SimpleNamespace(sender=b"one", lane=lane))
-        self.of.setdefault(lane, []).append(Item(tx, self.order))
-        self.order += 1
-
-    def turns(self, urgent: bool) -> list[bytes]:
-        return [b"one"]
-
-    def ready(self, account: bytes, lane: int, ahead: int) -> Item | None:
-        items = self.of.get(lane, [])
-        return items[ahead] if ahead < len(items) else None
-
-
-def test_of_an_account_s_lanes_what_became_ready_first_is_taken_first() -> None:
-    waiting = Lanes()
-    for lane in (3, 1, 1, 0, 3):
-        waiting.put(lane)
-    for room, lanes in ((2, [3]), (4, [3, 1]), (8, [3, 1, 1, 0])):
-        found = Selection(waiting, 10**6, Params(block_txs=room)).first()
-        assert [tx.body.lane for tx in found] == lanes
-
-
 @pytest.mark.parametrize(
     ("large", "small", "params", "size"),
     [

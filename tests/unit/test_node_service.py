@@ -81,24 +81,6 @@ def test_all_peers_together_are_served_at_the_rate_over_all_and_each_alike() -> 
     assert max(served.values()) - min(served.values()) <= 1
 
 
-def test_who_asks_one_question_at_a_time_is_served_whatever_the_others_ask() -> None:
-    """Twenty others ask all the time: its turn comes when each of them had one."""
-    service, asked, waits = PeerService(), 0, list[int]()
-    *crowd, modest = names(21)
-    for now in range(10_000):
-        for peer in crowd:
-            service.ask(peer, QUESTION)
-        if not service.open(modest):
-            asked = now
-            service.ask(modest, QUESTION)
-        while (turn := service.next(now)) is not None:
-            service.done(turn[0])
-            if turn[0] == modest:
-                waits.append(now - asked)
-    assert len(waits) > 15
-    assert max(waits) <= 1_000 * (len(crowd) + 2) // ALL_READS.per_s
-
-
 def test_nothing_is_read_for_a_peer_whose_queue_is_not_near_empty() -> None:
     service = PeerService()
     slow, quick = names(2)

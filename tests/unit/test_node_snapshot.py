@@ -116,19 +116,6 @@ def test_whoever_is_less_behind_or_takes_no_snapshots_asks_for_blocks(net: Net) 
         assert sent(effects, m.GetBlocks) != []
 
 
-def test_buckets_that_are_here_are_not_asked_for(net: Net) -> None:
-    node = fresh(4, snapshot_after=AFTER)
-    numbers = sorted(buckets_of(net))
-    asked(node)
-    receive(node, 1, m.Snapshot(False, [offer_of(net)]))
-    (question,) = sent(node.handle(e.SnapshotStaged(numbers[1:]), T0), m.GetBuckets)
-    assert question.numbers == numbers[:1]
-    node = fresh(4, snapshot_after=AFTER)
-    asked(node)
-    receive(node, 1, m.Snapshot(False, [offer_of(net)]))
-    assert of_kind(node.handle(e.SnapshotStaged(numbers), T0), e.Switch) == [e.Switch(HEIGHTS)]
-
-
 def changed(offer: Offer, **fields: object) -> Offer:
     header = replace(offer.header, **fields)
     return replace(offer, header=header, certificate=replace(offer.certificate, block_id=block_id(header)))

@@ -14,7 +14,6 @@ import pytest
 
 from chain.codec import encode
 from chain.contracts.credits import Transfer
-from chain.contracts.job.messages import Claim
 from chain.contracts.membership import RELEASE_WORK, JudgeCase, Release
 from chain.errors import InvalidTx, TxCode
 from chain.host import Account, account_key
@@ -26,7 +25,7 @@ from chain.node.messages import SHORT
 from chain.node.relay import Relay
 from chain.node.selection import Selection
 from chain.node.space import COMMON, GAP, GAP_BURST, LOCAL, MIN_CHARGE, SPARE, URGENT, Space
-from chain.params import LANES, MAX_OPS, Params
+from chain.params import LANES, Params
 from chain.types import TxBody, net_of, tx_id
 from tests.unit.node_kit import PARAMS, genesis, ident, key_of, signed, state_of, transfer
 
@@ -208,15 +207,6 @@ def test_messages_with_a_deadline_are_shared_by_account_as_well() -> None:
     assert senders(p)[:4] == [15, 1, 1, 3]
 
 
-@pytest.mark.usefixtures("small")
-def test_a_large_transaction_takes_the_place_of_several_small_ones() -> None:
-    p = pool()
-    big = signed_many(1, 0, msgspec.Raw(encode(Transfer(ident(2), 1, bytes(64)))), 40)
-    add(p, *(pay(GREEDY, i) for i in range(16)))
-    add(p, big)
-    assert senders(p)[:2] == [16 - -(-len(big) // MIN_CHARGE), 1]
-
-
 def signed_many(sender: int, sequence: int, op: msgspec.Raw, count: int) -> bytes:
     body = TxBody(net_of(GENESIS.chain_id), ident(sender), 0, sequence, 500, [op] * count)
     return sign_tx(key_of(sender), GENESIS.chain_id, body)
@@ -327,28 +317,6 @@ def test_each_of_bytes_number_and_work_counts_where_it_alone_is_scarce(what: str
     assert by_sender(p.selection(size).first()) == {ident(who): count for who, count in expected.items()}
 
 
-def test_whose_turn_is_longest_ago_comes_first_in_the_next_block() -> None:
-    p = pool(block_txs=2)
-    state, got = state_of(GENESIS), []
-    add(p, *(pay(sender, i) for sender in range(4) for i in range(2)))
-    for height in range(1, 9):
-        (tx,) = p.selection(10**6).first()
-        got.append(tx.body.sender)
-        state = after(state, [tx])
-        p.decided(state, [tx], height)
-    assert got == [ident(i) for i in (0, 1, 2, 3, 0, 1, 2, 3)]
-
-
-def test_work_that_was_not_done_leaves_room_for_more() -> None:
-    """LC-NODE-60: refused ones ended at their first message."""
-    op = msgspec.Raw(encode(Claim(bytes(32), 0, bytes(32), stake=True)))
-    p = pool(block_work=2 * MAX_OPS * 32)
-    add(p, *(signed_many(GREEDY, i, op, MAX_OPS) for i in range(5)))
-    chosen = p.selection(10**7)
-    assert [len(chosen.first()), len(chosen.more([32, 32])), len(chosen.more([32]))] == [2, 1, 1]
-    assert chosen.more([MAX_OPS * 32]) == []
-
-
 class Lanes:
     """One transaction of each account that is ready: (account, work, urgent)."""
 
@@ -391,17 +359,6 @@ def after(state: State, txs: list[ParsedTx]) -> State:
         changes[key] = msgspec.structs.replace(account, sequences=sequences)
     state.commit(list(changes.items()), state.tree)
     return state
-
-
-# --- reminders ------------------------------------------------------------------------------------------------------------------
-
-
-def test_reminders_are_shared_by_account_and_name_what_can_come_next() -> None:
-    p = pool()
-    add(p, *(pay(GREEDY, i, lane=3) for i in range(1, 40)), *(pay(GREEDY, i) for i in range(40)), pay(1, 0), judge(2, 0))
-    told = p.oldest(6)
-    ids = {tx_id(raw)[:SHORT]: raw for raw in (pay(GREEDY, 0), pay(GREEDY, 1), pay(1, 0), judge(2, 0))}
-    assert set(told) == set(ids)
 
 
 # --- what it costs --------------------------------------------------------------------------------------------------------------

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from chain.node.messages import MAX_SYNC_BLOCKS
 from chain.node.sync import BACKOFF_MS, DEADLINE, HELD, MAX_BACKOFF_MS, MAX_PEERS, Sync
 
@@ -112,29 +110,6 @@ def test_the_deadline_is_the_last_moment_at_which_nobody_else_is_asked() -> None
     assert s.next_request(100 + DEADLINE - 1) is None
     assert ask(s, 100 + DEADLINE) != first
     assert s.answered(first, now=100 + DEADLINE) is None, "its answer is nobody's any more"
-
-
-@pytest.mark.parametrize("ends", ["goes", "answers", "is silent"])
-def test_the_time_of_a_question_counts_however_it_ended(ends: str) -> None:
-    """Who hangs up in time, or answers in the last moment, was waited for as much: the other one is next, and stays so."""
-    s = at(0, a=9, b=9)
-    slow = ask(s, 0)
-    now = DEADLINE if ends == "is silent" else DEADLINE - 1
-    if ends == "goes":
-        s.next_request(now)
-        s.peer(slow, None)
-        s.peer(slow, 9)
-    elif ends == "answers":
-        assert s.answered(slow, 1, now) == 1
-    else:
-        assert s.answered(ask(s, now), now=now) == 1, "the other one was asked"
-        s.useful(slow)
-        s.peer(slow, 9)
-    for _ in range(4):
-        fast = ask(s, now)
-        assert fast != slow
-        now += 1_000
-        s.answered(fast, now=now)
 
 
 def test_silence_until_the_deadline_is_a_failure_and_not_only_a_late_answer() -> None:
