@@ -10,7 +10,6 @@ import pytest
 from sandbox import BackendSettings, Sandbox, UnknownBackend, make_backend
 from sandbox.backends import backends
 from tests.toy.installed import TOY, installed_backend
-from tests.toy.stillness import Stillness
 
 
 @pytest.fixture
@@ -29,11 +28,6 @@ def test_docker_is_the_one_here(settings: BackendSettings) -> None:
     made = make_backend("docker", settings)
     assert isinstance(made, Sandbox)
     made.close()
-
-
-def test_a_backend_of_another_distribution_is_found_by_its_name(site: Path, settings: BackendSettings) -> None:
-    assert backends() == {"docker": "sandbox.docker", "still": "tests.toy.stillness"}
-    assert isinstance(make_backend("still", settings), Stillness)
 
 
 def test_no_other_distribution_takes_the_name_of_the_one_here(site: Path, settings: BackendSettings) -> None:

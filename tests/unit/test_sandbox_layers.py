@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.errors import BadImage
-from sandbox.layers import OPAQUE, USERS_CAP, WHITEOUT, LayerEntry
-from sandbox.targuard import FILE, FOLDER, HARD_LINK, SYMBOLIC_LINK
+from sandbox.layers import OPAQUE, WHITEOUT, LayerEntry
+from sandbox.targuard import FILE, FOLDER, SYMBOLIC_LINK
 from sandbox.tarwriter import TIME_CAP
 
 from .test_sandbox_archive import entry, tar
@@ -47,13 +47,6 @@ def test_permissions_and_times_are_kept_and_nothing_else_is(tmp_path: Path) -> N
     ]
 
 
-def test_a_hard_link_has_what_its_file_has(tmp_path: Path) -> None:
-    link, _ = entry("l", kind=b"1", link="./f")
-    link.mode, link.mtime = 0o700, 77
-    file = special("f", tarfile.REGTYPE, 0o640, 33)
-    assert scan(tmp_path / "a.tar", [tar(file, (link, b""))])[1] == LayerEntry("l", HARD_LINK, 0, 0o640, 33, "f")
-
-
 # --- what layers show together ----------------------------------------------------------------------------------------------------
 
 
@@ -76,21 +69,6 @@ def test_an_emptied_folder_holds_what_its_own_layer_brings_wherever_the_mark_sta
         assert [path for path, kind in shape(seen) if kind == WHITEOUT] == ["etc/new"], "what it hid is there no more"
     with pytest.raises(BadImage, match="empties 'etc' twice"):
         scan(tmp_path / "b.tar", [below, tar(entry("etc/.wh..wh..opq"), entry("./etc/.wh..wh..opq"))])
-
-
-def test_a_later_layer_puts_right_what_an_earlier_one_had_wrong(tmp_path: Path) -> None:
-    """What counts is what all of them show together: a file in place of a folder, a folder in place of a file."""
-    for name, wrong, right in (
-        ("etc/passwd", entry("etc/passwd", kind=b"2", link="/x"), entry("etc/passwd", bytes(USERS_CAP))),
-        ("etc/group", entry("etc/group", bytes(USERS_CAP + 1)), entry("etc/group", b"")),
-        ("etc/hosts", entry("etc/hosts/a", b"x"), entry("etc/hosts", b"x")),
-        ("dev", entry("dev", b"x"), entry("dev/x", b"x")),
-    ):
-        with pytest.raises(BadImage, match=f"'{name}' is "):
-            scan(tmp_path / "a.tar", [tar(wrong)])
-        scan(tmp_path / "b.tar", [tar(wrong), tar(right)])
-        with pytest.raises(BadImage, match=f"'{name}' is "):
-            scan(tmp_path / "c.tar", [tar(right), tar(wrong)])
 
 
 def test_scratch_space_is_added_to_the_top_layer_alone_and_once(tmp_path: Path) -> None:

@@ -234,18 +234,6 @@ def test_a_fill_that_fails_leaves_nothing(make: Make, double: DockerDouble, tmp_
     add(make(), "scans", data)
 
 
-def test_a_record_that_cannot_be_written_leaves_no_volume(
-    make: Make, double: DockerDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError("the disk is full")
-
-    monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(OSError, match="full"):
-        add(make(), "scans", files(tmp_path / "f", a="1"))
-    assert (double.volumes, make().listed()) == ({}, [])
-
-
 def test_what_a_killed_node_left_goes_at_the_next_start_or_the_next_adding(
     make: Make, double: DockerDouble, tmp_path: Path
 ) -> None:

@@ -385,26 +385,6 @@ def test_a_run_that_the_engine_breaks_off_leaves_nothing_when_it_returns(
     assert room.run(spec(image)).status is RunStatus.OK, "the next one is not held up"
 
 
-@pytest.mark.parametrize(
-    ("told", "mib"), [({"total_inactive_file": 20 << 20, "inactive_file": 1 << 20}, 30), ({"inactive_file": 8 << 20}, 42)]
-)
-def test_what_the_kernel_would_drop_first_is_not_held_by_a_run(
-    room: Sandbox, double: DockerDouble, image: str, monkeypatch: pytest.MonkeyPatch, told: dict[str, int], mib: int
-) -> None:
-    """On control groups of both versions: a program that reads a large file once does not hold it."""
-    monkeypatch.setattr(DockerDouble, "stats", lambda *_, **__: {"memory_stats": {"usage": 50 << 20, "stats": told}})
-    seen: list[int | None] = []
-
-    def job(box: Box) -> int:
-        seen.append(room.memory("r"))
-        box.leave()
-        return 0
-
-    double.job = job
-    assert room.run(spec(image)).status is RunStatus.OK
-    assert seen == [mib << 20]
-
-
 @pytest.mark.parametrize(("model", "why"), [(None, "missing"), (b"", "empty"), (b"x" * 1001, "limit is 1000")])
 def test_a_model_that_is_refused_leaves_no_file(
     room: Sandbox, double: DockerDouble, image: str, tmp_path: Path, model: bytes | None, why: str

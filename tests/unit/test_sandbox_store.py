@@ -157,23 +157,6 @@ def test_a_pulled_image_is_written_anew_and_pulled_once(double: DockerDouble, op
     assert double.count("pull") == 2, "it had gone"
 
 
-def test_the_container_that_shows_a_pulled_images_files_is_marked_as_this_nodes(
-    double: DockerDouble, open_store: Callable[[], ImageStore]
-) -> None:
-    """Else a clean-up after a kill would not find it."""
-    seen: list[Any] = []
-    honest = double.export
-
-    def export(name: str) -> Any:
-        seen.append((double.boxes[name].config["Labels"], double.boxes[name].config["NetworkDisabled"]))
-        return honest(name)
-
-    double.export = export  # type: ignore[method-assign]
-    open_store().pull(REFERENCE, LIMITS, None)
-    assert seen == [({"learningchain.node": "n"}, True)]
-    assert double.count("start") == 0
-
-
 def test_an_image_that_somebody_else_pulled_stays_with_them(double: DockerDouble, open_store: Callable[[], ImageStore]) -> None:
     double.images[POSTED], double.names[REFERENCE], double.files[POSTED] = image(POSTED), POSTED, [GOOD]
     one = open_store()

@@ -14,14 +14,13 @@ import pytest
 from sandbox import RunResult, RunStatus, Sandbox, WarmRun
 from sandbox.data import DataSet, measure
 from sandbox.docker import service, sidecar, warm
-from sandbox.docker.isolation import DATA_LABEL
 from sandbox.errors import EngineError
 from sandbox.output import TAIL_CAP, OutputReader
 from sandbox.phases import PHASES, InputRow, OutputRow, PhaseRow
 from sandbox.spec import MIB
 
 from .docker_double import Box, DockerDouble, refusal
-from .test_sandbox_service import LIMITS, ONE_WAITS, double, image, left, room, spec
+from .test_sandbox_service import LIMITS, double, image, left, room, spec
 
 __all__ = ["double", "image", "room"]
 
@@ -103,16 +102,6 @@ def test_whoever_gives_a_warm_run_the_wrong_inputs_may_try_again(
     assert run.finish({"input": tmp_path / "i"}).result == 7
 
 
-def test_a_late_input_that_is_gone_ends_the_run_and_frees_its_name(
-    room: Sandbox, double: DockerDouble, image: str, tmp_path: Path
-) -> None:
-    double.job = serve
-    outcome = started(room, image).finish({"input": tmp_path / "gone"})
-    assert (outcome.status, "gone" in outcome.reason) == (RunStatus.ENGINE_ERROR, True), outcome
-    assert left(double) == (0, 0), "before `finish` returned"
-    started(room, image).close()
-
-
 def test_a_warm_run_has_room_for_what_comes_later(
     room: Sandbox, double: DockerDouble, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,34 +116,6 @@ def test_a_warm_run_has_room_for_what_comes_later(
 
 
 # --- how a warm run is called off -------------------------------------------------------------------------------------------------
-
-
-def by_its_event(room: Sandbox, event: threading.Event) -> None:
-    event.set()
-
-
-def by_its_name(room: Sandbox, event: threading.Event) -> None:
-    assert room.cancel("r")
-
-
-@pytest.mark.parametrize("call_off", [by_its_event, by_its_name])
-def test_a_run_that_has_its_inputs_can_still_be_called_off(
-    room: Sandbox, double: DockerDouble, image: str, tmp_path: Path, call_off: Callable[[Sandbox, threading.Event], None]
-) -> None:
-    double.job = hang
-    (tmp_path / "i").write_text("7")
-    event, shown = threading.Event(), threading.Event()
-    run = started(room, image, on_progress=lambda _: shown.set())
-    with ThreadPoolExecutor(1) as pool:
-        finishing = pool.submit(run.finish, {"input": tmp_path / "i"}, cancel=event)
-        assert shown.wait(20)
-        run.close()  # somebody took it: nothing happens
-        assert not finishing.done()
-        call_off(room, event)
-        assert finishing.result(timeout=30).status is RunStatus.CANCELLED
-    assert not room.cancel("r"), "nothing of it is under way"
-    room.settle()
-    assert left(double) == ONE_WAITS
 
 
 def test_a_sandbox_that_closes_ends_what_is_warm(room: Sandbox, double: DockerDouble, image: str, tmp_path: Path) -> None:
@@ -205,17 +166,6 @@ def never_ready(box: Box) -> int:
     box.say(b'LC {"step":1}\n')
     box.killed.wait(60)
     return 0
-
-
-def test_a_sandbox_that_closes_ends_what_is_not_ready_yet(room: Sandbox, double: DockerDouble, image: str) -> None:
-    double.job, shown = never_ready, threading.Event()
-    with ThreadPoolExecutor(1) as pool:
-        starting = pool.submit(room.start, spec(image, phase="serve"), on_progress=lambda _: shown.set())
-        assert shown.wait(20)
-        room.close()
-        outcome = starting.result(timeout=15)
-        assert isinstance(outcome, RunResult) and outcome.status is RunStatus.CANCELLED, outcome
-    assert left(double) == (0, 0), "no sidecar is made for a run that will not come"
 
 
 def test_a_run_on_its_way_to_be_warm_counts_among_them(
@@ -292,25 +242,6 @@ def test_no_run_is_promised_more_processors_than_there_are(room: Sandbox, double
         assert room.run(spec(image, cpus=cpus)).status is RunStatus.OK
         job = [box for box in double.made if box.name == "lc-n-r"][-1]
         assert job.config["HostConfig"]["NanoCpus"] == given * 1e9
-
-
-@pytest.mark.parametrize(("size", "volumes"), [(999, 0), (1000, 1)])
-def test_an_input_lies_on_the_disk_from_its_bound_on(
-    room: Sandbox, double: DockerDouble, image: str, tmp_path: Path, size: int, volumes: int
-) -> None:
-    room._disk_from = 1000
-    (tmp_path / "m").write_bytes(bytes(size))
-    seen: list[int] = []
-
-    def job(box: Box) -> int:
-        seen.append((box.inside / "model").stat().st_size)
-        box.leave()
-        return 0
-
-    double.job = job
-    assert room.run(spec(image, phase="evaluate", inputs={"model": tmp_path / "m"})).status is RunStatus.OK
-    assert seen == [size]
-    assert sum(DATA_LABEL in labels for labels in double.volume_labels.values()) == volumes
 
 
 def test_data_of_a_run_that_never_began_are_given_back(room: Sandbox, double: DockerDouble, image: str, tmp_path: Path) -> None:
