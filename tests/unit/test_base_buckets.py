@@ -97,7 +97,7 @@ def chunks_of(size: int) -> Iterator[None]:
 
 
 @given(st.lists(CHANGES, max_size=12), st.sampled_from([60, 200, 500, CHUNK]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_buckets_have_the_roots_and_proofs_of_the_plain_tree(steps: list[dict[int, bytes | None]], chunk: int) -> None:
     with chunks_of(chunk):
         both_are_the_same(steps)

@@ -270,14 +270,6 @@ def test_an_opening_does_not_answer_another_probe() -> None:
             check_opening(tree.measurement, other, good)
 
 
-def test_a_probe_of_another_count_is_the_callers_mistake() -> None:
-    tree, probe, good = opened(some_losses(300))
-    with pytest.raises(ValueError, match="cannot open 299"):
-        open_losses(LossTree(some_losses(299)), probe)
-    with pytest.raises(ValueError, match="cannot check an opening of 301"):
-        check_opening(replace(tree.measurement, count=301), probe, good)
-
-
 BESIDE = Probe(1_600, (0,) * 8, tuple(range(8)))
 """Nothing of the right half is looked at: one sibling of 800 losses."""
 

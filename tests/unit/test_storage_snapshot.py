@@ -585,14 +585,6 @@ async def desk(server: BlockStore, tmp_path: Path) -> AsyncIterator[SnapshotServ
     desk.close()
 
 
-async def test_who_has_no_block_offers_nothing_and_makes_nothing(tmp_path: Path) -> None:
-    store = empty(tmp_path / "none")
-    desk = SnapshotService(store, store.where, tmp_path, lambda: None)
-    assert await asked(desk, m.GetSnapshot()) == m.Snapshot(False, []) and desk._making is None
-    desk.close()
-    store.close()
-
-
 async def test_a_snapshot_that_is_just_recent_enough_is_served_as_it_is(
     desk: SnapshotService, server: BlockStore, net: Net
 ) -> None:
