@@ -6,12 +6,21 @@ A run is `{"rounds": [{measure: {...}}, ...], "once": {measure: {...}}}`; `ledge
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 Run = dict[str, Any]
-Values = Callable[[Run], list[float]]
+
+
+class Values(Protocol):
+    """One value per round of a run, or a single one of what is measured once."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """What of a run it reads."""
+
+    def __call__(self, run: Run) -> list[float]: ...
 
 
 @dataclass(frozen=True)
@@ -50,14 +59,20 @@ class Figure:
         return self.median <= self.most if self.most is not None else None
 
 
-def pick(path: str, factor: float = 1.0) -> Values:
+@dataclass(frozen=True)
+class pick:
     """`factor` x the value at `path` in every round, or the one that was measured once. Missing parts are left out."""
 
-    def values(run: Run) -> list[float]:
-        found = [at(one, path) for one in (*run["rounds"], run["once"])]
-        return [factor * value for value in found if value is not None]
+    path: str
+    factor: float = 1.0
 
-    return values
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return (self.path,)
+
+    def __call__(self, run: Run) -> list[float]:
+        found = [at(one, self.path) for one in (*run["rounds"], run["once"])]
+        return [self.factor * value for value in found if value is not None]
 
 
 def at(tree: Any, path: str) -> Any:
@@ -67,20 +82,25 @@ def at(tree: Any, path: str) -> Any:
     return tree
 
 
-def over(above: Values | str, below: Values | str, factor: float = 1.0) -> Values:
+class over:
     """`factor` x above / below, round by round. Where one side was measured once, the other side's median stands for its rounds."""
-    upper = pick(above) if isinstance(above, str) else above
-    lower = pick(below) if isinstance(below, str) else below
 
-    def values(run: Run) -> list[float]:
-        a, b = upper(run), lower(run)
+    def __init__(self, above: Values | str, below: Values | str, factor: float = 1.0) -> None:
+        self._above = pick(above) if isinstance(above, str) else above
+        self._below = pick(below) if isinstance(below, str) else below
+        self._factor = factor
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return self._above.paths + self._below.paths
+
+    def __call__(self, run: Run) -> list[float]:
+        a, b = self._above(run), self._below(run)
         if not a or not b:
             return []
         if len(a) != len(b):
             a, b = [statistics.median(a)], [statistics.median(b)]
-        return [factor * x / y for x, y in zip(a, b, strict=True) if y]
-
-    return values
+        return [self._factor * x / y for x, y in zip(a, b, strict=True) if y]
 
 
 def figures(run: Run, rows: Iterable[Row]) -> list[Figure]:

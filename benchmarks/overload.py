@@ -128,9 +128,10 @@ async def _watch(graph: Graph, sizes: list[list[float]]) -> None:
 
 def rss_mb(graph: Graph) -> list[float]:
     """Resident memory of every validator's process now."""
-    return [_rss(m.process.pid) for m in graph.validators if m.process is not None]
+    return [rss_of(m.process.pid) for m in graph.validators if m.process is not None]
 
 
-def _rss(pid: int) -> float:
+def rss_of(pid: int) -> float:
+    """Resident memory of a process now, in MiB."""
     with open(f"/proc/{pid}/status") as f:
         return next(int(line.split()[1]) / 1024 for line in f if line.startswith("VmRSS:"))

@@ -16,10 +16,12 @@ from multiprocessing import get_context
 from typing import Any
 
 from benchmarks import catch_up
-from benchmarks.askers import askers
+from benchmarks.askers import askers_cost
+from benchmarks.block_askers import block_askers
 from benchmarks.dashboard import dashboard
 from benchmarks.federation import federation
 from benchmarks.federation_round import federation_round
+from benchmarks.full_mempools import full_mempools
 from benchmarks.growth import growth
 from benchmarks.idle import idle
 from benchmarks.ledger import LedgerSize, ledger
@@ -33,6 +35,7 @@ from benchmarks.peers.syncobj import syncobj
 from benchmarks.predictions import predictions
 from benchmarks.replay import replay
 from benchmarks.sandbox_overhead import sandbox_overhead
+from benchmarks.slow_link import slow_link
 from benchmarks.snapshot import snapshot
 from benchmarks.startup import startup
 from benchmarks.wan import wan
@@ -70,7 +73,9 @@ class Size:
 
     `growth`, `snapshot`: accounts and jobs of the state. `predictions`: requests one after the other, and batches of rows.
     `federation`: rounds of each kind; `federation_round`: on real nodes, and those of a million values.
-    `dashboard`: members and jobs of the state, transfers of a turn, turns. `askers`: transfers of a turn, turns.
+    `dashboard`: members and jobs of the state, transfers of a turn, turns. `full_mempools`: accounts that fill them, pairs of
+    turns. `askers`: turns, seconds of each while. `slow_link`: pairs of turns, transfers of each.
+    `block_askers`: transfers of a turn, turns.
     """
 
     rounds: int
@@ -90,7 +95,10 @@ class Size:
     federation_round: tuple[int, int]
     wan: int
     dashboard: tuple[int, int, int, int]
-    askers: tuple[int, int]
+    block_askers: tuple[int, int]
+    full_mempools: tuple[int, int]
+    askers: tuple[int, float]
+    slow_link: tuple[int, int]
 
 
 FULL = Size(
@@ -124,7 +132,10 @@ FULL = Size(
     federation_round=(10, 4),
     wan=60,
     dashboard=(10_000, 10_000, 800, 3),
-    askers=(400, 3),
+    block_askers=(400, 3),
+    full_mempools=(10, 3),
+    askers=(3, 5.0),
+    slow_link=(3, 40),
 )
 QUICK = Size(
     rounds=1,
@@ -157,8 +168,46 @@ QUICK = Size(
     federation_round=(2, 1),
     wan=8,
     dashboard=(500, 500, 150, 1),
-    askers=(60, 1),
+    block_askers=(60, 1),
+    full_mempools=(2, 1),
+    askers=(1, 3.0),
+    slow_link=(1, 12),
 )
+SMALLEST = Size(
+    rounds=1,
+    limit_s=0.02,
+    ledger=LedgerSize(samples=4, transfers=640, outstanding=320, tens=64, hundreds=64, jobs=64, overload_s=0.5, overload=2_000),
+    peers=PeerSize(
+        samples=4,
+        etcd=200,
+        etcd_outstanding=50,
+        syncobj_samples=2,
+        syncobj=200,
+        syncobj_outstanding=50,
+        anvil=(64, 64),
+        anvil_outstanding=64,
+        ganache=(64, 64),
+        ganache_outstanding=64,
+    ),
+    sync=640,
+    replay=ReplaySize(rounds=1, blocks=2, txs_per_block=100),
+    growth=(1_000, 100),
+    snapshot=(1_000, 100),
+    many_jobs=500,
+    idle_s=0.5,
+    startup=1,
+    runs=2,
+    predictions=(1, 1),
+    federation=1,
+    federation_round=(1, 1),
+    wan=2,
+    dashboard=(50, 50, 8, 1),
+    full_mempools=(1, 1),
+    askers=(1, 1.0),
+    slow_link=(1, 4),
+    block_askers=(8, 1),
+)
+"""What shows that a measurement runs, and nothing about speed: tests/processes/test_benchmark_rows.py."""
 
 Say = Callable[[str], None]
 
@@ -210,6 +259,13 @@ async def _answers(size: Size, say: Say) -> Any:
         raise Unavailable(str(problem)) from None
 
 
+async def _slow_link(size: Size, say: Say) -> Any:
+    try:
+        return await slow_link(*size.slow_link)
+    except Refused as problem:
+        raise Unavailable(str(problem)) from None
+
+
 async def _wan(size: Size, say: Say) -> Any:
     try:
         return await wan(size.wan)
@@ -238,5 +294,8 @@ MEASURES = (
     Measure("federation_round", lambda size, say: federation_round(*size.federation_round), once=True),
     Measure("wan", _wan, once=True),
     Measure("dashboard", lambda size, say: dashboard(*size.dashboard), once=True),
-    Measure("askers", lambda size, say: askers(*size.askers), once=True),
+    Measure("block_askers", lambda size, say: block_askers(*size.block_askers), once=True),
+    Measure("full_mempools", lambda size, say: full_mempools(*size.full_mempools), once=True),
+    Measure("askers", lambda size, say: askers_cost(*size.askers), once=True),
+    Measure("slow_link", _slow_link, once=True),
 )

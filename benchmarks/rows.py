@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import statistics
 
-from benchmarks.figures import Row, Run, Values, over, pick
+from benchmarks.figures import Row, Run, over, pick
 
 _RATE, _SIZE = "ledger.transfers.per_s", "ledger.transfers.tx_bytes"
 
@@ -133,6 +133,7 @@ OTHERS = (
         2,
         most=100,
     ),
+    Row("find_best", "jobs", "a look for the best-paying of 65,000 open postings, ms", pick("many_jobs.worker_ms"), 2, most=100),
     Row("find_seat", "jobs", "a look for the own seat among 65,000 live jobs, ms", pick("many_jobs.verifier_ms"), 2, most=100),
     Row("help", "start", "learningchain --help, ms", pick("startup.help_ms"), most=150),
     Row("first_vote", "start", "four new nodes, to the first vote of the last, s", pick("startup.fresh_s"), 2, most=2),
@@ -188,16 +189,19 @@ OTHERS = (
 )
 
 
-def _with_blocks(path: str) -> Values:
+class _WithBlocks:
     """Arithmetic, and each block of the round at the time that a transfer took in this run."""
-    parts, many, block = pick(path), pick("federation.blocks"), pick("ledger.finality.p50_ms")
 
-    def values(run: Run) -> list[float]:
-        return [
-            one + blocks * statistics.median(block(run)) for one, blocks in zip(parts(run), many(run), strict=True) if block(run)
-        ]
+    def __init__(self, path: str) -> None:
+        self._reads = (pick(path), pick("federation.blocks"), pick("ledger.finality.p50_ms"))
 
-    return values
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return tuple(path for one in self._reads for path in one.paths)
+
+    def __call__(self, run: Run) -> list[float]:
+        parts, many, block = (one(run) for one in self._reads)
+        return [one + blocks * statistics.median(block) for one, blocks in zip(parts, many, strict=True) if block]
 
 
 _FED = "federated training"
@@ -218,21 +222,21 @@ FEDERATION = (
         "fed_round",
         _FED,
         "a round, 100,000 values, sum: arithmetic and blocks, ms",
-        _with_blocks("federation.small.sum.total"),
+        _WithBlocks("federation.small.sum.total"),
         most=200,
     ),
     Row(
         "fed_round_open",
         _FED,
         "a round, 100,000 values, open: arithmetic and blocks, ms",
-        _with_blocks("federation.small.open.total"),
+        _WithBlocks("federation.small.open.total"),
         most=100,
     ),
     Row(
         "fed_round_large",
         _FED,
         "a round, 1,000,000 values, sum: arithmetic and blocks, ms",
-        _with_blocks("federation.large.sum.total"),
+        _WithBlocks("federation.large.sum.total"),
         most=2_000,
     ),
     Row("fed_flower", _FED, "Flower, server and five clients, in turns, 100,000 values, ms", pick("federation.small.flower_ms"), 1),
@@ -286,12 +290,27 @@ DASHBOARD = (
 
 _ASKERS = "eight members ask for full blocks"
 ASKERS = (
-    Row("askers_none", _ASKERS, "finality without them, p50 ms", pick("askers.without_p50_ms"), 1),
-    Row("askers_eight", _ASKERS, "finality with them, in turns, p50 ms", pick("askers.with_p50_ms"), 1),
-    Row("askers_ratio", _ASKERS, "with those who ask / without, p50", pick("askers.ratio"), 2, most=1.5),
-    Row("askers_ratio99", _ASKERS, "with those who ask / without, p99", pick("askers.ratio_p99"), 2),
-    Row("askers_bytes", _ASKERS, "what the validators answered with, MB/s", pick("askers.with_mb_per_s"), 1),
-    Row("askers_cores", _ASKERS, "processor time of four validators with them, cores", pick("askers.with_cores"), 2),
+    Row("askers_none", _ASKERS, "finality without them, p50 ms", pick("block_askers.without_p50_ms"), 1),
+    Row("askers_eight", _ASKERS, "finality with them, in turns, p50 ms", pick("block_askers.with_p50_ms"), 1),
+    Row("askers_ratio", _ASKERS, "with those who ask / without, p50", pick("block_askers.ratio"), 2, most=1.5),
+    Row("askers_ratio99", _ASKERS, "with those who ask / without, p99", pick("block_askers.ratio_p99"), 2),
+    Row("askers_bytes", _ASKERS, "what the validators answered with, MB/s", pick("block_askers.with_mb_per_s"), 1),
+    Row("askers_cores", _ASKERS, "processor time of four validators with them, cores", pick("block_askers.with_cores"), 2),
 )
 
-ROWS = (*LIMITS, *THROUGHPUT, *FINALITY, *OTHERS, *FEDERATION, *DASHBOARD, *ASKERS)
+_BESIDE = "others that ask for too much"
+ATTACKED = (
+    Row("full_calm", _BESIDE, "200 messages of twenty people, p95 ms", pick("full_mempools.calm_p95_ms")),
+    Row("full_ratio", _BESIDE, "beside full mempools / without, p95", pick("full_mempools.ratio"), 2, most=2),
+    Row("full_blocks", _BESIDE, "the same in blocks", pick("full_mempools.blocks_ratio"), 2, most=2),
+    Row("full_failed", _BESIDE, "rounds that decided nothing, for each height", pick("full_mempools.full_failed"), 3),
+    Row("asked_quiet", _BESIDE, "finality while nobody asks, p50 ms", pick("askers.quiet_p50_ms"), 1),
+    Row("asked_ratio", _BESIDE, "while three members ask 6,000 times a second / quiet", pick("askers.asked_ratio"), 2, most=2),
+    Row("flooded_ratio", _BESIDE, "while one sends all that it can / quiet", pick("askers.flooded_ratio"), 2, most=2),
+    Row("asked_grew", _BESIDE, "most that a validator grew meanwhile, MB", pick("askers.grew_mb"), most=50),
+    Row("slow_ratio", _BESIDE, "finality with a validator behind 200 ms / none, p50", pick("slow_link.p50_ratio"), 2, most=2),
+    Row("slow_p95", _BESIDE, "finality with it, p95 ms", pick("slow_link.slow_p95_ms")),
+    Row("slow_turns", _BESIDE, "of its turns, those that have its block", pick("slow_link.slow_turns_taken"), 2, least=0.5),
+)
+
+ROWS = (*LIMITS, *THROUGHPUT, *FINALITY, *OTHERS, *FEDERATION, *DASHBOARD, *ASKERS, *ATTACKED)

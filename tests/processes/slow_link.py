@@ -51,6 +51,10 @@ class _End:
             self._free += len(frame) / self._rate
             self._loop.call_at(self._free + self._delay, self._deliver, frame)
 
+    def become(self, rate: float, delay: float) -> None:
+        """For frames that come from now on."""
+        self._rate, self._delay = rate, delay
+
     def _deliver(self, frame: bytes) -> None:
         self.carried += len(frame)
         with contextlib.suppress(OSError):  # a full or closed tap loses the frame, as a cable would
@@ -87,6 +91,11 @@ class SlowLink:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._close()
+
+    def become(self, rate: float, delay: float) -> None:
+        """Another cable, for frames that come from now on."""
+        for end in self._ends:
+            end.become(rate, delay)
 
     @property
     def carried(self) -> int:
