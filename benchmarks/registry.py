@@ -16,30 +16,31 @@ from multiprocessing import get_context
 from typing import Any
 
 from benchmarks import catch_up
-from benchmarks.askers import askers_cost
-from benchmarks.block_askers import block_askers
-from benchmarks.dashboard import dashboard
-from benchmarks.federation import federation
-from benchmarks.federation_round import federation_round
-from benchmarks.full_mempools import full_mempools
-from benchmarks.growth import growth
-from benchmarks.idle import idle
-from benchmarks.ledger import LedgerSize, ledger
-from benchmarks.limits import limits
-from benchmarks.many_jobs import many_jobs
+from benchmarks.askers import AskersFigure, askers_cost
+from benchmarks.block_askers import AskersCost, block_askers
+from benchmarks.dashboard import DashboardCost, dashboard
+from benchmarks.federation import Federation, federation
+from benchmarks.federation_round import RealRounds, federation_round
+from benchmarks.full_mempools import FullMempoolsFigure, full_mempools
+from benchmarks.growth import Growth, growth
+from benchmarks.idle import IdleFigure, idle
+from benchmarks.ledger import LedgerFigures, LedgerSize, ledger
+from benchmarks.limits import Limits, limits
+from benchmarks.many_jobs import ManyJobsFigure, many_jobs
 from benchmarks.peers import install
 from benchmarks.peers.base import Unavailable
-from benchmarks.peers.etcd import etcd
-from benchmarks.peers.evm import anvil, ganache
-from benchmarks.peers.syncobj import syncobj
-from benchmarks.predictions import predictions
+from benchmarks.peers.etcd import Etcd, etcd
+from benchmarks.peers.evm import Evm, anvil, ganache
+from benchmarks.peers.syncobj import SyncObj, syncobj
+from benchmarks.predictions import Predictions, predictions
 from benchmarks.replay import replay
-from benchmarks.sandbox_overhead import sandbox_overhead
-from benchmarks.slow_link import slow_link
-from benchmarks.snapshot import snapshot
-from benchmarks.startup import startup
-from benchmarks.wan import wan
-from benchmarks.warm_answers import warm_answers
+from benchmarks.sandbox_overhead import SandboxFigure, sandbox_overhead
+from benchmarks.slow_link import SlowLinkFigure, slow_link
+from benchmarks.snapshot import SnapshotFigure, snapshot
+from benchmarks.startup import StartupFigure, startup
+from benchmarks.sync import SyncFigure
+from benchmarks.wan import Wan, wan
+from benchmarks.warm_answers import WarmAnswersFigure, warm_answers
 from sandbox import SandboxError
 from tests.processes.netns import Refused
 
@@ -74,8 +75,8 @@ class Size:
     `growth`, `snapshot`: accounts and jobs of the state. `predictions`: requests one after the other, and batches of rows.
     `federation`: rounds of each kind; `federation_round`: on real nodes, and those of a million values.
     `dashboard`: members and jobs of the state, transfers of a turn, turns. `full_mempools`: accounts that fill them, pairs of
-    turns. `askers`: turns, seconds of each while. `slow_link`: pairs of turns, transfers of each.
-    `block_askers`: transfers of a turn, turns.
+    turns. `askers`: turns, seconds of each while. `slow_link`: pairs of turns, transfers of each. `block_askers`: transfers of
+    a turn, turns.
     """
 
     rounds: int
@@ -95,9 +96,9 @@ class Size:
     federation_round: tuple[int, int]
     wan: int
     dashboard: tuple[int, int, int, int]
-    block_askers: tuple[int, int]
     full_mempools: tuple[int, int]
     askers: tuple[int, float]
+    block_askers: tuple[int, int]
     slow_link: tuple[int, int]
 
 
@@ -132,10 +133,10 @@ FULL = Size(
     federation_round=(10, 4),
     wan=60,
     dashboard=(10_000, 10_000, 800, 3),
-    block_askers=(400, 3),
     full_mempools=(10, 3),
     askers=(3, 5.0),
     slow_link=(3, 40),
+    block_askers=(400, 3),
 )
 QUICK = Size(
     rounds=1,
@@ -168,10 +169,10 @@ QUICK = Size(
     federation_round=(2, 1),
     wan=8,
     dashboard=(500, 500, 150, 1),
-    block_askers=(60, 1),
     full_mempools=(2, 1),
     askers=(1, 3.0),
     slow_link=(1, 12),
+    block_askers=(60, 1),
 )
 SMALLEST = Size(
     rounds=1,
@@ -190,7 +191,7 @@ SMALLEST = Size(
         ganache_outstanding=64,
     ),
     sync=640,
-    replay=ReplaySize(rounds=1, blocks=2, txs_per_block=100),
+    replay=ReplaySize(rounds=1, blocks=2, txs_per_block=500),
     growth=(1_000, 100),
     snapshot=(1_000, 100),
     many_jobs=500,
@@ -214,10 +215,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Measure:
-    """`name` is where the figures stand in the JSON; `once`: not in every round but behind the last."""
+    """`name` is where the figures stand in the JSON, `figure` the dataclass that they are. `once`: not in every round but behind
+    the last."""
 
     name: str
     run: Callable[[Size, Say], Awaitable[Any]]
+    figure: type = object
     once: bool = False
 
 
@@ -245,16 +248,10 @@ async def _ganache(size: Size, say: Say) -> Any:
     return await ganache(install.npm(), *size.peers.ganache, size.peers.ganache_outstanding)
 
 
-async def _sandbox(size: Size, say: Say) -> Any:
+def boxed(work: Callable[[int], Any], runs: int) -> Any:
+    """In the process that runs it: not every error of the sandbox comes through the pipe of a pool."""
     try:
-        return await apart(sandbox_overhead, size.runs)
-    except SandboxError as problem:
-        raise Unavailable(str(problem)) from None
-
-
-async def _answers(size: Size, say: Say) -> Any:
-    try:
-        return await apart(warm_answers, size.runs)
+        return work(runs)
     except SandboxError as problem:
         raise Unavailable(str(problem)) from None
 
@@ -274,28 +271,28 @@ async def _wan(size: Size, say: Say) -> Any:
 
 
 MEASURES = (
-    Measure("limits", lambda size, say: limits(size.limit_s)),
-    Measure("ledger", lambda size, say: ledger(size.ledger, say)),
-    Measure("etcd", _etcd),
-    Measure("syncobj", _syncobj),
-    Measure("anvil", _anvil),
-    Measure("ganache", _ganache),
-    Measure("sync", lambda size, say: replay(size.sync, size.ledger.outstanding), once=True),
-    Measure("replay", lambda size, say: apart(catch_up.replay, **asdict(size.replay)), once=True),
-    Measure("snapshot", lambda size, say: apart(snapshot, *size.snapshot), once=True),
-    Measure("growth", lambda size, say: apart(growth, *size.growth), once=True),
-    Measure("many_jobs", lambda size, say: apart(many_jobs, size.many_jobs), once=True),
-    Measure("idle", lambda size, say: apart(idle, size.idle_s), once=True),
-    Measure("startup", lambda size, say: apart(startup, size.startup), once=True),
-    Measure("sandbox", _sandbox, once=True),
-    Measure("answers", _answers, once=True),
-    Measure("predictions", lambda size, say: predictions(*size.predictions, install.etcd), once=True),
-    Measure("federation", lambda size, say: apart(federation, size.federation, install.flower), once=True),
-    Measure("federation_round", lambda size, say: federation_round(*size.federation_round), once=True),
-    Measure("wan", _wan, once=True),
-    Measure("dashboard", lambda size, say: dashboard(*size.dashboard), once=True),
-    Measure("block_askers", lambda size, say: block_askers(*size.block_askers), once=True),
-    Measure("full_mempools", lambda size, say: full_mempools(*size.full_mempools), once=True),
-    Measure("askers", lambda size, say: askers_cost(*size.askers), once=True),
-    Measure("slow_link", _slow_link, once=True),
+    Measure("limits", lambda size, say: limits(size.limit_s), Limits),
+    Measure("ledger", lambda size, say: ledger(size.ledger, say), LedgerFigures),
+    Measure("etcd", _etcd, Etcd),
+    Measure("syncobj", _syncobj, SyncObj),
+    Measure("anvil", _anvil, Evm),
+    Measure("ganache", _ganache, Evm),
+    Measure("sync", lambda size, say: replay(size.sync, size.ledger.outstanding), SyncFigure, once=True),
+    Measure("replay", lambda size, say: apart(catch_up.replay, **asdict(size.replay)), catch_up.ReplayFigure, once=True),
+    Measure("snapshot", lambda size, say: apart(snapshot, *size.snapshot), SnapshotFigure, once=True),
+    Measure("growth", lambda size, say: apart(growth, *size.growth), Growth, once=True),
+    Measure("many_jobs", lambda size, say: apart(many_jobs, size.many_jobs), ManyJobsFigure, once=True),
+    Measure("idle", lambda size, say: apart(idle, size.idle_s), IdleFigure, once=True),
+    Measure("startup", lambda size, say: apart(startup, size.startup), StartupFigure, once=True),
+    Measure("sandbox", lambda size, say: apart(boxed, sandbox_overhead, size.runs), SandboxFigure, once=True),
+    Measure("answers", lambda size, say: apart(boxed, warm_answers, size.runs), WarmAnswersFigure, once=True),
+    Measure("predictions", lambda size, say: predictions(*size.predictions, install.etcd), Predictions, once=True),
+    Measure("federation", lambda size, say: apart(federation, size.federation, install.flower), Federation, once=True),
+    Measure("federation_round", lambda size, say: federation_round(*size.federation_round), RealRounds, once=True),
+    Measure("wan", _wan, Wan, once=True),
+    Measure("dashboard", lambda size, say: dashboard(*size.dashboard), DashboardCost, once=True),
+    Measure("full_mempools", lambda size, say: full_mempools(*size.full_mempools), FullMempoolsFigure, once=True),
+    Measure("askers", lambda size, say: askers_cost(*size.askers), AskersFigure, once=True),
+    Measure("block_askers", lambda size, say: block_askers(*size.block_askers), AskersCost, once=True),
+    Measure("slow_link", _slow_link, SlowLinkFigure, once=True),
 )
