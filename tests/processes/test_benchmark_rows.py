@@ -36,6 +36,7 @@ SECOND = {
     "dashboard": "four more nodes, and people who stay at pages; unit/test_benchmark_growth.py makes the same state",
     "full_mempools": "66 MB to four more nodes; sim/attacks has the hoarder in virtual time",
     "askers": "four more nodes and 70 heights; sim/attacks has the flooder in virtual time",
+    "block_askers": "four more nodes and a process of those that ask; sim/attacks has them in virtual time",
     "slow_link": "four more nodes behind 200 ms; sim/test_sim.py has slow links in virtual time",
 }
 """Left to `make test-full`, each with why and what stands for it."""
