@@ -433,3 +433,18 @@ async def test_what_is_here_already_is_refused_when_larger_than_wanted_and_pinne
     assert failed.value.reason is Reason.TOO_LARGE
     assert (await b.fetch(root, max_size=10, timeout_s=5, pin="job:1")).read_bytes() == b"0123456789"
     assert b.store.reasons(root) == ["job:1"]
+
+
+async def test_a_download_in_two_waits_for_the_larger_limit_only(net: Net) -> None:
+    """The size is known with the first node: whoever wants less is told then, not at the end."""
+    a, b = net.add(b"a"), net.add(b"b")
+    data = pattern(4 * CHUNK)
+    root = await a.add(data, pin="test")
+    seen: list[int] = []
+    large = asyncio.ensure_future(b.fetch(root, max_size=len(data), timeout_s=30, on_progress=lambda done, size: seen.append(done)))
+    with pytest.raises(FetchFailed) as failed:
+        await b.fetch(root, max_size=len(data) - 1, timeout_s=30)
+    assert failed.value.reason is Reason.TOO_LARGE
+    assert not large.done()
+    assert (await large).read_bytes() == data
+    assert seen == sorted(seen) and seen[-1] == len(data)

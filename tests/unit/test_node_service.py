@@ -118,6 +118,20 @@ def test_what_is_read_for_a_peer_counts_until_it_is_read_wherever_the_peer_is() 
     assert service.next(0) == (a, QUESTION)
 
 
+def test_what_is_answered_from_memory_counts_for_its_peer_alone() -> None:
+    """Many may follow the chain block by block."""
+    service = PeerService()
+    peers = names(20)
+    for peer in peers:
+        for _ in range(READS.rate.burst):
+            service.ask(peer, QUESTION)
+            assert service.next(0) == (peer, QUESTION)
+            service.done(peer, unread=True)
+        service.ask(peer, QUESTION)
+        assert service.next(0) is None
+        service.down(peer)
+
+
 def test_of_the_rates_that_are_known_the_one_longest_unused_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Or a peer buys itself new ones with a few others' names."""
     monkeypatch.setattr("chain.node.service.MAX_KNOWN", 3)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import ssl
 import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -20,9 +22,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from chain.params import PROTOCOL_VERSION
 from p2p import connection as connections
+from p2p import listener
 from p2p.connection import MAX_OPEN, Connection, Intake, Link, Refused, Times, exchange_hello
 from p2p.gossip import GossipTargets
 from p2p.limits import Meter
+from p2p.listener import Listener
 from p2p.tls import (
     MAX_CERTIFICATE,
     NotAuthenticated,
@@ -99,6 +103,18 @@ def test_a_peer_that_takes_nothing_is_given_up_sooner_than_one_that_says_nothing
     assert one.tick(111.1, 7) == "reads nothing for 10 s"
     one._writing_since = None
     assert one.tick(111.1, 7) is None
+
+
+def test_the_round_trip_is_that_of_the_ping_that_was_answered() -> None:
+    now = [100.0]
+    one = connection(now)
+    one.tick(100.0, 7)
+    one.tick(105.0, 8)
+    now[0] = 105.25
+    one.pong(7)
+    assert one.rtt is None, "the answer to an older one says nothing any more"
+    one.pong(8)
+    assert one.rtt == 0.25
 
 
 @pytest.mark.parametrize(("overhead", "cut"), [(6, False), (14, False), (15, True)])
@@ -272,6 +288,23 @@ async def test_where_nothing_can_be_accepted_it_is_not_tried_without_a_pause(mon
         for _ in range(200):
             await asyncio.sleep(0)
         assert tries < 100
+
+
+async def test_the_hosts_of_the_book_are_gathered_once_in_a_while_however_many_knock(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, asked = [100.0], list[float]()
+    monkeypatch.setattr(listener, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def known() -> list[str]:
+        asked.append(now[0])
+        return ["10.0.0.1"] if len(asked) == 1 else ["2001:db8::1"]
+
+    door = Listener(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), lambda _: None, lambda *_: None, 1.0, known)  # type: ignore[arg-type, return-value]
+    for at in (100.0, 101.0, 104.9):
+        now[0] = at
+        assert door._is_known("10.0.0.1") and door._is_known("::ffff:10.0.0.1") and not door._is_known("10.0.0.2")
+    now[0] = 105.0
+    assert door._is_known("2001:db8::ffff") and not door._is_known("10.0.0.1")
+    assert asked == [100.0, 105.0]
 
 
 # --- certificates -----------------------------------------------------------------------------------------------------------------

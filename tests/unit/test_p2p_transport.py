@@ -96,6 +96,19 @@ async def test_a_dialled_address_must_belong_to_the_identity_that_was_named() ->
             assert not b.connected()
 
 
+async def test_a_tale_about_a_member_at_whose_address_another_one_answers_is_forgotten_at_once() -> None:
+    """LC-P2P-32: not after three dials, of which each tells a stranger that this node looks for somebody."""
+    members = members_of(0, 1, 2)
+    a = Node(0, members)
+    async with running(a):
+        b = Node(1, members)
+        b.book.learn(id_of(2), [a.address], id_of(7), time.time())
+        async with running(b):
+            await until(lambda: "answered" in b.reasons("dial failed"))
+            assert id_of(2) not in b.book.members()
+            assert b.book.learn(id_of(2), [a.address], id_of(7), time.time()) == 0, "and rests"
+
+
 async def test_a_member_that_is_banned_is_dropped_and_stays_out() -> None:
     members = members_of(0, 1)
     a = Node(0, members)

@@ -127,6 +127,17 @@ def test_a_sandbox_that_closes_ends_what_is_warm(room: Sandbox, double: DockerDo
     assert run.finish({"input": tmp_path / "i"}).status is RunStatus.CANCELLED
 
 
+def test_a_sandbox_that_closes_ends_what_is_not_ready_yet(room: Sandbox, double: DockerDouble, image: str) -> None:
+    double.job, shown = never_ready, threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(room.start, spec(image, phase="serve"), on_progress=lambda _: shown.set())
+        assert shown.wait(20)
+        room.close()
+        outcome = starting.result(timeout=15)
+        assert isinstance(outcome, RunResult) and outcome.status is RunStatus.CANCELLED, outcome
+    assert left(double) == (0, 0), "no sidecar is made for a run that will not come"
+
+
 def test_a_run_with_its_inputs_counts_among_the_warm_ones_until_it_ends(
     room: Sandbox, double: DockerDouble, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
