@@ -88,14 +88,28 @@ def take(store: BlockStore, file: SnapshotFile, some: int = 1 << 16, links: list
     return held
 
 
+def staged(server: BlockStore, folder: Path, *, some: int = 1 << 16) -> tuple[BlockStore, SnapshotFile]:
+    """A fresh store with the first `some` buckets of what is served; with all of them it is ready to be switched to."""
+    store, file = empty(folder / "late"), served(server, folder / "file")
+    take(store, file, some)
+    if some == 1 << 16:
+        Staging(store).ready()
+    return store, file
+
+
+def opened_again(store: BlockStore, folder: Path) -> BlockStore:
+    """As a node's next start does."""
+    store.close()
+    return open_store(str(folder / "late"), CHAIN)
+
+
 @pytest.mark.both
 def test_a_fresh_database_becomes_the_one_that_was_served_and_goes_on(server: BlockStore, net: Net, tmp_path: Path) -> None:
     file = served(server, tmp_path / "file")
     store = empty(tmp_path / "late")
     assert take(store, file) == []
     Staging(store).ready()
-    store.close()
-    store = open_store(str(tmp_path / "late"), CHAIN)
+    store = opened_again(store, tmp_path)
     state, subroot = open_state(store, genesis())
     assert (subroot.height, subroot.block_id, store.base) == (HEIGHTS, net.commits[0][HEIGHTS].block_id, HEIGHTS)
     assert state.root == server.open_state().root
@@ -107,8 +121,7 @@ def test_a_fresh_database_becomes_the_one_that_was_served_and_goes_on(server: Bl
     store.check(True)
     assert store.block(HEIGHTS - 1) is None and store.block(HEIGHTS).block == b""  # type: ignore[union-attr]
     assert [b.height for b in store.blocks(1, 99)] == [HEIGHTS, HEIGHTS + 1, HEIGHTS + 2, HEIGHTS + 3]
-    store.close()
-    store = open_store(str(tmp_path / "late"), CHAIN)
+    store = opened_again(store, tmp_path)
     assert store.base == HEIGHTS
     assert open_state(store, genesis())[0].root == net.nodes[0].state.root
     again = served(store, tmp_path / "again")
@@ -117,9 +130,7 @@ def test_a_fresh_database_becomes_the_one_that_was_served_and_goes_on(server: Bl
 
 
 def test_what_is_staged_stays_over_restarts_and_serves_the_next_target(server: BlockStore, net: Net, tmp_path: Path) -> None:
-    store = empty(tmp_path / "late")
-    file = served(server, tmp_path / "file")
-    take(store, file, some=10)
+    store, file = staged(server, tmp_path, some=10)
     store.close()
     store = empty(tmp_path / "late")
     assert staging.switch(store) is None, "it is not whole"
@@ -132,8 +143,7 @@ def test_what_is_staged_stays_over_restarts_and_serves_the_next_target(server: B
     assert take(store, later) == same
     Staging(store).ready()
     assert staging.switch(store) == HEIGHTS + 3
-    store.close()
-    store = open_store(str(tmp_path / "late"), CHAIN)
+    store = opened_again(store, tmp_path)
     store.check(True)
     assert open_state(store, genesis())[0].root == net.nodes[0].state.root
     store.close()
@@ -155,8 +165,7 @@ def test_a_record_that_the_next_target_does_not_have_stands_in_no_listing(server
     Staging(store).put(made)
     assert take(store, file) == []
     Staging(store).ready()
-    store.close()
-    store = open_store(str(tmp_path / "late"), CHAIN)
+    store = opened_again(store, tmp_path)
     state, there = store.open_state(), server.open_state()
     for prefix in (b"m/", b"d/", b"j/"):
         assert (state.keys(prefix), state.listing(prefix)) == (there.keys(prefix), there.listing(prefix))
@@ -164,9 +173,7 @@ def test_a_record_that_the_next_target_does_not_have_stands_in_no_listing(server
 
 
 def test_a_snapshot_that_is_not_whole_never_becomes_the_state(server: BlockStore, tmp_path: Path) -> None:
-    store = empty(tmp_path / "late")
-    file = served(server, tmp_path / "file")
-    take(store, file, some=10)
+    store, file = staged(server, tmp_path, some=10)
     Staging(store).ready()
     before = dict(store.load_state())
     assert staging.switch(store) is None
@@ -197,8 +204,7 @@ def test_nothing_of_the_blocks_before_a_snapshot_outlives_the_switch(
     assert txs and accounts and all(store.tx(tx) for tx in txs)
     take(store, file)
     Staging(store).ready()
-    store.close()
-    store = open_store(str(tmp_path / "late"), CHAIN)
+    store = opened_again(store, tmp_path)
     assert (store.base, store.segments(), state_diffs.audited(store)) == (HEIGHTS, [], HEIGHTS)
     assert [store.tx(tx) for tx in txs] == [None] * len(txs)
     assert [row for account in accounts for row in store.history(account, before=None, limit=99)] == []
@@ -214,10 +220,7 @@ def test_nothing_of_the_blocks_before_a_snapshot_outlives_the_switch(
 def test_a_snapshot_that_the_blocks_have_reached_is_not_switched_to_and_goes(
     server: BlockStore, net: Net, tmp_path: Path, last: int
 ) -> None:
-    store = empty(tmp_path / "late")
-    file = served(server, tmp_path / "file")
-    take(store, file)
-    Staging(store).ready()
+    store, file = staged(server, tmp_path)
     fill(store, net, 1, last)
     assert staging.switch(store) is None
     assert store.head().height == last and store.block(1) is not None  # type: ignore[union-attr]
@@ -226,10 +229,7 @@ def test_a_snapshot_that_the_blocks_have_reached_is_not_switched_to_and_goes(
 
 
 def test_a_new_target_is_not_ready_though_the_one_before_it_was(server: BlockStore, tmp_path: Path) -> None:
-    store = empty(tmp_path / "late")
-    file = served(server, tmp_path / "file")
-    take(store, file)
-    Staging(store).ready()
+    store, file = staged(server, tmp_path)
     assert len(Staging(store).begin(file.offer, [])) == len(decode_subroots(file.offer.subroots))
     assert staging.switch(store) is None
     Staging(store).ready()
@@ -252,10 +252,7 @@ def test_pages_under_a_header_of_another_state_never_become_the_state(server: Bl
 
 
 def test_a_rotten_target_is_named_and_changes_nothing(server: BlockStore, tmp_path: Path) -> None:
-    store = empty(tmp_path / "late")
-    file = served(server, tmp_path / "file")
-    take(store, file)
-    Staging(store).ready()
+    store, file = staged(server, tmp_path)
     with store.write("rot") as c:
         raw = bytearray(c.execute(sa.select(schema.staged.c.target)).scalar_one())
         raw[raw.index(file.offer.certificate.block_id)] ^= 1
@@ -267,9 +264,7 @@ def test_a_rotten_target_is_named_and_changes_nothing(server: BlockStore, tmp_pa
 
 
 def test_what_is_half_staged_goes_where_no_snapshot_is_wanted_any_more(server: BlockStore, tmp_path: Path) -> None:
-    store = empty(tmp_path / "late")
-    file = served(server, tmp_path / "file")
-    take(store, file, some=10)
+    store, file = staged(server, tmp_path, some=10)
     store.close()
     store = open_store(str(tmp_path / "late"), CHAIN, keep=True)
     assert len(Staging(store).begin(file.offer, [])) == 10
@@ -349,8 +344,7 @@ def test_a_bucket_of_any_size_travels(large: BlockStore, tmp_path: Path, crowd: 
     store = empty(tmp_path / "late")
     assert take(store, file) == []
     Staging(store).ready()
-    store.close()
-    store = open_store(str(tmp_path / "late"), CHAIN)
+    store = opened_again(store, tmp_path)
     assert store.head().height == 1  # type: ignore[union-attr]
     assert store.base == 1, "also a history that begins after the first block"
     store.check(True)
@@ -380,10 +374,7 @@ def test_subbuckets_that_are_here_are_not_taken_again(large: BlockStore, tmp_pat
 
 
 def test_a_rotten_subbucket_is_not_put_together(large: BlockStore, tmp_path: Path) -> None:
-    file = served(large, tmp_path / "file")
-    store = empty(tmp_path / "late")
-    take(store, file)
-    Staging(store).ready()
+    store, _ = staged(large, tmp_path)
     p = schema.staged_pages.c
     with store.write("rot") as c:
         number, page = c.execute(sa.select(p.number, p.page).where(p.number >= BUCKETS).limit(1)).one()
@@ -478,8 +469,7 @@ def test_changes_are_kept_with_their_blocks_and_outlive_them(server: BlockStore,
     store = empty(tmp_path / "late")
     take(store, served(server, tmp_path / "file"), links=links)
     Staging(store).ready()
-    store.close()
-    store = open_store(str(tmp_path / "late"), CHAIN)
+    store = opened_again(store, tmp_path)
     assert validator_changes.read(store, 1, 64) == links
     assert validator_changes.read(store, 3, 64) == links[1:]
     assert validator_changes.read(store, 1, 1) == links[:1]
@@ -507,11 +497,8 @@ def test_changes_of_an_older_program_are_made_from_its_blocks(server: BlockStore
 
 def test_no_handover_is_made_of_the_block_that_a_history_begins_after(server: BlockStore, tmp_path: Path) -> None:
     """Of it there is the header alone: what it handed over came with the snapshot, or is not known."""
-    store = empty(tmp_path / "late")
-    take(store, served(server, tmp_path / "file"))
-    Staging(store).ready()
-    store.close()
-    store = open_store(str(tmp_path / "late"), CHAIN)
+    store, _ = staged(server, tmp_path)
+    store = opened_again(store, tmp_path)
     validator_changes.complete(store, History([Validators(HEIGHTS + 1, SETS[1])]))
     validator_changes.complete(store, None)
     assert validator_changes.read(store, 1, 64) == []
