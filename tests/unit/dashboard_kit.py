@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,9 +10,11 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import aiohttp
 
+from client.dashboard import drawing
 from client.sdk_http import link_url
 from tests.unit.api_kit import Api, below_localhost, serving
 
@@ -26,6 +29,8 @@ TAGS = frozenset(
     )
     for word in line.split(" ")
 )
+TEMPLATES = functools.cache(drawing.environment)
+"""Compiled once for all servers of a process: that takes longer than most tests."""
 ATTRIBUTES = re.compile(r"on\w+|style|srcdoc|xlink:href|formaction")
 
 
@@ -134,10 +139,11 @@ class Browser:
 
 @asynccontextmanager
 async def browsing(folder: Path, *, login: bool = True, plain: bool = False, **how: Any) -> AsyncIterator[Browser]:
-    async with (
-        serving(folder, **how) as api,
-        aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True), connector=below_localhost()) as session,
-    ):
-        browser = Browser(api, session, plain=plain)
-        await browser.login() if login else await browser.link()
-        yield browser
+    with patch.object(drawing, "environment", TEMPLATES):
+        async with (
+            serving(folder, **how) as api,
+            aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True), connector=below_localhost()) as session,
+        ):
+            browser = Browser(api, session, plain=plain)
+            await browser.login() if login else await browser.link()
+            yield browser

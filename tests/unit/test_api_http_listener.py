@@ -33,6 +33,7 @@ LONG = 3_600.0
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_listener, "SWEEP_S", 0.01)
+    monkeypatch.setattr(http_listener, "LINGER_S", 0.1)
 
 
 class House:
@@ -93,9 +94,9 @@ async def house(folder: Path, **limits: Any) -> AsyncIterator[House]:
             made = House(Api(node, port, session), server)
             yield made
     finally:
-        await server.stop()
-        for sock in made.open:
+        for sock in made.open:  # first: a server that stops has patience with whoever it is answering
             sock.close()
+        await server.stop()
 
 
 # --- times --------------------------------------------------------------------------------------------------------------------

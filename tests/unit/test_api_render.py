@@ -13,24 +13,21 @@ import pytest
 import chain.contracts
 from chain.codec import encode
 from chain.contracts import CONTRACTS, MESSAGES
-from chain.contracts.credits import Transfer
 from chain.contracts.job import messages
 from chain.contracts.membership import ReportDouble
 from chain.crypto import address
-from chain.errors import Code, InvalidTx, TxCode
+from chain.errors import Code, TxCode
 from chain.host import terms
 from chain.losses import Measurement, Opening
-from chain.types import Certificate, Header, LogEvent, Receipt, TransferEvent, Vote, VoteEvidence
+from chain.types import LogEvent, TransferEvent, Vote, VoteEvidence
 from chain.verification.votes import BallotCode
 from client.api.render import (
     code_name,
-    render_block,
     render_event,
     render_history,
     render_op,
-    render_tx,
 )
-from tests.unit.api_kit import MODEL_CID, FakeLedger, sha
+from tests.unit.api_kit import MODEL_CID, sha
 
 A, B, JOB = b"a" * 20, b"b" * 20, sha("job")
 HASH = bytes(32)
@@ -113,18 +110,6 @@ def test_every_message_shows_its_type_and_every_field_as_json(kind: Any) -> None
         assert isinstance(shown.get(name, ""), str)
 
 
-def test_a_transaction_from_its_bytes_and_bytes_that_are_none() -> None:
-    ledger = FakeLedger()
-    raw = ledger.signed("boss", Transfer(ledger.ids["n1"], 10**6, b""))
-    receipt = Receipt(HASH, 1, [])
-    shown = render_tx(raw, height=4, index=2, receipt=receipt)
-    assert shown["raw"] == raw.hex()
-    assert (shown["sender"], shown["height"], shown["index"]) == (address(ledger.ids["boss"]), 4, 2)
-    assert (shown["code"], shown["code_name"], shown["sequence"]) == (1, "INSUFFICIENT_CREDITS", 0)
-    with pytest.raises(InvalidTx):
-        render_tx(b"junk", height=1, index=0, receipt=receipt)
-
-
 # --- events ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -166,19 +151,3 @@ def test_history_has_the_sign_of_what_happened_to_the_account(event: Any, amount
     for form in (event, encode(event)):
         shown = render_history(A, cursor=9, height=1, time=2, event=form, tx=HASH)
         assert (shown["amount"], shown["other"], shown["cursor"], shown["tx"]) == (amount, other, 9, HASH.hex())
-
-
-# --- blocks and jobs ------------------------------------------------------------------------------------------------------------
-
-
-def test_a_block_with_and_without_the_set_that_signed_it() -> None:
-    validators = FakeLedger().genesis.validators
-    header = Header(1, HASH, 7, 0, A, 5, HASH, HASH, HASH, HASH, HASH, HASH, HASH, HASH)
-    certificate = Certificate(7, 2, HASH, [0, 2], [bytes(64)] * 2)
-    shown = render_block(header, [JOB], certificate, validators)
-    signed = {"round": 2, "bytes": encode(certificate).hex()}
-    assert shown["certificate"] == signed | {"signers": [address(validators[0].id), address(validators[2].id)]}
-    assert render_block(header, [], certificate)["certificate"] == signed | {"signers": ["0", "2"]}
-    assert shown["header"] == encode(header).hex()
-    assert render_block(header, [], None)["certificate"] is None
-    assert (shown["txs"], shown["proposer"], shown["height"]) == ([JOB.hex()], address(A), 7)

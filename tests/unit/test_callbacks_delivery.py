@@ -489,3 +489,20 @@ async def test_an_attempt_looks_at_the_token_first_and_tokens_that_cannot_be_rea
         await until(over)
         assert [post.id.rpartition(":")[2] for post in server.posts] == ["agreed"]
     await made.stop()
+
+
+def test_an_event_while_an_attempt_fails_makes_the_next_one_no_sooner(tmp_path: Path) -> None:
+    async def play(chain: Chain, callbacks: CallbackService) -> None:
+        async with HttpServer(hang) as server:
+            await callbacks.add("thing", A, server.url(), SECRET, "")
+            chain.decide(AGREED)
+            await server.until(1)
+            chain.decide(FINAL)
+            await until(lambda: failed(callbacks))
+            due = callbacks._schedule.next_due()
+            assert due is not None and due >= 10**8
+
+    async def failed(callbacks: CallbackService) -> bool:
+        return callbacks.metrics()["attempts"] == {"failed": 1} and callbacks.metrics()["running"] == 0
+
+    played(play, tmp_path, answer_s=0.3 * SLOW, now=lambda: 1_000, times=RetryTimes(first=10**8, most=10**8, until=10**12, disk=5))

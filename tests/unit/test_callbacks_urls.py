@@ -8,11 +8,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from client.callbacks import posting
 from client.callbacks.addresses import AllowedAddresses, UrlRefused, is_public
 from client.callbacks.posting import Caller, Told
 from client.callbacks.resolving import MOST_ADDRESSES, CheckedResolver
-from client.callbacks.urls import MAX_URL, CallbackUrl
+from client.callbacks.urls import CallbackUrl
 from tests.slow import SLOW
 from tests.unit.callbacks_kit import SECRET, HttpServer
 
@@ -87,18 +86,6 @@ def test_a_url_is_refused_when_it_is_given(text: str, why: str) -> None:
         CallbackUrl.parse(text, NOBODY)
 
 
-def test_a_url_in_the_form_that_is_called() -> None:
-    found = CallbackUrl.parse("https://Hooks.Example.org/in?a=1", NOBODY)
-    assert (found.host, found.port, found.encrypted, found.origin) == ("hooks.example.org", 443, True, "hooks.example.org:443")
-    longest = "https://example.org/".ljust(MAX_URL, "a")
-    assert CallbackUrl.parse(longest, NOBODY).text == longest
-    assert CallbackUrl.parse("http://127.0.0.1:8080/", OWN).port == 8080
-    assert CallbackUrl.parse("http://10.1.2.3/", OWN).port == 80
-    assert CallbackUrl.parse("http://[::ffff:10.1.2.3]/", OWN).port == 80
-    with pytest.raises(UrlRefused):
-        CallbackUrl.parse("http://10.2.0.1/", OWN)
-
-
 def look_up(*answers: list[str]) -> tuple[Callable[[str, int], Awaitable[list[str]]], list[str]]:
     """Each look-up gets the next answer."""
     asked: list[str] = []
@@ -151,17 +138,6 @@ def test_a_name_is_looked_up_once_and_what_it_says_later_changes_nothing() -> No
 
 
 # --- what an end means -----------------------------------------------------------------------------------------------------------
-
-
-def test_what_went_wrong_is_one_short_line_and_a_refusal_of_ours_says_itself() -> None:
-    assert posting._said(OSError("a\nb  c")) == "OSError: a b c" and posting._said(OSError()) == "OSError"
-    assert len(posting._said(ValueError("x" * 5_000))) == 300
-    refused = UrlRefused("not there")
-    for chain in ("__cause__", "__context__"):
-        outer, inner = OSError("cannot connect"), OSError("no address")
-        setattr(inner, chain, refused)
-        outer.__cause__ = inner
-        assert posting._said(outer) == "not there"
 
 
 def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

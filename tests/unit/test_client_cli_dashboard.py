@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from client.sdk_http import is_local, link_url
 from tests.unit.client_cli_kit import api as api
 from tests.unit.client_cli_kit import clean_environment as clean_environment
 from tests.unit.client_cli_kit import cli_server as cli_server
@@ -76,32 +75,3 @@ def test_without_a_browser_the_link_is_printed(run: Any, linked: Fake, monkeypat
     for words in (("--open",), ("--no-open",)):
         ran = run("dashboard", *words)
         assert ran.code == 0 and f"http://{HOST}:" in ran.out and f"code={CODE}" in ran.out
-
-
-def test_a_plain_link_is_asked_for_where_the_browser_finds_no_name(run: Any, linked: Fake) -> None:
-    linked.answers["POST /v1/dashboard/links"] = {"path": "/dashboard/login?code=x", "host": "", "good_for_s": 120}
-    assert run("dashboard", "--plain", "--json").json["url"] == f"{linked.url}/dashboard/login?code=x"
-    linked.answers["POST /v1/dashboard/links"] = (400, {"error": "x"})
-    assert run("dashboard", "--plain").code != 0
-
-
-@pytest.mark.parametrize(
-    ("url", "local"),
-    [
-        ("http://127.0.0.1:7401", True),
-        ("http://localhost:7401", True),
-        ("http://[::1]:7401", True),
-        ("http://10.0.0.1:7401", False),
-        ("http://127.example.org:7401", False),
-        ("http://localhost.example.org", False),
-        ("https://node.example.org", False),
-    ],
-)
-def test_which_address_is_of_this_machine(url: str, local: bool) -> None:
-    assert is_local(url) is local
-
-
-def test_where_a_link_is_opened() -> None:
-    assert link_url("http://127.0.0.1:7401", "/d?code=x", HOST) == f"http://{HOST}:7401/d?code=x"
-    assert link_url("http://[::1]", "/d", HOST) == f"http://{HOST}:80/d"
-    assert link_url("http://10.0.0.1:7401", "/d", "") == "http://10.0.0.1:7401/d"

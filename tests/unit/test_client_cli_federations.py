@@ -304,3 +304,34 @@ async def test_an_owner_reads_its_own_part_and_nobody_elses_token_does(api: Api,
         _, posts = tokens.new(TokenScope.POST, most=None, days=None, label="posts", now=now_ms())
     status, _ = await api.call("GET", f"/v1/federations/{play.id.hex()}/own", token=posts)
     assert status == 403, "losses on own data are the owner's"
+
+
+async def test_a_node_says_that_it_serves(api: Api, run: Run) -> None:
+    code, _, err = await run("serve", "on", "--json")
+    assert (code, json.loads(err)["error"]["name"]) == (1, "BAD_BOXES")
+    api.node.ledger.own = "n1"
+    assert "serves federations" in (await run("serve"))[1]
+    assert (await run("serve", "off"))[0] == 0
+    assert "no federations" in (await run("serve", "show"))[1]
+
+
+async def test_the_best_model_is_offered_and_its_owners_share_the_royalty(api: Api, run: Run) -> None:
+    play = await played(api, (2 * SECOND - SECOND // 4, ()))
+    path = f"/v1/federations/{play.id.hex()}"
+    offer = {"name": "risk", "kind": "number", "price": "0.001", "row_ms": 20, "max_rows": 16}
+    assert (await api.post(f"{path}/deploy", offer, 409))["error"]["name"] == "NOT_ENDED"
+    await api.post(f"{path}/close?wait=10", None)
+    api.node.ledger.own = "n1"
+    assert (await api.post(f"{path}/deploy", offer, 409))["error"]["name"] == "NOT_SPONSOR"
+    api.node.ledger.own = "boss"
+    line = ["--name", "risk", "--kind", "number", "--price", "0.001", "--row-time", "20ms", "--max-rows", "16"]
+    code, out, err = await run("deploy", "latest", *line)
+    assert code == 0, err
+    assert out.count("50.00 %") == 2 and who(api, "n1") in out
+    (model,) = await api.get("/v1/models")
+    found = await api.get(f"/v1/models/{model['id']}")
+    best = (await api.get(path))["best_model"]
+    assert (found["model"], found["name"], found["price"]) == (best, "risk", "0.001")
+    assert found["source"] == play.id.hex(), "the ledger took the program from the federation"
+    assert {one["account"] for one in found["shares"]} == {who(api, "n1"), who(api, "n2")}
+    assert len({one["weight"] for one in found["shares"]}) == 1

@@ -298,3 +298,17 @@ def test_the_latest_job(api: Fake, run: Any) -> None:
     api.answers["GET /v1/jobs"] = []
     ran = run("job", "show", "latest")
     assert ran.code == 2 and "no job yet" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"state": "OPEN"}, "has not ended"),
+        ({"state": "PAID"}, "was paid"),
+        ({"key": "aa" * 32, "terms": ENDED["terms"] | {"hidden": {"cid": "b"}}}, "was revealed"),
+    ],
+)
+def test_what_cannot_be_posted_again(api: Fake, run: Any, change: dict[str, Any], said: str) -> None:
+    api.answers[f"GET /v1/jobs/{JOB}"] = ENDED | change
+    ran = run("job", "repost", JOB, "--expires", "10m")
+    assert ran.code == 2 and said in ran.err and api.bodies("POST", "/v1/jobs") == []

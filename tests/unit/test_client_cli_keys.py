@@ -176,3 +176,10 @@ def test_a_key_that_lies_with_a_signer_is_not_rotated_here(api: Fake, run: Any, 
     (owned / CURRENT).unlink()
     ran = run("key", "rotate")
     assert ran.code == 2 and "lies with a remote signer" in ran.err and not (owned / NEXT).exists()
+
+
+def test_it_is_replaced_and_a_new_backup_asked_for(api: Fake, run: Any) -> None:
+    api.answers["POST /v1/box-key"] = (200, {"tx": "cd" * 32, "status": "final", "height": 7, "code": 0, "key": NEW})
+    ran = run("key", "box", "--renew")
+    assert (ran.code, ran.out) == (0, f"Others seal under {NEW} from now on.\n") and "learningchain backup" in ran.err
+    assert run("key", "box", "--renew", "--json").json["key"] == NEW

@@ -11,6 +11,8 @@ from unittest.mock import Mock
 import pytest
 
 from client import receipts
+from client.cli.common import WrongUsage
+from client.contracts.prediction.cli import ask, shown
 from client.contracts.prediction.model_schema import ModelSchema, parse_schema
 from client.receipts import CheckedReceipt
 from client.work.tries import Trial, TriedRun
@@ -428,3 +430,44 @@ def test_a_request_says_how_far_its_callback_is(api: Fake, run: Any) -> None:
     api.answers[f"GET /v1/predictions/{REQUEST}"] = AGREED | {"callback": callback}
     said = " ".join(run("prediction", "show", REQUEST).out.split())
     assert "https://example.org/hook" in said and "agreed waits, 2 attempts" in said
+
+
+@pytest.mark.parametrize(
+    ("view", "code"), [(AGREED, 0), (WEAK, 5), (FAILED, 4), (WAITING, 3), (AGREED | {"state": "FINAL"}, 0), (DRAWN, 3)]
+)
+def test_every_end_has_its_exit_code(view: Any, code: int) -> None:
+    assert shown.exit_code(view) == code
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ((0, None, "30s"), "--n is an odd number"),
+        ((2, None, "30s"), "--n is an odd number"),
+        ((17, None, "30s"), "--n is an odd number"),
+        ((3, 0, "30s"), "--m is a number from 1 to 3"),
+        ((3, 4, "30s"), "--m is a number from 1 to 3"),
+        ((3, None, "999ms"), "--within is a time"),
+        ((3, None, "3601s"), "--within is a time"),
+    ],
+)
+def test_terms_out_of_their_bounds_are_named(given: tuple[int, int | None, str], said: str) -> None:
+    n, m, within = given
+    with pytest.raises(WrongUsage, match=said):
+        ask._terms(n, m, None, None, within)
+
+
+def test_rows_are_read_up_to_their_most_bytes_and_each_stands_on_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ask, "MAX_INPUT", 2**20)
+    (tmp_path / "rows").write_bytes(b"1" * 2**20)
+    assert ask.read_rows((), tmp_path / "rows") == b"1" * 2**20
+    (tmp_path / "rows").write_bytes(b"1" * (2**20 + 1))
+    with pytest.raises(WrongUsage, match="more than 1 MiB"):
+        ask.read_rows((), tmp_path / "rows")
+    (tmp_path / "rows").write_bytes(b"")
+    with pytest.raises(WrongUsage, match="no rows in it"):
+        ask.read_rows((), tmp_path / "rows")
+    assert ask.read_rows(('{\n"a": "\u00fc"}', "[1,\n2]"), None) == '{"a":"\u00fc"}\n[1,2]\n'.encode()
+    for number, rows in ((1, ("NaN",)), (2, ("1", "x")), (1, ("[" * 100_000,))):
+        with pytest.raises(WrongUsage, match=f"Row {number} is no JSON"):
+            ask.read_rows(rows, None)

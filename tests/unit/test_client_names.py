@@ -117,21 +117,6 @@ def test_names_are_changed_by_one_command_at_a_time(tmp_path: Path) -> None:
     assert names.load(tmp_path).of(OWN) == "alice"
 
 
-def test_a_file_of_names_has_one_form_and_its_largest_size_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / names.FILE
-    file.write_text(json.dumps({"version": names.VERSION, "names": {OWN: "Ren\u00e9"}}, ensure_ascii=False))
-    file.chmod(0o600)
-    monkeypatch.setattr(names, "MAX_FILE", file.stat().st_size)
-    assert names.load(tmp_path).of(OWN) == "Ren\u00e9"
-    monkeypatch.setattr(names, "MAX_FILE", file.stat().st_size - 1)
-    with pytest.raises(NamesError, match="larger"):
-        names.load(tmp_path)
-    monkeypatch.undo()
-    file.write_text(json.dumps({"version": names.VERSION, "names": {OWN: "Rene\u0301"}}, ensure_ascii=False))
-    with pytest.raises(NamesError, match="no address with a name"):
-        names.load(tmp_path)
-
-
 @pytest.mark.parametrize(
     "raw",
     [

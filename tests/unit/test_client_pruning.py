@@ -109,26 +109,6 @@ async def test_it_follows_the_chain_and_tells_the_first_block_that_is_kept(tmp_p
     await running.close()
 
 
-async def test_after_a_step_the_disk_has_a_rest_of_nine_times_as_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now, slept = [0.0], list[float]()
-
-    def step(store: BlockStore, horizon: pruning.Horizon) -> bool:
-        now[0] += 0.25
-        return len(slept) < 2
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-
-    monkeypatch.setattr(service, "drop_step", step)
-    monkeypatch.setattr("client.pruning.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("client.pruning.asyncio.sleep", sleep)
-    running = Running(tmp_path)
-    running.grow(1)
-    await running.until(1)
-    await running.close()
-    assert set(slept) <= {9 * 0.25}
-
-
 @pytest.mark.parametrize(("fault", "goes_on"), [(DiskFull("a", "b", "c"), True), (StorageFailed("a", "b", "c"), False)])
 async def test_a_full_disk_is_tried_again_and_another_fault_ends_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception, goes_on: bool

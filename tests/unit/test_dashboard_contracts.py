@@ -141,3 +141,15 @@ async def test_a_sponsor_sees_rounds_and_files_and_governs(tmp_path: Path) -> No
         assert status == 200 and "The federation is closed" in page.text
         _, page = await browser.get("/dashboard/federations?which=joined")
         assert path not in page.links
+
+
+async def test_history_leads_to_what_credits_moved_for(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        ledger = browser.api.node.ledger
+        job = ledger.claimed_job().hex()
+        response, _ = await browser.raw(f"/dashboard/find?what={job}")
+        assert (response.status, response.url.path) == (200, f"/dashboard/jobs/{job}")
+        response, _ = await browser.raw(f"/dashboard/find?what={'ab' * 32}")
+        assert (response.status, response.url.path) == (404, f"/dashboard/tx/{'ab' * 32}"), "nothing has this id"
+        _, page = await browser.get(f"/dashboard/accounts/{address(ledger.ids['n1'])}")
+        assert f"/dashboard/find?what={job}" in page.links, "its stake is locked for this job"

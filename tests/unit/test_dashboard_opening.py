@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from client.api.errors import RequestError
+from client.contracts.federation.opening_pages import opening
 from tests.unit.api_kit import sha
 from tests.unit.dashboard_kit import Read, browsing
 from tests.unit.federation_play import OPENING, helpers_serve
@@ -79,3 +81,23 @@ async def test_image_and_model_are_uploaded_one_after_the_other_without_scripts(
             status, _, text = await sender.send(token, ("file", bad), path=f"{NEW}/model")
             assert status == 400 and "no safetensors file" in text
         assert len(browser.api.node.files.unpinned) == 2
+
+
+def test_the_form_becomes_the_body_of_the_operation() -> None:
+    body = opening(
+        FIELDS | {"ends_in_h": "2", "round_min": "5", "secrecy": "open", "rule": "median", "auto": "on", "unvetted": "on"}
+    )
+    assert body["model"] == OPENING["model"] and body["image"] == {"reference": FIELDS["reference"]}
+    assert (body["ends_in_s"], body["round_s"], body["rounds"], body["min_members"]) == (7_200, 300, 3, 2)
+    assert (body["secrecy"], body["rule"], body["vetted"], body["look_after"]) == ("open", "median", False, {"auto": True})
+    assert body["limits"] == {"mem_mb": 256} and "fee" not in body and "min_sum" not in body
+    for wrong in (
+        {"rounds": "many"},
+        {"model_cid": ""},
+        {"reference": ""},
+        {"mem_mb": "9" * 20},
+        {"round_min": "-1"},
+        {"rounds": "²"},
+    ):
+        with pytest.raises(RequestError):
+            opening(FIELDS | wrong)

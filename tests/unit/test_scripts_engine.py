@@ -62,28 +62,6 @@ def test_run_passes_the_exit_code_on_and_owns_no_engine_that_was_there_before(tr
     assert "was not started by this script" in call(tree, "engine.sh", "status").stdout
 
 
-@pytest.mark.parametrize("works", [True, False])
-def test_postgresql_is_installed_where_it_is_missing_and_no_cluster_is_made(tree: Path, works: bool) -> None:
-    program(tree / "bin/apt-get", f'#!/bin/sh\necho "$@" >>{tree}/asked\nexit {0 if works else 1}\n')
-    program(tree / "bin/id", "#!/bin/sh\necho 0\n")
-    for name in ("bash", "sh", "env", "dirname", "mkdir", "timeout", "tail", "cat"):
-        (tree / "bin" / name).symlink_to(shutil.which(name) or pytest.fail(f"there is no {name}"))
-    there = {
-        "PATH": str(tree / "bin"),
-        "POSTGRESQL_PROGRAMS": str(tree / "programs"),
-        "POSTGRESQL_SETTINGS": str(tree / "settings"),
-    }
-    done = call(tree, "postgresql.sh", **there)
-    assert done.returncode == (0 if works else 1), done.stderr
-    assert "--no-install-recommends postgresql" in (tree / "asked").read_text()
-    assert (tree / "settings/createcluster.conf").read_text() == "create_main_cluster = false\n"
-    assert ("the tests run without PostgreSQL" in done.stderr) is not works
-    (tree / "asked").unlink()
-    program(tree / "programs/15/bin/initdb", SILENT)
-    assert call(tree, "postgresql.sh", **there).returncode == 0
-    assert not (tree / "asked").exists(), "one that is there is enough"
-
-
 def test_a_client_without_an_engine_is_no_engine(tree: Path) -> None:
     program(tree / "bin/docker", "#!/bin/sh\nexit 0\n")  # old clients end well and print nothing
     done = call(tree, "engine.sh", "status")

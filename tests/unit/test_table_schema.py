@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.columns import TableColumn
 from client.data.table_schema import (
     MAX_LINE,
     MAX_SCHEMA_BYTES,
@@ -132,18 +131,3 @@ def test_a_schema_of_any_bytes_is_one_or_is_refused(raw: bytes) -> None:
         parse_table_schema(raw)
     except BadTableSchema as why:
         assert len(str(why)) < 1000
-
-
-def test_a_column_s_list_is_looked_through_once_however_long_it_is() -> None:
-    """A stranger's schema is read for each page of its model: what is listed is not compared with what is listed."""
-
-    class Listed(tuple[Any, ...]):
-        looked = 0
-
-        def __contains__(self, value: object) -> bool:
-            Listed.looked += 1
-            return super().__contains__(value)
-
-    column = TableColumn(name="a", datatype="FP64", values=Listed(range(1024)))
-    assert column.fault is None and Listed.looked == 0
-    assert column.value(1023) == 1023 and column.value(1024) is None and Listed.looked == 2

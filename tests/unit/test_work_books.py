@@ -7,8 +7,6 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from chain.contracts.credits import Transfer
 from client.core import PRIVATE
 from client.work import WorkDriver
@@ -161,38 +159,6 @@ def test_what_no_book_names_of_what_was_computed_goes_at_a_start(tmp_path: Path)
             (folder / name).write_bytes(b"x")
         work = await driven(node, list[Diary](), [], {folder / "named"})
         assert [path.name for path in folder.iterdir()] == ["named"]
-        await work.stop()
-
-    run_virtual(main())
-
-
-@pytest.mark.parametrize("prompt", [True, False])
-def test_a_prompt_machine_looks_at_the_state_as_soon_as_its_task_is_done(tmp_path: Path, prompt: bool) -> None:
-    """Others wait for the next look of all, and so does who is told something by another node."""
-
-    class Noted(Diary):
-        def handle(self, given: Any) -> list[Any]:
-            said = super().handle(given)
-            if isinstance(given, Chain):
-                self.heard.append("look")
-            return said
-
-    async def main() -> None:
-        made, sent = list[Diary](), list[Any]()
-        node = a_node(tmp_path)
-        work = await driven(node, made, sent, kind=Noted)
-        (diary,) = made
-        diary.prompt = prompt
-        diary.saying = [Compute("scope", "tag", REF, "task")]
-        while not any(isinstance(one, Computed) for one in diary.heard):
-            await asyncio.sleep(0)
-            heard, at = list(diary.heard), asyncio.get_running_loop().time()
-        done = next(n for n, one in enumerate(heard) if isinstance(one, Computed))
-        assert heard[done + 1 :] == (["look"] if prompt else []), "in the same step of the loop"
-        work.on_message(b"b" * 20, CHANNEL, b"hello")
-        assert diary.heard[-1] == (b"b" * 20, b"hello") and asyncio.get_running_loop().time() == at
-        await asyncio.sleep(2)
-        assert diary.heard[-1] == "look"
         await work.stop()
 
     run_virtual(main())

@@ -19,12 +19,11 @@ from client.contracts.job import secrets
 from client.contracts.job.contractor import Contractor
 from client.contracts.job.verifier import Verifier
 from client.contracts.job.worker import Worker
-from client.work.changes import MAX_PIECE, WatchedChanges
-from client.work.events import BringImage, Changed, Effect, FetchContent, ImageReady, Kept, StartRun, Submit
+from client.work.events import BringImage, Effect, FetchContent, ImageReady, Kept, StartRun, Submit
 from client.work.events import Chain as Look
 from client.work.machine import Machine
 from client.work.order import FairQueue
-from tests.unit.work_kit import Chain, Told, bring, job_changes, key_of, posting, recalled, working
+from tests.unit.work_kit import Chain, Told, bring, key_of, posting, recalled, working
 
 MANY = 12_000
 IMAGE = "sha256:" + "cd" * 32
@@ -226,36 +225,6 @@ def test_a_contractor_opens_its_hidden_data_among_any_number_of_jobs() -> None:
     assert without.look()[0] == []
     without.machine.handle(Kept(secrets.of_key(bytes(32))))
     assert without.look()[0] == effects
-
-
-# --- what is told ---------------------------------------------------------------------------------------------------------------
-
-
-JOB = records.job_key(b"")
-
-
-def all_of(changes: WatchedChanges) -> list[Changed]:
-    found = []
-    while (moved := changes.take()) is not None:
-        found.append(moved)
-    return found
-
-
-def test_every_live_job_is_told_once_at_the_start_and_then_what_moves_in_small_pieces() -> None:
-    ground = Ground()
-    jobs = ground.many(1_000, stranger(1), ground.terms())
-    changes = job_changes(ground.chain)
-    assert not changes.complete
-    pieces = all_of(changes)
-    assert changes.complete
-    assert sorted(job for moved in pieces for job in moved.under(JOB)) == sorted(jobs)
-    assert [moved.anew for moved in pieces] == [True] + [False] * (len(pieces) - 1)
-    assert max(len(moved.keys) for moved in pieces) == MAX_PIECE
-    assert changes.take() is None
-    ground.put(
-        [(records.job_key(jobs[7]), EMPTY_JOB.__class__(2, *[getattr(EMPTY_JOB, f) for f in EMPTY_JOB.__struct_fields__[1:]]))]
-    )
-    assert [moved.under(JOB) for moved in all_of(changes)] == [(jobs[7],)]
 
 
 # --- the order ------------------------------------------------------------------------------------------------------------------

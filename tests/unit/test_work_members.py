@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from chain.contracts import CONTRACTS
 from chain.contracts.job.records import ClaimantIndex, Posting, claimant_key, posting_key
 from chain.contracts.membership import (
     Case,
     CaseRef,
     Judged,
-    Member,
     MemberParams,
     PastVerdict,
-    SetBoxKey,
     SetCapacity,
     case_key,
     judged_key,
 )
-from chain.contracts.membership import member_key as key_of_member
 from chain.contracts.membership.records import NUMBER
 from chain.crypto import address
 from chain.host import BANNED, account_key, read_params
 from chain.host.terms import LIMITS, Arch, Capacity
-from chain.ledger.transition import chain_record
-from client.config import WorkConfig
 from client.contracts.membership import cases
 from client.contracts.membership.capacity import Capacities, least, offered
 from client.contracts.membership.watching import CaseWatch
 from client.work.events import Chain as Look
 from client.work.events import Changed, Effect, EngineReady, Submit
-from tests.unit.work_kit import CAPACITY, Chain, Node, Web, blocks, posting, recalled, run_virtual, working
+from tests.unit.work_kit import CAPACITY, Chain, posting, recalled, working
 
 ENGINE = EngineReady(Arch.AMD64, 4_000, 8_192)
 
@@ -219,30 +212,3 @@ def test_a_judge_with_a_part_in_a_job_of_the_case_is_told_that_it_may_only_lift(
     found = cases.waiting(court.chain.state, court.accused, me)
     assert found is not None and found["may"] == ["lift"]
     assert "--confirm or --lift" in court.told("b")[0][1]
-
-
-# --- the flag that comes later ---------------------------------------------------------------------------------------------------
-
-
-def test_a_node_that_gets_the_flag_while_it_runs_prepares_its_sandbox_and_declares_its_machine(tmp_path: Path) -> None:
-    """Before, it needs no engine; a restart is not asked of its operator."""
-
-    async def main() -> None:
-        chain = Chain(["v"], ["w"])
-        member = chain.state.get(key_of_member(chain.ids["w"]))
-        assert isinstance(member, Member) and not member.verifier
-        node = Node(chain, Web(), "w", tmp_path, WorkConfig(), 0)
-        work = await node.start(drawn=lambda: is_drawn(chain, "w"))
-        await blocks(chain, lambda: chain_record(chain.state).height >= 5)
-        assert work.report is None and not work.runs and work.notices() == []
-        put(chain, key_of_member(chain.ids["w"]), replace(member, verifier=True))
-        await blocks(chain, lambda: chain.state.get(key_of_member(chain.ids["w"])).capacity == [CAPACITY])  # type: ignore[union-attr]
-        assert work.runs and work.report is not None and work.report["ok"]
-        assert [op for name, op in chain.sent if name == "w" and not isinstance(op, SetBoxKey)] == [SetCapacity(CAPACITY)]
-        await work.stop()
-
-    run_virtual(main())
-
-
-def is_drawn(chain: Chain, name: str) -> bool:
-    return any(contract.drawn(chain.state, chain.ids[name]) for contract in CONTRACTS if contract.drawn is not None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,7 @@ from client.contracts.job.secrets import KEEP_FALSE_MS
 from client.work.database import KEEP_MS, Intent, IntentState, WorkDatabase, WorkDatabaseError
 from client.work.events import Model, Secret
 from client.work.transfers import Transfers
-from p2p.content.faults import FetchFailed
-from tests.unit.test_work_transfers import Dripping, get
+from tests.unit.test_work_transfers import Dripping
 from tests.unit.work_kit import run_virtual
 
 CHAIN, ME, JOB = b"c" * 32, b"m" * 20, b"j" * 32
@@ -73,46 +71,6 @@ def test_no_bound_is_passed_no_place_is_lost_and_nobody_who_fits_waits(tmp_path:
         for n in range(4):
             async with asyncio.timeout(1):
                 await transfers.place(f"after{n}", urgent=True).__aenter__()
-
-    run_virtual(main())
-
-
-def test_the_longest_waiting_urgent_one_comes_before_all_others(tmp_path: Path) -> None:
-    async def main() -> None:
-        transfers, order = Transfers(Dripping(tmp_path), places=1), []
-
-        async def hold(name: str, urgent: bool) -> None:
-            async with transfers.place(name, urgent=urgent):
-                order.append(name)
-                await asyncio.sleep(1)
-
-        names = ["first", "plain 1", "urgent 1", "plain 2", "urgent 2"]
-        await asyncio.gather(*(hold(name, name.startswith("urgent")) for name in names))
-        assert order == ["first", "urgent 1", "urgent 2", "plain 1", "plain 2"]
-
-    run_virtual(main())
-
-
-def test_a_download_that_was_ended_is_over_before_its_caller_hears_of_it(tmp_path: Path) -> None:
-    """Else the next try would meet the end of the last one."""
-
-    class Slowly(Dripping):
-        async def fetch(
-            self, cid: str, *, max_size: int, timeout_s: float, on_progress: Callable[[int, int], None] | None = None
-        ) -> Path:
-            self.under_way.add(cid)
-            try:
-                await asyncio.sleep(10**6)
-            finally:
-                await asyncio.sleep(1)
-                self.under_way.discard(cid)
-            return self.folder / cid
-
-    async def main() -> None:
-        files = Slowly(tmp_path)
-        _, problem = await get(Transfers(files), files.offer("drip"))
-        assert isinstance(problem, FetchFailed)
-        assert files.under_way == set()
 
     run_virtual(main())
 

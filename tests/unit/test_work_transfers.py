@@ -122,18 +122,6 @@ def test_a_dripping_download_ends_after_a_window_and_not_after_its_whole_time(tm
     run_virtual(main())
 
 
-def test_downloads_go_on_side_by_side_up_to_their_places(tmp_path: Path) -> None:
-    async def main() -> None:
-        files = Dripping(tmp_path)
-        transfers = Transfers(files, places=3)
-        alone = (await get(transfers, files.offer("alone")))[0]
-        together = await asyncio.gather(*(get(transfers, files.offer(f"{n}")) for n in range(7)))
-        assert files.most == 3
-        assert max(seconds for seconds, _ in together) < 4 * alone
-
-    run_virtual(main())
-
-
 def test_slow_ones_make_room_for_those_that_wait_and_go_on_later_from_where_they_were(tmp_path: Path) -> None:
     async def main() -> None:
         files = Dripping(tmp_path)
@@ -173,20 +161,6 @@ def test_a_seats_download_finds_a_place_among_any_number_of_stuck_ones(tmp_path:
         assert len(files.under_way) == PLACES - RESERVED
         for task in stuck:
             task.cancel()
-
-    run_virtual(main())
-
-
-def test_a_download_that_nobody_needs_any_more_gives_its_place_back(tmp_path: Path) -> None:
-    async def main() -> None:
-        files = Dripping(tmp_path)
-        transfers = Transfers(files, places=1)
-        for task in [get(transfers, files.offer(f"drip{n}", **DRIP)) for n in range(3)]:
-            await asyncio.sleep(1)
-            task.cancel()
-        await asyncio.sleep(1)
-        assert files.under_way == set()
-        assert isinstance((await get(transfers, files.offer("next")))[1], Path)
 
     run_virtual(main())
 
