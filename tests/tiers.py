@@ -54,10 +54,6 @@ SECOND: dict[str, str] = {
     "tests/sandbox/test_warm_pool.py": "sandbox/test_backend.py has warm runs, processes/test_predictions.py real servers",
     "tests/sandbox/test_work_real.py": "processes/test_main_job.py has a real job from posting to payment",
     "tests/sim/test_mutants.py": "it asks whether the simulator would notice a fault; the simulator itself runs",
-    "tests/unit/test_settlement_differences.py": "it asks whether the model would notice a fault; the model itself runs",
-    "tests/unit/test_settlement_model.py": "tests of the model; it is played beside the handlers in unit/test_job_settlement.py",
-    "tests/unit/test_prediction_model.py": "tests of the model; it is played beside the handlers in unit/test_prediction_beside.py",
-    "tests/unit/test_federation_model.py": "tests of the model; it is played beside the handlers in unit/test_federation_beside.py",
 }
 """Files and folders that are left to `make test-full` as a whole, each with what stands for it in `make test`."""
 

@@ -620,7 +620,7 @@ HOLES = (
 )
 NO_GAME = {
     10: "copying in an appeal: 16 drawn rows and a check over all of them; the model has no cost of computing",
-    14: "blinding repeats: offsets carry the request (tests/unit/test_prediction_model.py)",
+    14: "blinding repeats: offsets carry the request (tests/unit/test_prediction_beside.py)",
 }
 
 

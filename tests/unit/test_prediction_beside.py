@@ -14,13 +14,13 @@ from tests.predictions.beside import Beside
 from tests.predictions.fuzz import play_requests
 from tests.predictions.scenario import CODES, OK, Answer, ModelTerms, Params
 
-VOTES = 6_000
+VOTES = 3_000
 
 
 def test_tallies_and_verdicts_of_random_graphs_come_to_the_same() -> None:
     found = Beside()
     with found.watching():
-        play_requests(1_500)
+        play_requests(500)
     assert {"AGREED", "WEAK", "NO_AGREEMENT", "TOO_FEW", "BAD_INPUT", "MODEL_FAULT"} <= set(found.tallies), found.tallies
     assert set(found.verdicts) == {"VOID", "UPHELD", "OVERTURNED"} and found.slashed and found.rows_decided
 
