@@ -302,7 +302,7 @@ def keys_are_due(work: Work) -> None:
     attempt = work.running
     late = [one.id for one in work.aggregators if not one.key]
     for account in late:
-        is_silent(work, account)
+        is_silent(work, account, False)
     attempt.seats = [account for account in attempt.seats if account not in late]
     following = _order(work)[: len(late)] if attempt.windows < WINDOWS and part(TWICE) else []
     if following:
@@ -314,8 +314,11 @@ def keys_are_due(work: Work) -> None:
         _train(work)
 
 
-def is_silent(work: Work, account: bytes) -> None:
+def is_silent(work: Work, account: bytes, struck: bool) -> None:
+    """LC-FED-20, 22, 27: the strike comes before the failed draw."""
     work.noted("fed.silent", work.now.r, work.running.number, account)
+    if struck:
+        who_is_silent_is_struck(work, account, "aggregator.silent")
     work.draw_record(account, True, True)
 
 
@@ -388,8 +391,7 @@ def haves_are_due(work: Work) -> None:
     attempt = work.running
     for one in work.aggregators:
         if not one.said_have:
-            is_silent(work, one.id)
-            who_is_silent_is_struck(work, one.id, "aggregator.silent")
+            is_silent(work, one.id, True)
     having = [one for one in work.aggregators if one.said_have]
     said = {one.id: rules.Said(one.id, frozenset(places(one.have)), one.have_reference) for one in having}
     order = work.tickets(list(said), attempt.beacon, work.now.r, attempt.number)

@@ -15,7 +15,6 @@ from tests.conformance.federation_rounds import (
     is_silent,
     running,
     void,
-    who_is_silent_is_struck,
 )
 from tests.conformance.federation_state import OF_ROWS, OF_SUMS, SCREEN, SUM, Aggregator, Work, bitmap, places
 from tests.conformance.job_posts import is_cid
@@ -182,8 +181,7 @@ def _hear(work: Work, stage: int) -> rules.Heard:
     for word in words:
         account = work.running.seats[word.place - 1]
         if word.place in found.silent:
-            is_silent(work, account)
-            who_is_silent_is_struck(work, account, "aggregator.silent")
+            is_silent(work, account, True)
         elif word.place in found.different:
             _differs(work, account)
     return found
