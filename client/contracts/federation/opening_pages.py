@@ -92,13 +92,13 @@ def opening(fields: Mapping[str, str]) -> dict[str, Any]:
     body: dict[str, Any] = {"image": _image(fields), "bounty": fields.get("bounty", "")}
     if not fields.get("model_cid"):
         raise usage("Which model does it begin from? Upload one, or give the content id, bytes and values of one in this node")
-    sizes = {name: _count(fields, f"model_{name}", f"The model's {what}") for name, what in (("size", "bytes"), ("dims", "values"))}
+    sizes = {name: count(fields, f"model_{name}", f"The model's {what}") for name, what in (("size", "bytes"), ("dims", "values"))}
     body["model"] = {"cid": fields["model_cid"]} | {name: value or 0 for name, value in sizes.items()}
-    body["ends_in_s"] = 3_600.0 * (_count(fields, "ends_in_h", "The time until it ends") or 24)
-    body["round_s"] = 60.0 * (_count(fields, "round_min", "The time of a round") or 10)
+    body["ends_in_s"] = 3_600.0 * (count(fields, "ends_in_h", "The time until it ends") or 24)
+    body["round_s"] = 60.0 * (count(fields, "round_min", "The time of a round") or 10)
     body |= {name: fields[name] for name in _TEXTS if fields.get(name)}
-    body |= {name: value for name in _COUNTS if (value := _count(fields, name, name.replace("_", " "))) is not None}
-    body["limits"] = {name: value for name in _LIMITS if (value := _count(fields, name, f"The limit {name}")) is not None}
+    body |= {name: value for name in _COUNTS if (value := count(fields, name, name.replace("_", " "))) is not None}
+    body["limits"] = {name: value for name in _LIMITS if (value := count(fields, name, f"The limit {name}")) is not None}
     body["vetted"] = "unvetted" not in fields
     body["look_after"] = {"auto": "auto" in fields}
     return body
@@ -109,11 +109,11 @@ def _image(fields: Mapping[str, str]) -> dict[str, Any]:
         return {"reference": fields["reference"]}
     if not fields.get("cid"):
         raise usage("Which image? Upload an archive, or give a reference pinned by its digest")
-    size = _count(fields, "size", "The size of the archive") or 0
+    size = count(fields, "size", "The size of the archive") or 0
     return {"cid": fields["cid"], "image_id": fields.get("image_id", ""), "size": size}
 
 
-def _count(fields: Mapping[str, str], name: str, what: str) -> int | None:
+def count(fields: Mapping[str, str], name: str, what: str) -> int | None:
     text = fields.get(name, "")
     if not text:
         return None

@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from client.api.errors import RequestError
+from client.api.errors import RequestError, usage
 from client.contracts.federation import opening_pages
+from client.contracts.federation.phrases import CODES, OUTCOMES, agreement, became, held_against, pay_text, vault_text
 from client.dashboard.page import ROWS, WAIT_S, Answer, Done, Drawn, Nav, Visit, change, or_none, outcome, page
 
 STATES = {"IDLE": "", "END": ""}
+PAID_ROUNDS = 3
+"""Rounds whose pay one page reads: each is looked for among the federation's events."""
+_GONE = ("NO_SUCH_FEDERATION", "NOT_FOUND")
 
 
 @page("/dashboard/federations")
@@ -40,6 +45,7 @@ async def one_federation(visit: Visit) -> Drawn:
         "members": members[:ROWS],
         "all_members": len(members),
         "attempts": attempts["attempts"],
+        "codes": CODES,
         "curve": curve(view, rounds),
         "sponsors": view["sponsor"] == own,
         "states": STATES,
@@ -75,20 +81,50 @@ async def admit(visit: Visit) -> Answer:
     return Done(f"/dashboard/federations/{visit.match['federation']}", outcome(done, "The member is admitted"))
 
 
+@page("/dashboard/federations/{federation}/rounds/{round}")
+async def one_round(visit: Visit) -> Drawn:
+    """What it paid to whom, and why not."""
+    found = await visit.ask(
+        "GET /v1/federations/{federation}/rounds/{round}", visit.match, query={"before": visit.number("before")}
+    )
+    own = (await visit.ask("GET /v1/status"))["id"]
+    owners = sorted(found["owners"], key=lambda one: one["member"] != own)
+    values = {
+        "federation": visit.match["federation"],
+        "round": found,
+        "outcome": OUTCOMES.get(str(found["outcome"]), ""),
+        "owners": [one | {"told": pay_text(one)} for one in owners[:ROWS]],
+        "all_owners": len(owners),
+        "own": own,
+    }
+    return Drawn("federation/round.html", f"Round {found['round']}", values)
+
+
 @page("/dashboard/federations/{federation}/own")
 async def own_part(visit: Visit) -> Drawn:
     """As an owner of data looks at it: what joining means, what left this machine, what came in, what was refused and why."""
-    return await _own(visit, None)
+    return await _own(visit, {}, None)
 
 
-async def _own(visit: Visit, refused: RequestError | None) -> Drawn:
+async def _own(visit: Visit, fields: Mapping[str, str], refused: RequestError | None, *, look: bool = False) -> Drawn:
+    """`look`: what joining with these fields means is shown, to be agreed to."""
     part = await visit.ask("GET /v1/federations/{federation}/own", visit.match)
-    joining = await or_none(visit.ask("GET /v1/federations/{federation}/joining", visit.match), "NO_SUCH_FEDERATION", "NOT_FOUND")
-    data = await or_none(visit.ask("GET /v1/data"), "DISK", "UNAVAILABLE")
+    federation = await or_none(visit.ask("GET /v1/federations/{federation}", visit.match), *_GONE)
+    joining = await or_none(visit.ask("GET /v1/federations/{federation}/joining", visit.match), *_GONE)
+    data = await or_none(visit.ask("GET /v1/data"), "DISK", "UNAVAILABLE") or []
+    chosen = part["data"] if part["trains"] else fields.get("data") if look else ""
+    own = next((one for one in data if one["name"] == chosen), None)
+    vault = part["vault"]["on"] if part["trains"] else not fields or "vault" in fields
     values = {
-        "part": part,
+        "part": part | {"attempts": [one | {"became": became(one)} for one in part["attempts"][-ROWS:][::-1]]},
+        "vault": vault_text(part["vault"]),
+        "secrecy": None if federation is None else federation["secrecy"],
+        "paid": await _own_pay(visit) if part["attempts"] and federation is not None else [],
         "joining": joining,
-        "data": data or [],
+        "means": agreement(joining, own, vault=vault) if joining else [],
+        "data": [one | {"fits": _fits(joining, one)} for one in data],
+        "look": look,
+        "f": fields or {"vault": "yes"},
         "refused": refused.body if refused else None,
         "federation": visit.match["federation"],
     }
@@ -96,14 +132,58 @@ async def _own(visit: Visit, refused: RequestError | None) -> Drawn:
     return Drawn("federation/own.html", "Your part", values, live, refused.status if refused else 200)
 
 
+async def _own_pay(visit: Visit) -> list[dict[str, Any]]:
+    """What the newest rounds paid to this node, and why not."""
+    account = (await visit.ask("GET /v1/status"))["id"]
+    rounds = await visit.ask("GET /v1/federations/{federation}/rounds", visit.match, query={"limit": PAID_ROUNDS})
+    found = []
+    for one in rounds:
+        path = {**visit.match, "round": str(one["round"])}
+        pay = await or_none(visit.ask("GET /v1/federations/{federation}/rounds/{round}", path), "NOT_KEPT", "NO_SUCH_ROUND")
+        mine = next((owner for owner in pay["owners"] if owner["member"] == account), None) if pay else None
+        found.append(one | {"outcome": OUTCOMES.get(str(one["outcome"]), ""), "mine": mine and mine | {"told": pay_text(mine)}})
+    return found
+
+
+def _fits(joining: Mapping[str, Any] | None, own: Mapping[str, Any]) -> bool:
+    try:
+        return joining is None or held_against(joining["schema"], own)
+    except ValueError:
+        return False
+
+
 @change("/dashboard/federations/{federation}/join")
 async def join(visit: Visit) -> Answer:
-    body = {"data": visit.form.get("data", "")}
+    """What it means with these data first, as `fed join --dry-run` says it; joined only with what was shown."""
+    fields = {name: text.strip() for name, text in visit.form.items()}
     try:
+        joining = await visit.ask("GET /v1/federations/{federation}/joining", visit.match)
+        body = joined_with(fields, joining, await visit.ask("GET /v1/data"))
+        if fields.get("step") != "join":
+            return await _own(visit, fields, None, look=True)
         done = await visit.ask("POST /v1/federations/{federation}/join", visit.match, body=body, query={"wait": WAIT_S})
     except RequestError as e:
-        return await _own(visit, e)
-    return Done(f"/dashboard/federations/{visit.match['federation']}/own", outcome(done, "You have joined, or asked to"))
+        return await _own(visit, fields, e)
+    said = "You asked to join: the sponsor admits members" if joining["approved_by_sponsor"] else "You have joined"
+    return Done(f"/dashboard/federations/{visit.match['federation']}/own", outcome(done, said))
+
+
+def joined_with(fields: Mapping[str, str], joining: Mapping[str, Any], data: list[Any]) -> dict[str, Any]:
+    """The body of `POST …/join` from the fields of the form. Raises `RequestError`: what the ledger could not say."""
+    own = next((one for one in data if one["name"] == fields.get("data")), None)
+    if own is None:
+        raise usage("Which data? Choose some that are on this node")
+    if not _fits(joining, own):
+        raise usage(
+            f"The data {own['name']!r} were not held against the schema that the sponsor posted. Do it, and join then: "
+            f"learningchain fed schema {joining['federation'][:12]} --out schema.json; learningchain data remove {own['name']}; "
+            f"learningchain data add {own['name']} FOLDER --schema schema.json"
+        )
+    examples = opening_pages.count(fields, "examples", "The number of examples")
+    if joining["claims_examples"] and not examples:
+        raise usage("This federation splits its pay by samples: say how many examples your data have")
+    least = opening_pages.count(fields, "min_vetted", "The number of others with the flag")
+    return {"data": own["name"], "n": examples or 0, "min_vetted": least, "vault": "vault" in fields}
 
 
 @change("/dashboard/federations/{federation}/leave")
@@ -112,6 +192,6 @@ async def leave(visit: Visit) -> Answer:
     return Done(f"/dashboard/federations/{visit.match['federation']}/own", outcome(done, "You have left"))
 
 
-PAGES = (federations, *opening_pages.PAGES, one_federation, start, close, admit, own_part, join, leave)
+PAGES = (federations, *opening_pages.PAGES, one_federation, one_round, start, close, admit, own_part, join, leave)
 ABOUT = {"federation": "/dashboard/federations/"}
 NAV = (Nav(40, "Federations", "/dashboard/federations"),)

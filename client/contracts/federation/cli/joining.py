@@ -13,7 +13,7 @@ from client.cli.common import HERE, Common, WrongUsage, cell, facts, listing, si
 from client.cli.ledger import MAX_WAIT, Wait, finished
 from client.contracts.federation.cli.reading import FedText
 from client.contracts.federation.cli.sponsoring import sent
-from client.contracts.federation.cli.words import CODES
+from client.contracts.federation.phrases import agreement, became, held_against, vault_text
 from client.contracts.federation.references import find_federation
 from client.sdk_types import Rejected
 
@@ -22,11 +22,9 @@ if TYPE_CHECKING:
     from client.contracts.federation.schema import (
         FederationJoined,
         JoiningView,
-        OwnAttemptView,
         OwnLossView,
         OwnPartView,
         PreviewView,
-        VaultView,
     )
     from client.sdk import Client
 
@@ -173,34 +171,12 @@ def show_part(console: Console, found: OwnPartView) -> None:
     console.print(facts(f"Federation {found['federation']}", [row for row in rows if row[1] is not None]))
     if found["attempts"]:
         lines = [
-            [one["round"], one["attempt"], _became(one), size_text(one["bytes_out"]), _loss_text(one["loss"])]
+            [one["round"], one["attempt"], became(one), size_text(one["bytes_out"]), _loss_text(one["loss"])]
             for one in found["attempts"]
         ]
         console.print(
             listing(["round", "attempt", "your update", "sent", "loss on your data"], lines, {"round", "attempt", "sent"})
         )
-
-
-def vault_text(found: VaultView) -> str:
-    """What stands of this node's vault, in one line."""
-    if not found["on"]:
-        return "none: this machine lost, its local model is lost"
-    made = f"of round {found['rounds'][-1]}" if found["rounds"] else "none yet"
-    shared = f", its key shared by {len(found['holders'])}" if found["holders"] else ""
-    lost = {
-        "fetching": ", one of a lost node is fetched",
-        "asking": ", its holders are asked for their shares",
-        "opening": ", it is opened",
-        "opened": f", opened: the local model of round {found['recovered']} is {found['path']}" if found["path"] else "",
-        "failed": ", not opened",
-    }.get(found["state"], "")
-    return f"{made}{shared}{lost}{': ' + found['why'] if found['why'] else ''}"
-
-
-def _became(one: OwnAttemptView) -> str:
-    if one["code"]:
-        return CODES.get(one["code"], one["code"])
-    return one["why"] or ("sent, not judged yet" if one["sent"] else "not sent")
 
 
 def _loss_text(loss: OwnLossView | None) -> str:
@@ -244,23 +220,16 @@ def _check(found: JoiningView, own: OwnDataView, examples: int | None) -> None:
         raise WrongUsage("This federation splits its pay by samples: say how many examples your data have, --examples N")
     if not found["claims_examples"] and examples is not None:
         raise WrongUsage(f"Pay is split {found['split']} here, so no examples are claimed: leave --examples out")
-    if found["schema"] is not None and own["schema"] != schema_hash(found["schema"]):
+    try:
+        fits = held_against(found["schema"], own)
+    except ValueError as problem:
+        raise WrongUsage(f"{problem}") from None
+    if not fits:
         raise WrongUsage(
             f"Your data {own['name']!r} were not held against the schema that the sponsor posted. Do it, and join then: "
             f"learningchain fed schema {found['federation'][:12]} --out schema.json; learningchain data remove {own['name']}; "
             f"learningchain data add {own['name']} FOLDER --schema schema.json"
         )
-
-
-def schema_hash(cid: str) -> str:
-    """SHA-256 of a schema in hex: it is one block of content, whose name ends with it. Raises `WrongUsage`."""
-    from chain.errors import Malformed
-    from p2p.content.cid import parse
-
-    try:
-        return parse(cid).digest.hex()
-    except (ValueError, Malformed) as problem:
-        raise WrongUsage(f"The federation's schema {cid[:80]} has no name that can be fetched: {problem}") from None
 
 
 def _document(found: JoiningView, own: OwnDataView) -> dict[str, Any]:
@@ -269,48 +238,13 @@ def _document(found: JoiningView, own: OwnDataView) -> dict[str, Any]:
 
 def show_joining(console: Console, found: JoiningView, own: OwnDataView, *, vault: bool = True) -> None:
     """The page that a data owner agrees to."""
-    image, leaves = found["image"], size_text(found["bytes_each_round"])
-    masked = found["secrecy"] == "sum"
-    kept = f"{own['name']}: {own['files']} files, {size_text(own['bytes'])}"
-    now, processors = found["best"] or "not measured", f"{found['cpus_milli'] / 1000:g} processors"
-    how = "masked" if masked else "as it is"
-    rows: list[tuple[str, Any]] = [
-        ("leaves each round", f"one file of {leaves}, {how}, to each of three aggregators"),
-        ("", f"{found['rounds_left']} more rounds at most, and as many starts that come to nothing"),
-        ("who reads it", _readers(found)),
-        ("aggregators see", f"{found['sketch_numbers']} numbers made of its {found['dims']:,}, to turn away what does not fit"),
-        ("on the ledger", _public(found)),
-        ("stays here", f"your data ({kept}), the loss on them, the local model" + (" but for its vault" if vault else "")),
-        ("vault", VAULT if vault else None),
-        ("noise", f"epsilon {found['epsilon']:g} at delta 1e-5, of the sums" if found["epsilon"] is not None else "none"),
-        ("members", f"{found['members']} of {found['max_members']}, {found['vetted']} carry the verifier flag"),
-        ("who gets in", "whom the sponsor admits" if found["approved_by_sponsor"] else "everybody, at once"),
-        ("bounty", f"{found['bounty']}, {found['paid']} paid; split {found['split']} among the members of a sum"),
-        ("worst share", f"{found['worst_share']}, were all places taken and the target met"),
-        ("a loss of 0 pays", f"{found['pays_at_zero']} more, for all together; the target is {found['target']}, now it is {now}"),
-        ("runs here", f"{image['reference'] or image['cid']} ({size_text(image['size'])})"),
-        ("", f"{span(found['train_s'])} a round at most, {processors}, {found['mem_mb']} MiB of memory, no network"),
-        ("sponsor", found["sponsor"]),
-    ]
-    console.print(facts(f"Joining federation {found['federation']}", [row for row in rows if row[1] is not None]))
+    rows: list[tuple[str, Any]] = []
+    for name, lines in agreement(found, own, vault=vault):
+        more = " (--no-vault: none)" if name == "vault" and vault else ""
+        rows += [(name if at == 0 else "", line + more) for at, line in enumerate(lines)]
+    console.print(facts(f"Joining federation {found['federation']}", rows))
     for text in found["warnings"]:
         console.print(cell(f"  Mind: {text}.", "yellow"))
-
-
-VAULT = "after each fifth round your local model, sealed, to two members; your account's secret alone opens it (--no-vault: none)"
-
-
-def _readers(found: JoiningView) -> str:
-    if found["secrecy"] == "open":
-        return "the three aggregators drawn for a round read your update as it is; everybody reads sums"
-    return f"nobody by itself; everybody reads sums of at least {found['readable_from']} members"
-
-
-def _public(found: JoiningView) -> str:
-    claimed = ", how many examples you claim" if found["claims_examples"] else ""
-    return (
-        f"that you take part, a digest of your data made for this federation alone{claimed}, which updates were used, what you earn"
-    )
 
 
 def _agree(common: Common) -> None:

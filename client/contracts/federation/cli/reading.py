@@ -9,7 +9,8 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from client.cli.common import HERE, Common, WrongUsage, cell, facts, listing, relative, short, size_text, span, when
-from client.contracts.federation.cli.words import CODES, MEMBERS, OUTCOMES, PAY, VOIDS, colored, meaning, state_text
+from client.contracts.federation.cli.words import colored, meaning, state_text
+from client.contracts.federation.phrases import CODES, MEMBERS, OUTCOMES, VOIDS, pay_text
 from client.contracts.federation.references import find_federation
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
         FederationRoundView,
         FederationSummary,
         FederationView,
-        OwnerPay,
         RoundPayView,
     )
     from client.sdk import Client
@@ -206,13 +206,8 @@ def show_round(console: Console, found: RoundPayView) -> None:
         ("settled", when(found["settled"]) if found["settled"] else None),
     ]
     console.print(facts(f"Round {found['round']}, attempt {found['attempt']}", [row for row in rows if row[1] is not None]))
-    lines = [[one["member"], one["paid"], _why_text(one), one["points"] or "-"] for one in found["owners"]]
+    lines = [[one["member"], one["paid"], pay_text(one), one["points"] or "-"] for one in found["owners"]]
     console.print(listing(["owner", "paid", "", "points"], lines, {"paid", "points"}))
-
-
-def _why_text(one: OwnerPay) -> str:
-    told = PAY.get(one["why"], one["why"])
-    return f"{told} ({CODES.get(str(one['code']), one['code'])})" if one["why"] == "REFUSED" else told
 
 
 # --- rounds, members, files -----------------------------------------------------------------------------------------------------

@@ -20,7 +20,8 @@ from rich.text import Text
 
 from client.cli.common import HERE, Common, Output, cell, clean, facts, named, when
 from client.contracts.federation.cli.reading import FedText
-from client.contracts.federation.cli.words import CODES, ENDS, OUTCOMES, VOIDS, meaning, state_text
+from client.contracts.federation.cli.words import meaning, state_text
+from client.contracts.federation.phrases import CODES, ENDS, OUTCOMES, VOIDS
 from client.contracts.federation.references import find_federation
 from client.sdk_types import ApiError, Unreachable
 
