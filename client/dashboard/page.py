@@ -207,6 +207,15 @@ def outcome(answer: Mapping[str, Any], done: str) -> str:
     return f"{done}: sent, and not final yet. Transaction {answer.get('tx', '')[:12]}… is under way."
 
 
+def receipt_answer(name: str, made: Mapping[str, Any]) -> web.Response:
+    """A receipt file of the API to be saved as NAME.lcr. `name` holds nothing that a header could not."""
+    return web.Response(
+        body=bytes.fromhex(made["file"]),
+        content_type="application/octet-stream",
+        headers={"Content-Disposition": f'attachment; filename="{name}.lcr"'},
+    )
+
+
 def next_page(rows: list[Any], limit: int = ROWS) -> list[Any]:
     """The rows to show of one more than that were asked for."""
     return rows[:limit]

@@ -6,9 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from client.api.errors import RequestError, usage
+from aiohttp import web
+
+from client.api.errors import RequestError, not_found, usage
 from client.contracts.prediction.model_schema import MAX_SCHEMA_BYTES, BadSchema, ModelInput, ModelSchema, parse_schema
-from client.dashboard.page import ROWS, WAIT_S, Answer, Done, Drawn, Nav, Visit, change, outcome, page
+from client.dashboard.page import ROWS, WAIT_S, Answer, Done, Drawn, Nav, Visit, change, outcome, page, receipt_answer
 
 MOST_INPUTS = 256
 """Inputs for which a form has a field each; a model with more is asked by a row of JSON."""
@@ -154,6 +156,21 @@ async def one_prediction(visit: Visit) -> Drawn:
     return Drawn("prediction/request.html", f"Prediction {asked['id'][:12]}", values, ("answer", "seats"))
 
 
-PAGES = (models, one_model, ask, predictions, one_prediction)
+@page("/dashboard/predictions/{request}/receipt")
+async def receipt(visit: Visit) -> web.Response:
+    """The file that `prediction receipt` makes: records of the request, which convince a stranger (LC-LIGHT-1). The key of a
+    private one is the command's."""
+    from client.contracts.prediction.proven import keys_of  # the protocol's words load after the node's start
+
+    asked = await visit.ask("GET /v1/predictions/{request}", visit.match)
+    if asked["left"] is not None:
+        text = f"Request {asked['id']} left the state in block {asked['left']}: nothing of now proves it any more"
+        raise not_found(f"{text}. Its transactions have receipts: search for it", name="NO_RECEIPT")
+    policy = None if asked["policy"] is None else bytes.fromhex(asked["policy"])
+    keys = keys_of(bytes.fromhex(asked["id"]), bytes.fromhex(asked["model"]), policy)
+    return receipt_answer(asked["id"], await visit.ask("GET /v1/receipts", query={"keys": ",".join(key.hex() for key in keys)}))
+
+
+PAGES = (models, one_model, ask, predictions, one_prediction, receipt)
 ABOUT = {"model": "/dashboard/models/", "request": "/dashboard/predictions/"}
 NAV = (Nav(30, "Models", "/dashboard/models"), Nav(31, "Predictions", "/dashboard/predictions"))

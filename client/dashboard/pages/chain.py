@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from client.api.errors import RequestError
-from client.dashboard.page import ROWS, Done, Drawn, Nav, Visit, about, page
+from client.dashboard.page import ROWS, Done, Drawn, Nav, Visit, about, page, receipt_answer
 from client.dashboard.text import flat
 
 BLOCKS = 20
@@ -81,11 +81,7 @@ async def receipt(visit: Visit) -> web.Response:
     """The file that convinces a stranger (LC-LIGHT-1)."""
     made = await visit.ask("GET /v1/receipts/{ref}", visit.match)
     name = visit.match["ref"] if _REF.fullmatch(visit.match["ref"]) else "receipt"
-    return web.Response(
-        body=bytes.fromhex(made["file"]),
-        content_type="application/octet-stream",
-        headers={"Content-Disposition": f'attachment; filename="{name}.lcr"'},
-    )
+    return receipt_answer(name, made)
 
 
 PAGES = (blocks, one_block, one_tx, find, receipt)
