@@ -210,6 +210,28 @@ def test_the_salt_is_on_the_disk_before_the_commitment_is_on_its_way(folder: Pat
     run_virtual(main())
 
 
+def test_a_message_without_a_secret_too_is_on_the_disk_before_it_is_on_its_way(folder: Path) -> None:
+    """Or a node that is killed while nobody takes it has forgotten it."""
+
+    async def main() -> None:
+        chain = one_job()
+        job = job_of(chain)
+        assert await Desk(chain, folder).life(lambda d: d.say(d.claim(job, folder)))
+        chain.block(50_000)
+        desk, seen = Desk(chain, folder), list[str]()
+        offer, (stored,) = chain.offer, desk.book.secrets()
+
+        def watched(name: str, ops: list[Any], lane: int = 1) -> bytes:
+            seen.extend(intent.key for intent in desk.book.pending())
+            return offer(name, ops, lane)
+
+        chain.offer = watched  # type: ignore[method-assign]
+        assert await desk.life(lambda d: d.say(next(d.worker._reveal(job, 1, stored))))
+        assert seen == [f"reveal:{job.hex()}"]
+
+    run_virtual(main())
+
+
 def committee() -> Chain:
     """A job in its commit window; `w` is one of its verifiers."""
     chain = Chain(["w", "x", "y"], ["boss", "z"])
