@@ -220,6 +220,12 @@ def test_what_is_sent_again_is_bounded_and_takes_turns() -> None:
     assert len(seen) == 99
 
 
+def test_an_observer_only_tells_its_state() -> None:
+    consensus = machine(None)
+    drive(consensus, [start(), proposal(0, "A"), *prevotes([0, 1], 0, "A")], None)
+    assert sent(consensus) == ["send state @0 1", "time resend@0 1000"]
+
+
 def test_nothing_is_sent_again_once_decided() -> None:
     consensus = machine(ME)
     drive(consensus, [start(), *LOCKED_A_AT_0, *precommits([0, 1], 0, "A")], ME)
@@ -333,3 +339,13 @@ def test_records_survive_encoding_at_full_size() -> None:
     votes = [prevote(i, 0, "A").vote for i in range(128)]
     record = Polka(HEIGHT, 0, votes[0].block_id, True, votes, votes[:16], [])
     assert decode_record(bytes(record)) == record
+
+
+def test_a_reproposal_takes_its_proof_along() -> None:
+    """Whoever missed the polka could not follow the proposer otherwise."""
+    consensus = machine(ME)
+    before = [*ROUND_1_AFTER_LOCK, *precommits([0, 1, 2], 1, None), timeout(T_PRECOMMIT, 1), *precommits([0, 1, 2], 2, None)]
+    drive(consensus, [start(), *before], ME)
+    shown = [show(e) for e in drive(consensus, [timeout(T_PRECOMMIT, 2)], ME)]
+    sent = shown.index("send proposal A@3 pol 0")
+    assert shown[sent + 1 : sent + 4] == ["send prevote A@0 of 0", "send prevote A@0 of 1", "send prevote A@0 of 3"]

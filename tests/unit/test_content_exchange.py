@@ -417,6 +417,21 @@ def told(effects: list[Any]) -> list[bytes]:
     return [e.peer for e in effects if isinstance(e, SendMessage) and isinstance(decode_message(e.payload), Has)]
 
 
+def test_who_asked_in_vain_is_told_once_when_it_may_have_it() -> None:
+    may: set[bytes] = set()
+    machine = Exchange(lambda peer, _: peer in may)
+    for peer in (b"a", b"b", b"other"):
+        machine.handle(0, PeerConnected(peer))
+    for peer in (b"a", b"b"):
+        assert told(machine.handle(1, MessageReceived(peer, encode(WhoHas(ROOT.to_bytes()))))) == []
+    assert told(machine.handle(2, Offered(ROOT))) == [], "nobody may have it yet"
+    may |= {b"a", b"other"}
+    assert told(machine.handle(3, Offered(ROOT))) == [b"a"], "who did not ask is told nothing"
+    assert told(machine.handle(4, Offered(ROOT))) == []
+    may.add(b"b")
+    assert told(machine.handle(5, Offered(ROOT))) == [b"b"]
+
+
 def test_of_a_peers_questions_the_newest_are_remembered_until_it_goes() -> None:
     machine = Exchange(lambda *_: False)
     machine.handle(0, PeerConnected(b"p"))

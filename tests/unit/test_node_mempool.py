@@ -214,6 +214,16 @@ def test_the_first_and_the_last_height_of_a_transaction_are_its_own() -> None:
     assert p.add(STATE, transfer(1, 0, until=5 + MAX_VALID_FOR), 5, local=True) is not None
 
 
+def test_what_its_user_sent_again_is_not_held_against_a_peer_s_copy() -> None:
+    """It left for good, came again from its user, and then left for a while only."""
+    p, raw = pool(), transfer(0, 0)
+    add(p, raw)
+    p.remove(tx_id(raw))
+    add(p, raw)
+    p.remove(tx_id(raw), again=True)
+    assert p.add(STATE, raw, 1, local=False) is not None
+
+
 def test_a_late_copy_of_what_expired_or_lost_its_sequence_is_dropped_unread() -> None:
     p = pool()
     add(p, transfer(0, 0, until=20), transfer(1, 0))

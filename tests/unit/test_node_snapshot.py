@@ -37,7 +37,7 @@ from chain.node import snapshot
 from chain.node.checks import make_buckets
 from chain.node.node import Node
 from chain.node.service import MAX_OPEN
-from chain.node.snapshot import PRUNED, REST
+from chain.node.snapshot import AGAIN, PATIENCE, PRUNED, REST
 from chain.node.sync import DEADLINE
 from chain.types import PRECOMMIT, Certificate, Header, Validator, block_id, decode_block, quorum, validators_hash, vote_digest
 from tests.unit.node_kit import CHAIN, T0, Net, fresh, genesis, ident, key_of, of_kind, receive, sent, state_of
@@ -213,6 +213,19 @@ def test_peers_without_a_snapshot_are_asked_for_blocks_instead(net: Net) -> None
     assert sent(effects, m.GetSnapshot) == [] and sent(effects, m.GetBlocks) != []
     asked(node, now=T0 + REST)  # what it asked for then was not answered
     assert sent(asked(node, now=T0 + REST + 2_000), m.GetSnapshot) != []
+
+
+def test_who_makes_one_is_asked_again_for_a_while(net: Net) -> None:
+    node = fresh(4, snapshot_after=AFTER)
+    asked(node)
+    now, times = T0, 0
+    while now < T0 + PATIENCE + 10 * AGAIN:
+        receive(node, 1, m.Status(HEIGHTS, 1), now)
+        if sent(tick(node, now), m.GetSnapshot) or not times:
+            receive(node, 1, m.Snapshot(True, []), now)
+            times += 1
+        now += AGAIN // 2
+    assert times * AGAIN <= PATIENCE + 2 * AGAIN and times > 10
 
 
 def test_who_gives_buckets_little_by_little_makes_room_for_others(net: Net) -> None:

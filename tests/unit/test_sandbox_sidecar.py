@@ -174,3 +174,12 @@ def test_a_sidecar_that_is_gone_is_not_taken() -> None:
     gone = sidecar(Line(frame(1, b"ok\n")))
     gone.let_go()
     assert not gone.running()
+
+
+def test_inputs_are_sent_as_they_are_read(tmp_path: Path) -> None:
+    (tmp_path / "model").write_bytes(b"weights")
+    line = Line(frame(1, b"ok\nok\n"))
+    sidecar(line).put({"job.json": b"{}", "model": tmp_path / "model"})
+    assert line.sent == b"put job.json 2\n{}put model 7\nweights"
+    with pytest.raises(EngineError, match="handing a run its inputs: no space"):
+        sidecar(Line(frame(1, b"no space\n"))).put({"job.json": b"{}"})

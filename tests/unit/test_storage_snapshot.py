@@ -572,6 +572,14 @@ async def desk(server: BlockStore, tmp_path: Path) -> AsyncIterator[SnapshotServ
     desk.close()
 
 
+async def test_without_another_process_it_is_made_in_this_one(desk: SnapshotService, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def none(*_: Any) -> None:
+        return None
+
+    monkeypatch.setattr(desk._helpers, "make_snapshot", none)
+    assert (await _until_offered(desk)).offers[0].header.height == HEIGHTS
+
+
 async def test_a_snapshot_that_is_just_recent_enough_is_served_as_it_is(
     desk: SnapshotService, server: BlockStore, net: Net
 ) -> None:
