@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chain.contracts.credits import Transfer
 from chain.crypto import address
+from chain.ledger.state import State
+from client.api.following import Follower, Followers
 from client.api.metrics import Metrics
 from tests.unit.api_kit import Api, FakeNode, a_run, serving
 
@@ -98,3 +102,36 @@ async def test_a_history_goes_on_below_a_cursor_and_is_nobody_s_without_an_accou
     assert await api.get(f"{own}?before={everything[0]['cursor']}") == everything[1:]
     assert len(await api.get(f"{own}?limit=2")) == 2
     assert (await api.refused("GET", f"/v1/accounts/{address(A)}/history", 404))["name"] == "UNKNOWN_ACCOUNT"
+
+
+class Slow(Follower):
+    """Five pieces of work."""
+
+    left = 5
+
+    def step(self) -> bool:
+        self.left -= self.left > 0
+        return self.left > 0
+
+
+class Asked(Slow):
+    always = False
+
+
+async def turns_while(work: Any) -> int:
+    """How often others had the loop until some work was done."""
+    task, turns = asyncio.ensure_future(work), 0
+    while not task.done():
+        turns += 1
+        await asyncio.sleep(0)
+    await task
+    return turns
+
+
+async def test_who_asks_waits_for_all_pieces_and_others_have_the_loop_between_them() -> None:
+    followers = Followers(State(), [Slow, Asked])
+    assert await turns_while(followers.all_settled()) >= 4
+    assert (followers.of(Slow).left, followers.of(Asked).left) == (0, 5), "what is only looked at when it is asked for"
+    assert await turns_while(followers.settled(Asked)) >= 4
+    assert followers.of(Asked).left == 0
+    assert (await followers.settled(Asked)) is followers.of(Asked)

@@ -72,3 +72,20 @@ def test_bounds_hold_and_everything_gets_its_turn(seed: int) -> None:
         left[one] -= well
         schedule.done(one, well=well, again=now + draw.randint(0, 9) if left[one] else None)
     assert not any(left.values()) and len(schedule) == 0 and not schedule._hosts
+
+
+def test_attempts_that_run_at_a_host_count_as_it_did_last() -> None:
+    """Four run at each of two hosts when one of them fails there: the other three may hang as well."""
+    schedule = CallbackSchedule()
+    for number in range(10):
+        schedule.put(ref(100 + number), f"dead {number}", 0)
+    for one in taken(schedule):
+        schedule.done(one, well=False, again=100)
+    for number in range(2 * HOST):
+        schedule.put(ref(number), f"host {number % 2}", 0)
+    assert len(taken(schedule)) == 2 * HOST
+    for number in (0, 1):
+        schedule.done(ref(number), well=False, again=10_000)
+    assert len(taken(schedule, 100)) == FAILING - 2 * (HOST - 1)
+    schedule.done(ref(2), well=True, again=None)
+    assert len(taken(schedule, 100)) == HOST - 1, "the host answers again: those that run there count no more"

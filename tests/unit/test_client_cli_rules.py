@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -214,3 +215,9 @@ def only_ours(pid: int, signal: int) -> None:
 )
 def test_a_length_of_time_has_its_two_largest_units(seconds: float, text: str) -> None:
     assert common.span(seconds) == text
+
+
+def test_times_of_day_are_milliseconds() -> None:
+    now = int(time.time() * 1_000)
+    assert common.when(now)[:4] == str(time.localtime(now // 1_000).tm_year)
+    assert common.ago(now - 61_500).startswith("1 min") and common.ago("5") == "-"

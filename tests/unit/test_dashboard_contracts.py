@@ -15,6 +15,7 @@ from tests.unit.dashboard_kit import Browser, browsing
 from tests.unit.federation_play import OWNERS, helpers_serve
 from tests.unit.test_api_federations import played
 from tests.unit.test_api_ledger import FALSE
+from tests.unit.test_api_predictions import register, served
 
 JOB = {
     "cid": str(MODEL_CID),
@@ -154,3 +155,36 @@ async def test_history_leads_to_what_credits_moved_for(tmp_path: Path) -> None:
         assert (response.status, response.url.path) == (404, f"/dashboard/tx/{'ab' * 32}"), "nothing has this id"
         _, page = await browser.get(f"/dashboard/accounts/{address(ledger.ids['n1'])}")
         assert f"/dashboard/find?what={job}" in page.links, "its stake is locked for this job"
+
+
+EVIL = "</textarea><script>alert(1)</script>"
+
+
+SCHEMA = {
+    "inputs": [
+        {"name": "age", "datatype": "INT64", "min": 18, "max": 100, "about": EVIL},
+        {"name": "kind", "datatype": "BYTES", "values": ["red", EVIL]},
+        {"name": "fit", "datatype": "BOOL"},
+    ],
+    "classes": [f"class {at} {EVIL}" for at in range(10)],
+}
+
+
+async def test_a_model_without_a_schema_is_asked_by_rows(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        browser.api.node.ledger.declare()
+        model = await served(browser.api)
+        _, page = await browser.get(f"/dashboard/models/{model}")
+        assert "no schema" in page.text
+        form = page.form(f"/dashboard/models/{model}/ask")
+        status, page = await browser.send(form, None, rows="[1,2,3]\r\n[4,5,6]", n="3")
+        assert status == 200 and "credits are locked" in page.text
+        raw = json.dumps(SCHEMA).encode()
+        cid = browser.api.node.files.put(raw)
+        gone = await register(browser.api, name="gone", schema={"cid": cid, "size": len(raw)})
+        (browser.api.node.files.folder / cid).unlink()
+        _, page = await browser.get(f"/dashboard/models/{gone}")
+        assert "cannot be had" in page.text and "Nobody serves it" in page.text
+        await browser.api.post(f"/v1/models/{gone}/retire?wait=10", None)
+        _, page = await browser.get(f"/dashboard/models/{gone}")
+        assert "retired" in page.text and not [form for form in page.forms if form.action.endswith("/ask")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace as changed
+from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
@@ -13,9 +14,10 @@ from chain.host import BANNED, Account, account_key
 from client.boxes import public_of
 from client.contracts.membership.box import BOX, KEEP_MS, MOST, OWNER_MS, BoxKeys, after, of_box
 from client.work.boxes import box_in
+from client.work.database import WorkDatabase
 from client.work.events import Chain as Look
 from client.work.events import DropSecret, Effect, KeepSecret, Kept, Secret, SecretRefused, SecretStored, Submit
-from tests.unit.work_kit import Chain, recalled, working
+from tests.unit.work_kit import Chain, Node, Web, blocks, key_of, recalled, run_virtual, working
 
 OTHER = SigningKey(b"\x07" * 32)
 
@@ -164,3 +166,25 @@ def test_old_private_keys_go_after_their_time_and_are_never_many() -> None:
     assert b.settle(b.record.box_since + KEEP_MS - 1) == [] and len(b.disk) == MOST
     b.settle(b.record.box_since + KEEP_MS)
     assert set(b.disk) == {b.shown}
+
+
+def test_a_node_that_is_killed_has_the_private_half_of_what_its_ledger_shows(tmp_path: Path) -> None:
+    async def main() -> None:
+        chain = Chain(["v"], ["w"])
+        node = Node(chain, Web(), "w", tmp_path / "w", working(), 1)
+        await node.start()
+        me = node.ledger.own_id
+
+        def shown() -> bytes:
+            found = chain.state.get(member_key(me))
+            assert isinstance(found, Member)
+            return found.box_key
+
+        await blocks(chain, lambda: bool(shown()))
+        await node.kill()
+        database = WorkDatabase(tmp_path / "w" / "work" / "work.db", node.ledger.chain_id, me)
+        kept = {one.key: box_in(one) for one in database.secrets() if one.kind == BOX}
+        database.close()
+        assert kept[shown()].account_key == key_of("w").public and public_of(kept[shown()].private) == shown()
+
+    run_virtual(main())
