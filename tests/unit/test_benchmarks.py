@@ -1,4 +1,4 @@
-"""What turns measurements into figures: medians, ratios within a round, targets, the table, the picture, the peers' arguments."""
+"""What turns measurements into figures: medians, ratios within a round, what is left out, rounds of federated training."""
 
 from __future__ import annotations
 

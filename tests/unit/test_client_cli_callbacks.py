@@ -1,4 +1,4 @@
-"""`callback`: what is told where, what was not taken and why, and a secret that is shown once."""
+"""`callback`: a secret that is shown once, a test, and what is tried again or removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`case list`, `case show`: what waits for a validator's word, what it needs, and how to say it."""
+"""`case list`, `case show`, `judge`, `release`: what waits for a validator's word, what it needs, and how to say it."""
 
 from __future__ import annotations
 
