@@ -76,26 +76,6 @@ def test_the_examples_that_differ_most_come_first() -> None:
     assert [(one.example, one.width) for one in found(DOUBLE, other).widest] == [(3, 90), (7, 50)]
 
 
-def test_the_cause_is_what_alone_was_another() -> None:
-    other = moved(DOUBLE, 40)
-    assert "two runs with the same inputs differ" in found(DOUBLE, other).advice[0]
-    assert "with `threads` 4 instead of 2" in found(DOUBLE, DOUBLE, other, threads=(2, 2, 4)).advice[0]
-    assert "on 1 of 2 processors" in found(DOUBLE, DOUBLE, other, processors=(2, 2, 1)).advice[0]
-    both = found(DOUBLE, DOUBLE, other, threads=(2, 2, 4), processors=(2, 2, 1)).advice[0]
-    assert "on 1 of 2 processors" in both, "where both are others it is not the threads alone"
-
-
-def test_another_number_of_examples_is_no_job() -> None:
-    finding = found(DOUBLE, DOUBLE[:-1])
-    assert not finding.repeats and "99, 100 examples" in finding.advice[0]
-
-
-def test_few_examples_are_warned_of() -> None:
-    assert "the metric is no mean of examples" in found([7], [7]).advice[0]
-    assert "with 15 examples" in found([7] * 15, [7] * 15).advice[0]
-    assert found([7] * 16, [7] * 16).advice == ()
-
-
 def test_limits_leave_room_for_slower_machines() -> None:
     assert wanted(0.3, 32, 1_024, 39) == wanted(2.0, 32, 1_024, 2**19)
     want = wanted(30.2, 600, 1_024, 3 * 2**20)

@@ -60,14 +60,3 @@ def test_other_candidates_closed_seats_and_other_numbers_of_examples_are_left_ou
     seats = [seat("v1", OWN, "lc1b"), seat("v2", OWN, opened=False), seat("v3", OWN[:50])]
     found = compare(OWN, [round_(100, *seats)], "lc1a")
     assert (found.places, found.others) == ((), (("v3", 50),))
-
-
-def test_hidden_columns_are_compared_apart() -> None:
-    found = compare(OWN, [round_(100, seat("v1", moved(9), hidden=True))], "lc1a", hidden=True)
-    assert found.places[0].difference == 9 and compare(OWN, [round_(100, seat("v1", OWN, hidden=True))], "lc1a").places == ()
-
-
-def test_fewer_than_sixteen_examples_are_compared_at_single_places() -> None:
-    own = list(range(5))
-    found = compare(own, [round_(5, seat("v1", own))], "lc1a")
-    assert {place.what for place in found.places} <= {f"example {n}" for n in range(5)}

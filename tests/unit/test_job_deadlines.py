@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chain.codec import encode
 from chain.contracts.job import CONTRACT, records
-from chain.contracts.job.messages import JobCode, PostJob, job_id_of, size_of
+from chain.contracts.job.messages import PostJob, job_id_of, size_of
 from chain.contracts.job.records import JobState
 from chain.contracts.membership import Member, SetCapacity, member_key
-from chain.host import DUE_WORK, Escrow, escrow_key, split_due
+from chain.host import Escrow, escrow_key, split_due
 from chain.host.terms import Arch, Capacity
 from chain.ledger.state import Overlay
 from chain.verification.scale import ceil_div
@@ -122,23 +121,6 @@ def test_deadlines_of_jobs_with_many_claimants_are_few_in_a_block() -> None:
         assert len(list(market.state.scan(b"p/", 100))) == run, "each of them failed: its claims are not there"
         market.block(step=1)
     assert not expiring(market)
-
-
-def test_the_flood_itself_is_refused_where_the_bounds_are_as_they_come() -> None:
-    market = Market(job_max_live=3)
-    expiry = market.clock + 60_000
-    txs = [market.tx("spammer", small(expiry)) for _ in range(5)]
-    assert market.codes(*txs) == [0, 0, 0, JobCode.TOO_MANY_LIVE, JobCode.TOO_MANY_LIVE]
-    assert market.codes(market.tx("honest", small(expiry))) == [0]
-
-
-def test_a_block_runs_as_many_deadlines_as_its_messages_can_set() -> None:
-    """By default: the figures of LC-BLK-16."""
-    params = NetworkParams()
-    assert (params.block_work // DUE_WORK, params.max_due) == (1_536, 1_536)
-    assert CONTRACT.messages[PostJob].heaviest >= DUE_WORK
-    smallest = len(encode(posting(params="")))
-    assert params.block_bytes // smallest > params.max_due, "it is the work that bounds postings, not their bytes"
 
 
 # --- what deadlines weigh --------------------------------------------------------------------------------------------------------

@@ -19,7 +19,6 @@ from chain.types import Header, validators_hash
 from chain.verification.committee import SECOND_ROUND
 from tests.unit.api_kit import FakeLedger
 from tests.unit.job_kit import PARAMS, World, cid_of, who
-from tests.unit.test_job_parked import give_back
 from tests.unit.test_job_rows import LIE, YES, audit, world
 
 KEEP = PARAMS.job_keep
@@ -106,22 +105,6 @@ def test_a_case_whose_end_nobody_told_holds_a_job_for_the_longest_time_of_a_case
     assert w.keys_of(job) == [] and w.job(job).cases[0].state == CaseState.BANNED
 
 
-def test_a_case_that_closes_when_the_job_was_to_leave_puts_it_off() -> None:
-    """The deadline that was chosen for this block is stale then: an archive of the block before would tell of an open case."""
-    w = world(job_keep=1_000)
-    job = audit(w, {"a": 100, "b": 5_000}, on_cheat=1)
-    w.everybody(job, LIE)
-    w.everybody(job, YES)
-    at = w.job(job).deadline
-    w.clock = at
-    w.close_case(who("a"), banned=False)
-    host = w.host()
-    CONTRACT.on_due(host.acting(CONTRACT), job, at)  # type: ignore[misc]
-    assert w.keys_of(job) and w.job(job).deadline == at + 1
-    w.block(1)
-    assert w.keys_of(job) == []
-
-
 # --- in pages ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -171,16 +154,6 @@ def test_rounds_leave_whole_and_their_seats_count(monkeypatch: pytest.MonkeyPatc
     assert w.next_due() is None and max(sizes) <= 20 + 73
 
 
-def test_the_work_of_a_deadline_of_an_ended_job_is_its_next_page() -> None:
-    w = world()
-    job = paid_job(w)
-    assert CONTRACT.due_work is not None
-    seats = of(w, b"js/", job)
-    assert CONTRACT.due_work(w.store, job) == 2 + 1 + seats
-    w.until(w.job(job).ended + KEEP)
-    assert CONTRACT.due_work(w.store, job) == 0
-
-
 # --- never with credits ----------------------------------------------------------------------------------------------------
 
 
@@ -225,20 +198,6 @@ def test_a_stake_stops_its_page_and_goes_to_its_claimant_when_given_back() -> No
     assert not [key for key in w.keys_of(job) if not key.startswith(b"d/")]
 
 
-def test_a_job_that_was_given_back_leaves_in_its_time() -> None:
-    w = world()
-    job = audit(w, {"a": 5_000, "b": 9_000})
-    give_back(w, job)
-    w.until(w.job(job).ended + KEEP)
-    assert w.keys_of(job) == [] and w.next_due() is None
-
-
-def test_giving_back_what_is_no_job_is_a_fault() -> None:
-    w = world()
-    with pytest.raises(BrokenInvariant, match="no records"):
-        CONTRACT.on_give_back(w.host().acting(CONTRACT), bytes(32))  # type: ignore[misc]
-
-
 # --- what a node archives --------------------------------------------------------------------------------------------------------
 
 
@@ -268,17 +227,6 @@ def test_a_case_whose_end_is_found_now_puts_the_job_off_to_a_later_block() -> No
     w.set_status(who("a"), BANNED)
     w.until(w.job(job).deadline)
     assert w.job(job).cases[0].state == CaseState.BANNED and w.job(job).deadline == w.clock + 1
-    w.block(1)
-    assert w.keys_of(job) == []
-
-
-def test_a_page_that_claims_fill_takes_no_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leaving, "PAGE", 2)
-    w = world()
-    job = paid_job(w)
-    assert CONTRACT.due_work is not None and CONTRACT.due_work(w.store, job) == 2
-    w.until(w.job(job).ended + KEEP)
-    assert (of(w, b"jc/", job), of(w, b"jr/", job)) == (0, 1)
     w.block(1)
     assert w.keys_of(job) == []
 
@@ -314,13 +262,3 @@ def test_others_learn_who_won_a_job_once_it_is_paid() -> None:
     won = winners.of(job)
     assert won is not None
     assert (won.poster, won.winner, won.model, won.size) == (who("boss"), who("a"), cid_of("a"), 1_000)
-
-
-def test_the_accounts_of_a_job_are_listed_in_pages() -> None:
-    w = World(["boss", *CROWD], [CROWD[0]])
-    job = w.post("boss")
-    for n, name in enumerate(CROWD[:5]):
-        assert w.claim(job, name, 10**6 + n) == 0
-    pages = [records.claimants(w.store, job, start, 2) for start in (0, 2, 4, 6)]
-    assert pages == [[who(n) for n in CROWD[:2]], [who(n) for n in CROWD[2:4]], [who(CROWD[4])], []]
-    assert records.claimants(w.store, bytes(32), 0, 2) == []

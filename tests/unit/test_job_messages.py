@@ -16,7 +16,6 @@ from chain.verification.votes import BallotCode
 from tests.unit.job_kit import (
     FEE,
     GRANT,
-    KEY,
     PARAMS,
     START,
     World,
@@ -63,13 +62,6 @@ def test_post_escrows_bounty_fees_and_bond_and_opens_the_job() -> None:
     assert w.moves(job) == [("bounty.locked", 10_000), ("fees.locked", FEES), ("bond.locked", BOND)]
     assert w.topics(job) == ["job.posted"]
     assert w.next_due() == START + 100_000
-
-
-def test_post_with_hidden_data_escrows_a_deposit_as_large_as_the_bounty() -> None:
-    w = world()
-    job = w.post("boss", bounty=10_000, finalists=3, hidden=hidden_set())
-    assert w.escrowed(job) == 10_000 + 2 * FEES + BOND + 10_000
-    assert ("deposit.locked", 10_000) in w.moves(job)
 
 
 @pytest.mark.parametrize(
@@ -255,16 +247,6 @@ def test_a_new_expiry_is_later_and_within_bounds(away: int) -> None:
 # --- Claim ---------------------------------------------------------------------------------------------------------------------
 
 
-def test_first_claim_locks_a_tenth_of_the_bounty_and_later_ones_nothing() -> None:
-    w = world()
-    job = w.post("boss", bounty=10_009)
-    assert w.claim(job, "a", 5_000) == 0
-    assert w.free("a") == GRANT - 1_000
-    assert w.claim(job, "a", 4_000) == 0
-    assert w.free("a") == GRANT - 1_000
-    assert [m for m in w.moves(job) if m[0] == "stake.locked"] == [("stake.locked", 1_000)]
-
-
 def test_the_stake_is_full_or_nothing() -> None:
     w = World([*MEMBERS, "poor"], VERIFIERS)
     job = w.post("boss", bounty=10_000)
@@ -277,15 +259,6 @@ def test_the_stake_is_full_or_nothing() -> None:
     assert w.claim(job, "a", -100 if w.store.get(records.posting_key(job)).terms.floor < 0 else 0) == JobCode.NOT_BETTER
     assert w.claim(job, "b", 5_000) == 0
     assert (claim_record(w, job, "b").stake, claim_record(w, job, "b").full) == (1_000, True)
-
-
-def test_what_is_frozen_is_no_stake() -> None:
-    w = world()
-    job = w.post("boss", bounty=10_000)
-    host = w.host()
-    host.freeze(who("a"), GRANT - 999, b"elsewhere")
-    assert w.claim(job, "a", 1) == 0
-    assert not claim_record(w, job, "a").full
 
 
 def test_a_claim_replaces_the_own_one_and_takes_a_new_place() -> None:
@@ -302,13 +275,6 @@ def test_a_claim_replaces_the_own_one_and_takes_a_new_place() -> None:
     assert first.height < claim_record(w, job, "b").height < second.height
     assert first.tx != second.tx
     assert w.job(job).claimants == 2
-
-
-def test_a_claim_need_not_beat_what_others_announced() -> None:
-    w = world()
-    job = w.post("boss")
-    assert w.claim(job, "a", 1) == 0
-    assert w.claim(job, "b", 9_999) == 0
 
 
 def test_own_improvement_must_exceed_twice_the_tolerance() -> None:
@@ -372,15 +338,6 @@ def test_a_suspended_account_claims_on_jobs_of_contractors_that_are_not_in_its_c
     assert w.claim(of_another, "a", 1) == 0
 
 
-def test_who_is_suspended_after_its_claim_makes_no_better_one() -> None:
-    w = world()
-    job = w.post("boss")
-    assert w.claim(job, "a", 5_000) == 0
-    w.membership.cases[who("a")] = [(3, sha("job"), who("boss"))]
-    w.set_status(who("a"), SUSPENDED)
-    assert w.claim(job, "a", 1) == JobCode.SUSPENDED
-
-
 def test_a_full_job_takes_no_new_claimant_but_better_claims() -> None:
     w = world(job_max_claimants=2)
     job = w.post("boss")
@@ -416,14 +373,6 @@ def revealing(**changes: Any) -> tuple[World, bytes]:
     w.deadline(job)
     assert w.state(job) == "REVEAL"
     return w, job
-
-
-def test_any_claimant_may_reveal_and_the_model_is_recorded() -> None:
-    w, job = revealing()
-    assert w.reveal(job, "a", claim=2) == 0
-    assert w.reveal(job, "c") == 0
-    record = claim_record(w, job, "c")
-    assert (record.model, record.size) == (cid_of("c"), 1_000)
 
 
 @pytest.mark.parametrize(
@@ -469,12 +418,6 @@ def test_reveal_only_once_and_only_in_its_window() -> None:
     assert w.reveal(job, "c") == JobCode.TOO_LATE
 
 
-def test_three_strikes_do_not_stop_a_duty_in_progress() -> None:
-    w, job = revealing()
-    strikes(w, "a", 3)
-    assert w.reveal(job, "a", claim=2) == 0
-
-
 # --- Key -----------------------------------------------------------------------------------------------------------------------
 
 
@@ -484,15 +427,6 @@ def awaiting_key() -> tuple[World, bytes]:
     w.open_to(job, {"a": 5_000, "b": 4_000})
     assert w.state(job) == "KEY"
     return w, job
-
-
-def test_the_key_brings_all_finalists_before_a_committee() -> None:
-    w, job = awaiting_key()
-    w.set_status(who("boss"), SUSPENDED)
-    assert w.send(who("boss"), key_message(job)) == 0
-    assert (w.state(job), w.job(job).key) == ("DRAW", KEY)
-    w.draw(job)
-    assert (w.round(job).batch, w.round(job).hidden) == (w.job(job).finalists, True)
 
 
 def test_the_key_refuses_others_wrong_keys_and_late_ones() -> None:
@@ -554,21 +488,6 @@ def test_commitments_bind_everything_they_should() -> None:
         (*vote[:6], sha("x")),
     ]
     assert len({messages.vote_commitment(*args) for args in [vote, *others]}) == 8
-
-
-def test_one_transaction_with_two_postings_makes_two_jobs() -> None:
-    assert messages.job_id_of(sha("tx"), 0) != messages.job_id_of(sha("tx"), 1)
-
-
-def test_codes_tags_and_prefixes_stay_in_the_contracts_ranges() -> None:
-    from chain.contracts.job import CONTRACT
-
-    assert all(300 <= code <= 399 for code in JobCode)
-    assert sorted(kind.__struct_config__.tag for kind in CONTRACT.messages) == list(range(96, 104))
-    assert all(prefix.startswith(b"j") and prefix.endswith(b"/") for prefix in CONTRACT.state)
-    assert len(set(CONTRACT.state.values())) == len(CONTRACT.state)
-    calm = {PostJob, CancelJob, ExtendJob}
-    assert {kind for kind, spec in CONTRACT.messages.items() if not spec.urgent} == calm
 
 
 # --- what one contractor has standing -------------------------------------------------------------------------------------------

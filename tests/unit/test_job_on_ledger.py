@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.job import messages, views
-from chain.contracts.job.messages import ExtendJob
+from chain.contracts.job import views
 from chain.contracts.job.records import JobState
-from chain.contracts.membership import JudgeCase, Member, votes_key
+from chain.contracts.membership import JudgeCase, votes_key
 from chain.host import K_SUPPLY, Escrow, Supply
 from chain.ledger.state import Overlay, State
 from chain.verification.votes import BallotCode
@@ -100,29 +99,3 @@ def test_a_cheater_is_suspended_judged_and_banned_and_the_contractor_lost_as_muc
     assert balance(chain, "n1") == -GRANT
     assert balance(chain, "boss") == -CREDIT - 3_000
     assert chain.state.total() == 5 * GRANT - GRANT - CREDIT
-
-
-def test_without_the_judges_words_a_false_verdict_lapses_into_a_strike() -> None:
-    chain = FakeLedger()
-    chain.judged_job(FALSE)
-    cheater = chain.ids["n1"]
-    chain.mine(PARAMS.appeal)
-    account: Any = chain.state.get(b"a/" + cheater)
-    member = chain.state.get(b"m/" + cheater)
-    assert isinstance(member, Member)
-    assert (balance(chain, "n1"), account.frozen) == (-CREDIT, 0)
-    assert [strike.origin for strike in member.strikes] == [chain.ids["boss"]]
-
-
-def test_a_refused_message_leaves_a_receipt_and_nothing_else() -> None:
-    chain = FakeLedger()
-    chain.declare()
-    assert chain.block(boss=chain.posting(expiry=1)) == [messages.JobCode.BAD_EXPIRY]
-    assert chain.block(boss=ExtendJob(bytes(32), 5)) == [messages.JobCode.NO_SUCH_JOB]
-    assert balance(chain, "boss") == 0
-    assert list(chain.state.scan(b"j/", 10)) == []
-
-
-def test_nobody_can_post_before_a_verifier_declared_what_its_machine_takes() -> None:
-    chain = FakeLedger()
-    assert chain.block(boss=chain.posting()) == [messages.JobCode.FEW_VERIFIERS]

@@ -20,7 +20,7 @@ from chain.types import LogEvent
 from chain.verification.votes import BallotCode
 from tests.unit.api_kit import MODEL, MODEL_CID, PARAMS, FakeLedger, sha
 from tests.unit.job_kit import World, ballot, who
-from tests.unit.test_job_rows import LIE, audit, world
+from tests.unit.test_job_rows import audit, world
 
 VALIDATORS = ("n1", "n2", "n3", "n4")
 
@@ -171,14 +171,3 @@ def test_a_job_that_waits_for_its_draw_gives_back_and_is_not_drawn() -> None:
     assert [key for key in w.store.records if key.startswith(b"dh/")] == []
     w.block(1)
     assert (w.state(job), w.escrowed(job), w.burned()) == ("EMPTY", 0, 0)
-
-
-def test_a_job_that_ended_gives_back_what_it_still_holds_and_no_case_moves_anything() -> None:
-    w = world()
-    job = audit(w, {"a": 100})
-    w.everybody(job, LIE)
-    before, burned = w.free("boss"), w.burned()
-    give_back(w, job)
-    assert (w.free("boss"), w.escrowed(job), w.state(job), w.unsettled_due()) == (before, 0, "REFUNDED", None)
-    w.close_case(who("a"), banned=False)
-    assert w.burned() == burned

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.job import CONTRACT, JobCode, records
+from chain.contracts.job import CONTRACT, records
 from chain.contracts.job.messages import OnCheat
 from chain.contracts.job.records import NO_JOBS, CaseState, ContractorRecord, Hidden
-from chain.host import ACTIVE, BANNED, K_VALIDATORS, SUSPENDED, Validators
+from chain.host import BANNED, K_VALIDATORS, SUSPENDED, Validators
 from chain.params import MAX_INT
 from chain.types import Validator
 from chain.verification import committee
 from chain.verification.votes import BallotCode, Judgement
-from tests.unit.job_kit import FEE, GRANT, PARAMS, World, ballot, hidden_set, key_message, replaced, roundtrip, sha, who
+from tests.unit.job_kit import FEE, GRANT, PARAMS, World, ballot, hidden_set, replaced, roundtrip, sha, who
 
 CLAIMANTS = ["a", "b", "c", "d"]
 VERIFIERS = [f"v{i}" for i in range(1, 6)]
@@ -51,27 +51,6 @@ def record(w: World, name: str = "boss") -> ContractorRecord:
 
 
 # --- T0 ------------------------------------------------------------------------------------------------------------------------
-
-
-def test_without_a_claim_the_job_is_empty_and_everything_returns() -> None:
-    w = world()
-    job = w.post("boss", hidden=hidden_set())
-    w.deadline(job)
-    assert w.state(job) == "EMPTY"
-    assert gained(w, "boss") == 0
-    assert (w.escrowed(job), w.burned(), w.unsettled_due()) == (0, 0, None)
-    assert record(w) == ContractorRecord(1, 0, 0, 0, 0, 0, 0, [], 0)
-
-
-def test_the_best_k_claims_must_be_revealed() -> None:
-    w = world()
-    job = w.post("boss", finalists=2)
-    for name, loss in (("a", 5_000), ("b", 3_000), ("c", 4_000), ("d", 4_500)):
-        assert w.claim(job, name, loss) == 0
-    w.deadline(job)
-    assert (w.state(job), w.job(job).must) == ("REVEAL", [1, 2])
-    assert w.job(job).deadline == w.clock + PARAMS.job_reveal
-    assert w.job(job).closing == w.beacon
 
 
 def test_a_late_deadline_still_leaves_the_whole_window_to_reveal() -> None:
@@ -119,22 +98,6 @@ def test_silence_of_the_best_costs_stake_and_strike_and_the_others_go_on() -> No
     assert w.result(job, "d") == "NONE"
 
 
-def test_once_all_claimants_have_revealed_nobody_waits_for_the_deadline() -> None:
-    w = world()
-    job = w.post("boss")
-    for name, loss in (("a", 5_000), ("b", 4_000)):
-        assert w.claim(job, name, loss) == 0
-    w.deadline(job)
-    assert w.reveal(job, "a") == 0
-    assert w.state(job) == "REVEAL"
-    assert w.reveal(job, "b") == 0
-    assert (w.state(job), w.job(job).deadline, w.unsettled_due()) == ("REVEAL", w.clock, w.clock), "ranks are no message's work"
-    assert w.reveal(job, "b") == JobCode.TOO_LATE
-    w.block(1)
-    assert w.state(job) == "DRAW"
-    assert w.unsettled_due() is None
-
-
 @pytest.mark.parametrize("verdict", ["paid", "refunded"])
 def test_a_job_ends_whose_bounty_the_contractors_record_cannot_count(verdict: str) -> None:
     """The same credits are posted again and again: where all there are is near 2^63, three jobs bring it there."""
@@ -144,31 +107,6 @@ def test_a_job_ends_whose_bounty_the_contractors_record_cannot_count(verdict: st
     w.everybody(job, YES if verdict == "paid" else LIE)
     assert w.state(job) == verdict.upper()
     assert getattr(roundtrip(record(w)), verdict) == MAX_INT
-
-
-def test_nobody_reveals_and_the_job_is_empty_and_the_silence_burns_no_bond() -> None:
-    w = world()
-    job = w.post("boss", hidden=hidden_set())
-    assert w.claim(job, "a", 5_000) == 0
-    w.deadline(job)
-    w.deadline(job)
-    assert w.state(job) == "EMPTY"
-    assert gained(w, "boss") == 0
-    assert w.burned() == 1_000
-    assert record(w).refunded == 0
-
-
-def test_a_suspended_claimant_can_reveal_and_its_silence_costs_like_that_of_others() -> None:
-    w = world()
-    job = w.post("boss")
-    for name, loss in (("a", 5_000), ("b", 4_000)):
-        assert w.claim(job, name, loss) == 0
-        w.set_status(who(name), SUSPENDED)
-    w.deadline(job)
-    assert w.reveal(job, "a") == 0
-    w.deadline(job)
-    assert w.membership.struck() == [(who("b"), "claim.silent")]
-    assert w.job(job).finalists == [0]
 
 
 def test_a_banned_claimant_is_not_struck_for_silence_and_its_stake_burns_at_the_end() -> None:
@@ -182,26 +120,6 @@ def test_a_banned_claimant_is_not_struck_for_silence_and_its_stake_burns_at_the_
     assert w.membership.struck() == []
     assert w.burned() == GRANT
     assert w.job(job).bond_burned == 0
-
-
-def test_finalists_are_ranked_among_the_revealed() -> None:
-    # a, who led, stays silent: the rank is made again for what was revealed, and c is not better enough than b to pass it
-    w = world()
-    job = w.post("boss", finalists=2)
-    for name, loss in (("b", 5_000), ("c", 4_990), ("a", 100)):
-        assert w.claim(job, name, loss) == 0
-    w.deadline(job)
-    assert w.job(job).must == [2, 0]
-    assert w.reveal(job, "c") == 0
-    assert w.reveal(job, "b") == 0
-    w.deadline(job)
-    assert w.job(job).finalists == [0, 1]
-
-
-def test_at_most_half_of_the_finalists_risk_nothing_while_there_are_others_that_do() -> None:
-    w = world()
-    job = audit(w, {"a": 1_000, "b": 2_000, "c": 3_000, "d": 4_000}, stakeless="abc", finalists=2)
-    assert w.job(job).finalists == [0, 3]
 
 
 # --- T2 ------------------------------------------------------------------------------------------------------------------------
@@ -243,21 +161,6 @@ def test_a_committee_is_drawn_d_blocks_after_what_asked_for_it(validators: int, 
     assert (w.state(job), w.round(job).beacon) == ("COMMIT", w.beacon)
 
 
-def test_a_public_round_serves_the_leader_a_hidden_one_all() -> None:
-    w = world()
-    public = audit(w, {"a": 5_000, "b": 4_000, "c": 3_000})
-    assert w.round(public).batch == [2]
-    hidden = audit(w, {"a": 5_000, "b": 4_000, "c": 3_000}, hidden=hidden_set())
-    w.show_key(hidden)
-    assert w.round(hidden).batch == [2, 1, 0]
-
-
-def test_beside_a_leader_without_a_stake_the_best_full_claim_is_judged() -> None:
-    w = world()
-    job = audit(w, {"a": 5_000, "b": 4_000, "c": 3_000}, stakeless="c")
-    assert w.round(job).batch == [2, 1]
-
-
 @pytest.mark.parametrize("b", [1, 2, 3])
 def test_the_committee_has_time_for_every_model_of_the_batch(b: int) -> None:
     w = world()
@@ -281,20 +184,6 @@ def test_banned_finalists_are_dropped_and_suspended_ones_are_not() -> None:
     w.draw(job)
     assert [w.result(job, n) for n in "abc"] == ["DROPPED", "NONE", "NONE"]
     assert w.round(job).batch == [1]
-
-
-def test_all_finalists_dropped_is_empty_not_refunded() -> None:
-    w = world()
-    job = w.post("boss")
-    assert w.claim(job, "a", 3_000) == 0
-    w.deadline(job)
-    assert w.reveal(job, "a") == 0
-    w.set_status(who("a"), BANNED)
-    w.draw(job)
-    assert w.state(job) == "EMPTY"
-    assert gained(w, "boss") == 0
-    # a model was shown: the record says so
-    assert record(w).refunded == 10_000
 
 
 def test_the_committee_is_drawn_from_those_who_can_judge_and_have_no_part_in_the_job() -> None:
@@ -333,34 +222,6 @@ def test_who_bears_the_contractors_mark_is_not_drawn_for_it_in_round_one() -> No
     w.vote(job, {voter: [YES if i else LIE] for i, voter in enumerate(w.committee(job))})
     assert w.job(job).round == 2
     assert set(w.committee(job)) >= w.membership.marks
-
-
-def test_below_three_verifiers_other_finalists_that_verify_join_but_never_the_candidate_nor_the_poster() -> None:
-    w = world(["v1", "a", "b", "c", "boss"])
-    job = audit(w, {"a": 3_000, "b": 5_000, "c": 7_000, "d": 9_000}, finalists=4)
-    assert sorted(w.committee(job)) == sorted(map(who, ("v1", "b", "c")))
-    assert w.round(job).pools == [3]
-
-
-def test_in_a_hidden_batch_each_candidate_has_its_own_committee() -> None:
-    w = world(["v1", "a", "b"])
-    job = audit(w, {"a": 3_000, "b": 5_000}, hidden=hidden_set())
-    w.show_key(job)
-    drawn = w.round(job)
-    assert (drawn.pools, drawn.seats) == ([2, 2], [2, 2])
-    seats = {v: w.seat(job, v).candidates for v in drawn.voters}
-    assert seats == {who("v1"): [0, 1], who("b"): [0], who("a"): [1]}
-
-
-def test_without_any_verifier_left_nobody_can_judge_and_the_job_ends_undecided() -> None:
-    w = world(["v1"])
-    job = w.post("boss")
-    w.membership.flags.clear()
-    w.open_to(job, {"a": 5_000, "b": 4_000})
-    assert w.state(job) == "REFUNDED"
-    assert [w.result(job, n) for n in "ab"] == ["UNDECIDED", "UNDECIDED"]
-    assert gained(w, "a") == gained(w, "boss") == w.burned() == 0
-    assert record(w).undecided == 1
 
 
 # --- verdicts and money --------------------------------------------------------------------------------------------------------
@@ -409,16 +270,6 @@ def test_a_false_claim_costs_its_stake_freezes_the_bounty_less_it_and_the_contra
     assert w.account("a").status == BANNED
 
 
-def test_a_case_that_ends_without_a_ban_is_noted_and_moves_nothing() -> None:
-    w = world()
-    job = audit(w, {"a": 100})
-    w.everybody(job, LIE)
-    burned = w.burned()
-    w.close_case(who("a"), banned=False)
-    assert (w.burned(), w.account("a").status) == (burned, ACTIVE)
-    assert w.job(job).cases == [records.JobCase(who("a"), CaseState.DISMISSED)]
-
-
 def test_a_false_claim_of_one_who_is_banned_already_counts_as_a_ban() -> None:
     w = world()
     job = audit(w, {"a": 100})
@@ -427,29 +278,6 @@ def test_a_false_claim_of_one_who_is_banned_already_counts_as_a_ban() -> None:
     assert w.job(job).cases == [records.JobCase(who("a"), CaseState.BANNED)]
     # its stake burned by verdict: the bond follows
     assert w.job(job).bond_burned == 1_000
-
-
-def test_next_best_goes_on_after_a_cheater() -> None:
-    w = world()
-    job = audit(w, {"a": 100, "b": 5_000}, on_cheat=1)
-    w.everybody(job, LIE)
-    assert (w.state(job), w.job(job).audit) == ("COMMIT", 1)
-    w.everybody(job, YES)
-    assert w.state(job) == "PAID"
-    assert gained(w, "b") == 10_000
-    # the bond burns whoever wins
-    assert gained(w, "boss") == -10_000 - 1_000 - 10 * FEE
-
-
-def test_beside_a_stakeless_liar_the_winner_is_paid_though_the_contractor_wants_its_bounty_back() -> None:
-    w = world()
-    job = audit(w, {"a": 100, "b": 9_000}, stakeless="a", on_cheat=OnCheat.REFUND)
-    assert w.round(job).batch == [0, 1]
-    w.everybody(job, LIE, ballot(OK, 9_000))
-    assert w.state(job) == "PAID"
-    assert gained(w, "b") == 10_000
-    assert w.job(job).bond_burned == 0
-    assert w.account("a").frozen == 10_000
 
 
 def test_after_a_stakeless_lie_the_next_best_is_judged_though_the_contractor_wants_its_bounty_back() -> None:
@@ -462,31 +290,6 @@ def test_after_a_stakeless_lie_the_next_best_is_judged_though_the_contractor_wan
     w.everybody(job, ballot(OK, 9_000))
     assert w.state(job) == "PAID"
     assert gained(w, "c") == 10_000
-
-
-def test_after_an_ok_only_those_that_rank_before_it_are_judged() -> None:
-    w = world()
-    job = audit(w, {"a": 1_000, "b": 5_000, "c": 3_000, "d": 9_000}, stakeless="ac", finalists=4)
-    assert w.round(job).batch == [0, 1]
-    w.everybody(job, LIE, YES)
-    assert (w.state(job), w.job(job).audit, w.round(job).batch) == ("COMMIT", 1, [2])
-    w.everybody(job, ballot(NOMODEL))
-    assert w.state(job) == "PAID"
-    assert gained(w, "b") == 10_000
-
-
-def test_refused_claims_lose_stake_and_get_a_strike_and_the_next_is_judged_either_way() -> None:
-    w = world()
-    job = audit(w, {"a": 4_000, "b": 5_000})
-    w.everybody(job, CLOSE)
-    assert w.result(job, "a") == "REFUSED"
-    assert w.membership.struck() == [(who("a"), "claim.refused")]
-    assert w.burned() == 1_000
-    assert (w.state(job), w.job(job).audit) == ("COMMIT", 1)
-    w.everybody(job, YES)
-    assert w.state(job) == "PAID"
-    assert gained(w, "b") == 10_000
-    assert w.burned() == 2 * 1_000
 
 
 def test_all_refused_is_refunded_and_the_bond_burns_what_the_stakes_did() -> None:
@@ -527,45 +330,6 @@ def test_any_dissent_among_seven_brings_a_second_round_of_all_others() -> None:
     assert w.membership.struck() == [(first[0], "vote.wrong")]
     assert w.job(job).fees_paid == 36 * FEE
     assert {gained(w, n) for n in names if who(n) in first[1:]} == {2 * FEE}
-
-
-def test_round_two_seats_sixty_four() -> None:
-    names = [f"m{i}" for i in range(70)]
-    w = World(["boss", "a", *names], names)
-    job = audit(w, {"a": 5_000})
-    w.vote(job, dict.fromkeys(w.committee(job)))
-    assert (w.round(job).seats, w.round(job).pools) == ([64], [70])
-    w.everybody(job, LIE)
-    assert w.result(job, "a") == "FALSE"
-    assert w.job(job).fees_paid == 64 * FEE
-
-
-def test_sixteen_seats_at_a_time_and_each_column_have_a_window_to_open() -> None:
-    names = [f"m{i}" for i in range(40)]
-    w = World(["boss", "a", "b", *names], names)
-    job = audit(w, {"a": 5_000, "b": 4_000}, hidden=hidden_set())
-    w.show_key(job)
-    for voter in w.committee(job)[:1]:
-        assert w.commit(job, voter, [ballot(ABSTAIN)] * 2) == 0
-    w.deadline(job)
-    assert w.job(job).deadline == w.clock + 40_000 * 2 * 2
-    w.deadline(job)
-    for voter in w.committee(job)[:1]:
-        assert w.commit(job, voter, [ballot(ABSTAIN)] * 2) == 0
-    w.deadline(job)
-    assert w.job(job).deadline == w.clock + 40_000 * 2 * 2 * 3
-
-
-def test_a_candidate_banned_before_round_two_is_dropped_and_its_round_is_paid() -> None:
-    names = [f"m{i}" for i in range(20)]
-    w = World(["boss", "a", *names], names)
-    job = audit(w, {"a": 5_000})
-    w.vote_and_wait(job, {v: [YES if i < 4 else LIE] for i, v in enumerate(w.committee(job))})
-    w.set_status(who("a"), BANNED)
-    w.draw(job)
-    assert w.result(job, "a") == "DROPPED"
-    assert w.state(job) == "EMPTY"
-    assert w.job(job).fees_paid == 7 * FEE
 
 
 # --- deadlines -----------------------------------------------------------------------------------------------------------------
@@ -615,56 +379,3 @@ def test_a_draw_that_rings_too_early_changes_nothing() -> None:
     assert CONTRACT.on_due is not None
     CONTRACT.on_due(w.host(), job, w.job(job).deadline)
     assert w.store.records == before
-
-
-def test_every_job_leaves_the_list_of_live_ones() -> None:
-    w = world()
-    job = audit(w, {"a": 5_000})
-    assert [key for key, _ in w.store.scan(b"j/", 10)] == [b"j/" + job]
-    w.everybody(job, YES)
-    assert list(w.store.scan(b"j/", 10)) == []
-
-
-# --- hidden data ---------------------------------------------------------------------------------------------------------------
-
-
-def hidden_job(w: World) -> bytes:
-    job = audit(w, {"a": 3_000, "b": 5_000}, hidden=hidden_set())
-    w.show_key(job)
-    return job
-
-
-def test_the_hidden_loss_decides_who_is_paid() -> None:
-    w = world()
-    job = hidden_job(w)
-    w.everybody(job, ballot(OK, 3_000, 70_000), ballot(OK, 5_000, 6_000))
-    assert w.state(job) == "PAID"
-    assert gained(w, "b") == 10_000
-
-
-def test_where_no_hidden_loss_agrees_the_public_rank_decides() -> None:
-    w = world()
-    job = hidden_job(w)
-    committee = w.committee(job)
-    w.vote(job, {v: [ballot(OK, 3_000, 10_000 * i), ballot(OK, 5_000, 10_000 * i)] for i, v in enumerate(committee, 1)})
-    assert w.state(job) == "PAID"
-    assert gained(w, "a") == 10_000
-
-
-def test_a_key_that_opens_junk_burns_the_deposit() -> None:
-    w = world()
-    job = hidden_job(w)
-    w.everybody(job, ballot(OK, 3_000, badkey=True), ballot(OK, 5_000, badkey=True))
-    assert w.job(job).hidden == Hidden.OFF
-    assert w.state(job) == "PAID"
-    assert gained(w, "a") == 10_000
-    assert w.burned() == 10_000
-
-
-def test_a_hidden_job_in_which_nobody_is_ok_is_refunded() -> None:
-    w = world()
-    job = hidden_job(w)
-    w.everybody(job, ballot(NOMODEL), ballot(INVALID))
-    assert w.state(job) == "REFUNDED"
-    assert gained(w, "boss") == -2_000 - 10 * 2 * FEE
-    assert key_message(job).job == job

@@ -8,11 +8,11 @@ from typing import Any
 from chain.contracts.job import records
 from chain.contracts.job.messages import Ballot
 from chain.contracts.job.records import CaseState
-from chain.host import BANNED, SUSPENDED
+from chain.host import SUSPENDED
 from chain.verification.votes import BallotCode
-from tests.unit.job_kit import FEE, World, ballot, hidden_set, who
-from tests.unit.test_job_rows import LIE, YES, audit, gained, record, world
-from tests.unit.test_job_verdicts import big, hidden_job, losses
+from tests.unit.job_kit import World, ballot, hidden_set, who
+from tests.unit.test_job_rows import LIE, YES, audit, record, world
+from tests.unit.test_job_verdicts import big, losses
 
 OK, NEAR, FALSE, INVALID, BROKEN, NOMODEL, ABSTAIN = BallotCode
 ODD = ballot(OK, losses(*range(10)))
@@ -54,29 +54,6 @@ def test_a_second_round_that_does_not_repeat_spares_those_of_the_first_one_too()
     assert bad_draws(w) == {first[0]}
 
 
-def test_undecided_burns_the_fees_of_both_rounds() -> None:
-    """LC-JOB-11: whoever voted in either is not paid, and the contractor does not get their work for nothing."""
-    w = world()
-    job = audit(w, {"a": 5_000})
-    one, two, *silent = w.committee(job)
-    w.vote(job, {one: [ballot(ABSTAIN)], two: [ballot(ABSTAIN)], **dict.fromkeys(silent)})
-    assert w.job(job).round == 2
-    w.vote(job, {v: [ballot(ABSTAIN)] if v == one else None for v in w.committee(job)})
-    assert w.result(job, "a") == "UNDECIDED"
-    assert (w.job(job).fees_burned, w.burned()) == (3 * FEE, 3 * FEE)
-    assert gained(w, "boss") == -3 * FEE
-
-
-def test_who_has_no_agreed_hidden_loss_is_not_ranked_by_another_one() -> None:
-    """LC-JOB-55: its public loss is no measure beside hidden ones."""
-    w = world()
-    job = hidden_job(w, {"a": 5_000, "b": 3_000})
-    seats = w.committee(job)
-    w.vote(job, {v: [ballot(OK, 3_000, 10_000 * i), ballot(OK, 5_000, 6_000)] for i, v in enumerate(seats, 1)})
-    assert (w.result(job, "a"), w.result(job, "b"), w.state(job)) == ("OK", "OK", "PAID")
-    assert (gained(w, "a"), gained(w, "b")) == (10_000, 0)
-
-
 def test_a_seat_tells_the_first_of_two_different_strikes() -> None:
     """LC-JOB-49"""
     w = world()
@@ -88,19 +65,6 @@ def test_a_seat_tells_the_first_of_two_different_strikes() -> None:
     w.vote(job, {v: [ballot(INVALID), odd] if i == 0 else good for i, v in enumerate(seats)})
     assert w.membership.struck() == [(seats[0], "vote.wrong"), (seats[0], "vote.leaves")]
     assert w.seat(job, seats[0]).struck == "vote.wrong"
-
-
-def test_who_is_banned_after_its_verdict_is_not_dropped() -> None:
-    """LC-JOB-56: the verdict stays, and the votes on it are paid once."""
-    w = world()
-    job = audit(w, {"a": 100, "b": 5_000}, on_cheat=1)
-    w.vote_and_wait(job, {v: [LIE] for v in w.committee(job)})
-    assert w.account("a").status == SUSPENDED
-    w.close_case(who("a"), banned=True)
-    w.draw(job)
-    assert w.account("a").status == BANNED
-    assert (w.result(job, "a"), w.job(job).fees_paid) == ("FALSE", 5 * FEE)
-    assert "dropped" not in w.topics(job)
 
 
 def test_the_end_of_a_later_case_changes_nothing_of_one_that_ended() -> None:

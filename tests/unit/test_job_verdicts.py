@@ -55,26 +55,6 @@ def test_a_commit_that_is_never_opened_is_silence() -> None:
     assert w.seat(job, committee[0]).struck == "vote.silent"
 
 
-def test_nobody_commits_in_either_round_and_the_job_is_undecided() -> None:
-    w = world()
-    job = audit(w, {"a": 5_000})
-    w.deadline(job)
-    assert w.job(job).round == 2
-    w.deadline(job)
-    assert (w.state(job), w.result(job, "a")) == ("REFUNDED", "UNDECIDED")
-    assert len(w.membership.strikes) == 10
-
-
-def test_a_banned_verifier_is_not_struck_for_its_silence_and_a_suspended_one_is() -> None:
-    w = world()
-    job = audit(w, {"a": 5_000})
-    banned, suspended, *others = w.committee(job)
-    w.set_status(banned, BANNED)
-    w.set_status(suspended, SUSPENDED)
-    w.vote(job, {v: [YES] for v in others})
-    assert w.membership.struck() == [(suspended, "vote.silent")]
-
-
 def losses(*changed: int) -> tuple[int, ...]:
     """Twenty losses of 5,000 in the mean, some pairs of which lie far from that."""
     found = [5_000] * 20
@@ -104,14 +84,6 @@ def test_a_shown_loss_may_lie_twenty_t_from_the_median(apart: int, off: bool) ->
     other = ballot(OK, tuple(5_000 + (apart if i % 2 else -apart) for i in range(20)))
     w.vote(job, {v: [other if i == 0 else YES] for i, v in enumerate(committee)})
     assert (w.membership.struck() == [(committee[0], "vote.leaves")]) is off
-
-
-def test_another_number_of_examples_is_another_evaluation() -> None:
-    w = world()
-    job = audit(w, {"a": 5_000})
-    committee = w.committee(job)
-    w.vote(job, {v: [ballot(OK, 5_000, examples=21 if i == 0 else 20)] for i, v in enumerate(committee)})
-    assert w.membership.struck() == [(committee[0], "vote.leaves")]
 
 
 def test_an_evaluation_that_does_not_repeat_strikes_nobody_and_is_counted_with_the_contractor() -> None:
@@ -171,29 +143,6 @@ def test_strikes_draws_and_marks_of_a_minority(majority: Ballot, minority: Ballo
     assert w.membership.votes == expected
 
 
-def test_a_seat_keeps_what_it_was_struck_for_first() -> None:
-    w = world()
-    job = audit(w, {"a": 5_000, "b": 7_000, "c": 9_000}, hidden=hidden_set())
-    w.show_key(job)
-    good = [ballot(OK, loss, 1) for loss in (5_000, 7_000, 9_000)]
-    committee = w.committee(job)
-    w.vote(job, {v: [ballot(INVALID)] * 3 if i == 0 else good for i, v in enumerate(committee)})
-    assert set(w.membership.struck()) == {(committee[0], "vote.wrong")}
-    assert w.seat(job, committee[0]).struck == "vote.wrong"
-    assert len(w.membership.draws) == 15
-
-
-def test_losses_of_a_round_that_did_not_decide_are_compared_within_it() -> None:
-    w = big()
-    job = audit(w, {"a": 5_000})
-    first = w.committee(job)
-    odd = ballot(OK, losses(*range(10)))
-    w.vote(job, {v: [odd if i == 0 else ballot(NOMODEL) if i == 1 else YES] for i, v in enumerate(first)})
-    w.everybody(job, YES)
-    assert w.membership.struck() == [(first[0], "vote.leaves")]
-    assert [w.free(v) - GRANT for v in first[:3]] == [FEE, FEE, 2 * FEE]
-
-
 # --- hidden data ---------------------------------------------------------------------------------------------------------------
 
 
@@ -214,36 +163,12 @@ def test_the_hidden_loss_chooses_the_winner_and_the_deposit_returns() -> None:
     assert (w.escrowed(job), w.burned()) == (0, 0)
 
 
-def test_close_hidden_losses_go_to_the_earlier_claim() -> None:
-    w = world()
-    job = hidden_job(w, {"a": 5_000, "b": 3_000})
-    w.everybody(job, ballot(OK, 3_000, 5_990), ballot(OK, 5_000, 6_000))
-    assert gained(w, "a") == 10_000
-
-
 def test_the_hidden_loss_is_the_lower_median_of_the_ok_voters() -> None:
     w = world(["v1", "v2", "v3", "v4"])
     job = hidden_job(w, {"a": 5_000})
     values = [310, 300, 305, 301]
     w.vote(job, {v: [ballot(OK, 5_000, x)] for v, x in zip(w.committee(job), values, strict=True)})
     assert w.store.get(records.claim_key(job, 0)).hidden_loss == [301]
-
-
-def test_a_hidden_loss_that_nobody_else_saw_earns_nothing_and_is_struck() -> None:
-    w = world()
-    job = hidden_job(w, {"a": 5_000})
-    committee = w.committee(job)
-    w.vote(job, {v: [ballot(OK, 5_000, 90 if i == 0 else 7)] for i, v in enumerate(committee)})
-    assert w.state(job) == "PAID"
-    assert w.membership.struck() == [(committee[0], "vote.hidden")]
-    assert w.free(committee[0]) == GRANT
-
-
-def test_a_quorum_of_ok_whose_hidden_losses_do_not_agree_goes_into_round_two() -> None:
-    w = big()
-    job = hidden_job(w, {"a": 5_000})
-    w.vote(job, {v: [ballot(OK, 5_000, 1_000 * i)] for i, v in enumerate(w.committee(job))})
-    assert (w.state(job), w.job(job).round) == ("COMMIT", 2)
 
 
 def test_a_key_that_opens_junk_burns_the_deposit_and_the_first_ok_in_rank_order_wins() -> None:
@@ -258,37 +183,6 @@ def test_a_key_that_opens_junk_burns_the_deposit_and_the_first_ok_in_rank_order_
     assert gained(w, "boss") == -20_000 - 10 * 2 * FEE
 
 
-def test_where_not_all_of_many_say_so_a_junk_key_asks_for_a_second_round() -> None:
-    w = big()
-    job = hidden_job(w, {"a": 5_000})
-    junk, value = ballot(OK, 5_000, badkey=True), ballot(OK, 5_000, 7)
-    w.vote(job, {v: [value if i < 2 else junk] for i, v in enumerate(w.committee(job))})
-    assert (w.job(job).hidden, w.job(job).round) == (Hidden.ON, 2)
-    w.everybody(job, junk)
-    assert (w.job(job).hidden, w.state(job)) == (Hidden.OFF, "PAID")
-
-
-def test_fewer_than_a_quorum_of_bad_keys_are_hidden_losses_that_are_off() -> None:
-    w = world()
-    job = hidden_job(w, {"a": 5_000})
-    junk, value = ballot(OK, 5_000, badkey=True), ballot(OK, 5_000, 7)
-    committee = w.committee(job)
-    w.vote(job, {v: [junk if i < 1 else value] for i, v in enumerate(committee)})
-    assert w.job(job).hidden == Hidden.ON
-    assert w.burned() == 0
-    assert w.store.get(records.claim_key(job, 0)).hidden_loss == [7]
-    assert w.membership.struck() == [(committee[0], "vote.hidden")]
-
-
-def test_a_hidden_batch_suspends_the_liar_and_pays_the_honest() -> None:
-    w = world()
-    job = hidden_job(w, {"a": 5_000, "b": 100})
-    w.everybody(job, ballot(FALSE, 90_000, 1), ballot(OK, 5_000, 9))
-    assert (w.result(job, "a"), w.result(job, "b"), w.state(job)) == ("OK", "FALSE", "PAID")
-    assert gained(w, "a") == 10_000
-    assert w.account("b").status == SUSPENDED
-
-
 def test_a_hidden_batch_goes_into_round_two_with_those_that_need_it_alone() -> None:
     w = big()
     job = hidden_job(w, {"a": 5_000, "b": 3_000})
@@ -299,26 +193,6 @@ def test_a_hidden_batch_goes_into_round_two_with_those_that_need_it_alone() -> N
     w.everybody(job, near_a)
     assert (w.state(job), w.result(job, "a")) == ("PAID", "REFUSED")
     assert gained(w, "b") == 10_000
-
-
-def test_a_hidden_batch_of_lies_is_refunded_whatever_the_contractor_chose() -> None:
-    w = world()
-    job = hidden_job(w, {"a": 5_000, "b": 100}, on_cheat=1)
-    lie = ballot(FALSE, 90_000, 1)
-    w.everybody(job, lie, lie)
-    assert w.state(job) == "REFUNDED"
-    assert w.job(job).bond_burned == 2_000
-    for name in ("a", "b"):
-        w.close_case(who(name), banned=name == "b")
-    assert {c.account: c.state for c in w.job(job).cases} == {who("a"): CaseState.DISMISSED, who("b"): CaseState.BANNED}
-
-
-def test_undecided_gets_its_stake_back_while_the_job_goes_on() -> None:
-    w = world()
-    job = audit(w, {"a": 4_000, "b": 5_000})
-    w.everybody(job, ballot(ABSTAIN))
-    assert w.state(job) == "COMMIT"
-    assert (gained(w, "a"), gained(w, "b")) == (0, -1_000)
 
 
 def test_finalists_negative_votes_alone_do_nothing() -> None:
@@ -349,15 +223,6 @@ def test_a_suspended_poster_is_paid_as_usual_and_a_banned_ones_share_burns(statu
     else:
         assert w.burned() == burned + share + 2 * stake
     assert w.escrowed(job) == 0
-
-
-def test_a_winner_suspended_by_another_job_has_its_bounty_free() -> None:
-    w = world()
-    job = audit(w, {"a": 5_000})
-    w.set_status(who("a"), SUSPENDED)
-    w.everybody(job, YES)
-    assert w.state(job) == "PAID"
-    assert w.free("a") == GRANT + 10_000
 
 
 def test_a_false_verdict_on_a_suspended_one_joins_its_case() -> None:

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from chain.contracts.job import CONTRACT, messages
 from chain.contracts.job.messages import OPEN_VOTE_MOST, WORK, Ballot, JobCode, OpenVote
 from chain.errors import Malformed
-from chain.host import SUSPENDED
 from chain.losses import LossTree, draw_probe, open_losses
 from chain.verification.votes import BallotCode
 from tests.unit.job_kit import CHAIN_ID, PARAMS, TREES, World, ballot, column, hidden_set, sha, who
@@ -63,14 +62,6 @@ def test_commit_refuses() -> None:
     w.block(0)
     assert w.state(job) == "COUNT"
     assert w.commit(job, who("v2"), GOOD) == JobCode.TOO_LATE
-
-
-def test_a_suspended_verifier_keeps_its_seat() -> None:
-    w, job = committing()
-    for name in VERIFIERS:
-        w.set_status(who(name), SUSPENDED)
-    w.vote(job, {who(name): GOOD for name in VERIFIERS})
-    assert w.state(job) == "PAID"
 
 
 # --- openings ------------------------------------------------------------------------------------------------------------------
@@ -147,24 +138,6 @@ def test_a_seat_counts_once_all_its_columns_are_open() -> None:
     assert [(c.candidate, c.hidden, c.losses) for c in seat.shown] == [(0, False, [5_000] * 16), (0, True, [7_000] * 16)]
     assert w.send(v1, later) == JobCode.NO_COLUMN
     assert w.topics(job)[-4:] == ["vote", "column", "column", "opened"]
-
-
-def test_the_columns_may_be_opened_in_any_order() -> None:
-    w, job = counting(TWO, hidden=hidden_set())
-    v1 = who("v1")
-    first = replace(w.column_message(job, v1, TWO, 0, True), ballots=TWO, salt=sha("salt", v1))
-    assert w.send(v1, first) == 0
-    assert w.send(v1, w.column_message(job, v1, TWO, 0, False)) == 0
-    assert w.seat(job, v1).complete
-
-
-def test_half_a_seat_is_silence() -> None:
-    w, job = counting(TWO, hidden=hidden_set())
-    for name in VERIFIERS[:3]:
-        code = w.send(who(name), w.open_message(job, who(name), TWO)) if name == "v1" else w.open(job, who(name), TWO)
-        assert code == 0, w.refused
-    w.deadline(job)
-    assert sorted(w.membership.struck()) == sorted([(who("v1"), "vote.silent"), (who("v4"), "vote.silent")])
 
 
 def test_a_seat_that_measured_nothing_opens_without_a_column() -> None:
@@ -280,14 +253,6 @@ def test_votes_at_their_edges(ballots: list[Ballot]) -> None:
     assert w.commit(job, who("v1"), ballots) == 0
     w.deadline(job)
     assert w.open(job, who("v1"), ballots) == 0, w.refused
-
-
-def test_a_measured_loss_is_the_mean_rounded_up() -> None:
-    w, job = committing()
-    vote = [ballot(NEAR, (5_011, 5_011, 5_012))]
-    assert w.commit(job, who("v1"), vote) == 0
-    w.deadline(job)
-    assert w.open(job, who("v1"), vote) == 0, w.refused
 
 
 @pytest.mark.parametrize(
