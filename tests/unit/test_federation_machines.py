@@ -3,10 +3,8 @@ rows, sums and models; who is silent, lost, lying or begins again; what leaves a
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import lru_cache
 from hashlib import sha256
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,18 +13,16 @@ import pytest
 from chain.codec import decode
 from chain.contracts.federation import messages, records
 from chain.contracts.federation.messages import AggregationRule, FileCode, PaySplit, Secrecy
-from chain.contracts.federation.records import EndReason, FederationState, MemberState, VoidReason
+from chain.contracts.federation.records import EndReason, FederationState, MemberState
 from chain.host.terms import HiddenSet
 from client.contracts.federation import rows
 from client.contracts.federation.aggregator import AggregatorMachine
 from client.contracts.federation.channel import FileAnswer, KeyAsk, UpdateAnswer, UpdateOffer, decode_fed, encode_fed
 from client.contracts.federation.member import MemberMachine, most_attempts
 from client.contracts.federation.places import ROWS
-from client.contracts.federation.sponsor import RETRY_MS
-from client.contracts.federation.steps import KIND, FedCame, SponsorWith, TrainWith
+from client.contracts.federation.steps import FedCame, SponsorWith, TrainWith
 from client.contracts.federation.tasks import MakeUpdate, OpenUpdate
 from client.contracts.federation.updates import most_attempts as spec_attempts
-from client.work.events import Settled
 from tests.federation_nodes import BLOCK_MS, HIDDEN_KEY, MACHINES, FedNode, FedWorld, Floats, raw_cid, values_in
 
 SMALL: dict[str, Any] = {"dims": 96, "secrecy": Secrecy.OPEN}
@@ -160,14 +156,6 @@ def test_a_wrong_key_is_a_bad_key_and_ends_nothing_by_itself() -> None:
 # --- who is silent, lost, or lies ------------------------------------------------------------------------------------------------
 
 
-def test_a_silent_member_costs_time_and_is_not_paid() -> None:
-    world = FedWorld(owners=4)
-    world.nodes[world.owners[3]].dead = True
-    world.run()
-    check_reached(world)
-    assert world.paid(world.owners[3]) == 0 and all(world.paid(one) for one in world.owners[:3])
-
-
 @pytest.mark.parametrize(
     "state",
     [FederationState.READY, FederationState.TRAIN, FederationState.HAVE, FederationState.SCREEN, FederationState.SUM],
@@ -184,17 +172,6 @@ def test_an_aggregator_may_vanish_at_any_time(state: FederationState) -> None:
     world.run()
     check_reached(world)
     assert {one[2] for one in events(world, "fed.silent")} == {lost}
-
-
-def test_two_that_vanish_void_the_attempt_and_not_the_federation() -> None:
-    world = FedWorld(verifiers=5)
-    world.run(lambda: world.now.r >= 1 and world.state == FederationState.SCREEN)
-    lost = world.attempt().seats[:2]
-    for one in lost:
-        world.nodes[one].dead = True
-    world.run()
-    check_reached(world)
-    assert VoidReason(events(world, "fed.void")[0][2]) is VoidReason.DISPUTE
 
 
 @pytest.mark.parametrize(
@@ -364,35 +341,6 @@ def test_a_member_that_wants_company_waits_for_it() -> None:
     assert any(isinstance(task, MakeUpdate) and who == careful.me for who, task in world.tasks)
 
 
-def test_a_sponsor_that_starts_by_hand_starts_nothing_by_itself() -> None:
-    world = FedWorld(**SMALL)
-    sponsor = world.nodes[world.sponsor]
-    sponsor.give("sponsor", SponsorWith(world.federation, world.initial, b"", "", False))
-    sponsor.restart("sponsor")
-    sponsor.outbox.clear()  # a start from when it was to start by itself
-    for _ in range(20):
-        world.block()
-    assert (world.state, world.now.starts, world.now.r) == (FederationState.IDLE, 0, 0)
-    world.submit(world.sponsor, messages.StartRound(world.federation, 0))
-    world.run(lambda: world.state == FederationState.MEASURE)
-
-
-def test_a_start_that_is_refused_is_tried_again_after_a_while_and_not_in_every_block() -> None:
-    """Each try is a message that the sponsor's bandwidth pays for."""
-    world = FedWorld(**SMALL)
-    world.run(lambda: world.now.r == 1 and world.state == FederationState.IDLE)
-    sponsor = world.nodes[world.sponsor]
-    sponsor.outbox.clear()
-    tries: list[int] = []
-    for _ in range(30):
-        tries += [world.clock for one in sponsor.outbox if isinstance(one.op, messages.StartRound)]
-        sponsor.outbox.clear()  # none comes into a block
-        for key in list(sponsor.machines["sponsor"]._pending):  # type: ignore[attr-defined]
-            sponsor.give("sponsor", Settled(KIND, key, world.federation))
-        world.block()
-    assert len(tries) >= 2 and all(later - sooner >= RETRY_MS for sooner, later in pairwise(tries))
-
-
 def test_an_attempt_that_went_on_while_the_node_was_off_counts_as_one_that_showed_rows() -> None:
     """LC-FILE-8 bounds what of an update can be shown: what nobody here saw is taken for the worse."""
     world = FedWorld(**SMALL, owners=4)
@@ -444,48 +392,6 @@ def training(**more: Any) -> tuple[FedWorld, FedNode, UpdateOffer]:
     own = world.nodes[world.owners[0]]
     made = own.machines["member"].book.updates.made[0]  # type: ignore[attr-defined]
     return world, own, UpdateOffer(world.federation, world.now.starts, made.cid)
-
-
-def answers_to(world: FedWorld, who: bytes) -> list[FileAnswer]:
-    told = [decode_fed(payload) for _, to, payload in world.mail if to == who]
-    world.mail.clear()
-    return [FileAnswer(one.answer) for one in told if isinstance(one, UpdateAnswer)]
-
-
-def test_offers_are_answered_with_what_became_of_the_file() -> None:
-    world, own, offer = training()
-    world.block()
-    world.mail.clear()
-    seat = world.nodes[world.attempt().seats[0]]
-    stranger = world.owners[1]
-    other = UpdateOffer(world.federation, world.now.starts, raw_cid(b"none"))
-    for sender, said, answer in (
-        (own.me, offer, FileAnswer.FETCHED),
-        (stranger, offer, FileAnswer.SENDER),
-        (stranger, other, FileAnswer.UNKNOWN),
-        (own.me, UpdateOffer(world.federation, 99, offer.cid), FileAnswer.UNKNOWN),
-    ):
-        seat.give("aggregator", FedCame(sender, said))
-        assert answers_to(world, sender) == [answer]
-    outsider = next(node for one, node in world.nodes.items() if one in world.verifiers and one not in world.attempt().seats)
-    outsider.give("aggregator", FedCame(own.me, offer))
-    assert answers_to(world, own.me) == [FileAnswer.UNKNOWN]
-
-
-def test_a_file_that_nobody_answered_is_offered_again_and_one_that_was_is_not() -> None:
-    world, own, offer = training()
-    world.block()
-    world.mail.clear()
-    deaf = world.nodes[world.attempt().seats[0]]
-    machine = own.machines["member"]
-    assert isinstance(machine, MemberMachine)
-    machine.answers = {key: one for key, one in machine.answers.items() if key[2] != deaf.me}
-    deaf.deaf, before = True, len(world.posted)
-    for _ in range(10):
-        world.block()
-    assert world.state == FederationState.TRAIN
-    offered = Counter(to for sender, to, payload in world.posted[before:] if sender == own.me and decode_fed(payload) == offer)
-    assert offered == {deaf.me: 2}
 
 
 def test_only_what_an_aggregator_of_the_attempt_signed_is_an_answer() -> None:
@@ -549,27 +455,6 @@ def test_an_aggregator_that_begins_again_goes_on(state: str) -> None:
     assert not any(node.machines["aggregator"].notices() for node in world.nodes.values())
 
 
-@pytest.mark.parametrize("state", ["READY", "TRAIN", "HAVE", "ROWS", "SCREEN", "SUM", "MEASURE"])
-def test_an_aggregator_whose_account_key_lies_elsewhere_costs_itself_an_attempt_at_most(state: str) -> None:
-    """Its key is gone with its memory: it says so where it still can, and nobody else is worse off."""
-    world = plain()
-    seats: list[bytes] = []
-
-    def there() -> bool:
-        seats[:] = world.attempt().seats if world.attempt() is not None else seats
-        return world.now.r >= 1 and world.state.name == state
-
-    world.run(there)
-    seat = world.nodes[seats[0]]
-    seat.signs = False
-    seat.restart("aggregator")
-    world.run()
-    check_reached(world)
-    assert not events(world, "fed.void") and not events(world, "fed.differs")
-    lost = {one[2] for one in events(world, "fed.silent")}
-    assert lost == ({seat.me} if state in ("HAVE", "ROWS", "SCREEN") else set()), "it cannot pin what it cannot make"
-
-
 def test_members_that_left_and_return_keep_what_they_are() -> None:
     world = FedWorld(owners=4, **SMALL)
     left = world.owners[3]
@@ -596,17 +481,3 @@ def test_machines_hear_any_number_of_messages_and_keep_a_bounded_number() -> Non
     assert len(world.mail) == 256
     assert all(len(payload) <= 512 for _, _, payload in world.mail)
     assert encode_fed(decode_fed(world.mail[0][2])) == world.mail[0][2]
-
-
-def test_what_the_screen_and_the_sum_need_is_fetched_before_the_own_parts_are_pinned() -> None:
-    """The slow ones' files and deltas come meanwhile, so that only what is not there yet is waited for."""
-    world = FedWorld(**SMALL)
-    world.run(lambda: world.now.r == 2 and world.state == FederationState.ROWS)
-    for state, wanted in ((FederationState.SCREEN, {"delta-0"}), (FederationState.SUM, {"base"})):
-        world.run(lambda state=state: world.state == state)  # type: ignore[misc]
-        for seat in world.attempt().seats:
-            machine = world.nodes[seat].machines["aggregator"]
-            assert isinstance(machine, AggregatorMachine)
-            asked = machine._attempts[world.federation].asked
-            assert {f"fetch-{tag}" for tag in wanted} <= asked
-            assert not any(one.startswith("say-") for one in asked if one.endswith(state.name.lower()))

@@ -14,22 +14,20 @@ from typing import Any
 import pytest
 from msgspec.structs import replace as replace_data
 
-from chain.codec import encode, read
-from chain.contracts.federation.messages import FileCode
+from chain.codec import encode
 from chain.contracts.federation.records import FederationMember, FederationState, member_key
 from chain.errors import Malformed
 from chain.losses import LossTree, Measurement
-from client.contracts.federation import member_part, work
+from client.contracts.federation import work
 from client.contracts.federation.aggregator import AggregatorMachine
 from client.contracts.federation.channel import FileAnswer, KeyAsk, KeyGive, UpdateAnswer, UpdateOffer, encode_fed
 from client.contracts.federation.desk import DiskDesk
 from client.contracts.federation.hearing import hear
 from client.contracts.federation.journal import JOURNAL, OwnJournal, PreviewNote
-from client.contracts.federation.ledger_status import LEDGER_STATUSES
 from client.contracts.federation.looking import look
 from client.contracts.federation.making import LocalKept, MakerBook
 from client.contracts.federation.member import MemberBook, MemberMachine, TrainedFederation
-from client.contracts.federation.member_part import FINAL_MS, MemberPart
+from client.contracts.federation.member_part import MemberPart
 from client.contracts.federation.part import FedPart, NodeBoxKeys
 from client.contracts.federation.places import published_digest
 from client.contracts.federation.runs import run_name
@@ -37,7 +35,7 @@ from client.contracts.federation.sealing import open_key, seal_key
 from client.contracts.federation.steps import EvaluateRun, NodeSelf
 from client.contracts.federation.tasks import MadeFile, MakeUpdate, OpenUpdate, SumMasks
 from client.contracts.federation.views import own_view, preview_view
-from client.contracts.federation.wishes import PreviewWish, SponsorWish, StopWish, TrainWish, of_wish
+from client.contracts.federation.wishes import PreviewWish, StopWish, TrainWish, of_wish
 from client.core import PRIVATE
 from client.node import NodeFiles
 from client.work import WorkConfig
@@ -59,13 +57,12 @@ from client.work.events import (
     Kept,
     Kill,
     Model,
-    ReleaseImage,
     RunEnded,
     StartRun,
     StopServing,
     Unpin,
 )
-from client.work.machine import LedgerStatus, Recalled
+from client.work.machine import Recalled
 from client.work.peers import BURST, PER_S, PeerChannels
 from client.work.served import ServedFiles
 from client.work.slots import MachineShare
@@ -152,25 +149,6 @@ def running(part: MemberPart, world: FedWorld, *, data: str = "rows") -> StartRu
     return found
 
 
-def test_a_local_run_that_outlasts_its_attempt_is_begun_again_in_the_next_one() -> None:
-    """It was killed, nobody said that it ended, and this owner trained on that base no more until its node was started again."""
-    world = FedWorld(**SMALL, verifiers=3)
-    world.nodes[world.owners[0]].dead = True
-    for one in world.verifiers[:2]:
-        world.nodes[one].deaf = True
-    world.run(lambda: world.state == FederationState.TRAIN)
-    part, base, starts = member(world), world.now.base, world.now.starts
-    first = running(part, world)
-    world.run(lambda: world.now.starts > starts and world.state == FederationState.TRAIN)
-    at = look(world.ledger.store, world.federation)
-    assert at is not None and at.now.base == base and world.owners[0] in {one.account for one in at.roster}
-    assert [one.run for one in of(part.handle(world.chain()), Kill)] == [first.run]
-    part.handle(world.chain())
-    part.handle(ImageReady(world.federation, IMAGE))
-    (again,) = of(part.handle(world.chain()), StartRun)
-    assert again.run != first.run
-
-
 def test_who_stops_trains_no_more_and_keeps_nothing_of_it() -> None:
     """The run went on over the owner's data, and the model that it left lay on the disk for good."""
     world = in_training()
@@ -222,77 +200,6 @@ def test_data_that_were_swapped_since_the_owner_looked_and_joined_are_not_traine
     (again,) = of(part.handle(world.chain()), StartRun)
     assert isinstance(again.spec({"rows": others}), RunSpec), "the word on them came"
     assert "are others than" in again.spec({"rows": ROWS})
-
-
-def test_who_stops_gives_up_the_image_and_has_it_brought_again_when_it_joins_again() -> None:
-    """Gigabytes lay on the engine until the federation left the state, a month after its end."""
-    world = in_training()
-    part = member(world)
-    running(part, world)
-    assert not of(part.handle(world.chain()), ReleaseImage), "its run needs it"
-    part.handle(Kept(of_wish(StopWish(world.federation), bytes(16))))
-    assert of(part.handle(world.chain()), ReleaseImage) == [ReleaseImage(world.federation)]
-    assert not of(part.handle(world.chain()), ReleaseImage), "once"
-    start = running(part, world)
-    part.handle(RunEnded(start.run, RunStatus.OK, "", _measured(7), Model(Path("/m"), bytes(36), 9)))
-    assert not of(part.handle(world.chain()), ReleaseImage), "the next round needs it"
-
-
-def at_the_end() -> tuple[FedWorld, MemberPart]:
-    """A federation that ended, and the part of an owner that was to train in it."""
-    world = in_training()
-    part = member(world)
-    part.handle(Kept(of_wish(TrainWish(world.federation, "rows", 2), bytes(16))))
-    world.run()
-    assert world.now.end and world.now.best_r
-    return world, part
-
-
-def test_an_image_stays_after_the_end_for_the_final_model_on_own_data_and_no_longer() -> None:
-    world, part = at_the_end()
-    said = part.handle(world.chain())
-    (fetch,) = [one for one in of(said, FetchContent) if one.scope.startswith("fed-final:")]
-    assert not of(said, ReleaseImage), "the final model is still to be tried"
-    assert of(part.handle(ContentReady(fetch.scope, fetch.tag, Path("/final"))), BringImage)
-    part.handle(ImageReady(world.federation, IMAGE))
-    (start,) = of(part.handle(world.chain()), StartRun)
-    assert not of(part.handle(world.chain()), ReleaseImage)
-    part.handle(RunEnded(start.run, RunStatus.OK, "", _measured(5), None))
-    assert of(part.handle(world.chain()), ReleaseImage) == [ReleaseImage(world.federation)]
-
-
-def test_what_the_run_for_the_losses_of_the_final_model_made_is_deleted_with_or_without_losses() -> None:
-    """It is trained on own data, goes nowhere, and no book names it: it would lie on the disk until the node is started again."""
-    for status, found in ((RunStatus.OK, _measured(5)), (RunStatus.OK, None)):
-        world, part = at_the_end()
-        (fetch,) = [one for one in of(part.handle(world.chain()), FetchContent) if one.scope.startswith("fed-final:")]
-        part.handle(ContentReady(fetch.scope, fetch.tag, Path("/final")))
-        part.handle(ImageReady(world.federation, IMAGE))
-        (start,) = of(part.handle(world.chain()), StartRun)
-        said = part.handle(RunEnded(start.run, status, "", found, Model(Path("/left"), bytes(36), 9)))
-        assert [one.path for one in of(said, DropFile)] == [Path("/left")]
-        assert not part.machine.book.updates.locals and bool(part.journal.of(world.federation).final) == (found is not None)
-
-
-def test_leaving_ends_the_run_for_the_losses_of_the_final_model() -> None:
-    """It is on own data, and who left gives no time any more."""
-    world, part = at_the_end()
-    (fetch,) = [one for one in of(part.handle(world.chain()), FetchContent) if one.scope.startswith("fed-final:")]
-    part.handle(ContentReady(fetch.scope, fetch.tag, Path("/final")))
-    part.handle(ImageReady(world.federation, IMAGE))
-    (start,) = of(part.handle(world.chain()), StartRun)
-    said = part.handle(Kept(of_wish(StopWish(world.federation), bytes(16))))
-    assert [one.run for one in of(said, Kill)] == [start.run] and not part.busy
-
-
-def test_an_image_waits_an_hour_for_a_final_model_that_does_not_come() -> None:
-    """Also after a restart: the book alone says that the image may be here."""
-    world, before = at_the_end()
-    part = MemberPart(before.machine, known(world, world.owners[0]), NodeBoxKeys([]))
-    assert not of(part.handle(world.chain()), ReleaseImage)
-    later = replace(world.chain(), clock=world.now.ended + FINAL_MS)
-    assert of(part.handle(later), ReleaseImage) == [ReleaseImage(world.federation)]
-    assert not of(part.handle(later), ReleaseImage)
 
 
 def test_other_data_are_trained_on_at_once() -> None:
@@ -401,33 +308,6 @@ def _measured(mean: int) -> Measurement:
     return LossTree([mean] * 3).measurement
 
 
-def test_a_preview_ends_with_its_federation_also_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its container went on, and when it ended the member's part broke off."""
-    world = in_training()
-    part = member(world)
-    part.handle(Kept(of_wish(PreviewWish(world.federation, "rows", b"p" * 32), bytes(16))))
-    (fetch,) = of(part.handle(world.chain()), FetchContent)
-    part.handle(ContentReady(fetch.scope, fetch.tag, Path("/base")))
-    part.handle(ImageReady(world.federation, IMAGE))
-    (start,) = of(part.handle(world.chain()), StartRun)
-    monkeypatch.setattr(member_part, "look", lambda reader, federation: None)
-    said = part.handle(world.chain())
-    assert [one.run for one in of(said, Kill)] == [start.run] and not part.busy
-    part.handle(RunEnded(start.run, RunStatus.CANCELLED, "what it was for is over"))
-    assert "left the ledger" in part.journal.book.previews[0].reason
-
-
-def test_a_wish_of_an_earlier_process_is_heard_by_the_next_one() -> None:
-    world = in_training()
-    secret = of_wish(TrainWish(world.federation, "rows", 2), bytes(16))
-    part = member(world, secrets=[secret])
-    said = part.handle(world.chain())
-    assert [type(one) for one in said[:2]] == [KeepBook, DropSecret] and world.federation in part.machine.joined
-    said = part.handle(Kept(of_wish(StopWish(world.federation), b"x" * 16)))
-    assert [type(one) for one in said] == [KeepBook, EndScope, DropSecret] and not part.machine.joined
-    assert not of(part.handle(Kept(of_wish(SponsorWish(world.federation, "/i", b"", "", True), b"y" * 16))), DropSecret)
-
-
 def test_the_journal_has_every_attempt_with_its_code() -> None:
     world = FedWorld(**SMALL)
     journal = OwnJournal(world.owners[0])
@@ -445,40 +325,6 @@ def test_the_journal_has_every_attempt_with_its_code() -> None:
     assert shown["final"] == {"loss": "0.000000004", "examples": 3}
     assert [one["loss"] for one in shown["attempts"]].count(None) == world.now.r - 1
     assert own_view(Shelf(), bytes(32))["attempts"] == []
-
-
-def test_a_refused_update_is_in_the_journal_by_the_name_of_its_rule() -> None:
-    world = FedWorld(owners=4, **SMALL)
-    world.nodes[world.owners[0]].poison = lambda base, local: base - (local - base)
-    journal = OwnJournal(world.owners[0])
-    for _ in range(200):
-        world.block()
-        at = look(world.ledger.store, world.federation)
-        if at is not None:
-            journal.look(at, "")
-        if any(one.code for one in journal.of(world.federation).notes):
-            break
-    assert FileCode(journal.of(world.federation).notes[0].code) is FileCode.WRONG
-    assert read(type(journal.book), encode(journal.book)) == journal.book
-
-
-# --- what a message came to ------------------------------------------------------------------------------------------------------
-
-
-def test_the_ledger_says_of_each_message_that_it_is_open_and_then_that_it_stands() -> None:
-    world = FedWorld(reference=True, **SMALL)
-    seen: set[str] = set()
-    while world.state != FederationState.END:
-        waiting = [(node.me, one.op) for node in world.nodes.values() for one in node.outbox if one.kind == "federation"]
-        before = [LEDGER_STATUSES[type(op)](world.ledger.store, me, world.clock, op)[0] for me, op in waiting]
-        world.block()
-        for (me, op), then in zip(waiting, before, strict=True):
-            now, _ = LEDGER_STATUSES[type(op)](world.ledger.store, me, world.clock, op)
-            assert then is LedgerStatus.OPEN, op
-            if not world.now.end:
-                assert now in (LedgerStatus.STANDS, LedgerStatus.TOO_LATE), op
-                seen |= {type(op).__name__} if now is LedgerStatus.STANDS else set()
-    assert seen >= {"StartRound", "ReadyKey", "CommitUpdate", "ReferUpdate", "HaveUpdates", "PinParts", "ScreenUpdates"}
 
 
 # --- the channel -----------------------------------------------------------------------------------------------------------------

@@ -12,9 +12,8 @@ from rich.console import Console
 
 from chain.contracts.federation.messages import FileCode
 from client.callbacks.following import find_sources
-from client.contracts.federation import callbacks, pay_api
+from client.contracts.federation import callbacks
 from client.contracts.federation.cli.reading import show_round
-from client.contracts.federation.pay import WHYS
 from client.contracts.federation.phrases import PAY
 from tests.unit.api_kit import Api, serving
 from tests.unit.federation_play import OWNERS, FederationPlay, helpers_serve
@@ -88,34 +87,6 @@ async def test_who_was_refused_sent_nothing_or_came_later_is_told_so(api: Api) -
     assert [one["code"] for one in found["owners"]] == ["USED", "USED", "WRONG", None]
 
 
-async def test_a_round_behind_more_events_than_one_call_reads_is_found_by_going_on(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    play = await played(api, *((2 * SECOND - n * STEP, BOTH) for n in (1, 2, 3)))
-    whole = await pay(api, play, 1)
-    monkeypatch.setattr(pay_api, "EVENTS", 50)
-    monkeypatch.setattr(pay_api, "MOST_PAGES", 1)
-    asked, path = 1, f"/v1/federations/{play.id.hex()}/rounds/1"
-    found = await api.get(path)
-    assert found["before"] is not None and found["measurement"] is None
-    while found["before"] is not None:
-        found = await api.get(f"{path}?before={found['before']}")
-        asked += 1
-        assert asked < 20
-    assert found == whole
-
-
-@pytest.mark.parametrize(("r", "status"), [("2", 404), ("1001", 400), ("0", 400), ("x", 400), ("1e1", 400), ("+1", 400)])
-async def test_a_round_that_there_is_not_is_refused_in_words(api: Api, r: str, status: int) -> None:
-    play = await played(api, (2 * SECOND - STEP, BOTH))
-    told = await api.refused("GET", f"/v1/federations/{play.id.hex()}/rounds/{r}", status)
-    assert r in told["message"] or "round" in told["message"]
-
-
-def test_every_reason_has_words() -> None:
-    assert set(PAY) == set(WHYS)
-
-
 # --- callbacks -------------------------------------------------------------------------------------------------------------------
 
 
@@ -142,10 +113,3 @@ async def test_callbacks_tell_the_first_measurement_the_first_pay_and_the_end_wi
     events = list(reversed(await api.node.events(play.id, before=None, limit=10_000)))
     names = [name for one in events if (name := callbacks.named(one["topic"], one["data"])) is not None]
     assert names == ["measured", "improved", "improved", "ended"], "the second one is the same row, which is there once"
-
-
-async def test_a_federation_that_left_the_state_ended_where_it_is_known_to_have_been(api: Api) -> None:
-    assert callbacks.left(api.node.ledger.state, ["measured"], None, 0) == "ended"
-    assert callbacks.left(api.node.ledger.state, [], 5, 0) == "left"
-    assert callbacks.data(api.node.ledger.state, bytes(32), "ended", {"outcome": None}) == {"federation": "00" * 32, "end": None}
-    assert {"ended", "left"} == callbacks.LAST <= callbacks.NAMES

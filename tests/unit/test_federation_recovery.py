@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from chain.codec import encode
-from chain.contracts.federation.messages import LeaveFederation
 from chain.contracts.federation.records import FederationMember, FederationState, MemberState, member_key
 from chain.crypto import SigningKey
 from chain.host import account_key
@@ -27,7 +26,7 @@ from client.contracts.federation.looking import look
 from client.contracts.federation.member import VAULTS, MemberMachine, VaultBook
 from client.contracts.federation.member_part import MemberPart
 from client.contracts.federation.ring import keepers_of, kept_by
-from client.contracts.federation.steps import FedCame, KeepNoVault, KeepVault, SendFed, TrainNoMore, TrainWith
+from client.contracts.federation.steps import FedCame, KeepNoVault, KeepVault, SendFed, TrainWith
 from client.contracts.federation.vault import VaultPlace
 from client.contracts.federation.vaulting import VaultStage
 from client.work import WorkConfig
@@ -135,18 +134,6 @@ def test_a_member_that_wants_none_or_joined_before_has_none() -> None:
     assert not on_ledger(world, first).vault and on_ledger(world, second).vault
 
 
-def test_whose_owner_leaves_is_kept_no_more() -> None:
-    world = begun(owners=5)
-    me = world.owners[4]
-    until_named(world, me)
-    named = on_ledger(world, me).vault
-    world.submit(me, LeaveFederation(world.federation))
-    world.nodes[me].give("member", TrainNoMore(world.federation))
-    for _ in range(10):
-        world.block()
-    assert on_ledger(world, me).vault == named and all(named not in node.served for node in world.nodes.values())
-
-
 @settings(max_examples=60)
 @given(states=st.lists(st.sampled_from([MemberState.ACTIVE, MemberState.GONE, MemberState.PENDING]), min_size=1, max_size=128))
 def test_nobody_keeps_more_than_two_whoever_comes_and_goes(states: list[MemberState]) -> None:
@@ -238,20 +225,6 @@ def test_without_secret_and_shares_what_it_held_is_lost_and_said_so() -> None:
     world.run(lambda: world.now.r == 7 and world.state == FederationState.TRAIN)
 
 
-def test_where_the_key_is_at_a_signer_shares_alone_open_it() -> None:
-    world = begun(owners=6, holders=4)
-    me, other = world.owners[0], world.owners[1]
-    for one in (me, other):
-        world.nodes[one].signs = False
-        world.nodes[one].restart("member")
-    until_named(world, me)
-    assert not on_ledger(world, other).vault and wanted(world, other).why == vaulting.WITHOUT_SECRET
-    model = lost(world, me)
-    back(world, me)
-    world.run(lambda: opened(world, me))
-    assert world.store.files[Path(machine(world.nodes[me]).vaults.own.opened[0].path)] == model
-
-
 def test_the_same_local_model_is_sent_where_its_base_came_back_and_no_other_one_is_trained() -> None:
     """LC-FILE-8: two local models on one base would show the difference of two updates of one member."""
     world = begun()
@@ -267,20 +240,6 @@ def test_the_same_local_model_is_sent_where_its_base_came_back_and_no_other_one_
     back(world, me)
     assert list(machine(node)._train(at, machine(node).joined[world.federation])) == []
     assert "LC-FILE-8" in machine(node).why_not[world.federation] and len(node.runs) == runs
-
-
-def test_nobody_that_keeps_it_is_there_so_it_is_said_after_an_hour_and_training_goes_on() -> None:
-    world = begun(owners=5)
-    me = world.owners[0]
-    until_named(world, me)
-    lost(world, me)
-    for one in keepers(world, me):
-        node = world.nodes[one]
-        node.served = {cid: peers for cid, peers in node.served.items() if cid != on_ledger(world, me).vault}
-    back(world, me)
-    world.run(lambda: wanted(world, me).stage == VaultStage.FAILED, most=4_000)
-    assert "not to be had" in wanted(world, me).why
-    world.run(lambda: world.state == FederationState.END or on_ledger(world, me).vault_r > 7, most=4_000)
 
 
 # --- hostile ---------------------------------------------------------------------------------------------------------------------
@@ -311,25 +270,6 @@ def test_wrong_shares_of_a_minority_keep_nobody_from_their_vault() -> None:
     assert world.store.files[Path(machine(world.nodes[me]).vaults.own.opened[0].path)] == model
     tries = [task for who, task in world.tasks if who == me and type(task).__name__ == "OpenVault"]
     assert sum(len(task.keys) for task in tries) <= 10, "as many as three of five can make"
-
-
-def test_too_many_wrong_shares_are_said_to_be_wrong() -> None:
-    world = begun(owners=5, holders=4)
-    me = world.owners[0]
-    place = until_named(world, me)
-    lost(world, me)
-    another_key(world, me)
-    for one in world.owners[1:3]:
-        world.nodes[one].deaf = True
-    back(world, me)
-    world.run(lambda: wanted(world, me).stage == VaultStage.ASKING)
-    ordered = sorted(world.owners[1:])
-    for liar in world.owners[1:3]:
-        number = ordered.index(liar) + 1
-        box = share_box(world, place, liar, bytes((number,)) + b"\x5a" * 32)
-        world.mail.append((liar, me, encode_fed(ShareGive(world.federation, 5, number, box))))
-    world.run(lambda: wanted(world, me).stage == VaultStage.FAILED)
-    assert "no key" in wanted(world, me).why
 
 
 def test_nobody_gets_the_share_or_the_file_of_another_by_naming_it() -> None:

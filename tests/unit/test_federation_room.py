@@ -17,12 +17,10 @@ from client.contracts.federation import journal
 from client.contracts.federation.member import MOST_JOINED, MemberBook
 from client.contracts.federation.sponsor import MOST_OPENED, SponsorBook
 from client.contracts.federation.steps import SponsorWith, TrainWith
-from client.contracts.federation.wishes import PreviewWish, of_wish
 from client.core import PRIVATE
-from client.work.events import FetchContent, Kept, ServeFile, Unpin
+from client.work.events import FetchContent, ServeFile, Unpin
 from tests.federation_nodes import FedNode, FedWorld
 from tests.unit.test_federation_machines import SMALL
-from tests.unit.test_federation_node import member
 
 
 def test_what_was_fetched_for_an_attempt_or_a_round_is_unpinned_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,35 +69,6 @@ def test_what_seats_alone_may_see_is_served_to_nobody_else(monkeypatch: pytest.M
     assert len(seats) == 2 * 2 * 3, "of each stage the parts of three masks"
 
 
-def test_sums_that_the_ledger_did_not_take_are_served_no_more() -> None:
-    """Of each attempt that two of three did not agree on a model and a delta stayed, of a GiB each."""
-    world = FedWorld(**SMALL, verifiers=5)
-    world.run(lambda: world.now.r == 1 and world.state == FederationState.SUM)
-    odd = world.nodes[world.attempt().seats[0]]
-    made: list[bytes] = []
-
-    def other(name: str, effect: Any) -> None:
-        if isinstance(effect, ServeFile) and name == "aggregator" and not effect.peers:
-            made.append(effect.cid)
-        do(name, effect)
-
-    do, odd._do = odd._do, other  # type: ignore[method-assign]
-    compute = odd._compute
-    odd._compute = lambda effect: _another_sum(world, compute(effect))  # type: ignore[method-assign]
-    world.run(lambda: world.state == FederationState.IDLE and world.now.r >= 1)
-    assert len(made) == 2 and not set(made) & set(odd.served)
-    taken = {world.now.best_model} | {cid for node in world.nodes.values() for cid in node.served}
-    assert world.now.best_model in taken
-
-
-def _another_sum(world: FedWorld, done: Any) -> Any:
-    """A model that nobody else comes to."""
-    if getattr(done, "tag", "") != "sum":
-        return done
-    files = tuple(world.store.write([world.store.read(one.path) + b" "]) for one in done.result)
-    return replace(done, result=files)
-
-
 def ref(n: int) -> bytes:
     return n.to_bytes(32, "big")
 
@@ -132,20 +101,6 @@ def test_a_sponsors_book_keeps_the_keys_of_what_lives_however_many_it_opens() ->
     book = read(SponsorBook, encode(machine.book))
     kept = [one.federation for one in book.opened]
     assert len(kept) == MOST_OPENED and world.federation in kept and ref(MOST_OPENED + 8) in kept and ref(0) not in kept
-
-
-def test_previews_without_end_leave_room_for_training_and_end_with_the_federation() -> None:
-    world = FedWorld(**SMALL)
-    part = member(world)
-    for n in range(100):
-        part.handle(Kept(of_wish(PreviewWish(world.federation, "rows", ref(n)), n.to_bytes(16, "big"))))
-    asked = [one for one in part.handle(world.chain()) if isinstance(one, FetchContent)]
-    waiting = [one for one in part.journal.book.previews if not one.ended]
-    assert len(asked) <= 4 and len(waiting) == 4 and "wait until one has ended" in part.journal.book.previews[-1].reason
-    gone = member(world)
-    gone.handle(Kept(of_wish(PreviewWish(ref(7), "rows", ref(7)), bytes(16))))
-    gone.handle(world.chain())
-    assert not gone.runs and "left the ledger" in gone.journal.book.previews[0].reason
 
 
 def test_the_journal_is_no_larger_than_a_book_may_be(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from chain.contracts.federation import records
-from chain.contracts.federation.messages import CommitMeasure, CommitUpdate, ReferUpdate, ServeFederation, VaultModel
-from chain.contracts.federation.records import FederationMember, FederationServer, FederationState
+from chain.contracts.federation.messages import CommitMeasure, CommitUpdate, ReferUpdate
+from chain.contracts.federation.records import FederationMember, FederationState
 from client.contracts.federation import hearing, keeping, ledger_status
 from client.contracts.federation.channel import ShareAsk, ShareGive
-from client.contracts.federation.keeping import OthersVaults, VaultHeld
+from client.contracts.federation.keeping import OthersVaults
 from client.contracts.federation.tasks import ReadHead
 from client.work.events import ContentMissing, EndScope, FetchContent, Unpin
 from client.work.machine import LedgerStatus
@@ -68,29 +67,6 @@ def test_a_measure_is_of_its_round_and_of_its_try() -> None:
     assert says(seated(b""), ME, CommitMeasure(FED, 1, 1, word)) is TOO_LATE, "of another try of the same round"
     assert says(seated(b""), ME, CommitMeasure(FED, 2, 0, word)) is TOO_LATE
     assert says(seated(b""), OTHER, CommitMeasure(FED, 1, 0, word)) is TOO_LATE, "no seat of this account"
-
-
-def test_a_vault_of_a_later_round_displaces_an_earlier_one() -> None:
-    def of(vault: bytes, r: int) -> LedgerStatus:
-        return ledger_status._vault(at(known={records.member_key(FED, ME): member(vault, r)}), ME, VaultModel(FED, CID))
-
-    assert (of(b"", 0), of(CID, 2), of(ANOTHER, 1), of(ANOTHER, 2)) == (OPEN, STANDS, OPEN, DISPLACED)
-    assert ledger_status._vault(at(), ME, VaultModel(FED, CID)) is TOO_LATE, "no member"
-
-
-def test_serving_stands_as_it_was_said() -> None:
-    serves: Any = {records.serving_key(ME): FederationServer(since=1)}
-    none: Any = {}
-    for reader, on, status in ((serves, True, STANDS), (serves, False, OPEN), (none, False, STANDS), (none, True, OPEN)):
-        assert ledger_status._serve(reader, ME, 0, ServeFederation(on)) == (status, None)
-
-
-def test_nothing_that_is_open_can_come_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_status, "look", lambda reader, federation: at())
-    says, reader = ledger_status.LEDGER_STATUSES[CommitUpdate], SimpleNamespace()
-    op = CommitUpdate(FED, 2, CID, 1)
-    assert says(reader, ME, 8_999, op) == (OPEN, 9_000)  # type: ignore[arg-type]
-    assert says(reader, ME, 9_000, op) == (TOO_LATE, 9_000)  # type: ignore[arg-type]
 
 
 # --- who may speak of vaults -----------------------------------------------------------------------------------------------------
@@ -166,12 +142,3 @@ def test_what_is_known_of_shares_has_a_bound_and_the_longest_unasked_go(monkeypa
     for n in range(3):
         own._know((FED, bytes(20), bytes([n])), None)
     assert [vault[2] for vault in own._shares] == [b"\1", b"\2"]
-
-
-def test_what_is_on_its_way_ends_with_its_federation() -> None:
-    own = others()
-    scope = fetching(own, share=True)
-    own.book = keeping.HeldBook([VaultHeld(b"g" * 32, OTHER, 1, 6, CID, str(Path("/kept")))])
-    said = list(own.stop(FED))
-    assert [one.scope for one in said if isinstance(one, EndScope)] == [scope] and not own._reading
-    assert [one for one in said if isinstance(one, Unpin)] and len(own.book.held) == 1, "that of another federation stays"

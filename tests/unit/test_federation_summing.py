@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from client.contracts.federation import masks, reference, rows, summing
-from client.contracts.federation.places import CQ, ROWS, rows_key
-from client.contracts.federation.summing import NotFinite, Rule
-from tests.unit.federation_kit import BEACON, PLACE, dithered, dots, signed, x_of
+from client.contracts.federation import masks, reference, summing
+from client.contracts.federation.places import CQ, rows_key
+from client.contracts.federation.summing import NotFinite
+from tests.unit.federation_kit import BEACON, PLACE, dithered, dots, x_of
 
 KEY = rows_key(PLACE, BEACON)
 
@@ -108,33 +108,12 @@ def test_the_two_rows_are_as_by_hand(dims: int) -> None:
     assert abs(found).max() <= 256
 
 
-def test_a_product_with_a_row_is_256_times_that_with_the_direction() -> None:
-    numbers = np.random.default_rng(3)
-    rho = (numbers.normal(size=30_000) * 1e4).astype(np.int32)
-    x = (numbers.normal(size=30_000) * 1e4 + rho).astype(np.int32)
-    pair = list(reference.reference_rows(KEY, rho, []))
-    found = rows.sketches(KEY, [rows.in_chunks(x.view(np.uint32))], len(x), pair)
-    along = signed(int(found[0][ROWS])) / 256 / np.linalg.norm(x.astype(float))
-    cosine = float(x.astype(float) @ rho) / np.linalg.norm(x.astype(float)) / np.linalg.norm(rho.astype(float))
-    assert along == pytest.approx(cosine, abs=0.01)
-    whole = np.concatenate(pair, axis=1)
-    assert [signed(int(n)) for n in found[0][ROWS:]] == [signed(dots(row, x.tolist())) for row in whole.tolist()]
-
-
 # --- sums ----------------------------------------------------------------------------------------------------------------------
 
 
 def pieces_of(values: list[int]) -> Iterator[NDArray[np.int32]]:
     whole = x_of(values)
     return (whole[at : at + length] for at, length in masks.pieces(len(whole)))
-
-
-@pytest.mark.parametrize(
-    ("rule", "files", "q"), [("mean", 7, 7), ("krum", 3, 3), ("trimmed", 7, 5), ("trimmed", 3, 3), ("trimmed", 8, 4)]
-)
-def test_what_a_sum_is_divided_by(rule: Rule, files: int, q: int) -> None:
-    assert summing.divisor(rule, files) == q
-    assert summing.divisor("median", files) == 2 - files % 2
 
 
 ANY = st.lists(st.lists(st.integers(-(2**31), 2**31 - 1), min_size=3, max_size=3), min_size=1, max_size=9)

@@ -26,19 +26,6 @@ def test_the_field_is_that_of_aes() -> None:
     assert all(vault.times(a, 1) == a and vault.times(a, 0) == 0 for a in range(256))
 
 
-def slow_times(a: int, b: int) -> int:
-    product = 0
-    for bit in range(8):
-        product ^= (a << bit) if b >> bit & 1 else 0
-    for bit in range(14, 7, -1):
-        product ^= (0x11B << (bit - 8)) if product >> bit & 1 else 0
-    return product
-
-
-def test_every_product_is_that_of_polynomials() -> None:
-    assert all(vault.times(a, b) == slow_times(a, b) for a in range(256) for b in range(256))
-
-
 @settings(max_examples=40)
 @given(data=st.data(), key=st.binary(min_size=1, max_size=40), needed=st.integers(1, 6), more=st.integers(0, 4))
 def test_any_of_so_many_shares_give_the_key(data: st.DataObject, key: bytes, needed: int, more: int) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-from chain.contracts.membership import Member, member_key
 from chain.contracts.prediction import records
 from chain.contracts.prediction.messages import (
     BOX_BYTES,
@@ -12,7 +9,6 @@ from chain.contracts.prediction.messages import (
     GiveKeys,
     OpenAnswer,
     PredictionCode,
-    ServeModel,
     answer_commitment,
     challenge,
     seed_of,
@@ -20,7 +16,7 @@ from chain.contracts.prediction.messages import (
 from chain.contracts.prediction.records import PredictionSeat, RequestState
 from chain.contracts.prediction.tally import Answer, AnswerCode, ModelKind
 from tests.unit.ledger_kit import id_of
-from tests.unit.prediction_kit import ASKER, Table, asking, code, number, sha
+from tests.unit.prediction_kit import ASKER, Table, number, sha
 
 KEY_HASH = sha("a key's hash")
 
@@ -152,60 +148,6 @@ def test_substitutes_stand_in_for_the_silent_who_pay() -> None:
     assert ends[seats[4]] == (1, 0) and ends[second[0]] == (2, AnswerCode.OK)
 
 
-def test_where_nobody_is_left_two_of_three_are_enough_and_one_is_not() -> None:
-    table = Table(servers=3)
-    before = table.balance(ASKER)
-    request = table.ask(answers=3)
-    seats = table.drawn(request)
-    table.answer(request, dict.fromkeys(seats[:2], number(5)))
-    assert table.outcome(request) == "AGREED"
-    lonely = table.ask(answers=3)
-    table.answer(lonely, {table.drawn(lonely)[0]: number(5)})
-    assert (table.state(lonely), table.outcome(lonely)) == ("FAILED", "TOO_FEW")
-    assert table.balance(ASKER) == before - (300 + 3 + 16) + 300 - 2 * 100
-
-
-def test_three_times_silent_in_a_row_and_a_server_sleeps_until_it_serves_again() -> None:
-    table = Table(servers=3)
-    for _ in range(3):
-        request = table.ask(answers=3)
-        seats = table.drawn(request)
-        table.answer(request, dict.fromkeys([name for name in seats if name != "s0"], number(5)))
-    server = table.server("s0")
-    assert server is not None and (server.awake, server.silent) == (False, 3)
-    table.must("s0", ServeModel(table.model, 1_010_000 - table.stake("s0")))
-    server = table.server("s0")
-    assert server is not None and (server.awake, server.silent) == (True, 0)
-
-
-def test_who_wakes_up_is_as_new_as_who_comes() -> None:
-    """LC-PRE-9: it is drawn for what is asked after that, not for what was asked while it slept or in the block of its return."""
-    table = Table(servers=3)
-    for _ in range(3):
-        request = table.ask(answers=3)
-        seats = table.drawn(request)
-        table.answer(request, dict.fromkeys([name for name in seats if name != "s0"], number(5)))
-    back = ServeModel(table.model, 1_010_000 - table.stake("s0"))
-    codes = table.codes(("s0", back), (ASKER, asking(table.model, answers=3)))
-    server = table.server("s0")
-    assert server is not None and (server.since, server.awake) == (table.chain.clock, True)
-    assert codes == [0, PredictionCode.NO_SERVERS]
-    assert "s0" in table.drawn(table.ask(answers=3))
-
-
-def test_who_is_bad_for_nine_roots_is_out_with_a_strike() -> None:
-    askers = tuple(f"a{i}" for i in range(9))
-    table = Table(servers=3, people=askers)
-    for name in askers:
-        request = table.ask(name, answers=3)
-        table.answer(request, {one: number(900_000 if one == "s0" else 5) for one in table.drawn(request)})
-        assert table.outcome(request) == "AGREED"
-    server, member = table.server("s0"), table.get(member_key(id_of("s0")))
-    assert server is not None and server.out and server.record == []
-    assert isinstance(member, Member) and len(member.strikes) == 1
-    assert "server.out" in table.topics()
-
-
 # --- keys ------------------------------------------------------------------------------------------------------------------------
 
 
@@ -234,41 +176,3 @@ def test_a_private_request_opens_once_each_seat_has_its_box() -> None:
     third = table.get(records.seat_key(request, 1, id_of(seats[2])))
     assert isinstance(third, PredictionSeat) and third.box == bytes([2]) * BOX_BYTES
     assert table.refusal(ASKER, GiveKeys(request, 1, boxes(5))) == PredictionCode.WRONG_STATE
-
-
-def test_who_gives_no_keys_pays_the_seats() -> None:
-    table = Table(servers=5)
-    before = {name: table.balance(name) for name in (ASKER, *table.servers)}
-    request = table.ask(key_hash=[KEY_HASH], tip=50_000)
-    seats = table.drawn(request)
-    table.until(request, RequestState.FAILED)
-    assert table.outcome(request) == "NO_KEYS"
-    assert [table.balance(name) - before[name] for name in seats] == [10_000] * 5
-    assert before[ASKER] - table.balance(ASKER) == 50_000 + 2_501
-    assert table.standing.open_seats == 0
-
-
-def test_substitutes_without_keys_are_not_fined() -> None:
-    table = Table(servers=7)
-    request = table.ask(key_hash=[KEY_HASH])
-    seats = table.drawn(request)
-    table.must(ASKER, GiveKeys(request, 1, boxes(5)))
-    table.commit(request, dict.fromkeys(seats[:3], number(5)))
-    table.until(request, RequestState.KEYS)
-    second = table.seats(request, 2)
-    table.until(request, RequestState.OPEN)
-    assert [table.stake(name) for name in second] == [1_010_000] * 2
-    table.open(request, dict.fromkeys(seats[:3], number(5)))
-    table.block()
-    assert table.outcome(request) == "AGREED"
-
-
-@pytest.mark.parametrize("said", [AnswerCode.BAD_INPUT, AnswerCode.NO_DATA, AnswerCode.OVERRUN])
-def test_codes_carry_nothing_and_count(said: AnswerCode) -> None:
-    table = Table(servers=5)
-    request = table.ask(tip=50_000)
-    before = table.balance("s0")
-    table.everybody(request, code(said))
-    name = {AnswerCode.OVERRUN: "TOO_HEAVY"}.get(said, said.name)
-    assert (table.state(request), table.outcome(request)) == ("FAILED", name)
-    assert table.balance("s0") - before == 2_500

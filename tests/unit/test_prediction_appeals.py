@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from chain.contracts.membership import Member, member_key
-from chain.contracts.prediction import deadlines, records
+from chain.contracts.prediction import records
 from chain.contracts.prediction.messages import BOX_BYTES, AppealAnswer, GiveKeys, PredictionCode
 from chain.contracts.prediction.records import ModelState, RequestState
-from chain.contracts.prediction.tally import Answer, AnswerCode, PredictionOutcome
+from chain.contracts.prediction.tally import Answer
 from chain.contracts.prediction.verdicts import AppealVerdict
 from tests.unit.ledger_kit import id_of
-from tests.unit.prediction_kit import ASKER, OWNER, Table, code, number
+from tests.unit.prediction_kit import ASKER, OWNER, Table, number
 
 FEE = 10_000
 """pred_fee, which is u where the floor is small."""
@@ -68,47 +66,6 @@ def test_judges_who_say_something_else_overturn_and_the_bond_comes_back() -> Non
     assert {table.stake(name) for name in table.servers} == {1_010_000}, "six judges slash nobody"
 
 
-def test_a_requester_who_was_right_pays_the_votes_where_nobody_is_slashed() -> None:
-    table = Table()
-    request = answered(table, number(5))
-    before = table.balance(ASKER)
-    judges = appealed(table, request)
-    table.answer(request, dict.fromkeys(judges, number(9_000)))
-    assert before - table.balance(ASKER) == FEE * len(judges)
-
-
-@pytest.mark.parametrize(("by", "costs"), [(ASKER, True), (OWNER, False)])
-def test_judges_who_disagree_decide_nothing(by: str, costs: bool) -> None:
-    table = Table()
-    request = answered(table, number(5))
-    before = table.balance(by)
-    judges = appealed(table, request, by=by)
-    table.answer(request, {name: number(1_000 * place) for place, name in enumerate(judges)})
-    assert (table.state(request), verdict(table, request)) == ("FINAL", "VOID")
-    assert before - table.balance(by) == (FEE * len(judges) if costs else 0)
-
-
-def test_silent_judges_are_struck_by_the_appellants_root() -> None:
-    table = Table()
-    request = answered(table, number(5))
-    judges = appealed(table, request, by=OWNER)
-    table.leave(request, RequestState.ANSWER)
-    assert verdict(table, request) == "VOID"
-    member = table.get(member_key(id_of(judges[0])))
-    assert isinstance(member, Member)
-    assert [one.origin for one in member.strikes] == [id_of(OWNER)]
-    assert [(one.bad, one.silent) for one in member.draws] == [(True, True)]
-
-
-def test_who_votes_otherwise_than_what_holds_has_a_bad_draw() -> None:
-    table = Table(judges=6)
-    request = answered(table, number(5))
-    judges = appealed(table, request)
-    table.answer(request, {name: number(5 if name != judges[0] else 90_000) for name in judges})
-    member = table.get(member_key(id_of(judges[0])))
-    assert isinstance(member, Member) and [(one.bad, one.silent) for one in member.draws] == [(True, False)]
-
-
 def test_fifteen_judges_without_a_doubt_take_stakes_and_deposit() -> None:
     table = Table(judges=16)
     request = answered(table, number(5))
@@ -126,16 +83,6 @@ def test_fifteen_judges_without_a_doubt_take_stakes_and_deposit() -> None:
         member = table.get(member_key(id_of(name)))
         assert isinstance(member, Member) and [one.origin for one in member.strikes] == [id_of(ASKER)]
     assert table.balance(OWNER) == before[OWNER]
-
-
-def test_a_code_overturns_all_values() -> None:
-    table = Table()
-    request = answered(table, number(5))
-    judges = appealed(table, request, by=OWNER)
-    table.answer(request, dict.fromkeys(judges, code(AnswerCode.BAD_INPUT)))
-    assert verdict(table, request) == "OVERTURNED"
-    result = table.result(request)
-    assert (result.appealed, result.changed) == (5, [])
 
 
 def test_an_appeal_answers_sixteen_rows_at_most_and_those_that_were_named() -> None:
@@ -171,21 +118,6 @@ def test_rows_that_a_seat_disputes_are_answered_whoever_appeals_and_names_others
     table.answer(request, dict.fromkeys(judges, number(*[5] * 16)))
     assert verdict(table, request) == "OVERTURNED"
     assert [one.score for one in table.result(request).changed if one.row == 200] == [5]
-
-
-def test_a_row_that_does_not_fit_is_answered_whoever_appeals_and_names_others() -> None:
-    """Three of five give it a value, two say BAD_INPUT, one of them of which row."""
-    table = Table(judges=6)
-    request = table.ask(rows=256, tip=10**6)
-    seats, bad = table.drawn(request), AnswerCode.BAD_INPUT
-    said = dict.fromkeys(seats, number(*[5] * 256))
-    table.answer(request, said | {seats[0]: Answer(bad, [], [], 201), seats[4]: code(bad)})
-    assert table.state(request) == "AGREED"
-    judges = appealed(table, request, by=OWNER, rows=tuple(range(100, 108)))
-    rows = table.record(request).rows
-    assert len(rows) == 16 and {200, *range(100, 108)} <= set(rows)
-    table.answer(request, dict.fromkeys(judges, Answer(bad, [], [], rows.index(200) + 1)))
-    assert (verdict(table, request), table.result(request).appealed) == ("OVERTURNED", PredictionOutcome.BAD_INPUT)
 
 
 def test_the_first_half_of_the_window_is_the_requesters_own() -> None:
@@ -233,27 +165,3 @@ def test_a_private_request_is_its_requesters_to_appeal() -> None:
     table.leave(request, RequestState.KEYS)
     assert (table.state(request), table.record(request).appeal) == ("FINAL", 0)
     assert table.balance(ASKER) < before, "the bond burned"
-
-
-def test_fewer_than_three_judges_at_the_draw_are_no_committee() -> None:
-    table = Table(servers=5, judges=3)
-    request = answered(table, number(5))
-    before = table.balance(OWNER)
-    table.appeal(request, OWNER)
-    assert deadlines.due_work(table.chain.state, request) == 63 + 1 + 1
-    member = table.get(member_key(id_of("j0")))
-    fields = {f: getattr(member, f) for f in member.__struct_fields__} | {"verifier": False}
-    table.chain.put(member_key(id_of("j0")), type(member)(**fields))
-    table.block()
-    assert (table.state(request), verdict(table, request)) == ("FINAL", "VOID")
-    assert table.balance(OWNER) == before
-
-
-def test_the_window_of_appeals_ends() -> None:
-    table = Table()
-    request = answered(table, number(5))
-    deadline = table.record(request).deadline
-    while table.chain.clock + 60_000 < deadline:
-        table.block(60_000)
-    late = table.codes((OWNER, AppealAnswer(request, [])), step=60_000)
-    assert late[0] == PredictionCode.WRONG_STATE and table.state(request) == "FINAL"

@@ -30,45 +30,9 @@ def test_a_request_locks_tip_royalty_and_a_twentieth_rounded_up() -> None:
     assert (found.share, found.quarter) == (200, 50)
 
 
-def test_two_agree_at_least_but_where_one_was_asked_for() -> None:
-    assert [Amounts(n, 1, 100, 0, 1, 0).least_agreeing for n in (1, 3, 15)] == [1, 2, 2]
-
-
-def test_a_fine_is_bounded_by_the_stake_the_share_and_ten_floors() -> None:
-    found = Amounts(5, 2, 1_000, 0, 3, 0)
-    assert [found.fine(stake) for stake in (10**9, 59, 0)] == [60, 59, 0]
-    assert Amounts(5, 2, 100, 0, 3, 0).fine(10**9) == 20
-
-
-def test_an_appeal_s_vote_costs_sixteen_rows_at_most() -> None:
-    assert [Amounts(1, rows, 0, 0, w, 0).vote_fee(10_000) for w, rows in ((1, 1), (1_000, 16), (1_000, 256))] == [
-        10_000,
-        32_000,
-        32_000,
-    ]
-    assert [formulas.bond(10, judges) for judges in (3, 63, 64, 1_000)] == [30, 630, 630, 630]
-
-
-def test_seats_are_odd_and_two_never_sit() -> None:
-    assert [formulas.seats(5, 2, pool) for pool in range(7)] == [0, 0, 0, 3, 3, 5, 5]
-    assert [formulas.seats(1, 1, pool) for pool in range(3)] == [0, 1, 1]
-    assert [formulas.seats(n, m, pool) for n, m, pool in ((5, 5, 4), (5, 4, 4), (15, 15, 15), (15, 1, 14))] == [0, 0, 15, 13]
-
-
 def test_near_and_equal_take_their_edges_in() -> None:
     assert [formulas.near(0, y, 5) for y in (10, -10, 11, -11)] == [True, True, False, False]
     assert [formulas.equal(0, y, 5) for y in (20, -20, 21, -21)] == [True, True, False, False]
-
-
-def test_windows() -> None:
-    assert formulas.answer_window(3_000, 1, 10, 100, 2_000_001) == 3_000 + 2_000 + 2_000 + 2_001
-    assert formulas.data_window(9_001) == 4_500
-    assert formulas.answered_by(1_000, 60_000, 5_000, 7_000, 2_000) == 1_000 + 60_000 + 24_000 + 2_000
-    assert formulas.final_by(87_000, 600_000, 5_000, 125_000, 60_000) == 877_000
-
-
-def test_a_place_in_the_queue_is_the_time_of_posting_and_at_most_a_minute() -> None:
-    assert [formulas.place(1_000, tip, 10) for tip in (10, 15, 20, 310, 10**6)] == [61_000, 60_000, 59_000, 1_000, 1_000]
 
 
 @given(st.integers(0, 2**48), st.integers(1, MAX_TIP), st.integers(1, MAX_TIP), st.integers(1, 10**15))
@@ -81,10 +45,6 @@ def test_the_pump_stops_at_two_thirds_of_the_slots_and_at_what_stakes_answer_for
     assert [formulas.open_seats(4, pool, 5) for pool in (1, 3, 10)] == [5, 8, 26]
     assert formulas.covered_seats([100, 30, 1_000, 200], 1, 5) == 40
     assert formulas.covered_seats([9, 9, 9], 1, 3) == 3
-
-
-def test_the_least_stake_grows_with_the_floor() -> None:
-    assert [formulas.least_stake(1_000_000, w) for w in (1, 10**6)] == [1_000_100, 101_000_000]
 
 
 def test_a_subsidy_is_at_most_a_half_of_what_burns_and_ends_with_its_epoch() -> None:

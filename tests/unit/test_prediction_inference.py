@@ -16,10 +16,8 @@ from client.contracts.prediction.inference import (
     MAX_BODY,
     BadInference,
     Inference,
-    InferenceTerms,
     InferredRow,
     inference_response,
-    model_metadata,
     output_names,
     parse_inference,
     unpacked,
@@ -74,22 +72,6 @@ def test_json_and_binary_tensors_are_the_same_rows() -> None:
     assert parse(flat).rows == ROWS
     mixed, _ = binary()
     assert parse([mixed[0], *PLAIN[1:]], PACKED[0]).rows == ROWS
-
-
-def test_outputs_are_all_of_the_model_or_those_asked_for() -> None:
-    assert parse(PLAIN).outputs == (("class", False), ("score", False), ("agree", False))
-    assert parse(PLAIN, parameters={"binary_data_output": True}).outputs == (("class", True), ("score", True), ("agree", True))
-    asked = [{"name": "score", "parameters": {"binary_data": True}}, {"name": "class"}]
-    assert parse(PLAIN, outputs=asked, id="7").outputs == (("score", True), ("class", False))
-
-
-def test_a_request_may_set_what_the_settings_say_otherwise() -> None:
-    terms = {"n": 9, "agree": 3, "tip": "0.5", "max_charge": "1", "timeout": 9, "priority": 1}
-    assert parse(PLAIN, parameters=terms).terms == InferenceTerms(n=9, agree=3, tip="0.5", max_charge="1")
-    assert parse(PLAIN).terms == InferenceTerms()
-    for wrong in ({"max_chrage": "1"}, {"n": 16}, {"n": "5"}, {"sequence_id": 4}, {"binary_data_output": 1}):
-        with pytest.raises(BadInference):
-            parse(PLAIN, parameters=wrong)
 
 
 def replaced(place: int, **more: Any) -> list[dict[str, Any]]:
@@ -149,14 +131,6 @@ def test_binary_tensors_hold_what_their_shape_says(place: int, raw: bytes, why: 
     tensors = [raw if at == place else one for at, one in enumerate(PACKED)]
     with pytest.raises(BadInference, match=why):
         parse(*binary(tensors))
-
-
-@pytest.mark.parametrize("size", [2.0, "2", [2], {}, False])
-def test_the_length_of_a_binary_tensor_is_a_whole_number(size: Any) -> None:
-    inputs, rest = binary()
-    inputs[3]["parameters"] = {"binary_data_size": size}
-    with pytest.raises(BadInference, match="no length within the body"):
-        parse(inputs, rest)
 
 
 @pytest.mark.parametrize("length", ["", "-1", "x", "99999", "1" * 30, "1" * 5_000, "٣"])
@@ -235,13 +209,3 @@ def test_agreed_values_become_tensors() -> None:
     assert numbers[:3] == (1, -1, 0.25)
     assert math.isnan(numbers[3])
     assert numbers[4:] == (5, 0)
-
-
-def test_metadata_say_what_a_tensor_looks_like() -> None:
-    found = model_metadata("m", "1", SCHEMA, output_names(False))
-    assert found["inputs"][:2] == [
-        {"name": "x", "datatype": "FP32", "shape": [-1, 2]},
-        {"name": "n", "datatype": "INT64", "shape": [-1]},
-    ]
-    assert [output["name"] for output in found["outputs"]] == ["score", "agree"]
-    assert found["versions"] == ["1"]

@@ -18,13 +18,12 @@ from chain.contracts.prediction.tally import Answer, AnswerCode
 from chain.crypto import sha256
 from client.boxes import public_of
 from client.config import WorkConfig
-from client.contracts.membership.box import BOX, of_box
-from client.contracts.prediction.giving import BOX_KEYS, KeyGiver, OwnBoxKeys, given_status
+from client.contracts.membership.box import of_box
+from client.contracts.prediction.giving import KeyGiver, given_status
 from client.contracts.prediction.inputs import InputSealed, InputUnfit, PredictionInput
 from client.contracts.prediction.private import BoxPlace, blinded, encrypted, of_key, opened
 from client.contracts.prediction.runs import answer_of
 from client.contracts.prediction.sealed import answer_in
-from client.contracts.prediction.work import WORK
 from client.work.events import Chain, Changed, ContentReady, ImageReady, Kept, RunEnded, SecretStored, StartRun, Submit
 from client.work.machine import LedgerStatus, Recalled
 from sandbox import AnswerForm, RunStatus
@@ -84,16 +83,6 @@ def test_nobody_gives_the_keys_of_anothers_request() -> None:
     table, request = asked()
     table.until(request, RequestState.KEYS)
     assert look(KeyGiver(recalled("s0", of_key(KEY))), table, request) == []
-
-
-def test_a_key_that_is_not_here_is_said_and_given_when_it_comes() -> None:
-    table, request = asked()
-    table.until(request, RequestState.KEYS)
-    machine = KeyGiver(recalled(ASKER))
-    assert look(machine, table, request) == [] and [one.ref for one in machine.notices()] == [request] and machine.busy
-    machine.handle(Kept(of_key(KEY)))
-    (said,) = machine.handle(Chain(table.chain.state, table.chain.clock))
-    assert isinstance(said, Submit) and isinstance(said.op, GiveKeys) and not machine.notices() and not machine.busy
 
 
 def test_keys_that_come_too_late_are_not_sent() -> None:
@@ -172,50 +161,6 @@ def test_the_keys_of_an_appeal_are_its_appellants_to_give() -> None:
             assert bool(said) == (state in gives), (name, state.record.round)
 
 
-def test_a_round_that_begins_anew_is_given_keys_anew() -> None:
-    """After a restart of the network its seats are others; the outbox takes each name once."""
-    table, request = asked()
-    table.until(request, RequestState.KEYS)
-    names = set()
-    for beacon in (bytes(32), b"\x01" * 32):
-        (first,) = table.record(request).rounds
-        state: Any = Doctored(table, request, round=2, rounds=[first, msgspec.structs.replace(first, round=2, beacon=beacon)])
-        (said,) = KeyGiver(recalled(ASKER, of_key(KEY))).handle(Changed(state, (records.request_key(request),)))
-        assert isinstance(said, Submit)
-        names.add(said.key)
-    assert len(names) == 2
-
-
-def test_what_the_outbox_is_told_of_keys_for_each_round() -> None:
-    table, request = asked()
-    table.until(request, RequestState.KEYS)
-    deadline = table.record(request).deadline
-
-    def status(round_: int, clock: int = deadline - 1, **changes: Any) -> LedgerStatus:
-        state: Any = Doctored(table, request, **changes)
-        return given_status(state, id_of(ASKER), clock, GiveKeys(request, round_, []))[0]
-
-    assert status(1) is LedgerStatus.OPEN
-    assert status(1, deadline) is LedgerStatus.TOO_LATE
-    assert status(2) is LedgerStatus.TOO_LATE, "the ledger went back: that round is not, and its seats will be others"
-    assert status(1, round=2) is LedgerStatus.STANDS
-    assert status(1, state=RequestState.ANSWER) is LedgerStatus.STANDS
-    assert status(1, state=RequestState.FAILED) is LedgerStatus.TOO_LATE
-    assert given_status(table.chain.state, id_of(ASKER), 0, GiveKeys(bytes(32), 1, []))[0] is LedgerStatus.TOO_LATE
-
-
-def test_own_box_keys_are_told_by_the_work_that_makes_them() -> None:
-    """What the membership's machine keeps, another slice reads: the newest first."""
-    assert BOX_KEYS == BOX
-    old, new = of_box(sha("old"), bytes(33), 5), of_box(sha("new"), bytes(33), 9)
-    own = OwnBoxKeys([old, of_key(KEY)])
-    own.hear(SecretStored(new))
-    own.hear(Kept(of_key(KEY)))
-    assert own.privates == [sha("new"), sha("old")]
-    own.hear(Kept(of_box(sha("owner's"), bytes(33), 7)))
-    assert own.privates == [sha("new"), sha("owner's"), sha("old")]
-
-
 def test_the_message_fits_into_a_transaction_with_boxes_for_every_judge() -> None:
     assert len(encode(GiveKeys(bytes(32), 3, [bytes(80)] * 63))) < 6_000
 
@@ -271,8 +216,3 @@ def test_an_input_that_the_key_does_not_open_is_a_bad_key_and_one_of_other_rows_
     assert replace(sealed, source=FILE).given()["input"] == INPUT
     with pytest.raises(InputUnfit):
         replace(sealed, source=encrypted(INPUT * 2, KEY, drawing(1))).given()
-
-
-def test_the_work_of_predictions_is_told_of_the_accounts_box_keys() -> None:
-    assert BOX in WORK.reads and GiveKeys in WORK.ledger_statuses
-    assert not WORK.owns(BOX)

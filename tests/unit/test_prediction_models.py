@@ -9,7 +9,7 @@ import pytest
 
 from chain import contracts
 from chain.contracts.prediction import records
-from chain.contracts.prediction.formulas import PRICE_DELAY, least_stake
+from chain.contracts.prediction.formulas import PRICE_DELAY
 from chain.contracts.prediction.messages import (
     PredictionCode,
     RetireModel,
@@ -32,7 +32,7 @@ from chain.contracts.prediction.records import (
 from chain.contracts.prediction.retiring import BANNED_PAGE
 from chain.contracts.prediction.tally import AnswerCode, ModelKind
 from chain.errors import Code
-from chain.host import BANNED, SUSPENDED, Account, Due, Host, account_key, due_key, parked_key
+from chain.host import BANNED, Account, Due, Host, account_key, due_key, parked_key
 from chain.host.terms import Image, ImageKind
 from tests.unit.ledger_kit import NUMBER as TEST_NUMBER
 from tests.unit.ledger_kit import Act, id_of, own_contract
@@ -58,13 +58,6 @@ def test_a_registration_locks_the_deposit_and_is_found_by_name() -> None:
     assert table.get(records.name_key(id_of(OWNER), "credit")) == NamedModel(table.model)
     assert table.get(records.owner_key(id_of(OWNER))) == OwnerRecord(1)
     assert table.get(records.live_key(table.model)) == LiveReference(LiveKind.MODEL, 0)
-
-
-def test_a_new_version_takes_over_the_name() -> None:
-    table = Table(servers=1)
-    newer = table.register(previous=[table.model])
-    assert table.get(records.name_key(id_of(OWNER), "credit")) == NamedModel(newer)
-    assert table.get(records.owner_key(id_of(OWNER))) == OwnerRecord(2)
 
 
 BAD_TERMS: list[dict[str, Any]] = [
@@ -132,20 +125,6 @@ def test_only_the_owner_replaces_prices_and_retires(table: Table) -> None:
         assert table.refusal("other", message) == PredictionCode.NO_SUCH_MODEL
 
 
-def test_who_has_not_the_deposit_registers_nothing() -> None:
-    poor = Table(servers=0, pred_deposit=2_000_000_000)
-    assert poor.refusal(OWNER, registration()) == Code.INSUFFICIENT_CREDITS
-
-
-def test_a_suspended_account_neither_registers_nor_serves() -> None:
-    table = Table(servers=2)
-    set_status(table, OWNER, SUSPENDED)
-    assert table.refusal(OWNER, registration()) == PredictionCode.NOT_ACTIVE
-    assert table.refusal(ASKER, asking(table.model, answers=1, agree=1)) == PredictionCode.NOT_LIVE
-    set_status(table, "s0", SUSPENDED)
-    assert table.refusal("s0", ServeModel(table.model, 1)) == PredictionCode.NOT_ACTIVE
-
-
 def set_status(table: Table, name: str, status: int) -> None:
     old = table.chain.account(name)
     kept = (old.balance, old.frozen, old.sequences, old.arrival)
@@ -197,31 +176,6 @@ def test_a_server_needs_flag_box_key_and_stake() -> None:
     assert table.stake("j0") == STAKE + 5
 
 
-def test_a_verifier_without_a_box_key_does_not_serve() -> None:
-    table = Table(servers=1, judges=1)
-    member = table.get(b"m/" + id_of("j0"))
-    table.chain.put(b"m/" + id_of("j0"), type(member)(*[*[getattr(member, f) for f in member.__struct_fields__[:-2]], b"", 0]))
-    assert table.refusal("j0", ServeModel(table.model, STAKE)) == PredictionCode.NO_BOX_KEY
-
-
-def test_who_does_not_serve_cannot_leave(table: Table) -> None:
-    assert table.refusal(ASKER, UnserveModel(table.model)) == PredictionCode.NOT_SERVING
-
-
-def test_a_server_with_seats_leaves_with_its_last_one() -> None:
-    table = Table(servers=3)
-    request = table.ask(answers=3)
-    seat = table.drawn(request)[0]
-    table.must(seat, UnserveModel(table.model))
-    assert table.stake(seat) == STAKE and table.refusal(seat, UnserveModel(table.model)) == PredictionCode.NOT_SERVING
-    assert table.refusal(seat, ServeModel(table.model, 1)) == PredictionCode.NOT_SERVING
-    table.answer(request, dict.fromkeys(table.seats(request), number(5)))
-    assert table.state(request) == "AGREED" and table.stake(seat) == STAKE
-    table.until(request, RequestState.FINAL, step=60_000)
-    assert (table.server(seat), table.stake(seat)) == (None, 0)
-    table.must(seat, ServeModel(table.model, STAKE))
-
-
 def test_a_server_is_drawn_by_who_asks_after_it_came() -> None:
     """In the block of its coming it is none: who posts there knows the beacon of nothing yet, and servers could be sent for it."""
     table = Table(servers=2, judges=1)
@@ -254,25 +208,6 @@ def test_a_retired_model_lets_go_what_waits_and_ends_with_what_was_drawn() -> No
     assert all(table.server(name) is None for name in table.servers)
 
 
-def test_a_retired_model_is_gone_with_its_last_result() -> None:
-    table = Table(servers=3, pred_keep=60_000)
-    request = table.ask(answers=3)
-    table.everybody(request, number(5))
-    table.until(request, RequestState.FINAL, step=60_000)
-    table.must(OWNER, RetireModel(table.model))
-    table.block()
-    assert table.get(records.model_key(table.model)) is not None, "its result is still there"
-    other = table.register(name="other")
-    old, table.model = table.model, other
-    table.send(*((name, ServeModel(other, STAKE)) for name in table.servers))
-    table.block(60_000)
-    table.ask(answers=3)
-    assert table.get(records.model_key(old)) is None and table.get(records.standing_key(old)) is None
-    assert table.get(records.name_key(id_of(OWNER), "credit")) is None
-    assert table.get(records.live_key(old)) is None and table.get(records.request_key(request)) is None
-    assert table.get(records.result_key(request)) is None and table.get(records.terms_key(request)) is None
-
-
 def test_many_servers_leave_in_pages() -> None:
     """The pump of a retired model lets 64 go at a time: what retires a model costs nothing whoever serves it."""
     table = Table(servers=70, judges=0)
@@ -298,17 +233,6 @@ def test_royalties_are_kept_and_shared_by_weights() -> None:
     assert [table.balance(name) - before[name] for name in (OWNER, "v1")] == [34, 66]
 
 
-def test_a_model_that_ends_shares_what_is_left() -> None:
-    table = Table(servers=3, register={"shares": [Share(id_of("v1"), 7)], "royalty": 50})
-    before = table.balance("v1")
-    request = table.ask(answers=3)
-    table.everybody(request, number(5))
-    table.until(request, RequestState.FINAL, step=60_000)
-    table.must(OWNER, RetireModel(table.model))
-    table.block()
-    assert table.balance("v1") - before == 50
-
-
 # --- records and bans ------------------------------------------------------------------------------------------------------------
 
 
@@ -323,14 +247,6 @@ def test_six_bad_tallies_of_different_roots_retire_a_model_and_burn_its_deposit(
     assert table.standing.state == ModelState.RETIRED
     assert table.escrowed(records.deposit_escrow(table.model)) == 0
     assert "model.retired" in table.topics()
-
-
-def test_one_root_alone_cannot_retire_a_model() -> None:
-    table = Table(servers=5)
-    for _ in range(7):
-        table.everybody(table.ask(), code(AnswerCode.FAULT))
-    assert table.standing.state == ModelState.LIVE
-    assert len(table.standing.tallies) == 1
 
 
 def ban(table: Table, name: str) -> None:
@@ -391,20 +307,6 @@ def test_a_banned_server_leaves_all_that_it_serves_a_page_in_each_block() -> Non
         assert table.escrowed(records.stake_escrow(model, id_of("s0"))) == 0
 
 
-def test_a_banned_server_with_a_seat_keeps_its_stake_until_the_request_is_final() -> None:
-    table = Table(servers=3)
-    request = table.ask(answers=3)
-    seats = table.drawn(request)
-    ban(table, seats[0])
-    table.block()
-    assert table.stake(seats[0]) == STAKE
-    table.answer(request, dict.fromkeys(seats[1:], number(5)))
-    assert table.outcome(request) == "AGREED"
-    assert table.stake(seats[0]) == STAKE, "a banned seat is not fined"
-    table.until(request, RequestState.FINAL, step=60_000)
-    assert (table.server(seats[0]), table.stake(seats[0])) == (None, 0)
-
-
 def test_whatever_bans_an_account_tells_the_contracts(monkeypatch: pytest.MonkeyPatch) -> None:
     """LC-MEM-9: one that fails at it parks the account as a reference of its own, and the ban stands."""
 
@@ -427,8 +329,3 @@ def test_a_ban_that_is_lifted_in_time_takes_nothing() -> None:
     table.chain.put(*deadline(table, OWNER))
     table.block()
     assert table.standing.state == ModelState.LIVE
-
-
-def test_ids_are_of_transaction_and_place() -> None:
-    assert model_id_of(bytes(32), 0) != model_id_of(bytes(32), 1)
-    assert least_stake(1_000_000, 100) == STAKE

@@ -8,7 +8,7 @@ from chain.contracts.prediction import blinding, payouts
 from chain.contracts.prediction.decisions import Decision, DecisionRule, RowDecision, decide
 from chain.contracts.prediction.formulas import MAX_SCORE, Amounts
 from chain.contracts.prediction.payouts import Payout
-from chain.contracts.prediction.tally import Answer, AnswerCode, PredictionOutcome, RowValue, Tally, is_withheld, tally
+from chain.contracts.prediction.tally import Answer, AnswerCode, RowValue, is_withheld, tally
 from chain.errors import BrokenInvariant
 
 AMOUNTS = Amounts(5, 2, 1_003, 7, 1, 0)
@@ -76,21 +76,6 @@ def test_answers_that_were_shown_to_some_alone_cost_their_price(letters: str, c:
         assert (found.each, found.royalty) == {"NNOOO": (200, 14)}.get(letters, (50, 0))
 
 
-def test_what_nobody_opened_goes_back_but_from_one_that_evicted_or_cancelled() -> None:
-    for outcome in payouts.FREE:
-        assert payouts.unopened(outcome, AMOUNTS, False).rest == AMOUNTS.locked
-        assert payouts.unopened(outcome, AMOUNTS, True) == Payout((), 0, 0, 51, 1_017)
-    assert payouts.unopened(PredictionOutcome.CANCELLED, AMOUNTS, False) == Payout((), 0, 0, 51, 1_017)
-    votes = [code(AnswerCode.FAULT)] * 3
-    assert payouts.of_tally(tally(votes, rows=2, tol=1, c=3, q=2, m=2), votes, AMOUNTS, True).burned == 51
-    with pytest.raises(BrokenInvariant):
-        payouts.unopened(PredictionOutcome.AGREED, AMOUNTS, False)
-
-
-def test_who_gives_no_keys_pays_the_seats_that_waited() -> None:
-    assert payouts.no_keys(AMOUNTS, 3) == Payout((0, 1, 2), 200, 0, 51, 417)
-
-
 @pytest.mark.parametrize(
     ("letters", "c", "fined"),
     [
@@ -153,23 +138,6 @@ def test_a_row_is_accepted_below_the_threshold_at_its_rate(score: int, decision:
     assert decided(RULE, value(score)) == [(decision, rate, borderline)]
 
 
-def test_above_takes_the_threshold_in() -> None:
-    above = RULE._replace(below=False)
-    assert [one.decision for one in decided(above, value(99), value(100))] == [Decision.DECLINE, Decision.ACCEPT]
-
-
-def test_what_is_not_sure_is_referred() -> None:
-    assert [one.decision for one in decided(RULE, value(0, 3), value(0, 4), None)] == [
-        Decision.REFER,
-        Decision.ACCEPT,
-        Decision.REFER,
-    ]
-    assert decided(RULE._replace(least=5), value(99, 4)) == [(Decision.REFER, 0, True)]
-    assert decided(RULE, value(0), private=True)[0].decision == Decision.REFER
-    assert [decided(RULE, value(0), asked=asked)[0].decision for asked in (2, 3)] == [Decision.ACCEPT, Decision.REFER]
-    assert decided(RULE._replace(most=0), value(0), asked=10**6)[0].decision == Decision.ACCEPT
-
-
 def test_a_policy_s_rates_ascend_from_the_least_score() -> None:
     assert RULE.is_sane
     for junk in (
@@ -220,7 +188,3 @@ def test_what_an_offset_would_take_out_of_range_is_not_blinded_and_codes_stay_as
     assert blinding.unblind(code(AnswerCode.FAULT), b"k", b"r", [0], 0) == code(AnswerCode.FAULT)
     with pytest.raises(ValueError, match="a row is"):
         blinding.offset(b"k", b"r", 256, 0)
-
-
-def test_a_tally_without_values_has_nothing_for_the_owner() -> None:
-    assert payouts.of_tally(Tally(PredictionOutcome.NO_AGREEMENT), [], AMOUNTS, False).royalty == 0

@@ -10,8 +10,8 @@ from chain.contracts.prediction import records
 from chain.contracts.prediction.decisions import Decision
 from chain.contracts.prediction.messages import PolicyRate, PredictionCode, RegisterPolicy, policy_id_of
 from chain.contracts.prediction.records import PolicyRecord, RequestState
-from chain.contracts.prediction.tally import AnswerCode, ModelKind
-from tests.unit.prediction_kit import ASKER, OWNER, Table, asking, code, number
+from chain.contracts.prediction.tally import ModelKind
+from tests.unit.prediction_kit import ASKER, Table, asking, number
 
 LOWEST = -(10**18)
 
@@ -56,36 +56,6 @@ def test_rows_are_accepted_declined_and_referred() -> None:
         ("DECLINE", 0, False),
         ("REFER", 0, False),
     ]
-
-
-def test_too_little_support_is_for_people() -> None:
-    table = Table()
-    ref = registered(table)
-    request = table.ask(policy=[ref])
-    seats = table.drawn(request)
-    table.answer(request, {name: number(5 if name in seats[:3] else 9_000) for name in seats})
-    assert decided(table, request) == [("REFER", 0, False)], "Q(5) is four"
-
-
-def test_who_asks_too_often_is_for_people() -> None:
-    table = Table()
-    ref = registered(table, most=1)
-    for said in ("ACCEPT", "REFER"):
-        request = table.ask(policy=[ref])
-        table.everybody(request, number(5))
-        assert decided(table, request)[0][0] == said
-
-
-def test_an_appeal_decides_again() -> None:
-    table = Table()
-    ref = registered(table)
-    request = table.ask(policy=[ref])
-    table.everybody(request, number(5))
-    assert decided(table, request)[0][0] == "ACCEPT"
-    table.appeal(request, OWNER)
-    table.until(request, RequestState.ANSWER)
-    table.answer(request, dict.fromkeys(table.seats(request, 3), number(9_000)))
-    assert decided(table, request)[0][0] == "DECLINE"
 
 
 def test_a_policy_that_nobody_names_is_dropped_and_one_in_use_is_not() -> None:
@@ -136,12 +106,3 @@ def test_a_policy_is_of_one_model_of_numbers() -> None:
     other = table.register(name="numbers")
     ref = policy_id_of(table.must(ASKER, policy(other)), 0)
     assert table.refusal(ASKER, asking(table.model, policy=[ref])) == PredictionCode.NO_SUCH_POLICY
-
-
-def test_a_request_that_fails_lets_its_policy_go() -> None:
-    table = Table()
-    ref = registered(table)
-    request = table.ask(policy=[ref])
-    table.everybody(request, code(AnswerCode.BAD_INPUT))
-    assert table.state(request) == "FAILED" and kept(table, ref).live == 0
-    assert table.result(request).decisions == []

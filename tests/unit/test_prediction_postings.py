@@ -88,28 +88,10 @@ def test_a_model_of_which_little_is_said_has_the_defaults_of_its_description() -
     assert (made.source, made.previous, made.schema, made.sample, made.sample_answers, made.shares) == ([], [], b"", b"", b"", [])
 
 
-def test_limits_are_taken_as_they_are_said_and_threads_are_processors_rounded_up() -> None:
-    limits = {"arch": "arm64", "cpus": 1.5, "mem_mb": 100, "tmp_mb": 7}
-    (runs,) = posted(limits=limits).program
-    assert (runs.arch, runs.cpus_milli, runs.mem_mb, runs.tmp_mb, runs.threads) == (Arch.ARM64, 1_500, 100, 7, 2)
-    (runs,) = posted(limits=limits | {"threads": 9}).program
-    assert runs.threads == 9
-
-
-def test_a_registry_s_image_is_named_by_its_digest_and_needs_no_size() -> None:
-    (runs,) = posted(image={"reference": "example.org/a@sha256:" + "ab" * 32, "image_id": "sha256:" + IMAGE_ID}).program
-    assert (runs.image.kind, runs.image.cid, runs.image.size, runs.image.image_id.hex()) == (ImageKind.REGISTRY, b"", 1, IMAGE_ID)
-
-
 def test_a_paid_job_is_a_model_s_source_and_brings_its_program_along() -> None:
     made = posted(job="ab" * 32, image=None, model=None, previous="cd" * 32, kind="class", classes=3)
     assert (made.source, made.program, made.previous) == ([bytes.fromhex("ab" * 32)], [], [bytes.fromhex("cd" * 32)])
     assert (made.kind, made.classes) == (ModelKind.CLASS, 3)
-
-
-def test_shares_are_accounts_and_weights() -> None:
-    (share,) = posted(shares=[{"account": address(OWNER), "weight": 7}]).shares
-    assert (share.account, share.weight) == (OWNER, 7)
 
 
 @pytest.mark.parametrize(
@@ -153,23 +135,11 @@ def test_a_request_of_which_little_is_said_asks_five_of_whom_two_agree_and_locks
     assert (asked(tip="0.002").tip, asked(max_charge="3").max_charge) == (2_000, 3_000_000)
 
 
-def test_a_price_that_comes_is_the_price_of_a_request_from_its_hour_on() -> None:
-    state = State(coming_royalty=9, coming_floor=200, coming_at=HOUR)
-    assert [asked(state, clock).tip for clock in (HOUR - 1, HOUR, HOUR + 1)] == [500, 1_000, 1_000]
-    found = amounts_of(asked(state, HOUR), state, HOUR)  # type: ignore[arg-type]
-    assert (found.p, found.w) == (9, 200)
-
-
 def test_rows_that_are_too_long_for_the_message_do_not_go_with_it() -> None:
     text = "1" * (MAX_INLINE - 1)
     assert asked(rows=None, input=text + "\n").inline == (text + "\n").encode()
     longer = asked(rows=None, input=text + "1\n")
     assert (longer.inline, longer.size, longer.rows) == (b"", MAX_INLINE + 1, 1)
-
-
-def test_a_stored_file_is_named_with_how_many_rows_it_has() -> None:
-    made = asked(rows=None, data=FILE, count=3)
-    assert (made.cid, made.size, made.rows, made.inline) == (MODEL_CID.to_bytes(), 700, 3, b"")
 
 
 def test_a_model_is_found_by_its_id_and_by_its_owner_s_name_for_it() -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import random
-import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -17,7 +15,6 @@ from chain.contracts.prediction.formulas import MAX_SCORE
 from chain.contracts.prediction.tally import Answer, AnswerCode
 from chain.crypto import sha256
 from client.boxes import public_of
-from client.contracts.prediction import private
 from client.contracts.prediction.private import (
     BoxPlace,
     NoBoxKey,
@@ -31,7 +28,6 @@ from client.contracts.prediction.private import (
 )
 from client.hidden import BadKey
 
-SPEC = Path(__file__).parents[2] / "protocol_spec" / "private-input.md"
 KEY, REQUEST = bytes(range(32)), sha256(b"request")
 SEATS = [(sha256(b"account %d" % n)[:20], sha256(b"private %d" % n)) for n in range(5)]
 PLACE = BoxPlace(REQUEST, 1, SEATS[0][0])
@@ -93,18 +89,6 @@ def test_a_box_key_to_which_nothing_can_be_sealed_keeps_no_others_from_theirs() 
     assert opened(made[1], BoxPlace(REQUEST, 1, SEATS[1][0]), seats[1][1], [SEATS[1][1]], sha256(KEY)) == KEY
 
 
-def test_a_key_is_kept_under_its_hash_until_it_is_dropped() -> None:
-    kept = private.of_key(KEY)
-    assert (kept.kind, kept.key, kept.ref, kept.blob, kept.keep_ms) == (private.KEY, sha256(KEY), b"", KEY, 0)
-
-
-def test_a_box_from_such_a_point_is_a_bad_key() -> None:
-    own = SEATS[0][1]
-    for point in (0, 1):
-        with pytest.raises(BadKey):
-            opened(point.to_bytes(32, "little") + bytes(48), PLACE, public_of(own), [own], sha256(KEY))
-
-
 def test_the_private_key_of_the_draw_opens_it_also_when_it_was_replaced() -> None:
     old, new = SEATS[0][1], SEATS[1][1]
     made = box(KEY, PLACE, public_of(old), bytes(range(1, 33)))
@@ -140,12 +124,6 @@ def test_a_blinded_answer_is_the_plain_one_for_who_has_the_key(seed: int) -> Non
     assert unblind(hidden, KEY, REQUEST, rows, classes) == plain
     assert unblind(hidden, bytes(32), REQUEST, rows, classes) != plain
     assert blinded(plain, KEY, sha256(b"other"), rows, classes) != hidden
-
-
-def test_what_cannot_be_blinded_abstains_and_a_code_stays_a_code() -> None:
-    assert blinded(Answer(AnswerCode.OK, [], [10**15 + 1], 0), KEY, REQUEST, [0], 0).code == AnswerCode.ABSTAIN
-    fault = Answer(AnswerCode.BAD_INPUT, [], [], 0)
-    assert blinded(fault, KEY, REQUEST, [0], 2) == fault
 
 
 # --- as the RFCs say it, by other means ------------------------------------------------------------------------------------------
@@ -185,9 +163,3 @@ def test_a_box_is_what_the_page_says(n: int) -> None:
     place, ephemeral = BoxPlace(REQUEST, n % 3 + 1, account), hashlib.sha256(b"e%d" % n).digest()
     assert x25519(own, (9).to_bytes(32, "little")) == public_of(own)
     assert box(KEY, place, public_of(own), ephemeral) == boxed_again(KEY, place, public_of(own), ephemeral)
-
-
-def test_every_statement_of_the_chapter_is_carried_out_by_code() -> None:
-    stated = set(re.findall(r"LC-PRIV-(\d+)", SPEC.read_text(encoding="utf-8")))
-    said = re.findall(r"LC-PRIV-(\d+(?:, \d+)*)", Path(private.__file__).read_text(encoding="utf-8"))
-    assert stated == {number for numbers in said for number in numbers.split(", ")}

@@ -26,7 +26,7 @@ from chain.types import PRECOMMIT, Certificate, Header, block_id, validators_has
 from client import proofs
 from client.boxes import public_of
 from client.contracts.prediction.private import BoxPlace, blinded, box, boxes, encrypted, opened, plain_input
-from client.contracts.prediction.proven import MOST_ROWS, keys_of, said
+from client.contracts.prediction.proven import keys_of, said
 from client.receipts import check_receipt
 from tests.unit.ledger_kit import VALIDATORS, id_of, key_of
 from tests.unit.prediction_kit import ASKER, INPUT, OWNER, Table, genesis_with, number, sha
@@ -236,74 +236,12 @@ def test_all_values_fall_where_an_appeal_was_won_by_a_code_and_only_there() -> N
         assert None not in scores_in(of_values(table, request, result, state={"appeal": verdict})[1])
 
 
-def test_a_row_that_nobody_supports_has_no_value() -> None:
-    table, request = without_policy(700, 800)
-    values = table.result(request).values
-    text, document = of_values(table, request, {"values": [values[0], msgspec.structs.replace(values[1], support=0)]})
-    assert scores_in(document) == ["0.000000700", None] and "row 1: no value" in text
-
-
 def test_while_an_appeal_runs_nothing_is_final_and_an_end_says_when() -> None:
     table, request = without_policy(700)
     text, document = of_values(table, request, {}, state={"state": RequestState.APPEAL})
     assert "An appeal of it is under way" in text and "row 0: 0.000000700" in text and not document["final"]
     _, document = of_values(table, request, {}, state={"state": RequestState.FINAL, "ended": 77, "deadline": 99})
     assert (document["final"], document["final_at"], document["policy"], document["decisions"]) == (True, 77, None, [])
-
-
-def test_people_are_told_few_of_many_rows_and_programs_all() -> None:
-    table, request = without_policy(700)
-    many = table.result(request).values * (MOST_ROWS + 6)
-    text, document = of_values(table, request, {"values": many}, rows=MOST_ROWS + 6)
-    assert f"row {MOST_ROWS - 1}:" in text and f"row {MOST_ROWS}:" not in text and "and 6 more rows" in text
-    assert len(document["values"]) == MOST_ROWS + 6
-    text, _ = of_values(table, request, {"values": many[:MOST_ROWS]}, rows=MOST_ROWS)
-    assert "more rows" not in text
-    with pytest.raises(ValueError, match="has 3 rows, its result 2"):
-        of_values(table, request, {"values": many[:2]}, rows=3)
-
-
-def test_the_class_of_a_model_with_classes_is_said() -> None:
-    table, request = without_policy(700)
-    held = {key: table.get(key) for key in keys_of(request, table.model, None)}
-    model, result = held[records.model_key(table.model)], held[records.result_key(request)]
-    held[records.model_key(table.model)] = msgspec.structs.replace(model, terms=msgspec.structs.replace(model.terms, classes=10))
-    held[records.result_key(request)] = msgspec.structs.replace(result, values=[msgspec.structs.replace(result.values[0], label=7)])
-    lines, (document,) = said(held, [])
-    assert "  row 0: class 7 with 0.000000700, said by 5" in lines and document["values"][0]["class"] == 7
-    assert of_values(table, request, {})[1]["values"][0]["class"] is None
-
-
-def test_two_requests_in_one_file_are_both_said() -> None:
-    table, one = without_policy(700)
-    other = table.ask(tip=10**6)
-    table.everybody(other, number(9_000))
-    held = {key: table.get(key) for request in (one, other) for key in keys_of(request, table.model, None)}
-    _, documents = said(held, [])
-    assert [(each["request"], scores_in(each)) for each in documents] == [
-        (one.hex(), ["0.000000700"]),
-        (other.hex(), ["0.000009000"]),
-    ]
-    with pytest.raises(ValueError, match="1 of the keys given"):
-        said(held, [KEY])
-
-
-def test_a_policy_says_on_which_side_it_accepts() -> None:
-    table, request, rule = decided(700)
-    assert "accepts values of at most 0.000001000" in words(file_of(table, request, rule), table.chain.genesis)[0]
-    table = Table()
-    rule = policy(table, below=False)
-    request = table.ask(policy=[rule], tip=10**6)
-    table.everybody(request, number(5_000))
-    text, document = words(file_of(table, request, rule), table.chain.genesis)
-    assert "accepts values of at least 0.000001000" in text and document["decisions"][0]["decision"] == "accept"
-
-
-def test_a_request_without_values_says_what_became_of_it() -> None:
-    table = Table()
-    request = table.ask(tip=10**6)
-    found = check_receipt(file_of(table, request, None), table.chain.genesis)
-    assert any("it has no values; it is WAITING" in line for line in found.lines)
 
 
 def test_the_command_prints_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

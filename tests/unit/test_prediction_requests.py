@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.prediction import deadlines, queue, records
+from chain.contracts.prediction import deadlines, records
 from chain.contracts.prediction.messages import AddTip, CancelRequest, PredictionCode, ServeModel, inline_cid
 from chain.contracts.prediction.records import EndedRequest, OpenRequest, Queued, RequestState, WaitingOf
 from chain.contracts.prediction.tally import AnswerCode
@@ -140,18 +140,6 @@ def test_higher_tips_go_first_and_what_is_a_minute_old_is_overtaken_by_nothing()
     assert order(table) == [high, low, late], "sixty seconds later"
 
 
-def test_a_higher_tip_moves_a_request_forward_and_its_blocks_begin_again() -> None:
-    table = waiting(pred_a0=300_000)
-    first, second = table.ask(), table.ask()
-    assert order(table) == [first, second]
-    before = table.balance(ASKER)
-    table.must(ASKER, AddTip(second, 1_000))
-    assert order(table) == [second, first]
-    assert before - table.balance(ASKER) == 1_000 + 50
-    assert table.record(second).young_since == table.chain.height
-    assert table.escrowed(records.charge_escrow(second)) == 1_500 + 3 + 76
-
-
 def test_who_may_change_what_waits() -> None:
     table = waiting(pred_a0=300_000)
     request = table.ask()
@@ -162,23 +150,6 @@ def test_who_may_change_what_waits() -> None:
     assert table.codes((ASKER, AddTip(request, 0)), ("other", AddTip(request, 1)))[0] == PredictionCode.BAD_REQUEST
     drawn = next(ref for ref in table.chain.state.keys(records.OPEN) if ref[3:] != request)[3:]
     assert table.refusal(ASKER, CancelRequest(drawn)) == PredictionCode.WRONG_STATE
-
-
-def test_a_cancelled_request_costs_its_fee() -> None:
-    table = waiting(pred_a0=300_000)
-    before = table.balance(ASKER)
-    request = table.ask()
-    table.must(ASKER, CancelRequest(request))
-    assert (table.state(request), table.outcome(request)) == ("FAILED", "CANCELLED")
-    assert before - table.balance(ASKER) == 26
-
-
-def test_a_request_that_waited_too_long_gets_everything_back() -> None:
-    table = waiting(pred_a0=300_000)
-    before = table.balance(ASKER)
-    request = table.ask(wait=5_000)
-    table.until(request, RequestState.FAILED)
-    assert (table.outcome(request), table.balance(ASKER)) == ("EXPIRED", before)
 
 
 def test_a_full_queue_lets_its_last_one_go_for_a_better_one() -> None:
@@ -206,42 +177,6 @@ def test_of_one_requester_so_many_may_wait() -> None:
     table.ask()
 
 
-def test_the_last_one_of_a_queue_is_known_within_a_block() -> None:
-    """The index has the committed keys, and of the block what came and went."""
-    model, found = b"m" * 32, queue.Order()
-    keys = [records.queue_key(model, rank, place) for rank, place in ((5, 1), (5, 2), (7, 0))]
-    for key in (keys[2], keys[0], keys[1]):
-        found.put(key, Queued(bytes(32), 1, 1))
-    assert found.of[model] == keys
-    found.put(keys[2], None)
-    found.put(keys[2], None)
-    assert found.of[model] == keys[:2]
-    for key in keys[:2]:
-        found.put(key, None)
-    assert found.of == {}
-
-
-def test_open_seats_hold_the_head_until_they_are_free() -> None:
-    table = Table(servers=5, register={"slots": 1})
-    first, second = table.ask(), table.ask()
-    seats = table.drawn(first)
-    assert table.state(second) == "WAITING"
-    table.answer(first, dict.fromkeys(seats, number(5)))
-    table.block()
-    assert table.state(second) == "ANSWER"
-
-
-def test_stakes_answer_for_the_seats_that_are_not_final() -> None:
-    """The least stake is a hundred floors and a credit, a seat may cost ten: some ten requests of three seats at a time."""
-    table = Table(servers=3, register={"slots": 64, "floor": 10**6}, pred_a0=300_000)
-    most = 3 * (101_000_000 // 10**7)
-    requests = [table.ask(answers=3, tip=3 * 10**6) for _ in range(most // 3 + 1)]
-    for _ in range(6):
-        table.block(250)
-    assert table.standing.unfinal_seats == most
-    assert [table.state(one) for one in requests][-1] == "WAITING"
-
-
 # --- ends ------------------------------------------------------------------------------------------------------------------------
 
 
@@ -260,24 +195,6 @@ def test_results_leave_two_with_each_posting() -> None:
     assert table.get(records.request_key(requests[2])) is None
 
 
-def test_what_never_had_seats_leaves_with_the_next_postings_of_later_blocks() -> None:
-    """Nobody keeps what there is nothing to keep of: a flood that expires stands in the state until others ask."""
-    table = waiting(pred_a0=300_000)
-    requests = []
-    for _ in range(3):
-        requests.append(table.ask())
-        table.must(ASKER, CancelRequest(requests[-1]))
-    gone = [table.get(records.request_key(one)) is None for one in requests]
-    assert gone == [True, True, False]
-    assert table.get(records.UNSEATED.key(2)) == EndedRequest(requests[2], table.record(requests[2]).ended)
-    assert table.get(records.ENDS.key(0)) is None
-    fresh = table.ask()
-    assert table.get(records.request_key(requests[2])) is None and table.get(records.UNSEATED.key(2)) is None
-    raws = [(ASKER, CancelRequest(fresh)), (OWNER, asking(table.model))]
-    assert table.codes(*raws) == [0, 0]
-    assert table.outcome(fresh) == "CANCELLED", "not in the block of its end: who looks sees what became of it"
-
-
 @pytest.mark.parametrize(
     ("rows", "inline", "fee"), [(1, 0, 85), (256, 0, 1_360), (1, 1, 90), (1, 2_048, 1_365), (256, 2_048, 2_640)]
 )
@@ -292,18 +209,6 @@ def test_what_is_kept_burns_a_least_fee(rows: int, inline: int, fee: int) -> Non
         given = {"inline": data, "cid": inline_cid(data), "size": inline}
     table.ask(answers=1, agree=1, rows=rows, tip=rows, **given)
     assert before - table.balance(ASKER) == rows + fee
-
-
-def test_ordinals_count_what_is_kept() -> None:
-    table = Table(servers=3, pred_keep=60_000)
-    first, second = table.ask(answers=3), table.ask(answers=3)
-    assert [table.terms(one).ordinal for one in (first, second)] == [0, 1]
-    assert [table.terms(one).asked for one in (first, second)] == [1, 2]
-    for request in (first, second):
-        table.until(request, RequestState.FAILED)
-    table.block(60_000)
-    third = table.ask(answers=3)
-    assert (table.terms(third).ordinal, table.terms(third).asked) == (0, 1)
 
 
 def test_a_restart_ends_requests_and_carries_models_and_stakes() -> None:
@@ -331,11 +236,3 @@ def test_the_work_of_a_deadline_is_known_before() -> None:
     assert deadlines.due_work(table.chain.state, request) == 3 + 1
     assert deadlines.due_work(table.chain.state, bytes(20)) == 128
     assert deadlines.due_work(table.chain.state, bytes(32)) == 0
-
-
-def test_a_tally_of_many_rows_is_heavier() -> None:
-    table = Table(servers=3)
-    request = table.ask(answers=3, rows=256, tip=300 * 256)
-    table.commit(request, dict.fromkeys(table.drawn(request), number(*[5] * 256)))
-    table.until(request, RequestState.OPEN)
-    assert deadlines.due_work(table.chain.state, request) == 3 + 3 * 256 // 8

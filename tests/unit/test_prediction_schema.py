@@ -84,14 +84,6 @@ def test_rows_are_sent_as_lists_however_they_were_written() -> None:
     assert row_of_cells(people, ["30", " 1.5", "none", "TRUE"], 1) == [30, 1.5, "none", True]
 
 
-def test_of_one_input_the_value_alone_is_a_row() -> None:
-    grid = schema(GRID)
-    assert check_row(grid, [[1, 2], [3, 16]]) == check_row(grid, [[[1, 2], [3, 16]]]) == [[[1, 2], [3, 16]]]
-    assert check_row(schema(AGE), 30) == check_row(schema(AGE), [30]) == check_row(schema(AGE), {"age": 30}) == [30]
-    assert grid.columns == ["grid[0][0]", "grid[0][1]", "grid[1][0]", "grid[1][1]"]
-    assert row_of_cells(grid, ["1", "2", "3", "4"], 1) == [[[1, 2], [3, 4]]]
-
-
 @pytest.mark.parametrize(
     ("row", "text"),
     [
@@ -135,12 +127,6 @@ def test_a_value_of_many_dimensions_is_named_by_its_place(value: Any, text: str)
     assert str(wrong.value) == text
 
 
-@pytest.mark.parametrize("cell", ["", "nan", "inf", "1_0", "0x10", "1e", "٣", "1" * 65, "--1", "1e9999"])
-def test_a_cell_that_is_no_number_is_refused(cell: str) -> None:
-    with pytest.raises(BadRow, match="row 9, size"):
-        row_of_cells(schema(SIZE), [cell], 9)
-
-
 def test_numbers_keep_their_value_and_texts_have_an_end() -> None:
     wide = schema({"name": "x", "datatype": "FP64"}, {"name": "n", "datatype": "UINT64"}, FREE)
     for x in (0.1, 1e300, -2.5e-300, 5e-324, 2**53, -0.0):
@@ -151,29 +137,3 @@ def test_numbers_keep_their_value_and_texts_have_an_end() -> None:
     for wrong in ([10**400, 0, ""], [1, 2**64, ""], [1, -1, ""], [1, 0, "x" * 4097], [1, 0, "\ud800"]):
         with pytest.raises(BadRow):
             check_row(wide, wrong)
-
-
-def test_a_text_is_sent_in_its_own_letters_and_costs_its_own_bytes() -> None:
-    assert encode_rows(schema(FREE, AGE), [["zürich 東京", 18]]) == '["zürich 東京",18]\n'.encode()
-
-
-@pytest.mark.parametrize("cells", [["30"], ["30", "1", "2"], []])
-def test_a_table_s_row_has_a_cell_for_each_column(cells: list[str]) -> None:
-    with pytest.raises(BadRow, match=f"row 7: it has {len(cells)} cells, and the model 2 columns"):
-        row_of_cells(schema(AGE, SIZE), cells, 7)
-
-
-@pytest.mark.parametrize("raw", [b"", b"x\n", b"[1]\n\n", b"[" * 9999, b"\xff", b"[1e999]", b"[" + b"9" * 99_999 + b"]"])
-def test_lines_that_are_no_rows(raw: bytes) -> None:
-    with pytest.raises(BadRow):
-        decode_rows(schema(AGE), raw)
-
-
-def test_a_schema_belongs_to_a_kind_of_model() -> None:
-    named = schema(AGE, classes=["good", "bad"])
-    assert named.fits(2) is None
-    assert named.fits(3) == "the schema names 2 classes, the model has 3"
-    assert named.fits(0) == "the schema names 2 classes, the model has none"
-    assert schema(AGE, unit="m").fits(0) is None
-    assert schema(AGE, unit="m").fits(2) == "the schema has a unit, and the model says classes"
-    assert schema(AGE).fits(7) is schema(AGE).fits(0) is None

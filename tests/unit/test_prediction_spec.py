@@ -8,8 +8,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from chain.contracts.prediction import CONTRACT, PredictionCode, PredictionParams
 from chain.contracts.prediction.records import ESCROWS, STATE
 from tests.predictions.scenario import Params
@@ -17,75 +15,6 @@ from tests.predictions.scenario import Params
 ROOT = Path(__file__).parents[2]
 SPEC = (ROOT / "protocol_spec" / "predictions.md").read_text(encoding="utf-8")
 MODEL = ROOT / "tests" / "predictions"
-PLACES = {
-    "LC-PRE-1": "formulas:charge",
-    "LC-PRE-2": "tally:near",
-    "LC-PRE-3": "formulas:answer_window",
-    "LC-PRE-4": "formulas:rank",
-    "LC-PRE-5": "formulas:subsidy",
-    "LC-PRE-6": "formulas:least_stake",
-    "LC-PRE-7": "messages:register_model",
-    "LC-PRE-8": "messages:set_price",
-    "LC-PRE-9": "messages:serve",
-    "LC-PRE-10": "messages:unserve",
-    "LC-PRE-11": "ends:retire",
-    "LC-PRE-12": "ends:tallied",
-    "LC-PRE-13": "messages:ban",
-    "LC-PRE-14": "ends:share_royalty",
-    "LC-PRE-15": "ends:close_model",
-    "LC-PRE-16": "pool:pool",
-    "LC-PRE-17": "messages:ask",
-    "LC-PRE-18": "messages:last_waiting",
-    "LC-PRE-19": "messages:add_tip",
-    "LC-PRE-20": "machine:pump",
-    "LC-PRE-21": "pool:draw",
-    "LC-PRE-22": "machine:no_keys",
-    "LC-PRE-23": "machine:answers_end",
-    "LC-PRE-24": "machine:openings_end",
-    "LC-PRE-25": "messages:well_formed",
-    "LC-PRE-26": "tally:by_code",
-    "LC-PRE-27": "tally:tally",
-    "LC-PRE-28": "tally:value_of",
-    "LC-PRE-29": "tally:tally",
-    "LC-PRE-30": "settling:agreed",
-    "LC-PRE-31": "settling:failed",
-    "LC-PRE-32": "ends:leave_queue",
-    "LC-PRE-55": "settling:withheld",
-    "LC-PRE-33": "settling:fines",
-    "LC-PRE-34": "ends:recorded",
-    "LC-PRE-35": "pool:judges",
-    "LC-PRE-36": "messages:appeal",
-    "LC-PRE-57": "pool:appeal_rows",
-    "LC-PRE-37": "ends:silence",
-    "LC-PRE-38": "verdicts:verdict",
-    "LC-PRE-39": "verdicts:void",
-    "LC-PRE-40": "verdicts:upheld",
-    "LC-PRE-41": "verdicts:overturned",
-    "LC-PRE-42": "verdicts:slash",
-    "LC-PRE-43": "messages:register_policy",
-    "LC-PRE-44": "settling:decide",
-    "LC-PRE-45": "formulas:answered_by",
-    "LC-PRE-46": "ends:drop_results",
-    "LC-PRE-47": "formulas:offset",
-    "LC-PRE-48": "scenario:Params",
-    "LC-PRE-49": "messages:sane",
-}
-
-
-@pytest.mark.parametrize(("statement", "place"), PLACES.items())
-def test_a_statement_is_carried_out_by_the_model_where_this_table_says(statement: str, place: str) -> None:
-    module, _, name = place.partition(":")
-    tree = ast.parse((MODEL / f"{module}.py").read_text(encoding="utf-8"))
-    assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-    assert f"**{statement}**" in SPEC
-
-
-LEDGER = {f"LC-PRE-{number}" for number in (*range(50, 55), 56)}
-"""What only a ledger or a server has: ids, challenges, capacities, weights, restarts, the rows of an input."""
-
-
-def test_every_statement_has_its_place() -> None:
-    assert sorted(re.findall(r"\*\*(LC-PRE-\d+)\*\*", SPEC)) == sorted({*PLACES, *LEDGER}), "each once"
 
 
 def test_messages_state_and_escrows_are_those_of_the_contract() -> None:
@@ -120,11 +49,6 @@ def test_parameters_have_the_defaults_of_the_model() -> None:
     assert said == {field.name: field.default for field in fields(Params) if field.name not in ledgers}
     made = {name.removeprefix("pred_"): getattr(PredictionParams(), name) for name in PredictionParams.__struct_fields__}
     assert {names.get(name, name): value for name, value in made.items()} == said
-
-
-def test_every_code_is_given_by_a_statement() -> None:
-    given = {int(number) for number in re.findall(r"\b(4[0-3]\d)\b", SPEC.partition("## Codes")[0])}
-    assert given - {400} == set(range(401, 438))
 
 
 def test_events_and_reasons_are_those_of_the_contract() -> None:

@@ -14,7 +14,6 @@ import msgspec
 import pytest
 
 from chain.types import format_credits
-from client.contracts.prediction import asking
 from client.contracts.prediction import table as tables
 from client.contracts.prediction.asking import (
     DAY_S,
@@ -204,17 +203,6 @@ def test_a_journal_and_answers_that_were_cut_short_are_gone_on_with(here: Here, 
     assert [line["id"] for line in here.answers()] == [str(number) for number in range(10)]
 
 
-def test_batches_that_are_alike_are_told_apart(here: Here, tmp_path: Path) -> None:
-    here.table.write_text("id,job,age\n" + "".join(f"{number},same,7\n" for number in range(9)))
-    here.graph.stop_at = {"behind": 2}
-    with pytest.raises(Stopped):
-        here.run()
-    here.graph.stop_at = {}
-    assert here.run().done == 9
-    assert len(here.graph.requests) == 3
-    assert len({line["answer_request"] for line in here.answers()}) == 3
-
-
 def test_what_the_day_may_take_ends_the_run_and_says_when_it_goes_on(here: Here) -> None:
     terms = TableTerms(model="m", own="lc1me", request={"n": 3}, max_rows=3, max_bytes=1000, daily_budget=2 * CHARGE)
     with pytest.raises(BudgetSpent, match="of 2 credits, and the next batch may take 1") as spent:
@@ -245,14 +233,6 @@ def test_a_request_that_came_into_no_block_is_sent_anew_when_it_cannot_come_any_
     here.graph.hidden = set(here.graph.requests)
     with pytest.raises(Rejected, match="into no block"):
         here.run()
-
-
-def test_rows_without_an_answer_are_told(here: Here) -> None:
-    here.graph.outcome = "NO_SERVERS"
-    done = here.run()
-    assert (done.done, done.failed) == (10, 10)
-    assert {(line["answer_score"], line["answer_outcome"]) for line in here.answers()} == {("", "NO_SERVERS")}
-    assert "10 without an answer" in describe(done)
 
 
 def test_other_terms_another_table_and_files_that_are_there_are_refused(here: Here, tmp_path: Path) -> None:
@@ -346,14 +326,6 @@ def test_a_strangers_class_is_no_formula_in_a_spreadsheet(name: str) -> None:
     assert [plain_label(one) for one in ("-1", "+2.5", "good", "a=b")] == ["-1", "+2.5", "good", "a=b"]
 
 
-def test_a_batch_is_no_larger_than_the_model_takes(tmp_path: Path) -> None:
-    reader = TableReader(table(tmp_path / "in.csv"), SCHEMA)
-    assert [len(batch.lines) for batch in reader.batches(256, 40)] == [3, 2, 2, 2, 1]
-    assert all(len(batch.raw) <= 40 for batch in reader.batches(256, 40))
-    with pytest.raises(BadTable, match="line 2 has 13 bytes"):
-        list(reader.batches(256, 10))
-
-
 # --- bounds of a table ---------------------------------------------------------------------------------------------------------
 
 
@@ -401,37 +373,6 @@ def test_text_of_every_alphabet_and_lines_within_a_cell_arrive_as_they_stand(tmp
     (batch,) = TableReader(path, SCHEMA).batches(9, 1_000)
     assert [(line.number, line.cells) for line in batch.lines] == [(2, ["1", "zürich\r\n東京"]), (5, ["2", "x"])]
     assert "東京".encode() in batch.raw, "characters of their own bytes: an escape would cost six for each"
-
-
-@pytest.mark.parametrize("column", ANSWERS)
-def test_no_column_of_the_answers_stands_in_the_table_already(tmp_path: Path, column: str) -> None:
-    with pytest.raises(BadTable, match=f"has the column {column}, which"):
-        read(tmp_path / "in.csv", f"age,job,{column}\n1,x,2\n")
-
-
-def test_a_line_with_too_many_cells_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadTable, match="line 2: it has 3 cells, and the first line 2"):
-        read(tmp_path / "in.csv", "age,job\n1,x,2\n").check()
-
-
-def test_a_table_that_differs_in_its_last_byte_is_another_one(tmp_path: Path) -> None:
-    body = "age,job\n" + "1,x\n" * 300_000
-    assert len(body) > 1 << 20
-    assert read(tmp_path / "a.csv", body).digest() != read(tmp_path / "b.csv", body[:-2] + "y\n").digest()
-
-
-def test_answers_stand_behind_their_rows_with_what_is_known_of_them(tmp_path: Path) -> None:
-    (batch,) = read(tmp_path / "in.csv", "age,job\n" + "".join(f"{n},x\n" for n in range(4))).batches(9, 1_000)
-    values = [{"row": row, "class": named, "score": "0.5", "support": 3} for row, named in ((0, 0), (1, 1), (3, 9))]
-    view = {"id": "ab", "state": "AGREED", "values": values}
-    written = list(csv.reader(io.StringIO(tables.answers_text(batch, view, ["no", "yes"]).decode())))
-    assert written == [
-        ["0", "x", "0", "no", "0.5", "3", "AGREED", "ab"],
-        ["1", "x", "1", "yes", "0.5", "3", "AGREED", "ab"],
-        ["2", "x", "", "", "", "0", "AGREED", "ab"],
-        ["3", "x", "9", "", "0.5", "3", "AGREED", "ab"],
-    ]
-    assert b"WEAK" in tables.answers_text(batch, view | {"outcome": "WEAK"}, None)
 
 
 # --- the journal -----------------------------------------------------------------------------------------------------------------
@@ -493,41 +434,6 @@ def test_each_step_is_on_the_disk_before_the_next_one(here: Here, monkeypatch: p
     assert here.run().done == 10 and len(here.told) == 4
 
 
-def test_few_batches_are_under_way_at_a_time_and_the_oldest_is_written_first(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "AT_ONCE", 2)
-    under_way, most, whole, sent = [0], [0], here.graph.prediction, here.graph.request_prediction
-
-    async def posted(request: Any, *, wait: float = 0) -> Any:
-        under_way[0] += 1
-        most[0] = max(most[0], under_way[0])
-        return await sent(request, wait=wait)
-
-    async def answered(request: str, *, wait: float = 0) -> Any:
-        found = await whole(request, wait=wait)
-        under_way[0] -= 1
-        return found
-
-    monkeypatch.setattr(here.graph, "request_prediction", posted)
-    monkeypatch.setattr(here.graph, "prediction", answered)
-    assert here.run().done == 10 and most[0] <= 2
-    assert [row["id"] for row in here.answers()] == [str(n) for n in range(10)]
-
-
-def test_what_is_not_settled_yet_counts_with_what_it_locks_and_an_outcome_without_values_as_none(here: Here) -> None:
-    whole = here.graph._view
-    here.graph._view = lambda request: whole(request) | {"cost": None, "locked": "2"}  # type: ignore[method-assign]
-    done = here.run()
-    assert (done.done, done.cost, done.failed, done.weak) == (10, 4 * 2 * CHARGE, 0, 0)
-
-
-@pytest.mark.parametrize(("outcome", "failed", "weak"), [("NO_AGREEMENT", 10, 0), ("WEAK", 0, 10)])
-def test_rows_are_counted_by_what_became_of_them(here: Here, outcome: str, failed: int, weak: int) -> None:
-    here.graph.outcome = outcome
-    done = here.run()
-    assert (done.rows, done.done, done.failed, done.weak) == (10, 10, failed, weak)
-    assert {row["answer_outcome"] for row in here.answers()} == {outcome}
-
-
 def test_a_request_may_still_come_while_its_transaction_is_valid(here: Here) -> None:
     run = opened(here)
     run.journal.add(0, key="k")
@@ -575,15 +481,3 @@ def test_a_file_that_another_program_made_shorter_or_that_is_somebody_s_is_not_w
     with pytest.raises(BadJournal, match="is not overwritten"):
         opened(here)
     assert here.out.read_bytes() == whole
-
-
-def test_a_line_that_was_cut_short_leaves_nothing_behind_shorter_ones(here: Here) -> None:
-    here.run()
-    journal = Path(f"{here.out}.asked")
-    journal.write_bytes(journal.read_bytes() + b'{"batch":9,"key":"' + b"x" * 500)
-    run = opened(here)
-    run.journal.add(9, key="short")
-    run.close()
-    again = opened(here)
-    assert again.journal.batches[9].key == "short" and b"xx" not in journal.read_bytes()
-    again.close()

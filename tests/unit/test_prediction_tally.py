@@ -52,23 +52,6 @@ def test_the_largest_set_of_near_scores_is_the_support_around_the_earliest_of_eq
     assert value is not None and (value.score, value.support) == (score, support)
 
 
-@pytest.mark.parametrize("scores", [(0, 21), (0, 100, 200, 300, 400)])
-def test_nothing_holds_where_no_two_are_near(scores: tuple[int, ...]) -> None:
-    found = of(numbers(*scores))
-    assert found == Tally(PredictionOutcome.NO_AGREEMENT)
-
-
-def test_one_answer_is_enough_where_one_was_asked_for() -> None:
-    assert of(numbers(5), q=1, m=1).outcome == PredictionOutcome.AGREED
-    assert of([], c=1, q=1, m=1).outcome == PredictionOutcome.TOO_FEW
-
-
-def test_classes_agree_inside_a_class_alone() -> None:
-    votes = [said(0, classes=(1,)), said(0, classes=(2,)), said(5, classes=(2,)), said(400, classes=(1,)), said(5, classes=(1,))]
-    (value,) = of(votes).values
-    assert value is not None and value == (1, 0, (0, 4))
-
-
 def test_a_check_that_differs_takes_a_vote_out_before_any_score_counts() -> None:
     found = of([said(7, check=10**6), said(7, check=10**6), said(0), said(0), said(1)])
     assert found.outcome == PredictionOutcome.AGREED and found.side == (2, 3, 4)
@@ -108,33 +91,6 @@ def test_a_code_carries_where_a_quorum_says_it_and_fewer_than_half_say_ok(
 ) -> None:
     found = of(coded(letters), c=c)
     assert (found.outcome.name, found.side) == (outcome, side)
-
-
-def test_less_than_m_that_agree_is_weak() -> None:
-    votes = [said(0, 0), said(0, 0), said(0, 900), said(900, 0), said(0, 0)]
-    found = of(votes, m=5, rows=2)
-    assert (found.outcome, found.agree) == (PredictionOutcome.WEAK, 4)
-    assert of(votes, m=4, rows=2).outcome == PredictionOutcome.AGREED
-
-
-@pytest.mark.parametrize(
-    ("rows", "off", "paid"), [(15, 1, False), (16, 1, True), (16, 2, False), (255, 15, True), (256, 17, False)]
-)
-def test_a_payee_is_off_in_a_sixteenth_of_the_rows_at_most(rows: int, off: int, paid: bool) -> None:
-    votes = [said(*[0] * rows), said(*[0] * rows), said(*[900] * off, *[0] * (rows - off))]
-    assert (2 in of(votes, rows=rows).side) is paid
-
-
-def test_a_row_without_value_costs_nobody_its_pay() -> None:
-    votes = [said(0, 0), said(100, 0), said(200, 0)]
-    found = of(votes, rows=2)
-    assert found.values[0] is None and found.valued == 1 and found.side == (0, 1, 2)
-
-
-def test_payees_below_q_are_no_agreement() -> None:
-    """Each row has a value, but of other pairs: nobody is right often enough."""
-    votes = [said(0, 50, 100), said(0, 100, 200), said(100, 50, 200)]
-    assert of(votes, rows=3).outcome == PredictionOutcome.NO_AGREEMENT
 
 
 @pytest.mark.parametrize("tried", [(numbers(0, 0), 1), (numbers(0), 64)])
@@ -186,8 +142,3 @@ def test_six_bad_of_ten_tallies_retire_a_model_and_small_committees_say_nothing(
     assert histories.model_entered(entries, b"x", PredictionOutcome.MODEL_FAULT, 3) == (entries, False)
     assert histories.model_entered(entries, b"x", PredictionOutcome.TOO_FEW, 5)[1] is False
     assert histories.model_entered(entries, b"x", PredictionOutcome.MODEL_FAULT, 5)[1] is True
-
-
-def test_conduct_is_noted_where_somebody_won() -> None:
-    assert histories.conduct(Tally(PredictionOutcome.AGREED, (), 2, (0, 2)), 3) == [False, True, False]
-    assert histories.conduct(Tally(PredictionOutcome.NO_AGREEMENT), 3) is None

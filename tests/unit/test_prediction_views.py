@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from chain.contracts.prediction import records
-from chain.contracts.prediction.formulas import Amounts, appeal_opens, bond, least_stake
+from chain.contracts.prediction.formulas import Amounts, appeal_opens, bond
 from chain.contracts.prediction.messages import PolicyRate, RegisterPolicy, challenge
 from chain.contracts.prediction.params import PredictionParams
 from chain.contracts.prediction.records import (
@@ -29,7 +29,6 @@ from chain.contracts.prediction.records import (
     new_standing,
 )
 from chain.contracts.prediction.tally import Answer, AnswerCode, ModelKind, PredictionOutcome
-from chain.contracts.prediction.verdicts import AppealVerdict
 from chain.crypto import address
 from chain.host import Escrow, escrow_key, params_key
 from chain.types import format_credits
@@ -129,28 +128,6 @@ def test_a_server_is_shown_with_what_it_is_and_what_it_did() -> None:
     assert (found["servers"], found["awake"], found["waiting"]) == (4, 1, 9)
 
 
-def test_who_leaves_or_is_out_is_not_counted_among_those_that_are_awake() -> None:
-    state = State()
-    for server, standing in zip(SERVERS, ({}, {"leaving": True}, {"out": True}, {"awake": False}), strict=False):
-        state.serves(server, **standing)
-    assert state.model()["awake"] == 1
-
-
-def test_a_price_that_comes_is_told_until_it_holds() -> None:
-    state = State()
-    assert (state.model()["next"], state.model()["next_from"], state.model()["stake_needed"]) == (
-        None,
-        None,
-        format_credits(least_stake(PredictionParams().pred_stake, 100)),
-    )
-    state.stands(coming_royalty=5, coming_floor=700, coming_at=HOUR)
-    before, at = state.model(HOUR - 1), state.model(HOUR)
-    assert (before["price"], before["floor"]) == ("0.000003", "0.0001")
-    assert (before["next"], before["next_from"]) == ({"price": "0.000005", "floor": "0.0007"}, HOUR)
-    assert (at["price"], at["floor"], at["next"], at["next_from"]) == ("0.000005", "0.0007", None, None)
-    assert before["stake_needed"] == format_credits(least_stake(PredictionParams().pred_stake, 700)), "for the higher floor at once"
-
-
 def test_what_is_no_model_is_none() -> None:
     state = State()
     assert views.describe_model(state, sha("other"), 0) is None and views.summarise_model(state, sha("other"), 0) is None  # type: ignore[arg-type]
@@ -169,12 +146,6 @@ def test_the_place_in_the_queue_is_counted_from_one_by_rank_and_position() -> No
     assert (state.shown()["place"], state.shown()["queue"]) == (3, 9)
     state.is_in(RequestState.ANSWER)
     assert state.shown()["place"] is None
-
-
-def test_the_queue_is_looked_through_so_far_and_no_further() -> None:
-    state, looked = State(), []
-    state.scan = lambda prefix, limit: looked.append(limit) or []  # type: ignore[method-assign,func-returns-value]
-    assert state.shown()["place"] == 1 and looked == [1_024]
 
 
 def test_what_a_request_takes_is_shown_with_the_tips_that_were_added() -> None:
@@ -202,18 +173,6 @@ def test_a_request_that_never_had_seats_cost_what_its_end_says(outcome: int, cos
     assert found["outcome"] == (PredictionOutcome(outcome).name if outcome else "GIVEN_BACK")
 
 
-def test_who_evicted_another_paid_the_fee_however_it_ended() -> None:
-    state = State()
-    state.is_in(RequestState.FAILED, outcome=PredictionOutcome.EXPIRED, evictor=True, ended=5)
-    assert state.shown()["cost"] == state.shown()["burned"] != "0"
-
-
-def test_who_has_no_outcome_yet_has_no_cost() -> None:
-    state = State()
-    state.is_in(RequestState.OPEN)
-    assert (state.shown()["outcome"], state.shown()["cost"]) == (None, None)
-
-
 def test_rows_without_a_value_are_not_paid_for() -> None:
     """LC-PRE-30: of three rows two have a value: two thirds of each tip, and the royalty of two."""
     state = State(tip=9_000, rows=3)
@@ -226,42 +185,6 @@ def test_rows_without_a_value_are_not_paid_for() -> None:
     assert state.shown()["cost"] == format_credits(3 * 2_000 + 2 * 3 + amounts.burned)
     assert (state.shown()["valued"], state.shown()["agree"]) == (2, 3)
     assert state.shown()["votes"] == {"OK": 3}, "judges are no votes of the request"
-
-
-@pytest.mark.parametrize(
-    ("outcome", "answers", "seats"),
-    [(PredictionOutcome.BAD_INPUT, AnswerCode.BAD_INPUT, "quarter"), (PredictionOutcome.NO_KEYS, None, "share")],
-)
-def test_seats_of_a_request_without_values_are_paid_in_part(outcome: PredictionOutcome, answers: Any, seats: str) -> None:
-    state = State(tip=6_000)
-    state.is_in(RequestState.FAILED, outcome=outcome, rounds=[drawn(*SERVERS[:3])], ended=9)
-    amounts = Amounts(3, 2, 6_000, 3, 100, 5)
-    for server in SERVERS[:3]:
-        state.seat(server, answer=[code(answers)] if answers else [], paid=getattr(amounts, seats))
-    assert state.shown()["cost"] == format_credits(3 * getattr(amounts, seats) + amounts.burned)
-
-
-def test_what_was_withheld_from_those_who_answered_is_paid_as_if_it_had_not_been() -> None:
-    """LC-PRE-55: one of three answered, the others had no data: its share and the royalty are taken, and no values are shown."""
-    state = State(tip=6_000)
-    state.is_in(RequestState.FAILED, outcome=PredictionOutcome.NO_DATA, rounds=[drawn(*SERVERS[:3])], ended=9)
-    amounts = Amounts(3, 2, 6_000, 3, 100, 5)
-    state.seat(SERVERS[0], answer=[number(1, 2)], paid=amounts.share)
-    for server in SERVERS[1:3]:
-        state.seat(server, answer=[code(AnswerCode.NO_DATA)])
-    state.result(outcome=PredictionOutcome.NO_DATA)
-    found = state.shown()
-    assert found["cost"] == format_credits(amounts.share + amounts.royalty + amounts.burned)
-    assert (found["agree"], found["values"], found["valued"]) == (None, [], 0)
-
-
-@pytest.mark.parametrize(("outcome", "seats"), [(PredictionOutcome.MODEL_FAULT, 3), (PredictionOutcome.TOO_FEW, 0)])
-def test_a_fault_of_the_model_and_too_few_answers_cost_what_is_kept_alone(outcome: PredictionOutcome, seats: int) -> None:
-    state = State(tip=6_000)
-    state.is_in(RequestState.FAILED, outcome=outcome, rounds=[drawn(*SERVERS[:3])], ended=9)
-    for server in SERVERS[:3]:
-        state.seat(server, answer=[code(AnswerCode.FAULT)] if seats else [])
-    assert state.shown()["cost"] == format_credits(Amounts(3, 2, 6_000, 3, 100, 5, len(state.terms.inline)).kept) != "0"
 
 
 def test_seats_are_shown_from_their_records_and_from_the_result_once_these_are_gone() -> None:
@@ -298,19 +221,6 @@ def test_classes_are_shown_of_a_model_that_says_classes_and_what_judges_changed_
             {"row": 0, "class": was, "score": "5.000000000", "support": 3, "new_class": now, "new_score": "0.000000009"},
             {"row": 1, "class": None, "score": None, "support": 0, "new_class": None, "new_score": None},
         ]
-
-
-def test_an_appeal_is_shown_with_the_rows_that_were_named_until_it_is_drawn() -> None:
-    state = State()
-    assert state.shown()["appeal"] is None
-    state.is_in(RequestState.APPEAL, appellant=OTHER, named=[1])
-    state.records[escrow_key(records.bond_escrow(REQUEST))] = Escrow(4_000_000)
-    shown = state.shown()["appeal"]
-    assert shown == {"appellant": address(OTHER), "bond": "4", "rows": [1], "judges": 0, "verdict": None}
-    rounds = [drawn(*SERVERS[:3]), drawn(*SERVERS, round_=3)]
-    state.is_in(RequestState.FINAL, rows=[0, 1], rounds=rounds, appeal=AppealVerdict.UPHELD)
-    assert (state.shown()["appeal"]["rows"], state.shown()["appeal"]["judges"]) == ([0, 1], 5)
-    assert state.shown()["appeal"]["verdict"] == "UPHELD"
 
 
 @pytest.mark.parametrize("state", RequestState)
@@ -409,15 +319,6 @@ def test_an_answer_that_was_not_paid_is_appealed_from_the_second_half_of_the_win
     assert unpaid(number(1_000, 1_000), value(1_000 - far - 1), value(0, support=0)).duty().rows == (0,)
 
 
-def test_a_node_names_eight_rows_at_most() -> None:
-    assert unpaid(number(*[0] * 20), *[value(10**6)] * 20, rows=20).duty().rows == tuple(range(8))
-
-
-def test_another_class_is_surely_wrong_whatever_its_score() -> None:
-    own = Answer(AnswerCode.OK, [1, 2], [5, 5], 5)
-    assert unpaid(own, value(5, label=1), value(5, label=1), kind=ModelKind.CLASS).duty().rows == (1,)
-
-
 @pytest.mark.parametrize(
     "why",
     ["paid", "no values", "no answer", "appealed", "private", "a judge", "near", "ended"],
@@ -454,27 +355,6 @@ def test_a_node_has_a_seat_as_long_as_the_request_has_not_ended() -> None:
 # --- what callbacks say -------------------------------------------------------------------------------------------------------
 
 
-def test_what_a_topic_is_called() -> None:
-    topics = ("request.answered", "request.failed", "request.given_back", "request.final", "request.posted")
-    assert [callbacks.named(topic, {}) for topic in topics] == ["agreed", "failed", "failed", "final", None]
-    verdicts = {one.name: callbacks.named("appeal.ended", {"verdict": one.name}) for one in AppealVerdict}
-    assert verdicts.pop("OVERTURNED") == "overturned" and set(verdicts.values()) == {None}
-
-
-def test_what_has_happened_is_told_from_the_state_alone() -> None:
-    def happened(state: RequestState, **changes: Any) -> list[str]:
-        now = State()
-        now.is_in(state, **changes)
-        return callbacks.happened(now, REQUEST)  # type: ignore[arg-type]
-
-    assert happened(RequestState.OPEN) == []
-    assert happened(RequestState.FAILED, answered=5, ended=6) == ["failed"]
-    assert happened(RequestState.AGREED, answered=5) == ["agreed"]
-    assert happened(RequestState.FINAL, answered=5, appeal=AppealVerdict.OVERTURNED) == ["agreed", "overturned", "final"]
-    assert happened(RequestState.FINAL, answered=5, appeal=AppealVerdict.UPHELD) == ["agreed", "final"]
-    assert callbacks.happened(State(), sha("other")) == []  # type: ignore[arg-type]
-
-
 def test_a_failure_is_told_without_values_and_its_outcome_also_when_the_request_has_left() -> None:
     state = State()
     state.is_in(RequestState.FAILED, outcome=PredictionOutcome.BAD_INPUT)
@@ -485,20 +365,6 @@ def test_a_failure_is_told_without_values_and_its_outcome_also_when_the_request_
         del state.records[key]
     assert state.told("failed", {"outcome": "EXPIRED"}) == {"request": REQUEST.hex(), "outcome": "EXPIRED"}
     assert state.told("failed", {}) == {"request": REQUEST.hex()}
-
-
-def test_values_are_told_as_they_are_now() -> None:
-    state = State()
-    state.is_in(RequestState.FINAL, outcome=PredictionOutcome.AGREED)
-    changed = [ChangedValue(0, 0, 7_000_000_000, 5), ChangedValue(1, 0, 8, 0)]
-    state.result(value(1_000_000_000), value(2_000_000_000), changed=changed)
-    told = [{"class": 0, "score": f"{score}.000000000", "support": support} for score, support in ((7, 5), (2, 3))]
-    assert state.told("overturned")["values"] == told, "what judges gave no value keeps its own"
-    state.is_in(RequestState.FINAL, appeal=AppealVerdict.OVERTURNED)
-    state.result(value(1), value(2), appealed=PredictionOutcome.BAD_INPUT)
-    assert state.told("overturned")["values"] == [None, None], "they overturned it by a code"
-    state.is_in(RequestState.FINAL, appeal=AppealVerdict.UPHELD)
-    assert None not in state.told("final")["values"]
 
 
 def test_what_is_private_is_said_to_be_blinded() -> None:
