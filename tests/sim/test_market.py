@@ -253,6 +253,7 @@ BROKEN: dict[str, tuple[object, str, object, str]] = {
 """What is replaced by what, and beside which cheat it shows."""
 
 
+@pytest.mark.full("it asks whether the checkers would notice; the checkers themselves run")
 @pytest.mark.parametrize("name", sorted(BROKEN))
 def test_a_broken_market_is_caught(name: str) -> None:
     where, what, by, cheat = BROKEN[name]

@@ -16,7 +16,6 @@ from tests.tiers import sampled
 
 SEEDS = 40
 
-
 SLOW = ("receipts of an outcome believed", "log not replayed", "allowance spent again and again")
 """They need the longest runs before somebody notices."""
 QUICK = [name for name in MUTANTS if name not in SLOW]
@@ -32,10 +31,6 @@ QUICK = [name for name in MUTANTS if name not in SLOW]
 def test_a_broken_node_is_caught(name: str) -> None:
     caught = hunt(name, SEEDS)
     assert caught.seed is not None, f"survived {SEEDS} seeds; it changed nothing in {unseen(name, 10)} of 10"
-
-
-def test_there_are_as_many_as_were_promised() -> None:
-    assert len(MUTANTS) >= 30
 
 
 def test_every_edit_still_fits() -> None:

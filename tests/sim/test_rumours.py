@@ -8,7 +8,7 @@ from collections import Counter
 from tests.reached import reached
 from tests.sim.attacks.rumours import Rumours
 
-SEEDS = int(os.environ.get("LC_SIM_SEEDS", "30"))
+SEEDS = int(os.environ.get("LC_SIM_SEEDS", "15"))
 
 
 def test_honest_nodes_find_each_other_among_liars() -> None:
