@@ -18,9 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from chain.node import answer_budget
+from chain.node.answer_budget import AnswerBudget, Kind
 from p2p.content.cid import Cid
 from p2p.content.exchange import MAX_OWED, MAX_SESSIONS, MAX_UNDER_WAY, WINDOW_MAX
 from p2p.content.faults import FetchFailed
+from p2p.content.messages import MAX_FRAME
 from p2p.content.service import MAX_WAITING, Content
 from p2p.content.serving import MAX_ACTIVE, MAX_PER_PEER, MAX_QUEUED
 from p2p.content.store import ContentStore
@@ -211,6 +214,9 @@ class Honest(Peer):
         self.reached: dict[Cid, int] = {}
         """Bytes of each file that are on disk for sure."""
         self.has: set[Cid] = set()
+        self.budget = AnswerBudget()
+        """Over all peers (LC-NODE-72); as if a restart emptied nothing."""
+        self.served = 0
         self.store: ContentStore
         self.content: Content
         self._fetching: list[asyncio.Task[None]] = []
@@ -224,9 +230,15 @@ class Honest(Peer):
             lambda peer, payload: self.send(peer[0], payload),
             lambda: int(self.world.loop.now * 1_000),
             penalize=lambda peer, text: self.world.penalized(self.index, peer[0], text),
+            has_room=lambda: self.budget.allows(b"", Kind.CONTENT, int(self.world.loop.now * 1_000)),
+            served=self._served,
         )
         resumed = {root for root, bytes_ in self.reached.items() if bytes_}
         self._fetching = [self.world.loop.create_task(self._get(root, root in resumed)) for root in sorted(self.world.files)]
+
+    def _served(self, size: int) -> None:
+        self.budget.spent(b"", Kind.CONTENT, size)
+        self.served += size
 
     async def _get(self, root: Cid, resumed: bool) -> None:
         """Until it is here. What an earlier life had on disk must be found again."""
@@ -297,10 +309,16 @@ class Honest(Peer):
             ("frames that wait for one link", max(content._waiting.values(), default=0), MAX_WAITING),
             ("tasks", len(content._tasks), n * MAX_WAITING + MAX_ACTIVE + n * MAX_OWED + 4),
             ("bytes in the store", self.store.used(), self.quota),
+            ("bytes served", self.served, self._most_served()),
         )
         for what, size, most in sizes:
             if size > most:
                 raise Violation(f"n{self.index}: {size} {what}, at most {most} allowed")
+
+    def _most_served(self) -> int:
+        """All at once after a rest, what came back since, and what was under way when nothing was left."""
+        rate, share = answer_budget.ANSWERS, answer_budget.KIND
+        return rate.burst + share.burst + int(rate.per_s * self.world.loop.now) + MAX_ACTIVE * MAX_FRAME
 
 
 @dataclass

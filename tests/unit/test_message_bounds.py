@@ -52,7 +52,6 @@ from client.driver import WAITING_BYTES
 from client.waiting import SHARE, WaitingLine
 from p2p.address_book import MAX_RUMOURS, AddressBook
 from p2p.config import TransportConfig
-from p2p.connection import Connection, Intake, Link, Times
 from p2p.content.cid import Cid, Codec
 from p2p.content.dag import CHUNK
 from p2p.content.events import Effect, MessageReceived, PeerConnected, PenalizePeer
@@ -62,13 +61,11 @@ from p2p.content.messages import decode_message as decode_content
 from p2p.content.questions import MOST
 from p2p.content.serving import MAX_ACTIVE, MAX_PER_PEER, MAX_QUEUED, MAX_UNSENT, Serving
 from p2p.limits import Meter
-from p2p.tls import PeerIdentity
 from p2p.wire import (
     BATCH_MESSAGES,
     CHANNEL_LIMITS,
     MAX_ADDRESSES,
     MAX_ENTRIES,
-    PEERS,
     GetPeers,
     Hello,
     PeerAddresses,
@@ -79,7 +76,8 @@ from p2p.wire import (
     parse_peers,
 )
 from tests.unit.node_kit import fresh, of_kind, receive, transfer
-from tests.unit.p2p_kit import CHAIN, Node, id_of, key_of, members_of
+from tests.unit.p2p_kit import CHAIN, id_of, key_of
+from tests.unit.p2p_unplugged import Unplugged
 from tests.unit.test_p2p_costs import MODULES, ROWS
 
 OK, REJECTED, IGNORED, WAITS, DROPPED, PAUSED, VIOLATION, LESS = (
@@ -380,43 +378,9 @@ def frame_bytes(n: int) -> str:
     return OK if one.bytes.take(1.0, n) == 0 else PAUSED
 
 
-class Unplugged:
-    """A transport that leads nowhere."""
-
-    def get_protocol(self) -> Any:
-        return self
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *_, **__: None
-
-
-class Spoken:
-    """A node's network with a member connected to it, without sockets, by the clock of the test."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-        node = Node(0, members_of(0, 1, 2), config=CONFIG)
-        self.net, self.book, wire = node.net, node.book, Unplugged()
-        self.net._clock = lambda: self.now
-        nothing: Any = wire
-        link, greeting = Link(nothing, nothing, "127.0.0.1:1", True), Hello(1, CHAIN, 0, [], 0)
-        times = Times(drain_timeout=10, silence_timeout=30, ping_interval=5, close_timeout=1)
-        identity = PeerIdentity(id_of(1), key_of(1).public)
-        self.one = Connection(link, identity, greeting, times, meter(), lambda: self.now, Intake(nothing, lambda: None))
-        self.net._peers[id_of(1)] = self.one
-
-    def hear(self, message: PeersMessage) -> list[PeersMessage]:
-        """What it is answered at once."""
-        self.net._deliver(self.one, PEERS, encode(message))
-        out = []
-        while (frame := self.one.queues.next_frame()) is not None:
-            out += [parse_peers(payload) for _, payload in Reassembler().feed(frame)]
-        return out
-
-
 async def answered_later(n: int) -> str:
     """The second question comes so many thousandths of a second before the interval is over, less one."""
-    spoken = Spoken()
+    spoken = Unplugged()
     assert spoken.hear(GetPeers())
     spoken.now += CONFIG.answer_interval - (n - 1) / 1_000
     return OK if spoken.hear(GetPeers()) else IGNORED
@@ -424,8 +388,8 @@ async def answered_later(n: int) -> str:
 
 async def asked_answers(n: int) -> str:
     """One answer to one question."""
-    spoken = Spoken()
-    spoken.one.asked_peers = True
+    spoken = Unplugged()
+    spoken.connection().asked_peers = True
     for number in range(n):
         spoken.hear(Peers([PeerAddresses(id_of(2), [f"127.0.0.1:{7_000 + number}"])]))
     return OK if len(spoken.book.places(id_of(2))) == n else IGNORED
@@ -433,7 +397,7 @@ async def asked_answers(n: int) -> str:
 
 async def hellos(n: int) -> str:
     """Beside the one that opened the connection."""
-    spoken = Spoken()
+    spoken = Unplugged()
     for _ in range(n):
         spoken.hear(hello(0))
     return REJECTED if spoken.net._standing.score(id_of(1), spoken.now) else OK
