@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import platform
 import signal
@@ -15,6 +16,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import structlog
 import uvloop
 from rich.console import Console
 
@@ -121,6 +123,8 @@ def measured(given: argparse.Namespace) -> Run:
     wanted = given.only.split(",") if given.only else [one.name for one in MEASURES]
     if unknown := set(wanted) - {one.name for one in MEASURES}:
         raise SystemExit(f"there is no measurement {', '.join(sorted(unknown))}")
+    # A member that asks for too much runs in this process: its connections are no part of what is told.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     # As Ctrl-C does: what runs is stopped and folders are removed on the way out.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     with suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -16,7 +16,7 @@ from benchmarks.limits import quantile
 from benchmarks.overload import rss_of
 from chain.contracts.credits import Transfer
 from tests.processes.asker import HISTORY, Asker, askers, make_history
-from tests.processes.harness import Graph, NodeProcess, Person, Role, validators, with_params
+from tests.processes.harness import PATIENCE_S, Graph, NodeProcess, Person, Role, validators, with_params
 
 RATE = 2_000
 """Questions of a member in a second; each is for as many blocks as an answer may hold."""
@@ -37,6 +37,8 @@ class While:
     """Each node's `GET /v1/status`, ten times a second."""
     grew_mb: float
     """Most by which a node's memory was above that of the beginning."""
+    cores: float
+    """Processor time of this process, those who ask and those who pay, for each second."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class AskersFigure:
     asked_answer_p95_ms: float
     flooded_answer_p95_ms: float
     grew_mb: float
+    flood_cores: float
+    """What the flood takes of the cores that it shares with the validators."""
 
 
 async def askers_cost(turns: int, seconds: float) -> AskersFigure:
@@ -100,24 +104,26 @@ async def _flood(asker: Asker, seconds: float) -> int:
 
 async def _seen(nodes: list[NodeProcess], busy: Awaitable[int]) -> tuple[While, int]:
     """Until `busy` has ended, and what it found."""
+    used, began = time.process_time(), time.perf_counter()
     before = {node.name: rss_of(node.pid) for node in nodes}
     finality, answers, most, ended = list[float](), list[float](), [0.0], asyncio.Event()
 
     async def pay() -> None:
-        for node in itertools.cycle(nodes):
+        # A lane for each node: the next sequence is asked of it, and it may be a block behind the others.
+        for lane, node in itertools.cycle(enumerate(nodes)):
             if ended.is_set():
                 return
-            began = time.perf_counter()
-            done = await PAYER.send(node, Transfer(nodes[0].id, 1, b""))
+            offered = time.perf_counter()
+            done = await node.api.submit_tx([Transfer(nodes[0].id, 1, b"")], PAYER.key, lane=lane, wait=PATIENCE_S)
             if done["code"] != 0:
                 raise RuntimeError(f"a transfer was not carried out: {done}")
-            finality.append((time.perf_counter() - began) * 1_000)
+            finality.append((time.perf_counter() - offered) * 1_000)
 
     async def look(node: NodeProcess) -> None:
         while not ended.is_set():
-            began = time.perf_counter()
+            asked = time.perf_counter()
             await node.api.status()
-            answers.append((time.perf_counter() - began) * 1_000)
+            answers.append((time.perf_counter() - asked) * 1_000)
             most.append(rss_of(node.pid) - before[node.name])
             await asyncio.sleep(LOOK_S)
 
@@ -127,7 +133,8 @@ async def _seen(nodes: list[NodeProcess], busy: Awaitable[int]) -> tuple[While, 
     finally:
         ended.set()
         await asyncio.gather(*watching)
-    return While(finality, answers, max(most)), done
+    cores = (time.process_time() - used) / (time.perf_counter() - began)
+    return While(finality, answers, max(most), cores), done
 
 
 def summary(found: list[tuple[While, While, While]], asked: int, answered: int, flooded: int) -> AskersFigure:
@@ -149,4 +156,5 @@ def summary(found: list[tuple[While, While, While]], asked: int, answered: int, 
         asked_answer_p95_ms=answer(1),
         flooded_answer_p95_ms=answer(2),
         grew_mb=max(one.grew_mb for turn in found for one in turn),
+        flood_cores=statistics.median(turn[2].cores for turn in found),
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.limits import quantile
 from chain.contracts.credits import Transfer
-from tests.processes.harness import Graph, NodeProcess, Person, Role, validators, with_params
+from tests.processes.harness import PATIENCE_S, Graph, NodeProcess, Person, Role, validators, with_params
 from tests.processes.netns import Lan
 from tests.processes.slow_link import SlowLink
 
@@ -93,7 +93,8 @@ async def _turn(graph: Graph, payer: Person, transfers: int) -> Turn:
         if number == WARM:
             first = await others[0].height() + 1
         began = time.perf_counter()
-        done = await payer.send(others[number % 3], Transfer(behind.id, 1, b""))
+        lane = number % len(others)  # one for each node: the next sequence is asked of it, and it may be a block behind the others
+        done = await others[lane].api.submit_tx([Transfer(behind.id, 1, b"")], payer.key, lane=lane, wait=PATIENCE_S)
         if done["code"] != 0:
             raise RuntimeError(f"a transfer was not carried out: {done}")
         times.append((time.perf_counter() - began) * 1_000)
