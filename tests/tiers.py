@@ -28,7 +28,7 @@ SECOND: dict[str, str] = {
     "tests/processes/test_doors.py": "unit/test_api_http_listener.py has the bounds of each door",
     "tests/processes/test_governance.py": "sim/test_governance.py in virtual time; processes/test_joining.py has a vote",
     "tests/processes/test_hidden.py": "unit/test_work_hidden.py and unit/test_job_verdicts.py",
-    "tests/processes/test_hoarders.py": "sim/attacks has the hoarder in virtual time",
+    "tests/processes/test_hoarders.py": "sim/attacks has the hoarder in virtual time; unit/test_node_mempool.py the bounds",
     "tests/processes/test_hostile.py": "sandbox/hostile has its programs, processes/test_main_job.py a job in containers",
     "tests/processes/test_keys.py": "unit/test_keys.py and unit/test_keys_rules.py",
     "tests/processes/test_lan.py": "unit/test_p2p_lan.py",
