@@ -87,6 +87,10 @@ class Backend(Protocol):
         """Kills a run; false where none of this id is under way."""
         ...
 
+    def printed(self, run_id: str) -> str | None:
+        """The end of what a run has printed so far; None where none of this id runs. Asks no engine."""
+        ...
+
     def memory(self, run_id: str) -> int | None:
         """Bytes of memory that a run holds now, without what the kernel would drop first; None where none of this id runs."""
         ...
@@ -160,6 +164,10 @@ class AsyncBackend(Protocol):
     async def remove(self, image_id: str) -> None: ...
 
     async def run(self, spec: RunSpec, on_progress: OnProgress, cancel: threading.Event) -> RunResult: ...
+
+    def printed(self, run_id: str) -> str | None:
+        """As `Backend.printed`: at once."""
+        ...
 
     async def start(self, spec: RunSpec, cancel: threading.Event) -> AsyncWarmRun | RunResult:
         """Of a phase with late inputs: ready for them, or with its result where it ended before."""

@@ -41,6 +41,6 @@ class OutputReader:
         return newest
 
     def tail(self) -> str:
-        """The end of the output, safe to print on a terminal."""
-        text = self._tail.decode("utf-8", "replace")
+        """The end of the output, safe to print on a terminal. Another thread than the one that takes output in may ask."""
+        text = bytes(self._tail)[-TAIL_CAP:].decode("utf-8", "replace")
         return "".join(char if char == "\n" or char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
+from zlib import crc32
 
 import msgspec
 import structlog
@@ -202,14 +203,21 @@ class Hub:
         self._notices = now
         return [message("notice", one) for one in (*new, *gone)]
 
+    def _printed(self, run: Json) -> int:
+        """Of the log of one that runs, as far as every token may see it: another number where it printed more."""
+        runs = self._node.runs
+        found = runs.get_run(run["id"]) if runs is not None and run.get("state") == "running" else None
+        return 0 if found is None else crc32(str(render_run(found).get("log")).encode("utf-8", "replace"))
+
     def _changed_runs(self, runs: list[Json]) -> list[bytes]:
-        """Runs that moved since the last look; the log stays out of the stream, and of the progress only the last step."""
+        """Runs that moved since the last look, also those that printed more; the log stays out of the stream, and of the progress
+        comes only the last step."""
         seen: dict[str, tuple[Any, ...]] = {}
         changed = []
         for run in map(render_run, runs):
             progress = run.get("progress") or []
             last = progress[-1] if progress else None
-            mark = (run.get("phase"), run.get("state"), run.get("attempt"), run.get("ended"), repr(last))
+            mark = (run.get("phase"), run.get("state"), run.get("attempt"), run.get("ended"), repr(last), self._printed(run))
             seen[run["id"]] = mark
             if self._runs.get(run["id"]) != mark:
                 shown = {name: value for name, value in run.items() if name not in ("log", "progress")}

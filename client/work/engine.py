@@ -123,6 +123,9 @@ class ThreadedSandbox:
 
         return await loop.run_in_executor(self._runs, lambda: self._sandbox.run(spec, on_progress=tell, cancel=cancel))
 
+    def printed(self, run_id: str) -> str | None:
+        return self._sandbox.printed(run_id)
+
     async def start(self, spec: RunSpec, cancel: threading.Event) -> ThreadedWarmRun | RunResult:
         started = await asyncio.get_running_loop().run_in_executor(self._starts, lambda: self._sandbox.start(spec, cancel=cancel))
         return started if isinstance(started, RunResult) else ThreadedWarmRun(started, self._answers, self._looks)

@@ -764,7 +764,11 @@ class WorkDriver:
         return dict(self._log.ended)
 
     def get_run(self, run_id: str) -> dict[str, Any] | None:
-        return self._log.get(run_id)
+        """With its log: of one that runs, what it has printed so far."""
+        found = self._log.get(run_id)
+        if found is not None and found["ended"] is None:
+            found["log"] = self._engine.printed(run_id) or ""
+        return found
 
     def cancel_run(self, run_id: str) -> bool:
         return self._log.cancel(run_id, "cancelled by the operator")

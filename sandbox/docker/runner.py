@@ -188,6 +188,10 @@ class ContainerRun:
 
         return self._timed(rest)
 
+    def printed(self) -> str:
+        """The end of what it has printed so far, for any thread."""
+        return self._reader.tail()
+
     def let_go(self) -> None:
         """Nobody listens any more."""
         stream, self._stream = self._stream, None

@@ -92,6 +92,7 @@ class Sandbox:
         self._spare: Sidecar | None = None
         self._closed = False
         self._active: dict[str, threading.Event] = {}
+        self._printing: dict[str, ContainerRun] = {}
         """The runs under way, and what kills each."""
         self._warm: set[Warm] = set()
         self._waiting: set[str] = set()
@@ -207,6 +208,12 @@ class Sandbox:
             warm.close()
         return True
 
+    def printed(self, run_id: str) -> str | None:
+        """The end of what a run has printed so far; None where none of this id runs."""
+        with self._lock:
+            run = self._printing.get(run_id)
+        return None if run is None else run.printed()
+
     def memory(self, run_id: str) -> int | None:
         """Bytes of memory that a run holds now, without what the kernel would drop first; None where none of this id runs."""
         found = self._stats(run_id).get("memory_stats", {})
@@ -285,6 +292,7 @@ class Sandbox:
     def _exit(self, spec: RunSpec) -> None:
         with self._lock:
             self._active.pop(spec.run_id, None)
+            self._printing.pop(spec.run_id, None)
             self._waiting.discard(spec.run_id)
 
     def _place(self, spec: RunSpec, on_progress: Callable[[Progress], None] | None, cancel: threading.Event) -> Placed | RunResult:
@@ -317,6 +325,8 @@ class Sandbox:
                 on_progress=on_progress,
                 cancel=cancel,
             )
+            with self._lock:
+                self._printing[spec.run_id] = run
             placed = True
             return Placed(run, sidecar, held)
         except (BadImage, DataRefused, ImageNotFound, EngineError, SandboxUnavailable, OSError) as problem:

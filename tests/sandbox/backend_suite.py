@@ -225,6 +225,17 @@ class BackendSuite:
         assert held[0] is not None and 1 << 17 < held[0] <= spec.limits.mem_mb << 20
         assert backend.memory(spec.run_id) is None and backend.memory("no-such-run") is None
 
+    def test_it_tells_what_a_run_has_printed_while_it_runs(self, backend: Backend, image: str) -> None:
+        spec, told = self.spec(image, "forever"), []
+
+        def look(_: Progress) -> None:
+            told.append(backend.printed(spec.run_id))
+            backend.cancel(spec.run_id)
+
+        outcome = backend.run(spec, on_progress=look)
+        assert told[0] and outcome.log_tail.startswith(told[0])
+        assert backend.printed(spec.run_id) is None and backend.printed("no-such-run") is None
+
     def test_a_name_is_for_one_run_at_a_time(self, backend: Backend, image: str) -> None:
         spec, told = self.spec(image, "forever"), []
 

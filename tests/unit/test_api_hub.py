@@ -180,3 +180,27 @@ async def test_what_was_pushed_out_or_not_told_meanwhile_is_a_gap(node: FakeNode
         await heard(late)
         again = hub.subscribe(BLOCK, lambda: None, after=before)
         assert [kind for kind, _ in await heard(again)] == ["gap"], "a gap is told to who was away, too"
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [
+        {"phase": "verify"},
+        {"state": "done"},
+        {"attempt": 2},
+        {"ended": 9},
+        {"progress": [{"step": 1, "of": 9, "loss": "0.2"}]},
+        {"log": "a longer log"},
+    ],
+)
+async def test_a_run_is_told_again_when_it_moved_and_only_then(node: FakeNode, moved: dict[str, Any]) -> None:
+    assert node.runs is not None
+    run, other = a_run("moves"), a_run("stands")
+    node.runs.all = [run, other]
+    async with reading(node) as hub:
+        listener = hub.subscribe(frozenset({"run"}), lambda: None)
+        assert [run["id"] for _, run in await heard(listener)] == ["moves", "stands"]
+        run |= moved
+        ((_, shown),) = await heard(listener)
+        assert shown == {k: v for k, v in run.items() if k != "log"} | {"progress": run["progress"][-1]}
+        assert listener.pending.empty()

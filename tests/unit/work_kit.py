@@ -405,6 +405,8 @@ class FakeEngine:
         self.running = 0
         self.train_s = 5.0
         self.eval_s = 1.0
+        self.said: dict[str, str] = {}
+        """What runs have printed so far."""
         self.losses: Callable[[RunSpec], str] = lambda spec: f"0.{self._rng.randrange(10**8, 10**9)}"
         self.end: Callable[[RunSpec], RunStatus | None] = lambda spec: None
 
@@ -437,6 +439,9 @@ class FakeEngine:
 
     async def start(self, spec: RunSpec, cancel: threading.Event) -> AsyncWarmRun | RunResult:
         return RunResult(status=RunStatus.ENGINE_ERROR, reason="no model is served here")
+
+    def printed(self, run_id: str) -> str | None:
+        return self.said.get(run_id)
 
     async def run(self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event) -> RunResult:
         assert spec.image_id in self.images

@@ -130,6 +130,9 @@ class SimEngine:
     async def start(self, spec: RunSpec, cancel: threading.Event) -> AsyncWarmRun | RunResult:
         return RunResult(status=RunStatus.ENGINE_ERROR, reason="no model is served here")
 
+    def printed(self, run_id: str) -> str | None:
+        return None
+
     async def run(self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event) -> RunResult:
         if spec.image_id not in self.images:
             raise AssertionError("a run of an image that is not on the engine")
