@@ -23,6 +23,7 @@ from p2p.content.messages import ContentBlock, Has, WantBlocks, WhoHas, decode_m
 from p2p.content.partial import Downloads
 from p2p.content.service import MAX_WAITING, RETRY_S, Content
 from p2p.content.store import ContentStore
+from tests.descriptors import below
 from tests.slow import SLOW
 from tests.unit.content_kit import flip, pattern, root_of
 
@@ -423,6 +424,29 @@ async def test_what_waits_when_the_node_stops_is_told_so_and_nothing_begins_afte
             await work
         assert failed.value.reason is Reason.CANCELLED
     await b.close()
+
+
+async def test_a_node_that_stops_lets_go_of_what_it_was_loading(net: Net, tmp_path: Path) -> None:
+    a, b = net.add(b"a"), net.add(b"b")
+    data = pattern(20 * CHUNK + 7)
+    root = await a.add(data, pin="x")
+    sent = 0
+
+    def tap(frame: bytes) -> list[bytes]:
+        nonlocal sent
+        sent += len(frame) > CHUNK
+        return [frame] if sent < 3 else []
+
+    net.taps[b"a"] = tap
+    before = below(tmp_path)
+    waiting = asyncio.ensure_future(b.fetch(root, max_size=2 * len(data), timeout_s=60))
+    while sent < 3:
+        await asyncio.sleep(0.01)
+    await b.close()
+    with pytest.raises(FetchFailed):
+        await waiting
+    assert below(tmp_path) == before
+    assert b.store.remove(root), "nobody holds it any more"
 
 
 async def test_what_is_here_already_is_refused_when_larger_than_wanted_and_pinned_when_asked(net: Net) -> None:
