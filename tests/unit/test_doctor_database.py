@@ -135,7 +135,7 @@ def test_a_server_that_hangs_is_told_in_time_and_nothing_waits_for_it(monkeypatc
         finally:
             own.signal_all(signal.SIGCONT)
         assert worst(found) == "failure" and "timeout" in told(found)
-        assert worst(look_at_database(url, CHAIN, runs=False)) == "fine"
+        assert worst(look_at_database(url, CHAIN, runs=False)) != "failure", "how long its disk takes is a warning's matter"
 
 
 def test_who_runs_on_a_server_that_hangs_is_told_once_it_does_and_when_it_goes_on(

@@ -391,3 +391,19 @@ def test_a_job_at_which_a_machine_fails_takes_nothing_from_another_job(tmp_path:
         await graph.stop()
 
     run_virtual(main())
+
+
+def test_work_goes_on_only_until_the_job_expires(tmp_path: Path) -> None:
+    async def main() -> None:
+        graph = Graph(tmp_path)
+        node = graph.nodes["a"]
+        node.engine.train_s = 10_000.0
+        await graph.start("a")
+        job = graph.chain.post("boss")
+        (found,) = await graph.finish(job)
+        assert found["state"] == "EMPTY"
+        await blocks(graph.chain, lambda: node.engine.running == 0, 20)
+        assert [s.limits.wall_s <= 40 for s in node.engine.specs] == [True] * len(node.engine.specs)
+        await graph.stop()
+
+    run_virtual(main())

@@ -224,3 +224,27 @@ def test_strikes_bar_while_they_live_and_no_longer() -> None:
     reason = policy.unfit(reader, ME, NOW - 1)
     assert reason is not None and "live strikes of 3 contractors" in reason
     assert policy.unfit(reader, ME, NOW) is None
+
+
+def test_what_the_settings_just_allow_is_taken() -> None:
+    config = working(
+        max_image_mb=1,
+        max_model_mb=1,
+        max_mem_mb=64,
+        max_hidden_mb=1,
+        max_eval_s=5,
+        max_cpus=1,
+        min_bounty="10",
+        min_time_left_s=100,
+        attempts=3,
+    )
+    asked = limits(model_cap=MIB, tmp_mb=64, cpus_milli=1_000, threads=1_024, eval_s=5)
+    given = offer(
+        limits=asked,
+        image=posting(0).image.__class__(1, "x", b"", b"", MIB),
+        hidden=[HiddenSet(b"", bytes(32), bytes(32), MIB)],
+        own=claimed(15, 5),
+    )
+    assert explain(config, given, attempts=2) is None
+    assert "3 attempts" in (explain(config, given, attempts=3) or "")
+    assert explain(config, offer(limits=limits(mem_mb=16))) is None

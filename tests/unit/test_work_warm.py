@@ -331,3 +331,16 @@ def test_behind_a_request_for_which_there_is_no_memory_nothing_is_started() -> N
     pool.started(start.container, 0.0)
     assert pool.ask("y", B, 99.0, 1.0) == [] and pool.ask("z", C, 99.0, 1.0) == []
     assert [action.ref for action in pool.gone(start.container, 2.0) if isinstance(action, Start)] == [B, C]
+
+
+def test_what_was_given_a_container_that_had_ended_is_answered_before_all_others() -> None:
+    """Its slot is free meanwhile."""
+    pool = warmth(slots=1)
+    pool.serve(A, 100, 0, 0.0)
+    start = one(pool.ask("x", A, 99.0, 0.0), Start)
+    pool.started(start.container, 1.0)
+    pool.ask("y", A, 99.0, 1.0)
+    assert pool.died(start.container, 1.0) == [], "who has it finds that out"
+    assert pool.found_dead(start.container, "x", 99.0, 1.0) == []
+    again = one(pool.tick(2.0), Start)
+    assert one(pool.started(again.container, 2.0), Give).ask == "x"
