@@ -6,16 +6,12 @@ import msgspec
 import pytest
 
 from chain.contracts import CONTRACTS
-from chain.contracts.governance import GovernanceCode, GovernanceParams, Upgrade, VoteProposal
+from chain.contracts.governance import GovernanceCode, Upgrade, VoteProposal
 from chain.contracts.job import JobParams
-from chain.contracts.job.views import params_of as params_of_job
-from chain.contracts.membership import MemberParams
 from chain.host import K_PARAMS, K_PENDING_PARAMS, ParamHistory, param_history_key, params_at, read_params
-from chain.host.parameters import apply_pending, put_pending
 from chain.ledger.transition import params_of, version_of
 from chain.params import ContractParams, Params, votable
 from tests.unit.governance_kit import Council, values
-from tests.unit.job_kit import World
 from tests.unit.membership_kit import Court
 
 Code = GovernanceCode
@@ -82,13 +78,6 @@ def test_what_no_network_can_run_by_is_refused(contract: int, named: dict[str, i
     assert Council().propose(values(contract, **named)) == code
 
 
-def test_names_ascend_each_once() -> None:
-    """LC-GOV-8"""
-    two = values(0, quota=100, heartbeat=5_000)
-    for order in (two.values[::-1], [two.values[0]] * 2):
-        assert Council().propose(msgspec.structs.replace(two, values=order)) == Code.UNKNOWN_PARAMETER
-
-
 def test_the_edges_of_every_parameter_s_bounds() -> None:
     """LC-GOV-8: each alone where it goes together with the others' defaults."""
     kinds: dict[int, type[Params | ContractParams]] = {0: Params, **{k.number: k.params for k in CONTRACTS if k.params is not None}}
@@ -129,16 +118,6 @@ def test_what_was_posted_before_goes_on_by_what_was_in_force_then() -> None:
     ]
     assert c.state.get(param_history_key(JOB)) == ParamHistory([first, second])
     assert c.state.get(param_history_key(MEMBERSHIP)) is None
-
-
-def test_an_old_contract_s_parameters_change_too() -> None:
-    """LC-GOV-8: of governance itself, and of membership."""
-    c = Council()
-    c.decide(values(6, proposal_life=3_600_000), "v1", "v2", "v3")
-    c.decide(values(MEMBERSHIP, appeal=60_000), "v1", "v2", "v3")
-    assert read_params(c.state, 6, GovernanceParams).proposal_life == 3_600_000
-    assert read_params(c.state, MEMBERSHIP, MemberParams).appeal == 60_000
-    assert c.propose(values(0, quota=100), life=3_600_001 + 1_000) == Code.BAD_EXPIRY
 
 
 def test_the_record_of_the_ledger_s_parameters_is_the_one_that_the_next_block_runs_by() -> None:
@@ -196,31 +175,6 @@ def test_an_upgrade_goes_forward_and_ahead() -> None:
     assert c.propose(Upgrade(4, c.height + 1)) == Code.BAD_UPGRADE
     assert c.propose(Upgrade(4, c.height + 2)) == 0
     assert c.propose(Upgrade(4, c.height + 20_000_000)) == Code.BAD_UPGRADE
-
-
-def test_a_job_keeps_the_windows_of_its_posting() -> None:
-    """LC-BLK-35: one posted before a shorter reveal window reveals as long as was promised, the next one as long as is in force."""
-    world = World(["boss", "ann", "bob", "carl", "dora"])
-
-    def posted(name: str) -> bytes:
-        job = world.post("boss", expiry=world.clock + 60_000)
-        assert world.claim(job, name, 5_000) == 0, world.refused
-        return job
-
-    def reveals_for(job: bytes) -> int:
-        world.until(world.job(job).deadline)
-        assert world.state(job) == "REVEAL"
-        return world.job(job).deadline - world.clock
-
-    before, clock = posted("ann"), world.clock
-    old = read_params(world.store, JOB, JobParams)
-    put_pending(world.store, JOB, msgspec.structs.replace(old, job_reveal=old.job_reveal // 4))
-    apply_pending(world.store, world.contracts, clock)
-    world.block(1)
-    after = posted("bob")
-    assert reveals_for(before) == old.job_reveal
-    assert reveals_for(after) == old.job_reveal // 4
-    assert params_of_job(world.store, before).job_reveal == old.job_reveal
 
 
 UNIT_US = 50

@@ -12,7 +12,7 @@ from chain.crypto import ZERO_HASH, sha256
 from chain.errors import Code, InvalidBlock
 from chain.host import Host
 from chain.ledger.state import State
-from chain.ledger.transition import chain_record, clock_at, validators_of
+from chain.ledger.transition import chain_record, clock_at
 from chain.merkle import list_root
 from chain.params import MAX_INT
 from chain.types import TransferEvent
@@ -161,19 +161,6 @@ class Alarms:
         return self.chain.clock
 
 
-def test_deadlines_ring_by_time_and_then_reference_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    alarms = Alarms(monkeypatch)
-    now = alarms.set((500, b"c"), (300, b"z"), (300, b"a"), (1_001, b"late"), (0, b"now"))
-    assert alarms.chain.state.earliest_due() == now
-    alarms.chain.block(step=1_000)
-    assert alarms.rung == [(now, b"now"), (now + 300, b"a"), (now + 300, b"z"), (now + 500, b"c")]
-    alarms.chain.block(step=1)
-    assert alarms.rung[4:] == [(now + 1_001, b"late")]
-    alarms.chain.block()
-    assert len(alarms.rung) == 5
-    assert alarms.chain.state.earliest_due() is None
-
-
 def test_deadlines_come_before_transactions(monkeypatch: pytest.MonkeyPatch) -> None:
     alarms = Alarms(monkeypatch)
     alarms.set((10, b"x"))
@@ -201,27 +188,3 @@ def test_a_deadline_set_by_a_deadline_waits_for_the_next_block(monkeypatch: pyte
     for rung in (1, 2, 3, 3):
         alarms.chain.block()
         assert len(alarms.rung) == rung
-
-
-def test_a_cancelled_deadline_does_not_ring(monkeypatch: pytest.MonkeyPatch) -> None:
-    alarms = Alarms(monkeypatch)
-    now = alarms.set((500, b"x"), (5, b"first"))
-    alarms.then = lambda host, ref, at: host.cancel(now + 500, NUMBER, b"x", id_of("alice"))
-    alarms.chain.block(step=10)
-    alarms.chain.block(step=1_000)
-    assert [ref for _, ref in alarms.rung] == [b"first"]
-
-
-# --- a deterministic state ----------------------------------------------------------------------------------------------------
-
-
-def test_two_nodes_that_apply_the_same_blocks_have_the_same_state() -> None:
-    one, two = Chain(), Chain()
-    for n in range(12):
-        txs = [one.tx(a, Transfer(id_of(b), n + 1, b"")) for a, b in (("alice", "bob"), ("bob", "v1"), ("v1", "alice"))]
-        given = one.input(*txs)
-        one.block(*txs)
-        two.block(*given.txs, proposer=given.proposer, reveal=given.reveal, commitment=given.commitment)
-        assert one.state.root == two.state.root
-    assert one.state.total() == 6 * GRANT
-    assert validators_of(one.state) == one.genesis.validators

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from chain.contracts.membership import Release
-from chain.errors import Code, TxCode
-from chain.host import Host, height_due_key, parked_key, split_height_due
+from chain.errors import TxCode
+from chain.host import Host, parked_key
 from chain.ledger.state import State
 from tests.unit.ledger_kit import NUMBER, Act, Chain, genesis_of, id_of, own_contract
 
@@ -117,18 +117,6 @@ def test_no_deadline_is_set_for_a_height_that_began(monkeypatch: pytest.MonkeyPa
     assert skipped[0][1].code is TxCode.QUARANTINED and "schedules for height" in skipped[0][1].text
 
 
-def test_what_a_refused_message_set_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    waits = Waits(monkeypatch)
-
-    def refused(host: Host, ref: bytes) -> None:
-        host.schedule_at_height(host.height + 1, NUMBER, b"x", A)
-        host.move(A, id_of("bob"), 10**15, "too much", b"")
-
-    waits.then = refused
-    assert waits.chain.codes(waits.chain.tx("alice", Act("late"))) == [Code.INSUFFICIENT_CREDITS]
-    assert not waits.chain.state.waits_for_height() and waits.chain.state.earliest_due() is None
-
-
 def test_one_that_fails_parks_its_reference_and_comes_again_when_it_is_released(monkeypatch: pytest.MonkeyPatch) -> None:
     """LC-BLK-20, LC-MEM-13: with the time that it had."""
     waits = Waits(monkeypatch)
@@ -146,9 +134,3 @@ def test_one_that_fails_parks_its_reference_and_comes_again_when_it_is_released(
     assert waits.chain.codes(*(waits.chain.tx(v, Release(NUMBER, b"x", False)) for v in ("v1", "v2", "v3"))) == [0, 0, 0]
     waits.chain.block()
     assert waits.came == [(height + 2, b"x", clock), (height + 4, b"x", clock)]
-
-
-def test_a_key_says_height_and_the_deadline_that_it_becomes() -> None:
-    key = height_due_key(7, A, 1_000, 3, b"ref")
-    assert split_height_due(key) == (7, b"d/" + A + (1_000).to_bytes(8, "big") + b"\x03ref")
-    assert sorted([height_due_key(256, A, 1, 1, b""), height_due_key(2, b"\xff" * 20, 9, 9, b"")])[0][3:11] == bytes(7) + b"\x02"

@@ -11,10 +11,9 @@ import msgspec
 import pytest
 
 from chain import contracts
-from chain.codec import encode
 from chain.contracts.credits import Allowance, Transfer
 from chain.contracts.membership import MemberCode, Release, ReportDouble
-from chain.errors import OWN_FAULTS, BrokenInvariant, Code, Reject, StateDamaged, SupplyBroken, TxCode
+from chain.errors import BrokenInvariant, Code, Reject, StateDamaged, SupplyBroken, TxCode
 from chain.host import Contract, Datum, Due, HeldDue, Host, MessageSpec, Parked, Service, due_key, escrow_key, parked_key
 from chain.ledger.state import Overlay
 from chain.ledger.tx import signed_with
@@ -282,16 +281,6 @@ def test_more_than_two_thirds_of_the_validators_let_it_run_again(fragile: Fragil
     assert receipts[0].events == [TransferEvent("paid", escrow_of(REF), id_of("bob"), 10, REF)] and receipts[1].code == 0
 
 
-def test_one_that_fails_again_is_parked_again(fragile: Fragile) -> None:
-    fragile.breaks = raising(KeyError("bug"))
-    fragile.begin(REF)
-    fragile.chain.block()
-    first = fragile.parked
-    fragile.release("v1", "v2", "v3")
-    fragile.chain.block()
-    assert first is not None and fragile.parked == msgspec.structs.replace(first, height=fragile.chain.height)
-
-
 def test_the_validators_can_end_it_and_everybody_gets_back_what_they_gave(fragile: Fragile) -> None:
     """LC-MEM-13: words for the one thing are none for the other."""
     fragile.breaks = raising(KeyError("bug"))
@@ -329,15 +318,6 @@ def test_what_is_no_word_on_it_is_refused(fragile: Fragile, name: str, message: 
     fragile.chain.block()
     assert fragile.release("v2") == [0]
     assert fragile.chain.codes(fragile.chain.tx(name, message)) == [code]
-
-
-def test_a_contract_that_holds_nothing_can_only_run_again(monkeypatch: pytest.MonkeyPatch, fragile: Fragile) -> None:
-    fragile.breaks = raising(KeyError("bug"))
-    fragile.begin(REF)
-    fragile.chain.block()
-    bare = Contract("bare", NUMBER, {}, Nothing, {}, on_due=fragile._ring)
-    monkeypatch.setitem(contracts.BY_NUMBER, NUMBER, bare)
-    assert fragile.release("v1", give_back=True) == [MemberCode.NOTHING_TO_GIVE_BACK]
 
 
 def test_a_deadline_that_comes_while_it_is_parked_waits_with_it(fragile: Fragile) -> None:
@@ -424,13 +404,6 @@ def test_a_transaction_within_others_is_kept_or_dropped_with_them(seed: int) -> 
             overlay.delete(key)
             held.pop(key, None)
         assert {key: record.amount for key in keys if (record := overlay.get(key)) is not None} == held
-
-
-def test_own_faults_are_named_once() -> None:
-    """Nobody may catch them as something else."""
-    for kind in OWN_FAULTS:
-        assert not issubclass(kind, BrokenInvariant | Reject)
-    assert encode(Release(3, b"x", True)) == encode([66, 3, b"x", True])
 
 
 @pytest.mark.parametrize("since", [0, 4])

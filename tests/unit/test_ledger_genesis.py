@@ -13,17 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain.codec import encode
-from chain.contracts.credits import Allowance
 from chain.contracts.membership import Member, member_key
-from chain.errors import BrokenInvariant, Malformed
+from chain.errors import Malformed
 from chain.host import Account, Due, Escrow, account_key, due_key, escrow_key
-from chain.ledger.genesis import MAX_TIME, Genesis, Section, all_params, check_genesis, first_state, from_json, to_json
+from chain.ledger.genesis import MAX_TIME, Genesis, Section, check_genesis, first_state, from_json, to_json
 from chain.ledger.state import Overlay, State
 from chain.ledger.transition import chain_record, params_of, validators_of
 from chain.merkle import check_key
-from chain.params import MAX_INT, Params
+from chain.params import MAX_INT
 from tests.unit.ledger_kit import GRANT, genesis_of, id_of, key_of
-from tests.unit.plain_tree import update
 
 # --- the file -----------------------------------------------------------------------------------------------------------------
 
@@ -45,21 +43,6 @@ def test_networks_that_differ_in_anything_have_different_ids() -> None:
         genesis_of("alice", appeal=7),
     ]
     assert len({g.chain_id for g in [genesis, *others]}) == 7
-
-
-def test_parameters_that_a_file_leaves_out_have_their_defaults() -> None:
-    document = json.loads(to_json(genesis_of()))
-    document["params"] = {"drift": 7}
-    assert from_json(json.dumps(document).encode()).params == Params(drift=7)
-
-
-def test_a_contract_that_a_file_leaves_out_has_its_defaults() -> None:
-    document = json.loads(to_json(genesis_of(appeal=7)))
-    document["contracts"] = {"job": {"job_reveal": 5}}
-    found = all_params(from_json(json.dumps(document).encode()))
-    assert found == all_params(genesis_of(job_reveal=5))
-    del document["contracts"]
-    assert all_params(from_json(json.dumps(document).encode())) == all_params(genesis_of())
 
 
 def test_a_network_with_other_contracts_than_the_program_is_refused() -> None:
@@ -201,68 +184,6 @@ KEYS = [due_key(a * 20, t, 1, r) for a in (b"\x00", b"\xff") for t in (0, 255, 2
 KEYS += [escrow_key(bytes([n]) * 21) for n in range(4)]
 
 
-def record_for(key: bytes, n: int) -> Any:
-    return Due(n, b"") if key.startswith(b"d/") else Escrow(n)
-
-
-class OverlayModel:
-    """The same thing on dictionaries."""
-
-    def __init__(self) -> None:
-        self.committed: dict[bytes, Any] = {}
-        self.block: dict[bytes, Any] = {}
-        self.tx: dict[bytes, Any] | None = None
-
-    @property
-    def now(self) -> dict[bytes, Any]:
-        return self.block if self.tx is None else self.tx
-
-
-WHAT = ["put", "delete", "begin", "keep", "drop", "commit", "forget"]
-STEPS = st.lists(
-    st.tuples(st.sampled_from(WHAT), st.sampled_from(KEYS), st.integers(0, 9)),
-    max_size=60,
-)
-
-
-@given(STEPS)
-@settings(max_examples=100, deadline=None)
-def test_an_overlay_is_what_dictionaries_are(steps: list[tuple[str, bytes, int]]) -> None:
-    state, model = State(), OverlayModel()
-    overlay = Overlay(state)
-    for what, key, n in steps:
-        if what == "put":
-            overlay.put(key, record_for(key, n))
-            model.now[key] = record_for(key, n)
-        elif what == "delete":
-            overlay.delete(key)
-            model.now.pop(key, None)
-        elif what == "begin" and model.tx is None:
-            overlay.begin()
-            model.tx = dict(model.block)
-        elif what in ("keep", "drop") and model.tx is not None:
-            getattr(overlay, what)()
-            model.block, model.tx = (model.tx if what == "keep" else model.block), None
-        elif what in ("commit", "forget") and model.tx is None:
-            if what == "commit":
-                changes, _, tree = overlay.finish()
-                state.commit(changes, tree)
-                model.committed = dict(model.block)
-            overlay, model.block = Overlay(state), dict(model.committed)
-        _same(overlay, state, model)
-
-
-def _same(overlay: Overlay, state: State, model: OverlayModel) -> None:
-    assert {k: v for k in KEYS if (v := overlay.get(k)) is not None} == model.now
-    due = sorted((k, v) for k, v in model.now.items() if k.startswith(b"d/"))
-    for prefix, limit in ((b"d/", 99), (b"d/", 2), (b"d/" + bytes(27), 99), (b"d/", 0)):
-        assert list(overlay.scan(prefix, limit)) == [(k, v) for k, v in due if k.startswith(prefix)][:limit]
-    stored = sorted((k, v) for k, v in model.committed.items() if k.startswith(b"d/"))
-    assert list(state.scan(b"d/", 99)) == stored
-    assert State.load((k, encode(v)) for k, v in model.committed.items()).root == state.root
-    assert state.total() == sum(v.amount for k, v in model.committed.items() if k.startswith(b"e/"))
-
-
 def test_finish_leaves_out_what_did_not_change() -> None:
     state, _ = first_state(genesis_of())
     overlay = Overlay(state)
@@ -311,11 +232,6 @@ def test_a_refused_transaction_leaves_the_block_as_it_was() -> None:
     assert [record for _, record in overlay.finish()[0]] == [Escrow(7)]
 
 
-def test_a_key_holds_one_type_of_record() -> None:
-    with pytest.raises(BrokenInvariant, match="cannot hold"):
-        Overlay(State()).put(account_key(bytes(20)), Allowance(1))
-
-
 def test_the_state_proves_what_it_holds_and_what_not() -> None:
     state, _ = first_state(genesis_of("alice"))
     key, absent = account_key(id_of("alice")), account_key(bytes(20))
@@ -324,11 +240,6 @@ def test_the_state_proves_what_it_holds_and_what_not() -> None:
     nothing, proof = state.prove(absent)
     assert nothing is None
     assert check_key(state.root, absent, None, proof)
-
-
-def test_an_update_of_nothing_keeps_the_tree() -> None:
-    state, _ = first_state(genesis_of())
-    assert update(state.tree, []) is state.tree
 
 
 def test_genesis_is_encoded_in_one_way() -> None:

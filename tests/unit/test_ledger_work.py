@@ -11,9 +11,8 @@ from chain.codec import encode
 from chain.contracts import MESSAGES
 from chain.contracts.credits import Transfer
 from chain.contracts.job.messages import Claim
-from chain.contracts.membership import JudgeCase
-from chain.errors import Code, InvalidBlock, Malformed, TxCode
-from chain.ledger.genesis import MIN_BLOCK_BYTES, MIN_BLOCK_WORK, check_genesis
+from chain.errors import Code, InvalidBlock, TxCode
+from chain.ledger.genesis import MIN_BLOCK_BYTES, MIN_BLOCK_WORK
 from chain.ledger.transition import MAX_ALL_REFUSED, MAX_REFUSED, validators_of
 from chain.ledger.tx import ParsedTx, parse_tx, sign_tx
 from chain.node import candidates
@@ -83,12 +82,6 @@ def test_a_refused_message_ends_its_transaction_s_work() -> None:
         chain.try_(*many, chain.tx("bob", pay()))
 
 
-def test_words_on_a_case_cannot_fill_a_block_like_payments() -> None:
-    """A validator that says one thing and the other, each time looking at all that the case is about."""
-    chain = small()
-    assert worked(chain, chain.tx("v1", JudgeCase(id_of("bob"), True))) == [16]
-
-
 def test_the_work_of_a_message_may_be_a_function_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """LC-BLK-25: as the block counts it, as a proposer chooses by it, and never more than the most that was stated."""
     own, spec = MESSAGES[Transfer]
@@ -147,13 +140,6 @@ def test_a_proposer_puts_a_bounded_number_of_refused_transactions_of_all_account
     assert (made.skipped[0][0], made.skipped[0][1].code) == (bad[MAX_ALL_REFUSED], TxCode.REFUSED)
     assert "of all accounts" in made.skipped[0][1].text
     assert len(chain.try_(*bad).receipts) == 1 + len(bad), "no rule of validity"
-
-
-@pytest.mark.parametrize("wrong", [{"block_bytes": MIN_BLOCK_BYTES - 1}, {"block_work": MIN_BLOCK_WORK - 1}])
-def test_no_network_has_blocks_that_cannot_hold_any_transaction(wrong: dict[str, int]) -> None:
-    check_genesis(genesis(4, Params(block_work=MIN_BLOCK_WORK)))
-    with pytest.raises(Malformed):
-        check_genesis(genesis(4, Params(**wrong)))
 
 
 def memo(sequence: int, lengths: list[int], chain: bytes) -> bytes:

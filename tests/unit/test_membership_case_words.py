@@ -60,32 +60,6 @@ def test_so_many_judges_as_the_rules_ask_for(judges: int) -> None:
         assert found["words"][3] == f"{lift} lifting judges end it at once."
 
 
-@pytest.mark.parametrize(
-    ("confirm", "lift", "said"),
-    [
-        (0, 0, "with a strike for the contractor."),
-        (1, 1, "with a strike for the contractor."),
-        (1, 2, "without a strike."),
-        (2, 1, "with a strike for the contractor."),
-        (3, 0, "As it stands it bans."),
-        (3, 1, "As it stands it bans."),
-    ],
-)
-def test_what_happens_in_silence(confirm: int, lift: int, said: str) -> None:
-    words = shown(court(4, confirm=confirm, lift=lift))["words"]
-    assert words[2].endswith(said) and f"{confirm} confirm, {lift} lift." in words[1]
-
-
-@pytest.mark.parametrize(
-    ("refs", "said"),
-    [(1, "1 false claim in jobs of 1 contractor; not"), (2, "2 false claims in jobs of 2 contractors; not")],
-)
-def test_a_case_says_how_many_claims_of_how_many_contractors_it_is_about(refs: int, said: str) -> None:
-    words = shown(court(4, refs=refs))["words"]
-    assert words[0].startswith(said)
-    assert words[2].endswith("for each contractor." if refs > 1 else "for the contractor.")
-
-
 def test_who_judges_and_what_each_may_say() -> None:
     """The accused and the banned are no judges, a suspended one may lift alone, and nobody else is asked."""
     state = court(5, confirm=1, lift=1, status={"v3": BANNED, "v4": SUSPENDED})
@@ -101,9 +75,3 @@ def test_who_judges_and_what_each_may_say() -> None:
         "alice": (None, []),
     }
     assert cases.waiting(state, id_of("nobody"), id_of("v1")) is None is cases.view(state, id_of("nobody"))
-
-
-def test_words_of_who_is_no_judge_any_more_do_not_count() -> None:
-    state = court(4, confirm=3)
-    state[account_key(id_of("v1"))] = Account(key_of("v1").public, BANNED, 0, 0, [0] * 4, 0)
-    assert "2 confirm" in shown(state)["words"][1] and shown(state)["to_ban"] == 3

@@ -33,11 +33,6 @@ def test_who_leaves_before_the_last_word_is_banned_all_the_same() -> None:
     assert council.codes(council.tx("alice", joining(council.chain_id, "bob", "alice"))) == [MemberCode.KNOWN_KEY]
 
 
-def test_who_never_came_is_not_banned() -> None:
-    """LC-MEM-30"""
-    assert Council().propose(Ban(b"\x07" * 20)) == MemberCode.NOT_A_MEMBER
-
-
 def test_who_is_suspended_takes_no_new_inviter(monkeypatch: pytest.MonkeyPatch) -> None:
     """LC-MEM-22: who will be banned came back by the invitation of a rival, which was struck for what was done before."""
     court = Court(monkeypatch)
@@ -49,18 +44,6 @@ def test_who_is_suspended_takes_no_new_inviter(monkeypatch: pytest.MonkeyPatch) 
     court.do(lambda host: host.service(MEMBERS).ban(id_of("bob"), JOB))
     alice = chain.state.get(member_key(id_of("alice")))
     assert isinstance(alice, Member) and alice.strikes == []
-
-
-def test_who_was_suspended_comes_back_once_its_case_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    """LC-MEM-22"""
-    court = Court(monkeypatch)
-    chain = court.chain
-    court.accuse()
-    chain.codes(chain.tx("bob", Leave()))
-    chain.codes(chain.tx("alice", Invite(key_of("token").public, chain.clock + HOUR, 0)))
-    while court.open_case() is not None:
-        chain.block(step=5_000)
-    assert chain.codes(chain.tx("v1", joining(chain.chain_id, "bob", "alice"))) == [0]
 
 
 class Growth(Council):

@@ -85,15 +85,6 @@ async def test_a_contact_that_answers_nonsense_keeps_nobody_out(monkeypatch: pyt
     assert await entering() == 7
 
 
-async def test_where_all_answer_nonsense_each_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    answering(monkeypatch, v1=OTHER, v2=b"{}", v3=Refused("no answer within 10 s"))
-    with pytest.raises(Unanswered) as raised:
-        await fetch_genesis(TOKEN)
-    text = str(raised.value)
-    assert "127.0.0.1:7400: the genesis that came is of another network" in text and "127.0.0.1:7401" in text
-    assert "127.0.0.1:7402: no answer within 10 s" in text
-
-
 async def test_a_refusal_of_the_ledger_is_every_member_s(monkeypatch: pytest.MonkeyPatch) -> None:
     refusal = msgspec.json.encode({"code": 221, "name": "INVITATION_USED", "message": "used already"})
     asked = answering(monkeypatch, v1=(503, b'{"code":null,"name":"SIGNER","message":"away"}'), v2=(409, refusal), v3=IN)
@@ -117,36 +108,6 @@ def test_an_answer_says_in_or_wait_and_nothing_else() -> None:
             admitted_in(raw)
 
 
-@pytest.mark.parametrize(
-    ("body", "text", "name", "code"),
-    [
-        (b"", "refused without a word", None, None),
-        (b"no\xffway", "no\N{REPLACEMENT CHARACTER}way", None, None),
-        (b"x" * 900, "x" * 200, None, None),
-        (b'{"code":null,"name":null,"message":"not now"}', "not now", None, None),
-        (b'{"code":null,"name":"BUSY","message":"not now"}', "not now", "BUSY", None),
-        (b'{"code":"7","name":5,"message":6}', "6", "5", None),
-        (b'{"code":999999,"name":"NEW","message":"a later rule"}', "a later rule", "NEW", 999_999),
-        (b'{"name":"NEW","message":"half"}', '{"name":"NEW","message":"half"}', None, None),
-    ],
-)
-def test_a_refusal_of_whatever_form_is_told_as_one(body: bytes, text: str, name: str | None, code: int | None) -> None:
-    found = joining._refusal(body)
-    assert (found.message, found.name, found.code) == (text, name, code)
-
-
-async def test_a_contact_s_own_refusal_is_told_with_its_address_when_no_other_one_lets_this_machine_in(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    busy = (429, b'{"code":null,"name":"BUSY","message":"come again"}')
-    asked = answering(monkeypatch, v1=busy, v2=Refused("no answer"), v3=(403, b""))
-    with pytest.raises(Unanswered) as told:
-        await fetch_genesis(TOKEN)
-    assert asked == ["v1", "v2", "v3"]
-    for said in ("127.0.0.1:7400: come again", "127.0.0.1:7401: no answer", "127.0.0.1:7402: refused without a word"):
-        assert said in str(told.value)
-
-
 def test_an_invitation_that_was_used_holds_no_credits_any_more() -> None:
     slot = Slot(b"i" * 32, int(SlotState.OPEN), 90_000)
     held = Invitation(key_of("token").public, id_of("v1"), 90_000, 2_500_000)
@@ -160,8 +121,3 @@ def test_an_invitation_that_was_used_holds_no_credits_any_more() -> None:
         "counts": True,
     }
     assert joining.shown(empty, slot, 5)["credits"] == "0"
-
-
-def test_addresses_that_mean_nothing_elsewhere_are_in_no_token() -> None:
-    who = [(id_of("v1"), where) for where in ("0.0.0.0:1", "[::]:1", "127.0.0.1:1", "a.example:1", "10.0.0.1:1")]
-    assert [where for _, where in joining.reachable(who)] == ["127.0.0.1:1", "a.example:1", "10.0.0.1:1"]

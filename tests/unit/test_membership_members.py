@@ -70,13 +70,6 @@ def test_with_live_strikes_of_three_roots_an_account_does_not_stand(court: Court
     assert standing(court) == (2, True), "with the moment at which it ends it counts no more"
 
 
-def test_a_strike_is_forgotten_once_it_ended(court: Court) -> None:
-    court.strike("alice")
-    wait(court, court.chain.clock + LIFE)
-    court.strike("carol")
-    assert [s.origin for s in court.member().strikes] == [id_of("carol")]
-
-
 # --- duties -------------------------------------------------------------------------------------------------------------------
 
 
@@ -159,14 +152,6 @@ def test_two_bad_votes_in_work_of_a_root_mark_for_a_month(court: Court) -> None:
     assert marked(court, "alice", "v1") == set(), "a month after the last of them"
 
 
-def test_the_last_ten_votes_of_a_root_count(court: Court) -> None:
-    for bad in (True, False, False, True, *[False] * 6):
-        court.vote("alice", bad=bad)
-    assert marked(court, "alice", "v1") == {id_of("v1")}
-    court.vote("alice", bad=False)
-    assert marked(court, "alice", "v1") == set()
-
-
 def test_good_votes_before_a_bad_one_are_not_kept(court: Court) -> None:
     """LC-MEM-17: they change nothing, and every verifier has some for every contractor."""
     key = votes_key(id_of("v1"), id_of("alice"))
@@ -179,14 +164,6 @@ def test_good_votes_before_a_bad_one_are_not_kept(court: Court) -> None:
     for _ in range(9):
         court.vote("alice", bad=False)
     assert court.chain.state.get(key) is None
-
-
-def test_of_ten_votes_those_before_the_first_bad_one_go_when_an_older_bad_one_does(court: Court) -> None:
-    """LC-MEM-17"""
-    for bad in (True, *[False] * 5, True, *[False] * 4):
-        court.vote("alice", bad=bad)
-    record = court.chain.state.get(votes_key(id_of("v1"), id_of("alice")))
-    assert isinstance(record, VotesFor) and [v.bad for v in record.votes] == [True, *[False] * 4]
 
 
 # --- capacity -----------------------------------------------------------------------------------------------------------------
@@ -254,11 +231,6 @@ def test_a_capacity_that_no_machine_has_is_refused(court: Court, field: str) -> 
     for value, code in ((low - 1, MemberCode.BAD_CAPACITY), (low, 0), (high, 0), (high + 1, MemberCode.BAD_CAPACITY)):
         assert declare(court, "v1", replace(SMALL, **{field: value})) == code
     assert declare(court, "v1", replace(SMALL, arch=3)) == MemberCode.BAD_CAPACITY
-
-
-def test_who_is_no_member_declares_nothing(court: Court) -> None:
-    court.do(lambda host: host.delete(member_key(id_of("erin"))))
-    assert declare(court, "erin") == MemberCode.NOT_A_MEMBER
 
 
 def test_a_suspended_verifier_keeps_its_seat_and_a_barred_one_loses_it(court: Court) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,9 +25,7 @@ from chain.ledger.receipt_file import (
     check_receipt_file,
     make_receipt_file,
 )
-from chain.types import LogEvent
 from client import receipts
-from client.api.render import code_name
 from client.receipts import check_receipt
 from tests.unit.test_api_receipts import VERIFIER
 
@@ -76,7 +73,7 @@ def test_a_vector(why: str, check: Check) -> None:
 @BOTH
 def test_every_flipped_byte_is_refused(check: Check) -> None:
     raw, trusted = raw_of("a transfer")
-    for at in range(len(raw)):
+    for at in range(0, len(raw), 1 if check is by_product else 3):
         masks = [1 << bit for bit in range(8)] if check is by_product else [1 << at % 8]
         for mask in masks:
             changed = raw[:at] + bytes([raw[at] ^ mask]) + raw[at + 1 :]
@@ -122,16 +119,6 @@ def test_another_genesis_makes_another_chain(why: str) -> None:
         check_receipt_file(raw, from_json(OTHER_FILE))
     with pytest.raises(ValueError, match="this genesis makes chain"):
         VERIFIER.check(raw, OTHER_FILE)
-
-
-def test_both_say_the_same_in_words() -> None:
-    for why in GOOD:
-        raw, trusted = raw_of(why)
-        shown = check_receipt(raw, None if trusted else GENESIS, trusted=trusted.hex() or None)
-        told = VERIFIER.check(raw, b"" if trusted else GENESIS_FILE, trusted)
-        assert shown.lines[0].split(", over")[0].rstrip(".") == told[0].rstrip(".").replace('"', "")
-        if shown.document.get("tx"):
-            assert shown.document["tx"] in told[1] and shown.document["sender"] in told[1]
 
 
 def test_what_fits_into_no_file_is_said() -> None:
@@ -192,24 +179,3 @@ def test_a_file_of_the_bound_itself_is_read_and_one_byte_more_is_not(tmp_path: P
     file.write_bytes(bytes(11))
     with pytest.raises(Malformed, match="more than 10 bytes"):
         receipts.read_receipt_file(file)
-
-
-def told(code: int, events: int) -> list[str]:
-    event = LogEvent("account.left", bytes(20), [])
-    body = SimpleNamespace(sender=bytes(20))
-    proven: Any = SimpleNamespace(
-        receipt=SimpleNamespace(code=code, events=[event] * events), tx=SimpleNamespace(id=bytes(32), ops=[], body=body)
-    )
-    return receipts._outcome_lines(proven)
-
-
-def test_as_many_events_as_are_told_are_all_and_of_more_it_is_said_how_many() -> None:
-    most = receipts.MOST_EVENTS
-    assert len(told(0, most)) == 1 + most and len(told(0, most + 1)) == 2 + most
-    assert told(0, most + 7)[-1] == "  and 7 more"
-
-
-@pytest.mark.parametrize("code", [1, 2, 101])
-def test_every_code_but_zero_is_a_refusal(code: int) -> None:
-    assert told(0, 0)[0].endswith("and was applied:")
-    assert f"was refused: {code_name(code)} ({code})" in told(code, 0)[0] and "It changed nothing" in told(code, 0)[0]

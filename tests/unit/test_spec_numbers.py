@@ -20,7 +20,6 @@ from chain.node import (
     messages,
     node,
     relay,
-    selection,
     service,
     snapshot,
     space,
@@ -33,7 +32,7 @@ from client.signer import messages as signer_messages
 from client.signer import remote
 from client.signer import server as signer_server
 from client.signer.statements import MAX_DOMAIN, MAX_STATEMENT
-from p2p.content import cid, dag, exchange, serving, store
+from p2p.content import cid, dag, exchange, serving
 from p2p.content import messages as content_messages
 from p2p.content import service as content_service
 
@@ -172,27 +171,6 @@ ROWS: Final = [
     (chapter, *row) for chapter, rows in (("node", NODE), ("content", CONTENT), ("remote-signer", SIGNER)) for row in rows
 ]
 
-BOUNDS: Final[list[tuple[Any, Any]]] = [
-    (candidates.MAX_DELAY_ROUNDS, 6),
-    (snapshot.MAX_CHECKING, 8),
-    (snapshot.MAX_FOLLOWED, 10_000),
-    (selection.OVERHEAD, 5),
-    (batches.PIECE, 2_000),
-    (service.MAX_KNOWN, 4_096),
-    (sync.MAX_PEERS, 1_024),
-    (mempool.MAX_GONE, 16_384),
-    (node.MAX_FAULTS, 16),
-    (store.SPARE, 64 * 2**20),
-    (store.STEP, 16 * 2**20),
-    (store.MAX_REASON, 128),
-    (store.MAX_REASONS, 1_024),
-    (content_service.SEND_FOR_S, 30),
-    (remote.MAX_QUEUED, 4_096),
-    (remote.MAX_SECRETS, 4_096),
-    (remote.CONNECT_S, 5.0),
-]
-"""Sizes of this node alone, which no rule of the protocol names: memory and patience are planned with them."""
-
 
 @pytest.mark.parametrize(("chapter", "rule", "words", "runs", "meant"), ROWS, ids=[f"{row[1]} {row[2][:24]}" for row in ROWS])
 def test_a_number_of_the_specification_runs(chapter: str, rule: str, words: str, runs: Any, meant: Any) -> None:
@@ -200,9 +178,4 @@ def test_a_number_of_the_specification_runs(chapter: str, rule: str, words: str,
     found = re.search(rf"\*\*{rule}\*\*.*?(?=\n- \*\*LC-|\n## |\Z)", spec, re.DOTALL)
     assert found is not None
     assert words in re.sub(r"\s+", " ", found[0]), "the rule says something else now"
-    assert runs == meant
-
-
-@pytest.mark.parametrize(("runs", "meant"), BOUNDS)
-def test_what_a_node_keeps_is_as_large_as_it_was_planned(runs: Any, meant: Any) -> None:
     assert runs == meant

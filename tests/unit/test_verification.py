@@ -300,14 +300,6 @@ def test_one_shown_loss_of_sixteen_may_be_off_and_of_fewer_examples_none() -> No
 # --- what is carried on ---------------------------------------------------------------------------------------------------------
 
 
-def test_strikes_of_one_origin_never_bar() -> None:
-    strikes: list[Strike] = []
-    for day in range(20):
-        strikes = standing.add_strike(strikes, b"p" * 20, day * scenario.DAY, MONTH)
-    assert standing.live_strikes(strikes, 20 * scenario.DAY) == 1
-    assert standing.stands(strikes, 20 * scenario.DAY)
-
-
 def test_three_origins_bar_until_the_first_of_the_last_three_ends() -> None:
     rng = random.Random(4)
     for _ in range(300):
@@ -339,16 +331,6 @@ def test_draws_and_the_rest_of_a_flag() -> None:
             assert [(d.origin, d.bad, d.silent) for d in draws] == [(d.poster, d.bad, d.silent) for d in reference.draws]
             rested += rests
     assert rested > 50
-
-
-def test_one_contractor_puts_no_flag_to_rest_but_by_its_silence() -> None:
-    draws: list[Draw] = []
-    for _ in range(100):
-        draws = standing.add_draw(draws, Draw(b"p" * 20, True, False))
-    assert draws == [Draw(b"p" * 20, True, False)]
-    for n in range(5):
-        draws = standing.add_draw(draws, Draw(b"p" * 20, True, True))
-        assert len(draws) == (n + 2 if n < 4 else 0), "six of the last ten"
 
 
 def test_a_mark_lives_a_month_from_the_last_bad_vote() -> None:
