@@ -24,6 +24,7 @@ from client.contracts.federation.channel import FileAnswer, KeyAsk, KeyGive, Upd
 from client.contracts.federation.desk import DiskDesk
 from client.contracts.federation.hearing import hear
 from client.contracts.federation.journal import JOURNAL, OwnJournal, PreviewNote
+from client.contracts.federation.ledger_status import LEDGER_STATUSES
 from client.contracts.federation.looking import look
 from client.contracts.federation.making import LocalKept, MakerBook
 from client.contracts.federation.member import MemberBook, MemberMachine, TrainedFederation
@@ -57,12 +58,13 @@ from client.work.events import (
     Kept,
     Kill,
     Model,
+    ReleaseImage,
     RunEnded,
     StartRun,
     StopServing,
     Unpin,
 )
-from client.work.machine import Recalled
+from client.work.machine import LedgerStatus, Recalled
 from client.work.peers import BURST, PER_S, PeerChannels
 from client.work.served import ServedFiles
 from client.work.slots import MachineShare
@@ -202,6 +204,29 @@ def test_data_that_were_swapped_since_the_owner_looked_and_joined_are_not_traine
     assert "are others than" in again.spec({"rows": ROWS})
 
 
+def at_the_end() -> tuple[FedWorld, MemberPart]:
+    """A federation that ended, and the part of an owner that was to train in it."""
+    world = in_training()
+    part = member(world)
+    part.handle(Kept(of_wish(TrainWish(world.federation, "rows", 2), bytes(16))))
+    world.run()
+    assert world.now.end and world.now.best_r
+    return world, part
+
+
+def test_an_image_stays_after_the_end_for_the_final_model_on_own_data_and_no_longer() -> None:
+    world, part = at_the_end()
+    said = part.handle(world.chain())
+    (fetch,) = [one for one in of(said, FetchContent) if one.scope.startswith("fed-final:")]
+    assert not of(said, ReleaseImage), "the final model is still to be tried"
+    assert of(part.handle(ContentReady(fetch.scope, fetch.tag, Path("/final"))), BringImage)
+    part.handle(ImageReady(world.federation, IMAGE))
+    (start,) = of(part.handle(world.chain()), StartRun)
+    assert not of(part.handle(world.chain()), ReleaseImage)
+    part.handle(RunEnded(start.run, RunStatus.OK, "", _measured(5), None))
+    assert of(part.handle(world.chain()), ReleaseImage) == [ReleaseImage(world.federation)]
+
+
 def test_other_data_are_trained_on_at_once() -> None:
     """The ledger had the new data's digest, and what left the node was made of those of before, for as long as the base stayed."""
     world = in_training()
@@ -325,6 +350,25 @@ def test_the_journal_has_every_attempt_with_its_code() -> None:
     assert shown["final"] == {"loss": "0.000000004", "examples": 3}
     assert [one["loss"] for one in shown["attempts"]].count(None) == world.now.r - 1
     assert own_view(Shelf(), bytes(32))["attempts"] == []
+
+
+# --- what a message came to ------------------------------------------------------------------------------------------------------
+
+
+def test_the_ledger_says_of_each_message_that_it_is_open_and_then_that_it_stands() -> None:
+    world = FedWorld(reference=True, **SMALL)
+    seen: set[str] = set()
+    while world.state != FederationState.END:
+        waiting = [(node.me, one.op) for node in world.nodes.values() for one in node.outbox if one.kind == "federation"]
+        before = [LEDGER_STATUSES[type(op)](world.ledger.store, me, world.clock, op)[0] for me, op in waiting]
+        world.block()
+        for (me, op), then in zip(waiting, before, strict=True):
+            now, _ = LEDGER_STATUSES[type(op)](world.ledger.store, me, world.clock, op)
+            assert then is LedgerStatus.OPEN, op
+            if not world.now.end:
+                assert now in (LedgerStatus.STANDS, LedgerStatus.TOO_LATE), op
+                seen |= {type(op).__name__} if now is LedgerStatus.STANDS else set()
+    assert seen >= {"StartRound", "ReadyKey", "CommitUpdate", "ReferUpdate", "HaveUpdates", "PinParts", "ScreenUpdates"}
 
 
 # --- the channel -----------------------------------------------------------------------------------------------------------------

@@ -113,3 +113,10 @@ async def test_callbacks_tell_the_first_measurement_the_first_pay_and_the_end_wi
     events = list(reversed(await api.node.events(play.id, before=None, limit=10_000)))
     names = [name for one in events if (name := callbacks.named(one["topic"], one["data"])) is not None]
     assert names == ["measured", "improved", "improved", "ended"], "the second one is the same row, which is there once"
+
+
+async def test_a_federation_that_left_the_state_ended_where_it_is_known_to_have_been(api: Api) -> None:
+    assert callbacks.left(api.node.ledger.state, ["measured"], None, 0) == "ended"
+    assert callbacks.left(api.node.ledger.state, [], 5, 0) == "left"
+    assert callbacks.data(api.node.ledger.state, bytes(32), "ended", {"outcome": None}) == {"federation": "00" * 32, "end": None}
+    assert {"ended", "left"} == callbacks.LAST <= callbacks.NAMES

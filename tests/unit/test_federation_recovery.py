@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from chain.codec import encode
+from chain.contracts.federation.messages import LeaveFederation
 from chain.contracts.federation.records import FederationMember, FederationState, MemberState, member_key
 from chain.crypto import SigningKey
 from chain.host import account_key
@@ -26,7 +27,7 @@ from client.contracts.federation.looking import look
 from client.contracts.federation.member import VAULTS, MemberMachine, VaultBook
 from client.contracts.federation.member_part import MemberPart
 from client.contracts.federation.ring import keepers_of, kept_by
-from client.contracts.federation.steps import FedCame, KeepNoVault, KeepVault, SendFed, TrainWith
+from client.contracts.federation.steps import FedCame, KeepNoVault, KeepVault, SendFed, TrainNoMore, TrainWith
 from client.contracts.federation.vault import VaultPlace
 from client.contracts.federation.vaulting import VaultStage
 from client.work import WorkConfig
@@ -132,6 +133,18 @@ def test_a_member_that_wants_none_or_joined_before_has_none() -> None:
     until_named(world, second)
     world.run(lambda: world.now.r == 8)
     assert not on_ledger(world, first).vault and on_ledger(world, second).vault
+
+
+def test_whose_owner_leaves_is_kept_no_more() -> None:
+    world = begun(owners=5)
+    me = world.owners[4]
+    until_named(world, me)
+    named = on_ledger(world, me).vault
+    world.submit(me, LeaveFederation(world.federation))
+    world.nodes[me].give("member", TrainNoMore(world.federation))
+    for _ in range(10):
+        world.block()
+    assert on_ledger(world, me).vault == named and all(named not in node.served for node in world.nodes.values())
 
 
 @settings(max_examples=60)

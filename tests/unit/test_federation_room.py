@@ -69,6 +69,35 @@ def test_what_seats_alone_may_see_is_served_to_nobody_else(monkeypatch: pytest.M
     assert len(seats) == 2 * 2 * 3, "of each stage the parts of three masks"
 
 
+def test_sums_that_the_ledger_did_not_take_are_served_no_more() -> None:
+    """Of each attempt that two of three did not agree on a model and a delta stayed, of a GiB each."""
+    world = FedWorld(**SMALL, verifiers=5)
+    world.run(lambda: world.now.r == 1 and world.state == FederationState.SUM)
+    odd = world.nodes[world.attempt().seats[0]]
+    made: list[bytes] = []
+
+    def other(name: str, effect: Any) -> None:
+        if isinstance(effect, ServeFile) and name == "aggregator" and not effect.peers:
+            made.append(effect.cid)
+        do(name, effect)
+
+    do, odd._do = odd._do, other  # type: ignore[method-assign]
+    compute = odd._compute
+    odd._compute = lambda effect: _another_sum(world, compute(effect))  # type: ignore[method-assign]
+    world.run(lambda: world.state == FederationState.IDLE and world.now.r >= 1)
+    assert len(made) == 2 and not set(made) & set(odd.served)
+    taken = {world.now.best_model} | {cid for node in world.nodes.values() for cid in node.served}
+    assert world.now.best_model in taken
+
+
+def _another_sum(world: FedWorld, done: Any) -> Any:
+    """A model that nobody else comes to."""
+    if getattr(done, "tag", "") != "sum":
+        return done
+    files = tuple(world.store.write([world.store.read(one.path) + b" "]) for one in done.result)
+    return replace(done, result=files)
+
+
 def ref(n: int) -> bytes:
     return n.to_bytes(32, "big")
 

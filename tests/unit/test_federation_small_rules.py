@@ -5,13 +5,57 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import msgspec
 import pytest
 
+from chain.contracts.federation.messages import FederationTerms
+from chain.contracts.federation.records import FederationMember
 from chain.storage import private
+from client.contracts.federation import deploy_api
 from client.contracts.federation.desk import DiskDesk
+from client.contracts.federation.schema import DeployRequest
 
 ME, FED = b"m" * 20, b"f" * 32
+
+
+# --- what is offered -------------------------------------------------------------------------------------------------------------
+
+
+def member(paid: int) -> FederationMember:
+    return FederationMember(1, bytes(32), 0, 0, 1, 0, 0, 0, paid, 0, 0, b"")
+
+
+def test_whoever_was_paid_anything_has_a_share_and_the_others_none() -> None:
+    shares = deploy_api.shares_of([(b"c" * 20, member(10**15)), (b"a" * 20, member(1)), (b"b" * 20, member(0))])
+    assert [(share.account[:1], share.weight) for share in shares] == [(b"a", 1), (b"c", 2**32 - 1)]
+    assert deploy_api.shares_of([(b"b" * 20, member(0))]) == []
+
+
+def test_a_tolerance_is_not_negative() -> None:
+    assert deploy_api._not_negative("0.5") == 5 * 10**8
+    with pytest.raises(ValueError, match="not negative"):
+        deploy_api._not_negative("-0.5")
+
+
+def test_of_a_federation_that_left_the_state_the_best_model_is_named_with_its_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it stands the ledger takes them from there, and nothing is named twice."""
+    given = {"name": "digits", "kind": "number", "price": "0", "floor": "0", "tol": "0", "row_ms": 10, "start_s": 10}
+    body = msgspec.convert(given, DeployRequest)
+    made: list[bytes] = []
+
+    def program(terms: FederationTerms, model: bytes) -> Any:
+        made.append(model)
+        return model
+
+    monkeypatch.setattr(deploy_api, "_program", program)
+    terms: Any = SimpleNamespace(model=b"initial")
+    left = deploy_api.registration(body, terms, b"best", [], None)
+    stands = deploy_api.registration(body, terms, b"best", [], FED)
+    assert not left.source and len(left.program) == 1 and made == [b"best"]
+    assert stands.source == [FED] and not stands.program
 
 
 # --- the desk's folder -----------------------------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from chain.contracts.federation import records
-from chain.contracts.federation.messages import CommitMeasure, CommitUpdate, ReferUpdate
-from chain.contracts.federation.records import FederationMember, FederationState
+from chain.contracts.federation.messages import CommitMeasure, CommitUpdate, ReferUpdate, ServeFederation, VaultModel
+from chain.contracts.federation.records import FederationMember, FederationServer, FederationState
 from client.contracts.federation import hearing, keeping, ledger_status
 from client.contracts.federation.channel import ShareAsk, ShareGive
 from client.contracts.federation.keeping import OthersVaults
@@ -67,6 +67,21 @@ def test_a_measure_is_of_its_round_and_of_its_try() -> None:
     assert says(seated(b""), ME, CommitMeasure(FED, 1, 1, word)) is TOO_LATE, "of another try of the same round"
     assert says(seated(b""), ME, CommitMeasure(FED, 2, 0, word)) is TOO_LATE
     assert says(seated(b""), OTHER, CommitMeasure(FED, 1, 0, word)) is TOO_LATE, "no seat of this account"
+
+
+def test_a_vault_of_a_later_round_displaces_an_earlier_one() -> None:
+    def of(vault: bytes, r: int) -> LedgerStatus:
+        return ledger_status._vault(at(known={records.member_key(FED, ME): member(vault, r)}), ME, VaultModel(FED, CID))
+
+    assert (of(b"", 0), of(CID, 2), of(ANOTHER, 1), of(ANOTHER, 2)) == (OPEN, STANDS, OPEN, DISPLACED)
+    assert ledger_status._vault(at(), ME, VaultModel(FED, CID)) is TOO_LATE, "no member"
+
+
+def test_serving_stands_as_it_was_said() -> None:
+    serves: Any = {records.serving_key(ME): FederationServer(since=1)}
+    none: Any = {}
+    for reader, on, status in ((serves, True, STANDS), (serves, False, OPEN), (none, False, STANDS), (none, True, OPEN)):
+        assert ledger_status._serve(reader, ME, 0, ServeFederation(on)) == (status, None)
 
 
 # --- who may speak of vaults -----------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,22 +13,34 @@ import pytest
 
 from chain.contracts.governance import (
     AddValidator,
+    Admit,
     Ban,
     GovernanceCode,
+    LiftBan,
     ParamValue,
     Propose,
+    Remove,
     RemoveValidator,
     SetParameters,
+    SetVerifier,
     Upgrade,
     VoteProposal,
+    Withdraw,
     proposal_key,
     proposals,
 )
+from chain.contracts.job.records import NUMBER as JOB
 from chain.crypto import address
 from chain.errors import Reject
 from chain.ledger.transition import params_of
+from client.api.ending import EndingQuery
+from client.api.errors import RequestError
+from client.api.following import Followers
 from client.api.submit import try_out
 from client.config import Config
+from client.contracts.governance import api as routes
+from client.contracts.governance.api import build_action
+from client.contracts.governance.schema import ProposalRequest
 from client.contracts.governance.views import describe, view
 from client.contracts.governance.watching import NEWER, WAITS, ProposalWatch
 from client.work.events import Chain, Changed
@@ -35,7 +48,7 @@ from client.work.machine import Recalled
 from tests.unit.api_kit import Api, serving
 from tests.unit.client_fake_api import OTHER, OWN, Fake
 from tests.unit.governance_kit import Council
-from tests.unit.ledger_kit import id_of
+from tests.unit.ledger_kit import id_of, key_of
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
 ID = "4be2" * 16
@@ -109,6 +122,16 @@ def test_a_word_says_what_it_made_of_the_proposal(api: Fake, run: Any, topic: st
     assert said in run("propose", "ban", OTHER).out
 
 
+def test_parameters_are_listed_with_the_bounds_of_a_change(api: Fake, run: Any) -> None:
+    one = {"name": "heartbeat", "contract": "ledger", "value": 10_000, "unit": "ms", "low": 1_000, "high": 600_000}
+    api.answers["GET /v1/parameters"] = [one, one | {"name": "bandwidth_window", "low": None, "high": None}]
+    ran = run("parameters")
+    assert "1000 (1 s) to 600000 (10 min)" in ran.out and "never" in ran.out
+    money = {"name": "job_min_bounty", "contract": "job", "unit": "micro-credits", "value": 1_500_000, "low": 10, "high": 10**12}
+    api.answers["GET /v1/parameters"] = [money]
+    assert "1500000 (1.5 credits)" in run("parameters").out, "who means credits and types them would ask for a millionth"
+
+
 # --- routes -------------------------------------------------------------------------------------------------------------------
 
 
@@ -163,6 +186,43 @@ def test_a_message_is_tried_out_in_the_block_that_comes_next(ahead: int, code: i
     assert council.codes(council.tx("v1", op)) == [code or 0], "as the block says"
 
 
+NEW_KEY = key_of("newcomer").public
+WHO = id_of("alice")
+
+
+@pytest.mark.parametrize(
+    ("body", "action", "text"),
+    [
+        ({"action": "remove"}, Remove(WHO), "remove the member "),
+        ({"action": "ban"}, Ban(WHO), "ban "),
+        ({"action": "lift-ban"}, LiftBan(WHO), "lift the ban of "),
+        ({"action": "add-validator"}, AddValidator(WHO), "add the validator "),
+        ({"action": "remove-validator"}, RemoveValidator(WHO), "remove the validator "),
+        ({"action": "verifier", "on": True}, SetVerifier(WHO, True), "give the verifier flag to "),
+        ({"action": "verifier", "on": False}, SetVerifier(WHO, False), "take the verifier flag from "),
+        ({"action": "admit", "key": NEW_KEY.hex()}, Admit(NEW_KEY), "admit "),
+        ({"action": "upgrade", "version": 3, "height": 0}, Upgrade(3, 0), "begin version 3 of the protocol at block 0"),
+        (
+            {"action": "parameters", "values": {"job_reveal": 9_000, "job_key": 8_000}},
+            SetParameters(JOB, [ParamValue("job_key", 8_000), ParamValue("job_reveal", 9_000)]),
+            "set job_key to 8000 (8 s), job_reveal to 9000 (9 s)",
+        ),
+        (
+            {"action": "parameters", "values": {"heartbeat": 5}},
+            SetParameters(0, [ParamValue("heartbeat", 5)]),
+            "set heartbeat to 5 ms",
+        ),
+    ],
+    ids=lambda value: value.get("action") if isinstance(value, dict) else "",
+)
+def test_each_action_is_what_was_asked_for_in_words_that_say_so(body: dict[str, Any], action: Any, text: str) -> None:
+    account: dict[str, Any] = {} if body["action"] in ("admit", "upgrade", "parameters") else {"account": address(WHO)}
+    built = build_action(ProposalRequest(**body, **account))
+    assert built == action and describe(built).startswith(text)
+    if account:
+        assert address(WHO) in describe(built)
+
+
 def test_a_proposal_is_shown_with_the_words_of_the_present_validators() -> None:
     council = Council()
     ref = council.open(Ban(id_of("alice")), "v1")
@@ -195,6 +255,77 @@ def test_who_is_no_validator_any_more_is_not_shown_with_a_word() -> None:
     council.decide(RemoveValidator(id_of("v1")), "v2", "v3", "v4")
     shown = view(council.state, ref, id_of("v3"))
     assert shown is not None and (shown["validators"], shown["yes"], shown["no"]) == (3, [], [address(id_of("v2"))])
+
+
+async def test_all_open_proposals_are_listed_and_others_have_the_loop_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "AT_ONCE", 2)
+    council = Council()
+    for name, life in (("alice", 90_000), ("bob", 70_000), ("carol", 80_000)):
+        council.open(SetVerifier(id_of(name), True), "v1", life=life)
+    ledger = SimpleNamespace(state=council.state, own_id=id_of("v2"))
+    followers = Followers(council.state, [routes.OpenProposals])
+    await followers.all_settled()
+    context = SimpleNamespace(followers=followers)
+    call: Any = SimpleNamespace(node=SimpleNamespace(ledger=ledger), context=context, query=EndingQuery())
+    turns: list[int] = []
+    other = asyncio.create_task(_count(turns))
+    found = await routes.list_proposals(call)
+    other.cancel()
+    assert len(found) == 3 and len(turns) == 1
+    assert [one["expires"] for one in found] == sorted(one["expires"] for one in found), "the one that expires first first"
+
+
+async def _count(turns: list[int]) -> None:
+    while True:
+        turns.append(1)
+        await asyncio.sleep(0)
+
+
+async def test_a_proposal_is_open_for_as_long_as_was_asked(served: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+
+    async def sent(_call: Any, what: str, op: Any) -> Any:
+        made.append((what, op))
+        raise RequestError(409, "rejected", "ENOUGH", "It was seen, and that is enough for this test")
+
+    monkeypatch.setattr(routes, "submit", sent)
+    body = {"action": "ban", "account": address(WHO), "expires_s": 90.5}
+    await served.refused("POST", "/v1/proposals", 409, json=body)
+    await served.refused("POST", "/v1/votes", 409, json={"proposal": ID, "yes": False})
+    await served.refused("POST", "/v1/withdrawals", 409, json={"proposal": ID})
+    await served.refused("POST", "/v1/votes", 400, json={"proposal": "zz" * 32, "yes": False})
+    ref = bytes.fromhex(ID)
+    assert [op for _, op in made] == [
+        Propose(Ban(WHO), served.node.ledger.clock + 90_500),
+        VoteProposal(ref, False),
+        Withdraw(ref),
+    ]
+    assert [what[:12] for what, _ in made] == ["The proposal", "The vote on ", "The withdraw"]
+
+
+def test_a_proposal_that_two_begin_alike_is_named_whole(api: Fake, run: Any) -> None:
+    other = "4be3" * 16
+    api.answers["GET /v1/proposals"] = [OPEN, OPEN | {"proposal": other}]
+    api.answers["POST /v1/votes"] = api.answers["POST /v1/withdrawals"] = {"tx": "ab" * 32, "status": "pending"}
+    ran = run("vote", "4be", "yes")
+    assert ran.code == 2 and "2 open proposals begin with '4be'" in ran.err
+    ran = run("withdraw", "ff")
+    assert ran.code == 2 and "No open proposal begins with 'ff'" in ran.err
+    assert not api.bodies("POST", "/v1/votes") and not api.bodies("POST", "/v1/withdrawals")
+    assert "on its way" in run("withdraw", "4BE3", "--wait", "0").out
+    assert api.bodies("POST", "/v1/withdrawals") == [{"proposal": other}]
+    api.answers["GET /v1/proposals"] = []
+    assert run("vote", ID, "yes", "--wait", "0").code == 0, "a whole id is not looked up"
+    assert api.bodies("POST", "/v1/votes") == [{"proposal": ID, "yes": True}]
+    api.answers["POST /v1/withdrawals"] = {
+        "tx": "ab" * 32,
+        "status": "final",
+        "height": 7,
+        "index": 0,
+        "code": 0,
+        "code_name": "OK",
+    }
+    assert "is withdrawn" in run("withdraw", ID).out
 
 
 @pytest.mark.parametrize(

@@ -262,3 +262,13 @@ def test_others_learn_who_won_a_job_once_it_is_paid() -> None:
     won = winners.of(job)
     assert won is not None
     assert (won.poster, won.winner, won.model, won.size) == (who("boss"), who("a"), cid_of("a"), 1_000)
+
+
+def test_the_accounts_of_a_job_are_listed_in_pages() -> None:
+    w = World(["boss", *CROWD], [CROWD[0]])
+    job = w.post("boss")
+    for n, name in enumerate(CROWD[:5]):
+        assert w.claim(job, name, 10**6 + n) == 0
+    pages = [records.claimants(w.store, job, start, 2) for start in (0, 2, 4, 6)]
+    assert pages == [[who(n) for n in CROWD[:2]], [who(n) for n in CROWD[2:4]], [who(CROWD[4])], []]
+    assert records.claimants(w.store, bytes(32), 0, 2) == []

@@ -16,7 +16,7 @@ from chain.codec import encode
 from chain.contracts.membership import Member, member_key
 from chain.errors import Malformed
 from chain.host import Account, Due, Escrow, account_key, due_key, escrow_key
-from chain.ledger.genesis import MAX_TIME, Genesis, Section, check_genesis, first_state, from_json, to_json
+from chain.ledger.genesis import MAX_TIME, Genesis, Section, all_params, check_genesis, first_state, from_json, to_json
 from chain.ledger.state import Overlay, State
 from chain.ledger.transition import chain_record, params_of, validators_of
 from chain.merkle import check_key
@@ -43,6 +43,15 @@ def test_networks_that_differ_in_anything_have_different_ids() -> None:
         genesis_of("alice", appeal=7),
     ]
     assert len({g.chain_id for g in [genesis, *others]}) == 7
+
+
+def test_a_contract_that_a_file_leaves_out_has_its_defaults() -> None:
+    document = json.loads(to_json(genesis_of(appeal=7)))
+    document["contracts"] = {"job": {"job_reveal": 5}}
+    found = all_params(from_json(json.dumps(document).encode()))
+    assert found == all_params(genesis_of(job_reveal=5))
+    del document["contracts"]
+    assert all_params(from_json(json.dumps(document).encode())) == all_params(genesis_of())
 
 
 def test_a_network_with_other_contracts_than_the_program_is_refused() -> None:

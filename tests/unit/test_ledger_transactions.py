@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from chain.codec import encode
-from chain.contracts.credits import Approve, CreditCode, Transfer, TransferFrom, supply
+from chain.contracts.credits import Approve, CreditCode, Transfer, TransferFrom, allowance, supply
 from chain.crypto import sha256
 from chain.errors import BrokenInvariant, Code, InvalidBlock, InvalidTx, Reject, TxCode
 from chain.host import Host
@@ -152,6 +152,13 @@ def test_a_refused_message_undoes_all_of_its_transaction_but_the_sequence() -> N
     assert refusal(chain, tx) is TxCode.SEQUENCE_USED
 
 
+def test_messages_of_a_batch_see_each_other() -> None:
+    chain = Chain()
+    assert chain.codes(chain.tx("alice", Approve(id_of("bob"), 0, 7), Approve(id_of("bob"), 7, 3), pay(GRANT))) == [0]
+    assert allowance(chain.state, id_of("alice"), id_of("bob")) == 3
+    assert chain.account("alice").balance == 0
+
+
 def test_the_order_in_a_block_is_drawn_by_the_parent_s_beacon(monkeypatch: pytest.MonkeyPatch) -> None:
     """LC-TX-8"""
     seen: list[bytes] = []
@@ -266,3 +273,11 @@ def test_an_allowance_is_changed_only_by_who_knows_it() -> None:
     assert chain.codes(chain.tx("bob", TransferFrom(id_of("alice"), id_of("bob"), 6))) == [0]
     assert chain.state.get(b"ca/" + id_of("alice") + id_of("bob")) is None
     assert chain.account("alice").balance == GRANT - 10
+
+
+def test_an_allowance_above_the_owner_s_credits_takes_what_is_there_and_no_more() -> None:
+    chain = Chain()
+    chain.block(chain.tx("alice", Approve(id_of("bob"), 0, 2**63 - 1)))
+    assert chain.codes(chain.tx("bob", TransferFrom(id_of("alice"), id_of("bob"), GRANT + 1))) == [Code.INSUFFICIENT_CREDITS]
+    assert chain.codes(chain.tx("bob", TransferFrom(id_of("alice"), id_of("bob"), GRANT))) == [0]
+    assert allowance(chain.state, id_of("alice"), id_of("bob")) == 2**63 - 1 - GRANT

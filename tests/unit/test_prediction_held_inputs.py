@@ -48,6 +48,17 @@ def test_small_ones_count_so_that_their_number_is_bounded_too() -> None:
     assert held.bytes == MIB and sum(ref(n) in held for n in range(100)) == MIB // LEAST
 
 
+def test_what_an_earlier_start_left_counts_though_it_is_too_much() -> None:
+    held = HeldInputs(MIB)
+    held.note(ref(0), b"a", 3 * MIB)
+    held.note(ref(0), b"a", 3 * MIB)
+    assert held.bytes == 3 * MIB and held.take(ref(1), b"b", MIB, ()) == [ref(0)] and held.bytes == MIB
+    assert held.take(ref(1), b"b", MIB, ()) == [], "it is there"
+    held.drop(ref(1))
+    held.drop(ref(1))
+    assert held.bytes == 0 and not held._by and not held._sums
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_the_bound_holds_and_the_sums_are_those_of_what_is_held(seed: int) -> None:
     rng = random.Random(seed)

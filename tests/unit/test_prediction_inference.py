@@ -18,6 +18,7 @@ from client.contracts.prediction.inference import (
     Inference,
     InferredRow,
     inference_response,
+    model_metadata,
     output_names,
     parse_inference,
     unpacked,
@@ -209,3 +210,13 @@ def test_agreed_values_become_tensors() -> None:
     assert numbers[:3] == (1, -1, 0.25)
     assert math.isnan(numbers[3])
     assert numbers[4:] == (5, 0)
+
+
+def test_metadata_say_what_a_tensor_looks_like() -> None:
+    found = model_metadata("m", "1", SCHEMA, output_names(False))
+    assert found["inputs"][:2] == [
+        {"name": "x", "datatype": "FP32", "shape": [-1, 2]},
+        {"name": "n", "datatype": "INT64", "shape": [-1]},
+    ]
+    assert [output["name"] for output in found["outputs"]] == ["score", "agree"]
+    assert found["versions"] == ["1"]

@@ -18,12 +18,13 @@ from chain.contracts.prediction.tally import Answer, AnswerCode
 from chain.crypto import sha256
 from client.boxes import public_of
 from client.config import WorkConfig
-from client.contracts.membership.box import of_box
+from client.contracts.membership.box import BOX, of_box
 from client.contracts.prediction.giving import KeyGiver, given_status
 from client.contracts.prediction.inputs import InputSealed, InputUnfit, PredictionInput
 from client.contracts.prediction.private import BoxPlace, blinded, encrypted, of_key, opened
 from client.contracts.prediction.runs import answer_of
 from client.contracts.prediction.sealed import answer_in
+from client.contracts.prediction.work import WORK
 from client.work.events import Chain, Changed, ContentReady, ImageReady, Kept, RunEnded, SecretStored, StartRun, Submit
 from client.work.machine import LedgerStatus, Recalled
 from sandbox import AnswerForm, RunStatus
@@ -216,3 +217,8 @@ def test_an_input_that_the_key_does_not_open_is_a_bad_key_and_one_of_other_rows_
     assert replace(sealed, source=FILE).given()["input"] == INPUT
     with pytest.raises(InputUnfit):
         replace(sealed, source=encrypted(INPUT * 2, KEY, drawing(1))).given()
+
+
+def test_the_work_of_predictions_is_told_of_the_accounts_box_keys() -> None:
+    assert BOX in WORK.reads and GiveKeys in WORK.ledger_statuses
+    assert not WORK.owns(BOX)

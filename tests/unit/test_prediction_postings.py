@@ -88,6 +88,11 @@ def test_a_model_of_which_little_is_said_has_the_defaults_of_its_description() -
     assert (made.source, made.previous, made.schema, made.sample, made.sample_answers, made.shares) == ([], [], b"", b"", b"", [])
 
 
+def test_a_registry_s_image_is_named_by_its_digest_and_needs_no_size() -> None:
+    (runs,) = posted(image={"reference": "example.org/a@sha256:" + "ab" * 32, "image_id": "sha256:" + IMAGE_ID}).program
+    assert (runs.image.kind, runs.image.cid, runs.image.size, runs.image.image_id.hex()) == (ImageKind.REGISTRY, b"", 1, IMAGE_ID)
+
+
 def test_a_paid_job_is_a_model_s_source_and_brings_its_program_along() -> None:
     made = posted(job="ab" * 32, image=None, model=None, previous="cd" * 32, kind="class", classes=3)
     assert (made.source, made.program, made.previous) == ([bytes.fromhex("ab" * 32)], [], [bytes.fromhex("cd" * 32)])

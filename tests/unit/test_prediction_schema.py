@@ -84,6 +84,14 @@ def test_rows_are_sent_as_lists_however_they_were_written() -> None:
     assert row_of_cells(people, ["30", " 1.5", "none", "TRUE"], 1) == [30, 1.5, "none", True]
 
 
+def test_of_one_input_the_value_alone_is_a_row() -> None:
+    grid = schema(GRID)
+    assert check_row(grid, [[1, 2], [3, 16]]) == check_row(grid, [[[1, 2], [3, 16]]]) == [[[1, 2], [3, 16]]]
+    assert check_row(schema(AGE), 30) == check_row(schema(AGE), [30]) == check_row(schema(AGE), {"age": 30}) == [30]
+    assert grid.columns == ["grid[0][0]", "grid[0][1]", "grid[1][0]", "grid[1][1]"]
+    assert row_of_cells(grid, ["1", "2", "3", "4"], 1) == [[[1, 2], [3, 4]]]
+
+
 @pytest.mark.parametrize(
     ("row", "text"),
     [
@@ -137,3 +145,19 @@ def test_numbers_keep_their_value_and_texts_have_an_end() -> None:
     for wrong in ([10**400, 0, ""], [1, 2**64, ""], [1, -1, ""], [1, 0, "x" * 4097], [1, 0, "\ud800"]):
         with pytest.raises(BadRow):
             check_row(wide, wrong)
+
+
+@pytest.mark.parametrize("cells", [["30"], ["30", "1", "2"], []])
+def test_a_table_s_row_has_a_cell_for_each_column(cells: list[str]) -> None:
+    with pytest.raises(BadRow, match=f"row 7: it has {len(cells)} cells, and the model 2 columns"):
+        row_of_cells(schema(AGE, SIZE), cells, 7)
+
+
+def test_a_schema_belongs_to_a_kind_of_model() -> None:
+    named = schema(AGE, classes=["good", "bad"])
+    assert named.fits(2) is None
+    assert named.fits(3) == "the schema names 2 classes, the model has 3"
+    assert named.fits(0) == "the schema names 2 classes, the model has none"
+    assert schema(AGE, unit="m").fits(0) is None
+    assert schema(AGE, unit="m").fits(2) == "the schema has a unit, and the model says classes"
+    assert schema(AGE).fits(7) is schema(AGE).fits(0) is None

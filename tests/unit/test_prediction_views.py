@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from chain.contracts.prediction import records
-from chain.contracts.prediction.formulas import Amounts, appeal_opens, bond
+from chain.contracts.prediction.formulas import Amounts, appeal_opens, bond, least_stake
 from chain.contracts.prediction.messages import PolicyRate, RegisterPolicy, challenge
 from chain.contracts.prediction.params import PredictionParams
 from chain.contracts.prediction.records import (
@@ -29,6 +29,7 @@ from chain.contracts.prediction.records import (
     new_standing,
 )
 from chain.contracts.prediction.tally import Answer, AnswerCode, ModelKind, PredictionOutcome
+from chain.contracts.prediction.verdicts import AppealVerdict
 from chain.crypto import address
 from chain.host import Escrow, escrow_key, params_key
 from chain.types import format_credits
@@ -128,6 +129,21 @@ def test_a_server_is_shown_with_what_it_is_and_what_it_did() -> None:
     assert (found["servers"], found["awake"], found["waiting"]) == (4, 1, 9)
 
 
+def test_a_price_that_comes_is_told_until_it_holds() -> None:
+    state = State()
+    assert (state.model()["next"], state.model()["next_from"], state.model()["stake_needed"]) == (
+        None,
+        None,
+        format_credits(least_stake(PredictionParams().pred_stake, 100)),
+    )
+    state.stands(coming_royalty=5, coming_floor=700, coming_at=HOUR)
+    before, at = state.model(HOUR - 1), state.model(HOUR)
+    assert (before["price"], before["floor"]) == ("0.000003", "0.0001")
+    assert (before["next"], before["next_from"]) == ({"price": "0.000005", "floor": "0.0007"}, HOUR)
+    assert (at["price"], at["floor"], at["next"], at["next_from"]) == ("0.000005", "0.0007", None, None)
+    assert before["stake_needed"] == format_credits(least_stake(PredictionParams().pred_stake, 700)), "for the higher floor at once"
+
+
 def test_what_is_no_model_is_none() -> None:
     state = State()
     assert views.describe_model(state, sha("other"), 0) is None and views.summarise_model(state, sha("other"), 0) is None  # type: ignore[arg-type]
@@ -221,6 +237,19 @@ def test_classes_are_shown_of_a_model_that_says_classes_and_what_judges_changed_
             {"row": 0, "class": was, "score": "5.000000000", "support": 3, "new_class": now, "new_score": "0.000000009"},
             {"row": 1, "class": None, "score": None, "support": 0, "new_class": None, "new_score": None},
         ]
+
+
+def test_an_appeal_is_shown_with_the_rows_that_were_named_until_it_is_drawn() -> None:
+    state = State()
+    assert state.shown()["appeal"] is None
+    state.is_in(RequestState.APPEAL, appellant=OTHER, named=[1])
+    state.records[escrow_key(records.bond_escrow(REQUEST))] = Escrow(4_000_000)
+    shown = state.shown()["appeal"]
+    assert shown == {"appellant": address(OTHER), "bond": "4", "rows": [1], "judges": 0, "verdict": None}
+    rounds = [drawn(*SERVERS[:3]), drawn(*SERVERS, round_=3)]
+    state.is_in(RequestState.FINAL, rows=[0, 1], rounds=rounds, appeal=AppealVerdict.UPHELD)
+    assert (state.shown()["appeal"]["rows"], state.shown()["appeal"]["judges"]) == ([0, 1], 5)
+    assert state.shown()["appeal"]["verdict"] == "UPHELD"
 
 
 @pytest.mark.parametrize("state", RequestState)
@@ -353,6 +382,20 @@ def test_a_node_has_a_seat_as_long_as_the_request_has_not_ended() -> None:
 
 
 # --- what callbacks say -------------------------------------------------------------------------------------------------------
+
+
+def test_what_has_happened_is_told_from_the_state_alone() -> None:
+    def happened(state: RequestState, **changes: Any) -> list[str]:
+        now = State()
+        now.is_in(state, **changes)
+        return callbacks.happened(now, REQUEST)  # type: ignore[arg-type]
+
+    assert happened(RequestState.OPEN) == []
+    assert happened(RequestState.FAILED, answered=5, ended=6) == ["failed"]
+    assert happened(RequestState.AGREED, answered=5) == ["agreed"]
+    assert happened(RequestState.FINAL, answered=5, appeal=AppealVerdict.OVERTURNED) == ["agreed", "overturned", "final"]
+    assert happened(RequestState.FINAL, answered=5, appeal=AppealVerdict.UPHELD) == ["agreed", "final"]
+    assert callbacks.happened(State(), sha("other")) == []  # type: ignore[arg-type]
 
 
 def test_a_failure_is_told_without_values_and_its_outcome_also_when_the_request_has_left() -> None:
