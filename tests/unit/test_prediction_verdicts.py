@@ -164,3 +164,7 @@ def test_a_row_is_disputed_by_an_answer_that_is_not_equal_to_its_value() -> None
     assert verdicts.disputes(values, Answer(AnswerCode.BAD_INPUT, [], [], 2), 10) == [1], "also one without a value"
     classes = (RowValue(1, 5, ()), RowValue(1, 5, ()))
     assert verdicts.disputes(classes, Answer(AnswerCode.OK, [2, 1], [5, 5], 0), 10) == [0]
+
+
+def test_below_half_of_its_deposit_a_model_is_spent() -> None:
+    assert [verdicts.is_spent(left, 101) for left in (50, 51)] == [True, False]
