@@ -51,7 +51,7 @@ class Floods(Peer):
             case 0:
                 return WhoHas(root.to_bytes())
             case 1:
-                return r.choice([Has, DontHave])(root.to_bytes())
+                return Has(root.to_bytes()) if r.random() < 0.5 else DontHave(root.to_bytes())
             case 2 | 3:
                 return WantBlocks(root.to_bytes(), (cids * MAX_WANTS)[:MAX_WANTS])
         return ContentBlock(root.to_bytes(), r.choice(cids), r.randbytes(5_000))
