@@ -12,8 +12,11 @@ import sandbox.images
 from examples import images
 from examples.data import DataMissing
 from examples.digits import build as digits
+from examples.digits_torch import build as digits_torch
+from examples.federation.wheel import TorchMissing
 
 TABLES = ("breast_cancer", "diabetes", "german_credit")
+DIGITS = {"digits": digits.build, "digits_torch": digits_torch.build}
 HERE = Path(__file__).parent
 
 
@@ -32,21 +35,21 @@ def table_files(name: str) -> dict[str, bytes | Path]:
 def build(name: str, dest: Path, cache: Path | None = None) -> str:
     """Writes the archive of the example to `dest` and returns the image id.
 
-    Raises DataMissing, ImageBuildError, OSError, PackageNotFoundError; KeyError for no example."""
-    if name == "digits":
-        return digits.build(dest, cache)
+    Raises TorchMissing, DataMissing, ImageBuildError, OSError, PackageNotFoundError; KeyError for no example."""
+    if name in DIGITS:
+        return DIGITS[name](dest, cache)
     if name not in TABLES:
         raise KeyError(name)
     return images.build(dest, table_files(name), (), cache)
 
 
 def main(argv: list[str]) -> int:
-    if len(argv) != 2 or argv[0] not in ("digits", *TABLES):
-        print(f"usage: python -m examples.build {'|'.join(('digits', *TABLES))} DEST.tar", file=sys.stderr)
+    if len(argv) != 2 or argv[0] not in (*DIGITS, *TABLES):
+        print(f"usage: python -m examples.build {'|'.join((*DIGITS, *TABLES))} DEST.tar", file=sys.stderr)
         return 2
     try:
         print(build(argv[0], Path(argv[1])))
-    except (DataMissing, sandbox.images.ImageBuildError, OSError, importlib.metadata.PackageNotFoundError) as problem:
+    except (TorchMissing, DataMissing, sandbox.images.ImageBuildError, OSError, importlib.metadata.PackageNotFoundError) as problem:
         print(f"error: the image cannot be built: {problem}", file=sys.stderr)
         return 1
     return 0

@@ -43,6 +43,7 @@ SECOND: dict[str, str] = {
     "tests/processes/test_slow_link.py": "sim/test_sim.py has slow links in virtual time",
     "tests/processes/test_snapshot.py": "unit/test_node_snapshot.py and the simulator",
     "tests/processes/test_sync.py": "unit/test_node_sync.py and the simulator",
+    "tests/processes/test_torch_job.py": "an image of 686 MB; test_main_job.py has a job, unit/test_examples_build.py its files",
     "tests/sandbox/hostile/test_archives.py": "unit/test_sandbox_hostile.py refuses the same archives without an engine",
     "tests/sandbox/hostile/test_runtimes.py": "sandbox/test_engine.py has the self-test under runc",
     "tests/sandbox/test_alike.py": "sandbox/test_backend.py runs both phases",

@@ -139,12 +139,12 @@ def build(name: str, dest: Path, cache: Path | None = None) -> str:
     files = image_files(name)
     if not EXAMPLES[name].torch:
         return images.build(dest, files, ("numpy",), cache)
-    with _found_in(wheel.torch_folder()):
+    with found_in(wheel.torch_folder()):
         return images.build(dest, files, wheel.PACKAGES, cache)
 
 
 @contextmanager
-def _found_in(folder: Path) -> Iterator[None]:
+def found_in(folder: Path) -> Iterator[None]:
     """Distributions of this folder are found, too; the environment's own come first."""
     sys.path.append(str(folder))
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,7 +10,12 @@ import pytest
 
 import sandbox.images
 from examples import images
+from examples.build import build as build_example
 from examples.digits import build
+from examples.digits_torch import build as digits_torch
+from examples.digits_torch.shapes import SHAPES
+from examples.federation import wheel
+from examples.federation.build import initial
 
 
 @pytest.fixture
@@ -73,3 +79,36 @@ def test_wrong_usage_and_a_full_or_missing_disk_are_told(
     (tmp_path / "file").write_bytes(b"")
     assert build.main([str(tmp_path / "file" / "image.tar")]) == 1
     assert "error: the image cannot be built" in capsys.readouterr().err
+
+
+def imported(source: bytes) -> set[str]:
+    """Modules of the examples that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("examples"):
+            alone = {f"{node.module}.{name.name}" for name in node.names if node.module == "examples.federation"}
+            found |= alone or {node.module}
+    return found
+
+
+def test_the_image_in_torch_holds_all_that_its_job_imports() -> None:
+    """torch itself comes with `wheel.PACKAGES`; only a container has it (processes/test_torch_job.py)."""
+    files = digits_torch.image_files()
+    waiting, seen = imported(bytes(files["/lc/job"])), set[str]()  # type: ignore[arg-type]
+    while waiting:
+        module = waiting.pop()
+        seen.add(module)
+        source = files[f"/lc/{module.replace('.', '/')}.py"]
+        assert isinstance(source, bytes)
+        waiting |= imported(source) - seen
+    assert {f"/lc/{module.replace('.', '/')}.py" for module in seen} == {name for name in files if name.endswith(".py")}
+    assert {name: list(values.shape) for name, values in initial("digits-network").items()} == SHAPES
+
+
+def test_a_machine_without_torch_is_told_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> Path:
+        raise wheel.TorchMissing("torch==1 is not to be had")
+
+    monkeypatch.setattr(wheel, "torch_folder", missing)
+    with pytest.raises(wheel.TorchMissing):
+        build_example("digits_torch", tmp_path / "image.tar")
