@@ -8,13 +8,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import BinaryIO
+from pathlib import Path, PosixPath
+from typing import IO, Any, BinaryIO
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from chain.errors import Malformed
+from chain.storage import private
 from client.api.errors import RequestError, not_found, unavailable, usage
 from client.api.render import Json
 from client.api.route import SAFE_HEADERS, Call, Context, Route, parse_field
@@ -144,10 +145,21 @@ async def local_copy(call: Call, cid: str, *, max_size: int, timeout_s: float) -
         raise usage(f"{cid} is not valid: {e}. Correct the CID") from None
 
 
+class _Blob(PosixPath):
+    """A file of the content store: a link in its place is not followed, whoever opens it."""
+
+    def open(self, *_: Any, **__: Any) -> IO[bytes]:  # type: ignore[override]
+        return private.reading(self)
+
+
 class _SentFile(web.FileResponse):
     """A file that is sent by its handler: the framework's second `prepare` finds it done."""
 
     _writer: AbstractStreamWriter | None = None
+
+    def __init__(self, path: Path, **how: Any) -> None:
+        super().__init__(path, **how)
+        self._path = _Blob(path)
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         if not self.prepared:

@@ -17,6 +17,7 @@ from typing import IO, Any
 import msgspec
 import requests.exceptions
 
+from chain.storage import private
 from sandbox.docker.attached import Attached, Dialogue
 from sandbox.docker.engine import Engine
 from sandbox.docker.isolation import (
@@ -116,12 +117,13 @@ class Sidecar:
             return False
 
     def put(self, files: Mapping[str, bytes | Path]) -> None:
-        """Writes the inputs, readable by everybody in the container. Raises EngineError, OSError."""
+        """Writes the inputs, readable by everybody in the container. A link in a file's place is not followed: it would show a
+        stranger's program another file of the host. Raises EngineError, OSError."""
         for name, content in files.items():
             if isinstance(content, bytes):
                 self._put(name, len(content), iter([content]))
             else:
-                with content.open("rb") as file:
+                with private.reading(content) as file:
                     size = os.fstat(file.fileno()).st_size
                     self._put(name, size, exactly(file, size))
 

@@ -41,6 +41,27 @@ async def test_a_file_goes_in_and_comes_out_again(api: Api, tmp_path: Path, anno
     assert list((tmp_path / "spool").iterdir()) == []
 
 
+async def test_a_download_can_go_on_and_is_offered_as_a_file(api: Api) -> None:
+    api.node.files.put(DATA)
+    headers = {"Authorization": f"Bearer {TOKEN}", "Range": "bytes=2000000-"}
+    async with api.session.get(f"{api.url}/v1/files/{CID}", headers=headers) as response:
+        assert (response.status, await response.read()) == (206, DATA[2_000_000:])
+        assert response.headers["Content-Type"] == "application/octet-stream"
+        assert response.headers["Content-Disposition"] == f'attachment; filename="{CID}"'
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_a_link_that_stands_in_a_file_s_place_is_not_followed(api: Api, tmp_path: Path) -> None:
+    """Planted after the store looked at the bytes: another file of the machine is no download."""
+    api.node.files.put(DATA)
+    (tmp_path / "secret").write_bytes(b"a secret of the machine")
+    path = await api.node.files.fetch(CID, max_size=1 << 30, timeout_s=1.0)
+    path.unlink()
+    path.symlink_to(tmp_path / "secret")
+    async with api.session.get(f"{api.url}/v1/files/{CID}", headers={"Authorization": f"Bearer {TOKEN}"}) as response:
+        assert response.status == 404 and b"secret" not in await response.read()
+
+
 @pytest.mark.parametrize("announced", [True, False])
 async def test_a_file_above_the_cap_is_refused_and_leaves_nothing(tmp_path: Path, announced: bool) -> None:
     async with serving(tmp_path, limits=ServerLimits(upload_bytes=1_000_000)) as api:

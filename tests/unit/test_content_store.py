@@ -234,6 +234,35 @@ def test_a_file_that_somebody_deleted_is_missing_not_an_error_at_start(make: Cal
     assert not make().has(ROOT)
 
 
+READERS: dict[str, Callable[[ContentStore], object]] = {
+    "open": lambda store: store.open(ROOT),
+    "chunks": lambda store: list(store.chunks(ROOT)),
+    "read_block": lambda store: store.read_block(ROOT, LEAVES[0]),
+}
+PLANTED: dict[str, Callable[[Path, Path], object]] = {
+    "a link to the same bytes": lambda at, same: at.symlink_to(same),
+    "a link to itself": lambda at, same: at.symlink_to(at),
+    "a pipe": lambda at, same: os.mkfifo(at),
+    "a folder": lambda at, same: at.mkdir(),
+}
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+@pytest.mark.parametrize("reader", READERS)
+def test_what_stands_in_a_file_s_place_and_is_none_is_not_read(
+    make: Callable[..., ContentStore], tmp_path: Path, reader: str, planted: str
+) -> None:
+    """Not even where the bytes behind it are the right ones: what is served is a file of the store's, or nothing."""
+    store = make()
+    store.add(DATA)
+    (tmp_path / "same").write_bytes(DATA)
+    store.path(ROOT).unlink()
+    PLANTED[planted](store.path(ROOT), tmp_path / "same")
+    with pytest.raises((StoreError, OSError)):
+        READERS[reader](store)
+    assert (tmp_path / "same").read_bytes() == DATA
+
+
 # --- damage -----------------------------------------------------------------------------------------------------------------------
 
 

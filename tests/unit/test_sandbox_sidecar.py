@@ -183,3 +183,8 @@ def test_inputs_are_sent_as_they_are_read(tmp_path: Path) -> None:
     assert line.sent == b"put job.json 2\n{}put model 7\nweights"
     with pytest.raises(EngineError, match="handing a run its inputs: no space"):
         sidecar(Line(frame(1, b"no space\n"))).put({"job.json": b"{}"})
+    (tmp_path / "planted").symlink_to(tmp_path / "model")
+    line = Line(frame(1, b"ok\nok\n"))
+    with pytest.raises(OSError, match="it is a link"):
+        sidecar(line).put({"model": tmp_path / "planted"})
+    assert line.sent == b"", "nothing of the file behind it went to the container"

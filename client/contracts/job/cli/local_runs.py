@@ -71,7 +71,7 @@ class LocalRuns:
         self, what: str, model: Path, *, hidden: Path | None = None, threads: int = 0, processors: int = 0, mem_mb: int = 0
     ) -> Ran:
         """As worker and verifiers do. Numbers other than 0 replace what was asked for. Raises `RunFailed`."""
-        inputs = {"model": model} if hidden is None else {"model": model, "eval": hidden}
+        inputs = {"model": model} if hidden is None else {"model": model, "eval": hidden.resolve()}
         given: dict[str, Any] = {"phase": "evaluate", "budget_s": self._limits.eval_s, "inputs": inputs}
         given["threads"] = threads or self._limits.threads
         return self._run(what, float(self._limits.eval_s), processors=processors, mem_mb=mem_mb, **given)

@@ -150,7 +150,7 @@ def _spec(model: RegisteredModelView, image: str, path: Path) -> RunSpec:
                 tmp_mb=max(1, model["tmp_mb"]),
                 wall_s=float(model["start_s"]),
             ),
-            inputs={"model": path},
+            inputs={"model": path.resolve()},
         )
     except ValueError as problem:
         raise WrongUsage(f"No container can be started with this model's terms: {problem}") from None
