@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from client.contracts.job.schema import ImageRequest, JobRequest, LimitsRequest
 from client.sdk_types import Json
 from tests.processes.harness import Graph, NodeProcess, Role, eventually, with_params
 from tests.processes.scripted import JUDGE, declare
 from tests.sandbox.hostile.archives.kit import Base, digest, document, tar
-from tests.sandbox.hostile.cases import ARCHIVES
+from tests.sandbox.hostile.cases import ARCHIVES, PROGRAMS
 from tests.sandbox.hostile.stage import build_image
 
 WORKS = {"work.enabled": True, "work.attempts": 1, "work.min_time_left_s": 5}
@@ -20,6 +22,38 @@ OPEN_S = 3_600
 """No run is late: what is asked is how each ends."""
 SLOW_S = 90.0
 """Everything with containers: the engine, too, is shared."""
+
+AS_JOBS = [
+    program
+    for program in PROGRAMS.values()
+    if program.sampled
+    and program.phase == "train"
+    and not program.limits
+    and program.name not in ("canary", "abstract_sockets", "engine_sockets")  # told what of this machine to look for
+]
+"""One of each kind that a worker may be given as a job's training, with the limits of a job."""
+
+
+@pytest.mark.timeout(1_200)
+async def test_after_each_hostile_program_the_node_answers_and_its_worker_goes_on(tmp_path: Path) -> None:
+    hostile = tmp_path / "hostile.tar"
+    image_id = build_image(hostile)
+    (tmp_path / "graph").mkdir()
+    async with Graph(tmp_path / "graph", ROLES, people=[JUDGE], params=PARAMS) as graph:
+        contractor, worker = graph["v0"], graph["worker"]
+        await graph.start()
+        await declare(contractor, [JUDGE])
+        await worker.logs("the sandbox is ready", within=SLOW_S)
+        for program in AS_JOBS:
+            run = await _run_of(worker, await _post(contractor, hostile, image_id, program.name))
+            state, words = program.ends
+            assert run["state"] == state and words in run["reason"], f"{program.name}: {run}"
+            status, ready = await worker.api.status(), await worker.api.ready()
+            assert (status["working"], status["failing"], ready["ready"]) == (True, [], True), program.name
+            await worker.grows(1)
+        well = await _run_of(worker, await _post(contractor, hostile, image_id, "good"))
+        assert (well["state"], well["reason"]) == ("ok", "done")
+        assert await worker.stop() == 0
 
 
 async def test_hostile_images_get_a_clear_verdict_and_the_node_goes_on(tmp_path: Path) -> None:
