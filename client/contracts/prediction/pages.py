@@ -16,6 +16,8 @@ MOST_INPUTS = 256
 """Inputs for which a form has a field each; a model with more is asked by a row of JSON."""
 STATES = {"LIVE": "good", "AGREED": "good", "FINAL": "good", "WEAK": "warn", "FAILED": "bad", "RETIRED": ""}
 _FIELD = "in."
+_OPEN = ("WAITING", "AGREED", "WEAK")
+"""States in which its requester can still do something about a request."""
 
 
 # --- models -------------------------------------------------------------------------------------------------------------------
@@ -139,13 +141,24 @@ async def predictions(visit: Visit) -> Drawn:
 
 @page("/dashboard/predictions/{request}")
 async def one_prediction(visit: Visit) -> Drawn:
+    return await _prediction(visit, {}, None, None)
+
+
+async def _prediction(visit: Visit, fields: Mapping[str, str], tip: Any, refused: RequestError | None) -> Drawn:
+    """`tip`: what the tip that was typed would lock."""
     asked = await visit.ask("GET /v1/predictions/{request}", visit.match)
     model = await visit.ask("GET /v1/models/{model}", {"model": asked["model"]})
     schema, _ = await _schema(visit, model)
     classes = schema.classes if schema is not None and schema.classes else ()
     plain = asked["plain"] or {}
+    own = (await visit.ask("GET /v1/status"))["id"]
+    opens = asked["requester"] == own and asked["left"] is None and asked["state"] in _OPEN
     values = {
         "asked": asked,
+        "steps": await visit.ask("GET /v1/predictions/{request}/steps", visit.match) if opens else None,
+        "f": fields,
+        "tip": tip,
+        "refused": refused.body if refused else None,
         "model": model,
         "values": plain.get("values", asked["values"])[:ROWS],
         "decisions": {one["row"]: one for one in asked["decisions"]},
@@ -153,7 +166,49 @@ async def one_prediction(visit: Visit) -> Drawn:
         "unit": (schema.unit if schema is not None else None) or "",
         "states": STATES,
     }
-    return Drawn("prediction/request.html", f"Prediction {asked['id'][:12]}", values, ("answer", "seats"))
+    live = () if fields else ("answer", "seats")
+    return Drawn("prediction/request.html", f"Prediction {asked['id'][:12]}", values, live, refused.status if refused else 200)
+
+
+@change("/dashboard/predictions/{request}/tip")
+async def add_tip(visit: Visit) -> Answer:
+    """What it would lock first, then the tip as it was shown."""
+    fields = {name: text.strip() for name, text in visit.form.items()}
+    try:
+        if fields.get("step") != "tip":
+            query = {"tip": fields.get("amount", "")}
+            steps = await visit.ask("GET /v1/predictions/{request}/steps", visit.match, query=query)
+            return await _prediction(visit, fields, steps["tip"], None)
+        body = {"amount": fields.get("amount", "")}
+        done = await visit.ask("POST /v1/predictions/{request}/tip", visit.match, body=body, query={"wait": WAIT_S})
+    except RequestError as e:
+        return await _prediction(visit, fields, None, e)
+    return Done(f"/dashboard/predictions/{visit.match['request']}", outcome(done, "The tip is raised"))
+
+
+@change("/dashboard/predictions/{request}/cancel")
+async def cancel(visit: Visit) -> Answer:
+    done = await visit.ask("POST /v1/predictions/{request}/cancel", visit.match, query={"wait": WAIT_S})
+    return Done(f"/dashboard/predictions/{visit.match['request']}", outcome(done, "The request is taken back"))
+
+
+@change("/dashboard/predictions/{request}/appeal")
+async def appeal(visit: Visit) -> Answer:
+    fields = {name: text.strip() for name, text in visit.form.items()}
+    try:
+        body = {"rows": named_rows(fields.get("rows", ""))}
+        done = await visit.ask("POST /v1/predictions/{request}/appeal", visit.match, body=body, query={"wait": WAIT_S})
+    except RequestError as e:
+        return await _prediction(visit, fields, None, e)
+    return Done(f"/dashboard/predictions/{visit.match['request']}", outcome(done, "The appeal stands: judges are drawn"))
+
+
+def named_rows(text: str) -> list[int]:
+    """Rows as the page's table counts them, from 1 on, with commas between: as the API does, from 0 on. Raises `RequestError`."""
+    words = [word.strip() for word in text.split(",")] if text else []
+    if not all(word.isascii() and word.isdecimal() and len(word) <= 5 and int(word) for word in words):
+        raise usage(f"Rows are numbers of the table with commas between, not {text[:40]!r}. Correct it")
+    return [int(word) - 1 for word in words]
 
 
 @page("/dashboard/predictions/{request}/receipt")
@@ -171,6 +226,6 @@ async def receipt(visit: Visit) -> web.Response:
     return receipt_answer(asked["id"], await visit.ask("GET /v1/receipts", query={"keys": ",".join(key.hex() for key in keys)}))
 
 
-PAGES = (models, one_model, ask, predictions, one_prediction, receipt)
+PAGES = (models, one_model, ask, predictions, one_prediction, receipt, add_tip, cancel, appeal)
 ABOUT = {"model": "/dashboard/models/", "request": "/dashboard/predictions/"}
 NAV = (Nav(30, "Models", "/dashboard/models"), Nav(31, "Predictions", "/dashboard/predictions"))

@@ -39,8 +39,10 @@ from client.contracts.prediction.schema import (
     PredictionQuote,
     PredictionRequest,
     PredictionsQuery,
+    PredictionSteps,
     PredictionSummary,
     PredictionView,
+    StepsQuery,
     TipRequest,
 )
 from client.contracts.prediction.schemas import fitted
@@ -292,6 +294,28 @@ async def _wait(call: Call, request: bytes, query: PredictionQuery) -> None:
 # --- a requester's --------------------------------------------------------------------------------------------------------------
 
 
+async def get_steps(call: Call) -> Json:
+    """Each tried on a copy of the state, as a block that came now would take it. Nothing is sent."""
+    request = parse_field("request", parse_hash, call.path("request"))
+    tip = parse_field("tip", parse_credits, call.query.tip)
+    found = views.describe_request(call.node.ledger.state, request)
+    if found is None:
+        raise _unknown(call, request)
+    cancel = _step(call, CancelRequest(request))
+    return {
+        "tip": _step(call, AddTip(request, tip)),
+        "cancel": cancel if cancel["refusal"] else cancel | {"credits": found["burned"]},
+        "appeal": _step(call, AppealAnswer(request, [])),
+    }
+
+
+def _step(call: Call, op: AddTip | CancelRequest | AppealAnswer) -> Json:
+    try:
+        return {"credits": format_credits(try_out(call.node.ledger, op)), "refusal": None}
+    except Reject as e:
+        return {"credits": None, "refusal": {"code": int(e.code), "name": code_name(e.code), "message": e.text}}
+
+
 async def post_tip(call: Call) -> Reply:
     request = parse_field("request", parse_hash, call.path("request"))
     what = f"The tip for request {request.hex()[:12]}"
@@ -368,6 +392,15 @@ ROUTES = (
         get_prediction_events,
         list[EventView],
         query=HistoryQuery,
+        failures=(404,),
+    ),
+    Route(
+        "GET",
+        "/v1/predictions/{request}/steps",
+        "What tipping, cancelling or appealing a request would cost this node now; nothing is sent",
+        get_steps,
+        PredictionSteps,
+        query=StepsQuery,
         failures=(404,),
     ),
     Route(

@@ -216,6 +216,25 @@ class TipRequest(Strict, frozen=True, kw_only=True):
     amount: GivenAmount
 
 
+class StepsQuery(Strict, frozen=True, kw_only=True):
+    tip: Annotated[GivenAmount, Meta(description="what would be added to the tip")] = "0.000001"
+
+
+class StepCost(TypedDict):
+    """`credits`: what it would lock, of a cancellation what would burn; null where the ledger would refuse it now, by `refusal`."""
+
+    credits: Amount | None
+    refusal: dict[str, Any] | None
+
+
+class PredictionSteps(TypedDict):
+    """What this node could do about a request now. `appeal`: its bond, which comes back where the answer is overturned."""
+
+    tip: StepCost
+    cancel: StepCost
+    appeal: StepCost
+
+
 class AppealRequest(Strict, frozen=True, kw_only=True):
     """At most eight rows, counted from 0, that the larger committee is to answer; the others are drawn."""
 
