@@ -11,6 +11,8 @@ from chain.crypto import address
 from client.api.errors import RequestError
 from client.contracts.prediction.pages import named_rows
 from client.receipts import check_receipt
+from client.sdk import Client
+from tests.unit.api_kit import TOKEN
 from tests.unit.dashboard_kit import HOSTILE, Browser, browsing
 from tests.unit.test_api_predictions import answered, ask, served, seven
 
@@ -142,6 +144,10 @@ async def test_what_each_step_costs_is_said_over_http_and_of_no_request_nothing(
         path = await waiting(browser)
         steps: Any = await browser.api.get(f"/v1{path.removeprefix('/dashboard')}/steps?tip=0.2")
         assert (steps["tip"]["credits"], steps["appeal"]["refusal"]["name"]) == ("0.20997", "WRONG_STATE")
+        async with Client(browser.api.url, TOKEN) as client:
+            request = path.rpartition("/")[2]
+            assert await client.prediction_steps(request, tip="0.2") == steps
+            assert await client.prediction_steps(request) == steps | {"tip": {"credits": "0.000001", "refusal": None}}
         assert (await browser.api.refused("GET", f"/v1/predictions/{'ab' * 32}/steps", 404))["name"] == "NO_SUCH_REQUEST"
         browser.api.node.ledger.own = "n1"
         steps = await browser.api.get(f"/v1{path.removeprefix('/dashboard')}/steps")

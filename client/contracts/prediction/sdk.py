@@ -288,9 +288,7 @@ class PredictionCalls(NodeCalls):
     @call
     async def prediction_steps(self, request: str, *, tip: str | None = None) -> PredictionSteps:
         """What tipping (by `tip`), cancelling or appealing a request would cost now, or why it would be refused."""
-        return cast(
-            PredictionSteps, await self.api.get(f"/v1/predictions/{path_id(request)}/steps", {} if tip is None else {"tip": tip})
-        )
+        return cast(PredictionSteps, await self.api.get(f"/v1/predictions/{path_id(request)}/steps", tip=tip))
 
     @call
     async def add_tip(self, request: str, amount: str, *, wait: float = 0) -> TxAnswer:
