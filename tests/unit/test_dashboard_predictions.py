@@ -152,3 +152,27 @@ async def test_what_each_step_costs_is_said_over_http_and_of_no_request_nothing(
         browser.api.node.ledger.own = "n1"
         steps = await browser.api.get(f"/v1{path.removeprefix('/dashboard')}/steps")
         assert steps["tip"]["refusal"] and steps["cancel"] == {"credits": None, "refusal": steps["cancel"]["refusal"]}
+
+
+# --- serving --------------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_server_sees_its_models_their_containers_its_seats_and_what_came_in(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        api, ledger = browser.api, browser.api.node.ledger
+        _, page = await browser.get("/dashboard/serving")
+        assert "answers for no model" in page.text and "Nothing among the newest lines" in page.text
+        ledger.declare()
+        model = await served(api)
+        request = (await ask(api, model))["request"]
+        answered(api, request, seven(), seven(), seven())
+        warm = {"starting": 1, "ready": 2, "answering": 3}
+        api.node.extra["serving"] = [{"model": one, **warm} for one in (model, "ab" * 32)]
+        ledger.own = "n1"
+        _, page = await browser.get("/dashboard/serving")
+        assert f"/dashboard/models/{model}" in page.links and "1 start, 2 wait, 3 answer" in page.text
+        [mine] = [one for one in (await api.get(f"/v1/models/{model}"))["members"] if one["server"] == address(ledger.own_id)]
+        assert f"{mine['state']} {mine['stake']}" in page.text and "no server of it now" in page.text
+        lines = await api.get(f"/v1/accounts/{address(ledger.own_id)}/history")
+        paid = [one["amount"] for one in lines if one["reason"] == "answer.paid"]
+        assert f"answer paid {len(paid)} {paid[0].removeprefix('+')}" in page.text, page.text

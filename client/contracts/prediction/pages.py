@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from client.api.errors import RequestError, not_found, usage
+from client.contracts.prediction import serving_pages
 from client.contracts.prediction.model_schema import MAX_SCHEMA_BYTES, BadSchema, ModelInput, ModelSchema, parse_schema
 from client.dashboard.page import ROWS, WAIT_S, Answer, Done, Drawn, Nav, Visit, change, outcome, page, receipt_answer
 
@@ -226,6 +227,6 @@ async def receipt(visit: Visit) -> web.Response:
     return receipt_answer(asked["id"], await visit.ask("GET /v1/receipts", query={"keys": ",".join(key.hex() for key in keys)}))
 
 
-PAGES = (models, one_model, ask, predictions, one_prediction, receipt, add_tip, cancel, appeal)
+PAGES = (models, one_model, ask, predictions, one_prediction, receipt, add_tip, cancel, appeal, *serving_pages.PAGES)
 ABOUT = {"model": "/dashboard/models/", "request": "/dashboard/predictions/"}
-NAV = (Nav(30, "Models", "/dashboard/models"), Nav(31, "Predictions", "/dashboard/predictions"))
+NAV = (Nav(30, "Models", "/dashboard/models"), Nav(31, "Predictions", "/dashboard/predictions"), *serving_pages.NAV)
