@@ -208,6 +208,25 @@ def test_a_retired_model_lets_go_what_waits_and_ends_with_what_was_drawn() -> No
     assert all(table.server(name) is None for name in table.servers)
 
 
+def test_a_retired_model_is_gone_with_its_last_result() -> None:
+    table = Table(servers=3, pred_keep=60_000)
+    request = table.ask(answers=3)
+    table.everybody(request, number(5))
+    table.until(request, RequestState.FINAL, step=60_000)
+    table.must(OWNER, RetireModel(table.model))
+    table.block()
+    assert table.get(records.model_key(table.model)) is not None, "its result is still there"
+    other = table.register(name="other")
+    old, table.model = table.model, other
+    table.send(*((name, ServeModel(other, STAKE)) for name in table.servers))
+    table.block(60_000)
+    table.ask(answers=3)
+    assert table.get(records.model_key(old)) is None and table.get(records.standing_key(old)) is None
+    assert table.get(records.name_key(id_of(OWNER), "credit")) is None
+    assert table.get(records.live_key(old)) is None and table.get(records.request_key(request)) is None
+    assert table.get(records.result_key(request)) is None and table.get(records.terms_key(request)) is None
+
+
 def test_many_servers_leave_in_pages() -> None:
     """The pump of a retired model lets 64 go at a time: what retires a model costs nothing whoever serves it."""
     table = Table(servers=70, judges=0)

@@ -211,6 +211,18 @@ def test_what_is_kept_burns_a_least_fee(rows: int, inline: int, fee: int) -> Non
     assert before - table.balance(ASKER) == rows + fee
 
 
+def test_ordinals_count_what_is_kept() -> None:
+    table = Table(servers=3, pred_keep=60_000)
+    first, second = table.ask(answers=3), table.ask(answers=3)
+    assert [table.terms(one).ordinal for one in (first, second)] == [0, 1]
+    assert [table.terms(one).asked for one in (first, second)] == [1, 2]
+    for request in (first, second):
+        table.until(request, RequestState.FAILED)
+    table.block(60_000)
+    third = table.ask(answers=3)
+    assert (table.terms(third).ordinal, table.terms(third).asked) == (0, 1)
+
+
 def test_a_restart_ends_requests_and_carries_models_and_stakes() -> None:
     table = Table()
     drawn, untouched = table.ask(), table.balance(ASKER)
