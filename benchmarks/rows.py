@@ -298,7 +298,7 @@ ASKERS = (
     Row("askers_cores", _ASKERS, "processor time of four validators with them, cores", pick("block_askers.with_cores"), 2),
 )
 
-_BESIDE = "others that ask for too much"
+_BESIDE = "beside full mempools, askers, a slow link"
 ATTACKED = (
     Row("full_calm", _BESIDE, "200 messages of twenty people, p95 ms", pick("full_mempools.calm_p95_ms")),
     Row("full_ratio", _BESIDE, "beside full mempools / without, p95", pick("full_mempools.ratio"), 2, most=2),
