@@ -162,6 +162,10 @@ async def test_a_server_sees_its_models_their_containers_its_seats_and_what_came
         api, ledger = browser.api, browser.api.node.ledger
         _, page = await browser.get("/dashboard/serving")
         assert "answers for no model" in page.text and "Nothing among the newest lines" in page.text
+        api.node.extra["id"] = address(b"n" * 20)
+        status, page = await browser.get("/dashboard/serving")
+        assert status == 200 and "answers for no model" in page.text, "an account that no block has named yet"
+        del api.node.extra["id"]
         ledger.declare()
         model = await served(api)
         request = (await ask(api, model))["request"]

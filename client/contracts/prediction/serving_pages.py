@@ -19,7 +19,7 @@ async def serving(visit: Visit) -> Drawn:
     status = await visit.ask("GET /v1/status")
     served = status.get("serving") or []
     account = {"account": status["id"]}
-    lines = await or_none(visit.ask("GET /v1/accounts/{account}/history", account, query={"limit": LINES}), "NO_SUCH_ACCOUNT")
+    lines = await or_none(visit.ask("GET /v1/accounts/{account}/history", account, query={"limit": LINES}), "UNKNOWN_ACCOUNT")
     values = {
         "served": [await _one(visit, one, status["id"]) for one in served[:ROWS]],
         "all_served": len(served),
