@@ -143,6 +143,17 @@ def test_rotations_cannot_push_out_the_sets_that_evidence_needs() -> None:
     assert chain.codes(chain.tx("alice", ReportDouble(evidence))) == [0]
 
 
+def test_who_rotates_as_often_as_it_may_keeps_nobody_else_from_it() -> None:
+    chain = graph(key_rest=1, evidence_age=1_000)
+    for name in ("v1", "v2", "v3"):
+        signer = name
+        for n in range(13):
+            code = chain.codes(chain.tx(name, rotate(chain, name, f"{name} {n}"), signer=signer))[0]
+            assert code == (Code.NOT_ALLOWED if n == 12 else 0)
+            signer = signer if code else f"{name} {n}"
+    assert chain.codes(chain.tx("v4", rotate(chain, "v4", "mine"))) == [0]
+
+
 def test_a_share_of_the_sets_comes_back_once_evidence_is_too_old_and_a_recovery_needs_none() -> None:
     chain = graph(key_rest=1, evidence_age=30)
     guard(chain, "v2", 1, "bob")
@@ -233,6 +244,10 @@ def test_an_objection_asks_for_more_than_two_thirds_and_bars_a_recovery_that_fai
     assert chain.codes(chain.tx("bob", word(chain, "alice", "new"))) == [0]
 
 
+def test_nothing_is_open_to_object_to() -> None:
+    assert objected(graph(), "alice") == KeyCode.NO_RECOVERY
+
+
 def test_a_thief_that_rotates_objects_and_renames_guardians_loses_to_two_thirds() -> None:
     """Whatever it does with the key: one delay after the last word that is needed, the account is the owner's."""
     chain = graph(key_rest=1)
@@ -265,6 +280,25 @@ def test_more_guardians_than_those_who_agreed_first_have_the_last_word() -> None
     chain.block(chain.tx("v2", word(chain, "alice", "home")))
     pass_time(chain, DELAY)
     assert chain.account("alice").key == key_of("home").public
+
+
+def test_other_guardians_are_in_force_when_those_of_now_had_their_time() -> None:
+    chain = graph()
+    guard(chain, "alice", 1, "bob")
+    guard(chain, "alice", 1, "carol")
+    assert chain.codes(chain.tx("carol", word(chain, "alice", "new"))) == [KeyCode.NOT_A_GUARDIAN]
+    pass_time(chain, DELAY)
+    assert chain.codes(chain.tx("bob", word(chain, "alice", "new"))) == [KeyCode.NOT_A_GUARDIAN]
+    assert chain.codes(chain.tx("carol", word(chain, "alice", "new"))) == [0]
+
+
+def test_who_names_the_guardians_of_now_takes_a_change_back() -> None:
+    chain = graph()
+    guard(chain, "alice", 1, "bob")
+    guard(chain, "alice", 1, "carol")
+    guard(chain, "alice", 1, "bob")
+    pass_time(chain, 2 * DELAY)
+    assert chain.codes(chain.tx("carol", word(chain, "alice", "new"))) == [KeyCode.NOT_A_GUARDIAN]
 
 
 def test_guardians_are_done_away_with_after_their_delay_only() -> None:

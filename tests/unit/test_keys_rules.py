@@ -8,9 +8,11 @@ import pytest
 
 from chain import contracts
 from chain.contracts.keys import NUMBER, KeyChanges, KeyCode, ObjectRecovery, SetGuardians, changes_key
+from chain.contracts.keys import params as key_params
 from chain.contracts.keys.records import guardians_of
 from chain.contracts.keys.recovery import RETRY_MS, due_work
 from chain.contracts.membership import Leave, Release
+from chain.errors import Malformed
 from chain.host import BANNED, Host
 from chain.types import LogEvent
 from tests.unit.ledger_kit import Chain, id_of, key_of
@@ -82,6 +84,33 @@ def test_a_key_that_was_agreed_stays_it_while_enough_say_so() -> None:
     assert (found.key, found.until) == (key_of("new").public, before.until)
 
 
+def test_of_two_keys_at_once_the_one_of_the_first_guardian_is_agreed() -> None:
+    """LC-KEY-6"""
+    chain = graph()
+    low, middle, high = first_last("bob", "carol", "dora")
+    guard(chain, "alice", 1, low, middle, high)
+    chain.block(chain.tx(middle, word(chain, "alice", "m")))
+    chain.block(chain.tx(low, word(chain, "alice", "l")), chain.tx(high, word(chain, "alice", "h")))
+    chain.block(chain.tx(middle, word(chain, "alice", "x")))
+    found = recovery(chain, "alice")
+    assert found is not None and (found.key, found.until) == (key_of("l").public, chain.clock + DELAY)
+
+
+def test_guardians_gather_from_the_first_word_on_however_they_change_their_minds() -> None:
+    """LC-KEY-6: going back and forth makes no recovery longer, and leaves one deadline."""
+    chain = graph()
+    guard(chain, "alice", 2, "bob", "carol")
+    chain.block(chain.tx("bob", word(chain, "alice", "new")))
+    since, account = chain.clock, id_of("alice")
+    assert chain.deadlines() == [(account, since + GATHER, NUMBER, account)]
+    chain.block(chain.tx("carol", word(chain, "alice", "new")))
+    assert chain.deadlines() == [(account, chain.clock + DELAY, NUMBER, account)]
+    chain.block(chain.tx("carol", word(chain, "alice", "other")))
+    found = recovery(chain, "alice")
+    assert found is not None and (found.key, found.since, found.until) == (b"", since, since + GATHER)
+    assert chain.deadlines() == [(account, since + GATHER, NUMBER, account)]
+
+
 # --- ends ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -119,6 +148,20 @@ def test_an_objection_bars_for_the_delay_and_not_a_moment_longer() -> None:
     assert chain.codes(chain.tx("bob", word(chain, "alice", "new"))) == [KeyCode.RECOVERY_BARRED]
     assert chain.codes(chain.tx("bob", word(chain, "alice", "new"))) == [0], "in the block of that time"
     assert chain.codes(chain.tx("alice", rotate(chain, "alice", "mine"), signer="own")) == [KeyCode.TOO_SOON]
+
+
+def test_a_rotation_is_free_again_when_the_rest_is_over_and_forgets_no_objection() -> None:
+    """LC-KEY-2, 7"""
+    chain = graph(key_rest=5_000)
+    guard(chain, "alice", 1, "bob", "carol")
+    chain.block(chain.tx("bob", word(chain, "alice", "new")))
+    chain.block(chain.tx("alice", ObjectRecovery()))
+    pass_time(chain, GATHER)
+    barred = chain.clock + DELAY
+    chain.block(chain.tx("alice", rotate(chain, "alice", "one")))
+    chain.block(step=4_000)
+    assert chain.codes(chain.tx("alice", rotate(chain, "alice", "two"), signer="one")) == [0], "5,000 ms after the first"
+    assert changes(chain, "alice") == KeyChanges(2, chain.clock, barred)
 
 
 def test_a_recovery_counts_as_a_change_of_key_and_not_as_the_owner_s_rotation() -> None:
@@ -164,3 +207,10 @@ def test_a_parked_recovery_ends_without_a_new_key(monkeypatch: pytest.MonkeyPatc
     chain.block(*(chain.tx(name, Release(NUMBER, id_of("alice"), True)) for name in ("v1", "v2", "v3")))
     assert told(chain, "recovery.ended") == [["void"]]
     assert recovery(chain, "alice") is None and chain.account("alice").key == key_of("alice").public
+
+
+def test_the_delays_of_a_network_may_be_one_and_the_same() -> None:
+    made = key_params.KeyParams(recovery_delay_min=5_000, recovery_delay_max=5_000)
+    made.check()
+    with pytest.raises(Malformed, match="recovery_delay_min is 5001"):
+        key_params.KeyParams(recovery_delay_min=5_001, recovery_delay_max=5_000).check()

@@ -31,9 +31,10 @@ from chain.contracts.membership import (
     slots_of,
 )
 from chain.contracts.membership.invitations import counts
+from chain.contracts.membership.records import SLOTS_KEPT
 from chain.crypto import LOW_ORDER, SigningKey
 from chain.errors import Code, Reject
-from chain.host import BANNED, MEMBERS, VERIFIERS, Host
+from chain.host import BANNED, MEMBERS, VERIFIERS, Due, Host, due_key
 from chain.types import LogEvent, Validator
 from tests.unit.ledger_kit import GRANT, Chain, genesis_of, id_of, key_of
 from tests.unit.membership_kit import JOB, SMALL, Court
@@ -169,6 +170,14 @@ def test_three_invitations_of_a_member_count(door: Door) -> None:
     assert sum(counts(slot, door.chain.clock) for slot in slots_of(door.chain.state, id_of("alice"))) == MAX_INVITATIONS
 
 
+def test_the_slots_of_a_member_are_bounded(door: Door) -> None:
+    for n in range(SLOTS_KEPT + 4):
+        assert door.invite("alice", str(n)) == door.revoke("alice", str(n)) == 0
+    assert len(slots_of(door.chain.state, id_of("alice"))) == SLOTS_KEPT
+    assert door.join("nina", "0") == MemberCode.NO_INVITATION
+    assert door.join("nina", "19") == MemberCode.INVITATION_REVOKED
+
+
 def test_what_an_invitation_may_be(door: Door) -> None:
     """LC-MEM-21"""
     c = door.chain
@@ -197,6 +206,19 @@ def test_an_invited_member_invites_after_a_while(door: Door) -> None:
     assert (door.member("otto").root, door.member("otto").inviter) == (id_of("alice"), id_of("nina"))
 
 
+def test_an_invitation_stands_for_its_time_and_no_longer(door: Door) -> None:
+    """LC-MEM-21, 25: its one deadline is at its end, and goes with it."""
+    c, longest = door.chain, 10 * HOUR
+    for lasts, code in ((0, MemberCode.BAD_EXPIRY), (longest + 1, MemberCode.BAD_EXPIRY), (longest, 0)):
+        assert door.invite("alice", "one", lasts=lasts) == code
+    (slot,) = slots_of(c.state, id_of("alice"))
+    assert slot.until == c.clock + longest
+    assert c.deadlines() == [(id_of("alice"), slot.until, NUMBER, slot.invitation)]
+    assert door.revoke("alice", "one") == 0 and c.deadlines() == []
+    door.invite("alice", "two")
+    assert door.join("nina", "two") == 0 and c.deadlines() == []
+
+
 def test_an_invitation_that_stands_behind_its_time_lets_nobody_in(door: Door) -> None:
     """LC-MEM-23: where many deadlines wait, its own comes later than its time: from then on it is over all the same."""
     door.invite("alice", "one")
@@ -205,6 +227,15 @@ def test_an_invitation_that_stands_behind_its_time_lets_nobody_in(door: Door) ->
     assert isinstance(record, Invitation)
     door.chain.put(key, replace(record, expires=door.chain.clock + 1_000))
     assert door.join("nina", "one") == MemberCode.INVITATION_EXPIRED
+
+
+def test_a_deadline_from_before_is_that_of_no_other_invitation(door: Door) -> None:
+    """LC-MEM-25: one that comes at another time than the invitation's ends nothing."""
+    door.invite("alice", "one")
+    invitation = invitation_id(token("one").public)
+    door.chain.put(due_key(id_of("alice"), door.chain.clock + 1, NUMBER, invitation), Due(NUMBER, invitation))
+    door.chain.block()
+    assert door.states() == [SlotState.OPEN]
 
 
 def test_a_join_names_who_invited(door: Door) -> None:
@@ -223,6 +254,31 @@ def test_an_inviter_waits_for_its_rest_to_the_millisecond(door: Door) -> None:
     message = Invite(token("two").public, door.chain.clock + HOUR, 0)
     assert door.chain.codes(door.chain.tx("nina", message)) == [MemberCode.TOO_NEW]
     assert door.chain.codes(door.chain.tx("nina", message), step=1) == [0]
+
+
+def test_slots_that_count_are_never_dropped_for_those_that_do_not(door: Door) -> None:
+    """LC-MEM-21: the oldest of the others goes first, and a list of sixteen stays one."""
+    assert door.invite("alice", "kept") == 0
+    for n in range(SLOTS_KEPT + 3):
+        assert door.invite("alice", str(n)) == door.revoke("alice", str(n)) == 0
+    slots = slots_of(door.chain.state, id_of("alice"))
+    made = [invitation_id(token(name).public) for name in ("kept", *(str(n) for n in range(4, SLOTS_KEPT + 3)))]
+    assert [slot.invitation for slot in slots] == made
+
+
+def test_all_invitations_of_who_leaves_end_even_one_that_is_about_to(door: Door) -> None:
+    """LC-MEM-25, 26"""
+    door.invite("alice", "long", credits=7)
+    door.invite("alice", "short", credits=7, lasts=1_001)
+    assert door.chain.codes(door.chain.tx("alice", Leave())) == [0]
+    assert door.states() == [SlotState.REVOKED, SlotState.REVOKED] and door.chain.deadlines() == []
+    assert door.chain.account("alice").balance == GRANT
+
+
+def test_the_policy_says_how_members_come() -> None:
+    """LC-MEM-21, 24"""
+    voted = Door(join_policy=2)
+    assert voted.invite("alice", "one") == voted.join("nina", "one") == MemberCode.NO_INVITATIONS
 
 
 def test_a_newcomer_may_send_a_little_at_once(door: Door) -> None:
@@ -467,6 +523,16 @@ def test_lifting_a_ban_gives_back_what_was_frozen_too(court: Court) -> None:
     assert court.do(lambda host: host.service(MEMBERS).burned(id_of("bob"))) == [GRANT]
 
 
+def test_a_banned_member_s_invitations_end_and_it_gets_no_flag(court: Court) -> None:
+    """LC-MEM-25, 28, 30: what it set aside for a newcomer burns with the rest."""
+    chain = court.chain
+    chain.codes(chain.tx("bob", Invite(token("one").public, chain.clock + HOUR, 700)))
+    court.do(lambda host: host.service(MEMBERS).ban(id_of("bob"), REF))
+    assert not of_membership(chain) and [slot.state for slot in slots_of(chain.state, id_of("bob"))] == [SlotState.REVOKED]
+    assert court.do(lambda host: host.service(MEMBERS).burned(id_of("bob"))) == [GRANT]
+    assert refused(court, lambda members: members.set_verifier(id_of("bob"), True)) == MemberCode.SAME_FLAG
+
+
 def test_lifting_a_ban_ends_the_inviter_s_strike_for_it_and_no_other(court: Court) -> None:
     """LC-MEM-31"""
     chain = court.chain
@@ -479,6 +545,14 @@ def test_lifting_a_ban_ends_the_inviter_s_strike_for_it_and_no_other(court: Cour
     court.do(lambda host: host.service(MEMBERS).ban(id_of("nina"), REF))
     court.do(lambda host: host.service(MEMBERS).lift_ban(id_of("nina"), 0, REF))
     assert [s.origin for s in court.member("alice").strikes] == [id_of("carol")]
+
+
+@pytest.mark.parametrize(("policy", "code"), [(1, MemberCode.INVITATIONS_ONLY), (2, 0), (3, 0)])
+def test_the_vote_admits_where_the_policy_has_votes(monkeypatch: pytest.MonkeyPatch, policy: int, code: int) -> None:
+    """LC-MEM-24"""
+    court = Court(monkeypatch)
+    court.chain = Chain(genesis_of(*NAMES, join_policy=policy))
+    assert refused(court, lambda members: members.admit(key_of("nina").public, None)) == code
 
 
 def test_a_parked_invitation_is_given_back(court: Court) -> None:

@@ -11,7 +11,7 @@ from chain.contracts import membership
 from chain.contracts.credits import Approve, CreditCode, Transfer, TransferFrom, supply
 from chain.contracts.membership import MAX_CASE_REFS, MemberCode, SetCapacity, member_key
 from chain.errors import Code, TxCode
-from chain.host import ACTIVE, BANNED, MEMBERS, STANDING, SUSPENDED, SUSPENSIONS, Host, split_due
+from chain.host import ACTIVE, BANNED, MEMBERS, STANDING, SUSPENDED, SUSPENSIONS, Due, Host, due_key, split_due
 from chain.ledger.transition import validators_of
 from chain.types import LogEvent, TransferEvent
 from chain.verification.votes import Judgement
@@ -127,6 +127,14 @@ def test_nobody_fills_its_own_case_and_stays_unbarred_and_unstruck_for_others(co
     court.end()
     member: Any = court.chain.state.get(member_key(id_of("bob")))
     assert sorted(strike.origin for strike in member.strikes) == sorted(map(id_of, ("alice", "v1", "carol")))
+
+
+def test_cases_are_numbered_in_their_order(court: Court) -> None:
+    court.accuse()
+    court.end()
+    court.accuse(who="carol")
+    court.accuse(owner="dave")
+    assert (court.case("carol").number, court.case("bob").number) == (2, 3)
 
 
 def test_who_is_suspended_is_barred_from_the_roots_of_its_case_alone(court: Court) -> None:
@@ -344,6 +352,15 @@ def test_an_accused_validator_is_no_judge_of_itself_and_counts_among_none(court:
     assert court.chain.account("v4").status == BANNED
 
 
+def test_a_banned_validator_is_no_judge(court: Court) -> None:
+    court.accuse(who="v4")
+    court.judge(True, "v1", "v2", "v3", who="v4")
+    court.end("v4")
+    court.accuse()
+    court.judge(True, "v1", "v2", "v3")
+    assert ended("banned", case=2, confirms=3, judges=3) in court.end()
+
+
 def test_a_suspended_judge_may_lift_and_not_confirm(court: Court) -> None:
     """LC-MEM-20: and it counts among the judges: a suspension takes nobody's voice away."""
     court.accuse()
@@ -363,6 +380,14 @@ def test_who_has_a_part_in_a_job_of_the_case_may_lift_and_not_confirm(court: Cou
     assert court.judge(True, "v1", "v2") == [MemberCode.PARTY, 0]
 
 
+def test_a_word_stays_though_its_judge_becomes_a_party(court: Court) -> None:
+    court.accuse()
+    court.judge(True, "v1", "v2", "v3")
+    court.parties = {(JOB, id_of("v1"))}
+    court.end()
+    assert court.chain.account("bob").status == BANNED
+
+
 def test_a_changed_word_moves(court: Court) -> None:
     """LC-MEM-6: nobody's judgement counts for both."""
     court.accuse()
@@ -375,6 +400,11 @@ def test_a_changed_word_moves(court: Court) -> None:
     assert court.judge(True, "alice") == [MemberCode.NOT_A_VALIDATOR]
 
 
+def test_there_is_nothing_to_judge_without_a_case(court: Court) -> None:
+    assert court.judge(True, "v1") == [MemberCode.NO_CASE]
+    assert court.judge(True, "v1", who="nobody") == [MemberCode.NO_CASE]
+
+
 # --- ends ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -385,6 +415,15 @@ def test_a_case_that_lapses_leaves_a_strike_for_each_root(court: Court) -> None:
     strikes = [e for e in court.end() if isinstance(e, LogEvent) and e.topic == "strike"]
     assert [e.data for e in strikes] == [["lapsed", JOB2, id_of("carol")], ["lapsed", JOB, id_of("alice")]]
     assert sorted(s.origin for s in court.member().strikes) == sorted([id_of("alice"), id_of("carol")])
+
+
+@pytest.mark.parametrize(("confirms", "lifts", "struck"), [(0, 0, 1), (1, 1, 1), (0, 1, 0), (1, 2, 0), (2, 1, 1)])
+def test_more_lifts_than_confirmations_leave_no_strike(court: Court, confirms: int, lifts: int, struck: int) -> None:
+    court.accuse()
+    court.judge(True, *VALIDATORS[:confirms])
+    court.judge(False, *VALIDATORS[confirms : confirms + lifts])
+    court.end()
+    assert len(court.member().strikes) == struck
 
 
 def test_a_banned_account_sends_nothing_holds_nothing_and_verifies_nothing(court: Court) -> None:
@@ -409,6 +448,11 @@ def test_a_banned_account_sends_nothing_holds_nothing_and_verifies_nothing(court
     assert court.member("v4").strikes == strikes and court.member("v4").draws == []
 
 
+def test_who_has_no_account_is_not_accused(court: Court) -> None:
+    assert court.accuse(who="nobody") is False
+    assert court.open_case("nobody") is None
+
+
 @pytest.mark.parametrize("end", ["ban", "lift", "lapse", "give back"])
 def test_how_a_case_ended_is_told_for_every_reference(court: Court, end: str) -> None:
     """LC-BLK-21: what a contract holds for the second one would stay for ever."""
@@ -430,6 +474,15 @@ def test_a_case_that_is_given_back_holds_nothing_against_the_account(court: Cour
     court.do(lambda host: membership.reinstate(host.acting(membership.CONTRACT), id_of("bob")))
     assert (court.chain.account("bob").status, court.chain.account("bob").balance) == (ACTIVE, GRANT)
     assert court.member().strikes == [] and court.verdicts().last[0].lifted
+
+
+def test_a_deadline_from_before_a_case_was_extended_ends_nothing(court: Court) -> None:
+    """LC-MEM-7"""
+    court.accuse()
+    bob = id_of("bob")
+    court.chain.put(due_key(bob, court.chain.clock + 1, membership.NUMBER, bob), Due(membership.NUMBER, bob))
+    court.chain.block()
+    assert court.case().until > court.chain.clock
 
 
 # --- verdicts kept ------------------------------------------------------------------------------------------------------------
