@@ -12,13 +12,13 @@ import pytest
 from chain.codec import encode
 from chain.contracts.federation.messages import FileCode
 from chain.losses import Measurement
-from client.contracts.federation.journal import JOURNAL, AttemptNote, FederationNotes, JournalBook
+from client.contracts.federation.journal import JOURNAL, AttemptNote, FederationNotes, JournalBook, PreviewNote
 from client.contracts.federation.keeping import NOTHING_HELD
 from client.contracts.federation.making import NO_UPDATES
 from client.contracts.federation.member import VAULTS, MemberBook, MemberMachine, TrainedFederation, VaultBook
 from client.contracts.federation.phrases import CODES, NO_VAULT, VAULT
 from client.contracts.federation.vaulting import OwnVaultBook, VaultStage, VaultWanted
-from client.contracts.federation.wishes import StopWish, TrainWish, VaultWish, wish_in
+from client.contracts.federation.wishes import PreviewWish, StopWish, TrainWish, VaultWish, wish_in
 from p2p.content.cid import Codec, cid_of
 from sandbox import OwnData
 from tests.unit.api_kit import sha
@@ -148,6 +148,29 @@ async def test_what_the_ledger_could_not_say_is_said_before_anything_is_sent(
             status, page = await browser.send(join_form(page), None, **{"data": "scans"} | fields | step)
             assert status == 400 and said in page.text
         assert (browser.api.node.ledger.height, browser.api.node.kept_secrets) == (height, [])
+
+
+async def test_an_owner_trains_once_and_sends_nothing_before_it_joins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with sponsored(tmp_path, play=True) as (browser, federation, path):
+        node, height = browser.api.node, browser.api.node.ledger.height
+        found = Measurement(sha("root"), 20 * SECOND // 2, 20)
+
+        async def kept(secret: Any) -> bool:
+            """The node's work runs it at once; the one before had failed, in a stranger's words."""
+            wish = wish_in(secret)
+            assert isinstance(wish, PreviewWish) and wish.data == "scans"
+            before = PreviewNote(bytes(32), wish.federation, "scans", "failed", HOSTILE, [], 0)
+            ended = PreviewNote(wish.number, wish.federation, "scans", "ok", "", [found], 4_296)
+            node.books[JOURNAL] = encode(JournalBook([], [before, ended]))
+            return True
+
+        monkeypatch.setattr(node, "keep", kept)
+        _, page = await browser.get(path)
+        status, page = await browser.send(join_form(page), None, data="scans")
+        status, page = await browser.send(page.form(path.replace("/own", "/preview")))
+        assert status == 200 and "It trained once, and nothing was sent" in page.text
+        assert "0.500000000 over 20" in page.text and "4.2 KiB" in page.text and "<script>" in page.text
+        assert (node.ledger.height, len(await browser.api.get(f"/v1/federations/{federation}/members"))) == (height, 2)
 
 
 # --- afterwards -----------------------------------------------------------------------------------------------------------------

@@ -128,7 +128,7 @@ async def _own(visit: Visit, fields: Mapping[str, str], refused: RequestError | 
         "refused": refused.body if refused else None,
         "federation": visit.match["federation"],
     }
-    live = ("sent",) if part["trains"] else ()
+    live = (*(("sent",) if part["trains"] else ()), *(("previews",) if part["previews"] else ()))
     return Drawn("federation/own.html", "Your part", values, live, refused.status if refused else 200)
 
 
@@ -168,6 +168,19 @@ async def join(visit: Visit) -> Answer:
     return Done(f"/dashboard/federations/{visit.match['federation']}/own", outcome(done, said))
 
 
+@change("/dashboard/federations/{federation}/preview")
+async def preview(visit: Visit) -> Answer:
+    """As `fed join --preview`: trained once, and nothing sent."""
+    fields = {name: text.strip() for name, text in visit.form.items()}
+    try:
+        body = {"data": fields.get("data", "")}
+        done = await visit.ask("POST /v1/federations/{federation}/preview", visit.match, body=body)
+    except RequestError as e:
+        return await _own(visit, fields, e)
+    said = "It trains, and sends nothing" if done["state"] == "running" else "It trained once, and nothing was sent"
+    return Done(f"/dashboard/federations/{visit.match['federation']}/own", f"{said}: what it comes to stands below.")
+
+
 def joined_with(fields: Mapping[str, str], joining: Mapping[str, Any], data: list[Any]) -> dict[str, Any]:
     """The body of `POST …/join` from the fields of the form. Raises `RequestError`: what the ledger could not say."""
     own = next((one for one in data if one["name"] == fields.get("data")), None)
@@ -192,6 +205,6 @@ async def leave(visit: Visit) -> Answer:
     return Done(f"/dashboard/federations/{visit.match['federation']}/own", outcome(done, "You have left"))
 
 
-PAGES = (federations, *opening_pages.PAGES, one_federation, one_round, start, close, admit, own_part, join, leave)
+PAGES = (federations, *opening_pages.PAGES, one_federation, one_round, start, close, admit, own_part, join, preview, leave)
 ABOUT = {"federation": "/dashboard/federations/"}
 NAV = (Nav(40, "Federations", "/dashboard/federations"),)
