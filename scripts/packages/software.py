@@ -128,7 +128,7 @@ def _distribution(name: str) -> Distribution:
 def licence_of(name: str, package: Distribution) -> str:
     """Its licence as an SPDX expression."""
     meta = package.metadata
-    said = meta.get("License-Expression") or meta.get("License") or ""
+    said = next((meta[field] for field in ("License-Expression", "License") if field in meta), "")
     if _EXPRESSION.fullmatch(said):
         return said
     if name not in _WITHOUT_EXPRESSION:
