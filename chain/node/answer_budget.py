@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Final
 
-from chain.node.tokens import Rate, Tokens
+from chain.node.answer_bucket import AnswerBucket, Rate
 
 ANSWERS: Final = Rate(32_000_000, 32_000_000)
 """Bytes over all peers: a quarter of a gigabit link, and more than a node that catches up on loopback takes (20 MB in a second)."""
@@ -26,7 +26,7 @@ KIND: Final = Rate(4_000_000, 4_000_000)
 """Of that, the share of each kind of answer that waits for its turn: a newcomer's blocks, and files, come in any flood."""
 
 
-class Kind(Enum):
+class AnswerKind(Enum):
     """Of answers: from memory, at once or not at all; decided blocks and state from the disk; blocks of files."""
 
     MEMORY = 0
@@ -36,9 +36,9 @@ class Kind(Enum):
 
 class AnswerBudget:
     def __init__(self) -> None:
-        self._all = Tokens(ANSWERS, 0)
-        self._validators: dict[bytes, Tokens] = {}
-        self._kinds = {kind: Tokens(KIND, 0) for kind in (Kind.DISK, Kind.CONTENT)}
+        self._all = AnswerBucket(ANSWERS, 0)
+        self._validators: dict[bytes, AnswerBucket] = {}
+        self._kinds = {kind: AnswerBucket(KIND, 0) for kind in (AnswerKind.DISK, AnswerKind.CONTENT)}
 
     def of_validators(self, ids: Iterable[bytes], now: int) -> None:
         """The present set. Who stays in it owes what it owed."""
@@ -47,7 +47,7 @@ class AnswerBudget:
             return
         rate = Rate(VALIDATORS.per_s // max(1, len(members)), VALIDATORS.burst // max(1, len(members)))
         before = self._validators
-        self._validators = {one: before[one] if one in before else Tokens(rate, now) for one in members}
+        self._validators = {one: before[one] if one in before else AnswerBucket(rate, now) for one in members}
         for share in self._validators.values():
             share.change(rate)
 
@@ -56,18 +56,18 @@ class AnswerBudget:
         share = self._validators.get(peer)
         return share is not None and share.ready(now)
 
-    def _share(self, peer: bytes, kind: Kind) -> Tokens | None:
+    def _share(self, peer: bytes, kind: AnswerKind) -> AnswerBucket | None:
         """Files are not what a height waits for: of validators they count like anybody's."""
-        own = None if kind is Kind.CONTENT else self._validators.get(peer)
+        own = None if kind is AnswerKind.CONTENT else self._validators.get(peer)
         return own or self._kinds.get(kind)
 
-    def allows(self, peer: bytes, kind: Kind, now: int) -> bool:
+    def allows(self, peer: bytes, kind: AnswerKind, now: int) -> bool:
         """Whether an answer may be begun."""
         share = self._share(peer, kind)
         left = share is not None and share.ready(now)
         return self._all.ready(now) or left
 
-    def spent(self, peer: bytes, kind: Kind, size: int) -> None:
+    def spent(self, peer: bytes, kind: AnswerKind, size: int) -> None:
         """So many bytes of answer go to this peer."""
         self._all.take(size)
         if (share := self._share(peer, kind)) is not None:

@@ -26,7 +26,7 @@ from chain.node import candidates as blocks
 from chain.node import decided
 from chain.node import events as e
 from chain.node import messages as m
-from chain.node.answer_budget import Kind
+from chain.node.answer_budget import AnswerKind
 from chain.node.batches import Batches, DecodedBlock
 from chain.node.bodies import Bodies, lane_of
 from chain.node.candidates import Candidate
@@ -131,11 +131,11 @@ class Node:
     @property
     def has_room_for_content(self) -> bool:
         """LC-NODE-72: whether a block of a file may be read for a peer now."""
-        return self.service.budget.allows(b"", Kind.CONTENT, self._monotonic_ms)
+        return self.service.budget.allows(b"", AnswerKind.CONTENT, self._monotonic_ms)
 
     def served_content(self, size: int) -> None:
         """So many bytes of files are sent."""
-        self.service.budget.spent(b"", Kind.CONTENT, size)
+        self.service.budget.spent(b"", AnswerKind.CONTENT, size)
 
     # --- life -----------------------------------------------------------------------------------------------------------------
 
@@ -214,7 +214,7 @@ class Node:
                 self.sync.peer(peer, None)
             case e.Answered(peer, answer):
                 if answer is not None:
-                    self._answer(e.Send(peer, answer, e.REQUESTS), Kind.DISK)
+                    self._answer(e.Send(peer, answer, e.REQUESTS), AnswerKind.DISK)
                 self.service.done(peer)
                 self._serve()
             case e.SnapshotStaged() | e.BucketsTaken():
@@ -462,7 +462,7 @@ class Node:
     def _send(self, peer: bytes, message: m.Message, queue: int) -> None:
         self._out.append(e.Send(peer, encode(message), queue))
 
-    def _answer(self, answer: e.Send, kind: Kind) -> None:
+    def _answer(self, answer: e.Send, kind: AnswerKind) -> None:
         """LC-NODE-72: what a peer asked for, and its bytes."""
         self.service.budget.spent(answer.peer, kind, len(answer.payload))
         self._out.append(answer)
@@ -507,7 +507,7 @@ class Node:
             case m.GetTxs(ids):
                 if self.service.allows(peer, POOL, self._monotonic_ms):
                     for answer in self._relay.answer(ids, peer, self.pool):
-                        self._answer(answer, Kind.MEMORY)
+                        self._answer(answer, AnswerKind.MEMORY)
             case m.Status(height, first):
                 self._told(peer, height, first)
                 if height < self.height and self.service.allows(
@@ -540,7 +540,7 @@ class Node:
             if isinstance(question, m.GetBlocks | m.GetExecutedBlocks):
                 answer = decided.asked(peer, question, self.height, self._last, self.first_block)
                 if isinstance(answer, e.Send):
-                    self._answer(answer, Kind.DISK)
+                    self._answer(answer, AnswerKind.DISK)
                     answered.add(peer)
                     self.service.done(peer, unread=True)
                 else:
@@ -620,7 +620,7 @@ class Node:
             self._reject(peer, f"block: {fault}")
             return
         if answer is not None:
-            self._answer(e.Send(peer, encode(answer), e.PROPOSALS), Kind.MEMORY)
+            self._answer(e.Send(peer, encode(answer), e.PROPOSALS), AnswerKind.MEMORY)
         if came is not None:
             self._body_arrived(block_id(came.header))
 

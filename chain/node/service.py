@@ -17,10 +17,10 @@ from collections import deque
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
-from chain.node.answer_budget import AnswerBudget, Kind
+from chain.node.answer_bucket import AnswerBucket, Rate
+from chain.node.answer_budget import AnswerBudget, AnswerKind
 from chain.node.events import PROPOSALS, REQUESTS, TRANSACTIONS
 from chain.node.messages import GetBlocks, GetExecutedBlocks, SnapshotQuestion
-from chain.node.tokens import Rate, Tokens
 
 MAX_OPEN = 4
 """Questions of one peer that wait for their turn, or are being read. Who follows the protocol has three out: see `MAX_ASKED`."""
@@ -38,17 +38,17 @@ class AnswerLimit(NamedTuple):
     rate: Rate
     queue: int
     max_queued: int
-    kind: Kind | None = None
+    kind: AnswerKind | None = None
     """What it is for the bound over all peers; None where answers are small, or there is none."""
 
 
-READS = AnswerLimit(Rate(32, 40), REQUESTS, 2_000_000, Kind.DISK)
+READS = AnswerLimit(Rate(32, 40), REQUESTS, 2_000_000, AnswerKind.DISK)
 """Decided blocks and parts of a snapshot: 2,048 blocks, or 32 MB of state, where a node that catches up on loopback takes 20 MB."""
 ALL_READS = Rate(40, 80)
 """The same over all peers."""
-BODIES = AnswerLimit(Rate(20, 40), PROPOSALS, 4_000_000, Kind.MEMORY)
+BODIES = AnswerLimit(Rate(20, 40), PROPOSALS, 4_000_000, AnswerKind.MEMORY)
 """Bodies of undecided blocks: a node asks one peer for a block once in a tick at most."""
-POOL = AnswerLimit(Rate(10, 16), TRANSACTIONS, 1_000_000, Kind.MEMORY)
+POOL = AnswerLimit(Rate(10, 16), TRANSACTIONS, 1_000_000, AnswerKind.MEMORY)
 """Transactions that wait here: a node may ask one peer for all that it announced at once, in 8 messages."""
 HEIGHTS = AnswerLimit(Rate(10, 10), REQUESTS, 2_000_000)
 """The own height, told to who is behind."""
@@ -70,8 +70,8 @@ class PeerService:
         self._waiting: dict[bytes, deque[Question]] = {}
         """The peer that was served longest ago is first."""
         self._reading: set[bytes] = set()
-        self._tokens: dict[tuple[bytes, AnswerLimit], Tokens] = {}
-        self._all = Tokens(ALL_READS, 0)
+        self._tokens: dict[tuple[bytes, AnswerLimit], AnswerBucket] = {}
+        self._all = AnswerBucket(ALL_READS, 0)
         self.budget = AnswerBudget()
 
     # --- from disk ------------------------------------------------------------------------------------------------------------
@@ -158,9 +158,9 @@ class PeerService:
             return False
         return self.queued(peer, what.queue) < what.max_queued and self._bucket(peer, what, now).ready(now)
 
-    def _bucket(self, peer: bytes, what: AnswerLimit, now: int) -> Tokens:
+    def _bucket(self, peer: bytes, what: AnswerLimit, now: int) -> AnswerBucket:
         key = (peer, what)
-        tokens = self._tokens.pop(key) if key in self._tokens else Tokens(what.rate, now)
+        tokens = self._tokens.pop(key) if key in self._tokens else AnswerBucket(what.rate, now)
         self._tokens[key] = tokens
         while len(self._tokens) > MAX_KNOWN:
             del self._tokens[next(iter(self._tokens))]

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from chain.node import answer_budget
-from chain.node.answer_budget import AnswerBudget, Kind
+from chain.node.answer_budget import AnswerBudget, AnswerKind
 from p2p.content.cid import Cid
 from p2p.content.exchange import MAX_OWED, MAX_SESSIONS, MAX_UNDER_WAY, WINDOW_MAX
 from p2p.content.faults import FetchFailed
@@ -230,14 +230,14 @@ class Honest(Peer):
             lambda peer, payload: self.send(peer[0], payload),
             lambda: int(self.world.loop.now * 1_000),
             penalize=lambda peer, text: self.world.penalized(self.index, peer[0], text),
-            has_room=lambda: self.budget.allows(b"", Kind.CONTENT, int(self.world.loop.now * 1_000)),
+            has_room=lambda: self.budget.allows(b"", AnswerKind.CONTENT, int(self.world.loop.now * 1_000)),
             served=self._served,
         )
         resumed = {root for root, bytes_ in self.reached.items() if bytes_}
         self._fetching = [self.world.loop.create_task(self._get(root, root in resumed)) for root in sorted(self.world.files)]
 
     def _served(self, size: int) -> None:
-        self.budget.spent(b"", Kind.CONTENT, size)
+        self.budget.spent(b"", AnswerKind.CONTENT, size)
         self.served += size
 
     async def _get(self, root: Cid, resumed: bool) -> None:

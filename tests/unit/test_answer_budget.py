@@ -9,7 +9,8 @@ import pytest
 from chain.codec import encode
 from chain.node import events as e
 from chain.node import messages as m
-from chain.node.answer_budget import ANSWERS, KIND, VALIDATORS, AnswerBudget, Kind
+from chain.node.answer_budget import ANSWERS, KIND, VALIDATORS, AnswerBudget
+from chain.node.answer_budget import AnswerKind as K
 from chain.node.candidates import encoded
 from chain.node.node import Node
 from chain.node.service import BODIES, MAX_OPEN, POOL, QUESTIONS, READS, PeerService
@@ -22,7 +23,7 @@ A, B, MEMBER = b"validator a", b"validator b", b"member"
 SHARE = VALIDATORS.per_s // 2
 """Of each of the two validators in these cases."""
 SECOND = 1_000
-EMPTY = ("spent", MEMBER, Kind.MEMORY, ANSWERS.burst)
+EMPTY = ("spent", MEMBER, K.MEMORY, ANSWERS.burst)
 
 
 def budget() -> AnswerBudget:
@@ -31,46 +32,71 @@ def budget() -> AnswerBudget:
     return made
 
 
-Step = tuple[str, bytes, Kind, int]
+Step = tuple[str, bytes, K, int]
 
-CASES: list[tuple[str, list[Step], tuple[bytes, Kind, int], bool]] = [
-    ("after a rest all is there", [("spent", MEMBER, Kind.MEMORY, ANSWERS.burst - 1)], (MEMBER, Kind.MEMORY, 0), True),
-    ("and not a byte more", [EMPTY], (MEMBER, Kind.MEMORY, 0), False),
-    ("nobody else has more of it from memory", [EMPTY], (b"another", Kind.MEMORY, 0), False),
-    ("it comes back with time", [EMPTY], (MEMBER, Kind.MEMORY, 1), True),
-    ("what went beyond is owed", [EMPTY, ("spent", MEMBER, Kind.MEMORY, ANSWERS.per_s)], (MEMBER, Kind.MEMORY, SECOND), False),
-    ("and paid", [EMPTY, ("spent", MEMBER, Kind.MEMORY, ANSWERS.per_s)], (MEMBER, Kind.MEMORY, SECOND + 1), True),
+CASES: list[tuple[str, list[Step], tuple[bytes, K, int], bool]] = [
+    ("after a rest all is there", [("spent", MEMBER, K.MEMORY, ANSWERS.burst - 1)], (MEMBER, K.MEMORY, 0), True),
+    ("and not a byte more", [EMPTY], (MEMBER, K.MEMORY, 0), False),
+    ("nobody else has more of it from memory", [EMPTY], (b"another", K.MEMORY, 0), False),
+    ("it comes back with time", [EMPTY], (MEMBER, K.MEMORY, 1), True),
     (
-        "a rest saves one burst, not two",
-        [("allows", MEMBER, Kind.MEMORY, 60 * SECOND), EMPTY],
-        (MEMBER, Kind.MEMORY, 60 * SECOND),
+        "what went beyond is owed",
+        [EMPTY, ("spent", MEMBER, K.MEMORY, ANSWERS.per_s)],
+        (MEMBER, K.MEMORY, SECOND),
         False,
     ),
-    ("a clock that is set back gives nothing", [("allows", MEMBER, Kind.MEMORY, 99), EMPTY], (MEMBER, Kind.MEMORY, 0), False),
-    ("a validator has its share of an empty bucket", [EMPTY], (A, Kind.MEMORY, 0), True),
-    ("of blocks from the disk as well", [EMPTY], (A, Kind.DISK, 0), True),
-    ("until the share is empty", [EMPTY, ("spent", A, Kind.MEMORY, SHARE)], (A, Kind.MEMORY, 0), False),
-    ("what it takes from the disk is of the same share", [EMPTY, ("spent", A, Kind.DISK, SHARE)], (A, Kind.MEMORY, 0), False),
-    ("the other's share is the other's", [EMPTY, ("spent", A, Kind.MEMORY, 9 * SHARE)], (B, Kind.MEMORY, 0), True),
-    ("with an empty share it may have what is left", [("spent", A, Kind.MEMORY, 9 * SHARE // 9)], (A, Kind.MEMORY, 0), True),
-    ("the blocks of a newcomer have a share", [EMPTY], (MEMBER, Kind.DISK, 0), True),
-    ("of all newcomers together", [EMPTY, ("spent", MEMBER, Kind.DISK, KIND.burst)], (b"another", Kind.DISK, 0), False),
-    ("which validators do not use up", [EMPTY, ("spent", A, Kind.DISK, 9 * SHARE)], (MEMBER, Kind.DISK, 0), True),
-    ("files have a share", [EMPTY], (b"", Kind.CONTENT, 0), True),
-    ("until it is empty", [EMPTY, ("spent", b"", Kind.CONTENT, KIND.burst)], (b"", Kind.CONTENT, 0), False),
+    ("and paid", [EMPTY, ("spent", MEMBER, K.MEMORY, ANSWERS.per_s)], (MEMBER, K.MEMORY, SECOND + 1), True),
     (
-        "files for a validator use up no share of a height",
-        [EMPTY, ("spent", A, Kind.CONTENT, 9 * SHARE)],
-        (A, Kind.MEMORY, 0),
+        "a rest saves one burst, not two",
+        [("allows", MEMBER, K.MEMORY, 60 * SECOND), EMPTY],
+        (MEMBER, K.MEMORY, 60 * SECOND),
+        False,
+    ),
+    (
+        "a clock that is set back gives nothing",
+        [("allows", MEMBER, K.MEMORY, 99), EMPTY],
+        (MEMBER, K.MEMORY, 0),
+        False,
+    ),
+    ("a validator has its share of an empty bucket", [EMPTY], (A, K.MEMORY, 0), True),
+    ("of blocks from the disk as well", [EMPTY], (A, K.DISK, 0), True),
+    ("until the share is empty", [EMPTY, ("spent", A, K.MEMORY, SHARE)], (A, K.MEMORY, 0), False),
+    (
+        "what it takes from the disk is of the same share",
+        [EMPTY, ("spent", A, K.DISK, SHARE)],
+        (A, K.MEMORY, 0),
+        False,
+    ),
+    ("the other's share is the other's", [EMPTY, ("spent", A, K.MEMORY, 9 * SHARE)], (B, K.MEMORY, 0), True),
+    (
+        "with an empty share it may have what is left",
+        [("spent", A, K.MEMORY, 9 * SHARE // 9)],
+        (A, K.MEMORY, 0),
         True,
     ),
-    ("and have none of its own", [EMPTY, ("spent", A, Kind.CONTENT, KIND.burst)], (A, Kind.CONTENT, 0), False),
-    ("small answers from shares count over all", [("spent", A, Kind.DISK, ANSWERS.burst)], (MEMBER, Kind.MEMORY, 0), False),
+    ("the blocks of a newcomer have a share", [EMPTY], (MEMBER, K.DISK, 0), True),
+    ("of all newcomers together", [EMPTY, ("spent", MEMBER, K.DISK, KIND.burst)], (b"another", K.DISK, 0), False),
+    ("which validators do not use up", [EMPTY, ("spent", A, K.DISK, 9 * SHARE)], (MEMBER, K.DISK, 0), True),
+    ("files have a share", [EMPTY], (b"", K.CONTENT, 0), True),
+    ("until it is empty", [EMPTY, ("spent", b"", K.CONTENT, KIND.burst)], (b"", K.CONTENT, 0), False),
+    (
+        "files for a validator use up no share of a height",
+        [EMPTY, ("spent", A, K.CONTENT, 9 * SHARE)],
+        (A, K.MEMORY, 0),
+        True,
+    ),
+    ("and have none of its own", [EMPTY, ("spent", A, K.CONTENT, KIND.burst)], (A, K.CONTENT, 0), False),
+    (
+        "small answers from shares count over all",
+        [("spent", A, K.DISK, ANSWERS.burst)],
+        (MEMBER, K.MEMORY, 0),
+        False,
+    ),
 ]
 
 
 @pytest.mark.parametrize(("what", "steps", "question", "answered"), CASES, ids=[case[0] for case in CASES])
-def test_whether_an_answer_may_be_begun(what: str, steps: list[Step], question: tuple[bytes, Kind, int], answered: bool) -> None:
+def test_whether_an_answer_may_be_begun(what: str, steps: list[Step], question: tuple[bytes, K, int], answered: bool) -> None:
     tried = budget()
     for step, peer, kind, number in steps:
         getattr(tried, step)(peer, kind, number)
@@ -89,7 +115,7 @@ def test_whether_an_answer_may_be_begun(what: str, steps: list[Step], question: 
 )
 def test_the_present_set_has_the_shares(after: list[bytes], peer: bytes, first: bool) -> None:
     changed = budget()
-    changed.spent(A, Kind.MEMORY, SHARE + 1 if after == [A] else 1)
+    changed.spent(A, K.MEMORY, SHARE + 1 if after == [A] else 1)
     changed.of_validators(after, 0)
     assert changed.goes_first(peer, 0) is first
 
@@ -99,11 +125,11 @@ def test_the_shares_are_less_than_what_comes_back() -> None:
     assert VALIDATORS.per_s + 2 * KIND.per_s < ANSWERS.per_s
 
 
-def flooded(seconds: int, answer: int) -> dict[tuple[bytes, Kind], int]:
+def flooded(seconds: int, answer: int) -> dict[tuple[bytes, K], int]:
     """Everybody asks for everything all the time: bytes that each got of each kind."""
-    tried, got = budget(), dict[tuple[bytes, Kind], int]()
-    askers = [(b"flooder %d" % i, Kind.MEMORY) for i in range(8)] + [(A, Kind.MEMORY), (B, Kind.DISK)]
-    askers += [(MEMBER, Kind.DISK), (b"", Kind.CONTENT)]
+    tried, got = budget(), dict[tuple[bytes, K], int]()
+    askers = [(b"flooder %d" % i, K.MEMORY) for i in range(8)] + [(A, K.MEMORY), (B, K.DISK)]
+    askers += [(MEMBER, K.DISK), (b"", K.CONTENT)]
     for now in range(seconds * SECOND):
         for asker in askers:
             if tried.allows(*asker, now):
@@ -118,9 +144,9 @@ def test_whatever_is_asked_the_bound_over_all_holds_and_every_share_is_served(an
     got = flooded(seconds, answer)
     at_once = ANSWERS.burst + VALIDATORS.burst + 2 * KIND.burst + 12 * answer
     assert sum(got.values()) <= seconds * ANSWERS.per_s + at_once
-    for asker, share in (((A, Kind.MEMORY), SHARE), ((B, Kind.DISK), SHARE), ((MEMBER, Kind.DISK), KIND.per_s)):
+    for asker, share in (((A, K.MEMORY), SHARE), ((B, K.DISK), SHARE), ((MEMBER, K.DISK), KIND.per_s)):
         assert got[asker] >= seconds * share
-    assert got[b"", Kind.CONTENT] >= seconds * KIND.per_s
+    assert got[b"", K.CONTENT] >= seconds * KIND.per_s
 
 
 def test_of_a_peer_as_many_questions_are_looked_at_as_may_be_answered() -> None:
@@ -141,7 +167,7 @@ def test_validators_with_a_share_are_read_for_before_who_waits_longer() -> None:
     service.budget.of_validators([A, B], 0)
     for peer in (MEMBER, A, B):
         service.ask(peer, m.GetBlocks(1, 1))
-    service.budget.spent(A, Kind.DISK, SHARE)
+    service.budget.spent(A, K.DISK, SHARE)
     turns = []
     while (turn := service.next(0)) is not None:
         turns.append(turn[0])
@@ -151,7 +177,7 @@ def test_validators_with_a_share_are_read_for_before_who_waits_longer() -> None:
 
 def test_what_is_asked_from_memory_is_dropped_and_what_is_read_waits() -> None:
     service = PeerService()
-    for kind in (Kind.MEMORY, Kind.DISK):
+    for kind in (K.MEMORY, K.DISK):
         service.budget.spent(MEMBER, kind, ANSWERS.burst)
     assert not service.allows(MEMBER, POOL, 0)
     assert service.ask(MEMBER, m.GetBlocks(1, 1)) and service.next(0) is None
@@ -167,8 +193,8 @@ def test_what_is_asked_from_memory_is_dropped_and_what_is_read_waits() -> None:
 def empty(node: Node) -> None:
     """Others were answered as much as there is."""
     budget = node.service.budget
-    assert budget.allows(ident(4), Kind.MEMORY, node._monotonic_ms)
-    budget.spent(ident(4), Kind.MEMORY, ANSWERS.burst)
+    assert budget.allows(ident(4), K.MEMORY, node._monotonic_ms)
+    budget.spent(ident(4), K.MEMORY, ANSWERS.burst)
 
 
 def test_a_node_that_answered_enough_answers_validators_alone() -> None:
@@ -192,7 +218,7 @@ def test_every_byte_of_an_answer_counts() -> None:
     """Bodies, transactions, decided blocks from memory and from the disk: what is not counted is a way around the bound."""
     net, key = next(proposed())
     node = net.nodes[0]
-    taken: list[tuple[bytes, Kind, int]] = []
+    taken: list[tuple[bytes, K, int]] = []
     node.service.budget.spent = lambda *what: taken.append(what)  # type: ignore[method-assign]
     block = encode(m.FullBlock(encoded(node._bodies.blocks._blocks[key])))
     assert [s.payload for s in of_kind(receive(node, 4, m.GetBlock(1, key, []), net.now), e.Send)] == [block]
@@ -201,7 +227,7 @@ def test_every_byte_of_an_answer_counts() -> None:
     none = of_kind(receive(node, 4, m.GetBlocks(7, 1), net.now), e.Send)
     read = of_kind(node.handle(e.Answered(ident(4), bytes(99)), net.now), e.Send)
     sizes = [len(s.payload) for s in (*part, *told, *none, *read)]
-    kinds = [Kind.MEMORY] * 3 + [Kind.DISK] * 2
+    kinds = [K.MEMORY] * 3 + [K.DISK] * 2
     assert taken == [(ident(4), kind, size) for kind, size in zip(kinds, [len(block), *sizes], strict=True)]
 
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain.codec import encode
+from p2p.content import exchange
 from p2p.content.cid import Cid, Codec, cid_of
 from p2p.content.dag import CHUNK, encode_node
 from p2p.content.events import (
@@ -548,3 +549,36 @@ def test_whoever_may_not_have_it_any_more_is_told_so_when_it_asks() -> None:
     assert machine.handle(1, MessageReceived(b"a", encode(WhoHas(ROOT.to_bytes())))) == [], "silence gives nothing away"
     (sent,) = machine.handle(1, MessageReceived(b"a", encode(WantBlocks(ROOT.to_bytes(), [ROOT.to_bytes()]))))
     assert isinstance(sent, SendMessage) and decode_message(sent.payload) == DontHave(ROOT.to_bytes())
+
+
+class SlowDisk(World):
+    """It takes what it gets, and says so when it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unsaid: list[StoreLeaf] = []
+
+    def _run(self, effect: object) -> None:
+        if isinstance(effect, StoreLeaf):
+            self.unsaid.append(effect)
+        else:
+            super()._run(effect)
+
+
+def test_what_waits_for_the_disk_counts_among_what_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lies in memory as well: fast peers before a slow disk would fill it."""
+    monkeypatch.setattr(exchange, "MAX_UNDER_WAY", 10)
+    world = SlowDisk()
+    for i in range(5):
+        world.connect(ScriptedPeer(bytes([i]), BLOCKS, delay=1))
+    world.fetch(ROOT)
+    most = 0
+    while ROOT not in world.ended:
+        for _ in range(40):
+            world.step()
+        most = max(most, len(world.unsaid))
+        taken, world.unsaid = world.unsaid, []
+        for effect in taken:
+            World._run(world, effect)
+    assert most == 10
+    assert bytes(world.files[ROOT]) == DATA

@@ -22,7 +22,7 @@ from chain.errors import Malformed
 from chain.ledger.snapshot import ValidatorSetChange
 from chain.node import events as e
 from chain.node import messages as m
-from chain.node.answer_budget import ANSWERS, AnswerBudget, Kind
+from chain.node.answer_budget import ANSWERS, AnswerBudget, AnswerKind
 from chain.node.bodies import MAX_WANTED, Bodies
 from chain.node.candidates import MAX_CANDIDATES, Candidate, Candidates
 from chain.node.relay import MAX_ANNOUNCED, MAX_ANSWER, MAX_OF_PEER, Relay, batches
@@ -284,16 +284,16 @@ def refused_txs(at_once: int) -> Callable[[int], str]:
 
 def answered_bytes(n: int) -> str:
     budget = AnswerBudget()
-    budget.spent(PEER, Kind.MEMORY, n - 1)
-    return OK if budget.allows(OTHER, Kind.MEMORY, 0) else IGNORED
+    budget.spent(PEER, AnswerKind.MEMORY, n - 1)
+    return OK if budget.allows(OTHER, AnswerKind.MEMORY, 0) else IGNORED
 
 
 def answered_bytes_later(n: int) -> str:
     budget = AnswerBudget()
-    budget.spent(PEER, Kind.MEMORY, ANSWERS.burst)
-    assert not budget.allows(OTHER, Kind.MEMORY, 0) and budget.allows(OTHER, Kind.MEMORY, SECOND)
-    budget.spent(PEER, Kind.MEMORY, n - 1)
-    return OK if budget.allows(OTHER, Kind.MEMORY, SECOND) else IGNORED
+    budget.spent(PEER, AnswerKind.MEMORY, ANSWERS.burst)
+    assert not budget.allows(OTHER, AnswerKind.MEMORY, 0) and budget.allows(OTHER, AnswerKind.MEMORY, SECOND)
+    budget.spent(PEER, AnswerKind.MEMORY, n - 1)
+    return OK if budget.allows(OTHER, AnswerKind.MEMORY, SECOND) else IGNORED
 
 
 # --- what is kept -----------------------------------------------------------------------------------------------------------------

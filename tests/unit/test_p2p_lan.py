@@ -409,3 +409,32 @@ async def test_a_candidate_is_dialled_and_proves_itself() -> None:
         await until(lambda: a.connected() == {b.id})
         assert a.book.places(b.id)[0].verified
     await asyncio.sleep(0)
+
+
+@in_its_own_time
+async def test_the_kernel_keeps_what_does_not_fit_into_a_second() -> None:
+    async with looking() as (_, sock):
+        sock.put(b"noise", times=20_000)
+        await asyncio.sleep(0.01)
+        assert 1_024 <= sock.taken <= 1_024 + 2 * BATCH, "at once"
+        await asyncio.sleep(4)
+        assert 4.8 * 1_024 <= sock.taken <= 5 * 1_024 + 2 * BATCH
+
+
+@in_its_own_time
+async def test_of_one_host_four_addresses_are_taken_and_one_more_in_a_minute() -> None:
+    async with looking() as (world, sock):
+        for second in range(100):
+            sock.put(announcement(Announcement(CHAIN, id_of(1), second + 1), HERE))
+            await asyncio.sleep(1)
+        assert [where for _, where in world.added[:4]] == [f"192.168.1.6:{port}" for port in (1, 2, 3, 4)]
+        assert len(world.added) == 5
+        known = len(world.added)
+        world.known.update((id_of(1), f"192.168.1.6:{port}") for port in range(1, 200))
+        for second in range(60):
+            sock.put(announcement(Announcement(CHAIN, id_of(1), second + 1), HERE))
+            await asyncio.sleep(1)
+        assert len(world.added) == known
+        sock.put(announcement(Announcement(CHAIN, id_of(1), 900), HERE))
+        await asyncio.sleep(1)
+        assert len(world.added) == known + 1, "what is known already uses up nothing"

@@ -7,6 +7,7 @@ import dataclasses
 import gc
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -600,3 +601,20 @@ async def test_a_snapshot_that_cannot_be_read_is_answered_by_nobody_and_served_n
     monkeypatch.setattr(snapshots, "_buckets", rotten)
     assert await desk.answer(m.GetBuckets(HEIGHTS, [1])) is None
     assert desk._file is None
+
+
+@pytest.mark.parametrize(("took", "rest"), [(1.0, 60.0), (7.0, 70.0)])
+async def test_it_rests_ten_times_as_long_as_making_took(
+    desk: SnapshotService, monkeypatch: pytest.MonkeyPatch, took: float, rest: float
+) -> None:
+    now = [1_000.0]
+    monkeypatch.setattr(snapshots, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    made = desk._helpers.make_snapshot
+
+    async def slowly(*how: Any) -> Any:
+        now[0] += took
+        return await made(*how)
+
+    monkeypatch.setattr(desk._helpers, "make_snapshot", slowly)
+    await _until_offered(desk)
+    assert desk._not_before == 1_000 + took + rest

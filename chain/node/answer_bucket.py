@@ -10,7 +10,7 @@ class Rate(NamedTuple):
     burst: int
 
 
-class Tokens:
+class AnswerBucket:
     """Thousandths of a token, and milliseconds. More may be taken than is left: what is owed is paid before the next one."""
 
     __slots__ = ("_level", "_rate", "_then")
