@@ -43,7 +43,7 @@ GATE = (
     *TYPES,
     Part("tests of the code", (*PYTEST, "-n", "2", "--dist", "loadfile", *CODE), 4.2),
     Part("virtual time", (*PYTEST, "-n", "2", "tests/sim"), 1.4),
-    Part("real nodes, one at a time", (*PYTEST, "tests/processes"), 3.5, again=True),
+    Part("real nodes, one at a time", (*PYTEST, "tests/processes"), 3.8, again=True),
     Part("real containers, one at a time", (*PYTEST, "tests/sandbox"), 2.0, again=True),
 )
 SECOND = (
