@@ -75,7 +75,7 @@ def enough_votes(seats: int, last: bool) -> int:
 
 
 def due(terms: FederationTerms, first: int, loss: int) -> int:
-    """LC-FED-44: what a model of this loss has earned, where the initial one has `first`: all of the bounty where it meets the target."""
+    """LC-FED-44: what a model of this loss has earned, where the initial one has `first`; where it meets the target, all of it."""
     return terms.bounty * (first - max(loss, terms.target)) // (first - terms.target)
 
 
