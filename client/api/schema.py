@@ -38,6 +38,13 @@ class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """What the fields say only together."""
 
 
+class StoredFile(Strict, frozen=True, kw_only=True):
+    """A file in the content store."""
+
+    cid: CidText
+    size: Annotated[int, Meta(ge=1, le=MAX_INT, description="bytes")]
+
+
 # --- queries ------------------------------------------------------------------------------------------------------------------
 
 

@@ -22,8 +22,9 @@ from client.contracts.federation.making import NO_UPDATES
 from client.contracts.federation.member import MemberBook, MemberMachine, TrainedFederation
 from client.contracts.federation.wishes import PreviewWish, SponsorWish, StopWish, TrainWish, VaultWish, wish_in
 from client.tokens import Tokens, TokenScope, now_ms
+from client.work.tries import Trial, TriedRun
 from p2p.content.cid import Codec, cid_of
-from sandbox import OwnData
+from sandbox import AnswerOutcome, OwnData, ParsedAnswer
 from tests.unit.api_kit import TOKEN, Api, serving, sha
 from tests.unit.federation_play import DIMS, FederationPlay, helpers_serve
 from tests.unit.test_api_federations import SECOND, opened, played, who
@@ -324,6 +325,8 @@ async def test_the_best_model_is_offered_and_its_owners_share_the_royalty(api: A
     api.node.ledger.own = "n1"
     assert (await api.post(f"{path}/deploy", offer, 409))["error"]["name"] == "NOT_SPONSOR"
     api.node.ledger.own = "boss"
+    useless = offer | {"schema": {"cid": api.node.files.put(b"{}"), "size": 2}}
+    assert (await api.post(f"{path}/deploy", useless, 400))["error"]["name"] == "BAD_SCHEMA"
     line = ["--name", "risk", "--kind", "number", "--price", "0.001", "--row-time", "20ms", "--max-rows", "16"]
     code, out, err = await run("deploy", "latest", *line)
     assert code == 0, err
@@ -335,3 +338,68 @@ async def test_the_best_model_is_offered_and_its_owners_share_the_royalty(api: A
     assert found["source"] == play.id.hex(), "the ledger took the program from the federation"
     assert {one["account"] for one in found["shares"]} == {who(api, "n1"), who(api, "n2")}
     assert len({one["weight"] for one in found["shares"]}) == 1
+
+
+POSTED = b'{"columns": [{"name": "age", "datatype": "INT64"}, {"name": "truth", "datatype": "FP64"}]}'
+LINE = ["deploy", "latest", "--name", "risk", "--kind", "number"]
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The models whose sample was put to a sandbox of this machine, which is none here: it answers 1.5."""
+    asked: list[dict[str, Any]] = []
+    answer = ParsedAnswer(classes=(), scores=(1_500_000_000,), check=1_500_000_000)
+    one = TriedRun(outcome=AnswerOutcome.OK, reason="", answer=answer, ready_s=1, answer_s=1, log_tail="")
+
+    async def trial_of(_node: Any, _common: Any, model: dict[str, Any], _rows: bytes) -> Trial:
+        asked.append(model)
+        return Trial(runs=(one, one))
+
+    monkeypatch.setattr("client.contracts.prediction.cli.samples.trial_of", trial_of)
+    return asked
+
+
+async def test_what_is_offered_has_the_posted_columns_a_sample_that_was_tried_and_an_older_model(
+    api: Api, run: Run, tmp_path: Path, tried: list[dict[str, Any]]
+) -> None:
+    play = await played(api, (2 * SECOND - SECOND // 4, ()), schema=api.node.files.put(POSTED))
+    (tmp_path / "rows.jsonl").write_text("[40]\n")
+    sample = ["--sample", tmp_path / "rows.jsonl"]
+    code, _, err = await run(*LINE, *sample)
+    assert code == 2 and "has none yet" in err and not tried
+    await api.post(f"/v1/federations/{play.id.hex()}/close?wait=10", None)
+    code, _, err = await run(*LINE)
+    assert code == 0 and "--label COLUMN takes the others" in err
+    (first,) = await api.get("/v1/models")
+    code, _, err = await run(*LINE, *sample, "--label", "truth", "--previous", "risk")
+    assert code == 0, err
+    newest = (await api.get("/v1/models"))[0]
+    found = await api.get(f"/v1/models/{newest['id']}")
+    assert found["previous"] == first["id"]
+    files = {name: (api.node.files.folder / found[name]).read_bytes() for name in ("schema", "sample", "sample_answers")}
+    assert files.pop("schema") == b'{"inputs":[{"name":"age","datatype":"INT64"}]}'
+    assert files == {"sample": b"[40]\n", "sample_answers": b"1.500000000\ncheck 1.500000000\n"}
+    (model,) = tried
+    for name in ("image", "model", "params", "cpus_milli", "mem_mb", "tmp_mb", "threads"):
+        assert model[name] == found[name], name
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--label", "age"], "--label: this federation posted no schema"),
+        (["--label", "age", "--schema", "FILE"], "give one of them"),
+        (["--schema", "nowhere"], "--schema: there is no file"),
+        (["--sample-answers", "FILE"], "give both"),
+        (["--schema", "FILE"], "says nothing clear"),
+    ],
+)
+async def test_an_offer_that_nobody_could_ask_is_refused_before_it_is_sent(
+    api: Api, run: Run, tmp_path: Path, words: list[str], said: str
+) -> None:
+    play = await played(api, (2 * SECOND - SECOND // 4, ()))
+    await api.post(f"/v1/federations/{play.id.hex()}/close?wait=10", None)
+    (tmp_path / "file").write_text("{}")
+    code, _, err = await run(*LINE, *(tmp_path / "file" if word == "FILE" else word for word in words))
+    assert (code, said in err) == (2, True), err
+    assert await api.get("/v1/models") == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +15,15 @@ import pytest
 from chain.contracts.federation.messages import FederationTerms
 from chain.contracts.federation.records import FederationMember
 from chain.storage import private
+from client.api.errors import RequestError
 from client.contracts.federation import deploy_api
 from client.contracts.federation.desk import DiskDesk
+from client.contracts.federation.input_schema import input_schema
 from client.contracts.federation.schema import DeployRequest
+from client.contracts.prediction.model_schema import parse_schema
+from p2p.content.cid import Codec, cid_of, parse
 
+NO_TERMS: Any = None
 ME, FED = b"m" * 20, b"f" * 32
 
 
@@ -56,6 +62,59 @@ def test_of_a_federation_that_left_the_state_the_best_model_is_named_with_its_pr
     stands = deploy_api.registration(body, terms, b"best", [], FED)
     assert not left.source and len(left.program) == 1 and made == [b"best"]
     assert stands.source == [FED] and not stands.program
+
+
+BODY = {"name": "digits", "kind": "number"}
+CID = str(cid_of(Codec.RAW, b"x"))
+
+
+def test_what_comes_with_an_offer_is_registered() -> None:
+    given = {"schema": {"cid": CID, "size": 1}, "sample": CID, "sample_answers": CID, "previous": "ab" * 32}
+    whole = deploy_api.registration(msgspec.convert(BODY | given, DeployRequest), NO_TERMS, b"best", [], FED)
+    raw = parse(CID).to_bytes()
+    assert (whole.schema, whole.sample, whole.sample_answers, whole.previous) == (raw, raw, raw, [b"\xab" * 32])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"sample": CID}, "sample and sample_answers stand together"),
+        ({"sample_answers": CID}, "sample and sample_answers stand together"),
+        ({"sample": "x", "sample_answers": CID}, "sample is not valid"),
+        ({"schema": {"cid": "x", "size": 1}}, "schema.cid is not valid"),
+    ],
+)
+def test_an_offer_that_makes_no_sense_is_refused_by_the_field(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(RequestError, match=said):
+        deploy_api.registration(msgspec.convert(BODY | given, DeployRequest), NO_TERMS, b"best", [], FED)
+
+
+AGE = {"name": "age", "datatype": "INT64", "min": 18, "about": "years"}
+SEX = {"name": "sex", "datatype": "BYTES", "values": ["f", "m"]}
+TRUTH = {"name": "truth", "datatype": "INT64"}
+
+
+@pytest.mark.parametrize("columns", [[AGE, SEX, TRUTH], [TRUTH, AGE, SEX], [AGE, TRUTH, {**SEX, "empty": True}]])
+def test_what_stands_beside_the_answer_is_a_row_of_the_model(columns: list[dict[str, Any]]) -> None:
+    """An empty text is a text."""
+    found = input_schema(json.dumps({"columns": columns, "separator": ";"}).encode(), "truth")
+    assert json.loads(found) == {"inputs": [AGE, SEX]}
+    assert parse_schema(found).columns == ["age", "sex"]
+
+
+@pytest.mark.parametrize(
+    ("posted", "said"),
+    [
+        ({"columns": [AGE, SEX]}, "no column 'truth'; it has age, sex"),
+        ({"columns": [TRUTH]}, "nothing is left"),
+        ({"columns": [AGE, TRUTH], "others": True}, "further columns"),
+        ({"columns": [{**AGE, "empty": True}, TRUTH]}, "cells of age may be empty"),
+        ({"inputs": [AGE]}, "cannot be used"),
+    ],
+)
+def test_a_posted_schema_that_does_not_say_enough_makes_none(posted: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        input_schema(json.dumps(posted).encode(), "truth")
 
 
 # --- the desk's folder -----------------------------------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ SECTIONS: Sections = {
                     "deploy",
                     "cli.deploying:deploy",
                     "Offer the best model to everybody who asks; its royalty goes to the owners.",
-                    "fed deploy latest --name risk --kind number --price 0.001",
+                    "fed deploy latest --name risk --kind number --price 0.001 --label truth --sample rows.jsonl",
                 ),
                 Command(
                     "serve",

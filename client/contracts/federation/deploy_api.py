@@ -17,18 +17,21 @@ from chain.contracts.prediction.messages import Program, RegisterModel, Share, m
 from chain.contracts.prediction.tally import ModelKind
 from chain.crypto import address
 from chain.types import parse_credits, parse_loss
+from client import contracts
 from client.api.errors import usage
-from client.api.route import Call, Reply, Route, parse_field
+from client.api.route import Call, Reply, Route, parse_field, parse_hash
 from client.api.schema import WaitQuery
 from client.api.submit import answer, submit
 from client.contracts.federation.ledger_views import Members, members_of
 from client.contracts.federation.lookup import known, unknown
+from client.contracts.federation.postings import binary_cid
 from client.contracts.federation.schema import DeployRequest, FederationDeployed
 from client.tokens import TokenScope
 
 
 async def post_deployment(call: Call) -> Reply:
-    """By the sponsor, or where the sponsor went away by an owner that was paid."""
+    """By the sponsor, or where the sponsor went away by an owner that was paid. A schema that nobody could ask by is refused before
+    the deposit is locked."""
     federation, reader, left = await known(call, whole=True)
     posting, now = reader.get(posting_key(federation)), reader.get(federation_key(federation))
     if not isinstance(posting, FederationPosting) or not isinstance(now, FederationRecord):
@@ -38,6 +41,7 @@ async def post_deployment(call: Call) -> Reply:
     what = f"The best model of federation {federation.hex()[:12]}"
     shares = shares_of(members)
     op = registration(call.body, posting.terms, now.best_model, shares, federation if left is None else None)
+    await contracts.parts("schemas")["prediction"].schema_of(call, op, op.name)
     tx = await submit(call, what, op)
     told = [{"account": address(share.account), "weight": share.weight} for share in shares]
     return await answer(call, what, tx, model=model_id_of(tx, 0).hex(), shares=told)
@@ -70,10 +74,12 @@ def registration(
     """`source`: the federation, while it stands in the state. Raises `RequestError` naming the field."""
     if body.kind == "class" and body.classes is None:
         raise usage("classes is missing: a model of kind class says how many classes there are")
+    if (body.sample is None) != (body.sample_answers is None):
+        raise usage("sample and sample_answers stand together: rows, and what the model answers to them. Give both, or none")
     return RegisterModel(
         name=body.name,
         source=[] if source is None else [source],
-        previous=[],
+        previous=[parse_field("previous", parse_hash, body.previous)] if body.previous is not None else [],
         program=[_program(terms, model)] if source is None else [],
         kind=ModelKind.CLASS if body.kind == "class" else ModelKind.NUMBER,
         classes=body.classes or 0,
@@ -85,9 +91,9 @@ def registration(
         input_cap=2**20,
         row_ms=body.row_ms,
         start_s=body.start_s,
-        schema=b"",
-        sample=b"",
-        sample_answers=b"",
+        schema=binary_cid("schema.cid", body.schema.cid) if body.schema is not None else b"",
+        sample=binary_cid("sample", body.sample) if body.sample is not None else b"",
+        sample_answers=binary_cid("sample_answers", body.sample_answers) if body.sample_answers is not None else b"",
         origin=[],
         shares=list(shares),
     )

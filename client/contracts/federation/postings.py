@@ -55,11 +55,11 @@ def build_federation(body: FederationRequest, reader: Reader, clock: int) -> Ope
         arch=Arch[body.arch.upper()],
         params=_params(body.params),
         limits=_limits(body.limits, body.model.size),
-        model=_cid("model.cid", body.model.cid),
+        model=binary_cid("model.cid", body.model.cid),
         size=body.model.size,
         dims=body.model.dims,
         hidden=[] if body.hidden is None else [_hidden(body.hidden)],
-        schema=b"" if body.schema is None else _cid("schema", body.schema),
+        schema=b"" if body.schema is None else binary_cid("schema", body.schema),
         bounty=parse_field("bounty", parse_credits, body.bounty),
         fee=0,
         target=parse_field("target", parse_loss, body.target),
@@ -114,7 +114,7 @@ def _image(image: FederationImage) -> Image:
         )
     if image.size is None or not image_id:
         raise usage("image is not valid: an archive needs image.image_id and image.size beside image.cid. Give both")
-    return Image(ImageKind.ARCHIVE, "", _cid("image.cid", image.cid or ""), image_id, image.size)
+    return Image(ImageKind.ARCHIVE, "", binary_cid("image.cid", image.cid or ""), image_id, image.size)
 
 
 def _limits(limits: FederationLimits, model_bytes: int) -> Limits:
@@ -131,7 +131,7 @@ def _limits(limits: FederationLimits, model_bytes: int) -> Limits:
 
 def _hidden(hidden: HiddenTest) -> HiddenSet:
     plain, key = (parse_field(f"hidden.{name}", _digest, getattr(hidden, name)) for name in ("plain_hash", "key_hash"))
-    return HiddenSet(_cid("hidden.cid", hidden.cid), plain, key, hidden.size)
+    return HiddenSet(binary_cid("hidden.cid", hidden.cid), plain, key, hidden.size)
 
 
 def _params(params: dict[str, Any]) -> str:
@@ -143,7 +143,8 @@ def _params(params: dict[str, Any]) -> str:
     return text
 
 
-def _cid(name: str, text: str) -> bytes:
+def binary_cid(name: str, text: str) -> bytes:
+    """Raises `RequestError` naming the field."""
     return parse_field(name, parse_cid, text).to_bytes()
 
 

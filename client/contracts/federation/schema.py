@@ -8,14 +8,27 @@ from msgspec import Meta, field
 
 from chain.contracts.federation.messages import MAX_EXAMPLES_CLAIMED, MAX_ROUNDS, MOST_MEMBERS
 from chain.params import MAX_INT
-from client.api.choices import exactly_one, given
+from client.api.choices import exactly_one, given, needs
 from client.api.schema import (
     Count,
     Page,
+    StoredFile,
     Strict,
     TxAnswer,
 )
-from client.api.texts import Address, Amount, CidText, Digest, GivenAmount, GivenLoss, Hex, ImageReference, LossText, Tolerance
+from client.api.texts import (
+    Address,
+    Amount,
+    CidText,
+    Digest,
+    GivenAmount,
+    GivenLoss,
+    Hash,
+    Hex,
+    ImageReference,
+    LossText,
+    Tolerance,
+)
 
 OwnDataName = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9_-]{0,31}$", description="of own data, as GET /v1/data lists them")]
 MAX_ATTEMPTS = 50
@@ -321,9 +334,10 @@ class JoiningView(TypedDict):
 
 
 class DeployRequest(Strict, frozen=True, kw_only=True):
-    """How the best model is offered to who asks: what a registration of a model takes, without what the federation brings along."""
+    """How the best model is offered to who asks: what a registration of a model takes, without what the federation brings along.
+    `schema` says what a row looks like; a sample and its answers stand together."""
 
-    CHOICES = (CLASSES,)
+    CHOICES = (CLASSES, needs("sample", "sample_answers"), needs("sample_answers", "sample"))
 
     name: Annotated[str, Meta(pattern="^[a-z0-9._-]{1,64}$", description="the owner's name for it")]
     kind: Literal["class", "number"]
@@ -335,6 +349,10 @@ class DeployRequest(Strict, frozen=True, kw_only=True):
     row_ms: Annotated[int, Meta(ge=1, le=60_000)] = 50
     start_s: Annotated[int, Meta(ge=1, le=600)] = 5
     slots: Annotated[int, Meta(ge=1, le=64)] = 4
+    previous: Hash | None = None
+    schema: StoredFile | None = None
+    sample: CidText | None = None
+    sample_answers: CidText | None = None
 
 
 class FederationDeployed(TxAnswer):

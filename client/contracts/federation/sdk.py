@@ -208,7 +208,7 @@ class FederationCalls(NodeCalls):
     @call
     async def deploy_federation(self, federation: str, model: DeployRequest | Json, *, wait: float = 0) -> FederationDeployed:
         """Offer the best model of a federation that has ended as the node's account; the royalty is shared by what owners were
-        paid. `model` in the answer is its id."""
+        paid. `model` in the answer is its id. Schema, sample and answers to it are uploaded before (`upload`)."""
         body = model if isinstance(model, dict) else given(model)
         return cast(FederationDeployed, await self.api.submit(_path(federation, "deploy"), body, wait))
 

@@ -14,6 +14,7 @@ from client.api.schema import (
     CallbackView,
     Count,
     Page,
+    StoredFile,
     Strict,
     TxAnswer,
 )
@@ -49,13 +50,6 @@ class ModelsQuery(Strict, frozen=True, kw_only=True):
     id: Annotated[str, Meta(pattern="^[0-9a-f]{1,64}$", description="the first characters of the id")] | None = None
     before: Annotated[int, Meta(ge=0, le=MAX_INT, description="the model's number below which to go on")] | None = None
     limit: Page = 100
-
-
-class StoredFile(Strict, frozen=True, kw_only=True):
-    """A file in the content store."""
-
-    cid: CidText
-    size: Annotated[int, Meta(ge=1, le=MAX_INT, description="bytes")]
 
 
 class ModelImage(Strict, frozen=True, kw_only=True):

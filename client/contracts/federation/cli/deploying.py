@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
 
+from client import contracts
 from client.cli.common import HERE, Common, WrongUsage, facts, listing, seconds
 from client.cli.ledger import MAX_WAIT, Wait, finished
 from client.contracts.federation.cli.reading import FedText
 from client.contracts.federation.references import find_federation
 
 if TYPE_CHECKING:
-    from client.contracts.federation.schema import FederationDeployed
+    from client.contracts.federation.schema import FederationDeployed, FederationView
     from client.sdk import Client
     from client.sdk_types import Json
 
@@ -28,6 +31,19 @@ def deploy(
     price: Annotated[str, Parameter(help="The royalty for a row, in credits, which its owners share.")] = "0",
     floor: Annotated[str, Parameter(help="Least tip of a row and answer, in credits.")] = "0.00001",
     tol: Annotated[str, Parameter(help="By how much the same score may differ between machines.")] = "0.000001",
+    schema: Annotated[Path | None, Parameter(help="What a row looks like: a JSON file of at most 64 KiB.")] = None,
+    label: Annotated[
+        str | None,
+        Parameter(help="Instead: the answer's column in the schema posted for members' tables; a row is all the others, in order."),
+    ] = None,
+    sample: Annotated[
+        Path | None,
+        Parameter(help="Rows to try the model with, a line each, as it is given them; it is asked here, twice, for the answers."),
+    ] = None,
+    sample_answers: Annotated[
+        Path | None, Parameter(help="The answers to the sample, as the image writes them; then nothing is run here.")
+    ] = None,
+    previous: Annotated[str | None, Parameter(help="An own model that this one replaces.")] = None,
     max_rows: Annotated[int, Parameter(help="Most rows of one request, up to 256.")] = 256,
     row_time: Annotated[str, Parameter(help="What a row takes at most: 50ms, 1s.")] = "50ms",
     start_time: Annotated[str, Parameter(help="What starting takes at most: 5s.")] = "5s",
@@ -42,10 +58,21 @@ def deploy(
     body: Json = {"name": name, "kind": kind, "price": price, "floor": floor, "tol": tol, "max_rows": max_rows, "slots": slots}
     body |= {"row_ms": round(1_000 * seconds(row_time, "--row-time")), "start_s": round(seconds(start_time, "--start-time"))}
     body |= {"classes": classes} if classes is not None else {}
+    if schema is not None and label is not None:
+        raise WrongUsage("--schema says what a row looks like, --label takes it from the posted schema: give one of them")
+    offering = contracts.parts("offering")["prediction"]
+    offered = offering.Offered(schema, sample, sample_answers, previous)
+    offering.check(offered)
     wait = min(wait, MAX_WAIT)
 
     async def send(node: Client) -> FederationDeployed:
-        return await node.deploy_federation(await find_federation(node, federation), body, wait=wait)
+        found = await node.federation(await find_federation(node, federation))
+        with tempfile.TemporaryDirectory(prefix="learningchain-") as folder:
+            rows = schema if label is None else await _posted(node, found, label, Path(folder))
+            if rows is None:
+                common.out.note(_without_schema(found))
+            whole = await offering.complete(node, common, body, offered._replace(schema=rows), lambda: _trained(found))
+            return await node.deploy_federation(found["id"], whole, wait=wait)
 
     done = common.ask(send)
 
@@ -67,3 +94,37 @@ def deploy(
     common.out.show(done, people)
     common.out.note(f"It can be asked when three nodes serve it: learningchain model serve {done['model'][:12]} on each of them.")
     return finished(common, done, wait)
+
+
+async def _trained(found: FederationView) -> dict[str, Any]:
+    """What a federation's model runs as: image, best model, params and limits. Raises `WrongUsage` where there is none yet."""
+    best, terms = found["best_model"], found["terms"]
+    if found["end"] is None or best is None or not found["best_round"]:
+        text = "Nothing was registered: a sample is put to the best model of a federation that has ended, and this one has none yet"
+        raise WrongUsage(f"{text}. See how far it is: learningchain fed show {found['id'][:12]}")
+    limits = {name: terms["limits"][name] for name in ("cpus_milli", "mem_mb", "tmp_mb", "threads")}
+    return {"image": terms["image"], "model": best, "params": terms["params"], **limits}
+
+
+async def _posted(node: Client, found: FederationView, label: str, folder: Path) -> Path:
+    """The schema of the model's rows, out of the one for members' tables. Raises `WrongUsage`."""
+    from client.contracts.federation.input_schema import input_schema
+    from client.data.table_schema import MAX_SCHEMA_BYTES
+
+    posted = found["terms"]["schema"]
+    if posted is None:
+        raise WrongUsage("--label: this federation posted no schema, which --label would be a column of. Give --schema FILE")
+    whole, path = folder / "posted", folder / "schema.json"
+    await node.fetch(posted, whole, max_size=MAX_SCHEMA_BYTES)
+    try:
+        path.write_bytes(input_schema(whole.read_bytes(), label))
+    except ValueError as problem:
+        raise WrongUsage(f"--label: {problem}. Say what a row looks like: --schema FILE") from None
+    return path
+
+
+def _without_schema(found: FederationView) -> str:
+    why = "The model has no schema: predict --csv, the form of the dashboard and /v2 need one (--schema FILE)"
+    if found["terms"]["schema"] is None:
+        return f"{why}."
+    return f"{why}. The posted one does not say which column is the answer: --label COLUMN takes the others from it."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,7 +12,8 @@ from rich.console import Console
 
 from client.cli.common import HERE, Common, WrongUsage, facts, seconds, size_text
 from client.cli.ledger import MAX_WAIT, Wait, finished
-from client.contracts.prediction.references import find_job, find_model
+from client.contracts.prediction import offering
+from client.contracts.prediction.references import find_job
 
 if TYPE_CHECKING:
     from client.contracts.prediction.schema import ModelPosted
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from client.sdk_types import Json
     from sandbox.archive import ScannedImage
 
-MAX_SCHEMA = 64 * 1024
 _NAME = re.compile(r"[a-z0-9._-]{1,64}", re.ASCII)
 
 
@@ -66,8 +65,6 @@ def register(
         raise WrongUsage("--classes is for --kind class, and needed there: how many there are")
     if job is not None and (cpus is not None or mem_mb is not None):
         raise WrongUsage("A job brings its limits along: leave --cpus and --mem-mb out")
-    if sample_answers is not None and sample is None:
-        raise WrongUsage("--sample-answers answer the rows of --sample: give both")
     if not _NAME.fullmatch(name):
         raise WrongUsage(f"--name cannot be {name[:80]!r}: a model's name is 1 to 64 of a-z, 0-9 and . _ -")
     start_s = _within("--start-time", start_time, 1, 600)
@@ -77,27 +74,20 @@ def register(
     body |= {"classes": classes} if classes is not None else {}
     body |= {"shares": [_share(common, text) for text in share]} if share else {}
     limits = {name: value for name, value in (("cpus", cpus), ("mem_mb", mem_mb)) if value is not None}
-    files = {"schema": schema, "sample": sample, "sample-answers": sample_answers}
-    for option, path in files.items():
-        _readable(option, path)
+    offered = offering.Offered(schema, sample, sample_answers, previous)
+    offering.check(offered)
     wait = min(wait, MAX_WAIT)
 
     async def send(node: Client) -> ModelPosted:
+        from client.contracts.prediction.cli.samples import program_of
+
         found = dict(body)
         if job is not None:
             found["job"] = await find_job(node, job)
         else:
             found |= await _program(node, common, image_archive, model, limits)
-        if previous is not None:
-            found["previous"] = await find_model(node, common, previous)
-        for option, path in files.items():
-            if path is not None:
-                stored = await node.upload(path)
-                kept = {"cid": stored["cid"], "size": stored["size"]} if option == "schema" else stored["cid"]
-                found[option.replace("-", "_")] = kept
-        if sample is not None and sample_answers is None:
-            found["sample_answers"] = await _sample_answers(node, common, found, sample)
-        return await node.register_model(found, wait=wait)
+        whole = await offering.complete(node, common, found, offered, lambda: program_of(node, found))
+        return await node.register_model(whole, wait=wait)
 
     done = common.ask(send)
 
@@ -110,21 +100,11 @@ def register(
     return finished(common, done, wait)
 
 
-async def _sample_answers(node: Client, common: Common, body: Json, sample: Path) -> str:
-    """The content id of what the model says to its sample."""
-    from client.contracts.prediction.cli.samples import sample_answers
-
-    with tempfile.TemporaryDirectory(prefix="learningchain-") as folder:
-        path = Path(folder) / "answers"
-        path.write_bytes(await sample_answers(node, common, body, sample))
-        return str((await node.upload(path))["cid"])
-
-
 async def _program(node: Client, common: Common, archive: Path | None, model: Path | None, limits: Json) -> Json:
     """What a registration says of an image and a model that were no job's; both are uploaded."""
     if archive is None or model is None:
         raise WrongUsage("--image-archive and --model are needed")
-    _readable("model", model)
+    offering.readable("model", model)
     named = await asyncio.to_thread(scanned, archive)
     common.out.note(f"Uploading {archive.name}, {size_text(archive.stat().st_size)}, and {model.name}.")
     image, stored = await node.upload(archive), await node.upload(model)
@@ -140,22 +120,12 @@ def scanned(archive: Path) -> ScannedImage:
     from sandbox import BadImage, ImageLimits
     from sandbox.archive import scan_archive
 
-    _readable("image-archive", archive)
+    offering.readable("image-archive", archive)
     try:
         return scan_archive(archive, ImageLimits(archive_bytes=max(ImageLimits().archive_bytes, archive.stat().st_size)))
     except BadImage as problem:
         text = f"Nobody would run {archive}: {problem}. Archives are made with: docker save IMAGE -o image.tar"
         raise WrongUsage(text) from None
-
-
-def _readable(option: str, path: Path | None) -> None:
-    """Before anything is sent. Raises `WrongUsage`."""
-    if path is None:
-        return
-    if not path.is_file():
-        raise WrongUsage(f"--{option}: there is no file {path}")
-    if option == "schema" and path.stat().st_size > MAX_SCHEMA:
-        raise WrongUsage(f"--schema: {path} has more than {MAX_SCHEMA >> 10} KiB")
 
 
 def _within(option: str, text: str, least: int, most: int, of_second: int = 1) -> int:

@@ -1,5 +1,5 @@
-"""The answers to a model's sample, for `model register --sample`: who registers a sample says what the model answers to it, and
-has it from a run on this machine.
+"""The answers to a model's sample, for `--sample` of `model register` and `fed deploy`: who registers a sample says what the model
+answers to it, and has it from a run on this machine.
 
 The run has another seed than a server's, which is drawn from the registered model's id: an image whose answers depend on it needs
 answers of its owner's own (`--sample-answers`).
@@ -23,10 +23,9 @@ NO_SEED = "00" * 32
 TMP_MB = 64
 
 
-async def sample_answers(node: Client, common: Common, body: Json, sample: Path) -> bytes:
-    """What a model that is to be registered as `body` says answers to its sample, twice the same on this machine. Raises
-    `WrongUsage`, and nothing is registered."""
-    program = await _of_job(node, body["job"]) if "job" in body else _of_body(body)
+async def sample_answers(node: Client, common: Common, body: Json, program: dict[str, Any], sample: Path) -> bytes:
+    """What a model that is to be registered as `body` says answers to its sample, twice the same on this machine. `program`: image,
+    model, params and limits, as a registered model shows them. Raises `WrongUsage`, and nothing is registered."""
     terms = {"id": NO_SEED, "sample": None, "classes": body.get("classes")}
     terms |= {name: body[name] for name in ("name", "tol", "max_rows", "row_ms", "start_s")}
     common.out.note("The sample is put to the model in this machine's own sandbox, twice (--sample-answers FILE: without that).")
@@ -47,6 +46,11 @@ def answer_text(answer: ParsedAnswer) -> bytes:
     if answer.classes:
         scores = [f"{label} {score}" for label, score in zip(answer.classes, scores, strict=True)]
     return "".join(f"{line}\n" for line in [*scores, f"check {format_loss(answer.check)}"]).encode()
+
+
+async def program_of(node: Client, body: Json) -> dict[str, Any]:
+    """What a registration of a job's winner, or of an image and a model, would run. Raises `WrongUsage`."""
+    return await _of_job(node, body["job"]) if "job" in body else _of_body(body)
 
 
 async def _of_job(node: Client, job: str) -> dict[str, Any]:
