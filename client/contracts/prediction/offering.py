@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MAX_SCHEMA = 64 * 1024
 
 
-class Offered(NamedTuple):
+class ModelExtras(NamedTuple):
     """What was typed: files, and an own model as people name it."""
 
     schema: Path | None = None
@@ -33,7 +33,7 @@ class Offered(NamedTuple):
         return {"schema": self.schema, "sample": self.sample, "sample-answers": self.sample_answers}
 
 
-def check(offered: Offered) -> None:
+def check(offered: ModelExtras) -> None:
     """Before anything is sent. Raises `WrongUsage`."""
     if offered.sample_answers is not None and offered.sample is None:
         raise WrongUsage("--sample-answers answer the rows of --sample: give both")
@@ -52,7 +52,7 @@ def readable(option: str, path: Path | None) -> None:
 
 
 async def complete(
-    node: Client, common: Common, body: Json, offered: Offered, program: Callable[[], Awaitable[dict[str, Any]]]
+    node: Client, common: Common, body: Json, offered: ModelExtras, program: Callable[[], Awaitable[dict[str, Any]]]
 ) -> Json:
     """The registration with what was offered, uploaded. A sample without answers gets them from two runs of `program` here: image,
     model, params and limits as a registered model shows them. Raises `WrongUsage`, and nothing is registered."""

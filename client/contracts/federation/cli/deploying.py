@@ -61,7 +61,7 @@ def deploy(
     if schema is not None and label is not None:
         raise WrongUsage("--schema says what a row looks like, --label takes it from the posted schema: give one of them")
     offering = contracts.parts("offering")["prediction"]
-    offered = offering.Offered(schema, sample, sample_answers, previous)
+    offered = offering.ModelExtras(schema, sample, sample_answers, previous)
     offering.check(offered)
     wait = min(wait, MAX_WAIT)
 

@@ -74,7 +74,7 @@ def register(
     body |= {"classes": classes} if classes is not None else {}
     body |= {"shares": [_share(common, text) for text in share]} if share else {}
     limits = {name: value for name, value in (("cpus", cpus), ("mem_mb", mem_mb)) if value is not None}
-    offered = offering.Offered(schema, sample, sample_answers, previous)
+    offered = offering.ModelExtras(schema, sample, sample_answers, previous)
     offering.check(offered)
     wait = min(wait, MAX_WAIT)
 
