@@ -8,16 +8,37 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
 
 from chain.node.events import Decided
-from chain.types import LogEvent
+from chain.types import LogEvent, TransferEvent
 
 SECONDS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 MAX_TAKEN: Final = 20_000
 """Transactions whose way to a block is timed; beyond it, those taken longest ago are not."""
 OTHER: Final = "other"
+
+
+class Figure(NamedTuple):
+    """A metric: its name, what it is, the names of its labels, and its value for each of their values, whose number is bounded."""
+
+    name: str
+    text: str
+    labels: tuple[str, ...]
+    values: Mapping[tuple[str, ...], float]
+
+
+class OwnFigures(Protocol):
+    """What a contract counts of this node (`figures` of its slice)."""
+
+    def saw(self, event: LogEvent | TransferEvent) -> None:
+        """An event of a block that became final, in their order. Costs a few look-ups."""
+        ...
+
+    def figures(self) -> Iterable[Figure]:
+        """Counters."""
+        ...
 
 
 class Distribution:
@@ -41,9 +62,9 @@ class Distribution:
 
 
 class BlockFigures:
-    def __init__(self, topics: Mapping[str, str]) -> None:
+    def __init__(self, topics: Mapping[str, str], own: Sequence[OwnFigures] = ()) -> None:
         """`topics`: the contract of each event that there is."""
-        self._topics = topics
+        self._topics, self.own = topics, own
         self.block_seconds, self.tx_seconds = Distribution(), Distribution()
         self.blocks = self.live = self.rounds = 0
         self.txs: Counter[str] = Counter({"applied": 0, "refused": 0})
@@ -78,6 +99,8 @@ class BlockFigures:
                 if (since := self._taken.pop(tx, None)) is not None:
                     self.tx_seconds.add(now_s - since)
             for event in receipt.events:
+                for part in self.own:
+                    part.saw(event)
                 if isinstance(event, LogEvent):
                     contract = self._topics.get(event.topic)
                     self.events[(contract, event.topic) if contract else (OTHER, OTHER)] += 1

@@ -17,7 +17,7 @@ from chain.node.events import Decided
 from chain.params import Params
 
 if TYPE_CHECKING:
-    from client.block_figures import BlockFigures
+    from client.block_figures import BlockFigures, Figure
     from client.callbacks.service import CallbackService
     from client.disk_use import DiskRoom
     from client.notify.service import NotifyService
@@ -199,6 +199,10 @@ class NodeService(Protocol):
     @property
     def figures(self) -> BlockFigures | None:
         """What was counted of blocks since the start."""
+        ...
+
+    def work_figures(self) -> Sequence[Figure]:
+        """Gauges of what the node's work has under way."""
         ...
 
     @property

@@ -21,7 +21,8 @@ from chain.node.node import Node
 from chain.params import Params
 from chain.storage.blockstore import BlockStore
 from chain.types import Receipt, SignedTx, TxBody, net_of
-from client.block_figures import BlockFigures
+from client import contracts
+from client.block_figures import BlockFigures, OwnFigures
 from client.core import Before, TxResult
 from client.driver import Driver, now_ms
 from client.peer_clock import PeerClock
@@ -58,7 +59,8 @@ class NodeLedger:
         self._asked: OrderedDict[bytes, str] = OrderedDict()
         """The request by which a transaction came that is in no block yet."""
         self._lines = RequestLines(log)
-        self.figures = BlockFigures({topic: contract.name for contract in CONTRACTS for topic in contract.events})
+        own: list[OwnFigures] = [part.FIGURES(node.own_id) for part in contracts.parts("figures").values()]
+        self.figures = BlockFigures({topic: contract.name for contract in CONTRACTS for topic in contract.events}, own)
 
     def attach(self, driver: Driver) -> None:
         self._driver = driver

@@ -33,7 +33,7 @@ from p2p.content.service import Content
 from p2p.transport import Network
 
 if TYPE_CHECKING:
-    from client.block_figures import BlockFigures
+    from client.block_figures import BlockFigures, Figure
     from client.callbacks.service import CallbackService
     from client.disk_use import DiskRoom, DiskUse
     from client.notify.service import NotifyService
@@ -152,6 +152,9 @@ class RunningNode:
     @property
     def runs(self) -> Runs | None:
         return self._work if self._work is not None and self._work.runs else None
+
+    def work_figures(self) -> list[Figure]:
+        return self._work.figures() if self._work is not None else []
 
     @property
     def trials(self) -> Trials | None:

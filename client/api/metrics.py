@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 from chain.host import K_SUPPLY, Account, Supply, account_key
 from chain.params import CREDIT
-from client.block_figures import BlockFigures
+from client.block_figures import BlockFigures, Figure
 from client.core import NodeService
 
 _GAUGES = {
@@ -71,8 +71,10 @@ class _NodeGauges(Collector):
         yield from self._runs()
         yield from self._callbacks()
         yield from self._notify()
+        yield from (_family(GaugeMetricFamily, figure) for figure in self._node.work_figures())
         if self._node.figures is not None:
             yield from _blocks(self._node.figures)
+            yield from (_family(CounterMetricFamily, figure) for part in self._node.figures.own for figure in part.figures())
 
     def _times(self, status: Mapping[str, Any]) -> Iterable[Metric]:
         text = "Time of the last final block, by its proposer's clock"
@@ -197,6 +199,13 @@ def _blocks(figures: BlockFigures) -> Iterable[Metric]:
     for labels, count in sorted(figures.counted_events().items()):
         events.add_metric(labels, count)
     yield events
+
+
+def _family(kind: type[GaugeMetricFamily | CounterMetricFamily], figure: Figure) -> Metric:
+    family = kind(figure.name, figure.text, labels=figure.labels)
+    for labels, value in sorted(figure.values.items()):
+        family.add_metric(labels, value)
+    return family
 
 
 def _number(value: Any) -> float | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from chain.host import Reader
 from client import contracts
+from client.block_figures import Figure
 from client.config import WorkConfig
 from client.work.events import Effect, Input, Notice, Secret
 
@@ -44,6 +45,10 @@ class Machine:
 
     def notices(self) -> Sequence[Notice]:
         """What the operator should know, after the last look. Bounded, and cheap to ask for."""
+        return ()
+
+    def figures(self) -> Sequence[Figure]:
+        """Gauges of what it has under way. Bounded, and cheap to ask for."""
         return ()
 
     def handle(self, given: Input) -> Sequence[Effect]:

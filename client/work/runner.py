@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 import structlog
 
 from chain.ledger.transition import chain_record
+from client.block_figures import Figure
 from client.config import WorkConfig
 from client.core import PRIVATE, Files, KeptRoom, Ledger
 from client.work.artifacts import Images, KeptLosses, Models, Pins, durably, in_thread, reason
@@ -755,6 +756,11 @@ class WorkDriver:
     def notices(self) -> list[dict[str, Any]]:
         """What the operator should know at present, the oldest first: since when (wall clock, ms), about what, in words."""
         return self._notices.shown()
+
+    def figures(self) -> list[Figure]:
+        """What machines and trials have under way, for the metrics."""
+        found = [figure for part in self._parts.values() for figure in part.machine.figures()]
+        return found if self.trials is None else [*found, self.trials.figure()]
 
     def list_runs(self) -> list[dict[str, Any]]:
         """Newest first, without logs."""

@@ -21,6 +21,7 @@ from typing import Any, Final, Literal, Protocol
 import msgspec
 import structlog
 
+from client.block_figures import Figure
 from client.config import WorkConfig
 from client.work.events import (
     BringImage,
@@ -56,6 +57,7 @@ OWNER: Final = ""
 """The holder that is no token."""
 
 State = Literal["waiting", "fetching", "running", "passed", "failed"]
+UNDER_WAY: Final[tuple[State, ...]] = ("waiting", "fetching", "running")
 
 
 class TrialImpossible(Exception):
@@ -171,6 +173,11 @@ class Trials:
     def find(self, ref: bytes) -> TrialState | None:
         """The last trial of it."""
         return self._known.get(ref)
+
+    def figure(self) -> Figure:
+        """Those under way."""
+        states = [one.state for one in self._known.values()]
+        return Figure("lc_trials", "Trials of models under way", ("state",), {(one,): states.count(one) for one in UNDER_WAY})
 
     def begin(self, wanted: WantedTrial, holder: str = OWNER) -> TrialState:
         """A new one, or the one that is under way, has passed lately, or came to an end that nobody was told of. `holder`: the

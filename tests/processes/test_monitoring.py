@@ -47,6 +47,7 @@ FIRED_BY: dict[str, dict[str, str]] = {
         f'lc_runs_ended_total{{{NODE},phase="train",state="failed"}}': "0+1x90",
         f'lc_runs_ended_total{{{NODE},phase="train",state="ok"}}': "0x90",
     },
+    "SeatsLost": {f'lc_prediction_seats_ended_total{{{NODE},role="server",end="silent"}}': "0+1x90"},
     "CaseAgainstThisNode": {f'lc_notices{{{NODE},topic="case.own"}}': "1x90"},
     "OwnerIsWanted": {f'lc_notices{{{NODE},topic="proposal.waits"}}': "1x90"},
     "OperatorNotice": {f'lc_notices{{{NODE},topic="image.missing"}}': "1x90"},

@@ -132,11 +132,14 @@ async def test_trials_go_one_after_the_other_and_not_too_many_wait(
         assert (await refused(api, model, 503))[0] == "TRIAL_RUNNING"
     assert (await api.get(f"/v1/models/{models[1]}/trial"))["state"] == "waiting" and len(ground.started) == 1
     assert (await refused(api, models[2], 503))[0] == "TRIALS_BUSY"
+    trials = api.node.trials
+    assert trials is not None and trials.figure().values == {("waiting",): 1, ("fetching",): 0, ("running",): 1}
     ground.gate.set()
     for model in models[:2]:
-        state = api.node.trials.find(bytes.fromhex(model))  # type: ignore[union-attr]
+        state = trials.find(bytes.fromhex(model))
         assert state is not None
         await state.over.wait()
+    assert not any(trials.figure().values.values())
     assert [start.ref.hex() for start in ground.started] == [models[0]] * 2 + [models[1]] * 2
 
 

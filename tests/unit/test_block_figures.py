@@ -16,7 +16,13 @@ from chain.node.events import Decided
 from chain.types import LogEvent, Receipt
 from client.api.metrics import RUN_PHASES, RUN_STATES, Metrics
 from client.block_figures import MAX_TAKEN, OTHER, BlockFigures, Distribution
+from client.config import WorkConfig
+from client.contracts.prediction.figures import PredictionFigures
+from client.contracts.prediction.requester import Requester
+from client.contracts.prediction.server import PredictionServer
 from client.disk_use import DiskRoom
+from client.work.machine import Recalled
+from client.work.trials import Trials
 from sandbox.phases import PHASES
 from sandbox.spec import RunStatus
 from tests.unit.api_kit import FakeNode
@@ -69,10 +75,17 @@ def test_a_distribution_counts_up_to_each_bound() -> None:
     assert found.buckets() == [("1.0", 2.0), ("2.0", 3.0), ("+Inf", 4.0)] and found.sum == 12.0
 
 
+def trials() -> Trials:
+    """Of a node that tries none."""
+    return Trials(None, spawn=lambda work: None, now_s=lambda: 0.0, now_ms=lambda: 0)  # type: ignore[arg-type]
+
+
 def exposed(tmp_path: Path) -> str:
     """All that a node may say."""
     node = FakeNode(tmp_path)
-    node.figures, node.disk = BlockFigures(TOPICS), DiskRoom(10, 100)
+    node.figures, node.disk = BlockFigures(TOPICS, [PredictionFigures(b"n" * 20)]), DiskRoom(10, 100)
+    known = Recalled(b"n" * 20, ZERO, WorkConfig(), bytes)
+    node.under_way = [*Requester(known).figures(), *PredictionServer(known).figures(), trials().figure()]
     node.extra = {
         "mempool": 1,
         "round": 0,

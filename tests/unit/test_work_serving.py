@@ -140,6 +140,7 @@ def test_requests_are_answered_while_a_training_waits_for_room(tmp_path: Path, e
         (found,) = await graph.finish(job)
         assert found["state"] == "PAID"
         assert work.failing() == []
+        assert {"lc_predictions_open", "lc_trials"} <= {figure.name for figure in work.figures()}
         await graph.stop()
         assert all(warm.asked or warm.closed for warm in made)
 

@@ -4,14 +4,19 @@
     Changed    a request of this node, its input not inline  Pin
     Chain      the request has ended                         Forget
 
+Those that have not ended are counted by their state, for the metrics.
+
 What a request waits for from its requester beside that (the keys of a private one) is `private`.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+
 from chain.contracts.prediction import records
-from chain.contracts.prediction.records import ENDED, RequestRecord, RequestTerms
+from chain.contracts.prediction.records import ENDED, RequestRecord, RequestState, RequestTerms
 from chain.host import Reader
+from client.block_figures import Figure
 from client.contracts.prediction import duties
 from client.contracts.prediction.views import cid_text
 from client.work.events import Chain, Changed, Effect, Forget, Input, Pin, take
@@ -30,6 +35,8 @@ class Requester(Machine):
         self._me = known.me
         self._own: set[bytes] = set()
         """Requests of this node that have not ended and whose input is pinned."""
+        self._states: dict[bytes, int] = {}
+        """Of requests of this node that have not ended."""
         self._over: set[bytes] = set()
         """Those that have ended since the last look."""
 
@@ -37,6 +44,8 @@ class Requester(Machine):
         effects: list[Effect] = []
         match given:
             case Changed():
+                for request in list(self._states) if given.anew else ():
+                    take(effects, request, self._look(given.reader, request))
                 for request in duties.requests_in(given):
                     take(effects, request, self._look(given.reader, request))
             case Chain():
@@ -45,10 +54,17 @@ class Requester(Machine):
                 self._over.clear()
         return effects
 
+    def figures(self) -> list[Figure]:
+        now = Counter(self._states.values())
+        values: dict[tuple[str, ...], float] = {(one.name.lower(),): now[one] for one in RequestState if one not in ENDED}
+        return [Figure("lc_predictions_open", "Requests of this node that have not ended, by state", ("state",), values)]
+
     def _look(self, reader: Reader, request: bytes) -> list[Effect]:
         asked = reader.get(records.terms_key(request))
         if not isinstance(asked, RequestTerms) or asked.requester != self._me:
+            self._states.pop(request, None)
             return []
+        self._note(reader.get(records.request_key(request)), request)
         if self._ended(reader, request):
             if request in self._own:
                 self._own.discard(request)
@@ -58,6 +74,12 @@ class Requester(Machine):
             return []
         self._own.add(request)
         return [Pin(request, cid_text(asked.terms.cid), PINNED)]
+
+    def _note(self, record: object, request: bytes) -> None:
+        if isinstance(record, RequestRecord) and record.state not in ENDED:
+            self._states[request] = record.state
+        else:
+            self._states.pop(request, None)
 
     def _ended(self, reader: Reader, request: bytes) -> bool:
         """Of a request that is in the state; one that is not is none, or left it long after its end."""

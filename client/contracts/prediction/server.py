@@ -31,6 +31,7 @@ from chain.contracts.prediction.messages import AppealAnswer, CommitAnswer, Open
 from chain.contracts.prediction.tally import Answer, AnswerCode
 from chain.host import Reader
 from chain.types import parse_credits
+from client.block_figures import Figure
 from client.contracts.prediction import duties, runs, sealed
 from client.contracts.prediction.duties import ABSTAIN, NO_DATA, AnswerDuty, RunTerms, Unpaid
 from client.contracts.prediction.giving import OwnBoxKeys
@@ -199,6 +200,10 @@ class PredictionServer(Machine):
             for ref, model in sorted(self._models.items())
             if model.why
         ]
+
+    def figures(self) -> list[Figure]:
+        text = "Seats of this node that have no answer on its disk yet"
+        return [Figure("lc_prediction_seats_open", text, (), {(): len(self._seats)})]
 
     def gives_up(self, ref: bytes) -> bool:
         return ref not in self._models
