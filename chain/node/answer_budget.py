@@ -18,9 +18,9 @@ from typing import Final
 
 from chain.node.answer_bucket import AnswerBucket, Rate
 
-ANSWERS: Final = Rate(32_000_000, 32_000_000)
-"""Bytes over all peers: a quarter of a gigabit link, and more than a node that catches up on loopback takes (20 MB in a second)."""
-VALIDATORS: Final = Rate(16_000_000, 16_000_000)
+ANSWERS: Final = Rate(20_000_000, 20_000_000)
+"""Bytes over all peers: a sixth of a gigabit link, and what a node that catches up on loopback takes."""
+VALIDATORS: Final = Rate(8_000_000, 8_000_000)
 """Of that, divided by their number, each validator's share: what a height is waiting for is fetched by them."""
 KIND: Final = Rate(4_000_000, 4_000_000)
 """Of that, the share of each kind of answer that waits for its turn: a newcomer's blocks, and files, come in any flood."""
