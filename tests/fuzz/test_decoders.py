@@ -50,7 +50,9 @@ def test_what_broke_something_once(name: str, path: Path) -> None:
 @EVERY
 def test_hostile_bytes_end_soon_and_cost_little_memory(name: str) -> None:
     target = TARGETS[name]
-    inputs = [*HOSTILE, *(data + b"\0" for data in examples.of(name)), *(data[:-1] for data in examples.of(name))]
+    given_ = examples.of(name)
+    some = given_[:: -(-len(given_) // 4)]
+    inputs = [*HOSTILE, *(data + b"\0" for data in some), *(data[:-1] for data in some)]
     attempt(target, inputs[0])
     tracemalloc.start()
     try:

@@ -1,5 +1,5 @@
-"""What all of this is for, once, on real nodes and in real containers: a job from its posting to the winner's pay, and a cheater to
-its ban.
+"""What all of this is for, once, on real nodes and in real containers: a job from its posting to the winner's pay, the same as
+README types it, and a cheater to its ban.
 
 Nothing here is a matter of time: windows end when the test says so (`clocked`), everything else is waited for.
 """
@@ -7,9 +7,12 @@ Nothing here is a matter of time: windows end when the test says so (`clocked`),
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import os
 import secrets
-from collections.abc import AsyncIterator, Sequence
+import subprocess
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -26,8 +29,10 @@ from p2p.content import cid as cids
 from sandbox import Sandbox, SandboxUnavailable
 from sandbox.images import build_python_image
 from tests.processes.clocked import HOUR_MS, ClockedGraph
-from tests.processes.harness import NodeProcess, Person, Role, credits, eventually, micro
+from tests.processes.harness import PASSPHRASE, ROOT, NodeProcess, Person, Role, credits, eventually, micro
 from tests.processes.scripted import standing
+from tests.processes.test_readme import BASE, base_image, tools
+from tests.unit.readme_kit import blocks
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -36,14 +41,14 @@ FIRST, SECOND, CHEAT = Person("first contractor", "500"), Person("second contrac
 SLOW_S = 180.0
 """Everything with containers: six nodes and their runs share two cores."""
 BOUNTY, BAIT = 100, 10
-"""Workers train for the one; the other is too little for them."""
+"""Workers train for the one; the other is too little for them. README's bounty lies between."""
 LIMITS = LimitsRequest(cpus=0.5, mem_mb=64, train_s=300, eval_s=120, model_cap=1_000, tmp_mb=8)
 """A run that is slow here is no run that failed."""
 
 
 def roles(cache: Path) -> list[Role]:
     common = {"sandbox.cache_dir": str(cache)}
-    works = common | {"work.enabled": True, "work.attempts": 1, "work.min_bounty": "50"}
+    works = common | {"work.enabled": True, "work.attempts": 1, "work.min_bounty": "15"}
     verifies = [Role(name, validator=True, verifier=True, settings=common | {"work.verify": True}) for name in JUDGES]
     return [Role("v0", validator=True), *verifies, *(Role(name, settings=works) for name in WORKERS)]
 
@@ -115,6 +120,30 @@ def _won(graph: ClockedGraph, view: Json, claims: dict[str, float]) -> str:
     return winner
 
 
+async def test_what_readme_types_ends_in_a_model(graph: ClockedGraph, tmp_path: Path) -> None:
+    """To the letter, but for what two machines call their images, and `--force`: there are three verifiers here, a whole committee
+    has seven. The half hour is over when the test says so."""
+    node = graph["v0"]
+    owner = Owner(node, tmp_path)
+    typed = next(block.text for block in blocks("README.md") if block.language == "text" and "job submit" in block.text)
+    before, fetch, after = typed.partition("learningchain job fetch")
+    assert fetch, "README's last command has changed"
+    with base_image(tmp_path) as base, image_name() as tag:
+        first, *others = before.splitlines()
+        await owner.types(first)
+        dockerfile = tmp_path / "my-job" / "Dockerfile"
+        dockerfile.write_text(dockerfile.read_text().replace(BASE, base))
+        await owner.types(*(here(line, tag) for line in others))
+    (live,) = await node.api.jobs(live=True)
+    job = live["id"]
+    await _claimed(node, job, [graph[name].address for name in WORKERS])
+    await graph.clock.advance(HOUR_MS)
+    assert (await node.job_in(job, "PAID", "REFUNDED", "EMPTY", within=SLOW_S))["state"] == "PAID"
+    said = await owner.types(fetch + after)
+    slope, offset = json.loads((tmp_path / "model").read_text())
+    assert slope == pytest.approx(3, abs=0.5) and offset == pytest.approx(1, abs=0.7), f"not the line through its points: {said}"
+
+
 async def test_a_cheater_of_two_contractors_is_banned_with_all_that_it_has(
     graph: ClockedGraph, image: ImageRequest, tmp_path: Path
 ) -> None:
@@ -143,6 +172,45 @@ async def test_a_cheater_of_two_contractors_is_banned_with_all_that_it_has(
     assert refused.value.code == TxCode.BANNED
     await graph.agree()
     await graph.no_fork()
+
+
+class Owner:
+    """Of a node, at a shell in `folder`."""
+
+    def __init__(self, node: NodeProcess, folder: Path) -> None:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("LEARNINGCHAIN_")}
+        own = {"LEARNINGCHAIN_DATA": str(node.data), "LEARNINGCHAIN_PASSPHRASE": PASSPHRASE}
+        self._environment = kept | own | {"PATH": tools(folder / "bin"), "PYTHONPATH": str(ROOT)}
+        self._folder = folder
+
+    async def types(self, *lines: str) -> str:
+        """Line after line, until one fails; what came of it."""
+        shell = await asyncio.create_subprocess_exec(
+            *("bash", "-euc", "\n".join(lines)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            cwd=self._folder,
+            env=self._environment,
+        )
+        out, _ = await asyncio.wait_for(shell.communicate(), SLOW_S)
+        assert shell.returncode == 0, out.decode()
+        return out.decode()
+
+
+def here(line: str, tag: str) -> str:
+    named = line.replace("build -t my-job", f"build -t {tag}").replace("save my-job", f"save {tag}")
+    return named.replace("job submit", "job submit --force")
+
+
+@contextlib.contextmanager
+def image_name() -> Iterator[str]:
+    """A name for an image of the engine's, which is not there afterwards."""
+    name = f"lc-readme-{secrets.token_hex(4)}"
+    try:
+        yield name
+    finally:
+        subprocess.run(["docker", "rmi", name], capture_output=True, check=False, timeout=60)
 
 
 async def _can_judge(node: NodeProcess, verifier: NodeProcess) -> None:

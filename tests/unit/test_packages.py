@@ -81,6 +81,7 @@ def test_metadata(wheel: zipfile.ZipFile) -> None:
     ]
 
 
+@pytest.mark.full("it builds everything a second time; the tests above read the first build")
 def test_two_builds_are_the_same_bytes(dist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another umask, another time zone and language, another folder for what is temporary, an hour later."""
     monkeypatch.setenv("SOURCE_DATE_EPOCH", str(EPOCH))
