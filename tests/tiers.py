@@ -21,7 +21,7 @@ SECOND: dict[str, str] = {
     "tests/packages": "it installs a validator; unit/test_packages.py reads what the bill says",
     "tests/packaging": "a Debian, an image and six nodes in containers; unit/test_packaging_files.py reads the same files",
     "tests/soak": "it draws what it does at which moment; the simulator draws the same from seeds",
-    "tests/processes/test_bad_start.py": "unit/test_storage_guard.py, test_storage_blockstore.py and test_client_daemon.py refuse the same",
+    "tests/processes/test_bad_start.py": "unit/test_storage_guard.py and test_client_daemon.py refuse the same",
     "tests/processes/test_backup.py": "unit/test_backup.py puts keys and settings back",
     "tests/processes/test_callbacks.py": "unit/test_callbacks_delivery.py has servers that fail, hang and redirect, and kills",
     "tests/processes/test_cold_key.py": "unit/test_client_offline.py signs on a machine without network",
