@@ -1,4 +1,7 @@
-"""What a peer may cost: rates of what it sends, and its standing after messages that were refused. Pure; time comes in."""
+"""What a peer may cost: rates of what it sends, and its standing after messages that were refused. Pure; time comes in.
+
+The node counts with buckets of its own, in integers: `chain.node.token_bucket` says why.
+"""
 
 from __future__ import annotations
 

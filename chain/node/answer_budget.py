@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Final
 
-from chain.node.answer_bucket import AnswerBucket, Rate
+from chain.node.token_bucket import IntegerBucket, Rate
 
 ANSWERS: Final = Rate(20_000_000, 20_000_000)
 """Bytes over all peers: a sixth of a gigabit link, and what a node that catches up on loopback takes."""
@@ -36,9 +36,9 @@ class AnswerKind(Enum):
 
 class AnswerBudget:
     def __init__(self) -> None:
-        self._all = AnswerBucket(ANSWERS, 0)
-        self._validators: dict[bytes, AnswerBucket] = {}
-        self._kinds = {kind: AnswerBucket(KIND, 0) for kind in (AnswerKind.DISK, AnswerKind.CONTENT)}
+        self._all = IntegerBucket(ANSWERS, 0)
+        self._validators: dict[bytes, IntegerBucket] = {}
+        self._kinds = {kind: IntegerBucket(KIND, 0) for kind in (AnswerKind.DISK, AnswerKind.CONTENT)}
 
     def of_validators(self, ids: Iterable[bytes], now: int) -> None:
         """The present set. Who stays in it owes what it owed."""
@@ -47,7 +47,7 @@ class AnswerBudget:
             return
         rate = Rate(VALIDATORS.per_s // max(1, len(members)), VALIDATORS.burst // max(1, len(members)))
         before = self._validators
-        self._validators = {one: before[one] if one in before else AnswerBucket(rate, now) for one in members}
+        self._validators = {one: before[one] if one in before else IntegerBucket(rate, now) for one in members}
         for share in self._validators.values():
             share.change(rate)
 
@@ -56,7 +56,7 @@ class AnswerBudget:
         share = self._validators.get(peer)
         return share is not None and share.ready(now)
 
-    def _share(self, peer: bytes, kind: AnswerKind) -> AnswerBucket | None:
+    def _share(self, peer: bytes, kind: AnswerKind) -> IntegerBucket | None:
         """Files are not what a height waits for: of validators they count like anybody's."""
         own = None if kind is AnswerKind.CONTENT else self._validators.get(peer)
         return own or self._kinds.get(kind)

@@ -17,10 +17,10 @@ from collections import deque
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
-from chain.node.answer_bucket import AnswerBucket, Rate
 from chain.node.answer_budget import AnswerBudget, AnswerKind
 from chain.node.events import PROPOSALS, REQUESTS, TRANSACTIONS
 from chain.node.messages import GetBlocks, GetExecutedBlocks, SnapshotQuestion
+from chain.node.token_bucket import IntegerBucket, Rate
 
 MAX_OPEN = 4
 """Questions of one peer that wait for their turn, or are being read. Who follows the protocol has three out: see `MAX_ASKED`."""
@@ -70,8 +70,8 @@ class PeerService:
         self._waiting: dict[bytes, deque[Question]] = {}
         """The peer that was served longest ago is first."""
         self._reading: set[bytes] = set()
-        self._tokens: dict[tuple[bytes, AnswerLimit], AnswerBucket] = {}
-        self._all = AnswerBucket(ALL_READS, 0)
+        self._tokens: dict[tuple[bytes, AnswerLimit], IntegerBucket] = {}
+        self._all = IntegerBucket(ALL_READS, 0)
         self.budget = AnswerBudget()
 
     # --- from disk ------------------------------------------------------------------------------------------------------------
@@ -158,9 +158,9 @@ class PeerService:
             return False
         return self.queued(peer, what.queue) < what.max_queued and self._bucket(peer, what, now).ready(now)
 
-    def _bucket(self, peer: bytes, what: AnswerLimit, now: int) -> AnswerBucket:
+    def _bucket(self, peer: bytes, what: AnswerLimit, now: int) -> IntegerBucket:
         key = (peer, what)
-        tokens = self._tokens.pop(key) if key in self._tokens else AnswerBucket(what.rate, now)
+        tokens = self._tokens.pop(key) if key in self._tokens else IntegerBucket(what.rate, now)
         self._tokens[key] = tokens
         while len(self._tokens) > MAX_KNOWN:
             del self._tokens[next(iter(self._tokens))]

@@ -12,8 +12,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from chain.node import answer_budget
-from chain.node.answer_bucket import Rate
 from chain.node.answer_budget import AnswerBudget
+from chain.node.token_bucket import Rate
 from p2p.config import TransportConfig
 from p2p.content.messages import ContentBlock, Message
 from p2p.content.serving import MAX_QUEUED

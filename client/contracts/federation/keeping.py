@@ -95,6 +95,10 @@ class _Read:
         return f"{self.pin}:{self.held.federation.hex()}"
 
 
+def _read_of(at: FederationLook, owner: bytes, member: FederationMember, *, share: bool) -> _Read:
+    return _Read(VaultHeld(at.id, owner, member.index, member.vault_r, member.vault, ""), share)
+
+
 _Vault = tuple[bytes, bytes, bytes]
 """Federation, owner, name."""
 
@@ -219,7 +223,7 @@ class OthersVaults:
             yield ServeFile(at.id, held.cid, Path(held.path), peers)
 
     def _fetch(self, at: FederationLook, owner: bytes, member: FederationMember, until: int, *, share: bool) -> Iterator[FedEffect]:
-        one = _Read(VaultHeld(at.id, owner, member.index, member.vault_r, member.vault, ""), share)
+        one = _read_of(at, owner, member, share=share)
         bad, until_then = self._bad.get((at.id, owner), (b"", 0))
         left = not share and bad == member.vault and (until_then is None or self._clock < until_then)
         if one.scope not in self._reading and not left:
@@ -236,7 +240,8 @@ class OthersVaults:
             return
         vault = at.id, owner, member.vault
         if vault not in self._shares:
-            if sum(one.share for one in self._reading.values()) < MOST_READING:
+            begun = _read_of(at, owner, member, share=True).scope in self._reading
+            if begun or sum(one.share for one in self._reading.values()) < MOST_READING:
                 yield from self._fetch(at, owner, member, clock + ASKED_MS, share=True)
                 self._asks[at.id, owner] = r
             return

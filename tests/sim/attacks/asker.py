@@ -12,7 +12,7 @@ from collections import Counter
 from chain.codec import encode
 from chain.errors import Malformed
 from chain.node import messages as m
-from chain.node.answer_bucket import Rate
+from chain.node.token_bucket import Rate
 from p2p.wire import NODE
 from tests.sim.attacks.base import Byzantine
 from tests.sim.checks import Violation

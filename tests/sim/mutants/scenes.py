@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import permutations
 from unittest import mock
 
-from chain.node.answer_bucket import Rate
 from chain.node.events import REQUESTS
 from chain.node.service import AnswerLimit
 from chain.node.space import MIN_CHARGE
+from chain.node.token_bucket import Rate
 from tests.sim.asking.world import PROFILE as ASKING
 from tests.sim.asking.world import RoughAskingWorld
 from tests.sim.attacks.table import BY_NAME, NAMES

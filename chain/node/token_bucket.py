@@ -1,4 +1,10 @@
-"""Token buckets in integers: what peers may cost a node in a second, and at once after a rest. Pure; the time comes in."""
+"""Token buckets in integers: what peers may cost a node in a second, and at once after a rest. Pure; the time comes in.
+
+They count what a node answers, and also questions, offered transactions and bad signatures. `p2p.limits.TokenBucket` is another
+one, for two reasons. A node's decisions are replayed in virtual time and have to be the same on every machine, so they are of
+integers and milliseconds; and its answers are paid for when their size is known. The transport knows sizes beforehand, wants to be
+told how long to stop reading, by a clock of seconds, and has rates below one in a second.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +16,7 @@ class Rate(NamedTuple):
     burst: int
 
 
-class AnswerBucket:
+class IntegerBucket:
     """Thousandths of a token, and milliseconds. More may be taken than is left: what is owed is paid before the next one."""
 
     __slots__ = ("_level", "_rate", "_then")
