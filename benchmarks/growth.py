@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -117,13 +118,17 @@ class Chain:
 
     def begin(self, genesis: Genesis, keys: list[SigningKey], jobs: int) -> None:
         """The database with its first block, in the folder of one of the validators, whose keys are `keys`."""
-        folder, accounts, signing = self.folder, self.accounts, self.signing
+        first = [(key, raw) for key, raw in first_state(genesis)[1] if raw is not None]
+        self.fill(genesis, keys, [*first, *grown(self.accounts, jobs, self.signing, VERIFIERS, genesis.time)])
+
+    def fill(self, genesis: Genesis, keys: list[SigningKey], records: Iterable[tuple[bytes, bytes]]) -> None:
+        """The same with the records (encoded, by key) that the first block finds."""
+        folder = self.folder
         self.keys = {account_id(k.public): k for k in keys}
         self.store = BlockStore.open(str(folder / "db"), chain_id=genesis.chain_id, create=True)
         self.chain_id, self.head = genesis.chain_id, genesis.chain_id
-        first = [(key, raw) for key, raw in first_state(genesis)[1] if raw is not None]
         with self.store.engine.begin() as connection:
-            self.store.buckets.fill(connection, 0, [*first, *grown(accounts, jobs, signing, VERIFIERS, genesis.time)])
+            self.store.buckets.fill(connection, 0, records)
         self.store.close()
         self.reopen()
         self.sequences: dict[bytes, int] = {}

@@ -1,10 +1,13 @@
 """What blocks changed of the keys that a contract watches, told to its machines in small pieces. Pure.
 
-At the start, and after the feed was lost, everything that lives counts as changed. A piece costs the loop that votes a few
-milliseconds.
+At the start, and after the feed was lost, everything that lives counts as changed, in the order of the keys; what comes to live
+meanwhile is told by the feed as well. However much lives, a piece looks at no more keys than it has, and costs the loop that votes
+a few milliseconds.
 """
 
 from __future__ import annotations
+
+from bisect import bisect_right
 
 from chain.ledger.state import State
 from client.work.events import Changed
@@ -20,13 +23,14 @@ class WatchedChanges:
     def __init__(self, state: State, watch: Watch | None) -> None:
         self._state, self._watch = state, watch
         self._feed = state.follow(watch.follow if watch else ())
-        self._left: list[bytes] = []
+        self._after: bytes | None = None
+        """The last key of those that live that was told; None where all were."""
         self._anew = watch is not None
 
     @property
     def complete(self) -> bool:
         """Everything that lives was told since the start."""
-        return self._watch is None or not (self._anew or self._left or self._feed.lost)
+        return self._watch is None or not (self._anew or self._after is not None or self._feed.lost)
 
     def take(self) -> Changed | None:
         """The next piece; None where nothing changed since the last one."""
@@ -36,11 +40,17 @@ class WatchedChanges:
         anew = self._anew or self._feed.lost
         if anew:
             self._feed.restart()
-            self._left = [watch.told_as + key[len(watch.live) :] for key in reversed(self._state.keys(watch.live))]
-            self._anew = False
+            self._after, self._anew = watch.live, False
         keys = list(self._feed.take(MAX_PIECE))
-        more = MAX_PIECE - len(keys)
-        if more and self._left:
-            keys += self._left[-more:]
-            del self._left[-more:]
+        keys += self._living(watch, MAX_PIECE - len(keys))
         return Changed(self._state, tuple(keys), anew) if keys or anew else None
+
+    def _living(self, watch: Watch, most: int) -> list[bytes]:
+        """The next of those that live and were not told yet."""
+        if self._after is None or most == 0:
+            return []
+        living = self._state.keys(watch.live)
+        start = bisect_right(living, self._after)
+        found = living[start : start + most]
+        self._after = found[-1] if start + most < len(living) else None
+        return [watch.told_as + key[len(watch.live) :] for key in found]

@@ -19,11 +19,12 @@ from client.contracts.job import secrets
 from client.contracts.job.contractor import Contractor
 from client.contracts.job.verifier import Verifier
 from client.contracts.job.worker import Worker
+from client.work.changes import MAX_PIECE
 from client.work.events import BringImage, Effect, FetchContent, ImageReady, Kept, StartRun, Submit
 from client.work.events import Chain as Look
 from client.work.machine import Machine
 from client.work.order import FairQueue
-from tests.unit.work_kit import Chain, Told, bring, key_of, posting, recalled, working
+from tests.unit.work_kit import Chain, Told, bring, job_changes, key_of, posting, recalled, working
 
 MANY = 12_000
 IMAGE = "sha256:" + "cd" * 32
@@ -225,6 +226,48 @@ def test_a_contractor_opens_its_hidden_data_among_any_number_of_jobs() -> None:
     assert without.look()[0] == []
     without.machine.handle(Kept(secrets.of_key(bytes(32))))
     assert without.look()[0] == effects
+
+
+class Looked(list[bytes]):
+    """Keys that count how many of them were looked at."""
+
+    seen = 0
+
+    def __getitem__(self, where: Any) -> Any:
+        found = super().__getitem__(where)
+        self.seen += len(found) if isinstance(where, slice) else 1
+        return found
+
+    def __iter__(self) -> Any:
+        raise AssertionError("all of them are looked at")
+
+    __reversed__ = __iter__
+
+
+def test_what_lives_is_told_piece_by_piece_and_no_piece_looks_at_all_of_it() -> None:
+    """Also what blocks add and take away between two pieces, before the last key that was told and behind it."""
+    ground = Ground(first=1_000)
+    jobs = set(ground.many(MANY, stranger(1), ground.terms()))
+    changes, state, told = job_changes(ground.chain), ground.chain.state, Counter[bytes]()
+    pieces = 0
+    while not changes.complete:
+        plain = state._sorted[b"j/"]
+        state._sorted[b"j/"] = looked = Looked(plain)
+        given = changes.take()
+        state._sorted[b"j/"] = plain
+        assert given is not None and len(given.keys) <= MAX_PIECE and given.anew is (pieces == 0)
+        assert looked.seen <= MAX_PIECE + MANY.bit_length() + 1
+        told.update(given.under(records.job_key(b"")))
+        if pieces == 3:
+            gone, ground.made = [job_id(1_000 + 100), job_id(1_000 + 9_000)], 500
+            ground.put([(key(job), None) for job in gone for key in (records.live_key, records.job_key, records.posting_key)])
+            early = ground.post(stranger(2), ground.terms())
+            ground.made = 50_000
+            late = ground.post(stranger(2), ground.terms())
+        pieces += 1
+    assert pieces <= MANY // MAX_PIECE + 3
+    assert set(told) == jobs | {early, late} and {job for job, times in told.items() if times > 1} <= {gone[0], late}
+    assert changes.take() is None
 
 
 # --- the order ------------------------------------------------------------------------------------------------------------------
