@@ -8,13 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from chain.codec import encode
 from chain.ledger.state_diff import MAX_CHANGES, MAX_RECEIPT
+from chain.node import decided
 from chain.node import events as e
 from chain.node import messages as m
+from chain.node.sync import DEADLINE
+from chain.storage import schema
 from chain.storage.blockstore import BlockStore, CommitBatch
+from chain.storage.errors import StorageDamaged
 from client import answers
-from tests.unit.node_kit import Net, ident
+from tests.unit.node_kit import T0, Net, fresh, ident, of_kind, receive, sent
 from tests.unit.test_node_sync import chain_of
 from tests.unit.test_storage_snapshot import empty, fill
 
@@ -91,3 +97,47 @@ def test_no_more_is_read_than_an_answer_holds(store: BlockStore, net: Net) -> No
     assert [b.height for b in store.blocks(1, 64, sum(sizes[:2]))] == [1, 2]
     assert [b.height for b in store.blocks(1, 64, sum(sizes[:2]) + 100)] == [1, 2, 3]
     assert [b.height for b in store.blocks(1, 4)] == [1, 2, 3, 4]
+
+
+# --- what rotted ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize(
+    ("table", "column", "executed"),
+    [
+        (schema.blocks, "block", False),
+        (schema.blocks, "certificate", False),
+        (schema.blocks, "certificate", True),
+        (schema.blocks, "receipts", True),
+        (schema.changes, "changes", True),
+    ],
+)
+def test_what_rotted_on_the_disk_is_read_for_nobody(store: BlockStore, table: sa.Table, column: str, executed: bool) -> None:
+    """Whatever byte it was: each blob has a checksum of what it is and where it stands, looked at in the thread that reads it."""
+    with store.engine.connect() as c:
+        whole = bytes(c.execute(sa.select(table.c[column]).where(table.c.height == 3)).scalar_one())
+    for at in range(0, len(whole), 7):
+        rotted = whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
+        with store.engine.begin() as c:
+            c.execute(sa.update(table).where(table.c.height == 3).values({column: rotted}))
+        with pytest.raises(StorageDamaged, match=f"{column} of height 3"):
+            answers.answer(store, e.ReadBlocks(PEER, 1, 64, m.MAX_SYNC_BYTES, executed), [])
+
+
+def test_a_certificate_that_rotted_before_it_was_stored_is_refused_and_another_peer_has_a_good_one(net: Net) -> None:
+    """Its checksum is right, so it is sent as it is stored: nobody takes it, and the next height is asked of somebody else."""
+    stored = [(net.commits[0][height].block, net.commits[0][height].certificate) for height in range(1, HEIGHTS + 1)]
+    block, good = stored[2]
+    for at in range(0, len(good), 5):
+        rotted = good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :]
+        node = fresh(4)
+        receive(node, 1, m.Status(HEIGHTS, 1))
+        effects = receive(node, 1, encode(decided.answer([*stored[:2], (block, rotted), *stored[3:]])))
+        assert [p.peer for p in of_kind(effects, e.Penalize)] == [ident(1)], f"byte {at}"
+        assert node.height in (0, 2), "what stands before it, where the message can be read at all"
+        later = T0 + DEADLINE + 1  # an answer that cannot be read is none: its sender has the time of one that is silent
+        (asked,) = sent(receive(node, 2, m.Status(HEIGHTS, 1), later), m.GetBlocks)
+        assert asked.start == node.height + 1
+        receive(node, 2, encode(decided.answer(stored[node.height :])), later + 1)
+        assert node.height == HEIGHTS
