@@ -279,8 +279,7 @@ class Assembly:
         if leaf == self.root:
             if len(data) > CHUNK:
                 raise Malformed(f"a leaf of {len(data)} bytes, at most {CHUNK} are possible")
-            self._limit(len(data))
-            self.size = len(data)
+            self.is_leaf(len(data))
         if any(self.leaf_size(offset) != len(data) for offset in self.leaves[leaf]):
             raise Malformed(f"a leaf of {len(data)} bytes where its node says otherwise")
 

@@ -51,7 +51,7 @@ from p2p.content.events import (
     TimerTick,
 )
 from p2p.content.faults import Reason
-from p2p.content.messages import MAX_WANTS, ContentBlock, DontHave, Has, Message, WantBlocks, WhoHas, decode_message
+from p2p.content.messages import ContentBlock, DontHave, Has, Message, WantBlocks, WhoHas, decode_message
 from p2p.content.questions import OpenQuestions
 from p2p.content.serving import Serving
 from p2p.content.session import Phase, Session
@@ -60,7 +60,7 @@ MAX_SESSIONS = 64
 MAX_UNDER_WAY = 64
 """Blocks of one session asked for or being written: bounds its memory to 16 MiB."""
 WINDOW_START, WINDOW_MAX = 2, 16
-"""Blocks asked of one peer at a time, over all sessions."""
+"""Blocks asked of one peer at a time, over all sessions: no more than one message may want."""
 STALL_MS = 8_000
 """A peer that was asked and delivers nothing for so long lets its requests lie."""
 MAX_OWED = 64
@@ -120,7 +120,7 @@ class Exchange:
             case MessageReceived():
                 self._received(given.peer, given.payload)
             case Arrived():
-                self._arrived(given)
+                self._received(given.peer, given.block, given.digest)
             case Fetch():
                 self._fetch(given)
             case Offered():
@@ -177,11 +177,12 @@ class Exchange:
 
     # --- messages -------------------------------------------------------------------------------------------------------------
 
-    def _received(self, peer: bytes, payload: bytes) -> None:
+    def _received(self, peer: bytes, given: bytes | Message, digest: bytes = b"") -> None:
+        """`digest`: of a block's data, where it was hashed elsewhere."""
         if peer not in self._peers:
             return
         try:
-            message = decode_message(payload)
+            message = decode_message(given) if isinstance(given, bytes) else given
             root = from_bytes(message.root)
             match message:
                 case WhoHas():
@@ -197,7 +198,7 @@ class Exchange:
                 case WantBlocks():
                     self._wanted(peer, root, [from_bytes(cid) for cid in message.blocks])
                 case ContentBlock():
-                    self._block(peer, root, from_bytes(message.cid), message.data, sha256(message.data))
+                    self._block(peer, root, from_bytes(message.cid), message.data, digest or sha256(message.data))
         except Malformed as e:
             self._out.append(PenalizePeer(peer, f"a content message that cannot be read: {e}"))
 
@@ -219,15 +220,6 @@ class Exchange:
             self._out += self._serving.want(peer, root, cids)
         else:
             self._send(peer, DontHave(root.to_bytes()))
-
-    def _arrived(self, given: Arrived) -> None:
-        if given.peer not in self._peers:
-            return
-        try:
-            root, cid = from_bytes(given.block.root), from_bytes(given.block.cid)
-            self._block(given.peer, root, cid, given.block.data, given.digest)
-        except Malformed as e:
-            self._out.append(PenalizePeer(given.peer, f"a content message that cannot be read: {e}"))
 
     def owed(self, peer: bytes) -> int:
         """How many blocks the peer may still send."""
@@ -391,9 +383,7 @@ class Exchange:
         while ready:
             ready = [session for session in ready if self._ask_one(session, wants)]
         for (peer, root), cids in wants.items():
-            for at in range(0, len(cids), MAX_WANTS):
-                part = [cid.to_bytes() for cid in cids[at : at + MAX_WANTS]]
-                self._send(peer, WantBlocks(root.to_bytes(), part))
+            self._send(peer, WantBlocks(root.to_bytes(), [cid.to_bytes() for cid in cids]))
 
     def _ask_one(self, session: Session, wants: dict[tuple[bytes, Cid], list[Cid]]) -> bool:
         """Ask somebody for one more block of a session; False when there is nothing to ask or nobody with room."""

@@ -364,22 +364,19 @@ class Content:
         """Whoever does not read has few frames wait for it, and holds up nobody's turn."""
         if self._waiting[peer] < MAX_WAITING and not self._closed:
             self._waiting[peer] += 1
-            self._spawn(self._wait_for_link(peer, payload, connection))
+            self._spawn(self._insist(peer, payload, connection))
 
-    async def _wait_for_link(self, peer: bytes, payload: bytes, connection: int | None) -> None:
+    async def _insist(self, peer: bytes, payload: bytes, connection: int | None) -> None:
+        """Offer a frame to a full link until it is taken, the connection has ended, or it is too old to matter."""
         try:
-            await self._insist(peer, payload, connection)
+            for _ in range(int(SEND_FOR_S / RETRY_S)):
+                await asyncio.sleep(RETRY_S)
+                if connection is None or self._peers.get(peer) != connection or self._send(peer, payload):
+                    return
         finally:
             self._waiting[peer] -= 1
             if not self._waiting[peer]:
                 del self._waiting[peer]
-
-    async def _insist(self, peer: bytes, payload: bytes, connection: int | None) -> None:
-        """Offer a frame to a full link until it is taken, the connection has ended, or it is too old to matter."""
-        for _ in range(int(SEND_FOR_S / RETRY_S)):
-            await asyncio.sleep(RETRY_S)
-            if connection is None or self._peers.get(peer) != connection or self._send(peer, payload):
-                return
 
 
 def _checked(peer: bytes, payload: bytes) -> Input:
