@@ -10,6 +10,7 @@ from chain.contracts.governance import (
     MAX_OPEN,
     AddValidator,
     GovernanceCode,
+    Propose,
     RemoveValidator,
     VoteProposal,
     Withdraw,
@@ -19,7 +20,7 @@ from chain.contracts.membership import ReportDouble
 from chain.errors import InvalidBlock
 from chain.host import BANNED, SUSPENDED, account_key
 from chain.ledger.state import State
-from tests.unit.governance_kit import Council
+from tests.unit.governance_kit import Council, values
 from tests.unit.ledger_kit import id_of
 from tests.unit.membership_kit import doubled
 
@@ -267,3 +268,12 @@ def test_a_set_has_128_validators_at_most() -> None:
     """LC-GOV-6"""
     c = Council(tuple(f"v{n}" for n in range(1, 129)))
     assert c.propose(add()) == Code.TOO_MANY_VALIDATORS
+
+
+def test_two_proposals_in_one_transaction_have_two_ids() -> None:
+    """LC-GOV-2: also where both expire at the same moment."""
+    c = Council()
+    made = [Propose(add("alice"), c.clock + 9_000), Propose(values(0, quota=100), c.clock + 9_000)]
+    assert c.codes(c.tx("v1", *made)) == [0]
+    found = proposals(c.state)
+    assert len(found) == 2 and [ref for ref, _ in found] == sorted(ref for ref, _ in found)
