@@ -78,6 +78,13 @@ def test_what_no_network_can_run_by_is_refused(contract: int, named: dict[str, i
     assert Council().propose(values(contract, **named)) == code
 
 
+def test_names_ascend_each_once() -> None:
+    """LC-GOV-8"""
+    two = values(0, quota=100, heartbeat=5_000)
+    for order in (two.values[::-1], [two.values[0]] * 2):
+        assert Council().propose(msgspec.structs.replace(two, values=order)) == Code.UNKNOWN_PARAMETER
+
+
 def test_the_edges_of_every_parameter_s_bounds() -> None:
     """LC-GOV-8: each alone where it goes together with the others' defaults."""
     kinds: dict[int, type[Params | ContractParams]] = {0: Params, **{k.number: k.params for k in CONTRACTS if k.params is not None}}

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from chain.codec import encode
-from chain.contracts.governance import AddValidator, Propose
+from chain.contracts.governance import AddValidator, Propose, Upgrade
 from chain.contracts.job import ends
 from chain.contracts.job.messages import Claim, claim_commitment
 from chain.contracts.job.records import JobState, job_key, live_key
@@ -177,6 +177,30 @@ def test_stakes_beyond_the_first_event_return_by_the_deadlines_that_are_carried(
     new.mine()
     accounts, escrows = new.state.held()
     assert escrows == 0 and accounts == sum(old.state.held())
+
+
+def test_an_upgrade_for_a_height_of_the_old_chain_falls() -> None:
+    old, _ = busy()
+    changed(old, {K_PROTOCOL: Protocol(1, [NextProtocol(2, 50)])})
+    assert following(old, restarted(old)).state.get(K_PROTOCOL) == Protocol(1, [])
+    assert old.block(n1=Propose(Upgrade(2, 60), old.clock + DAY)) == [0]
+
+
+def test_a_state_that_no_file_can_hold_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    old, _ = busy()
+    size = len(to_json(restarted(old)))
+    for most, text in ((1_000, "does not fit into a genesis file"), (size - 1, f"would have {size} bytes")):
+        monkeypatch.setattr("chain.ledger.restart.MAX_GENESIS_BYTES", most)
+        with pytest.raises(Malformed, match=text):
+            restarted(old)
+    monkeypatch.setattr("chain.ledger.restart.MAX_GENESIS_BYTES", size)
+    restarted(old)
+
+
+def test_who_validates_has_an_account() -> None:
+    old, _ = busy()
+    with pytest.raises(Malformed, match="has no account in the base"):
+        restart(old.genesis, old.state, old.blocks[-1][0], [b"\1" * 20], "again")
 
 
 def test_a_restarted_network_can_be_restarted() -> None:

@@ -11,8 +11,9 @@ from chain.codec import encode
 from chain.contracts import MESSAGES
 from chain.contracts.credits import Transfer
 from chain.contracts.job.messages import Claim
-from chain.errors import Code, InvalidBlock, TxCode
-from chain.ledger.genesis import MIN_BLOCK_BYTES, MIN_BLOCK_WORK
+from chain.contracts.membership import JudgeCase
+from chain.errors import Code, InvalidBlock, Malformed, TxCode
+from chain.ledger.genesis import MIN_BLOCK_BYTES, MIN_BLOCK_WORK, check_genesis
 from chain.ledger.transition import MAX_ALL_REFUSED, MAX_REFUSED, validators_of
 from chain.ledger.tx import ParsedTx, parse_tx, sign_tx
 from chain.node import candidates
@@ -80,6 +81,12 @@ def test_a_refused_message_ends_its_transaction_s_work() -> None:
     assert len(chain.try_(*many).receipts) == 1 + len(many)
     with pytest.raises(InvalidBlock, match="more work"):
         chain.try_(*many, chain.tx("bob", pay()))
+
+
+def test_words_on_a_case_cannot_fill_a_block_like_payments() -> None:
+    """A validator that says one thing and the other, each time looking at all that the case is about."""
+    chain = small()
+    assert worked(chain, chain.tx("v1", JudgeCase(id_of("bob"), True))) == [16]
 
 
 def test_the_work_of_a_message_may_be_a_function_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,3 +186,10 @@ def test_a_block_one_above_the_network_s_size_is_invalid(params: dict[str, int])
                 candidates.execute(state, proposed, chain, None)
         else:
             assert candidates.execute(state, proposed, chain, None).state_root == proposed.header.state_root
+
+
+@pytest.mark.parametrize("wrong", [{"block_bytes": MIN_BLOCK_BYTES - 1}, {"block_work": MIN_BLOCK_WORK - 1}])
+def test_no_network_has_blocks_that_cannot_hold_any_transaction(wrong: dict[str, int]) -> None:
+    check_genesis(genesis(4, Params(block_work=MIN_BLOCK_WORK)))
+    with pytest.raises(Malformed):
+        check_genesis(genesis(4, Params(**wrong)))
