@@ -320,6 +320,15 @@ def test_what_is_no_word_on_it_is_refused(fragile: Fragile, name: str, message: 
     assert fragile.chain.codes(fragile.chain.tx(name, message)) == [code]
 
 
+def test_a_contract_that_holds_nothing_can_only_run_again(monkeypatch: pytest.MonkeyPatch, fragile: Fragile) -> None:
+    fragile.breaks = raising(KeyError("bug"))
+    fragile.begin(REF)
+    fragile.chain.block()
+    bare = Contract("bare", NUMBER, {}, Nothing, {}, on_due=fragile._ring)
+    monkeypatch.setitem(contracts.BY_NUMBER, NUMBER, bare)
+    assert fragile.release("v1", give_back=True) == [MemberCode.NOTHING_TO_GIVE_BACK]
+
+
 def test_a_deadline_that_comes_while_it_is_parked_waits_with_it(fragile: Fragile) -> None:
     chain = fragile.chain
     fragile.breaks = raising(KeyError("bug"))

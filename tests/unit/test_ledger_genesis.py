@@ -20,7 +20,7 @@ from chain.ledger.genesis import MAX_TIME, Genesis, Section, all_params, check_g
 from chain.ledger.state import Overlay, State
 from chain.ledger.transition import chain_record, params_of, validators_of
 from chain.merkle import check_key
-from chain.params import MAX_INT
+from chain.params import MAX_INT, Params
 from tests.unit.ledger_kit import GRANT, genesis_of, id_of, key_of
 
 # --- the file -----------------------------------------------------------------------------------------------------------------
@@ -43,6 +43,12 @@ def test_networks_that_differ_in_anything_have_different_ids() -> None:
         genesis_of("alice", appeal=7),
     ]
     assert len({g.chain_id for g in [genesis, *others]}) == 7
+
+
+def test_parameters_that_a_file_leaves_out_have_their_defaults() -> None:
+    document = json.loads(to_json(genesis_of()))
+    document["params"] = {"drift": 7}
+    assert from_json(json.dumps(document).encode()).params == Params(drift=7)
 
 
 def test_a_contract_that_a_file_leaves_out_has_its_defaults() -> None:
