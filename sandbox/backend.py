@@ -147,7 +147,8 @@ class AsyncWarmRun(Protocol):
 class AsyncBackend(Protocol):
     """What the work machines' driver asks of a sandbox. Errors are the sandbox's own."""
 
-    async def prepare(self, keep_images: Collection[str]) -> dict[str, Any]: ...
+    async def prepare(self, keep_images: Collection[str]) -> dict[str, Any]:
+        """`kept` of the answer: which of these are there."""
 
     async def load(self, path: Path, image_id: str, limits: ImageLimits) -> str: ...
 

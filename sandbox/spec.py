@@ -256,9 +256,11 @@ class SelfTestReport(msgspec.Struct, frozen=True):
 
 
 class CleanupReport(msgspec.Struct, frozen=True):
-    """How many objects a clean-up removed, and what it could not remove."""
+    """How many objects a clean-up removed, what it could not remove, and the ids of the images that stay because they were asked
+    to."""
 
     containers: int
     volumes: int
     images: int
     problems: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()

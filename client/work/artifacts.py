@@ -12,7 +12,7 @@ import shutil
 import sqlite3
 import sys
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -144,11 +144,10 @@ class Images:
     def refs(self) -> set[bytes]:
         return set(self._holds)
 
-    async def adopt(self, known: dict[bytes, str]) -> None:
-        """Images of live refs that an earlier start of this node left on the engine."""
-        for ref, image_id in known.items():
-            if await self._engine.has_image(image_id):
-                self._holds[ref] = image_id
+    def adopt(self, known: dict[bytes, str], there: Collection[str]) -> None:
+        """Images of live refs, of which an earlier start of this node left those that are `there` on the engine."""
+        left = set(there)
+        self._holds.update({ref: image_id for ref, image_id in known.items() if image_id in left})
 
     async def ensure(self, ref: bytes, wanted: WantedImage, *, urgent: bool = False) -> str:
         """The id of the image, on the engine now. Raises BadImage for good, other errors for now."""

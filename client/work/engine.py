@@ -71,7 +71,11 @@ class ThreadedSandbox:
         self._pulls = ThreadPoolExecutor(PLACES, thread_name_prefix="work-pull")
 
     async def prepare(self, keep_images: Collection[str]) -> dict[str, Any]:
-        """Remove what a killed node left; where asked, prove every limit. Raises SandboxUnavailable naming what is wrong."""
+        """Remove what a killed node left; where asked, prove every limit. Raises SandboxUnavailable naming what is wrong.
+
+        `kept` of the answer: the images that are there of those to be kept. Asking for each would be a question to the engine for
+        each posting that lives.
+        """
         return await self._call(lambda: self._prepare(keep_images))
 
     def _prepare(self, keep_images: Collection[str]) -> dict[str, Any]:
@@ -86,6 +90,7 @@ class ThreadedSandbox:
             "checks": self._proved() if self._self_test else [],
             "cleaned": {"containers": cleaned.containers, "volumes": cleaned.volumes, "images": cleaned.images},
             "problems": list(cleaned.problems),
+            "kept": cleaned.kept,
         }
 
     def _proved(self) -> list[dict[str, Any]]:

@@ -340,7 +340,7 @@ class WorkDriver:
         while not self._ready.is_set():
             try:
                 self.report = await self._engine.prepare(set(keep.values()))
-                await self._images.adopt(keep)
+                self._images.adopt(keep, self.report.pop("kept", ()))
                 self._ready.set()
                 self._feed(engine_ready(self.report))
                 log.info("the sandbox is ready", **{k: self.report[k] for k in self.report if k != "checks"})

@@ -535,8 +535,8 @@ class Sandbox:
         with self._lock:
             if self._sidecar_image is not None and self._sidecar_image not in keep:
                 self._sidecar_image = None
-        images, more = self._store.remove_all(keep)
-        return CleanupReport(len(containers), len(volumes), images, tuple(problems + more))
+        images, more, kept = self._store.remove_all(keep)
+        return CleanupReport(len(containers), len(volumes), images, tuple(problems + more), tuple(kept))
 
     def close(self) -> None:
         """Removes containers and volumes of this node and stops the janitor; images stay for the next start."""

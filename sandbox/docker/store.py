@@ -243,14 +243,17 @@ class ImageStore:
         self._checked.pop(image_id, None)
         self._untag(self._name(image_id))
 
-    def remove_all(self, keep: Collection[str]) -> tuple[int, list[str]]:
-        """Gives up every image of this node but those in `keep`, by their posted ids; returns how many, and the problems."""
-        removed, problems = 0, []
+    def remove_all(self, keep: Collection[str]) -> tuple[int, list[str], list[str]]:
+        """Gives up every image of this node but those in `keep`, by their posted ids. How many, the problems, and which stay."""
+        removed, problems, kept = 0, list[str](), list[str]()
         found = self._engine.call("listing images", lambda api: api.images(name=self._repository))
         for name in [name for facts in found for name in facts.get("RepoTags") or []]:
             repository, _, tag = name.rpartition(":")
             image_id = f"sha256:{tag}"
-            if repository != self._repository or image_id in keep:
+            if repository != self._repository:
+                continue
+            if image_id in keep:
+                kept.append(image_id)
                 continue
             self._checked.pop(image_id, None)
             try:
@@ -258,7 +261,7 @@ class ImageStore:
                 removed += 1
             except EngineError as problem:
                 problems.append(str(problem))
-        return removed, problems
+        return removed, problems, kept
 
 
 class PullWatch:

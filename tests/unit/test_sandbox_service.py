@@ -449,6 +449,7 @@ def test_a_clean_up_takes_all_of_this_node_and_nothing_of_another(
 
     report = room.cleanup(keep_images=[image])
     assert (report.containers, report.volumes, report.images, report.problems) == (1, 2, 2, ())  # `more` and the sidecar's
+    assert report.kept == (image,)
     assert (room.has_image(image), room.has_image(more), other.has_image(others)) == (True, False, True)
     assert room.run(spec(more)).status is RunStatus.ENGINE_ERROR
     assert left(double) == ONE_WAITS, "the other node's"

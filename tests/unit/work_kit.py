@@ -412,7 +412,7 @@ class FakeEngine:
 
     async def prepare(self, keep_images: Collection[str]) -> dict[str, Any]:
         self.images &= set(keep_images)
-        return {"ok": True, "arch": "x86_64", "cpus": 4, "mem_mb": 8_192, "checks": []}
+        return {"ok": True, "arch": "x86_64", "cpus": 4, "mem_mb": 8_192, "checks": [], "kept": self.images}
 
     async def load(self, path: Path, image_id: str, limits: ImageLimits) -> str:
         self.images.add(image_id)

@@ -96,7 +96,7 @@ class SimEngine:
     async def prepare(self, keep_images: Collection[str]) -> dict[str, Any]:
         await asyncio.sleep(0.05)
         self.images &= set(keep_images)
-        return {"ok": True, "checks": [], "arch": "amd64", "cpus": 64, "mem_mb": 65_536}
+        return {"ok": True, "checks": [], "arch": "amd64", "cpus": 64, "mem_mb": 65_536, "kept": self.images}
 
     async def load(self, path: Path, image_id: str, limits: ImageLimits) -> str:
         await asyncio.sleep(0.05)
