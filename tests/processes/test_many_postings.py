@@ -38,8 +38,7 @@ HUGE = Limits(cpus_milli=1_000, mem_mb=4_194_304, train_s=20, eval_s=5, model_ca
 KEY = bytes(range(32))
 BEST, SEAT, OWN = (sha256(name) for name in (b"best", b"seat", b"own"))
 """The job that pays best of those that this node works for, the one on whose committee it sits, and its own with hidden data."""
-SLOW_S = 240.0
-"""The node leaves its loop to others for three quarters of the time while it learns of what lives."""
+SLOW_S = 120.0
 MOST_READS = 1_280
 """Of one step of the loop: twenty for each key of a piece of what changed, which every machine of the contract looks at."""
 WORKS = {"work.verify": True, "work.enabled": True, "work.min_time_left_s": 5}
@@ -50,7 +49,7 @@ def cid(name: bytes) -> bytes:
 
 
 class Postings(Chain):
-    """The database of a graph's one validator, with jobs as blocks leave them."""
+    """The database of a graph's one validator, with jobs as blocks leave them; no credits are locked for them, so none may end."""
 
     def __init__(self, node: NodeProcess, genesis: Genesis) -> None:
         self.folder, self.identity, self.clock = node.data, node.identity, genesis.time
