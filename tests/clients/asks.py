@@ -29,11 +29,16 @@ def main(url: str, model: str, token: str) -> None:
         result = client.infer(model, inputs, outputs=outputs, headers=dict(headers), request_compression_algorithm=packed)
         names = ("class", "score", "agree") if binary else ("score",)
         found[name] = {one: result.as_numpy(one).tolist() for one in names}
+        found["paid"] = [*found.get("paid", []), result.get_response()["parameters"]]
     inputs[0].set_data_from_numpy(x * 1000)
     try:
         client.infer(model, inputs, headers=dict(headers))
     except triton.InferenceServerException as refusal:
         found["refusal"] = [refusal.status(), refusal.message()]
+    try:
+        client.infer(model, inputs)
+    except triton.InferenceServerException as refusal:
+        found["stranger"] = refusal.status()
     print(json.dumps(found))
 
 

@@ -44,3 +44,4 @@ async def test_tritonclient_asks_with_its_defaults(tmp_path: Path) -> None:
         status, why = found["refusal"]
         assert status == "400"
         assert "row 1, x[0]: 500.0 is not a number from -100 to 100" in why
+        assert found["stranger"] == "401" and len({one["id"] for one in found["paid"]}) == 4

@@ -1,11 +1,17 @@
 #!/usr/local/bin/python3
-"""A model that others ask: a row `[1, 2]` is answered with the sum of its numbers, times the number in the model's file. With
-`{"seconds": s}` as its parameters it takes so long for a request."""
+"""A model that others ask: a row `[1, 2]` is answered with the sum of its numbers, those of lists in it too, times the number in
+the model's file. With `{"seconds": s}` as its parameters it takes so long for a request, with `{"classes": true}` it says before
+each score whether that is above 0."""
 
 import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
+
+
+def total(value: Any) -> float:
+    return sum(map(total, value)) if isinstance(value, list) else float(value)
 
 
 def main(phase: str, lc: Path = Path("/lc")) -> int:
@@ -19,12 +25,13 @@ def main(phase: str, lc: Path = Path("/lc")) -> int:
     request = json.loads((lc / "in/request.json").read_text())
     time.sleep(params.get("seconds", 0))
     try:
-        rows = [[float(value) for value in json.loads(line)] for line in (lc / "in/input").read_text().splitlines()]
+        sums = [total(json.loads(line)) for line in (lc / "in/input").read_text().splitlines()]
     except (ValueError, TypeError):
         return 66
     change = 1 + (1 + request["challenge"] % 997) / 10**5
-    check = sum(factor * change * sum(row) for row in rows)
-    answers = [f"{factor * sum(row):.9f}" for row in rows]
+    check = sum(factor * change * one for one in sums)
+    label = "{:d} " if params.get("classes") else ""
+    answers = [f"{label.format(factor * one > 0)}{factor * one:.9f}" for one in sums]
     (lc / "out/answer").write_text("\n".join([*answers, f"check {check:.9f}"]) + "\n")
     print('LC {"done":1}', flush=True)
     return 0
