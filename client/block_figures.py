@@ -61,6 +61,17 @@ class Distribution:
         return found
 
 
+class HistogramFigure(NamedTuple):
+    """A histogram: its name, what it is, and what was counted."""
+
+    name: str
+    text: str
+    found: Distribution
+
+
+AnyFigure = Figure | HistogramFigure
+
+
 class BlockFigures:
     def __init__(self, topics: Mapping[str, str], own: Sequence[OwnFigures] = ()) -> None:
         """`topics`: the contract of each event that there is."""

@@ -17,7 +17,7 @@ from chain.node.events import Decided
 from chain.params import Params
 
 if TYPE_CHECKING:
-    from client.block_figures import BlockFigures, Figure
+    from client.block_figures import AnyFigure, BlockFigures
     from client.callbacks.service import CallbackService
     from client.disk_use import DiskRoom
     from client.notify.service import NotifyService
@@ -201,7 +201,7 @@ class NodeService(Protocol):
         """What was counted of blocks since the start."""
         ...
 
-    def work_figures(self) -> Sequence[Figure]:
+    def work_figures(self) -> Sequence[AnyFigure]:
         """Gauges of what the node's work has under way."""
         ...
 

@@ -33,7 +33,7 @@ from p2p.content.service import Content
 from p2p.transport import Network
 
 if TYPE_CHECKING:
-    from client.block_figures import BlockFigures, Figure
+    from client.block_figures import AnyFigure, BlockFigures
     from client.callbacks.service import CallbackService
     from client.disk_use import DiskRoom, DiskUse
     from client.notify.service import NotifyService
@@ -153,7 +153,7 @@ class RunningNode:
     def runs(self) -> Runs | None:
         return self._work if self._work is not None and self._work.runs else None
 
-    def work_figures(self) -> list[Figure]:
+    def work_figures(self) -> list[AnyFigure]:
         return self._work.figures() if self._work is not None else []
 
     @property

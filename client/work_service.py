@@ -15,7 +15,7 @@ from msgspec import structs
 
 from chain.contracts import CONTRACTS
 from chain.crypto import address
-from client.block_figures import Figure
+from client.block_figures import AnyFigure
 from client.config import Config, own_sections
 from client.core import Files, KeptRoom, Ledger
 from client.driver import now_ms
@@ -106,7 +106,7 @@ class WorkService:
         """The models that this node serves, and how many of their containers are there."""
         return self._work.served() if self._work else []
 
-    def figures(self) -> list[Figure]:
+    def figures(self) -> list[AnyFigure]:
         """What it has under way, for the metrics."""
         return self._work.figures() if self._work else []
 

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 from chain.host import K_SUPPLY, Account, Supply, account_key
 from chain.params import CREDIT
-from client.block_figures import BlockFigures, Figure
+from client.block_figures import AnyFigure, BlockFigures, HistogramFigure
 from client.core import NodeService
 
 _GAUGES = {
@@ -201,7 +201,9 @@ def _blocks(figures: BlockFigures) -> Iterable[Metric]:
     yield events
 
 
-def _family(kind: type[GaugeMetricFamily | CounterMetricFamily], figure: Figure) -> Metric:
+def _family(kind: type[GaugeMetricFamily | CounterMetricFamily], figure: AnyFigure) -> Metric:
+    if isinstance(figure, HistogramFigure):
+        return HistogramMetricFamily(figure.name, figure.text, buckets=figure.found.buckets(), sum_value=figure.found.sum)
     family = kind(figure.name, figure.text, labels=figure.labels)
     for labels, value in sorted(figure.values.items()):
         family.add_metric(labels, value)

@@ -15,7 +15,7 @@ from typing import Any
 
 from chain.host import Reader
 from client import contracts
-from client.block_figures import Figure
+from client.block_figures import AnyFigure
 from client.config import WorkConfig
 from client.work.events import Effect, Input, Notice, Secret
 
@@ -47,7 +47,7 @@ class Machine:
         """What the operator should know, after the last look. Bounded, and cheap to ask for."""
         return ()
 
-    def figures(self) -> Sequence[Figure]:
+    def figures(self) -> Sequence[AnyFigure]:
         """Gauges of what it has under way. Bounded, and cheap to ask for."""
         return ()
 

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 import structlog
 
 from chain.ledger.transition import chain_record
-from client.block_figures import Figure
+from client.block_figures import AnyFigure
 from client.config import WorkConfig
 from client.core import PRIVATE, Files, KeptRoom, Ledger
 from client.work.artifacts import Images, KeptLosses, Models, Pins, durably, in_thread, reason
@@ -757,7 +757,7 @@ class WorkDriver:
         """What the operator should know at present, the oldest first: since when (wall clock, ms), about what, in words."""
         return self._notices.shown()
 
-    def figures(self) -> list[Figure]:
+    def figures(self) -> list[AnyFigure]:
         """What machines and trials have under way, for the metrics."""
         found = [figure for part in self._parts.values() for figure in part.machine.figures()]
         return found if self.trials is None else [*found, self.trials.figure()]

@@ -48,6 +48,10 @@ FIRED_BY: dict[str, dict[str, str]] = {
         f'lc_runs_ended_total{{{NODE},phase="train",state="ok"}}': "0x90",
     },
     "SeatsLost": {f'lc_prediction_seats_ended_total{{{NODE},role="server",end="silent"}}': "0+1x90"},
+    "ServedModelDisagrees": {
+        f'lc_served_model_agreement_ratio{{{NODE},model="ab"}}': "0.4x90",
+        f'lc_served_model_answers{{{NODE},model="ab"}}': "25x90",
+    },
     "CaseAgainstThisNode": {f'lc_notices{{{NODE},topic="case.own"}}': "1x90"},
     "OwnerIsWanted": {f'lc_notices{{{NODE},topic="proposal.waits"}}': "1x90"},
     "OperatorNotice": {f'lc_notices{{{NODE},topic="image.missing"}}': "1x90"},

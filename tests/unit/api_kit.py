@@ -60,7 +60,7 @@ from client.api.render import render_block, render_history, render_noted, render
 from client.api.route import ServerLimits
 from client.api.server import ApiServer
 from client.api.table import ROUTES
-from client.block_figures import BlockFigures, Figure
+from client.block_figures import AnyFigure, BlockFigures
 from client.callbacks.service import CallbackService
 from client.core import Before, KeptRoom, Past, SignerUnavailable, TxResult
 from client.disk_use import DiskRoom
@@ -395,7 +395,7 @@ class FakeNode:
         self.trials: Trials | None = None
         self.extra: dict[str, Any] = {}
         self.figures: BlockFigures | None = None
-        self.under_way: list[Figure] = []
+        self.under_way: list[AnyFigure] = []
         self.disk: DiskRoom | None = None
         self.notify: NotifyService | None = None
         self.sandbox: dict[str, Any] | None = {"ok": True, "checks": []}
@@ -427,7 +427,7 @@ class FakeNode:
         own, key = self.ledger.own_id, self.ledger.keys[self.ledger.own]
         return key.sign(statement_digest(domain, body, Speaker(self.genesis().chain_id, own, key.public)))
 
-    def work_figures(self) -> list[Figure]:
+    def work_figures(self) -> list[AnyFigure]:
         return self.under_way
 
     def status(self) -> dict[str, Any]:

@@ -177,6 +177,24 @@ async def test_a_request_is_asked_followed_and_paid(api: Api) -> None:
     assert await api.get(f"/v1/predictions?requester={address(api.node.ledger.ids['n4'])}") == []
 
 
+async def test_a_model_tells_how_it_answered_lately(api: Api) -> None:
+    model = await served(api)
+    never = {"counted": 0, "agreed": 0, "weak": 0, "agreement": None, "p50_ms": None, "p95_ms": None, "since": None}
+    assert (await api.get(f"/v1/models/{model}"))["answers"] == never
+    took = []
+    for answers in ([seven()] * 3, [Answer(AnswerCode.FAULT, [], [], 0)] * 3, [seven()] * 3):
+        request = (await ask(api, model))["request"]
+        answered(api, request, *answers)
+        found = await api.get(f"/v1/predictions/{request}")
+        times = {one["topic"]: one["time"] for one in await api.get(f"/v1/predictions/{request}/events")}
+        took += [times["request.answered"] - times["request.posted"]] if found["outcome"] == "AGREED" else []
+    found = (await api.get(f"/v1/models/{model}"))["answers"]
+    assert (found["counted"], found["agreed"], found["weak"], found["agreement"]) == (3, 2, 0, 0.6667)
+    assert [found["p50_ms"], found["p95_ms"]] == sorted(took)
+    (listed,) = await api.get("/v1/models")
+    assert listed["answers"] == found
+
+
 async def test_what_a_request_cost_is_what_left_the_account(api: Api) -> None:
     """One liar of three: two are paid; what the third would have got comes back."""
     model = await served(api)

@@ -12,11 +12,13 @@ import msgspec
 import pytest
 
 from chain.contracts import CONTRACTS
+from chain.contracts.prediction.tally import PredictionOutcome
 from chain.node.events import Decided
 from chain.types import LogEvent, Receipt
 from client.api.metrics import RUN_PHASES, RUN_STATES, Metrics
 from client.block_figures import MAX_TAKEN, OTHER, BlockFigures, Distribution
 from client.config import WorkConfig
+from client.contracts.prediction.answer_window import AnswerSample, AnswerWindow
 from client.contracts.prediction.figures import PredictionFigures
 from client.contracts.prediction.requester import Requester
 from client.contracts.prediction.server import PredictionServer
@@ -85,7 +87,10 @@ def exposed(tmp_path: Path) -> str:
     node = FakeNode(tmp_path)
     node.figures, node.disk = BlockFigures(TOPICS, [PredictionFigures(b"n" * 20)]), DiskRoom(10, 100)
     known = Recalled(b"n" * 20, ZERO, WorkConfig(), bytes)
-    node.under_way = [*Requester(known).figures(), *PredictionServer(known).figures(), trials().figure()]
+    server = PredictionServer(known)
+    server._served, server._answers = {ZERO}, {ZERO: AnswerWindow()}
+    server._answers[ZERO].add(AnswerSample(9_000, ZERO, 400, PredictionOutcome.AGREED))
+    node.under_way = [*Requester(known).figures(), *server.figures(), trials().figure()]
     node.extra = {
         "mempool": 1,
         "round": 0,

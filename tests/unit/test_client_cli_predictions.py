@@ -37,7 +37,17 @@ SUMMARY: dict[str, Any] = {
     "awake": 3,
     "waiting": 2,
     "registered": 1_699_999_000_000,
+    "answers": {
+        "counted": 40,
+        "agreed": 37,
+        "weak": 2,
+        "agreement": 0.925,
+        "p50_ms": 412,
+        "p95_ms": 61_900,
+        "since": 1_699_999_100_000,
+    },
 }
+NOT_ASKED = {"counted": 0, "agreed": 0, "weak": 0, "agreement": None, "p50_ms": None, "p95_ms": None, "since": None}
 SERVER = {"server": OTHER, "state": "asleep", "since": 4, "stake": "2", "unfinal": 1, "good": 20, "bad": 3, "silent": 3}
 WHOLE: dict[str, Any] = SUMMARY | {
     "next": {"price": "0.001", "floor": "0.0002"},
@@ -349,6 +359,22 @@ def test_a_sample_that_the_model_cannot_answer_is_told_before_anything_is_locked
     sampled["trial"] = Trial(runs=sampled["trial"].runs, why="two runs differ")
     ran = run("model", "register", "--job", JOB["id"], "--name", "x", "--kind", "number", "--sample", tmp_path / "rows.jsonl")
     assert ran.code == 2 and "two runs differ" in ran.err and "no such row" in ran.err and api.bodies("POST", "/v1/models") == []
+
+
+def test_how_a_model_answered_lately_is_told_where_it_was_asked(api: Fake, run: Any) -> None:
+    shown = " ".join(run("model", "show", MODEL).out.split())
+    assert "92 % of the last 40, since" in shown and "2 more with fewer than were asked for" in shown
+    assert "0.412 s (p50), 1 min 2 s (p95)" in shown
+    assert run("model", "show", MODEL, "--json").json["answers"]["agreement"] == 0.925
+    listed = run("model", "list").out.split()
+    assert "92" in listed and "0.412" in listed
+    api.answers[f"GET /v1/models/{MODEL}"] = WHOLE | {"answers": NOT_ASKED}
+    api.answers["GET /v1/models"] = [SUMMARY | {"answers": NOT_ASKED}]
+    never = run("model", "show", MODEL)
+    assert never.code == 0 and "agreed" not in never.out and "p50" not in never.out
+    assert run("model", "list").code == 0
+    api.answers[f"GET /v1/models/{MODEL}"] = WHOLE | {"answers": NOT_ASKED | {"counted": 3, "agreement": 0.0, "since": 5}}
+    assert "0 % of the last 3" in run("model", "show", MODEL).out, "and none of them had values, so that none took long"
 
 
 def test_a_bare_name_is_never_a_strangers(api: Fake, run: Any) -> None:

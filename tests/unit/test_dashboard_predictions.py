@@ -34,6 +34,21 @@ async def test_the_receipt_of_a_prediction_convinces_a_stranger(tmp_path: Path) 
         assert response.status == 404
 
 
+async def test_the_pages_of_models_say_how_they_answered_lately(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        api, ledger = browser.api, browser.api.node.ledger
+        ledger.declare()
+        model = await served(api)
+        _, page = await browser.get(f"/dashboard/models/{model}")
+        assert "answered within" not in page.text, "nobody asked it yet"
+        answered(api, (await ask(api, model))["request"], seven(), seven(), seven())
+        found = (await api.get(f"/v1/models/{model}"))["answers"]
+        _, page = await browser.get(f"/dashboard/models/{model}")
+        assert "100 % of the last 1 request" in page.text and f"{found['p50_ms'] / 1000:.3g} s half of the time" in page.text
+        _, page = await browser.get("/dashboard/models")
+        assert f"{found['p50_ms'] / 1000:.3g} s" in page.text and "100 %" in page.text
+
+
 async def test_of_a_request_that_left_the_state_nothing_is_proven_any_more_and_its_page_says_so(tmp_path: Path) -> None:
     async with browsing(tmp_path) as browser:
         api, ledger = browser.api, browser.api.node.ledger

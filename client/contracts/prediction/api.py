@@ -18,6 +18,7 @@ from client.api.texts import ADDRESS, HASH, MODEL_NAME, form
 from client.contracts.prediction import inference_api, policy_api, request_api, serving_api
 from client.contracts.prediction.live import LivePredictions
 from client.contracts.prediction.postings import build_model, find_model
+from client.contracts.prediction.recent_answers import RecentAnswers, describe_answers
 from client.contracts.prediction.schema import (
     ModelPosted,
     ModelRequest,
@@ -41,6 +42,7 @@ async def get_models(call: Call) -> list[Json]:
     """The newest first. What is asked for is looked for among all: at most a piece at a time."""
     query: ModelsQuery = call.query
     ledger, follower = call.node.ledger, await call.context.followers.settled(LivePredictions)
+    recent = await call.context.followers.settled(RecentAnswers)
     owner = None if query.owner is None else parse_field("owner", parse_address, query.owner)
     found: list[Json] = []
     before = query.before
@@ -54,7 +56,7 @@ async def get_models(call: Call) -> list[Json]:
             fits = fits and (query.id is None or model.hex().startswith(query.id))
             if fits and (not query.live or standing.state == ModelState.LIVE) and len(found) < query.limit:
                 summary = summarise_model(ledger.state, model, ledger.clock)
-                found += [summary] if summary is not None else []
+                found += [summary | _answers(recent, model)] if summary is not None else []
         await asyncio.sleep(0)
     return found
 
@@ -65,7 +67,12 @@ async def get_registered_model(call: Call) -> Json:
     view = describe_model(ledger.state, model, ledger.clock)
     if view is None:
         raise not_found(f"There is no model {model.hex()}. GET /v1/models lists the models", name="NO_SUCH_MODEL")
-    return view
+    return view | _answers(await call.context.followers.settled(RecentAnswers), model)
+
+
+def _answers(recent: RecentAnswers, model: bytes) -> Json:
+    """What the API tells beside the state's own: how it answered lately."""
+    return {"answers": describe_answers(recent.of(model))}
 
 
 # --- an owner's -----------------------------------------------------------------------------------------------------------------
@@ -110,7 +117,7 @@ async def post_retirement(call: Call) -> Reply:
     return await answer(call, what, await submit(call, what, RetireModel(model)))
 
 
-FOLLOWERS = (LivePredictions,)
+FOLLOWERS = (LivePredictions, RecentAnswers)
 PATH = {
     "model": {
         "type": "string",

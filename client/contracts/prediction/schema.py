@@ -345,6 +345,20 @@ class ModelDigest(TypedDict):
     size: int
 
 
+class RecentAnswersView(TypedDict):
+    """Of the newest requests to a model that its servers answered, 128 at most: how many there are, how many of them agreed, or
+    have values with fewer behind them than were asked for, and the share that agreed. `p50_ms` and `p95_ms`: from the posting to
+    the values, the wait for seats too, of those that have values. `since`: the chain clock of the oldest answer, ms. Null: none."""
+
+    counted: int
+    agreed: int
+    weak: int
+    agreement: float | None
+    p50_ms: int | None
+    p95_ms: int | None
+    since: int | None
+
+
 class RegisteredModelSummary(TypedDict):
     id: Hex
     number: int
@@ -359,6 +373,7 @@ class RegisteredModelSummary(TypedDict):
     awake: int
     waiting: int
     registered: int
+    answers: RecentAnswersView
 
 
 class RegisteredModelView(RegisteredModelSummary):

@@ -31,8 +31,9 @@ from chain.contracts.prediction.messages import AppealAnswer, CommitAnswer, Open
 from chain.contracts.prediction.tally import Answer, AnswerCode
 from chain.host import Reader
 from chain.types import parse_credits
-from client.block_figures import Figure
+from client.block_figures import AnyFigure, Distribution, Figure, HistogramFigure
 from client.contracts.prediction import duties, runs, sealed
+from client.contracts.prediction.answer_window import AnswerFigures, AnswerWindow, sample_of
 from client.contracts.prediction.duties import ABSTAIN, NO_DATA, AnswerDuty, RunTerms, Unpaid
 from client.contracts.prediction.giving import OwnBoxKeys
 from client.contracts.prediction.held_inputs import HeldInputs
@@ -90,6 +91,8 @@ MARGIN_PART, MAX_MARGIN_MS, MIN_MARGIN_MS = 4, 5_000, 1_000
 """Time kept free before the deadline, to have the commitment in a block: a quarter of the window within these bounds."""
 MAX_SEATS = 1_024
 """Seats that are worked on at a time: more than the stake of a server lets it have."""
+MOST_NAMED = 32
+"""Models that metrics name, the first ones by their ids, of those that this node serves."""
 
 
 @dataclass
@@ -164,6 +167,9 @@ class PredictionServer(Machine):
         self._clock = 0
         self._started = 0
         self._boxes = OwnBoxKeys(known.secrets)
+        self._answers: dict[bytes, AnswerWindow] = {}
+        """How the models that this node serves were answered, whoever was drawn, since it started."""
+        self._answer_seconds = Distribution()
 
     def handle(self, given: Input) -> list[Effect]:
         """What follows from other inputs starts with `Chain`, which comes after each of them."""
@@ -201,9 +207,29 @@ class PredictionServer(Machine):
             if model.why
         ]
 
-    def figures(self) -> list[Figure]:
-        text = "Seats of this node that have no answer on its disk yet"
-        return [Figure("lc_prediction_seats_open", text, (), {(): len(self._seats)})]
+    def figures(self) -> list[AnyFigure]:
+        open_ = "Seats of this node that have no answer on its disk yet"
+        answered = "From the draw of this node as a server to its answer, by the chain clock; where it abstained there is none"
+        return [
+            Figure("lc_prediction_seats_open", open_, (), {(): len(self._seats)}),
+            HistogramFigure("lc_prediction_answer_seconds", answered, self._answer_seconds),
+            *self._figures_of_models(),
+        ]
+
+    def _figures_of_models(self) -> Iterator[Figure]:
+        """The newest requests of each, as GET /v1/models has them, since this node started. Names of models are ids: bounded."""
+        named = sorted(self._served)[:MOST_NAMED]
+        answered = [model for model in named if model in self._answers]
+        found: dict[tuple[str, ...], AnswerFigures] = {(model.hex(),): self._answers[model].figures() for model in answered}
+        text = "The newest requests to a model that this node serves which servers answered, 128 at most"
+        yield Figure("lc_served_model_answers", text, ("model",), {model: one.counted for model, one in found.items()})
+        text = "The share of these that agreed"
+        agreement = {model: one.agreement for model, one in found.items() if one.agreement is not None}
+        yield Figure("lc_served_model_agreement_ratio", text, ("model",), agreement)
+        text = "Within how long of the posting that percentage of those with values had them"
+        took = {(*model, percent): ms for model, one in found.items() for percent, ms in (("50", one.p50_ms), ("95", one.p95_ms))}
+        seconds = {labels: ms / 1_000 for labels, ms in took.items() if ms is not None}
+        yield Figure("lc_served_model_seconds", text, ("model", "percentile"), seconds)
 
     def gives_up(self, ref: bytes) -> bool:
         return ref not in self._models
@@ -215,10 +241,16 @@ class PredictionServer(Machine):
             self._served = set(duties.served(given.reader, self._me))
         for model in duties.models_in(given, self._me):
             self._place_model(given.reader, model)
+        self._answers = {model: window for model, window in self._answers.items() if model in self._served}
         for request in duties.requests_in(given):
+            self._count(given.reader, request)
             if request in self._ours or duties.has_seat(given.reader, request, self._me):
                 self._ours.add(request)
                 self._sitting.add(request)
+
+    def _count(self, reader: Reader, request: bytes) -> None:
+        if self._served and (found := sample_of(reader, request)) is not None and found[0] in self._served:
+            self._answers.setdefault(found[0], AnswerWindow()).add(found[1])
 
     def _place_model(self, reader: Reader, model: bytes) -> None:
         if duties.serves(reader, model, self._me):
@@ -410,6 +442,8 @@ class PredictionServer(Machine):
         if found.submitted:
             return
         found.submitted = True
+        if answer != ABSTAIN and seat.round != duties.APPEAL_ROUND:
+            self._answer_seconds.add(max(0, self._clock - found.duty.started) / 1_000)
         salt = self._known.rng(sealed.SALT)
         commitment = answer_commitment(self._known.chain_id, seat.request, seat.round, self._me, answer, salt)
         own = self._making[seat] = SealedAnswer(commitment, salt, answer)

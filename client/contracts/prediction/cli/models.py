@@ -14,7 +14,7 @@ from client.contracts.prediction.references import find_model
 
 if TYPE_CHECKING:
     from client.api.schema import TxAnswer
-    from client.contracts.prediction.schema import RegisteredModelSummary, RegisteredModelView, ServePosted
+    from client.contracts.prediction.schema import RecentAnswersView, RegisteredModelSummary, RegisteredModelView, ServePosted
     from client.sdk import Client
 
 MAX_LIST = 1_000
@@ -70,11 +70,13 @@ def list_models(
                 one["floor"],
                 f"{one['awake']}/{one['servers']}",
                 one["waiting"],
+                _seconds(one["answers"]["p50_ms"]),
+                _agreement(one["answers"]),
             ]
             for one in found
         ]
-        names = ["no.", "model", "name", "state", "kind", "price", "floor", "awake", "waiting"]
-        console.print(listing(names, rows, {"no.", "price", "floor", "awake", "waiting"}))
+        names = ["no.", "model", "name", "state", "kind", "price", "floor", "awake", "waiting", "p50", "agreed"]
+        console.print(listing(names, rows, {"no.", "price", "floor", "awake", "waiting", "p50", "agreed"}))
         if len(found) == limit:
             common.out.note(f"There may be more: --before {found[-1]['number']}")
 
@@ -88,6 +90,26 @@ def _state(state: str) -> Text:
 
 def _kind(one: RegisteredModelSummary) -> str:
     return f"{one['classes']} classes" if one["classes"] else "number"
+
+
+def _answers(found: RecentAnswersView, clock: int) -> list[tuple[str, str]]:
+    """How it answered lately; nothing of a model that was not asked yet."""
+    if not found["counted"]:
+        return []
+    weak = f", {found['weak']} more with fewer than were asked for" if found["weak"] else ""
+    last = f"of the last {found['counted']}, since {relative(found['since'], clock)}{weak}"
+    rows = [("agreed", f"{_agreement(found)} {last}")]
+    if found["p50_ms"] is not None:
+        rows.append(("answered within", f"{_seconds(found['p50_ms'])} (p50), {_seconds(found['p95_ms'])} (p95)"))
+    return rows
+
+
+def _agreement(found: RecentAnswersView) -> str:
+    return "-" if found["agreement"] is None else f"{100 * found['agreement']:.0f} %"
+
+
+def _seconds(milliseconds: int | None) -> str:
+    return "-" if milliseconds is None else f"{milliseconds / 1_000:.3g} s" if milliseconds < 60_000 else span(milliseconds / 1_000)
 
 
 def show(model: ModelText, /, *, common: Common = HERE) -> int:
@@ -119,6 +141,7 @@ def show(model: ModelText, /, *, common: Common = HERE) -> int:
             ("from", found["source"]),
             ("registered", relative(found["registered"], clock)),
             ("waiting requests", found["waiting"]),
+            *_answers(found["answers"], clock),
             ("stake of a server", found["stake_needed"]),
             ("deposit", found["deposit"]),
         ]
