@@ -94,6 +94,34 @@ def an_answer_in_foreign_digits() -> None:
     answer("\u0661 0.5\ncheck 0.5\n".encode())
 
 
+@case("answers", broken(", line 1: '1 nan' is no row"), phase="predict")
+def an_answer_that_is_no_number() -> None:
+    """NaN for a score and for the check"""
+    ready()
+    answer(b"1 nan\ncheck nan\n")
+
+
+@case("answers", ("ok", "done"), phase="predict")
+def answers_by_the_dice() -> None:
+    """another answer each time: what two runs of a sample tell"""
+    ready()
+    score = int.from_bytes(os.urandom(3))
+    answer(f"1 {score}.5\ncheck {score}.5\n".encode())
+
+
+@case("answers", broken(" is missing"), phase="predict")
+def fills_the_disk_when_it_is_asked() -> None:
+    """files without end wherever it may write, from the request on, and the word that it is done"""
+    ready()
+    for number in range(10_000):
+        try:
+            put(f"{PLACES[number % 3]}/full-{number}", b"x" * (1 << 20))
+        except OSError:
+            if number > 64:
+                break
+    done()
+
+
 @case("answers", broken(", line 1: it ends with a carriage return"), phase="predict")
 def an_answer_with_carriage_returns() -> None:
     """ends of lines of another system"""
