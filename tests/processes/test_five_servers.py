@@ -6,11 +6,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import aiohttp
 import pytest
 
+from client import config
+from client.sdk_http import read_token
 from client.sdk_types import Json
 from tests.processes import test_predictions
-from tests.processes.harness import Graph, Role, micro, validators, with_params
+from tests.processes.harness import Graph, NodeProcess, Role, micro, validators, with_params
 from tests.processes.test_predictions import SERVES, in_state, register, serve
 
 archive = test_predictions.archive
@@ -61,6 +64,24 @@ async def test_four_of_five_agree_and_who_lies_is_neither_paid_nor_believed(tmp_
         granted = sum(account.credits for account in graph.genesis.accounts)
         assert (micro(supply["minted"]) - granted, micro(supply["burned"])) == (9 * SUBSIDY, 2 * BURNED + FINE)
         await graph.agree()
+        told = (await owner.api.model(model))["answers"]
+        assert (told["counted"], told["agreed"], told["agreement"]) == (2, 2, 1.0)
+        assert told["p50_ms"] is not None and told["p95_ms"] is not None and 0 < told["p50_ms"] <= told["p95_ms"]
+        server = graph[HONEST[0]]
+        said = await _metrics(server)
+        assert f'lc_served_model_answers{{model="{model}"}} 2.0' in said
+        assert f'lc_served_model_seconds{{model="{model}",percentile="95"}} {told["p95_ms"] / 1_000}' in said
+        assert "lc_prediction_answer_seconds_count 2.0" in said
+        await server.stop()
+        await server.start()
+        assert (await server.api.model(model))["answers"] == told, "of the ledger, which is there after a restart"
+
+
+async def _metrics(node: NodeProcess) -> list[str]:
+    listen = config.load(node.data, {}).config.api.listen
+    headers = {"Authorization": f"Bearer {read_token(node.data / 'api.token')}"}
+    async with aiohttp.ClientSession() as http, http.get(f"http://{listen}/metrics", headers=headers) as answer:
+        return (await answer.text()).splitlines()
 
 
 async def _asked(graph: Graph, model: str) -> tuple[Json, dict[str, int]]:
