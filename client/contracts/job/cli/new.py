@@ -16,6 +16,19 @@ from client.cli.common import HERE, Common, WrongUsage, facts
 
 PROGRAMS = {"python": "job.py", "shell": "job.sh"}
 """The program of each kind: it becomes /lc/job."""
+PHASES = {"python": "`train`, `evaluate` and `predict`", "shell": "`train` and `evaluate`"}
+ASKED = {
+    "python": """Once a winner is paid, others can ask its model, and you get the price that you name for each row. Servers are
+verifiers' nodes, at least three beside whoever asks:
+
+```sh
+learningchain model register --job latest --name {name} --kind number --price 0.001
+learningchain model serve OWNER/{name}
+learningchain predict OWNER/{name} '[2.5]'
+```""",
+    "shell": "This program answers no questions about its model: that takes the phase `predict`, which the job in Python has.",
+}
+"""What a job's page says of its model, once there is one."""
 _SUFFIX = ".txt"
 """Of the files as they lie in the package, where nobody may take a program for a part of this one."""
 
@@ -34,7 +47,10 @@ def new(
     for path, text in made.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text.format(name=name, program=PROGRAMS[language]) if path == "README.md" else text, "utf-8")
+        if path == "README.md":
+            words = {"name": name, "program": PROGRAMS[language], "phases": PHASES[language]}
+            text = text.format(**words, asked=ASKED[language].format(name=name))
+        target.write_text(text, "utf-8")
     (folder / PROGRAMS[language]).chmod(0o755)
     document = {"folder": str(folder), "name": name, "language": language, "files": sorted(made)}
 

@@ -1,0 +1,97 @@
+"""README's "I have a question for a trained model", typed as it stands there on a real graph, after the job of "I have a model to
+train": the winner of what `job new` wrote is registered, served by three nodes, and asked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from client.contracts.job.cli.new import files
+from sandbox.images import build_python_image
+from tests.processes.clocked import DAY_MS, HOUR_MS, WINDOWS, ClockedGraph
+from tests.processes.harness import NodeProcess, Role, command, eventually, with_params
+from tests.processes.test_main_job import SLOW_S
+from tests.unit.readme_kit import blocks
+
+pytestmark = pytest.mark.timeout(600)
+SERVERS = ("v1", "v2", "v3")
+SERVES = {"work.verify": True, "serve.mem_mb": 1_024, "serve.warm": 1}
+ROLES = [
+    Role("v0", validator=True),
+    *(Role(name, validator=True, verifier=True, settings=SERVES) for name in SERVERS),
+    Role("worker", settings={"work.enabled": True, "work.attempts": 1, "work.min_time_left_s": 5}),
+]
+PARAMS = with_params(**WINDOWS, pred_a0=DAY_MS, pred_open=DAY_MS)
+
+
+def shown(last: str) -> list[list[str]]:
+    """The commands of README's block with that line, without what it says beside them."""
+    (block,) = [one.text for one in blocks("README.md") if one.language == "text" and last in one.text]
+    return [shlex.split(line, comments=True)[1:] for line in block.splitlines() if line.startswith("learningchain")]
+
+
+async def typed(node: NodeProcess, *words: str) -> str:
+    code, out, err = await command(node, *words)
+    assert code == 0, f"{' '.join(words)}: {out}{err}"
+    return out
+
+
+@pytest.mark.full("a job and three servers; test_client_cli_new.py runs the program, test_client_cli_readme.py reads the commands")
+async def test_the_model_of_a_new_job_answers_what_readme_types(tmp_path: Path) -> None:
+    (tmp_path / "graph").mkdir()
+    async with ClockedGraph(tmp_path / "graph", ROLES, params=PARAMS) as graph:
+        owner = graph["v0"]
+        await graph.start()
+        await asyncio.gather(*(graph[name].logs("the sandbox is ready", within=SLOW_S) for name in (*SERVERS, "worker")))
+        for name in SERVERS:
+            await eventually(f"{name} can judge", lambda node=graph[name]: _capacity(owner, node), SLOW_S)  # type: ignore[misc]
+        archive = _built(tmp_path)
+        submit = next(words for words in shown("job fetch latest") if words[:2] == ["job", "submit"] and "--dry-run" not in words)
+        posted = [str(archive) if word == "my-job.tar" else word for word in submit]
+        job = json.loads(await typed(owner, *posted, "--force", "--json"))["job"]
+
+        async def claimed() -> bool:
+            return bool((await owner.api.job(job))["claims"])
+
+        await eventually("the worker has claimed", claimed, SLOW_S)
+        await graph.clock.advance(HOUR_MS)
+        view = await owner.job_in(job, "PAID", "REFUNDED", "EMPTY", within=SLOW_S)
+        assert view["state"] == "PAID" and view["winner"] == graph["worker"].address
+
+        register, serve, show, dry, predict, told = shown("prediction show latest")
+        await typed(owner, *register)
+        named = {"lc1.../line": f"{owner.address}/line"}
+        for name in SERVERS:
+            await eventually(f"{name} has a box key", lambda node=graph[name]: _box_key(node), SLOW_S)  # type: ignore[misc]
+            await typed(graph[name], *(named.get(word, word) for word in serve))
+        before = (await graph.balances(owner))[owner.address]
+        assert "What it would cost" in await typed(owner, *(named.get(word, word) for word in dry))
+        assert (await graph.balances(owner))[owner.address] == before, "a dry run sends nothing"
+        answer = json.loads(await typed(owner, *(named.get(word, word) for word in predict), "--json"))
+        assert (answer["outcome"], answer["agree"]) == ("AGREED", 3)
+        slope, offset = json.loads((await owner.api.fetch_model(job, tmp_path / "model")).path.read_text())
+        assert float(answer["values"][0]["score"]) == pytest.approx(slope * 2.5 + offset, abs=1e-6)
+        assert re.search(r"3 OK", await typed(owner, *told))
+        assert "100 % of the last 1" in await typed(owner, *(named.get(word, word) for word in show))
+
+
+def _built(folder: Path) -> Path:
+    """The image that the Dockerfile of `job new` makes, on a base that needs no registry."""
+    made = files("python")
+    inside = {f"/lc/{path}": text.encode() for path, text in made.items() if path.startswith("data/")}
+    archive = folder / "my-job.tar"
+    build_python_image(archive, {"/lc/job": made["job.py"].encode(), **inside}, with_packages=())
+    return archive
+
+
+async def _capacity(asked: NodeProcess, node: NodeProcess) -> object:
+    return (await asked.api.account(node.address))["capacity"]
+
+
+async def _box_key(node: NodeProcess) -> str | None:
+    return (await node.api.account())["box_key"]
