@@ -96,6 +96,10 @@ async def test_three_servers_answer_and_are_paid_exactly(tmp_path: Path, archive
         wrong = {**sample, "sample_answers": b"8.5\ncheck 9\n", "name": "wrong"}
         code, _, err = await command(graph["v1"], "model", "serve", await register(owner, archive, tmp_path, **wrong), "--json")
         assert code == 2 and "TRIAL_FAILED" in err and "this machine's answers to the sample and the owner's differ" in err, err
+        noise = await register(owner, archive, tmp_path, name="noise", params={"says": "nan\ncheck nan\n"})
+        await serve(graph, noise, "v1")
+        code, out, err = await command(owner, "predict", "noise", "[1, 2]", "--n", "1", "--json")
+        assert code == 4 and json.loads(out)["outcome"] == "MODEL_FAULT", err
         before = await graph.balances(owner)
         code, out, err = await command(owner, "predict", "sums", "[1, 2]", "[0.5]", "--n", "3", "--tip", "0.6", "--final", "--json")
         assert code == 0, err
