@@ -1,11 +1,10 @@
 #!/usr/local/bin/python3
 """A model that others ask: a row `[1, 2]` is answered with the sum of its numbers, those of lists in it too, times the number in
-the model's file. With `{"seconds": s}` as its parameters it takes so long for a request, with `{"classes": true}` it says before
-each score whether that is above 0, and with `{"says": text}` it writes that for an answer."""
+the model's file. With `{"classes": true}` as its parameters it says before each score whether that is above 0, with
+`{"says": text}` it writes that for an answer."""
 
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ def main(phase: str, lc: Path = Path("/lc")) -> int:
     if not sys.stdin.readline():
         return 0
     request = json.loads((lc / "in/request.json").read_text())
-    time.sleep(params.get("seconds", 0))
     try:
         sums = [total(json.loads(line)) for line in (lc / "in/input").read_text().splitlines()]
     except (ValueError, TypeError):

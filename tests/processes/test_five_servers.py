@@ -28,7 +28,7 @@ ROYALTY = 1_000 * ROWS
 BURNED = -(-(TIP + ROYALTY) // 20)
 SUBSIDY = BURNED // (2 * N)
 FINE = 10 * 100 * ROWS
-"""LC-PRE-1, 5 and 33 of the model's terms: 0.001 a row, a floor of 0.0001."""
+"""LC-PRE-1, 5, 30 and 33 of the model's terms: 0.001 a row, a floor of 0.0001."""
 
 
 @pytest.mark.full("nine nodes; test_predictions has three real servers, test_prediction_tallies five answers by the rules")

@@ -246,33 +246,6 @@ async def test_a_requester_that_vanishes_has_paid_all_the_same(tmp_path: Path, a
         assert [one["id"] for one in await owner.api.predictions(requester=asker.address)] == [posted["request"]]
 
 
-@full("the queue's order is the rules' (test_prediction_formulas); the test above has real containers")
-async def test_higher_tips_come_first_and_nobody_starves(tmp_path: Path, archive: tuple[Path, str]) -> None:
-    (tmp_path / "graph").mkdir()
-    async with Graph(tmp_path / "graph", ROLES, params=PARAMS) as graph:
-        owner = graph["v0"]
-        await graph.start()
-        model = await register(owner, archive, tmp_path, slots=1, params={"seconds": 1}, row_ms=5_000)
-        await serve(graph, model, *SERVERS)
-        await owner.api.predict(model, "[0]\n", n=3)  # from now on images and containers are there
-
-        async def ask(row: int, tip: str) -> str:
-            body = {"model": model, "input": f"[{row}]\n", "n": 3, "tip": tip, "within_s": 300}
-            return (await owner.api.request_prediction(body, wait=30))["request"]
-
-        first = await ask(1, "0.0003")
-        await in_state(owner, first, "ANSWER", "OPEN", "AGREED")
-        low = [await ask(row, "0.0003") for row in (2, 3)]
-        high = await ask(4, "0.3")
-        views = [await in_state(owner, one, "AGREED", "FINAL", "FAILED") for one in (first, *low, high)]
-        assert {view["outcome"] for view in views} == {"AGREED"}
-        drawn = {}
-        for one in (*low, high):
-            happened = await owner.api.prediction_events(one)
-            drawn[one] = max(event["height"] for event in happened if event["topic"] == "request.answer")
-        assert drawn[high] < drawn[low[0]] < drawn[low[1]]
-
-
 @full("test_work_prediction_server appeals on a real ledger; the test above has real containers")
 async def test_an_honest_server_that_was_outvoted_appeals_and_the_judges_overturn(
     tmp_path: Path, archive: tuple[Path, str]

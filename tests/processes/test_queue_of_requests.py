@@ -1,7 +1,7 @@
 """The queue of a model's requests on real nodes with real containers, by a chain clock that the test moves: higher tips come
 first, a request that waits rises by its age until no tip overtakes it, and under load nobody starves.
 
-    rank = posted + 60 s - min(60 s, 2 s * (tip - least) / least)          the lowest is drawn first (LC-PRE-15)
+    rank = posted + 60 s - min(60 s, 2 s * (tip - least) / least)          the lowest is drawn first (LC-PRE-4)
 
 One request may be drawn at a time, and the first is held while the others come: one of its three servers is away.
 """
