@@ -20,7 +20,8 @@ from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.types import Block, block_id
 from chain.verification.votes import BallotCode
 from client.audit import Audit
-from client.contracts.job.auditing import Happened, JobWatch, told_otherwise
+from client.audit_index import Happened, told_otherwise
+from client.contracts.job.auditing import JobWatch
 from client.contracts.job.cli import recheck
 from tests.unit.api_kit import FakeLedger
 from tests.unit.job_kit import column
@@ -77,7 +78,7 @@ def test_a_job_is_recomputed_from_genesis(tmp_path: Path, run: Any) -> None:
     assert watch.job == job and watch.view is not None
     assert watch.view["state"] == "PAID" and watch.view["winner"] == address(ledger.ids["n1"])
     assert ("bounty", 10**7) in [(one.event.reason, one.event.amount) for one in watch.payments]  # type: ignore[union-attr]
-    assert told_otherwise(watch, store, found.last) == []
+    assert told_otherwise(watch.job, watch.notes, store, found.last) == []
     store.close()
     ran = run("audit", "job", job.hex()[:10], "--data", tmp_path / "node")
     assert ran.code == 0
@@ -109,10 +110,10 @@ def test_an_index_that_tells_otherwise_is_found_out(tmp_path: Path) -> None:
     watch, found = followed(store, ledger, job.hex())
     first = watch.notes[0]
     watch.happened.remove(first)
-    (told,) = told_otherwise(watch, store, found.last)
+    (told,) = told_otherwise(watch.job, watch.notes, store, found.last)
     assert told.startswith("the index tells of what did not happen")
     watch.happened += [first, Happened(first.height + 1, first.tx, first.event)]
-    (told,) = told_otherwise(watch, store, found.last)
+    (told,) = told_otherwise(watch.job, watch.notes, store, found.last)
     assert told.startswith("the index does not tell of it")
     store.close()
 

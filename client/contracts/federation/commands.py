@@ -25,6 +25,12 @@ SECTIONS: Sections = {
                     "fed files 3fa9c1 --mine",
                 ),
                 Command(
+                    "audit",
+                    "cli.auditing:audit_federation",
+                    "Recompute a federation from genesis: draws, codes, sums, losses and every payment.",
+                    "fed audit 3fa9c1 --models",
+                ),
+                Command(
                     "join",
                     "cli.joining:join",
                     "Train with your own data, after seeing what that means.",

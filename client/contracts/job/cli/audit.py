@@ -39,7 +39,8 @@ def audit_job(
     Needs a node that kept all blocks; it may run. Exit code 1: something does not hold, or this node tells otherwise of the job.
     """
     from client.audit import Audit
-    from client.contracts.job.auditing import JobWatch, told_otherwise
+    from client.audit_index import told_otherwise
+    from client.contracts.job.auditing import JobWatch
 
     if not _ID.fullmatch(job):
         raise WrongUsage(f"{job[:80]!r} is no job: give at least six hex digits of its id (learningchain job list)")
@@ -49,7 +50,7 @@ def audit_job(
         if store.base:
             raise NotStarted(lacks(store.base))
         found = run(common, Audit(store, genesis, again=True, watch=watch))
-        differs = told_otherwise(watch, store, found.last) if watch.job else []
+        differs = told_otherwise(watch.job, watch.notes, store, found.last) if watch.job else []
     if not watch.job and not found.fault:
         raise NotFound(f"No job that begins with {job} was posted in blocks 1 to {found.last}. Ids: learningchain job list")
     document = _document(watch, found, differs)

@@ -1,0 +1,166 @@
+"""`fed audit`: a federation recomputed from genesis by a machine that trusts nobody, its models held against their deltas."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from chain.crypto import address
+from chain.types import TransferEvent, format_credits
+from client.cli.audit import FAULTY, lacks, opened, run
+from client.cli.common import HERE, Common, NotStarted, WrongUsage, clean
+from client.contracts.federation.ledger_views import cid_text
+from client.sdk_types import ApiError, NotFound
+
+if TYPE_CHECKING:
+    from chain.contracts.federation.messages import FederationTerms
+    from client.audit import Findings
+    from client.contracts.federation.audit.evidence import FederationWatch
+    from client.contracts.federation.audit.findings import AuditFinding
+    from client.contracts.federation.audit.replay import AuditedSum, FederationAudit
+    from client.sdk import Client
+
+_ID = re.compile(r"[0-9a-f]{6,64}", re.ASCII)
+DELTAS = 3
+"""Members and aggregators keep so many: of earlier rounds no delta is left."""
+
+
+def audit_federation(
+    federation: Annotated[str, Parameter(name="FED", help="The federation's id, or its beginning of at least six digits.")],
+    /,
+    *,
+    models: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            show_default=False,
+            help="Fetch the models of the last rounds, too, and hold each against its base and delta.",
+        ),
+    ] = False,
+    common: Common = HERE,
+) -> int:
+    """Recompute a federation from genesis: every block up to its end is executed again, then each draw, code, sum, loss and payment
+    is judged from what was signed. It says of each whether it holds, or why nobody but those who took part can say.
+
+    Needs a node that kept all blocks; it may run. Exit code 1: something does not hold, or this node tells otherwise of it.
+    """
+    from client.audit import Audit
+    from client.audit_index import told_otherwise
+    from client.contracts.federation.audit.evidence import FederationEvidence, FederationWatch
+    from client.contracts.federation.audit.replay import audit_federation as judged
+
+    if not _ID.fullmatch(federation):
+        raise WrongUsage(f"{federation[:80]!r} is no federation: give at least six hex digits of its id (learningchain fed list)")
+    with opened(common) as (store, genesis):
+        if store.base:
+            raise NotStarted(lacks(store.base))
+        watch = FederationWatch(federation, FederationEvidence(genesis.chain_id))
+        found = run(common, Audit(store, genesis, again=True, watch=watch))
+        known = watch.evidence
+        differs = told_otherwise(known.federation, _notes(watch), store, found.last) if known.federation else []
+    if not known.federation and not found.fault:
+        raise NotFound(
+            f"No federation that begins with {federation} was opened in blocks 1 to {found.last}. Ids: learningchain fed list"
+        )
+    audit = judged(known) if known.federation else None
+    if audit is not None and known.terms is not None and models:
+        audit.findings.extend(_models(common, known.terms, audit.sums))
+    common.out.show(_document(watch, found, differs, audit), lambda console: _say(console, watch, found, differs, audit))
+    return 0 if not found.fault and not differs and (audit is None or audit.holds) else 1
+
+
+def _notes(watch: FederationWatch) -> list[Any]:
+    return [one for one in watch.evidence.happened if not isinstance(one.event, TransferEvent)]
+
+
+# --- models --------------------------------------------------------------------------------------------------------------------
+
+
+def _models(common: Common, terms: FederationTerms, sums: list[AuditedSum]) -> list[AuditFinding]:
+    from client.contracts.federation.audit.findings import AuditFinding, AuditVerdict
+
+    old = [AuditFinding("model", one.r, None, AuditVerdict.UNCHECKED, _FORGOTTEN) for one in sums[:-DELTAS]]
+
+    async def look(node: Client) -> list[AuditFinding]:
+        return [await _model(node, terms, one) for one in sums[-DELTAS:]]
+
+    return [*old, *common.ask(look)]
+
+
+_FORGOTTEN = f"nodes keep the deltas of the last {DELTAS} rounds"
+
+
+async def _model(node: Client, terms: FederationTerms, summed: AuditedSum) -> AuditFinding:
+    """Each file is checked against its CID while it comes."""
+    from client.contracts.federation.audit.findings import AuditFinding, AuditVerdict
+
+    try:
+        from client.contracts.federation.audit.models import model_faults
+        from client.contracts.federation.desk import DiskDesk
+    except ImportError:
+        why = "numpy is not installed here: pip install 'learningchain[federation]'"
+        return AuditFinding("model", summed.r, None, AuditVerdict.UNCHECKED, why)
+    with tempfile.TemporaryDirectory(prefix="learningchain-") as folder:
+        files, sizes = [], {"base": terms.size, "delta": 4 * terms.dims, "model": terms.size}
+        for name, size in sizes.items():
+            try:
+                done = await node.fetch(cid_text(getattr(summed, name)), Path(folder) / name, max_size=size)
+            except ApiError as problem:
+                return AuditFinding("model", summed.r, None, AuditVerdict.UNCHECKED, f"its {name} cannot be had: {problem}")
+            files.append(DiskDesk(Path(folder)).read(done.path))
+        base, delta, model = files
+        faults = model_faults(base, delta, model, clip=summed.clip, rule=terms.rule, accepted=summed.accepted)
+    if faults:
+        return AuditFinding("model", summed.r, None, AuditVerdict.DIFFERS, faults[0])
+    fine = f"it lies where the delta of {summed.accepted} updates and the recorded clip put it"
+    return AuditFinding("model", summed.r, None, AuditVerdict.OK, fine)
+
+
+# --- what is said --------------------------------------------------------------------------------------------------------------
+
+
+def _document(watch: FederationWatch, found: Findings, differs: list[str], audit: FederationAudit | None) -> dict[str, Any]:
+    shares = {} if audit is None else audit.shares
+    return {
+        "holds": not found.fault and not differs and (audit is None or audit.holds),
+        "fault": found.fault,
+        "differs": differs,
+        "federation": watch.evidence.federation.hex() or None,
+        "first": found.first,
+        "audited": found.last,
+        "transactions": found.transactions,
+        "state_root": watch.root.hex() or None,
+        "findings": [] if audit is None else [one.document() for one in audit.findings],
+        "paid": [{"account": address(who), "amount": format_credits(amount)} for who, amount in sorted(shares.items())],
+        "happened": [one.document() for one in watch.evidence.happened],
+    }
+
+
+def _say(console: Console, watch: FederationWatch, found: Findings, differs: list[str], audit: FederationAudit | None) -> None:
+    def tell(text: str) -> None:
+        console.print(clean(text), soft_wrap=True)
+
+    if found.fault:
+        tell(f"The chain does not hold at {found.fault}")
+        tell(FAULTY)
+    tell(
+        f"Blocks {found.first} to {found.last} were executed from genesis: {found.transactions} transactions, each with its "
+        "signature checked; transactions, receipts and state have the roots that the validators signed."
+    )
+    if audit is None:
+        return
+    tell(f"Federation {watch.evidence.federation.hex()}, judged from what was signed:")
+    for one in audit.findings:
+        where = "" if one.round is None else f" of round {one.round}" + (f", attempt {one.attempt}" if one.attempt else "")
+        tell(f"  {one.verdict.value:<9} {one.item}{where}: {one.why}")
+    for who, amount in sorted(audit.shares.items()):
+        tell(f"Paid: {format_credits(amount)} credits to {address(who)}")
+    for difference in differs:
+        tell(f"This node tells otherwise: {difference}")
+    if not differs:
+        tell("This node tells the same of it.")
