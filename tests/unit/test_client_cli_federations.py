@@ -307,6 +307,19 @@ async def test_an_owner_reads_its_own_part_and_nobody_elses_token_does(api: Api,
     assert status == 403, "losses on own data are the owner's"
 
 
+async def test_a_program_outside_the_owners_list_is_named_before_anybody_is_asked(
+    api: Api, run: Run, shelf: dict[str, OwnData], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play = await played(api, admit="open")
+    api.node.ledger.own = "n3"
+    listed = {"federation.images": {"value": ["sha256:" + "00" * 32], "source": "file"}}
+    monkeypatch.setattr(api.node, "config", lambda: listed)
+    code, out, _ = await run("join", play.id.hex(), "scans", "--dry-run")
+    assert code == 0 and "NOT on this node's list" in " ".join(out.split())
+    code, _, err = await run("join", play.id.hex(), "scans", "--yes")
+    assert code == 2 and "Nothing was sent: the program sha256:" in err and not api.node.kept_secrets
+
+
 async def test_a_node_says_that_it_serves(api: Api, run: Run) -> None:
     code, _, err = await run("serve", "on", "--json")
     assert (code, json.loads(err)["error"]["name"]) == (1, "BAD_BOXES")
@@ -365,9 +378,14 @@ async def test_what_is_offered_has_the_posted_columns_a_sample_that_was_tried_an
     play = await played(api, (2 * SECOND - SECOND // 4, ()), schema=api.node.files.put(POSTED))
     (tmp_path / "rows.jsonl").write_text("[40]\n")
     sample = ["--sample", tmp_path / "rows.jsonl"]
-    code, _, err = await run(*LINE, *sample)
-    assert code == 2 and "has none yet" in err and not tried
-    await api.post(f"/v1/federations/{play.id.hex()}/close?wait=10", None)
+    path = f"/v1/federations/{play.id.hex()}"
+    for own, said in (("boss", "has not ended"), ("n1", "Its sponsor offers the model")):
+        api.node.ledger.own = own
+        code, _, err = await run(LINE[0], play.id.hex(), *LINE[2:], *sample)
+        assert code == 2 and said in err and not tried and not api.node.files.added, "nothing is run or uploaded for who may not"
+        api.node.ledger.own = "boss"
+        if own == "boss":
+            await api.post(f"{path}/close?wait=10", None)
     code, _, err = await run(*LINE)
     assert code == 0 and "--label COLUMN takes the others" in err
     (first,) = await api.get("/v1/models")

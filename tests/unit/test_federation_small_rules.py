@@ -19,6 +19,7 @@ from client.api.errors import RequestError
 from client.contracts.federation import deploy_api
 from client.contracts.federation.desk import DiskDesk
 from client.contracts.federation.input_schema import input_schema
+from client.contracts.federation.offers import why_not_offered
 from client.contracts.federation.schema import DeployRequest
 from client.contracts.prediction.model_schema import parse_schema
 from p2p.content.cid import Codec, cid_of, parse
@@ -139,3 +140,28 @@ def test_what_is_made_is_on_the_disk_before_its_name_and_its_name_is_too(tmp_pat
     monkeypatch.setattr(private, "sync_folder", lambda folder: done.append(f"folder {folder == tmp_path}"))
     DiskDesk(tmp_path).write([b"x"])
     assert done == ["file", "name", "folder True"]
+
+
+# --- who may offer a model -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("own", "end", "best_round", "paid", "name"),
+    [
+        ("sponsor", None, 3, False, "NOT_ENDED"),
+        ("owner", None, 0, True, "NOT_ENDED"),
+        ("sponsor", "REACHED", 0, False, "NO_MODEL"),
+        ("sponsor", "REACHED", 3, False, None),
+        ("sponsor", "ABANDONED", 3, False, None),
+        ("owner", "REACHED", 3, True, "NOT_SPONSOR"),
+        ("owner", "CLOSED", 3, True, "NOT_SPONSOR"),
+        ("owner", "ABANDONED", 3, True, None),
+        ("owner", "ABANDONED", 3, False, "NOT_SPONSOR"),
+    ],
+)
+def test_a_model_is_the_sponsors_to_offer_or_a_paid_owners_whom_it_abandoned(
+    own: str, end: str | None, best_round: int, paid: bool, name: str | None
+) -> None:
+    """LC-FED-53"""
+    refused = why_not_offered(own, "sponsor", end=end, best_round=best_round, paid=paid)
+    assert (refused and refused.name) == name

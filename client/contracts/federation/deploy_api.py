@@ -24,6 +24,7 @@ from client.api.schema import WaitQuery
 from client.api.submit import answer, submit
 from client.contracts.federation.ledger_views import Members, members_of
 from client.contracts.federation.lookup import known, unknown
+from client.contracts.federation.offers import why_not_offered
 from client.contracts.federation.postings import binary_cid
 from client.contracts.federation.schema import DeployRequest, FederationDeployed
 from client.tokens import TokenScope
@@ -49,18 +50,11 @@ async def post_deployment(call: Call) -> Reply:
 
 def _check(call: Call, posting: FederationPosting, now: FederationRecord, members: Members) -> None:
     """Raises `RequestError`."""
-    if not now.end:
-        raise usage(
-            "The federation has not ended: its best model may still change. Wait, or close it", name="NOT_ENDED", status=409
-        )
-    if not now.best_r:
-        text = "No round of the federation made a better model than the one that it began with: there is nothing to offer"
-        raise usage(text, name="NO_MODEL", status=409)
-    own = call.node.ledger.own_id
+    own, sponsor = call.node.ledger.own_id, address(posting.sponsor)
+    end = EndReason(now.end).name if now.end else None
     paid = any(account == own and one.paid for account, one in members)
-    if own != posting.sponsor and not (now.end == EndReason.ABANDONED and paid):
-        text = "Its sponsor offers the model; an owner that was paid may where the sponsor abandoned the federation"
-        raise usage(f"{text}. Ask {address(posting.sponsor)}", name="NOT_SPONSOR", status=409)
+    if refused := why_not_offered(address(own), sponsor, end=end, best_round=now.best_r, paid=paid):
+        raise usage(refused.text, name=refused.name, status=409)
 
 
 def shares_of(members: Members) -> list[Share]:

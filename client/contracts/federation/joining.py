@@ -25,6 +25,7 @@ from chain.contracts.federation.records import FederationMember, FederationState
 from chain.contracts.membership import Member
 from chain.contracts.membership import member_key as membership_key
 from chain.crypto import address
+from client.contracts.federation.images import listed_programs, why_not_run
 from client.contracts.federation.looking import FederationLook, look, text_of
 from client.contracts.federation.member import VAULTS, MemberBook, MemberMachine, VaultBook
 from client.contracts.federation.places import published_digest
@@ -68,10 +69,12 @@ async def own_data(node: NodeService, name: str) -> OwnData:
 
 
 def check_join(node: NodeService, federation: bytes, own: OwnData) -> FederationLook:
-    """That the federation lives, and that the data were held against the schema that it posted. Raises CannotJoin."""
+    """That the federation lives, that the owner lets its program run, and that the data were held against the schema that it
+    posted. Raises CannotJoin."""
     at = _live(node, federation)
     if at.posting.sponsor == node.ledger.own_id:
         raise CannotJoin("the sponsor of a federation cannot be its member")
+    _require_allowed(node, at)
     if at.terms.schema and own.notes.get(SCHEMA) != schema_hash(at):
         raise CannotJoin(
             f"the data {own.name!r} were not held against the schema that the sponsor posted ({text_of(at.terms.schema)}). Do it, "
@@ -79,6 +82,12 @@ def check_join(node: NodeService, federation: bytes, own: OwnData) -> Federation
             f"learningchain data add {own.name} FOLDER --schema schema.json"
         )
     return at
+
+
+def _require_allowed(node: NodeService, at: FederationLook) -> None:
+    """Raises CannotJoin."""
+    if refused := why_not_run(at.terms.image, listed_programs(node.config())):
+        raise CannotJoin(refused)
 
 
 def schema_hash(at: FederationLook) -> str:
@@ -111,6 +120,7 @@ async def preview(node: NodeService, federation: bytes, data: str, *, within_s: 
     ended, or `within_s`: then its `state` is "running", and `preview_view` says more later. Raises CannotJoin."""
     await own_data(node, data)
     at = _live(node, federation)
+    _require_allowed(node, at)
     number = secrets.token_bytes(32)
     await _wish(node, PreviewWish(federation, data, number))
     most = WISHED_S + 600.0 + at.terms.limits.train_s

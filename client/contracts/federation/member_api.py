@@ -19,6 +19,7 @@ from client.api.render import Json
 from client.api.route import Call, Reply, Route, parse_account, parse_field, parse_hash
 from client.api.schema import TxAnswer, WaitQuery
 from client.api.submit import answer, spending, submit, trial_host
+from client.contracts.federation.images import listed_programs, may_run, program_digest
 from client.contracts.federation.ledger_views import members_of
 from client.contracts.federation.lending import lends
 from client.contracts.federation.meaning import describe_joining
@@ -63,7 +64,8 @@ async def get_joining(call: Call) -> Json:
     except Reject as e:
         body = rejected("Joining would be refused", e.code, e.text).body
         refusal = {"code": body.code, "name": body.name, "message": body.message}
-    return found | {"refusal": refusal}
+    image, listed = posting.terms.image, listed_programs(call.node.config())
+    return found | {"refusal": refusal, "program": program_digest(image), "allowed": may_run(image, listed) if listed else None}
 
 
 async def post_join(call: Call) -> Reply:

@@ -297,6 +297,7 @@ class FedPart(Machine):
                 owned=owned,
                 fitting=fitting,
                 published=(local.ref, local.published) if local.published else None,
+                allowed=self._config.federation.images,
             ),
             ("local", 1),
             keep=True,

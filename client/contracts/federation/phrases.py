@@ -106,6 +106,13 @@ VAULT = "after each fifth round your local model, sealed, to two members; your a
 NO_VAULT = "none: this machine lost, its local model is lost"
 
 
+ALLOWED = {
+    None: "pinned by this digest: it cannot change; this node has no list of programs (federation.images), so any may run",
+    True: "pinned by this digest, and on this node's list of programs (federation.images)",
+    False: "NOT on this node's list of programs (federation.images): this node does not run it",
+}
+
+
 def agreement(found: JoiningView, own: OwnDataView | None, *, vault: bool) -> list[tuple[str, tuple[str, ...]]]:
     """What a data owner agrees to: names, and the lines of each. `own`: the data that are meant, where they are chosen already."""
     image, dims = found["image"], f"{found['dims']:,}"
@@ -135,6 +142,7 @@ def agreement(found: JoiningView, own: OwnDataView | None, *, vault: bool) -> li
             (f"{found['pays_at_zero']} more, for all together; the target is {found['target']}, now it is {now}",),
         ),
         ("runs here", (f"{image['reference'] or image['cid']} ({size(image['size'])})", runs)),
+        ("program", (found["program"], ALLOWED[found["allowed"]])),
         ("sponsor", (found["sponsor"],)),
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from chain.contracts.federation.messages import FederationTerms
 from chain.crypto import sha256
 from chain.host.terms import ImageKind
 from client.config import WorkConfig
+from client.contracts.federation.images import why_not_run
 from client.contracts.federation.looking import text_of
 from client.contracts.federation.places import published_digest
 from client.work.events import WantedImage
@@ -56,10 +57,14 @@ def local_spec(
     owned: Mapping[str, OwnData],
     fitting: bool = False,
     published: tuple[bytes, bytes] | None = None,
+    allowed: Sequence[str] = (),
 ) -> RunSpec | str:
     """Training at home; a text where it cannot be, and why. `owned`: the owner's own data by their names. `fitting`: only on data
     that were held against the posted schema; `published`: the federation and the digest that the ledger has of the owner's data
-    there, only on these. Since the owner looked and joined, others may have taken the name."""
+    there, only on these. Since the owner looked and joined, others may have taken the name. `allowed`: the owner's list of
+    programs, as it is now."""
+    if refused := why_not_run(terms.image, allowed):
+        return refused
     own = owned.get(data)
     if own is None:
         return f"there are no own data {data!r} on this node's engine: add them again (learningchain data add {data} FOLDER)"

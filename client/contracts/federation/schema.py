@@ -293,7 +293,8 @@ class JoiningView(TypedDict):
     `bytes_each_round` leave the machine, masked where `secrecy` is sum; `sketch_numbers` of `dims` are seen by the aggregators.
     `readable_from`: of so many members at least is a sum that anybody can read; `opens_alone`: so many others, together, open
     this one's update. `worst_share`: the rest of the bounty by as many members as there may be; `pays_at_zero`: what of it a model
-    without any loss would still be paid, for all members together. `refusal`: why the ledger would refuse this node now.
+    without any loss would still be paid, for all members together. `refusal`: why the ledger would refuse this node now. `program`:
+    the digest that pins what runs on own data; `allowed`: whether it is on this node's list (null: it has none, and any may run).
     """
 
     federation: Hex
@@ -328,6 +329,8 @@ class JoiningView(TypedDict):
     mem_mb: int
     warnings: list[str]
     refusal: dict[str, Any] | None
+    program: str
+    allowed: bool | None
 
 
 # --- deployment -------------------------------------------------------------------------------------------------------------------

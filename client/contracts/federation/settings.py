@@ -7,6 +7,10 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from client.contracts.federation.images import check_digests
+
+Digest = Annotated[str, Meta(max_length=71)]
+
 
 class FederationSettings(Struct, frozen=True, kw_only=True):
     serve: Annotated[
@@ -16,9 +20,18 @@ class FederationSettings(Struct, frozen=True, kw_only=True):
             "for federations, for a fee."
         ),
     ] = False
+    images: Annotated[
+        list[Digest],
+        Meta(
+            max_length=1_024,
+            description="The only programs that may train on your own data: digests sha256:... as fed join --dry-run shows them, "
+            "separated by commas; empty: that of every federation which you join.",
+        ),
+    ] = []
 
 
 SECTIONS: Mapping[str, type[Struct]] = {"federation": FederationSettings}
 CHANGEABLE = ("federation.serve",)
-CHECKS: Mapping[str, Callable[[Any], Any]] = {}
+"""Not which programs run: that is decided on the node's machine alone."""
+CHECKS: Mapping[str, Callable[[Any], Any]] = {"federation.images": check_digests}
 RENAMED: Mapping[str, str] = {"work.fed_serve": "federation.serve"}

@@ -28,6 +28,7 @@ from client.api.render import Json
 from client.api.route import Call, Reply, Route, parse_account
 from client.api.schema import TxAnswer, WaitQuery
 from client.api.submit import answer, spending, submit, trial_host
+from client.contracts.federation.images import listed_programs, why_not_run
 from client.contracts.federation.ledger_views import cid_text
 from client.contracts.federation.lending import lends
 from client.contracts.federation.postings import build_federation, find_federation, least_fee
@@ -57,6 +58,7 @@ async def post_federation(call: Call) -> Reply:
     if wanted is not None:
         if wanted.reference is not None:
             lends(call, what)
+            _require_allowed(call, what, op.terms)
         spending(call, what, op)
         path = await _initial(call, op.terms)
 
@@ -74,8 +76,16 @@ async def post_look_after(call: Call) -> Json:
     posting = state.get(records.posting_key(federation))
     if not isinstance(posting, FederationPosting) or posting.sponsor != call.node.ledger.own_id:
         raise rejected("Nothing was done", FederationCode.NOT_SPONSOR, "another account opened this federation")
+    if call.body.reference:
+        _require_allowed(call, "The reference", posting.terms)
     await _look_after(call, federation, await _initial(call, posting.terms), call.body)
     return {"federation": federation.hex(), "auto": call.body.auto}
+
+
+def _require_allowed(call: Call, what: str, terms: FederationTerms) -> None:
+    """A reference is trained by the image on own data. Raises `RequestError`."""
+    if refused := why_not_run(terms.image, listed_programs(call.node.config())):
+        raise usage(f"{what} was not sent: {refused}", name="CANNOT_LOOK_AFTER", status=409)
 
 
 async def _initial(call: Call, terms: FederationTerms) -> Path:

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
+from chain.types import parse_credits
 from client import contracts
 from client.cli.common import HERE, Common, WrongUsage, facts, listing, seconds
 from client.cli.ledger import MAX_WAIT, Wait, finished
 from client.contracts.federation.cli.reading import FedText
+from client.contracts.federation.offers import why_not_offered
 from client.contracts.federation.references import find_federation
+from client.sdk_types import Usage
 
 if TYPE_CHECKING:
     from client.contracts.federation.schema import FederationDeployed, FederationView
@@ -67,6 +70,7 @@ def deploy(
 
     async def send(node: Client) -> FederationDeployed:
         found = await node.federation(await find_federation(node, federation))
+        await _require_offered(node, found)
         with tempfile.TemporaryDirectory(prefix="learningchain-") as folder:
             rows = schema if label is None else await _posted(node, found, label, Path(folder))
             if rows is None:
@@ -96,14 +100,21 @@ def deploy(
     return finished(common, done, wait)
 
 
+async def _require_offered(node: Client, found: FederationView) -> None:
+    """Before anything is uploaded or run here. Raises `Usage` in the words of the node."""
+    own = (await node.status())["id"]
+    paid = own != found["sponsor"] and any(
+        one["account"] == own and parse_credits(one["paid"]) for one in await node.federation_members(found["id"])
+    )
+    if refused := why_not_offered(own, found["sponsor"], end=found["end"], best_round=found["best_round"], paid=paid):
+        raise Usage(f"Nothing was registered. {refused.text}", name=refused.name)
+
+
 async def _trained(found: FederationView) -> dict[str, Any]:
-    """What a federation's model runs as: image, best model, params and limits. Raises `WrongUsage` where there is none yet."""
-    best, terms = found["best_model"], found["terms"]
-    if found["end"] is None or best is None or not found["best_round"]:
-        text = "Nothing was registered: a sample is put to the best model of a federation that has ended, and this one has none yet"
-        raise WrongUsage(f"{text}. See how far it is: learningchain fed show {found['id'][:12]}")
+    """What a federation's model runs as: image, best model, params and limits."""
+    terms = found["terms"]
     limits = {name: terms["limits"][name] for name in ("cpus_milli", "mem_mb", "tmp_mb", "threads")}
-    return {"image": terms["image"], "model": best, "params": terms["params"], **limits}
+    return {"image": terms["image"], "model": found["best_model"], "params": terms["params"], **limits}
 
 
 async def _posted(node: Client, found: FederationView, label: str, folder: Path) -> Path:

@@ -75,6 +75,12 @@ def join(
         show_joining(common.out.notes, found, own, vault=vault)
     if (refusal := found["refusal"]) is not None:
         raise Rejected(f"{refusal['message']}", code=refusal["code"], name=refusal["name"])
+    if found["allowed"] is False:
+        raise WrongUsage(
+            f"Nothing was sent: the program {found['program']} is not on this node's list of those that may run on your own data "
+            "(federation.images). Read its source; if you trust it, add the digest to the list (learningchain config set), and "
+            "restart the node"
+        )
     if not yes:
         _agree(common)
 

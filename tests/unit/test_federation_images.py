@@ -1,0 +1,142 @@
+"""Programs on own data: an owner may keep a list of those that it lets run, by digest. Nothing outside of it ever does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chain.host.terms import Image, ImageKind
+from client import config_change
+from client.config import ConfigError, WorkConfig, parse_value
+from client.contracts.federation import joining
+from client.contracts.federation.images import LIST, check_digests, may_run, program_digest, why_not_run
+from client.contracts.federation.member import MemberMachine
+from client.contracts.federation.member_part import MemberPart
+from client.contracts.federation.part import NodeBoxKeys
+from client.contracts.federation.settings import FederationSettings
+from client.contracts.federation.steps import NodeSelf
+from sandbox import RunSpec
+from tests.federation_driver import IMAGE
+from tests.unit.api_kit import Api, serving, sha
+from tests.unit.federation_play import OPENING, helpers_serve
+from tests.unit.job_kit import CHAIN_ID
+from tests.unit.test_api_federations import DATA, played
+from tests.unit.test_client_cli_federations import own
+from tests.unit.test_federation_node import ROWS, in_training, known, running, says
+
+PROGRAM = f"sha256:{sha('image').hex()}"
+"""Of `OPENING`."""
+OTHER = f"sha256:{sha('another image').hex()}"
+ARCHIVE = Image(ImageKind.ARCHIVE, "", b"\x01\x55\x12\x20" + sha("archive"), sha("image"), 1_000)
+DRIVEN = program_digest(IMAGE)
+"""Of the federations that the machines' tests run."""
+REGISTRY = Image(ImageKind.REGISTRY, f"registry.example:5000/a/train@{OTHER}", b"", b"", 1_000)
+
+
+@pytest.mark.parametrize(
+    ("image", "allowed", "runs"),
+    [
+        (ARCHIVE, [], True),
+        (ARCHIVE, [PROGRAM], True),
+        (ARCHIVE, [OTHER, PROGRAM], True),
+        (ARCHIVE, [OTHER], False),
+        (ARCHIVE, [f"sha256:{sha('archive').hex()}"], False),  # the file that carried it says nothing of what runs
+        (REGISTRY, [OTHER], True),
+        (REGISTRY, [PROGRAM], False),
+    ],
+)
+def test_what_may_run_is_named_by_what_pins_it(image: Image, allowed: list[str], runs: bool) -> None:
+    assert may_run(image, allowed) == runs
+    said = why_not_run(image, allowed)
+    assert bool(said) != runs
+    if said:
+        assert f"learningchain config set {LIST} {','.join([*allowed, program_digest(image)])}" in said
+
+
+@pytest.mark.parametrize("text", ["latest", "sha256:AB", PROGRAM + "00", PROGRAM.upper(), " " + PROGRAM])
+def test_what_is_no_digest_is_refused_when_it_is_set(text: str) -> None:
+    with pytest.raises(ValueError, match="is no digest"):
+        check_digests([text])
+    assert parse_value(LIST, f"{PROGRAM}, {OTHER}", "Nothing was written") == [PROGRAM, OTHER]
+    with pytest.raises(ConfigError, match=r"federation\.images"):
+        parse_value(LIST, "latest", "Nothing was written")
+
+
+def test_the_list_is_changed_on_the_machine_alone() -> None:
+    """Who steals a session gets no program to run on own data."""
+    assert LIST not in config_change.CHANGEABLE
+
+
+# --- joining -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async with serving(tmp_path) as api:
+        helpers_serve(api.node.ledger)
+        api.node.data["scans"] = own("scans")
+        yield api
+
+
+def lists(api: Api, monkeypatch: pytest.MonkeyPatch, *digests: str) -> None:
+    shown = {LIST: {"value": list(digests), "source": "file"}}
+    monkeypatch.setattr(api.node, "config", lambda: shown)
+
+
+async def test_a_program_outside_the_list_is_joined_tried_and_taken_back_by_nobody(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play = await played(api, admit="open")
+    path = f"/v1/federations/{play.id.hex()}"
+    lists(api, monkeypatch, OTHER)
+    opening = OPENING | {"reference": True, "look_after": {"reference": "scans"}}
+    for where, body, name in (
+        (f"{path}/join", {"data": "scans", "min_vetted": 0}, "CANNOT_JOIN"),
+        (f"{path}/preview", {"data": "scans"}, "CANNOT_JOIN"),
+        ("/v1/federations", opening, "CANNOT_LOOK_AFTER"),
+    ):
+        api.node.ledger.own = "boss" if where == "/v1/federations" else "n3"
+        refused = (await api.post(where, body, 409))["error"]
+        assert refused["name"] == name and f"config set {LIST} {OTHER},{PROGRAM}" in refused["message"], where
+    assert not api.node.kept_secrets, "nothing of it is kept for the node to do"
+    api.node.ledger.own = "n3"
+    with pytest.raises(joining.CannotJoin, match="not on this node's list"):
+        await joining.agree_to_join(api.node, play.id, "scans", joining.JoinTerms())
+    await api.post(f"{path}/join?wait=10", {"digest": DATA})  # what trains elsewhere is no matter of this node's list
+
+
+@pytest.mark.parametrize(("digests", "allowed"), [((), None), ((PROGRAM,), True), ((OTHER,), False)])
+async def test_the_page_before_joining_names_the_program_and_says_whether_it_may_run(
+    api: Api, monkeypatch: pytest.MonkeyPatch, digests: tuple[str, ...], allowed: bool | None
+) -> None:
+    play = await played(api, admit="open")
+    lists(api, monkeypatch, *digests)
+    api.node.ledger.own = "n3"
+    found: dict[str, Any] = await api.get(f"/v1/federations/{play.id.hex()}/joining")
+    assert (found["program"], found["allowed"]) == (PROGRAM, allowed)
+    if allowed is not False:
+        await api.post(f"/v1/federations/{play.id.hex()}/join?wait=10", {"data": "scans", "min_vetted": 0})
+
+
+# --- training ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("digests", "runs"), [([], True), ([OTHER, DRIVEN], True), ([OTHER], False)])
+def test_a_list_that_was_made_after_joining_holds_for_the_next_training(digests: list[str], runs: bool) -> None:
+    """The node of a member that trains already was restarted with it."""
+    world = in_training()
+    says(world, ROWS)
+    node, keys = world.nodes[world.owners[0]], NodeBoxKeys([])
+    config = WorkConfig(federation=FederationSettings(images=digests))
+    itself = NodeSelf(node.me, CHAIN_ID, os.urandom, node.key.sign, keys.privates)
+    part = MemberPart(MemberMachine(itself), replace(known(world, world.owners[0]), config=config), keys)
+    made: Any = running(part, world).spec
+    spec = made({"rows": ROWS})
+    assert isinstance(spec, RunSpec) == runs
+    if not runs:
+        assert DRIVEN in spec and "not on this node's list" in spec
