@@ -41,6 +41,7 @@ LOW_ORDER = frozenset(
 NO_AGGREGATORS, TOO_FEW, NO_SET, NO_REFERENCE, DISPUTE, SPLIT, NOT_FINITE = range(1, 8)
 """Why an attempt is VOID."""
 TWICE = register("LC-FED-20: other tickets take those places")
+STRIKE_FIRST = register("LC-FED-22, 27: the strike is told before the rest that a failed draw brings")
 WINDOWS = 3
 
 
@@ -317,9 +318,13 @@ def keys_are_due(work: Work) -> None:
 def is_silent(work: Work, account: bytes, struck: bool) -> None:
     """LC-FED-20, 22, 27: the strike comes before the failed draw."""
     work.noted("fed.silent", work.now.r, work.running.number, account)
+    first = part(STRIKE_FIRST)
+    if not first:
+        work.draw_record(account, True, True)
     if struck:
         who_is_silent_is_struck(work, account, "aggregator.silent")
-    work.draw_record(account, True, True)
+    if first:
+        work.draw_record(account, True, True)
 
 
 # --- files: LC-FED-21 -----------------------------------------------------------------------------------------------------------

@@ -19,7 +19,10 @@ from chain.contracts.federation.messages import (
     ServeFederation,
 )
 from chain.contracts.federation.records import FederationState, member_key
+from chain.contracts.membership import Member
+from chain.contracts.membership import member_key as membership_key
 from chain.host import Account, account_key
+from chain.verification.standing import MAX_BAD_DRAWS
 from tests.vectors.federation_plays import CID, OWNERS, SIZE, Train, changed, cid, digest, full, ready, training
 from tests.vectors.kit import id_of, key_of
 
@@ -521,8 +524,38 @@ def gone_server() -> Train:
     return play
 
 
+def resting(where: str, rule: str) -> Train:
+    """The same three are silent until their records are full: of each the strike is told, then the rest that its draw brings."""
+    play = training(f"who is silent in {where} is struck, then its failed draw makes it rest", rule, rounds=4)
+    play.all({name: ServeFederation(False) for name in (*play.panel(), *play.others()[3:])})
+    for _ in range(MAX_BAD_DRAWS + 1):
+        play.begin(1)
+        play.ready()
+        play.files(*FOUR)
+        if where == "SCREEN":
+            play.have()
+        play.pass_deadline()
+        assert play.read().state == FederationState.IDLE
+    assert all(verifier(play, name).rests_until for name in play.others()[:3])
+    return play
+
+
+def verifier(play: Train, name: str) -> Member:
+    found = play.state.get(membership_key(id_of(name)))
+    assert isinstance(found, Member)
+    return found
+
+
+def resting_in_have() -> Train:
+    return resting("HAVE", "LC-FED-22")
+
+
+def resting_in_screen() -> Train:
+    return resting("SCREEN", "LC-FED-27")
+
+
 ROUNDS: tuple[Callable[[], Train], ...] = (
     *(keys, unready, files, references, denied, no_reference, having, quarters, parts, differing, disputes, silent_sum, alone),
     *(served_alone, benched, rows_of_codes, split, chained, vetted, samples, gone_server),
-    *(owners_serve, smallest_clip, late),
+    *(owners_serve, smallest_clip, late, resting_in_have, resting_in_screen),
 )
