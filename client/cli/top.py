@@ -1,4 +1,5 @@
-"""`top`: what the node does, live in a terminal: where the ledger stands, what the node computes, how its jobs do.
+"""`top`: what the node does, live in a terminal: where the ledger stands, what the node computes, how its jobs do; of the newest
+run its loss by step as a curve, and the end of its log.
 
 The stream of events says when to look again, the API what there is: at most once a second, at least every few seconds. Without a
 terminal, or with --json, one frame is printed.
@@ -21,6 +22,7 @@ from rich.live import Live
 from rich.text import Text
 
 from client.cli.common import HERE, Common, ago, brief, cell, facts, listing, span
+from client.cli.run_screen import run_screen
 from client.sdk_types import ApiError, NotFound, Unreachable
 
 if TYPE_CHECKING:
@@ -31,13 +33,16 @@ REST_S: Final = 1.0
 LONGEST_S: Final = 5.0
 """Between two looks where nothing happens."""
 MOST_RUNS, MOST_JOBS, MOST_BOARDS, MOST_CLAIMS = 8, 6, 3, 3
+LOW: Final = 45
+"""Lines of a terminal below which less of each is shown, so that the end of the log is seen."""
 _KINDS = ("block", "run", "note")
 _LEAVES = b"qQ\x03\x04"
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What one look found, as the API tells it. `boards`: live jobs that the node posted, with their claims."""
+    """What one look found, as the API tells it. `boards`: live jobs that the node posted, with their claims. `watched`: the run
+    whose curve and log are shown, None where there is none."""
 
     status: Any
     account: Any
@@ -45,16 +50,18 @@ class Frame:
     jobs: list[Any]
     boards: list[Any]
     load: Any
+    watched: Any
 
 
 def top(*, common: Common = HERE) -> int:
-    """Watch the node: blocks, runs with their losses, live jobs, leaderboards of its own. Press q to leave."""
+    """Watch the node: blocks, runs with their losses, live jobs, leaderboards of its own; of the run that began last its loss
+    curve and the end of its log. Press q to leave."""
     live = not common.json and sys.stdout.isatty() and sys.stdin.isatty()
     if live:
         return common.ask(_live)
     frame = common.ask(look)
     document = {"status": frame.status, "account": frame.account, "runs": frame.runs, "jobs": frame.jobs, "boards": frame.boards}
-    document["load"] = frame.load
+    document |= {"load": frame.load, "watched": frame.watched}
     common.out.show(document, lambda console: console.print(draw(frame, console, Pace())))
     return 0
 
@@ -65,7 +72,18 @@ async def look(node: Client) -> Frame:
     runs = await node.runs()
     jobs = await node.jobs(live=True, limit=100)
     boards = [await node.job(job["id"]) for job in jobs if job["poster"] == own][:MOST_BOARDS]
-    return Frame(status, await node.account(own), runs, jobs, boards, await _load(node))
+    return Frame(status, await node.account(own), runs, jobs, boards, await _load(node), await _watched(node, runs))
+
+
+async def _watched(node: Client, runs: list[Any]) -> Any:
+    """The run that began last, of those that still run if any do; None where it is gone meanwhile."""
+    if not runs:
+        return None
+    newest = max(runs, key=lambda run: (run.get("ended") is None, run.get("started") or 0))
+    try:
+        return await node.run(newest["id"])
+    except NotFound:
+        return None
 
 
 async def _load(node: Client) -> Any:
@@ -185,7 +203,11 @@ def draw(frame: Frame, console: Console, pace: Pace) -> Group:
         *(("notice", one["text"]) for one in status.get("notices", [])[:3]),
     ]
     parts: list[Any] = [facts(f"Network {status['network']}, {status['id']}", rows), Text()]
-    parts += [_runs(frame.runs, console), Text(), _jobs(frame.jobs, console)]
+    low = console.is_terminal and console.height < LOW
+    parts += [_runs(frame.runs, console, MOST_RUNS // 3 if low else MOST_RUNS), Text()]
+    if frame.watched is not None:
+        parts += [run_screen(frame.watched, console, low=low), Text()]
+    parts += [_jobs(frame.jobs, console)]
     for job in frame.boards:
         parts += [Text(), _board(job, console)]
     return Group(*parts, Text(), Text("q leaves", style="dim"))
@@ -200,10 +222,10 @@ def _machine(load: Any) -> str:
     return f"{used}, {now['disk_free'] / 2**30:.1f} GiB of disk free"
 
 
-def _runs(runs: list[Any], console: Console) -> Any:
+def _runs(runs: list[Any], console: Console, most: int) -> Any:
     if not runs:
         return Text("No run.")
-    shown = sorted(runs, key=lambda run: run.get("ended") is not None)[:MOST_RUNS]
+    shown = sorted(runs, key=lambda run: run.get("ended") is not None)[:most]
     columns = ["run", "phase", "state", "step", "loss", "began"]
     rows = [
         [brief(console, run["id"]), run["phase"], run["state"], _step(run), _loss(run), ago(run.get("started"))] for run in shown

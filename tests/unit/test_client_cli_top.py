@@ -12,7 +12,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.unit.client_fake_api import ACCOUNT, JOB, OTHER, OWN, STATUS, TOKEN, Fake
+import pytest
+
+from tests.unit.client_fake_api import ACCOUNT, JOB, OTHER, OWN, RUN, STATUS, TOKEN, Fake
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
 
@@ -53,6 +55,26 @@ def test_without_a_terminal_one_frame_is_printed(api: Fake, run: Any) -> None:
     assert ran.out.index("0.125") < ran.out.index("0.900"), "the best claim comes first"
 
 
+def test_the_curve_and_the_log_are_of_the_run_that_began_last(api: Fake, run: Any) -> None:
+    """Of those that run still; what its program prints moves nothing on the terminal."""
+    log = "\x1b[2J\x1b]0;owned\x07epoch 1\nepoch 2 \x1b[31mof 3"
+    runs = [RUN | {"id": "r-16"}, RUN | {"started": 1_700_000_000_001}, RUN | {"id": "r-18", "started": 2**45, "ended": 2**46}]
+    api.answers["GET /v1/runs"] = runs
+    api.answers["GET /v1/runs/r-17"] = RUN | {"log": log}
+    ran = run("top")
+    assert "Loss by step, run r-17" in ran.out and "The end of its log, run r-17\nepoch 1\nepoch 2 of 3\n" in ran.out
+    assert "\x1b" not in ran.out and "owned" not in ran.out
+    assert [path for _, path, _, _ in api.seen if path.startswith("/v1/runs/")] == ["/v1/runs/r-17"], "one log a look"
+    assert run("top", "--json").json["watched"]["log"] == log
+
+
+@pytest.mark.parametrize("runs", [[], [RUN | {"id": "gone"}]])
+def test_without_a_run_there_is_no_curve_and_no_log(api: Fake, run: Any, runs: list[Any]) -> None:
+    api.answers["GET /v1/runs"] = runs
+    ran = run("top")
+    assert ran.code == 0 and "Loss by step" not in ran.out and "log" not in ran.out
+
+
 def test_in_a_terminal_it_looks_again_and_q_leaves_it_as_it_was(api: Fake, tmp_path: Path) -> None:
     """An event makes it look again; the terminal takes typed keys as before afterwards."""
     (tmp_path / "token").write_text(TOKEN)
@@ -67,7 +89,7 @@ def test_in_a_terminal_it_looks_again_and_q_leaves_it_as_it_was(api: Fake, tmp_p
         os.write(ours, b"q")
         seen += drain(ours, process)
         assert process.wait(LIMIT_S) == 0
-        assert b"q leaves" in seen and b"Traceback" not in seen
+        assert b"q leaves" in seen and b"Loss by step" in seen and b"The end of its log" in seen and b"Traceback" not in seen
         assert termios.tcgetattr(its)[3] == before[3], "keys are echoed again, line by line"
     finally:
         process.kill()
