@@ -49,14 +49,15 @@ class Person:
 
 
 @contextlib.asynccontextmanager
-async def person(folder: Path) -> AsyncIterator[Person]:
-    """At a browser with nothing in it; its own complaints go to `folder`/browser.log."""
+async def person(folder: Path, *, keys: bool = False) -> AsyncIterator[Person]:
+    """At a browser with nothing in it; its own complaints go to `folder`/browser.log. `keys`: without a mouse."""
     python = await asyncio.to_thread(bring)
     environ = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")} | {"HOME": str(folder)}
     with (folder / "browser.log").open("wb") as complaints:
         process = await asyncio.create_subprocess_exec(
             str(python),
             str(HERE / "browse.py"),
+            *(["--keys"] if keys else []),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=complaints,

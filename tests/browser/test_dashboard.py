@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from client.contracts.job.schema import ImageRequest, JobRequest
 from client.sdk_http import link_url
 from client.sdk_types import Json
 from sandbox.images import build_python_image
+from tests.browser.looking import look, refused, shot
 from tests.browser.person import Person, person
 from tests.processes.harness import Graph, NodeProcess, Role, eventually, validators, with_params
 from tests.processes.scripted import JUDGE, declare
@@ -120,8 +120,10 @@ async def test_every_page_with_and_without_data(tmp_path: Path) -> None:
         assert HOSTILE[:20] in await someone.do("text")
 
 
-async def test_a_person_posts_a_job_fetches_its_model_asks_it_and_sees_what_was_paid(tmp_path: Path) -> None:
-    """By the forms, with real containers: the price before each, and what happens without loading a page again."""
+@pytest.mark.parametrize("keys", [False, True], ids=["mouse", "keys"])
+async def test_a_person_posts_a_job_fetches_its_model_asks_it_and_sees_what_was_paid(tmp_path: Path, keys: bool) -> None:
+    """By the forms, with real containers: the price before each, and what happens without loading a page again. By the keyboard
+    alone, too, from the first page on: every page is come to by its link."""
     roles = [
         Role("v0", validator=True),
         *(Role(f"v{i}", validator=True, verifier=True, settings=VERIFIES) for i in (1, 2, 3)),
@@ -130,7 +132,7 @@ async def test_a_person_posts_a_job_fetches_its_model_asks_it_and_sees_what_was_
     archive = tmp_path / "slow.tar"
     programs = {"/lc/job": JOB} | {f"/lc/{path.name}": path.read_bytes() for path in PROGRAMS}
     image_id = build_python_image(archive, programs, with_packages=())
-    async with Graph(tmp_path, roles, params=PARAMS) as graph, person(tmp_path) as someone:
+    async with Graph(tmp_path, roles, params=PARAMS) as graph, person(tmp_path, keys=keys) as someone:
         await graph.start()
         node = graph["v0"]
         for role in roles[1:]:
@@ -146,13 +148,13 @@ async def test_a_person_posts_a_job_fetches_its_model_asks_it_and_sees_what_was_
         await fetched(someone, node, graph["worker"], job)
         model = await offered(graph, node, job, tmp_path)
         await asked_by_form(someone, base, node, model)
-        await someone.do("open", url=base + "/dashboard")
+        await someone.do("press", name="Overview", role="link")
         history = await someone.do("text")
         for what in ("bounty locked", "fees returned", "request locked"):
             assert what in history, history
         came = await someone.do("press", name=job[:12], role="link")
         assert came["path"] == f"/dashboard/jobs/{job}", "a line leads to what the credits moved for"
-        await someone.do("open", url=base + "/dashboard/predictions")
+        await someone.do("press", name="Predictions", role="link")
         assert "agreed" in await someone.do("text")
         await log_in(someone, graph["worker"])
         assert "+100" in await someone.do("text"), "who won sees the bounty in the history of the own node"
@@ -160,7 +162,7 @@ async def test_a_person_posts_a_job_fetches_its_model_asks_it_and_sees_what_was_
 
 async def posted_by_form(someone: Person, base: str, node: NodeProcess, archive: Path, image_id: str) -> str:
     """The job's id: its image uploaded by the form, its price seen, then posted."""
-    await someone.do("open", url=base + "/dashboard/jobs/new")
+    await someone.do("press", name="Post a job", role="link")
     went = await someone.do("upload", label="Archive", file=str(archive), after="The archive is in this node")
     assert went > 0, "its progress was seen"
     assert await someone.do("value", label="Image id") == image_id
@@ -195,8 +197,7 @@ async def fetched(someone: Person, node: NodeProcess, worker: NodeProcess, job: 
     assert (view["state"], view["winner"]) == ("PAID", worker.address)
     model = view["model"]
     assert model is not None and await someone.do("save", name="Fetch the model") == model["size"]
-    found = await someone.do("look", shot=shot("way-job"))
-    assert not any(found.values()), json.dumps(found, indent=1)
+    await look(someone, "way-job")
 
 
 async def offered(graph: Graph, node: NodeProcess, job: str, folder: Path) -> str:
@@ -213,10 +214,9 @@ async def offered(graph: Graph, node: NodeProcess, job: str, folder: Path) -> st
 
 async def asked_by_form(someone: Person, base: str, node: NodeProcess, model: str) -> None:
     """By the form that is made from the model's schema; the answer comes onto the page."""
-    await someone.do("open", url=base + "/dashboard/models")
+    await someone.do("press", name="Models", role="link")
     await someone.do("press", name="sums", role="link")
-    found = await someone.do("look", shot=shot("way-model"))
-    assert not any(found.values()), json.dumps(found, indent=1)
+    await look(someone, "way-model")
     for label, value in {"left": "1", "right": "hello", "Answers that are asked for": "3"}.items():
         await someone.do("fill", label=label, value=value)
     await someone.do("press", name="What would it cost?")
@@ -234,8 +234,7 @@ async def asked_by_form(someone: Person, base: str, node: NodeProcess, model: st
     assert await someone.do("loads") == page, "it was loaded once"
     [answer] = (await node.api.prediction(asked["id"]))["values"]
     assert float(str(answer["score"])) > 0 and str(answer["score"]) in await someone.do("text")
-    found = await someone.do("look", shot=shot("way-answer"))
-    assert not any(found.values()), json.dumps(found, indent=1)
+    await look(someone, "way-answer")
 
 
 async def test_a_setting_is_changed_by_its_form(tmp_path: Path) -> None:
@@ -255,19 +254,7 @@ async def test_a_setting_is_changed_by_its_form(tmp_path: Path) -> None:
         await someone.do("press", name="Write it for the next start")
         await someone.do("open", url=base + "/dashboard/settings")
         assert "5 after a restart" in await someone.do("text")
-        found = await someone.do("look", shot=shot("way-settings"))
-        assert not any(found.values()), json.dumps(found, indent=1)
-
-
-async def refused(someone: Person) -> None:
-    """A browser's console names each page whose status says that a form was refused; there is nothing else in it."""
-    [said] = await someone.do("complaints")
-    assert "status of 4" in said, said
-
-
-def shot(name: str) -> str:
-    """Where a picture goes, without its ending; nowhere unless it is asked for."""
-    return str(Path(os.environ["LC_SHOTS"]) / name) if "LC_SHOTS" in os.environ else ""
+        await look(someone, "way-settings")
 
 
 @contextlib.asynccontextmanager

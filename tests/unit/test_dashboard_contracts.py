@@ -139,6 +139,7 @@ async def test_a_sponsor_sees_rounds_and_files_and_governs(tmp_path: Path) -> No
         _, page = await browser.get(path)
         assert "1.750000000" in page.text and "progress" in page.text and "You opened it" in page.text
         assert "refused, WRONG: it points away from" in page.text
+        assert "came to nothing, split" in page.text and page.text.count("screened as good, and counted for nothing") == 1
         status, page = await browser.send(page.form(f"{path}/close"))
         assert status == 200 and "The federation is closed" in page.text
         _, page = await browser.get("/dashboard/federations?which=joined")

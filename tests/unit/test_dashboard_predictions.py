@@ -122,6 +122,7 @@ async def test_an_answer_is_appealed_by_its_requester_who_is_told_the_bond(tmp_p
         answered(api, request, seven(), seven(), seven())
         path = f"/dashboard/predictions/{request}"
         _, page = await browser.get(path)
+        assert "agreed agreed" not in page.text and ", unless it is appealed" in page.text
         assert "An appeal would be refused now" in page.text and "(NO_COMMITTEE)" in page.text
         assert not [form for form in page.forms if form.action.endswith("/appeal")], "a graph of four has no judges"
         monkeypatch.setattr("chain.contracts.prediction.appeals.MIN_JUDGES", 1)

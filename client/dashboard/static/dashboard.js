@@ -4,6 +4,7 @@
 (() => {
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+  const resized = new WeakMap();
   function draw(box) {
     let points;
     try { points = JSON.parse(box.dataset.points || "[]"); } catch { return; }
@@ -11,12 +12,18 @@
     const plain = (u, values) => values.map((value) => (value === null ? "" : String(Number(value.toPrecision(5)))));
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
     const series = [{ label: box.dataset.x }, { label: box.dataset.y, value: (u, value) => (value === null ? "–" : String(Number(value.toPrecision(9)))), stroke: colour("--link"), width: 2, points: { show: points[0].length < 60 } }];
+    const counted = box.dataset.x === "time" ? {} : { incrs: [1, 2, 5].flatMap((n) => [0, 1, 2, 3, 4, 5, 6].map((zeros) => n * 10 ** zeros)).sort((a, b) => a - b) };
     const width = box.clientWidth || 320;
     box.replaceChildren();
-    const plot = new uPlot({ width, height: 220, series, axes: [{ ...axis }, { ...axis, size: 80, values: plain }], scales: { x: { time: box.dataset.x === "time" } }, legend: { live: true } }, points, box);
-    new ResizeObserver(() => { if (box.clientWidth) plot.setSize({ width: box.clientWidth, height: 220 }); }).observe(box);
+    const plot = new uPlot({ width, height: 220, series, axes: [{ ...axis, ...counted }, { ...axis, size: 80, values: plain }], scales: { x: { time: box.dataset.x === "time" } }, legend: { live: true } }, points, box);
+    resized.get(box)?.disconnect();
+    const observer = new ResizeObserver(() => { if (box.clientWidth) plot.setSize({ width: box.clientWidth, height: 220 }); });
+    resized.set(box, observer);
+    observer.observe(box);
   }
   const drawAll = (root) => root.querySelectorAll(".chart:not(:has(.uplot))").forEach(draw);
+  // A curve is drawn in the colours of its hour; a system that turns dark in the evening has it drawn anew.
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => document.querySelectorAll(".chart").forEach(draw));
 
   // A part that is drawn anew keeps what the keyboard was on, and where it was scrolled to.
   let held = null;
