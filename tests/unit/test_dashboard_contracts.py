@@ -116,6 +116,10 @@ async def test_a_validator_judges_a_case_by_a_button(tmp_path: Path) -> None:
         assert "suspended" in page.text and "validator" in page.text
         _, page = await browser.get("/dashboard/cases")
         assert "A ban, which burns everything" in page.text
+        [ref] = (await browser.api.get(f"/v1/accounts/{accused}"))["case"]["refs"]
+        assert f"/dashboard/find?what={ref['ref']}" in page.links
+        response, _ = await browser.raw(f"/dashboard/find?what={ref['ref']}")
+        assert response.url.path == f"/dashboard/jobs/{ref['ref']}"
         status, page = await browser.send(page.form(f"/dashboard/cases/{accused}/word"), None, word="lift")
         assert status == 200 and "lift, is given" in page.text
         assert (await browser.api.get(f"/v1/accounts/{accused}"))["case"]["lift"] == [address(ledger.ids["n2"])]

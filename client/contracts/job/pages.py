@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from client.api.errors import RequestError, usage
-from client.dashboard.page import ROWS, WAIT_S, Answer, Done, Drawn, Nav, Uploaded, Visit, change, outcome, page, upload
+from client.contracts.job.best_line import BestLines, number
+from client.dashboard.page import ROWS, WAIT_S, Answer, Done, Drawn, Nav, Uploaded, Visit, change, or_none, outcome, page, upload
 from client.dashboard.uploads import store_image
 
-EVENTS = 200
-"""Events of a job that its page reads: the newest."""
-CLAIMED = "claim"
+_LINES: WeakKeyDictionary[Any, BestLines] = WeakKeyDictionary()
+"""By node: a line that was read is kept between two views."""
 STATES = {"OPEN": "live", "PAID": "good", "REFUNDED": "", "EMPTY": ""}
 HIDDEN_FIELDS = frozenset({"expires_in_h"})
 _UPLOADED = ("cid", "image_id", "size", "arch")
@@ -36,38 +37,25 @@ async def jobs(visit: Visit) -> Drawn:
 @page("/dashboard/jobs/{job}")
 async def one_job(visit: Visit) -> Drawn:
     job = await visit.ask("GET /v1/jobs/{job}", visit.match)
-    events = await visit.ask("GET /v1/jobs/{job}/events", visit.match, query={"limit": EVENTS})
+
+    async def read(before: int | None, limit: int) -> list[Any]:
+        query = {"limit": limit, "before": before}
+        return await or_none(visit.ask("GET /v1/jobs/{job}/events", visit.match, query=query), "NOT_KEPT") or []
+
+    events = await read(None, ROWS)
+    lines = _LINES.setdefault(visit.context.node, BestLines())
+    line = await lines.seen(job["id"], events, ROWS, read)
     own = (await visit.ask("GET /v1/status"))["id"]
     values = {
         "job": job,
-        "events": events[:ROWS],
+        "events": events,
         "claims": job["claims"][:ROWS],
-        "curve": curve(events),
+        "curve": line.drawn(),
         "states": STATES,
         "own": own == job["poster"],
         "unclaimed": job["state"] == "OPEN" and not job["claims"],
     }
     return Drawn("job/one.html", f"Job {job['id'][:12]}", values, ("state", "leaderboard", "curve", "audits", "happened"))
-
-
-def curve(events: list[Any]) -> list[list[float]]:
-    """The best claimed loss over time, from the newest events of a job: seconds, and losses."""
-    times: list[float] = []
-    best: list[float] = []
-    for event in reversed(events):
-        loss = number(event["data"].get("loss")) if event["topic"] == CLAIMED else None
-        if loss is not None:
-            times.append(event["time"] / 1_000)
-            best.append(min(loss, best[-1]) if best else loss)
-    return [times, best] if len(times) > 1 else []
-
-
-def number(text: Any) -> float | None:
-    """A loss as a drawing needs it; None where it is none."""
-    try:
-        return float(text)
-    except (TypeError, ValueError):
-        return None
 
 
 @page("/dashboard/jobs/{job}/model")
