@@ -31,7 +31,7 @@ from chain.contracts import CONTRACTS, REGISTRY
 from chain.crypto import SigningKey, address
 from chain.errors import OWN_FAULTS, BrokenInvariant, Malformed
 from chain.host import BANNED, K_HISTORY, Account, BeaconCommitment, History, account_key, fault_of, key_owner_key
-from chain.ledger.genesis import Genesis, first_state, from_json, to_json
+from chain.ledger.genesis import Genesis, OtherRules, first_state, from_json, to_json
 from chain.ledger.state import State
 from chain.ledger.transition import BeaconKey, can_reveal, chain_record, validators_of, version_of
 from chain.node import events as e
@@ -109,6 +109,10 @@ class StartError(Exception):
     """The node cannot start. The text says what, why and what to do."""
 
 
+class OfAnotherVersion(StartError):
+    """The data folder is of a network whose rules this version does not know."""
+
+
 class UnknownProtocol(Exception):
     """The next block is of a protocol that only a newer program knows. The text says what to install."""
 
@@ -136,6 +140,12 @@ def load_genesis(data: Path) -> Genesis:
         ) from None
     except OSError as fault:
         raise StartError(f"{path} cannot be read: {fault.strerror}. Check its owner and mode") from None
+    except OtherRules as fault:
+        raise OfAnotherVersion(
+            f"{path} is of a network with other rules: {fault}. Another version of LearningChain made it, and nothing of the "
+            "folder was changed. Go on with that version, or join a network of this one with a new folder: the keystore and its "
+            "passphrase are good for both (docs/operating.md, Another version)"
+        ) from None
     except Malformed as fault:
         raise StartError(f"{path} cannot be used: {fault}. Get the file again, then: learningchain genesis install FILE") from None
 

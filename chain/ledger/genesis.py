@@ -85,6 +85,10 @@ def unit_of(f: msgspec.structs.FieldInfo) -> str:
     return span_unit(f) or str((f.type.__metadata__[0].extra or {}).get("unit", ""))
 
 
+class OtherRules(Malformed):
+    """A genesis file that names what this program does not know: one of another version made its network."""
+
+
 class Section(Wire, frozen=True):
     """A contract of the network, by number, and its parameters in their order."""
 
@@ -155,7 +159,7 @@ def check_genesis(genesis: Genesis) -> None:
     """LC-BLK-9, 37. Raises `Malformed` naming what a network cannot start with."""
     keys = [a.key for a in genesis.accounts]
     if genesis.version != PROTOCOL_VERSION:
-        raise Malformed(f"genesis of protocol version {genesis.version}, this program speaks {PROTOCOL_VERSION}")
+        raise OtherRules(f"genesis of protocol version {genesis.version}, this program speaks {PROTOCOL_VERSION}")
     if any(not is_public_key(k) for k in keys):
         raise Malformed("an account's key is not a compressed secp256k1 public key")
     if len(set(keys)) != len(keys):
@@ -168,7 +172,7 @@ def check_genesis(genesis: Genesis) -> None:
         raise Malformed("the grants exceed the largest supply")
     if [s.number for s in genesis.contracts] != [*OF_CONTRACTS]:
         theirs = ", ".join(str(s.number) for s in genesis.contracts)
-        raise Malformed(f"the network has the contracts {theirs}, this program {', '.join(map(str, OF_CONTRACTS))}")
+        raise OtherRules(f"the network has the contracts {theirs}, this program {', '.join(map(str, OF_CONTRACTS))}")
     check_ledger(genesis.params, CONTRACTS)
     if genesis.time > MAX_TIME:
         raise Malformed(f"time is {genesis.time}, at most {MAX_TIME} allowed")
@@ -272,7 +276,7 @@ def _only(found: dict[str, Any], kind: type[Wire]) -> None:
 def _only_params(of: str, found: dict[str, Any], known: Iterable[str]) -> None:
     unknown = set(found) - set(known)
     if unknown:
-        raise Malformed(f"unknown parameters of {of}: {', '.join(sorted(unknown))}")
+        raise OtherRules(f"parameters of {of} that this version does not know: {', '.join(sorted(unknown))}")
 
 
 def _sections(found: dict[str, dict[str, Any]]) -> list[Section]:
@@ -315,6 +319,8 @@ def from_json(raw: bytes) -> Genesis:
             **({"base": base_from_json(document["base"])} if kind is RestartedGenesis else {}),
         )
         checked = msgspec.msgpack.decode(encode(genesis), type=kind)
+    except OtherRules:
+        raise
     except (msgspec.MsgspecError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as e:
         raise Malformed(f"not a genesis file: {type(e).__name__} {e}") from None
     check_genesis(checked)

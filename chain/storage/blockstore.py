@@ -217,7 +217,8 @@ class BlockStore:
         self._check_version(found.get("schema", b""), hold)
         if found.get("chain") != self.chain_id:
             why = f"it belongs to the network {found.get('chain', b'').hex()[:16]}, not to {self.chain_id.hex()[:16]}"
-            raise StorageMismatch(f"The database {self.where} is another network's", why, "Give each network its own data folder")
+            remedy = "Give each network its own data folder; one that another version wrote, to that version"
+            raise StorageMismatch(f"The database {self.where} is another network's", why, remedy)
         if found.get("copying") != copying:
             if copying is not None:
                 why = "it holds something else than the beginning of this copy"

@@ -91,10 +91,12 @@ def look_at_keystore(folder: Path) -> list[DoctorFinding]:
 
 
 def look_at_genesis(folder: Path) -> list[DoctorFinding]:
-    from client.daemon import StartError, load_genesis
+    from client.daemon import OfAnotherVersion, StartError, load_genesis
 
     try:
         genesis = load_genesis(folder)
+    except OfAnotherVersion as fault:
+        return [failure("network-file", str(fault), "the version that wrote it, or learningchain init with --data NEW_FOLDER")]
     except StartError as fault:
         return [failure("network-file", str(fault), "learningchain genesis install FILE")]
     return [fine("network-file", f"the network is {genesis.name}, {genesis.chain_id.hex()[:16]}")]

@@ -1,6 +1,7 @@
-"""A data folder that an older version wrote is opened by this one: nothing in it is lost, and the chain goes on where it ended.
+"""A data folder that an older version wrote is opened by this one: nothing in it is lost, and the chain goes on where it ended. One
+of a network whose rules this version does not know is refused, by what is unknown, and stays as it is.
 
-tests/upgrade has the folder, and says how it was made; `told.json` in it is what that version said of its own chain.
+tests/upgrade has the folders, and says how they were made; `told.json` in the one is what that version said of its own chain.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from chain.ledger.genesis import Genesis, from_json
 from client.keystore import Keystore
 from client.receipts import check_receipt
@@ -18,6 +21,12 @@ from tests.processes.harness import PASSPHRASE, ROOT, NodeProcess, command, free
 
 FOLDER = ROOT / "tests" / "upgrade" / "folder-e4f7734.tar.xz"
 """Of the version that had neither a dashboard nor PostgreSQL."""
+OTHER_RULES = ROOT / "tests" / "upgrade" / "rules-9eec9ae.tar.xz"
+"""Of the last version before the job contract's second edition: a validator alone, with a payment."""
+OTHER_COMMANDS = [
+    pytest.param(words, marks=pytest.mark.full("the node itself is started; all open the folder by one function"))
+    for words in (("db", "check"), ("audit", "chain"), ("backup", "BACKUP"))
+]
 
 
 async def test_a_folder_of_the_version_before_the_dashboard_goes_on(tmp_path: Path) -> None:
@@ -42,6 +51,41 @@ async def test_a_folder_of_the_version_before_the_dashboard_goes_on(tmp_path: Pa
     finally:
         await node.close()
     assert (await _checked(node))["height"] > stood["height"]
+
+
+@pytest.mark.parametrize("words", [("node",), *OTHER_COMMANDS])
+async def test_a_folder_of_other_rules_is_refused_by_what_is_unknown_and_stays_as_it_is(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """Of a version before the job contract's second edition: no program can go on with a chain whose rules it does not know."""
+    node, before = _of_other_rules(tmp_path)
+    given = [str(tmp_path / "out") if word == "BACKUP" else word for word in words]
+    code, out, said = await command(node, *given, environment={"LEARNINGCHAIN_PASSPHRASE": PASSPHRASE})
+    assert code != 0 and "strike_life" in said and "Traceback" not in out + said, said
+    assert "genesis install" not in said, "no file that somebody could give would help"
+    assert _files(node.data) == before
+
+
+async def test_the_doctor_says_that_a_folder_is_of_other_rules(tmp_path: Path) -> None:
+    node, before = _of_other_rules(tmp_path)
+    code, out, _ = await command(node, "doctor", "--json")
+    [found] = [one for one in json.loads(out)["findings"] if one["check"] == "network-file"]
+    assert (code, found["level"]) == (2, "failure") and "the version that wrote it" in found["remedy"]
+    assert _files(node.data) == before
+
+
+def _of_other_rules(folder: Path) -> tuple[NodeProcess, dict[str, bytes]]:
+    with tarfile.open(OTHER_RULES) as archive:
+        archive.extractall(folder)
+    data = folder / "folder"
+    return NodeProcess("old", data, Keystore.open(data / "keystore.json", PASSPHRASE)), _files(data)
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    """But for the lock, which is empty."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "lock"
+    }
 
 
 async def _checked(node: NodeProcess) -> Any:

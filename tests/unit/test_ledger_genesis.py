@@ -16,7 +16,7 @@ from chain.codec import encode
 from chain.contracts.membership import Member, member_key
 from chain.errors import Malformed
 from chain.host import Account, Due, Escrow, account_key, due_key, escrow_key
-from chain.ledger.genesis import MAX_TIME, Genesis, Section, all_params, check_genesis, first_state, from_json, to_json
+from chain.ledger.genesis import MAX_TIME, Genesis, OtherRules, Section, all_params, check_genesis, first_state, from_json, to_json
 from chain.ledger.state import Overlay, State
 from chain.ledger.transition import chain_record, params_of, validators_of
 from chain.merkle import check_key
@@ -118,6 +118,22 @@ BAD: dict[str, bytes] = {
     "contracts as a list": edited(lambda d: d.update(contracts=[1])),
     "a certificate too long": edited(lambda d: d.update(ca_cert="x" * 8_193)),
 }
+
+
+OTHER_RULES = {
+    "version 2": "of protocol version 2",
+    "an unknown parameter": "the ledger that this version does not know: drfit",
+    "a contract's parameter in another's section": "contract credits that this version does not know: appeal",
+}
+"""Files that are whole, and of a network of another version: no other copy of them would help."""
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_file_of_other_rules_is_told_from_a_bad_one(name: str) -> None:
+    with pytest.raises(Malformed) as refused:
+        from_json(BAD[name])
+    others = name in OTHER_RULES or name == "a contract's parameter among the ledger's"
+    assert (refused.type is OtherRules) == others and OTHER_RULES.get(name, "") in str(refused.value)
 
 
 @pytest.mark.parametrize("name", BAD)
