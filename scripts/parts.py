@@ -56,7 +56,7 @@ SECOND = (
     Part("clients and a validator that nobody here wrote", (*FULL, "-n", "2", "tests/clients", "tests/packages"), 1.5),
     Part("the rest of the real containers", (*FULL, "tests/sandbox"), 12.0, again=True),
     Part("the rest of the real nodes", (*FULL, "tests/processes"), 25.0, again=True),
-    Part("the dashboard in a real browser", (*FULL, "tests/browser"), 4.0),
+    Part("the dashboard in a real browser", (*FULL, "tests/browser"), 8.0),
     Part("soak of two minutes", (PYTHON, "-m", "tests.soak", "--minutes", "2"), 3.0),
     Part("soak of half a minute, and what looks for it", (*FULL, "tests/soak"), 1.0),
     Part("the node's image, and a graph of six containers", (*FULL, "tests/packaging"), 4.0),

@@ -14,6 +14,7 @@ import pytest
 from chain.codec import encode
 from chain.contracts.federation.messages import FileCode
 from chain.contracts.governance import ParamValue, Propose, SetParameters
+from chain.contracts.job.messages import Claim, claim_commitment
 from chain.crypto import address
 from chain.losses import Measurement
 from client.contracts.federation.journal import JOURNAL, AttemptNote, FederationNotes, JournalBook, PreviewNote
@@ -21,7 +22,7 @@ from client.contracts.federation.making import NO_UPDATES
 from client.contracts.federation.member import MemberBook, MemberMachine, TrainedFederation
 from tests.browser.looking import look, refused
 from tests.browser.person import Person, person
-from tests.unit.api_kit import Api, a_run, sha
+from tests.unit.api_kit import MODEL_CID, Api, a_run, sha
 from tests.unit.dashboard_kit import HOSTILE, Browser, browsing
 from tests.unit.federation_play import OWNERS, FederationPlay, helpers_serve
 from tests.unit.test_api_federations import SECOND, opened, played
@@ -117,6 +118,16 @@ async def accused(api: Api) -> dict[str, str]:
     }
 
 
+async def raced(api: Api) -> dict[str, str]:
+    """A job with claims of two workers: its curve has steps."""
+    ledger = api.node.ledger
+    job = ledger.claimed_job("n1", 9_000)
+    for worker, loss in (("n2", 6_000), ("n1", 7_000), ("n2", 4_000)):
+        sealed = claim_commitment(ledger.chain_id, job, ledger.ids[worker], MODEL_CID.digest, sha("salt"))
+        assert ledger.block(5_000, **{worker: Claim(job, loss, sealed, True)}) == [0]
+    return {"data-race": f"jobs/{job.hex()}", "data-live-jobs": "jobs"}
+
+
 async def predicted(api: Api) -> dict[str, str]:
     """A model that is asked; one request is answered, one waits. This node asked."""
     ledger = api.node.ledger
@@ -149,7 +160,7 @@ async def answering(api: Api) -> dict[str, str]:
     return {"data-serving": "serving"}
 
 
-@pytest.mark.parametrize("scene", [nothing, computed, sponsored, owned, accused, predicted, answering])
+@pytest.mark.parametrize("scene", [nothing, computed, sponsored, owned, accused, raced, predicted, answering])
 async def test_nothing_is_wrong_with_the_pages_of(tmp_path: Path, scene: Scene) -> None:
     async with at_the_pages(tmp_path) as (pages, someone, base):
         for name, path in (await scene(pages.api)).items():

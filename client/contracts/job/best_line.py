@@ -19,8 +19,8 @@ READS: Final = 4
 """At most, for one view."""
 LINES: Final = 32
 """Jobs whose lines are kept: those that were looked at last."""
-POINTS: Final = 200
-"""Steps of a drawing, two points each."""
+POINTS: Final = 400
+"""Steps of a drawing."""
 
 Event = Mapping[str, Any]
 Read = Callable[[int | None, int], Awaitable[Sequence[Event]]]
@@ -66,27 +66,23 @@ class BestLine:
         self.oldest = events[-1]["cursor"]
 
     def drawn(self) -> list[list[float]]:
-        """Seconds and losses: flat until a better claim comes. At most POINTS steps: of those that are too close to be told apart
-        the last one."""
-        if not self.records or self.last == self.records[0][0]:
-            return []
-        times: list[float] = []
-        losses: list[float] = []
-        for time, loss in _thinned(self.records):
-            if losses:
-                times.append(time / 1_000)
-                losses.append(losses[-1])
-            times.append(time / 1_000)
-            losses.append(loss)
-        return [[*times, self.last / 1_000], [*losses, losses[-1]]]
+        """Seconds and losses where the line steps down, and its end. At most POINTS steps: of those that are too close to be told
+        apart the last one."""
+        steps = _thinned(self.records)
+        if steps and self.last > steps[-1][0]:
+            steps.append((self.last, steps[-1][1]))
+        return [[time / 1_000 for time, _ in steps], [loss for _, loss in steps]] if len(steps) > 1 else []
 
 
 def joined(earlier: Sequence[Record], later: Sequence[Record]) -> list[Record]:
-    """The records of both: each better than all before it."""
+    """The records of both: each better than all before it. Of those of one block, which has one time, the best."""
     found: list[Record] = []
     for time, loss in (*earlier, *later):
-        if not found or loss < found[-1][1]:
-            found.append((time, loss))
+        if found and loss >= found[-1][1]:
+            continue
+        if found and found[-1][0] == time:
+            found.pop()
+        found.append((time, loss))
     return found
 
 
@@ -101,10 +97,10 @@ def _claims(events: Sequence[Event]) -> list[Record]:
 
 
 def _thinned(records: Sequence[Record]) -> list[Record]:
-    if len(records) <= POINTS:
+    if len(records) < POINTS:
         return list(records)
     begin, end = records[0][0], records[-1][0]
-    last_of = {(time - begin) * (POINTS - 2) // max(1, end - begin): (time, loss) for time, loss in records[1:]}
+    last_of = {(time - begin) * (POINTS - 3) // max(1, end - begin): (time, loss) for time, loss in records[1:]}
     return [records[0], *last_of.values()]
 
 

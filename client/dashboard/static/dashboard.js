@@ -11,7 +11,7 @@
     if (!window.uPlot || points.length !== 2 || points[0].length < 2) return;
     const plain = (u, values) => values.map((value) => (value === null ? "" : String(Number(value.toPrecision(5)))));
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
-    const series = [{ label: box.dataset.x }, { label: box.dataset.y, value: (u, value) => (value === null ? "–" : String(Number(value.toPrecision(9)))), stroke: colour("--link"), width: 2, points: { show: points[0].length < 60 } }];
+    const series = [{ label: box.dataset.x }, { label: box.dataset.y, value: (u, value) => (value === null ? "–" : String(Number(value.toPrecision(9)))), stroke: colour("--link"), width: 2, ...(box.dataset.steps && { paths: uPlot.paths.stepped({ align: 1 }) }), points: { show: points[0].length < 60 } }];
     const counted = box.dataset.x === "time" ? {} : { incrs: [1, 2, 5].flatMap((n) => [0, 1, 2, 3, 4, 5, 6].map((zeros) => n * 10 ** zeros)).sort((a, b) => a - b) };
     const width = box.clientWidth || 320;
     box.replaceChildren();
