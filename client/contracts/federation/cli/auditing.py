@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _ID = re.compile(r"[0-9a-f]{6,64}", re.ASCII)
 DELTAS = 3
-"""Members and aggregators keep so many: of earlier rounds no delta is left."""
+"""Aggregators keep so many while a federation runs: of earlier rounds no delta is left."""
 
 
 def audit_federation(
@@ -39,7 +39,7 @@ def audit_federation(
         Parameter(
             negative="",
             show_default=False,
-            help="Fetch the models of the last rounds, too, and hold each against its base and delta.",
+            help="Also fetch the models of the last rounds and hold each against its base and delta: of a federation that runs.",
         ),
     ] = False,
     common: Common = HERE,
