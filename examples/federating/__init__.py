@@ -234,8 +234,12 @@ class Training(Story):
     # --- asking -------------------------------------------------------------------------------------------------------------------
 
     async def deploy(self, federation: str) -> None:
-        """The model is asked about a case that nobody trained on, and its royalty goes to the hospitals."""
+        """The model is asked about a case that nobody trained on, by its columns; the royalty goes to the hospitals."""
+        path = self.graph.folder / "nodes" / "rows.json"
+        path.write_text(json.dumps(rows_schema(EXAMPLE)))
+        columns = await self.requester.upload(path)
         terms = {"name": "cells", "kind": "class", "classes": 2, "price": "0.01", "start_s": 30, "row_ms": 500}
+        terms["schema"] = {"cid": columns["cid"], "size": columns["size"]}
         offered = await self.requester.deploy_federation(federation, terms, wait=30)
         shares = {self.name(one["account"]) for one in offered["shares"]}
         self.promise("the royalty is the hospitals'", shares == set(HOSPITALS))
@@ -282,10 +286,10 @@ def bar(loss: float | str) -> str:
     return "█" * round(50 * float(loss))
 
 
-def known_case() -> tuple[list[float], int]:
-    """The first case of the evaluation data, and its truth."""
-    *cells, truth = list(csv.reader(split_rows(EXAMPLE)[1].decode().splitlines()))[1]
-    return [float(cell) for cell in cells], int(truth)
+def known_case() -> tuple[dict[str, float], int]:
+    """The first case of the evaluation data by its columns, and its truth."""
+    names, (*cells, truth), *_ = csv.reader(split_rows(EXAMPLE)[1].decode().splitlines())
+    return dict(zip(names[:-1], map(float, cells), strict=True)), int(truth)
 
 
 def main() -> int:
