@@ -338,6 +338,25 @@ def test_a_parameter_takes_a_number_or_a_length_of_time(api: Fake, run: Any, tex
     assert api.bodies("POST", "/v1/proposals")[-1]["values"] == {text.partition("=")[0]: value}
 
 
+def test_a_parameter_is_given_one_value(api: Fake, run: Any) -> None:
+    ran = run("propose", "parameters", "quota=1", "job_key=5s", "quota=2")
+    assert ran.code == 2 and "quota stands there twice" in ran.err and not api.bodies("POST", "/v1/proposals")
+
+
+@pytest.mark.parametrize("text", ["quota=-1", "quota=1.5", "quota=", "quota=٣x", "quota=1e3"])
+def test_whatever_else_is_no_value(api: Fake, run: Any, text: str) -> None:
+    ran = run("propose", "parameters", text)
+    assert ran.code == 2 and "no NAME=VALUE" in ran.err and not api.bodies("POST", "/v1/proposals")
+
+
+def test_who_may_say_nothing_more_is_not_asked_for_a_word(api: Fake, run: Any) -> None:
+    for may, own, shown, asked in ((["no"], "yes", "yes", False), ([], None, "-", False), (["yes", "no"], None, "yes or no", True)):
+        api.answers["GET /v1/proposals"] = [OPEN | {"may": may, "own_word": own, "yes": [OWN, OTHER], "no": [OWN]}]
+        ran = run("proposals")
+        assert ran.out.rstrip().endswith(shown) and "2 of 3" in ran.out
+        assert ("Say your word" in ran.err) is asked
+
+
 # --- what the operator is told --------------------------------------------------------------------------------------------------
 
 

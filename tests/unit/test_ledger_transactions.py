@@ -200,6 +200,13 @@ def test_a_broken_contract_never_gets_into_a_block(monkeypatch: pytest.MonkeyPat
     assert chain.account("alice").sequences == [0] * 4
 
 
+def test_a_quarantined_transaction_costs_no_quota(monkeypatch: pytest.MonkeyPatch) -> None:
+    own_contract(monkeypatch, {"do": cheat})
+    chain = Chain(genesis_of("alice", "bob", quota=1))
+    bad, good = chain.tx("alice", Act("do"), lane=1), chain.tx("alice", pay())
+    assert [tx for tx, _ in chain.try_(bad, good, building=True).skipped] == [bad]
+
+
 def test_a_contract_that_loses_credits_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     def lose(host: Host, sender: bytes, m: Act) -> None:
         host.lock(sender, b"e" * 32, 10, "lost", b"")
