@@ -39,6 +39,7 @@ from client.api.following import Followers
 from client.api.submit import try_out
 from client.config import Config
 from client.contracts.governance import api as routes
+from client.contracts.governance import watching
 from client.contracts.governance.api import build_action
 from client.contracts.governance.schema import ProposalRequest
 from client.contracts.governance.views import describe, view
@@ -384,3 +385,18 @@ def test_an_operator_is_told_of_a_protocol_that_its_program_does_not_know() -> N
     watch = ProposalWatch(Recalled(id_of("alice"), b"", Config().work, bytes))
     ((topic, text),) = notices(council, watch)
     assert topic == NEWER and "Install" in text
+
+
+def test_so_many_proposals_are_told_of_and_one_that_ended_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    council = Council()
+    watch = ProposalWatch(Recalled(id_of("v2"), b"", Config().work, bytes))
+    refs = [council.open(SetVerifier(id_of(name), True), "v1") for name in ("alice", "bob")]
+    assert len(notices(council, watch)) == 2
+    assert [one.ref for one in watch.notices()] == sorted(refs)
+    monkeypatch.setattr(watching, "MOST", 1)
+    assert len(notices(council, watch)) == 1
+    monkeypatch.setattr(watching, "MOST", 64)
+    council.vote(refs[0], True, "v2", "v3")
+    watch.handle(Changed(council.state, (), anew=True))
+    watch.handle(Chain(council.state, council.clock))
+    assert [one.ref for one in watch.notices()] == [refs[1]], "where everything is looked at anew, too"

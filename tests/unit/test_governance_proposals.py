@@ -83,6 +83,15 @@ def test_nobody_but_validators_proposes_and_votes() -> None:
     assert c.vote(b"?" * 32, True, "v2") == [Code.NO_PROPOSAL]
 
 
+def test_a_suspended_validator_proposes_and_votes_as_any() -> None:
+    """LC-GOV-1: suspension takes away its word on cases only."""
+    c = Council()
+    with_status(c, "v2", SUSPENDED)
+    proposal = c.open(add(), "v2")
+    assert c.vote(proposal, True, "v1", "v3") == [0, 0]
+    assert "alice" in c.names()
+
+
 def test_a_removed_validator_s_words_count_for_nothing() -> None:
     """LC-GOV-3, 4: those it gave before, and those that come late."""
     c = Council(SEVEN)
