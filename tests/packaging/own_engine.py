@@ -30,10 +30,15 @@ _NAMESPACES: Final = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "
 _OWN: Final = """
 set -e
 ip link set lo up
+kept="$(mktemp -d /dev/shm/lc-engine-XXXXXX)"
+mount --bind "$1" "$kept"
 mount -t tmpfs -o mode=755 tmpfs /run
-mkdir -p /run/engine
+mkdir -p /run/engine "$1"
+mount --move "$kept" "$1"
+rmdir "$kept"
 exec dockerd --bridge=none --data-root "$1/data" --exec-root /run/engine --pidfile /run/pid --host "unix://$1/socket" --group root
 """
+"""Its own /run, in which its folder stays: in a room (scripts/room.sh) folders for a time lie below /run."""
 _libc = ctypes.CDLL(None)
 
 
