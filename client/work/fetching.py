@@ -20,6 +20,9 @@ from sandbox import BadImage, SandboxError
 log = structlog.get_logger(__name__)
 
 FIRST_RETRY_S, MAX_RETRY_S = 0.1, 3.0
+SHORT_TRY_S = 0.5
+"""What is wanted may be published a moment after this node starts asking for it, and who said that it has not got it is not asked
+again in the same try: short tries at first. What arrived is kept."""
 OWN_FAULTS = (Reason.STORAGE, Reason.BUSY, Reason.CANCELLED)
 
 
@@ -47,13 +50,13 @@ class Fetching:
         return ImageFailed(ref, why, lasting)
 
     async def content(self, wanted: FetchContent) -> Input:
-        """Ask for content until its time is over: whoever has it may publish it late. What arrived is kept."""
-        ref, most_s = wanted.ref, transfer_s(wanted.max_size)
-        pause, why, local, own_disk = FIRST_RETRY_S, "nobody was asked", False, False
+        """Ask for content until its time is over: whoever has it may publish it late."""
+        ref = wanted.ref
+        try_s, pause, why, local, own_disk = SHORT_TRY_S, FIRST_RETRY_S, "nobody was asked", False, False
         while (left := (wanted.until - self._ledger.clock) / 1_000) > 0:
             try:
                 await self._pins.pin(wanted.cid, reason(wanted.pin, ref), ref)
-                path = await self._content.fetch(wanted.cid, max_size=wanted.max_size, timeout_s=min(left, most_s), wait_s=left)
+                path = await self._content.fetch(wanted.cid, max_size=wanted.max_size, timeout_s=min(left, try_s), wait_s=left)
                 return ContentReady(wanted.scope, wanted.tag, path)
             except FetchFailed as problem:
                 why, local = str(problem), problem.reason in OWN_FAULTS
@@ -65,7 +68,7 @@ class Fetching:
             except Exception as problem:
                 why, local, own_disk = f"{type(problem).__name__}: {problem}", True, True
             await asyncio.sleep(min(pause, left))
-            pause = min(2 * pause, MAX_RETRY_S)
+            pause, try_s = min(2 * pause, MAX_RETRY_S), min(2 * try_s, transfer_s(wanted.max_size))
         log.warning("content was not to be had", ref=ref.hex(), cid=wanted.cid, why=why)
         # Where the own disk refused once, it may be why the content is not here: that never counts against whoever served it.
         return ContentMissing(wanted.scope, wanted.tag, local or own_disk, why)
