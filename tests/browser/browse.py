@@ -80,9 +80,6 @@ class Person:
     def fill(self, label: str, value: str) -> None:
         self.page.get_by_label(label, exact=True).fill(value)
 
-    def choose(self, label: str, value: str) -> None:
-        self.page.get_by_label(label, exact=True).select_option(value)
-
     def upload(self, label: str, file: str, after: str) -> Any:
         """By its own form: what the page says `after` it, and whether its progress was seen going."""
         chosen = self.page.get_by_label(label, exact=True)

@@ -79,7 +79,8 @@ class FederationWatch:
         record = state.get(records.federation_key(known.federation))
         known.record = record if isinstance(record, FederationRecord) else known.record
         known.members = members_of(state, known.federation) or known.members
-        known.escrows = tuple(_held(state, escrow(known.federation)) for escrow in (records.bounty_escrow, records.fee_escrow))  # type: ignore[assignment]
+        bounty, fees = records.bounty_escrow(known.federation), records.fee_escrow(known.federation)
+        known.escrows = _held(state, bounty), _held(state, fees)
         self.root = state.root
         return ENDED in topics
 

@@ -15,6 +15,7 @@ from chain.types import TransferEvent, format_credits
 from client.cli.audit import FAULTY, lacks, opened, run
 from client.cli.common import HERE, Common, NotStarted, WrongUsage, clean
 from client.contracts.federation.ledger_views import cid_text
+from client.contracts.federation.places import DELTAS
 from client.sdk_types import ApiError, NotFound
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from client.sdk import Client
 
 _ID = re.compile(r"[0-9a-f]{6,64}", re.ASCII)
-DELTAS = 3
-"""Aggregators keep so many while a federation runs: of earlier rounds no delta is left."""
 
 
 def audit_federation(
