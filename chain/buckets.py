@@ -443,8 +443,11 @@ def _above_one(left: bytes, right: bytes) -> bytes:
 
 
 def numbers(nodes: Sequence[bytes]) -> Iterator[int]:
-    """The buckets that are not empty, ascending."""
-    return (number for number in range(BUCKETS) if nodes[BUCKETS + number])
+    """The buckets that are not empty, ascending. Looks only below nodes that are not empty: most states fill few of all buckets."""
+    level = [1] if nodes[1] else []
+    for _ in range(DEPTH):
+        level = [below for at in level for below in (2 * at, 2 * at + 1) if nodes[below]]
+    return (at - BUCKETS for at in level)
 
 
 class Tree:
