@@ -22,6 +22,7 @@ import time
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,25 +72,39 @@ def output_of(part: Part) -> Path:
     return OUTPUT / f"{re.sub('[^a-z0-9]+', '-', part.name.lower()).strip('-')[:60]}.log"
 
 
-def run(part: Part, deadline: float) -> Outcome:
-    """Run it until its end or `deadline` (of `time.monotonic`). Whatever it started ends with it."""
-    log = output_of(part)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    results = log.with_suffix(".xml")
-    results.unlink(missing_ok=True)
-    told = (f"--junitxml={results}", "-o", "junit_family=xunit1") if part.tests else ()
-    began = time.monotonic()
-    with (
-        log.open("wb") as out,
-        subprocess.Popen(
-            (*part.command, *told), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
-        ) as process,
-    ):
-        try:
-            code = follow(process, log, deadline)
-        finally:
-            end(process)
-    return outcome(part, code, time.monotonic() - began, results)
+def run(part: Part, deadline: float) -> list[Outcome]:
+    """Run it, and what goes beside it, until their ends or `deadline` (of `time.monotonic`). Whatever they started ends with them."""
+    with ExitStack() as stack:
+        begun = [stack.enter_context(Running(one)) for one in (part, *part.beside)]
+        return [one.finish(deadline) for one in begun]
+
+
+class Running:
+    """A part from its start to its end."""
+
+    def __init__(self, part: Part) -> None:
+        self._part, self._log = part, output_of(part)
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        self._results = self._log.with_suffix(".xml")
+        self._results.unlink(missing_ok=True)
+        told = (f"--junitxml={self._results}", "-o", "junit_family=xunit1") if part.tests else ()
+        self._began = time.monotonic()
+        with self._log.open("wb") as out:
+            self._process = subprocess.Popen(
+                (*part.command, *told), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        end(self._process)
+        self._process.wait()
+
+    def finish(self, deadline: float) -> Outcome:
+        code = follow(self._process, self._log, deadline)
+        end(self._process)
+        return outcome(self._part, code, time.monotonic() - self._began, self._results)
 
 
 def follow(process: subprocess.Popen[bytes], log: Path, deadline: float) -> int | None:
@@ -163,7 +178,7 @@ class Run:
         for part in parts:
             say(f"== {part.name}")
             if time.monotonic() < self.deadline:
-                self.outcomes.append(run(part, self.deadline))
+                self.outcomes += run(part, self.deadline)
             else:
                 self.outcomes.append(Outcome(part, None, 0.0, failures=[Failure(part.name, part, 0.0, "not reached in time")]))
         self.look_again()
@@ -178,7 +193,7 @@ class Run:
         for file in files:
             again = Part(f"again, alone {file}", (*PYTEST, file), 0.0)
             say(f"== {again.name}")
-            if run(again, self.deadline).code == 0:
+            if all(found.code == 0 for found in run(again, self.deadline)):
                 self.unsteady += [failure for failure in failed if failure.file == file]
         for found in self.outcomes:
             steady = [failure for failure in found.failures if failure not in self.unsteady]
@@ -212,12 +227,14 @@ def show() -> int:
     for title, parts in (("make test", GATE), ("make test-full", SECOND)):
         say(f"{title}: {sum(part.minutes for part in parts):.0f} minutes")
         for part in parts:
-            say(f"  {part.minutes:5.1f}  {part.name}")
+            say(f"  {part.minutes:5.1f}  {', beside it: '.join(one.name for one in (part, *part.beside))}")
     return 0
 
 
 def main(words: list[str]) -> int:
     os.chdir(ROOT)
+    # What Python and pytest compile of the tests stays: they would do it for every worker of every part.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     match words:
         case ["lint"]:
             return Run(GATE_MINUTES).all(LINT)

@@ -21,13 +21,15 @@ class Part:
     name: str
     command: tuple[str, ...]
     minutes: float
+    beside: tuple[Part, ...] = ()
+    """What runs at the same time: it takes one processor as well."""
     again: bool = False
     """Real nodes or real containers: a file that fails is run once more, alone, after everything else."""
 
     @property
     def tests(self) -> bool:
         """Whether pytest runs it, and tells of every test."""
-        return self.command[:3] == PYTEST
+        return self.command[:3] == PYTEST and "--collect-only" not in self.command
 
 
 CODE = ("tests/unit", "tests/vectors", "tests/conformance", "tests/fuzz", "tests/twins")
@@ -37,10 +39,11 @@ LINT = (
     Part("import rule", (".venv/bin/lint-imports",), 0.2),
     Part("quarantine", (PYTHON, "-m", "tests.quarantined"), 0.0),
 )
-TYPES = (Part("types", (".venv/bin/mypy",), 1.0),)
+MYPY = (".venv/bin/mypy",)
+TYPES = (Part("types", MYPY, 0.4),)
 GATE = (
     *LINT,
-    *TYPES,
+    Part("types", MYPY, 0.4, beside=(Part("every test is found, and compiled", (*PYTEST, "-qq", "--collect-only"), 0.4),)),
     Part("tests of the code", (*PYTEST, "-n", "2", "--dist", "loadfile", *CODE), 4.2),
     Part("virtual time", (*PYTEST, "-n", "2", "tests/sim"), 1.4),
     Part("real nodes, one at a time", (*PYTEST, "tests/processes"), 3.8, again=True),

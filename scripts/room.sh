@@ -40,7 +40,7 @@ open_room() {
         "Run it as root, or run a part without containers: make lint, make types, make unit"
     mkdir -p .run
     exec 8>.run/room.lock
-    flock --wait 15 8 || no_room "another run of the tests is under way in this folder." "Wait for its end, or use another clone."
+    flock --wait "${LC_ROOM_WAIT_S:-15}" 8 || no_room "another run of the tests is under way in this folder." "Wait for its end, or use another clone."
     sweep
     mkdir -p "$ROOM/tmp/home" "$ROOM/engine"
     chmod 1777 "$ROOM/tmp"

@@ -31,7 +31,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     # A node's own log goes to standard error: what a command prints beside a node in one process is the command's alone.
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    # Tracebacks as a node writes them: the default draws each with its source in colours, which takes longer than many a test.
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(
+        processors=[*structlog.get_config()["processors"][:-1], plain], logger_factory=structlog.PrintLoggerFactory(sys.stderr)
+    )
     hypothesis.settings.load_profile("explore" if config.getoption("--full") else "gate")
     config.addinivalue_line("markers", "full(why): only in `make test-full`; `why` says what stands for it in `make test`")
     config.addinivalue_line("markers", "quarantined(why): wavered without a fault of the code's; only in `make test-full`")

@@ -40,9 +40,12 @@ def tree() -> Iterator[Path]:
         yield Path(folder)
 
 
-def room(tree: Path, command: str) -> subprocess.Popen[str]:
+def room(tree: Path, command: str, **environment: str) -> subprocess.Popen[str]:
     words = ["scripts/room.sh", "bash", "-c", command]
-    return subprocess.Popen(words, cwd=tree, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    around = os.environ | environment
+    return subprocess.Popen(
+        words, cwd=tree, env=around, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
 
 
 def until(what: str, probe: Callable[[], bool]) -> None:
@@ -97,7 +100,7 @@ def test_a_room_that_is_killed_takes_everything_along_and_the_next_finds_nothing
 def test_two_rooms_in_one_checkout_are_refused(tree: Path) -> None:
     first = room(tree, "touch running; sleep 1000")
     until("the first is there", (tree / "running").exists)
-    second = room(tree, "touch second")
+    second = room(tree, "touch second", LC_ROOM_WAIT_S="1")
     said, _ = second.communicate()
     assert second.returncode == 3 and "another run of the tests is under way" in said
     assert not (tree / "second").exists()

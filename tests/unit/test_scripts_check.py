@@ -87,6 +87,17 @@ def test_what_passes_is_green(tree: Path, capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out.splitlines()[-1] == "1 passed, 0 failed, 0 skipped"
 
 
+def test_what_goes_beside_a_part_begins_with_it_and_is_a_part_like_any_other(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def meets(other: str, mine: str, code: int) -> str:
+        return f"touch {mine}; until [ -e {other} ]; do sleep 0.05; done; exit {code}"
+
+    pair = Part("first", ("sh", "-c", meets("b", "a", 0)), 0.0, beside=(shell("second", meets("a", "b", 3)),))
+    assert check.Run(5.0).all([pair, shell("third", "true")]) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in said if line.startswith("FAILED ")] == ["second"]
+    assert [line.split()[-1] for line in said if line.startswith("    ")] == ["first", "second", "third", "together"]
+
+
 @pytest.mark.parametrize("text", ["import nothing_of_this_name\n", "import os\ndef test_dies(): os._exit(7)\n"])
 def test_a_part_that_breaks_off_is_a_failure_though_it_names_no_test(
     tree: Path, text: str, capsys: pytest.CaptureFixture[str]
