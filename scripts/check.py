@@ -73,7 +73,7 @@ def output_of(part: Part) -> Path:
 
 
 def run(part: Part, deadline: float) -> list[Outcome]:
-    """Run it, and what goes beside it, until their ends or `deadline` (of `time.monotonic`). Whatever they started ends with them."""
+    """Run it, and what goes beside it, until they end or `deadline` (of `time.monotonic`). Whatever they started ends with them."""
     with ExitStack() as stack:
         begun = [stack.enter_context(Running(one)) for one in (part, *part.beside)]
         return [one.finish(deadline) for one in begun]

@@ -87,7 +87,7 @@ def test_what_passes_is_green(tree: Path, capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out.splitlines()[-1] == "1 passed, 0 failed, 0 skipped"
 
 
-def test_what_goes_beside_a_part_begins_with_it_and_is_a_part_like_any_other(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_goes_beside_a_part_begins_with_it_and_is_told_like_any_other(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def meets(other: str, mine: str, code: int) -> str:
         return f"touch {mine}; until [ -e {other} ]; do sleep 0.05; done; exit {code}"
 
