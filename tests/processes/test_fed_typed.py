@@ -190,8 +190,11 @@ async def looked_at(sponsor: NodeProcess, owner: NodeProcess, federation: str) -
     audit = await told(sponsor, "fed", "audit", federation, "--models")
     wrong = [one for one in audit["findings"] if one["verdict"] == "DIFFERS"]
     assert audit["holds"] and not wrong, wrong
-    models = {one["verdict"]: one["why"] for one in audit["findings"] if one["item"] == "model"}
-    assert list(models) == ["UNCHECKED"] and "cannot be had" in models["UNCHECKED"], "deltas go with the end"
+    best = max(one["round"] for one in audit["findings"] if one["item"] == "settlement" and one["why"].startswith("PROGRESS "))
+    models = {one["round"]: (one["verdict"], one["why"]) for one in audit["findings"] if one["item"] == "model"}
+    verdict, why = models.pop(best)
+    assert verdict == "OK" and "the recorded clip put it" in why, "base and delta of the best round outlive the end"
+    assert {one for one, _ in models.values()} <= {"UNCHECKED"}, "and no others"
     assert sorted(one["account"] for one in audit["paid"]) == sorted(
         one["account"] for one in await told(owner, "fed", "members", federation) if one["paid"] != "0"
     )

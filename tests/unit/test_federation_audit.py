@@ -8,6 +8,7 @@ import dataclasses
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -24,7 +25,7 @@ from client.contracts.federation.audit.evidence import FederationEvidence, Feder
 from client.contracts.federation.audit.findings import AuditVerdict
 from client.contracts.federation.audit.models import model_faults
 from client.contracts.federation.audit.payments import PaymentsAudit
-from client.contracts.federation.audit.replay import AuditedSum, audit_federation
+from client.contracts.federation.audit.replay import AuditedSum, FederationAudit, audit_federation
 from client.contracts.federation.cli import auditing
 from client.contracts.federation.ledger_views import cid_text
 from client.contracts.federation.places import CQ
@@ -195,6 +196,11 @@ def recorded(evidence: FederationEvidence) -> None:
     evidence.members[0] = who, replace(member, paid=member.paid + 1)
 
 
+def another_best(evidence: FederationEvidence) -> None:
+    assert evidence.record is not None
+    evidence.record = replace(evidence.record, best_model=cid("else"))
+
+
 def no_terms(evidence: FederationEvidence) -> None:
     evidence.terms = None
 
@@ -269,6 +275,7 @@ TAMPERED: dict[str, tuple[Tamper, str]] = {
     "another sum in a member's record": (recorded, "pay"),
     "another end": (tell("ended", 0, int(EndReason.ABANDONED)), "end"),
     "another best at the end": (tell("ended", 1, 0), "end"),
+    "another best model at the end": (another_best, "end"),
     "another sum at the end": (tell("ended", 2, 0), "end"),
     "less given back": (events("fed.fees.back", 0, cheap(-1)), "escrow"),
     "a payment that nothing asks for": (
@@ -395,10 +402,32 @@ async def test_models_are_fetched_by_name_and_held_against_their_deltas(
     assert (found.item, found.round, found.verdict) == ("model", 4, verdict) and said in found.why
 
 
-def test_models_without_a_node_and_of_old_rounds_are_unchecked(audited: Any, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auditing, "DELTAS", 2)
+def test_models_without_a_node_and_of_other_rounds_than_the_best_are_unchecked(audited: Any, run: Any) -> None:
     words = ("fed", "audit", audited[1], "--models", "--data", audited[2], "--api", "http://127.0.0.1:9", "--json")
     (audited[2] / "api.token").write_text("t" * 43)
     found = {one["round"]: one for one in run(*words).json["findings"] if one["item"] == "model"}
     assert [one["verdict"] for one in found.values()] == ["UNCHECKED"] * 3
-    assert "keep the deltas of the last" in found[1]["why"] and "cannot be had" in found[3]["why"]
+    assert "it has ended" in found[1]["why"] and "cannot be had" in found[3]["why"]
+
+
+@pytest.mark.parametrize(
+    ("ended", "best_r", "asked", "said"),
+    [
+        (False, 6, {4, 5, 6}, {1: "last 3 rounds", 3: "last 3 rounds"}),
+        (False, 2, {2, 4, 5, 6}, {1: "last 3 rounds", 3: "last 3 rounds"}),
+        (False, 0, {4, 5, 6}, {3: "last 3 rounds"}),
+        (True, 6, {6}, {5: "it has ended"}),
+        (True, 2, {2}, {1: "it has ended", 6: "it has ended"}),
+        (True, 0, set(), {0: "the initial one", 6: "it has ended"}),
+    ],
+)
+def test_models_are_looked_for_where_nodes_keep_what_they_were_made_of(
+    audited: Any, ended: bool, best_r: int, asked: set[int], said: dict[int, str]
+) -> None:
+    sums = [AuditedSum(r, cid(f"base {r}"), cid(f"model {r}"), cid(f"delta {r}"), 10**9, 3) for r in range(1, 7)]
+    common = SimpleNamespace(ask=lambda look: asyncio.run(look(FilesOfNode({}))))
+    audit = FederationAudit([], sums, {}, best_r, ended)
+    found = {one.round: one for one in auditing._models(cast(Any, common), audited[3].terms, audit)}
+    assert {r for r, one in found.items() if "cannot be had" in one.why} == asked
+    assert list(found) == sorted(found, key=lambda r: r or 0) and all(text in found[r].why for r, text in said.items())
+    assert [r for r, one in found.items() if one.verdict == AuditVerdict.OK] == ([0] if 0 in said else [])

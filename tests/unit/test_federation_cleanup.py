@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
+import msgspec
+import pytest
+
+from chain.codec import read
 from chain.contracts.federation import records
+from chain.contracts.federation.formulas import of_bitmap
 from chain.contracts.federation.records import FederationState
 from client.contracts.federation.aggregator import AggregatorMachine
-from client.contracts.federation.cleanup import FINAL_PIN, GONE_MS, KEEP_MS, FedCleanUp
+from client.contracts.federation.audit.findings import AuditVerdict
+from client.contracts.federation.audit.replay import AuditedSum
+from client.contracts.federation.best_round import NOTHING_NOTED, BestRound, BestRoundBook
+from client.contracts.federation.cleanup import FINAL_PIN, GONE_MS, KEEP_MS, MADE_OF_PIN, FedCleanUp
+from client.contracts.federation.cli import auditing
 from client.contracts.federation.looking import text_of
 from client.contracts.federation.panel import PanelMachine
 from client.contracts.federation.places import DELTAS
 from client.contracts.federation.steps import MODEL_PIN
-from client.work.events import SERVED, Chain, Forget, Keep, StopServing, Unpin
+from client.sdk_types import NotFound
+from client.work.events import SERVED, Chain, EndScope, FetchContent, Forget, Keep, KeepBook, StopServing, Unpin
 from tests.federation_nodes import FedNode, FedWorld
 from tests.unit.test_federation_machines import SMALL
 
@@ -32,10 +45,10 @@ def machine(node: FedNode, kind: Any) -> Any:
 
 
 def test_sums_that_nobody_needs_any_more_are_given_up_while_the_rounds_go_on() -> None:
-    """Of any number of rounds an aggregator serves those of the last ones, the base and the best."""
+    """Of any number of rounds an aggregator serves those of the last ones, the base and the best, and what the best was made of."""
     world = FedWorld(**SMALL, target=1, rounds=12)
     part = FedCleanUp(lambda: ())
-    served, most = set[bytes](), 0
+    served, made_of, most = set[bytes](), set[bytes](), 0
     while not world.now.end:
         world.block()
         one = world.ledger.get(records.round_key(world.federation, world.now.r))
@@ -44,23 +57,143 @@ def test_sums_that_nobody_needs_any_more_are_given_up_while_the_rounds_go_on() -
         assert set(gone) <= served, "only what it may serve, and that once"
         served -= set(gone)
         assert bool(world.now.end) or not {world.now.base, world.now.best_model} & set(gone)
+        if (best := best_record(world)) is not None:
+            made_of = {best.base, best.delta}
+        assert not made_of & set(gone), "also after the end"
         assert bool(over) is bool(world.now.end)
         most = max(most, len(served))
     assert world.now.r >= 8, "enough rounds to tell"
-    assert most <= 2 * (DELTAS + 1) + 2
-    assert served <= {world.now.best_model}
+    assert most <= 2 * (DELTAS + 1) + 4
+    assert served <= {world.now.best_model} | made_of and len(made_of) == 2
     assert not told(part, world)[0]
 
 
-def test_at_the_end_only_the_best_model_stays_and_only_for_a_while() -> None:
+def test_at_the_end_only_the_best_model_and_what_it_was_made_of_stay_and_only_for_a_while() -> None:
     world = FedWorld(**SMALL)
     world.run()
-    best = text_of(world.now.best_model)
-    stays = tuple(Keep(best, KEEP_MS, why, FINAL_PIN) for why in (SERVED, MODEL_PIN))
-    assert told(FedCleanUp(lambda: ()), world)[1] == [Forget(world.federation, stays)]
+    best = best_record(world)
+    stays = sorted({world.now.best_model, best.base, best.delta})
+    kept = tuple(Keep(text_of(cid), KEEP_MS, why, FINAL_PIN) for cid in stays for why in (SERVED, MODEL_PIN))
+    assert told(FedCleanUp(lambda: ()), world)[1] == [Forget(world.federation, kept)]
     gone, over = told(FedCleanUp(lambda: {world.federation}), world)
     assert gone and not over, "who trains in it or opened it still needs its image: the losses of the final model on own data"
     assert not FedCleanUp(lambda: ()).handle(world.chain()), "what is not held is not given up"
+
+
+# --- what the best model was made of ---------------------------------------------------------------------------------------------
+
+
+def best_record(world: FedWorld) -> Any:
+    return world.ledger.get(records.round_key(world.federation, world.now.best_r))
+
+
+def brought(said: list[Any]) -> dict[str, tuple[str, int, str]]:
+    return {one.tag: (one.cid, one.max_size, one.pin) for one in said if isinstance(one, FetchContent)}
+
+
+def test_members_and_sponsor_fetch_what_the_best_model_was_made_of_once_it_has_ended() -> None:
+    world = FedWorld(**SMALL)
+    part = FedCleanUp(lambda: {world.federation})
+    while not world.now.end:
+        assert not brought(part.handle(held(world))), "while it runs its aggregators have it"
+        world.block()
+    best, terms = best_record(world), world.terms
+    wanted = {"base": (best.base, terms.size), "delta": (best.delta, 4 * terms.dims)}
+    assert brought(part.handle(held(world))) == {tag: (text_of(cid), size, MADE_OF_PIN) for tag, (cid, size) in wanted.items()}
+    assert not part.handle(held(world)), "once"
+    ended = part.handle(replace(world.chain(), held=frozenset()))
+    assert [type(one) for one in ended] == [EndScope], "what is not held any more is not fetched either"
+
+
+@pytest.mark.parametrize(("noted", "stays"), [(True, True), (False, False)], ids=["seen then", "a node that came later"])
+def test_what_the_best_model_was_made_of_is_known_when_its_round_has_left_the_ledger(noted: bool, stays: bool) -> None:
+    """Nothing was better for a hundred rounds, and the node was started again meanwhile."""
+    world = FedWorld(**SMALL)
+    part, book = FedCleanUp(lambda: ()), b""
+    while not world.now.end:
+        world.block()
+        book = next((one.blob for one in part.handle(held(world)) if isinstance(one, KeepBook)), book)
+    best = best_record(world)
+    known = read(BestRoundBook, book)
+    assert known.rounds == [BestRound(world.federation, world.now.best_r, best.base, best.delta)]
+    world.ledger.store.delete(records.round_key(world.federation, world.now.best_r))
+    world.ledger.store.put(records.federation_key(world.federation), msgspec.structs.replace(world.now, r=world.now.r + 100))
+    (over,) = told(FedCleanUp(lambda: (), known if noted else NOTHING_NOTED), world)[1]
+    assert ({text_of(best.base), text_of(best.delta)} <= {one.cid for one in over.keep}) is stays
+    assert text_of(world.now.best_model) in {one.cid for one in over.keep}
+
+
+def test_a_former_best_round_is_given_up_and_its_note_with_the_federation() -> None:
+    world = FedWorld(**SMALL, target=1, rounds=12)
+    part = FedCleanUp(lambda: ())
+    world.run(lambda: world.now.best_r > 0)
+    part.handle(held(world))
+    (first,) = part.book.rounds
+    world.run(lambda: world.now.r > first.r + DELTAS + 1 and world.now.best_r > first.r)
+    assert first.delta in told(part, world)[0]
+    (later,) = part.book.rounds
+    assert later.r == world.now.best_r
+    part.handle(replace(world.chain(), held=frozenset()))
+    assert part.book == NOTHING_NOTED
+
+
+class Stranger:
+    """Fetches by CID from whoever still serves, and takes no part."""
+
+    def __init__(self, world: FedWorld, disks: list[set[str]]) -> None:
+        self._there = {text_of(bytes.fromhex(path.name)): raw for path, raw in world.store.files.items()}
+        self._had = set[str]().union(*disks)
+
+    async def fetch(self, name: str, dest: Path, *, max_size: int) -> Any:
+        if name not in self._had or len(self._there[name]) > max_size:
+            raise NotFound("nobody serves it")
+        dest.write_bytes(self._there[name])
+        return SimpleNamespace(path=dest)
+
+
+@pytest.mark.parametrize(
+    ("roles", "verdict"),
+    [
+        ({"member"}, AuditVerdict.OK),
+        ({"sponsor"}, AuditVerdict.OK),
+        ({"aggregator"}, AuditVerdict.OK),
+        (set[str](), AuditVerdict.UNCHECKED),
+    ],
+    ids=["members", "the sponsor", "aggregators", "nobody"],
+)
+def test_a_stranger_holds_the_final_model_against_what_it_was_made_of(roles: set[str], verdict: AuditVerdict) -> None:
+    """After the end, whichever of those who took part are still there."""
+    world = FedWorld(**SMALL)
+    parts = {me: FedCleanUp(lambda me=me: {world.federation} & own(world, me)) for me in world.nodes}  # type: ignore[misc]
+    disks = {me: set[str]() for me in world.nodes}
+    while not world.now.end:
+        world.block()
+        for me, part in parts.items():
+            disks[me] |= {text_of(cid) for cid in world.nodes[me].served}
+            for said in part.handle(held(world)):
+                match said:
+                    case StopServing():
+                        disks[me].discard(text_of(said.cid))
+                        world.nodes[me].served.pop(said.cid, None)
+                    case Forget():
+                        disks[me] &= {one.cid for one in said.keep if one.pinned == SERVED}
+                    case FetchContent():
+                        disks[me].add(said.cid)
+    now, best, terms = world.now, best_record(world), world.terms
+    for me in {world.sponsor, *world.owners}:
+        disks[me].add(text_of(now.best_model))  # the own machines fetch it
+    summed = AuditedSum(now.best_r, best.base, now.best_model, best.delta, best.clip, of_bitmap(best.accepted).bit_count())
+    who = {me for me in world.nodes if role(world, me) in roles}
+    found = asyncio.run(auditing._model(cast(Any, Stranger(world, [disks[me] for me in who])), terms, summed))
+    assert found.verdict == verdict, found.why
+
+
+def own(world: FedWorld, me: bytes) -> set[bytes]:
+    return {world.federation} if me in {world.sponsor, *world.owners} else set()
+
+
+def role(world: FedWorld, me: bytes) -> str:
+    return "sponsor" if me == world.sponsor else "member" if me in world.owners else "aggregator"
 
 
 def test_what_left_the_state_is_forgotten_once_that_is_sure() -> None:

@@ -18,6 +18,7 @@
                                   looking, making, steps, tasks    what they share      computing   does the tasks
                                   vaulting, keeping, ring          the member's vaults, those it keeps for others, who keeps whose
                                   channel                          what nodes tell each other
+                                  cleanup, best_round              what is given up, and what outlives the end for who audits it
 
 What follows holds of the arithmetic, which the machines have done beside their loop (`tasks`), and never import themselves:
 

@@ -1,11 +1,14 @@
-"""What a node gives up of federations: sums that nobody needs any more, and at the end all but the best model. Pure.
+"""What a node gives up of federations: sums that nobody needs any more, and at the end all but the best model and what it was made
+of. Pure.
 
-    a round is settled    StopServing of models and deltas that are neither the base, nor the best, nor of the last rounds
-    END                   the same of every round; who neither trains in it nor opened it: Forget, but for the best model
+    a round is settled    StopServing of models and deltas that are neither the base, nor of the best round, nor of the last ones
+    END                   the same of every round; who trains in it or opened it: FetchContent of the best round's base and delta;
+                          who did neither: Forget, but for these two and the best model, where they are here
     it left the state     Forget
 
 The aggregators of a round serve its model and delta to everybody. Which these are stands in the rounds that the ledger keeps, and
-what this node holds is told with each look, so nothing more is remembered than what was the best a moment ago.
+what this node holds is told with each look. Remembered is, in a book, of what the best model was made (`best_round`): three files
+stay after the end, each as large as the model.
 """
 
 from __future__ import annotations
@@ -13,20 +16,40 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
+from chain.codec import encode
 from chain.contracts.federation import records
 from chain.contracts.federation.formulas import KEPT_ROUNDS
 from chain.contracts.federation.records import FederationState, RoundRecord
+from client.contracts.federation.best_round import NOTHING_NOTED, BestRoundBook, BestRounds
 from client.contracts.federation.looking import FederationLook, look, text_of
 from client.contracts.federation.places import DELTAS
 from client.contracts.federation.steps import KIND, MODEL_PIN
-from client.work.events import RECENT_MS, SERVED, Chain, Effect, Forget, Input, Keep, StopServing
+from client.work.events import (
+    RECENT_MS,
+    SERVED,
+    Chain,
+    Effect,
+    EndScope,
+    FetchContent,
+    Forget,
+    Input,
+    Keep,
+    KeepBook,
+    StopServing,
+)
 from client.work.machine import Machine
 
 KEEP_MS = 30 * 86_400_000
-"""Wall clock: how long the best model of a federation that has ended is to be had from those who made or measured it."""
+"""Wall clock: how long the best model of a federation that has ended is to be had from those who made or measured it, and base and
+delta from those who made them."""
+BRING_MS = 3_600_000
+"""Chain clock: how long members and sponsor try to get these two, after the end and after each start: whoever made them has them,
+and what is not to be had then is not waited for in a place that others need."""
 GONE_MS = 2 * RECENT_MS
 """Longer than a recent state may be behind: whatever federation there was when it was first missed is in it."""
 FINAL_PIN = "fed-final"
+MADE_OF_PIN = "fed-made-of"
+"""Why members and sponsor hold base and delta of the best round, until the federation has left the state."""
 Others = Callable[[], Collection[bytes]]
 
 
@@ -34,7 +57,7 @@ Others = Callable[[], Collection[bytes]]
 class _Seen:
     """What was looked at of one federation. `stopped`: contents that are served no more."""
 
-    at: tuple[int, bytes, bytes, int] = (0, b"", b"", 0)
+    at: tuple[int, bytes, bytes, int, bool] = (0, b"", b"", 0, False)
     stopped: set[bytes] = field(default_factory=set)
 
 
@@ -43,18 +66,33 @@ class FedCleanUp(Machine):
 
     name = f"{KIND}.clean-up"
 
-    def __init__(self, own: Others) -> None:
+    def __init__(self, own: Others, book: BestRoundBook = NOTHING_NOTED) -> None:
         self._own = own
+        self._best = BestRounds(book)
         self._seen: dict[bytes, _Seen] = {}
         self._missing: dict[bytes, int] = {}
         """Since which chain clock."""
+        self._brought: set[bytes] = set()
+        """Whose base and delta are fetched, or here."""
+
+    @property
+    def book(self) -> BestRoundBook:
+        return self._best.book
 
     def handle(self, given: Input) -> list[Effect]:
-        return list(self._look(given)) if isinstance(given, Chain) else []
+        if not isinstance(given, Chain):
+            return []
+        before = self.book
+        said = list(self._look(given))
+        return said if self.book is before else [KeepBook(self.name, encode(self.book)), *said]
 
     def _look(self, given: Chain) -> Iterator[Effect]:
         own = self._own()
         self._seen = {ref: one for ref, one in self._seen.items() if ref in given.held}
+        self._best.forget_but({*given.held, *own})
+        for ref in sorted(self._brought - given.held):
+            self._brought.discard(ref)
+            yield EndScope(_scope(ref))
         missing = dict[bytes, int]()
         for ref in sorted(given.held):
             at = look(given.reader, ref)
@@ -62,23 +100,38 @@ class FedCleanUp(Machine):
                 missing[ref] = self._missing.get(ref, given.clock)
                 continue
             yield from self._superfluous(at)
-            if at.state == FederationState.END and ref not in own:
-                best = text_of(at.now.best_model) if at.now.best_model else ""
-                yield Forget(ref, tuple(Keep(best, KEEP_MS, why, FINAL_PIN) for why in (SERVED, MODEL_PIN)) if best else ())
+            if at.state == FederationState.END:
+                yield from self._bring(at, given.clock) if ref in own else self._forget(at)
         self._missing = missing if given.recent else {}
         yield from (Forget(ref) for ref, since in sorted(self._missing.items()) if given.clock >= since + GONE_MS)
+
+    def _bring(self, at: FederationLook, clock: int) -> Iterator[FetchContent]:
+        """The best model is the own machines' to fetch."""
+        best = self._best.of(at.id)
+        if best is None or at.id in self._brought:
+            return
+        self._brought.add(at.id)
+        for tag, cid, size in (("base", best.base, at.terms.size), ("delta", best.delta, 4 * at.terms.dims)):
+            yield FetchContent(_scope(at.id), tag, at.id, text_of(cid), size, clock + BRING_MS, pin=MADE_OF_PIN)
+
+    def _forget(self, at: FederationLook) -> Iterator[Forget]:
+        best = self._best.of(at.id)
+        stays = ({at.now.best_model} - {b""}) | (best.contents if best is not None else set())
+        keep = [Keep(text_of(cid), KEEP_MS, why, FINAL_PIN) for cid in sorted(stays) for why in (SERVED, MODEL_PIN)]
+        yield Forget(at.id, tuple(keep))
 
     def _superfluous(self, at: FederationLook) -> Iterator[StopServing]:
         """Once for each change of what is needed: sixteen records at most."""
         now, seen = at.now, self._seen.setdefault(at.id, _Seen())
-        this = now.r, now.base, now.best_model, now.state == FederationState.END
+        this = now.r, now.base, now.best_model, now.best_r, now.state == FederationState.END
         if seen.at == this:
             return
-        before, seen.at = seen.at[2], this
-        needed = {at.terms.model, now.best_model}
+        best_before, model_before, seen.at = self._best.of(at.id), seen.at[2], this
+        best = self._best.note(at)
+        needed = {at.terms.model, now.best_model} | (best.contents if best is not None else set())
         if now.state != FederationState.END:
             needed |= {now.base, now.model}
-        made = {before} - {b""}
+        made = {model_before} - {b""} | (best_before.contents if best_before is not None else set())
         for r in range(max(1, now.r - KEPT_ROUNDS), now.r + 1):
             one = at.reader.get(records.round_key(at.id, r))
             if isinstance(one, RoundRecord):
@@ -89,3 +142,7 @@ class FedCleanUp(Machine):
         for cid in sorted(made - needed - seen.stopped):
             seen.stopped.add(cid)
             yield StopServing(at.id, cid)
+
+
+def _scope(federation: bytes) -> str:
+    return f"fed-made-of:{federation.hex()}"

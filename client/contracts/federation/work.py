@@ -17,6 +17,7 @@ from chain.errors import Malformed
 from chain.host import Reader
 from client.config import WorkConfig
 from client.contracts.federation.aggregator import SUMMED, AggregatorBook, AggregatorMachine
+from client.contracts.federation.best_round import NOTHING_NOTED, BestRoundBook
 from client.contracts.federation.cleanup import FedCleanUp
 from client.contracts.federation.hearing import HEARING
 from client.contracts.federation.ledger_status import LEDGER_STATUSES
@@ -38,6 +39,7 @@ BOOKS: Mapping[str, Any] = {
     AggregatorMachine.name: AggregatorBook,
     PanelMachine.name: PanelBook,
     VAULTS: VaultBook,
+    FedCleanUp.name: BestRoundBook,
 }
 
 
@@ -110,7 +112,7 @@ def _machines(known: Recalled) -> Sequence[Machine]:
         FedPart(made(AggregatorMachine), known, keys, aggregator_files),
         MemberPart(member, known, keys),
         SponsorPart(sponsor, known, keys),
-        FedCleanUp(lambda: {*member.joined, *sponsor.opened}),
+        FedCleanUp(lambda: {*member.joined, *sponsor.opened}, _book(known, FedCleanUp.name) or NOTHING_NOTED),
         ServingAnnouncer(known),
     )
 

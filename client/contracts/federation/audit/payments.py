@@ -25,6 +25,7 @@ class PaymentsAudit:
     initial: int = 0
     best: int = 0
     best_model: bytes = b""
+    best_r: int = 0
     model: bytes = b""
     paid: int = 0
     streak: int = 0
@@ -75,6 +76,7 @@ class PaymentsAudit:
         if measured is not None and formulas.improves(terms, measured, self.best):
             wanted = RoundOutcome.PROGRESS
             self.best, self.best_model, self.base, self.streak = measured, self.model, self.model, 0
+            self.best_r = r
             if self.initial > terms.target:  # otherwise it was to end before: what is told has been found to differ
                 due = formulas.due(terms, self.initial, measured) - self.paid
             shares = self._shares(due)

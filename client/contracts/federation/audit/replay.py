@@ -40,11 +40,14 @@ class AuditedSum:
 
 @dataclass(frozen=True)
 class FederationAudit:
-    """`findings` in the order in which things happened, what is of the whole last. `shares`: micro-credits by account."""
+    """`findings` in the order in which things happened, what is of the whole last. `shares`: micro-credits by account. `best_r`:
+    the round that gave the best model; 0: none was better than the initial one."""
 
     findings: list[AuditFinding]
     sums: list[AuditedSum]
     shares: dict[bytes, int]
+    best_r: int = 0
+    ended: bool = False
 
     @property
     def holds(self) -> bool:
@@ -86,7 +89,7 @@ class _Replay:
                 else:
                     self._happened(step, event)
         self._finish()
-        return FederationAudit(self._notes.findings, self._sums, self._money.shares)
+        return FederationAudit(self._notes.findings, self._sums, self._money.shares, self._money.best_r, bool(self._ended))
 
     def _hear(self, step: AuditStep, said: Any) -> None:
         self._attempts.hear(step.sender, said)
@@ -307,7 +310,11 @@ class _Replay:
             faults.append(
                 f"it stands with the best loss {best} and {paid} micro-credits paid, {money.best} and {money.paid} follow"
             )
-        self._notes.judge("end", faults, f"{name}, with {format_credits(money.paid)} credits paid")
+        record = self._evidence.record
+        if record is not None and (record.best_r, record.best_model) != (money.best_r, money.best_model):
+            faults.append(f"its record names the model of round {record.best_r} the best, that of round {money.best_r} follows")
+        best_of = f"that of round {money.best_r}" if money.best_r else "the initial one"
+        self._notes.judge("end", faults, f"{name}, with {format_credits(money.paid)} credits paid; the best model is {best_of}")
 
     def _finish(self) -> None:
         notes, evidence, money = self._notes, self._evidence, self._money

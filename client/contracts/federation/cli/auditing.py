@@ -38,7 +38,8 @@ def audit_federation(
         Parameter(
             negative="",
             show_default=False,
-            help="Also fetch the models of the last rounds and hold each against its base and delta: of a federation that runs.",
+            help="Also fetch models and hold each against its base and delta: those of the last rounds and the best one; "
+            "of a federation that has ended the best one.",
         ),
     ] = False,
     common: Common = HERE,
@@ -68,7 +69,7 @@ def audit_federation(
         )
     audit = judged(known) if known.federation else None
     if audit is not None and known.terms is not None and models:
-        audit.findings.extend(_models(common, known.terms, audit.sums))
+        audit.findings.extend(_models(common, known.terms, audit))
     common.out.show(_document(watch, found, differs, audit), lambda console: _say(console, watch, found, differs, audit))
     return 0 if not found.fault and not differs and (audit is None or audit.holds) else 1
 
@@ -80,18 +81,24 @@ def _notes(watch: FederationWatch) -> list[Any]:
 # --- models --------------------------------------------------------------------------------------------------------------------
 
 
-def _models(common: Common, terms: FederationTerms, sums: list[AuditedSum]) -> list[AuditFinding]:
+def _models(common: Common, terms: FederationTerms, audit: FederationAudit) -> list[AuditFinding]:
     from client.contracts.federation.audit.findings import AuditFinding, AuditVerdict
 
-    old = [AuditFinding("model", one.r, None, AuditVerdict.UNCHECKED, _FORGOTTEN) for one in sums[:-DELTAS]]
+    kept = {audit.best_r} | (set() if audit.ended else {one.r for one in audit.sums[-DELTAS:]})
 
     async def look(node: Client) -> list[AuditFinding]:
-        return [await _model(node, terms, one) for one in sums[-DELTAS:]]
+        return [await _model(node, terms, one) for one in audit.sums if one.r in kept]
 
-    return [*old, *common.ask(look)]
+    found = common.ask(look) if any(one.r in kept for one in audit.sums) else []
+    gone = _ENDED if audit.ended else _FORGOTTEN
+    found += [AuditFinding("model", one.r, None, AuditVerdict.UNCHECKED, gone) for one in audit.sums if one.r not in kept]
+    if audit.ended and not audit.best_r:
+        found.append(AuditFinding("model", 0, None, AuditVerdict.OK, "the best one is the initial one, which the terms name"))
+    return sorted(found, key=lambda one: one.round or 0)
 
 
-_FORGOTTEN = f"nodes keep the deltas of the last {DELTAS} rounds"
+_FORGOTTEN = f"nodes keep what the models of the last {DELTAS} rounds and the best one were made of"
+_ENDED = "it has ended, and nodes keep what the best model was made of alone"
 
 
 async def _model(node: Client, terms: FederationTerms, summed: AuditedSum) -> AuditFinding:
