@@ -20,12 +20,13 @@ from client.contracts.federation.member_part import MemberPart
 from client.contracts.federation.part import NodeBoxKeys
 from client.contracts.federation.settings import FederationSettings
 from client.contracts.federation.steps import NodeSelf
+from client.contracts.federation.wishes import TrainWish, VaultWish, wish_in
 from sandbox import RunSpec
 from tests.federation_driver import IMAGE
 from tests.unit.api_kit import Api, serving, sha
 from tests.unit.federation_play import OPENING, helpers_serve
 from tests.unit.job_kit import CHAIN_ID
-from tests.unit.test_api_federations import DATA, played
+from tests.unit.test_api_federations import DATA, SECOND, played
 from tests.unit.test_client_cli_federations import own
 from tests.unit.test_federation_node import ROWS, in_training, known, running, says
 
@@ -33,6 +34,7 @@ PROGRAM = f"sha256:{sha('image').hex()}"
 """Of `OPENING`."""
 OTHER = f"sha256:{sha('another image').hex()}"
 ARCHIVE = Image(ImageKind.ARCHIVE, "", b"\x01\x55\x12\x20" + sha("archive"), sha("image"), 1_000)
+NOT_LISTED = f"config set {LIST} {OTHER},{PROGRAM}"
 DRIVEN = program_digest(IMAGE)
 """Of the federations that the machines' tests run."""
 REGISTRY = Image(ImageKind.REGISTRY, f"registry.example:5000/a/train@{OTHER}", b"", b"", 1_000)
@@ -121,6 +123,61 @@ async def test_the_page_before_joining_names_the_program_and_says_whether_it_may
     assert (found["program"], found["allowed"]) == (PROGRAM, allowed)
     if allowed is not False:
         await api.post(f"/v1/federations/{play.id.hex()}/join?wait=10", {"data": "scans", "min_vetted": 0})
+
+
+# --- coming back -----------------------------------------------------------------------------------------------------------------
+
+COMING_BACK = {
+    # the federation has ended, own data that it is given, the list, what it is refused with
+    "no list": (False, "scans", (), ""),
+    "listed": (False, "scans", (PROGRAM,), ""),
+    "among others": (False, "scans", (OTHER, PROGRAM), ""),
+    "not listed": (False, "scans", (OTHER,), NOT_LISTED),
+    "listed, and no data": (False, None, (PROGRAM,), "name the data"),
+    "listed, and data that are not here": (False, "rows", (PROGRAM,), "no data 'rows'"),
+    "ended, without data, no list": (True, None, (), ""),
+    "ended, without data, not listed": (True, None, (OTHER,), ""),
+    "ended, listed": (True, "scans", (PROGRAM,), ""),
+    "ended, not listed": (True, "scans", (OTHER,), NOT_LISTED),
+    "ended, data that are not here": (True, "rows", (PROGRAM,), "no data 'rows'"),
+}
+
+
+@pytest.mark.parametrize("name", COMING_BACK)
+async def test_who_comes_back_after_a_machine_was_lost_runs_no_program_outside_the_list(
+    api: Api, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Its vault is opened all the same where no program would have the data: of a federation that has ended the sponsor's program
+    would measure the final model on them."""
+    over, data, digests, refusal = COMING_BACK[name]
+    play = await played(api, *([(SECOND, ())] if over else []), admit="open")
+    assert (play.state == "END") == over
+    lists(api, monkeypatch, *digests)
+    api.node.ledger.own = "n1"
+    body = {"min_vetted": 1} | ({} if data is None else {"data": data})
+    if refusal:
+        refused = (await api.post(f"/v1/federations/{play.id.hex()}/recover", body, 409))["error"]
+        assert refused["name"] == "CANNOT_JOIN" and refusal in refused["message"]
+        assert not api.node.kept_secrets and not api.node.ledger.pool, "nothing is kept for the node to do, nothing is sent"
+        return
+    done = await api.post(f"/v1/federations/{play.id.hex()}/recover", body)
+    wishes = [wish_in(secret) for secret in api.node.kept_secrets]
+    assert wishes == [VaultWish(play.id, True, []), TrainWish(play.id, data or "", 1)]
+    assert (done["tx"] is None) == over, "while it runs, the ledger is told that the data are others"
+
+
+@pytest.mark.parametrize("digests", [[DRIVEN], [OTHER]], ids=["listed", "not listed"])
+def test_the_final_model_meets_own_data_only_by_a_program_on_the_list(digests: list[str]) -> None:
+    """A node that came back before the list was made, and was started again with it."""
+    world = in_training()
+    world.run()
+    says(world, ROWS)
+    node, keys = world.nodes[world.owners[0]], NodeBoxKeys([])
+    config = WorkConfig(federation=FederationSettings(images=digests))
+    itself = NodeSelf(node.me, CHAIN_ID, os.urandom, node.key.sign, keys.privates)
+    part = MemberPart(MemberMachine(itself), replace(known(world, world.owners[0]), config=config), keys)
+    made: Any = running(part, world).spec
+    assert isinstance(made({"rows": ROWS}), RunSpec) == (digests == [DRIVEN])
 
 
 # --- training ------------------------------------------------------------------------------------------------------------------

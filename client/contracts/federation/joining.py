@@ -169,17 +169,19 @@ def named_holders(node: NodeService, federation: bytes) -> list[bytes]:
 async def recover(node: NodeService, federation: bytes, data: str, terms: JoinTerms) -> bytes:
     """A node of this account was lost: this one trains in its place, and opens the vault that the ledger names, where it names one.
     The transaction that says that the data are others than before; empty where they are the same. `data` may be empty where the
-    federation has ended. Raises CannotJoin, InvalidTx, SignerUnavailable."""
+    federation has ended: then its vault alone comes back, and no program runs. Raises CannotJoin, InvalidTx, SignerUnavailable."""
     at, member = look(node.ledger.state, federation), node.ledger.state.get(member_key(federation, node.ledger.own_id))
     if at is None or not isinstance(member, FederationMember) or not member.index:
         raise CannotJoin("this account is no member of such a federation on the ledger: join it (learningchain fed join)")
-    digest = member.digest
-    if at.state != FederationState.END:
-        if member.state == MemberState.GONE:
-            raise CannotJoin("this account left the federation, or was removed: join it again (learningchain fed join)")
-        if not data:
-            raise CannotJoin("name the data that it is to train on (learningchain data add, then learningchain data list)")
-        own = await own_data(node, data)
+    digest, ended = member.digest, at.state == FederationState.END
+    if not ended and member.state == MemberState.GONE:
+        raise CannotJoin("this account left the federation, or was removed: join it again (learningchain fed join)")
+    if not ended and not data:
+        raise CannotJoin("name the data that it is to train on (learningchain data add, then learningchain data list)")
+    own = await own_data(node, data) if data else None
+    if own is not None and ended:
+        _require_allowed(node, at)  # it would measure the final model on them
+    elif own is not None:
         check_join(node, federation, own)
         digest = published_digest(federation, own.digest)
     await _wish(node, VaultWish(federation, True, named_holders(node, federation)))
