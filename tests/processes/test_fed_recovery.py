@@ -1,5 +1,8 @@
 """A hospital loses its machine after the fifth round, the sponsor its own after the end: nothing is left of either but the
-account's key. The one opens its vault and trains on in the same federation, the other has the final model from the members."""
+account's key. The one opens its vault and trains on in the same federation, the other has the final model from the members.
+
+A sponsor that is killed in the middle of a round and stays away: the round is finished and paid without it, the pace ends the
+federation, what nobody earned is the sponsor's again, and a member that lost its files has the final model from the others."""
 
 from __future__ import annotations
 
@@ -11,13 +14,15 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.federation import records
-from chain.contracts.federation.records import FederationMember, FederationRecord, FederationState
+from chain.contracts.federation import formulas, records
+from chain.contracts.federation.records import EndReason, FederationMember, FederationRecord, FederationState, RoundRecord
 from client import hidden
 from client.contracts.federation import vault
 from client.contracts.federation.looking import text_of
-from tests.processes.harness import PASSPHRASE, Graph, NodeProcess, command, eventually
+from tests.processes.clocked import DAY_MS, HOUR_MS, ClockedGraph
+from tests.processes.harness import PASSPHRASE, Graph, NodeProcess, command, eventually, with_params
 from tests.processes.test_federation import (
+    BOUNTY,
     OWNERS,
     PARAMS,
     SLOW_S,
@@ -34,6 +39,8 @@ from tests.processes.test_federation import (
 __all__ = ["made"]  # the fixture
 ACCOUNT = ("keystore.json", "genesis.json", "config.toml")
 """What an owner kept elsewhere: the key, the network's file, the settings."""
+PACE_MS = HOUR_MS // 2
+"""By the chain clock, which the test moves."""
 PASS = {"LEARNINGCHAIN_PASSPHRASE": PASSPHRASE}
 
 
@@ -51,8 +58,10 @@ async def own(node: NodeProcess, federation: Federation) -> dict[str, Any]:
     return dict(await node.api.own_part(federation.id.hex()))
 
 
-async def member_of(graph: Graph, federation: Federation, name: str) -> FederationMember:
-    found: FederationMember = await record(graph["v0"], records.member_key(federation.id, graph[name].id), FederationMember)
+async def member_of(graph: Graph, federation: Federation, name: str, asked: NodeProcess | None = None) -> FederationMember:
+    found: FederationMember = await record(
+        asked or graph["v0"], records.member_key(federation.id, graph[name].id), FederationMember
+    )
     return found
 
 
@@ -128,3 +137,59 @@ async def test_lost_machines_come_back_with_the_account_alone(tmp_path: Path, ma
         assert sha256(target.read_bytes()).digest() == sha256(best.read_bytes()).digest()
         await graph.agree()
         await graph.conserved()
+
+
+@pytest.mark.full("test_federation_beside.py plays absent sponsors; nodes with containers, two rounds: a minute")
+@pytest.mark.timeout(900)
+async def test_a_sponsor_that_is_killed_in_a_round_and_stays_away_owes_nobody_anything(
+    tmp_path: Path, made: tuple[Path, str, list[bytes]]
+) -> None:
+    (tmp_path / "graph").mkdir()
+    params = with_params(fed_base=60_000, fed_ready=30_000, fed_open=30_000, fed_least=1_000, max_step=DAY_MS)
+    async with ClockedGraph(tmp_path / "graph", SMALL, params=params) as graph:
+        federation = await begin(graph, made, tmp_path, OWNERS, [0.0] * 31, rounds=8, target=1_000_000, pace_ms=PACE_MS)
+        sponsor, witness, terms = graph["v0"], graph["o2"], federation.terms
+        before = (await graph.balances(witness))[sponsor.address]
+
+        async def stands(r: int, state: FederationState) -> bool:
+            now = await standing(witness, federation)
+            return now is not None and (now.r, now.state) == (r, state)
+
+        await eventually("the second round is trained", lambda: stands(2, FederationState.TRAIN), SLOW_S)
+        await sponsor.kill()
+        await eventually("it is summed, measured and paid all the same", lambda: stands(3, FederationState.IDLE), SLOW_S)
+        await graph.clock.advance(PACE_MS)
+        now = (await ended(federation, *OWNERS))["o1"]
+        assert EndReason(now.end) is EndReason.ABANDONED and (now.best_r, now.starts) == (2, 3)
+
+        # Each loss is worth what it is, to the micro-credit; everything else of both escrows is the sponsor's again.
+        assert now.paid == BOUNTY * (now.initial - now.best) // (now.initial - terms.target)
+        shares = [(await member_of(graph, federation, name, witness)).paid for name in OWNERS]
+        assert sum(shares) == now.paid and min(shares) > 0
+        fees = terms.fee * (3 * 2 + 3 * (2 + 1))  # three aggregators a sum, three seats a measurement
+        back = (await graph.balances(witness))[sponsor.address] - before
+        assert back == BOUNTY - now.paid + formulas.fees_locked(terms.fee, terms.rounds) - fees
+        await graph.conserved()
+
+        # A member that lost its files has the final model, and what it was made of, from the others alone.
+        best = await record(witness, records.round_key(federation.id, now.best_r), RoundRecord)
+        loser = graph["o1"]
+        await loser.kill()
+        shutil.rmtree(loser.data / "blobs")
+        await loser.start()
+
+        async def whole() -> bool:
+            files = loser.data / "blobs" / "files"
+            return all((files / text_of(cid)).is_file() for cid in (now.best_model, best.base, best.delta))
+
+        await eventually("the member has the final model again", whole, SLOW_S)
+        code, out, err = await command(loser, "fed", "audit", federation.id.hex(), "--models", "--json", environment=PASS)
+        assert code == 0, out + err
+        audit = json.loads(out)
+        models = {one["round"]: one["verdict"] for one in audit["findings"] if one["item"] == "model"}
+        assert audit["holds"] and models == {1: "UNCHECKED", 2: "OK"}
+
+        await sponsor.start()
+        await sponsor.reaches(await witness.height())
+        assert (await graph.balances(sponsor))[sponsor.address] == before + back, "and it learns so when it comes back"
+        await graph.agree()
