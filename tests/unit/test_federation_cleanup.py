@@ -95,14 +95,43 @@ def test_members_and_sponsor_fetch_what_the_best_model_was_made_of_once_it_has_e
     world = FedWorld(**SMALL)
     part = FedCleanUp(lambda: {world.federation})
     while not world.now.end:
-        assert not brought(part.handle(held(world))), "while it runs its aggregators have it"
+        early = brought(part.handle(held(world)))
+        assert not early or world.now.best_r == 1, "while it runs the aggregators have it, but for the initial model"
         world.block()
+    assert world.now.best_r > 1
     best, terms = best_record(world), world.terms
     wanted = {"base": (best.base, terms.size), "delta": (best.delta, 4 * terms.dims)}
     assert brought(part.handle(held(world))) == {tag: (text_of(cid), size, MADE_OF_PIN) for tag, (cid, size) in wanted.items()}
     assert not part.handle(held(world)), "once"
     ended = part.handle(replace(world.chain(), held=frozenset()))
-    assert [type(one) for one in ended] == [EndScope], "what is not held any more is not fetched either"
+    assert ended == list(given_up(world)), "what is not held any more is not fetched either"
+
+
+def given_up(world: FedWorld) -> tuple[EndScope, Unpin]:
+    ref = world.federation.hex()
+    return EndScope(f"fed-made-of:{ref}"), Unpin(world.federation, f"{MADE_OF_PIN}:{ref}")
+
+
+def test_the_initial_model_is_kept_by_members_while_the_best_one_was_made_of_it() -> None:
+    """The sponsor alone serves it, and may vanish before the end."""
+    world = FedWorld(**SMALL, target=1, rounds=12)
+    part = FedCleanUp(lambda: {world.federation})
+    world.run(lambda: world.now.best_r == 1)
+    said = part.handle(held(world))
+    assert brought(said) == {"base": (text_of(world.terms.model), world.terms.size, MADE_OF_PIN)}
+    world.run(lambda: world.now.best_r > 1)
+    said = part.handle(held(world))
+    assert set(given_up(world)) <= set(said) and not brought(said), "another base is served by those who made it"
+
+
+def test_who_leaves_keeps_nothing_for_those_who_audit() -> None:
+    world, own_ones = FedWorld(**SMALL), {b""}
+    own_ones.add(world.federation)
+    part = FedCleanUp(lambda: own_ones)
+    world.run(lambda: world.now.best_r == 1)
+    assert brought(part.handle(held(world)))
+    own_ones.remove(world.federation)
+    assert set(given_up(world)) <= set(part.handle(held(world)))
 
 
 @pytest.mark.parametrize(("noted", "stays"), [(True, True), (False, False)], ids=["seen then", "a node that came later"])

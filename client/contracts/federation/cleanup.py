@@ -2,6 +2,7 @@
 of. Pure.
 
     a round is settled    StopServing of models and deltas that are neither the base, nor of the best round, nor of the last ones
+                          whose best model was made of the initial one: FetchContent of that, by who trains in it
     END                   the same of every round; who trains in it or opened it: FetchContent of the best round's base and delta;
                           who did neither: Forget, but for these two and the best model, where they are here
     it left the state     Forget
@@ -36,6 +37,7 @@ from client.work.events import (
     Keep,
     KeepBook,
     StopServing,
+    Unpin,
 )
 from client.work.machine import Machine
 
@@ -72,8 +74,8 @@ class FedCleanUp(Machine):
         self._seen: dict[bytes, _Seen] = {}
         self._missing: dict[bytes, int] = {}
         """Since which chain clock."""
-        self._brought: set[bytes] = set()
-        """Whose base and delta are fetched, or here."""
+        self._brought: dict[bytes, dict[str, bytes]] = {}
+        """By federation: which base and delta are fetched, or here."""
 
     @property
     def book(self) -> BestRoundBook:
@@ -90,9 +92,8 @@ class FedCleanUp(Machine):
         own = self._own()
         self._seen = {ref: one for ref, one in self._seen.items() if ref in given.held}
         self._best.forget_but({*given.held, *own})
-        for ref in sorted(self._brought - given.held):
-            self._brought.discard(ref)
-            yield EndScope(_scope(ref))
+        for ref in sorted(self._brought.keys() - (given.held & set(own))):
+            yield from self._give_up(ref)
         missing = dict[bytes, int]()
         for ref in sorted(given.held):
             at = look(given.reader, ref)
@@ -100,19 +101,35 @@ class FedCleanUp(Machine):
                 missing[ref] = self._missing.get(ref, given.clock)
                 continue
             yield from self._superfluous(at)
-            if at.state == FederationState.END:
-                yield from self._bring(at, given.clock) if ref in own else self._forget(at)
+            if ref in own:
+                yield from self._bring(at, given.clock)
+            elif at.state == FederationState.END:
+                yield from self._forget(at)
         self._missing = missing if given.recent else {}
         yield from (Forget(ref) for ref, since in sorted(self._missing.items()) if given.clock >= since + GONE_MS)
 
-    def _bring(self, at: FederationLook, clock: int) -> Iterator[FetchContent]:
-        """The best model is the own machines' to fetch."""
-        best = self._best.of(at.id)
-        if best is None or at.id in self._brought:
+    def _bring(self, at: FederationLook, clock: int) -> Iterator[Effect]:
+        """At the end, as long as who made them is likely there; the initial model at once, for the sponsor alone has that, and may
+        vanish before. The best model is the own machines' to fetch."""
+        best, over, terms = self._best.of(at.id), at.state == FederationState.END, at.terms
+        wanted, sizes = dict[str, bytes](), {"base": terms.size, "delta": 4 * terms.dims}
+        if best is not None and (over or best.base == terms.model):
+            wanted = {"base": best.base} | ({"delta": best.delta} if over else {})
+        before = self._brought.get(at.id)
+        if before == wanted or not (before or wanted):
             return
-        self._brought.add(at.id)
-        for tag, cid, size in (("base", best.base, at.terms.size), ("delta", best.delta, 4 * at.terms.dims)):
-            yield FetchContent(_scope(at.id), tag, at.id, text_of(cid), size, clock + BRING_MS, pin=MADE_OF_PIN)
+        if before is None or not before.items() <= wanted.items():
+            yield from self._give_up(at.id)  # also what an earlier process had pinned
+            before = {}
+        self._brought[at.id] = wanted
+        for tag, cid in wanted.items():
+            if tag not in before:
+                yield FetchContent(_scope(at.id), tag, at.id, text_of(cid), sizes[tag], clock + BRING_MS, pin=MADE_OF_PIN)
+
+    def _give_up(self, federation: bytes) -> Iterator[Effect]:
+        self._brought.pop(federation, None)
+        yield EndScope(_scope(federation))
+        yield Unpin(federation, f"{MADE_OF_PIN}:{federation.hex()}")
 
     def _forget(self, at: FederationLook) -> Iterator[Forget]:
         best = self._best.of(at.id)
