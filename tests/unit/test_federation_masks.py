@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from client.boxes import OVERHEAD as BOX_OVERHEAD
 from client.boxes import CannotOpen, CannotSeal, open_box, public_of, seal_box
 from client.contracts.federation import masks, rows, updates
+from client.contracts.federation.computing import perform
 from client.contracts.federation.places import CQ, ROWS, SKETCH, rows_key
 from client.contracts.federation.summing import masked_sum
+from client.contracts.federation.tasks import SketchMasks
 from client.contracts.federation.updates import (
     BadUpdate,
     SealedSeeds,
@@ -22,6 +24,7 @@ from client.contracts.federation.updates import (
     update_file,
     update_size,
 )
+from tests.federation_nodes import Store
 from tests.unit.federation_kit import BEACON, MODULUS, PLACE, coefficients, dots, prg, rng, signed, tagged, u32, x_of
 
 MEMBER = b"m" * 20
@@ -292,3 +295,30 @@ def test_what_two_aggregators_give_each_other_is_the_sketch_of_the_update() -> N
     assert (rows.unmasked_sketches(masked, given_) == sketch(values)).all()
     with pytest.raises(ValueError, match="264 bytes"):
         rows.read_part(rows.part_bytes(parts[0])[:-1], 1)
+
+
+SEEDS = (b"a" * 32, b"b" * 32, b"c" * 32)
+NONE = (b"",) * 3
+
+
+@pytest.mark.parametrize(
+    ("known", "draws"),
+    [((SEEDS, SEEDS[::-1]), 2), ((SEEDS, NONE), 2), ((NONE, SEEDS), 2), ((NONE, NONE), 0), (((b"", SEEDS[0], b""), NONE), 2)],
+    ids=["masked", "open, first mask", "open, second mask", "open, neither", "one file of three"],
+)
+def test_masks_that_an_open_update_has_not_are_sketched_as_zeros_without_a_row(
+    known: tuple[tuple[bytes, ...], ...], draws: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LC-FILE-22: what is pinned of each mask, for each file in its place; in chunks of 8,192 values, here two."""
+    dims, drawn = rows.WIDTH + 5, list[int]()
+    write = rows.write_rows
+    monkeypatch.setattr(rows, "write_rows", lambda key, chunk, found: (drawn.append(chunk), write(key, chunk, found)))
+    store = Store()
+    made = perform(SketchMasks(PLACE, BEACON, dims, known, 3, None), store, rng(0).randbytes)
+    assert len(drawn) == draws
+    for file, seeds in zip(made, known, strict=True):
+        found = rows.read_part(store.read(file.path), 3)
+        for sketch, seed in zip(found, seeds, strict=True):
+            numbers = np.frombuffer(prg(seed, 4 * dims), "<u4") if seed else np.zeros(dims, np.uint32)
+            (wanted,) = rows.sketches(rows_key(PLACE, BEACON), [rows.in_chunks(numbers)], dims)
+            assert sketch.tolist() == wanted.tolist() and bool(sketch.any()) == bool(seed)

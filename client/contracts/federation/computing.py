@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from client import hidden
 from client.contracts.federation import masks, noise, reference, rows, summing, tensors, updates, vault
 from client.contracts.federation.masks import Words
-from client.contracts.federation.places import AttemptPlace, noise_key, rows_key
+from client.contracts.federation.places import SKETCH, AttemptPlace, noise_key, rows_key
 from client.contracts.federation.rows import Sketches
 from client.contracts.federation.screening import Screening, ScreenRule, screen
 from client.contracts.federation.tasks import (
@@ -151,13 +151,13 @@ def _rows(
 
 
 def _sketch(task: SketchMasks, desk: FileDesk) -> tuple[MadeFile, ...]:
-    vectors = [
-        masks.stream_pieces(seed, task.dims, rows.WIDTH) if seed else masks.nothing(task.dims, rows.WIDTH)
-        for seeds in task.masks
-        for seed in seeds
-    ]
-    found = _rows(task.place, task.beacon, task.dims, vectors, task.reference, desk)
-    n = task.files
+    """What an open update has not is zeros, and so is its sketch: no row is drawn for it."""
+    seeds, n = [seed for one in task.masks for seed in one], task.files
+    there = [place for place, seed in enumerate(seeds) if seed]
+    found = np.zeros((len(seeds), SKETCH), np.uint32)
+    if there:
+        vectors = [masks.stream_pieces(seeds[place], task.dims, rows.WIDTH) for place in there]
+        found[there] = _rows(task.place, task.beacon, task.dims, vectors, task.reference, desk)
     return tuple(desk.write([rows.part_bytes(found[i * n : i * n + n])]) for i in range(len(task.masks)))
 
 

@@ -43,11 +43,6 @@ def stream_pieces(seed: bytes, dims: int, width: int = PIECE) -> Iterator[Words]
     return (stream.words(length) for _, length in pieces(dims, width))
 
 
-def nothing(dims: int, width: int = PIECE) -> Iterator[Words]:
-    """A mask that an open update has not."""
-    return (np.zeros(length, np.uint32) for _, length in pieces(dims, width))
-
-
 def masked(x: Iterable[NDArray[np.int32]], seeds: Mapping[int, bytes]) -> Iterator[Words]:
     """LC-FILE-10: x under the masks of these seeds. `x` comes in pieces of `PIECE`, the last one shorter."""
     streams = [Keystream(seeds[mask]) for mask in sorted(seeds)]
