@@ -8,6 +8,7 @@ import json
 import os
 import random
 import shutil
+import sys
 import time
 from array import array
 from pathlib import Path
@@ -366,5 +367,32 @@ async def test_a_member_an_aggregator_and_the_sponsor_are_killed_in_a_round_and_
             return (graph["v0"].data / "blobs" / "files" / text_of(now.best_model)).is_file()
 
         await eventually("the sponsor, which lost its files, has the final model from the members", whole, SLOW_S)
+        await graph.agree()
+        await graph.conserved()
+
+
+@pytest.mark.full("test_federation_machines.py has aggregators that lie; nodes with containers, several rounds: a minute")
+async def test_an_aggregator_that_denies_a_rival_is_outvoted_and_has_no_fee_for_it(
+    tmp_path: Path, made: tuple[Path, str, list[bytes]]
+) -> None:
+    """o1 calls each update of o2 WRONG. The two others say what they found: that stands, and o2 is paid as everybody."""
+    (tmp_path / "graph").mkdir()
+    async with Graph(tmp_path / "graph", SMALL, params=PARAMS) as graph:
+        liar, rival = graph["o1"], graph["o2"]
+        liar.program = [sys.executable, "-m", "tests.processes.lying_aggregator", rival.id.hex()]
+        federation = await begin(graph, made, tmp_path, OWNERS, [0.0] * 31)
+        before = await graph.balances(graph["v0"])
+        now = (await ended(federation))["v0"]
+        assert EndReason(now.end) is EndReason.REACHED and now.starts == now.r + 1, "no attempt came to nothing"
+        told = (await graph["v0"].api.federation_attempts(federation.id.hex()))["attempts"]
+        codes = [file["code"] for attempt in told for file in attempt["files"] if file["member"] == rival.address]
+        assert codes == ["USED"] * now.r
+        after = await graph.balances(graph["v0"])
+        for name in OWNERS:
+            node, fee = graph[name], federation.terms.fee
+            share = (await record(graph["v0"], records.member_key(federation.id, node.id), FederationMember)).paid
+            fees = after[node.address] - before[node.address] - share
+            assert fees == fee * (now.r + 1) + (0 if node is liar else fee * now.r), name
+            assert abs(share - BOUNTY // 3) <= now.r, "in equal parts, but for remainders"
         await graph.agree()
         await graph.conserved()

@@ -1,0 +1,46 @@
+"""The real node, whose Screens call one member's update WRONG: `python -m tests.processes.lying_aggregator MEMBER node …`.
+
+MEMBER is the account in hex. Everything else it does as it should: it trains, adds up and measures.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from msgspec.structs import replace
+
+from chain.contracts.federation.messages import FileCode, ScreenUpdates
+from client.work.events import Submit
+
+
+def denying(screen: Callable[..., Iterator[Any]], member: bytes) -> Callable[..., Iterator[Any]]:
+    """`screen` of the machine, with another code at the place of that member's file."""
+
+    def lie(self: Any, at: Any, mine: Any) -> Iterator[Any]:
+        for said in screen(self, at, mine):
+            if isinstance(said, Submit) and isinstance(said.op, ScreenUpdates):
+                codes = bytearray(said.op.codes)
+                for place, file in enumerate(at.files):
+                    codes[place] = FileCode.WRONG if file.account == member else codes[place]
+                yield dataclasses.replace(said, op=replace(said.op, codes=bytes(codes)))
+            else:
+                yield said
+
+    return lie
+
+
+def main() -> int:
+    member = bytes.fromhex(sys.argv[1])
+    del sys.argv[1]
+    from client.cli.app import main as run
+    from client.contracts.federation.aggregator import AggregatorMachine
+
+    AggregatorMachine._screen = denying(AggregatorMachine._screen, member)  # type: ignore[method-assign]
+    return run()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
