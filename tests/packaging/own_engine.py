@@ -31,14 +31,15 @@ _OWN: Final = """
 set -e
 ip link set lo up
 kept="$(mktemp -d /dev/shm/lc-engine-XXXXXX)"
-mount --bind "$1" "$kept"
+mount --rbind "$2" "$kept"
 mount -t tmpfs -o mode=755 tmpfs /run
-mkdir -p /run/engine "$1"
-mount --move "$kept" "$1"
+mkdir -p /run/engine "$2"
+mount --move "$kept" "$2"
 rmdir "$kept"
 exec dockerd --bridge=none --data-root "$1/data" --exec-root /run/engine --pidfile /run/pid --host "unix://$1/socket" --group root
 """
-"""Its own /run, in which its folder stays: in a room (scripts/room.sh) folders for a time lie below /run."""
+"""Its own /run, in which the folder for temporary files stays, which is below /run in a room (scripts/room.sh): the engine's own
+folder is in it, and what a test gives a container to mount."""
 _libc = ctypes.CDLL(None)
 
 
@@ -73,7 +74,8 @@ class OwnEngine:
         self.folder = Path(tempfile.mkdtemp(prefix="lc-engine-"))
         try:
             with (self.folder / "log").open("wb") as log:
-                command = [*_NAMESPACES, "--propagation", "private", "--mount-proc", "bash", "-c", _OWN, "engine", str(self.folder)]
+                own = ("bash", "-c", _OWN, "engine", str(self.folder), str(self.folder.parent))
+                command = [*_NAMESPACES, "--propagation", "private", "--mount-proc", *own]
                 self._process = subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_die_with_parent
                 )
