@@ -12,13 +12,15 @@ from rich.text import Text
 from client.cli.common import brief, cell, clean
 from client.cli.curve import Point, curve
 
-LINES: Final = 8
-"""Of the log, the last."""
+LINES, FEWEST_LINES = 4, 2
+"""Of the log, the last: those that it has before the curve is drawn higher than LOWEST, and before there is a curve at all."""
 CHARACTERS: Final = 16_384
 """Of the log that is looked at, the last."""
 POINTS: Final = 2_000
-WIDTH, HEIGHT = 72, 6
-"""The most of a curve, in characters."""
+WIDTH, HEIGHT, LOWEST = 72, 6, 3
+"""The most of a curve in characters, and the fewest lines in which one says something."""
+_AROUND_CURVE, _HEADING = 3, 1
+"""Lines: a curve's heading, its steps and the empty line after it; the log's heading."""
 BOUND: Final = 1e15
 """Losses beyond it are not drawn: with them everything else would lie on one line."""
 _LABEL: Final = 12
@@ -30,15 +32,22 @@ _ESCAPES: Final = re.compile(
 """Control sequences of ECMA-48: CSI, strings such as a title (OSC), and the others; also those that break off."""
 
 
-def run_screen(run: Any, console: Console, *, low: bool = False) -> Group:
-    """`run` as `GET /v1/runs/{run}` tells it. `low`: in half of the lines."""
-    parts: list[Any] = [*_curve(run, console, HEIGHT // 2 if low else HEIGHT), _heading("The end of its log", run, console)]
-    lines = last_lines(run.get("log"), LINES // 2 if low else LINES)
+def run_screen(run: Any, console: Console, rows: int) -> Group:
+    """`run` as `GET /v1/runs/{run}` tells it, in at most `rows` lines, of which the log has what the curve leaves; nothing in fewer
+    than two."""
+    height = min(HEIGHT, max(LOWEST, rows - _AROUND_CURVE - _HEADING - LINES))
+    drawn = rows >= LOWEST + _AROUND_CURVE + _HEADING + FEWEST_LINES
+    parts = _curve(run, console, height) if drawn else []
+    most = rows - len(parts) - _HEADING
+    if most < 1:
+        return Group()
+    parts.append(_heading("The end of its log", run, console))
+    lines = last_lines(run.get("log"), most)
     parts += [Text(line, no_wrap=True, overflow="ellipsis") for line in lines] or [Text("It has said nothing.", style="dim")]
     return Group(*parts)
 
 
-def last_lines(log: Any, most: int = LINES) -> list[str]:
+def last_lines(log: Any, most: int) -> list[str]:
     """As a terminal would show them at the end, without what would move its cursor, colour it or change its title."""
     text = _ESCAPES.sub("", str(log or "")[-CHARACTERS:])
     lines = [line.rstrip("\r").rpartition("\r")[2].rstrip() for line in text.split("\n")]

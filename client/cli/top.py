@@ -32,9 +32,23 @@ REST_S: Final = 1.0
 """Between two looks, however much happens."""
 LONGEST_S: Final = 5.0
 """Between two looks where nothing happens."""
-MOST_RUNS, MOST_JOBS, MOST_BOARDS, MOST_CLAIMS = 8, 6, 3, 3
-LOW: Final = 45
-"""Lines of a terminal below which less of each is shown, so that the end of the log is seen."""
+MOST_CLAIMS: Final = 3
+
+
+@dataclass(frozen=True)
+class Most:
+    """How many of each are shown."""
+
+    runs: int
+    jobs: int
+    boards: int
+
+
+HIGH, LOW = Most(8, 6, 3), Most(2, 3, 1)
+LOW_LINES: Final = 45
+"""Of a terminal with fewer it is LOW."""
+UNBOUND_ROWS: Final = 18
+"""Of a run where there is no terminal."""
 _KINDS = ("block", "run", "note")
 _LEAVES = b"qQ\x03\x04"
 
@@ -71,7 +85,7 @@ async def look(node: Client) -> Frame:
     own = status["id"]
     runs = await node.runs()
     jobs = await node.jobs(live=True, limit=100)
-    boards = [await node.job(job["id"]) for job in jobs if job["poster"] == own][:MOST_BOARDS]
+    boards = [await node.job(job["id"]) for job in jobs if job["poster"] == own][: HIGH.boards]
     return Frame(status, await node.account(own), runs, jobs, boards, await _load(node), await _watched(node, runs))
 
 
@@ -128,7 +142,7 @@ async def _live(node: Client) -> int:
                 try:
                     frame = await look(node)
                 except (ApiError, Unreachable) as problem:
-                    shown.update(Group(draw(first, console, pace), cell(f"No answer: {problem}", "red")), refresh=True)
+                    shown.update(draw(first, console, pace, f"No answer: {problem}"), refresh=True)
                     continue
                 first = frame
                 pace.see(frame.status["height"], time.monotonic())
@@ -191,7 +205,23 @@ def _keys(left: asyncio.Event) -> Iterator[None]:
 # --- what is drawn --------------------------------------------------------------------------------------------------------------
 
 
-def draw(frame: Frame, console: Console, pace: Pace) -> Group:
+def draw(frame: Frame, console: Console, pace: Pace, trouble: str = "") -> Group:
+    """What the last look found, below `trouble`. In a terminal the run that is watched comes last and has the lines that are left,
+    so that what does not fit is its curve and its log, and neither jobs nor leaderboards."""
+    most = LOW if console.is_terminal and console.height < LOW_LINES else HIGH
+    parts: list[Any] = [cell(trouble, "red")] if trouble else []
+    parts += [_facts(frame, pace), Text(), _runs(frame.runs, console, most.runs), Text(), _jobs(frame.jobs, console, most.jobs)]
+    for job in frame.boards[: most.boards]:
+        parts += [Text(), _board(job, console)]
+    end = [*([] if trouble else [Text()]), Text("q leaves", style="dim")]
+    if frame.watched is not None:
+        parts.append(Text())
+        taken = len(console.render_lines(Group(*parts, *end), pad=False))
+        parts.append(run_screen(frame.watched, console, console.height - taken if console.is_terminal else UNBOUND_ROWS))
+    return Group(*parts, *end)
+
+
+def _facts(frame: Frame, pace: Pace) -> Group:
     status = frame.status
     rows: list[tuple[str, Any]] = [
         ("height", f"{status['height']}, {ago(status['time'])}{pace.text}"),
@@ -202,15 +232,7 @@ def draw(frame: Frame, console: Console, pace: Pace) -> Group:
         *(("failing", f"{one['part']}: {one['why']}") for one in status.get("failing", [])[:2]),
         *(("notice", one["text"]) for one in status.get("notices", [])[:3]),
     ]
-    parts: list[Any] = [facts(f"Network {status['network']}, {status['id']}", rows), Text()]
-    low = console.is_terminal and console.height < LOW
-    parts += [_runs(frame.runs, console, MOST_RUNS // 3 if low else MOST_RUNS), Text()]
-    if frame.watched is not None:
-        parts += [run_screen(frame.watched, console, low=low), Text()]
-    parts += [_jobs(frame.jobs, console)]
-    for job in frame.boards:
-        parts += [Text(), _board(job, console)]
-    return Group(*parts, Text(), Text("q leaves", style="dim"))
+    return facts(f"Network {status['network']}, {status['id']}", rows)
 
 
 def _machine(load: Any) -> str:
@@ -243,13 +265,11 @@ def _loss(run: Any) -> Any:
     return run.get("loss") or (steps[-1].get("loss") if steps else None)
 
 
-def _jobs(jobs: list[Any], console: Console) -> Any:
+def _jobs(jobs: list[Any], console: Console, most: int) -> Any:
     if not jobs:
         return Text("No live job.")
-    rows = [
-        [brief(console, job["id"]), job["state"], job["bounty"], job["claimants"], ago(job["posted"])] for job in jobs[:MOST_JOBS]
-    ]
-    more = [Text(f"and {len(jobs) - MOST_JOBS} more", style="dim")] if len(jobs) > MOST_JOBS else []
+    rows = [[brief(console, job["id"]), job["state"], job["bounty"], job["claimants"], ago(job["posted"])] for job in jobs[:most]]
+    more = [Text(f"and {len(jobs) - most} more", style="dim")] if len(jobs) > most else []
     return Group(listing(["live job", "state", "bounty", "claimants", "posted"], rows, {"bounty", "claimants"}), *more)
 
 

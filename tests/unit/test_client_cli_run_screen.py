@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from client.cli.curve import BRAILLE, curve
-from client.cli.run_screen import CHARACTERS, LINES, POINTS, last_lines, losses, run_screen
+from client.cli.run_screen import CHARACTERS, POINTS, last_lines, losses, run_screen
 
+LAST = 8
 LOW_TO_HIGH = [(0.0, 0.0), (1.0, 1.0), (2.0, 2.0)]
 
 
@@ -69,17 +70,17 @@ def test_each_curve_stays_in_its_room_and_has_no_gap(points: list[tuple[float, f
         ("bell\x07 back\x08 \u202eright to left\u200b", ["bell\ufffd back\ufffd \ufffdright to left\ufffd"]),
         ("[bold]no markup[/bold] :smile:", ["[bold]no markup[/bold] :smile:"]),
         ("a\tb", ["a       b"]),
-        ("\n".join(str(n) for n in range(100)), [str(n) for n in range(100 - LINES, 100)]),
+        ("\n".join(str(n) for n in range(100)), [str(n) for n in range(100 - LAST, 100)]),
         ("x" * 10 * CHARACTERS, ["x" * CHARACTERS]),
     ],
 )
 def test_of_a_log_only_text_comes_through_the_last_lines(log: Any, shown: list[str]) -> None:
-    assert last_lines(log) == shown
+    assert last_lines(log, LAST) == shown
 
 
 @given(st.text(st.characters(max_codepoint=0xFF)))
 def test_no_control_character_comes_through(log: str) -> None:
-    assert all(line.isprintable() for line in last_lines(log))
+    assert all(line.isprintable() for line in last_lines(log, LAST))
 
 
 @pytest.mark.parametrize(
@@ -97,14 +98,30 @@ def test_losses_are_those_that_can_be_drawn(steps: Any, points: list[tuple[float
     assert losses(steps) == points
 
 
-@pytest.mark.parametrize("low", [False, True])
+@pytest.mark.parametrize(
+    ("rows", "curve_lines", "log_lines"),
+    [(-3, 0, 0), (1, 0, 0), (2, 0, 1), (8, 0, 7), (9, 3, 2), (11, 3, 4), (13, 5, 4), (14, 6, 4), (18, 6, 8), (40, 6, 30)],
+)
 @pytest.mark.parametrize("width", [20, 80, 300])
-def test_a_screen_is_bounded_whatever_a_program_prints(width: int, low: bool) -> None:
+def test_a_screen_has_the_lines_it_is_given_whatever_a_program_prints(
+    width: int, rows: int, curve_lines: int, log_lines: int
+) -> None:
     steps = [{"step": n, "of": 9_999, "loss": 1 / (1 + n)} for n in range(9_999)]
-    run = {"id": "\x1b[2Jr" + "a" * 64, "progress": steps, "log": ("\x1b[2J" + "w" * 500 + "\n") * 50}
+    run = {"id": "\x1b[2Jr" + "a" * 64, "progress": steps, "log": ("\x1b[2J" + "w" * 300 + "\n") * 50}
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None, no_color=True)
-    console.print(run_screen(run, console, low=low))
+    console.print(run_screen(run, console, rows), end="")
     told = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "\x1b" not in told and "Loss by step" in told and "The end of its log" in told
     lines = told.splitlines()
-    assert len(lines) == (3 + 3 + 5 if low else 3 + 6 + 9) and max(map(len, lines)) <= width
+    assert "\x1b" not in told and all(len(line) <= width for line in lines)
+    assert ("Loss by step" in told) == bool(curve_lines) and sum(line.startswith("w") for line in lines) == log_lines
+    assert (
+        len(lines)
+        == (curve_lines + 3 if curve_lines else 0) + (log_lines + 1 if log_lines else 0)
+        == max(0, rows if rows > 1 else 0)
+    )
+
+
+def test_a_log_has_every_line_where_no_curve_can_be_drawn() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    console.print(run_screen({"id": "r", "log": "\n".join("abcdefghijkl")}, console, 11), end="")
+    assert console.file.getvalue().splitlines()[1:] == list("cdefghijkl")  # type: ignore[attr-defined]

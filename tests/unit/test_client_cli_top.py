@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import select
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from client.cli.top import Frame, Pace, draw
 from tests.unit.client_fake_api import ACCOUNT, JOB, OTHER, OWN, RUN, STATUS, TOKEN, Fake
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
@@ -73,6 +76,40 @@ def test_without_a_run_there_is_no_curve_and_no_log(api: Fake, run: Any, runs: l
     api.answers["GET /v1/runs"] = runs
     ran = run("top")
     assert ran.code == 0 and "Loss by step" not in ran.out and "log" not in ran.out
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "jobs", "own", "logged"),
+    [
+        (24, 80, 1, 0, True),
+        (24, 80, 9, 0, True),
+        (24, 80, 9, 1, False),
+        (32, 80, 9, 3, True),
+        (60, 99, 9, 3, True),
+        (99, 99, 9, 3, True),
+    ],
+)
+def test_jobs_and_leaderboards_are_whole_in_a_low_terminal_and_the_log_has_the_rest(
+    height: int, width: int, jobs: int, own: int, logged: bool
+) -> None:
+    """Also while nothing answers, which the first line then says."""
+    steps = [{"step": n, "of": 99, "loss": 1 / (1 + n)} for n in range(9)]
+    watched = RUN | {"progress": steps, "log": "said\n" * 99}
+    live = [{"id": f"{n:064x}", "state": "OPEN", "bounty": "1", "claimants": 2, "posted": NOW_MS} for n in range(jobs)]
+    boards = [job | {"claims": [claim(OTHER, "0.5", NOW_MS)] * 5} for job in live[:own]]
+    load = {"samples": [], "processors": 2, "memory": 1}
+    frame = Frame(STATUS, ACCOUNT, [RUN] * 9, live, boards, load, watched)
+    console = Console(
+        file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None, no_color=True, legacy_windows=False
+    )
+    for trouble in ("", "No answer: it is gone"):
+        console.file = io.StringIO()
+        console.print(draw(frame, console, Pace(), trouble), end="")
+        lines = console.file.getvalue().splitlines()
+        assert lines[-1] == "q leaves" and (lines[0] == trouble) == bool(trouble)
+        assert ("said" in lines) == logged and len(lines) in ([height] if logged else range(height + 1))
+        assert sum("OPEN" in line for line in lines) == min(jobs, 3 if height < 45 else 6)
+        assert sum(OTHER[:8] in line for line in lines) == 3 * min(own, 1 if height < 45 else 3)
 
 
 def test_in_a_terminal_it_looks_again_and_q_leaves_it_as_it_was(api: Fake, tmp_path: Path) -> None:
