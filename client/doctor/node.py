@@ -102,6 +102,8 @@ def judge_sandbox(said: Said) -> list[DoctorFinding]:
         return [skipped("sandbox", said.unready[1], "Wait a minute")]
     if said.unready is not None and said.unready[0] == "SANDBOX":
         return [failure("sandbox", said.unready[1], "docker info must succeed for the node's user; the node looks again by itself")]
+    if said.unready is not None:
+        return [skipped("sandbox", f"the node tells of its self-test once it is ready. {said.unready[1]}", "Wait")]
     if said.sandbox is not None:
         return judge_checks(list(said.sandbox.get("checks", [])))
     if said.status:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import threading
 from contextlib import closing
@@ -13,6 +14,7 @@ import pytest
 from chain.storage.datadir import MIN_FREE
 from client import config
 from client.config import Config
+from client.daemon import version
 from client.doctor import files, machine, node
 from client.doctor.findings import DoctorFinding, FindingLevel, examine, exit_code, fine
 from client.doctor.node import Said
@@ -223,6 +225,47 @@ def test_what_the_node_says_fails_is_parked_or_waits() -> None:
     }
     found = [(one.check, str(one.level)) for one in node.judge_words(Said(status))]
     assert found == [("failing", "failure"), ("parked", "warning"), ("notices", "warning")]
+
+
+CHECKS = [{"name": "memory", "ok": True, "detail": ""}, {"name": "network", "ok": True, "detail": ""}]
+
+
+@pytest.mark.parametrize(
+    ("said", "level", "text", "remedy"),
+    [
+        (Said(STATUS, unready=("SANDBOX", "the self-test has not ended")), "skipped", "has not ended", "Wait"),
+        (Said(STATUS, unready=("SANDBOX", "no engine answers")), "failure", "no engine", "docker info"),
+        (Said(STATUS, unready=("SYNCING", "it fetches blocks")), "skipped", "it fetches blocks", "Wait"),
+        (Said(STATUS, sandbox={"checks": CHECKS}), "fine", "each of 2 limits", ""),
+        (
+            Said(STATUS, sandbox={"checks": [*CHECKS, {"name": "pids", "ok": False, "detail": "99 of 64"}]}),
+            "failure",
+            "pids: 99",
+            "docs/sandbox.md",
+        ),
+        (Said(STATUS), "skipped", "runs no jobs", ""),
+        (Said(fault="refused"), "skipped", "no node runs", "--self-test"),
+    ],
+)
+def test_the_sandbox_of_the_running_node(said: Said, level: str, text: str, remedy: str) -> None:
+    [found] = node.judge_sandbox(said)
+    assert (found.check, str(found.level)) == ("sandbox", level) and text in found.text and remedy in found.remedy
+
+
+@pytest.mark.parametrize(("running", "level"), [(None, "fine"), (version(), "fine"), ("0.0.1", "warning")])
+def test_a_node_of_another_version_than_the_one_installed(running: str | None, level: str) -> None:
+    [found] = machine.look_at_versions(running)
+    assert str(found.level) == level and version() in found.text
+    assert level == "fine" or ("0.0.1" in found.text and "Restart" in found.remedy)
+
+
+@pytest.mark.parametrize(
+    ("hard", "level"),
+    [(machine.FEW_FILES - 1, "warning"), (machine.FEW_FILES, "fine"), (resource.RLIM_INFINITY, "fine")],
+)
+def test_open_files_that_this_user_may_have(monkeypatch: pytest.MonkeyPatch, hard: int, level: str) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (64, hard))
+    assert levels(machine.look_at_limits()) == {level}
 
 
 # --- the clock, from blocks -----------------------------------------------------------------------------------------------------
