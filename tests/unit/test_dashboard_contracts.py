@@ -15,7 +15,7 @@ from tests.unit.dashboard_kit import Browser, browsing
 from tests.unit.federation_play import OWNERS, helpers_serve
 from tests.unit.test_api_federations import played
 from tests.unit.test_api_ledger import FALSE
-from tests.unit.test_api_predictions import register, served
+from tests.unit.test_api_predictions import answered, register, served, seven
 
 JOB = {
     "cid": str(MODEL_CID),
@@ -163,8 +163,6 @@ async def test_history_leads_to_what_credits_moved_for(tmp_path: Path) -> None:
 
 
 EVIL = "</textarea><script>alert(1)</script>"
-
-
 SCHEMA = {
     "inputs": [
         {"name": "age", "datatype": "INT64", "min": 18, "max": 100, "about": EVIL},
@@ -173,6 +171,29 @@ SCHEMA = {
     ],
     "classes": [f"class {at} {EVIL}" for at in range(10)],
 }
+
+
+async def test_a_model_is_asked_by_a_form_of_a_stranger_s_schema_whose_words_are_text(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        api, ledger = browser.api, browser.api.node.ledger
+        ledger.declare()
+        raw = json.dumps(SCHEMA).encode()
+        model = await served(api, schema={"cid": api.node.files.put(raw), "size": len(raw)})
+        action = f"/dashboard/models/{model}/ask"
+        _, page = await browser.get(f"/dashboard/models/{model}")
+        assert page.text.count(EVIL) >= 2 and {"in.age", "in.kind", "in.fit"} <= set(page.form(action).fields)
+        given, height = {"in.kind": EVIL, "in.fit": "true", "n": "3"}, ledger.height
+        for age, said in ((EVIL, "age is a whole number from 18 to 100"), ("7", "18")):
+            status, page = await browser.send(page.form(action), None, **given | {"in.age": age})
+            assert status == 400 and said in page.text and page.form(action).fields["in.age"] == age, "what was typed is kept"
+        status, page = await browser.send(page.form(action), None, **given | {"in.age": "30"})
+        assert status == 200 and "credits are locked" in page.text and ledger.height == height
+        status, page = await browser.send(next(form for form in page.forms if form.fields.get("step") == "ask"))
+        assert status == 200 and ledger.height > height and "No answer yet" in page.text
+        [asked] = await api.get("/v1/predictions")
+        answered(api, asked["id"], seven(), seven(), seven())
+        _, page = await browser.get(f"/dashboard/predictions/{asked['id']}")
+        assert f"class 7 {EVIL}" in page.text and "2.500000000" in page.text
 
 
 async def test_a_model_without_a_schema_is_asked_by_rows(tmp_path: Path) -> None:
