@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, TypedDict, get_type_hints
 
 from chain import bandwidth
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 else:
     _VIEWS = (AccountBase, *(part.VIEW for part in _PARTS.values()))
     AccountView = TypedDict("AccountView", {k: v for view in _VIEWS for k, v in get_type_hints(view, include_extras=True).items()})
-    AccountView.__doc__ = "\n".join(view.__doc__ or "" for view in _VIEWS)
+    AccountView.__doc__ = "\n".join(inspect.cleandoc(view.__doc__ or "") for view in _VIEWS)
 
 
 def unknown_account(account: str) -> RequestError:

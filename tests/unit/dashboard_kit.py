@@ -50,7 +50,7 @@ class Read(HTMLParser):
         self.links: list[str] = []
         self.ids: list[str] = []
         self.words: list[str] = []
-        self.headings = 0
+        self.headings = self.opened = 0
         self._area = ""
         self.feed(html)
         self.close()
@@ -71,6 +71,7 @@ class Read(HTMLParser):
         assert tag != "script" or values["src"].startswith("/dashboard/static/")
         self.ids += [values["id"]] if "id" in values else []
         self.headings += tag == "h1"
+        self.opened += tag == "details" and "open" in values
         if tag == "a":
             self.links.append(values["href"])
         elif tag == "form":

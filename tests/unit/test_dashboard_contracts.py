@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from chain.contracts.federation.messages import FileCode
 from chain.contracts.job.messages import job_id_of
 from chain.crypto import address
@@ -53,6 +55,29 @@ async def test_a_job_is_posted_after_its_price_and_only_then(tmp_path: Path) -> 
         status, _ = await browser.send(cancel)
         found = await browser.api.get(f"/v1/jobs/{job_id}")
         assert status == 200 and found["state"] != "OPEN"
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "opened"),
+    [
+        ({"bounty": "a lot"}, "bounty", 0),
+        ({"cid": ""}, "Which image?", 0),
+        ({"train_s": "soon"}, "train_s is a number", 0),
+        ({"params": "[" * 5_000}, "JSON object", 1),
+        ({"floor": "low"}, "floor", 1),
+        ({"bounty": "100000"}, "would be refused now", 0),
+    ],
+)
+async def test_a_job_that_makes_no_sense_is_told_in_its_form_where_all_that_was_typed_is_seen(
+    tmp_path: Path, change: dict[str, str], said: str, opened: int
+) -> None:
+    async with browsing(tmp_path) as browser:
+        browser.api.node.ledger.declare()
+        height = browser.api.node.ledger.height
+        _, page = await submitted(browser, "/dashboard/jobs/new", "/dashboard/jobs/new", **JOB | change)
+        assert said in page.text and page.opened == opened, "fields that are seldom used are folded away while they are empty"
+        kept = [form.fields for form in page.forms if "bounty" in form.fields][-1]
+        assert {name: kept[name] for name in JOB | change} == JOB | change and browser.api.node.ledger.height == height
 
 
 async def test_a_job_shows_claims_votes_payment_and_its_model(tmp_path: Path) -> None:

@@ -55,7 +55,8 @@ def test_it_learns_and_evaluations_repeat_themselves(tmp_path: Path, language: s
     assert (code, measured.count) == (0, 40)
     assert 0 < measured.mean < 10**8
     assert run(tmp_path, language, "evaluate", model=model) == (0, raw)
-    assert run(tmp_path, language, "train", seed=2**64 - 1)[1] != model
+    others = {run(tmp_path, language, "train", seed=seed)[1] for seed in (2**31, 2**63 - 1, 2**64 - 2, 2**64 - 1)}
+    assert len(others | {model}) == 5, "a worker's seeds have 64 bits"
 
 
 def test_both_measure_the_same(tmp_path: Path) -> None:
