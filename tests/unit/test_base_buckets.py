@@ -108,6 +108,7 @@ def both_are_the_same(steps: list[dict[int, bytes | None]]) -> None:
     for step in steps:
         both.change({keys()[n]: value for n, value in step.items()})
         assert both.root == plain_tree.root_of(both.plain)
+        assert list(numbers(both.nodes)) == sorted({number_of(sha(key)) for key in both.model})
         assert dict(r for n in numbers(both.nodes) for r in records(both.bucket(n))) == both.model
     for key in keys():
         path = sha(key)
