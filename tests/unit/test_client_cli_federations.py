@@ -148,6 +148,7 @@ async def test_a_sponsor_admits_and_removes_by_name(api: Api, run: Run) -> None:
         ({"params": "[1]"}, "--params is a JSON object"),
         ({"dp": "9"}, "--dp is noise"),
         ({"dp": "8", "min_members": "2"}, "times what it should find"),
+        ({"dp": "0.2", "min_members": "3"}, "12 times what it should find"),
     ],
 )
 async def test_words_that_make_no_sense_are_said_before_anything_is_sent(

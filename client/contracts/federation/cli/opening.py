@@ -15,6 +15,7 @@ from client.cli.app import OK, REFUSED, USAGE
 from client.cli.common import HERE, Common, WrongUsage, amount, facts, seconds, size_text, span
 from client.cli.ledger import MAX_WAIT, Wait, finished
 from client.contracts.federation.cli.words import WARNED
+from client.contracts.federation.places import MASKS
 from client.sdk_types import Rejected
 
 if TYPE_CHECKING:
@@ -231,10 +232,11 @@ def initial_model(path: Path) -> Json:
 
 
 def check_noise(dp: float, dims: int, members: int, force: bool) -> None:
-    """Noise to signal of a round: of few members' large models nothing is left. Raises `WrongUsage`."""
+    """Noise to signal of a round, whose sum bears the noise of three masks (LC-FILE-36): of few members' large models nothing is
+    left. Raises `WrongUsage`."""
     if not 0 <= dp <= 8:
         raise WrongUsage(f"--dp is noise in parts of the clip, 0 to 8, not {dp:g}")
-    ratio = dp * dims**0.5 / (0.3 * members)
+    ratio = dp * (MASKS * dims) ** 0.5 / (0.3 * members)
     if ratio > WARNED and not force:
         raise WrongUsage(
             f"With --dp {dp:g}, {dims:,} values and {members} members the noise of a round is {ratio:.0f} times what it should "
