@@ -46,8 +46,8 @@ LIMITS = {"cpus": 1.0, "mem_mb": 128, "train_s": 60, "eval_s": 60, "tmp_mb": 8, 
 Json = dict[str, Any]
 
 
-def owner(name: str, validator: bool = False) -> Role:
-    return Role(name, validator=validator, verifier=True, settings=SERVES)
+def owner(name: str, validator: bool = False, settings: Json | None = None) -> Role:
+    return Role(name, validator=validator, verifier=True, settings=SERVES | (settings or {}))
 
 
 def federated_graph(folder: Path, roles: Sequence[Role]) -> ClockedGraph:
