@@ -44,9 +44,9 @@ TYPES = (Part("types", MYPY, 0.4),)
 GATE = (
     *LINT,
     Part("types", MYPY, 0.4, beside=(Part("every test is found, and compiled", (*PYTEST, "-qq", "--collect-only"), 0.4),)),
-    Part("tests of the code", (*PYTEST, "-n", "2", "--dist", "loadfile", *CODE), 4.2),
-    Part("virtual time", (*PYTEST, "-n", "2", "tests/sim"), 1.4),
-    Part("real nodes, one at a time", (*PYTEST, "tests/processes"), 3.8, again=True),
+    Part("tests of the code", (*PYTEST, "-n", "2", "--dist", "loadfile", *CODE), 2.9),
+    Part("virtual time", (*PYTEST, "-n", "2", "tests/sim"), 0.9),
+    Part("real nodes, one at a time", (*PYTEST, "tests/processes"), 3.1, again=True),
     Part("real containers, one at a time", (*PYTEST, "tests/sandbox"), 2.0, again=True),
 )
 SECOND = (
