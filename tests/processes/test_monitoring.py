@@ -129,8 +129,8 @@ async def test_every_query_has_data_and_what_is_wrong_fires(tmp_path: Path) -> N
         await graph.start()
         one, other = graph["v0"], graph["v1"]
         where = [config.load(node.data, {}).config.api.listen for node in (one, other)]
-        # Patience is for operators: here a condition counts after a second.
-        rules = re.sub(r"for: \w+", "for: 1s", RULES)
+        # Patience is for operators: here a condition counts after a second, and half a minute without a block is long.
+        rules = re.sub(r"for: \w+", "for: 1s", RULES).replace("> 300", "> 30")
         async with scraping(place, tmp_path, where, rules) as prometheus:
             left = {title: query for title, query in queries() if title not in OF_SERVERS}
             assert len(left) > 25
@@ -156,6 +156,7 @@ async def test_every_query_has_data_and_what_is_wrong_fires(tmp_path: Path) -> N
             await other.kill()
             await _fires(prometheus, "NodeDown", where[1])
             await _fires(prometheus, "NoPeers", where[0])
+            await _fires(prometheus, "NoBlocks", where[0])
             await _over_again(prometheus, other, where)
 
 
@@ -177,6 +178,6 @@ async def _over_again(prometheus: Prometheus, other: NodeProcess, where: list[st
     await other.start()
 
     async def over() -> bool:
-        return not {name for name, _ in await prometheus.firing()} & {"NodeDown", "NoPeers"}
+        return not {name for name, _ in await prometheus.firing()} & {"NodeDown", "NoPeers", "NoBlocks"}
 
     await eventually(f"nothing fires once {where[1]} is back", over)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from chain.contracts.federation.messages import FileCode
+from chain.contracts.governance import ParamValue, Propose, SetParameters
 from chain.contracts.job.messages import job_id_of
 from chain.crypto import address
 from client.names import FILE as NAMES
@@ -185,6 +186,27 @@ async def test_history_leads_to_what_credits_moved_for(tmp_path: Path) -> None:
         assert (response.status, response.url.path) == (404, f"/dashboard/tx/{'ab' * 32}"), "nothing has this id"
         _, page = await browser.get(f"/dashboard/accounts/{address(ledger.ids['n1'])}")
         assert f"/dashboard/find?what={job}" in page.links, "its stake is locked for this job"
+
+
+async def test_what_others_set_and_own_names_are_text_on_pages_of_members_and_federations(tmp_path: Path) -> None:
+    """Nobody writes words into a case, a proposal or a member; a federation has its program's settings, the owner has names."""
+    async with browsing(tmp_path, own="n2") as browser:
+        api, ledger = browser.api, browser.api.node.ledger
+        name = "\"'><script>alert(1)"
+        (tmp_path / NAMES).write_text(
+            json.dumps({"version": 1, "names": {address(ledger.ids[who]): name + who for who in ("boss", "n1")}})
+        )
+        (tmp_path / NAMES).chmod(0o600)
+        helpers_serve(ledger)
+        ledger.own = "boss"
+        play = await played(api, (1_750_000_000, (FileCode.USED, FileCode.USED)), params={EVIL: "{{ 777*777 }}"})
+        assert ledger.block(n1=Propose(SetParameters(0, [ParamValue("max_step", 1_000)]), ledger.clock + 1_000_000)) == [0]
+        ledger.own = "n2"
+        ledger.judged_job(FALSE)
+        federation = f"federations/{play.id.hex()}"
+        for path in ("members", "cases", "proposals", "federations", federation, f"{federation}/own", f"{federation}/rounds/1"):
+            status, page = await browser.get(f"/dashboard/{path}")
+            assert status == 200 and name in page.text and str(777 * 777) not in page.text, path
 
 
 EVIL = "</textarea><script>alert(1)</script>"
