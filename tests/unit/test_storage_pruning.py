@@ -370,7 +370,7 @@ def _dies(path: Path, at: int) -> bool:
 
 
 PRUNER = """
-import os, sys, threading
+import os, sys, threading, time
 from chain.storage import index, pruning
 from chain.storage.blockstore import BlockStore
 from chain.storage.pruning import Horizon, drop_step
@@ -380,8 +380,10 @@ store = BlockStore.open(sys.argv[1], chain_id=CHAIN, create=True)
 
 def drops():
     while True:
-        if not drop_step(store, Horizon(5, 0, 10**9)):
-            os.write(1, f"base {store.base}\\n".encode())
+        more = drop_step(store, Horizon(5, 0, 10**9))
+        os.write(1, f"base {store.base}\\n".encode())
+        if not more:
+            time.sleep(0.01)
 
 threading.Thread(target=drops, daemon=True).start()
 for batch in chain_of(10):
