@@ -94,25 +94,23 @@ def test_who_turns_its_labels_round_is_refused_as_wrong(of_example: Room) -> Non
 
 @TORCH
 @pytest.mark.timeout(1_800)
-@pytest.mark.parametrize(
-    ("of_example", "owners", "most", "skew", "target", "better"),
-    [
-        ("breast-cancer-network", 3, 20, 2.0, 0.2, 0.02),
-        ("credit-network", 5, 100, 2.0, 0.535, 0.01),
-        ("digits-network", 5, 80, 1.0, 0.25, 0.2),
-    ],
-    indirect=["of_example"],
-)
-def test_networks_in_torch(of_example: Room, owners: int, most: int, skew: float, target: float, better: float) -> None:
-    """`better`: by how much than the best of the owners alone."""
-    tables = dealt(split_rows(of_example.name)[0], owners, seed=owners == 3, most=most, skew=skew)
-    world = RoomWorld(of_example, tables, share=True, target=round(target * 1e9))
+@pytest.mark.parametrize("of_example", ["breast-cancer-network", "credit-network", "digits-network"], indirect=True)
+def test_a_network_in_torch_repeats_itself(of_example: Room) -> None:
+    """Federations of the last two are on real nodes: processes/test_federation_torch.py."""
+    data = of_example.add("one", dealt(split_rows(of_example.name)[0], 3, seed=1, most=20, skew=2.0)[0])
     assert of_example.losses(of_example.initial) == of_example.losses(of_example.initial)
-    first = of_example.trained(of_example.initial, world.own[world.owners[0]], 7)
-    assert first == of_example.trained(of_example.initial, world.own[world.owners[0]], 7), "equal seeds give equal bytes"
+    first = of_example.trained(of_example.initial, data, 7)
+    assert first == of_example.trained(of_example.initial, data, 7), "equal seeds give equal bytes"
+
+
+@TORCH
+@pytest.mark.timeout(1_800)
+@pytest.mark.parametrize("of_example", ["breast-cancer-network"], indirect=True)
+def test_three_owners_of_a_network_in_torch_reach_what_none_reaches_alone(of_example: Room) -> None:
+    tables = dealt(split_rows(of_example.name)[0], 3, seed=1, most=20, skew=2.0)
+    world = RoomWorld(of_example, tables, share=True, target=200_000_000)
     world.run()
-    loss = reached(world, target)
+    loss = reached(world, 0.2)
     alone = world.alone(world.now.r)
     print(f"together {loss:.3f} after {world.now.r} rounds, alone {', '.join(f'{one:.3f}' for one in alone)}")
-    assert loss < min(alone) - better
-    assert loss < sum(alone) / owners
+    assert loss < min(alone) - 0.02 and loss < sum(alone) / 3
