@@ -36,6 +36,8 @@ STAY_S = 4.0
 """At one page, with its stream open."""
 WARM_S = 3.0
 """After people came or went, before it counts."""
+SEEN_S = 60.0
+"""Within which somebody has gone to another page, and was told of a block at one."""
 PAYERS = 2
 _ONE_FORM = re.compile(r'name="code" value="([^"]+)"')
 
@@ -74,6 +76,12 @@ class Seen:
     blocks: dict[int, float] = field(default_factory=dict)
     """When the node's own stream of events told of a height."""
     told: list[float] = field(default_factory=list)
+
+    async def something(self) -> None:
+        """Waits until a page and an event of one came: a few transfers may be final before. Raises TimeoutError."""
+        async with asyncio.timeout(SEEN_S):
+            while not (self.pages and self.told):
+                await asyncio.sleep(0.1)
 
 
 class GraphChain(Chain):
@@ -256,6 +264,7 @@ async def dashboard(members: int, jobs: int, samples: int, turns: int) -> Dashbo
             async with people(graph, seen, some, known, PEOPLE):
                 began = time.perf_counter()
                 beside += await finality(graph, signed)
+                await seen.something()
                 took += time.perf_counter() - began
             await asyncio.sleep(WARM_S)
     finally:

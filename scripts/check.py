@@ -65,6 +65,8 @@ class Outcome:
     seconds: float
     passed: int = 0
     skipped: int = 0
+    green: set[str] = field(default_factory=set)
+    """FILE::NAME of those that passed."""
     failures: list[Failure] = field(default_factory=list)
 
 
@@ -153,15 +155,16 @@ def read_results(found: Outcome, results: Path) -> None:
         return
     failed: dict[str, Failure] = {}
     for case in cases:
+        test = f"{case.get('file', '?')}::{case.get('name', '?')}"
         bad = next((child for child in case if child.tag in ("failure", "error")), None)
         if bad is not None:
-            test = f"{case.get('file', '?')}::{case.get('name', '?')}"
             said = (bad.get("message") or bad.text or "").strip().partition("\n")[0][:160]
             failed.setdefault(test, Failure(test, found.part, float(case.get("time", 0)), said))
         elif any(child.tag == "skipped" for child in case):
             found.skipped += 1
         else:
             found.passed += 1
+            found.green.add(test)
     found.failures += failed.values()
 
 
@@ -185,16 +188,19 @@ class Run:
         return self.tell()
 
     def look_again(self) -> None:
-        """Once more, and alone: the files of real nodes and containers that failed."""
+        """Once more, and alone: the files of real nodes and containers that failed. What is left out then has not passed."""
         failed = [failure for found in self.outcomes if found.part.again for failure in found.failures if "::" in failure.test]
         files = Counter(failure.file for failure in failed)
         if len(files) > SECOND_LOOKS:
             return
         for file in files:
-            again = Part(f"again, alone {file}", (*PYTEST, file), 0.0)
+            those = [failure for failure in failed if failure.file == file]
+            tier = ("--full",) if any("--full" in failure.part.command for failure in those) else ()
+            again = Part(f"again, alone {file}", (*PYTEST, *tier, file), 0.0)
             say(f"== {again.name}")
-            if all(found.code == 0 for found in run(again, self.deadline)):
-                self.unsteady += [failure for failure in failed if failure.file == file]
+            [found] = run(again, self.deadline)
+            if found.code == 0:
+                self.unsteady += [failure for failure in those if failure.test in found.green]
         for found in self.outcomes:
             steady = [failure for failure in found.failures if failure not in self.unsteady]
             found.passed += len(found.failures) - len(steady)

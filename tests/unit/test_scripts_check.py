@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -43,6 +44,15 @@ def test_wavers():
     there = Path("seen").exists()
     Path("seen").touch()
     assert there
+"""
+ONCE_THEN_LEFT_OUT = """
+from pathlib import Path
+import pytest
+def test_good(): pass
+@pytest.mark.skipif(Path("seen").exists(), reason="left out")
+def test_wavers():
+    Path("seen").touch()
+    assert False
 """
 
 
@@ -119,6 +129,18 @@ def test_real_programs_that_fail_twice_are_red_and_no_other_test_has_a_second_tr
     assert check.Run(5.0).all([part_of(tree, test_e=ONCE)]) == 1
 
 
+def test_real_programs_that_are_left_out_the_second_time_are_red(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check.Run(5.0).all([part_of(tree, True, test_f=ONCE_THEN_LEFT_OUT)]) == 1
+    assert "unsteady" not in capsys.readouterr().out
+
+
+def test_real_programs_of_the_second_tier_are_tried_again_in_that_tier(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tree / "conftest.py").write_text("def pytest_addoption(parser): parser.addoption('--full', action='store_true')\n")
+    part = part_of(tree, True, test_g=f"def test_tier(request): assert request.config.getoption('--full')\n{ONCE}")
+    assert check.Run(5.0).all([replace(part, command=(*part.command, "--full"))]) == 0
+    assert "unsteady: test_g.py::test_wavers" in capsys.readouterr().out
+
+
 def test_where_many_files_of_real_programs_fail_none_is_tried_again(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = {f"test_{number}": FAILS for number in range(check.SECOND_LOOKS + 1)}
     assert check.Run(5.0).all([part_of(tree, True, **files)]) == 1
@@ -157,19 +179,25 @@ def files() -> list[str]:
     return [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "tests").rglob("test_*.py"))]
 
 
-def words_of(tier: Iterable[Any]) -> list[str]:
-    return [word for part in tier if part.tests for word in part.command if word.startswith("tests/")]
+def parts_with(name: str, tier: Iterable[Any]) -> list[str]:
+    """Of the parts of a tier, and what runs beside them, those that run this file."""
+    every = [one for part in tier for one in (part, *part.beside) if one.tests]
+    return [one.name for one in every if _runs(Path(name), one.command)]
 
 
-def within(name: str, folders: Iterable[str]) -> int:
-    return sum(Path(name).is_relative_to(folder) for folder in folders)
+def _runs(path: Path, command: Iterable[str]) -> bool:
+    folders = [word for word in command if word.startswith("tests/")]
+    left_out = [word.removeprefix("--ignore=") for word in command if word.startswith("--ignore=")]
+    return any(map(path.is_relative_to, folders)) and not any(map(path.is_relative_to, left_out))
 
 
 def test_every_file_is_in_a_part_of_its_tier_and_in_one_alone() -> None:
     for name in files():
-        assert within(name, words_of(parts.SECOND)) == 1, f"{name} is in no part of the second tier, or in two"
+        found = parts_with(name, parts.SECOND)
+        assert len(found) == 1, f"{name}: parts of the second tier that run it: {found}"
         if left(name) is None:
-            assert within(name, words_of(parts.GATE)) == 1, f"{name} is in no part of the gate, or in two"
+            found = parts_with(name, parts.GATE)
+            assert len(found) == 1, f"{name}: parts of the gate that run it: {found}"
 
 
 def test_whatever_is_left_to_the_second_tier_is_there_and_has_its_reason() -> None:
