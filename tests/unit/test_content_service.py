@@ -438,14 +438,14 @@ async def test_a_node_that_stops_lets_go_of_what_it_was_loading(net: Net, tmp_pa
         return [frame] if sent < 3 else []
 
     net.taps[b"a"] = tap
-    before = below(tmp_path)
+    before = below(tmp_path / "b")
     waiting = asyncio.ensure_future(b.fetch(root, max_size=2 * len(data), timeout_s=60))
     while sent < 3:
         await asyncio.sleep(0.01)
     await b.close()
     with pytest.raises(FetchFailed):
         await waiting
-    assert below(tmp_path) == before
+    assert below(tmp_path / "b") == before, "what the other one has open to serve it is that one's"
     assert b.store.remove(root), "nobody holds it any more"
 
 
