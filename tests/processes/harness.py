@@ -319,6 +319,14 @@ class NodeProcess:
         assert found is not None, f"{self.name} has no certificate of block {height}"
         return found
 
+    async def has_box_key(self, within: float = PATIENCE_S) -> None:
+        """Until its account has one: a node says it by itself soon after its start, in a transaction of its own."""
+
+        async def said() -> bool:
+            return (await self.api.account())["box_key"] is not None
+
+        await eventually(f"{self.name} has a box key", said, within)
+
     async def job_in(self, job: str, *states: str, within: float = PATIENCE_S) -> Json:
         async def there() -> Json | None:
             view = await self.api.job(job)

@@ -40,7 +40,7 @@ async def test_a_callback_outlives_kill_9_between_decision_and_delivery(tmp_path
         await graph.start()
         model = (await owner.api.register_model(MODEL, wait=30))["model"]
         for name in SERVERS:
-            await eventually(f"{name} has a box key", lambda node=graph[name]: _box_key(node))  # type: ignore[misc]
+            await graph[name].has_box_key()
             await graph[name].api.serve(model, wait=30)
         asked = {"model": model, "rows": [[1]], "n": 3, "callback": server.url("/told")}
         posted = await owner.api.request_prediction(asked, wait=30)
@@ -70,7 +70,7 @@ async def test_a_node_that_was_killed_before_anything_happened_tells_it_when_it_
         await graph.start()
         model = (await owner.api.register_model(MODEL, wait=30))["model"]
         for name in SERVERS:
-            await eventually(f"{name} has a box key", lambda node=graph[name]: _box_key(node))  # type: ignore[misc]
+            await graph[name].has_box_key()
             await graph[name].api.serve(model, wait=30)
         posted = await owner.api.request_prediction({"model": model, "rows": [[1]], "n": 3, "callback": server.url()}, wait=30)
         await owner.kill()
@@ -80,10 +80,6 @@ async def test_a_node_that_was_killed_before_anything_happened_tells_it_when_it_
         await owner.start()
         await server.until(1)
         assert server.posts[0].id == f"{posted['request']}:failed"
-
-
-async def _box_key(node: NodeProcess) -> str | None:
-    return (await node.api.account())["box_key"]
 
 
 async def _ended(node: NodeProcess, request: str) -> bool:

@@ -70,17 +70,13 @@ async def register(owner: NodeProcess, archive: tuple[Path, str], folder: Path, 
 async def serve(graph: Graph, model: str, *names: str, untried: bool = True) -> None:
     """These serve the model. Each has a box key by itself soon after its start."""
     for name in names:
-        await eventually(f"{name} has a box key", lambda node=graph[name]: _box_key(node), SLOW_S)  # type: ignore[misc]
+        await graph[name].has_box_key(SLOW_S)
         done = await graph[name].api.serve(model, untried=untried, wait=30)
         assert done["tried"] is not untried
 
 
 async def _capacity(asked: NodeProcess, node: NodeProcess) -> object:
     return (await asked.api.account(node.address))["capacity"]
-
-
-async def _box_key(node: NodeProcess) -> str | None:
-    return (await node.api.account())["box_key"]
 
 
 async def test_three_servers_answer_and_are_paid_exactly(tmp_path: Path, archive: tuple[Path, str]) -> None:

@@ -67,7 +67,7 @@ async def test_the_model_of_a_new_job_answers_what_readme_types(tmp_path: Path) 
         await typed(owner, *register)
         named = {"lc1.../line": f"{owner.address}/line"}
         for name in SERVERS:
-            await eventually(f"{name} has a box key", lambda node=graph[name]: _box_key(node), SLOW_S)  # type: ignore[misc]
+            await graph[name].has_box_key(SLOW_S)
             await typed(graph[name], *(named.get(word, word) for word in serve))
         before = (await graph.balances(owner))[owner.address]
         assert "What it would cost" in await typed(owner, *(named.get(word, word) for word in dry))
