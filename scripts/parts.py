@@ -49,24 +49,26 @@ GATE = (
     Part("real nodes, one at a time", (*PYTEST, "tests/processes"), 3.1, again=True),
     Part("real containers, one at a time", (*PYTEST, "tests/sandbox"), 2.0, again=True),
 )
+_OTHERS = (
+    Part("the HTTP API under a fuzzer of its document", (*FULL, "tests/apifuzz"), 0.6),
+    Part("clients and a validator that nobody here wrote", (*FULL, "tests/clients", "tests/packages"), 1.0),
+)
 _BROWSER = Part(
     "the dashboard in a real browser",
     (*FULL, "tests/browser"),
-    4.2,
-    beside=(Part("the node's image, and a graph of six containers", (*FULL, "tests/packaging"), 2.5),),
+    4.5,
+    beside=(Part("the node's image, and a graph of six containers", (*FULL, "tests/packaging"), 2.6),),
 )
-_CONTAINERS = Part("the rest of the real containers", (*FULL, "tests/sandbox", "--ignore=tests/sandbox/hostile"), 4.0, again=True)
+_CONTAINERS = Part("the rest of the real containers", (*FULL, "tests/sandbox", "--ignore=tests/sandbox/hostile"), 4.8, again=True)
 SECOND = (
-    Part("the code's second tier", (*FULL, "-n", "2", *CODE), 2.2),
+    Part("the code's second tier", (*FULL, "-n", "2", *CODE), 1.4),
     Part("virtual time's second tier", (*FULL, "-n", "2", "tests/sim"), 2.6),
     Part("400 seeds of the graph", (PYTHON, "-m", "tests.sim", "--seeds", "0..400", "--jobs", "2"), 0.6),
     Part("every case of two rounds of twins", (PYTHON, "-m", "tests.twins", "--rounds", "2", "--jobs", "2"), 0.1),
-    Part("every decoder under a fuzzer", ("tests/fuzz/run.sh", "", "1"), 1.6),
-    Part("the HTTP API under a fuzzer of its document", (*FULL, "tests/apifuzz"), 0.6),
-    Part("clients and a validator that nobody here wrote", (*FULL, "-n", "2", "tests/clients", "tests/packages"), 0.6),
+    Part("every decoder under a fuzzer", ("tests/fuzz/run.sh", "", "1"), 2.0, beside=_OTHERS),
     # The hostile ones have an engine of their own, and compare that one alone before and after each.
     Part("hostile programs and images", (*FULL, "tests/sandbox/hostile"), 10.8, beside=(_CONTAINERS,), again=True),
-    Part("the rest of the real nodes", (*FULL, "tests/processes"), 46.0, again=True),
+    Part("the rest of the real nodes", (*FULL, "tests/processes"), 48.0, again=True),
     _BROWSER,
     Part("soak of two minutes", (PYTHON, "-m", "tests.soak", "--minutes", "2"), 2.5),
     Part("soak of half a minute, and what looks for it", (*FULL, "tests/soak"), 0.7),
