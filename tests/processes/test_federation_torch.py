@@ -79,7 +79,7 @@ STORIES = (
     Story("digits-network", 80, 1.0, 0, "0.5", 5, 0.05),
     Story("credit-network", 100, 2.0, 0, "0.565", 4, 0.005),
 )
-"""Two rounds of half a minute. Breast cancer has German Credit's program, and `sandbox/test_federation_rounds.py` trains it."""
+"""Three minutes each, most of them for images. Breast cancer has German Credit's program: `sandbox/test_federation_rounds.py`."""
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.example)
