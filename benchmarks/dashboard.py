@@ -78,7 +78,7 @@ class Seen:
     told: list[float] = field(default_factory=list)
 
     async def something(self) -> None:
-        """Waits until a page and an event of one came: a few transfers may be final before. Raises TimeoutError."""
+        """Waits until somebody has seen a page and an event at one: a few transfers may be final before. Raises TimeoutError."""
         async with asyncio.timeout(SEEN_S):
             while not (self.pages and self.told):
                 await asyncio.sleep(0.1)

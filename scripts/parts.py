@@ -49,11 +49,11 @@ GATE = (
     Part("real nodes, one at a time", (*PYTEST, "tests/processes"), 3.1, again=True),
     Part("real containers, one at a time", (*PYTEST, "tests/sandbox"), 2.0, again=True),
 )
-_OTHERS = (
+_API_AND_CLIENTS = (
     Part("the HTTP API under a fuzzer of its document", (*FULL, "tests/apifuzz"), 0.6),
     Part("clients and a validator that nobody here wrote", (*FULL, "tests/clients", "tests/packages"), 1.0),
 )
-_BROWSER = Part(
+_BROWSER_AND_IMAGE = Part(
     "the dashboard in a real browser",
     (*FULL, "tests/browser"),
     4.5,
@@ -65,11 +65,11 @@ SECOND = (
     Part("virtual time's second tier", (*FULL, "-n", "2", "tests/sim"), 2.6),
     Part("400 seeds of the graph", (PYTHON, "-m", "tests.sim", "--seeds", "0..400", "--jobs", "2"), 0.6),
     Part("every case of two rounds of twins", (PYTHON, "-m", "tests.twins", "--rounds", "2", "--jobs", "2"), 0.1),
-    Part("every decoder under a fuzzer", ("tests/fuzz/run.sh", "", "1"), 2.0, beside=_OTHERS),
+    Part("every decoder under a fuzzer", ("tests/fuzz/run.sh", "", "1"), 2.0, beside=_API_AND_CLIENTS),
     # The hostile ones have an engine of their own, and compare that one alone before and after each.
     Part("hostile programs and images", (*FULL, "tests/sandbox/hostile"), 10.8, beside=(_CONTAINERS,), again=True),
-    Part("the rest of the real nodes", (*FULL, "tests/processes"), 48.0, again=True),
-    _BROWSER,
+    Part("the rest of the real nodes", (*FULL, "tests/processes"), 48.6, again=True),
+    _BROWSER_AND_IMAGE,
     Part("soak of two minutes", (PYTHON, "-m", "tests.soak", "--minutes", "2"), 2.5),
     Part("soak of half a minute, and what looks for it", (*FULL, "tests/soak"), 0.7),
 )

@@ -91,7 +91,3 @@ def _built(folder: Path) -> Path:
 
 async def _capacity(asked: NodeProcess, node: NodeProcess) -> object:
     return (await asked.api.account(node.address))["capacity"]
-
-
-async def _box_key(node: NodeProcess) -> str | None:
-    return (await node.api.account())["box_key"]
