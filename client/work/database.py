@@ -16,7 +16,7 @@ from pathlib import Path
 
 from client.kept import KeptFile
 from client.work.events import Secret
-from client.work.tables import BOOKS, SCHEMA, VERSION
+from client.work.tables import BOOKS, OWNERS, SCHEMA, VERSION
 
 MAX_OPS_BYTES = 65_536
 """Of a message, and of a secret."""
@@ -109,6 +109,7 @@ class WorkDatabase(KeptFile):
         self._db.execute("PRAGMA secure_delete=ON")  # what was replaced or dropped is not on the disk any more
         with self._transaction() as db:
             db.execute(BOOKS)
+            db.execute(OWNERS)
             for needed in (_INTENT, _SECRET):
                 db.execute(f"{needed} LIMIT 0")
 
@@ -226,6 +227,21 @@ class WorkDatabase(KeptFile):
     def unpin(self, cid: str, reason: str) -> None:
         with self._transaction() as db:
             db.execute("DELETE FROM pins WHERE cid = ? AND reason = ?", (cid, reason))
+
+    # --- owners ----------------------------------------------------------------------------------------------------------------
+
+    def owners(self) -> dict[bytes, str]:
+        """By ref, the contract whose machines hold something for it."""
+        return {bytes(ref): str(name) for ref, name in self._rows("SELECT ref, contract FROM owners")}  # type: ignore[call-overload]
+
+    def note_owner(self, ref: bytes, contract: str) -> None:
+        """The first note stays."""
+        with self._transaction() as db:
+            db.execute("INSERT INTO owners VALUES (?, ?) ON CONFLICT DO NOTHING", (ref, contract))
+
+    def drop_owner(self, ref: bytes) -> None:
+        with self._transaction() as db:
+            db.execute("DELETE FROM owners WHERE ref = ?", (ref,))
 
     # --- forgetting ------------------------------------------------------------------------------------------------------------
 

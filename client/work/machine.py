@@ -111,11 +111,20 @@ class Hearing:
     take: Callable[[Reader, bytes, bytes, bytes], Any]
 
 
-@dataclass(frozen=True)
+def knows_no_ref(reader: Reader, ref: bytes) -> bool:
+    """`Slice.knows` of a contract whose machines hold nothing for a ref: no image, no pin, no losses."""
+    return False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Slice:
     """The work of one contract. `name` begins the kinds of its secrets (`name.` and more)."""
 
     name: str
+    knows: Callable[[Reader, bytes], bool]
+    """Whether the state has this ref as one of this contract's. What is held for it is told to this contract's machines alone
+    (`Chain.held`), and no other contract's machine can release it. It has no default: a contract that forgot it would have its
+    live refs cleaned up by others as if they had left the state."""
     machines: Callable[[Recalled], Sequence[Machine]] = lambda _: ()
     ledger_statuses: Mapping[type, LedgerStatusOf] = field(default_factory=dict)
     """Of every message that its machines submit."""
@@ -125,10 +134,6 @@ class Slice:
     needed."""
     images: Callable[[Reader], Iterator[tuple[bytes, str]]] = lambda _: iter(())
     """(ref, image id) of all that lives: images that an earlier start left on the engine stay for these."""
-    knows: Callable[[Reader, bytes], bool] = lambda _, __: False
-    """Whether the state has this ref as one of this contract's: then no other contract's machine is told that something is held for
-    it (`Chain.held`), and takes it for one of its own that is gone."""
-
     reads: frozenset[str] = frozenset()
     """Kinds of other contracts' secrets that its machines are told of at the start (`Recalled`) and as they come (`Kept`)."""
 

@@ -81,6 +81,7 @@ from client.work.kept_secrets import KeptSecrets
 from client.work.machine import Machine, Recalled, Slice, find_slices, ledger_statuses_of
 from client.work.notices import MAX_NOTICES, MAX_WHY, Failures, Notices
 from client.work.outbox import Outbox
+from client.work.owners import Owners, held_for, released_for
 from client.work.peers import PeerChannels, Penalize, Send
 from client.work.served import ServedFiles
 from client.work.slots import MachineShare, training_room
@@ -195,7 +196,7 @@ class WorkDriver:
         self._parts: dict[str, _Part] = {}
         """By the machine's name, in the order in which they are asked."""
         self._held: dict[str, frozenset[bytes]] = {}
-        """Refs that something is held for here and that no other contract knows, by machine, at the last look."""
+        """Refs that something is held for here, by slice, at the last look."""
         self._changes: list[WatchedChanges] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._scopes: dict[tuple[str, str], set[asyncio.Task[None]]] = {}
@@ -229,6 +230,8 @@ class WorkDriver:
         self._secrets = KeptSecrets(self._database, self._models, self._executor, self._now)
         self._losses = KeptLosses(self._folder / "losses", self._trees)
         await self._losses.load()
+        self._owners = Owners(self._slices, self._database, self._executor)
+        await self._owners.load(self._refs())
         hidden = self._folder / "hidden"
         self._fetch = Fetching(self._ledger, self._files, self._images, self._pins, hidden, self._executor)
         engine = VanishedImages(self._engine, self._images.bring_again)
@@ -422,13 +425,15 @@ class WorkDriver:
         self._prepare_if_needed()
         state = self._ledger.state
         trials = self.trials.refs if self.trials is not None else set()
-        held = frozenset((self._images.refs | self._pins.refs | self._losses.refs) - self._releasing - trials)
-        foreign = {part.name: {ref for ref in held if part.knows(state, ref)} for part in self._slices}
+        held = self._owners.share(state, self._refs() - self._releasing - trials)
+        self._held = {name: frozenset(refs) for name, refs in held.items()}
         for name, part in self._parts.items():
-            others = [known for other, known in foreign.items() if other != part.slice.name]
-            self._held[name] = held.difference(*others)
             self._ask(name, self._seen_by(part))
         self._notices.note(self._said_notices())
+
+    def _refs(self) -> set[bytes]:
+        """Refs that something is held for here."""
+        return self._images.refs | self._pins.refs | self._losses.refs
 
     def _seen_by(self, part: _Part) -> Chain:
         """What a machine is shown: the state now, and what was held for it at the last look of all."""
@@ -436,7 +441,7 @@ class WorkDriver:
         busy = any(other.machine.busy for other in self._parts.values() if other is not part)
         room = training_room(self._machine(), self._warm.aside(), self._execution.taken())
         recent = self._now() - chain_record(state).time <= RECENT_MS + 3 * self._ledger.params.heartbeat
-        held = self._held.get(part.machine.name, frozenset())
+        held = self._held.get(part.slice.name, frozenset())
         return Chain(state, self._ledger.clock, busy, part.changes.complete, held, recent, room)
 
     def _machine(self) -> MachineShare | None:
@@ -509,6 +514,13 @@ class WorkDriver:
 
     def _perform(self, name: str, effect: Effect) -> None:
         """`name`: the machine that said it."""
+        contract = self._parts[name].slice.name
+        held, released = held_for(effect), released_for(effect)
+        if held is not None and self._owners.begin(held, contract):
+            self._spawn(self._owners.write(held))
+        if released is not None and not self._owners.may_release(self._ledger.state, released, contract):
+            log.error("a machine may not release what another contract holds", part=name, ref=released.hex())
+            return
         match effect:
             case StartRun():
                 self._spawn(self._run(name, effect), f"run {effect.run}")
@@ -718,9 +730,15 @@ class WorkDriver:
         finally:
             self._releasing.discard(effect.ref)
 
+    async def _disown(self, ref: bytes) -> None:
+        """Forget whose the ref was, unless something is held for it again. Raises sqlite3.Error."""
+        if ref not in self._refs():
+            await self._owners.drop(ref)
+
     async def _let_go(self, ref: bytes) -> None:
         try:
             await self._images.let_go(ref)
+            await self._disown(ref)
         except sqlite3.Error as problem:
             log.warning("what was fetched stays until its ref is over", ref=ref.hex(), why=str(problem))
         finally:
@@ -742,6 +760,7 @@ class WorkDriver:
                 await self._drop_made(path)
             await self._losses.forget(ref)
             await self._pins.expire(self._now())
+            await self._disown(ref)
         except sqlite3.Error as problem:
             log.error("what is over cannot be forgotten yet; trying again", ref=ref.hex(), why=str(problem))
             return False

@@ -16,5 +16,7 @@ SCHEMA = (
     PRIMARY KEY (cid, reason)) WITHOUT ROWID""",
 )
 """Of this version. `until` of a secret: wall clock (ms), 0 for those that go with their ref."""
+OWNERS = "CREATE TABLE IF NOT EXISTS owners (ref BLOB NOT NULL PRIMARY KEY, contract TEXT NOT NULL) WITHOUT ROWID"
+"""Came later, too. `contract`: the name of the slice whose machines hold something for the ref."""
 BOOKS = "CREATE TABLE IF NOT EXISTS books (name TEXT NOT NULL PRIMARY KEY, blob BLOB NOT NULL) WITHOUT ROWID"
 """Came later than the others; an older program does without it, and takes no part in what keeps one."""

@@ -19,7 +19,7 @@ from client.contracts.federation.aggregator import AggregatorMachine
 from client.contracts.federation.audit.findings import AuditVerdict
 from client.contracts.federation.audit.replay import AuditedSum
 from client.contracts.federation.best_round import NOTHING_NOTED, BestRound, BestRoundBook
-from client.contracts.federation.cleanup import FINAL_PIN, GONE_MS, KEEP_MS, MADE_OF_PIN, FedCleanUp
+from client.contracts.federation.cleanup import FINAL_PIN, KEEP_MS, MADE_OF_PIN, FedCleanUp
 from client.contracts.federation.cli import auditing
 from client.contracts.federation.looking import text_of
 from client.contracts.federation.panel import PanelMachine
@@ -27,6 +27,7 @@ from client.contracts.federation.places import DELTAS
 from client.contracts.federation.steps import MODEL_PIN
 from client.sdk_types import NotFound
 from client.work.events import SERVED, Chain, EndScope, FetchContent, Forget, Keep, KeepBook, StopServing, Unpin
+from client.work.gone import GONE_MS
 from tests.federation_nodes import FedNode, FedWorld
 from tests.unit.test_federation_machines import SMALL
 

@@ -25,7 +25,7 @@ from client.work.events import (
     StartRun,
     StopServing,
 )
-from client.work.machine import Hearing, LedgerStatus, Machine, Recalled, Slice
+from client.work.machine import Hearing, LedgerStatus, Machine, Recalled, Slice, knows_no_ref
 from p2p.content.cid import parse
 from sandbox import OwnData, RunStatus
 from tests.unit.test_work_graph import VALIDATORS, Graph, tmp_path
@@ -85,9 +85,10 @@ async def driven(
         return made[-1:]
 
     toy = Slice(
-        "toy",
-        machines,
-        {Transfer: lambda *_: (LedgerStatus.STANDS, None)},
+        name="toy",
+        knows=knows_no_ref,
+        machines=machines,
+        ledger_statuses={Transfer: lambda *_: (LedgerStatus.STANDS, None)},
         tasks="toy.tasks",
         files=lambda _: files or set(),
         hears=Hearing(CHANNEL, lambda reader, me, sender, payload: (sender, payload)),

@@ -6,8 +6,9 @@ import random
 from typing import Any
 
 from client.config import WorkConfig
-from client.contracts.job.cleanup import DAY_MS, GONE_MS, CleanUp
+from client.contracts.job.cleanup import DAY_MS, CleanUp
 from client.work.events import Chain, Forget, Keep, Secret
+from client.work.gone import GONE_MS
 from client.work.machine import Recalled
 from tests.unit.job_kit import MemoryStore, sha, who
 

@@ -78,7 +78,12 @@ class Server(Machine):
         return StartRun(f"ask-{{number}}", b"r" * 32, self.spec, ("predict", number), late=late, warm=MODEL)
 
 
-WORK = Slice("toy", lambda known: [Server(known)], runs=lambda config, drawn: True)
+WORK = Slice(
+    name="toy",
+    knows=lambda reader, ref: ref == MODEL,
+    machines=lambda known: [Server(known)],
+    runs=lambda config, drawn: True,
+)
 '''
 
 

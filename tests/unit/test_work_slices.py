@@ -13,7 +13,7 @@ import pytest
 from chain.contracts.credits import Transfer
 from chain.host import account_key
 from client import contracts
-from client.work.machine import Slice, find_slices, ledger_statuses_of
+from client.work.machine import Slice, find_slices, knows_no_ref, ledger_statuses_of
 from tests.unit.test_work_graph import Graph, tmp_path
 from tests.unit.work_kit import GRANT, blocks, run_virtual, working
 
@@ -80,7 +80,13 @@ def status_of(reader, me, clock, op):
     return (LedgerStatus.STANDS if stands else LedgerStatus.OPEN), None
 
 
-WORK = Slice("toy", lambda known: [Toy(known)], {{Transfer: status_of}}, runs=lambda config, drawn: True)
+WORK = Slice(
+    name="toy",
+    knows=lambda reader, ref: ref == REF,
+    machines=lambda known: [Toy(known)],
+    ledger_statuses={{Transfer: status_of}},
+    runs=lambda config, drawn: True,
+)
 '''
 
 
@@ -148,17 +154,18 @@ def test_a_foreign_machine_works_beside_the_others_and_goes_on_after_a_kill(tmp_
 
 def test_slices_are_found_by_their_folders(elsewhere: Path) -> None:
     assert [part.name for part in find_slices()] == ["federation", "governance", "job", "keys", "membership", "prediction"]
-    write(elsewhere, "toy", "from client.work.machine import Slice\nWORK = Slice('toy')\n")
+    write(elsewhere, "toy", "from client.work.machine import Slice, knows_no_ref\nWORK = Slice(name='toy', knows=knows_no_ref)\n")
     assert [part.name for part in find_slices()] == ["federation", "governance", "job", "keys", "membership", "prediction", "toy"]
 
 
 def test_two_contracts_cannot_both_say_what_becomes_of_a_message() -> None:
-    parts = [Slice(name, ledger_statuses={Transfer: lambda *_: None}) for name in ("one", "two")]  # type: ignore[dict-item, return-value]
+    statuses: Any = {Transfer: lambda *_: None}
+    parts = [Slice(name=name, knows=knows_no_ref, ledger_statuses=statuses) for name in ("one", "two")]
     with pytest.raises(ValueError, match="two and of another contract both say what becomes of Transfer"):
         ledger_statuses_of(parts)
 
 
 def test_a_kind_belongs_to_one_contract() -> None:
-    toy = Slice("toy")
+    toy = Slice(name="toy", knows=knows_no_ref)
     assert toy.owns("toy") and toy.owns("toy.answer")
     assert not toy.owns("toys.answer") and not toy.owns("job.toy")

@@ -353,6 +353,8 @@ class FilesDouble:
         self.allowed: dict[str, frozenset[bytes]] = {}
         self.pins: dict[str, set[str]] = {}
         self.up = True
+        self.arrives_s = 0.3
+        """How long what is fetched takes to arrive."""
         self.added: list[str] = []
         web.stores[name] = self
 
@@ -369,7 +371,7 @@ class FilesDouble:
 
     async def fetch(self, cid: str, *, max_size: int, timeout_s: float, on_progress: Any = None) -> Path:
         if cid not in self.held:
-            await asyncio.sleep(min(0.3, timeout_s))
+            await self._arrive(min(self.arrives_s, timeout_s), on_progress)
             found = self._web.serving(cid, self)
             if found is None:
                 raise FetchFailed(parse(cid), Reason.NOBODY, "nobody serves it")
@@ -378,6 +380,14 @@ class FilesDouble:
         if self.held[cid].stat().st_size > max_size:
             raise FetchFailed(parse(cid), Reason.TOO_LARGE, "too large")
         return self.held[cid]
+
+    async def _arrive(self, seconds: float, on_progress: Any) -> None:
+        """A megabyte a second, of a file that is as large as that."""
+        for second in range(int(seconds)):
+            if on_progress is not None:
+                on_progress(second * 10**6, int(seconds) * 10**6)
+            await asyncio.sleep(1)
+        await asyncio.sleep(seconds % 1)
 
     def pin(self, cid: str, reason: str) -> None:
         self.pins.setdefault(cid, set()).add(reason)

@@ -26,7 +26,6 @@ from client.contracts.federation.looking import FederationLook, look, text_of
 from client.contracts.federation.places import DELTAS
 from client.contracts.federation.steps import KIND, MODEL_PIN
 from client.work.events import (
-    RECENT_MS,
     SERVED,
     Chain,
     Effect,
@@ -39,6 +38,7 @@ from client.work.events import (
     StopServing,
     Unpin,
 )
+from client.work.gone import GoneRefs
 from client.work.machine import Machine
 
 KEEP_MS = 30 * 86_400_000
@@ -47,8 +47,6 @@ delta from those who made them."""
 BRING_MS = 3_600_000
 """Chain clock: how long members and sponsor try to get these two, after the end and after each start: whoever made them has them,
 and what is not to be had then is not waited for in a place that others need."""
-GONE_MS = 2 * RECENT_MS
-"""Longer than a recent state may be behind: whatever federation there was when it was first missed is in it."""
 FINAL_PIN = "fed-final"
 MADE_OF_PIN = "fed-made-of"
 """Why members and sponsor hold base and delta of the best round, until the federation has left the state."""
@@ -72,8 +70,7 @@ class FedCleanUp(Machine):
         self._own = own
         self._best = BestRounds(book)
         self._seen: dict[bytes, _Seen] = {}
-        self._missing: dict[bytes, int] = {}
-        """Since which chain clock."""
+        self._missing = GoneRefs()
         self._brought: dict[bytes, dict[str, bytes]] = {}
         """By federation: which base and delta are fetched, or here."""
 
@@ -94,19 +91,18 @@ class FedCleanUp(Machine):
         self._best.forget_but({*given.held, *own})
         for ref in sorted(self._brought.keys() - (given.held & set(own))):
             yield from self._give_up(ref)
-        missing = dict[bytes, int]()
+        missing = list[bytes]()
         for ref in sorted(given.held):
             at = look(given.reader, ref)
             if at is None:
-                missing[ref] = self._missing.get(ref, given.clock)
+                missing.append(ref)
                 continue
             yield from self._superfluous(at)
             if ref in own:
                 yield from self._bring(at, given.clock)
             elif at.state == FederationState.END:
                 yield from self._forget(at)
-        self._missing = missing if given.recent else {}
-        yield from (Forget(ref) for ref, since in sorted(self._missing.items()) if given.clock >= since + GONE_MS)
+        yield from (Forget(ref) for ref in self._missing.look(given, missing))
 
     def _bring(self, at: FederationLook, clock: int) -> Iterator[Effect]:
         """At the end, as long as who made them is likely there; the initial model at once, for the sponsor alone has that, and may

@@ -155,15 +155,14 @@ def _knows(reader: Reader, ref: bytes) -> bool:
 
 
 WORK = Slice(
-    KIND,
-    _machines,
-    LEDGER_STATUSES,
-    None,
-    _runs,
-    _images,
-    _knows,
-    frozenset({BOX_KEYS}),
-    "client.contracts.federation.desk",
-    _files,
-    HEARING,
+    name=KIND,
+    knows=_knows,
+    machines=_machines,
+    ledger_statuses=LEDGER_STATUSES,
+    runs=_runs,
+    images=_images,
+    reads=frozenset({BOX_KEYS}),
+    tasks="client.contracts.federation.desk",
+    files=_files,
+    hears=HEARING,
 )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from chain.contracts.governance import proposal_key
 from client.contracts.governance.watching import ProposalWatch
-from client.work.machine import Machine, Recalled, Slice, Watch
+from client.work.machine import Machine, Recalled, Slice, Watch, knows_no_ref
 
 
 def _machines(known: Recalled) -> Sequence[Machine]:
@@ -14,4 +14,9 @@ def _machines(known: Recalled) -> Sequence[Machine]:
 
 
 _PROPOSALS = proposal_key(b"")
-WORK = Slice("governance", _machines, watch=Watch((_PROPOSALS,), _PROPOSALS, _PROPOSALS))
+WORK = Slice(
+    name="governance",
+    knows=knows_no_ref,
+    machines=_machines,
+    watch=Watch((_PROPOSALS,), _PROPOSALS, _PROPOSALS),
+)

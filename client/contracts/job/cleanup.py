@@ -12,12 +12,11 @@ from chain.contracts.job.views import cid_text
 from chain.host import Reader
 from client.config import WorkConfig
 from client.contracts.job import policy, secrets
-from client.work.events import RECENT_MS, Chain, Effect, Forget, Input, Keep, lazily, take
+from client.work.events import Chain, Effect, Forget, Input, Keep, lazily, take
+from client.work.gone import GoneRefs
 from client.work.machine import Machine, Recalled
 
 DAY_MS = 24 * 3_600_000
-GONE_MS = 2 * RECENT_MS
-"""Longer than a recent state may be behind: whatever job there was when it was first missed is in it."""
 PUBLISHED = "job"
 """Why a model under audit is pinned; the winner's stays as `won`, which the node's files show."""
 
@@ -33,11 +32,7 @@ def forget(reader: Reader, job: bytes, me: bytes, config: WorkConfig) -> Forget:
 
 
 class CleanUp(Machine):
-    """What is held is told with each look.
-
-    A job that left the state while this node was off has no record. That alone says nothing: a node that begins anew from an empty
-    database has no job yet. So a job is gone once it was missing for `GONE_MS` in states that were recent.
-    """
+    """What is held is told with each look. A job that left the state while this node was off has no record (`GoneRefs`)."""
 
     name = "clean-up"
 
@@ -45,8 +40,7 @@ class CleanUp(Machine):
         self._me, self._config = known.me, known.config
         self._claimed = {secret.ref for secret in known.secrets if secret.kind == secrets.CLAIM}
         """Jobs with claims of an earlier start, held or not."""
-        self._missing: dict[bytes, int] = {}
-        """Since which chain clock."""
+        self._missing = GoneRefs()
 
     def handle(self, given: Input) -> list[Effect]:
         if not isinstance(given, Chain):
@@ -58,12 +52,8 @@ class CleanUp(Machine):
 
     def _gone(self, given: Chain) -> list[Effect]:
         """What a claim published is kept as if it had won: whether it did stands in no record any more."""
-        if not given.recent:
-            self._missing.clear()
-            return []
         missing = [job for job in {*given.held, *self._claimed} if given.reader.get(records.job_key(job)) is None]
-        self._missing = {job: self._missing.get(job, given.clock) for job in missing}
-        gone = sorted(job for job, since in self._missing.items() if given.clock >= since + GONE_MS)
+        gone = self._missing.look(given, missing)
         self._claimed.difference_update(gone)
         all_published = Keep("", self._config.serve_won_days * DAY_MS, PUBLISHED, "won")
         return [Forget(job, (all_published,)) for job in gone]

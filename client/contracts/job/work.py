@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from chain.contracts.job import records
-from chain.contracts.job.records import Posting
+from chain.contracts.job.records import Job, Posting
 from chain.host import Reader
 from client.config import WorkConfig
 from client.contracts.job import secrets
@@ -37,4 +37,16 @@ def _runs(config: WorkConfig, drawn: bool) -> bool:
     return config.enabled or (config.verify and drawn)
 
 
-WORK = Slice(secrets.KIND, _machines, LEDGER_STATUSES, Watch((_JOB, _CONTRACTOR), _LIVE, _JOB), _runs, _images)
+def _knows(reader: Reader, ref: bytes) -> bool:
+    return isinstance(reader.get(records.job_key(ref)), Job)
+
+
+WORK = Slice(
+    name=secrets.KIND,
+    knows=_knows,
+    machines=_machines,
+    ledger_statuses=LEDGER_STATUSES,
+    watch=Watch((_JOB, _CONTRACTOR), _LIVE, _JOB),
+    runs=_runs,
+    images=_images,
+)

@@ -9,7 +9,7 @@ from chain.contracts.keys import recovery_of, words_needed
 from chain.host import Reader
 from client.contracts.keys.account import guardians_at_head
 from client.work.events import Chain, Effect, Input, Notice
-from client.work.machine import Machine, Recalled, Slice
+from client.work.machine import Machine, Recalled, Slice, knows_no_ref
 
 KIND = "keys"
 OPEN = "recovery.open"
@@ -67,4 +67,4 @@ def _machines(known: Recalled) -> Sequence[Machine]:
     return (RecoveryWatch(known),)
 
 
-WORK = Slice(KIND, _machines)
+WORK = Slice(name=KIND, knows=knows_no_ref, machines=_machines)

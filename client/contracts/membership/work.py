@@ -22,7 +22,7 @@ from chain.types import signer_of
 from client.contracts.membership.box import BoxKeys
 from client.contracts.membership.capacity import KIND, Capacities
 from client.contracts.membership.watching import CaseWatch
-from client.work.machine import LedgerStatus, LedgerStatusOf, Machine, Recalled, Slice, Watch
+from client.work.machine import LedgerStatus, LedgerStatusOf, Machine, Recalled, Slice, Watch, knows_no_ref
 
 
 def _judged(reader: Reader, me: bytes, clock: int, op: JudgeCase) -> tuple[LedgerStatus, int | None]:
@@ -70,4 +70,10 @@ STATUSES: dict[type, LedgerStatusOf] = {
     SetCapacity: _declared,
     SetBoxKey: _boxed,
 }
-WORK = Slice(KIND, _machines, STATUSES, Watch((_CASES,), _CASES, _CASES))
+WORK = Slice(
+    name=KIND,
+    knows=knows_no_ref,
+    machines=_machines,
+    ledger_statuses=STATUSES,
+    watch=Watch((_CASES,), _CASES, _CASES),
+)

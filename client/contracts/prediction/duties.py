@@ -136,6 +136,11 @@ def is_model(reader: Reader, ref: bytes) -> bool:
     return reader.get(records.model_key(ref)) is not None
 
 
+def is_known(reader: Reader, ref: bytes) -> bool:
+    """Whether the state has this ref as a request or as a model."""
+    return is_model(reader, ref) or reader.get(records.request_key(ref)) is not None
+
+
 def run_terms(reader: Reader, model: bytes) -> RunTerms | None:
     found = reader.get(records.model_key(model))
     return RunTerms(model, found.program, found.terms) if isinstance(found, ModelRecord) else None

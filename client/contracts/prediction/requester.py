@@ -3,6 +3,7 @@
     input      when                                          effect
     Changed    a request of this node, its input not inline  Pin
     Chain      the request has ended                         Forget
+    Chain      a request or a model left the state           Forget
 
 Those that have not ended are counted by their state, for the metrics.
 
@@ -20,6 +21,7 @@ from client.block_figures import Figure
 from client.contracts.prediction import duties
 from client.contracts.prediction.views import cid_text
 from client.work.events import Chain, Changed, Effect, Forget, Input, Pin, take
+from client.work.gone import GoneRefs
 from client.work.machine import Machine, Recalled
 
 PINNED = "ask"
@@ -39,6 +41,7 @@ class Requester(Machine):
         """Of requests of this node that have not ended."""
         self._over: set[bytes] = set()
         """Those that have ended since the last look."""
+        self._missing = GoneRefs()
 
     def handle(self, given: Input) -> list[Effect]:
         effects: list[Effect] = []
@@ -50,7 +53,8 @@ class Requester(Machine):
                     take(effects, request, self._look(given.reader, request))
             case Chain():
                 held = {ref for ref in given.held if self._ended(given.reader, ref)}
-                effects += [Forget(ref) for ref in sorted(self._over | held)]
+                gone = self._missing.look(given, [ref for ref in given.held if not duties.is_known(given.reader, ref)])
+                effects += [Forget(ref) for ref in sorted(self._over | held | {*gone})]
                 self._over.clear()
         return effects
 

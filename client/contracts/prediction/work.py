@@ -9,7 +9,7 @@ from chain.contracts.prediction.messages import GiveKeys
 from chain.contracts.prediction.records import ModelRecord, ModelStanding, ModelState
 from chain.host import Reader
 from client.config import WorkConfig
-from client.contracts.prediction import sealed
+from client.contracts.prediction import duties, sealed
 from client.contracts.prediction.giving import BOX_KEYS, KeyGiver, given_status
 from client.contracts.prediction.ledger_status import LEDGER_STATUSES
 from client.contracts.prediction.requester import Requester
@@ -38,17 +38,13 @@ def _runs(config: WorkConfig, drawn: bool) -> bool:
     return config.verify and drawn
 
 
-def _knows(reader: Reader, ref: bytes) -> bool:
-    return any(reader.get(key) is not None for key in (records.request_key(ref), records.model_key(ref)))
-
-
 WORK = Slice(
-    sealed.KIND,
-    _machines,
-    LEDGER_STATUSES | {GiveKeys: given_status},
-    Watch((_REQUEST, _SERVED), records.LIVE, _REQUEST),
-    _runs,
-    _images,
-    _knows,
-    frozenset({BOX_KEYS}),
+    name=sealed.KIND,
+    knows=duties.is_known,
+    machines=_machines,
+    ledger_statuses=LEDGER_STATUSES | {GiveKeys: given_status},
+    watch=Watch((_REQUEST, _SERVED), records.LIVE, _REQUEST),
+    runs=_runs,
+    images=_images,
+    reads=frozenset({BOX_KEYS}),
 )

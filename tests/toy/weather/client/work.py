@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from chain.host import Reader
 from client.work.events import Chain, Changed, Effect, Forget, Input, Settled, Submit
-from client.work.machine import LedgerStatus, Machine, Recalled, Slice, Watch
+from client.work.machine import LedgerStatus, Machine, Recalled, Slice, Watch, knows_no_ref
 
 from .. import Measure, Standing, key_of, ref_of
 
@@ -44,4 +44,10 @@ def measured(reader: Reader, me: bytes, clock: int, op: Measure) -> tuple[Ledger
     return (LedgerStatus.OPEN, found.until) if isinstance(found, Standing) else (LedgerStatus.STANDS, None)
 
 
-WORK = Slice("weather", lambda known: [Station(known)], {Measure: measured}, Watch((_FORECAST,), _FORECAST, _FORECAST))
+WORK = Slice(
+    name="weather",
+    knows=knows_no_ref,
+    machines=lambda known: [Station(known)],
+    ledger_statuses={Measure: measured},
+    watch=Watch((_FORECAST,), _FORECAST, _FORECAST),
+)
