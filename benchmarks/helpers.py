@@ -1,6 +1,6 @@
 """The node's helper processes beside the library's: python -m benchmarks.helpers
 
-`ProcessPoolExecutor` would do in fewer lines what `client.helpers` does by hand, and as quickly. It is not used because of how
+`ProcessPoolExecutor` would do in fewer lines what `client.node.helpers` does by hand, and as quickly. It is not used because of how
 it ends: its processes outlive a node that is killed, and a node that ends waits for the piece under way, a snapshot's minutes.
 `tests/unit/test_client_helpers.py` tries both on ours; this compares the speed, in turns.
 """
@@ -20,9 +20,9 @@ from chain.crypto import SigningKey
 from chain.ledger.tx import sign_tx
 from chain.node.checks import Check, are_signed
 from chain.types import TxBody, net_of
-from client import process
-from client.helper import NICE
-from client.helpers import PIECE, Helpers
+from client.node import process
+from client.node.helper import NICE
+from client.node.helpers import PIECE, Helpers
 
 CHAIN = bytes(range(32))
 CHECKS = 20_000
@@ -38,7 +38,7 @@ def _signed(count: int) -> list[Check]:
 
 
 def _begin() -> None:
-    """What a helper does first: see `client.helper.serve`."""
+    """What a helper does first: see `client.node.helper.serve`."""
     process.guard()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICE)

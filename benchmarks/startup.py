@@ -25,7 +25,7 @@ _PAYERS = 4
 _EACH = 500
 
 
-DAEMON = ("client.daemon", "client.work_service")
+DAEMON = ("client.node.daemon", "client.node.work_service")
 """What a node's processes import."""
 
 

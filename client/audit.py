@@ -22,7 +22,7 @@ from chain.node.messages import SyncBlock, decode_certificate
 from chain.storage import state_diffs
 from chain.storage.blockstore import BlockStore, StoredBlock
 from chain.types import block_id
-from client.helpers import Helpers
+from client.node.helpers import Helpers
 
 BATCH_BYTES = 1_000_000
 READ = 64

@@ -21,7 +21,7 @@ from chain.node.events import Decided
 from chain.types import LogEvent
 from client.api.render import Json, render_event, render_run
 from client.api.replay import Replay
-from client.core import NodeService
+from client.node.interface import NodeService
 
 log = structlog.get_logger(__name__)
 

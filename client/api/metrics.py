@@ -11,8 +11,8 @@ from prometheus_client.registry import Collector
 
 from chain.host import K_SUPPLY, Account, Supply, account_key
 from chain.params import CREDIT
-from client.block_figures import AnyFigure, BlockFigures, HistogramFigure
-from client.core import NodeService
+from client.node.block_figures import AnyFigure, BlockFigures, HistogramFigure
+from client.node.interface import NodeService
 
 _GAUGES = {
     "peers": ("peers", "Connected peers"),

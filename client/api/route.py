@@ -21,8 +21,8 @@ from chain.crypto import parse_address
 from chain.errors import Malformed
 from client.api.errors import ErrorResponse, RequestError, unavailable, usage
 from client.api.schema import NoQuery, Strict
-from client.core import NodeService
 from client.kept import KeptFiles
+from client.node.interface import NodeService
 from client.tokens import FULL, Token, Tokens, TokenScope
 from p2p.limits import TokenBucket
 

@@ -1,4 +1,5 @@
-"""The HTTP API of a node: one aiohttp server over `client.core.NodeService`. Loopback by default, token-protected, no CORS.
+"""The HTTP API of a node: one aiohttp server over `client.node.interface.NodeService`. Loopback by default, token-protected, no
+CORS.
 
 Every request passes these checks: how many at a time, the Host header (a name that somebody else's DNS points here is refused),
 the token (compared in constant time), the query and the body parsed into the route's types. Every refusal has one shape.
@@ -45,12 +46,12 @@ from client.api.route import (
 )
 from client.api.table import FOLLOWERS, ROUTES
 from client.api.tickets import TICKET_S, Tickets
-from client.core import NodeService
 from client.dashboard.load import Load
 from client.dashboard.security import host_name
 from client.dashboard.sessions import LOGIN_PATH, MAX_LOGIN, Sessions
 from client.kept import KeptFiles
-from client.request_id import HEADER, RequestLines, current, request_id
+from client.node.interface import NodeService
+from client.node.request_id import HEADER, RequestLines, current, request_id
 from client.sdk_listener import proof_of, token_key
 from client.tokens import FULL, Token, TokenError, TokenFile, now_ms
 

@@ -20,7 +20,7 @@ from chain.types import format_credits
 from client.api.errors import RequestError, forbidden, invalid, rejected, unavailable
 from client.api.render import code_name, render_event
 from client.api.route import Call, Reply
-from client.core import Before, Ledger, SignerUnavailable, TxResult
+from client.node.interface import Before, Ledger, SignerUnavailable, TxResult
 from client.tokens import FULL, LimitReached, TokenError, now_ms
 
 

@@ -88,7 +88,7 @@ def opened(common: Common, otherwise: str = "Nothing can be audited") -> Iterato
     from chain.storage.blockstore import BlockStore
     from chain.storage.errors import StorageError
     from client import config as configuration
-    from client.daemon import StartError, load_genesis
+    from client.node.daemon import StartError, load_genesis
 
     data = common.folder
     try:

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from client import process
 from client.cli.common import HERE, PASSPHRASE_VARIABLE, Common, NotStarted, PassphraseFile, passphrase
+from client.node import process
 
 
 def node(
@@ -58,7 +58,7 @@ def node(
     process.guard(PASSPHRASE_VARIABLE)
     if sys.stderr.isatty():
         common.out.note(f"The node starts; Ctrl-C stops it. Look around from a second terminal: learningchain status{common.again}")
-    from client import start
+    from client.node import start
 
     return start.run(data, word, work=work, accept_new_guard=accept_new_guard, signed_up_to=signed_up_to)
 

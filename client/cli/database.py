@@ -113,7 +113,7 @@ def _opened(common: Common) -> Iterator[BlockStore]:
     from chain.storage.datadir import DataDir
     from chain.storage.errors import StorageError
     from client import config as configuration
-    from client.daemon import StartError, load_genesis
+    from client.node.daemon import StartError, load_genesis
 
     try:
         folder = DataDir.open(str(common.folder), create=False)

@@ -136,8 +136,8 @@ def run(
     common: Common = HERE,
 ) -> int:
     """Hold the key and sign for one node until interrupted."""
-    from client import logs, process
     from client.keystore import Keystore, KeystoreError
+    from client.node import logs, process
     from client.signer import pairing
 
     if why := process.why_no_node():

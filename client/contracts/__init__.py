@@ -10,11 +10,11 @@ A slice is a package with the modules that its contract needs, each found by its
     api        ROUTES, and PATH and FOLLOWERS where there are some                           read by client.api.table
     account    VIEW and of, its part of what is said of an account                           read by client.api.accounts
     pages      PAGES and NAV, drawn with its folder `templates`                              read by client.dashboard
-    outsiders  door, what it answers to who asks to join                                      read by client.daemon
+    outsiders  door, what it answers to who asks to join                                      read by client.node.daemon
     callbacks  NAMES, LAST, named, happened, data: what is told to URLs                      read by client.callbacks
     notify     EVENTS, TOPICS, told: what the operator is told of                             read by client.notify
     sdk        CALLS, its calls of the SDK                                                   read by client.sdk
-    figures    FIGURES, what its metrics count of this node                                  read by client.ledger
+    figures    FIGURES, what its metrics count of this node                                  read by client.node.ledger
     proven     said, what records in a receipt file mean, and what keys open of them         read by client.receipts
     offering   ModelExtras, check, complete: what a model has beside its terms               read by commands that offer one
     schemas    schema_of, a model's schema, read and checked                                 read by routes that register one

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from client.doctor.findings import DoctorFinding, failure, fine, skipped, together, warning
-from client.process import SPARE_FILES
+from client.node.process import SPARE_FILES
 
 if TYPE_CHECKING:
     from client.config import Config, SandboxConfig
@@ -236,7 +236,7 @@ def look_at_limits() -> list[DoctorFinding]:
 def look_at_versions(running: str | None) -> list[DoctorFinding]:
     """`running`: the version of the node that runs."""
     from chain.params import PROTOCOL_VERSION
-    from client.daemon import version
+    from client.node.daemon import version
 
     own = version()
     python = f"Python {sys.version_info.major}.{sys.version_info.minor}"

@@ -16,7 +16,7 @@ from chain.types import parse_credits
 from client.callbacks.addresses import AllowedAddresses
 from client.callbacks.posting import Caller
 from client.callbacks.signatures import new_secret, parse_secret, secret_text
-from client.core import Ledger
+from client.node.interface import Ledger
 from client.notify.delivery import APART_S, TRIES, DeliveryLine, command, webhook
 from client.notify.events import KINDS, Notification, OwnNews, find_sources
 

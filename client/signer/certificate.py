@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from chain.storage import private
-from client.core import SignerUnavailable
+from client.node.interface import SignerUnavailable
 from client.signer.remote import RemoteSigner
 from p2p.tls import CA, Binding, Leaf, NotAuthenticated, PeerIdentity, certificate_identity, issue_bound, spki
 

@@ -23,7 +23,7 @@ import structlog
 
 from chain.losses import MAX_EXAMPLES, LossesOutOfRange, LossTree, open_losses
 from chain.storage import private
-from client.core import Files
+from client.node.interface import Files
 from client.work.database import WorkDatabase
 from client.work.events import LossesOpened, Model, OpenLosses, WantedImage
 from client.work.transfers import PLACES, RESERVED, Transfers, transfer_s

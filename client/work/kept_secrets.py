@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 
 import structlog
 
-from client.core import KeptRoom
+from client.node.interface import KeptRoom
 from client.work.artifacts import Models, durably, in_thread
 from client.work.database import WorkDatabase, WorkDatabaseError
 from client.work.events import DropSecret, Secret, SecretRefused, SecretStored

@@ -15,8 +15,8 @@ from typing import Any
 
 from chain.host import Reader
 from client import contracts
-from client.block_figures import AnyFigure
 from client.config import WorkConfig
+from client.node.block_figures import AnyFigure
 from client.work.events import Effect, Input, Notice, Secret
 
 

@@ -23,7 +23,7 @@ import structlog
 from chain.codec import encode
 from chain.contracts import decode_message
 from chain.errors import Code, InvalidTx
-from client.core import Ledger, SignerUnavailable
+from client.node.interface import Ledger, SignerUnavailable
 from client.work.artifacts import durably, in_thread
 from client.work.database import Intent, IntentState, WorkDatabase, WorkDatabaseError
 from client.work.events import SecretRefused, SecretStored, Submit

@@ -23,9 +23,9 @@ from typing import Any, TypeVar
 import structlog
 
 from chain.ledger.transition import chain_record
-from client.block_figures import AnyFigure
 from client.config import WorkConfig
-from client.core import PRIVATE, Files, KeptRoom, Ledger
+from client.node.block_figures import AnyFigure
+from client.node.interface import PRIVATE, Files, KeptRoom, Ledger
 from client.work.artifacts import Images, KeptLosses, Models, Pins, durably, in_thread, reason
 from client.work.changes import MAX_PIECE, WatchedChanges
 from client.work.computing import ComputerLost, Computing, ComputingProcess, TaskRefused
@@ -139,7 +139,7 @@ class _Part:
 
 
 class WorkDriver:
-    """Implements `client.core.Runs`. `data` is the folder of this part alone, beside the sandbox's own (`sandbox`).
+    """Implements `client.node.interface.Runs`. `data` is the folder of this part alone, beside the sandbox's own (`sandbox`).
 
     `now()`: wall-clock milliseconds; `rng(n)`: n random bytes. `self_test`: prove every limit of the sandbox here, where the caller
     has not done it before. `drawn()`: whether this account may now be called to a duty that it did not ask for; the sandbox is

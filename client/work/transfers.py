@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from client.core import Files
+from client.node.interface import Files
 from p2p.content.cid import parse
 from p2p.content.faults import FetchFailed, Reason
 

@@ -21,8 +21,8 @@ from typing import Any, Final, Literal, Protocol
 import msgspec
 import structlog
 
-from client.block_figures import Figure
 from client.config import WorkConfig
+from client.node.block_figures import Figure
 from client.work.events import (
     BringImage,
     ContentReady,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from client.process import share_of_files
+from client.node.process import share_of_files
 from tests.processes.harness import PASSPHRASE, ROOT, Graph, NodeProcess, Role, eventually, validators
 
 NOBODY = "nobody"

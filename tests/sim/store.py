@@ -155,7 +155,7 @@ class Store:
     # --- snapshots --------------------------------------------------------------------------------------------------------------
 
     def answer(self, question: SnapshotQuestion) -> SnapshotAnswer:
-        """As `client.snapshots` does it; one is made whenever the last one is a few heights old."""
+        """As `client.node.snapshots` does it; one is made whenever the last one is a few heights old."""
         match question:
             case GetSnapshot():
                 if self.served is None or self.served[0].header.height < self.height - 4:

@@ -60,12 +60,12 @@ from client.api.render import render_block, render_history, render_noted, render
 from client.api.route import ServerLimits
 from client.api.server import ApiServer
 from client.api.table import ROUTES
-from client.block_figures import AnyFigure, BlockFigures
 from client.callbacks.service import CallbackService
-from client.core import Before, KeptRoom, Past, SignerUnavailable, TxResult
-from client.disk_use import DiskRoom
 from client.keystore import KeystoreError
-from client.node import past_of
+from client.node.block_figures import AnyFigure, BlockFigures
+from client.node.disk_use import DiskRoom
+from client.node.interface import Before, KeptRoom, Past, SignerUnavailable, TxResult
+from client.node.service import past_of
 from client.notify.service import NotifyService
 from client.signer.statements import Speaker, statement_digest
 from client.work.events import Secret
@@ -175,7 +175,7 @@ class FakeLedger:
         signatures = [keys[self.genesis.validators[i].id].sign(digest) for i in signers]
         return Certificate(header.height, 0, block_id(header), signers, signatures)
 
-    # client.core.Ledger
+    # client.node.interface.Ledger
 
     rooms: Iterator[bool] = repeat(True)
     """Whether there is room, question by question."""

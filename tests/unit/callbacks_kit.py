@@ -70,7 +70,7 @@ class Block:
 
 @dataclass
 class Chain:
-    """`client.core.Ledger`, as far as callbacks look at it, and its store."""
+    """`client.node.interface.Ledger`, as far as callbacks look at it, and its store."""
 
     blocks: list[Block] = field(default_factory=list)
     pruned: int = 0

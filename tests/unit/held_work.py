@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from chain.node.checks import Check, are_signed
-from client import helper
+from client.node import helper
 from tests.slow import SLOW
 
 FOLDER = "LEARNINGCHAIN_TEST_HELD_WORK"
@@ -22,7 +22,7 @@ _GO = "go"
 
 
 def serve(pipe: Connection[bytes, bytes]) -> None:
-    """What runs in a process, in place of `client.helper.serve`."""
+    """What runs in a process, in place of `client.node.helper.serve`."""
     (_, *readers), *others = helper.TASKS
     held: Any = ((_checked, *readers), *others)
     helper.TASKS = held

@@ -17,7 +17,7 @@ from chain.errors import Malformed
 from client.contracts.membership import box, joining
 from client.contracts.membership.outsiders import Ask, JoinDoor, Wish
 from client.contracts.membership.token import JoinToken, parse_token, to_text
-from client.core import SignerUnavailable
+from client.node.interface import SignerUnavailable
 from client.work.boxes import box_in
 from p2p.tls import CA, ca_secret
 from tests.unit.api_kit import Api, serving

@@ -19,7 +19,7 @@ from chain.node.sync import DEADLINE
 from chain.storage import schema
 from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.storage.errors import StorageDamaged
-from client import answers
+from client.node import answers
 from tests.unit.node_kit import T0, Net, fresh, ident, of_kind, receive, sent
 from tests.unit.test_node_sync import chain_of
 from tests.unit.test_storage_snapshot import empty, fill

@@ -30,7 +30,7 @@ from chain.types import PRECOMMIT, Block, block_id, decode_block, tx_root, valid
 from client import audit as module
 from client.audit import Audit, Findings
 from client.cli import app
-from client.helpers import Helpers
+from client.node.helpers import Helpers
 from tests.unit.node_kit import Net, fresh, genesis, ident, key_of, of_kind, receive
 from tests.unit.test_node_executed_blocks import richer, told
 from tests.unit.test_node_sync import chain_of

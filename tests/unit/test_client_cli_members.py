@@ -9,11 +9,12 @@ import pytest
 from msgspec.structs import replace
 
 from chain.crypto import SigningKey, address
-from client import config, process, start
+from client import config
 from client.contracts.membership import entry, joining
 from client.contracts.membership.statements import JOIN, join_body
 from client.contracts.membership.token import JoinToken, to_text, token_digest
 from client.keystore import Keystore
+from client.node import process, start
 from client.signer import pairing
 from client.signer.statements import Speaker, statement_digest
 from tests.unit.client_fake_api import OWN, Fake

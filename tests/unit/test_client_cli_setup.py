@@ -177,7 +177,7 @@ def test_node_hands_over_to_the_daemon(run: Any, tmp_path: Path, monkeypatch: py
     run("init", "--data", tmp_path / "n")
     calls: list[Any] = []
     guarded: list[str] = []
-    monkeypatch.setattr("client.process.guard", guarded.append)  # it would guard the process of the tests for good
+    monkeypatch.setattr("client.node.process.guard", guarded.append)  # it would guard the process of the tests for good
 
     def daemon_run(
         data: Path, keys: Callable[[], Keyring], *, work: bool | None, accept_new_guard: bool, signed_up_to: int | None
@@ -185,10 +185,10 @@ def test_node_hands_over_to_the_daemon(run: Any, tmp_path: Path, monkeypatch: py
         calls.append((data, keys().newest.address, work, accept_new_guard, signed_up_to))
         return 7
 
-    daemon = type(sys)("client.daemon")
+    daemon = type(sys)("client.node.daemon")
     daemon.run = daemon_run  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "client.daemon", daemon)
-    monkeypatch.setattr("client.daemon", daemon, raising=False)
+    monkeypatch.setitem(sys.modules, "client.node.daemon", daemon)
+    monkeypatch.setattr("client.node.daemon", daemon, raising=False)
     assert run("node", "--data", tmp_path / "n").code == 7
     assert guarded == ["LEARNINGCHAIN_PASSPHRASE"]
     assert run("node", "--data", tmp_path / "n", "--work", "--accept-new-guard").code == 7

@@ -26,8 +26,8 @@ from chain.storage.errors import GuardMissing, StorageDamaged
 from chain.storage.guard import Guard, Kind
 from chain.storage.wal import Wal
 from chain.types import Certificate, Header, LogEvent, Receipt
-from client import daemon, process
-from client.daemon import Daemon, StartError, load_genesis, open_guard, open_state
+from client.node import daemon, process
+from client.node.daemon import Daemon, StartError, load_genesis, open_guard, open_state
 from tests.unit.node_kit import CHAIN, genesis, ident, state_of
 
 G = genesis()

@@ -14,12 +14,12 @@ import pytest
 from chain.storage.datadir import MIN_FREE
 from client import config
 from client.config import Config
-from client.daemon import version
 from client.doctor import files, machine, node
 from client.doctor.findings import DoctorFinding, FindingLevel, examine, exit_code, fine
 from client.doctor.node import Said
 from client.keystore import Keystore
-from client.peer_clock import ClockSeen, PeerClock
+from client.node.daemon import version
+from client.node.peer_clock import ClockSeen, PeerClock
 from tests.processes.harness import free_port
 from tests.slow import SLOW
 from tests.unit.client_cli_kit import clean_environment, run  # noqa: F401

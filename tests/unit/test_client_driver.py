@@ -16,8 +16,8 @@ from chain.node.service import QUESTIONS, PeerService
 from chain.storage.blockstore import CommitBatch
 from chain.storage.errors import DiskFull
 from chain.types import Certificate
-from client import driver
-from client.driver import Driver
+from client.node import driver
+from client.node.driver import Driver
 
 PEER = b"p" * 20
 VALIDATOR = b"v" * 20

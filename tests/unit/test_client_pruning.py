@@ -14,9 +14,9 @@ from chain.ledger.state import State
 from chain.storage import pruning
 from chain.storage.blockstore import BlockStore
 from chain.storage.errors import DiskFull, StorageFailed
-from client import pruning as service
 from client.config import DAY_MS, parse_keep
-from client.pruning import Pruner, kept_at_least
+from client.node import pruning as service
+from client.node.pruning import Pruner, kept_at_least
 from tests.unit.node_kit import T0, genesis, state_of
 from tests.unit.storage_blocks import CHAIN, chain_of
 

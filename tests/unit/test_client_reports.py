@@ -24,8 +24,8 @@ from chain.errors import InvalidTx, TxCode
 from chain.ledger.transition import validators_of
 from chain.storage import private
 from chain.types import PREVOTE, Vote, VoteEvidence, vote_digest
-from client.core import Before
-from client.reports import MAX_ASIDE, MAX_OF_ONE, Reports
+from client.node.interface import Before
+from client.node.reports import MAX_ASIDE, MAX_OF_ONE, Reports
 from client.work.tables import VERSION
 from tests.unit.test_client_daemon_parts import Node as Daemon
 from tests.unit.work_kit import PARAMS, Chain, Inline, LedgerDouble, blocks, key_of, run_virtual

@@ -13,9 +13,9 @@ import pytest
 from chain.storage import schema, server_look
 from chain.storage.blockstore import BlockStore
 from chain.storage.server_look import ServerFacts, look_at_server
-from client.database_watch import DatabaseWatch
 from client.doctor.database import SLOW_COMMIT_MS, SLOW_TRIP_MS, judge_server, look_at_database
 from client.doctor.findings import DoctorFinding
+from client.node.database_watch import DatabaseWatch
 from tests.postgres import Server, running
 from tests.postgres import postgres as postgres
 from tests.unit.client_cli_kit import clean_environment, run  # noqa: F401

@@ -17,7 +17,7 @@ from chain.node import messages as m
 from chain.storage.blockstore import CommitBatch
 from chain.storage.errors import StorageFailed
 from chain.types import NIL, PREVOTE
-from client import driver
+from client.node import driver
 from p2p.wire import NODE
 from tests.unit.test_driver_order import PEER, Driven, Scripted, commit, decided, turns
 

@@ -37,8 +37,8 @@ from client.contracts.federation.steps import EvaluateRun, NodeSelf
 from client.contracts.federation.tasks import MadeFile, MakeUpdate, OpenUpdate, SumMasks
 from client.contracts.federation.views import own_view, preview_view
 from client.contracts.federation.wishes import PreviewWish, StopWish, TrainWish, of_wish
-from client.core import PRIVATE
-from client.node import NodeFiles
+from client.node.interface import PRIVATE
+from client.node.service import NodeFiles
 from client.work import WorkConfig
 from client.work.artifacts import cid_of_file
 from client.work.computing import ComputingProcess, TaskRefused

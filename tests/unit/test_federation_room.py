@@ -17,7 +17,7 @@ from client.contracts.federation import journal
 from client.contracts.federation.member import MOST_JOINED, MemberBook
 from client.contracts.federation.sponsor import MOST_OPENED, SponsorBook
 from client.contracts.federation.steps import SponsorWith, TrainWith
-from client.core import PRIVATE
+from client.node.interface import PRIVATE
 from client.work.events import FetchContent, ServeFile, Unpin
 from tests.federation_nodes import FedNode, FedWorld
 from tests.unit.test_federation_machines import SMALL

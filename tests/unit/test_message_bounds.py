@@ -52,8 +52,8 @@ from client.contracts.federation.panel import PanelMachine
 from client.contracts.federation.sponsor import SponsorMachine
 from client.contracts.federation.steps import FedCame
 from client.contracts.federation.vaulting import OwnVaults
-from client.driver import WAITING_BYTES
-from client.waiting import SHARE, WaitingLine
+from client.node.driver import WAITING_BYTES
+from client.node.waiting import SHARE, WaitingLine
 from client.work.events import FetchContent
 from p2p.address_book import MAX_RUMOURS, AddressBook
 from p2p.config import TransportConfig

@@ -12,8 +12,8 @@ import pytest
 from chain import params
 from chain.consensus import resend, votes
 from chain.node import answer_budget, batches, bodies, candidates, messages, node, relay, service, snapshot
-from client import driver, snapshots, waiting
 from client.contracts.federation import aggregator, channel, keeping, member, panel, sponsor, vaulting
+from client.node import driver, snapshots, waiting
 from client.work import peers
 from p2p import address_book, config, connection, discovery, lan, mdns, wire
 from p2p.content import exchange, serving

@@ -26,7 +26,7 @@ from client.contracts.prediction.asking import (
 )
 from client.contracts.prediction.model_schema import ModelSchema, parse_schema
 from client.contracts.prediction.table import ANSWERS, SHOWN, BadTable, TableReader, plain_label
-from client.ledger import VALID_FOR
+from client.node.ledger import VALID_FOR
 from client.sdk_types import NotFound, Rejected, Unavailable, Unreachable
 
 SCHEMA = parse_schema(

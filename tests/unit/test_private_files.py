@@ -21,13 +21,14 @@ from chain.storage.errors import StorageError
 from chain.storage.guard import Guard
 from chain.storage.snapshot import make
 from chain.storage.wal import Wal
-from client import config, daemon
+from client import config
 from client.cli.common import WrongUsage
 from client.cli.network import read_genesis
 from client.config import ConfigError
-from client.daemon import StartError, api_token, load_genesis
 from client.hidden import decrypt, encrypt
 from client.keystore import Keystore, KeystoreError
+from client.node import daemon
+from client.node.daemon import StartError, api_token, load_genesis
 from client.sdk_http import read_token
 from client.sdk_types import Usage
 from client.work.artifacts import Models
@@ -400,7 +401,7 @@ ELSEWHERE = {
     "p2p/content/store.py": "the source of an addition, which a user names; mkdir",
     "p2p/tls.py": "the TLS key, in memory or in a folder of its own",
     "client/signer/pairing.py": "a TLS key in a folder of its own",
-    "client/process.py": "/proc/self/stat",
+    "client/node/process.py": "/proc/self/stat",
     "client/contracts/__init__.py": "entry points of installed distributions",
     "p2p/content/index.py": "a database that was claimed",
     "client/kept.py": "a database that was claimed",

@@ -29,8 +29,8 @@ from chain.storage.errors import StorageFailed
 from chain.storage.guard import Guard, Kind
 from chain.types import NO_ROUND, PRECOMMIT, PREVOTE, TxBody, net_of, tx_digest, vote_digest
 from client.contracts.membership.statements import JOIN, join_body
-from client.core import SignerUnavailable
 from client.keystore import Identity
+from client.node.interface import SignerUnavailable
 from client.signer import certificate, pairing, remote, server
 from client.signer import messages as m
 from client.signer.pairing import Pairing, PairingError

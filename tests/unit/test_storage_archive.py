@@ -16,7 +16,7 @@ from chain.contracts.job import views
 from chain.storage import archive
 from chain.storage.blockstore import BlockStore
 from chain.storage.errors import StorageDamaged
-from client.node import RunningNode
+from client.node.service import RunningNode
 from tests.unit.api_kit import PARAMS, FakeLedger
 from tests.unit.storage_backends import backend as backend
 from tests.unit.storage_backends import postgres as postgres

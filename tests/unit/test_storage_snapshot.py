@@ -30,9 +30,9 @@ from chain.storage.errors import StorageDamaged
 from chain.storage.snapshot import SnapshotFile, make
 from chain.storage.staging import Staging
 from chain.types import block_id, decode_block
-from client import snapshots
-from client.daemon import open_state, open_store
-from client.snapshots import SnapshotService
+from client.node import snapshots
+from client.node.daemon import open_state, open_store
+from client.node.snapshots import SnapshotService
 from tests.unit.node_kit import Net, genesis
 from tests.unit.storage_backends import Places
 from tests.unit.storage_backends import backend as backend

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from chain.contracts.credits import Transfer
-from client.core import PRIVATE
+from client.node.interface import PRIVATE
 from client.work import WorkDriver
 from client.work.artifacts import cid_of_file
 from client.work.computing import TaskRefused

@@ -7,11 +7,11 @@ from typing import Any, cast
 
 import pytest
 
-from client import work_service
 from client.config import OWN_SECTIONS, Config, ServeConfig, WorkConfig
 from client.contracts.job.work import WORK
-from client.core import Files, Ledger
-from client.work_service import WorkService
+from client.node import work_service
+from client.node.interface import Files, Ledger
+from client.node.work_service import WorkService
 from tests.unit.work_kit import Chain, LedgerDouble
 
 

@@ -37,7 +37,7 @@ class Source:
 
 @dataclass
 class Dripping:
-    """`client.core.Files` whose files come block by block at a rate of their own; what came is kept."""
+    """`client.node.interface.Files` whose files come block by block at a rate of their own; what came is kept."""
 
     folder: Path
     sources: dict[str, Source] = field(default_factory=dict)

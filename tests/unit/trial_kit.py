@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from client.config import WorkConfig
-from client.core import Files
+from client.node.interface import Files
 from client.work.events import (
     BringImage,
     ContentMissing,

@@ -39,7 +39,7 @@ from chain.node.events import Decided
 from chain.types import Header, TxBody, net_of, parse_loss
 from client.contracts.job.runs import wanted_image
 from client.contracts.job.work import WORK
-from client.core import Before, TxResult
+from client.node.interface import Before, TxResult
 from client.work import WorkConfig, WorkDriver
 from client.work.artifacts import cid_of_file
 from client.work.changes import WatchedChanges
@@ -282,7 +282,8 @@ def hidden_set(cid: str, plain: bytes, key: bytes, size: int) -> HiddenSet:
 
 
 class LedgerDouble:
-    """`client.core.Ledger` of one identity over the shared chain. `lose(rng)`: how often a transaction vanishes on its way."""
+    """`client.node.interface.Ledger` of one identity over the shared chain. `lose(rng)`: how often a transaction vanishes on its
+    way."""
 
     def __init__(self, chain: Chain, name: str, rng: random.Random | None = None, loss: float = 0.0) -> None:
         self._chain, self._name, self._rng, self._loss = chain, name, rng or random.Random(0), loss
@@ -344,7 +345,7 @@ class Web:
 
 
 class FilesDouble:
-    """`client.core.Files`: what is pinned here is served while the node is up."""
+    """`client.node.interface.Files`: what is pinned here is served while the node is up."""
 
     def __init__(self, web: Web, name: str, folder: Path) -> None:
         self._web, self._folder = web, folder

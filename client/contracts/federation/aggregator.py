@@ -67,7 +67,7 @@ from client.contracts.federation.tasks import (
     SumFiles,
     SumMasks,
 )
-from client.core import PRIVATE
+from client.node.interface import PRIVATE
 from client.work.events import (
     Chain,
     Compute,

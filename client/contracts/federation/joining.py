@@ -34,7 +34,7 @@ from client.contracts.federation.schema import PreviewView
 from client.contracts.federation.vault import LEAST_HOLDERS, MOST_HOLDERS
 from client.contracts.federation.views import preview_view
 from client.contracts.federation.wishes import PreviewWish, SponsorWish, StopWish, TrainWish, VaultWish, Wish, of_wish
-from client.core import NodeService
+from client.node.interface import NodeService
 from sandbox import OwnData
 
 MIN_VETTED: Final = 3

@@ -31,7 +31,7 @@ from client.contracts.federation.ring import RING_MS, keepers_of, kept_by, most_
 from client.contracts.federation.steps import FedCame, FedEffect, FedInput, NodeSelf, SendFed
 from client.contracts.federation.tasks import ReadHead, ReadVault
 from client.contracts.federation.vault import BadVault, VaultPlace, give_share, own_share
-from client.core import PRIVATE
+from client.node.interface import PRIVATE
 from client.work.events import (
     Compute,
     Computed,

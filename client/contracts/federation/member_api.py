@@ -39,7 +39,7 @@ from client.contracts.federation.schema import (
     VaultKept,
     VaultRequest,
 )
-from client.core import SignerUnavailable
+from client.node.interface import SignerUnavailable
 from client.tokens import TokenScope
 
 MOST_DUTIES = 1_000

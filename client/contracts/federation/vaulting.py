@@ -43,7 +43,7 @@ from client.contracts.federation.vault import (
     make_head,
     own_key_by,
 )
-from client.core import PRIVATE
+from client.node.interface import PRIVATE
 from client.work.events import (
     Compute,
     Computed,

@@ -20,7 +20,7 @@ from client.contracts.federation.vaulting import VaultStage
 
 
 class Books(Protocol):
-    """A node (`client.core.NodeService`)."""
+    """A node (`client.node.interface.NodeService`)."""
 
     def book(self, name: str) -> bytes | None: ...
 

@@ -53,7 +53,7 @@ from client.contracts.membership.schema import (
 )
 from client.contracts.membership.statements import TOKEN, token_body
 from client.contracts.membership.token import to_text
-from client.core import SignerUnavailable
+from client.node.interface import SignerUnavailable
 from p2p.address_book import parse_endpoint
 
 AT_ONCE = 64

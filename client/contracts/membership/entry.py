@@ -13,7 +13,6 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from chain.errors import Malformed
-from client import process
 from client.cli.common import (
     HERE,
     PASSPHRASE_VARIABLE,
@@ -31,6 +30,7 @@ from client.cli.common import (
     span,
 )
 from client.cli.ledger import MAX_WAIT, Wait, finished
+from client.node import process
 
 if TYPE_CHECKING:
     from client.api.accounts import AccountView
@@ -228,7 +228,7 @@ def join(
         return 0
     common.out.note(f"The node starts; Ctrl-C stops it. Look around from a second terminal: learningchain status{common.again}")
     _tell_when_synced(common, height)
-    from client import start
+    from client.node import start
 
     return start.run(data, word)
 
@@ -331,8 +331,8 @@ async def _enter(common: Common, token: JoinToken, identity: Identity | Pairing)
 async def _signature(token: JoinToken, identity: Identity | Pairing) -> bytes:
     """Of the join, by the identity's key, wherever that lies."""
     from client.contracts.membership.statements import JOIN, join_body
-    from client.core import SignerUnavailable
     from client.keystore import Identity
+    from client.node.interface import SignerUnavailable
     from client.signer.remote import RemoteSigner
     from client.signer.statements import Speaker, statement_digest
 

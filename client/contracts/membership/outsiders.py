@@ -26,7 +26,7 @@ from chain.errors import InvalidTx, Malformed, Reject
 from chain.types import AccountId, Hash
 from client.api.render import code_name
 from client.api.submit import try_out
-from client.core import Ledger, SignerUnavailable
+from client.node.interface import Ledger, SignerUnavailable
 from p2p.outsiders import MAX_ASK, Answer, Door
 
 AGAIN_MS: Final = 5_000

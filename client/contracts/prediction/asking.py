@@ -30,7 +30,7 @@ import msgspec
 from chain.types import format_credits, parse_credits
 from client.contracts.prediction.model_schema import ModelSchema
 from client.contracts.prediction.table import TableBatch, TableReader, answers_head, answers_text
-from client.ledger import VALID_FOR
+from client.node.ledger import VALID_FOR
 from client.sdk_types import NotFound, Rejected, Unavailable
 
 AT_ONCE: Final = 4

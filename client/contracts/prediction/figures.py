@@ -14,7 +14,7 @@ from chain.contracts.prediction import records
 from chain.contracts.prediction.tally import AnswerCode, PredictionOutcome
 from chain.params import CREDIT
 from chain.types import LogEvent, TransferEvent
-from client.block_figures import Figure
+from client.node.block_figures import Figure
 
 GIVEN_BACK: Final = "given_back"
 OUTCOMES: Final = (*(one.name.lower() for one in PredictionOutcome), GIVEN_BACK)

@@ -31,7 +31,6 @@ from chain.contracts.prediction.messages import AppealAnswer, CommitAnswer, Open
 from chain.contracts.prediction.tally import Answer, AnswerCode
 from chain.host import Reader
 from chain.types import parse_credits
-from client.block_figures import AnyFigure, Distribution, Figure, HistogramFigure
 from client.contracts.prediction import duties, runs, sealed
 from client.contracts.prediction.answer_window import AnswerFigures, AnswerWindow, sample_of
 from client.contracts.prediction.duties import ABSTAIN, NO_DATA, AnswerDuty, RunTerms, Unpaid
@@ -41,6 +40,7 @@ from client.contracts.prediction.inputs import InputUnfit
 from client.contracts.prediction.private import BoxPlace, NoBoxKey, answer_without, blinded, opened
 from client.contracts.prediction.sealed import SealedAnswer, SeatOf
 from client.hidden import BadKey
+from client.node.block_figures import AnyFigure, Distribution, Figure, HistogramFigure
 from client.work.artifacts import reason as pin_reason
 from client.work.events import (
     BringImage,

@@ -1,8 +1,8 @@
 """Files of the simulated market: who holds what, who serves it to whom, and how it comes over the faulty network.
 
-`Web` is what exists at all, `Files` what one machine has on its disk (`client.core.Files`). A request goes to every connected
-machine and to every outsider whose gateway is reachable, the answer comes back the same way; both may be lost. What comes is
-checked against its name. A file is one raw block: its name is the hash of its bytes.
+`Web` is what exists at all, `Files` what one machine has on its disk (`client.node.interface.Files`). A request goes to every
+connected machine and to every outsider whose gateway is reachable, the answer comes back the same way; both may be lost. What comes
+is checked against its name. A file is one raw block: its name is the hash of its bytes.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Web:
 
 
 class Files:
-    """`client.core.Files` of one machine: pinned files are served while it is up."""
+    """`client.node.interface.Files` of one machine: pinned files are served while it is up."""
 
     def __init__(self, web: Web, machine: Machine, folder: Path) -> None:
         self._web, self._machine, self._folder = web, machine, folder
@@ -76,7 +76,7 @@ class Files:
     def served(self, name: str) -> bytes | None:
         return self.held[name].read_bytes() if self.pins.get(name) and name in self.held else None
 
-    # client.core.Files
+    # client.node.interface.Files
 
     async def add(self, path: Path, *, pin: str) -> tuple[str, int]:
         data = path.read_bytes()

@@ -1,6 +1,7 @@
 """What runs in a process that helps nodes to catch up: it takes pieces of work from a pipe, and ends when the pipe does.
 
-The next piece is read while one is done. Nothing is imported here but what the work needs: see `client.helpers` for the other side.
+The next piece is read while one is done. Nothing is imported here but what the work needs: see `client.node.helpers` for the other
+side.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import msgspec
 
 from chain.node.checks import Check, Hashed, Made, Sent, Unhashed, are_signed, hash_blocks, make_buckets
-from client import process
+from client.node import process
 
 Task = tuple[Callable[..., Any], msgspec.msgpack.Decoder[Any], msgspec.msgpack.Decoder[Any]]
 """A function of `chain.node.checks`, and what reads its arguments and its result."""

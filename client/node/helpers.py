@@ -24,7 +24,7 @@ from typing import Any
 import structlog
 
 from chain.node.checks import Check, Hashed, Made, Sent, Unhashed
-from client.helper import HASHED, MADE, SIGNED, SNAPSHOT, TASKS, encode, serve
+from client.node.helper import HASHED, MADE, SIGNED, SNAPSHOT, TASKS, encode, serve
 
 log: Any = structlog.get_logger("helpers")
 

@@ -15,10 +15,10 @@ from msgspec import structs
 
 from chain.contracts import CONTRACTS
 from chain.crypto import address
-from client.block_figures import AnyFigure
 from client.config import Config, own_sections
-from client.core import Files, KeptRoom, Ledger
-from client.driver import now_ms
+from client.node.block_figures import AnyFigure
+from client.node.driver import now_ms
+from client.node.interface import Files, KeptRoom, Ledger
 from client.work.events import Secret
 from client.work.peers import Penalize, Send
 from client.work.runner import WorkDriver
@@ -29,7 +29,7 @@ log: Any = structlog.get_logger("work")
 
 
 class WorkService:
-    """The working part of a node; `client.core.Runs` for the API."""
+    """The working part of a node; `client.node.interface.Runs` for the API."""
 
     def __init__(
         self,
@@ -151,7 +151,7 @@ class WorkService:
         if self._work is not None:
             await self._work.stop()
 
-    # client.core.Runs
+    # client.node.interface.Runs
 
     def list_runs(self) -> list[dict[str, Any]]:
         return self._work.list_runs() if self._work else []

@@ -28,7 +28,7 @@ import structlog
 from chain.contracts import REGISTRY
 from chain.storage import private
 from chain.types import Evidence, signer_of
-from client.core import Ledger
+from client.node.interface import Ledger
 
 if TYPE_CHECKING:
     from client.work.database import WorkDatabase

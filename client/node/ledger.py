@@ -1,4 +1,5 @@
-"""The node's ledger for its other parts: submitting, waiting for results, following blocks. Implements `client.core.Ledger`."""
+"""The node's ledger for its other parts: submitting, waiting for results, following blocks. Implements
+`client.node.interface.Ledger`."""
 
 from __future__ import annotations
 
@@ -22,11 +23,11 @@ from chain.params import Params
 from chain.storage.blockstore import BlockStore
 from chain.types import Receipt, SignedTx, TxBody, net_of
 from client import contracts
-from client.block_figures import BlockFigures, OwnFigures
-from client.core import Before, TxResult
-from client.driver import Driver, now_ms
-from client.peer_clock import PeerClock
-from client.request_id import RequestLines, current
+from client.node.block_figures import BlockFigures, OwnFigures
+from client.node.driver import Driver, now_ms
+from client.node.interface import Before, TxResult
+from client.node.peer_clock import PeerClock
+from client.node.request_id import RequestLines, current
 from client.signing import Signer
 
 log: Any = structlog.get_logger("ledger")
@@ -43,7 +44,7 @@ NORMAL, URGENT = 0, 1
 
 
 class NodeLedger:
-    """`client.core.Ledger` over a running node."""
+    """`client.node.interface.Ledger` over a running node."""
 
     def __init__(self, node: Node, signer: Signer, store: BlockStore) -> None:
         self._node, self._signer, self._store = node, signer, store

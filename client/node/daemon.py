@@ -49,24 +49,25 @@ from chain.storage.guard import ALL_ROUNDS, Guard, Kind
 from chain.storage.wal import Wal
 from chain.types import Evidence, LogEvent, Validator, quorum
 from client import config as configuration
-from client import contracts, keyring, logs, process
+from client import contracts, keyring
 from client.api.render import render_event
 from client.api.route import ServerLimits
 from client.api.server import MIN_TOKEN, ApiServer
-from client.core import SignerUnavailable
-from client.disk_use import DiskUse
-from client.driver import Driver
 from client.keyring import Keyring
 from client.keystore import Identity, KeystoreError, derived
-from client.ledger import NodeLedger
-from client.node import RunningNode
-from client.pruning import Pruner
-from client.reports import Reports
+from client.node import logs, process
+from client.node.disk_use import DiskUse
+from client.node.driver import Driver
+from client.node.interface import SignerUnavailable
+from client.node.ledger import NodeLedger
+from client.node.pruning import Pruner
+from client.node.reports import Reports
+from client.node.service import RunningNode
+from client.node.snapshots import SnapshotService
 from client.signer.certificate import certificate
 from client.signer.pairing import Pairing, PairingError
 from client.signer.remote import AHEAD, RemoteSigner
 from client.signing import LocalSigner, Signer
-from client.snapshots import SnapshotService
 from client.tokens import FILE as TOKENS
 from client.tokens import TokenFile
 from p2p.address_book import AddressBook, parse_endpoint
@@ -83,7 +84,7 @@ from p2p.transport import Network
 from p2p.wire import CONTENT, NODE, QUEUE_CONTENT, QUEUE_REQUESTS
 
 if TYPE_CHECKING:
-    from client.work_service import WorkService
+    from client.node.work_service import WorkService
 
 log: Any = structlog.get_logger("daemon")
 
@@ -539,7 +540,7 @@ class Daemon:
         if "://" not in url:
             return
         from chain.storage.server_look import probe
-        from client.database_watch import DatabaseWatch
+        from client.node.database_watch import DatabaseWatch
 
         def tell_later(why: str) -> None:
             with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
@@ -552,8 +553,8 @@ class Daemon:
     async def _open_work(self, stack: contextlib.AsyncExitStack) -> None:
         """Every node has duties of its own: to open the key of its jobs' hidden data, to judge, to tell of cases. Only one that
         trains, or may be drawn into committees, needs an engine for them."""
+        from client.node.work_service import WorkService
         from client.work.database import WorkDatabaseError
-        from client.work_service import WorkService
         from sandbox import UnknownBackend
 
         config, train = self.settings.config, self._work_wanted

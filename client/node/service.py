@@ -1,4 +1,4 @@
-"""A node as its HTTP API sees it: status, blocks, transactions, history, files (`client.core.Node` and `Files`)."""
+"""A node as its HTTP API sees it: status, blocks, transactions, history, files (`client.node.interface.Node` and `Files`)."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from chain.types import LogEvent, Receipt, Validator, decode_block, tx_id
 from client import config_change, proofs
 from client.api.render import render_block, render_history, render_noted, render_parked, render_supply, render_tx
 from client.config import Loaded, shown
-from client.core import PRIVATE, KeptRoom, Past, Runs, SignerUnavailable
-from client.driver import Driver, now_ms
 from client.keyring import Keyring
 from client.keystore import KeystoreError
-from client.ledger import NodeLedger
+from client.node.driver import Driver, now_ms
+from client.node.interface import PRIVATE, KeptRoom, Past, Runs, SignerUnavailable
+from client.node.ledger import NodeLedger
 from client.signing import Signer
 from p2p.content import cid as cids
 from p2p.content.service import Content
 from p2p.transport import Network
 
 if TYPE_CHECKING:
-    from client.block_figures import AnyFigure, BlockFigures
     from client.callbacks.service import CallbackService
-    from client.disk_use import DiskRoom, DiskUse
+    from client.node.block_figures import AnyFigure, BlockFigures
+    from client.node.disk_use import DiskRoom, DiskUse
+    from client.node.work_service import WorkService
     from client.notify.service import NotifyService
     from client.work.events import Secret
     from client.work.trials import Trials
-    from client.work_service import WorkService
     from sandbox import OwnData
 
 MAX_PARKED = 16
@@ -100,7 +100,7 @@ class NodeFiles:
 
 
 class RunningNode:
-    """`client.core.Node` over a running daemon's parts."""
+    """`client.node.interface.Node` over a running daemon's parts."""
 
     def __init__(
         self,

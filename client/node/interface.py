@@ -17,9 +17,9 @@ from chain.node.events import Decided
 from chain.params import Params
 
 if TYPE_CHECKING:
-    from client.block_figures import AnyFigure, BlockFigures
     from client.callbacks.service import CallbackService
-    from client.disk_use import DiskRoom
+    from client.node.block_figures import AnyFigure, BlockFigures
+    from client.node.disk_use import DiskRoom
     from client.notify.service import NotifyService
     from client.work.events import Secret
     from client.work.trials import Trials

@@ -25,8 +25,8 @@ from chain.storage.blockstore import BlockStore
 from chain.storage.errors import StorageError
 from chain.storage.snapshot import SnapshotFile
 from chain.storage.staging import Staging
-from client.helper import make_snapshot
-from client.helpers import Helpers
+from client.node.helper import make_snapshot
+from client.node.helpers import Helpers
 
 log: Any = structlog.get_logger("snapshot")
 
