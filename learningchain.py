@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from client.contracts.job.schema import ImageRequest as ImageRequest
     from client.contracts.job.schema import JobRequest as JobRequest
     from client.contracts.job.schema import LimitsRequest as LimitsRequest
-    from client.keystore import Identity as Identity
-    from client.keystore import Keystore as Keystore
-    from client.keystore import KeystoreError as KeystoreError
+    from client.keys.keystore import Identity as Identity
+    from client.keys.keystore import Keystore as Keystore
+    from client.keys.keystore import KeystoreError as KeystoreError
     from client.receipts import CheckedReceipt as CheckedReceipt
     from client.receipts import check_receipt as check_receipt
     from client.sdk import Client as Client

@@ -39,9 +39,9 @@ from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.storage.guard import Guard
 from chain.storage.wal import Wal
 from chain.types import PRECOMMIT, Certificate, TxBody, block_id, net_of, vote_digest
+from client.keys.signing import LocalSigner
 from client.node.daemon import GC_AFTER
 from client.node.driver import Driver
-from client.signing import LocalSigner
 from p2p.gossip import GossipTargets
 
 VALIDATORS = 4

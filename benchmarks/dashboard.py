@@ -29,7 +29,7 @@ from chain.crypto import address
 from chain.storage.datadir import DataDir
 from chain.storage.guard import Guard
 from chain.storage.wal import Wal
-from client.keystore import Keystore
+from client.keys.keystore import Keystore
 
 PEOPLE = 10
 STAY_S = 4.0

@@ -22,7 +22,7 @@ import aiohttp
 from chain.crypto import SigningKey
 from chain.ledger.genesis import Genesis, GenesisAccount, make_params, to_json
 from chain.params import CREDIT, PROTOCOL_VERSION
-from client.keystore import Keystore
+from client.keys.keystore import Keystore
 from p2p.tls import make_ca
 
 PASSPHRASE = "benchmark of a graph"

@@ -41,7 +41,7 @@ from chain.storage.datadir import DataDir
 from chain.storage.guard import Guard
 from chain.storage.wal import Wal
 from chain.types import PRECOMMIT, Block, Certificate, TxBody, block_id, net_of, vote_digest
-from client.keystore import Keystore
+from client.keys.keystore import Keystore
 from p2p.tls import make_ca
 
 TRANSFERS = 500

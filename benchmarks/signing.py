@@ -22,12 +22,12 @@ from chain.consensus.messages import SignVote
 from chain.crypto import SigningKey, account_id, sha256
 from chain.storage.guard import Guard
 from chain.types import PREVOTE
-from client.keystore import Identity
+from client.keys.keystore import Identity
+from client.keys.signing import LocalSigner, SignedByUs, Signer
 from client.signer import pairing
 from client.signer.pairing import Pairing, ServerSecrets
 from client.signer.remote import RemoteSigner
 from client.signer.server import SignerServer
-from client.signing import LocalSigner, SignedByUs, Signer
 
 CHAIN = sha256(b"the chain")
 KEY = SigningKey(sha256(b"the key"))

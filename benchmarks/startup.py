@@ -16,7 +16,7 @@ from benchmarks.graph import PASSPHRASE, VALIDATORS, Graph, Member, make, start,
 from benchmarks.load import sign, transfers
 from chain.storage.disk import OsDisk
 from chain.storage.guard import Kind, _newest, _read
-from client.keystore import Keystore
+from client.keys.keystore import Keystore
 
 _LIMIT_S = 60.0
 _LOOK_S = 0.005

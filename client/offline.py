@@ -22,7 +22,7 @@ from chain.ledger.tx import ParsedTx, parse_tx, sign_tx
 from chain.params import MAX_TX_BYTES
 from chain.types import SignedTx, TxBody, net_of
 from client.api.render import render_op
-from client.keystore import Identity
+from client.keys.keystore import Identity
 
 VERSION = 1
 MAX_FILE = 4 * MAX_TX_BYTES

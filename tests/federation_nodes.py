@@ -32,7 +32,6 @@ from chain.crypto import SigningKey, account_id
 from chain.errors import Reject
 from chain.host import account_key, params_key
 from chain.losses import LossTree, open_losses
-from client.boxes import public_of
 from client.contracts.federation.aggregator import AggregatorBook, AggregatorMachine
 from client.contracts.federation.channel import encode_fed
 from client.contracts.federation.computing import CannotCompute
@@ -54,6 +53,7 @@ from client.contracts.federation.steps import (
 )
 from client.contracts.federation.tasks import MadeFile
 from client.contracts.federation.vault import of_secret
+from client.keys.boxes import public_of
 from client.work.events import (
     Chain,
     Compute,

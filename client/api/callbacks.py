@@ -24,7 +24,7 @@ from client.callbacks.database import CallbackTarget, TooManyTargets
 from client.callbacks.posting import Told
 from client.callbacks.service import CallbackService, shown
 from client.callbacks.signatures import new_secret, parse_secret, secret_text
-from client.tokens import FULL, TokenScope
+from client.keys.tokens import FULL, TokenScope
 
 
 def service_of(call: Call) -> CallbackService:

@@ -25,7 +25,7 @@ from client.api.schema import (
     WaitQuery,
 )
 from client.api.submit import answer
-from client.tokens import TokenScope
+from client.keys.tokens import TokenScope
 
 SLICE = 32
 """Transactions of a batch that are checked in one go: about two milliseconds."""

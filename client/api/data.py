@@ -12,7 +12,7 @@ from client.api.errors import not_found, unavailable, usage
 from client.api.render import Json
 from client.api.route import Call, Route
 from client.api.schema import DataRemoved, OwnDataView
-from client.tokens import TokenScope
+from client.keys.tokens import TokenScope
 
 if TYPE_CHECKING:
     from sandbox import OwnData

@@ -14,7 +14,7 @@ from client.api.render import Json
 from client.api.route import SAFE_HEADERS, Call, Route, ServerLimits
 from client.api.schema import EventsQuery, StreamTicket
 from client.api.tickets import TICKET_S
-from client.tokens import FULL, Token, TokenError, TokenScope, now_ms
+from client.keys.tokens import FULL, Token, TokenError, TokenScope, now_ms
 
 WRITE_TIMEOUT_S = 30.0
 _HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no", **SAFE_HEADERS}

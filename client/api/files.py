@@ -20,7 +20,7 @@ from client.api.errors import RequestError, not_found, unavailable, usage
 from client.api.render import Json
 from client.api.route import SAFE_HEADERS, Call, Context, Route, parse_field
 from client.api.schema import FileQuery, FileStored
-from client.tokens import TokenScope
+from client.keys.tokens import TokenScope
 from p2p.content.cid import parse as parse_cid
 from p2p.content.faults import FetchFailed, Reason, StoreError
 

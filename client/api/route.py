@@ -22,8 +22,8 @@ from chain.errors import Malformed
 from client.api.errors import ErrorResponse, RequestError, unavailable, usage
 from client.api.schema import NoQuery, Strict
 from client.kept import KeptFiles
+from client.keys.tokens import FULL, Token, Tokens, TokenScope
 from client.node.interface import NodeService
-from client.tokens import FULL, Token, Tokens, TokenScope
 from p2p.limits import TokenBucket
 
 if TYPE_CHECKING:

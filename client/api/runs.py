@@ -8,7 +8,7 @@ from client.api.errors import not_found, usage
 from client.api.render import Json, render_run
 from client.api.route import Call, Route
 from client.api.schema import RunCancelled
-from client.tokens import TokenScope
+from client.keys.tokens import TokenScope
 
 MAX_RUN_ID = 128
 

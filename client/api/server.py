@@ -50,10 +50,10 @@ from client.dashboard.load import Load
 from client.dashboard.security import host_name
 from client.dashboard.sessions import LOGIN_PATH, MAX_LOGIN, Sessions
 from client.kept import KeptFiles
+from client.keys.tokens import FULL, Token, TokenError, TokenFile, now_ms
 from client.node.interface import NodeService
 from client.node.request_id import HEADER, RequestLines, current, request_id
 from client.sdk_listener import proof_of, token_key
-from client.tokens import FULL, Token, TokenError, TokenFile, now_ms
 
 log = structlog.get_logger(__name__)
 

@@ -20,8 +20,8 @@ from chain.types import format_credits
 from client.api.errors import RequestError, forbidden, invalid, rejected, unavailable
 from client.api.render import code_name, render_event
 from client.api.route import Call, Reply
+from client.keys.tokens import FULL, LimitReached, TokenError, now_ms
 from client.node.interface import Before, Ledger, SignerUnavailable, TxResult
-from client.tokens import FULL, LimitReached, TokenError, now_ms
 
 
 def trial_host(ledger: Ledger) -> Host:

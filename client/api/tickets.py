@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from chain.crypto import sha256
-from client.tokens import MAX_TOKENS, Token
+from client.keys.tokens import MAX_TOKENS, Token
 
 TICKET_S: Final = 30.0
 MAX_TICKETS: Final = 8

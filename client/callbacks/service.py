@@ -27,9 +27,9 @@ from client.callbacks.posting import Caller, PostOutcome, Told
 from client.callbacks.schedule import CallbackSchedule
 from client.callbacks.signatures import new_secret
 from client.callbacks.urls import CallbackUrl
+from client.keys.tokens import TokenError
 from client.node.interface import Ledger, Past
 from client.node.ledger import VALID_FOR
-from client.tokens import TokenError
 
 if TYPE_CHECKING:
     from client.work.events import Secret

@@ -150,10 +150,10 @@ def _failed(e: Exception, as_json: bool) -> int:
     from chain.storage.errors import StorageError
     from client.cli.common import in_commands
     from client.config import ConfigError
-    from client.keystore import KeystoreError
-    from client.names import NamesError
+    from client.keys.keystore import KeystoreError
+    from client.keys.names import NamesError
+    from client.keys.tokens import TokenError
     from client.sdk_types import ApiError
-    from client.tokens import TokenError
 
     if isinstance(e, ApiError):
         error = e.as_json()["error"]

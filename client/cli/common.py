@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from client import contracts
-from client.names import MAX_CHARACTERS, Names, NamesError, load
+from client.keys.names import MAX_CHARACTERS, Names, NamesError, load
 
 if TYPE_CHECKING:
     from client.sdk import Client

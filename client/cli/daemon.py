@@ -41,7 +41,7 @@ def node(
     common: Common = HERE,
 ) -> int:
     """Run the node until it is interrupted."""
-    from client.keystore import Keystore, KeystoreError
+    from client.keys.keystore import Keystore, KeystoreError
 
     if why := process.why_no_node():
         raise NotStarted(f"The node does not start: {why}")

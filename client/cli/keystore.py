@@ -26,7 +26,7 @@ def export(
     common: Common = HERE,
 ) -> int:
     """Copy the identity into a file, encrypted with a passphrase of its own."""
-    from client.keystore import Keystore
+    from client.keys.keystore import Keystore
 
     path = common.folder / FILE
     Keystore.public(path)  # a missing identity is told before a passphrase is asked for
@@ -48,8 +48,8 @@ def import_(
 ) -> int:
     """Put an exported identity into a data folder that has none, under a new passphrase. Nothing is overwritten."""
     from client import config
-    from client.keystore import Keystore
-    from client.keystore import new_passphrase as checked
+    from client.keys.keystore import Keystore
+    from client.keys.keystore import new_passphrase as checked
 
     data = common.folder
     if os.path.lexists(data / FILE):
@@ -77,8 +77,8 @@ def change_passphrase(
     *, passphrase_file: PassphraseFile = None, new_passphrase_file: NewPassphraseFile = None, common: Common = HERE
 ) -> int:
     """Encrypt the keystore with another passphrase."""
-    from client import keyring
-    from client.keystore import Keystore
+    from client.keys import keyring
+    from client.keys.keystore import Keystore
 
     path = common.folder / FILE
     Keystore.public(path)

@@ -26,7 +26,7 @@ from client.cli.common import (
     when,
 )
 from client.cli.ready import ready
-from client.names import ADDRESS, Names, near
+from client.keys.names import ADDRESS, Names, near
 from client.sdk_types import ApiError, NotFound
 
 if TYPE_CHECKING:

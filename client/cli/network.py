@@ -231,7 +231,7 @@ def put_genesis(data: Path, file: Path, *, replace: bool = False) -> Genesis:
 
 
 def _own(data: Path) -> bytes | None:
-    from client.keystore import Keystore, KeystoreError
+    from client.keys.keystore import Keystore, KeystoreError
 
     try:
         return Keystore.public(data / "keystore.json").public_key

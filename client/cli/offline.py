@@ -88,7 +88,7 @@ def sign(
     common: Common = HERE,
 ) -> int:
     """Show what a transaction's file says, and sign it. Needs the keystore alone: no node, no network."""
-    from client.keystore import Keystore
+    from client.keys.keystore import Keystore
     from client.offline import OfflineError, read, signed, write
     from client.sdk_files import appearing
 

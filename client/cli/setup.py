@@ -13,7 +13,7 @@ from client.cli.common import HERE, Common, PassphraseFile, WrongUsage, cell, fa
 from client.cli.ready import runs_here
 
 if TYPE_CHECKING:
-    from client.keystore import Public
+    from client.keys.keystore import Public
 
 _OPTIONAL = Parameter(negative="")
 
@@ -34,7 +34,7 @@ def init(
 ) -> int:
     """Make an identity, its settings and its data folder."""
     from client import config
-    from client.keystore import Keystore
+    from client.keys.keystore import Keystore
 
     given: dict[str, Any] = {
         "name": name,
@@ -85,7 +85,7 @@ def _report(common: Common, data: Path, address: str, public_key: str, *, instal
 
 def own_identity(common: Common) -> Public:
     """That of the data folder, without its passphrase. Raises `WrongUsage`."""
-    from client.keystore import Keystore, KeystoreError, Public
+    from client.keys.keystore import Keystore, KeystoreError, Public
     from client.signer import pairing
 
     data = common.folder

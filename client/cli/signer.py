@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from client.cli.common import HERE, PASSPHRASE_VARIABLE, Common, NotStarted, PassphraseFile, WrongUsage, passphrase
 
 if TYPE_CHECKING:
-    from client.keystore import Identity
+    from client.keys.keystore import Identity
     from client.signer.pairing import ServerSecrets
 
 
@@ -35,7 +35,7 @@ def pair(
     from client.cli.network import FILE as GENESIS
     from client.cli.network import read_genesis
     from client.cli.ready import runs_here
-    from client.keystore import Keystore
+    from client.keys.keystore import Keystore
     from client.sdk_files import appearing
     from client.signer import pairing
 
@@ -136,7 +136,7 @@ def run(
     common: Common = HERE,
 ) -> int:
     """Hold the key and sign for one node until interrupted."""
-    from client.keystore import Keystore, KeystoreError
+    from client.keys.keystore import Keystore, KeystoreError
     from client.node import logs, process
     from client.signer import pairing
 

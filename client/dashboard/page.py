@@ -23,8 +23,8 @@ from client.api.files import PIN, Read, store_upload
 from client.api.route import Call, Context, Reply, Route
 from client.dashboard.load import Load
 from client.dashboard.sessions import BrowserSession
-from client.names import Names
-from client.tokens import FULL
+from client.keys.names import Names
+from client.keys.tokens import FULL
 from p2p.content.faults import FetchFailed, StoreError
 
 ROWS: Final = 50

@@ -34,9 +34,9 @@ from client.dashboard.pages import account, chain, home, machine, peers, runs, s
 from client.dashboard.security import COOKIE, HEADERS, host_name, may_change, may_read
 from client.dashboard.sessions import LOGIN_PATH, MAX_LOGIN, MAX_TEXT, BrowserSession
 from client.dashboard.uploads import MULTIPART, read_file_form
-from client.names import FILE as NAMES
-from client.names import Names, NamesError
-from client.names import load as load_names
+from client.keys.names import FILE as NAMES
+from client.keys.names import Names, NamesError
+from client.keys.names import load as load_names
 
 log: Any = structlog.get_logger("dashboard")
 

@@ -67,8 +67,8 @@ def _of_entry(entry: os.DirEntry[str], owner: int, is_open: bool) -> list[Doctor
 
 def look_at_keystore(folder: Path) -> list[DoctorFinding]:
     """Whole and readable, or lying with a signer; the passphrase is not asked for."""
-    from client.keyring import CURRENT
-    from client.keystore import Keystore, KeystoreError
+    from client.keys.keyring import CURRENT
+    from client.keys.keystore import Keystore, KeystoreError
     from client.signer.pairing import PairingError, read_pairing
 
     check, path, pair = "keystore", folder / CURRENT, folder / "signer.pair"

@@ -49,12 +49,16 @@ from chain.storage.guard import ALL_ROUNDS, Guard, Kind
 from chain.storage.wal import Wal
 from chain.types import Evidence, LogEvent, Validator, quorum
 from client import config as configuration
-from client import contracts, keyring
+from client import contracts
 from client.api.render import render_event
 from client.api.route import ServerLimits
 from client.api.server import MIN_TOKEN, ApiServer
-from client.keyring import Keyring
-from client.keystore import Identity, KeystoreError, derived
+from client.keys import keyring
+from client.keys.keyring import Keyring
+from client.keys.keystore import Identity, KeystoreError, derived
+from client.keys.signing import LocalSigner, Signer
+from client.keys.tokens import FILE as TOKENS
+from client.keys.tokens import TokenFile
 from client.node import logs, process
 from client.node.disk_use import DiskUse
 from client.node.driver import Driver
@@ -67,9 +71,6 @@ from client.node.snapshots import SnapshotService
 from client.signer.certificate import certificate
 from client.signer.pairing import Pairing, PairingError
 from client.signer.remote import AHEAD, RemoteSigner
-from client.signing import LocalSigner, Signer
-from client.tokens import FILE as TOKENS
-from client.tokens import TokenFile
 from p2p.address_book import AddressBook, parse_endpoint
 from p2p.config import TransportConfig
 from p2p.content.service import Content

@@ -38,11 +38,11 @@ from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.storage.errors import StorageError
 from chain.storage.wal import Wal
 from chain.types import Evidence, Proposal, Vote
+from client.keys.signing import Signer
 from client.node.answers import answer
 from client.node.helpers import Helpers
 from client.node.snapshots import SnapshotService
 from client.node.waiting import WaitingLine
-from client.signing import Signer
 from p2p.gossip import GossipTargets
 from p2p.transport import Network
 from p2p.wire import NODE

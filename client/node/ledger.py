@@ -23,12 +23,12 @@ from chain.params import Params
 from chain.storage.blockstore import BlockStore
 from chain.types import Receipt, SignedTx, TxBody, net_of
 from client import contracts
+from client.keys.signing import Signer
 from client.node.block_figures import BlockFigures, OwnFigures
 from client.node.driver import Driver, now_ms
 from client.node.interface import Before, TxResult
 from client.node.peer_clock import PeerClock
 from client.node.request_id import RequestLines, current
-from client.signing import Signer
 
 log: Any = structlog.get_logger("ledger")
 

@@ -22,12 +22,12 @@ from chain.types import LogEvent, Receipt, Validator, decode_block, tx_id
 from client import config_change, proofs
 from client.api.render import render_block, render_history, render_noted, render_parked, render_supply, render_tx
 from client.config import Loaded, shown
-from client.keyring import Keyring
-from client.keystore import KeystoreError
+from client.keys.keyring import Keyring
+from client.keys.keystore import KeystoreError
+from client.keys.signing import Signer
 from client.node.driver import Driver, now_ms
 from client.node.interface import PRIVATE, KeptRoom, Past, Runs, SignerUnavailable
 from client.node.ledger import NodeLedger
-from client.signing import Signer
 from p2p.content import cid as cids
 from p2p.content.service import Content
 from p2p.transport import Network

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from client.keyring import open_keyring
+from client.keys.keyring import open_keyring
 
 
 def run(

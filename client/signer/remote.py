@@ -23,11 +23,11 @@ from chain.consensus.messages import SignVote
 from chain.crypto import ZERO_HASH, verify
 from chain.errors import Malformed
 from chain.types import Proposal, Vote, proposal_is_signed, tx_digest, vote_is_signed
+from client.keys.signing import SignedByUs, Wanted
 from client.node.interface import SignerUnavailable
 from client.signer import messages as m
 from client.signer.pairing import Pairing, client_context, parse_place
 from client.signer.statements import Speaker, statement_digest
-from client.signing import SignedByUs, Wanted
 from p2p.tls import binding_digest
 
 log: Any = structlog.get_logger("signer")

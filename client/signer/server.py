@@ -27,7 +27,7 @@ from chain.params import MAX_TX_BYTES
 from chain.storage.errors import StorageError
 from chain.storage.guard import Guard, Kind
 from chain.types import SignedTx, TxBody, proposal_digest, tx_digest, vote_digest
-from client.keystore import Identity
+from client.keys.keystore import Identity
 from client.signer import messages as m
 from client.signer.pairing import Endpoint
 from client.signer.statements import Speaker, statement_digest

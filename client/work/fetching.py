@@ -8,8 +8,8 @@ from pathlib import Path
 
 import structlog
 
-from client import hidden
-from client.hidden import BadKey
+from client.keys import hidden
+from client.keys.hidden import BadKey
 from client.node.interface import Files, Ledger
 from client.work.artifacts import Images, Pins, in_thread, reason
 from client.work.events import BringImage, ContentMissing, ContentReady, Decrypt, FetchContent, ImageFailed, ImageReady, Input

@@ -28,7 +28,7 @@ from chain.params import PROTOCOL_VERSION, Params
 from chain.types import parse_credits
 from client import config
 from client.cli.network import put_genesis
-from client.keystore import Keystore
+from client.keys.keystore import Keystore
 from client.sdk import Client
 from examples.demo.plan import ATTEMPTS, NODES, OTHERS, PARAMS, SECTIONS, Part
 from p2p.tls import make_ca

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from chain.contracts.credits import Transfer
-from client.keystore import Keystore
+from client.keys.keystore import Keystore
 from client.sdk import Client
 from client.sdk_types import ApiError, Invalid
 from examples.demo.board import Json

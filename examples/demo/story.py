@@ -20,7 +20,7 @@ from typing import Any, Final
 from chain.contracts.job import JobParams, job_id_of
 from client.contracts.job.postings import build_job
 from client.contracts.job.schema import ImageRequest, JobRequest
-from client.keystore import Identity, Keystore
+from client.keys.keystore import Identity, Keystore
 from client.sdk import Client
 from client.sdk_types import ApiError, Fetched, Unavailable, Unreachable
 from examples.demo.board import Board, Json, NodeLine

@@ -108,7 +108,7 @@ def _config_values() -> list[bytes]:
 def _keystores() -> list[bytes]:
     """A keystore whose secret nobody will find; its checksum fits."""
     from chain.crypto import SigningKey, account_id, address
-    from client.keystore import _Box, _File, _Kdf
+    from client.keys.keystore import _Box, _File, _Kdf
 
     key = SigningKey(b"\3" * 32)
     kdf, box = _Kdf("scrypt", 2**14, 8, 1, "00" * 32), _Box("chacha20-poly1305", "11" * 12, "22" * 48)
@@ -129,7 +129,7 @@ def _hidden_files() -> list[bytes]:
 
 def _private_boxes() -> list[bytes]:
     from client.contracts.prediction.private import box
-    from client.hidden import seal
+    from client.keys.hidden import seal
     from tests.fuzz.of_client import BOX_PLACE, BOX_PUBLIC
 
     return [box(HIDDEN_KEY, BOX_PLACE, BOX_PUBLIC, bytes(range(2, 34))) + seal(HIDDEN_ROWS, HIDDEN_KEY, bytes(12))]

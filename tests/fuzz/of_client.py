@@ -23,7 +23,6 @@ from client.api import schema
 from client.api.chain import _parse_raw
 from client.api.errors import ErrorResponse, RequestError
 from client.api.route import MAX_JSON, parse_account, parse_body, parse_field, parse_hash, parse_query
-from client.boxes import public_of
 from client.callbacks.addresses import AllowedAddresses, UrlRefused, is_public
 from client.callbacks.posting import same_url
 from client.callbacks.signatures import parse_secret, secret_text
@@ -36,8 +35,9 @@ from client.contracts.job.postings import build_job
 from client.contracts.job.schema import JobRequest, JobsQuery, ModelQuery
 from client.contracts.membership.schema import AccountsQuery, JudgementRequest
 from client.contracts.prediction.private import BoxPlace, opened, plain_input
-from client.hidden import BadKey, decrypt
-from client.keystore import Keystore, KeystoreError
+from client.keys.boxes import public_of
+from client.keys.hidden import BadKey, decrypt
+from client.keys.keystore import Keystore, KeystoreError
 from client.sdk_http import NodeApi, StreamPlace, _events
 from client.sdk_types import ApiError as SdkError
 from tests.fuzz.targets import Target, check, scratch, text_of

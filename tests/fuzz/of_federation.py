@@ -8,7 +8,6 @@ import numpy as np
 import safetensors.numpy
 
 from chain.errors import Malformed
-from client.boxes import public_of
 from client.contracts.federation import updates, vault
 from client.contracts.federation.channel import (
     FedMessage,
@@ -25,6 +24,7 @@ from client.contracts.federation.places import AttemptPlace
 from client.contracts.federation.tensors import BadTensors, read_layout, read_model, values_of
 from client.contracts.federation.updates import BadUpdate, open_seeds, read_update, seal_seeds, update_file
 from client.contracts.federation.vault import BadVault, VaultPlace
+from client.keys.boxes import public_of
 from tests.fuzz.targets import Target, check
 
 PLACE = AttemptPlace(b"c" * 32, b"f" * 32, 3, 7)

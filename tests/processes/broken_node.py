@@ -24,9 +24,9 @@ from chain.node import messages as m
 from chain.storage.disk import OsFile
 from chain.storage.guard import Guard, Kind
 from chain.types import NO_ROUND, Proposal, Vote, block_id, proposal_digest, vote_digest
+from client.keys.signing import LocalSigner
 from client.node import daemon
 from client.node.driver import Driver, now_ms
-from client.signing import LocalSigner
 from p2p.wire import NODE
 
 FLAG = Path()

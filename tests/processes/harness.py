@@ -34,9 +34,10 @@ from chain.crypto import SigningKey, account_id, address, sha256
 from chain.ledger.genesis import Genesis, GenesisAccount, to_json
 from chain.params import CREDIT
 from chain.types import parse_credits
-from client import config, keystore
+from client import config
 from client.api.schema import CertificateView, StatusView, TxAnswer
-from client.keystore import Identity, Keystore
+from client.keys import keystore
+from client.keys.keystore import Identity, Keystore
 from client.sdk import Client
 from client.sdk_http import local_url, read_token
 from client.sdk_types import ApiError, Json

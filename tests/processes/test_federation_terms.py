@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from chain.types import parse_loss
-from client import hidden
 from client.contracts.federation.places import CQ
+from client.keys import hidden
 from client.sdk_types import Rejected
 from tests.processes import federated_job
 from tests.processes.federations import (

@@ -11,7 +11,7 @@ import pytest
 
 from client import config
 from client.contracts.job.schema import ImageRequest, JobRequest, LimitsRequest
-from client.keystore import Keystore
+from client.keys.keystore import Keystore
 from sandbox import Sandbox, SandboxUnavailable
 from sandbox.images import build_python_image
 from tests.network import NetworkParams

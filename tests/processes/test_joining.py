@@ -19,7 +19,7 @@ from chain.contracts.membership import SetCapacity
 from chain.crypto import SigningKey
 from chain.host.terms import Arch, Capacity
 from client.contracts.membership.token import JoinToken, parse_token, to_text, token_digest
-from client.keystore import Keystore
+from client.keys.keystore import Keystore
 from client.sdk import Client
 from client.sdk_http import read_token
 from client.sdk_types import Rejected

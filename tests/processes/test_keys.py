@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from client import config
-from client.keyring import CURRENT, NEXT, before
-from client.keystore import Keystore
+from client.keys.keyring import CURRENT, NEXT, before
+from client.keys.keystore import Keystore
 from tests.processes.harness import (
     PASSPHRASE,
     Graph,

@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from chain.crypto import SigningKey
-from client.keystore import Keystore
+from client.keys.keystore import Keystore
 from sandbox import Sandbox
 from sandbox.images import build_python_image
 from tests.unit.readme_kit import STARTS, blocks

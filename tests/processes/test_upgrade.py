@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from chain.ledger.genesis import Genesis, from_json
-from client.keystore import Keystore
+from client.keys.keystore import Keystore
 from client.receipts import check_receipt
 from client.sdk import Client
 from tests.processes.harness import PASSPHRASE, ROOT, NodeProcess, command, free_port, micro

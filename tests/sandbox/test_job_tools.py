@@ -21,7 +21,7 @@ import pytest
 
 from chain.losses import LossTree, draw_probe, open_losses
 from chain.types import format_loss
-from client import hidden
+from client.keys import hidden
 from client.sdk_files import StreamName
 from sandbox.images import build_python_image
 from sandbox.results import EvaluationReader

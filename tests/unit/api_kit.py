@@ -61,7 +61,7 @@ from client.api.route import ServerLimits
 from client.api.server import ApiServer
 from client.api.table import ROUTES
 from client.callbacks.service import CallbackService
-from client.keystore import KeystoreError
+from client.keys.keystore import KeystoreError
 from client.node.block_figures import AnyFigure, BlockFigures
 from client.node.disk_use import DiskRoom
 from client.node.interface import Before, KeptRoom, Past, SignerUnavailable, TxResult

@@ -20,7 +20,7 @@ from client.callbacks.database import TargetState
 from client.callbacks.posting import Caller
 from client.callbacks.service import CallbackService
 from client.callbacks.signatures import parse_secret, secret_text, signature
-from client.tokens import FULL, TokenFile, Tokens, TokenScope, now_ms
+from client.keys.tokens import FULL, TokenFile, Tokens, TokenScope, now_ms
 from tests.slow import SLOW
 from tests.unit.api_kit import TOKEN, Api, serving
 from tests.unit.callbacks_kit import QUICK, SECRET, Chain, HttpServer, Thing, hang, ref_of, status, until

@@ -18,7 +18,7 @@ from chain.crypto import address
 from chain.verification.votes import BallotCode
 from client.api import events
 from client.api.route import ServerLimits
-from client.tokens import Tokens, TokenScope, now_ms
+from client.keys.tokens import Tokens, TokenScope, now_ms
 from tests.slow import SLOW
 from tests.unit.api_kit import NAMES, TOKEN, Api, a_run, serving
 from tests.unit.job_kit import ballot

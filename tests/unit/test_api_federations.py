@@ -14,7 +14,7 @@ from chain.crypto import address
 from client.contracts.federation import callbacks
 from client.contracts.federation.live import LiveFederations
 from client.contracts.federation.places import published_digest
-from client.tokens import Tokens, TokenScope, now_ms
+from client.keys.tokens import Tokens, TokenScope, now_ms
 from tests.unit.api_kit import MODEL_CID, Api, serving, sha
 from tests.unit.federation_play import OPENING, OWNERS, FederationPlay, helpers_serve
 

@@ -15,7 +15,7 @@ from chain.contracts.prediction.params import PredictionParams
 from chain.errors import InvalidTx, TxCode
 from chain.host import read_params
 from client.contracts.prediction import asked_once
-from client.tokens import Tokens, TokenScope, now_ms
+from client.keys.tokens import Tokens, TokenScope, now_ms
 from client.work.database import WorkDatabase
 from client.work.events import Secret
 from tests.unit.api_kit import Api, serving

@@ -22,7 +22,7 @@ from client.callbacks.service import CallbackService
 from client.callbacks.signatures import parse_secret
 from client.contracts.prediction import callbacks, private
 from client.contracts.prediction.private import blinded, plain_input
-from client.tokens import Tokens, TokenScope, now_ms
+from client.keys.tokens import Tokens, TokenScope, now_ms
 from tests.unit.api_kit import Api, serving, sha
 from tests.unit.callbacks_kit import QUICK, Chain, HttpServer, until
 from tests.unit.test_api_predictions import ROW, answered, ask, served, seven

@@ -19,7 +19,7 @@ from chain.contracts.prediction.records import RequestRecord, RequestState
 from chain.contracts.prediction.tally import Answer, AnswerCode
 from chain.crypto import address
 from chain.types import format_credits
-from client.tokens import Tokens, TokenScope, now_ms
+from client.keys.tokens import Tokens, TokenScope, now_ms
 from tests.unit.api_kit import MODEL_CID, Api, serving, sha
 
 ARCHIVE = {"cid": str(MODEL_CID), "image_id": "sha256:" + sha("image").hex(), "size": 1_000}

@@ -12,7 +12,7 @@ import pytest
 from chain.contracts.membership import SetBoxKey
 from chain.contracts.prediction import records
 from client.contracts.prediction import serving_api
-from client.tokens import Tokens, TokenScope, now_ms
+from client.keys.tokens import Tokens, TokenScope, now_ms
 from client.work import trials as node_trials
 from sandbox import RunStatus
 from tests.unit.api_kit import MODEL_CID, TOKEN, Api, serving, sha

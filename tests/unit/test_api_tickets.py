@@ -8,7 +8,7 @@ from pathlib import Path
 
 from client.api.route import ServerLimits
 from client.api.tickets import MAX_TICKETS, TICKET_S, Tickets
-from client.tokens import FULL, Tokens, TokenScope, now_ms
+from client.keys.tokens import FULL, Tokens, TokenScope, now_ms
 from tests.unit.api_kit import serving
 
 

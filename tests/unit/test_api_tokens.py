@@ -20,12 +20,12 @@ from chain.contracts.credits import Transfer
 from chain.contracts.membership import Invite, invitation_id
 from chain.crypto import SigningKey, address
 from chain.types import format_credits
-from client import tokens as module
 from client.api import events
 from client.api.route import ServerLimits
 from client.api.submit import submit
 from client.api.table import ROUTES
-from client.tokens import DAY_MS, MAX_TOKENS, LimitReached, Token, TokenError, Tokens, TokenScope, now_ms
+from client.keys import tokens as module
+from client.keys.tokens import DAY_MS, MAX_TOKENS, LimitReached, Token, TokenError, Tokens, TokenScope, now_ms
 from tests.unit.api_kit import CREDIT, Api, serving
 
 pytest_plugins = ["tests.unit.client_cli_kit"]

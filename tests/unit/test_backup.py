@@ -18,11 +18,11 @@ from chain.ledger.genesis import GenesisAccount, to_json
 from chain.storage import private
 from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.storage.guard import Guard, Kind
-from client import backup, keystore
-from client.backup import BackupError
 from client.callbacks.database import CallbackDatabase, CallbackTarget, NewRow
 from client.contracts.prediction.day_budget import DayBudget
-from client.keystore import Keystore, KeystoreError
+from client.keys import backup, keystore
+from client.keys.backup import BackupError
+from client.keys.keystore import Keystore, KeystoreError
 from client.signer import certificate, pairing
 from client.work.database import WorkDatabase
 from client.work.events import Secret

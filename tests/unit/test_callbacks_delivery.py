@@ -28,7 +28,7 @@ from client.callbacks.database import (
 from client.callbacks.posting import Caller, Told
 from client.callbacks.service import CallbackService, RetryTimes
 from client.callbacks.signatures import parse_secret, secret_text
-from client.tokens import TokenError
+from client.keys.tokens import TokenError
 from client.work.events import Secret
 from tests.slow import SLOW
 from tests.unit.callbacks_kit import (

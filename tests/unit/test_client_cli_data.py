@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from client.cli import setup
-from client.keystore import Public
+from client.keys.keystore import Public
 from sandbox.docker import engine as engine_module
 from sandbox.docker import service
 from sandbox.docker.engine import Engine

@@ -21,7 +21,7 @@ from client.contracts.federation.journal import JOURNAL, AttemptNote, Federation
 from client.contracts.federation.making import NO_UPDATES
 from client.contracts.federation.member import MemberBook, MemberMachine, TrainedFederation
 from client.contracts.federation.wishes import PreviewWish, SponsorWish, StopWish, TrainWish, VaultWish, wish_in
-from client.tokens import Tokens, TokenScope, now_ms
+from client.keys.tokens import Tokens, TokenScope, now_ms
 from client.work.tries import Trial, TriedRun
 from p2p.content.cid import Codec, cid_of
 from sandbox import AnswerOutcome, OwnData, ParsedAnswer

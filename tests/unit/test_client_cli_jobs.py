@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from chain.contracts.job.records import JobState
-from client import hidden
 from client.contracts.job.cli import jobs, watch
+from client.keys import hidden
 from tests.unit.client_fake_api import FINISHED, JOB, MODEL, OPEN, OWN, QUOTE, RUN, Fake, cid_of, refusal
 
 pytest_plugins = ["tests.unit.client_cli_kit"]

@@ -13,7 +13,7 @@ from client import config
 from client.contracts.membership import entry, joining
 from client.contracts.membership.statements import JOIN, join_body
 from client.contracts.membership.token import JoinToken, to_text, token_digest
-from client.keystore import Keystore
+from client.keys.keystore import Keystore
 from client.node import process, start
 from client.signer import pairing
 from client.signer.statements import Speaker, statement_digest

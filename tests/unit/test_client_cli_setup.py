@@ -13,10 +13,10 @@ import pytest
 
 from chain.ledger.genesis import PARAMETERS, from_json
 from chain.params import Params
-from client import keystore
 from client.cli import network
-from client.keyring import Keyring
-from client.keystore import Keystore
+from client.keys import keystore
+from client.keys.keyring import Keyring
+from client.keys.keystore import Keystore
 from tests.unit.client_cli_kit import WORD
 
 pytest_plugins = ["tests.unit.client_cli_kit"]

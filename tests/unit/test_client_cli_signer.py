@@ -12,7 +12,7 @@ from chain.crypto import SigningKey
 from chain.storage import private
 from chain.storage.datadir import DataDir
 from chain.storage.guard import Guard, Kind
-from client.keystore import Keystore
+from client.keys.keystore import Keystore
 from client.node import logs, process, start
 from client.signer import pairing
 from client.signer.server import SignerServer

@@ -14,9 +14,9 @@ from chain.storage.blockstore import Head
 from chain.storage.datadir import DataDir
 from chain.storage.guard import ALL_ROUNDS, Guard, Kind
 from chain.storage.wal import Wal
+from client.keys.signing import LocalSigner
 from client.node import process
 from client.node.daemon import Daemon, open_guard, take_at_word
-from client.signing import LocalSigner
 
 CHAIN = b"c" * 32
 SIGNED = (7, 0, b"d" * 32)

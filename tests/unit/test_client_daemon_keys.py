@@ -17,12 +17,12 @@ from chain.ledger.transition import validators_of
 from chain.node import events as e
 from chain.storage.errors import StorageDamaged
 from chain.types import Header, Receipt
-from client import keyring
-from client.keyring import Keyring
-from client.keystore import Identity, beacon_key
+from client.keys import keyring
+from client.keys.keyring import Keyring
+from client.keys.keystore import Identity, beacon_key
+from client.keys.signing import LocalSigner
 from client.node import daemon
 from client.node.daemon import StartError, UnknownProtocol
-from client.signing import LocalSigner
 from tests.unit.node_kit import CHAIN, genesis, ident, state_of
 from tests.unit.test_client_daemon_parts import Node
 

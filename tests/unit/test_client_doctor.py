@@ -17,7 +17,7 @@ from client.config import Config
 from client.doctor import files, machine, node
 from client.doctor.findings import DoctorFinding, FindingLevel, examine, exit_code, fine
 from client.doctor.node import Said
-from client.keystore import Keystore
+from client.keys.keystore import Keystore
 from client.node.daemon import version
 from client.node.peer_clock import ClockSeen, PeerClock
 from tests.processes.harness import free_port

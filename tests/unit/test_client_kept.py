@@ -10,7 +10,7 @@ import pytest
 
 from client.contracts.prediction.day_budget import DayBudget
 from client.kept import KeptFile, KeptFiles
-from client.tokens import Tokens
+from client.keys.tokens import Tokens
 
 FULL = 2
 """SQLite's `synchronous`: in WAL mode anything less loses transactions that were committed, in a power cut."""

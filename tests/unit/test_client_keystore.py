@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from chain.crypto import account_id, address
-from client import keystore
-from client.keystore import Keystore, KeystoreError, WrongPassphrase, beacon_key
+from client.keys import keystore
+from client.keys.keystore import Keystore, KeystoreError, WrongPassphrase, beacon_key
 
 WORD = "correct horse battery"
 SECRET = bytes(range(1, 33))

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from chain.crypto import address
-from client import names
 from client.cli.ledger import paid_by_hand
-from client.names import Names, NamesError
+from client.keys import names
+from client.keys.names import Names, NamesError
 from tests.unit.client_fake_api import ENTRY, OTHER, OWN, Fake
 
 pytest_plugins = ["tests.unit.client_cli_kit"]

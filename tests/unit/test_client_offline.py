@@ -14,7 +14,7 @@ from chain.contracts.credits import Transfer
 from chain.crypto import verify
 from chain.ledger.tx import parse_tx
 from chain.types import body_bytes, tx_digest
-from client.keystore import Keystore
+from client.keys.keystore import Keystore
 from client.offline import OfflineError, TxFile, content, described, read, signed, unsigned, write
 from client.typed_messages import message_of
 from tests.unit.client_fake_api import CHAIN, OTHER, OWN, TX, Fake

@@ -26,9 +26,9 @@ from chain.storage.blockstore import CommitBatch
 from chain.storage.errors import StorageFailed
 from chain.storage.guard import Kind
 from chain.types import NIL, PREVOTE, ProposalEvidence, decode_block
+from client.keys.signing import LocalSigner
 from client.node import driver
 from client.node.driver import Driver
-from client.signing import LocalSigner
 from tests.unit.node_kit import genesis, ident, key_of, propose, state_of, transfer, vote
 
 PEER = b"p" * 20

@@ -8,8 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from client.boxes import OVERHEAD as BOX_OVERHEAD
-from client.boxes import CannotOpen, CannotSeal, open_box, public_of, seal_box
 from client.contracts.federation import masks, rows, updates
 from client.contracts.federation.computing import perform
 from client.contracts.federation.places import CQ, ROWS, SKETCH, rows_key
@@ -24,6 +22,8 @@ from client.contracts.federation.updates import (
     update_file,
     update_size,
 )
+from client.keys.boxes import OVERHEAD as BOX_OVERHEAD
+from client.keys.boxes import CannotOpen, CannotSeal, open_box, public_of, seal_box
 from tests.federation_nodes import Store
 from tests.unit.federation_kit import BEACON, MODULUS, PLACE, coefficients, dots, prg, rng, signed, tagged, u32, x_of
 

@@ -16,8 +16,8 @@ from client.contracts.federation.joining import MIN_VETTED
 from client.contracts.federation.making import NO_UPDATES
 from client.contracts.federation.member import MemberBook, MemberMachine, TrainedFederation
 from client.contracts.federation.wishes import StopWish, TrainWish, wish_in
+from client.keys.tokens import Tokens, TokenScope, now_ms
 from client.node.interface import SignerUnavailable
-from client.tokens import Tokens, TokenScope, now_ms
 from tests.unit.api_kit import Api, a_run, serving
 from tests.unit.federation_play import OPENING, helpers_serve
 from tests.unit.test_api_federations import DATA, played

@@ -19,7 +19,6 @@ from chain.contracts.federation.messages import LeaveFederation
 from chain.contracts.federation.records import FederationMember, FederationState, MemberState, member_key
 from chain.crypto import SigningKey
 from chain.host import account_key
-from client.boxes import public_of
 from client.contracts.federation import keeping, vault, vaulting, work
 from client.contracts.federation.channel import ShareAsk, ShareGive, encode_fed
 from client.contracts.federation.hearing import hear
@@ -30,6 +29,7 @@ from client.contracts.federation.ring import keepers_of, kept_by
 from client.contracts.federation.steps import FedCame, KeepNoVault, KeepVault, SendFed, TrainNoMore, TrainWith
 from client.contracts.federation.vault import VaultPlace
 from client.contracts.federation.vaulting import VaultStage
+from client.keys.boxes import public_of
 from client.work import WorkConfig
 from client.work.events import FetchContent
 from client.work.machine import Recalled

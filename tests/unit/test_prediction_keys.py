@@ -16,7 +16,6 @@ from chain.contracts.prediction.messages import AppealAnswer, GiveKeys, inline_c
 from chain.contracts.prediction.records import PredictionSeat, RequestState
 from chain.contracts.prediction.tally import Answer, AnswerCode
 from chain.crypto import sha256
-from client.boxes import public_of
 from client.config import WorkConfig
 from client.contracts.membership.box import BOX, of_box
 from client.contracts.prediction.giving import KeyGiver, given_status
@@ -25,6 +24,7 @@ from client.contracts.prediction.private import BoxPlace, blinded, encrypted, of
 from client.contracts.prediction.runs import answer_of
 from client.contracts.prediction.sealed import answer_in
 from client.contracts.prediction.work import WORK
+from client.keys.boxes import public_of
 from client.work.events import Chain, Changed, ContentReady, ImageReady, Kept, RunEnded, SecretStored, StartRun, Submit
 from client.work.machine import LedgerStatus, Recalled
 from sandbox import AnswerForm, RunStatus

@@ -14,7 +14,6 @@ from chain.contracts.prediction.blinding import unblind
 from chain.contracts.prediction.formulas import MAX_SCORE
 from chain.contracts.prediction.tally import Answer, AnswerCode
 from chain.crypto import sha256
-from client.boxes import public_of
 from client.contracts.prediction.private import (
     BoxPlace,
     NoBoxKey,
@@ -26,7 +25,8 @@ from client.contracts.prediction.private import (
     opened,
     plain_input,
 )
-from client.hidden import BadKey
+from client.keys.boxes import public_of
+from client.keys.hidden import BadKey
 
 KEY, REQUEST = bytes(range(32)), sha256(b"request")
 SEATS = [(sha256(b"account %d" % n)[:20], sha256(b"private %d" % n)) for n in range(5)]

@@ -24,9 +24,9 @@ from chain.ledger.receipt_file import Way
 from chain.ledger.transition import chain_record, validators_of
 from chain.types import PRECOMMIT, Certificate, Header, block_id, validators_hash, vote_digest
 from client import proofs
-from client.boxes import public_of
 from client.contracts.prediction.private import BoxPlace, blinded, box, boxes, encrypted, opened, plain_input
 from client.contracts.prediction.proven import keys_of, said
+from client.keys.boxes import public_of
 from client.receipts import check_receipt
 from tests.unit.ledger_kit import VALIDATORS, id_of, key_of
 from tests.unit.prediction_kit import ASKER, INPUT, OWNER, Table, genesis_with, number, sha

@@ -25,8 +25,8 @@ from client import config
 from client.cli.common import WrongUsage
 from client.cli.network import read_genesis
 from client.config import ConfigError
-from client.hidden import decrypt, encrypt
-from client.keystore import Keystore, KeystoreError
+from client.keys.hidden import decrypt, encrypt
+from client.keys.keystore import Keystore, KeystoreError
 from client.node import daemon
 from client.node.daemon import StartError, api_token, load_genesis
 from client.sdk_http import read_token
@@ -397,7 +397,7 @@ ELSEWHERE = {
     # Files that others cannot name in advance (mkstemp), or that nobody writes.
     "client/api/files.py": "uploads in the spool, made by mkstemp",
     "client/contracts/federation/opening_pages.py": "a model in the content store, to look at its header",
-    "client/hidden.py": "sources that a user or the store names; the target is created exclusively",
+    "client/keys/hidden.py": "sources that a user or the store names; the target is created exclusively",
     "p2p/content/store.py": "the source of an addition, which a user names; mkdir",
     "p2p/tls.py": "the TLS key, in memory or in a folder of its own",
     "client/signer/pairing.py": "a TLS key in a folder of its own",
@@ -405,8 +405,8 @@ ELSEWHERE = {
     "client/contracts/__init__.py": "entry points of installed distributions",
     "p2p/content/index.py": "a database that was claimed",
     "client/kept.py": "a database that was claimed",
-    "client/tokens.py": "a database that was claimed",
-    "client/backup.py": "a database that was claimed, and its copy in a folder of its own",
+    "client/keys/tokens.py": "a database that was claimed",
+    "client/keys/backup.py": "a database that was claimed, and its copy in a folder of its own",
     "chain/storage/private.py": "here",
     "chain/storage/blockstore.py": "connections of an engine whose database was claimed",
 }

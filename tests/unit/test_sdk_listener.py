@@ -11,10 +11,10 @@ import pytest
 from aiohttp import web
 
 from client import sdk_listener
+from client.keys.tokens import Tokens, TokenScope, now_ms
 from client.sdk import Client
 from client.sdk_listener import PortHolder, Stranger, listening_users, proof_of, token_key
 from client.sdk_types import Unreachable
-from client.tokens import Tokens, TokenScope, now_ms
 from tests.unit.api_kit import TOKEN, serving
 
 THEIRS = 12_345

@@ -29,7 +29,8 @@ from chain.storage.errors import StorageFailed
 from chain.storage.guard import Guard, Kind
 from chain.types import NO_ROUND, PRECOMMIT, PREVOTE, TxBody, net_of, tx_digest, vote_digest
 from client.contracts.membership.statements import JOIN, join_body
-from client.keystore import Identity
+from client.keys.keystore import Identity
+from client.keys.signing import LocalSigner
 from client.node.interface import SignerUnavailable
 from client.signer import certificate, pairing, remote, server
 from client.signer import messages as m
@@ -37,7 +38,6 @@ from client.signer.pairing import Pairing, PairingError
 from client.signer.remote import RemoteSigner, SignerRefused
 from client.signer.server import SignerServer
 from client.signer.statements import Speaker, statement_digest
-from client.signing import LocalSigner
 from p2p.tls import binding_digest, issue_leaf, make_ca
 from tests.slow import SLOW
 from tests.unit.loops import in_its_own_time

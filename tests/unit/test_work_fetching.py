@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from client import hidden
+from client.keys import hidden
 from client.work.events import BringImage, ContentMissing, ContentReady, Decrypt, FetchContent, ImageFailed
 from client.work.fetching import Fetching
 from p2p.content.cid import Codec, cid_of

@@ -13,7 +13,6 @@ import numpy as np
 from chain.codec import encode
 from chain.crypto import SigningKey
 from chain.errors import Malformed
-from client.boxes import CannotOpen, open_box, public_of, seal_box
 from client.contracts.federation import updates, vault
 from client.contracts.federation.channel import (
     KeyAsk,
@@ -32,6 +31,7 @@ from client.contracts.federation.places import AttemptPlace, published_digest
 from client.contracts.federation.sponsor import KEY_BOX_LABEL, key_context
 from client.contracts.federation.updates import BadUpdate
 from client.contracts.federation.vault import BadVault, VaultPlace
+from client.keys.boxes import CannotOpen, open_box, public_of, seal_box
 from sandbox.data import DataFile, DataSet
 
 Case = dict[str, Any]

@@ -16,7 +16,7 @@ from chain.storage.guard import Guard
 from chain.types import NO_ROUND, PRECOMMIT, PREVOTE, TxBody, net_of
 from client.contracts.membership.statements import join_body, token_body
 from client.contracts.membership.token import Contact, JoinToken
-from client.keystore import Identity
+from client.keys.keystore import Identity
 from client.signer import messages as m
 from client.signer.server import SignerServer
 from tests.vectors.base_vectors import CHAIN

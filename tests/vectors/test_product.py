@@ -44,8 +44,8 @@ from chain.types import (
     parse_credits,
     parse_loss,
 )
-from client import hidden
 from client.contracts.prediction.private import BoxPlace, opened
+from client.keys import hidden
 from p2p.wire import parse_peers
 from sandbox.answers import AnswerForm, BadAnswer, parse_answer
 from sandbox.losses import LossesBroken, LossesInvalid, parse_losses

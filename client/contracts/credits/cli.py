@@ -9,7 +9,7 @@ from rich.console import Console
 
 from client.cli.common import HERE, Common, WrongUsage, amount, clean, named
 from client.cli.ledger import MAX_WAIT, Wait, finished, paid_by_hand
-from client.names import Names, near
+from client.keys.names import Names, near
 from client.sdk_types import NotFound
 
 if TYPE_CHECKING:

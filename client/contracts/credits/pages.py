@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from client.api.errors import RequestError, usage
 from client.dashboard.page import WAIT_S, Answer, Done, Drawn, Nav, Visit, change, outcome, page
-from client.names import near
+from client.keys.names import near
 
 
 @page("/dashboard/send")

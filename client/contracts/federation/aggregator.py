@@ -42,7 +42,6 @@ from chain.contracts.federation.records import FederationState, RoundRecord
 from chain.contracts.federation.views import AggregatedFederations, FederationDuty, federations_of
 from chain.host.terms import Small
 from chain.types import Hash, Uint
-from client.boxes import public_of
 from client.contracts.federation.channel import FileAnswer, UpdateAnswer, UpdateOffer, answer_digest
 from client.contracts.federation.looking import FederationLook, digest_of, indexed, look, owed, part_cid, text_of
 from client.contracts.federation.making import PathText
@@ -67,6 +66,7 @@ from client.contracts.federation.tasks import (
     SumFiles,
     SumMasks,
 )
+from client.keys.boxes import public_of
 from client.node.interface import PRIVATE
 from client.work.events import (
     Chain,

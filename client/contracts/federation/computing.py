@@ -10,7 +10,6 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from client import hidden
 from client.contracts.federation import masks, noise, reference, rows, summing, tensors, updates, vault
 from client.contracts.federation.masks import Words
 from client.contracts.federation.places import SKETCH, AttemptPlace, noise_key, rows_key
@@ -36,6 +35,7 @@ from client.contracts.federation.tasks import (
 from client.contracts.federation.tensors import BadTensors, Buffer
 from client.contracts.federation.updates import BadUpdate, Random
 from client.contracts.federation.vault import BadVault
+from client.keys import hidden
 
 _PIECE = 1 << 20
 

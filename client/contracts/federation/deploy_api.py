@@ -27,7 +27,7 @@ from client.contracts.federation.lookup import known, unknown
 from client.contracts.federation.offers import why_not_offered
 from client.contracts.federation.postings import binary_cid
 from client.contracts.federation.schema import DeployRequest, FederationDeployed
-from client.tokens import TokenScope
+from client.keys.tokens import TokenScope
 
 
 async def post_deployment(call: Call) -> Reply:

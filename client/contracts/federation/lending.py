@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from client.api.errors import forbidden
 from client.api.route import Call
-from client.tokens import TokenScope
+from client.keys.tokens import TokenScope
 
 
 def lends(call: Call, what: str) -> None:

@@ -39,8 +39,8 @@ from client.contracts.federation.schema import (
     VaultKept,
     VaultRequest,
 )
+from client.keys.tokens import TokenScope
 from client.node.interface import SignerUnavailable
-from client.tokens import TokenScope
 
 MOST_DUTIES = 1_000
 HOLD_S, POLL_S = 10.0, 0.1

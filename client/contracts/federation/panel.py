@@ -30,7 +30,6 @@ from chain.crypto import sha256
 from chain.host.terms import Small
 from chain.losses import Measurement, draw_probe
 from chain.types import Hash, Uint
-from client.boxes import CannotOpen, CannotSeal, open_box, seal_box
 from client.contracts.federation.channel import KeyAsk, KeyGive
 from client.contracts.federation.looking import FederationLook, look, owed, text_of
 from client.contracts.federation.sponsor import BOX as KEY_BOX
@@ -46,6 +45,7 @@ from client.contracts.federation.steps import (
     NodeSelf,
     SendFed,
 )
+from client.keys.boxes import CannotOpen, CannotSeal, open_box, seal_box
 from client.work.events import (
     Chain,
     ContentMissing,

@@ -8,7 +8,7 @@ from chain.contracts.federation.messages import MOST_MEMBERS, FederationTerms
 from chain.contracts.federation.records import MEMBERS_OF, FederationMember, MemberState
 from client.contracts.federation.looking import FederationLook
 from client.contracts.federation.vault import HEAD
-from client.hidden import OVERHEAD
+from client.keys.hidden import OVERHEAD
 
 KEEPERS: Final = 2
 RING_MS: Final = 10_000

@@ -26,7 +26,6 @@ from chain.contracts.federation.messages import PaySplit, ReferUpdate, SealKey, 
 from chain.contracts.federation.records import FederationState
 from chain.contracts.federation.views import FederationDuty
 from chain.types import Hash
-from client.boxes import CannotSeal, seal_box
 from client.contracts.federation.channel import KeyAsk, KeyGive
 from client.contracts.federation.looking import FederationLook, look, owed, text_of
 from client.contracts.federation.making import NO_UPDATES, MakerBook, PathText, UpdateMaker
@@ -40,6 +39,7 @@ from client.contracts.federation.steps import (
     SendFed,
     SponsorWith,
 )
+from client.keys.boxes import CannotSeal, seal_box
 from client.work.events import (
     Chain,
     FetchContent,

@@ -42,7 +42,7 @@ from client.contracts.federation.schema import (
     RoundStarted,
     StartRequest,
 )
-from client.tokens import TokenScope
+from client.keys.tokens import TokenScope
 from p2p.content.faults import FetchFailed
 
 FETCH_S = 60.0

@@ -15,10 +15,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from client.boxes import CannotOpen, CannotSeal, open_box, seal_box
 from client.contracts.federation.masks import Words, known_masks, masked, pieces
 from client.contracts.federation.places import CQ, MASKS, ROWS, SEED, AttemptPlace, seed_commitment
 from client.contracts.federation.tensors import Buffer
+from client.keys.boxes import CannotOpen, CannotSeal, open_box, seal_box
 
 MAGIC: Final = b"LCFU1\0\0\0"
 BOX: Final = 32 + 2 * SEED + 16

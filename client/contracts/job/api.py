@@ -24,7 +24,7 @@ from client.contracts.job.live import LiveJobs
 from client.contracts.job.postings import build_job
 from client.contracts.job.render import render_job
 from client.contracts.job.schema import JobPosted, JobRequest, JobsQuery, JobSummary, JobView, ModelQuery
-from client.tokens import TokenScope
+from client.keys.tokens import TokenScope
 
 AT_ONCE = 64
 """Jobs that are listed before others have the loop."""

@@ -29,7 +29,7 @@ from client.contracts.job.schema import (
     JobQuote,
     JobRequest,
 )
-from client.tokens import TokenScope
+from client.keys.tokens import TokenScope
 
 AT_ONCE = 64
 """Jobs that are compared before others have the loop."""

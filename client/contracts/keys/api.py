@@ -10,7 +10,7 @@ from client.api.schema import TxAnswer, WaitQuery
 from client.api.submit import answer, submit
 from client.contracts.keys.request import check_request, parse_request
 from client.contracts.keys.schema import GuardiansRequest, RecoveryRequest, RotationRequest
-from client.keystore import KeystoreError
+from client.keys.keystore import KeystoreError
 
 
 def _key(text: str) -> bytes:

@@ -24,8 +24,8 @@ def rotate(*, passphrase_file: PassphraseFile = None, wait: Wait = 30, common: C
     """Replace this identity's key. Balance, history and duties stay; the old key is refused from that block on. The running node
     goes on with the new key by itself, and the data folder keeps both until the block is final."""
     from chain.contracts.keys import new_key_digest
-    from client.keyring import CURRENT, make_next, seal
-    from client.keystore import Keystore
+    from client.keys.keyring import CURRENT, make_next, seal
+    from client.keys.keystore import Keystore
     from client.signer.pairing import FILE as PAIRED
 
     if os.path.lexists(common.folder / PAIRED) and not os.path.lexists(common.folder / CURRENT):

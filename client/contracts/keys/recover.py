@@ -32,8 +32,8 @@ def start(
     from client import config
     from client.cli.network import put_genesis, read_genesis
     from client.contracts.keys.request import make_request
-    from client.keyring import CURRENT
-    from client.keystore import Keystore
+    from client.keys.keyring import CURRENT
+    from client.keys.keystore import Keystore
 
     own, network, data = parse_address(common.account(account)), read_genesis(genesis), common.folder
     if os.path.lexists(data / CURRENT):

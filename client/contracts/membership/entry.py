@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from client.api.accounts import AccountView
     from client.contracts.membership.schema import InvitationView
     from client.contracts.membership.token import JoinToken
-    from client.keystore import Identity
+    from client.keys.keystore import Identity
     from client.sdk import Client
     from client.signer.pairing import Pairing
 
@@ -254,7 +254,7 @@ def _token(text: str | None) -> JoinToken:
 def _identity(common: Common, data: Path, file: Path | None, changes: dict[str, Any]) -> tuple[Identity | Pairing, str | None]:
     """The identity that the folder holds, or its signer; or a new one. With its settings."""
     from client import config
-    from client.keystore import Keystore
+    from client.keys.keystore import Keystore
     from client.signer import pairing
 
     config.parse(config.render(changes), "this command")  # before anything is made
@@ -319,7 +319,7 @@ def _install_genesis(common: Common, data: Path, token: JoinToken) -> None:
 
 async def _enter(common: Common, token: JoinToken, identity: Identity | Pairing) -> int:
     from client.contracts.membership import joining
-    from client.keystore import Identity
+    from client.keys.keystore import Identity
 
     own = identity.key.public if isinstance(identity, Identity) else identity.key
     signature = await _signature(token, identity)
@@ -331,7 +331,7 @@ async def _enter(common: Common, token: JoinToken, identity: Identity | Pairing)
 async def _signature(token: JoinToken, identity: Identity | Pairing) -> bytes:
     """Of the join, by the identity's key, wherever that lies."""
     from client.contracts.membership.statements import JOIN, join_body
-    from client.keystore import Identity
+    from client.keys.keystore import Identity
     from client.node.interface import SignerUnavailable
     from client.signer.remote import RemoteSigner
     from client.signer.statements import Speaker, statement_digest

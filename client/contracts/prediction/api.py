@@ -29,7 +29,7 @@ from client.contracts.prediction.schema import (
 )
 from client.contracts.prediction.schemas import schema_of
 from client.contracts.prediction.views import describe_model, summarise_model
-from client.tokens import TokenScope
+from client.keys.tokens import TokenScope
 
 AT_ONCE = 64
 """Models that are looked at before others have the loop."""

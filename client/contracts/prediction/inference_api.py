@@ -52,7 +52,7 @@ from client.contracts.prediction.postings import find_model
 from client.contracts.prediction.request_api import ask_ledger
 from client.contracts.prediction.schema import InferenceReady, ModelMetadata, PredictionRequest, ServerLive, ServerMetadata
 from client.contracts.prediction.schemas import schema_of
-from client.tokens import TokenScope, now_ms
+from client.keys.tokens import TokenScope, now_ms
 
 T = TypeVar("T")
 

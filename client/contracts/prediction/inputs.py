@@ -13,7 +13,7 @@ from pathlib import Path
 
 from client.contracts.prediction.lines import lines_of
 from client.contracts.prediction.private import plain_input
-from client.hidden import BadKey
+from client.keys.hidden import BadKey
 from client.work.events import LateInputRefused
 from sandbox import AnswerForm
 

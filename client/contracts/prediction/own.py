@@ -14,7 +14,7 @@ from client.api.route import Call, parse_field, parse_hash
 from client.callbacks.service import shown
 from client.contracts.prediction.private import KEY, of_key
 from client.contracts.prediction.proven import plain_document
-from client.tokens import TokenScope
+from client.keys.tokens import TokenScope
 
 SOURCE = "prediction"
 """What this contract is called among the callbacks."""

@@ -15,7 +15,7 @@ from client.contracts.prediction.live import LivePredictions
 from client.contracts.prediction.postings import build_policy, find_model
 from client.contracts.prediction.schema import PoliciesQuery, PolicyPosted, PolicyRequest, PolicyView
 from client.contracts.prediction.views import describe_policy
-from client.tokens import TokenScope
+from client.keys.tokens import TokenScope
 
 AT_ONCE = 64
 """Policies that are looked at before others have the loop."""

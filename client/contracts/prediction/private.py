@@ -19,9 +19,9 @@ from chain.contracts.prediction.blinding import CannotBlind, blind
 from chain.contracts.prediction.messages import BOX_BYTES
 from chain.contracts.prediction.tally import Answer, AnswerCode
 from chain.crypto import sha256
-from client.boxes import CannotOpen, open_box, public_of, seal_box
-from client.hidden import KEY as KEY_BYTES
-from client.hidden import NONCE, BadKey, seal, unseal
+from client.keys.boxes import CannotOpen, open_box, public_of, seal_box
+from client.keys.hidden import KEY as KEY_BYTES
+from client.keys.hidden import NONCE, BadKey, seal, unseal
 
 if TYPE_CHECKING:
     from client.work.events import Secret

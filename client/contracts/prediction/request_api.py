@@ -46,7 +46,7 @@ from client.contracts.prediction.schema import (
     TipRequest,
 )
 from client.contracts.prediction.schemas import fitted
-from client.tokens import TokenScope
+from client.keys.tokens import TokenScope
 from p2p.content.cid import parse as parse_cid
 from p2p.content.faults import StoreError
 

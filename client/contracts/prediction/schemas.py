@@ -26,7 +26,7 @@ from client.contracts.prediction.postings import find_model
 from client.contracts.prediction.private import plain_input
 from client.contracts.prediction.schema import PredictionRequest
 from client.contracts.prediction.views import cid_text
-from client.hidden import BadKey
+from client.keys.hidden import BadKey
 from p2p.content.faults import FetchFailed, StoreError
 
 FETCH_S = 20.0

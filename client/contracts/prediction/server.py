@@ -39,7 +39,7 @@ from client.contracts.prediction.held_inputs import HeldInputs
 from client.contracts.prediction.inputs import InputUnfit
 from client.contracts.prediction.private import BoxPlace, NoBoxKey, answer_without, blinded, opened
 from client.contracts.prediction.sealed import SealedAnswer, SeatOf
-from client.hidden import BadKey
+from client.keys.hidden import BadKey
 from client.node.block_figures import AnyFigure, Distribution, Figure, HistogramFigure
 from client.work.artifacts import reason as pin_reason
 from client.work.events import (

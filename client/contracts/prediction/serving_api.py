@@ -20,7 +20,7 @@ from client.api.schema import TxAnswer, WaitQuery
 from client.api.submit import answer, spending, submit
 from client.contracts.prediction.postings import find_model
 from client.contracts.prediction.schema import ModelTrial, ServePosted, ServeRequest
-from client.tokens import FULL, TokenScope
+from client.keys.tokens import FULL, TokenScope
 
 if TYPE_CHECKING:
     from client.contracts.prediction.duties import RunTerms

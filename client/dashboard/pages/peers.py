@@ -7,7 +7,7 @@ from typing import Any
 
 from client.dashboard.page import ROWS, Drawn, Nav, Visit, page
 from client.dashboard.text import short
-from client.names import Names
+from client.keys.names import Names
 
 DRAWN = 24
 WIDTH, HEIGHT = 640, 380

@@ -18,8 +18,8 @@ from chain.storage.blockstore import TxLocation
 from chain.types import tx_id
 from client.contracts.job.verifier import Verifier
 from client.contracts.job.worker import Worker
+from client.keys.signing import LocalSigner
 from client.node.ledger import NodeLedger
-from client.signing import LocalSigner
 from client.work import WorkConfig, WorkDriver
 from tests.sim.actor import Actor
 from tests.sim.market.content import Files

@@ -263,7 +263,7 @@ def encrypted(file: Path, target: Path) -> tuple[Json, str]:
     import secrets
 
     from chain.crypto import sha256
-    from client import hidden
+    from client.keys import hidden
 
     if not file.is_file() or not file.stat().st_size:
         raise WrongUsage(f"--hidden: there is no file {file}, or it is empty")

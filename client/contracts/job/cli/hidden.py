@@ -85,7 +85,7 @@ def encrypted(file: Path, folder: Path) -> Sealed:
     """A new key for each file: to reveal it opens nothing else. Raises `WrongUsage`."""
     from chain.contracts.job.messages import MAX_HIDDEN_BYTES
     from chain.crypto import sha256
-    from client import hidden
+    from client.keys import hidden
     from client.sdk_files import StreamName
 
     size = readable(file)

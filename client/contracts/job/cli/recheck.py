@@ -105,7 +105,7 @@ async def bring(node: Client, common: Common, found: JobView, who: str | None, f
 
 def _decrypted(sealed: Path, target: Path, key: str, plain_hash: str) -> Path | None:
     """None where the key opens nothing that was posted: then the committee could not measure it either."""
-    from client.hidden import BadKey, decrypt
+    from client.keys.hidden import BadKey, decrypt
 
     try:
         decrypt(sealed, target, bytes.fromhex(key), bytes.fromhex(plain_hash))

@@ -47,8 +47,8 @@ from chain.storage.blockstore import BlockStore
 from chain.storage.errors import StorageError
 from chain.storage.guard import Guard
 from client import config as configuration
-from client import keystore
-from client.keystore import Keystore, new_passphrase, normal_passphrase
+from client.keys import keystore
+from client.keys.keystore import Keystore, new_passphrase, normal_passphrase
 
 MAGIC: Final = b"learningchain backup 1\n"
 PIECE: Final = 1 << 16

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from chain.crypto import SigningKey
 from chain.storage import private
-from client.keystore import Identity, Keystore, KeystoreError, Public, WrongPassphrase, beacon_key
+from client.keys.keystore import Identity, Keystore, KeystoreError, Public, WrongPassphrase, beacon_key
 
 CURRENT, NEXT = "keystore.json", "keystore-next.json"
 NONCE = 12
