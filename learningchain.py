@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from client.keys.keystore import Identity as Identity
     from client.keys.keystore import Keystore as Keystore
     from client.keys.keystore import KeystoreError as KeystoreError
-    from client.receipts import CheckedReceipt as CheckedReceipt
-    from client.receipts import check_receipt as check_receipt
+    from client.receipts.files import CheckedReceipt as CheckedReceipt
+    from client.receipts.files import check_receipt as check_receipt
     from client.sdk import Client as Client
     from client.sdk import SyncClient as SyncClient
     from client.sdk_types import ApiError as ApiError

@@ -15,7 +15,7 @@ from client.cli.common import HERE, Common, NotStarted
 if TYPE_CHECKING:
     from chain.ledger.genesis import Genesis
     from chain.storage.blockstore import BlockStore
-    from client.audit import Audit, Findings
+    from client.receipts.audit import Audit, Findings
 
 
 def audit(
@@ -27,7 +27,7 @@ def audit(
 ) -> int:
     """Execute every block that was taken over, with every signature checked. The node may run; what was checked is kept."""
     from chain.storage.state_diffs import audited
-    from client.audit import Audit
+    from client.receipts.audit import Audit
 
     with opened(common) as (store, genesis):
         base, head = store.base, store.head()

@@ -13,7 +13,7 @@ from client.cli.common import HERE, Common, PassphraseFile, WrongUsage, facts, n
 from client.cli.ledger import MAX_WAIT, Wait, finished
 
 if TYPE_CHECKING:
-    from client.offline import TxFile
+    from client.receipts.offline import TxFile
     from client.sdk import Client
 
 File = Annotated[Path, Parameter(name="FILE", help="The transaction's file.")]
@@ -31,9 +31,9 @@ def make(
 ) -> int:
     """Write a transaction into a file, to be signed elsewhere. Any node of the network can be asked."""
     from chain.params import MAX_VALID_FOR
-    from client.offline import OfflineError, unsigned, write
+    from client.receipts.offline import OfflineError, unsigned, write
+    from client.receipts.typed_messages import message_of
     from client.sdk_files import appearing
-    from client.typed_messages import message_of
 
     if not 1 <= valid_for <= MAX_VALID_FOR:
         raise WrongUsage(f"--valid-for is 1 to {MAX_VALID_FOR} blocks, not {valid_for}")
@@ -89,7 +89,7 @@ def sign(
 ) -> int:
     """Show what a transaction's file says, and sign it. Needs the keystore alone: no node, no network."""
     from client.keys.keystore import Keystore
-    from client.offline import OfflineError, read, signed, write
+    from client.receipts.offline import OfflineError, read, signed, write
     from client.sdk_files import appearing
 
     try:
@@ -135,7 +135,7 @@ def _agreed(common: Common, address: str) -> None:
 
 def submit(file: File, /, *, wait: Wait = 30, common: Common = HERE) -> int:
     """Offer a signed file to the graph over any node."""
-    from client.offline import OfflineError, read
+    from client.receipts.offline import OfflineError, read
 
     try:
         ready = read(file)
@@ -166,7 +166,7 @@ def submit(file: File, /, *, wait: Wait = 30, common: Common = HERE) -> int:
 
 
 def _document(file: TxFile) -> dict[str, Any]:
-    from client.offline import content, described
+    from client.receipts.offline import content, described
 
     more = {"tx": content(file).id.hex()} if file.state == "signed" else {}
     return {"state": file.state} | described(file) | more

@@ -17,7 +17,7 @@ from client.sdk_types import NotFound
 if TYPE_CHECKING:
     from chain.ledger.genesis import Genesis
     from client.api.schema import HistoryView, ReceiptFileView
-    from client.receipts import CheckedReceipt
+    from client.receipts.files import CheckedReceipt
     from client.sdk import Client
 
 ENDING = ".lcr"
@@ -88,7 +88,7 @@ def check(
     common: Common = HERE,
 ) -> int:
     """Check a receipt offline, trusting a genesis file alone, and say what it proves. Exit code 1: it proves nothing."""
-    from client.receipts import check_receipt, read_receipt_file
+    from client.receipts.files import check_receipt, read_receipt_file
 
     if genesis is not None and trusted is not None:
         raise WrongUsage("--genesis and --trusted name two things to trust. Say one")
@@ -165,7 +165,7 @@ def keep_receipt_file(
 ) -> int:
     """Write the file, once it was checked where that can be done here: what is handed on is to convince. `key`: of a private
     request in it, 64 hex digits, checked with it. `before`: writes what else there is, as soon as all is proven."""
-    from client.receipts import check_receipt
+    from client.receipts.files import check_receipt
     from client.sdk_files import appearing
 
     raw, shown = bytes.fromhex(found["file"]), None
@@ -248,7 +248,7 @@ def explain_line(whose: str, line: Mapping[str, Any], place: str, raw: bytes, tr
     """What the proven receipt says of a line that a node told: a line that it does not hold is not explained."""
     from chain.crypto import parse_address
     from client.api.render import render_history
-    from client.receipts import check_receipt, event_line
+    from client.receipts.files import check_receipt, event_line
 
     said = f"{line['amount'] or 'no'} credits, {line['reason']}, in block {line['height']}"
     told = {"line": dict(line), "receipt": place}

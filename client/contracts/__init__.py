@@ -15,7 +15,7 @@ A slice is a package with the modules that its contract needs, each found by its
     notify     EVENTS, TOPICS, told: what the operator is told of                             read by client.notify
     sdk        CALLS, its calls of the SDK                                                   read by client.sdk
     figures    FIGURES, what its metrics count of this node                                  read by client.node.ledger
-    proven     said, what records in a receipt file mean, and what keys open of them         read by client.receipts
+    proven     said, what records in a receipt file mean, and what keys open of them         read by client.receipts.files
     offering   ModelExtras, check, complete: what a model has beside its terms               read by commands that offer one
     schemas    schema_of, a model's schema, read and checked                                 read by routes that register one
     statements STATEMENTS, what the identity signs beside transactions                       read by client.signer

@@ -242,7 +242,7 @@ class NodeService(Protocol):
     async def tx(self, tx: bytes) -> dict[str, Any] | None: ...
 
     async def receipt(self, height: int, index: int) -> dict[str, Any] | None:
-        """A receipt of a block with its proof (`client.proofs`); 0 is the block's own. None where there is none."""
+        """A receipt of a block with its proof (`client.receipts.proofs`); 0 is the block's own. None where there is none."""
         ...
 
     async def receipt_file(self, height: int, index: int, trusted: int | None) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from chain.node.messages import decode_certificate
 from chain.storage import archive, state_diffs, validator_changes
 from chain.storage.blockstore import MAX_RECEIPT, BlockStore, StoredBlock
 from chain.types import LogEvent, Receipt, Validator, decode_block, tx_id
-from client import config_change, proofs
+from client import config_change
 from client.api.render import render_block, render_history, render_noted, render_parked, render_supply, render_tx
 from client.config import Loaded, shown
 from client.keys.keyring import Keyring
@@ -28,6 +28,7 @@ from client.keys.signing import Signer
 from client.node.driver import Driver, now_ms
 from client.node.interface import PRIVATE, KeptRoom, Past, Runs, SignerUnavailable
 from client.node.ledger import NodeLedger
+from client.receipts import proofs
 from p2p.content import cid as cids
 from p2p.content.service import Content
 from p2p.transport import Network

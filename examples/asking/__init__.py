@@ -26,7 +26,7 @@ from chain.ledger.genesis import make_params
 from client.contracts.job.schema import ImageRequest, JobRequest, LimitsRequest
 from client.contracts.prediction.model_schema import parse_schema, row_of_cells
 from client.contracts.prediction.proven import keys_of
-from client.receipts import check_receipt
+from client.receipts.files import check_receipt
 from client.sdk import Client
 from examples import build, tabular
 from examples.asking.hook import Hook

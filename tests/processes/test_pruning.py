@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from client.receipts import check_receipt
+from client.receipts.files import check_receipt
 from client.sdk_types import ApiError
 from tests.network import NetworkParams
 from tests.processes.harness import Graph, NodeProcess, Role, command, eventually

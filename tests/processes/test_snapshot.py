@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from chain.ledger.genesis import Genesis
-from client.receipts import check_receipt
+from client.receipts.files import check_receipt
 from client.sdk_types import ApiError
 from tests.processes.harness import Graph, NodeProcess, Person, Role, command, credits, eventually, micro, validators
 

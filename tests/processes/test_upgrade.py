@@ -15,7 +15,7 @@ import pytest
 
 from chain.ledger.genesis import Genesis, from_json
 from client.keys.keystore import Keystore
-from client.receipts import check_receipt
+from client.receipts.files import check_receipt
 from client.sdk import Client
 from tests.processes.harness import PASSPHRASE, ROOT, NodeProcess, command, free_port, micro
 

@@ -54,7 +54,7 @@ from chain.types import (
     validators_hash,
     vote_digest,
 )
-from client import config, config_change, proofs
+from client import config, config_change
 from client.api.errors import ErrorResponse
 from client.api.render import render_block, render_history, render_noted, render_supply, render_tx
 from client.api.route import ServerLimits
@@ -67,6 +67,7 @@ from client.node.disk_use import DiskRoom
 from client.node.interface import Before, KeptRoom, Past, SignerUnavailable, TxResult
 from client.node.service import past_of
 from client.notify.service import NotifyService
+from client.receipts import proofs
 from client.signer.statements import Speaker, statement_digest
 from client.work.events import Secret
 from client.work.trials import Trials

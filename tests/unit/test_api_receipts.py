@@ -16,7 +16,7 @@ from chain.host import account_key
 from chain.ledger.genesis import to_json
 from chain.ledger.receipt_file import MAX_RECORDS
 from client.api.route import ServerLimits
-from client.receipts import check_receipt
+from client.receipts.files import check_receipt
 from tests.unit.api_kit import GRANT, Api, serving
 
 VERIFY = Path(__file__).parents[2] / "protocol_spec" / "verify.py"

@@ -27,10 +27,10 @@ from chain.node import messages as m
 from chain.storage import schema, state_diffs
 from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.types import PRECOMMIT, Block, block_id, decode_block, tx_root, validators_hash, vote_digest
-from client import audit as module
-from client.audit import Audit, Findings
 from client.cli import app
 from client.node.helpers import Helpers
+from client.receipts import audit as module
+from client.receipts.audit import Audit, Findings
 from tests.unit.node_kit import Net, fresh, genesis, ident, key_of, of_kind, receive
 from tests.unit.test_node_executed_blocks import richer, told
 from tests.unit.test_node_sync import chain_of

@@ -10,11 +10,11 @@ from unittest.mock import Mock
 
 import pytest
 
-from client import receipts
 from client.cli.common import WrongUsage
 from client.contracts.prediction.cli import ask, shown
 from client.contracts.prediction.model_schema import ModelSchema, parse_schema
-from client.receipts import CheckedReceipt
+from client.receipts import files as receipts
+from client.receipts.files import CheckedReceipt
 from client.work.tries import Trial, TriedRun
 from sandbox import AnswerForm, AnswerOutcome, ParsedAnswer
 from sandbox.answers import parse_answer

@@ -15,8 +15,8 @@ from chain.crypto import verify
 from chain.ledger.tx import parse_tx
 from chain.types import body_bytes, tx_digest
 from client.keys.keystore import Keystore
-from client.offline import OfflineError, TxFile, content, described, read, signed, unsigned, write
-from client.typed_messages import message_of
+from client.receipts.offline import OfflineError, TxFile, content, described, read, signed, unsigned, write
+from client.receipts.typed_messages import message_of
 from tests.unit.client_fake_api import CHAIN, OTHER, OWN, TX, Fake
 
 pytest_plugins = ["tests.unit.client_cli_kit"]

@@ -9,7 +9,7 @@ import pytest
 
 from chain.errors import Malformed
 from chain.ledger.receipt_file import MAX_HANDOVERS
-from client import proofs
+from client.receipts import proofs
 
 FIRST = ["the set of genesis"]
 CHANGES = (4, 5, 9)

@@ -10,7 +10,7 @@ import pytest
 from chain.crypto import address
 from client.api.errors import RequestError
 from client.contracts.prediction.pages import named_rows
-from client.receipts import check_receipt
+from client.receipts.files import check_receipt
 from client.sdk import Client
 from tests.unit.api_kit import TOKEN
 from tests.unit.dashboard_kit import HOSTILE, Browser, browsing

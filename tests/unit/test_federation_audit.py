@@ -20,7 +20,6 @@ from chain.contracts.federation.messages import AggregationRule, FileCode
 from chain.contracts.federation.records import EndReason, RosterEntry, VoidReason
 from chain.crypto import address
 from chain.types import LogEvent, TransferEvent
-from client.audit import Audit
 from client.contracts.federation.audit.evidence import FederationEvidence, FederationWatch
 from client.contracts.federation.audit.findings import AuditVerdict
 from client.contracts.federation.audit.models import model_faults
@@ -30,6 +29,7 @@ from client.contracts.federation.cli import auditing
 from client.contracts.federation.ledger_views import cid_text
 from client.contracts.federation.places import CQ
 from client.contracts.federation.summing import Rule, divisor, next_model
+from client.receipts.audit import Audit
 from client.sdk_types import NotFound
 from tests.federation_evidence import evidence_of
 from tests.unit.api_kit import FakeLedger, serving, sha

@@ -19,10 +19,10 @@ from chain.storage import schema
 from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.types import Block, block_id
 from chain.verification.votes import BallotCode
-from client.audit import Audit
-from client.audit_index import Happened, told_otherwise
 from client.contracts.job.auditing import JobWatch
 from client.contracts.job.cli import recheck
+from client.receipts.audit import Audit
+from client.receipts.audit_index import Happened, told_otherwise
 from tests.unit.api_kit import FakeLedger
 from tests.unit.job_kit import column
 

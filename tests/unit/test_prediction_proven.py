@@ -23,11 +23,11 @@ from chain.ledger.genesis import Genesis, to_json
 from chain.ledger.receipt_file import Way
 from chain.ledger.transition import chain_record, validators_of
 from chain.types import PRECOMMIT, Certificate, Header, block_id, validators_hash, vote_digest
-from client import proofs
 from client.contracts.prediction.private import BoxPlace, blinded, box, boxes, encrypted, opened, plain_input
 from client.contracts.prediction.proven import keys_of, said
 from client.keys.boxes import public_of
-from client.receipts import check_receipt
+from client.receipts import proofs
+from client.receipts.files import check_receipt
 from tests.unit.ledger_kit import VALIDATORS, id_of, key_of
 from tests.unit.prediction_kit import ASKER, INPUT, OWNER, Table, genesis_with, number, sha
 from tests.unit.test_prediction_private import drawing

@@ -389,7 +389,7 @@ ELSEWHERE = {
     "client/contracts/federation/cli/deploying.py": "a schema on its way, in a folder of its own",
     "client/cli/network.py": "a genesis file that is installed",
     "client/cli/data.py": "tables of a folder, held against a schema",
-    "client/offline.py": "a transaction that was carried here",
+    "client/receipts/offline.py": "a transaction that was carried here",
     "client/cli/backup.py": "a backup to restore",
     "client/cli/signer.py": "the guard of an earlier signer; its copy is made in that one place",
     "client/sdk_http.py": "uploads, and a token file",

@@ -25,8 +25,8 @@ from chain.ledger.receipt_file import (
     check_receipt_file,
     make_receipt_file,
 )
-from client import receipts
-from client.receipts import check_receipt
+from client.receipts import files as receipts
+from client.receipts.files import check_receipt
 from tests.unit.test_api_receipts import VERIFIER
 
 VECTOR: dict[str, Any] = json.loads((Path(__file__).parents[2] / "protocol_spec/vectors/receipts.json").read_text(encoding="utf-8"))

@@ -2,7 +2,7 @@
 
     blocks 1, 2, … executed --> its events and payments, and the state after its last one --> beside what this node tells of it
 
-Pure. What this node's index tells is compared in `client.audit_index`.
+Pure. What this node's index tells is compared in `client.receipts.audit_index`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from chain.ledger.state import State
 from chain.ledger.transition import Executed
 from chain.types import LogEvent, TransferEvent
 from client.api.render import Json
-from client.audit_index import Happened
 from client.contracts.job.render import render_job
+from client.receipts.audit_index import Happened
 
 POSTED = "job.posted"
 

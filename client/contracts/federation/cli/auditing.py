@@ -20,10 +20,10 @@ from client.sdk_types import ApiError, NotFound
 
 if TYPE_CHECKING:
     from chain.contracts.federation.messages import FederationTerms
-    from client.audit import Findings
     from client.contracts.federation.audit.evidence import FederationWatch
     from client.contracts.federation.audit.findings import AuditFinding
     from client.contracts.federation.audit.replay import AuditedSum, FederationAudit
+    from client.receipts.audit import Findings
     from client.sdk import Client
 
 _ID = re.compile(r"[0-9a-f]{6,64}", re.ASCII)
@@ -49,10 +49,10 @@ def audit_federation(
 
     Needs a node that kept all blocks; it may run. Exit code 1: something does not hold, or this node tells otherwise of it.
     """
-    from client.audit import Audit
-    from client.audit_index import told_otherwise
     from client.contracts.federation.audit.evidence import FederationEvidence, FederationWatch
     from client.contracts.federation.audit.replay import audit_federation as judged
+    from client.receipts.audit import Audit
+    from client.receipts.audit_index import told_otherwise
 
     if not _ID.fullmatch(federation):
         raise WrongUsage(f"{federation[:80]!r} is no federation: give at least six hex digits of its id (learningchain fed list)")

@@ -15,9 +15,9 @@ from client.cli.common import HERE, Common, NotStarted, WrongUsage, clean, short
 from client.sdk_types import NotFound
 
 if TYPE_CHECKING:
-    from client.audit import Findings
     from client.contracts.job.auditing import JobWatch
     from client.contracts.job.cli.recheck import Exhibit, Rechecked
+    from client.receipts.audit import Findings
     from client.sdk import Client
 
 _ID = re.compile(r"[0-9a-f]{6,64}", re.ASCII)
@@ -38,9 +38,9 @@ def audit_job(
 
     Needs a node that kept all blocks; it may run. Exit code 1: something does not hold, or this node tells otherwise of the job.
     """
-    from client.audit import Audit
-    from client.audit_index import told_otherwise
     from client.contracts.job.auditing import JobWatch
+    from client.receipts.audit import Audit
+    from client.receipts.audit_index import told_otherwise
 
     if not _ID.fullmatch(job):
         raise WrongUsage(f"{job[:80]!r} is no job: give at least six hex digits of its id (learningchain job list)")

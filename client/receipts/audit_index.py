@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from chain.codec import encode
 from chain.types import Event
 from client.api.render import Json, render_event
-from client.receipts import event_line
+from client.receipts.files import event_line
 
 if TYPE_CHECKING:
     from chain.storage.blockstore import BlockStore
