@@ -43,19 +43,19 @@ if TYPE_CHECKING:
     from client.keys.keystore import KeystoreError as KeystoreError
     from client.receipts.files import CheckedReceipt as CheckedReceipt
     from client.receipts.files import check_receipt as check_receipt
-    from client.sdk import Client as Client
-    from client.sdk import SyncClient as SyncClient
-    from client.sdk_types import ApiError as ApiError
-    from client.sdk_types import BadContent as BadContent
-    from client.sdk_types import Event as Event
-    from client.sdk_types import Fetched as Fetched
-    from client.sdk_types import Invalid as Invalid
-    from client.sdk_types import NotFound as NotFound
-    from client.sdk_types import Rejected as Rejected
-    from client.sdk_types import Unauthorized as Unauthorized
-    from client.sdk_types import Unavailable as Unavailable
-    from client.sdk_types import Unreachable as Unreachable
-    from client.sdk_types import Usage as Usage
+    from client.sdk.client import Client as Client
+    from client.sdk.client import SyncClient as SyncClient
+    from client.sdk.types import ApiError as ApiError
+    from client.sdk.types import BadContent as BadContent
+    from client.sdk.types import Event as Event
+    from client.sdk.types import Fetched as Fetched
+    from client.sdk.types import Invalid as Invalid
+    from client.sdk.types import NotFound as NotFound
+    from client.sdk.types import Rejected as Rejected
+    from client.sdk.types import Unauthorized as Unauthorized
+    from client.sdk.types import Unavailable as Unavailable
+    from client.sdk.types import Unreachable as Unreachable
+    from client.sdk.types import Usage as Usage
 
 _NOT_ON_WINDOWS = (
     "This command needs Linux, or macOS for all but running a node. On Windows use it in WSL 2 (wsl --install). "

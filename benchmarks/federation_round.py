@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks.idle import cpu_s
 from benchmarks.no_program import DATA
-from client.sdk_types import Json
+from client.sdk.types import Json
 from examples.federation.federated import model_bytes
 from tests.processes.harness import Graph, NodeProcess, Role, eventually, with_params
 

@@ -23,7 +23,7 @@ from benchmarks.limits import quantile
 from benchmarks.peers import etcd
 from benchmarks.peers.base import Unavailable
 from benchmarks.warm_answers import INPUT, JOB, PlainServer, warm_answers
-from client.sdk_types import Json
+from client.sdk.types import Json
 from sandbox import Sandbox, SandboxUnavailable
 from sandbox.images import build_python_image
 from tests.network import NetworkParams

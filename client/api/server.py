@@ -53,7 +53,7 @@ from client.kept import KeptFiles
 from client.keys.tokens import FULL, Token, TokenError, TokenFile, now_ms
 from client.node.interface import NodeService
 from client.node.request_id import HEADER, RequestLines, current, request_id
-from client.sdk_listener import proof_of, token_key
+from client.sdk.listener import proof_of, token_key
 
 log = structlog.get_logger(__name__)
 

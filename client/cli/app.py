@@ -153,7 +153,7 @@ def _failed(e: Exception, as_json: bool) -> int:
     from client.keys.keystore import KeystoreError
     from client.keys.names import NamesError
     from client.keys.tokens import TokenError
-    from client.sdk_types import ApiError
+    from client.sdk.types import ApiError
 
     if isinstance(e, ApiError):
         error = e.as_json()["error"]

@@ -19,7 +19,7 @@ def backup(
 ) -> int:
     """Save identity, settings, names and open secrets in one file, encrypted with the keystore's passphrase. The node may run."""
     from client.keys import backup as work
-    from client.sdk_files import appearing
+    from client.sdk.files import appearing
 
     data = common.folder
     if not data.is_dir():

@@ -13,7 +13,7 @@ from client.cli.common import HERE, Common, WrongUsage, clean, facts, listing, w
 
 if TYPE_CHECKING:
     from client.api.schema import CallbackEventView, CallbackView
-    from client.sdk import Client
+    from client.sdk.client import Client
 
 MAX_SECRET_FILE = 1_024
 PAGE, PAGE_MOST = 100, 1_000

@@ -24,7 +24,7 @@ from client import contracts
 from client.keys.names import MAX_CHARACTERS, Names, NamesError, load
 
 if TYPE_CHECKING:
-    from client.sdk import Client
+    from client.sdk.client import Client
 
 T = TypeVar("T")
 
@@ -126,8 +126,8 @@ class Common:
     def client(self) -> Client:
         """The SDK on this node; from here on also what is refused has names. Raises `WrongUsage`."""
         from client import config
-        from client.sdk import Client
-        from client.sdk_http import local_url, read_token
+        from client.sdk.client import Client
+        from client.sdk.http import local_url, read_token
 
         show_names(self.names)
         if self.api is None and not self.folder.is_dir():
@@ -152,7 +152,7 @@ class Common:
 
     def keep_receipt(self, done: Mapping[str, Any]) -> None:
         """Write the receipt that came with a submission, where one was asked for."""
-        from client.sdk_files import appearing
+        from client.sdk.files import appearing
 
         if self.receipt is None:
             return

@@ -17,8 +17,8 @@ from rich.console import Console
 
 from chain.storage import private
 from client.cli.common import HERE, Common
-from client.sdk import Client
-from client.sdk_http import is_local, link_url
+from client.sdk.client import Client
+from client.sdk.http import is_local, link_url
 
 FILE: Final = "dashboard.html"
 """In the data folder; its link is good once, so an old one opens nothing."""

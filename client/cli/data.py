@@ -84,7 +84,7 @@ def _held_against(schema: Path, found: dict[str, tuple[Path, int]], on_bytes: An
     import hashlib
 
     from client.data.table_schema import MAX_MISFITS, MAX_SCHEMA_BYTES, SUFFIX, BadTableSchema, check_tables, parse_table_schema
-    from client.sdk_files import beginning
+    from client.sdk.files import beginning
 
     try:
         raw = beginning(schema.expanduser(), MAX_SCHEMA_BYTES + 1)

@@ -27,12 +27,12 @@ from client.cli.common import (
 )
 from client.cli.ready import ready
 from client.keys.names import ADDRESS, Names, near
-from client.sdk_types import ApiError, NotFound
+from client.sdk.types import ApiError, NotFound
 
 if TYPE_CHECKING:
     from client.api.accounts import AccountView
     from client.api.schema import ParkedView, ReceiptProof, ServingView, StatusView, TxAnswer
-    from client.sdk import Client
+    from client.sdk.client import Client
 
 Wait = Annotated[float, Parameter(help="Seconds to wait until it is final; 0: do not wait.")]
 MAX_WAIT = 300.0

@@ -68,7 +68,7 @@ def new(
 ) -> int:
     """Make the file of a new network. Every member gets the same file; keys are what `init` and `id` print as public key."""
     genesis = make_genesis(name, validator, member or [], non_verifier or [], param or [], now=time.time())
-    from client.sdk_files import appearing
+    from client.sdk.files import appearing
 
     with appearing(out, overwrite=force, forced="--force") as file:
         file.write(to_json(genesis))
@@ -207,7 +207,7 @@ def read_genesis(file: Path, *, own: bool = False) -> Genesis:
 
 def put_genesis(data: Path, file: Path, *, replace: bool = False) -> Genesis:
     """Install a genesis. A data folder belongs to one network from its node's first start on. Raises `WrongUsage`."""
-    from client.sdk_files import appearing
+    from client.sdk.files import appearing
 
     genesis = read_genesis(file)
     target = data / FILE

@@ -14,7 +14,7 @@ from client.cli.ledger import MAX_WAIT, Wait, finished
 
 if TYPE_CHECKING:
     from client.receipts.offline import TxFile
-    from client.sdk import Client
+    from client.sdk.client import Client
 
 File = Annotated[Path, Parameter(name="FILE", help="The transaction's file.")]
 
@@ -33,7 +33,7 @@ def make(
     from chain.params import MAX_VALID_FOR
     from client.receipts.offline import OfflineError, unsigned, write
     from client.receipts.typed_messages import message_of
-    from client.sdk_files import appearing
+    from client.sdk.files import appearing
 
     if not 1 <= valid_for <= MAX_VALID_FOR:
         raise WrongUsage(f"--valid-for is 1 to {MAX_VALID_FOR} blocks, not {valid_for}")
@@ -90,7 +90,7 @@ def sign(
     """Show what a transaction's file says, and sign it. Needs the keystore alone: no node, no network."""
     from client.keys.keystore import Keystore
     from client.receipts.offline import OfflineError, read, signed, write
-    from client.sdk_files import appearing
+    from client.sdk.files import appearing
 
     try:
         wanted = read(file)

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chain.storage import private
 from client.cli.common import Common, NeverReady, WrongUsage, in_commands
-from client.sdk_types import ApiError, NotFound, Unauthorized, Unavailable, Unreachable
+from client.sdk.types import ApiError, NotFound, Unauthorized, Unavailable, Unreachable
 
 if TYPE_CHECKING:
     from client.api.schema import StatusView
-    from client.sdk import Client
+    from client.sdk.client import Client
 
 POLL_S = 0.25
 AGAIN_S = 5.0

@@ -12,13 +12,13 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from client.cli.common import HERE, Common, NotStarted, WrongUsage, clean
-from client.sdk_types import NotFound
+from client.sdk.types import NotFound
 
 if TYPE_CHECKING:
     from chain.ledger.genesis import Genesis
     from client.api.schema import HistoryView, ReceiptFileView
     from client.receipts.files import CheckedReceipt
-    from client.sdk import Client
+    from client.sdk.client import Client
 
 ENDING = ".lcr"
 PAGE, MOST_LINES = 500, 5_000
@@ -166,7 +166,7 @@ def keep_receipt_file(
     """Write the file, once it was checked where that can be done here: what is handed on is to convince. `key`: of a private
     request in it, 64 hex digits, checked with it. `before`: writes what else there is, as soon as all is proven."""
     from client.receipts.files import check_receipt
-    from client.sdk_files import appearing
+    from client.sdk.files import appearing
 
     raw, shown = bytes.fromhex(found["file"]), None
     keys = [] if key is None else [bytes.fromhex(key)]

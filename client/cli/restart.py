@@ -85,7 +85,7 @@ def make(
 ) -> int:
     """Make the file of the network that goes on after this node's last block. Everybody who does so comes to the same file."""
     from chain.ledger.genesis import to_json
-    from client.sdk_files import appearing
+    from client.sdk.files import appearing
 
     chosen = _accounts(common, validator)
     with _end(common) as end:

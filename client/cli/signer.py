@@ -36,7 +36,7 @@ def pair(
     from client.cli.network import read_genesis
     from client.cli.ready import runs_here
     from client.keys.keystore import Keystore
-    from client.sdk_files import appearing
+    from client.sdk.files import appearing
     from client.signer import pairing
 
     data = common.folder

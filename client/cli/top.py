@@ -23,10 +23,10 @@ from rich.text import Text
 
 from client.cli.common import HERE, Common, ago, brief, cell, facts, listing, span
 from client.cli.run_screen import run_screen
-from client.sdk_types import ApiError, NotFound, Unreachable
+from client.sdk.types import ApiError, NotFound, Unreachable
 
 if TYPE_CHECKING:
-    from client.sdk import Client
+    from client.sdk.client import Client
 
 REST_S: Final = 1.0
 """Between two looks, however much happens."""

@@ -13,7 +13,7 @@ A slice is a package with the modules that its contract needs, each found by its
     outsiders  door, what it answers to who asks to join                                      read by client.node.daemon
     callbacks  NAMES, LAST, named, happened, data: what is told to URLs                      read by client.callbacks
     notify     EVENTS, TOPICS, told: what the operator is told of                             read by client.notify
-    sdk        CALLS, its calls of the SDK                                                   read by client.sdk
+    sdk        CALLS, its calls of the SDK                                                   read by client.sdk.client
     figures    FIGURES, what its metrics count of this node                                  read by client.node.ledger
     proven     said, what records in a receipt file mean, and what keys open of them         read by client.receipts.files
     offering   ModelExtras, check, complete: what a model has beside its terms               read by commands that offer one

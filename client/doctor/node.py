@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from client.doctor.findings import DoctorFinding, failure, fine, skipped, warning
 from client.doctor.machine import judge_checks
-from client.sdk_types import ApiError, Unavailable
+from client.sdk.types import ApiError, Unavailable
 
 if TYPE_CHECKING:
-    from client.sdk import Client
+    from client.sdk.client import Client
 
 STALE_S: Final = 120
 """A last block older than this is worth a warning, FAR times as old a failure; longer where the heartbeat is."""

@@ -20,7 +20,7 @@ from chain.types import LogEvent, TransferEvent, block_id, format_credits
 from client import contracts
 from client.api.explain import explain
 from client.api.render import code_name, render_event, render_op
-from client.sdk_files import beginning
+from client.sdk.files import beginning
 
 Json = dict[str, Any]
 MOST_EVENTS = 100

@@ -18,7 +18,7 @@ from chain.contracts.job import Ballot, BallotCode, CommitVote, OpenVote, vote_c
 from chain.crypto import sha256
 from chain.losses import LossTree, Opening
 from chain.types import parse_loss
-from client.sdk_http import link_url
+from client.sdk.http import link_url
 from tests.browser.person import bring
 from tests.processes.harness import Graph, NodeProcess, Person, Role, credits, with_params
 from tests.processes.scripted import Announced, announcement, declare, post

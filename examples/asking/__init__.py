@@ -27,7 +27,7 @@ from client.contracts.job.schema import ImageRequest, JobRequest, LimitsRequest
 from client.contracts.prediction.model_schema import parse_schema, row_of_cells
 from client.contracts.prediction.proven import keys_of
 from client.receipts.files import check_receipt
-from client.sdk import Client
+from client.sdk.client import Client
 from examples import build, tabular
 from examples.asking.hook import Hook
 from examples.demo.graph import ROOT, DemoFailed, Graph, make_homes, make_network, start_node

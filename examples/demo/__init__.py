@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from client.sdk_types import ApiError
+from client.sdk.types import ApiError
 from examples.demo.board import Board, Step
 from examples.demo.check import Verdict, judge
 from examples.demo.ending import to_its_end, until_interrupted

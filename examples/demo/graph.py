@@ -29,7 +29,7 @@ from chain.types import parse_credits
 from client import config
 from client.cli.network import put_genesis
 from client.keys.keystore import Keystore
-from client.sdk import Client
+from client.sdk.client import Client
 from examples.demo.plan import ATTEMPTS, NODES, OTHERS, PARAMS, SECTIONS, Part
 from p2p.tls import make_ca
 from sandbox import Sandbox, SandboxError

@@ -10,8 +10,8 @@ from typing import Final
 
 from chain.contracts.credits import Transfer
 from client.keys.keystore import Keystore
-from client.sdk import Client
-from client.sdk_types import ApiError, Invalid
+from client.sdk.client import Client
+from client.sdk.types import ApiError, Invalid
 from examples.demo.board import Json
 from examples.demo.plan import CHEATER, CONTRACTOR, VICTIM
 from examples.demo.story import Scene, until

@@ -21,8 +21,8 @@ from chain.contracts.job import JobParams, job_id_of
 from client.contracts.job.postings import build_job
 from client.contracts.job.schema import ImageRequest, JobRequest
 from client.keys.keystore import Identity, Keystore
-from client.sdk import Client
-from client.sdk_types import ApiError, Fetched, Unavailable, Unreachable
+from client.sdk.client import Client
+from client.sdk.types import ApiError, Fetched, Unavailable, Unreachable
 from examples.demo.board import Board, Json, NodeLine
 from examples.demo.graph import ROOT, DemoFailed, Graph, check_alive, make_homes, make_network, start_node, tail
 from examples.demo.plan import CHEATER, CONTRACTOR, FALSE_LOSS, FRAUD, LIAR, LIE, RACE, SECOND, VICTIM, JobPlan

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.text import Text
 
 from chain.types import parse_credits
-from client.sdk import Client
-from client.sdk_types import ApiError, NotFound, Unavailable, Unreachable
+from client.sdk.client import Client
+from client.sdk.types import ApiError, NotFound, Unavailable, Unreachable
 from examples.demo.ending import to_its_end, until_interrupted
 from examples.demo.graph import DemoFailed, Graph, Home, check_alive, clean_engine, clean_folder, dead, end_processes, new_folder
 

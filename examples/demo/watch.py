@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import aiohttp
 
-from client.sdk import Client
-from client.sdk_types import ApiError, Event
+from client.sdk.client import Client
+from client.sdk.types import ApiError, Event
 from examples.demo.board import Board, Json, NodeLine
 from examples.demo.graph import Graph, Home
 from examples.demo.plan import CONTRACTOR

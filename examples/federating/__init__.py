@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from chain.ledger.genesis import make_params
 from chain.types import parse_credits
-from client.sdk import Client
+from client.sdk.client import Client
 from examples.demo.graph import ROOT, DemoFailed, check_alive, command, make_homes, make_network, start_node
 from examples.demo.plan import Part
 from examples.demo.told import Story, tell

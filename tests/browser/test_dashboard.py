@@ -16,8 +16,8 @@ from aiohttp import web
 
 from client.cli import dashboard
 from client.contracts.job.schema import ImageRequest, JobRequest
-from client.sdk_http import link_url
-from client.sdk_types import Json
+from client.sdk.http import link_url
+from client.sdk.types import Json
 from sandbox.images import build_python_image
 from tests.browser.looking import look, refused, shot
 from tests.browser.person import Person, person

@@ -38,8 +38,8 @@ from client.contracts.prediction.private import BoxPlace, opened, plain_input
 from client.keys.boxes import public_of
 from client.keys.hidden import BadKey, decrypt
 from client.keys.keystore import Keystore, KeystoreError
-from client.sdk_http import NodeApi, StreamPlace, _events
-from client.sdk_types import ApiError as SdkError
+from client.sdk.http import NodeApi, StreamPlace, _events
+from client.sdk.types import ApiError as SdkError
 from tests.fuzz.targets import Target, check, scratch, text_of
 
 T = TypeVar("T")

@@ -30,7 +30,7 @@ from chain.types import parse_loss
 from client.contracts.federation.looking import local_seed
 from client.contracts.federation.places import CQ, AttemptPlace
 from client.contracts.federation.updates import update_of
-from client.sdk_types import NotFound
+from client.sdk.types import NotFound
 from tests.processes import federated_job
 from tests.processes.clocked import DAY_MS, HOUR_MS, ClockedGraph
 from tests.processes.harness import Graph, NodeProcess, Role, command, eventually, micro, with_params

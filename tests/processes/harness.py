@@ -38,9 +38,9 @@ from client import config
 from client.api.schema import CertificateView, StatusView, TxAnswer
 from client.keys import keystore
 from client.keys.keystore import Identity, Keystore
-from client.sdk import Client
-from client.sdk_http import local_url, read_token
-from client.sdk_types import ApiError, Json
+from client.sdk.client import Client
+from client.sdk.http import local_url, read_token
+from client.sdk.types import ApiError, Json
 from p2p.tls import make_ca
 from sandbox import Sandbox, SandboxError
 from tests.network import NetworkParams

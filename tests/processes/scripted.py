@@ -35,7 +35,7 @@ from chain.contracts.job import (
 from chain.contracts.membership import SetCapacity
 from chain.losses import LossTree, Opening
 from chain.types import parse_loss
-from client.sdk_types import Json
+from client.sdk.types import Json
 from tests.processes.clocked import HOUR_MS, ClockedGraph
 from tests.processes.harness import PATIENCE_S, NodeProcess, Person, credits, eventually
 

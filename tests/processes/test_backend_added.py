@@ -8,7 +8,7 @@ import pytest
 
 from chain.types import format_loss
 from client.contracts.job.schema import ImageRequest, JobRequest, LimitsRequest
-from client.sdk_types import Json
+from client.sdk.types import Json
 from tests.processes.harness import Graph, Role, eventually, validators
 from tests.processes.scripted import JUDGE, declare
 from tests.toy.installed import installed_backend, path

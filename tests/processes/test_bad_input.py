@@ -13,8 +13,8 @@ import pytest_asyncio
 from chain.contracts.credits import Transfer
 from chain.contracts.job import JobCode
 from chain.errors import Code, TxCode
-from client.sdk_http import local_url, read_token
-from client.sdk_types import Invalid, Json, Rejected
+from client.sdk.http import local_url, read_token
+from client.sdk.types import Invalid, Json, Rejected
 from tests.processes import scripted
 from tests.processes.clocked import HOUR_MS, ClockedGraph
 from tests.processes.harness import Graph, NodeProcess, Person, Role, command, credits

@@ -9,7 +9,7 @@ import pytest
 
 from chain.contracts.credits import Transfer
 from chain.errors import TxCode
-from client.sdk_types import Invalid
+from client.sdk.types import Invalid
 from tests.processes import scripted
 from tests.processes.clocked import ClockedGraph
 from tests.processes.harness import Graph, NodeProcess, Person, Role, credits, eventually, validators

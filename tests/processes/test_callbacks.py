@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from client.callbacks.signatures import parse_secret, signature
-from client.sdk_types import Json
+from client.sdk.types import Json
 from p2p.content.cid import Codec, cid_of
 from tests.processes.harness import Graph, NodeProcess, Role, eventually, with_params
 from tests.unit.callbacks_kit import HttpServer, status

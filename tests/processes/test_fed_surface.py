@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from client.contracts.federation.places import published_digest
-from client.sdk_types import NotFound, Rejected, Usage
+from client.sdk.types import NotFound, Rejected, Usage
 from tests.processes.harness import Graph, NodeProcess, Role, command, eventually, micro
 
 ROLES = [Role("sponsor", validator=True), Role("owner"), Role("stranger")]

@@ -19,7 +19,7 @@ import pytest
 from chain.types import parse_loss
 from client.contracts.federation.places import CQ
 from client.keys import hidden
-from client.sdk_types import Rejected
+from client.sdk.types import Rejected
 from tests.processes import federated_job
 from tests.processes.federations import (
     Json,

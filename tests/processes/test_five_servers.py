@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 
 from client import config
-from client.sdk_http import read_token
-from client.sdk_types import Json
+from client.sdk.http import read_token
+from client.sdk.types import Json
 from tests.processes import test_predictions
 from tests.processes.harness import Graph, NodeProcess, Role, micro, validators, with_params
 from tests.processes.test_predictions import SERVES, in_state, register, serve

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from chain.contracts.job import Claim, Reveal, claim_commitment
-from client.sdk_types import Json
+from client.sdk.types import Json
 from examples.digits import build
 from examples.digits.job import read_examples, save_model
 from examples.digits.table import table

@@ -20,9 +20,9 @@ from chain.crypto import SigningKey
 from chain.host.terms import Arch, Capacity
 from client.contracts.membership.token import JoinToken, parse_token, to_text, token_digest
 from client.keys.keystore import Keystore
-from client.sdk import Client
-from client.sdk_http import read_token
-from client.sdk_types import Rejected
+from client.sdk.client import Client
+from client.sdk.http import read_token
+from client.sdk.types import Rejected
 from tests.network import NetworkParams
 from tests.processes import scripted
 from tests.processes.clocked import HOUR_MS, WINDOWS, ClockedGraph

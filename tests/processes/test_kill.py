@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from client.contracts.job.schema import ImageRequest, JobRequest, LimitsRequest
-from client.sdk_types import Json
+from client.sdk.types import Json
 from sandbox import Sandbox, SandboxUnavailable
 from sandbox.images import build_python_image
 from tests.processes import scripted

@@ -24,7 +24,7 @@ from chain.errors import TxCode
 from chain.types import parse_loss
 from client.contracts.job.postings import build_job
 from client.contracts.job.schema import ImageRequest, JobRequest, LimitsRequest
-from client.sdk_types import Invalid, Json
+from client.sdk.types import Invalid, Json
 from p2p.content import cid as cids
 from sandbox import Sandbox, SandboxUnavailable
 from sandbox.images import build_python_image

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from chain.contracts.membership import SetBoxKey
 from chain.contracts.prediction.messages import CommitAnswer, OpenAnswer, ServeModel, answer_commitment
 from chain.contracts.prediction.tally import Answer, AnswerCode
-from client.sdk_types import Json
+from client.sdk.types import Json
 from sandbox import Sandbox, SandboxUnavailable
 from sandbox.images import build_python_image
 from tests.processes.harness import Graph, NodeProcess, Person, Role, command, eventually, micro, with_params

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from client.receipts.files import check_receipt
-from client.sdk_types import ApiError
+from client.sdk.types import ApiError
 from tests.network import NetworkParams
 from tests.processes.harness import Graph, NodeProcess, Role, command, eventually
 

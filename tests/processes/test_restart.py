@@ -17,7 +17,7 @@ from chain.ledger.genesis import from_json
 from chain.ledger.tx import sign_tx
 from chain.types import TxBody, net_of
 from client import config
-from client.sdk_types import ApiError
+from client.sdk.types import ApiError
 from tests.processes.harness import Graph, NodeProcess, Person, Role, command, credits, free_port, micro, validators
 from tests.processes.scripted import JUDGE, announcement, declare, post
 from tests.processes.test_joining import Newcomer, token_of

@@ -11,7 +11,7 @@ import pytest
 
 from chain.ledger.genesis import Genesis
 from client.receipts.files import check_receipt
-from client.sdk_types import ApiError
+from client.sdk.types import ApiError
 from tests.processes.harness import Graph, NodeProcess, Person, Role, command, credits, eventually, micro, validators
 
 FAR = 20

@@ -15,7 +15,7 @@ from chain.contracts.credits import Transfer
 from chain.ledger.tx import sign_tx
 from chain.types import TxBody, net_of
 from client.callbacks.signatures import parse_secret, signature
-from client.sdk_types import Json
+from client.sdk.types import Json
 from tests.processes.harness import Graph, Person, Role, eventually
 from tests.unit.callbacks_kit import HttpServer
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from client import config
-from client.sdk_types import Json
+from client.sdk.types import Json
 from tests.clients.test_tritonclient import HERE, REQUIREMENTS
 from tests.environments import environment
 from tests.processes import test_predictions

@@ -16,7 +16,7 @@ import pytest
 from chain.ledger.genesis import Genesis, from_json
 from client.keys.keystore import Keystore
 from client.receipts.files import check_receipt
-from client.sdk import Client
+from client.sdk.client import Client
 from tests.processes.harness import PASSPHRASE, ROOT, NodeProcess, command, free_port, micro
 
 FOLDER = ROOT / "tests" / "upgrade" / "folder-e4f7734.tar.xz"

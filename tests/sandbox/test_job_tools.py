@@ -22,7 +22,7 @@ import pytest
 from chain.losses import LossTree, draw_probe, open_losses
 from chain.types import format_loss
 from client.keys import hidden
-from client.sdk_files import StreamName
+from client.sdk.files import StreamName
 from sandbox.images import build_python_image
 from sandbox.results import EvaluationReader
 from tests.unit.client_fake_api import FINISHED, JOB, OTHER, OWN, Fake

@@ -11,9 +11,9 @@ from typing import Self
 
 from client import config
 from client.api.schema import StatusView
-from client.sdk import Client
-from client.sdk_http import local_url, read_token
-from client.sdk_types import ApiError
+from client.sdk.client import Client
+from client.sdk.http import local_url, read_token
+from client.sdk.types import ApiError
 from tests.network import NetworkParams
 from tests.processes.harness import Graph, NodeProcess, NotInTime, Role, validators, with_params
 from tests.processes.journal import journalled

@@ -17,9 +17,9 @@ from chain.contracts.credits import Transfer
 from chain.contracts.job import BallotCode, CommitVote, OpenVote, job_id_of, vote_commitment
 from chain.contracts.membership import SetCapacity
 from chain.types import parse_loss
-from client.sdk import Client
-from client.sdk_http import local_url, read_token
-from client.sdk_types import ApiError, Json
+from client.sdk.client import Client
+from client.sdk.http import local_url, read_token
+from client.sdk.types import ApiError, Json
 from tests.processes import scripted
 from tests.processes.harness import NodeProcess, Person
 

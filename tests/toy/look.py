@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from client.sdk import Client, SyncClient
-from client.sdk_types import Rejected
+from client.sdk.client import Client, SyncClient
+from client.sdk.types import Rejected
 
 
 async def awaited(folder: Path) -> dict[str, Any]:

@@ -77,8 +77,8 @@ def greet(name: str, /, *, common: Common = HERE) -> int:
     return 0
 ''',
     "toy_client/sdk.py": """
-from client.sdk_calls import Calls, call
-from client.sdk_http import path_id
+from client.sdk.calls import Calls, call
+from client.sdk.http import path_id
 
 
 class ToyCalls(Calls):
@@ -131,8 +131,8 @@ from client.api.explain import explain
 from client.api.openapi import build
 from client.api.render import code_name
 from client.cli.app import main
-from client.sdk import Client, SyncClient
-from client.sdk_types import Rejected
+from client.sdk.client import Client, SyncClient
+from client.sdk.types import Rejected
 from tests.unit.api_kit import TOKEN, serving
 
 out = {}

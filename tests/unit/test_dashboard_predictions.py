@@ -11,7 +11,7 @@ from chain.crypto import address
 from client.api.errors import RequestError
 from client.contracts.prediction.pages import named_rows
 from client.receipts.files import check_receipt
-from client.sdk import Client
+from client.sdk.client import Client
 from tests.unit.api_kit import TOKEN
 from tests.unit.dashboard_kit import HOSTILE, Browser, browsing
 from tests.unit.test_api_predictions import answered, ask, served, seven

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from chain.crypto import parse_address
-from client.sdk_types import Fetched
+from client.sdk.types import Fetched
 from examples.demo import check, reading
 from examples.demo.board import Board, NodeLine
 from examples.demo.graph import Graph, Home

@@ -30,7 +30,7 @@ from client.contracts.federation.ledger_views import cid_text
 from client.contracts.federation.places import CQ
 from client.contracts.federation.summing import Rule, divisor, next_model
 from client.receipts.audit import Audit
-from client.sdk_types import NotFound
+from client.sdk.types import NotFound
 from tests.federation_evidence import evidence_of
 from tests.unit.api_kit import FakeLedger, serving, sha
 from tests.unit.federation_play import FederationPlay, cid, helpers_serve

@@ -25,7 +25,7 @@ from client.contracts.federation.looking import text_of
 from client.contracts.federation.panel import PanelMachine
 from client.contracts.federation.places import DELTAS
 from client.contracts.federation.steps import MODEL_PIN
-from client.sdk_types import NotFound
+from client.sdk.types import NotFound
 from client.work.events import SERVED, Chain, EndScope, FetchContent, Forget, Keep, KeepBook, StopServing, Unpin
 from client.work.gone import GONE_MS
 from tests.federation_nodes import FedNode, FedWorld

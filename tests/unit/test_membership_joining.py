@@ -14,7 +14,7 @@ from chain.ledger.genesis import to_json
 from client.contracts.membership import joining
 from client.contracts.membership.joining import Unanswered, admitted_in, enter, fetch_genesis
 from client.contracts.membership.token import Contact, JoinToken
-from client.sdk_types import Rejected
+from client.sdk.types import Rejected
 from p2p.connection import Refused
 from tests.unit.ledger_kit import genesis_of, id_of, key_of
 

@@ -27,7 +27,7 @@ from client.contracts.prediction.asking import (
 from client.contracts.prediction.model_schema import ModelSchema, parse_schema
 from client.contracts.prediction.table import ANSWERS, SHOWN, BadTable, TableReader, plain_label
 from client.node.ledger import VALID_FOR
-from client.sdk_types import NotFound, Rejected, Unavailable, Unreachable
+from client.sdk.types import NotFound, Rejected, Unavailable, Unreachable
 
 SCHEMA = parse_schema(
     b'{"inputs":[{"name":"age","datatype":"INT64","min":0,"max":200},{"name":"job","datatype":"BYTES"}],"classes":["no","yes"]}'

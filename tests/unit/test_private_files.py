@@ -29,8 +29,8 @@ from client.keys.hidden import decrypt, encrypt
 from client.keys.keystore import Keystore, KeystoreError
 from client.node import daemon
 from client.node.daemon import StartError, api_token, load_genesis
-from client.sdk_http import read_token
-from client.sdk_types import Usage
+from client.sdk.http import read_token
+from client.sdk.types import Usage
 from client.work.artifacts import Models
 from client.work.database import WorkDatabase, WorkDatabaseError
 from p2p.address_book import AddressBook
@@ -392,8 +392,8 @@ ELSEWHERE = {
     "client/receipts/offline.py": "a transaction that was carried here",
     "client/cli/backup.py": "a backup to restore",
     "client/cli/signer.py": "the guard of an earlier signer; its copy is made in that one place",
-    "client/sdk_http.py": "uploads, and a token file",
-    "client/sdk_files.py": "downloads",
+    "client/sdk/http.py": "uploads, and a token file",
+    "client/sdk/files.py": "downloads",
     # Files that others cannot name in advance (mkstemp), or that nobody writes.
     "client/api/files.py": "uploads in the spool, made by mkstemp",
     "client/contracts/federation/opening_pages.py": "a model in the content store, to look at its header",

@@ -17,11 +17,11 @@ from client.contracts.federation.schema import DeployRequest, FederationImage, F
 from client.contracts.governance.schema import ParameterView, ProposalView
 from client.contracts.job.schema import ImageRequest, JobRequest, LimitsRequest
 from client.contracts.prediction.schema import ModelRequest, PolicyRequest, PredictionRequest
-from client.sdk import Client
-from client.sdk_calls import Calls, call
-from client.sdk_http import NodeApi
-from client.sdk_node import NodeCalls
-from client.sdk_types import Json
+from client.sdk.calls import Calls, call
+from client.sdk.client import Client
+from client.sdk.http import NodeApi
+from client.sdk.node import NodeCalls
+from client.sdk.types import Json
 from tests.unit.api_kit import route_of
 from tests.unit.client_fake_api import ACCOUNT, TOKEN, Fake, serving
 

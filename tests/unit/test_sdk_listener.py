@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from client import sdk_listener
 from client.keys.tokens import Tokens, TokenScope, now_ms
-from client.sdk import Client
-from client.sdk_listener import PortHolder, Stranger, listening_users, proof_of, token_key
-from client.sdk_types import Unreachable
+from client.sdk import listener as sdk_listener
+from client.sdk.client import Client
+from client.sdk.listener import PortHolder, Stranger, listening_users, proof_of, token_key
+from client.sdk.types import Unreachable
 from tests.unit.api_kit import TOKEN, serving
 
 THEIRS = 12_345

@@ -10,11 +10,11 @@ from rich.console import Console
 from client.cli.common import HERE, Common, WrongUsage, amount, clean, named
 from client.cli.ledger import MAX_WAIT, Wait, finished, paid_by_hand
 from client.keys.names import Names, near
-from client.sdk_types import NotFound
+from client.sdk.types import NotFound
 
 if TYPE_CHECKING:
     from client.api.schema import TxAnswer
-    from client.sdk import Client
+    from client.sdk.client import Client
 
 LATELY = 200
 """Entries of the own history in which a transfer looks for accounts that were paid before."""

@@ -6,8 +6,8 @@ from typing import cast
 
 from client.api.schema import TxAnswer
 from client.contracts.credits.schema import SupplyView
-from client.sdk_calls import call
-from client.sdk_node import NodeCalls
+from client.sdk.calls import call
+from client.sdk.node import NodeCalls
 
 
 class CreditsCalls(NodeCalls):

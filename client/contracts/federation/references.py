@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from client.cli.common import WrongUsage
 
 if TYPE_CHECKING:
-    from client.sdk import Client
+    from client.sdk.client import Client
 
 _HEX = frozenset("0123456789abcdef")
 

@@ -31,10 +31,10 @@ from client.contracts.federation.schema import (
     RoundStarted,
     VaultKept,
 )
-from client.sdk_calls import call, stream
-from client.sdk_http import MAX_PAGE, Progress, given, path_id
-from client.sdk_node import NodeCalls
-from client.sdk_types import Fetched, Json, NotFound
+from client.sdk.calls import call, stream
+from client.sdk.http import MAX_PAGE, Progress, given, path_id
+from client.sdk.node import NodeCalls
+from client.sdk.types import Fetched, Json, NotFound
 
 POLL_S = 1.0
 """How often a federation that is watched is asked about."""

@@ -14,7 +14,7 @@ from client.cli.ledger import MAX_WAIT, Wait, finished
 if TYPE_CHECKING:
     from client.api.schema import TxAnswer
     from client.contracts.governance.schema import ParameterView, ProposalView
-    from client.sdk import Client
+    from client.sdk.client import Client
 
 Details = dict[str, Any]
 USES = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from client.api.schema import TxAnswer
-from client.sdk_calls import call
-from client.sdk_node import NodeCalls
+from client.sdk.calls import call
+from client.sdk.node import NodeCalls
 
 if TYPE_CHECKING:
     from client.contracts.governance.schema import ParameterView, ProposalView

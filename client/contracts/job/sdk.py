@@ -8,10 +8,10 @@ from typing import cast
 
 from client.api.schema import EventView
 from client.contracts.job.schema import HiddenKept, JobCancelled, JobExtended, JobPosted, JobQuote, JobRequest, JobSummary, JobView
-from client.sdk_calls import call, stream
-from client.sdk_http import MAX_PAGE, Progress, given, path_id
-from client.sdk_node import NodeCalls
-from client.sdk_types import Fetched, Json, NotFound, Unreachable
+from client.sdk.calls import call, stream
+from client.sdk.http import MAX_PAGE, Progress, given, path_id
+from client.sdk.node import NodeCalls
+from client.sdk.types import Fetched, Json, NotFound, Unreachable
 
 
 class JobCalls(NodeCalls):

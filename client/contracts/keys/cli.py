@@ -12,7 +12,7 @@ from client.cli.common import HERE, Common, PassphraseFile, WrongUsage, facts, n
 from client.cli.ledger import MAX_WAIT, Wait, finished
 
 if TYPE_CHECKING:
-    from client.sdk import Client
+    from client.sdk.client import Client
 
 Who = Annotated[str | None, Parameter(name="ACCOUNT", help="lc1... of an account, or its name. Without it: this node's own.")]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from client.api.schema import TxAnswer
-from client.sdk_calls import call
-from client.sdk_node import NodeCalls
+from client.sdk.calls import call
+from client.sdk.node import NodeCalls
 
 
 class KeyCalls(NodeCalls):

@@ -11,7 +11,7 @@ from client.cli.ledger import MAX_WAIT, Wait, finished
 
 if TYPE_CHECKING:
     from client.contracts.membership.schema import BoxKeyView
-    from client.sdk import Client
+    from client.sdk.client import Client
 
 
 def box(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from client.api.accounts import AccountView
     from client.api.schema import TxAnswer
     from client.contracts.membership.schema import OpenCase
-    from client.sdk import Client
+    from client.sdk.client import Client
 
 PAGE = 1_000
 

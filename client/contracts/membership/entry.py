@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from client.contracts.membership.schema import InvitationView
     from client.contracts.membership.token import JoinToken
     from client.keys.keystore import Identity
-    from client.sdk import Client
+    from client.sdk.client import Client
     from client.signer.pairing import Pairing
 
 TOKEN_VARIABLE = "LEARNINGCHAIN_TOKEN"
@@ -303,7 +303,7 @@ def genesis_fetch(
 def _install_genesis(common: Common, data: Path, token: JoinToken) -> None:
     from client.cli.network import FILE, read_genesis
     from client.contracts.membership import joining
-    from client.sdk_files import appearing
+    from client.sdk.files import appearing
 
     target = data / FILE
     if os.path.lexists(target):
@@ -354,7 +354,7 @@ def _tell_when_synced(common: Common, height: int) -> None:
     """A line once the node has the blocks up to its admission. Ends with the process, whatever happens."""
 
     def watch() -> None:
-        from client.sdk_types import ApiError
+        from client.sdk.types import ApiError
 
         while True:
             time.sleep(LOOK_S)

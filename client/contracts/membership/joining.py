@@ -36,7 +36,7 @@ from client.api.render import Json
 from client.contracts.membership.outsiders import ADMITTED, Ask, Wish
 from client.contracts.membership.statements import UNSIGNED
 from client.contracts.membership.token import MAX_PEERS, VERSION, Contact, JoinToken
-from client.sdk_types import ApiError, Rejected, Unreachable
+from client.sdk.types import ApiError, Rejected, Unreachable
 from p2p.address_book import parse_endpoint
 from p2p.connection import Refused
 from p2p.outsiders import ask

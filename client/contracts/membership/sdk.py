@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, cast
 
 from client.api.schema import TxAnswer
 from client.contracts.membership.schema import BoxKeyAnswer, BoxKeyView, InvitationView, InviteAnswer, OpenCase
-from client.sdk_calls import call
-from client.sdk_http import path_id
-from client.sdk_node import NodeCalls
+from client.sdk.calls import call
+from client.sdk.http import path_id
+from client.sdk.node import NodeCalls
 
 if TYPE_CHECKING:
     from client.api.accounts import AccountView

@@ -31,7 +31,7 @@ from chain.types import format_credits, parse_credits
 from client.contracts.prediction.model_schema import ModelSchema
 from client.contracts.prediction.table import TableBatch, TableReader, answers_head, answers_text
 from client.node.ledger import VALID_FOR
-from client.sdk_types import NotFound, Rejected, Unavailable
+from client.sdk.types import NotFound, Rejected, Unavailable
 
 AT_ONCE: Final = 4
 """Batches that are under way at a time."""

@@ -14,8 +14,8 @@ from client.cli.common import Common, WrongUsage
 from client.contracts.prediction.references import find_model
 
 if TYPE_CHECKING:
-    from client.sdk import Client
-    from client.sdk_types import Json
+    from client.sdk.client import Client
+    from client.sdk.types import Json
 
 MAX_SCHEMA = 64 * 1024
 

@@ -9,7 +9,7 @@ from client.cli.common import Common, WrongUsage
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from client.sdk import Client
+    from client.sdk.client import Client
 
 _HEX = frozenset("0123456789abcdef")
 

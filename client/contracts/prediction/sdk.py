@@ -32,10 +32,10 @@ from client.contracts.prediction.schema import (
     ServePosted,
     ValueView,
 )
-from client.sdk_calls import call, stream
-from client.sdk_http import MAX_PAGE, given, path_id
-from client.sdk_node import NodeCalls
-from client.sdk_types import Json, Unavailable, Unreachable, Usage
+from client.sdk.calls import call, stream
+from client.sdk.http import MAX_PAGE, given, path_id
+from client.sdk.node import NodeCalls
+from client.sdk.types import Json, Unavailable, Unreachable, Usage
 
 ANSWERED = ("AGREED", "WEAK", "FAILED", "FINAL")
 """States in which it is known what a request came to; an appeal may change what AGREED and WEAK say."""

@@ -16,7 +16,7 @@ from client.cli.audit import FAULTY, lacks, opened, run
 from client.cli.common import HERE, Common, NotStarted, WrongUsage, clean
 from client.contracts.federation.ledger_views import cid_text
 from client.contracts.federation.places import DELTAS
-from client.sdk_types import ApiError, NotFound
+from client.sdk.types import ApiError, NotFound
 
 if TYPE_CHECKING:
     from chain.contracts.federation.messages import FederationTerms
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from client.contracts.federation.audit.findings import AuditFinding
     from client.contracts.federation.audit.replay import AuditedSum, FederationAudit
     from client.receipts.audit import Findings
-    from client.sdk import Client
+    from client.sdk.client import Client
 
 _ID = re.compile(r"[0-9a-f]{6,64}", re.ASCII)
 

@@ -16,12 +16,12 @@ from client.cli.ledger import MAX_WAIT, Wait, finished
 from client.contracts.federation.cli.reading import FedText
 from client.contracts.federation.offers import why_not_offered
 from client.contracts.federation.references import find_federation
-from client.sdk_types import Usage
+from client.sdk.types import Usage
 
 if TYPE_CHECKING:
     from client.contracts.federation.schema import FederationDeployed, FederationView
-    from client.sdk import Client
-    from client.sdk_types import Json
+    from client.sdk.client import Client
+    from client.sdk.types import Json
 
 
 def deploy(

@@ -15,7 +15,7 @@ from client.contracts.federation.cli.reading import FedText
 from client.contracts.federation.cli.sponsoring import sent
 from client.contracts.federation.phrases import agreement, became, held_against, vault_text
 from client.contracts.federation.references import find_federation
-from client.sdk_types import Rejected
+from client.sdk.types import Rejected
 
 if TYPE_CHECKING:
     from client.api.schema import OwnDataView, TxAnswer
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         OwnPartView,
         PreviewView,
     )
-    from client.sdk import Client
+    from client.sdk.client import Client
 
 MAX_SCHEMA = 64 * 1024
 FAILED = 4

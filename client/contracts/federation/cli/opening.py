@@ -16,12 +16,12 @@ from client.cli.common import HERE, Common, WrongUsage, amount, facts, seconds, 
 from client.cli.ledger import MAX_WAIT, Wait, finished
 from client.contracts.federation.cli.words import WARNED
 from client.contracts.federation.places import MASKS
-from client.sdk_types import Rejected
+from client.sdk.types import Rejected
 
 if TYPE_CHECKING:
     from client.contracts.federation.schema import FederationPosted, FederationQuote
-    from client.sdk import Client
-    from client.sdk_types import Json
+    from client.sdk.client import Client
+    from client.sdk.types import Json
 
 MAX_PARAMS_FILE, MAX_SCHEMA = 65_536, 64 * 1024
 LEAST_PANEL, LEAST_AGGREGATORS = 3, 2
@@ -275,7 +275,7 @@ def encrypted(file: Path, target: Path) -> tuple[Json, str]:
 
 def content_name(path: Path) -> str:
     """The CID that the content store gives a file."""
-    from client.sdk_files import StreamName
+    from client.sdk.files import StreamName
 
     name = StreamName()
     with path.open("rb") as source:

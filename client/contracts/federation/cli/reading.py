@@ -23,8 +23,8 @@ if TYPE_CHECKING:
         FederationView,
         RoundPayView,
     )
-    from client.sdk import Client
-    from client.sdk_types import Fetched
+    from client.sdk.client import Client
+    from client.sdk.types import Fetched
 
 MAX_LIST = 1_000
 FedText = Annotated[str, Parameter(name="FED", help="The federation's id, its first characters, or latest: your newest one.")]

@@ -12,7 +12,7 @@ from client.contracts.federation.references import find_federation
 
 if TYPE_CHECKING:
     from client.contracts.federation.schema import FederationRecovering, VaultKept
-    from client.sdk import Client
+    from client.sdk.client import Client
 
 
 def vault(

@@ -23,12 +23,12 @@ from client.contracts.federation.cli.reading import FedText
 from client.contracts.federation.cli.words import meaning, state_text
 from client.contracts.federation.phrases import CODES, ENDS, OUTCOMES, VOIDS
 from client.contracts.federation.references import find_federation
-from client.sdk_types import ApiError, Unreachable
+from client.sdk.types import ApiError, Unreachable
 
 if TYPE_CHECKING:
     from client.api.schema import EventView
     from client.contracts.federation.schema import FederationRoundView, FederationView
-    from client.sdk import Client
+    from client.sdk.client import Client
 
 RETRIES = 10
 REST_S = 0.5

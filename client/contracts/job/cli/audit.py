@@ -12,13 +12,13 @@ from rich.console import Console
 
 from client.cli.audit import FAULTY, lacks, opened, run
 from client.cli.common import HERE, Common, NotStarted, WrongUsage, clean, short
-from client.sdk_types import NotFound
+from client.sdk.types import NotFound
 
 if TYPE_CHECKING:
     from client.contracts.job.auditing import JobWatch
     from client.contracts.job.cli.recheck import Exhibit, Rechecked
     from client.receipts.audit import Findings
-    from client.sdk import Client
+    from client.sdk.client import Client
 
 _ID = re.compile(r"[0-9a-f]{6,64}", re.ASCII)
 

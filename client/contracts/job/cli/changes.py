@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from client.contracts.job.schema import JobCancelled, JobExtended, JobPosted, JobView
-    from client.sdk import Client
-    from client.sdk_types import Json
+    from client.sdk.client import Client
+    from client.sdk.types import Json
 
 
 def cancel(job: JobId, /, *, wait: Wait = 30, common: Common = HERE) -> int:

@@ -16,8 +16,8 @@ from rich.console import Console
 from client.cli.common import HERE, Common, WrongUsage, facts, size_text
 
 if TYPE_CHECKING:
-    from client.sdk import Client
-    from client.sdk_types import Json
+    from client.sdk.client import Client
+    from client.sdk.types import Json
 
 SUFFIX = ".sealed.json"
 MAX_NOTE = 4_096
@@ -86,7 +86,7 @@ def encrypted(file: Path, folder: Path) -> Sealed:
     from chain.contracts.job.messages import MAX_HIDDEN_BYTES
     from chain.crypto import sha256
     from client.keys import hidden
-    from client.sdk_files import StreamName
+    from client.sdk.files import StreamName
 
     size = readable(file)
     if size + hidden.OVERHEAD > MAX_HIDDEN_BYTES:

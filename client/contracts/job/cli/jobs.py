@@ -16,13 +16,13 @@ from rich.text import Text
 from client.cli.common import HERE, Common, Output, WrongUsage, cell, clean, facts, listing, relative, short, size_text, span
 from client.contracts.job.cli.cost import FULL_COMMITTEE
 from client.contracts.job.references import find
-from client.sdk_types import ApiError, Fetched, Unreachable
+from client.sdk.types import ApiError, Fetched, Unreachable
 
 if TYPE_CHECKING:
     from client.api.schema import ParkedView, RunCancelled, StatusView
     from client.contracts.job.schema import JobSummary, JobView
-    from client.sdk import Client
-    from client.sdk_http import Progress as OnProgress
+    from client.sdk.client import Client
+    from client.sdk.http import Progress as OnProgress
 
 MAX_LIST = 20_000
 """Jobs that one command lists at most."""

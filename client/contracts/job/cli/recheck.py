@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from chain.host.terms import Limits
     from client.contracts.job.comparing import Comparison
     from client.contracts.job.schema import JobView
-    from client.sdk import Client
+    from client.sdk.client import Client
 
 LEAVES = 20
 """Honest losses of one example lie within so many times t of each other (LC-JOB, fees)."""

@@ -18,12 +18,12 @@ from client.cli.ledger import MAX_WAIT, Wait, finished
 from client.contracts.job.cli.cost import FULL_COMMITTEE, judges_text, priced, show_quote, too_few
 from client.contracts.job.cli.hidden import encrypted, hand_over, noted, readable
 from client.contracts.job.cli.jobs import Bar
-from client.sdk_types import Rejected
+from client.sdk.types import Rejected
 
 if TYPE_CHECKING:
     from client.contracts.job.schema import JobPosted, JobQuote
-    from client.sdk import Client
-    from client.sdk_types import Json
+    from client.sdk.client import Client
+    from client.sdk.types import Json
 
 MAX_PARAMS_FILE = 65_536
 
@@ -174,7 +174,7 @@ def report(
 def archived_image(archive: Path | None) -> Json:
     """What a posting says of an archive: its name in the content store, the image in it, its processor. Raises `WrongUsage`."""
     from client.contracts.job.cli.check import scanned
-    from client.sdk_files import StreamName
+    from client.sdk.files import StreamName
 
     if archive is None:
         raise WrongUsage("--image-archive names no file")

@@ -32,12 +32,12 @@ from client.contracts.job.cli.jobs import (
     who,
 )
 from client.contracts.job.references import find
-from client.sdk_types import ApiError, NotFound, Unreachable
+from client.sdk.types import ApiError, NotFound, Unreachable
 
 if TYPE_CHECKING:
     from client.api.schema import EventView, ParkedView
     from client.contracts.job.schema import JobView
-    from client.sdk import Client
+    from client.sdk.client import Client
 
 POLL_S = 3.0
 """Read again at least this often."""

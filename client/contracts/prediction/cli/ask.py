@@ -18,12 +18,12 @@ from client.contracts.prediction.cli.models import ModelText
 from client.contracts.prediction.cli.shown import RequestFollower, exit_code, show_request
 from client.contracts.prediction.cli.tables import ask_table
 from client.contracts.prediction.references import find_model, find_policy
-from client.sdk_types import NotFound
+from client.sdk.types import NotFound
 
 if TYPE_CHECKING:
     from client.contracts.prediction.schema import PredictionPosted, PredictionQuote, PredictionView
-    from client.sdk import Client
-    from client.sdk_types import Json
+    from client.sdk.client import Client
+    from client.sdk.types import Json
 
 MAX_INPUT = 8 * 2**20
 """Bytes of an input, as the rules have it."""

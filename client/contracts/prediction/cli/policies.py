@@ -15,8 +15,8 @@ from client.contracts.prediction.references import find_model, find_policy
 
 if TYPE_CHECKING:
     from client.contracts.prediction.schema import PolicyPosted, PolicyView
-    from client.sdk import Client
-    from client.sdk_types import Json
+    from client.sdk.client import Client
+    from client.sdk.types import Json
 
 _LEAST = "-999999999"
 """A start that is below all others: the first rate begins at the least score of all."""

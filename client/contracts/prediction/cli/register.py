@@ -17,8 +17,8 @@ from client.contracts.prediction.references import find_job
 
 if TYPE_CHECKING:
     from client.contracts.prediction.schema import ModelPosted
-    from client.sdk import Client
-    from client.sdk_types import Json
+    from client.sdk.client import Client
+    from client.sdk.types import Json
     from sandbox.archive import ScannedImage
 
 _NAME = re.compile(r"[a-z0-9._-]{1,64}", re.ASCII)

@@ -16,7 +16,7 @@ from client.contracts.prediction.references import find_model, find_request
 if TYPE_CHECKING:
     from client.api.schema import TxAnswer
     from client.contracts.prediction.schema import PredictionSummary, PredictionView
-    from client.sdk import Client
+    from client.sdk.client import Client
 
 MAX_LIST = 1_000
 MAX_COUNTED = 100_000

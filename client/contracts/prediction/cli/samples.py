@@ -15,8 +15,8 @@ from client.contracts.prediction.cli.trying import trial_of
 
 if TYPE_CHECKING:
     from client.contracts.prediction.schema import RegisteredModelView
-    from client.sdk import Client
-    from client.sdk_types import Json
+    from client.sdk.client import Client
+    from client.sdk.types import Json
     from sandbox import ParsedAnswer
 
 NO_SEED = "00" * 32

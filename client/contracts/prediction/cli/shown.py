@@ -12,11 +12,11 @@ from rich.text import Text
 
 from client.cli.callbacks import event_words
 from client.cli.common import Output, cell, clean, facts, listing, short
-from client.sdk_types import NotFound, Unreachable
+from client.sdk.types import NotFound, Unreachable
 
 if TYPE_CHECKING:
     from client.contracts.prediction.schema import PredictionView
-    from client.sdk import Client
+    from client.sdk.client import Client
 
 APPEAL_ROUND = 3
 FAILED, WEAK = 4, 5

@@ -20,7 +20,7 @@ from client.contracts.prediction.table import BadTable, TableReader
 
 if TYPE_CHECKING:
     from client.contracts.prediction.schema import RegisteredModelView
-    from client.sdk import Client
+    from client.sdk.client import Client
 
 
 def ask_table(

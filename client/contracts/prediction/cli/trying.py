@@ -28,7 +28,7 @@ from client.contracts.prediction.references import find_model
 
 if TYPE_CHECKING:
     from client.contracts.prediction.schema import RegisteredModelView
-    from client.sdk import Client
+    from client.sdk.client import Client
     from client.work.tries import Trial
     from sandbox import AnswerForm, Backend, ParsedAnswer, RunSpec
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from client.api.schema import TxAnswer
-from client.sdk_calls import Calls, call
+from client.sdk.calls import Calls, call
 
 
 class WeatherCalls(Calls):

@@ -37,9 +37,9 @@ from client.api.schema import (
     TxAnswer,
     TxView,
 )
-from client.sdk_calls import Calls, call, stream
-from client.sdk_http import NodeApi, Progress, StreamPlace, document, path_id
-from client.sdk_types import ApiError, Event, Fetched, Json, Rejected, Unreachable
+from client.sdk.calls import Calls, call, stream
+from client.sdk.http import NodeApi, Progress, StreamPlace, document, path_id
+from client.sdk.types import ApiError, Event, Fetched, Json, Rejected, Unreachable
 
 WATCH_AGAIN_S: Final = (0.2, 1.0, 3.0, 15.0)
 """Before each try to take up a stream that broke; the last one is when a node has noticed that the old connection is gone."""

@@ -15,9 +15,9 @@ import msgspec
 
 from chain.storage import private
 from client.api.schema import FileStored, TxAnswer
-from client.sdk_files import StreamName, appearing
-from client.sdk_listener import PortHolder, Stranger, local_hosts
-from client.sdk_types import KINDS, ApiError, BadContent, Event, Fetched, Json, Rejected, Unreachable, Usage
+from client.sdk.files import StreamName, appearing
+from client.sdk.listener import PortHolder, Stranger, local_hosts
+from client.sdk.types import KINDS, ApiError, BadContent, Event, Fetched, Json, Rejected, Unreachable, Usage
 
 Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in all (0: unknown)."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from client.sdk_types import Usage
+from client.sdk.types import Usage
 from p2p.content.dag import CHUNK, Builder
 
 

@@ -19,10 +19,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from client import config, contracts
-from client.sdk_calls import Blocking, Calls
-from client.sdk_http import TIMEOUT_S, NodeApi, local_url, read_token
-from client.sdk_node import NodeCalls
-from client.sdk_types import Usage
+from client.sdk.calls import Blocking, Calls
+from client.sdk.http import TIMEOUT_S, NodeApi, local_url, read_token
+from client.sdk.node import NodeCalls
+from client.sdk.types import Usage
 
 if TYPE_CHECKING:
     # What a type checker knows of the slices that are found when the program runs.
