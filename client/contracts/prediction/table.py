@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import msgspec
 
-from client.columns import NUMBER
 from client.contracts.prediction.model_schema import BadRow, ModelSchema, row_of_cells
+from client.data.columns import NUMBER
 
 MAX_COLUMNS: Final = 70_000
 MAX_ROWS: Final = 10_000_000
