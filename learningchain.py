@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from chain.types import parse_credits as parse_credits
     from chain.types import parse_loss as parse_loss
     from client.config import Config as Config
-    from client.contracts.job.schema import ImageRequest as ImageRequest
-    from client.contracts.job.schema import JobRequest as JobRequest
-    from client.contracts.job.schema import LimitsRequest as LimitsRequest
+    from client.contracts.job.http.schema import ImageRequest as ImageRequest
+    from client.contracts.job.http.schema import JobRequest as JobRequest
+    from client.contracts.job.http.schema import LimitsRequest as LimitsRequest
     from client.keys.keystore import Identity as Identity
     from client.keys.keystore import Keystore as Keystore
     from client.keys.keystore import KeystoreError as KeystoreError

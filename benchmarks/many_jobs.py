@@ -16,8 +16,8 @@ from chain.host.terms import Limits
 from chain.ledger.state import Overlay
 from chain.ledger.state import State as LedgerState
 from client.config import WorkConfig
-from client.contracts.job.verifier import Verifier
-from client.contracts.job.worker import Worker
+from client.contracts.job.roles.verifier import Verifier
+from client.contracts.job.roles.worker import Worker
 from client.work.events import Chain, Changed
 from tests.unit.work_kit import Chain as Ground
 from tests.unit.work_kit import job_changes, posting, recalled

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from chain.ledger.genesis import make_params
-from client.contracts.job.schema import LimitsRequest
+from client.contracts.job.http.schema import LimitsRequest
 
 
 @dataclass(frozen=True)

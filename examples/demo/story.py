@@ -18,8 +18,8 @@ from types import ModuleType
 from typing import Any, Final
 
 from chain.contracts.job import JobParams, job_id_of
-from client.contracts.job.postings import build_job
-from client.contracts.job.schema import ImageRequest, JobRequest
+from client.contracts.job.http.postings import build_job
+from client.contracts.job.http.schema import ImageRequest, JobRequest
 from client.keys.keystore import Identity, Keystore
 from client.sdk.client import Client
 from client.sdk.types import ApiError, Fetched, Unavailable, Unreachable

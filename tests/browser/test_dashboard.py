@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from client.cli import dashboard
-from client.contracts.job.schema import ImageRequest, JobRequest
+from client.contracts.job.http.schema import ImageRequest, JobRequest
 from client.sdk.http import link_url
 from client.sdk.types import Json
 from sandbox.images import build_python_image

@@ -31,8 +31,8 @@ from client.cli.common import WrongUsage
 from client.contracts.credits.api import build_transfer
 from client.contracts.credits.schema import TransferRequest
 from client.contracts.job.cli.submit import read_params
-from client.contracts.job.postings import build_job
-from client.contracts.job.schema import JobRequest, JobsQuery, ModelQuery
+from client.contracts.job.http.postings import build_job
+from client.contracts.job.http.schema import JobRequest, JobsQuery, ModelQuery
 from client.contracts.membership.schema import AccountsQuery, JudgementRequest
 from client.contracts.prediction.private import BoxPlace, opened, plain_input
 from client.keys.boxes import public_of

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chain.types import format_loss
-from client.contracts.job.schema import ImageRequest, JobRequest, LimitsRequest
+from client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
 from client.sdk.types import Json
 from tests.processes.harness import Graph, Role, eventually, validators
 from tests.processes.scripted import JUDGE, declare

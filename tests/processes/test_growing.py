@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from client import config
-from client.contracts.job.schema import ImageRequest, JobRequest, LimitsRequest
+from client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
 from client.keys.keystore import Keystore
 from sandbox import Sandbox, SandboxUnavailable
 from sandbox.images import build_python_image

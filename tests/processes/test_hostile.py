@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from client.contracts.job.schema import ImageRequest, JobRequest, LimitsRequest
+from client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
 from client.sdk.types import Json
 from tests.processes.harness import Graph, NodeProcess, Role, eventually, with_params
 from tests.processes.scripted import JUDGE, declare

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from client.contracts.job.schema import ImageRequest, JobRequest, LimitsRequest
+from client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
 from client.sdk.types import Json
 from sandbox import Sandbox, SandboxUnavailable
 from sandbox.images import build_python_image

@@ -22,8 +22,8 @@ from chain.contracts.job import Claim, Reveal, claim_commitment, job_id_of
 from chain.contracts.job.params import JobParams
 from chain.errors import TxCode
 from chain.types import parse_loss
-from client.contracts.job.postings import build_job
-from client.contracts.job.schema import ImageRequest, JobRequest, LimitsRequest
+from client.contracts.job.http.postings import build_job
+from client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
 from client.sdk.types import Invalid, Json
 from p2p.content import cid as cids
 from sandbox import Sandbox, SandboxUnavailable

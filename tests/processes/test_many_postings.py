@@ -23,7 +23,7 @@ from chain.crypto import sha256
 from chain.host.terms import HiddenSet, Image, ImageKind, Limits
 from chain.ledger.genesis import Genesis, first_state
 from chain.ledger.state import State
-from client.contracts.job import secrets
+from client.contracts.job.roles import secrets
 from client.work.database import WorkDatabase
 from p2p.content.messages import WhoHas, decode_message
 from p2p.wire import CONTENT

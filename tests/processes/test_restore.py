@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from client import config
-from client.contracts.job.schema import ImageRequest, JobRequest, LimitsRequest
+from client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
 from sandbox import Sandbox, SandboxUnavailable
 from sandbox.images import build_python_image
 from tests.processes.harness import (

@@ -13,8 +13,8 @@ import pytest
 from chain.codec import encode
 from chain.contracts.job import job_id_of
 from chain.contracts.job.params import JobParams
-from client.contracts.job.postings import build_job
-from client.contracts.job.schema import ImageRequest, JobRequest, LimitsRequest
+from client.contracts.job.http.postings import build_job
+from client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
 from client.work.transfers import LEAST, STEP_S, WINDOW_S
 from p2p.content.cid import Cid, Codec, cid_of, from_bytes
 from p2p.content.dag import CHUNK, Builder

@@ -17,8 +17,8 @@ import pytest_asyncio
 
 from chain.contracts.job import job_id_of
 from chain.contracts.job.params import JobParams
-from client.contracts.job.postings import build_job
-from client.contracts.job.schema import ImageRequest, JobRequest, LimitsRequest
+from client.contracts.job.http.postings import build_job
+from client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
 from examples.digits_torch import build
 from examples.digits_torch.shapes import SHAPES
 from examples.federation.federated import read_model

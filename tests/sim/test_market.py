@@ -16,9 +16,9 @@ import pytest
 
 from chain.contracts.job import ends, messages, records
 from chain.verification.votes import BallotCode
-from client.contracts.job.judging import CaseJudge
-from client.contracts.job.verifier import Verifier
-from client.contracts.job.worker import Worker
+from client.contracts.job.roles.judging import CaseJudge
+from client.contracts.job.roles.verifier import Verifier
+from client.contracts.job.roles.worker import Worker
 from client.work.artifacts import Images, Models, Pins
 from client.work.database import Intent, WorkDatabase
 from client.work.events import Secret

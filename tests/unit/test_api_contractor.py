@@ -15,7 +15,7 @@ from chain.contracts.membership import SetCapacity
 from chain.crypto import account_id, address
 from chain.host.terms import Arch, Capacity, HiddenSet
 from chain.types import format_credits
-from client.contracts.job import secrets
+from client.contracts.job.roles import secrets
 from tests.unit.api_kit import CREDIT, GRANT, MODEL_CID, Api, FakeLedger, serving, sha
 
 ARCHIVE = {"cid": str(MODEL_CID), "image_id": "sha256:" + sha("image").hex(), "size": 1_000}

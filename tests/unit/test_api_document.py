@@ -14,7 +14,7 @@ from chain.types import parse_credits, parse_loss
 from client.api import texts
 from client.api.openapi import build
 from client.api.table import ROUTES
-from client.contracts.job.postings import parse_digest
+from client.contracts.job.http.postings import parse_digest
 from client.contracts.prediction.settings import parse_model
 from p2p.address_book import parse_endpoint
 from p2p.content.cid import Codec, cid_of

@@ -15,7 +15,7 @@ from chain.contracts.job.params import JobParams
 from chain.crypto import address
 from chain.errors import Reject
 from chain.verification.votes import BallotCode
-from client.contracts.job.postings import check_open
+from client.contracts.job.http.postings import check_open
 from tests.unit.api_kit import CREDIT, GRANT, MODEL, MODEL_CID, Api, serving, sha
 from tests.unit.job_kit import ballot
 

@@ -18,8 +18,8 @@ from client.api import locked as api_locked
 from client.api.following import Follower
 from client.api.locked import Locked
 from client.contracts.credits.counted import PAGES_AT_ONCE, Counted
-from client.contracts.job import live as job_live
-from client.contracts.job.live import LiveJobs
+from client.contracts.job.http import live as job_live
+from client.contracts.job.http.live import LiveJobs
 from tests.unit.api_kit import CREDIT, Api, serving
 from tests.unit.test_api_jobs import OK
 from tests.unit.test_work_many_jobs import Ground, stranger

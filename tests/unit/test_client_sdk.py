@@ -14,7 +14,7 @@ from chain.crypto import SigningKey, account_id, address, parse_address
 from chain.errors import TxCode
 from chain.ledger.tx import parse_tx
 from chain.types import net_of
-from client.contracts.job.schema import ImageRequest, JobRequest
+from client.contracts.job.http.schema import ImageRequest, JobRequest
 from client.sdk import node as sdk_node
 from client.sdk import types as t
 from client.sdk.client import Client, SyncClient

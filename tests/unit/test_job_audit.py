@@ -19,8 +19,8 @@ from chain.storage import schema
 from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.types import Block, block_id
 from chain.verification.votes import BallotCode
-from client.contracts.job.auditing import JobWatch
 from client.contracts.job.cli import recheck
+from client.contracts.job.cli.auditing import JobWatch
 from client.receipts.audit import Audit
 from client.receipts.audit_index import Happened, told_otherwise
 from tests.unit.api_kit import FakeLedger

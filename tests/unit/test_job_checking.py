@@ -9,7 +9,17 @@ import pytest
 
 from chain.types import LOSS_UNIT
 from chain.verification.scale import FloatKind, base
-from client.contracts.job.checking import MAX_TOL, SPARE, Evaluation, Finding, fitting, judge, looks_single, memory_tries, wanted
+from client.contracts.job.cli.checking import (
+    MAX_TOL,
+    SPARE,
+    Evaluation,
+    Finding,
+    fitting,
+    judge,
+    looks_single,
+    memory_tries,
+    wanted,
+)
 
 DRAW = random.Random(5)
 DOUBLE = [round(3 * DRAW.random() * LOSS_UNIT) for _ in range(100)]

@@ -6,7 +6,7 @@ from typing import Any
 
 from chain.losses import LossTree, draw_probe, open_losses
 from chain.types import format_loss
-from client.contracts.job.comparing import compare
+from client.contracts.job.cli.comparing import compare
 
 BEACON, JOB = bytes(range(32)), bytes(32)
 

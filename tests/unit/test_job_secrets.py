@@ -9,8 +9,8 @@ from chain.contracts.job.messages import Ballot
 from chain.crypto import sha256
 from chain.losses import Measurement
 from chain.verification.votes import BallotCode
-from client.contracts.job import secrets
-from client.contracts.job.secrets import ClaimSecret, ColumnId, FalseClaim, KeptColumn, Seat, VoteSecret
+from client.contracts.job.roles import secrets
+from client.contracts.job.roles.secrets import ClaimSecret, ColumnId, FalseClaim, KeptColumn, Seat, VoteSecret
 from client.work.events import Model
 from tests.unit.job_kit import sha, who
 from tests.unit.work_kit import measured

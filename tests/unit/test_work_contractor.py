@@ -9,8 +9,8 @@ import pytest
 from chain.contracts.job.messages import Claim, Reveal, RevealKey, claim_commitment
 from chain.crypto import sha256
 from chain.host.terms import HiddenSet, model_id
-from client.contracts.job import secrets
-from client.contracts.job.contractor import Contractor
+from client.contracts.job.roles import secrets
+from client.contracts.job.roles.contractor import Contractor
 from client.work.events import Chain as Look
 from client.work.events import Kept, Submit
 from tests.unit.work_kit import PARAMS, Chain, Told, recalled

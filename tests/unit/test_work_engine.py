@@ -14,7 +14,7 @@ import pytest
 
 from chain.contracts.job import PostJob
 from chain.host.terms import Image, ImageKind
-from client.contracts.job.runs import evaluate_spec, wanted_image
+from client.contracts.job.roles.runs import evaluate_spec, wanted_image
 from client.work import WorkConfig
 from client.work.artifacts import Images, Models, Pins
 from client.work.database import WorkDatabase

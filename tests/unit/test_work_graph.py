@@ -24,7 +24,7 @@ from chain.crypto import address
 from chain.host import ACTIVE, SUSPENDED, account_key
 from chain.host.terms import model_id
 from chain.types import parse_loss
-from client.contracts.job import secrets
+from client.contracts.job.roles import secrets
 from client.keys import hidden
 from client.work import WorkConfig
 from p2p.content.cid import parse

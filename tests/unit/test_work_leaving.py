@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 from client.config import WorkConfig
-from client.contracts.job.cleanup import DAY_MS, CleanUp
+from client.contracts.job.roles.cleanup import DAY_MS, CleanUp
 from client.work.events import Chain, Forget, Keep, Secret
 from client.work.gone import GONE_MS
 from client.work.machine import Recalled

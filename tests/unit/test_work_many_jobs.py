@@ -15,10 +15,10 @@ from chain.crypto import account_id, sha256
 from chain.host import Reader
 from chain.host.terms import HiddenSet, Limits
 from chain.ledger.state import Overlay
-from client.contracts.job import secrets
-from client.contracts.job.contractor import Contractor
-from client.contracts.job.verifier import Verifier
-from client.contracts.job.worker import Worker
+from client.contracts.job.roles import secrets
+from client.contracts.job.roles.contractor import Contractor
+from client.contracts.job.roles.verifier import Verifier
+from client.contracts.job.roles.worker import Worker
 from client.work.changes import MAX_PIECE
 from client.work.events import BringImage, Effect, FetchContent, ImageReady, Kept, StartRun, Submit
 from client.work.events import Chain as Look

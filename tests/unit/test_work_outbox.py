@@ -34,11 +34,11 @@ from chain.host import K_CHAIN, K_PARAMS, ChainRecord, Reader
 from chain.host.terms import model_id
 from chain.params import Params
 from chain.verification.votes import BallotCode
-from client.contracts.job import policy, secrets
-from client.contracts.job.ballots import CandidateProgress, SeatProgress
-from client.contracts.job.secrets import VoteSecret
-from client.contracts.job.verifier import Verifier
-from client.contracts.job.worker import Worker
+from client.contracts.job.roles import policy, secrets
+from client.contracts.job.roles.ballots import CandidateProgress, SeatProgress
+from client.contracts.job.roles.secrets import VoteSecret
+from client.contracts.job.roles.verifier import Verifier
+from client.contracts.job.roles.worker import Worker
 from client.work import WorkConfig
 from client.work.database import Intent, IntentState, WorkDatabase, WorkDatabaseError
 from client.work.events import Model, SecretRefused, Submit

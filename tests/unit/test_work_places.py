@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from client.contracts.job import secrets
-from client.contracts.job.secrets import KEEP_FALSE_MS
+from client.contracts.job.roles import secrets
+from client.contracts.job.roles.secrets import KEEP_FALSE_MS
 from client.work.database import KEEP_MS, Intent, IntentState, WorkDatabase, WorkDatabaseError
 from client.work.events import Model, Secret
 from client.work.transfers import Transfers

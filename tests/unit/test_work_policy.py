@@ -20,8 +20,8 @@ from chain.host.terms import HiddenSet, Limits
 from chain.params import LANES
 from chain.verification.standing import Strike
 from chain.verification.votes import BallotCode
-from client.contracts.job import policy
-from client.contracts.job.policy import JobOffer
+from client.contracts.job.roles import policy
+from client.contracts.job.roles.policy import JobOffer
 from client.work import WorkConfig
 from sandbox.spec import MIB
 from tests.unit.work_kit import LIMITS, posting, working

@@ -13,7 +13,7 @@ import pytest
 
 from chain.host.terms import Image, ImageKind
 from client.config import WorkConfig
-from client.contracts.job.runs import wanted_image
+from client.contracts.job.roles.runs import wanted_image
 from client.work.artifacts import Images, Pins
 from client.work.database import WorkDatabase
 from client.work.events import WantedImage

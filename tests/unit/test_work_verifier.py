@@ -29,10 +29,10 @@ from chain.losses import LossTree, Measurement, Opening, Probe, draw_probe, open
 from chain.verification import scale
 from chain.verification.votes import BallotCode
 from client.config import WorkConfig
-from client.contracts.job import secrets
-from client.contracts.job.judging import CaseJudge
-from client.contracts.job.secrets import ColumnId, FalseClaim, KeptColumn, VoteSecret
-from client.contracts.job.verifier import Verifier
+from client.contracts.job.roles import secrets
+from client.contracts.job.roles.judging import CaseJudge
+from client.contracts.job.roles.secrets import ColumnId, FalseClaim, KeptColumn, VoteSecret
+from client.contracts.job.roles.verifier import Verifier
 from client.work.events import Chain as Look
 from client.work.events import (
     ContentMissing,

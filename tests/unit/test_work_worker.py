@@ -15,8 +15,8 @@ from chain.contracts.membership import Case, CaseRef, case_key, member_key
 from chain.host import BANNED, SUSPENDED, account_key
 from chain.host.terms import model_id
 from client.config import WorkConfig
-from client.contracts.job import policy, secrets
-from client.contracts.job.worker import MAX_FAILURES, Worker
+from client.contracts.job.roles import policy, secrets
+from client.contracts.job.roles.worker import MAX_FAILURES, Worker
 from client.work.events import (
     BringImage,
     DropFile,

@@ -37,7 +37,7 @@ from chain.ledger.tx import ParsedTx, parse_tx, sign_tx
 from chain.losses import LossTree, Measurement
 from chain.node.events import Decided
 from chain.types import Header, TxBody, net_of, parse_loss
-from client.contracts.job.runs import wanted_image
+from client.contracts.job.roles.runs import wanted_image
 from client.contracts.job.work import WORK
 from client.node.interface import Before, TxResult
 from client.work import WorkConfig, WorkDriver

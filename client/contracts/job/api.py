@@ -19,11 +19,11 @@ from client.api.render import Json
 from client.api.route import Call, Reply, Route, parse_field, parse_hash
 from client.api.schema import EventView, HistoryQuery, WaitQuery
 from client.api.submit import answer, submit, trial_host
-from client.contracts.job import contractor_api, quotes
-from client.contracts.job.live import LiveJobs
-from client.contracts.job.postings import build_job
-from client.contracts.job.render import render_job
-from client.contracts.job.schema import JobPosted, JobRequest, JobsQuery, JobSummary, JobView, ModelQuery
+from client.contracts.job.http import contractor_api, quotes
+from client.contracts.job.http.live import LiveJobs
+from client.contracts.job.http.postings import build_job
+from client.contracts.job.http.render import render_job
+from client.contracts.job.http.schema import JobPosted, JobRequest, JobsQuery, JobSummary, JobView, ModelQuery
 from client.keys.tokens import TokenScope
 
 AT_ONCE = 64

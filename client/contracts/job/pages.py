@@ -8,7 +8,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from client.api.errors import RequestError, usage
-from client.contracts.job.best_line import BestLines, number
+from client.contracts.job.http.best_line import BestLines, number
 from client.dashboard.page import ROWS, WAIT_S, Answer, Done, Drawn, Nav, Uploaded, Visit, change, or_none, outcome, page, upload
 from client.dashboard.uploads import store_image
 

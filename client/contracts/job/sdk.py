@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import cast
 
 from client.api.schema import EventView
-from client.contracts.job.schema import HiddenKept, JobCancelled, JobExtended, JobPosted, JobQuote, JobRequest, JobSummary, JobView
+from client.contracts.job.http.schema import (
+    HiddenKept,
+    JobCancelled,
+    JobExtended,
+    JobPosted,
+    JobQuote,
+    JobRequest,
+    JobSummary,
+    JobView,
+)
 from client.sdk.calls import call, stream
 from client.sdk.http import MAX_PAGE, Progress, given, path_id
 from client.sdk.node import NodeCalls

@@ -8,12 +8,12 @@ from chain.contracts.job import records
 from chain.contracts.job.records import Job, Posting
 from chain.host import Reader
 from client.config import WorkConfig
-from client.contracts.job import secrets
-from client.contracts.job.cleanup import CleanUp
-from client.contracts.job.contractor import Contractor
-from client.contracts.job.ledger_status import LEDGER_STATUSES
-from client.contracts.job.verifier import Verifier
-from client.contracts.job.worker import Worker
+from client.contracts.job.roles import secrets
+from client.contracts.job.roles.cleanup import CleanUp
+from client.contracts.job.roles.contractor import Contractor
+from client.contracts.job.roles.ledger_status import LEDGER_STATUSES
+from client.contracts.job.roles.verifier import Verifier
+from client.contracts.job.roles.worker import Worker
 from client.work.machine import Machine, Recalled, Slice, Watch
 
 _LIVE, _JOB, _CONTRACTOR = records.live_key(b""), records.job_key(b""), records.contractor_key(b"")

@@ -20,8 +20,8 @@ from chain.ledger.transition import chain_record
 from chain.ledger.tx import parse_tx
 from chain.node import events as e
 from chain.types import Event, Receipt, TransferEvent
-from client.contracts.job.verifier import Verifier
-from client.contracts.job.worker import Worker
+from client.contracts.job.roles.verifier import Verifier
+from client.contracts.job.roles.worker import Worker
 from client.work.engine import MAX_RUNS
 from tests.sim.checks import Checks, Violation
 from tests.sim.market.books import Books, holds

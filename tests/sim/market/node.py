@@ -16,8 +16,8 @@ from chain.codec import encode
 from chain.node import events as e
 from chain.storage.blockstore import TxLocation
 from chain.types import tx_id
-from client.contracts.job.verifier import Verifier
-from client.contracts.job.worker import Worker
+from client.contracts.job.roles.verifier import Verifier
+from client.contracts.job.roles.worker import Worker
 from client.keys.signing import LocalSigner
 from client.node.ledger import NodeLedger
 from client.work import WorkConfig, WorkDriver

@@ -15,7 +15,7 @@ from client.cli.common import HERE, Common, NotStarted, WrongUsage, clean, short
 from client.sdk.types import NotFound
 
 if TYPE_CHECKING:
-    from client.contracts.job.auditing import JobWatch
+    from client.contracts.job.cli.auditing import JobWatch
     from client.contracts.job.cli.recheck import Exhibit, Rechecked
     from client.receipts.audit import Findings
     from client.sdk.client import Client
@@ -38,7 +38,7 @@ def audit_job(
 
     Needs a node that kept all blocks; it may run. Exit code 1: something does not hold, or this node tells otherwise of the job.
     """
-    from client.contracts.job.auditing import JobWatch
+    from client.contracts.job.cli.auditing import JobWatch
     from client.receipts.audit import Audit
     from client.receipts.audit_index import told_otherwise
 

@@ -14,7 +14,7 @@ from client.contracts.job.references import find
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from client.contracts.job.schema import JobCancelled, JobExtended, JobPosted, JobView
+    from client.contracts.job.http.schema import JobCancelled, JobExtended, JobPosted, JobView
     from client.sdk.client import Client
     from client.sdk.types import Json
 

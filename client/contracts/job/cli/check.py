@@ -21,7 +21,7 @@ from client.contracts.job.cli.submit import read_limits, read_params
 
 if TYPE_CHECKING:
     from chain.host.terms import Limits
-    from client.contracts.job.checking import Evaluation, Finding, LimitsToAsk
+    from client.contracts.job.cli.checking import Evaluation, Finding, LimitsToAsk
     from sandbox.archive import ScannedImage
 
 SEED = 1
@@ -126,7 +126,7 @@ def _run_all(runs: LocalRuns, checked: Checked, model: Path | None, hidden: Path
 
 def _memory(runs: LocalRuns, checked: Checked, model: Path, hidden: Path | None) -> None:
     """The least memory that is enough. Short runs cannot be looked into, but tried with less."""
-    from client.contracts.job.checking import memory_tries
+    from client.contracts.job.cli.checking import memory_tries
 
     seen = max((ran.memory for *_, ran in checked.runs if ran.memory is not None), default=None)
     checked.enough_mb = checked.limits.mem_mb
@@ -147,7 +147,7 @@ def _memory(runs: LocalRuns, checked: Checked, model: Path, hidden: Path | None)
 def _evaluate(
     runs: LocalRuns, checked: Checked, into: list[Evaluation], model: Path, hidden: Path | None, plans: list[tuple[str, int, int]]
 ) -> None:
-    from client.contracts.job.checking import Evaluation
+    from client.contracts.job.cli.checking import Evaluation
 
     for what, threads, processors in plans:
         text = what[0].upper() + what[1:]
@@ -181,7 +181,7 @@ def _stranger(runs: LocalRuns, checked: Checked) -> None:
 
 
 def _report(common: Common, checked: Checked, hidden: bool, params: str | None) -> int:
-    from client.contracts.job.checking import judge, wanted
+    from client.contracts.job.cli.checking import judge, wanted
 
     finding = judge(checked.evaluations)
     of_hidden = judge(checked.hidden) if checked.hidden else None

@@ -20,7 +20,7 @@ from client.sdk.types import ApiError, Fetched, Unreachable
 
 if TYPE_CHECKING:
     from client.api.schema import ParkedView, RunCancelled, StatusView
-    from client.contracts.job.schema import JobSummary, JobView
+    from client.contracts.job.http.schema import JobSummary, JobView
     from client.sdk.client import Client
     from client.sdk.http import Progress as OnProgress
 

@@ -79,7 +79,7 @@ class LocalRuns:
     def _run(self, what: str, wall_s: float, *, processors: int = 0, mem_mb: int = 0, **given: Any) -> Ran:
         import msgspec
 
-        from client.contracts.job.policy import container_limits
+        from client.contracts.job.roles.policy import container_limits
         from sandbox import RunSpec, RunStatus
         from sandbox.results import Evaluated
 

@@ -18,8 +18,8 @@ from client.contracts.job.references import find
 
 if TYPE_CHECKING:
     from chain.host.terms import Limits
-    from client.contracts.job.comparing import Comparison
-    from client.contracts.job.schema import JobView
+    from client.contracts.job.cli.comparing import Comparison
+    from client.contracts.job.http.schema import JobView
     from client.sdk.client import Client
 
 LEAVES = 20
@@ -162,7 +162,7 @@ def _take_image(runs: Any, case: Exhibit, limits: Limits) -> None:
 
 
 def _column(runs: Any, case: Exhibit, name: str, hidden: Path | None) -> Rechecked:
-    from client.contracts.job.comparing import compare
+    from client.contracts.job.cli.comparing import compare
     from sandbox.spec import Outcome, RunStatus
 
     votes = {Outcome.INVALID: "INVALID", Outcome.BROKEN: "BROKEN"}

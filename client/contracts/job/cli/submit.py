@@ -21,7 +21,7 @@ from client.contracts.job.cli.jobs import Bar
 from client.sdk.types import Rejected
 
 if TYPE_CHECKING:
-    from client.contracts.job.schema import JobPosted, JobQuote
+    from client.contracts.job.http.schema import JobPosted, JobQuote
     from client.sdk.client import Client
     from client.sdk.types import Json
 

@@ -36,7 +36,7 @@ from client.sdk.types import ApiError, NotFound, Unreachable
 
 if TYPE_CHECKING:
     from client.api.schema import EventView, ParkedView
-    from client.contracts.job.schema import JobView
+    from client.contracts.job.http.schema import JobView
     from client.sdk.client import Client
 
 POLL_S = 3.0

@@ -12,7 +12,7 @@ from chain.contracts.job.records import AuditRound, ClaimRecord, Job, Posting, S
 from chain.contracts.job.records import JobState as JobState
 from chain.host import ACTIVE, Account, account_key, terms
 from chain.ledger.state import State
-from client.contracts.job.policy import own_claim
+from client.contracts.job.roles.policy import own_claim
 from tests.sim.market.contractor import HARDER
 from tests.sim.market.engine import losses_of, truth_of
 from tests.sim.market.outsider import Outsider

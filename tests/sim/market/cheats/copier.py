@@ -6,7 +6,7 @@ from chain.contracts.job import store
 from chain.contracts.job.messages import Claim, Reveal
 from chain.contracts.job.records import JobState as JobState
 from chain.ledger.state import State
-from client.contracts.job.policy import own_claim
+from client.contracts.job.roles.policy import own_claim
 from tests.sim.market.cheats.base import Cheat
 
 

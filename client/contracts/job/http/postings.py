@@ -18,7 +18,7 @@ from chain.verification import windows
 from chain.verification.scale import FloatKind
 from client.api.errors import usage
 from client.api.route import parse_field
-from client.contracts.job.schema import HiddenRequest, ImageRequest, JobRequest, LimitsRequest
+from client.contracts.job.http.schema import HiddenRequest, ImageRequest, JobRequest, LimitsRequest
 from p2p.content.cid import parse as parse_cid
 
 DEFAULT_FEE_PART = 1_000

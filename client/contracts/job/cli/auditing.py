@@ -14,7 +14,7 @@ from chain.ledger.state import State
 from chain.ledger.transition import Executed
 from chain.types import LogEvent, TransferEvent
 from client.api.render import Json
-from client.contracts.job.render import render_job
+from client.contracts.job.http.render import render_job
 from client.receipts.audit_index import Happened
 
 POSTED = "job.posted"

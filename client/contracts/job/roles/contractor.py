@@ -9,7 +9,7 @@ from __future__ import annotations
 from chain.contracts.job import messages, records
 from chain.contracts.job.records import ENDED, Hidden, Job, JobState, Posting
 from chain.host import Reader
-from client.contracts.job import secrets
+from client.contracts.job.roles import secrets
 from client.work.events import Chain, Changed, Effect, Input, Kept, Notice, Submit, lazily, take
 from client.work.machine import Machine, Recalled
 

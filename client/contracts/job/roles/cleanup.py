@@ -11,7 +11,7 @@ from chain.contracts.job.records import ENDED, Job
 from chain.contracts.job.views import cid_text
 from chain.host import Reader
 from client.config import WorkConfig
-from client.contracts.job import policy, secrets
+from client.contracts.job.roles import policy, secrets
 from client.work.events import Chain, Effect, Forget, Input, Keep, lazily, take
 from client.work.gone import GoneRefs
 from client.work.machine import Machine, Recalled

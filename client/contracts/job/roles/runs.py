@@ -9,7 +9,7 @@ from chain.contracts.job.messages import PostJob
 from chain.contracts.job.views import cid_text
 from chain.host.terms import ImageKind
 from client.config import WorkConfig
-from client.contracts.job import policy
+from client.contracts.job.roles import policy
 from client.work.events import WantedImage
 from sandbox import DataSet, RunSpec
 

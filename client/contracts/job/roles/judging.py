@@ -18,8 +18,8 @@ from chain.contracts.job.records import Posting
 from chain.contracts.membership import Case, JudgeCase, MemberParams, case_key
 from chain.contracts.membership.records import NUMBER
 from chain.host import ACTIVE, K_VALIDATORS, Account, Reader, Validators, account_key, read_params
-from client.contracts.job import secrets
-from client.contracts.job.secrets import FalseClaim
+from client.contracts.job.roles import secrets
+from client.contracts.job.roles.secrets import FalseClaim
 from client.work.events import Effect, Submit
 
 MAX_FALSE = 4_096

@@ -38,10 +38,10 @@ from chain.contracts.membership import Member, member_key
 from chain.host import Reader
 from chain.losses import Opening, draw_probe
 from chain.verification.votes import BallotCode
-from client.contracts.job import policy, runs, secrets
-from client.contracts.job.ballots import RETRY_MS, CandidateProgress, SeatProgress, columns_of, found_false
-from client.contracts.job.judging import CaseJudge
-from client.contracts.job.secrets import ColumnId, FalseClaim, KeptColumn, Seat, VoteSecret
+from client.contracts.job.roles import policy, runs, secrets
+from client.contracts.job.roles.ballots import RETRY_MS, CandidateProgress, SeatProgress, columns_of, found_false
+from client.contracts.job.roles.judging import CaseJudge
+from client.contracts.job.roles.secrets import ColumnId, FalseClaim, KeptColumn, Seat, VoteSecret
 from client.work.events import (
     BringImage,
     Chain,

@@ -22,7 +22,7 @@ from chain.contracts.job import messages
 from chain.contracts.job.messages import Ballot, PostJob
 from chain.losses import Measurement
 from chain.verification.votes import BallotCode
-from client.contracts.job.secrets import ColumnId, KeptColumn, Seat
+from client.contracts.job.roles.secrets import ColumnId, KeptColumn, Seat
 from client.work.events import RunEnded
 from sandbox import Outcome, RunStatus
 

@@ -10,7 +10,7 @@ from chain.contracts.job.messages import Claim, CommitVote, OpenVote, Reveal, Re
 from chain.contracts.job.records import Job, JobState
 from chain.contracts.job.records import Seat as SeatRecord
 from chain.host import Reader
-from client.contracts.job.policy import own_claim
+from client.contracts.job.roles.policy import own_claim
 from client.work.machine import LedgerStatus, LedgerStatusOf
 
 

@@ -39,8 +39,8 @@ from chain.contracts.job.views import cid_text, params_of
 from chain.host import Reader
 from chain.host.terms import model_id
 from chain.losses import Measurement
-from client.contracts.job import cleanup, policy, runs, secrets
-from client.contracts.job.policy import JobOffer
+from client.contracts.job.roles import cleanup, policy, runs, secrets
+from client.contracts.job.roles.policy import JobOffer
 from client.work.events import (
     Attempt,
     BringImage,

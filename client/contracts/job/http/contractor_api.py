@@ -18,9 +18,9 @@ from client.api.render import Json, code_name
 from client.api.route import Call, Reply, Route, parse_field, parse_hash
 from client.api.schema import WaitQuery
 from client.api.submit import answer, submit, trial_host, try_out
-from client.contracts.job import quotes
-from client.contracts.job.postings import build_job, check_open, expiry_of, parse_digest
-from client.contracts.job.schema import (
+from client.contracts.job.http import quotes
+from client.contracts.job.http.postings import build_job, check_open, expiry_of, parse_digest
+from client.contracts.job.http.schema import (
     ExtensionRequest,
     HiddenKept,
     HiddenKeyRequest,
@@ -143,7 +143,7 @@ async def post_hidden_key(call: Call) -> Json:
     """On this disk when it answers; revealed by itself when a job of this node asks for it."""
     body: HiddenKeyRequest = call.body
     key = parse_field("key", parse_digest, body.key)
-    from client.contracts.job import secrets  # with the machines: no start waits for them
+    from client.contracts.job.roles import secrets  # with the machines: no start waits for them
 
     if not await call.node.keep(secrets.of_key(key)):
         raise unavailable("This node keeps no keys yet: it is still starting. Try again in a moment", name="STARTING")

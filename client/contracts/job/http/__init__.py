@@ -1,0 +1,1 @@
+"""What the API says of jobs and takes from callers: documents, views, postings, quotes."""
