@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from chain.ledger.genesis import make_params
 from client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
-from client.contracts.prediction.model_schema import parse_schema, row_of_cells
+from client.contracts.prediction.http.model_schema import parse_schema, row_of_cells
 from client.contracts.prediction.proven import keys_of
 from client.receipts.files import check_receipt
 from client.sdk.client import Client

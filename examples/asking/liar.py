@@ -10,7 +10,7 @@ import sys
 
 import msgspec
 
-import client.contracts.prediction.runs as runs
+import client.contracts.prediction.roles.runs as runs
 import learningchain
 from chain.contracts.prediction.tally import Answer, AnswerCode
 from client.work.events import RunEnded

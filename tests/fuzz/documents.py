@@ -128,7 +128,7 @@ def _hidden_files() -> list[bytes]:
 
 
 def _private_boxes() -> list[bytes]:
-    from client.contracts.prediction.private import box
+    from client.contracts.prediction.roles.private import box
     from client.keys.hidden import seal
     from tests.fuzz.of_client import BOX_PLACE, BOX_PUBLIC
 

@@ -5,14 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from client.contracts.prediction.inference import (
-    BadInference,
-    inference_response,
-    output_names,
-    parse_inference,
-    unpacked,
-)
-from client.contracts.prediction.model_schema import (
+from client.contracts.prediction.http.inference import BadInference, inference_response, output_names, parse_inference, unpacked
+from client.contracts.prediction.http.model_schema import (
     MAX_ELEMENTS,
     BadRow,
     BadSchema,

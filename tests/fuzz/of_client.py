@@ -34,7 +34,7 @@ from client.contracts.job.cli.submit import read_params
 from client.contracts.job.http.postings import build_job
 from client.contracts.job.http.schema import JobRequest, JobsQuery, ModelQuery
 from client.contracts.membership.schema import AccountsQuery, JudgementRequest
-from client.contracts.prediction.private import BoxPlace, opened, plain_input
+from client.contracts.prediction.roles.private import BoxPlace, opened, plain_input
 from client.keys.boxes import public_of
 from client.keys.hidden import BadKey, decrypt
 from client.keys.keystore import Keystore, KeystoreError

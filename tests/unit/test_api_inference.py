@@ -32,8 +32,9 @@ from chain.crypto import address
 from chain.types import format_credits, parse_credits
 from client.api.errors import rejected, unavailable
 from client.api.server import ApiServer
-from client.contracts.prediction import inference_api, schemas
-from client.contracts.prediction.day_budget import DayBudget
+from client.contracts.prediction import schemas
+from client.contracts.prediction.http import inference_api
+from client.contracts.prediction.http.day_budget import DayBudget
 from tests.unit.api_kit import CREDIT, MODEL_CID, NAMES, TOKEN, Api, serving, sha
 
 SERVERS = tuple(name for name in NAMES if name != "boss")

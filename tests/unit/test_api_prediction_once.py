@@ -14,7 +14,7 @@ from chain.contracts.prediction import records
 from chain.contracts.prediction.params import PredictionParams
 from chain.errors import InvalidTx, TxCode
 from chain.host import read_params
-from client.contracts.prediction import asked_once
+from client.contracts.prediction.http import asked_once
 from client.keys.tokens import Tokens, TokenScope, now_ms
 from client.work.database import WorkDatabase
 from client.work.events import Secret

@@ -20,8 +20,9 @@ from client.callbacks.following import find_sources
 from client.callbacks.posting import Caller
 from client.callbacks.service import CallbackService
 from client.callbacks.signatures import parse_secret
-from client.contracts.prediction import callbacks, private
-from client.contracts.prediction.private import blinded, plain_input
+from client.contracts.prediction import callbacks
+from client.contracts.prediction.roles import private
+from client.contracts.prediction.roles.private import blinded, plain_input
 from client.keys.tokens import Tokens, TokenScope, now_ms
 from tests.unit.api_kit import Api, serving, sha
 from tests.unit.callbacks_kit import QUICK, Chain, HttpServer, until

@@ -11,7 +11,7 @@ import pytest
 
 from chain.contracts.membership import SetBoxKey
 from chain.contracts.prediction import records
-from client.contracts.prediction import serving_api
+from client.contracts.prediction.http import serving_api
 from client.keys.tokens import Tokens, TokenScope, now_ms
 from client.work import trials as node_trials
 from sandbox import RunStatus

@@ -19,7 +19,7 @@ from chain.storage import private
 from chain.storage.blockstore import BlockStore, CommitBatch
 from chain.storage.guard import Guard, Kind
 from client.callbacks.database import CallbackDatabase, CallbackTarget, NewRow
-from client.contracts.prediction.day_budget import DayBudget
+from client.contracts.prediction.http.day_budget import DayBudget
 from client.keys import backup, keystore
 from client.keys.backup import BackupError
 from client.keys.keystore import Keystore, KeystoreError

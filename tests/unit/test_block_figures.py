@@ -17,10 +17,10 @@ from chain.node.events import Decided
 from chain.types import LogEvent, Receipt
 from client.api.metrics import RUN_PHASES, RUN_STATES, Metrics
 from client.config import WorkConfig
-from client.contracts.prediction.answer_window import AnswerSample, AnswerWindow
 from client.contracts.prediction.figures import PredictionFigures
-from client.contracts.prediction.requester import Requester
-from client.contracts.prediction.server import PredictionServer
+from client.contracts.prediction.roles.answer_window import AnswerSample, AnswerWindow
+from client.contracts.prediction.roles.requester import Requester
+from client.contracts.prediction.roles.server import PredictionServer
 from client.node.block_figures import MAX_TAKEN, OTHER, BlockFigures, Distribution
 from client.node.disk_use import DiskRoom
 from client.work.machine import Recalled

@@ -12,7 +12,7 @@ import pytest
 
 from client.cli.common import WrongUsage
 from client.contracts.prediction.cli import ask, shown
-from client.contracts.prediction.model_schema import ModelSchema, parse_schema
+from client.contracts.prediction.http.model_schema import ModelSchema, parse_schema
 from client.receipts import files as receipts
 from client.receipts.files import CheckedReceipt
 from client.work.tries import Trial, TriedRun

@@ -13,7 +13,7 @@ import pytest
 
 from chain.contracts.prediction import records
 from client.cli.app import main
-from client.contracts.prediction.asking import TableRun
+from client.contracts.prediction.roles.asking import TableRun
 from tests.unit.api_kit import TOKEN, serving
 from tests.unit.test_api_inference import Graph, playing
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from client.contracts.prediction.day_budget import DayBudget
+from client.contracts.prediction.http.day_budget import DayBudget
 from client.kept import KeptFile, KeptFiles
 from client.keys.tokens import Tokens
 

@@ -21,7 +21,7 @@ from client.contracts.federation.desk import DiskDesk
 from client.contracts.federation.input_schema import input_schema
 from client.contracts.federation.offers import why_not_offered
 from client.contracts.federation.schema import DeployRequest
-from client.contracts.prediction.model_schema import parse_schema
+from client.contracts.prediction.http.model_schema import parse_schema
 from p2p.content.cid import Codec, cid_of, parse
 
 NO_TERMS: Any = None

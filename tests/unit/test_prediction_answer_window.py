@@ -15,9 +15,10 @@ from chain.contracts.prediction.messages import CancelRequest, ServeModel, Unser
 from chain.contracts.prediction.records import RequestState
 from chain.contracts.prediction.tally import VALUED, Answer, AnswerCode
 from client.api.metrics import Metrics
-from client.contracts.prediction import answer_window, recent_answers, server
-from client.contracts.prediction.answer_window import COUNTED, NO_ANSWERS, AnswerSample, AnswerWindow, nearest_rank
-from client.contracts.prediction.recent_answers import RecentAnswers, describe_answers
+from client.contracts.prediction.http import recent_answers
+from client.contracts.prediction.http.recent_answers import RecentAnswers, describe_answers
+from client.contracts.prediction.roles import answer_window, server
+from client.contracts.prediction.roles.answer_window import COUNTED, NO_ANSWERS, AnswerSample, AnswerWindow, nearest_rank
 from client.work.events import RunEnded, Submit
 from sandbox import RunStatus
 from tests.unit.api_kit import FakeNode

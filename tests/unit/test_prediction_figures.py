@@ -14,7 +14,7 @@ from chain.contracts.prediction.records import RequestState
 from chain.contracts.prediction.tally import Answer, AnswerCode
 from client.config import WorkConfig
 from client.contracts.prediction.figures import FLOWS, JUDGE, SERVER, PredictionFigures
-from client.contracts.prediction.requester import Requester
+from client.contracts.prediction.roles.requester import Requester
 from client.work.events import Changed
 from client.work.machine import Recalled
 from tests.unit.ledger_kit import id_of

@@ -18,11 +18,11 @@ from chain.contracts.prediction.tally import Answer, AnswerCode
 from chain.crypto import sha256
 from client.config import WorkConfig
 from client.contracts.membership.box import BOX, of_box
-from client.contracts.prediction.giving import KeyGiver, given_status
-from client.contracts.prediction.inputs import InputSealed, InputUnfit, PredictionInput
-from client.contracts.prediction.private import BoxPlace, blinded, encrypted, of_key, opened
-from client.contracts.prediction.runs import answer_of
-from client.contracts.prediction.sealed import answer_in
+from client.contracts.prediction.roles.giving import KeyGiver, given_status
+from client.contracts.prediction.roles.inputs import InputSealed, InputUnfit, PredictionInput
+from client.contracts.prediction.roles.private import BoxPlace, blinded, encrypted, of_key, opened
+from client.contracts.prediction.roles.runs import answer_of
+from client.contracts.prediction.roles.sealed import answer_in
 from client.contracts.prediction.work import WORK
 from client.keys.boxes import public_of
 from client.work.events import Chain, Changed, ContentReady, ImageReady, Kept, RunEnded, SecretStored, StartRun, Submit

@@ -17,8 +17,15 @@ from chain.crypto import address, sha256
 from chain.host import params_key
 from chain.host.terms import Arch, ImageKind
 from client.api.errors import RequestError
-from client.contracts.prediction.postings import amounts_of, asked_privately, asked_rows, build_model, build_policy, build_request
-from client.contracts.prediction.schema import ModelRequest, PolicyRequest, PredictionRequest
+from client.contracts.prediction.http.postings import (
+    amounts_of,
+    asked_privately,
+    asked_rows,
+    build_model,
+    build_policy,
+    build_request,
+)
+from client.contracts.prediction.http.schema import ModelRequest, PolicyRequest, PredictionRequest
 from tests.unit.api_kit import MODEL_CID
 from tests.unit.prediction_kit import program, registration, sha
 

@@ -14,7 +14,7 @@ from chain.contracts.prediction.blinding import unblind
 from chain.contracts.prediction.formulas import MAX_SCORE
 from chain.contracts.prediction.tally import Answer, AnswerCode
 from chain.crypto import sha256
-from client.contracts.prediction.private import (
+from client.contracts.prediction.roles.private import (
     BoxPlace,
     NoBoxKey,
     answer_without,

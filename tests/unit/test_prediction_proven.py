@@ -23,8 +23,8 @@ from chain.ledger.genesis import Genesis, to_json
 from chain.ledger.receipt_file import Way
 from chain.ledger.transition import chain_record, validators_of
 from chain.types import PRECOMMIT, Certificate, Header, block_id, validators_hash, vote_digest
-from client.contracts.prediction.private import BoxPlace, blinded, box, boxes, encrypted, opened, plain_input
 from client.contracts.prediction.proven import keys_of, said
+from client.contracts.prediction.roles.private import BoxPlace, blinded, box, boxes, encrypted, opened, plain_input
 from client.keys.boxes import public_of
 from client.receipts import proofs
 from client.receipts.files import check_receipt

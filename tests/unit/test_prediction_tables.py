@@ -14,18 +14,10 @@ import msgspec
 import pytest
 
 from chain.types import format_credits
-from client.contracts.prediction import table as tables
-from client.contracts.prediction.asking import (
-    DAY_S,
-    BadJournal,
-    BudgetSpent,
-    TableProgress,
-    TableRun,
-    TableTerms,
-    describe,
-)
-from client.contracts.prediction.model_schema import ModelSchema, parse_schema
-from client.contracts.prediction.table import ANSWERS, SHOWN, BadTable, TableReader, plain_label
+from client.contracts.prediction.http.model_schema import ModelSchema, parse_schema
+from client.contracts.prediction.roles import table as tables
+from client.contracts.prediction.roles.asking import DAY_S, BadJournal, BudgetSpent, TableProgress, TableRun, TableTerms, describe
+from client.contracts.prediction.roles.table import ANSWERS, SHOWN, BadTable, TableReader, plain_label
 from client.node.ledger import VALID_FOR
 from client.sdk.types import NotFound, Rejected, Unavailable, Unreachable
 
@@ -428,7 +420,7 @@ def test_each_step_is_on_the_disk_before_the_next_one(here: Here, monkeypatch: p
             all_there(Path(f"{here.out}.asked"))
             super().append(progress)
 
-    monkeypatch.setattr("client.contracts.prediction.asking.os.fsync", noted)
+    monkeypatch.setattr("client.contracts.prediction.roles.asking.os.fsync", noted)
     monkeypatch.setattr(here.graph, "request_prediction", sent)
     here.told = Told()
     assert here.run().done == 10 and len(here.told) == 4

@@ -33,9 +33,10 @@ from chain.contracts.prediction.verdicts import AppealVerdict
 from chain.crypto import address
 from chain.host import Escrow, escrow_key, params_key
 from chain.types import format_credits
-from client.contracts.prediction import callbacks, duties, views
+from client.contracts.prediction import callbacks, duties
 from client.contracts.prediction.duties import AnswerDuty, OpenDuty, Over, Unpaid
-from client.contracts.prediction.private import KEY
+from client.contracts.prediction.http import views
+from client.contracts.prediction.roles.private import KEY
 from tests.unit.prediction_kit import asking, code, number, program, registration, sha
 
 MODEL, REQUEST, HOUR = sha("model"), sha("request"), 3_600_000

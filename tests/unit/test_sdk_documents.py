@@ -16,7 +16,7 @@ from client.api.table import ROUTES
 from client.contracts.federation.schema import DeployRequest, FederationImage, FederationRequest, InitialModel
 from client.contracts.governance.schema import ParameterView, ProposalView
 from client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
-from client.contracts.prediction.schema import ModelRequest, PolicyRequest, PredictionRequest
+from client.contracts.prediction.http.schema import ModelRequest, PolicyRequest, PredictionRequest
 from client.sdk.calls import Calls, call
 from client.sdk.client import Client
 from client.sdk.http import NodeApi

@@ -15,11 +15,12 @@ from chain.contracts.prediction.records import RequestState
 from chain.contracts.prediction.tally import Answer, AnswerCode
 from chain.contracts.prediction.verdicts import AppealVerdict
 from client.config import ServeConfig, WorkConfig
-from client.contracts.prediction import duties, sealed
-from client.contracts.prediction.held_inputs import HeldInputs
-from client.contracts.prediction.inputs import InputUnfit, PredictionInput
-from client.contracts.prediction.server import REST_MS, PredictionServer
-from client.contracts.prediction.views import cid_text
+from client.contracts.prediction import duties
+from client.contracts.prediction.http.views import cid_text
+from client.contracts.prediction.roles import sealed
+from client.contracts.prediction.roles.held_inputs import HeldInputs
+from client.contracts.prediction.roles.inputs import InputUnfit, PredictionInput
+from client.contracts.prediction.roles.server import REST_MS, PredictionServer
 from client.work.events import (
     BringImage,
     Chain,

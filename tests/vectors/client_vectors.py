@@ -9,7 +9,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from client.contracts.prediction.private import BoxPlace, box
+from client.contracts.prediction.roles.private import BoxPlace, box
 from client.keys import hidden
 
 

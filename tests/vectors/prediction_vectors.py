@@ -16,7 +16,7 @@ from chain.contracts.prediction.decisions import DecisionRule, decide
 from chain.contracts.prediction.formulas import Amounts
 from chain.contracts.prediction.tally import Answer, AnswerCode, PredictionOutcome, RowValue, Tally, tally
 from chain.contracts.prediction.verdicts import AppealCase, AppealMoney, AppealRuling, AppealVerdict
-from client.contracts.prediction.inputs import INPUT, InputUnfit, PredictionInput
+from client.contracts.prediction.roles.inputs import INPUT, InputUnfit, PredictionInput
 from sandbox import AnswerForm
 from tests.vectors.kit import shown
 

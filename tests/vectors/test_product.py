@@ -44,7 +44,7 @@ from chain.types import (
     parse_credits,
     parse_loss,
 )
-from client.contracts.prediction.private import BoxPlace, opened
+from client.contracts.prediction.roles.private import BoxPlace, opened
 from client.keys import hidden
 from p2p.wire import parse_peers
 from sandbox.answers import AnswerForm, BadAnswer, parse_answer

@@ -15,11 +15,11 @@ from client.api.route import Call, Reply, Route, parse_field
 from client.api.schema import TxAnswer, WaitQuery
 from client.api.submit import answer, submit
 from client.api.texts import ADDRESS, HASH, MODEL_NAME, form
-from client.contracts.prediction import inference_api, policy_api, request_api, serving_api
-from client.contracts.prediction.live import LivePredictions
-from client.contracts.prediction.postings import build_model, find_model
-from client.contracts.prediction.recent_answers import RecentAnswers, describe_answers
-from client.contracts.prediction.schema import (
+from client.contracts.prediction.http import inference_api, policy_api, request_api, serving_api
+from client.contracts.prediction.http.live import LivePredictions
+from client.contracts.prediction.http.postings import build_model, find_model
+from client.contracts.prediction.http.recent_answers import RecentAnswers, describe_answers
+from client.contracts.prediction.http.schema import (
     ModelPosted,
     ModelRequest,
     ModelsQuery,
@@ -27,8 +27,8 @@ from client.contracts.prediction.schema import (
     RegisteredModelSummary,
     RegisteredModelView,
 )
+from client.contracts.prediction.http.views import describe_model, summarise_model
 from client.contracts.prediction.schemas import schema_of
-from client.contracts.prediction.views import describe_model, summarise_model
 from client.keys.tokens import TokenScope
 
 AT_ONCE = 64

@@ -34,8 +34,8 @@ from chain.contracts.prediction.tally import VALUED, PredictionOutcome
 from chain.contracts.prediction.verdicts import AppealVerdict
 from chain.host import Reader, read_params
 from chain.types import format_loss
-from client.contracts.prediction.private import KEY
 from client.contracts.prediction.proven import plain_document
+from client.contracts.prediction.roles.private import KEY
 
 Json = dict[str, Any]
 AGREED, FAILED, OVERTURNED, FINAL, LEFT = "agreed", "failed", "overturned", "final", "left"

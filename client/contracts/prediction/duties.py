@@ -24,7 +24,7 @@ from chain.contracts.prediction.records import (
 from chain.contracts.prediction.tally import Answer, AnswerCode
 from chain.contracts.prediction.verdicts import AppealVerdict
 from chain.host import Reader, read_params
-from client.contracts.prediction.views import cid_text
+from client.contracts.prediction.http.views import cid_text
 from client.work.events import Changed
 
 REQUEST = records.request_key(b"")

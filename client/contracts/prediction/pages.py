@@ -9,8 +9,8 @@ from typing import Any
 from aiohttp import web
 
 from client.api.errors import RequestError, not_found, usage
-from client.contracts.prediction import serving_pages
-from client.contracts.prediction.model_schema import MAX_SCHEMA_BYTES, BadSchema, ModelInput, ModelSchema, parse_schema
+from client.contracts.prediction.http.model_schema import MAX_SCHEMA_BYTES, BadSchema, ModelInput, ModelSchema, parse_schema
+from client.contracts.prediction.web import serving_pages
 from client.dashboard.page import ROWS, WAIT_S, Answer, Done, Drawn, Nav, Visit, change, outcome, page, receipt_answer
 
 MOST_INPUTS = 256

@@ -13,7 +13,7 @@ from chain.contracts.prediction.messages import MAX_INPUT, RegisterModel
 from chain.contracts.prediction.records import ModelRecord
 from client.api.errors import unavailable, usage
 from client.api.route import Call
-from client.contracts.prediction.model_schema import (
+from client.contracts.prediction.http.model_schema import (
     MAX_SCHEMA_BYTES,
     BadRow,
     BadSchema,
@@ -22,10 +22,10 @@ from client.contracts.prediction.model_schema import (
     encode_rows,
     parse_schema,
 )
-from client.contracts.prediction.postings import find_model
-from client.contracts.prediction.private import plain_input
-from client.contracts.prediction.schema import PredictionRequest
-from client.contracts.prediction.views import cid_text
+from client.contracts.prediction.http.postings import find_model
+from client.contracts.prediction.http.schema import PredictionRequest
+from client.contracts.prediction.http.views import cid_text
+from client.contracts.prediction.roles.private import plain_input
 from client.keys.hidden import BadKey
 from p2p.content.faults import FetchFailed, StoreError
 

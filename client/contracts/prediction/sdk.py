@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypedDict, cast
 
 from client.api.schema import EventView, TxAnswer
-from client.contracts.prediction.schema import (
+from client.contracts.prediction.http.schema import (
     MAX_ROWS,
     ModelPosted,
     ModelRequest,
@@ -374,7 +374,7 @@ class PredictionCalls(NodeCalls):
 
     async def _sent_encrypted(self, text: bytes) -> Json:
         """Nothing of it lies on a disk, or in a peer's hands, in the open."""
-        from client.contracts.prediction.private import encrypted, new_key
+        from client.contracts.prediction.roles.private import encrypted, new_key
 
         key = new_key(secrets.token_bytes)
         with tempfile.TemporaryDirectory(prefix="learningchain-") as folder:

@@ -9,11 +9,12 @@ from chain.contracts.prediction.messages import GiveKeys
 from chain.contracts.prediction.records import ModelRecord, ModelStanding, ModelState
 from chain.host import Reader
 from client.config import WorkConfig
-from client.contracts.prediction import duties, sealed
-from client.contracts.prediction.giving import BOX_KEYS, KeyGiver, given_status
-from client.contracts.prediction.ledger_status import LEDGER_STATUSES
-from client.contracts.prediction.requester import Requester
-from client.contracts.prediction.server import PredictionServer
+from client.contracts.prediction import duties
+from client.contracts.prediction.roles import sealed
+from client.contracts.prediction.roles.giving import BOX_KEYS, KeyGiver, given_status
+from client.contracts.prediction.roles.ledger_status import LEDGER_STATUSES
+from client.contracts.prediction.roles.requester import Requester
+from client.contracts.prediction.roles.server import PredictionServer
 from client.work.machine import Machine, Recalled, Slice, Watch
 
 _REQUEST, _SERVED = records.request_key(b""), records.served_key(b"", b"")

@@ -21,7 +21,7 @@ from client.contracts.prediction.references import find_model, find_policy
 from client.sdk.types import NotFound
 
 if TYPE_CHECKING:
-    from client.contracts.prediction.schema import PredictionPosted, PredictionQuote, PredictionView
+    from client.contracts.prediction.http.schema import PredictionPosted, PredictionQuote, PredictionView
     from client.sdk.client import Client
     from client.sdk.types import Json
 

@@ -14,7 +14,7 @@ from client.contracts.prediction.references import find_model
 
 if TYPE_CHECKING:
     from client.api.schema import TxAnswer
-    from client.contracts.prediction.schema import RecentAnswersView, RegisteredModelSummary, RegisteredModelView, ServePosted
+    from client.contracts.prediction.http.schema import RecentAnswersView, RegisteredModelSummary, RegisteredModelView, ServePosted
     from client.sdk.client import Client
 
 MAX_LIST = 1_000

@@ -14,7 +14,7 @@ from client.contracts.prediction.cli.models import ModelText
 from client.contracts.prediction.references import find_model, find_policy
 
 if TYPE_CHECKING:
-    from client.contracts.prediction.schema import PolicyPosted, PolicyView
+    from client.contracts.prediction.http.schema import PolicyPosted, PolicyView
     from client.sdk.client import Client
     from client.sdk.types import Json
 

@@ -13,7 +13,7 @@ from client.contracts.prediction.references import find_request
 
 if TYPE_CHECKING:
     from client.api.schema import ReceiptFileView
-    from client.contracts.prediction.schema import PredictionView
+    from client.contracts.prediction.http.schema import PredictionView
     from client.sdk.client import Client
 
 

@@ -16,7 +16,7 @@ from client.contracts.prediction import offering
 from client.contracts.prediction.references import find_job
 
 if TYPE_CHECKING:
-    from client.contracts.prediction.schema import ModelPosted
+    from client.contracts.prediction.http.schema import ModelPosted
     from client.sdk.client import Client
     from client.sdk.types import Json
     from sandbox.archive import ScannedImage

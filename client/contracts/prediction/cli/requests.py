@@ -15,7 +15,7 @@ from client.contracts.prediction.references import find_model, find_request
 
 if TYPE_CHECKING:
     from client.api.schema import TxAnswer
-    from client.contracts.prediction.schema import PredictionSummary, PredictionView
+    from client.contracts.prediction.http.schema import PredictionSummary, PredictionView
     from client.sdk.client import Client
 
 MAX_LIST = 1_000

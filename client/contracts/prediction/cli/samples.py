@@ -14,7 +14,7 @@ from client.cli.common import Common, WrongUsage
 from client.contracts.prediction.cli.trying import trial_of
 
 if TYPE_CHECKING:
-    from client.contracts.prediction.schema import RegisteredModelView
+    from client.contracts.prediction.http.schema import RegisteredModelView
     from client.sdk.client import Client
     from client.sdk.types import Json
     from sandbox import ParsedAnswer

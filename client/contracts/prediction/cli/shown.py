@@ -15,7 +15,7 @@ from client.cli.common import Output, cell, clean, facts, listing, short
 from client.sdk.types import NotFound, Unreachable
 
 if TYPE_CHECKING:
-    from client.contracts.prediction.schema import PredictionView
+    from client.contracts.prediction.http.schema import PredictionView
     from client.sdk.client import Client
 
 APPEAL_ROUND = 3

@@ -12,14 +12,14 @@ from rich.console import Console
 from chain.types import parse_credits
 from client.cli.app import OK, REFUSED
 from client.cli.common import Common, WrongUsage, amount, facts, when
-from client.contracts.prediction.asking import BadJournal, BudgetSpent, TableProgress, TableRun, TableTerms, describe
 from client.contracts.prediction.cli.shown import FAILED, WEAK
-from client.contracts.prediction.model_schema import MAX_SCHEMA_BYTES, BadSchema, ModelSchema, parse_schema
+from client.contracts.prediction.http.model_schema import MAX_SCHEMA_BYTES, BadSchema, ModelSchema, parse_schema
 from client.contracts.prediction.references import find_model, find_policy
-from client.contracts.prediction.table import BadTable, TableReader
+from client.contracts.prediction.roles.asking import BadJournal, BudgetSpent, TableProgress, TableRun, TableTerms, describe
+from client.contracts.prediction.roles.table import BadTable, TableReader
 
 if TYPE_CHECKING:
-    from client.contracts.prediction.schema import RegisteredModelView
+    from client.contracts.prediction.http.schema import RegisteredModelView
     from client.sdk.client import Client
 
 

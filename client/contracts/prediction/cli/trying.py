@@ -22,12 +22,12 @@ from client.cli.local_sandbox import opened_sandbox
 from client.contracts.prediction.cli.ask import read_rows
 from client.contracts.prediction.cli.models import ModelText
 from client.contracts.prediction.cli.tables import schema_for
-from client.contracts.prediction.lines import MAX_ANSWERS, MAX_SAMPLE, lines_of
-from client.contracts.prediction.model_schema import BadRow, decode_rows, encode_rows
+from client.contracts.prediction.http.lines import MAX_ANSWERS, MAX_SAMPLE, lines_of
+from client.contracts.prediction.http.model_schema import BadRow, decode_rows, encode_rows
 from client.contracts.prediction.references import find_model
 
 if TYPE_CHECKING:
-    from client.contracts.prediction.schema import RegisteredModelView
+    from client.contracts.prediction.http.schema import RegisteredModelView
     from client.sdk.client import Client
     from client.work.tries import Trial
     from sandbox import AnswerForm, Backend, ParsedAnswer, RunSpec

@@ -31,11 +31,11 @@ from chain.host.terms import Arch, Image, ImageKind, is_reference
 from chain.types import parse_credits, parse_loss
 from client.api.errors import not_found, usage
 from client.api.route import parse_field, parse_hash
-from client.contracts.prediction import private
-from client.contracts.prediction.lines import lines_of
-from client.contracts.prediction.schema import ModelImage, ModelRequest, PolicyRequest, PredictionRequest
+from client.contracts.prediction.http.lines import lines_of
+from client.contracts.prediction.http.schema import ModelImage, ModelRequest, PolicyRequest, PredictionRequest
+from client.contracts.prediction.http.views import prices
+from client.contracts.prediction.roles import private
 from client.contracts.prediction.settings import parse_model
-from client.contracts.prediction.views import prices
 from p2p.content.cid import parse as parse_cid
 
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.ASCII)

@@ -32,9 +32,9 @@ from client.api.render import Json
 from client.api.route import SAFE_HEADERS, Call, Route, read_bounded
 from client.api.schema import WaitQuery
 from client.api.texts import ADDRESS, HASH, MODEL_NAME, form
-from client.contracts.prediction import views
-from client.contracts.prediction.day_budget import FILE, DayBudget
-from client.contracts.prediction.inference import (
+from client.contracts.prediction.http import views
+from client.contracts.prediction.http.day_budget import FILE, DayBudget
+from client.contracts.prediction.http.inference import (
     MAX_BODY,
     BadInference,
     Inference,
@@ -47,10 +47,10 @@ from client.contracts.prediction.inference import (
     server_metadata,
     unpacked,
 )
-from client.contracts.prediction.model_schema import ModelSchema, encode_rows
-from client.contracts.prediction.postings import find_model
-from client.contracts.prediction.request_api import ask_ledger
-from client.contracts.prediction.schema import InferenceReady, ModelMetadata, PredictionRequest, ServerLive, ServerMetadata
+from client.contracts.prediction.http.model_schema import ModelSchema, encode_rows
+from client.contracts.prediction.http.postings import find_model
+from client.contracts.prediction.http.request_api import ask_ledger
+from client.contracts.prediction.http.schema import InferenceReady, ModelMetadata, PredictionRequest, ServerLive, ServerMetadata
 from client.contracts.prediction.schemas import schema_of
 from client.keys.tokens import TokenScope, now_ms
 

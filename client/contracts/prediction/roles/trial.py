@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from chain.contracts.prediction.tally import ModelKind
-from client.contracts.prediction import runs
 from client.contracts.prediction.duties import RunTerms
-from client.contracts.prediction.inputs import PredictionInput
-from client.contracts.prediction.lines import MAX_ANSWERS, MAX_SAMPLE, lines_of
-from client.contracts.prediction.views import cid_text
+from client.contracts.prediction.http.lines import MAX_ANSWERS, MAX_SAMPLE, lines_of
+from client.contracts.prediction.http.views import cid_text
+from client.contracts.prediction.roles import runs
+from client.contracts.prediction.roles.inputs import PredictionInput
 from client.work.trials import PreparedTrial, TrialImpossible, WantedTrial
 from sandbox import AnswerForm, ParsedAnswer
 from sandbox.answers import BadAnswer, parse_answer

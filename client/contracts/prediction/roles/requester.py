@@ -18,7 +18,7 @@ from chain.contracts.prediction import records
 from chain.contracts.prediction.records import ENDED, RequestRecord, RequestState, RequestTerms
 from chain.host import Reader
 from client.contracts.prediction import duties
-from client.contracts.prediction.views import cid_text
+from client.contracts.prediction.http.views import cid_text
 from client.node.block_figures import Figure
 from client.work.events import Chain, Changed, Effect, Forget, Input, Pin, take
 from client.work.gone import GoneRefs

@@ -31,14 +31,15 @@ from chain.contracts.prediction.messages import AppealAnswer, CommitAnswer, Open
 from chain.contracts.prediction.tally import Answer, AnswerCode
 from chain.host import Reader
 from chain.types import parse_credits
-from client.contracts.prediction import duties, runs, sealed
-from client.contracts.prediction.answer_window import AnswerFigures, AnswerWindow, sample_of
+from client.contracts.prediction import duties
 from client.contracts.prediction.duties import ABSTAIN, NO_DATA, AnswerDuty, RunTerms, Unpaid
-from client.contracts.prediction.giving import OwnBoxKeys
-from client.contracts.prediction.held_inputs import HeldInputs
-from client.contracts.prediction.inputs import InputUnfit
-from client.contracts.prediction.private import BoxPlace, NoBoxKey, answer_without, blinded, opened
-from client.contracts.prediction.sealed import SealedAnswer, SeatOf
+from client.contracts.prediction.roles import runs, sealed
+from client.contracts.prediction.roles.answer_window import AnswerFigures, AnswerWindow, sample_of
+from client.contracts.prediction.roles.giving import OwnBoxKeys
+from client.contracts.prediction.roles.held_inputs import HeldInputs
+from client.contracts.prediction.roles.inputs import InputUnfit
+from client.contracts.prediction.roles.private import BoxPlace, NoBoxKey, answer_without, blinded, opened
+from client.contracts.prediction.roles.sealed import SealedAnswer, SeatOf
 from client.keys.hidden import BadKey
 from client.node.block_figures import AnyFigure, Distribution, Figure, HistogramFigure
 from client.work.artifacts import reason as pin_reason

@@ -11,8 +11,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from client.contracts.prediction.lines import lines_of
-from client.contracts.prediction.private import plain_input
+from client.contracts.prediction.http.lines import lines_of
+from client.contracts.prediction.roles.private import plain_input
 from client.keys.hidden import BadKey
 from client.work.events import LateInputRefused
 from sandbox import AnswerForm

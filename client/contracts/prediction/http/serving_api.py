@@ -18,8 +18,8 @@ from client.api.render import Json
 from client.api.route import Call, Reply, Route, parse_field
 from client.api.schema import TxAnswer, WaitQuery
 from client.api.submit import answer, spending, submit
-from client.contracts.prediction.postings import find_model
-from client.contracts.prediction.schema import ModelTrial, ServePosted, ServeRequest
+from client.contracts.prediction.http.postings import find_model
+from client.contracts.prediction.http.schema import ModelTrial, ServePosted, ServeRequest
 from client.keys.tokens import FULL, TokenScope
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ async def _passed(call: Call, model: bytes) -> bool:
 
 async def _tried(call: Call, terms: RunTerms) -> TrialState:
     """Its trial after at most `HOLD_S` seconds. Raises `RequestError` where none can be."""
-    from client.contracts.prediction.trial import wanted_trial
+    from client.contracts.prediction.roles.trial import wanted_trial
     from client.work.trials import OWNER, TrialsBusy
 
     trials = call.node.trials

@@ -28,8 +28,8 @@ from typing import IO, Any, Final, Protocol
 import msgspec
 
 from chain.types import format_credits, parse_credits
-from client.contracts.prediction.model_schema import ModelSchema
-from client.contracts.prediction.table import TableBatch, TableReader, answers_head, answers_text
+from client.contracts.prediction.http.model_schema import ModelSchema
+from client.contracts.prediction.roles.table import TableBatch, TableReader, answers_head, answers_text
 from client.node.ledger import VALID_FOR
 from client.sdk.types import NotFound, Rejected, Unavailable
 

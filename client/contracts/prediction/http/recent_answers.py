@@ -9,7 +9,7 @@ from chain.contracts.prediction import records
 from chain.ledger.state import State
 from client.api.following import Follower
 from client.api.render import Json
-from client.contracts.prediction.answer_window import NO_ANSWERS, AnswerFigures, AnswerWindow, sample_of
+from client.contracts.prediction.roles.answer_window import NO_ANSWERS, AnswerFigures, AnswerWindow, sample_of
 
 MOST_MODELS: Final = 1_024
 """Models of which answers are remembered; beyond it that whose window changed longest ago is forgotten."""

@@ -19,7 +19,8 @@ from chain.contracts.prediction.messages import GiveKeys
 from chain.contracts.prediction.records import ENDED, PredictionSeat, RequestRecord, RequestState, RequestTerms
 from chain.crypto import sha256
 from chain.host import Reader
-from client.contracts.prediction import duties, private
+from client.contracts.prediction import duties
+from client.contracts.prediction.roles import private
 from client.work.boxes import box_in
 from client.work.events import Chain, Changed, Effect, Input, Kept, Notice, Secret, SecretStored, Submit, take
 from client.work.machine import LedgerStatus, Machine, Recalled

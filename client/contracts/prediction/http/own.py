@@ -12,8 +12,8 @@ from client.api.errors import not_found, unavailable, usage
 from client.api.render import Json
 from client.api.route import Call, parse_field, parse_hash
 from client.callbacks.service import shown
-from client.contracts.prediction.private import KEY, of_key
 from client.contracts.prediction.proven import plain_document
+from client.contracts.prediction.roles.private import KEY, of_key
 from client.keys.tokens import TokenScope
 
 SOURCE = "prediction"

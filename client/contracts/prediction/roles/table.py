@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from client.contracts.prediction.model_schema import BadRow, ModelSchema, row_of_cells
+from client.contracts.prediction.http.model_schema import BadRow, ModelSchema, row_of_cells
 from client.data.columns import NUMBER
 
 MAX_COLUMNS: Final = 70_000

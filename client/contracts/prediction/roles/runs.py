@@ -9,8 +9,8 @@ from chain.contracts.prediction.tally import Answer, AnswerCode, ModelKind
 from chain.host.terms import ImageKind
 from client.config import WorkConfig
 from client.contracts.prediction.duties import ABSTAIN, BAD_INPUT, BAD_KEY, AnswerDuty, RunTerms
-from client.contracts.prediction.inputs import InputSealed, InputUnfit, PredictionInput
-from client.contracts.prediction.views import cid_text
+from client.contracts.prediction.http.views import cid_text
+from client.contracts.prediction.roles.inputs import InputSealed, InputUnfit, PredictionInput
 from client.work.events import RunEnded, WantedImage
 from sandbox import AnswerForm, AnswerOutcome, ContainerLimits, ParsedAnswer, RunSpec, RunStatus, UnfitRow
 

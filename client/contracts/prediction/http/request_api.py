@@ -26,12 +26,12 @@ from client.api.render import Json, code_name
 from client.api.route import Call, Reply, Route, parse_field, parse_hash
 from client.api.schema import EventView, HistoryQuery, TxAnswer, WaitQuery
 from client.api.submit import answer, submit, try_out
-from client.contracts.prediction import views
-from client.contracts.prediction.asked_once import OnceKey, asked_once
-from client.contracts.prediction.live import LivePredictions
-from client.contracts.prediction.own import get_prediction_key, keep_key, own_part, wanted_callback
-from client.contracts.prediction.postings import AskedRows, amounts_of, asked_privately, build_request, find_model
-from client.contracts.prediction.schema import (
+from client.contracts.prediction.http import views
+from client.contracts.prediction.http.asked_once import OnceKey, asked_once
+from client.contracts.prediction.http.live import LivePredictions
+from client.contracts.prediction.http.own import get_prediction_key, keep_key, own_part, wanted_callback
+from client.contracts.prediction.http.postings import AskedRows, amounts_of, asked_privately, build_request, find_model
+from client.contracts.prediction.http.schema import (
     AppealRequest,
     PredictionKey,
     PredictionPosted,

@@ -11,10 +11,10 @@ from client.api.render import Json
 from client.api.route import Call, Reply, Route, parse_field, parse_hash
 from client.api.schema import WaitQuery
 from client.api.submit import answer, submit
-from client.contracts.prediction.live import LivePredictions
-from client.contracts.prediction.postings import build_policy, find_model
-from client.contracts.prediction.schema import PoliciesQuery, PolicyPosted, PolicyRequest, PolicyView
-from client.contracts.prediction.views import describe_policy
+from client.contracts.prediction.http.live import LivePredictions
+from client.contracts.prediction.http.postings import build_policy, find_model
+from client.contracts.prediction.http.schema import PoliciesQuery, PolicyPosted, PolicyRequest, PolicyView
+from client.contracts.prediction.http.views import describe_policy
 from client.keys.tokens import TokenScope
 
 AT_ONCE = 64

@@ -30,8 +30,8 @@ from chain.host import read_params
 from chain.types import tx_id
 from client.api.errors import RequestError, invalid, unavailable, usage
 from client.api.route import Call
-from client.contracts.prediction.postings import ROWS_JSON
-from client.contracts.prediction.schema import PredictionRequest
+from client.contracts.prediction.http.postings import ROWS_JSON
+from client.contracts.prediction.http.schema import PredictionRequest
 
 if TYPE_CHECKING:
     pass
