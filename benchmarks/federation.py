@@ -29,8 +29,8 @@ import numpy as np
 from benchmarks.peers import flower
 from benchmarks.peers.base import Unavailable
 from client.contracts.federation import tasks
-from client.contracts.federation.computing import perform
-from client.contracts.federation.places import AttemptPlace
+from client.contracts.federation.arithmetic.places import AttemptPlace
+from client.contracts.federation.roles.computing import perform
 from client.contracts.federation.tasks import MadeFile
 from client.keys.boxes import public_of
 from examples.federation.federated import model_bytes

@@ -32,15 +32,16 @@ from chain.crypto import SigningKey, account_id
 from chain.errors import Reject
 from chain.host import account_key, params_key
 from chain.losses import LossTree, open_losses
-from client.contracts.federation.aggregator import AggregatorBook, AggregatorMachine
-from client.contracts.federation.channel import encode_fed
-from client.contracts.federation.computing import CannotCompute
-from client.contracts.federation.computing import perform as compute
-from client.contracts.federation.hearing import hear
-from client.contracts.federation.looking import text_of
-from client.contracts.federation.member import VAULTS, MemberBook, MemberMachine, VaultBook
-from client.contracts.federation.panel import PanelBook, PanelMachine
-from client.contracts.federation.sponsor import SponsorBook, SponsorMachine
+from client.contracts.federation.arithmetic.vault import of_secret
+from client.contracts.federation.roles.aggregator import AggregatorBook, AggregatorMachine
+from client.contracts.federation.roles.channel import encode_fed
+from client.contracts.federation.roles.computing import CannotCompute
+from client.contracts.federation.roles.computing import perform as compute
+from client.contracts.federation.roles.hearing import hear
+from client.contracts.federation.roles.looking import text_of
+from client.contracts.federation.roles.member import VAULTS, MemberBook, MemberMachine, VaultBook
+from client.contracts.federation.roles.panel import PanelBook, PanelMachine
+from client.contracts.federation.roles.sponsor import SponsorBook, SponsorMachine
 from client.contracts.federation.steps import (
     EvaluateRun,
     FedInput,
@@ -52,7 +53,6 @@ from client.contracts.federation.steps import (
     TrainWith,
 )
 from client.contracts.federation.tasks import MadeFile
-from client.contracts.federation.vault import of_secret
 from client.keys.boxes import public_of
 from client.work.events import (
     Chain,

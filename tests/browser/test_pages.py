@@ -17,9 +17,9 @@ from chain.contracts.governance import ParamValue, Propose, SetParameters
 from chain.contracts.job.messages import Claim, claim_commitment
 from chain.crypto import address
 from chain.losses import Measurement
-from client.contracts.federation.journal import JOURNAL, AttemptNote, FederationNotes, JournalBook, PreviewNote
-from client.contracts.federation.making import NO_UPDATES
-from client.contracts.federation.member import MemberBook, MemberMachine, TrainedFederation
+from client.contracts.federation.roles.journal import JOURNAL, AttemptNote, FederationNotes, JournalBook, PreviewNote
+from client.contracts.federation.roles.making import NO_UPDATES
+from client.contracts.federation.roles.member import MemberBook, MemberMachine, TrainedFederation
 from tests.browser.looking import look, refused
 from tests.browser.person import Person, person
 from tests.unit.api_kit import MODEL_CID, Api, a_run, sha

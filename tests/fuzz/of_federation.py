@@ -8,8 +8,12 @@ import numpy as np
 import safetensors.numpy
 
 from chain.errors import Malformed
-from client.contracts.federation import updates, vault
-from client.contracts.federation.channel import (
+from client.contracts.federation.arithmetic import updates, vault
+from client.contracts.federation.arithmetic.places import AttemptPlace
+from client.contracts.federation.arithmetic.tensors import BadTensors, read_layout, read_model, values_of
+from client.contracts.federation.arithmetic.updates import BadUpdate, open_seeds, read_update, seal_seeds, update_file
+from client.contracts.federation.arithmetic.vault import BadVault, VaultPlace
+from client.contracts.federation.roles.channel import (
     FedMessage,
     KeyAsk,
     KeyGive,
@@ -20,10 +24,6 @@ from client.contracts.federation.channel import (
     decode_fed,
     encode_fed,
 )
-from client.contracts.federation.places import AttemptPlace
-from client.contracts.federation.tensors import BadTensors, read_layout, read_model, values_of
-from client.contracts.federation.updates import BadUpdate, open_seeds, read_update, seal_seeds, update_file
-from client.contracts.federation.vault import BadVault, VaultPlace
 from client.keys.boxes import public_of
 from tests.fuzz.targets import Target, check
 

@@ -27,9 +27,9 @@ from chain.codec import read
 from chain.contracts.federation import records
 from chain.contracts.federation.records import FederationServer
 from chain.types import parse_loss
-from client.contracts.federation.looking import local_seed
-from client.contracts.federation.places import CQ, AttemptPlace
-from client.contracts.federation.updates import update_of
+from client.contracts.federation.arithmetic.places import CQ, AttemptPlace
+from client.contracts.federation.arithmetic.updates import update_of
+from client.contracts.federation.roles.looking import local_seed
 from client.sdk.types import NotFound
 from tests.processes import federated_job
 from tests.processes.clocked import DAY_MS, HOUR_MS, ClockedGraph

@@ -53,8 +53,8 @@ def with_own_arithmetic(attack: str) -> None:
     """In this process: the one that would compute is a new one, and knows nothing of the change."""
     import numpy as np
 
-    from client.contracts.federation import updates
-    from client.contracts.federation.places import CQ
+    from client.contracts.federation.arithmetic import updates
+    from client.contracts.federation.arithmetic.places import CQ
     from client.work import computing, runner
 
     runner.ComputingProcess = computing.ComputingHere  # type: ignore[attr-defined, assignment]

@@ -36,7 +36,7 @@ def main() -> int:
     member = bytes.fromhex(sys.argv[1])
     del sys.argv[1]
     from client.cli.app import main as run
-    from client.contracts.federation.aggregator import AggregatorMachine
+    from client.contracts.federation.roles.aggregator import AggregatorMachine
 
     AggregatorMachine._screen = denying(AggregatorMachine._screen, member)  # type: ignore[method-assign]
     return run()

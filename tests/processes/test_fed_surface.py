@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from client.contracts.federation.places import published_digest
+from client.contracts.federation.arithmetic.places import published_digest
 from client.sdk.types import NotFound, Rejected, Usage
 from tests.processes.harness import Graph, NodeProcess, Role, command, eventually, micro
 

@@ -32,9 +32,9 @@ from chain.contracts.federation.records import EndReason, FederationMember, Fede
 from chain.host.terms import Arch, Image, ImageKind, Limits
 from chain.ledger.tx import sign_tx
 from chain.types import TxBody, net_of, tx_id
-from client.contracts.federation.looking import text_of
-from client.contracts.federation.places import published_digest
-from client.contracts.federation.views import own_view
+from client.contracts.federation.arithmetic.places import published_digest
+from client.contracts.federation.http.views import own_view
+from client.contracts.federation.roles.looking import text_of
 from client.contracts.federation.wishes import SponsorWish, TrainWish, Wish, of_wish
 from client.work.artifacts import cid_of_file
 from client.work.database import WorkDatabase

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from chain.types import parse_loss
-from client.contracts.federation.places import CQ
+from client.contracts.federation.arithmetic.places import CQ
 from client.keys import hidden
 from client.sdk.types import Rejected
 from tests.processes import federated_job

@@ -13,8 +13,8 @@ import pytest
 
 from chain.contracts.federation.messages import FileCode
 from chain.contracts.federation.records import EndReason
-from client.contracts.federation import rows
-from client.contracts.federation.places import ROWS
+from client.contracts.federation.arithmetic import rows
+from client.contracts.federation.arithmetic.places import ROWS
 from examples.federation.build import split_rows
 from examples.federation.deal import dealt, flipped
 from examples.federation.wheel import TorchMissing

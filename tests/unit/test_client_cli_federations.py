@@ -17,9 +17,9 @@ from chain.codec import encode
 from chain.contracts.federation.messages import FileCode
 from chain.losses import Measurement
 from client.cli.app import main
-from client.contracts.federation.journal import JOURNAL, AttemptNote, FederationNotes, JournalBook, PreviewNote
-from client.contracts.federation.making import NO_UPDATES
-from client.contracts.federation.member import MemberBook, MemberMachine, TrainedFederation
+from client.contracts.federation.roles.journal import JOURNAL, AttemptNote, FederationNotes, JournalBook, PreviewNote
+from client.contracts.federation.roles.making import NO_UPDATES
+from client.contracts.federation.roles.member import MemberBook, MemberMachine, TrainedFederation
 from client.contracts.federation.wishes import PreviewWish, SponsorWish, StopWish, TrainWish, VaultWish, wish_in
 from client.keys.tokens import Tokens, TokenScope, now_ms
 from client.work.tries import Trial, TriedRun
@@ -273,7 +273,7 @@ async def test_a_preview_trains_once_and_sends_nothing(
     assert "nothing was sent" in out and "0.500000000 of 20 examples" in out and "4.5 KiB" in out
     assert (api.node.ledger.height, len(await api.get(f"/v1/federations/{play.id.hex()}/members"))) == (height, 2)
     slow = True
-    monkeypatch.setattr("client.contracts.federation.member_api.HOLD_S", 0.05)
+    monkeypatch.setattr("client.contracts.federation.http.member_api.HOLD_S", 0.05)
     begun = await api.post(f"/v1/federations/{play.id.hex()}/preview", {"data": "scans"})
     assert begun["state"] == "running"
     again = await api.post(f"/v1/federations/{play.id.hex()}/preview", {"number": begun["number"]})

@@ -12,12 +12,12 @@ import pytest
 from chain.codec import encode
 from chain.contracts.federation.messages import FileCode
 from chain.losses import Measurement
-from client.contracts.federation.journal import JOURNAL, AttemptNote, FederationNotes, JournalBook, PreviewNote
-from client.contracts.federation.keeping import NOTHING_HELD
-from client.contracts.federation.making import NO_UPDATES
-from client.contracts.federation.member import VAULTS, MemberBook, MemberMachine, TrainedFederation, VaultBook
-from client.contracts.federation.phrases import CODES, NO_VAULT, VAULT
-from client.contracts.federation.vaulting import OwnVaultBook, VaultStage, VaultWanted
+from client.contracts.federation.roles.journal import JOURNAL, AttemptNote, FederationNotes, JournalBook, PreviewNote
+from client.contracts.federation.roles.keeping import NOTHING_HELD
+from client.contracts.federation.roles.making import NO_UPDATES
+from client.contracts.federation.roles.member import VAULTS, MemberBook, MemberMachine, TrainedFederation, VaultBook
+from client.contracts.federation.roles.vaulting import OwnVaultBook, VaultStage, VaultWanted
+from client.contracts.federation.web.phrases import CODES, NO_VAULT, VAULT
 from client.contracts.federation.wishes import PreviewWish, StopWish, TrainWish, VaultWish, wish_in
 from p2p.content.cid import Codec, cid_of
 from sandbox import OwnData

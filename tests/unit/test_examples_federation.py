@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from client.contracts.federation.tensors import read_layout, read_model
+from client.contracts.federation.arithmetic.tensors import read_layout, read_model
 from examples.federation import build
 from examples.federation.deal import dealt, flipped
 from examples.federation.federated import model_bytes

@@ -20,15 +20,15 @@ from chain.contracts.federation.messages import AggregationRule, FileCode
 from chain.contracts.federation.records import EndReason, RosterEntry, VoidReason
 from chain.crypto import address
 from chain.types import LogEvent, TransferEvent
+from client.contracts.federation.arithmetic.places import CQ
+from client.contracts.federation.arithmetic.summing import Rule, divisor, next_model
 from client.contracts.federation.audit.evidence import FederationEvidence, FederationWatch
 from client.contracts.federation.audit.findings import AuditVerdict
 from client.contracts.federation.audit.models import model_faults
 from client.contracts.federation.audit.payments import PaymentsAudit
 from client.contracts.federation.audit.replay import AuditedSum, FederationAudit, audit_federation
 from client.contracts.federation.cli import auditing
-from client.contracts.federation.ledger_views import cid_text
-from client.contracts.federation.places import CQ
-from client.contracts.federation.summing import Rule, divisor, next_model
+from client.contracts.federation.http.ledger_views import cid_text
 from client.receipts.audit import Audit
 from client.sdk.types import NotFound
 from tests.federation_evidence import evidence_of

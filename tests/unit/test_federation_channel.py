@@ -9,7 +9,7 @@ import pytest
 
 from chain.crypto import SigningKey
 from chain.errors import Malformed
-from client.contracts.federation.channel import (
+from client.contracts.federation.roles.channel import (
     MAX_FED_MESSAGE,
     FedMessage,
     FileAnswer,

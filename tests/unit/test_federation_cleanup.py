@@ -15,15 +15,15 @@ from chain.codec import read
 from chain.contracts.federation import records
 from chain.contracts.federation.formulas import of_bitmap
 from chain.contracts.federation.records import FederationState
-from client.contracts.federation.aggregator import AggregatorMachine
+from client.contracts.federation.arithmetic.places import DELTAS
 from client.contracts.federation.audit.findings import AuditVerdict
 from client.contracts.federation.audit.replay import AuditedSum
-from client.contracts.federation.best_round import NOTHING_NOTED, BestRound, BestRoundBook
-from client.contracts.federation.cleanup import FINAL_PIN, KEEP_MS, MADE_OF_PIN, FedCleanUp
 from client.contracts.federation.cli import auditing
-from client.contracts.federation.looking import text_of
-from client.contracts.federation.panel import PanelMachine
-from client.contracts.federation.places import DELTAS
+from client.contracts.federation.roles.aggregator import AggregatorMachine
+from client.contracts.federation.roles.best_round import NOTHING_NOTED, BestRound, BestRoundBook
+from client.contracts.federation.roles.cleanup import FINAL_PIN, KEEP_MS, MADE_OF_PIN, FedCleanUp
+from client.contracts.federation.roles.looking import text_of
+from client.contracts.federation.roles.panel import PanelMachine
 from client.contracts.federation.steps import MODEL_PIN
 from client.sdk.types import NotFound
 from client.work.events import SERVED, Chain, EndScope, FetchContent, Forget, Keep, KeepBook, StopServing, Unpin

@@ -16,9 +16,9 @@ from chain.contracts.federation import messages, records
 from chain.contracts.federation.records import EndReason, FederationState
 from chain.host import K_SUPPLY
 from chain.host.terms import HiddenSet
-from client.contracts.federation.channel import KeyAsk, KeyGive
-from client.contracts.federation.panel import MOST_HEARD
-from client.contracts.federation.sponsor import KEY_BOX_LABEL, key_context
+from client.contracts.federation.roles.channel import KeyAsk, KeyGive
+from client.contracts.federation.roles.panel import MOST_HEARD
+from client.contracts.federation.roles.sponsor import KEY_BOX_LABEL, key_context
 from client.contracts.federation.steps import FedCame
 from client.keys.boxes import seal_box
 from tests.federation_nodes import HIDDEN_KEY, FedWorld, raw_cid

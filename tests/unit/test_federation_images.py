@@ -13,11 +13,11 @@ import pytest
 from chain.host.terms import Image, ImageKind
 from client import config_change
 from client.config import ConfigError, WorkConfig, parse_value
-from client.contracts.federation import joining
-from client.contracts.federation.images import LIST, check_digests, may_run, program_digest, why_not_run
-from client.contracts.federation.member import MemberMachine
+from client.contracts.federation.http import joining
 from client.contracts.federation.member_part import MemberPart
 from client.contracts.federation.part import NodeBoxKeys
+from client.contracts.federation.roles.images import LIST, check_digests, may_run, program_digest, why_not_run
+from client.contracts.federation.roles.member import MemberMachine
 from client.contracts.federation.settings import FederationSettings
 from client.contracts.federation.steps import NodeSelf
 from client.contracts.federation.wishes import TrainWish, VaultWish, wish_in

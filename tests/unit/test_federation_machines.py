@@ -15,14 +15,14 @@ from chain.contracts.federation import messages, records
 from chain.contracts.federation.messages import AggregationRule, FileCode, PaySplit, Secrecy
 from chain.contracts.federation.records import EndReason, FederationState, MemberState
 from chain.host.terms import HiddenSet
-from client.contracts.federation import rows
-from client.contracts.federation.aggregator import AggregatorMachine
-from client.contracts.federation.channel import FileAnswer, KeyAsk, UpdateAnswer, UpdateOffer, decode_fed, encode_fed
-from client.contracts.federation.member import MemberMachine, most_attempts
-from client.contracts.federation.places import ROWS
+from client.contracts.federation.arithmetic import rows
+from client.contracts.federation.arithmetic.places import ROWS
+from client.contracts.federation.arithmetic.updates import most_attempts as spec_attempts
+from client.contracts.federation.roles.aggregator import AggregatorMachine
+from client.contracts.federation.roles.channel import FileAnswer, KeyAsk, UpdateAnswer, UpdateOffer, decode_fed, encode_fed
+from client.contracts.federation.roles.member import MemberMachine, most_attempts
 from client.contracts.federation.steps import FedCame, SponsorWith, TrainWith
 from client.contracts.federation.tasks import MakeUpdate, OpenUpdate
-from client.contracts.federation.updates import most_attempts as spec_attempts
 from tests.federation_nodes import BLOCK_MS, HIDDEN_KEY, MACHINES, FedNode, FedWorld, Floats, raw_cid, values_in
 
 SMALL: dict[str, Any] = {"dims": 96, "secrecy": Secrecy.OPEN}

@@ -8,12 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from client.contracts.federation import masks, rows, updates
-from client.contracts.federation.computing import perform
-from client.contracts.federation.places import CQ, ROWS, SKETCH, rows_key
-from client.contracts.federation.summing import masked_sum
-from client.contracts.federation.tasks import SketchMasks
-from client.contracts.federation.updates import (
+from client.contracts.federation.arithmetic import masks, rows, updates
+from client.contracts.federation.arithmetic.places import CQ, ROWS, SKETCH, rows_key
+from client.contracts.federation.arithmetic.summing import masked_sum
+from client.contracts.federation.arithmetic.updates import (
     BadUpdate,
     SealedSeeds,
     open_seeds,
@@ -22,6 +20,8 @@ from client.contracts.federation.updates import (
     update_file,
     update_size,
 )
+from client.contracts.federation.roles.computing import perform
+from client.contracts.federation.tasks import SketchMasks
 from client.keys.boxes import OVERHEAD as BOX_OVERHEAD
 from client.keys.boxes import CannotOpen, CannotSeal, open_box, public_of, seal_box
 from tests.federation_nodes import Store

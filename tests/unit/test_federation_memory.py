@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from client.contracts.federation.computing import perform
+from client.contracts.federation.arithmetic.places import AttemptPlace
 from client.contracts.federation.desk import DiskDesk
-from client.contracts.federation.places import AttemptPlace
+from client.contracts.federation.roles.computing import perform
 from client.contracts.federation.tasks import MadeFile, MakeUpdate, OpenUpdate, ReferenceFile, SketchMasks, TryReference
 from client.keys.boxes import public_of
 from tests.federation_nodes import model_file

@@ -19,23 +19,23 @@ from chain.contracts.federation.records import FederationMember, FederationState
 from chain.errors import Malformed
 from chain.losses import LossTree, Measurement
 from client.contracts.federation import work
-from client.contracts.federation.aggregator import AggregatorMachine
-from client.contracts.federation.channel import FileAnswer, KeyAsk, KeyGive, UpdateAnswer, UpdateOffer, encode_fed
+from client.contracts.federation.arithmetic.places import published_digest
 from client.contracts.federation.desk import DiskDesk
-from client.contracts.federation.hearing import hear
-from client.contracts.federation.journal import JOURNAL, OwnJournal, PreviewNote
-from client.contracts.federation.ledger_status import LEDGER_STATUSES
-from client.contracts.federation.looking import look
-from client.contracts.federation.making import LocalKept, MakerBook
-from client.contracts.federation.member import MemberBook, MemberMachine, TrainedFederation
+from client.contracts.federation.http.views import own_view, preview_view
 from client.contracts.federation.member_part import MemberPart
 from client.contracts.federation.part import FedPart, NodeBoxKeys
-from client.contracts.federation.places import published_digest
-from client.contracts.federation.runs import run_name
-from client.contracts.federation.sealing import open_key, seal_key
+from client.contracts.federation.roles.aggregator import AggregatorMachine
+from client.contracts.federation.roles.channel import FileAnswer, KeyAsk, KeyGive, UpdateAnswer, UpdateOffer, encode_fed
+from client.contracts.federation.roles.hearing import hear
+from client.contracts.federation.roles.journal import JOURNAL, OwnJournal, PreviewNote
+from client.contracts.federation.roles.ledger_status import LEDGER_STATUSES
+from client.contracts.federation.roles.looking import look
+from client.contracts.federation.roles.making import LocalKept, MakerBook
+from client.contracts.federation.roles.member import MemberBook, MemberMachine, TrainedFederation
+from client.contracts.federation.roles.runs import run_name
+from client.contracts.federation.roles.sealing import open_key, seal_key
 from client.contracts.federation.steps import EvaluateRun, NodeSelf
 from client.contracts.federation.tasks import MadeFile, MakeUpdate, OpenUpdate, SumMasks
-from client.contracts.federation.views import own_view, preview_view
 from client.contracts.federation.wishes import PreviewWish, StopWish, TrainWish, of_wish
 from client.node.interface import PRIVATE
 from client.node.service import NodeFiles

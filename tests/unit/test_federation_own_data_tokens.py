@@ -11,10 +11,10 @@ import pytest
 
 from chain.codec import encode
 from client.api.hub import Hub
-from client.contracts.federation import joining
-from client.contracts.federation.joining import MIN_VETTED
-from client.contracts.federation.making import NO_UPDATES
-from client.contracts.federation.member import MemberBook, MemberMachine, TrainedFederation
+from client.contracts.federation.http import joining
+from client.contracts.federation.http.joining import MIN_VETTED
+from client.contracts.federation.roles.making import NO_UPDATES
+from client.contracts.federation.roles.member import MemberBook, MemberMachine, TrainedFederation
 from client.contracts.federation.wishes import StopWish, TrainWish, wish_in
 from client.keys.tokens import Tokens, TokenScope, now_ms
 from client.node.interface import SignerUnavailable

@@ -14,7 +14,7 @@ from chain.contracts.federation.messages import FileCode
 from client.callbacks.following import find_sources
 from client.contracts.federation import callbacks
 from client.contracts.federation.cli.reading import show_round
-from client.contracts.federation.phrases import PAY
+from client.contracts.federation.web.phrases import PAY
 from tests.unit.api_kit import Api, serving
 from tests.unit.federation_play import OWNERS, FederationPlay, helpers_serve
 from tests.unit.test_api_federations import SECOND, opened, played, who

@@ -19,16 +19,18 @@ from chain.contracts.federation.messages import LeaveFederation
 from chain.contracts.federation.records import FederationMember, FederationState, MemberState, member_key
 from chain.crypto import SigningKey
 from chain.host import account_key
-from client.contracts.federation import keeping, vault, vaulting, work
-from client.contracts.federation.channel import ShareAsk, ShareGive, encode_fed
-from client.contracts.federation.hearing import hear
-from client.contracts.federation.looking import look
-from client.contracts.federation.member import VAULTS, MemberMachine, VaultBook
+from client.contracts.federation import work
+from client.contracts.federation.arithmetic import vault
+from client.contracts.federation.arithmetic.vault import VaultPlace
 from client.contracts.federation.member_part import MemberPart
-from client.contracts.federation.ring import keepers_of, kept_by
+from client.contracts.federation.roles import keeping, vaulting
+from client.contracts.federation.roles.channel import ShareAsk, ShareGive, encode_fed
+from client.contracts.federation.roles.hearing import hear
+from client.contracts.federation.roles.looking import look
+from client.contracts.federation.roles.member import VAULTS, MemberMachine, VaultBook
+from client.contracts.federation.roles.ring import keepers_of, kept_by
+from client.contracts.federation.roles.vaulting import VaultStage
 from client.contracts.federation.steps import FedCame, KeepNoVault, KeepVault, SendFed, TrainNoMore, TrainWith
-from client.contracts.federation.vault import VaultPlace
-from client.contracts.federation.vaulting import VaultStage
 from client.keys.boxes import public_of
 from client.work import WorkConfig
 from client.work.events import FetchContent

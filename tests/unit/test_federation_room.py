@@ -13,9 +13,9 @@ from chain.codec import encode, read
 from chain.contracts.federation.messages import PaySplit
 from chain.contracts.federation.records import FederationState
 from chain.losses import LossTree
-from client.contracts.federation import journal
-from client.contracts.federation.member import MOST_JOINED, MemberBook
-from client.contracts.federation.sponsor import MOST_OPENED, SponsorBook
+from client.contracts.federation.roles import journal
+from client.contracts.federation.roles.member import MOST_JOINED, MemberBook
+from client.contracts.federation.roles.sponsor import MOST_OPENED, SponsorBook
 from client.contracts.federation.steps import SponsorWith, TrainWith
 from client.node.interface import PRIVATE
 from client.work.events import FetchContent, ServeFile, Unpin

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from client.contracts.federation import screening
-from client.contracts.federation.places import CQ, ROWS
-from client.contracts.federation.screening import (
+from client.contracts.federation.arithmetic import screening
+from client.contracts.federation.arithmetic.places import CQ, ROWS
+from client.contracts.federation.arithmetic.screening import (
     AWAY,
     COPY,
     EMPTY,

@@ -16,11 +16,11 @@ from chain.contracts.federation.messages import FederationTerms
 from chain.contracts.federation.records import FederationMember
 from chain.storage import private
 from client.api.errors import RequestError
-from client.contracts.federation import deploy_api
 from client.contracts.federation.desk import DiskDesk
-from client.contracts.federation.input_schema import input_schema
-from client.contracts.federation.offers import why_not_offered
-from client.contracts.federation.schema import DeployRequest
+from client.contracts.federation.http import deploy_api
+from client.contracts.federation.http.input_schema import input_schema
+from client.contracts.federation.http.offers import why_not_offered
+from client.contracts.federation.http.schema import DeployRequest
 from client.contracts.prediction.http.model_schema import parse_schema
 from p2p.content.cid import Codec, cid_of, parse
 

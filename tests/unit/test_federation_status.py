@@ -10,9 +10,9 @@ import pytest
 from chain.contracts.federation import records
 from chain.contracts.federation.messages import CommitMeasure, CommitUpdate, ReferUpdate, ServeFederation, VaultModel
 from chain.contracts.federation.records import FederationMember, FederationServer, FederationState
-from client.contracts.federation import hearing, keeping, ledger_status
-from client.contracts.federation.channel import ShareAsk, ShareGive
-from client.contracts.federation.keeping import OthersVaults
+from client.contracts.federation.roles import hearing, keeping, ledger_status
+from client.contracts.federation.roles.channel import ShareAsk, ShareGive
+from client.contracts.federation.roles.keeping import OthersVaults
 from client.contracts.federation.tasks import ReadHead
 from client.work.events import ContentMissing, EndScope, FetchContent, Unpin
 from client.work.machine import LedgerStatus

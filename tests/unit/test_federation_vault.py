@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.contracts.federation import vault
-from client.contracts.federation.vault import BadVault, VaultPlace
+from client.contracts.federation.arithmetic import vault
+from client.contracts.federation.arithmetic.vault import BadVault, VaultPlace
 from client.keys.boxes import public_of
 from client.keys.hidden import seal, unseal
 from tests.unit.federation_kit import rng

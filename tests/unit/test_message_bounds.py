@@ -44,14 +44,14 @@ from chain.node.service import (
 )
 from chain.params import MAX_PEER_MESSAGE, MAX_TX_BYTES, MAX_VALIDATORS
 from chain.types import Certificate, Header, Validator
-from client.contracts.federation.aggregator import AggregatorMachine
-from client.contracts.federation.channel import KeyAsk, KeyGive, ShareAsk, ShareGive, UpdateAnswer, UpdateOffer
-from client.contracts.federation.keeping import OthersVaults
-from client.contracts.federation.member import MemberMachine
-from client.contracts.federation.panel import PanelMachine
-from client.contracts.federation.sponsor import SponsorMachine
+from client.contracts.federation.roles.aggregator import AggregatorMachine
+from client.contracts.federation.roles.channel import KeyAsk, KeyGive, ShareAsk, ShareGive, UpdateAnswer, UpdateOffer
+from client.contracts.federation.roles.keeping import OthersVaults
+from client.contracts.federation.roles.member import MemberMachine
+from client.contracts.federation.roles.panel import PanelMachine
+from client.contracts.federation.roles.sponsor import SponsorMachine
+from client.contracts.federation.roles.vaulting import OwnVaults
 from client.contracts.federation.steps import FedCame
-from client.contracts.federation.vaulting import OwnVaults
 from client.node.driver import WAITING_BYTES
 from client.node.waiting import SHARE, WaitingLine
 from client.work.events import FetchContent

@@ -12,7 +12,7 @@ import pytest
 from chain import params
 from chain.consensus import resend, votes
 from chain.node import answer_budget, batches, bodies, candidates, messages, node, relay, service, snapshot
-from client.contracts.federation import aggregator, channel, keeping, member, panel, sponsor, vaulting
+from client.contracts.federation.roles import aggregator, channel, keeping, member, panel, sponsor, vaulting
 from client.node import driver, snapshots, waiting
 from client.work import peers
 from p2p import address_book, config, connection, discovery, lan, mdns, wire

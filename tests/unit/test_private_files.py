@@ -396,7 +396,7 @@ ELSEWHERE = {
     "client/sdk/files.py": "downloads",
     # Files that others cannot name in advance (mkstemp), or that nobody writes.
     "client/api/files.py": "uploads in the spool, made by mkstemp",
-    "client/contracts/federation/opening_pages.py": "a model in the content store, to look at its header",
+    "client/contracts/federation/web/opening_pages.py": "a model in the content store, to look at its header",
     "client/keys/hidden.py": "sources that a user or the store names; the target is created exclusively",
     "p2p/content/store.py": "the source of an addition, which a user names; mkdir",
     "p2p/tls.py": "the TLS key, in memory or in a folder of its own",

@@ -13,8 +13,11 @@ import numpy as np
 from chain.codec import encode
 from chain.crypto import SigningKey
 from chain.errors import Malformed
-from client.contracts.federation import updates, vault
-from client.contracts.federation.channel import (
+from client.contracts.federation.arithmetic import updates, vault
+from client.contracts.federation.arithmetic.places import AttemptPlace, published_digest
+from client.contracts.federation.arithmetic.updates import BadUpdate
+from client.contracts.federation.arithmetic.vault import BadVault, VaultPlace
+from client.contracts.federation.roles.channel import (
     KeyAsk,
     KeyGive,
     ShareAsk,
@@ -26,11 +29,8 @@ from client.contracts.federation.channel import (
     encode_fed,
     is_answer_of,
 )
-from client.contracts.federation.looking import local_seed
-from client.contracts.federation.places import AttemptPlace, published_digest
-from client.contracts.federation.sponsor import KEY_BOX_LABEL, key_context
-from client.contracts.federation.updates import BadUpdate
-from client.contracts.federation.vault import BadVault, VaultPlace
+from client.contracts.federation.roles.looking import local_seed
+from client.contracts.federation.roles.sponsor import KEY_BOX_LABEL, key_context
 from client.keys.boxes import CannotOpen, open_box, public_of, seal_box
 from sandbox.data import DataFile, DataSet
 

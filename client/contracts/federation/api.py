@@ -20,9 +20,9 @@ from client.api.files import serve_file
 from client.api.render import Json
 from client.api.route import Call, Route, parse_account, parse_field, parse_hash
 from client.api.schema import EventView, HistoryQuery
-from client.contracts.federation import deploy_api, member_api, pay_api, sponsor_api
-from client.contracts.federation.happened import AttemptsTold, MeasurementsTold, ToldSteps
-from client.contracts.federation.ledger_views import (
+from client.contracts.federation.http import deploy_api, member_api, pay_api, sponsor_api
+from client.contracts.federation.http.happened import AttemptsTold, MeasurementsTold, ToldSteps
+from client.contracts.federation.http.ledger_views import (
     cid_text,
     describe,
     describe_members,
@@ -31,9 +31,9 @@ from client.contracts.federation.ledger_views import (
     model_of_round,
     summarise,
 )
-from client.contracts.federation.live import LiveFederations
-from client.contracts.federation.lookup import known, readers_of, unknown
-from client.contracts.federation.schema import (
+from client.contracts.federation.http.live import LiveFederations
+from client.contracts.federation.http.lookup import known, readers_of, unknown
+from client.contracts.federation.http.schema import (
     FederationAttempts,
     FederationMeasurements,
     FederationMemberView,

@@ -17,7 +17,7 @@ from chain.contracts.federation.records import FederationRecord, FederationState
 from chain.crypto import address
 from chain.host import Reader
 from chain.types import format_credits
-from client.contracts.federation.ledger_views import cid_text, members_of, summarise
+from client.contracts.federation.http.ledger_views import cid_text, members_of, summarise
 
 Json = dict[str, Any]
 MEASURED, IMPROVED, ENDED, LEFT = "measured", "improved", "ended", "left"

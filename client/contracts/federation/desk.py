@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from chain.storage import private
-from client.contracts.federation import computing
+from client.contracts.federation.arithmetic.tensors import Buffer
+from client.contracts.federation.roles import computing
 from client.contracts.federation.tasks import FederationTask, MadeFile
-from client.contracts.federation.tensors import Buffer
 from client.work.computing import TaskRefused
 from p2p.content.dag import CHUNK, Builder
 

@@ -13,10 +13,10 @@ from typing import Any
 from chain.codec import encode
 from chain.contracts.federation.records import FederationState
 from chain.losses import Measurement
-from client.contracts.federation.journal import JOURNAL, OwnJournal, PreviewNote, journal_in
-from client.contracts.federation.looking import FederationLook, local_seed, look, text_of
-from client.contracts.federation.member import MemberMachine
 from client.contracts.federation.part import FedPart, NodeBoxKeys
+from client.contracts.federation.roles.journal import JOURNAL, OwnJournal, PreviewNote, journal_in
+from client.contracts.federation.roles.looking import FederationLook, local_seed, look, text_of
+from client.contracts.federation.roles.member import MemberMachine
 from client.contracts.federation.steps import EvaluateRun, FedCame, LocalRun, TrainNoMore
 from client.contracts.federation.wishes import PreviewWish, StopWish, TrainWish, VaultWish, Wish, train_with, vault_with
 from client.work.events import (

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from client.api.errors import RequestError, usage
-from client.contracts.federation import opening_pages
-from client.contracts.federation.phrases import CODES, OUTCOMES, agreement, became, held_against, pay_text, vault_text
+from client.contracts.federation.web import opening_pages
+from client.contracts.federation.web.phrases import CODES, OUTCOMES, agreement, became, held_against, pay_text, vault_text
 from client.dashboard.page import ROWS, WAIT_S, Answer, Done, Drawn, Nav, Visit, change, or_none, outcome, page
 
 STATES = {"IDLE": "", "END": ""}

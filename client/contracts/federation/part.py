@@ -14,9 +14,9 @@ from typing import Any
 
 from chain.contracts.federation.messages import FederationTerms
 from chain.contracts.federation.records import FederationState
-from client.contracts.federation.channel import encode_fed
-from client.contracts.federation.looking import FederationLook, look
-from client.contracts.federation.runs import evaluate_spec, local_spec, run_name, wanted_image
+from client.contracts.federation.roles.channel import encode_fed
+from client.contracts.federation.roles.looking import FederationLook, look
+from client.contracts.federation.roles.runs import evaluate_spec, local_spec, run_name, wanted_image
 from client.contracts.federation.steps import EvaluateRun, FedCame, FedMachine, LocalRun, NodeSelf, SendFed
 from client.contracts.federation.wishes import WISH, Wish, wish_in
 from client.work.boxes import box_in

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from client.api.schema import DataRemoved, EventView, OwnDataView, TxAnswer
-from client.contracts.federation.schema import (
+from client.contracts.federation.http.schema import (
     DeployRequest,
     FederationAttempts,
     FederationDeployed,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from client.contracts.federation.member_part import member_files
 from client.contracts.federation.part import FedPart, NodeBoxKeys
-from client.contracts.federation.sponsor import SponsorMachine
+from client.contracts.federation.roles.sponsor import SponsorMachine
 from client.contracts.federation.wishes import SponsorWish, Wish, sponsor_with
 from client.work.events import Effect
 from client.work.machine import Recalled

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from chain.codec import Wire, encode
 from chain.contracts.federation.messages import FederationTerms
-from client.contracts.federation.channel import FedMessage
-from client.contracts.federation.vault import Derive
+from client.contracts.federation.arithmetic.vault import Derive
+from client.contracts.federation.roles.channel import FedMessage
 from client.work.events import (
     Chain,
     Compute,

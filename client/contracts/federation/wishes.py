@@ -19,9 +19,9 @@ from msgspec import Meta
 from chain.codec import Wire, encode, read
 from chain.host.terms import Small
 from chain.types import AccountId, Hash
-from client.contracts.federation.making import PathText
+from client.contracts.federation.arithmetic.vault import MOST_HOLDERS
+from client.contracts.federation.roles.making import PathText
 from client.contracts.federation.steps import KeepNoVault, KeepVault, SponsorWith, TrainWith
-from client.contracts.federation.vault import MOST_HOLDERS
 from client.work.events import Secret
 
 WISH = "federation.wish."

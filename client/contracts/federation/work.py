@@ -16,17 +16,17 @@ from chain.contracts.federation.records import FederationPosting, FederationReco
 from chain.errors import Malformed
 from chain.host import Reader
 from client.config import WorkConfig
-from client.contracts.federation.aggregator import SUMMED, AggregatorBook, AggregatorMachine
-from client.contracts.federation.best_round import NOTHING_NOTED, BestRoundBook
-from client.contracts.federation.cleanup import FedCleanUp
-from client.contracts.federation.hearing import HEARING
-from client.contracts.federation.ledger_status import LEDGER_STATUSES
-from client.contracts.federation.member import VAULTS, MemberBook, MemberMachine, VaultBook
 from client.contracts.federation.member_part import MemberPart, member_files
-from client.contracts.federation.panel import PanelBook, PanelMachine
 from client.contracts.federation.part import BOX_KEYS, FedPart, NodeBoxKeys, node_self
-from client.contracts.federation.serving import ServingAnnouncer
-from client.contracts.federation.sponsor import SponsorBook, SponsorMachine
+from client.contracts.federation.roles.aggregator import SUMMED, AggregatorBook, AggregatorMachine
+from client.contracts.federation.roles.best_round import NOTHING_NOTED, BestRoundBook
+from client.contracts.federation.roles.cleanup import FedCleanUp
+from client.contracts.federation.roles.hearing import HEARING
+from client.contracts.federation.roles.ledger_status import LEDGER_STATUSES
+from client.contracts.federation.roles.member import VAULTS, MemberBook, MemberMachine, VaultBook
+from client.contracts.federation.roles.panel import PanelBook, PanelMachine
+from client.contracts.federation.roles.serving import ServingAnnouncer
+from client.contracts.federation.roles.sponsor import SponsorBook, SponsorMachine
 from client.contracts.federation.sponsor_part import SponsorPart
 from client.contracts.federation.steps import KIND
 from client.work.events import Effect, Input, Notice

@@ -17,7 +17,7 @@ from chain.ledger.state import State
 from chain.ledger.transition import Executed, chain_record
 from chain.ledger.tx import ParsedTx
 from chain.types import Event, LogEvent
-from client.contracts.federation.ledger_views import members_of
+from client.contracts.federation.http.ledger_views import members_of
 from client.receipts.audit_index import Happened
 
 OPENED, STARTED, ENDED = "fed.opened", "fed.started", "fed.ended"

@@ -14,8 +14,8 @@ from chain.crypto import address
 from chain.types import TransferEvent, format_credits
 from client.cli.audit import FAULTY, lacks, opened, run
 from client.cli.common import HERE, Common, NotStarted, WrongUsage, clean
-from client.contracts.federation.ledger_views import cid_text
-from client.contracts.federation.places import DELTAS
+from client.contracts.federation.arithmetic.places import DELTAS
+from client.contracts.federation.http.ledger_views import cid_text
 from client.sdk.types import ApiError, NotFound
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from client import contracts
 from client.cli.common import HERE, Common, WrongUsage, facts, listing, seconds
 from client.cli.ledger import MAX_WAIT, Wait, finished
 from client.contracts.federation.cli.reading import FedText
-from client.contracts.federation.offers import why_not_offered
+from client.contracts.federation.http.offers import why_not_offered
 from client.contracts.federation.references import find_federation
 from client.sdk.types import Usage
 
 if TYPE_CHECKING:
-    from client.contracts.federation.schema import FederationDeployed, FederationView
+    from client.contracts.federation.http.schema import FederationDeployed, FederationView
     from client.sdk.client import Client
     from client.sdk.types import Json
 
@@ -119,7 +119,7 @@ async def _trained(found: FederationView) -> dict[str, Any]:
 
 async def _posted(node: Client, found: FederationView, label: str, folder: Path) -> Path:
     """The schema of the model's rows, out of the one for members' tables. Raises `WrongUsage`."""
-    from client.contracts.federation.input_schema import input_schema
+    from client.contracts.federation.http.input_schema import input_schema
     from client.data.table_schema import MAX_SCHEMA_BYTES
 
     posted = found["terms"]["schema"]

@@ -13,19 +13,13 @@ from client.cli.common import HERE, Common, WrongUsage, cell, facts, listing, si
 from client.cli.ledger import MAX_WAIT, Wait, finished
 from client.contracts.federation.cli.reading import FedText
 from client.contracts.federation.cli.sponsoring import sent
-from client.contracts.federation.phrases import agreement, became, held_against, vault_text
 from client.contracts.federation.references import find_federation
+from client.contracts.federation.web.phrases import agreement, became, held_against, vault_text
 from client.sdk.types import Rejected
 
 if TYPE_CHECKING:
     from client.api.schema import OwnDataView, TxAnswer
-    from client.contracts.federation.schema import (
-        FederationJoined,
-        JoiningView,
-        OwnLossView,
-        OwnPartView,
-        PreviewView,
-    )
+    from client.contracts.federation.http.schema import FederationJoined, JoiningView, OwnLossView, OwnPartView, PreviewView
     from client.sdk.client import Client
 
 MAX_SCHEMA = 64 * 1024

@@ -14,12 +14,12 @@ from rich.console import Console
 from client.cli.app import OK, REFUSED, USAGE
 from client.cli.common import HERE, Common, WrongUsage, amount, facts, seconds, size_text, span
 from client.cli.ledger import MAX_WAIT, Wait, finished
+from client.contracts.federation.arithmetic.places import MASKS
 from client.contracts.federation.cli.words import WARNED
-from client.contracts.federation.places import MASKS
 from client.sdk.types import Rejected
 
 if TYPE_CHECKING:
-    from client.contracts.federation.schema import FederationPosted, FederationQuote
+    from client.contracts.federation.http.schema import FederationPosted, FederationQuote
     from client.sdk.client import Client
     from client.sdk.types import Json
 
@@ -218,7 +218,7 @@ def initial_model(path: Path) -> Json:
     if not path.is_file():
         raise WrongUsage(f"--model: there is no file {path}")
     try:
-        from client.contracts.federation.tensors import BadTensors, read_layout
+        from client.contracts.federation.arithmetic.tensors import BadTensors, read_layout
     except ModuleNotFoundError:
         raise WrongUsage("Opening a federation needs numpy: pip install 'learningchain[federation]'") from None
     import mmap

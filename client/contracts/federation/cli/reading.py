@@ -10,11 +10,11 @@ from rich.console import Console
 
 from client.cli.common import HERE, Common, WrongUsage, cell, facts, listing, relative, short, size_text, span, when
 from client.contracts.federation.cli.words import colored, meaning, state_text
-from client.contracts.federation.phrases import CODES, MEMBERS, OUTCOMES, VOIDS, pay_text
 from client.contracts.federation.references import find_federation
+from client.contracts.federation.web.phrases import CODES, MEMBERS, OUTCOMES, VOIDS, pay_text
 
 if TYPE_CHECKING:
-    from client.contracts.federation.schema import (
+    from client.contracts.federation.http.schema import (
         AttemptView,
         FederationAttempts,
         FederationMemberView,

@@ -11,7 +11,7 @@ from client.contracts.federation.cli.reading import FedText
 from client.contracts.federation.references import find_federation
 
 if TYPE_CHECKING:
-    from client.contracts.federation.schema import FederationRecovering, VaultKept
+    from client.contracts.federation.http.schema import FederationRecovering, VaultKept
     from client.sdk.client import Client
 
 

@@ -12,7 +12,7 @@ from client.contracts.federation.cli.sponsoring import sent
 
 if TYPE_CHECKING:
     from client.api.schema import TxAnswer
-    from client.contracts.federation.schema import FederationServing
+    from client.contracts.federation.http.schema import FederationServing
     from client.sdk.client import Client
 
 

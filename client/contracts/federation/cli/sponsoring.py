@@ -13,7 +13,7 @@ from client.contracts.federation.references import find_federation
 
 if TYPE_CHECKING:
     from client.api.schema import TxAnswer
-    from client.contracts.federation.schema import LookedAfter, RoundStarted
+    from client.contracts.federation.http.schema import LookedAfter, RoundStarted
     from client.sdk.client import Client
 
 MemberText = Annotated[str, Parameter(name="ACCOUNT", help="An address, or one of your names.")]

@@ -21,13 +21,13 @@ from rich.text import Text
 from client.cli.common import HERE, Common, Output, cell, clean, facts, named, when
 from client.contracts.federation.cli.reading import FedText
 from client.contracts.federation.cli.words import meaning, state_text
-from client.contracts.federation.phrases import CODES, ENDS, OUTCOMES, VOIDS
 from client.contracts.federation.references import find_federation
+from client.contracts.federation.web.phrases import CODES, ENDS, OUTCOMES, VOIDS
 from client.sdk.types import ApiError, Unreachable
 
 if TYPE_CHECKING:
     from client.api.schema import EventView
-    from client.contracts.federation.schema import FederationRoundView, FederationView
+    from client.contracts.federation.http.schema import FederationRoundView, FederationView
     from client.sdk.client import Client
 
 RETRIES = 10

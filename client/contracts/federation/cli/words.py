@@ -7,7 +7,7 @@ from typing import Any
 from rich.text import Text
 
 from client.cli.common import cell
-from client.contracts.federation.phrases import ENDS, STATES
+from client.contracts.federation.web.phrases import ENDS, STATES
 
 _COLORS = {"REACHED": "green", "MET": "green", "ROUNDS": "green", "USED": "green", "PROGRESS": "green", "END": "", "IDLE": "cyan"}
 WARNED = 10.0

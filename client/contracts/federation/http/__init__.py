@@ -1,0 +1,1 @@
+"""What the API says of federations and takes from callers: documents, views, postings, pay."""

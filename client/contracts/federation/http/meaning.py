@@ -1,0 +1,112 @@
+"""What joining a federation means, before anybody agrees to it. Plain functions on the committed state; nothing here is a rule.
+
+Whoever lends data asks four things: what leaves this machine, how much of it, who can read it, and what it could earn. All four
+follow from the terms on the ledger; what the own data say of the posted schema is looked at by the command, beside the data.
+"""
+
+from __future__ import annotations
+
+import math
+
+from chain.contracts.federation import formulas
+from chain.contracts.federation.messages import FederationTerms, PaySplit, Secrecy
+from chain.contracts.federation.records import FederationPosting, FederationRecord, FederationState, MemberState
+from chain.crypto import address
+from chain.host import VERIFIERS, Host
+from chain.types import format_credits, format_loss
+from client.api.render import Json
+from client.contracts.federation.http.ledger_views import Members, cid_text, describe_terms
+
+SKETCH_ROWS, REFERENCE_ROWS = 64, 2
+"""Numbers of an update that the aggregators see: 64 rows, and two more where there is a reference (LC-FILE-16, 20)."""
+SMALL_DIMS = 1_024
+DELTA = 1e-5
+"""Of the differential privacy that is told."""
+
+
+def describe_joining(host: Host, federation: bytes, posting: FederationPosting, now: FederationRecord, members: Members) -> Json:
+    """A `JoiningView` without `refusal`."""
+    terms = posting.terms
+    active = [account for account, one in members if one.state == MemberState.ACTIVE]
+    available = host.service(VERIFIERS).is_available
+    vetted = sum(available(account) for account in active)
+    secret = terms.secrecy == Secrecy.SUM
+    left = terms.bounty - now.paid
+    return {
+        "federation": federation.hex(),
+        "sponsor": address(posting.sponsor),
+        "state": FederationState(now.state).name,
+        "image": describe_terms(terms)["image"],
+        "secrecy": Secrecy(terms.secrecy).name.lower(),
+        "dims": terms.dims,
+        "bytes_each_round": formulas.update_size(terms),
+        "rounds_left": max(0, terms.rounds - max(now.r, 1) + 1),
+        "sketch_numbers": SKETCH_ROWS + (REFERENCE_ROWS if terms.reference else 0),
+        "readable_from": terms.min_sum if secret else 1,
+        "opens_alone": max(1, terms.min_sum - 1) if secret else 0,
+        "split": PaySplit(terms.split).name.lower(),
+        "claims_examples": terms.split == PaySplit.SAMPLES,
+        "dp_milli": terms.dp_milli,
+        "epsilon": epsilon(terms),
+        "schema": cid_text(terms.schema) or None,
+        "hidden": bool(terms.hidden),
+        "members": len(active),
+        "vetted": vetted,
+        "max_members": terms.max_members,
+        "approved_by_sponsor": not terms.admit_open,
+        "bounty": format_credits(terms.bounty),
+        "paid": format_credits(now.paid),
+        "worst_share": format_credits(left // terms.max_members),
+        "pays_at_zero": format_credits(_pays_at_zero(terms, now)),
+        "best": format_loss(now.best) if now.best_model else None,
+        "target": format_loss(terms.target),
+        "train_s": terms.limits.train_s,
+        "cpus_milli": terms.limits.cpus_milli,
+        "mem_mb": terms.limits.mem_mb,
+        "warnings": warnings(terms, len(active), vetted),
+    }
+
+
+def _pays_at_zero(terms: FederationTerms, now: FederationRecord) -> int:
+    """Micro-credits still to be paid for a model whose loss is 0: a target out of reach is never paid in full. Before the first
+    measurement nothing is known, and it is the whole rest."""
+    if not now.best_model or now.initial <= terms.target:
+        return terms.bounty - now.paid
+    return max(0, formulas.due(terms, now.initial, min(0, now.initial)) - now.paid)
+
+
+def epsilon(terms: FederationTerms) -> float | None:
+    """Of the sums of all rounds together, at delta 1e-5; None without noise. Codes, norms and sketches are not covered."""
+    if not terms.dp_milli:
+        return None
+    sigma = terms.dp_milli / 1_000
+    return round(terms.rounds / (2 * sigma**2) + math.sqrt(2 * terms.rounds * math.log(1 / DELTA)) / sigma, 2)
+
+
+def warnings(terms: FederationTerms, members: int, vetted: int) -> list[str]:
+    """What a careful owner would want to know before agreeing."""
+    found: list[str] = []
+    if terms.secrecy == Secrecy.OPEN:
+        found.append("secrecy is open: three drawn aggregators read this node's update of every round as it is")
+    elif terms.min_sum == 2:
+        found.append("a sum may be of two members: each of them can compute the other's update from it")
+    else:
+        others = terms.min_sum - 1
+        found.append(f"{others} other members who work together, or two of the three aggregators, can open this node's update")
+    if terms.secrecy == Secrecy.SUM and not terms.vetted:
+        found.append("members without the verifier flag count towards a sum: a sponsor may fill it with accounts of its own")
+    if terms.dims < SMALL_DIMS:
+        found.append(f"the model has {terms.dims} values: sums of so few hide little")
+    if not terms.dp_milli:
+        found.append(
+            "there is no noise (dp): an image that wants to can hide data in the update, so read its source or trust who made it"
+        )
+    else:
+        found.append("the noise covers the sums; codes, the norm and the numbers that aggregators see are not covered")
+    if terms.vetted and vetted < terms.min_sum:
+        found.append(
+            f"{vetted} of {members} members carry the verifier flag, and {terms.min_sum} are needed before anything is summed"
+        )
+    if not terms.hidden and not terms.outside:
+        found.append("members may sit on the panel that measures, and the test data lie in the image")
+    return found

@@ -1,0 +1,307 @@
+"""A data owner's and a verifier's requests: what joining means, joining, other data, leaving; serving federations."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+from chain.contracts import perform
+from chain.contracts.federation import records
+from chain.contracts.federation.messages import JoinFederation, LeaveFederation, NewData, PaySplit, ServeFederation
+from chain.contracts.federation.records import FederationMember, FederationPosting, FederationRecord, FederationServer
+from chain.contracts.federation.views import duties
+from chain.errors import InvalidTx, Reject
+from client.api.errors import invalid, not_found, rejected, unavailable, usage
+from client.api.render import Json
+from client.api.route import Call, Reply, Route, parse_account, parse_field, parse_hash
+from client.api.schema import TxAnswer, WaitQuery
+from client.api.submit import answer, spending, submit, trial_host
+from client.contracts.federation.arithmetic.places import published_digest
+from client.contracts.federation.http.ledger_views import members_of
+from client.contracts.federation.http.lending import lends
+from client.contracts.federation.http.meaning import describe_joining
+from client.contracts.federation.http.postings import find_federation
+from client.contracts.federation.http.schema import (
+    FederationJoined,
+    FederationRecovering,
+    FederationServing,
+    JoiningView,
+    JoinRequest,
+    OwnPartView,
+    PreviewRequest,
+    PreviewView,
+    RecoverRequest,
+    ServeFederationsRequest,
+    VaultKept,
+    VaultRequest,
+)
+from client.contracts.federation.roles.images import listed_programs, may_run, program_digest
+from client.keys.tokens import TokenScope
+from client.node.interface import SignerUnavailable
+
+MOST_DUTIES = 1_000
+HOLD_S, POLL_S = 10.0, 0.1
+"""How long one call waits for a preview, and how often it looks."""
+
+
+async def get_joining(call: Call) -> Json:
+    """What it would mean for this node."""
+    ledger = call.node.ledger
+    federation = find_federation(ledger.state, call.path("federation"))
+    posting, now = ledger.state.get(records.posting_key(federation)), ledger.state.get(records.federation_key(federation))
+    if not isinstance(posting, FederationPosting) or not isinstance(now, FederationRecord):
+        raise RuntimeError(f"federation {federation.hex()} has no posting and record")
+    host = trial_host(ledger)
+    found = describe_joining(host, federation, posting, now, members_of(ledger.state, federation))
+    examples = 1 if posting.terms.split == PaySplit.SAMPLES else 0
+    refusal = None
+    try:
+        # A digest that nobody has: whether the own one is taken shows when it is sent.
+        perform(host, ledger.own_id, JoinFederation(federation, published_digest(federation, ledger.own_id), examples))
+    except Reject as e:
+        body = rejected("Joining would be refused", e.code, e.text).body
+        refusal = {"code": body.code, "name": body.name, "message": body.message}
+    image, listed = posting.terms.image, listed_programs(call.node.config())
+    return found | {"refusal": refusal, "program": program_digest(image), "allowed": may_run(image, listed) if listed else None}
+
+
+async def post_join(call: Call) -> Reply:
+    """With data of this node it trains by itself from then on: what it trains on is on its disk before its message leaves."""
+    federation = find_federation(call.node.ledger.state, call.path("federation"))
+    what = f"Joining federation {federation.hex()[:12]}"
+    return await _trained_on(call, what, federation, lambda digest, n: JoinFederation(federation, digest, n))
+
+
+async def post_new_data(call: Call) -> Reply:
+    federation = find_federation(call.node.ledger.state, call.path("federation"))
+    what = f"Other data for federation {federation.hex()[:12]}"
+    return await _trained_on(call, what, federation, lambda digest, n: NewData(federation, digest, n))
+
+
+async def _trained_on(call: Call, what: str, federation: bytes, message: Callable[[bytes, int], Any]) -> Reply:
+    from client.contracts.federation.http import joining  # the sandbox's words load after the node's start
+
+    body: JoinRequest = call.body
+    if (body.data is None) == (body.digest is None):
+        raise usage("The data are not valid: exactly one of data and digest is needed. Give one of them")
+    if body.data is None:
+        digest = published_digest(federation, bytes.fromhex(body.digest or ""))
+        tx = await submit(call, what, message(digest, body.n))
+        return await answer(call, what, tx, published=digest.hex())
+    lends(call, what)
+    with _joining(what):
+        own = await joining.own_data(call.node, body.data)
+        digest = published_digest(federation, own.digest)
+        spending(call, what, message(digest, body.n))  # what the rules refuse is refused in their words
+        least = joining.least_vetted(call.node, federation) if body.min_vetted is None else body.min_vetted
+        tx = await joining.agree_to_join(call.node, federation, body.data, joining.JoinTerms(least, body.n, body.vault))
+    return await answer(call, what, tx, published=digest.hex())
+
+
+async def post_keeping_vault(call: Call) -> Json:
+    from client.contracts.federation.http import joining  # the sandbox's words load after the node's start
+
+    federation, body = find_federation(call.node.ledger.state, call.path("federation")), call.body
+    what = "The vault's setting"
+    lends(call, what)
+    with _joining(what):
+        holders = [parse_account("holders", one) for one in body.holders]
+        await joining.keep_vault(call.node, federation, body.on, holders)
+    return {"federation": federation.hex(), "on": body.on, "holders": body.holders}
+
+
+async def post_taking_place(call: Call) -> Json:
+    """After a machine was lost: the account is a member still, and this node takes the lost one's place."""
+    from client.contracts.federation.http import joining  # the sandbox's words load after the node's start
+
+    ledger, body = call.node.ledger, call.body
+    federation = find_federation(ledger.state, call.path("federation"))
+    what = f"Coming back into federation {federation.hex()[:12]}"
+    lends(call, what)
+    with _joining(what):
+        least = joining.least_vetted(call.node, federation) if body.min_vetted is None else body.min_vetted
+        tx = await joining.recover(call.node, federation, body.data or "", joining.JoinTerms(least, body.n, True))
+    member = ledger.state.get(records.member_key(federation, ledger.own_id))
+    named = isinstance(member, FederationMember) and bool(member.vault)
+    return {"federation": federation.hex(), "vault": named, "tx": tx.hex() or None}
+
+
+async def post_leaving(call: Call) -> Reply:
+    """No further update leaves this node, from now on."""
+    from client.contracts.federation.http import joining  # the sandbox's words load after the node's start
+
+    federation = find_federation(call.node.ledger.state, call.path("federation"))
+    what = f"Leaving federation {federation.hex()[:12]}"
+    spending(call, what, LeaveFederation(federation))
+    with _joining(what):
+        tx = await joining.stop(call.node, federation)
+    return await answer(call, what, tx)
+
+
+async def post_preview(call: Call) -> Json:
+    """Waits for a moment; a run that goes on is asked for by its number. It tells a loss on own data, as `get_own_part`."""
+    from client.contracts.federation.http import joining  # the sandbox's words load after the node's start
+
+    federation = find_federation(call.node.ledger.state, call.path("federation"))
+    body: PreviewRequest = call.body
+    if (body.data is None) == (body.number is None):
+        raise usage("The preview is not valid: exactly one of data and number is needed. Give one of them")
+    with call.context.waits.take(), _joining("The preview"):
+        if body.data is not None:
+            return dict(await joining.preview(call.node, federation, body.data, within_s=HOLD_S))
+        return dict(await _preview_of(call, bytes.fromhex(body.number or "")))
+
+
+async def _preview_of(call: Call, number: bytes) -> PreviewView:
+    from client.contracts.federation.http.views import preview_view  # the sandbox's words load after the node's start
+
+    until = asyncio.get_running_loop().time() + HOLD_S
+    while (found := preview_view(call.node, number)) is None or found["state"] == "running":
+        if asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(POLL_S)
+        elif found is not None:
+            break
+        else:
+            raise not_found("This node knows no preview of that number: it keeps the last ones", name="NO_PREVIEW")
+    return found
+
+
+async def get_own_part(call: Call) -> Json:
+    """Losses on own data among it, which are the owner's alone: no token of a program reads them, unless it may do everything."""
+    from client.contracts.federation.http.views import own_view  # the sandbox's words load after the node's start
+
+    federation = parse_field("federation", parse_hash, call.path("federation"))
+    return dict(own_view(call.node, federation))
+
+
+@contextmanager
+def _joining(what: str) -> Iterator[None]:
+    """What the node's own side says against it, as refusals of the API."""
+    from client.contracts.federation.http import joining  # the sandbox's words load after the node's start
+
+    try:
+        yield
+    except joining.CannotJoin as problem:
+        text = str(problem)
+        raise usage(f"{what} was not sent: {text[:1].lower()}{text[1:]}", name="CANNOT_JOIN", status=409) from None
+    except InvalidTx as e:
+        raise invalid(f"{what} was not accepted", e) from None
+    except SignerUnavailable as e:
+        raise unavailable(f"{what} was not signed: {e}. Try again when the signer is back", name="SIGNER") from None
+
+
+async def get_federation_serving(call: Call) -> Json:
+    ledger = call.node.ledger
+    found = ledger.state.get(records.serving_key(ledger.own_id))
+    serves = isinstance(found, FederationServer)
+    owed = sum(1 for _ in islice(duties(ledger.state, ledger.own_id), MOST_DUTIES))
+    return {"on": serves, "since": found.since if isinstance(found, FederationServer) else None, "duties": owed}
+
+
+async def post_federation_serving(call: Call) -> Reply:
+    what = "Serving federations" if call.body.on else "Serving federations no more"
+    return await answer(call, what, await submit(call, what, ServeFederation(call.body.on)))
+
+
+_ONE = "/v1/federations/{federation}"
+ROUTES = (
+    Route(
+        "GET",
+        "/v1/federations/serving",
+        "Whether this node may be drawn as aggregator and for panels",
+        get_federation_serving,
+        FederationServing,
+    ),
+    Route(
+        "POST",
+        "/v1/federations/serving",
+        "Let this node be drawn as aggregator and for panels, or no more",
+        post_federation_serving,
+        TxAnswer,
+        ServeFederationsRequest,
+        WaitQuery,
+        failures=(409,),
+        scope=TokenScope.POST,
+    ),
+    Route(
+        "GET",
+        f"{_ONE}/joining",
+        "What joining a federation means: what leaves, who reads it, what it could earn",
+        get_joining,
+        JoiningView,
+        failures=(404,),
+    ),
+    Route(
+        "POST",
+        f"{_ONE}/join",
+        "Join a federation, or ask to be admitted",
+        post_join,
+        FederationJoined,
+        JoinRequest,
+        WaitQuery,
+        failures=(404, 409),
+        scope=TokenScope.POST,
+    ),
+    Route(
+        "POST",
+        f"{_ONE}/data",
+        "Train on other data of this node from now on",
+        post_new_data,
+        FederationJoined,
+        JoinRequest,
+        WaitQuery,
+        failures=(404, 409),
+        scope=TokenScope.POST,
+    ),
+    Route(
+        "POST",
+        f"{_ONE}/leave",
+        "Leave a federation, from the next start on",
+        post_leaving,
+        TxAnswer,
+        query=WaitQuery,
+        failures=(404, 409),
+        scope=TokenScope.POST,
+    ),
+    Route(
+        "POST",
+        f"{_ONE}/vault",
+        "Keep a vault of this node's local models from now on, or no more",
+        post_keeping_vault,
+        VaultKept,
+        VaultRequest,
+        failures=(404, 409),
+        scope=TokenScope.ALL,
+    ),
+    Route(
+        "POST",
+        f"{_ONE}/recover",
+        "Take the place of a node of this account that was lost: train again, and open its vault",
+        post_taking_place,
+        FederationRecovering,
+        RecoverRequest,
+        failures=(404, 409),
+        scope=TokenScope.ALL,
+    ),
+    Route(
+        "POST",
+        f"{_ONE}/preview",
+        "Train once on own data of this node and send nothing",
+        post_preview,
+        PreviewView,
+        PreviewRequest,
+        failures=(404, 409),
+        scope=TokenScope.ALL,
+    ),
+    Route(
+        "GET",
+        f"{_ONE}/own",
+        "This node's own part in a federation: its updates, what left it, losses on its own data",
+        get_own_part,
+        OwnPartView,
+        scope=TokenScope.ALL,
+    ),
+)

@@ -1,0 +1,168 @@
+"""What requests of the API mean as messages of the contract. Plain functions; a refusal names the field."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from chain.contracts.federation import formulas, records
+from chain.contracts.federation.messages import (
+    MAX_FEDERATION_PARAMS,
+    AggregationRule,
+    FederationTerms,
+    OpenFederation,
+    PaySplit,
+    Secrecy,
+)
+from chain.contracts.federation.params import FederationParams
+from chain.host import Reader, read_params
+from chain.host.terms import Arch, HiddenSet, Image, ImageKind, Limits, is_reference
+from chain.params import MAX_INT
+from chain.types import parse_credits, parse_loss
+from chain.verification.scale import FloatKind
+from client.api.errors import not_found, usage
+from client.api.route import parse_field, parse_hash
+from client.contracts.federation.http.schema import FederationImage, FederationLimits, FederationRequest, HiddenTest
+from p2p.content.cid import parse as parse_cid
+
+_DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.ASCII)
+LEAST_SUM = 3
+"""Members in a sum, unless the request says otherwise: of two each computes the other's update."""
+
+
+def find_federation(reader: Reader, text: str) -> bytes:
+    """A federation of the state by its id. Raises `RequestError`."""
+    federation = parse_field("federation", parse_hash, text)
+    if reader.get(records.posting_key(federation)) is None:
+        text = f"There is no federation {federation.hex()} in the state. GET /v1/federations lists those that there are"
+        raise not_found(text, name="NO_SUCH_FEDERATION")
+    return federation
+
+
+# --- opening --------------------------------------------------------------------------------------------------------------------
+
+
+def build_federation(body: FederationRequest, reader: Reader, clock: int) -> OpenFederation:
+    """Raises `RequestError` naming the field; the rules check the rest."""
+    reference, secrecy = body.reference, Secrecy[body.secrecy.upper()]
+    split = PaySplit.ALIGNED if body.split is None and reference else PaySplit[(body.split or "equal").upper()]
+    terms = FederationTerms(
+        image=_image(body.image),
+        arch=Arch[body.arch.upper()],
+        params=_params(body.params),
+        limits=_limits(body.limits, body.model.size),
+        model=binary_cid("model.cid", body.model.cid),
+        size=body.model.size,
+        dims=body.model.dims,
+        hidden=[] if body.hidden is None else [_hidden(body.hidden)],
+        schema=b"" if body.schema is None else binary_cid("schema", body.schema),
+        bounty=parse_field("bounty", parse_credits, body.bounty),
+        fee=0,
+        target=parse_field("target", parse_loss, body.target),
+        float_kind=FloatKind[body.float_kind.upper()],
+        tol=parse_field("tol", _not_negative, body.tol),
+        rounds=body.rounds,
+        round_ms=_milliseconds("round_s", body.round_s),
+        pace_ms=_milliseconds("pace_s", body.pace_s),
+        ends=_ends(body, clock),
+        min_members=body.min_members,
+        max_members=body.max_members,
+        min_sum=min(LEAST_SUM, body.min_members) if body.min_sum is None else body.min_sum,
+        vetted=body.vetted,
+        secrecy=secrecy,
+        rule=AggregationRule[body.rule.upper()],
+        split=split,
+        reference=reference,
+        clip=parse_field("clip", _not_negative, body.clip),
+        patience=body.patience,
+        admit_open=body.admit == "open",
+        outside=body.outside,
+        dp_milli=body.dp_milli,
+    )
+    fee = least_fee(reader, terms) if body.fee is None else parse_field("fee", parse_credits, body.fee)
+    return OpenFederation(replace(terms, fee=fee))
+
+
+def least_fee(reader: Reader, terms: FederationTerms) -> int:
+    """Micro-credits: u is at least this (LC-FED-1)."""
+    return formulas.least_fee(read_params(reader, records.NUMBER, FederationParams).fed_rate, terms)
+
+
+def _ends(body: FederationRequest, clock: int) -> int:
+    if (body.ends_in_s is None) == (body.ends is None):
+        raise usage("The end is not valid: exactly one of ends_in_s and ends is needed. Give one of them")
+    return body.ends if body.ends is not None else clock + _milliseconds("ends_in_s", body.ends_in_s or 0.0)
+
+
+def _milliseconds(name: str, in_s: float) -> int:
+    if not math.isfinite(in_s):
+        raise usage(f"{name} is not valid: it must be a finite number of seconds. Correct {name}")
+    return min(MAX_INT >> 1, round(in_s * 1_000))
+
+
+def _image(image: FederationImage) -> Image:
+    if (image.cid is None) == (image.reference is None):
+        raise usage("image is not valid: exactly one of image.cid and image.reference is needed. Give one of them")
+    image_id = b"" if image.image_id is None else parse_field("image.image_id", _digest, image.image_id)
+    if image.reference is not None:
+        return Image(
+            ImageKind.REGISTRY, parse_field("image.reference", _reference, image.reference), b"", image_id, image.size or 1
+        )
+    if image.size is None or not image_id:
+        raise usage("image is not valid: an archive needs image.image_id and image.size beside image.cid. Give both")
+    return Image(ImageKind.ARCHIVE, "", binary_cid("image.cid", image.cid or ""), image_id, image.size)
+
+
+def _limits(limits: FederationLimits, model_bytes: int) -> Limits:
+    return Limits(
+        cpus_milli=round(limits.cpus * 1_000),
+        mem_mb=limits.mem_mb,
+        train_s=limits.train_s,
+        eval_s=limits.eval_s,
+        model_cap=model_bytes,
+        tmp_mb=limits.tmp_mb,
+        threads=math.ceil(limits.cpus) if limits.threads is None else limits.threads,
+    )
+
+
+def _hidden(hidden: HiddenTest) -> HiddenSet:
+    plain, key = (parse_field(f"hidden.{name}", _digest, getattr(hidden, name)) for name in ("plain_hash", "key_hash"))
+    return HiddenSet(binary_cid("hidden.cid", hidden.cid), plain, key, hidden.size)
+
+
+def _params(params: dict[str, Any]) -> str:
+    text = msgspec.json.encode(params).decode("utf-8")
+    if len(text.encode("utf-8")) > MAX_FEDERATION_PARAMS:
+        raise usage(
+            f"params is not valid: more than {MAX_FEDERATION_PARAMS} bytes. Keep settings in params, put data into the image"
+        )
+    return text
+
+
+def binary_cid(name: str, text: str) -> bytes:
+    """Raises `RequestError` naming the field."""
+    return parse_field(name, parse_cid, text).to_bytes()
+
+
+def _digest(text: str) -> bytes:
+    found = _DIGEST.fullmatch(text)
+    if found is None:
+        raise ValueError("a digest is 64 hex digits, with or without sha256: in front")
+    return bytes.fromhex(found[1])
+
+
+def _reference(text: str) -> str:
+    if not is_reference(text):
+        raise ValueError("a registry image is named with its digest, name@sha256:<64 hex>: a tag could change under the members")
+    return text
+
+
+def _not_negative(text: str) -> int:
+    found = parse_loss(text)
+    if found < 0:
+        raise ValueError("it is not negative")
+    return found

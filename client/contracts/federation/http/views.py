@@ -1,0 +1,110 @@
+"""This node's own part in a federation, to be read: what its machines keep of it, beside what the ledger says to everybody.
+
+Nothing here asks the network or waits. Losses on own data are the owner's alone: no route for others may give them.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from chain.codec import read
+from chain.contracts.federation.messages import FileCode
+from chain.crypto import address
+from chain.losses import Measurement
+from chain.types import format_loss
+from client.contracts.federation.http.schema import OwnAttemptView, OwnLossView, OwnPartView, PreviewView, VaultView
+from client.contracts.federation.roles.journal import JOURNAL, AttemptNote, PreviewNote, journal_in
+from client.contracts.federation.roles.member import NO_VAULTS, VAULTS, MemberBook, MemberMachine, VaultBook
+from client.contracts.federation.roles.sponsor import SponsorBook, SponsorMachine
+from client.contracts.federation.roles.vaulting import VaultStage
+
+
+class Books(Protocol):
+    """A node (`client.node.interface.NodeService`)."""
+
+    def book(self, name: str) -> bytes | None: ...
+
+
+def own_view(node: Books, federation: bytes) -> OwnPartView:
+    """Attempts by their numbers, previews the oldest first. A federation that this node has no part in gives an empty one."""
+    journal = journal_in(node.book(JOURNAL))
+    notes = next((one for one in journal.federations if one.federation == federation), None)
+    kept = node.book(MemberMachine.name)
+    joined = [] if kept is None else [one for one in read(MemberBook, kept).joined if one.federation == federation]
+    kept = node.book(SponsorMachine.name)
+    opened = [] if kept is None else [one for one in read(SponsorBook, kept).opened if one.federation == federation]
+    attempts = [_attempt(one) for one in notes.notes] if notes is not None else []
+    return {
+        "federation": federation.hex(),
+        "trains": bool(joined),
+        "data": joined[0].data if joined else "",
+        "min_vetted": joined[0].min_vetted if joined else 0,
+        "sponsors": bool(opened),
+        "auto": any(one.auto for one in opened),
+        "attempts": attempts,
+        "bytes_out": sum(one["bytes_out"] for one in attempts),
+        "bytes_in": sum(one["bytes_in"] for one in attempts),
+        "final": _loss(notes.final) if notes is not None else None,
+        "previews": [_preview(one) for one in journal.previews if one.federation == federation],
+        "vault": _vault(node.book(VAULTS), federation),
+    }
+
+
+def own_federations(node: Books) -> list[bytes]:
+    """Those in which this node trains, or that it looks after."""
+    kept, opened = node.book(MemberMachine.name), node.book(SponsorMachine.name)
+    found = {one.federation for one in read(MemberBook, kept).joined} if kept is not None else set()
+    found |= {one.federation for one in read(SponsorBook, opened).opened} if opened is not None else set()
+    return sorted(found)
+
+
+def preview_view(node: Books, number: bytes) -> PreviewView | None:
+    found = next((one for one in journal_in(node.book(JOURNAL)).previews if one.number == number), None)
+    return None if found is None else _preview(found)
+
+
+def _vault(kept: bytes | None, federation: bytes) -> VaultView:
+    book = NO_VAULTS if kept is None else read(VaultBook, kept)
+    wanted = next((one for one in book.own.wanted if one.federation == federation), None)
+    back = next((one for one in book.own.opened if one.federation == federation), None)
+    stage = VaultStage(wanted.stage) if wanted is not None else VaultStage.NONE
+    return {
+        "on": wanted is not None,
+        "holders": [address(one) for one in wanted.holders] if wanted is not None else [],
+        "rounds": [one.r for one in book.own.made if one.federation == federation],
+        "state": stage.name.lower() if stage is not VaultStage.NONE else "",
+        "why": wanted.why if wanted is not None else "",
+        "recovered": back.r if back is not None else None,
+        "path": back.path if back is not None else "",
+        "keeps": sum(one.federation == federation for one in book.others.held),
+    }
+
+
+def _attempt(note: AttemptNote) -> OwnAttemptView:
+    return {
+        "attempt": note.attempt,
+        "round": note.r,
+        "sent": note.sent,
+        "code": FileCode(note.code).name if note.code else "",
+        "points": note.points,
+        "bytes_out": note.size * note.seats,
+        "bytes_in": note.base,
+        "loss": _loss(note.before),
+        "why": note.why,
+    }
+
+
+def _loss(found: list[Measurement]) -> OwnLossView | None:
+    return {"loss": format_loss(found[0].mean), "examples": found[0].count} if found else None
+
+
+def _preview(note: PreviewNote) -> PreviewView:
+    return {
+        "number": note.number.hex(),
+        "federation": note.federation.hex(),
+        "data": note.data,
+        "state": note.ended or "running",
+        "reason": note.reason,
+        "loss": _loss(note.before),
+        "model_bytes": note.size,
+    }

@@ -1,0 +1,1 @@
+"""What a node does by itself in federated training: member, aggregator, panel, sponsor, clean-up."""

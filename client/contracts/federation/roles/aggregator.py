@@ -1,0 +1,584 @@
+"""The aggregator: has the files of an attempt, and says with others which of them are summed, and to what. Pure.
+
+    ledger               effect
+    READY                Submit ReadyKey: a key of this attempt alone
+    TRAIN, HAVE          FetchContent of each file that the ledger names, Compute of its opening, UpdateAnswer to its member
+    HAVE                 all looked at, or no time left: Submit HaveUpdates
+    SCREEN               Compute of the sketches of the two own masks, ServeFile to the other seats, Submit PinParts;
+                         FetchContent of the third, Compute of the Screen, Submit ScreenUpdates
+    SUM                  the same with sums of masks; model and delta: ServeFile to everybody, Submit SumUpdates
+    any other            everything of the attempt goes
+
+The seeds are in memory alone. The private key of an attempt is in the book, sealed under a key that only the account's signature
+gives, and goes with the attempt: who takes the disk has nothing, and who later takes the account's key as well finds it gone. So a
+node that starts again opens the files once more and goes on. Where the account's key is not on this machine the book has no private
+key: then a node that starts again before its parts are pinned has no file of that attempt, and says so; the others decide.
+Book: attempts with a key of this node, that key, and the parts that are pinned, which others may still fetch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+from msgspec import Meta
+
+from chain.codec import Wire
+from chain.contracts.federation import formulas, records
+from chain.contracts.federation.messages import (
+    AggregationRule,
+    HaveUpdates,
+    MaskDigest,
+    PartStage,
+    PaySplit,
+    PinParts,
+    ReadyKey,
+    ScreenUpdates,
+    SumUpdates,
+)
+from chain.contracts.federation.records import FederationState, RoundRecord
+from chain.contracts.federation.views import AggregatedFederations, FederationDuty, federations_of
+from chain.host.terms import Small
+from chain.types import Hash, Uint
+from client.contracts.federation.arithmetic.places import MASKS, SKETCH
+from client.contracts.federation.roles.channel import FileAnswer, UpdateAnswer, UpdateOffer, answer_digest
+from client.contracts.federation.roles.looking import FederationLook, digest_of, indexed, look, owed, part_cid, text_of
+from client.contracts.federation.roles.making import PathText
+from client.contracts.federation.roles.sealing import SEALED, open_key, seal_key
+from client.contracts.federation.steps import (
+    KIND,
+    FedCame,
+    FedEffect,
+    FedInput,
+    FedMachine,
+    NodeSelf,
+    SendFed,
+)
+from client.contracts.federation.tasks import (
+    MadeFile,
+    OpenedUpdate,
+    OpenUpdate,
+    ReferenceFile,
+    ScreenFiles,
+    SketchMasks,
+    SumFiles,
+    SumMasks,
+)
+from client.keys.boxes import public_of
+from client.node.interface import PRIVATE
+from client.work.events import (
+    Chain,
+    Compute,
+    Computed,
+    ComputeFailed,
+    ContentMissing,
+    ContentReady,
+    EndScope,
+    FetchContent,
+    Notice,
+    ServeFile,
+    StopServing,
+    Submit,
+    Unpin,
+)
+from p2p.content.cid import CidBytes
+
+if TYPE_CHECKING:
+    from client.contracts.federation.arithmetic.screening import Screening
+
+MARGIN_MS = 15_000
+"""Chain clock before the end of HAVE at which this node says what it has, whatever still comes."""
+MOST_OFFERS = 256
+"""Offers that wait for the next look at the ledger: as many as members, twice."""
+PUBLIC_PIN, PRIVATE_PIN = "fed-summed", PRIVATE + "fed-sum"
+"""Why what was fetched for an attempt is pinned, until it is over."""
+SORTED = (AggregationRule.TRIMMED, AggregationRule.MEDIAN)
+WORKING = (
+    FederationState.READY,
+    FederationState.TRAIN,
+    FederationState.HAVE,
+    FederationState.ROWS,
+    FederationState.SCREEN,
+    FederationState.SUM,
+)
+
+
+class PinnedPart(Wire, frozen=True):
+    """What this node pins of a mask; `stage` 3: the model (mask 1) and the delta (mask 2) of its sum, or a sum that is not finite
+    (no record)."""
+
+    stage: Small
+    mask: Small
+    cid: CidBytes
+    path: PathText
+    size: Uint
+
+
+class AggregatedAttempt(Wire, frozen=True):
+    """`sealed`: the private key, `KeySeal`; empty where it cannot be sealed."""
+
+    federation: Hash
+    attempt: Uint
+    sealed: Annotated[bytes, Meta(max_length=SEALED)]
+    parts: Annotated[list[PinnedPart], Meta(max_length=6)]
+
+
+class AggregatorBook(Wire, frozen=True):
+    attempts: Annotated[list[AggregatedAttempt], Meta(max_length=4_096)]
+
+
+NEW_AGGREGATOR_BOOK = AggregatorBook([])
+SUMMED = 3
+
+
+@dataclass
+class _Attempt:
+    """One attempt with a seat of this node."""
+
+    federation: bytes
+    number: int
+    private: bytes = b""
+    sealed: bytes = b""
+    parts: dict[tuple[int, int], MadeFile] = field(default_factory=dict)
+    """By stage and mask: own ones."""
+    seeds: dict[int, dict[int, bytes]] = field(default_factory=dict)
+    """By the place of the file: seeds by mask."""
+    reference: tuple[bytes, ...] = ()
+    """The seed of the reference, when it was opened."""
+    paths: dict[str, Path] = field(default_factory=dict)
+    """What was fetched, by tag."""
+    gone: set[str] = field(default_factory=set)
+    answers: dict[int, FileAnswer] = field(default_factory=dict)
+    """Of files that were looked at, by place."""
+    asked: set[str] = field(default_factory=set)
+    told: set[int] = field(default_factory=set)
+    """Members that were told of their file, by its place."""
+    screening: Screening | None = None
+    summed: bool = False
+    why: str = ""
+
+    @property
+    def scope(self) -> str:
+        return f"fed-sum:{self.federation.hex()}:{self.number}"
+
+
+class AggregatorMachine(FedMachine):
+    name = f"{KIND}.aggregator"
+
+    def __init__(self, node: NodeSelf, book: AggregatorBook = NEW_AGGREGATOR_BOOK) -> None:
+        self._node = node
+        self._attempts: dict[bytes, _Attempt] = {}
+        for one in book.attempts:
+            parts = {(part.stage, part.mask): MadeFile(Path(part.path), part.cid, part.size) for part in one.parts}
+            private = open_key(node, one.federation, one.attempt, one.sealed)
+            self._attempts[one.federation] = _Attempt(one.federation, one.attempt, private, one.sealed, parts)
+        self._recalled = set(self._attempts)
+        """Attempts of an earlier process whose parts are to be served again."""
+        self._offers: list[FedCame] = []
+
+    @property
+    def book(self) -> AggregatorBook:
+        return AggregatorBook(
+            [
+                AggregatedAttempt(
+                    one.federation,
+                    one.number,
+                    one.sealed,
+                    [PinnedPart(*key, made.cid, str(made.path), made.size) for key, made in sorted(one.parts.items())],
+                )
+                for _, one in sorted(self._attempts.items())
+            ]
+        )
+
+    def respond(self, given: FedInput) -> Iterable[FedEffect]:
+        match given:
+            case FedCame(message=UpdateOffer()) if len(self._offers) < MOST_OFFERS:
+                self._offers.append(given)
+            case ContentReady() | ContentMissing() | Computed() | ComputeFailed():
+                mine = next((one for one in self._attempts.values() if one.scope == given.scope), None)
+                if mine is not None:
+                    self._hear(mine, given)
+            case Chain():
+                return self._look(given)
+        return ()
+
+    # --- what came -------------------------------------------------------------------------------------------------------------
+
+    def _hear(self, mine: _Attempt, given: ContentReady | ContentMissing | Computed | ComputeFailed) -> None:
+        match given:
+            case ContentReady():
+                mine.paths[given.tag] = given.path
+            case ContentMissing():
+                mine.gone.add(given.tag)
+                if given.tag.startswith("file-"):
+                    mine.answers[int(given.tag[5:])] = FileAnswer.HASH
+            case ComputeFailed():
+                mine.why = f"{given.tag}: {given.reason}"
+            case Computed(tag=tag, result=OpenedUpdate() as opened):
+                self._opened(mine, tag, opened)
+            case Computed(tag=tag):
+                self._made(mine, tag, given.result)
+
+    def _opened(self, mine: _Attempt, tag: str, opened: OpenedUpdate) -> None:
+        fine = opened.answer == FileAnswer.FETCHED.name
+        if tag == "open-reference":
+            mine.reference = (dict(opened.seeds)[1],) if fine else ()
+            mine.gone |= set() if fine else {"reference"}
+            return
+        place = int(tag.removeprefix("open-"))
+        mine.answers[place] = FileAnswer[opened.answer]
+        if fine:
+            mine.seeds[place] = dict(opened.seeds)
+
+    @staticmethod
+    def _made(mine: _Attempt, tag: str, result: object) -> None:
+        """`parts-STAGE-FIRST-SECOND`, the Screen, or the sum."""
+        if tag.startswith("parts-") and isinstance(result, tuple):
+            stage, *masks = map(int, tag.split("-")[1:])
+            mine.parts |= {(stage, mask): made for mask, made in zip(masks, result, strict=True)}
+        elif tag == "screen":
+            mine.screening = cast("Screening", result)
+        elif tag == "sum":
+            mine.summed = True
+            if isinstance(result, tuple):
+                mine.parts |= {(SUMMED, 1): result[0], (SUMMED, 2): result[1]}
+
+    # --- the ledger --------------------------------------------------------------------------------------------------------------
+
+    def _look(self, given: Chain) -> Iterator[FedEffect]:
+        me, duties = self._node.me, owed(given, self._node.me)
+        seen: dict[bytes, FederationLook] = {}
+        for federation in federations_of(indexed(given), AggregatedFederations, me):
+            at = look(given.reader, federation)
+            if at is not None and at.attempt is not None and me in at.seats and at.state in WORKING:
+                seen[federation] = at
+        for federation, one in sorted(self._attempts.items()):
+            if federation not in seen or seen[federation].now.starts != one.number:
+                yield from self._leave(one, look(given.reader, federation))
+        for federation, at in sorted(seen.items()):
+            mine = self._attempts.get(federation)
+            if mine is None:
+                mine = self._attempts[federation] = _Attempt(federation, at.now.starts)
+            yield from self._work(at, mine, duties.get(federation, set()), given.clock)
+        yield from self._answer_offers(seen)
+
+    def _leave(self, one: _Attempt, at: FederationLook | None) -> Iterator[FedEffect]:
+        """Keys, seeds, parts and what was fetched go; model and delta are everybody's once they stand on the ledger as a
+        round's, and stay as long as they are needed (`cleanup`)."""
+        rounds = [at.reader.get(records.round_key(at.id, r)) for r in (at.now.r, at.now.r - 1)] if at is not None else []
+        done = [found for found in rounds if isinstance(found, RoundRecord) and found.attempt == one.number]
+        summed = {cid for found in done for cid in (found.model, found.delta)}
+        del self._attempts[one.federation]
+        self._recalled.discard(one.federation)
+        yield EndScope(one.scope)
+        for pin in (PUBLIC_PIN, PRIVATE_PIN):
+            yield Unpin(one.federation, f"{pin}:{one.federation.hex()}")
+        for (stage, _), made in sorted(one.parts.items()):
+            if stage != SUMMED or made.cid not in summed:
+                yield StopServing(one.federation, made.cid, made.path)
+
+    def _work(self, at: FederationLook, mine: _Attempt, asked: set[FederationDuty], clock: int) -> Iterator[FedEffect]:
+        if at.id in self._recalled and at.state in (FederationState.SCREEN, FederationState.SUM):
+            self._recalled.discard(at.id)
+            yield from self._serve(at, mine)
+        if FederationDuty.READY in asked:
+            yield from self._ready(at, mine)
+        if at.state in (FederationState.TRAIN, FederationState.HAVE):
+            yield from self._collect(at, mine)
+        elif at.state in (FederationState.ROWS, FederationState.SCREEN, FederationState.SUM):
+            yield from self._open_again(at, mine)
+        yield from self._fetch_early(at, mine)
+        if FederationDuty.HAVE in asked:
+            yield from self._have(at, mine, clock)
+        if FederationDuty.PIN_ROWS in asked:
+            yield from self._pin(at, mine, PartStage.ROWS)
+        if FederationDuty.SCREEN in asked:
+            yield from self._screen(at, mine)
+        if FederationDuty.PIN_SUMS in asked:
+            yield from self._pin(at, mine, PartStage.SUMS)
+        if FederationDuty.SUM in asked:
+            yield from self._sum(at, mine)
+
+    def _position(self, at: FederationLook) -> int:
+        return at.seats.index(self._node.me) + 1
+
+    def _submit(self, mine: _Attempt, what: str, op: object) -> Submit:
+        return Submit(KIND, f"{what}:{mine.federation.hex()}:{mine.number}", mine.federation, op)
+
+    def _ready(self, at: FederationLook, mine: _Attempt) -> Iterator[FedEffect]:
+        """A process that finds this attempt in its book without the key has lost it, and it may be on its way to the ledger."""
+        if "ready" in mine.asked or (at.id in self._recalled and not mine.private):
+            return
+        mine.asked.add("ready")
+        if not mine.private:
+            mine.private = self._node.rng(32)
+            mine.sealed = seal_key(self._node, mine.federation, mine.number, mine.private)
+        yield self._submit(mine, "ready", ReadyKey(at.id, mine.number, public_of(mine.private)))
+
+    def _opens(self, at: FederationLook, mine: _Attempt) -> bool:
+        """Whether the key on the ledger is the one in memory."""
+        return bool(mine.private) and at.seat(self._node.me).key == public_of(mine.private)
+
+    # --- files -----------------------------------------------------------------------------------------------------------------
+
+    def _fetch(self, at: FederationLook, mine: _Attempt, tag: str, cid: bytes, size: int, until: int = 0) -> Iterator[FedEffect]:
+        """Base and deltas are everybody's; updates and parts are for who sits in the attempt."""
+        pin = PUBLIC_PIN if tag == "base" or tag.startswith("delta-") else PRIVATE_PIN
+        if f"fetch-{tag}" not in mine.asked:
+            mine.asked.add(f"fetch-{tag}")
+            yield FetchContent(mine.scope, tag, at.id, text_of(cid), size, until or at.now.deadline, pin=pin)
+
+    def _collect(self, at: FederationLook, mine: _Attempt) -> Iterator[FedEffect]:
+        """Each file is fetched as soon as it is named, and opened as soon as it is here."""
+        if not self._opens(at, mine):
+            return
+        size, attempt = formulas.update_size(at.terms), at.attempt
+        until = at.now.deadline + (at.params.fed_base if at.state == FederationState.TRAIN else 0)
+        for place, file in enumerate(at.files):
+            yield from self._fetch(at, mine, f"file-{place}", file.cid, size, until)
+            if f"file-{place}" in mine.paths:
+                yield from self._open(at, mine, str(place), file.account, at.secret)
+        if attempt is not None and attempt.reference and at.state == FederationState.HAVE:
+            yield from self._fetch(at, mine, "reference", attempt.reference, size)
+            if "reference" in mine.paths:
+                yield from self._open(at, mine, "reference", at.posting.sponsor, secret=False)
+
+    def _fetch_early(self, at: FederationLook, mine: _Attempt) -> Iterator[FedEffect]:
+        """What the Screen and the Sum need of others comes while the own parts are made and pinned."""
+        if at.attempt is None or self._node.me not in at.attempt.deciding:
+            return
+        if at.state == FederationState.SCREEN:
+            yield from self._third(at, mine, PartStage.ROWS)
+            yield from self._bring_deltas(at, mine)
+        elif at.state == FederationState.SUM:
+            yield from self._third(at, mine, PartStage.SUMS)
+            yield from self._fetch(at, mine, "base", at.now.base, at.terms.size)
+
+    def _open_again(self, at: FederationLook, mine: _Attempt) -> Iterator[FedEffect]:
+        """The files that count, once more, where an earlier process opened them: no seed was on the disk."""
+        if not self._opens(at, mine) or self._node.me not in (at.attempt.deciding if at.attempt is not None else ()):
+            return
+        size = formulas.update_size(at.terms)
+        for place in at.judged:
+            if place not in mine.seeds:
+                mine.told.add(place)
+                yield from self._fetch(at, mine, f"file-{place}", at.files[place].cid, size)
+                if f"file-{place}" in mine.paths:
+                    yield from self._open(at, mine, str(place), at.files[place].account, at.secret)
+        if at.attempt is not None and at.attempt.with_reference and not mine.reference:
+            yield from self._fetch(at, mine, "reference", at.attempt.reference, size)
+            if "reference" in mine.paths:
+                yield from self._open(at, mine, "reference", at.posting.sponsor, secret=False)
+
+    def _open(self, at: FederationLook, mine: _Attempt, tag: str, member: bytes, secret: bool) -> Iterator[FedEffect]:
+        if f"open-{tag}" in mine.asked:
+            return
+        mine.asked.add(f"open-{tag}")
+        path = mine.paths["reference" if tag == "reference" else f"file-{tag}"]
+        place, position = at.place(self._node.chain_id), self._position(at)
+        task = OpenUpdate(
+            place, member, path, at.terms.dims, position, mine.private, secret, len(at.seats), reference=tag == "reference"
+        )
+        yield Compute(mine.scope, f"open-{tag}", at.id, task)
+
+    def _have(self, at: FederationLook, mine: _Attempt, clock: int) -> Iterator[FedEffect]:
+        attempt = at.attempt
+        if attempt is None:
+            return
+        waits = attempt.reference and not mine.reference and "reference" not in mine.gone
+        resolved = len(mine.answers) == len(at.files) and not waits
+        lost = not self._opens(at, mine)
+        if not (resolved or lost or clock >= at.now.deadline - MARGIN_MS) or "have" in mine.asked:
+            return
+        mine.asked.add("have")
+        bits = formulas.to_bitmap(sum(1 << place for place in mine.seeds), len(at.files))
+        yield self._submit(mine, "have", HaveUpdates(at.id, mine.number, bits, bool(attempt.reference and mine.reference)))
+
+    # --- parts -----------------------------------------------------------------------------------------------------------------
+
+    def _masks(self, at: FederationLook) -> list[int]:
+        return formulas.masks(self._position(at))
+
+    def _seeds(self, at: FederationLook, mine: _Attempt, mask: int, places: Sequence[int]) -> tuple[bytes, ...]:
+        if not at.secret and mask != 1:
+            return (b"",) * len(places)
+        return tuple(mine.seeds[place][mask] for place in places)
+
+    def _reference(self, at: FederationLook, mine: _Attempt) -> ReferenceFile | None:
+        if at.attempt is None or not at.attempt.with_reference:
+            return None
+        return ReferenceFile(mine.paths["reference"], mine.reference[0], self._deltas(at, mine))
+
+    def _deltas(self, at: FederationLook, mine: _Attempt) -> tuple[Path, ...]:
+        return tuple(mine.paths[f"delta-{i}"] for i in range(len(at.deltas)))
+
+    def _bring_deltas(self, at: FederationLook, mine: _Attempt) -> Iterator[FedEffect]:
+        for i, cid in enumerate(at.deltas):
+            yield from self._fetch(at, mine, f"delta-{i}", cid, 4 * at.terms.dims)
+
+    def _pin(self, at: FederationLook, mine: _Attempt, stage: PartStage) -> Iterator[FedEffect]:
+        """Sketches or sums of the two masks that this place knows."""
+        masks, attempt = self._masks(at), at.attempt
+        if attempt is None:
+            return
+        if all((stage, mask) in mine.parts for mask in masks):
+            if f"pin-{stage}" not in mine.asked:
+                mine.asked.add(f"pin-{stage}")
+                yield from self._serve(at, mine)
+                parts = [MaskDigest(mask, digest_of(mine.parts[stage, mask].cid)) for mask in masks]
+                yield self._submit(mine, f"pin-{int(stage)}", PinParts(at.id, mine.number, stage, parts))
+            return
+        places = at.judged if stage == PartStage.ROWS else at.accepted
+        missing = any(place not in mine.seeds for place in places)
+        lost = missing and not self._opens(at, mine)
+        mine.why = "this node started again during the attempt, and the key that opens its boxes is not on its disk" if lost else ""
+        if missing or (attempt.with_reference and stage == PartStage.ROWS and not mine.reference):
+            return
+        if attempt.with_reference and stage == PartStage.ROWS:
+            yield from self._bring_deltas(at, mine)
+            if any(f"delta-{i}" not in mine.paths for i in range(len(at.deltas))):
+                return
+        tag = f"parts-{int(stage)}-" + "-".join(map(str, masks))
+        if tag not in mine.asked:
+            mine.asked.add(tag)
+            yield Compute(mine.scope, tag, at.id, self._part_task(at, mine, stage, places))
+
+    def _part_task(self, at: FederationLook, mine: _Attempt, stage: PartStage, places: Sequence[int]) -> SketchMasks | SumMasks:
+        place, dims, masks = at.place(self._node.chain_id), at.terms.dims, self._masks(at)
+        if stage == PartStage.ROWS:
+            seeds = tuple(self._seeds(at, mine, mask, places) for mask in masks)
+            beacon = at.attempt.rows if at.attempt is not None else b""
+            return SketchMasks(place, beacon, dims, seeds, len(places), self._reference(at, mine))
+        known = tuple((mask, tuple(filter(None, self._seeds(at, mine, mask, places)))) for mask in masks)
+        return SumMasks(place, dims, known, at.terms.dp_milli)
+
+    def _serve(self, at: FederationLook, mine: _Attempt) -> Iterator[FedEffect]:
+        """Parts to the other seats, model and delta to everybody."""
+        others = tuple(seat for seat in at.seats if seat != self._node.me)
+        for (stage, _), made in sorted(mine.parts.items()):
+            yield ServeFile(at.id, made.cid, made.path, () if stage == SUMMED else others)
+
+    def _third(self, at: FederationLook, mine: _Attempt, stage: PartStage) -> Iterator[FedEffect]:
+        """The part of the mask that this place does not know."""
+        own = self._position(at)
+        digest = at.supplied(own, stage, self._node.me)
+        if digest is not None:
+            size = 4 * SKETCH * len(at.judged) if stage == PartStage.ROWS else 4 * at.terms.dims
+            yield from self._fetch(at, mine, f"part-{int(stage)}", part_cid(digest, size), size)
+
+    def _parts(self, at: FederationLook, mine: _Attempt, stage: PartStage) -> tuple[Path, ...]:
+        """Of all three masks; nothing where one is not here."""
+        own = self._position(at)
+        paths = [
+            mine.paths.get(f"part-{int(stage)}") if mask == own else getattr(mine.parts.get((stage, mask)), "path", None)
+            for mask in range(1, MASKS + 1)
+        ]
+        return tuple(path for path in paths if path is not None) if None not in paths else ()
+
+    # --- Screen and Sum ----------------------------------------------------------------------------------------------------------
+
+    def _files(self, at: FederationLook, mine: _Attempt, places: Sequence[int]) -> Iterator[FedEffect]:
+        """Those of an earlier process are fetched again: their numbers are masked, and no key is needed for them."""
+        for place in places:
+            yield from self._fetch(at, mine, f"file-{place}", at.files[place].cid, formulas.update_size(at.terms))
+
+    def _screen(self, at: FederationLook, mine: _Attempt) -> Iterator[FedEffect]:
+        yield from self._third(at, mine, PartStage.ROWS)
+        yield from self._files(at, mine, at.judged)
+        yield from self._bring_deltas(at, mine)
+        parts, attempt = self._parts(at, mine, PartStage.ROWS), at.attempt
+        needed = [f"file-{place}" for place in at.judged] + [f"delta-{i}" for i in range(len(at.deltas))]
+        if attempt is None or not parts or any(tag not in mine.paths for tag in needed):
+            return
+        if attempt.with_reference and not mine.reference:
+            return  # it is being opened again, or cannot be
+        aligned = at.terms.split == PaySplit.ALIGNED
+        if "screen" not in mine.asked:
+            mine.asked.add("screen")
+            paths = tuple(mine.paths[f"file-{n}"] if n in at.judged else None for n in range(len(at.files)))
+            task = ScreenFiles(
+                at.place(self._node.chain_id),
+                attempt.rows,
+                at.terms.dims,
+                paths,
+                parts,
+                self._deltas(at, mine),
+                self._reference(at, mine),
+                at.terms.rule == AggregationRule.KRUM,
+                aligned,
+            )
+            yield Compute(mine.scope, "screen", at.id, task)
+        found = mine.screening
+        if found is not None and "say-screen" not in mine.asked:
+            mine.asked.add("say-screen")
+            op = ScreenUpdates(at.id, mine.number, bytes(found.codes), bytes(found.points), found.norm, found.digest)
+            yield self._submit(mine, "screen", op)
+
+    def _sum(self, at: FederationLook, mine: _Attempt) -> Iterator[FedEffect]:
+        yield from self._third(at, mine, PartStage.SUMS)
+        yield from self._files(at, mine, at.accepted)
+        yield from self._fetch(at, mine, "base", at.now.base, at.terms.size)
+        parts, rule = self._parts(at, mine, PartStage.SUMS), AggregationRule(at.terms.rule)
+        needed = [f"file-{place}" for place in at.accepted] + ["base"]
+        if not parts or any(tag not in mine.paths for tag in needed):
+            return
+        if rule in SORTED and any(place not in mine.seeds for place in at.accepted):
+            return
+        made = [mine.parts[SUMMED, n].cid for n in (1, 2) if (SUMMED, n) in mine.parts]
+        if not made and "sum" not in mine.asked:
+            mine.asked.add("sum")
+            files = tuple(mine.paths[f"file-{place}"] for place in at.accepted)
+            seeds = tuple(mine.seeds[place][1] for place in at.accepted) if rule in SORTED else ()
+            terms, name = at.terms, rule.name.lower()
+            task = SumFiles(terms.dims, terms.size, mine.paths["base"], files, parts, seeds, name, at.now.clip)
+            yield Compute(mine.scope, "sum", at.id, task)
+        if (made or mine.summed) and "say-sum" not in mine.asked:
+            mine.asked.add("say-sum")
+            yield from self._serve(at, mine)
+            yield self._submit(mine, "sum", SumUpdates(at.id, mine.number, *(made or [b"", b""])))
+
+    # --- members ---------------------------------------------------------------------------------------------------------------
+
+    def _answer_offers(self, seen: dict[bytes, FederationLook]) -> Iterator[FedEffect]:
+        """Each member once when its file was looked at; who offers something else is told so, once for each offer."""
+        offers, self._offers = self._offers, []
+        for came in offers:
+            offer = came.message
+            if isinstance(offer, UpdateOffer):
+                yield from self._answer(seen.get(offer.federation), came.sender, offer)
+        for federation, at in sorted(seen.items()):
+            mine = self._attempts[federation]
+            for place in sorted(mine.answers.keys() - mine.told):
+                mine.told.add(place)
+                file = at.files[place]
+                yield from self._signed(file.account, UpdateOffer(federation, mine.number, file.cid), mine.answers[place])
+
+    def _answer(self, at: FederationLook | None, sender: bytes, offer: UpdateOffer) -> Iterator[FedEffect]:
+        runs = at is not None and at.now.starts == offer.attempt
+        files = enumerate(at.files) if at is not None and runs else ()
+        named = next(((place, file) for place, file in files if file.cid == offer.cid), None)
+        if at is None or named is None:
+            yield from self._signed(sender, offer, FileAnswer.UNKNOWN)
+        elif named[1].account != sender:
+            yield from self._signed(sender, offer, FileAnswer.SENDER)
+        elif at.state not in (FederationState.TRAIN, FederationState.HAVE):
+            yield from self._signed(sender, offer, FileAnswer.LATE)
+        else:
+            self._attempts[at.id].told.discard(named[0])  # it did not hear the answer, or it will come
+
+    def _signed(self, member: bytes, offer: UpdateOffer, answer: FileAnswer) -> Iterator[SendFed]:
+        """A node whose account's key lies elsewhere gives no answer: the member offers its file again, and loses nothing."""
+        if self._node.sign is None:
+            return
+        signature = self._node.sign(answer_digest(self._node.chain_id, member, offer, answer))
+        yield SendFed(member, UpdateAnswer(offer.federation, offer.attempt, offer.cid, answer, signature))
+
+    def notices(self) -> list[Notice]:
+        text = "attempt {} of {}, for which this node was drawn: {}"
+        return [
+            Notice("fed.aggregator", one.federation, text.format(one.number, one.federation.hex()[:12], one.why))
+            for one in self._attempts.values()
+            if one.why
+        ]

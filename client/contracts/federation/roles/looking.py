@@ -1,0 +1,171 @@
+"""What the ledger says of one federation, as the machines read it. Plain functions over the committed state."""
+
+from __future__ import annotations
+
+from base64 import b32encode
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, cast
+
+from chain.contracts.federation import formulas, records
+from chain.contracts.federation.messages import FederationTerms, PartStage, Secrecy
+from chain.contracts.federation.params import FederationParams
+from chain.contracts.federation.records import (
+    NEW_AGGREGATOR,
+    AggregatorSeat,
+    AttemptRecord,
+    AttemptRoster,
+    FederationPosting,
+    FederationRecord,
+    FederationState,
+    RosterEntry,
+    RoundRecord,
+    UpdateFile,
+)
+from chain.contracts.federation.views import FederationDuty, duties
+from chain.crypto import sha256
+from chain.host import Indexed, Reader, read_params
+from client.contracts.federation.arithmetic.places import DELTAS, AttemptPlace
+from p2p.content.cid import Cid, Codec, from_bytes
+from p2p.content.dag import CHUNK
+
+if TYPE_CHECKING:
+    from client.work.events import Chain
+
+ATTEMPTING = (
+    FederationState.DRAW,
+    FederationState.READY,
+    FederationState.TRAIN,
+    FederationState.HAVE,
+    FederationState.ROWS,
+    FederationState.SCREEN,
+    FederationState.SUM,
+)
+"""An attempt runs, unless r = 0."""
+
+
+def text_of(cid: bytes) -> str:
+    return "b" + b32encode(cid).decode("ascii").rstrip("=").lower()
+
+
+def part_cid(digest: bytes, size: int) -> bytes:
+    """LC-FILE-22: the name of a part whose digest and size are known."""
+    return Cid(Codec.RAW if size <= CHUNK else Codec.DAG_PB, digest).to_bytes()
+
+
+def digest_of(cid: bytes) -> bytes:
+    return from_bytes(cid).digest
+
+
+def owed(given: Chain, account: bytes) -> dict[bytes, set[FederationDuty]]:
+    """By federation: what is owed now."""
+    found: dict[bytes, set[FederationDuty]] = {}
+    for one in duties(indexed(given), account):
+        found.setdefault(one.federation, set()).add(one.duty)
+    return found
+
+
+def indexed(given: Chain) -> Indexed:
+    """The state of a node has its indexes."""
+    return cast(Indexed, given.reader)
+
+
+@dataclass(frozen=True)
+class FederationLook:
+    """One federation in one state of the ledger."""
+
+    reader: Reader
+    id: bytes
+    posting: FederationPosting
+    now: FederationRecord
+    attempt: AttemptRecord | None
+
+    @property
+    def terms(self) -> FederationTerms:
+        return self.posting.terms
+
+    @property
+    def state(self) -> FederationState:
+        return FederationState(self.now.state)
+
+    @property
+    def secret(self) -> bool:
+        return self.terms.secrecy == Secrecy.SUM
+
+    @cached_property
+    def params(self) -> FederationParams:
+        """Those in force: what a node plans by. The ledger judges by those of the opening."""
+        return read_params(self.reader, records.NUMBER, FederationParams)
+
+    @cached_property
+    def roster(self) -> list[RosterEntry]:
+        found = self.reader.get(records.roster_key(self.id))
+        return found.members if isinstance(found, AttemptRoster) else []
+
+    @cached_property
+    def files(self) -> list[UpdateFile]:
+        """In the order of the commitments."""
+        count = self.attempt.files if self.attempt is not None else 0
+        return [cast(UpdateFile, self.reader.get(records.file_key(self.id, place))) for place in range(count)]
+
+    @property
+    def seats(self) -> list[bytes]:
+        return self.attempt.seats if self.attempt is not None else []
+
+    def seat(self, account: bytes) -> AggregatorSeat:
+        found = self.reader.get(records.aggregator_key(self.id, account))
+        return found if isinstance(found, AggregatorSeat) else NEW_AGGREGATOR
+
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """Of the aggregators, by their places."""
+        return tuple(self.seat(account).key for account in self.seats)
+
+    def has_committed(self, account: bytes) -> bool:
+        return any(file.account == account for file in self.files)
+
+    def place(self, chain: bytes) -> AttemptPlace:
+        return AttemptPlace(chain, self.id, self.now.r, self.now.starts)
+
+    @cached_property
+    def judged(self) -> list[int]:
+        """Places of the files that all of the deciding have."""
+        shared = formulas.of_bitmap(self.attempt.shared) if self.attempt is not None else 0
+        return [place for place in range(len(self.files)) if shared >> place & 1]
+
+    @cached_property
+    def accepted(self) -> list[int]:
+        """Places of the files that are summed."""
+        indexes = formulas.of_bitmap(self.attempt.accepted) if self.attempt is not None else 0
+        return [place for place, file in enumerate(self.files) if indexes >> file.index & 1]
+
+    def pinned(self, account: bytes, stage: PartStage) -> dict[int, bytes]:
+        """Digests by mask."""
+        seat = self.seat(account)
+        return {part.mask: part.digest for part in (seat.rows if stage == PartStage.ROWS else seat.sums)}
+
+    def supplied(self, mask: int, stage: PartStage, but: bytes) -> bytes | None:
+        """The digest of a mask that another of the deciding pinned."""
+        deciding = self.attempt.deciding if self.attempt is not None else []
+        found = (self.pinned(account, stage).get(mask) for account in deciding if account != but)
+        return next((digest for digest in found if digest is not None), None)
+
+    @cached_property
+    def deltas(self) -> list[bytes]:
+        """CIDs of what the last recorded sums added, the latest first."""
+        found = (self.reader.get(records.round_key(self.id, r)) for r in range(self.now.r - 1, max(0, self.now.r - 1 - DELTAS), -1))
+        return [one.delta for one in found if isinstance(one, RoundRecord)]
+
+
+def look(reader: Reader, federation: bytes) -> FederationLook | None:
+    """None where it is not in the state."""
+    now, posting = reader.get(records.federation_key(federation)), reader.get(records.posting_key(federation))
+    if not isinstance(now, FederationRecord) or not isinstance(posting, FederationPosting):
+        return None
+    attempt = reader.get(records.attempt_key(federation))
+    return FederationLook(reader, federation, posting, now, attempt if isinstance(attempt, AttemptRecord) else None)
+
+
+def local_seed(place: AttemptPlace) -> int:
+    """LC-FILE-47: the seed of `local`, the same for all of an attempt, so that equal data give equal updates."""
+    return int.from_bytes(sha256(place.within)[:8], "big")

@@ -1,0 +1,307 @@
+"""The member: trains on own data, seals its update, and serves it to the aggregators of the attempt alone. Pure.
+
+    ledger                                  effect
+    TRAIN, this node is of the roster       FetchContent of the base, LocalRun, Compute of the file; Submit CommitUpdate
+    its commitment stands                   ServeFile to the aggregators alone, UpdateOffer to each until it answers
+    the attempt is over                     StopServing, which deletes the file
+    END                                     FetchContent of the best model
+
+Beside it, in a book of their own, the vaults: this node's (`vaulting`) and those that it keeps for others (`keeping`).
+
+Book: which data is trained on where, local models by their bases, files of attempts that run, and how often each base was used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
+
+from chain.codec import Wire, encode
+from chain.contracts.federation.formulas import of_bitmap, update_size
+from chain.contracts.federation.messages import CommitUpdate
+from chain.contracts.federation.records import AcceptedSets, FederationMember, FederationState, member_key, sets_key
+from chain.contracts.federation.views import FederationDuty
+from chain.host import Account, account_key
+from chain.host.terms import Small
+from chain.types import Hash
+from client.contracts.federation.arithmetic.places import ROWS
+from client.contracts.federation.roles.channel import FileAnswer, ShareAsk, ShareGive, UpdateAnswer, UpdateOffer, is_answer_of
+from client.contracts.federation.roles.keeping import NOTHING_HELD, HeldBook, OthersVaults
+from client.contracts.federation.roles.looking import ATTEMPTING, FederationLook, look, owed, text_of
+from client.contracts.federation.roles.making import NO_UPDATES, MakerBook, UpdateMade, UpdateMaker, published_by
+from client.contracts.federation.roles.vaulting import NO_OWN_VAULTS, OwnVaultBook, OwnVaults
+from client.contracts.federation.steps import (
+    KIND,
+    FedCame,
+    FedEffect,
+    FedInput,
+    FedMachine,
+    NodeSelf,
+    SendFed,
+    TrainNoMore,
+    TrainWith,
+)
+from client.work.events import (
+    Chain,
+    FetchContent,
+    Forget,
+    KeepBook,
+    Notice,
+    ServeFile,
+    Submit,
+)
+
+OFFER_MS = 10_000
+"""Chain clock after which a file is offered again to who did not answer."""
+MOST_HEARD = 64
+"""Answers that wait for the next look at the ledger."""
+KEEP_MS = 30 * 86_400_000
+MOST_JOINED = 1_024
+"""More than this a book that is read again may not have: what is wanted beyond is not taken up, and said so."""
+
+
+class TrainedFederation(Wire, frozen=True):
+    """`data`: a data set of this node. `min_vetted`: other members with the flag without whom it does not train."""
+
+    federation: Hash
+    data: Annotated[str, Meta(max_length=256)]
+    min_vetted: Small
+
+
+class MemberBook(Wire, frozen=True):
+    joined: Annotated[list[TrainedFederation], Meta(max_length=MOST_JOINED)]
+    updates: MakerBook
+
+
+NEW_MEMBER_BOOK = MemberBook([], NO_UPDATES)
+
+
+def most_attempts(dims: int) -> int:
+    """LC-FILE-8, as `updates.most_attempts`, which needs numpy."""
+    return max(3, dims // (8 * ROWS))
+
+
+class VaultBook(Wire, frozen=True):
+    own: OwnVaultBook
+    others: HeldBook
+
+
+VAULTS = f"{KIND}.vaults"
+NO_VAULTS = VaultBook(NO_OWN_VAULTS, NOTHING_HELD)
+
+
+class MemberMachine(FedMachine):
+    name = f"{KIND}.member"
+
+    def __init__(self, node: NodeSelf, book: MemberBook = NEW_MEMBER_BOOK, vaults: VaultBook = NO_VAULTS) -> None:
+        self._node = node
+        self._joined = {one.federation: one for one in book.joined}
+        self._maker = UpdateMaker(node, book.updates, "fed-update")
+        self._own, self._others = OwnVaults(node, vaults.own), OthersVaults(node, vaults.others)
+        self._maker.recovered = self._own.recovered
+        self._serving: set[tuple[bytes, int]] = set()
+        self._offered: dict[tuple[bytes, int, bytes], int] = {}
+        """When a file was offered to an aggregator."""
+        self.answers: dict[tuple[bytes, int, bytes], UpdateAnswer] = {}
+        """What aggregators signed of files of attempts that run."""
+        self._heard: list[FedCame] = []
+        self._final: set[bytes] = set()
+        self._full = b""
+        """The last one that was not taken up, as there are too many."""
+        self._absent: set[bytes] = set()
+        """Those that the state had not, at the last look."""
+        self._published: dict[bytes, bytes] = {}
+        """What the ledger had of this owner's data at the last look."""
+        self._why: dict[bytes, str] = {}
+        """Why it does not train though the roster has it."""
+
+    @property
+    def book(self) -> MemberBook:
+        return MemberBook(list(self._joined.values()), self._maker.book)
+
+    @property
+    def vaults(self) -> VaultBook:
+        """As `book`, of the vaults."""
+        return VaultBook(self._own.book, self._others.book)
+
+    def handle(self, given: FedInput) -> list[FedEffect]:
+        before = self.vaults
+        effects = super().handle(given)
+        return effects if self.vaults == before else [KeepBook(VAULTS, encode(self.vaults)), *effects]
+
+    def respond(self, given: FedInput) -> Iterable[FedEffect]:
+        match given:
+            case TrainWith():
+                return self._take_up(given)
+            case TrainNoMore():
+                return self._stop(given.federation)
+            case FedCame(message=UpdateAnswer()) if len(self._heard) < MOST_HEARD:
+                self._heard.append(given)
+            case Chain():
+                return self._look(given)
+            case FedCame(message=ShareAsk() | ShareGive()):
+                if given.message.federation not in self._joined:
+                    return ()
+            case _:
+                self._maker.hear(given)
+        return [*self._own.hear(given), *self._others.hear(given)]
+
+    @property
+    def joined(self) -> dict[bytes, TrainedFederation]:
+        """What it trains in, by federation."""
+        return dict(self._joined)
+
+    @property
+    def why_not(self) -> dict[bytes, str]:
+        """Why nothing of this attempt leaves the node, by federation."""
+        return self._why | {this.federation: why for this, why in self._maker.failed.items()}
+
+    def _stop(self, federation: bytes) -> Iterator[FedEffect]:
+        """A run on the owner's data ends at once, and what it left goes."""
+        self._joined.pop(federation, None)
+        self._absent.discard(federation)
+        self._published.pop(federation, None)
+        yield from self._maker.forget(federation)
+        yield from self._own.stop(federation)
+        yield from self._others.stop(federation)
+
+    def _take_up(self, given: TrainWith) -> Iterator[FedEffect]:
+        """The oldest that is not in the state makes room: it left it, or never came. Joined again: with other data, perhaps, under
+        the same name."""
+        old = next((one for one in self._joined if one in self._absent), None)
+        if given.federation not in self._joined and len(self._joined) >= MOST_JOINED:
+            if old is None:
+                self._full = given.federation
+                return
+            yield from self.forget(old)
+        self._full = b""
+        if given.federation in self._joined:
+            yield from self._maker.train_anew(given.federation)
+        self._joined[given.federation] = TrainedFederation(given.federation, given.data, given.min_vetted)
+
+    def _look(self, given: Chain) -> Iterator[FedEffect]:
+        self._take_answers(given)
+        duties = owed(given, self._node.me)
+        self._why.clear()
+        for federation, joined in sorted(self._joined.items()):
+            at = look(given.reader, federation)
+            if at is None:
+                self._absent |= {federation} if given.recent else set()
+                if given.recent and self._has_vaults(federation):
+                    yield from self._own.stop(federation)
+                    yield from self._others.stop(federation)
+                continue  # its opening is not on the ledger yet, or it left the state
+            self._absent.discard(federation)
+            yield from self._data_changed(at)
+            local = self._maker.latest(federation)
+            yield from self._own.look(at, local, given.clock)
+            yield from self._others.look(at, given.clock)
+            yield from self._maker.tidy(at, latest=at.state != FederationState.END or self._own.needs(at, local))
+            self._drop_over(at)
+            if FederationDuty.COMMIT in duties.get(federation, ()):
+                yield from self._train(at, joined)
+            made = self._maker.made(federation, at.now.starts)
+            if made is not None and at.has_committed(self._node.me):
+                yield from self._serve(at, made, given.clock)
+            if at.state == FederationState.END and at.now.best_r and federation not in self._final:
+                self._final.add(federation)
+                scope, until = f"fed-final:{federation.hex()}", given.clock + KEEP_MS
+                yield FetchContent(scope, "final", federation, text_of(at.now.best_model), at.terms.size, until, pin="fed-model")
+
+    def _data_changed(self, at: FederationLook) -> Iterator[FedEffect]:
+        """The ledger has the word on other data: what was trained on those of before is nothing any more, and a run that was
+        refused because the word had not come yet is tried again."""
+        published = published_by(at, self._node.me)
+        before = self._published.get(at.id, published)
+        self._published[at.id] = published
+        if before != published:
+            yield from self._maker.train_anew(at.id)
+
+    def _train(self, at: FederationLook, joined: TrainedFederation) -> Iterator[FedEffect]:
+        made = self._maker.made(at.id, at.now.starts)
+        if made is not None:
+            op = CommitUpdate(at.id, at.now.starts, made.cid, update_size(at.terms))
+            yield Submit(KIND, f"commit:{at.id.hex()}:{at.now.starts}", at.id, op)
+            return
+        vetted = sum(one.vetted for one in at.roster if one.account != self._node.me)
+        if vetted < joined.min_vetted:
+            self._why[at.id] = f"{vetted} other members carry the flag, and it was joined with at least {joined.min_vetted}"
+        elif self._maker.local_on_base(at) is None and self._was_summed(at):
+            back = "its vault is on its way back" if self._own.awaits(at.id) else "the next base is trained on"
+            self._why[at.id] = f"an update on this base was summed, and the local model of it is not here: {back} (LC-FILE-8)"
+        elif self._maker.attempts_on(at.now.base) >= most_attempts(at.terms.dims):
+            self._why[at.id] = "as many attempts on this base have shown rows of this node's update as may (LC-FILE-8)"
+        else:
+            yield from self._maker.work(at, joined.data, at.secret)
+
+    def _was_summed(self, at: FederationLook) -> bool:
+        """On this base, by the ledger: another local model would show the difference of two updates of this node."""
+        member, found = at.reader.get(member_key(at.id, self._node.me)), at.reader.get(sets_key(at.id, at.now.base))
+        if not isinstance(member, FederationMember) or not isinstance(found, AcceptedSets) or found.base != at.now.base:
+            return False
+        return any(of_bitmap(one) >> (member.index - 1) & 1 for one in found.sets)
+
+    def _serve(self, at: FederationLook, made: UpdateMade, clock: int) -> Iterator[FedEffect]:
+        if at.state not in ATTEMPTING:
+            return
+        if (at.id, made.attempt) not in self._serving:
+            self._serving.add((at.id, made.attempt))
+            yield ServeFile(at.id, made.cid, Path(made.path), tuple(at.seats))
+        if at.state not in (FederationState.TRAIN, FederationState.HAVE):
+            return
+        for seat in at.seats:
+            key = at.id, made.attempt, seat
+            answered = key in self.answers and self.answers[key].answer != FileAnswer.UNKNOWN
+            if not answered and clock >= self._offered.get(key, -OFFER_MS) + OFFER_MS:
+                self._offered[key] = clock
+                yield SendFed(seat, UpdateOffer(at.id, made.attempt, made.cid))
+
+    # --- answers ---------------------------------------------------------------------------------------------------------------
+
+    def _take_answers(self, given: Chain) -> None:
+        """Only what an aggregator of the attempt signed of the very file."""
+        heard, self._heard = self._heard, []
+        for came in heard:
+            message = came.message
+            if not isinstance(message, UpdateAnswer):
+                continue
+            at, made = look(given.reader, message.federation), self._maker.made(message.federation, message.attempt)
+            account = given.reader.get(account_key(came.sender))
+            if at is None or made is None or made.cid != message.cid or not isinstance(account, Account):
+                continue
+            sits = came.sender in at.seats and at.now.starts == message.attempt
+            if sits and is_answer_of(account.key, self._node.chain_id, self._node.me, message):
+                self.answers[message.federation, message.attempt, came.sender] = message
+
+    def _has_vaults(self, federation: bytes) -> bool:
+        """Files of vaults are here: it was on the ledger, so it has left the state where it is not."""
+        made = any(one.federation == federation for one in self._own.book.made)
+        return made or any(one.federation == federation for one in self._others.book.held)
+
+    def _drop_over(self, at: FederationLook) -> None:
+        runs = at.now.starts if at.state in ATTEMPTING else -1
+        self.answers = {key: one for key, one in self.answers.items() if key[0] != at.id or key[1] == runs}
+        self._offered = {key: one for key, one in self._offered.items() if key[0] != at.id or key[1] == runs}
+        self._serving = {key for key in self._serving if key[0] != at.id or key[1] == runs}
+
+    def forget(self, federation: bytes) -> Iterator[FedEffect]:
+        """It left the state."""
+        yield from self._stop(federation)
+        self._final.discard(federation)
+        yield Forget(federation)
+
+    def notices(self) -> list[Notice]:
+        text = "this node does not train in {}: {}"
+        found = [Notice("fed.not-training", ref, text.format(ref.hex()[:12], why)) for ref, why in sorted(self._why.items())]
+        bad = (one for one in self.answers.values() if one.answer not in (FileAnswer.FETCHED, FileAnswer.UNKNOWN))
+        told = "an aggregator of attempt {} turned this node's file away: {}"
+        found += [Notice("fed.turned-away", one.federation, told.format(one.attempt, FileAnswer(one.answer).name)) for one in bad]
+        if self._full:
+            full = (
+                f"this node does not train in {self._full.hex()[:12]}: it does in {MOST_JOINED} already. Leave others, join again"
+            )
+            found.append(Notice("fed.full", self._full, full))
+        return found + self._maker.notices() + self._own.notices()

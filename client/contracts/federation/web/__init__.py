@@ -1,0 +1,1 @@
+"""Pages and phrases of the dashboard about federations."""
