@@ -23,7 +23,7 @@ _STANDING = {ACTIVE: "active", SUSPENDED: "suspended"}
 
 if TYPE_CHECKING:
     # What a type checker knows of the parts that are found when the program runs.
-    from client.contracts.membership.schema import MemberView
+    from client.contracts.membership.http.schema import MemberView
 
     class AccountView(AccountBase, MemberView):
         """What the ledger says of an account, and what each contract does (`VIEW` of its slice)."""

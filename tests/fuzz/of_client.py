@@ -29,11 +29,11 @@ from client.callbacks.signatures import parse_secret, secret_text
 from client.callbacks.urls import CallbackUrl
 from client.cli.common import WrongUsage
 from client.contracts.credits.api import build_transfer
-from client.contracts.credits.schema import TransferRequest
+from client.contracts.credits.http.schema import TransferRequest
 from client.contracts.job.cli.submit import read_params
 from client.contracts.job.http.postings import build_job
 from client.contracts.job.http.schema import JobRequest, JobsQuery, ModelQuery
-from client.contracts.membership.schema import AccountsQuery, JudgementRequest
+from client.contracts.membership.http.schema import AccountsQuery, JudgementRequest
 from client.contracts.prediction.roles.private import BoxPlace, opened, plain_input
 from client.keys.boxes import public_of
 from client.keys.hidden import BadKey, decrypt

@@ -25,9 +25,9 @@ from chain.errors import Malformed
 from chain.ledger.genesis import to_json
 from chain.storage.guard import Guard
 from chain.types import PRECOMMIT, PREVOTE, TxBody, net_of
-from client.contracts.membership.joining import admitted_in
+from client.contracts.membership.http.joining import admitted_in
+from client.contracts.membership.http.token import Contact, JoinToken, parse_token, to_text, token_digest
 from client.contracts.membership.outsiders import Ask, JoinDoor, Wish
-from client.contracts.membership.token import Contact, JoinToken, parse_token, to_text, token_digest
 from client.keys import backup
 from client.keys.backup import BackupError
 from client.keys.keystore import Identity

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from chain.contracts.membership import SetCapacity
 from chain.crypto import SigningKey
 from chain.host.terms import Arch, Capacity
-from client.contracts.membership.token import JoinToken, parse_token, to_text, token_digest
+from client.contracts.membership.http.token import JoinToken, parse_token, to_text, token_digest
 from client.keys.keystore import Keystore
 from client.sdk.client import Client
 from client.sdk.http import read_token

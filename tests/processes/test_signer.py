@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from client import config
-from client.contracts.membership.token import parse_token
+from client.contracts.membership.http.token import parse_token
 from tests.processes.harness import (
     PASSPHRASE,
     ROOT,

@@ -17,7 +17,7 @@ from chain.ledger.state import State as LedgerState
 from client.api import locked as api_locked
 from client.api.following import Follower
 from client.api.locked import Locked
-from client.contracts.credits.counted import PAGES_AT_ONCE, Counted
+from client.contracts.credits.http.counted import PAGES_AT_ONCE, Counted
 from client.contracts.job.http import live as job_live
 from client.contracts.job.http.live import LiveJobs
 from tests.unit.api_kit import CREDIT, Api, serving

@@ -14,9 +14,10 @@ from chain.codec import encode
 from chain.contracts.membership import Join, MemberCode, join_digest
 from chain.crypto import SigningKey, address
 from chain.errors import Malformed
-from client.contracts.membership import box, joining
+from client.contracts.membership.http import joining
+from client.contracts.membership.http.token import JoinToken, parse_token, to_text
 from client.contracts.membership.outsiders import Ask, JoinDoor, Wish
-from client.contracts.membership.token import JoinToken, parse_token, to_text
+from client.contracts.membership.roles import box
 from client.node.interface import SignerUnavailable
 from client.work.boxes import box_in
 from p2p.tls import CA, ca_secret

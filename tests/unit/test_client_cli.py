@@ -282,7 +282,7 @@ def test_status_tells_who_is_no_member(api: Fake, run: Any) -> None:
 
 
 def test_accounts_are_listed_page_by_page(api: Fake, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("client.contracts.membership.cli.PAGE", 1)
+    monkeypatch.setattr("client.contracts.membership.cli.members.PAGE", 1)
     api.answers["GET /v1/accounts"] = [(200, [ACCOUNT]), (200, [ACCOUNT | {"id": OTHER, "validator": False}]), (200, [])]
     out = run("accounts").out
     assert OWN in out and OTHER in out and "validator" in out and "verifier" in out

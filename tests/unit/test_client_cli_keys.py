@@ -10,7 +10,7 @@ import pytest
 from chain.contracts.keys import is_proven
 from chain.crypto import SigningKey, address, parse_address
 from client import config
-from client.contracts.keys.request import check_request, make_request, parse_request
+from client.contracts.keys.http.request import check_request, make_request, parse_request
 from client.keys.keyring import CURRENT, NEXT, Keyring, make_next
 from client.keys.keystore import Keystore
 from tests.unit.client_fake_api import OTHER, OWN, Fake

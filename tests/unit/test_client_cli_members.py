@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from chain.crypto import SigningKey, address
 from client import config
-from client.contracts.membership import entry, joining
+from client.contracts.membership.cli import entry
+from client.contracts.membership.http import joining
+from client.contracts.membership.http.token import JoinToken, to_text, token_digest
 from client.contracts.membership.statements import JOIN, join_body
-from client.contracts.membership.token import JoinToken, to_text, token_digest
 from client.keys.keystore import Keystore
 from client.node import process, start
 from client.signer import pairing

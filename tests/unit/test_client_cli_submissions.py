@@ -8,7 +8,7 @@ import pytest
 
 from chain.crypto import SigningKey, parse_address
 from client.cli.ledger import MAX_WAIT
-from client.contracts.keys.request import make_request
+from client.contracts.keys.http.request import make_request
 from tests.unit.client_fake_api import JOB, OTHER, OWN, Fake
 
 pytest_plugins = ["tests.unit.client_cli_kit"]

@@ -39,11 +39,11 @@ from client.api.following import Followers
 from client.api.submit import try_out
 from client.config import Config
 from client.contracts.governance import api as routes
-from client.contracts.governance import watching
 from client.contracts.governance.api import build_action
-from client.contracts.governance.schema import ProposalRequest
-from client.contracts.governance.views import describe, view
-from client.contracts.governance.watching import NEWER, WAITS, ProposalWatch
+from client.contracts.governance.http.schema import ProposalRequest
+from client.contracts.governance.http.views import describe, view
+from client.contracts.governance.roles import watching
+from client.contracts.governance.roles.watching import NEWER, WAITS, ProposalWatch
 from client.work.events import Chain, Changed
 from client.work.machine import Recalled
 from tests.unit.api_kit import Api, serving

@@ -11,7 +11,7 @@ from chain.contracts.membership.records import NUMBER, PastVerdict
 from chain.host import ACTIVE, BANNED, K_VALIDATORS, SUSPENDED, Account, Validators, account_key, params_key
 from chain.types import Validator
 from chain.verification.votes import Judgement
-from client.contracts.membership import cases
+from client.contracts.membership.http import cases
 from tests.unit.ledger_kit import id_of, key_of
 
 ACCUSED, UNTIL = id_of("accused"), 10**12

@@ -11,9 +11,9 @@ from chain.contracts.membership import Invitation, Slot, SlotState, invitation_k
 from chain.crypto import SigningKey
 from chain.errors import Malformed
 from chain.ledger.genesis import to_json
-from client.contracts.membership import joining
-from client.contracts.membership.joining import Unanswered, admitted_in, enter, fetch_genesis
-from client.contracts.membership.token import Contact, JoinToken
+from client.contracts.membership.http import joining
+from client.contracts.membership.http.joining import Unanswered, admitted_in, enter, fetch_genesis
+from client.contracts.membership.http.token import Contact, JoinToken
 from client.sdk.types import Rejected
 from p2p.connection import Refused
 from tests.unit.ledger_kit import genesis_of, id_of, key_of

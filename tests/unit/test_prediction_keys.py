@@ -17,7 +17,7 @@ from chain.contracts.prediction.records import PredictionSeat, RequestState
 from chain.contracts.prediction.tally import Answer, AnswerCode
 from chain.crypto import sha256
 from client.config import WorkConfig
-from client.contracts.membership.box import BOX, of_box
+from client.contracts.membership.roles.box import BOX, of_box
 from client.contracts.prediction.roles.giving import KeyGiver, given_status
 from client.contracts.prediction.roles.inputs import InputSealed, InputUnfit, PredictionInput
 from client.contracts.prediction.roles.private import BoxPlace, blinded, encrypted, of_key, opened

@@ -14,7 +14,7 @@ from client.api.accounts import AccountView
 from client.api.schema import Strict
 from client.api.table import ROUTES
 from client.contracts.federation.http.schema import DeployRequest, FederationImage, FederationRequest, InitialModel
-from client.contracts.governance.schema import ParameterView, ProposalView
+from client.contracts.governance.http.schema import ParameterView, ProposalView
 from client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
 from client.contracts.prediction.http.schema import ModelRequest, PolicyRequest, PredictionRequest
 from client.sdk.calls import Calls, call

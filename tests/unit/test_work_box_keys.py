@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from chain.contracts.membership import Member, SetBoxKey, member_key
 from chain.crypto import SigningKey
 from chain.host import BANNED, Account, account_key
-from client.contracts.membership.box import BOX, KEEP_MS, MOST, OWNER_MS, BoxKeys, after, of_box
+from client.contracts.membership.roles.box import BOX, KEEP_MS, MOST, OWNER_MS, BoxKeys, after, of_box
 from client.keys.boxes import public_of
 from client.work.boxes import box_in
 from client.work.database import WorkDatabase

@@ -22,9 +22,9 @@ from chain.contracts.membership.records import NUMBER
 from chain.crypto import address
 from chain.host import BANNED, account_key, read_params
 from chain.host.terms import LIMITS, Arch, Capacity
-from client.contracts.membership import cases
-from client.contracts.membership.capacity import Capacities, least, offered
-from client.contracts.membership.watching import CaseWatch
+from client.contracts.membership.http import cases
+from client.contracts.membership.roles.capacity import Capacities, least, offered
+from client.contracts.membership.roles.watching import CaseWatch
 from client.work.events import Chain as Look
 from client.work.events import Changed, Effect, EngineReady, Submit
 from tests.unit.work_kit import CAPACITY, Chain, posting, recalled, working

@@ -14,8 +14,8 @@ from chain.codec import encode
 from chain.contracts.credits import Transfer
 from chain.storage.guard import Guard
 from chain.types import NO_ROUND, PRECOMMIT, PREVOTE, TxBody, net_of
+from client.contracts.membership.http.token import Contact, JoinToken
 from client.contracts.membership.statements import join_body, token_body
-from client.contracts.membership.token import Contact, JoinToken
 from client.keys.keystore import Identity
 from client.signer import messages as m
 from client.signer.server import SignerServer

@@ -10,8 +10,8 @@ from client.api.render import Json
 from client.api.route import Call, Reply, Route, parse_account, parse_field
 from client.api.schema import TxAnswer, WaitQuery
 from client.api.submit import answer, submit
-from client.contracts.credits.counted import Counted
-from client.contracts.credits.schema import SupplyView, TransferRequest
+from client.contracts.credits.http.counted import Counted
+from client.contracts.credits.http.schema import SupplyView, TransferRequest
 
 
 async def get_supply(call: Call) -> Json:

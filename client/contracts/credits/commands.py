@@ -6,7 +6,7 @@ SECTIONS: Sections = {
     "Credits and blocks": (
         Command(
             "transfer",
-            "cli:transfer",
+            "cli.transfer:transfer",
             "Send credits to another account.",
             "transfer lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq 1.5",
         ),

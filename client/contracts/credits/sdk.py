@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from client.api.schema import TxAnswer
-from client.contracts.credits.schema import SupplyView
+from client.contracts.credits.http.schema import SupplyView
 from client.sdk.calls import call
 from client.sdk.node import NodeCalls
 

@@ -36,14 +36,14 @@ from client.api.render import Json
 from client.api.route import Call, Reply, Route, parse_account, parse_field, parse_hash
 from client.api.schema import TxAnswer, WaitQuery
 from client.api.submit import answer, submit
-from client.contracts.governance.schema import (
+from client.contracts.governance.http.schema import (
     ParameterView,
     ProposalRequest,
     ProposalView,
     ProposalVoteRequest,
     WithdrawRequest,
 )
-from client.contracts.governance.views import describe, view
+from client.contracts.governance.http.views import describe, view
 
 AT_ONCE = 64
 """Proposals that are shown before others have the loop."""

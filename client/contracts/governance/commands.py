@@ -6,14 +6,18 @@ SECTIONS: Sections = {
     "Governance": (
         Command(
             "propose",
-            "cli:propose",
+            "cli.proposals:propose",
             "Ask the validators to change the set, members, parameters or the protocol.",
             "propose add-validator lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq",
         ),
-        Command("proposals", "cli:proposals", "Open proposals: what each asks for, what it needs, until when.", "proposals"),
-        Command("vote", "cli:vote", "A validator's word on a proposal.", "vote 4be2 yes"),
-        Command("withdraw", "cli:withdraw", "Take a proposal of this node back.", "withdraw 4be2"),
-        Command("parameters", "cli:parameters", "The network's parameters, and what votes may make of them.", "parameters"),
+        Command(
+            "proposals", "cli.proposals:proposals", "Open proposals: what each asks for, what it needs, until when.", "proposals"
+        ),
+        Command("vote", "cli.proposals:vote", "A validator's word on a proposal.", "vote 4be2 yes"),
+        Command("withdraw", "cli.proposals:withdraw", "Take a proposal of this node back.", "withdraw 4be2"),
+        Command(
+            "parameters", "cli.proposals:parameters", "The network's parameters, and what votes may make of them.", "parameters"
+        ),
     ),
 }
 

@@ -9,7 +9,7 @@ from client.sdk.calls import call
 from client.sdk.node import NodeCalls
 
 if TYPE_CHECKING:
-    from client.contracts.governance.schema import ParameterView, ProposalView
+    from client.contracts.governance.http.schema import ParameterView, ProposalView
 
 
 class GovernanceCalls(NodeCalls):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chain.contracts.governance import proposal_key
-from client.contracts.governance.watching import ProposalWatch
+from client.contracts.governance.roles.watching import ProposalWatch
 from client.work.machine import Machine, Recalled, Slice, Watch, knows_no_ref
 
 

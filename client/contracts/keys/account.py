@@ -6,7 +6,7 @@ from chain.contracts.keys import GuardianSet, changes_of, guardians_of, recovery
 from chain.crypto import address
 from chain.host import K_CHAIN, ChainRecord, Reader
 from client.api.render import Json
-from client.contracts.keys.schema import KeysView
+from client.contracts.keys.http.schema import KeysView
 
 
 def of(reader: Reader, account: bytes) -> Json:

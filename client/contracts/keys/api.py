@@ -8,8 +8,8 @@ from client.api.errors import usage
 from client.api.route import Call, Reply, Route, parse_account, parse_field
 from client.api.schema import TxAnswer, WaitQuery
 from client.api.submit import answer, submit
-from client.contracts.keys.request import check_request, parse_request
-from client.contracts.keys.schema import GuardiansRequest, RecoveryRequest, RotationRequest
+from client.contracts.keys.http.request import check_request, parse_request
+from client.contracts.keys.http.schema import GuardiansRequest, RecoveryRequest, RotationRequest
 from client.keys.keystore import KeystoreError
 
 

@@ -8,8 +8,8 @@ SECTIONS: Sections = {
             "key",
             "This identity's key: another one, with everything else as it is.",
             (
-                Command("rotate", "cli:rotate", "Replace the key; the old one is refused from that block on.", "key rotate"),
-                Command("show", "cli:show", "The key of an account, its guardians, and a recovery that is open.", "key show"),
+                Command("rotate", "cli.keys:rotate", "Replace the key; the old one is refused from that block on.", "key rotate"),
+                Command("show", "cli.keys:show", "The key of an account, its guardians, and a recovery that is open.", "key show"),
             ),
         ),
         Family(
@@ -18,11 +18,11 @@ SECTIONS: Sections = {
             (
                 Command(
                     "set",
-                    "cli:set_guardians",
+                    "cli.keys:set_guardians",
                     "Name them, how many must agree, and how long there is to object.",
                     "guardians set bob carol dora --threshold 2 --delay 3d",
                 ),
-                Command("show", "cli:show_guardians", "Those of an account.", "guardians show"),
+                Command("show", "cli.keys:show_guardians", "Those of an account.", "guardians show"),
             ),
         ),
         Family(
@@ -31,18 +31,18 @@ SECTIONS: Sections = {
             (
                 Command(
                     "start",
-                    "recover:start",
+                    "cli.recover:start",
                     "On a new machine: make a key for a lost account, and the request for its guardians.",
                     "recover start lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq --genesis genesis.json",
                 ),
                 Command(
                     "approve",
-                    "recover:approve",
+                    "cli.recover:approve",
                     "A guardian's word on a request: ask the owner first, in person.",
                     "recover approve lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq.02ab....9f01...",
                 ),
-                Command("status", "recover:status", "How far the recovery of an account is.", "recover status lc1qzhpf..."),
-                Command("object", "recover:object_", "Speak against a recovery of this node's own account.", "recover object"),
+                Command("status", "cli.recover:status", "How far the recovery of an account is.", "recover status lc1qzhpf..."),
+                Command("object", "cli.recover:object_", "Speak against a recovery of this node's own account.", "recover object"),
             ),
         ),
     ),

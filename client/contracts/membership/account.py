@@ -6,8 +6,8 @@ from chain.contracts.membership import Member, member_key
 from chain.crypto import address
 from chain.host import Reader
 from client.api.render import Json
-from client.contracts.membership import cases
-from client.contracts.membership.schema import MemberView
+from client.contracts.membership.http import cases
+from client.contracts.membership.http.schema import MemberView
 
 
 def of(reader: Reader, account: bytes) -> Json:

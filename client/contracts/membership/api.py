@@ -36,8 +36,8 @@ from client.api.render import Json, contract_number
 from client.api.route import Call, Reply, Route, parse_account, parse_field
 from client.api.schema import TxAnswer, WaitQuery
 from client.api.submit import answer, spending, submit
-from client.contracts.membership import cases, joining
-from client.contracts.membership.schema import (
+from client.contracts.membership.http import cases, joining
+from client.contracts.membership.http.schema import (
     AccountsQuery,
     BoxKeyAnswer,
     BoxKeyRequest,
@@ -51,8 +51,8 @@ from client.contracts.membership.schema import (
     ReleaseRequest,
     RevokeRequest,
 )
+from client.contracts.membership.http.token import to_text
 from client.contracts.membership.statements import TOKEN, token_body
-from client.contracts.membership.token import to_text
 from client.node.interface import SignerUnavailable
 from p2p.address_book import parse_endpoint
 
@@ -98,7 +98,7 @@ async def list_cases(call: Call) -> list[Json]:
 
 
 async def get_box_key(call: Call) -> Json:
-    from client.contracts.membership import box  # what work needs loads after the node's start
+    from client.contracts.membership.roles import box  # what work needs loads after the node's start
     from client.work.boxes import box_in
 
     member = call.node.ledger.state.get(member_key(call.node.ledger.own_id))
@@ -187,7 +187,7 @@ async def post_leave(call: Call) -> Reply:
 
 async def post_box_key(call: Call) -> Reply:
     """The private key is on the disk before the message leaves."""
-    from client.contracts.membership import box
+    from client.contracts.membership.roles import box
     from client.work.boxes import box_in
 
     node, what = call.node, "The new box key"

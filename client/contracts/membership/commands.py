@@ -6,7 +6,7 @@ SECTIONS: Sections = {
     "Getting started": (
         Command(
             "join",
-            "entry:join",
+            "cli.entry:join",
             "Join a network by an invitation: identity, genesis, admission, node, all in one.",
             "join lcjoin1...",
         ),
@@ -14,11 +14,13 @@ SECTIONS: Sections = {
             "invite",
             "Let one machine join: invite alone prints a token, which is used once.",
             (
-                Command("new", "entry:invite", "Print a token that lets one machine join.", "invite new --credits 5 --expires 1d"),
-                Command("list", "entry:invite_list", "This node's invitations: open, used, revoked, expired.", "invite list"),
-                Command("revoke", "entry:invite_revoke", "Take an open invitation back.", "invite revoke 7a41..."),
+                Command(
+                    "new", "cli.entry:invite", "Print a token that lets one machine join.", "invite new --credits 5 --expires 1d"
+                ),
+                Command("list", "cli.entry:invite_list", "This node's invitations: open, used, revoked, expired.", "invite list"),
+                Command("revoke", "cli.entry:invite_revoke", "Take an open invitation back.", "invite revoke 7a41..."),
             ),
-            "entry:invite",
+            "cli.entry:invite",
         ),
         Family(
             "key",
@@ -26,7 +28,7 @@ SECTIONS: Sections = {
             (
                 Command(
                     "box",
-                    "box_cli:box",
+                    "cli.box:box",
                     "The key under which others seal what this node alone reads; --renew replaces it.",
                     "key box",
                 ),
@@ -38,19 +40,19 @@ SECTIONS: Sections = {
             (
                 Command(
                     "fetch",
-                    "entry:genesis_fetch",
+                    "cli.entry:genesis_fetch",
                     "Get the file of an invitation's network from its members.",
                     "genesis fetch lcjoin1...",
                 ),
             ),
         ),
-        Command("leave", "entry:leave", "Leave the network: what is open is said first.", "leave --yes"),
+        Command("leave", "cli.entry:leave", "Leave the network: what is open is said first.", "leave --yes"),
     ),
     "Credits and blocks": (
-        Command("accounts", "cli:accounts", "Accounts of the network, with their credits.", "accounts"),
+        Command("accounts", "cli.members:accounts", "Accounts of the network, with their credits.", "accounts"),
         Command(
             "judge",
-            "cli:judge",
+            "cli.members:judge",
             "A validator's word on a suspended account: ban it, or lift the suspension.",
             "judge lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq --lift",
         ),
@@ -58,13 +60,13 @@ SECTIONS: Sections = {
             "case",
             "Cases against suspended accounts, which the validators judge.",
             (
-                Command("list", "cli:case_list", "Open cases: what each is about, what it needs, until when.", "case list"),
-                Command("show", "cli:case_show", "One case whole.", "case show lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq"),
+                Command("list", "cli.members:case_list", "Open cases: what each is about, what it needs, until when.", "case list"),
+                Command("show", "cli.members:case_show", "One case whole.", "case show lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq"),
             ),
         ),
         Command(
             "release",
-            "cli:release",
+            "cli.members:release",
             "A validator's word on what is parked: run it again, or give back what it holds.",
             "release job 4be2... --retry",
         ),

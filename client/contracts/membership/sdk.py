@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from client.api.schema import TxAnswer
-from client.contracts.membership.schema import BoxKeyAnswer, BoxKeyView, InvitationView, InviteAnswer, OpenCase
+from client.contracts.membership.http.schema import BoxKeyAnswer, BoxKeyView, InvitationView, InviteAnswer, OpenCase
 from client.sdk.calls import call
 from client.sdk.http import path_id
 from client.sdk.node import NodeCalls

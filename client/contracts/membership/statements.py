@@ -11,7 +11,7 @@ from chain.contracts.membership import join_digest
 from chain.crypto import is_public_key
 from chain.errors import Malformed
 from chain.types import Hash, PublicKey
-from client.contracts.membership.token import MAX_TOKEN, JoinToken, token_digest
+from client.contracts.membership.http.token import MAX_TOKEN, JoinToken, token_digest
 from client.signer.statements import Speaker
 
 TOKEN: Final = "lc/token"

@@ -19,9 +19,9 @@ from chain.contracts.membership import (
 from chain.host import K_CHAIN, K_PARAMS, ChainRecord, Reader
 from chain.params import Params
 from chain.types import signer_of
-from client.contracts.membership.box import BoxKeys
-from client.contracts.membership.capacity import KIND, Capacities
-from client.contracts.membership.watching import CaseWatch
+from client.contracts.membership.roles.box import BoxKeys
+from client.contracts.membership.roles.capacity import KIND, Capacities
+from client.contracts.membership.roles.watching import CaseWatch
 from client.work.machine import LedgerStatus, LedgerStatusOf, Machine, Recalled, Slice, Watch, knows_no_ref
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from chain.contracts.membership import case_key
 from chain.crypto import address
 from chain.host import Reader
-from client.contracts.membership import cases
+from client.contracts.membership.http import cases
 from client.work.events import Chain, Changed, Effect, Input, Notice
 from client.work.machine import Machine, Recalled
 

@@ -10,7 +10,7 @@ from client.cli.common import HERE, Common, facts, relative
 from client.cli.ledger import MAX_WAIT, Wait, finished
 
 if TYPE_CHECKING:
-    from client.contracts.membership.schema import BoxKeyView
+    from client.contracts.membership.http.schema import BoxKeyView
     from client.sdk.client import Client
 
 

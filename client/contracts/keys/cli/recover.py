@@ -11,7 +11,7 @@ from rich.console import Console
 
 from client.cli.common import HERE, Common, PassphraseFile, WrongUsage, facts, passphrase
 from client.cli.ledger import MAX_WAIT, Wait, finished
-from client.contracts.keys.cli import Who, asked, guardian_rows, recovery_rows
+from client.contracts.keys.cli.keys import Who, asked, guardian_rows, recovery_rows
 
 
 def start(
@@ -31,7 +31,7 @@ def start(
     from chain.crypto import parse_address
     from client import config
     from client.cli.network import put_genesis, read_genesis
-    from client.contracts.keys.request import make_request
+    from client.contracts.keys.http.request import make_request
     from client.keys.keyring import CURRENT
     from client.keys.keystore import Keystore
 
@@ -67,7 +67,7 @@ def approve(
 ) -> int:
     """This node's word, as a guardian, that an account shall have another key. Be sure that its owner asks for it."""
     from chain.crypto import address
-    from client.contracts.keys.request import parse_request
+    from client.contracts.keys.http.request import parse_request
 
     wanted, wait = parse_request(request), min(wait, MAX_WAIT)
     done = common.ask(lambda node: node.approve_recovery(request.strip(), wait=wait))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from chain.contracts.governance import proposal, proposal_key
 from chain.host import K_PROTOCOL, Protocol, Reader
 from chain.params import PROTOCOL_VERSION
-from client.contracts.governance.views import describe, waits_for
+from client.contracts.governance.http.views import describe, waits_for
 from client.work.events import Chain, Changed, Effect, Input, Notice
 from client.work.machine import Machine, Recalled
 

@@ -14,7 +14,7 @@ from chain.crypto import sha256
 from chain.host import Reader
 from chain.host.terms import LIMITS, MAX_IMAGE_BYTES, Arch, Capacity
 from client.config import WorkConfig
-from client.contracts.membership.cases import clock_text
+from client.contracts.membership.http.cases import clock_text
 from client.work.events import Chain, Effect, EngineReady, Input, Notice, Submit
 from client.work.machine import Machine, Recalled
 

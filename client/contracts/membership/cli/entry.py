@@ -34,8 +34,8 @@ from client.node import process
 
 if TYPE_CHECKING:
     from client.api.accounts import AccountView
-    from client.contracts.membership.schema import InvitationView
-    from client.contracts.membership.token import JoinToken
+    from client.contracts.membership.http.schema import InvitationView
+    from client.contracts.membership.http.token import JoinToken
     from client.keys.keystore import Identity
     from client.sdk.client import Client
     from client.signer.pairing import Pairing
@@ -240,7 +240,7 @@ def _who(token: JoinToken) -> str:
 
 
 def _token(text: str | None) -> JoinToken:
-    from client.contracts.membership.token import parse_token
+    from client.contracts.membership.http.token import parse_token
 
     given = text if text is not None else os.environ.get(TOKEN_VARIABLE, "")
     if not given:
@@ -302,7 +302,7 @@ def genesis_fetch(
 
 def _install_genesis(common: Common, data: Path, token: JoinToken) -> None:
     from client.cli.network import FILE, read_genesis
-    from client.contracts.membership import joining
+    from client.contracts.membership.http import joining
     from client.sdk.files import appearing
 
     target = data / FILE
@@ -318,7 +318,7 @@ def _install_genesis(common: Common, data: Path, token: JoinToken) -> None:
 
 
 async def _enter(common: Common, token: JoinToken, identity: Identity | Pairing) -> int:
-    from client.contracts.membership import joining
+    from client.contracts.membership.http import joining
     from client.keys.keystore import Identity
 
     own = identity.key.public if isinstance(identity, Identity) else identity.key

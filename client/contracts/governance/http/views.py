@@ -22,7 +22,7 @@ from chain.host import K_VALIDATORS, Reader, Validators
 from chain.ledger.genesis import CORE, OF_CONTRACTS, unit_of
 from chain.types import format_credits, format_span, quorum
 from client.api.ending import cursor_of
-from client.contracts.governance.schema import ProposalView
+from client.contracts.governance.http.schema import ProposalView
 
 _UNITS = {name: unit_of(field) for fields in (CORE, *OF_CONTRACTS.values()) for name, field in fields.items()}
 

@@ -13,7 +13,7 @@ from client.cli.ledger import MAX_WAIT, Wait, finished
 
 if TYPE_CHECKING:
     from client.api.schema import TxAnswer
-    from client.contracts.governance.schema import ParameterView, ProposalView
+    from client.contracts.governance.http.schema import ParameterView, ProposalView
     from client.sdk.client import Client
 
 Details = dict[str, Any]
@@ -201,7 +201,7 @@ def parameters(*, common: Common = HERE) -> int:
 
 
 def _shown(one: ParameterView, value: int) -> str:
-    from client.contracts.governance.views import with_unit
+    from client.contracts.governance.http.views import with_unit
 
     return with_unit(value, one["unit"])
 

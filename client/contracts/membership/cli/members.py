@@ -15,7 +15,7 @@ from client.cli.ledger import MAX_WAIT, Wait, finished, role_of
 if TYPE_CHECKING:
     from client.api.accounts import AccountView
     from client.api.schema import TxAnswer
-    from client.contracts.membership.schema import OpenCase
+    from client.contracts.membership.http.schema import OpenCase
     from client.sdk.client import Client
 
 PAGE = 1_000

@@ -33,9 +33,9 @@ from chain.host import Account, Reader, account_key
 from chain.ledger.genesis import Genesis, from_json
 from chain.types import format_credits
 from client.api.render import Json
+from client.contracts.membership.http.token import MAX_PEERS, VERSION, Contact, JoinToken
 from client.contracts.membership.outsiders import ADMITTED, Ask, Wish
 from client.contracts.membership.statements import UNSIGNED
-from client.contracts.membership.token import MAX_PEERS, VERSION, Contact, JoinToken
 from client.sdk.types import ApiError, Rejected, Unreachable
 from p2p.address_book import parse_endpoint
 from p2p.connection import Refused

@@ -15,7 +15,7 @@ from typing import Final
 from chain.codec import encode
 from chain.contracts.membership import Member, SetBoxKey, member_key
 from chain.host import BANNED, Account, Reader, account_key
-from client.contracts.membership.capacity import KIND
+from client.contracts.membership.roles.capacity import KIND
 from client.keys.boxes import public_of
 from client.work.boxes import BoxSecret, box_in
 from client.work.events import Chain, DropSecret, Effect, Input, KeepSecret, Kept, Secret, SecretRefused, SecretStored, Submit

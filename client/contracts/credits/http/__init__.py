@@ -1,0 +1,1 @@
+"""What the API says of credits and takes from callers."""

@@ -1,0 +1,1 @@
+"""What the API says of governance and takes from callers."""

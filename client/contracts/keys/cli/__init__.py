@@ -1,0 +1,1 @@
+"""Commands about this identity's key and its guardians."""

@@ -1,0 +1,1 @@
+"""What the API says of keys and guardians and takes from callers."""

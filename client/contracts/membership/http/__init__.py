@@ -1,0 +1,1 @@
+"""What the API says of membership and takes from callers."""
