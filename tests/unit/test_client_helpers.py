@@ -151,7 +151,7 @@ BUSY = """
 import asyncio, atexit, multiprocessing, signal, sys
 from tests.unit import held_work
 from tests.unit.test_client_helpers import CHAIN, checks
-from client import helpers
+from client.node import helpers
 from client.node.helpers import Helpers
 helpers.serve = held_work.serve
 started = []
