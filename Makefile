@@ -22,10 +22,10 @@ demo: setup ## run the main job on a graph of five nodes; JSON=file also writes 
 	@scripts/engine.sh run scripts/demo.sh "$(JSON)"
 
 demo-predictions: setup ## train a model, register it, ask it: three servers, one liar, a decision, its receipt, a class by callback
-	@scripts/engine.sh run .venv/bin/python -m examples.asking
+	@scripts/engine.sh run .venv/bin/python -m learningchain.examples.asking
 
 demo-federation: setup ## three hospitals train one model on data that stay at home, a fourth poisons; the target is paid, the model is asked
-	@scripts/engine.sh run .venv/bin/python -m examples.federating
+	@scripts/engine.sh run .venv/bin/python -m learningchain.examples.federating
 
 test: ## what decides about a change: lint, types, tests, real nodes, real containers; ONLY="words for pytest" for some of it
 	@scripts/test.sh $(if $(ONLY),only $(ONLY),test)

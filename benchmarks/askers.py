@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.limits import quantile
 from benchmarks.overload import rss_of
-from chain.contracts.credits import Transfer
+from learningchain.chain.contracts.credits import Transfer
 from tests.processes.asker import HISTORY, Asker, askers, make_history
 from tests.processes.harness import PATIENCE_S, Graph, NodeProcess, Person, Role, validators, with_params
 

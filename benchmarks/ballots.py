@@ -16,16 +16,16 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from chain.contracts import host_of, perform
-from chain.contracts.credits import Transfer
-from chain.contracts.job.duties import DueBallots, duties_in
-from chain.contracts.job.messages import Ballot, CommitVote, OpenVote, Reveal, open_vote_work, vote_commitment
-from chain.contracts.job.records import round_key
-from chain.ledger.state import Overlay
-from chain.ledger.transition import chain_record
-from chain.ledger.tx import parse_tx
-from chain.losses import LossTree, draw_probe, open_losses
-from chain.verification.votes import BallotCode
+from learningchain.chain.contracts import host_of, perform
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.contracts.job.duties import DueBallots, duties_in
+from learningchain.chain.contracts.job.messages import Ballot, CommitVote, OpenVote, Reveal, open_vote_work, vote_commitment
+from learningchain.chain.contracts.job.records import round_key
+from learningchain.chain.ledger.state import Overlay
+from learningchain.chain.ledger.transition import chain_record
+from learningchain.chain.ledger.tx import parse_tx
+from learningchain.chain.losses import LossTree, draw_probe, open_losses
+from learningchain.chain.verification.votes import BallotCode
 from tests.unit.api_kit import MODEL, MODEL_CID, NAMES, FakeLedger, sha
 
 RUNS = 200

@@ -25,13 +25,13 @@ from benchmarks.graph import Graph, make, start
 from benchmarks.limits import quantile
 from benchmarks.load import transfers
 from benchmarks.throughput import Signed, cpu_seconds, prepare, throughput, traffic
-from chain.codec import encode
-from chain.crypto import SigningKey, account_id
-from chain.node import messages as m
-from p2p.address_book import AddressBook
-from p2p.tls import CA
-from p2p.transport import Network
-from p2p.wire import NODE, QUEUE_REQUESTS
+from learningchain.chain.codec import encode
+from learningchain.chain.crypto import SigningKey, account_id
+from learningchain.chain.node import messages as m
+from learningchain.p2p.address_book import AddressBook
+from learningchain.p2p.tls import CA
+from learningchain.p2p.transport import Network
+from learningchain.p2p.wire import NODE, QUEUE_REQUESTS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from chain.buckets import update
-from chain.crypto import sha256
-from chain.storage.blockstore import BlockStore, CommitBatch
-from chain.storage.buckets import _split
+from learningchain.chain.buckets import update
+from learningchain.chain.crypto import sha256
+from learningchain.chain.storage.blockstore import BlockStore, CommitBatch
+from learningchain.chain.storage.buckets import _split
 from tests.postgres import NoServer, Server
 from tests.unit.storage_blocks import CHAIN, chain_of
 

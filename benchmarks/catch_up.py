@@ -22,27 +22,27 @@ from typing import Any
 import msgspec
 
 from benchmarks.limits import verify_rate
-from chain.codec import encode
-from chain.contracts.credits import Transfer
-from chain.crypto import SigningKey, account_id, sha256
-from chain.host import Account, account_key
-from chain.ledger.genesis import Genesis, GenesisAccount, first_state
-from chain.ledger.state_diff import changes_of
-from chain.ledger.transition import chain_record, commit, validators_of
-from chain.ledger.tx import parse_tx, sign_tx
-from chain.node import candidates, decided
-from chain.node import events as e
-from chain.node import messages as m
-from chain.node.node import Node
-from chain.params import CREDIT, PROTOCOL_VERSION, Params
-from chain.storage.blockstore import BlockStore, CommitBatch
-from chain.storage.guard import Guard
-from chain.storage.wal import Wal
-from chain.types import PRECOMMIT, Certificate, TxBody, block_id, net_of, vote_digest
-from client.keys.signing import LocalSigner
-from client.node.daemon import GC_AFTER
-from client.node.driver import Driver
-from p2p.gossip import GossipTargets
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.crypto import SigningKey, account_id, sha256
+from learningchain.chain.host import Account, account_key
+from learningchain.chain.ledger.genesis import Genesis, GenesisAccount, first_state
+from learningchain.chain.ledger.state_diff import changes_of
+from learningchain.chain.ledger.transition import chain_record, commit, validators_of
+from learningchain.chain.ledger.tx import parse_tx, sign_tx
+from learningchain.chain.node import candidates, decided
+from learningchain.chain.node import events as e
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.node import Node
+from learningchain.chain.params import CREDIT, PROTOCOL_VERSION, Params
+from learningchain.chain.storage.blockstore import BlockStore, CommitBatch
+from learningchain.chain.storage.guard import Guard
+from learningchain.chain.storage.wal import Wal
+from learningchain.chain.types import PRECOMMIT, Certificate, TxBody, block_id, net_of, vote_digest
+from learningchain.client.keys.signing import LocalSigner
+from learningchain.client.node.daemon import GC_AFTER
+from learningchain.client.node.driver import Driver
+from learningchain.p2p.gossip import GossipTargets
 
 VALIDATORS = 4
 LINK_MS = 2

@@ -25,11 +25,11 @@ from benchmarks.limits import quantile
 from benchmarks.link import Link
 from benchmarks.load import Ledger, follow, transfers
 from benchmarks.throughput import Signed, prepare
-from chain.crypto import address
-from chain.storage.datadir import DataDir
-from chain.storage.guard import Guard
-from chain.storage.wal import Wal
-from client.keys.keystore import Keystore
+from learningchain.chain.crypto import address
+from learningchain.chain.storage.datadir import DataDir
+from learningchain.chain.storage.guard import Guard
+from learningchain.chain.storage.wal import Wal
+from learningchain.client.keys.keystore import Keystore
 
 PEOPLE = 10
 STAY_S = 4.0

@@ -28,12 +28,12 @@ import numpy as np
 
 from benchmarks.peers import flower
 from benchmarks.peers.base import Unavailable
-from client.contracts.federation import tasks
-from client.contracts.federation.arithmetic.places import AttemptPlace
-from client.contracts.federation.roles.computing import perform
-from client.contracts.federation.tasks import MadeFile
-from client.keys.boxes import public_of
-from examples.federation.federated import model_bytes
+from learningchain.client.contracts.federation import tasks
+from learningchain.client.contracts.federation.arithmetic.places import AttemptPlace
+from learningchain.client.contracts.federation.roles.computing import perform
+from learningchain.client.contracts.federation.tasks import MadeFile
+from learningchain.client.keys.boxes import public_of
+from learningchain.examples.federation.federated import model_bytes
 
 OWNERS, AGGREGATORS = 5, 3
 CLIP = 10**9
@@ -225,7 +225,7 @@ def _rounds(dims: int, turns: int, peer: flower.Flower | None) -> Rounds:
 
 def _on_the_ledger() -> tuple[int, float]:
     """Blocks of a round, and the longest step of a machine, of a federation of the machines themselves."""
-    from client.contracts.federation.steps import FedMachine
+    from learningchain.client.contracts.federation.steps import FedMachine
     from tests.federation_nodes import FedWorld
 
     longest, plain = 0.0, FedMachine.handle

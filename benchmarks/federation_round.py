@@ -25,8 +25,8 @@ import numpy as np
 
 from benchmarks.idle import cpu_s
 from benchmarks.no_program import DATA
-from client.sdk.types import Json
-from examples.federation.federated import model_bytes
+from learningchain.client.sdk.types import Json
+from learningchain.examples.federation.federated import model_bytes
 from tests.processes.harness import Graph, NodeProcess, Role, eventually, with_params
 
 OWNERS = tuple(f"o{n}" for n in range(5))

@@ -19,11 +19,11 @@ from typing import Any
 
 import aiohttp
 
-from chain.crypto import SigningKey
-from chain.ledger.genesis import Genesis, GenesisAccount, make_params, to_json
-from chain.params import CREDIT, PROTOCOL_VERSION
-from client.keys.keystore import Keystore
-from p2p.tls import make_ca
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.ledger.genesis import Genesis, GenesisAccount, make_params, to_json
+from learningchain.chain.params import CREDIT, PROTOCOL_VERSION
+from learningchain.client.keys.keystore import Keystore
+from learningchain.p2p.tls import make_ca
 
 PASSPHRASE = "benchmark of a graph"
 VALIDATORS = 4

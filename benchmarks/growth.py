@@ -27,22 +27,22 @@ import msgspec
 
 from benchmarks.graph import PASSPHRASE, Member, config, free_ports, start
 from benchmarks.growth_state import grown, payer
-from chain.codec import encode
-from chain.contracts.credits import Transfer
-from chain.crypto import SigningKey, account_id, sha256
-from chain.ledger.genesis import Genesis, GenesisAccount, first_state, to_json
-from chain.ledger.state import State
-from chain.ledger.transition import chain_record, commit, validators_of
-from chain.ledger.tx import ParsedTx, check_sender, find_sender, parse_tx, sign_tx
-from chain.node import candidates, decided
-from chain.params import CREDIT, PROTOCOL_VERSION, Params
-from chain.storage.blockstore import BlockStore, CommitBatch
-from chain.storage.datadir import DataDir
-from chain.storage.guard import Guard
-from chain.storage.wal import Wal
-from chain.types import PRECOMMIT, Block, Certificate, TxBody, block_id, net_of, vote_digest
-from client.keys.keystore import Keystore
-from p2p.tls import make_ca
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.crypto import SigningKey, account_id, sha256
+from learningchain.chain.ledger.genesis import Genesis, GenesisAccount, first_state, to_json
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import chain_record, commit, validators_of
+from learningchain.chain.ledger.tx import ParsedTx, check_sender, find_sender, parse_tx, sign_tx
+from learningchain.chain.node import candidates, decided
+from learningchain.chain.params import CREDIT, PROTOCOL_VERSION, Params
+from learningchain.chain.storage.blockstore import BlockStore, CommitBatch
+from learningchain.chain.storage.datadir import DataDir
+from learningchain.chain.storage.guard import Guard
+from learningchain.chain.storage.wal import Wal
+from learningchain.chain.types import PRECOMMIT, Block, Certificate, TxBody, block_id, net_of, vote_digest
+from learningchain.client.keys.keystore import Keystore
+from learningchain.p2p.tls import make_ca
 
 TRANSFERS = 500
 BLOCKS = 60

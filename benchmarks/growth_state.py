@@ -8,19 +8,19 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.contracts.job import records as r
-from chain.contracts.job.messages import Ballot, OnCheat, PostJob, bond, fees_locked, size_of
-from chain.contracts.job.params import JobParams
-from chain.contracts.membership import Member, member_key
-from chain.crypto import SigningKey, account_id
-from chain.host import ACTIVE, Account, Due, Escrow, account_key, due_key, escrow_key
-from chain.host.terms import Arch, Capacity, Image, ImageKind, Limits
-from chain.losses import PLACES, Measurement
-from chain.params import CREDIT, LANES
-from chain.verification.scale import FloatKind
-from chain.verification.standing import Draw
-from chain.verification.votes import BallotCode
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.job import records as r
+from learningchain.chain.contracts.job.messages import Ballot, OnCheat, PostJob, bond, fees_locked, size_of
+from learningchain.chain.contracts.job.params import JobParams
+from learningchain.chain.contracts.membership import Member, member_key
+from learningchain.chain.crypto import SigningKey, account_id
+from learningchain.chain.host import ACTIVE, Account, Due, Escrow, account_key, due_key, escrow_key
+from learningchain.chain.host.terms import Arch, Capacity, Image, ImageKind, Limits
+from learningchain.chain.losses import PLACES, Measurement
+from learningchain.chain.params import CREDIT, LANES
+from learningchain.chain.verification.scale import FloatKind
+from learningchain.chain.verification.standing import Draw
+from learningchain.chain.verification.votes import BallotCode
 
 Record = tuple[bytes, Any]
 EVERY = 4

@@ -16,13 +16,13 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor
 
-from chain.crypto import SigningKey
-from chain.ledger.tx import sign_tx
-from chain.node.checks import Check, are_signed
-from chain.types import TxBody, net_of
-from client.node import process
-from client.node.helper import NICE
-from client.node.helpers import PIECE, Helpers
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.ledger.tx import sign_tx
+from learningchain.chain.node.checks import Check, are_signed
+from learningchain.chain.types import TxBody, net_of
+from learningchain.client.node import process
+from learningchain.client.node.helper import NICE
+from learningchain.client.node.helpers import PIECE, Helpers
 
 CHAIN = bytes(range(32))
 CHECKS = 20_000

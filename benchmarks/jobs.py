@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from benchmarks.graph import Graph
 from benchmarks.load import Plans
 from benchmarks.throughput import Throughput, prepare, throughput
-from chain.codec import encode
-from chain.contracts.job import Claim, FloatKind, Image, ImageKind, Limits, OnCheat, PostJob, job_id_of
-from chain.contracts.job.messages import bond, fees_locked
-from chain.contracts.membership import SetCapacity
-from chain.host.terms import Arch, Capacity
-from chain.params import CREDIT
-from chain.types import tx_id
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.job import Claim, FloatKind, Image, ImageKind, Limits, OnCheat, PostJob, job_id_of
+from learningchain.chain.contracts.job.messages import bond, fees_locked
+from learningchain.chain.contracts.membership import SetCapacity
+from learningchain.chain.host.terms import Arch, Capacity
+from learningchain.chain.params import CREDIT
+from learningchain.chain.types import tx_id
 
 BOUNTY, FEE, FINALISTS = CREDIT, 360, 3
 CAPACITY = Capacity(Arch.AMD64, 1_000, 256, 50_000_000, 1_000_000, 30)

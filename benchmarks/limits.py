@@ -17,8 +17,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from socket import create_connection, create_server, socket
 
-from chain.crypto import SigningKey, sha256, verify
-from p2p.tls import make_ca
+from learningchain.chain.crypto import SigningKey, sha256, verify
+from learningchain.p2p.tls import make_ca
 
 VALIDATORS = 4
 _KEYS = 64

@@ -15,11 +15,11 @@ import msgspec
 
 from benchmarks.graph import Graph, Member
 from benchmarks.link import Link
-from chain.codec import encode
-from chain.contracts.credits import Transfer
-from chain.crypto import SigningKey, account_id
-from chain.ledger.tx import sign_tx
-from chain.types import TxBody, net_of
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.crypto import SigningKey, account_id
+from learningchain.chain.ledger.tx import sign_tx
+from learningchain.chain.types import TxBody, net_of
 
 VALID_UNTIL = 90_000
 BATCH = 250

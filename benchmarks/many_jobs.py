@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from chain.contracts.job import records
-from chain.contracts.job.messages import PostJob
-from chain.contracts.job.records import Job, JobState, Live, Posting
-from chain.crypto import sha256
-from chain.host.terms import Limits
-from chain.ledger.state import Overlay
-from chain.ledger.state import State as LedgerState
-from client.config import WorkConfig
-from client.contracts.job.roles.verifier import Verifier
-from client.contracts.job.roles.worker import Worker
-from client.work.events import Chain, Changed
+from learningchain.chain.contracts.job import records
+from learningchain.chain.contracts.job.messages import PostJob
+from learningchain.chain.contracts.job.records import Job, JobState, Live, Posting
+from learningchain.chain.crypto import sha256
+from learningchain.chain.host.terms import Limits
+from learningchain.chain.ledger.state import Overlay
+from learningchain.chain.ledger.state import State as LedgerState
+from learningchain.client.config import WorkConfig
+from learningchain.client.contracts.job.roles.verifier import Verifier
+from learningchain.client.contracts.job.roles.worker import Worker
+from learningchain.client.work.events import Chain, Changed
 from tests.unit.work_kit import Chain as Ground
 from tests.unit.work_kit import job_changes, posting, recalled
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from chain.losses import LossTree
-from sandbox import BackendSettings, Evaluated, OutputFile, OwnData, Progress, RunResult, RunSpec, RunStatus
+from learningchain.chain.losses import LossTree
+from learningchain.sandbox import BackendSettings, Evaluated, OutputFile, OwnData, Progress, RunResult, RunSpec, RunStatus
 from tests.toy.stillness import Stillness
 
 DATA = "rows"

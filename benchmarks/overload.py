@@ -12,7 +12,7 @@ from benchmarks.graph import Graph, Member
 from benchmarks.link import Link
 from benchmarks.load import BATCH, Ledger, follow
 from benchmarks.throughput import Signed
-from chain.errors import TxCode
+from learningchain.chain.errors import TxCode
 
 LINKS = 4
 """Clients at each node, each with payers of its own."""

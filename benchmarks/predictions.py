@@ -23,9 +23,9 @@ from benchmarks.limits import quantile
 from benchmarks.peers import etcd
 from benchmarks.peers.base import Unavailable
 from benchmarks.warm_answers import INPUT, JOB, PlainServer, warm_answers
-from client.sdk.types import Json
-from sandbox import Sandbox, SandboxUnavailable
-from sandbox.images import build_python_image
+from learningchain.client.sdk.types import Json
+from learningchain.sandbox import Sandbox, SandboxUnavailable
+from learningchain.sandbox.images import build_python_image
 from tests.network import NetworkParams
 from tests.processes.harness import Graph, NodeProcess, Role, eventually
 

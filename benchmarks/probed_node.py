@@ -49,7 +49,7 @@ def name_of(callback: Any) -> str:
 
 def watch_loop(probe: Probe) -> None:
     """Every step of Python's own loop."""
-    from client.node import daemon
+    from learningchain.client.node import daemon
 
     plain = events.Handle._run
 
@@ -84,16 +84,16 @@ def watch_programs(probe: Probe) -> None:
 
 def main() -> int:
     """What is imported here the process that computes does without, which imports this module, too."""
-    import sandbox.backends
+    from learningchain.sandbox import backends
 
     probe = Probe(Path(sys.argv[1]))
-    sandbox.backends.backends = lambda: {"no_program": "benchmarks.no_program"}
+    backends.backends = lambda: {"no_program": "benchmarks.no_program"}
     watch_programs(probe)
     if sys.argv[2] == "--own-loop":
         watch_loop(probe)
         del sys.argv[2]
     del sys.argv[1]
-    from client.cli.app import main as run
+    from learningchain.client.cli.app import main as run
 
     try:
         return run()

@@ -13,14 +13,14 @@ import time
 from dataclasses import asdict, dataclass
 
 from benchmarks.growth_state import grown, jobs
-from chain.buckets import whole
-from chain.codec import encode
-from chain.contracts.job import records as r
-from chain.crypto import ZERO_HASH, SigningKey
-from chain.ledger.genesis import Genesis, GenesisAccount, first_state, make_params
-from chain.ledger.snapshot import encode_bucket
-from chain.ledger.state import State
-from chain.ledger.transition import BlockInput, apply_block, chain_record, commit, validators_of
+from learningchain.chain.buckets import whole
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.job import records as r
+from learningchain.chain.crypto import ZERO_HASH, SigningKey
+from learningchain.chain.ledger.genesis import Genesis, GenesisAccount, first_state, make_params
+from learningchain.chain.ledger.snapshot import encode_bucket
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import BlockInput, apply_block, chain_record, commit, validators_of
 
 HOUR, MINUTE = 3_600_000, 60_000
 START = 1_000 * HOUR

@@ -41,7 +41,7 @@ from benchmarks.startup import StartupFigure, startup
 from benchmarks.sync import SyncFigure
 from benchmarks.wan import Wan, wan
 from benchmarks.warm_answers import WarmAnswersFigure, warm_answers
-from sandbox import SandboxError
+from learningchain.sandbox import SandboxError
 from tests.processes.netns import Refused
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sandbox import RunSpec, RunStatus, Sandbox
-from sandbox.docker.engine import Engine
-from sandbox.images import build_python_image
+from learningchain.sandbox import RunSpec, RunStatus, Sandbox
+from learningchain.sandbox.docker.engine import Engine
+from learningchain.sandbox.images import build_python_image
 
 JOB = b"""#!/usr/local/bin/python3
 import os

@@ -18,16 +18,16 @@ from pathlib import Path
 
 import uvloop
 
-from chain.consensus.messages import SignVote
-from chain.crypto import SigningKey, account_id, sha256
-from chain.storage.guard import Guard
-from chain.types import PREVOTE
-from client.keys.keystore import Identity
-from client.keys.signing import LocalSigner, SignedByUs, Signer
-from client.signer import pairing
-from client.signer.pairing import Pairing, ServerSecrets
-from client.signer.remote import RemoteSigner
-from client.signer.server import SignerServer
+from learningchain.chain.consensus.messages import SignVote
+from learningchain.chain.crypto import SigningKey, account_id, sha256
+from learningchain.chain.storage.guard import Guard
+from learningchain.chain.types import PREVOTE
+from learningchain.client.keys.keystore import Identity
+from learningchain.client.keys.signing import LocalSigner, SignedByUs, Signer
+from learningchain.client.signer import pairing
+from learningchain.client.signer.pairing import Pairing, ServerSecrets
+from learningchain.client.signer.remote import RemoteSigner
+from learningchain.client.signer.server import SignerServer
 
 CHAIN = sha256(b"the chain")
 KEY = SigningKey(sha256(b"the key"))

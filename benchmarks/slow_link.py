@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.limits import quantile
-from chain.contracts.credits import Transfer
+from learningchain.chain.contracts.credits import Transfer
 from tests.processes.harness import PATIENCE_S, Graph, NodeProcess, Person, Role, validators, with_params
 from tests.processes.netns import Lan
 from tests.processes.slow_link import SlowLink

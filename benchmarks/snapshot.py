@@ -22,7 +22,7 @@ from typing import Any
 from benchmarks.graph import PASSPHRASE, Member, config, free_ports, start
 from benchmarks.growth import Chain
 from benchmarks.limits import disk_rate, tls_rate
-from client.keys.keystore import Keystore
+from learningchain.client.keys.keystore import Keystore
 
 LIMIT_S = 600.0
 SIGNING = 500

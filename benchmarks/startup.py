@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from benchmarks.graph import PASSPHRASE, VALIDATORS, Graph, Member, make, start, stop
 from benchmarks.load import sign, transfers
-from chain.storage.disk import OsDisk
-from chain.storage.guard import Kind, _newest, _read
-from client.keys.keystore import Keystore
+from learningchain.chain.storage.disk import OsDisk
+from learningchain.chain.storage.guard import Kind, _newest, _read
+from learningchain.client.keys.keystore import Keystore
 
 _LIMIT_S = 60.0
 _LOOK_S = 0.005
@@ -25,7 +25,7 @@ _PAYERS = 4
 _EACH = 500
 
 
-DAEMON = ("client.node.daemon", "client.node.work_service")
+DAEMON = ("learningchain.client.node.daemon", "learningchain.client.node.work_service")
 """What a node's processes import."""
 
 

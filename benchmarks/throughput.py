@@ -12,8 +12,8 @@ from benchmarks.graph import Graph, Member
 from benchmarks.limits import quantile
 from benchmarks.link import Link
 from benchmarks.load import Block, Ledger, Plans, follow, offer, requests, sign, transfers
-from chain.crypto import account_id, address
-from chain.types import parse_credits
+from learningchain.chain.crypto import account_id, address
+from learningchain.chain.types import parse_credits
 
 WINDOW = 5
 """Parts of the steady time whose rates give the spread."""

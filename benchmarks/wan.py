@@ -23,11 +23,11 @@ from pathlib import Path
 
 import msgspec
 
-from chain.codec import encode
-from chain.contracts.credits import Transfer
-from chain.ledger.tx import sign_tx
-from chain.params import Params
-from chain.types import TxBody, net_of
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.ledger.tx import sign_tx
+from learningchain.chain.params import Params
+from learningchain.chain.types import TxBody, net_of
 from tests.processes.harness import Graph, NodeProcess, Person, validators
 from tests.processes.netns import Lan, Refused
 from tests.processes.slow_link import SlowLink

@@ -13,9 +13,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox import AnswerForm, ParsedAnswer, RunResult, RunSpec, RunStatus, Sandbox, WarmRun
-from sandbox.answers import AnswerReader, request_json
-from sandbox.images import build_python_image
+from learningchain.sandbox import AnswerForm, ParsedAnswer, RunResult, RunSpec, RunStatus, Sandbox, WarmRun
+from learningchain.sandbox.answers import AnswerReader, request_json
+from learningchain.sandbox.images import build_python_image
 
 JOB = rb"""#!/usr/local/bin/python3
 import http.server, sys

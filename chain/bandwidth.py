@@ -16,7 +16,7 @@ rate: no transfer raises what all accounts together have left, and passing the s
 
 from __future__ import annotations
 
-from chain.params import CREDIT, MAX_TX_BYTES, Params
+from learningchain.chain.params import CREDIT, MAX_TX_BYTES, Params
 
 RESERVE = MAX_TX_BYTES
 """Bytes that an urgent transaction may go beyond what is left: a full window holds up nobody's reveal."""

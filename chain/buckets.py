@@ -23,9 +23,9 @@ import hashlib
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from chain.crypto import short_sha256
-from chain.errors import Malformed
-from chain.merkle import EMPTY, StateProof
+from learningchain.chain.crypto import short_sha256
+from learningchain.chain.errors import Malformed
+from learningchain.chain.merkle import EMPTY, StateProof
 
 DEPTH = 16
 BUCKETS = 1 << DEPTH

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from chain.errors import Malformed
+from learningchain.chain.errors import Malformed
 
 T = TypeVar("T")
 

@@ -19,8 +19,8 @@ from typing import Any, Protocol
 import coincurve
 from coincurve._libsecp256k1 import ffi, lib
 
-from chain.errors import Malformed
-from chain.tags import Tag
+from learningchain.chain.errors import Malformed
+from learningchain.chain.tags import Tag
 
 ID_SIZE = 20
 _ID = Tag("lc/id", "ids")

@@ -26,10 +26,10 @@ from typing import Annotated, NamedTuple
 
 from msgspec import Meta
 
-from chain.codec import Wire
-from chain.crypto import short_sha256
-from chain.tags import Tag
-from chain.types import Hash
+from learningchain.chain.codec import Wire
+from learningchain.chain.crypto import short_sha256
+from learningchain.chain.tags import Tag
+from learningchain.chain.types import Hash
 
 MAX_LOSS = 10**18
 """LC-LOSS-1: largest loss and, with a minus, the least: nine digits before the point."""

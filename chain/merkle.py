@@ -12,8 +12,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from chain.codec import Wire
-from chain.crypto import short_sha256
+from learningchain.chain.codec import Wire
+from learningchain.chain.crypto import short_sha256
 
 EMPTY = bytes(32)
 _sha, _short = hashlib.sha256, short_sha256

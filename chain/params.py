@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from chain.codec import Wire
+from learningchain.chain.codec import Wire
 
 # --- bounds on everything -----------------------------------------------------------------------------------------------------
 

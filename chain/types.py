@@ -14,12 +14,12 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from chain.codec import Wire, decode, encode
-from chain.crypto import is_public_key, sha256, verify
-from chain.errors import Malformed
-from chain.merkle import list_root
-from chain.params import LANES, MAX_BLOCK_BYTES, MAX_BLOCK_TXS, MAX_INT, MAX_OPS, MAX_TX_BYTES, MAX_VALIDATORS
-from chain.tags import Tag
+from learningchain.chain.codec import Wire, decode, encode
+from learningchain.chain.crypto import is_public_key, sha256, verify
+from learningchain.chain.errors import Malformed
+from learningchain.chain.merkle import list_root
+from learningchain.chain.params import LANES, MAX_BLOCK_BYTES, MAX_BLOCK_TXS, MAX_INT, MAX_OPS, MAX_TX_BYTES, MAX_VALIDATORS
+from learningchain.chain.tags import Tag
 
 _VOTE, _PROPOSAL = Tag("lc/vote", "votes' sign-bytes"), Tag("lc/proposal", "proposals' sign-bytes")
 _BLOCK, _VALIDATORS = Tag("lc/block", "block ids"), Tag("lc/validators", "validator set hashes")

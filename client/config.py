@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_
 import msgspec
 from msgspec import Meta
 
-from chain.storage import private
-from chain.storage.errors import masked
-from chain.types import parse_credits
-from client import contracts
-from client.callbacks.addresses import AllowedAddresses, UrlRefused, parse_networks
-from client.callbacks.urls import CallbackUrl
-from p2p.address_book import parse_endpoint, parse_seed
+from learningchain.chain.storage import private
+from learningchain.chain.storage.errors import masked
+from learningchain.chain.types import parse_credits
+from learningchain.client import contracts
+from learningchain.client.callbacks.addresses import AllowedAddresses, UrlRefused, parse_networks
+from learningchain.client.callbacks.urls import CallbackUrl
+from learningchain.p2p.address_book import parse_endpoint, parse_seed
 
 FILE: Final = "config.toml"
 PREFIX: Final = "LEARNINGCHAIN_"
@@ -149,7 +149,7 @@ class ServeBase(_Section, frozen=True, kw_only=True):
 
 if TYPE_CHECKING:
     # What a type checker knows of the settings that are found when the program runs.
-    from client.contracts.prediction.settings import PredictionServing
+    from learningchain.client.contracts.prediction.settings import PredictionServing
 
     class ServeConfig(ServeBase, PredictionServing, frozen=True, kw_only=True): ...
 
@@ -191,8 +191,8 @@ OWN_SECTIONS: Final[dict[str, Any]] = {
 
 
 if TYPE_CHECKING:
-    from client.contracts.federation.settings import FederationSettings
-    from client.contracts.job.settings import JobWork
+    from learningchain.client.contracts.federation.settings import FederationSettings
+    from learningchain.client.contracts.job.settings import JobWork
 
     class WorkConfig(WorkBase, JobWork, frozen=True, kw_only=True):
         federation: FederationSettings = FederationSettings()

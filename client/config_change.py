@@ -11,8 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from client import config, contracts
-from client.config import ConfigError, Loaded
+from learningchain.client import config, contracts
+from learningchain.client.config import ConfigError, Loaded
 
 _OWN: Final = (
     "name",

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from chain.storage import private
+from learningchain.chain.storage import private
 
 F = TypeVar("F", bound="KeptFile")
 

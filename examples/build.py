@@ -1,5 +1,6 @@
 # ruff: noqa: T201
-"""Builds the image of an example as a docker-archive: `python -m examples.build NAME DEST.tar` prints the image id."""
+"""Builds the image of an example as a docker-archive: `python -m learningchain.examples.build NAME DEST.tar` prints the image
+id."""
 
 from __future__ import annotations
 
@@ -8,12 +9,12 @@ import importlib.metadata
 import sys
 from pathlib import Path
 
-import sandbox.images
-from examples import images
-from examples.data import DataMissing
-from examples.digits import build as digits
-from examples.digits_torch import build as digits_torch
-from examples.federation.wheel import TorchMissing
+from learningchain.examples import images
+from learningchain.examples.data import DataMissing
+from learningchain.examples.digits import build as digits
+from learningchain.examples.digits_torch import build as digits_torch
+from learningchain.examples.federation.wheel import TorchMissing
+from learningchain.sandbox import images as sandbox_images
 
 TABLES = ("breast_cancer", "diabetes", "german_credit")
 DIGITS = {"digits": digits.build, "digits_torch": digits_torch.build}
@@ -22,11 +23,11 @@ HERE = Path(__file__).parent
 
 def table_files(name: str) -> dict[str, bytes | Path]:
     """What the image of an example about a table holds: Python alone runs it. Raises DataMissing."""
-    training, evaluation = importlib.import_module(f"examples.{name}.data").split_rows()
+    training, evaluation = importlib.import_module(f"learningchain.examples.{name}.data").split_rows()
     return {
         "/lc/job": (HERE / name / "job.py").read_bytes(),
         "/lc/schema.json": (HERE / name / "schema.json").read_bytes(),
-        "/lc/examples/tabular.py": (HERE / "tabular.py").read_bytes(),
+        "/lc/learningchain/examples/tabular.py": (HERE / "tabular.py").read_bytes(),
         "/lc/train.csv": training,
         "/lc/eval.csv": evaluation,
     }
@@ -45,11 +46,11 @@ def build(name: str, dest: Path, cache: Path | None = None) -> str:
 
 def main(argv: list[str]) -> int:
     if len(argv) != 2 or argv[0] not in (*DIGITS, *TABLES):
-        print(f"usage: python -m examples.build {'|'.join((*DIGITS, *TABLES))} DEST.tar", file=sys.stderr)
+        print(f"usage: python -m learningchain.examples.build {'|'.join((*DIGITS, *TABLES))} DEST.tar", file=sys.stderr)
         return 2
     try:
         print(build(argv[0], Path(argv[1])))
-    except (TorchMissing, DataMissing, sandbox.images.ImageBuildError, OSError, importlib.metadata.PackageNotFoundError) as problem:
+    except (TorchMissing, DataMissing, sandbox_images.ImageBuildError, OSError, importlib.metadata.PackageNotFoundError) as problem:
         print(f"error: the image cannot be built: {problem}", file=sys.stderr)
         return 1
     return 0

@@ -1,5 +1,6 @@
 # ruff: noqa: T201
-"""A cheater, to see what becomes of one: `python -m examples.cheater --api URL --token-file FILE --keystore FILE --job ID ...`.
+"""A cheater, to see what becomes of one: `python -m learningchain.examples.cheater --api URL --token-file FILE --keystore FILE
+--job ID ...`.
 
 It signs with a member's own key, but trains nothing: it makes an untrained model of the digits job, uploads it to a node, and
 announces a loss that the model does not have, on every job that is named. When claims have ended it reveals the model, as the
@@ -26,9 +27,9 @@ from typing import Any
 import numpy as np
 
 import learningchain as lc
-from chain.contracts.job.messages import claim_commitment
-from examples.digits.job import fresh_model, save_model
-from p2p.content import cid as cids
+from learningchain.chain.contracts.job.messages import claim_commitment
+from learningchain.examples.digits.job import fresh_model, save_model
+from learningchain.p2p.content import cid as cids
 
 HIDDEN_UNITS = 16
 FINAL_S = 20.0
@@ -116,7 +117,9 @@ async def cheat(options: argparse.Namespace) -> int:
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="examples.cheater", description="Announce a false loss and see what happens.")
+    parser = argparse.ArgumentParser(
+        prog="learningchain.examples.cheater", description="Announce a false loss and see what happens."
+    )
     parser.add_argument("--api", required=True, help="API of any node, http://127.0.0.1:7401")
     parser.add_argument("--token-file", required=True, type=Path, help="that node's api.token")
     parser.add_argument("--keystore", required=True, type=Path, help="a member's keystore; $LEARNINGCHAIN_PASSPHRASE opens it")

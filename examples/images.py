@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import sandbox.images
+from learningchain.sandbox import images as sandbox_images
 
 CACHE = Path(__file__).resolve().parents[1] / ".run" / "images"
 KEPT = 6
@@ -34,7 +34,7 @@ def build(dest: Path, files: Files, packages: tuple[str, ...], cache: Path | Non
     image_id = note.read_text().strip() if archive.is_file() and note.is_file() else ""
     if not _IMAGE_ID.fullmatch(image_id):
         cache.mkdir(parents=True, exist_ok=True)
-        image_id = sandbox.images.build_python_image(archive, files, with_packages=packages)
+        image_id = sandbox_images.build_python_image(archive, files, with_packages=packages)
         # Last, and at once: whoever finds the note finds a complete archive.
         _replace(note, image_id.encode())
         _forget_old(archive)
@@ -48,7 +48,7 @@ def _cache_name(files: Files, packages: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
     parts = [sys.version, platform.machine(), os.path.realpath(sys.executable)]
     parts += [f"{package} {importlib.metadata.version(package)}" for package in packages]
-    for part in (*parts, Path(sandbox.images.__file__), *(item for pair in sorted(files.items()) for item in pair)):
+    for part in (*parts, Path(sandbox_images.__file__), *(item for pair in sorted(files.items()) for item in pair)):
         content = part if isinstance(part, bytes) else part.encode() if isinstance(part, str) else part.read_bytes()
         digest.update(len(content).to_bytes(8, "big") + content)
     return digest.hexdigest()[:32]

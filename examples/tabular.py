@@ -7,9 +7,9 @@
     loss(model, row, truth)     how wrong the model is about one row
     answer(model, row)          (class, score) of a row, or (None, value) of a model that says numbers
 
-In the image the job is `/lc/job`, this file is `/lc/examples/tabular.py`, and beside the job lie `schema.json`, which says what a
-row may hold, and the data, `train.csv` and `eval.csv`. The schema also makes features out of rows: a number becomes its place
-between the least and the greatest one, a word of a list becomes a one among zeros, and the last feature is always 1.
+In the image the job is `/lc/job`, this file is `/lc/learningchain/examples/tabular.py`, and beside the job lie `schema.json`, which
+says what a row may hold, and the data, `train.csv` and `eval.csv`. The schema also makes features out of rows: a number becomes its
+place between the least and the greatest one, a word of a list becomes a one among zeros, and the last feature is always 1.
 
 Answers are the same to the last digit on every machine: they are sums of products, and `math.fsum` rounds a sum once. No
 logarithm, no power, no library that adds in another order on another processor. So the least tolerance, 1, is the right one.

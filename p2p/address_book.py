@@ -21,10 +21,10 @@ from typing import Final
 
 import msgspec
 
-from chain.crypto import address as show
-from chain.crypto import parse_address
-from chain.storage import private
-from p2p.wire import MAX_ADDRESS, MAX_ADDRESSES, MAX_ENTRIES, PeerAddresses
+from learningchain.chain.crypto import address as show
+from learningchain.chain.crypto import parse_address
+from learningchain.chain.storage import private
+from learningchain.p2p.wire import MAX_ADDRESS, MAX_ADDRESSES, MAX_ENTRIES, PeerAddresses
 
 MAX_MEMBERS: Final = 1_024
 MAX_SEEDS: Final = 64

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from p2p.half_open import MAX_HALF_OPEN
+from learningchain.p2p.half_open import MAX_HALF_OPEN
 
 
 @dataclass(frozen=True)

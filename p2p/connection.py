@@ -17,11 +17,11 @@ from typing import Final, cast
 from aiohttp import ClientWebSocketResponse, WSMsgType
 from aiohttp.web import WebSocketResponse
 
-from chain.errors import Malformed
-from p2p.limits import Meter
-from p2p.send_queues import SendQueues
-from p2p.tls import PeerIdentity
-from p2p.wire import (
+from learningchain.chain.errors import Malformed
+from learningchain.p2p.limits import Meter
+from learningchain.p2p.send_queues import SendQueues
+from learningchain.p2p.tls import PeerIdentity
+from learningchain.p2p.wire import (
     CLOSE_REFUSED,
     CLOSE_VIOLATION,
     QUEUE_VOTES,

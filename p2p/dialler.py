@@ -9,9 +9,9 @@ from typing import Any, Final
 import aiohttp
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientWebSocketResponse, ClientWSTimeout
 
-from p2p.connection import Link, Refused
-from p2p.listener import CUT_OFF, tls_problem
-from p2p.wire import MAX_FRAME, PATH, printable
+from learningchain.p2p.connection import Link, Refused
+from learningchain.p2p.listener import CUT_OFF, tls_problem
+from learningchain.p2p.wire import MAX_FRAME, PATH, printable
 
 _MAX_ANSWER: Final = 256
 

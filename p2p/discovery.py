@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection
 from random import Random
 from typing import NamedTuple, TypeVar
 
-from p2p.address_book import LAN, AddressBook
-from p2p.wire import Peers
+from learningchain.p2p.address_book import LAN, AddressBook
+from learningchain.p2p.wire import Peers
 
 T = TypeVar("T", bytes, str)
 LAN_DIALS = 2

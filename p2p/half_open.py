@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from p2p.hosts import host_of_address, network_of_address
+from learningchain.p2p.hosts import host_of_address, network_of_address
 
 MAX_HALF_OPEN: Final = 256
 MAX_HALF_OPEN_PER_HOST: Final = 32

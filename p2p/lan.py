@@ -26,9 +26,9 @@ from typing import Any, Final
 
 import structlog
 
-from p2p import mdns
-from p2p.address_book import endpoint
-from p2p.limits import TokenBucket
+from learningchain.p2p import mdns
+from learningchain.p2p.address_book import endpoint
+from learningchain.p2p.limits import TokenBucket
 
 log: Any = structlog.get_logger("p2p")
 

@@ -19,10 +19,10 @@ from aiohttp import web
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.web_protocol import RequestHandler
 
-from p2p.address_book import endpoint
-from p2p.half_open import MAX_HALF_OPEN, HalfOpen
-from p2p.hosts import host_of_address
-from p2p.wire import printable
+from learningchain.p2p.address_book import endpoint
+from learningchain.p2p.half_open import MAX_HALF_OPEN, HalfOpen
+from learningchain.p2p.hosts import host_of_address
+from learningchain.p2p.wire import printable
 
 KNOWN_S: Final = 5.0
 """For how long the hosts of the address book are taken as they were."""

@@ -18,8 +18,8 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from chain.crypto import address, parse_address
-from chain.errors import Malformed
+from learningchain.chain.crypto import address, parse_address
+from learningchain.chain.errors import Malformed
 
 GROUP: Final = "224.0.0.251"
 PORT: Final = 5353

@@ -18,13 +18,13 @@ from typing import Final
 
 from aiohttp import web
 
-from chain.crypto import SigningKey, account_id, address
-from chain.params import PROTOCOL_VERSION
-from p2p.address_book import parse_endpoint
-from p2p.connection import Refused
-from p2p.limits import TokenBucket
-from p2p.listener import tls_problem
-from p2p.tls import CA, NotAuthenticated, WrongPeer, issue_leaf, make_contexts, peer_identity
+from learningchain.chain.crypto import SigningKey, account_id, address
+from learningchain.chain.params import PROTOCOL_VERSION
+from learningchain.p2p.address_book import parse_endpoint
+from learningchain.p2p.connection import Refused
+from learningchain.p2p.limits import TokenBucket
+from learningchain.p2p.listener import tls_problem
+from learningchain.p2p.tls import CA, NotAuthenticated, WrongPeer, issue_leaf, make_contexts, peer_identity
 
 JOIN_PATH: Final = f"/lc/{PROTOCOL_VERSION}/join"
 MAX_ASK: Final = 1_024

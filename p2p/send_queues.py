@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, NamedTuple
 
-from p2p.wire import BATCH_BYTES, BATCH_MESSAGES, PIECE_BYTES, QUEUE_TRANSACTIONS, QUEUES, batch_frame, part_frame
+from learningchain.p2p.wire import BATCH_BYTES, BATCH_MESSAGES, PIECE_BYTES, QUEUE_TRANSACTIONS, QUEUES, batch_frame, part_frame
 
 
 class QueueLimit(NamedTuple):

@@ -21,11 +21,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from chain.codec import Wire, decode, encode
-from chain.crypto import SigningKey, address, is_public_key, verify
-from chain.errors import Malformed
-from chain.tags import Tag
-from chain.types import AccountId, PublicKey, Signature
+from learningchain.chain.codec import Wire, decode, encode
+from learningchain.chain.crypto import SigningKey, address, is_public_key, verify
+from learningchain.chain.errors import Malformed
+from learningchain.chain.tags import Tag
+from learningchain.chain.types import AccountId, PublicKey, Signature
 
 _TLS: Final = Tag("lc/tls", "TLS keys")
 BINDING_OID: Final = x509.ObjectIdentifier("2.25.187243990176317524716650326812274690457")

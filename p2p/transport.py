@@ -22,19 +22,19 @@ from typing import Any, Final
 import structlog
 from aiohttp import web
 
-from chain.crypto import SigningKey, account_id, address
-from chain.errors import Malformed
-from p2p import wire
-from p2p.address_book import LAN, AddressBook, endpoint, parse_endpoint
-from p2p.config import PeerEvent, PeerInfo, TransportConfig
-from p2p.connection import Connection, Intake, Link, Refused, Times, cut, exchange_hello, say_goodbye, tune
-from p2p.dialler import Dialler
-from p2p.discovery import Dial, Wanted, absorb, choose_dials
-from p2p.hosts import Reach, is_told, reach_of
-from p2p.limits import Meter, PeerScores, TokenBucket
-from p2p.listener import Listener, host_of, remote_address
-from p2p.outsiders import JOIN_PATH, Door, Outsiders
-from p2p.tls import (
+from learningchain.chain.crypto import SigningKey, account_id, address
+from learningchain.chain.errors import Malformed
+from learningchain.p2p import wire
+from learningchain.p2p.address_book import LAN, AddressBook, endpoint, parse_endpoint
+from learningchain.p2p.config import PeerEvent, PeerInfo, TransportConfig
+from learningchain.p2p.connection import Connection, Intake, Link, Refused, Times, cut, exchange_hello, say_goodbye, tune
+from learningchain.p2p.dialler import Dialler
+from learningchain.p2p.discovery import Dial, Wanted, absorb, choose_dials
+from learningchain.p2p.hosts import Reach, is_told, reach_of
+from learningchain.p2p.limits import Meter, PeerScores, TokenBucket
+from learningchain.p2p.listener import Listener, host_of, remote_address
+from learningchain.p2p.outsiders import JOIN_PATH, Door, Outsiders
+from learningchain.p2p.tls import (
     CA,
     Contexts,
     Leaf,

@@ -16,10 +16,10 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from chain.codec import Wire, decode, encode
-from chain.errors import Malformed
-from chain.params import MAX_PEER_MESSAGE
-from chain.types import AccountId, Hash, Height, Uint
+from learningchain.chain.codec import Wire, decode, encode
+from learningchain.chain.errors import Malformed
+from learningchain.chain.params import MAX_PEER_MESSAGE
+from learningchain.chain.types import AccountId, Hash, Height, Uint
 
 WIRE_VERSION: Final = 1
 """Of what peers say to each other. The ledger's protocol may go on to another version while this one stays."""

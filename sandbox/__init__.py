@@ -4,15 +4,15 @@
 imports nothing of the node but the base types. See docs/sandbox.md for the contract with job images.
 """
 
-from sandbox.answers import AnswerForm, ParsedAnswer
-from sandbox.backend import AsyncBackend, AsyncWarmRun, Backend, WarmRun
-from sandbox.backends import BackendSettings, UnknownBackend, make_backend
-from sandbox.data import DataSet, OwnData
-from sandbox.docker.service import Sandbox
-from sandbox.errors import BadImage, DataRefused, EngineError, ImageNotFound, SandboxError, SandboxUnavailable
-from sandbox.progress import Progress
-from sandbox.results import Evaluated, UnfitRow
-from sandbox.spec import (
+from learningchain.sandbox.answers import AnswerForm, ParsedAnswer
+from learningchain.sandbox.backend import AsyncBackend, AsyncWarmRun, Backend, WarmRun
+from learningchain.sandbox.backends import BackendSettings, UnknownBackend, make_backend
+from learningchain.sandbox.data import DataSet, OwnData
+from learningchain.sandbox.docker.service import Sandbox
+from learningchain.sandbox.errors import BadImage, DataRefused, EngineError, ImageNotFound, SandboxError, SandboxUnavailable
+from learningchain.sandbox.progress import Progress
+from learningchain.sandbox.results import Evaluated, UnfitRow
+from learningchain.sandbox.spec import (
     AnswerOutcome,
     Check,
     CleanupReport,

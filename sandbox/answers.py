@@ -16,7 +16,7 @@ import re
 
 import msgspec
 
-from sandbox.results import BadResult, InputRefused
+from learningchain.sandbox.results import BadResult, InputRefused
 
 MAX_ANSWER_BYTES = 16_384
 """LC-ANS-3: largest file in bytes: 256 rows of 36 bytes and the check are 9,253."""

@@ -20,12 +20,12 @@ from typing import Any
 
 import msgspec
 
-from sandbox import tarwriter
-from sandbox.documents import ImageConfig, parse_config, parse_manifest
-from sandbox.errors import BadImage
-from sandbox.layers import Layers, Seen, split
-from sandbox.spec import MIB, ImageLimits
-from sandbox.targuard import FILE, SYMBOLIC_LINK, BadTar, TarWalk
+from learningchain.sandbox import tarwriter
+from learningchain.sandbox.documents import ImageConfig, parse_config, parse_manifest
+from learningchain.sandbox.errors import BadImage
+from learningchain.sandbox.layers import Layers, Seen, split
+from learningchain.sandbox.spec import MIB, ImageLimits
+from learningchain.sandbox.targuard import FILE, SYMBOLIC_LINK, BadTar, TarWalk
 
 IMAGE_LABEL = "learningchain.image"
 """The label of a loaded image, and of its containers, that holds its posted id."""

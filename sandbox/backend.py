@@ -14,10 +14,10 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from sandbox.data import DataSet, OnBytes, OwnData
-from sandbox.progress import Progress
-from sandbox.results import ResultReader
-from sandbox.spec import CleanupReport, EngineInfo, ImageLimits, RunResult, RunSpec, SelfTestReport
+from learningchain.sandbox.data import DataSet, OnBytes, OwnData
+from learningchain.sandbox.progress import Progress
+from learningchain.sandbox.results import ResultReader
+from learningchain.sandbox.spec import CleanupReport, EngineInfo, ImageLimits, RunResult, RunSpec, SelfTestReport
 
 OnProgress = Callable[[Progress], None]
 

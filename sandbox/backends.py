@@ -15,10 +15,10 @@ from pathlib import Path
 
 import msgspec
 
-from sandbox.backend import Backend
+from learningchain.sandbox.backend import Backend
 
 GROUP = "learningchain.sandbox"
-_ROOM = "sandbox"
+_ROOM = "learningchain.sandbox"
 
 
 class BackendSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sandbox.errors import EngineError
-from sandbox.spec import MIB
+from learningchain.sandbox.errors import EngineError
+from learningchain.sandbox.spec import MIB
 
 SPARE = 1024 * MIB
 """Bytes that stay free: four times what a node needs to start."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from sandbox.errors import BadImage
+from learningchain.sandbox.errors import BadImage
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _ENV_CAP, _ENV_BYTES = 1000, 128 * 1024

@@ -134,7 +134,7 @@ def sidecar_image(cache: Path, machine: str) -> tuple[Path, str]:
     """
     if machine != _machine():
         raise ImageBuildError(f"no sidecar for engines of architecture {machine!r}: this machine is {_machine()!r}")
-    program = resources.files("sandbox.docker").joinpath("sidecar_program.py").read_bytes()
+    program = resources.files("learningchain.sandbox.docker").joinpath("sidecar_program.py").read_bytes()
     return cached_image(cache, "sidecar", program, lambda dest: _build_sidecar(dest, program))
 
 

@@ -27,10 +27,10 @@ from typing import Any
 
 import msgspec
 
-from sandbox import tarwriter
-from sandbox.errors import BadImage
-from sandbox.spec import MIB, ImageLimits
-from sandbox.targuard import BLOCK, CHUNK, FILE, FOLDER, HARD_LINK, SYMBOLIC_LINK, TarMember, TarStream, TarWalk
+from learningchain.sandbox import tarwriter
+from learningchain.sandbox.errors import BadImage
+from learningchain.sandbox.spec import MIB, ImageLimits
+from learningchain.sandbox.targuard import BLOCK, CHUNK, FILE, FOLDER, HARD_LINK, SYMBOLIC_LINK, TarMember, TarStream, TarWalk
 
 WHITEOUT, OPAQUE = b"w", b"o"
 PATH_CAP, DEPTH_CAP, COMPONENT_CAP = 2048, 200, 255

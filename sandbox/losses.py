@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from array import array
 
-from chain.losses import MAX_EXAMPLES
-from chain.types import parse_loss
+from learningchain.chain.losses import MAX_EXAMPLES
+from learningchain.chain.types import parse_loss
 
 MAX_LOSSES_BYTES = 24 * 2**20
 """LC-LOSS-18: largest file in bytes: 2^20 lines of 23 characters and their ends."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.progress import DONE_LINE, PROGRESS_LINE_CAP, READY_LINE, Progress, parse_progress
+from learningchain.sandbox.progress import DONE_LINE, PROGRESS_LINE_CAP, READY_LINE, Progress, parse_progress
 
 STDOUT = 1
 TAIL_CAP = 8192

@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
-from sandbox.answers import MAX_ANSWER_BYTES, AnswerReader
-from sandbox.losses import MAX_LOSSES_BYTES
-from sandbox.results import EvaluationReader, ResultReader
+from learningchain.sandbox.answers import MAX_ANSWER_BYTES, AnswerReader
+from learningchain.sandbox.losses import MAX_LOSSES_BYTES
+from learningchain.sandbox.results import EvaluationReader, ResultReader
 
 _MIB = 1 << 20
 LONGEST_S = 30 * 86400.0

@@ -12,8 +12,8 @@ from typing import Protocol
 
 import msgspec
 
-from chain.losses import LossesOutOfRange, LossTree, Measurement
-from sandbox.losses import LossesBroken, LossesInvalid, LossReader
+from learningchain.chain.losses import LossesOutOfRange, LossTree, Measurement
+from learningchain.sandbox.losses import LossesBroken, LossesInvalid, LossReader
 
 
 class BadResult(ValueError):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from sandbox.data import DataSet, OwnData
-from sandbox.phases import LONGEST_S, PHASES, PhaseRow
-from sandbox.results import Evaluated
+from learningchain.sandbox.data import DataSet, OwnData
+from learningchain.sandbox.phases import LONGEST_S, PHASES, PhaseRow
+from learningchain.sandbox.results import Evaluated
 
 MIB = 1 << 20
 _RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")

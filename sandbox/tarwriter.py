@@ -5,7 +5,7 @@ The same entry gives the same bytes on every machine. Pure.
 
 from __future__ import annotations
 
-from sandbox.targuard import BLOCK, FILE, FOLDER
+from learningchain.sandbox.targuard import BLOCK, FILE, FOLDER
 
 END = bytes(2 * BLOCK)
 """What closes an archive."""

@@ -16,7 +16,7 @@ TAG="${1:-learningchain}"
 MIRROR="${MIRROR:-http://deb.debian.org/debian}"
 PYTHON=.venv/bin/python
 UNREACHABLE=3
-CODE=(LICENSE README.md pyproject.toml learningchain.py chain p2p sandbox client requirements .dockerignore packaging/Dockerfile)
+CODE=(LICENSE README.md pyproject.toml learningchain chain p2p sandbox client examples requirements .dockerignore packaging/Dockerfile)
 
 [ $# -le 1 ] || die "image.sh takes one word, the image's name." "Call it as: scripts/image.sh learningchain"
 [ -x "$PYTHON" ] || die "there is no .venv." "Run: make setup"

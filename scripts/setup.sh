@@ -87,7 +87,7 @@ install_packages() {
 }
 
 install_project() {
-    [ -f learningchain.py ] || return 0
+    [ -f learningchain/__init__.py ] || return 0
     local wanted
     wanted="$(sha256sum <pyproject.toml)"
     [ "$(cat "$PROJECT_STAMP" 2>/dev/null)" != "$wanted" ] || [ ! -x "$VENV/bin/learningchain" ] || return 0
@@ -110,5 +110,5 @@ install_packages
 install_project
 # As an installation from a package has it: a start would otherwise compile our own code each time, where Python may not keep what it
 # compiled (PYTHONDONTWRITEBYTECODE).
-"$VENV/bin/python" -m compileall -q learningchain.py chain client p2p sandbox benchmarks || die "the code could not be compiled." \
+"$VENV/bin/python" -m compileall -q learningchain benchmarks || die "the code could not be compiled." \
     "Python's message is above."

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.abc import MetaPathFinder
+from types import ModuleType
 
 import hypothesis
 import pytest
@@ -18,11 +20,24 @@ from tests.slow import SLOW
 from tests.tiers import left
 
 ROOT = LIST.parents[1]
+ROOMS = frozenset({"chain", "client", "examples", "p2p", "sandbox"})
 FULL = "left to `make test-full`"
 # How long an example takes says nothing on a machine that others use.
 CALM = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.register_profile("gate", CALM, derandomize=True, database=None)
 hypothesis.settings.register_profile("explore", CALM, print_blob=True)
+
+
+class NoShortNames(MetaPathFinder):
+    """Refuses `import chain` and its like. The repository's root is on the path, so that would make a second copy of a module, and
+    a patch of the wrong copy is a test that cannot fail."""
+
+    def find_spec(self, fullname: str, path: object = None, target: ModuleType | None = None) -> None:
+        if fullname in ROOMS:
+            raise ImportError(f"import learningchain.{fullname}: {fullname} alone would be a second copy of it", name=fullname)
+
+
+sys.meta_path.insert(0, NoShortNames())
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from examples.federation import wheel
-from examples.federation.build import EXAMPLES, initial, rows_schema, split_rows
-from examples.federation.federated import model_bytes
-from examples.tabular import read_table
+from learningchain.examples.federation import wheel
+from learningchain.examples.federation.build import EXAMPLES, initial, rows_schema, split_rows
+from learningchain.examples.federation.federated import model_bytes
+from learningchain.examples.tabular import read_table
 
 ROOT = Path(__file__).resolve().parents[1]
 FIRST_SEED = 1_000
@@ -43,7 +43,7 @@ class Alone:
     """One example's program, here."""
 
     def __init__(self, name: str) -> None:
-        self.program: Any = importlib.import_module(f"examples.federation.{EXAMPLES[name].program}")
+        self.program: Any = importlib.import_module(f"learningchain.examples.federation.{EXAMPLES[name].program}")
         self.params, self.initial = json.loads(EXAMPLES[name].params), initial(name)
         self.inputs = rows_schema(name)["inputs"]
         self.tested = self.read(split_rows(name)[1])

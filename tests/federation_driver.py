@@ -14,9 +14,9 @@ from hashlib import sha256
 from typing import Any
 from unittest.mock import patch
 
-from chain.contracts import BY_NUMBER, perform
-from chain.contracts.federation import formulas, messages, records
-from chain.contracts.federation.messages import (
+from learningchain.chain.contracts import BY_NUMBER, perform
+from learningchain.chain.contracts.federation import formulas, messages, records
+from learningchain.chain.contracts.federation.messages import (
     AggregationRule,
     FederationCode,
     FederationTerms,
@@ -27,12 +27,12 @@ from chain.contracts.federation.messages import (
     PaySplit,
     Secrecy,
 )
-from chain.contracts.federation.params import FederationParams
-from chain.contracts.federation.records import FederationRecord
-from chain.errors import Code, Reject
-from chain.host import ACTIVE, K_SUPPLY, SUSPENDED, params_key
-from chain.host.terms import Arch, HiddenSet, Image, ImageKind, Limits
-from chain.losses import LossTree, Opening, draw_probe, open_losses
+from learningchain.chain.contracts.federation.params import FederationParams
+from learningchain.chain.contracts.federation.records import FederationRecord
+from learningchain.chain.errors import Code, Reject
+from learningchain.chain.host import ACTIVE, K_SUPPLY, SUSPENDED, params_key
+from learningchain.chain.host.terms import Arch, HiddenSet, Image, ImageKind, Limits
+from learningchain.chain.losses import LossTree, Opening, draw_probe, open_losses
 from tests.federation import play, scenario
 from tests.federation.generate import Naming, Player
 from tests.federation.play import AccountView, BlockView, FederationView

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 from unittest.mock import patch
 
-from chain.contracts.federation import formulas, records
-from chain.contracts.federation.messages import federation_id_of
-from chain.host import escrow_key
-from chain.types import LogEvent
-from client.contracts.federation.audit.evidence import OPENED, STARTED, AuditStep, FederationEvidence
+from learningchain.chain.contracts.federation import formulas, records
+from learningchain.chain.contracts.federation.messages import federation_id_of
+from learningchain.chain.host import escrow_key
+from learningchain.chain.types import LogEvent
+from learningchain.client.contracts.federation.audit.evidence import OPENED, STARTED, AuditStep, FederationEvidence
 from tests.federation.generate import Player
 from tests.federation.scenario import Entry
 from tests.federation_driver import Ledger, RealNaming

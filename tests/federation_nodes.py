@@ -22,27 +22,27 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from chain.codec import read
-from chain.contracts import BY_NUMBER, perform
-from chain.contracts.federation import messages, records
-from chain.contracts.federation.messages import FederationTerms
-from chain.contracts.federation.params import FederationParams
-from chain.contracts.federation.records import FederationRecord, FederationState
-from chain.crypto import SigningKey, account_id
-from chain.errors import Reject
-from chain.host import account_key, params_key
-from chain.losses import LossTree, open_losses
-from client.contracts.federation.arithmetic.vault import of_secret
-from client.contracts.federation.roles.aggregator import AggregatorBook, AggregatorMachine
-from client.contracts.federation.roles.channel import encode_fed
-from client.contracts.federation.roles.computing import CannotCompute
-from client.contracts.federation.roles.computing import perform as compute
-from client.contracts.federation.roles.hearing import hear
-from client.contracts.federation.roles.looking import text_of
-from client.contracts.federation.roles.member import VAULTS, MemberBook, MemberMachine, VaultBook
-from client.contracts.federation.roles.panel import PanelBook, PanelMachine
-from client.contracts.federation.roles.sponsor import SponsorBook, SponsorMachine
-from client.contracts.federation.steps import (
+from learningchain.chain.codec import read
+from learningchain.chain.contracts import BY_NUMBER, perform
+from learningchain.chain.contracts.federation import messages, records
+from learningchain.chain.contracts.federation.messages import FederationTerms
+from learningchain.chain.contracts.federation.params import FederationParams
+from learningchain.chain.contracts.federation.records import FederationRecord, FederationState
+from learningchain.chain.crypto import SigningKey, account_id
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import account_key, params_key
+from learningchain.chain.losses import LossTree, open_losses
+from learningchain.client.contracts.federation.arithmetic.vault import of_secret
+from learningchain.client.contracts.federation.roles.aggregator import AggregatorBook, AggregatorMachine
+from learningchain.client.contracts.federation.roles.channel import encode_fed
+from learningchain.client.contracts.federation.roles.computing import CannotCompute
+from learningchain.client.contracts.federation.roles.computing import perform as compute
+from learningchain.client.contracts.federation.roles.hearing import hear
+from learningchain.client.contracts.federation.roles.looking import text_of
+from learningchain.client.contracts.federation.roles.member import VAULTS, MemberBook, MemberMachine, VaultBook
+from learningchain.client.contracts.federation.roles.panel import PanelBook, PanelMachine
+from learningchain.client.contracts.federation.roles.sponsor import SponsorBook, SponsorMachine
+from learningchain.client.contracts.federation.steps import (
     EvaluateRun,
     FedInput,
     FedMachine,
@@ -52,9 +52,9 @@ from client.contracts.federation.steps import (
     SponsorWith,
     TrainWith,
 )
-from client.contracts.federation.tasks import MadeFile
-from client.keys.boxes import public_of
-from client.work.events import (
+from learningchain.client.contracts.federation.tasks import MadeFile
+from learningchain.client.keys.boxes import public_of
+from learningchain.client.work.events import (
     Chain,
     Compute,
     Computed,
@@ -74,7 +74,7 @@ from client.work.events import (
     StopServing,
     Submit,
 )
-from sandbox import RunStatus
+from learningchain.sandbox import RunStatus
 from tests.federation import scenario
 from tests.federation_driver import real_terms
 from tests.played_ledger import PlayedMembers, ScannedStore

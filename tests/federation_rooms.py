@@ -10,13 +10,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.contracts.federation import messages
-from chain.contracts.federation.messages import FederationTerms, Secrecy
-from client.contracts.federation.steps import EvaluateRun, LocalRun, SponsorWith, TrainWith
-from examples.federation.build import EXAMPLES, build, initial
-from examples.federation.federated import model_bytes
-from sandbox import ContainerLimits, Evaluated, OwnData, RunResult, RunSpec, RunStatus, Sandbox
-from sandbox.data import scan_folder
+from learningchain.chain.contracts.federation import messages
+from learningchain.chain.contracts.federation.messages import FederationTerms, Secrecy
+from learningchain.client.contracts.federation.steps import EvaluateRun, LocalRun, SponsorWith, TrainWith
+from learningchain.examples.federation.build import EXAMPLES, build, initial
+from learningchain.examples.federation.federated import model_bytes
+from learningchain.sandbox import ContainerLimits, Evaluated, OwnData, RunResult, RunSpec, RunStatus, Sandbox
+from learningchain.sandbox.data import scan_folder
 from tests.federation import scenario
 from tests.federation_alone import FIRST_SEED, train_alone
 from tests.federation_driver import real_terms

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from chain.contracts.federation import records
-from chain.contracts.federation.messages import MeasureCode
-from chain.contracts.federation.records import EndReason, FederationState, MemberState
+from learningchain.chain.contracts.federation import records
+from learningchain.chain.contracts.federation.messages import MeasureCode
+from learningchain.chain.contracts.federation.records import EndReason, FederationState, MemberState
 from tests.federation.play import FederationView
 
 

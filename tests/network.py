@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from chain.ledger.genesis import PARAMETERS, Genesis, GenesisAccount, Section, make_params
-from chain.params import Params
+from learningchain.chain.ledger.genesis import PARAMETERS, Genesis, GenesisAccount, Section, make_params
+from learningchain.chain.params import Params
 
 
 def _all(self: Any) -> dict[str, int]:

@@ -10,10 +10,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.contracts import host_of, membership
-from chain.contracts.membership import records as kept
-from chain.contracts.membership.params import MemberParams
-from chain.host import (
+from learningchain.chain.contracts import host_of, membership
+from learningchain.chain.contracts.membership import records as kept
+from learningchain.chain.contracts.membership.params import MemberParams
+from learningchain.chain.host import (
     ACTIVE,
     K_SUPPLY,
     K_VALIDATORS,
@@ -30,11 +30,11 @@ from chain.host import (
     split_due,
     split_height_due,
 )
-from chain.host.terms import Arch, Capacity
-from chain.ledger.due import DeadlineBudget, DeadlineQueue
-from chain.params import MAX_INT
-from chain.params import Params as CoreParams
-from chain.types import Validator
+from learningchain.chain.host.terms import Arch, Capacity
+from learningchain.chain.ledger.due import DeadlineBudget, DeadlineQueue
+from learningchain.chain.params import MAX_INT
+from learningchain.chain.params import Params as CoreParams
+from learningchain.chain.types import Validator
 from tests.unit.job_kit import CHAIN_ID, MemoryStore
 
 CORE = CoreParams()

@@ -12,13 +12,13 @@ from dataclasses import replace as copy
 from hashlib import sha256
 from typing import Any
 
-from chain.contracts import BY_NUMBER, job, perform
-from chain.contracts.prediction import messages, records
-from chain.contracts.prediction.messages import PredictionCode
-from chain.contracts.prediction.params import PredictionParams
-from chain.contracts.prediction.tally import Answer, AnswerCode
-from chain.errors import Code, Reject
-from chain.host import (
+from learningchain.chain.contracts import BY_NUMBER, job, perform
+from learningchain.chain.contracts.prediction import messages, records
+from learningchain.chain.contracts.prediction.messages import PredictionCode
+from learningchain.chain.contracts.prediction.params import PredictionParams
+from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode
+from learningchain.chain.errors import Code, Reject
+from learningchain.chain.host import (
     ACTIVE,
     K_SUPPLY,
     SUSPENDED,
@@ -26,8 +26,8 @@ from chain.host import (
     Host,
     params_key,
 )
-from chain.host.services import Won
-from chain.host.terms import Arch, Image, ImageKind, Limits
+from learningchain.chain.host.services import Won
+from learningchain.chain.host.terms import Arch, Image, ImageKind, Limits
 from tests.played_ledger import PlayedMembers, ScannedStore
 from tests.prediction_views import StateViews, of_ended, split_escrow
 from tests.predictions import difference, play, scenario

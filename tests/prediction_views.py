@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from chain.contracts.prediction import records
-from chain.contracts.prediction.decisions import Decision
-from chain.contracts.prediction.records import ModelState, RequestState
-from chain.contracts.prediction.tally import AnswerCode, PredictionOutcome
-from chain.host import BANNED, account_key
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.decisions import Decision
+from learningchain.chain.contracts.prediction.records import ModelState, RequestState
+from learningchain.chain.contracts.prediction.tally import AnswerCode, PredictionOutcome
+from learningchain.chain.host import BANNED, account_key
 from tests.predictions.play import ModelView, RequestView
 
 STATES = {RequestState.APPEAL: "APPEALED"}

@@ -14,19 +14,19 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.contracts import BY_NUMBER, perform
-from chain.contracts import credits as credit
-from chain.contracts.job import messages as jobs
-from chain.contracts.job import records
-from chain.contracts.job.messages import JobCode, OnCheat
-from chain.contracts.job.params import JobParams
-from chain.contracts.job.records import JobState, Result
-from chain.contracts.membership import messages as members
-from chain.contracts.membership import records as kept
-from chain.contracts.membership.messages import MemberCode
-from chain.contracts.membership.params import MemberParams
-from chain.errors import Code, Reject
-from chain.host import (
+from learningchain.chain.contracts import BY_NUMBER, perform
+from learningchain.chain.contracts import credits as credit
+from learningchain.chain.contracts.job import messages as jobs
+from learningchain.chain.contracts.job import records
+from learningchain.chain.contracts.job.messages import JobCode, OnCheat
+from learningchain.chain.contracts.job.params import JobParams
+from learningchain.chain.contracts.job.records import JobState, Result
+from learningchain.chain.contracts.membership import messages as members
+from learningchain.chain.contracts.membership import records as kept
+from learningchain.chain.contracts.membership.messages import MemberCode
+from learningchain.chain.contracts.membership.params import MemberParams
+from learningchain.chain.errors import Code, Reject
+from learningchain.chain.host import (
     ACTIVE,
     K_SUPPLY,
     K_VALIDATORS,
@@ -38,13 +38,13 @@ from chain.host import (
     account_key,
     params_key,
 )
-from chain.host.terms import Arch, Capacity, Image, ImageKind
-from chain.host.terms import Limits as RealLimits
-from chain.losses import LossTree, Measurement, Opening, draw_probe, open_losses
-from chain.types import Validator
-from chain.verification import committee
-from chain.verification.standing import is_marked
-from chain.verification.votes import BallotCode, Judgement
+from learningchain.chain.host.terms import Arch, Capacity, Image, ImageKind
+from learningchain.chain.host.terms import Limits as RealLimits
+from learningchain.chain.losses import LossTree, Measurement, Opening, draw_probe, open_losses
+from learningchain.chain.types import Validator
+from learningchain.chain.verification import committee
+from learningchain.chain.verification.standing import is_marked
+from learningchain.chain.verification.votes import BallotCode, Judgement
 from tests.played_ledger import EscrowStore, PlayedLedger
 from tests.settlement import difference, play
 from tests.settlement.generate import Naming, Player

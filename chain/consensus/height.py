@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from chain.consensus.messages import RoundState, SignProposal, SignVote, Step, TimeoutKind
-from chain.consensus.votes import HeightVoteSet
-from chain.errors import BrokenInvariant
-from chain.params import MAX_VALIDATORS
-from chain.types import NIL, NO_ROUND, PRECOMMIT, PREVOTE, Certificate, Proposal, Validator, Vote
+from learningchain.chain.consensus.messages import RoundState, SignProposal, SignVote, Step, TimeoutKind
+from learningchain.chain.consensus.votes import HeightVoteSet
+from learningchain.chain.errors import BrokenInvariant
+from learningchain.chain.params import MAX_VALIDATORS
+from learningchain.chain.types import NIL, NO_ROUND, PRECOMMIT, PREVOTE, Certificate, Proposal, Validator, Vote
 
 MAX_OPEN_CHECKS = 64
 """Blocks asked about and never answered (a proposer may name blocks that do not exist); the oldest are forgotten."""

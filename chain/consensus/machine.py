@@ -43,9 +43,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from chain.consensus import resend
-from chain.consensus.height import HeightState
-from chain.consensus.messages import (
+from learningchain.chain.consensus import resend
+from learningchain.chain.consensus.height import HeightState
+from learningchain.chain.consensus.messages import (
     PROPOSAL,
     BlockBuilt,
     BlockChecked,
@@ -76,13 +76,13 @@ from chain.consensus.messages import (
     VoteReceived,
     WakeUp,
 )
-from chain.consensus.recovery import restore
-from chain.consensus.validation import CheckCertificate, MessageValidator, Verify, ignore, verifier
-from chain.consensus.votes import VoteStatus
-from chain.consensus.wal import MAX_OWN, Polka, Record, SignIntent, decode_record
-from chain.errors import BrokenInvariant, Verdict
-from chain.params import Params
-from chain.types import (
+from learningchain.chain.consensus.recovery import restore
+from learningchain.chain.consensus.validation import CheckCertificate, MessageValidator, Verify, ignore, verifier
+from learningchain.chain.consensus.votes import VoteStatus
+from learningchain.chain.consensus.wal import MAX_OWN, Polka, Record, SignIntent, decode_record
+from learningchain.chain.errors import BrokenInvariant, Verdict
+from learningchain.chain.params import Params
+from learningchain.chain.types import (
     NIL,
     NO_ROUND,
     PRECOMMIT,

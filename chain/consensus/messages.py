@@ -21,11 +21,11 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from chain.codec import Wire
-from chain.consensus.wal import Record
-from chain.errors import Verdict
-from chain.params import MAX_VALIDATORS
-from chain.types import BlockId, Certificate, Evidence, Height, Proposal, Round, Validator, Vote
+from learningchain.chain.codec import Wire
+from learningchain.chain.consensus.wal import Record
+from learningchain.chain.errors import Verdict
+from learningchain.chain.params import MAX_VALIDATORS
+from learningchain.chain.types import BlockId, Certificate, Evidence, Height, Proposal, Round, Validator, Vote
 
 PROPOSAL = 0
 """Beside PREVOTE and PRECOMMIT: the third kind of thing that a validator signs."""

@@ -7,11 +7,11 @@ been signed, for sending again.
 
 from __future__ import annotations
 
-from chain.consensus.height import HeightState
-from chain.consensus.messages import PROPOSAL, SignProposal, SignVote, Step
-from chain.consensus.votes import VoteStatus
-from chain.consensus.wal import Polka, Record, SignIntent
-from chain.types import PRECOMMIT, PREVOTE
+from learningchain.chain.consensus.height import HeightState
+from learningchain.chain.consensus.messages import PROPOSAL, SignProposal, SignVote, Step
+from learningchain.chain.consensus.votes import VoteStatus
+from learningchain.chain.consensus.wal import Polka, Record, SignIntent
+from learningchain.chain.types import PRECOMMIT, PREVOTE
 
 
 def restore(s: HeightState, record: Record) -> None:

@@ -8,9 +8,9 @@ bring all others there, and whoever holds a proof of lock can convince them.
 
 from __future__ import annotations
 
-from chain.consensus.height import HeightState
-from chain.consensus.messages import PROPOSAL, RoundState, Step
-from chain.types import NIL, NO_ROUND, PRECOMMIT, PREVOTE, Certificate, Proposal, Vote
+from learningchain.chain.consensus.height import HeightState
+from learningchain.chain.consensus.messages import PROPOSAL, RoundState, Step
+from learningchain.chain.types import NIL, NO_ROUND, PRECOMMIT, PREVOTE, Certificate, Proposal, Vote
 
 RESEND_OTHERS = 32
 """Votes of others in one resending."""

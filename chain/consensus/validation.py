@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from chain.consensus.height import HeightState
-from chain.consensus.messages import PROPOSAL, Opinion, Step
-from chain.consensus.votes import VoteStatus
-from chain.errors import Malformed, Verdict
-from chain.types import PRECOMMIT, PREVOTE, Certificate, Proposal, Validator, Vote, proposal_is_signed, vote_is_signed
+from learningchain.chain.consensus.height import HeightState
+from learningchain.chain.consensus.messages import PROPOSAL, Opinion, Step
+from learningchain.chain.consensus.votes import VoteStatus
+from learningchain.chain.errors import Malformed, Verdict
+from learningchain.chain.types import PRECOMMIT, PREVOTE, Certificate, Proposal, Validator, Vote, proposal_is_signed, vote_is_signed
 
 Verify = Callable[[Vote | Proposal, Validator], bool]
 CheckCertificate = Callable[[Certificate, list[Validator]], None]

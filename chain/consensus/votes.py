@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from chain.types import NIL, PRECOMMIT, PREVOTE, Vote, quorum
+from learningchain.chain.types import NIL, PRECOMMIT, PREVOTE, Vote, quorum
 
 KEEP_ROUNDS = 16
 

@@ -14,9 +14,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chain.codec import Wire, decode, encode
-from chain.params import MAX_VALIDATORS
-from chain.types import BlockId, Hash, Height, Proposal, Round, Vote
+from learningchain.chain.codec import Wire, decode, encode
+from learningchain.chain.params import MAX_VALIDATORS
+from learningchain.chain.types import BlockId, Hash, Height, Proposal, Round, Vote
 
 MAX_RECORD_BYTES = 65_536
 MAX_OWN = 16

@@ -17,11 +17,11 @@ from typing import Any
 
 import msgspec
 
-from chain.codec import encode
-from chain.crypto import address
-from chain.errors import Code, Malformed, Reject
-from chain.host import ChainRecord, Contract, Host, InvalidContract, KVStore, MessageSpec, Registry
-from chain.params import Params
+from learningchain.chain.codec import encode
+from learningchain.chain.crypto import address
+from learningchain.chain.errors import Code, Malformed, Reject
+from learningchain.chain.host import ChainRecord, Contract, Host, InvalidContract, KVStore, MessageSpec, Registry
+from learningchain.chain.params import Params
 
 GROUP = "learningchain.contracts"
 

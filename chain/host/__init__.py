@@ -15,13 +15,13 @@ fails, its reference is parked.
 
 from __future__ import annotations
 
-from chain.host.contract import Archive, Contract, EscrowShape, LiveIndex, MessageSpec, Power
-from chain.host.events import Data, Datum, Form, OneOf
-from chain.host.host import Host, audit_events
-from chain.host.listing import ALL, Listing
-from chain.host.parameters import ParamFault, ParamsRefused, params_at
-from chain.host.past import PastReader
-from chain.host.records import (
+from learningchain.chain.host.contract import Archive, Contract, EscrowShape, LiveIndex, MessageSpec, Power
+from learningchain.chain.host.events import Data, Datum, Form, OneOf
+from learningchain.chain.host.host import Host, audit_events
+from learningchain.chain.host.listing import ALL, Listing
+from learningchain.chain.host.parameters import ParamFault, ParamsRefused, params_at
+from learningchain.chain.host.past import PastReader
+from learningchain.chain.host.records import (
     ACTIVE,
     BANNED,
     BASE_EVENTS,
@@ -74,8 +74,8 @@ from chain.host.records import (
     split_due,
     split_height_due,
 )
-from chain.host.registry import InvalidContract, Registry
-from chain.host.services import (
+from learningchain.chain.host.registry import InvalidContract, Registry
+from learningchain.chain.host.services import (
     MEMBERS,
     STANDING,
     SUSPENSIONS,
@@ -90,7 +90,17 @@ from chain.host.services import (
     Winners,
     Won,
 )
-from chain.host.store import DueReader, Indexed, IndexLayers, KVStore, Listed, Reader, StateIndex, read_params, read_parked
+from learningchain.chain.host.store import (
+    DueReader,
+    Indexed,
+    IndexLayers,
+    KVStore,
+    Listed,
+    Reader,
+    StateIndex,
+    read_params,
+    read_parked,
+)
 
 __all__ = [
     "ACTIVE",

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from chain.codec import Wire
-from chain.crypto import ZERO_HASH, sha256
-from chain.errors import BrokenInvariant
-from chain.host.contract import Contract, Power
-from chain.host.events import fits
-from chain.host.parameters import params_at
-from chain.host.records import BASE_EVENTS, Due, due_key, height_due_key
-from chain.host.store import KVStore, read_params
-from chain.params import ContractParams, Params
-from chain.types import Event, LogEvent
+from learningchain.chain.codec import Wire
+from learningchain.chain.crypto import ZERO_HASH, sha256
+from learningchain.chain.errors import BrokenInvariant
+from learningchain.chain.host.contract import Contract, Power
+from learningchain.chain.host.events import fits
+from learningchain.chain.host.parameters import params_at
+from learningchain.chain.host.records import BASE_EVENTS, Due, due_key, height_due_key
+from learningchain.chain.host.store import KVStore, read_params
+from learningchain.chain.params import ContractParams, Params
+from learningchain.chain.types import Event, LogEvent
 
 T = TypeVar("T")
 C = TypeVar("C", bound=ContractParams)

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Any
 
-from chain.host.events import Data, Form, OneOf
-from chain.host.listing import Listing
-from chain.host.records import GenesisAccount
-from chain.host.services import Service
-from chain.host.store import KVStore, StateIndex
-from chain.params import ContractParams
-from chain.types import Evidence
+from learningchain.chain.host.events import Data, Form, OneOf
+from learningchain.chain.host.listing import Listing
+from learningchain.chain.host.records import GenesisAccount
+from learningchain.chain.host.services import Service
+from learningchain.chain.host.store import KVStore, StateIndex
+from learningchain.chain.params import ContractParams
+from learningchain.chain.types import Evidence
 
 if TYPE_CHECKING:
-    from chain.host.host import Host
-    from chain.host.store import DueReader, Reader
+    from learningchain.chain.host.host import Host
+    from learningchain.chain.host.store import DueReader, Reader
 
 TAGS, CODES = 32, 100
 """Message tags and receipt codes of one contract."""

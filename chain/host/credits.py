@@ -6,14 +6,24 @@ its frozen credits and named escrows, and records the move as an event.
 
 from __future__ import annotations
 
-from chain import bandwidth
-from chain.crypto import address
-from chain.errors import BrokenInvariant, Code, Reject
-from chain.host.access import Access
-from chain.host.contract import Power
-from chain.host.records import ACTIVE, BANNED, K_SUPPLY, Account, BurnedSince, Escrow, Supply, burned_since_key, escrow_key
-from chain.params import CREDIT, MAX_INT
-from chain.types import TransferEvent, format_credits
+from learningchain.chain import bandwidth
+from learningchain.chain.crypto import address
+from learningchain.chain.errors import BrokenInvariant, Code, Reject
+from learningchain.chain.host.access import Access
+from learningchain.chain.host.contract import Power
+from learningchain.chain.host.records import (
+    ACTIVE,
+    BANNED,
+    K_SUPPLY,
+    Account,
+    BurnedSince,
+    Escrow,
+    Supply,
+    burned_since_key,
+    escrow_key,
+)
+from learningchain.chain.params import CREDIT, MAX_INT
+from learningchain.chain.types import TransferEvent, format_credits
 
 
 class Credits(Access):

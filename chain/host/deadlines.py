@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chain.host.access import Access
+from learningchain.chain.host.access import Access
 
 
 @dataclass(frozen=True)

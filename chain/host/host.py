@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from chain.codec import decode, encode
-from chain.crypto import ZERO_HASH
-from chain.errors import OWN_FAULTS, BrokenInvariant, Code
-from chain.host.contract import Contract, Power
-from chain.host.powers import Powers
-from chain.host.records import (
+from learningchain.chain.codec import decode, encode
+from learningchain.chain.crypto import ZERO_HASH
+from learningchain.chain.errors import OWN_FAULTS, BrokenInvariant, Code
+from learningchain.chain.host.contract import Contract, Power
+from learningchain.chain.host.powers import Powers
+from learningchain.chain.host.records import (
     FAILED,
     MAX_FAULT_TEXT,
     MAX_HELD,
@@ -28,9 +28,9 @@ from chain.host.records import (
     fault_of,
     parked_key,
 )
-from chain.host.services import Service
-from chain.params import MAX_INT
-from chain.types import Event, Receipt
+from learningchain.chain.host.services import Service
+from learningchain.chain.params import MAX_INT
+from learningchain.chain.types import Event, Receipt
 
 S = TypeVar("S")
 

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from chain.bandwidth import MICRO, SECOND
-from chain.codec import Wire
-from chain.errors import Malformed
-from chain.host.records import (
+from learningchain.chain.bandwidth import MICRO, SECOND
+from learningchain.chain.codec import Wire
+from learningchain.chain.errors import Malformed
+from learningchain.chain.host.records import (
     DUE_WORK,
     K_PARAMS,
     K_PENDING_PARAMS,
@@ -31,8 +31,8 @@ from chain.host.records import (
     params_key,
     past_params_key,
 )
-from chain.host.store import KVStore, Reader, read_params
-from chain.params import (
+from learningchain.chain.host.store import KVStore, Reader, read_params
+from learningchain.chain.params import (
     MAX_BLOCK_BYTES,
     MAX_BLOCK_TXS,
     MAX_OPS,
@@ -43,7 +43,7 @@ from chain.params import (
 )
 
 if TYPE_CHECKING:
-    from chain.host.contract import Contract
+    from learningchain.chain.host.contract import Contract
 
 P = TypeVar("P", bound=ContractParams)
 LEDGER = 0

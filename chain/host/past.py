@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from chain.host.store import Reader
+from learningchain.chain.host.store import Reader
 
 
 class PastReader:

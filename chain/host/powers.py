@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise
 
-from chain import bandwidth
-from chain.crypto import account_id
-from chain.errors import BrokenInvariant, Code, Reject
-from chain.host.contract import Power
-from chain.host.credits import Credits
-from chain.host.parameters import changed, put_pending, values_of
-from chain.host.records import (
+from learningchain.chain import bandwidth
+from learningchain.chain.crypto import account_id
+from learningchain.chain.errors import BrokenInvariant, Code, Reject
+from learningchain.chain.host.contract import Power
+from learningchain.chain.host.credits import Credits
+from learningchain.chain.host.parameters import changed, put_pending, values_of
+from learningchain.chain.host.records import (
     ACTIVE,
     BANNED,
     FIRST_PROTOCOL,
@@ -31,8 +31,8 @@ from chain.host.records import (
     burned_since_key,
     key_owner_key,
 )
-from chain.params import LANES
-from chain.types import TransferEvent, Validator
+from learningchain.chain.params import LANES
+from learningchain.chain.types import TransferEvent, Validator
 
 KEPT_SETS = 64
 """Changes of the set that evidence can look back on (LC-MEM-12)."""

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from chain.codec import Wire
-from chain.host.access import Access
-from chain.host.store import Listed
+from learningchain.chain.codec import Wire
+from learningchain.chain.host.access import Access
+from learningchain.chain.host.store import Listed
 
 R = TypeVar("R", bound=Wire)
 NUMBER_BYTES = 8

@@ -10,11 +10,11 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chain.codec import Wire
-from chain.host.events import Data, Datum, Form
-from chain.host.listing import ALL, Listing
-from chain.params import LANES, MAX_VALIDATORS, Params
-from chain.types import AccountId, Hash, Height, PublicKey, Uint, ValidatorSet
+from learningchain.chain.codec import Wire
+from learningchain.chain.host.events import Data, Datum, Form
+from learningchain.chain.host.listing import ALL, Listing
+from learningchain.chain.params import LANES, MAX_VALIDATORS, Params
+from learningchain.chain.types import AccountId, Hash, Height, PublicKey, Uint, ValidatorSet
 
 ACTIVE, SUSPENDED, BANNED = 0, 1, 2
 

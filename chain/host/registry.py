@@ -13,11 +13,11 @@ from typing import Any
 
 import msgspec
 
-from chain.host.contract import CODES, TAGS, Contract, EscrowShape, MessageSpec
-from chain.host.listing import Listing
-from chain.host.records import BASE_EVENTS, BASE_LISTED, BASE_STATE, params_key
-from chain.params import Params
-from chain.types import Evidence
+from learningchain.chain.host.contract import CODES, TAGS, Contract, EscrowShape, MessageSpec
+from learningchain.chain.host.listing import Listing
+from learningchain.chain.host.records import BASE_EVENTS, BASE_LISTED, BASE_STATE, params_key
+from learningchain.chain.params import Params
+from learningchain.chain.types import Evidence
 
 MAX_NUMBER = 255
 """One byte in the key of a deadline."""

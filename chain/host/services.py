@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from chain.host.terms import Capacity, Image, Limits
-from chain.verification.votes import Judgement
+from learningchain.chain.host.terms import Capacity, Image, Limits
+from learningchain.chain.verification.votes import Judgement
 
 S = TypeVar("S")
 

@@ -6,8 +6,8 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from chain.errors import BrokenInvariant
-from chain.host.records import Parked, params_key
+from learningchain.chain.errors import BrokenInvariant
+from learningchain.chain.host.records import Parked, params_key
 
 P = TypeVar("P")
 MAX_INDEXED = 2**32

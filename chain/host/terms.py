@@ -8,8 +8,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chain.codec import Wire
-from chain.types import Hash, Uint
+from learningchain.chain.codec import Wire
+from learningchain.chain.types import Hash, Uint
 
 Cid = Annotated[bytes, Meta(max_length=64)]
 """A binary CIDv1."""

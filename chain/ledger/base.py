@@ -13,11 +13,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from chain.codec import Wire, decode, encode
-from chain.contracts import CONTRACTS
-from chain.crypto import address
-from chain.errors import Malformed
-from chain.host import (
+from learningchain.chain.codec import Wire, decode, encode
+from learningchain.chain.contracts import CONTRACTS
+from learningchain.chain.crypto import address
+from learningchain.chain.errors import Malformed
+from learningchain.chain.host import (
     BANNED,
     K_CHAIN,
     K_HISTORY,
@@ -31,11 +31,11 @@ from chain.host import (
     Supply,
     account_key,
 )
-from chain.ledger.listings import MAX_RECORD, prefix_of, type_of
-from chain.ledger.state import Overlay, State, holding
-from chain.ledger.state_diff import Record
-from chain.params import MAX_INT
-from chain.types import Hash, Uint, ValidatorSet, check_validators
+from learningchain.chain.ledger.listings import MAX_RECORD, prefix_of, type_of
+from learningchain.chain.ledger.state import Overlay, State, holding
+from learningchain.chain.ledger.state_diff import Record
+from learningchain.chain.params import MAX_INT
+from learningchain.chain.types import Hash, Uint, ValidatorSet, check_validators
 
 MAX_RECORDS = 262_144
 """More than a file of the largest size can hold."""

@@ -16,11 +16,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from chain.codec import Wire, decode, encode
-from chain.contracts import BY_NUMBER, CONTRACTS
-from chain.crypto import account_id, is_public_key
-from chain.errors import Malformed
-from chain.host import (
+from learningchain.chain.codec import Wire, decode, encode
+from learningchain.chain.contracts import BY_NUMBER, CONTRACTS
+from learningchain.chain.crypto import account_id, is_public_key
+from learningchain.chain.errors import Malformed
+from learningchain.chain.host import (
     ACTIVE,
     K_CHAIN,
     K_HISTORY,
@@ -35,13 +35,13 @@ from chain.host import (
     account_key,
     params_key,
 )
-from chain.host import GenesisAccount as GenesisAccount
-from chain.host.parameters import MIN_BLOCK_BYTES as MIN_BLOCK_BYTES
-from chain.host.parameters import check_deadlines, check_ledger, min_block_work
-from chain.ledger.base import Base, base_from_json, base_to_json, check_base, put_base
-from chain.ledger.listings import MAX_RECORD
-from chain.ledger.state import Overlay, State
-from chain.params import (
+from learningchain.chain.host import GenesisAccount as GenesisAccount
+from learningchain.chain.host.parameters import MIN_BLOCK_BYTES as MIN_BLOCK_BYTES
+from learningchain.chain.host.parameters import check_deadlines, check_ledger, min_block_work
+from learningchain.chain.ledger.base import Base, base_from_json, base_to_json, check_base, put_base
+from learningchain.chain.ledger.listings import MAX_RECORD
+from learningchain.chain.ledger.state import Overlay, State
+from learningchain.chain.params import (
     LANES,
     MAX_INT,
     MAX_VALIDATORS,
@@ -49,8 +49,8 @@ from chain.params import (
     ContractParams,
     Params,
 )
-from chain.tags import Tag
-from chain.types import Uint, Validator, format_credits, parse_credits
+from learningchain.chain.tags import Tag
+from learningchain.chain.types import Uint, Validator, format_credits, parse_credits
 
 _GENESIS, _BEACON = Tag("lc/genesis", "chain id"), Tag("lc/beacon", "first beacon")
 MAX_GENESIS_BYTES = 16_000_000

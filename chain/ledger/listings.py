@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from chain.codec import decode
-from chain.contracts import LISTED, STATE_TYPES
-from chain.errors import BrokenInvariant, Malformed
+from learningchain.chain.codec import decode
+from learningchain.chain.contracts import LISTED, STATE_TYPES
+from learningchain.chain.errors import BrokenInvariant, Malformed
 
 MAX_RECORD = 1_000_000
 SCANNED = tuple(LISTED)

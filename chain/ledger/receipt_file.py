@@ -16,14 +16,24 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chain.codec import Wire, decode, encode
-from chain.errors import InvalidTx, Malformed
-from chain.ledger.genesis import Genesis
-from chain.ledger.snapshot import ValidatorSetChange, check_signed, follow_validator_change
-from chain.ledger.tx import ParsedTx, parse_tx
-from chain.merkle import StateProof, check_key, follow_path
-from chain.params import MAX_TX_BYTES
-from chain.types import Certificate, Hash, Header, Receipt, Validator, ValidatorSet, block_id, check_validators, validators_hash
+from learningchain.chain.codec import Wire, decode, encode
+from learningchain.chain.errors import InvalidTx, Malformed
+from learningchain.chain.ledger.genesis import Genesis
+from learningchain.chain.ledger.snapshot import ValidatorSetChange, check_signed, follow_validator_change
+from learningchain.chain.ledger.tx import ParsedTx, parse_tx
+from learningchain.chain.merkle import StateProof, check_key, follow_path
+from learningchain.chain.params import MAX_TX_BYTES
+from learningchain.chain.types import (
+    Certificate,
+    Hash,
+    Header,
+    Receipt,
+    Validator,
+    ValidatorSet,
+    block_id,
+    check_validators,
+    validators_hash,
+)
 
 KIND, VERSION = "learningchain receipt", 1
 MAX_RECEIPT_FILE = 16_000_000

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 
 from msgspec.structs import astuple
 
-from chain.codec import decode
-from chain.contracts import CONTRACTS, host_of
-from chain.crypto import ID_SIZE, address
-from chain.errors import Malformed
-from chain.host import (
+from learningchain.chain.codec import decode
+from learningchain.chain.contracts import CONTRACTS, host_of
+from learningchain.chain.crypto import ID_SIZE, address
+from learningchain.chain.errors import Malformed
+from learningchain.chain.host import (
     K_PROTOCOL,
     Account,
     Contract,
@@ -34,14 +34,14 @@ from chain.host import (
     read_params,
     split_height_due,
 )
-from chain.host.store import MAX_INDEXED
-from chain.ledger.base import NOT_CARRIED, Base
-from chain.ledger.genesis import MAX_GENESIS_BYTES, Genesis, RestartedGenesis, Section, check_genesis, to_json
-from chain.ledger.listings import MAX_RECORD, prefix_of, type_of
-from chain.ledger.state import Overlay, State
-from chain.ledger.state_diff import Record
-from chain.ledger.transition import chain_record, params_of
-from chain.types import Event, Header, Validator, block_id
+from learningchain.chain.host.store import MAX_INDEXED
+from learningchain.chain.ledger.base import NOT_CARRIED, Base
+from learningchain.chain.ledger.genesis import MAX_GENESIS_BYTES, Genesis, RestartedGenesis, Section, check_genesis, to_json
+from learningchain.chain.ledger.listings import MAX_RECORD, prefix_of, type_of
+from learningchain.chain.ledger.state import Overlay, State
+from learningchain.chain.ledger.state_diff import Record
+from learningchain.chain.ledger.transition import chain_record, params_of
+from learningchain.chain.types import Event, Header, Validator, block_id
 
 MAX_SHOWN = 120
 """Characters of a value in words."""

@@ -22,8 +22,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from chain import buckets
-from chain.buckets import (
+from learningchain.chain import buckets
+from learningchain.chain.buckets import (
     BUCKETS,
     DEPTH,
     FORK,
@@ -39,12 +39,12 @@ from chain.buckets import (
     subroot_of,
     update_top,
 )
-from chain.codec import Wire, encode
-from chain.crypto import sha256
-from chain.errors import Malformed
-from chain.ledger.listings import record_key, stored
-from chain.params import PROTOCOL_VERSION
-from chain.types import (
+from learningchain.chain.codec import Wire, encode
+from learningchain.chain.crypto import sha256
+from learningchain.chain.errors import Malformed
+from learningchain.chain.ledger.listings import record_key, stored
+from learningchain.chain.params import PROTOCOL_VERSION
+from learningchain.chain.types import (
     Certificate,
     Header,
     Validator,

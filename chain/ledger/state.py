@@ -21,7 +21,7 @@ from itertools import islice
 from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
 
-from chain.buckets import (
+from learningchain.chain.buckets import (
     BUCKETS,
     Bucket,
     Tree,
@@ -37,16 +37,26 @@ from chain.buckets import (
     update_one,
     update_top,
 )
-from chain.buckets import Change as BucketChange
-from chain.codec import decode, encode
-from chain.contracts import ARCHIVED, BY_NUMBER, STATE_PREFIXES
-from chain.crypto import short_sha256
-from chain.errors import BrokenInvariant, Malformed, StateDamaged, SupplyBroken
-from chain.host import K_CHAIN, Account, Escrow, IndexLayers, StateIndex, Supply, split_due
-from chain.host.store import MAX_INDEXED
-from chain.ledger.due import DeadlineBudget, DeadlineQueue
-from chain.ledger.listings import CHOSEN, LISTINGS, MAX_RECORD, SCANNED, is_shown, listing_of, listings, prefix_of, type_of
-from chain.merkle import StateProof
+from learningchain.chain.buckets import Change as BucketChange
+from learningchain.chain.codec import decode, encode
+from learningchain.chain.contracts import ARCHIVED, BY_NUMBER, STATE_PREFIXES
+from learningchain.chain.crypto import short_sha256
+from learningchain.chain.errors import BrokenInvariant, Malformed, StateDamaged, SupplyBroken
+from learningchain.chain.host import K_CHAIN, Account, Escrow, IndexLayers, StateIndex, Supply, split_due
+from learningchain.chain.host.store import MAX_INDEXED
+from learningchain.chain.ledger.due import DeadlineBudget, DeadlineQueue
+from learningchain.chain.ledger.listings import (
+    CHOSEN,
+    LISTINGS,
+    MAX_RECORD,
+    SCANNED,
+    is_shown,
+    listing_of,
+    listings,
+    prefix_of,
+    type_of,
+)
+from learningchain.chain.merkle import StateProof
 
 KEPT_RECORDS = 32_768
 """Decoded records that are kept for sure; at most twice as many are, and those of two blocks."""

@@ -11,17 +11,17 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chain.buckets import Change as BucketChange
-from chain.buckets import Tree, number_of
-from chain.codec import Wire, read
-from chain.crypto import short_sha256
-from chain.errors import BrokenInvariant, Malformed
-from chain.host import K_VALIDATORS, Validators
-from chain.ledger.listings import MAX_RECORD, type_of
-from chain.ledger.state import Change, State
-from chain.ledger.transition import Executed
-from chain.params import MAX_BLOCK_TXS
-from chain.types import Header, Receipt, validators_hash
+from learningchain.chain.buckets import Change as BucketChange
+from learningchain.chain.buckets import Tree, number_of
+from learningchain.chain.codec import Wire, read
+from learningchain.chain.crypto import short_sha256
+from learningchain.chain.errors import BrokenInvariant, Malformed
+from learningchain.chain.host import K_VALIDATORS, Validators
+from learningchain.chain.ledger.listings import MAX_RECORD, type_of
+from learningchain.chain.ledger.state import Change, State
+from learningchain.chain.ledger.transition import Executed
+from learningchain.chain.params import MAX_BLOCK_TXS
+from learningchain.chain.types import Header, Receipt, validators_hash
 
 MAX_CHANGES = 65_536
 MAX_RECEIPT = 1_000_000

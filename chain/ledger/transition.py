@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chain.buckets import Tree
-from chain.codec import encode
-from chain.contracts import BY_NUMBER, MESSAGES, host_of, perform
-from chain.crypto import ZERO_HASH, mac, sha256
-from chain.errors import OWN_FAULTS, BrokenInvariant, Code, InvalidBlock, InvalidTx, Reject, SupplyBroken, TxCode
-from chain.host import (
+from learningchain.chain.buckets import Tree
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts import BY_NUMBER, MESSAGES, host_of, perform
+from learningchain.chain.crypto import ZERO_HASH, mac, sha256
+from learningchain.chain.errors import OWN_FAULTS, BrokenInvariant, Code, InvalidBlock, InvalidTx, Reject, SupplyBroken, TxCode
+from learningchain.chain.host import (
     K_CHAIN,
     K_NEXT_VALIDATORS,
     K_PARAMS,
@@ -35,14 +35,14 @@ from chain.host import (
     split_due,
     split_height_due,
 )
-from chain.host.parameters import apply_pending
-from chain.ledger.due import DeadlineBudget
-from chain.ledger.state import Change, Overlay, State
-from chain.ledger.tx import ParsedTx, charge_bandwidth, check_tx
-from chain.merkle import list_root
-from chain.params import MAX_INT, Params
-from chain.tags import Tag
-from chain.types import Receipt, Validator
+from learningchain.chain.host.parameters import apply_pending
+from learningchain.chain.ledger.due import DeadlineBudget
+from learningchain.chain.ledger.state import Change, Overlay, State
+from learningchain.chain.ledger.tx import ParsedTx, charge_bandwidth, check_tx
+from learningchain.chain.merkle import list_root
+from learningchain.chain.params import MAX_INT, Params
+from learningchain.chain.tags import Tag
+from learningchain.chain.types import Receipt, Validator
 
 _COMMITMENT = Tag("lc/beacon-commitment", "beacon commitments")
 MAX_REFUSED = 16

@@ -7,14 +7,14 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from chain import bandwidth
-from chain.codec import Wire, decode, encode
-from chain.contracts import ANY_MESSAGE, MESSAGES
-from chain.crypto import SigningKey, address, verify
-from chain.errors import InvalidTx, Malformed, TxCode
-from chain.host import BANNED, Account, Reader, account_key
-from chain.params import MAX_OPS, MAX_TX_BYTES, MAX_VALID_FOR, Params
-from chain.types import Signature, SignedTx, TxBody, body_bytes, net_of, tx_digest, tx_id
+from learningchain.chain import bandwidth
+from learningchain.chain.codec import Wire, decode, encode
+from learningchain.chain.contracts import ANY_MESSAGE, MESSAGES
+from learningchain.chain.crypto import SigningKey, address, verify
+from learningchain.chain.errors import InvalidTx, Malformed, TxCode
+from learningchain.chain.host import BANNED, Account, Reader, account_key
+from learningchain.chain.params import MAX_OPS, MAX_TX_BYTES, MAX_VALID_FOR, Params
+from learningchain.chain.types import Signature, SignedTx, TxBody, body_bytes, net_of, tx_digest, tx_id
 
 
 def signed_with(message: Any) -> Any:

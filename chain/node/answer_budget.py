@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Final
 
-from chain.node.token_bucket import IntegerBucket, Rate
+from learningchain.chain.node.token_bucket import IntegerBucket, Rate
 
 ANSWERS: Final = Rate(20_000_000, 20_000_000)
 """Bytes over all peers: a sixth of a gigabit link, and what a node that catches up on loopback takes."""

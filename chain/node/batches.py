@@ -12,20 +12,20 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from chain.codec import encode
-from chain.errors import InvalidTx, Malformed
-from chain.host import Account, account_key
-from chain.ledger.state import State
-from chain.ledger.tx import ParsedTx
-from chain.merkle import list_root
-from chain.node import events as e
-from chain.node import messages as m
-from chain.node.candidates import parse_all
-from chain.node.checks import Check, Hashed, Unhashed, hash_blocks
-from chain.node.history import AccountIndex
-from chain.node.mempool import Mempool
-from chain.node.sync import Sync
-from chain.types import Block, Certificate, decode_block, tx_id
+from learningchain.chain.codec import encode
+from learningchain.chain.errors import InvalidTx, Malformed
+from learningchain.chain.host import Account, account_key
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.tx import ParsedTx
+from learningchain.chain.merkle import list_root
+from learningchain.chain.node import events as e
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.candidates import parse_all
+from learningchain.chain.node.checks import Check, Hashed, Unhashed, hash_blocks
+from learningchain.chain.node.history import AccountIndex
+from learningchain.chain.node.mempool import Mempool
+from learningchain.chain.node.sync import Sync
+from learningchain.chain.types import Block, Certificate, decode_block, tx_id
 
 TRUST_FROM = 32
 """Heights behind, from which on a node that trusts certificates takes over what blocks did. What is decided while it is there, and

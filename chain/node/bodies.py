@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from chain.consensus.messages import CheckBlock, RoundState
-from chain.errors import Malformed
-from chain.node import messages as m
-from chain.node.candidates import Candidate, Candidates, encoded
-from chain.node.events import PROPOSALS, VOTES
-from chain.node.mempool import Mempool
-from chain.types import Certificate, Proposal, Vote, block_id, decode_block, tx_root
+from learningchain.chain.consensus.messages import CheckBlock, RoundState
+from learningchain.chain.errors import Malformed
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.candidates import Candidate, Candidates, encoded
+from learningchain.chain.node.events import PROPOSALS, VOTES
+from learningchain.chain.node.mempool import Mempool
+from learningchain.chain.types import Certificate, Proposal, Vote, block_id, decode_block, tx_root
 
 MAX_WANTED = 64
 """As many as the consensus keeps open questions about; a proposer may name blocks that do not exist."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from chain.codec import encode
-from chain.errors import InvalidBlock, InvalidTx
-from chain.ledger.state import State
-from chain.ledger.transition import (
+from learningchain.chain.codec import encode
+from learningchain.chain.errors import InvalidBlock, InvalidTx
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import (
     BeaconKey,
     BlockInput,
     Executed,
@@ -26,12 +26,12 @@ from chain.ledger.transition import (
     validators_of,
     version_of,
 )
-from chain.ledger.tx import ParsedTx, parse_tx
-from chain.merkle import list_root
-from chain.node.mempool import Mempool
-from chain.node.messages import SHORT
-from chain.params import Params
-from chain.types import Block, Header, block_id, proposer_of, tx_id, validators_hash
+from learningchain.chain.ledger.tx import ParsedTx, parse_tx
+from learningchain.chain.merkle import list_root
+from learningchain.chain.node.mempool import Mempool
+from learningchain.chain.node.messages import SHORT
+from learningchain.chain.params import Params
+from learningchain.chain.types import Block, Header, block_id, proposer_of, tx_id, validators_hash
 
 MAX_DELAY_ROUNDS = 6
 MAX_CANDIDATES = 16

@@ -6,14 +6,14 @@ return.
 
 from __future__ import annotations
 
-from chain.codec import decode
-from chain.crypto import verify
-from chain.errors import Malformed
-from chain.ledger.snapshot import make_bucket
-from chain.ledger.state_diff import MAX_RECEIPT
-from chain.merkle import list_root
-from chain.node.history import AccountIndex, index_accounts
-from chain.types import Receipt, body_bytes, decode_block, tx_digest, tx_id
+from learningchain.chain.codec import decode
+from learningchain.chain.crypto import verify
+from learningchain.chain.errors import Malformed
+from learningchain.chain.ledger.snapshot import make_bucket
+from learningchain.chain.ledger.state_diff import MAX_RECEIPT
+from learningchain.chain.merkle import list_root
+from learningchain.chain.node.history import AccountIndex, index_accounts
+from learningchain.chain.types import Receipt, body_bytes, decode_block, tx_digest, tx_id
 
 Check = tuple[bytes, bytes]
 """(public key, bytes of a signed transaction)"""

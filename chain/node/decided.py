@@ -8,18 +8,18 @@ from dataclasses import replace
 
 import msgspec
 
-from chain.codec import Wire, encode
-from chain.errors import BrokenInvariant, InvalidBlock, Malformed
-from chain.ledger.state import State
-from chain.ledger.state_diff import MAX_RECEIPT, follow
-from chain.ledger.transition import Executed, chain_record, validators_of
-from chain.node import messages as m
-from chain.node.batches import DecodedBlock
-from chain.node.candidates import check_header, execute, execute_verified
-from chain.node.events import REQUESTS, Commit, Effect, ReadBlocks, Send
-from chain.node.history import index_accounts
-from chain.node.mempool import Mempool
-from chain.types import Block, Certificate, block_id, check_certificate
+from learningchain.chain.codec import Wire, encode
+from learningchain.chain.errors import BrokenInvariant, InvalidBlock, Malformed
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.state_diff import MAX_RECEIPT, follow
+from learningchain.chain.ledger.transition import Executed, chain_record, validators_of
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.batches import DecodedBlock
+from learningchain.chain.node.candidates import check_header, execute, execute_verified
+from learningchain.chain.node.events import REQUESTS, Commit, Effect, ReadBlocks, Send
+from learningchain.chain.node.history import index_accounts
+from learningchain.chain.node.mempool import Mempool
+from learningchain.chain.types import Block, Certificate, block_id, check_certificate
 
 
 class _StoredBlock(Wire, frozen=True):

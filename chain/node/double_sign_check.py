@@ -26,15 +26,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from chain.codec import encode
-from chain.consensus.messages import RoundState, SignProposal, SignVote
-from chain.host import K_HISTORY, BeaconCommitment, History
-from chain.ledger.state import State
-from chain.ledger.transition import chain_record
-from chain.node.events import VOTES, Abstain, Effect, Gossip, Scope, SignRequest
-from chain.node.messages import StateMessage
-from chain.node.sync import Sync
-from chain.types import PRECOMMIT, Certificate, Header, Proposal, Validator, Vote, quorum
+from learningchain.chain.codec import encode
+from learningchain.chain.consensus.messages import RoundState, SignProposal, SignVote
+from learningchain.chain.host import K_HISTORY, BeaconCommitment, History
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import chain_record
+from learningchain.chain.node.events import VOTES, Abstain, Effect, Gossip, Scope, SignRequest
+from learningchain.chain.node.messages import StateMessage
+from learningchain.chain.node.sync import Sync
+from learningchain.chain.types import PRECOMMIT, Certificate, Header, Proposal, Validator, Vote, quorum
 
 Place = tuple[int, int, int]
 """Height, round, and 0 for a proposal, 1 a prevote, 2 a precommit: the order in which an honest key signs."""

@@ -22,13 +22,13 @@ from enum import IntEnum
 
 import msgspec
 
-from chain.consensus.messages import SignProposal, SignVote, Timeout
-from chain.errors import InvalidTx
-from chain.ledger.snapshot import Offer, ValidatorSetChange
-from chain.node.checks import Check, Hashed, Sent, Unhashed
-from chain.node.history import AccountIndex
-from chain.node.messages import SnapshotQuestion
-from chain.types import Evidence, Header, Proposal, Receipt, Validator, Vote
+from learningchain.chain.consensus.messages import SignProposal, SignVote, Timeout
+from learningchain.chain.errors import InvalidTx
+from learningchain.chain.ledger.snapshot import Offer, ValidatorSetChange
+from learningchain.chain.node.checks import Check, Hashed, Sent, Unhashed
+from learningchain.chain.node.history import AccountIndex
+from learningchain.chain.node.messages import SnapshotQuestion
+from learningchain.chain.types import Evidence, Header, Proposal, Receipt, Validator, Vote
 
 # the transport's send queues, by urgency
 VOTES, PROPOSALS, REQUESTS, TRANSACTIONS = 0, 1, 2, 3

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chain.codec import Wire
-from chain.crypto import ID_SIZE
-from chain.types import Event, Hash, Receipt, TransferEvent
+from learningchain.chain.codec import Wire
+from learningchain.chain.crypto import ID_SIZE
+from learningchain.chain.types import Event, Hash, Receipt, TransferEvent
 
 SUBJECT_SIZE = 32
 """Bytes of a subject's id: an account's is shorter, an escrow's reference longer."""

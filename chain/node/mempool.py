@@ -18,17 +18,17 @@ from collections.abc import Iterable
 from itertools import chain, islice
 from typing import Any
 
-from chain.errors import InvalidTx, TxCode
-from chain.host import account_key
-from chain.ledger.state import State
-from chain.ledger.transition import chain_record
-from chain.ledger.tx import ParsedTx, charge_bandwidth, check_sender, find_sender, parse_tx
-from chain.node import space
-from chain.node.messages import SHORT
-from chain.node.selection import Selection
-from chain.node.space import COMMON, GAP, LOCAL, URGENT, Space, charge
-from chain.params import LANES, MAX_VALID_FOR, Params
-from chain.types import tx_id
+from learningchain.chain.errors import InvalidTx, TxCode
+from learningchain.chain.host import account_key
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import chain_record
+from learningchain.chain.ledger.tx import ParsedTx, charge_bandwidth, check_sender, find_sender, parse_tx
+from learningchain.chain.node import space
+from learningchain.chain.node.messages import SHORT
+from learningchain.chain.node.selection import Selection
+from learningchain.chain.node.space import COMMON, GAP, LOCAL, URGENT, Space, charge
+from learningchain.chain.params import LANES, MAX_VALID_FOR, Params
+from learningchain.chain.types import tx_id
 
 MAX_PER_LANE = 8_192
 MAX_GONE = 16_384

@@ -11,13 +11,13 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from chain.codec import Wire, decode, encode
-from chain.consensus.messages import RoundState
-from chain.errors import Malformed
-from chain.ledger.snapshot import MAX_BUCKET, Offer, ValidatorSetChange
-from chain.ledger.state_diff import Receipts, StateDiff
-from chain.params import MAX_BLOCK_BYTES, MAX_BLOCK_TXS, MAX_PEER_MESSAGE, MAX_VALIDATORS
-from chain.types import AccountId, Certificate, Hash, Header, Height, Proposal, RawTx, Uint, Vote
+from learningchain.chain.codec import Wire, decode, encode
+from learningchain.chain.consensus.messages import RoundState
+from learningchain.chain.errors import Malformed
+from learningchain.chain.ledger.snapshot import MAX_BUCKET, Offer, ValidatorSetChange
+from learningchain.chain.ledger.state_diff import Receipts, StateDiff
+from learningchain.chain.params import MAX_BLOCK_BYTES, MAX_BLOCK_TXS, MAX_PEER_MESSAGE, MAX_VALIDATORS
+from learningchain.chain.types import AccountId, Certificate, Hash, Header, Height, Proposal, RawTx, Uint, Vote
 
 SHORT = 8
 MAX_BATCH = 512

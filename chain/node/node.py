@@ -14,32 +14,32 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Container, Sequence
 
-from chain.codec import encode
-from chain.consensus import messages as c
-from chain.consensus.machine import Consensus
-from chain.errors import BrokenInvariant, InvalidBlock, Malformed, TxCode, Verdict
-from chain.host import key_owner_key
-from chain.ledger import transition
-from chain.ledger.state import State
-from chain.ledger.transition import BeaconKey, Executed, chain_record, clock_at, params_of, validators_of, version_of
-from chain.node import candidates as blocks
-from chain.node import decided
-from chain.node import events as e
-from chain.node import messages as m
-from chain.node.answer_budget import AnswerKind
-from chain.node.batches import Batches, DecodedBlock
-from chain.node.bodies import Bodies, lane_of
-from chain.node.candidates import Candidate
-from chain.node.double_sign_check import DoubleSignCheck, Place
-from chain.node.mempool import Mempool
-from chain.node.recovery import BLOCK, CONSENSUS, DECIDED, Recovered, read_log
-from chain.node.relay import Relay
-from chain.node.service import BODIES, HEIGHTS, POOL, PeerService
-from chain.node.snapshot import SnapshotSync
-from chain.node.sync import PATIENCE, Sync
-from chain.node.topology import PeerTopology
-from chain.params import PROTOCOL_VERSION
-from chain.types import Block, Certificate, Proposal, Vote, block_id, tx_id
+from learningchain.chain.codec import encode
+from learningchain.chain.consensus import messages as c
+from learningchain.chain.consensus.machine import Consensus
+from learningchain.chain.errors import BrokenInvariant, InvalidBlock, Malformed, TxCode, Verdict
+from learningchain.chain.host import key_owner_key
+from learningchain.chain.ledger import transition
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import BeaconKey, Executed, chain_record, clock_at, params_of, validators_of, version_of
+from learningchain.chain.node import candidates as blocks
+from learningchain.chain.node import decided
+from learningchain.chain.node import events as e
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.answer_budget import AnswerKind
+from learningchain.chain.node.batches import Batches, DecodedBlock
+from learningchain.chain.node.bodies import Bodies, lane_of
+from learningchain.chain.node.candidates import Candidate
+from learningchain.chain.node.double_sign_check import DoubleSignCheck, Place
+from learningchain.chain.node.mempool import Mempool
+from learningchain.chain.node.recovery import BLOCK, CONSENSUS, DECIDED, Recovered, read_log
+from learningchain.chain.node.relay import Relay
+from learningchain.chain.node.service import BODIES, HEIGHTS, POOL, PeerService
+from learningchain.chain.node.snapshot import SnapshotSync
+from learningchain.chain.node.sync import PATIENCE, Sync
+from learningchain.chain.node.topology import PeerTopology
+from learningchain.chain.params import PROTOCOL_VERSION
+from learningchain.chain.types import Block, Certificate, Proposal, Vote, block_id, tx_id
 
 MAX_FAULTS = 16
 KEY_OWNERS = key_owner_key(b"")

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from chain.consensus.wal import Polka, Record, decode_record
-from chain.errors import Malformed
-from chain.node.messages import decode_certificate
-from chain.types import Block, Certificate, block_id, decode_block
+from learningchain.chain.consensus.wal import Polka, Record, decode_record
+from learningchain.chain.errors import Malformed
+from learningchain.chain.node.messages import decode_certificate
+from learningchain.chain.types import Block, Certificate, block_id, decode_block
 
 BLOCK, CONSENSUS, DECIDED = b"B", b"C", b"D"
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from chain.codec import encode
-from chain.errors import InvalidTx, TxCode
-from chain.ledger.state import State
-from chain.node.events import TRANSACTIONS, Send
-from chain.node.mempool import Mempool
-from chain.node.messages import MAX_BATCH, SHORT, GetTxs, TxIds, Txs
+from learningchain.chain.codec import encode
+from learningchain.chain.errors import InvalidTx, TxCode
+from learningchain.chain.ledger.state import State
+from learningchain.chain.node.events import TRANSACTIONS, Send
+from learningchain.chain.node.mempool import Mempool
+from learningchain.chain.node.messages import MAX_BATCH, SHORT, GetTxs, TxIds, Txs
 
 GRACE = 60
 """Milliseconds."""

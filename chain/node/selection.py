@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Protocol
 
-from chain.errors import InvalidTx
-from chain.host import Account, account_key
-from chain.ledger.state import State
-from chain.ledger.tx import ParsedTx, charge_bandwidth
-from chain.params import LANES, Params
+from learningchain.chain.errors import InvalidTx
+from learningchain.chain.host import Account, account_key
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.tx import ParsedTx, charge_bandwidth
+from learningchain.chain.params import LANES, Params
 
 PART = 2**20
 """Parts of a block in which shares are counted."""

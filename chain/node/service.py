@@ -17,10 +17,10 @@ from collections import deque
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
-from chain.node.answer_budget import AnswerBudget, AnswerKind
-from chain.node.events import PROPOSALS, REQUESTS, TRANSACTIONS
-from chain.node.messages import GetBlocks, GetExecutedBlocks, SnapshotQuestion
-from chain.node.token_bucket import IntegerBucket, Rate
+from learningchain.chain.node.answer_budget import AnswerBudget, AnswerKind
+from learningchain.chain.node.events import PROPOSALS, REQUESTS, TRANSACTIONS
+from learningchain.chain.node.messages import GetBlocks, GetExecutedBlocks, SnapshotQuestion
+from learningchain.chain.node.token_bucket import IntegerBucket, Rate
 
 MAX_OPEN = 4
 """Questions of one peer that wait for their turn, or are being read. Who follows the protocol has three out: see `MAX_ASKED`."""

@@ -15,9 +15,9 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from chain.codec import encode
-from chain.errors import Malformed
-from chain.ledger.snapshot import (
+from learningchain.chain.codec import encode
+from learningchain.chain.errors import Malformed
+from learningchain.chain.ledger.snapshot import (
     Offer,
     UnknownVersion,
     ValidatorSetChange,
@@ -26,12 +26,12 @@ from chain.ledger.snapshot import (
     follow_validator_change,
     root_of,
 )
-from chain.ledger.state import State
-from chain.ledger.transition import chain_record, validators_of
-from chain.node import events as e
-from chain.node import messages as m
-from chain.node.sync import DEADLINE, Sync
-from chain.types import Validator, validators_hash
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import chain_record, validators_of
+from learningchain.chain.node import events as e
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.sync import DEADLINE, Sync
+from learningchain.chain.types import Validator, validators_hash
 
 MAX_SOURCES = 4
 MAX_ASKED = 2

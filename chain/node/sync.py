@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from chain.node.messages import MAX_SYNC_BLOCKS
+from learningchain.chain.node.messages import MAX_SYNC_BLOCKS
 
 PATIENCE = 600
 """Milliseconds at a height before a gap of one is closed by asking."""

@@ -7,9 +7,9 @@ it does not get passed on, it gets with the next resending or reminder.
 
 from __future__ import annotations
 
-from chain.codec import encode
-from chain.node.events import REQUESTS, TRANSACTIONS, Effect, Gossip, Scope, Send
-from chain.node.messages import Links, Message, Status
+from learningchain.chain.codec import encode
+from learningchain.chain.node.events import REQUESTS, TRANSACTIONS, Effect, Gossip, Scope, Send
+from learningchain.chain.node.messages import Links, Message, Status
 
 WAYS = 2
 """Peers that are used side by side to reach a validator to whom there is no shorter way."""

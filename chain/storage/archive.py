@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import sqlalchemy as sa
 
-from chain.codec import encode
-from chain.contracts import NUMBERED
-from chain.storage import schema
-from chain.storage.schema import add_checksum, at, check_checksum
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts import NUMBERED
+from learningchain.chain.storage import schema
+from learningchain.chain.storage.schema import add_checksum, at, check_checksum
 
 if TYPE_CHECKING:
-    from chain.storage.blockstore import BlockStore
+    from learningchain.chain.storage.blockstore import BlockStore
 
 REF, NUMBER = 32, 8
 MAX_ROWS = 1_000

@@ -18,20 +18,28 @@ from dataclasses import dataclass
 import msgspec
 import sqlalchemy as sa
 
-from chain.codec import decode, encode
-from chain.host import K_VALIDATORS
-from chain.ledger.state import State
-from chain.node.history import AccountEvent, AccountIndex, lines
-from chain.storage import archive, migrations, private, schema, state_diffs, validator_changes
-from chain.storage.buckets import StateBuckets
-from chain.storage.check import check_store
-from chain.storage.errors import DiskFull, StorageDamaged, StorageError, StorageFailed, StorageMismatch, disk_errors, masked
-from chain.storage.index import Recent, Segment, TxLocator, account_index_decoder, bucket_of, find_in, segment_decoder
-from chain.storage.schema import TODO_DAMAGED, Bulk, add_checksum, at, check_checksum, db_errors, in_segment
-from chain.storage.server import Hold
-from chain.storage.versions import other_version
-from chain.storage.writer import Writer
-from chain.types import Block, Header, Receipt, decode_block, tx_id
+from learningchain.chain.codec import decode, encode
+from learningchain.chain.host import K_VALIDATORS
+from learningchain.chain.ledger.state import State
+from learningchain.chain.node.history import AccountEvent, AccountIndex, lines
+from learningchain.chain.storage import archive, migrations, private, schema, state_diffs, validator_changes
+from learningchain.chain.storage.buckets import StateBuckets
+from learningchain.chain.storage.check import check_store
+from learningchain.chain.storage.errors import (
+    DiskFull,
+    StorageDamaged,
+    StorageError,
+    StorageFailed,
+    StorageMismatch,
+    disk_errors,
+    masked,
+)
+from learningchain.chain.storage.index import Recent, Segment, TxLocator, account_index_decoder, bucket_of, find_in, segment_decoder
+from learningchain.chain.storage.schema import TODO_DAMAGED, Bulk, add_checksum, at, check_checksum, db_errors, in_segment
+from learningchain.chain.storage.server import Hold
+from learningchain.chain.storage.versions import other_version
+from learningchain.chain.storage.writer import Writer
+from learningchain.chain.types import Block, Header, Receipt, decode_block, tx_id
 
 QUEUE_DEPTH = 8
 """Heights that may wait for the writer thread."""

@@ -24,15 +24,15 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from chain.buckets import BUCKETS, Bucket, build, number_of, records, subroot_of, update, whole
-from chain.buckets import Change as BucketChange
-from chain.codec import encode
-from chain.crypto import sha256
-from chain.errors import Malformed, StateDamaged
-from chain.ledger.listings import LISTINGS, SCANNED, record_key, stored
-from chain.storage import schema, server
-from chain.storage.errors import StorageDamaged
-from chain.storage.schema import TODO_DAMAGED, Bulk, add_checksum, at, bucket_place, check_checksum, db_errors
+from learningchain.chain.buckets import BUCKETS, Bucket, build, number_of, records, subroot_of, update, whole
+from learningchain.chain.buckets import Change as BucketChange
+from learningchain.chain.codec import encode
+from learningchain.chain.crypto import sha256
+from learningchain.chain.errors import Malformed, StateDamaged
+from learningchain.chain.ledger.listings import LISTINGS, SCANNED, record_key, stored
+from learningchain.chain.storage import schema, server
+from learningchain.chain.storage.errors import StorageDamaged
+from learningchain.chain.storage.schema import TODO_DAMAGED, Bulk, add_checksum, at, bucket_place, check_checksum, db_errors
 
 GROUPS = 256
 EACH = BUCKETS // GROUPS

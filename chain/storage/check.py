@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 import msgspec
 import sqlalchemy as sa
 
-from chain.codec import decode
-from chain.errors import Malformed
-from chain.merkle import list_root
-from chain.storage import archive, schema
-from chain.storage.errors import StorageDamaged
-from chain.storage.index import TxLocator, account_index_decoder, places_in, segment_decoder
-from chain.storage.schema import TODO_DAMAGED, at, check_checksum
-from chain.types import Certificate, Header, block_id, decode_block, tx_id, tx_root
+from learningchain.chain.codec import decode
+from learningchain.chain.errors import Malformed
+from learningchain.chain.merkle import list_root
+from learningchain.chain.storage import archive, schema
+from learningchain.chain.storage.errors import StorageDamaged
+from learningchain.chain.storage.index import TxLocator, account_index_decoder, places_in, segment_decoder
+from learningchain.chain.storage.schema import TODO_DAMAGED, at, check_checksum
+from learningchain.chain.types import Certificate, Header, block_id, decode_block, tx_id, tx_root
 
 if TYPE_CHECKING:
-    from chain.storage.blockstore import BlockStore
+    from learningchain.chain.storage.blockstore import BlockStore
 
 QUICK_BYTES = 64 * 1024 * 1024
 """A larger database is not read through at every start: all that is read of it later has a checksum."""

@@ -16,10 +16,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from chain.storage import schema
-from chain.storage.blockstore import BlockStore
-from chain.storage.errors import StorageDamaged, StorageFailed
-from chain.storage.schema import TODO_DAMAGED, Bulk
+from learningchain.chain.storage import schema
+from learningchain.chain.storage.blockstore import BlockStore
+from learningchain.chain.storage.errors import StorageDamaged, StorageFailed
+from learningchain.chain.storage.schema import TODO_DAMAGED, Bulk
 
 BATCH_ROWS = 1_000
 BATCH_BYTES = 4 * 2**20

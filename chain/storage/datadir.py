@@ -11,8 +11,8 @@ import fcntl
 import os
 import shutil
 
-from chain.storage import private
-from chain.storage.errors import DiskFull, FolderInUse, StorageFailed, disk_errors
+from learningchain.chain.storage import private
+from learningchain.chain.storage.errors import DiskFull, FolderInUse, StorageFailed, disk_errors
 
 MIN_FREE = 256 * 1024 * 1024
 """A node starts only with this much space: a full log segment, a database checkpoint and some blocks."""

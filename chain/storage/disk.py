@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Protocol
 
-from chain.storage import private
+from learningchain.chain.storage import private
 
 SECTOR = 4096
 _CHUNK = 1 << 20

@@ -23,8 +23,8 @@ from enum import IntEnum
 from hashlib import sha256
 from typing import NamedTuple
 
-from chain.storage.disk import SECTOR, Disk, File, OsDisk
-from chain.storage.errors import GuardMissing, StorageFailed, StorageMismatch, disk_errors
+from learningchain.chain.storage.disk import SECTOR, Disk, File, OsDisk
+from learningchain.chain.storage.errors import GuardMissing, StorageFailed, StorageMismatch, disk_errors
 
 
 class Kind(IntEnum):

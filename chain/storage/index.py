@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from chain.node.history import AccountIndex
-from chain.params import MAX_BLOCK_TXS
+from learningchain.chain.node.history import AccountIndex
+from learningchain.chain.params import MAX_BLOCK_TXS
 
 SEGMENT_ENTRIES = 16_384
 SEGMENT_BLOCKS = 1_024

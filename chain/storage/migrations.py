@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 import sqlalchemy as sa
 
-from chain.storage import schema
+from learningchain.chain.storage import schema
 
 
 def _archive(connection: sa.Connection) -> None:

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from chain.codec import decode, encode
-from chain.storage import schema
-from chain.storage.errors import StorageDamaged
-from chain.storage.schema import TODO_DAMAGED, add_checksum, at, check_checksum
-from chain.types import Header
+from learningchain.chain.codec import decode, encode
+from learningchain.chain.storage import schema
+from learningchain.chain.storage.errors import StorageDamaged
+from learningchain.chain.storage.schema import TODO_DAMAGED, add_checksum, at, check_checksum
+from learningchain.chain.types import Header
 
 if TYPE_CHECKING:
-    from chain.storage.blockstore import BlockStore
+    from learningchain.chain.storage.blockstore import BlockStore
 
 STEP_BLOCKS = 32
 """Most blocks of one step: a commit of the node that comes meanwhile waits for it. Blocks of a thousand transfers: 9 ms of

@@ -15,9 +15,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from chain.buckets import BUCKETS
-from chain.storage import server
-from chain.storage.errors import DiskFull, FolderInUse, StorageDamaged, StorageFailed, masked
+from learningchain.chain.buckets import BUCKETS
+from learningchain.chain.storage import server
+from learningchain.chain.storage.errors import DiskFull, FolderInUse, StorageDamaged, StorageFailed, masked
 
 SCHEMA_VERSION = 6
 """Counted up when a table changes. A database of another number is upgraded or refused: see `chain.storage.migrations`."""

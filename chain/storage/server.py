@@ -18,8 +18,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from chain.crypto import sha256
-from chain.storage.errors import FolderInUse, StorageFailed
+from learningchain.chain.crypto import sha256
+from learningchain.chain.storage.errors import FolderInUse, StorageFailed
 
 DRIVER = "postgresql+psycopg"
 MIN_VERSION = 13

@@ -14,10 +14,10 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from chain.storage import schema
-from chain.storage.errors import masked
-from chain.storage.schema import db_errors
-from chain.storage.server import UNSAFE, knock, lock_key, reader
+from learningchain.chain.storage import schema
+from learningchain.chain.storage.errors import masked
+from learningchain.chain.storage.schema import db_errors
+from learningchain.chain.storage.server import UNSAFE, knock, lock_key, reader
 
 CONNECT_S: Final = 5
 STATEMENT_MS: Final = 5_000

@@ -16,17 +16,25 @@ from typing import Annotated
 import sqlalchemy as sa
 from msgspec import Meta
 
-from chain.buckets import BUCKETS
-from chain.codec import Wire, decode, encode
-from chain.errors import Malformed
-from chain.ledger.snapshot import MAX_BUCKET, MAX_SUBBUCKETS, Offer, decode_subroots, encode_subroots, root_of, subbuckets
-from chain.node.messages import MAX_BUCKETS_BYTES, MAX_SYNC_ANSWER
-from chain.params import MAX_PEER_MESSAGE
-from chain.storage import private, schema
-from chain.storage.blockstore import BlockStore
-from chain.storage.errors import StorageDamaged, disk_errors
-from chain.storage.schema import TODO_DAMAGED, add_checksum, at, check_checksum
-from chain.types import Certificate, Header
+from learningchain.chain.buckets import BUCKETS
+from learningchain.chain.codec import Wire, decode, encode
+from learningchain.chain.errors import Malformed
+from learningchain.chain.ledger.snapshot import (
+    MAX_BUCKET,
+    MAX_SUBBUCKETS,
+    Offer,
+    decode_subroots,
+    encode_subroots,
+    root_of,
+    subbuckets,
+)
+from learningchain.chain.node.messages import MAX_BUCKETS_BYTES, MAX_SYNC_ANSWER
+from learningchain.chain.params import MAX_PEER_MESSAGE
+from learningchain.chain.storage import private, schema
+from learningchain.chain.storage.blockstore import BlockStore
+from learningchain.chain.storage.errors import StorageDamaged, disk_errors
+from learningchain.chain.storage.schema import TODO_DAMAGED, add_checksum, at, check_checksum
+from learningchain.chain.types import Certificate, Header
 
 _TAIL = 12
 

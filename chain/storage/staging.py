@@ -13,9 +13,9 @@ import msgspec
 import sqlalchemy as sa
 from msgspec import Meta
 
-from chain.buckets import BUCKETS, DEPTH
-from chain.codec import Wire, decode, encode
-from chain.ledger.snapshot import (
+from learningchain.chain.buckets import BUCKETS, DEPTH
+from learningchain.chain.codec import Wire, decode, encode
+from learningchain.chain.ledger.snapshot import (
     Offer,
     ValidatorSetChange,
     decode_subroots,
@@ -25,12 +25,12 @@ from chain.ledger.snapshot import (
     whole_buckets,
     whole_subroots,
 )
-from chain.node.checks import Made
-from chain.params import MAX_PEER_MESSAGE
-from chain.storage import schema, validator_changes
-from chain.storage.blockstore import BlockStore
-from chain.storage.schema import Bulk, add_checksum, at, check_checksum
-from chain.types import block_id
+from learningchain.chain.node.checks import Made
+from learningchain.chain.params import MAX_PEER_MESSAGE
+from learningchain.chain.storage import schema, validator_changes
+from learningchain.chain.storage.blockstore import BlockStore
+from learningchain.chain.storage.schema import Bulk, add_checksum, at, check_checksum
+from learningchain.chain.types import block_id
 
 MAX_VALIDATOR_CHANGES = 10_000
 _subroots = msgspec.msgpack.Decoder(list[tuple[int, bytes]])

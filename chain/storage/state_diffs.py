@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import sqlalchemy as sa
 
-from chain.codec import encode
-from chain.ledger.state_diff import Record, StateDiff
-from chain.storage import schema
-from chain.storage.schema import add_checksum, at, check_checksum
+from learningchain.chain.codec import encode
+from learningchain.chain.ledger.state_diff import Record, StateDiff
+from learningchain.chain.storage import schema
+from learningchain.chain.storage.schema import add_checksum, at, check_checksum
 
 if TYPE_CHECKING:
-    from chain.storage.blockstore import BlockStore
+    from learningchain.chain.storage.blockstore import BlockStore
 
 ExecutedBlockRow = tuple[bytes, bytes, list[bytes], bytes]
 """Block, certificate, receipts, changes."""

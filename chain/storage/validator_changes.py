@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from chain.codec import decode, encode
-from chain.host import History, Validators
-from chain.ledger.snapshot import ValidatorSetChange
-from chain.params import MAX_PEER_MESSAGE
-from chain.storage import schema
-from chain.storage.schema import add_checksum, at, check_checksum
-from chain.types import Certificate, Header
+from learningchain.chain.codec import decode, encode
+from learningchain.chain.host import History, Validators
+from learningchain.chain.ledger.snapshot import ValidatorSetChange
+from learningchain.chain.params import MAX_PEER_MESSAGE
+from learningchain.chain.storage import schema
+from learningchain.chain.storage.schema import add_checksum, at, check_checksum
+from learningchain.chain.types import Certificate, Header
 
 if TYPE_CHECKING:
-    from chain.storage.blockstore import BlockStore
+    from learningchain.chain.storage.blockstore import BlockStore
 
 MAX_CERTIFICATE = 65_536
 MAX_RECORD = 65_536

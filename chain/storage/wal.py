@@ -30,9 +30,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-from chain.storage.disk import SECTOR, Disk, File, OsDisk, align, fill_zeros
-from chain.storage.errors import DiskFull, StorageDamaged, StorageFailed, StorageMismatch, disk_errors
-from chain.storage.versions import other_version
+from learningchain.chain.storage.disk import SECTOR, Disk, File, OsDisk, align, fill_zeros
+from learningchain.chain.storage.errors import DiskFull, StorageDamaged, StorageFailed, StorageMismatch, disk_errors
+from learningchain.chain.storage.versions import other_version
 
 SEGMENT = 16 * 1024 * 1024
 """The file grows by this much, and shrinks to this size at a reset."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from chain.tags import Tag
-from chain.verification.scale import ceil_div
+from learningchain.chain.tags import Tag
+from learningchain.chain.verification.scale import ceil_div
 
 _SEAT = Tag("lc/seat", "draws of committees")
 

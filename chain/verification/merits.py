@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from chain.verification.scale import lower_median
-from chain.verification.votes import NEGATIVE, BallotCode, Column, Judgement, OpenedVote, Scale
+from learningchain.chain.verification.scale import lower_median
+from learningchain.chain.verification.votes import NEGATIVE, BallotCode, Column, Judgement, OpenedVote, Scale
 
 SPREADS = 20
 """A shown loss may lie this many t from the median of its place."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from chain.tags import Tag
+from learningchain.chain.tags import Tag
 
 _ORDER = Tag("lc/claim-order", "order of claims inside a block")
 

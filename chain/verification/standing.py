@@ -11,8 +11,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chain.codec import Wire
-from chain.types import AccountId, Uint
+from learningchain.chain.codec import Wire
+from learningchain.chain.types import AccountId, Uint
 
 BARRED_BY = 3
 """Different origins among the live strikes with which an account neither posts, nor claims, nor is drawn."""

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
-from chain.types import quorum
-from chain.verification.scale import ceil_div, lower_median, spread
+from learningchain.chain.types import quorum
+from learningchain.chain.verification.scale import ceil_div, lower_median, spread
 
 
 class BallotCode(IntEnum):

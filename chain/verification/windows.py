@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chain.verification import committee
-from chain.verification.scale import ceil_div
+from learningchain.chain.verification import committee
+from learningchain.chain.verification.scale import ceil_div
 
 PULL_BYTES_PER_MS = 1_000
 """1 MB/s: the slowest transfer of a model that a verifier's window allows for."""

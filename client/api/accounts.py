@@ -5,25 +5,25 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, TypedDict, get_type_hints
 
-from chain import bandwidth
-from chain.crypto import address
-from chain.host import ACTIVE, K_VALIDATORS, SUSPENDED, Account, Validators, account_key
-from chain.ledger.transition import chain_record
-from chain.types import format_credits
-from client import contracts
-from client.api.chain import first_block
-from client.api.errors import RequestError, not_found, not_kept
-from client.api.locked import Locked
-from client.api.render import Json
-from client.api.route import Call, Route, parse_account
-from client.api.schema import AccountBase, HistoryQuery, HistoryView
+from learningchain.chain import bandwidth
+from learningchain.chain.crypto import address
+from learningchain.chain.host import ACTIVE, K_VALIDATORS, SUSPENDED, Account, Validators, account_key
+from learningchain.chain.ledger.transition import chain_record
+from learningchain.chain.types import format_credits
+from learningchain.client import contracts
+from learningchain.client.api.chain import first_block
+from learningchain.client.api.errors import RequestError, not_found, not_kept
+from learningchain.client.api.locked import Locked
+from learningchain.client.api.render import Json
+from learningchain.client.api.route import Call, Route, parse_account
+from learningchain.client.api.schema import AccountBase, HistoryQuery, HistoryView
 
 _PARTS = contracts.parts("account")
 _STANDING = {ACTIVE: "active", SUSPENDED: "suspended"}
 
 if TYPE_CHECKING:
     # What a type checker knows of the parts that are found when the program runs.
-    from client.contracts.membership.http.schema import MemberView
+    from learningchain.client.contracts.membership.http.schema import MemberView
 
     class AccountView(AccountBase, MemberView):
         """What the ledger says of an account, and what each contract does (`VIEW` of its slice)."""

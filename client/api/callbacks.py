@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Final, Self
 
-from client.api.errors import RequestError, not_found, unavailable, usage
-from client.api.render import Json
-from client.api.route import Call, Route, parse_field, parse_hash
-from client.api.schema import (
+from learningchain.client.api.errors import RequestError, not_found, unavailable, usage
+from learningchain.client.api.render import Json
+from learningchain.client.api.route import Call, Route, parse_field, parse_hash
+from learningchain.client.api.schema import (
     CallbackRemoved,
     CallbackRequest,
     CallbackRetried,
@@ -19,12 +19,12 @@ from client.api.schema import (
     CallbackTestRequest,
     CallbackView,
 )
-from client.callbacks.addresses import UrlRefused
-from client.callbacks.database import CallbackTarget, TooManyTargets
-from client.callbacks.posting import Told
-from client.callbacks.service import CallbackService, shown
-from client.callbacks.signatures import new_secret, parse_secret, secret_text
-from client.keys.tokens import FULL, TokenScope
+from learningchain.client.callbacks.addresses import UrlRefused
+from learningchain.client.callbacks.database import CallbackTarget, TooManyTargets
+from learningchain.client.callbacks.posting import Told
+from learningchain.client.callbacks.service import CallbackService, shown
+from learningchain.client.callbacks.signatures import new_secret, parse_secret, secret_text
+from learningchain.client.keys.tokens import FULL, TokenScope
 
 
 def service_of(call: Call) -> CallbackService:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 
-from chain.errors import InvalidTx, TxCode
-from client.api.errors import RequestError, invalid, not_found, not_kept
-from client.api.render import Json
-from client.api.route import Call, Reply, Route, parse_field, parse_hash
-from client.api.schema import (
+from learningchain.chain.errors import InvalidTx, TxCode
+from learningchain.client.api.errors import RequestError, invalid, not_found, not_kept
+from learningchain.client.api.render import Json
+from learningchain.client.api.route import Call, Reply, Route, parse_field, parse_hash
+from learningchain.client.api.schema import (
     BlockView,
     HandoversQuery,
     HandoversView,
@@ -24,8 +24,8 @@ from client.api.schema import (
     TxView,
     WaitQuery,
 )
-from client.api.submit import answer
-from client.keys.tokens import TokenScope
+from learningchain.client.api.submit import answer
+from learningchain.client.keys.tokens import TokenScope
 
 SLICE = 32
 """Transactions of a batch that are checked in one go: about two milliseconds."""

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from client.api.errors import not_found, unavailable, usage
-from client.api.render import Json
-from client.api.route import Call, Route
-from client.api.schema import DataRemoved, OwnDataView
-from client.keys.tokens import TokenScope
+from learningchain.client.api.errors import not_found, unavailable, usage
+from learningchain.client.api.render import Json
+from learningchain.client.api.route import Call, Route
+from learningchain.client.api.schema import DataRemoved, OwnDataView
+from learningchain.client.keys.tokens import TokenScope
 
 if TYPE_CHECKING:
-    from sandbox import OwnData
+    from learningchain.sandbox import OwnData
 
 
 async def get_data(call: Call) -> list[Json]:
@@ -25,8 +25,8 @@ async def get_data(call: Call) -> list[Json]:
 
 
 async def delete_data(call: Call) -> Json:
-    from sandbox import DataRefused, SandboxError  # the engine's client loads after the node's start
-    from sandbox.data import check_own_name
+    from learningchain.sandbox import DataRefused, SandboxError  # the engine's client loads after the node's start
+    from learningchain.sandbox.data import check_own_name
 
     name = call.path("name")
     try:
@@ -45,7 +45,7 @@ async def delete_data(call: Call) -> Json:
 
 
 async def _kept(call: Call) -> list[OwnData]:
-    from sandbox import SandboxError  # the engine's client loads after the node's start
+    from learningchain.sandbox import SandboxError  # the engine's client loads after the node's start
 
     try:
         return await call.node.own_data()

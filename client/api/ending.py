@@ -12,10 +12,10 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
 
-from chain.ledger.state import State
-from client.api.errors import usage
-from client.api.following import Follower
-from client.api.schema import Page, Strict
+from learningchain.chain.ledger.state import State
+from learningchain.client.api.errors import usage
+from learningchain.client.api.following import Follower
+from learningchain.client.api.schema import Page, Strict
 
 PIECE = 64
 """Records that are looked at before others have the loop."""

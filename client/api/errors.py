@@ -6,9 +6,9 @@ from typing import Literal
 
 import msgspec
 
-from chain.errors import InvalidTx, TxCode
-from client.api.explain import explain
-from client.api.render import code_name
+from learningchain.chain.errors import InvalidTx, TxCode
+from learningchain.client.api.explain import explain
+from learningchain.client.api.render import code_name
 
 Kind = Literal["rejected", "invalid", "usage", "not_found", "unauthorized", "unavailable"]
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from chain.contracts import CONTRACTS
-from chain.host import BASE_EVENTS, Data, Datum, Form, OneOf
-from client.api.render import in_form
+from learningchain.chain.contracts import CONTRACTS
+from learningchain.chain.host import BASE_EVENTS, Data, Datum, Form, OneOf
+from learningchain.client.api.render import in_form
 
 Schema = dict[str, Any]
 

@@ -8,13 +8,13 @@ from collections.abc import Collection
 
 from aiohttp import web
 
-from client.api.errors import RequestError, unavailable, usage
-from client.api.hub import KINDS, Subscriber
-from client.api.render import Json
-from client.api.route import SAFE_HEADERS, Call, Route, ServerLimits
-from client.api.schema import EventsQuery, StreamTicket
-from client.api.tickets import TICKET_S
-from client.keys.tokens import FULL, Token, TokenError, TokenScope, now_ms
+from learningchain.client.api.errors import RequestError, unavailable, usage
+from learningchain.client.api.hub import KINDS, Subscriber
+from learningchain.client.api.render import Json
+from learningchain.client.api.route import SAFE_HEADERS, Call, Route, ServerLimits
+from learningchain.client.api.schema import EventsQuery, StreamTicket
+from learningchain.client.api.tickets import TICKET_S
+from learningchain.client.keys.tokens import FULL, Token, TokenError, TokenScope, now_ms
 
 WRITE_TIMEOUT_S = 30.0
 _HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no", **SAFE_HEADERS}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chain.contracts import CONTRACTS
-from chain.errors import Code, TxCode
-from chain.params import MAX_VALID_FOR
+from learningchain.chain.contracts import CONTRACTS
+from learningchain.chain.errors import Code, TxCode
+from learningchain.chain.params import MAX_VALID_FOR
 
 _TEXTS: dict[int, tuple[str, str]] = {
     Code.INSUFFICIENT_CREDITS: ("the sender has too few free credits", "Use a smaller amount, or wait until credits arrive"),

@@ -14,15 +14,15 @@ from typing import IO, Any, BinaryIO
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
-from chain.errors import Malformed
-from chain.storage import private
-from client.api.errors import RequestError, not_found, unavailable, usage
-from client.api.render import Json
-from client.api.route import SAFE_HEADERS, Call, Context, Route, parse_field
-from client.api.schema import FileQuery, FileStored
-from client.keys.tokens import TokenScope
-from p2p.content.cid import parse as parse_cid
-from p2p.content.faults import FetchFailed, Reason, StoreError
+from learningchain.chain.errors import Malformed
+from learningchain.chain.storage import private
+from learningchain.client.api.errors import RequestError, not_found, unavailable, usage
+from learningchain.client.api.render import Json
+from learningchain.client.api.route import SAFE_HEADERS, Call, Context, Route, parse_field
+from learningchain.client.api.schema import FileQuery, FileStored
+from learningchain.client.keys.tokens import TokenScope
+from learningchain.p2p.content.cid import parse as parse_cid
+from learningchain.p2p.content.faults import FetchFailed, Reason, StoreError
 
 PIECE = 1 << 20
 CHECK_EVERY = 64 << 20

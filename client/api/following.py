@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import TypeVar
 
-from chain.ledger.state import State
+from learningchain.chain.ledger.state import State
 
 KEEP_UP_S = 1.0
 """How often it follows without being asked: what is left to do stays little."""

@@ -29,9 +29,9 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
-from client.api.errors import ErrorResponse, usage
-from client.api.route import SAFE_HEADERS, ServerLimits
-from p2p.hosts import host_of_address
+from learningchain.client.api.errors import ErrorResponse, usage
+from learningchain.client.api.route import SAFE_HEADERS, ServerLimits
+from learningchain.p2p.hosts import host_of_address
 
 log: Any = structlog.get_logger(__name__)
 

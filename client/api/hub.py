@@ -17,11 +17,11 @@ from zlib import crc32
 import msgspec
 import structlog
 
-from chain.node.events import Decided
-from chain.types import LogEvent
-from client.api.render import Json, render_event, render_run
-from client.api.replay import Replay
-from client.node.interface import NodeService
+from learningchain.chain.node.events import Decided
+from learningchain.chain.types import LogEvent
+from learningchain.client.api.render import Json, render_event, render_run
+from learningchain.client.api.replay import Replay
+from learningchain.client.node.interface import NodeService
 
 log = structlog.get_logger(__name__)
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from chain.contracts import CONTRACTS
-from chain.host import Contract, Escrow, EscrowShape, LiveIndex, Reader, escrow_key
-from chain.ledger.state import State
-from client.api.following import Follower
+from learningchain.chain.contracts import CONTRACTS
+from learningchain.chain.host import Contract, Escrow, EscrowShape, LiveIndex, Reader, escrow_key
+from learningchain.chain.ledger.state import State
+from learningchain.client.api.following import Follower
 
 PIECE = 64
 """References, escrows or accounts that are looked at before others have the loop."""

@@ -9,10 +9,10 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from chain.host import K_SUPPLY, Account, Supply, account_key
-from chain.params import CREDIT
-from client.node.block_figures import AnyFigure, BlockFigures, HistogramFigure
-from client.node.interface import NodeService
+from learningchain.chain.host import K_SUPPLY, Account, Supply, account_key
+from learningchain.chain.params import CREDIT
+from learningchain.client.node.block_figures import AnyFigure, BlockFigures, HistogramFigure
+from learningchain.client.node.interface import NodeService
 
 _GAUGES = {
     "peers": ("peers", "Connected peers"),

@@ -13,13 +13,13 @@ from typing import Any
 
 import msgspec
 
-from client import contracts
-from client.api import event_schemas
-from client.api.choices import Schema
-from client.api.errors import ErrorResponse
-from client.api.route import Route
-from client.api.schema import CallbackRequest, Strict
-from client.api.table import PATH, ROUTES, THEMES
+from learningchain.client import contracts
+from learningchain.client.api import event_schemas
+from learningchain.client.api.choices import Schema
+from learningchain.client.api.errors import ErrorResponse
+from learningchain.client.api.route import Route
+from learningchain.client.api.schema import CallbackRequest, Strict
+from learningchain.client.api.table import PATH, ROUTES, THEMES
 
 _REF = "#/components/schemas/{name}"
 _PARAM = re.compile(r"{(\w+)}")

@@ -9,10 +9,10 @@ from typing import Any
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from client.api.errors import forbidden, not_found, unavailable, usage
-from client.api.render import Json, render_supply
-from client.api.route import Call, Route
-from client.api.schema import (
+from learningchain.client.api.errors import forbidden, not_found, unavailable, usage
+from learningchain.client.api.render import Json, render_supply
+from learningchain.client.api.route import Call, Route
+from learningchain.client.api.schema import (
     ConnectionView,
     Health,
     LoadQuery,
@@ -24,8 +24,8 @@ from client.api.schema import (
     StatusView,
     TokenProof,
 )
-from client.config import ConfigError, display
-from client.config_change import CHANGEABLE, NotChangeable
+from learningchain.client.config import ConfigError, display
+from learningchain.client.config_change import CHANGEABLE, NotChangeable
 
 
 async def get_status(call: Call) -> Json:

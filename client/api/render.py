@@ -14,13 +14,13 @@ from typing import Any
 
 import msgspec
 
-from chain.codec import decode, encode
-from chain.contracts import CONTRACTS, MESSAGES, REGISTRY
-from chain.crypto import ID_SIZE, address
-from chain.errors import Code, Malformed, TxCode
-from chain.host import BASE_EVENTS, K_SUPPLY, Contract, Data, Datum, Form, OneOf, Parked, Reader, Supply
-from chain.ledger.tx import ParsedTx, parse_tx
-from chain.types import (
+from learningchain.chain.codec import decode, encode
+from learningchain.chain.contracts import CONTRACTS, MESSAGES, REGISTRY
+from learningchain.chain.crypto import ID_SIZE, address
+from learningchain.chain.errors import Code, Malformed, TxCode
+from learningchain.chain.host import BASE_EVENTS, K_SUPPLY, Contract, Data, Datum, Form, OneOf, Parked, Reader, Supply
+from learningchain.chain.ledger.tx import ParsedTx, parse_tx
+from learningchain.chain.types import (
     Certificate,
     Event,
     Header,
@@ -32,7 +32,7 @@ from chain.types import (
     format_credits,
     format_loss,
 )
-from p2p.content import cid
+from learningchain.p2p.content import cid
 
 Json = dict[str, Any]
 

@@ -17,24 +17,24 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from aiohttp import web
 
-from chain.crypto import parse_address
-from chain.errors import Malformed
-from client.api.errors import ErrorResponse, RequestError, unavailable, usage
-from client.api.schema import NoQuery, Strict
-from client.kept import KeptFiles
-from client.keys.tokens import FULL, Token, Tokens, TokenScope
-from client.node.interface import NodeService
-from p2p.limits import TokenBucket
+from learningchain.chain.crypto import parse_address
+from learningchain.chain.errors import Malformed
+from learningchain.client.api.errors import ErrorResponse, RequestError, unavailable, usage
+from learningchain.client.api.schema import NoQuery, Strict
+from learningchain.client.kept import KeptFiles
+from learningchain.client.keys.tokens import FULL, Token, Tokens, TokenScope
+from learningchain.client.node.interface import NodeService
+from learningchain.p2p.limits import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from client.api.following import Followers
-    from client.api.hub import Hub
-    from client.api.metrics import Metrics
-    from client.api.tickets import Tickets
-    from client.dashboard.load import Load
-    from client.dashboard.sessions import Sessions
+    from learningchain.client.api.following import Followers
+    from learningchain.client.api.hub import Hub
+    from learningchain.client.api.metrics import Metrics
+    from learningchain.client.api.tickets import Tickets
+    from learningchain.client.dashboard.load import Load
+    from learningchain.client.dashboard.sessions import Sessions
 
 T = TypeVar("T")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from client.api.errors import not_found, usage
-from client.api.render import Json, render_run
-from client.api.route import Call, Route
-from client.api.schema import RunCancelled
-from client.keys.tokens import TokenScope
+from learningchain.client.api.errors import not_found, usage
+from learningchain.client.api.render import Json, render_run
+from learningchain.client.api.route import Call, Route
+from learningchain.client.api.schema import RunCancelled
+from learningchain.client.keys.tokens import TokenScope
 
 MAX_RUN_ID = 128
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NotRequired
 import msgspec
 from msgspec import Meta
 
-from chain.params import MAX_INT, MAX_TX_BYTES
-from client.api.choices import Schema
-from client.api.texts import Address, Amount, CidText, Hash, Hex, form, hex_form
+from learningchain.chain.params import MAX_INT, MAX_TX_BYTES
+from learningchain.client.api.choices import Schema
+from learningchain.client.api.texts import Address, Amount, CidText, Hash, Hex, form, hex_form
 
 MAX_WAIT_S = 300
 MAX_PAGE = 1_000

@@ -24,14 +24,14 @@ import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from chain.storage.errors import StorageError
-from client.api.errors import ErrorBody, ErrorResponse, RequestError, forbidden, not_found, unauthorized, usage
-from client.api.following import Followers
-from client.api.http_listener import HttpConnection, HttpListener
-from client.api.hub import Hub
-from client.api.metrics import Metrics
-from client.api.openapi import document
-from client.api.route import (
+from learningchain.chain.storage.errors import StorageError
+from learningchain.client.api.errors import ErrorBody, ErrorResponse, RequestError, forbidden, not_found, unauthorized, usage
+from learningchain.client.api.following import Followers
+from learningchain.client.api.http_listener import HttpConnection, HttpListener
+from learningchain.client.api.hub import Hub
+from learningchain.client.api.metrics import Metrics
+from learningchain.client.api.openapi import document
+from learningchain.client.api.route import (
     MAX_JSON,
     SAFE_HEADERS,
     Call,
@@ -44,16 +44,16 @@ from client.api.route import (
     parse_body,
     parse_query,
 )
-from client.api.table import FOLLOWERS, ROUTES
-from client.api.tickets import TICKET_S, Tickets
-from client.dashboard.load import Load
-from client.dashboard.security import host_name
-from client.dashboard.sessions import LOGIN_PATH, MAX_LOGIN, Sessions
-from client.kept import KeptFiles
-from client.keys.tokens import FULL, Token, TokenError, TokenFile, now_ms
-from client.node.interface import NodeService
-from client.node.request_id import HEADER, RequestLines, current, request_id
-from client.sdk.listener import proof_of, token_key
+from learningchain.client.api.table import FOLLOWERS, ROUTES
+from learningchain.client.api.tickets import TICKET_S, Tickets
+from learningchain.client.dashboard.load import Load
+from learningchain.client.dashboard.security import host_name
+from learningchain.client.dashboard.sessions import LOGIN_PATH, MAX_LOGIN, Sessions
+from learningchain.client.kept import KeptFiles
+from learningchain.client.keys.tokens import FULL, Token, TokenError, TokenFile, now_ms
+from learningchain.client.node.interface import NodeService
+from learningchain.client.node.request_id import HEADER, RequestLines, current, request_id
+from learningchain.client.sdk.listener import proof_of, token_key
 
 log = structlog.get_logger(__name__)
 
@@ -393,7 +393,7 @@ async def _no_such_method(request: web.Request) -> web.StreamResponse:
 
 
 def _load_site(context: Context, names: Path | None) -> Any:
-    return importlib.import_module("client.dashboard.site").Site(context, names)
+    return importlib.import_module("learningchain.client.dashboard.site").Site(context, names)
 
 
 def _is_address(name: str) -> bool:

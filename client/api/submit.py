@@ -11,17 +11,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from chain.contracts import MESSAGES, host_of, perform
-from chain.errors import InvalidTx, Malformed, Reject
-from chain.host import Host
-from chain.ledger.state import Overlay
-from chain.ledger.transition import chain_record
-from chain.types import format_credits
-from client.api.errors import RequestError, forbidden, invalid, rejected, unavailable
-from client.api.render import code_name, render_event
-from client.api.route import Call, Reply
-from client.keys.tokens import FULL, LimitReached, TokenError, now_ms
-from client.node.interface import Before, Ledger, SignerUnavailable, TxResult
+from learningchain.chain.contracts import MESSAGES, host_of, perform
+from learningchain.chain.errors import InvalidTx, Malformed, Reject
+from learningchain.chain.host import Host
+from learningchain.chain.ledger.state import Overlay
+from learningchain.chain.ledger.transition import chain_record
+from learningchain.chain.types import format_credits
+from learningchain.client.api.errors import RequestError, forbidden, invalid, rejected, unavailable
+from learningchain.client.api.render import code_name, render_event
+from learningchain.client.api.route import Call, Reply
+from learningchain.client.keys.tokens import FULL, LimitReached, TokenError, now_ms
+from learningchain.client.node.interface import Before, Ledger, SignerUnavailable, TxResult
 
 
 def trial_host(ledger: Ledger) -> Host:

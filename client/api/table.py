@@ -5,12 +5,12 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from client import contracts
-from client.api import accounts, callbacks, chain, dashboard, data, events, files, ops, receipts, runs
-from client.api.following import Follower
-from client.api.locked import Locked
-from client.api.route import Route
-from client.api.texts import ADDRESS, form
+from learningchain.client import contracts
+from learningchain.client.api import accounts, callbacks, chain, dashboard, data, events, files, ops, receipts, runs
+from learningchain.client.api.following import Follower
+from learningchain.client.api.locked import Locked
+from learningchain.client.api.route import Route
+from learningchain.client.api.texts import ADDRESS, form
 
 _SLICES = contracts.parts("api")
 THEMES: dict[str, ModuleType] = {

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from chain.crypto import sha256
-from client.keys.tokens import MAX_TOKENS, Token
+from learningchain.chain.crypto import sha256
+from learningchain.client.keys.tokens import MAX_TOKENS, Token
 
 TICKET_S: Final = 30.0
 MAX_TICKETS: Final = 8

@@ -19,7 +19,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
-from client.kept import KeptFile
+from learningchain.client.kept import KeptFile
 
 VERSION: Final = 2
 MAX_TARGETS: Final = 10_000

@@ -13,11 +13,11 @@ from typing import Any, Final, Protocol
 import msgspec
 import structlog
 
-from chain.host import Reader
-from chain.types import LogEvent
-from client import contracts
-from client.api.render import render_event
-from client.callbacks.database import MAX_BODY, NewRow
+from learningchain.chain.host import Reader
+from learningchain.chain.types import LogEvent
+from learningchain.client import contracts
+from learningchain.client.api.render import render_event
+from learningchain.client.callbacks.database import MAX_BODY, NewRow
 
 log: Any = structlog.get_logger("callbacks")
 

@@ -21,10 +21,10 @@ import aiohttp
 from aiohttp.connector import AddrInfoType
 from yarl import URL
 
-from client.callbacks.addresses import AllowedAddresses, UrlRefused, check_address
-from client.callbacks.resolving import CheckedResolver, LookUp, system_look_up
-from client.callbacks.signatures import signed_headers
-from client.callbacks.urls import CallbackUrl
+from learningchain.client.callbacks.addresses import AllowedAddresses, UrlRefused, check_address
+from learningchain.client.callbacks.resolving import CheckedResolver, LookUp, system_look_up
+from learningchain.client.callbacks.signatures import signed_headers
+from learningchain.client.callbacks.urls import CallbackUrl
 
 CONNECT_S: Final = 5.0
 ANSWER_S: Final = 15.0

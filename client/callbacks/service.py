@@ -20,19 +20,19 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import structlog
 
-from chain.node.events import Decided
-from client.callbacks.database import CallbackDatabase, CallbackRow, CallbackTarget, NewRow, RowState, TargetState
-from client.callbacks.following import TEST, CallbackEvents, CallbackSource, Json, body_of
-from client.callbacks.posting import Caller, PostOutcome, Told
-from client.callbacks.schedule import CallbackSchedule
-from client.callbacks.signatures import new_secret
-from client.callbacks.urls import CallbackUrl
-from client.keys.tokens import TokenError
-from client.node.interface import Ledger, Past
-from client.node.ledger import VALID_FOR
+from learningchain.chain.node.events import Decided
+from learningchain.client.callbacks.database import CallbackDatabase, CallbackRow, CallbackTarget, NewRow, RowState, TargetState
+from learningchain.client.callbacks.following import TEST, CallbackEvents, CallbackSource, Json, body_of
+from learningchain.client.callbacks.posting import Caller, PostOutcome, Told
+from learningchain.client.callbacks.schedule import CallbackSchedule
+from learningchain.client.callbacks.signatures import new_secret
+from learningchain.client.callbacks.urls import CallbackUrl
+from learningchain.client.keys.tokens import TokenError
+from learningchain.client.node.interface import Ledger, Past
+from learningchain.client.node.ledger import VALID_FOR
 
 if TYPE_CHECKING:
-    from client.work.events import Secret
+    from learningchain.client.work.events import Secret
 
 log: Any = structlog.get_logger("callbacks")
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from client.cli.commands import ABOUT, HINT, SECTIONS, example, page
-from client.cli.entries import Command, Family
+from learningchain.client.cli.commands import ABOUT, HINT, SECTIONS, example, page
+from learningchain.client.cli.entries import Command, Family
 
 if TYPE_CHECKING:
     from cyclopts import App, CycloptsError, Group
@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: list[str], as_json: bool) -> int:
     from cyclopts import CycloptsError
 
-    from client.cli.common import NeverReady, NotStarted, WrongUsage, forget_receipts, no_submission
+    from learningchain.client.cli.common import NeverReady, NotStarted, WrongUsage, forget_receipts, no_submission
 
     forget_receipts()
     try:
@@ -146,14 +146,14 @@ def _usage(text: str, as_json: bool) -> int:
 
 
 def _failed(e: Exception, as_json: bool) -> int:
-    from chain.errors import Malformed
-    from chain.storage.errors import StorageError
-    from client.cli.common import in_commands
-    from client.config import ConfigError
-    from client.keys.keystore import KeystoreError
-    from client.keys.names import NamesError
-    from client.keys.tokens import TokenError
-    from client.sdk.types import ApiError
+    from learningchain.chain.errors import Malformed
+    from learningchain.chain.storage.errors import StorageError
+    from learningchain.client.cli.common import in_commands
+    from learningchain.client.config import ConfigError
+    from learningchain.client.keys.keystore import KeystoreError
+    from learningchain.client.keys.names import NamesError
+    from learningchain.client.keys.tokens import TokenError
+    from learningchain.client.sdk.types import ApiError
 
     if isinstance(e, ApiError):
         error = e.as_json()["error"]
@@ -204,7 +204,7 @@ def _end(code: int, as_json: bool, error: dict[str, Any]) -> int:
     if code == INTERRUPTED and not as_json:
         sys.stderr.write("\n")
         return code
-    from client.cli.common import clean, named
+    from learningchain.client.cli.common import clean, named
 
     error |= {"message": named(error["message"])}
     if as_json:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.common import HERE, Common, NotStarted
+from learningchain.client.cli.common import HERE, Common, NotStarted
 
 if TYPE_CHECKING:
-    from chain.ledger.genesis import Genesis
-    from chain.storage.blockstore import BlockStore
-    from client.receipts.audit import Audit, Findings
+    from learningchain.chain.ledger.genesis import Genesis
+    from learningchain.chain.storage.blockstore import BlockStore
+    from learningchain.client.receipts.audit import Audit, Findings
 
 
 def audit(
@@ -26,8 +26,8 @@ def audit(
     common: Common = HERE,
 ) -> int:
     """Execute every block that was taken over, with every signature checked. The node may run; what was checked is kept."""
-    from chain.storage.state_diffs import audited
-    from client.receipts.audit import Audit
+    from learningchain.chain.storage.state_diffs import audited
+    from learningchain.client.receipts.audit import Audit
 
     with opened(common) as (store, genesis):
         base, head = store.base, store.head()
@@ -85,10 +85,10 @@ def lacks(base: int) -> str:
 @contextmanager
 def opened(common: Common, otherwise: str = "Nothing can be audited") -> Iterator[tuple[BlockStore, Genesis]]:
     """The database and the genesis of the data folder. Raises `NotStarted`."""
-    from chain.storage.blockstore import BlockStore
-    from chain.storage.errors import StorageError
-    from client import config as configuration
-    from client.node.daemon import StartError, load_genesis
+    from learningchain.chain.storage.blockstore import BlockStore
+    from learningchain.chain.storage.errors import StorageError
+    from learningchain.client import config as configuration
+    from learningchain.client.node.daemon import StartError, load_genesis
 
     data = common.folder
     try:

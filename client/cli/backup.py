@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from client.cli.common import HERE, Common, PassphraseFile, WrongUsage, facts, passphrase, when
+from learningchain.client.cli.common import HERE, Common, PassphraseFile, WrongUsage, facts, passphrase, when
 
 
 def backup(
@@ -18,8 +18,8 @@ def backup(
     common: Common = HERE,
 ) -> int:
     """Save identity, settings, names and open secrets in one file, encrypted with the keystore's passphrase. The node may run."""
-    from client.keys import backup as work
-    from client.sdk.files import appearing
+    from learningchain.client.keys import backup as work
+    from learningchain.client.sdk.files import appearing
 
     data = common.folder
     if not data.is_dir():
@@ -58,7 +58,7 @@ def restore(
     common: Common = HERE,
 ) -> int:
     """Make a data folder from a backup. What its key signed since then is found out before it signs again."""
-    from client.keys import backup as work
+    from learningchain.client.keys import backup as work
 
     data = common.folder
     try:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.common import HERE, Common, WrongUsage, clean, facts, listing, when
+from learningchain.client.cli.common import HERE, Common, WrongUsage, clean, facts, listing, when
 
 if TYPE_CHECKING:
-    from client.api.schema import CallbackEventView, CallbackView
-    from client.sdk.client import Client
+    from learningchain.client.api.schema import CallbackEventView, CallbackView
+    from learningchain.client.sdk.client import Client
 
 MAX_SECRET_FILE = 1_024
 PAGE, PAGE_MOST = 100, 1_000
@@ -30,7 +30,7 @@ SecretFile = Annotated[
 
 def secret_in(file: Path | None) -> str | None:
     """What a file says, checked here: a secret is no good as an argument, which every process of the machine can read."""
-    from client.callbacks.signatures import parse_secret
+    from learningchain.client.callbacks.signatures import parse_secret
 
     if file is None:
         return None

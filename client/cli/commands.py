@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from client import contracts
-from client.cli.entries import Command, Family, Sections
+from learningchain.client import contracts
+from learningchain.client.cli.entries import Command, Family, Sections
 
 _OWN: Sections = {
     "Getting started": (
@@ -255,7 +255,10 @@ _OWN: Sections = {
 def _sections() -> Sections:
     """The program's own commands, then those of each contract; what has one heading is listed together."""
     found: Sections = {}
-    tables = [("client.cli", _OWN), *((part.__package__ or "", part.SECTIONS) for part in contracts.parts("commands").values())]
+    tables = [
+        ("learningchain.client.cli", _OWN),
+        *((part.__package__ or "", part.SECTIONS) for part in contracts.parts("commands").values()),
+    ]
     for package, table in tables:
         for heading, entries in table.items():
             found[heading] = _with(found.get(heading, ()), [entry.of(package) for entry in entries])

@@ -20,11 +20,11 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from client import contracts
-from client.keys.names import MAX_CHARACTERS, Names, NamesError, load
+from learningchain.client import contracts
+from learningchain.client.keys.names import MAX_CHARACTERS, Names, NamesError, load
 
 if TYPE_CHECKING:
-    from client.sdk.client import Client
+    from learningchain.client.sdk.client import Client
 
 T = TypeVar("T")
 
@@ -105,7 +105,7 @@ class Common:
 
     def account(self, text: str) -> str:
         """The address behind an address, which is checked for typing mistakes, or behind an own name. Raises `WrongUsage`."""
-        from chain.crypto import parse_address
+        from learningchain.chain.crypto import parse_address
 
         names = load(self.folder)
         show_names(names)
@@ -125,9 +125,9 @@ class Common:
 
     def client(self) -> Client:
         """The SDK on this node; from here on also what is refused has names. Raises `WrongUsage`."""
-        from client import config
-        from client.sdk.client import Client
-        from client.sdk.http import local_url, read_token
+        from learningchain.client import config
+        from learningchain.client.sdk.client import Client
+        from learningchain.client.sdk.http import local_url, read_token
 
         show_names(self.names)
         if self.api is None and not self.folder.is_dir():
@@ -152,7 +152,7 @@ class Common:
 
     def keep_receipt(self, done: Mapping[str, Any]) -> None:
         """Write the receipt that came with a submission, where one was asked for."""
-        from client.sdk.files import appearing
+        from learningchain.client.sdk.files import appearing
 
         if self.receipt is None:
             return
@@ -378,7 +378,7 @@ def seconds(text: str, option: str) -> float:
 
 def amount(text: str, option: str) -> str:
     """Credits as they are typed, checked. Raises `WrongUsage`."""
-    from chain.types import parse_credits
+    from learningchain.chain.types import parse_credits
 
     try:
         if parse_credits(text) == 0:

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from client.cli.common import HERE, PASSPHRASE_VARIABLE, Common, NotStarted, PassphraseFile, passphrase
-from client.node import process
+from learningchain.client.cli.common import HERE, PASSPHRASE_VARIABLE, Common, NotStarted, PassphraseFile, passphrase
+from learningchain.client.node import process
 
 
 def node(
@@ -41,7 +41,7 @@ def node(
     common: Common = HERE,
 ) -> int:
     """Run the node until it is interrupted."""
-    from client.keys.keystore import Keystore, KeystoreError
+    from learningchain.client.keys.keystore import Keystore, KeystoreError
 
     if why := process.why_no_node():
         raise NotStarted(f"The node does not start: {why}")
@@ -58,7 +58,7 @@ def node(
     process.guard(PASSPHRASE_VARIABLE)
     if sys.stderr.isatty():
         common.out.note(f"The node starts; Ctrl-C stops it. Look around from a second terminal: learningchain status{common.again}")
-    from client.node import start
+    from learningchain.client.node import start
 
     return start.run(data, word, work=work, accept_new_guard=accept_new_guard, signed_up_to=signed_up_to)
 
@@ -84,9 +84,9 @@ def demo(
     if why := process.why_no_node():
         raise NotStarted(f"The demo does not start: {why}")
     try:
-        scene = importlib.import_module("examples.demo")
+        scene = importlib.import_module("learningchain.examples.demo")
     except ModuleNotFoundError as problem:
-        if problem.name not in ("examples", "examples.demo"):
+        if problem.name not in ("learningchain.examples", "learningchain.examples.demo"):
             raise
         text = "it needs the folder examples of the repository, which is no part of an installed package"
         raise NotStarted(f"The demo does not start: {text}. Run `make demo` in a clone of the repository") from None

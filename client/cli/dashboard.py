@@ -15,10 +15,10 @@ from typing import Annotated, Any, Final
 from cyclopts import Parameter
 from rich.console import Console
 
-from chain.storage import private
-from client.cli.common import HERE, Common
-from client.sdk.client import Client
-from client.sdk.http import is_local, link_url
+from learningchain.chain.storage import private
+from learningchain.client.cli.common import HERE, Common
+from learningchain.client.sdk.client import Client
+from learningchain.client.sdk.http import is_local, link_url
 
 FILE: Final = "dashboard.html"
 """In the data folder; its link is good once, so an old one opens nothing."""

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.common import HERE, Common, WrongUsage, clean, facts, listing, size_text
+from learningchain.client.cli.common import HERE, Common, WrongUsage, clean, facts, listing, size_text
 
 if TYPE_CHECKING:
-    from client.data.table_schema import Lines, TableReport
-    from sandbox import Backend, OwnData
+    from learningchain.client.data.table_schema import Lines, TableReport
+    from learningchain.sandbox import Backend, OwnData
 
 DataName = Annotated[str, Parameter(name="NAME", help="Of the data: a-z, 0-9, - and _, at most 32.")]
 FOLDER = "folder"
@@ -33,7 +33,7 @@ def add(
     common: Common = HERE,
 ) -> int:
     """Copy the files of a folder to the node's engine under a name. Only training at home sees them."""
-    from sandbox.data import check_own_name, scan_folder, survey
+    from learningchain.sandbox.data import check_own_name, scan_folder, survey
 
     notes = {FOLDER: str(folder.expanduser().absolute())}
     with _refusals(), _bar(common) as step:
@@ -83,8 +83,15 @@ def _held_against(schema: Path, found: dict[str, tuple[Path, int]], on_bytes: An
     """The hash of the schema, where the tables fit it. Raises `WrongUsage` with the first misfits."""
     import hashlib
 
-    from client.data.table_schema import MAX_MISFITS, MAX_SCHEMA_BYTES, SUFFIX, BadTableSchema, check_tables, parse_table_schema
-    from client.sdk.files import beginning
+    from learningchain.client.data.table_schema import (
+        MAX_MISFITS,
+        MAX_SCHEMA_BYTES,
+        SUFFIX,
+        BadTableSchema,
+        check_tables,
+        parse_table_schema,
+    )
+    from learningchain.client.sdk.files import beginning
 
     try:
         raw = beginning(schema.expanduser(), MAX_SCHEMA_BYTES + 1)
@@ -111,7 +118,7 @@ def _opened_tables(tables: dict[str, Path]) -> Iterator[tuple[str, Lines]]:
 
 @contextmanager
 def _opened(common: Common) -> Iterator[Backend]:
-    from client.cli.local_sandbox import own_sandbox
+    from learningchain.client.cli.local_sandbox import own_sandbox
 
     with own_sandbox(common) as backend:
         yield backend
@@ -120,7 +127,7 @@ def _opened(common: Common) -> Iterator[Backend]:
 @contextmanager
 def _refusals() -> Iterator[None]:
     """What the folder, the name or the engine says against it, as a refusal that people can read."""
-    from sandbox import SandboxError
+    from learningchain.sandbox import SandboxError
 
     try:
         yield

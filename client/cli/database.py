@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from client.cli.common import HERE, Common, NotStarted, WrongUsage, facts
+from learningchain.client.cli.common import HERE, Common, NotStarted, WrongUsage, facts
 
 if TYPE_CHECKING:
-    from chain.storage.blockstore import BlockStore
+    from learningchain.chain.storage.blockstore import BlockStore
 
 MAX_URL = 1_024
 STANDARD_INPUT = "-"
@@ -50,9 +50,9 @@ def copy(
     common: Common = HERE,
 ) -> int:
     """Copy the node's database, compare every row, and check the copy. One that was interrupted goes on. The node must not run."""
-    from chain.storage import copying
-    from chain.storage.errors import masked
-    from client import config as configuration
+    from learningchain.chain.storage import copying
+    from learningchain.chain.storage.errors import masked
+    from learningchain.client import config as configuration
 
     where = _target(target)
     with _opened(common) as store:
@@ -84,7 +84,7 @@ def copy(
 
 def _target(given: str) -> str:
     """A path, or a URL. What is typed is seen by every user of the machine, so no password may be in it."""
-    from chain.storage.errors import masked
+    from learningchain.chain.storage.errors import masked
 
     if given == STANDARD_INPUT:
         given = sys.stdin.readline(MAX_URL + 1).strip()
@@ -109,11 +109,11 @@ def _document(store: BlockStore) -> dict[str, Any]:
 @contextmanager
 def _opened(common: Common) -> Iterator[BlockStore]:
     """The database of a node that does not run, held against one that would start. Raises `NotStarted`."""
-    from chain.storage.blockstore import BlockStore
-    from chain.storage.datadir import DataDir
-    from chain.storage.errors import StorageError
-    from client import config as configuration
-    from client.node.daemon import StartError, load_genesis
+    from learningchain.chain.storage.blockstore import BlockStore
+    from learningchain.chain.storage.datadir import DataDir
+    from learningchain.chain.storage.errors import StorageError
+    from learningchain.client import config as configuration
+    from learningchain.client.node.daemon import StartError, load_genesis
 
     try:
         folder = DataDir.open(str(common.folder), create=False)

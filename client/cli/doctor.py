@@ -11,12 +11,12 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
-from client.cli.common import HERE, Common, WrongUsage, clean, in_commands, named
-from client.cli.ready import runs_here
+from learningchain.client.cli.common import HERE, Common, WrongUsage, clean, in_commands, named
+from learningchain.client.cli.ready import runs_here
 
 if TYPE_CHECKING:
-    from client.doctor.findings import DoctorFinding
-    from client.doctor.node import Said
+    from learningchain.client.doctor.findings import DoctorFinding
+    from learningchain.client.doctor.node import Said
 
 LOOK_S: Final = 15.0
 TEST_S: Final = 240.0
@@ -34,7 +34,7 @@ def doctor(
     common: Common = HERE,
 ) -> int:
     """Look at all that this node needs, running or not, and say what to do. Exit code: 0 fine, 1 warnings, 2 failures."""
-    from client.doctor.findings import exit_code
+    from learningchain.client.doctor.findings import exit_code
 
     folder = common.folder
     if not folder.is_dir():
@@ -47,9 +47,9 @@ def doctor(
 
 
 def _examine(common: Common, folder: Path, self_test: bool) -> list[DoctorFinding]:
-    from client import config
-    from client.doctor import files, machine
-    from client.doctor.findings import examine
+    from learningchain.client import config
+    from learningchain.client.doctor import files, machine
+    from learningchain.client.doctor.findings import examine
 
     looks: dict[str, Callable[[], list[DoctorFinding]]] = {
         "permissions": lambda: files.look_at_folder(folder),
@@ -74,7 +74,7 @@ def _examine(common: Common, folder: Path, self_test: bool) -> list[DoctorFindin
             "engine": lambda: machine.look_at_engine(folder, settings.sandbox, needed),
         }
         if "://" in loaded.storage.url:
-            from client.doctor import database
+            from learningchain.client.doctor import database
 
             looks["database"] = lambda: database.look_at_database(settings.storage.url, files.chain_id(folder), runs)
         if self_test:
@@ -83,8 +83,8 @@ def _examine(common: Common, folder: Path, self_test: bool) -> list[DoctorFindin
 
 
 def _said(common: Common) -> Said:
-    from client.doctor.findings import together
-    from client.doctor.node import Said, ask
+    from learningchain.client.doctor.findings import together
+    from learningchain.client.doctor.node import Said, ask
 
     answer = together({"node": lambda: ask(common.client, LOOK_S)}, LOOK_S + 5)["node"]
     if isinstance(answer, Said):
@@ -93,7 +93,7 @@ def _said(common: Common) -> Said:
 
 
 def _of_node(common: Common, said: Said, runs: bool) -> dict[str, Callable[[], list[DoctorFinding]]]:
-    from client.doctor import machine, node
+    from learningchain.client.doctor import machine, node
 
     status, now = said.status, time.time_ns() // 1_000_000
     drift = int(status.get("clock_drift_ms") or DRIFT_MS)

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.common import HERE, Common, PassphraseFile, WrongUsage, facts, new_passphrase, passphrase
+from learningchain.client.cli.common import HERE, Common, PassphraseFile, WrongUsage, facts, new_passphrase, passphrase
 
 NewPassphraseFile = Annotated[
     Path | None, Parameter(help="File with the new passphrase. Without it: $LEARNINGCHAIN_NEW_PASSPHRASE, else a prompt.")
@@ -26,7 +26,7 @@ def export(
     common: Common = HERE,
 ) -> int:
     """Copy the identity into a file, encrypted with a passphrase of its own."""
-    from client.keys.keystore import Keystore
+    from learningchain.client.keys.keystore import Keystore
 
     path = common.folder / FILE
     Keystore.public(path)  # a missing identity is told before a passphrase is asked for
@@ -47,9 +47,9 @@ def import_(
     common: Common = HERE,
 ) -> int:
     """Put an exported identity into a data folder that has none, under a new passphrase. Nothing is overwritten."""
-    from client import config
-    from client.keys.keystore import Keystore
-    from client.keys.keystore import new_passphrase as checked
+    from learningchain.client import config
+    from learningchain.client.keys.keystore import Keystore
+    from learningchain.client.keys.keystore import new_passphrase as checked
 
     data = common.folder
     if os.path.lexists(data / FILE):
@@ -77,8 +77,8 @@ def change_passphrase(
     *, passphrase_file: PassphraseFile = None, new_passphrase_file: NewPassphraseFile = None, common: Common = HERE
 ) -> int:
     """Encrypt the keystore with another passphrase."""
-    from client.keys import keyring
-    from client.keys.keystore import Keystore
+    from learningchain.client.keys import keyring
+    from learningchain.client.keys.keystore import Keystore
 
     path = common.folder / FILE
     Keystore.public(path)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from client import contracts
-from client.cli.common import (
+from learningchain.client import contracts
+from learningchain.client.cli.common import (
     HERE,
     Common,
     ago,
@@ -25,14 +25,14 @@ from client.cli.common import (
     size_text,
     when,
 )
-from client.cli.ready import ready
-from client.keys.names import ADDRESS, Names, near
-from client.sdk.types import ApiError, NotFound
+from learningchain.client.cli.ready import ready
+from learningchain.client.keys.names import ADDRESS, Names, near
+from learningchain.client.sdk.types import ApiError, NotFound
 
 if TYPE_CHECKING:
-    from client.api.accounts import AccountView
-    from client.api.schema import ParkedView, ReceiptProof, ServingView, StatusView, TxAnswer
-    from client.sdk.client import Client
+    from learningchain.client.api.accounts import AccountView
+    from learningchain.client.api.schema import ParkedView, ReceiptProof, ServingView, StatusView, TxAnswer
+    from learningchain.client.sdk.client import Client
 
 Wait = Annotated[float, Parameter(help="Seconds to wait until it is final; 0: do not wait.")]
 MAX_WAIT = 300.0

@@ -8,10 +8,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from client.cli.common import Common, WrongUsage
+from learningchain.client.cli.common import Common, WrongUsage
 
 if TYPE_CHECKING:
-    from sandbox import Backend, EngineInfo
+    from learningchain.sandbox import Backend, EngineInfo
 
 
 @contextmanager
@@ -19,8 +19,8 @@ def opened_sandbox(common: Common, folder: Path) -> Iterator[tuple[Backend, Engi
     """With the settings of the data folder where there is one; `folder` is for the runs' files. Raises `WrongUsage`."""
     from platformdirs import user_cache_path
 
-    from client import config
-    from sandbox import BackendSettings, SandboxError, UnknownBackend, make_backend
+    from learningchain.client import config
+    from learningchain.sandbox import BackendSettings, SandboxError, UnknownBackend, make_backend
 
     settings = config.load(common.folder).config.sandbox
     cache = Path(settings.cache_dir) if settings.cache_dir else user_cache_path("learningchain", appauthor=False) / "images"
@@ -52,9 +52,9 @@ def opened_sandbox(common: Common, folder: Path) -> Iterator[tuple[Backend, Engi
 def own_sandbox(common: Common) -> Iterator[Backend]:
     """The node's own, beside the node where that runs: nothing runs in it, and nothing of the node's is removed. Raises
     `WrongUsage`."""
-    from client import config
-    from client.cli.setup import own_identity
-    from sandbox import BackendSettings, UnknownBackend, make_backend
+    from learningchain.client import config
+    from learningchain.client.cli.setup import own_identity
+    from learningchain.sandbox import BackendSettings, UnknownBackend, make_backend
 
     settings = config.load(common.folder).config.sandbox
     wanted = BackendSettings(

@@ -8,8 +8,8 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.common import HERE, Common, WrongUsage, cell, listing, show_names
-from client.keys import names
+from learningchain.client.cli.common import HERE, Common, WrongUsage, cell, listing, show_names
+from learningchain.client.keys import names
 
 WhoIs = Annotated[str, Parameter(name="ACCOUNT", help="lc1... of the account, or the name that it has.")]
 

@@ -12,9 +12,9 @@ import msgspec
 from cyclopts import Parameter
 from rich.console import Console
 
-from chain.crypto import account_id, address, is_public_key
-from chain.errors import Malformed
-from chain.ledger.genesis import (
+from learningchain.chain.crypto import account_id, address, is_public_key
+from learningchain.chain.errors import Malformed
+from learningchain.chain.ledger.genesis import (
     MAX_GENESIS_BYTES,
     PARAMETERS,
     Genesis,
@@ -29,11 +29,11 @@ from chain.ledger.genesis import (
     span_unit,
     to_json,
 )
-from chain.params import PROTOCOL_VERSION, Params
-from chain.storage import private
-from chain.types import format_credits, parse_credits
-from client.cli.common import HERE, Common, WrongUsage, facts, listing, seconds, span
-from client.config import suggest
+from learningchain.chain.params import PROTOCOL_VERSION, Params
+from learningchain.chain.storage import private
+from learningchain.chain.types import format_credits, parse_credits
+from learningchain.client.cli.common import HERE, Common, WrongUsage, facts, listing, seconds, span
+from learningchain.client.config import suggest
 
 FILE = "genesis.json"
 TIMES = frozenset(name for name, f in PARAMETERS.items() if span_unit(f) == "ms")
@@ -68,7 +68,7 @@ def new(
 ) -> int:
     """Make the file of a new network. Every member gets the same file; keys are what `init` and `id` print as public key."""
     genesis = make_genesis(name, validator, member or [], non_verifier or [], param or [], now=time.time())
-    from client.sdk.files import appearing
+    from learningchain.client.sdk.files import appearing
 
     with appearing(out, overwrite=force, forced="--force") as file:
         file.write(to_json(genesis))
@@ -140,7 +140,7 @@ def make_genesis(
 
     Raises `WrongUsage`.
     """
-    from p2p.tls import make_ca
+    from learningchain.p2p.tls import make_ca
 
     accounts = [_member(text, validator=True, verifier=True) for text in validators]
     accounts += [_member(text, validator=False, verifier=True) for text in members]
@@ -207,7 +207,7 @@ def read_genesis(file: Path, *, own: bool = False) -> Genesis:
 
 def put_genesis(data: Path, file: Path, *, replace: bool = False) -> Genesis:
     """Install a genesis. A data folder belongs to one network from its node's first start on. Raises `WrongUsage`."""
-    from client.sdk.files import appearing
+    from learningchain.client.sdk.files import appearing
 
     genesis = read_genesis(file)
     target = data / FILE
@@ -231,7 +231,7 @@ def put_genesis(data: Path, file: Path, *, replace: bool = False) -> Genesis:
 
 
 def _own(data: Path) -> bytes | None:
-    from client.keys.keystore import Keystore, KeystoreError
+    from learningchain.client.keys.keystore import Keystore, KeystoreError
 
     try:
         return Keystore.public(data / "keystore.json").public_key

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.common import HERE, Common, PassphraseFile, WrongUsage, facts, named, nested, passphrase
-from client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.cli.common import HERE, Common, PassphraseFile, WrongUsage, facts, named, nested, passphrase
+from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 
 if TYPE_CHECKING:
-    from client.receipts.offline import TxFile
-    from client.sdk.client import Client
+    from learningchain.client.receipts.offline import TxFile
+    from learningchain.client.sdk.client import Client
 
 File = Annotated[Path, Parameter(name="FILE", help="The transaction's file.")]
 
@@ -30,10 +30,10 @@ def make(
     common: Common = HERE,
 ) -> int:
     """Write a transaction into a file, to be signed elsewhere. Any node of the network can be asked."""
-    from chain.params import MAX_VALID_FOR
-    from client.receipts.offline import OfflineError, unsigned, write
-    from client.receipts.typed_messages import message_of
-    from client.sdk.files import appearing
+    from learningchain.chain.params import MAX_VALID_FOR
+    from learningchain.client.receipts.offline import OfflineError, unsigned, write
+    from learningchain.client.receipts.typed_messages import message_of
+    from learningchain.client.sdk.files import appearing
 
     if not 1 <= valid_for <= MAX_VALID_FOR:
         raise WrongUsage(f"--valid-for is 1 to {MAX_VALID_FOR} blocks, not {valid_for}")
@@ -46,7 +46,7 @@ def make(
     who = None if sender is None else common.account(sender)
 
     async def ask(node: Client) -> TxFile:
-        from chain.crypto import parse_address
+        from learningchain.chain.crypto import parse_address
 
         status = await node.status()
         account = await node.account(who or status["id"])
@@ -88,9 +88,9 @@ def sign(
     common: Common = HERE,
 ) -> int:
     """Show what a transaction's file says, and sign it. Needs the keystore alone: no node, no network."""
-    from client.keys.keystore import Keystore
-    from client.receipts.offline import OfflineError, read, signed, write
-    from client.sdk.files import appearing
+    from learningchain.client.keys.keystore import Keystore
+    from learningchain.client.receipts.offline import OfflineError, read, signed, write
+    from learningchain.client.sdk.files import appearing
 
     try:
         wanted = read(file)
@@ -115,7 +115,7 @@ def sign(
 
 def _network(common: Common, wanted: TxFile) -> str:
     """What there is to say of the network. Raises `WrongUsage` where this folder is another one's."""
-    from client.cli.network import FILE, read_genesis
+    from learningchain.client.cli.network import FILE, read_genesis
 
     path = common.folder / FILE
     if not path.exists():
@@ -135,7 +135,7 @@ def _agreed(common: Common, address: str) -> None:
 
 def submit(file: File, /, *, wait: Wait = 30, common: Common = HERE) -> int:
     """Offer a signed file to the graph over any node."""
-    from client.receipts.offline import OfflineError, read
+    from learningchain.client.receipts.offline import OfflineError, read
 
     try:
         ready = read(file)
@@ -166,7 +166,7 @@ def submit(file: File, /, *, wait: Wait = 30, common: Common = HERE) -> int:
 
 
 def _document(file: TxFile) -> dict[str, Any]:
-    from client.receipts.offline import content, described
+    from learningchain.client.receipts.offline import content, described
 
     more = {"tx": content(file).id.hex()} if file.state == "signed" else {}
     return {"state": file.state} | described(file) | more

@@ -13,13 +13,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from chain.storage import private
-from client.cli.common import Common, NeverReady, WrongUsage, in_commands
-from client.sdk.types import ApiError, NotFound, Unauthorized, Unavailable, Unreachable
+from learningchain.chain.storage import private
+from learningchain.client.cli.common import Common, NeverReady, WrongUsage, in_commands
+from learningchain.client.sdk.types import ApiError, NotFound, Unauthorized, Unavailable, Unreachable
 
 if TYPE_CHECKING:
-    from client.api.schema import StatusView
-    from client.sdk.client import Client
+    from learningchain.client.api.schema import StatusView
+    from learningchain.client.sdk.client import Client
 
 POLL_S = 0.25
 AGAIN_S = 5.0

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.common import HERE, Common, NotStarted, WrongUsage, clean
-from client.sdk.types import NotFound
+from learningchain.client.cli.common import HERE, Common, NotStarted, WrongUsage, clean
+from learningchain.client.sdk.types import NotFound
 
 if TYPE_CHECKING:
-    from chain.ledger.genesis import Genesis
-    from client.api.schema import HistoryView, ReceiptFileView
-    from client.receipts.files import CheckedReceipt
-    from client.sdk.client import Client
+    from learningchain.chain.ledger.genesis import Genesis
+    from learningchain.client.api.schema import HistoryView, ReceiptFileView
+    from learningchain.client.receipts.files import CheckedReceipt
+    from learningchain.client.sdk.client import Client
 
 ENDING = ".lcr"
 PAGE, MOST_LINES = 500, 5_000
@@ -62,8 +62,8 @@ def account(
     common: Common = HERE,
 ) -> int:
     """Save what the newest state holds of an account, or that there is no such account, as a file that proves it."""
-    from chain.crypto import parse_address
-    from chain.host import account_key
+    from learningchain.chain.crypto import parse_address
+    from learningchain.chain.host import account_key
 
     async def ask(node: Client) -> tuple[str, ReceiptFileView]:
         whose = common.account(who) if who else (await node.status())["id"]
@@ -88,7 +88,7 @@ def check(
     common: Common = HERE,
 ) -> int:
     """Check a receipt offline, trusting a genesis file alone, and say what it proves. Exit code 1: it proves nothing."""
-    from client.receipts.files import check_receipt, read_receipt_file
+    from learningchain.client.receipts.files import check_receipt, read_receipt_file
 
     if genesis is not None and trusted is not None:
         raise WrongUsage("--genesis and --trusted name two things to trust. Say one")
@@ -150,7 +150,7 @@ def _key(file: Path) -> bytes:
 
 
 def _genesis(common: Common, file: Path | None) -> Genesis:
-    from client.cli.network import FILE, read_genesis
+    from learningchain.client.cli.network import FILE, read_genesis
 
     return read_genesis(file) if file else read_genesis(common.folder / FILE, own=True)
 
@@ -165,8 +165,8 @@ def keep_receipt_file(
 ) -> int:
     """Write the file, once it was checked where that can be done here: what is handed on is to convince. `key`: of a private
     request in it, 64 hex digits, checked with it. `before`: writes what else there is, as soon as all is proven."""
-    from client.receipts.files import check_receipt
-    from client.sdk.files import appearing
+    from learningchain.client.receipts.files import check_receipt
+    from learningchain.client.sdk.files import appearing
 
     raw, shown = bytes.fromhex(found["file"]), None
     keys = [] if key is None else [bytes.fromhex(key)]
@@ -246,9 +246,9 @@ async def _explained(node: Client, trust: Genesis, whose: str, lines: list[Histo
 
 def explain_line(whose: str, line: Mapping[str, Any], place: str, raw: bytes, trust: Genesis) -> Explained:
     """What the proven receipt says of a line that a node told: a line that it does not hold is not explained."""
-    from chain.crypto import parse_address
-    from client.api.render import render_history
-    from client.receipts.files import check_receipt, event_line
+    from learningchain.chain.crypto import parse_address
+    from learningchain.client.api.render import render_history
+    from learningchain.client.receipts.files import check_receipt, event_line
 
     said = f"{line['amount'] or 'no'} credits, {line['reason']}, in block {line['height']}"
     told = {"line": dict(line), "receipt": place}

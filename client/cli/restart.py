@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.common import HERE, Common, NotStarted, WrongUsage, facts, listing, named
+from learningchain.client.cli.common import HERE, Common, NotStarted, WrongUsage, facts, listing, named
 
 if TYPE_CHECKING:
-    from chain.ledger.genesis import Genesis, RestartedGenesis
-    from chain.ledger.restart import Carried
-    from chain.ledger.state import State
-    from chain.types import Header
+    from learningchain.chain.ledger.genesis import Genesis, RestartedGenesis
+    from learningchain.chain.ledger.restart import Carried
+    from learningchain.chain.ledger.state import State
+    from learningchain.chain.types import Header
 
 SHOWN = 40
 """Differences that are told; the others are counted."""
@@ -39,13 +39,13 @@ class ChainEnd(NamedTuple):
 
 def plan(*, common: Common = HERE) -> int:
     """Show where this node's chain ends: what everybody compares before a restart. The node may run."""
-    from chain.crypto import address
-    from chain.ledger.transition import validators_of
+    from learningchain.chain.crypto import address
+    from learningchain.chain.ledger.transition import validators_of
 
     with _end(common) as end:
         validators = [address(v.id) for v in validators_of(end.state)]
         accounts, escrows = end.state.held()
-    from chain.types import block_id, format_credits, quorum
+    from learningchain.chain.types import block_id, format_credits, quorum
 
     document = {
         "chain_id": end.header.chain_id.hex(),
@@ -84,8 +84,8 @@ def make(
     common: Common = HERE,
 ) -> int:
     """Make the file of the network that goes on after this node's last block. Everybody who does so comes to the same file."""
-    from chain.ledger.genesis import to_json
-    from client.sdk.files import appearing
+    from learningchain.chain.ledger.genesis import to_json
+    from learningchain.client.sdk.files import appearing
 
     chosen = _accounts(common, validator)
     with _end(common) as end:
@@ -109,8 +109,8 @@ def check(
     common: Common = HERE,
 ) -> int:
     """Make the file anew from this node's own chain, and say what differs. Exit code 1 where anything does."""
-    from chain.ledger.genesis import RestartedGenesis
-    from client.cli.network import read_genesis
+    from learningchain.chain.ledger.genesis import RestartedGenesis
+    from learningchain.client.cli.network import read_genesis
 
     found = read_genesis(file)
     if not isinstance(found, RestartedGenesis):
@@ -142,7 +142,7 @@ def check(
 @contextmanager
 def _end(common: Common) -> Iterator[ChainEnd]:
     """Raises `NotStarted`."""
-    from client.cli.audit import opened
+    from learningchain.client.cli.audit import opened
 
     with opened(common, "Nothing can be restarted") as (store, genesis):
         head = store.head()
@@ -154,15 +154,15 @@ def _end(common: Common) -> Iterator[ChainEnd]:
 
 
 def _accounts(common: Common, texts: list[str]) -> list[bytes]:
-    from chain.crypto import parse_address
+    from learningchain.chain.crypto import parse_address
 
     return [parse_address(common.account(text)) for text in texts]
 
 
 def _restart(end: ChainEnd, validators: list[bytes], name: str) -> tuple[RestartedGenesis, Carried]:
     """Raises `NotStarted`."""
-    from chain.errors import BrokenInvariant, Malformed, SupplyBroken
-    from chain.ledger.restart import restart
+    from learningchain.chain.errors import BrokenInvariant, Malformed, SupplyBroken
+    from learningchain.chain.ledger.restart import restart
 
     try:
         return restart(end.genesis, end.state, end.header, validators, name)
@@ -175,7 +175,7 @@ def _restart(end: ChainEnd, validators: list[bytes], name: str) -> tuple[Restart
 
 def _wrong_base(found: RestartedGenesis, end: ChainEnd) -> list[str]:
     """Whether the file goes on from where this node's chain ends."""
-    from chain.types import block_id
+    from learningchain.chain.types import block_id
 
     base, own = found.base, end.header
     if base.chain_id != own.chain_id:
@@ -194,8 +194,8 @@ def _wrong_base(found: RestartedGenesis, end: ChainEnd) -> list[str]:
 
 
 def _differences(found: RestartedGenesis, end: ChainEnd) -> list[str]:
-    from chain.ledger.genesis import to_json
-    from chain.ledger.restart import differences
+    from learningchain.chain.ledger.genesis import to_json
+    from learningchain.chain.ledger.restart import differences
 
     try:
         made, _ = _restart(end, [v.id for v in found.validators], found.name)
@@ -208,7 +208,7 @@ def _differences(found: RestartedGenesis, end: ChainEnd) -> list[str]:
 
 
 def _wrong_validators(found: RestartedGenesis, agreed: list[bytes]) -> list[str]:
-    from chain.crypto import address
+    from learningchain.chain.crypto import address
 
     has = {v.id for v in found.validators}
     return [
@@ -231,7 +231,7 @@ def _ended(carried: Carried) -> list[dict[str, str]]:
 
 
 def _document(made: RestartedGenesis) -> dict[str, Any]:
-    from chain.crypto import address
+    from learningchain.chain.crypto import address
 
     base = made.base
     return {

@@ -9,8 +9,8 @@ from typing import Any, Final
 from rich.console import Console, Group
 from rich.text import Text
 
-from client.cli.common import brief, cell, clean
-from client.cli.curve import Point, curve
+from learningchain.client.cli.common import brief, cell, clean
+from learningchain.client.cli.curve import Point, curve
 
 LINES, FEWEST_LINES = 4, 2
 """Of the log, the last: those that it has before the curve is drawn higher than LOWEST, and before there is a curve at all."""

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.common import HERE, Common, PassphraseFile, WrongUsage, cell, facts, listing, passphrase
-from client.cli.ready import runs_here
+from learningchain.client.cli.common import HERE, Common, PassphraseFile, WrongUsage, cell, facts, listing, passphrase
+from learningchain.client.cli.ready import runs_here
 
 if TYPE_CHECKING:
-    from client.keys.keystore import Public
+    from learningchain.client.keys.keystore import Public
 
 _OPTIONAL = Parameter(negative="")
 
@@ -33,8 +33,8 @@ def init(
     common: Common = HERE,
 ) -> int:
     """Make an identity, its settings and its data folder."""
-    from client import config
-    from client.keys.keystore import Keystore
+    from learningchain.client import config
+    from learningchain.client.keys.keystore import Keystore
 
     given: dict[str, Any] = {
         "name": name,
@@ -51,7 +51,7 @@ def init(
     if os.path.lexists(keystore):
         raise WrongUsage(f"{data} holds an identity already ({keystore}). Choose another folder with --data")
     if genesis is not None:
-        from client.cli.network import read_genesis
+        from learningchain.client.cli.network import read_genesis
 
         read_genesis(genesis)
     word = passphrase(passphrase_file, confirm=True)
@@ -60,7 +60,7 @@ def init(
     config.change(data, changes)
     identity = Keystore.create(keystore, word)
     if genesis is not None:
-        from client.cli.network import put_genesis
+        from learningchain.client.cli.network import put_genesis
 
         put_genesis(data, genesis)
     _report(common, data, identity.address, identity.key.public.hex(), installed=genesis is not None)
@@ -85,8 +85,8 @@ def _report(common: Common, data: Path, address: str, public_key: str, *, instal
 
 def own_identity(common: Common) -> Public:
     """That of the data folder, without its passphrase. Raises `WrongUsage`."""
-    from client.keys.keystore import Keystore, KeystoreError, Public
-    from client.signer import pairing
+    from learningchain.client.keys.keystore import Keystore, KeystoreError, Public
+    from learningchain.client.signer import pairing
 
     data = common.folder
     try:
@@ -116,7 +116,7 @@ def identity(
 
 def config_show(*, common: Common = HERE) -> int:
     """Show the effective settings and where each comes from, or change one."""
-    from client import config
+    from learningchain.client import config
 
     loaded = config.load(common.folder)
     values = config.shown(loaded.config)
@@ -157,7 +157,7 @@ def config_set(
     common: Common = HERE,
 ) -> int:
     """Change a setting in the file."""
-    from client import config
+    from learningchain.client import config
 
     data = common.folder
     if not data.is_dir():

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from client.cli.common import HERE, PASSPHRASE_VARIABLE, Common, NotStarted, PassphraseFile, WrongUsage, passphrase
+from learningchain.client.cli.common import HERE, PASSPHRASE_VARIABLE, Common, NotStarted, PassphraseFile, WrongUsage, passphrase
 
 if TYPE_CHECKING:
-    from client.keys.keystore import Identity
-    from client.signer.pairing import ServerSecrets
+    from learningchain.client.keys.keystore import Identity
+    from learningchain.client.signer.pairing import ServerSecrets
 
 
 def pair(
@@ -31,13 +31,13 @@ def pair(
     common: Common = HERE,
 ) -> int:
     """Prepare this data folder as a signer's, and write the file that lets one node use it. An earlier file is good no more."""
-    from chain.storage import private
-    from client.cli.network import FILE as GENESIS
-    from client.cli.network import read_genesis
-    from client.cli.ready import runs_here
-    from client.keys.keystore import Keystore
-    from client.sdk.files import appearing
-    from client.signer import pairing
+    from learningchain.chain.storage import private
+    from learningchain.client.cli.network import FILE as GENESIS
+    from learningchain.client.cli.network import read_genesis
+    from learningchain.client.cli.ready import runs_here
+    from learningchain.client.keys.keystore import Keystore
+    from learningchain.client.sdk.files import appearing
+    from learningchain.client.signer import pairing
 
     data = common.folder
     own = Keystore.public(data / "keystore.json")
@@ -68,8 +68,8 @@ def _prepare_guard(data: Path, chain_id: bytes, source: Path | None, never_signe
     """What the guard knows. One that is there stays: it knows more than any copy."""
     import shutil
 
-    from chain.storage import private
-    from chain.storage.guard import Guard
+    from learningchain.chain.storage import private
+    from learningchain.chain.storage.guard import Guard
 
     path = data / "guard"
     if source is not None and never_signed:
@@ -100,9 +100,9 @@ def use(
     common: Common = HERE,
 ) -> int:
     """Let the node of this data folder sign by a signer. Its own keystore must be gone from here."""
-    from chain.storage import private
-    from client import config
-    from client.signer import pairing
+    from learningchain.chain.storage import private
+    from learningchain.client import config
+    from learningchain.client.signer import pairing
 
     data = common.folder
     try:
@@ -136,9 +136,9 @@ def run(
     common: Common = HERE,
 ) -> int:
     """Hold the key and sign for one node until interrupted."""
-    from client.keys.keystore import Keystore, KeystoreError
-    from client.node import logs, process
-    from client.signer import pairing
+    from learningchain.client.keys.keystore import Keystore, KeystoreError
+    from learningchain.client.node import logs, process
+    from learningchain.client.signer import pairing
 
     if why := process.why_no_node():
         raise NotStarted(f"The signer does not start: {why}")
@@ -170,13 +170,13 @@ def run(
 async def _serve(data: Path, identity: Identity, secrets: ServerSecrets, *, transactions: bool) -> int:
     import structlog
 
-    from chain.storage.datadir import DataDir
-    from chain.storage.errors import StorageError
-    from chain.storage.guard import Guard
-    from client.cli.network import FILE as GENESIS
-    from client.cli.network import read_genesis
-    from client.signer.pairing import parse_place, server_context
-    from client.signer.server import SignerServer
+    from learningchain.chain.storage.datadir import DataDir
+    from learningchain.chain.storage.errors import StorageError
+    from learningchain.chain.storage.guard import Guard
+    from learningchain.client.cli.network import FILE as GENESIS
+    from learningchain.client.cli.network import read_genesis
+    from learningchain.client.signer.pairing import parse_place, server_context
+    from learningchain.client.signer.server import SignerServer
 
     try:
         folder = DataDir.open(str(data), create=False)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.common import HERE, Common, WrongUsage, amount, listing, when
+from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, listing, when
 
 if TYPE_CHECKING:
-    from client.keys.tokens import Token, Tokens
+    from learningchain.client.keys.tokens import Token, Tokens
 
 
 def new(
@@ -27,8 +27,8 @@ def new(
     common: Common = HERE,
 ) -> int:
     """Make a token with a scope, a spending limit and an end. It is shown once and kept nowhere."""
-    from chain.types import parse_credits
-    from client.keys.tokens import TokenScope, now_ms
+    from learningchain.chain.types import parse_credits
+    from learningchain.client.keys.tokens import TokenScope, now_ms
 
     most = None if max_ is None else parse_credits(amount(max_, "--max"))
     with _tokens(common) as tokens:
@@ -44,7 +44,7 @@ def new(
 
 def list_tokens(*, common: Common = HERE) -> int:
     """The tokens: what each may do, what it spent, when it ends."""
-    from client.keys.tokens import now_ms
+    from learningchain.client.keys.tokens import now_ms
 
     with _tokens(common) as tokens:
         rows = tokens.rows()
@@ -65,7 +65,7 @@ def revoke(
     token: Annotated[str, Parameter(name="TOKEN", help="Its short name, as token list shows it.")], /, *, common: Common = HERE
 ) -> int:
     """Take a token back, from the next request on."""
-    from client.keys.tokens import now_ms
+    from learningchain.client.keys.tokens import now_ms
 
     with _tokens(common) as tokens:
         gone = tokens.revoke(token.removeprefix("lct_")[:8], now_ms())
@@ -75,7 +75,7 @@ def revoke(
 
 @contextmanager
 def _tokens(common: Common) -> Iterator[Tokens]:
-    from client.keys.tokens import FILE, Tokens
+    from learningchain.client.keys.tokens import FILE, Tokens
 
     if not common.folder.is_dir():
         raise WrongUsage(f"There is no data folder {common.folder}, in which tokens are kept. Name one with --data")
@@ -87,7 +87,7 @@ def _tokens(common: Common) -> Iterator[Tokens]:
 
 
 def _spending(token: Token) -> tuple[str, str]:
-    from chain.types import format_credits
+    from learningchain.chain.types import format_credits
 
     return format_credits(token.spent), "no limit" if token.most is None else format_credits(token.most)
 

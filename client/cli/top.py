@@ -21,12 +21,12 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from client.cli.common import HERE, Common, ago, brief, cell, facts, listing, span
-from client.cli.run_screen import run_screen
-from client.sdk.types import ApiError, NotFound, Unreachable
+from learningchain.client.cli.common import HERE, Common, ago, brief, cell, facts, listing, span
+from learningchain.client.cli.run_screen import run_screen
+from learningchain.client.sdk.types import ApiError, NotFound, Unreachable
 
 if TYPE_CHECKING:
-    from client.sdk.client import Client
+    from learningchain.client.sdk.client import Client
 
 REST_S: Final = 1.0
 """Between two looks, however much happens."""

@@ -10,9 +10,9 @@ from typing import Any
 from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, PrefixLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from client import contracts
-from client.dashboard import text
-from client.dashboard.page import ROWS
+from learningchain.client import contracts
+from learningchain.client.dashboard import text
+from learningchain.client.dashboard.page import ROWS
 
 FILTERS = {
     "date": text.date,
@@ -42,7 +42,7 @@ def environment() -> Environment:
         name: PackageLoader(slices[name], "templates") for name, part in contracts.parts("pages").items() if part.PAGES
     }
     made = Environment(
-        loader=ChoiceLoader([PackageLoader("client.dashboard", "templates"), PrefixLoader(own)]),
+        loader=ChoiceLoader([PackageLoader("learningchain.client.dashboard", "templates"), PrefixLoader(own)]),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_final,

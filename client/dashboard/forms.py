@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import parse_qsl
 
-from client.api.errors import usage
+from learningchain.client.api.errors import usage
 
 MAX_BODY: Final = 256 * 1024
 MAX_FIELDS: Final = 600

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from client.api.errors import unavailable
-from client.api.events import WRITE_TIMEOUT_S
-from client.dashboard.security import HEADERS
+from learningchain.client.api.errors import unavailable
+from learningchain.client.api.events import WRITE_TIMEOUT_S
+from learningchain.client.dashboard.security import HEADERS
 
 if TYPE_CHECKING:
-    from client.api.hub import Subscriber
-    from client.api.route import Context
-    from client.dashboard.sessions import BrowserSession
+    from learningchain.client.api.hub import Subscriber
+    from learningchain.client.api.route import Context
+    from learningchain.client.dashboard.sessions import BrowserSession
 
 PAUSE_S: Final = 1.0
 PER_SESSION: Final = 8

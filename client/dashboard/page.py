@@ -17,15 +17,15 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from client import contracts
-from client.api.errors import RequestError, not_found, unavailable, usage
-from client.api.files import PIN, Read, store_upload
-from client.api.route import Call, Context, Reply, Route
-from client.dashboard.load import Load
-from client.dashboard.sessions import BrowserSession
-from client.keys.names import Names
-from client.keys.tokens import FULL
-from p2p.content.faults import FetchFailed, StoreError
+from learningchain.client import contracts
+from learningchain.client.api.errors import RequestError, not_found, unavailable, usage
+from learningchain.client.api.files import PIN, Read, store_upload
+from learningchain.client.api.route import Call, Context, Reply, Route
+from learningchain.client.dashboard.load import Load
+from learningchain.client.dashboard.sessions import BrowserSession
+from learningchain.client.keys.names import Names
+from learningchain.client.keys.tokens import FULL
+from learningchain.p2p.content.faults import FetchFailed, StoreError
 
 ROWS: Final = 50
 """Rows of a page."""
@@ -161,7 +161,7 @@ class _Inside(Call):
 
 @cache
 def _routes() -> dict[str, Route]:
-    from client.api.table import ROUTES  # the table has the operation that opens this dashboard
+    from learningchain.client.api.table import ROUTES  # the table has the operation that opens this dashboard
 
     return {f"{route.method} {route.path}": route for _, route in ROUTES}
 

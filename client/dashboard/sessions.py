@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from chain.crypto import sha256
+from learningchain.chain.crypto import sha256
 
 LOGIN_PATH: Final = "/dashboard/login"
 MAX_LOGIN: Final = 1_024

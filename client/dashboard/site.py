@@ -22,21 +22,21 @@ from urllib.parse import urlencode
 import structlog
 from aiohttp import web
 
-from client import contracts
-from client.api.errors import RequestError, forbidden, not_found, unauthorized, usage
-from client.api.http_listener import HttpConnection
-from client.api.route import Context, Route, read_bounded
-from client.dashboard import live
-from client.dashboard.drawing import Drawing
-from client.dashboard.forms import MAX_BODY, parse_form
-from client.dashboard.page import Done, Drawn, Nav, Uploaded, Visit, WebPage, about
-from client.dashboard.pages import account, chain, home, machine, peers, runs, settings
-from client.dashboard.security import COOKIE, HEADERS, host_name, may_change, may_read
-from client.dashboard.sessions import LOGIN_PATH, MAX_LOGIN, MAX_TEXT, BrowserSession
-from client.dashboard.uploads import MULTIPART, read_file_form
-from client.keys.names import FILE as NAMES
-from client.keys.names import Names, NamesError
-from client.keys.names import load as load_names
+from learningchain.client import contracts
+from learningchain.client.api.errors import RequestError, forbidden, not_found, unauthorized, usage
+from learningchain.client.api.http_listener import HttpConnection
+from learningchain.client.api.route import Context, Route, read_bounded
+from learningchain.client.dashboard import live
+from learningchain.client.dashboard.drawing import Drawing
+from learningchain.client.dashboard.forms import MAX_BODY, parse_form
+from learningchain.client.dashboard.page import Done, Drawn, Nav, Uploaded, Visit, WebPage, about
+from learningchain.client.dashboard.pages import account, chain, home, machine, peers, runs, settings
+from learningchain.client.dashboard.security import COOKIE, HEADERS, host_name, may_change, may_read
+from learningchain.client.dashboard.sessions import LOGIN_PATH, MAX_LOGIN, MAX_TEXT, BrowserSession
+from learningchain.client.dashboard.uploads import MULTIPART, read_file_form
+from learningchain.client.keys.names import FILE as NAMES
+from learningchain.client.keys.names import Names, NamesError
+from learningchain.client.keys.names import load as load_names
 
 log: Any = structlog.get_logger("dashboard")
 
@@ -68,7 +68,7 @@ def menu() -> list[Nav]:
 
 def static_files() -> dict[str, tuple[str, bytes]]:
     """Type and bytes of each file of the package, by name."""
-    folder = importlib.resources.files("client.dashboard") / "static"
+    folder = importlib.resources.files("learningchain.client.dashboard") / "static"
     return {
         file.name: (TYPES[kind], file.read_bytes())
         for file in folder.iterdir()

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import BodyPartReader, web
 
-from client.api.errors import usage
-from client.api.files import Read
-from client.api.route import BODY_TIMEOUT_S
+from learningchain.client.api.errors import usage
+from learningchain.client.api.files import Read
+from learningchain.client.api.route import BODY_TIMEOUT_S
 
 if TYPE_CHECKING:
-    from client.dashboard.page import Visit
+    from learningchain.client.dashboard.page import Visit
 
 MULTIPART: Final = "multipart/form-data"
 MAX_FIELDS: Final = 16
@@ -88,8 +88,8 @@ async def store_image(visit: Visit) -> dict[str, str]:
 
 def _identified(path: Path, size: int) -> tuple[str, str]:
     """Raises ValueError."""
-    from sandbox import BadImage, ImageLimits
-    from sandbox.archive import identify_archive
+    from learningchain.sandbox import BadImage, ImageLimits
+    from learningchain.sandbox.archive import identify_archive
 
     try:
         image_id, config = identify_archive(path, ImageLimits(archive_bytes=max(ImageLimits().archive_bytes, size)))

@@ -19,7 +19,7 @@ from typing import Annotated, Final, Literal, Protocol
 import msgspec
 from msgspec import Meta
 
-from client.data.columns import TableColumn, shown_value
+from learningchain.client.data.columns import TableColumn, shown_value
 
 MAX_SCHEMA_BYTES: Final = 64 * 1024
 MAX_COLUMNS: Final = 1024

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from client.doctor.findings import DoctorFinding, failure, fine, warning
+from learningchain.client.doctor.findings import DoctorFinding, failure, fine, warning
 
 if TYPE_CHECKING:
-    from chain.storage.server_look import ServerFacts
+    from learningchain.chain.storage.server_look import ServerFacts
 
 SLOW_TRIP_MS: Final = 5.0
 """The node reads the state between two votes, some keys one by one."""
@@ -18,8 +18,8 @@ _CHECK: Final = "database"
 
 def look_at_database(url: str, chain_id: bytes | None, runs: bool) -> list[DoctorFinding]:
     """`chain_id`: of the network's file, where that is there. `runs`: a node runs on this data folder. No password is in a text."""
-    from chain.storage.errors import StorageError
-    from chain.storage.server_look import look_at_server
+    from learningchain.chain.storage.errors import StorageError
+    from learningchain.chain.storage.server_look import look_at_server
 
     try:
         found = judge_server(look_at_server(url), chain_id, runs)
@@ -54,7 +54,7 @@ def judge_server(facts: ServerFacts, chain_id: bytes | None, runs: bool) -> list
 
 
 def _fit(facts: ServerFacts) -> list[DoctorFinding]:
-    from chain.storage.server import MIN_VERSION
+    from learningchain.chain.storage.server import MIN_VERSION
 
     found = []
     if facts.version < MIN_VERSION * 10_000:
@@ -88,8 +88,8 @@ def _lock(facts: ServerFacts, runs: bool) -> list[DoctorFinding]:
 
 
 def _tables(facts: ServerFacts, chain_id: bytes | None, runs: bool) -> list[DoctorFinding]:
-    from chain.storage import migrations, schema
-    from chain.storage.versions import other_version
+    from learningchain.chain.storage import migrations, schema
+    from learningchain.chain.storage.versions import other_version
 
     if facts.tables is None:
         if facts.space is None or runs:

@@ -8,8 +8,8 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from chain.storage.datadir import MIN_FREE
-from client.doctor.findings import DoctorFinding, failure, fine, warning
+from learningchain.chain.storage.datadir import MIN_FREE
+from learningchain.client.doctor.findings import DoctorFinding, failure, fine, warning
 
 MAX_ENTRIES: Final = 1_000
 PUBLIC: Final = frozenset({"genesis.json", "lock", "peers.book"})
@@ -67,9 +67,9 @@ def _of_entry(entry: os.DirEntry[str], owner: int, is_open: bool) -> list[Doctor
 
 def look_at_keystore(folder: Path) -> list[DoctorFinding]:
     """Whole and readable, or lying with a signer; the passphrase is not asked for."""
-    from client.keys.keyring import CURRENT
-    from client.keys.keystore import Keystore, KeystoreError
-    from client.signer.pairing import PairingError, read_pairing
+    from learningchain.client.keys.keyring import CURRENT
+    from learningchain.client.keys.keystore import Keystore, KeystoreError
+    from learningchain.client.signer.pairing import PairingError, read_pairing
 
     check, path, pair = "keystore", folder / CURRENT, folder / "signer.pair"
     if os.path.lexists(pair):
@@ -91,7 +91,7 @@ def look_at_keystore(folder: Path) -> list[DoctorFinding]:
 
 
 def look_at_genesis(folder: Path) -> list[DoctorFinding]:
-    from client.node.daemon import OfAnotherVersion, StartError, load_genesis
+    from learningchain.client.node.daemon import OfAnotherVersion, StartError, load_genesis
 
     try:
         genesis = load_genesis(folder)
@@ -104,7 +104,7 @@ def look_at_genesis(folder: Path) -> list[DoctorFinding]:
 
 def chain_id(folder: Path) -> bytes | None:
     """Of the network's file; None where it cannot be used, which is a finding of its own."""
-    from client.node.daemon import StartError, load_genesis
+    from learningchain.client.node.daemon import StartError, load_genesis
 
     try:
         return load_genesis(folder).chain_id
@@ -154,7 +154,7 @@ def judge_room(place: Path, free: int, files: int | None) -> list[DoctorFinding]
 
 
 def look_at_settings(folder: Path) -> list[DoctorFinding]:
-    from client import config
+    from learningchain.client import config
 
     try:
         loaded = config.load(folder)

@@ -13,12 +13,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from client.doctor.findings import DoctorFinding, failure, fine, skipped, together, warning
-from client.node.process import SPARE_FILES
+from learningchain.client.doctor.findings import DoctorFinding, failure, fine, skipped, together, warning
+from learningchain.client.node.process import SPARE_FILES
 
 if TYPE_CHECKING:
-    from client.config import Config, SandboxConfig
-    from sandbox import Backend
+    from learningchain.client.config import Config, SandboxConfig
+    from learningchain.sandbox import Backend
 
 CONNECT_S: Final = 3.0
 FEW_FILES: Final = 2 * SPARE_FILES
@@ -32,7 +32,7 @@ _ENGINE: Final = "docker info must succeed for this user: start the engine, and 
 
 def look_at_engine(folder: Path, settings: SandboxConfig, needed: bool) -> list[DoctorFinding]:
     """`needed`: this node is to run jobs. Without that, an engine that is away is worth no alarm."""
-    from sandbox import SandboxError, UnknownBackend
+    from learningchain.sandbox import SandboxError, UnknownBackend
 
     made = failure if needed else skipped
     try:
@@ -55,7 +55,7 @@ def look_at_engine(folder: Path, settings: SandboxConfig, needed: bool) -> list[
 
 def prove_sandbox(folder: Path, settings: SandboxConfig) -> list[DoctorFinding]:
     """Tries to break every limit, in containers of its own: up to a minute."""
-    from sandbox import SandboxError, UnknownBackend
+    from learningchain.sandbox import SandboxError, UnknownBackend
 
     try:
         with (
@@ -84,7 +84,7 @@ def _backend(folder: Path, settings: SandboxConfig, place: str) -> Backend:
     """One beside the node's own, under a tag of its own: whatever it makes it removes."""
     from platformdirs import user_cache_path
 
-    from sandbox import BackendSettings, make_backend
+    from learningchain.sandbox import BackendSettings, make_backend
 
     own = folder / "sandbox"
     cache = (
@@ -108,7 +108,7 @@ def _backend(folder: Path, settings: SandboxConfig, place: str) -> Backend:
 
 def look_at_ports(config: Config, running: bool) -> list[DoctorFinding]:
     """Held by the node that runs, or free for one that starts."""
-    from p2p.address_book import parse_endpoint
+    from learningchain.p2p.address_book import parse_endpoint
 
     findings = []
     for setting, where in (("network.listen", config.network.listen), ("api.listen", config.api.listen)):
@@ -132,7 +132,7 @@ def look_at_ports(config: Config, running: bool) -> list[DoctorFinding]:
 
 def look_at_addresses(config: Config) -> list[DoctorFinding]:
     """Whether what is told to peers, and the peers that are configured, take a connection from here."""
-    from p2p.address_book import parse_endpoint
+    from learningchain.p2p.address_book import parse_endpoint
 
     told = {f"advertised {where}": parse_endpoint(where) for where in config.network.advertise}
     peers = {f"peer {seed}": parse_endpoint(seed.rpartition("@")[2]) for seed in config.network.peers}
@@ -235,8 +235,8 @@ def look_at_limits() -> list[DoctorFinding]:
 
 def look_at_versions(running: str | None) -> list[DoctorFinding]:
     """`running`: the version of the node that runs."""
-    from chain.params import PROTOCOL_VERSION
-    from client.node.daemon import version
+    from learningchain.chain.params import PROTOCOL_VERSION
+    from learningchain.client.node.daemon import version
 
     own = version()
     python = f"Python {sys.version_info.major}.{sys.version_info.minor}"

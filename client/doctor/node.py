@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from client.doctor.findings import DoctorFinding, failure, fine, skipped, warning
-from client.doctor.machine import judge_checks
-from client.sdk.types import ApiError, Unavailable
+from learningchain.client.doctor.findings import DoctorFinding, failure, fine, skipped, warning
+from learningchain.client.doctor.machine import judge_checks
+from learningchain.client.sdk.types import ApiError, Unavailable
 
 if TYPE_CHECKING:
-    from client.sdk.client import Client
+    from learningchain.client.sdk.client import Client
 
 STALE_S: Final = 120
 """A last block older than this is worth a warning, FAR times as old a failure; longer where the heartbeat is."""

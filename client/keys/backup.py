@@ -40,15 +40,15 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from msgspec import Meta
 
-from chain.errors import Malformed
-from chain.ledger.genesis import from_json
-from chain.storage import private
-from chain.storage.blockstore import BlockStore
-from chain.storage.errors import StorageError
-from chain.storage.guard import Guard
-from client import config as configuration
-from client.keys import keystore
-from client.keys.keystore import Keystore, new_passphrase, normal_passphrase
+from learningchain.chain.errors import Malformed
+from learningchain.chain.ledger.genesis import from_json
+from learningchain.chain.storage import private
+from learningchain.chain.storage.blockstore import BlockStore
+from learningchain.chain.storage.errors import StorageError
+from learningchain.chain.storage.guard import Guard
+from learningchain.client import config as configuration
+from learningchain.client.keys import keystore
+from learningchain.client.keys.keystore import Keystore, new_passphrase, normal_passphrase
 
 MAGIC: Final = b"learningchain backup 1\n"
 PIECE: Final = 1 << 16
@@ -242,7 +242,7 @@ def make(data: Path, out: BinaryIO, passphrase: str, progress: Progress) -> Mani
 def _own_account(data: Path, passphrase: str) -> str:
     if (data / "keystore.json").exists():
         return Keystore.open(data / "keystore.json", passphrase).address
-    from client.signer import pairing
+    from learningchain.client.signer import pairing
 
     try:
         return pairing.read_pairing(data / pairing.FILE).account

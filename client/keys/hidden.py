@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algori
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
-from chain.storage import private
+from learningchain.chain.storage import private
 
 NONCE, TAG, KEY = 12, 16, 32
 OVERHEAD = NONCE + TAG

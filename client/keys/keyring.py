@@ -24,9 +24,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from chain.crypto import SigningKey
-from chain.storage import private
-from client.keys.keystore import Identity, Keystore, KeystoreError, Public, WrongPassphrase, beacon_key
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.storage import private
+from learningchain.client.keys.keystore import Identity, Keystore, KeystoreError, Public, WrongPassphrase, beacon_key
 
 CURRENT, NEXT = "keystore.json", "keystore-next.json"
 NONCE = 12

@@ -30,10 +30,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from msgspec import Meta
 
-from chain.crypto import SigningKey, account_id, address, parse_address, sha256
-from chain.errors import Malformed
-from chain.storage import private
-from chain.storage.versions import other_version
+from learningchain.chain.crypto import SigningKey, account_id, address, parse_address, sha256
+from learningchain.chain.errors import Malformed
+from learningchain.chain.storage import private
+from learningchain.chain.storage.versions import other_version
 
 VERSION: Final = 1
 SCRYPT_N: Final = 2**17

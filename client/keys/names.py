@@ -200,7 +200,7 @@ class Names:
 
 def load(data: Path) -> Names:
     """The names in a data folder; none where there is no file. Raises `NamesError`."""
-    from chain.storage import private
+    from learningchain.chain.storage import private
 
     path = data / FILE
     try:
@@ -243,7 +243,7 @@ def changing(data: Path) -> Iterator[dict[str, str]]:
 
     Raises `NamesError`.
     """
-    from chain.storage import private
+    from learningchain.chain.storage import private
 
     path = data / FILE
     try:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from chain.consensus.messages import SignProposal, SignVote
-from chain.crypto import SigningKey
-from chain.storage.guard import Guard, Kind
-from chain.types import Proposal, Vote, proposal_digest, tx_digest, vote_digest
-from client.signer.statements import Speaker, statement_digest
+from learningchain.chain.consensus.messages import SignProposal, SignVote
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.storage.guard import Guard, Kind
+from learningchain.chain.types import Proposal, Vote, proposal_digest, tx_digest, vote_digest
+from learningchain.client.signer.statements import Speaker, statement_digest
 
 Wanted = SignVote | SignProposal
 SignedByUs = Vote | Proposal

@@ -22,10 +22,10 @@ from typing import Any, Final
 
 import structlog
 
-from chain.crypto import sha256
-from chain.storage import private
-from chain.storage.versions import other_version
-from chain.types import format_credits
+from learningchain.chain.crypto import sha256
+from learningchain.chain.storage import private
+from learningchain.chain.storage.versions import other_version
+from learningchain.chain.types import format_credits
 
 log: Any = structlog.get_logger("tokens")
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chain.codec import encode
-from chain.ledger.state_diff import changes_of
-from chain.node import decided
-from chain.node.events import ReadBlocks
-from chain.node.messages import MAX_SYNC_ANSWER
-from chain.storage import state_diffs
-from chain.storage.blockstore import BlockStore, CommitBatch, StoredBlock
-from chain.storage.state_diffs import ExecutedBlockRow
+from learningchain.chain.codec import encode
+from learningchain.chain.ledger.state_diff import changes_of
+from learningchain.chain.node import decided
+from learningchain.chain.node.events import ReadBlocks
+from learningchain.chain.node.messages import MAX_SYNC_ANSWER
+from learningchain.chain.storage import state_diffs
+from learningchain.chain.storage.blockstore import BlockStore, CommitBatch, StoredBlock
+from learningchain.chain.storage.state_diffs import ExecutedBlockRow
 
 
 def answer(store: BlockStore, wanted: ReadBlocks, unstored: Sequence[CommitBatch]) -> bytes:

@@ -11,8 +11,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
-from chain.node.events import Decided
-from chain.types import LogEvent, TransferEvent
+from learningchain.chain.node.events import Decided
+from learningchain.chain.types import LogEvent, TransferEvent
 
 SECONDS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 MAX_TAKEN: Final = 20_000

@@ -27,65 +27,65 @@ from typing import TYPE_CHECKING, Any
 import structlog
 import uvloop
 
-from chain.contracts import CONTRACTS, REGISTRY
-from chain.crypto import SigningKey, address
-from chain.errors import OWN_FAULTS, BrokenInvariant, Malformed
-from chain.host import BANNED, K_HISTORY, Account, BeaconCommitment, History, account_key, fault_of, key_owner_key
-from chain.ledger.genesis import Genesis, OtherRules, first_state, from_json, to_json
-from chain.ledger.state import State
-from chain.ledger.transition import BeaconKey, can_reveal, chain_record, validators_of, version_of
-from chain.node import events as e
-from chain.node.batches import TRUST_FROM
-from chain.node.double_sign_check import Place
-from chain.node.messages import decode_certificate
-from chain.node.node import Node
-from chain.node.recovery import read_log
-from chain.params import PROTOCOL_VERSION
-from chain.storage import private, staging
-from chain.storage.blockstore import BlockStore, CommitBatch, Head
-from chain.storage.datadir import DataDir
-from chain.storage.errors import StorageDamaged, StorageError
-from chain.storage.guard import ALL_ROUNDS, Guard, Kind
-from chain.storage.wal import Wal
-from chain.types import Evidence, LogEvent, Validator, quorum
-from client import config as configuration
-from client import contracts
-from client.api.render import render_event
-from client.api.route import ServerLimits
-from client.api.server import MIN_TOKEN, ApiServer
-from client.keys import keyring
-from client.keys.keyring import Keyring
-from client.keys.keystore import Identity, KeystoreError, derived
-from client.keys.signing import LocalSigner, Signer
-from client.keys.tokens import FILE as TOKENS
-from client.keys.tokens import TokenFile
-from client.node import logs, process
-from client.node.disk_use import DiskUse
-from client.node.driver import Driver
-from client.node.interface import SignerUnavailable
-from client.node.ledger import NodeLedger
-from client.node.pruning import Pruner
-from client.node.reports import Reports
-from client.node.service import RunningNode
-from client.node.snapshots import SnapshotService
-from client.signer.certificate import certificate
-from client.signer.pairing import Pairing, PairingError
-from client.signer.remote import AHEAD, RemoteSigner
-from p2p.address_book import AddressBook, parse_endpoint
-from p2p.config import TransportConfig
-from p2p.content.service import Content
-from p2p.content.store import ContentStore
-from p2p.gossip import GossipTargets
-from p2p.half_open import MAX_HALF_OPEN
-from p2p.lan import LanDiscovery
-from p2p.mdns import Announcement
-from p2p.outsiders import Door
-from p2p.tls import CA, Leaf
-from p2p.transport import Network
-from p2p.wire import CONTENT, NODE, QUEUE_CONTENT, QUEUE_REQUESTS
+from learningchain.chain.contracts import CONTRACTS, REGISTRY
+from learningchain.chain.crypto import SigningKey, address
+from learningchain.chain.errors import OWN_FAULTS, BrokenInvariant, Malformed
+from learningchain.chain.host import BANNED, K_HISTORY, Account, BeaconCommitment, History, account_key, fault_of, key_owner_key
+from learningchain.chain.ledger.genesis import Genesis, OtherRules, first_state, from_json, to_json
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import BeaconKey, can_reveal, chain_record, validators_of, version_of
+from learningchain.chain.node import events as e
+from learningchain.chain.node.batches import TRUST_FROM
+from learningchain.chain.node.double_sign_check import Place
+from learningchain.chain.node.messages import decode_certificate
+from learningchain.chain.node.node import Node
+from learningchain.chain.node.recovery import read_log
+from learningchain.chain.params import PROTOCOL_VERSION
+from learningchain.chain.storage import private, staging
+from learningchain.chain.storage.blockstore import BlockStore, CommitBatch, Head
+from learningchain.chain.storage.datadir import DataDir
+from learningchain.chain.storage.errors import StorageDamaged, StorageError
+from learningchain.chain.storage.guard import ALL_ROUNDS, Guard, Kind
+from learningchain.chain.storage.wal import Wal
+from learningchain.chain.types import Evidence, LogEvent, Validator, quorum
+from learningchain.client import config as configuration
+from learningchain.client import contracts
+from learningchain.client.api.render import render_event
+from learningchain.client.api.route import ServerLimits
+from learningchain.client.api.server import MIN_TOKEN, ApiServer
+from learningchain.client.keys import keyring
+from learningchain.client.keys.keyring import Keyring
+from learningchain.client.keys.keystore import Identity, KeystoreError, derived
+from learningchain.client.keys.signing import LocalSigner, Signer
+from learningchain.client.keys.tokens import FILE as TOKENS
+from learningchain.client.keys.tokens import TokenFile
+from learningchain.client.node import logs, process
+from learningchain.client.node.disk_use import DiskUse
+from learningchain.client.node.driver import Driver
+from learningchain.client.node.interface import SignerUnavailable
+from learningchain.client.node.ledger import NodeLedger
+from learningchain.client.node.pruning import Pruner
+from learningchain.client.node.reports import Reports
+from learningchain.client.node.service import RunningNode
+from learningchain.client.node.snapshots import SnapshotService
+from learningchain.client.signer.certificate import certificate
+from learningchain.client.signer.pairing import Pairing, PairingError
+from learningchain.client.signer.remote import AHEAD, RemoteSigner
+from learningchain.p2p.address_book import AddressBook, parse_endpoint
+from learningchain.p2p.config import TransportConfig
+from learningchain.p2p.content.service import Content
+from learningchain.p2p.content.store import ContentStore
+from learningchain.p2p.gossip import GossipTargets
+from learningchain.p2p.half_open import MAX_HALF_OPEN
+from learningchain.p2p.lan import LanDiscovery
+from learningchain.p2p.mdns import Announcement
+from learningchain.p2p.outsiders import Door
+from learningchain.p2p.tls import CA, Leaf
+from learningchain.p2p.transport import Network
+from learningchain.p2p.wire import CONTENT, NODE, QUEUE_CONTENT, QUEUE_REQUESTS
 
 if TYPE_CHECKING:
-    from client.node.work_service import WorkService
+    from learningchain.client.node.work_service import WorkService
 
 log: Any = structlog.get_logger("daemon")
 
@@ -540,8 +540,8 @@ class Daemon:
         url, loop = self.settings.config.storage.url, asyncio.get_running_loop()
         if "://" not in url:
             return
-        from chain.storage.server_look import probe
-        from client.node.database_watch import DatabaseWatch
+        from learningchain.chain.storage.server_look import probe
+        from learningchain.client.node.database_watch import DatabaseWatch
 
         def tell_later(why: str) -> None:
             with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
@@ -554,9 +554,9 @@ class Daemon:
     async def _open_work(self, stack: contextlib.AsyncExitStack) -> None:
         """Every node has duties of its own: to open the key of its jobs' hidden data, to judge, to tell of cases. Only one that
         trains, or may be drawn into committees, needs an engine for them."""
-        from client.node.work_service import WorkService
-        from client.work.database import WorkDatabaseError
-        from sandbox import UnknownBackend
+        from learningchain.client.node.work_service import WorkService
+        from learningchain.client.work.database import WorkDatabaseError
+        from learningchain.sandbox import UnknownBackend
 
         config, train = self.settings.config, self._work_wanted
         service = self._work = WorkService(
@@ -579,7 +579,7 @@ class Daemon:
 
     async def _open_notify(self, stack: contextlib.AsyncExitStack) -> None:
         """Where nothing is set, nothing follows."""
-        from client.notify.service import NotifyService
+        from learningchain.client.notify.service import NotifyService
 
         config, service = self.settings.config, self._work
         if not (config.notify.url or config.notify.command):
@@ -598,11 +598,11 @@ class Daemon:
 
     async def _open_callbacks(self, stack: contextlib.AsyncExitStack) -> None:
         """A node whose database of them cannot be used does everything else, and says so."""
-        from client.callbacks.addresses import AllowedAddresses
-        from client.callbacks.database import CallbackDatabaseError
-        from client.callbacks.following import find_sources
-        from client.callbacks.posting import Caller
-        from client.callbacks.service import CallbackService
+        from learningchain.client.callbacks.addresses import AllowedAddresses
+        from learningchain.client.callbacks.database import CallbackDatabaseError
+        from learningchain.client.callbacks.following import find_sources
+        from learningchain.client.callbacks.posting import Caller
+        from learningchain.client.callbacks.service import CallbackService
 
         caller = Caller(AllowedAddresses.of(self.settings.config.callback.allow), version())
         tokens = TokenFile(self.data / TOKENS)

@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from chain.storage.errors import masked
+from learningchain.chain.storage.errors import masked
 
 log = structlog.get_logger(__name__)
 

@@ -19,9 +19,9 @@ from typing import Any
 
 import structlog
 
-from chain.consensus.messages import Step
-from chain.node import events as e
-from chain.node.messages import (
+from learningchain.chain.consensus.messages import Step
+from learningchain.chain.node import events as e
+from learningchain.chain.node.messages import (
     CompactProposal,
     GetBlock,
     GetBlocks,
@@ -33,19 +33,19 @@ from chain.node.messages import (
     TxIds,
     Txs,
 )
-from chain.node.node import Node
-from chain.storage.blockstore import BlockStore, CommitBatch
-from chain.storage.errors import StorageError
-from chain.storage.wal import Wal
-from chain.types import Evidence, Proposal, Vote
-from client.keys.signing import Signer
-from client.node.answers import answer
-from client.node.helpers import Helpers
-from client.node.snapshots import SnapshotService
-from client.node.waiting import WaitingLine
-from p2p.gossip import GossipTargets
-from p2p.transport import Network
-from p2p.wire import NODE
+from learningchain.chain.node.node import Node
+from learningchain.chain.storage.blockstore import BlockStore, CommitBatch
+from learningchain.chain.storage.errors import StorageError
+from learningchain.chain.storage.wal import Wal
+from learningchain.chain.types import Evidence, Proposal, Vote
+from learningchain.client.keys.signing import Signer
+from learningchain.client.node.answers import answer
+from learningchain.client.node.helpers import Helpers
+from learningchain.client.node.snapshots import SnapshotService
+from learningchain.client.node.waiting import WaitingLine
+from learningchain.p2p.gossip import GossipTargets
+from learningchain.p2p.transport import Network
+from learningchain.p2p.wire import NODE
 
 log: Any = structlog.get_logger("node")
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import msgspec
 
-from chain.node.checks import Check, Hashed, Made, Sent, Unhashed, are_signed, hash_blocks, make_buckets
-from client.node import process
+from learningchain.chain.node.checks import Check, Hashed, Made, Sent, Unhashed, are_signed, hash_blocks, make_buckets
+from learningchain.client.node import process
 
 Task = tuple[Callable[..., Any], msgspec.msgpack.Decoder[Any], msgspec.msgpack.Decoder[Any]]
 """A function of `chain.node.checks`, and what reads its arguments and its result."""
@@ -30,8 +30,8 @@ SIGNED, HASHED, MADE, SNAPSHOT = range(4)
 
 def make_snapshot(url: str, chain_id: bytes, path: str) -> int | str:
     """As `chain.storage.snapshot.make`, or why there is no snapshot."""
-    from chain.storage.errors import StorageError
-    from chain.storage.snapshot import make
+    from learningchain.chain.storage.errors import StorageError
+    from learningchain.chain.storage.snapshot import make
 
     try:
         return make(url, chain_id, path)

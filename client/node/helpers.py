@@ -23,8 +23,8 @@ from typing import Any
 
 import structlog
 
-from chain.node.checks import Check, Hashed, Made, Sent, Unhashed
-from client.node.helper import HASHED, MADE, SIGNED, SNAPSHOT, TASKS, encode, serve
+from learningchain.chain.node.checks import Check, Hashed, Made, Sent, Unhashed
+from learningchain.client.node.helper import HASHED, MADE, SIGNED, SNAPSHOT, TASKS, encode, serve
 
 log: Any = structlog.get_logger("helpers")
 

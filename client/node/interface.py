@@ -10,20 +10,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from chain.host import Reader
-from chain.ledger.genesis import Genesis
-from chain.ledger.state import State
-from chain.node.events import Decided
-from chain.params import Params
+from learningchain.chain.host import Reader
+from learningchain.chain.ledger.genesis import Genesis
+from learningchain.chain.ledger.state import State
+from learningchain.chain.node.events import Decided
+from learningchain.chain.params import Params
 
 if TYPE_CHECKING:
-    from client.callbacks.service import CallbackService
-    from client.node.block_figures import AnyFigure, BlockFigures
-    from client.node.disk_use import DiskRoom
-    from client.notify.service import NotifyService
-    from client.work.events import Secret
-    from client.work.trials import Trials
-    from sandbox import OwnData
+    from learningchain.client.callbacks.service import CallbackService
+    from learningchain.client.node.block_figures import AnyFigure, BlockFigures
+    from learningchain.client.node.disk_use import DiskRoom
+    from learningchain.client.notify.service import NotifyService
+    from learningchain.client.work.events import Secret
+    from learningchain.client.work.trials import Trials
+    from learningchain.sandbox import OwnData
 
 
 PRIVATE: Final = "private."

@@ -13,22 +13,22 @@ from typing import Any
 import msgspec
 import structlog
 
-from chain.codec import encode
-from chain.contracts import CONTRACTS
-from chain.errors import InvalidTx
-from chain.ledger.state import State
-from chain.node import events as e
-from chain.node.node import Node
-from chain.params import Params
-from chain.storage.blockstore import BlockStore
-from chain.types import Receipt, SignedTx, TxBody, net_of
-from client import contracts
-from client.keys.signing import Signer
-from client.node.block_figures import BlockFigures, OwnFigures
-from client.node.driver import Driver, now_ms
-from client.node.interface import Before, TxResult
-from client.node.peer_clock import PeerClock
-from client.node.request_id import RequestLines, current
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts import CONTRACTS
+from learningchain.chain.errors import InvalidTx
+from learningchain.chain.ledger.state import State
+from learningchain.chain.node import events as e
+from learningchain.chain.node.node import Node
+from learningchain.chain.params import Params
+from learningchain.chain.storage.blockstore import BlockStore
+from learningchain.chain.types import Receipt, SignedTx, TxBody, net_of
+from learningchain.client import contracts
+from learningchain.client.keys.signing import Signer
+from learningchain.client.node.block_figures import BlockFigures, OwnFigures
+from learningchain.client.node.driver import Driver, now_ms
+from learningchain.client.node.interface import Before, TxResult
+from learningchain.client.node.peer_clock import PeerClock
+from learningchain.client.node.request_id import RequestLines, current
 
 log: Any = structlog.get_logger("ledger")
 

@@ -19,15 +19,15 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from chain.contracts import CONTRACTS
-from chain.host import read_params
-from chain.ledger.state import State
-from chain.ledger.transition import params_of
-from chain.params import KEPT, MAX_INT
-from chain.storage.blockstore import BlockStore
-from chain.storage.errors import DiskFull, StorageError
-from chain.storage.pruning import Horizon, drop_step
-from client.config import parse_keep
+from learningchain.chain.contracts import CONTRACTS
+from learningchain.chain.host import read_params
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import params_of
+from learningchain.chain.params import KEPT, MAX_INT
+from learningchain.chain.storage.blockstore import BlockStore
+from learningchain.chain.storage.errors import DiskFull, StorageError
+from learningchain.chain.storage.pruning import Horizon, drop_step
+from learningchain.client.config import parse_keep
 
 log: Any = structlog.get_logger("pruning")
 

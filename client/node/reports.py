@@ -25,14 +25,14 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from chain.contracts import REGISTRY
-from chain.storage import private
-from chain.types import Evidence, signer_of
-from client.node.interface import Ledger
+from learningchain.chain.contracts import REGISTRY
+from learningchain.chain.storage import private
+from learningchain.chain.types import Evidence, signer_of
+from learningchain.client.node.interface import Ledger
 
 if TYPE_CHECKING:
-    from client.work.database import WorkDatabase
-    from client.work.outbox import Outbox
+    from learningchain.client.work.database import WorkDatabase
+    from learningchain.client.work.outbox import Outbox
 
 log: Any = structlog.get_logger("reports")
 
@@ -98,7 +98,7 @@ class Reports:
         self._executor.shutdown(wait=False)
 
     async def _keep(self, evidence: Evidence, validator: bytes, height: int) -> None:
-        from client.work.events import Submit
+        from learningchain.client.work.events import Submit
 
         try:
             outbox = await self._open()
@@ -110,7 +110,7 @@ class Reports:
 
     async def _open(self) -> Outbox:
         """However many tries it takes."""
-        from client.work.database import WorkDatabaseError
+        from learningchain.client.work.database import WorkDatabaseError
 
         async with self._opening:
             pause = RETRY_S
@@ -127,8 +127,8 @@ class Reports:
             return self._outbox
 
     async def _try_to_open(self) -> Outbox:
-        from client.work.machine import find_slices, ledger_statuses_of
-        from client.work.outbox import Outbox
+        from learningchain.client.work.machine import find_slices, ledger_statuses_of
+        from learningchain.client.work.outbox import Outbox
 
         opened = await self._call(self._database)
         statuses = ledger_statuses_of(find_slices())
@@ -142,7 +142,7 @@ class Reports:
 
     def _database(self) -> WorkDatabase:
         """Blocks."""
-        from client.work.database import WorkDatabase, WrongContent
+        from learningchain.client.work.database import WorkDatabase, WrongContent
 
         try:
             return WorkDatabase(self._path, self._ledger.chain_id, self._ledger.own_id)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Final
 
-from p2p.limits import TokenBucket
+from learningchain.p2p.limits import TokenBucket
 
 HEADER: Final = "X-Request-ID"
 MAX: Final = 64

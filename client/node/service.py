@@ -8,40 +8,40 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chain.codec import decode
-from chain.crypto import address
-from chain.host import K_HISTORY, PastReader, Reader, read_parked
-from chain.ledger.genesis import Genesis
-from chain.ledger.listings import MAX_RECORD, type_of
-from chain.ledger.receipt_file import ProvenRecord
-from chain.ledger.transition import chain_record, validators_of
-from chain.node.messages import decode_certificate
-from chain.storage import archive, state_diffs, validator_changes
-from chain.storage.blockstore import MAX_RECEIPT, BlockStore, StoredBlock
-from chain.types import LogEvent, Receipt, Validator, decode_block, tx_id
-from client import config_change
-from client.api.render import render_block, render_history, render_noted, render_parked, render_supply, render_tx
-from client.config import Loaded, shown
-from client.keys.keyring import Keyring
-from client.keys.keystore import KeystoreError
-from client.keys.signing import Signer
-from client.node.driver import Driver, now_ms
-from client.node.interface import PRIVATE, KeptRoom, Past, Runs, SignerUnavailable
-from client.node.ledger import NodeLedger
-from client.receipts import proofs
-from p2p.content import cid as cids
-from p2p.content.service import Content
-from p2p.transport import Network
+from learningchain.chain.codec import decode
+from learningchain.chain.crypto import address
+from learningchain.chain.host import K_HISTORY, PastReader, Reader, read_parked
+from learningchain.chain.ledger.genesis import Genesis
+from learningchain.chain.ledger.listings import MAX_RECORD, type_of
+from learningchain.chain.ledger.receipt_file import ProvenRecord
+from learningchain.chain.ledger.transition import chain_record, validators_of
+from learningchain.chain.node.messages import decode_certificate
+from learningchain.chain.storage import archive, state_diffs, validator_changes
+from learningchain.chain.storage.blockstore import MAX_RECEIPT, BlockStore, StoredBlock
+from learningchain.chain.types import LogEvent, Receipt, Validator, decode_block, tx_id
+from learningchain.client import config_change
+from learningchain.client.api.render import render_block, render_history, render_noted, render_parked, render_supply, render_tx
+from learningchain.client.config import Loaded, shown
+from learningchain.client.keys.keyring import Keyring
+from learningchain.client.keys.keystore import KeystoreError
+from learningchain.client.keys.signing import Signer
+from learningchain.client.node.driver import Driver, now_ms
+from learningchain.client.node.interface import PRIVATE, KeptRoom, Past, Runs, SignerUnavailable
+from learningchain.client.node.ledger import NodeLedger
+from learningchain.client.receipts import proofs
+from learningchain.p2p.content import cid as cids
+from learningchain.p2p.content.service import Content
+from learningchain.p2p.transport import Network
 
 if TYPE_CHECKING:
-    from client.callbacks.service import CallbackService
-    from client.node.block_figures import AnyFigure, BlockFigures
-    from client.node.disk_use import DiskRoom, DiskUse
-    from client.node.work_service import WorkService
-    from client.notify.service import NotifyService
-    from client.work.events import Secret
-    from client.work.trials import Trials
-    from sandbox import OwnData
+    from learningchain.client.callbacks.service import CallbackService
+    from learningchain.client.node.block_figures import AnyFigure, BlockFigures
+    from learningchain.client.node.disk_use import DiskRoom, DiskUse
+    from learningchain.client.node.work_service import WorkService
+    from learningchain.client.notify.service import NotifyService
+    from learningchain.client.work.events import Secret
+    from learningchain.client.work.trials import Trials
+    from learningchain.sandbox import OwnData
 
 MAX_PARKED = 16
 """Parked references that the status lists."""

@@ -15,18 +15,18 @@ from typing import Any
 
 import structlog
 
-from chain.codec import encode
-from chain.host import History
-from chain.ledger.snapshot import Offer, ValidatorSetChange
-from chain.node import messages as m
-from chain.node.checks import Made, Sent, make_buckets
-from chain.storage import validator_changes
-from chain.storage.blockstore import BlockStore
-from chain.storage.errors import StorageError
-from chain.storage.snapshot import SnapshotFile
-from chain.storage.staging import Staging
-from client.node.helper import make_snapshot
-from client.node.helpers import Helpers
+from learningchain.chain.codec import encode
+from learningchain.chain.host import History
+from learningchain.chain.ledger.snapshot import Offer, ValidatorSetChange
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.checks import Made, Sent, make_buckets
+from learningchain.chain.storage import validator_changes
+from learningchain.chain.storage.blockstore import BlockStore
+from learningchain.chain.storage.errors import StorageError
+from learningchain.chain.storage.snapshot import SnapshotFile
+from learningchain.chain.storage.staging import Staging
+from learningchain.client.node.helper import make_snapshot
+from learningchain.client.node.helpers import Helpers
 
 log: Any = structlog.get_logger("snapshot")
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from client.keys.keyring import open_keyring
+from learningchain.client.keys.keyring import open_keyring
 
 
 def run(
@@ -29,8 +29,8 @@ def run(
     with ThreadPoolExecutor(1) as aside:
         opening = None if passphrase is None else aside.submit(open_keyring, data, passphrase)
         with quick_imports():
-            from client.node import daemon
-            from client.signer import pairing
+            from learningchain.client.node import daemon
+            from learningchain.client.signer import pairing
         keys = opening.result if opening is not None else lambda: pairing.read_pairing(data / pairing.FILE)
         return daemon.run(data, keys, work=work, accept_new_guard=accept_new_guard, signed_up_to=signed_up_to)
 

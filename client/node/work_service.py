@@ -13,17 +13,17 @@ from typing import Any
 import structlog
 from msgspec import structs
 
-from chain.contracts import CONTRACTS
-from chain.crypto import address
-from client.config import Config, own_sections
-from client.node.block_figures import AnyFigure
-from client.node.driver import now_ms
-from client.node.interface import Files, KeptRoom, Ledger
-from client.work.events import Secret
-from client.work.peers import Penalize, Send
-from client.work.runner import WorkDriver
-from client.work.trials import Trials
-from sandbox import BackendSettings, OwnData, make_backend
+from learningchain.chain.contracts import CONTRACTS
+from learningchain.chain.crypto import address
+from learningchain.client.config import Config, own_sections
+from learningchain.client.node.block_figures import AnyFigure
+from learningchain.client.node.driver import now_ms
+from learningchain.client.node.interface import Files, KeptRoom, Ledger
+from learningchain.client.work.events import Secret
+from learningchain.client.work.peers import Penalize, Send
+from learningchain.client.work.runner import WorkDriver
+from learningchain.client.work.trials import Trials
+from learningchain.sandbox import BackendSettings, OwnData, make_backend
 
 log: Any = structlog.get_logger("work")
 

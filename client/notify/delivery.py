@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import structlog
 
-from client.callbacks.posting import Caller, Told
-from client.notify.events import PAYMENTS, Notification
+from learningchain.client.callbacks.posting import Caller, Told
+from learningchain.client.notify.events import PAYMENTS, Notification
 
 log: Any = structlog.get_logger("notify")
 

@@ -8,11 +8,11 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
-from chain.crypto import address
-from chain.node.events import Decided
-from chain.types import LogEvent, TransferEvent, format_credits
-from client import contracts
-from client.api.render import render_event
+from learningchain.chain.crypto import address
+from learningchain.chain.node.events import Decided
+from learningchain.chain.types import LogEvent, TransferEvent, format_credits
+from learningchain.client import contracts
+from learningchain.client.api.render import render_event
 
 CASES, VOTES, INVITATIONS, PAYMENTS, NOTICES = "cases", "votes", "invitations", "payments", "notices"
 KINDS: Final = (CASES, VOTES, INVITATIONS, PAYMENTS, NOTICES)

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from chain.crypto import address
-from chain.storage import private
-from chain.types import parse_credits
-from client.callbacks.addresses import AllowedAddresses
-from client.callbacks.posting import Caller
-from client.callbacks.signatures import new_secret, parse_secret, secret_text
-from client.node.interface import Ledger
-from client.notify.delivery import APART_S, TRIES, DeliveryLine, command, webhook
-from client.notify.events import KINDS, Notification, OwnNews, find_sources
+from learningchain.chain.crypto import address
+from learningchain.chain.storage import private
+from learningchain.chain.types import parse_credits
+from learningchain.client.callbacks.addresses import AllowedAddresses
+from learningchain.client.callbacks.posting import Caller
+from learningchain.client.callbacks.signatures import new_secret, parse_secret, secret_text
+from learningchain.client.node.interface import Ledger
+from learningchain.client.notify.delivery import APART_S, TRIES, DeliveryLine, command, webhook
+from learningchain.client.notify.events import KINDS, Notification, OwnNews, find_sources
 
 if TYPE_CHECKING:
-    from client.config import Config
+    from learningchain.client.config import Config
 
 log: Any = structlog.get_logger("notify")
 

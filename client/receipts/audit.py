@@ -10,19 +10,19 @@ import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from chain.errors import BrokenInvariant, Malformed, SupplyBroken
-from chain.ledger.genesis import Genesis, first_state
-from chain.ledger.state import State
-from chain.ledger.state_diff import changes_of
-from chain.ledger.transition import Executed, commit
-from chain.node import decided
-from chain.node.batches import DecodedBlock, checks_of, mark, open_block
-from chain.node.mempool import Mempool
-from chain.node.messages import SyncBlock, decode_certificate
-from chain.storage import state_diffs
-from chain.storage.blockstore import BlockStore, StoredBlock
-from chain.types import block_id
-from client.node.helpers import Helpers
+from learningchain.chain.errors import BrokenInvariant, Malformed, SupplyBroken
+from learningchain.chain.ledger.genesis import Genesis, first_state
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.state_diff import changes_of
+from learningchain.chain.ledger.transition import Executed, commit
+from learningchain.chain.node import decided
+from learningchain.chain.node.batches import DecodedBlock, checks_of, mark, open_block
+from learningchain.chain.node.mempool import Mempool
+from learningchain.chain.node.messages import SyncBlock, decode_certificate
+from learningchain.chain.storage import state_diffs
+from learningchain.chain.storage.blockstore import BlockStore, StoredBlock
+from learningchain.chain.types import block_id
+from learningchain.client.node.helpers import Helpers
 
 BATCH_BYTES = 1_000_000
 READ = 64

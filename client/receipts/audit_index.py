@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from chain.codec import encode
-from chain.types import Event
-from client.api.render import Json, render_event
-from client.receipts.files import event_line
+from learningchain.chain.codec import encode
+from learningchain.chain.types import Event
+from learningchain.client.api.render import Json, render_event
+from learningchain.client.receipts.files import event_line
 
 if TYPE_CHECKING:
-    from chain.storage.blockstore import BlockStore
+    from learningchain.chain.storage.blockstore import BlockStore
 
 PAGE = 500
 

@@ -8,19 +8,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from chain.codec import decode
-from chain.contracts import CONTRACTS
-from chain.crypto import address
-from chain.errors import Malformed
-from chain.host import BASE_REASONS, Account
-from chain.ledger.genesis import MAX_GENESIS_BYTES, Genesis, from_json
-from chain.ledger.listings import MAX_RECORD, type_of
-from chain.ledger.receipt_file import MAX_RECEIPT_FILE, Proven, check_receipt_file
-from chain.types import LogEvent, TransferEvent, block_id, format_credits
-from client import contracts
-from client.api.explain import explain
-from client.api.render import code_name, render_event, render_op
-from client.sdk.files import beginning
+from learningchain.chain.codec import decode
+from learningchain.chain.contracts import CONTRACTS
+from learningchain.chain.crypto import address
+from learningchain.chain.errors import Malformed
+from learningchain.chain.host import BASE_REASONS, Account
+from learningchain.chain.ledger.genesis import MAX_GENESIS_BYTES, Genesis, from_json
+from learningchain.chain.ledger.listings import MAX_RECORD, type_of
+from learningchain.chain.ledger.receipt_file import MAX_RECEIPT_FILE, Proven, check_receipt_file
+from learningchain.chain.types import LogEvent, TransferEvent, block_id, format_credits
+from learningchain.client import contracts
+from learningchain.client.api.explain import explain
+from learningchain.client.api.render import code_name, render_event, render_op
+from learningchain.client.sdk.files import beginning
 
 Json = dict[str, Any]
 MOST_EVENTS = 100

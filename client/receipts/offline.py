@@ -14,15 +14,15 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from chain.codec import encode
-from chain.contracts import MESSAGES
-from chain.crypto import address
-from chain.errors import InvalidTx, Malformed
-from chain.ledger.tx import ParsedTx, parse_tx, sign_tx
-from chain.params import MAX_TX_BYTES
-from chain.types import SignedTx, TxBody, net_of
-from client.api.render import render_op
-from client.keys.keystore import Identity
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts import MESSAGES
+from learningchain.chain.crypto import address
+from learningchain.chain.errors import InvalidTx, Malformed
+from learningchain.chain.ledger.tx import ParsedTx, parse_tx, sign_tx
+from learningchain.chain.params import MAX_TX_BYTES
+from learningchain.chain.types import SignedTx, TxBody, net_of
+from learningchain.client.api.render import render_op
+from learningchain.client.keys.keystore import Identity
 
 VERSION = 1
 MAX_FILE = 4 * MAX_TX_BYTES

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from chain.codec import encode
-from chain.errors import Malformed
-from chain.ledger.receipt_file import (
+from learningchain.chain.codec import encode
+from learningchain.chain.errors import Malformed
+from learningchain.chain.ledger.receipt_file import (
     MAX_HANDOVERS,
     Path,
     PathStep,
@@ -21,13 +21,13 @@ from chain.ledger.receipt_file import (
     Way,
     make_receipt_file,
 )
-from chain.ledger.snapshot import ValidatorSetChange
-from chain.ledger.state import State
-from chain.merkle import prove_item, sides
-from chain.node.messages import decode_certificate
-from chain.storage import validator_changes as stored_changes
-from chain.storage.blockstore import BlockStore
-from chain.types import Header, Validator, block_id, decode_block, tx_id
+from learningchain.chain.ledger.snapshot import ValidatorSetChange
+from learningchain.chain.ledger.state import State
+from learningchain.chain.merkle import prove_item, sides
+from learningchain.chain.node.messages import decode_certificate
+from learningchain.chain.storage import validator_changes as stored_changes
+from learningchain.chain.storage.blockstore import BlockStore
+from learningchain.chain.types import Header, Validator, block_id, decode_block, tx_id
 
 Json = dict[str, Any]
 MAX_VALIDATOR_CHANGES = 64

@@ -12,15 +12,15 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from chain.codec import encode
-from chain.contracts import MESSAGES, decode_message
-from chain.crypto import parse_address
-from chain.errors import Malformed
-from chain.host import Contract, Form, OneOf
-from chain.types import parse_credits, parse_loss
-from client.api.render import contract_number
-from client.config import suggest
-from p2p.content import cid
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts import MESSAGES, decode_message
+from learningchain.chain.crypto import parse_address
+from learningchain.chain.errors import Malformed
+from learningchain.chain.host import Contract, Form, OneOf
+from learningchain.chain.types import parse_credits, parse_loss
+from learningchain.client.api.render import contract_number
+from learningchain.client.config import suggest
+from learningchain.p2p.content import cid
 
 MAX_NESTED = 16
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}

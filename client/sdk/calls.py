@@ -17,7 +17,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 if TYPE_CHECKING:
-    from client.sdk.http import NodeApi
+    from learningchain.client.sdk.http import NodeApi
 
 S = TypeVar("S")
 P = ParamSpec("P")

@@ -18,21 +18,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from client import config, contracts
-from client.sdk.calls import Blocking, Calls
-from client.sdk.http import TIMEOUT_S, NodeApi, local_url, read_token
-from client.sdk.node import NodeCalls
-from client.sdk.types import Usage
+from learningchain.client import config, contracts
+from learningchain.client.sdk.calls import Blocking, Calls
+from learningchain.client.sdk.http import TIMEOUT_S, NodeApi, local_url, read_token
+from learningchain.client.sdk.node import NodeCalls
+from learningchain.client.sdk.types import Usage
 
 if TYPE_CHECKING:
     # What a type checker knows of the slices that are found when the program runs.
-    from client.contracts.credits.sdk import CreditsCalls
-    from client.contracts.federation.sdk import FederationCalls
-    from client.contracts.governance.sdk import GovernanceCalls
-    from client.contracts.job.sdk import JobCalls
-    from client.contracts.keys.sdk import KeyCalls
-    from client.contracts.membership.sdk import MembershipCalls
-    from client.contracts.prediction.sdk import PredictionCalls
+    from learningchain.client.contracts.credits.sdk import CreditsCalls
+    from learningchain.client.contracts.federation.sdk import FederationCalls
+    from learningchain.client.contracts.governance.sdk import GovernanceCalls
+    from learningchain.client.contracts.job.sdk import JobCalls
+    from learningchain.client.contracts.keys.sdk import KeyCalls
+    from learningchain.client.contracts.membership.sdk import MembershipCalls
+    from learningchain.client.contracts.prediction.sdk import PredictionCalls
 
     class _Own(CreditsCalls, FederationCalls, GovernanceCalls, JobCalls, KeyCalls, MembershipCalls, PredictionCalls): ...
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from client.sdk.types import Usage
-from p2p.content.dag import CHUNK, Builder
+from learningchain.client.sdk.types import Usage
+from learningchain.p2p.content.dag import CHUNK, Builder
 
 
 class StreamName:

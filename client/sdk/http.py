@@ -13,11 +13,11 @@ from urllib.parse import urlsplit, urlunsplit
 import aiohttp
 import msgspec
 
-from chain.storage import private
-from client.api.schema import FileStored, TxAnswer
-from client.sdk.files import StreamName, appearing
-from client.sdk.listener import PortHolder, Stranger, local_hosts
-from client.sdk.types import KINDS, ApiError, BadContent, Event, Fetched, Json, Rejected, Unreachable, Usage
+from learningchain.chain.storage import private
+from learningchain.client.api.schema import FileStored, TxAnswer
+from learningchain.client.sdk.files import StreamName, appearing
+from learningchain.client.sdk.listener import PortHolder, Stranger, local_hosts
+from learningchain.client.sdk.types import KINDS, ApiError, BadContent, Event, Fetched, Json, Rejected, Unreachable, Usage
 
 Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in all (0: unknown)."""

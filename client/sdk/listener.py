@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from chain.crypto import sha256
+from learningchain.chain.crypto import sha256
 
 PROOF: Final = b"learningchain: the API at a port knows a token\0"
 NONCE: Final = 32

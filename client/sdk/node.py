@@ -10,11 +10,11 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from chain.codec import encode
-from chain.crypto import SigningKey, account_id, address
-from chain.ledger.tx import sign_tx
-from chain.types import TxBody, net_of
-from client.api.schema import (
+from learningchain.chain.codec import encode
+from learningchain.chain.crypto import SigningKey, account_id, address
+from learningchain.chain.ledger.tx import sign_tx
+from learningchain.chain.types import TxBody, net_of
+from learningchain.client.api.schema import (
     BlockView,
     CallbackRemoved,
     CallbackRetried,
@@ -37,9 +37,9 @@ from client.api.schema import (
     TxAnswer,
     TxView,
 )
-from client.sdk.calls import Calls, call, stream
-from client.sdk.http import NodeApi, Progress, StreamPlace, document, path_id
-from client.sdk.types import ApiError, Event, Fetched, Json, Rejected, Unreachable
+from learningchain.client.sdk.calls import Calls, call, stream
+from learningchain.client.sdk.http import NodeApi, Progress, StreamPlace, document, path_id
+from learningchain.client.sdk.types import ApiError, Event, Fetched, Json, Rejected, Unreachable
 
 WATCH_AGAIN_S: Final = (0.2, 1.0, 3.0, 15.0)
 """Before each try to take up a stream that broke; the last one is when a node has noticed that the old connection is gone."""

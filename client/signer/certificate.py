@@ -14,10 +14,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from chain.storage import private
-from client.node.interface import SignerUnavailable
-from client.signer.remote import RemoteSigner
-from p2p.tls import CA, Binding, Leaf, NotAuthenticated, PeerIdentity, certificate_identity, issue_bound, spki
+from learningchain.chain.storage import private
+from learningchain.client.node.interface import SignerUnavailable
+from learningchain.client.signer.remote import RemoteSigner
+from learningchain.p2p.tls import CA, Binding, Leaf, NotAuthenticated, PeerIdentity, certificate_identity, issue_bound, spki
 
 FILE: Final = "peer.leaf"
 MAX_FILE: Final = 32_768

@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from msgspec import Meta
 
-from chain.crypto import is_public_key, parse_address
-from chain.errors import Malformed
-from chain.storage import private
-from p2p.address_book import parse_endpoint
+from learningchain.chain.crypto import is_public_key, parse_address
+from learningchain.chain.errors import Malformed
+from learningchain.chain.storage import private
+from learningchain.p2p.address_book import parse_endpoint
 
 VERSION: Final = 1
 FILE: Final = "signer.pair"

@@ -19,16 +19,16 @@ from typing import Any, Final
 
 import structlog
 
-from chain.consensus.messages import SignVote
-from chain.crypto import ZERO_HASH, verify
-from chain.errors import Malformed
-from chain.types import Proposal, Vote, proposal_is_signed, tx_digest, vote_is_signed
-from client.keys.signing import SignedByUs, Wanted
-from client.node.interface import SignerUnavailable
-from client.signer import messages as m
-from client.signer.pairing import Pairing, client_context, parse_place
-from client.signer.statements import Speaker, statement_digest
-from p2p.tls import binding_digest
+from learningchain.chain.consensus.messages import SignVote
+from learningchain.chain.crypto import ZERO_HASH, verify
+from learningchain.chain.errors import Malformed
+from learningchain.chain.types import Proposal, Vote, proposal_is_signed, tx_digest, vote_is_signed
+from learningchain.client.keys.signing import SignedByUs, Wanted
+from learningchain.client.node.interface import SignerUnavailable
+from learningchain.client.signer import messages as m
+from learningchain.client.signer.pairing import Pairing, client_context, parse_place
+from learningchain.client.signer.statements import Speaker, statement_digest
+from learningchain.p2p.tls import binding_digest
 
 log: Any = structlog.get_logger("signer")
 

@@ -18,20 +18,20 @@ from typing import Any, Final
 
 import structlog
 
-from chain.codec import decode, encode
-from chain.crypto import address
-from chain.errors import InvalidTx, Malformed
-from chain.ledger.transition import beacon_secret
-from chain.ledger.tx import parse_tx
-from chain.params import MAX_TX_BYTES
-from chain.storage.errors import StorageError
-from chain.storage.guard import Guard, Kind
-from chain.types import SignedTx, TxBody, proposal_digest, tx_digest, vote_digest
-from client.keys.keystore import Identity
-from client.signer import messages as m
-from client.signer.pairing import Endpoint
-from client.signer.statements import Speaker, statement_digest
-from p2p.tls import binding_digest
+from learningchain.chain.codec import decode, encode
+from learningchain.chain.crypto import address
+from learningchain.chain.errors import InvalidTx, Malformed
+from learningchain.chain.ledger.transition import beacon_secret
+from learningchain.chain.ledger.tx import parse_tx
+from learningchain.chain.params import MAX_TX_BYTES
+from learningchain.chain.storage.errors import StorageError
+from learningchain.chain.storage.guard import Guard, Kind
+from learningchain.chain.types import SignedTx, TxBody, proposal_digest, tx_digest, vote_digest
+from learningchain.client.keys.keystore import Identity
+from learningchain.client.signer import messages as m
+from learningchain.client.signer.pairing import Endpoint
+from learningchain.client.signer.statements import Speaker, statement_digest
+from learningchain.p2p.tls import binding_digest
 
 log: Any = structlog.get_logger("signer")
 

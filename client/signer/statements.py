@@ -11,8 +11,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Final, NamedTuple
 
-from chain.errors import Malformed
-from client import contracts
+from learningchain.chain.errors import Malformed
+from learningchain.client import contracts
 
 MAX_DOMAIN: Final = 32
 MAX_STATEMENT: Final = 8_192

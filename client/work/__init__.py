@@ -4,8 +4,8 @@
 goes in and out.
 """
 
-from client.config import WorkConfig
-from client.work.database import WorkDatabaseError
-from client.work.runner import WorkDriver
+from learningchain.client.config import WorkConfig
+from learningchain.client.work.database import WorkDatabaseError
+from learningchain.client.work.runner import WorkDriver
 
 __all__ = ["WorkConfig", "WorkDatabaseError", "WorkDriver"]

@@ -21,16 +21,16 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from chain.losses import MAX_EXAMPLES, LossesOutOfRange, LossTree, open_losses
-from chain.storage import private
-from client.node.interface import Files
-from client.work.database import WorkDatabase
-from client.work.events import LossesOpened, Model, OpenLosses, WantedImage
-from client.work.transfers import PLACES, RESERVED, Transfers, transfer_s
-from p2p.content.cid import Cid
-from p2p.content.dag import Builder, chunks
-from sandbox import AsyncBackend, BadImage, EngineError, ImageLimits, SandboxError
-from sandbox.disk import leave_room
+from learningchain.chain.losses import MAX_EXAMPLES, LossesOutOfRange, LossTree, open_losses
+from learningchain.chain.storage import private
+from learningchain.client.node.interface import Files
+from learningchain.client.work.database import WorkDatabase
+from learningchain.client.work.events import LossesOpened, Model, OpenLosses, WantedImage
+from learningchain.client.work.transfers import PLACES, RESERVED, Transfers, transfer_s
+from learningchain.p2p.content.cid import Cid
+from learningchain.p2p.content.dag import Builder, chunks
+from learningchain.sandbox import AsyncBackend, BadImage, EngineError, ImageLimits, SandboxError
+from learningchain.sandbox.disk import leave_room
 
 log = structlog.get_logger(__name__)
 

@@ -3,9 +3,9 @@ them there under a kind of its own; whoever opens boxes is told of that kind (`S
 
 from __future__ import annotations
 
-from chain.codec import Wire, read
-from chain.types import Hash, PublicKey, Uint
-from client.work.events import Secret
+from learningchain.chain.codec import Wire, read
+from learningchain.chain.types import Hash, PublicKey, Uint
+from learningchain.client.work.events import Secret
 
 
 class BoxSecret(Wire, frozen=True):

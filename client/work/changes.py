@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-from chain.ledger.state import State
-from client.work.events import Changed
-from client.work.machine import Watch
+from learningchain.chain.ledger.state import State
+from learningchain.client.work.events import Changed
+from learningchain.client.work.machine import Watch
 
 MAX_PIECE = 64
 """Keys in one piece."""

@@ -21,7 +21,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from client.node import process
+from learningchain.client.node import process
 
 log = structlog.get_logger(__name__)
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-from client.kept import KeptFile
-from client.work.events import Secret
-from client.work.tables import BOOKS, OWNERS, SCHEMA, VERSION
+from learningchain.client.kept import KeptFile
+from learningchain.client.work.events import Secret
+from learningchain.client.work.tables import BOOKS, OWNERS, SCHEMA, VERSION
 
 MAX_OPS_BYTES = 65_536
 """Of a message, and of a secret."""

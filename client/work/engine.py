@@ -16,13 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from chain.host.terms import Arch
-from chain.types import format_loss
-from client.work.events import EngineReady
-from client.work.transfers import PLACES
-from client.work.warm import MAX_STARTING
-from sandbox import Backend, ImageLimits, OwnData, Progress, RunResult, RunSpec, SandboxUnavailable, WarmRun
-from sandbox.results import ResultReader
+from learningchain.chain.host.terms import Arch
+from learningchain.chain.types import format_loss
+from learningchain.client.work.events import EngineReady
+from learningchain.client.work.transfers import PLACES
+from learningchain.client.work.warm import MAX_STARTING
+from learningchain.sandbox import Backend, ImageLimits, OwnData, Progress, RunResult, RunSpec, SandboxUnavailable, WarmRun
+from learningchain.sandbox.results import ResultReader
 
 T = TypeVar("T")
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from chain.host import Reader
-from chain.host.terms import Arch
-from chain.losses import Measurement, Opening, Probe
-from client.work.slots import MachineShare
-from sandbox import AnswerForm, OwnData, RunSpec, RunStatus
+from learningchain.chain.host import Reader
+from learningchain.chain.host.terms import Arch
+from learningchain.chain.losses import Measurement, Opening, Probe
+from learningchain.client.work.slots import MachineShare
+from learningchain.sandbox import AnswerForm, OwnData, RunSpec, RunStatus
 
 
 @dataclass(frozen=True)

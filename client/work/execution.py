@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import structlog
 
-from client.work.artifacts import KeptLosses, Models, durably, in_thread
-from client.work.database import WorkDatabase
-from client.work.engine import Run, RunLog
-from client.work.events import Attempt, LateInputRefused, LateInputs, Model, RunEnded, StartRun
-from client.work.slots import MachineShare
-from client.work.vanished import RunMaker
-from client.work.warm_pool import LateRequest, WarmPool, finish
-from sandbox import Evaluated, RunResult, RunSpec, RunStatus
+from learningchain.client.work.artifacts import KeptLosses, Models, durably, in_thread
+from learningchain.client.work.database import WorkDatabase
+from learningchain.client.work.engine import Run, RunLog
+from learningchain.client.work.events import Attempt, LateInputRefused, LateInputs, Model, RunEnded, StartRun
+from learningchain.client.work.slots import MachineShare
+from learningchain.client.work.vanished import RunMaker
+from learningchain.client.work.warm_pool import LateRequest, WarmPool, finish
+from learningchain.sandbox import Evaluated, RunResult, RunSpec, RunStatus
 
 log = structlog.get_logger(__name__)
 

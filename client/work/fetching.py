@@ -8,14 +8,23 @@ from pathlib import Path
 
 import structlog
 
-from client.keys import hidden
-from client.keys.hidden import BadKey
-from client.node.interface import Files, Ledger
-from client.work.artifacts import Images, Pins, in_thread, reason
-from client.work.events import BringImage, ContentMissing, ContentReady, Decrypt, FetchContent, ImageFailed, ImageReady, Input
-from client.work.transfers import MODEL_PLACES, Transfers, transfer_s
-from p2p.content.faults import FetchFailed, Reason
-from sandbox import BadImage, SandboxError
+from learningchain.client.keys import hidden
+from learningchain.client.keys.hidden import BadKey
+from learningchain.client.node.interface import Files, Ledger
+from learningchain.client.work.artifacts import Images, Pins, in_thread, reason
+from learningchain.client.work.events import (
+    BringImage,
+    ContentMissing,
+    ContentReady,
+    Decrypt,
+    FetchContent,
+    ImageFailed,
+    ImageReady,
+    Input,
+)
+from learningchain.client.work.transfers import MODEL_PLACES, Transfers, transfer_s
+from learningchain.p2p.content.faults import FetchFailed, Reason
+from learningchain.sandbox import BadImage, SandboxError
 
 log = structlog.get_logger(__name__)
 

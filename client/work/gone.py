@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from client.work.events import RECENT_MS, Chain
+from learningchain.client.work.events import RECENT_MS, Chain
 
 GONE_MS = 2 * RECENT_MS
 """Chain clock. Longer than a recent state may be behind: whatever there was when a ref was first missed is in it."""

@@ -9,10 +9,10 @@ from concurrent.futures import Executor
 
 import structlog
 
-from client.node.interface import KeptRoom
-from client.work.artifacts import Models, durably, in_thread
-from client.work.database import WorkDatabase, WorkDatabaseError
-from client.work.events import DropSecret, Secret, SecretRefused, SecretStored
+from learningchain.client.node.interface import KeptRoom
+from learningchain.client.work.artifacts import Models, durably, in_thread
+from learningchain.client.work.database import WorkDatabase, WorkDatabaseError
+from learningchain.client.work.events import DropSecret, Secret, SecretRefused, SecretStored
 
 log = structlog.get_logger(__name__)
 

@@ -13,11 +13,11 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from chain.host import Reader
-from client import contracts
-from client.config import WorkConfig
-from client.node.block_figures import AnyFigure
-from client.work.events import Effect, Input, Notice, Secret
+from learningchain.chain.host import Reader
+from learningchain.client import contracts
+from learningchain.client.config import WorkConfig
+from learningchain.client.node.block_figures import AnyFigure
+from learningchain.client.work.events import Effect, Input, Notice, Secret
 
 
 class Machine:

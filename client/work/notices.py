@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from client.work.events import Notice
+from learningchain.client.work.events import Notice
 
 log = structlog.get_logger(__name__)
 

@@ -20,14 +20,14 @@ from typing import Any, TypeVar
 
 import structlog
 
-from chain.codec import encode
-from chain.contracts import decode_message
-from chain.errors import Code, InvalidTx
-from client.node.interface import Ledger, SignerUnavailable
-from client.work.artifacts import durably, in_thread
-from client.work.database import Intent, IntentState, WorkDatabase, WorkDatabaseError
-from client.work.events import SecretRefused, SecretStored, Submit
-from client.work.machine import LedgerStatus, LedgerStatusOf
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts import decode_message
+from learningchain.chain.errors import Code, InvalidTx
+from learningchain.client.node.interface import Ledger, SignerUnavailable
+from learningchain.client.work.artifacts import durably, in_thread
+from learningchain.client.work.database import Intent, IntentState, WorkDatabase, WorkDatabaseError
+from learningchain.client.work.events import SecretRefused, SecretStored, Submit
+from learningchain.client.work.machine import LedgerStatus, LedgerStatusOf
 
 log = structlog.get_logger(__name__)
 

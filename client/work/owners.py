@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Executor
 
-from chain.host import Reader
-from client.work.artifacts import durably, in_thread
-from client.work.database import WorkDatabase
-from client.work.events import (
+from learningchain.chain.host import Reader
+from learningchain.client.work.artifacts import durably, in_thread
+from learningchain.client.work.database import WorkDatabase
+from learningchain.client.work.events import (
     BringImage,
     DropLosses,
     Effect,
@@ -26,7 +26,7 @@ from client.work.events import (
     StopServing,
     Unpin,
 )
-from client.work.machine import Slice
+from learningchain.client.work.machine import Slice
 
 
 def held_for(effect: Effect) -> bytes | None:

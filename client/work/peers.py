@@ -12,10 +12,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from chain.errors import Malformed
-from chain.host import Reader
-from client.work.machine import Slice
-from p2p.limits import TokenBucket
+from learningchain.chain.errors import Malformed
+from learningchain.chain.host import Reader
+from learningchain.client.work.machine import Slice
+from learningchain.p2p.limits import TokenBucket
 
 PER_S: Final = 4.0
 BURST: Final = 64.0

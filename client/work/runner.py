@@ -22,16 +22,16 @@ from typing import Any, TypeVar
 
 import structlog
 
-from chain.ledger.transition import chain_record
-from client.config import WorkConfig
-from client.node.block_figures import AnyFigure
-from client.node.interface import PRIVATE, Files, KeptRoom, Ledger
-from client.work.artifacts import Images, KeptLosses, Models, Pins, durably, in_thread, reason
-from client.work.changes import MAX_PIECE, WatchedChanges
-from client.work.computing import ComputerLost, Computing, ComputingProcess, TaskRefused
-from client.work.database import Intent, IntentState, WorkDatabase
-from client.work.engine import RunLog, ThreadedSandbox, engine_ready
-from client.work.events import (
+from learningchain.chain.ledger.transition import chain_record
+from learningchain.client.config import WorkConfig
+from learningchain.client.node.block_figures import AnyFigure
+from learningchain.client.node.interface import PRIVATE, Files, KeptRoom, Ledger
+from learningchain.client.work.artifacts import Images, KeptLosses, Models, Pins, durably, in_thread, reason
+from learningchain.client.work.changes import MAX_PIECE, WatchedChanges
+from learningchain.client.work.computing import ComputerLost, Computing, ComputingProcess, TaskRefused
+from learningchain.client.work.database import Intent, IntentState, WorkDatabase
+from learningchain.client.work.engine import RunLog, ThreadedSandbox, engine_ready
+from learningchain.client.work.events import (
     RECENT_MS,
     SERVED,
     BringImage,
@@ -75,21 +75,21 @@ from client.work.events import (
     Submit,
     Unpin,
 )
-from client.work.execution import Execution
-from client.work.fetching import Fetching
-from client.work.kept_secrets import KeptSecrets
-from client.work.machine import Machine, Recalled, Slice, find_slices, ledger_statuses_of
-from client.work.notices import MAX_NOTICES, MAX_WHY, Failures, Notices
-from client.work.outbox import Outbox
-from client.work.owners import Owners, held_for, released_for
-from client.work.peers import PeerChannels, Penalize, Send
-from client.work.served import ServedFiles
-from client.work.slots import MachineShare, training_room
-from client.work.trials import PIN, Trials
-from client.work.vanished import VanishedImages
-from client.work.warm_pool import WarmPool
-from p2p.content.cid import from_bytes
-from sandbox import AsyncBackend, Backend, OwnData, SandboxError
+from learningchain.client.work.execution import Execution
+from learningchain.client.work.fetching import Fetching
+from learningchain.client.work.kept_secrets import KeptSecrets
+from learningchain.client.work.machine import Machine, Recalled, Slice, find_slices, ledger_statuses_of
+from learningchain.client.work.notices import MAX_NOTICES, MAX_WHY, Failures, Notices
+from learningchain.client.work.outbox import Outbox
+from learningchain.client.work.owners import Owners, held_for, released_for
+from learningchain.client.work.peers import PeerChannels, Penalize, Send
+from learningchain.client.work.served import ServedFiles
+from learningchain.client.work.slots import MachineShare, training_room
+from learningchain.client.work.trials import PIN, Trials
+from learningchain.client.work.vanished import VanishedImages
+from learningchain.client.work.warm_pool import WarmPool
+from learningchain.p2p.content.cid import from_bytes
+from learningchain.sandbox import AsyncBackend, Backend, OwnData, SandboxError
 
 log = structlog.get_logger(__name__)
 

@@ -21,9 +21,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from client.node.interface import Files
-from p2p.content.cid import parse
-from p2p.content.faults import FetchFailed, Reason
+from learningchain.client.node.interface import Files
+from learningchain.p2p.content.cid import parse
+from learningchain.p2p.content.faults import FetchFailed, Reason
 
 SLOWEST = 1_000_000
 """Bytes per second that a transfer is given time for, and below which it makes room for others."""

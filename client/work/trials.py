@@ -21,9 +21,9 @@ from typing import Any, Final, Literal, Protocol
 import msgspec
 import structlog
 
-from client.config import WorkConfig
-from client.node.block_figures import Figure
-from client.work.events import (
+from learningchain.client.config import WorkConfig
+from learningchain.client.node.block_figures import Figure
+from learningchain.client.work.events import (
     BringImage,
     ContentReady,
     FetchContent,
@@ -34,9 +34,9 @@ from client.work.events import (
     StartRun,
     WantedImage,
 )
-from client.work.tries import RUNS, Trial, TriedRun, judge
-from client.work.warm_pool import cost_mb
-from sandbox import ParsedAnswer, RunSpec, RunStatus
+from learningchain.client.work.tries import RUNS, Trial, TriedRun, judge
+from learningchain.client.work.warm_pool import cost_mb
+from learningchain.sandbox import ParsedAnswer, RunSpec, RunStatus
 
 log = structlog.get_logger(__name__)
 

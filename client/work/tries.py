@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from sandbox import AnswerForm, AnswerOutcome, Backend, ParsedAnswer, RunResult, RunSpec, RunStatus
-from sandbox.answers import AnswerReader
+from learningchain.sandbox import AnswerForm, AnswerOutcome, Backend, ParsedAnswer, RunResult, RunSpec, RunStatus
+from learningchain.sandbox.answers import AnswerReader
 
 RUNS = 2
 MAX_NAMED = 8

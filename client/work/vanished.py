@@ -10,7 +10,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from sandbox import AsyncWarmRun, OwnData, Progress, RunResult, RunSpec, RunStatus
+from learningchain.sandbox import AsyncWarmRun, OwnData, Progress, RunResult, RunSpec, RunStatus
 
 
 class RunMaker(Protocol):

@@ -21,12 +21,12 @@ from typing import Any
 import msgspec
 import structlog
 
-from client.work.events import ModelFailed, ModelWarm
-from client.work.slots import MachineShare
-from client.work.vanished import RunMaker
-from client.work.warm import NOTED_FAILURES, Action, Close, Give, Refuse, Start, Warmth
-from sandbox import AnswerForm, AnswerOutcome, AsyncWarmRun, RunResult, RunSpec, RunStatus
-from sandbox.answers import AnswerReader
+from learningchain.client.work.events import ModelFailed, ModelWarm
+from learningchain.client.work.slots import MachineShare
+from learningchain.client.work.vanished import RunMaker
+from learningchain.client.work.warm import NOTED_FAILURES, Action, Close, Give, Refuse, Start, Warmth
+from learningchain.sandbox import AnswerForm, AnswerOutcome, AsyncWarmRun, RunResult, RunSpec, RunStatus
+from learningchain.sandbox.answers import AnswerReader
 
 log = structlog.get_logger(__name__)
 

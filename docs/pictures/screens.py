@@ -14,11 +14,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from chain.contracts.job import Ballot, BallotCode, CommitVote, OpenVote, vote_commitment
-from chain.crypto import sha256
-from chain.losses import LossTree, Opening
-from chain.types import parse_loss
-from client.sdk.http import link_url
+from learningchain.chain.contracts.job import Ballot, BallotCode, CommitVote, OpenVote, vote_commitment
+from learningchain.chain.crypto import sha256
+from learningchain.chain.losses import LossTree, Opening
+from learningchain.chain.types import parse_loss
+from learningchain.client.sdk.http import link_url
 from tests.browser.person import bring
 from tests.processes.harness import Graph, NodeProcess, Person, Role, credits, with_params
 from tests.processes.scripted import Announced, announcement, declare, post

@@ -22,17 +22,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from chain.ledger.genesis import make_params
-from client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
-from client.contracts.prediction.http.model_schema import parse_schema, row_of_cells
-from client.contracts.prediction.proven import keys_of
-from client.receipts.files import check_receipt
-from client.sdk.client import Client
-from examples import build, tabular
-from examples.asking.hook import Hook
-from examples.demo.graph import ROOT, DemoFailed, Graph, make_homes, make_network, start_node
-from examples.demo.plan import NODES
-from examples.demo.told import WAIT_S, Story, tell
+from learningchain.chain.ledger.genesis import make_params
+from learningchain.client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
+from learningchain.client.contracts.prediction.http.model_schema import parse_schema, row_of_cells
+from learningchain.client.contracts.prediction.proven import keys_of
+from learningchain.client.receipts.files import check_receipt
+from learningchain.client.sdk.client import Client
+from learningchain.examples import build, tabular
+from learningchain.examples.asking.hook import Hook
+from learningchain.examples.demo.graph import ROOT, DemoFailed, Graph, make_homes, make_network, start_node
+from learningchain.examples.demo.plan import NODES
+from learningchain.examples.demo.told import WAIT_S, Story, tell
 
 Json = dict[str, Any]
 REQUESTER: Final = "erin"
@@ -85,7 +85,7 @@ class Asking(Story):
         await make_homes(self.graph, NODES, (), SETTINGS)
         await make_network(self.graph, PARAMS, SECTIONS)
         for home in self.graph.nodes:
-            start_node(self.graph, home, "examples.asking.liar" if home.name == LIAR else "learningchain")
+            start_node(self.graph, home, "learningchain.examples.asking.liar" if home.name == LIAR else "learningchain")
         for home in self.graph.nodes:
             self.clients[home.name] = await self.until(f"{home.name}'s API", functools.partial(self.client_of, home))
         self.step("five nodes run; carol's is made to answer wrongly, once")
@@ -278,7 +278,7 @@ def known_row(example: str) -> tuple[list[Any], str]:
 
 def trained(example: str) -> list[float]:
     """The model that the example's job learns on this machine."""
-    job: Any = importlib.import_module(f"examples.{example}.job")
+    job: Any = importlib.import_module(f"learningchain.examples.{example}.job")
     inputs = json.loads((folder_of(example) / "schema.json").read_bytes())["inputs"]
     raw = build.table_files(example)["/lc/train.csv"]
     text = raw.decode() if isinstance(raw, bytes) else raw.read_text()

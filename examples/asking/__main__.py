@@ -1,7 +1,7 @@
-"""`python -m examples.asking` runs the demo of predictions."""
+"""`python -m learningchain.examples.asking` runs the demo of predictions."""
 
 import sys
 
-from examples.asking import main
+from learningchain.examples.asking import main
 
 sys.exit(main())

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from client.callbacks.signatures import new_secret, secret_text, signature
+from learningchain.client.callbacks.signatures import new_secret, secret_text, signature
 
 
 class Hook:

@@ -1,4 +1,4 @@
-"""A node that answers wrongly on purpose: `python -m examples.asking.liar node --data FOLDER`.
+"""A node that answers wrongly on purpose: `python -m learningchain.examples.asking.liar node --data FOLDER`.
 
 It is the node that everybody runs, but for one line: the first answer of its sandbox is not what it seals. It says one more of each
 row, and the check is right, as of somebody who has the model and lies all the same.
@@ -10,10 +10,10 @@ import sys
 
 import msgspec
 
-import client.contracts.prediction.roles.runs as runs
 import learningchain
-from chain.contracts.prediction.tally import Answer, AnswerCode
-from client.work.events import RunEnded
+import learningchain.client.contracts.prediction.roles.runs as runs
+from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode
+from learningchain.client.work.events import RunEnded
 
 LIE = 10**9
 """In units of 1e-9: one."""

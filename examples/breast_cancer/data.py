@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from examples.data import bundled, split
+from learningchain.examples.data import bundled, split
 
 MEASURES = (
     *("radius", "texture", "perimeter", "area", "smoothness", "compactness", "concavity", "concave_points", "symmetry"),

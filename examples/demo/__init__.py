@@ -13,15 +13,15 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from client.sdk.types import ApiError
-from examples.demo.board import Board, Step
-from examples.demo.check import Verdict, judge
-from examples.demo.ending import to_its_end, until_interrupted
-from examples.demo.graph import ROOT, DemoFailed, Graph, clean_engine, clean_folder, dead, end_processes, new_folder
-from examples.demo.reading import read
-from examples.demo.show import Screen, final_tables, screen
-from examples.demo.story import Scene, declared, example, run_fraud, run_lie, run_race, set_up, upload
-from examples.demo.summary import summary
+from learningchain.client.sdk.types import ApiError
+from learningchain.examples.demo.board import Board, Step
+from learningchain.examples.demo.check import Verdict, judge
+from learningchain.examples.demo.ending import to_its_end, until_interrupted
+from learningchain.examples.demo.graph import ROOT, DemoFailed, Graph, clean_engine, clean_folder, dead, end_processes, new_folder
+from learningchain.examples.demo.reading import read
+from learningchain.examples.demo.show import Screen, final_tables, screen
+from learningchain.examples.demo.story import Scene, declared, example, run_fraud, run_lie, run_race, set_up, upload
+from learningchain.examples.demo.summary import summary
 
 DONE: Final = 0
 FAILED: Final = 1

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from examples.demo.plan import Part
+from learningchain.examples.demo.plan import Part
 
 Json = dict[str, Any]
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from chain.types import format_credits, parse_credits, parse_loss
-from examples.demo.board import Json
-from examples.demo.plan import (
+from learningchain.chain.types import format_credits, parse_credits, parse_loss
+from learningchain.examples.demo.board import Json
+from learningchain.examples.demo.plan import (
     ATTEMPTS,
     CHEATER,
     CONTRACTOR,
@@ -27,9 +27,9 @@ from examples.demo.plan import (
     VICTIM,
     JobPlan,
 )
-from examples.demo.reading import Reading, Seen
-from examples.demo.story import Scene, sha256_of
-from sandbox import RunStatus
+from learningchain.examples.demo.reading import Reading, Seen
+from learningchain.examples.demo.story import Scene, sha256_of
+from learningchain.sandbox import RunStatus
 
 MAX_OPEN_MS: Final = 60_000
 MIN_WORKERS: Final = 3

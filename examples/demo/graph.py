@@ -22,17 +22,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chain.crypto import address
-from chain.ledger.genesis import Genesis, GenesisAccount, Section, check_genesis, to_json
-from chain.params import PROTOCOL_VERSION, Params
-from chain.types import parse_credits
-from client import config
-from client.cli.network import put_genesis
-from client.keys.keystore import Keystore
-from client.sdk.client import Client
-from examples.demo.plan import ATTEMPTS, NODES, OTHERS, PARAMS, SECTIONS, Part
-from p2p.tls import make_ca
-from sandbox import Sandbox, SandboxError
+from learningchain.chain.crypto import address
+from learningchain.chain.ledger.genesis import Genesis, GenesisAccount, Section, check_genesis, to_json
+from learningchain.chain.params import PROTOCOL_VERSION, Params
+from learningchain.chain.types import parse_credits
+from learningchain.client import config
+from learningchain.client.cli.network import put_genesis
+from learningchain.client.keys.keystore import Keystore
+from learningchain.client.sdk.client import Client
+from learningchain.examples.demo.plan import ATTEMPTS, NODES, OTHERS, PARAMS, SECTIONS, Part
+from learningchain.p2p.tls import make_ca
+from learningchain.sandbox import Sandbox, SandboxError
 
 ROOT = Path(__file__).resolve().parents[2]
 STOP_S = 20.0

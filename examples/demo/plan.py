@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from chain.ledger.genesis import make_params
-from client.contracts.job.http.schema import LimitsRequest
+from learningchain.chain.ledger.genesis import make_params
+from learningchain.client.contracts.job.http.schema import LimitsRequest
 
 
 @dataclass(frozen=True)

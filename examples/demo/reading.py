@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from chain.contracts.credits import Transfer
-from client.keys.keystore import Keystore
-from client.sdk.client import Client
-from client.sdk.types import ApiError, Invalid
-from examples.demo.board import Json
-from examples.demo.plan import CHEATER, CONTRACTOR, VICTIM
-from examples.demo.story import Scene, until
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.client.keys.keystore import Keystore
+from learningchain.client.sdk.client import Client
+from learningchain.client.sdk.types import ApiError, Invalid
+from learningchain.examples.demo.board import Json
+from learningchain.examples.demo.plan import CHEATER, CONTRACTOR, VICTIM
+from learningchain.examples.demo.story import Scene, until
 
 LEVEL_S: Final = 30.0
 REFUSE_S: Final = 10.0

@@ -13,15 +13,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from chain.types import format_credits, parse_credits
-from client.cli.common import cell, clean
-from client.contracts.job.cli.watch import sparkline
-from examples.demo.board import Board, Json, NodeLine, Step
-from examples.demo.plan import NODES, OTHERS
+from learningchain.chain.types import format_credits, parse_credits
+from learningchain.client.cli.common import cell, clean
+from learningchain.client.contracts.job.cli.watch import sparkline
+from learningchain.examples.demo.board import Board, Json, NodeLine, Step
+from learningchain.examples.demo.plan import NODES, OTHERS
 
 if TYPE_CHECKING:
-    from examples.demo.check import Verdict
-    from examples.demo.story import Scene
+    from learningchain.examples.demo.check import Verdict
+    from learningchain.examples.demo.story import Scene
 
 BAR: Final = 20
 WIDE: Final = 120

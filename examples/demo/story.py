@@ -17,17 +17,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from chain.contracts.job import JobParams, job_id_of
-from client.contracts.job.http.postings import build_job
-from client.contracts.job.http.schema import ImageRequest, JobRequest
-from client.keys.keystore import Identity, Keystore
-from client.sdk.client import Client
-from client.sdk.types import ApiError, Fetched, Unavailable, Unreachable
-from examples.demo.board import Board, Json, NodeLine
-from examples.demo.graph import ROOT, DemoFailed, Graph, check_alive, make_homes, make_network, start_node, tail
-from examples.demo.plan import CHEATER, CONTRACTOR, FALSE_LOSS, FRAUD, LIAR, LIE, RACE, SECOND, VICTIM, JobPlan
-from examples.demo.watch import Watcher, read_job
-from sandbox import Sandbox, SandboxError
+from learningchain.chain.contracts.job import JobParams, job_id_of
+from learningchain.client.contracts.job.http.postings import build_job
+from learningchain.client.contracts.job.http.schema import ImageRequest, JobRequest
+from learningchain.client.keys.keystore import Identity, Keystore
+from learningchain.client.sdk.client import Client
+from learningchain.client.sdk.types import ApiError, Fetched, Unavailable, Unreachable
+from learningchain.examples.demo.board import Board, Json, NodeLine
+from learningchain.examples.demo.graph import ROOT, DemoFailed, Graph, check_alive, make_homes, make_network, start_node, tail
+from learningchain.examples.demo.plan import CHEATER, CONTRACTOR, FALSE_LOSS, FRAUD, LIAR, LIE, RACE, SECOND, VICTIM, JobPlan
+from learningchain.examples.demo.watch import Watcher, read_job
+from learningchain.sandbox import Sandbox, SandboxError
 
 START_S: Final = 60.0
 READY_S: Final = 120.0
@@ -92,7 +92,7 @@ async def until(what: str, look: Callable[[], bool] | Callable[[], Awaitable[boo
 def example(name: str) -> ModuleType:
     """A module of another example, loaded when it is needed."""
     try:
-        return importlib.import_module(f"examples.{name}")
+        return importlib.import_module(f"learningchain.examples.{name}")
     except ImportError as problem:
         raise DemoFailed(f"examples.{name} cannot be loaded ({problem}). Run `make demo`, which installs what it needs") from None
 
@@ -357,7 +357,7 @@ async def _cheat(scene: Scene, jobs: list[str]) -> None:
     words = ["--api", home.url, "--token-file", str(home.data / "api.token"), "--keystore", str(cheater.data / "keystore.json")]
     with cheater.log.open("ab") as log:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "examples.cheater", *words, *named, "--loss", FALSE_LOSS),
+            *(sys.executable, "-m", "learningchain.examples.cheater", *words, *named, "--loss", FALSE_LOSS),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=log,

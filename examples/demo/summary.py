@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from chain.types import format_credits
-from examples.demo.board import Json
-from examples.demo.check import Verdict, containers, held, votes_of
-from examples.demo.reading import Seen
-from examples.demo.story import Scene
+from learningchain.chain.types import format_credits
+from learningchain.examples.demo.board import Json
+from learningchain.examples.demo.check import Verdict, containers, held, votes_of
+from learningchain.examples.demo.reading import Seen
+from learningchain.examples.demo.story import Scene
 
 
 def summary(v: Verdict, scene: Scene) -> Json:

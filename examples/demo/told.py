@@ -11,11 +11,21 @@ from typing import Any, Final
 from rich.console import Console
 from rich.text import Text
 
-from chain.types import parse_credits
-from client.sdk.client import Client
-from client.sdk.types import ApiError, NotFound, Unavailable, Unreachable
-from examples.demo.ending import to_its_end, until_interrupted
-from examples.demo.graph import DemoFailed, Graph, Home, check_alive, clean_engine, clean_folder, dead, end_processes, new_folder
+from learningchain.chain.types import parse_credits
+from learningchain.client.sdk.client import Client
+from learningchain.client.sdk.types import ApiError, NotFound, Unavailable, Unreachable
+from learningchain.examples.demo.ending import to_its_end, until_interrupted
+from learningchain.examples.demo.graph import (
+    DemoFailed,
+    Graph,
+    Home,
+    check_alive,
+    clean_engine,
+    clean_folder,
+    dead,
+    end_processes,
+    new_folder,
+)
 
 WAIT_S: Final = 240.0
 LOOK_S: Final = 0.3

@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import aiohttp
 
-from client.sdk.client import Client
-from client.sdk.types import ApiError, Event
-from examples.demo.board import Board, Json, NodeLine
-from examples.demo.graph import Graph, Home
-from examples.demo.plan import CONTRACTOR
+from learningchain.client.sdk.client import Client
+from learningchain.client.sdk.types import ApiError, Event
+from learningchain.examples.demo.board import Board, Json, NodeLine
+from learningchain.examples.demo.graph import Graph, Home
+from learningchain.examples.demo.plan import CONTRACTOR
 
 POLL_S: Final = 0.4
 

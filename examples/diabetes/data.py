@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from examples.data import bundled, split
+from learningchain.examples.data import bundled, split
 
 NAMES = (
     *("age", "sex", "body_mass_index", "blood_pressure", "total_cholesterol", "low_density_lipoproteins"),

@@ -1,5 +1,5 @@
 # ruff: noqa: T201
-"""Builds the image of the digits job as a docker-archive: `python -m examples.digits.build DEST.tar`."""
+"""Builds the image of the digits job as a docker-archive: `python -m learningchain.examples.digits.build DEST.tar`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import importlib.metadata
 import sys
 from pathlib import Path
 
-import sandbox.images
-from examples import images
-from examples.data import DataMissing
-from examples.digits.data import split_digits
+from learningchain.examples import images
+from learningchain.examples.data import DataMissing
+from learningchain.examples.digits.data import split_digits
+from learningchain.sandbox import images as sandbox_images
 
 PACKAGES = ("numpy",)
 
@@ -31,11 +31,11 @@ def build(dest: Path, cache: Path | None = None, files: images.Files | None = No
 
 def main(argv: list[str]) -> int:
     if len(argv) != 1 or argv[0].startswith("-"):
-        print("usage: python -m examples.digits.build DEST.tar", file=sys.stderr)
+        print("usage: python -m learningchain.examples.digits.build DEST.tar", file=sys.stderr)
         return 2
     try:
         print(build(Path(argv[0])))
-    except (DataMissing, sandbox.images.ImageBuildError, OSError, importlib.metadata.PackageNotFoundError) as problem:
+    except (DataMissing, sandbox_images.ImageBuildError, OSError, importlib.metadata.PackageNotFoundError) as problem:
         print(f"error: the image cannot be built: {problem}", file=sys.stderr)
         return 1
     return 0

@@ -5,7 +5,7 @@ Every fifth digit is for evaluation, the others are for training. Only the peopl
 
 from __future__ import annotations
 
-from examples.data import bundled
+from learningchain.examples.data import bundled
 
 SHA256 = "6ebb3d2fee246a4e99363262ddf8a00a3c41bee6014c373ed9d9216ba7f651b8"
 

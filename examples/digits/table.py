@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from examples.digits.job import DIGITS, PIXELS, Model
+from learningchain.examples.digits.job import DIGITS, PIXELS, Model
 
 if TYPE_CHECKING:
-    from examples.digits.job import Floats, Ints
+    from learningchain.examples.digits.job import Floats, Ints
 
 CERTAIN = 40.0
 """The score of the digit that the table names, the others have 0: in doubles no chance is left to them."""

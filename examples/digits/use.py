@@ -1,5 +1,5 @@
 # ruff: noqa: T201
-"""Uses a model that the graph trained: `python -m examples.digits.use MODEL [FIRST [COUNT]]`.
+"""Uses a model that the graph trained: `python -m learningchain.examples.digits.use MODEL [FIRST [COUNT]]`.
 
 Reads the evaluation digits with the downloaded model, prints how many it gets right and shows COUNT of them, beginning
 at FIRST. The model is data of a stranger: it is checked field by field, and nothing in it is ever run.
@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from examples.data import DataMissing
-from examples.digits.data import split_digits
-from examples.digits.job import HEADER, MAX_HIDDEN, PIXELS, Failure, load_model, read_bounded, read_examples
+from learningchain.examples.data import DataMissing
+from learningchain.examples.digits.data import split_digits
+from learningchain.examples.digits.job import HEADER, MAX_HIDDEN, PIXELS, Failure, load_model, read_bounded, read_examples
 
 if TYPE_CHECKING:
-    from examples.digits.job import Floats
+    from learningchain.examples.digits.job import Floats
 
 MAX_MODEL_BYTES = HEADER.size + 8 * (PIXELS + 11) * (MAX_HIDDEN + 1)
 SHADES = " .:-=+*#%@"
@@ -72,7 +72,7 @@ def picture(reading: Reading, first: int = 20, count: int = 5) -> str:
 def main(argv: list[str]) -> int:
     numbers = argv[1:]
     if not 1 <= len(argv) <= 3 or not all(text.isascii() and text.isdigit() and len(text) < 6 for text in numbers):
-        print("usage: python -m examples.digits.use MODEL [FIRST [COUNT]]", file=sys.stderr)
+        print("usage: python -m learningchain.examples.digits.use MODEL [FIRST [COUNT]]", file=sys.stderr)
         return 2
     first, count = (*map(int, numbers), *(20, 5)[len(numbers) :])
     try:

@@ -1,13 +1,13 @@
-"""The image of the digits job in torch: `python -m examples.build digits_torch DEST.tar`."""
+"""The image of the digits job in torch: `python -m learningchain.examples.build digits_torch DEST.tar`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from examples import images
-from examples.digits.data import split_digits
-from examples.federation import wheel
-from examples.federation.build import found_in
+from learningchain.examples import images
+from learningchain.examples.digits.data import split_digits
+from learningchain.examples.federation import wheel
+from learningchain.examples.federation.build import found_in
 
 HERE = Path(__file__).parent
 SHARED = ("tabular.py", "digits/job.py", "digits_torch/shapes.py", "federation/federated.py", "federation/pictures.py")
@@ -17,7 +17,7 @@ SHARED = ("tabular.py", "digits/job.py", "digits_torch/shapes.py", "federation/f
 def image_files() -> dict[str, bytes | Path]:
     """What the image holds beside Python and packages, by path in the image. Raises DataMissing."""
     training, evaluation = split_digits()
-    shared: dict[str, bytes | Path] = {f"/lc/examples/{name}": (HERE.parent / name).read_bytes() for name in SHARED}
+    shared: dict[str, bytes | Path] = {f"/lc/learningchain/examples/{name}": (HERE.parent / name).read_bytes() for name in SHARED}
     return {"/lc/job": (HERE / "job.py").read_bytes(), "/lc/train.csv": training, "/lc/eval.csv": evaluation, **shared}
 
 

@@ -3,7 +3,7 @@
 """A training job in torch: a convolutional network that reads handwritten digits (container contract, version 2).
 
 In the image this file is `/lc/job`. It has the network of `examples/federation/pictures.py` and reads the files of
-`examples/digits/job.py`, both in `/lc/examples`; beside it lie `/lc/train.csv` and `/lc/eval.csv`.
+`examples/digits/job.py`, both in `/lc/learningchain/examples`; beside it lie `/lc/train.csv` and `/lc/eval.csv`.
 
     train     learns from train.csv, from random weights drawn by the job's seed, on as many threads as the job has
     evaluate  writes the model's loss on each digit of eval.csv, or of /lc/in/eval where the contractor kept examples hidden
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from examples.digits.job import (
+from learningchain.examples.digits.job import (
     BUDGET_SHARE,
     DONE,
     FAILED,
@@ -38,10 +38,10 @@ from examples.digits.job import (
     read_examples,
     read_job,
 )
-from examples.digits_torch.shapes import SHAPES
-from examples.federation import pictures
-from examples.federation.federated import Model, model_bytes, read_model
-from examples.tabular import Stop
+from learningchain.examples.digits_torch.shapes import SHAPES
+from learningchain.examples.federation import pictures
+from learningchain.examples.federation.federated import Model, model_bytes, read_model
+from learningchain.examples.tabular import Stop
 
 MAX_MODEL_BYTES = 1 << 20
 MOMENTUM = 0.9

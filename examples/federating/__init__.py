@@ -19,16 +19,16 @@ import json
 import time
 from typing import Any, Final
 
-from chain.ledger.genesis import make_params
-from chain.types import parse_credits
-from client.sdk.client import Client
-from examples.demo.graph import ROOT, DemoFailed, check_alive, command, make_homes, make_network, start_node
-from examples.demo.plan import Part
-from examples.demo.told import Story, tell
-from examples.federation import layer
-from examples.federation.build import EXAMPLES, build, data_schema, initial, rows_schema, split_rows
-from examples.federation.deal import dealt, flipped
-from examples.federation.federated import model_bytes, read_model, tables
+from learningchain.chain.ledger.genesis import make_params
+from learningchain.chain.types import parse_credits
+from learningchain.client.sdk.client import Client
+from learningchain.examples.demo.graph import ROOT, DemoFailed, check_alive, command, make_homes, make_network, start_node
+from learningchain.examples.demo.plan import Part
+from learningchain.examples.demo.told import Story, tell
+from learningchain.examples.federation import layer
+from learningchain.examples.federation.build import EXAMPLES, build, data_schema, initial, rows_schema, split_rows
+from learningchain.examples.federation.deal import dealt, flipped
+from learningchain.examples.federation.federated import model_bytes, read_model, tables
 
 Json = dict[str, Any]
 EXAMPLE: Final = "breast-cancer-layer"

@@ -1,7 +1,7 @@
-"""`python -m examples.federating`"""
+"""`python -m learningchain.examples.federating`"""
 
 import sys
 
-from examples.federating import main
+from learningchain.examples.federating import main
 
 sys.exit(main())

@@ -1,5 +1,5 @@
 # ruff: noqa: T201
-"""What a sponsor posts: `python -m examples.federation.build NAME FOLDER` writes
+"""What a sponsor posts: `python -m learningchain.examples.federation.build NAME FOLDER` writes
 
 image.tar           the image, as a docker-archive
 model.safetensors   the initial model
@@ -22,13 +22,13 @@ from typing import Any
 
 import numpy as np
 
-import sandbox.images
-from examples import images
-from examples.data import DataMissing
-from examples.digits.data import split_digits
-from examples.federation import wheel
-from examples.federation.federated import Model, model_bytes
-from examples.tabular import read_table
+from learningchain.examples import images
+from learningchain.examples.data import DataMissing
+from learningchain.examples.digits.data import split_digits
+from learningchain.examples.federation import wheel
+from learningchain.examples.federation.federated import Model, model_bytes
+from learningchain.examples.tabular import read_table
+from learningchain.sandbox import images as sandbox_images
 
 HERE = Path(__file__).parent
 SEED = 1
@@ -90,7 +90,7 @@ def split_rows(name: str) -> tuple[bytes, bytes]:
         head = ",".join([*(field["name"] for field in rows_schema(name)["inputs"]), "truth"]).encode() + b"\n"
         training, evaluation = split_digits()
         return head + training, head + evaluation
-    found: tuple[bytes, bytes] = importlib.import_module(f"examples.{EXAMPLES[name].data}.data").split_rows()
+    found: tuple[bytes, bytes] = importlib.import_module(f"learningchain.examples.{EXAMPLES[name].data}.data").split_rows()
     return found
 
 
@@ -127,8 +127,8 @@ def image_files(name: str) -> dict[str, bytes | Path]:
         "/lc/job": (HERE / f"{EXAMPLES[name].program}.py").read_bytes(),
         "/lc/schema.json": json.dumps(rows_schema(name)).encode(),
         "/lc/shapes.json": json.dumps(shapes).encode(),
-        "/lc/examples/tabular.py": (HERE.parent / "tabular.py").read_bytes(),
-        "/lc/examples/federation/federated.py": (HERE / "federated.py").read_bytes(),
+        "/lc/learningchain/examples/tabular.py": (HERE.parent / "tabular.py").read_bytes(),
+        "/lc/learningchain/examples/federation/federated.py": (HERE / "federated.py").read_bytes(),
         "/lc/eval.csv": split_rows(name)[1],
     }
 
@@ -155,7 +155,7 @@ def found_in(folder: Path) -> Iterator[None]:
 
 def main(argv: list[str]) -> int:
     if len(argv) != 2 or argv[0] not in EXAMPLES:
-        print(f"usage: python -m examples.federation.build {'|'.join(EXAMPLES)} FOLDER", file=sys.stderr)
+        print(f"usage: python -m learningchain.examples.federation.build {'|'.join(EXAMPLES)} FOLDER", file=sys.stderr)
         return 2
     name, folder = argv[0], Path(argv[1])
     try:
@@ -168,7 +168,7 @@ def main(argv: list[str]) -> int:
     except wheel.TorchMissing as problem:
         print(f"left out: {name}: {problem}", file=sys.stderr)
         return 1
-    except (DataMissing, sandbox.images.ImageBuildError, OSError, importlib.metadata.PackageNotFoundError) as problem:
+    except (DataMissing, sandbox_images.ImageBuildError, OSError, importlib.metadata.PackageNotFoundError) as problem:
         print(f"error: the image cannot be built: {problem}", file=sys.stderr)
         return 1
     return 0

@@ -8,8 +8,8 @@
     answer(model, row)                (class, score) of a row, or (None, value) of a model that says numbers
 
 A model is arrays of float32 by their names, in a file of the form safetensors with names and shapes of the initial model.
-In the image the job is `/lc/job`, this file and `tabular.py` lie in `/lc/examples`, beside the job `schema.json`, `shapes.json` and
-`eval.csv`. An owner's data are tables: a line of names, then a row a line, what the schema names and the truth.
+In the image the job is `/lc/job`, this file and `tabular.py` lie in `/lc/learningchain/examples`, beside the job `schema.json`,
+`shapes.json` and `eval.csv`. An owner's data are tables: a line of names, then a row a line, what the schema names and the truth.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from examples.tabular import MAX_SCORE, MODEL_INVALID, UNSUPPORTED, Stop, predict, read_table
+from learningchain.examples.tabular import MAX_SCORE, MODEL_INVALID, UNSUPPORTED, Stop, predict, read_table
 
 Model = dict[str, NDArray[np.float32]]
 Floats = NDArray[np.float64]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from examples.federation.federated import Floats, Model, main
+from learningchain.examples.federation.federated import Floats, Model, main
 
 
 def parts(model: Model) -> list[Floats]:

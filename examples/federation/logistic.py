@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from examples.federation.federated import Floats, Model, main
-from examples.tabular import dot
+from learningchain.examples.federation.federated import Floats, Model, main
+from learningchain.examples.tabular import dot
 
 
 def train(model: Model, rows: Floats, truths: Floats, job: dict[str, Any]) -> Model:

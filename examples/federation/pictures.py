@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from examples.federation.federated import Floats, Model, main
+from learningchain.examples.federation.federated import Floats, Model, main
 
 SIDE = 8
 

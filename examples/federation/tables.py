@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from examples.federation.federated import Floats, Model, main
+from learningchain.examples.federation.federated import Floats, Model, main
 
 
 def network(model: Model) -> torch.nn.Sequential:

@@ -6,7 +6,7 @@ import csv
 import io
 from pathlib import Path
 
-from examples.data import pinned, split
+from learningchain.examples.data import pinned, split
 
 SHA256 = "2c0bae00275c028fc853a1ea72cc7a68002c3f6876c41300c5c948711540c8c6"
 WITHHELD = ("personal_status_and_sex", "foreign_worker")

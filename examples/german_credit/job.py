@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from math import exp, log1p
 from random import Random
 
-from examples.tabular import Model, Row, dot, main
+from learningchain.examples.tabular import Model, Row, dot, main
 
 
 def train(rows: list[Row], truths: list[float], rng: Random) -> Iterator[Model]:

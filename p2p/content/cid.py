@@ -15,7 +15,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from chain.errors import Malformed
+from learningchain.chain.errors import Malformed
 
 CID_BYTES = 36
 """Binary form: version 1, codec, sha2-256 (0x12), length 32, digest. Every part is a varint below 128: one byte each."""

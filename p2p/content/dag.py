@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from chain.errors import Malformed
-from p2p.content.cid import Cid, Codec, cid_of, from_bytes
+from learningchain.chain.errors import Malformed
+from learningchain.p2p.content.cid import Cid, Codec, cid_of, from_bytes
 
 CHUNK = 262_144
 LINKS = 174

@@ -7,11 +7,11 @@ import fcntl
 import os
 from pathlib import Path
 
-from chain.errors import Malformed
-from chain.storage import private
-from p2p.content.cid import Cid, parse
-from p2p.content.dag import Builder, chunks
-from p2p.content.faults import StoreError
+from learningchain.chain.errors import Malformed
+from learningchain.chain.storage import private
+from learningchain.p2p.content.cid import Cid, parse
+from learningchain.p2p.content.dag import Builder, chunks
+from learningchain.p2p.content.faults import StoreError
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 """No space left, or the user's quota on that disk is used up."""

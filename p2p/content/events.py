@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from p2p.content.cid import Cid
-from p2p.content.faults import Reason
-from p2p.content.messages import ContentBlock
-from p2p.content.serving import Serve
+from learningchain.p2p.content.cid import Cid
+from learningchain.p2p.content.faults import Reason
+from learningchain.p2p.content.messages import ContentBlock
+from learningchain.p2p.content.serving import Serve
 
 
 class PeerConnected(msgspec.Struct, frozen=True):

@@ -18,12 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from chain.codec import encode
-from chain.crypto import sha256
-from chain.errors import Malformed
-from p2p.content.cid import Cid, from_bytes
-from p2p.content.dag import TooLarge
-from p2p.content.events import (
+from learningchain.chain.codec import encode
+from learningchain.chain.crypto import sha256
+from learningchain.chain.errors import Malformed
+from learningchain.p2p.content.cid import Cid, from_bytes
+from learningchain.p2p.content.dag import TooLarge
+from learningchain.p2p.content.events import (
     Arrived,
     BlockStored,
     Cancel,
@@ -50,11 +50,11 @@ from p2p.content.events import (
     StoreNode,
     TimerTick,
 )
-from p2p.content.faults import Reason
-from p2p.content.messages import ContentBlock, DontHave, Has, Message, WantBlocks, WhoHas, decode_message
-from p2p.content.questions import OpenQuestions
-from p2p.content.serving import Serving
-from p2p.content.session import Phase, Session
+from learningchain.p2p.content.faults import Reason
+from learningchain.p2p.content.messages import ContentBlock, DontHave, Has, Message, WantBlocks, WhoHas, decode_message
+from learningchain.p2p.content.questions import OpenQuestions
+from learningchain.p2p.content.serving import Serving
+from learningchain.p2p.content.session import Phase, Session
 
 MAX_SESSIONS = 64
 MAX_UNDER_WAY = 64

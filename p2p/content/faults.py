@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from p2p.content.cid import Cid
+from learningchain.p2p.content.cid import Cid
 
 
 class StoreError(Exception):

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from chain.storage import private
-from chain.storage.versions import other_version
-from p2p.content.cid import Cid, from_bytes
-from p2p.content.faults import IndexDamaged, StoreError, StoreFull
+from learningchain.chain.storage import private
+from learningchain.chain.storage.versions import other_version
+from learningchain.p2p.content.cid import Cid, from_bytes
+from learningchain.p2p.content.faults import IndexDamaged, StoreError, StoreFull
 
 VERSION = 1
 _SCHEMA = """

@@ -9,9 +9,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chain.codec import Wire, decode
-from p2p.content.cid import CidBytes
-from p2p.content.dag import CHUNK
+from learningchain.chain.codec import Wire, decode
+from learningchain.p2p.content.cid import CidBytes
+from learningchain.p2p.content.dag import CHUNK
 
 MAX_FRAME = 2**20
 MAX_WANTS = 32

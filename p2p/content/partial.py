@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from p2p.content.cid import Cid, names
-from p2p.content.store import ContentStore
+from learningchain.p2p.content.cid import Cid, names
+from learningchain.p2p.content.store import ContentStore
 
 
 class Found(NamedTuple):

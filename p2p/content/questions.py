@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from p2p.content.cid import Cid
+from learningchain.p2p.content.cid import Cid
 
 MOST: Final = 64
 """Questions of one peer that are remembered: as many as it fetches at once. The oldest makes room."""

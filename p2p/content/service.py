@@ -15,11 +15,11 @@ from typing import Any, BinaryIO, TypeVar
 
 import structlog
 
-from chain.codec import encode
-from chain.crypto import sha256
-from chain.errors import Malformed
-from p2p.content.cid import Cid
-from p2p.content.events import (
+from learningchain.chain.codec import encode
+from learningchain.chain.crypto import sha256
+from learningchain.chain.errors import Malformed
+from learningchain.p2p.content.cid import Cid
+from learningchain.p2p.content.events import (
     Arrived,
     BlockStored,
     Cancel,
@@ -46,12 +46,12 @@ from p2p.content.events import (
     StoreNode,
     TimerTick,
 )
-from p2p.content.exchange import Exchange
-from p2p.content.faults import Damaged, FetchFailed, Missing, Reason, StoreError
-from p2p.content.messages import MAX_FRAME, ContentBlock, DontHave, decode_message
-from p2p.content.partial import Downloads
-from p2p.content.serving import Serve
-from p2p.content.store import ContentStore
+from learningchain.p2p.content.exchange import Exchange
+from learningchain.p2p.content.faults import Damaged, FetchFailed, Missing, Reason, StoreError
+from learningchain.p2p.content.messages import MAX_FRAME, ContentBlock, DontHave, decode_message
+from learningchain.p2p.content.partial import Downloads
+from learningchain.p2p.content.serving import Serve
+from learningchain.p2p.content.store import ContentStore
 
 log = structlog.get_logger(__name__)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from p2p.content.cid import Cid
+from learningchain.p2p.content.cid import Cid
 
 MAX_QUEUED = 64
 """Wants of one peer that wait; more are dropped (nobody who follows the protocol has so many under way)."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import deque
 from enum import IntEnum
 
-from p2p.content.cid import Cid
-from p2p.content.dag import Assembly
+from learningchain.p2p.content.cid import Cid
+from learningchain.p2p.content.dag import Assembly
 
 
 class Phase(IntEnum):

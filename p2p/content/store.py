@@ -26,12 +26,12 @@ from typing import BinaryIO
 
 import structlog
 
-from chain.storage import private
-from p2p.content.cid import Cid, names
-from p2p.content.dag import CHUNK, MAX_FILE, Assembly, Builder, chunks
-from p2p.content.disk import FULL, allocate, named, own, scan
-from p2p.content.faults import Damaged, Missing, StoreError, StoreFull
-from p2p.content.index import Index, Row
+from learningchain.chain.storage import private
+from learningchain.p2p.content.cid import Cid, names
+from learningchain.p2p.content.dag import CHUNK, MAX_FILE, Assembly, Builder, chunks
+from learningchain.p2p.content.disk import FULL, allocate, named, own, scan
+from learningchain.p2p.content.faults import Damaged, Missing, StoreError, StoreFull
+from learningchain.p2p.content.index import Index, Row
 
 log = structlog.get_logger(__name__)
 

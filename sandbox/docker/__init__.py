@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from sandbox.backend import Backend
-from sandbox.backends import BackendSettings
+from learningchain.sandbox.backend import Backend
+from learningchain.sandbox.backends import BackendSettings
 
 
 def BACKEND(settings: BackendSettings) -> Backend:
     """`engine`: its address; `runtime`: one of those that it has."""
-    from sandbox.docker.service import Sandbox
+    from learningchain.sandbox.docker.service import Sandbox
 
     return Sandbox(
         settings.data,

@@ -10,10 +10,10 @@ import select
 import socket
 from typing import Any
 
-from sandbox.docker.engine import CALL_TIMEOUT_S, Engine
-from sandbox.errors import EngineError
-from sandbox.output import STDOUT, OutputReader
-from sandbox.progress import Progress
+from learningchain.sandbox.docker.engine import CALL_TIMEOUT_S, Engine
+from learningchain.sandbox.errors import EngineError
+from learningchain.sandbox.output import STDOUT, OutputReader
+from learningchain.sandbox.progress import Progress
 
 _FRAME_HEADER = 8
 _READ = 1 << 18

@@ -16,8 +16,8 @@ import docker.utils.utils
 import requests.exceptions
 import urllib3.exceptions
 
-from sandbox.errors import EngineError, SandboxUnavailable
-from sandbox.spec import EngineInfo
+from learningchain.sandbox.errors import EngineError, SandboxUnavailable
+from learningchain.sandbox.spec import EngineInfo
 
 T = TypeVar("T")
 

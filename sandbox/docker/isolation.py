@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
-from sandbox.images import SIDECAR_PROGRAM
-from sandbox.phases import CONTRACT_VERSION
-from sandbox.spec import MIB, RunSpec
+from learningchain.sandbox.images import SIDECAR_PROGRAM
+from learningchain.sandbox.phases import CONTRACT_VERSION
+from learningchain.sandbox.spec import MIB, RunSpec
 
 NODE_LABEL = "learningchain.node"
 RUN_LABEL = "learningchain.run"
@@ -92,7 +92,7 @@ def pids_limit(runtime: str, pids: int) -> int:
 
 def seccomp_profile() -> str:
     """Our allow-list of system calls, as the text that the engine takes."""
-    text = resources.files("sandbox.docker").joinpath("seccomp.json").read_text("utf-8")
+    text = resources.files("learningchain.sandbox.docker").joinpath("seccomp.json").read_text("utf-8")
     return json.dumps(json.loads(text), separators=(",", ":"))
 
 

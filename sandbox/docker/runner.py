@@ -23,15 +23,15 @@ from typing import Any, overload
 
 import msgspec
 
-from sandbox.docker.attached import Attached, FramedOutput
-from sandbox.docker.engine import Engine
-from sandbox.docker.isolation import job_config
-from sandbox.docker.sidecar import Sidecar, create_container, wait_dead
-from sandbox.errors import EngineError
-from sandbox.phases import CONTRACT_VERSION, JOB_FILE, OutputRow, PhaseRow
-from sandbox.progress import Progress
-from sandbox.results import BadResult, InputRefused, InvalidModel, ResultReader, UnfitRow
-from sandbox.spec import OutputFile, RunResult, RunSpec, RunStatus
+from learningchain.sandbox.docker.attached import Attached, FramedOutput
+from learningchain.sandbox.docker.engine import Engine
+from learningchain.sandbox.docker.isolation import job_config
+from learningchain.sandbox.docker.sidecar import Sidecar, create_container, wait_dead
+from learningchain.sandbox.errors import EngineError
+from learningchain.sandbox.phases import CONTRACT_VERSION, JOB_FILE, OutputRow, PhaseRow
+from learningchain.sandbox.progress import Progress
+from learningchain.sandbox.results import BadResult, InputRefused, InvalidModel, ResultReader, UnfitRow
+from learningchain.sandbox.spec import OutputFile, RunResult, RunSpec, RunStatus
 
 _POLL_S = 0.1
 """How late a cancellation or the end of the wall clock may be noticed."""

@@ -20,12 +20,12 @@ from typing import Protocol
 
 import msgspec
 
-from sandbox.data import TRIAL, DataSet, OwnData, scan_folder
-from sandbox.docker.isolation import CORE, MASKED_PATHS, MEMLOCK, OUT_INODES, SHM_INODES, is_gvisor
-from sandbox.errors import BadImage, DataRefused, EngineError, SandboxUnavailable
-from sandbox.images import ImageBuildError, build_python_image, cached_image
-from sandbox.phases import PHASES
-from sandbox.spec import MIB, Check, ContainerLimits, ImageLimits, RunResult, RunSpec, RunStatus, SelfTestReport
+from learningchain.sandbox.data import TRIAL, DataSet, OwnData, scan_folder
+from learningchain.sandbox.docker.isolation import CORE, MASKED_PATHS, MEMLOCK, OUT_INODES, SHM_INODES, is_gvisor
+from learningchain.sandbox.errors import BadImage, DataRefused, EngineError, SandboxUnavailable
+from learningchain.sandbox.images import ImageBuildError, build_python_image, cached_image
+from learningchain.sandbox.phases import PHASES
+from learningchain.sandbox.spec import MIB, Check, ContainerLimits, ImageLimits, RunResult, RunSpec, RunStatus, SelfTestReport
 
 _LIMITS = ContainerLimits(
     cpus=0.5, mem_mb=128, pids=64, model_cap=MIB, tmp_mb=8, tmp_inodes=256, file_cap=2 * MIB, nofile=128, wall_s=60
@@ -168,5 +168,5 @@ def _probe_data(folder: Path) -> dict[str, DataSet]:
 
 def _probe_archive(cache: Path) -> tuple[Path, str]:
     """The probe image's archive and id."""
-    probe = resources.files("sandbox.docker").joinpath("probe_job.py").read_bytes()
+    probe = resources.files("learningchain.sandbox.docker").joinpath("probe_job.py").read_bytes()
     return cached_image(cache, "selftest", probe, lambda dest: build_python_image(dest, {"/lc/job": probe}, with_packages=()))

@@ -19,22 +19,22 @@ from typing import Any
 
 import msgspec
 
-from sandbox.backend import WarmRun
-from sandbox.data import MAX_DATA_BYTES, DataSet, OnBytes, OwnData, measure
-from sandbox.docker.engine import Engine
-from sandbox.docker.isolation import NODE_LABEL, OWN_LABEL, RUN_LABEL
-from sandbox.docker.runner import ContainerRun
-from sandbox.docker.selftest import self_test
-from sandbox.docker.shelf import DataShelf
-from sandbox.docker.sidecar import Sidecar, SidecarSize, remove_container, remove_volume
-from sandbox.docker.store import ImageStore
-from sandbox.docker.volumes import DataVolumes, Maker
-from sandbox.docker.warm import Placed, Warm
-from sandbox.errors import BadImage, DataRefused, EngineError, ImageNotFound, SandboxUnavailable
-from sandbox.images import ImageBuildError, sidecar_image
-from sandbox.phases import PHASES
-from sandbox.progress import Progress
-from sandbox.spec import (
+from learningchain.sandbox.backend import WarmRun
+from learningchain.sandbox.data import MAX_DATA_BYTES, DataSet, OnBytes, OwnData, measure
+from learningchain.sandbox.docker.engine import Engine
+from learningchain.sandbox.docker.isolation import NODE_LABEL, OWN_LABEL, RUN_LABEL
+from learningchain.sandbox.docker.runner import ContainerRun
+from learningchain.sandbox.docker.selftest import self_test
+from learningchain.sandbox.docker.shelf import DataShelf
+from learningchain.sandbox.docker.sidecar import Sidecar, SidecarSize, remove_container, remove_volume
+from learningchain.sandbox.docker.store import ImageStore
+from learningchain.sandbox.docker.volumes import DataVolumes, Maker
+from learningchain.sandbox.docker.warm import Placed, Warm
+from learningchain.sandbox.errors import BadImage, DataRefused, EngineError, ImageNotFound, SandboxUnavailable
+from learningchain.sandbox.images import ImageBuildError, sidecar_image
+from learningchain.sandbox.phases import PHASES
+from learningchain.sandbox.progress import Progress
+from learningchain.sandbox.spec import (
     MIB,
     CleanupReport,
     EngineInfo,

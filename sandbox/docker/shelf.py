@@ -22,14 +22,14 @@ from typing import Any
 
 import msgspec
 
-from sandbox.data import MAX_DATA_BYTES, TRIAL, DataSet, OnBytes, OwnData, check_own_name
-from sandbox.disk import leave_room
-from sandbox.docker.engine import Engine
-from sandbox.docker.isolation import DATA_LABEL, OWN_LABEL
-from sandbox.docker.sidecar import check_volume, create_volume, remove_container, remove_volume
-from sandbox.docker.sidecar_program import FILES
-from sandbox.docker.volumes import LOOK_EVERY, Filler, Maker
-from sandbox.errors import DataRefused
+from learningchain.sandbox.data import MAX_DATA_BYTES, TRIAL, DataSet, OnBytes, OwnData, check_own_name
+from learningchain.sandbox.disk import leave_room
+from learningchain.sandbox.docker.engine import Engine
+from learningchain.sandbox.docker.isolation import DATA_LABEL, OWN_LABEL
+from learningchain.sandbox.docker.sidecar import check_volume, create_volume, remove_container, remove_volume
+from learningchain.sandbox.docker.sidecar_program import FILES
+from learningchain.sandbox.docker.volumes import LOOK_EVERY, Filler, Maker
+from learningchain.sandbox.errors import DataRefused
 
 MAX_OWN = 64
 """Data sets of one owner."""

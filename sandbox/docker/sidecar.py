@@ -17,10 +17,10 @@ from typing import IO, Any
 import msgspec
 import requests.exceptions
 
-from chain.storage import private
-from sandbox.docker.attached import Attached, Dialogue
-from sandbox.docker.engine import Engine
-from sandbox.docker.isolation import (
+from learningchain.chain.storage import private
+from learningchain.sandbox.docker.attached import Attached, Dialogue
+from learningchain.sandbox.docker.engine import Engine
+from learningchain.sandbox.docker.isolation import (
     differences,
     in_options,
     new_uid,
@@ -30,9 +30,9 @@ from sandbox.docker.isolation import (
     view_options,
     volume_mount,
 )
-from sandbox.errors import EngineError
-from sandbox.results import BadResult
-from sandbox.spec import MIB
+from learningchain.sandbox.errors import EngineError
+from learningchain.sandbox.results import BadResult
+from learningchain.sandbox.spec import MIB
 
 IN_DIR = "/lc/in"
 OUT_DIR = "/lc/out"

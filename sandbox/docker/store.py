@@ -18,13 +18,13 @@ from typing import Any
 
 import docker.errors
 
-from sandbox.archive import IMAGE_LABEL, ScannedImage, clean_archive, scan_archive, scan_export
-from sandbox.disk import leave_room
-from sandbox.docker.engine import Engine, explain
-from sandbox.documents import described_config
-from sandbox.errors import BadImage, EngineError, ImageNotFound
-from sandbox.layers import NAMES_CAP
-from sandbox.spec import MIB, ImageLimits, is_image_id
+from learningchain.sandbox.archive import IMAGE_LABEL, ScannedImage, clean_archive, scan_archive, scan_export
+from learningchain.sandbox.disk import leave_room
+from learningchain.sandbox.docker.engine import Engine, explain
+from learningchain.sandbox.documents import described_config
+from learningchain.sandbox.errors import BadImage, EngineError, ImageNotFound
+from learningchain.sandbox.layers import NAMES_CAP
+from learningchain.sandbox.spec import MIB, ImageLimits, is_image_id
 
 _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,254}@sha256:[0-9a-f]{64}")
 _NOT_FOUND = ("not found", "manifest unknown", "does not exist", "name unknown", "access denied")

@@ -23,12 +23,12 @@ from pathlib import Path
 
 import msgspec
 
-from sandbox.data import DataFile, DataSet
-from sandbox.disk import leave_room
-from sandbox.docker.attached import Attached, Dialogue
-from sandbox.docker.engine import Engine
-from sandbox.docker.isolation import DATA_LABEL, new_uid, plain_volume, sidecar_config
-from sandbox.docker.sidecar import (
+from learningchain.sandbox.data import DataFile, DataSet
+from learningchain.sandbox.disk import leave_room
+from learningchain.sandbox.docker.attached import Attached, Dialogue
+from learningchain.sandbox.docker.engine import Engine
+from learningchain.sandbox.docker.isolation import DATA_LABEL, new_uid, plain_volume, sidecar_config
+from learningchain.sandbox.docker.sidecar import (
     CHUNK,
     LINE,
     check_volume,
@@ -37,8 +37,8 @@ from sandbox.docker.sidecar import (
     remove_container,
     remove_volume,
 )
-from sandbox.docker.sidecar_program import DATA, FILES
-from sandbox.errors import EngineError
+from learningchain.sandbox.docker.sidecar_program import DATA, FILES
+from learningchain.sandbox.errors import EngineError
 
 IDLE_VOLUMES = 4
 """Volumes that no run uses and that are kept for the next one of the same content."""

@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from sandbox.data import DataSet, OwnData
-from sandbox.docker.runner import ContainerRun
-from sandbox.docker.sidecar import Sidecar
-from sandbox.results import ResultReader
-from sandbox.spec import RunResult, RunSpec, RunStatus
+from learningchain.sandbox.data import DataSet, OwnData
+from learningchain.sandbox.docker.runner import ContainerRun
+from learningchain.sandbox.docker.sidecar import Sidecar
+from learningchain.sandbox.results import ResultReader
+from learningchain.sandbox.spec import RunResult, RunSpec, RunStatus
 
 WARM_S = 600.0
 """Seconds after which a run that nobody gives its late inputs ends."""

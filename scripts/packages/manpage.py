@@ -15,9 +15,9 @@ from cyclopts import App
 from cyclopts.help import HelpEntry, HelpPanel
 from rich.console import Console
 
-from client.cli.app import build
-from client.cli.commands import ABOUT, SECTIONS
-from client.cli.entries import Command, Family
+from learningchain.client.cli.app import build
+from learningchain.client.cli.commands import ABOUT, SECTIONS
+from learningchain.client.cli.entries import Command, Family
 
 COMMON: Final = "Options of every command"
 _EXITS: Final = (

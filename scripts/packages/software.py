@@ -18,7 +18,7 @@ from typing import Final
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from scripts.packages.tree import ROOT, PackageError
+from scripts.packages.tree import ROOT, PackageError, place_of
 
 EXTRAS: Final = ("federation", "postgresql")
 """Extras of pyproject.toml that people install."""
@@ -162,7 +162,7 @@ def in_the_wheel() -> list[Software]:
         name, version, files = fits.groups()
         for file in files.split(", "):
             digest = sha256((STATIC / file).read_bytes()).hexdigest()
-            place = f"{STATIC.relative_to(ROOT).as_posix()}/{file}"
+            place = place_of(f"{STATIC.relative_to(ROOT).as_posix()}/{file}")
             purl = f"pkg:npm/{_NPM[name]}@{version}"
             found.append(Software(name, version, purl, licence, ((file, text.strip()),), (digest,), file=place))
     missing = {path.name for path in STATIC.iterdir()} - OWN_STATIC - {Path(one.file).name for one in found}

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-PACKAGES: Final = ("chain", "client", "p2p", "sandbox")
-BESIDE: Final = ("CHANGELOG.md", "LICENSE", "MANIFEST.in", "README.md", "SECURITY.md", "learningchain.py", "pyproject.toml")
+ROOMS: Final = ("chain", "client", "examples", "p2p", "sandbox")
+"""Folders that the package `learningchain` links to. In a wheel and an sdist they lie in it, as files."""
+FACE: Final = "learningchain"
+BESIDE: Final = ("CHANGELOG.md", "LICENSE", "MANIFEST.in", "README.md", "SECURITY.md", "pyproject.toml")
 """What else a wheel or an sdist is made of."""
 MAN_PAGE: Final = "man/learningchain.1"
 """Where pyproject.toml expects it; made for each build, so that it is never of another version than the commands."""
@@ -28,14 +30,21 @@ def version() -> str:
 
 
 def files(root: Path = ROOT) -> list[str]:
-    """Paths of the packages' own files, sorted: those that git tracks, or in a tree without git all that lie there but caches."""
-    asked = subprocess.run(["git", "ls-files", "-z", *PACKAGES, *BESIDE], cwd=root, capture_output=True, check=False)
+    """Paths of the packages' own files, sorted: those that git tracks, or in a tree without git all that lie there but caches.
+
+    The links of the package are none of them: their folders' files are."""
+    asked = subprocess.run(["git", "ls-files", "-z", *ROOMS, FACE, *BESIDE], cwd=root, capture_output=True, check=False)
     if asked.returncode == 0 and asked.stdout:
         found = os.fsdecode(asked.stdout).split("\0")
         return sorted(name for name in found if name and (root / name).is_file())
-    lying = [path for top in PACKAGES for path in (root / top).rglob("*") if path.is_file()]
+    lying = [path for top in (*ROOMS, FACE) for path in (root / top).rglob("*") if path.is_file()]
     names = [path.relative_to(root).as_posix() for path in lying if "__pycache__" not in path.parts and path.suffix != ".pyc"]
     return sorted([*names, *(name for name in BESIDE if (root / name).is_file())])
+
+
+def place_of(name: str) -> str:
+    """Where a file lies in a package, by its path in the repository."""
+    return f"{FACE}/{name}" if name.startswith(tuple(f"{room}/" for room in ROOMS)) else name
 
 
 def epoch() -> int:
@@ -52,7 +61,7 @@ def epoch() -> int:
 def copy(target: Path) -> None:
     """The packages' files, in a new folder `target`. Everybody's to read, and nobody's umask in their modes."""
     for name in files():
-        place = target / name
+        place = target / place_of(name)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, place)
         place.chmod(0o755 if os.access(ROOT / name, os.X_OK) else 0o644)

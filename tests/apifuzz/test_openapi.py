@@ -16,7 +16,7 @@ from urllib.request import urlopen
 import msgspec
 import pytest
 
-from chain.crypto import SigningKey, account_id, address, sha256
+from learningchain.chain.crypto import SigningKey, account_id, address, sha256
 from tests.environments import environment
 from tests.processes.harness import Graph, NodeProcess, validators
 

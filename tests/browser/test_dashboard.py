@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from client.cli import dashboard
-from client.contracts.job.http.schema import ImageRequest, JobRequest
-from client.sdk.http import link_url
-from client.sdk.types import Json
-from sandbox.images import build_python_image
+from learningchain.client.cli import dashboard
+from learningchain.client.contracts.job.http.schema import ImageRequest, JobRequest
+from learningchain.client.sdk.http import link_url
+from learningchain.client.sdk.types import Json
+from learningchain.sandbox.images import build_python_image
 from tests.browser.looking import look, refused, shot
 from tests.browser.person import Person, person
 from tests.processes.harness import Graph, NodeProcess, Role, eventually, validators, with_params

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from chain.codec import encode
-from chain.contracts.federation.messages import FileCode
-from chain.contracts.governance import ParamValue, Propose, SetParameters
-from chain.contracts.job.messages import Claim, claim_commitment
-from chain.crypto import address
-from chain.losses import Measurement
-from client.contracts.federation.roles.journal import JOURNAL, AttemptNote, FederationNotes, JournalBook, PreviewNote
-from client.contracts.federation.roles.making import NO_UPDATES
-from client.contracts.federation.roles.member import MemberBook, MemberMachine, TrainedFederation
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.federation.messages import FileCode
+from learningchain.chain.contracts.governance import ParamValue, Propose, SetParameters
+from learningchain.chain.contracts.job.messages import Claim, claim_commitment
+from learningchain.chain.crypto import address
+from learningchain.chain.losses import Measurement
+from learningchain.client.contracts.federation.roles.journal import JOURNAL, AttemptNote, FederationNotes, JournalBook, PreviewNote
+from learningchain.client.contracts.federation.roles.making import NO_UPDATES
+from learningchain.client.contracts.federation.roles.member import MemberBook, MemberMachine, TrainedFederation
 from tests.browser.looking import look, refused
 from tests.browser.person import Person, person
 from tests.unit.api_kit import MODEL_CID, Api, a_run, sha
@@ -212,7 +212,7 @@ async def test_a_waiting_request_gets_a_higher_tip_and_is_taken_back(tmp_path: P
 
 @pytest.mark.parametrize("keys", [False, True], ids=["mouse", "keys"])
 async def test_an_answer_gives_its_receipt_and_is_appealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: bool) -> None:
-    monkeypatch.setattr("chain.contracts.prediction.appeals.MIN_JUDGES", 1)
+    monkeypatch.setattr("learningchain.chain.contracts.prediction.appeals.MIN_JUDGES", 1)
     async with at_the_pages(tmp_path, keys=keys) as (pages, someone, base):
         path = (await predicted(pages.api))["data-prediction"]
         await someone.do("open", url=f"{base}/dashboard/{path}")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from chain.crypto import address
+from learningchain.chain.crypto import address
 from tests.environments import environment, node_modules
 from tests.unit.api_kit import TOKEN, serving
 from tests.unit.test_api_jobs import OK

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from client.contracts.federation.arithmetic import rows, screening, summing, updates
-from client.contracts.federation.arithmetic.places import CQ, AttemptPlace, rows_key
-from client.contracts.federation.arithmetic.reference import is_reference, reference_rows
-from client.contracts.federation.arithmetic.screening import USED, ScreenRule
+from learningchain.client.contracts.federation.arithmetic import rows, screening, summing, updates
+from learningchain.client.contracts.federation.arithmetic.places import CQ, AttemptPlace, rows_key
+from learningchain.client.contracts.federation.arithmetic.reference import is_reference, reference_rows
+from learningchain.client.contracts.federation.arithmetic.screening import USED, ScreenRule
 from tests.federation.formulas import next_clip
 
 from .problem import DIMS, Examples, Floats, Model, Problem, accuracy, loss, trained

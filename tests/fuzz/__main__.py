@@ -14,7 +14,7 @@ from pathlib import Path
 
 import atheris  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
-with atheris.instrument_imports(include=["chain", "p2p", "sandbox", "client"]):
+with atheris.instrument_imports(include=["learningchain"]):
     from tests.fuzz import examples
     from tests.fuzz.targets import Target, attempt, load
 

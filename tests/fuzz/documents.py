@@ -11,9 +11,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from chain.codec import encode
-from chain.crypto import address
-from client import config
+from learningchain.chain.codec import encode
+from learningchain.chain.crypto import address
+from learningchain.client import config
 from tests.fuzz.of_client import HIDDEN_KEY, HIDDEN_ROWS, REQUESTS
 
 SOMEBODY = address(bytes(range(20)))
@@ -107,8 +107,8 @@ def _config_values() -> list[bytes]:
 @cache
 def _keystores() -> list[bytes]:
     """A keystore whose secret nobody will find; its checksum fits."""
-    from chain.crypto import SigningKey, account_id, address
-    from client.keys.keystore import _Box, _File, _Kdf
+    from learningchain.chain.crypto import SigningKey, account_id, address
+    from learningchain.client.keys.keystore import _Box, _File, _Kdf
 
     key = SigningKey(b"\3" * 32)
     kdf, box = _Kdf("scrypt", 2**14, 8, 1, "00" * 32), _Box("chacha20-poly1305", "11" * 12, "22" * 48)
@@ -128,8 +128,8 @@ def _hidden_files() -> list[bytes]:
 
 
 def _private_boxes() -> list[bytes]:
-    from client.contracts.prediction.roles.private import box
-    from client.keys.hidden import seal
+    from learningchain.client.contracts.prediction.roles.private import box
+    from learningchain.client.keys.hidden import seal
     from tests.fuzz.of_client import BOX_PLACE, BOX_PUBLIC
 
     return [box(HIDDEN_KEY, BOX_PLACE, BOX_PUBLIC, bytes(range(2, 34))) + seal(HIDDEN_ROWS, HIDDEN_KEY, bytes(12))]

@@ -14,20 +14,20 @@ from typing import Any
 
 import msgspec
 
-from chain.codec import encode
-from chain.consensus.messages import RoundState
-from chain.consensus.wal import Polka, SignIntent
-from chain.contracts import decode_message
-from chain.crypto import address
-from chain.errors import Malformed
-from chain.ledger.genesis import GenesisAccount, from_json, to_json
-from chain.ledger.snapshot import Offer, ValidatorSetChange
-from chain.ledger.state_diff import Record, StateDiff
-from chain.node import messages as node
-from chain.types import Certificate, Header, Proposal, Validator, Vote
-from p2p import mdns, wire
-from p2p.content import cid, dag
-from p2p.content import messages as content
+from learningchain.chain.codec import encode
+from learningchain.chain.consensus.messages import RoundState
+from learningchain.chain.consensus.wal import Polka, SignIntent
+from learningchain.chain.contracts import decode_message
+from learningchain.chain.crypto import address
+from learningchain.chain.errors import Malformed
+from learningchain.chain.ledger.genesis import GenesisAccount, from_json, to_json
+from learningchain.chain.ledger.snapshot import Offer, ValidatorSetChange
+from learningchain.chain.ledger.state_diff import Record, StateDiff
+from learningchain.chain.node import messages as node
+from learningchain.chain.types import Certificate, Header, Proposal, Validator, Vote
+from learningchain.p2p import mdns, wire
+from learningchain.p2p.content import cid, dag
+from learningchain.p2p.content import messages as content
 from tests.fuzz.of_chain import RECORDS, join
 from tests.fuzz.of_p2p import CHAIN, NOW
 from tests.unit import consensus_kit as kit
@@ -112,7 +112,7 @@ def _node_log() -> list[bytes]:
 
 
 def _genesis() -> list[bytes]:
-    from chain.ledger.genesis import Genesis
+    from learningchain.chain.ledger.genesis import Genesis
     from tests.vectors.kit import key_of
 
     found = msgspec.msgpack.decode(bytes.fromhex(_vector("genesis")["bytes"]), type=Genesis)
@@ -181,8 +181,8 @@ def _certificates() -> list[bytes]:
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import Encoding
 
-    from chain.crypto import SigningKey, account_id
-    from p2p.tls import issue_leaf, make_ca
+    from learningchain.chain.crypto import SigningKey, account_id
+    from learningchain.p2p.tls import issue_leaf, make_ca
 
     key = SigningKey(b"\5" * 32)
     leaf = issue_leaf(key, account_id(key.public), CHAIN, make_ca(NOW), NOW)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.answers import MAX_CHECK, MAX_SCORE, AnswerForm, AnswerReader, BadAnswer, parse_answer
+from learningchain.sandbox.answers import MAX_CHECK, MAX_SCORE, AnswerForm, AnswerReader, BadAnswer, parse_answer
 from tests.fuzz.targets import Target, check
 
 FORMS = (None, AnswerForm(rows=1), AnswerForm(rows=3), AnswerForm(rows=2, classes=2), AnswerForm(rows=256, classes=65_536))

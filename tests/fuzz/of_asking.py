@@ -5,8 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from client.contracts.prediction.http.inference import BadInference, inference_response, output_names, parse_inference, unpacked
-from client.contracts.prediction.http.model_schema import (
+from learningchain.client.contracts.prediction.http.inference import (
+    BadInference,
+    inference_response,
+    output_names,
+    parse_inference,
+    unpacked,
+)
+from learningchain.client.contracts.prediction.http.model_schema import (
     MAX_ELEMENTS,
     BadRow,
     BadSchema,

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from chain.codec import decode, encode
-from chain.consensus.machine import Consensus
-from chain.consensus.messages import CertificateReceived, ProposalReceived, RoundState, StartHeight, StateReceived, VoteReceived
-from chain.consensus.wal import decode_record
-from chain.contracts import STATE_TYPES
-from chain.contracts import decode_message as decode_op
-from chain.crypto import address, parse_address, verify
-from chain.errors import InvalidTx, Malformed
-from chain.host.terms import is_reference
-from chain.ledger.genesis import from_json, to_json
-from chain.ledger.tx import parse_tx
-from chain.merkle import ListProof, StateProof, check_item, check_key
-from chain.node import messages as node
-from chain.node.recovery import read_log
-from chain.types import (
+from learningchain.chain.codec import decode, encode
+from learningchain.chain.consensus.machine import Consensus
+from learningchain.chain.consensus.messages import (
+    CertificateReceived,
+    ProposalReceived,
+    RoundState,
+    StartHeight,
+    StateReceived,
+    VoteReceived,
+)
+from learningchain.chain.consensus.wal import decode_record
+from learningchain.chain.contracts import STATE_TYPES
+from learningchain.chain.contracts import decode_message as decode_op
+from learningchain.chain.crypto import address, parse_address, verify
+from learningchain.chain.errors import InvalidTx, Malformed
+from learningchain.chain.host.terms import is_reference
+from learningchain.chain.ledger.genesis import from_json, to_json
+from learningchain.chain.ledger.tx import parse_tx
+from learningchain.chain.merkle import ListProof, StateProof, check_item, check_key
+from learningchain.chain.node import messages as node
+from learningchain.chain.node.recovery import read_log
+from learningchain.chain.types import (
     Block,
     Certificate,
     Evidence,
@@ -36,7 +43,7 @@ from chain.types import (
     parse_credits,
     parse_loss,
 )
-from client.api.render import render_event, render_header, render_op
+from learningchain.client.api.render import render_event, render_header, render_op
 from tests.fuzz.targets import Target, check, text_of
 from tests.unit import consensus_kit as kit
 

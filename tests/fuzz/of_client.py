@@ -12,34 +12,34 @@ from typing import Any, TypeVar
 import msgspec
 from yarl import URL
 
-from chain.codec import decode, encode
-from chain.contracts import decode_message
-from chain.contracts.job.messages import Ballots
-from chain.crypto import sha256
-from chain.errors import Malformed
-from chain.params import MAX_TX_BYTES
-from client import config
-from client.api import schema
-from client.api.chain import _parse_raw
-from client.api.errors import ErrorResponse, RequestError
-from client.api.route import MAX_JSON, parse_account, parse_body, parse_field, parse_hash, parse_query
-from client.callbacks.addresses import AllowedAddresses, UrlRefused, is_public
-from client.callbacks.posting import same_url
-from client.callbacks.signatures import parse_secret, secret_text
-from client.callbacks.urls import CallbackUrl
-from client.cli.common import WrongUsage
-from client.contracts.credits.api import build_transfer
-from client.contracts.credits.http.schema import TransferRequest
-from client.contracts.job.cli.submit import read_params
-from client.contracts.job.http.postings import build_job
-from client.contracts.job.http.schema import JobRequest, JobsQuery, ModelQuery
-from client.contracts.membership.http.schema import AccountsQuery, JudgementRequest
-from client.contracts.prediction.roles.private import BoxPlace, opened, plain_input
-from client.keys.boxes import public_of
-from client.keys.hidden import BadKey, decrypt
-from client.keys.keystore import Keystore, KeystoreError
-from client.sdk.http import NodeApi, StreamPlace, _events
-from client.sdk.types import ApiError as SdkError
+from learningchain.chain.codec import decode, encode
+from learningchain.chain.contracts import decode_message
+from learningchain.chain.contracts.job.messages import Ballots
+from learningchain.chain.crypto import sha256
+from learningchain.chain.errors import Malformed
+from learningchain.chain.params import MAX_TX_BYTES
+from learningchain.client import config
+from learningchain.client.api import schema
+from learningchain.client.api.chain import _parse_raw
+from learningchain.client.api.errors import ErrorResponse, RequestError
+from learningchain.client.api.route import MAX_JSON, parse_account, parse_body, parse_field, parse_hash, parse_query
+from learningchain.client.callbacks.addresses import AllowedAddresses, UrlRefused, is_public
+from learningchain.client.callbacks.posting import same_url
+from learningchain.client.callbacks.signatures import parse_secret, secret_text
+from learningchain.client.callbacks.urls import CallbackUrl
+from learningchain.client.cli.common import WrongUsage
+from learningchain.client.contracts.credits.api import build_transfer
+from learningchain.client.contracts.credits.http.schema import TransferRequest
+from learningchain.client.contracts.job.cli.submit import read_params
+from learningchain.client.contracts.job.http.postings import build_job
+from learningchain.client.contracts.job.http.schema import JobRequest, JobsQuery, ModelQuery
+from learningchain.client.contracts.membership.http.schema import AccountsQuery, JudgementRequest
+from learningchain.client.contracts.prediction.roles.private import BoxPlace, opened, plain_input
+from learningchain.client.keys.boxes import public_of
+from learningchain.client.keys.hidden import BadKey, decrypt
+from learningchain.client.keys.keystore import Keystore, KeystoreError
+from learningchain.client.sdk.http import NodeApi, StreamPlace, _events
+from learningchain.client.sdk.types import ApiError as SdkError
 from tests.fuzz.targets import Target, check, scratch, text_of
 
 T = TypeVar("T")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 
-from client.data.table_schema import MAX_MISFITS, BadTableSchema, check_tables, parse_table_schema
+from learningchain.client.data.table_schema import MAX_MISFITS, BadTableSchema, check_tables, parse_table_schema
 from tests.fuzz.targets import Target, check
 
 COLUMNS = [

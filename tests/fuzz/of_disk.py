@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from functools import cache
 
-from chain.storage.errors import StorageError
-from chain.storage.guard import Guard, Kind
-from chain.storage.wal import Wal
+from learningchain.chain.storage.errors import StorageError
+from learningchain.chain.storage.guard import Guard, Kind
+from learningchain.chain.storage.wal import Wal
 from tests.fuzz.targets import Target, check
 from tests.unit.storage_disk import SimDisk
 

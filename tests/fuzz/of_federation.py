@@ -7,13 +7,13 @@ import json
 import numpy as np
 import safetensors.numpy
 
-from chain.errors import Malformed
-from client.contracts.federation.arithmetic import updates, vault
-from client.contracts.federation.arithmetic.places import AttemptPlace
-from client.contracts.federation.arithmetic.tensors import BadTensors, read_layout, read_model, values_of
-from client.contracts.federation.arithmetic.updates import BadUpdate, open_seeds, read_update, seal_seeds, update_file
-from client.contracts.federation.arithmetic.vault import BadVault, VaultPlace
-from client.contracts.federation.roles.channel import (
+from learningchain.chain.errors import Malformed
+from learningchain.client.contracts.federation.arithmetic import updates, vault
+from learningchain.client.contracts.federation.arithmetic.places import AttemptPlace
+from learningchain.client.contracts.federation.arithmetic.tensors import BadTensors, read_layout, read_model, values_of
+from learningchain.client.contracts.federation.arithmetic.updates import BadUpdate, open_seeds, read_update, seal_seeds, update_file
+from learningchain.client.contracts.federation.arithmetic.vault import BadVault, VaultPlace
+from learningchain.client.contracts.federation.roles.channel import (
     FedMessage,
     KeyAsk,
     KeyGive,
@@ -24,7 +24,7 @@ from client.contracts.federation.roles.channel import (
     decode_fed,
     encode_fed,
 )
-from client.keys.boxes import public_of
+from learningchain.client.keys.boxes import public_of
 from tests.fuzz.targets import Target, check
 
 PLACE = AttemptPlace(b"c" * 32, b"f" * 32, 3, 7)

@@ -16,12 +16,21 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from chain.codec import encode
-from chain.contracts import BY_NUMBER, CONTRACTS, MESSAGES, STATE_TYPES, host_of
-from chain.contracts.job import records
-from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, Reveal, claim_commitment, job_id_of, vote_commitment
-from chain.errors import BrokenInvariant, InvalidBlock
-from chain.host import (
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts import BY_NUMBER, CONTRACTS, MESSAGES, STATE_TYPES, host_of
+from learningchain.chain.contracts.job import records
+from learningchain.chain.contracts.job.messages import (
+    Ballot,
+    Claim,
+    CommitVote,
+    OpenVote,
+    Reveal,
+    claim_commitment,
+    job_id_of,
+    vote_commitment,
+)
+from learningchain.chain.errors import BrokenInvariant, InvalidBlock
+from learningchain.chain.host import (
     K_SUPPLY,
     SUSPENDED,
     Account,
@@ -35,12 +44,12 @@ from chain.host import (
     escrow_key,
     read_parked,
 )
-from chain.ledger.state import MAX_RECORD, Overlay, State
-from chain.ledger.transition import BlockInput, Executed, apply_block, chain_record, commit, validators_of
-from chain.ledger.tx import ParsedTx, parse_tx
-from chain.losses import LossTree, draw_probe, open_losses
-from chain.types import SignedTx, TxBody, net_of, tx_id
-from chain.verification.votes import BallotCode
+from learningchain.chain.ledger.state import MAX_RECORD, Overlay, State
+from learningchain.chain.ledger.transition import BlockInput, Executed, apply_block, chain_record, commit, validators_of
+from learningchain.chain.ledger.tx import ParsedTx, parse_tx
+from learningchain.chain.losses import LossTree, draw_probe, open_losses
+from learningchain.chain.types import SignedTx, TxBody, net_of, tx_id
+from learningchain.chain.verification.votes import BallotCode
 from tests.fuzz.targets import Target, check
 from tests.unit.api_kit import MODEL, MODEL_CID, PARAMS, FakeLedger, sha
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 
-from chain.codec import decode, encode
-from chain.errors import Malformed
-from chain.losses import BadOpening, LossesOutOfRange, LossTree, Opening, Probe, check_opening, open_losses
-from sandbox.losses import BadLosses, LossReader, parse_losses
+from learningchain.chain.codec import decode, encode
+from learningchain.chain.errors import Malformed
+from learningchain.chain.losses import BadOpening, LossesOutOfRange, LossTree, Opening, Probe, check_opening, open_losses
+from learningchain.sandbox.losses import BadLosses, LossReader, parse_losses
 from tests.fuzz.targets import Target, check
 from tests.unit.loss_kit import opened, some_losses
 

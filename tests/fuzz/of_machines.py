@@ -9,16 +9,16 @@ from typing import Any
 
 import msgspec
 
-from chain.codec import encode
-from chain.consensus.messages import SignProposal, SignVote
-from chain.ledger.state_diff import changes_of
-from chain.node import events as e
-from chain.node import messages as m
-from chain.types import PRECOMMIT, PREVOTE, block_id
-from p2p.content import messages as content
-from p2p.content.events import MessageReceived, PenalizePeer
-from p2p.content.events import SendMessage as ContentSend
-from p2p.content.events import TimerTick as ContentTick
+from learningchain.chain.codec import encode
+from learningchain.chain.consensus.messages import SignProposal, SignVote
+from learningchain.chain.ledger.state_diff import changes_of
+from learningchain.chain.node import events as e
+from learningchain.chain.node import messages as m
+from learningchain.chain.types import PRECOMMIT, PREVOTE, block_id
+from learningchain.p2p.content import messages as content
+from learningchain.p2p.content.events import MessageReceived, PenalizePeer
+from learningchain.p2p.content.events import SendMessage as ContentSend
+from learningchain.p2p.content.events import TimerTick as ContentTick
 from tests.fuzz.of_chain import join, split
 from tests.fuzz.targets import Target, check
 from tests.unit import node_kit as kit

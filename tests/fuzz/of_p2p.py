@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import ipaddress
 
-from chain.codec import encode
-from chain.errors import Malformed
-from p2p import mdns, wire
-from p2p.address_book import AddressBook, normal, parse_endpoint, parse_seed
-from p2p.content import cid, dag
-from p2p.content.messages import decode_message
-from p2p.tls import NotAuthenticated, certificate_identity
+from learningchain.chain.codec import encode
+from learningchain.chain.errors import Malformed
+from learningchain.p2p import mdns, wire
+from learningchain.p2p.address_book import AddressBook, normal, parse_endpoint, parse_seed
+from learningchain.p2p.content import cid, dag
+from learningchain.p2p.content.messages import decode_message
+from learningchain.p2p.tls import NotAuthenticated, certificate_identity
 from tests.fuzz.of_chain import split
 from tests.fuzz.targets import Target, check, scratch, text_of
 

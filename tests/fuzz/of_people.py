@@ -17,27 +17,27 @@ from unittest import mock
 
 import msgspec
 
-from chain.codec import encode
-from chain.contracts.credits import Transfer
-from chain.contracts.membership import Join, join_digest
-from chain.crypto import SigningKey, account_id, address
-from chain.errors import Malformed
-from chain.ledger.genesis import to_json
-from chain.storage.guard import Guard
-from chain.types import PRECOMMIT, PREVOTE, TxBody, net_of
-from client.contracts.membership.http.joining import admitted_in
-from client.contracts.membership.http.token import Contact, JoinToken, parse_token, to_text, token_digest
-from client.contracts.membership.outsiders import Ask, JoinDoor, Wish
-from client.keys import backup
-from client.keys.backup import BackupError
-from client.keys.keystore import Identity
-from client.receipts import offline
-from client.signer import messages as m
-from client.signer import pairing
-from client.signer.pairing import PairingError
-from client.signer.server import SignerServer
-from p2p.connection import Refused
-from p2p.outsiders import MAX_ANSWER, MAX_ASK, _answered
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.contracts.membership import Join, join_digest
+from learningchain.chain.crypto import SigningKey, account_id, address
+from learningchain.chain.errors import Malformed
+from learningchain.chain.ledger.genesis import to_json
+from learningchain.chain.storage.guard import Guard
+from learningchain.chain.types import PRECOMMIT, PREVOTE, TxBody, net_of
+from learningchain.client.contracts.membership.http.joining import admitted_in
+from learningchain.client.contracts.membership.http.token import Contact, JoinToken, parse_token, to_text, token_digest
+from learningchain.client.contracts.membership.outsiders import Ask, JoinDoor, Wish
+from learningchain.client.keys import backup
+from learningchain.client.keys.backup import BackupError
+from learningchain.client.keys.keystore import Identity
+from learningchain.client.receipts import offline
+from learningchain.client.signer import messages as m
+from learningchain.client.signer import pairing
+from learningchain.client.signer.pairing import PairingError
+from learningchain.client.signer.server import SignerServer
+from learningchain.p2p.connection import Refused
+from learningchain.p2p.outsiders import MAX_ANSWER, MAX_ASK, _answered
 from tests.fuzz.targets import Target, check, scratch, text_of
 from tests.unit.ledger_kit import Chain, genesis_of, id_of, key_of
 from tests.unit.storage_disk import SimDisk
@@ -85,7 +85,7 @@ class _Ledger:
     """One block high, with one open invitation of alice."""
 
     def __init__(self) -> None:
-        from chain.contracts.membership import Invite
+        from learningchain.chain.contracts.membership import Invite
 
         self.chain = Chain(genesis_of("alice"))
         invite = Invite(key_of("token").public, self.chain.clock + 100_000, 0)
@@ -110,7 +110,7 @@ def join_question(data: bytes) -> None:
     """The key of the connection is that of the invitation. Refusals are answers."""
     ledger = _ledger()
     ledger.sent = 0
-    with mock.patch("client.contracts.membership.outsiders.try_out", lambda ledger, op: 0):
+    with mock.patch("learningchain.client.contracts.membership.outsiders.try_out", lambda ledger, op: 0):
         door = JoinDoor(ledger, lambda: b"the genesis", lambda: 0)  # type: ignore[arg-type]
         status, body = _LOOP.run_until_complete(door.answer(key_of("token").public, data))
     check(body == b"the genesis" or msgspec.json.decode(body), "no answer")

@@ -6,18 +6,18 @@ import io
 import json
 from typing import Any, cast
 
-from sandbox.archive import clean_archive, scan_archive
-from sandbox.docker.attached import Dialogue, FramedOutput
-from sandbox.docker.engine import Engine, explain
-from sandbox.docker.runner import job_json
-from sandbox.docker.sidecar import Sidecar, SidecarSize
-from sandbox.documents import parse_config
-from sandbox.errors import BadImage, EngineError, SandboxUnavailable
-from sandbox.output import TAIL_CAP
-from sandbox.progress import PROGRESS_LINE_CAP, parse_progress
-from sandbox.results import BadResult, EvaluationReader
-from sandbox.spec import ImageLimits, RunSpec
-from sandbox.targuard import BadTar, TarWalk
+from learningchain.sandbox.archive import clean_archive, scan_archive
+from learningchain.sandbox.docker.attached import Dialogue, FramedOutput
+from learningchain.sandbox.docker.engine import Engine, explain
+from learningchain.sandbox.docker.runner import job_json
+from learningchain.sandbox.docker.sidecar import Sidecar, SidecarSize
+from learningchain.sandbox.documents import parse_config
+from learningchain.sandbox.errors import BadImage, EngineError, SandboxUnavailable
+from learningchain.sandbox.output import TAIL_CAP
+from learningchain.sandbox.progress import PROGRESS_LINE_CAP, parse_progress
+from learningchain.sandbox.results import BadResult, EvaluationReader
+from learningchain.sandbox.spec import ImageLimits, RunSpec
+from learningchain.sandbox.targuard import BadTar, TarWalk
 from tests.fuzz.targets import Target, check, scratch, text_of
 
 LIMITS = ImageLimits(archive_bytes=1 << 20, unpacked_bytes=1 << 20, files=100, layers=8)

@@ -7,17 +7,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from chain.buckets import BUCKETS, build, number_of, subroot_of
-from chain.codec import encode
-from chain.crypto import sha256
-from chain.errors import Malformed
-from chain.ledger.genesis import Genesis, from_json
-from chain.ledger.receipt_file import check_receipt_file
-from chain.ledger.snapshot import Offer, decode_subroots, encode_bucket, encode_subroots, make_bucket, root_of
-from chain.node import events as e
-from chain.node import messages as m
-from chain.node.checks import make_buckets
-from chain.types import decode_block
+from learningchain.chain.buckets import BUCKETS, build, number_of, subroot_of
+from learningchain.chain.codec import encode
+from learningchain.chain.crypto import sha256
+from learningchain.chain.errors import Malformed
+from learningchain.chain.ledger.genesis import Genesis, from_json
+from learningchain.chain.ledger.receipt_file import check_receipt_file
+from learningchain.chain.ledger.snapshot import Offer, decode_subroots, encode_bucket, encode_subroots, make_bucket, root_of
+from learningchain.chain.node import events as e
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.checks import make_buckets
+from learningchain.chain.types import decode_block
 from tests.fuzz.of_chain import join, split
 from tests.fuzz.targets import Target, check
 from tests.unit import node_kit as kit

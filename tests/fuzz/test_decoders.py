@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from chain.errors import BrokenInvariant, SupplyBroken
-from chain.host import HeldDue, Host
+from learningchain.chain.errors import BrokenInvariant, SupplyBroken
+from learningchain.chain.host import HeldDue, Host
 from tests.fuzz import examples
 from tests.fuzz.mutations import HOSTILE, near
 from tests.fuzz.targets import Broken, attempt, load
@@ -107,11 +107,13 @@ class _SameAsAll(bytes):
 
 @pytest.mark.parametrize("name", ["transaction", "peers-message", "certificate", "content-message"])
 def test_a_decoder_that_takes_a_second_encoding_is_found(name: str) -> None:
-    with mock.patch("chain.codec.encode", lambda value: _SameAsAll()), pytest.raises(Broken):
+    with mock.patch("learningchain.chain.codec.encode", lambda value: _SameAsAll()), pytest.raises(Broken):
         try_near(name)
 
 
-@pytest.mark.parametrize(("name", "where"), [("result", "sandbox.results.BadResult"), ("tar", "sandbox.targuard.BadTar")])
+@pytest.mark.parametrize(
+    ("name", "where"), [("result", "learningchain.sandbox.results.BadResult"), ("tar", "learningchain.sandbox.targuard.BadTar")]
+)
 def test_an_error_of_another_kind_is_found(name: str, where: str) -> None:
     with mock.patch(where, KeyError), pytest.raises(KeyError):
         try_near(name)
@@ -129,8 +131,8 @@ def _halved(host: Host, escrow: bytes, identity: bytes, amount: int, reason: str
 @pytest.mark.parametrize(
     ("where", "broken", "fault"),
     [
-        ("chain.host.Host.fenced", _unfenced, BrokenInvariant),
-        ("chain.host.Host.pay", _halved, SupplyBroken),
+        ("learningchain.chain.host.Host.fenced", _unfenced, BrokenInvariant),
+        ("learningchain.chain.host.Host.pay", _halved, SupplyBroken),
     ],
 )
 def test_a_ledger_without_its_fence_is_found(where: str, broken: Callable[..., None], fault: type[Exception]) -> None:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from scripts.packages import tree
 from tests.packaging.own_engine import OwnEngine, Refused
 
 T = TypeVar("T")
@@ -123,12 +124,10 @@ def test_the_image_has_the_code_and_nothing_that_lay_beside_it(engine: OwnEngine
     assert not any("PASSPHRASE" in variable or "TOKEN" in variable for variable in settings["Env"])
     # Base, user and data folder, the environment: no stage that built, and no wheel.
     assert len(found["RootFS"]["Layers"]) == 3
-    found_by = (
-        "cd /opt/learningchain/lib/python3*/site-packages && find chain client p2p sandbox learningchain.py -type f; ls -A /data"
-    )
+    found_by = "cd /opt/learningchain/lib/python3*/site-packages && find learningchain -type f; ls -A /data"
     listed = engine.docker("run", "--rm", "--network", "none", "--read-only", "--entrypoint", "sh", image, "-c", found_by)
     inside = {line for line in listed.split() if not line.endswith(".pyc")}
-    tracked = engine.run("git", "ls-files", "chain", "client", "p2p", "sandbox", "learningchain.py", cwd=ROOT).split()
+    tracked = [tree.place_of(name) for name in tree.files() if name not in tree.BESIDE]
     assert {name for name in tracked if name.endswith(".py")} == {name for name in inside if name.endswith(".py")}
     assert inside <= set(tracked)
     stray = r"\( -name keystore.json -o -name '*.pair' -o -name api.token -o -name .git -o -name .venv -o -name pip.conf \)"

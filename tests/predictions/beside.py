@@ -12,11 +12,20 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-from chain.contracts.prediction import decisions, formulas, histories, payouts, verdicts
-from chain.contracts.prediction.decisions import DecisionRule
-from chain.contracts.prediction.formulas import Amounts
-from chain.contracts.prediction.tally import VALUED, Answer, AnswerCode, PredictionOutcome, RowValue, Tally, is_withheld, tally
-from chain.contracts.prediction.verdicts import AppealCase, AppealMoney
+from learningchain.chain.contracts.prediction import decisions, formulas, histories, payouts, verdicts
+from learningchain.chain.contracts.prediction.decisions import DecisionRule
+from learningchain.chain.contracts.prediction.formulas import Amounts
+from learningchain.chain.contracts.prediction.tally import (
+    VALUED,
+    Answer,
+    AnswerCode,
+    PredictionOutcome,
+    RowValue,
+    Tally,
+    is_withheld,
+    tally,
+)
+from learningchain.chain.contracts.prediction.verdicts import AppealCase, AppealMoney
 
 from . import settling as model_settling
 from . import verdicts as model_verdicts

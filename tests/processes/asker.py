@@ -8,10 +8,10 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from chain.codec import encode
-from chain.consensus.messages import RoundState
-from chain.contracts.credits import Transfer
-from chain.node.messages import (
+from learningchain.chain.codec import encode
+from learningchain.chain.consensus.messages import RoundState
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.node.messages import (
     MAX_BATCH,
     MAX_SYNC_BLOCKS,
     GetBlock,
@@ -23,14 +23,14 @@ from chain.node.messages import (
     Status,
     TxIds,
 )
-from chain.params import MAX_OPS
-from client import config
-from p2p.address_book import AddressBook
-from p2p.content.cid import Cid, Codec
-from p2p.content.messages import WhoHas
-from p2p.tls import CA
-from p2p.transport import Network
-from p2p.wire import CONTENT, NODE, PEERS, QUEUE_VOTES, GetPeers, Ping, peers_message
+from learningchain.chain.params import MAX_OPS
+from learningchain.client import config
+from learningchain.p2p.address_book import AddressBook
+from learningchain.p2p.content.cid import Cid, Codec
+from learningchain.p2p.content.messages import WhoHas
+from learningchain.p2p.tls import CA
+from learningchain.p2p.transport import Network
+from learningchain.p2p.wire import CONTENT, NODE, PEERS, QUEUE_VOTES, GetPeers, Ping, peers_message
 from tests.processes.harness import Graph, NodeProcess, Person, eventually
 
 HISTORY = MAX_SYNC_BLOCKS + 6

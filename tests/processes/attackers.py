@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sandbox.images import build_python_image
+from learningchain.sandbox.images import build_python_image
 from tests.processes.harness import Graph
 from tests.processes.test_federation import PROGRAM
 

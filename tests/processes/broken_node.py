@@ -15,19 +15,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from chain.codec import encode
-from chain.consensus.messages import SignVote
-from chain.crypto import SigningKey
-from chain.node import candidates
-from chain.node import events as e
-from chain.node import messages as m
-from chain.storage.disk import OsFile
-from chain.storage.guard import Guard, Kind
-from chain.types import NO_ROUND, Proposal, Vote, block_id, proposal_digest, vote_digest
-from client.keys.signing import LocalSigner
-from client.node import daemon
-from client.node.driver import Driver, now_ms
-from p2p.wire import NODE
+from learningchain.chain.codec import encode
+from learningchain.chain.consensus.messages import SignVote
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.node import candidates
+from learningchain.chain.node import events as e
+from learningchain.chain.node import messages as m
+from learningchain.chain.storage.disk import OsFile
+from learningchain.chain.storage.guard import Guard, Kind
+from learningchain.chain.types import NO_ROUND, Proposal, Vote, block_id, proposal_digest, vote_digest
+from learningchain.client.keys.signing import LocalSigner
+from learningchain.client.node import daemon
+from learningchain.client.node.driver import Driver, now_ms
+from learningchain.p2p.wire import NODE
 
 FLAG = Path()
 
@@ -126,7 +126,7 @@ def main() -> int:
     else:
         raise SystemExit(f"unknown fault {fault}")
     del sys.argv[1:3]
-    from client.cli.app import main as run
+    from learningchain.client.cli.app import main as run
 
     return run()
 

@@ -25,7 +25,7 @@ def moved(path: Path) -> Callable[[], int]:
 def main() -> int:
     time.time_ns = moved(Path(sys.argv[1]))  # before anything of the node is loaded
     del sys.argv[1]
-    from client.cli.app import main as run
+    from learningchain.client.cli.app import main as run
 
     return run()
 

@@ -17,7 +17,7 @@ READS = 0
 
 def count_reads() -> None:
     """Every look at a record, wherever it comes from."""
-    from chain.ledger.state import State
+    from learningchain.chain.ledger.state import State
 
     get = State.get
 
@@ -52,8 +52,8 @@ def main() -> int:
     uvloop.new_event_loop = asyncio.SelectorEventLoop  # type: ignore[assignment, misc]
     count_reads()
     count_steps(path)
-    from client.cli.app import main as run
-    from client.work import runner
+    from learningchain.client.cli.app import main as run
+    from learningchain.client.work import runner
 
     runner.PIECE_SHARE = 0  # who waits for this node is one test: it need not leave its loop to others
     return run()

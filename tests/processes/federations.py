@@ -23,14 +23,14 @@ from typing import Any
 
 import numpy as np
 
-from chain.codec import read
-from chain.contracts.federation import records
-from chain.contracts.federation.records import FederationServer
-from chain.types import parse_loss
-from client.contracts.federation.arithmetic.places import CQ, AttemptPlace
-from client.contracts.federation.arithmetic.updates import update_of
-from client.contracts.federation.roles.looking import local_seed
-from client.sdk.types import NotFound
+from learningchain.chain.codec import read
+from learningchain.chain.contracts.federation import records
+from learningchain.chain.contracts.federation.records import FederationServer
+from learningchain.chain.types import parse_loss
+from learningchain.client.contracts.federation.arithmetic.places import CQ, AttemptPlace
+from learningchain.client.contracts.federation.arithmetic.updates import update_of
+from learningchain.client.contracts.federation.roles.looking import local_seed
+from learningchain.client.sdk.types import NotFound
 from tests.processes import federated_job
 from tests.processes.clocked import DAY_MS, HOUR_MS, ClockedGraph
 from tests.processes.harness import Graph, NodeProcess, Role, command, eventually, micro, with_params

@@ -30,19 +30,19 @@ from unittest import mock
 
 import msgspec
 
-from chain.crypto import SigningKey, account_id, address, sha256
-from chain.ledger.genesis import Genesis, GenesisAccount, to_json
-from chain.params import CREDIT
-from chain.types import parse_credits
-from client import config
-from client.api.schema import CertificateView, StatusView, TxAnswer
-from client.keys import keystore
-from client.keys.keystore import Identity, Keystore
-from client.sdk.client import Client
-from client.sdk.http import local_url, read_token
-from client.sdk.types import ApiError, Json
-from p2p.tls import make_ca
-from sandbox import Sandbox, SandboxError
+from learningchain.chain.crypto import SigningKey, account_id, address, sha256
+from learningchain.chain.ledger.genesis import Genesis, GenesisAccount, to_json
+from learningchain.chain.params import CREDIT
+from learningchain.chain.types import parse_credits
+from learningchain.client import config
+from learningchain.client.api.schema import CertificateView, StatusView, TxAnswer
+from learningchain.client.keys import keystore
+from learningchain.client.keys.keystore import Identity, Keystore
+from learningchain.client.sdk.client import Client
+from learningchain.client.sdk.http import local_url, read_token
+from learningchain.client.sdk.types import ApiError, Json
+from learningchain.p2p.tls import make_ca
+from learningchain.sandbox import Sandbox, SandboxError
 from tests.network import NetworkParams
 from tests.network import genesis as network_genesis
 from tests.slow import SLOW

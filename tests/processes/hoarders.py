@@ -13,16 +13,16 @@ from typing import Any
 
 import msgspec
 
-from chain.codec import encode
-from chain.contracts.credits import Transfer
-from chain.contracts.job.messages import Claim
-from chain.ledger.tx import sign_tx
-from chain.node.events import TRANSACTIONS
-from chain.node.messages import MAX_BATCH, Txs
-from chain.node.space import MIN_CHARGE
-from chain.params import MAX_OPS
-from chain.types import TxBody, net_of
-from p2p.wire import NODE
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.contracts.job.messages import Claim
+from learningchain.chain.ledger.tx import sign_tx
+from learningchain.chain.node.events import TRANSACTIONS
+from learningchain.chain.node.messages import MAX_BATCH, Txs
+from learningchain.chain.node.space import MIN_CHARGE
+from learningchain.chain.params import MAX_OPS
+from learningchain.chain.types import TxBody, net_of
+from learningchain.p2p.wire import NODE
 from tests.processes.asker import Asker, askers
 from tests.processes.harness import Graph, NodeProcess, Person, Role, eventually, validators, with_params
 from tests.processes.scripted import JUDGE, announcement, declare, post, terms

@@ -30,7 +30,7 @@ WIDEST = 2**30
 
 
 def with_own_program(attack: str, archive: Path, image: str) -> None:
-    from sandbox.docker.service import Sandbox
+    from learningchain.sandbox.docker.service import Sandbox
 
     run, bases = Sandbox.run, [b"", b""]
 
@@ -53,9 +53,9 @@ def with_own_arithmetic(attack: str) -> None:
     """In this process: the one that would compute is a new one, and knows nothing of the change."""
     import numpy as np
 
-    from client.contracts.federation.arithmetic import updates
-    from client.contracts.federation.arithmetic.places import CQ
-    from client.work import computing, runner
+    from learningchain.client.contracts.federation.arithmetic import updates
+    from learningchain.client.contracts.federation.arithmetic.places import CQ
+    from learningchain.client.work import computing, runner
 
     runner.ComputingProcess = computing.ComputingHere  # type: ignore[attr-defined, assignment]
     honest_file = updates.update_file
@@ -82,7 +82,7 @@ def main() -> int:
         with_own_program(attack, Path(archive), image)
     if attack in ("scaling", "malformed"):
         with_own_arithmetic(attack)
-    from client.cli.app import main as run
+    from learningchain.client.cli.app import main as run
 
     return run()
 

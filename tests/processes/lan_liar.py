@@ -13,9 +13,9 @@ import ipaddress
 import sys
 import time
 
-from chain.crypto import parse_address
-from p2p import mdns
-from p2p.lan import interfaces, open_socket
+from learningchain.chain.crypto import parse_address
+from learningchain.p2p import mdns
+from learningchain.p2p.lan import interfaces, open_socket
 
 AT_ONCE, EVERY_S = 50, 0.05
 LIES = 10_000

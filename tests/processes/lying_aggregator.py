@@ -12,8 +12,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.contracts.federation.messages import FileCode, ScreenUpdates
-from client.work.events import Submit
+from learningchain.chain.contracts.federation.messages import FileCode, ScreenUpdates
+from learningchain.client.work.events import Submit
 
 
 def denying(screen: Callable[..., Iterator[Any]], member: bytes) -> Callable[..., Iterator[Any]]:
@@ -35,8 +35,8 @@ def denying(screen: Callable[..., Iterator[Any]], member: bytes) -> Callable[...
 def main() -> int:
     member = bytes.fromhex(sys.argv[1])
     del sys.argv[1]
-    from client.cli.app import main as run
-    from client.contracts.federation.roles.aggregator import AggregatorMachine
+    from learningchain.client.cli.app import main as run
+    from learningchain.client.contracts.federation.roles.aggregator import AggregatorMachine
 
     AggregatorMachine._screen = denying(AggregatorMachine._screen, member)  # type: ignore[method-assign]
     return run()

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from chain.contracts.job import (
+from learningchain.chain.contracts.job import (
     Arch,
     Ballot,
     BallotCode,
@@ -32,10 +32,10 @@ from chain.contracts.job import (
     model_id,
     vote_commitment,
 )
-from chain.contracts.membership import SetCapacity
-from chain.losses import LossTree, Opening
-from chain.types import parse_loss
-from client.sdk.types import Json
+from learningchain.chain.contracts.membership import SetCapacity
+from learningchain.chain.losses import LossTree, Opening
+from learningchain.chain.types import parse_loss
+from learningchain.client.sdk.types import Json
 from tests.processes.clocked import HOUR_MS, ClockedGraph
 from tests.processes.harness import PATIENCE_S, NodeProcess, Person, credits, eventually
 

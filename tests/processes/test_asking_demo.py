@@ -12,4 +12,4 @@ pytestmark = pytest.mark.timeout(LIMIT_S + 30)
 
 @pytest.mark.full("minutes: test_predictions.py has three real servers, test_sandbox's examples the images")
 def test_every_promise_of_the_demo_holds() -> None:
-    assert "carol 0;" in told("examples.asking", 14, LIMIT_S)
+    assert "carol 0;" in told("learningchain.examples.asking", 14, LIMIT_S)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from chain.types import format_loss
-from client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
-from client.sdk.types import Json
+from learningchain.chain.types import format_loss
+from learningchain.client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
+from learningchain.client.sdk.types import Json
 from tests.processes.harness import Graph, Role, eventually, validators
 from tests.processes.scripted import JUDGE, declare
 from tests.toy.installed import installed_backend, path

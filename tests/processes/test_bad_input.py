@@ -10,11 +10,11 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from chain.contracts.credits import Transfer
-from chain.contracts.job import JobCode
-from chain.errors import Code, TxCode
-from client.sdk.http import local_url, read_token
-from client.sdk.types import Invalid, Json, Rejected
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.contracts.job import JobCode
+from learningchain.chain.errors import Code, TxCode
+from learningchain.client.sdk.http import local_url, read_token
+from learningchain.client.sdk.types import Invalid, Json, Rejected
 from tests.processes import scripted
 from tests.processes.clocked import HOUR_MS, ClockedGraph
 from tests.processes.harness import Graph, NodeProcess, Person, Role, command, credits
@@ -52,7 +52,7 @@ async def ask(node: NodeProcess, path: str, body: Any) -> tuple[int, Json]:
 
 
 def _listen(node: NodeProcess) -> str:
-    from client import config
+    from learningchain.client import config
 
     return config.load(node.data, {}).config.api.listen
 

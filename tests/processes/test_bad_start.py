@@ -15,8 +15,8 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from chain.ledger.genesis import to_json
-from client import config
+from learningchain.chain.ledger.genesis import to_json
+from learningchain.client import config
 from tests.processes.harness import PASSPHRASE, Graph, NodeProcess, Person, Role, credits, micro
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from chain.contracts.credits import Transfer
-from chain.errors import TxCode
-from client.sdk.types import Invalid
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.errors import TxCode
+from learningchain.client.sdk.types import Invalid
 from tests.processes import scripted
 from tests.processes.clocked import ClockedGraph
 from tests.processes.harness import Graph, NodeProcess, Person, Role, credits, eventually, validators

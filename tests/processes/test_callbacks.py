@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from client.callbacks.signatures import parse_secret, signature
-from client.sdk.types import Json
-from p2p.content.cid import Codec, cid_of
+from learningchain.client.callbacks.signatures import parse_secret, signature
+from learningchain.client.sdk.types import Json
+from learningchain.p2p.content.cid import Codec, cid_of
 from tests.processes.harness import Graph, NodeProcess, Role, eventually, with_params
 from tests.unit.callbacks_kit import HttpServer, status
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from client.sdk.types import Json
+from learningchain.client.sdk.types import Json
 from tests.processes.harness import Graph, NodeProcess, Person, Role, command, eventually, validators
 from tests.processes.scripted import declare
 from tests.toy.installed import installed, path, run

@@ -6,9 +6,9 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
-from chain.contracts.job import job_id_of
-from chain.contracts.job.messages import bond, fees_locked
-from client.contracts.job.references import find
+from learningchain.chain.contracts.job import job_id_of
+from learningchain.chain.contracts.job.messages import bond, fees_locked
+from learningchain.client.contracts.job.references import find
 from tests.processes.harness import Graph, NodeProcess, Person, Role, validators, with_params
 from tests.processes.scripted import JUDGE, declare, post, terms
 

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from client.sdk.types import ApiError
+from learningchain.client.sdk.types import ApiError
 from tests.processes.harness import Graph, NodeProcess, credits, eventually, micro, validators
 from tests.processes.journal import contradictions, journalled
 

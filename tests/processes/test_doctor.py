@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from client import config
+from learningchain.client import config
 from tests.processes.harness import ROOT, Graph, NodeProcess, eventually, validators
 
 pytestmark = pytest.mark.timeout(180)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from client.node.process import share_of_files
+from learningchain.client.node.process import share_of_files
 from tests.processes.harness import PASSPHRASE, ROOT, Graph, NodeProcess, Role, eventually, validators
 
 NOBODY = "nobody"
@@ -101,7 +101,7 @@ def test_a_program_that_a_node_starts_does_not_get_the_passphrase(tmp_path: Path
     seen = tmp_path / "seen"
     code = (
         "import os, subprocess, sys\n"
-        "from client.node import process\n"
+        "from learningchain.client.node import process\n"
         "process.guard('LEARNINGCHAIN_PASSPHRASE')\n"
         f"subprocess.run(['env'], stdout=open({str(seen)!r}, 'wb'))\n"
     )

@@ -14,11 +14,17 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.federation import formulas, records
-from chain.contracts.federation.records import EndReason, FederationMember, FederationRecord, FederationState, RoundRecord
-from client.contracts.federation.arithmetic import vault
-from client.contracts.federation.roles.looking import text_of
-from client.keys import hidden
+from learningchain.chain.contracts.federation import formulas, records
+from learningchain.chain.contracts.federation.records import (
+    EndReason,
+    FederationMember,
+    FederationRecord,
+    FederationState,
+    RoundRecord,
+)
+from learningchain.client.contracts.federation.arithmetic import vault
+from learningchain.client.contracts.federation.roles.looking import text_of
+from learningchain.client.keys import hidden
 from tests.processes.clocked import DAY_MS, HOUR_MS, ClockedGraph
 from tests.processes.harness import PASSPHRASE, Graph, NodeProcess, command, eventually, with_params
 from tests.processes.test_federation import (

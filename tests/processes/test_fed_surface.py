@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from client.contracts.federation.arithmetic.places import published_digest
-from client.sdk.types import NotFound, Rejected, Usage
+from learningchain.client.contracts.federation.arithmetic.places import published_digest
+from learningchain.client.sdk.types import NotFound, Rejected, Usage
 from tests.processes.harness import Graph, NodeProcess, Role, command, eventually, micro
 
 ROLES = [Role("sponsor", validator=True), Role("owner"), Role("stranger")]

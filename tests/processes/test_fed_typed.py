@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from examples.federation.build import EXAMPLES, build, data_schema, initial, rows_schema, split_rows
-from examples.federation.deal import dealt
-from examples.federation.federated import model_bytes
+from learningchain.examples.federation.build import EXAMPLES, build, data_schema, initial, rows_schema, split_rows
+from learningchain.examples.federation.deal import dealt
+from learningchain.examples.federation.federated import model_bytes
 from tests.processes.harness import ROOT, Graph, NodeProcess, Role, command, eventually, with_params
 
 EXAMPLE = "breast-cancer"

@@ -12,4 +12,4 @@ pytestmark = pytest.mark.timeout(LIMIT_S + 30)
 
 @pytest.mark.full("minutes: test_federation.py has three real owners, test_federation_rounds.py the images")
 def test_every_promise_of_the_demo_holds() -> None:
-    assert "refused: dave WRONG" in told("examples.federating", 12, LIMIT_S)
+    assert "refused: dave WRONG" in told("learningchain.examples.federating", 12, LIMIT_S)

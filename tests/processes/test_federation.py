@@ -17,9 +17,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.codec import encode, read
-from chain.contracts.federation import records
-from chain.contracts.federation.messages import (
+from learningchain.chain.codec import encode, read
+from learningchain.chain.contracts.federation import records
+from learningchain.chain.contracts.federation.messages import (
     AggregationRule,
     FederationTerms,
     JoinFederation,
@@ -28,19 +28,25 @@ from chain.contracts.federation.messages import (
     Secrecy,
     federation_id_of,
 )
-from chain.contracts.federation.records import EndReason, FederationMember, FederationRecord, FederationServer, FederationState
-from chain.host.terms import Arch, Image, ImageKind, Limits
-from chain.ledger.tx import sign_tx
-from chain.types import TxBody, net_of, tx_id
-from client.contracts.federation.arithmetic.places import published_digest
-from client.contracts.federation.http.views import own_view
-from client.contracts.federation.roles.looking import text_of
-from client.contracts.federation.wishes import SponsorWish, TrainWish, Wish, of_wish
-from client.work.artifacts import cid_of_file
-from client.work.database import WorkDatabase
-from examples.breast_cancer.data import split_rows
-from sandbox import OwnData, Sandbox, SandboxUnavailable
-from sandbox.images import build_python_image
+from learningchain.chain.contracts.federation.records import (
+    EndReason,
+    FederationMember,
+    FederationRecord,
+    FederationServer,
+    FederationState,
+)
+from learningchain.chain.host.terms import Arch, Image, ImageKind, Limits
+from learningchain.chain.ledger.tx import sign_tx
+from learningchain.chain.types import TxBody, net_of, tx_id
+from learningchain.client.contracts.federation.arithmetic.places import published_digest
+from learningchain.client.contracts.federation.http.views import own_view
+from learningchain.client.contracts.federation.roles.looking import text_of
+from learningchain.client.contracts.federation.wishes import SponsorWish, TrainWish, Wish, of_wish
+from learningchain.client.work.artifacts import cid_of_file
+from learningchain.client.work.database import WorkDatabase
+from learningchain.examples.breast_cancer.data import split_rows
+from learningchain.sandbox import OwnData, Sandbox, SandboxUnavailable
+from learningchain.sandbox.images import build_python_image
 from tests.processes.harness import Graph, NodeProcess, Person, Role, command, eventually, with_params
 
 PROGRAM = Path(__file__).with_name("federated_job.py")

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from chain.types import parse_loss
-from client.contracts.federation.arithmetic.places import CQ
-from client.keys import hidden
-from client.sdk.types import Rejected
+from learningchain.chain.types import parse_loss
+from learningchain.client.contracts.federation.arithmetic.places import CQ
+from learningchain.client.keys import hidden
+from learningchain.client.sdk.types import Rejected
 from tests.processes import federated_job
 from tests.processes.federations import (
     Json,

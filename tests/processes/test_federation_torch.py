@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from chain.types import parse_loss
-from examples.federation.build import EXAMPLES, build, initial, split_rows
-from examples.federation.deal import dealt
-from examples.federation.federated import model_bytes
-from examples.federation.wheel import TorchMissing
+from learningchain.chain.types import parse_loss
+from learningchain.examples.federation.build import EXAMPLES, build, initial, split_rows
+from learningchain.examples.federation.deal import dealt
+from learningchain.examples.federation.federated import model_bytes
+from learningchain.examples.federation.wheel import TorchMissing
 from tests.federation_alone import train_alone
 from tests.processes.federations import (
     LIMITS,

@@ -9,9 +9,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from client import config
-from client.sdk.http import read_token
-from client.sdk.types import Json
+from learningchain.client import config
+from learningchain.client.sdk.http import read_token
+from learningchain.client.sdk.types import Json
 from tests.processes import test_predictions
 from tests.processes.harness import Graph, NodeProcess, Role, micro, validators, with_params
 from tests.processes.test_predictions import SERVES, in_state, register, serve
@@ -35,7 +35,8 @@ FINE = 10 * 100 * ROWS
 async def test_four_of_five_agree_and_who_lies_is_neither_paid_nor_believed(tmp_path: Path, archive: tuple[Path, str]) -> None:
     (tmp_path / "graph").mkdir()
     async with Graph(tmp_path / "graph", ROLES, params=PARAMS) as graph:
-        graph[LIAR].program = [sys.executable, "-m", "examples.asking.liar"]  # its first answer says one more of each row
+        # Its first answer says one more of each row.
+        graph[LIAR].program = [sys.executable, "-m", "learningchain.examples.asking.liar"]
         owner, asker = graph["v0"], graph["v1"]
         await graph.start()
         model = await register(owner, archive, tmp_path, start_s=60)

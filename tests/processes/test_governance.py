@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from client.sdk.types import ApiError
+from learningchain.client.sdk.types import ApiError
 from tests.processes.clocked import HOUR_MS, ClockedGraph
 from tests.processes.harness import Graph, NodeProcess, Person, Role, eventually, validators
 from tests.processes.scripted import JUDGE, declare, post

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from chain.codec import encode
-from chain.crypto import parse_address
-from chain.host import account_key
-from chain.storage.blockstore import BlockStore
-from chain.types import decode_block
+from learningchain.chain.codec import encode
+from learningchain.chain.crypto import parse_address
+from learningchain.chain.host import account_key
+from learningchain.chain.storage.blockstore import BlockStore
+from learningchain.chain.types import decode_block
 from tests.conformance import genesis as stated
 from tests.conformance import machine
 from tests.conformance.light import verify_block

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from client import config
-from client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
-from client.keys.keystore import Keystore
-from sandbox import Sandbox, SandboxUnavailable
-from sandbox.images import build_python_image
+from learningchain.client import config
+from learningchain.client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
+from learningchain.client.keys.keystore import Keystore
+from learningchain.sandbox import Sandbox, SandboxUnavailable
+from learningchain.sandbox.images import build_python_image
 from tests.network import NetworkParams
 from tests.processes.harness import (
     PASSPHRASE,

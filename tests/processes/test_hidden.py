@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chain.contracts.job import Claim, Reveal, claim_commitment
-from client.sdk.types import Json
-from examples.digits import build
-from examples.digits.job import read_examples, save_model
-from examples.digits.table import table
-from p2p.content import cid as cids
+from learningchain.chain.contracts.job import Claim, Reveal, claim_commitment
+from learningchain.client.sdk.types import Json
+from learningchain.examples.digits import build
+from learningchain.examples.digits.job import read_examples, save_model
+from learningchain.examples.digits.table import table
+from learningchain.p2p.content import cid as cids
 from tests.processes.clocked import HOUR_MS, ClockedGraph
 from tests.processes.harness import NodeProcess, Person, Role, command, credits, eventually, micro
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chain.node.space import GAP_SHARE
+from learningchain.chain.node.space import GAP_SHARE
 from tests.processes.harness import NodeProcess
 from tests.processes.hoarders import MESSAGES, hoarders
 from tests.tiers import sampled

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
-from client.sdk.types import Json
+from learningchain.client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
+from learningchain.client.sdk.types import Json
 from tests.processes.harness import Graph, NodeProcess, Role, eventually, with_params
 from tests.processes.scripted import JUDGE, declare
 from tests.sandbox.hostile.archives.kit import Base, digest, document, tar

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from client.sdk.types import ApiError, Json
+from learningchain.client.sdk.types import ApiError, Json
 from tests.processes import test_predictions
 from tests.processes.harness import Graph, NodeProcess, Role, micro, with_params
 from tests.processes.test_predictions import SERVERS, SERVES, in_state, register, serve

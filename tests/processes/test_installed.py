@@ -94,7 +94,8 @@ def constraints(wheel: Path) -> Path:
 
 
 WHERE = """
-import chain, client, learningchain, p2p, psycopg, sandbox
+import learningchain, psycopg
+from learningchain import chain, client, p2p, sandbox
 for module in (chain, client, learningchain, p2p, psycopg, sandbox):
     print(module.__file__)
 """

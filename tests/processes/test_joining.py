@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chain.contracts.membership import SetCapacity
-from chain.crypto import SigningKey
-from chain.host.terms import Arch, Capacity
-from client.contracts.membership.http.token import JoinToken, parse_token, to_text, token_digest
-from client.keys.keystore import Keystore
-from client.sdk.client import Client
-from client.sdk.http import read_token
-from client.sdk.types import Rejected
+from learningchain.chain.contracts.membership import SetCapacity
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.host.terms import Arch, Capacity
+from learningchain.client.contracts.membership.http.token import JoinToken, parse_token, to_text, token_digest
+from learningchain.client.keys.keystore import Keystore
+from learningchain.client.sdk.client import Client
+from learningchain.client.sdk.http import read_token
+from learningchain.client.sdk.types import Rejected
 from tests.network import NetworkParams
 from tests.processes import scripted
 from tests.processes.clocked import HOUR_MS, WINDOWS, ClockedGraph

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from client import config
-from client.keys.keyring import CURRENT, NEXT, before
-from client.keys.keystore import Keystore
+from learningchain.client import config
+from learningchain.client.keys.keyring import CURRENT, NEXT, before
+from learningchain.client.keys.keystore import Keystore
 from tests.processes.harness import (
     PASSPHRASE,
     Graph,

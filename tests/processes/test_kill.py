@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
-from client.sdk.types import Json
-from sandbox import Sandbox, SandboxUnavailable
-from sandbox.images import build_python_image
+from learningchain.client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
+from learningchain.client.sdk.types import Json
+from learningchain.sandbox import Sandbox, SandboxUnavailable
+from learningchain.sandbox.images import build_python_image
 from tests.processes import scripted
 from tests.processes.harness import Graph, NodeProcess, Person, Role, credits, eventually, micro, with_params
 

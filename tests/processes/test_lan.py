@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from p2p.address_book import RUMOUR_TRIES
-from p2p.lan import ADDRESS_BURST
+from learningchain.p2p.address_book import RUMOUR_TRIES
+from learningchain.p2p.lan import ADDRESS_BURST
 from tests.processes.harness import ROOT, Graph, NodeProcess, Role, credits, eventually, validators
 from tests.processes.lan_liar import LIES
 from tests.processes.netns import Lan, Refused

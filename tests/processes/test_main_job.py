@@ -18,16 +18,16 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from chain.contracts.job import Claim, Reveal, claim_commitment, job_id_of
-from chain.contracts.job.params import JobParams
-from chain.errors import TxCode
-from chain.types import parse_loss
-from client.contracts.job.http.postings import build_job
-from client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
-from client.sdk.types import Invalid, Json
-from p2p.content import cid as cids
-from sandbox import Sandbox, SandboxUnavailable
-from sandbox.images import build_python_image
+from learningchain.chain.contracts.job import Claim, Reveal, claim_commitment, job_id_of
+from learningchain.chain.contracts.job.params import JobParams
+from learningchain.chain.errors import TxCode
+from learningchain.chain.types import parse_loss
+from learningchain.client.contracts.job.http.postings import build_job
+from learningchain.client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
+from learningchain.client.sdk.types import Invalid, Json
+from learningchain.p2p.content import cid as cids
+from learningchain.sandbox import Sandbox, SandboxUnavailable
+from learningchain.sandbox.images import build_python_image
 from tests.processes.clocked import HOUR_MS, ClockedGraph
 from tests.processes.harness import PASSPHRASE, ROOT, NodeProcess, Person, Role, credits, eventually, micro
 from tests.processes.scripted import standing

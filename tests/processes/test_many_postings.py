@@ -14,19 +14,19 @@ import pytest
 from msgspec.structs import replace
 
 from benchmarks.growth import Chain
-from chain.codec import encode
-from chain.contracts.job import records as r
-from chain.contracts.job.messages import PostJob
-from chain.contracts.job.records import JobState
-from chain.contracts.membership import Member, member_key
-from chain.crypto import sha256
-from chain.host.terms import HiddenSet, Image, ImageKind, Limits
-from chain.ledger.genesis import Genesis, first_state
-from chain.ledger.state import State
-from client.contracts.job.roles import secrets
-from client.work.database import WorkDatabase
-from p2p.content.messages import WhoHas, decode_message
-from p2p.wire import CONTENT
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.job import records as r
+from learningchain.chain.contracts.job.messages import PostJob
+from learningchain.chain.contracts.job.records import JobState
+from learningchain.chain.contracts.membership import Member, member_key
+from learningchain.chain.crypto import sha256
+from learningchain.chain.host.terms import HiddenSet, Image, ImageKind, Limits
+from learningchain.chain.ledger.genesis import Genesis, first_state
+from learningchain.chain.ledger.state import State
+from learningchain.client.contracts.job.roles import secrets
+from learningchain.client.work.database import WorkDatabase
+from learningchain.p2p.content.messages import WhoHas, decode_message
+from learningchain.p2p.wire import CONTENT
 from tests.processes.asker import Asker
 from tests.processes.harness import Graph, NodeProcess, Role, eventually
 from tests.processes.scripted import CAPACITY, JUDGE, LIMITS, terms

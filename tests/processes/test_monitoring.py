@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from client import config
+from learningchain.client import config
 from tests.processes.harness import ROOT, Graph, NodeProcess, eventually, validators
 from tests.processes.prometheus import Prometheus, programs, promtool, scraping
 

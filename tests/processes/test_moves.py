@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-from client import config
+from learningchain.client import config
 from tests.processes.harness import Graph, NodeProcess, Role, credits, eventually, free_port, validators
 
 

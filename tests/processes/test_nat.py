@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from p2p.address_book import RUMOUR_TRIES
+from learningchain.p2p.address_book import RUMOUR_TRIES
 from tests.processes.harness import Graph, NodeProcess, Role, credits, eventually, micro
 from tests.processes.nat import ROUTERS, TwoNats
 from tests.processes.netns import Refused

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from chain.contracts.membership import SetBoxKey
-from chain.contracts.prediction.messages import CommitAnswer, OpenAnswer, ServeModel, answer_commitment
-from chain.contracts.prediction.tally import Answer, AnswerCode
-from client.sdk.types import Json
-from sandbox import Sandbox, SandboxUnavailable
-from sandbox.images import build_python_image
+from learningchain.chain.contracts.membership import SetBoxKey
+from learningchain.chain.contracts.prediction.messages import CommitAnswer, OpenAnswer, ServeModel, answer_commitment
+from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode
+from learningchain.client.sdk.types import Json
+from learningchain.sandbox import Sandbox, SandboxUnavailable
+from learningchain.sandbox.images import build_python_image
 from tests.processes.harness import Graph, NodeProcess, Person, Role, command, eventually, micro, with_params
 
 PROGRAM = Path(__file__).with_name("asked_model.py")

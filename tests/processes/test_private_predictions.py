@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from chain.types import parse_loss
-from client.callbacks.signatures import parse_secret, signature
+from learningchain.chain.types import parse_loss
+from learningchain.client.callbacks.signatures import parse_secret, signature
 from tests.processes import test_predictions
 from tests.processes.harness import Graph, Role, command, eventually
 from tests.processes.test_predictions import PARAMS, SERVERS, SERVES, SLOW_S, register, serve

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from client.receipts.files import check_receipt
-from client.sdk.types import ApiError
+from learningchain.client.receipts.files import check_receipt
+from learningchain.client.sdk.types import ApiError
 from tests.network import NetworkParams
 from tests.processes.harness import Graph, NodeProcess, Role, command, eventually
 

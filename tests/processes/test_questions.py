@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from chain.codec import encode
-from chain.contracts.credits import Transfer
-from chain.node.messages import MAX_SYNC_BLOCKS, GetBlocks
-from p2p.content.messages import MAX_WANTS, WantBlocks
-from p2p.wire import CONTENT, NODE, QUEUE_VOTES
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.node.messages import MAX_SYNC_BLOCKS, GetBlocks
+from learningchain.p2p.content.messages import MAX_WANTS, WantBlocks
+from learningchain.p2p.wire import CONTENT, NODE, QUEUE_VOTES
 from tests.processes.asker import HISTORY, STEP_S, Asker, askers, make_history
 from tests.processes.harness import PATIENCE_S, Graph, NodeProcess, Person, Role, eventually, validators, with_params
 from tests.unit.content_kit import pattern, root_of

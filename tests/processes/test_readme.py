@@ -21,10 +21,10 @@ from pathlib import Path
 
 import pytest
 
-from chain.crypto import SigningKey
-from client.keys.keystore import Keystore
-from sandbox import Sandbox
-from sandbox.images import build_python_image
+from learningchain.chain.crypto import SigningKey
+from learningchain.client.keys.keystore import Keystore
+from learningchain.sandbox import Sandbox
+from learningchain.sandbox.images import build_python_image
 from tests.unit.readme_kit import STARTS, blocks
 
 LIMIT_S = 540

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from client.contracts.job.cli.new import files
-from sandbox.images import build_python_image
+from learningchain.client.contracts.job.cli.new import files
+from learningchain.sandbox.images import build_python_image
 from tests.processes.clocked import DAY_MS, HOUR_MS, WINDOWS, ClockedGraph
 from tests.processes.harness import NodeProcess, Role, command, eventually, with_params
 from tests.processes.test_main_job import SLOW_S

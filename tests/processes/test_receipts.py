@@ -10,11 +10,11 @@ import sys
 import venv
 from pathlib import Path
 
-from chain.codec import decode
-from chain.contracts.membership import ReportDouble
-from chain.ledger.genesis import to_json
-from chain.ledger.snapshot import ValidatorSetChange
-from chain.types import PREVOTE, Vote, VoteEvidence, vote_digest
+from learningchain.chain.codec import decode
+from learningchain.chain.contracts.membership import ReportDouble
+from learningchain.chain.ledger.genesis import to_json
+from learningchain.chain.ledger.snapshot import ValidatorSetChange
+from learningchain.chain.types import PREVOTE, Vote, VoteEvidence, vote_digest
 from tests.processes.harness import ROOT, Graph, NodeProcess, Person, Role, eventually, validators
 
 PACKAGES = ("ecdsa", "msgpack", "six")
@@ -132,8 +132,8 @@ async def _who_trusts_a_block_needs_no_genesis(node: NodeProcess, home: Path) ->
 
 async def _the_stranger_is_convinced(home: Path, graph: Graph) -> None:
     python = home / "bin" / "python"
-    code, said = await _ran(python, "-I", "-c", "import chain", cwd=home)
-    assert code != 0 and "No module named 'chain'" in said
+    code, said = await _ran(python, "-I", "-c", "import learningchain.chain", cwd=home)
+    assert code != 0 and "No module named 'learningchain'" in said
     code, said = await _ran(python, "-I", "verify.py", "payment.lcr", "genesis.json", cwd=home)
     assert code == 0 and said.startswith("PROVEN"), said
     assert "3 of its 3 validators" in said

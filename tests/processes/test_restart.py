@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.codec import encode
-from chain.contracts.credits import Transfer
-from chain.ledger.genesis import from_json
-from chain.ledger.tx import sign_tx
-from chain.types import TxBody, net_of
-from client import config
-from client.sdk.types import ApiError
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.ledger.genesis import from_json
+from learningchain.chain.ledger.tx import sign_tx
+from learningchain.chain.types import TxBody, net_of
+from learningchain.client import config
+from learningchain.client.sdk.types import ApiError
 from tests.processes.harness import Graph, NodeProcess, Person, Role, command, credits, free_port, micro, validators
 from tests.processes.scripted import JUDGE, announcement, declare, post
 from tests.processes.test_joining import Newcomer, token_of

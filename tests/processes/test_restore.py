@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from client import config
-from client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
-from sandbox import Sandbox, SandboxUnavailable
-from sandbox.images import build_python_image
+from learningchain.client import config
+from learningchain.client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
+from learningchain.sandbox import Sandbox, SandboxUnavailable
+from learningchain.sandbox.images import build_python_image
 from tests.processes.harness import (
     PASSPHRASE,
     Graph,

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from client import config
-from client.contracts.membership.http.token import parse_token
+from learningchain.client import config
+from learningchain.client.contracts.membership.http.token import parse_token
 from tests.processes.harness import (
     PASSPHRASE,
     ROOT,

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from chain.codec import encode
-from chain.contracts.job import job_id_of
-from chain.contracts.job.params import JobParams
-from client.contracts.job.http.postings import build_job
-from client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
-from client.work.transfers import LEAST, STEP_S, WINDOW_S
-from p2p.content.cid import Cid, Codec, cid_of, from_bytes
-from p2p.content.dag import CHUNK, Builder
-from p2p.content.messages import ContentBlock, Has, WantBlocks, WhoHas, decode_message
-from p2p.wire import CONTENT, QUEUE_VOTES
-from sandbox.images import build_python_image
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.job import job_id_of
+from learningchain.chain.contracts.job.params import JobParams
+from learningchain.client.contracts.job.http.postings import build_job
+from learningchain.client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
+from learningchain.client.work.transfers import LEAST, STEP_S, WINDOW_S
+from learningchain.p2p.content.cid import Cid, Codec, cid_of, from_bytes
+from learningchain.p2p.content.dag import CHUNK, Builder
+from learningchain.p2p.content.messages import ContentBlock, Has, WantBlocks, WhoHas, decode_message
+from learningchain.p2p.wire import CONTENT, QUEUE_VOTES
+from learningchain.sandbox.images import build_python_image
 from tests.processes.asker import Asker
 from tests.processes.harness import Graph, NodeProcess, Person, Role, eventually, with_params
 from tests.processes.scripted import JUDGE, declare

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chain.contracts.credits import Transfer
+from learningchain.chain.contracts.credits import Transfer
 from tests.processes.harness import Graph, NodeProcess, Person, Role, credits, micro, validators, with_params
 from tests.processes.netns import Lan, Refused
 from tests.processes.slow_link import SlowLink

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from chain.ledger.genesis import Genesis
-from client.receipts.files import check_receipt
-from client.sdk.types import ApiError
+from learningchain.chain.ledger.genesis import Genesis
+from learningchain.client.receipts.files import check_receipt
+from learningchain.client.sdk.types import ApiError
 from tests.processes.harness import Graph, NodeProcess, Person, Role, command, credits, eventually, micro, validators
 
 FAR = 20

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from client.cli.common import when
-from client.contracts.job.http.schema import ImageRequest, JobRequest
+from learningchain.client.cli.common import when
+from learningchain.client.contracts.job.http.schema import ImageRequest, JobRequest
 from tests.processes.clocked import HOUR_MS, ClockedGraph
 from tests.processes.harness import NodeProcess, Role, command, validators
 from tests.processes.scripted import JUDGE, declare

@@ -10,12 +10,12 @@ import aiohttp
 import msgspec
 import pytest
 
-from chain.codec import encode
-from chain.contracts.credits import Transfer
-from chain.ledger.tx import sign_tx
-from chain.types import TxBody, net_of
-from client.callbacks.signatures import parse_secret, signature
-from client.sdk.types import Json
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.ledger.tx import sign_tx
+from learningchain.chain.types import TxBody, net_of
+from learningchain.client.callbacks.signatures import parse_secret, signature
+from learningchain.client.sdk.types import Json
 from tests.processes.harness import Graph, Person, Role, eventually
 from tests.unit.callbacks_kit import HttpServer
 

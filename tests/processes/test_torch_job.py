@@ -15,15 +15,15 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from chain.contracts.job import job_id_of
-from chain.contracts.job.params import JobParams
-from client.contracts.job.http.postings import build_job
-from client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
-from examples.digits_torch import build
-from examples.digits_torch.shapes import SHAPES
-from examples.federation.federated import read_model
-from examples.federation.wheel import TorchMissing
-from sandbox import Sandbox, SandboxUnavailable
+from learningchain.chain.contracts.job import job_id_of
+from learningchain.chain.contracts.job.params import JobParams
+from learningchain.client.contracts.job.http.postings import build_job
+from learningchain.client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
+from learningchain.examples.digits_torch import build
+from learningchain.examples.digits_torch.shapes import SHAPES
+from learningchain.examples.federation.federated import read_model
+from learningchain.examples.federation.wheel import TorchMissing
+from learningchain.sandbox import Sandbox, SandboxUnavailable
 from tests.processes.clocked import HOUR_MS, ClockedGraph
 from tests.processes.harness import NodeProcess, Person, Role, credits, eventually, micro
 

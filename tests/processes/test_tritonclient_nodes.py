@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from client import config
-from client.sdk.types import Json
+from learningchain.client import config
+from learningchain.client.sdk.types import Json
 from tests.clients.test_tritonclient import HERE, REQUIREMENTS
 from tests.environments import environment
 from tests.processes import test_predictions

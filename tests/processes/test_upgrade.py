@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from chain.ledger.genesis import Genesis, from_json
-from client.keys.keystore import Keystore
-from client.receipts.files import check_receipt
-from client.sdk.client import Client
+from learningchain.chain.ledger.genesis import Genesis, from_json
+from learningchain.client.keys.keystore import Keystore
+from learningchain.client.receipts.files import check_receipt
+from learningchain.client.sdk.client import Client
 from tests.processes.harness import PASSPHRASE, ROOT, NodeProcess, command, free_port, micro
 
 FOLDER = ROOT / "tests" / "upgrade" / "folder-e4f7734.tar.xz"

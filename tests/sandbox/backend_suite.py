@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from chain.losses import LossTree
-from sandbox import (
+from learningchain.chain.losses import LossTree
+from learningchain.sandbox import (
     AnswerForm,
     AnswerOutcome,
     Backend,
@@ -35,10 +35,10 @@ from sandbox import (
     RunStatus,
     WarmRun,
 )
-from sandbox.answers import AnswerReader
-from sandbox.data import DataFile, scan_folder
-from sandbox.phases import PHASES, InputRow, OutputRow, PhaseRow
-from sandbox.results import BadResult, UnfitRow
+from learningchain.sandbox.answers import AnswerReader
+from learningchain.sandbox.data import DataFile, scan_folder
+from learningchain.sandbox.phases import PHASES, InputRow, OutputRow, PhaseRow
+from learningchain.sandbox.results import BadResult, UnfitRow
 
 LIMITS = ContainerLimits(cpus=1.0, mem_mb=96, pids=48, model_cap=65_536, tmp_mb=8, log_cap=65_536, wall_s=60)
 LARGE = 1 << 20

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import ContainerLimits, RunResult, RunSpec, Sandbox, SandboxUnavailable
-from sandbox.images import build_python_image
-from sandbox.spec import MIB
+from learningchain.sandbox import ContainerLimits, RunResult, RunSpec, Sandbox, SandboxUnavailable
+from learningchain.sandbox.images import build_python_image
+from learningchain.sandbox.spec import MIB
 
 from .hostile.engine import OwnEngine, lacking
 

@@ -24,10 +24,10 @@ from typing import Any, NamedTuple
 
 import docker
 
-from sandbox import BadImage, ImageLimits, Sandbox
-from sandbox.archive import clean_archive, scan_archive
-from sandbox.layers import FOLDER, HARD_LINK, OPAQUE, SYMBOLIC_LINK, WHITEOUT, LayerEntry
-from sandbox.spec import MIB
+from learningchain.sandbox import BadImage, ImageLimits, Sandbox
+from learningchain.sandbox.archive import clean_archive, scan_archive
+from learningchain.sandbox.layers import FOLDER, HARD_LINK, OPAQUE, SYMBOLIC_LINK, WHITEOUT, LayerEntry
+from learningchain.sandbox.spec import MIB
 from tests.sandbox.readers import Seen, Unreadable, go_reads, python_reads
 from tests.unit.tar_kit import pax, raw
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import ContainerLimits, RunResult, RunSpec, RunStatus, Sandbox
-from sandbox.images import build_python_image
+from learningchain.sandbox import ContainerLimits, RunResult, RunSpec, RunStatus, Sandbox
+from learningchain.sandbox.images import build_python_image
 
 from .conftest import LIMITS
 

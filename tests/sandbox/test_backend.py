@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import Sandbox, SandboxUnavailable
-from sandbox.images import build_python_image
+from learningchain.sandbox import Sandbox, SandboxUnavailable
+from learningchain.sandbox.images import build_python_image
 
 from .backend_suite import LARGE, BackendSuite
 

@@ -13,9 +13,9 @@ import docker
 import docker.api.client
 import pytest
 
-from sandbox import RunSpec, RunStatus, Sandbox
-from sandbox.docker.isolation import MASKED_PATHS
-from sandbox.images import build_python_image
+from learningchain.sandbox import RunSpec, RunStatus, Sandbox
+from learningchain.sandbox.docker.isolation import MASKED_PATHS
+from learningchain.sandbox.images import build_python_image
 
 from .conftest import LIMITS, RunJob
 

@@ -10,11 +10,11 @@ from typing import Any
 import docker
 import pytest
 
-from sandbox import DataSet, EngineError, RunResult, RunSpec, RunStatus, Sandbox, SandboxUnavailable
-from sandbox.data import scan_folder
-from sandbox.docker import isolation, sidecar
-from sandbox.images import build_python_image
-from sandbox.phases import PHASES
+from learningchain.sandbox import DataSet, EngineError, RunResult, RunSpec, RunStatus, Sandbox, SandboxUnavailable
+from learningchain.sandbox.data import scan_folder
+from learningchain.sandbox.docker import isolation, sidecar
+from learningchain.sandbox.images import build_python_image
+from learningchain.sandbox.phases import PHASES
 
 from .backend_suite import LIMITS, SUM
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from sandbox import Sandbox, layers, targuard
+from learningchain.sandbox import Sandbox, layers, targuard
 from tests.sandbox.differential import Made, accepted, compare, document, make, readers_agree
 from tests.unit.tar_kit import pax, raw
 

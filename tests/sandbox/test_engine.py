@@ -11,8 +11,8 @@ from pathlib import Path
 import docker
 import pytest
 
-from sandbox import BadImage, Sandbox, SandboxUnavailable
-from sandbox.images import build_python_image
+from learningchain.sandbox import BadImage, Sandbox, SandboxUnavailable
+from learningchain.sandbox.images import build_python_image
 
 from .conftest import LIMITS, RunJob
 
@@ -28,7 +28,7 @@ def test_the_self_test_breaks_no_limit_on_this_engine(room: Sandbox) -> None:
 
 def test_the_self_test_names_a_limit_that_gives_way(room: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that ignores two of our limits, as a runtime without control groups does."""
-    from sandbox.docker import isolation
+    from learningchain.sandbox.docker import isolation
 
     honest = isolation.locked_host_config
 
@@ -50,7 +50,7 @@ def test_a_missing_engine_and_a_missing_runtime_are_named(tmp_path: Path) -> Non
 
 def test_the_same_content_gives_the_same_image_id(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from sandbox.images import build_python_image\n"
+        "import sys; from pathlib import Path; from learningchain.sandbox.images import build_python_image\n"
         "print(build_python_image(Path(sys.argv[1]), {'/lc/job': b'#!x'}, with_packages=()))"
     )
     ids = {
@@ -91,7 +91,7 @@ def test_removing_an_image_leaves_it_to_another_node(room: Sandbox, archive: tup
 KILLED_NODE = """
 import os, sys
 from pathlib import Path
-from sandbox import ContainerLimits, RunSpec, Sandbox
+from learningchain.sandbox import ContainerLimits, RunSpec, Sandbox
 room = Sandbox(Path(sys.argv[1]), node_tag=sys.argv[2])
 image = room.load_archive(Path(sys.argv[3]), sys.argv[4])
 spec = RunSpec(run_id="orphan", image_id=image, phase="train", seed=0, budget_s=60, params='{"mode":"forever"}')

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from examples import build
-from sandbox import ContainerLimits, Evaluated, RunResult, RunSpec, RunStatus, Sandbox
-from sandbox.phases import PHASES, InputRow, OutputRow, PhaseRow
+from learningchain.examples import build
+from learningchain.sandbox import ContainerLimits, Evaluated, RunResult, RunSpec, RunStatus, Sandbox
+from learningchain.sandbox.phases import PHASES, InputRow, OutputRow, PhaseRow
 from tests.tiers import sampled
 
 LIMITS = ContainerLimits(cpus=1.0, mem_mb=192, model_cap=1 << 20, tmp_mb=8, wall_s=60)

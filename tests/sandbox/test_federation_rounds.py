@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chain.contracts.federation.messages import FileCode
-from chain.contracts.federation.records import EndReason
-from client.contracts.federation.arithmetic import rows
-from client.contracts.federation.arithmetic.places import ROWS
-from examples.federation.build import split_rows
-from examples.federation.deal import dealt, flipped
-from examples.federation.wheel import TorchMissing
-from sandbox import Sandbox
+from learningchain.chain.contracts.federation.messages import FileCode
+from learningchain.chain.contracts.federation.records import EndReason
+from learningchain.client.contracts.federation.arithmetic import rows
+from learningchain.client.contracts.federation.arithmetic.places import ROWS
+from learningchain.examples.federation.build import split_rows
+from learningchain.examples.federation.deal import dealt, flipped
+from learningchain.examples.federation.wheel import TorchMissing
+from learningchain.sandbox import Sandbox
 from tests.federation_rooms import Room, RoomWorld
 
 TORCH = pytest.mark.full(

@@ -19,12 +19,12 @@ from typing import Any
 
 import pytest
 
-from chain.losses import LossTree, draw_probe, open_losses
-from chain.types import format_loss
-from client.keys import hidden
-from client.sdk.files import StreamName
-from sandbox.images import build_python_image
-from sandbox.results import EvaluationReader
+from learningchain.chain.losses import LossTree, draw_probe, open_losses
+from learningchain.chain.types import format_loss
+from learningchain.client.keys import hidden
+from learningchain.client.sdk.files import StreamName
+from learningchain.sandbox.images import build_python_image
+from learningchain.sandbox.results import EvaluationReader
 from tests.unit.client_fake_api import FINISHED, JOB, OTHER, OWN, Fake
 
 pytest_plugins = ["tests.unit.client_cli_kit"]

@@ -11,15 +11,15 @@ from typing import Any
 import docker
 import pytest
 
-from sandbox import DataRefused, Sandbox
-from sandbox.data import scan_folder
+from learningchain.sandbox import DataRefused, Sandbox
+from learningchain.sandbox.data import scan_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 BRINGS = """
 import sys
 from pathlib import Path
-from sandbox import Sandbox
-from sandbox.data import scan_folder
+from learningchain.sandbox import Sandbox
+from learningchain.sandbox.data import scan_folder
 
 def sent(size):
     print("sent", flush=True)

@@ -20,9 +20,9 @@ import docker
 import docker.errors
 import pytest
 
-from sandbox import BadImage, EngineError, ImageLimits, ImageNotFound, Sandbox, disk
-from sandbox.images import build_python_image
-from sandbox.spec import MIB
+from learningchain.sandbox import BadImage, EngineError, ImageLimits, ImageNotFound, Sandbox, disk
+from learningchain.sandbox.images import build_python_image
+from learningchain.sandbox.spec import MIB
 from tests.unit.tar_kit import raw
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import ContainerLimits, Evaluated, RunResult, RunSpec, RunStatus, Sandbox
-from sandbox.images import build_python_image
+from learningchain.sandbox import ContainerLimits, Evaluated, RunResult, RunSpec, RunStatus, Sandbox
+from learningchain.sandbox.images import build_python_image
 from tests.unit.readme_kit import STARTS, blocks
 
 LIMITS = ContainerLimits(cpus=1.0, mem_mb=96, model_cap=4096, tmp_mb=8, wall_s=60)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.images import build_python_image
+from learningchain.sandbox.images import build_python_image
 from tests.slow import SLOW
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from chain.losses import LossTree
-from sandbox import Evaluated, Progress, RunResult, RunSpec, RunStatus, Sandbox
+from learningchain.chain.losses import LossTree
+from learningchain.sandbox import Evaluated, Progress, RunResult, RunSpec, RunStatus, Sandbox
 
 from .conftest import LIMITS, RunJob
 

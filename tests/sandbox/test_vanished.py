@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sandbox import RunStatus, Sandbox
-from sandbox.docker.engine import Engine
+from learningchain.sandbox import RunStatus, Sandbox
+from learningchain.sandbox.docker.engine import Engine
 
 from .conftest import RunJob
 

@@ -13,14 +13,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from client.work.engine import ThreadedSandbox
-from client.work.events import ModelWarm
-from client.work.tries import try_model
-from client.work.warm_pool import LateRequest, WarmPool
-from sandbox import AnswerForm, ContainerLimits, ParsedAnswer, RunResult, RunSpec, RunStatus, Sandbox
-from sandbox.docker import warm
-from sandbox.docker.isolation import NODE_LABEL
-from sandbox.images import build_python_image
+from learningchain.client.work.engine import ThreadedSandbox
+from learningchain.client.work.events import ModelWarm
+from learningchain.client.work.tries import try_model
+from learningchain.client.work.warm_pool import LateRequest, WarmPool
+from learningchain.sandbox import AnswerForm, ContainerLimits, ParsedAnswer, RunResult, RunSpec, RunStatus, Sandbox
+from learningchain.sandbox.docker import warm
+from learningchain.sandbox.docker.isolation import NODE_LABEL
+from learningchain.sandbox.images import build_python_image
 
 JOB = rb"""#!/usr/local/bin/python3
 import json, os, sys, time

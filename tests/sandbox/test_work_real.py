@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from chain.contracts.job import Image, ImageKind, Limits
-from chain.types import parse_loss
-from chain.verification.scale import FloatKind
-from client.work import WorkConfig, WorkDriver
-from p2p.content.cid import parse
-from sandbox import Sandbox, SandboxUnavailable
-from sandbox.images import build_python_image
+from learningchain.chain.contracts.job import Image, ImageKind, Limits
+from learningchain.chain.types import parse_loss
+from learningchain.chain.verification.scale import FloatKind
+from learningchain.client.work import WorkConfig, WorkDriver
+from learningchain.p2p.content.cid import parse
+from learningchain.sandbox import Sandbox, SandboxUnavailable
+from learningchain.sandbox.images import build_python_image
 from tests.network import NetworkParams
 from tests.unit.work_kit import START_MS, Chain, FilesDouble, LedgerDouble, Web, posting
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from chain.node import events as e
+from learningchain.chain.node import events as e
 
 if TYPE_CHECKING:
     from tests.sim.machine import Machine

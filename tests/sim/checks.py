@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from chain.codec import decode
-from chain.consensus import votes
-from chain.errors import InvalidTx, TxCode
-from chain.host import ACTIVE, K_SUPPLY, Account, Supply, account_key
-from chain.ledger.transition import validators_of
-from chain.node import events as e
-from chain.node import mempool, relay, service, space
-from chain.node.batches import MAX_BATCHES
-from chain.node.bodies import MAX_WANTED
-from chain.node.candidates import MAX_CANDIDATES
-from chain.node.mempool import Mempool
-from chain.node.recovery import DECIDED
-from chain.types import PRECOMMIT, PREVOTE, Block, Certificate, Evidence, Validator, Vote, decode_block, vote_digest
-from chain.types import block_id as id_of
+from learningchain.chain.codec import decode
+from learningchain.chain.consensus import votes
+from learningchain.chain.errors import InvalidTx, TxCode
+from learningchain.chain.host import ACTIVE, K_SUPPLY, Account, Supply, account_key
+from learningchain.chain.ledger.transition import validators_of
+from learningchain.chain.node import events as e
+from learningchain.chain.node import mempool, relay, service, space
+from learningchain.chain.node.batches import MAX_BATCHES
+from learningchain.chain.node.bodies import MAX_WANTED
+from learningchain.chain.node.candidates import MAX_CANDIDATES
+from learningchain.chain.node.mempool import Mempool
+from learningchain.chain.node.recovery import DECIDED
+from learningchain.chain.types import PRECOMMIT, PREVOTE, Block, Certificate, Evidence, Validator, Vote, decode_block, vote_digest
+from learningchain.chain.types import block_id as id_of
 from tests.sim.checks_chain import ChainCheck
 from tests.sim.checks_disk import DiskCheck
 from tests.sim.signatures import verified
@@ -27,9 +27,9 @@ EPOCH = 1_700_000_000_000
 """The wall clock at virtual time zero."""
 
 if TYPE_CHECKING:
-    from chain.consensus.messages import SignProposal, SignVote
-    from chain.consensus.votes import HeightVoteSet
-    from chain.storage.guard import Kind
+    from learningchain.chain.consensus.messages import SignProposal, SignVote
+    from learningchain.chain.consensus.votes import HeightVoteSet
+    from learningchain.chain.storage.guard import Kind
     from tests.sim.machine import Machine
     from tests.sim.world import World
 

@@ -13,9 +13,9 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 from unittest import mock
 
-from chain.codec import encode
-from chain.node.events import Commit
-from chain.types import Block, Receipt
+from learningchain.chain.codec import encode
+from learningchain.chain.node.events import Commit
+from learningchain.chain.types import Block, Receipt
 from tests.conformance import keys, machine
 from tests.conformance import records as r
 from tests.conformance.checks import Refused

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from chain.consensus.messages import SignProposal, SignVote
-from chain.consensus.wal import SignIntent, decode_record
-from chain.node.recovery import CONSENSUS
-from chain.types import PRECOMMIT
+from learningchain.chain.consensus.messages import SignProposal, SignVote
+from learningchain.chain.consensus.wal import SignIntent, decode_record
+from learningchain.chain.node.recovery import CONSENSUS
+from learningchain.chain.types import PRECOMMIT
 
 if TYPE_CHECKING:
-    from chain.storage.guard import Kind
+    from learningchain.chain.storage.guard import Kind
     from tests.sim.machine import Machine
 
 Place = tuple[int, int, int, bytes]

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.contracts.governance import (
+from learningchain.chain.contracts.governance import (
     Action,
     Admit,
     ParamValue,
@@ -19,10 +19,10 @@ from chain.contracts.governance import (
     VoteProposal,
     proposals,
 )
-from chain.contracts.membership import Invite, Join, Leave, RevokeInvite, SetBoxKey, invitation_id, join_digest
-from chain.crypto import SigningKey
-from chain.ledger.state import State
-from chain.ledger.transition import chain_record
+from learningchain.chain.contracts.membership import Invite, Join, Leave, RevokeInvite, SetBoxKey, invitation_id, join_digest
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import chain_record
 from tests.unit.job_kit import sha
 
 NEWCOMERS = 6

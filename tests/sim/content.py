@@ -18,15 +18,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chain.node import answer_budget
-from chain.node.answer_budget import AnswerBudget, AnswerKind
-from p2p.content.cid import Cid
-from p2p.content.exchange import MAX_OWED, MAX_SESSIONS, MAX_UNDER_WAY, WINDOW_MAX
-from p2p.content.faults import FetchFailed
-from p2p.content.messages import MAX_FRAME
-from p2p.content.service import MAX_WAITING, Content
-from p2p.content.serving import MAX_ACTIVE, MAX_PER_PEER, MAX_QUEUED
-from p2p.content.store import ContentStore
+from learningchain.chain.node import answer_budget
+from learningchain.chain.node.answer_budget import AnswerBudget, AnswerKind
+from learningchain.p2p.content.cid import Cid
+from learningchain.p2p.content.exchange import MAX_OWED, MAX_SESSIONS, MAX_UNDER_WAY, WINDOW_MAX
+from learningchain.p2p.content.faults import FetchFailed
+from learningchain.p2p.content.messages import MAX_FRAME
+from learningchain.p2p.content.service import MAX_WAITING, Content
+from learningchain.p2p.content.serving import MAX_ACTIVE, MAX_PER_PEER, MAX_QUEUED
+from learningchain.p2p.content.store import ContentStore
 from tests.sim.checks import Violation
 from tests.unit.content_kit import kill, pattern, root_of
 

@@ -12,9 +12,9 @@ from typing import Any
 from msgspec.structs import fields
 from msgspec.structs import replace as changed
 
-from chain.contracts import BY_NUMBER
-from chain.contracts.credits import Transfer
-from chain.contracts.governance import (
+from learningchain.chain.contracts import BY_NUMBER
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.contracts.governance import (
     Action,
     AddValidator,
     Admit,
@@ -31,14 +31,14 @@ from chain.contracts.governance import (
     Withdraw,
     proposals,
 )
-from chain.contracts.membership.records import Member, member_key
-from chain.crypto import account_id
-from chain.host import BANNED, K_PARAMS, Account, account_key
-from chain.host.records import params_key
-from chain.ledger.genesis import Genesis
-from chain.ledger.state import State
-from chain.ledger.transition import chain_record, validators_of
-from chain.params import Votable, votable
+from learningchain.chain.contracts.membership.records import Member, member_key
+from learningchain.chain.crypto import account_id
+from learningchain.chain.host import BANNED, K_PARAMS, Account, account_key
+from learningchain.chain.host.records import params_key
+from learningchain.chain.ledger.genesis import Genesis
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import chain_record, validators_of
+from learningchain.chain.params import Votable, votable
 from tests.sim.market import Market
 from tests.sim.market.clients import REPORTS
 from tests.sim.profile import Profile

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from chain.storage.disk import SECTOR
-from chain.storage.errors import DiskFull, StorageFailed
+from learningchain.chain.storage.disk import SECTOR
+from learningchain.chain.storage.errors import DiskFull, StorageFailed
 from tests.sim import repair
 from tests.sim.profile import Mishap
 from tests.sim.store import Store

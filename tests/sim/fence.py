@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from chain.contracts import BY_NUMBER
-from chain.contracts.job import CONTRACT, deadlines, records
-from chain.contracts.membership import Release
-from chain.host import Host, read_parked
-from chain.ledger.state import State
-from chain.ledger.transition import chain_record, validators_of
+from learningchain.chain.contracts import BY_NUMBER
+from learningchain.chain.contracts.job import CONTRACT, deadlines, records
+from learningchain.chain.contracts.membership import Release
+from learningchain.chain.host import Host, read_parked
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import chain_record, validators_of
 from tests.conformance import jobs, machine
 from tests.sim.market import Market
 from tests.sim.market.clients import REPORTS
@@ -30,7 +30,7 @@ def breaks(host: Host, job: bytes, at: int) -> None:
 
 
 BROKEN = BY_NUMBER | {CONTRACT.number: replace(CONTRACT, on_due=breaks)}
-PATCH = ("chain.contracts.BY_NUMBER", BROKEN)
+PATCH = ("learningchain.chain.contracts.BY_NUMBER", BROKEN)
 """Where nodes find the contracts, and what they find there."""
 
 

@@ -12,20 +12,20 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
-from chain.codec import Wire, encode
-from chain.consensus.messages import SignProposal, SignVote, Step
-from chain.crypto import SigningKey, account_id, sha256
-from chain.errors import BrokenInvariant, Malformed
-from chain.ledger.transition import validators_of
-from chain.node import decided
-from chain.node import events as e
-from chain.node.checks import are_signed, hash_blocks, make_buckets
-from chain.node.node import Node
-from chain.storage.errors import StorageError
-from chain.storage.guard import Guard, Kind
-from chain.storage.wal import Wal
-from chain.types import Proposal, Vote, proposal_digest, vote_digest
-from p2p.wire import NODE
+from learningchain.chain.codec import Wire, encode
+from learningchain.chain.consensus.messages import SignProposal, SignVote, Step
+from learningchain.chain.crypto import SigningKey, account_id, sha256
+from learningchain.chain.errors import BrokenInvariant, Malformed
+from learningchain.chain.ledger.transition import validators_of
+from learningchain.chain.node import decided
+from learningchain.chain.node import events as e
+from learningchain.chain.node.checks import are_signed, hash_blocks, make_buckets
+from learningchain.chain.node.node import Node
+from learningchain.chain.storage.errors import StorageError
+from learningchain.chain.storage.guard import Guard, Kind
+from learningchain.chain.storage.wal import Wal
+from learningchain.chain.types import Proposal, Vote, proposal_digest, vote_digest
+from learningchain.p2p.wire import NODE
 from tests.sim import repair
 from tests.sim.actor import Actor
 from tests.sim.checks import EPOCH

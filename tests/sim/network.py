@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from chain.node import events as e
+from learningchain.chain.node import events as e
 from tests.sim.profile import Link
 
 if TYPE_CHECKING:

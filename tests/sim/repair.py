@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from chain.ledger.transition import validators_of
-from chain.node.recovery import read_log
-from chain.storage.errors import DiskFull, GuardMissing, StorageError, StorageFailed
-from chain.storage.guard import Guard
-from chain.storage.wal import Wal
-from chain.types import quorum
+from learningchain.chain.ledger.transition import validators_of
+from learningchain.chain.node.recovery import read_log
+from learningchain.chain.storage.errors import DiskFull, GuardMissing, StorageError, StorageFailed
+from learningchain.chain.storage.guard import Guard
+from learningchain.chain.storage.wal import Wal
+from learningchain.chain.types import quorum
 from tests.sim.store import Store
 from tests.unit.storage_disk import SimDisk
 

@@ -12,14 +12,14 @@ from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from unittest import mock
 
-from chain import types
-from chain.crypto import SigningKey, verify
+from learningchain.chain import types
+from learningchain.chain.crypto import SigningKey, verify
 
 SIMULATED, REMEMBERED, REAL = "simulated", "remembered", "real"
 
 _remembered = lru_cache(maxsize=65_536)(verify)
 _MODULES = ("types", "ledger.tx", "node.checks", "contracts.keys.messages", "contracts.membership.invitations")
-_VERIFIERS = tuple(f"chain.{module}.verify" for module in _MODULES)
+_VERIFIERS = tuple(f"learningchain.chain.{module}.verify" for module in _MODULES)
 
 
 def _sign(key: SigningKey, digest: bytes) -> bytes:

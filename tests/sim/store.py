@@ -8,17 +8,17 @@ from __future__ import annotations
 import random
 from itertools import takewhile
 
-from chain.buckets import SUBROOT_BYTES, Bucket, numbers, records, whole
-from chain.codec import decode, encode
-from chain.crypto import sha256
-from chain.errors import Malformed
-from chain.host import K_VALIDATORS, Validators
-from chain.ledger.snapshot import Offer, ValidatorSetChange, decode_subroots, encode_subroots, subbuckets
-from chain.ledger.state import State
-from chain.ledger.state_diff import changes_of
-from chain.node.checks import Made
-from chain.node.events import Commit
-from chain.node.messages import (
+from learningchain.chain.buckets import SUBROOT_BYTES, Bucket, numbers, records, whole
+from learningchain.chain.codec import decode, encode
+from learningchain.chain.crypto import sha256
+from learningchain.chain.errors import Malformed
+from learningchain.chain.host import K_VALIDATORS, Validators
+from learningchain.chain.ledger.snapshot import Offer, ValidatorSetChange, decode_subroots, encode_subroots, subbuckets
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.state_diff import changes_of
+from learningchain.chain.node.checks import Made
+from learningchain.chain.node.events import Commit
+from learningchain.chain.node.messages import (
     MAX_VALIDATOR_CHANGES,
     Buckets,
     GetBuckets,
@@ -30,8 +30,8 @@ from chain.node.messages import (
     ValidatorChanges,
     decode_certificate,
 )
-from chain.storage.errors import StorageDamaged, StorageFailed
-from chain.types import block_id, decode_block
+from learningchain.chain.storage.errors import StorageDamaged, StorageFailed
+from learningchain.chain.types import block_id, decode_block
 
 CUT = 100
 """Bytes from which on a bucket is cut: states here are small, and buckets of two records have to travel in subbuckets."""

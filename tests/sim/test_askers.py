@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from chain.node.answer_budget import AnswerBudget
+from learningchain.chain.node.answer_budget import AnswerBudget
 from tests.reached import reached
 from tests.sim.attacks.asker import CONNECTIONS, MEMBERS, Asked
 from tests.sim.checks import Violation

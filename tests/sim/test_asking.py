@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from chain.contracts.membership.records import Member, member_key
-from chain.contracts.prediction.tally import PredictionOutcome
+from learningchain.chain.contracts.membership.records import Member, member_key
+from learningchain.chain.contracts.prediction.tally import PredictionOutcome
 from tests.reached import reached
 from tests.sim.asking.answer_censor import AnswerCensor
 from tests.sim.asking.cheats.table import CHEATS

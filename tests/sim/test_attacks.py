@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from chain.ledger.transition import validators_of
+from learningchain.chain.ledger.transition import validators_of
 from tests.reached import reached
 from tests.sim.attacks.censor import Censor
 from tests.sim.attacks.flooder import SENDABLE

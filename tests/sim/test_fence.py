@@ -7,8 +7,8 @@ from unittest import mock
 
 import pytest
 
-from chain.errors import Code
-from chain.types import LogEvent, Receipt
+from learningchain.chain.errors import Code
+from learningchain.chain.types import LogEvent, Receipt
 from tests.sim.attacks.table import BY_NAME, NAMES
 from tests.sim.fence import MEND, PATCH, FenceWorld, live
 from tests.sim.profile import Profile, draw

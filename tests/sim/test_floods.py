@@ -11,13 +11,13 @@ from tempfile import TemporaryDirectory
 import pytest
 from structlog.testing import capture_logs
 
-from chain.node import answer_budget
-from chain.node.answer_budget import AnswerBudget
-from chain.node.token_bucket import Rate
-from p2p.config import TransportConfig
-from p2p.content.messages import ContentBlock, Message
-from p2p.content.serving import MAX_QUEUED
-from p2p.wire import Hello, PeersMessage
+from learningchain.chain.node import answer_budget
+from learningchain.chain.node.answer_budget import AnswerBudget
+from learningchain.chain.node.token_bucket import Rate
+from learningchain.p2p.config import TransportConfig
+from learningchain.p2p.content.messages import ContentBlock, Message
+from learningchain.p2p.content.serving import MAX_QUEUED
+from learningchain.p2p.wire import Hello, PeersMessage
 from tests.sim.attacks.content_flooder import FLOODERS
 from tests.sim.attacks.peers_flooder import PeersFlood
 from tests.sim.checks import Violation

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chain.types import LogEvent, Receipt
+from learningchain.chain.types import LogEvent, Receipt
 from tests.reached import reached
 from tests.sim.attacks.table import BY_NAME
 from tests.sim.council import CouncilWorld, profile_of

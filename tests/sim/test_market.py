@@ -14,14 +14,14 @@ from unittest import mock
 
 import pytest
 
-from chain.contracts.job import ends, messages, records
-from chain.verification.votes import BallotCode
-from client.contracts.job.roles.judging import CaseJudge
-from client.contracts.job.roles.verifier import Verifier
-from client.contracts.job.roles.worker import Worker
-from client.work.artifacts import Images, Models, Pins
-from client.work.database import Intent, WorkDatabase
-from client.work.events import Secret
+from learningchain.chain.contracts.job import ends, messages, records
+from learningchain.chain.verification.votes import BallotCode
+from learningchain.client.contracts.job.roles.judging import CaseJudge
+from learningchain.client.contracts.job.roles.verifier import Verifier
+from learningchain.client.contracts.job.roles.worker import Worker
+from learningchain.client.work.artifacts import Images, Models, Pins
+from learningchain.client.work.database import Intent, WorkDatabase
+from learningchain.client.work.events import Secret
 from tests.reached import reached
 from tests.sim.market.cheats.table import CHEATS
 from tests.sim.market.loop import VirtualLoop

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chain.types import LogEvent, Receipt, quorum
+from learningchain.chain.types import LogEvent, Receipt, quorum
 from tests.sim.mutants import MUTANTS, applied
 from tests.sim.mutants.hunt import hunt, unseen
 from tests.sim.mutants.patch import DoesNotApply, Edit, Mutant
@@ -40,9 +40,9 @@ def test_every_edit_still_fits() -> None:
 
 
 def test_an_edit_that_no_longer_fits_is_an_error() -> None:
-    gone = Mutant("gone", (Edit("chain.types", "return 2 * n // 3 + 7", "return 1"),))
-    twice = Mutant("twice", (Edit("chain.types", "return", "return"),))
-    nothing = Mutant("nothing", (Edit("chain.types", "return 2 * n // 3 + 1", "return 2 * n // 3 + 1  # the same"),))
+    gone = Mutant("gone", (Edit("learningchain.chain.types", "return 2 * n // 3 + 7", "return 1"),))
+    twice = Mutant("twice", (Edit("learningchain.chain.types", "return", "return"),))
+    nothing = Mutant("nothing", (Edit("learningchain.chain.types", "return 2 * n // 3 + 1", "return 2 * n // 3 + 1  # the same"),))
     for stale in (gone, twice, nothing):
         with pytest.raises(DoesNotApply), applied(stale):
             pass

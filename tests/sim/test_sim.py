@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from chain.contracts.job.records import JobState as JobState
+from learningchain.chain.contracts.job.records import JobState as JobState
 from tests.reached import reached
 from tests.sim.attacks.table import NAMES
 from tests.sim.profile import DEEP, PLAIN, SPEED, Mishap, Partition, Profile, draw

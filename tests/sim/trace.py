@@ -8,9 +8,9 @@ from itertools import chain
 
 import msgspec
 
-from chain.codec import encode
-from chain.errors import Malformed
-from chain.node.messages import decode_message
+from learningchain.chain.codec import encode
+from learningchain.chain.errors import Malformed
+from learningchain.chain.node.messages import decode_message
 
 CHUNK = 128
 """Events that are hashed at once."""

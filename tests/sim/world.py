@@ -14,13 +14,13 @@ from contextlib import ExitStack
 from functools import cache, partial
 from unittest import mock
 
-from chain.crypto import SigningKey, account_id, sha256
-from chain.ledger.genesis import Genesis, GenesisAccount, first_state
-from chain.ledger.state import State
-from chain.node import events as e
-from chain.node.messages import Blocks, Buckets, ExecutedBlocks, Snapshot, Status, ValidatorChanges
-from chain.node.node import Node
-from p2p.wire import NODE
+from learningchain.chain.crypto import SigningKey, account_id, sha256
+from learningchain.chain.ledger.genesis import Genesis, GenesisAccount, first_state
+from learningchain.chain.ledger.state import State
+from learningchain.chain.node import events as e
+from learningchain.chain.node.messages import Blocks, Buckets, ExecutedBlocks, Snapshot, Status, ValidatorChanges
+from learningchain.chain.node.node import Node
+from learningchain.p2p.wire import NODE
 from tests.network import genesis as network_genesis
 from tests.sim import faults
 from tests.sim.checks import EPOCH, Checks, Violation

@@ -9,11 +9,11 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Self
 
-from client import config
-from client.api.schema import StatusView
-from client.sdk.client import Client
-from client.sdk.http import local_url, read_token
-from client.sdk.types import ApiError
+from learningchain.client import config
+from learningchain.client.api.schema import StatusView
+from learningchain.client.sdk.client import Client
+from learningchain.client.sdk.http import local_url, read_token
+from learningchain.client.sdk.types import ApiError
 from tests.network import NetworkParams
 from tests.processes.harness import Graph, NodeProcess, NotInTime, Role, validators, with_params
 from tests.processes.journal import journalled

@@ -13,13 +13,13 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from chain.contracts.credits import Transfer
-from chain.contracts.job import BallotCode, CommitVote, OpenVote, job_id_of, vote_commitment
-from chain.contracts.membership import SetCapacity
-from chain.types import parse_loss
-from client.sdk.client import Client
-from client.sdk.http import local_url, read_token
-from client.sdk.types import ApiError, Json
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.contracts.job import BallotCode, CommitVote, OpenVote, job_id_of, vote_commitment
+from learningchain.chain.contracts.membership import SetCapacity
+from learningchain.chain.types import parse_loss
+from learningchain.client.sdk.client import Client
+from learningchain.client.sdk.http import local_url, read_token
+from learningchain.client.sdk.types import ApiError, Json
 from tests.processes import scripted
 from tests.processes.harness import NodeProcess, Person
 

@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chain.codec import decode
-from chain.errors import BrokenInvariant, Malformed
-from chain.host import ACTIVE, K_SUPPLY, Account, Supply, account_key
-from chain.ledger.genesis import Genesis, first_state
-from chain.ledger.state import State
-from chain.ledger.transition import commit, validators_of
-from chain.node import decided
-from chain.storage.blockstore import BlockStore, StoredBlock
-from chain.storage.errors import StorageError
-from chain.types import Block, Certificate, LogEvent, Receipt, block_id, check_certificate, decode_block, tx_id
+from learningchain.chain.codec import decode
+from learningchain.chain.errors import BrokenInvariant, Malformed
+from learningchain.chain.host import ACTIVE, K_SUPPLY, Account, Supply, account_key
+from learningchain.chain.ledger.genesis import Genesis, first_state
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import commit, validators_of
+from learningchain.chain.node import decided
+from learningchain.chain.storage.blockstore import BlockStore, StoredBlock
+from learningchain.chain.storage.errors import StorageError
+from learningchain.chain.types import Block, Certificate, LogEvent, Receipt, block_id, check_certificate, decode_block, tx_id
 from tests.processes.harness import Graph, NodeProcess
 from tests.processes.journal import contradictions
 from tests.sim.checks_chain import Broken, ChainCheck

@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from client.cli.app import main
+from learningchain.client.cli.app import main
 from tests.unit.api_kit import TOKEN, serving
 from tests.unit.readme_kit import commands
 

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from client.sdk.client import Client, SyncClient
-from client.sdk.types import Rejected
+from learningchain.client.sdk.client import Client, SyncClient
+from learningchain.client.sdk.types import Rejected
 
 
 async def awaited(folder: Path) -> dict[str, Any]:

@@ -7,16 +7,16 @@ from typing import Any
 
 import weather  # type: ignore[import-not-found]
 
-from chain.contracts import CONTRACTS, credits, host_of
-from chain.crypto import address
-from chain.host import Host, Service
-from chain.ledger import snapshot
-from chain.ledger.genesis import all_params, from_json, to_json
-from chain.ledger.listings import stored
-from chain.ledger.state import Overlay, State
-from chain.ledger.transition import chain_record, params_of
-from client.api.explain import explain
-from client.api.render import code_name, render_event, render_op, render_party
+from learningchain.chain.contracts import CONTRACTS, credits, host_of
+from learningchain.chain.crypto import address
+from learningchain.chain.host import Host, Service
+from learningchain.chain.ledger import snapshot
+from learningchain.chain.ledger.genesis import all_params, from_json, to_json
+from learningchain.chain.ledger.listings import stored
+from learningchain.chain.ledger.state import Overlay, State
+from learningchain.chain.ledger.transition import chain_record, params_of
+from learningchain.client.api.explain import explain
+from learningchain.client.api.render import code_name, render_event, render_op, render_party
 from tests.unit.ledger_kit import GRANT, Chain, genesis_of, id_of
 
 

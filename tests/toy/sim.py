@@ -15,8 +15,8 @@ import msgspec
 import weather  # type: ignore[import-not-found]
 from weather import Forecast, Measure
 
-from chain.ledger.genesis import Genesis
-from chain.ledger.state import State
+from learningchain.chain.ledger.genesis import Genesis
+from learningchain.chain.ledger.state import State
 from tests.conformance import keys, ledger, machine, membership, wire
 from tests.conformance import records as r
 from tests.conformance.checks import Refused

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chain.consensus.messages import RoundState, TimeoutKind
+from learningchain.chain.consensus.messages import RoundState, TimeoutKind
 from tests.twins.instance import Result, Unsafe
 from tests.twins.network import Network, Seat
 

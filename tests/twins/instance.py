@@ -20,9 +20,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
-from chain.codec import encode
-from chain.consensus.machine import Consensus
-from chain.consensus.messages import (
+from learningchain.chain.codec import encode
+from learningchain.chain.consensus.machine import Consensus
+from learningchain.chain.consensus.messages import (
     BlockBuilt,
     BlockChecked,
     Broadcast,
@@ -43,9 +43,9 @@ from chain.consensus.messages import (
     Step,
     TimeoutKind,
 )
-from chain.consensus.votes import VoteSet
-from chain.params import Params
-from chain.types import Certificate, Proposal, Validator, Vote
+from learningchain.chain.consensus.votes import VoteSet
+from learningchain.chain.params import Params
+from learningchain.chain.types import Certificate, Proposal, Validator, Vote
 from tests.unit import consensus_kit as kit
 
 N = 4

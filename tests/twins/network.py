@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
-from chain.consensus.messages import (
+from learningchain.chain.consensus.messages import (
     CertificateReceived,
     Input,
     ProposalReceived,
@@ -31,7 +31,7 @@ from chain.consensus.messages import (
     VoteReceived,
     WakeUp,
 )
-from chain.types import PREVOTE, Certificate, Proposal, Vote
+from learningchain.chain.types import PREVOTE, Certificate, Proposal, Vote
 from tests.twins.instance import N, Result, Table, Unsafe, Who
 from tests.unit import consensus_kit as kit
 

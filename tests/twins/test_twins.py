@@ -12,8 +12,8 @@ from unittest import mock
 
 import pytest
 
-from chain.consensus.height import HeightState
-from chain.types import NIL, NO_ROUND
+from learningchain.chain.consensus.height import HeightState
+from learningchain.chain.types import NIL, NO_ROUND
 from tests.twins.instance import N
 from tests.twins.network import Cut, Network
 from tests.twins.search import PARTITIONS, Search, cases, classes, run_one, sample, swapped
@@ -79,7 +79,7 @@ def test_a_quorum_of_half_the_validators_is_found(cut: Cut) -> None:
     def half(n: int) -> int:
         return n // 2
 
-    with mock.patch("chain.consensus.votes.quorum", half), mock.patch("tests.unit.consensus_kit.quorum", half):
+    with mock.patch("learningchain.chain.consensus.votes.quorum", half), mock.patch("tests.unit.consensus_kit.quorum", half):
         assert Search(Network(0), cut).run(2).violations
 
 
@@ -87,7 +87,7 @@ def test_a_node_that_gives_no_way_after_a_round_without_decision_is_found() -> N
     def never(self: Any, s: HeightState) -> bool:
         return False
 
-    with mock.patch("chain.consensus.machine.Consensus._time_precommits", never):
+    with mock.patch("learningchain.chain.consensus.machine.Consensus._time_precommits", never):
         violations = Search(Network(0), Cut.PREVOTE).run(1).violations
     assert violations
     assert "no decision after healing" in violations[0].what

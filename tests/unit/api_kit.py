@@ -19,27 +19,36 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from chain.codec import encode
-from chain.contracts import NUMBERED
-from chain.contracts.job import messages
-from chain.contracts.job.duties import DueBallots, duties_in
-from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, Reveal, claim_commitment, job_id_of, vote_commitment
-from chain.contracts.job.records import round_key
-from chain.contracts.membership import SetCapacity
-from chain.crypto import SigningKey, account_id, address
-from chain.errors import Malformed
-from chain.host import terms as job_terms
-from chain.ledger.genesis import Genesis, GenesisAccount, first_state
-from chain.ledger.receipt_file import TrustedBlock, Way
-from chain.ledger.snapshot import ValidatorSetChange
-from chain.ledger.state import State
-from chain.ledger.transition import BlockInput, apply_block, chain_record, commit, validators_of
-from chain.ledger.tx import ParsedTx, charge_bandwidth, check_tx, parse_tx, sign_tx
-from chain.losses import draw_probe, open_losses
-from chain.node.events import Decided
-from chain.node.history import lines
-from chain.storage import archive
-from chain.types import (
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts import NUMBERED
+from learningchain.chain.contracts.job import messages
+from learningchain.chain.contracts.job.duties import DueBallots, duties_in
+from learningchain.chain.contracts.job.messages import (
+    Ballot,
+    Claim,
+    CommitVote,
+    OpenVote,
+    Reveal,
+    claim_commitment,
+    job_id_of,
+    vote_commitment,
+)
+from learningchain.chain.contracts.job.records import round_key
+from learningchain.chain.contracts.membership import SetCapacity
+from learningchain.chain.crypto import SigningKey, account_id, address
+from learningchain.chain.errors import Malformed
+from learningchain.chain.host import terms as job_terms
+from learningchain.chain.ledger.genesis import Genesis, GenesisAccount, first_state
+from learningchain.chain.ledger.receipt_file import TrustedBlock, Way
+from learningchain.chain.ledger.snapshot import ValidatorSetChange
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import BlockInput, apply_block, chain_record, commit, validators_of
+from learningchain.chain.ledger.tx import ParsedTx, charge_bandwidth, check_tx, parse_tx, sign_tx
+from learningchain.chain.losses import draw_probe, open_losses
+from learningchain.chain.node.events import Decided
+from learningchain.chain.node.history import lines
+from learningchain.chain.storage import archive
+from learningchain.chain.types import (
     PRECOMMIT,
     Block,
     Certificate,
@@ -54,27 +63,27 @@ from chain.types import (
     validators_hash,
     vote_digest,
 )
-from client import config, config_change
-from client.api.errors import ErrorResponse
-from client.api.render import render_block, render_history, render_noted, render_supply, render_tx
-from client.api.route import ServerLimits
-from client.api.server import ApiServer
-from client.api.table import ROUTES
-from client.callbacks.service import CallbackService
-from client.keys.keystore import KeystoreError
-from client.node.block_figures import AnyFigure, BlockFigures
-from client.node.disk_use import DiskRoom
-from client.node.interface import Before, KeptRoom, Past, SignerUnavailable, TxResult
-from client.node.service import past_of
-from client.notify.service import NotifyService
-from client.receipts import proofs
-from client.signer.statements import Speaker, statement_digest
-from client.work.events import Secret
-from client.work.trials import Trials
-from p2p.content.cid import Codec, cid_of, parse
-from p2p.content.faults import FetchFailed, Reason
-from p2p.tls import CA, make_ca
-from sandbox import DataRefused, OwnData
+from learningchain.client import config, config_change
+from learningchain.client.api.errors import ErrorResponse
+from learningchain.client.api.render import render_block, render_history, render_noted, render_supply, render_tx
+from learningchain.client.api.route import ServerLimits
+from learningchain.client.api.server import ApiServer
+from learningchain.client.api.table import ROUTES
+from learningchain.client.callbacks.service import CallbackService
+from learningchain.client.keys.keystore import KeystoreError
+from learningchain.client.node.block_figures import AnyFigure, BlockFigures
+from learningchain.client.node.disk_use import DiskRoom
+from learningchain.client.node.interface import Before, KeptRoom, Past, SignerUnavailable, TxResult
+from learningchain.client.node.service import past_of
+from learningchain.client.notify.service import NotifyService
+from learningchain.client.receipts import proofs
+from learningchain.client.signer.statements import Speaker, statement_digest
+from learningchain.client.work.events import Secret
+from learningchain.client.work.trials import Trials
+from learningchain.p2p.content.cid import Codec, cid_of, parse
+from learningchain.p2p.content.faults import FetchFailed, Reason
+from learningchain.p2p.tls import CA, make_ca
+from learningchain.sandbox import DataRefused, OwnData
 from tests.network import NetworkParams
 from tests.network import genesis as network_genesis
 from tests.unit.job_kit import TREES

@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from chain.host import Reader
-from chain.types import LogEvent
-from client.callbacks.addresses import AllowedAddresses
-from client.callbacks.posting import Caller
-from client.callbacks.service import CallbackService, RetryTimes
+from learningchain.chain.host import Reader
+from learningchain.chain.types import LogEvent
+from learningchain.client.callbacks.addresses import AllowedAddresses
+from learningchain.client.callbacks.posting import Caller
+from learningchain.client.callbacks.service import CallbackService, RetryTimes
 from tests.slow import SLOW
 
 CHAIN, OWN = b"c" * 32, b"o" * 20

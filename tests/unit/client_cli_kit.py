@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from client.cli.app import main
-from client.keys import keystore
+from learningchain.client.cli.app import main
+from learningchain.client.keys import keystore
 from tests.unit.client_fake_api import TOKEN, Fake, serving
 
 WORD = "correct horse battery"

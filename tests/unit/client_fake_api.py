@@ -14,7 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
-from client.sdk.files import StreamName
+from learningchain.client.sdk.files import StreamName
 
 TOKEN = "test-token"
 OWN = "lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq"

@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from chain.codec import encode
-from chain.consensus.machine import Consensus
-from chain.consensus.messages import (
+from learningchain.chain.codec import encode
+from learningchain.chain.consensus.machine import Consensus
+from learningchain.chain.consensus.messages import (
     PROPOSAL,
     BlockBuilt,
     BlockChecked,
@@ -38,10 +38,10 @@ from chain.consensus.messages import (
     VoteReceived,
     WakeUp,
 )
-from chain.consensus.wal import SignIntent
-from chain.errors import Malformed
-from chain.params import Params
-from chain.types import NIL, PRECOMMIT, PREVOTE, Certificate, Proposal, Validator, Vote, quorum
+from learningchain.chain.consensus.wal import SignIntent
+from learningchain.chain.errors import Malformed
+from learningchain.chain.params import Params
+from learningchain.chain.types import NIL, PRECOMMIT, PREVOTE, Certificate, Proposal, Validator, Vote, quorum
 
 CHAIN = b"\7" * 32
 PARAMS = Params()

@@ -13,8 +13,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from chain.consensus.machine import Consensus
-from chain.consensus.messages import (
+from learningchain.chain.consensus.machine import Consensus
+from learningchain.chain.consensus.messages import (
     BlockBuilt,
     BlockChecked,
     Broadcast,
@@ -40,8 +40,8 @@ from chain.consensus.messages import (
     VoteReceived,
     WakeUp,
 )
-from chain.params import Params
-from chain.types import NIL, PRECOMMIT, PREVOTE, Certificate, Proposal, Vote
+from learningchain.chain.params import Params
+from learningchain.chain.types import NIL, PRECOMMIT, PREVOTE, Certificate, Proposal, Vote
 from tests.unit.consensus_kit import ident, machine, make_proposal, make_vote, sign, validators
 
 Message = Proposal | Vote | Certificate | RoundState

@@ -8,10 +8,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from chain.codec import encode
-from p2p.content.cid import Cid, Codec, cid_of, from_bytes, names
-from p2p.content.dag import CHUNK, Assembly, Builder
-from p2p.content.events import (
+from learningchain.chain.codec import encode
+from learningchain.p2p.content.cid import Cid, Codec, cid_of, from_bytes, names
+from learningchain.p2p.content.dag import CHUNK, Assembly, Builder
+from learningchain.p2p.content.events import (
     BlockStored,
     CloseDownload,
     Complete,
@@ -33,10 +33,10 @@ from p2p.content.events import (
     StoreNode,
     TimerTick,
 )
-from p2p.content.exchange import Exchange
-from p2p.content.messages import ContentBlock, DontHave, Has, Message, WantBlocks, WhoHas, decode_message
-from p2p.content.serving import Serve
-from p2p.content.store import ContentStore
+from learningchain.p2p.content.exchange import Exchange
+from learningchain.p2p.content.messages import ContentBlock, DontHave, Has, Message, WantBlocks, WhoHas, decode_message
+from learningchain.p2p.content.serving import Serve
+from learningchain.p2p.content.store import ContentStore
 
 
 def pieces(size: int) -> Iterator[bytes]:

@@ -14,8 +14,8 @@ from unittest.mock import patch
 
 import aiohttp
 
-from client.dashboard import drawing
-from client.sdk.http import link_url
+from learningchain.client.dashboard import drawing
+from learningchain.client.sdk.http import link_url
 from tests.unit.api_kit import Api, below_localhost, serving
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{ 777*777 }}\u202e\x1b[2J"

@@ -19,7 +19,7 @@ from typing import Any
 import docker.errors
 import requests
 
-from sandbox.docker import sidecar_program
+from learningchain.sandbox.docker import sidecar_program
 
 from .test_sandbox_isolation import reported
 

@@ -12,7 +12,7 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 
-from client.contracts.federation.arithmetic.places import AttemptPlace
+from learningchain.client.contracts.federation.arithmetic.places import AttemptPlace
 
 PLACE = AttemptPlace(b"c" * 32, b"f" * 32, 3, 7)
 BEACON = b"b" * 32

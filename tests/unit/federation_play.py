@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from chain.contracts.federation import messages as m
-from chain.contracts.federation import records
-from chain.contracts.federation.formulas import update_size
-from chain.contracts.federation.records import AttemptRecord, FederationPosting, FederationRecord, FederationState
-from chain.contracts.membership import SetBoxKey
-from chain.losses import LossTree, draw_probe, open_losses
+from learningchain.chain.contracts.federation import messages as m
+from learningchain.chain.contracts.federation import records
+from learningchain.chain.contracts.federation.formulas import update_size
+from learningchain.chain.contracts.federation.records import AttemptRecord, FederationPosting, FederationRecord, FederationState
+from learningchain.chain.contracts.membership import SetBoxKey
+from learningchain.chain.losses import LossTree, draw_probe, open_losses
 from tests.unit.api_kit import MODEL_CID, FakeLedger, sha
 
 OWNERS, HELPERS = ("n1", "n2"), ("n1", "n2", "n3", "n4")

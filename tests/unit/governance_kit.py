@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from chain.contracts.governance import Action, OpenProposal, ParamValue, Propose, SetParameters, VoteProposal, proposals
-from chain.ledger.transition import validators_of
-from chain.types import LogEvent
+from learningchain.chain.contracts.governance import (
+    Action,
+    OpenProposal,
+    ParamValue,
+    Propose,
+    SetParameters,
+    VoteProposal,
+    proposals,
+)
+from learningchain.chain.ledger.transition import validators_of
+from learningchain.chain.types import LogEvent
 from tests.unit.ledger_kit import VALIDATORS, Chain, genesis_of, id_of
 
 MEMBERS = ("alice", "bob", "carol")

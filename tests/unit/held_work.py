@@ -10,8 +10,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from chain.node.checks import Check, are_signed
-from client.node import helper
+from learningchain.chain.node.checks import Check, are_signed
+from learningchain.client.node import helper
 from tests.slow import SLOW
 
 FOLDER = "LEARNINGCHAIN_TEST_HELD_WORK"

@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 
-from chain.codec import decode, encode
-from chain.contracts import ARCHIVED, LISTED, decode_message, host_of, membership, perform, state_type
-from chain.contracts.job import CONTRACT, records, views
-from chain.contracts.job.messages import (
+from learningchain.chain.codec import decode, encode
+from learningchain.chain.contracts import ARCHIVED, LISTED, decode_message, host_of, membership, perform, state_type
+from learningchain.chain.contracts.job import CONTRACT, records, views
+from learningchain.chain.contracts.job.messages import (
     Ballot,
     Claim,
     CommitVote,
@@ -31,10 +31,10 @@ from chain.contracts.job.messages import (
     judging_work,
     vote_commitment,
 )
-from chain.contracts.job.records import Job
-from chain.contracts.membership import MemberParams
-from chain.errors import Reject
-from chain.host import (
+from learningchain.chain.contracts.job.records import Job
+from learningchain.chain.contracts.membership import MemberParams
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import (
     ACTIVE,
     BANNED,
     K_SUPPLY,
@@ -57,14 +57,14 @@ from chain.host import (
     split_due,
     split_height_due,
 )
-from chain.host.terms import Arch, Capacity, HiddenSet, Image, Limits
-from chain.ledger.due import DeadlineBudget, DeadlineQueue
-from chain.ledger.genesis import section_params
-from chain.losses import LossTree, Measurement, Opening, draw_probe, open_losses
-from chain.params import MAX_INT
-from chain.types import Validator
-from chain.verification.votes import BallotCode, Judgement
-from chain.verification.windows import least_fee
+from learningchain.chain.host.terms import Arch, Capacity, HiddenSet, Image, Limits
+from learningchain.chain.ledger.due import DeadlineBudget, DeadlineQueue
+from learningchain.chain.ledger.genesis import section_params
+from learningchain.chain.losses import LossTree, Measurement, Opening, draw_probe, open_losses
+from learningchain.chain.params import MAX_INT
+from learningchain.chain.types import Validator
+from learningchain.chain.verification.votes import BallotCode, Judgement
+from learningchain.chain.verification.windows import least_fee
 from tests.network import NetworkParams
 
 CHAIN_ID = hashlib.sha256(b"the test network").digest()

@@ -12,14 +12,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain import contracts
-from chain.codec import encode
-from chain.crypto import SigningKey, account_id
-from chain.host import Account, Contract, Host, MessageSpec, Power, account_key, split_due
-from chain.ledger.due import PREFIX as DUE
-from chain.ledger.genesis import Genesis, GenesisAccount, first_state
-from chain.ledger.state import Overlay, State
-from chain.ledger.transition import (
+from learningchain.chain import contracts
+from learningchain.chain.codec import encode
+from learningchain.chain.crypto import SigningKey, account_id
+from learningchain.chain.host import Account, Contract, Host, MessageSpec, Power, account_key, split_due
+from learningchain.chain.ledger.due import PREFIX as DUE
+from learningchain.chain.ledger.genesis import Genesis, GenesisAccount, first_state
+from learningchain.chain.ledger.state import Overlay, State
+from learningchain.chain.ledger.transition import (
     BlockInput,
     Executed,
     More,
@@ -31,8 +31,8 @@ from chain.ledger.transition import (
     due_reveal,
     validators_of,
 )
-from chain.ledger.tx import ParsedTx, parse_tx, sign_tx, signed_with
-from chain.types import Receipt, TxBody, net_of
+from learningchain.chain.ledger.tx import ParsedTx, parse_tx, sign_tx, signed_with
+from learningchain.chain.types import Receipt, TxBody, net_of
 from tests.network import NetworkParams
 from tests.network import genesis as network_genesis
 
@@ -169,4 +169,4 @@ def own_contract(
     made = Contract("test", NUMBER, {Act: MessageSpec(run)}, Nothing, {}, on_due, powers=powers)
     monkeypatch.setitem(contracts.MESSAGES, Act, (made, made.messages[Act]))
     monkeypatch.setitem(contracts.BY_NUMBER, NUMBER, made)
-    monkeypatch.setattr("chain.ledger.tx._SIGNED", signed_with(reduce(or_, contracts.MESSAGES)))
+    monkeypatch.setattr("learningchain.chain.ledger.tx._SIGNED", signed_with(reduce(or_, contracts.MESSAGES)))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from chain.losses import (
+from learningchain.chain.losses import (
     LossNode,
     LossTree,
     Measurement,

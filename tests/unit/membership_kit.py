@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from chain import contracts
-from chain.contracts.membership import Case, JudgeCase, Judged, Member, ReportDouble, case_key, judged_key, member_key
-from chain.host import STANDING, SUSPENSIONS, VERIFIERS, Host
-from chain.host.terms import Arch, Capacity
-from chain.ledger.transition import validators_of
-from chain.types import (
+from learningchain.chain import contracts
+from learningchain.chain.contracts.membership import Case, JudgeCase, Judged, Member, ReportDouble, case_key, judged_key, member_key
+from learningchain.chain.host import STANDING, SUSPENSIONS, VERIFIERS, Host
+from learningchain.chain.host.terms import Arch, Capacity
+from learningchain.chain.ledger.transition import validators_of
+from learningchain.chain.types import (
     PREVOTE,
     Evidence,
     LogEvent,
@@ -23,7 +23,7 @@ from chain.types import (
     proposal_digest,
     vote_digest,
 )
-from chain.verification.votes import Judgement
+from learningchain.chain.verification.votes import Judgement
 from tests.unit.ledger_kit import NUMBER, VALIDATORS, Act, Chain, genesis_of, id_of, key_of, own_contract
 
 APPEAL, LIFE = 10_000, 100_000

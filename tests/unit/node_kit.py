@@ -10,25 +10,25 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from chain.codec import encode
-from chain.consensus.messages import SignVote
-from chain.contracts.credits import Transfer
-from chain.contracts.job.messages import job_id_of, needed_capacity
-from chain.contracts.membership import SetCapacity
-from chain.crypto import SigningKey, account_id, sha256
-from chain.host import Account, account_key
-from chain.ledger.genesis import Genesis, GenesisAccount, first_state
-from chain.ledger.state import State
-from chain.ledger.state_diff import changes_of
-from chain.ledger.transition import chain_record
-from chain.ledger.tx import sign_tx
-from chain.node import decided
-from chain.node import events as e
-from chain.node import messages as m
-from chain.node.checks import are_signed, hash_blocks
-from chain.node.node import Node
-from chain.params import Params
-from chain.types import Proposal, TxBody, Vote, net_of, proposal_digest, vote_digest
+from learningchain.chain.codec import encode
+from learningchain.chain.consensus.messages import SignVote
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.contracts.job.messages import job_id_of, needed_capacity
+from learningchain.chain.contracts.membership import SetCapacity
+from learningchain.chain.crypto import SigningKey, account_id, sha256
+from learningchain.chain.host import Account, account_key
+from learningchain.chain.ledger.genesis import Genesis, GenesisAccount, first_state
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.state_diff import changes_of
+from learningchain.chain.ledger.transition import chain_record
+from learningchain.chain.ledger.tx import sign_tx
+from learningchain.chain.node import decided
+from learningchain.chain.node import events as e
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.checks import are_signed, hash_blocks
+from learningchain.chain.node.node import Node
+from learningchain.chain.params import Params
+from learningchain.chain.types import Proposal, TxBody, Vote, net_of, proposal_digest, vote_digest
 from tests.unit.job_kit import posting
 
 T0 = 1_700_000_000_000

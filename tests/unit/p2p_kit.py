@@ -12,13 +12,13 @@ from typing import Any
 
 import aiohttp
 
-from chain.crypto import SigningKey, account_id, sha256
-from chain.params import PROTOCOL_VERSION
-from p2p.address_book import AddressBook
-from p2p.config import TransportConfig
-from p2p.tls import CA, issue_leaf, make_ca, make_contexts
-from p2p.transport import Network
-from p2p.wire import PATH, Hello, peers_message
+from learningchain.chain.crypto import SigningKey, account_id, sha256
+from learningchain.chain.params import PROTOCOL_VERSION
+from learningchain.p2p.address_book import AddressBook
+from learningchain.p2p.config import TransportConfig
+from learningchain.p2p.tls import CA, issue_leaf, make_ca, make_contexts
+from learningchain.p2p.transport import Network
+from learningchain.p2p.wire import PATH, Hello, peers_message
 from tests.slow import SLOW
 
 CHAIN = sha256(b"a test network")

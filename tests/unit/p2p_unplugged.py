@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from chain.codec import encode
-from p2p.config import TransportConfig
-from p2p.connection import Connection, Intake, Link, Times
-from p2p.tls import PeerIdentity
-from p2p.wire import PEERS, Hello, PeersMessage, Reassembler, parse_peers
+from learningchain.chain.codec import encode
+from learningchain.p2p.config import TransportConfig
+from learningchain.p2p.connection import Connection, Intake, Link, Times
+from learningchain.p2p.tls import PeerIdentity
+from learningchain.p2p.wire import PEERS, Hello, PeersMessage, Reassembler, parse_peers
 from tests.unit.p2p_kit import CHAIN, Node, id_of, key_of, members_of
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from chain.merkle import EMPTY, StateProof
+from learningchain.chain.merkle import EMPTY, StateProof
 
 _sha = hashlib.sha256
 

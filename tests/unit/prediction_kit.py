@@ -9,11 +9,11 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from chain.contracts.membership import SetCapacity
-from chain.contracts.membership.messages import SetBoxKey
-from chain.contracts.prediction import records
-from chain.contracts.prediction.formulas import appeal_opens, least_stake
-from chain.contracts.prediction.messages import (
+from learningchain.chain.contracts.membership import SetCapacity
+from learningchain.chain.contracts.membership.messages import SetBoxKey
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.formulas import appeal_opens, least_stake
+from learningchain.chain.contracts.prediction.messages import (
     AppealAnswer,
     CommitAnswer,
     OpenAnswer,
@@ -26,8 +26,8 @@ from chain.contracts.prediction.messages import (
     model_id_of,
     request_id_of,
 )
-from chain.contracts.prediction.params import PredictionParams
-from chain.contracts.prediction.records import (
+from learningchain.chain.contracts.prediction.params import PredictionParams
+from learningchain.chain.contracts.prediction.records import (
     ModelStanding,
     PredictionResult,
     PredictionSeat,
@@ -36,11 +36,11 @@ from chain.contracts.prediction.records import (
     RequestTerms,
     ServerRecord,
 )
-from chain.contracts.prediction.tally import Answer, AnswerCode, ModelKind, PredictionOutcome
-from chain.host import Escrow, escrow_key, params_key
-from chain.host.terms import Arch, Capacity, Image, ImageKind
-from chain.ledger.genesis import Genesis, GenesisAccount
-from chain.types import Receipt
+from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode, ModelKind, PredictionOutcome
+from learningchain.chain.host import Escrow, escrow_key, params_key
+from learningchain.chain.host.terms import Arch, Capacity, Image, ImageKind
+from learningchain.chain.ledger.genesis import Genesis, GenesisAccount
+from learningchain.chain.types import Receipt
 from tests.network import NetworkParams
 from tests.network import genesis as network_genesis
 from tests.unit.ledger_kit import VALIDATORS, Chain, id_of, key_of

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from chain.storage.blockstore import BlockStore
+from learningchain.chain.storage.blockstore import BlockStore
 from tests.descriptors import below
 from tests.postgres import Server
 from tests.postgres import postgres as postgres

@@ -5,12 +5,24 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from chain.codec import encode
-from chain.crypto import ZERO_HASH
-from chain.merkle import list_root
-from chain.node.history import index_accounts
-from chain.storage.blockstore import CommitBatch
-from chain.types import Block, Certificate, Header, LogEvent, Receipt, SignedTx, TransferEvent, TxBody, block_id, tx_id, tx_root
+from learningchain.chain.codec import encode
+from learningchain.chain.crypto import ZERO_HASH
+from learningchain.chain.merkle import list_root
+from learningchain.chain.node.history import index_accounts
+from learningchain.chain.storage.blockstore import CommitBatch
+from learningchain.chain.types import (
+    Block,
+    Certificate,
+    Header,
+    LogEvent,
+    Receipt,
+    SignedTx,
+    TransferEvent,
+    TxBody,
+    block_id,
+    tx_id,
+    tx_root,
+)
 
 CHAIN = bytes(range(32))
 

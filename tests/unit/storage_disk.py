@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chain.storage.disk import SECTOR, Disk, File, OsDisk, OsFile, align
+from learningchain.chain.storage.disk import SECTOR, Disk, File, OsDisk, OsFile, align
 
 
 class PowerCut(BaseException):

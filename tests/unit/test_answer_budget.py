@@ -6,17 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from chain.codec import encode
-from chain.node import events as e
-from chain.node import messages as m
-from chain.node.answer_budget import ANSWERS, KIND, VALIDATORS, AnswerBudget
-from chain.node.answer_budget import AnswerKind as K
-from chain.node.candidates import encoded
-from chain.node.node import Node
-from chain.node.service import BODIES, MAX_OPEN, POOL, QUESTIONS, READS, PeerService
-from chain.types import Block
-from p2p.content.cid import Cid, Codec
-from p2p.content.serving import MAX_PER_PEER, Serving
+from learningchain.chain.codec import encode
+from learningchain.chain.node import events as e
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.answer_budget import ANSWERS, KIND, VALIDATORS, AnswerBudget
+from learningchain.chain.node.answer_budget import AnswerKind as K
+from learningchain.chain.node.candidates import encoded
+from learningchain.chain.node.node import Node
+from learningchain.chain.node.service import BODIES, MAX_OPEN, POOL, QUESTIONS, READS, PeerService
+from learningchain.chain.types import Block
+from learningchain.p2p.content.cid import Cid, Codec
+from learningchain.p2p.content.serving import MAX_PER_PEER, Serving
 from tests.unit.node_kit import T0, Net, fresh, ident, of_kind, receive, sent, transfer
 
 A, B, MEMBER = b"validator a", b"validator b", b"member"
@@ -234,7 +234,7 @@ def test_every_byte_of_an_answer_counts() -> None:
 def test_a_block_is_encoded_once_for_log_database_and_peers(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[object] = []
     for module in ("candidates", "decided"):
-        monkeypatch.setattr(f"chain.node.{module}.encode", lambda value: (made.append(value), encode(value))[1])
+        monkeypatch.setattr(f"learningchain.chain.node.{module}.encode", lambda value: (made.append(value), encode(value))[1])
     net = Net()
     net.submit(0, transfer(0, 0))
     net.reach(1)

@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.credits import Transfer
-from client.api.callbacks import WantedCallback
-from client.api.errors import RequestError
-from client.api.route import ServerLimits
-from client.api.submit import submit
-from client.callbacks.addresses import AllowedAddresses
-from client.callbacks.database import TargetState
-from client.callbacks.posting import Caller
-from client.callbacks.service import CallbackService
-from client.callbacks.signatures import parse_secret, secret_text, signature
-from client.keys.tokens import FULL, TokenFile, Tokens, TokenScope, now_ms
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.client.api.callbacks import WantedCallback
+from learningchain.client.api.errors import RequestError
+from learningchain.client.api.route import ServerLimits
+from learningchain.client.api.submit import submit
+from learningchain.client.callbacks.addresses import AllowedAddresses
+from learningchain.client.callbacks.database import TargetState
+from learningchain.client.callbacks.posting import Caller
+from learningchain.client.callbacks.service import CallbackService
+from learningchain.client.callbacks.signatures import parse_secret, secret_text, signature
+from learningchain.client.keys.tokens import FULL, TokenFile, Tokens, TokenScope, now_ms
 from tests.slow import SLOW
 from tests.unit.api_kit import TOKEN, Api, serving
 from tests.unit.callbacks_kit import QUICK, SECRET, Chain, HttpServer, Thing, hang, ref_of, status, until

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.job import records
-from chain.contracts.membership import SetCapacity
-from chain.crypto import account_id, address
-from chain.host.terms import Arch, Capacity, HiddenSet
-from chain.types import format_credits
-from client.contracts.job.roles import secrets
+from learningchain.chain.contracts.job import records
+from learningchain.chain.contracts.membership import SetCapacity
+from learningchain.chain.crypto import account_id, address
+from learningchain.chain.host.terms import Arch, Capacity, HiddenSet
+from learningchain.chain.types import format_credits
+from learningchain.client.contracts.job.roles import secrets
 from tests.unit.api_kit import CREDIT, GRANT, MODEL_CID, Api, FakeLedger, serving, sha
 
 ARCHIVE = {"cid": str(MODEL_CID), "image_id": "sha256:" + sha("image").hex(), "size": 1_000}

@@ -9,16 +9,16 @@ from typing import Any, get_args
 
 import pytest
 
-from chain.crypto import address, parse_address
-from chain.types import parse_credits, parse_loss
-from client.api import texts
-from client.api.openapi import build
-from client.api.table import ROUTES
-from client.contracts.job.http.postings import parse_digest
-from client.contracts.prediction.settings import parse_model
-from p2p.address_book import parse_endpoint
-from p2p.content.cid import Codec, cid_of
-from p2p.content.cid import parse as parse_cid
+from learningchain.chain.crypto import address, parse_address
+from learningchain.chain.types import parse_credits, parse_loss
+from learningchain.client.api import texts
+from learningchain.client.api.openapi import build
+from learningchain.client.api.table import ROUTES
+from learningchain.client.contracts.job.http.postings import parse_digest
+from learningchain.client.contracts.prediction.settings import parse_model
+from learningchain.p2p.address_book import parse_endpoint
+from learningchain.p2p.content.cid import Codec, cid_of
+from learningchain.p2p.content.cid import parse as parse_cid
 from tests.unit.api_kit import Api, serving
 
 HASH = "ab" * 32

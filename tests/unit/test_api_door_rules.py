@@ -10,9 +10,9 @@ import pytest
 import structlog
 from aiohttp import web
 
-from client.api.errors import RequestError
-from client.api.http_listener import LOG_LINES, LOG_WINDOW_S, STALL_BYTES, HttpConnection, HttpListener
-from client.api.route import ServerLimits, Slots
+from learningchain.client.api.errors import RequestError
+from learningchain.client.api.http_listener import LOG_LINES, LOG_WINDOW_S, STALL_BYTES, HttpConnection, HttpListener
+from learningchain.client.api.route import ServerLimits, Slots
 
 HEADER, IDLE, STALL = 10.0, 75.0, 30.0
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.governance import MAX_OPEN, Propose, SetParameters
-from chain.contracts.governance.messages import ParamValue
-from client.api.ending import Ending, cursor_of
-from client.api.errors import RequestError
+from learningchain.chain.contracts.governance import MAX_OPEN, Propose, SetParameters
+from learningchain.chain.contracts.governance.messages import ParamValue
+from learningchain.client.api.ending import Ending, cursor_of
+from learningchain.client.api.errors import RequestError
 from tests.unit.dashboard_kit import browsing
 
 MANY = 300

@@ -13,12 +13,12 @@ import aiohttp
 import msgspec
 import pytest
 
-from chain.contracts.credits import Transfer
-from chain.crypto import address
-from chain.verification.votes import BallotCode
-from client.api import events
-from client.api.route import ServerLimits
-from client.keys.tokens import Tokens, TokenScope, now_ms
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.crypto import address
+from learningchain.chain.verification.votes import BallotCode
+from learningchain.client.api import events
+from learningchain.client.api.route import ServerLimits
+from learningchain.client.keys.tokens import Tokens, TokenScope, now_ms
 from tests.slow import SLOW
 from tests.unit.api_kit import NAMES, TOKEN, Api, a_run, serving
 from tests.unit.job_kit import ballot

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.credits import Transfer
-from chain.crypto import address
-from chain.ledger.state import State
-from client.api.following import Follower, Followers
-from client.api.metrics import Metrics
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.crypto import address
+from learningchain.chain.ledger.state import State
+from learningchain.client.api.following import Follower, Followers
+from learningchain.client.api.metrics import Metrics
 from tests.unit.api_kit import Api, FakeNode, a_run, serving
 
 A, B, JOB = b"a" * 20, b"b" * 20, b"j" * 32

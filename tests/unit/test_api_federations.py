@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.federation.messages import FileCode
-from chain.crypto import address
-from client.contracts.federation import callbacks
-from client.contracts.federation.arithmetic.places import published_digest
-from client.contracts.federation.http.live import LiveFederations
-from client.keys.tokens import Tokens, TokenScope, now_ms
+from learningchain.chain.contracts.federation.messages import FileCode
+from learningchain.chain.crypto import address
+from learningchain.client.contracts.federation import callbacks
+from learningchain.client.contracts.federation.arithmetic.places import published_digest
+from learningchain.client.contracts.federation.http.live import LiveFederations
+from learningchain.client.keys.tokens import Tokens, TokenScope, now_ms
 from tests.unit.api_kit import MODEL_CID, Api, serving, sha
 from tests.unit.federation_play import OPENING, OWNERS, FederationPlay, helpers_serve
 

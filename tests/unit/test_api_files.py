@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from client.api.route import ServerLimits
-from p2p.content.cid import Codec, cid_of
-from p2p.content.faults import FetchFailed, Reason, StoreFull
+from learningchain.client.api.route import ServerLimits
+from learningchain.p2p.content.cid import Codec, cid_of
+from learningchain.p2p.content.faults import FetchFailed, Reason, StoreFull
 from tests.unit.api_kit import TOKEN, Api, serving
 
 DATA = bytes(range(256)) * 8_192  # 2 MiB: more than one piece

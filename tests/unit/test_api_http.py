@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from chain.storage.errors import StorageDamaged
-from client.api.route import ServerLimits
-from client.api.server import ApiServer
-from client.api.table import ROUTES
+from learningchain.chain.storage.errors import StorageDamaged
+from learningchain.client.api.route import ServerLimits
+from learningchain.client.api.server import ApiServer
+from learningchain.client.api.table import ROUTES
 from tests.unit.api_kit import TOKEN, Api, FakeNode, serving
 
 

@@ -17,10 +17,10 @@ import aiohttp
 import pytest
 import structlog
 
-from client.api import http_listener, route
-from client.api.http_listener import MAX_FIELD, MAX_HEADERS
-from client.api.route import ServerLimits
-from client.api.server import ApiServer
+from learningchain.client.api import http_listener, route
+from learningchain.client.api.http_listener import MAX_FIELD, MAX_HEADERS
+from learningchain.client.api.route import ServerLimits
+from learningchain.client.api.server import ApiServer
 from tests.slow import SLOW
 from tests.unit.api_kit import TOKEN, Api, FakeNode
 from tests.unit.loops import as_nodes_run

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.contracts.credits import Transfer
-from client.api import hub as module
-from client.api.hub import KINDS, MAX_MESSAGE, Hub, Subscriber, message
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.client.api import hub as module
+from learningchain.client.api.hub import KINDS, MAX_MESSAGE, Hub, Subscriber, message
 from tests.unit.api_kit import FakeNode, a_run
 
 ALL = frozenset(KINDS)

@@ -15,9 +15,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from chain.contracts.membership.messages import SetBoxKey
-from chain.contracts.prediction import records
-from chain.contracts.prediction.messages import (
+from learningchain.chain.contracts.membership.messages import SetBoxKey
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.messages import (
     CommitAnswer,
     OpenAnswer,
     PredictionCode,
@@ -26,15 +26,15 @@ from chain.contracts.prediction.messages import (
     answer_commitment,
     inline_cid,
 )
-from chain.contracts.prediction.records import RequestRecord, RequestState
-from chain.contracts.prediction.tally import Answer, AnswerCode
-from chain.crypto import address
-from chain.types import format_credits, parse_credits
-from client.api.errors import rejected, unavailable
-from client.api.server import ApiServer
-from client.contracts.prediction import schemas
-from client.contracts.prediction.http import inference_api
-from client.contracts.prediction.http.day_budget import DayBudget
+from learningchain.chain.contracts.prediction.records import RequestRecord, RequestState
+from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode
+from learningchain.chain.crypto import address
+from learningchain.chain.types import format_credits, parse_credits
+from learningchain.client.api.errors import rejected, unavailable
+from learningchain.client.api.server import ApiServer
+from learningchain.client.contracts.prediction import schemas
+from learningchain.client.contracts.prediction.http import inference_api
+from learningchain.client.contracts.prediction.http.day_budget import DayBudget
 from tests.unit.api_kit import CREDIT, MODEL_CID, NAMES, TOKEN, Api, serving, sha
 
 SERVERS = tuple(name for name in NAMES if name != "boss")

@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.contracts.job import JobCode
-from chain.contracts.job.duties import duties_in
-from chain.contracts.job.params import JobParams
-from chain.crypto import address
-from chain.errors import Reject
-from chain.verification.votes import BallotCode
-from client.contracts.job.http.postings import check_open
+from learningchain.chain.contracts.job import JobCode
+from learningchain.chain.contracts.job.duties import duties_in
+from learningchain.chain.contracts.job.params import JobParams
+from learningchain.chain.crypto import address
+from learningchain.chain.errors import Reject
+from learningchain.chain.verification.votes import BallotCode
+from learningchain.client.contracts.job.http.postings import check_open
 from tests.unit.api_kit import CREDIT, GRANT, MODEL, MODEL_CID, Api, serving, sha
 from tests.unit.job_kit import ballot
 
@@ -177,7 +177,7 @@ async def test_the_balances_after_a_job_are_the_ones_of_the_ledger(api: Api) -> 
 
 
 async def test_a_job_is_found_by_its_first_characters_behind_any_number_of_newer_ones(api: Api, monkeypatch: Any) -> None:
-    monkeypatch.setattr("client.contracts.job.api.AT_ONCE", 2)
+    monkeypatch.setattr("learningchain.client.contracts.job.api.AT_ONCE", 2)
     ledger = api.node.ledger
     first = ledger.claimed_job()
     for _ in range(7):

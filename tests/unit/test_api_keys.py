@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from chain.contracts.keys import ObjectRecovery, Recover, SetGuardians, new_key_digest
-from chain.crypto import SigningKey, address
-from chain.errors import Malformed
-from client.contracts.keys.http.request import check_request, make_request, parse_request
-from client.contracts.keys.work import say, say_coming
+from learningchain.chain.contracts.keys import ObjectRecovery, Recover, SetGuardians, new_key_digest
+from learningchain.chain.crypto import SigningKey, address
+from learningchain.chain.errors import Malformed
+from learningchain.client.contracts.keys.http.request import check_request, make_request, parse_request
+from learningchain.client.contracts.keys.work import say, say_coming
 from tests.unit.api_kit import Api, serving
 
 NEW = SigningKey(b"\7" * 32)

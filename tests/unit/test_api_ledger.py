@@ -14,20 +14,20 @@ import msgspec
 import pytest
 from msgspec.structs import replace as replace_struct
 
-from chain.contracts import BY_NUMBER
-from chain.contracts.credits import CreditCode, Transfer
-from chain.contracts.job import CONTRACT as JOB
-from chain.contracts.job.messages import Reveal
-from chain.contracts.membership import MemberCode, Release
-from chain.crypto import address
-from chain.errors import Code, Reject, TxCode
-from chain.host import BANNED, Host, account_key, read_parked
-from chain.ledger.transition import chain_record
-from chain.types import tx_id
-from chain.verification.votes import BallotCode
-from client.api.render import render_event, render_parked
-from client.api.route import ServerLimits
-from client.api.submit import try_out
+from learningchain.chain.contracts import BY_NUMBER
+from learningchain.chain.contracts.credits import CreditCode, Transfer
+from learningchain.chain.contracts.job import CONTRACT as JOB
+from learningchain.chain.contracts.job.messages import Reveal
+from learningchain.chain.contracts.membership import MemberCode, Release
+from learningchain.chain.crypto import address
+from learningchain.chain.errors import Code, Reject, TxCode
+from learningchain.chain.host import BANNED, Host, account_key, read_parked
+from learningchain.chain.ledger.transition import chain_record
+from learningchain.chain.types import tx_id
+from learningchain.chain.verification.votes import BallotCode
+from learningchain.client.api.render import render_event, render_parked
+from learningchain.client.api.route import ServerLimits
+from learningchain.client.api.submit import try_out
 from tests.unit.api_kit import CREDIT, GRANT, MODEL, MODEL_CID, NAMES, Api, serving, sha
 from tests.unit.job_kit import ballot
 

@@ -8,18 +8,18 @@ from typing import Any, TypeVar
 
 import pytest
 
-from chain.buckets import Bucket
-from chain.contracts.job import records
-from chain.contracts.job.records import JobState
-from chain.host import Escrow, escrow_key
-from chain.ledger import state as ledger_state
-from chain.ledger.state import State as LedgerState
-from client.api import locked as api_locked
-from client.api.following import Follower
-from client.api.locked import Locked
-from client.contracts.credits.http.counted import PAGES_AT_ONCE, Counted
-from client.contracts.job.http import live as job_live
-from client.contracts.job.http.live import LiveJobs
+from learningchain.chain.buckets import Bucket
+from learningchain.chain.contracts.job import records
+from learningchain.chain.contracts.job.records import JobState
+from learningchain.chain.host import Escrow, escrow_key
+from learningchain.chain.ledger import state as ledger_state
+from learningchain.chain.ledger.state import State as LedgerState
+from learningchain.client.api import locked as api_locked
+from learningchain.client.api.following import Follower
+from learningchain.client.api.locked import Locked
+from learningchain.client.contracts.credits.http.counted import PAGES_AT_ONCE, Counted
+from learningchain.client.contracts.job.http import live as job_live
+from learningchain.client.contracts.job.http.live import LiveJobs
 from tests.unit.api_kit import CREDIT, Api, serving
 from tests.unit.test_api_jobs import OK
 from tests.unit.test_work_many_jobs import Ground, stranger

@@ -10,17 +10,17 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.contracts.membership import Join, MemberCode, join_digest
-from chain.crypto import SigningKey, address
-from chain.errors import Malformed
-from client.contracts.membership.http import joining
-from client.contracts.membership.http.token import JoinToken, parse_token, to_text
-from client.contracts.membership.outsiders import Ask, JoinDoor, Wish
-from client.contracts.membership.roles import box
-from client.node.interface import SignerUnavailable
-from client.work.boxes import box_in
-from p2p.tls import CA, ca_secret
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.membership import Join, MemberCode, join_digest
+from learningchain.chain.crypto import SigningKey, address
+from learningchain.chain.errors import Malformed
+from learningchain.client.contracts.membership.http import joining
+from learningchain.client.contracts.membership.http.token import JoinToken, parse_token, to_text
+from learningchain.client.contracts.membership.outsiders import Ask, JoinDoor, Wish
+from learningchain.client.contracts.membership.roles import box
+from learningchain.client.node.interface import SignerUnavailable
+from learningchain.client.work.boxes import box_in
+from learningchain.p2p.tls import CA, ca_secret
 from tests.unit.api_kit import Api, serving
 from tests.unit.ledger_kit import id_of
 

@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.crypto import address
-from chain.host import Form, OneOf
-from chain.types import LogEvent
-from client.api.event_schemas import OWNERS
-from client.api.openapi import build, document
-from client.api.render import render_event
-from client.api.table import ROUTES
+from learningchain.chain.crypto import address
+from learningchain.chain.host import Form, OneOf
+from learningchain.chain.types import LogEvent
+from learningchain.client.api.event_schemas import OWNERS
+from learningchain.client.api.openapi import build, document
+from learningchain.client.api.render import render_event
+from learningchain.client.api.table import ROUTES
 from tests.unit.api_kit import GRANT, Api, a_run, serving
 
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from chain.codec import encode
-from chain.contracts.prediction import records
-from chain.contracts.prediction.params import PredictionParams
-from chain.errors import InvalidTx, TxCode
-from chain.host import read_params
-from client.contracts.prediction.http import asked_once
-from client.keys.tokens import Tokens, TokenScope, now_ms
-from client.work.database import WorkDatabase
-from client.work.events import Secret
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.params import PredictionParams
+from learningchain.chain.errors import InvalidTx, TxCode
+from learningchain.chain.host import read_params
+from learningchain.client.contracts.prediction.http import asked_once
+from learningchain.client.keys.tokens import Tokens, TokenScope, now_ms
+from learningchain.client.work.database import WorkDatabase
+from learningchain.client.work.events import Secret
 from tests.unit.api_kit import Api, serving
 from tests.unit.test_api_predictions import ROW, ask, served
 

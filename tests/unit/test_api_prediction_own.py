@@ -9,21 +9,21 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.prediction import records
-from chain.contracts.prediction.messages import GiveKeys
-from chain.contracts.prediction.params import PredictionParams
-from chain.contracts.prediction.records import RequestRecord, RequestState, RequestTerms
-from chain.crypto import sha256
-from chain.host import read_params
-from client.callbacks.addresses import AllowedAddresses
-from client.callbacks.following import find_sources
-from client.callbacks.posting import Caller
-from client.callbacks.service import CallbackService
-from client.callbacks.signatures import parse_secret
-from client.contracts.prediction import callbacks
-from client.contracts.prediction.roles import private
-from client.contracts.prediction.roles.private import blinded, plain_input
-from client.keys.tokens import Tokens, TokenScope, now_ms
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.messages import GiveKeys
+from learningchain.chain.contracts.prediction.params import PredictionParams
+from learningchain.chain.contracts.prediction.records import RequestRecord, RequestState, RequestTerms
+from learningchain.chain.crypto import sha256
+from learningchain.chain.host import read_params
+from learningchain.client.callbacks.addresses import AllowedAddresses
+from learningchain.client.callbacks.following import find_sources
+from learningchain.client.callbacks.posting import Caller
+from learningchain.client.callbacks.service import CallbackService
+from learningchain.client.callbacks.signatures import parse_secret
+from learningchain.client.contracts.prediction import callbacks
+from learningchain.client.contracts.prediction.roles import private
+from learningchain.client.contracts.prediction.roles.private import blinded, plain_input
+from learningchain.client.keys.tokens import Tokens, TokenScope, now_ms
 from tests.unit.api_kit import Api, serving, sha
 from tests.unit.callbacks_kit import QUICK, Chain, HttpServer, until
 from tests.unit.test_api_predictions import ROW, answered, ask, served, seven

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.membership import SetBoxKey
-from chain.contracts.prediction import records
-from chain.contracts.prediction.formulas import least_stake
-from chain.contracts.prediction.messages import CommitAnswer, OpenAnswer, ServeModel, answer_commitment
-from chain.contracts.prediction.params import PredictionParams
-from chain.contracts.prediction.records import RequestRecord, RequestState
-from chain.contracts.prediction.tally import Answer, AnswerCode
-from chain.crypto import address
-from chain.types import format_credits
-from client.keys.tokens import Tokens, TokenScope, now_ms
+from learningchain.chain.contracts.membership import SetBoxKey
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.formulas import least_stake
+from learningchain.chain.contracts.prediction.messages import CommitAnswer, OpenAnswer, ServeModel, answer_commitment
+from learningchain.chain.contracts.prediction.params import PredictionParams
+from learningchain.chain.contracts.prediction.records import RequestRecord, RequestState
+from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode
+from learningchain.chain.crypto import address
+from learningchain.chain.types import format_credits
+from learningchain.client.keys.tokens import Tokens, TokenScope, now_ms
 from tests.unit.api_kit import MODEL_CID, Api, serving, sha
 
 ARCHIVE = {"cid": str(MODEL_CID), "image_id": "sha256:" + sha("image").hex(), "size": 1_000}

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from chain.codec import encode, read
-from chain.contracts.credits import Transfer
-from chain.host import account_key
-from chain.ledger.snapshot import ValidatorSetChange
-from client.api.route import ServerLimits
+from learningchain.chain.codec import encode, read
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.host import account_key
+from learningchain.chain.ledger.snapshot import ValidatorSetChange
+from learningchain.client.api.route import ServerLimits
 from tests.conformance import cases
 from tests.conformance.checks import Refused
 from tests.conformance.over_http import Follower

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.credits import Transfer
-from chain.crypto import address
-from chain.host import account_key
-from chain.ledger.genesis import to_json
-from chain.ledger.receipt_file import MAX_RECORDS
-from client.api.route import ServerLimits
-from client.receipts.files import check_receipt
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.crypto import address
+from learningchain.chain.host import account_key
+from learningchain.chain.ledger.genesis import to_json
+from learningchain.chain.ledger.receipt_file import MAX_RECORDS
+from learningchain.client.api.route import ServerLimits
+from learningchain.client.receipts.files import check_receipt
 from tests.unit.api_kit import GRANT, Api, serving
 
 VERIFY = Path(__file__).parents[2] / "protocol_spec" / "verify.py"

@@ -10,18 +10,18 @@ from typing import Any
 import msgspec
 import pytest
 
-import chain.contracts
-from chain.codec import encode
-from chain.contracts import CONTRACTS, MESSAGES
-from chain.contracts.job import messages
-from chain.contracts.membership import ReportDouble
-from chain.crypto import address
-from chain.errors import Code, TxCode
-from chain.host import terms
-from chain.losses import Measurement, Opening
-from chain.types import LogEvent, TransferEvent, Vote, VoteEvidence
-from chain.verification.votes import BallotCode
-from client.api.render import (
+from learningchain.chain import contracts
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts import CONTRACTS, MESSAGES
+from learningchain.chain.contracts.job import messages
+from learningchain.chain.contracts.membership import ReportDouble
+from learningchain.chain.crypto import address
+from learningchain.chain.errors import Code, TxCode
+from learningchain.chain.host import terms
+from learningchain.chain.losses import Measurement, Opening
+from learningchain.chain.types import LogEvent, TransferEvent, Vote, VoteEvidence
+from learningchain.chain.verification.votes import BallotCode
+from learningchain.client.api.render import (
     code_name,
     render_event,
     render_history,
@@ -116,7 +116,7 @@ def test_every_message_shows_its_type_and_every_field_as_json(kind: Any) -> None
 def emitted_topics() -> dict[str, int]:
     """Topics that the contracts emit, with how many values each carries at least."""
     found: dict[str, int] = {}
-    for path in Path(chain.contracts.__path__[0]).rglob("*.py"):
+    for path in Path(contracts.__path__[0]).rglob("*.py"):
         for topic, rest in re.findall(r'\bemit\("([a-z.]+)", [\w.]+((?:, [^()\n]*(?:\([^()]*\))?[^()\n]*)?)\)\n', path.read_text()):
             found[topic] = len([part for part in rest.split(", ") if part and not part.startswith("*")])
     return found

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from client.node.ledger import NodeLedger
-from client.node.request_id import HEADER, LINES_AT_ONCE, MAX, RequestLines, current, request_id
+from learningchain.client.node.ledger import NodeLedger
+from learningchain.client.node.request_id import HEADER, LINES_AT_ONCE, MAX, RequestLines, current, request_id
 from tests.unit.api_kit import TOKEN, Api, serving
 
 ZERO, TX = bytes(32), b"t" * 32

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from client.api.hub import Hub
-from client.api.render import OWN_DATA_PHASE
+from learningchain.client.api.hub import Hub
+from learningchain.client.api.render import OWN_DATA_PHASE
 from tests.unit.api_kit import FakeNode, a_run
 from tests.unit.dashboard_kit import HOSTILE, browsing
 

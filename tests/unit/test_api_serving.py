@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.membership import SetBoxKey
-from chain.contracts.prediction import records
-from client.contracts.prediction.http import serving_api
-from client.keys.tokens import Tokens, TokenScope, now_ms
-from client.work import trials as node_trials
-from sandbox import RunStatus
+from learningchain.chain.contracts.membership import SetBoxKey
+from learningchain.chain.contracts.prediction import records
+from learningchain.client.contracts.prediction.http import serving_api
+from learningchain.client.keys.tokens import Tokens, TokenScope, now_ms
+from learningchain.client.work import trials as node_trials
+from learningchain.sandbox import RunStatus
 from tests.unit.api_kit import MODEL_CID, TOKEN, Api, serving, sha
 from tests.unit.trial_kit import Ground
 

@@ -6,9 +6,9 @@ import asyncio
 from itertools import count
 from pathlib import Path
 
-from client.api.route import ServerLimits
-from client.api.tickets import MAX_TICKETS, TICKET_S, Tickets
-from client.keys.tokens import FULL, Tokens, TokenScope, now_ms
+from learningchain.client.api.route import ServerLimits
+from learningchain.client.api.tickets import MAX_TICKETS, TICKET_S, Tickets
+from learningchain.client.keys.tokens import FULL, Tokens, TokenScope, now_ms
 from tests.unit.api_kit import serving
 
 

@@ -16,16 +16,16 @@ from unittest import mock
 import pytest
 import structlog
 
-from chain.contracts.credits import Transfer
-from chain.contracts.membership import Invite, invitation_id
-from chain.crypto import SigningKey, address
-from chain.types import format_credits
-from client.api import events
-from client.api.route import ServerLimits
-from client.api.submit import submit
-from client.api.table import ROUTES
-from client.keys import tokens as module
-from client.keys.tokens import DAY_MS, MAX_TOKENS, LimitReached, Token, TokenError, Tokens, TokenScope, now_ms
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.contracts.membership import Invite, invitation_id
+from learningchain.chain.crypto import SigningKey, address
+from learningchain.chain.types import format_credits
+from learningchain.client.api import events
+from learningchain.client.api.route import ServerLimits
+from learningchain.client.api.submit import submit
+from learningchain.client.api.table import ROUTES
+from learningchain.client.keys import tokens as module
+from learningchain.client.keys.tokens import DAY_MS, MAX_TOKENS, LimitReached, Token, TokenError, Tokens, TokenScope, now_ms
 from tests.unit.api_kit import CREDIT, Api, serving
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
@@ -223,7 +223,7 @@ async def test_a_limit_holds_before_anything_is_signed(api: Api, tokens: Tokens)
 
 
 async def test_what_was_not_sent_is_not_counted(api: Api, tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
-    from chain.errors import InvalidTx, TxCode
+    from learningchain.chain.errors import InvalidTx, TxCode
 
     _, text = made(tokens, TokenScope.ALL, most=5 * CREDIT)
     assert (await send(api, text, "2000"))[0] == 409, "more than the account has"
@@ -262,7 +262,7 @@ async def test_many_requests_at_once_do_not_spend_more(api: Api, tokens: Tokens)
 
 async def test_a_bounty_counts_with_all_that_it_locks(api: Api, tokens: Tokens) -> None:
     """What leaves the free credits, whatever the contract calls it."""
-    from client.api.submit import try_out
+    from learningchain.client.api.submit import try_out
 
     ledger = api.node.ledger
     ledger.declare()

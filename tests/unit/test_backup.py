@@ -14,18 +14,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.ledger.genesis import GenesisAccount, to_json
-from chain.storage import private
-from chain.storage.blockstore import BlockStore, CommitBatch
-from chain.storage.guard import Guard, Kind
-from client.callbacks.database import CallbackDatabase, CallbackTarget, NewRow
-from client.contracts.prediction.http.day_budget import DayBudget
-from client.keys import backup, keystore
-from client.keys.backup import BackupError
-from client.keys.keystore import Keystore, KeystoreError
-from client.signer import certificate, pairing
-from client.work.database import WorkDatabase
-from client.work.events import Secret
+from learningchain.chain.ledger.genesis import GenesisAccount, to_json
+from learningchain.chain.storage import private
+from learningchain.chain.storage.blockstore import BlockStore, CommitBatch
+from learningchain.chain.storage.guard import Guard, Kind
+from learningchain.client.callbacks.database import CallbackDatabase, CallbackTarget, NewRow
+from learningchain.client.contracts.prediction.http.day_budget import DayBudget
+from learningchain.client.keys import backup, keystore
+from learningchain.client.keys.backup import BackupError
+from learningchain.client.keys.keystore import Keystore, KeystoreError
+from learningchain.client.signer import certificate, pairing
+from learningchain.client.work.database import WorkDatabase
+from learningchain.client.work.events import Secret
 from tests.network import NetworkParams
 from tests.network import genesis as network_genesis
 from tests.unit.storage_blocks import chain_of
@@ -75,7 +75,7 @@ def restored(raw: bytes, to: Path, word: str = WORD, *, never_signed: bool = Fal
 
 
 def genesis_id(data: Path) -> bytes:
-    from chain.ledger.genesis import from_json
+    from learningchain.chain.ledger.genesis import from_json
 
     return from_json((data / "genesis.json").read_bytes()).chain_id
 

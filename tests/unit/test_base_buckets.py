@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain import buckets as module
-from chain import merkle
-from chain.buckets import (
+from learningchain.chain import buckets as module
+from learningchain.chain import merkle
+from learningchain.chain.buckets import (
     CHUNK,
     FORK,
     Bucket,
@@ -33,7 +33,7 @@ from chain.buckets import (
     update_top,
     whole,
 )
-from chain.errors import Malformed
+from learningchain.chain.errors import Malformed
 from tests.unit import plain_tree
 
 

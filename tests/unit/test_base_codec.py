@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.codec import decode, encode
-from chain.contracts import CONTRACTS, STATE_TYPES, decode_message
-from chain.errors import InvalidTx, Malformed
-from chain.ledger.tx import parse_tx
-from chain.params import MAX_INT
-from chain.types import LogEvent, format_credits, format_loss, parse_credits, parse_loss
+from learningchain.chain.codec import decode, encode
+from learningchain.chain.contracts import CONTRACTS, STATE_TYPES, decode_message
+from learningchain.chain.errors import InvalidTx, Malformed
+from learningchain.chain.ledger.tx import parse_tx
+from learningchain.chain.params import MAX_INT
+from learningchain.chain.types import LogEvent, format_credits, format_loss, parse_credits, parse_loss
 from tests.vectors.base_vectors import records
 
 RECORDS = records()

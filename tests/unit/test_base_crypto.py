@@ -16,12 +16,11 @@ from ecdsa.util import sigdecode_string, sigencode_string  # type: ignore[import
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-import chain
-import client.contracts
-import p2p
-from chain.crypto import SigningKey, account_id, address, is_public_key, parse_address, short_sha256, verify
-from chain.errors import Malformed
-from chain.tags import TAGS, InvalidTag, Tag
+from learningchain import chain, p2p
+from learningchain.chain.crypto import SigningKey, account_id, address, is_public_key, parse_address, short_sha256, verify
+from learningchain.chain.errors import Malformed
+from learningchain.chain.tags import TAGS, InvalidTag, Tag
+from learningchain.client import contracts as client_contracts
 from tests.hashes import tagged
 
 ROOT = Path(__file__).parents[2]
@@ -145,7 +144,7 @@ def test_a_tag_is_short_text_and_for_one_purpose(name: str, why: str) -> None:
 
 def test_the_specification_lists_every_tag_with_its_purpose() -> None:
     """LC-ID-8, read from its table; the tags of the program are those of all its modules."""
-    for package in (chain, p2p, client.contracts):
+    for package in (chain, p2p, client_contracts):
         for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(info.name)
     text = (SPEC / "identities.md").read_text().partition("**LC-ID-8**")[2]

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from chain import losses
-from chain.codec import decode, encode
-from chain.errors import Malformed
-from chain.losses import (
+from learningchain.chain import losses
+from learningchain.chain.codec import decode, encode
+from learningchain.chain.errors import Malformed
+from learningchain.chain.losses import (
     MAX_EXAMPLES,
     MAX_LOSS,
     MAX_TOTAL,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.merkle import (
+from learningchain.chain.merkle import (
     EMPTY,
     ListProof,
     StateProof,

@@ -16,14 +16,14 @@ from typing import Any
 import msgspec
 import pytest
 
-import chain.params as params
-from chain.contracts import CONTRACTS, MESSAGES
-from chain.errors import Code, TxCode
-from chain.host import BASE_STATE
-from chain.ledger import genesis
-from chain.ledger.tx import parse_tx
-from chain.params import Params
-from chain.types import decode_block
+import learningchain.chain.params as params
+from learningchain.chain.contracts import CONTRACTS, MESSAGES
+from learningchain.chain.errors import Code, TxCode
+from learningchain.chain.host import BASE_STATE
+from learningchain.chain.ledger import genesis
+from learningchain.chain.ledger.tx import parse_tx
+from learningchain.chain.params import Params
+from learningchain.chain.types import decode_block
 from tests.vectors import records
 from tests.vectors.execution_vectors import executions
 
@@ -34,29 +34,29 @@ ELSEWHERE = {"LC-JOB"}
 OWN_TABLES = ("job", "prediction", "federation")
 """Contracts whose chapters list their state and codes themselves."""
 PLACES = {
-    "LC-CON-1": "chain.types:Proposal",
-    "LC-CON-2": "chain.consensus.height:HeightState.collect",
-    "LC-CON-3": "chain.types:quorum",
-    "LC-CON-4": "chain.consensus.height:HeightState.proposer",
-    "LC-CON-5": "chain.consensus.machine:Consensus._apply_rules",
-    "LC-CON-6": "chain.consensus.machine:Consensus._schedule",
-    "LC-CON-7": "chain.consensus.machine:Consensus._wake",
-    "LC-CON-8": "chain.consensus.machine:Consensus._sign_vote",
-    "LC-CON-9": "chain.consensus.resend:again",
-    "LC-CON-10": "chain.consensus.messages:RoundState",
-    "LC-CON-11": "chain.consensus.resend:answer",
-    "LC-CON-12": "chain.consensus.votes:HeightVoteSet",
-    "LC-CON-13": "chain.consensus.validation:MessageValidator.classify",
-    "LC-CON-14": "chain.consensus.machine:Consensus._accuse",
-    "LC-CON-15": "chain.consensus.machine:Consensus",
-    "LC-CON-16": "chain.node.candidates:is_timely",
-    "LC-P2P-9": "p2p.transport:Network._up",
-    "LC-P2P-11": "p2p.wire:Reassembler",
-    "LC-P2P-18": "p2p.wire:Reassembler",
-    "LC-P2P-21": "p2p.transport:Network._check_connections",
-    "LC-P2P-22": "p2p.limits:Meter",
-    "LC-P2P-23": "p2p.transport:Network.penalize",
-    "LC-P2P-30": "p2p.transport:Network._peers_message",
+    "LC-CON-1": "learningchain.chain.types:Proposal",
+    "LC-CON-2": "learningchain.chain.consensus.height:HeightState.collect",
+    "LC-CON-3": "learningchain.chain.types:quorum",
+    "LC-CON-4": "learningchain.chain.consensus.height:HeightState.proposer",
+    "LC-CON-5": "learningchain.chain.consensus.machine:Consensus._apply_rules",
+    "LC-CON-6": "learningchain.chain.consensus.machine:Consensus._schedule",
+    "LC-CON-7": "learningchain.chain.consensus.machine:Consensus._wake",
+    "LC-CON-8": "learningchain.chain.consensus.machine:Consensus._sign_vote",
+    "LC-CON-9": "learningchain.chain.consensus.resend:again",
+    "LC-CON-10": "learningchain.chain.consensus.messages:RoundState",
+    "LC-CON-11": "learningchain.chain.consensus.resend:answer",
+    "LC-CON-12": "learningchain.chain.consensus.votes:HeightVoteSet",
+    "LC-CON-13": "learningchain.chain.consensus.validation:MessageValidator.classify",
+    "LC-CON-14": "learningchain.chain.consensus.machine:Consensus._accuse",
+    "LC-CON-15": "learningchain.chain.consensus.machine:Consensus",
+    "LC-CON-16": "learningchain.chain.node.candidates:is_timely",
+    "LC-P2P-9": "learningchain.p2p.transport:Network._up",
+    "LC-P2P-11": "learningchain.p2p.wire:Reassembler",
+    "LC-P2P-18": "learningchain.p2p.wire:Reassembler",
+    "LC-P2P-21": "learningchain.p2p.transport:Network._check_connections",
+    "LC-P2P-22": "learningchain.p2p.limits:Meter",
+    "LC-P2P-23": "learningchain.p2p.transport:Network.penalize",
+    "LC-P2P-30": "learningchain.p2p.transport:Network._peers_message",
 }
 """Where statements are carried out that the code does not name: the consensus follows the paper line by line."""
 _NUMBERS = r"\d+(?:(?:, | and )\d+)*"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from benchmarks.growth import Chain
 from benchmarks.startup import DAEMON
-from chain.ledger.transition import validators_of
-from chain.types import proposer_of
+from learningchain.chain.ledger.transition import validators_of
+from learningchain.chain.types import proposer_of
 
 
 def test_whose_turn_it_was_proposed_each_block_of_a_grown_chain(tmp_path: Path) -> None:

@@ -11,22 +11,22 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.contracts import CONTRACTS
-from chain.contracts.prediction.tally import PredictionOutcome
-from chain.node.events import Decided
-from chain.types import LogEvent, Receipt
-from client.api.metrics import RUN_PHASES, RUN_STATES, Metrics
-from client.config import WorkConfig
-from client.contracts.prediction.figures import PredictionFigures
-from client.contracts.prediction.roles.answer_window import AnswerSample, AnswerWindow
-from client.contracts.prediction.roles.requester import Requester
-from client.contracts.prediction.roles.server import PredictionServer
-from client.node.block_figures import MAX_TAKEN, OTHER, BlockFigures, Distribution
-from client.node.disk_use import DiskRoom
-from client.work.machine import Recalled
-from client.work.trials import Trials
-from sandbox.phases import PHASES
-from sandbox.spec import RunStatus
+from learningchain.chain.contracts import CONTRACTS
+from learningchain.chain.contracts.prediction.tally import PredictionOutcome
+from learningchain.chain.node.events import Decided
+from learningchain.chain.types import LogEvent, Receipt
+from learningchain.client.api.metrics import RUN_PHASES, RUN_STATES, Metrics
+from learningchain.client.config import WorkConfig
+from learningchain.client.contracts.prediction.figures import PredictionFigures
+from learningchain.client.contracts.prediction.roles.answer_window import AnswerSample, AnswerWindow
+from learningchain.client.contracts.prediction.roles.requester import Requester
+from learningchain.client.contracts.prediction.roles.server import PredictionServer
+from learningchain.client.node.block_figures import MAX_TAKEN, OTHER, BlockFigures, Distribution
+from learningchain.client.node.disk_use import DiskRoom
+from learningchain.client.work.machine import Recalled
+from learningchain.client.work.trials import Trials
+from learningchain.sandbox.phases import PHASES
+from learningchain.sandbox.spec import RunStatus
 from tests.unit.api_kit import FakeNode
 
 DOCS = Path(__file__).parents[2] / "docs/monitoring"

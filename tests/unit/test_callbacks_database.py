@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from client.callbacks import database as stored
-from client.callbacks.database import (
+from learningchain.client.callbacks import database as stored
+from learningchain.client.callbacks.database import (
     CallbackDatabase,
     CallbackTarget,
     NewRow,

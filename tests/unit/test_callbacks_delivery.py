@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from client.callbacks import database as stored
-from client.callbacks.addresses import AllowedAddresses
-from client.callbacks.database import (
+from learningchain.client.callbacks import database as stored
+from learningchain.client.callbacks.addresses import AllowedAddresses
+from learningchain.client.callbacks.database import (
     CallbackDatabase,
     CallbackDatabaseError,
     CallbackTarget,
@@ -25,11 +25,11 @@ from client.callbacks.database import (
     TargetState,
     TooManyTargets,
 )
-from client.callbacks.posting import Caller, Told
-from client.callbacks.service import CallbackService, RetryTimes
-from client.callbacks.signatures import parse_secret, secret_text
-from client.keys.tokens import TokenError
-from client.work.events import Secret
+from learningchain.client.callbacks.posting import Caller, Told
+from learningchain.client.callbacks.service import CallbackService, RetryTimes
+from learningchain.client.callbacks.signatures import parse_secret, secret_text
+from learningchain.client.keys.tokens import TokenError
+from learningchain.client.work.events import Secret
 from tests.slow import SLOW
 from tests.unit.callbacks_kit import (
     CHAIN,
@@ -111,7 +111,7 @@ def test_each_event_is_posted_signed_and_in_order(tmp_path: Path) -> None:
 
 def test_the_published_example_of_the_scheme() -> None:
     """The example of the Standard Webhooks' libraries."""
-    from client.callbacks.signatures import signature
+    from learningchain.client.callbacks.signatures import signature
 
     secret = parse_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     made = signature(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, b'{"test": 2432232314}')

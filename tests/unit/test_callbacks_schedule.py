@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from client.callbacks.schedule import ALL, FAILING, HOST, CallbackSchedule
+from learningchain.client.callbacks.schedule import ALL, FAILING, HOST, CallbackSchedule
 
 
 def ref(number: int) -> bytes:

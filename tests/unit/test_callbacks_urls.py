@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from client.callbacks.addresses import AllowedAddresses, UrlRefused, is_public
-from client.callbacks.posting import Caller, Told
-from client.callbacks.resolving import MOST_ADDRESSES, CheckedResolver
-from client.callbacks.urls import CallbackUrl
+from learningchain.client.callbacks.addresses import AllowedAddresses, UrlRefused, is_public
+from learningchain.client.callbacks.posting import Caller, Told
+from learningchain.client.callbacks.resolving import MOST_ADDRESSES, CheckedResolver
+from learningchain.client.callbacks.urls import CallbackUrl
 from tests.slow import SLOW
 from tests.unit.callbacks_kit import SECRET, HttpServer
 

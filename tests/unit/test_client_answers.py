@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from chain.codec import encode
-from chain.ledger.state_diff import MAX_CHANGES, MAX_RECEIPT
-from chain.node import decided
-from chain.node import events as e
-from chain.node import messages as m
-from chain.node.sync import DEADLINE
-from chain.storage import schema
-from chain.storage.blockstore import BlockStore, CommitBatch
-from chain.storage.errors import StorageDamaged
-from client.node import answers
+from learningchain.chain.codec import encode
+from learningchain.chain.ledger.state_diff import MAX_CHANGES, MAX_RECEIPT
+from learningchain.chain.node import decided
+from learningchain.chain.node import events as e
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.sync import DEADLINE
+from learningchain.chain.storage import schema
+from learningchain.chain.storage.blockstore import BlockStore, CommitBatch
+from learningchain.chain.storage.errors import StorageDamaged
+from learningchain.client.node import answers
 from tests.unit.node_kit import T0, Net, fresh, ident, of_kind, receive, sent
 from tests.unit.test_node_sync import chain_of
 from tests.unit.test_storage_snapshot import empty, fill

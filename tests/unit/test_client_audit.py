@@ -13,24 +13,24 @@ import pytest
 import sqlalchemy as sa
 from msgspec.structs import replace
 
-from chain.codec import decode, encode
-from chain.contracts import state_type
-from chain.errors import BrokenInvariant, Malformed, SupplyBroken
-from chain.host import account_key
-from chain.ledger.genesis import first_state, to_json
-from chain.ledger.state import Overlay
-from chain.ledger.state_diff import Record, changes_of
-from chain.ledger.transition import commit
-from chain.node import decided
-from chain.node import events as e
-from chain.node import messages as m
-from chain.storage import schema, state_diffs
-from chain.storage.blockstore import BlockStore, CommitBatch
-from chain.types import PRECOMMIT, Block, block_id, decode_block, tx_root, validators_hash, vote_digest
-from client.cli import app
-from client.node.helpers import Helpers
-from client.receipts import audit as module
-from client.receipts.audit import Audit, Findings
+from learningchain.chain.codec import decode, encode
+from learningchain.chain.contracts import state_type
+from learningchain.chain.errors import BrokenInvariant, Malformed, SupplyBroken
+from learningchain.chain.host import account_key
+from learningchain.chain.ledger.genesis import first_state, to_json
+from learningchain.chain.ledger.state import Overlay
+from learningchain.chain.ledger.state_diff import Record, changes_of
+from learningchain.chain.ledger.transition import commit
+from learningchain.chain.node import decided
+from learningchain.chain.node import events as e
+from learningchain.chain.node import messages as m
+from learningchain.chain.storage import schema, state_diffs
+from learningchain.chain.storage.blockstore import BlockStore, CommitBatch
+from learningchain.chain.types import PRECOMMIT, Block, block_id, decode_block, tx_root, validators_hash, vote_digest
+from learningchain.client.cli import app
+from learningchain.client.node.helpers import Helpers
+from learningchain.client.receipts import audit as module
+from learningchain.client.receipts.audit import Audit, Findings
 from tests.unit.node_kit import Net, fresh, genesis, ident, key_of, of_kind, receive
 from tests.unit.test_node_executed_blocks import richer, told
 from tests.unit.test_node_sync import chain_of

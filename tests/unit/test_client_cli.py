@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from client.cli import app, commands, common, entries
-from client.cli.common import in_commands
-from client.contracts.job.cli import watch
+from learningchain.client.cli import app, commands, common, entries
+from learningchain.client.cli.common import in_commands
+from learningchain.client.contracts.job.cli import watch
 from tests.unit.client_fake_api import ACCOUNT, DONE, FINISHED, JOB, OTHER, OWN, STATUS, TX, Fake, refusal
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
@@ -48,7 +48,7 @@ def test_every_example_is_accepted(words: list[str]) -> None:
         assert example.startswith(" ".join(words))
 
 
-HEAVY = {"aiohttp", "sqlalchemy", "docker", "coincurve", "cryptography", "msgspec", "client.sdk.client"}
+HEAVY = {"aiohttp", "sqlalchemy", "docker", "coincurve", "cryptography", "msgspec", "learningchain.client.sdk.client"}
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ HEAVY = {"aiohttp", "sqlalchemy", "docker", "coincurve", "cryptography", "msgspe
 )
 def test_help_loads_nothing_heavy(words: list[str], more: set[str]) -> None:
     program = (
-        f"import sys, learningchain; from client.cli.app import main; main({words!r}); "
+        f"import sys, learningchain; from learningchain.client.cli.app import main; main({words!r}); "
         f"heavy = {HEAVY | more!r} & set(sys.modules); sys.exit(repr(heavy) if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
@@ -282,7 +282,7 @@ def test_status_tells_who_is_no_member(api: Fake, run: Any) -> None:
 
 
 def test_accounts_are_listed_page_by_page(api: Fake, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("client.contracts.membership.cli.members.PAGE", 1)
+    monkeypatch.setattr("learningchain.client.contracts.membership.cli.members.PAGE", 1)
     api.answers["GET /v1/accounts"] = [(200, [ACCOUNT]), (200, [ACCOUNT | {"id": OTHER, "validator": False}]), (200, [])]
     out = run("accounts").out
     assert OWN in out and OTHER in out and "validator" in out and "verifier" in out

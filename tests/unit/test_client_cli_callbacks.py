@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from client.callbacks.signatures import secret_text
+from learningchain.client.callbacks.signatures import secret_text
 from tests.unit.client_fake_api import Fake, refusal
 
 pytest_plugins = ["tests.unit.client_cli_kit"]

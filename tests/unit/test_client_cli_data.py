@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from client.cli import setup
-from client.keys.keystore import Public
-from sandbox.docker import engine as engine_module
-from sandbox.docker import service
-from sandbox.docker.engine import Engine
+from learningchain.client.cli import setup
+from learningchain.client.keys.keystore import Public
+from learningchain.sandbox.docker import engine as engine_module
+from learningchain.sandbox.docker import service
+from learningchain.sandbox.docker.engine import Engine
 
 from .docker_double import Client, DockerDouble
 from .test_sandbox_archive import docker_archive, entry, tar

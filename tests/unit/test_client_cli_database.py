@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from chain.storage import schema
-from chain.storage.blockstore import BlockStore
-from chain.storage.datadir import DataDir
-from client import config
+from learningchain.chain.storage import schema
+from learningchain.chain.storage.blockstore import BlockStore
+from learningchain.chain.storage.datadir import DataDir
+from learningchain.client import config
 from tests.postgres import Server
 from tests.postgres import postgres as postgres
 from tests.unit.node_kit import Net

@@ -13,18 +13,18 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from chain.codec import encode
-from chain.contracts.federation.messages import FileCode
-from chain.losses import Measurement
-from client.cli.app import main
-from client.contracts.federation.roles.journal import JOURNAL, AttemptNote, FederationNotes, JournalBook, PreviewNote
-from client.contracts.federation.roles.making import NO_UPDATES
-from client.contracts.federation.roles.member import MemberBook, MemberMachine, TrainedFederation
-from client.contracts.federation.wishes import PreviewWish, SponsorWish, StopWish, TrainWish, VaultWish, wish_in
-from client.keys.tokens import Tokens, TokenScope, now_ms
-from client.work.tries import Trial, TriedRun
-from p2p.content.cid import Codec, cid_of
-from sandbox import AnswerOutcome, OwnData, ParsedAnswer
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.federation.messages import FileCode
+from learningchain.chain.losses import Measurement
+from learningchain.client.cli.app import main
+from learningchain.client.contracts.federation.roles.journal import JOURNAL, AttemptNote, FederationNotes, JournalBook, PreviewNote
+from learningchain.client.contracts.federation.roles.making import NO_UPDATES
+from learningchain.client.contracts.federation.roles.member import MemberBook, MemberMachine, TrainedFederation
+from learningchain.client.contracts.federation.wishes import PreviewWish, SponsorWish, StopWish, TrainWish, VaultWish, wish_in
+from learningchain.client.keys.tokens import Tokens, TokenScope, now_ms
+from learningchain.client.work.tries import Trial, TriedRun
+from learningchain.p2p.content.cid import Codec, cid_of
+from learningchain.sandbox import AnswerOutcome, OwnData, ParsedAnswer
 from tests.unit.api_kit import TOKEN, Api, serving, sha
 from tests.unit.federation_play import DIMS, FederationPlay, helpers_serve
 from tests.unit.test_api_federations import SECOND, opened, played, who
@@ -273,7 +273,7 @@ async def test_a_preview_trains_once_and_sends_nothing(
     assert "nothing was sent" in out and "0.500000000 of 20 examples" in out and "4.5 KiB" in out
     assert (api.node.ledger.height, len(await api.get(f"/v1/federations/{play.id.hex()}/members"))) == (height, 2)
     slow = True
-    monkeypatch.setattr("client.contracts.federation.http.member_api.HOLD_S", 0.05)
+    monkeypatch.setattr("learningchain.client.contracts.federation.http.member_api.HOLD_S", 0.05)
     begun = await api.post(f"/v1/federations/{play.id.hex()}/preview", {"data": "scans"})
     assert begun["state"] == "running"
     again = await api.post(f"/v1/federations/{play.id.hex()}/preview", {"number": begun["number"]})
@@ -369,7 +369,7 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         asked.append(model)
         return Trial(runs=(one, one))
 
-    monkeypatch.setattr("client.contracts.prediction.cli.samples.trial_of", trial_of)
+    monkeypatch.setattr("learningchain.client.contracts.prediction.cli.samples.trial_of", trial_of)
     return asked
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.job.records import JobState
-from client.contracts.job.cli import jobs, watch
-from client.keys import hidden
+from learningchain.chain.contracts.job.records import JobState
+from learningchain.client.contracts.job.cli import jobs, watch
+from learningchain.client.keys import hidden
 from tests.unit.client_fake_api import FINISHED, JOB, MODEL, OPEN, OWN, QUOTE, RUN, Fake, cid_of, refusal
 
 pytest_plugins = ["tests.unit.client_cli_kit"]

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.keys import is_proven
-from chain.crypto import SigningKey, address, parse_address
-from client import config
-from client.contracts.keys.http.request import check_request, make_request, parse_request
-from client.keys.keyring import CURRENT, NEXT, Keyring, make_next
-from client.keys.keystore import Keystore
+from learningchain.chain.contracts.keys import is_proven
+from learningchain.chain.crypto import SigningKey, address, parse_address
+from learningchain.client import config
+from learningchain.client.contracts.keys.http.request import check_request, make_request, parse_request
+from learningchain.client.keys.keyring import CURRENT, NEXT, Keyring, make_next
+from learningchain.client.keys.keystore import Keystore
 from tests.unit.client_fake_api import OTHER, OWN, Fake
 
 pytest_plugins = ["tests.unit.client_cli_kit"]

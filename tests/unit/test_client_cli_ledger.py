@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.membership import JudgeCase
-from chain.crypto import address
-from chain.verification.votes import BallotCode
+from learningchain.chain.contracts.membership import JudgeCase
+from learningchain.chain.crypto import address
+from learningchain.chain.verification.votes import BallotCode
 from tests.unit.api_kit import TOKEN, Api, serving
 from tests.unit.job_kit import ballot
 

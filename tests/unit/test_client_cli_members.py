@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chain.crypto import SigningKey, address
-from client import config
-from client.contracts.membership.cli import entry
-from client.contracts.membership.http import joining
-from client.contracts.membership.http.token import JoinToken, to_text, token_digest
-from client.contracts.membership.statements import JOIN, join_body
-from client.keys.keystore import Keystore
-from client.node import process, start
-from client.signer import pairing
-from client.signer.statements import Speaker, statement_digest
+from learningchain.chain.crypto import SigningKey, address
+from learningchain.client import config
+from learningchain.client.contracts.membership.cli import entry
+from learningchain.client.contracts.membership.http import joining
+from learningchain.client.contracts.membership.http.token import JoinToken, to_text, token_digest
+from learningchain.client.contracts.membership.statements import JOIN, join_body
+from learningchain.client.keys.keystore import Keystore
+from learningchain.client.node import process, start
+from learningchain.client.signer import pairing
+from learningchain.client.signer.statements import Speaker, statement_digest
 from tests.unit.client_fake_api import OWN, Fake
 from tests.unit.ledger_kit import id_of, key_of
 from tests.unit.test_membership_joining import FILE, GENESIS, OTHER, TOKEN
@@ -241,7 +241,7 @@ def test_a_signer_s_folder_joins_with_the_signer_s_signature(
         async def stop(self) -> None:
             asked.append(("stopped", b""))
 
-    monkeypatch.setattr("client.signer.remote.RemoteSigner", Signer)
+    monkeypatch.setattr("learningchain.client.signer.remote.RemoteSigner", Signer)
     ran = run("join", signed(), "--data", data, "--no-run")
     assert ran.code == 0 and "lies with the signer at unix:/s" in ran.err and not (data / "keystore.json").exists()
     assert asked == [(JOIN, join_body(GENESIS.chain_id, TOKEN.key.public, key.public)), ("stopped", b"")]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.losses import parse_losses
+from learningchain.sandbox.losses import parse_losses
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
 

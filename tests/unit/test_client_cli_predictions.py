@@ -10,14 +10,14 @@ from unittest.mock import Mock
 
 import pytest
 
-from client.cli.common import WrongUsage
-from client.contracts.prediction.cli import ask, shown
-from client.contracts.prediction.http.model_schema import ModelSchema, parse_schema
-from client.receipts import files as receipts
-from client.receipts.files import CheckedReceipt
-from client.work.tries import Trial, TriedRun
-from sandbox import AnswerForm, AnswerOutcome, ParsedAnswer
-from sandbox.answers import parse_answer
+from learningchain.client.cli.common import WrongUsage
+from learningchain.client.contracts.prediction.cli import ask, shown
+from learningchain.client.contracts.prediction.http.model_schema import ModelSchema, parse_schema
+from learningchain.client.receipts import files as receipts
+from learningchain.client.receipts.files import CheckedReceipt
+from learningchain.client.work.tries import Trial, TriedRun
+from learningchain.sandbox import AnswerForm, AnswerOutcome, ParsedAnswer
+from learningchain.sandbox.answers import parse_answer
 from tests.unit.client_fake_api import DONE, OTHER, OWN, Fake, refusal
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
@@ -311,7 +311,7 @@ def sampled(api: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[
         found["terms"] = model
         return found["trial"]
 
-    monkeypatch.setattr("client.contracts.prediction.cli.samples.trial_of", tried)
+    monkeypatch.setattr("learningchain.client.contracts.prediction.cli.samples.trial_of", tried)
     return found
 
 
@@ -339,8 +339,8 @@ def test_a_model_is_tried_with_what_predict_takes(api: Fake, run: Any, tmp_path:
         inputs = [{"name": "age", "datatype": "INT64", "shape": []}, {"name": "x", "datatype": "FP64", "shape": []}]
         return parse_schema(json.dumps({"inputs": inputs}).encode())
 
-    monkeypatch.setattr("client.contracts.prediction.cli.trying.trial_of", tried)
-    monkeypatch.setattr("client.contracts.prediction.cli.trying.schema_for", schema)
+    monkeypatch.setattr("learningchain.client.contracts.prediction.cli.trying.trial_of", tried)
+    monkeypatch.setattr("learningchain.client.contracts.prediction.cli.trying.schema_for", schema)
     (tmp_path / "rows.jsonl").write_text('{"x": 0.5, "age": 40}\n')
     assert run("model", "try", MODEL, "[40, 1]", '{"x": 2, "age": 3}').code == 0
     api.answers[f"GET /v1/models/{MODEL}"] = WHOLE | {"schema": "bschema"}
@@ -399,7 +399,7 @@ def _receipts(api: Fake, home: Path, monkeypatch: pytest.MonkeyPatch) -> list[tu
         return CheckedReceipt(None, ["all of it"], {})  # type: ignore[arg-type]
 
     monkeypatch.setattr(receipts, "check_receipt", check)
-    monkeypatch.setattr("client.cli.receipts._genesis", lambda *_: None)
+    monkeypatch.setattr("learningchain.client.cli.receipts._genesis", lambda *_: None)
     (home / "genesis.json").write_text("{}")
     return checked
 

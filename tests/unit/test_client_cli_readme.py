@@ -7,7 +7,7 @@ import re
 import pytest
 from cyclopts import MissingArgumentError
 
-from client.cli import app
+from learningchain.client.cli import app
 from tests.unit.readme_kit import ROOT, STARTS, blocks, commands
 
 STARTING = ["README.md", *STARTS]

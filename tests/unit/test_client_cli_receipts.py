@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.credits import Transfer
-from chain.contracts.job.messages import Ballot
-from chain.crypto import address
-from chain.ledger.genesis import to_json
-from chain.verification.votes import BallotCode
-from client.cli import receipts
-from client.cli.common import Common
-from client.cli.receipts import explain_line
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.contracts.job.messages import Ballot
+from learningchain.chain.crypto import address
+from learningchain.chain.ledger.genesis import to_json
+from learningchain.chain.verification.votes import BallotCode
+from learningchain.client.cli import receipts
+from learningchain.client.cli.common import Common
+from learningchain.client.cli.receipts import explain_line
 from tests.unit.api_kit import TOKEN, Api, serving
 from tests.unit.job_kit import column
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.crypto import address
-from chain.host import account_key
-from chain.ledger.genesis import RestartedGenesis, first_state, from_json, to_json
-from chain.storage.blockstore import BlockStore, CommitBatch
-from client.cli import restart
-from client.cli.restart import fingerprint
+from learningchain.chain.codec import encode
+from learningchain.chain.crypto import address
+from learningchain.chain.host import account_key
+from learningchain.chain.ledger.genesis import RestartedGenesis, first_state, from_json, to_json
+from learningchain.chain.storage.blockstore import BlockStore, CommitBatch
+from learningchain.client.cli import restart
+from learningchain.client.cli.restart import fingerprint
 from tests.unit.node_kit import Net, genesis, ident
 from tests.unit.test_client_audit import keep, taken_over
 from tests.unit.test_node_executed_blocks import told
@@ -139,7 +139,7 @@ def at(height: int, chain: bytes = b"c" * 32, block: bytes = b"i" * 32) -> Any:
     ],
 )
 def test_a_base_is_the_newest_block_of_this_very_chain(monkeypatch: pytest.MonkeyPatch, base: Any, said: str | None) -> None:
-    monkeypatch.setattr("chain.types.block_id", lambda header: header.block_id)
+    monkeypatch.setattr("learningchain.chain.types.block_id", lambda header: header.block_id)
     found: Any = SimpleNamespace(base=base)
     wrong = restart._wrong_base(found, restart.ChainEnd(None, at(7), None))  # type: ignore[arg-type]
     assert wrong == [] if said is None else len(wrong) == 1 and said in wrong[0]

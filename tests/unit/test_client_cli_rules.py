@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from client.cli import app, common, ready
-from client.cli.common import MAX_PASSPHRASE_FILE, PASSPHRASE_VARIABLE, Common, WrongUsage, passphrase
-from client.config import ConfigError, parse, parse_value
-from client.sdk import types as sdk_types
-from client.sdk.types import Usage
+from learningchain.client.cli import app, common, ready
+from learningchain.client.cli.common import MAX_PASSPHRASE_FILE, PASSPHRASE_VARIABLE, Common, WrongUsage, passphrase
+from learningchain.client.config import ConfigError, parse, parse_value
+from learningchain.client.sdk import types as sdk_types
+from learningchain.client.sdk.types import Usage
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
 
@@ -96,7 +96,7 @@ def folder(clean_environment: None, tmp_path: Path) -> Path:
 
 
 def test_a_token_that_is_named_goes_before_the_folder_s_and_must_be_there(folder: Path, tmp_path: Path) -> None:
-    from client.sdk import client as sdk
+    from learningchain.client.sdk import client as sdk
 
     (tmp_path / "other").write_text("o" * 32)
     seen: list[str | None] = []

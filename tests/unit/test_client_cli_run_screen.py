@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from client.cli.curve import BRAILLE, curve
-from client.cli.run_screen import CHARACTERS, POINTS, last_lines, losses, run_screen
+from learningchain.client.cli.curve import BRAILLE, curve
+from learningchain.client.cli.run_screen import CHARACTERS, POINTS, last_lines, losses, run_screen
 
 LAST = 8
 LOW_TO_HIGH = [(0.0, 0.0), (1.0, 1.0), (2.0, 2.0)]

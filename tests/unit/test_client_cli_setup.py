@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.ledger.genesis import PARAMETERS, from_json
-from chain.params import Params
-from client.cli import network
-from client.keys import keystore
-from client.keys.keyring import Keyring
-from client.keys.keystore import Keystore
+from learningchain.chain.ledger.genesis import PARAMETERS, from_json
+from learningchain.chain.params import Params
+from learningchain.client.cli import network
+from learningchain.client.keys import keystore
+from learningchain.client.keys.keyring import Keyring
+from learningchain.client.keys.keystore import Keystore
 from tests.unit.client_cli_kit import WORD
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
@@ -177,7 +177,8 @@ def test_node_hands_over_to_the_daemon(run: Any, tmp_path: Path, monkeypatch: py
     run("init", "--data", tmp_path / "n")
     calls: list[Any] = []
     guarded: list[str] = []
-    monkeypatch.setattr("client.node.process.guard", guarded.append)  # it would guard the process of the tests for good
+    # It would guard the process of the tests for good.
+    monkeypatch.setattr("learningchain.client.node.process.guard", guarded.append)
 
     def daemon_run(
         data: Path, keys: Callable[[], Keyring], *, work: bool | None, accept_new_guard: bool, signed_up_to: int | None
@@ -185,10 +186,10 @@ def test_node_hands_over_to_the_daemon(run: Any, tmp_path: Path, monkeypatch: py
         calls.append((data, keys().newest.address, work, accept_new_guard, signed_up_to))
         return 7
 
-    daemon = type(sys)("client.node.daemon")
+    daemon = type(sys)("learningchain.client.node.daemon")
     daemon.run = daemon_run  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "client.node.daemon", daemon)
-    monkeypatch.setattr("client.node.daemon", daemon, raising=False)
+    monkeypatch.setitem(sys.modules, "learningchain.client.node.daemon", daemon)
+    monkeypatch.setattr("learningchain.client.node.daemon", daemon, raising=False)
     assert run("node", "--data", tmp_path / "n").code == 7
     assert guarded == ["LEARNINGCHAIN_PASSPHRASE"]
     assert run("node", "--data", tmp_path / "n", "--work", "--accept-new-guard").code == 7

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from chain.crypto import SigningKey
-from chain.storage import private
-from chain.storage.datadir import DataDir
-from chain.storage.guard import Guard, Kind
-from client.keys.keystore import Keystore
-from client.node import logs, process, start
-from client.signer import pairing
-from client.signer.server import SignerServer
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.storage import private
+from learningchain.chain.storage.datadir import DataDir
+from learningchain.chain.storage.guard import Guard, Kind
+from learningchain.client.keys.keystore import Keystore
+from learningchain.client.node import logs, process, start
+from learningchain.client.signer import pairing
+from learningchain.client.signer.server import SignerServer
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
 WORD = "correct horse battery"

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from chain.crypto import SigningKey, parse_address
-from client.cli.ledger import MAX_WAIT
-from client.contracts.keys.http.request import make_request
+from learningchain.chain.crypto import SigningKey, parse_address
+from learningchain.client.cli.ledger import MAX_WAIT
+from learningchain.client.contracts.keys.http.request import make_request
 from tests.unit.client_fake_api import JOB, OTHER, OWN, Fake
 
 pytest_plugins = ["tests.unit.client_cli_kit"]

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.prediction import records
-from client.cli.app import main
-from client.contracts.prediction.roles.asking import TableRun
+from learningchain.chain.contracts.prediction import records
+from learningchain.client.cli.app import main
+from learningchain.client.contracts.prediction.roles.asking import TableRun
 from tests.unit.api_kit import TOKEN, serving
 from tests.unit.test_api_inference import Graph, playing
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from client.cli.top import Frame, Pace, draw
+from learningchain.client.cli.top import Frame, Pace, draw
 from tests.unit.client_fake_api import ACCOUNT, JOB, OTHER, OWN, RUN, STATUS, TOKEN, Fake
 
 pytest_plugins = ["tests.unit.client_cli_kit"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from client.cli import ready
+from learningchain.client.cli import ready
 from tests.unit.client_fake_api import ACCOUNT, OTHER, OWN, SEEN, STATUS, TOKEN, Fake, refusal
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
@@ -113,7 +113,7 @@ def test_a_node_that_starts_is_waited_for_and_one_that_ends_is_not(run: Any, qui
             assert missing.startswith("Waiting for the node's API")
             other.communicate()
 
-        monkeypatch.setattr("client.cli.common.Output.note", goes_on)
+        monkeypatch.setattr("learningchain.client.cli.common.Output.note", goes_on)
         ran = run("status", "--wait", LONG)
     assert ran.code == 1 and "ended while it was waited for" in ran.err
 
@@ -128,5 +128,5 @@ def test_a_node_that_comes_up_meanwhile_is_ready(api: Fake, run: Any, folder: Pa
         (folder / "api.token").write_text(TOKEN)
         (folder / "config.toml").write_text(f'[api]\nlisten = "{api.url.removeprefix("http://")}"\n')
 
-    monkeypatch.setattr("client.cli.common.Output.note", comes_up)
+    monkeypatch.setattr("learningchain.client.cli.common.Output.note", comes_up)
     assert run("status", "--wait", LONG).code == 0

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from client import config
-from client.config import SETTINGS, Config, ConfigError, change, load, parse, render
+from learningchain.client import config
+from learningchain.client.config import SETTINGS, Config, ConfigError, change, load, parse, render
 
 ME = "lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq"
 

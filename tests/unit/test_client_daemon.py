@@ -8,15 +8,15 @@ from typing import Any, cast
 
 import pytest
 
-from chain.crypto import SigningKey
-from chain.node.double_sign_check import UNKNOWN
-from chain.storage.blockstore import Head
-from chain.storage.datadir import DataDir
-from chain.storage.guard import ALL_ROUNDS, Guard, Kind
-from chain.storage.wal import Wal
-from client.keys.signing import LocalSigner
-from client.node import process
-from client.node.daemon import Daemon, open_guard, take_at_word
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.node.double_sign_check import UNKNOWN
+from learningchain.chain.storage.blockstore import Head
+from learningchain.chain.storage.datadir import DataDir
+from learningchain.chain.storage.guard import ALL_ROUNDS, Guard, Kind
+from learningchain.chain.storage.wal import Wal
+from learningchain.client.keys.signing import LocalSigner
+from learningchain.client.node import process
+from learningchain.client.node.daemon import Daemon, open_guard, take_at_word
 
 CHAIN = b"c" * 32
 SIGNED = (7, 0, b"d" * 32)

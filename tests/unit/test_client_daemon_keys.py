@@ -10,19 +10,19 @@ from typing import Any, cast
 import pytest
 import structlog
 
-from chain.crypto import SigningKey, account_id
-from chain.errors import Malformed
-from chain.host import ACTIVE, Account, BeaconCommitment, account_key
-from chain.ledger.transition import validators_of
-from chain.node import events as e
-from chain.storage.errors import StorageDamaged
-from chain.types import Header, Receipt
-from client.keys import keyring
-from client.keys.keyring import Keyring
-from client.keys.keystore import Identity, beacon_key
-from client.keys.signing import LocalSigner
-from client.node import daemon
-from client.node.daemon import StartError, UnknownProtocol
+from learningchain.chain.crypto import SigningKey, account_id
+from learningchain.chain.errors import Malformed
+from learningchain.chain.host import ACTIVE, Account, BeaconCommitment, account_key
+from learningchain.chain.ledger.transition import validators_of
+from learningchain.chain.node import events as e
+from learningchain.chain.storage.errors import StorageDamaged
+from learningchain.chain.types import Header, Receipt
+from learningchain.client.keys import keyring
+from learningchain.client.keys.keyring import Keyring
+from learningchain.client.keys.keystore import Identity, beacon_key
+from learningchain.client.keys.signing import LocalSigner
+from learningchain.client.node import daemon
+from learningchain.client.node.daemon import StartError, UnknownProtocol
 from tests.unit.node_kit import CHAIN, genesis, ident, state_of
 from tests.unit.test_client_daemon_parts import Node
 

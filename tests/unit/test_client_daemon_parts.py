@@ -13,21 +13,21 @@ import pytest
 import structlog
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.contracts.membership import Member, member_key
-from chain.host import ACTIVE, BANNED, Account, account_key
-from chain.ledger.genesis import first_state
-from chain.ledger.transition import validators_of
-from chain.node import events as e
-from chain.node.recovery import DECIDED
-from chain.storage.blockstore import BlockStore, Head
-from chain.storage.datadir import DataDir
-from chain.storage.errors import GuardMissing, StorageDamaged
-from chain.storage.guard import Guard, Kind
-from chain.storage.wal import Wal
-from chain.types import Certificate, Header, LogEvent, Receipt
-from client.node import daemon, process
-from client.node.daemon import Daemon, StartError, load_genesis, open_guard, open_state
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.membership import Member, member_key
+from learningchain.chain.host import ACTIVE, BANNED, Account, account_key
+from learningchain.chain.ledger.genesis import first_state
+from learningchain.chain.ledger.transition import validators_of
+from learningchain.chain.node import events as e
+from learningchain.chain.node.recovery import DECIDED
+from learningchain.chain.storage.blockstore import BlockStore, Head
+from learningchain.chain.storage.datadir import DataDir
+from learningchain.chain.storage.errors import GuardMissing, StorageDamaged
+from learningchain.chain.storage.guard import Guard, Kind
+from learningchain.chain.storage.wal import Wal
+from learningchain.chain.types import Certificate, Header, LogEvent, Receipt
+from learningchain.client.node import daemon, process
+from learningchain.client.node.daemon import Daemon, StartError, load_genesis, open_guard, open_state
 from tests.unit.node_kit import CHAIN, genesis, ident, state_of
 
 G = genesis()

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from chain.storage.datadir import MIN_FREE
-from client import config
-from client.config import Config
-from client.doctor import files, machine, node
-from client.doctor.findings import DoctorFinding, FindingLevel, examine, exit_code, fine
-from client.doctor.node import Said
-from client.keys.keystore import Keystore
-from client.node.daemon import version
-from client.node.peer_clock import ClockSeen, PeerClock
+from learningchain.chain.storage.datadir import MIN_FREE
+from learningchain.client import config
+from learningchain.client.config import Config
+from learningchain.client.doctor import files, machine, node
+from learningchain.client.doctor.findings import DoctorFinding, FindingLevel, examine, exit_code, fine
+from learningchain.client.doctor.node import Said
+from learningchain.client.keys.keystore import Keystore
+from learningchain.client.node.daemon import version
+from learningchain.client.node.peer_clock import ClockSeen, PeerClock
 from tests.processes.harness import free_port
 from tests.slow import SLOW
 from tests.unit.client_cli_kit import clean_environment, run  # noqa: F401

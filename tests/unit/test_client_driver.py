@@ -9,15 +9,15 @@ from typing import Any, cast
 
 import pytest
 
-from chain.codec import encode
-from chain.node import events as e
-from chain.node import messages as m
-from chain.node.service import QUESTIONS, PeerService
-from chain.storage.blockstore import CommitBatch
-from chain.storage.errors import DiskFull
-from chain.types import Certificate
-from client.node import driver
-from client.node.driver import Driver
+from learningchain.chain.codec import encode
+from learningchain.chain.node import events as e
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.service import QUESTIONS, PeerService
+from learningchain.chain.storage.blockstore import CommitBatch
+from learningchain.chain.storage.errors import DiskFull
+from learningchain.chain.types import Certificate
+from learningchain.client.node import driver
+from learningchain.client.node.driver import Driver
 
 PEER = b"p" * 20
 VALIDATOR = b"v" * 20

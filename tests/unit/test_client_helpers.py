@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from chain.crypto import SigningKey
-from chain.ledger.tx import sign_tx
-from chain.types import TxBody, net_of
-from client.node import helpers
-from client.node.helpers import PIECE, Helpers
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.ledger.tx import sign_tx
+from learningchain.chain.types import TxBody, net_of
+from learningchain.client.node import helpers
+from learningchain.client.node.helpers import PIECE, Helpers
 from tests.slow import SLOW
 from tests.unit import held_work
 from tests.unit.held_work import HELD, begun, go
@@ -79,7 +79,7 @@ async def test_good_and_bad_signatures_are_told_apart_by_several_processes(
 def test_other_processes_may_neither_look_into_one_nor_change_what_it_says() -> None:
     code = (
         "import ctypes, multiprocessing, resource\n"
-        "from client.node.helper import serve\n"
+        "from learningchain.client.node.helper import serve\n"
         "ours, theirs = multiprocessing.Pipe()\n"
         "ours.close()\n"
         "PR_GET_DUMPABLE, prctl = 3, ctypes.CDLL(None).prctl\n"
@@ -151,8 +151,8 @@ BUSY = """
 import asyncio, atexit, multiprocessing, signal, sys
 from tests.unit import held_work
 from tests.unit.test_client_helpers import CHAIN, checks
-from client.node import helpers
-from client.node.helpers import Helpers
+from learningchain.client.node import helpers
+from learningchain.client.node.helpers import Helpers
 helpers.serve = held_work.serve
 started = []
 atexit.register(lambda: print(sum(not future.done() for future in started)))

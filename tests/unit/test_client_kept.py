@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from client.contracts.prediction.http.day_budget import DayBudget
-from client.kept import KeptFile, KeptFiles
-from client.keys.tokens import Tokens
+from learningchain.client.contracts.prediction.http.day_budget import DayBudget
+from learningchain.client.kept import KeptFile, KeptFiles
+from learningchain.client.keys.tokens import Tokens
 
 FULL = 2
 """SQLite's `synchronous`: in WAL mode anything less loses transactions that were committed, in a power cut."""

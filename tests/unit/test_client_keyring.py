@@ -12,11 +12,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from chain.crypto import SigningKey
-from chain.storage import private
-from client.keys import keyring, keystore
-from client.keys.keyring import CURRENT, NEXT, Keyring, before, make_next, open_keyring, seal, settle
-from client.keys.keystore import Identity, Keystore, KeystoreError, Public
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.storage import private
+from learningchain.client.keys import keyring, keystore
+from learningchain.client.keys.keyring import CURRENT, NEXT, Keyring, before, make_next, open_keyring, seal, settle
+from learningchain.client.keys.keystore import Identity, Keystore, KeystoreError, Public
 
 WORD, OTHER = "a passphrase for tests", "another passphrase"
 
@@ -62,8 +62,9 @@ def test_a_crash_while_the_files_move_loses_no_key(folder: Path, step: str, monk
     def die(*_: Any) -> None:
         raise Dead
 
-    place = "client.keys.keyring.private.sync_folder" if step == "sync_folder" else f"client.keys.keyring.os.{step}"
-    with mock.patch(place, die) if step != "after" else mock.patch("client.keys.keyring.private.sync_folder", lambda _: None):
+    sync = "learningchain.client.keys.keyring.private.sync_folder"
+    place = sync if step == "sync_folder" else f"learningchain.client.keys.keyring.os.{step}"
+    with mock.patch(place, die) if step != "after" else mock.patch(sync, lambda _: None):
         if step == "after":
             settle(folder, new.key.public)
         else:

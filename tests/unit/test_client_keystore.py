@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from chain.crypto import account_id, address
-from client.keys import keystore
-from client.keys.keystore import Keystore, KeystoreError, WrongPassphrase, beacon_key
+from learningchain.chain.crypto import account_id, address
+from learningchain.client.keys import keystore
+from learningchain.client.keys.keystore import Keystore, KeystoreError, WrongPassphrase, beacon_key
 
 WORD = "correct horse battery"
 SECRET = bytes(range(1, 33))

@@ -12,7 +12,7 @@ HOSTILE = "x\x1b[2J\x9b31m\u202e\nTue fake line"
 PROGRAM = """
 import logging, sys
 import structlog
-from client.node import logs
+from learningchain.client.node import logs
 logs.configure("info", sys.argv[1])
 text = sys.argv[2]
 logging.getLogger("library").error("bad %s", text)

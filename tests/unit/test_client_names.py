@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from chain.crypto import address
-from client.cli.ledger import paid_by_hand
-from client.keys import names
-from client.keys.names import Names, NamesError
+from learningchain.chain.crypto import address
+from learningchain.client.cli.ledger import paid_by_hand
+from learningchain.client.keys import names
+from learningchain.client.keys.names import Names, NamesError
 from tests.unit.client_fake_api import ENTRY, OTHER, OWN, Fake
 
 pytest_plugins = ["tests.unit.client_cli_kit"]

@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.contracts import MESSAGES
-from chain.contracts.credits import Transfer
-from chain.crypto import verify
-from chain.ledger.tx import parse_tx
-from chain.types import body_bytes, tx_digest
-from client.keys.keystore import Keystore
-from client.receipts.offline import OfflineError, TxFile, content, described, read, signed, unsigned, write
-from client.receipts.typed_messages import message_of
+from learningchain.chain.contracts import MESSAGES
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.crypto import verify
+from learningchain.chain.ledger.tx import parse_tx
+from learningchain.chain.types import body_bytes, tx_digest
+from learningchain.client.keys.keystore import Keystore
+from learningchain.client.receipts.offline import OfflineError, TxFile, content, described, read, signed, unsigned, write
+from learningchain.client.receipts.typed_messages import message_of
 from tests.unit.client_fake_api import CHAIN, OTHER, OWN, TX, Fake
 
 pytest_plugins = ["tests.unit.client_cli_kit"]

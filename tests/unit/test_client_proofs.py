@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from chain.errors import Malformed
-from chain.ledger.receipt_file import MAX_HANDOVERS
-from client.receipts import proofs
+from learningchain.chain.errors import Malformed
+from learningchain.chain.ledger.receipt_file import MAX_HANDOVERS
+from learningchain.client.receipts import proofs
 
 FIRST = ["the set of genesis"]
 CHANGES = (4, 5, 9)

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from chain.ledger.genesis import Genesis, make_params
-from chain.ledger.state import State
-from chain.storage import pruning
-from chain.storage.blockstore import BlockStore
-from chain.storage.errors import DiskFull, StorageFailed
-from client.config import DAY_MS, parse_keep
-from client.node import pruning as service
-from client.node.pruning import Pruner, kept_at_least
+from learningchain.chain.ledger.genesis import Genesis, make_params
+from learningchain.chain.ledger.state import State
+from learningchain.chain.storage import pruning
+from learningchain.chain.storage.blockstore import BlockStore
+from learningchain.chain.storage.errors import DiskFull, StorageFailed
+from learningchain.client.config import DAY_MS, parse_keep
+from learningchain.client.node import pruning as service
+from learningchain.client.node.pruning import Pruner, kept_at_least
 from tests.unit.node_kit import T0, genesis, state_of
 from tests.unit.storage_blocks import CHAIN, chain_of
 

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.credits import Transfer
-from chain.crypto import SigningKey, account_id, address, parse_address
-from chain.errors import TxCode
-from chain.ledger.tx import parse_tx
-from chain.types import net_of
-from client.contracts.job.http.schema import ImageRequest, JobRequest
-from client.sdk import node as sdk_node
-from client.sdk import types as t
-from client.sdk.client import Client, SyncClient
-from client.sdk.files import appearing
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.crypto import SigningKey, account_id, address, parse_address
+from learningchain.chain.errors import TxCode
+from learningchain.chain.ledger.tx import parse_tx
+from learningchain.chain.types import net_of
+from learningchain.client.contracts.job.http.schema import ImageRequest, JobRequest
+from learningchain.client.sdk import node as sdk_node
+from learningchain.client.sdk import types as t
+from learningchain.client.sdk.client import Client, SyncClient
+from learningchain.client.sdk.files import appearing
 from tests.unit.client_fake_api import (
     ACCOUNT,
     CHAIN,
@@ -129,7 +129,7 @@ async def test_a_silent_node_is_given_up(api: Fake) -> None:
 
 
 async def test_an_endless_answer_is_cut(node: Client, api: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("client.sdk.http.MAX_ANSWER", 1000)
+    monkeypatch.setattr("learningchain.client.sdk.http.MAX_ANSWER", 1000)
     api.answers["GET /v1/status"] = STATUS | {"more": "x" * 2000}
     with pytest.raises(t.Unreachable, match="sent more"):
         await node.status()

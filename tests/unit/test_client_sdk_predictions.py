@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from client.sdk.client import Client
-from client.sdk.types import Unavailable, Usage
+from learningchain.client.sdk.client import Client
+from learningchain.client.sdk.types import Unavailable, Usage
 from tests.unit.client_fake_api import TOKEN, Fake, refusal, serving
 from tests.unit.test_client_cli_predictions import AGREED, FAILED, MODEL, POSTED, REQUEST, WAITING, WHOLE
 

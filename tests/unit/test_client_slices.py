@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-import client
+from learningchain import client
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,9 +28,9 @@ FILES = {
     "toy_chain.py": """
 from enum import IntEnum
 
-from chain.codec import Wire
-from chain.host import Contract, Datum, Form, MessageSpec
-from chain.errors import Reject
+from learningchain.chain.codec import Wire
+from learningchain.chain.host import Contract, Datum, Form, MessageSpec
+from learningchain.chain.errors import Reject
 
 
 class ToyCode(IntEnum):
@@ -61,13 +61,13 @@ CONTRACT = Contract(
 """,
     "toy_client/__init__.py": "",
     "toy_client/commands.py": """
-from client.cli.entries import Command, Family
+from learningchain.client.cli.entries import Command, Family
 
 SECTIONS = {"Toys": (Family("toy", "Greet people.", (Command("greet", "cli:greet", "Greet somebody.", "toy greet alice"),)),)}
 SAYS = {"POST /v1/toy/{name}": "learningchain toy greet"}
 """,
     "toy_client/cli.py": '''
-from client.cli.common import HERE, Common
+from learningchain.client.cli.common import HERE, Common
 
 
 def greet(name: str, /, *, common: Common = HERE) -> int:
@@ -77,8 +77,8 @@ def greet(name: str, /, *, common: Common = HERE) -> int:
     return 0
 ''',
     "toy_client/sdk.py": """
-from client.sdk.calls import Calls, call
-from client.sdk.http import path_id
+from learningchain.client.sdk.calls import Calls, call
+from learningchain.client.sdk.http import path_id
 
 
 class ToyCalls(Calls):
@@ -92,17 +92,17 @@ CALLS = ToyCalls
     "toy_client/api.py": '''
 """Toys: greetings."""
 
-from chain.types import parse_credits
-from client.api.route import Route, parse_field
-from client.api.schema import (
+from learningchain.chain.types import parse_credits
+from learningchain.client.api.route import Route, parse_field
+from learningchain.client.api.schema import (
     Strict,
     TxAnswer,
     WaitQuery,
 )
-from client.api.texts import (
+from learningchain.client.api.texts import (
     Amount,
 )
-from client.api.submit import answer, submit
+from learningchain.client.api.submit import answer, submit
 from toy_chain import Greet
 
 
@@ -126,13 +126,13 @@ from pathlib import Path
 
 import structlog
 
-from chain.contracts import MESSAGES
-from client.api.explain import explain
-from client.api.openapi import build
-from client.api.render import code_name
-from client.cli.app import main
-from client.sdk.client import Client, SyncClient
-from client.sdk.types import Rejected
+from learningchain.chain.contracts import MESSAGES
+from learningchain.client.api.explain import explain
+from learningchain.client.api.openapi import build
+from learningchain.client.api.render import code_name
+from learningchain.client.cli.app import main
+from learningchain.client.sdk.client import Client, SyncClient
+from learningchain.client.sdk.types import Rejected
 from tests.unit.api_kit import TOKEN, serving
 
 out = {}
@@ -201,5 +201,5 @@ def test_its_call_goes_through_its_route_and_its_event_is_shown_as_it_declares(s
 def test_the_rule_that_common_code_names_no_contract_is_for_every_module() -> None:
     rules = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     (rule,) = (rule for rule in rules if rule["name"].startswith("What is common to all contracts in the client"))
-    here = {f"client.{info.name}" for info in pkgutil.iter_modules(client.__path__)}
-    assert set(rule["source_modules"]) == here - {"client.contracts"}
+    here = {f"learningchain.client.{info.name}" for info in pkgutil.iter_modules(client.__path__)}
+    assert set(rule["source_modules"]) == here - {"learningchain.client.contracts"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.node.waiting import SHARE, WaitingLine
+from learningchain.client.node.waiting import SHARE, WaitingLine
 
 MOST = 64 * SHARE
 A, B, C = b"a", b"b", b"c"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from client import config, config_change
-from client.config_change import CHANGEABLE, NotChangeable
+from learningchain.client import config, config_change
+from learningchain.client.config_change import CHANGEABLE, NotChangeable
 from tests.unit.dashboard_kit import Browser, browsing
 
 OWN = """\
@@ -119,7 +119,7 @@ async def test_a_token_of_less_than_all_changes_no_setting(data: Path) -> None:
 _WRITER = """
 import sys
 from pathlib import Path
-from client import config
+from learningchain.client import config
 data, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 print("ready", flush=True)
 sys.stdin.readline()

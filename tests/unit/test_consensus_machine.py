@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import pytest
 
-from chain.codec import decode, encode
-from chain.consensus.machine import Consensus
-from chain.consensus.messages import (
+from learningchain.chain.codec import decode, encode
+from learningchain.chain.consensus.machine import Consensus
+from learningchain.chain.consensus.messages import (
     Broadcast,
     CertificateReceived,
     ReportEvidence,
@@ -18,11 +18,11 @@ from chain.consensus.messages import (
     StateReceived,
     Step,
 )
-from chain.consensus.resend import RESEND_OTHERS
-from chain.consensus.wal import Polka, SignIntent, decode_record
-from chain.errors import BrokenInvariant, Malformed
-from chain.params import Params
-from chain.types import VoteEvidence
+from learningchain.chain.consensus.resend import RESEND_OTHERS
+from learningchain.chain.consensus.wal import Polka, SignIntent, decode_record
+from learningchain.chain.errors import BrokenInvariant, Malformed
+from learningchain.chain.params import Params
+from learningchain.chain.types import VoteEvidence
 from tests.unit.consensus_kit import (
     HEIGHT,
     LOCKED_A_AT_0,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chain.consensus.machine import Consensus
-from chain.consensus.messages import CertificateReceived, Decide, Input, Persist
+from learningchain.chain.consensus.machine import Consensus
+from learningchain.chain.consensus.messages import CertificateReceived, Decide, Input, Persist
 from tests.unit.consensus_kit import (
     HEIGHT,
     T_PRECOMMIT,

@@ -8,10 +8,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from chain.consensus import resend
-from chain.consensus.height import MAX_OPEN_CHECKS, BlockChecks, HeightState
-from chain.consensus.machine import Consensus
-from chain.consensus.messages import (
+from learningchain.chain.consensus import resend
+from learningchain.chain.consensus.height import MAX_OPEN_CHECKS, BlockChecks, HeightState
+from learningchain.chain.consensus.machine import Consensus
+from learningchain.chain.consensus.messages import (
     Broadcast,
     CertificateReceived,
     CheckBlock,
@@ -23,10 +23,10 @@ from chain.consensus.messages import (
     StateReceived,
     VoteReceived,
 )
-from chain.consensus.votes import KEEP_ROUNDS, HeightVoteSet, VoteSet, VoteStatus
-from chain.consensus.wal import MAX_OWN, Polka, SignIntent
-from chain.errors import Verdict
-from chain.types import NIL, NO_ROUND, PRECOMMIT, PREVOTE, Certificate, Vote
+from learningchain.chain.consensus.votes import KEEP_ROUNDS, HeightVoteSet, VoteSet, VoteStatus
+from learningchain.chain.consensus.wal import MAX_OWN, Polka, SignIntent
+from learningchain.chain.errors import Verdict
+from learningchain.chain.types import NIL, NO_ROUND, PRECOMMIT, PREVOTE, Certificate, Vote
 from tests.unit.consensus_kit import (
     HEIGHT,
     LOCKED_A_AT_0,

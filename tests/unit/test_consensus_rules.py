@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from chain.consensus.messages import CertificateReceived, Input
+from learningchain.chain.consensus.messages import CertificateReceived, Input
 from tests.unit.consensus_kit import (
     HEIGHT,
     LOCKED_A_AT_0,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.consensus.machine import Consensus
-from chain.consensus.messages import (
+from learningchain.chain.consensus.machine import Consensus
+from learningchain.chain.consensus.messages import (
     CertificateReceived,
     Opinion,
     ProposalReceived,
@@ -19,11 +19,11 @@ from chain.consensus.messages import (
     VoteReceived,
     WakeUp,
 )
-from chain.consensus.votes import KEEP_ROUNDS
-from chain.crypto import SigningKey, account_id
-from chain.errors import Verdict
-from chain.params import Params
-from chain.types import (
+from learningchain.chain.consensus.votes import KEEP_ROUNDS
+from learningchain.chain.crypto import SigningKey, account_id
+from learningchain.chain.errors import Verdict
+from learningchain.chain.params import Params
+from learningchain.chain.types import (
     NIL,
     PRECOMMIT,
     PREVOTE,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain.errors import Malformed
-from p2p.content.cid import Cid, Codec, cid_of, from_bytes, parse
+from learningchain.chain.errors import Malformed
+from learningchain.p2p.content.cid import Cid, Codec, cid_of, from_bytes, parse
 
 HELLO = "bafkreifjjcie6lypi6ny7amxnfftagclbuxndqonfipmb64f2km2devei4"
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.errors import Malformed
-from p2p.content import dag
-from p2p.content.cid import Cid, Codec, cid_of
-from p2p.content.dag import (
+from learningchain.chain.errors import Malformed
+from learningchain.p2p.content import dag
+from learningchain.p2p.content.cid import Cid, Codec, cid_of
+from learningchain.p2p.content.dag import (
     CHUNK,
     LINKS,
     MAX_FILE,

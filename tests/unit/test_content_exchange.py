@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.codec import encode
-from p2p.content import exchange
-from p2p.content.cid import Cid, Codec, cid_of
-from p2p.content.dag import CHUNK, encode_node
-from p2p.content.events import (
+from learningchain.chain.codec import encode
+from learningchain.p2p.content import exchange
+from learningchain.p2p.content.cid import Cid, Codec, cid_of
+from learningchain.p2p.content.dag import CHUNK, encode_node
+from learningchain.p2p.content.events import (
     BlockStored,
     Cancel,
     DownloadFailed,
@@ -31,11 +31,20 @@ from p2p.content.events import (
     StoreNode,
     TimerTick,
 )
-from p2p.content.exchange import ENDGAME_MS, MAX_OWED, MAX_SESSIONS, MAX_UNDER_WAY, NOBODY_MS, STALL_MS, WINDOW_MAX, Exchange
-from p2p.content.faults import Reason
-from p2p.content.messages import ContentBlock, DontHave, Has, WantBlocks, WhoHas, decode_message
-from p2p.content.questions import MOST
-from p2p.content.serving import MAX_ACTIVE, MAX_PER_PEER, MAX_QUEUED, MAX_UNSENT, Serve
+from learningchain.p2p.content.exchange import (
+    ENDGAME_MS,
+    MAX_OWED,
+    MAX_SESSIONS,
+    MAX_UNDER_WAY,
+    NOBODY_MS,
+    STALL_MS,
+    WINDOW_MAX,
+    Exchange,
+)
+from learningchain.p2p.content.faults import Reason
+from learningchain.p2p.content.messages import ContentBlock, DontHave, Has, WantBlocks, WhoHas, decode_message
+from learningchain.p2p.content.questions import MOST
+from learningchain.p2p.content.serving import MAX_ACTIVE, MAX_PER_PEER, MAX_QUEUED, MAX_UNSENT, Serve
 from tests.unit.content_kit import ScriptedPeer, World, pattern, root_of
 
 DATA = pattern(40 * CHUNK + 123)

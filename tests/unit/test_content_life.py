@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from p2p.content import store as store_module
-from p2p.content.cid import Cid, Codec, cid_of
-from p2p.content.dag import CHUNK
-from p2p.content.faults import Missing, StoreError, StoreFull
-from p2p.content.partial import Downloads
-from p2p.content.store import MAX_REASON, MAX_REASONS, ContentStore
+from learningchain.p2p.content import store as store_module
+from learningchain.p2p.content.cid import Cid, Codec, cid_of
+from learningchain.p2p.content.dag import CHUNK
+from learningchain.p2p.content.faults import Missing, StoreError, StoreFull
+from learningchain.p2p.content.partial import Downloads
+from learningchain.p2p.content.store import MAX_REASON, MAX_REASONS, ContentStore
 from tests.descriptors import below
 from tests.unit.content_kit import kill, pattern, root_of
 

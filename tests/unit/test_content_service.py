@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from chain.codec import encode
-from p2p.content import service
-from p2p.content.cid import Cid
-from p2p.content.dag import CHUNK
-from p2p.content.events import (
+from learningchain.chain.codec import encode
+from learningchain.p2p.content import service
+from learningchain.p2p.content.cid import Cid
+from learningchain.p2p.content.dag import CHUNK
+from learningchain.p2p.content.events import (
     BlockStored,
     Effect,
     Input,
 )
-from p2p.content.faults import FetchFailed, Reason
-from p2p.content.messages import ContentBlock, Has, WantBlocks, WhoHas, decode_message
-from p2p.content.partial import Downloads
-from p2p.content.service import MAX_WAITING, RETRY_S, Content
-from p2p.content.store import ContentStore
+from learningchain.p2p.content.faults import FetchFailed, Reason
+from learningchain.p2p.content.messages import ContentBlock, Has, WantBlocks, WhoHas, decode_message
+from learningchain.p2p.content.partial import Downloads
+from learningchain.p2p.content.service import MAX_WAITING, RETRY_S, Content
+from learningchain.p2p.content.store import ContentStore
 from tests.descriptors import below
 from tests.slow import SLOW
 from tests.unit.content_kit import flip, pattern, root_of

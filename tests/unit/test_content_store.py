@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from chain.storage import private
-from p2p.content.cid import Codec, cid_of
-from p2p.content.dag import CHUNK
-from p2p.content.faults import Damaged, IndexDamaged, Missing, StoreError, StoreFull
-from p2p.content.partial import Downloads, Found
-from p2p.content.store import ContentStore
+from learningchain.chain.storage import private
+from learningchain.p2p.content.cid import Codec, cid_of
+from learningchain.p2p.content.dag import CHUNK
+from learningchain.p2p.content.faults import Damaged, IndexDamaged, Missing, StoreError, StoreFull
+from learningchain.p2p.content.partial import Downloads, Found
+from learningchain.p2p.content.store import ContentStore
 from tests.unit.content_kit import flip, kill, pattern, root_of
 
 DATA = pattern(4 * CHUNK + 99)
@@ -176,7 +176,7 @@ def test_a_kill_at_any_step_of_completing_is_finished_later(
 _CHILD = """
 import sys
 from pathlib import Path
-from p2p.content.store import ContentStore
+from learningchain.p2p.content.store import ContentStore
 from tests.unit.test_content_store import download
 store = ContentStore(Path(sys.argv[1]), quota=10**9, spare=0)
 download(store, only=lambda index: index < 3)

@@ -16,6 +16,6 @@ def test_a_contract_is_added_from_its_own_folder_alone(tmp_path: Path) -> None:
 
 
 def test_what_is_installed_under_the_group_and_is_no_contract_ends_the_program_at_its_start(tmp_path: Path) -> None:
-    done = run(installed(tmp_path / "site", "json"), "-c", "import chain.contracts")
+    done = run(installed(tmp_path / "site", "json"), "-c", "import learningchain.chain.contracts")
     assert done.returncode == 1
     assert "InvalidContract: weather (json) has no CONTRACT" in done.stderr

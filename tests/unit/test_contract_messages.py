@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from chain.contracts import MESSAGES
-from chain.contracts import job as jobs
-from chain.contracts import membership as members
+from learningchain.chain.contracts import MESSAGES
+from learningchain.chain.contracts import job as jobs
+from learningchain.chain.contracts import membership as members
 from tests.unit.job_kit import who
 from tests.unit.test_job_rows import audit, world
 

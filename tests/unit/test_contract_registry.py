@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from chain.codec import Wire
-from chain.contracts import CONTRACTS, credits, host_of
-from chain.contracts.job import CONTRACT as JOB
-from chain.contracts.membership.indexes import Pool
-from chain.errors import BrokenInvariant
-from chain.host import (
+from learningchain.chain.codec import Wire
+from learningchain.chain.contracts import CONTRACTS, credits, host_of
+from learningchain.chain.contracts.job import CONTRACT as JOB
+from learningchain.chain.contracts.membership.indexes import Pool
+from learningchain.chain.errors import BrokenInvariant
+from learningchain.chain.host import (
     ALL,
     STANDING,
     Contract,
@@ -28,8 +28,8 @@ from chain.host import (
     MessageSpec,
     Registry,
 )
-from chain.ledger.state import Overlay
-from chain.ledger.transition import chain_record, params_of
+from learningchain.chain.ledger.state import Overlay
+from learningchain.chain.ledger.transition import chain_record, params_of
 from tests.unit.ledger_kit import Chain, Nothing, id_of
 
 NUMBER = 27

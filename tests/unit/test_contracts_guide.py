@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from client import contracts
+from learningchain.client import contracts
 from tests.toy.installed import TOY, run
 from tests.unit.readme_kit import ROOT
 

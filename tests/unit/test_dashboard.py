@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.credits import Transfer
-from chain.contracts.job.messages import job_id_of
-from chain.crypto import address
-from client.dashboard import site
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.contracts.job.messages import job_id_of
+from learningchain.chain.crypto import address
+from learningchain.client.dashboard import site
 from tests.unit.api_kit import CREDIT, a_run
 from tests.unit.dashboard_kit import HOSTILE, Browser, Form, browsing
 
@@ -273,7 +273,7 @@ async def test_hostile_text_is_shown_as_text_on_every_page(tmp_path: Path) -> No
 
 
 def static() -> dict[str, bytes]:
-    folder = resources.files("client.dashboard") / "static"
+    folder = resources.files("learningchain.client.dashboard") / "static"
     return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
 
 
@@ -285,7 +285,7 @@ def test_libraries_are_the_released_ones() -> None:
 
 
 def test_htmx_runs_no_code_of_a_page(tmp_path: Path) -> None:
-    base = (resources.files("client.dashboard") / "templates" / "base.html").read_text()
+    base = (resources.files("learningchain.client.dashboard") / "templates" / "base.html").read_text()
     for setting in ('"includeIndicatorStyles":false', '"allowEval":false', '"allowScriptTags":false', '"selfRequestsOnly":true'):
         assert setting in base
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.federation.messages import FileCode
-from chain.contracts.governance import ParamValue, Propose, SetParameters
-from chain.contracts.job.messages import job_id_of
-from chain.crypto import address
-from client.keys.names import FILE as NAMES
+from learningchain.chain.contracts.federation.messages import FileCode
+from learningchain.chain.contracts.governance import ParamValue, Propose, SetParameters
+from learningchain.chain.contracts.job.messages import job_id_of
+from learningchain.chain.crypto import address
+from learningchain.client.keys.names import FILE as NAMES
 from tests.unit.api_kit import MODEL, MODEL_CID, sha
 from tests.unit.dashboard_kit import Browser, browsing
 from tests.unit.federation_play import OWNERS, helpers_serve

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from client.api.errors import RequestError
-from client.contracts.federation.web.opening_pages import opening
+from learningchain.client.api.errors import RequestError
+from learningchain.client.contracts.federation.web.opening_pages import opening
 from tests.unit.api_kit import sha
 from tests.unit.dashboard_kit import Read, browsing
 from tests.unit.federation_play import OPENING, helpers_serve
@@ -41,7 +41,7 @@ async def test_a_federation_is_opened_after_its_cost_and_only_then(tmp_path: Pat
     async def look_after(_: Any, federation: bytes, __: Any, wanted: Any) -> None:
         looked_after.append((federation.hex(), wanted.auto))
 
-    monkeypatch.setattr("client.contracts.federation.http.sponsor_api._look_after", look_after)
+    monkeypatch.setattr("learningchain.client.contracts.federation.http.sponsor_api._look_after", look_after)
     async with browsing(tmp_path) as browser:
         node = browser.api.node
         helpers_serve(node.ledger)

@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from chain.codec import encode
-from chain.contracts.federation.messages import FileCode
-from chain.losses import Measurement
-from client.contracts.federation.roles.journal import JOURNAL, AttemptNote, FederationNotes, JournalBook, PreviewNote
-from client.contracts.federation.roles.keeping import NOTHING_HELD
-from client.contracts.federation.roles.making import NO_UPDATES
-from client.contracts.federation.roles.member import VAULTS, MemberBook, MemberMachine, TrainedFederation, VaultBook
-from client.contracts.federation.roles.vaulting import OwnVaultBook, VaultStage, VaultWanted
-from client.contracts.federation.web.phrases import CODES, NO_VAULT, VAULT
-from client.contracts.federation.wishes import PreviewWish, StopWish, TrainWish, VaultWish, wish_in
-from p2p.content.cid import Codec, cid_of
-from sandbox import OwnData
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.federation.messages import FileCode
+from learningchain.chain.losses import Measurement
+from learningchain.client.contracts.federation.roles.journal import JOURNAL, AttemptNote, FederationNotes, JournalBook, PreviewNote
+from learningchain.client.contracts.federation.roles.keeping import NOTHING_HELD
+from learningchain.client.contracts.federation.roles.making import NO_UPDATES
+from learningchain.client.contracts.federation.roles.member import VAULTS, MemberBook, MemberMachine, TrainedFederation, VaultBook
+from learningchain.client.contracts.federation.roles.vaulting import OwnVaultBook, VaultStage, VaultWanted
+from learningchain.client.contracts.federation.web.phrases import CODES, NO_VAULT, VAULT
+from learningchain.client.contracts.federation.wishes import PreviewWish, StopWish, TrainWish, VaultWish, wish_in
+from learningchain.p2p.content.cid import Codec, cid_of
+from learningchain.sandbox import OwnData
 from tests.unit.api_kit import sha
 from tests.unit.dashboard_kit import HOSTILE, Browser, Form, Read, browsing
 from tests.unit.federation_play import FederationPlay, helpers_serve

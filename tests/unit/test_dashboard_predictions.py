@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from chain.crypto import address
-from client.api.errors import RequestError
-from client.contracts.prediction.pages import named_rows
-from client.receipts.files import check_receipt
-from client.sdk.client import Client
+from learningchain.chain.crypto import address
+from learningchain.client.api.errors import RequestError
+from learningchain.client.contracts.prediction.pages import named_rows
+from learningchain.client.receipts.files import check_receipt
+from learningchain.client.sdk.client import Client
 from tests.unit.api_kit import TOKEN
 from tests.unit.dashboard_kit import HOSTILE, Browser, browsing
 from tests.unit.test_api_predictions import answered, ask, served, seven
@@ -125,7 +125,7 @@ async def test_an_answer_is_appealed_by_its_requester_who_is_told_the_bond(tmp_p
         assert "agreed agreed" not in page.text and ", unless it is appealed" in page.text
         assert "An appeal would be refused now" in page.text and "(NO_COMMITTEE)" in page.text
         assert not [form for form in page.forms if form.action.endswith("/appeal")], "a graph of four has no judges"
-        monkeypatch.setattr("chain.contracts.prediction.appeals.MIN_JUDGES", 1)
+        monkeypatch.setattr("learningchain.chain.contracts.prediction.appeals.MIN_JUDGES", 1)
         _, page = await browser.get(path)
         bond = (await api.get(f"/v1/predictions/{request}/steps"))["appeal"]["credits"]
         assert f"Appeal: lock {bond} credits" in page.text

@@ -6,11 +6,11 @@ from itertools import count
 
 import pytest
 
-from client.api.errors import RequestError
-from client.dashboard import security
-from client.dashboard.forms import MAX_FIELDS, parse_form
-from client.dashboard.sessions import IDLE_S, LIFE_S, LINK_S, MAX_MARKS, MAX_SESSIONS, MAX_TEXT, Sessions
-from client.dashboard.text import clean, flat, short
+from learningchain.client.api.errors import RequestError
+from learningchain.client.dashboard import security
+from learningchain.client.dashboard.forms import MAX_FIELDS, parse_form
+from learningchain.client.dashboard.sessions import IDLE_S, LIFE_S, LINK_S, MAX_MARKS, MAX_SESSIONS, MAX_TEXT, Sessions
+from learningchain.client.dashboard.text import clean, flat, short
 
 
 def sessions() -> Sessions:

@@ -12,8 +12,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from client.api.files import PIN
-from client.api.route import ServerLimits
+from learningchain.client.api.files import PIN
+from learningchain.client.api.route import ServerLimits
 from tests.unit.dashboard_kit import HOSTILE, Browser, Read, browsing
 
 PAGE, IMAGE = "/dashboard/jobs/new", "/dashboard/jobs/new/image"

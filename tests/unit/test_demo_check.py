@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from chain.crypto import parse_address
-from client.sdk.types import Fetched
-from examples.demo import check, reading
-from examples.demo.board import Board, NodeLine
-from examples.demo.graph import Graph, Home
-from examples.demo.plan import CHEATER, NODES, OTHERS, VICTIM
-from examples.demo.story import Scene
+from learningchain.chain.crypto import parse_address
+from learningchain.client.sdk.types import Fetched
+from learningchain.examples.demo import check, reading
+from learningchain.examples.demo.board import Board, NodeLine
+from learningchain.examples.demo.graph import Graph, Home
+from learningchain.examples.demo.plan import CHEATER, NODES, OTHERS, VICTIM
+from learningchain.examples.demo.story import Scene
 
 SEEN = json.loads(Path(__file__).with_name("demo_seen.json").read_text())
 MODEL = b"the model's bytes"

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from chain.storage import schema, server_look
-from chain.storage.blockstore import BlockStore
-from chain.storage.server_look import ServerFacts, look_at_server
-from client.doctor.database import SLOW_COMMIT_MS, SLOW_TRIP_MS, judge_server, look_at_database
-from client.doctor.findings import DoctorFinding
-from client.node.database_watch import DatabaseWatch
+from learningchain.chain.storage import schema, server_look
+from learningchain.chain.storage.blockstore import BlockStore
+from learningchain.chain.storage.server_look import ServerFacts, look_at_server
+from learningchain.client.doctor.database import SLOW_COMMIT_MS, SLOW_TRIP_MS, judge_server, look_at_database
+from learningchain.client.doctor.findings import DoctorFinding
+from learningchain.client.node.database_watch import DatabaseWatch
 from tests.postgres import Server, running
 from tests.postgres import postgres as postgres
 from tests.unit.client_cli_kit import clean_environment, run  # noqa: F401

@@ -9,14 +9,14 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
-from chain.consensus.messages import SignVote
-from chain.host import K_CHAIN, K_HISTORY, BeaconCommitment, History, Validators
-from chain.ledger.transition import chain_record, validators_of
-from chain.node import double_sign_check
-from chain.node import events as e
-from chain.node.double_sign_check import ABSTAIN_MARGIN, FALLBACK_MS, MAX_HELD, STABLE_TICKS, DoubleSignCheck, Place
-from chain.node.sync import Sync
-from chain.types import NIL, PRECOMMIT, PREVOTE, Certificate, Header, Validator
+from learningchain.chain.consensus.messages import SignVote
+from learningchain.chain.host import K_CHAIN, K_HISTORY, BeaconCommitment, History, Validators
+from learningchain.chain.ledger.transition import chain_record, validators_of
+from learningchain.chain.node import double_sign_check
+from learningchain.chain.node import events as e
+from learningchain.chain.node.double_sign_check import ABSTAIN_MARGIN, FALLBACK_MS, MAX_HELD, STABLE_TICKS, DoubleSignCheck, Place
+from learningchain.chain.node.sync import Sync
+from learningchain.chain.types import NIL, PRECOMMIT, PREVOTE, Certificate, Header, Validator
 from tests.unit.node_kit import PARAMS, fresh, genesis, ident, propose, state_of, vote
 
 OWN = ident(0)

@@ -14,21 +14,21 @@ from typing import Any, cast
 
 import pytest
 
-from chain.codec import encode
-from chain.consensus.messages import SignVote, Step
-from chain.crypto import sha256
-from chain.errors import Malformed
-from chain.node import events as e
-from chain.node import messages as m
-from chain.node.node import Node
-from chain.node.recovery import BLOCK, CONSENSUS, DECIDED
-from chain.storage.blockstore import CommitBatch
-from chain.storage.errors import StorageFailed
-from chain.storage.guard import Kind
-from chain.types import NIL, PREVOTE, ProposalEvidence, decode_block
-from client.keys.signing import LocalSigner
-from client.node import driver
-from client.node.driver import Driver
+from learningchain.chain.codec import encode
+from learningchain.chain.consensus.messages import SignVote, Step
+from learningchain.chain.crypto import sha256
+from learningchain.chain.errors import Malformed
+from learningchain.chain.node import events as e
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.node import Node
+from learningchain.chain.node.recovery import BLOCK, CONSENSUS, DECIDED
+from learningchain.chain.storage.blockstore import CommitBatch
+from learningchain.chain.storage.errors import StorageFailed
+from learningchain.chain.storage.guard import Kind
+from learningchain.chain.types import NIL, PREVOTE, ProposalEvidence, decode_block
+from learningchain.client.keys.signing import LocalSigner
+from learningchain.client.node import driver
+from learningchain.client.node.driver import Driver
 from tests.unit.node_kit import genesis, ident, key_of, propose, state_of, transfer, vote
 
 PEER = b"p" * 20

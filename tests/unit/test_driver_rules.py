@@ -10,15 +10,15 @@ from typing import Any, cast
 
 import pytest
 
-from chain.codec import encode
-from chain.consensus.messages import SignVote, Timeout, TimeoutKind
-from chain.node import events as e
-from chain.node import messages as m
-from chain.storage.blockstore import CommitBatch
-from chain.storage.errors import StorageFailed
-from chain.types import NIL, PREVOTE
-from client.node import driver
-from p2p.wire import NODE
+from learningchain.chain.codec import encode
+from learningchain.chain.consensus.messages import SignVote, Timeout, TimeoutKind
+from learningchain.chain.node import events as e
+from learningchain.chain.node import messages as m
+from learningchain.chain.storage.blockstore import CommitBatch
+from learningchain.chain.storage.errors import StorageFailed
+from learningchain.chain.types import NIL, PREVOTE
+from learningchain.client.node import driver
+from learningchain.p2p.wire import NODE
 from tests.unit.test_driver_order import PEER, Driven, Scripted, commit, decided, turns
 
 LOST = StorageFailed("The database cannot be read", "the disk is gone", "Look at it")

@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from chain.storage import schema, staging, state_diffs
-from chain.storage.blockstore import BlockStore
-from chain.storage.errors import DiskFull, StorageDamaged
-from chain.storage.schema import add_checksum, at, check_checksum
-from chain.storage.staging import Staging
-from client.work.artifacts import Models
-from client.work.database import WorkDatabase
-from p2p.content.index import Index
-from p2p.content.partial import Downloads
-from p2p.content.store import ContentStore
+from learningchain.chain.storage import schema, staging, state_diffs
+from learningchain.chain.storage.blockstore import BlockStore
+from learningchain.chain.storage.errors import DiskFull, StorageDamaged
+from learningchain.chain.storage.schema import add_checksum, at, check_checksum
+from learningchain.chain.storage.staging import Staging
+from learningchain.client.work.artifacts import Models
+from learningchain.client.work.database import WorkDatabase
+from learningchain.p2p.content.index import Index
+from learningchain.p2p.content.partial import Downloads
+from learningchain.p2p.content.store import ContentStore
 from tests.unit.storage_blocks import CHAIN
 from tests.unit.test_content_store import ROOT, download
 from tests.unit.test_storage_blockstore import fill, open_store

@@ -7,10 +7,10 @@ import json
 import aiohttp
 import pytest
 
-from chain.contracts.prediction.tally import Answer, AnswerCode
-from client.callbacks.signatures import parse_secret, signed_headers
-from examples.asking import liar
-from examples.asking.hook import Hook
+from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode
+from learningchain.client.callbacks.signatures import parse_secret, signed_headers
+from learningchain.examples.asking import liar
+from learningchain.examples.asking.hook import Hook
 
 
 def test_the_liar_lies_once_and_its_check_is_right(monkeypatch: pytest.MonkeyPatch) -> None:

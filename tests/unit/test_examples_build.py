@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-import sandbox.images
-from examples import images
-from examples.build import build as build_example
-from examples.digits import build
-from examples.digits_torch import build as digits_torch
-from examples.digits_torch.shapes import SHAPES
-from examples.federation import wheel
-from examples.federation.build import initial
+from learningchain.examples import images
+from learningchain.examples.build import build as build_example
+from learningchain.examples.digits import build
+from learningchain.examples.digits_torch import build as digits_torch
+from learningchain.examples.digits_torch.shapes import SHAPES
+from learningchain.examples.federation import wheel
+from learningchain.examples.federation.build import initial
+from learningchain.sandbox import images as sandbox_images
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str,
         return "sha256:" + f"{len(calls):064x}"
 
     monkeypatch.setattr(images, "CACHE", tmp_path / "cache")
-    monkeypatch.setattr(sandbox.images, "build_python_image", fake)
+    monkeypatch.setattr(sandbox_images, "build_python_image", fake)
     return calls
 
 
@@ -43,7 +43,7 @@ def test_the_second_build_comes_from_the_cache(tmp_path: Path, builds: list[Mapp
     assert set(builds[0]) == {"/lc/job", "/lc/train.csv", "/lc/eval.csv"}
     job = builds[0]["/lc/job"]
     assert isinstance(job, bytes)
-    assert job.startswith(b"#!" + sandbox.images.PYTHON_IN_IMAGE.encode() + b"\n")
+    assert job.startswith(b"#!" + sandbox_images.PYTHON_IN_IMAGE.encode() + b"\n")
 
 
 def test_a_changed_file_or_a_damaged_cache_is_built_anew(
@@ -85,8 +85,8 @@ def imported(source: bytes) -> set[str]:
     """Modules of the examples that a file imports."""
     found = set()
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("examples"):
-            alone = {f"{node.module}.{name.name}" for name in node.names if node.module == "examples.federation"}
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("learningchain.examples"):
+            alone = {f"{node.module}.{name.name}" for name in node.names if node.module == "learningchain.examples.federation"}
             found |= alone or {node.module}
     return found
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chain.losses import LossTree
-from examples.digits import data, job, table
-from sandbox.losses import parse_losses
+from learningchain.chain.losses import LossTree
+from learningchain.examples.digits import data, job, table
+from learningchain.sandbox.losses import parse_losses
 
 TRAINING, EVALUATION = data.split_digits()
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from client.contracts.federation.arithmetic.tensors import read_layout, read_model
-from examples.federation import build
-from examples.federation.deal import dealt, flipped
-from examples.federation.federated import model_bytes
-from examples.tabular import BAD_INPUT, MODEL_INVALID, UNSUPPORTED
-from sandbox.losses import parse_losses
+from learningchain.client.contracts.federation.arithmetic.tensors import read_layout, read_model
+from learningchain.examples.federation import build
+from learningchain.examples.federation.deal import dealt, flipped
+from learningchain.examples.federation.federated import model_bytes
+from learningchain.examples.tabular import BAD_INPUT, MODEL_INVALID, UNSUPPORTED
+from learningchain.sandbox.losses import parse_losses
 
 NAME = "breast-cancer"
 ALONE = (NAME, "breast-cancer-layer")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from chain.losses import LossTree
-from sandbox.losses import parse_losses
+from learningchain.chain.losses import LossTree
+from learningchain.sandbox.losses import parse_losses
 
 from .readme_kit import STARTS, blocks
 

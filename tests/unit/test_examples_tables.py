@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from chain.losses import LossTree
-from examples.build import HERE, TABLES, table_files
-from examples.tabular import BAD_INPUT, MODEL_INVALID, features
-from sandbox.losses import parse_losses
+from learningchain.chain.losses import LossTree
+from learningchain.examples.build import HERE, TABLES, table_files
+from learningchain.examples.tabular import BAD_INPUT, MODEL_INVALID, features
+from learningchain.sandbox.losses import parse_losses
 
 GUESSING = {"breast_cancer": 0.69, "diabetes": 5_900, "german_credit": 0.61}
 """The loss of saying the same of everybody. Half of it, two thirds and nine tenths are what these models reach."""

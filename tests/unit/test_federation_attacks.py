@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from client.contracts.federation.arithmetic.screening import COPY, LARGE, STALE, USED, WRONG
+from learningchain.client.contracts.federation.arithmetic.screening import COPY, LARGE, STALE, USED, WRONG
 from tests.federation_attacks import ATTACKS
 from tests.federation_attacks.problem import problem
 from tests.federation_attacks.rounds import play, undefended

@@ -15,22 +15,22 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from chain.contracts.federation import messages as m
-from chain.contracts.federation.messages import AggregationRule, FileCode
-from chain.contracts.federation.records import EndReason, RosterEntry, VoidReason
-from chain.crypto import address
-from chain.types import LogEvent, TransferEvent
-from client.contracts.federation.arithmetic.places import CQ
-from client.contracts.federation.arithmetic.summing import Rule, divisor, next_model
-from client.contracts.federation.audit.evidence import FederationEvidence, FederationWatch
-from client.contracts.federation.audit.findings import AuditVerdict
-from client.contracts.federation.audit.models import model_faults
-from client.contracts.federation.audit.payments import PaymentsAudit
-from client.contracts.federation.audit.replay import AuditedSum, FederationAudit, audit_federation
-from client.contracts.federation.cli import auditing
-from client.contracts.federation.http.ledger_views import cid_text
-from client.receipts.audit import Audit
-from client.sdk.types import NotFound
+from learningchain.chain.contracts.federation import messages as m
+from learningchain.chain.contracts.federation.messages import AggregationRule, FileCode
+from learningchain.chain.contracts.federation.records import EndReason, RosterEntry, VoidReason
+from learningchain.chain.crypto import address
+from learningchain.chain.types import LogEvent, TransferEvent
+from learningchain.client.contracts.federation.arithmetic.places import CQ
+from learningchain.client.contracts.federation.arithmetic.summing import Rule, divisor, next_model
+from learningchain.client.contracts.federation.audit.evidence import FederationEvidence, FederationWatch
+from learningchain.client.contracts.federation.audit.findings import AuditVerdict
+from learningchain.client.contracts.federation.audit.models import model_faults
+from learningchain.client.contracts.federation.audit.payments import PaymentsAudit
+from learningchain.client.contracts.federation.audit.replay import AuditedSum, FederationAudit, audit_federation
+from learningchain.client.contracts.federation.cli import auditing
+from learningchain.client.contracts.federation.http.ledger_views import cid_text
+from learningchain.client.receipts.audit import Audit
+from learningchain.client.sdk.types import NotFound
 from tests.federation_evidence import evidence_of
 from tests.unit.api_kit import FakeLedger, serving, sha
 from tests.unit.federation_play import FederationPlay, cid, helpers_serve

@@ -7,9 +7,9 @@ import hashlib
 import msgspec
 import pytest
 
-from chain.crypto import SigningKey
-from chain.errors import Malformed
-from client.contracts.federation.roles.channel import (
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.errors import Malformed
+from learningchain.client.contracts.federation.roles.channel import (
     MAX_FED_MESSAGE,
     FedMessage,
     FileAnswer,

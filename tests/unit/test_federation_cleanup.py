@@ -11,23 +11,23 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from chain.codec import read
-from chain.contracts.federation import records
-from chain.contracts.federation.formulas import of_bitmap
-from chain.contracts.federation.records import FederationState
-from client.contracts.federation.arithmetic.places import DELTAS
-from client.contracts.federation.audit.findings import AuditVerdict
-from client.contracts.federation.audit.replay import AuditedSum
-from client.contracts.federation.cli import auditing
-from client.contracts.federation.roles.aggregator import AggregatorMachine
-from client.contracts.federation.roles.best_round import NOTHING_NOTED, BestRound, BestRoundBook
-from client.contracts.federation.roles.cleanup import FINAL_PIN, KEEP_MS, MADE_OF_PIN, FedCleanUp
-from client.contracts.federation.roles.looking import text_of
-from client.contracts.federation.roles.panel import PanelMachine
-from client.contracts.federation.steps import MODEL_PIN
-from client.sdk.types import NotFound
-from client.work.events import SERVED, Chain, EndScope, FetchContent, Forget, Keep, KeepBook, StopServing, Unpin
-from client.work.gone import GONE_MS
+from learningchain.chain.codec import read
+from learningchain.chain.contracts.federation import records
+from learningchain.chain.contracts.federation.formulas import of_bitmap
+from learningchain.chain.contracts.federation.records import FederationState
+from learningchain.client.contracts.federation.arithmetic.places import DELTAS
+from learningchain.client.contracts.federation.audit.findings import AuditVerdict
+from learningchain.client.contracts.federation.audit.replay import AuditedSum
+from learningchain.client.contracts.federation.cli import auditing
+from learningchain.client.contracts.federation.roles.aggregator import AggregatorMachine
+from learningchain.client.contracts.federation.roles.best_round import NOTHING_NOTED, BestRound, BestRoundBook
+from learningchain.client.contracts.federation.roles.cleanup import FINAL_PIN, KEEP_MS, MADE_OF_PIN, FedCleanUp
+from learningchain.client.contracts.federation.roles.looking import text_of
+from learningchain.client.contracts.federation.roles.panel import PanelMachine
+from learningchain.client.contracts.federation.steps import MODEL_PIN
+from learningchain.client.sdk.types import NotFound
+from learningchain.client.work.events import SERVED, Chain, EndScope, FetchContent, Forget, Keep, KeepBook, StopServing, Unpin
+from learningchain.client.work.gone import GONE_MS
 from tests.federation_nodes import FedNode, FedWorld
 from tests.unit.test_federation_machines import SMALL
 

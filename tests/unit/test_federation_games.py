@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.contracts.federation import messages, records
-from chain.contracts.federation.records import EndReason, FederationState
-from chain.host import K_SUPPLY
-from chain.host.terms import HiddenSet
-from client.contracts.federation.roles.channel import KeyAsk, KeyGive
-from client.contracts.federation.roles.panel import MOST_HEARD
-from client.contracts.federation.roles.sponsor import KEY_BOX_LABEL, key_context
-from client.contracts.federation.steps import FedCame
-from client.keys.boxes import seal_box
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.federation import messages, records
+from learningchain.chain.contracts.federation.records import EndReason, FederationState
+from learningchain.chain.host import K_SUPPLY
+from learningchain.chain.host.terms import HiddenSet
+from learningchain.client.contracts.federation.roles.channel import KeyAsk, KeyGive
+from learningchain.client.contracts.federation.roles.panel import MOST_HEARD
+from learningchain.client.contracts.federation.roles.sponsor import KEY_BOX_LABEL, key_context
+from learningchain.client.contracts.federation.steps import FedCame
+from learningchain.client.keys.boxes import seal_box
 from tests.federation_nodes import HIDDEN_KEY, FedWorld, raw_cid
 from tests.unit.job_kit import CHAIN_ID
 

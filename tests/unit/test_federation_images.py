@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from chain.host.terms import Image, ImageKind
-from client import config_change
-from client.config import ConfigError, WorkConfig, parse_value
-from client.contracts.federation.http import joining
-from client.contracts.federation.member_part import MemberPart
-from client.contracts.federation.part import NodeBoxKeys
-from client.contracts.federation.roles.images import LIST, check_digests, may_run, program_digest, why_not_run
-from client.contracts.federation.roles.member import MemberMachine
-from client.contracts.federation.settings import FederationSettings
-from client.contracts.federation.steps import NodeSelf
-from client.contracts.federation.wishes import TrainWish, VaultWish, wish_in
-from sandbox import RunSpec
+from learningchain.chain.host.terms import Image, ImageKind
+from learningchain.client import config_change
+from learningchain.client.config import ConfigError, WorkConfig, parse_value
+from learningchain.client.contracts.federation.http import joining
+from learningchain.client.contracts.federation.member_part import MemberPart
+from learningchain.client.contracts.federation.part import NodeBoxKeys
+from learningchain.client.contracts.federation.roles.images import LIST, check_digests, may_run, program_digest, why_not_run
+from learningchain.client.contracts.federation.roles.member import MemberMachine
+from learningchain.client.contracts.federation.settings import FederationSettings
+from learningchain.client.contracts.federation.steps import NodeSelf
+from learningchain.client.contracts.federation.wishes import TrainWish, VaultWish, wish_in
+from learningchain.sandbox import RunSpec
 from tests.federation_driver import IMAGE
 from tests.unit.api_kit import Api, serving, sha
 from tests.unit.federation_play import OPENING, helpers_serve

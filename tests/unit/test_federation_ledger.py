@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chain.contracts import perform
-from chain.contracts.federation import CONTRACT, FederationCode, messages, records, views
-from chain.contracts.federation.deadlines import due_work
-from chain.contracts.federation.formulas import update_size
-from chain.contracts.federation.records import EndReason, FederationState
-from chain.contracts.federation.views import (
+from learningchain.chain.contracts import perform
+from learningchain.chain.contracts.federation import CONTRACT, FederationCode, messages, records, views
+from learningchain.chain.contracts.federation.deadlines import due_work
+from learningchain.chain.contracts.federation.formulas import update_size
+from learningchain.chain.contracts.federation.records import EndReason, FederationState
+from learningchain.chain.contracts.federation.views import (
     AggregatedFederations,
     FederationDuty,
     JoinedFederations,
@@ -23,8 +23,8 @@ from chain.contracts.federation.views import (
     OwedDuty,
     SponsoredFederations,
 )
-from chain.errors import Code, Reject
-from chain.host import K_SUPPLY, parked_key
+from learningchain.chain.errors import Code, Reject
+from learningchain.chain.host import K_SUPPLY, parked_key
 from tests.federation import scenario
 from tests.federation.generate import Player
 from tests.federation.scenario import Block, Entry, Scenario

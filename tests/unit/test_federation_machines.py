@@ -10,19 +10,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chain.codec import decode
-from chain.contracts.federation import messages, records
-from chain.contracts.federation.messages import AggregationRule, FileCode, PaySplit, Secrecy
-from chain.contracts.federation.records import EndReason, FederationState, MemberState
-from chain.host.terms import HiddenSet
-from client.contracts.federation.arithmetic import rows
-from client.contracts.federation.arithmetic.places import ROWS
-from client.contracts.federation.arithmetic.updates import most_attempts as spec_attempts
-from client.contracts.federation.roles.aggregator import AggregatorMachine
-from client.contracts.federation.roles.channel import FileAnswer, KeyAsk, UpdateAnswer, UpdateOffer, decode_fed, encode_fed
-from client.contracts.federation.roles.member import MemberMachine, most_attempts
-from client.contracts.federation.steps import FedCame, SponsorWith, TrainWith
-from client.contracts.federation.tasks import MakeUpdate, OpenUpdate
+from learningchain.chain.codec import decode
+from learningchain.chain.contracts.federation import messages, records
+from learningchain.chain.contracts.federation.messages import AggregationRule, FileCode, PaySplit, Secrecy
+from learningchain.chain.contracts.federation.records import EndReason, FederationState, MemberState
+from learningchain.chain.host.terms import HiddenSet
+from learningchain.client.contracts.federation.arithmetic import rows
+from learningchain.client.contracts.federation.arithmetic.places import ROWS
+from learningchain.client.contracts.federation.arithmetic.updates import most_attempts as spec_attempts
+from learningchain.client.contracts.federation.roles.aggregator import AggregatorMachine
+from learningchain.client.contracts.federation.roles.channel import (
+    FileAnswer,
+    KeyAsk,
+    UpdateAnswer,
+    UpdateOffer,
+    decode_fed,
+    encode_fed,
+)
+from learningchain.client.contracts.federation.roles.member import MemberMachine, most_attempts
+from learningchain.client.contracts.federation.steps import FedCame, SponsorWith, TrainWith
+from learningchain.client.contracts.federation.tasks import MakeUpdate, OpenUpdate
 from tests.federation_nodes import BLOCK_MS, HIDDEN_KEY, MACHINES, FedNode, FedWorld, Floats, raw_cid, values_in
 
 SMALL: dict[str, Any] = {"dims": 96, "secrecy": Secrecy.OPEN}

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from client.contracts.federation.arithmetic import masks, rows, updates
-from client.contracts.federation.arithmetic.places import CQ, ROWS, SKETCH, rows_key
-from client.contracts.federation.arithmetic.summing import masked_sum
-from client.contracts.federation.arithmetic.updates import (
+from learningchain.client.contracts.federation.arithmetic import masks, rows, updates
+from learningchain.client.contracts.federation.arithmetic.places import CQ, ROWS, SKETCH, rows_key
+from learningchain.client.contracts.federation.arithmetic.summing import masked_sum
+from learningchain.client.contracts.federation.arithmetic.updates import (
     BadUpdate,
     SealedSeeds,
     open_seeds,
@@ -20,10 +20,10 @@ from client.contracts.federation.arithmetic.updates import (
     update_file,
     update_size,
 )
-from client.contracts.federation.roles.computing import perform
-from client.contracts.federation.tasks import SketchMasks
-from client.keys.boxes import OVERHEAD as BOX_OVERHEAD
-from client.keys.boxes import CannotOpen, CannotSeal, open_box, public_of, seal_box
+from learningchain.client.contracts.federation.roles.computing import perform
+from learningchain.client.contracts.federation.tasks import SketchMasks
+from learningchain.client.keys.boxes import OVERHEAD as BOX_OVERHEAD
+from learningchain.client.keys.boxes import CannotOpen, CannotSeal, open_box, public_of, seal_box
 from tests.federation_nodes import Store
 from tests.unit.federation_kit import BEACON, MODULUS, PLACE, coefficients, dots, prg, rng, signed, tagged, u32, x_of
 

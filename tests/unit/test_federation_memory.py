@@ -10,11 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from client.contracts.federation.arithmetic.places import AttemptPlace
-from client.contracts.federation.desk import DiskDesk
-from client.contracts.federation.roles.computing import perform
-from client.contracts.federation.tasks import MadeFile, MakeUpdate, OpenUpdate, ReferenceFile, SketchMasks, TryReference
-from client.keys.boxes import public_of
+from learningchain.client.contracts.federation.arithmetic.places import AttemptPlace
+from learningchain.client.contracts.federation.desk import DiskDesk
+from learningchain.client.contracts.federation.roles.computing import perform
+from learningchain.client.contracts.federation.tasks import (
+    MadeFile,
+    MakeUpdate,
+    OpenUpdate,
+    ReferenceFile,
+    SketchMasks,
+    TryReference,
+)
+from learningchain.client.keys.boxes import public_of
 from tests.federation_nodes import model_file
 
 DIMS = 2**21

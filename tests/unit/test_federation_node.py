@@ -14,35 +14,42 @@ from typing import Any
 import pytest
 from msgspec.structs import replace as replace_data
 
-from chain.codec import encode
-from chain.contracts.federation.records import FederationMember, FederationState, member_key
-from chain.errors import Malformed
-from chain.losses import LossTree, Measurement
-from client.contracts.federation import work
-from client.contracts.federation.arithmetic.places import published_digest
-from client.contracts.federation.desk import DiskDesk
-from client.contracts.federation.http.views import own_view, preview_view
-from client.contracts.federation.member_part import MemberPart
-from client.contracts.federation.part import FedPart, NodeBoxKeys
-from client.contracts.federation.roles.aggregator import AggregatorMachine
-from client.contracts.federation.roles.channel import FileAnswer, KeyAsk, KeyGive, UpdateAnswer, UpdateOffer, encode_fed
-from client.contracts.federation.roles.hearing import hear
-from client.contracts.federation.roles.journal import JOURNAL, OwnJournal, PreviewNote
-from client.contracts.federation.roles.ledger_status import LEDGER_STATUSES
-from client.contracts.federation.roles.looking import look
-from client.contracts.federation.roles.making import LocalKept, MakerBook
-from client.contracts.federation.roles.member import MemberBook, MemberMachine, TrainedFederation
-from client.contracts.federation.roles.runs import run_name
-from client.contracts.federation.roles.sealing import open_key, seal_key
-from client.contracts.federation.steps import EvaluateRun, NodeSelf
-from client.contracts.federation.tasks import MadeFile, MakeUpdate, OpenUpdate, SumMasks
-from client.contracts.federation.wishes import PreviewWish, StopWish, TrainWish, of_wish
-from client.node.interface import PRIVATE
-from client.node.service import NodeFiles
-from client.work import WorkConfig
-from client.work.artifacts import cid_of_file
-from client.work.computing import ComputingProcess, TaskRefused
-from client.work.events import (
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.federation.records import FederationMember, FederationState, member_key
+from learningchain.chain.errors import Malformed
+from learningchain.chain.losses import LossTree, Measurement
+from learningchain.client.contracts.federation import work
+from learningchain.client.contracts.federation.arithmetic.places import published_digest
+from learningchain.client.contracts.federation.desk import DiskDesk
+from learningchain.client.contracts.federation.http.views import own_view, preview_view
+from learningchain.client.contracts.federation.member_part import MemberPart
+from learningchain.client.contracts.federation.part import FedPart, NodeBoxKeys
+from learningchain.client.contracts.federation.roles.aggregator import AggregatorMachine
+from learningchain.client.contracts.federation.roles.channel import (
+    FileAnswer,
+    KeyAsk,
+    KeyGive,
+    UpdateAnswer,
+    UpdateOffer,
+    encode_fed,
+)
+from learningchain.client.contracts.federation.roles.hearing import hear
+from learningchain.client.contracts.federation.roles.journal import JOURNAL, OwnJournal, PreviewNote
+from learningchain.client.contracts.federation.roles.ledger_status import LEDGER_STATUSES
+from learningchain.client.contracts.federation.roles.looking import look
+from learningchain.client.contracts.federation.roles.making import LocalKept, MakerBook
+from learningchain.client.contracts.federation.roles.member import MemberBook, MemberMachine, TrainedFederation
+from learningchain.client.contracts.federation.roles.runs import run_name
+from learningchain.client.contracts.federation.roles.sealing import open_key, seal_key
+from learningchain.client.contracts.federation.steps import EvaluateRun, NodeSelf
+from learningchain.client.contracts.federation.tasks import MadeFile, MakeUpdate, OpenUpdate, SumMasks
+from learningchain.client.contracts.federation.wishes import PreviewWish, StopWish, TrainWish, of_wish
+from learningchain.client.node.interface import PRIVATE
+from learningchain.client.node.service import NodeFiles
+from learningchain.client.work import WorkConfig
+from learningchain.client.work.artifacts import cid_of_file
+from learningchain.client.work.computing import ComputingProcess, TaskRefused
+from learningchain.client.work.events import (
     BringImage,
     Chain,
     Compute,
@@ -64,15 +71,15 @@ from client.work.events import (
     StopServing,
     Unpin,
 )
-from client.work.machine import LedgerStatus, Recalled
-from client.work.peers import BURST, PER_S, PeerChannels
-from client.work.served import ServedFiles
-from client.work.slots import MachineShare
-from p2p.content.dag import CHUNK
-from p2p.content.service import Content
-from p2p.content.store import ContentStore
-from p2p.wire import FED
-from sandbox import OwnData, RunSpec, RunStatus
+from learningchain.client.work.machine import LedgerStatus, Recalled
+from learningchain.client.work.peers import BURST, PER_S, PeerChannels
+from learningchain.client.work.served import ServedFiles
+from learningchain.client.work.slots import MachineShare
+from learningchain.p2p.content.dag import CHUNK
+from learningchain.p2p.content.service import Content
+from learningchain.p2p.content.store import ContentStore
+from learningchain.p2p.wire import FED
+from learningchain.sandbox import OwnData, RunSpec, RunStatus
 from tests.federation_nodes import FedWorld, raw_cid
 from tests.unit.job_kit import CHAIN_ID
 from tests.unit.test_federation_machines import SMALL

@@ -8,9 +8,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from client.contracts.federation.arithmetic import masks, noise
-from client.contracts.federation.arithmetic.noise import sigma_of
-from client.contracts.federation.arithmetic.places import CQ, noise_key
+from learningchain.client.contracts.federation.arithmetic import masks, noise
+from learningchain.client.contracts.federation.arithmetic.noise import sigma_of
+from learningchain.client.contracts.federation.arithmetic.places import CQ, noise_key
 from tests.unit.federation_kit import PLACE, prg, signed, tagged
 
 

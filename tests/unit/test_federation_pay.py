@@ -10,11 +10,11 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
-from chain.contracts.federation.messages import FileCode
-from client.callbacks.following import find_sources
-from client.contracts.federation import callbacks
-from client.contracts.federation.cli.reading import show_round
-from client.contracts.federation.web.phrases import PAY
+from learningchain.chain.contracts.federation.messages import FileCode
+from learningchain.client.callbacks.following import find_sources
+from learningchain.client.contracts.federation import callbacks
+from learningchain.client.contracts.federation.cli.reading import show_round
+from learningchain.client.contracts.federation.web.phrases import PAY
 from tests.unit.api_kit import Api, serving
 from tests.unit.federation_play import OWNERS, FederationPlay, helpers_serve
 from tests.unit.test_api_federations import SECOND, opened, played, who

@@ -14,27 +14,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.contracts.federation.messages import LeaveFederation
-from chain.contracts.federation.records import FederationMember, FederationState, MemberState, member_key
-from chain.crypto import SigningKey
-from chain.host import account_key
-from client.contracts.federation import work
-from client.contracts.federation.arithmetic import vault
-from client.contracts.federation.arithmetic.vault import VaultPlace
-from client.contracts.federation.member_part import MemberPart
-from client.contracts.federation.roles import keeping, vaulting
-from client.contracts.federation.roles.channel import ShareAsk, ShareGive, encode_fed
-from client.contracts.federation.roles.hearing import hear
-from client.contracts.federation.roles.looking import look
-from client.contracts.federation.roles.member import VAULTS, MemberMachine, VaultBook
-from client.contracts.federation.roles.ring import keepers_of, kept_by
-from client.contracts.federation.roles.vaulting import VaultStage
-from client.contracts.federation.steps import FedCame, KeepNoVault, KeepVault, SendFed, TrainNoMore, TrainWith
-from client.keys.boxes import public_of
-from client.work import WorkConfig
-from client.work.events import FetchContent
-from client.work.machine import Recalled
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.federation.messages import LeaveFederation
+from learningchain.chain.contracts.federation.records import FederationMember, FederationState, MemberState, member_key
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.host import account_key
+from learningchain.client.contracts.federation import work
+from learningchain.client.contracts.federation.arithmetic import vault
+from learningchain.client.contracts.federation.arithmetic.vault import VaultPlace
+from learningchain.client.contracts.federation.member_part import MemberPart
+from learningchain.client.contracts.federation.roles import keeping, vaulting
+from learningchain.client.contracts.federation.roles.channel import ShareAsk, ShareGive, encode_fed
+from learningchain.client.contracts.federation.roles.hearing import hear
+from learningchain.client.contracts.federation.roles.looking import look
+from learningchain.client.contracts.federation.roles.member import VAULTS, MemberMachine, VaultBook
+from learningchain.client.contracts.federation.roles.ring import keepers_of, kept_by
+from learningchain.client.contracts.federation.roles.vaulting import VaultStage
+from learningchain.client.contracts.federation.steps import FedCame, KeepNoVault, KeepVault, SendFed, TrainNoMore, TrainWith
+from learningchain.client.keys.boxes import public_of
+from learningchain.client.work import WorkConfig
+from learningchain.client.work.events import FetchContent
+from learningchain.client.work.machine import Recalled
 from tests.federation_nodes import FedNode, FedWorld
 from tests.unit.job_kit import CHAIN_ID
 from tests.unit.test_federation_machines import SMALL

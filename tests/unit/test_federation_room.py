@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from chain.codec import encode, read
-from chain.contracts.federation.messages import PaySplit
-from chain.contracts.federation.records import FederationState
-from chain.losses import LossTree
-from client.contracts.federation.roles import journal
-from client.contracts.federation.roles.member import MOST_JOINED, MemberBook
-from client.contracts.federation.roles.sponsor import MOST_OPENED, SponsorBook
-from client.contracts.federation.steps import SponsorWith, TrainWith
-from client.node.interface import PRIVATE
-from client.work.events import FetchContent, ServeFile, Unpin
+from learningchain.chain.codec import encode, read
+from learningchain.chain.contracts.federation.messages import PaySplit
+from learningchain.chain.contracts.federation.records import FederationState
+from learningchain.chain.losses import LossTree
+from learningchain.client.contracts.federation.roles import journal
+from learningchain.client.contracts.federation.roles.member import MOST_JOINED, MemberBook
+from learningchain.client.contracts.federation.roles.sponsor import MOST_OPENED, SponsorBook
+from learningchain.client.contracts.federation.steps import SponsorWith, TrainWith
+from learningchain.client.node.interface import PRIVATE
+from learningchain.client.work.events import FetchContent, ServeFile, Unpin
 from tests.federation_nodes import FedNode, FedWorld
 from tests.unit.test_federation_machines import SMALL
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from client.contracts.federation.arithmetic import screening
-from client.contracts.federation.arithmetic.places import CQ, ROWS
-from client.contracts.federation.arithmetic.screening import (
+from learningchain.client.contracts.federation.arithmetic import screening
+from learningchain.client.contracts.federation.arithmetic.places import CQ, ROWS
+from learningchain.client.contracts.federation.arithmetic.screening import (
     AWAY,
     COPY,
     EMPTY,

@@ -12,17 +12,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.contracts.federation.messages import FederationTerms
-from chain.contracts.federation.records import FederationMember
-from chain.storage import private
-from client.api.errors import RequestError
-from client.contracts.federation.desk import DiskDesk
-from client.contracts.federation.http import deploy_api
-from client.contracts.federation.http.input_schema import input_schema
-from client.contracts.federation.http.offers import why_not_offered
-from client.contracts.federation.http.schema import DeployRequest
-from client.contracts.prediction.http.model_schema import parse_schema
-from p2p.content.cid import Codec, cid_of, parse
+from learningchain.chain.contracts.federation.messages import FederationTerms
+from learningchain.chain.contracts.federation.records import FederationMember
+from learningchain.chain.storage import private
+from learningchain.client.api.errors import RequestError
+from learningchain.client.contracts.federation.desk import DiskDesk
+from learningchain.client.contracts.federation.http import deploy_api
+from learningchain.client.contracts.federation.http.input_schema import input_schema
+from learningchain.client.contracts.federation.http.offers import why_not_offered
+from learningchain.client.contracts.federation.http.schema import DeployRequest
+from learningchain.client.contracts.prediction.http.model_schema import parse_schema
+from learningchain.p2p.content.cid import Codec, cid_of, parse
 
 NO_TERMS: Any = None
 ME, FED = b"m" * 20, b"f" * 32

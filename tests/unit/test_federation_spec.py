@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from chain.contracts.federation import CONTRACT, FederationCode, FederationParams
-from chain.contracts.federation.records import ESCROWS, LISTED, STATE
+from learningchain.chain.contracts.federation import CONTRACT, FederationCode, FederationParams
+from learningchain.chain.contracts.federation.records import ESCROWS, LISTED, STATE
 from tests.federation.scenario import Params
 
 ROOT = Path(__file__).parents[2]

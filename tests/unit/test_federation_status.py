@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.federation import records
-from chain.contracts.federation.messages import CommitMeasure, CommitUpdate, ReferUpdate, ServeFederation, VaultModel
-from chain.contracts.federation.records import FederationMember, FederationServer, FederationState
-from client.contracts.federation.roles import hearing, keeping, ledger_status
-from client.contracts.federation.roles.channel import ShareAsk, ShareGive
-from client.contracts.federation.roles.keeping import OthersVaults
-from client.contracts.federation.tasks import ReadHead
-from client.work.events import ContentMissing, EndScope, FetchContent, Unpin
-from client.work.machine import LedgerStatus
+from learningchain.chain.contracts.federation import records
+from learningchain.chain.contracts.federation.messages import CommitMeasure, CommitUpdate, ReferUpdate, ServeFederation, VaultModel
+from learningchain.chain.contracts.federation.records import FederationMember, FederationServer, FederationState
+from learningchain.client.contracts.federation.roles import hearing, keeping, ledger_status
+from learningchain.client.contracts.federation.roles.channel import ShareAsk, ShareGive
+from learningchain.client.contracts.federation.roles.keeping import OthersVaults
+from learningchain.client.contracts.federation.tasks import ReadHead
+from learningchain.client.work.events import ContentMissing, EndScope, FetchContent, Unpin
+from learningchain.client.work.machine import LedgerStatus
 
 STANDS, OPEN, TOO_LATE, DISPLACED = LedgerStatus.STANDS, LedgerStatus.OPEN, LedgerStatus.TOO_LATE, LedgerStatus.DISPLACED
 ME, OTHER, THIRD, FED = b"m" * 20, b"o" * 20, b"t" * 20, b"f" * 32

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from client.contracts.federation.arithmetic import masks, reference, summing
-from client.contracts.federation.arithmetic.places import CQ, rows_key
-from client.contracts.federation.arithmetic.summing import NotFinite
+from learningchain.client.contracts.federation.arithmetic import masks, reference, summing
+from learningchain.client.contracts.federation.arithmetic.places import CQ, rows_key
+from learningchain.client.contracts.federation.arithmetic.summing import NotFinite
 from tests.unit.federation_kit import BEACON, PLACE, dithered, dots, x_of
 
 KEY = rows_key(PLACE, BEACON)

@@ -16,7 +16,7 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.contracts.federation.arithmetic.tensors import MAX_HEADER, BadTensors, read_layout, read_model, values_of
+from learningchain.client.contracts.federation.arithmetic.tensors import MAX_HEADER, BadTensors, read_layout, read_model, values_of
 
 
 def file_of(header: bytes | str, values: int) -> bytes:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.contracts.federation.arithmetic import vault
-from client.contracts.federation.arithmetic.vault import BadVault, VaultPlace
-from client.keys.boxes import public_of
-from client.keys.hidden import seal, unseal
+from learningchain.client.contracts.federation.arithmetic import vault
+from learningchain.client.contracts.federation.arithmetic.vault import BadVault, VaultPlace
+from learningchain.client.keys.boxes import public_of
+from learningchain.client.keys.hidden import seal, unseal
 from tests.unit.federation_kit import rng
 
 PLACE = VaultPlace(b"f" * 32, b"m" * 20, 5)

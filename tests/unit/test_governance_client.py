@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.contracts.governance import (
+from learningchain.chain.contracts.governance import (
     AddValidator,
     Admit,
     Ban,
@@ -29,23 +29,23 @@ from chain.contracts.governance import (
     proposal_key,
     proposals,
 )
-from chain.contracts.job.records import NUMBER as JOB
-from chain.crypto import address
-from chain.errors import Reject
-from chain.ledger.transition import params_of
-from client.api.ending import EndingQuery
-from client.api.errors import RequestError
-from client.api.following import Followers
-from client.api.submit import try_out
-from client.config import Config
-from client.contracts.governance import api as routes
-from client.contracts.governance.api import build_action
-from client.contracts.governance.http.schema import ProposalRequest
-from client.contracts.governance.http.views import describe, view
-from client.contracts.governance.roles import watching
-from client.contracts.governance.roles.watching import NEWER, WAITS, ProposalWatch
-from client.work.events import Chain, Changed
-from client.work.machine import Recalled
+from learningchain.chain.contracts.job.records import NUMBER as JOB
+from learningchain.chain.crypto import address
+from learningchain.chain.errors import Reject
+from learningchain.chain.ledger.transition import params_of
+from learningchain.client.api.ending import EndingQuery
+from learningchain.client.api.errors import RequestError
+from learningchain.client.api.following import Followers
+from learningchain.client.api.submit import try_out
+from learningchain.client.config import Config
+from learningchain.client.contracts.governance import api as routes
+from learningchain.client.contracts.governance.api import build_action
+from learningchain.client.contracts.governance.http.schema import ProposalRequest
+from learningchain.client.contracts.governance.http.views import describe, view
+from learningchain.client.contracts.governance.roles import watching
+from learningchain.client.contracts.governance.roles.watching import NEWER, WAITS, ProposalWatch
+from learningchain.client.work.events import Chain, Changed
+from learningchain.client.work.machine import Recalled
 from tests.unit.api_kit import Api, serving
 from tests.unit.client_fake_api import OTHER, OWN, Fake
 from tests.unit.governance_kit import Council

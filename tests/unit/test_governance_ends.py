@@ -7,8 +7,8 @@ from dataclasses import replace as replaced
 import pytest
 from msgspec.structs import replace
 
-from chain import contracts
-from chain.contracts.governance import (
+from learningchain.chain import contracts
+from learningchain.chain.contracts.governance import (
     MAX_OPEN,
     NUMBER,
     AddValidator,
@@ -22,10 +22,10 @@ from chain.contracts.governance import (
     proposal_key,
     proposals,
 )
-from chain.contracts.membership import Release
-from chain.host import Host
-from chain.ledger.transition import validators_of
-from chain.types import LogEvent
+from learningchain.chain.contracts.membership import Release
+from learningchain.chain.host import Host
+from learningchain.chain.ledger.transition import validators_of
+from learningchain.chain.types import LogEvent
 from tests.unit.governance_kit import FAR, Council, values
 from tests.unit.ledger_kit import id_of, key_of
 

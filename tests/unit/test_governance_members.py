@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chain.contracts.credits import Transfer
-from chain.contracts.governance import (
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.contracts.governance import (
     AddValidator,
     Admit,
     Ban,
@@ -14,10 +14,10 @@ from chain.contracts.governance import (
     SetVerifier,
     VoteProposal,
 )
-from chain.contracts.membership import Member, MemberCode, member_key
-from chain.errors import Code
-from chain.host import ACTIVE, BANNED, K_SUPPLY, Supply
-from chain.ledger.transition import validators_of
+from learningchain.chain.contracts.membership import Member, MemberCode, member_key
+from learningchain.chain.errors import Code
+from learningchain.chain.host import ACTIVE, BANNED, K_SUPPLY, Supply
+from learningchain.chain.ledger.transition import validators_of
 from tests.unit.governance_kit import Council
 from tests.unit.ledger_kit import GRANT, id_of, key_of
 

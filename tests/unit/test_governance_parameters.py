@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from chain.contracts import CONTRACTS
-from chain.contracts.governance import GovernanceCode, Upgrade, VoteProposal
-from chain.contracts.job import JobParams
-from chain.host import K_PARAMS, K_PENDING_PARAMS, ParamHistory, param_history_key, params_at, read_params
-from chain.ledger.transition import params_of, version_of
-from chain.params import ContractParams, Params, votable
+from learningchain.chain.contracts import CONTRACTS
+from learningchain.chain.contracts.governance import GovernanceCode, Upgrade, VoteProposal
+from learningchain.chain.contracts.job import JobParams
+from learningchain.chain.host import K_PARAMS, K_PENDING_PARAMS, ParamHistory, param_history_key, params_at, read_params
+from learningchain.chain.ledger.transition import params_of, version_of
+from learningchain.chain.params import ContractParams, Params, votable
 from tests.unit.governance_kit import Council, values
 from tests.unit.membership_kit import Court
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.contracts.governance import (
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.governance import (
     MAX_OPEN,
     AddValidator,
     GovernanceCode,
@@ -16,10 +16,10 @@ from chain.contracts.governance import (
     Withdraw,
     proposals,
 )
-from chain.contracts.membership import ReportDouble
-from chain.errors import InvalidBlock
-from chain.host import BANNED, SUSPENDED, account_key
-from chain.ledger.state import State
+from learningchain.chain.contracts.membership import ReportDouble
+from learningchain.chain.errors import InvalidBlock
+from learningchain.chain.host import BANNED, SUSPENDED, account_key
+from learningchain.chain.ledger.state import State
 from tests.unit.governance_kit import Council, values
 from tests.unit.ledger_kit import id_of
 from tests.unit.membership_kit import doubled

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from chain.contracts import credits, host_of
-from chain.contracts.job.records import NUMBERS, Numbered
-from chain.host import Host
-from chain.host.deadlines import Deadline, is_open
-from chain.host.queues import Queue
-from chain.host.records import split_due
-from chain.ledger.state import Overlay
-from chain.ledger.transition import chain_record, params_of
+from learningchain.chain.contracts import credits, host_of
+from learningchain.chain.contracts.job.records import NUMBERS, Numbered
+from learningchain.chain.host import Host
+from learningchain.chain.host.deadlines import Deadline, is_open
+from learningchain.chain.host.queues import Queue
+from learningchain.chain.host.records import split_due
+from learningchain.chain.ledger.state import Overlay
+from learningchain.chain.ledger.transition import chain_record, params_of
 from tests.unit.job_kit import World
 from tests.unit.ledger_kit import Chain, id_of
 

@@ -9,20 +9,20 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from chain.codec import encode
-from chain.contracts.job.messages import Ballot
-from chain.crypto import address
-from chain.ledger.genesis import first_state, to_json
-from chain.losses import Measurement
-from chain.node.history import index_accounts
-from chain.storage import schema
-from chain.storage.blockstore import BlockStore, CommitBatch
-from chain.types import Block, block_id
-from chain.verification.votes import BallotCode
-from client.contracts.job.cli import recheck
-from client.contracts.job.cli.auditing import JobWatch
-from client.receipts.audit import Audit
-from client.receipts.audit_index import Happened, told_otherwise
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.job.messages import Ballot
+from learningchain.chain.crypto import address
+from learningchain.chain.ledger.genesis import first_state, to_json
+from learningchain.chain.losses import Measurement
+from learningchain.chain.node.history import index_accounts
+from learningchain.chain.storage import schema
+from learningchain.chain.storage.blockstore import BlockStore, CommitBatch
+from learningchain.chain.types import Block, block_id
+from learningchain.chain.verification.votes import BallotCode
+from learningchain.client.contracts.job.cli import recheck
+from learningchain.client.contracts.job.cli.auditing import JobWatch
+from learningchain.client.receipts.audit import Audit
+from learningchain.client.receipts.audit_index import Happened, told_otherwise
 from tests.unit.api_kit import FakeLedger
 from tests.unit.job_kit import column
 

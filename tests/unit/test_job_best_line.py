@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.job.messages import Claim, claim_commitment
-from client.contracts.job.http.best_line import EVENTS, LINES, POINTS, READS, BestLine, BestLines, joined
+from learningchain.chain.contracts.job.messages import Claim, claim_commitment
+from learningchain.client.contracts.job.http.best_line import EVENTS, LINES, POINTS, READS, BestLine, BestLines, joined
 from tests.unit.api_kit import MODEL_CID, sha
 from tests.unit.dashboard_kit import browsing
 

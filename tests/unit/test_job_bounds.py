@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from chain.contracts.job import ExtendJob, JobParams, records
-from chain.contracts.job.messages import MAX_HIDDEN_BYTES, JobCode
-from chain.contracts.job.records import Live
-from chain.errors import Malformed
-from chain.types import LogEvent
-from chain.verification.votes import BallotCode
+from learningchain.chain.contracts.job import ExtendJob, JobParams, records
+from learningchain.chain.contracts.job.messages import MAX_HIDDEN_BYTES, JobCode
+from learningchain.chain.contracts.job.records import Live
+from learningchain.chain.errors import Malformed
+from learningchain.chain.types import LogEvent
+from learningchain.chain.verification.votes import BallotCode
 from tests.unit.job_kit import START, World, ballot, hidden_set, replaced, who
 from tests.unit.test_job_rows import audit, world
 

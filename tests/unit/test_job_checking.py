@@ -7,9 +7,9 @@ import struct
 
 import pytest
 
-from chain.types import LOSS_UNIT
-from chain.verification.scale import FloatKind, base
-from client.contracts.job.cli.checking import (
+from learningchain.chain.types import LOSS_UNIT
+from learningchain.chain.verification.scale import FloatKind, base
+from learningchain.client.contracts.job.cli.checking import (
     MAX_TOL,
     SPARE,
     Evaluation,

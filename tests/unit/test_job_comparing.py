@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from chain.losses import LossTree, draw_probe, open_losses
-from chain.types import format_loss
-from client.contracts.job.cli.comparing import compare
+from learningchain.chain.losses import LossTree, draw_probe, open_losses
+from learningchain.chain.types import format_loss
+from learningchain.client.contracts.job.cli.comparing import compare
 
 BEACON, JOB = bytes(range(32)), bytes(32)
 

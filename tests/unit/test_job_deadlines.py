@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chain.contracts.job import CONTRACT, records
-from chain.contracts.job.messages import PostJob, job_id_of, size_of
-from chain.contracts.job.records import JobState
-from chain.contracts.membership import Member, SetCapacity, member_key
-from chain.host import Escrow, escrow_key, split_due
-from chain.host.terms import Arch, Capacity
-from chain.ledger.state import Overlay
-from chain.verification.scale import ceil_div
+from learningchain.chain.contracts.job import CONTRACT, records
+from learningchain.chain.contracts.job.messages import PostJob, job_id_of, size_of
+from learningchain.chain.contracts.job.records import JobState
+from learningchain.chain.contracts.membership import Member, SetCapacity, member_key
+from learningchain.chain.host import Escrow, escrow_key, split_due
+from learningchain.chain.host.terms import Arch, Capacity
+from learningchain.chain.ledger.state import Overlay
+from learningchain.chain.verification.scale import ceil_div
 from tests.network import NetworkParams
 from tests.unit.job_kit import posting
 from tests.unit.ledger_kit import VALIDATORS, Chain, genesis_of, id_of

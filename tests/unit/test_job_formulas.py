@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain.types import quorum
-from chain.verification import ranking, scale
-from chain.verification.ranking import RankedClaim
-from chain.verification.scale import FloatKind
-from chain.verification.votes import BallotCode
+from learningchain.chain.types import quorum
+from learningchain.chain.verification import ranking, scale
+from learningchain.chain.verification.ranking import RankedClaim
+from learningchain.chain.verification.scale import FloatKind
+from learningchain.chain.verification.votes import BallotCode
 
 F64, F32 = FloatKind.F64, FloatKind.F32
 OK, NEAR, FALSE, *_ = BallotCode

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from chain.codec import decode, encode
-from chain.contracts import decode_message, perform
-from chain.contracts.job import CONTRACT, records
-from chain.contracts.job.messages import (
+from learningchain.chain.codec import decode, encode
+from learningchain.chain.contracts import decode_message, perform
+from learningchain.chain.contracts.job import CONTRACT, records
+from learningchain.chain.contracts.job.messages import (
     Ballot,
     CancelJob,
     Claim,
@@ -24,10 +24,10 @@ from chain.contracts.job.messages import (
     Reveal,
     RevealKey,
 )
-from chain.errors import Code, Malformed, Reject
-from chain.host import ACTIVE, SUSPENDED, account_key
-from chain.losses import LossNode, LossTree, Measurement, Opening, draw_probe, open_losses
-from chain.verification.votes import BallotCode
+from learningchain.chain.errors import Code, Malformed, Reject
+from learningchain.chain.host import ACTIVE, SUSPENDED, account_key
+from learningchain.chain.losses import LossNode, LossTree, Measurement, Opening, draw_probe, open_losses
+from learningchain.chain.verification.votes import BallotCode
 from tests.settlement.generate import Player
 from tests.settlement.play import BlockView
 from tests.settlement.scenario import Block, Member, Scenario

@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.job import CONTRACT, leaving, records, views
-from chain.contracts.job.messages import JobCode
-from chain.contracts.job.records import CaseState, ContractorRecord, Leaving
-from chain.crypto import ZERO_HASH
-from chain.errors import BrokenInvariant
-from chain.host import BANNED, WINNERS, Escrow, escrow_key
-from chain.ledger.state import State
-from chain.ledger.state_diff import changes_of, follow
-from chain.ledger.transition import BlockInput, apply_block, chain_record, validators_of
-from chain.types import Header, validators_hash
-from chain.verification.committee import SECOND_ROUND
+from learningchain.chain.contracts.job import CONTRACT, leaving, records, views
+from learningchain.chain.contracts.job.messages import JobCode
+from learningchain.chain.contracts.job.records import CaseState, ContractorRecord, Leaving
+from learningchain.chain.crypto import ZERO_HASH
+from learningchain.chain.errors import BrokenInvariant
+from learningchain.chain.host import BANNED, WINNERS, Escrow, escrow_key
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.state_diff import changes_of, follow
+from learningchain.chain.ledger.transition import BlockInput, apply_block, chain_record, validators_of
+from learningchain.chain.types import Header, validators_hash
+from learningchain.chain.verification.committee import SECOND_ROUND
 from tests.unit.api_kit import FakeLedger
 from tests.unit.job_kit import PARAMS, World, cid_of, who
 from tests.unit.test_job_rows import LIE, YES, audit, world

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.job import messages, records
-from chain.contracts.job.messages import CancelJob, ExtendJob, JobCode, PostJob
-from chain.contracts.job.records import ClaimRecord, ContractorRecord
-from chain.errors import Code, Malformed
-from chain.host import ACTIVE, SUSPENDED, terms
-from chain.verification.votes import BallotCode
+from learningchain.chain.contracts.job import messages, records
+from learningchain.chain.contracts.job.messages import CancelJob, ExtendJob, JobCode, PostJob
+from learningchain.chain.contracts.job.records import ClaimRecord, ContractorRecord
+from learningchain.chain.errors import Code, Malformed
+from learningchain.chain.host import ACTIVE, SUSPENDED, terms
+from learningchain.chain.verification.votes import BallotCode
 from tests.unit.job_kit import (
     FEE,
     GRANT,

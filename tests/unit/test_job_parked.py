@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from chain.contracts import BY_NUMBER
-from chain.contracts.job import CONTRACT, records
-from chain.contracts.job.messages import Reveal
-from chain.contracts.job.records import JobState
-from chain.contracts.membership import CONTRACT as MEMBERSHIP
-from chain.contracts.membership import JudgeCase, MemberCode, Release, case_key
-from chain.errors import Code
-from chain.host import ACTIVE, SUSPENDED, Host, Parked, parked_key
-from chain.ledger.state import Overlay
-from chain.types import LogEvent
-from chain.verification.votes import BallotCode
+from learningchain.chain.contracts import BY_NUMBER
+from learningchain.chain.contracts.job import CONTRACT, records
+from learningchain.chain.contracts.job.messages import Reveal
+from learningchain.chain.contracts.job.records import JobState
+from learningchain.chain.contracts.membership import CONTRACT as MEMBERSHIP
+from learningchain.chain.contracts.membership import JudgeCase, MemberCode, Release, case_key
+from learningchain.chain.errors import Code
+from learningchain.chain.host import ACTIVE, SUSPENDED, Host, Parked, parked_key
+from learningchain.chain.ledger.state import Overlay
+from learningchain.chain.types import LogEvent
+from learningchain.chain.verification.votes import BallotCode
 from tests.unit.api_kit import MODEL, MODEL_CID, PARAMS, FakeLedger, sha
 from tests.unit.job_kit import World, ballot, who
 from tests.unit.test_job_rows import audit, world

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chain.codec import encode
-from chain.contracts.job.messages import Ballot
-from chain.crypto import sha256
-from chain.losses import Measurement
-from chain.verification.votes import BallotCode
-from client.contracts.job.roles import secrets
-from client.contracts.job.roles.secrets import ClaimSecret, ColumnId, FalseClaim, KeptColumn, Seat, VoteSecret
-from client.work.events import Model
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.job.messages import Ballot
+from learningchain.chain.crypto import sha256
+from learningchain.chain.losses import Measurement
+from learningchain.chain.verification.votes import BallotCode
+from learningchain.client.contracts.job.roles import secrets
+from learningchain.client.contracts.job.roles.secrets import ClaimSecret, ColumnId, FalseClaim, KeptColumn, Seat, VoteSecret
+from learningchain.client.work.events import Model
 from tests.unit.job_kit import sha, who
 from tests.unit.work_kit import measured
 

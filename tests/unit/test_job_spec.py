@@ -8,15 +8,15 @@ from pathlib import Path
 
 import msgspec
 
-import chain.contracts.job as job
-import chain.verification as verification
-from chain.codec import encode
-from chain.contracts.job import messages, records
-from chain.contracts.job.messages import Ballot, Claim, JobCode
-from chain.host import Datum
-from chain.losses import Measurement
-from chain.verification import committee, ranking
-from chain.verification.votes import BallotCode
+import learningchain.chain.contracts.job as job
+import learningchain.chain.verification as verification
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.job import messages, records
+from learningchain.chain.contracts.job.messages import Ballot, Claim, JobCode
+from learningchain.chain.host import Datum
+from learningchain.chain.losses import Measurement
+from learningchain.chain.verification import committee, ranking
+from learningchain.chain.verification.votes import BallotCode
 
 SPEC = (Path(__file__).parents[2] / "protocol_spec" / "job.md").read_text()
 HOST = Path(__file__).parents[2] / "chain" / "host" / "terms.py"

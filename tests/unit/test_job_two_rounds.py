@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from chain.contracts.job import records
-from chain.contracts.job.messages import Ballot
-from chain.contracts.job.records import CaseState
-from chain.host import SUSPENDED
-from chain.verification.votes import BallotCode
+from learningchain.chain.contracts.job import records
+from learningchain.chain.contracts.job.messages import Ballot
+from learningchain.chain.contracts.job.records import CaseState
+from learningchain.chain.host import SUSPENDED
+from learningchain.chain.verification.votes import BallotCode
 from tests.unit.job_kit import World, ballot, hidden_set, who
 from tests.unit.test_job_rows import LIE, YES, audit, record, world
 from tests.unit.test_job_verdicts import big, losses

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.job import records
-from chain.contracts.job.messages import Ballot
-from chain.contracts.job.records import CaseState, Hidden
-from chain.host import BANNED, SUSPENDED
-from chain.verification.votes import BallotCode
+from learningchain.chain.contracts.job import records
+from learningchain.chain.contracts.job.messages import Ballot
+from learningchain.chain.contracts.job.records import CaseState, Hidden
+from learningchain.chain.host import BANNED, SUSPENDED
+from learningchain.chain.verification.votes import BallotCode
 from tests.unit.job_kit import FEE, GRANT, World, ballot, hidden_set, who
 from tests.unit.test_job_rows import BOND, CLOSE, FEES, LIE, YES, audit, gained, record, world
 

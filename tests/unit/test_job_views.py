@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.job import messages, views
-from chain.contracts.job.duties import DueBallots, DueKey, DueOpening, DueReveal, DueService, duties_in
-from chain.contracts.job.records import contractor_key
-from chain.crypto import address
-from chain.host.terms import Arch, Capacity, is_reference, model_id
-from chain.losses import draw_probe
-from chain.verification.votes import BallotCode
+from learningchain.chain.contracts.job import messages, views
+from learningchain.chain.contracts.job.duties import DueBallots, DueKey, DueOpening, DueReveal, DueService, duties_in
+from learningchain.chain.contracts.job.records import contractor_key
+from learningchain.chain.crypto import address
+from learningchain.chain.host.terms import Arch, Capacity, is_reference, model_id
+from learningchain.chain.losses import draw_probe
+from learningchain.chain.verification.votes import BallotCode
 from tests.unit.job_kit import FEE, KEY, PARAMS, START, World, ballot, cid_of, hidden_set, key_message, posting, replaced, who
 
 VERIFIERS = ["v1", "v2", "v3"]

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chain.contracts.job import CONTRACT, messages
-from chain.contracts.job.messages import OPEN_VOTE_MOST, WORK, Ballot, JobCode, OpenVote
-from chain.errors import Malformed
-from chain.losses import LossTree, draw_probe, open_losses
-from chain.verification.votes import BallotCode
+from learningchain.chain.contracts.job import CONTRACT, messages
+from learningchain.chain.contracts.job.messages import OPEN_VOTE_MOST, WORK, Ballot, JobCode, OpenVote
+from learningchain.chain.errors import Malformed
+from learningchain.chain.losses import LossTree, draw_probe, open_losses
+from learningchain.chain.verification.votes import BallotCode
 from tests.unit.job_kit import CHAIN_ID, PARAMS, TREES, World, ballot, column, hidden_set, sha, who
 from tests.unit.loss_kit import Liar, some_losses
 from tests.unit.test_job_messages import GOOD, VERIFIERS, world

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chain.contracts.keys import (
+from learningchain.chain.contracts.keys import (
     GuardianSet,
     KeyCode,
     ObjectRecovery,
@@ -20,13 +20,13 @@ from chain.contracts.keys import (
     new_key_digest,
     recovery_key,
 )
-from chain.contracts.membership import ReportDouble
-from chain.contracts.membership import records as membership_records
-from chain.errors import Code, InvalidBlock
-from chain.host import ACTIVE, BANNED, SUSPENDED, Due, account_key, due_key
-from chain.ledger.transition import commit, validators_of
-from chain.types import LogEvent
-from chain.verification import standing
+from learningchain.chain.contracts.membership import ReportDouble
+from learningchain.chain.contracts.membership import records as membership_records
+from learningchain.chain.errors import Code, InvalidBlock
+from learningchain.chain.host import ACTIVE, BANNED, SUSPENDED, Due, account_key, due_key
+from learningchain.chain.ledger.transition import commit, validators_of
+from learningchain.chain.types import LogEvent
+from learningchain.chain.verification import standing
 from tests.unit.ledger_kit import Chain, genesis_of, id_of, key_of
 from tests.unit.membership_kit import doubled
 

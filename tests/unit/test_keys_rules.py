@@ -6,15 +6,15 @@ from dataclasses import replace as replaced
 
 import pytest
 
-from chain import contracts
-from chain.contracts.keys import NUMBER, KeyChanges, KeyCode, ObjectRecovery, SetGuardians, changes_key
-from chain.contracts.keys import params as key_params
-from chain.contracts.keys.records import guardians_of
-from chain.contracts.keys.recovery import RETRY_MS, due_work
-from chain.contracts.membership import Leave, Release
-from chain.errors import Malformed
-from chain.host import BANNED, Host
-from chain.types import LogEvent
+from learningchain.chain import contracts
+from learningchain.chain.contracts.keys import NUMBER, KeyChanges, KeyCode, ObjectRecovery, SetGuardians, changes_key
+from learningchain.chain.contracts.keys import params as key_params
+from learningchain.chain.contracts.keys.records import guardians_of
+from learningchain.chain.contracts.keys.recovery import RETRY_MS, due_work
+from learningchain.chain.contracts.membership import Leave, Release
+from learningchain.chain.errors import Malformed
+from learningchain.chain.host import BANNED, Host
+from learningchain.chain.types import LogEvent
 from tests.unit.ledger_kit import Chain, id_of, key_of
 from tests.unit.test_keys import DELAY, GATHER, graph, guard, pass_time, recovery, rotate, stand, word
 

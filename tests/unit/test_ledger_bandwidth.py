@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain import bandwidth
-from chain.contracts.credits import Transfer
-from chain.contracts.job import CommitVote, Reveal
-from chain.contracts.membership import JudgeCase
-from chain.errors import InvalidBlock, InvalidTx, TxCode
-from chain.params import CREDIT, Params
+from learningchain.chain import bandwidth
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.contracts.job import CommitVote, Reveal
+from learningchain.chain.contracts.membership import JudgeCase
+from learningchain.chain.errors import InvalidBlock, InvalidTx, TxCode
+from learningchain.chain.params import CREDIT, Params
 from tests.unit.ledger_kit import Chain, genesis_of, id_of
 
 PARAMS = Params()

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from chain.codec import encode
-from chain.contracts.credits import Transfer, supply
-from chain.crypto import ZERO_HASH, sha256
-from chain.errors import Code, InvalidBlock
-from chain.host import Host
-from chain.ledger.state import State
-from chain.ledger.transition import chain_record, clock_at
-from chain.merkle import list_root
-from chain.params import MAX_INT
-from chain.types import TransferEvent
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.credits import Transfer, supply
+from learningchain.chain.crypto import ZERO_HASH, sha256
+from learningchain.chain.errors import Code, InvalidBlock
+from learningchain.chain.host import Host
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import chain_record, clock_at
+from learningchain.chain.merkle import list_root
+from learningchain.chain.params import MAX_INT
+from learningchain.chain.types import TransferEvent
 from tests.unit.ledger_kit import GRANT, NUMBER, Act, Chain, genesis_of, id_of, own_contract
 
 # --- parent, time, proposer ---------------------------------------------------------------------------------------------------

@@ -7,11 +7,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.contracts.membership import Case, CaseRef, case_key
-from chain.host import Due, due_key, split_due
-from chain.ledger.due import DeadlineBudget, DeadlineQueue
-from chain.ledger.state import Overlay, State
-from chain.params import MAX_INT
+from learningchain.chain.contracts.membership import Case, CaseRef, case_key
+from learningchain.chain.host import Due, due_key, split_due
+from learningchain.chain.ledger.due import DeadlineBudget, DeadlineQueue
+from learningchain.chain.ledger.state import Overlay, State
+from learningchain.chain.params import MAX_INT
 
 A, B, C = b"\x01" * 20, b"\x02" * 20, b"\x03" * 20
 NOW = 1_000

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from chain.contracts.membership import Release
-from chain.errors import TxCode
-from chain.host import Host, parked_key
-from chain.ledger.state import State
+from learningchain.chain.contracts.membership import Release
+from learningchain.chain.errors import TxCode
+from learningchain.chain.host import Host, parked_key
+from learningchain.chain.ledger.state import State
 from tests.unit.ledger_kit import NUMBER, Act, Chain, genesis_of, id_of, own_contract
 
 A = id_of("alice")

@@ -10,14 +10,26 @@ from operator import or_
 import msgspec
 import pytest
 
-from chain import contracts
-from chain.contracts.credits import Allowance, Transfer
-from chain.contracts.membership import MemberCode, Release, ReportDouble
-from chain.errors import BrokenInvariant, Code, Reject, StateDamaged, SupplyBroken, TxCode
-from chain.host import Contract, Datum, Due, HeldDue, Host, MessageSpec, Parked, Service, due_key, escrow_key, parked_key
-from chain.ledger.state import Overlay
-from chain.ledger.tx import signed_with
-from chain.types import LogEvent, TransferEvent
+from learningchain.chain import contracts
+from learningchain.chain.contracts.credits import Allowance, Transfer
+from learningchain.chain.contracts.membership import MemberCode, Release, ReportDouble
+from learningchain.chain.errors import BrokenInvariant, Code, Reject, StateDamaged, SupplyBroken, TxCode
+from learningchain.chain.host import (
+    Contract,
+    Datum,
+    Due,
+    HeldDue,
+    Host,
+    MessageSpec,
+    Parked,
+    Service,
+    due_key,
+    escrow_key,
+    parked_key,
+)
+from learningchain.chain.ledger.state import Overlay
+from learningchain.chain.ledger.tx import signed_with
+from learningchain.chain.types import LogEvent, TransferEvent
 from tests.unit.ledger_kit import GRANT, NUMBER, VALIDATORS, Act, Chain, Nothing, genesis_of, id_of
 from tests.unit.membership_kit import doubled
 
@@ -48,7 +60,7 @@ class Fragile:
         )
         monkeypatch.setitem(contracts.MESSAGES, Act, (made, made.messages[Act]))
         monkeypatch.setitem(contracts.BY_NUMBER, NUMBER, made)
-        monkeypatch.setattr("chain.ledger.tx._SIGNED", signed_with(reduce(or_, contracts.MESSAGES)))
+        monkeypatch.setattr("learningchain.chain.ledger.tx._SIGNED", signed_with(reduce(or_, contracts.MESSAGES)))
         self.chain = Chain(genesis_of("alice", "bob"))
 
     def _act(self, host: Host, sender: bytes, m: Act) -> None:

@@ -12,15 +12,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.codec import encode
-from chain.contracts.membership import Member, member_key
-from chain.errors import Malformed
-from chain.host import Account, Due, Escrow, account_key, due_key, escrow_key
-from chain.ledger.genesis import MAX_TIME, Genesis, OtherRules, Section, all_params, check_genesis, first_state, from_json, to_json
-from chain.ledger.state import Overlay, State
-from chain.ledger.transition import chain_record, params_of, validators_of
-from chain.merkle import check_key
-from chain.params import MAX_INT, Params
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.membership import Member, member_key
+from learningchain.chain.errors import Malformed
+from learningchain.chain.host import Account, Due, Escrow, account_key, due_key, escrow_key
+from learningchain.chain.ledger.genesis import (
+    MAX_TIME,
+    Genesis,
+    OtherRules,
+    Section,
+    all_params,
+    check_genesis,
+    first_state,
+    from_json,
+    to_json,
+)
+from learningchain.chain.ledger.state import Overlay, State
+from learningchain.chain.ledger.transition import chain_record, params_of, validators_of
+from learningchain.chain.merkle import check_key
+from learningchain.chain.params import MAX_INT, Params
 from tests.unit.ledger_kit import GRANT, genesis_of, id_of, key_of
 
 # --- the file -----------------------------------------------------------------------------------------------------------------

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from chain.crypto import account_id
-from chain.errors import Code, InvalidBlock, TxCode
-from chain.host import Host, KeyOwner, key_owner_key
-from chain.ledger.transition import validators_of
+from learningchain.chain.crypto import account_id
+from learningchain.chain.errors import Code, InvalidBlock, TxCode
+from learningchain.chain.host import Host, KeyOwner, key_owner_key
+from learningchain.chain.ledger.transition import validators_of
 from tests.unit.ledger_kit import Act, Chain, id_of, key_of, own_contract
 
 NEW, NEXT = key_of("a new key"), key_of("the next key")

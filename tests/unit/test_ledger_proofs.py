@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chain.buckets import BUCKETS, MAX_KEY, build, number_of, subroot_of
-from chain.codec import encode
-from chain.contracts.credits import Transfer
-from chain.crypto import ZERO_HASH, sha256
-from chain.errors import BrokenInvariant, Malformed
-from chain.host import K_VALIDATORS, Account, Validators, account_key
-from chain.ledger.snapshot import (
+from learningchain.chain.buckets import BUCKETS, MAX_KEY, build, number_of, subroot_of
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.crypto import ZERO_HASH, sha256
+from learningchain.chain.errors import BrokenInvariant, Malformed
+from learningchain.chain.host import K_VALIDATORS, Account, Validators, account_key
+from learningchain.chain.ledger.snapshot import (
     MAX_DEPTH,
     ValidatorSetChange,
     check_signed,
@@ -22,11 +22,11 @@ from chain.ledger.snapshot import (
     make_bucket,
     number_over,
 )
-from chain.ledger.state import Overlay, State
-from chain.ledger.state_diff import Record, StateDiff, changes_of, follow
-from chain.ledger.transition import Executed, validators_of
-from chain.params import PROTOCOL_VERSION
-from chain.types import (
+from learningchain.chain.ledger.state import Overlay, State
+from learningchain.chain.ledger.state_diff import Record, StateDiff, changes_of, follow
+from learningchain.chain.ledger.transition import Executed, validators_of
+from learningchain.chain.params import PROTOCOL_VERSION
+from learningchain.chain.types import (
     PRECOMMIT,
     Certificate,
     Header,

@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.contracts.governance import AddValidator, Propose, Upgrade
-from chain.contracts.job import ends
-from chain.contracts.job.messages import Claim, claim_commitment
-from chain.contracts.job.records import JobState, job_key, live_key
-from chain.contracts.keys import SetGuardians, guardians_key
-from chain.contracts.membership import Cases, Invite, Leave, case_key, invitation_id, invitation_key, member_key
-from chain.crypto import SigningKey
-from chain.errors import BrokenInvariant, InvalidTx, Malformed, TxCode
-from chain.host import (
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.governance import AddValidator, Propose, Upgrade
+from learningchain.chain.contracts.job import ends
+from learningchain.chain.contracts.job.messages import Claim, claim_commitment
+from learningchain.chain.contracts.job.records import JobState, job_key, live_key
+from learningchain.chain.contracts.keys import SetGuardians, guardians_key
+from learningchain.chain.contracts.membership import Cases, Invite, Leave, case_key, invitation_id, invitation_key, member_key
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.errors import BrokenInvariant, InvalidTx, Malformed, TxCode
+from learningchain.chain.host import (
     BANNED,
     K_PARAMS,
     K_PROTOCOL,
@@ -38,14 +38,14 @@ from chain.host import (
     height_due_key,
     parked_key,
 )
-from chain.ledger.base import Base
-from chain.ledger.genesis import RestartedGenesis, check_genesis, first_state, from_json, to_json
-from chain.ledger.restart import carry, restart
-from chain.ledger.state import State
-from chain.ledger.state_diff import Record
-from chain.ledger.transition import chain_record, validators_of
-from chain.ledger.tx import check_tx, parse_tx
-from chain.types import Header
+from learningchain.chain.ledger.base import Base
+from learningchain.chain.ledger.genesis import RestartedGenesis, check_genesis, first_state, from_json, to_json
+from learningchain.chain.ledger.restart import carry, restart
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.state_diff import Record
+from learningchain.chain.ledger.transition import chain_record, validators_of
+from learningchain.chain.ledger.tx import check_tx, parse_tx
+from learningchain.chain.types import Header
 from tests.unit.api_kit import FakeLedger, sha
 from tests.unit.test_job_parked import suspended
 
@@ -190,10 +190,10 @@ def test_a_state_that_no_file_can_hold_is_told(monkeypatch: pytest.MonkeyPatch) 
     old, _ = busy()
     size = len(to_json(restarted(old)))
     for most, text in ((1_000, "does not fit into a genesis file"), (size - 1, f"would have {size} bytes")):
-        monkeypatch.setattr("chain.ledger.restart.MAX_GENESIS_BYTES", most)
+        monkeypatch.setattr("learningchain.chain.ledger.restart.MAX_GENESIS_BYTES", most)
         with pytest.raises(Malformed, match=text):
             restarted(old)
-    monkeypatch.setattr("chain.ledger.restart.MAX_GENESIS_BYTES", size)
+    monkeypatch.setattr("learningchain.chain.ledger.restart.MAX_GENESIS_BYTES", size)
     restarted(old)
 
 

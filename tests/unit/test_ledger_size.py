@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chain.buckets import BUCKETS
-from chain.ledger.genesis import MAX_ACCOUNTS, MAX_GENESIS_BYTES, GenesisAccount, to_json
-from chain.params import MAX_INT
+from learningchain.chain.buckets import BUCKETS
+from learningchain.chain.ledger.genesis import MAX_ACCOUNTS, MAX_GENESIS_BYTES, GenesisAccount, to_json
+from learningchain.chain.params import MAX_INT
 from tests.network import NetworkParams
 from tests.network import genesis as network_genesis
 

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from chain.buckets import Bucket, subroot_of
-from chain.codec import decode, encode
-from chain.contracts.membership import Member, member_key
-from chain.errors import SupplyBroken
-from chain.host import K_CHAIN, K_SUPPLY, Account, ChainRecord, Due, Escrow, Supply, account_key, due_key, escrow_key
-from chain.ledger import state as ledger_state
-from chain.ledger.due import DeadlineBudget, DeadlineQueue
-from chain.ledger.state import SCANNED, Change, Overlay, State
+from learningchain.chain.buckets import Bucket, subroot_of
+from learningchain.chain.codec import decode, encode
+from learningchain.chain.contracts.membership import Member, member_key
+from learningchain.chain.errors import SupplyBroken
+from learningchain.chain.host import K_CHAIN, K_SUPPLY, Account, ChainRecord, Due, Escrow, Supply, account_key, due_key, escrow_key
+from learningchain.chain.ledger import state as ledger_state
+from learningchain.chain.ledger.due import DeadlineBudget, DeadlineQueue
+from learningchain.chain.ledger.state import SCANNED, Change, Overlay, State
 from tests.unit.ledger_kit import key_of
 
 IDS = [bytes([n]) * 20 for n in (0, 7, 255)]

@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.codec import encode
-from chain.contracts.credits import Approve, CreditCode, Transfer, TransferFrom, allowance, supply
-from chain.crypto import sha256
-from chain.errors import BrokenInvariant, Code, InvalidBlock, InvalidTx, Reject, TxCode
-from chain.host import Host
-from chain.ledger.tx import parse_tx
-from chain.types import LogEvent, SignedTx, TransferEvent, TxBody
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.credits import Approve, CreditCode, Transfer, TransferFrom, allowance, supply
+from learningchain.chain.crypto import sha256
+from learningchain.chain.errors import BrokenInvariant, Code, InvalidBlock, InvalidTx, Reject, TxCode
+from learningchain.chain.host import Host
+from learningchain.chain.ledger.tx import parse_tx
+from learningchain.chain.types import LogEvent, SignedTx, TransferEvent, TxBody
 from tests.unit.ledger_kit import GRANT, Act, Chain, genesis_of, id_of, own_contract
 
 

@@ -7,18 +7,18 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from chain.codec import encode
-from chain.contracts import MESSAGES
-from chain.contracts.credits import Transfer
-from chain.contracts.job.messages import Claim
-from chain.contracts.membership import JudgeCase
-from chain.errors import Code, InvalidBlock, Malformed, TxCode
-from chain.ledger.genesis import MIN_BLOCK_BYTES, MIN_BLOCK_WORK, check_genesis
-from chain.ledger.transition import MAX_ALL_REFUSED, MAX_REFUSED, validators_of
-from chain.ledger.tx import ParsedTx, parse_tx, sign_tx
-from chain.node import candidates
-from chain.params import MAX_OPS, Params
-from chain.types import Block, TxBody, net_of
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts import MESSAGES
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.contracts.job.messages import Claim
+from learningchain.chain.contracts.membership import JudgeCase
+from learningchain.chain.errors import Code, InvalidBlock, Malformed, TxCode
+from learningchain.chain.ledger.genesis import MIN_BLOCK_BYTES, MIN_BLOCK_WORK, check_genesis
+from learningchain.chain.ledger.transition import MAX_ALL_REFUSED, MAX_REFUSED, validators_of
+from learningchain.chain.ledger.tx import ParsedTx, parse_tx, sign_tx
+from learningchain.chain.node import candidates
+from learningchain.chain.params import MAX_OPS, Params
+from learningchain.chain.types import Block, TxBody, net_of
 from tests.unit.ledger_kit import Chain, genesis_of, id_of
 from tests.unit.node_kit import T0, genesis, ident, key_of, state_of, transfer
 

@@ -8,10 +8,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from msgspec.structs import replace
 
-from chain.contracts.credits import Transfer
-from chain.contracts.job import Claim
-from chain.contracts.keys import RotateKey, new_key_digest
-from chain.contracts.membership import (
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.contracts.job import Claim
+from learningchain.chain.contracts.keys import RotateKey, new_key_digest
+from learningchain.chain.contracts.membership import (
     MAX_INVITATIONS,
     NUMBER,
     Invitation,
@@ -30,12 +30,12 @@ from chain.contracts.membership import (
     join_digest,
     slots_of,
 )
-from chain.contracts.membership.invitations import counts
-from chain.contracts.membership.records import SLOTS_KEPT
-from chain.crypto import LOW_ORDER, SigningKey
-from chain.errors import Code, Reject
-from chain.host import BANNED, MEMBERS, VERIFIERS, Due, Host, due_key
-from chain.types import LogEvent, Validator
+from learningchain.chain.contracts.membership.invitations import counts
+from learningchain.chain.contracts.membership.records import SLOTS_KEPT
+from learningchain.chain.crypto import LOW_ORDER, SigningKey
+from learningchain.chain.errors import Code, Reject
+from learningchain.chain.host import BANNED, MEMBERS, VERIFIERS, Due, Host, due_key
+from learningchain.chain.types import LogEvent, Validator
 from tests.unit.ledger_kit import GRANT, Chain, genesis_of, id_of, key_of
 from tests.unit.membership_kit import JOB, SMALL, Court
 from tests.unit.membership_kit import MEMBERS as NAMES
@@ -283,7 +283,7 @@ def test_the_policy_says_how_members_come() -> None:
 
 def test_a_newcomer_may_send_a_little_at_once(door: Door) -> None:
     """LC-TX-15: identities are no way to more bytes."""
-    from chain import bandwidth
+    from learningchain.chain import bandwidth
 
     door.invite("alice", "one")
     door.join("nina", "one")
@@ -557,7 +557,7 @@ def test_the_vote_admits_where_the_policy_has_votes(monkeypatch: pytest.MonkeyPa
 
 def test_a_parked_invitation_is_given_back(court: Court) -> None:
     """LC-MEM-14"""
-    from chain.contracts.membership import CONTRACT
+    from learningchain.chain.contracts.membership import CONTRACT
 
     chain, give_back = court.chain, CONTRACT.on_give_back
     chain.codes(chain.tx("alice", Invite(token("one").public, chain.clock + HOUR, 700)))

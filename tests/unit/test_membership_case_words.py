@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.membership import Case, CaseRef, Judged, MemberParams, case_key, judged_key
-from chain.contracts.membership.records import NUMBER, PastVerdict
-from chain.host import ACTIVE, BANNED, K_VALIDATORS, SUSPENDED, Account, Validators, account_key, params_key
-from chain.types import Validator
-from chain.verification.votes import Judgement
-from client.contracts.membership.http import cases
+from learningchain.chain.contracts.membership import Case, CaseRef, Judged, MemberParams, case_key, judged_key
+from learningchain.chain.contracts.membership.records import NUMBER, PastVerdict
+from learningchain.chain.host import ACTIVE, BANNED, K_VALIDATORS, SUSPENDED, Account, Validators, account_key, params_key
+from learningchain.chain.types import Validator
+from learningchain.chain.verification.votes import Judgement
+from learningchain.client.contracts.membership.http import cases
 from tests.unit.ledger_kit import id_of, key_of
 
 ACCUSED, UNTIL = id_of("accused"), 10**12

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from chain.contracts import membership
-from chain.contracts.credits import Approve, CreditCode, Transfer, TransferFrom, supply
-from chain.contracts.membership import MAX_CASE_REFS, MemberCode, SetCapacity, member_key
-from chain.errors import Code, TxCode
-from chain.host import ACTIVE, BANNED, MEMBERS, STANDING, SUSPENDED, SUSPENSIONS, Due, Host, due_key, split_due
-from chain.ledger.transition import validators_of
-from chain.types import LogEvent, TransferEvent
-from chain.verification.votes import Judgement
+from learningchain.chain.contracts import membership
+from learningchain.chain.contracts.credits import Approve, CreditCode, Transfer, TransferFrom, supply
+from learningchain.chain.contracts.membership import MAX_CASE_REFS, MemberCode, SetCapacity, member_key
+from learningchain.chain.errors import Code, TxCode
+from learningchain.chain.host import ACTIVE, BANNED, MEMBERS, STANDING, SUSPENDED, SUSPENSIONS, Due, Host, due_key, split_due
+from learningchain.chain.ledger.transition import validators_of
+from learningchain.chain.types import LogEvent, TransferEvent
+from learningchain.chain.verification.votes import Judgement
 from tests.unit.ledger_kit import GRANT, VALIDATORS, id_of, key_of
 from tests.unit.membership_kit import APPEAL, JOB, JOB2, JOB3, LIFE, SMALL, Court, doubled, names, report
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from chain.contracts.membership import MemberCode, ReportDouble
-from chain.errors import Code, InvalidBlock
-from chain.host import ACTIVE, History
-from chain.ledger.transition import validators_of
-from chain.types import (
+from learningchain.chain.contracts.membership import MemberCode, ReportDouble
+from learningchain.chain.errors import Code, InvalidBlock
+from learningchain.chain.host import ACTIVE, History
+from learningchain.chain.ledger.transition import validators_of
+from learningchain.chain.types import (
     PRECOMMIT,
     PREVOTE,
     Evidence,

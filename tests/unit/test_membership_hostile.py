@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from chain.contracts.governance import Admit, Ban
-from chain.contracts.membership import Branch, Invite, Join, Leave, Member, MemberCode, branch_key, join_digest, member_key
-from chain.host import BANNED, MEMBERS
+from learningchain.chain.contracts.governance import Admit, Ban
+from learningchain.chain.contracts.membership import (
+    Branch,
+    Invite,
+    Join,
+    Leave,
+    Member,
+    MemberCode,
+    branch_key,
+    join_digest,
+    member_key,
+)
+from learningchain.chain.host import BANNED, MEMBERS
 from tests.unit.governance_kit import Council
 from tests.unit.ledger_kit import id_of, key_of
 from tests.unit.membership_kit import JOB, Court

@@ -7,11 +7,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.contracts.membership import Member, VotesFor, able, flagged, marked, member_key, votes_key
-from chain.contracts.membership.indexes import Pool
-from chain.host.terms import Capacity
-from chain.ledger.state import Overlay, State
-from chain.verification.standing import CountedVote, Strike, is_marked, stands
+from learningchain.chain.contracts.membership import Member, VotesFor, able, flagged, marked, member_key, votes_key
+from learningchain.chain.contracts.membership.indexes import Pool
+from learningchain.chain.host.terms import Capacity
+from learningchain.chain.ledger.state import Overlay, State
+from learningchain.chain.verification.standing import CountedVote, Strike, is_marked, stands
 from tests.unit.ledger_kit import Chain, genesis_of
 
 WHO = [bytes([n]) * 20 for n in range(1, 7)]

@@ -7,15 +7,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.contracts.membership import Invitation, Slot, SlotState, invitation_key
-from chain.crypto import SigningKey
-from chain.errors import Malformed
-from chain.ledger.genesis import to_json
-from client.contracts.membership.http import joining
-from client.contracts.membership.http.joining import Unanswered, admitted_in, enter, fetch_genesis
-from client.contracts.membership.http.token import Contact, JoinToken
-from client.sdk.types import Rejected
-from p2p.connection import Refused
+from learningchain.chain.contracts.membership import Invitation, Slot, SlotState, invitation_key
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.errors import Malformed
+from learningchain.chain.ledger.genesis import to_json
+from learningchain.client.contracts.membership.http import joining
+from learningchain.client.contracts.membership.http.joining import Unanswered, admitted_in, enter, fetch_genesis
+from learningchain.client.contracts.membership.http.token import Contact, JoinToken
+from learningchain.client.sdk.types import Rejected
+from learningchain.p2p.connection import Refused
 from tests.unit.ledger_kit import genesis_of, id_of, key_of
 
 GENESIS = genesis_of("alice")

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chain.contracts.membership import MemberCode, SetCapacity, VotesFor, member_key, votes_key
-from chain.host import STANDING, VERIFIERS, Host
-from chain.host.terms import LIMITS, MAX_IMAGE_BYTES, Arch, Capacity
-from chain.types import LogEvent
+from learningchain.chain.contracts.membership import MemberCode, SetCapacity, VotesFor, member_key, votes_key
+from learningchain.chain.host import STANDING, VERIFIERS, Host
+from learningchain.chain.host.terms import LIMITS, MAX_IMAGE_BYTES, Arch, Capacity
+from learningchain.chain.types import LogEvent
 from tests.unit.ledger_kit import VALIDATORS, id_of
 from tests.unit.membership_kit import JOB, LIFE, SMALL, Court
 

@@ -16,20 +16,20 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.codec import encode
-from chain.consensus.messages import CheckBlock
-from chain.contracts.federation.records import FederationMember
-from chain.contracts.federation.records import member_key as fed_member_key
-from chain.contracts.membership import Member, member_key
-from chain.errors import Malformed
-from chain.ledger.snapshot import ValidatorSetChange
-from chain.node import events as e
-from chain.node import messages as m
-from chain.node.answer_budget import ANSWERS, AnswerBudget, AnswerKind
-from chain.node.bodies import MAX_WANTED, Bodies
-from chain.node.candidates import MAX_CANDIDATES, Candidate, Candidates
-from chain.node.relay import MAX_ANNOUNCED, MAX_ANSWER, MAX_OF_PEER, Relay, batches
-from chain.node.service import (
+from learningchain.chain.codec import encode
+from learningchain.chain.consensus.messages import CheckBlock
+from learningchain.chain.contracts.federation.records import FederationMember
+from learningchain.chain.contracts.federation.records import member_key as fed_member_key
+from learningchain.chain.contracts.membership import Member, member_key
+from learningchain.chain.errors import Malformed
+from learningchain.chain.ledger.snapshot import ValidatorSetChange
+from learningchain.chain.node import events as e
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.answer_budget import ANSWERS, AnswerBudget, AnswerKind
+from learningchain.chain.node.bodies import MAX_WANTED, Bodies
+from learningchain.chain.node.candidates import MAX_CANDIDATES, Candidate, Candidates
+from learningchain.chain.node.relay import MAX_ANNOUNCED, MAX_ANSWER, MAX_OF_PEER, Relay, batches
+from learningchain.chain.node.service import (
     ALL_READS,
     BODIES,
     HEIGHTS,
@@ -42,31 +42,31 @@ from chain.node.service import (
     AnswerLimit,
     PeerService,
 )
-from chain.params import MAX_PEER_MESSAGE, MAX_TX_BYTES, MAX_VALIDATORS
-from chain.types import Certificate, Header, Validator
-from client.contracts.federation.roles.aggregator import AggregatorMachine
-from client.contracts.federation.roles.channel import KeyAsk, KeyGive, ShareAsk, ShareGive, UpdateAnswer, UpdateOffer
-from client.contracts.federation.roles.keeping import OthersVaults
-from client.contracts.federation.roles.member import MemberMachine
-from client.contracts.federation.roles.panel import PanelMachine
-from client.contracts.federation.roles.sponsor import SponsorMachine
-from client.contracts.federation.roles.vaulting import OwnVaults
-from client.contracts.federation.steps import FedCame
-from client.node.driver import WAITING_BYTES
-from client.node.waiting import SHARE, WaitingLine
-from client.work.events import FetchContent
-from p2p.address_book import MAX_RUMOURS, AddressBook
-from p2p.config import TransportConfig
-from p2p.content.cid import Cid, Codec
-from p2p.content.dag import CHUNK
-from p2p.content.events import Effect, MessageReceived, PeerConnected, PenalizePeer
-from p2p.content.exchange import Exchange
-from p2p.content.messages import MAX_FRAME, MAX_WANTS, ContentBlock, WantBlocks, WhoHas
-from p2p.content.messages import decode_message as decode_content
-from p2p.content.questions import MOST
-from p2p.content.serving import MAX_ACTIVE, MAX_PER_PEER, MAX_QUEUED, MAX_UNSENT, Serving
-from p2p.limits import Meter
-from p2p.wire import (
+from learningchain.chain.params import MAX_PEER_MESSAGE, MAX_TX_BYTES, MAX_VALIDATORS
+from learningchain.chain.types import Certificate, Header, Validator
+from learningchain.client.contracts.federation.roles.aggregator import AggregatorMachine
+from learningchain.client.contracts.federation.roles.channel import KeyAsk, KeyGive, ShareAsk, ShareGive, UpdateAnswer, UpdateOffer
+from learningchain.client.contracts.federation.roles.keeping import OthersVaults
+from learningchain.client.contracts.federation.roles.member import MemberMachine
+from learningchain.client.contracts.federation.roles.panel import PanelMachine
+from learningchain.client.contracts.federation.roles.sponsor import SponsorMachine
+from learningchain.client.contracts.federation.roles.vaulting import OwnVaults
+from learningchain.client.contracts.federation.steps import FedCame
+from learningchain.client.node.driver import WAITING_BYTES
+from learningchain.client.node.waiting import SHARE, WaitingLine
+from learningchain.client.work.events import FetchContent
+from learningchain.p2p.address_book import MAX_RUMOURS, AddressBook
+from learningchain.p2p.config import TransportConfig
+from learningchain.p2p.content.cid import Cid, Codec
+from learningchain.p2p.content.dag import CHUNK
+from learningchain.p2p.content.events import Effect, MessageReceived, PeerConnected, PenalizePeer
+from learningchain.p2p.content.exchange import Exchange
+from learningchain.p2p.content.messages import MAX_FRAME, MAX_WANTS, ContentBlock, WantBlocks, WhoHas
+from learningchain.p2p.content.messages import decode_message as decode_content
+from learningchain.p2p.content.questions import MOST
+from learningchain.p2p.content.serving import MAX_ACTIVE, MAX_PER_PEER, MAX_QUEUED, MAX_UNSENT, Serving
+from learningchain.p2p.limits import Meter
+from learningchain.p2p.wire import (
     BATCH_MESSAGES,
     CHANNEL_LIMITS,
     MAX_ADDRESSES,

@@ -5,16 +5,16 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from chain.bandwidth import RESERVE, charged
-from chain.codec import encode
-from chain.contracts.job import Reveal
-from chain.contracts.membership import JudgeCase
-from chain.errors import InvalidTx, TxCode
-from chain.host import K_CHAIN, Account, ChainRecord, account_key
-from chain.ledger.state import State
-from chain.ledger.transition import chain_record
-from chain.node.mempool import REST_MS, Mempool
-from chain.params import Params
+from learningchain.chain.bandwidth import RESERVE, charged
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.job import Reveal
+from learningchain.chain.contracts.membership import JudgeCase
+from learningchain.chain.errors import InvalidTx, TxCode
+from learningchain.chain.host import K_CHAIN, Account, ChainRecord, account_key
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import chain_record
+from learningchain.chain.node.mempool import REST_MS, Mempool
+from learningchain.chain.params import Params
 from tests.unit.node_kit import CHAIN, Net, genesis, ident, signed, state_of, transfer
 from tests.unit.node_kit import PARAMS as NET_PARAMS
 

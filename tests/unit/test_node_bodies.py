@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.consensus.messages import CheckBlock
-from chain.crypto import sha256
-from chain.errors import Malformed
-from chain.ledger.tx import parse_tx
-from chain.node import bodies, candidates
-from chain.node import messages as m
-from chain.node.bodies import Bodies
-from chain.node.candidates import MAX_CANDIDATES, Candidate, Candidates
-from chain.node.mempool import Mempool
-from chain.params import Params
-from chain.types import Header, block_id, tx_id
+from learningchain.chain.codec import encode
+from learningchain.chain.consensus.messages import CheckBlock
+from learningchain.chain.crypto import sha256
+from learningchain.chain.errors import Malformed
+from learningchain.chain.ledger.tx import parse_tx
+from learningchain.chain.node import bodies, candidates
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.bodies import Bodies
+from learningchain.chain.node.candidates import MAX_CANDIDATES, Candidate, Candidates
+from learningchain.chain.node.mempool import Mempool
+from learningchain.chain.params import Params
+from learningchain.chain.types import Header, block_id, tx_id
 from tests.unit.node_kit import CHAIN, T0, genesis, ident, propose, state_of, transfer
 
 STATE = state_of(genesis())

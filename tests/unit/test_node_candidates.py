@@ -5,24 +5,24 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.consensus.wal import Polka, Record, SignIntent
-from chain.crypto import sha256
-from chain.errors import InvalidBlock
-from chain.ledger.state_diff import StateDiff
-from chain.ledger.transition import params_of, validators_of
-from chain.ledger.tx import ParsedTx, parse_tx
-from chain.merkle import list_root
-from chain.node import batches, candidates
-from chain.node import messages as m
-from chain.node.batches import Batch, DecodedBlock, checks_of, mark, open_answer, take_hashes
-from chain.node.candidates import MAX_CANDIDATES, MAX_DELAY_ROUNDS, Candidate, Candidates, build, execute, is_timely
-from chain.node.checks import hash_blocks
-from chain.node.mempool import Mempool
-from chain.node.messages import SHORT
-from chain.node.recovery import Recovered
-from chain.params import Params
-from chain.types import Block, Certificate, Header, block_id, tx_id
+from learningchain.chain.codec import encode
+from learningchain.chain.consensus.wal import Polka, Record, SignIntent
+from learningchain.chain.crypto import sha256
+from learningchain.chain.errors import InvalidBlock
+from learningchain.chain.ledger.state_diff import StateDiff
+from learningchain.chain.ledger.transition import params_of, validators_of
+from learningchain.chain.ledger.tx import ParsedTx, parse_tx
+from learningchain.chain.merkle import list_root
+from learningchain.chain.node import batches, candidates
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.batches import Batch, DecodedBlock, checks_of, mark, open_answer, take_hashes
+from learningchain.chain.node.candidates import MAX_CANDIDATES, MAX_DELAY_ROUNDS, Candidate, Candidates, build, execute, is_timely
+from learningchain.chain.node.checks import hash_blocks
+from learningchain.chain.node.mempool import Mempool
+from learningchain.chain.node.messages import SHORT
+from learningchain.chain.node.recovery import Recovered
+from learningchain.chain.params import Params
+from learningchain.chain.types import Block, Certificate, Header, block_id, tx_id
 from tests.unit.node_kit import CHAIN, T0, genesis, ident, key_of, state_of, transfer
 
 RIGHT, WRONG, OTHER = transfer(0, 0), transfer(0, 0, amount=6), transfer(1, 0)

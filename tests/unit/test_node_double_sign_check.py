@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.consensus.messages import SignVote
-from chain.crypto import sha256
-from chain.ledger.transition import validators_of
-from chain.node import candidates, double_sign_check
-from chain.node import events as e
-from chain.node import messages as m
-from chain.node.double_sign_check import ABSTAIN_MARGIN, FALLBACK_MS, STABLE_TICKS, DoubleSignCheck, Place
-from chain.node.node import Node
-from chain.node.sync import Sync
-from chain.types import NIL, PRECOMMIT, PREVOTE, Certificate, block_id, decode_block
+from learningchain.chain.codec import encode
+from learningchain.chain.consensus.messages import SignVote
+from learningchain.chain.crypto import sha256
+from learningchain.chain.ledger.transition import validators_of
+from learningchain.chain.node import candidates, double_sign_check
+from learningchain.chain.node import events as e
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.double_sign_check import ABSTAIN_MARGIN, FALLBACK_MS, STABLE_TICKS, DoubleSignCheck, Place
+from learningchain.chain.node.node import Node
+from learningchain.chain.node.sync import Sync
+from learningchain.chain.types import NIL, PRECOMMIT, PREVOTE, Certificate, block_id, decode_block
 from tests.unit.node_kit import (
     PARAMS,
     T0,

@@ -7,16 +7,16 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from chain.codec import decode, encode
-from chain.errors import BrokenInvariant
-from chain.host import Account, account_key
-from chain.ledger.state_diff import MAX_RECEIPT, Record, StateDiff, changes_of
-from chain.node import candidates, decided
-from chain.node import events as e
-from chain.node import messages as m
-from chain.node.batches import WORTH
-from chain.node.checks import hash_blocks
-from chain.types import Block, Certificate, Receipt, decode_block
+from learningchain.chain.codec import decode, encode
+from learningchain.chain.errors import BrokenInvariant
+from learningchain.chain.host import Account, account_key
+from learningchain.chain.ledger.state_diff import MAX_RECEIPT, Record, StateDiff, changes_of
+from learningchain.chain.node import candidates, decided
+from learningchain.chain.node import events as e
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.batches import WORTH
+from learningchain.chain.node.checks import hash_blocks
+from learningchain.chain.types import Block, Certificate, Receipt, decode_block
 from tests.unit.node_kit import Net, fresh, ident, of_kind, receive, sent, transfer
 from tests.unit.test_node_sync import certified, chain_of, forge, items
 
@@ -37,7 +37,7 @@ def test_blocks_are_taken_over_without_being_executed(net: Net, monkeypatch: pyt
     node = fresh(4, trusting=1)
     assert sent(receive(node, 1, m.Status(HEIGHTS, 1)), m.GetExecutedBlocks) == [m.GetExecutedBlocks(1, m.MAX_SYNC_BLOCKS)]
     monkeypatch.setattr(candidates, "apply_block", lambda *_, **__: pytest.fail("a block was executed"))
-    monkeypatch.setattr("chain.ledger.tx.verify", lambda *_: pytest.fail("a transaction's signature was checked"))
+    monkeypatch.setattr("learningchain.chain.ledger.tx.verify", lambda *_: pytest.fail("a transaction's signature was checked"))
     effects = receive(node, 1, m.ExecutedBlocks(told(net)))
     assert node.height == HEIGHTS
     assert node.state.root == net.nodes[0].state.root

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from chain.codec import encode
-from chain.consensus.messages import SignVote
-from chain.contracts import BY_NUMBER
-from chain.contracts.job import CONTRACT, deadlines, records
-from chain.errors import StateDamaged, SupplyBroken
-from chain.host import Host, Parked, escrow_key, parked_key
-from chain.node import events as e
+from learningchain.chain.codec import encode
+from learningchain.chain.consensus.messages import SignVote
+from learningchain.chain.contracts import BY_NUMBER
+from learningchain.chain.contracts.job import CONTRACT, deadlines, records
+from learningchain.chain.errors import StateDamaged, SupplyBroken
+from learningchain.chain.host import Host, Parked, escrow_key, parked_key
+from learningchain.chain.node import events as e
 from tests.unit.node_kit import Net, transfer
 
 Due = Callable[[Host, bytes, int], None]
@@ -22,7 +22,7 @@ Due = Callable[[Host, bytes, int], None]
 
 def net_with(monkeypatch: pytest.MonkeyPatch, on_due: Due) -> tuple[Net, bytes]:
     """Four validators and an observer, and a job whose deadline is the next thing to come."""
-    monkeypatch.setattr("chain.contracts.BY_NUMBER", BY_NUMBER | {CONTRACT.number: replace(CONTRACT, on_due=on_due)})
+    monkeypatch.setattr("learningchain.chain.contracts.BY_NUMBER", BY_NUMBER | {CONTRACT.number: replace(CONTRACT, on_due=on_due)})
     net = Net()
     return net, net.post_job(open_ms=20_000)
 

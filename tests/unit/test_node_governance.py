@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.codec import encode
-from chain.contracts.governance import (
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.governance import (
     Action,
     AddValidator,
     ParamValue,
@@ -19,10 +19,10 @@ from chain.contracts.governance import (
     VoteProposal,
     proposals,
 )
-from chain.ledger.transition import chain_record, validators_of, version_of
-from chain.node import events as e
-from chain.node.node import Node
-from chain.types import decode_block
+from learningchain.chain.ledger.transition import chain_record, validators_of, version_of
+from learningchain.chain.node import events as e
+from learningchain.chain.node.node import Node
+from learningchain.chain.types import decode_block
 from tests.unit.node_kit import Net, ident, signed, transfer
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chain.node.history import concerned, index_accounts, lines
-from chain.types import Event, LogEvent, Receipt, TransferEvent
+from learningchain.chain.node.history import concerned, index_accounts, lines
+from learningchain.chain.types import Event, LogEvent, Receipt, TransferEvent
 
 ALICE, BOB = b"a" * 20, b"b" * 20
 JOB, ESCROW = b"j" * 32, b"j" * 32 + b"B"

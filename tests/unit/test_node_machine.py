@@ -7,25 +7,25 @@ import dataclasses
 import pytest
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.consensus.messages import CheckBlock, SignVote, Timeout, TimeoutKind
-from chain.contracts import MESSAGES, membership
-from chain.contracts.credits import Transfer
-from chain.contracts.job.records import job_key
-from chain.crypto import ZERO_HASH, sha256
-from chain.errors import BrokenInvariant, InvalidTx, TxCode
-from chain.host import Host
-from chain.ledger.state import State
-from chain.ledger.transition import commit
-from chain.ledger.tx import parse_tx
-from chain.node import candidates
-from chain.node import events as e
-from chain.node import messages as m
-from chain.node.candidates import MAX_CANDIDATES, Candidate
-from chain.node.node import Node
-from chain.node.recovery import BLOCK
-from chain.node.service import BODIES
-from chain.types import NIL, PRECOMMIT, PREVOTE, Certificate, Header, block_id
+from learningchain.chain.codec import encode
+from learningchain.chain.consensus.messages import CheckBlock, SignVote, Timeout, TimeoutKind
+from learningchain.chain.contracts import MESSAGES, membership
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.contracts.job.records import job_key
+from learningchain.chain.crypto import ZERO_HASH, sha256
+from learningchain.chain.errors import BrokenInvariant, InvalidTx, TxCode
+from learningchain.chain.host import Host
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import commit
+from learningchain.chain.ledger.tx import parse_tx
+from learningchain.chain.node import candidates
+from learningchain.chain.node import events as e
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.candidates import MAX_CANDIDATES, Candidate
+from learningchain.chain.node.node import Node
+from learningchain.chain.node.recovery import BLOCK
+from learningchain.chain.node.service import BODIES
+from learningchain.chain.types import NIL, PRECOMMIT, PREVOTE, Certificate, Header, block_id
 from tests.unit.node_kit import (
     PARAMS,
     T0,

@@ -5,20 +5,20 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from chain.codec import encode
-from chain.contracts.membership import JudgeCase
-from chain.crypto import SigningKey
-from chain.errors import InvalidTx, Malformed, TxCode
-from chain.host import Account, account_key
-from chain.ledger.genesis import MIN_BLOCK_BYTES, check_genesis
-from chain.ledger.state import State
-from chain.ledger.tx import ParsedTx
-from chain.node import mempool
-from chain.node.mempool import Mempool
-from chain.node.messages import SHORT
-from chain.node.space import SPARE
-from chain.params import LANES, MAX_VALID_FOR, Params
-from chain.types import SignedTx, decode_tx, tx_digest, tx_id
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.membership import JudgeCase
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.errors import InvalidTx, Malformed, TxCode
+from learningchain.chain.host import Account, account_key
+from learningchain.chain.ledger.genesis import MIN_BLOCK_BYTES, check_genesis
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.tx import ParsedTx
+from learningchain.chain.node import mempool
+from learningchain.chain.node.mempool import Mempool
+from learningchain.chain.node.messages import SHORT
+from learningchain.chain.node.space import SPARE
+from learningchain.chain.params import LANES, MAX_VALID_FOR, Params
+from learningchain.chain.types import SignedTx, decode_tx, tx_digest, tx_id
 from tests.unit.node_kit import CHAIN, genesis, ident, signed, state_of, transfer
 
 STATE = state_of(genesis())

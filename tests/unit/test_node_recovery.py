@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.consensus.messages import SignVote
-from chain.consensus.wal import Polka
-from chain.crypto import sha256
-from chain.errors import BrokenInvariant, Malformed
-from chain.node import events as e
-from chain.node.candidates import MAX_CANDIDATES
-from chain.node.node import Node
-from chain.node.recovery import BLOCK, CONSENSUS, DECIDED, read_log
-from chain.types import PRECOMMIT, Block, decode_block
+from learningchain.chain.codec import encode
+from learningchain.chain.consensus.messages import SignVote
+from learningchain.chain.consensus.wal import Polka
+from learningchain.chain.crypto import sha256
+from learningchain.chain.errors import BrokenInvariant, Malformed
+from learningchain.chain.node import events as e
+from learningchain.chain.node.candidates import MAX_CANDIDATES
+from learningchain.chain.node.node import Node
+from learningchain.chain.node.recovery import BLOCK, CONSENSUS, DECIDED, read_log
+from learningchain.chain.types import PRECOMMIT, Block, decode_block
 from tests.unit.node_kit import PARAMS, T0, Net, genesis, ident, of_kind, state_of, transfer
 
 

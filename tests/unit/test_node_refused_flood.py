@@ -7,17 +7,17 @@ from collections import Counter
 import msgspec
 import pytest
 
-from chain import bandwidth
-from chain.codec import decode, encode
-from chain.contracts.credits import Transfer
-from chain.contracts.job.messages import Claim
-from chain.errors import Code, InvalidTx, TxCode
-from chain.host import Account, account_key
-from chain.ledger.state import Overlay
-from chain.ledger.transition import MAX_ALL_REFUSED, MAX_REFUSED, chain_record
-from chain.ledger.tx import parse_tx, sign_tx
-from chain.params import LANES, MAX_BLOCK_BYTES, MAX_OPS
-from chain.types import Receipt, TxBody, decode_block, net_of
+from learningchain.chain import bandwidth
+from learningchain.chain.codec import decode, encode
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.contracts.job.messages import Claim
+from learningchain.chain.errors import Code, InvalidTx, TxCode
+from learningchain.chain.host import Account, account_key
+from learningchain.chain.ledger.state import Overlay
+from learningchain.chain.ledger.transition import MAX_ALL_REFUSED, MAX_REFUSED, chain_record
+from learningchain.chain.ledger.tx import parse_tx, sign_tx
+from learningchain.chain.params import LANES, MAX_BLOCK_BYTES, MAX_OPS
+from learningchain.chain.types import Receipt, TxBody, decode_block, net_of
 from tests.unit.node_kit import PARAMS, Net, ident, key_of, transfer
 
 SENDERS = range(6, 38)

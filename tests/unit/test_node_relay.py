@@ -5,17 +5,17 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from chain.codec import encode
-from chain.contracts.keys.messages import RotateKey, new_key_digest
-from chain.errors import TxCode
-from chain.ledger.state import State
-from chain.node import relay
-from chain.node.events import Penalize, Send, TxDropped
-from chain.node.mempool import Mempool
-from chain.node.messages import MAX_BATCH, SHORT, GetTxs, TxIds, Txs, decode_message
-from chain.node.relay import BATCH_BYTES, GRACE, Relay, batches
-from chain.params import Params
-from chain.types import tx_id
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.keys.messages import RotateKey, new_key_digest
+from learningchain.chain.errors import TxCode
+from learningchain.chain.ledger.state import State
+from learningchain.chain.node import relay
+from learningchain.chain.node.events import Penalize, Send, TxDropped
+from learningchain.chain.node.mempool import Mempool
+from learningchain.chain.node.messages import MAX_BATCH, SHORT, GetTxs, TxIds, Txs, decode_message
+from learningchain.chain.node.relay import BATCH_BYTES, GRACE, Relay, batches
+from learningchain.chain.params import Params
+from learningchain.chain.types import tx_id
 from tests.unit.node_kit import (
     CHAIN,
     Net,

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from chain.node.selection import OVERHEAD, Selection
-from chain.params import Params
+from learningchain.chain.node.selection import OVERHEAD, Selection
+from learningchain.chain.params import Params
 
 
 @dataclass

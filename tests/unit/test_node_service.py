@@ -7,14 +7,14 @@ from typing import Any, cast
 
 import pytest
 
-from chain.consensus.messages import RoundState
-from chain.ledger.state import State
-from chain.ledger.tx import ParsedTx
-from chain.node import events as e
-from chain.node import messages as m
-from chain.node.node import STATE_EVERY
-from chain.node.relay import MAX_ANSWER, Relay
-from chain.node.service import (
+from learningchain.chain.consensus.messages import RoundState
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.tx import ParsedTx
+from learningchain.chain.node import events as e
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.node import STATE_EVERY
+from learningchain.chain.node.relay import MAX_ANSWER, Relay
+from learningchain.chain.node.service import (
     ALL_READS,
     BODIES,
     FORGERIES,
@@ -26,7 +26,7 @@ from chain.node.service import (
     READS,
     PeerService,
 )
-from chain.params import MAX_TX_BYTES
+from learningchain.chain.params import MAX_TX_BYTES
 from tests.unit.node_kit import T0, Net, fresh, ident, of_kind, receive, sent, transfer
 
 QUESTION = m.GetBlocks(1, 64)
@@ -134,7 +134,7 @@ def test_what_is_answered_from_memory_counts_for_its_peer_alone() -> None:
 
 def test_of_the_rates_that_are_known_the_one_longest_unused_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Or a peer buys itself new ones with a few others' names."""
-    monkeypatch.setattr("chain.node.service.MAX_KNOWN", 3)
+    monkeypatch.setattr("learningchain.chain.node.service.MAX_KNOWN", 3)
     service = PeerService()
     greedy, *others = names(9)
     assert sum(service.allows(greedy, BODIES, 0) for _ in range(99)) == BODIES.rate.burst

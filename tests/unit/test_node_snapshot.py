@@ -8,12 +8,12 @@ from functools import cache
 import pytest
 from msgspec.structs import replace
 
-from chain.buckets import BUCKETS, build, records, subroot_of
-from chain.codec import decode, encode
-from chain.crypto import sha256
-from chain.errors import Malformed
-from chain.ledger import snapshot as parts
-from chain.ledger.snapshot import (
+from learningchain.chain.buckets import BUCKETS, build, records, subroot_of
+from learningchain.chain.codec import decode, encode
+from learningchain.chain.crypto import sha256
+from learningchain.chain.errors import Malformed
+from learningchain.chain.ledger import snapshot as parts
+from learningchain.chain.ledger.snapshot import (
     ENTRY,
     MAX_DEPTH,
     MAX_SUBBUCKETS,
@@ -31,15 +31,25 @@ from chain.ledger.snapshot import (
     whole_buckets,
     whole_subroots,
 )
-from chain.node import events as e
-from chain.node import messages as m
-from chain.node import snapshot
-from chain.node.checks import make_buckets
-from chain.node.node import Node
-from chain.node.service import MAX_OPEN
-from chain.node.snapshot import AGAIN, PATIENCE, PRUNED, REST
-from chain.node.sync import DEADLINE
-from chain.types import PRECOMMIT, Certificate, Header, Validator, block_id, decode_block, quorum, validators_hash, vote_digest
+from learningchain.chain.node import events as e
+from learningchain.chain.node import messages as m
+from learningchain.chain.node import snapshot
+from learningchain.chain.node.checks import make_buckets
+from learningchain.chain.node.node import Node
+from learningchain.chain.node.service import MAX_OPEN
+from learningchain.chain.node.snapshot import AGAIN, PATIENCE, PRUNED, REST
+from learningchain.chain.node.sync import DEADLINE
+from learningchain.chain.types import (
+    PRECOMMIT,
+    Certificate,
+    Header,
+    Validator,
+    block_id,
+    decode_block,
+    quorum,
+    validators_hash,
+    vote_digest,
+)
 from tests.unit.node_kit import CHAIN, T0, Net, fresh, genesis, ident, key_of, of_kind, receive, sent, state_of
 from tests.unit.test_node_sync import chain_of
 

@@ -12,21 +12,21 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.codec import encode
-from chain.contracts.credits import Transfer
-from chain.contracts.membership import RELEASE_WORK, JudgeCase, Release
-from chain.errors import InvalidTx, TxCode
-from chain.host import Account, account_key
-from chain.ledger.state import State
-from chain.ledger.tx import ParsedTx, sign_tx
-from chain.node import mempool, space
-from chain.node.mempool import Mempool
-from chain.node.messages import SHORT
-from chain.node.relay import Relay
-from chain.node.selection import Selection
-from chain.node.space import COMMON, GAP, GAP_BURST, LOCAL, MIN_CHARGE, SPARE, URGENT, Space
-from chain.params import LANES, Params
-from chain.types import TxBody, net_of, tx_id
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.contracts.membership import RELEASE_WORK, JudgeCase, Release
+from learningchain.chain.errors import InvalidTx, TxCode
+from learningchain.chain.host import Account, account_key
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.tx import ParsedTx, sign_tx
+from learningchain.chain.node import mempool, space
+from learningchain.chain.node.mempool import Mempool
+from learningchain.chain.node.messages import SHORT
+from learningchain.chain.node.relay import Relay
+from learningchain.chain.node.selection import Selection
+from learningchain.chain.node.space import COMMON, GAP, GAP_BURST, LOCAL, MIN_CHARGE, SPARE, URGENT, Space
+from learningchain.chain.params import LANES, Params
+from learningchain.chain.types import TxBody, net_of, tx_id
 from tests.unit.node_kit import PARAMS, genesis, ident, key_of, signed, state_of, transfer
 
 MEMBERS = 40

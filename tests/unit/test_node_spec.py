@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from chain.node import messages
+from learningchain.chain.node import messages
 
 ROOT = Path(__file__).parents[2]
 SPEC = (ROOT / "protocol_spec" / "node.md").read_text(encoding="utf-8")

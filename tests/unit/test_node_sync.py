@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.consensus.messages import RoundState
-from chain.errors import BrokenInvariant, Malformed
-from chain.node import batches, decided, sync
-from chain.node import events as e
-from chain.node import messages as m
-from chain.node.batches import MAX_BATCHES, open_block
-from chain.node.candidates import MAX_CANDIDATES
-from chain.node.checks import are_signed
-from chain.node.node import Node
-from chain.node.sync import BACKOFF_MS, DEADLINE, HELD, MAX_PEERS, PATIENCE, Sync
-from chain.types import PRECOMMIT, Block, Certificate, Header, block_id, decode_block
+from learningchain.chain.codec import encode
+from learningchain.chain.consensus.messages import RoundState
+from learningchain.chain.errors import BrokenInvariant, Malformed
+from learningchain.chain.node import batches, decided, sync
+from learningchain.chain.node import events as e
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.batches import MAX_BATCHES, open_block
+from learningchain.chain.node.candidates import MAX_CANDIDATES
+from learningchain.chain.node.checks import are_signed
+from learningchain.chain.node.node import Node
+from learningchain.chain.node.sync import BACKOFF_MS, DEADLINE, HELD, MAX_PEERS, PATIENCE, Sync
+from learningchain.chain.types import PRECOMMIT, Block, Certificate, Header, block_id, decode_block
 from tests.unit.node_kit import PARAMS, T0, Net, fresh, genesis, ident, of_kind, receive, sent, state_of, transfer, vote
 
 A, B = ident(1), ident(2)
@@ -255,7 +255,7 @@ def test_signatures_are_checked_elsewhere_while_the_next_blocks_are_asked_for(ne
     (second,) = of_kind(receive(node, 1, m.Blocks(items(net)[2:])), e.CheckSignatures)
     assert node.handle(checked(second), T0) == [], "the blocks before these wait still"
     answers = checked(work)
-    monkeypatch.setattr("chain.ledger.tx.verify", lambda *_: pytest.fail("a signature was checked twice"))
+    monkeypatch.setattr("learningchain.chain.ledger.tx.verify", lambda *_: pytest.fail("a signature was checked twice"))
     node.handle(answers, T0)
     assert node.height == 5
 

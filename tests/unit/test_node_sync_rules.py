@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chain.node.messages import MAX_SYNC_BLOCKS
-from chain.node.sync import BACKOFF_MS, DEADLINE, HELD, MAX_BACKOFF_MS, MAX_PEERS, Sync
+from learningchain.chain.node.messages import MAX_SYNC_BLOCKS
+from learningchain.chain.node.sync import BACKOFF_MS, DEADLINE, HELD, MAX_BACKOFF_MS, MAX_PEERS, Sync
 
 A, B, C = b"a", b"b", b"c"
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from chain.codec import encode
-from chain.node import events as e
-from chain.node import messages as m
-from chain.node.node import Node
-from chain.node.topology import WAY_TICKS, WAYS, PeerTopology
-from chain.types import NIL, PREVOTE
+from learningchain.chain.codec import encode
+from learningchain.chain.node import events as e
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.node import Node
+from learningchain.chain.node.topology import WAY_TICKS, WAYS, PeerTopology
+from learningchain.chain.types import NIL, PREVOTE
 from tests.unit.node_kit import T0, Net, fresh, ident, of_kind, receive, sent, transfer, vote
 
 A, B, C, OUTSIDER = ident(1), ident(2), ident(3), ident(4)

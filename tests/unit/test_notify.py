@@ -13,17 +13,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.contracts.credits import Transfer
-from chain.crypto import address
-from chain.node.events import Decided
-from chain.types import LogEvent, Receipt, TransferEvent
-from client import config
-from client.callbacks.addresses import AllowedAddresses
-from client.callbacks.posting import Caller
-from client.callbacks.signatures import signature
-from client.notify.delivery import MAX_WAITING, DeliveryLine, command, webhook
-from client.notify.events import KINDS, MAX_LISTED, Notification, OwnNews, find_sources
-from client.notify.service import NotifyService
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.crypto import address
+from learningchain.chain.node.events import Decided
+from learningchain.chain.types import LogEvent, Receipt, TransferEvent
+from learningchain.client import config
+from learningchain.client.callbacks.addresses import AllowedAddresses
+from learningchain.client.callbacks.posting import Caller
+from learningchain.client.callbacks.signatures import signature
+from learningchain.client.notify.delivery import MAX_WAITING, DeliveryLine, command, webhook
+from learningchain.client.notify.events import KINDS, MAX_LISTED, Notification, OwnNews, find_sources
+from learningchain.client.notify.service import NotifyService
 from tests.unit.api_kit import FakeNode
 from tests.unit.callbacks_kit import HttpServer, status
 

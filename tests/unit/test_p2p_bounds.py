@@ -20,14 +20,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from chain.params import PROTOCOL_VERSION
-from p2p import connection as connections
-from p2p import listener
-from p2p.connection import MAX_OPEN, Connection, Intake, Link, Refused, Times, exchange_hello
-from p2p.gossip import GossipTargets
-from p2p.limits import Meter
-from p2p.listener import Listener
-from p2p.tls import (
+from learningchain.chain.params import PROTOCOL_VERSION
+from learningchain.p2p import connection as connections
+from learningchain.p2p import listener
+from learningchain.p2p.connection import MAX_OPEN, Connection, Intake, Link, Refused, Times, exchange_hello
+from learningchain.p2p.gossip import GossipTargets
+from learningchain.p2p.limits import Meter
+from learningchain.p2p.listener import Listener
+from learningchain.p2p.tls import (
     MAX_CERTIFICATE,
     NotAuthenticated,
     PeerIdentity,
@@ -37,7 +37,7 @@ from p2p.tls import (
     issue_leaf,
     make_contexts,
 )
-from p2p.wire import (
+from learningchain.p2p.wire import (
     NODE,
     PATH,
     PEERS,

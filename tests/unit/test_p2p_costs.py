@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from chain import params
-from chain.consensus import resend, votes
-from chain.node import answer_budget, batches, bodies, candidates, messages, node, relay, service, snapshot
-from client.contracts.federation.roles import aggregator, channel, keeping, member, panel, sponsor, vaulting
-from client.node import driver, snapshots, waiting
-from client.work import peers
-from p2p import address_book, config, connection, discovery, lan, mdns, wire
-from p2p.content import exchange, serving
-from p2p.content import messages as content_messages
-from p2p.content import service as content
+from learningchain.chain import params
+from learningchain.chain.consensus import resend, votes
+from learningchain.chain.node import answer_budget, batches, bodies, candidates, messages, node, relay, service, snapshot
+from learningchain.client.contracts.federation.roles import aggregator, channel, keeping, member, panel, sponsor, vaulting
+from learningchain.client.node import driver, snapshots, waiting
+from learningchain.client.work import peers
+from learningchain.p2p import address_book, config, connection, discovery, lan, mdns, wire
+from learningchain.p2p.content import exchange, serving
+from learningchain.p2p.content import messages as content_messages
+from learningchain.p2p.content import service as content
 
 CHAPTER = (Path(__file__).parents[2] / "protocol_spec" / "p2p.md").read_text(encoding="utf-8")
 TABLE = CHAPTER[CHAPTER.index("## What a message costs") : CHAPTER.index("## Exchange of addresses")]

@@ -7,9 +7,9 @@ from collections.abc import Collection
 
 import pytest
 
-from p2p.address_book import AddressBook
-from p2p.discovery import Dial, Wanted, absorb, choose_dials
-from p2p.wire import PeerAddresses, Peers
+from learningchain.p2p.address_book import AddressBook
+from learningchain.p2p.discovery import Dial, Wanted, absorb, choose_dials
+from learningchain.p2p.wire import PeerAddresses, Peers
 
 NOW = 1_800_000_000.0
 

@@ -13,10 +13,10 @@ from dataclasses import replace
 
 import pytest
 
-from p2p import listener
-from p2p.address_book import AddressBook
-from p2p.half_open import MAX_HALF_OPEN, MAX_HALF_OPEN_PER_HOST, MAX_HALF_OPEN_PER_NETWORK, HalfOpen
-from p2p.hosts import host_of_address, network_of_address
+from learningchain.p2p import listener
+from learningchain.p2p.address_book import AddressBook
+from learningchain.p2p.half_open import MAX_HALF_OPEN, MAX_HALF_OPEN_PER_HOST, MAX_HALF_OPEN_PER_NETWORK, HalfOpen
+from learningchain.p2p.hosts import host_of_address, network_of_address
 from tests.descriptors import sockets_at
 from tests.slow import SLOW
 from tests.unit.loops import as_nodes_run

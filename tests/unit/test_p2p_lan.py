@@ -12,11 +12,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from chain.crypto import address, sha256
-from p2p import lan, mdns
-from p2p.address_book import LAN, MAX_RUMOURS
-from p2p.lan import ADDRESS_BURST, BATCH, HOST_BURST, READ_BURST, Interface, LanDiscovery, interfaces, open_socket
-from p2p.mdns import Announcement, Question, announcement, parse, question
+from learningchain.chain.crypto import address, sha256
+from learningchain.p2p import lan, mdns
+from learningchain.p2p.address_book import LAN, MAX_RUMOURS
+from learningchain.p2p.lan import ADDRESS_BURST, BATCH, HOST_BURST, READ_BURST, Interface, LanDiscovery, interfaces, open_socket
+from learningchain.p2p.mdns import Announcement, Question, announcement, parse, question
 from tests.unit.loops import in_its_own_time
 from tests.unit.p2p_kit import CHAIN, Node, id_of, members_of, pair, running, until
 

@@ -7,9 +7,9 @@ import struct
 
 import pytest
 
-from chain.crypto import address
-from p2p import mdns
-from p2p.mdns import Announcement, Question, announcement, parse, question
+from learningchain.chain.crypto import address
+from learningchain.p2p import mdns
+from learningchain.p2p.mdns import Announcement, Question, announcement, parse, question
 from tests.unit.p2p_kit import CHAIN, id_of
 
 OWN = Announcement(CHAIN, id_of(0), 7400)

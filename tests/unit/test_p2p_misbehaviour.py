@@ -11,11 +11,11 @@ from dataclasses import replace
 import aiohttp
 import pytest
 
-from chain.crypto import sha256
-from chain.params import PROTOCOL_VERSION
-from p2p.connection import MAX_OPEN, SLICE
-from p2p.tls import issue_leaf, make_contexts
-from p2p.wire import (
+from learningchain.chain.crypto import sha256
+from learningchain.chain.params import PROTOCOL_VERSION
+from learningchain.p2p.connection import MAX_OPEN, SLICE
+from learningchain.p2p.tls import issue_leaf, make_contexts
+from learningchain.p2p.wire import (
     MAX_FRAME,
     NODE,
     PATH,

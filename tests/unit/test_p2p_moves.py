@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from chain.crypto import sha256
-from p2p.address_book import (
+from learningchain.chain.crypto import sha256
+from learningchain.p2p.address_book import (
     FIRST_REST,
     FORMER_S,
     LAN,
@@ -17,9 +17,9 @@ from p2p.address_book import (
     RUMOUR_TRIES,
     AddressBook,
 )
-from p2p.discovery import LAN_DIALS, Dial, Wanted, absorb, choose_dials
-from p2p.hosts import Reach, is_told, reach_of
-from p2p.wire import PeerAddresses, Peers
+from learningchain.p2p.discovery import LAN_DIALS, Dial, Wanted, absorb, choose_dials
+from learningchain.p2p.hosts import Reach, is_told, reach_of
+from learningchain.p2p.wire import PeerAddresses, Peers
 from tests.unit.p2p_kit import Node, id_of, members_of, running, until
 
 NOW = 1_800_000_000.0

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from p2p import (
+from learningchain.p2p import (
     address_book,
     connection,
     discovery,
@@ -21,8 +21,8 @@ from p2p import (
     transport,
     wire,
 )
-from p2p.config import TransportConfig
-from p2p.content import exchange, serving
+from learningchain.p2p.config import TransportConfig
+from learningchain.p2p.content import exchange, serving
 
 SPEC: Final = (Path(__file__).parents[2] / "protocol_spec" / "p2p.md").read_text()
 CONFIG: Final = TransportConfig()

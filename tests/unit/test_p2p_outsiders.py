@@ -13,13 +13,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from chain.crypto import SigningKey, account_id
-from p2p import outsiders
-from p2p.address_book import AddressBook
-from p2p.connection import Refused
-from p2p.outsiders import JOIN_PATH, MAX_ASK, SMALL, Answer, Door, Outsiders, ask
-from p2p.tls import CA, ca_of, ca_secret, issue_leaf, make_ca, make_contexts
-from p2p.transport import Network
+from learningchain.chain.crypto import SigningKey, account_id
+from learningchain.p2p import outsiders
+from learningchain.p2p.address_book import AddressBook
+from learningchain.p2p.connection import Refused
+from learningchain.p2p.outsiders import JOIN_PATH, MAX_ASK, SMALL, Answer, Door, Outsiders, ask
+from learningchain.p2p.tls import CA, ca_of, ca_secret, issue_leaf, make_ca, make_contexts
+from learningchain.p2p.transport import Network
 
 CHAIN = b"\x21" * 32
 MEMBER, STRANGER = SigningKey(b"\x01" * 32), SigningKey(b"\x02" * 32)

@@ -12,8 +12,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from chain.crypto import SigningKey, account_id, address, sha256
-from p2p.address_book import (
+from learningchain.chain.crypto import SigningKey, account_id, address, sha256
+from learningchain.p2p.address_book import (
     MAX_MEMBERS,
     MAX_RUMOURS,
     MAX_SEEDS,
@@ -24,9 +24,9 @@ from p2p.address_book import (
     parse_endpoint,
     parse_seed,
 )
-from p2p.discovery import NEAR, Dial, Wanted, choose_dials
-from p2p.gossip import GossipTargets
-from p2p.tls import (
+from learningchain.p2p.discovery import NEAR, Dial, Wanted, choose_dials
+from learningchain.p2p.gossip import GossipTargets
+from learningchain.p2p.tls import (
     CA,
     Binding,
     NotAuthenticated,
@@ -40,7 +40,7 @@ from p2p.tls import (
     make_contexts,
     spki,
 )
-from p2p.wire import MAX_ADDRESSES
+from learningchain.p2p.wire import MAX_ADDRESSES
 
 NOW = 1_800_000_000.0
 ME = bytes(20)

@@ -14,13 +14,13 @@ import aiohttp
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from chain.crypto import address, sha256
-from p2p import transport
-from p2p.address_book import AddressBook
-from p2p.discovery import Dial
-from p2p.tls import Binding, Leaf, binding_digest, issue_bound, issue_leaf, make_ca, make_contexts, spki
-from p2p.transport import MAX_METERS
-from p2p.wire import CONTENT, NODE, PATH
+from learningchain.chain.crypto import address, sha256
+from learningchain.p2p import transport
+from learningchain.p2p.address_book import AddressBook
+from learningchain.p2p.discovery import Dial
+from learningchain.p2p.tls import Binding, Leaf, binding_digest, issue_bound, issue_leaf, make_ca, make_contexts, spki
+from learningchain.p2p.transport import MAX_METERS
+from learningchain.p2p.wire import CONTENT, NODE, PATH
 from tests.unit.p2p_kit import CA_, CHAIN, FAST, Node, id_of, key_of, members_of, pair, raw, running, until
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from chain.params import PROTOCOL_VERSION
-from p2p.tls import OtherKey, PeerIdentity
-from p2p.wire import NODE, Hello
+from learningchain.chain.params import PROTOCOL_VERSION
+from learningchain.p2p.tls import OtherKey, PeerIdentity
+from learningchain.p2p.wire import NODE, Hello
 from tests.unit.p2p_kit import CHAIN, FAST, Node, id_of, key_of, members_of, running, until
 from tests.unit.test_p2p_bounds import connection
 

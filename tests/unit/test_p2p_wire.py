@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.crypto import sha256
-from chain.errors import Malformed
-from chain.params import PROTOCOL_VERSION
-from p2p.limits import Meter, PeerScores, TokenBucket
-from p2p.send_queues import QueueLimit, SendQueues
-from p2p.wire import (
+from learningchain.chain.crypto import sha256
+from learningchain.chain.errors import Malformed
+from learningchain.chain.params import PROTOCOL_VERSION
+from learningchain.p2p.limits import Meter, PeerScores, TokenBucket
+from learningchain.p2p.send_queues import QueueLimit, SendQueues
+from learningchain.p2p.wire import (
     BATCH_BYTES,
     BATCH_MESSAGES,
     CHANNEL_LIMITS,

@@ -7,6 +7,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 import tarfile
 import tomllib
 import zipfile
@@ -18,9 +20,10 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from client.cli.app import build as command_tree
+from learningchain.client.cli.app import build as command_tree
 from scripts.packages import manpage, software, tree
 from scripts.packages.__main__ import make
+from tests.slow import SLOW
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -45,13 +48,47 @@ def wheel(dist: Path) -> zipfile.ZipFile:
 
 
 def test_the_wheel_holds_what_git_tracks_of_the_packages_and_nothing_else(wheel: zipfile.ZipFile) -> None:
-    ours = {name for name in tree.files() if name.startswith(tree.PACKAGES) or name == "learningchain.py"}
-    assert {"client/dashboard/static/htmx.min.js", "client/dashboard/templates/base.html", "chain/py.typed"} < ours
+    ours = {tree.place_of(name): name for name in tree.files() if name not in tree.BESIDE}
+    some = ("client/dashboard/static/htmx.min.js", "client/dashboard/templates/base.html", "py.typed", "examples/minimal/job.sh")
+    assert {f"learningchain/{name}" for name in some} < ours.keys()
+    assert {name.partition("/")[0] for name in ours} == {"learningchain"}, "nothing else is importable after an installation"
     written = {f"{INFO}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "top_level.txt")}
-    licences = {f"{INFO}/licenses/LICENSE", f"{INFO}/licenses/client/dashboard/static/LICENSES.txt"}
-    assert set(wheel.namelist()) == ours | written | licences | {f"{DATA}/share/man/man1/learningchain.1"}
-    for name in sorted(ours):
-        assert wheel.read(name) == (ROOT / name).read_bytes(), name
+    licences = {f"{INFO}/licenses/LICENSE", f"{INFO}/licenses/learningchain/client/dashboard/static/LICENSES.txt"}
+    assert set(wheel.namelist()) == ours.keys() | written | licences | {f"{DATA}/share/man/man1/learningchain.1"}
+    for place, name in sorted(ours.items()):
+        assert wheel.read(place) == (ROOT / name).read_bytes(), name
+
+
+BESIDE_OWN_FILES = """
+import chain, client
+import learningchain
+assert (chain.MINE, client.MINE) == (True, True), "files of the user's own stay what they are"
+import learningchain.client.node.daemon, learningchain.client.sdk.client, learningchain.examples.demo
+assert learningchain.SyncClient is learningchain.client.sdk.client.SyncClient
+from learningchain.chain.contracts import CONTRACTS
+assert len(CONTRACTS) > 6
+print(learningchain.__file__)
+"""
+
+
+def test_the_wheel_is_imported_beside_files_named_as_our_rooms(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    """Every tutorial of federated learning has a file client.py."""
+    site, folder = tmp_path / "site", tmp_path / "mine"
+    wheel.extractall(site)
+    folder.mkdir()
+    for room in tree.ROOMS:
+        (folder / f"{room}.py").write_text("MINE = True\n")
+    run = subprocess.run(
+        [sys.executable, "-c", BESIDE_OWN_FILES],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        timeout=60 * SLOW,
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert Path(run.stdout.strip()) == site / "learningchain" / "__init__.py"
 
 
 def test_the_sdist_holds_the_same_files(dist: Path, tmp_path: Path) -> None:
@@ -61,7 +98,7 @@ def test_the_sdist_holds_the_same_files(dist: Path, tmp_path: Path) -> None:
     inside = tmp_path / f"learningchain-{VERSION}"
     lying = {path.relative_to(inside).as_posix() for path in inside.rglob("*") if path.is_file()}
     beside = {name for name in lying if not name.startswith("learningchain.egg-info/")}
-    assert beside == {*tree.files(), "man/learningchain.1", "PKG-INFO", "setup.cfg"}
+    assert beside == {*map(tree.place_of, tree.files()), "man/learningchain.1", "PKG-INFO", "setup.cfg"}
 
 
 def test_metadata(wheel: zipfile.ZipFile) -> None:
@@ -159,8 +196,8 @@ def test_the_bill_has_the_dashboards_files_as_they_are(bill: Any, wheel: zipfile
     assert {Path(name).name for name in files} == {"htmx.min.js", "sse.min.js", "uplot.min.js", "uplot.min.css"}
     for name, one in files.items():
         assert one["hashes"][0]["content"] == sha256(wheel.read(name)).hexdigest()
-    htmx = files["client/dashboard/static/htmx.min.js"]
-    assert f'version:"{htmx["version"]}"' in wheel.read("client/dashboard/static/htmx.min.js").decode()
+    htmx = files["learningchain/client/dashboard/static/htmx.min.js"]
+    assert f'version:"{htmx["version"]}"' in wheel.read("learningchain/client/dashboard/static/htmx.min.js").decode()
 
 
 def test_the_constraints_are_what_is_tested_here(dist: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from client.cli.common import PASSPHRASE_VARIABLE
+from learningchain.client.cli.common import PASSPHRASE_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ROOT / "packaging"

@@ -11,16 +11,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain.contracts.prediction.messages import CancelRequest, ServeModel, UnserveModel
-from chain.contracts.prediction.records import RequestState
-from chain.contracts.prediction.tally import VALUED, Answer, AnswerCode
-from client.api.metrics import Metrics
-from client.contracts.prediction.http import recent_answers
-from client.contracts.prediction.http.recent_answers import RecentAnswers, describe_answers
-from client.contracts.prediction.roles import answer_window, server
-from client.contracts.prediction.roles.answer_window import COUNTED, NO_ANSWERS, AnswerSample, AnswerWindow, nearest_rank
-from client.work.events import RunEnded, Submit
-from sandbox import RunStatus
+from learningchain.chain.contracts.prediction.messages import CancelRequest, ServeModel, UnserveModel
+from learningchain.chain.contracts.prediction.records import RequestState
+from learningchain.chain.contracts.prediction.tally import VALUED, Answer, AnswerCode
+from learningchain.client.api.metrics import Metrics
+from learningchain.client.contracts.prediction.http import recent_answers
+from learningchain.client.contracts.prediction.http.recent_answers import RecentAnswers, describe_answers
+from learningchain.client.contracts.prediction.roles import answer_window, server
+from learningchain.client.contracts.prediction.roles.answer_window import (
+    COUNTED,
+    NO_ANSWERS,
+    AnswerSample,
+    AnswerWindow,
+    nearest_rank,
+)
+from learningchain.client.work.events import RunEnded, Submit
+from learningchain.sandbox import RunStatus
 from tests.unit.api_kit import FakeNode
 from tests.unit.prediction_kit import ASKER, Table, code, number
 from tests.unit.test_work_prediction_server import Bench, _run_of, committed, of, ran, seat

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chain.contracts.prediction import records
-from chain.contracts.prediction.messages import (
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.messages import (
     BOX_BYTES,
     CommitAnswer,
     GiveKeys,
@@ -13,8 +13,8 @@ from chain.contracts.prediction.messages import (
     challenge,
     seed_of,
 )
-from chain.contracts.prediction.records import PredictionSeat, RequestState
-from chain.contracts.prediction.tally import Answer, AnswerCode, ModelKind
+from learningchain.chain.contracts.prediction.records import PredictionSeat, RequestState
+from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode, ModelKind
 from tests.unit.ledger_kit import id_of
 from tests.unit.prediction_kit import ASKER, Table, number, sha
 

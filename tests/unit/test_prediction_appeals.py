@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from chain.contracts.membership import Member, member_key
-from chain.contracts.prediction import records
-from chain.contracts.prediction.messages import BOX_BYTES, AppealAnswer, GiveKeys, PredictionCode
-from chain.contracts.prediction.records import ModelState, RequestState
-from chain.contracts.prediction.tally import Answer
-from chain.contracts.prediction.verdicts import AppealVerdict
+from learningchain.chain.contracts.membership import Member, member_key
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.messages import BOX_BYTES, AppealAnswer, GiveKeys, PredictionCode
+from learningchain.chain.contracts.prediction.records import ModelState, RequestState
+from learningchain.chain.contracts.prediction.tally import Answer
+from learningchain.chain.contracts.prediction.verdicts import AppealVerdict
 from tests.unit.ledger_kit import id_of
 from tests.unit.prediction_kit import ASKER, OWNER, Table, number
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 
-from chain.contracts.prediction import blinding, formulas
-from chain.contracts.prediction.formulas import Amounts
-from chain.contracts.prediction.tally import tally
+from learningchain.chain.contracts.prediction import blinding, formulas
+from learningchain.chain.contracts.prediction.formulas import Amounts
+from learningchain.chain.contracts.prediction.tally import tally
 from tests.predictions import beside
 from tests.predictions import formulas as model_formulas
 from tests.predictions import tally as model_tally

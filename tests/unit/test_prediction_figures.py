@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.prediction import CONTRACT, records
-from chain.contracts.prediction.messages import AddTip, CancelRequest
-from chain.contracts.prediction.records import RequestState
-from chain.contracts.prediction.tally import Answer, AnswerCode
-from client.config import WorkConfig
-from client.contracts.prediction.figures import FLOWS, JUDGE, SERVER, PredictionFigures
-from client.contracts.prediction.roles.requester import Requester
-from client.work.events import Changed
-from client.work.machine import Recalled
+from learningchain.chain.contracts.prediction import CONTRACT, records
+from learningchain.chain.contracts.prediction.messages import AddTip, CancelRequest
+from learningchain.chain.contracts.prediction.records import RequestState
+from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode
+from learningchain.client.config import WorkConfig
+from learningchain.client.contracts.prediction.figures import FLOWS, JUDGE, SERVER, PredictionFigures
+from learningchain.client.contracts.prediction.roles.requester import Requester
+from learningchain.client.work.events import Changed
+from learningchain.client.work.machine import Recalled
 from tests.unit.ledger_kit import id_of
 from tests.unit.prediction_kit import ASKER, OWNER, Table, cid_of, code, number
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain.contracts.prediction import formulas
-from chain.contracts.prediction.formulas import MAX_TIP, Amounts
+from learningchain.chain.contracts.prediction import formulas
+from learningchain.chain.contracts.prediction.formulas import MAX_TIP, Amounts
 
 AMOUNTS = st.builds(
     Amounts,

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from client.contracts.prediction.roles.held_inputs import LEAST, HeldInputs
+from learningchain.client.contracts.prediction.roles.held_inputs import LEAST, HeldInputs
 
 MIB = 1 << 20
 

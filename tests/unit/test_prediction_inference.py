@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from client.contracts.prediction.http.inference import (
+from learningchain.client.contracts.prediction.http.inference import (
     MAX_BODY,
     BadInference,
     Inference,
@@ -23,7 +23,7 @@ from client.contracts.prediction.http.inference import (
     parse_inference,
     unpacked,
 )
-from client.contracts.prediction.http.model_schema import parse_schema
+from learningchain.client.contracts.prediction.http.model_schema import parse_schema
 
 SCHEMA = parse_schema(
     json.dumps(

@@ -9,25 +9,35 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.codec import encode
-from chain.contracts.membership.messages import SetBoxKey
-from chain.contracts.prediction import records
-from chain.contracts.prediction.messages import AppealAnswer, GiveKeys, inline_cid
-from chain.contracts.prediction.records import PredictionSeat, RequestState
-from chain.contracts.prediction.tally import Answer, AnswerCode
-from chain.crypto import sha256
-from client.config import WorkConfig
-from client.contracts.membership.roles.box import BOX, of_box
-from client.contracts.prediction.roles.giving import KeyGiver, given_status
-from client.contracts.prediction.roles.inputs import InputSealed, InputUnfit, PredictionInput
-from client.contracts.prediction.roles.private import BoxPlace, blinded, encrypted, of_key, opened
-from client.contracts.prediction.roles.runs import answer_of
-from client.contracts.prediction.roles.sealed import answer_in
-from client.contracts.prediction.work import WORK
-from client.keys.boxes import public_of
-from client.work.events import Chain, Changed, ContentReady, ImageReady, Kept, RunEnded, SecretStored, StartRun, Submit
-from client.work.machine import LedgerStatus, Recalled
-from sandbox import AnswerForm, RunStatus
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.membership.messages import SetBoxKey
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.messages import AppealAnswer, GiveKeys, inline_cid
+from learningchain.chain.contracts.prediction.records import PredictionSeat, RequestState
+from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode
+from learningchain.chain.crypto import sha256
+from learningchain.client.config import WorkConfig
+from learningchain.client.contracts.membership.roles.box import BOX, of_box
+from learningchain.client.contracts.prediction.roles.giving import KeyGiver, given_status
+from learningchain.client.contracts.prediction.roles.inputs import InputSealed, InputUnfit, PredictionInput
+from learningchain.client.contracts.prediction.roles.private import BoxPlace, blinded, encrypted, of_key, opened
+from learningchain.client.contracts.prediction.roles.runs import answer_of
+from learningchain.client.contracts.prediction.roles.sealed import answer_in
+from learningchain.client.contracts.prediction.work import WORK
+from learningchain.client.keys.boxes import public_of
+from learningchain.client.work.events import (
+    Chain,
+    Changed,
+    ContentReady,
+    ImageReady,
+    Kept,
+    RunEnded,
+    SecretStored,
+    StartRun,
+    Submit,
+)
+from learningchain.client.work.machine import LedgerStatus, Recalled
+from learningchain.sandbox import AnswerForm, RunStatus
 from tests.unit.ledger_kit import id_of
 from tests.unit.prediction_kit import ASKER, INPUT, Table, number, sha
 from tests.unit.test_prediction_private import drawing

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from chain import contracts
-from chain.contracts.prediction import records
-from chain.contracts.prediction.formulas import PRICE_DELAY
-from chain.contracts.prediction.messages import (
+from learningchain.chain import contracts
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.formulas import PRICE_DELAY
+from learningchain.chain.contracts.prediction.messages import (
     PredictionCode,
     RetireModel,
     ServeModel,
@@ -20,7 +20,7 @@ from chain.contracts.prediction.messages import (
     UnserveModel,
     model_id_of,
 )
-from chain.contracts.prediction.records import (
+from learningchain.chain.contracts.prediction.records import (
     LiveKind,
     LiveReference,
     ModelRecord,
@@ -29,11 +29,11 @@ from chain.contracts.prediction.records import (
     OwnerRecord,
     RequestState,
 )
-from chain.contracts.prediction.retiring import BANNED_PAGE
-from chain.contracts.prediction.tally import AnswerCode, ModelKind
-from chain.errors import Code
-from chain.host import BANNED, Account, Due, Host, account_key, due_key, parked_key
-from chain.host.terms import Image, ImageKind
+from learningchain.chain.contracts.prediction.retiring import BANNED_PAGE
+from learningchain.chain.contracts.prediction.tally import AnswerCode, ModelKind
+from learningchain.chain.errors import Code
+from learningchain.chain.host import BANNED, Account, Due, Host, account_key, due_key, parked_key
+from learningchain.chain.host.terms import Image, ImageKind
 from tests.unit.ledger_kit import NUMBER as TEST_NUMBER
 from tests.unit.ledger_kit import Act, id_of, own_contract
 from tests.unit.prediction_kit import ASKER, OWNER, Table, asking, cid_of, code, number, program, registration

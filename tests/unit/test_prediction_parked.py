@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from chain.contracts.prediction import records
-from chain.contracts.prediction.messages import BOX_BYTES, GiveKeys
-from chain.contracts.prediction.records import ModelState, RequestState
-from chain.host import Host, parked_key
-from chain.ledger.restart import carry
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.messages import BOX_BYTES, GiveKeys
+from learningchain.chain.contracts.prediction.records import ModelState, RequestState
+from learningchain.chain.host import Host, parked_key
+from learningchain.chain.ledger.restart import carry
 from tests.unit.ledger_kit import Act, own_contract
 from tests.unit.prediction_kit import ASKER, OWNER, Table, number
 from tests.unit.test_prediction_policies import registered
@@ -141,7 +141,7 @@ def test_a_request_whose_deadline_fails_is_parked_and_others_go_on(monkeypatch: 
     table.commit(request, dict.fromkeys(seats, number(5)))
     table.until(request, RequestState.OPEN)
     with monkeypatch.context() as broken:
-        broken.setattr("chain.contracts.prediction.settling.tally_of", lambda *_: 1 // 0)
+        broken.setattr("learningchain.chain.contracts.prediction.settling.tally_of", lambda *_: 1 // 0)
         table.open(request, dict.fromkeys(seats, number(5)))
         table.block()
     assert table.state(request) == "OPEN" and table.get(parked_key(records.NUMBER, request)) is not None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from chain.contracts.prediction import blinding, payouts
-from chain.contracts.prediction.decisions import Decision, DecisionRule, RowDecision, decide
-from chain.contracts.prediction.formulas import MAX_SCORE, Amounts
-from chain.contracts.prediction.payouts import Payout
-from chain.contracts.prediction.tally import Answer, AnswerCode, RowValue, is_withheld, tally
-from chain.errors import BrokenInvariant
+from learningchain.chain.contracts.prediction import blinding, payouts
+from learningchain.chain.contracts.prediction.decisions import Decision, DecisionRule, RowDecision, decide
+from learningchain.chain.contracts.prediction.formulas import MAX_SCORE, Amounts
+from learningchain.chain.contracts.prediction.payouts import Payout
+from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode, RowValue, is_withheld, tally
+from learningchain.chain.errors import BrokenInvariant
 
 AMOUNTS = Amounts(5, 2, 1_003, 7, 1, 0)
 """X = 1,003 + 14 + 51."""

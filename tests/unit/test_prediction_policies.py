@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.prediction import records
-from chain.contracts.prediction.decisions import Decision
-from chain.contracts.prediction.messages import PolicyRate, PredictionCode, RegisterPolicy, policy_id_of
-from chain.contracts.prediction.records import PolicyRecord, RequestState
-from chain.contracts.prediction.tally import ModelKind
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.decisions import Decision
+from learningchain.chain.contracts.prediction.messages import PolicyRate, PredictionCode, RegisterPolicy, policy_id_of
+from learningchain.chain.contracts.prediction.records import PolicyRecord, RequestState
+from learningchain.chain.contracts.prediction.tally import ModelKind
 from tests.unit.prediction_kit import ASKER, Table, asking, number
 
 LOWEST = -(10**18)

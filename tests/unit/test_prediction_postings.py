@@ -7,17 +7,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.contracts.prediction import records
-from chain.contracts.prediction.formulas import MAX_SCORE
-from chain.contracts.prediction.messages import MAX_INLINE, MAX_MODEL_PARAMS, inline_cid
-from chain.contracts.prediction.params import PredictionParams
-from chain.contracts.prediction.records import ModelRecord, NamedModel, new_standing
-from chain.contracts.prediction.tally import ModelKind
-from chain.crypto import address, sha256
-from chain.host import params_key
-from chain.host.terms import Arch, ImageKind
-from client.api.errors import RequestError
-from client.contracts.prediction.http.postings import (
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.formulas import MAX_SCORE
+from learningchain.chain.contracts.prediction.messages import MAX_INLINE, MAX_MODEL_PARAMS, inline_cid
+from learningchain.chain.contracts.prediction.params import PredictionParams
+from learningchain.chain.contracts.prediction.records import ModelRecord, NamedModel, new_standing
+from learningchain.chain.contracts.prediction.tally import ModelKind
+from learningchain.chain.crypto import address, sha256
+from learningchain.chain.host import params_key
+from learningchain.chain.host.terms import Arch, ImageKind
+from learningchain.client.api.errors import RequestError
+from learningchain.client.contracts.prediction.http.postings import (
     amounts_of,
     asked_privately,
     asked_rows,
@@ -25,7 +25,7 @@ from client.contracts.prediction.http.postings import (
     build_policy,
     build_request,
 )
-from client.contracts.prediction.http.schema import ModelRequest, PolicyRequest, PredictionRequest
+from learningchain.client.contracts.prediction.http.schema import ModelRequest, PolicyRequest, PredictionRequest
 from tests.unit.api_kit import MODEL_CID
 from tests.unit.prediction_kit import program, registration, sha
 

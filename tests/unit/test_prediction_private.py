@@ -10,11 +10,11 @@ from collections.abc import Callable
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from chain.contracts.prediction.blinding import unblind
-from chain.contracts.prediction.formulas import MAX_SCORE
-from chain.contracts.prediction.tally import Answer, AnswerCode
-from chain.crypto import sha256
-from client.contracts.prediction.roles.private import (
+from learningchain.chain.contracts.prediction.blinding import unblind
+from learningchain.chain.contracts.prediction.formulas import MAX_SCORE
+from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode
+from learningchain.chain.crypto import sha256
+from learningchain.client.contracts.prediction.roles.private import (
     BoxPlace,
     NoBoxKey,
     answer_without,
@@ -25,8 +25,8 @@ from client.contracts.prediction.roles.private import (
     opened,
     plain_input,
 )
-from client.keys.boxes import public_of
-from client.keys.hidden import BadKey
+from learningchain.client.keys.boxes import public_of
+from learningchain.client.keys.hidden import BadKey
 
 KEY, REQUEST = bytes(range(32)), sha256(b"request")
 SEATS = [(sha256(b"account %d" % n)[:20], sha256(b"private %d" % n)) for n in range(5)]

@@ -10,24 +10,24 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.codec import encode
-from chain.contracts.membership.messages import SetBoxKey
-from chain.contracts.prediction import records
-from chain.contracts.prediction.formulas import MAX_SCORE
-from chain.contracts.prediction.messages import GiveKeys, PolicyRate, RegisterPolicy, inline_cid, policy_id_of
-from chain.contracts.prediction.records import ChangedValue, PredictionSeat, RequestState
-from chain.contracts.prediction.tally import Answer, PredictionOutcome
-from chain.contracts.prediction.verdicts import AppealVerdict
-from chain.crypto import address, sha256
-from chain.ledger.genesis import Genesis, to_json
-from chain.ledger.receipt_file import Way
-from chain.ledger.transition import chain_record, validators_of
-from chain.types import PRECOMMIT, Certificate, Header, block_id, validators_hash, vote_digest
-from client.contracts.prediction.proven import keys_of, said
-from client.contracts.prediction.roles.private import BoxPlace, blinded, box, boxes, encrypted, opened, plain_input
-from client.keys.boxes import public_of
-from client.receipts import proofs
-from client.receipts.files import check_receipt
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.membership.messages import SetBoxKey
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.formulas import MAX_SCORE
+from learningchain.chain.contracts.prediction.messages import GiveKeys, PolicyRate, RegisterPolicy, inline_cid, policy_id_of
+from learningchain.chain.contracts.prediction.records import ChangedValue, PredictionSeat, RequestState
+from learningchain.chain.contracts.prediction.tally import Answer, PredictionOutcome
+from learningchain.chain.contracts.prediction.verdicts import AppealVerdict
+from learningchain.chain.crypto import address, sha256
+from learningchain.chain.ledger.genesis import Genesis, to_json
+from learningchain.chain.ledger.receipt_file import Way
+from learningchain.chain.ledger.transition import chain_record, validators_of
+from learningchain.chain.types import PRECOMMIT, Certificate, Header, block_id, validators_hash, vote_digest
+from learningchain.client.contracts.prediction.proven import keys_of, said
+from learningchain.client.contracts.prediction.roles.private import BoxPlace, blinded, box, boxes, encrypted, opened, plain_input
+from learningchain.client.keys.boxes import public_of
+from learningchain.client.receipts import proofs
+from learningchain.client.receipts.files import check_receipt
 from tests.unit.ledger_kit import VALIDATORS, id_of, key_of
 from tests.unit.prediction_kit import ASKER, INPUT, OWNER, Table, genesis_with, number, sha
 from tests.unit.test_prediction_private import drawing
@@ -245,7 +245,7 @@ def test_while_an_appeal_runs_nothing_is_final_and_an_end_says_when() -> None:
 
 
 def test_the_command_prints_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from client.cli.app import main
+    from learningchain.client.cli.app import main
 
     table, request, rule = private_request()
     (tmp_path / "decision.lcr").write_bytes(file_of(table, request, rule))

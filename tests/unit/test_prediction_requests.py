@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.prediction import deadlines, records
-from chain.contracts.prediction.messages import AddTip, CancelRequest, PredictionCode, ServeModel, inline_cid
-from chain.contracts.prediction.records import EndedRequest, OpenRequest, Queued, RequestState, WaitingOf
-from chain.contracts.prediction.tally import AnswerCode
-from chain.errors import Code
-from chain.ledger.restart import carry
+from learningchain.chain.contracts.prediction import deadlines, records
+from learningchain.chain.contracts.prediction.messages import AddTip, CancelRequest, PredictionCode, ServeModel, inline_cid
+from learningchain.chain.contracts.prediction.records import EndedRequest, OpenRequest, Queued, RequestState, WaitingOf
+from learningchain.chain.contracts.prediction.tally import AnswerCode
+from learningchain.chain.errors import Code
+from learningchain.chain.ledger.restart import carry
 from tests.unit.ledger_kit import id_of
 from tests.unit.prediction_kit import ASKER, INPUT, OWNER, Table, asking, cid_of, code, number
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from client.contracts.prediction.http.model_schema import (
+from learningchain.client.contracts.prediction.http.model_schema import (
     MAX_SCHEMA_BYTES,
     BadRow,
     BadSchema,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from chain.contracts.prediction import records
-from chain.contracts.prediction.records import SubsidyEpoch
-from chain.contracts.prediction.tally import AnswerCode
-from chain.host import K_SUPPLY, Supply
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.records import SubsidyEpoch
+from learningchain.chain.contracts.prediction.tally import AnswerCode
+from learningchain.chain.host import K_SUPPLY, Supply
 from tests.unit.prediction_kit import ASKER, OWNER, Table, code, number
 
 

@@ -8,8 +8,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from chain.contracts.prediction import CONTRACT, PredictionCode, PredictionParams
-from chain.contracts.prediction.records import ESCROWS, STATE
+from learningchain.chain.contracts.prediction import CONTRACT, PredictionCode, PredictionParams
+from learningchain.chain.contracts.prediction.records import ESCROWS, STATE
 from tests.predictions.scenario import Params
 
 ROOT = Path(__file__).parents[2]

@@ -13,13 +13,21 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.types import format_credits
-from client.contracts.prediction.http.model_schema import ModelSchema, parse_schema
-from client.contracts.prediction.roles import table as tables
-from client.contracts.prediction.roles.asking import DAY_S, BadJournal, BudgetSpent, TableProgress, TableRun, TableTerms, describe
-from client.contracts.prediction.roles.table import ANSWERS, SHOWN, BadTable, TableReader, plain_label
-from client.node.ledger import VALID_FOR
-from client.sdk.types import NotFound, Rejected, Unavailable, Unreachable
+from learningchain.chain.types import format_credits
+from learningchain.client.contracts.prediction.http.model_schema import ModelSchema, parse_schema
+from learningchain.client.contracts.prediction.roles import table as tables
+from learningchain.client.contracts.prediction.roles.asking import (
+    DAY_S,
+    BadJournal,
+    BudgetSpent,
+    TableProgress,
+    TableRun,
+    TableTerms,
+    describe,
+)
+from learningchain.client.contracts.prediction.roles.table import ANSWERS, SHOWN, BadTable, TableReader, plain_label
+from learningchain.client.node.ledger import VALID_FOR
+from learningchain.client.sdk.types import NotFound, Rejected, Unavailable, Unreachable
 
 SCHEMA = parse_schema(
     b'{"inputs":[{"name":"age","datatype":"INT64","min":0,"max":200},{"name":"job","datatype":"BYTES"}],"classes":["no","yes"]}'
@@ -420,7 +428,7 @@ def test_each_step_is_on_the_disk_before_the_next_one(here: Here, monkeypatch: p
             all_there(Path(f"{here.out}.asked"))
             super().append(progress)
 
-    monkeypatch.setattr("client.contracts.prediction.roles.asking.os.fsync", noted)
+    monkeypatch.setattr("learningchain.client.contracts.prediction.roles.asking.os.fsync", noted)
     monkeypatch.setattr(here.graph, "request_prediction", sent)
     here.told = Told()
     assert here.run().done == 10 and len(here.told) == 4

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from chain.contracts.prediction import histories
-from chain.contracts.prediction.tally import Answer, AnswerCode, ModelKind, PredictionOutcome, Tally, fits, tally
-from chain.errors import BrokenInvariant
+from learningchain.chain.contracts.prediction import histories
+from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode, ModelKind, PredictionOutcome, Tally, fits, tally
+from learningchain.chain.errors import BrokenInvariant
 
 OK, BAD_INPUT, NO_DATA, BAD_KEY, FAULT, OVERRUN, ABSTAIN = AnswerCode
 CODES = dict(zip("OINKFRA", AnswerCode, strict=True))

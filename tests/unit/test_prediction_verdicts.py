@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.prediction import verdicts
-from chain.contracts.prediction.tally import Answer, AnswerCode, RowValue, tally
-from chain.contracts.prediction.verdicts import AppealCase, AppealMoney, AppealPayout, AppealRuling, AppealVerdict
+from learningchain.chain.contracts.prediction import verdicts
+from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode, RowValue, tally
+from learningchain.chain.contracts.prediction.verdicts import AppealCase, AppealMoney, AppealPayout, AppealRuling, AppealVerdict
 
 VOID, UPHELD, OVERTURNED = AppealVerdict
 OK, BAD_INPUT, NO_DATA, BAD_KEY, FAULT, OVERRUN, ABSTAIN = AnswerCode

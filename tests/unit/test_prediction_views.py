@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chain.contracts.prediction import records
-from chain.contracts.prediction.formulas import Amounts, appeal_opens, bond, least_stake
-from chain.contracts.prediction.messages import PolicyRate, RegisterPolicy, challenge
-from chain.contracts.prediction.params import PredictionParams
-from chain.contracts.prediction.records import (
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.formulas import Amounts, appeal_opens, bond, least_stake
+from learningchain.chain.contracts.prediction.messages import PolicyRate, RegisterPolicy, challenge
+from learningchain.chain.contracts.prediction.params import PredictionParams
+from learningchain.chain.contracts.prediction.records import (
     ChangedValue,
     ModelRecord,
     ModelServers,
@@ -28,15 +28,15 @@ from chain.contracts.prediction.records import (
     new_request,
     new_standing,
 )
-from chain.contracts.prediction.tally import Answer, AnswerCode, ModelKind, PredictionOutcome
-from chain.contracts.prediction.verdicts import AppealVerdict
-from chain.crypto import address
-from chain.host import Escrow, escrow_key, params_key
-from chain.types import format_credits
-from client.contracts.prediction import callbacks, duties
-from client.contracts.prediction.duties import AnswerDuty, OpenDuty, Over, Unpaid
-from client.contracts.prediction.http import views
-from client.contracts.prediction.roles.private import KEY
+from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode, ModelKind, PredictionOutcome
+from learningchain.chain.contracts.prediction.verdicts import AppealVerdict
+from learningchain.chain.crypto import address
+from learningchain.chain.host import Escrow, escrow_key, params_key
+from learningchain.chain.types import format_credits
+from learningchain.client.contracts.prediction import callbacks, duties
+from learningchain.client.contracts.prediction.duties import AnswerDuty, OpenDuty, Over, Unpaid
+from learningchain.client.contracts.prediction.http import views
+from learningchain.client.contracts.prediction.roles.private import KEY
 from tests.unit.prediction_kit import asking, code, number, program, registration, sha
 
 MODEL, REQUEST, HOUR = sha("model"), sha("request"), 3_600_000

@@ -13,30 +13,30 @@ from pathlib import Path
 
 import pytest
 
-from chain.storage import private
-from chain.storage.blockstore import BlockStore
-from chain.storage.datadir import DataDir
-from chain.storage.disk import OsDisk
-from chain.storage.errors import StorageError
-from chain.storage.guard import Guard
-from chain.storage.snapshot import make
-from chain.storage.wal import Wal
-from client import config
-from client.cli.common import WrongUsage
-from client.cli.network import read_genesis
-from client.config import ConfigError
-from client.keys.hidden import decrypt, encrypt
-from client.keys.keystore import Keystore, KeystoreError
-from client.node import daemon
-from client.node.daemon import StartError, api_token, load_genesis
-from client.sdk.http import read_token
-from client.sdk.types import Usage
-from client.work.artifacts import Models
-from client.work.database import WorkDatabase, WorkDatabaseError
-from p2p.address_book import AddressBook
-from p2p.content.cid import Codec, cid_of
-from p2p.content.faults import StoreError
-from p2p.content.store import ContentStore
+from learningchain.chain.storage import private
+from learningchain.chain.storage.blockstore import BlockStore
+from learningchain.chain.storage.datadir import DataDir
+from learningchain.chain.storage.disk import OsDisk
+from learningchain.chain.storage.errors import StorageError
+from learningchain.chain.storage.guard import Guard
+from learningchain.chain.storage.snapshot import make
+from learningchain.chain.storage.wal import Wal
+from learningchain.client import config
+from learningchain.client.cli.common import WrongUsage
+from learningchain.client.cli.network import read_genesis
+from learningchain.client.config import ConfigError
+from learningchain.client.keys.hidden import decrypt, encrypt
+from learningchain.client.keys.keystore import Keystore, KeystoreError
+from learningchain.client.node import daemon
+from learningchain.client.node.daemon import StartError, api_token, load_genesis
+from learningchain.client.sdk.http import read_token
+from learningchain.client.sdk.types import Usage
+from learningchain.client.work.artifacts import Models
+from learningchain.client.work.database import WorkDatabase, WorkDatabaseError
+from learningchain.p2p.address_book import AddressBook
+from learningchain.p2p.content.cid import Codec, cid_of
+from learningchain.p2p.content.faults import StoreError
+from learningchain.p2p.content.store import ContentStore
 from tests.descriptors import below
 from tests.unit.test_node_sync import chain_of
 from tests.unit.test_storage_snapshot import CHAIN as SNAPSHOT_CHAIN

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from chain.codec import encode, read
-from chain.errors import Malformed
-from chain.ledger.genesis import from_json
-from chain.ledger.receipt_file import (
+from learningchain.chain.codec import encode, read
+from learningchain.chain.errors import Malformed
+from learningchain.chain.ledger.genesis import from_json
+from learningchain.chain.ledger.receipt_file import (
     MAX_HANDOVERS,
     MAX_RECEIPT,
     MAX_RECEIPT_FILE,
@@ -25,8 +25,8 @@ from chain.ledger.receipt_file import (
     check_receipt_file,
     make_receipt_file,
 )
-from client.receipts import files as receipts
-from client.receipts.files import check_receipt
+from learningchain.client.receipts import files as receipts
+from learningchain.client.receipts.files import check_receipt
 from tests.unit.test_api_receipts import VERIFIER
 
 VECTOR: dict[str, Any] = json.loads((Path(__file__).parents[2] / "protocol_spec/vectors/receipts.json").read_text(encoding="utf-8"))

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from chain.contracts import BY_NUMBER
-from chain.ledger.genesis import CORE, OF_CONTRACTS
-from chain.ledger.receipt_file import MAX_HANDOVERS, MAX_PATH, MAX_RECEIPT, MAX_RECEIPT_FILE, MAX_RECORDS
+from learningchain.chain.contracts import BY_NUMBER
+from learningchain.chain.ledger.genesis import CORE, OF_CONTRACTS
+from learningchain.chain.ledger.receipt_file import MAX_HANDOVERS, MAX_PATH, MAX_RECEIPT, MAX_RECEIPT_FILE, MAX_RECORDS
 from tests.unit.test_api_receipts import VERIFIER
 from tests.unit.test_receipt_files import GENESIS_FILE
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain.types import parse_loss
-from sandbox import AnswerForm, AnswerOutcome, ParsedAnswer, RunStatus
-from sandbox.answers import MAX_ANSWER_BYTES, MAX_CHECK, AnswerReader, BadAnswer, parse_answer, request_json
+from learningchain.chain.types import parse_loss
+from learningchain.sandbox import AnswerForm, AnswerOutcome, ParsedAnswer, RunStatus
+from learningchain.sandbox.answers import MAX_ANSWER_BYTES, MAX_CHECK, AnswerReader, BadAnswer, parse_answer, request_json
 
 CLASSES = AnswerForm(rows=2, classes=3)
 NUMBERS = AnswerForm(rows=2)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.archive import clean_archive, scan_archive
-from sandbox.errors import BadImage
-from sandbox.spec import ImageLimits
-from sandbox.targuard import BadTar, TarWalk
+from learningchain.sandbox.archive import clean_archive, scan_archive
+from learningchain.sandbox.errors import BadImage
+from learningchain.sandbox.spec import ImageLimits
+from learningchain.sandbox.targuard import BadTar, TarWalk
 
 LIMITS = ImageLimits(archive_bytes=4 << 20, unpacked_bytes=1 << 20, files=50, layers=4)
 

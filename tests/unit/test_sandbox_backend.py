@@ -9,10 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from sandbox import RunResult, RunStatus, Sandbox
-from sandbox.docker import engine as engine_module
-from sandbox.docker import runner, service, warm
-from sandbox.docker.engine import Engine
+from learningchain.sandbox import RunResult, RunStatus, Sandbox
+from learningchain.sandbox.docker import engine as engine_module
+from learningchain.sandbox.docker import runner, service, warm
+from learningchain.sandbox.docker.engine import Engine
 from tests.sandbox import suite_job
 from tests.sandbox.backend_suite import LARGE, LIMITS, BackendSuite
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import BackendSettings, Sandbox, UnknownBackend, make_backend
-from sandbox.backends import backends
+from learningchain.sandbox import BackendSettings, Sandbox, UnknownBackend, make_backend
+from learningchain.sandbox.backends import backends
 from tests.toy.installed import TOY, installed_backend
 
 
@@ -24,7 +24,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_docker_is_the_one_here(settings: BackendSettings) -> None:
-    assert backends() == {"docker": "sandbox.docker"}
+    assert backends() == {"docker": "learningchain.sandbox.docker"}
     made = make_backend("docker", settings)
     assert isinstance(made, Sandbox)
     made.close()
@@ -32,7 +32,7 @@ def test_docker_is_the_one_here(settings: BackendSettings) -> None:
 
 def test_no_other_distribution_takes_the_name_of_the_one_here(site: Path, settings: BackendSettings) -> None:
     installed_backend(site, "docker", "tests.toy.stillness")
-    assert backends()["docker"] == "sandbox.docker"
+    assert backends()["docker"] == "learningchain.sandbox.docker"
 
 
 def test_a_name_that_nothing_has_is_refused_with_the_names_that_there_are(site: Path, settings: BackendSettings) -> None:

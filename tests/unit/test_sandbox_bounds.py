@@ -12,19 +12,19 @@ import msgspec
 import pytest
 import requests
 
-from sandbox import ContainerLimits, EngineError, RunSpec, SandboxUnavailable, layers
-from sandbox.archive import clean_archive, scan_archive
-from sandbox.docker import engine as engine_module
-from sandbox.docker import isolation, selftest
-from sandbox.docker.attached import Attached, Dialogue
-from sandbox.docker.engine import Engine
-from sandbox.docker.sidecar import SidecarSize
-from sandbox.documents import parse_config
-from sandbox.errors import BadImage
-from sandbox.phases import PHASES
-from sandbox.progress import Progress, parse_progress
-from sandbox.spec import MIB, Check, OutputFile, RunResult, RunStatus, SelfTestReport
-from sandbox.targuard import EXTENDED_CAP, BadTar, TarMember, TarWalk
+from learningchain.sandbox import ContainerLimits, EngineError, RunSpec, SandboxUnavailable, layers
+from learningchain.sandbox.archive import clean_archive, scan_archive
+from learningchain.sandbox.docker import engine as engine_module
+from learningchain.sandbox.docker import isolation, selftest
+from learningchain.sandbox.docker.attached import Attached, Dialogue
+from learningchain.sandbox.docker.engine import Engine
+from learningchain.sandbox.docker.sidecar import SidecarSize
+from learningchain.sandbox.documents import parse_config
+from learningchain.sandbox.errors import BadImage
+from learningchain.sandbox.phases import PHASES
+from learningchain.sandbox.progress import Progress, parse_progress
+from learningchain.sandbox.spec import MIB, Check, OutputFile, RunResult, RunStatus, SelfTestReport
+from learningchain.sandbox.targuard import EXTENDED_CAP, BadTar, TarMember, TarWalk
 
 from .tar_kit import pax, raw
 from .test_sandbox_archive import GOOD, LIMITS, docker_archive, entry, tar

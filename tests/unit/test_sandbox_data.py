@@ -10,15 +10,15 @@ from typing import Any, cast
 
 import pytest
 
-from sandbox.data import MAX_DATA_BYTES, NAME_CAP, DataFile, DataSet, check_name, measure, scan_folder
-from sandbox.docker import engine as engine_module
-from sandbox.docker import sidecar_program, volumes
-from sandbox.docker.engine import Engine
-from sandbox.docker.isolation import view_options
-from sandbox.docker.volumes import DataVolumes, Maker
-from sandbox.errors import EngineError
-from sandbox.phases import InputRow, OutputRow, PhaseRow
-from sandbox.results import EvaluationReader
+from learningchain.sandbox.data import MAX_DATA_BYTES, NAME_CAP, DataFile, DataSet, check_name, measure, scan_folder
+from learningchain.sandbox.docker import engine as engine_module
+from learningchain.sandbox.docker import sidecar_program, volumes
+from learningchain.sandbox.docker.engine import Engine
+from learningchain.sandbox.docker.isolation import view_options
+from learningchain.sandbox.docker.volumes import DataVolumes, Maker
+from learningchain.sandbox.errors import EngineError
+from learningchain.sandbox.phases import InputRow, OutputRow, PhaseRow
+from learningchain.sandbox.results import EvaluationReader
 
 from .docker_double import Client, DockerDouble, refusal
 

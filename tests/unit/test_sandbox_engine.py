@@ -9,10 +9,10 @@ import docker.errors
 import pytest
 import requests
 
-from sandbox import EngineError, Sandbox
-from sandbox.docker import engine as engine_module
-from sandbox.docker.engine import Engine
-from sandbox.errors import SandboxUnavailable
+from learningchain.sandbox import EngineError, Sandbox
+from learningchain.sandbox.docker import engine as engine_module
+from learningchain.sandbox.docker.engine import Engine
+from learningchain.sandbox.errors import SandboxUnavailable
 
 
 @pytest.fixture

@@ -17,14 +17,22 @@ from typing import Any
 import msgspec
 import pytest
 
-from sandbox import disk, tarwriter
-from sandbox.archive import ScannedImage, clean_archive, scan_archive
-from sandbox.docker.store import PULL_LEAST, PULL_PATIENCE_S, PULL_SLOWEST, PULL_WINDOW_S, ImageStore, PullWatch, image_differences
-from sandbox.documents import parse, parse_config, parse_manifest
-from sandbox.errors import BadImage, EngineError, ImageNotFound
-from sandbox.layers import FILE, FOLDER, OPAQUE, SYMBOLIC_LINK, WHITEOUT, LayerEntry
-from sandbox.spec import MIB, ImageLimits
-from sandbox.targuard import BadTar, TarWalk
+from learningchain.sandbox import disk, tarwriter
+from learningchain.sandbox.archive import ScannedImage, clean_archive, scan_archive
+from learningchain.sandbox.docker.store import (
+    PULL_LEAST,
+    PULL_PATIENCE_S,
+    PULL_SLOWEST,
+    PULL_WINDOW_S,
+    ImageStore,
+    PullWatch,
+    image_differences,
+)
+from learningchain.sandbox.documents import parse, parse_config, parse_manifest
+from learningchain.sandbox.errors import BadImage, EngineError, ImageNotFound
+from learningchain.sandbox.layers import FILE, FOLDER, OPAQUE, SYMBOLIC_LINK, WHITEOUT, LayerEntry
+from learningchain.sandbox.spec import MIB, ImageLimits
+from learningchain.sandbox.targuard import BadTar, TarWalk
 
 from .tar_kit import pax, raw
 from .test_sandbox_archive import LIMITS, docker_archive, entry, tar
@@ -377,7 +385,7 @@ def test_many_small_reads_of_a_bomb_cost_what_its_bytes_cost(tmp_path: Path) -> 
         def __getattr__(self, name: str) -> Any:
             return getattr(self.inner, name)
 
-    from sandbox import layers
+    from learningchain.sandbox import layers
 
     make: Callable[..., Any] = layers.zlib.decompressobj
     with pytest.MonkeyPatch.context() as patch:

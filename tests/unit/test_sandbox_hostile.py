@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sandbox.spec import ContainerLimits, RunStatus
+from learningchain.sandbox.spec import ContainerLimits, RunStatus
 from tests.sandbox.hostile.archives.kit import Base, tar
 from tests.sandbox.hostile.cases import ARCHIVES, PROGRAMS
 from tests.sandbox.hostile.table import PAGE, whole

@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from sandbox import images
-from sandbox.docker import sidecar_program
-from sandbox.images import PYTHON_IN_IMAGE, SIDECAR_PROGRAM, ImageBuildError, sidecar_image
+from learningchain.sandbox import images
+from learningchain.sandbox.docker import sidecar_program
+from learningchain.sandbox.images import PYTHON_IN_IMAGE, SIDECAR_PROGRAM, ImageBuildError, sidecar_image
 
 
 class Built:

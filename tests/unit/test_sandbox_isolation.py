@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from sandbox.docker import probe_job, selftest
-from sandbox.docker.engine import Engine
-from sandbox.docker.isolation import (
+from learningchain.sandbox.docker import probe_job, selftest
+from learningchain.sandbox.docker.engine import Engine
+from learningchain.sandbox.docker.isolation import (
     FORBIDDEN_SETTINGS,
     MASKED_PATHS,
     differences,
@@ -22,9 +22,9 @@ from sandbox.docker.isolation import (
     sidecar_config,
     volume_mount,
 )
-from sandbox.docker.sidecar import create_container
-from sandbox.errors import EngineError
-from sandbox.spec import MIB, ContainerLimits, RunSpec
+from learningchain.sandbox.docker.sidecar import create_container
+from learningchain.sandbox.errors import EngineError
+from learningchain.sandbox.spec import MIB, ContainerLimits, RunSpec
 
 IMAGE = "sha256:" + "a" * 64
 LIMITS = ContainerLimits(

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.errors import BadImage
-from sandbox.layers import OPAQUE, WHITEOUT, LayerEntry
-from sandbox.targuard import FILE, FOLDER, SYMBOLIC_LINK
-from sandbox.tarwriter import TIME_CAP
+from learningchain.sandbox.errors import BadImage
+from learningchain.sandbox.layers import OPAQUE, WHITEOUT, LayerEntry
+from learningchain.sandbox.targuard import FILE, FOLDER, SYMBOLIC_LINK
+from learningchain.sandbox.tarwriter import TIME_CAP
 
 from .test_sandbox_archive import entry, tar
 from .test_sandbox_guard import scan

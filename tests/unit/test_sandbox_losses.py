@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.losses import MAX_EXAMPLES, LossTree
-from sandbox.losses import MAX_LOSSES_BYTES, BadLosses, LossesBroken, LossesInvalid, LossReader, parse_losses
+from learningchain.chain.losses import MAX_EXAMPLES, LossTree
+from learningchain.sandbox.losses import MAX_LOSSES_BYTES, BadLosses, LossesBroken, LossesInvalid, LossReader, parse_losses
 from tests.conformance import losses as plain
 from tests.conformance.checks import Refused
 

@@ -14,15 +14,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from sandbox.data import DataSet, OwnData, scan_folder, survey
-from sandbox.docker import engine as engine_module
-from sandbox.docker import shelf as shelf_module
-from sandbox.docker import sidecar_program
-from sandbox.docker.engine import Engine
-from sandbox.docker.shelf import DataShelf
-from sandbox.docker.volumes import Maker
-from sandbox.errors import DataRefused, EngineError
-from sandbox.phases import InputRow, OutputRow, PhaseRow
+from learningchain.sandbox.data import DataSet, OwnData, scan_folder, survey
+from learningchain.sandbox.docker import engine as engine_module
+from learningchain.sandbox.docker import shelf as shelf_module
+from learningchain.sandbox.docker import sidecar_program
+from learningchain.sandbox.docker.engine import Engine
+from learningchain.sandbox.docker.shelf import DataShelf
+from learningchain.sandbox.docker.volumes import Maker
+from learningchain.sandbox.errors import DataRefused, EngineError
+from learningchain.sandbox.phases import InputRow, OutputRow, PhaseRow
 
 from .docker_double import Client, DockerDouble, refusal
 
@@ -186,7 +186,7 @@ def test_a_folder_with_anything_but_files_is_refused_by_name(tmp_path: Path, wha
 def test_a_folder_that_is_none_empty_or_too_large_is_refused_before_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sandbox.data.measure", lambda *_: pytest.fail("nothing is read"))
+    monkeypatch.setattr("learningchain.sandbox.data.measure", lambda *_: pytest.fail("nothing is read"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="holds no file"):
         scan_folder(tmp_path / "empty")
@@ -202,7 +202,7 @@ def test_a_folder_that_is_none_empty_or_too_large_is_refused_before_it_is_read(
     with pytest.raises(ValueError, match="no name of a file"):
         survey(tmp_path / "large")
     (tmp_path / "many").mkdir()
-    monkeypatch.setattr("sandbox.data.MAX_DATA_FILES", 2)
+    monkeypatch.setattr("learningchain.sandbox.data.MAX_DATA_FILES", 2)
     for name in "abc":
         (tmp_path / "many" / name).write_text("")
     with pytest.raises(ValueError, match="more than 2 files"):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tracemalloc
 
-from sandbox.docker.attached import FramedOutput
-from sandbox.output import TAIL_CAP
-from sandbox.progress import Progress, parse_progress
+from learningchain.sandbox.docker.attached import FramedOutput
+from learningchain.sandbox.output import TAIL_CAP
+from learningchain.sandbox.progress import Progress, parse_progress
 
 
 def test_progress_lines() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from chain.losses import MAX_LOSS, LossTree
-from sandbox import Outcome, RunStatus
-from sandbox.losses import MAX_LOSSES_BYTES
-from sandbox.results import BadResult, EvaluationReader, InvalidModel
+from learningchain.chain.losses import MAX_LOSS, LossTree
+from learningchain.sandbox import Outcome, RunStatus
+from learningchain.sandbox.losses import MAX_LOSSES_BYTES
+from learningchain.sandbox.results import BadResult, EvaluationReader, InvalidModel
 
 
 def read(*pieces: bytes) -> object:

@@ -14,8 +14,8 @@ import msgspec
 import pytest
 import requests
 
-from chain.losses import LossTree
-from sandbox import (
+from learningchain.chain.losses import LossTree
+from learningchain.sandbox import (
     ContainerLimits,
     EngineError,
     Evaluated,
@@ -26,13 +26,13 @@ from sandbox import (
     Sandbox,
     SandboxUnavailable,
 )
-from sandbox.docker import engine as engine_module
-from sandbox.docker import runner, service
-from sandbox.docker.engine import Engine
-from sandbox.docker.sidecar import Sidecar
-from sandbox.errors import BadImage
-from sandbox.losses import MAX_LOSSES_BYTES
-from sandbox.spec import MIB
+from learningchain.sandbox.docker import engine as engine_module
+from learningchain.sandbox.docker import runner, service
+from learningchain.sandbox.docker.engine import Engine
+from learningchain.sandbox.docker.sidecar import Sidecar
+from learningchain.sandbox.errors import BadImage
+from learningchain.sandbox.losses import MAX_LOSSES_BYTES
+from learningchain.sandbox.spec import MIB
 from tests.slow import SLOW
 
 from .docker_double import Box, Client, DockerDouble, refusal
@@ -206,7 +206,7 @@ def test_an_input_that_is_gone_or_shrinks_ends_the_run_with_its_reason(
     assert outcome.status is RunStatus.ENGINE_ERROR
     assert "missing" in outcome.reason
     (tmp_path / "m").write_bytes(b"m" * 10)
-    monkeypatch.setattr("sandbox.docker.sidecar.os", SimpleNamespace(fstat=lambda _: SimpleNamespace(st_size=11)))
+    monkeypatch.setattr("learningchain.sandbox.docker.sidecar.os", SimpleNamespace(fstat=lambda _: SimpleNamespace(st_size=11)))
     outcome = room.run(spec(image, "s", phase="evaluate", inputs={"model": tmp_path / "m"}))
     assert (outcome.status, "became shorter" in outcome.reason) == (RunStatus.ENGINE_ERROR, True)
     assert left(double) == (0, 0)

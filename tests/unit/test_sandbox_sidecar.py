@@ -11,13 +11,13 @@ from typing import Any, cast
 import pytest
 import requests
 
-from sandbox import EngineError
-from sandbox.docker import sidecar as sidecar_module
-from sandbox.docker import sidecar_program
-from sandbox.docker.attached import Dialogue
-from sandbox.docker.engine import Engine
-from sandbox.docker.sidecar import Sidecar, SidecarSize, wait_dead
-from sandbox.results import BadResult
+from learningchain.sandbox import EngineError
+from learningchain.sandbox.docker import sidecar as sidecar_module
+from learningchain.sandbox.docker import sidecar_program
+from learningchain.sandbox.docker.attached import Dialogue
+from learningchain.sandbox.docker.engine import Engine
+from learningchain.sandbox.docker.sidecar import Sidecar, SidecarSize, wait_dead
+from learningchain.sandbox.results import BadResult
 
 
 @pytest.fixture

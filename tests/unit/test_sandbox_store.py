@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import requests
 
-from sandbox import disk
-from sandbox.docker import engine as engine_module
-from sandbox.docker import store
-from sandbox.docker.engine import Engine
-from sandbox.docker.store import ImageStore
-from sandbox.errors import BadImage, EngineError, ImageNotFound
-from sandbox.spec import MIB, ImageLimits
+from learningchain.sandbox import disk
+from learningchain.sandbox.docker import engine as engine_module
+from learningchain.sandbox.docker import store
+from learningchain.sandbox.docker.engine import Engine
+from learningchain.sandbox.docker.store import ImageStore
+from learningchain.sandbox.errors import BadImage, EngineError, ImageNotFound
+from learningchain.sandbox.spec import MIB, ImageLimits
 
 from .docker_double import Client, DockerDouble, refusal
 from .test_sandbox_archive import GOOD, LIMITS, docker_archive, entry, tar

@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 
 import pytest
 
-from sandbox import RunResult, RunStatus, Sandbox, WarmRun
-from sandbox.data import DataSet, measure
-from sandbox.docker import service, sidecar, warm
-from sandbox.errors import EngineError
-from sandbox.output import TAIL_CAP, OutputReader
-from sandbox.phases import PHASES, InputRow, OutputRow, PhaseRow
-from sandbox.spec import MIB
+from learningchain.sandbox import RunResult, RunStatus, Sandbox, WarmRun
+from learningchain.sandbox.data import DataSet, measure
+from learningchain.sandbox.docker import service, sidecar, warm
+from learningchain.sandbox.errors import EngineError
+from learningchain.sandbox.output import TAIL_CAP, OutputReader
+from learningchain.sandbox.phases import PHASES, InputRow, OutputRow, PhaseRow
+from learningchain.sandbox.spec import MIB
 
 from .docker_double import Box, DockerDouble, refusal
 from .test_sandbox_service import LIMITS, double, image, left, room, spec

@@ -9,19 +9,19 @@ from typing import Any, get_args, get_type_hints, is_typeddict
 import msgspec
 import pytest
 
-from client import contracts
-from client.api.accounts import AccountView
-from client.api.schema import Strict
-from client.api.table import ROUTES
-from client.contracts.federation.http.schema import DeployRequest, FederationImage, FederationRequest, InitialModel
-from client.contracts.governance.http.schema import ParameterView, ProposalView
-from client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
-from client.contracts.prediction.http.schema import ModelRequest, PolicyRequest, PredictionRequest
-from client.sdk.calls import Calls, call
-from client.sdk.client import Client
-from client.sdk.http import NodeApi
-from client.sdk.node import NodeCalls
-from client.sdk.types import Json
+from learningchain.client import contracts
+from learningchain.client.api.accounts import AccountView
+from learningchain.client.api.schema import Strict
+from learningchain.client.api.table import ROUTES
+from learningchain.client.contracts.federation.http.schema import DeployRequest, FederationImage, FederationRequest, InitialModel
+from learningchain.client.contracts.governance.http.schema import ParameterView, ProposalView
+from learningchain.client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
+from learningchain.client.contracts.prediction.http.schema import ModelRequest, PolicyRequest, PredictionRequest
+from learningchain.client.sdk.calls import Calls, call
+from learningchain.client.sdk.client import Client
+from learningchain.client.sdk.http import NodeApi
+from learningchain.client.sdk.node import NodeCalls
+from learningchain.client.sdk.types import Json
 from tests.unit.api_kit import route_of
 from tests.unit.client_fake_api import ACCOUNT, TOKEN, Fake, serving
 

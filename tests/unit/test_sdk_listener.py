@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from client.keys.tokens import Tokens, TokenScope, now_ms
-from client.sdk import listener as sdk_listener
-from client.sdk.client import Client
-from client.sdk.listener import PortHolder, Stranger, listening_users, proof_of, token_key
-from client.sdk.types import Unreachable
+from learningchain.client.keys.tokens import Tokens, TokenScope, now_ms
+from learningchain.client.sdk import listener as sdk_listener
+from learningchain.client.sdk.client import Client
+from learningchain.client.sdk.listener import PortHolder, Stranger, listening_users, proof_of, token_key
+from learningchain.client.sdk.types import Unreachable
 from tests.unit.api_kit import TOKEN, serving
 
 THEIRS = 12_345

@@ -18,27 +18,27 @@ import msgspec
 import pytest
 from cryptography import x509
 
-from chain.codec import encode
-from chain.consensus.messages import SignProposal, SignVote
-from chain.contracts.credits import Transfer
-from chain.contracts.membership import join_digest
-from chain.crypto import SigningKey, account_id, verify
-from chain.errors import Malformed
-from chain.ledger.transition import beacon_secret
-from chain.storage.errors import StorageFailed
-from chain.storage.guard import Guard, Kind
-from chain.types import NO_ROUND, PRECOMMIT, PREVOTE, TxBody, net_of, tx_digest, vote_digest
-from client.contracts.membership.statements import JOIN, join_body
-from client.keys.keystore import Identity
-from client.keys.signing import LocalSigner
-from client.node.interface import SignerUnavailable
-from client.signer import certificate, pairing, remote, server
-from client.signer import messages as m
-from client.signer.pairing import Pairing, PairingError
-from client.signer.remote import RemoteSigner, SignerRefused
-from client.signer.server import SignerServer
-from client.signer.statements import Speaker, statement_digest
-from p2p.tls import binding_digest, issue_leaf, make_ca
+from learningchain.chain.codec import encode
+from learningchain.chain.consensus.messages import SignProposal, SignVote
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.contracts.membership import join_digest
+from learningchain.chain.crypto import SigningKey, account_id, verify
+from learningchain.chain.errors import Malformed
+from learningchain.chain.ledger.transition import beacon_secret
+from learningchain.chain.storage.errors import StorageFailed
+from learningchain.chain.storage.guard import Guard, Kind
+from learningchain.chain.types import NO_ROUND, PRECOMMIT, PREVOTE, TxBody, net_of, tx_digest, vote_digest
+from learningchain.client.contracts.membership.statements import JOIN, join_body
+from learningchain.client.keys.keystore import Identity
+from learningchain.client.keys.signing import LocalSigner
+from learningchain.client.node.interface import SignerUnavailable
+from learningchain.client.signer import certificate, pairing, remote, server
+from learningchain.client.signer import messages as m
+from learningchain.client.signer.pairing import Pairing, PairingError
+from learningchain.client.signer.remote import RemoteSigner, SignerRefused
+from learningchain.client.signer.server import SignerServer
+from learningchain.client.signer.statements import Speaker, statement_digest
+from learningchain.p2p.tls import binding_digest, issue_leaf, make_ca
 from tests.slow import SLOW
 from tests.unit.loops import in_its_own_time
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from chain.node import (
+from learningchain.chain.node import (
     answer_budget,
     batches,
     bodies,
@@ -26,15 +26,15 @@ from chain.node import (
     sync,
     topology,
 )
-from chain.params import MAX_VALIDATORS
-from client import config
-from client.signer import messages as signer_messages
-from client.signer import remote
-from client.signer import server as signer_server
-from client.signer.statements import MAX_DOMAIN, MAX_STATEMENT
-from p2p.content import cid, dag, exchange, serving
-from p2p.content import messages as content_messages
-from p2p.content import service as content_service
+from learningchain.chain.params import MAX_VALIDATORS
+from learningchain.client import config
+from learningchain.client.signer import messages as signer_messages
+from learningchain.client.signer import remote
+from learningchain.client.signer import server as signer_server
+from learningchain.client.signer.statements import MAX_DOMAIN, MAX_STATEMENT
+from learningchain.p2p.content import cid, dag, exchange, serving
+from learningchain.p2p.content import messages as content_messages
+from learningchain.p2p.content import service as content_service
 
 FOLDER: Final = Path(__file__).parents[2] / "protocol_spec"
 Row = tuple[str, str, Any, Any]

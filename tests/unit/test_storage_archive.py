@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from chain.codec import encode
-from chain.contracts.job import views
-from chain.storage import archive
-from chain.storage.blockstore import BlockStore
-from chain.storage.errors import StorageDamaged
-from client.node.service import RunningNode
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.job import views
+from learningchain.chain.storage import archive
+from learningchain.chain.storage.blockstore import BlockStore
+from learningchain.chain.storage.errors import StorageDamaged
+from learningchain.client.node.service import RunningNode
 from tests.unit.api_kit import PARAMS, FakeLedger
 from tests.unit.storage_backends import backend as backend
 from tests.unit.storage_backends import postgres as postgres

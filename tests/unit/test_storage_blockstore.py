@@ -18,14 +18,14 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from chain.codec import decode, encode
-from chain.crypto import ZERO_HASH
-from chain.node.history import AccountEvent
-from chain.storage import blockstore, check, index, schema
-from chain.storage.blockstore import BlockStore, CommitBatch
-from chain.storage.errors import DiskFull, FolderInUse, StorageDamaged, StorageError, StorageFailed, StorageMismatch
-from chain.storage.writer import Writer
-from chain.types import Block, Receipt, TransferEvent, decode_block
+from learningchain.chain.codec import decode, encode
+from learningchain.chain.crypto import ZERO_HASH
+from learningchain.chain.node.history import AccountEvent
+from learningchain.chain.storage import blockstore, check, index, schema
+from learningchain.chain.storage.blockstore import BlockStore, CommitBatch
+from learningchain.chain.storage.errors import DiskFull, FolderInUse, StorageDamaged, StorageError, StorageFailed, StorageMismatch
+from learningchain.chain.storage.writer import Writer
+from learningchain.chain.types import Block, Receipt, TransferEvent, decode_block
 from tests.unit.storage_backends import Places
 from tests.unit.storage_backends import backend as backend
 from tests.unit.storage_backends import postgres as postgres
@@ -613,9 +613,9 @@ def test_an_error_of_the_database_is_what_an_operator_can_do_about_it(
 
 COMMITTER = """
 import sys
-from chain.storage.blockstore import BlockStore
-from chain.storage.writer import Writer
-from chain.types import Block, Receipt, TransferEvent, decode_block
+from learningchain.chain.storage.blockstore import BlockStore
+from learningchain.chain.storage.writer import Writer
+from learningchain.chain.types import Block, Receipt, TransferEvent, decode_block
 from tests.unit.storage_blocks import CHAIN, chain_of
 store = BlockStore.open(sys.argv[1], chain_id=CHAIN, create=True)
 for batch in chain_of(20):

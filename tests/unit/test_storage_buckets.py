@@ -11,22 +11,22 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain.buckets import number_of
-from chain.codec import encode
-from chain.contracts.credits import Transfer
-from chain.contracts.membership import Member, member_key
-from chain.crypto import sha256
-from chain.errors import StateDamaged
-from chain.host import Account, account_key
-from chain.ledger import state as ledger_state
-from chain.ledger.genesis import first_state
-from chain.ledger.state import Overlay, State
-from chain.ledger.transition import commit
-from chain.storage import buckets as storage_buckets
-from chain.storage import schema
-from chain.storage.blockstore import BlockStore, CommitBatch
-from chain.storage.errors import DiskFull, StorageDamaged
-from chain.storage.schema import add_checksum
+from learningchain.chain.buckets import number_of
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.contracts.membership import Member, member_key
+from learningchain.chain.crypto import sha256
+from learningchain.chain.errors import StateDamaged
+from learningchain.chain.host import Account, account_key
+from learningchain.chain.ledger import state as ledger_state
+from learningchain.chain.ledger.genesis import first_state
+from learningchain.chain.ledger.state import Overlay, State
+from learningchain.chain.ledger.transition import commit
+from learningchain.chain.storage import buckets as storage_buckets
+from learningchain.chain.storage import schema
+from learningchain.chain.storage.blockstore import BlockStore, CommitBatch
+from learningchain.chain.storage.errors import DiskFull, StorageDamaged
+from learningchain.chain.storage.schema import add_checksum
 from tests.sim.mutants.patch import Mutant, applied, mutant
 from tests.unit.ledger_kit import Chain, genesis_of, id_of, key_of
 from tests.unit.storage_backends import backend as backend

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from chain.storage import archive, copying, index, migrations, schema
-from chain.storage.blockstore import BlockStore, CommitBatch
-from chain.storage.errors import StorageDamaged, StorageError, StorageFailed, StorageMismatch
-from chain.storage.pruning import Horizon, drop_step
+from learningchain.chain.storage import archive, copying, index, migrations, schema
+from learningchain.chain.storage.blockstore import BlockStore, CommitBatch
+from learningchain.chain.storage.errors import StorageDamaged, StorageError, StorageFailed, StorageMismatch
+from learningchain.chain.storage.pruning import Horizon, drop_step
 from tests.postgres import Server
 from tests.postgres import postgres as postgres
 from tests.unit.storage_blocks import CHAIN, chain_of

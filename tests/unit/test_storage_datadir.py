@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from chain.storage.datadir import DataDir
-from chain.storage.errors import DiskFull, FolderInUse, StorageFailed
-from chain.storage.wal import SEGMENT
+from learningchain.chain.storage.datadir import DataDir
+from learningchain.chain.storage.errors import DiskFull, FolderInUse, StorageFailed
+from learningchain.chain.storage.wal import SEGMENT
 from tests.descriptors import below
 
 ROOT = Path(__file__).parents[2]
 HOLDER = """
 import sys
-from chain.storage.datadir import DataDir
+from learningchain.chain.storage.datadir import DataDir
 d = DataDir.open(sys.argv[1], create=True)
 print("held", flush=True)
 sys.stdin.read()
@@ -107,11 +107,11 @@ def test_too_little_space_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 READ_ONLY = """
 import os, sys
-from chain.storage.blockstore import BlockStore
-from chain.storage.datadir import DataDir
-from chain.storage.errors import StorageFailed
-from chain.storage.guard import Guard
-from chain.storage.wal import Wal
+from learningchain.chain.storage.blockstore import BlockStore
+from learningchain.chain.storage.datadir import DataDir
+from learningchain.chain.storage.errors import StorageFailed
+from learningchain.chain.storage.guard import Guard
+from learningchain.chain.storage.wal import Wal
 folder = sys.argv[1]
 if os.getuid() == 0:
     os.setgid(65534)

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from chain.storage.disk import SECTOR
-from chain.storage.errors import DiskFull, GuardMissing, StorageFailed, StorageMismatch
-from chain.storage.guard import Guard, Kind
+from learningchain.chain.storage.disk import SECTOR
+from learningchain.chain.storage.errors import DiskFull, GuardMissing, StorageFailed, StorageMismatch
+from learningchain.chain.storage.guard import Guard, Kind
 from tests.descriptors import below
 from tests.unit.storage_disk import PowerCut, SimDisk
 
@@ -265,7 +265,7 @@ def test_a_signer_that_fails_changes_nothing() -> None:
 
 SIGNER = """
 import hashlib, os, sys
-from chain.storage.guard import Guard, Kind
+from learningchain.chain.storage.guard import Guard, Kind
 guard = Guard.create(sys.argv[1], chain_id=bytes(range(32)))
 for height in range(1, 10**9):
     d = hashlib.sha256(b"a%d" % height).digest()

@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from chain.codec import decode
-from chain.storage import blockstore, buckets, index, pruning, schema, state_diffs
-from chain.storage.blockstore import BlockStore, CommitBatch
-from chain.storage.errors import DiskFull, StorageFailed
-from chain.storage.pruning import Horizon, drop_step
-from chain.types import Receipt
+from learningchain.chain.codec import decode
+from learningchain.chain.storage import blockstore, buckets, index, pruning, schema, state_diffs
+from learningchain.chain.storage.blockstore import BlockStore, CommitBatch
+from learningchain.chain.storage.errors import DiskFull, StorageFailed
+from learningchain.chain.storage.pruning import Horizon, drop_step
+from learningchain.chain.types import Receipt
 from tests.unit.storage_backends import Places
 from tests.unit.storage_backends import backend as backend
 from tests.unit.storage_backends import postgres as postgres
@@ -371,9 +371,9 @@ def _dies(path: Path, at: int) -> bool:
 
 PRUNER = """
 import os, sys, threading, time
-from chain.storage import index, pruning
-from chain.storage.blockstore import BlockStore
-from chain.storage.pruning import Horizon, drop_step
+from learningchain.chain.storage import index, pruning
+from learningchain.chain.storage.blockstore import BlockStore
+from learningchain.chain.storage.pruning import Horizon, drop_step
 from tests.unit.storage_blocks import CHAIN, chain_of
 index.SEGMENT_ENTRIES, pruning.STEP_BLOCKS, pruning.STEP_ROWS = 120, 4, 16
 store = BlockStore.open(sys.argv[1], chain_id=CHAIN, create=True)

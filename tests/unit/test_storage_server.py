@@ -12,9 +12,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from chain.storage import server as storage_server
-from chain.storage.blockstore import BlockStore
-from chain.storage.errors import FolderInUse, StorageError, StorageFailed
+from learningchain.chain.storage import server as storage_server
+from learningchain.chain.storage.blockstore import BlockStore
+from learningchain.chain.storage.errors import FolderInUse, StorageError, StorageFailed
 from tests.postgres import Server, running
 from tests.postgres import postgres as postgres
 from tests.unit.storage_blocks import CHAIN, chain_of

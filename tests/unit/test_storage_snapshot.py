@@ -15,24 +15,24 @@ import pytest
 import sqlalchemy as sa
 from msgspec.structs import replace
 
-from chain.buckets import BUCKETS, SUBROOT_BYTES, build, number_of
-from chain.codec import encode
-from chain.contracts.membership import Member, member_key
-from chain.crypto import sha256
-from chain.host import Due, History, Validators, due_key
-from chain.ledger.genesis import first_state
-from chain.ledger.snapshot import MAX_BUCKET, ValidatorSetChange, decode_subroots, encode_bucket, encode_subroots
-from chain.node import messages as m
-from chain.node.checks import make_buckets
-from chain.storage import index, schema, snapshot, staging, state_diffs, validator_changes
-from chain.storage.blockstore import BlockStore, CommitBatch
-from chain.storage.errors import StorageDamaged
-from chain.storage.snapshot import SnapshotFile, make
-from chain.storage.staging import Staging
-from chain.types import block_id, decode_block
-from client.node import snapshots
-from client.node.daemon import open_state, open_store
-from client.node.snapshots import SnapshotService
+from learningchain.chain.buckets import BUCKETS, SUBROOT_BYTES, build, number_of
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.membership import Member, member_key
+from learningchain.chain.crypto import sha256
+from learningchain.chain.host import Due, History, Validators, due_key
+from learningchain.chain.ledger.genesis import first_state
+from learningchain.chain.ledger.snapshot import MAX_BUCKET, ValidatorSetChange, decode_subroots, encode_bucket, encode_subroots
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.checks import make_buckets
+from learningchain.chain.storage import index, schema, snapshot, staging, state_diffs, validator_changes
+from learningchain.chain.storage.blockstore import BlockStore, CommitBatch
+from learningchain.chain.storage.errors import StorageDamaged
+from learningchain.chain.storage.snapshot import SnapshotFile, make
+from learningchain.chain.storage.staging import Staging
+from learningchain.chain.types import block_id, decode_block
+from learningchain.client.node import snapshots
+from learningchain.client.node.daemon import open_state, open_store
+from learningchain.client.node.snapshots import SnapshotService
 from tests.unit.node_kit import Net, genesis
 from tests.unit.storage_backends import Places
 from tests.unit.storage_backends import backend as backend

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from chain.codec import encode
-from chain.ledger.genesis import first_state
-from chain.ledger.state_diff import MAX_CHANGES, changes_of
-from chain.node.messages import decode_certificate
-from chain.storage import schema, state_diffs
-from chain.storage.blockstore import BlockStore, CommitBatch
-from chain.storage.errors import StorageDamaged
+from learningchain.chain.codec import encode
+from learningchain.chain.ledger.genesis import first_state
+from learningchain.chain.ledger.state_diff import MAX_CHANGES, changes_of
+from learningchain.chain.node.messages import decode_certificate
+from learningchain.chain.storage import schema, state_diffs
+from learningchain.chain.storage.blockstore import BlockStore, CommitBatch
+from learningchain.chain.storage.errors import StorageDamaged
 from tests.unit.node_kit import Net, genesis
 from tests.unit.storage_backends import backend as backend
 from tests.unit.storage_backends import postgres as postgres

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from chain.storage import disk as storage_disk
-from chain.storage import wal as storage_wal
-from chain.storage.disk import SECTOR, File, OsDisk
-from chain.storage.errors import DiskFull, StorageDamaged, StorageFailed, StorageMismatch
-from chain.storage.wal import MAX_RECORD, Wal
+from learningchain.chain.storage import disk as storage_disk
+from learningchain.chain.storage import wal as storage_wal
+from learningchain.chain.storage.disk import SECTOR, File, OsDisk
+from learningchain.chain.storage.errors import DiskFull, StorageDamaged, StorageFailed, StorageMismatch
+from learningchain.chain.storage.wal import MAX_RECORD, Wal
 from tests.descriptors import below
 from tests.unit.storage_disk import PowerCut, SimDisk, SimFile, small_file_system
 
@@ -423,7 +423,7 @@ def test_a_log_without_permission_says_so(tmp_path: Path) -> None:
 
 WRITER = """
 import sys
-from chain.storage.wal import Wal
+from learningchain.chain.storage.wal import Wal
 wal = Wal.open(sys.argv[1], chain_id=bytes(range(32)), create=True, segment=131072)
 for n in range(10**9):
     wal.append(n.to_bytes(8, "big") * (1 + n % 900))

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import learningchain
-from client.cli.app import main
-from client.node import process
+from learningchain.client.cli.app import main
+from learningchain.client.node import process
 
 ROOT = Path(__file__).resolve().parents[2]
 HIDDEN = ("fcntl", "grp", "pwd", "resource", "termios", "uvloop")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.data.table_schema import (
+from learningchain.client.data.table_schema import (
     MAX_LINE,
     MAX_SCHEMA_BYTES,
     BadTableSchema,

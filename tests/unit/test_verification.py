@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import pytest
 
-from chain.verification import committee, merits, ranking, scale, standing, votes, windows
-from chain.verification.standing import CountedVote, Draw, Strike
-from chain.verification.votes import BallotCode, Column, Judgement, KeyJudgement, OpenedVote, Scale
+from learningchain.chain.verification import committee, merits, ranking, scale, standing, votes, windows
+from learningchain.chain.verification.standing import CountedVote, Draw, Strike
+from learningchain.chain.verification.votes import BallotCode, Column, Judgement, KeyJudgement, OpenedVote, Scale
 from tests.settlement import accounts, formulas, scenario, sides
 from tests.settlement import votes as model
 from tests.settlement.jobs import Candidate, Committee, Judged, Vote

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chain.losses import LossTree, check_opening, draw_probe, open_losses
-from chain.verification.committee import FIRST_ROUND, draw, ticket
-from chain.verification.merits import shown_off
-from chain.verification.scale import FloatKind
-from chain.verification.votes import BallotCode, Column, Judgement, Scale
+from learningchain.chain.losses import LossTree, check_opening, draw_probe, open_losses
+from learningchain.chain.verification.committee import FIRST_ROUND, draw, ticket
+from learningchain.chain.verification.merits import shown_off
+from learningchain.chain.verification.scale import FloatKind
+from learningchain.chain.verification.votes import BallotCode, Column, Judgement, Scale
 from tests.verification import beacons, committees, dissent, exact, helpers, judges, lazy, noise
 from tests.verification.figures import Results, played, tasks
 from tests.verification.ranges import Rate

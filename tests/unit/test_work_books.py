@@ -7,13 +7,13 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from chain.contracts.credits import Transfer
-from client.node.interface import PRIVATE
-from client.work import WorkDriver
-from client.work.artifacts import cid_of_file
-from client.work.computing import TaskRefused
-from client.work.database import WorkDatabase
-from client.work.events import (
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.client.node.interface import PRIVATE
+from learningchain.client.work import WorkDriver
+from learningchain.client.work.artifacts import cid_of_file
+from learningchain.client.work.computing import TaskRefused
+from learningchain.client.work.database import WorkDatabase
+from learningchain.client.work.events import (
     Chain,
     Compute,
     Computed,
@@ -25,9 +25,9 @@ from client.work.events import (
     StartRun,
     StopServing,
 )
-from client.work.machine import Hearing, LedgerStatus, Machine, Recalled, Slice, knows_no_ref
-from p2p.content.cid import parse
-from sandbox import OwnData, RunStatus
+from learningchain.client.work.machine import Hearing, LedgerStatus, Machine, Recalled, Slice, knows_no_ref
+from learningchain.p2p.content.cid import parse
+from learningchain.sandbox import OwnData, RunStatus
 from tests.unit.test_work_graph import VALIDATORS, Graph, tmp_path
 from tests.unit.work_kit import Node, run_virtual
 

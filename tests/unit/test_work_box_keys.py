@@ -8,15 +8,15 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.contracts.membership import Member, SetBoxKey, member_key
-from chain.crypto import SigningKey
-from chain.host import BANNED, Account, account_key
-from client.contracts.membership.roles.box import BOX, KEEP_MS, MOST, OWNER_MS, BoxKeys, after, of_box
-from client.keys.boxes import public_of
-from client.work.boxes import box_in
-from client.work.database import WorkDatabase
-from client.work.events import Chain as Look
-from client.work.events import DropSecret, Effect, KeepSecret, Kept, Secret, SecretRefused, SecretStored, Submit
+from learningchain.chain.contracts.membership import Member, SetBoxKey, member_key
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.host import BANNED, Account, account_key
+from learningchain.client.contracts.membership.roles.box import BOX, KEEP_MS, MOST, OWNER_MS, BoxKeys, after, of_box
+from learningchain.client.keys.boxes import public_of
+from learningchain.client.work.boxes import box_in
+from learningchain.client.work.database import WorkDatabase
+from learningchain.client.work.events import Chain as Look
+from learningchain.client.work.events import DropSecret, Effect, KeepSecret, Kept, Secret, SecretRefused, SecretStored, Submit
 from tests.unit.work_kit import Chain, Node, Web, blocks, key_of, recalled, run_virtual, working
 
 OTHER = SigningKey(b"\x07" * 32)

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.job.messages import Claim, Reveal, RevealKey, claim_commitment
-from chain.crypto import sha256
-from chain.host.terms import HiddenSet, model_id
-from client.contracts.job.roles import secrets
-from client.contracts.job.roles.contractor import Contractor
-from client.work.events import Chain as Look
-from client.work.events import Kept, Submit
+from learningchain.chain.contracts.job.messages import Claim, Reveal, RevealKey, claim_commitment
+from learningchain.chain.crypto import sha256
+from learningchain.chain.host.terms import HiddenSet, model_id
+from learningchain.client.contracts.job.roles import secrets
+from learningchain.client.contracts.job.roles.contractor import Contractor
+from learningchain.client.work.events import Chain as Look
+from learningchain.client.work.events import Kept, Submit
 from tests.unit.work_kit import PARAMS, Chain, Told, recalled
 
 KEY = bytes(range(32))

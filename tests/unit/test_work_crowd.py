@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chain.contracts.job.records import JobState
-from chain.crypto import sha256
-from chain.host.terms import Image, ImageKind
-from p2p.content.cid import Codec, cid_of
+from learningchain.chain.contracts.job.records import JobState
+from learningchain.chain.crypto import sha256
+from learningchain.chain.host.terms import Image, ImageKind
+from learningchain.p2p.content.cid import Codec, cid_of
 from tests.unit.test_work_graph import VALIDATORS, Graph
 from tests.unit.test_work_many_jobs import HUGE, Ground, stranger
 from tests.unit.work_kit import Chain, blocks, posting, run_virtual

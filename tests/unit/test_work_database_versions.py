@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from client.work.database import WorkDatabase, WorkDatabaseError
-from client.work.events import Secret
-from client.work.tables import VERSION
+from learningchain.client.work.database import WorkDatabase, WorkDatabaseError
+from learningchain.client.work.events import Secret
+from learningchain.client.work.tables import VERSION
 
 CHAIN, ME = b"c" * 32, b"m" * 20
 

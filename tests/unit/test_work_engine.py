@@ -12,17 +12,17 @@ from typing import Any, cast
 
 import pytest
 
-from chain.contracts.job import PostJob
-from chain.host.terms import Image, ImageKind
-from client.contracts.job.roles.runs import evaluate_spec, wanted_image
-from client.work import WorkConfig
-from client.work.artifacts import Images, Models, Pins
-from client.work.database import WorkDatabase
-from client.work.engine import MAX_PROGRESS, MAX_RUNS, RunLog, ThreadedSandbox
-from client.work.events import WantedImage
-from client.work.vanished import VanishedImages
-from p2p.content.cid import parse
-from sandbox import (
+from learningchain.chain.contracts.job import PostJob
+from learningchain.chain.host.terms import Image, ImageKind
+from learningchain.client.contracts.job.roles.runs import evaluate_spec, wanted_image
+from learningchain.client.work import WorkConfig
+from learningchain.client.work.artifacts import Images, Models, Pins
+from learningchain.client.work.database import WorkDatabase
+from learningchain.client.work.engine import MAX_PROGRESS, MAX_RUNS, RunLog, ThreadedSandbox
+from learningchain.client.work.events import WantedImage
+from learningchain.client.work.vanished import VanishedImages
+from learningchain.p2p.content.cid import parse
+from learningchain.sandbox import (
     BadImage,
     Check,
     CleanupReport,

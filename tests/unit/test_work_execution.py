@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import pytest
 
-from client.work.engine import RunLog
-from client.work.events import Attempt, Model, RunEnded, StartRun
-from client.work.execution import Execution
-from sandbox import RunResult, RunStatus
+from learningchain.client.work.engine import RunLog
+from learningchain.client.work.events import Attempt, Model, RunEnded, StartRun
+from learningchain.client.work.execution import Execution
+from learningchain.sandbox import RunResult, RunStatus
 from tests.unit.work_kit import Inline
 
 REF = b"j" * 32

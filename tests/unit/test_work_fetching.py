@@ -8,12 +8,12 @@ from typing import Any, cast
 
 import pytest
 
-from client.keys import hidden
-from client.work.events import BringImage, ContentMissing, ContentReady, Decrypt, FetchContent, ImageFailed
-from client.work.fetching import Fetching
-from p2p.content.cid import Codec, cid_of
-from p2p.content.faults import FetchFailed, Reason
-from sandbox import BadImage
+from learningchain.client.keys import hidden
+from learningchain.client.work.events import BringImage, ContentMissing, ContentReady, Decrypt, FetchContent, ImageFailed
+from learningchain.client.work.fetching import Fetching
+from learningchain.p2p.content.cid import Codec, cid_of
+from learningchain.p2p.content.faults import FetchFailed, Reason
+from learningchain.sandbox import BadImage
 from tests.unit.work_kit import Inline, run_virtual
 
 CID = cid_of(Codec.RAW, b"a model")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from client.contracts.job.roles.worker import Worker
+from learningchain.client.contracts.job.roles.worker import Worker
 from tests.unit.test_work_graph import VALIDATORS, Graph, tmp_path
 from tests.unit.work_kit import FullDisk, blocks, machine, run_virtual, working
 

@@ -15,19 +15,19 @@ from typing import Any
 
 import pytest
 
-from chain.codec import encode
-from chain.contracts.job import OnCheat, duties
-from chain.contracts.job.messages import Claim, CommitVote, OpenVote, RevealKey, claim_commitment
-from chain.contracts.job.messages import Reveal as RevealMessage
-from chain.contracts.membership import JudgeCase
-from chain.crypto import address
-from chain.host import ACTIVE, SUSPENDED, account_key
-from chain.host.terms import model_id
-from chain.types import parse_loss
-from client.contracts.job.roles import secrets
-from client.keys import hidden
-from client.work import WorkConfig
-from p2p.content.cid import parse
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.job import OnCheat, duties
+from learningchain.chain.contracts.job.messages import Claim, CommitVote, OpenVote, RevealKey, claim_commitment
+from learningchain.chain.contracts.job.messages import Reveal as RevealMessage
+from learningchain.chain.contracts.membership import JudgeCase
+from learningchain.chain.crypto import address
+from learningchain.chain.host import ACTIVE, SUSPENDED, account_key
+from learningchain.chain.host.terms import model_id
+from learningchain.chain.types import parse_loss
+from learningchain.client.contracts.job.roles import secrets
+from learningchain.client.keys import hidden
+from learningchain.client.work import WorkConfig
+from learningchain.p2p.content.cid import parse
 from tests.unit.work_kit import Chain, Node, Web, blocks, hidden_set, run_virtual, working
 
 VALIDATORS = ["a", "b", "c", "d"]

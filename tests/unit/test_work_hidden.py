@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from client.keys import hidden
-from client.keys.hidden import BadKey
+from learningchain.client.keys import hidden
+from learningchain.client.keys.hidden import BadKey
 
 KEY, NONCE = bytes(range(32)), bytes(range(100, 112))
 SPEC = Path(__file__).parents[2] / "protocol_spec" / "hidden-file.md"

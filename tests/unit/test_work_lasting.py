@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.crypto import sha256
-from chain.host.terms import Image, ImageKind
-from client.work import WorkDriver
-from client.work.events import SERVED, Forget, Pin, ReleaseImage, ServeFile, Unpin
-from client.work.gone import GONE_MS
-from client.work.machine import find_slices, knows_no_ref
-from p2p.content.cid import Codec, cid_of, parse
+from learningchain.chain.crypto import sha256
+from learningchain.chain.host.terms import Image, ImageKind
+from learningchain.client.work import WorkDriver
+from learningchain.client.work.events import SERVED, Forget, Pin, ReleaseImage, ServeFile, Unpin
+from learningchain.client.work.gone import GONE_MS
+from learningchain.client.work.machine import find_slices, knows_no_ref
+from learningchain.p2p.content.cid import Codec, cid_of, parse
 from tests.federation_nodes import FedWorld
 from tests.unit.prediction_kit import Table
 from tests.unit.test_federation_machines import SMALL

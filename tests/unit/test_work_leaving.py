@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from client.config import WorkConfig
-from client.contracts.job.roles.cleanup import DAY_MS, CleanUp
-from client.work.events import Chain, Forget, Keep, Secret
-from client.work.gone import GONE_MS
-from client.work.machine import Recalled
+from learningchain.client.config import WorkConfig
+from learningchain.client.contracts.job.roles.cleanup import DAY_MS, CleanUp
+from learningchain.client.work.events import Chain, Forget, Keep, Secret
+from learningchain.client.work.gone import GONE_MS
+from learningchain.client.work.machine import Recalled
 from tests.unit.job_kit import MemoryStore, sha, who
 
 JOB, OTHER = sha("a job"), sha("another")

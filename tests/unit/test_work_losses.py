@@ -13,14 +13,14 @@ from typing import Any, cast
 
 import pytest
 
-from chain.losses import LossTree, check_opening, draw_probe
-from client.work.artifacts import KeptLosses, Models
-from client.work.database import WorkDatabase
-from client.work.engine import RunLog
-from client.work.events import OpenLosses, RunEnded, StartRun
-from client.work.execution import Execution
-from client.work.warm_pool import WarmPool
-from sandbox import Evaluated, RunResult, RunSpec, RunStatus
+from learningchain.chain.losses import LossTree, check_opening, draw_probe
+from learningchain.client.work.artifacts import KeptLosses, Models
+from learningchain.client.work.database import WorkDatabase
+from learningchain.client.work.engine import RunLog
+from learningchain.client.work.events import OpenLosses, RunEnded, StartRun
+from learningchain.client.work.execution import Execution
+from learningchain.client.work.warm_pool import WarmPool
+from learningchain.sandbox import Evaluated, RunResult, RunSpec, RunStatus
 from tests.unit.work_kit import Inline
 
 REF, OTHER = b"r" * 32, b"s" * 32

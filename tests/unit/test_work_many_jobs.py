@@ -8,22 +8,22 @@ from typing import Any, Generic, TypeVar
 import pytest
 from msgspec.structs import replace
 
-from chain.contracts.job import PostJob, records
-from chain.contracts.job.messages import RevealKey
-from chain.contracts.job.records import NO_JOBS, AuditRound, ContractorRecord, Job, JobState, Live, Posting, Seat
-from chain.crypto import account_id, sha256
-from chain.host import Reader
-from chain.host.terms import HiddenSet, Limits
-from chain.ledger.state import Overlay
-from client.contracts.job.roles import secrets
-from client.contracts.job.roles.contractor import Contractor
-from client.contracts.job.roles.verifier import Verifier
-from client.contracts.job.roles.worker import Worker
-from client.work.changes import MAX_PIECE
-from client.work.events import BringImage, Effect, FetchContent, ImageReady, Kept, StartRun, Submit
-from client.work.events import Chain as Look
-from client.work.machine import Machine
-from client.work.order import FairQueue
+from learningchain.chain.contracts.job import PostJob, records
+from learningchain.chain.contracts.job.messages import RevealKey
+from learningchain.chain.contracts.job.records import NO_JOBS, AuditRound, ContractorRecord, Job, JobState, Live, Posting, Seat
+from learningchain.chain.crypto import account_id, sha256
+from learningchain.chain.host import Reader
+from learningchain.chain.host.terms import HiddenSet, Limits
+from learningchain.chain.ledger.state import Overlay
+from learningchain.client.contracts.job.roles import secrets
+from learningchain.client.contracts.job.roles.contractor import Contractor
+from learningchain.client.contracts.job.roles.verifier import Verifier
+from learningchain.client.contracts.job.roles.worker import Worker
+from learningchain.client.work.changes import MAX_PIECE
+from learningchain.client.work.events import BringImage, Effect, FetchContent, ImageReady, Kept, StartRun, Submit
+from learningchain.client.work.events import Chain as Look
+from learningchain.client.work.machine import Machine
+from learningchain.client.work.order import FairQueue
 from tests.unit.work_kit import Chain, Told, bring, job_changes, key_of, posting, recalled, working
 
 MANY = 12_000

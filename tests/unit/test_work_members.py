@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chain.contracts.job.records import ClaimantIndex, Posting, claimant_key, posting_key
-from chain.contracts.membership import (
+from learningchain.chain.contracts.job.records import ClaimantIndex, Posting, claimant_key, posting_key
+from learningchain.chain.contracts.membership import (
     Case,
     CaseRef,
     Judged,
@@ -18,15 +18,15 @@ from chain.contracts.membership import (
     case_key,
     judged_key,
 )
-from chain.contracts.membership.records import NUMBER
-from chain.crypto import address
-from chain.host import BANNED, account_key, read_params
-from chain.host.terms import LIMITS, Arch, Capacity
-from client.contracts.membership.http import cases
-from client.contracts.membership.roles.capacity import Capacities, least, offered
-from client.contracts.membership.roles.watching import CaseWatch
-from client.work.events import Chain as Look
-from client.work.events import Changed, Effect, EngineReady, Submit
+from learningchain.chain.contracts.membership.records import NUMBER
+from learningchain.chain.crypto import address
+from learningchain.chain.host import BANNED, account_key, read_params
+from learningchain.chain.host.terms import LIMITS, Arch, Capacity
+from learningchain.client.contracts.membership.http import cases
+from learningchain.client.contracts.membership.roles.capacity import Capacities, least, offered
+from learningchain.client.contracts.membership.roles.watching import CaseWatch
+from learningchain.client.work.events import Chain as Look
+from learningchain.client.work.events import Changed, Effect, EngineReady, Submit
 from tests.unit.work_kit import CAPACITY, Chain, posting, recalled, working
 
 ENGINE = EngineReady(Arch.AMD64, 4_000, 8_192)

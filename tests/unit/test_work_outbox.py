@@ -16,12 +16,20 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace as replace_struct
 
-from chain.codec import encode
-from chain.contracts.credits import Transfer
-from chain.contracts.job.messages import Ballot, Claim, CommitVote, OpenVote, RevealKey, claim_commitment, vote_commitment
-from chain.contracts.job.messages import Reveal as RevealMessage
-from chain.contracts.job.records import Posting, posting_key, seat_key
-from chain.contracts.membership import (
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.contracts.job.messages import (
+    Ballot,
+    Claim,
+    CommitVote,
+    OpenVote,
+    RevealKey,
+    claim_commitment,
+    vote_commitment,
+)
+from learningchain.chain.contracts.job.messages import Reveal as RevealMessage
+from learningchain.chain.contracts.job.records import Posting, posting_key, seat_key
+from learningchain.chain.contracts.membership import (
     Case,
     CaseRef,
     JudgeCase,
@@ -29,21 +37,21 @@ from chain.contracts.membership import (
     case_key,
     ejection_key,
 )
-from chain.errors import InvalidTx, TxCode
-from chain.host import K_CHAIN, K_PARAMS, ChainRecord, Reader
-from chain.host.terms import model_id
-from chain.params import Params
-from chain.verification.votes import BallotCode
-from client.contracts.job.roles import policy, secrets
-from client.contracts.job.roles.ballots import CandidateProgress, SeatProgress
-from client.contracts.job.roles.secrets import VoteSecret
-from client.contracts.job.roles.verifier import Verifier
-from client.contracts.job.roles.worker import Worker
-from client.work import WorkConfig
-from client.work.database import Intent, IntentState, WorkDatabase, WorkDatabaseError
-from client.work.events import Model, SecretRefused, Submit
-from client.work.machine import LedgerStatus, Recalled, find_slices, ledger_statuses_of
-from client.work.outbox import Outbox
+from learningchain.chain.errors import InvalidTx, TxCode
+from learningchain.chain.host import K_CHAIN, K_PARAMS, ChainRecord, Reader
+from learningchain.chain.host.terms import model_id
+from learningchain.chain.params import Params
+from learningchain.chain.verification.votes import BallotCode
+from learningchain.client.contracts.job.roles import policy, secrets
+from learningchain.client.contracts.job.roles.ballots import CandidateProgress, SeatProgress
+from learningchain.client.contracts.job.roles.secrets import VoteSecret
+from learningchain.client.contracts.job.roles.verifier import Verifier
+from learningchain.client.contracts.job.roles.worker import Worker
+from learningchain.client.work import WorkConfig
+from learningchain.client.work.database import Intent, IntentState, WorkDatabase, WorkDatabaseError
+from learningchain.client.work.events import Model, SecretRefused, Submit
+from learningchain.client.work.machine import LedgerStatus, Recalled, find_slices, ledger_statuses_of
+from learningchain.client.work.outbox import Outbox
 from tests.unit.ledger_kit import Chain as Ledger
 from tests.unit.ledger_kit import genesis_of, id_of
 from tests.unit.membership_kit import doubled

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from client.contracts.job.roles import secrets
-from client.contracts.job.roles.secrets import KEEP_FALSE_MS
-from client.work.database import KEEP_MS, Intent, IntentState, WorkDatabase, WorkDatabaseError
-from client.work.events import Model, Secret
-from client.work.transfers import Transfers
+from learningchain.client.contracts.job.roles import secrets
+from learningchain.client.contracts.job.roles.secrets import KEEP_FALSE_MS
+from learningchain.client.work.database import KEEP_MS, Intent, IntentState, WorkDatabase, WorkDatabaseError
+from learningchain.client.work.events import Model, Secret
+from learningchain.client.work.transfers import Transfers
 from tests.unit.test_work_transfers import Dripping
 from tests.unit.work_kit import run_virtual
 

@@ -9,21 +9,21 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.contracts.job import messages
-from chain.contracts.job.messages import OnCheat, PostJob
-from chain.contracts.job.records import ClaimRecord, ContractorRecord, JobState
-from chain.contracts.membership import Case, Member, case_key, member_key
-from chain.contracts.membership.records import CaseRef
-from chain.crypto import address
-from chain.host import ACTIVE, Account, account_key
-from chain.host.terms import HiddenSet, Limits
-from chain.params import LANES
-from chain.verification.standing import Strike
-from chain.verification.votes import BallotCode
-from client.contracts.job.roles import policy
-from client.contracts.job.roles.policy import JobOffer
-from client.work import WorkConfig
-from sandbox.spec import MIB
+from learningchain.chain.contracts.job import messages
+from learningchain.chain.contracts.job.messages import OnCheat, PostJob
+from learningchain.chain.contracts.job.records import ClaimRecord, ContractorRecord, JobState
+from learningchain.chain.contracts.membership import Case, Member, case_key, member_key
+from learningchain.chain.contracts.membership.records import CaseRef
+from learningchain.chain.crypto import address
+from learningchain.chain.host import ACTIVE, Account, account_key
+from learningchain.chain.host.terms import HiddenSet, Limits
+from learningchain.chain.params import LANES
+from learningchain.chain.verification.standing import Strike
+from learningchain.chain.verification.votes import BallotCode
+from learningchain.client.contracts.job.roles import policy
+from learningchain.client.contracts.job.roles.policy import JobOffer
+from learningchain.client.work import WorkConfig
+from learningchain.sandbox.spec import MIB
 from tests.unit.work_kit import LIMITS, posting, working
 
 ME, BOSS = b"m" * 20, b"b" * 20

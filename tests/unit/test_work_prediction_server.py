@@ -9,19 +9,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.contracts.prediction import records
-from chain.contracts.prediction.messages import AppealAnswer, CommitAnswer, OpenAnswer
-from chain.contracts.prediction.records import RequestState
-from chain.contracts.prediction.tally import Answer, AnswerCode
-from chain.contracts.prediction.verdicts import AppealVerdict
-from client.config import ServeConfig, WorkConfig
-from client.contracts.prediction import duties
-from client.contracts.prediction.http.views import cid_text
-from client.contracts.prediction.roles import sealed
-from client.contracts.prediction.roles.held_inputs import HeldInputs
-from client.contracts.prediction.roles.inputs import InputUnfit, PredictionInput
-from client.contracts.prediction.roles.server import REST_MS, PredictionServer
-from client.work.events import (
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.messages import AppealAnswer, CommitAnswer, OpenAnswer
+from learningchain.chain.contracts.prediction.records import RequestState
+from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode
+from learningchain.chain.contracts.prediction.verdicts import AppealVerdict
+from learningchain.client.config import ServeConfig, WorkConfig
+from learningchain.client.contracts.prediction import duties
+from learningchain.client.contracts.prediction.http.views import cid_text
+from learningchain.client.contracts.prediction.roles import sealed
+from learningchain.client.contracts.prediction.roles.held_inputs import HeldInputs
+from learningchain.client.contracts.prediction.roles.inputs import InputUnfit, PredictionInput
+from learningchain.client.contracts.prediction.roles.server import REST_MS, PredictionServer
+from learningchain.client.work.events import (
     BringImage,
     Chain,
     Changed,
@@ -41,8 +41,8 @@ from client.work.events import (
     Submit,
     Unpin,
 )
-from client.work.machine import Machine, Recalled
-from sandbox import AnswerForm, ParsedAnswer, RunStatus, UnfitRow
+from learningchain.client.work.machine import Machine, Recalled
+from learningchain.sandbox import AnswerForm, ParsedAnswer, RunStatus, UnfitRow
 from tests.unit.ledger_kit import id_of
 from tests.unit.prediction_kit import INPUT, Table, cid_of, number
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from client.config import ServeConfig
-from sandbox import AnswerOutcome, RunResult, RunSpec, RunStatus
-from sandbox.results import ResultReader
+from learningchain.client.config import ServeConfig
+from learningchain.sandbox import AnswerOutcome, RunResult, RunSpec, RunStatus
+from learningchain.sandbox.results import ResultReader
 from tests.unit.test_work_graph import Graph, tmp_path
 from tests.unit.test_work_slices import elsewhere, write
 from tests.unit.work_kit import blocks, run_virtual, working
@@ -23,10 +23,10 @@ SERVER = '''
 
 from pathlib import Path
 
-from client.work.events import BringImage, Chain, ImageReady, KeepWarm, LateInputRefused, LetCool, ModelWarm, RunEnded, StartRun
-from client.work.events import WantedImage
-from client.work.machine import Machine, Slice
-from sandbox import AnswerForm, ContainerLimits, RunSpec
+from learningchain.client.work.events import BringImage, Chain, ImageReady, KeepWarm, LateInputRefused, LetCool, ModelWarm
+from learningchain.client.work.events import RunEnded, StartRun, WantedImage
+from learningchain.client.work.machine import Machine, Slice
+from learningchain.sandbox import AnswerForm, ContainerLimits, RunSpec
 
 ME, MODEL, PATH = {me!r}, b"model" + bytes(27), Path({path!r})
 HEARD, ENOUGH = [], []
@@ -126,7 +126,7 @@ def test_requests_are_answered_while_a_training_waits_for_room(tmp_path: Path, e
 
         node.engine.start = start  # type: ignore[method-assign, assignment]
         await graph.start()
-        toy: Any = sys.modules["client.contracts.toy.work"]
+        toy: Any = sys.modules["learningchain.client.contracts.toy.work"]
         await blocks(chain, lambda: len(toy.HEARD) == 4, every_s=0.25)
         ends = {ended.run: ended for ended in toy.HEARD}
         for name in ("ask-1", "ask-2", "cold-1"):

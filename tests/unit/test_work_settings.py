@@ -7,11 +7,11 @@ from typing import Any, cast
 
 import pytest
 
-from client.config import OWN_SECTIONS, Config, ServeConfig, WorkConfig
-from client.contracts.job.work import WORK
-from client.node import work_service
-from client.node.interface import Files, Ledger
-from client.node.work_service import WorkService
+from learningchain.client.config import OWN_SECTIONS, Config, ServeConfig, WorkConfig
+from learningchain.client.contracts.job.work import WORK
+from learningchain.client.node import work_service
+from learningchain.client.node.interface import Files, Ledger
+from learningchain.client.node.work_service import WorkService
 from tests.unit.work_kit import Chain, LedgerDouble
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from chain.contracts.credits import Transfer
-from chain.host import account_key
-from client import contracts
-from client.work.machine import Slice, find_slices, knows_no_ref, ledger_statuses_of
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.host import account_key
+from learningchain.client import contracts
+from learningchain.client.work.machine import Slice, find_slices, knows_no_ref, ledger_statuses_of
 from tests.unit.test_work_graph import Graph, tmp_path
 from tests.unit.work_kit import GRANT, blocks, run_virtual, working
 
@@ -22,12 +22,12 @@ __all__ = ["tmp_path"]
 TOY = '''
 """A toy: it fetches an image, runs it, seals what came out with a secret, says so, and later opens it. Pure."""
 
-from chain.host import account_key
-from chain.contracts.credits import Transfer
-from client.work.events import Attempt, BringImage, Chain, Forget, ImageReady, Pin, RunEnded, Secret, SecretStored, Settled
-from client.work.events import StartRun, Submit, WantedImage
-from client.work.machine import LedgerStatus, Machine, Slice
-from sandbox import RunSpec
+from learningchain.chain.host import account_key
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.client.work.events import Attempt, BringImage, Chain, Forget, ImageReady, Pin, RunEnded, Secret
+from learningchain.client.work.events import SecretStored, Settled, StartRun, Submit, WantedImage
+from learningchain.client.work.machine import LedgerStatus, Machine, Slice
+from learningchain.sandbox import RunSpec
 
 ME, TO, START, REF = {me!r}, {to!r}, {start}, b"toy" + bytes(29)
 SEAL, OPEN = 7, 11
@@ -98,7 +98,7 @@ def elsewhere(tmp_path: Path) -> Iterator[Path]:
     contracts.__path__.append(str(folder))
     yield folder
     contracts.__path__.remove(str(folder))
-    for name in [name for name in sys.modules if name.startswith("client.contracts.toy")]:
+    for name in [name for name in sys.modules if name.startswith("learningchain.client.contracts.toy")]:
         del sys.modules[name]
 
 
@@ -154,7 +154,11 @@ def test_a_foreign_machine_works_beside_the_others_and_goes_on_after_a_kill(tmp_
 
 def test_slices_are_found_by_their_folders(elsewhere: Path) -> None:
     assert [part.name for part in find_slices()] == ["federation", "governance", "job", "keys", "membership", "prediction"]
-    write(elsewhere, "toy", "from client.work.machine import Slice, knows_no_ref\nWORK = Slice(name='toy', knows=knows_no_ref)\n")
+    write(
+        elsewhere,
+        "toy",
+        "from learningchain.client.work.machine import Slice, knows_no_ref\nWORK = Slice(name='toy', knows=knows_no_ref)\n",
+    )
     assert [part.name for part in find_slices()] == ["federation", "governance", "job", "keys", "membership", "prediction", "toy"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.work.slots import MachineShare, training_room
+from learningchain.client.work.slots import MachineShare, training_room
 
 shares = st.builds(MachineShare, st.integers(0, 64_000), st.integers(0, 1 << 20))
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import structlog
 
-from client.work import peers
-from client.work.events import Notice
-from client.work.notices import Notices
-from client.work.peers import BURST, PeerChannels
+from learningchain.client.work import peers
+from learningchain.client.work.events import Notice
+from learningchain.client.work.notices import Notices
+from learningchain.client.work.peers import BURST, PeerChannels
 
 A, B = b"a" * 20, b"b" * 20
 REF = b"r" * 32

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from chain.host.terms import Image, ImageKind
-from client.config import WorkConfig
-from client.contracts.job.roles.runs import wanted_image
-from client.work.artifacts import Images, Pins
-from client.work.database import WorkDatabase
-from client.work.events import WantedImage
-from client.work.transfers import LEAST, PLACES, RESERVED, WINDOW_S, Transfers, transfer_s
-from p2p.content.cid import Codec, cid_of, parse
-from p2p.content.faults import FetchFailed, Reason
+from learningchain.chain.host.terms import Image, ImageKind
+from learningchain.client.config import WorkConfig
+from learningchain.client.contracts.job.roles.runs import wanted_image
+from learningchain.client.work.artifacts import Images, Pins
+from learningchain.client.work.database import WorkDatabase
+from learningchain.client.work.events import WantedImage
+from learningchain.client.work.transfers import LEAST, PLACES, RESERVED, WINDOW_S, Transfers, transfer_s
+from learningchain.p2p.content.cid import Codec, cid_of, parse
+from learningchain.p2p.content.faults import FetchFailed, Reason
 from tests.unit.work_kit import FakeEngine, Inline, posting, run_virtual
 
 MB = 1_000_000

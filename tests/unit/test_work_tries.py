@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from client.work.tries import Trial, try_model
-from sandbox import AnswerForm, AnswerOutcome, Backend, ParsedAnswer, RunResult, RunSpec, RunStatus
+from learningchain.client.work.tries import Trial, try_model
+from learningchain.sandbox import AnswerForm, AnswerOutcome, Backend, ParsedAnswer, RunResult, RunSpec, RunStatus
 
 FORM = AnswerForm(rows=2, classes=3)
 TOL = 100

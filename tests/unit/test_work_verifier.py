@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chain.contracts.job import records
-from chain.contracts.job.messages import (
+from learningchain.chain.contracts.job import records
+from learningchain.chain.contracts.job.messages import (
     Ballot,
     Claim,
     CommitVote,
@@ -20,21 +20,21 @@ from chain.contracts.job.messages import (
     claim_commitment,
     vote_commitment,
 )
-from chain.contracts.job.records import ClaimantIndex, Posting
-from chain.contracts.membership import Case, JudgeCase, case_key
-from chain.crypto import sha256
-from chain.host.terms import HiddenSet, model_id
-from chain.ledger.state import Overlay
-from chain.losses import LossTree, Measurement, Opening, Probe, draw_probe, open_losses
-from chain.verification import scale
-from chain.verification.votes import BallotCode
-from client.config import WorkConfig
-from client.contracts.job.roles import secrets
-from client.contracts.job.roles.judging import CaseJudge
-from client.contracts.job.roles.secrets import ColumnId, FalseClaim, KeptColumn, VoteSecret
-from client.contracts.job.roles.verifier import Verifier
-from client.work.events import Chain as Look
-from client.work.events import (
+from learningchain.chain.contracts.job.records import ClaimantIndex, Posting
+from learningchain.chain.contracts.membership import Case, JudgeCase, case_key
+from learningchain.chain.crypto import sha256
+from learningchain.chain.host.terms import HiddenSet, model_id
+from learningchain.chain.ledger.state import Overlay
+from learningchain.chain.losses import LossTree, Measurement, Opening, Probe, draw_probe, open_losses
+from learningchain.chain.verification import scale
+from learningchain.chain.verification.votes import BallotCode
+from learningchain.client.config import WorkConfig
+from learningchain.client.contracts.job.roles import secrets
+from learningchain.client.contracts.job.roles.judging import CaseJudge
+from learningchain.client.contracts.job.roles.secrets import ColumnId, FalseClaim, KeptColumn, VoteSecret
+from learningchain.client.contracts.job.roles.verifier import Verifier
+from learningchain.client.work.events import Chain as Look
+from learningchain.client.work.events import (
     ContentMissing,
     ContentReady,
     Decrypt,
@@ -55,7 +55,7 @@ from client.work.events import (
     StartRun,
     Submit,
 )
-from sandbox import RunSpec, RunStatus
+from learningchain.sandbox import RunSpec, RunStatus
 from tests.unit.work_kit import Chain, Told, bring, evaluated, measured, recalled, tell, working
 
 IMAGE = "sha256:" + "cd" * 32

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from client.work.warm import (
+from learningchain.client.work.warm import (
     MAX_WAITING,
     NOTED_FAILURES,
     RETRY_MOST_S,

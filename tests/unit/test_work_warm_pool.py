@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from client.work.events import ModelFailed, ModelWarm
-from client.work.warm_pool import LateRequest, WarmPool
-from sandbox import AnswerForm, ContainerLimits, ParsedAnswer, RunResult, RunSpec, RunStatus
-from sandbox.results import ResultReader
+from learningchain.client.work.events import ModelFailed, ModelWarm
+from learningchain.client.work.warm_pool import LateRequest, WarmPool
+from learningchain.sandbox import AnswerForm, ContainerLimits, ParsedAnswer, RunResult, RunSpec, RunStatus
+from learningchain.sandbox.results import ResultReader
 
 A, B = b"a" * 32, b"b" * 32
 REQUEST = LateRequest({"request.json": b"{}", "input": b"1\n"}, AnswerForm(rows=1), 0.5)

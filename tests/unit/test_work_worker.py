@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chain.contracts.job.messages import Claim, Reveal, claim_commitment
-from chain.contracts.job.records import posting_key
-from chain.contracts.job.views import cid_text
-from chain.contracts.membership import Case, CaseRef, case_key, member_key
-from chain.host import BANNED, SUSPENDED, account_key
-from chain.host.terms import model_id
-from client.config import WorkConfig
-from client.contracts.job.roles import policy, secrets
-from client.contracts.job.roles.worker import MAX_FAILURES, Worker
-from client.work.events import (
+from learningchain.chain.contracts.job.messages import Claim, Reveal, claim_commitment
+from learningchain.chain.contracts.job.records import posting_key
+from learningchain.chain.contracts.job.views import cid_text
+from learningchain.chain.contracts.membership import Case, CaseRef, case_key, member_key
+from learningchain.chain.host import BANNED, SUSPENDED, account_key
+from learningchain.chain.host.terms import model_id
+from learningchain.client.config import WorkConfig
+from learningchain.client.contracts.job.roles import policy, secrets
+from learningchain.client.contracts.job.roles.worker import MAX_FAILURES, Worker
+from learningchain.client.work.events import (
     BringImage,
     DropFile,
     Effect,
@@ -35,9 +35,9 @@ from client.work.events import (
     StartRun,
     Submit,
 )
-from client.work.events import Chain as Look
-from client.work.slots import MachineShare
-from sandbox import RunSpec, RunStatus
+from learningchain.client.work.events import Chain as Look
+from learningchain.client.work.slots import MachineShare
+from learningchain.sandbox import RunSpec, RunStatus
 from tests.unit.work_kit import LIMITS, PARAMS, Chain, Told, bring, measured, recalled, tell, working
 
 IMAGE = "sha256:" + "cd" * 32

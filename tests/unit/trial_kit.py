@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from client.config import WorkConfig
-from client.node.interface import Files
-from client.work.events import (
+from learningchain.client.config import WorkConfig
+from learningchain.client.node.interface import Files
+from learningchain.client.work.events import (
     BringImage,
     ContentMissing,
     ContentReady,
@@ -20,9 +20,9 @@ from client.work.events import (
     RunEnded,
     StartRun,
 )
-from client.work.trials import Trials
-from sandbox import RunStatus
-from sandbox.answers import AnswerReader
+from learningchain.client.work.trials import Trials
+from learningchain.sandbox import RunStatus
+from learningchain.sandbox.answers import AnswerReader
 
 IMAGE = "sha256:" + "ab" * 32
 

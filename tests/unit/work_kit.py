@@ -21,33 +21,33 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from chain.codec import encode
-from chain.contracts import decode_message
-from chain.contracts.job import PostJob, records, views
-from chain.contracts.job.messages import OnCheat
-from chain.contracts.membership import Member, SetCapacity, member_key
-from chain.crypto import SigningKey, account_id, sha256
-from chain.errors import InvalidTx, TxCode
-from chain.host import BANNED
-from chain.host.terms import Arch, Capacity, HiddenSet, Image, ImageKind, Limits
-from chain.ledger.genesis import GenesisAccount, first_state
-from chain.ledger.state import State
-from chain.ledger.transition import BlockInput, apply_block, chain_record, clock_at, commit
-from chain.ledger.tx import ParsedTx, parse_tx, sign_tx
-from chain.losses import LossTree, Measurement
-from chain.node.events import Decided
-from chain.types import Header, TxBody, net_of, parse_loss
-from client.contracts.job.roles.runs import wanted_image
-from client.contracts.job.work import WORK
-from client.node.interface import Before, TxResult
-from client.work import WorkConfig, WorkDriver
-from client.work.artifacts import cid_of_file
-from client.work.changes import WatchedChanges
-from client.work.events import BringImage
-from client.work.machine import Machine, Recalled
-from p2p.content.cid import parse
-from p2p.content.faults import FetchFailed, Reason
-from sandbox import AsyncWarmRun, Evaluated, ImageLimits, OutputFile, OwnData, Progress, RunResult, RunSpec, RunStatus
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts import decode_message
+from learningchain.chain.contracts.job import PostJob, records, views
+from learningchain.chain.contracts.job.messages import OnCheat
+from learningchain.chain.contracts.membership import Member, SetCapacity, member_key
+from learningchain.chain.crypto import SigningKey, account_id, sha256
+from learningchain.chain.errors import InvalidTx, TxCode
+from learningchain.chain.host import BANNED
+from learningchain.chain.host.terms import Arch, Capacity, HiddenSet, Image, ImageKind, Limits
+from learningchain.chain.ledger.genesis import GenesisAccount, first_state
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import BlockInput, apply_block, chain_record, clock_at, commit
+from learningchain.chain.ledger.tx import ParsedTx, parse_tx, sign_tx
+from learningchain.chain.losses import LossTree, Measurement
+from learningchain.chain.node.events import Decided
+from learningchain.chain.types import Header, TxBody, net_of, parse_loss
+from learningchain.client.contracts.job.roles.runs import wanted_image
+from learningchain.client.contracts.job.work import WORK
+from learningchain.client.node.interface import Before, TxResult
+from learningchain.client.work import WorkConfig, WorkDriver
+from learningchain.client.work.artifacts import cid_of_file
+from learningchain.client.work.changes import WatchedChanges
+from learningchain.client.work.events import BringImage
+from learningchain.client.work.machine import Machine, Recalled
+from learningchain.p2p.content.cid import parse
+from learningchain.p2p.content.faults import FetchFailed, Reason
+from learningchain.sandbox import AsyncWarmRun, Evaluated, ImageLimits, OutputFile, OwnData, Progress, RunResult, RunSpec, RunStatus
 from tests.network import NetworkParams
 from tests.network import genesis as network_genesis
 from tests.unit.loops import VirtualLoop

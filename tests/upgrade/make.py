@@ -19,10 +19,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from chain.contracts.credits import Transfer
-from chain.contracts.job import Ballot, BallotCode, CommitVote, OpenVote, vote_commitment
-from chain.losses import LossTree, Opening
-from chain.types import parse_loss
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.contracts.job import Ballot, BallotCode, CommitVote, OpenVote, vote_commitment
+from learningchain.chain.losses import LossTree, Opening
+from learningchain.chain.types import parse_loss
 from tests.processes.harness import Graph, NodeProcess, Person, Role, command, credits, with_params
 from tests.processes.scripted import announcement, declare, post
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.contracts.credits import Transfer
-from chain.contracts.job import CancelJob, Claim
-from chain.contracts.membership import (
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.contracts.job import CancelJob, Claim
+from learningchain.chain.contracts.membership import (
     BanRecord,
     Branch,
     CaseRef,
@@ -34,14 +34,26 @@ from chain.contracts.membership import (
     join_digest,
     member_key,
 )
-from chain.contracts.membership.records import SLOTS_KEPT
-from chain.crypto import LOW_ORDER
-from chain.host import BANNED, K_NEXT_VALIDATORS, SUSPENDED, Due, Escrow, HeldDue, Parked, Supply, Validators, account_key, due_key
-from chain.host.records import K_SUPPLY, KeyOwner, key_owner_key
-from chain.host.terms import Capacity
-from chain.params import Params
-from chain.types import Validator
-from chain.verification.standing import Draw, Strike
+from learningchain.chain.contracts.membership.records import SLOTS_KEPT
+from learningchain.chain.crypto import LOW_ORDER
+from learningchain.chain.host import (
+    BANNED,
+    K_NEXT_VALIDATORS,
+    SUSPENDED,
+    Due,
+    Escrow,
+    HeldDue,
+    Parked,
+    Supply,
+    Validators,
+    account_key,
+    due_key,
+)
+from learningchain.chain.host.records import K_SUPPLY, KeyOwner, key_owner_key
+from learningchain.chain.host.terms import Capacity
+from learningchain.chain.params import Params
+from learningchain.chain.types import Validator
+from learningchain.chain.verification.standing import Draw, Strike
 from tests.vectors.base_vectors import job_terms
 from tests.vectors.executed import ALICE, BOB, JOB, NAMES, NEXT, NOBODY, V1, V2, Maker, Records, account, clock, start, tx
 from tests.vectors.executed_members import member_record, suspended

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sandbox.answers import MAX_ANSWER_BYTES, AnswerForm, BadAnswer, ParsedAnswer, RowRefused, parse_answer
+from learningchain.sandbox.answers import MAX_ANSWER_BYTES, AnswerForm, BadAnswer, ParsedAnswer, RowRefused, parse_answer
 from tests.vectors.kit import shown
 
 CLASSES, NUMBERS, ONE = AnswerForm(rows=2, classes=3), AnswerForm(rows=2), AnswerForm(rows=1)

@@ -7,11 +7,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.contracts.prediction.messages import CommitAnswer, GiveKeys, OpenAnswer, PolicyRate, PredictionCode, Share
-from chain.contracts.prediction.records import RequestState
-from chain.contracts.prediction.tally import Answer, AnswerCode
-from chain.errors import Code
-from chain.host import BANNED, SUSPENDED
+from learningchain.chain.contracts.prediction.messages import CommitAnswer, GiveKeys, OpenAnswer, PolicyRate, PredictionCode, Share
+from learningchain.chain.contracts.prediction.records import RequestState
+from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode
+from learningchain.chain.errors import Code
+from learningchain.chain.host import BANNED, SUSPENDED
 from tests.vectors.asked_models import ZERO, account_of
 from tests.vectors.asked_requests import LOW, POLICY, policy_of
 from tests.vectors.kit import id_of

@@ -7,13 +7,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.contracts.membership import member_key
-from chain.contracts.prediction.messages import AppealAnswer, CommitAnswer, GiveKeys, PolicyRate, PredictionCode
-from chain.contracts.prediction.records import RequestState
-from chain.contracts.prediction.tally import Answer, AnswerCode
-from chain.contracts.prediction.verdicts import AppealVerdict
-from chain.errors import Code
-from chain.host import SUSPENDED
+from learningchain.chain.contracts.membership import member_key
+from learningchain.chain.contracts.prediction.messages import AppealAnswer, CommitAnswer, GiveKeys, PolicyRate, PredictionCode
+from learningchain.chain.contracts.prediction.records import RequestState
+from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode
+from learningchain.chain.contracts.prediction.verdicts import AppealVerdict
+from learningchain.chain.errors import Code
+from learningchain.chain.host import SUSPENDED
 from tests.vectors.asked_answers import among
 from tests.vectors.asked_models import ZERO, account_of
 from tests.vectors.asked_requests import LOW, POLICY, policy_of

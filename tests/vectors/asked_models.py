@@ -7,10 +7,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.contracts.governance.messages import Ban, Propose, VoteProposal
-from chain.contracts.governance.records import proposal_id
-from chain.contracts.membership import Member, member_key
-from chain.contracts.prediction.messages import (
+from learningchain.chain.contracts.governance.messages import Ban, Propose, VoteProposal
+from learningchain.chain.contracts.governance.records import proposal_id
+from learningchain.chain.contracts.membership import Member, member_key
+from learningchain.chain.contracts.prediction.messages import (
     PredictionCode,
     RetireModel,
     ServeModel,
@@ -19,10 +19,10 @@ from chain.contracts.prediction.messages import (
     ShareRoyalty,
     UnserveModel,
 )
-from chain.errors import Code
-from chain.host import BANNED, K_SUPPLY, SUSPENDED, Escrow, account_key, escrow_key
-from chain.types import tx_id
-from chain.verification.standing import Strike
+from learningchain.chain.errors import Code
+from learningchain.chain.host import BANNED, K_SUPPLY, SUSPENDED, Escrow, account_key, escrow_key
+from learningchain.chain.types import tx_id
+from learningchain.chain.verification.standing import Strike
 from tests.vectors.kit import id_of
 from tests.vectors.prediction_plays import (
     BEGIN,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from chain.contracts.prediction import messages as m
-from chain.contracts.prediction import records as r
-from chain.contracts.prediction.params import PredictionParams
-from chain.contracts.prediction.tally import Answer, AnswerCode
-from chain.host.terms import Image
+from learningchain.chain.contracts.prediction import messages as m
+from learningchain.chain.contracts.prediction import records as r
+from learningchain.chain.contracts.prediction.params import PredictionParams
+from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode
+from learningchain.chain.host.terms import Image
 
 HASHES = [bytes([n]) * 32 for n in range(8)]
 A, B = bytes([9]) * 20, bytes([10]) * 20

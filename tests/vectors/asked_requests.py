@@ -8,8 +8,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.contracts.membership import Member, member_key
-from chain.contracts.prediction.messages import (
+from learningchain.chain.contracts.membership import Member, member_key
+from learningchain.chain.contracts.prediction.messages import (
     AddTip,
     CancelRequest,
     CommitAnswer,
@@ -24,11 +24,11 @@ from chain.contracts.prediction.messages import (
     policy_id_of,
     request_id_of,
 )
-from chain.contracts.prediction.records import RequestState, request_key
-from chain.errors import Code
-from chain.host import BANNED, K_SUPPLY, SUSPENDED, Due, Escrow, due_key, escrow_key
-from chain.host.records import params_key
-from chain.types import tx_id
+from learningchain.chain.contracts.prediction.records import RequestState, request_key
+from learningchain.chain.errors import Code
+from learningchain.chain.host import BANNED, K_SUPPLY, SUSPENDED, Due, Escrow, due_key, escrow_key
+from learningchain.chain.host.records import params_key
+from learningchain.chain.types import tx_id
 from tests.vectors.asked_models import BARRED, HOUR, ZERO, account_of
 from tests.vectors.kit import id_of
 from tests.vectors.prediction_plays import (

@@ -7,13 +7,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.contracts.job import records as jobs
-from chain.contracts.job.records import ClaimRecord, Job, JobState, Posting
-from chain.contracts.membership import Release
-from chain.contracts.prediction.messages import CommitAnswer, PredictionCode, UnserveModel
-from chain.contracts.prediction.records import RequestState, servers_key
-from chain.errors import Code
-from chain.host import K_SUPPLY, Parked, Supply, parked_key
+from learningchain.chain.contracts.job import records as jobs
+from learningchain.chain.contracts.job.records import ClaimRecord, Job, JobState, Posting
+from learningchain.chain.contracts.membership import Release
+from learningchain.chain.contracts.prediction.messages import CommitAnswer, PredictionCode, UnserveModel
+from learningchain.chain.contracts.prediction.records import RequestState, servers_key
+from learningchain.chain.errors import Code
+from learningchain.chain.host import K_SUPPLY, Parked, Supply, parked_key
 from tests.vectors import job_plays
 from tests.vectors.asked_models import ZERO
 from tests.vectors.asked_requests import POLICY, policy_of

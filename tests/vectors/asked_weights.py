@@ -8,9 +8,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.contracts.prediction.messages import RetireModel
-from chain.contracts.prediction.records import RequestState, standing_key
-from chain.host import BANNED, K_PARAMS, Due, due_key
+from learningchain.chain.contracts.prediction.messages import RetireModel
+from learningchain.chain.contracts.prediction.records import RequestState, standing_key
+from learningchain.chain.host import BANNED, K_PARAMS, Due, due_key
 from tests.vectors.asked_models import account_of
 from tests.vectors.kit import id_of
 from tests.vectors.prediction_plays import NUMBERS, PRIVATE, SERVERS, Ask, asking, number

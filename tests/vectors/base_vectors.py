@@ -10,27 +10,27 @@ from typing import Any
 import coincurve
 import msgspec
 
-from chain import host as base
-from chain.codec import encode
-from chain.consensus.messages import RoundState
-from chain.contracts import credits, governance, host_of, keys, membership
-from chain.contracts.job import Image, JobParams, Limits
-from chain.contracts.job import messages as job
-from chain.contracts.job import records as jobs
-from chain.contracts.membership import records as membership_records
-from chain.crypto import account_id, address
-from chain.host.terms import Capacity, HiddenSet
-from chain.ledger import receipt_file, snapshot, state_diff
-from chain.ledger.base import Base
-from chain.ledger.genesis import Genesis, GenesisAccount, RestartedGenesis, Section
-from chain.ledger.state import Overlay, State
-from chain.ledger.state_diff import Record
-from chain.ledger.tx import sign_tx
-from chain.losses import LossNode, Measurement, Opening
-from chain.merkle import list_root, prove_item
-from chain.node import messages as node
-from chain.params import MAX_PEER_MESSAGE, MAX_TX_BYTES, Params
-from chain.types import (
+from learningchain.chain import host as base
+from learningchain.chain.codec import encode
+from learningchain.chain.consensus.messages import RoundState
+from learningchain.chain.contracts import credits, governance, host_of, keys, membership
+from learningchain.chain.contracts.job import Image, JobParams, Limits
+from learningchain.chain.contracts.job import messages as job
+from learningchain.chain.contracts.job import records as jobs
+from learningchain.chain.contracts.membership import records as membership_records
+from learningchain.chain.crypto import account_id, address
+from learningchain.chain.host.terms import Capacity, HiddenSet
+from learningchain.chain.ledger import receipt_file, snapshot, state_diff
+from learningchain.chain.ledger.base import Base
+from learningchain.chain.ledger.genesis import Genesis, GenesisAccount, RestartedGenesis, Section
+from learningchain.chain.ledger.state import Overlay, State
+from learningchain.chain.ledger.state_diff import Record
+from learningchain.chain.ledger.tx import sign_tx
+from learningchain.chain.losses import LossNode, Measurement, Opening
+from learningchain.chain.merkle import list_root, prove_item
+from learningchain.chain.node import messages as node
+from learningchain.chain.params import MAX_PEER_MESSAGE, MAX_TX_BYTES, Params
+from learningchain.chain.types import (
     PRECOMMIT,
     PREVOTE,
     Block,
@@ -54,9 +54,9 @@ from chain.types import (
     tx_digest,
     tx_id,
 )
-from chain.verification import standing
-from p2p import tls, wire
-from p2p.content import messages as content
+from learningchain.chain.verification import standing
+from learningchain.p2p import tls, wire
+from learningchain.p2p.content import messages as content
 from tests.hashes import tagged
 from tests.unit.plain_tree import prove_key, root_of, update
 from tests.vectors.asked_records import asked

@@ -12,17 +12,26 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.contracts.credits import Transfer
-from chain.contracts.job.messages import CancelJob, Claim, OpenVote
-from chain.contracts.membership import JudgeCase, Release
-from chain.crypto import ZERO_HASH
-from chain.errors import Malformed
-from chain.host import account_key
-from chain.ledger.genesis import Genesis, GenesisAccount, Section, check_genesis, first_state, from_json, make_params, to_json
-from chain.ledger.snapshot import check_signed
-from chain.ledger.state import State
-from chain.ledger.transition import (
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.contracts.job.messages import CancelJob, Claim, OpenVote
+from learningchain.chain.contracts.membership import JudgeCase, Release
+from learningchain.chain.crypto import ZERO_HASH
+from learningchain.chain.errors import Malformed
+from learningchain.chain.host import account_key
+from learningchain.chain.ledger.genesis import (
+    Genesis,
+    GenesisAccount,
+    Section,
+    check_genesis,
+    first_state,
+    from_json,
+    make_params,
+    to_json,
+)
+from learningchain.chain.ledger.snapshot import check_signed
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import (
     BlockInput,
     Executed,
     apply_block,
@@ -33,11 +42,11 @@ from chain.ledger.transition import (
     due_reveal,
     validators_of,
 )
-from chain.ledger.tx import ParsedTx, parse_tx, sign_tx
-from chain.losses import LossNode, Opening
-from chain.merkle import prove_item
-from chain.params import MAX_INT, Params
-from chain.types import (
+from learningchain.chain.ledger.tx import ParsedTx, parse_tx, sign_tx
+from learningchain.chain.losses import LossNode, Opening
+from learningchain.chain.merkle import prove_item
+from learningchain.chain.params import MAX_INT, Params
+from learningchain.chain.types import (
     NIL,
     PRECOMMIT,
     PREVOTE,

@@ -9,8 +9,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from client.contracts.prediction.roles.private import BoxPlace, box
-from client.keys import hidden
+from learningchain.client.contracts.prediction.roles.private import BoxPlace, box
+from learningchain.client.keys import hidden
 
 
 def _sealed(plain: bytes, key: bytes, nonce: bytes) -> dict[str, str]:

@@ -6,8 +6,8 @@ import hashlib
 import io
 from typing import Any
 
-from p2p.content.cid import Cid, Codec, cid_of, parse
-from p2p.content.dag import CHUNK, LINKS, Builder, chunks, depth_of, encode_node, parse_node, tree_bytes
+from learningchain.p2p.content.cid import Cid, Codec, cid_of, parse
+from learningchain.p2p.content.dag import CHUNK, LINKS, Builder, chunks, depth_of, encode_node, parse_node, tree_bytes
 from tests.vectors.records import packed
 
 SIZES = (0, 1, 262_143, 262_144, 262_145, 524_288, 1_000_000, 10_485_760)

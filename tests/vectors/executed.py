@@ -14,10 +14,10 @@ from unittest.mock import patch
 import msgspec
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.contracts.credits import Transfer
-from chain.errors import InvalidBlock, InvalidTx
-from chain.host import (
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.errors import InvalidBlock, InvalidTx
+from learningchain.chain.host import (
     ACTIVE,
     K_CHAIN,
     K_HISTORY,
@@ -26,10 +26,10 @@ from chain.host import (
     History,
     Validators,
 )
-from chain.ledger.genesis import Genesis, GenesisAccount, first_state
-from chain.ledger.state import State
-from chain.ledger.state_diff import changes_of
-from chain.ledger.transition import (
+from learningchain.chain.ledger.genesis import Genesis, GenesisAccount, first_state
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.state_diff import changes_of
+from learningchain.chain.ledger.transition import (
     BlockInput,
     apply_block,
     beacon_commitment,
@@ -39,11 +39,11 @@ from chain.ledger.transition import (
     params_of,
     validators_of,
 )
-from chain.ledger.tx import parse_tx
-from chain.merkle import list_root
-from chain.node.candidates import execute
-from chain.params import Params
-from chain.types import (
+from learningchain.chain.ledger.tx import parse_tx
+from learningchain.chain.merkle import list_root
+from learningchain.chain.node.candidates import execute
+from learningchain.chain.params import Params
+from learningchain.chain.types import (
     Block,
     Header,
     SignedTx,
@@ -192,7 +192,7 @@ class Maker:
         )
         try:
             given = BlockInput(header.height, header.time, proposer, reveal, commitment, [parse_tx(raw) for raw in self.txs])
-            with patch("chain.ledger.transition.params_of", self._params):
+            with patch("learningchain.chain.ledger.transition.params_of", self._params):
                 done = apply_block(self._believed(state), given)
         except (InvalidBlock, InvalidTx):
             return Block(replace(header, **self.header), self.txs)

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.host import (
+from learningchain.chain.host import (
     BANNED,
     K_CHAIN,
     K_PARAMS,
@@ -16,12 +16,12 @@ from chain.host import (
     Supply,
     account_key,
 )
-from chain.ledger.state import State
-from chain.ledger.transition import (
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import (
     beacon_commitment,
     beacon_secret,
 )
-from chain.params import MAX_INT
+from learningchain.chain.params import MAX_INT
 from tests.vectors.executed import (
     ALICE,
     BOB,

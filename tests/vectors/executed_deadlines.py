@@ -7,13 +7,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.contracts.credits import Transfer
-from chain.contracts.job.records import Job
-from chain.contracts.membership import (
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.contracts.job.records import Job
+from learningchain.chain.contracts.membership import (
     JudgeCase,
     Release,
 )
-from chain.host import (
+from learningchain.chain.host import (
     K_PARAMS,
     Due,
     HeldDue,

@@ -6,19 +6,19 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.contracts.membership import (
+from learningchain.chain.contracts.membership import (
     Ejection,
     ReportDouble,
     ejection_key,
 )
-from chain.host import (
+from learningchain.chain.host import (
     K_HISTORY,
     K_PARAMS,
     K_VALIDATORS,
     History,
     Validators,
 )
-from chain.types import (
+from learningchain.chain.types import (
     PRECOMMIT,
     PREVOTE,
     Proposal,

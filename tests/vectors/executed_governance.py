@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.contracts.governance import (
+from learningchain.chain.contracts.governance import (
     AddValidator,
     Admit,
     Ban,
@@ -27,15 +27,15 @@ from chain.contracts.governance import (
     count_key,
     proposal_key,
 )
-from chain.contracts.job import JobParams
-from chain.contracts.membership import (
+from learningchain.chain.contracts.job import JobParams
+from learningchain.chain.contracts.membership import (
     BanRecord,
     Release,
     ban_key,
     member_in,
     member_key,
 )
-from chain.host import (
+from learningchain.chain.host import (
     BANNED,
     K_HISTORY,
     K_NEXT_VALIDATORS,
@@ -62,9 +62,9 @@ from chain.host import (
     parked_key,
     past_params_key,
 )
-from chain.host.parameters import values_of
-from chain.ledger.state import State
-from chain.types import (
+from learningchain.chain.host.parameters import values_of
+from learningchain.chain.ledger.state import State
+from learningchain.chain.types import (
     Validator,
 )
 from tests.vectors.executed import (

@@ -6,10 +6,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.contracts import membership
-from chain.contracts.job import Capacity
-from chain.contracts.job import records as jobs
-from chain.contracts.membership import (
+from learningchain.chain.contracts import membership
+from learningchain.chain.contracts.job import Capacity
+from learningchain.chain.contracts.job import records as jobs
+from learningchain.chain.contracts.membership import (
     K_CASES,
     Case,
     CaseRef,
@@ -23,7 +23,7 @@ from chain.contracts.membership import (
     judged_key,
     member_key,
 )
-from chain.host import (
+from learningchain.chain.host import (
     BANNED,
     K_PARAMS,
     SUSPENDED,
@@ -31,7 +31,7 @@ from chain.host import (
     account_key,
     due_key,
 )
-from chain.verification.standing import Strike
+from learningchain.chain.verification.standing import Strike
 from tests.vectors.base_vectors import job_terms
 from tests.vectors.executed import (
     ALICE,

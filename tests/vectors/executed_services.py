@@ -6,17 +6,17 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.contracts import host_of, membership
-from chain.contracts.job import Capacity
-from chain.contracts.membership import (
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts import host_of, membership
+from learningchain.chain.contracts.job import Capacity
+from learningchain.chain.contracts.membership import (
     CaseRef,
     MemberParams,
     VotesFor,
     votes_key,
 )
-from chain.errors import Reject
-from chain.host import (
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import (
     BANNED,
     MEMBERS,
     STANDING,
@@ -26,14 +26,14 @@ from chain.host import (
     account_key,
     params_key,
 )
-from chain.ledger.state import Overlay, State
-from chain.ledger.state_diff import changes_of
-from chain.ledger.transition import (
+from learningchain.chain.ledger.state import Overlay, State
+from learningchain.chain.ledger.state_diff import changes_of
+from learningchain.chain.ledger.transition import (
     chain_record,
     params_of,
 )
-from chain.verification.standing import CountedVote, Draw, Strike
-from chain.verification.votes import Judgement
+from learningchain.chain.verification.standing import CountedVote, Draw, Strike
+from learningchain.chain.verification.votes import Judgement
 from tests.vectors.executed import ALICE, BOB, JOB, NAMES, NOBODY, V1, V2, V4, Records, account, clock, start
 from tests.vectors.executed_members import APPEAL, REFUSED_, member_record, past, suspended, verdicts
 from tests.vectors.kit import id_of, plain, shown

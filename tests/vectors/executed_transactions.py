@@ -7,20 +7,20 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.contracts.credits import Allowance, Approve, Transfer, TransferFrom, allowance_key
-from chain.contracts.job import Reveal
-from chain.contracts.membership import (
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.credits import Allowance, Approve, Transfer, TransferFrom, allowance_key
+from learningchain.chain.contracts.job import Reveal
+from learningchain.chain.contracts.membership import (
     JudgeCase,
 )
-from chain.host import (
+from learningchain.chain.host import (
     BANNED,
     K_PARAMS,
     SUSPENDED,
     account_key,
 )
-from chain.params import MAX_INT, MAX_VALID_FOR
-from chain.types import (
+from learningchain.chain.params import MAX_INT, MAX_VALID_FOR
+from learningchain.chain.types import (
     SignedTx,
 )
 from tests.vectors.executed import (

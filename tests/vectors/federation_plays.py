@@ -14,11 +14,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.contracts.federation import messages as m
-from chain.contracts.federation import records
-from chain.contracts.federation.formulas import update_size
-from chain.contracts.federation.records import (
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.federation import messages as m
+from learningchain.chain.contracts.federation import records
+from learningchain.chain.contracts.federation.formulas import update_size
+from learningchain.chain.contracts.federation.records import (
     AggregatorSeat,
     AttemptRecord,
     FederationRecord,
@@ -27,12 +27,12 @@ from chain.contracts.federation.records import (
     attempt_key,
     federation_key,
 )
-from chain.contracts.membership import Member, member_key
-from chain.host import K_PARAMS, Due, due_key
-from chain.host.terms import Capacity, HiddenSet, Image, Limits
-from chain.ledger.genesis import Genesis, GenesisAccount, first_state, make_params
-from chain.losses import LossTree, Opening, draw_probe, open_losses
-from chain.types import tx_id
+from learningchain.chain.contracts.membership import Member, member_key
+from learningchain.chain.host import K_PARAMS, Due, due_key
+from learningchain.chain.host.terms import Capacity, HiddenSet, Image, Limits
+from learningchain.chain.ledger.genesis import Genesis, GenesisAccount, first_state, make_params
+from learningchain.chain.losses import LossTree, Opening, draw_probe, open_losses
+from learningchain.chain.types import tx_id
 from tests.vectors.kit import id_of, key_of
 from tests.vectors.plays import Script
 

@@ -10,8 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from client.contracts.federation.arithmetic import masks, noise, reference, rows, screening, summing, tensors, updates, vault
-from client.contracts.federation.arithmetic.places import AttemptPlace, seed_commitment
+from learningchain.client.contracts.federation.arithmetic import (
+    masks,
+    noise,
+    reference,
+    rows,
+    screening,
+    summing,
+    tensors,
+    updates,
+    vault,
+)
+from learningchain.client.contracts.federation.arithmetic.places import AttemptPlace, seed_commitment
 from tests.vectors import said_vectors
 
 PLACE = AttemptPlace(hashlib.sha256(b"vector chain").digest(), hashlib.sha256(b"vector federation").digest(), 3, 7)

@@ -14,16 +14,16 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.contracts.job import messages, records
-from chain.contracts.job.messages import Ballot, PostJob
-from chain.contracts.job.records import AuditRound, ClaimantIndex, ClaimRecord, Job, JobState, Seat
-from chain.contracts.membership import Member, member_key
-from chain.host.terms import Capacity, HiddenSet, Image, Limits
-from chain.ledger.genesis import Genesis, GenesisAccount, first_state, make_params
-from chain.losses import LossTree, Measurement, draw_probe, open_losses
-from chain.types import tx_id
-from chain.verification.votes import BallotCode
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.job import messages, records
+from learningchain.chain.contracts.job.messages import Ballot, PostJob
+from learningchain.chain.contracts.job.records import AuditRound, ClaimantIndex, ClaimRecord, Job, JobState, Seat
+from learningchain.chain.contracts.membership import Member, member_key
+from learningchain.chain.host.terms import Capacity, HiddenSet, Image, Limits
+from learningchain.chain.ledger.genesis import Genesis, GenesisAccount, first_state, make_params
+from learningchain.chain.losses import LossTree, Measurement, draw_probe, open_losses
+from learningchain.chain.types import tx_id
+from learningchain.chain.verification.votes import BallotCode
 from tests.vectors.kit import id_of, key_of
 from tests.vectors.plays import Script
 

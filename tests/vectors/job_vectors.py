@@ -10,17 +10,17 @@ from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any
 
-from chain.codec import encode
-from chain.contracts.job import messages
-from chain.contracts.job.messages import Ballot
-from chain.host.terms import Capacity
-from chain.losses import MAX_LOSS, Measurement
-from chain.types import quorum
-from chain.verification import committee, merits, ranking, scale, standing, votes, windows
-from chain.verification.merits import Merit
-from chain.verification.ranking import RankedClaim
-from chain.verification.scale import FloatKind
-from chain.verification.votes import BallotCode, Column, Judgement, OpenedVote, Scale
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.job import messages
+from learningchain.chain.contracts.job.messages import Ballot
+from learningchain.chain.host.terms import Capacity
+from learningchain.chain.losses import MAX_LOSS, Measurement
+from learningchain.chain.types import quorum
+from learningchain.chain.verification import committee, merits, ranking, scale, standing, votes, windows
+from learningchain.chain.verification.merits import Merit
+from learningchain.chain.verification.ranking import RankedClaim
+from learningchain.chain.verification.scale import FloatKind
+from learningchain.chain.verification.votes import BallotCode, Column, Judgement, OpenedVote, Scale
 from tests.vectors.kit import shown
 
 BEACON, JOB = hashlib.sha256(b"vector beacon").digest(), hashlib.sha256(b"vector job").digest()

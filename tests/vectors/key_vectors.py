@@ -6,8 +6,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.contracts import keys
-from chain.contracts.keys import (
+from learningchain.chain.contracts import keys
+from learningchain.chain.contracts.keys import (
     ComingGuardians,
     GuardianSet,
     GuardianWord,
@@ -18,9 +18,9 @@ from chain.contracts.keys import (
     RotateKey,
     SetGuardians,
 )
-from chain.contracts.membership import Release
-from chain.crypto import account_id
-from chain.host import (
+from learningchain.chain.contracts.membership import Release
+from learningchain.chain.crypto import account_id
+from learningchain.chain.host import (
     BANNED,
     K_HISTORY,
     K_PARAMS,
@@ -36,7 +36,7 @@ from chain.host import (
     key_owner_key,
     parked_key,
 )
-from chain.types import Validator
+from learningchain.chain.types import Validator
 from tests.vectors.executed import (
     ALICE,
     BOB,

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from chain.codec import encode
-from chain.crypto import SigningKey, account_id
+from learningchain.chain.codec import encode
+from learningchain.chain.crypto import SigningKey, account_id
 
 
 def key_of(name: str) -> SigningKey:

@@ -6,9 +6,9 @@ import ipaddress
 import struct
 from typing import Any
 
-from chain.crypto import address
-from p2p import mdns
-from p2p.mdns import Announcement
+from learningchain.chain.crypto import address
+from learningchain.p2p import mdns
+from learningchain.p2p.mdns import Announcement
 from tests.vectors.base_vectors import CHAIN
 from tests.vectors.kit import id_of
 

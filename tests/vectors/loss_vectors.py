@@ -8,8 +8,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.losses import (
+from learningchain.chain.codec import encode
+from learningchain.chain.losses import (
     MAX_EXAMPLES,
     MAX_LOSS,
     MAX_TOTAL,
@@ -23,7 +23,7 @@ from chain.losses import (
     open_losses,
     subtree_span,
 )
-from sandbox.losses import MAX_LOSSES_BYTES, LossesBroken, LossesInvalid, parse_losses
+from learningchain.sandbox.losses import MAX_LOSSES_BYTES, LossesBroken, LossesInvalid, parse_losses
 from tests.unit.loss_kit import JOB, Liar, beacon, opened, showing, siblings_of, some_losses
 from tests.vectors.kit import shown
 from tests.vectors.records import packed

@@ -7,14 +7,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.consensus.machine import timeout_ms
-from chain.consensus.messages import TimeoutKind
-from chain.errors import Malformed
-from chain.node.candidates import Candidate, is_timely
-from chain.params import Params
-from chain.types import Header, Validator, proposer_of
-from p2p import tls, wire
+from learningchain.chain.codec import encode
+from learningchain.chain.consensus.machine import timeout_ms
+from learningchain.chain.consensus.messages import TimeoutKind
+from learningchain.chain.errors import Malformed
+from learningchain.chain.node.candidates import Candidate, is_timely
+from learningchain.chain.params import Params
+from learningchain.chain.types import Header, Validator, proposer_of
+from learningchain.p2p import tls, wire
 from tests.vectors.base_vectors import CHAIN, H
 from tests.vectors.kit import id_of, key_of
 from tests.vectors.records import packed

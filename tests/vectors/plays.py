@@ -13,9 +13,9 @@ from typing import Any, ClassVar, Self
 
 import msgspec
 
-from chain.codec import encode
-from chain.ledger.state import State
-from chain.ledger.transition import (
+from learningchain.chain.codec import encode
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import (
     BlockInput,
     apply_block,
     beacon_commitment,
@@ -25,9 +25,9 @@ from chain.ledger.transition import (
     due_reveal,
     validators_of,
 )
-from chain.ledger.tx import parse_tx
-from chain.merkle import list_root
-from chain.types import Block, Header, SignedTx, TxBody, block_id, net_of, tx_digest, tx_id, validators_hash
+from learningchain.chain.ledger.tx import parse_tx
+from learningchain.chain.merkle import list_root
+from learningchain.chain.types import Block, Header, SignedTx, TxBody, block_id, net_of, tx_digest, tx_id, validators_hash
 from tests.vectors.kit import id_of, key_of
 from tests.vectors.records import packed
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.contracts.membership import Member, member_key
-from chain.contracts.prediction import messages, records
-from chain.contracts.prediction.messages import (
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.membership import Member, member_key
+from learningchain.chain.contracts.prediction import messages, records
+from learningchain.chain.contracts.prediction.messages import (
     AppealAnswer,
     CommitAnswer,
     GiveKeys,
@@ -27,12 +27,12 @@ from chain.contracts.prediction.messages import (
     RequestPrediction,
     ServeModel,
 )
-from chain.contracts.prediction.records import PredictionSeat, RequestRecord, RequestState
-from chain.contracts.prediction.tally import Answer, AnswerCode
-from chain.host import K_PARAMS, Due, due_key
-from chain.host.terms import Capacity, Image
-from chain.ledger.genesis import Genesis, GenesisAccount, first_state, make_params
-from chain.types import tx_id
+from learningchain.chain.contracts.prediction.records import PredictionSeat, RequestRecord, RequestState
+from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode
+from learningchain.chain.host import K_PARAMS, Due, due_key
+from learningchain.chain.host.terms import Capacity, Image
+from learningchain.chain.ledger.genesis import Genesis, GenesisAccount, first_state, make_params
+from learningchain.chain.types import tx_id
 from tests.vectors.kit import id_of, key_of
 from tests.vectors.plays import Script
 

@@ -10,14 +10,14 @@ from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any
 
-from chain.codec import encode
-from chain.contracts.prediction import blinding, formulas, messages, payouts, verdicts
-from chain.contracts.prediction.decisions import DecisionRule, decide
-from chain.contracts.prediction.formulas import Amounts
-from chain.contracts.prediction.tally import Answer, AnswerCode, PredictionOutcome, RowValue, Tally, tally
-from chain.contracts.prediction.verdicts import AppealCase, AppealMoney, AppealRuling, AppealVerdict
-from client.contracts.prediction.roles.inputs import INPUT, InputUnfit, PredictionInput
-from sandbox import AnswerForm
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.prediction import blinding, formulas, messages, payouts, verdicts
+from learningchain.chain.contracts.prediction.decisions import DecisionRule, decide
+from learningchain.chain.contracts.prediction.formulas import Amounts
+from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode, PredictionOutcome, RowValue, Tally, tally
+from learningchain.chain.contracts.prediction.verdicts import AppealCase, AppealMoney, AppealRuling, AppealVerdict
+from learningchain.client.contracts.prediction.roles.inputs import INPUT, InputUnfit, PredictionInput
+from learningchain.sandbox import AnswerForm
 from tests.vectors.kit import shown
 
 FEE, STAKE, ROW = 10_000, 1_000_000, 5

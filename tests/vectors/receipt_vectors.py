@@ -7,12 +7,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.codec import encode, read
-from chain.crypto import sha256
-from chain.errors import Malformed
-from chain.host import account_key
-from chain.ledger.genesis import GenesisAccount, to_json
-from chain.ledger.receipt_file import (
+from learningchain.chain.codec import encode, read
+from learningchain.chain.crypto import sha256
+from learningchain.chain.errors import Malformed
+from learningchain.chain.host import account_key
+from learningchain.chain.ledger.genesis import GenesisAccount, to_json
+from learningchain.chain.ledger.receipt_file import (
     PathStep,
     ProvenReceipt,
     ProvenRecord,
@@ -22,9 +22,19 @@ from chain.ledger.receipt_file import (
     check_receipt_file,
     make_receipt_file,
 )
-from chain.ledger.snapshot import ValidatorSetChange
-from chain.merkle import list_root, prove_item, sides
-from chain.types import PRECOMMIT, Certificate, Header, Receipt, Validator, block_id, tx_id, validators_hash, vote_digest
+from learningchain.chain.ledger.snapshot import ValidatorSetChange
+from learningchain.chain.merkle import list_root, prove_item, sides
+from learningchain.chain.types import (
+    PRECOMMIT,
+    Certificate,
+    Header,
+    Receipt,
+    Validator,
+    block_id,
+    tx_id,
+    validators_hash,
+    vote_digest,
+)
 from tests.vectors.base_vectors import ORDER
 from tests.vectors.chain_vectors import BY_ID, Chain, certify
 from tests.vectors.kit import id_of, key_of

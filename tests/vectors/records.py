@@ -12,19 +12,19 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from chain.codec import encode
-from chain.consensus.messages import RoundState
-from chain.contracts import CONTRACTS
-from chain.contracts.governance import Action
-from chain.contracts.keys import ComingGuardians, GuardianWord
-from chain.contracts.membership import CaseRef
-from chain.host import BASE_STATE, HeldDue
-from chain.ledger import base, genesis, receipt_file, snapshot, state, state_diff
-from chain.losses import LossNode, Measurement, Opening
-from chain.merkle import ListProof, StateProof
-from chain.node import messages as node
-from chain.params import MAX_BLOCK_BYTES, MAX_PEER_MESSAGE, MAX_TX_BYTES
-from chain.types import (
+from learningchain.chain.codec import encode
+from learningchain.chain.consensus.messages import RoundState
+from learningchain.chain.contracts import CONTRACTS
+from learningchain.chain.contracts.governance import Action
+from learningchain.chain.contracts.keys import ComingGuardians, GuardianWord
+from learningchain.chain.contracts.membership import CaseRef
+from learningchain.chain.host import BASE_STATE, HeldDue
+from learningchain.chain.ledger import base, genesis, receipt_file, snapshot, state, state_diff
+from learningchain.chain.losses import LossNode, Measurement, Opening
+from learningchain.chain.merkle import ListProof, StateProof
+from learningchain.chain.node import messages as node
+from learningchain.chain.params import MAX_BLOCK_BYTES, MAX_PEER_MESSAGE, MAX_TX_BYTES
+from learningchain.chain.types import (
     Block,
     Certificate,
     Header,
@@ -39,8 +39,8 @@ from chain.types import (
     Vote,
     VoteEvidence,
 )
-from p2p import tls, wire
-from p2p.content import messages as content
+from learningchain.p2p import tls, wire
+from learningchain.p2p.content import messages as content
 
 INT = (-(2**63), 2**64 - 1)
 """What an encoding can hold: an integer without bounds."""

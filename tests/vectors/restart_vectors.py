@@ -13,11 +13,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.contracts.credits import Allowance, allowance_key
-from chain.contracts.governance import AddValidator, OpenProposal, Propose, proposal_key
-from chain.contracts.job.records import JobState, Live
-from chain.contracts.membership import (
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.credits import Allowance, allowance_key
+from learningchain.chain.contracts.governance import AddValidator, OpenProposal, Propose, proposal_key
+from learningchain.chain.contracts.job.records import JobState, Live
+from learningchain.chain.contracts.membership import (
     Ejection,
     Invitation,
     Invite,
@@ -27,9 +27,9 @@ from chain.contracts.membership import (
     invitation_key,
     member_key,
 )
-from chain.contracts.prediction.messages import ServeModel, model_id_of
-from chain.errors import Malformed
-from chain.host import (
+from learningchain.chain.contracts.prediction.messages import ServeModel, model_id_of
+from learningchain.chain.errors import Malformed
+from learningchain.chain.host import (
     BANNED,
     K_PARAMS,
     K_PROTOCOL,
@@ -50,8 +50,8 @@ from chain.host import (
     height_due_key,
     parked_key,
 )
-from chain.ledger.base import Base
-from chain.ledger.genesis import (
+from learningchain.chain.ledger.base import Base
+from learningchain.chain.ledger.genesis import (
     Genesis,
     GenesisAccount,
     RestartedGenesis,
@@ -61,10 +61,10 @@ from chain.ledger.genesis import (
     make_params,
     to_json,
 )
-from chain.ledger.restart import restart
-from chain.ledger.state import State
-from chain.ledger.state_diff import Record
-from chain.types import tx_id
+from learningchain.chain.ledger.restart import restart
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.state_diff import Record
+from learningchain.chain.types import tx_id
 from tests.vectors.job_plays import NAMES, SHORT, VALIDATORS, VERIFIERS, Play
 from tests.vectors.kit import id_of, key_of
 from tests.vectors.prediction_plays import NUMBERS, asking, box_key

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from chain.codec import encode
-from chain.crypto import SigningKey
-from chain.errors import Malformed
-from client.contracts.federation.arithmetic import updates, vault
-from client.contracts.federation.arithmetic.places import AttemptPlace, published_digest
-from client.contracts.federation.arithmetic.updates import BadUpdate
-from client.contracts.federation.arithmetic.vault import BadVault, VaultPlace
-from client.contracts.federation.roles.channel import (
+from learningchain.chain.codec import encode
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.errors import Malformed
+from learningchain.client.contracts.federation.arithmetic import updates, vault
+from learningchain.client.contracts.federation.arithmetic.places import AttemptPlace, published_digest
+from learningchain.client.contracts.federation.arithmetic.updates import BadUpdate
+from learningchain.client.contracts.federation.arithmetic.vault import BadVault, VaultPlace
+from learningchain.client.contracts.federation.roles.channel import (
     KeyAsk,
     KeyGive,
     ShareAsk,
@@ -29,10 +29,10 @@ from client.contracts.federation.roles.channel import (
     encode_fed,
     is_answer_of,
 )
-from client.contracts.federation.roles.looking import local_seed
-from client.contracts.federation.roles.sponsor import KEY_BOX_LABEL, key_context
-from client.keys.boxes import CannotOpen, open_box, public_of, seal_box
-from sandbox.data import DataFile, DataSet
+from learningchain.client.contracts.federation.roles.looking import local_seed
+from learningchain.client.contracts.federation.roles.sponsor import KEY_BOX_LABEL, key_context
+from learningchain.client.keys.boxes import CannotOpen, open_box, public_of, seal_box
+from learningchain.sandbox.data import DataFile, DataSet
 
 Case = dict[str, Any]
 

@@ -10,15 +10,15 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.contracts.credits import Transfer
-from chain.storage.guard import Guard
-from chain.types import NO_ROUND, PRECOMMIT, PREVOTE, TxBody, net_of
-from client.contracts.membership.http.token import Contact, JoinToken
-from client.contracts.membership.statements import join_body, token_body
-from client.keys.keystore import Identity
-from client.signer import messages as m
-from client.signer.server import SignerServer
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.storage.guard import Guard
+from learningchain.chain.types import NO_ROUND, PRECOMMIT, PREVOTE, TxBody, net_of
+from learningchain.client.contracts.membership.http.token import Contact, JoinToken
+from learningchain.client.contracts.membership.statements import join_body, token_body
+from learningchain.client.keys.keystore import Identity
+from learningchain.client.signer import messages as m
+from learningchain.client.signer.server import SignerServer
 from tests.vectors.base_vectors import CHAIN
 from tests.vectors.kit import id_of, key_of
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.buckets import BUCKETS, SUBROOT_BYTES, build, number_of, subroot_of
-from chain.codec import encode
-from chain.crypto import sha256
-from chain.errors import Malformed
-from chain.ledger.snapshot import (
+from learningchain.chain.buckets import BUCKETS, SUBROOT_BYTES, build, number_of, subroot_of
+from learningchain.chain.codec import encode
+from learningchain.chain.crypto import sha256
+from learningchain.chain.errors import Malformed
+from learningchain.chain.ledger.snapshot import (
     ValidatorSetChange,
     decode_subroots,
     encode_bucket,
@@ -23,7 +23,7 @@ from chain.ledger.snapshot import (
     subbuckets,
     whole_subroots,
 )
-from chain.types import Header, Validator, block_id, validators_hash
+from learningchain.chain.types import Header, Validator, block_id, validators_hash
 from tests.vectors.chain_vectors import BY_ID, Chain, certify
 
 

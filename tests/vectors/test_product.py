@@ -12,16 +12,23 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.codec import decode, encode
-from chain.contracts.job import is_cid, is_reference
-from chain.crypto import account_id, is_public_key, parse_address, verify
-from chain.errors import InvalidBlock, InvalidTx, Malformed
-from chain.ledger.genesis import Genesis, check_genesis, from_json
-from chain.ledger.snapshot import ValidatorSetChange, check_signed, decode_subroots, follow_validator_change, make_bucket, root_of
-from chain.ledger.state import State
-from chain.ledger.transition import chain_record
-from chain.ledger.tx import _SIGNED
-from chain.losses import (
+from learningchain.chain.codec import decode, encode
+from learningchain.chain.contracts.job import is_cid, is_reference
+from learningchain.chain.crypto import account_id, is_public_key, parse_address, verify
+from learningchain.chain.errors import InvalidBlock, InvalidTx, Malformed
+from learningchain.chain.ledger.genesis import Genesis, check_genesis, from_json
+from learningchain.chain.ledger.snapshot import (
+    ValidatorSetChange,
+    check_signed,
+    decode_subroots,
+    follow_validator_change,
+    make_bucket,
+    root_of,
+)
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import chain_record
+from learningchain.chain.ledger.tx import _SIGNED
+from learningchain.chain.losses import (
     BadOpening,
     LossesOutOfRange,
     LossTree,
@@ -30,10 +37,10 @@ from chain.losses import (
     check_opening,
     draw_probe,
 )
-from chain.merkle import ListProof, StateProof, check_item, check_key
-from chain.node.candidates import execute
-from chain.node.messages import decode_message as decode_node_message
-from chain.types import (
+from learningchain.chain.merkle import ListProof, StateProof, check_item, check_key
+from learningchain.chain.node.candidates import execute
+from learningchain.chain.node.messages import decode_message as decode_node_message
+from learningchain.chain.types import (
     Certificate,
     Header,
     ValidatorSet,
@@ -44,11 +51,11 @@ from chain.types import (
     parse_credits,
     parse_loss,
 )
-from client.contracts.prediction.roles.private import BoxPlace, opened
-from client.keys import hidden
-from p2p.wire import parse_peers
-from sandbox.answers import AnswerForm, BadAnswer, parse_answer
-from sandbox.losses import LossesBroken, LossesInvalid, parse_losses
+from learningchain.client.contracts.prediction.roles.private import BoxPlace, opened
+from learningchain.client.keys import hidden
+from learningchain.p2p.wire import parse_peers
+from learningchain.sandbox.answers import AnswerForm, BadAnswer, parse_answer
+from learningchain.sandbox.losses import LossesBroken, LossesInvalid, parse_losses
 from tests.vectors import records
 from tests.vectors.test_vectors import FOLDER
 

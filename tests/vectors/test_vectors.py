@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from chain.contracts import CONTRACTS
-from chain.host import BASE_STATE
+from learningchain.chain.contracts import CONTRACTS
+from learningchain.chain.host import BASE_STATE
 from tests.vectors import (
     answer_vectors,
     base_vectors,

@@ -7,8 +7,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.contracts.federation import records
-from chain.contracts.federation.messages import (
+from learningchain.chain.contracts.federation import records
+from learningchain.chain.contracts.federation.messages import (
     AdmitMember,
     CloseFederation,
     CommitMeasure,
@@ -25,12 +25,12 @@ from chain.contracts.federation.messages import (
     StartRound,
     VaultModel,
 )
-from chain.contracts.federation.records import FederationState
-from chain.contracts.membership import Release, member_key
-from chain.errors import Code
-from chain.host import Account, Parked, account_key, parked_key
-from chain.host.terms import Image, Limits
-from chain.verification.standing import Strike
+from learningchain.chain.contracts.federation.records import FederationState
+from learningchain.chain.contracts.membership import Release, member_key
+from learningchain.chain.errors import Code
+from learningchain.chain.host import Account, Parked, account_key, parked_key
+from learningchain.chain.host.terms import Image, Limits
+from learningchain.chain.verification.standing import Strike
 from tests.vectors.federation_plays import (
     BEGIN,
     CID,

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from chain.contracts.federation.formulas import royalty_weights
-from chain.contracts.federation.messages import (
+from learningchain.chain.contracts.federation.formulas import royalty_weights
+from learningchain.chain.contracts.federation.messages import (
     CloseFederation,
     CommitMeasure,
     FederationCode,
@@ -18,9 +18,9 @@ from chain.contracts.federation.messages import (
     ServeFederation,
     StartRound,
 )
-from chain.contracts.federation.records import EndReason, FederationState
-from chain.contracts.prediction.messages import PredictionCode, RegisterModel, Share
-from chain.losses import Measurement
+from learningchain.chain.contracts.federation.records import EndReason, FederationState
+from learningchain.chain.contracts.prediction.messages import PredictionCode, RegisterModel, Share
+from learningchain.chain.losses import Measurement
 from tests.vectors.federation_plays import FIRST, HELPERS, HIDDEN, OWNERS, SALT, Train, cid, ready, said, training
 from tests.vectors.kit import id_of
 from tests.vectors.prediction_plays import NUMBERS

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from chain.contracts.federation import messages as m
-from chain.contracts.federation import records as r
-from chain.contracts.federation.params import FederationParams
-from chain.host.terms import HiddenSet, Image, Limits
-from chain.losses import LossNode, Measurement, Opening
+from learningchain.chain.contracts.federation import messages as m
+from learningchain.chain.contracts.federation import records as r
+from learningchain.chain.contracts.federation.params import FederationParams
+from learningchain.chain.host.terms import HiddenSet, Image, Limits
+from learningchain.chain.losses import LossNode, Measurement, Opening
 
 HASHES = [bytes([n]) * 32 for n in range(8)]
 A, B, C = bytes([9]) * 20, bytes([10]) * 20, bytes([11]) * 20

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from chain.contracts.federation.messages import (
+from learningchain.chain.contracts.federation.messages import (
     CommitUpdate,
     FederationCode,
     HaveUpdates,
@@ -18,11 +18,11 @@ from chain.contracts.federation.messages import (
     ReferUpdate,
     ServeFederation,
 )
-from chain.contracts.federation.records import FederationState, member_key
-from chain.contracts.membership import Member
-from chain.contracts.membership import member_key as membership_key
-from chain.host import Account, account_key
-from chain.verification.standing import MAX_BAD_DRAWS
+from learningchain.chain.contracts.federation.records import FederationState, member_key
+from learningchain.chain.contracts.membership import Member
+from learningchain.chain.contracts.membership import member_key as membership_key
+from learningchain.chain.host import Account, account_key
+from learningchain.chain.verification.standing import MAX_BAD_DRAWS
 from tests.vectors.federation_plays import CID, OWNERS, SIZE, Train, changed, cid, digest, full, ready, training
 from tests.vectors.kit import id_of, key_of
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.contracts.job.messages import CancelJob, Claim, CommitVote, ExtendJob, JobCode, OpenVote, RevealKey
-from chain.contracts.job.records import ClaimantIndex, ClaimRecord, JobState, claim_key, claimant_key, job_key
-from chain.contracts.membership import JudgeCase, Member, Release, SetCapacity, member_key
-from chain.errors import Code
-from chain.host import (
+from learningchain.chain.contracts.job.messages import CancelJob, Claim, CommitVote, ExtendJob, JobCode, OpenVote, RevealKey
+from learningchain.chain.contracts.job.records import ClaimantIndex, ClaimRecord, JobState, claim_key, claimant_key, job_key
+from learningchain.chain.contracts.membership import JudgeCase, Member, Release, SetCapacity, member_key
+from learningchain.chain.errors import Code
+from learningchain.chain.host import (
     BANNED,
     K_PARAMS,
     K_SUPPLY,
@@ -25,10 +25,10 @@ from chain.host import (
     escrow_key,
     parked_key,
 )
-from chain.host.terms import Image
-from chain.losses import LossNode, Opening
-from chain.verification.standing import Strike
-from chain.verification.votes import BallotCode
+from learningchain.chain.host.terms import Image
+from learningchain.chain.losses import LossNode, Opening
+from learningchain.chain.verification.standing import Strike
+from learningchain.chain.verification.votes import BallotCode
 from tests.vectors.job_plays import (
     APPEAL,
     HIDDEN,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chain.verification import windows
+from learningchain.chain.verification import windows
 
 from .figures import Results
 from .ranges import Rate, percent

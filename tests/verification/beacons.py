@@ -18,8 +18,8 @@ from math import comb, factorial
 import numpy as np
 from numpy.typing import NDArray
 
-from chain.verification.votes import Judgement
-from chain.verification.windows import draw_delay
+from learningchain.chain.verification.votes import Judgement
+from learningchain.chain.verification.windows import draw_delay
 
 from .committees import Cell, best
 

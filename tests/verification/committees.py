@@ -17,9 +17,9 @@ from functools import cache
 
 import numpy as np
 
-from chain.verification.committee import FIRST_ROUND, SECOND_ROUND
-from chain.verification.scale import FloatKind, bound
-from chain.verification.votes import MEASURED, BallotCode, Column, Judgement, OpenedVote, Scale, is_last, verdict
+from learningchain.chain.verification.committee import FIRST_ROUND, SECOND_ROUND
+from learningchain.chain.verification.scale import FloatKind, bound
+from learningchain.chain.verification.votes import MEASURED, BallotCode, Column, Judgement, OpenedVote, Scale, is_last, verdict
 
 CLAIMED = 100_000_000
 """A loss of 0.1."""

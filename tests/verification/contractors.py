@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from chain.types import AccountId
-from chain.verification.committee import draw
-from chain.verification.merits import Merit, counts_for_mark, fault, is_bad_draw, merits, repeatable
-from chain.verification.standing import (
+from learningchain.chain.types import AccountId
+from learningchain.chain.verification.committee import draw
+from learningchain.chain.verification.merits import Merit, counts_for_mark, fault, is_bad_draw, merits, repeatable
+from learningchain.chain.verification.standing import (
     CountedVote,
     Draw,
     Strike,
@@ -25,7 +25,7 @@ from chain.verification.standing import (
     is_marked,
     stands,
 )
-from chain.verification.votes import BallotCode, Column, Judgement, OpenedVote, is_last, verdict
+from learningchain.chain.verification.votes import BallotCode, Column, Judgement, OpenedVote, is_last, verdict
 
 from .committees import CLAIMED, SCALE, SHOWN
 

@@ -9,9 +9,9 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
-from chain.verification.committee import FIRST_ROUND, draw
-from chain.verification.standing import CountedVote, add_vote, is_marked
-from chain.verification.votes import BallotCode, Judgement, is_last
+from learningchain.chain.verification.committee import FIRST_ROUND, draw
+from learningchain.chain.verification.standing import CountedVote, add_vote, is_marked
+from learningchain.chain.verification.votes import BallotCode, Judgement, is_last
 
 from .committees import judged
 from .contractors import GAP, LIFE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import comb
 
-from chain.verification.votes import Judgement
+from learningchain.chain.verification.votes import Judgement
 
 from .committees import Cell, best
 

@@ -17,8 +17,8 @@ from zlib import crc32
 
 import numpy as np
 
-from chain.verification.scale import FloatKind, ceil_div
-from chain.verification.votes import BallotCode, Judgement
+from learningchain.chain.verification.scale import FloatKind, ceil_div
+from learningchain.chain.verification.votes import BallotCode, Judgement
 
 from . import beacons, committees, contractors, damage, dissent, exact, helpers, judges, lazy, noise
 

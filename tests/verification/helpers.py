@@ -13,8 +13,8 @@ from functools import cache
 
 import numpy as np
 
-from chain.verification.committee import MIN_POOL, Committee, draw
-from chain.verification.votes import NEGATIVE, BallotCode, Judgement, OpenedVote, is_last, verdict
+from learningchain.chain.verification.committee import MIN_POOL, Committee, draw
+from learningchain.chain.verification.votes import NEGATIVE, BallotCode, Judgement, OpenedVote, is_last, verdict
 
 from .committees import NOT_PAID, PAID, SCALE, Wishes, opened
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from chain.verification.committee import FIRST_ROUND, SECOND_ROUND
+from learningchain.chain.verification.committee import FIRST_ROUND, SECOND_ROUND
 
 
 @dataclass(frozen=True, slots=True)

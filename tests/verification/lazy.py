@@ -18,10 +18,10 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from chain.losses import SUBTREES, subtree_span
-from chain.verification.merits import PLACES, SPREADS
-from chain.verification.scale import FloatKind, tolerance
-from chain.verification.votes import Scale
+from learningchain.chain.losses import SUBTREES, subtree_span
+from learningchain.chain.verification.merits import PLACES, SPREADS
+from learningchain.chain.verification.scale import FloatKind, tolerance
+from learningchain.chain.verification.votes import Scale
 
 UNIT = 10**9
 LISTS = 1_000

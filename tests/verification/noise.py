@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from collections import Counter
 
-from chain.verification.committee import FIRST_ROUND
-from chain.verification.merits import merits, repeatable
-from chain.verification.scale import FloatKind, bound, tolerance
-from chain.verification.votes import Column, Judgement, OpenedVote, Scale, code_of, verdict
+from learningchain.chain.verification.committee import FIRST_ROUND
+from learningchain.chain.verification.merits import merits, repeatable
+from learningchain.chain.verification.scale import FloatKind, bound, tolerance
+from learningchain.chain.verification.votes import Column, Judgement, OpenedVote, Scale, code_of, verdict
 
 F32_NOISE = 1e-6
 """Relative: float32 means of the same model on different machines differ by 7e-7 to 2e-6 (measured on the digits)."""

@@ -13,12 +13,12 @@ credits. It is changed by compare-and-set (`expected` must be the present amount
 
 from __future__ import annotations
 
-from chain.contracts.credits.handlers import approve, transfer, transfer_from
-from chain.contracts.credits.messages import Approve, CreditCode, Memo, Transfer, TransferFrom
-from chain.contracts.credits.records import NUMBER, Allowance, allowance_key
-from chain.contracts.credits.texts import EVENTS, FORMS, REASONS, TEXTS
-from chain.contracts.credits.views import allowance, supply
-from chain.host import Contract, MessageSpec
+from learningchain.chain.contracts.credits.handlers import approve, transfer, transfer_from
+from learningchain.chain.contracts.credits.messages import Approve, CreditCode, Memo, Transfer, TransferFrom
+from learningchain.chain.contracts.credits.records import NUMBER, Allowance, allowance_key
+from learningchain.chain.contracts.credits.texts import EVENTS, FORMS, REASONS, TEXTS
+from learningchain.chain.contracts.credits.views import allowance, supply
+from learningchain.chain.host import Contract, MessageSpec
 
 CONTRACT = Contract(
     name="credits",

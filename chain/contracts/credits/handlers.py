@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from chain.contracts.credits.messages import Approve, CreditCode, Transfer, TransferFrom
-from chain.contracts.credits.records import Allowance, allowance_key
-from chain.errors import Code, Reject
-from chain.host import (
+from learningchain.chain.contracts.credits.messages import Approve, CreditCode, Transfer, TransferFrom
+from learningchain.chain.contracts.credits.records import Allowance, allowance_key
+from learningchain.chain.errors import Code, Reject
+from learningchain.chain.host import (
     BANNED,
     Host,
 )

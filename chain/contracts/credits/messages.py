@@ -7,8 +7,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chain.codec import Wire
-from chain.types import (
+from learningchain.chain.codec import Wire
+from learningchain.chain.types import (
     AccountId,
     Uint,
 )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chain.codec import Wire
-from chain.types import (
+from learningchain.chain.codec import Wire
+from learningchain.chain.types import (
     Uint,
 )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chain.contracts.credits.messages import CreditCode
-from chain.host import (
+from learningchain.chain.contracts.credits.messages import CreditCode
+from learningchain.chain.host import (
     Data,
     Datum,
     Form,

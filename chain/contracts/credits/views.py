@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from chain.contracts.credits.records import allowance_key
-from chain.host import (
+from learningchain.chain.contracts.credits.records import allowance_key
+from learningchain.chain.host import (
     K_SUPPLY,
     Reader,
 )

@@ -32,8 +32,8 @@ Every state has a deadline, so every federation ends; every escrow is paid out o
 
 from __future__ import annotations
 
-from chain.contracts.federation import aggregating, deadlines, measuring, members, opening, screening, starting, views
-from chain.contracts.federation.messages import (
+from learningchain.chain.contracts.federation import aggregating, deadlines, measuring, members, opening, screening, starting, views
+from learningchain.chain.contracts.federation.messages import (
     AdmitMember,
     AggregationRule,
     CloseFederation,
@@ -67,8 +67,8 @@ from chain.contracts.federation.messages import (
     federation_id_of,
     measure_commitment,
 )
-from chain.contracts.federation.params import FederationParams
-from chain.contracts.federation.records import (
+from learningchain.chain.contracts.federation.params import FederationParams
+from learningchain.chain.contracts.federation.records import (
     ESCROWS,
     FEDERATIONS,
     LISTED,
@@ -82,9 +82,9 @@ from chain.contracts.federation.records import (
     RoundOutcome,
     VoidReason,
 )
-from chain.contracts.federation.store import BestModels
-from chain.contracts.federation.texts import EVENTS, FORMS, REASONS, TEXTS
-from chain.host import TRAINED, Archive, Contract, MessageSpec
+from learningchain.chain.contracts.federation.store import BestModels
+from learningchain.chain.contracts.federation.texts import EVENTS, FORMS, REASONS, TEXTS
+from learningchain.chain.host import TRAINED, Archive, Contract, MessageSpec
 
 WORK, SMALL = 32, 8
 """LC-FED-52: in transfers of a batch; who sets a deadline is 32 at least."""

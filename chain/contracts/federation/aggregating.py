@@ -8,9 +8,9 @@ from __future__ import annotations
 from functools import reduce
 from operator import and_, or_
 
-from chain.contracts.federation import ends, formulas, records
-from chain.contracts.federation.guards import attempt_in, live, require_cid, require_drawn, require_sponsor
-from chain.contracts.federation.messages import (
+from learningchain.chain.contracts.federation import ends, formulas, records
+from learningchain.chain.contracts.federation.guards import attempt_in, live, require_cid, require_drawn, require_sponsor
+from learningchain.chain.contracts.federation.messages import (
     AGGREGATORS,
     CommitUpdate,
     FederationCode,
@@ -20,12 +20,12 @@ from chain.contracts.federation.messages import (
     ReferUpdate,
     ticket,
 )
-from chain.contracts.federation.records import FederationState, UpdateFile, VoidReason
-from chain.contracts.federation.store import FederationContext
-from chain.crypto import is_low_order
-from chain.errors import Reject
-from chain.host import Host
-from chain.verification.scale import ceil_div
+from learningchain.chain.contracts.federation.records import FederationState, UpdateFile, VoidReason
+from learningchain.chain.contracts.federation.store import FederationContext
+from learningchain.chain.crypto import is_low_order
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import Host
+from learningchain.chain.verification.scale import ceil_div
 
 
 def ready_key(host: Host, sender: bytes, m: ReadyKey) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from chain.contracts.federation import aggregating, ends, formulas, measuring, records, screening, starting, store
-from chain.contracts.federation.messages import MOST_MEMBERS
-from chain.contracts.federation.params import MOST_DROPPED
-from chain.contracts.federation.records import EndReason, FederationRecord, FederationState
-from chain.contracts.federation.store import FederationContext
-from chain.errors import BrokenInvariant
-from chain.host import DueReader, Host
-from chain.verification.scale import ceil_div
+from learningchain.chain.contracts.federation import aggregating, ends, formulas, measuring, records, screening, starting, store
+from learningchain.chain.contracts.federation.messages import MOST_MEMBERS
+from learningchain.chain.contracts.federation.params import MOST_DROPPED
+from learningchain.chain.contracts.federation.records import EndReason, FederationRecord, FederationState
+from learningchain.chain.contracts.federation.store import FederationContext
+from learningchain.chain.errors import BrokenInvariant
+from learningchain.chain.host import DueReader, Host
+from learningchain.chain.verification.scale import ceil_div
 
 
 def unstarted(federation: FederationContext) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from chain.contracts.federation import formulas, records, store
-from chain.contracts.federation.records import (
+from learningchain.chain.contracts.federation import formulas, records, store
+from learningchain.chain.contracts.federation.records import (
     FEDERATIONS,
     EndReason,
     ExcludedAggregator,
@@ -13,8 +13,8 @@ from chain.contracts.federation.records import (
     FederationState,
     VoidReason,
 )
-from chain.contracts.federation.store import FederationContext
-from chain.host import STANDING, VERIFIERS, Host
+from learningchain.chain.contracts.federation.store import FederationContext
+from learningchain.chain.host import STANDING, VERIFIERS, Host
 
 # --- faults of aggregators (LC-FED-27) ------------------------------------------------------------------------------------------
 

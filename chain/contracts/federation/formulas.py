@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from chain.contracts.federation.messages import AGGREGATORS, CQ, MAX_CLIP, MOST_MEMBERS, PANEL, FederationTerms
-from chain.contracts.federation.params import FederationParams
-from chain.verification import scale
-from chain.verification.scale import ceil_div, lower_median
+from learningchain.chain.contracts.federation.messages import AGGREGATORS, CQ, MAX_CLIP, MOST_MEMBERS, PANEL, FederationTerms
+from learningchain.chain.contracts.federation.params import FederationParams
+from learningchain.chain.verification import scale
+from learningchain.chain.verification.scale import ceil_div, lower_median
 
 READY_WINDOWS, MEASUREMENTS = 3, 3
 KEPT_ROUNDS = 16

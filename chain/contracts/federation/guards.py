@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from chain.contracts.federation.messages import FederationCode
-from chain.contracts.federation.records import AttemptRecord, FederationState
-from chain.contracts.federation.store import FederationContext, load_federation
-from chain.crypto import address
-from chain.errors import Reject
-from chain.host import STANDING, Host
-from chain.host.deadlines import is_open
-from chain.host.terms import is_cid
+from learningchain.chain.contracts.federation.messages import FederationCode
+from learningchain.chain.contracts.federation.records import AttemptRecord, FederationState
+from learningchain.chain.contracts.federation.store import FederationContext, load_federation
+from learningchain.chain.crypto import address
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import STANDING, Host
+from learningchain.chain.host.deadlines import is_open
+from learningchain.chain.host.terms import is_cid
 
 
 def known(host: Host, federation: bytes) -> FederationContext:

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from chain.contracts.federation import ends, formulas, pool, records
-from chain.contracts.federation.guards import live, require_state, require_time, sponsored
-from chain.contracts.federation.messages import (
+from learningchain.chain.contracts.federation import ends, formulas, pool, records
+from learningchain.chain.contracts.federation.guards import live, require_state, require_time, sponsored
+from learningchain.chain.contracts.federation.messages import (
     CommitMeasure,
     FederationCode,
     MeasureCode,
@@ -22,7 +22,7 @@ from chain.contracts.federation.messages import (
     SealKey,
     measure_commitment,
 )
-from chain.contracts.federation.records import (
+from learningchain.chain.contracts.federation.records import (
     EndReason,
     FederationState,
     PanelSat,
@@ -30,11 +30,11 @@ from chain.contracts.federation.records import (
     RoundOutcome,
     RoundRecord,
 )
-from chain.contracts.federation.store import FederationContext
-from chain.errors import Reject
-from chain.host import MEMBERS, STANDING, Host
-from chain.losses import MAX_LOSS, BadOpening, Measurement, Opening, check_opening, draw_probe
-from chain.verification.scale import lower_median
+from learningchain.chain.contracts.federation.store import FederationContext
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import MEMBERS, STANDING, Host
+from learningchain.chain.losses import MAX_LOSS, BadOpening, Measurement, Opening, check_opening, draw_probe
+from learningchain.chain.verification.scale import lower_median
 
 CODES = frozenset(MeasureCode)
 

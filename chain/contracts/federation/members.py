@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from chain.contracts.federation import formulas, records
-from chain.contracts.federation.guards import known, live, require_active, require_cid, require_sponsor
-from chain.contracts.federation.messages import (
+from learningchain.chain.contracts.federation import formulas, records
+from learningchain.chain.contracts.federation.guards import known, live, require_active, require_cid, require_sponsor
+from learningchain.chain.contracts.federation.messages import (
     MAX_EXAMPLES_CLAIMED,
     AdmitMember,
     FederationCode,
@@ -18,11 +18,11 @@ from chain.contracts.federation.messages import (
     ServeFederation,
     VaultModel,
 )
-from chain.contracts.federation.records import FederationMember, FederationServer, MemberState
-from chain.contracts.federation.store import FederationContext
-from chain.crypto import address
-from chain.errors import Reject
-from chain.host import MEMBERS, Host
+from learningchain.chain.contracts.federation.records import FederationMember, FederationServer, MemberState
+from learningchain.chain.contracts.federation.store import FederationContext
+from learningchain.chain.crypto import address
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import MEMBERS, Host
 
 
 def join_federation(host: Host, sender: bytes, m: JoinFederation) -> None:

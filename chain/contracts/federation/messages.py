@@ -10,12 +10,12 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chain.codec import Wire, encode
-from chain.crypto import sha256
-from chain.host.terms import Cid, HiddenSet, Image, Limits, Small
-from chain.losses import Measurement, Opening
-from chain.tags import Tag
-from chain.types import AccountId, Hash, Uint
+from learningchain.chain.codec import Wire, encode
+from learningchain.chain.crypto import sha256
+from learningchain.chain.host.terms import Cid, HiddenSet, Image, Limits, Small
+from learningchain.chain.losses import Measurement, Opening
+from learningchain.chain.tags import Tag
+from learningchain.chain.types import AccountId, Hash, Uint
 
 _FEDERATION, _MEASURE = Tag("lc/federation", "federations' ids"), Tag("lc/measure", "commitments of measurements")
 Int = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]

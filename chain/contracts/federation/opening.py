@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chain.contracts.federation import ends, formulas, messages, records, store
-from chain.contracts.federation.guards import require_active, require_standing
-from chain.contracts.federation.messages import (
+from learningchain.chain.contracts.federation import ends, formulas, messages, records, store
+from learningchain.chain.contracts.federation.guards import require_active, require_standing
+from learningchain.chain.contracts.federation.messages import (
     AggregationRule,
     FederationCode,
     FederationTerms,
@@ -12,8 +12,8 @@ from chain.contracts.federation.messages import (
     PaySplit,
     Secrecy,
 )
-from chain.contracts.federation.params import FederationParams
-from chain.contracts.federation.records import (
+from learningchain.chain.contracts.federation.params import FederationParams
+from learningchain.chain.contracts.federation.records import (
     FEDERATIONS,
     FederationPosting,
     FederationRecord,
@@ -22,13 +22,13 @@ from chain.contracts.federation.records import (
     LiveFederation,
     NumberedFederation,
 )
-from chain.contracts.federation.store import FederationContext
-from chain.errors import Code, Reject
-from chain.host import STANDING, Host
-from chain.host.terms import Arch, image_fault, is_cid, limit_fault
-from chain.losses import MAX_LOSS
-from chain.types import format_credits
-from chain.verification.scale import FloatKind
+from learningchain.chain.contracts.federation.store import FederationContext
+from learningchain.chain.errors import Code, Reject
+from learningchain.chain.host import STANDING, Host
+from learningchain.chain.host.terms import Arch, image_fault, is_cid, limit_fault
+from learningchain.chain.losses import MAX_LOSS
+from learningchain.chain.types import format_credits
+from learningchain.chain.verification.scale import FloatKind
 
 ARCHITECTURES, FLOATS = frozenset(Arch), frozenset(FloatKind)
 RULES = {

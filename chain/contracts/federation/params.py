@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from chain.errors import Malformed
-from chain.params import CREDIT, ContractParams, Positive, Span, Votable
+from learningchain.chain.errors import Malformed
+from learningchain.chain.params import CREDIT, ContractParams, Positive, Span, Votable
 
 _HOUR = 3_600_000
 _DAY = 24 * _HOUR

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from chain.contracts.federation import records
-from chain.contracts.federation.formulas import LEAST_VOTES
-from chain.contracts.federation.messages import AGGREGATORS, PANEL, ticket
-from chain.contracts.federation.records import FederationServer
-from chain.contracts.federation.store import FederationContext
-from chain.host import MEMBERS, VERIFIERS
-from chain.host.terms import Capacity
+from learningchain.chain.contracts.federation import records
+from learningchain.chain.contracts.federation.formulas import LEAST_VOTES
+from learningchain.chain.contracts.federation.messages import AGGREGATORS, PANEL, ticket
+from learningchain.chain.contracts.federation.records import FederationServer
+from learningchain.chain.contracts.federation.store import FederationContext
+from learningchain.chain.host import MEMBERS, VERIFIERS
+from learningchain.chain.host.terms import Capacity
 
 LEAST_AGGREGATORS = 2
 LEAST_PANEL = 3

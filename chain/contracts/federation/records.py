@@ -19,9 +19,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chain.codec import Wire
-from chain.contracts.federation.formulas import READY_WINDOWS
-from chain.contracts.federation.messages import (
+from learningchain.chain.codec import Wire
+from learningchain.chain.contracts.federation.formulas import READY_WINDOWS
+from learningchain.chain.contracts.federation.messages import (
     AGGREGATORS,
     MOST_MEMBERS,
     PANEL,
@@ -33,11 +33,11 @@ from chain.contracts.federation.messages import (
     ScreenUpdates,
     SumUpdates,
 )
-from chain.crypto import sha256
-from chain.host import ALL, EscrowShape, LiveIndex, Reader
-from chain.host.queues import Queue
-from chain.host.terms import Cid, Small
-from chain.types import AccountId, Hash, Height, Uint
+from learningchain.chain.crypto import sha256
+from learningchain.chain.host import ALL, EscrowShape, LiveIndex, Reader
+from learningchain.chain.host.queues import Queue
+from learningchain.chain.host.terms import Cid, Small
+from learningchain.chain.types import AccountId, Hash, Height, Uint
 
 NUMBER = 5
 OptionalHash = Annotated[bytes, Meta(max_length=32)]

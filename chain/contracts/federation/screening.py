@@ -12,9 +12,9 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from chain.contracts.federation import ends, formulas, measuring, records
-from chain.contracts.federation.guards import attempt_in, require_cid, require_deciding
-from chain.contracts.federation.messages import (
+from learningchain.chain.contracts.federation import ends, formulas, measuring, records
+from learningchain.chain.contracts.federation.guards import attempt_in, require_cid, require_deciding
+from learningchain.chain.contracts.federation.messages import (
     CQ,
     MAX_POINTS,
     FederationCode,
@@ -26,7 +26,7 @@ from chain.contracts.federation.messages import (
     SumUpdates,
     ticket,
 )
-from chain.contracts.federation.records import (
+from learningchain.chain.contracts.federation.records import (
     AcceptedSets,
     AggregatorSeat,
     AttemptRecord,
@@ -34,9 +34,9 @@ from chain.contracts.federation.records import (
     RoundRecord,
     VoidReason,
 )
-from chain.contracts.federation.store import FederationContext
-from chain.errors import Reject
-from chain.host import Host
+from learningchain.chain.contracts.federation.store import FederationContext
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import Host
 
 T = TypeVar("T")
 STAGES = {PartStage.ROWS: FederationState.SCREEN, PartStage.SUMS: FederationState.SUM}

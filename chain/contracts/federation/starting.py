@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chain.contracts.federation import aggregating, ends, formulas, measuring, pool, records
-from chain.contracts.federation.guards import require_state, require_time, sponsored
-from chain.contracts.federation.messages import AGGREGATORS, PANEL, CloseFederation, FederationCode, FederationTerms, StartRound
-from chain.contracts.federation.records import (
+from learningchain.chain.contracts.federation import aggregating, ends, formulas, measuring, pool, records
+from learningchain.chain.contracts.federation.guards import require_state, require_time, sponsored
+from learningchain.chain.contracts.federation.messages import (
+    AGGREGATORS,
+    PANEL,
+    CloseFederation,
+    FederationCode,
+    FederationTerms,
+    StartRound,
+)
+from learningchain.chain.contracts.federation.records import (
     AttemptRoster,
     EndReason,
     FederationState,
@@ -15,9 +22,9 @@ from chain.contracts.federation.records import (
     VoidReason,
     new_attempt,
 )
-from chain.contracts.federation.store import FederationContext
-from chain.errors import Reject
-from chain.host import VERIFIERS, Host
+from learningchain.chain.contracts.federation.store import FederationContext
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import VERIFIERS, Host
 
 
 def start_round(host: Host, sender: bytes, m: StartRound) -> None:

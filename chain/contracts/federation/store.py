@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from chain.contracts.federation import formulas, records
-from chain.contracts.federation.messages import MOST_MEMBERS, FederationTerms
-from chain.contracts.federation.params import FederationParams
-from chain.contracts.federation.records import (
+from learningchain.chain.contracts.federation import formulas, records
+from learningchain.chain.contracts.federation.messages import MOST_MEMBERS, FederationTerms
+from learningchain.chain.contracts.federation.params import FederationParams
+from learningchain.chain.contracts.federation.records import (
     K_FEDERATION_TOTALS,
     NEW_AGGREGATOR,
     NUMBER,
@@ -31,10 +31,10 @@ from chain.contracts.federation.records import (
     RosterEntry,
     UpdateFile,
 )
-from chain.errors import BrokenInvariant
-from chain.host import Host, Won
-from chain.host.deadlines import Deadline
-from chain.verification import windows
+from learningchain.chain.errors import BrokenInvariant
+from learningchain.chain.host import Host, Won
+from learningchain.chain.host.deadlines import Deadline
+from learningchain.chain.verification import windows
 
 T = TypeVar("T")
 MOST_KNOWN = 2 * MOST_MEMBERS

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from chain.contracts.federation.messages import AggregationRule, FederationCode, FileCode, MeasureCode, PartStage, PaySplit, Secrecy
-from chain.contracts.federation.records import EndReason, RoundOutcome, VoidReason
-from chain.host import Data, Datum, Form, OneOf
-from chain.host.terms import Arch, ImageKind
-from chain.verification.scale import FloatKind
+from learningchain.chain.contracts.federation.messages import (
+    AggregationRule,
+    FederationCode,
+    FileCode,
+    MeasureCode,
+    PartStage,
+    PaySplit,
+    Secrecy,
+)
+from learningchain.chain.contracts.federation.records import EndReason, RoundOutcome, VoidReason
+from learningchain.chain.host import Data, Datum, Form, OneOf
+from learningchain.chain.host.terms import Arch, ImageKind
+from learningchain.chain.verification.scale import FloatKind
 
 _READ = "Read the federation (GET /v1/federations/{id}) and send what fits its present state"
 _NOTHING = "Nothing to do"

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
-from chain.contracts.federation import formulas, records
-from chain.contracts.federation.records import (
+from learningchain.chain.contracts.federation import formulas, records
+from learningchain.chain.contracts.federation.records import (
     AggregatorSeat,
     AttemptRecord,
     AttemptRoster,
@@ -20,7 +20,7 @@ from chain.contracts.federation.records import (
     FederationRecord,
     FederationState,
 )
-from chain.host import Indexed, Reader
+from learningchain.chain.host import Indexed, Reader
 
 
 class _ByAccount:

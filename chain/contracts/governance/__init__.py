@@ -25,7 +25,7 @@ The validator set changes once a block; what comes second waits, and is counted 
 
 from __future__ import annotations
 
-from chain.contracts.governance.messages import (
+from learningchain.chain.contracts.governance.messages import (
     MAX_OPEN,
     Action,
     ActionKind,
@@ -45,12 +45,12 @@ from chain.contracts.governance.messages import (
     Withdraw,
     kind_of,
 )
-from chain.contracts.governance.params import GovernanceParams
-from chain.contracts.governance.proposals import WORK, give_back, on_due, propose, vote, withdraw
-from chain.contracts.governance.records import NUMBER, OpenCount, OpenProposal, count_key, proposal_id, proposal_key
-from chain.contracts.governance.texts import EVENTS, FORMS, TEXTS
-from chain.contracts.governance.views import proposal, proposals
-from chain.host import ALL, Contract, MessageSpec, Power
+from learningchain.chain.contracts.governance.params import GovernanceParams
+from learningchain.chain.contracts.governance.proposals import WORK, give_back, on_due, propose, vote, withdraw
+from learningchain.chain.contracts.governance.records import NUMBER, OpenCount, OpenProposal, count_key, proposal_id, proposal_key
+from learningchain.chain.contracts.governance.texts import EVENTS, FORMS, TEXTS
+from learningchain.chain.contracts.governance.views import proposal, proposals
+from learningchain.chain.host import ALL, Contract, MessageSpec, Power
 
 CONTRACT = Contract(
     name="governance",

@@ -5,7 +5,7 @@ Each action has a test, made when it is proposed and again when it is decided, a
 
 from __future__ import annotations
 
-from chain.contracts.governance.messages import (
+from learningchain.chain.contracts.governance.messages import (
     Action,
     AddValidator,
     Admit,
@@ -18,11 +18,11 @@ from chain.contracts.governance.messages import (
     SetVerifier,
     Upgrade,
 )
-from chain.crypto import address
-from chain.errors import Reject
-from chain.host import MEMBERS, Host, ParamFault, ParamsRefused
-from chain.params import MAX_VALIDATORS
-from chain.types import Validator
+from learningchain.chain.crypto import address
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import MEMBERS, Host, ParamFault, ParamsRefused
+from learningchain.chain.params import MAX_VALIDATORS
+from learningchain.chain.types import Validator
 
 _FAULTS = {
     ParamFault.UNKNOWN: GovernanceCode.UNKNOWN_PARAMETER,

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chain.codec import Wire
-from chain.types import AccountId, Hash, Height, PublicKey, Uint
+from learningchain.chain.codec import Wire
+from learningchain.chain.types import AccountId, Hash, Height, PublicKey, Uint
 
 MAX_OPEN = 8
 """Open proposals of one validator."""

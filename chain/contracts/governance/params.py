@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from chain.params import ContractParams, Span, Votable
+from learningchain.chain.params import ContractParams, Span, Votable
 
 _DAY = 24 * 3_600_000
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from chain.contracts.governance import actions
-from chain.contracts.governance.messages import MAX_OPEN, GovernanceCode, Propose, VoteProposal, Withdraw, kind_of
-from chain.contracts.governance.params import GovernanceParams
-from chain.contracts.governance.records import NUMBER, OpenCount, OpenProposal, count_key, proposal_id, proposal_key
-from chain.errors import Reject
-from chain.host import Host
-from chain.types import format_span, quorum
+from learningchain.chain.contracts.governance import actions
+from learningchain.chain.contracts.governance.messages import MAX_OPEN, GovernanceCode, Propose, VoteProposal, Withdraw, kind_of
+from learningchain.chain.contracts.governance.params import GovernanceParams
+from learningchain.chain.contracts.governance.records import NUMBER, OpenCount, OpenProposal, count_key, proposal_id, proposal_key
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import Host
+from learningchain.chain.types import format_span, quorum
 
 WORK = 64
 """It sets a deadline, and the last word does what was proposed."""

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chain.codec import Wire
-from chain.contracts.governance.messages import MAX_OPEN, Action
-from chain.params import MAX_VALIDATORS
-from chain.tags import Tag
-from chain.types import AccountId, Uint
+from learningchain.chain.codec import Wire
+from learningchain.chain.contracts.governance.messages import MAX_OPEN, Action
+from learningchain.chain.params import MAX_VALIDATORS
+from learningchain.chain.tags import Tag
+from learningchain.chain.types import AccountId, Uint
 
 NUMBER = 6
 _PROPOSAL = Tag("lc/open-proposal", "proposals' ids")

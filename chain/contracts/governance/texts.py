@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chain.contracts.governance.messages import MAX_OPEN, ActionKind, GovernanceCode
-from chain.host import Data, Datum, Form, OneOf
+from learningchain.chain.contracts.governance.messages import MAX_OPEN, ActionKind, GovernanceCode
+from learningchain.chain.host import Data, Datum, Form, OneOf
 
 _VOTES: Data = (Datum("yes"), Datum("no"), Datum("validators"))
 _CONTRACT = Datum("contract", Form.CONTRACT)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from chain.contracts.governance.messages import MAX_OPEN
-from chain.contracts.governance.records import OpenProposal, proposal_key
-from chain.host import Reader
-from chain.params import MAX_VALIDATORS
+from learningchain.chain.contracts.governance.messages import MAX_OPEN
+from learningchain.chain.contracts.governance.records import OpenProposal, proposal_key
+from learningchain.chain.host import Reader
+from learningchain.chain.params import MAX_VALIDATORS
 
 MOST = MAX_OPEN * 4 * MAX_VALIDATORS
 """Proposals that are listed: those of who left the set stay until they end."""

@@ -40,8 +40,8 @@ Every state but the ends has a deadline, so every job ends; every escrow is paid
 
 from __future__ import annotations
 
-from chain.contracts.job import claiming, deadlines, ends, posting, views, voting
-from chain.contracts.job.messages import (
+from learningchain.chain.contracts.job import claiming, deadlines, ends, posting, views, voting
+from learningchain.chain.contracts.job.messages import (
     OPEN_VOTE_MOST,
     WORK,
     Ballot,
@@ -65,15 +65,15 @@ from chain.contracts.job.messages import (
     tolerance,
     vote_commitment,
 )
-from chain.contracts.job.params import JobParams
-from chain.contracts.job.records import ESCROWS, NUMBER, STATE, JobState, Line, Result, claimants, is_party
-from chain.contracts.job.store import Finished
-from chain.contracts.job.texts import EVENTS, FORMS, REASONS, TEXTS
-from chain.contracts.job.voting import check_ballot
-from chain.host import ALL, WINNERS, Archive, Contract, LiveIndex, MessageSpec
-from chain.host.terms import Arch, Capacity, HiddenSet, Image, ImageKind, Limits, is_cid, is_reference, model_id
-from chain.verification.scale import FloatKind
-from chain.verification.votes import BallotCode
+from learningchain.chain.contracts.job.params import JobParams
+from learningchain.chain.contracts.job.records import ESCROWS, NUMBER, STATE, JobState, Line, Result, claimants, is_party
+from learningchain.chain.contracts.job.store import Finished
+from learningchain.chain.contracts.job.texts import EVENTS, FORMS, REASONS, TEXTS
+from learningchain.chain.contracts.job.voting import check_ballot
+from learningchain.chain.host import ALL, WINNERS, Archive, Contract, LiveIndex, MessageSpec
+from learningchain.chain.host.terms import Arch, Capacity, HiddenSet, Image, ImageKind, Limits, is_cid, is_reference, model_id
+from learningchain.chain.verification.scale import FloatKind
+from learningchain.chain.verification.votes import BallotCode
 
 
 def _job(message: Claim | Reveal | RevealKey | CommitVote | OpenVote | CancelJob | ExtendJob) -> bytes:

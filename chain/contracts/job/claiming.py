@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import msgspec
 
-from chain.contracts.job import messages, records
-from chain.contracts.job.guards import load, require_poster, require_standing, require_state
-from chain.contracts.job.messages import MAX_CLAIMS, Claim, JobCode, Reveal, RevealKey
-from chain.contracts.job.records import ClaimantIndex, ClaimRecord, JobState, Result
-from chain.contracts.job.store import JobContext
-from chain.crypto import sha256
-from chain.errors import Reject
-from chain.host import SUSPENSIONS, Host
-from chain.host.terms import is_cid, model_id
-from chain.losses import MAX_LOSS
+from learningchain.chain.contracts.job import messages, records
+from learningchain.chain.contracts.job.guards import load, require_poster, require_standing, require_state
+from learningchain.chain.contracts.job.messages import MAX_CLAIMS, Claim, JobCode, Reveal, RevealKey
+from learningchain.chain.contracts.job.records import ClaimantIndex, ClaimRecord, JobState, Result
+from learningchain.chain.contracts.job.store import JobContext
+from learningchain.chain.crypto import sha256
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import SUSPENSIONS, Host
+from learningchain.chain.host.terms import is_cid, model_id
+from learningchain.chain.losses import MAX_LOSS
 
 
 def claim(host: Host, sender: bytes, m: Claim) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from chain.contracts.job import ends, records
-from chain.contracts.job.records import Hidden, JobState, Result
-from chain.contracts.job.store import JobContext
-from chain.host import STANDING
-from chain.verification import ranking
+from learningchain.chain.contracts.job import ends, records
+from learningchain.chain.contracts.job.records import Hidden, JobState, Result
+from learningchain.chain.contracts.job.store import JobContext
+from learningchain.chain.host import STANDING
+from learningchain.chain.verification import ranking
 
 
 def close_claims(work: JobContext) -> None:

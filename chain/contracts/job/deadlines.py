@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from chain.contracts.job import claims, draws, ends, leaving, records, store, verdicts
-from chain.contracts.job.records import ENDED, AuditRound, CaseState, Job, JobCase, JobState, Leaving
-from chain.contracts.job.store import JobContext
-from chain.host import BANNED, SUSPENDED, DueReader, Host, Reader
-from chain.verification.committee import SECOND_ROUND
-from chain.verification.scale import ceil_div
+from learningchain.chain.contracts.job import claims, draws, ends, leaving, records, store, verdicts
+from learningchain.chain.contracts.job.records import ENDED, AuditRound, CaseState, Job, JobCase, JobState, Leaving
+from learningchain.chain.contracts.job.store import JobContext
+from learningchain.chain.host import BANNED, SUSPENDED, DueReader, Host, Reader
+from learningchain.chain.verification.committee import SECOND_ROUND
+from learningchain.chain.verification.scale import ceil_div
 
 ROWS: dict[int, Callable[[JobContext], None]] = {
     JobState.OPEN: claims.close_claims,

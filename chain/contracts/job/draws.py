@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from chain.contracts.job import messages, records, rewards, verdicts
-from chain.contracts.job.records import AuditRound, Hidden, JobState, Result, Seat
-from chain.contracts.job.store import JobContext
-from chain.host import VERIFIERS
-from chain.verification import committee, ranking, windows
-from chain.verification.committee import Committee
+from learningchain.chain.contracts.job import messages, records, rewards, verdicts
+from learningchain.chain.contracts.job.records import AuditRound, Hidden, JobState, Result, Seat
+from learningchain.chain.contracts.job.store import JobContext
+from learningchain.chain.host import VERIFIERS
+from learningchain.chain.verification import committee, ranking, windows
+from learningchain.chain.verification.committee import Committee
 
 
 def draw(work: JobContext) -> None:

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chain.contracts.job import records, store
-from chain.contracts.job.messages import PostJob
-from chain.contracts.job.records import ENDED, AuditRound, ClaimantIndex, ClaimRecord, Job, JobState, Posting, Seat
-from chain.host import Reader
-from chain.host.terms import HiddenSet
+from learningchain.chain.contracts.job import records, store
+from learningchain.chain.contracts.job.messages import PostJob
+from learningchain.chain.contracts.job.records import ENDED, AuditRound, ClaimantIndex, ClaimRecord, Job, JobState, Posting, Seat
+from learningchain.chain.host import Reader
+from learningchain.chain.host.terms import HiddenSet
 
 
 @dataclass(frozen=True)

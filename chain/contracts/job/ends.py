@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from chain.contracts.job import leaving, messages, records, store
-from chain.contracts.job.records import ENDED, WINNERS_KEPT, ContractorRecord, JobState
-from chain.contracts.job.store import JobContext
-from chain.errors import BrokenInvariant
-from chain.host import Host
-from chain.params import MAX_INT
+from learningchain.chain.contracts.job import leaving, messages, records, store
+from learningchain.chain.contracts.job.records import ENDED, WINNERS_KEPT, ContractorRecord, JobState
+from learningchain.chain.contracts.job.store import JobContext
+from learningchain.chain.errors import BrokenInvariant
+from learningchain.chain.host import Host
+from learningchain.chain.params import MAX_INT
 
 RELEASE_PAGE = 128
 """Stakes given back in one event: a thousand claimants must not make one slow block. The rest follow in further events."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from chain.contracts.job import records, store
-from chain.contracts.job.messages import JobCode
-from chain.contracts.job.records import JobState, Seat
-from chain.contracts.job.store import JobContext
-from chain.errors import Reject
-from chain.host import STANDING, Host
-from chain.host.deadlines import is_open
+from learningchain.chain.contracts.job import records, store
+from learningchain.chain.contracts.job.messages import JobCode
+from learningchain.chain.contracts.job.records import JobState, Seat
+from learningchain.chain.contracts.job.store import JobContext
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import STANDING, Host
+from learningchain.chain.host.deadlines import is_open
 
 
 def load(host: Host, job_id: bytes) -> JobContext:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import msgspec
 
-from chain.contracts.job import records, store
-from chain.contracts.job.records import AuditRound, CaseState, Job, Leaving
-from chain.contracts.job.store import JobContext
-from chain.errors import BrokenInvariant
-from chain.host import SUSPENSIONS, Host, Reader
+from learningchain.chain.contracts.job import records, store
+from learningchain.chain.contracts.job.records import AuditRound, CaseState, Job, Leaving
+from learningchain.chain.contracts.job.store import JobContext
+from learningchain.chain.errors import BrokenInvariant
+from learningchain.chain.host import SUSPENSIONS, Host, Reader
 
 PAGE = 128
 """Claims and seats that one event removes, but for the last round of votes among them, which goes whole."""

@@ -7,14 +7,14 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chain.codec import Wire, encode
-from chain.host.terms import Arch, Capacity, Cid, HiddenSet, Image, Limits, Small
-from chain.losses import MAX_LEAVES, MAX_LOSS, MAX_SIBLINGS, Measurement, Opening, opening_hashes
-from chain.tags import Tag
-from chain.types import Hash, Uint
-from chain.verification import scale, votes, windows
-from chain.verification.scale import ceil_div
-from chain.verification.votes import BallotCode
+from learningchain.chain.codec import Wire, encode
+from learningchain.chain.host.terms import Arch, Capacity, Cid, HiddenSet, Image, Limits, Small
+from learningchain.chain.losses import MAX_LEAVES, MAX_LOSS, MAX_SIBLINGS, Measurement, Opening, opening_hashes
+from learningchain.chain.tags import Tag
+from learningchain.chain.types import Hash, Uint
+from learningchain.chain.verification import scale, votes, windows
+from learningchain.chain.verification.scale import ceil_div
+from learningchain.chain.verification.votes import BallotCode
 
 _JOB, _CLAIM, _BALLOTS = Tag("lc/job", "job ids"), Tag("lc/claim", "claim commitments"), Tag("lc/ballots", "vote commitments")
 Int = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]

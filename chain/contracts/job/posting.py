@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import msgspec
 
-from chain.contracts.job import ends, messages, records
-from chain.contracts.job.guards import load, require_active, require_poster, require_standing, require_state
-from chain.contracts.job.messages import ARCHITECTURES, CancelJob, ExtendJob, JobCode, OnCheat, PostJob
-from chain.contracts.job.params import JobParams
-from chain.contracts.job.records import ContractorRecord, JobState, Live, Numbered, Posting, Totals
-from chain.contracts.job.store import JobContext
-from chain.errors import Code, Reject
-from chain.host import VERIFIERS, Host
-from chain.host.deadlines import Deadline
-from chain.host.terms import image_fault, is_cid, limit_fault
-from chain.losses import MAX_LOSS
-from chain.types import format_credits
-from chain.verification import windows
-from chain.verification.scale import FloatKind, ceil_div
+from learningchain.chain.contracts.job import ends, messages, records
+from learningchain.chain.contracts.job.guards import load, require_active, require_poster, require_standing, require_state
+from learningchain.chain.contracts.job.messages import ARCHITECTURES, CancelJob, ExtendJob, JobCode, OnCheat, PostJob
+from learningchain.chain.contracts.job.params import JobParams
+from learningchain.chain.contracts.job.records import ContractorRecord, JobState, Live, Numbered, Posting, Totals
+from learningchain.chain.contracts.job.store import JobContext
+from learningchain.chain.errors import Code, Reject
+from learningchain.chain.host import VERIFIERS, Host
+from learningchain.chain.host.deadlines import Deadline
+from learningchain.chain.host.terms import image_fault, is_cid, limit_fault
+from learningchain.chain.losses import MAX_LOSS
+from learningchain.chain.types import format_credits
+from learningchain.chain.verification import windows
+from learningchain.chain.verification.scale import FloatKind, ceil_div
 
 FLOAT_KINDS, CHEAT_CHOICES = frozenset(FloatKind), frozenset(OnCheat)
 

@@ -14,14 +14,14 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chain.codec import Wire
-from chain.contracts.job.messages import MAX_FINALISTS, Ballots, Loss, PostJob
-from chain.host import EscrowShape, Reader
-from chain.host.queues import Queue
-from chain.host.terms import Cid, Small
-from chain.losses import PLACES
-from chain.types import AccountId, Hash, Uint
-from chain.verification.committee import SECOND_ROUND
+from learningchain.chain.codec import Wire
+from learningchain.chain.contracts.job.messages import MAX_FINALISTS, Ballots, Loss, PostJob
+from learningchain.chain.host import EscrowShape, Reader
+from learningchain.chain.host.queues import Queue
+from learningchain.chain.host.terms import Cid, Small
+from learningchain.chain.losses import PLACES
+from learningchain.chain.types import AccountId, Hash, Uint
+from learningchain.chain.verification.committee import SECOND_ROUND
 
 NUMBER = 3
 WINNERS_KEPT = 64

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chain.contracts.job import ends, records, store
-from chain.contracts.job.records import Hidden
-from chain.contracts.job.store import JobContext, RoundSeats
-from chain.host import STANDING, VERIFIERS
-from chain.verification import merits
-from chain.verification.merits import Merit
-from chain.verification.votes import Judgement, OpenedVote
+from learningchain.chain.contracts.job import ends, records, store
+from learningchain.chain.contracts.job.records import Hidden
+from learningchain.chain.contracts.job.store import JobContext, RoundSeats
+from learningchain.chain.host import STANDING, VERIFIERS
+from learningchain.chain.verification import merits
+from learningchain.chain.verification.merits import Merit
+from learningchain.chain.verification.votes import Judgement, OpenedVote
 
 
 def strike_silent(work: JobContext, round_: RoundSeats) -> None:

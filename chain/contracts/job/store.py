@@ -8,17 +8,17 @@ from typing import Any
 
 import msgspec
 
-from chain.contracts.job import messages, records
-from chain.contracts.job.messages import PostJob
-from chain.contracts.job.params import JobParams
-from chain.contracts.job.records import AuditRound, ClaimRecord, Job, JobState, Posting, Seat
-from chain.errors import BrokenInvariant
-from chain.host import Host, Reader, Won
-from chain.host.deadlines import Deadline
-from chain.losses import Measurement
-from chain.verification import ranking, windows
-from chain.verification.ranking import RankedClaim
-from chain.verification.votes import BallotCode, Column, OpenedVote, Scale
+from learningchain.chain.contracts.job import messages, records
+from learningchain.chain.contracts.job.messages import PostJob
+from learningchain.chain.contracts.job.params import JobParams
+from learningchain.chain.contracts.job.records import AuditRound, ClaimRecord, Job, JobState, Posting, Seat
+from learningchain.chain.errors import BrokenInvariant
+from learningchain.chain.host import Host, Reader, Won
+from learningchain.chain.host.deadlines import Deadline
+from learningchain.chain.losses import Measurement
+from learningchain.chain.verification import ranking, windows
+from learningchain.chain.verification.ranking import RankedClaim
+from learningchain.chain.verification.votes import BallotCode, Column, OpenedVote, Scale
 
 
 @dataclass

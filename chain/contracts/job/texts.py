@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from chain.contracts.job.messages import JobCode, OnCheat
-from chain.contracts.job.records import JobState, Line, Result
-from chain.host import Data, Datum, Form, OneOf
-from chain.host.terms import Arch, ImageKind
-from chain.verification.scale import FloatKind
-from chain.verification.votes import BallotCode
+from learningchain.chain.contracts.job.messages import JobCode, OnCheat
+from learningchain.chain.contracts.job.records import JobState, Line, Result
+from learningchain.chain.host import Data, Datum, Form, OneOf
+from learningchain.chain.host.terms import Arch, ImageKind
+from learningchain.chain.verification.scale import FloatKind
+from learningchain.chain.verification.votes import BallotCode
 
 _READ_JOB = "Read the job (GET /v1/jobs/{id}) and send what fits its present state"
 TEXTS: dict[int, tuple[str, str]] = {

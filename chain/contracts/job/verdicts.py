@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import msgspec
 
-from chain.contracts.job import claims, ends, records, rewards, store
-from chain.contracts.job.messages import OnCheat
-from chain.contracts.job.records import JUDGED, AuditRound, CaseState, Hidden, JobCase, JobState, Result
-from chain.contracts.job.store import JobContext
-from chain.errors import BrokenInvariant
-from chain.host import STANDING, SUSPENSIONS
-from chain.verification import ranking, votes, windows
-from chain.verification.ranking import RankedClaim
-from chain.verification.votes import Judgement, KeyJudgement, OpenedVote
+from learningchain.chain.contracts.job import claims, ends, records, rewards, store
+from learningchain.chain.contracts.job.messages import OnCheat
+from learningchain.chain.contracts.job.records import JUDGED, AuditRound, CaseState, Hidden, JobCase, JobState, Result
+from learningchain.chain.contracts.job.store import JobContext
+from learningchain.chain.errors import BrokenInvariant
+from learningchain.chain.host import STANDING, SUSPENSIONS
+from learningchain.chain.verification import ranking, votes, windows
+from learningchain.chain.verification.ranking import RankedClaim
+from learningchain.chain.verification.votes import Judgement, KeyJudgement, OpenedVote
 
 # --- the count -----------------------------------------------------------------------------------------------------------------
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from base64 import b32encode
 from typing import Any
 
-from chain.contracts.job import messages, records, store
-from chain.contracts.job.messages import OnCheat, PostJob
-from chain.contracts.job.params import JobParams
-from chain.contracts.job.records import (
+from learningchain.chain.contracts.job import messages, records, store
+from learningchain.chain.contracts.job.messages import OnCheat, PostJob
+from learningchain.chain.contracts.job.params import JobParams
+from learningchain.chain.contracts.job.records import (
     ENDED,
     NO_JOBS,
     AuditRound,
@@ -27,13 +27,13 @@ from chain.contracts.job.records import (
     Result,
     Seat,
 )
-from chain.crypto import address
-from chain.host import K_VALIDATORS, Escrow, Listed, Reader, Validators, escrow_key, params_at
-from chain.host.terms import LIMITS, Arch, ImageKind, model_id
-from chain.losses import draw_probe
-from chain.types import quorum
-from chain.verification import ranking, scale, windows
-from chain.verification.votes import BallotCode
+from learningchain.chain.crypto import address
+from learningchain.chain.host import K_VALIDATORS, Escrow, Listed, Reader, Validators, escrow_key, params_at
+from learningchain.chain.host.terms import LIMITS, Arch, ImageKind, model_id
+from learningchain.chain.losses import draw_probe
+from learningchain.chain.types import quorum
+from learningchain.chain.verification import ranking, scale, windows
+from learningchain.chain.verification.votes import BallotCode
 
 MAX_LIST = 1_000
 """Most jobs that one call lists."""

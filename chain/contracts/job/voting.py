@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import msgspec
 
-from chain.contracts.job import messages, records, store
-from chain.contracts.job.guards import load, require_seat, require_state
-from chain.contracts.job.messages import Ballot, CommitVote, JobCode, OpenVote, PostJob
-from chain.contracts.job.records import JobState, Seat, ShownColumn
-from chain.contracts.job.store import JobContext, measured_columns
-from chain.errors import Reject
-from chain.host import Host
-from chain.losses import BadOpening, Measurement, check_opening, draw_probe
-from chain.verification.votes import MEASURED, BallotCode
+from learningchain.chain.contracts.job import messages, records, store
+from learningchain.chain.contracts.job.guards import load, require_seat, require_state
+from learningchain.chain.contracts.job.messages import Ballot, CommitVote, JobCode, OpenVote, PostJob
+from learningchain.chain.contracts.job.records import JobState, Seat, ShownColumn
+from learningchain.chain.contracts.job.store import JobContext, measured_columns
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import Host
+from learningchain.chain.losses import BadOpening, Measurement, check_opening, draw_probe
+from learningchain.chain.verification.votes import MEASURED, BallotCode
 
 CODES = frozenset(BallotCode)
 SALT_BYTES = 32

@@ -34,9 +34,9 @@ NOT_ALLOWED, and a recovery tries again after RETRY_MS.
 
 from __future__ import annotations
 
-from chain.contracts.keys.agreement import words_needed
-from chain.contracts.keys.guardians import set_guardians
-from chain.contracts.keys.messages import (
+from learningchain.chain.contracts.keys.agreement import words_needed
+from learningchain.chain.contracts.keys.guardians import set_guardians
+from learningchain.chain.contracts.keys.messages import (
     MAX_GUARDIANS,
     KeyCode,
     ObjectRecovery,
@@ -46,8 +46,8 @@ from chain.contracts.keys.messages import (
     is_proven,
     new_key_digest,
 )
-from chain.contracts.keys.params import KeyParams
-from chain.contracts.keys.records import (
+from learningchain.chain.contracts.keys.params import KeyParams
+from learningchain.chain.contracts.keys.records import (
     NUMBER,
     ComingGuardians,
     GuardianSet,
@@ -61,11 +61,11 @@ from chain.contracts.keys.records import (
     recovery_key,
     recovery_of,
 )
-from chain.contracts.keys.recovery import RETRY_MS, due_work, end_parked, on_due, recover
-from chain.contracts.keys.recovery_end import object_recovery
-from chain.contracts.keys.rotation import rotate_key
-from chain.contracts.keys.texts import EVENTS, FORMS, TEXTS
-from chain.host import ALL, DUE_WORK, Contract, MessageSpec, Power
+from learningchain.chain.contracts.keys.recovery import RETRY_MS, due_work, end_parked, on_due, recover
+from learningchain.chain.contracts.keys.recovery_end import object_recovery
+from learningchain.chain.contracts.keys.rotation import rotate_key
+from learningchain.chain.contracts.keys.texts import EVENTS, FORMS, TEXTS
+from learningchain.chain.host import ALL, DUE_WORK, Contract, MessageSpec, Power
 
 ROTATE_WORK = 4
 """A signature is checked and a validator set may be written."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from chain.contracts.keys.records import GuardianSet, GuardianWord
-from chain.types import quorum
+from learningchain.chain.contracts.keys.records import GuardianSet, GuardianWord
+from learningchain.chain.types import quorum
 
 
 def words_needed(of: GuardianSet, *, objected: bool) -> int:

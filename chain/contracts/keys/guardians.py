@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from chain.contracts.keys.messages import KeyCode, SetGuardians
-from chain.contracts.keys.params import KeyParams
-from chain.contracts.keys.records import ComingGuardians, GuardianSet, guardians_key, guardians_of
-from chain.crypto import address
-from chain.errors import Reject
-from chain.host import MEMBERS, Host
-from chain.types import format_span
+from learningchain.chain.contracts.keys.messages import KeyCode, SetGuardians
+from learningchain.chain.contracts.keys.params import KeyParams
+from learningchain.chain.contracts.keys.records import ComingGuardians, GuardianSet, guardians_key, guardians_of
+from learningchain.chain.crypto import address
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import MEMBERS, Host
+from learningchain.chain.types import format_span
 
 
 def set_guardians(host: Host, sender: bytes, m: SetGuardians) -> None:

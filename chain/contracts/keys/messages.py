@@ -7,11 +7,11 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chain.codec import Wire
-from chain.crypto import verify
-from chain.host.terms import Small
-from chain.tags import Tag
-from chain.types import AccountId, PublicKey, Signature, Uint
+from learningchain.chain.codec import Wire
+from learningchain.chain.crypto import verify
+from learningchain.chain.host.terms import Small
+from learningchain.chain.tags import Tag
+from learningchain.chain.types import AccountId, PublicKey, Signature, Uint
 
 MAX_GUARDIANS = 16
 _NEW_KEY = Tag("lc/new-key", "new keys' sign-bytes")

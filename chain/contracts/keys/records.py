@@ -6,11 +6,11 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chain.codec import Wire
-from chain.contracts.keys.messages import MAX_GUARDIANS
-from chain.host import Reader
-from chain.host.terms import Small
-from chain.types import AccountId, PublicKey, Uint
+from learningchain.chain.codec import Wire
+from learningchain.chain.contracts.keys.messages import MAX_GUARDIANS
+from learningchain.chain.host import Reader
+from learningchain.chain.host.terms import Small
+from learningchain.chain.types import AccountId, PublicKey, Uint
 
 NUMBER = 7
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.contracts.keys.agreement import agreed_key, words_needed
-from chain.contracts.keys.guardians import keep_only, take_over
-from chain.contracts.keys.messages import KeyCode, Recover
-from chain.contracts.keys.params import KeyParams
-from chain.contracts.keys.records import (
+from learningchain.chain.contracts.keys.agreement import agreed_key, words_needed
+from learningchain.chain.contracts.keys.guardians import keep_only, take_over
+from learningchain.chain.contracts.keys.messages import KeyCode, Recover
+from learningchain.chain.contracts.keys.params import KeyParams
+from learningchain.chain.contracts.keys.records import (
     GuardianSet,
     GuardianWord,
     Recovery,
@@ -19,11 +19,11 @@ from chain.contracts.keys.records import (
     guardians_key,
     recovery_key,
 )
-from chain.contracts.keys.recovery_end import EXPIRED, VOID, end_recovery, forget_recovery, put_recovery
-from chain.contracts.keys.rotation import check_new_key
-from chain.crypto import address
-from chain.errors import Code, Reject
-from chain.host import Host, Reader
+from learningchain.chain.contracts.keys.recovery_end import EXPIRED, VOID, end_recovery, forget_recovery, put_recovery
+from learningchain.chain.contracts.keys.rotation import check_new_key
+from learningchain.chain.crypto import address
+from learningchain.chain.errors import Code, Reject
+from learningchain.chain.host import Host, Reader
 
 RETRY_MS = 10_000
 """After which a recovery is tried again that a change of the validator set was in the way of."""

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from chain.contracts.keys.agreement import agreed_key, words_needed
-from chain.contracts.keys.messages import KeyCode, ObjectRecovery
-from chain.contracts.keys.params import KeyParams
-from chain.contracts.keys.records import NUMBER, GuardianSet, Recovery, changes_key, changes_of, guardians_key, recovery_key
-from chain.errors import Reject
-from chain.host import Host
+from learningchain.chain.contracts.keys.agreement import agreed_key, words_needed
+from learningchain.chain.contracts.keys.messages import KeyCode, ObjectRecovery
+from learningchain.chain.contracts.keys.params import KeyParams
+from learningchain.chain.contracts.keys.records import (
+    NUMBER,
+    GuardianSet,
+    Recovery,
+    changes_key,
+    changes_of,
+    guardians_key,
+    recovery_key,
+)
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import Host
 
 EXPIRED, VOID = "expired", "void"
 

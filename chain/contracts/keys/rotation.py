@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from chain.contracts.keys.messages import KeyCode, RotateKey, is_proven
-from chain.contracts.keys.params import KeyParams
-from chain.contracts.keys.records import KeyChanges, changes_key, changes_of
-from chain.contracts.keys.recovery_end import count_objection
-from chain.crypto import address, is_public_key
-from chain.errors import Reject
-from chain.host import Host
-from chain.types import format_span
+from learningchain.chain.contracts.keys.messages import KeyCode, RotateKey, is_proven
+from learningchain.chain.contracts.keys.params import KeyParams
+from learningchain.chain.contracts.keys.records import KeyChanges, changes_key, changes_of
+from learningchain.chain.contracts.keys.recovery_end import count_objection
+from learningchain.chain.crypto import address, is_public_key
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import Host
+from learningchain.chain.types import format_span
 
 
 def check_new_key(host: Host, account: bytes, key: bytes, signature: bytes) -> None:

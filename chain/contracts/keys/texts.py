@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chain.contracts.keys.messages import KeyCode
-from chain.host import Data, Datum, Form, OneOf
+from learningchain.chain.contracts.keys.messages import KeyCode
+from learningchain.chain.host import Data, Datum, Form, OneOf
 
 _KEY, _NUMBER = Datum("key", Form.HASH), Datum("number")
 EVENTS: dict[str, Data] = {  # LC-KEY-10

@@ -43,13 +43,29 @@ for a month and comes back with an empty record.
 
 from __future__ import annotations
 
-from chain.contracts.membership.admission import LEAVE_WORK, has_left, is_member, join, leave, set_box_key
-from chain.contracts.membership.cases import JUDGE_WORK, close_case, due_work, judge_case, reinstate
-from chain.contracts.membership.evidence import report_double
-from chain.contracts.membership.indexes import Marks, Pool, able, flagged, marked
-from chain.contracts.membership.invitations import INVITE_WORK, JOIN_WORK, expire, give_back, invite, join_digest, revoke, slots_of
-from chain.contracts.membership.members import capacity_fault, first_members, is_verifier, member_in, root_of, set_capacity
-from chain.contracts.membership.messages import (
+from learningchain.chain.contracts.membership.admission import LEAVE_WORK, has_left, is_member, join, leave, set_box_key
+from learningchain.chain.contracts.membership.cases import JUDGE_WORK, close_case, due_work, judge_case, reinstate
+from learningchain.chain.contracts.membership.evidence import report_double
+from learningchain.chain.contracts.membership.indexes import Marks, Pool, able, flagged, marked
+from learningchain.chain.contracts.membership.invitations import (
+    INVITE_WORK,
+    JOIN_WORK,
+    expire,
+    give_back,
+    invite,
+    join_digest,
+    revoke,
+    slots_of,
+)
+from learningchain.chain.contracts.membership.members import (
+    capacity_fault,
+    first_members,
+    is_verifier,
+    member_in,
+    root_of,
+    set_capacity,
+)
+from learningchain.chain.contracts.membership.messages import (
     Invite,
     Join,
     JudgeCase,
@@ -61,8 +77,8 @@ from chain.contracts.membership.messages import (
     SetBoxKey,
     SetCapacity,
 )
-from chain.contracts.membership.params import JoinPolicy, MemberParams
-from chain.contracts.membership.records import (
+from learningchain.chain.contracts.membership.params import JoinPolicy, MemberParams
+from learningchain.chain.contracts.membership.records import (
     ESCROWS,
     K_CASES,
     LONGEST_CASE,
@@ -95,10 +111,22 @@ from chain.contracts.membership.records import (
     member_key,
     votes_key,
 )
-from chain.contracts.membership.releases import RELEASE_WORK, release
-from chain.contracts.membership.services import MembersService, StandingService, SuspensionsService, VerifiersService
-from chain.contracts.membership.texts import EVENTS, FORMS, REASONS, TEXTS
-from chain.host import ALL, MEMBERS, STANDING, SUSPENSIONS, VERIFIERS, Contract, Host, Listing, LiveIndex, MessageSpec, Power
+from learningchain.chain.contracts.membership.releases import RELEASE_WORK, release
+from learningchain.chain.contracts.membership.services import MembersService, StandingService, SuspensionsService, VerifiersService
+from learningchain.chain.contracts.membership.texts import EVENTS, FORMS, REASONS, TEXTS
+from learningchain.chain.host import (
+    ALL,
+    MEMBERS,
+    STANDING,
+    SUSPENSIONS,
+    VERIFIERS,
+    Contract,
+    Host,
+    Listing,
+    LiveIndex,
+    MessageSpec,
+    Power,
+)
 
 
 def _on_due(host: Host, ref: bytes, at: int) -> None:

@@ -6,15 +6,15 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from chain.contracts.membership import invitations
-from chain.contracts.membership.cases import ban_member
-from chain.contracts.membership.members import member_in, root_of
-from chain.contracts.membership.messages import Join, Leave, MemberCode, SetBoxKey
-from chain.contracts.membership.params import JoinPolicy, MemberParams
-from chain.contracts.membership.records import BanRecord, Branch, Member, ban_key, branch_key, member_key
-from chain.crypto import address, is_low_order, is_public_key
-from chain.errors import Reject
-from chain.host import Host, Reader
+from learningchain.chain.contracts.membership import invitations
+from learningchain.chain.contracts.membership.cases import ban_member
+from learningchain.chain.contracts.membership.members import member_in, root_of
+from learningchain.chain.contracts.membership.messages import Join, Leave, MemberCode, SetBoxKey
+from learningchain.chain.contracts.membership.params import JoinPolicy, MemberParams
+from learningchain.chain.contracts.membership.records import BanRecord, Branch, Member, ban_key, branch_key, member_key
+from learningchain.chain.crypto import address, is_low_order, is_public_key
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import Host, Reader
 
 LEAVE_WORK: Final = 8
 """Up to three invitations end with it."""

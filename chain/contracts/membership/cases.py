@@ -6,11 +6,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.contracts.membership.invitations import end_all
-from chain.contracts.membership.members import member_in, root_of, strike
-from chain.contracts.membership.messages import JudgeCase, MemberCode
-from chain.contracts.membership.params import MemberParams
-from chain.contracts.membership.records import (
+from learningchain.chain.contracts.membership.invitations import end_all
+from learningchain.chain.contracts.membership.members import member_in, root_of, strike
+from learningchain.chain.contracts.membership.messages import JudgeCase, MemberCode
+from learningchain.chain.contracts.membership.params import MemberParams
+from learningchain.chain.contracts.membership.records import (
     K_CASES,
     LONGEST_CASE,
     MAX_CASE_REFS,
@@ -23,10 +23,10 @@ from chain.contracts.membership.records import (
     case_key,
     member_key,
 )
-from chain.contracts.membership.verdicts import corroborated, lift_verdicts
-from chain.crypto import address
-from chain.errors import Reject
-from chain.host import SUSPENDED, Host, Reader
+from learningchain.chain.contracts.membership.verdicts import corroborated, lift_verdicts
+from learningchain.chain.crypto import address
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import SUSPENDED, Host, Reader
 
 # --- accusing -----------------------------------------------------------------------------------------------------------------
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from chain.contracts.membership.messages import MemberCode, ReportDouble
-from chain.contracts.membership.records import (
+from learningchain.chain.contracts.membership.messages import MemberCode, ReportDouble
+from learningchain.chain.contracts.membership.records import (
     Ejection,
     ejection_key,
 )
-from chain.errors import Reject
-from chain.host import (
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import (
     Host,
 )
-from chain.types import (
+from learningchain.chain.types import (
     Evidence,
     ProposalEvidence,
     proposal_is_signed,

@@ -19,10 +19,10 @@ from typing import Any, ClassVar
 
 from msgspec.structs import astuple
 
-from chain.contracts.membership.records import Member, VotesFor, member_key, split_votes
-from chain.host import Indexed, Reader
-from chain.host.terms import Capacity
-from chain.verification.standing import BARRED_BY, is_marked
+from learningchain.chain.contracts.membership.records import Member, VotesFor, member_key, split_votes
+from learningchain.chain.host import Indexed, Reader
+from learningchain.chain.host.terms import Capacity
+from learningchain.chain.verification.standing import BARRED_BY, is_marked
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from chain.contracts.membership.members import stands
-from chain.contracts.membership.messages import Invite, Join, MemberCode, RevokeInvite
-from chain.contracts.membership.params import JoinPolicy, MemberParams
-from chain.contracts.membership.records import (
+from learningchain.chain.contracts.membership.members import stands
+from learningchain.chain.contracts.membership.messages import Invite, Join, MemberCode, RevokeInvite
+from learningchain.chain.contracts.membership.params import JoinPolicy, MemberParams
+from learningchain.chain.contracts.membership.records import (
     MAX_INVITATIONS,
     NUMBER,
     SLOTS_KEPT,
@@ -22,11 +22,11 @@ from chain.contracts.membership.records import (
     inviting_key,
     member_key,
 )
-from chain.crypto import address, is_public_key, verify
-from chain.errors import Reject
-from chain.host import DUE_WORK, Host, Reader
-from chain.tags import Tag
-from chain.types import format_span
+from learningchain.chain.crypto import address, is_public_key, verify
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import DUE_WORK, Host, Reader
+from learningchain.chain.tags import Tag
+from learningchain.chain.types import format_span
 
 _JOIN = Tag("lc/join", "joins' sign-bytes")
 INVITE_WORK: Final = DUE_WORK

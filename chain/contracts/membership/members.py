@@ -6,15 +6,15 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from chain.contracts.membership.messages import MemberCode, SetCapacity
-from chain.contracts.membership.params import MemberParams
-from chain.contracts.membership.records import Member, VotesFor, member_key, votes_key
-from chain.crypto import account_id, address
-from chain.errors import Reject
-from chain.host import GenesisAccount, Host, KVStore, Reader
-from chain.host.terms import LIMITS, MAX_IMAGE_BYTES, Arch, Capacity
-from chain.verification import standing
-from chain.verification.standing import CountedVote, Draw
+from learningchain.chain.contracts.membership.messages import MemberCode, SetCapacity
+from learningchain.chain.contracts.membership.params import MemberParams
+from learningchain.chain.contracts.membership.records import Member, VotesFor, member_key, votes_key
+from learningchain.chain.crypto import account_id, address
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import GenesisAccount, Host, KVStore, Reader
+from learningchain.chain.host.terms import LIMITS, MAX_IMAGE_BYTES, Arch, Capacity
+from learningchain.chain.verification import standing
+from learningchain.chain.verification.standing import CountedVote, Draw
 
 
 def first_members(store: KVStore, accounts: Iterable[GenesisAccount]) -> None:

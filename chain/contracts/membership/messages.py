@@ -7,9 +7,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chain.codec import Wire
-from chain.host.terms import Capacity
-from chain.types import (
+from learningchain.chain.codec import Wire
+from learningchain.chain.host.terms import Capacity
+from learningchain.chain.types import (
     AccountId,
     Evidence,
     Hash,

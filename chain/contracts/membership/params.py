@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chain.params import KEPT, ContractParams, Positive, Span, Votable
+from learningchain.chain.params import KEPT, ContractParams, Positive, Span, Votable
 
 
 class JoinPolicy(IntEnum):

@@ -7,19 +7,19 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chain.codec import Wire
-from chain.host.contract import EscrowShape
-from chain.host.store import Reader
-from chain.host.terms import Capacity, Small
-from chain.tags import Tag
-from chain.types import (
+from learningchain.chain.codec import Wire
+from learningchain.chain.host.contract import EscrowShape
+from learningchain.chain.host.store import Reader
+from learningchain.chain.host.terms import Capacity, Small
+from learningchain.chain.tags import Tag
+from learningchain.chain.types import (
     AccountId,
     Hash,
     Height,
     PublicKey,
     Uint,
 )
-from chain.verification.standing import CountedVotes, Draws, Strikes
+from learningchain.chain.verification.standing import CountedVotes, Draws, Strikes
 
 NUMBER = 2
 MAX_CASE_REFS = 64

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from chain.contracts.membership.messages import MemberCode, Release
-from chain.errors import Reject
-from chain.host import (
+from learningchain.chain.contracts.membership.messages import MemberCode, Release
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import (
     Host,
     Parked,
     parked_key,
 )
-from chain.types import (
+from learningchain.chain.types import (
     quorum,
 )
 

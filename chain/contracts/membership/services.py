@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chain.contracts.membership import admission, cases, indexes, members, verdicts
-from chain.contracts.membership.params import MemberParams
-from chain.host import Host
-from chain.host.terms import Capacity
-from chain.verification.votes import Judgement
+from learningchain.chain.contracts.membership import admission, cases, indexes, members, verdicts
+from learningchain.chain.contracts.membership.params import MemberParams
+from learningchain.chain.host import Host
+from learningchain.chain.host.terms import Capacity
+from learningchain.chain.verification.votes import Judgement
 
 
 class StandingService:

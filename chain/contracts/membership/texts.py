@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chain.contracts.membership.messages import MemberCode
-from chain.host import Data, Datum, Form, OneOf
-from chain.host.terms import Arch
+from learningchain.chain.contracts.membership.messages import MemberCode
+from learningchain.chain.host import Data, Datum, Form, OneOf
+from learningchain.chain.host.terms import Arch
 
 _JOB = Datum("job", Form.HASH)
 _INVITATION = Datum("invitation", Form.HASH)

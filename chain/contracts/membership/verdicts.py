@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from chain.contracts.membership.members import root_of
-from chain.contracts.membership.params import MemberParams
-from chain.contracts.membership.records import VERDICTS_KEPT, Case, Judged, PastVerdict, case_key, judged_key
-from chain.host import Host
-from chain.verification.votes import Judgement
+from learningchain.chain.contracts.membership.members import root_of
+from learningchain.chain.contracts.membership.params import MemberParams
+from learningchain.chain.contracts.membership.records import VERDICTS_KEPT, Case, Judged, PastVerdict, case_key, judged_key
+from learningchain.chain.host import Host
+from learningchain.chain.verification.votes import Judgement
 
 
 def judged_of(host: Host, identity: bytes) -> Judged:

@@ -35,8 +35,18 @@ Every state but the ends has a deadline, so every request ends; every escrow is 
 
 from __future__ import annotations
 
-from chain.contracts.prediction import answers, appeals, deadlines, models, policies, queue, requests, retiring, serving
-from chain.contracts.prediction.messages import (
+from learningchain.chain.contracts.prediction import (
+    answers,
+    appeals,
+    deadlines,
+    models,
+    policies,
+    queue,
+    requests,
+    retiring,
+    serving,
+)
+from learningchain.chain.contracts.prediction.messages import (
     AddTip,
     AppealAnswer,
     CancelRequest,
@@ -62,11 +72,21 @@ from chain.contracts.prediction.messages import (
     request_id_of,
     seed_of,
 )
-from chain.contracts.prediction.params import PredictionParams
-from chain.contracts.prediction.records import ESCROWS, LISTED, LIVE_INDEX, NUMBER, OPEN, REQUESTS, STATE, ModelState, RequestState
-from chain.contracts.prediction.tally import Answer, AnswerCode, ModelKind, PredictionOutcome
-from chain.contracts.prediction.texts import EVENTS, FORMS, REASONS, TEXTS
-from chain.host import Archive, Contract, MessageSpec, Power
+from learningchain.chain.contracts.prediction.params import PredictionParams
+from learningchain.chain.contracts.prediction.records import (
+    ESCROWS,
+    LISTED,
+    LIVE_INDEX,
+    NUMBER,
+    OPEN,
+    REQUESTS,
+    STATE,
+    ModelState,
+    RequestState,
+)
+from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode, ModelKind, PredictionOutcome
+from learningchain.chain.contracts.prediction.texts import EVENTS, FORMS, REASONS, TEXTS
+from learningchain.chain.host import Archive, Contract, MessageSpec, Power
 
 WORK, SMALL = 32, 8
 """LC-PRE-53: in transfers of a batch; who sets a deadline is 32 for each of them."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from chain.contracts.prediction import messages, rounds
-from chain.contracts.prediction.guards import request_of, require_round, require_seat, require_state
-from chain.contracts.prediction.messages import CommitAnswer, GiveKeys, OpenAnswer, PredictionCode
-from chain.contracts.prediction.records import RequestState
-from chain.contracts.prediction.store import RequestContext
-from chain.contracts.prediction.tally import fits
-from chain.errors import Reject
-from chain.host import Host
+from learningchain.chain.contracts.prediction import messages, rounds
+from learningchain.chain.contracts.prediction.guards import request_of, require_round, require_seat, require_state
+from learningchain.chain.contracts.prediction.messages import CommitAnswer, GiveKeys, OpenAnswer, PredictionCode
+from learningchain.chain.contracts.prediction.records import RequestState
+from learningchain.chain.contracts.prediction.store import RequestContext
+from learningchain.chain.contracts.prediction.tally import fits
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import Host
 
 FIRST = (1, 2)
 """Rounds that are tallied together: their seats open at the same time."""

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from chain.contracts.prediction import formulas, judging, pool, records
-from chain.contracts.prediction.formulas import MIN_JUDGES, NAMED_ROWS
-from chain.contracts.prediction.guards import request_of, require_active, require_state
-from chain.contracts.prediction.messages import AppealAnswer, PredictionCode
-from chain.contracts.prediction.records import ANSWERED, RequestState
-from chain.contracts.prediction.store import RequestContext
-from chain.errors import Reject
-from chain.host import Host
+from learningchain.chain.contracts.prediction import formulas, judging, pool, records
+from learningchain.chain.contracts.prediction.formulas import MIN_JUDGES, NAMED_ROWS
+from learningchain.chain.contracts.prediction.guards import request_of, require_active, require_state
+from learningchain.chain.contracts.prediction.messages import AppealAnswer, PredictionCode
+from learningchain.chain.contracts.prediction.records import ANSWERED, RequestState
+from learningchain.chain.contracts.prediction.store import RequestContext
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import Host
 
 
 def appeal_answer(host: Host, sender: bytes, m: AppealAnswer) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hmac
 
-from chain.contracts.prediction.formulas import MAX_ROWS
-from chain.contracts.prediction.tally import Answer
+from learningchain.chain.contracts.prediction.formulas import MAX_ROWS
+from learningchain.chain.contracts.prediction.tally import Answer
 
 OFFSET_BITS = 59
 MAX_PLAIN = 10**15

@@ -7,15 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from chain.contracts.prediction import ends, judging, policies, queue, records, retiring, rounds, store
-from chain.contracts.prediction.formulas import APPEAL_SEATS, MAX_ANSWERS, PUMP, PUMP_RETIRED
-from chain.contracts.prediction.messages import MAX_SHARES
-from chain.contracts.prediction.records import ModelStanding, ModelState, PolicyRecord, RequestRecord, RequestState, RequestTerms
-from chain.contracts.prediction.store import RequestContext
-from chain.contracts.prediction.tally import PredictionOutcome
-from chain.errors import BrokenInvariant
-from chain.host import DueReader, Host
-from chain.verification.scale import ceil_div
+from learningchain.chain.contracts.prediction import ends, judging, policies, queue, records, retiring, rounds, store
+from learningchain.chain.contracts.prediction.formulas import APPEAL_SEATS, MAX_ANSWERS, PUMP, PUMP_RETIRED
+from learningchain.chain.contracts.prediction.messages import MAX_SHARES
+from learningchain.chain.contracts.prediction.records import (
+    ModelStanding,
+    ModelState,
+    PolicyRecord,
+    RequestRecord,
+    RequestState,
+    RequestTerms,
+)
+from learningchain.chain.contracts.prediction.store import RequestContext
+from learningchain.chain.contracts.prediction.tally import PredictionOutcome
+from learningchain.chain.errors import BrokenInvariant
+from learningchain.chain.host import DueReader, Host
+from learningchain.chain.verification.scale import ceil_div
 
 
 def expire(request: RequestContext) -> None:

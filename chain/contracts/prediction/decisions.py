@@ -7,9 +7,9 @@ from enum import IntEnum
 from itertools import pairwise
 from typing import NamedTuple
 
-from chain.contracts.prediction.formulas import MAX_ANSWERS, MAX_SCORE, near
-from chain.contracts.prediction.tally import RowValue
-from chain.types import quorum
+from learningchain.chain.contracts.prediction.formulas import MAX_ANSWERS, MAX_SCORE, near
+from learningchain.chain.contracts.prediction.tally import RowValue
+from learningchain.chain.types import quorum
 
 MAX_RATES = 32
 MAX_RATE = 1_000_000

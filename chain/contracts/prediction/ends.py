@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from chain.contracts.prediction import payouts, policies, records, retiring, store
-from chain.contracts.prediction.params import PredictionParams
-from chain.contracts.prediction.payouts import Payout
-from chain.contracts.prediction.records import (
+from learningchain.chain.contracts.prediction import payouts, policies, records, retiring, store
+from learningchain.chain.contracts.prediction.params import PredictionParams
+from learningchain.chain.contracts.prediction.payouts import Payout
+from learningchain.chain.contracts.prediction.records import (
     ENDS,
     REQUESTS,
     UNSEATED,
@@ -24,9 +24,9 @@ from chain.contracts.prediction.records import (
     SeatResult,
     WaitingOf,
 )
-from chain.contracts.prediction.store import RequestContext, must
-from chain.contracts.prediction.tally import PredictionOutcome
-from chain.host import Host
+from learningchain.chain.contracts.prediction.store import RequestContext, must
+from learningchain.chain.contracts.prediction.tally import PredictionOutcome
+from learningchain.chain.host import Host
 
 DROPPED = 2
 """Results that a posting drops at most."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from chain.verification.scale import ceil_div, lower_median
-from chain.verification.windows import PULL_BYTES_PER_MS
+from learningchain.chain.verification.scale import ceil_div, lower_median
+from learningchain.chain.verification.windows import PULL_BYTES_PER_MS
 
 MAX_ANSWERS = 15
 """N is odd and at most this."""

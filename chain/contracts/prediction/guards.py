@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from chain.contracts.prediction import records
-from chain.contracts.prediction.messages import PredictionCode
-from chain.contracts.prediction.records import ModelState, PredictionSeat, RequestState
-from chain.contracts.prediction.store import ModelContext, RequestContext, load_model, load_request
-from chain.crypto import address
-from chain.errors import Reject
-from chain.host import MEMBERS, STANDING, VERIFIERS, Host
-from chain.host.deadlines import is_open
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.messages import PredictionCode
+from learningchain.chain.contracts.prediction.records import ModelState, PredictionSeat, RequestState
+from learningchain.chain.contracts.prediction.store import ModelContext, RequestContext, load_model, load_request
+from learningchain.chain.crypto import address
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import MEMBERS, STANDING, VERIFIERS, Host
+from learningchain.chain.host.deadlines import is_open
 
 
 def model_of(host: Host, model: bytes) -> ModelContext:

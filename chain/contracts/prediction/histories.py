@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chain.contracts.prediction.tally import PredictionOutcome, Tally
+from learningchain.chain.contracts.prediction.tally import PredictionOutcome, Tally
 
 SERVER_ENTRIES = 32
 SERVER_BAD = 8

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from chain.contracts.prediction import ends, messages, pool, records, retiring, rounds, settling, verdicts
-from chain.contracts.prediction.formulas import APPEAL_SEATS, MIN_JUDGES
-from chain.contracts.prediction.params import PredictionParams
-from chain.contracts.prediction.records import ChangedValue, PredictionResult, RetireReason
-from chain.contracts.prediction.store import RequestContext, must
-from chain.contracts.prediction.tally import RowValue
-from chain.contracts.prediction.verdicts import AppealCase, AppealMoney, AppealPayout, AppealRuling, AppealVerdict
-from chain.host import STANDING, VERIFIERS
+from learningchain.chain.contracts.prediction import ends, messages, pool, records, retiring, rounds, settling, verdicts
+from learningchain.chain.contracts.prediction.formulas import APPEAL_SEATS, MIN_JUDGES
+from learningchain.chain.contracts.prediction.params import PredictionParams
+from learningchain.chain.contracts.prediction.records import ChangedValue, PredictionResult, RetireReason
+from learningchain.chain.contracts.prediction.store import RequestContext, must
+from learningchain.chain.contracts.prediction.tally import RowValue
+from learningchain.chain.contracts.prediction.verdicts import AppealCase, AppealMoney, AppealPayout, AppealRuling, AppealVerdict
+from learningchain.chain.host import STANDING, VERIFIERS
 
 Seat = tuple[int, bytes]
 

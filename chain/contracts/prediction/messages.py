@@ -8,13 +8,13 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chain.codec import Wire, encode
-from chain.contracts.prediction.formulas import APPEAL_SEATS, MAX_ROWS
-from chain.contracts.prediction.tally import Answer
-from chain.crypto import sha256
-from chain.host.terms import Cid, Image, Small
-from chain.tags import Tag
-from chain.types import AccountId, Hash, Uint
+from learningchain.chain.codec import Wire, encode
+from learningchain.chain.contracts.prediction.formulas import APPEAL_SEATS, MAX_ROWS
+from learningchain.chain.contracts.prediction.tally import Answer
+from learningchain.chain.crypto import sha256
+from learningchain.chain.host.terms import Cid, Image, Small
+from learningchain.chain.tags import Tag
+from learningchain.chain.types import AccountId, Hash, Uint
 
 _MODEL, _REQUEST, _POLICY = Tag("lc/model", "models' ids"), Tag("lc/request", "requests' ids"), Tag("lc/policy", "policies' ids")
 _ANSWER, _CHALLENGE = Tag("lc/answer", "answers' commitments"), Tag("lc/challenge", "challenges of predictions")

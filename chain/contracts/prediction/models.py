@@ -7,16 +7,31 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from chain.contracts.prediction import messages, records, retiring, store
-from chain.contracts.prediction.formulas import MAX_ROWS, PRICE_DELAY
-from chain.contracts.prediction.guards import model_of, require_active, require_live, require_owner, require_standing
-from chain.contracts.prediction.messages import PredictionCode, Program, RegisterModel, RetireModel, SetPrice, Share, ShareRoyalty
-from chain.contracts.prediction.params import PredictionParams
-from chain.contracts.prediction.records import LiveKind, ModelRecord, NamedModel, OwnedModel, OwnerRecord, RetireReason
-from chain.contracts.prediction.tally import ModelKind
-from chain.errors import Reject
-from chain.host import TRAINED, WINNERS, Host
-from chain.host.terms import Arch, Limits, image_fault, is_cid, limit_fault
+from learningchain.chain.contracts.prediction import messages, records, retiring, store
+from learningchain.chain.contracts.prediction.formulas import MAX_ROWS, PRICE_DELAY
+from learningchain.chain.contracts.prediction.guards import model_of, require_active, require_live, require_owner, require_standing
+from learningchain.chain.contracts.prediction.messages import (
+    PredictionCode,
+    Program,
+    RegisterModel,
+    RetireModel,
+    SetPrice,
+    Share,
+    ShareRoyalty,
+)
+from learningchain.chain.contracts.prediction.params import PredictionParams
+from learningchain.chain.contracts.prediction.records import (
+    LiveKind,
+    ModelRecord,
+    NamedModel,
+    OwnedModel,
+    OwnerRecord,
+    RetireReason,
+)
+from learningchain.chain.contracts.prediction.tally import ModelKind
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import TRAINED, WINNERS, Host
+from learningchain.chain.host.terms import Arch, Limits, image_fault, is_cid, limit_fault
 
 NAME = re.compile(r"[a-z0-9._-]{1,64}", re.ASCII)
 KINDS, ARCHITECTURES = frozenset(ModelKind), frozenset(Arch)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from chain.errors import Malformed
-from chain.params import CREDIT, ContractParams, MicroCredits, Positive, SomeMicroCredits, Span, Votable
+from learningchain.chain.errors import Malformed
+from learningchain.chain.params import CREDIT, ContractParams, MicroCredits, Positive, SomeMicroCredits, Span, Votable
 
 _HOUR = 3_600_000
 _WINDOW = Votable(1_000, 24 * _HOUR)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from chain.contracts.prediction.formulas import Amounts
-from chain.contracts.prediction.tally import NOTHING_HOLDS, Answer, AnswerCode, PredictionOutcome, Tally, is_withheld
-from chain.errors import BrokenInvariant
-from chain.types import quorum
+from learningchain.chain.contracts.prediction.formulas import Amounts
+from learningchain.chain.contracts.prediction.tally import NOTHING_HOLDS, Answer, AnswerCode, PredictionOutcome, Tally, is_withheld
+from learningchain.chain.errors import BrokenInvariant
+from learningchain.chain.types import quorum
 
 FREE = (
     PredictionOutcome.EXPIRED,

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from chain.contracts.prediction import decisions, messages, records, store
-from chain.contracts.prediction.decisions import DecisionRule
-from chain.contracts.prediction.guards import model_of, require_active
-from chain.contracts.prediction.messages import PredictionCode, RegisterPolicy
-from chain.contracts.prediction.params import PredictionParams
-from chain.contracts.prediction.records import NUMBER, DecisionRecord, LiveKind, PolicyRecord
-from chain.contracts.prediction.store import RequestContext
-from chain.contracts.prediction.tally import ModelKind, RowValue
-from chain.errors import Reject
-from chain.host import Host
-from chain.host.deadlines import Deadline
+from learningchain.chain.contracts.prediction import decisions, messages, records, store
+from learningchain.chain.contracts.prediction.decisions import DecisionRule
+from learningchain.chain.contracts.prediction.guards import model_of, require_active
+from learningchain.chain.contracts.prediction.messages import PredictionCode, RegisterPolicy
+from learningchain.chain.contracts.prediction.params import PredictionParams
+from learningchain.chain.contracts.prediction.records import NUMBER, DecisionRecord, LiveKind, PolicyRecord
+from learningchain.chain.contracts.prediction.store import RequestContext
+from learningchain.chain.contracts.prediction.tally import ModelKind, RowValue
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import Host
+from learningchain.chain.host.deadlines import Deadline
 
 
 def rule_of(terms: RegisterPolicy) -> DecisionRule:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from chain.contracts.prediction import formulas, messages
-from chain.contracts.prediction.formulas import APPEAL_ROWS, APPEAL_SEATS
-from chain.contracts.prediction.store import ModelContext, RequestContext
-from chain.host import MEMBERS, VERIFIERS
-from chain.host.terms import Capacity
-from chain.verification.scale import ceil_div
+from learningchain.chain.contracts.prediction import formulas, messages
+from learningchain.chain.contracts.prediction.formulas import APPEAL_ROWS, APPEAL_SEATS
+from learningchain.chain.contracts.prediction.store import ModelContext, RequestContext
+from learningchain.chain.host import MEMBERS, VERIFIERS
+from learningchain.chain.host.terms import Capacity
+from learningchain.chain.verification.scale import ceil_div
 
 OTHERS = 3
 """The owner serves its own model only where fewer others do."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from typing import Any, ClassVar
 
-from chain.contracts.prediction import ends, formulas, pool, records, retiring, rounds
-from chain.contracts.prediction.records import QUEUE, Queued, RequestState
-from chain.contracts.prediction.store import ModelContext, RequestContext, draw_delay
-from chain.contracts.prediction.tally import PredictionOutcome
-from chain.host import Indexed
+from learningchain.chain.contracts.prediction import ends, formulas, pool, records, retiring, rounds
+from learningchain.chain.contracts.prediction.records import QUEUE, Queued, RequestState
+from learningchain.chain.contracts.prediction.store import ModelContext, RequestContext, draw_delay
+from learningchain.chain.contracts.prediction.tally import PredictionOutcome
+from learningchain.chain.host import Indexed
 
 _MODEL = slice(len(QUEUE), len(QUEUE) + 32)
 

@@ -23,15 +23,15 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chain.codec import Wire
-from chain.contracts.prediction.formulas import APPEAL_ROWS, APPEAL_SEATS, MAX_ANSWERS, MAX_ROWS, NAMED_ROWS, Amounts
-from chain.contracts.prediction.histories import MODEL_ENTRIES, SERVER_ENTRIES
-from chain.contracts.prediction.messages import Int, Program, RegisterModel, RegisterPolicy, RequestPrediction
-from chain.contracts.prediction.tally import Answer
-from chain.host import ALL, EscrowShape, LiveIndex, Reader
-from chain.host.queues import Queue
-from chain.host.terms import Small
-from chain.types import AccountId, Hash, Height, Uint
+from learningchain.chain.codec import Wire
+from learningchain.chain.contracts.prediction.formulas import APPEAL_ROWS, APPEAL_SEATS, MAX_ANSWERS, MAX_ROWS, NAMED_ROWS, Amounts
+from learningchain.chain.contracts.prediction.histories import MODEL_ENTRIES, SERVER_ENTRIES
+from learningchain.chain.contracts.prediction.messages import Int, Program, RegisterModel, RegisterPolicy, RequestPrediction
+from learningchain.chain.contracts.prediction.tally import Answer
+from learningchain.chain.host import ALL, EscrowShape, LiveIndex, Reader
+from learningchain.chain.host.queues import Queue
+from learningchain.chain.host.terms import Small
+from learningchain.chain.types import AccountId, Hash, Height, Uint
 
 NUMBER = 4
 MOST_SERVERS = 256

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chain.contracts.prediction import ends, formulas, messages, policies, pool, queue, records, store
-from chain.contracts.prediction.formulas import EVICT_WAIT, MAX_ANSWERS, MAX_TIP, Amounts
-from chain.contracts.prediction.guards import (
+from learningchain.chain.contracts.prediction import ends, formulas, messages, policies, pool, queue, records, store
+from learningchain.chain.contracts.prediction.formulas import EVICT_WAIT, MAX_ANSWERS, MAX_TIP, Amounts
+from learningchain.chain.contracts.prediction.guards import (
     model_of,
     request_of,
     require_active,
@@ -13,9 +13,9 @@ from chain.contracts.prediction.guards import (
     require_standing,
     require_state,
 )
-from chain.contracts.prediction.messages import AddTip, CancelRequest, PredictionCode, RequestPrediction
-from chain.contracts.prediction.params import PredictionParams
-from chain.contracts.prediction.records import (
+from learningchain.chain.contracts.prediction.messages import AddTip, CancelRequest, PredictionCode, RequestPrediction
+from learningchain.chain.contracts.prediction.params import PredictionParams
+from learningchain.chain.contracts.prediction.records import (
     NUMBER,
     REQUESTS,
     AskedBy,
@@ -28,13 +28,13 @@ from chain.contracts.prediction.records import (
     RequestTerms,
     WaitingOf,
 )
-from chain.contracts.prediction.store import ModelContext, RequestContext
-from chain.contracts.prediction.tally import PredictionOutcome
-from chain.errors import Reject
-from chain.host import STANDING, Host
-from chain.host.deadlines import Deadline
-from chain.host.terms import is_cid
-from chain.types import format_credits
+from learningchain.chain.contracts.prediction.store import ModelContext, RequestContext
+from learningchain.chain.contracts.prediction.tally import PredictionOutcome
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import STANDING, Host
+from learningchain.chain.host.deadlines import Deadline
+from learningchain.chain.host.terms import is_cid
+from learningchain.chain.types import format_credits
 
 
 def request_prediction(host: Host, sender: bytes, m: RequestPrediction) -> None:

@@ -7,11 +7,11 @@ Whatever retires a model only marks it: the pump does the rest, page by page, an
 
 from __future__ import annotations
 
-from chain.contracts.prediction import formulas, records
-from chain.contracts.prediction.records import NUMBER, ModelState, NamedModel, OwnerRecord, RetireReason
-from chain.contracts.prediction.store import ModelContext, must
-from chain.host import Host
-from chain.host.deadlines import Deadline
+from learningchain.chain.contracts.prediction import formulas, records
+from learningchain.chain.contracts.prediction.records import NUMBER, ModelState, NamedModel, OwnerRecord, RetireReason
+from learningchain.chain.contracts.prediction.store import ModelContext, must
+from learningchain.chain.host import Host
+from learningchain.chain.host.deadlines import Deadline
 
 BURNS = (RetireReason.RECORD, RetireReason.BAN)
 """Why the deposit burns."""

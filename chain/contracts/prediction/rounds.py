@@ -7,11 +7,11 @@ seat --> KEYS --> ANSWER --> OPEN --> settling, or of an appeal judging
 
 from __future__ import annotations
 
-from chain.contracts.prediction import ends, formulas, judging, payouts, pool, records, settling
-from chain.contracts.prediction.records import PredictionRound, PredictionSeat, RequestState
-from chain.contracts.prediction.store import RequestContext
-from chain.contracts.prediction.tally import PredictionOutcome
-from chain.host import MEMBERS
+from learningchain.chain.contracts.prediction import ends, formulas, judging, payouts, pool, records, settling
+from learningchain.chain.contracts.prediction.records import PredictionRound, PredictionSeat, RequestState
+from learningchain.chain.contracts.prediction.store import RequestContext
+from learningchain.chain.contracts.prediction.tally import PredictionOutcome
+from learningchain.chain.host import MEMBERS
 
 TOLD_AT_ONCE = 16
 """Seats in one event."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chain.contracts.prediction import formulas, messages, records, retiring
-from chain.contracts.prediction.guards import (
+from learningchain.chain.contracts.prediction import formulas, messages, records, retiring
+from learningchain.chain.contracts.prediction.guards import (
     model_of,
     require_active,
     require_box_key,
@@ -11,13 +11,13 @@ from chain.contracts.prediction.guards import (
     require_live,
     require_standing,
 )
-from chain.contracts.prediction.messages import PredictionCode, ServeModel, UnserveModel
-from chain.contracts.prediction.params import PredictionParams
-from chain.contracts.prediction.records import ServedModel, ServerRecord
-from chain.contracts.prediction.store import ModelContext
-from chain.errors import Reject
-from chain.host import Host
-from chain.types import format_credits
+from learningchain.chain.contracts.prediction.messages import PredictionCode, ServeModel, UnserveModel
+from learningchain.chain.contracts.prediction.params import PredictionParams
+from learningchain.chain.contracts.prediction.records import ServedModel, ServerRecord
+from learningchain.chain.contracts.prediction.store import ModelContext
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import Host
+from learningchain.chain.types import format_credits
 
 
 def serve_model(host: Host, sender: bytes, m: ServeModel) -> None:

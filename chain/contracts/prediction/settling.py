@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from chain.contracts.prediction import ends, formulas, histories, payouts, policies, records, retiring
-from chain.contracts.prediction.decisions import Decision
-from chain.contracts.prediction.params import PredictionParams
-from chain.contracts.prediction.payouts import Payout
-from chain.contracts.prediction.records import (
+from learningchain.chain.contracts.prediction import ends, formulas, histories, payouts, policies, records, retiring
+from learningchain.chain.contracts.prediction.decisions import Decision
+from learningchain.chain.contracts.prediction.params import PredictionParams
+from learningchain.chain.contracts.prediction.payouts import Payout
+from learningchain.chain.contracts.prediction.records import (
     K_EPOCH,
     PredictionResult,
     RequestState,
@@ -21,10 +21,10 @@ from chain.contracts.prediction.records import (
     TallyEntry,
     ValueRecord,
 )
-from chain.contracts.prediction.store import RequestContext
-from chain.contracts.prediction.tally import Answer, PredictionOutcome, RowValue, Tally, is_withheld, tally
-from chain.host import K_SUPPLY, STANDING, VERIFIERS, Supply
-from chain.params import MAX_INT
+from learningchain.chain.contracts.prediction.store import RequestContext
+from learningchain.chain.contracts.prediction.tally import Answer, PredictionOutcome, RowValue, Tally, is_withheld, tally
+from learningchain.chain.host import K_SUPPLY, STANDING, VERIFIERS, Supply
+from learningchain.chain.params import MAX_INT
 
 Seat = tuple[int, bytes]
 STATES = {PredictionOutcome.AGREED: RequestState.AGREED, PredictionOutcome.WEAK: RequestState.WEAK}

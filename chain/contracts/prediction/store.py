@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from chain.contracts.prediction import records
-from chain.contracts.prediction.formulas import Amounts
-from chain.contracts.prediction.messages import RequestPrediction
-from chain.contracts.prediction.params import PredictionParams
-from chain.contracts.prediction.records import (
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.formulas import Amounts
+from learningchain.chain.contracts.prediction.messages import RequestPrediction
+from learningchain.chain.contracts.prediction.params import PredictionParams
+from learningchain.chain.contracts.prediction.records import (
     K_TOTALS,
     NUMBER,
     LiveKind,
@@ -32,10 +32,10 @@ from chain.contracts.prediction.records import (
     RequestTerms,
     ServerRecord,
 )
-from chain.errors import BrokenInvariant
-from chain.host import Host
-from chain.host.deadlines import Deadline
-from chain.verification import windows
+from learningchain.chain.errors import BrokenInvariant
+from learningchain.chain.host import Host
+from learningchain.chain.host.deadlines import Deadline
+from learningchain.chain.verification import windows
 
 T = TypeVar("T")
 

@@ -22,11 +22,11 @@ from typing import Annotated, NamedTuple
 
 from msgspec import Meta
 
-from chain.codec import Wire
-from chain.contracts.prediction.formulas import APPEAL_SEATS, MAX_CHECK, MAX_ROWS, MAX_SCORE, near
-from chain.errors import BrokenInvariant
-from chain.types import quorum
-from chain.verification.scale import lower_median
+from learningchain.chain.codec import Wire
+from learningchain.chain.contracts.prediction.formulas import APPEAL_SEATS, MAX_CHECK, MAX_ROWS, MAX_SCORE, near
+from learningchain.chain.errors import BrokenInvariant
+from learningchain.chain.types import quorum
+from learningchain.chain.verification.scale import lower_median
 
 ROWS_OFF = 16
 """A payee may be off in one row of so many."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from chain.contracts.prediction.messages import PredictionCode
-from chain.contracts.prediction.records import RequestState, RetireReason
-from chain.contracts.prediction.tally import AnswerCode, ModelKind, PredictionOutcome
-from chain.contracts.prediction.verdicts import AppealVerdict
-from chain.host import Data, Datum, Form, OneOf
-from chain.host.terms import Arch, ImageKind
+from learningchain.chain.contracts.prediction.messages import PredictionCode
+from learningchain.chain.contracts.prediction.records import RequestState, RetireReason
+from learningchain.chain.contracts.prediction.tally import AnswerCode, ModelKind, PredictionOutcome
+from learningchain.chain.contracts.prediction.verdicts import AppealVerdict
+from learningchain.chain.host import Data, Datum, Form, OneOf
+from learningchain.chain.host.terms import Arch, ImageKind
 
 _READ_MODEL = "Read the model (GET /v1/models/{id})"
 _READ_REQUEST = "Read the request (GET /v1/predictions/{id}) and send what fits its present state"

@@ -16,10 +16,19 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
-from chain.contracts.prediction.formulas import appeal_rows, equal, near
-from chain.contracts.prediction.tally import CARRIED, Answer, AnswerCode, PredictionOutcome, RowValue, Tally, is_withheld, tally
-from chain.errors import BrokenInvariant
-from chain.types import quorum
+from learningchain.chain.contracts.prediction.formulas import appeal_rows, equal, near
+from learningchain.chain.contracts.prediction.tally import (
+    CARRIED,
+    Answer,
+    AnswerCode,
+    PredictionOutcome,
+    RowValue,
+    Tally,
+    is_withheld,
+    tally,
+)
+from learningchain.chain.errors import BrokenInvariant
+from learningchain.chain.types import quorum
 
 SLASH_SEATS = 15
 """LC-PRE-42: with fewer judges nobody is slashed."""

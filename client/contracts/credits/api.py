@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from chain.contracts.credits import Transfer, supply
-from chain.types import format_credits, parse_credits
-from client.api.render import Json
-from client.api.route import Call, Reply, Route, parse_account, parse_field
-from client.api.schema import TxAnswer, WaitQuery
-from client.api.submit import answer, submit
-from client.contracts.credits.http.counted import Counted
-from client.contracts.credits.http.schema import SupplyView, TransferRequest
+from learningchain.chain.contracts.credits import Transfer, supply
+from learningchain.chain.types import format_credits, parse_credits
+from learningchain.client.api.render import Json
+from learningchain.client.api.route import Call, Reply, Route, parse_account, parse_field
+from learningchain.client.api.schema import TxAnswer, WaitQuery
+from learningchain.client.api.submit import answer, submit
+from learningchain.client.contracts.credits.http.counted import Counted
+from learningchain.client.contracts.credits.http.schema import SupplyView, TransferRequest
 
 
 async def get_supply(call: Call) -> Json:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from client.api.errors import RequestError, usage
-from client.dashboard.page import WAIT_S, Answer, Done, Drawn, Nav, Visit, change, outcome, page
-from client.keys.names import near
+from learningchain.client.api.errors import RequestError, usage
+from learningchain.client.dashboard.page import WAIT_S, Answer, Done, Drawn, Nav, Visit, change, outcome, page
+from learningchain.client.keys.names import near
 
 
 @page("/dashboard/send")

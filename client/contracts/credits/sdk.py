@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import cast
 
-from client.api.schema import TxAnswer
-from client.contracts.credits.http.schema import SupplyView
-from client.sdk.calls import call
-from client.sdk.node import NodeCalls
+from learningchain.client.api.schema import TxAnswer
+from learningchain.client.contracts.credits.http.schema import SupplyView
+from learningchain.client.sdk.calls import call
+from learningchain.client.sdk.node import NodeCalls
 
 
 class CreditsCalls(NodeCalls):

@@ -10,19 +10,19 @@ from collections.abc import Callable, Iterator
 
 from aiohttp import web
 
-from chain.contracts.federation import records
-from chain.contracts.federation.formulas import KEPT_ROUNDS
-from chain.contracts.federation.records import FederationRecord
-from chain.contracts.federation.views import JoinedFederations, SponsoredFederations, federations_of
-from client.api.chain import first_block
-from client.api.errors import not_found, not_kept
-from client.api.files import serve_file
-from client.api.render import Json
-from client.api.route import Call, Route, parse_account, parse_field, parse_hash
-from client.api.schema import EventView, HistoryQuery
-from client.contracts.federation.http import deploy_api, member_api, pay_api, sponsor_api
-from client.contracts.federation.http.happened import AttemptsTold, MeasurementsTold, ToldSteps
-from client.contracts.federation.http.ledger_views import (
+from learningchain.chain.contracts.federation import records
+from learningchain.chain.contracts.federation.formulas import KEPT_ROUNDS
+from learningchain.chain.contracts.federation.records import FederationRecord
+from learningchain.chain.contracts.federation.views import JoinedFederations, SponsoredFederations, federations_of
+from learningchain.client.api.chain import first_block
+from learningchain.client.api.errors import not_found, not_kept
+from learningchain.client.api.files import serve_file
+from learningchain.client.api.render import Json
+from learningchain.client.api.route import Call, Route, parse_account, parse_field, parse_hash
+from learningchain.client.api.schema import EventView, HistoryQuery
+from learningchain.client.contracts.federation.http import deploy_api, member_api, pay_api, sponsor_api
+from learningchain.client.contracts.federation.http.happened import AttemptsTold, MeasurementsTold, ToldSteps
+from learningchain.client.contracts.federation.http.ledger_views import (
     cid_text,
     describe,
     describe_members,
@@ -31,9 +31,9 @@ from client.contracts.federation.http.ledger_views import (
     model_of_round,
     summarise,
 )
-from client.contracts.federation.http.live import LiveFederations
-from client.contracts.federation.http.lookup import known, readers_of, unknown
-from client.contracts.federation.http.schema import (
+from learningchain.client.contracts.federation.http.live import LiveFederations
+from learningchain.client.contracts.federation.http.lookup import known, readers_of, unknown
+from learningchain.client.contracts.federation.http.schema import (
     FederationAttempts,
     FederationMeasurements,
     FederationMemberView,

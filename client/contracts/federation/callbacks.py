@@ -13,11 +13,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from chain.contracts.federation.records import FederationRecord, FederationState, RoundOutcome, federation_key, posting_key
-from chain.crypto import address
-from chain.host import Reader
-from chain.types import format_credits
-from client.contracts.federation.http.ledger_views import cid_text, members_of, summarise
+from learningchain.chain.contracts.federation.records import (
+    FederationRecord,
+    FederationState,
+    RoundOutcome,
+    federation_key,
+    posting_key,
+)
+from learningchain.chain.crypto import address
+from learningchain.chain.host import Reader
+from learningchain.chain.types import format_credits
+from learningchain.client.contracts.federation.http.ledger_views import cid_text, members_of, summarise
 
 Json = dict[str, Any]
 MEASURED, IMPROVED, ENDED, LEFT = "measured", "improved", "ended", "left"

@@ -1,6 +1,6 @@
 """The commands about federations. Imports nothing: `learningchain --help` is quick."""
 
-from client.cli.entries import Command, Family, Sections
+from learningchain.client.cli.entries import Command, Family, Sections
 
 SECTIONS: Sections = {
     "Federated training": (

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from chain.storage import private
-from client.contracts.federation.arithmetic.tensors import Buffer
-from client.contracts.federation.roles import computing
-from client.contracts.federation.tasks import FederationTask, MadeFile
-from client.work.computing import TaskRefused
-from p2p.content.dag import CHUNK, Builder
+from learningchain.chain.storage import private
+from learningchain.client.contracts.federation.arithmetic.tensors import Buffer
+from learningchain.client.contracts.federation.roles import computing
+from learningchain.client.contracts.federation.tasks import FederationTask, MadeFile
+from learningchain.client.work.computing import TaskRefused
+from learningchain.p2p.content.dag import CHUNK, Builder
 
 
 class DiskDesk:

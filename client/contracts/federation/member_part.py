@@ -10,16 +10,24 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from chain.codec import encode
-from chain.contracts.federation.records import FederationState
-from chain.losses import Measurement
-from client.contracts.federation.part import FedPart, NodeBoxKeys
-from client.contracts.federation.roles.journal import JOURNAL, OwnJournal, PreviewNote, journal_in
-from client.contracts.federation.roles.looking import FederationLook, local_seed, look, text_of
-from client.contracts.federation.roles.member import MemberMachine
-from client.contracts.federation.steps import EvaluateRun, FedCame, LocalRun, TrainNoMore
-from client.contracts.federation.wishes import PreviewWish, StopWish, TrainWish, VaultWish, Wish, train_with, vault_with
-from client.work.events import (
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.federation.records import FederationState
+from learningchain.chain.losses import Measurement
+from learningchain.client.contracts.federation.part import FedPart, NodeBoxKeys
+from learningchain.client.contracts.federation.roles.journal import JOURNAL, OwnJournal, PreviewNote, journal_in
+from learningchain.client.contracts.federation.roles.looking import FederationLook, local_seed, look, text_of
+from learningchain.client.contracts.federation.roles.member import MemberMachine
+from learningchain.client.contracts.federation.steps import EvaluateRun, FedCame, LocalRun, TrainNoMore
+from learningchain.client.contracts.federation.wishes import (
+    PreviewWish,
+    StopWish,
+    TrainWish,
+    VaultWish,
+    Wish,
+    train_with,
+    vault_with,
+)
+from learningchain.client.work.events import (
     Chain,
     ContentMissing,
     ContentReady,
@@ -33,8 +41,8 @@ from client.work.events import (
     RunEnded,
     Unpin,
 )
-from client.work.machine import Recalled
-from sandbox import RunStatus
+from learningchain.client.work.machine import Recalled
+from learningchain.sandbox import RunStatus
 
 PREVIEW, LAST = "fed-preview", "fed-last"
 FETCH_MS = 600_000

@@ -8,10 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from client.api.errors import RequestError, usage
-from client.contracts.federation.web import opening_pages
-from client.contracts.federation.web.phrases import CODES, OUTCOMES, agreement, became, held_against, pay_text, vault_text
-from client.dashboard.page import ROWS, WAIT_S, Answer, Done, Drawn, Nav, Visit, change, or_none, outcome, page
+from learningchain.client.api.errors import RequestError, usage
+from learningchain.client.contracts.federation.web import opening_pages
+from learningchain.client.contracts.federation.web.phrases import (
+    CODES,
+    OUTCOMES,
+    agreement,
+    became,
+    held_against,
+    pay_text,
+    vault_text,
+)
+from learningchain.client.dashboard.page import ROWS, WAIT_S, Answer, Done, Drawn, Nav, Visit, change, or_none, outcome, page
 
 STATES = {"IDLE": "", "END": ""}
 PAID_ROUNDS = 3

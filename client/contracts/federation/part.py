@@ -12,15 +12,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from chain.contracts.federation.messages import FederationTerms
-from chain.contracts.federation.records import FederationState
-from client.contracts.federation.roles.channel import encode_fed
-from client.contracts.federation.roles.looking import FederationLook, look
-from client.contracts.federation.roles.runs import evaluate_spec, local_spec, run_name, wanted_image
-from client.contracts.federation.steps import EvaluateRun, FedCame, FedMachine, LocalRun, NodeSelf, SendFed
-from client.contracts.federation.wishes import WISH, Wish, wish_in
-from client.work.boxes import box_in
-from client.work.events import (
+from learningchain.chain.contracts.federation.messages import FederationTerms
+from learningchain.chain.contracts.federation.records import FederationState
+from learningchain.client.contracts.federation.roles.channel import encode_fed
+from learningchain.client.contracts.federation.roles.looking import FederationLook, look
+from learningchain.client.contracts.federation.roles.runs import evaluate_spec, local_spec, run_name, wanted_image
+from learningchain.client.contracts.federation.steps import EvaluateRun, FedCame, FedMachine, LocalRun, NodeSelf, SendFed
+from learningchain.client.contracts.federation.wishes import WISH, Wish, wish_in
+from learningchain.client.work.boxes import box_in
+from learningchain.client.work.events import (
     BringImage,
     Chain,
     Computed,
@@ -48,10 +48,10 @@ from client.work.events import (
     Settled,
     StartRun,
 )
-from client.work.machine import Machine, Recalled
-from client.work.slots import MachineShare
-from p2p.wire import FED
-from sandbox import RunStatus
+from learningchain.client.work.machine import Machine, Recalled
+from learningchain.client.work.slots import MachineShare
+from learningchain.p2p.wire import FED
+from learningchain.sandbox import RunStatus
 
 BOX_KEYS = "membership.box"
 """The kind of the secrets that open boxes: another slice's, which this one is told of (`Slice.reads`)."""

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from client.api.schema import DataRemoved, EventView, OwnDataView, TxAnswer
-from client.contracts.federation.http.schema import (
+from learningchain.client.api.schema import DataRemoved, EventView, OwnDataView, TxAnswer
+from learningchain.client.contracts.federation.http.schema import (
     DeployRequest,
     FederationAttempts,
     FederationDeployed,
@@ -31,10 +31,10 @@ from client.contracts.federation.http.schema import (
     RoundStarted,
     VaultKept,
 )
-from client.sdk.calls import call, stream
-from client.sdk.http import MAX_PAGE, Progress, given, path_id
-from client.sdk.node import NodeCalls
-from client.sdk.types import Fetched, Json, NotFound
+from learningchain.client.sdk.calls import call, stream
+from learningchain.client.sdk.http import MAX_PAGE, Progress, given, path_id
+from learningchain.client.sdk.node import NodeCalls
+from learningchain.client.sdk.types import Fetched, Json, NotFound
 
 POLL_S = 1.0
 """How often a federation that is watched is asked about."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from client.contracts.federation.roles.images import check_digests
+from learningchain.client.contracts.federation.roles.images import check_digests
 
 Digest = Annotated[str, Meta(max_length=71)]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from client.contracts.federation.member_part import member_files
-from client.contracts.federation.part import FedPart, NodeBoxKeys
-from client.contracts.federation.roles.sponsor import SponsorMachine
-from client.contracts.federation.wishes import SponsorWish, Wish, sponsor_with
-from client.work.events import Effect
-from client.work.machine import Recalled
+from learningchain.client.contracts.federation.member_part import member_files
+from learningchain.client.contracts.federation.part import FedPart, NodeBoxKeys
+from learningchain.client.contracts.federation.roles.sponsor import SponsorMachine
+from learningchain.client.contracts.federation.wishes import SponsorWish, Wish, sponsor_with
+from learningchain.client.work.events import Effect
+from learningchain.client.work.machine import Recalled
 
 
 class SponsorPart(FedPart):

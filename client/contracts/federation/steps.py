@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from chain.codec import Wire, encode
-from chain.contracts.federation.messages import FederationTerms
-from client.contracts.federation.arithmetic.vault import Derive
-from client.contracts.federation.roles.channel import FedMessage
-from client.work.events import (
+from learningchain.chain.codec import Wire, encode
+from learningchain.chain.contracts.federation.messages import FederationTerms
+from learningchain.client.contracts.federation.arithmetic.vault import Derive
+from learningchain.client.contracts.federation.roles.channel import FedMessage
+from learningchain.client.work.events import (
     Chain,
     Compute,
     Computed,

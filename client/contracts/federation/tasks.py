@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from client.contracts.federation.arithmetic.places import AttemptPlace
-from client.contracts.federation.arithmetic.vault import VaultHead
+from learningchain.client.contracts.federation.arithmetic.places import AttemptPlace
+from learningchain.client.contracts.federation.arithmetic.vault import VaultHead
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,13 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chain.codec import Wire, encode, read
-from chain.host.terms import Small
-from chain.types import AccountId, Hash
-from client.contracts.federation.arithmetic.vault import MOST_HOLDERS
-from client.contracts.federation.roles.making import PathText
-from client.contracts.federation.steps import KeepNoVault, KeepVault, SponsorWith, TrainWith
-from client.work.events import Secret
+from learningchain.chain.codec import Wire, encode, read
+from learningchain.chain.host.terms import Small
+from learningchain.chain.types import AccountId, Hash
+from learningchain.client.contracts.federation.arithmetic.vault import MOST_HOLDERS
+from learningchain.client.contracts.federation.roles.making import PathText
+from learningchain.client.contracts.federation.steps import KeepNoVault, KeepVault, SponsorWith, TrainWith
+from learningchain.client.work.events import Secret
 
 WISH = "federation.wish."
 DataName = Annotated[str, Meta(max_length=256)]

@@ -10,27 +10,27 @@ from typing import Any
 import structlog
 from msgspec.structs import replace
 
-from chain.codec import read
-from chain.contracts.federation import records
-from chain.contracts.federation.records import FederationPosting, FederationRecord
-from chain.errors import Malformed
-from chain.host import Reader
-from client.config import WorkConfig
-from client.contracts.federation.member_part import MemberPart, member_files
-from client.contracts.federation.part import BOX_KEYS, FedPart, NodeBoxKeys, node_self
-from client.contracts.federation.roles.aggregator import SUMMED, AggregatorBook, AggregatorMachine
-from client.contracts.federation.roles.best_round import NOTHING_NOTED, BestRoundBook
-from client.contracts.federation.roles.cleanup import FedCleanUp
-from client.contracts.federation.roles.hearing import HEARING
-from client.contracts.federation.roles.ledger_status import LEDGER_STATUSES
-from client.contracts.federation.roles.member import VAULTS, MemberBook, MemberMachine, VaultBook
-from client.contracts.federation.roles.panel import PanelBook, PanelMachine
-from client.contracts.federation.roles.serving import ServingAnnouncer
-from client.contracts.federation.roles.sponsor import SponsorBook, SponsorMachine
-from client.contracts.federation.sponsor_part import SponsorPart
-from client.contracts.federation.steps import KIND
-from client.work.events import Effect, Input, Notice
-from client.work.machine import Machine, Recalled, Slice
+from learningchain.chain.codec import read
+from learningchain.chain.contracts.federation import records
+from learningchain.chain.contracts.federation.records import FederationPosting, FederationRecord
+from learningchain.chain.errors import Malformed
+from learningchain.chain.host import Reader
+from learningchain.client.config import WorkConfig
+from learningchain.client.contracts.federation.member_part import MemberPart, member_files
+from learningchain.client.contracts.federation.part import BOX_KEYS, FedPart, NodeBoxKeys, node_self
+from learningchain.client.contracts.federation.roles.aggregator import SUMMED, AggregatorBook, AggregatorMachine
+from learningchain.client.contracts.federation.roles.best_round import NOTHING_NOTED, BestRoundBook
+from learningchain.client.contracts.federation.roles.cleanup import FedCleanUp
+from learningchain.client.contracts.federation.roles.hearing import HEARING
+from learningchain.client.contracts.federation.roles.ledger_status import LEDGER_STATUSES
+from learningchain.client.contracts.federation.roles.member import VAULTS, MemberBook, MemberMachine, VaultBook
+from learningchain.client.contracts.federation.roles.panel import PanelBook, PanelMachine
+from learningchain.client.contracts.federation.roles.serving import ServingAnnouncer
+from learningchain.client.contracts.federation.roles.sponsor import SponsorBook, SponsorMachine
+from learningchain.client.contracts.federation.sponsor_part import SponsorPart
+from learningchain.client.contracts.federation.steps import KIND
+from learningchain.client.work.events import Effect, Input, Notice
+from learningchain.client.work.machine import Machine, Recalled, Slice
 
 log: Any = structlog.get_logger("federation")
 BOOKS: Mapping[str, Any] = {
@@ -162,7 +162,7 @@ WORK = Slice(
     runs=_runs,
     images=_images,
     reads=frozenset({BOX_KEYS}),
-    tasks="client.contracts.federation.desk",
+    tasks="learningchain.client.contracts.federation.desk",
     files=_files,
     hears=HEARING,
 )

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from chain.contracts import CONTRACTS
-from chain.contracts.governance import (
+from learningchain.chain.contracts import CONTRACTS
+from learningchain.chain.contracts.governance import (
     Action,
     AddValidator,
     Admit,
@@ -25,25 +25,25 @@ from chain.contracts.governance import (
     VoteProposal,
     Withdraw,
 )
-from chain.contracts.governance.records import OpenProposal, proposal_key
-from chain.crypto import is_public_key
-from chain.host import read_params
-from chain.ledger.genesis import CORE, OF_CONTRACTS, unit_of
-from chain.params import votable
-from client.api.ending import Ending, EndingQuery
-from client.api.errors import usage
-from client.api.render import Json
-from client.api.route import Call, Reply, Route, parse_account, parse_field, parse_hash
-from client.api.schema import TxAnswer, WaitQuery
-from client.api.submit import answer, submit
-from client.contracts.governance.http.schema import (
+from learningchain.chain.contracts.governance.records import OpenProposal, proposal_key
+from learningchain.chain.crypto import is_public_key
+from learningchain.chain.host import read_params
+from learningchain.chain.ledger.genesis import CORE, OF_CONTRACTS, unit_of
+from learningchain.chain.params import votable
+from learningchain.client.api.ending import Ending, EndingQuery
+from learningchain.client.api.errors import usage
+from learningchain.client.api.render import Json
+from learningchain.client.api.route import Call, Reply, Route, parse_account, parse_field, parse_hash
+from learningchain.client.api.schema import TxAnswer, WaitQuery
+from learningchain.client.api.submit import answer, submit
+from learningchain.client.contracts.governance.http.schema import (
     ParameterView,
     ProposalRequest,
     ProposalView,
     ProposalVoteRequest,
     WithdrawRequest,
 )
-from client.contracts.governance.http.views import describe, view
+from learningchain.client.contracts.governance.http.views import describe, view
 
 AT_ONCE = 64
 """Proposals that are shown before others have the loop."""

@@ -1,6 +1,6 @@
 """The commands about proposals. Imports nothing: `learningchain --help` is quick."""
 
-from client.cli.entries import Command, Sections
+from learningchain.client.cli.entries import Command, Sections
 
 SECTIONS: Sections = {
     "Governance": (

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from client.api.schema import TxAnswer
-from client.sdk.calls import call
-from client.sdk.node import NodeCalls
+from learningchain.client.api.schema import TxAnswer
+from learningchain.client.sdk.calls import call
+from learningchain.client.sdk.node import NodeCalls
 
 if TYPE_CHECKING:
-    from client.contracts.governance.http.schema import ParameterView, ProposalView
+    from learningchain.client.contracts.governance.http.schema import ParameterView, ProposalView
 
 
 class GovernanceCalls(NodeCalls):

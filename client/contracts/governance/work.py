@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chain.contracts.governance import proposal_key
-from client.contracts.governance.roles.watching import ProposalWatch
-from client.work.machine import Machine, Recalled, Slice, Watch, knows_no_ref
+from learningchain.chain.contracts.governance import proposal_key
+from learningchain.client.contracts.governance.roles.watching import ProposalWatch
+from learningchain.client.work.machine import Machine, Recalled, Slice, Watch, knows_no_ref
 
 
 def _machines(known: Recalled) -> Sequence[Machine]:

@@ -7,24 +7,24 @@ from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
-from chain.contracts.job import records
-from chain.contracts.job.messages import job_id_of
-from chain.contracts.job.params import JobParams
-from chain.contracts.job.views import describe, newest, summarise
-from chain.host import Reader, read_params
-from client.api.chain import first_block
-from client.api.errors import RequestError, not_found, not_kept
-from client.api.files import serve_file
-from client.api.render import Json
-from client.api.route import Call, Reply, Route, parse_field, parse_hash
-from client.api.schema import EventView, HistoryQuery, WaitQuery
-from client.api.submit import answer, submit, trial_host
-from client.contracts.job.http import contractor_api, quotes
-from client.contracts.job.http.live import LiveJobs
-from client.contracts.job.http.postings import build_job
-from client.contracts.job.http.render import render_job
-from client.contracts.job.http.schema import JobPosted, JobRequest, JobsQuery, JobSummary, JobView, ModelQuery
-from client.keys.tokens import TokenScope
+from learningchain.chain.contracts.job import records
+from learningchain.chain.contracts.job.messages import job_id_of
+from learningchain.chain.contracts.job.params import JobParams
+from learningchain.chain.contracts.job.views import describe, newest, summarise
+from learningchain.chain.host import Reader, read_params
+from learningchain.client.api.chain import first_block
+from learningchain.client.api.errors import RequestError, not_found, not_kept
+from learningchain.client.api.files import serve_file
+from learningchain.client.api.render import Json
+from learningchain.client.api.route import Call, Reply, Route, parse_field, parse_hash
+from learningchain.client.api.schema import EventView, HistoryQuery, WaitQuery
+from learningchain.client.api.submit import answer, submit, trial_host
+from learningchain.client.contracts.job.http import contractor_api, quotes
+from learningchain.client.contracts.job.http.live import LiveJobs
+from learningchain.client.contracts.job.http.postings import build_job
+from learningchain.client.contracts.job.http.render import render_job
+from learningchain.client.contracts.job.http.schema import JobPosted, JobRequest, JobsQuery, JobSummary, JobView, ModelQuery
+from learningchain.client.keys.tokens import TokenScope
 
 AT_ONCE = 64
 """Jobs that are listed before others have the loop."""

@@ -7,10 +7,24 @@ from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from client.api.errors import RequestError, usage
-from client.contracts.job.http.best_line import BestLines, number
-from client.dashboard.page import ROWS, WAIT_S, Answer, Done, Drawn, Nav, Uploaded, Visit, change, or_none, outcome, page, upload
-from client.dashboard.uploads import store_image
+from learningchain.client.api.errors import RequestError, usage
+from learningchain.client.contracts.job.http.best_line import BestLines, number
+from learningchain.client.dashboard.page import (
+    ROWS,
+    WAIT_S,
+    Answer,
+    Done,
+    Drawn,
+    Nav,
+    Uploaded,
+    Visit,
+    change,
+    or_none,
+    outcome,
+    page,
+    upload,
+)
+from learningchain.client.dashboard.uploads import store_image
 
 _LINES: WeakKeyDictionary[Any, BestLines] = WeakKeyDictionary()
 """By node: a line that was read is kept between two views."""

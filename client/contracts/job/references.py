@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from client.cli.common import WrongUsage
+from learningchain.client.cli.common import WrongUsage
 
 if TYPE_CHECKING:
-    from client.sdk.client import Client
+    from learningchain.client.sdk.client import Client
 
 
 async def find(node: Client, text: str) -> str:

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import cast
 
-from client.api.schema import EventView
-from client.contracts.job.http.schema import (
+from learningchain.client.api.schema import EventView
+from learningchain.client.contracts.job.http.schema import (
     HiddenKept,
     JobCancelled,
     JobExtended,
@@ -17,10 +17,10 @@ from client.contracts.job.http.schema import (
     JobSummary,
     JobView,
 )
-from client.sdk.calls import call, stream
-from client.sdk.http import MAX_PAGE, Progress, given, path_id
-from client.sdk.node import NodeCalls
-from client.sdk.types import Fetched, Json, NotFound, Unreachable
+from learningchain.client.sdk.calls import call, stream
+from learningchain.client.sdk.http import MAX_PAGE, Progress, given, path_id
+from learningchain.client.sdk.node import NodeCalls
+from learningchain.client.sdk.types import Fetched, Json, NotFound, Unreachable
 
 
 class JobCalls(NodeCalls):

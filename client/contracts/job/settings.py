@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from chain.crypto import parse_address
-from chain.types import parse_credits
+from learningchain.chain.crypto import parse_address
+from learningchain.chain.types import parse_credits
 
 Text = Annotated[str, Meta(max_length=1_024)]
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from chain.contracts.job import records
-from chain.contracts.job.records import Job, Posting
-from chain.host import Reader
-from client.config import WorkConfig
-from client.contracts.job.roles import secrets
-from client.contracts.job.roles.cleanup import CleanUp
-from client.contracts.job.roles.contractor import Contractor
-from client.contracts.job.roles.ledger_status import LEDGER_STATUSES
-from client.contracts.job.roles.verifier import Verifier
-from client.contracts.job.roles.worker import Worker
-from client.work.machine import Machine, Recalled, Slice, Watch
+from learningchain.chain.contracts.job import records
+from learningchain.chain.contracts.job.records import Job, Posting
+from learningchain.chain.host import Reader
+from learningchain.client.config import WorkConfig
+from learningchain.client.contracts.job.roles import secrets
+from learningchain.client.contracts.job.roles.cleanup import CleanUp
+from learningchain.client.contracts.job.roles.contractor import Contractor
+from learningchain.client.contracts.job.roles.ledger_status import LEDGER_STATUSES
+from learningchain.client.contracts.job.roles.verifier import Verifier
+from learningchain.client.contracts.job.roles.worker import Worker
+from learningchain.client.work.machine import Machine, Recalled, Slice, Watch
 
 _LIVE, _JOB, _CONTRACTOR = records.live_key(b""), records.job_key(b""), records.contractor_key(b"")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from chain.contracts.keys import GuardianSet, changes_of, guardians_of, recovery_of, words_needed
-from chain.crypto import address
-from chain.host import K_CHAIN, ChainRecord, Reader
-from client.api.render import Json
-from client.contracts.keys.http.schema import KeysView
+from learningchain.chain.contracts.keys import GuardianSet, changes_of, guardians_of, recovery_of, words_needed
+from learningchain.chain.crypto import address
+from learningchain.chain.host import K_CHAIN, ChainRecord, Reader
+from learningchain.client.api.render import Json
+from learningchain.client.contracts.keys.http.schema import KeysView
 
 
 def of(reader: Reader, account: bytes) -> Json:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from chain.contracts.keys import ObjectRecovery, Recover, RotateKey, SetGuardians
-from chain.crypto import address, is_public_key
-from client.api.errors import usage
-from client.api.route import Call, Reply, Route, parse_account, parse_field
-from client.api.schema import TxAnswer, WaitQuery
-from client.api.submit import answer, submit
-from client.contracts.keys.http.request import check_request, parse_request
-from client.contracts.keys.http.schema import GuardiansRequest, RecoveryRequest, RotationRequest
-from client.keys.keystore import KeystoreError
+from learningchain.chain.contracts.keys import ObjectRecovery, Recover, RotateKey, SetGuardians
+from learningchain.chain.crypto import address, is_public_key
+from learningchain.client.api.errors import usage
+from learningchain.client.api.route import Call, Reply, Route, parse_account, parse_field
+from learningchain.client.api.schema import TxAnswer, WaitQuery
+from learningchain.client.api.submit import answer, submit
+from learningchain.client.contracts.keys.http.request import check_request, parse_request
+from learningchain.client.contracts.keys.http.schema import GuardiansRequest, RecoveryRequest, RotationRequest
+from learningchain.client.keys.keystore import KeystoreError
 
 
 def _key(text: str) -> bytes:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from client.api.schema import TxAnswer
-from client.sdk.calls import call
-from client.sdk.node import NodeCalls
+from learningchain.client.api.schema import TxAnswer
+from learningchain.client.sdk.calls import call
+from learningchain.client.sdk.node import NodeCalls
 
 
 class KeyCalls(NodeCalls):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from chain.contracts.keys import recovery_of, words_needed
-from chain.host import Reader
-from client.contracts.keys.account import guardians_at_head
-from client.work.events import Chain, Effect, Input, Notice
-from client.work.machine import Machine, Recalled, Slice, knows_no_ref
+from learningchain.chain.contracts.keys import recovery_of, words_needed
+from learningchain.chain.host import Reader
+from learningchain.client.contracts.keys.account import guardians_at_head
+from learningchain.client.work.events import Chain, Effect, Input, Notice
+from learningchain.client.work.machine import Machine, Recalled, Slice, knows_no_ref
 
 KIND = "keys"
 OPEN = "recovery.open"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from chain.contracts.membership import Member, member_key
-from chain.crypto import address
-from chain.host import Reader
-from client.api.render import Json
-from client.contracts.membership.http import cases
-from client.contracts.membership.http.schema import MemberView
+from learningchain.chain.contracts.membership import Member, member_key
+from learningchain.chain.crypto import address
+from learningchain.chain.host import Reader
+from learningchain.client.api.render import Json
+from learningchain.client.contracts.membership.http import cases
+from learningchain.client.contracts.membership.http.schema import MemberView
 
 
 def of(reader: Reader, account: bytes) -> Json:

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.contracts.membership import (
+from learningchain.chain.contracts.membership import (
     Case,
     Invite,
     JudgeCase,
@@ -24,20 +24,20 @@ from chain.contracts.membership import (
     member_key,
     slots_of,
 )
-from chain.crypto import parse_address
-from chain.errors import Malformed
-from chain.host import Account, account_key
-from chain.params import MAX_INT
-from chain.types import parse_credits
-from client.api.accounts import AccountView, view
-from client.api.ending import Ending, EndingQuery, cursor_of
-from client.api.errors import unavailable, usage
-from client.api.render import Json, contract_number
-from client.api.route import Call, Reply, Route, parse_account, parse_field
-from client.api.schema import TxAnswer, WaitQuery
-from client.api.submit import answer, spending, submit
-from client.contracts.membership.http import cases, joining
-from client.contracts.membership.http.schema import (
+from learningchain.chain.crypto import parse_address
+from learningchain.chain.errors import Malformed
+from learningchain.chain.host import Account, account_key
+from learningchain.chain.params import MAX_INT
+from learningchain.chain.types import parse_credits
+from learningchain.client.api.accounts import AccountView, view
+from learningchain.client.api.ending import Ending, EndingQuery, cursor_of
+from learningchain.client.api.errors import unavailable, usage
+from learningchain.client.api.render import Json, contract_number
+from learningchain.client.api.route import Call, Reply, Route, parse_account, parse_field
+from learningchain.client.api.schema import TxAnswer, WaitQuery
+from learningchain.client.api.submit import answer, spending, submit
+from learningchain.client.contracts.membership.http import cases, joining
+from learningchain.client.contracts.membership.http.schema import (
     AccountsQuery,
     BoxKeyAnswer,
     BoxKeyRequest,
@@ -51,10 +51,10 @@ from client.contracts.membership.http.schema import (
     ReleaseRequest,
     RevokeRequest,
 )
-from client.contracts.membership.http.token import to_text
-from client.contracts.membership.statements import TOKEN, token_body
-from client.node.interface import SignerUnavailable
-from p2p.address_book import parse_endpoint
+from learningchain.client.contracts.membership.http.token import to_text
+from learningchain.client.contracts.membership.statements import TOKEN, token_body
+from learningchain.client.node.interface import SignerUnavailable
+from learningchain.p2p.address_book import parse_endpoint
 
 AT_ONCE = 64
 """Accounts that are shown before others have the loop."""
@@ -98,8 +98,8 @@ async def list_cases(call: Call) -> list[Json]:
 
 
 async def get_box_key(call: Call) -> Json:
-    from client.contracts.membership.roles import box  # what work needs loads after the node's start
-    from client.work.boxes import box_in
+    from learningchain.client.contracts.membership.roles import box  # what work needs loads after the node's start
+    from learningchain.client.work.boxes import box_in
 
     member = call.node.ledger.state.get(member_key(call.node.ledger.own_id))
     key, since = (member.box_key, member.box_since) if isinstance(member, Member) else (b"", 0)
@@ -187,8 +187,8 @@ async def post_leave(call: Call) -> Reply:
 
 async def post_box_key(call: Call) -> Reply:
     """The private key is on the disk before the message leaves."""
-    from client.contracts.membership.roles import box
-    from client.work.boxes import box_in
+    from learningchain.client.contracts.membership.roles import box
+    from learningchain.client.work.boxes import box_in
 
     node, what = call.node, "The new box key"
     account = node.ledger.state.get(account_key(node.ledger.own_id))

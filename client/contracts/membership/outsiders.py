@@ -17,17 +17,17 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from chain.codec import Wire, decode
-from chain.contracts.membership import Join, Member, MemberCode, invitation_id, invitation_key, is_member, member_key
-from chain.contracts.membership.invitations import gone
-from chain.contracts.membership.records import Invitation
-from chain.crypto import account_id, is_public_key
-from chain.errors import InvalidTx, Malformed, Reject
-from chain.types import AccountId, Hash
-from client.api.render import code_name
-from client.api.submit import try_out
-from client.node.interface import Ledger, SignerUnavailable
-from p2p.outsiders import MAX_ASK, Answer, Door
+from learningchain.chain.codec import Wire, decode
+from learningchain.chain.contracts.membership import Join, Member, MemberCode, invitation_id, invitation_key, is_member, member_key
+from learningchain.chain.contracts.membership.invitations import gone
+from learningchain.chain.contracts.membership.records import Invitation
+from learningchain.chain.crypto import account_id, is_public_key
+from learningchain.chain.errors import InvalidTx, Malformed, Reject
+from learningchain.chain.types import AccountId, Hash
+from learningchain.client.api.render import code_name
+from learningchain.client.api.submit import try_out
+from learningchain.client.node.interface import Ledger, SignerUnavailable
+from learningchain.p2p.outsiders import MAX_ASK, Answer, Door
 
 AGAIN_MS: Final = 5_000
 """A Join that is in no block after so long is sent once more."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from client.api.ending import CURSOR
-from client.api.errors import usage
-from client.dashboard.page import ROWS, WAIT_S, Done, Drawn, Nav, Visit, change, outcome, page
+from learningchain.client.api.ending import CURSOR
+from learningchain.client.api.errors import usage
+from learningchain.client.dashboard.page import ROWS, WAIT_S, Done, Drawn, Nav, Visit, change, outcome, page
 
 _WORDS = {"confirm": True, "lift": False}
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from client.cli.common import relative, size_text
+from learningchain.client.cli.common import relative, size_text
 
 if TYPE_CHECKING:
-    from client.api.accounts import AccountView
+    from learningchain.client.api.accounts import AccountView
 
 
 def role(found: AccountView) -> str | None:

@@ -6,13 +6,13 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from chain.codec import Wire, decode, encode
-from chain.contracts.membership import join_digest
-from chain.crypto import is_public_key
-from chain.errors import Malformed
-from chain.types import Hash, PublicKey
-from client.contracts.membership.http.token import MAX_TOKEN, JoinToken, token_digest
-from client.signer.statements import Speaker
+from learningchain.chain.codec import Wire, decode, encode
+from learningchain.chain.contracts.membership import join_digest
+from learningchain.chain.crypto import is_public_key
+from learningchain.chain.errors import Malformed
+from learningchain.chain.types import Hash, PublicKey
+from learningchain.client.contracts.membership.http.token import MAX_TOKEN, JoinToken, token_digest
+from learningchain.client.signer.statements import Speaker
 
 TOKEN: Final = "lc/token"
 JOIN: Final = "lc/join"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chain.contracts.membership import (
+from learningchain.chain.contracts.membership import (
     Case,
     JudgeCase,
     Member,
@@ -16,13 +16,13 @@ from chain.contracts.membership import (
     ejection_key,
     member_key,
 )
-from chain.host import K_CHAIN, K_PARAMS, ChainRecord, Reader
-from chain.params import Params
-from chain.types import signer_of
-from client.contracts.membership.roles.box import BoxKeys
-from client.contracts.membership.roles.capacity import KIND, Capacities
-from client.contracts.membership.roles.watching import CaseWatch
-from client.work.machine import LedgerStatus, LedgerStatusOf, Machine, Recalled, Slice, Watch, knows_no_ref
+from learningchain.chain.host import K_CHAIN, K_PARAMS, ChainRecord, Reader
+from learningchain.chain.params import Params
+from learningchain.chain.types import signer_of
+from learningchain.client.contracts.membership.roles.box import BoxKeys
+from learningchain.client.contracts.membership.roles.capacity import KIND, Capacities
+from learningchain.client.contracts.membership.roles.watching import CaseWatch
+from learningchain.client.work.machine import LedgerStatus, LedgerStatusOf, Machine, Recalled, Slice, Watch, knows_no_ref
 
 
 def _judged(reader: Reader, me: bytes, clock: int, op: JudgeCase) -> tuple[LedgerStatus, int | None]:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 
-from chain.contracts.prediction import records
-from chain.contracts.prediction.messages import RetireModel, SetPrice, model_id_of
-from chain.contracts.prediction.records import LiveKind, ModelRecord, ModelStanding, ModelState
-from chain.crypto import parse_address
-from chain.types import parse_credits
-from client.api.errors import not_found, usage
-from client.api.render import Json
-from client.api.route import Call, Reply, Route, parse_field
-from client.api.schema import TxAnswer, WaitQuery
-from client.api.submit import answer, submit
-from client.api.texts import ADDRESS, HASH, MODEL_NAME, form
-from client.contracts.prediction.http import inference_api, policy_api, request_api, serving_api
-from client.contracts.prediction.http.live import LivePredictions
-from client.contracts.prediction.http.postings import build_model, find_model
-from client.contracts.prediction.http.recent_answers import RecentAnswers, describe_answers
-from client.contracts.prediction.http.schema import (
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.messages import RetireModel, SetPrice, model_id_of
+from learningchain.chain.contracts.prediction.records import LiveKind, ModelRecord, ModelStanding, ModelState
+from learningchain.chain.crypto import parse_address
+from learningchain.chain.types import parse_credits
+from learningchain.client.api.errors import not_found, usage
+from learningchain.client.api.render import Json
+from learningchain.client.api.route import Call, Reply, Route, parse_field
+from learningchain.client.api.schema import TxAnswer, WaitQuery
+from learningchain.client.api.submit import answer, submit
+from learningchain.client.api.texts import ADDRESS, HASH, MODEL_NAME, form
+from learningchain.client.contracts.prediction.http import inference_api, policy_api, request_api, serving_api
+from learningchain.client.contracts.prediction.http.live import LivePredictions
+from learningchain.client.contracts.prediction.http.postings import build_model, find_model
+from learningchain.client.contracts.prediction.http.recent_answers import RecentAnswers, describe_answers
+from learningchain.client.contracts.prediction.http.schema import (
     ModelPosted,
     ModelRequest,
     ModelsQuery,
@@ -27,9 +27,9 @@ from client.contracts.prediction.http.schema import (
     RegisteredModelSummary,
     RegisteredModelView,
 )
-from client.contracts.prediction.http.views import describe_model, summarise_model
-from client.contracts.prediction.schemas import schema_of
-from client.keys.tokens import TokenScope
+from learningchain.client.contracts.prediction.http.views import describe_model, summarise_model
+from learningchain.client.contracts.prediction.schemas import schema_of
+from learningchain.client.keys.tokens import TokenScope
 
 AT_ONCE = 64
 """Models that are looked at before others have the loop."""

@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from chain.contracts.prediction.decisions import Decision
-from chain.contracts.prediction.params import PredictionParams
-from chain.contracts.prediction.records import (
+from learningchain.chain.contracts.prediction.decisions import Decision
+from learningchain.chain.contracts.prediction.params import PredictionParams
+from learningchain.chain.contracts.prediction.records import (
     NUMBER,
     ChangedValue,
     PredictionResult,
@@ -30,12 +30,12 @@ from chain.contracts.prediction.records import (
     result_key,
     terms_key,
 )
-from chain.contracts.prediction.tally import VALUED, PredictionOutcome
-from chain.contracts.prediction.verdicts import AppealVerdict
-from chain.host import Reader, read_params
-from chain.types import format_loss
-from client.contracts.prediction.proven import plain_document
-from client.contracts.prediction.roles.private import KEY
+from learningchain.chain.contracts.prediction.tally import VALUED, PredictionOutcome
+from learningchain.chain.contracts.prediction.verdicts import AppealVerdict
+from learningchain.chain.host import Reader, read_params
+from learningchain.chain.types import format_loss
+from learningchain.client.contracts.prediction.proven import plain_document
+from learningchain.client.contracts.prediction.roles.private import KEY
 
 Json = dict[str, Any]
 AGREED, FAILED, OVERTURNED, FINAL, LEFT = "agreed", "failed", "overturned", "final", "left"

@@ -5,11 +5,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from chain.contracts.prediction import records
-from chain.contracts.prediction.formulas import APPEAL_ROWS, APPEAL_SEATS, NAMED_ROWS, answer_window, appeal_opens, bond
-from chain.contracts.prediction.messages import Program, RegisterModel, challenge, seed_of
-from chain.contracts.prediction.params import PredictionParams
-from chain.contracts.prediction.records import (
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.formulas import (
+    APPEAL_ROWS,
+    APPEAL_SEATS,
+    NAMED_ROWS,
+    answer_window,
+    appeal_opens,
+    bond,
+)
+from learningchain.chain.contracts.prediction.messages import Program, RegisterModel, challenge, seed_of
+from learningchain.chain.contracts.prediction.params import PredictionParams
+from learningchain.chain.contracts.prediction.records import (
     ANSWERED,
     ENDED,
     ModelRecord,
@@ -21,11 +28,11 @@ from chain.contracts.prediction.records import (
     RequestTerms,
     ServerRecord,
 )
-from chain.contracts.prediction.tally import Answer, AnswerCode
-from chain.contracts.prediction.verdicts import AppealVerdict
-from chain.host import Reader, read_params
-from client.contracts.prediction.http.views import cid_text
-from client.work.events import Changed
+from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode
+from learningchain.chain.contracts.prediction.verdicts import AppealVerdict
+from learningchain.chain.host import Reader, read_params
+from learningchain.client.contracts.prediction.http.views import cid_text
+from learningchain.client.work.events import Changed
 
 REQUEST = records.request_key(b"")
 MOST_SERVED = 4_096

@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from chain.contracts.prediction import records
-from chain.contracts.prediction.tally import AnswerCode, PredictionOutcome
-from chain.params import CREDIT
-from chain.types import LogEvent, TransferEvent
-from client.node.block_figures import Figure
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.tally import AnswerCode, PredictionOutcome
+from learningchain.chain.params import CREDIT
+from learningchain.chain.types import LogEvent, TransferEvent
+from learningchain.client.node.block_figures import Figure
 
 GIVEN_BACK: Final = "given_back"
 OUTCOMES: Final = (*(one.name.lower() for one in PredictionOutcome), GIVEN_BACK)

@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from client.cli.common import Common, WrongUsage
-from client.contracts.prediction.references import find_model
+from learningchain.client.cli.common import Common, WrongUsage
+from learningchain.client.contracts.prediction.references import find_model
 
 if TYPE_CHECKING:
-    from client.sdk.client import Client
-    from client.sdk.types import Json
+    from learningchain.client.sdk.client import Client
+    from learningchain.client.sdk.types import Json
 
 MAX_SCHEMA = 64 * 1024
 
@@ -71,7 +71,7 @@ async def complete(
 
 async def _answers(node: Client, common: Common, body: Json, program: dict[str, Any], sample: Path) -> str:
     """The content id of what the model says to its sample."""
-    from client.contracts.prediction.cli.samples import sample_answers
+    from learningchain.client.contracts.prediction.cli.samples import sample_answers
 
     with tempfile.TemporaryDirectory(prefix="learningchain-") as folder:
         path = Path(folder) / "answers"

@@ -8,10 +8,16 @@ from typing import Any
 
 from aiohttp import web
 
-from client.api.errors import RequestError, not_found, usage
-from client.contracts.prediction.http.model_schema import MAX_SCHEMA_BYTES, BadSchema, ModelInput, ModelSchema, parse_schema
-from client.contracts.prediction.web import serving_pages
-from client.dashboard.page import ROWS, WAIT_S, Answer, Done, Drawn, Nav, Visit, change, outcome, page, receipt_answer
+from learningchain.client.api.errors import RequestError, not_found, usage
+from learningchain.client.contracts.prediction.http.model_schema import (
+    MAX_SCHEMA_BYTES,
+    BadSchema,
+    ModelInput,
+    ModelSchema,
+    parse_schema,
+)
+from learningchain.client.contracts.prediction.web import serving_pages
+from learningchain.client.dashboard.page import ROWS, WAIT_S, Answer, Done, Drawn, Nav, Visit, change, outcome, page, receipt_answer
 
 MOST_INPUTS = 256
 """Inputs for which a form has a field each; a model with more is asked by a row of JSON."""
@@ -216,7 +222,7 @@ def named_rows(text: str) -> list[int]:
 async def receipt(visit: Visit) -> web.Response:
     """The file that `prediction receipt` makes: records of the request, which convince a stranger (LC-LIGHT-1). The key of a
     private one is the command's."""
-    from client.contracts.prediction.proven import keys_of  # the protocol's words load after the node's start
+    from learningchain.client.contracts.prediction.proven import keys_of  # the protocol's words load after the node's start
 
     asked = await visit.ask("GET /v1/predictions/{request}", visit.match)
     if asked["left"] is not None:

@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from chain.contracts.prediction.blinding import plain_value
-from chain.contracts.prediction.decisions import Decision, DecisionRule, RowDecision, decide
-from chain.contracts.prediction.records import (
+from learningchain.chain.contracts.prediction.blinding import plain_value
+from learningchain.chain.contracts.prediction.decisions import Decision, DecisionRule, RowDecision, decide
+from learningchain.chain.contracts.prediction.records import (
     ANSWERED,
     ENDED,
     ModelRecord,
@@ -31,12 +31,12 @@ from chain.contracts.prediction.records import (
     result_key,
     terms_key,
 )
-from chain.contracts.prediction.tally import VALUED, PredictionOutcome, RowValue
-from chain.contracts.prediction.verdicts import AppealVerdict
-from chain.crypto import address, sha256
-from chain.host import Reader
-from chain.types import format_loss
-from p2p.content import cid as cids
+from learningchain.chain.contracts.prediction.tally import VALUED, PredictionOutcome, RowValue
+from learningchain.chain.contracts.prediction.verdicts import AppealVerdict
+from learningchain.chain.crypto import address, sha256
+from learningchain.chain.host import Reader
+from learningchain.chain.types import format_loss
+from learningchain.p2p.content import cid as cids
 
 Json = dict[str, Any]
 Proven = Mapping[bytes, Any]

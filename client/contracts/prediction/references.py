@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from client.cli.common import Common, WrongUsage
+from learningchain.client.cli.common import Common, WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from client.sdk.client import Client
+    from learningchain.client.sdk.client import Client
 
 _HEX = frozenset("0123456789abcdef")
 

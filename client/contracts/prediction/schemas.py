@@ -8,12 +8,12 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from chain.contracts.prediction import records
-from chain.contracts.prediction.messages import MAX_INPUT, RegisterModel
-from chain.contracts.prediction.records import ModelRecord
-from client.api.errors import unavailable, usage
-from client.api.route import Call
-from client.contracts.prediction.http.model_schema import (
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.messages import MAX_INPUT, RegisterModel
+from learningchain.chain.contracts.prediction.records import ModelRecord
+from learningchain.client.api.errors import unavailable, usage
+from learningchain.client.api.route import Call
+from learningchain.client.contracts.prediction.http.model_schema import (
     MAX_SCHEMA_BYTES,
     BadRow,
     BadSchema,
@@ -22,12 +22,12 @@ from client.contracts.prediction.http.model_schema import (
     encode_rows,
     parse_schema,
 )
-from client.contracts.prediction.http.postings import find_model
-from client.contracts.prediction.http.schema import PredictionRequest
-from client.contracts.prediction.http.views import cid_text
-from client.contracts.prediction.roles.private import plain_input
-from client.keys.hidden import BadKey
-from p2p.content.faults import FetchFailed, StoreError
+from learningchain.client.contracts.prediction.http.postings import find_model
+from learningchain.client.contracts.prediction.http.schema import PredictionRequest
+from learningchain.client.contracts.prediction.http.views import cid_text
+from learningchain.client.contracts.prediction.roles.private import plain_input
+from learningchain.client.keys.hidden import BadKey
+from learningchain.p2p.content.faults import FetchFailed, StoreError
 
 FETCH_S = 20.0
 """How long a schema, or the rows of a request, are fetched from the graph."""

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
-from client.api.schema import EventView, TxAnswer
-from client.contracts.prediction.http.schema import (
+from learningchain.client.api.schema import EventView, TxAnswer
+from learningchain.client.contracts.prediction.http.schema import (
     MAX_ROWS,
     ModelPosted,
     ModelRequest,
@@ -32,10 +32,10 @@ from client.contracts.prediction.http.schema import (
     ServePosted,
     ValueView,
 )
-from client.sdk.calls import call, stream
-from client.sdk.http import MAX_PAGE, given, path_id
-from client.sdk.node import NodeCalls
-from client.sdk.types import Json, Unavailable, Unreachable, Usage
+from learningchain.client.sdk.calls import call, stream
+from learningchain.client.sdk.http import MAX_PAGE, given, path_id
+from learningchain.client.sdk.node import NodeCalls
+from learningchain.client.sdk.types import Json, Unavailable, Unreachable, Usage
 
 ANSWERED = ("AGREED", "WEAK", "FAILED", "FINAL")
 """States in which it is known what a request came to; an appeal may change what AGREED and WEAK say."""
@@ -374,7 +374,7 @@ class PredictionCalls(NodeCalls):
 
     async def _sent_encrypted(self, text: bytes) -> Json:
         """Nothing of it lies on a disk, or in a peer's hands, in the open."""
-        from client.contracts.prediction.roles.private import encrypted, new_key
+        from learningchain.client.contracts.prediction.roles.private import encrypted, new_key
 
         key = new_key(secrets.token_bytes)
         with tempfile.TemporaryDirectory(prefix="learningchain-") as folder:
@@ -453,7 +453,7 @@ def _terms(
 
 
 def _times(amount: str, count: int) -> str:
-    from chain.types import format_credits, parse_credits
+    from learningchain.chain.types import format_credits, parse_credits
 
     return format_credits(parse_credits(amount) * count)
 

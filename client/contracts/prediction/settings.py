@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from chain.crypto import parse_address
-from chain.types import parse_credits
+from learningchain.chain.crypto import parse_address
+from learningchain.chain.types import parse_credits
 
 _NAME = re.compile(r"[a-z0-9._-]{1,64}", re.ASCII)
 _ID = re.compile(r"[0-9a-f]{64}", re.ASCII)

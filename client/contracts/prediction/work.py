@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from chain.contracts.prediction import records
-from chain.contracts.prediction.messages import GiveKeys
-from chain.contracts.prediction.records import ModelRecord, ModelStanding, ModelState
-from chain.host import Reader
-from client.config import WorkConfig
-from client.contracts.prediction import duties
-from client.contracts.prediction.roles import sealed
-from client.contracts.prediction.roles.giving import BOX_KEYS, KeyGiver, given_status
-from client.contracts.prediction.roles.ledger_status import LEDGER_STATUSES
-from client.contracts.prediction.roles.requester import Requester
-from client.contracts.prediction.roles.server import PredictionServer
-from client.work.machine import Machine, Recalled, Slice, Watch
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.messages import GiveKeys
+from learningchain.chain.contracts.prediction.records import ModelRecord, ModelStanding, ModelState
+from learningchain.chain.host import Reader
+from learningchain.client.config import WorkConfig
+from learningchain.client.contracts.prediction import duties
+from learningchain.client.contracts.prediction.roles import sealed
+from learningchain.client.contracts.prediction.roles.giving import BOX_KEYS, KeyGiver, given_status
+from learningchain.client.contracts.prediction.roles.ledger_status import LEDGER_STATUSES
+from learningchain.client.contracts.prediction.roles.requester import Requester
+from learningchain.client.contracts.prediction.roles.server import PredictionServer
+from learningchain.client.work.machine import Machine, Recalled, Slice, Watch
 
 _REQUEST, _SERVED = records.request_key(b""), records.served_key(b"", b"")
 

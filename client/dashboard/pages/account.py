@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from client.dashboard.page import ROWS, Drawn, Visit, page
-from client.dashboard.text import flat
+from learningchain.client.dashboard.page import ROWS, Drawn, Visit, page
+from learningchain.client.dashboard.text import flat
 
 SHOWN_ELSEWHERE = frozenset({"id", "status"})
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from aiohttp import web
 
-from client.api.errors import RequestError
-from client.dashboard.page import ROWS, Done, Drawn, Nav, Visit, about, page, receipt_answer
-from client.dashboard.text import flat
+from learningchain.client.api.errors import RequestError
+from learningchain.client.dashboard.page import ROWS, Done, Drawn, Nav, Visit, about, page, receipt_answer
+from learningchain.client.dashboard.text import flat
 
 BLOCKS = 20
 """Of a list: each is read from the disk."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from client.dashboard.page import Drawn, Nav, Visit, or_none, page
+from learningchain.client.dashboard.page import Drawn, Nav, Visit, or_none, page
 
 LATEST = 10
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from client.dashboard.page import Drawn, Nav, Visit, page
-from client.dashboard.text import size
+from learningchain.client.dashboard.page import Drawn, Nav, Visit, page
+from learningchain.client.dashboard.text import size
 
 MAX_POINTS = 400
 

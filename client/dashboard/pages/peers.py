@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from client.dashboard.page import ROWS, Drawn, Nav, Visit, page
-from client.dashboard.text import short
-from client.keys.names import Names
+from learningchain.client.dashboard.page import ROWS, Drawn, Nav, Visit, page
+from learningchain.client.dashboard.text import short
+from learningchain.client.keys.names import Names
 
 DRAWN = 24
 WIDTH, HEIGHT = 640, 380

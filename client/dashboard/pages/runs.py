@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from client.dashboard.page import ROWS, Done, Drawn, Nav, Visit, change, page
-from client.dashboard.text import flat
+from learningchain.client.dashboard.page import ROWS, Done, Drawn, Nav, Visit, change, page
+from learningchain.client.dashboard.text import flat
 
 MAX_POINTS = 400
 LOG_CHARACTERS = 64 * 1024

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin
 
-from client import config
-from client.api.errors import RequestError
-from client.dashboard.page import Answer, Done, Drawn, Nav, Visit, change, gone, page
-from client.dashboard.text import flat
+from learningchain.client import config
+from learningchain.client.api.errors import RequestError
+from learningchain.client.dashboard.page import Answer, Done, Drawn, Nav, Visit, change, gone, page
+from learningchain.client.dashboard.text import flat
 
 
 def shown(value: Any) -> str:

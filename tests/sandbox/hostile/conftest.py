@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import SandboxUnavailable
+from learningchain.sandbox import SandboxUnavailable
 
 from .engine import OwnEngine, lacking, lacking_gvisor
 from .stage import Stage, build_image

@@ -15,8 +15,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from sandbox import SandboxUnavailable
-from sandbox.docker.engine import Engine
+from learningchain.sandbox import SandboxUnavailable
+from learningchain.sandbox.docker.engine import Engine
 
 START_S = 60.0
 STOP_S = 60.0

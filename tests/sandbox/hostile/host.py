@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from sandbox.docker.engine import Engine
-from sandbox.docker.isolation import NODE_LABEL, RUN_LABEL
+from learningchain.sandbox.docker.engine import Engine
+from learningchain.sandbox.docker.isolation import NODE_LABEL, RUN_LABEL
 
 WATCHED = ("/etc", "/root", "/root/.ssh", "/boot", "/usr/local/bin", "/usr/local/sbin", "/var/spool", "/dev")
 """Folders of the host outside the engine's store: every entry's kind, size, owner, mode and time of change."""

@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from sandbox import ContainerLimits, ImageLimits, RunResult, RunSpec, RunStatus, Sandbox
-from sandbox.answers import AnswerForm, AnswerReader
-from sandbox.data import DataSet, OwnData, scan_folder
-from sandbox.docker.engine import Engine
-from sandbox.images import build_python_image
-from sandbox.phases import PHASES
+from learningchain.sandbox import ContainerLimits, ImageLimits, RunResult, RunSpec, RunStatus, Sandbox
+from learningchain.sandbox.answers import AnswerForm, AnswerReader
+from learningchain.sandbox.data import DataSet, OwnData, scan_folder
+from learningchain.sandbox.docker.engine import Engine
+from learningchain.sandbox.images import build_python_image
+from learningchain.sandbox.phases import PHASES
 
 from .host import SLACK, Host, HostState
 from .programs.kit import Verdict

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import BadImage, RunResult
+from learningchain.sandbox import BadImage, RunResult
 from tests.tiers import sampled
 
 from .archives.kit import ROOMY, SMALL, Base, read_base

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import Sandbox, SelfTestReport
+from learningchain.sandbox import Sandbox, SelfTestReport
 
 from .engine import OwnEngine, lacking_gvisor
 

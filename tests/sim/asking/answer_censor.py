@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from typing import cast
 
-from chain.codec import encode
-from chain.contracts.prediction.messages import CommitAnswer, GiveKeys, OpenAnswer
-from chain.crypto import SigningKey
-from chain.ledger.tx import ParsedTx
-from chain.node import messages as m
-from chain.node.selection import Selection
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.prediction.messages import CommitAnswer, GiveKeys, OpenAnswer
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.ledger.tx import ParsedTx
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.selection import Selection
 from tests.sim.asking.world import AskingWorld
 from tests.sim.attacks.base import Byzantine
 from tests.sim.world import World

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from chain.contracts.governance import Ban, Propose
-from chain.contracts.prediction import records
-from chain.crypto import account_id
-from chain.host import BANNED, Account, account_key
-from chain.ledger.state import State
+from learningchain.chain.contracts.governance import Ban, Propose
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.crypto import account_id
+from learningchain.chain.host import BANNED, Account, account_key
+from learningchain.chain.ledger.state import State
 from tests.sim.asking.member import MemberAsking
 from tests.sim.asking.people import Asker, models, requests
 from tests.sim.world import _key

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from chain.codec import decode
-from chain.contracts.prediction import records
-from chain.contracts.prediction.tally import AnswerCode, PredictionOutcome
-from chain.host import Account, Escrow, account_key
-from chain.ledger.state import State
-from chain.node import events as e
-from chain.types import Event, LogEvent, Receipt
+from learningchain.chain.codec import decode
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.tally import AnswerCode, PredictionOutcome
+from learningchain.chain.host import Account, Escrow, account_key
+from learningchain.chain.ledger.state import State
+from learningchain.chain.node import events as e
+from learningchain.chain.types import Event, LogEvent, Receipt
 from tests.sim.asking.people import TOL, Asked, models, requests, truth
 from tests.sim.checks import Checks
 from tests.sim.machine import Machine

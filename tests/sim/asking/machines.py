@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from chain.ledger.state import State
-from chain.ledger.transition import chain_record
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import chain_record
 from tests.sim.asking.people import Asker, unfinished
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
-from chain.crypto import SigningKey, account_id, sha256
-from chain.ledger.state import State
+from learningchain.chain.crypto import SigningKey, account_id, sha256
+from learningchain.chain.ledger.state import State
 from tests.sim.asking.people import Asker
 
 if TYPE_CHECKING:

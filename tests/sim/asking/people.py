@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
-from chain.contracts.membership.messages import SetBoxKey, SetCapacity
-from chain.contracts.membership.records import Member, member_key
-from chain.contracts.prediction import formulas, messages, records
-from chain.contracts.prediction.messages import (
+from learningchain.chain.contracts.membership.messages import SetBoxKey, SetCapacity
+from learningchain.chain.contracts.membership.records import Member, member_key
+from learningchain.chain.contracts.prediction import formulas, messages, records
+from learningchain.chain.contracts.prediction.messages import (
     AddTip,
     AppealAnswer,
     CancelRequest,
@@ -33,8 +33,8 @@ from chain.contracts.prediction.messages import (
     ShareRoyalty,
     UnserveModel,
 )
-from chain.contracts.prediction.params import PredictionParams
-from chain.contracts.prediction.records import (
+from learningchain.chain.contracts.prediction.params import PredictionParams
+from learningchain.chain.contracts.prediction.records import (
     ModelRecord,
     ModelStanding,
     ModelState,
@@ -45,13 +45,13 @@ from chain.contracts.prediction.records import (
     RequestTerms,
     ServerRecord,
 )
-from chain.contracts.prediction.tally import Answer, AnswerCode, ModelKind
-from chain.crypto import sha256
-from chain.host import ACTIVE, Account, account_key
-from chain.host.records import params_key
-from chain.host.terms import Arch, Capacity, Image, ImageKind
-from chain.ledger.state import State
-from chain.ledger.transition import chain_record
+from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode, ModelKind
+from learningchain.chain.crypto import sha256
+from learningchain.chain.host import ACTIVE, Account, account_key
+from learningchain.chain.host.records import params_key
+from learningchain.chain.host.terms import Arch, Capacity, Image, ImageKind
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import chain_record
 
 CAPACITY = Capacity(int(Arch.AMD64), 64_000, 65_536, 2**32, 2**32, 3_600)
 TOL = 1_000

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from chain.ledger.genesis import Genesis, GenesisAccount
-from chain.ledger.transition import chain_record
-from chain.types import Evidence
+from learningchain.chain.ledger.genesis import Genesis, GenesisAccount
+from learningchain.chain.ledger.transition import chain_record
+from learningchain.chain.types import Evidence
 from tests.network import genesis as network_genesis
 from tests.sim.asking.chair import Chair
 from tests.sim.asking.cheats.table import CHEATS

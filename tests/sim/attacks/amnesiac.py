@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from chain.consensus.messages import SignProposal, SignVote
-from chain.crypto import SigningKey
-from chain.node import events as e
-from chain.types import NIL, NO_ROUND, PRECOMMIT
+from learningchain.chain.consensus.messages import SignProposal, SignVote
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.node import events as e
+from learningchain.chain.types import NIL, NO_ROUND, PRECOMMIT
 from tests.sim.attacks.base import Byzantine
 from tests.sim.world import World
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from chain.codec import encode
-from chain.errors import Malformed
-from chain.node import messages as m
-from chain.node.token_bucket import Rate
-from p2p.wire import NODE
+from learningchain.chain.codec import encode
+from learningchain.chain.errors import Malformed
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.token_bucket import Rate
+from learningchain.p2p.wire import NODE
 from tests.sim.attacks.base import Byzantine
 from tests.sim.checks import Violation
 from tests.sim.machine import Machine
@@ -32,7 +32,7 @@ _ANSWERS = {kind.__struct_config__.tag: kind for kind in (m.Txs, m.BlockTxs, m.F
 class Asker(Byzantine):
     name = "asker"
     limits = tuple(
-        (f"chain.node.answer_budget.{name}", rate)
+        (f"learningchain.chain.node.answer_budget.{name}", rate)
         for name, rate in (("ANSWERS", ANSWERS), ("VALIDATORS", VALIDATORS), ("KIND", KIND))
     )
 

@@ -8,17 +8,17 @@ from unittest.mock import patch
 import msgspec
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.contracts import MESSAGES
-from chain.contracts.job.messages import Claim
-from chain.crypto import SigningKey
-from chain.host import Account, account_key
-from chain.ledger import transition
-from chain.ledger.transition import validators_of
-from chain.ledger.tx import parse_tx, sign_tx
-from chain.node import candidates
-from chain.node import messages as m
-from chain.types import NO_ROUND, Proposal, TxBody, block_id, net_of
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts import MESSAGES
+from learningchain.chain.contracts.job.messages import Claim
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.host import Account, account_key
+from learningchain.chain.ledger import transition
+from learningchain.chain.ledger.transition import validators_of
+from learningchain.chain.ledger.tx import parse_tx, sign_tx
+from learningchain.chain.node import candidates
+from learningchain.chain.node import messages as m
+from learningchain.chain.types import NO_ROUND, Proposal, TxBody, block_id, net_of
 from tests.sim.attacks.base import Byzantine
 from tests.sim.machine import beacon_key
 from tests.sim.world import World

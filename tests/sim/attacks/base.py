@@ -10,16 +10,16 @@ import random
 from collections.abc import Iterator
 from typing import ClassVar
 
-from chain.codec import encode
-from chain.consensus.height import HeightState
-from chain.consensus.messages import SignProposal, SignVote
-from chain.crypto import SigningKey
-from chain.errors import BrokenInvariant
-from chain.node import events as e
-from chain.node import messages as m
-from chain.node.double_sign_check import DoubleSignCheck
-from chain.types import Header, Proposal, Vote, block_id, proposal_digest, vote_digest
-from p2p.wire import NODE
+from learningchain.chain.codec import encode
+from learningchain.chain.consensus.height import HeightState
+from learningchain.chain.consensus.messages import SignProposal, SignVote
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.errors import BrokenInvariant
+from learningchain.chain.node import events as e
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.double_sign_check import DoubleSignCheck
+from learningchain.chain.types import Header, Proposal, Vote, block_id, proposal_digest, vote_digest
+from learningchain.p2p.wire import NODE
 from tests.sim.machine import Machine
 from tests.sim.world import World
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from chain.codec import encode
-from chain.crypto import SigningKey
-from chain.ledger.tx import ParsedTx
-from chain.node import events as e
-from chain.node import messages as m
-from chain.node.selection import Selection
+from learningchain.chain.codec import encode
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.ledger.tx import ParsedTx
+from learningchain.chain.node import events as e
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.selection import Selection
 from tests.sim.attacks.base import Byzantine
 from tests.sim.world import World
 

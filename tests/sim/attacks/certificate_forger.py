@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.crypto import sha256
-from chain.node import messages as m
-from chain.types import NIL, PREVOTE, Certificate, quorum
+from learningchain.chain.codec import encode
+from learningchain.chain.crypto import sha256
+from learningchain.chain.node import messages as m
+from learningchain.chain.types import NIL, PREVOTE, Certificate, quorum
 from tests.sim.attacks.base import Byzantine
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from chain.codec import encode
-from chain.errors import Malformed
-from p2p.content.cid import Cid, from_bytes
-from p2p.content.dag import CHUNK
-from p2p.content.messages import MAX_WANTS, ContentBlock, DontHave, Has, WantBlocks, WhoHas, decode_message
+from learningchain.chain.codec import encode
+from learningchain.chain.errors import Malformed
+from learningchain.p2p.content.cid import Cid, from_bytes
+from learningchain.p2p.content.dag import CHUNK
+from learningchain.p2p.content.messages import MAX_WANTS, ContentBlock, DontHave, Has, WantBlocks, WhoHas, decode_message
 from tests.sim.content import Graph, Peer
 
 

@@ -6,9 +6,9 @@ Nothing of that is refused, so it costs its sender nothing. `Hurls` sends blocks
 
 from __future__ import annotations
 
-from chain.codec import encode
-from p2p.content.cid import Cid, Codec
-from p2p.content.messages import MAX_WANTS, ContentBlock, DontHave, Has, WantBlocks, WhoHas
+from learningchain.chain.codec import encode
+from learningchain.p2p.content.cid import Cid, Codec
+from learningchain.p2p.content.messages import MAX_WANTS, ContentBlock, DontHave, Has, WantBlocks, WhoHas
 from tests.sim.content import Graph, Peer
 
 EVERY_S = 0.02

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chain.crypto import sha256
-from chain.node import messages as m
-from chain.types import NIL, PREVOTE
+from learningchain.chain.crypto import sha256
+from learningchain.chain.node import messages as m
+from learningchain.chain.types import NIL, PREVOTE
 from tests.sim.attacks.base import Byzantine
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from chain.crypto import SigningKey
-from chain.node import candidates
-from chain.node import messages as m
-from chain.node.candidates import Candidate
-from chain.types import NO_ROUND, Proposal, block_id
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.node import candidates
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.candidates import Candidate
+from learningchain.chain.types import NO_ROUND, Proposal, block_id
 from tests.sim.attacks.base import Byzantine
 from tests.sim.machine import beacon_key
 from tests.sim.world import World

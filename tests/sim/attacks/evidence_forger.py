@@ -9,15 +9,15 @@ from contextlib import suppress
 import msgspec
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.contracts.membership import ReportDouble
-from chain.crypto import SigningKey, sha256
-from chain.errors import InvalidTx, Malformed
-from chain.host import Account, account_key
-from chain.ledger.tx import sign_tx
-from chain.node import events as e
-from chain.node import messages as m
-from chain.types import (
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.membership import ReportDouble
+from learningchain.chain.crypto import SigningKey, sha256
+from learningchain.chain.errors import InvalidTx, Malformed
+from learningchain.chain.host import Account, account_key
+from learningchain.chain.ledger.tx import sign_tx
+from learningchain.chain.node import events as e
+from learningchain.chain.node import messages as m
+from learningchain.chain.types import (
     NIL,
     PRECOMMIT,
     PREVOTE,

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import msgspec
 
-from chain import bandwidth
-from chain.codec import encode
-from chain.contracts.credits import Transfer
-from chain.crypto import SigningKey
-from chain.host import Account, account_key
-from chain.ledger.transition import chain_record
-from chain.ledger.tx import sign_tx
-from chain.node import messages as m
-from chain.params import CREDIT, MAX_OPS
-from chain.types import TxBody, net_of
+from learningchain.chain import bandwidth
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.host import Account, account_key
+from learningchain.chain.ledger.transition import chain_record
+from learningchain.chain.ledger.tx import sign_tx
+from learningchain.chain.node import messages as m
+from learningchain.chain.params import CREDIT, MAX_OPS
+from learningchain.chain.types import TxBody, net_of
 from tests.sim.attacks.base import Byzantine
 from tests.sim.world import World
 

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.ledger.state_diff import StateDiff
-from chain.node import messages as m
-from chain.node import service
-from chain.node.node import Node
-from chain.node.topology import PeerTopology
-from chain.params import MAX_VALIDATORS
-from chain.types import PRECOMMIT, PREVOTE, Header, Proposal
+from learningchain.chain.codec import encode
+from learningchain.chain.ledger.state_diff import StateDiff
+from learningchain.chain.node import messages as m
+from learningchain.chain.node import service
+from learningchain.chain.node.node import Node
+from learningchain.chain.node.topology import PeerTopology
+from learningchain.chain.params import MAX_VALIDATORS
+from learningchain.chain.types import PRECOMMIT, PREVOTE, Header, Proposal
 from tests.sim.attacks.base import Byzantine
 from tests.sim.checks import Violation
 

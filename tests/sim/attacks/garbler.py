@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from functools import cache
 
-from chain.codec import encode
-from chain.node import messages as m
-from chain.params import MAX_PEER_MESSAGE
-from chain.types import Certificate
+from learningchain.chain.codec import encode
+from learningchain.chain.node import messages as m
+from learningchain.chain.params import MAX_PEER_MESSAGE
+from learningchain.chain.types import Certificate
 from tests.sim.attacks.base import Byzantine
 
 REFUSED = ("oversized", "too many", "truncated", "trailing", "another encoding")

@@ -7,10 +7,10 @@ something else with its help: only the rules about locks hold them together.
 
 from __future__ import annotations
 
-from chain.crypto import SigningKey
-from chain.node import events as e
-from chain.node import messages as m
-from chain.types import NIL, NO_ROUND, PREVOTE, quorum
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.node import events as e
+from learningchain.chain.node import messages as m
+from learningchain.chain.types import NIL, NO_ROUND, PREVOTE, quorum
 from tests.sim.attacks.base import Byzantine
 from tests.sim.world import World
 

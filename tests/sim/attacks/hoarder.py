@@ -10,14 +10,14 @@ from typing import Any
 
 import msgspec
 
-from chain.codec import encode
-from chain.contracts.credits import Transfer
-from chain.contracts.job.messages import Claim
-from chain.host import Account, account_key
-from chain.ledger.tx import sign_tx
-from chain.node import messages as m
-from chain.node.space import COMMON, MIN_CHARGE, URGENT
-from chain.types import TxBody, net_of
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.contracts.job.messages import Claim
+from learningchain.chain.host import Account, account_key
+from learningchain.chain.ledger.tx import sign_tx
+from learningchain.chain.node import messages as m
+from learningchain.chain.node.space import COMMON, MIN_CHARGE, URGENT
+from learningchain.chain.types import TxBody, net_of
 from tests.sim.attacks.base import Byzantine
 
 LANE = 3
@@ -35,9 +35,9 @@ class Hoarder(Byzantine):
     name = "hoarder"
     pace = 2
     limits = (
-        ("chain.node.space.LIMITS", ROOM),
-        ("chain.node.space.GAP_SHARE", 8 * MIN_CHARGE),
-        ("chain.node.space.GAP_BURST", 4 * MIN_CHARGE),
+        ("learningchain.chain.node.space.LIMITS", ROOM),
+        ("learningchain.chain.node.space.GAP_SHARE", 8 * MIN_CHARGE),
+        ("learningchain.chain.node.space.GAP_BURST", 4 * MIN_CHARGE),
     )
 
     def act(self) -> None:

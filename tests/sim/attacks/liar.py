@@ -8,12 +8,12 @@ from itertools import pairwise
 
 from msgspec.structs import replace
 
-from chain.codec import decode, encode
-from chain.host import ACTIVE, Account, account_key
-from chain.ledger.state_diff import Record, StateDiff
-from chain.node import messages as m
-from chain.params import LANES
-from chain.types import Block, Receipt, block_id, decode_block
+from learningchain.chain.codec import decode, encode
+from learningchain.chain.host import ACTIVE, Account, account_key
+from learningchain.chain.ledger.state_diff import Record, StateDiff
+from learningchain.chain.node import messages as m
+from learningchain.chain.params import LANES
+from learningchain.chain.types import Block, Receipt, block_id, decode_block
 from tests.sim.attacks.base import Byzantine
 from tests.sim.attacks.snapshot_lies import buckets, changes, offer
 

@@ -3,8 +3,8 @@ is connected with everybody, the others must get along without it."""
 
 from __future__ import annotations
 
-from chain.codec import encode
-from chain.node import messages as m
+from learningchain.chain.codec import encode
+from learningchain.chain.node import messages as m
 from tests.sim.attacks.base import Byzantine
 
 

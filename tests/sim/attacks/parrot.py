@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections import deque
 
-from chain.codec import encode
-from chain.crypto import SigningKey
-from chain.errors import Malformed
-from chain.node import events as e
-from chain.node import messages as m
+from learningchain.chain.codec import encode
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.errors import Malformed
+from learningchain.chain.node import events as e
+from learningchain.chain.node import messages as m
 from tests.sim.attacks.base import Byzantine
 from tests.sim.world import World
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import random
 from collections import Counter
 
-from p2p.address_book import MAX_RUMOURS
-from p2p.config import TransportConfig
-from p2p.wire import MAX_ADDRESSES, MAX_ENTRIES, GetPeers, Hello, PeerAddresses, Peers, PeersMessage, Ping, Pong
+from learningchain.p2p.address_book import MAX_RUMOURS
+from learningchain.p2p.config import TransportConfig
+from learningchain.p2p.wire import MAX_ADDRESSES, MAX_ENTRIES, GetPeers, Hello, PeerAddresses, Peers, PeersMessage, Ping, Pong
 from tests.sim.checks import Violation
 from tests.unit.p2p_kit import CHAIN, id_of
 from tests.unit.p2p_unplugged import Unplugged

@@ -9,17 +9,17 @@ from typing import Any
 
 import msgspec
 
-from chain.codec import encode
-from chain.contracts.job import records
-from chain.contracts.job.messages import PostJob
-from chain.contracts.job.params import JobParams
-from chain.contracts.job.records import NUMBER
-from chain.host import Account, account_key, read_params
-from chain.ledger.state import State
-from chain.ledger.transition import chain_record
-from chain.ledger.tx import sign_tx
-from chain.node import messages as m
-from chain.types import TxBody, net_of
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.job import records
+from learningchain.chain.contracts.job.messages import PostJob
+from learningchain.chain.contracts.job.params import JobParams
+from learningchain.chain.contracts.job.records import NUMBER
+from learningchain.chain.host import Account, account_key, read_params
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import chain_record
+from learningchain.chain.ledger.tx import sign_tx
+from learningchain.chain.node import messages as m
+from learningchain.chain.types import TxBody, net_of
 from tests.sim.attacks.base import Byzantine
 from tests.unit.job_kit import posting
 

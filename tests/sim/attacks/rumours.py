@@ -13,11 +13,11 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
-from chain.crypto import sha256
-from p2p.address_book import FORMER_S, MAX_MEMBERS, MAX_RUMOURS, AddressBook
-from p2p.config import TransportConfig
-from p2p.discovery import Dial, Wanted, absorb, choose_dials
-from p2p.wire import MAX_ADDRESSES, MAX_ENTRIES, PeerAddresses, Peers
+from learningchain.chain.crypto import sha256
+from learningchain.p2p.address_book import FORMER_S, MAX_MEMBERS, MAX_RUMOURS, AddressBook
+from learningchain.p2p.config import TransportConfig
+from learningchain.p2p.discovery import Dial, Wanted, absorb, choose_dials
+from learningchain.p2p.wire import MAX_ADDRESSES, MAX_ENTRIES, PeerAddresses, Peers
 from tests.sim.checks import Violation
 
 CONFIG = TransportConfig()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chain.node import messages as m
+from learningchain.chain.node import messages as m
 from tests.sim.attacks.base import Byzantine
 
 

@@ -7,11 +7,11 @@ import random
 import msgspec
 from msgspec.structs import replace
 
-from chain.buckets import BUCKETS
-from chain.codec import encode
-from chain.ledger.snapshot import ENTRY, Offer, ValidatorSetChange
-from chain.node import messages as m
-from chain.types import block_id
+from learningchain.chain.buckets import BUCKETS
+from learningchain.chain.codec import encode
+from learningchain.chain.ledger.snapshot import ENTRY, Offer, ValidatorSetChange
+from learningchain.chain.node import messages as m
+from learningchain.chain.types import block_id
 
 Lie = tuple[str, list[m.Message]]
 

@@ -6,9 +6,9 @@ To the simulator they are one machine: this one, whose second half sits inside.
 
 from __future__ import annotations
 
-from chain.crypto import SigningKey
-from chain.node import events as e
-from p2p.wire import NODE
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.node import events as e
+from learningchain.p2p.wire import NODE
 from tests.sim.attacks.base import Byzantine
 from tests.sim.world import World
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from chain.codec import encode
-from chain.node import messages as m
-from chain.types import PRECOMMIT
+from learningchain.chain.codec import encode
+from learningchain.chain.node import messages as m
+from learningchain.chain.types import PRECOMMIT
 from tests.sim.attacks.base import Byzantine
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from chain.codec import encode
-from chain.contracts.credits import Transfer
-from chain.errors import InvalidTx
-from chain.host import Account, account_key
-from chain.ledger.tx import sign_tx
-from chain.node import events as e
-from chain.node import messages as m
-from chain.types import TxBody, net_of
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.errors import InvalidTx
+from learningchain.chain.host import Account, account_key
+from learningchain.chain.ledger.tx import sign_tx
+from learningchain.chain.node import events as e
+from learningchain.chain.node import messages as m
+from learningchain.chain.types import TxBody, net_of
 from tests.sim.attacks.base import Byzantine
 
 LANE = 3

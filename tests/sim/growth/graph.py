@@ -11,24 +11,24 @@ from unittest import mock
 
 import msgspec
 
-from chain.codec import encode
-from chain.consensus.messages import SignVote
-from chain.contracts.credits import Transfer
-from chain.crypto import account_id
-from chain.ledger import transition
-from chain.ledger.genesis import Genesis, GenesisAccount, first_state
-from chain.ledger.state import State
-from chain.ledger.transition import BlockInput, Executed
-from chain.ledger.tx import sign_tx
-from chain.node import candidates, decided
-from chain.node import events as e
-from chain.node.batches import DecodedBlock
-from chain.node.checks import are_signed
-from chain.node.mempool import Mempool
-from chain.node.node import Node
-from chain.params import Params
-from chain.types import Proposal, TxBody, Vote, net_of, proposal_digest, vote_digest
-from p2p.gossip import GossipTargets
+from learningchain.chain.codec import encode
+from learningchain.chain.consensus.messages import SignVote
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.crypto import account_id
+from learningchain.chain.ledger import transition
+from learningchain.chain.ledger.genesis import Genesis, GenesisAccount, first_state
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import BlockInput, Executed
+from learningchain.chain.ledger.tx import sign_tx
+from learningchain.chain.node import candidates, decided
+from learningchain.chain.node import events as e
+from learningchain.chain.node.batches import DecodedBlock
+from learningchain.chain.node.checks import are_signed
+from learningchain.chain.node.mempool import Mempool
+from learningchain.chain.node.node import Node
+from learningchain.chain.params import Params
+from learningchain.chain.types import Proposal, TxBody, Vote, net_of, proposal_digest, vote_digest
+from learningchain.p2p.gossip import GossipTargets
 from tests.sim.growth.count import KINDS, Counts
 from tests.sim.growth.overlay import Overlay, key_of
 
@@ -82,9 +82,9 @@ class Ledger:
                 self._made.append(executed)
 
         with (
-            mock.patch("chain.node.candidates.apply_block", once),
-            mock.patch("chain.node.decided.check", checked),
-            mock.patch("chain.ledger.transition.commit", committed),
+            mock.patch("learningchain.chain.node.candidates.apply_block", once),
+            mock.patch("learningchain.chain.node.decided.check", checked),
+            mock.patch("learningchain.chain.ledger.transition.commit", committed),
         ):
             yield
 

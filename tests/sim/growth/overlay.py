@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from unittest import mock
 
-from chain.crypto import SigningKey, account_id, sha256
-from p2p import wire
-from p2p.address_book import AddressBook, normal
-from p2p.config import TransportConfig
-from p2p.discovery import Dial, Wanted, absorb, choose_dials
+from learningchain.chain.crypto import SigningKey, account_id, sha256
+from learningchain.p2p import wire
+from learningchain.p2p.address_book import AddressBook, normal
+from learningchain.p2p.config import TransportConfig
+from learningchain.p2p.discovery import Dial, Wanted, absorb, choose_dials
 from tests.sim.growth.count import Counts
 
 CONFIG = TransportConfig()
@@ -65,7 +65,7 @@ class Overlay:
 
     def grow(self) -> None:
         """In turns of `CONFIG.tick`, until nobody dials."""
-        with mock.patch("p2p.address_book.normal", lru_cache(None)(normal)):  # the same addresses again and again
+        with mock.patch("learningchain.p2p.address_book.normal", lru_cache(None)(normal)):  # the same addresses again and again
             self._grow()
 
     def _grow(self) -> None:

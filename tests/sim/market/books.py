@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from chain.contracts.job import messages, records, store
-from chain.contracts.job.records import ENDED, Hidden, Job, Posting, Result, Seat
-from chain.contracts.job.records import JobState as JobState
-from chain.host import BANNED, Account, account_key
-from chain.ledger.state import State
-from chain.types import TransferEvent
+from learningchain.chain.contracts.job import messages, records, store
+from learningchain.chain.contracts.job.records import ENDED, Hidden, Job, Posting, Result, Seat
+from learningchain.chain.contracts.job.records import JobState as JobState
+from learningchain.chain.host import BANNED, Account, account_key
+from learningchain.chain.ledger.state import State
+from learningchain.chain.types import TransferEvent
 from tests.sim.checks import Violation
 
 ID = 20

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from chain.codec import decode, encode
-from chain.contracts.job import records, store
-from chain.contracts.job.messages import CommitVote, OpenVote, Reveal
-from chain.contracts.job.records import Job, Posting, Result
-from chain.contracts.job.records import JobState as JobState
-from chain.host import BANNED
-from chain.ledger.state import State
-from chain.ledger.transition import chain_record
-from chain.ledger.tx import parse_tx
-from chain.node import events as e
-from chain.types import Event, Receipt, TransferEvent
-from client.contracts.job.roles.verifier import Verifier
-from client.contracts.job.roles.worker import Worker
-from client.work.engine import MAX_RUNS
+from learningchain.chain.codec import decode, encode
+from learningchain.chain.contracts.job import records, store
+from learningchain.chain.contracts.job.messages import CommitVote, OpenVote, Reveal
+from learningchain.chain.contracts.job.records import Job, Posting, Result
+from learningchain.chain.contracts.job.records import JobState as JobState
+from learningchain.chain.host import BANNED
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import chain_record
+from learningchain.chain.ledger.tx import parse_tx
+from learningchain.chain.node import events as e
+from learningchain.chain.types import Event, Receipt, TransferEvent
+from learningchain.client.contracts.job.roles.verifier import Verifier
+from learningchain.client.contracts.job.roles.worker import Worker
+from learningchain.client.work.engine import MAX_RUNS
 from tests.sim.checks import Checks, Violation
 from tests.sim.market.books import Books, holds
 from tests.sim.market.losses import Losses

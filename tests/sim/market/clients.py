@@ -12,24 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from chain.codec import encode
-from chain.contracts.credits import Transfer
-from chain.contracts.job import records
-from chain.contracts.job.duties import DueBallots, DueOpening, DueReveal, duties_in
-from chain.contracts.job.messages import Claim, CommitVote, OpenVote, Reveal, claim_commitment, job_id_of
-from chain.contracts.job.records import Job
-from chain.contracts.job.records import JobState as JobState
-from chain.contracts.membership import ReportDouble
-from chain.contracts.membership.messages import SetCapacity
-from chain.contracts.membership.records import Member, member_key
-from chain.crypto import SigningKey, account_id
-from chain.errors import InvalidTx
-from chain.host import Account, account_key
-from chain.host.terms import Arch, Capacity
-from chain.ledger.state import State
-from chain.ledger.transition import chain_record
-from chain.ledger.tx import sign_tx
-from chain.types import Evidence, TxBody, net_of, tx_id
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.contracts.job import records
+from learningchain.chain.contracts.job.duties import DueBallots, DueOpening, DueReveal, duties_in
+from learningchain.chain.contracts.job.messages import Claim, CommitVote, OpenVote, Reveal, claim_commitment, job_id_of
+from learningchain.chain.contracts.job.records import Job
+from learningchain.chain.contracts.job.records import JobState as JobState
+from learningchain.chain.contracts.membership import ReportDouble
+from learningchain.chain.contracts.membership.messages import SetCapacity
+from learningchain.chain.contracts.membership.records import Member, member_key
+from learningchain.chain.crypto import SigningKey, account_id
+from learningchain.chain.errors import InvalidTx
+from learningchain.chain.host import Account, account_key
+from learningchain.chain.host.terms import Arch, Capacity
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import chain_record
+from learningchain.chain.ledger.tx import sign_tx
+from learningchain.chain.types import Evidence, TxBody, net_of, tx_id
 from tests.sim.asking.machines import Machines
 from tests.sim.comings import Comings, Decisions
 from tests.sim.market.rotations import Rotations

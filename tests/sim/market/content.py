@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chain.contracts.job.views import cid_text
-from p2p.content.cid import parse
-from p2p.content.faults import FetchFailed, Reason
+from learningchain.chain.contracts.job.views import cid_text
+from learningchain.p2p.content.cid import parse
+from learningchain.p2p.content.faults import FetchFailed, Reason
 
 if TYPE_CHECKING:
     from tests.sim.machine import Machine

@@ -6,14 +6,14 @@ from functools import cache
 
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from chain.contracts.job import records
-from chain.contracts.job.messages import PostJob, RevealKey
-from chain.contracts.job.records import Job
-from chain.contracts.job.records import JobState as JobState
-from chain.crypto import sha256
-from chain.host.terms import Arch, HiddenSet, Image, ImageKind, Limits
-from chain.ledger.state import State
-from chain.types import parse_loss
+from learningchain.chain.contracts.job import records
+from learningchain.chain.contracts.job.messages import PostJob, RevealKey
+from learningchain.chain.contracts.job.records import Job
+from learningchain.chain.contracts.job.records import JobState as JobState
+from learningchain.chain.crypto import sha256
+from learningchain.chain.host.terms import Arch, HiddenSet, Image, ImageKind, Limits
+from learningchain.chain.ledger.state import State
+from learningchain.chain.types import parse_loss
 from tests.sim.market.outsider import Outsider
 from tests.sim.market.plan import OPEN_MS, JobPlan
 

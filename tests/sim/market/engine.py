@@ -15,9 +15,20 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from chain.losses import MAX_LOSS, LossTree
-from chain.types import format_loss, parse_loss
-from sandbox import AsyncWarmRun, Evaluated, ImageLimits, OutputFile, OwnData, Progress, RunResult, RunSpec, RunStatus, SandboxError
+from learningchain.chain.losses import MAX_LOSS, LossTree
+from learningchain.chain.types import format_loss, parse_loss
+from learningchain.sandbox import (
+    AsyncWarmRun,
+    Evaluated,
+    ImageLimits,
+    OutputFile,
+    OwnData,
+    Progress,
+    RunResult,
+    RunSpec,
+    RunStatus,
+    SandboxError,
+)
 from tests.sim.market.content import Web
 
 LOOK_S = 0.25

@@ -10,14 +10,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from chain.contracts.job import records
-from chain.contracts.job.messages import OpenVote, Reveal
-from chain.contracts.job.records import ENDED, Job, Posting
-from chain.contracts.membership import Case, case_key
-from chain.ledger.genesis import Genesis, GenesisAccount
-from chain.ledger.tx import parse_tx
-from chain.types import Evidence, decode_block
-from client.work import WorkConfig
+from learningchain.chain.contracts.job import records
+from learningchain.chain.contracts.job.messages import OpenVote, Reveal
+from learningchain.chain.contracts.job.records import ENDED, Job, Posting
+from learningchain.chain.contracts.membership import Case, case_key
+from learningchain.chain.ledger.genesis import Genesis, GenesisAccount
+from learningchain.chain.ledger.tx import parse_tx
+from learningchain.chain.types import Evidence, decode_block
+from learningchain.client.work import WorkConfig
 from tests.network import genesis as network_genesis
 from tests.sim.checks import EPOCH, Violation
 from tests.sim.machine import Machine

@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
-from chain.contracts.job import messages, records
-from chain.contracts.job.records import ENDED, Job, Posting
-from chain.ledger.state import State
-from chain.types import LogEvent, TransferEvent
+from learningchain.chain.contracts.job import messages, records
+from learningchain.chain.contracts.job.records import ENDED, Job, Posting
+from learningchain.chain.ledger.state import State
+from learningchain.chain.types import LogEvent, TransferEvent
 from tests.sim.checks import Violation
 
 if TYPE_CHECKING:

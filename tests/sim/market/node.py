@@ -12,15 +12,15 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any, cast
 
-from chain.codec import encode
-from chain.node import events as e
-from chain.storage.blockstore import TxLocation
-from chain.types import tx_id
-from client.contracts.job.roles.verifier import Verifier
-from client.contracts.job.roles.worker import Worker
-from client.keys.signing import LocalSigner
-from client.node.ledger import NodeLedger
-from client.work import WorkConfig, WorkDriver
+from learningchain.chain.codec import encode
+from learningchain.chain.node import events as e
+from learningchain.chain.storage.blockstore import TxLocation
+from learningchain.chain.types import tx_id
+from learningchain.client.contracts.job.roles.verifier import Verifier
+from learningchain.client.contracts.job.roles.worker import Worker
+from learningchain.client.keys.signing import LocalSigner
+from learningchain.client.node.ledger import NodeLedger
+from learningchain.client.work import WorkConfig, WorkDriver
 from tests.sim.actor import Actor
 from tests.sim.market.content import Files
 from tests.sim.market.engine import SimEngine

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from chain.codec import encode
-from chain.contracts import decode_message
-from chain.contracts.job import records, views
-from chain.contracts.job.records import Job, Posting
-from chain.contracts.membership.messages import SetCapacity
-from chain.contracts.membership.records import Member, member_key
-from chain.crypto import SigningKey, account_id, sha256
-from chain.errors import InvalidTx
-from chain.host import BANNED, Account, account_key
-from chain.ledger.state import State
-from chain.ledger.transition import chain_record
-from chain.ledger.tx import sign_tx
-from chain.types import TxBody, net_of, tx_id
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts import decode_message
+from learningchain.chain.contracts.job import records, views
+from learningchain.chain.contracts.job.records import Job, Posting
+from learningchain.chain.contracts.membership.messages import SetCapacity
+from learningchain.chain.contracts.membership.records import Member, member_key
+from learningchain.chain.crypto import SigningKey, account_id, sha256
+from learningchain.chain.errors import InvalidTx
+from learningchain.chain.host import BANNED, Account, account_key
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import chain_record
+from learningchain.chain.ledger.tx import sign_tx
+from learningchain.chain.types import TxBody, net_of, tx_id
 from tests.sim.market.clients import CAPACITY
 from tests.sim.market.content import cid_of
 

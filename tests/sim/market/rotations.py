@@ -9,8 +9,8 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
-from chain.contracts.credits import Transfer
-from chain.contracts.keys import (
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.contracts.keys import (
     ObjectRecovery,
     Recover,
     Recovery,
@@ -20,10 +20,10 @@ from chain.contracts.keys import (
     new_key_digest,
     recovery_key,
 )
-from chain.crypto import SigningKey, sha256
-from chain.host import Account, account_key
-from chain.ledger.state import State
-from chain.ledger.transition import chain_record
+from learningchain.chain.crypto import SigningKey, sha256
+from learningchain.chain.host import Account, account_key
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import chain_record
 
 if TYPE_CHECKING:
     from tests.sim.market.clients import Market

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from chain.contracts.job import messages
-from chain.contracts.job.messages import Ballot, CommitVote, OpenVote, PostJob
-from chain.contracts.job.records import Seat
-from chain.losses import LossTree, draw_probe, open_losses
-from chain.verification.votes import BallotCode
+from learningchain.chain.contracts.job import messages
+from learningchain.chain.contracts.job.messages import Ballot, CommitVote, OpenVote, PostJob
+from learningchain.chain.contracts.job.records import Seat
+from learningchain.chain.losses import LossTree, draw_probe, open_losses
+from learningchain.chain.verification.votes import BallotCode
 
 Place = tuple[bytes, int, int]
 """Job, audit, round."""

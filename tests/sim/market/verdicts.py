@@ -17,11 +17,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from chain.contracts.job import messages, records, store
-from chain.contracts.job.records import Posting, Result
-from chain.ledger.state import State
-from chain.types import LogEvent, quorum
-from chain.verification.votes import MEASURED, NEGATIVE, BallotCode, OpenedVote, counted
+from learningchain.chain.contracts.job import messages, records, store
+from learningchain.chain.contracts.job.records import Posting, Result
+from learningchain.chain.ledger.state import State
+from learningchain.chain.types import LogEvent, quorum
+from learningchain.chain.verification.votes import MEASURED, NEGATIVE, BallotCode, OpenedVote, counted
 from tests.sim.checks import Violation
 from tests.sim.market.contractor import HARDER
 from tests.sim.market.engine import WOBBLE, losses_of, truth_of

@@ -5,9 +5,9 @@ from __future__ import annotations
 from tests.sim.mutants.patch import Edit, Mutant, mutant
 
 _FORGET = "self.locked_round, self.locked_id, self.valid_round, self.valid_id = NO_ROUND, NIL, NO_ROUND, NIL"
-_LOG_SYNC = Edit("chain.storage.wal", "        self._sync()\n        self._synced =", "        self._synced =")
+_LOG_SYNC = Edit("learningchain.chain.storage.wal", "        self._sync()\n        self._synced =", "        self._synced =")
 _GUARD = Edit(
-    "chain.storage.guard",
+    "learningchain.chain.storage.guard",
     "if height <= self._state.floor or (height, round_, kind) <= self._highest():\n            return None",
     "if height <= self._state.floor:\n            return None",
 )

@@ -142,7 +142,8 @@ MUTANTS = (
         "first draw without delay",
         f"{_JOB}.claims",
         "        work.to_draw(0, 1)\n",
-        "        work.to_draw(0, 1)\n        __import__('chain.contracts.job.draws', fromlist=['draws']).draw(work)\n",
+        "        work.to_draw(0, 1)\n"
+        "        __import__('learningchain.chain.contracts.job.draws', fromlist=['draws']).draw(work)\n",
     ),
     rule("draws one block late", "verification.windows", "return max(1, (validators - 1) // 3)", "return 2"),
     rule(

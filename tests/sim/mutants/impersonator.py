@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chain.codec import encode
-from chain.node import messages as m
-from chain.types import NIL, PRECOMMIT, PREVOTE, Vote, vote_digest
+from learningchain.chain.codec import encode
+from learningchain.chain.node import messages as m
+from learningchain.chain.types import NIL, PRECOMMIT, PREVOTE, Vote, vote_digest
 from tests.sim.attacks.base import Byzantine
 
 

@@ -10,16 +10,16 @@ from unittest import mock
 import msgspec
 from msgspec.structs import replace
 
-from chain.codec import decode, encode
-from chain.contracts.credits import Transfer
-from chain.crypto import SigningKey, sha256
-from chain.errors import InvalidBlock
-from chain.host import Account, account_key
-from chain.ledger.transition import due_reveal
-from chain.ledger.tx import parse_tx, sign_tx
-from chain.node import candidates
-from chain.node import messages as m
-from chain.types import NO_ROUND, SignedTx, TxBody, block_id, decode_block, net_of, tx_root
+from learningchain.chain.codec import decode, encode
+from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.crypto import SigningKey, sha256
+from learningchain.chain.errors import InvalidBlock
+from learningchain.chain.host import Account, account_key
+from learningchain.chain.ledger.transition import due_reveal
+from learningchain.chain.ledger.tx import parse_tx, sign_tx
+from learningchain.chain.node import candidates
+from learningchain.chain.node import messages as m
+from learningchain.chain.types import NO_ROUND, SignedTx, TxBody, block_id, decode_block, net_of, tx_root
 from tests.sim.attacks.base import Byzantine
 from tests.sim.machine import beacon_key
 from tests.sim.world import World

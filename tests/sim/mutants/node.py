@@ -79,9 +79,13 @@ MUTANTS = (
     Mutant(
         "nothing sent again",
         (
-            Edit("chain.consensus.resend", "    if s.own is None:\n        return messages, 0\n", "    return messages, 0\n"),
             Edit(
-                "chain.consensus.resend",
+                "learningchain.chain.consensus.resend",
+                "    if s.own is None:\n        return messages, 0\n",
+                "    return messages, 0\n",
+            ),
+            Edit(
+                "learningchain.chain.consensus.resend",
                 "    if last is not None and peer.height == last.height:\n",
                 "    return []\n    if last is not None:\n",
             ),

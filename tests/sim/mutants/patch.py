@@ -35,7 +35,7 @@ class Mutant:
 
 def mutant(name: str, module: str, old: str, new: str, where: str = "") -> Mutant:
     """One with a single replacement. `module` is relative to `chain`."""
-    return Mutant(name, (Edit(f"chain.{module}", old, new),), where)
+    return Mutant(name, (Edit(f"learningchain.chain.{module}", old, new),), where)
 
 
 class DoesNotApply(Exception):

@@ -14,25 +14,34 @@ from typing import Any
 
 import msgspec
 
-from chain.codec import decode, encode
-from chain.contracts.credits import Approve, Transfer, TransferFrom
-from chain.contracts.job import records
-from chain.contracts.job.duties import DueBallots, DueKey, DueOpening, DueReveal, Duty, duties_in
-from chain.contracts.job.messages import CancelJob, Claim, CommitVote, ExtendJob, OpenVote, Reveal, RevealKey, job_id_of
-from chain.contracts.job.records import ENDED, Job, JobState
-from chain.contracts.membership import JudgeCase, Member, ReportDouble, case_key, member_key
-from chain.contracts.membership.messages import SetCapacity
-from chain.contracts.membership.params import MemberParams
-from chain.crypto import SigningKey, account_id
-from chain.host import ACTIVE, BANNED, Account, account_key
-from chain.host.terms import Arch, Capacity
-from chain.ledger.genesis import Genesis, GenesisAccount
-from chain.ledger.state import State
-from chain.ledger.transition import chain_record
-from chain.ledger.tx import sign_tx
-from chain.losses import Opening
-from chain.types import PREVOTE, TxBody, Vote, VoteEvidence, net_of, tx_id, vote_digest
-from chain.verification.votes import BallotCode
+from learningchain.chain.codec import decode, encode
+from learningchain.chain.contracts.credits import Approve, Transfer, TransferFrom
+from learningchain.chain.contracts.job import records
+from learningchain.chain.contracts.job.duties import DueBallots, DueKey, DueOpening, DueReveal, Duty, duties_in
+from learningchain.chain.contracts.job.messages import (
+    CancelJob,
+    Claim,
+    CommitVote,
+    ExtendJob,
+    OpenVote,
+    Reveal,
+    RevealKey,
+    job_id_of,
+)
+from learningchain.chain.contracts.job.records import ENDED, Job, JobState
+from learningchain.chain.contracts.membership import JudgeCase, Member, ReportDouble, case_key, member_key
+from learningchain.chain.contracts.membership.messages import SetCapacity
+from learningchain.chain.contracts.membership.params import MemberParams
+from learningchain.chain.crypto import SigningKey, account_id
+from learningchain.chain.host import ACTIVE, BANNED, Account, account_key
+from learningchain.chain.host.terms import Arch, Capacity
+from learningchain.chain.ledger.genesis import Genesis, GenesisAccount
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import chain_record
+from learningchain.chain.ledger.tx import sign_tx
+from learningchain.chain.losses import Opening
+from learningchain.chain.types import PREVOTE, TxBody, Vote, VoteEvidence, net_of, tx_id, vote_digest
+from learningchain.chain.verification.votes import BallotCode
 from tests.conformance.judging import tol
 from tests.hashes import tagged
 from tests.network import genesis as network_genesis

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import permutations
 from unittest import mock
 
-from chain.node.events import REQUESTS
-from chain.node.service import AnswerLimit
-from chain.node.space import MIN_CHARGE
-from chain.node.token_bucket import Rate
+from learningchain.chain.node.events import REQUESTS
+from learningchain.chain.node.service import AnswerLimit
+from learningchain.chain.node.space import MIN_CHARGE
+from learningchain.chain.node.token_bucket import Rate
 from tests.sim.asking.world import PROFILE as ASKING
 from tests.sim.asking.world import RoughAskingWorld
 from tests.sim.attacks.table import BY_NAME, NAMES
@@ -79,7 +79,7 @@ _FALLING = ((400, 0), (900, 1), (1_500, 2))
 _DEAF = tuple(Link(1_000, 6_000, victim, flooder, True) for victim in range(5) for flooder in (5, 6))
 """Flooders that take nothing for a while."""
 _ASKED = Profile(validators=7, attacks=("flooder", "flooder"), transfers=60, heal_at=6_000, job=False, links=_DEAF)
-_SCARCE = ("chain.node.service.READS", AnswerLimit(Rate(2, 4), REQUESTS, 4_000))
+_SCARCE = ("learningchain.chain.node.service.READS", AnswerLimit(Rate(2, 4), REQUESTS, 4_000))
 
 _LATE = tuple((2_500, machine) for machine in (0, 4, 6))
 """Machines that catch up by certificates and roots."""
@@ -95,16 +95,16 @@ SCENES = {
     "lossy": Scene(Profile(heal_at=4_000, loss=0.35, delay=60, transfers=10)),
     "slow": Scene(
         Profile(slow=tuple((a, b, 600) for a, b in permutations(range(5), 2)), job=False, transfers=2),
-        limits=(("chain.consensus.votes.KEEP_ROUNDS", 1),),
+        limits=(("learningchain.chain.consensus.votes.KEEP_ROUNDS", 1),),
     ),
     "one that never speaks": Scene(Profile(attacks=("silent",), transfers=20, job=False)),
     "two votes": Scene(Profile(attacks=("double voter",), loss=0.05, job=False)),
     "flood": Scene(
         Profile(attacks=("flooder",), job=False),
-        limits=(("chain.node.relay.MAX_OF_PEER", 600), ("chain.consensus.votes.KEEP_ROUNDS", 1)),
+        limits=(("learningchain.chain.node.relay.MAX_OF_PEER", 600), ("learningchain.chain.consensus.votes.KEEP_ROUNDS", 1)),
     ),
-    "questions": Scene(_ASKED, limits=(_SCARCE, ("chain.node.service.MAX_READS", 1))),
-    "questions of two": Scene(_ASKED, limits=(_SCARCE, ("chain.node.service.ALL_READS", Rate(3, 6)))),
+    "questions": Scene(_ASKED, limits=(_SCARCE, ("learningchain.chain.node.service.MAX_READS", 1))),
+    "questions of two": Scene(_ASKED, limits=(_SCARCE, ("learningchain.chain.node.service.ALL_READS", Rate(3, 6)))),
     "false names": Scene(Profile(attacks=("impersonator",), transfers=20, job=False)),
     "false evidence": Scene(Profile(attacks=("evidence forger",), job=False)),
     "forged certificates": Scene(Profile(attacks=("certificate forger",), job=False)),
@@ -119,7 +119,7 @@ SCENES = {
     "crowd": Scene(
         Profile(transfers=40, job=False, partitions=(Partition(0, 3_000, frozenset({0, 1}), False),)),
         world=CrowdedWorld,
-        limits=(("chain.node.space.LIMITS", (2 * MIN_CHARGE, 4 * MIN_CHARGE, 5 * MIN_CHARGE, 6 * MIN_CHARGE)),),
+        limits=(("learningchain.chain.node.space.LIMITS", (2 * MIN_CHARGE, 4 * MIN_CHARGE, 5 * MIN_CHARGE, 6 * MIN_CHARGE)),),
     ),
     "hoarder": Scene(Profile(attacks=("hoarder",), transfers=40, job=False, loss=0.05)),
     "filler": Scene(Profile(attacks=("filler",), transfers=60, job=False)),

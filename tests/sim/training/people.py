@@ -8,8 +8,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from chain.contracts.federation import formulas, messages, records, views
-from chain.contracts.federation.messages import (
+from learningchain.chain.contracts.federation import formulas, messages, records, views
+from learningchain.chain.contracts.federation.messages import (
     CQ,
     AggregationRule,
     FederationTerms,
@@ -21,16 +21,16 @@ from chain.contracts.federation.messages import (
     PaySplit,
     Secrecy,
 )
-from chain.contracts.federation.records import AttemptRecord, FederationPosting, FederationRecord
-from chain.contracts.federation.views import FederationDuty, OwedDuty
-from chain.contracts.membership.messages import SetBoxKey, SetCapacity
-from chain.contracts.membership.records import Member, member_key
-from chain.crypto import sha256
-from chain.host import ACTIVE, Account, account_key
-from chain.host.terms import Limits
-from chain.ledger.state import State
-from chain.ledger.transition import chain_record
-from chain.losses import LossTree, draw_probe, open_losses
+from learningchain.chain.contracts.federation.records import AttemptRecord, FederationPosting, FederationRecord
+from learningchain.chain.contracts.federation.views import FederationDuty, OwedDuty
+from learningchain.chain.contracts.membership.messages import SetBoxKey, SetCapacity
+from learningchain.chain.contracts.membership.records import Member, member_key
+from learningchain.chain.crypto import sha256
+from learningchain.chain.host import ACTIVE, Account, account_key
+from learningchain.chain.host.terms import Limits
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import chain_record
+from learningchain.chain.losses import LossTree, draw_probe, open_losses
 from tests.sim.asking.people import CAPACITY, IMAGE
 
 DIMS = 8

@@ -14,19 +14,19 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.contracts.federation import formulas, messages, records
-from chain.contracts.federation.messages import FederationTerms, FileCode, MeasureCode, ModelMeasure, PaySplit
-from chain.contracts.federation.records import AttemptRecord, FederationPosting, FederationState
-from chain.contracts.federation.views import FederationDuty, OwedDuty
-from chain.contracts.governance import Ban, Propose
-from chain.contracts.membership.records import Member
-from chain.crypto import SigningKey, account_id, sha256
-from chain.host import ACTIVE, Account, account_key
-from chain.host.terms import HiddenSet
-from chain.ledger.genesis import Genesis, GenesisAccount
-from chain.ledger.state import State
-from chain.ledger.transition import chain_record
-from chain.types import Evidence
+from learningchain.chain.contracts.federation import formulas, messages, records
+from learningchain.chain.contracts.federation.messages import FederationTerms, FileCode, MeasureCode, ModelMeasure, PaySplit
+from learningchain.chain.contracts.federation.records import AttemptRecord, FederationPosting, FederationState
+from learningchain.chain.contracts.federation.views import FederationDuty, OwedDuty
+from learningchain.chain.contracts.governance import Ban, Propose
+from learningchain.chain.contracts.membership.records import Member
+from learningchain.chain.crypto import SigningKey, account_id, sha256
+from learningchain.chain.host import ACTIVE, Account, account_key
+from learningchain.chain.host.terms import HiddenSet
+from learningchain.chain.ledger.genesis import Genesis, GenesisAccount
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import chain_record
+from learningchain.chain.types import Evidence
 from tests.network import genesis as network_genesis
 from tests.sim.checks import EPOCH
 from tests.sim.machine import Machine

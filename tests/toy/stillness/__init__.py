@@ -7,8 +7,8 @@ from array import array
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from chain.losses import LossTree
-from sandbox import (
+from learningchain.chain.losses import LossTree
+from learningchain.sandbox import (
     BackendSettings,
     Check,
     CleanupReport,

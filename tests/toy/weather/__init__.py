@@ -16,9 +16,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chain.codec import Wire
-from chain.errors import Reject
-from chain.host import (
+from learningchain.chain.codec import Wire
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import (
     STANDING,
     VERIFIERS,
     Contract,
@@ -32,10 +32,10 @@ from chain.host import (
     Reader,
     Service,
 )
-from chain.host.deadlines import Deadline
-from chain.host.terms import Arch, Capacity
-from chain.params import ContractParams, Positive, Span
-from chain.tags import Tag
+from learningchain.chain.host.deadlines import Deadline
+from learningchain.chain.host.terms import Arch, Capacity
+from learningchain.chain.params import ContractParams, Positive, Span
+from learningchain.chain.tags import Tag
 
 NUMBER = 100
 PLACE = Tag("toy/place", "places")

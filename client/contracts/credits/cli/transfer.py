@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.common import HERE, Common, WrongUsage, amount, clean, named
-from client.cli.ledger import MAX_WAIT, Wait, finished, paid_by_hand
-from client.keys.names import Names, near
-from client.sdk.types import NotFound
+from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, clean, named
+from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished, paid_by_hand
+from learningchain.client.keys.names import Names, near
+from learningchain.client.sdk.types import NotFound
 
 if TYPE_CHECKING:
-    from client.api.schema import TxAnswer
-    from client.sdk.client import Client
+    from learningchain.client.api.schema import TxAnswer
+    from learningchain.client.sdk.client import Client
 
 LATELY = 200
 """Entries of the own history in which a transfer looks for accounts that were paid before."""

@@ -7,10 +7,10 @@ burned.
 
 from __future__ import annotations
 
-from chain.buckets import BUCKETS, records
-from chain.host import account_key, escrow_key
-from chain.ledger.state import State, holding
-from client.api.following import Follower
+from learningchain.chain.buckets import BUCKETS, records
+from learningchain.chain.host import account_key, escrow_key
+from learningchain.chain.ledger.state import State, holding
+from learningchain.client.api.following import Follower
 
 PAGES_AT_ONCE = 16
 RECORDS_AT_ONCE = 256

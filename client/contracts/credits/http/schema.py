@@ -6,11 +6,11 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from client.api.schema import (
+from learningchain.client.api.schema import (
     Strict,
     SupplyPart,
 )
-from client.api.texts import Address, Amount, GivenAmount
+from learningchain.client.api.texts import Address, Amount, GivenAmount
 
 
 class TransferRequest(Strict, frozen=True, kw_only=True):

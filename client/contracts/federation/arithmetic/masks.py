@@ -8,8 +8,8 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 
-from client.contracts.federation.arithmetic.places import MASKS
-from client.contracts.federation.arithmetic.tensors import PIECE
+from learningchain.client.contracts.federation.arithmetic.places import MASKS
+from learningchain.client.contracts.federation.arithmetic.tensors import PIECE
 
 Words = NDArray[np.uint32]
 _ZEROS = memoryview(bytes(1 << 20))

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from client.contracts.federation.arithmetic.masks import Keystream, pieces
-from client.contracts.federation.arithmetic.places import CQ
+from learningchain.client.contracts.federation.arithmetic.masks import Keystream, pieces
+from learningchain.client.contracts.federation.arithmetic.places import CQ
 
 _START, _LAPLACE, _GEOMETRIC, _SQUARE, _CROSS, _REST, _END = range(7)
 _MAX = np.uint64(2**64 - 1)

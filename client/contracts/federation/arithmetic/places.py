@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from chain.tags import Tag
+from learningchain.chain.tags import Tag
 
 CQ = 2**22
 """LC-FILE-7: the whole of an update's norm: x of an update as long as the clip is this long."""

@@ -12,9 +12,9 @@ from math import isqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from client.contracts.federation.arithmetic.masks import Keystream, pieces
-from client.contracts.federation.arithmetic.places import CQ, DELTAS, dither_key
-from client.contracts.federation.arithmetic.rows import WIDTH
+from learningchain.client.contracts.federation.arithmetic.masks import Keystream, pieces
+from learningchain.client.contracts.federation.arithmetic.places import CQ, DELTAS, dither_key
+from learningchain.client.contracts.federation.arithmetic.rows import WIDTH
 
 Vector = Callable[[int, int], NDArray[np.int64]]
 """Numbers from a place on, so many."""

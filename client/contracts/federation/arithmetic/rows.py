@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from client.contracts.federation.arithmetic.masks import Keystream, Words, pieces
-from client.contracts.federation.arithmetic.places import ROWS, SKETCH
+from learningchain.client.contracts.federation.arithmetic.masks import Keystream, Words, pieces
+from learningchain.client.contracts.federation.arithmetic.places import ROWS, SKETCH
 
 WIDTH: Final = 8192
 """LC-FILE-16: columns of a chunk."""

@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from chain.contracts.federation.messages import FileCode
-from client.contracts.federation.arithmetic.places import CQ, DELTAS, ROWS, SKETCH, AttemptPlace, screen_digest
+from learningchain.chain.contracts.federation.messages import FileCode
+from learningchain.client.contracts.federation.arithmetic.places import CQ, DELTAS, ROWS, SKETCH, AttemptPlace, screen_digest
 
 USED, AWAY, LARGE, EMPTY, WRONG, STALE, COPY, OUTLIER = (int(code) for code in FileCode)
 """LC-FED-26, as the ledger has them."""

@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from client.contracts.federation.arithmetic.masks import Words, pieces
-from client.contracts.federation.arithmetic.places import CQ
+from learningchain.client.contracts.federation.arithmetic.masks import Words, pieces
+from learningchain.client.contracts.federation.arithmetic.places import CQ
 
 Rule = Literal["mean", "krum", "trimmed", "median"]
 

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from client.contracts.federation.arithmetic.places import MAX_DIMS
+from learningchain.client.contracts.federation.arithmetic.places import MAX_DIMS
 
 Buffer = bytes | bytearray | memoryview | mmap
 MAX_HEADER: Final = 262_144

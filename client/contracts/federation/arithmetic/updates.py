@@ -15,10 +15,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from client.contracts.federation.arithmetic.masks import Words, known_masks, masked, pieces
-from client.contracts.federation.arithmetic.places import CQ, MASKS, ROWS, SEED, AttemptPlace, seed_commitment
-from client.contracts.federation.arithmetic.tensors import Buffer
-from client.keys.boxes import CannotOpen, CannotSeal, open_box, seal_box
+from learningchain.client.contracts.federation.arithmetic.masks import Words, known_masks, masked, pieces
+from learningchain.client.contracts.federation.arithmetic.places import CQ, MASKS, ROWS, SEED, AttemptPlace, seed_commitment
+from learningchain.client.contracts.federation.arithmetic.tensors import Buffer
+from learningchain.client.keys.boxes import CannotOpen, CannotSeal, open_box, seal_box
 
 MAGIC: Final = b"LCFU1\0\0\0"
 BOX: Final = 32 + 2 * SEED + 16

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from client.keys.boxes import CannotOpen, CannotSeal, open_box, seal_box
+from learningchain.client.keys.boxes import CannotOpen, CannotSeal, open_box, seal_box
 
 MAGIC: Final = b"LCFV1\0\0\0"
 KEY: Final = 32

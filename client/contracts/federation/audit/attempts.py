@@ -13,8 +13,8 @@ from functools import reduce
 from operator import and_, or_
 from typing import Any
 
-from chain.contracts.federation import formulas, records
-from chain.contracts.federation.messages import (
+from learningchain.chain.contracts.federation import formulas, records
+from learningchain.chain.contracts.federation.messages import (
     AGGREGATORS,
     CommitUpdate,
     FileCode,
@@ -26,10 +26,10 @@ from chain.contracts.federation.messages import (
     SumUpdates,
     ticket,
 )
-from chain.contracts.federation.records import RosterEntry, VoidReason
-from chain.contracts.federation.screening import ENDS_ROW, LEAVES_ROW, UNJUDGED
-from client.contracts.federation.audit.evidence import AuditStep
-from client.contracts.federation.audit.findings import AuditNotes, pay_faults
+from learningchain.chain.contracts.federation.records import RosterEntry, VoidReason
+from learningchain.chain.contracts.federation.screening import ENDS_ROW, LEAVES_ROW, UNJUDGED
+from learningchain.client.contracts.federation.audit.evidence import AuditStep
+from learningchain.client.contracts.federation.audit.findings import AuditNotes, pay_faults
 
 FEE = "fed.aggregator"
 SEALED = (

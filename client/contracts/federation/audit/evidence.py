@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from chain.contracts.federation import CONTRACT, records
-from chain.contracts.federation.messages import FederationTerms, OpenFederation, federation_id_of
-from chain.contracts.federation.records import AttemptRoster, FederationMember, FederationRecord, RosterEntry
-from chain.host import Escrow, escrow_key
-from chain.ledger.state import State
-from chain.ledger.transition import Executed, chain_record
-from chain.ledger.tx import ParsedTx
-from chain.types import Event, LogEvent
-from client.contracts.federation.http.ledger_views import members_of
-from client.receipts.audit_index import Happened
+from learningchain.chain.contracts.federation import CONTRACT, records
+from learningchain.chain.contracts.federation.messages import FederationTerms, OpenFederation, federation_id_of
+from learningchain.chain.contracts.federation.records import AttemptRoster, FederationMember, FederationRecord, RosterEntry
+from learningchain.chain.host import Escrow, escrow_key
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import Executed, chain_record
+from learningchain.chain.ledger.tx import ParsedTx
+from learningchain.chain.types import Event, LogEvent
+from learningchain.client.contracts.federation.http.ledger_views import members_of
+from learningchain.client.receipts.audit_index import Happened
 
 OPENED, STARTED, ENDED = "fed.opened", "fed.started", "fed.ended"
 

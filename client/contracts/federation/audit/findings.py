@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from chain.contracts.federation.messages import FederationTerms
-from chain.types import TransferEvent
-from client.api.render import Json
+from learningchain.chain.contracts.federation.messages import FederationTerms
+from learningchain.chain.types import TransferEvent
+from learningchain.client.api.render import Json
 
 BURNED = ":banned"
 """Behind the reason of what would have been a banned payee's: it burns (LC-FED-44)."""

@@ -6,10 +6,10 @@ from typing import Final
 
 import numpy as np
 
-from chain.contracts.federation.messages import AggregationRule
-from client.contracts.federation.arithmetic.places import CQ
-from client.contracts.federation.arithmetic.summing import Rule, divisor
-from client.contracts.federation.arithmetic.tensors import PIECE, BadTensors, Buffer, read_layout, values_of
+from learningchain.chain.contracts.federation.messages import AggregationRule
+from learningchain.client.contracts.federation.arithmetic.places import CQ
+from learningchain.client.contracts.federation.arithmetic.summing import Rule, divisor
+from learningchain.client.contracts.federation.arithmetic.tensors import PIECE, BadTensors, Buffer, read_layout, values_of
 
 RULES: Final[dict[int, Rule]] = {
     AggregationRule.MEAN: "mean",

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from chain.contracts.federation import formulas, records
-from chain.contracts.federation.messages import CommitMeasure, MeasureCode, OpenMeasure, measure_commitment, ticket
-from chain.losses import BadOpening, check_opening, draw_probe
-from chain.verification.scale import lower_median
-from client.contracts.federation.audit.evidence import AuditStep
-from client.contracts.federation.audit.findings import AuditNotes, pay_faults
+from learningchain.chain.contracts.federation import formulas, records
+from learningchain.chain.contracts.federation.messages import CommitMeasure, MeasureCode, OpenMeasure, measure_commitment, ticket
+from learningchain.chain.losses import BadOpening, check_opening, draw_probe
+from learningchain.chain.verification.scale import lower_median
+from learningchain.client.contracts.federation.audit.evidence import AuditStep
+from learningchain.client.contracts.federation.audit.findings import AuditNotes, pay_faults
 
 FEE = "fed.panel.fee"
 

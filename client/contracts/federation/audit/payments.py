@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from chain.contracts.federation import formulas, records
-from chain.contracts.federation.messages import PaySplit
-from chain.contracts.federation.records import RoundOutcome
-from chain.types import format_credits, format_loss
-from client.contracts.federation.audit.attempts import AuditedAttempt
-from client.contracts.federation.audit.findings import AuditNotes, pay_faults
+from learningchain.chain.contracts.federation import formulas, records
+from learningchain.chain.contracts.federation.messages import PaySplit
+from learningchain.chain.contracts.federation.records import RoundOutcome
+from learningchain.chain.types import format_credits, format_loss
+from learningchain.client.contracts.federation.audit.attempts import AuditedAttempt
+from learningchain.client.contracts.federation.audit.findings import AuditNotes, pay_faults
 
 SHARE = "fed.share"
 

@@ -10,15 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from chain.contracts.federation import formulas, records
-from chain.contracts.federation.messages import CloseFederation, JoinFederation, NewData, StartRound
-from chain.contracts.federation.records import EndReason
-from chain.types import LogEvent, TransferEvent, format_credits
-from client.contracts.federation.audit.attempts import AttemptsAudit
-from client.contracts.federation.audit.evidence import AuditStep, FederationEvidence
-from client.contracts.federation.audit.findings import AuditFinding, AuditNotes, AuditVerdict
-from client.contracts.federation.audit.panels import PanelAudit
-from client.contracts.federation.audit.payments import PaymentsAudit
+from learningchain.chain.contracts.federation import formulas, records
+from learningchain.chain.contracts.federation.messages import CloseFederation, JoinFederation, NewData, StartRound
+from learningchain.chain.contracts.federation.records import EndReason
+from learningchain.chain.types import LogEvent, TransferEvent, format_credits
+from learningchain.client.contracts.federation.audit.attempts import AttemptsAudit
+from learningchain.client.contracts.federation.audit.evidence import AuditStep, FederationEvidence
+from learningchain.client.contracts.federation.audit.findings import AuditFinding, AuditNotes, AuditVerdict
+from learningchain.client.contracts.federation.audit.panels import PanelAudit
+from learningchain.client.contracts.federation.audit.payments import PaymentsAudit
 
 LOCKED, BACK = ("fed.bounty.locked", "fed.fees.locked"), ("fed.bounty.back", "fed.fees.back")
 KEPT = "fed.kept"

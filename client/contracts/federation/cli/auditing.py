@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from chain.crypto import address
-from chain.types import TransferEvent, format_credits
-from client.cli.audit import FAULTY, lacks, opened, run
-from client.cli.common import HERE, Common, NotStarted, WrongUsage, clean
-from client.contracts.federation.arithmetic.places import DELTAS
-from client.contracts.federation.http.ledger_views import cid_text
-from client.sdk.types import ApiError, NotFound
+from learningchain.chain.crypto import address
+from learningchain.chain.types import TransferEvent, format_credits
+from learningchain.client.cli.audit import FAULTY, lacks, opened, run
+from learningchain.client.cli.common import HERE, Common, NotStarted, WrongUsage, clean
+from learningchain.client.contracts.federation.arithmetic.places import DELTAS
+from learningchain.client.contracts.federation.http.ledger_views import cid_text
+from learningchain.client.sdk.types import ApiError, NotFound
 
 if TYPE_CHECKING:
-    from chain.contracts.federation.messages import FederationTerms
-    from client.contracts.federation.audit.evidence import FederationWatch
-    from client.contracts.federation.audit.findings import AuditFinding
-    from client.contracts.federation.audit.replay import AuditedSum, FederationAudit
-    from client.receipts.audit import Findings
-    from client.sdk.client import Client
+    from learningchain.chain.contracts.federation.messages import FederationTerms
+    from learningchain.client.contracts.federation.audit.evidence import FederationWatch
+    from learningchain.client.contracts.federation.audit.findings import AuditFinding
+    from learningchain.client.contracts.federation.audit.replay import AuditedSum, FederationAudit
+    from learningchain.client.receipts.audit import Findings
+    from learningchain.client.sdk.client import Client
 
 _ID = re.compile(r"[0-9a-f]{6,64}", re.ASCII)
 
@@ -49,10 +49,10 @@ def audit_federation(
 
     Needs a node that kept all blocks; it may run. Exit code 1: something does not hold, or this node tells otherwise of it.
     """
-    from client.contracts.federation.audit.evidence import FederationEvidence, FederationWatch
-    from client.contracts.federation.audit.replay import audit_federation as judged
-    from client.receipts.audit import Audit
-    from client.receipts.audit_index import told_otherwise
+    from learningchain.client.contracts.federation.audit.evidence import FederationEvidence, FederationWatch
+    from learningchain.client.contracts.federation.audit.replay import audit_federation as judged
+    from learningchain.client.receipts.audit import Audit
+    from learningchain.client.receipts.audit_index import told_otherwise
 
     if not _ID.fullmatch(federation):
         raise WrongUsage(f"{federation[:80]!r} is no federation: give at least six hex digits of its id (learningchain fed list)")
@@ -82,7 +82,7 @@ def _notes(watch: FederationWatch) -> list[Any]:
 
 
 def _models(common: Common, terms: FederationTerms, audit: FederationAudit) -> list[AuditFinding]:
-    from client.contracts.federation.audit.findings import AuditFinding, AuditVerdict
+    from learningchain.client.contracts.federation.audit.findings import AuditFinding, AuditVerdict
 
     kept = {audit.best_r} | (set() if audit.ended else {one.r for one in audit.sums[-DELTAS:]})
 
@@ -103,11 +103,11 @@ _ENDED = "it has ended, and nodes keep what the best model was made of alone"
 
 async def _model(node: Client, terms: FederationTerms, summed: AuditedSum) -> AuditFinding:
     """Each file is checked against its CID while it comes."""
-    from client.contracts.federation.audit.findings import AuditFinding, AuditVerdict
+    from learningchain.client.contracts.federation.audit.findings import AuditFinding, AuditVerdict
 
     try:
-        from client.contracts.federation.audit.models import model_faults
-        from client.contracts.federation.desk import DiskDesk
+        from learningchain.client.contracts.federation.audit.models import model_faults
+        from learningchain.client.contracts.federation.desk import DiskDesk
     except ImportError:
         why = "numpy is not installed here: pip install 'learningchain[federation]'"
         return AuditFinding("model", summed.r, None, AuditVerdict.UNCHECKED, why)

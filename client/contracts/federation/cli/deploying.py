@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
-from chain.types import parse_credits
-from client import contracts
-from client.cli.common import HERE, Common, WrongUsage, facts, listing, seconds
-from client.cli.ledger import MAX_WAIT, Wait, finished
-from client.contracts.federation.cli.reading import FedText
-from client.contracts.federation.http.offers import why_not_offered
-from client.contracts.federation.references import find_federation
-from client.sdk.types import Usage
+from learningchain.chain.types import parse_credits
+from learningchain.client import contracts
+from learningchain.client.cli.common import HERE, Common, WrongUsage, facts, listing, seconds
+from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.contracts.federation.cli.reading import FedText
+from learningchain.client.contracts.federation.http.offers import why_not_offered
+from learningchain.client.contracts.federation.references import find_federation
+from learningchain.client.sdk.types import Usage
 
 if TYPE_CHECKING:
-    from client.contracts.federation.http.schema import FederationDeployed, FederationView
-    from client.sdk.client import Client
-    from client.sdk.types import Json
+    from learningchain.client.contracts.federation.http.schema import FederationDeployed, FederationView
+    from learningchain.client.sdk.client import Client
+    from learningchain.client.sdk.types import Json
 
 
 def deploy(
@@ -119,8 +119,8 @@ async def _trained(found: FederationView) -> dict[str, Any]:
 
 async def _posted(node: Client, found: FederationView, label: str, folder: Path) -> Path:
     """The schema of the model's rows, out of the one for members' tables. Raises `WrongUsage`."""
-    from client.contracts.federation.http.input_schema import input_schema
-    from client.data.table_schema import MAX_SCHEMA_BYTES
+    from learningchain.client.contracts.federation.http.input_schema import input_schema
+    from learningchain.client.data.table_schema import MAX_SCHEMA_BYTES
 
     posted = found["terms"]["schema"]
     if posted is None:

@@ -9,18 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.common import HERE, Common, WrongUsage, cell, facts, listing, size_text, span
-from client.cli.ledger import MAX_WAIT, Wait, finished
-from client.contracts.federation.cli.reading import FedText
-from client.contracts.federation.cli.sponsoring import sent
-from client.contracts.federation.references import find_federation
-from client.contracts.federation.web.phrases import agreement, became, held_against, vault_text
-from client.sdk.types import Rejected
+from learningchain.client.cli.common import HERE, Common, WrongUsage, cell, facts, listing, size_text, span
+from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.contracts.federation.cli.reading import FedText
+from learningchain.client.contracts.federation.cli.sponsoring import sent
+from learningchain.client.contracts.federation.references import find_federation
+from learningchain.client.contracts.federation.web.phrases import agreement, became, held_against, vault_text
+from learningchain.client.sdk.types import Rejected
 
 if TYPE_CHECKING:
-    from client.api.schema import OwnDataView, TxAnswer
-    from client.contracts.federation.http.schema import FederationJoined, JoiningView, OwnLossView, OwnPartView, PreviewView
-    from client.sdk.client import Client
+    from learningchain.client.api.schema import OwnDataView, TxAnswer
+    from learningchain.client.contracts.federation.http.schema import (
+        FederationJoined,
+        JoiningView,
+        OwnLossView,
+        OwnPartView,
+        PreviewView,
+    )
+    from learningchain.client.sdk.client import Client
 
 MAX_SCHEMA = 64 * 1024
 FAILED = 4

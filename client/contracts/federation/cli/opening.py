@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.app import OK, REFUSED, USAGE
-from client.cli.common import HERE, Common, WrongUsage, amount, facts, seconds, size_text, span
-from client.cli.ledger import MAX_WAIT, Wait, finished
-from client.contracts.federation.arithmetic.places import MASKS
-from client.contracts.federation.cli.words import WARNED
-from client.sdk.types import Rejected
+from learningchain.client.cli.app import OK, REFUSED, USAGE
+from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, facts, seconds, size_text, span
+from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.contracts.federation.arithmetic.places import MASKS
+from learningchain.client.contracts.federation.cli.words import WARNED
+from learningchain.client.sdk.types import Rejected
 
 if TYPE_CHECKING:
-    from client.contracts.federation.http.schema import FederationPosted, FederationQuote
-    from client.sdk.client import Client
-    from client.sdk.types import Json
+    from learningchain.client.contracts.federation.http.schema import FederationPosted, FederationQuote
+    from learningchain.client.sdk.client import Client
+    from learningchain.client.sdk.types import Json
 
 MAX_PARAMS_FILE, MAX_SCHEMA = 65_536, 64 * 1024
 LEAST_PANEL, LEAST_AGGREGATORS = 3, 2
@@ -218,7 +218,7 @@ def initial_model(path: Path) -> Json:
     if not path.is_file():
         raise WrongUsage(f"--model: there is no file {path}")
     try:
-        from client.contracts.federation.arithmetic.tensors import BadTensors, read_layout
+        from learningchain.client.contracts.federation.arithmetic.tensors import BadTensors, read_layout
     except ModuleNotFoundError:
         raise WrongUsage("Opening a federation needs numpy: pip install 'learningchain[federation]'") from None
     import mmap
@@ -246,7 +246,7 @@ def check_noise(dp: float, dims: int, members: int, force: bool) -> None:
 
 def check_schema(path: Path) -> None:
     """Raises `WrongUsage`."""
-    from client.data.table_schema import BadTableSchema, parse_table_schema
+    from learningchain.client.data.table_schema import BadTableSchema, parse_table_schema
 
     if not path.is_file():
         raise WrongUsage(f"--schema: there is no file {path}")
@@ -262,8 +262,8 @@ def encrypted(file: Path, target: Path) -> tuple[Json, str]:
     """What an opening says of a hidden test file, and its new key. Raises `WrongUsage`."""
     import secrets
 
-    from chain.crypto import sha256
-    from client.keys import hidden
+    from learningchain.chain.crypto import sha256
+    from learningchain.client.keys import hidden
 
     if not file.is_file() or not file.stat().st_size:
         raise WrongUsage(f"--hidden: there is no file {file}, or it is empty")
@@ -275,7 +275,7 @@ def encrypted(file: Path, target: Path) -> tuple[Json, str]:
 
 def content_name(path: Path) -> str:
     """The CID that the content store gives a file."""
-    from client.sdk.files import StreamName
+    from learningchain.client.sdk.files import StreamName
 
     name = StreamName()
     with path.open("rb") as source:
@@ -286,8 +286,8 @@ def content_name(path: Path) -> str:
 
 def archived_image(archive: Path) -> Json:
     """What an opening says of an archive. Raises `WrongUsage` naming what members would refuse."""
-    from sandbox import BadImage, ImageLimits
-    from sandbox.archive import scan_archive
+    from learningchain.sandbox import BadImage, ImageLimits
+    from learningchain.sandbox.archive import scan_archive
 
     if not archive.is_file():
         raise WrongUsage(f"--image-archive: there is no file {archive}")
@@ -302,7 +302,7 @@ def archived_image(archive: Path) -> Json:
 
 def registry_image(text: str | None) -> Json:
     """Raises `WrongUsage` unless the image is pinned by digest."""
-    from chain.host.terms import is_reference
+    from learningchain.chain.host.terms import is_reference
 
     if text is not None and not is_reference(text):
         raise WrongUsage(

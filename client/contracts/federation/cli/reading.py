@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.common import HERE, Common, WrongUsage, cell, facts, listing, relative, short, size_text, span, when
-from client.contracts.federation.cli.words import colored, meaning, state_text
-from client.contracts.federation.references import find_federation
-from client.contracts.federation.web.phrases import CODES, MEMBERS, OUTCOMES, VOIDS, pay_text
+from learningchain.client.cli.common import HERE, Common, WrongUsage, cell, facts, listing, relative, short, size_text, span, when
+from learningchain.client.contracts.federation.cli.words import colored, meaning, state_text
+from learningchain.client.contracts.federation.references import find_federation
+from learningchain.client.contracts.federation.web.phrases import CODES, MEMBERS, OUTCOMES, VOIDS, pay_text
 
 if TYPE_CHECKING:
-    from client.contracts.federation.http.schema import (
+    from learningchain.client.contracts.federation.http.schema import (
         AttemptView,
         FederationAttempts,
         FederationMemberView,
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
         FederationView,
         RoundPayView,
     )
-    from client.sdk.client import Client
-    from client.sdk.types import Fetched
+    from learningchain.client.sdk.client import Client
+    from learningchain.client.sdk.types import Fetched
 
 MAX_LIST = 1_000
 FedText = Annotated[str, Parameter(name="FED", help="The federation's id, its first characters, or latest: your newest one.")]

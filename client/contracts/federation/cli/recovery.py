@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from client.cli.common import HERE, Common, WrongUsage
-from client.contracts.federation.cli.reading import FedText
-from client.contracts.federation.references import find_federation
+from learningchain.client.cli.common import HERE, Common, WrongUsage
+from learningchain.client.contracts.federation.cli.reading import FedText
+from learningchain.client.contracts.federation.references import find_federation
 
 if TYPE_CHECKING:
-    from client.contracts.federation.http.schema import FederationRecovering, VaultKept
-    from client.sdk.client import Client
+    from learningchain.client.contracts.federation.http.schema import FederationRecovering, VaultKept
+    from learningchain.client.sdk.client import Client
 
 
 def vault(

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from client.cli.common import HERE, Common
-from client.cli.ledger import MAX_WAIT, Wait
-from client.contracts.federation.cli.sponsoring import sent
+from learningchain.client.cli.common import HERE, Common
+from learningchain.client.cli.ledger import MAX_WAIT, Wait
+from learningchain.client.contracts.federation.cli.sponsoring import sent
 
 if TYPE_CHECKING:
-    from client.api.schema import TxAnswer
-    from client.contracts.federation.http.schema import FederationServing
-    from client.sdk.client import Client
+    from learningchain.client.api.schema import TxAnswer
+    from learningchain.client.contracts.federation.http.schema import FederationServing
+    from learningchain.client.sdk.client import Client
 
 
 def serve(

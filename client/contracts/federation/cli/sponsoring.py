@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from client.cli.common import HERE, Common
-from client.cli.ledger import MAX_WAIT, Wait, finished
-from client.contracts.federation.cli.reading import FedText
-from client.contracts.federation.references import find_federation
+from learningchain.client.cli.common import HERE, Common
+from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.contracts.federation.cli.reading import FedText
+from learningchain.client.contracts.federation.references import find_federation
 
 if TYPE_CHECKING:
-    from client.api.schema import TxAnswer
-    from client.contracts.federation.http.schema import LookedAfter, RoundStarted
-    from client.sdk.client import Client
+    from learningchain.client.api.schema import TxAnswer
+    from learningchain.client.contracts.federation.http.schema import LookedAfter, RoundStarted
+    from learningchain.client.sdk.client import Client
 
 MemberText = Annotated[str, Parameter(name="ACCOUNT", help="An address, or one of your names.")]
 

@@ -18,17 +18,17 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from client.cli.common import HERE, Common, Output, cell, clean, facts, named, when
-from client.contracts.federation.cli.reading import FedText
-from client.contracts.federation.cli.words import meaning, state_text
-from client.contracts.federation.references import find_federation
-from client.contracts.federation.web.phrases import CODES, ENDS, OUTCOMES, VOIDS
-from client.sdk.types import ApiError, Unreachable
+from learningchain.client.cli.common import HERE, Common, Output, cell, clean, facts, named, when
+from learningchain.client.contracts.federation.cli.reading import FedText
+from learningchain.client.contracts.federation.cli.words import meaning, state_text
+from learningchain.client.contracts.federation.references import find_federation
+from learningchain.client.contracts.federation.web.phrases import CODES, ENDS, OUTCOMES, VOIDS
+from learningchain.client.sdk.types import ApiError, Unreachable
 
 if TYPE_CHECKING:
-    from client.api.schema import EventView
-    from client.contracts.federation.http.schema import FederationRoundView, FederationView
-    from client.sdk.client import Client
+    from learningchain.client.api.schema import EventView
+    from learningchain.client.contracts.federation.http.schema import FederationRoundView, FederationView
+    from learningchain.client.sdk.client import Client
 
 RETRIES = 10
 REST_S = 0.5

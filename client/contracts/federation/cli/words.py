@@ -6,8 +6,8 @@ from typing import Any
 
 from rich.text import Text
 
-from client.cli.common import cell
-from client.contracts.federation.web.phrases import ENDS, STATES
+from learningchain.client.cli.common import cell
+from learningchain.client.contracts.federation.web.phrases import ENDS, STATES
 
 _COLORS = {"REACHED": "green", "MET": "green", "ROUNDS": "green", "USED": "green", "PROGRESS": "green", "END": "", "IDLE": "cyan"}
 WARNED = 10.0

@@ -10,24 +10,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chain.contracts.federation.formulas import royalty_weights
-from chain.contracts.federation.messages import FederationTerms
-from chain.contracts.federation.records import EndReason, FederationPosting, FederationRecord, federation_key, posting_key
-from chain.contracts.prediction.messages import Program, RegisterModel, Share, model_id_of
-from chain.contracts.prediction.tally import ModelKind
-from chain.crypto import address
-from chain.types import parse_credits, parse_loss
-from client import contracts
-from client.api.errors import usage
-from client.api.route import Call, Reply, Route, parse_field, parse_hash
-from client.api.schema import WaitQuery
-from client.api.submit import answer, submit
-from client.contracts.federation.http.ledger_views import Members, members_of
-from client.contracts.federation.http.lookup import known, unknown
-from client.contracts.federation.http.offers import why_not_offered
-from client.contracts.federation.http.postings import binary_cid
-from client.contracts.federation.http.schema import DeployRequest, FederationDeployed
-from client.keys.tokens import TokenScope
+from learningchain.chain.contracts.federation.formulas import royalty_weights
+from learningchain.chain.contracts.federation.messages import FederationTerms
+from learningchain.chain.contracts.federation.records import (
+    EndReason,
+    FederationPosting,
+    FederationRecord,
+    federation_key,
+    posting_key,
+)
+from learningchain.chain.contracts.prediction.messages import Program, RegisterModel, Share, model_id_of
+from learningchain.chain.contracts.prediction.tally import ModelKind
+from learningchain.chain.crypto import address
+from learningchain.chain.types import parse_credits, parse_loss
+from learningchain.client import contracts
+from learningchain.client.api.errors import usage
+from learningchain.client.api.route import Call, Reply, Route, parse_field, parse_hash
+from learningchain.client.api.schema import WaitQuery
+from learningchain.client.api.submit import answer, submit
+from learningchain.client.contracts.federation.http.ledger_views import Members, members_of
+from learningchain.client.contracts.federation.http.lookup import known, unknown
+from learningchain.client.contracts.federation.http.offers import why_not_offered
+from learningchain.client.contracts.federation.http.postings import binary_cid
+from learningchain.client.contracts.federation.http.schema import DeployRequest, FederationDeployed
+from learningchain.client.keys.tokens import TokenScope
 
 
 async def post_deployment(call: Call) -> Reply:

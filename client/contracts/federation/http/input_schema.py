@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from client.data.table_schema import BadTableSchema, parse_table_schema
+from learningchain.client.data.table_schema import BadTableSchema, parse_table_schema
 
 SHOWN = 8
 

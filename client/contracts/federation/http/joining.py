@@ -19,23 +19,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from chain.codec import read
-from chain.contracts.federation.messages import JoinFederation, LeaveFederation, NewData
-from chain.contracts.federation.records import FederationMember, FederationState, MemberState, member_key
-from chain.contracts.membership import Member
-from chain.contracts.membership import member_key as membership_key
-from chain.crypto import address
-from client.contracts.federation.arithmetic.places import published_digest
-from client.contracts.federation.arithmetic.vault import LEAST_HOLDERS, MOST_HOLDERS
-from client.contracts.federation.http.schema import PreviewView
-from client.contracts.federation.http.views import preview_view
-from client.contracts.federation.roles.images import listed_programs, why_not_run
-from client.contracts.federation.roles.looking import FederationLook, look, text_of
-from client.contracts.federation.roles.member import VAULTS, MemberBook, MemberMachine, VaultBook
-from client.contracts.federation.roles.runs import SCHEMA
-from client.contracts.federation.wishes import PreviewWish, SponsorWish, StopWish, TrainWish, VaultWish, Wish, of_wish
-from client.node.interface import NodeService
-from sandbox import OwnData
+from learningchain.chain.codec import read
+from learningchain.chain.contracts.federation.messages import JoinFederation, LeaveFederation, NewData
+from learningchain.chain.contracts.federation.records import FederationMember, FederationState, MemberState, member_key
+from learningchain.chain.contracts.membership import Member
+from learningchain.chain.contracts.membership import member_key as membership_key
+from learningchain.chain.crypto import address
+from learningchain.client.contracts.federation.arithmetic.places import published_digest
+from learningchain.client.contracts.federation.arithmetic.vault import LEAST_HOLDERS, MOST_HOLDERS
+from learningchain.client.contracts.federation.http.schema import PreviewView
+from learningchain.client.contracts.federation.http.views import preview_view
+from learningchain.client.contracts.federation.roles.images import listed_programs, why_not_run
+from learningchain.client.contracts.federation.roles.looking import FederationLook, look, text_of
+from learningchain.client.contracts.federation.roles.member import VAULTS, MemberBook, MemberMachine, VaultBook
+from learningchain.client.contracts.federation.roles.runs import SCHEMA
+from learningchain.client.contracts.federation.wishes import PreviewWish, SponsorWish, StopWish, TrainWish, VaultWish, Wish, of_wish
+from learningchain.client.node.interface import NodeService
+from learningchain.sandbox import OwnData
 
 MIN_VETTED: Final = 3
 """As a sum of four hides who said what: whoever joins may want fewer."""

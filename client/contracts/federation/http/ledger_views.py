@@ -8,8 +8,8 @@ from __future__ import annotations
 from base64 import b32encode
 from collections.abc import Sequence
 
-from chain.contracts.federation import formulas, records
-from chain.contracts.federation.messages import (
+from learningchain.chain.contracts.federation import formulas, records
+from learningchain.chain.contracts.federation.messages import (
     MOST_MEMBERS,
     AggregationRule,
     FederationTerms,
@@ -17,8 +17,8 @@ from chain.contracts.federation.messages import (
     PaySplit,
     Secrecy,
 )
-from chain.contracts.federation.params import FederationParams
-from chain.contracts.federation.records import (
+from learningchain.chain.contracts.federation.params import FederationParams
+from learningchain.chain.contracts.federation.records import (
     DRAWING,
     AggregatorSeat,
     AttemptRecord,
@@ -34,12 +34,12 @@ from chain.contracts.federation.records import (
     RoundRecord,
     UpdateFile,
 )
-from chain.crypto import address
-from chain.host import Escrow, PastReader, Reader, escrow_key, params_at
-from chain.host.terms import LIMITS, Arch, ImageKind
-from chain.types import format_credits, format_loss
-from chain.verification.scale import FloatKind
-from client.api.render import Json
+from learningchain.chain.crypto import address
+from learningchain.chain.host import Escrow, PastReader, Reader, escrow_key, params_at
+from learningchain.chain.host.terms import LIMITS, Arch, ImageKind
+from learningchain.chain.types import format_credits, format_loss
+from learningchain.chain.verification.scale import FloatKind
+from learningchain.client.api.render import Json
 
 MILLION = 10**6
 Members = Sequence[tuple[bytes, FederationMember]]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from client.api.errors import forbidden
-from client.api.route import Call
-from client.keys.tokens import TokenScope
+from learningchain.client.api.errors import forbidden
+from learningchain.client.api.route import Call
+from learningchain.client.keys.tokens import TokenScope
 
 
 def lends(call: Call, what: str) -> None:

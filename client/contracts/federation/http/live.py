@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 
-from chain.contracts.federation.records import LIVE, LiveFederation, live_key
-from chain.ledger.state import State
-from client.api.following import Follower
+from learningchain.chain.contracts.federation.records import LIVE, LiveFederation, live_key
+from learningchain.chain.ledger.state import State
+from learningchain.client.api.following import Follower
 
 PIECE = 64
 """Federations that are looked at before others have the loop."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chain.contracts.federation import records
-from chain.host import Reader
-from client.api.chain import first_block
-from client.api.errors import RequestError, not_found
-from client.api.route import Call, parse_field, parse_hash
+from learningchain.chain.contracts.federation import records
+from learningchain.chain.host import Reader
+from learningchain.client.api.chain import first_block
+from learningchain.client.api.errors import RequestError, not_found
+from learningchain.client.api.route import Call, parse_field, parse_hash
 
 
 async def readers_of(call: Call, federations: Sequence[bytes], *, whole: bool = False) -> dict[bytes, tuple[Reader, int | None]]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 
-from chain.contracts.federation import formulas
-from chain.contracts.federation.messages import FederationTerms, PaySplit, Secrecy
-from chain.contracts.federation.records import FederationPosting, FederationRecord, FederationState, MemberState
-from chain.crypto import address
-from chain.host import VERIFIERS, Host
-from chain.types import format_credits, format_loss
-from client.api.render import Json
-from client.contracts.federation.http.ledger_views import Members, cid_text, describe_terms
+from learningchain.chain.contracts.federation import formulas
+from learningchain.chain.contracts.federation.messages import FederationTerms, PaySplit, Secrecy
+from learningchain.chain.contracts.federation.records import FederationPosting, FederationRecord, FederationState, MemberState
+from learningchain.chain.crypto import address
+from learningchain.chain.host import VERIFIERS, Host
+from learningchain.chain.types import format_credits, format_loss
+from learningchain.client.api.render import Json
+from learningchain.client.contracts.federation.http.ledger_views import Members, cid_text, describe_terms
 
 SKETCH_ROWS, REFERENCE_ROWS = 64, 2
 """Numbers of an update that the aggregators see: 64 rows, and two more where there is a reference (LC-FILE-16, 20)."""

@@ -8,23 +8,23 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
-from chain.contracts import perform
-from chain.contracts.federation import records
-from chain.contracts.federation.messages import JoinFederation, LeaveFederation, NewData, PaySplit, ServeFederation
-from chain.contracts.federation.records import FederationMember, FederationPosting, FederationRecord, FederationServer
-from chain.contracts.federation.views import duties
-from chain.errors import InvalidTx, Reject
-from client.api.errors import invalid, not_found, rejected, unavailable, usage
-from client.api.render import Json
-from client.api.route import Call, Reply, Route, parse_account, parse_field, parse_hash
-from client.api.schema import TxAnswer, WaitQuery
-from client.api.submit import answer, spending, submit, trial_host
-from client.contracts.federation.arithmetic.places import published_digest
-from client.contracts.federation.http.ledger_views import members_of
-from client.contracts.federation.http.lending import lends
-from client.contracts.federation.http.meaning import describe_joining
-from client.contracts.federation.http.postings import find_federation
-from client.contracts.federation.http.schema import (
+from learningchain.chain.contracts import perform
+from learningchain.chain.contracts.federation import records
+from learningchain.chain.contracts.federation.messages import JoinFederation, LeaveFederation, NewData, PaySplit, ServeFederation
+from learningchain.chain.contracts.federation.records import FederationMember, FederationPosting, FederationRecord, FederationServer
+from learningchain.chain.contracts.federation.views import duties
+from learningchain.chain.errors import InvalidTx, Reject
+from learningchain.client.api.errors import invalid, not_found, rejected, unavailable, usage
+from learningchain.client.api.render import Json
+from learningchain.client.api.route import Call, Reply, Route, parse_account, parse_field, parse_hash
+from learningchain.client.api.schema import TxAnswer, WaitQuery
+from learningchain.client.api.submit import answer, spending, submit, trial_host
+from learningchain.client.contracts.federation.arithmetic.places import published_digest
+from learningchain.client.contracts.federation.http.ledger_views import members_of
+from learningchain.client.contracts.federation.http.lending import lends
+from learningchain.client.contracts.federation.http.meaning import describe_joining
+from learningchain.client.contracts.federation.http.postings import find_federation
+from learningchain.client.contracts.federation.http.schema import (
     FederationJoined,
     FederationRecovering,
     FederationServing,
@@ -38,9 +38,9 @@ from client.contracts.federation.http.schema import (
     VaultKept,
     VaultRequest,
 )
-from client.contracts.federation.roles.images import listed_programs, may_run, program_digest
-from client.keys.tokens import TokenScope
-from client.node.interface import SignerUnavailable
+from learningchain.client.contracts.federation.roles.images import listed_programs, may_run, program_digest
+from learningchain.client.keys.tokens import TokenScope
+from learningchain.client.node.interface import SignerUnavailable
 
 MOST_DUTIES = 1_000
 HOLD_S, POLL_S = 10.0, 0.1
@@ -82,7 +82,7 @@ async def post_new_data(call: Call) -> Reply:
 
 
 async def _trained_on(call: Call, what: str, federation: bytes, message: Callable[[bytes, int], Any]) -> Reply:
-    from client.contracts.federation.http import joining  # the sandbox's words load after the node's start
+    from learningchain.client.contracts.federation.http import joining  # the sandbox's words load after the node's start
 
     body: JoinRequest = call.body
     if (body.data is None) == (body.digest is None):
@@ -102,7 +102,7 @@ async def _trained_on(call: Call, what: str, federation: bytes, message: Callabl
 
 
 async def post_keeping_vault(call: Call) -> Json:
-    from client.contracts.federation.http import joining  # the sandbox's words load after the node's start
+    from learningchain.client.contracts.federation.http import joining  # the sandbox's words load after the node's start
 
     federation, body = find_federation(call.node.ledger.state, call.path("federation")), call.body
     what = "The vault's setting"
@@ -115,7 +115,7 @@ async def post_keeping_vault(call: Call) -> Json:
 
 async def post_taking_place(call: Call) -> Json:
     """After a machine was lost: the account is a member still, and this node takes the lost one's place."""
-    from client.contracts.federation.http import joining  # the sandbox's words load after the node's start
+    from learningchain.client.contracts.federation.http import joining  # the sandbox's words load after the node's start
 
     ledger, body = call.node.ledger, call.body
     federation = find_federation(ledger.state, call.path("federation"))
@@ -131,7 +131,7 @@ async def post_taking_place(call: Call) -> Json:
 
 async def post_leaving(call: Call) -> Reply:
     """No further update leaves this node, from now on."""
-    from client.contracts.federation.http import joining  # the sandbox's words load after the node's start
+    from learningchain.client.contracts.federation.http import joining  # the sandbox's words load after the node's start
 
     federation = find_federation(call.node.ledger.state, call.path("federation"))
     what = f"Leaving federation {federation.hex()[:12]}"
@@ -143,7 +143,7 @@ async def post_leaving(call: Call) -> Reply:
 
 async def post_preview(call: Call) -> Json:
     """Waits for a moment; a run that goes on is asked for by its number. It tells a loss on own data, as `get_own_part`."""
-    from client.contracts.federation.http import joining  # the sandbox's words load after the node's start
+    from learningchain.client.contracts.federation.http import joining  # the sandbox's words load after the node's start
 
     federation = find_federation(call.node.ledger.state, call.path("federation"))
     body: PreviewRequest = call.body
@@ -156,7 +156,7 @@ async def post_preview(call: Call) -> Json:
 
 
 async def _preview_of(call: Call, number: bytes) -> PreviewView:
-    from client.contracts.federation.http.views import preview_view  # the sandbox's words load after the node's start
+    from learningchain.client.contracts.federation.http.views import preview_view  # the sandbox's words load after the node's start
 
     until = asyncio.get_running_loop().time() + HOLD_S
     while (found := preview_view(call.node, number)) is None or found["state"] == "running":
@@ -171,7 +171,7 @@ async def _preview_of(call: Call, number: bytes) -> PreviewView:
 
 async def get_own_part(call: Call) -> Json:
     """Losses on own data among it, which are the owner's alone: no token of a program reads them, unless it may do everything."""
-    from client.contracts.federation.http.views import own_view  # the sandbox's words load after the node's start
+    from learningchain.client.contracts.federation.http.views import own_view  # the sandbox's words load after the node's start
 
     federation = parse_field("federation", parse_hash, call.path("federation"))
     return dict(own_view(call.node, federation))
@@ -180,7 +180,7 @@ async def get_own_part(call: Call) -> Json:
 @contextmanager
 def _joining(what: str) -> Iterator[None]:
     """What the node's own side says against it, as refusals of the API."""
-    from client.contracts.federation.http import joining  # the sandbox's words load after the node's start
+    from learningchain.client.contracts.federation.http import joining  # the sandbox's words load after the node's start
 
     try:
         yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from chain.contracts.federation.records import EndReason
+from learningchain.chain.contracts.federation.records import EndReason
 
 
 class OfferRefusal(NamedTuple):

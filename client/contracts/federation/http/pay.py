@@ -14,12 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from chain.contracts.federation.messages import FileCode
-from chain.contracts.federation.records import FederationMember, RoundOutcome
-from chain.crypto import address
-from chain.types import TransferEvent, format_credits
-from client.api.render import Json
-from client.contracts.federation.http.happened import AttemptsTold, MeasurementsTold
+from learningchain.chain.contracts.federation.messages import FileCode
+from learningchain.chain.contracts.federation.records import FederationMember, RoundOutcome
+from learningchain.chain.crypto import address
+from learningchain.chain.types import TransferEvent, format_credits
+from learningchain.client.api.render import Json
+from learningchain.client.contracts.federation.http.happened import AttemptsTold, MeasurementsTold
 
 SETTLED, SHARE = "fed.settled", "fed.share"
 WHYS: Final = (

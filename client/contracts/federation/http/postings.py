@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from chain.contracts.federation import formulas, records
-from chain.contracts.federation.messages import (
+from learningchain.chain.contracts.federation import formulas, records
+from learningchain.chain.contracts.federation.messages import (
     MAX_FEDERATION_PARAMS,
     AggregationRule,
     FederationTerms,
@@ -18,16 +18,16 @@ from chain.contracts.federation.messages import (
     PaySplit,
     Secrecy,
 )
-from chain.contracts.federation.params import FederationParams
-from chain.host import Reader, read_params
-from chain.host.terms import Arch, HiddenSet, Image, ImageKind, Limits, is_reference
-from chain.params import MAX_INT
-from chain.types import parse_credits, parse_loss
-from chain.verification.scale import FloatKind
-from client.api.errors import not_found, usage
-from client.api.route import parse_field, parse_hash
-from client.contracts.federation.http.schema import FederationImage, FederationLimits, FederationRequest, HiddenTest
-from p2p.content.cid import parse as parse_cid
+from learningchain.chain.contracts.federation.params import FederationParams
+from learningchain.chain.host import Reader, read_params
+from learningchain.chain.host.terms import Arch, HiddenSet, Image, ImageKind, Limits, is_reference
+from learningchain.chain.params import MAX_INT
+from learningchain.chain.types import parse_credits, parse_loss
+from learningchain.chain.verification.scale import FloatKind
+from learningchain.client.api.errors import not_found, usage
+from learningchain.client.api.route import parse_field, parse_hash
+from learningchain.client.contracts.federation.http.schema import FederationImage, FederationLimits, FederationRequest, HiddenTest
+from learningchain.p2p.content.cid import parse as parse_cid
 
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.ASCII)
 LEAST_SUM = 3

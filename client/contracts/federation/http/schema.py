@@ -6,17 +6,17 @@ from typing import Annotated, Any, Literal, TypedDict
 
 from msgspec import Meta, field
 
-from chain.contracts.federation.messages import MAX_EXAMPLES_CLAIMED, MAX_ROUNDS, MOST_MEMBERS
-from chain.params import MAX_INT
-from client.api.choices import exactly_one, given, needs
-from client.api.schema import (
+from learningchain.chain.contracts.federation.messages import MAX_EXAMPLES_CLAIMED, MAX_ROUNDS, MOST_MEMBERS
+from learningchain.chain.params import MAX_INT
+from learningchain.client.api.choices import exactly_one, given, needs
+from learningchain.client.api.schema import (
     Count,
     Page,
     StoredFile,
     Strict,
     TxAnswer,
 )
-from client.api.texts import (
+from learningchain.client.api.texts import (
     Address,
     Amount,
     CidText,

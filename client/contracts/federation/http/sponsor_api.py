@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import islice
 from pathlib import Path
 
-from chain.codec import read
-from chain.contracts import perform
-from chain.contracts.federation import formulas, pool, records, store
-from chain.contracts.federation.messages import (
+from learningchain.chain.codec import read
+from learningchain.chain.contracts import perform
+from learningchain.chain.contracts.federation import formulas, pool, records, store
+from learningchain.chain.contracts.federation.messages import (
     AdmitMember,
     CloseFederation,
     FederationCode,
@@ -18,20 +18,20 @@ from chain.contracts.federation.messages import (
     StartRound,
     federation_id_of,
 )
-from chain.contracts.federation.params import FederationParams
-from chain.contracts.federation.records import FederationPosting, FederationRecord
-from chain.errors import Reject
-from chain.host import read_params
-from chain.types import format_credits, tx_id
-from client.api.errors import rejected, usage
-from client.api.render import Json
-from client.api.route import Call, Reply, Route, parse_account
-from client.api.schema import TxAnswer, WaitQuery
-from client.api.submit import answer, spending, submit, trial_host
-from client.contracts.federation.http.ledger_views import cid_text
-from client.contracts.federation.http.lending import lends
-from client.contracts.federation.http.postings import build_federation, find_federation, least_fee
-from client.contracts.federation.http.schema import (
+from learningchain.chain.contracts.federation.params import FederationParams
+from learningchain.chain.contracts.federation.records import FederationPosting, FederationRecord
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import read_params
+from learningchain.chain.types import format_credits, tx_id
+from learningchain.client.api.errors import rejected, usage
+from learningchain.client.api.render import Json
+from learningchain.client.api.route import Call, Reply, Route, parse_account
+from learningchain.client.api.schema import TxAnswer, WaitQuery
+from learningchain.client.api.submit import answer, spending, submit, trial_host
+from learningchain.client.contracts.federation.http.ledger_views import cid_text
+from learningchain.client.contracts.federation.http.lending import lends
+from learningchain.client.contracts.federation.http.postings import build_federation, find_federation, least_fee
+from learningchain.client.contracts.federation.http.schema import (
     FederationPosted,
     FederationQuote,
     FederationRequest,
@@ -41,9 +41,9 @@ from client.contracts.federation.http.schema import (
     RoundStarted,
     StartRequest,
 )
-from client.contracts.federation.roles.images import listed_programs, why_not_run
-from client.keys.tokens import TokenScope
-from p2p.content.faults import FetchFailed
+from learningchain.client.contracts.federation.roles.images import listed_programs, why_not_run
+from learningchain.client.keys.tokens import TokenScope
+from learningchain.p2p.content.faults import FetchFailed
 
 FETCH_S = 60.0
 MOST_COUNTED = 1_000
@@ -100,8 +100,8 @@ async def _initial(call: Call, terms: FederationTerms) -> Path:
 
 async def _look_after(call: Call, federation: bytes, initial: Path, wanted: LookAfterRequest) -> None:
     """What is left out stays as it was said before."""
-    from client.contracts.federation.http import joining  # the sandbox's words load after the node's start
-    from client.contracts.federation.roles.sponsor import SponsorBook, SponsorMachine
+    from learningchain.client.contracts.federation.http import joining  # the sandbox's words load after the node's start
+    from learningchain.client.contracts.federation.roles.sponsor import SponsorBook, SponsorMachine
 
     kept = call.node.book(SponsorMachine.name)
     known = [one for one in read(SponsorBook, kept).opened if one.federation == federation] if kept is not None else []

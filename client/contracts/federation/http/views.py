@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from chain.codec import read
-from chain.contracts.federation.messages import FileCode
-from chain.crypto import address
-from chain.losses import Measurement
-from chain.types import format_loss
-from client.contracts.federation.http.schema import OwnAttemptView, OwnLossView, OwnPartView, PreviewView, VaultView
-from client.contracts.federation.roles.journal import JOURNAL, AttemptNote, PreviewNote, journal_in
-from client.contracts.federation.roles.member import NO_VAULTS, VAULTS, MemberBook, MemberMachine, VaultBook
-from client.contracts.federation.roles.sponsor import SponsorBook, SponsorMachine
-from client.contracts.federation.roles.vaulting import VaultStage
+from learningchain.chain.codec import read
+from learningchain.chain.contracts.federation.messages import FileCode
+from learningchain.chain.crypto import address
+from learningchain.chain.losses import Measurement
+from learningchain.chain.types import format_loss
+from learningchain.client.contracts.federation.http.schema import OwnAttemptView, OwnLossView, OwnPartView, PreviewView, VaultView
+from learningchain.client.contracts.federation.roles.journal import JOURNAL, AttemptNote, PreviewNote, journal_in
+from learningchain.client.contracts.federation.roles.member import NO_VAULTS, VAULTS, MemberBook, MemberMachine, VaultBook
+from learningchain.client.contracts.federation.roles.sponsor import SponsorBook, SponsorMachine
+from learningchain.client.contracts.federation.roles.vaulting import VaultStage
 
 
 class Books(Protocol):

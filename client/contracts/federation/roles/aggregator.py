@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 from msgspec import Meta
 
-from chain.codec import Wire
-from chain.contracts.federation import formulas, records
-from chain.contracts.federation.messages import (
+from learningchain.chain.codec import Wire
+from learningchain.chain.contracts.federation import formulas, records
+from learningchain.chain.contracts.federation.messages import (
     AggregationRule,
     HaveUpdates,
     MaskDigest,
@@ -38,16 +38,24 @@ from chain.contracts.federation.messages import (
     ScreenUpdates,
     SumUpdates,
 )
-from chain.contracts.federation.records import FederationState, RoundRecord
-from chain.contracts.federation.views import AggregatedFederations, FederationDuty, federations_of
-from chain.host.terms import Small
-from chain.types import Hash, Uint
-from client.contracts.federation.arithmetic.places import MASKS, SKETCH
-from client.contracts.federation.roles.channel import FileAnswer, UpdateAnswer, UpdateOffer, answer_digest
-from client.contracts.federation.roles.looking import FederationLook, digest_of, indexed, look, owed, part_cid, text_of
-from client.contracts.federation.roles.making import PathText
-from client.contracts.federation.roles.sealing import SEALED, open_key, seal_key
-from client.contracts.federation.steps import (
+from learningchain.chain.contracts.federation.records import FederationState, RoundRecord
+from learningchain.chain.contracts.federation.views import AggregatedFederations, FederationDuty, federations_of
+from learningchain.chain.host.terms import Small
+from learningchain.chain.types import Hash, Uint
+from learningchain.client.contracts.federation.arithmetic.places import MASKS, SKETCH
+from learningchain.client.contracts.federation.roles.channel import FileAnswer, UpdateAnswer, UpdateOffer, answer_digest
+from learningchain.client.contracts.federation.roles.looking import (
+    FederationLook,
+    digest_of,
+    indexed,
+    look,
+    owed,
+    part_cid,
+    text_of,
+)
+from learningchain.client.contracts.federation.roles.making import PathText
+from learningchain.client.contracts.federation.roles.sealing import SEALED, open_key, seal_key
+from learningchain.client.contracts.federation.steps import (
     KIND,
     FedCame,
     FedEffect,
@@ -56,7 +64,7 @@ from client.contracts.federation.steps import (
     NodeSelf,
     SendFed,
 )
-from client.contracts.federation.tasks import (
+from learningchain.client.contracts.federation.tasks import (
     MadeFile,
     OpenedUpdate,
     OpenUpdate,
@@ -66,9 +74,9 @@ from client.contracts.federation.tasks import (
     SumFiles,
     SumMasks,
 )
-from client.keys.boxes import public_of
-from client.node.interface import PRIVATE
-from client.work.events import (
+from learningchain.client.keys.boxes import public_of
+from learningchain.client.node.interface import PRIVATE
+from learningchain.client.work.events import (
     Chain,
     Compute,
     Computed,
@@ -83,10 +91,10 @@ from client.work.events import (
     Submit,
     Unpin,
 )
-from p2p.content.cid import CidBytes
+from learningchain.p2p.content.cid import CidBytes
 
 if TYPE_CHECKING:
-    from client.contracts.federation.arithmetic.screening import Screening
+    from learningchain.client.contracts.federation.arithmetic.screening import Screening
 
 MARGIN_MS = 15_000
 """Chain clock before the end of HAVE at which this node says what it has, whatever still comes."""

@@ -12,12 +12,12 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from chain.codec import Wire
-from chain.contracts.federation import records
-from chain.contracts.federation.records import RoundRecord
-from chain.types import Hash, Uint
-from client.contracts.federation.roles.looking import FederationLook
-from p2p.content.cid import CidBytes
+from learningchain.chain.codec import Wire
+from learningchain.chain.contracts.federation import records
+from learningchain.chain.contracts.federation.records import RoundRecord
+from learningchain.chain.types import Hash, Uint
+from learningchain.client.contracts.federation.roles.looking import FederationLook
+from learningchain.p2p.content.cid import CidBytes
 
 MOST_NOTED: Final = 4_096
 

@@ -19,12 +19,12 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from chain.codec import Wire, decode, encode
-from chain.crypto import verify
-from chain.host.terms import Small
-from chain.tags import Tag
-from chain.types import Hash, Uint
-from p2p.content.cid import CidBytes
+from learningchain.chain.codec import Wire, decode, encode
+from learningchain.chain.crypto import verify
+from learningchain.chain.host.terms import Small
+from learningchain.chain.tags import Tag
+from learningchain.chain.types import Hash, Uint
+from learningchain.p2p.content.cid import CidBytes
 
 MAX_FED_MESSAGE: Final = 512
 """Bytes of any message of the channel."""

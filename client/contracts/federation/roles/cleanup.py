@@ -17,15 +17,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
-from chain.codec import encode
-from chain.contracts.federation import records
-from chain.contracts.federation.formulas import KEPT_ROUNDS
-from chain.contracts.federation.records import FederationState, RoundRecord
-from client.contracts.federation.arithmetic.places import DELTAS
-from client.contracts.federation.roles.best_round import NOTHING_NOTED, BestRoundBook, BestRounds
-from client.contracts.federation.roles.looking import FederationLook, look, text_of
-from client.contracts.federation.steps import KIND, MODEL_PIN
-from client.work.events import (
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.federation import records
+from learningchain.chain.contracts.federation.formulas import KEPT_ROUNDS
+from learningchain.chain.contracts.federation.records import FederationState, RoundRecord
+from learningchain.client.contracts.federation.arithmetic.places import DELTAS
+from learningchain.client.contracts.federation.roles.best_round import NOTHING_NOTED, BestRoundBook, BestRounds
+from learningchain.client.contracts.federation.roles.looking import FederationLook, look, text_of
+from learningchain.client.contracts.federation.steps import KIND, MODEL_PIN
+from learningchain.client.work.events import (
     SERVED,
     Chain,
     Effect,
@@ -38,8 +38,8 @@ from client.work.events import (
     StopServing,
     Unpin,
 )
-from client.work.gone import GoneRefs
-from client.work.machine import Machine
+from learningchain.client.work.gone import GoneRefs
+from learningchain.client.work.machine import Machine
 
 KEEP_MS = 30 * 86_400_000
 """Wall clock: how long the best model of a federation that has ended is to be had from those who made or measured it, and base and

@@ -10,15 +10,15 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from client.contracts.federation.arithmetic import masks, noise, reference, rows, summing, tensors, updates, vault
-from client.contracts.federation.arithmetic.masks import Words
-from client.contracts.federation.arithmetic.places import SKETCH, AttemptPlace, noise_key, rows_key
-from client.contracts.federation.arithmetic.rows import Sketches
-from client.contracts.federation.arithmetic.screening import Screening, ScreenRule, screen
-from client.contracts.federation.arithmetic.tensors import BadTensors, Buffer
-from client.contracts.federation.arithmetic.updates import BadUpdate, Random
-from client.contracts.federation.arithmetic.vault import BadVault
-from client.contracts.federation.tasks import (
+from learningchain.client.contracts.federation.arithmetic import masks, noise, reference, rows, summing, tensors, updates, vault
+from learningchain.client.contracts.federation.arithmetic.masks import Words
+from learningchain.client.contracts.federation.arithmetic.places import SKETCH, AttemptPlace, noise_key, rows_key
+from learningchain.client.contracts.federation.arithmetic.rows import Sketches
+from learningchain.client.contracts.federation.arithmetic.screening import Screening, ScreenRule, screen
+from learningchain.client.contracts.federation.arithmetic.tensors import BadTensors, Buffer
+from learningchain.client.contracts.federation.arithmetic.updates import BadUpdate, Random
+from learningchain.client.contracts.federation.arithmetic.vault import BadVault
+from learningchain.client.contracts.federation.tasks import (
     FederationTask,
     MadeFile,
     MakeUpdate,
@@ -35,7 +35,7 @@ from client.contracts.federation.tasks import (
     SumMasks,
     TryReference,
 )
-from client.keys import hidden
+from learningchain.client.keys import hidden
 
 _PIECE = 1 << 20
 

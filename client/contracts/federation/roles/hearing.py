@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from chain.contracts.federation import records
-from chain.contracts.federation.records import AggregatorSeat, FederationMember
-from chain.host import Reader
-from client.contracts.federation.roles.channel import KeyAsk, KeyGive, ShareAsk, ShareGive, UpdateAnswer, UpdateOffer, decode_fed
-from client.contracts.federation.roles.looking import FederationLook, look
-from client.contracts.federation.steps import FedCame
-from client.work.machine import Hearing
-from p2p.wire import FED
+from learningchain.chain.contracts.federation import records
+from learningchain.chain.contracts.federation.records import AggregatorSeat, FederationMember
+from learningchain.chain.host import Reader
+from learningchain.client.contracts.federation.roles.channel import (
+    KeyAsk,
+    KeyGive,
+    ShareAsk,
+    ShareGive,
+    UpdateAnswer,
+    UpdateOffer,
+    decode_fed,
+)
+from learningchain.client.contracts.federation.roles.looking import FederationLook, look
+from learningchain.client.contracts.federation.steps import FedCame
+from learningchain.client.work.machine import Hearing
+from learningchain.p2p.wire import FED
 
 
 def hear(reader: Reader, me: bytes, sender: bytes, payload: bytes) -> FedCame | None:

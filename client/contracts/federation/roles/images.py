@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chain.host.terms import Image, ImageKind
+from learningchain.chain.host.terms import Image, ImageKind
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 LIST = "federation.images"

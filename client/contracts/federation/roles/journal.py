@@ -10,13 +10,13 @@ from typing import Annotated, Final
 from msgspec import Meta
 from msgspec.structs import replace
 
-from chain.codec import Wire, read
-from chain.contracts.federation.formulas import update_size
-from chain.contracts.federation.records import FederationState
-from chain.host.terms import Small
-from chain.losses import Measurement
-from chain.types import Hash, Uint
-from client.contracts.federation.roles.looking import ATTEMPTING, FederationLook
+from learningchain.chain.codec import Wire, read
+from learningchain.chain.contracts.federation.formulas import update_size
+from learningchain.chain.contracts.federation.records import FederationState
+from learningchain.chain.host.terms import Small
+from learningchain.chain.losses import Measurement
+from learningchain.chain.types import Hash, Uint
+from learningchain.client.contracts.federation.roles.looking import ATTEMPTING, FederationLook
 
 JOURNAL: Final = "federation.journal"
 MOST_NOTES: Final = 2_048

@@ -17,22 +17,22 @@ from typing import Annotated, Final
 from msgspec import Meta
 from msgspec.structs import replace
 
-from chain.codec import Wire
-from chain.contracts.federation import records
-from chain.contracts.federation.records import FederationMember
-from chain.contracts.membership import Member
-from chain.contracts.membership import member_key as membership_key
-from chain.host.terms import Small
-from chain.types import AccountId, Hash, Uint
-from client.contracts.federation.arithmetic.vault import BadVault, VaultPlace, give_share, own_share
-from client.contracts.federation.roles.channel import ShareAsk, ShareGive
-from client.contracts.federation.roles.looking import FederationLook, text_of
-from client.contracts.federation.roles.making import PathText
-from client.contracts.federation.roles.ring import RING_MS, keepers_of, kept_by, most_bytes
-from client.contracts.federation.steps import FedCame, FedEffect, FedInput, NodeSelf, SendFed
-from client.contracts.federation.tasks import ReadHead, ReadVault
-from client.node.interface import PRIVATE
-from client.work.events import (
+from learningchain.chain.codec import Wire
+from learningchain.chain.contracts.federation import records
+from learningchain.chain.contracts.federation.records import FederationMember
+from learningchain.chain.contracts.membership import Member
+from learningchain.chain.contracts.membership import member_key as membership_key
+from learningchain.chain.host.terms import Small
+from learningchain.chain.types import AccountId, Hash, Uint
+from learningchain.client.contracts.federation.arithmetic.vault import BadVault, VaultPlace, give_share, own_share
+from learningchain.client.contracts.federation.roles.channel import ShareAsk, ShareGive
+from learningchain.client.contracts.federation.roles.looking import FederationLook, text_of
+from learningchain.client.contracts.federation.roles.making import PathText
+from learningchain.client.contracts.federation.roles.ring import RING_MS, keepers_of, kept_by, most_bytes
+from learningchain.client.contracts.federation.steps import FedCame, FedEffect, FedInput, NodeSelf, SendFed
+from learningchain.client.contracts.federation.tasks import ReadHead, ReadVault
+from learningchain.client.node.interface import PRIVATE
+from learningchain.client.work.events import (
     Compute,
     Computed,
     ComputeFailed,
@@ -44,7 +44,7 @@ from client.work.events import (
     StopServing,
     Unpin,
 )
-from p2p.content.cid import CidBytes
+from learningchain.p2p.content.cid import CidBytes
 
 FETCH_MS: Final = 600_000
 ASKED_MS: Final = 120_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chain.contracts.federation import records
-from chain.contracts.federation.messages import (
+from learningchain.chain.contracts.federation import records
+from learningchain.chain.contracts.federation.messages import (
     CommitMeasure,
     CommitUpdate,
     HaveUpdates,
@@ -22,10 +22,10 @@ from chain.contracts.federation.messages import (
     SumUpdates,
     VaultModel,
 )
-from chain.contracts.federation.records import AggregatorSeat, FederationMember, FederationState, PanelSeat
-from chain.host import Reader
-from client.contracts.federation.roles.looking import FederationLook, look
-from client.work.machine import LedgerStatus, LedgerStatusOf
+from learningchain.chain.contracts.federation.records import AggregatorSeat, FederationMember, FederationState, PanelSeat
+from learningchain.chain.host import Reader
+from learningchain.client.contracts.federation.roles.looking import FederationLook, look
+from learningchain.client.work.machine import LedgerStatus, LedgerStatusOf
 
 STANDS, OPEN, TOO_LATE, DISPLACED = LedgerStatus.STANDS, LedgerStatus.OPEN, LedgerStatus.TOO_LATE, LedgerStatus.DISPLACED
 Says = Callable[[FederationLook, bytes, Any], LedgerStatus]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
-from chain.contracts.federation import formulas, records
-from chain.contracts.federation.messages import FederationTerms, PartStage, Secrecy
-from chain.contracts.federation.params import FederationParams
-from chain.contracts.federation.records import (
+from learningchain.chain.contracts.federation import formulas, records
+from learningchain.chain.contracts.federation.messages import FederationTerms, PartStage, Secrecy
+from learningchain.chain.contracts.federation.params import FederationParams
+from learningchain.chain.contracts.federation.records import (
     NEW_AGGREGATOR,
     AggregatorSeat,
     AttemptRecord,
@@ -22,15 +22,15 @@ from chain.contracts.federation.records import (
     RoundRecord,
     UpdateFile,
 )
-from chain.contracts.federation.views import FederationDuty, duties
-from chain.crypto import sha256
-from chain.host import Indexed, Reader, read_params
-from client.contracts.federation.arithmetic.places import DELTAS, AttemptPlace
-from p2p.content.cid import Cid, Codec, from_bytes
-from p2p.content.dag import CHUNK
+from learningchain.chain.contracts.federation.views import FederationDuty, duties
+from learningchain.chain.crypto import sha256
+from learningchain.chain.host import Indexed, Reader, read_params
+from learningchain.client.contracts.federation.arithmetic.places import DELTAS, AttemptPlace
+from learningchain.p2p.content.cid import Cid, Codec, from_bytes
+from learningchain.p2p.content.dag import CHUNK
 
 if TYPE_CHECKING:
-    from client.work.events import Chain
+    from learningchain.client.work.events import Chain
 
 ATTEMPTING = (
     FederationState.DRAW,

@@ -15,18 +15,18 @@ from typing import Annotated, NamedTuple
 from msgspec import Meta
 from msgspec.structs import replace
 
-from chain.codec import Wire
-from chain.contracts.federation.records import FederationMember, FederationState, member_key
-from chain.types import Hash, Uint
-from client.contracts.federation.roles.looking import ATTEMPTING, FederationLook, local_seed, text_of
-from client.contracts.federation.steps import (
+from learningchain.chain.codec import Wire
+from learningchain.chain.contracts.federation.records import FederationMember, FederationState, member_key
+from learningchain.chain.types import Hash, Uint
+from learningchain.client.contracts.federation.roles.looking import ATTEMPTING, FederationLook, local_seed, text_of
+from learningchain.client.contracts.federation.steps import (
     FedEffect,
     FedInput,
     LocalRun,
     NodeSelf,
 )
-from client.contracts.federation.tasks import MadeFile, MakeUpdate, TryReference
-from client.work.events import (
+from learningchain.client.contracts.federation.tasks import MadeFile, MakeUpdate, TryReference
+from learningchain.client.work.events import (
     Compute,
     Computed,
     ComputeFailed,
@@ -39,7 +39,7 @@ from client.work.events import (
     StopServing,
     Unpin,
 )
-from p2p.content.cid import CidBytes
+from learningchain.p2p.content.cid import CidBytes
 
 ROWS_SHOWN = (FederationState.SCREEN, FederationState.SUM)
 BEFORE_ROWS = (FederationState.TRAIN, FederationState.HAVE, FederationState.ROWS)

@@ -19,21 +19,28 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chain.codec import Wire, encode
-from chain.contracts.federation.formulas import of_bitmap, update_size
-from chain.contracts.federation.messages import CommitUpdate
-from chain.contracts.federation.records import AcceptedSets, FederationMember, FederationState, member_key, sets_key
-from chain.contracts.federation.views import FederationDuty
-from chain.host import Account, account_key
-from chain.host.terms import Small
-from chain.types import Hash
-from client.contracts.federation.arithmetic.places import ROWS
-from client.contracts.federation.roles.channel import FileAnswer, ShareAsk, ShareGive, UpdateAnswer, UpdateOffer, is_answer_of
-from client.contracts.federation.roles.keeping import NOTHING_HELD, HeldBook, OthersVaults
-from client.contracts.federation.roles.looking import ATTEMPTING, FederationLook, look, owed, text_of
-from client.contracts.federation.roles.making import NO_UPDATES, MakerBook, UpdateMade, UpdateMaker, published_by
-from client.contracts.federation.roles.vaulting import NO_OWN_VAULTS, OwnVaultBook, OwnVaults
-from client.contracts.federation.steps import (
+from learningchain.chain.codec import Wire, encode
+from learningchain.chain.contracts.federation.formulas import of_bitmap, update_size
+from learningchain.chain.contracts.federation.messages import CommitUpdate
+from learningchain.chain.contracts.federation.records import AcceptedSets, FederationMember, FederationState, member_key, sets_key
+from learningchain.chain.contracts.federation.views import FederationDuty
+from learningchain.chain.host import Account, account_key
+from learningchain.chain.host.terms import Small
+from learningchain.chain.types import Hash
+from learningchain.client.contracts.federation.arithmetic.places import ROWS
+from learningchain.client.contracts.federation.roles.channel import (
+    FileAnswer,
+    ShareAsk,
+    ShareGive,
+    UpdateAnswer,
+    UpdateOffer,
+    is_answer_of,
+)
+from learningchain.client.contracts.federation.roles.keeping import NOTHING_HELD, HeldBook, OthersVaults
+from learningchain.client.contracts.federation.roles.looking import ATTEMPTING, FederationLook, look, owed, text_of
+from learningchain.client.contracts.federation.roles.making import NO_UPDATES, MakerBook, UpdateMade, UpdateMaker, published_by
+from learningchain.client.contracts.federation.roles.vaulting import NO_OWN_VAULTS, OwnVaultBook, OwnVaults
+from learningchain.client.contracts.federation.steps import (
     KIND,
     FedCame,
     FedEffect,
@@ -44,7 +51,7 @@ from client.contracts.federation.steps import (
     TrainNoMore,
     TrainWith,
 )
-from client.work.events import (
+from learningchain.client.work.events import (
     Chain,
     FetchContent,
     Forget,

@@ -21,20 +21,26 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chain.codec import Wire
-from chain.contracts.federation.formulas import evaluation_window
-from chain.contracts.federation.messages import CommitMeasure, MeasureCode, ModelMeasure, OpenMeasure, measure_commitment
-from chain.contracts.federation.records import FederationState, PanelSeat
-from chain.contracts.federation.views import FederationDuty
-from chain.crypto import sha256
-from chain.host.terms import Small
-from chain.losses import Measurement, draw_probe
-from chain.types import Hash, Uint
-from client.contracts.federation.roles.channel import KeyAsk, KeyGive
-from client.contracts.federation.roles.looking import FederationLook, look, owed, text_of
-from client.contracts.federation.roles.sponsor import BOX as KEY_BOX
-from client.contracts.federation.roles.sponsor import KEY_BOX_LABEL, key_context
-from client.contracts.federation.steps import (
+from learningchain.chain.codec import Wire
+from learningchain.chain.contracts.federation.formulas import evaluation_window
+from learningchain.chain.contracts.federation.messages import (
+    CommitMeasure,
+    MeasureCode,
+    ModelMeasure,
+    OpenMeasure,
+    measure_commitment,
+)
+from learningchain.chain.contracts.federation.records import FederationState, PanelSeat
+from learningchain.chain.contracts.federation.views import FederationDuty
+from learningchain.chain.crypto import sha256
+from learningchain.chain.host.terms import Small
+from learningchain.chain.losses import Measurement, draw_probe
+from learningchain.chain.types import Hash, Uint
+from learningchain.client.contracts.federation.roles.channel import KeyAsk, KeyGive
+from learningchain.client.contracts.federation.roles.looking import FederationLook, look, owed, text_of
+from learningchain.client.contracts.federation.roles.sponsor import BOX as KEY_BOX
+from learningchain.client.contracts.federation.roles.sponsor import KEY_BOX_LABEL, key_context
+from learningchain.client.contracts.federation.steps import (
     KIND,
     MODEL_PIN,
     EvaluateRun,
@@ -45,8 +51,8 @@ from client.contracts.federation.steps import (
     NodeSelf,
     SendFed,
 )
-from client.keys.boxes import CannotOpen, CannotSeal, open_box, seal_box
-from client.work.events import (
+from learningchain.client.keys.boxes import CannotOpen, CannotSeal, open_box, seal_box
+from learningchain.client.work.events import (
     Chain,
     ContentMissing,
     ContentReady,
@@ -60,7 +66,7 @@ from client.work.events import (
     Submit,
     Unpin,
 )
-from sandbox import Outcome
+from learningchain.sandbox import Outcome
 
 MARGIN_MS = 20_000
 """Chain clock before the end of MEASURE at which a seat says that it cannot, if so."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from chain.contracts.federation.messages import MOST_MEMBERS, FederationTerms
-from chain.contracts.federation.records import MEMBERS_OF, FederationMember, MemberState
-from client.contracts.federation.arithmetic.vault import HEAD
-from client.contracts.federation.roles.looking import FederationLook
-from client.keys.hidden import OVERHEAD
+from learningchain.chain.contracts.federation.messages import MOST_MEMBERS, FederationTerms
+from learningchain.chain.contracts.federation.records import MEMBERS_OF, FederationMember, MemberState
+from learningchain.client.contracts.federation.arithmetic.vault import HEAD
+from learningchain.client.contracts.federation.roles.looking import FederationLook
+from learningchain.client.keys.hidden import OVERHEAD
 
 KEEPERS: Final = 2
 RING_MS: Final = 10_000

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from chain.contracts.federation.messages import FederationTerms
-from chain.crypto import sha256
-from chain.host.terms import ImageKind
-from client.config import WorkConfig
-from client.contracts.federation.arithmetic.places import published_digest
-from client.contracts.federation.roles.images import why_not_run
-from client.contracts.federation.roles.looking import text_of
-from client.work.events import WantedImage
-from p2p.content.cid import from_bytes
-from sandbox import ContainerLimits, DataSet, OwnData, RunSpec
+from learningchain.chain.contracts.federation.messages import FederationTerms
+from learningchain.chain.crypto import sha256
+from learningchain.chain.host.terms import ImageKind
+from learningchain.client.config import WorkConfig
+from learningchain.client.contracts.federation.arithmetic.places import published_digest
+from learningchain.client.contracts.federation.roles.images import why_not_run
+from learningchain.client.contracts.federation.roles.looking import text_of
+from learningchain.client.work.events import WantedImage
+from learningchain.p2p.content.cid import from_bytes
+from learningchain.sandbox import ContainerLimits, DataSet, OwnData, RunSpec
 
 MIB = 2**20
 SCHEMA = "schema"

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from chain.tags import Tag
-from client.contracts.federation.steps import NodeSelf
+from learningchain.chain.tags import Tag
+from learningchain.client.contracts.federation.steps import NodeSelf
 
 SEALED: Final = 48
 _AT_REST = Tag("lc/fed-at-rest", "keys of attempts at rest")

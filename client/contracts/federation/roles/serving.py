@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from chain.contracts.federation import records
-from chain.contracts.federation.messages import ServeFederation
-from chain.contracts.membership import Member, member_key
-from chain.host import Account, account_key
-from client.contracts.federation.steps import KIND
-from client.work.events import Chain, Effect, Input, Settled, Submit
-from client.work.machine import Machine, Recalled
+from learningchain.chain.contracts.federation import records
+from learningchain.chain.contracts.federation.messages import ServeFederation
+from learningchain.chain.contracts.membership import Member, member_key
+from learningchain.chain.host import Account, account_key
+from learningchain.client.contracts.federation.steps import KIND
+from learningchain.client.work.events import Chain, Effect, Input, Settled, Submit
+from learningchain.client.work.machine import Machine, Recalled
 
 AGAIN_MS = 30_000
 """Chain clock after which it is said again, where it did not take effect."""

@@ -21,15 +21,15 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from chain.codec import Wire
-from chain.contracts.federation.messages import PaySplit, ReferUpdate, SealKey, StartRound
-from chain.contracts.federation.records import FederationState
-from chain.contracts.federation.views import FederationDuty
-from chain.types import Hash
-from client.contracts.federation.roles.channel import KeyAsk, KeyGive
-from client.contracts.federation.roles.looking import FederationLook, look, owed, text_of
-from client.contracts.federation.roles.making import NO_UPDATES, MakerBook, PathText, UpdateMaker
-from client.contracts.federation.steps import (
+from learningchain.chain.codec import Wire
+from learningchain.chain.contracts.federation.messages import PaySplit, ReferUpdate, SealKey, StartRound
+from learningchain.chain.contracts.federation.records import FederationState
+from learningchain.chain.contracts.federation.views import FederationDuty
+from learningchain.chain.types import Hash
+from learningchain.client.contracts.federation.roles.channel import KeyAsk, KeyGive
+from learningchain.client.contracts.federation.roles.looking import FederationLook, look, owed, text_of
+from learningchain.client.contracts.federation.roles.making import NO_UPDATES, MakerBook, PathText, UpdateMaker
+from learningchain.client.contracts.federation.steps import (
     KIND,
     FedCame,
     FedEffect,
@@ -39,8 +39,8 @@ from client.contracts.federation.steps import (
     SendFed,
     SponsorWith,
 )
-from client.keys.boxes import CannotSeal, seal_box
-from client.work.events import (
+from learningchain.client.keys.boxes import CannotSeal, seal_box
+from learningchain.client.work.events import (
     Chain,
     FetchContent,
     Notice,

@@ -18,15 +18,15 @@ from typing import Annotated, Final
 from msgspec import Meta
 from msgspec.structs import replace
 
-from chain.codec import Wire
-from chain.contracts.federation import records
-from chain.contracts.federation.messages import VaultModel
-from chain.contracts.federation.records import FederationMember, FederationState, RoundRecord
-from chain.contracts.membership import Member
-from chain.contracts.membership import member_key as membership_key
-from chain.host.terms import Small
-from chain.types import AccountId, Hash, Uint
-from client.contracts.federation.arithmetic.vault import (
+from learningchain.chain.codec import Wire
+from learningchain.chain.contracts.federation import records
+from learningchain.chain.contracts.federation.messages import VaultModel
+from learningchain.chain.contracts.federation.records import FederationMember, FederationState, RoundRecord
+from learningchain.chain.contracts.membership import Member
+from learningchain.chain.contracts.membership import member_key as membership_key
+from learningchain.chain.host.terms import Small
+from learningchain.chain.types import AccountId, Hash, Uint
+from learningchain.client.contracts.federation.arithmetic.vault import (
     LEAST_HOLDERS,
     MOST_HOLDERS,
     BadVault,
@@ -37,14 +37,23 @@ from client.contracts.federation.arithmetic.vault import (
     make_head,
     own_key_by,
 )
-from client.contracts.federation.roles.channel import ShareAsk, ShareGive
-from client.contracts.federation.roles.looking import FederationLook, text_of
-from client.contracts.federation.roles.making import LocalKept, PathText
-from client.contracts.federation.roles.ring import RING_MS, keepers_of, most_bytes
-from client.contracts.federation.steps import KIND, FedCame, FedEffect, FedInput, KeepNoVault, KeepVault, NodeSelf, SendFed
-from client.contracts.federation.tasks import MadeFile, MakeVault, OpenVault, ReadHead, ReadVault
-from client.node.interface import PRIVATE
-from client.work.events import (
+from learningchain.client.contracts.federation.roles.channel import ShareAsk, ShareGive
+from learningchain.client.contracts.federation.roles.looking import FederationLook, text_of
+from learningchain.client.contracts.federation.roles.making import LocalKept, PathText
+from learningchain.client.contracts.federation.roles.ring import RING_MS, keepers_of, most_bytes
+from learningchain.client.contracts.federation.steps import (
+    KIND,
+    FedCame,
+    FedEffect,
+    FedInput,
+    KeepNoVault,
+    KeepVault,
+    NodeSelf,
+    SendFed,
+)
+from learningchain.client.contracts.federation.tasks import MadeFile, MakeVault, OpenVault, ReadHead, ReadVault
+from learningchain.client.node.interface import PRIVATE
+from learningchain.client.work.events import (
     Compute,
     Computed,
     ComputeFailed,
@@ -59,7 +68,7 @@ from client.work.events import (
     Submit,
     Unpin,
 )
-from p2p.content.cid import CidBytes
+from learningchain.p2p.content.cid import CidBytes
 
 EVERY: Final = 5
 """LC-FILE-40: rounds from one vault to the next."""

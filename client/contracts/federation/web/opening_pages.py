@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from client.api.errors import RequestError, usage
-from client.dashboard.page import WAIT_S, Answer, Done, Drawn, Uploaded, Visit, change, outcome, page, upload
-from client.dashboard.uploads import store_image
+from learningchain.client.api.errors import RequestError, usage
+from learningchain.client.dashboard.page import WAIT_S, Answer, Done, Drawn, Uploaded, Visit, change, outcome, page, upload
+from learningchain.client.dashboard.uploads import store_image
 
 _NEW = "/dashboard/federations/new"
 _UPLOADED = ("cid", "image_id", "size", "arch", "model_cid", "model_size", "model_dims")
@@ -52,7 +52,7 @@ async def upload_model(visit: Visit) -> Uploaded:
 
 def _values(path: Path) -> int:
     """The number of a model's values. Raises ValueError."""
-    from client.contracts.federation.arithmetic.tensors import BadTensors, read_layout
+    from learningchain.client.contracts.federation.arithmetic.tensors import BadTensors, read_layout
 
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from client.dashboard.text import size, span
+from learningchain.client.dashboard.text import size, span
 
 if TYPE_CHECKING:
-    from client.api.schema import OwnDataView
-    from client.contracts.federation.http.schema import JoiningView, OwnAttemptView, OwnerPay, VaultView
+    from learningchain.client.api.schema import OwnDataView
+    from learningchain.client.contracts.federation.http.schema import JoiningView, OwnAttemptView, OwnerPay, VaultView
 
 STATES = {
     "IDLE": "waits for the sponsor to start a round",
@@ -150,8 +150,8 @@ def agreement(found: JoiningView, own: OwnDataView | None, *, vault: bool) -> li
 def held_against(schema: str | None, own: Mapping[str, Any]) -> bool:
     """Whether own data were held against the schema that a federation posted: one block of content, whose name ends with the
     SHA-256 of its bytes. Raises ValueError where that is no name."""
-    from chain.errors import Malformed
-    from p2p.content.cid import parse
+    from learningchain.chain.errors import Malformed
+    from learningchain.p2p.content.cid import parse
 
     if schema is None:
         return True

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.common import HERE, Common, WrongUsage, clean, listing, relative, seconds
-from client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.cli.common import HERE, Common, WrongUsage, clean, listing, relative, seconds
+from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 
 if TYPE_CHECKING:
-    from client.api.schema import TxAnswer
-    from client.contracts.governance.http.schema import ParameterView, ProposalView
-    from client.sdk.client import Client
+    from learningchain.client.api.schema import TxAnswer
+    from learningchain.client.contracts.governance.http.schema import ParameterView, ProposalView
+    from learningchain.client.sdk.client import Client
 
 Details = dict[str, Any]
 USES = {
@@ -201,7 +201,7 @@ def parameters(*, common: Common = HERE) -> int:
 
 
 def _shown(one: ParameterView, value: int) -> str:
-    from client.contracts.governance.http.views import with_unit
+    from learningchain.client.contracts.governance.http.views import with_unit
 
     return with_unit(value, one["unit"])
 

@@ -6,12 +6,12 @@ from typing import Annotated, Literal, TypedDict
 
 from msgspec import Meta
 
-from chain.params import MAX_INT
-from client.api.choices import given
-from client.api.schema import (
+from learningchain.chain.params import MAX_INT
+from learningchain.client.api.choices import given
+from learningchain.client.api.schema import (
     Strict,
 )
-from client.api.texts import (
+from learningchain.client.api.texts import (
     Address,
     Hash,
     Hex,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chain.contracts.governance import (
+from learningchain.chain.contracts.governance import (
     Action,
     AddValidator,
     Admit,
@@ -17,12 +17,12 @@ from chain.contracts.governance import (
     kind_of,
     proposal,
 )
-from chain.crypto import account_id, address
-from chain.host import K_VALIDATORS, Reader, Validators
-from chain.ledger.genesis import CORE, OF_CONTRACTS, unit_of
-from chain.types import format_credits, format_span, quorum
-from client.api.ending import cursor_of
-from client.contracts.governance.http.schema import ProposalView
+from learningchain.chain.crypto import account_id, address
+from learningchain.chain.host import K_VALIDATORS, Reader, Validators
+from learningchain.chain.ledger.genesis import CORE, OF_CONTRACTS, unit_of
+from learningchain.chain.types import format_credits, format_span, quorum
+from learningchain.client.api.ending import cursor_of
+from learningchain.client.contracts.governance.http.schema import ProposalView
 
 _UNITS = {name: unit_of(field) for fields in (CORE, *OF_CONTRACTS.values()) for name, field in fields.items()}
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from chain.contracts.governance import proposal, proposal_key
-from chain.host import K_PROTOCOL, Protocol, Reader
-from chain.params import PROTOCOL_VERSION
-from client.contracts.governance.http.views import describe, waits_for
-from client.work.events import Chain, Changed, Effect, Input, Notice
-from client.work.machine import Machine, Recalled
+from learningchain.chain.contracts.governance import proposal, proposal_key
+from learningchain.chain.host import K_PROTOCOL, Protocol, Reader
+from learningchain.chain.params import PROTOCOL_VERSION
+from learningchain.client.contracts.governance.http.views import describe, waits_for
+from learningchain.client.work.events import Chain, Changed, Effect, Input, Notice
+from learningchain.client.work.machine import Machine, Recalled
 
 _PROPOSAL = proposal_key(b"")
 WAITS, NEWER = "proposal.waits", "protocol.newer"

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.audit import FAULTY, lacks, opened, run
-from client.cli.common import HERE, Common, NotStarted, WrongUsage, clean, short
-from client.sdk.types import NotFound
+from learningchain.client.cli.audit import FAULTY, lacks, opened, run
+from learningchain.client.cli.common import HERE, Common, NotStarted, WrongUsage, clean, short
+from learningchain.client.sdk.types import NotFound
 
 if TYPE_CHECKING:
-    from client.contracts.job.cli.auditing import JobWatch
-    from client.contracts.job.cli.recheck import Exhibit, Rechecked
-    from client.receipts.audit import Findings
-    from client.sdk.client import Client
+    from learningchain.client.contracts.job.cli.auditing import JobWatch
+    from learningchain.client.contracts.job.cli.recheck import Exhibit, Rechecked
+    from learningchain.client.receipts.audit import Findings
+    from learningchain.client.sdk.client import Client
 
 _ID = re.compile(r"[0-9a-f]{6,64}", re.ASCII)
 
@@ -38,9 +38,9 @@ def audit_job(
 
     Needs a node that kept all blocks; it may run. Exit code 1: something does not hold, or this node tells otherwise of the job.
     """
-    from client.contracts.job.cli.auditing import JobWatch
-    from client.receipts.audit import Audit
-    from client.receipts.audit_index import told_otherwise
+    from learningchain.client.contracts.job.cli.auditing import JobWatch
+    from learningchain.client.receipts.audit import Audit
+    from learningchain.client.receipts.audit_index import told_otherwise
 
     if not _ID.fullmatch(job):
         raise WrongUsage(f"{job[:80]!r} is no job: give at least six hex digits of its id (learningchain job list)")
@@ -62,7 +62,7 @@ def audit_job(
     def people(console: Console) -> None:
         _say(console, watch, found, differs)
         if columns is not None:
-            from client.contracts.job.cli.recheck import show_evaluation
+            from learningchain.client.contracts.job.cli.recheck import show_evaluation
 
             show_evaluation(console, *columns, 10)
 
@@ -73,7 +73,7 @@ def audit_job(
 
 def _evaluated_again(common: Common, watch: JobWatch, who: str | None) -> tuple[Exhibit, list[Rechecked]]:
     """By what was recomputed, not by what a node says: its files alone come over a node, checked by their names in the posting."""
-    from client.contracts.job.cli.recheck import bring, evaluated
+    from learningchain.client.contracts.job.cli.recheck import bring, evaluated
 
     view: Any = watch.view
     with tempfile.TemporaryDirectory(prefix="learningchain-") as scratch:
@@ -86,7 +86,7 @@ def _evaluated_again(common: Common, watch: JobWatch, who: str | None) -> tuple[
 
 
 def _evaluation(case: Exhibit, columns: list[Rechecked]) -> dict[str, Any]:
-    from client.contracts.job.cli.recheck import evaluation_document, verdict_of
+    from learningchain.client.contracts.job.cli.recheck import evaluation_document, verdict_of
 
     return evaluation_document(case, columns, verdict_of(case, columns[0]), 10)
 

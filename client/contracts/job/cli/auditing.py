@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from chain.contracts.job.views import describe
-from chain.ledger.state import State
-from chain.ledger.transition import Executed
-from chain.types import LogEvent, TransferEvent
-from client.api.render import Json
-from client.contracts.job.http.render import render_job
-from client.receipts.audit_index import Happened
+from learningchain.chain.contracts.job.views import describe
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import Executed
+from learningchain.chain.types import LogEvent, TransferEvent
+from learningchain.client.api.render import Json
+from learningchain.client.contracts.job.http.render import render_job
+from learningchain.client.receipts.audit_index import Happened
 
 POSTED = "job.posted"
 

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from client.cli.common import HERE, Common, WrongUsage, amount, facts, relative, seconds
-from client.cli.ledger import MAX_WAIT, Wait, finished
-from client.contracts.job.cli.jobs import ENDED, JobId
-from client.contracts.job.references import find
+from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, facts, relative, seconds
+from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.contracts.job.cli.jobs import ENDED, JobId
+from learningchain.client.contracts.job.references import find
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from client.contracts.job.http.schema import JobCancelled, JobExtended, JobPosted, JobView
-    from client.sdk.client import Client
-    from client.sdk.types import Json
+    from learningchain.client.contracts.job.http.schema import JobCancelled, JobExtended, JobPosted, JobView
+    from learningchain.client.sdk.client import Client
+    from learningchain.client.sdk.types import Json
 
 
 def cancel(job: JobId, /, *, wait: Wait = 30, common: Common = HERE) -> int:
@@ -77,7 +77,7 @@ def repost(
     """Post a job again that ended without a winner: the same image and terms, but for what you change here."""
     from pathlib import Path
 
-    from client.contracts.job.cli.submit import check_terms, offer, report
+    from learningchain.client.contracts.job.cli.submit import check_terms, offer, report
 
     open_s = seconds(expires, "--expires")
     changed: Json = {"fee": fee, "finalists": finalists, "tol": tol}

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.common import HERE, Common, WrongUsage, cell, facts, listing, size_text, span
-from client.contracts.job.cli.local_runs import LocalRuns, Ran, RunFailed, opened
-from client.contracts.job.cli.submit import read_limits, read_params
+from learningchain.client.cli.common import HERE, Common, WrongUsage, cell, facts, listing, size_text, span
+from learningchain.client.contracts.job.cli.local_runs import LocalRuns, Ran, RunFailed, opened
+from learningchain.client.contracts.job.cli.submit import read_limits, read_params
 
 if TYPE_CHECKING:
-    from chain.host.terms import Limits
-    from client.contracts.job.cli.checking import Evaluation, Finding, LimitsToAsk
-    from sandbox.archive import ScannedImage
+    from learningchain.chain.host.terms import Limits
+    from learningchain.client.contracts.job.cli.checking import Evaluation, Finding, LimitsToAsk
+    from learningchain.sandbox.archive import ScannedImage
 
 SEED = 1
 TRAINING = "Worker: training"
@@ -93,7 +93,7 @@ def check(
 
 
 def _load(runs: LocalRuns, checked: Checked) -> None:
-    from sandbox import BadImage
+    from learningchain.sandbox import BadImage
 
     architecture = checked.image.config.architecture
     try:
@@ -126,7 +126,7 @@ def _run_all(runs: LocalRuns, checked: Checked, model: Path | None, hidden: Path
 
 def _memory(runs: LocalRuns, checked: Checked, model: Path, hidden: Path | None) -> None:
     """The least memory that is enough. Short runs cannot be looked into, but tried with less."""
-    from client.contracts.job.cli.checking import memory_tries
+    from learningchain.client.contracts.job.cli.checking import memory_tries
 
     seen = max((ran.memory for *_, ran in checked.runs if ran.memory is not None), default=None)
     checked.enough_mb = checked.limits.mem_mb
@@ -147,7 +147,7 @@ def _memory(runs: LocalRuns, checked: Checked, model: Path, hidden: Path | None)
 def _evaluate(
     runs: LocalRuns, checked: Checked, into: list[Evaluation], model: Path, hidden: Path | None, plans: list[tuple[str, int, int]]
 ) -> None:
-    from client.contracts.job.cli.checking import Evaluation
+    from learningchain.client.contracts.job.cli.checking import Evaluation
 
     for what, threads, processors in plans:
         text = what[0].upper() + what[1:]
@@ -181,7 +181,7 @@ def _stranger(runs: LocalRuns, checked: Checked) -> None:
 
 
 def _report(common: Common, checked: Checked, hidden: bool, params: str | None) -> int:
-    from client.contracts.job.cli.checking import judge, wanted
+    from learningchain.client.contracts.job.cli.checking import judge, wanted
 
     finding = judge(checked.evaluations)
     of_hidden = judge(checked.hidden) if checked.hidden else None
@@ -256,9 +256,9 @@ def _needs(checked: Checked, want: LimitsToAsk) -> dict[str, Any]:
 
 def _fee(common: Common, checked: Checked, want: LimitsToAsk, hidden: bool) -> dict[str, Any]:
     """The least fee of a judged vote with the limits that are proposed, and where its rate is from; in credits."""
-    from chain.contracts.job.messages import DEFAULT_FINALISTS
-    from chain.types import format_credits
-    from chain.verification import windows
+    from learningchain.chain.contracts.job.messages import DEFAULT_FINALISTS
+    from learningchain.chain.types import format_credits
+    from learningchain.chain.verification import windows
 
     rate, source = _rate(common)
     e = windows.evaluation(want.eval_s, hidden)
@@ -275,8 +275,8 @@ def _fee(common: Common, checked: Checked, want: LimitsToAsk, hidden: bool) -> d
 
 
 def _rate(common: Common) -> tuple[int, str]:
-    from chain.errors import Malformed
-    from chain.ledger.genesis import all_params, from_json
+    from learningchain.chain.errors import Malformed
+    from learningchain.chain.ledger.genesis import all_params, from_json
 
     path = common.folder / "genesis.json"
     try:
@@ -288,7 +288,7 @@ def _rate(common: Common) -> tuple[int, str]:
 def _command(checked: Checked, want: LimitsToAsk, kind: str | None, tol: int, params: str | None, hidden: bool) -> str:
     import shlex
 
-    from chain.types import format_loss
+    from learningchain.chain.types import format_loss
 
     words = ["learningchain", "job", "submit", "--image-archive", str(checked.archive), "--bounty", "20", "--expires", "30m"]
     limits = checked.limits
@@ -327,7 +327,7 @@ def _others_text(checked: Checked) -> str:
 
 
 def _tolerance_text(tol: int) -> str:
-    from chain.types import format_loss
+    from learningchain.chain.types import format_loss
 
     return format_loss(tol) if tol else "rounding alone: none to be posted"
 
@@ -341,7 +341,7 @@ def _found_rows(
     needs: dict[str, Any],
     fee: dict[str, Any],
 ) -> list[tuple[str, Any]]:
-    from chain.types import format_loss
+    from learningchain.chain.types import format_loss
 
     count = len(checked.evaluations)
     same = f"differing by {format_loss(finding.spread)}" if finding.widest else "no difference between them"
@@ -367,7 +367,7 @@ def _found_rows(
 
 
 def _widest_table(checked: Checked, finding: Finding) -> Any:
-    from chain.types import format_loss
+    from learningchain.chain.types import format_loss
 
     names = [what for what, *_ in checked.runs if what != "worker: train"][: len(checked.evaluations)]
     rows = [[one.example, *map(format_loss, one.losses), format_loss(one.width)] for one in finding.widest]
@@ -390,7 +390,7 @@ def _document(
     advice: list[str],
     command: str | None,
 ) -> dict[str, Any]:
-    from chain.types import format_loss
+    from learningchain.chain.types import format_loss
 
     return {
         "archive": str(checked.archive),
@@ -422,7 +422,7 @@ def posted_limits(given: dict[str, Any]) -> Limits:
     """The limits that `job submit` would post for these, where a training may take a minute."""
     import math
 
-    from chain.host.terms import Limits
+    from learningchain.chain.host.terms import Limits
 
     cpus = given.get("cpus", 1.0)
     return Limits(
@@ -438,8 +438,8 @@ def posted_limits(given: dict[str, Any]) -> Limits:
 
 def scanned(archive: Path) -> ScannedImage:
     """An archive that workers would accept. Raises `WrongUsage` naming what they would refuse."""
-    from sandbox import BadImage, ImageLimits
-    from sandbox.archive import scan_archive
+    from learningchain.sandbox import BadImage, ImageLimits
+    from learningchain.sandbox.archive import scan_archive
 
     if not archive.is_file():
         what = "is a folder" if archive.is_dir() else "is not there"

@@ -11,8 +11,8 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chain.types import LOSS_UNIT
-from chain.verification.scale import FloatKind, base, ceil_div, lower_median
+from learningchain.chain.types import LOSS_UNIT
+from learningchain.chain.verification.scale import FloatKind, base, ceil_div, lower_median
 
 LEAVES = 20
 """Losses of one example may lie within so many times t of each other (rule page, FEE)."""

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chain.losses import subtree_span
-from chain.types import parse_loss
+from learningchain.chain.losses import subtree_span
+from learningchain.chain.types import parse_loss
 
 
 @dataclass(frozen=True)

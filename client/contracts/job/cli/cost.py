@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from client.cli.common import cell, facts, listing
+from learningchain.client.cli.common import cell, facts, listing
 
 if TYPE_CHECKING:
-    from client.contracts.job.http.schema import JobQuote
+    from learningchain.client.contracts.job.http.schema import JobQuote
 
 FULL_COMMITTEE = 7
 """With fewer that can judge, committees are smaller and cheaper to outvote: it takes --force."""

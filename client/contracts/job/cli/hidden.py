@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.common import HERE, Common, WrongUsage, facts, size_text
+from learningchain.client.cli.common import HERE, Common, WrongUsage, facts, size_text
 
 if TYPE_CHECKING:
-    from client.sdk.client import Client
-    from client.sdk.types import Json
+    from learningchain.client.sdk.client import Client
+    from learningchain.client.sdk.types import Json
 
 SUFFIX = ".sealed.json"
 MAX_NOTE = 4_096
@@ -74,7 +74,7 @@ def _tell(console: Console, note: Path, rows: list[tuple[str, Any]]) -> None:
 
 async def hand_over(node: Client, common: Common, sealed: Sealed) -> None:
     """The key first: a job whose key is nowhere would burn its deposit."""
-    from client.contracts.job.cli.jobs import Bar
+    from learningchain.client.contracts.job.cli.jobs import Bar
 
     await node.keep_hidden_key(sealed.key)
     with Bar(common.out, "hidden data") as on_progress:
@@ -83,10 +83,10 @@ async def hand_over(node: Client, common: Common, sealed: Sealed) -> None:
 
 def encrypted(file: Path, folder: Path) -> Sealed:
     """A new key for each file: to reveal it opens nothing else. Raises `WrongUsage`."""
-    from chain.contracts.job.messages import MAX_HIDDEN_BYTES
-    from chain.crypto import sha256
-    from client.keys import hidden
-    from client.sdk.files import StreamName
+    from learningchain.chain.contracts.job.messages import MAX_HIDDEN_BYTES
+    from learningchain.chain.crypto import sha256
+    from learningchain.client.keys import hidden
+    from learningchain.client.sdk.files import StreamName
 
     size = readable(file)
     if size + hidden.OVERHEAD > MAX_HIDDEN_BYTES:

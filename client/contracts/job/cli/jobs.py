@@ -13,16 +13,29 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.text import Text
 
-from client.cli.common import HERE, Common, Output, WrongUsage, cell, clean, facts, listing, relative, short, size_text, span
-from client.contracts.job.cli.cost import FULL_COMMITTEE
-from client.contracts.job.references import find
-from client.sdk.types import ApiError, Fetched, Unreachable
+from learningchain.client.cli.common import (
+    HERE,
+    Common,
+    Output,
+    WrongUsage,
+    cell,
+    clean,
+    facts,
+    listing,
+    relative,
+    short,
+    size_text,
+    span,
+)
+from learningchain.client.contracts.job.cli.cost import FULL_COMMITTEE
+from learningchain.client.contracts.job.references import find
+from learningchain.client.sdk.types import ApiError, Fetched, Unreachable
 
 if TYPE_CHECKING:
-    from client.api.schema import ParkedView, RunCancelled, StatusView
-    from client.contracts.job.http.schema import JobSummary, JobView
-    from client.sdk.client import Client
-    from client.sdk.http import Progress as OnProgress
+    from learningchain.client.api.schema import ParkedView, RunCancelled, StatusView
+    from learningchain.client.contracts.job.http.schema import JobSummary, JobView
+    from learningchain.client.sdk.client import Client
+    from learningchain.client.sdk.http import Progress as OnProgress
 
 MAX_LIST = 20_000
 """Jobs that one command lists at most."""

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from client.cli.common import Common, Output, WrongUsage, span
-from client.cli.local_sandbox import opened_sandbox
+from learningchain.client.cli.common import Common, Output, WrongUsage, span
+from learningchain.client.cli.local_sandbox import opened_sandbox
 
 if TYPE_CHECKING:
     from array import array
 
-    from chain.host.terms import Limits
-    from sandbox import Backend, EngineInfo, RunResult
+    from learningchain.chain.host.terms import Limits
+    from learningchain.sandbox import Backend, EngineInfo, RunResult
 
 SAMPLE_S = 0.05
 """How often a run is asked how much memory it holds."""
@@ -79,9 +79,9 @@ class LocalRuns:
     def _run(self, what: str, wall_s: float, *, processors: int = 0, mem_mb: int = 0, **given: Any) -> Ran:
         import msgspec
 
-        from client.contracts.job.roles.policy import container_limits
-        from sandbox import RunSpec, RunStatus
-        from sandbox.results import Evaluated
+        from learningchain.client.contracts.job.roles.policy import container_limits
+        from learningchain.sandbox import RunSpec, RunStatus
+        from learningchain.sandbox.results import Evaluated
 
         try:
             limits = msgspec.structs.replace(container_limits(self._limits, wall_s), processors=processors)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.common import HERE, Common, WrongUsage, facts
+from learningchain.client.cli.common import HERE, Common, WrongUsage, facts
 
 PROGRAMS = {"python": "job.py", "shell": "job.sh"}
 """The program of each kind: it becomes /lc/job."""
@@ -72,7 +72,7 @@ def image_name(folder: Path) -> str:
 
 def files(language: str) -> dict[str, str]:
     """The files of a kind, by their paths in the new folder."""
-    skeleton = resources.files("client.contracts.job").joinpath("skeleton")
+    skeleton = resources.files("learningchain.client.contracts.job").joinpath("skeleton")
     found: dict[str, str] = {}
     for part in ("common", language):
         found |= dict(_below(skeleton.joinpath(part)))

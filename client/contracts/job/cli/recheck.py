@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.common import HERE, Common, WrongUsage, cell, facts, listing, short
-from client.contracts.job.cli.jobs import Bar, JobId
-from client.contracts.job.cli.local_runs import RunFailed, opened
-from client.contracts.job.references import find
+from learningchain.client.cli.common import HERE, Common, WrongUsage, cell, facts, listing, short
+from learningchain.client.contracts.job.cli.jobs import Bar, JobId
+from learningchain.client.contracts.job.cli.local_runs import RunFailed, opened
+from learningchain.client.contracts.job.references import find
 
 if TYPE_CHECKING:
-    from chain.host.terms import Limits
-    from client.contracts.job.cli.comparing import Comparison
-    from client.contracts.job.http.schema import JobView
-    from client.sdk.client import Client
+    from learningchain.chain.host.terms import Limits
+    from learningchain.client.contracts.job.cli.comparing import Comparison
+    from learningchain.client.contracts.job.http.schema import JobView
+    from learningchain.client.sdk.client import Client
 
 LEAVES = 20
 """Honest losses of one example lie within so many times t of each other (LC-JOB, fees)."""
@@ -105,7 +105,7 @@ async def bring(node: Client, common: Common, found: JobView, who: str | None, f
 
 def _decrypted(sealed: Path, target: Path, key: str, plain_hash: str) -> Path | None:
     """None where the key opens nothing that was posted: then the committee could not measure it either."""
-    from client.keys.hidden import BadKey, decrypt
+    from learningchain.client.keys.hidden import BadKey, decrypt
 
     try:
         decrypt(sealed, target, bytes.fromhex(key), bytes.fromhex(plain_hash))
@@ -135,7 +135,7 @@ def chosen(job: JobView, who: str | None) -> dict[str, Any]:
 
 
 def evaluated(common: Common, case: Exhibit) -> list[Rechecked]:
-    from chain.host.terms import Limits
+    from learningchain.chain.host.terms import Limits
 
     limits = Limits(**{name: int(value) for name, value in case.job["limits"].items()})  # type: ignore[call-overload]
     with opened(common, case.job["terms"]["params"], limits) as runs:
@@ -147,7 +147,7 @@ def evaluated(common: Common, case: Exhibit) -> list[Rechecked]:
 
 
 def _take_image(runs: Any, case: Exhibit, limits: Limits) -> None:
-    from sandbox import BadImage, ImageLimits, ImageNotFound
+    from learningchain.sandbox import BadImage, ImageLimits, ImageNotFound
 
     image = case.job["image"]
     wanted = f"sha256:{image['image_id']}" if image["image_id"] else None
@@ -162,8 +162,8 @@ def _take_image(runs: Any, case: Exhibit, limits: Limits) -> None:
 
 
 def _column(runs: Any, case: Exhibit, name: str, hidden: Path | None) -> Rechecked:
-    from client.contracts.job.cli.comparing import compare
-    from sandbox.spec import Outcome, RunStatus
+    from learningchain.client.contracts.job.cli.comparing import compare
+    from learningchain.sandbox.spec import Outcome, RunStatus
 
     votes = {Outcome.INVALID: "INVALID", Outcome.BROKEN: "BROKEN"}
     try:
@@ -180,8 +180,8 @@ def _column(runs: Any, case: Exhibit, name: str, hidden: Path | None) -> Recheck
 
 def verdict_of(case: Exhibit, column: Rechecked) -> str:
     """The vote that this machine would give on the public data."""
-    from chain.types import parse_loss
-    from chain.verification.votes import code_of
+    from learningchain.chain.types import parse_loss
+    from learningchain.chain.verification.votes import code_of
 
     if column.loss is None:
         return column.vote
@@ -191,8 +191,8 @@ def verdict_of(case: Exhibit, column: Rechecked) -> str:
 
 def allowed(case: Exhibit, column: Rechecked) -> int:
     """By how much honest losses of one example may differ."""
-    from chain.types import parse_loss
-    from chain.verification.scale import FloatKind, spread
+    from learningchain.chain.types import parse_loss
+    from learningchain.chain.verification.scale import FloatKind, spread
 
     terms = case.job["terms"]
     kind = FloatKind[terms["float_kind"].upper()]
@@ -214,7 +214,7 @@ def show_evaluation(console: Console, case: Exhibit, columns: list[Rechecked], m
 
 
 def _rows(case: Exhibit, columns: list[Rechecked], vote: str) -> list[tuple[str, Any]]:
-    from chain.types import format_loss
+    from learningchain.chain.types import format_loss
 
     claim = case.claim
     rows: list[tuple[str, Any]] = [
@@ -234,7 +234,7 @@ def _rows(case: Exhibit, columns: list[Rechecked], vote: str) -> list[tuple[str,
 
 
 def _show(console: Console, case: Exhibit, column: Rechecked, most: int) -> None:
-    from chain.types import format_loss
+    from learningchain.chain.types import format_loss
 
     comparison = column.comparison
     if comparison is None:
@@ -259,14 +259,14 @@ def _show(console: Console, case: Exhibit, column: Rechecked, most: int) -> None
 
 
 def _range(place: Any) -> list[str]:
-    from chain.types import format_loss
+    from learningchain.chain.types import format_loss
 
     losses = [loss for _, loss in place.shown]
     return [format_loss(min(losses)), format_loss(max(losses))]
 
 
 def evaluation_document(case: Exhibit, columns: list[Rechecked], vote: str, most: int) -> dict[str, Any]:
-    from chain.types import format_loss
+    from learningchain.chain.types import format_loss
 
     return {
         "job": case.job["id"],

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.app import OK, REFUSED, USAGE
-from client.cli.common import HERE, Common, WrongUsage, amount, facts, seconds, span
-from client.cli.ledger import MAX_WAIT, Wait, finished
-from client.contracts.job.cli.cost import FULL_COMMITTEE, judges_text, priced, show_quote, too_few
-from client.contracts.job.cli.hidden import encrypted, hand_over, noted, readable
-from client.contracts.job.cli.jobs import Bar
-from client.sdk.types import Rejected
+from learningchain.client.cli.app import OK, REFUSED, USAGE
+from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, facts, seconds, span
+from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.contracts.job.cli.cost import FULL_COMMITTEE, judges_text, priced, show_quote, too_few
+from learningchain.client.contracts.job.cli.hidden import encrypted, hand_over, noted, readable
+from learningchain.client.contracts.job.cli.jobs import Bar
+from learningchain.client.sdk.types import Rejected
 
 if TYPE_CHECKING:
-    from client.contracts.job.http.schema import JobPosted, JobQuote
-    from client.sdk.client import Client
-    from client.sdk.types import Json
+    from learningchain.client.contracts.job.http.schema import JobPosted, JobQuote
+    from learningchain.client.sdk.client import Client
+    from learningchain.client.sdk.types import Json
 
 MAX_PARAMS_FILE = 65_536
 
@@ -173,8 +173,8 @@ def report(
 
 def archived_image(archive: Path | None) -> Json:
     """What a posting says of an archive: its name in the content store, the image in it, its processor. Raises `WrongUsage`."""
-    from client.contracts.job.cli.check import scanned
-    from client.sdk.files import StreamName
+    from learningchain.client.contracts.job.cli.check import scanned
+    from learningchain.client.sdk.files import StreamName
 
     if archive is None:
         raise WrongUsage("--image-archive names no file")
@@ -188,7 +188,7 @@ def archived_image(archive: Path | None) -> Json:
 
 def registry_image(text: str) -> Json:
     """Raises `WrongUsage` unless the image is pinned by digest."""
-    from chain.host.terms import is_reference
+    from learningchain.chain.host.terms import is_reference
 
     if re.search(r"@sha256:[0-9a-f]{64}$", text, re.ASCII) and not is_reference(text):
         raise WrongUsage(
@@ -204,7 +204,7 @@ def registry_image(text: str) -> Json:
 
 def read_params(text: str) -> dict[str, Any]:
     """A JSON object from the command line or, after @, from a file. Raises `WrongUsage`."""
-    from chain.contracts.job.messages import MAX_PARAMS_BYTES
+    from learningchain.chain.contracts.job.messages import MAX_PARAMS_BYTES
 
     if text.startswith("@"):
         try:
@@ -242,7 +242,7 @@ def read_limits(
     threads: int | None,
 ) -> Json:
     """The limits that were given, within what any machine offers. Raises `WrongUsage`."""
-    from chain.host.terms import LIMITS
+    from learningchain.chain.host.terms import LIMITS
 
     found: dict[str, Any] = {"cpus": cpus, "mem_mb": mem_mb, "tmp_mb": tmp_mb, "threads": threads}
     found["train_s"] = None if train_time is None else round(seconds(train_time, "--train-time"))
@@ -264,8 +264,8 @@ def read_limits(
 
 def check_terms(bounty: str, open_s: float, terms: Json) -> None:
     """Mistakes that need no node to be seen. Raises `WrongUsage`; what the ledger says counts."""
-    from chain.contracts.job.messages import MAX_FINALISTS, MIN_FINALISTS
-    from chain.types import parse_credits, parse_loss
+    from learningchain.chain.contracts.job.messages import MAX_FINALISTS, MIN_FINALISTS
+    from learningchain.chain.types import parse_credits, parse_loss
 
     if open_s <= 0:
         raise WrongUsage("--expires lies not in the future. Give workers time to train, such as 10m")

@@ -18,8 +18,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from client.cli.common import HERE, Common, Output, cell, clean, facts, listing, named, nested, span, when
-from client.contracts.job.cli.jobs import (
+from learningchain.client.cli.common import HERE, Common, Output, cell, clean, facts, listing, named, nested, span, when
+from learningchain.client.contracts.job.cli.jobs import (
     ENDED,
     JobId,
     claims_table,
@@ -31,13 +31,13 @@ from client.contracts.job.cli.jobs import (
     votes_table,
     who,
 )
-from client.contracts.job.references import find
-from client.sdk.types import ApiError, NotFound, Unreachable
+from learningchain.client.contracts.job.references import find
+from learningchain.client.sdk.types import ApiError, NotFound, Unreachable
 
 if TYPE_CHECKING:
-    from client.api.schema import EventView, ParkedView
-    from client.contracts.job.http.schema import JobView
-    from client.sdk.client import Client
+    from learningchain.client.api.schema import EventView, ParkedView
+    from learningchain.client.contracts.job.http.schema import JobView
+    from learningchain.client.sdk.client import Client
 
 POLL_S = 3.0
 """Read again at least this often."""

@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from chain.contracts.job import records
-from chain.contracts.job.messages import CancelJob, ExtendJob, PostJob
-from chain.contracts.job.params import JobParams
-from chain.contracts.job.views import newest, summarise
-from chain.crypto import sha256
-from chain.errors import Reject
-from chain.host import Account, account_key, read_params
-from chain.types import format_credits
-from client.api.errors import rejected, unavailable
-from client.api.render import Json, code_name
-from client.api.route import Call, Reply, Route, parse_field, parse_hash
-from client.api.schema import WaitQuery
-from client.api.submit import answer, submit, trial_host, try_out
-from client.contracts.job.http import quotes
-from client.contracts.job.http.postings import build_job, check_open, expiry_of, parse_digest
-from client.contracts.job.http.schema import (
+from learningchain.chain.contracts.job import records
+from learningchain.chain.contracts.job.messages import CancelJob, ExtendJob, PostJob
+from learningchain.chain.contracts.job.params import JobParams
+from learningchain.chain.contracts.job.views import newest, summarise
+from learningchain.chain.crypto import sha256
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import Account, account_key, read_params
+from learningchain.chain.types import format_credits
+from learningchain.client.api.errors import rejected, unavailable
+from learningchain.client.api.render import Json, code_name
+from learningchain.client.api.route import Call, Reply, Route, parse_field, parse_hash
+from learningchain.client.api.schema import WaitQuery
+from learningchain.client.api.submit import answer, submit, trial_host, try_out
+from learningchain.client.contracts.job.http import quotes
+from learningchain.client.contracts.job.http.postings import build_job, check_open, expiry_of, parse_digest
+from learningchain.client.contracts.job.http.schema import (
     ExtensionRequest,
     HiddenKept,
     HiddenKeyRequest,
@@ -29,7 +29,7 @@ from client.contracts.job.http.schema import (
     JobQuote,
     JobRequest,
 )
-from client.keys.tokens import TokenScope
+from learningchain.client.keys.tokens import TokenScope
 
 AT_ONCE = 64
 """Jobs that are compared before others have the loop."""
@@ -143,7 +143,7 @@ async def post_hidden_key(call: Call) -> Json:
     """On this disk when it answers; revealed by itself when a job of this node asks for it."""
     body: HiddenKeyRequest = call.body
     key = parse_field("key", parse_digest, body.key)
-    from client.contracts.job.roles import secrets  # with the machines: no start waits for them
+    from learningchain.client.contracts.job.roles import secrets  # with the machines: no start waits for them
 
     if not await call.node.keep(secrets.of_key(key)):
         raise unavailable("This node keeps no keys yet: it is still starting. Try again in a moment", name="STARTING")

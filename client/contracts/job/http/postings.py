@@ -8,18 +8,18 @@ from typing import Any
 
 import msgspec
 
-from chain.contracts.job.messages import MAX_PARAMS_BYTES, JobCode, OnCheat, PostJob
-from chain.contracts.job.params import JobParams
-from chain.errors import Reject
-from chain.host.terms import Arch, HiddenSet, Image, ImageKind, Limits, is_reference
-from chain.params import MAX_INT
-from chain.types import parse_credits, parse_loss
-from chain.verification import windows
-from chain.verification.scale import FloatKind
-from client.api.errors import usage
-from client.api.route import parse_field
-from client.contracts.job.http.schema import HiddenRequest, ImageRequest, JobRequest, LimitsRequest
-from p2p.content.cid import parse as parse_cid
+from learningchain.chain.contracts.job.messages import MAX_PARAMS_BYTES, JobCode, OnCheat, PostJob
+from learningchain.chain.contracts.job.params import JobParams
+from learningchain.chain.errors import Reject
+from learningchain.chain.host.terms import Arch, HiddenSet, Image, ImageKind, Limits, is_reference
+from learningchain.chain.params import MAX_INT
+from learningchain.chain.types import parse_credits, parse_loss
+from learningchain.chain.verification import windows
+from learningchain.chain.verification.scale import FloatKind
+from learningchain.client.api.errors import usage
+from learningchain.client.api.route import parse_field
+from learningchain.client.contracts.job.http.schema import HiddenRequest, ImageRequest, JobRequest, LimitsRequest
+from learningchain.p2p.content.cid import parse as parse_cid
 
 DEFAULT_FEE_PART = 1_000
 """The default fee per judged vote is the bounty divided by this, or the least that the rules allow where that is more."""

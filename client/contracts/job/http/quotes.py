@@ -9,14 +9,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from chain.contracts.job import messages
-from chain.contracts.job.messages import PostJob
-from chain.contracts.job.params import JobParams
-from chain.contracts.job.records import ENDED, JobState
-from chain.host import VERIFIERS, Host
-from chain.verification import windows
-from chain.verification.committee import FIRST_ROUND
-from chain.verification.scale import lower_median
+from learningchain.chain.contracts.job import messages
+from learningchain.chain.contracts.job.messages import PostJob
+from learningchain.chain.contracts.job.params import JobParams
+from learningchain.chain.contracts.job.records import ENDED, JobState
+from learningchain.chain.host import VERIFIERS, Host
+from learningchain.chain.verification import windows
+from learningchain.chain.verification.committee import FIRST_ROUND
+from learningchain.chain.verification.scale import lower_median
 
 SIMILAR = 4
 """Jobs are comparable where no size differs by more than this factor."""

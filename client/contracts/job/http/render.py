@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from chain.types import format_credits, format_loss
-from client.api.render import Json
+from learningchain.chain.types import format_credits, format_loss
+from learningchain.client.api.render import Json
 
 _JOB_CREDITS = frozenset(
     (

@@ -6,15 +6,26 @@ from typing import Annotated, Any, Literal, TypedDict
 
 from msgspec import Meta, field
 
-from chain.params import MAX_INT
-from client.api.choices import exactly_one
-from client.api.schema import (
+from learningchain.chain.params import MAX_INT
+from learningchain.client.api.choices import exactly_one
+from learningchain.client.api.schema import (
     Count,
     Page,
     Strict,
     TxAnswer,
 )
-from client.api.texts import Address, Amount, CidText, Digest, GivenAmount, GivenLoss, Hex, ImageReference, LossText, Tolerance
+from learningchain.client.api.texts import (
+    Address,
+    Amount,
+    CidText,
+    Digest,
+    GivenAmount,
+    GivenLoss,
+    Hex,
+    ImageReference,
+    LossText,
+    Tolerance,
+)
 
 
 class JobsQuery(Strict, frozen=True, kw_only=True):

@@ -18,13 +18,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chain.contracts.job import messages
-from chain.contracts.job.messages import Ballot, PostJob
-from chain.losses import Measurement
-from chain.verification.votes import BallotCode
-from client.contracts.job.roles.secrets import ColumnId, KeptColumn, Seat
-from client.work.events import RunEnded
-from sandbox import Outcome, RunStatus
+from learningchain.chain.contracts.job import messages
+from learningchain.chain.contracts.job.messages import Ballot, PostJob
+from learningchain.chain.losses import Measurement
+from learningchain.chain.verification.votes import BallotCode
+from learningchain.client.contracts.job.roles.secrets import ColumnId, KeptColumn, Seat
+from learningchain.client.work.events import RunEnded
+from learningchain.sandbox import Outcome, RunStatus
 
 MAX_TRIES = 3
 """Engine failures of one evaluation before this node abstains."""

@@ -6,15 +6,15 @@ something, whether or not another machine knows it.
 
 from __future__ import annotations
 
-from chain.contracts.job import records
-from chain.contracts.job.records import ENDED, Job
-from chain.contracts.job.views import cid_text
-from chain.host import Reader
-from client.config import WorkConfig
-from client.contracts.job.roles import policy, secrets
-from client.work.events import Chain, Effect, Forget, Input, Keep, lazily, take
-from client.work.gone import GoneRefs
-from client.work.machine import Machine, Recalled
+from learningchain.chain.contracts.job import records
+from learningchain.chain.contracts.job.records import ENDED, Job
+from learningchain.chain.contracts.job.views import cid_text
+from learningchain.chain.host import Reader
+from learningchain.client.config import WorkConfig
+from learningchain.client.contracts.job.roles import policy, secrets
+from learningchain.client.work.events import Chain, Effect, Forget, Input, Keep, lazily, take
+from learningchain.client.work.gone import GoneRefs
+from learningchain.client.work.machine import Machine, Recalled
 
 DAY_MS = 24 * 3_600_000
 PUBLISHED = "job"

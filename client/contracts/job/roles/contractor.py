@@ -6,12 +6,12 @@ time passed, the operator is told: the deposit, as large as the bounty, burns.
 
 from __future__ import annotations
 
-from chain.contracts.job import messages, records
-from chain.contracts.job.records import ENDED, Hidden, Job, JobState, Posting
-from chain.host import Reader
-from client.contracts.job.roles import secrets
-from client.work.events import Chain, Changed, Effect, Input, Kept, Notice, Submit, lazily, take
-from client.work.machine import Machine, Recalled
+from learningchain.chain.contracts.job import messages, records
+from learningchain.chain.contracts.job.records import ENDED, Hidden, Job, JobState, Posting
+from learningchain.chain.host import Reader
+from learningchain.client.contracts.job.roles import secrets
+from learningchain.client.work.events import Chain, Changed, Effect, Input, Kept, Notice, Submit, lazily, take
+from learningchain.client.work.machine import Machine, Recalled
 
 _JOB = records.job_key(b"")
 

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from chain.contracts.job import records
-from chain.contracts.job.records import Posting
-from chain.contracts.membership import Case, JudgeCase, MemberParams, case_key
-from chain.contracts.membership.records import NUMBER
-from chain.host import ACTIVE, K_VALIDATORS, Account, Reader, Validators, account_key, read_params
-from client.contracts.job.roles import secrets
-from client.contracts.job.roles.secrets import FalseClaim
-from client.work.events import Effect, Submit
+from learningchain.chain.contracts.job import records
+from learningchain.chain.contracts.job.records import Posting
+from learningchain.chain.contracts.membership import Case, JudgeCase, MemberParams, case_key
+from learningchain.chain.contracts.membership.records import NUMBER
+from learningchain.chain.host import ACTIVE, K_VALIDATORS, Account, Reader, Validators, account_key, read_params
+from learningchain.client.contracts.job.roles import secrets
+from learningchain.client.contracts.job.roles.secrets import FalseClaim
+from learningchain.client.work.events import Effect, Submit
 
 MAX_FALSE = 4_096
 """Measurements that are kept; the oldest go first. More false claims in a month than anybody can make without being banned."""

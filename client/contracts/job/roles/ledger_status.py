@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chain.contracts.job import records
-from chain.contracts.job.messages import Claim, CommitVote, OpenVote, Reveal, RevealKey
-from chain.contracts.job.records import Job, JobState
-from chain.contracts.job.records import Seat as SeatRecord
-from chain.host import Reader
-from client.contracts.job.roles.policy import own_claim
-from client.work.machine import LedgerStatus, LedgerStatusOf
+from learningchain.chain.contracts.job import records
+from learningchain.chain.contracts.job.messages import Claim, CommitVote, OpenVote, Reveal, RevealKey
+from learningchain.chain.contracts.job.records import Job, JobState
+from learningchain.chain.contracts.job.records import Seat as SeatRecord
+from learningchain.chain.host import Reader
+from learningchain.client.contracts.job.roles.policy import own_claim
+from learningchain.client.work.machine import LedgerStatus, LedgerStatusOf
 
 
 def _of_job(says: Callable[[Reader, bytes, Job, Any], LedgerStatus]) -> LedgerStatusOf:

@@ -9,19 +9,19 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from chain.contracts.job import messages, records, store
-from chain.contracts.job.messages import MAX_CLAIMS, PostJob
-from chain.contracts.job.records import ClaimantIndex, ClaimRecord, ContractorRecord, Job, JobState, Posting
-from chain.contracts.membership import Case, Member, case_key, member_key
-from chain.crypto import address
-from chain.host import BANNED, Account, Reader, account_key
-from chain.host.terms import Limits
-from chain.types import format_credits, format_loss, parse_credits
-from chain.verification import standing
-from chain.verification.votes import BallotCode
-from client.config import WorkConfig
-from sandbox import ContainerLimits, ImageLimits
-from sandbox.spec import MIB
+from learningchain.chain.contracts.job import messages, records, store
+from learningchain.chain.contracts.job.messages import MAX_CLAIMS, PostJob
+from learningchain.chain.contracts.job.records import ClaimantIndex, ClaimRecord, ContractorRecord, Job, JobState, Posting
+from learningchain.chain.contracts.membership import Case, Member, case_key, member_key
+from learningchain.chain.crypto import address
+from learningchain.chain.host import BANNED, Account, Reader, account_key
+from learningchain.chain.host.terms import Limits
+from learningchain.chain.types import format_credits, format_loss, parse_credits
+from learningchain.chain.verification import standing
+from learningchain.chain.verification.votes import BallotCode
+from learningchain.client.config import WorkConfig
+from learningchain.sandbox import ContainerLimits, ImageLimits
+from learningchain.sandbox.spec import MIB
 
 MIN_ENDED = 3
 """From so many jobs that ended on, a contractor is judged by how."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from chain.contracts.job.messages import PostJob
-from chain.contracts.job.views import cid_text
-from chain.host.terms import ImageKind
-from client.config import WorkConfig
-from client.contracts.job.roles import policy
-from client.work.events import WantedImage
-from sandbox import DataSet, RunSpec
+from learningchain.chain.contracts.job.messages import PostJob
+from learningchain.chain.contracts.job.views import cid_text
+from learningchain.chain.host.terms import ImageKind
+from learningchain.client.config import WorkConfig
+from learningchain.client.contracts.job.roles import policy
+from learningchain.client.work.events import WantedImage
+from learningchain.sandbox import DataSet, RunSpec
 
 BUDGET = 0.9
 """The part of the wall clock that a training is told to use: the rest is for stopping in order."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from chain.codec import Wire, encode, read
-from chain.contracts.job.messages import Ballots
-from chain.crypto import sha256
-from chain.losses import Measurement
-from chain.types import AccountId, Hash, Uint
-from client.work.events import Model, Secret
+from learningchain.chain.codec import Wire, encode, read
+from learningchain.chain.contracts.job.messages import Ballots
+from learningchain.chain.crypto import sha256
+from learningchain.chain.losses import Measurement
+from learningchain.chain.types import AccountId, Hash, Uint
+from learningchain.client.work.events import Model, Secret
 
 KIND = "job"
 """Of the contract's messages and attempts; it begins the kinds of its secrets."""

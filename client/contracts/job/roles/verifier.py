@@ -27,22 +27,22 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from chain.codec import encode
-from chain.contracts.job import duties, messages, records, store
-from chain.contracts.job.duties import DueBallots, DueOpening
-from chain.contracts.job.messages import PostJob
-from chain.contracts.job.records import Job, JobState, Posting
-from chain.contracts.job.records import Seat as SeatRecord
-from chain.contracts.job.views import cid_text
-from chain.contracts.membership import Member, member_key
-from chain.host import Reader
-from chain.losses import Opening, draw_probe
-from chain.verification.votes import BallotCode
-from client.contracts.job.roles import policy, runs, secrets
-from client.contracts.job.roles.ballots import RETRY_MS, CandidateProgress, SeatProgress, columns_of, found_false
-from client.contracts.job.roles.judging import CaseJudge
-from client.contracts.job.roles.secrets import ColumnId, FalseClaim, KeptColumn, Seat, VoteSecret
-from client.work.events import (
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.job import duties, messages, records, store
+from learningchain.chain.contracts.job.duties import DueBallots, DueOpening
+from learningchain.chain.contracts.job.messages import PostJob
+from learningchain.chain.contracts.job.records import Job, JobState, Posting
+from learningchain.chain.contracts.job.records import Seat as SeatRecord
+from learningchain.chain.contracts.job.views import cid_text
+from learningchain.chain.contracts.membership import Member, member_key
+from learningchain.chain.host import Reader
+from learningchain.chain.losses import Opening, draw_probe
+from learningchain.chain.verification.votes import BallotCode
+from learningchain.client.contracts.job.roles import policy, runs, secrets
+from learningchain.client.contracts.job.roles.ballots import RETRY_MS, CandidateProgress, SeatProgress, columns_of, found_false
+from learningchain.client.contracts.job.roles.judging import CaseJudge
+from learningchain.client.contracts.job.roles.secrets import ColumnId, FalseClaim, KeptColumn, Seat, VoteSecret
+from learningchain.client.work.events import (
     BringImage,
     Chain,
     Changed,
@@ -71,8 +71,8 @@ from client.work.events import (
     lazily,
     take,
 )
-from client.work.machine import Machine, Recalled
-from client.work.order import FairQueue
+from learningchain.client.work.machine import Machine, Recalled
+from learningchain.client.work.order import FairQueue
 
 _JOB = records.job_key(b"")
 HIDDEN = "hidden"

@@ -31,17 +31,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chain.contracts.job import duties, messages, records
-from chain.contracts.job.duties import DueReveal, DueService, Duty
-from chain.contracts.job.messages import PostJob
-from chain.contracts.job.records import ENDED, Job, JobState
-from chain.contracts.job.views import cid_text, params_of
-from chain.host import Reader
-from chain.host.terms import model_id
-from chain.losses import Measurement
-from client.contracts.job.roles import cleanup, policy, runs, secrets
-from client.contracts.job.roles.policy import JobOffer
-from client.work.events import (
+from learningchain.chain.contracts.job import duties, messages, records
+from learningchain.chain.contracts.job.duties import DueReveal, DueService, Duty
+from learningchain.chain.contracts.job.messages import PostJob
+from learningchain.chain.contracts.job.records import ENDED, Job, JobState
+from learningchain.chain.contracts.job.views import cid_text, params_of
+from learningchain.chain.host import Reader
+from learningchain.chain.host.terms import model_id
+from learningchain.chain.losses import Measurement
+from learningchain.client.contracts.job.roles import cleanup, policy, runs, secrets
+from learningchain.client.contracts.job.roles.policy import JobOffer
+from learningchain.client.work.events import (
     Attempt,
     BringImage,
     Chain,
@@ -69,10 +69,10 @@ from client.work.events import (
     lazily,
     take,
 )
-from client.work.machine import Machine, Recalled
-from client.work.order import FairQueue
-from client.work.slots import MachineShare
-from sandbox import Outcome, RunStatus
+from learningchain.client.work.machine import Machine, Recalled
+from learningchain.client.work.order import FairQueue
+from learningchain.client.work.slots import MachineShare
+from learningchain.sandbox import Outcome, RunStatus
 
 _JOB, _CONTRACTOR = records.job_key(b""), records.contractor_key(b"")
 MAX_WALK = 64

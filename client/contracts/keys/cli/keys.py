@@ -8,11 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.common import HERE, Common, PassphraseFile, WrongUsage, facts, named, passphrase, relative, seconds, span
-from client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.cli.common import (
+    HERE,
+    Common,
+    PassphraseFile,
+    WrongUsage,
+    facts,
+    named,
+    passphrase,
+    relative,
+    seconds,
+    span,
+)
+from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 
 if TYPE_CHECKING:
-    from client.sdk.client import Client
+    from learningchain.client.sdk.client import Client
 
 Who = Annotated[str | None, Parameter(name="ACCOUNT", help="lc1... of an account, or its name. Without it: this node's own.")]
 
@@ -23,10 +34,10 @@ GUARDIANS = ("guardians", "guardian_threshold", "guardian_delay", "guardians_com
 def rotate(*, passphrase_file: PassphraseFile = None, wait: Wait = 30, common: Common = HERE) -> int:
     """Replace this identity's key. Balance, history and duties stay; the old key is refused from that block on. The running node
     goes on with the new key by itself, and the data folder keeps both until the block is final."""
-    from chain.contracts.keys import new_key_digest
-    from client.keys.keyring import CURRENT, make_next, seal
-    from client.keys.keystore import Keystore
-    from client.signer.pairing import FILE as PAIRED
+    from learningchain.chain.contracts.keys import new_key_digest
+    from learningchain.client.keys.keyring import CURRENT, make_next, seal
+    from learningchain.client.keys.keystore import Keystore
+    from learningchain.client.signer.pairing import FILE as PAIRED
 
     if os.path.lexists(common.folder / PAIRED) and not os.path.lexists(common.folder / CURRENT):
         raise WrongUsage(

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.common import HERE, Common, PassphraseFile, WrongUsage, facts, passphrase
-from client.cli.ledger import MAX_WAIT, Wait, finished
-from client.contracts.keys.cli.keys import Who, asked, guardian_rows, recovery_rows
+from learningchain.client.cli.common import HERE, Common, PassphraseFile, WrongUsage, facts, passphrase
+from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.contracts.keys.cli.keys import Who, asked, guardian_rows, recovery_rows
 
 
 def start(
@@ -28,12 +28,12 @@ def start(
     common: Common = HERE,
 ) -> int:
     """Make a new key for an account whose key is lost, in an empty data folder, and print the request for its guardians."""
-    from chain.crypto import parse_address
-    from client import config
-    from client.cli.network import put_genesis, read_genesis
-    from client.contracts.keys.http.request import make_request
-    from client.keys.keyring import CURRENT
-    from client.keys.keystore import Keystore
+    from learningchain.chain.crypto import parse_address
+    from learningchain.client import config
+    from learningchain.client.cli.network import put_genesis, read_genesis
+    from learningchain.client.contracts.keys.http.request import make_request
+    from learningchain.client.keys.keyring import CURRENT
+    from learningchain.client.keys.keystore import Keystore
 
     own, network, data = parse_address(common.account(account)), read_genesis(genesis), common.folder
     if os.path.lexists(data / CURRENT):
@@ -66,8 +66,8 @@ def approve(
     common: Common = HERE,
 ) -> int:
     """This node's word, as a guardian, that an account shall have another key. Be sure that its owner asks for it."""
-    from chain.crypto import address
-    from client.contracts.keys.http.request import parse_request
+    from learningchain.chain.crypto import address
+    from learningchain.client.contracts.keys.http.request import parse_request
 
     wanted, wait = parse_request(request), min(wait, MAX_WAIT)
     done = common.ask(lambda node: node.approve_recovery(request.strip(), wait=wait))

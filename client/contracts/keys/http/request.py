@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from chain.contracts.keys import Recover, is_proven, new_key_digest
-from chain.crypto import SigningKey, address, is_public_key, parse_address
-from chain.errors import Malformed
+from learningchain.chain.contracts.keys import Recover, is_proven, new_key_digest
+from learningchain.chain.crypto import SigningKey, address, is_public_key, parse_address
+from learningchain.chain.errors import Malformed
 
 _LINE = re.compile(r"(lc1[0-9a-z]{38})\.([0-9a-f]{66})\.([0-9a-f]{128})", re.ASCII)
 

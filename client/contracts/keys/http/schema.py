@@ -6,12 +6,12 @@ from typing import Annotated, TypedDict
 
 from msgspec import Meta
 
-from client.api.schema import (
+from learningchain.client.api.schema import (
     Count,
     Strict,
     TxAnswer,
 )
-from client.api.texts import (
+from learningchain.client.api.texts import (
     ADDRESS,
     Address,
     Hex,

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from client.cli.common import HERE, Common, facts, relative
-from client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.cli.common import HERE, Common, facts, relative
+from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 
 if TYPE_CHECKING:
-    from client.contracts.membership.http.schema import BoxKeyView
-    from client.sdk.client import Client
+    from learningchain.client.contracts.membership.http.schema import BoxKeyView
+    from learningchain.client.sdk.client import Client
 
 
 def box(

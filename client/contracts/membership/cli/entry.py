@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from chain.errors import Malformed
-from client.cli.common import (
+from learningchain.chain.errors import Malformed
+from learningchain.client.cli.common import (
     HERE,
     PASSPHRASE_VARIABLE,
     Common,
@@ -29,16 +29,16 @@ from client.cli.common import (
     seconds,
     span,
 )
-from client.cli.ledger import MAX_WAIT, Wait, finished
-from client.node import process
+from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.node import process
 
 if TYPE_CHECKING:
-    from client.api.accounts import AccountView
-    from client.contracts.membership.http.schema import InvitationView
-    from client.contracts.membership.http.token import JoinToken
-    from client.keys.keystore import Identity
-    from client.sdk.client import Client
-    from client.signer.pairing import Pairing
+    from learningchain.client.api.accounts import AccountView
+    from learningchain.client.contracts.membership.http.schema import InvitationView
+    from learningchain.client.contracts.membership.http.token import JoinToken
+    from learningchain.client.keys.keystore import Identity
+    from learningchain.client.sdk.client import Client
+    from learningchain.client.signer.pairing import Pairing
 
 TOKEN_VARIABLE = "LEARNINGCHAIN_TOKEN"
 ADMITTED_WITHIN_S = 60.0
@@ -228,19 +228,19 @@ def join(
         return 0
     common.out.note(f"The node starts; Ctrl-C stops it. Look around from a second terminal: learningchain status{common.again}")
     _tell_when_synced(common, height)
-    from client.node import start
+    from learningchain.client.node import start
 
     return start.run(data, word)
 
 
 def _who(token: JoinToken) -> str:
-    from chain.crypto import address
+    from learningchain.chain.crypto import address
 
     return named(address(token.inviter))
 
 
 def _token(text: str | None) -> JoinToken:
-    from client.contracts.membership.http.token import parse_token
+    from learningchain.client.contracts.membership.http.token import parse_token
 
     given = text if text is not None else os.environ.get(TOKEN_VARIABLE, "")
     if not given:
@@ -253,9 +253,9 @@ def _token(text: str | None) -> JoinToken:
 
 def _identity(common: Common, data: Path, file: Path | None, changes: dict[str, Any]) -> tuple[Identity | Pairing, str | None]:
     """The identity that the folder holds, or its signer; or a new one. With its settings."""
-    from client import config
-    from client.keys.keystore import Keystore
-    from client.signer import pairing
+    from learningchain.client import config
+    from learningchain.client.keys.keystore import Keystore
+    from learningchain.client.signer import pairing
 
     config.parse(config.render(changes), "this command")  # before anything is made
     keystore = data / "keystore.json"
@@ -301,9 +301,9 @@ def genesis_fetch(
 
 
 def _install_genesis(common: Common, data: Path, token: JoinToken) -> None:
-    from client.cli.network import FILE, read_genesis
-    from client.contracts.membership.http import joining
-    from client.sdk.files import appearing
+    from learningchain.client.cli.network import FILE, read_genesis
+    from learningchain.client.contracts.membership.http import joining
+    from learningchain.client.sdk.files import appearing
 
     target = data / FILE
     if os.path.lexists(target):
@@ -318,8 +318,8 @@ def _install_genesis(common: Common, data: Path, token: JoinToken) -> None:
 
 
 async def _enter(common: Common, token: JoinToken, identity: Identity | Pairing) -> int:
-    from client.contracts.membership.http import joining
-    from client.keys.keystore import Identity
+    from learningchain.client.contracts.membership.http import joining
+    from learningchain.client.keys.keystore import Identity
 
     own = identity.key.public if isinstance(identity, Identity) else identity.key
     signature = await _signature(token, identity)
@@ -330,11 +330,11 @@ async def _enter(common: Common, token: JoinToken, identity: Identity | Pairing)
 
 async def _signature(token: JoinToken, identity: Identity | Pairing) -> bytes:
     """Of the join, by the identity's key, wherever that lies."""
-    from client.contracts.membership.statements import JOIN, join_body
-    from client.keys.keystore import Identity
-    from client.node.interface import SignerUnavailable
-    from client.signer.remote import RemoteSigner
-    from client.signer.statements import Speaker, statement_digest
+    from learningchain.client.contracts.membership.statements import JOIN, join_body
+    from learningchain.client.keys.keystore import Identity
+    from learningchain.client.node.interface import SignerUnavailable
+    from learningchain.client.signer.remote import RemoteSigner
+    from learningchain.client.signer.statements import Speaker, statement_digest
 
     if isinstance(identity, Identity):
         own = identity.key.public
@@ -354,7 +354,7 @@ def _tell_when_synced(common: Common, height: int) -> None:
     """A line once the node has the blocks up to its admission. Ends with the process, whatever happens."""
 
     def watch() -> None:
-        from client.sdk.types import ApiError
+        from learningchain.client.sdk.types import ApiError
 
         while True:
             time.sleep(LOOK_S)

@@ -8,15 +8,15 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
-from client import contracts
-from client.cli.common import HERE, Common, WrongUsage, facts, listing, named, relative
-from client.cli.ledger import MAX_WAIT, Wait, finished, role_of
+from learningchain.client import contracts
+from learningchain.client.cli.common import HERE, Common, WrongUsage, facts, listing, named, relative
+from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished, role_of
 
 if TYPE_CHECKING:
-    from client.api.accounts import AccountView
-    from client.api.schema import TxAnswer
-    from client.contracts.membership.http.schema import OpenCase
-    from client.sdk.client import Client
+    from learningchain.client.api.accounts import AccountView
+    from learningchain.client.api.schema import TxAnswer
+    from learningchain.client.contracts.membership.http.schema import OpenCase
+    from learningchain.client.sdk.client import Client
 
 PAGE = 1_000
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from chain.contracts import BY_NUMBER
-from chain.contracts.membership import Case, Judged, MemberParams, case_key, judged_key
-from chain.contracts.membership.records import NUMBER
-from chain.crypto import address
-from chain.host import BANNED, K_VALIDATORS, SUSPENDED, Account, Reader, Validators, account_key, read_params
-from chain.host.terms import Arch
-from chain.verification.votes import Judgement
-from client.api.render import Json
+from learningchain.chain.contracts import BY_NUMBER
+from learningchain.chain.contracts.membership import Case, Judged, MemberParams, case_key, judged_key
+from learningchain.chain.contracts.membership.records import NUMBER
+from learningchain.chain.crypto import address
+from learningchain.chain.host import BANNED, K_VALIDATORS, SUSPENDED, Account, Reader, Validators, account_key, read_params
+from learningchain.chain.host.terms import Arch
+from learningchain.chain.verification.votes import Judgement
+from learningchain.client.api.render import Json
 
 
 def open_case(reader: Reader, account: bytes) -> Case | None:

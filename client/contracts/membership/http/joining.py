@@ -16,8 +16,8 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from chain.codec import encode
-from chain.contracts.membership import (
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.membership import (
     Invitation,
     Join,
     Slot,
@@ -25,22 +25,22 @@ from chain.contracts.membership import (
     invitation_key,
     join_digest,
 )
-from chain.contracts.membership.invitations import counts
-from chain.contracts.membership.texts import TEXTS
-from chain.crypto import SigningKey
-from chain.errors import Malformed
-from chain.host import Account, Reader, account_key
-from chain.ledger.genesis import Genesis, from_json
-from chain.types import format_credits
-from client.api.render import Json
-from client.contracts.membership.http.token import MAX_PEERS, VERSION, Contact, JoinToken
-from client.contracts.membership.outsiders import ADMITTED, Ask, Wish
-from client.contracts.membership.statements import UNSIGNED
-from client.sdk.types import ApiError, Rejected, Unreachable
-from p2p.address_book import parse_endpoint
-from p2p.connection import Refused
-from p2p.outsiders import ask
-from p2p.tls import CA, ca_of, ca_secret
+from learningchain.chain.contracts.membership.invitations import counts
+from learningchain.chain.contracts.membership.texts import TEXTS
+from learningchain.chain.crypto import SigningKey
+from learningchain.chain.errors import Malformed
+from learningchain.chain.host import Account, Reader, account_key
+from learningchain.chain.ledger.genesis import Genesis, from_json
+from learningchain.chain.types import format_credits
+from learningchain.client.api.render import Json
+from learningchain.client.contracts.membership.http.token import MAX_PEERS, VERSION, Contact, JoinToken
+from learningchain.client.contracts.membership.outsiders import ADMITTED, Ask, Wish
+from learningchain.client.contracts.membership.statements import UNSIGNED
+from learningchain.client.sdk.types import ApiError, Rejected, Unreachable
+from learningchain.p2p.address_book import parse_endpoint
+from learningchain.p2p.connection import Refused
+from learningchain.p2p.outsiders import ask
+from learningchain.p2p.tls import CA, ca_of, ca_secret
 
 ASK_S: Final = 10.0
 GENESIS_S: Final = 60.0

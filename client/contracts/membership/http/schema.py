@@ -6,14 +6,14 @@ from typing import Annotated, Literal, TypedDict
 
 from msgspec import Meta
 
-from chain.contracts import CONTRACTS
-from chain.params import MAX_INT
-from client.api.schema import (
+from learningchain.chain.contracts import CONTRACTS
+from learningchain.chain.params import MAX_INT
+from learningchain.client.api.schema import (
     Page,
     Strict,
     TxAnswer,
 )
-from client.api.texts import ADDRESS, Address, Endpoint, GivenAmount, Hash, Hex, form
+from learningchain.client.api.texts import ADDRESS, Address, Endpoint, GivenAmount, Hash, Hex, form
 
 
 class BoxKeyRequest(Strict, frozen=True, kw_only=True):

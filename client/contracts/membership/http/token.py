@@ -15,12 +15,12 @@ from typing import Annotated, Final
 from msgspec import Meta
 from msgspec.structs import replace
 
-from chain.codec import Wire, decode, encode
-from chain.crypto import SigningKey, address, verify
-from chain.errors import Malformed
-from chain.tags import Tag
-from chain.types import AccountId, Hash, Height, PublicKey, Uint
-from p2p.wire import Address
+from learningchain.chain.codec import Wire, decode, encode
+from learningchain.chain.crypto import SigningKey, address, verify
+from learningchain.chain.errors import Malformed
+from learningchain.chain.tags import Tag
+from learningchain.chain.types import AccountId, Hash, Height, PublicKey, Uint
+from learningchain.p2p.wire import Address
 
 PREFIX: Final = "lcjoin1"
 VERSION: Final = 1

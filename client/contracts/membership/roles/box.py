@@ -12,14 +12,25 @@ from __future__ import annotations
 
 from typing import Final
 
-from chain.codec import encode
-from chain.contracts.membership import Member, SetBoxKey, member_key
-from chain.host import BANNED, Account, Reader, account_key
-from client.contracts.membership.roles.capacity import KIND
-from client.keys.boxes import public_of
-from client.work.boxes import BoxSecret, box_in
-from client.work.events import Chain, DropSecret, Effect, Input, KeepSecret, Kept, Secret, SecretRefused, SecretStored, Submit
-from client.work.machine import Machine, Recalled
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.membership import Member, SetBoxKey, member_key
+from learningchain.chain.host import BANNED, Account, Reader, account_key
+from learningchain.client.contracts.membership.roles.capacity import KIND
+from learningchain.client.keys.boxes import public_of
+from learningchain.client.work.boxes import BoxSecret, box_in
+from learningchain.client.work.events import (
+    Chain,
+    DropSecret,
+    Effect,
+    Input,
+    KeepSecret,
+    Kept,
+    Secret,
+    SecretRefused,
+    SecretStored,
+    Submit,
+)
+from learningchain.client.work.machine import Machine, Recalled
 
 BOX: Final = "membership.box"
 KEEP_MS: Final = 30 * 24 * 3_600_000

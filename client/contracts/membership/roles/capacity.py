@@ -8,15 +8,15 @@ declared anything, so that it is not drawn and has nothing to abstain from.
 
 from __future__ import annotations
 
-from chain.codec import encode
-from chain.contracts.membership import Member, SetCapacity, member_key
-from chain.crypto import sha256
-from chain.host import Reader
-from chain.host.terms import LIMITS, MAX_IMAGE_BYTES, Arch, Capacity
-from client.config import WorkConfig
-from client.contracts.membership.http.cases import clock_text
-from client.work.events import Chain, Effect, EngineReady, Input, Notice, Submit
-from client.work.machine import Machine, Recalled
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.membership import Member, SetCapacity, member_key
+from learningchain.chain.crypto import sha256
+from learningchain.chain.host import Reader
+from learningchain.chain.host.terms import LIMITS, MAX_IMAGE_BYTES, Arch, Capacity
+from learningchain.client.config import WorkConfig
+from learningchain.client.contracts.membership.http.cases import clock_text
+from learningchain.client.work.events import Chain, Effect, EngineReady, Input, Notice, Submit
+from learningchain.client.work.machine import Machine, Recalled
 
 KIND = "membership"
 _MIB = 2**20

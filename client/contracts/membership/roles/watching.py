@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from chain.contracts.membership import case_key
-from chain.crypto import address
-from chain.host import Reader
-from client.contracts.membership.http import cases
-from client.work.events import Chain, Changed, Effect, Input, Notice
-from client.work.machine import Machine, Recalled
+from learningchain.chain.contracts.membership import case_key
+from learningchain.chain.crypto import address
+from learningchain.chain.host import Reader
+from learningchain.client.contracts.membership.http import cases
+from learningchain.client.work.events import Chain, Changed, Effect, Input, Notice
+from learningchain.client.work.machine import Machine, Recalled
 
 _CASE = case_key(b"")
 OWN, WAITS = "case.own", "case.waits"

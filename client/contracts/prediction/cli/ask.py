@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.app import OK, REFUSED
-from client.cli.callbacks import say_secret, secret_in
-from client.cli.common import HERE, Common, WrongUsage, amount, facts, seconds, span
-from client.cli.ledger import PENDING
-from client.contracts.prediction.cli.models import ModelText
-from client.contracts.prediction.cli.shown import RequestFollower, exit_code, show_request
-from client.contracts.prediction.cli.tables import ask_table
-from client.contracts.prediction.references import find_model, find_policy
-from client.sdk.types import NotFound
+from learningchain.client.cli.app import OK, REFUSED
+from learningchain.client.cli.callbacks import say_secret, secret_in
+from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, facts, seconds, span
+from learningchain.client.cli.ledger import PENDING
+from learningchain.client.contracts.prediction.cli.models import ModelText
+from learningchain.client.contracts.prediction.cli.shown import RequestFollower, exit_code, show_request
+from learningchain.client.contracts.prediction.cli.tables import ask_table
+from learningchain.client.contracts.prediction.references import find_model, find_policy
+from learningchain.client.sdk.types import NotFound
 
 if TYPE_CHECKING:
-    from client.contracts.prediction.http.schema import PredictionPosted, PredictionQuote, PredictionView
-    from client.sdk.client import Client
-    from client.sdk.types import Json
+    from learningchain.client.contracts.prediction.http.schema import PredictionPosted, PredictionQuote, PredictionView
+    from learningchain.client.sdk.client import Client
+    from learningchain.client.sdk.types import Json
 
 MAX_INPUT = 8 * 2**20
 """Bytes of an input, as the rules have it."""

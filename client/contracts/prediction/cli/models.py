@@ -8,14 +8,19 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
-from client.cli.common import HERE, Common, WrongUsage, amount, cell, facts, listing, relative, short, size_text, span
-from client.cli.ledger import MAX_WAIT, Wait, finished
-from client.contracts.prediction.references import find_model
+from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, cell, facts, listing, relative, short, size_text, span
+from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.contracts.prediction.references import find_model
 
 if TYPE_CHECKING:
-    from client.api.schema import TxAnswer
-    from client.contracts.prediction.http.schema import RecentAnswersView, RegisteredModelSummary, RegisteredModelView, ServePosted
-    from client.sdk.client import Client
+    from learningchain.client.api.schema import TxAnswer
+    from learningchain.client.contracts.prediction.http.schema import (
+        RecentAnswersView,
+        RegisteredModelSummary,
+        RegisteredModelView,
+        ServePosted,
+    )
+    from learningchain.client.sdk.client import Client
 
 MAX_LIST = 1_000
 ModelText = Annotated[

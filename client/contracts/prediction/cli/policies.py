@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.common import HERE, Common, WrongUsage, facts, listing, relative
-from client.cli.ledger import MAX_WAIT, Wait, finished
-from client.contracts.prediction.cli.models import ModelText
-from client.contracts.prediction.references import find_model, find_policy
+from learningchain.client.cli.common import HERE, Common, WrongUsage, facts, listing, relative
+from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.contracts.prediction.cli.models import ModelText
+from learningchain.client.contracts.prediction.references import find_model, find_policy
 
 if TYPE_CHECKING:
-    from client.contracts.prediction.http.schema import PolicyPosted, PolicyView
-    from client.sdk.client import Client
-    from client.sdk.types import Json
+    from learningchain.client.contracts.prediction.http.schema import PolicyPosted, PolicyView
+    from learningchain.client.sdk.client import Client
+    from learningchain.client.sdk.types import Json
 
 _LEAST = "-999999999"
 """A start that is below all others: the first rate begins at the least score of all."""

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from client.cli.common import HERE, Common, WrongUsage
-from client.cli.receipts import ENDING, keep_receipt_file
-from client.contracts.prediction.references import find_request
+from learningchain.client.cli.common import HERE, Common, WrongUsage
+from learningchain.client.cli.receipts import ENDING, keep_receipt_file
+from learningchain.client.contracts.prediction.references import find_request
 
 if TYPE_CHECKING:
-    from client.api.schema import ReceiptFileView
-    from client.contracts.prediction.http.schema import PredictionView
-    from client.sdk.client import Client
+    from learningchain.client.api.schema import ReceiptFileView
+    from learningchain.client.contracts.prediction.http.schema import PredictionView
+    from learningchain.client.sdk.client import Client
 
 
 def receipt(
@@ -33,7 +33,7 @@ def receipt(
     whether an appeal can change them, what the policy decides. They stay in the state for a while after its end: take them then."""
 
     async def ask(node: Client) -> tuple[PredictionView, ReceiptFileView, str | None]:
-        from client.contracts.prediction.proven import keys_of
+        from learningchain.client.contracts.prediction.proven import keys_of
 
         view = await node.prediction(await find_request(node, request))
         if view["left"] is not None:
@@ -51,7 +51,7 @@ def receipt(
         raise WrongUsage("--out and --key-out name one file. Who gets the receipt would get the key: name two")
 
     def keep_key() -> None:
-        from chain.storage import private
+        from learningchain.chain.storage import private
 
         if key is not None and key_out is not None:
             private.replace(key_out, f"{key}\n".encode())

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.common import HERE, Common, WrongUsage, facts, seconds, size_text
-from client.cli.ledger import MAX_WAIT, Wait, finished
-from client.contracts.prediction import offering
-from client.contracts.prediction.references import find_job
+from learningchain.client.cli.common import HERE, Common, WrongUsage, facts, seconds, size_text
+from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.contracts.prediction import offering
+from learningchain.client.contracts.prediction.references import find_job
 
 if TYPE_CHECKING:
-    from client.contracts.prediction.http.schema import ModelPosted
-    from client.sdk.client import Client
-    from client.sdk.types import Json
-    from sandbox.archive import ScannedImage
+    from learningchain.client.contracts.prediction.http.schema import ModelPosted
+    from learningchain.client.sdk.client import Client
+    from learningchain.client.sdk.types import Json
+    from learningchain.sandbox.archive import ScannedImage
 
 _NAME = re.compile(r"[a-z0-9._-]{1,64}", re.ASCII)
 
@@ -79,7 +79,7 @@ def register(
     wait = min(wait, MAX_WAIT)
 
     async def send(node: Client) -> ModelPosted:
-        from client.contracts.prediction.cli.samples import program_of
+        from learningchain.client.contracts.prediction.cli.samples import program_of
 
         found = dict(body)
         if job is not None:
@@ -117,8 +117,8 @@ async def _program(node: Client, common: Common, archive: Path | None, model: Pa
 
 def scanned(archive: Path) -> ScannedImage:
     """An archive that servers would accept. Raises `WrongUsage` naming what they would refuse."""
-    from sandbox import BadImage, ImageLimits
-    from sandbox.archive import scan_archive
+    from learningchain.sandbox import BadImage, ImageLimits
+    from learningchain.sandbox.archive import scan_archive
 
     offering.readable("image-archive", archive)
     try:

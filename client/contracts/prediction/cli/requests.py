@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.common import HERE, Common, WrongUsage, amount, listing, relative, short
-from client.cli.ledger import MAX_WAIT, Wait, finished
-from client.contracts.prediction.cli.shown import RequestFollower, exit_code, show_request, state_text
-from client.contracts.prediction.references import find_model, find_request
+from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, listing, relative, short
+from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.contracts.prediction.cli.shown import RequestFollower, exit_code, show_request, state_text
+from learningchain.client.contracts.prediction.references import find_model, find_request
 
 if TYPE_CHECKING:
-    from client.api.schema import TxAnswer
-    from client.contracts.prediction.http.schema import PredictionSummary, PredictionView
-    from client.sdk.client import Client
+    from learningchain.client.api.schema import TxAnswer
+    from learningchain.client.contracts.prediction.http.schema import PredictionSummary, PredictionView
+    from learningchain.client.sdk.client import Client
 
 MAX_LIST = 1_000
 MAX_COUNTED = 100_000
@@ -82,7 +82,7 @@ def list_predictions(
 
 def _costs(common: Common, model: str | None) -> int:
     """By model: requests, rows, and what they cost; those that are not answered yet cost nothing so far."""
-    from chain.types import format_credits, parse_credits
+    from learningchain.chain.types import format_credits, parse_credits
 
     async def read(node: Client) -> list[dict[str, Any]]:
         own = (await node.status())["id"]

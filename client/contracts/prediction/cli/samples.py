@@ -10,14 +10,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from client.cli.common import Common, WrongUsage
-from client.contracts.prediction.cli.trying import trial_of
+from learningchain.client.cli.common import Common, WrongUsage
+from learningchain.client.contracts.prediction.cli.trying import trial_of
 
 if TYPE_CHECKING:
-    from client.contracts.prediction.http.schema import RegisteredModelView
-    from client.sdk.client import Client
-    from client.sdk.types import Json
-    from sandbox import ParsedAnswer
+    from learningchain.client.contracts.prediction.http.schema import RegisteredModelView
+    from learningchain.client.sdk.client import Client
+    from learningchain.client.sdk.types import Json
+    from learningchain.sandbox import ParsedAnswer
 
 NO_SEED = "00" * 32
 TMP_MB = 64
@@ -40,7 +40,7 @@ async def sample_answers(node: Client, common: Common, body: Json, program: dict
 
 def answer_text(answer: ParsedAnswer) -> bytes:
     """An answer as an image writes it (LC-ANS-3 to 6)."""
-    from chain.types import format_loss
+    from learningchain.chain.types import format_loss
 
     scores = [format_loss(score) for score in answer.scores]
     if answer.classes:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from client.cli.callbacks import event_words
-from client.cli.common import Output, cell, clean, facts, listing, short
-from client.sdk.types import NotFound, Unreachable
+from learningchain.client.cli.callbacks import event_words
+from learningchain.client.cli.common import Output, cell, clean, facts, listing, short
+from learningchain.client.sdk.types import NotFound, Unreachable
 
 if TYPE_CHECKING:
-    from client.contracts.prediction.http.schema import PredictionView
-    from client.sdk.client import Client
+    from learningchain.client.contracts.prediction.http.schema import PredictionView
+    from learningchain.client.sdk.client import Client
 
 APPEAL_ROUND = 3
 FAILED, WEAK = 4, 5

@@ -9,18 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from chain.types import parse_credits
-from client.cli.app import OK, REFUSED
-from client.cli.common import Common, WrongUsage, amount, facts, when
-from client.contracts.prediction.cli.shown import FAILED, WEAK
-from client.contracts.prediction.http.model_schema import MAX_SCHEMA_BYTES, BadSchema, ModelSchema, parse_schema
-from client.contracts.prediction.references import find_model, find_policy
-from client.contracts.prediction.roles.asking import BadJournal, BudgetSpent, TableProgress, TableRun, TableTerms, describe
-from client.contracts.prediction.roles.table import BadTable, TableReader
+from learningchain.chain.types import parse_credits
+from learningchain.client.cli.app import OK, REFUSED
+from learningchain.client.cli.common import Common, WrongUsage, amount, facts, when
+from learningchain.client.contracts.prediction.cli.shown import FAILED, WEAK
+from learningchain.client.contracts.prediction.http.model_schema import MAX_SCHEMA_BYTES, BadSchema, ModelSchema, parse_schema
+from learningchain.client.contracts.prediction.references import find_model, find_policy
+from learningchain.client.contracts.prediction.roles.asking import (
+    BadJournal,
+    BudgetSpent,
+    TableProgress,
+    TableRun,
+    TableTerms,
+    describe,
+)
+from learningchain.client.contracts.prediction.roles.table import BadTable, TableReader
 
 if TYPE_CHECKING:
-    from client.contracts.prediction.http.schema import RegisteredModelView
-    from client.sdk.client import Client
+    from learningchain.client.contracts.prediction.http.schema import RegisteredModelView
+    from learningchain.client.sdk.client import Client
 
 
 def ask_table(
@@ -107,7 +114,7 @@ async def schema_for(node: Client, model: RegisteredModelView) -> ModelSchema:
 
 
 def _credits(done: TableProgress) -> str:
-    from chain.types import format_credits
+    from learningchain.chain.types import format_credits
 
     return format_credits(done.cost)
 

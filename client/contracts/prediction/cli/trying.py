@@ -16,21 +16,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from client.cli.app import OK, REFUSED
-from client.cli.common import HERE, Common, WrongUsage, facts, listing, size_text
-from client.cli.local_sandbox import opened_sandbox
-from client.contracts.prediction.cli.ask import read_rows
-from client.contracts.prediction.cli.models import ModelText
-from client.contracts.prediction.cli.tables import schema_for
-from client.contracts.prediction.http.lines import MAX_ANSWERS, MAX_SAMPLE, lines_of
-from client.contracts.prediction.http.model_schema import BadRow, decode_rows, encode_rows
-from client.contracts.prediction.references import find_model
+from learningchain.client.cli.app import OK, REFUSED
+from learningchain.client.cli.common import HERE, Common, WrongUsage, facts, listing, size_text
+from learningchain.client.cli.local_sandbox import opened_sandbox
+from learningchain.client.contracts.prediction.cli.ask import read_rows
+from learningchain.client.contracts.prediction.cli.models import ModelText
+from learningchain.client.contracts.prediction.cli.tables import schema_for
+from learningchain.client.contracts.prediction.http.lines import MAX_ANSWERS, MAX_SAMPLE, lines_of
+from learningchain.client.contracts.prediction.http.model_schema import BadRow, decode_rows, encode_rows
+from learningchain.client.contracts.prediction.references import find_model
 
 if TYPE_CHECKING:
-    from client.contracts.prediction.http.schema import RegisteredModelView
-    from client.sdk.client import Client
-    from client.work.tries import Trial
-    from sandbox import AnswerForm, Backend, ParsedAnswer, RunSpec
+    from learningchain.client.contracts.prediction.http.schema import RegisteredModelView
+    from learningchain.client.sdk.client import Client
+    from learningchain.client.work.tries import Trial
+    from learningchain.sandbox import AnswerForm, Backend, ParsedAnswer, RunSpec
 
 SHOWN_ROWS = 16
 PIDS_SPARE = 64
@@ -105,8 +105,8 @@ def _parts(model: RegisteredModelView) -> Iterator[tuple[str, str, int]]:
 
 
 def _tried(common: Common, model: RegisteredModelView, folder: Path, rows: bytes, answers: Path | None) -> Trial:
-    from client.work import tries
-    from sandbox import AnswerForm
+    from learningchain.client.work import tries
+    from learningchain.sandbox import AnswerForm
 
     count = len(lines_of(rows))
     if not 1 <= count <= model["max_rows"]:
@@ -124,15 +124,15 @@ def _tried(common: Common, model: RegisteredModelView, folder: Path, rows: bytes
 
 
 def _units(text: str) -> int:
-    from chain.types import parse_loss
+    from learningchain.chain.types import parse_loss
 
     return parse_loss(text)
 
 
 def _spec(model: RegisteredModelView, image: str, path: Path) -> RunSpec:
     """A container of the model, as a server starts one. Raises `WrongUsage`."""
-    from chain.contracts.prediction.messages import seed_of
-    from sandbox import ContainerLimits, RunSpec
+    from learningchain.chain.contracts.prediction.messages import seed_of
+    from learningchain.sandbox import ContainerLimits, RunSpec
 
     try:
         return RunSpec(
@@ -158,7 +158,7 @@ def _spec(model: RegisteredModelView, image: str, path: Path) -> RunSpec:
 
 def _answers(path: Path | None, form: AnswerForm) -> ParsedAnswer | None:
     """What the owner registered as the answers to its sample. Raises `WrongUsage`."""
-    from sandbox.answers import BadAnswer, parse_answer
+    from learningchain.sandbox.answers import BadAnswer, parse_answer
 
     if path is None:
         return None
@@ -170,7 +170,7 @@ def _answers(path: Path | None, form: AnswerForm) -> ParsedAnswer | None:
 
 def _loaded(backend: Backend, model: RegisteredModelView, folder: Path) -> str:
     """The image's id on this machine's engine. Raises `WrongUsage`."""
-    from sandbox import BadImage, ImageNotFound
+    from learningchain.sandbox import BadImage, ImageNotFound
 
     image = model["image"]
     try:
@@ -186,7 +186,7 @@ def _loaded(backend: Backend, model: RegisteredModelView, folder: Path) -> str:
 
 def document(trial: Trial) -> dict[str, Any]:
     """For machines."""
-    from chain.types import format_loss
+    from learningchain.chain.types import format_loss
 
     runs = [
         {

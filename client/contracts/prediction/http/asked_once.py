@@ -21,17 +21,17 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from chain.contracts.prediction import records
-from chain.contracts.prediction.messages import request_id_of
-from chain.contracts.prediction.params import PredictionParams
-from chain.crypto import sha256
-from chain.errors import InvalidTx, TxCode
-from chain.host import read_params
-from chain.types import tx_id
-from client.api.errors import RequestError, invalid, unavailable, usage
-from client.api.route import Call
-from client.contracts.prediction.http.postings import ROWS_JSON
-from client.contracts.prediction.http.schema import PredictionRequest
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.messages import request_id_of
+from learningchain.chain.contracts.prediction.params import PredictionParams
+from learningchain.chain.crypto import sha256
+from learningchain.chain.errors import InvalidTx, TxCode
+from learningchain.chain.host import read_params
+from learningchain.chain.types import tx_id
+from learningchain.client.api.errors import RequestError, invalid, unavailable, usage
+from learningchain.client.api.route import Call
+from learningchain.client.contracts.prediction.http.postings import ROWS_JSON
+from learningchain.client.contracts.prediction.http.schema import PredictionRequest
 
 if TYPE_CHECKING:
     pass
@@ -84,7 +84,7 @@ class OnceKey:
         params = read_params(node.ledger.state, records.NUMBER, PredictionParams)
         blob = msgspec.msgpack.encode(SignedRequest(self._asked, raw, charge, tip))
         place = self._id + self._steps.to_bytes(4)
-        from client.work.events import Secret  # what work needs loads after the node's start
+        from learningchain.client.work.events import Secret  # what work needs loads after the node's start
 
         keep_ms = RUN_MS if self._kind == RUN_KIND else params.pred_keep + LONGER_MS
         await node.keep(Secret(self._kind, place, b"", blob, keep_ms=keep_ms))

@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from client.kept import KeptFile
+from learningchain.client.kept import KeptFile
 
 FILE: Final = "inferences.db"
 DAY_MS: Final = 86_400_000

@@ -23,7 +23,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, field
 
-from client.contracts.prediction.http.model_schema import BadRow, ModelInput, ModelSchema, check_row
+from learningchain.client.contracts.prediction.http.model_schema import BadRow, ModelInput, ModelSchema, check_row
 
 MAX_BODY: Final = 8 * 2**20
 """Bytes of a request, packed and unpacked."""

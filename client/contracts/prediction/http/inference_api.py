@@ -21,20 +21,20 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import web
 
-from chain.contracts.prediction import records
-from chain.contracts.prediction.records import ModelRecord, ModelStanding, ModelState
-from chain.contracts.prediction.tally import ModelKind
-from chain.host import Reader
-from chain.types import format_credits, parse_credits
-from client.api.errors import RequestError, not_found, rejected, unavailable, usage
-from client.api.ops import get_ready
-from client.api.render import Json
-from client.api.route import SAFE_HEADERS, Call, Route, read_bounded
-from client.api.schema import WaitQuery
-from client.api.texts import ADDRESS, HASH, MODEL_NAME, form
-from client.contracts.prediction.http import views
-from client.contracts.prediction.http.day_budget import FILE, DayBudget
-from client.contracts.prediction.http.inference import (
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.records import ModelRecord, ModelStanding, ModelState
+from learningchain.chain.contracts.prediction.tally import ModelKind
+from learningchain.chain.host import Reader
+from learningchain.chain.types import format_credits, parse_credits
+from learningchain.client.api.errors import RequestError, not_found, rejected, unavailable, usage
+from learningchain.client.api.ops import get_ready
+from learningchain.client.api.render import Json
+from learningchain.client.api.route import SAFE_HEADERS, Call, Route, read_bounded
+from learningchain.client.api.schema import WaitQuery
+from learningchain.client.api.texts import ADDRESS, HASH, MODEL_NAME, form
+from learningchain.client.contracts.prediction.http import views
+from learningchain.client.contracts.prediction.http.day_budget import FILE, DayBudget
+from learningchain.client.contracts.prediction.http.inference import (
     MAX_BODY,
     BadInference,
     Inference,
@@ -47,12 +47,18 @@ from client.contracts.prediction.http.inference import (
     server_metadata,
     unpacked,
 )
-from client.contracts.prediction.http.model_schema import ModelSchema, encode_rows
-from client.contracts.prediction.http.postings import find_model
-from client.contracts.prediction.http.request_api import ask_ledger
-from client.contracts.prediction.http.schema import InferenceReady, ModelMetadata, PredictionRequest, ServerLive, ServerMetadata
-from client.contracts.prediction.schemas import schema_of
-from client.keys.tokens import TokenScope, now_ms
+from learningchain.client.contracts.prediction.http.model_schema import ModelSchema, encode_rows
+from learningchain.client.contracts.prediction.http.postings import find_model
+from learningchain.client.contracts.prediction.http.request_api import ask_ledger
+from learningchain.client.contracts.prediction.http.schema import (
+    InferenceReady,
+    ModelMetadata,
+    PredictionRequest,
+    ServerLive,
+    ServerMetadata,
+)
+from learningchain.client.contracts.prediction.schemas import schema_of
+from learningchain.client.keys.tokens import TokenScope, now_ms
 
 T = TypeVar("T")
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 
-from chain.contracts.prediction.records import LIVE, LiveKind, LiveReference
-from chain.ledger.state import State
-from client.api.following import Follower
+from learningchain.chain.contracts.prediction.records import LIVE, LiveKind, LiveReference
+from learningchain.chain.ledger.state import State
+from learningchain.client.api.following import Follower
 
 PIECE = 64
 """References that are looked at before others have the loop."""

@@ -24,7 +24,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from client.data.columns import TableColumn, shown_value
+from learningchain.client.data.columns import TableColumn, shown_value
 
 MAX_SCHEMA_BYTES: Final = 64 * 1024
 MAX_INPUTS: Final = 1024

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from chain.contracts.prediction.records import RequestTerms, terms_key
-from chain.crypto import sha256
-from chain.host import Reader
-from client.api.callbacks import NoCallback, WantedCallback, service_of
-from client.api.errors import not_found, unavailable, usage
-from client.api.render import Json
-from client.api.route import Call, parse_field, parse_hash
-from client.callbacks.service import shown
-from client.contracts.prediction.proven import plain_document
-from client.contracts.prediction.roles.private import KEY, of_key
-from client.keys.tokens import TokenScope
+from learningchain.chain.contracts.prediction.records import RequestTerms, terms_key
+from learningchain.chain.crypto import sha256
+from learningchain.chain.host import Reader
+from learningchain.client.api.callbacks import NoCallback, WantedCallback, service_of
+from learningchain.client.api.errors import not_found, unavailable, usage
+from learningchain.client.api.render import Json
+from learningchain.client.api.route import Call, parse_field, parse_hash
+from learningchain.client.callbacks.service import shown
+from learningchain.client.contracts.prediction.proven import plain_document
+from learningchain.client.contracts.prediction.roles.private import KEY, of_key
+from learningchain.client.keys.tokens import TokenScope
 
 SOURCE = "prediction"
 """What this contract is called among the callbacks."""

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 
-from chain.contracts.prediction.messages import policy_id_of
-from chain.contracts.prediction.records import LiveKind
-from client.api.errors import not_found
-from client.api.render import Json
-from client.api.route import Call, Reply, Route, parse_field, parse_hash
-from client.api.schema import WaitQuery
-from client.api.submit import answer, submit
-from client.contracts.prediction.http.live import LivePredictions
-from client.contracts.prediction.http.postings import build_policy, find_model
-from client.contracts.prediction.http.schema import PoliciesQuery, PolicyPosted, PolicyRequest, PolicyView
-from client.contracts.prediction.http.views import describe_policy
-from client.keys.tokens import TokenScope
+from learningchain.chain.contracts.prediction.messages import policy_id_of
+from learningchain.chain.contracts.prediction.records import LiveKind
+from learningchain.client.api.errors import not_found
+from learningchain.client.api.render import Json
+from learningchain.client.api.route import Call, Reply, Route, parse_field, parse_hash
+from learningchain.client.api.schema import WaitQuery
+from learningchain.client.api.submit import answer, submit
+from learningchain.client.contracts.prediction.http.live import LivePredictions
+from learningchain.client.contracts.prediction.http.postings import build_policy, find_model
+from learningchain.client.contracts.prediction.http.schema import PoliciesQuery, PolicyPosted, PolicyRequest, PolicyView
+from learningchain.client.contracts.prediction.http.views import describe_policy
+from learningchain.client.keys.tokens import TokenScope
 
 AT_ONCE = 64
 """Policies that are looked at before others have the loop."""

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from chain.contracts.prediction import records
-from chain.contracts.prediction.formulas import MAX_SCORE, Amounts
-from chain.contracts.prediction.messages import (
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.formulas import MAX_SCORE, Amounts
+from learningchain.chain.contracts.prediction.messages import (
     MAX_INLINE,
     MAX_MODEL_PARAMS,
     PolicyRate,
@@ -22,21 +22,21 @@ from chain.contracts.prediction.messages import (
     Share,
     inline_cid,
 )
-from chain.contracts.prediction.params import PredictionParams
-from chain.contracts.prediction.records import ModelRecord, ModelStanding
-from chain.contracts.prediction.tally import ModelKind
-from chain.crypto import parse_address, sha256
-from chain.host import Reader, read_params
-from chain.host.terms import Arch, Image, ImageKind, is_reference
-from chain.types import parse_credits, parse_loss
-from client.api.errors import not_found, usage
-from client.api.route import parse_field, parse_hash
-from client.contracts.prediction.http.lines import lines_of
-from client.contracts.prediction.http.schema import ModelImage, ModelRequest, PolicyRequest, PredictionRequest
-from client.contracts.prediction.http.views import prices
-from client.contracts.prediction.roles import private
-from client.contracts.prediction.settings import parse_model
-from p2p.content.cid import parse as parse_cid
+from learningchain.chain.contracts.prediction.params import PredictionParams
+from learningchain.chain.contracts.prediction.records import ModelRecord, ModelStanding
+from learningchain.chain.contracts.prediction.tally import ModelKind
+from learningchain.chain.crypto import parse_address, sha256
+from learningchain.chain.host import Reader, read_params
+from learningchain.chain.host.terms import Arch, Image, ImageKind, is_reference
+from learningchain.chain.types import parse_credits, parse_loss
+from learningchain.client.api.errors import not_found, usage
+from learningchain.client.api.route import parse_field, parse_hash
+from learningchain.client.contracts.prediction.http.lines import lines_of
+from learningchain.client.contracts.prediction.http.schema import ModelImage, ModelRequest, PolicyRequest, PredictionRequest
+from learningchain.client.contracts.prediction.http.views import prices
+from learningchain.client.contracts.prediction.roles import private
+from learningchain.client.contracts.prediction.settings import parse_model
+from learningchain.p2p.content.cid import parse as parse_cid
 
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.ASCII)
 LOWEST_START = -999_999_999 * 10**9

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from chain.contracts.prediction import records
-from chain.ledger.state import State
-from client.api.following import Follower
-from client.api.render import Json
-from client.contracts.prediction.roles.answer_window import NO_ANSWERS, AnswerFigures, AnswerWindow, sample_of
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.ledger.state import State
+from learningchain.client.api.following import Follower
+from learningchain.client.api.render import Json
+from learningchain.client.contracts.prediction.roles.answer_window import NO_ANSWERS, AnswerFigures, AnswerWindow, sample_of
 
 MOST_MODELS: Final = 1_024
 """Models of which answers are remembered; beyond it that whose window changed longest ago is forgotten."""

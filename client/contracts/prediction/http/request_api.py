@@ -11,27 +11,33 @@ from pathlib import Path
 
 import msgspec
 
-from chain.contracts.prediction import records
-from chain.contracts.prediction.formulas import answer_window, answered_by, seats
-from chain.contracts.prediction.messages import AddTip, AppealAnswer, CancelRequest, RequestPrediction, request_id_of
-from chain.contracts.prediction.params import PredictionParams
-from chain.contracts.prediction.records import LiveKind, ModelRecord, ModelStanding, RequestTerms
-from chain.crypto import parse_address
-from chain.errors import Reject
-from chain.host import Reader, read_params
-from chain.types import format_credits, parse_credits, tx_id
-from client.api.chain import first_block
-from client.api.errors import RequestError, not_found, not_kept, unavailable
-from client.api.render import Json, code_name
-from client.api.route import Call, Reply, Route, parse_field, parse_hash
-from client.api.schema import EventView, HistoryQuery, TxAnswer, WaitQuery
-from client.api.submit import answer, submit, try_out
-from client.contracts.prediction.http import views
-from client.contracts.prediction.http.asked_once import OnceKey, asked_once
-from client.contracts.prediction.http.live import LivePredictions
-from client.contracts.prediction.http.own import get_prediction_key, keep_key, own_part, wanted_callback
-from client.contracts.prediction.http.postings import AskedRows, amounts_of, asked_privately, build_request, find_model
-from client.contracts.prediction.http.schema import (
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.formulas import answer_window, answered_by, seats
+from learningchain.chain.contracts.prediction.messages import AddTip, AppealAnswer, CancelRequest, RequestPrediction, request_id_of
+from learningchain.chain.contracts.prediction.params import PredictionParams
+from learningchain.chain.contracts.prediction.records import LiveKind, ModelRecord, ModelStanding, RequestTerms
+from learningchain.chain.crypto import parse_address
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import Reader, read_params
+from learningchain.chain.types import format_credits, parse_credits, tx_id
+from learningchain.client.api.chain import first_block
+from learningchain.client.api.errors import RequestError, not_found, not_kept, unavailable
+from learningchain.client.api.render import Json, code_name
+from learningchain.client.api.route import Call, Reply, Route, parse_field, parse_hash
+from learningchain.client.api.schema import EventView, HistoryQuery, TxAnswer, WaitQuery
+from learningchain.client.api.submit import answer, submit, try_out
+from learningchain.client.contracts.prediction.http import views
+from learningchain.client.contracts.prediction.http.asked_once import OnceKey, asked_once
+from learningchain.client.contracts.prediction.http.live import LivePredictions
+from learningchain.client.contracts.prediction.http.own import get_prediction_key, keep_key, own_part, wanted_callback
+from learningchain.client.contracts.prediction.http.postings import (
+    AskedRows,
+    amounts_of,
+    asked_privately,
+    build_request,
+    find_model,
+)
+from learningchain.client.contracts.prediction.http.schema import (
     AppealRequest,
     PredictionKey,
     PredictionPosted,
@@ -45,10 +51,10 @@ from client.contracts.prediction.http.schema import (
     StepsQuery,
     TipRequest,
 )
-from client.contracts.prediction.schemas import fitted
-from client.keys.tokens import TokenScope
-from p2p.content.cid import parse as parse_cid
-from p2p.content.faults import StoreError
+from learningchain.client.contracts.prediction.schemas import fitted
+from learningchain.client.keys.tokens import TokenScope
+from learningchain.p2p.content.cid import parse as parse_cid
+from learningchain.p2p.content.faults import StoreError
 
 AT_ONCE = 64
 """Requests that are looked at before others have the loop."""

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from msgspec import Meta, field
 
-from chain.params import MAX_INT
-from client.api.choices import at_least_one, exactly_one, given, needs
-from client.api.schema import (
+from learningchain.chain.params import MAX_INT
+from learningchain.client.api.choices import at_least_one, exactly_one, given, needs
+from learningchain.client.api.schema import (
     CallbackSecretText,
     CallbackUrlText,
     CallbackView,
@@ -18,7 +18,7 @@ from client.api.schema import (
     Strict,
     TxAnswer,
 )
-from client.api.texts import (
+from learningchain.client.api.texts import (
     Address,
     Amount,
     CidText,

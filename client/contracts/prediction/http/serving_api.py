@@ -6,25 +6,25 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from chain.contracts.prediction import records
-from chain.contracts.prediction.formulas import least_stake
-from chain.contracts.prediction.messages import ServeModel, UnserveModel
-from chain.contracts.prediction.params import PredictionParams
-from chain.contracts.prediction.records import ModelStanding
-from chain.host import Escrow, escrow_key, read_params
-from chain.types import parse_credits
-from client.api.errors import RequestError, not_found, unavailable, usage
-from client.api.render import Json
-from client.api.route import Call, Reply, Route, parse_field
-from client.api.schema import TxAnswer, WaitQuery
-from client.api.submit import answer, spending, submit
-from client.contracts.prediction.http.postings import find_model
-from client.contracts.prediction.http.schema import ModelTrial, ServePosted, ServeRequest
-from client.keys.tokens import FULL, TokenScope
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.formulas import least_stake
+from learningchain.chain.contracts.prediction.messages import ServeModel, UnserveModel
+from learningchain.chain.contracts.prediction.params import PredictionParams
+from learningchain.chain.contracts.prediction.records import ModelStanding
+from learningchain.chain.host import Escrow, escrow_key, read_params
+from learningchain.chain.types import parse_credits
+from learningchain.client.api.errors import RequestError, not_found, unavailable, usage
+from learningchain.client.api.render import Json
+from learningchain.client.api.route import Call, Reply, Route, parse_field
+from learningchain.client.api.schema import TxAnswer, WaitQuery
+from learningchain.client.api.submit import answer, spending, submit
+from learningchain.client.contracts.prediction.http.postings import find_model
+from learningchain.client.contracts.prediction.http.schema import ModelTrial, ServePosted, ServeRequest
+from learningchain.client.keys.tokens import FULL, TokenScope
 
 if TYPE_CHECKING:
-    from client.contracts.prediction.duties import RunTerms
-    from client.work.trials import TrialState
+    from learningchain.client.contracts.prediction.duties import RunTerms
+    from learningchain.client.work.trials import TrialState
 
 HOLD_S = 10.0
 """How long one call waits for a trial to end."""
@@ -55,7 +55,7 @@ def stake_missing(call: Call, model: bytes) -> int:
 
 async def _passed(call: Call, model: bytes) -> bool:
     """Whether it was tried, and its answers are the same; False where it has no sample. Raises `RequestError`: nothing is sent."""
-    from client.contracts.prediction.duties import run_terms  # the sandbox's words load after the node's start
+    from learningchain.client.contracts.prediction.duties import run_terms  # the sandbox's words load after the node's start
 
     terms = run_terms(call.node.ledger.state, model)
     if terms is None or not terms.terms.sample:
@@ -74,8 +74,8 @@ async def _passed(call: Call, model: bytes) -> bool:
 
 async def _tried(call: Call, terms: RunTerms) -> TrialState:
     """Its trial after at most `HOLD_S` seconds. Raises `RequestError` where none can be."""
-    from client.contracts.prediction.roles.trial import wanted_trial
-    from client.work.trials import OWNER, TrialsBusy
+    from learningchain.client.contracts.prediction.roles.trial import wanted_trial
+    from learningchain.client.work.trials import OWNER, TrialsBusy
 
     trials = call.node.trials
     if trials is None:

@@ -7,13 +7,13 @@ from base64 import b32encode
 from collections import Counter
 from typing import Any
 
-from chain.contracts.prediction import records
-from chain.contracts.prediction.decisions import Decision
-from chain.contracts.prediction.formulas import least_stake
-from chain.contracts.prediction.messages import Program, RegisterModel
-from chain.contracts.prediction.params import PredictionParams
-from chain.contracts.prediction.payouts import KEPT
-from chain.contracts.prediction.records import (
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.decisions import Decision
+from learningchain.chain.contracts.prediction.formulas import least_stake
+from learningchain.chain.contracts.prediction.messages import Program, RegisterModel
+from learningchain.chain.contracts.prediction.params import PredictionParams
+from learningchain.chain.contracts.prediction.payouts import KEPT
+from learningchain.chain.contracts.prediction.records import (
     ANSWERED,
     ENDED,
     ModelRecord,
@@ -28,13 +28,13 @@ from chain.contracts.prediction.records import (
     RequestTerms,
     ServerRecord,
 )
-from chain.contracts.prediction.tally import VALUED, AnswerCode, ModelKind, PredictionOutcome, is_withheld
-from chain.contracts.prediction.verdicts import AppealVerdict
-from chain.crypto import address
-from chain.host import Escrow, Reader, escrow_key, read_params
-from chain.host.terms import Arch, ImageKind
-from chain.types import format_credits, format_loss
-from client.api.render import Json
+from learningchain.chain.contracts.prediction.tally import VALUED, AnswerCode, ModelKind, PredictionOutcome, is_withheld
+from learningchain.chain.contracts.prediction.verdicts import AppealVerdict
+from learningchain.chain.crypto import address
+from learningchain.chain.host import Escrow, Reader, escrow_key, read_params
+from learningchain.chain.host.terms import Arch, ImageKind
+from learningchain.chain.types import format_credits, format_loss
+from learningchain.client.api.render import Json
 
 APPEAL_ROUND = 3
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from typing import Final, NamedTuple
 
-from chain.contracts.prediction import records
-from chain.contracts.prediction.records import RequestRecord, RequestTerms
-from chain.contracts.prediction.tally import VALUED, PredictionOutcome
-from chain.host import Reader
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.records import RequestRecord, RequestTerms
+from learningchain.chain.contracts.prediction.tally import VALUED, PredictionOutcome
+from learningchain.chain.host import Reader
 
 WINDOW: Final = 128
 """Answers of a model that are remembered, the newest."""

@@ -27,11 +27,11 @@ from typing import IO, Any, Final, Protocol
 
 import msgspec
 
-from chain.types import format_credits, parse_credits
-from client.contracts.prediction.http.model_schema import ModelSchema
-from client.contracts.prediction.roles.table import TableBatch, TableReader, answers_head, answers_text
-from client.node.ledger import VALID_FOR
-from client.sdk.types import NotFound, Rejected, Unavailable
+from learningchain.chain.types import format_credits, parse_credits
+from learningchain.client.contracts.prediction.http.model_schema import ModelSchema
+from learningchain.client.contracts.prediction.roles.table import TableBatch, TableReader, answers_head, answers_text
+from learningchain.client.node.ledger import VALID_FOR
+from learningchain.client.sdk.types import NotFound, Rejected, Unavailable
 
 AT_ONCE: Final = 4
 """Batches that are under way at a time."""

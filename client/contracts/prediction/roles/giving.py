@@ -14,16 +14,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from chain.contracts.prediction import records
-from chain.contracts.prediction.messages import GiveKeys
-from chain.contracts.prediction.records import ENDED, PredictionSeat, RequestRecord, RequestState, RequestTerms
-from chain.crypto import sha256
-from chain.host import Reader
-from client.contracts.prediction import duties
-from client.contracts.prediction.roles import private
-from client.work.boxes import box_in
-from client.work.events import Chain, Changed, Effect, Input, Kept, Notice, Secret, SecretStored, Submit, take
-from client.work.machine import LedgerStatus, Machine, Recalled
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.messages import GiveKeys
+from learningchain.chain.contracts.prediction.records import ENDED, PredictionSeat, RequestRecord, RequestState, RequestTerms
+from learningchain.chain.crypto import sha256
+from learningchain.chain.host import Reader
+from learningchain.client.contracts.prediction import duties
+from learningchain.client.contracts.prediction.roles import private
+from learningchain.client.work.boxes import box_in
+from learningchain.client.work.events import Chain, Changed, Effect, Input, Kept, Notice, Secret, SecretStored, Submit, take
+from learningchain.client.work.machine import LedgerStatus, Machine, Recalled
 
 BOX_KEYS: Final = "membership.box"
 """The kind of the secrets that open boxes: another slice's, which this one is told of (`Slice.reads`)."""

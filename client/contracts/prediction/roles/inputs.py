@@ -11,11 +11,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from client.contracts.prediction.http.lines import lines_of
-from client.contracts.prediction.roles.private import plain_input
-from client.keys.hidden import BadKey
-from client.work.events import LateInputRefused
-from sandbox import AnswerForm
+from learningchain.client.contracts.prediction.http.lines import lines_of
+from learningchain.client.contracts.prediction.roles.private import plain_input
+from learningchain.client.keys.hidden import BadKey
+from learningchain.client.work.events import LateInputRefused
+from learningchain.sandbox import AnswerForm
 
 INPUT, REQUEST = "input", "request.json"
 VERSION = 1

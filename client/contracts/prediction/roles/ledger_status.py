@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chain.contracts.prediction import records
-from chain.contracts.prediction.messages import AppealAnswer, CommitAnswer, OpenAnswer
-from chain.contracts.prediction.records import ANSWERED, PredictionSeat, RequestRecord, RequestState
-from chain.host import Reader
-from client.work.machine import LedgerStatus, LedgerStatusOf
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.messages import AppealAnswer, CommitAnswer, OpenAnswer
+from learningchain.chain.contracts.prediction.records import ANSWERED, PredictionSeat, RequestRecord, RequestState
+from learningchain.chain.host import Reader
+from learningchain.client.work.machine import LedgerStatus, LedgerStatusOf
 
 
 def _of_request(says: Callable[[Reader, bytes, RequestRecord, Any], LedgerStatus]) -> LedgerStatusOf:

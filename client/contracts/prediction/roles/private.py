@@ -15,16 +15,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from chain.contracts.prediction.blinding import CannotBlind, blind
-from chain.contracts.prediction.messages import BOX_BYTES
-from chain.contracts.prediction.tally import Answer, AnswerCode
-from chain.crypto import sha256
-from client.keys.boxes import CannotOpen, open_box, public_of, seal_box
-from client.keys.hidden import KEY as KEY_BYTES
-from client.keys.hidden import NONCE, BadKey, seal, unseal
+from learningchain.chain.contracts.prediction.blinding import CannotBlind, blind
+from learningchain.chain.contracts.prediction.messages import BOX_BYTES
+from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode
+from learningchain.chain.crypto import sha256
+from learningchain.client.keys.boxes import CannotOpen, open_box, public_of, seal_box
+from learningchain.client.keys.hidden import KEY as KEY_BYTES
+from learningchain.client.keys.hidden import NONCE, BadKey, seal, unseal
 
 if TYPE_CHECKING:
-    from client.work.events import Secret
+    from learningchain.client.work.events import Secret
 
 KEY: Final = "prediction.key"
 """Of the secrets: the key of a private request."""
@@ -54,7 +54,7 @@ def new_key(rng: Random) -> bytes:
 
 def of_key(key: bytes) -> Secret:
     """K as it is kept, under its hash: it stays until it is dropped."""
-    from client.work.events import Secret  # what work needs loads after the node's start
+    from learningchain.client.work.events import Secret  # what work needs loads after the node's start
 
     return Secret(KEY, sha256(key), b"", key)
 

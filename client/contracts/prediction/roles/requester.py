@@ -14,15 +14,15 @@ from __future__ import annotations
 
 from collections import Counter
 
-from chain.contracts.prediction import records
-from chain.contracts.prediction.records import ENDED, RequestRecord, RequestState, RequestTerms
-from chain.host import Reader
-from client.contracts.prediction import duties
-from client.contracts.prediction.http.views import cid_text
-from client.node.block_figures import Figure
-from client.work.events import Chain, Changed, Effect, Forget, Input, Pin, take
-from client.work.gone import GoneRefs
-from client.work.machine import Machine, Recalled
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.records import ENDED, RequestRecord, RequestState, RequestTerms
+from learningchain.chain.host import Reader
+from learningchain.client.contracts.prediction import duties
+from learningchain.client.contracts.prediction.http.views import cid_text
+from learningchain.client.node.block_figures import Figure
+from learningchain.client.work.events import Chain, Changed, Effect, Forget, Input, Pin, take
+from learningchain.client.work.gone import GoneRefs
+from learningchain.client.work.machine import Machine, Recalled
 
 PINNED = "ask"
 """The first word of the reason for which an input is pinned."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chain.contracts.prediction.messages import seed_of
-from chain.contracts.prediction.tally import Answer, AnswerCode, ModelKind
-from chain.host.terms import ImageKind
-from client.config import WorkConfig
-from client.contracts.prediction.duties import ABSTAIN, BAD_INPUT, BAD_KEY, AnswerDuty, RunTerms
-from client.contracts.prediction.http.views import cid_text
-from client.contracts.prediction.roles.inputs import InputSealed, InputUnfit, PredictionInput
-from client.work.events import RunEnded, WantedImage
-from sandbox import AnswerForm, AnswerOutcome, ContainerLimits, ParsedAnswer, RunSpec, RunStatus, UnfitRow
+from learningchain.chain.contracts.prediction.messages import seed_of
+from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode, ModelKind
+from learningchain.chain.host.terms import ImageKind
+from learningchain.client.config import WorkConfig
+from learningchain.client.contracts.prediction.duties import ABSTAIN, BAD_INPUT, BAD_KEY, AnswerDuty, RunTerms
+from learningchain.client.contracts.prediction.http.views import cid_text
+from learningchain.client.contracts.prediction.roles.inputs import InputSealed, InputUnfit, PredictionInput
+from learningchain.client.work.events import RunEnded, WantedImage
+from learningchain.sandbox import AnswerForm, AnswerOutcome, ContainerLimits, ParsedAnswer, RunSpec, RunStatus, UnfitRow
 
 MIB = 2**20
 UNPACKED = 4

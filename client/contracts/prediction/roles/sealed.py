@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from chain.codec import Wire, encode, read
-from chain.contracts.prediction.tally import Answer
-from client.work.events import Secret
+from learningchain.chain.codec import Wire, encode, read
+from learningchain.chain.contracts.prediction.tally import Answer
+from learningchain.client.work.events import Secret
 
 KIND = "prediction"
 """Of the contract's messages; it begins the kinds of its secrets."""

@@ -27,23 +27,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from chain.contracts.prediction.messages import AppealAnswer, CommitAnswer, OpenAnswer, answer_commitment
-from chain.contracts.prediction.tally import Answer, AnswerCode
-from chain.host import Reader
-from chain.types import parse_credits
-from client.contracts.prediction import duties
-from client.contracts.prediction.duties import ABSTAIN, NO_DATA, AnswerDuty, RunTerms, Unpaid
-from client.contracts.prediction.roles import runs, sealed
-from client.contracts.prediction.roles.answer_window import AnswerFigures, AnswerWindow, sample_of
-from client.contracts.prediction.roles.giving import OwnBoxKeys
-from client.contracts.prediction.roles.held_inputs import HeldInputs
-from client.contracts.prediction.roles.inputs import InputUnfit
-from client.contracts.prediction.roles.private import BoxPlace, NoBoxKey, answer_without, blinded, opened
-from client.contracts.prediction.roles.sealed import SealedAnswer, SeatOf
-from client.keys.hidden import BadKey
-from client.node.block_figures import AnyFigure, Distribution, Figure, HistogramFigure
-from client.work.artifacts import reason as pin_reason
-from client.work.events import (
+from learningchain.chain.contracts.prediction.messages import AppealAnswer, CommitAnswer, OpenAnswer, answer_commitment
+from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode
+from learningchain.chain.host import Reader
+from learningchain.chain.types import parse_credits
+from learningchain.client.contracts.prediction import duties
+from learningchain.client.contracts.prediction.duties import ABSTAIN, NO_DATA, AnswerDuty, RunTerms, Unpaid
+from learningchain.client.contracts.prediction.roles import runs, sealed
+from learningchain.client.contracts.prediction.roles.answer_window import AnswerFigures, AnswerWindow, sample_of
+from learningchain.client.contracts.prediction.roles.giving import OwnBoxKeys
+from learningchain.client.contracts.prediction.roles.held_inputs import HeldInputs
+from learningchain.client.contracts.prediction.roles.inputs import InputUnfit
+from learningchain.client.contracts.prediction.roles.private import BoxPlace, NoBoxKey, answer_without, blinded, opened
+from learningchain.client.contracts.prediction.roles.sealed import SealedAnswer, SeatOf
+from learningchain.client.keys.hidden import BadKey
+from learningchain.client.node.block_figures import AnyFigure, Distribution, Figure, HistogramFigure
+from learningchain.client.work.artifacts import reason as pin_reason
+from learningchain.client.work.events import (
     BringImage,
     Chain,
     Changed,
@@ -74,7 +74,7 @@ from client.work.events import (
     lazily,
     take,
 )
-from client.work.machine import Machine, Recalled
+from learningchain.client.work.machine import Machine, Recalled
 
 INPUT_PIN = "predict"
 """The first word of the reason for which an input is pinned."""

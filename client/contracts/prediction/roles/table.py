@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import msgspec
 
-from client.contracts.prediction.http.model_schema import BadRow, ModelSchema, row_of_cells
-from client.data.columns import NUMBER
+from learningchain.client.contracts.prediction.http.model_schema import BadRow, ModelSchema, row_of_cells
+from learningchain.client.data.columns import NUMBER
 
 MAX_COLUMNS: Final = 70_000
 MAX_ROWS: Final = 10_000_000

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from chain.contracts.prediction.tally import ModelKind
-from client.contracts.prediction.duties import RunTerms
-from client.contracts.prediction.http.lines import MAX_ANSWERS, MAX_SAMPLE, lines_of
-from client.contracts.prediction.http.views import cid_text
-from client.contracts.prediction.roles import runs
-from client.contracts.prediction.roles.inputs import PredictionInput
-from client.work.trials import PreparedTrial, TrialImpossible, WantedTrial
-from sandbox import AnswerForm, ParsedAnswer
-from sandbox.answers import BadAnswer, parse_answer
+from learningchain.chain.contracts.prediction.tally import ModelKind
+from learningchain.client.contracts.prediction.duties import RunTerms
+from learningchain.client.contracts.prediction.http.lines import MAX_ANSWERS, MAX_SAMPLE, lines_of
+from learningchain.client.contracts.prediction.http.views import cid_text
+from learningchain.client.contracts.prediction.roles import runs
+from learningchain.client.contracts.prediction.roles.inputs import PredictionInput
+from learningchain.client.work.trials import PreparedTrial, TrialImpossible, WantedTrial
+from learningchain.sandbox import AnswerForm, ParsedAnswer
+from learningchain.sandbox.answers import BadAnswer, parse_answer
 
 PHASE = "try"
 LONGEST_S = 600.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chain.types import format_credits, parse_credits
-from client.dashboard.page import ROWS, Drawn, Nav, Visit, or_none, page
+from learningchain.chain.types import format_credits, parse_credits
+from learningchain.client.dashboard.page import ROWS, Drawn, Nav, Visit, or_none, page
 
 LINES = 500
 """Of the account's history, the newest: what came in is added up over so many."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sandbox import ImageLimits
+from learningchain.sandbox import ImageLimits
 
 from ..programs.kit import FINE, Verdict
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from chain.contracts.prediction import records
-from chain.contracts.prediction.messages import CommitAnswer, OpenAnswer
-from chain.contracts.prediction.records import PredictionSeat, RequestState
-from chain.ledger.state import State
+from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction.messages import CommitAnswer, OpenAnswer
+from learningchain.chain.contracts.prediction.records import PredictionSeat, RequestState
+from learningchain.chain.ledger.state import State
 from tests.sim.asking.member import MemberAsking
 from tests.sim.asking.people import SALT, Asked, Asker
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.contracts.prediction.messages import CancelRequest, RequestPrediction
-from chain.contracts.prediction.records import ModelStanding, RequestState
-from chain.ledger.state import State
+from learningchain.chain.contracts.prediction.messages import CancelRequest, RequestPrediction
+from learningchain.chain.contracts.prediction.records import ModelStanding, RequestState
+from learningchain.chain.ledger.state import State
 from tests.sim.asking.member import MemberAsking
 from tests.sim.asking.people import Asker, requests
 

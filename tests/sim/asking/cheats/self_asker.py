@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from chain.contracts.prediction.messages import RegisterModel, RequestPrediction
-from chain.contracts.prediction.records import ModelStanding
-from chain.ledger.state import State
+from learningchain.chain.contracts.prediction.messages import RegisterModel, RequestPrediction
+from learningchain.chain.contracts.prediction.records import ModelStanding
+from learningchain.chain.ledger.state import State
 from tests.sim.asking.member import MemberAsking
 from tests.sim.asking.people import Asker
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from chain.contracts.prediction.messages import RequestPrediction
-from chain.contracts.prediction.records import ModelStanding
-from chain.crypto import sha256
-from chain.ledger.state import State
+from learningchain.chain.contracts.prediction.messages import RequestPrediction
+from learningchain.chain.contracts.prediction.records import ModelStanding
+from learningchain.chain.crypto import sha256
+from learningchain.chain.ledger.state import State
 from tests.sim.asking.member import MemberAsking
 from tests.sim.asking.people import KEY, Asked, Asker
 

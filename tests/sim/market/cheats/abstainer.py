@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chain.ledger.state import State
-from chain.verification.votes import BallotCode
+from learningchain.chain.ledger.state import State
+from learningchain.chain.verification.votes import BallotCode
 from tests.sim.market.cheats.base import Cheat
 from tests.sim.market.sealed import Sealed
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from chain.contracts.job import messages, records, store
-from chain.contracts.job.messages import Claim, Reveal
-from chain.contracts.job.records import AuditRound, ClaimRecord, Job, Posting, Seat
-from chain.contracts.job.records import JobState as JobState
-from chain.host import ACTIVE, Account, account_key, terms
-from chain.ledger.state import State
-from client.contracts.job.roles.policy import own_claim
+from learningchain.chain.contracts.job import messages, records, store
+from learningchain.chain.contracts.job.messages import Claim, Reveal
+from learningchain.chain.contracts.job.records import AuditRound, ClaimRecord, Job, Posting, Seat
+from learningchain.chain.contracts.job.records import JobState as JobState
+from learningchain.chain.host import ACTIVE, Account, account_key, terms
+from learningchain.chain.ledger.state import State
+from learningchain.client.contracts.job.roles.policy import own_claim
 from tests.sim.market.contractor import HARDER
 from tests.sim.market.engine import losses_of, truth_of
 from tests.sim.market.outsider import Outsider

@@ -6,8 +6,8 @@ everybody else's FALSE with one made-up measurement, so that their votes agree a
 
 from __future__ import annotations
 
-from chain.contracts.job import messages
-from chain.ledger.state import State
+from learningchain.chain.contracts.job import messages
+from learningchain.chain.ledger.state import State
 from tests.sim.market.cheats.base import Cheat, Seated
 from tests.sim.market.engine import EXAMPLES, model_of
 from tests.sim.market.sealed import Sealed

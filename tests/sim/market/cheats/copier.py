@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from chain.contracts.job import store
-from chain.contracts.job.messages import Claim, Reveal
-from chain.contracts.job.records import JobState as JobState
-from chain.ledger.state import State
-from client.contracts.job.roles.policy import own_claim
+from learningchain.chain.contracts.job import store
+from learningchain.chain.contracts.job.messages import Claim, Reveal
+from learningchain.chain.contracts.job.records import JobState as JobState
+from learningchain.chain.ledger.state import State
+from learningchain.client.contracts.job.roles.policy import own_claim
 from tests.sim.market.cheats.base import Cheat
 
 

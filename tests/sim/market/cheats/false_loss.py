@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chain.contracts.job import messages
-from chain.contracts.job.messages import PostJob
-from chain.ledger.state import State
+from learningchain.chain.contracts.job import messages
+from learningchain.chain.contracts.job.messages import PostJob
+from learningchain.chain.ledger.state import State
 from tests.sim.market.cheats.base import Cheat
 from tests.sim.market.engine import model_of
 

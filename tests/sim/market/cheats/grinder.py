@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import msgspec
 
-from chain.codec import encode
-from chain.contracts.job import messages, store
-from chain.contracts.job.messages import Claim
-from chain.host import Account, account_key, terms
-from chain.ledger.state import State
-from chain.ledger.transition import chain_record
-from chain.ledger.tx import sign_tx
-from chain.types import TxBody, net_of, tx_id
+from learningchain.chain.codec import encode
+from learningchain.chain.contracts.job import messages, store
+from learningchain.chain.contracts.job.messages import Claim
+from learningchain.chain.host import Account, account_key, terms
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import chain_record
+from learningchain.chain.ledger.tx import sign_tx
+from learningchain.chain.types import TxBody, net_of, tx_id
 from tests.hashes import tagged
 from tests.sim.market.cheats.base import Cheat, Made
 from tests.sim.market.engine import model_of

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from chain.contracts.job import messages
-from chain.contracts.job.records import JobState as JobState
-from chain.ledger.state import State
-from client.contracts.job.roles.policy import own_claim
+from learningchain.chain.contracts.job import messages
+from learningchain.chain.contracts.job.records import JobState as JobState
+from learningchain.chain.ledger.state import State
+from learningchain.client.contracts.job.roles.policy import own_claim
 from tests.sim.market.cheats.base import Cheat
 from tests.sim.market.engine import model_of
 

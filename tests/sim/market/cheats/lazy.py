@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chain.ledger.state import State
+from learningchain.chain.ledger.state import State
 from tests.sim.market.cheats.base import Cheat, Seated
 from tests.sim.market.engine import EXAMPLES
 from tests.sim.market.sealed import Sealed

@@ -6,10 +6,10 @@ stop that: what it costs is bounded instead, and the contractor loses as much.
 
 from __future__ import annotations
 
-from chain.contracts.job.messages import OnCheat
-from chain.ledger.state import State
-from chain.verification.scale import base
-from sandbox import RunStatus
+from learningchain.chain.contracts.job.messages import OnCheat
+from learningchain.chain.ledger.state import State
+from learningchain.chain.verification.scale import base
+from learningchain.sandbox import RunStatus
 from tests.sim.market.cheats.base import Cheat
 from tests.sim.market.contractor import terms
 from tests.sim.market.engine import Program, Seen

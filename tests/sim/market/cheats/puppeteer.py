@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from chain.ledger.state import State
-from sandbox import RunStatus
+from learningchain.chain.ledger.state import State
+from learningchain.sandbox import RunStatus
 from tests.sim.market.cheats.lying_evaluator import FAR, Liar
 from tests.sim.market.engine import Seen, model_of
 

@@ -3,8 +3,8 @@ sees the bounty again and perhaps a model besides. `number` 0 posts, 1 is the pu
 
 from __future__ import annotations
 
-from chain.contracts.job.messages import OnCheat
-from chain.ledger.state import State
+from learningchain.chain.contracts.job.messages import OnCheat
+from learningchain.chain.ledger.state import State
 from tests.sim.market.cheats.base import Cheat
 from tests.sim.market.contractor import terms
 from tests.sim.market.engine import model_of

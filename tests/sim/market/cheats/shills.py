@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chain.ledger.state import State
+from learningchain.chain.ledger.state import State
 from tests.sim.market.cheats.base import Cheat
 from tests.sim.market.engine import model_of
 

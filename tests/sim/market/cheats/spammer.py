@@ -6,11 +6,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chain.contracts.job import messages
-from chain.contracts.job.messages import Claim
-from chain.contracts.job.records import JobState as JobState
-from chain.ledger.state import State
-from client.contracts.job.roles.policy import own_claim
+from learningchain.chain.contracts.job import messages
+from learningchain.chain.contracts.job.messages import Claim
+from learningchain.chain.contracts.job.records import JobState as JobState
+from learningchain.chain.ledger.state import State
+from learningchain.client.contracts.job.roles.policy import own_claim
 from tests.sim.market.cheats.base import Cheat
 from tests.sim.market.contractor import terms
 from tests.sim.market.engine import NOBODY

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from chain.ledger.state import State
-from chain.verification.votes import BallotCode
+from learningchain.chain.ledger.state import State
+from learningchain.chain.verification.votes import BallotCode
 from tests.sim.market.cheats.base import Cheat, Seated
 from tests.sim.market.engine import EXAMPLES, model_of
 from tests.sim.market.sealed import Sealed

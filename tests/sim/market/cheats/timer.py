@@ -3,9 +3,9 @@ block which handles it, and the beacon of that block, are of its choosing."""
 
 from __future__ import annotations
 
-from chain.contracts.job.records import JobState as JobState
-from chain.ledger.state import State
-from chain.verification.votes import BallotCode
+from learningchain.chain.contracts.job.records import JobState as JobState
+from learningchain.chain.ledger.state import State
+from learningchain.chain.verification.votes import BallotCode
 from tests.sim.market.cheats.base import Cheat, Seated
 from tests.sim.market.engine import model_of
 from tests.sim.market.sealed import Sealed

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from chain.contracts.job import store
-from chain.contracts.job.messages import CommitVote
-from chain.contracts.job.records import JobState as JobState
-from chain.ledger.state import State
+from learningchain.chain.contracts.job import store
+from learningchain.chain.contracts.job.messages import CommitVote
+from learningchain.chain.contracts.job.records import JobState as JobState
+from learningchain.chain.ledger.state import State
 from tests.sim.market.cheats.base import Cheat, Seated
 
 

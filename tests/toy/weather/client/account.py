@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from chain.host import Reader
-from client.api.render import Json
+from learningchain.chain.host import Reader
+from learningchain.client.api.render import Json
 
 
 class ForecasterView(TypedDict):

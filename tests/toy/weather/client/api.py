@@ -6,17 +6,17 @@ from typing import Annotated, TypedDict
 
 from msgspec import Meta
 
-from chain.crypto import address
-from chain.types import parse_credits
-from client.api.render import Json
-from client.api.route import Call, Reply, Route, parse_field
-from client.api.schema import (
+from learningchain.chain.crypto import address
+from learningchain.chain.types import parse_credits
+from learningchain.client.api.render import Json
+from learningchain.client.api.route import Call, Reply, Route, parse_field
+from learningchain.client.api.schema import (
     Strict,
     TxAnswer,
     WaitQuery,
 )
-from client.api.submit import answer, submit
-from client.api.texts import Address, GivenAmount
+from learningchain.client.api.submit import answer, submit
+from learningchain.client.api.texts import Address, GivenAmount
 
 from .. import Forecast
 

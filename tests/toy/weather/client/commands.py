@@ -1,6 +1,6 @@
 """The commands about the weather."""
 
-from client.cli.entries import Command, Family, Sections
+from learningchain.client.cli.entries import Command, Family, Sections
 
 SECTIONS: Sections = {
     "Weather": (

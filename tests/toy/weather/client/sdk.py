@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from client.api.schema import TxAnswer
-from client.sdk.calls import Calls, call
+from learningchain.client.api.schema import TxAnswer
+from learningchain.client.sdk.calls import Calls, call
 
 
 class WeatherCalls(Calls):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from chain.host import Reader
-from client.work.events import Chain, Changed, Effect, Forget, Input, Settled, Submit
-from client.work.machine import LedgerStatus, Machine, Recalled, Slice, Watch, knows_no_ref
+from learningchain.chain.host import Reader
+from learningchain.client.work.events import Chain, Changed, Effect, Forget, Input, Settled, Submit
+from learningchain.client.work.machine import LedgerStatus, Machine, Recalled, Slice, Watch, knows_no_ref
 
 from .. import Measure, Standing, key_of, ref_of
 

@@ -1,0 +1,106 @@
+"""LearningChain: the public face. Users import this module alone; `python -m learningchain` is the command.
+
+    import learningchain
+
+    with learningchain.SyncClient.of_folder(path) as node:
+        print(node.status()["height"])
+
+Everything is loaded when it is first used, so that importing this, and `learningchain --help`, stay quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    # The names of this face. Where each comes from is read from these lines when the first one is used.
+    from learningchain.chain.contracts.credits import Approve as Approve
+    from learningchain.chain.contracts.credits import Transfer as Transfer
+    from learningchain.chain.contracts.credits import TransferFrom as TransferFrom
+    from learningchain.chain.contracts.job.messages import Claim as Claim
+    from learningchain.chain.contracts.job.messages import CommitVote as CommitVote
+    from learningchain.chain.contracts.job.messages import OpenVote as OpenVote
+    from learningchain.chain.contracts.job.messages import PostJob as PostJob
+    from learningchain.chain.contracts.job.messages import Reveal as Reveal
+    from learningchain.chain.contracts.job.messages import RevealKey as RevealKey
+    from learningchain.chain.crypto import SigningKey as SigningKey
+    from learningchain.chain.crypto import account_id as account_id
+    from learningchain.chain.crypto import address as address
+    from learningchain.chain.crypto import parse_address as parse_address
+    from learningchain.chain.types import format_credits as format_credits
+    from learningchain.chain.types import format_loss as format_loss
+    from learningchain.chain.types import parse_credits as parse_credits
+    from learningchain.chain.types import parse_loss as parse_loss
+    from learningchain.client.config import Config as Config
+    from learningchain.client.contracts.job.http.schema import ImageRequest as ImageRequest
+    from learningchain.client.contracts.job.http.schema import JobRequest as JobRequest
+    from learningchain.client.contracts.job.http.schema import LimitsRequest as LimitsRequest
+    from learningchain.client.keys.keystore import Identity as Identity
+    from learningchain.client.keys.keystore import Keystore as Keystore
+    from learningchain.client.keys.keystore import KeystoreError as KeystoreError
+    from learningchain.client.receipts.files import CheckedReceipt as CheckedReceipt
+    from learningchain.client.receipts.files import check_receipt as check_receipt
+    from learningchain.client.sdk.client import Client as Client
+    from learningchain.client.sdk.client import SyncClient as SyncClient
+    from learningchain.client.sdk.types import ApiError as ApiError
+    from learningchain.client.sdk.types import BadContent as BadContent
+    from learningchain.client.sdk.types import Event as Event
+    from learningchain.client.sdk.types import Fetched as Fetched
+    from learningchain.client.sdk.types import Invalid as Invalid
+    from learningchain.client.sdk.types import NotFound as NotFound
+    from learningchain.client.sdk.types import Rejected as Rejected
+    from learningchain.client.sdk.types import Unauthorized as Unauthorized
+    from learningchain.client.sdk.types import Unavailable as Unavailable
+    from learningchain.client.sdk.types import Unreachable as Unreachable
+    from learningchain.client.sdk.types import Usage as Usage
+
+_NOT_ON_WINDOWS = (
+    "This command needs Linux, or macOS for all but running a node. On Windows use it in WSL 2 (wsl --install). "
+    "Programs on Windows can ask a node elsewhere: import learningchain"
+)
+
+
+@cache
+def _where() -> dict[str, str]:
+    """The module behind each name."""
+    import ast
+
+    source: str = __loader__.get_source(__name__)  # type: ignore[name-defined]
+    block = next(node for node in ast.parse(source).body if isinstance(node, ast.If))
+    found = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    return {alias.name: node.module or "" for node in found for alias in node.names}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from learningchain.client.cli.app import own_version
+
+        return own_version()
+    if name == "__all__":
+        return sorted([*_where(), "main"])
+    if name.startswith("_") or name not in _where():
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_where()[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*_where(), "main", "__version__"])
+
+
+def main() -> int:
+    """The command `learningchain`; the exit code."""
+    if sys.platform == "win32":  # before anything is imported that Windows has not
+        sys.stderr.write(f"learningchain: {_NOT_ON_WINDOWS}\n")
+        return 2
+    from learningchain.client.cli.app import main as run
+
+    return run()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
