@@ -37,6 +37,7 @@ LINT = (
     Part("lint", (".venv/bin/ruff", "check", "--quiet", "."), 0.1),
     Part("format", (".venv/bin/ruff", "format", "--check", "--quiet", "."), 0.1),
     Part("import rule", (".venv/bin/lint-imports",), 0.2),
+    Part("rooms of the client", (PYTHON, "scripts/rooms.py"), 0.1),
     Part("quarantine", (PYTHON, "-m", "tests.quarantined"), 0.0),
 )
 MYPY = (".venv/bin/mypy",)
