@@ -1,9 +1,10 @@
-"""Settings that the owner may change over HTTP: which ones, and how one is written.
+"""Settings that the owner may change over HTTP: which ones, how one is written, and from when on it counts.
 
 Only what decides how much this node does, for whom and for how much. What says where it listens, whom it calls, what it runs or
 what it keeps stays with the command line, on the machine: whoever steals a session or a token gets no further by a setting.
 
-A change goes into `config.toml`, whole or not at all, and counts from the node's next start on.
+A change goes into `config.toml`, whole or not at all. What is the owner's policy about work (`is_at_once`) is taken up by a node
+that runs, within seconds; everything else counts from its next start on.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec import structs
+
 from learningchain.client import config, contracts
-from learningchain.client.config import ConfigError, Loaded
+from learningchain.client.config import Config, ConfigError, Loaded
 
 _OWN: Final = (
     "name",
@@ -27,6 +30,30 @@ CHANGEABLE: Final[frozenset[str]] = frozenset(_OWN).union(
     *(getattr(part, "CHANGEABLE", ()) for part in contracts.parts("settings").values())
 )
 """By dotted name; contracts name those of their own."""
+
+
+_SHAPES: Final = frozenset({"work.enabled", "work.concurrent"})
+"""Settings of work that say what a start makes: whether there is an engine, and how many threads wait for it."""
+AT_ONCE: Final = "within seconds"
+AFTER_RESTART: Final = "after a restart"
+
+
+def is_at_once(name: str) -> bool:
+    """Whether a node that runs takes the setting up by itself."""
+    return name.startswith("work.") and name not in _SHAPES
+
+
+def in_force(now: Loaded, written: Loaded) -> Loaded:
+    """The settings of a node that runs with `now` once it took up of `written` what needs no restart."""
+    names = [name for name in config.SETTINGS if is_at_once(name)]
+    fields = {name.removeprefix("work."): config.value_of(written.config, name) for name in names}
+    sources = now.sources | {name: written.sources[name] for name in names}
+    return Loaded(structs.replace(now.config, work=structs.replace(now.config.work, **fields)), sources)
+
+
+def changed(before: Config, after: Config) -> list[str]:
+    """Dotted names of the settings in which the two differ."""
+    return [name for name in config.SETTINGS if config.value_of(before, name) != config.value_of(after, name)]
 
 
 class NotChangeable(ConfigError):
@@ -58,8 +85,4 @@ def change(data: Path, name: str, text: str) -> Any:
 def after_restart(loaded: Loaded, data: Path) -> dict[str, Any]:
     """What the file says otherwise than what is in force, as it may be shown: by dotted name. Blocks. Raises `ConfigError`."""
     written, now = config.load(data).config, loaded.config
-    return {
-        name: config.display(name, config.value_of(written, name))
-        for name in config.SETTINGS
-        if config.value_of(written, name) != config.value_of(now, name)
-    }
+    return {name: config.display(name, config.value_of(written, name)) for name in changed(now, written) if not is_at_once(name)}

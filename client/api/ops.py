@@ -25,7 +25,7 @@ from learningchain.client.api.schema import (
     TokenProof,
 )
 from learningchain.client.config import ConfigError, display
-from learningchain.client.config_change import CHANGEABLE, NotChangeable
+from learningchain.client.config_change import AFTER_RESTART, AT_ONCE, CHANGEABLE, NotChangeable, is_at_once
 
 
 async def get_status(call: Call) -> Json:
@@ -62,7 +62,7 @@ async def put_setting(call: Call) -> Json:
         raise forbidden("NOT_CHANGEABLE", str(e)) from None
     except ConfigError as e:
         raise usage(str(e), name="BAD_SETTING", status=422) from None
-    return {"name": name, "value": display(name, value), "effective": "after a restart"}
+    return {"name": name, "value": display(name, value), "effective": AT_ONCE if is_at_once(name) else AFTER_RESTART}
 
 
 async def get_load(call: Call) -> Json:
@@ -136,7 +136,7 @@ ROUTES = (
     Route(
         "PUT",
         "/v1/config/{setting}",
-        "Write a setting for the next start of this node",
+        "Write a setting: it counts within seconds where it is policy about work, else from the next start of this node on",
         put_setting,
         SettingChanged,
         SettingRequest,

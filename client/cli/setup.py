@@ -158,6 +158,7 @@ def config_set(
 ) -> int:
     """Change a setting in the file."""
     from learningchain.client import config
+    from learningchain.client.config_change import is_at_once
 
     data = common.folder
     if not data.is_dir():
@@ -175,5 +176,6 @@ def config_set(
             "The API is then in reach of other machines, and its token crosses the network in clear: put TLS in front of it."
         )
     if runs_here(data):
-        common.out.note("The node that runs here takes it up when it is started again.")
+        when = "within seconds" if is_at_once(name) else "when it is started again"
+        common.out.note(f"The node that runs here takes it up {when}.")
     return 0

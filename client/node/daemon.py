@@ -67,6 +67,7 @@ from learningchain.client.node.ledger import NodeLedger
 from learningchain.client.node.pruning import Pruner
 from learningchain.client.node.reports import Reports
 from learningchain.client.node.service import RunningNode
+from learningchain.client.node.settings_watch import SettingsWatch
 from learningchain.client.node.snapshots import SnapshotService
 from learningchain.client.signer.certificate import certificate
 from learningchain.client.signer.pairing import Pairing, PairingError
@@ -397,6 +398,9 @@ class Daemon:
             self._spawn(self._settle_keys(self._present(self.keys, state).key.public))
         stack.push_async_callback(self._end_tasks)
         await self._open_work(stack)
+        watch = SettingsWatch(self.data, self.settings, self._take_settings)
+        self.view.look_at_settings = watch.look
+        self._spawn(watch.run())
         await self._open_callbacks(stack)
         await self._open_notify(stack)
         server = ApiServer(
@@ -576,6 +580,10 @@ class Daemon:
         except (WorkDatabaseError, UnknownBackend) as fault:
             raise StartError(str(fault)) from None
         self.view.employ(service, train=train)
+
+    def _take_settings(self, settings: configuration.Loaded) -> None:
+        self.settings = settings
+        self.view.take_settings(settings)
 
     async def _open_notify(self, stack: contextlib.AsyncExitStack) -> None:
         """Where nothing is set, nothing follows."""

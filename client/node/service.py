@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +100,9 @@ class NodeFiles:
         return peer in self._allowed.get(root, ()) or not self._published.get(root, set()).isdisjoint(reasons)
 
 
+async def _nothing_to_see() -> None: ...
+
+
 class RunningNode:
     """`client.node.interface.Node` over a running daemon's parts."""
 
@@ -133,6 +136,8 @@ class RunningNode:
         self.data: Path | None = None
         """Where the file of its settings lies."""
         self._changing = asyncio.Lock()
+        self.look_at_settings: Callable[[], Awaitable[None]] = _nothing_to_see
+        """Take up what was written, where that needs no restart."""
         self.faults: dict[str, str] = {}
         """Parts that could not start, and why."""
         self.callback_fault = ""
@@ -294,6 +299,12 @@ class RunningNode:
             for event in reversed(self._network.events)
         ]
 
+    def take_settings(self, settings: Loaded) -> None:
+        """Run with these from now on; they differ from those before in what needs no restart alone."""
+        self._settings = settings
+        if self._work is not None:
+            self._work.reconfigure(settings.config)
+
     def config(self) -> dict[str, Any]:
         values = shown(self._settings.config)
         return {name: {"value": value, "source": self._settings.sources[name]} for name, value in values.items()}
@@ -307,7 +318,9 @@ class RunningNode:
         if self.data is None:
             raise config_change.NotChangeable("This node was made without a folder for its settings")
         async with self._changing:
-            return await asyncio.to_thread(config_change.change, self.data, name, text)
+            value = await asyncio.to_thread(config_change.change, self.data, name, text)
+        await self.look_at_settings()
+        return value
 
     async def block(self, height: int) -> dict[str, Any] | None:
         await self._settled()

@@ -15,7 +15,7 @@ from msgspec import structs
 
 from learningchain.chain.contracts import CONTRACTS
 from learningchain.chain.crypto import address
-from learningchain.client.config import Config, own_sections
+from learningchain.client.config import Config, WorkConfig, own_sections
 from learningchain.client.node.block_figures import AnyFigure
 from learningchain.client.node.driver import now_ms
 from learningchain.client.node.interface import Files, KeptRoom, Ledger
@@ -46,8 +46,18 @@ class WorkService:
     ) -> None:
         self._sign, self._derive, self._send, self._penalize = sign, derive, send, penalize
         self._data, self._ledger, self._files, self._sandbox = data, ledger, files, config.sandbox
-        self._settings = structs.replace(config.work, enabled=train, serve=config.serve, **own_sections(config))
+        self._train = train
+        self._settings = self._of(config)
         self._work: WorkDriver | None = None
+
+    def _of(self, config: Config) -> WorkConfig:
+        return structs.replace(config.work, enabled=self._train, serve=config.serve, **own_sections(config))
+
+    def reconfigure(self, config: Config) -> None:
+        """Take up the owner's policy about work as it is now."""
+        self._settings = self._of(config)
+        if self._work is not None:
+            self._work.reconfigure(self._settings)
 
     def drawn(self) -> bool:
         """Whether this account may be called to a duty now: the flag may come, and go, while the node runs."""

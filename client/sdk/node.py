@@ -136,7 +136,8 @@ class NodeCalls(Calls):
 
     @call
     async def set_config(self, name: str, value: str) -> SettingChanged:
-        """Write a setting for the node's next start, as `learningchain config set` takes it. Only some may be changed so."""
+        """Write a setting as `learningchain config set` takes it. Only some may be changed so; `effective` says from when on it
+        counts."""
         return cast(SettingChanged, await self.api.call("PUT", f"/v1/config/{path_id(name)}", body={"value": value}))
 
     @call

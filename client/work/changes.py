@@ -27,6 +27,10 @@ class WatchedChanges:
         """The last key of those that live that was told; None where all were."""
         self._anew = watch is not None
 
+    def again(self) -> None:
+        """Tell everything that lives anew: whoever is told judges it by other settings now."""
+        self._anew = self._watch is not None
+
     @property
     def complete(self) -> bool:
         """Everything that lives was told since the start."""

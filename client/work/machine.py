@@ -43,6 +43,10 @@ class Machine:
         """Whether this needs no image of the ref, now or soon; then it forgets that one was here."""
         return True
 
+    def reconfigure(self, config: WorkConfig) -> None:
+        """Take up the owner's settings as they are from now on. What was begun by the old ones goes on; everything that lives is
+        told anew afterwards (`Changed.anew`)."""
+
     def notices(self) -> Sequence[Notice]:
         """What the operator should know, after the last look. Bounded, and cheap to ask for."""
         return ()

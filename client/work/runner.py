@@ -363,6 +363,15 @@ class WorkDriver:
                 found[ref] = image_id
         return found
 
+    def reconfigure(self, config: WorkConfig) -> None:
+        """Go on with other settings: everything that lives is judged by them anew."""
+        self._config = config
+        for part in self._parts.values():
+            part.machine.reconfigure(config)
+        for changes in self._changes:
+            changes.again()
+        self._wake.set()
+
     # --- the loop --------------------------------------------------------------------------------------------------------------
 
     async def _follow(self) -> None:

@@ -1,4 +1,4 @@
-"""Settings that the owner changes over HTTP and in the dashboard: only those that are named, written for the next start."""
+"""Settings that the owner changes over HTTP and in the dashboard: only those that are named. When each counts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from learningchain.client import config, config_change
 from learningchain.client.config_change import CHANGEABLE, NotChangeable
+from learningchain.client.node.settings_watch import SettingsWatch
 from tests.unit.dashboard_kit import Browser, browsing
 
 OWN = """\
@@ -20,7 +21,7 @@ name = "mine"
 [work]
 # not too small
 min_bounty = "2"
-attempts = 4
+concurrent = 4
 """
 
 
@@ -45,9 +46,30 @@ def test_nothing_that_runs_listens_calls_or_keeps_may_be_changed() -> None:
 def test_a_change_keeps_what_the_owner_wrote_and_counts_from_the_next_start_on(data: Path) -> None:
     running = config.load(data, {})
     assert config_change.change(data, "work.min_bounty", "5.5") == "5.5"
-    assert (data / config.FILE).read_text() == OWN.replace('"2"', '"5.5"')
-    assert config_change.after_restart(running, data) == {"work.min_bounty": "5.5"}
+    assert config_change.change(data, "work.concurrent", "2") == 2
+    assert (data / config.FILE).read_text() == OWN.replace('"2"', '"5.5"').replace("= 4", "= 2")
+    assert config_change.after_restart(running, data) == {"work.concurrent": 2}, "policy about work is in force within seconds"
     assert config.load(data, {}).config.work.min_bounty == "5.5"
+
+
+async def test_a_node_that_runs_takes_up_policy_about_work_and_nothing_else(data: Path) -> None:
+    running, taken = config.load(data, {}), list[config.Loaded]()
+    watch = SettingsWatch(data, running, taken.append)
+    await watch.look()
+    assert not taken, "nothing was written yet"
+    config.change(data, {"work.min_bounty": "5", "work.max_run_s": 60, "work.concurrent": 2, "log.level": "debug"})
+    await watch.look()
+    await watch.look()
+    ((now,),) = (taken,)
+    work = now.config.work
+    assert (work.min_bounty, work.max_run_s, work.concurrent, now.config.log.level) == ("5", 60, 4, "info")
+    assert (now.sources["work.max_run_s"], now.sources["log.level"]) == ("file", "default")
+    assert config_change.after_restart(now, data) == {"work.concurrent": 2, "log.level": "debug"}
+    (data / config.FILE).write_text("[work\n")
+    await watch.look()
+    (data / config.FILE).unlink()
+    await watch.look()
+    assert [one.config.work.min_bounty for one in taken] == ["5", "0"], "what cannot be read changes nothing"
 
 
 @pytest.mark.parametrize(
@@ -84,14 +106,17 @@ async def test_a_setting_is_changed_by_its_form(data: Path) -> None:
     async with browsing(data) as browser:
         of_folder(browser, data)
         _, page = await browser.get("/dashboard/settings")
-        assert "/dashboard/settings/work.attempts" in page.links and "/dashboard/settings/api.listen" not in page.links
-        _, page = await browser.get("/dashboard/settings/work.attempts")
-        form = page.form("/dashboard/settings/work.attempts")
+        assert "/dashboard/settings/work.concurrent" in page.links and "/dashboard/settings/api.listen" not in page.links
+        _, page = await browser.get("/dashboard/settings/work.concurrent")
+        form = page.form("/dashboard/settings/work.concurrent")
         assert form.fields["value"] == "4", "what is written, not what is in force"
         status, page = await browser.send(form, value="6")
-        assert status == 200 and "work.attempts is written as 6. It counts after a restart" in page.text
+        assert status == 200 and "work.concurrent is written as 6. It counts after a restart" in page.text
         assert "6 after a restart" in page.text
-        assert config.load(data, {}).config.work.attempts == 6
+        assert config.load(data, {}).config.work.concurrent == 6
+        _, page = await browser.get("/dashboard/settings/work.attempts")
+        status, page = await browser.send(page.form("/dashboard/settings/work.attempts"), value="6")
+        assert status == 200 and "work.attempts is written as 6. It counts within seconds" in page.text
 
 
 async def test_a_setting_of_the_machine_alone_has_no_form_and_takes_none(data: Path) -> None:

@@ -12,7 +12,8 @@ from learningchain.client.contracts.job.work import WORK
 from learningchain.client.node import work_service
 from learningchain.client.node.interface import Files, Ledger
 from learningchain.client.node.work_service import WorkService
-from tests.unit.work_kit import Chain, LedgerDouble
+from tests.unit.test_work_graph import Graph
+from tests.unit.work_kit import Chain, LedgerDouble, blocks, run_virtual, working
 
 
 @pytest.mark.parametrize("said", [True, False])
@@ -49,3 +50,30 @@ async def test_whether_to_train_is_the_commands_word_and_whether_to_evaluate_als
     serve = ServeConfig(slots=7)
     assert given == [WorkConfig(enabled=train, verify=willing, attempts=7, min_bounty="2.5", serve=serve, **own)]
     assert runs == [train or (willing and drawn)]
+
+
+def test_a_node_that_runs_takes_up_another_policy_without_a_restart(tmp_path: Path) -> None:
+    """Jobs that it left alone are weighed again, and what it trains already goes on."""
+
+    async def main() -> None:
+        graph = Graph(tmp_path, config=working(min_bounty="100", attempts=1))
+        chain, node = graph.chain, graph.nodes["a"]
+        await graph.start("a")
+        assert node.work is not None
+        first, since = chain.post("boss", expiry=chain.clock + 300_000), chain.clock
+        await blocks(chain, lambda: chain.clock > since + 20_000, 30)
+
+        def trained() -> set[str]:
+            return {spec.run_id.split("-")[1] for spec in node.engine.specs if spec.phase == "train"}
+
+        assert not trained(), "ten credits are fewer than a hundred"
+        node.engine.train_s = 60.0
+        node.work.reconfigure(working(min_bounty="5", attempts=1))
+        await blocks(chain, lambda: bool(trained()), 30)
+        node.work.reconfigure(working(min_bounty="100", attempts=1))
+        chain.post("boss", expiry=chain.clock + 300_000)
+        await blocks(chain, lambda: bool(chain.describe(first)["claims"]), 120)
+        assert trained() == {first.hex()[:32]}, "the other one is left alone, and what had begun went on"
+        await graph.stop()
+
+    run_virtual(main())

@@ -14,6 +14,7 @@ from typing import Any
 
 from learningchain.chain.contracts.federation.messages import FederationTerms
 from learningchain.chain.contracts.federation.records import FederationState
+from learningchain.client.config import WorkConfig
 from learningchain.client.contracts.federation.roles.channel import encode_fed
 from learningchain.client.contracts.federation.roles.looking import FederationLook, look
 from learningchain.client.contracts.federation.roles.runs import evaluate_spec, local_spec, run_name, wanted_image
@@ -141,6 +142,9 @@ class FedPart(Machine):
             *self.machine.notices(),
             *(Notice("fed.image", ref, text.format(ref.hex()[:12], why)) for ref, why in sorted(self._troubles.items())),
         ]
+
+    def reconfigure(self, config: WorkConfig) -> None:
+        self._config = config
 
     def handle(self, given: Input | FedCame) -> list[Effect]:
         return list(self._handle(given))

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from learningchain.client import config
 from learningchain.client.api.errors import RequestError
+from learningchain.client.config_change import is_at_once
 from learningchain.client.dashboard.page import Answer, Done, Drawn, Nav, Visit, change, gone, page
 from learningchain.client.dashboard.text import flat
 
@@ -46,6 +47,7 @@ async def _one(visit: Visit, typed: str | None, refused: RequestError | None) ->
         "later": shown(found["after_restart"]) if "after_restart" in found else None,
         "standard": shown(setting.default),
         "meaning": setting.description,
+        "at_once": is_at_once(name),
         "choices": choices(setting),
         "several": isinstance(setting.default, list),
         "typed": as_typed(found) if typed is None else typed,
@@ -78,7 +80,7 @@ async def write(visit: Visit) -> Answer:
     except RequestError as e:
         return await _one(visit, typed, e)
     written = shown(done["value"]) or "nothing"
-    return Done("/dashboard/settings", f"{name} is written as {written}. It counts {done['effective']} of this node.")
+    return Done("/dashboard/settings", f"{name} is written as {written}. It counts {done['effective']}.")
 
 
 PAGES = (settings, one_setting, write)

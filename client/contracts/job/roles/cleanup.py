@@ -42,6 +42,9 @@ class CleanUp(Machine):
         """Jobs with claims of an earlier start, held or not."""
         self._missing = GoneRefs()
 
+    def reconfigure(self, config: WorkConfig) -> None:
+        self._config = config
+
     def handle(self, given: Input) -> list[Effect]:
         if not isinstance(given, Chain):
             return []

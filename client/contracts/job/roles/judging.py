@@ -30,7 +30,7 @@ class CaseJudge:
     """`found`: what this node measured as false, from its disk."""
 
     def __init__(self, me: bytes, policy: str, found: Sequence[FalseClaim]) -> None:
-        self._me, self._policy = me, policy
+        self._me, self.policy = me, policy
         self._found = {(one.account, one.job): one for one in found}
         self._judged: set[tuple[bytes, int]] = set()
         """Accounts and numbers of cases of which it was said."""
@@ -45,7 +45,7 @@ class CaseJudge:
 
     def look(self, reader: Reader, clock: int) -> Iterator[Effect]:
         """What is to be said of the cases that are open now."""
-        if self._policy == "never" or not self._found or not self._is_judge(reader):
+        if self.policy == "never" or not self._found or not self._is_judge(reader):
             return
         since = clock - read_params(reader, NUMBER, MemberParams).standing_life
         for account in sorted({account for account, _ in self._found}):
@@ -62,7 +62,7 @@ class CaseJudge:
         """A job of the case in which this node measured a false claim, where that is enough for its policy."""
         own = [one for (who, _), one in self._found.items() if who == account and one.time > since]
         here = sorted(one.job for one in own if any(ref.ref == one.job for ref in case.refs))
-        enough = self._policy == "own-measurement" or len({one.origin for one in own}) > 1
+        enough = self.policy == "own-measurement" or len({one.origin for one in own}) > 1
         return here[0] if here and enough else None
 
     def _is_judge(self, reader: Reader) -> bool:

@@ -38,6 +38,7 @@ from learningchain.chain.contracts.membership import Member, member_key
 from learningchain.chain.host import Reader
 from learningchain.chain.losses import Opening, draw_probe
 from learningchain.chain.verification.votes import BallotCode
+from learningchain.client.config import WorkConfig
 from learningchain.client.contracts.job.roles import policy, runs, secrets
 from learningchain.client.contracts.job.roles.ballots import RETRY_MS, CandidateProgress, SeatProgress, columns_of, found_false
 from learningchain.client.contracts.job.roles.judging import CaseJudge
@@ -129,6 +130,10 @@ class Verifier(Machine):
     def busy(self) -> bool:
         """An evaluation for a committee waits or runs: no training should start now."""
         return bool(self._duties)
+
+    def reconfigure(self, config: WorkConfig) -> None:
+        self._config = config
+        self._judge.policy = config.judge
 
     def handle(self, given: Input) -> list[Effect]:
         """Runs and commits start with `Chain`, which follows every other input but `Changed`."""

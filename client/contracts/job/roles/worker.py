@@ -39,6 +39,7 @@ from learningchain.chain.contracts.job.views import cid_text, params_of
 from learningchain.chain.host import Reader
 from learningchain.chain.host.terms import model_id
 from learningchain.chain.losses import Measurement
+from learningchain.client.config import WorkConfig
 from learningchain.client.contracts.job.roles import cleanup, policy, runs, secrets
 from learningchain.client.contracts.job.roles.policy import JobOffer
 from learningchain.client.work.events import (
@@ -169,6 +170,9 @@ class Worker(Machine):
         self._open = FairQueue()
         """Jobs that take claims and that this node may work on."""
         self._weigh_again: set[bytes] = set()
+
+    def reconfigure(self, config: WorkConfig) -> None:
+        self._config = config
 
     def handle(self, given: Input) -> list[Effect]:
         """Starts and claims happen with `Chain`, which follows every other input but `Changed`."""

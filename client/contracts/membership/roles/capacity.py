@@ -32,6 +32,9 @@ class Capacities(Machine):
         """What was sent, with the time of the declaration that it replaces."""
         self._notices: list[Notice] = []
 
+    def reconfigure(self, config: WorkConfig) -> None:
+        self._config = config
+
     def handle(self, given: Input) -> list[Effect]:
         match given:
             case EngineReady():

@@ -31,6 +31,7 @@ from learningchain.chain.contracts.prediction.messages import AppealAnswer, Comm
 from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode
 from learningchain.chain.host import Reader
 from learningchain.chain.types import parse_credits
+from learningchain.client.config import WorkConfig
 from learningchain.client.contracts.prediction import duties
 from learningchain.client.contracts.prediction.duties import ABSTAIN, NO_DATA, AnswerDuty, RunTerms, Unpaid
 from learningchain.client.contracts.prediction.roles import runs, sealed
@@ -171,6 +172,9 @@ class PredictionServer(Machine):
         self._answers: dict[bytes, AnswerWindow] = {}
         """How the models that this node serves were answered, whoever was drawn, since it started."""
         self._answer_seconds = Distribution()
+
+    def reconfigure(self, config: WorkConfig) -> None:
+        self._config = config
 
     def handle(self, given: Input) -> list[Effect]:
         """What follows from other inputs starts with `Chain`, which comes after each of them."""
