@@ -391,6 +391,20 @@ def amount(text: str, option: str) -> str:
 # --- passphrases ---------------------------------------------------------------------------------------------------------------
 
 
+def agree(common: Common, told: str, question: str, otherwise: str) -> None:
+    """Tell the person at the terminal something (or nothing), and ask.
+
+    Raises `WrongUsage`, which begins with `otherwise`, unless they agree, and where nobody can be asked: scripts say --yes.
+    """
+    if common.json or not sys.stdin.isatty():
+        known = f"{told} There" if told else "There"
+        raise WrongUsage(f"{otherwise}. {known} is no terminal to ask on: read what it means, then agree with --yes")
+    if told:
+        common.out.note(told)
+    if input(f"{question} Type yes: ").strip().lower() != "yes":
+        raise WrongUsage(otherwise)
+
+
 def passphrase(file: Path | None, *, confirm: bool) -> str:
     """From the file, else from the environment, else asked for; never from the command line. Raises `WrongUsage`."""
     if file is not None:

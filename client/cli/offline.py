@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
 
-from learningchain.client.cli.common import HERE, Common, PassphraseFile, WrongUsage, facts, named, nested, passphrase
+from learningchain.client.cli.common import HERE, Common, PassphraseFile, WrongUsage, agree, facts, named, nested, passphrase
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ def sign(
         if network:
             common.out.note(network)
         if not yes:
-            _agreed(common, own.address)
+            agree(common, "", f"Sign this as {named(own.address)}?", "Nothing was signed")
         done = signed(wanted, Keystore.open(path, passphrase(passphrase_file, confirm=False)))
     except OfflineError as problem:
         raise WrongUsage(str(problem)) from None
@@ -123,14 +122,6 @@ def _network(common: Common, wanted: TxFile) -> str:
     if read_genesis(path).chain_id != wanted.chain:
         raise WrongUsage(f"The file is for the network {wanted.chain_id[:16]}, this data folder is another one's. Do not sign it")
     return ""
-
-
-def _agreed(common: Common, address: str) -> None:
-    if common.json or not sys.stdin.isatty():
-        raise WrongUsage("Nobody can be asked here whether this is to be signed. Read it with tx sign on a terminal, or say --yes")
-    answer = input(f"Sign this as {named(address)}? Type yes: ")
-    if answer.strip().lower() != "yes":
-        raise WrongUsage("Nothing was signed")
 
 
 def submit(file: File, /, *, wait: Wait = 30, common: Common = HERE) -> int:

@@ -107,7 +107,7 @@ async def _can_judge(node: NodeProcess, verifier: NodeProcess) -> None:
 
 async def _post(contractor: NodeProcess, archive: Path, hidden: Path) -> str:
     """As a contractor does it: the data are sealed, uploaded, and the node keeps the key."""
-    words = ["--bounty", str(BOUNTY), "--expires", "1h", "--image-archive", str(archive), "--hidden", str(hidden), "--force"]
+    words = ["--bounty", str(BOUNTY), "--expires", "1h", "--image-archive", str(archive), "--hidden", str(hidden), "--yes"]
     words += ["--float-kind", "f64", "--train-time", "300s", "--eval-time", "120s", "--mem-mb", "256", "--model-mb", "1"]
     code, out, err = await command(contractor, "job", "submit", *words, "--params", '{"epochs": 60}', "--json")
     assert code == 0, err

@@ -53,7 +53,7 @@ async def test_the_model_of_a_new_job_answers_what_readme_types(tmp_path: Path) 
         archive = _built(tmp_path)
         submit = next(words for words in shown("job fetch latest") if words[:2] == ["job", "submit"] and "--dry-run" not in words)
         posted = [str(archive) if word == "my-job.tar" else word for word in submit]
-        job = json.loads(await typed(owner, *posted, "--force", "--json"))["job"]
+        job = json.loads(await typed(owner, *posted, "--yes", "--json"))["job"]
 
         async def claimed() -> bool:
             return bool((await owner.api.job(job))["claims"])

@@ -208,7 +208,7 @@ async def test_an_owner_sees_what_leaves_and_agrees(
     ):
         assert said in out, said
     code, _, err = await run("join", play.id.hex(), "scans")
-    assert code == 2 and "there is no terminal to ask on" in err
+    assert code == 2 and "There is no terminal to ask on" in err
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda _: "no")
     code, _, err = await run("join", play.id.hex(), "scans")

@@ -7,6 +7,7 @@ import io
 import json
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -159,18 +160,32 @@ def test_a_dry_run_of_what_would_be_refused_says_why(api: Fake, run: Any) -> Non
     assert api.bodies("POST", "/v1/jobs") == []
 
 
-def test_below_seven_judges_it_takes_force(api: Fake, run: Any) -> None:
-    api.answers["POST /v1/jobs/quote"] = QUOTE | {"judges": 6}
+@pytest.mark.parametrize(
+    ("judges", "verifiers", "risk"),
+    [
+        (6, 12, "Only 6 of 12 verifiers can judge this job; a whole committee has 7. 3 of them that conspire"),
+        (3, 3, "Only 3 verifiers beside you can judge this job; a whole committee has 7. 2 of them that conspire"),
+        (1, 1, "Only 1 verifier beside you can judge this job; a whole committee has 7. 1 of them that conspire"),
+    ],
+)
+def test_below_seven_judges_it_says_how_many_would_have_to_conspire_and_asks(
+    api: Fake, run: Any, monkeypatch: pytest.MonkeyPatch, judges: int, verifiers: int, risk: str
+) -> None:
+    api.answers["POST /v1/jobs/quote"] = QUOTE | {"judges": judges, "verifiers": verifiers}
     ran = run("job", "submit", *IMAGE)
-    assert ran.code == 2 and "Only 6 of 12 verifiers" in ran.err and "--force" in ran.err
-    assert api.bodies("POST", "/v1/jobs") == []
+    assert ran.code == 2 and f"Nothing was sent. {risk}" in ran.err and "agree with --yes" in ran.err
     dry = run("job", "submit", *IMAGE, "--dry-run")
-    assert dry.code == 2, "as without --dry-run"
-    assert "it is not posted either: Only 6 of 12 verifiers" in dry.err
-    forced = run("job", "submit", *IMAGE, "--dry-run", "--force")
-    assert forced.code == 0 and "Without --dry-run the job is posted." in forced.err
-    assert run("job", "submit", *IMAGE, "--force").code == 0
+    assert dry.code == 0 and risk in dry.err and "you are asked whether to post it so" in dry.err
+    agreed = run("job", "submit", *IMAGE, "--dry-run", "--yes")
+    assert agreed.code == 0 and "Without --dry-run the job is posted." in agreed.err
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    for answer, code in (("no", 2), ("yes", 0)):
+        monkeypatch.setattr("builtins.input", {"Post it so? Type yes: ": answer}.__getitem__)
+        ran = run("job", "submit", *IMAGE)
+        assert ran.code == code and risk in ran.err
     assert len(api.bodies("POST", "/v1/jobs")) == 1
+    assert run("job", "submit", *IMAGE, "--yes").code == 0
+    assert len(api.bodies("POST", "/v1/jobs")) == 2
 
 
 def opened(path: Path, key: bytes, posted: dict[str, Any], into: Path) -> bytes:

@@ -84,7 +84,7 @@ async def test_a_refusal_has_the_names_that_its_reader_gave(at: Any) -> None:
 
 # --- jobs ----------------------------------------------------------------------------------------------------------------------
 
-JOB = ["job", "submit", "--image", "x@sha256:" + "a" * 64, "--bounty", "5", "--force"]
+JOB = ["job", "submit", "--image", "x@sha256:" + "a" * 64, "--bounty", "5", "--yes"]
 
 
 async def test_a_job_is_put_off_and_taken_back_and_says_so(at: Any) -> None:

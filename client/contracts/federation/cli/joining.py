@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
 
-from learningchain.client.cli.common import HERE, Common, WrongUsage, cell, facts, listing, size_text, span
+from learningchain.client.cli.common import HERE, Common, WrongUsage, agree, cell, facts, listing, size_text, span
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 from learningchain.client.contracts.federation.cli.reading import FedText
 from learningchain.client.contracts.federation.cli.sponsoring import sent
@@ -82,7 +81,7 @@ def join(
             "restart the node"
         )
     if not yes:
-        _agree(common)
+        agree(common, "", "Join?", "Nothing was sent")
 
     async def send(node: Client) -> FederationJoined:
         ref, n = found["federation"], examples or 0
@@ -251,11 +250,3 @@ def show_joining(console: Console, found: JoiningView, own: OwnDataView, *, vaul
     console.print(facts(f"Joining federation {found['federation']}", rows))
     for text in found["warnings"]:
         console.print(cell(f"  Mind: {text}.", "yellow"))
-
-
-def _agree(common: Common) -> None:
-    """Raises `WrongUsage` unless the person at the terminal agrees."""
-    if common.json or not sys.stdin.isatty():
-        raise WrongUsage("Nothing was sent: there is no terminal to ask on. Read what it means (--dry-run), then agree with --yes")
-    if input("Join? Type yes: ").strip().lower() != "yes":
-        raise WrongUsage("Nothing was sent")

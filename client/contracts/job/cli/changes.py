@@ -14,7 +14,7 @@ from learningchain.client.contracts.job.references import find
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from learningchain.client.contracts.job.http.schema import JobCancelled, JobExtended, JobPosted, JobView
+    from learningchain.client.contracts.job.http.schema import JobCancelled, JobExtended, JobView
     from learningchain.client.sdk.client import Client
     from learningchain.client.sdk.types import Json
 
@@ -70,7 +70,10 @@ def repost(
         str | None, Parameter(help="A hidden evaluation file, sealed anew. Needed where the old key was revealed.")
     ] = None,
     dry_run: Annotated[bool, Parameter(negative="", show_default=False, help="Only say what it would cost.")] = False,
-    force: Annotated[bool, Parameter(negative="", show_default=False, help="Also where fewer than seven could judge.")] = False,
+    yes: Annotated[
+        bool,
+        Parameter(negative="", show_default=False, help="Do not ask, also where fewer than seven verifiers can judge it."),
+    ] = False,
     wait: Wait = 30,
     common: Common = HERE,
 ) -> int:
@@ -86,15 +89,12 @@ def repost(
     wait = min(wait, MAX_WAIT)
     file = None if hidden is None else Path(hidden)
 
-    async def send(node: Client) -> tuple[Json, JobPosted | None]:
+    async def request(node: Client) -> Json:
         old = await node.job(await find(node, job))
-        body = again(old, file) | changed | {"expires_in_s": open_s}
-        body["bounty"] = bounty if bounty is not None else body["bounty"]
-        quote, posted = await offer(node, common, body, None, file, dry_run=dry_run, force=force, wait=wait)
-        return {"quote": quote, "request": body}, posted
+        return again(old, file) | changed | {"expires_in_s": open_s} | ({"bounty": bounty} if bounty is not None else {})
 
-    found, posted = common.ask(send)
-    return report(common, found["quote"], posted, str(found["request"]["bounty"]), open_s, force=force, wait=wait)
+    quote, posted = offer(common, request, None, file, dry_run=dry_run, yes=yes, wait=wait)
+    return report(common, quote, posted, quote["bounty"], open_s, yes=yes, wait=wait)
 
 
 def again(old: JobView, hidden: Path | None) -> Json:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from learningchain.client.contracts.job.http.schema import JobQuote
 
 FULL_COMMITTEE = 7
-"""With fewer that can judge, committees are smaller and cheaper to outvote: it takes --force."""
+"""With fewer that can judge, committees are smaller and cheaper to outvote: the command says so, and asks."""
 _ENDS = {
     "PAID": "a winner is paid",
     "REFUNDED": "no claim holds",
@@ -65,25 +65,34 @@ def comparable_text(quote: JobQuote) -> str:
     return f"{found['paid']} paid {bounties}; {without}; half of them had at most {found['claimants']} claimants"
 
 
-def too_few(quote: JobQuote) -> str:
-    """Why a posting needs --force, and what to do instead: asking for less helps only where that keeps verifiers away."""
+def conspirators(judges: int) -> int:
+    """How many of so few judges can have a false claim paid: with fewer than seven all of them sit in the committee, and where
+    neither side has a quorum a tie pays (job contract, line 6 of the verdict)."""
+    return max(1, (judges + 1) // 2)
+
+
+def small_committee(quote: JobQuote) -> str:
+    """What a posting risks that fewer than a whole committee can judge, and what helps: asking for less does only where that keeps
+    verifiers away. Empty where enough can judge."""
     judges, verifiers = quote["judges"], quote["verifiers"]
-    whole = f"a whole committee has {FULL_COMMITTEE}. With fewer, two or three that conspire decide it"
-    if judges == verifiers:
-        return (
-            f"This network has only {verifiers} {'verifier' if verifiers == 1 else 'verifiers'} beside you; {whole}. "
-            "Wait until there are more, or post it so with --force"
-        )
+    if judges >= FULL_COMMITTEE:
+        return ""
+    everybody = judges == verifiers
+    who = f"{judges} {'verifier' if judges == 1 else 'verifiers'} beside you" if everybody else f"{judges} of {verifiers} verifiers"
+    few = f"Only {who} can judge this job; a whole committee has {FULL_COMMITTEE}"
+    risk = f"{few}. {conspirators(judges)} of them that conspire can have a false claim paid"
+    if everybody:
+        return f"{risk}: post it so among people you know, or wait until there are more"
     return (
-        f"Only {judges} of {verifiers} verifiers could judge this job; {whole}. Ask for less (--cpus, --mem-mb, --eval-time, "
-        "--model-mb, a smaller image; learningchain image check says what is enough), or post it so with --force"
+        f"{risk}. Ask for less (--cpus, --mem-mb, --eval-time, --model-mb, a smaller image; learningchain image check says what is "
+        "enough), or post it so among people you know"
     )
 
 
-def priced(quote: JobQuote, force: bool) -> str:
+def priced(quote: JobQuote, yes: bool) -> str:
     """What a dry run ends with: what the same words without --dry-run would come to."""
     if quote["refusal"] is not None:
         return "Nothing was sent. Without --dry-run it is refused."
-    if quote["judges"] < FULL_COMMITTEE and not force:
-        return f"Nothing was sent. Without --dry-run it is not posted either: {too_few(quote)}"
+    if (risk := small_committee(quote)) and not yes:
+        return f"Nothing was sent. {risk}. Without --dry-run you are asked whether to post it so; --yes says it beforehand."
     return "Nothing was sent. Without --dry-run the job is posted."

@@ -6,17 +6,18 @@ import asyncio
 import json
 import re
 import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
 
-from learningchain.client.cli.app import OK, REFUSED, USAGE
-from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, facts, seconds, span
+from learningchain.client.cli.app import OK, REFUSED
+from learningchain.client.cli.common import HERE, Common, WrongUsage, agree, amount, facts, seconds, span
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
-from learningchain.client.contracts.job.cli.cost import FULL_COMMITTEE, judges_text, priced, show_quote, too_few
-from learningchain.client.contracts.job.cli.hidden import encrypted, hand_over, noted, readable
+from learningchain.client.contracts.job.cli.cost import judges_text, priced, show_quote, small_committee
+from learningchain.client.contracts.job.cli.hidden import Sealed, encrypted, hand_over, noted, readable
 from learningchain.client.contracts.job.cli.jobs import Bar
 from learningchain.client.sdk.types import Rejected
 
@@ -71,8 +72,9 @@ def submit(
     dry_run: Annotated[
         bool, Parameter(negative="", show_default=False, help="Only say what it would cost and who could judge.")
     ] = False,
-    force: Annotated[
-        bool, Parameter(negative="", show_default=False, help="Post it although fewer than seven verifiers could judge it.")
+    yes: Annotated[
+        bool,
+        Parameter(negative="", show_default=False, help="Do not ask, also where fewer than seven verifiers can judge it."),
     ] = False,
     wait: Wait = 30,
     common: Common = HERE,
@@ -96,65 +98,69 @@ def submit(
         readable(hidden)
     wait = min(wait, MAX_WAIT)
 
-    async def send(node: Client) -> tuple[JobQuote, JobPosted | None]:
+    async def request(node: Client) -> Json:
         await node.status()  # an unreachable node is told before the long scan
         if image is not None:
             named: Json = {"image": registry_image(image)} | ({"arch": arch} if arch is not None else {})
         else:
             named = await asyncio.to_thread(archived_image, image_archive)
-        body = {"bounty": bounty, "expires_in_s": open_s, **terms, **named}
-        return await offer(node, common, body, image_archive, hidden, dry_run=dry_run, force=force, wait=wait)
+        return {"bounty": bounty, "expires_in_s": open_s, **terms, **named}
 
-    quote, posted = common.ask(send)
+    quote, posted = offer(common, request, image_archive, hidden, dry_run=dry_run, yes=yes, wait=wait)
     if posted is not None and image is not None:
         common.out.note("Workers fetch the image from its registry themselves: without access to it they cannot work.")
-    return report(common, quote, posted, bounty, open_s, force=force, wait=wait)
+    return report(common, quote, posted, bounty, open_s, yes=yes, wait=wait)
 
 
-async def offer(
-    node: Client,
+def offer(
     common: Common,
-    body: Json,
+    request: Callable[[Client], Awaitable[Json]],
     archive: Path | None,
     hidden: Path | None,
     *,
     dry_run: bool,
-    force: bool,
+    yes: bool,
     wait: float,
 ) -> tuple[JobQuote, JobPosted | None]:
-    """The price, and unless that is all that was asked for, the posting. Nothing is uploaded before what can be known is right."""
+    """The price of what `request` makes, and unless that is all that was asked for, the posting. Nothing is uploaded before what
+    can be known is right, and the person at the terminal agreed to a small committee."""
     with tempfile.TemporaryDirectory(prefix="learningchain-") as scratch:
-        sealed = None
-        if hidden is not None and (known := noted(hidden)) is not None:
-            body["hidden"] = known
-        elif hidden is not None:
-            sealed = await asyncio.to_thread(encrypted, hidden, Path(scratch))
-            body["hidden"] = sealed.posted
-        quote = await node.quote_job(body)
+
+        async def price(node: Client) -> tuple[Json, Sealed | None, JobQuote]:
+            body, sealed = await request(node), None
+            if hidden is not None and (known := noted(hidden)) is not None:
+                body["hidden"] = known
+            elif hidden is not None:
+                sealed = await asyncio.to_thread(encrypted, hidden, Path(scratch))
+                body["hidden"] = sealed.posted
+            return body, sealed, await node.quote_job(body)
+
+        body, sealed, quote = common.ask(price)
         if dry_run:
             return quote, None
         if (refusal := quote["refusal"]) is not None:
-            raise Rejected(
-                f"The job would be refused and was not sent: {refusal['message']}", code=refusal["code"], name=refusal["name"]
-            )
-        if quote["judges"] < FULL_COMMITTEE and not force:
-            raise WrongUsage(too_few(quote))
-        if archive is not None:
-            with Bar(common.out, archive.name) as on_progress:
-                await node.upload(archive, on_progress)
-        if sealed is not None:
-            await hand_over(node, common, sealed)
-        return quote, await node.submit_job(body, wait=wait)
+            text = f"The job would be refused and was not sent: {refusal['message']}"
+            raise Rejected(text, code=refusal["code"], name=refusal["name"])
+        if (risk := small_committee(quote)) and not yes:
+            agree(common, f"{risk}.", "Post it so?", "Nothing was sent")
+
+        async def post(node: Client) -> JobPosted:
+            if archive is not None:
+                with Bar(common.out, archive.name) as on_progress:
+                    await node.upload(archive, on_progress)
+            if sealed is not None:
+                await hand_over(node, common, sealed)
+            return await node.submit_job(body, wait=wait)
+
+        return quote, common.ask(post)
 
 
-def report(
-    common: Common, quote: JobQuote, posted: JobPosted | None, bounty: str, open_s: float, *, force: bool, wait: float
-) -> int:
+def report(common: Common, quote: JobQuote, posted: JobPosted | None, bounty: str, open_s: float, *, yes: bool, wait: float) -> int:
     """What came of an offer. A price has the exit code that the same words without --dry-run have."""
     if posted is None:
         common.out.show(quote, lambda console: show_quote(console, quote))
-        common.out.note(priced(quote, force))
-        return REFUSED if quote["refusal"] is not None else USAGE if quote["judges"] < FULL_COMMITTEE and not force else OK
+        common.out.note(priced(quote, yes))
+        return REFUSED if quote["refusal"] is not None else OK
     found = posted
 
     def people(console: Console) -> None:
