@@ -145,7 +145,7 @@ class Training(Story):
             await self.until(f"{name} knows it", functools.partial(self.clients[name].joining, federation))
             if name == OWNERS[0]:
                 self._tell_joining(await self.clients[name].joining(federation))
-            await self.clients[name].join_federation(federation, "cases", min_vetted=2, wait=30)
+            await self.clients[name].join_federation(federation, "cases", wait=30)
         self.step("alice, bob, carol and dave join: from now on their nodes train by themselves")
         return federation
 

@@ -129,7 +129,7 @@ async def open_and_join(
 
     async def joins(node: NodeProcess) -> None:
         await eventually(f"{node.name} knows it", lambda: knows(node))
-        await node.api.join_federation(federation, "rows", min_vetted=2, vault=False, wait=60)
+        await node.api.join_federation(federation, "rows", vault=False, wait=60)
 
     await asyncio.gather(*(joins(node) for node in owners))
     if start:

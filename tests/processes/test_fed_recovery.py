@@ -112,7 +112,7 @@ async def test_lost_machines_come_back_with_the_account_alone(tmp_path: Path, ma
         await lost.start()
         await lost.reaches(await sponsor.height())
         assert not (await own(lost, federation))["trains"]
-        code, out, err = await command(lost, "fed", "recover", ref, "rows", "--min-vetted", "2", environment=PASS)
+        code, out, err = await command(lost, "fed", "recover", ref, "rows", environment=PASS)
         assert code == 0, out + err
 
         async def opened() -> str:

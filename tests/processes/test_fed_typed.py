@@ -157,7 +157,7 @@ async def joined(node: NodeProcess, federation: str, own: Path, schema: Path, *,
         assert said in page, said
     tried = await told(node, "fed", "join", short, "scans", "--preview")
     assert tried["state"] == "ok" and tried["loss"]["examples"] > 0, tried
-    join = ("fed", "join", short, "scans", "--min-vetted", "2")
+    join = ("fed", "join", short, "scans")
     if at_terminal:
         shown = await answered(node, "yes\n", *join)
         assert "You are a member" in shown and "Joining federation" in shown

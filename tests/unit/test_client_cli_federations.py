@@ -179,6 +179,20 @@ async def test_what_the_rules_refuse_is_said_with_its_code_before_anything_is_up
     assert api.node.files.added == []
 
 
+async def test_a_small_models_updates_are_open_where_nothing_is_said_and_the_command_says_it(
+    api: Api, run: Run, tmp_path: Path
+) -> None:
+    for said, dims, secrecy in (("", DIMS, "sum"), ("open", DIMS, "open"), ("", 31, "open")):
+        model = str(initial(tmp_path / f"{dims}.safetensors", dims))
+        typed = words(tmp_path, model=model, **({"secrecy": said} if said else {}))
+        code, out, err = await run(*typed, "--json")
+        assert code == 0, err
+        _, _, err = await run(*typed, "--dry-run")
+        found = await api.get(f"/v1/federations/{json.loads(out)['federation']}")
+        assert found["terms"]["secrecy"] == secrecy
+        assert ("hides nothing: --secrecy open is taken" in err) is (dims == 31)
+
+
 async def test_a_federation_that_nobody_could_serve_wants_to_be_forced(api: Api, run: Run, tmp_path: Path) -> None:
     code, _, err = await run(*words(tmp_path, cpus="900"))
     assert code == 2 and "learningchain fed serve on" in err
@@ -205,8 +219,12 @@ async def test_an_owner_sees_what_leaves_and_agrees(
         "no network",
         "Mind: a sum may be of two members",
         "Mind: there is no noise",
+        "trains where 2 other members carry the verifier flag",
+        "Mind: a round begins with 2 members, you among them, and this node waits until 2 others carry the verifier flag",
     ):
-        assert said in out, said
+        assert said in " ".join(out.split()), said
+    _, out, _ = await run("join", play.id.hex(), "scans", "--dry-run", "--min-vetted", "1")
+    assert "a round begins with" not in out, "what is demanded can be had"
     code, _, err = await run("join", play.id.hex(), "scans")
     assert code == 2 and "There is no terminal to ask on" in err
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
@@ -221,7 +239,7 @@ async def test_an_owner_sees_what_leaves_and_agrees(
     assert members[2]["account"] == who(api, "n3")
     assert members[2]["digest"] != shelf["scans"].digest.hex()
     wish, vault = [wish_in(secret) for secret in api.node.kept_secrets]
-    assert wish == TrainWish(play.id, "scans", 3), "the node trains on them by itself from then on"
+    assert wish == TrainWish(play.id, "scans", 2), "the node trains on them by itself from then on"
     assert vault == VaultWish(play.id, True, []) and "--no-vault" in out + err, "and it was told where its local model goes"
     code, _, err = await run("join", "latest", "scans", "--yes", "--json")
     assert (code, json.loads(err)["error"]["name"]) == (1, "ALREADY_MEMBER")

@@ -111,7 +111,7 @@ async def test_an_owner_joins_with_what_was_shown_and_leaves(
         status, page = await browser.send(sure)
         assert status == 200 and said in page.text, page.text
         wishes = [wish_in(secret) for secret in node.kept_secrets]
-        least = int(fields.get("min_vetted", 3))
+        least = int(fields.get("min_vetted", 2))
         assert wishes == [
             TrainWish(bytes.fromhex(federation), name, least),
             VaultWish(bytes.fromhex(federation), vault, []),

@@ -11,6 +11,7 @@ import pytest
 
 from learningchain.chain.codec import encode
 from learningchain.client.api.hub import Hub
+from learningchain.client.contracts.federation.cli.joining import LEAST_VETTED
 from learningchain.client.contracts.federation.http import joining
 from learningchain.client.contracts.federation.http.joining import MIN_VETTED
 from learningchain.client.contracts.federation.roles.making import NO_UPDATES
@@ -156,4 +157,10 @@ async def test_other_data_leave_the_number_of_vetted_members_as_the_owner_wanted
     api.node.books[MemberMachine.name] = encode(MemberBook([TrainedFederation(play.id, "scans", 10)], NO_UPDATES))
     await api.post(path, {"data": "scans"})
     assert wish_in(api.node.kept_secrets[-1]) == TrainWish(play.id, "scans", 10)
-    assert MIN_VETTED == 3
+    assert MIN_VETTED == LEAST_VETTED == 2, "what the command tells is what the node does"
+    done = await api.post(f"/v1/federations/{play.id.hex()}/demand", {"min_vetted": 4})
+    assert (done["data"], done["min_vetted"]) == ("scans", 4)
+    assert wish_in(api.node.kept_secrets[-1]) == TrainWish(play.id, "scans", 4), "changed without leaving, on the same data"
+    api.node.books.clear()
+    refused = (await api.post(f"/v1/federations/{play.id.hex()}/demand", {"min_vetted": 4}, 409))["error"]
+    assert "does not train" in refused["message"]

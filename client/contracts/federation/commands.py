@@ -54,6 +54,12 @@ SECTIONS: Sections = {
                     "After a machine was lost: train again in its place, and open its vault.",
                     "fed recover 3fa9c1 scans",
                 ),
+                Command(
+                    "set",
+                    "cli.joining:set_",
+                    "How many other members must carry the verifier flag before this node trains.",
+                    "fed set 3fa9c1 --min-vetted 2",
+                ),
                 Command("leave", "cli.joining:leave", "Leave from the next start on; what was earned stays.", "fed leave 3fa9c1"),
                 Command("data", "cli.joining:data", "Train on other data from now on.", "fed data 3fa9c1 scans2"),
                 Command(

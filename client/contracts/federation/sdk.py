@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from learningchain.client.api.schema import DataRemoved, EventView, OwnDataView, TxAnswer
 from learningchain.client.contracts.federation.http.schema import (
+    DemandKept,
     DeployRequest,
     FederationAttempts,
     FederationDeployed,
@@ -239,6 +240,11 @@ class FederationCalls(NodeCalls):
     ) -> FederationJoined:
         """Train on other data from now on; once a round."""
         return cast(FederationJoined, await self.api.submit(_path(federation, "data"), _joined(data, digest, n, None), wait))
+
+    @call
+    async def demand_vetted(self, federation: str, min_vetted: int) -> DemandKept:
+        """Have the node train, from the next start on, only where so many other members carry the verifier flag."""
+        return cast(DemandKept, await self.api.call("POST", _path(federation, "demand"), body={"min_vetted": min_vetted}))
 
     @call
     async def keep_vault(self, federation: str, on: bool = True, *, holders: Sequence[str] = ()) -> VaultKept:

@@ -19,6 +19,7 @@ from learningchain.client.sdk.types import Rejected
 if TYPE_CHECKING:
     from learningchain.client.api.schema import OwnDataView, TxAnswer
     from learningchain.client.contracts.federation.http.schema import (
+        DemandKept,
         FederationJoined,
         JoiningView,
         OwnLossView,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 MAX_SCHEMA = 64 * 1024
 FAILED = 4
 """Exit code of a preview whose run failed."""
+LEAST_VETTED = 2
+"""What is demanded where nothing is said (`http.joining.MIN_VETTED`)."""
 DataText = Annotated[str, Parameter(name="DATA", help="Your data, as learningchain data list names them.")]
 Examples = Annotated[int | None, Parameter(help="Examples in your data, where pay is split by samples.")]
 
@@ -41,7 +44,7 @@ def join(
     *,
     examples: Examples = None,
     min_vetted: Annotated[
-        int | None, Parameter(help="Train only where so many other members carry the verifier flag. Default: 3.")
+        int | None, Parameter(help="Train only where so many other members carry the verifier flag. Default: 2.")
     ] = None,
     vault: Annotated[
         bool,
@@ -68,10 +71,14 @@ def join(
     if preview:
         return _preview(common, found, own)
     if dry_run:
-        common.out.show(_document(found, own), lambda console: show_joining(console, found, own, vault=vault))
+
+        def people(console: Console) -> None:
+            show_joining(console, found, own, vault=vault, min_vetted=min_vetted)
+
+        common.out.show(_document(found, own), people)
         return 0
     if not common.json:
-        show_joining(common.out.notes, found, own, vault=vault)
+        show_joining(common.out.notes, found, own, vault=vault, min_vetted=min_vetted)
     if (refusal := found["refusal"]) is not None:
         raise Rejected(f"{refusal['message']}", code=refusal["code"], name=refusal["name"])
     if found["allowed"] is False:
@@ -116,6 +123,24 @@ def data(
         return await node.change_data(ref, name, n=examples or 0, wait=wait)
 
     return sent(common, common.ask(send), f"From the next start on this node trains on {name}.", wait)
+
+
+def set_(
+    federation: FedText,
+    /,
+    *,
+    min_vetted: Annotated[int, Parameter(help="Train only where so many other members carry the verifier flag.")],
+    common: Common = HERE,
+) -> int:
+    """Change what you demand before your node trains. You stay a member; it counts from the next start on."""
+
+    async def send(node: Client) -> DemandKept:
+        return await node.demand_vetted(await find_federation(node, federation), min_vetted)
+
+    done = common.ask(send)
+    text = f"From the next start on this node trains on {done['data']} where {done['min_vetted']} others carry the verifier flag."
+    common.out.show(done, lambda console: console.print(text))
+    return 0
 
 
 def leave(federation: FedText, /, *, wait: Wait = 30, common: Common = HERE) -> int:
@@ -237,16 +262,31 @@ def _check(found: JoiningView, own: OwnDataView, examples: int | None) -> None:
         )
 
 
+def demanded(found: JoiningView, least: int) -> list[str]:
+    """What the owner demands beside what the sponsor offers, where a round may begin in which its node does not train."""
+    if least < found["min_members"]:
+        return []
+    return [
+        f"a round begins with {found['min_members']} members, you among them, and this node waits until {least} others carry the "
+        f"verifier flag (now {found['vetted']} members do): with fewer it sends nothing, and where the others need its update "
+        "nothing is trained. Demand fewer with --min-vetted, also later: learningchain fed set"
+    ]
+
+
 def _document(found: JoiningView, own: OwnDataView) -> dict[str, Any]:
     return {**found, "data": own}
 
 
-def show_joining(console: Console, found: JoiningView, own: OwnDataView, *, vault: bool = True) -> None:
-    """The page that a data owner agrees to."""
+def show_joining(
+    console: Console, found: JoiningView, own: OwnDataView, *, vault: bool = True, min_vetted: int | None = None
+) -> None:
+    """The page that a data owner agrees to. `min_vetted`: what it demands, None for the usual."""
     rows: list[tuple[str, Any]] = []
     for name, lines in agreement(found, own, vault=vault):
         more = " (--no-vault: none)" if name == "vault" and vault else ""
         rows += [(name if at == 0 else "", line + more) for at, line in enumerate(lines)]
+    least = LEAST_VETTED if min_vetted is None else min_vetted
+    rows.append(("trains where", f"{least} other members carry the verifier flag (--min-vetted)"))
     console.print(facts(f"Joining federation {found['federation']}", rows))
-    for text in found["warnings"]:
+    for text in [*found["warnings"], *demanded(found, least)]:
         console.print(cell(f"  Mind: {text}.", "yellow"))

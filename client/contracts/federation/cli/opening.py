@@ -49,8 +49,12 @@ def open_(
         Literal["approve", "open"], Parameter(help="Whether you admit each member, or everybody may join.")
     ] = "approve",
     secrecy: Annotated[
-        Literal["sum", "open"], Parameter(help="sum: only sums of members can be read. open: aggregators read each update.")
-    ] = "sum",
+        Literal["sum", "open"] | None,
+        Parameter(
+            help="sum: only sums of members can be read. open: aggregators read each update. Default: sum, but open for a model of "
+            "fewer than 1,024 values, of which a sum would hide nothing."
+        ),
+    ] = None,
     rule: Annotated[
         Literal["mean", "krum", "trimmed", "median"], Parameter(help="How updates become one; the last two with --secrecy open.")
     ] = "mean",
@@ -106,10 +110,11 @@ def open_(
         raise WrongUsage("--arch is for an image in a registry: an archive says itself what it is built for")
     body: Json = {"bounty": amount(bounty, "--bounty"), "target": target, "rounds": rounds, "ends_in_s": seconds(ends, "--ends")}
     body |= {"round_s": seconds(round_time, "--round-time"), "pace_s": seconds(pace, "--pace")}
-    body |= {"admit": admit, "secrecy": secrecy, "rule": rule, "reference": reference is not None, "vetted": not unvetted}
+    body |= {"admit": admit, "rule": rule, "reference": reference is not None, "vetted": not unvetted}
     body |= {"min_members": min_members, "max_members": max_members, "clip": clip, "patience": patience}
     body |= {"tol": tol, "float_kind": float_kind, "outside": outside, "dp_milli": round(dp * 1_000)}
-    body |= {name: value for name, value in (("fee", fee), ("split", split), ("min_sum", min_sum)) if value is not None}
+    chosen = {"fee": fee, "split": split, "secrecy": secrecy, "min_sum": min_sum}
+    body |= {name: value for name, value in chosen.items() if value is not None}
     limits: Json = {"cpus": cpus, "mem_mb": mem_mb, "tmp_mb": tmp_mb}
     limits |= {"train_s": round(seconds(train_time, "--train-time")), "eval_s": round(seconds(eval_time, "--eval-time"))}
     body["limits"] = limits | ({"threads": threads} if threads is not None else {})
@@ -117,6 +122,7 @@ def open_(
         body["params"] = read_params(params)
     begin = initial_model(model)
     check_noise(dp, begin["dims"], min_members, force)
+    tell_secrecy(common, secrecy, begin["dims"])
     if schema is not None:
         check_schema(schema)
     wait = min(wait, MAX_WAIT)
@@ -180,10 +186,10 @@ def show_quote(console: Console, quote: FederationQuote) -> None:
         ("fees at most", f"{quote['fees']} ({quote['fee']} for each attempt of an aggregator and each measurement of a seat)"),
         ("burns", f"{quote['price']}, for what the ledger keeps of it"),
         ("free", quote["free"]),
-        ("could measure", quote["panel"]),
-        ("could aggregate", quote["aggregators"]),
     ]
     refusal = quote["refusal"]
+    if refusal is None:  # nobody was asked for who could serve what is refused
+        rows += [("could measure", quote["panel"]), ("could aggregate", quote["aggregators"])]
     console.print(facts("What it would take", [*rows, *([("refused", refusal["message"])] if refusal else [])]))
     if why := too_few(quote):
         console.print(f"{why}.")
@@ -229,6 +235,17 @@ def initial_model(path: Path) -> Json:
     except (BadTensors, ValueError) as problem:
         raise WrongUsage(f"--model: {path} is no safetensors file of F32 values alone: {problem}") from None
     return {"size": layout.size, "dims": layout.dims}
+
+
+def tell_secrecy(common: Common, wanted: str | None, dims: int) -> None:
+    """Say that a small model's updates are open, where nobody asked for it."""
+    from learningchain.chain.contracts.federation.messages import MASKED_DIMS
+
+    if wanted is None and dims < MASKED_DIMS:
+        common.out.note(
+            f"The model has {dims} values, and a sum of so few hides nothing: --secrecy open is taken. The aggregators of a round "
+            "read each member's update as it is; members are told before they join."
+        )
 
 
 def check_noise(dp: float, dims: int, members: int, force: bool) -> None:

@@ -51,7 +51,7 @@ def recover(
     *,
     examples: Annotated[int | None, Parameter(help="Examples in your data, where pay is split by samples.")] = None,
     min_vetted: Annotated[
-        int | None, Parameter(help="Train only where so many other members carry the verifier flag. Default: as before, or 3.")
+        int | None, Parameter(help="Train only where so many other members carry the verifier flag. Default: as before, or 2.")
     ] = None,
     common: Common = HERE,
 ) -> int:

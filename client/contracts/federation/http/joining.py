@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import replace
+
 from learningchain.chain.codec import read
 from learningchain.chain.contracts.federation.messages import JoinFederation, LeaveFederation, NewData
 from learningchain.chain.contracts.federation.records import FederationMember, FederationState, MemberState, member_key
@@ -31,14 +33,15 @@ from learningchain.client.contracts.federation.http.schema import PreviewView
 from learningchain.client.contracts.federation.http.views import preview_view
 from learningchain.client.contracts.federation.roles.images import listed_programs, why_not_run
 from learningchain.client.contracts.federation.roles.looking import FederationLook, look, text_of
-from learningchain.client.contracts.federation.roles.member import VAULTS, MemberBook, MemberMachine, VaultBook
+from learningchain.client.contracts.federation.roles.member import VAULTS, MemberBook, MemberMachine, TrainedFederation, VaultBook
 from learningchain.client.contracts.federation.roles.runs import SCHEMA
 from learningchain.client.contracts.federation.wishes import PreviewWish, SponsorWish, StopWish, TrainWish, VaultWish, Wish, of_wish
 from learningchain.client.node.interface import NodeService
 from learningchain.sandbox import OwnData
 
-MIN_VETTED: Final = 3
-"""As a sum of four hides who said what: whoever joins may want fewer."""
+MIN_VETTED: Final = 2
+"""Three owners can train then, and a sum of three hides who said what from each of them alone; two together read the third. Whoever
+joins may want more, and change it later (`demand`)."""
 POLL_S: Final = 0.1
 WISHED_S: Final = 30.0
 
@@ -113,6 +116,17 @@ async def agree_to_join(node: NodeService, federation: bytes, data: str, terms: 
         return await node.ledger.submit([NewData(federation, digest, terms.n)])
     await _wish(node, VaultWish(federation, terms.vault, []))
     return await node.ledger.submit([JoinFederation(federation, digest, terms.n)])
+
+
+async def demand(node: NodeService, federation: bytes, min_vetted: int) -> TrainedFederation:
+    """Train from the next start on only where so many other members carry the verifier flag. Nothing goes to the ledger. Raises
+    CannotJoin."""
+    kept = node.book(MemberMachine.name)
+    joined = [] if kept is None else [one for one in read(MemberBook, kept).joined if one.federation == federation]
+    if not joined:
+        raise CannotJoin("this node does not train in such a federation: join it (learningchain fed join)")
+    await _wish(node, TrainWish(federation, joined[0].data, min_vetted))
+    return replace(joined[0], min_vetted=min_vetted)
 
 
 async def preview(node: NodeService, federation: bytes, data: str, *, within_s: float | None = None) -> PreviewView:

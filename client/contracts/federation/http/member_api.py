@@ -25,6 +25,8 @@ from learningchain.client.contracts.federation.http.lending import lends
 from learningchain.client.contracts.federation.http.meaning import describe_joining
 from learningchain.client.contracts.federation.http.postings import find_federation
 from learningchain.client.contracts.federation.http.schema import (
+    DemandKept,
+    DemandRequest,
     FederationJoined,
     FederationRecovering,
     FederationServing,
@@ -99,6 +101,17 @@ async def _trained_on(call: Call, what: str, federation: bytes, message: Callabl
         least = joining.least_vetted(call.node, federation) if body.min_vetted is None else body.min_vetted
         tx = await joining.agree_to_join(call.node, federation, body.data, joining.JoinTerms(least, body.n, body.vault))
     return await answer(call, what, tx, published=digest.hex())
+
+
+async def post_demand(call: Call) -> Json:
+    """What this owner demands before its node trains: nothing goes to the ledger."""
+    from learningchain.client.contracts.federation.http import joining  # the sandbox's words load after the node's start
+
+    federation, what = find_federation(call.node.ledger.state, call.path("federation")), "The demand"
+    lends(call, what)
+    with _joining(what):
+        now = await joining.demand(call.node, federation, call.body.min_vetted)
+    return {"federation": federation.hex(), "data": now.data, "min_vetted": now.min_vetted}
 
 
 async def post_keeping_vault(call: Call) -> Json:
@@ -265,6 +278,16 @@ ROUTES = (
         query=WaitQuery,
         failures=(404, 409),
         scope=TokenScope.POST,
+    ),
+    Route(
+        "POST",
+        f"{_ONE}/demand",
+        "Say how many other members must carry the verifier flag before this node trains, from the next start on",
+        post_demand,
+        DemandKept,
+        DemandRequest,
+        failures=(404, 409),
+        scope=TokenScope.ALL,
     ),
     Route(
         "POST",

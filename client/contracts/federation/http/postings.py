@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from learningchain.chain.contracts.federation import formulas, records
 from learningchain.chain.contracts.federation.messages import (
+    MASKED_DIMS,
     MAX_FEDERATION_PARAMS,
     AggregationRule,
     FederationTerms,
@@ -46,9 +47,16 @@ def find_federation(reader: Reader, text: str) -> bytes:
 # --- opening --------------------------------------------------------------------------------------------------------------------
 
 
+def secrecy_of(wanted: str | None, dims: int) -> Secrecy:
+    """Where nothing is said: sums alone can be read, unless the model is so small that a sum would hide nothing."""
+    if wanted is not None:
+        return Secrecy[wanted.upper()]
+    return Secrecy.SUM if dims >= MASKED_DIMS else Secrecy.OPEN
+
+
 def build_federation(body: FederationRequest, reader: Reader, clock: int) -> OpenFederation:
     """Raises `RequestError` naming the field; the rules check the rest."""
-    reference, secrecy = body.reference, Secrecy[body.secrecy.upper()]
+    reference, secrecy = body.reference, secrecy_of(body.secrecy, body.model.dims)
     split = PaySplit.ALIGNED if body.split is None and reference else PaySplit[(body.split or "equal").upper()]
     terms = FederationTerms(
         image=_image(body.image),

@@ -157,7 +157,7 @@ class FederationRequest(Strict, frozen=True, kw_only=True):
     max_members: Count = 20
     min_sum: Count | None = None
     vetted: bool = True
-    secrecy: Literal["sum", "open"] = "sum"
+    secrecy: Literal["sum", "open"] | None = None
     rule: Literal["mean", "krum", "trimmed", "median"] = "mean"
     split: Literal["equal", "samples", "aligned"] | None = None
     reference: bool = False
@@ -197,7 +197,7 @@ class FederationQuote(TypedDict):
 class JoinRequest(Strict, frozen=True, kw_only=True):
     """`data`: own data of this node, on which it trains by itself from then on; or `digest`, of data that something else trains on.
     Their digest is published salted with the federation alone. `n`: examples, where the split is by samples, otherwise 0.
-    `min_vetted`: the node trains only where so many other members carry the verifier flag; left out, as before, at first 3.
+    `min_vetted`: the node trains only where so many other members carry the verifier flag; left out, as before, at first 2.
     `vault`: after each fifth round the local model is kept, sealed, by two members; it counts when joining. `data` takes a token
     that may everything."""
 
@@ -208,6 +208,12 @@ class JoinRequest(Strict, frozen=True, kw_only=True):
     n: Annotated[int, Meta(ge=0, le=MAX_EXAMPLES_CLAIMED)] = 0
     min_vetted: Annotated[int, Meta(ge=0, le=MOST_MEMBERS)] | None = None
     vault: bool = True
+
+
+class DemandRequest(Strict, frozen=True, kw_only=True):
+    """`min_vetted`: the node trains, from the next start on, only where so many other members carry the verifier flag."""
+
+    min_vetted: Annotated[int, Meta(ge=0, le=MOST_MEMBERS)]
 
 
 class VaultRequest(Strict, frozen=True, kw_only=True):
@@ -224,6 +230,12 @@ class RecoverRequest(Strict, frozen=True, kw_only=True):
     data: OwnDataName | None = None
     n: Annotated[int, Meta(ge=0, le=MAX_EXAMPLES_CLAIMED)] = 0
     min_vetted: Annotated[int, Meta(ge=0, le=MOST_MEMBERS)] | None = None
+
+
+class DemandKept(TypedDict):
+    federation: Hex
+    data: str
+    min_vetted: int
 
 
 class VaultKept(TypedDict):
@@ -316,6 +328,7 @@ class JoiningView(TypedDict):
     hidden: bool
     members: int
     vetted: int
+    min_members: int
     max_members: int
     approved_by_sponsor: bool
     bounty: Amount

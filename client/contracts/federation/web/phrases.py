@@ -49,7 +49,8 @@ CODES = {
 }
 VOIDS = {
     "NO_AGGREGATORS": "fewer than two aggregators were there",
-    "TOO_FEW": "fewer members than needed sent an update in time",
+    "TOO_FEW": "fewer members than needed sent an update in time: their nodes are off, or their owners wait for more members with "
+    "the verifier flag (an owner sees why: learningchain fed mine)",
     "NO_SET": "the aggregators did not get the same updates",
     "NO_REFERENCE": "the sponsor's reference update was missing",
     "DISPUTE": "the aggregators contradicted each other",
