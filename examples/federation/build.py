@@ -5,11 +5,14 @@ image.tar           the image, as a docker-archive
 model.safetensors   the initial model
 schema.json         what the owners' tables hold, for `learningchain data add --schema` and for whoever joins
 rows.json           what a row may hold that the trained model is asked about, for `learningchain model register`
-train.csv           rows to deal to owners, for whoever tries it out
+train.csv           all rows that owners may have
+owner1, owner2 ...  a folder for each owner, with its own share of these rows (--owners)
+README.md           what a sponsor and what an owner types with these files
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import importlib.metadata
 import json
@@ -26,6 +29,7 @@ from learningchain.examples import images
 from learningchain.examples.data import DataMissing
 from learningchain.examples.digits.data import split_digits
 from learningchain.examples.federation import wheel
+from learningchain.examples.federation.deal import dealt
 from learningchain.examples.federation.federated import Model, model_bytes
 from learningchain.examples.tabular import read_table
 from learningchain.sandbox import images as sandbox_images
@@ -44,6 +48,8 @@ class Example:
     params: str
     clip: float
     mem_mb: int
+    target: str
+    """A loss that three owners or more reach in a few rounds."""
 
     @property
     def torch(self) -> bool:
@@ -51,11 +57,11 @@ class Example:
 
 
 EXAMPLES = {
-    "breast-cancer": Example("breast_cancer", "logistic", '{"steps":100,"rate":2.0}', 20.0, 192),
-    "breast-cancer-layer": Example("breast_cancer", "layer", '{"steps":40,"rate":0.3}', 3.0, 192),
-    "breast-cancer-network": Example("breast_cancer", "tables", '{"steps":40,"rate":0.3}', 3.0, 768),
-    "credit-network": Example("german_credit", "tables", '{"steps":20,"rate":0.1}', 3.0, 768),
-    "digits-network": Example("digits", "pictures", '{"steps":40,"rate":0.1}', 5.0, 768),
+    "breast-cancer": Example("breast_cancer", "logistic", '{"steps":100,"rate":2.0}', 20.0, 192, "0.25"),
+    "breast-cancer-layer": Example("breast_cancer", "layer", '{"steps":40,"rate":0.3}', 3.0, 192, "0.2"),
+    "breast-cancer-network": Example("breast_cancer", "tables", '{"steps":40,"rate":0.3}', 3.0, 768, "0.2"),
+    "credit-network": Example("german_credit", "tables", '{"steps":20,"rate":0.1}', 3.0, 768, "0.54"),
+    "digits-network": Example("digits", "pictures", '{"steps":40,"rate":0.1}', 5.0, 768, "0.3"),
 }
 HIDDEN = {"layer": 256, "tables": 32}
 """Units of the layer between, by program. With 128 and fewer the sponsor's reference rests on single values now and then, and is
@@ -153,21 +159,59 @@ def found_in(folder: Path) -> Iterator[None]:
         sys.path.remove(str(folder))
 
 
+README = """\
+# {name}: a federation to try
+
+As the sponsor, on a node that is no owner:
+
+    learningchain fed open --image-archive {folder}/image.tar --model {folder}/model.safetensors \\
+        --schema {folder}/schema.json --bounty 30 --target {target} --rounds 8 --ends 1d --round-time 60s --train-time 60s \\
+        --params '{params}' --clip {clip:g} --mem-mb {mem_mb} --tmp-mb 8 --admit open --max-members 4
+
+As each owner, on a node of its own, with a folder of its own (owner1, owner2 ...):
+
+    learningchain fed serve on
+    learningchain data add cases {folder}/owner1 --schema {folder}/schema.json
+    learningchain fed join latest cases
+    learningchain fed watch latest
+
+The whole way on one machine: docs/start-data.md.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(
+        prog="python -m learningchain.examples.federation.build",
+        description="Write what a sponsor of a federation posts, and a share of the rows for each owner, into a folder.",
+    )
+    found.add_argument("name", choices=list(EXAMPLES), metavar="NAME", help=", ".join(EXAMPLES))
+    found.add_argument("folder", type=Path, metavar="FOLDER")
+    found.add_argument("--owners", type=int, default=3, help="how many owners the rows are dealt to (3)")
+    return found
+
+
 def main(argv: list[str]) -> int:
-    if len(argv) != 2 or argv[0] not in EXAMPLES:
-        print(f"usage: python -m learningchain.examples.federation.build {'|'.join(EXAMPLES)} FOLDER", file=sys.stderr)
-        return 2
-    name, folder = argv[0], Path(argv[1])
+    given = parser().parse_args(argv)
+    name, folder, one = given.name, given.folder, EXAMPLES[given.name]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         print(build(name, folder / "image.tar"))
         (folder / "model.safetensors").write_bytes(model_bytes(initial(name)))
         (folder / "schema.json").write_text(json.dumps(data_schema(name), indent=1))
         (folder / "rows.json").write_text(json.dumps(rows_schema(name), indent=1))
-        (folder / "train.csv").write_bytes(split_rows(name)[0])
+        training = split_rows(name)[0]
+        (folder / "train.csv").write_bytes(training)
+        for number, share in enumerate(dealt(training, given.owners, seed=1, skew=4.0), 1):
+            (folder / f"owner{number}").mkdir(exist_ok=True)
+            (folder / f"owner{number}" / "cases.csv").write_bytes(share)
+        told = {"name": name, "folder": folder, "target": one.target, "params": one.params, "clip": one.clip}
+        (folder / "README.md").write_text(README.format(**told, mem_mb=one.mem_mb))
     except wheel.TorchMissing as problem:
         print(f"left out: {name}: {problem}", file=sys.stderr)
         return 1
+    except ValueError as problem:
+        print(f"error: --owners {given.owners}: {problem}", file=sys.stderr)
+        return 2
     except (DataMissing, sandbox_images.ImageBuildError, OSError, importlib.metadata.PackageNotFoundError) as problem:
         print(f"error: the image cannot be built: {problem}", file=sys.stderr)
         return 1

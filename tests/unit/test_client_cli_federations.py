@@ -193,6 +193,16 @@ async def test_a_small_models_updates_are_open_where_nothing_is_said_and_the_com
         assert ("hides nothing: --secrecy open is taken" in err) is (dims == 31)
 
 
+async def test_latest_is_an_own_one_and_for_who_joins_the_newest_that_lives(api: Api, run: Run, shelf: dict[str, OwnData]) -> None:
+    code, _, err = await run("join", "latest", "scans", "--dry-run")
+    assert code == 2 and "no federation that lives" in err
+    play = await played(api)
+    api.node.ledger.own = "n3"
+    for words_ in (("join", "latest", "scans", "--dry-run"), ("show", "latest")):
+        code, out, err = await run(*words_, "--json")
+        assert code == 0 and play.id.hex() in out, err
+
+
 async def test_a_federation_that_nobody_could_serve_wants_to_be_forced(api: Api, run: Run, tmp_path: Path) -> None:
     code, _, err = await run(*words(tmp_path, cpus="900"))
     assert code == 2 and "learningchain fed serve on" in err

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 _HEX = frozenset("0123456789abcdef")
 
 
-async def find_federation(node: Client, text: str) -> str:
-    """The full id behind an id, the beginning of one, or `latest`: the newest that this node opened or joined. Raises
-    `WrongUsage`."""
+async def find_federation(node: Client, text: str, *, to_join: bool = False) -> str:
+    """The full id behind an id, the beginning of one, or `latest`: the newest that this node opened or joined. For who has none,
+    and for who wants to join one (`to_join`), it is the newest that lives. Raises `WrongUsage`."""
     word = text.lower()
     if word == "latest":
-        return await _latest(node)
+        return await _latest(node, to_join)
     if not word or not set(word) <= _HEX or len(word) > 64:
         raise WrongUsage(f"{text[:80]!r} is no federation's id: ids are up to 64 hex digits (learningchain fed list)")
     if len(word) == 64:
@@ -29,12 +29,13 @@ async def find_federation(node: Client, text: str) -> str:
     return found[0]
 
 
-async def _latest(node: Client) -> str:
+async def _latest(node: Client, to_join: bool) -> str:
     own = (await node.status())["id"]
-    found = [*await node.federations(sponsor=own, limit=1), *await node.federations(member=own, limit=1)]
+    found = [] if to_join else [*await node.federations(sponsor=own, limit=1), *await node.federations(member=own, limit=1)]
+    found = found or await node.federations(live=True, limit=1)
     if not found:
         raise WrongUsage(
-            "This node has opened and joined no federation. See what there is: learningchain fed list; or open one: "
-            "learningchain fed open --help"
+            "There is no federation that lives. See those that ended: learningchain fed list; or open one: learningchain fed open "
+            "--help"
         )
     return max(found, key=lambda one: one["number"])["id"]

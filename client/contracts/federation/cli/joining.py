@@ -64,7 +64,7 @@ def join(
 
     async def look(node: Client) -> tuple[JoiningView, OwnDataView]:
         own = await _own(node, data)
-        return await node.joining(await find_federation(node, federation)), own
+        return await node.joining(await find_federation(node, federation, to_join=True)), own
 
     found, own = common.ask(look)
     _check(found, own, examples)
@@ -163,7 +163,7 @@ def schema(
     """Save what the sponsor asks of members' tables, for: learningchain data add NAME FOLDER --schema FILE"""
 
     async def read(node: Client) -> Any:
-        found = await node.federation(await find_federation(node, federation))
+        found = await node.federation(await find_federation(node, federation, to_join=True))
         if found["terms"]["schema"] is None:
             raise WrongUsage("This federation asks for no schema: any data that its image understands will do")
         return await node.fetch(found["terms"]["schema"], out, max_size=MAX_SCHEMA)
