@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 
+from learningchain.client.contracts.job.cli.new import files
+from learningchain.client.contracts.prediction.http.model_schema import decode_rows, encode_rows, parse_schema
 from learningchain.sandbox.losses import parse_losses
+from tests.unit.readme_kit import commands
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
 
@@ -23,10 +26,14 @@ def test_it_writes_a_whole_job(run: Any, tmp_path: Path, language: str, program:
     ran = run("job", "new", folder, "--language", language)
     assert ran.code == 0 and "docker build -t my-job" in ran.err and "image check my-job.tar" in ran.err
     made = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    assert made == {program, "Dockerfile", "README.md", "hidden.csv", "data/train.csv", "data/eval.csv"}
+    asked = {"schema.json", "sample.jsonl"} if language == "python" else set()
+    assert made == {program, "Dockerfile", "README.md", "hidden.csv", "data/train.csv", "data/eval.csv", *asked}
     assert os.access(folder / program, os.X_OK)
     readme, docker = (folder / "README.md").read_text(), (folder / "Dockerfile").read_text()
     assert "docker build -t my-job ." in readme and f"`{program}`" in readme and "{" not in readme
+    registers = [words for words in commands(readme) if words[:2] == ["model", "register"]]
+    assert all({"schema.json", "sample.jsonl"} < set(words) for words in registers) and len(registers) == bool(asked)
+    assert ("answers no questions" in readme) == (not asked) and all(f"| `{file}` |" in readme for file in asked)
     assert f"COPY {program} /lc/job" in docker and "hidden.csv" not in docker, "hidden data is not in the image"
 
 
@@ -80,6 +87,7 @@ def test_its_program_trains_evaluates_and_refuses_what_is_no_model(
         ("[NaN]\n", ["unfit 0"]),
         ("[1e999]\n", ["unfit 0"]),
         ("[1e9]\n", ["unfit 0"]),
+        (files("python")["sample.jsonl"], ["1.000000000", "8.500000000", "24.700000000", "check 34.324800000"]),
         ("[" * 9_000 + "\n", ["unfit 0"]),
     ],
 )
@@ -97,3 +105,11 @@ def test_its_model_can_be_asked(run: Any, tmp_path: Path, rows: str, says: list[
     assert asked("").splitlines() == ['LC {"ready":1}'] and not (root / "out/answer").exists(), "nobody asked"
     assert asked("go\n").splitlines() == ['LC {"ready":1}', 'LC {"done":1}']
     assert (root / "out/answer").read_text().splitlines() == says
+
+
+def test_its_schema_takes_what_it_was_trained_on_and_its_sample_as_it_stands() -> None:
+    made = files("python")
+    schema, sample = parse_schema(made["schema.json"].encode()), made["sample.jsonl"].encode()
+    assert schema.fits(0) is None and encode_rows(schema, decode_rows(schema, sample)) == sample
+    points = [line.split(",")[0] for name in ("data/train.csv", "data/eval.csv", "hidden.csv") for line in made[name].split()]
+    assert len(points) > 100 and decode_rows(schema, "\n".join(points).encode())

@@ -17,15 +17,26 @@ from learningchain.client.cli.common import HERE, Common, WrongUsage, facts
 PROGRAMS = {"python": "job.py", "shell": "job.sh"}
 """The program of each kind: it becomes /lc/job."""
 PHASES = {"python": "`train`, `evaluate` and `predict`", "shell": "`train` and `evaluate`"}
+MORE = {
+    "python": """| `schema.json` | what can be asked: each input's name, type and range. It is of the model, not in the image |
+| `sample.jsonl` | rows by which others see whether the model answers the same on their machine |
+""",
+    "shell": "",
+}
+"""Files of a kind, in the table of a job's page."""
 ASKED = {
     "python": """Once a winner is paid, others can ask its model, and you get the price that you name for each row. Servers are
 verifiers' nodes, at least three beside whoever asks:
 
 ```sh
-learningchain model register --job latest --name {name} --kind number --price 0.001
+learningchain model register --job latest --name {name} --kind number --price 0.001 --schema schema.json --sample sample.jsonl
 learningchain model serve OWNER/{name}
-learningchain predict OWNER/{name} '[2.5]'
-```""",
+learningchain predict OWNER/{name} 2.5
+```
+
+With the schema a value out of its range is refused before anything is paid, and tables (`predict --csv`) and the dashboard's form
+know the names. The answers to the sample are taken from two runs of the winner on your machine, so `--sample` needs a container
+engine there; without one leave it out. Change both files with `predict` in `{program}`.""",
     "shell": "This program answers no questions about its model: that takes the phase `predict`, which the job in Python has.",
 }
 """What a job's page says of its model, once there is one."""
@@ -40,7 +51,8 @@ def new(
     language: Annotated[Literal["python", "shell"], Parameter(help="What the program is written in.")] = "python",
     common: Common = HERE,
 ) -> int:
-    """Write a job that builds and runs: a program, points to learn from, a Dockerfile, and what to do next."""
+    """Write a job that builds and runs: a program, points to learn from, a Dockerfile, what its model can be asked, and what to do
+    next."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise WrongUsage(f"{folder} is there already and not an empty folder. Name a new one")
     name, made = image_name(folder), files(language)
@@ -49,7 +61,7 @@ def new(
         target.parent.mkdir(parents=True, exist_ok=True)
         if path == "README.md":
             words = {"name": name, "program": PROGRAMS[language], "phases": PHASES[language]}
-            text = text.format(**words, asked=ASKED[language].format(name=name))
+            text = text.format(**words, more=MORE[language], asked=ASKED[language].format(**words))
         target.write_text(text, "utf-8")
     (folder / PROGRAMS[language]).chmod(0o755)
     document = {"folder": str(folder), "name": name, "language": language, "files": sorted(made)}
