@@ -18,7 +18,7 @@ from learningchain.client.receipts.files import CheckedReceipt
 from learningchain.client.work.tries import Trial, TriedRun
 from learningchain.sandbox import AnswerForm, AnswerOutcome, ParsedAnswer
 from learningchain.sandbox.answers import parse_answer
-from tests.unit.client_fake_api import DONE, OTHER, OWN, Fake, refusal
+from tests.unit.client_fake_api import DONE, OTHER, OWN, Fake, cid_of, refusal
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
 
@@ -223,7 +223,6 @@ def test_a_price_is_told_before_anything_is_sent(api: Fake, run: Any) -> None:
         (["[1]", "--n", "4"], "odd number"),
         (["[1]", "--m", "9"], "--m is a number from 1 to 5"),
         (["[1]", "--within", "2h"], "from 1s to 1h"),
-        (["no json"], "Row 1 is no JSON"),
         (["[NaN]"], "Row 1 is no JSON"),
         (["[1]", "--file", "x"], "exclude each other"),
         (["--file", "/nowhere/x"], "cannot be read"),
@@ -234,6 +233,54 @@ def test_a_price_is_told_before_anything_is_sent(api: Fake, run: Any) -> None:
 def test_mistakes_are_named_before_anything_is_asked(api: Fake, run: Any, words: list[str], says: str) -> None:
     ran = run("predict", MODEL, *words)
     assert ran.code == 2 and says in ran.err and api.seen == []
+
+
+NUMBER = {"inputs": [{"name": "x", "datatype": "FP64", "min": -100, "max": 100}]}
+TWO = {
+    "inputs": [{"name": "age", "datatype": "INT64", "min": 18}, {"name": "job", "datatype": "BYTES", "values": ["none", "a clerk"]}]
+}
+GRID = {"inputs": [{"name": "g", "datatype": "INT8", "shape": [2]}, {"name": "on", "datatype": "BOOL"}]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "words", "sent"),
+    [
+        (NUMBER, ["2.5"], "[2.5]\n"),
+        (NUMBER, ["2.5", "-3", "1e1"], "[2.5]\n[-3]\n[10]\n"),
+        (NUMBER, ["[2.5]", "7"], "side by side"),
+        (NUMBER, ["[2.5]", '{"x": 7}'], '[2.5]\n{"x":7}\n'),
+        (NUMBER, ["2.5", "250"], "row 2, x: '250' is not a number from -100 to 100 (FP64)"),
+        (NUMBER, ["two"], "row 1, x: 'two' is not a number from -100 to 100"),
+        (TWO, ["40", "a clerk"], '[40,"a clerk"]\n'),
+        (TWO, ["17", "none"], "row 1, age: '17' is not a whole number from 18"),
+        (TWO, ["40", "king"], "row 1, job: 'king' is not one of none, a clerk"),
+        (TWO, ["40"], "a row of model digits is 2 values in this order: age, job; 1 were typed"),
+        (GRID, ["1", "2", "true"], "[[1,2],true]\n"),
+        (GRID, ["1", "2"], "3 values in this order: g[0], g[1], on; 2 were typed"),
+        (NUMBER | {"classes": ["a", "b"]}, ["2.5"], "is not its own"),
+        (None, ["2.5", "-.5"], "[2.5]\n[-0.5]\n"),
+        (None, ["true"], "true\n"),
+        (None, ["1e999"], "Row 1 is no JSON"),
+        (None, ["no json"], "Row 1 is no JSON"),
+    ],
+)
+def test_plain_values_are_rows_by_the_models_schema_and_checked_before_anything_is_sent(
+    api: Fake, run: Any, schema: Any, words: list[str], sent: str
+) -> None:
+    raw = json.dumps(schema).encode()
+    cid = None if schema is None else cid_of(raw)[0]
+    api.answers |= {f"GET /v1/models/{MODEL}": WHOLE | {"schema": cid}, f"GET /v1/files/{cid}": (200, raw)}
+    ran = run("predict", "digits", *words, "--wait", "0")
+    if sent.endswith("\n"):
+        assert ran.code == 0 and [body["input"] for body in api.bodies("POST", "/v1/predictions")] == [sent]
+        assert ("nothing can check the rows before they are paid for" in ran.err) == (schema is None)
+    else:
+        assert ran.code == 2 and sent in " ".join(ran.err.split()) and all(method == "GET" for method, *_ in api.seen)
+    owns = [query for method, path, query, _ in api.seen if path == "/v1/models"]
+    assert all((query["owner"], query["name"]) == (OWN, "digits") for query in owns), "a bare name is one of this node's models"
+    shown = run("model", "show", "digits").out
+    assert ("x: a number from -100 to 100" in shown) == (schema == NUMBER)
+    assert ("a row has" in shown) == (schema in (NUMBER, TWO, GRID)), "of a schema that is not the model's own nothing is told"
 
 
 def test_a_refusal_of_the_rules_is_told(api: Fake, run: Any) -> None:
@@ -340,7 +387,8 @@ def test_a_model_is_tried_with_what_predict_takes(api: Fake, run: Any, tmp_path:
         return parse_schema(json.dumps({"inputs": inputs}).encode())
 
     monkeypatch.setattr("learningchain.client.contracts.prediction.cli.trying.trial_of", tried)
-    monkeypatch.setattr("learningchain.client.contracts.prediction.cli.trying.schema_for", schema)
+    for module in ("trying", "typed"):
+        monkeypatch.setattr(f"learningchain.client.contracts.prediction.cli.{module}.schema_for", schema)
     (tmp_path / "rows.jsonl").write_text('{"x": 0.5, "age": 40}\n')
     assert run("model", "try", MODEL, "[40, 1]", '{"x": 2, "age": 3}').code == 0
     api.answers[f"GET /v1/models/{MODEL}"] = WHOLE | {"schema": "bschema"}
@@ -348,7 +396,8 @@ def test_a_model_is_tried_with_what_predict_takes(api: Fake, run: Any, tmp_path:
     assert run("model", "try", MODEL, tmp_path / "rows.jsonl").code == 0
     assert run("model", "try", MODEL, "--file", tmp_path / "rows.jsonl").code == 0
     assert run("model", "try", MODEL).code == 0
-    assert asked == [b'[40,1]\n{"x":2,"age":3}\n', b"[40,1]\n[3,2]\n", *[b"[40,0.5]\n"] * 2, None]
+    assert run("model", "try", MODEL, "40", "1").code == 0
+    assert asked == [b'[40,1]\n{"x":2,"age":3}\n', b"[40,1]\n[3,2]\n", *[b"[40,0.5]\n"] * 2, None, b"[40,1]\n"]
     ran = run("model", "try", MODEL, '{"age": "old", "x": 1}')
     assert ran.code == 2 and "row 1, age" in ran.err
 

@@ -8,7 +8,7 @@ SECTIONS: Sections = {
             "predict",
             "cli.ask:predict",
             "Ask a model, and pay who agrees. Exit code 5: fewer agree than asked for; 4: it failed.",
-            "predict digits '[0.1, 0.7]' --n 5",
+            "predict line 2.5 --n 3",
         ),
         Family(
             "model",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +16,7 @@ from learningchain.client.cli.ledger import PENDING
 from learningchain.client.contracts.prediction.cli.models import ModelText
 from learningchain.client.contracts.prediction.cli.shown import RequestFollower, exit_code, show_request
 from learningchain.client.contracts.prediction.cli.tables import ask_table
+from learningchain.client.contracts.prediction.cli.typed import are_values, one_line, rows_of_values, say_unchecked
 from learningchain.client.contracts.prediction.references import find_model, find_policy
 from learningchain.client.sdk.types import NotFound
 
@@ -28,12 +28,16 @@ if TYPE_CHECKING:
 MAX_INPUT = 8 * 2**20
 """Bytes of an input, as the rules have it."""
 MAX_FOLLOW = 3_600.0
+ROWS_HELP = (
+    "Values: of a model with one value in a row each word is a row (2.5 3.5), of one with more the words are one row in the order "
+    "of its schema (40 skilled). Or rows as JSON, one each ('[40, \"skilled\"]'). Without any: --file, or standard input."
+)
 
 
 def predict(
     model: ModelText,
     /,
-    *rows: Annotated[str, Parameter(name="ROWS", help="Rows as JSON, one each. Without any: --file, or standard input.")],
+    *rows: Annotated[str, Parameter(name="ROWS", help=ROWS_HELP)],
     file: Annotated[Path | None, Parameter(help="A file with a row a line (JSON Lines).")] = None,
     csv: Annotated[
         Path | None,
@@ -74,16 +78,20 @@ def predict(
         return ask_table(common, model, csv, out, terms=terms, policy=policy, daily_budget=daily_budget, dry_run=dry_run)
     if out is not None or daily_budget is not None:
         raise WrongUsage("--out and --daily-budget belong to --csv: name the table with it")
-    text = read_rows(rows, file)
+    values = file is None and are_values(rows)
+    text = b"" if values else read_rows(rows, file)
     told = _told(callback, callback_secret)
     if not 0 <= wait <= MAX_FOLLOW:
         raise WrongUsage(f"--wait is a number of seconds up to {MAX_FOLLOW:g}, not {wait:g}")
 
     async def send(node: Client) -> tuple[PredictionQuote | None, PredictionPosted | None, PredictionView | None]:
-        body: Json = {**terms, "model": await find_model(node, common, model)}
+        known = await node.model(await find_model(node, common, model))
+        sent = await rows_of_values(node, known, rows) if values else text
+        say_unchecked(common, known)
+        body: Json = {**terms, "model": known["id"]}
         if policy is not None:
             body["policy"] = await find_policy(node, policy)
-        body |= await node.send_rows(text, private=private) | told
+        body |= await node.send_rows(sent, private=private) | told
         if dry_run:
             return await node.quote_prediction(body), None, None
         posted = await node.request_prediction(body, wait=min(30.0, wait))
@@ -119,7 +127,7 @@ def read_rows(rows: tuple[str, ...], path: Path | None) -> bytes:
     if rows and path is not None:
         raise WrongUsage("Rows and --file exclude each other. Give one of them")
     if rows:
-        return "".join(f"{_one_line(number, row)}\n" for number, row in enumerate(rows, 1)).encode()
+        return "".join(f"{one_line(number, row)}\n" for number, row in enumerate(rows, 1)).encode()
     if path is None and sys.stdin.isatty():
         raise WrongUsage("There are no rows: type them as JSON ('[0.1, 0.7]'), name a file with --file, or pipe them in")
     try:
@@ -135,14 +143,6 @@ def read_rows(rows: tuple[str, ...], path: Path | None) -> bytes:
     if len(raw) > MAX_INPUT:
         raise WrongUsage(f"The rows have more than {MAX_INPUT >> 20} MiB: ask for fewer at once")
     return raw
-
-
-def _one_line(number: int, row: str) -> str:
-    """A row on one line: a model's container reads lines."""
-    try:
-        return json.dumps(json.loads(row), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    except (ValueError, RecursionError):
-        raise WrongUsage(f"Row {number} is no JSON: {row[:80]!r}. Write it as '[0.1, 0.7]' or '{{\"age\": 40}}'") from None
 
 
 def _terms(n: int, m: int | None, tip: str | None, max_charge: str | None, within: str) -> Json:

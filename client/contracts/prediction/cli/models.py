@@ -11,6 +11,7 @@ from rich.text import Text
 from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, cell, facts, listing, relative, short, size_text, span
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 from learningchain.client.contracts.prediction.references import find_model
+from learningchain.client.sdk.types import ApiError
 
 if TYPE_CHECKING:
     from learningchain.client.api.schema import TxAnswer
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from learningchain.client.sdk.client import Client
 
 MAX_LIST = 1_000
+SHOWN_INPUTS = 32
 ModelText = Annotated[
     str, Parameter(name="MODEL", help="An own model's name, or OWNER/NAME, or the model's id or its first characters.")
 ]
@@ -120,10 +122,11 @@ def _seconds(milliseconds: int | None) -> str:
 def show(model: ModelText, /, *, common: Common = HERE) -> int:
     """Everything about one model: what it costs, who serves it, what it runs."""
 
-    async def read(node: Client) -> tuple[RegisteredModelView, int]:
-        return await node.model(await find_model(node, common, model)), (await node.status())["clock_now"]
+    async def read(node: Client) -> tuple[RegisteredModelView, int, list[str]]:
+        found = await node.model(await find_model(node, common, model))
+        return found, (await node.status())["clock_now"], [] if common.json else await _inputs(node, found)
 
-    found, clock = common.ask(read)
+    found, clock, inputs = common.ask(read)
 
     def people(console: Console) -> None:
         image, after = found["image"], found["next"]
@@ -143,6 +146,7 @@ def show(model: ModelText, /, *, common: Common = HERE) -> int:
             ("image", image.get("reference") or image.get("cid")),
             ("model", f"{found['model']['cid']}, {size_text(found['model']['size'])}"),
             ("schema", found["schema"]),
+            *(("a row has" if not number else "", line) for number, line in enumerate(inputs)),
             ("from", found["source"]),
             ("registered", relative(found["registered"], clock)),
             ("waiting requests", found["waiting"]),
@@ -163,6 +167,22 @@ def show(model: ModelText, /, *, common: Common = HERE) -> int:
 
     common.out.show(found, people)
     return 0
+
+
+async def _inputs(node: Client, found: RegisteredModelView) -> list[str]:
+    """What a row holds, a line for each input; nothing where no schema says it, or where that cannot be had now."""
+    from learningchain.client.contracts.prediction.cli.tables import schema_for
+    from learningchain.client.contracts.prediction.http.model_schema import BadSchema
+
+    try:
+        inputs = (await schema_for(node, found)).inputs if found["schema"] is not None else ()
+    except (ApiError, BadSchema):
+        return []
+    lines = [
+        f"{one.name}: {one.allowed}" + (f", {one.elements} of them" if one.shape else "") + (f" ({one.about})" if one.about else "")
+        for one in inputs[:SHOWN_INPUTS]
+    ]
+    return lines + ([f"and {len(inputs) - SHOWN_INPUTS} inputs more"] if len(inputs) > SHOWN_INPUTS else [])
 
 
 def _coming(found: RegisteredModelView, clock: int) -> str:

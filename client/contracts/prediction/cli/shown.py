@@ -31,7 +31,7 @@ MEANING = {
     "WEAK": "a value has fewer servers behind it than were asked for; for a while who asked may appeal, then anybody",
     "TOO_FEW": "too few of those who were drawn answered",
     "NO_AGREEMENT": "the answers differ too much",
-    "BAD_INPUT": "the model does not take these rows: see its schema (learningchain model show)",
+    "BAD_INPUT": "the model does not take these rows: learningchain model show says what a row has, where the model has a schema",
     "NO_DATA": "the servers could not fetch the rows: was the node that asked connected?",
     "BAD_KEY": "the key does not open the rows",
     "MODEL_FAULT": "the model cannot answer: its owner has to mend it",

@@ -22,6 +22,7 @@ from learningchain.client.cli.local_sandbox import opened_sandbox
 from learningchain.client.contracts.prediction.cli.ask import read_rows
 from learningchain.client.contracts.prediction.cli.models import ModelText
 from learningchain.client.contracts.prediction.cli.tables import schema_for
+from learningchain.client.contracts.prediction.cli.typed import are_values, rows_of_values
 from learningchain.client.contracts.prediction.http.lines import MAX_ANSWERS, MAX_SAMPLE, lines_of
 from learningchain.client.contracts.prediction.http.model_schema import BadRow, decode_rows, encode_rows
 from learningchain.client.contracts.prediction.references import find_model
@@ -40,18 +41,22 @@ def try_model(
     model: ModelText,
     /,
     *rows: Annotated[
-        str, Parameter(name="ROWS", help="Rows as JSON, one each, or one file with them. Default: the model's own sample.")
+        str, Parameter(name="ROWS", help="Rows as predict takes them, or one file with them. Default: the model's own sample.")
     ],
     file: Annotated[Path | None, Parameter(help="A file with a row a line (JSON Lines).")] = None,
     common: Common = HERE,
 ) -> int:
     """Ask a model twice in this machine's own sandbox, and compare: a server whose answers differ loses its fee. Exit code 1: they
-    differ, or there are none. Rows are what predict takes: lists, objects by the inputs' names, or single values."""
-    text = _rows_of(rows, file)
+    differ, or there are none. Rows are what predict takes: plain values, lists, objects by the inputs' names."""
+    values = file is None and not _is_file(rows) and are_values(rows)
+    text = None if values else _rows_of(rows, file)
 
     async def run(node: Client) -> tuple[RegisteredModelView, Trial]:
         found = await node.model(await find_model(node, common, model))
-        given = text if text is None else await _as_lists(node, found, text)
+        if values:
+            given: bytes | None = await rows_of_values(node, found, rows)
+        else:
+            given = text if text is None else await _as_lists(node, found, text)
         return found, await trial_of(node, common, found, given)
 
     found, trial = common.ask(run)
@@ -63,9 +68,11 @@ def _rows_of(rows: tuple[str, ...], file: Path | None) -> bytes | None:
     """None where the model's own sample is to be asked. Raises `WrongUsage`."""
     if not rows and file is None:
         return None
-    if len(rows) == 1 and file is None and Path(rows[0]).is_file():
-        return read_rows((), Path(rows[0]))
-    return read_rows(rows, file)
+    return read_rows((), Path(rows[0])) if file is None and _is_file(rows) else read_rows(rows, file)
+
+
+def _is_file(rows: tuple[str, ...]) -> bool:
+    return len(rows) == 1 and Path(rows[0]).is_file()
 
 
 async def _as_lists(node: Client, model: RegisteredModelView, rows: bytes) -> bytes:
