@@ -207,6 +207,32 @@ def test_the_exit_code_says_whether_the_servers_agreed(api: Fake, run: Any, view
     assert run("prediction", "watch", REQUEST).code == code
 
 
+SCORE: dict[str, Any] = {"row": 0, "class": None, "score": "8.493763251", "support": 3, "new_class": None, "new_score": None}
+ONE: dict[str, Any] = AGREED | {"rows": 1, "values": [SCORE]}
+PLAIN = {"values": [{"class": None, "score": "1.000000000"}, None], "decisions": []}
+
+
+@pytest.mark.parametrize(
+    ("view", "first"),
+    [
+        (ONE, "8.493763251   (3 of 3 agree, cost 0.00143)"),
+        (AGREED, "class 7, 2.500000000; no value   (3 of 3 agree, cost 0.00143)"),
+        (ONE | {"values": [SCORE] * 10}, f"{'; '.join(['8.493763251'] * 8)} and 2 more   (3 of 3 agree, cost 0.00143)"),
+        (ONE | {"values": [SCORE | {"new_score": "9.0"}]}, "9.0   (3 of 3 agree, cost 0.00143)"),
+        (ONE | {"private": True, "plain": PLAIN}, "1.000000000; no value   (3 of 3 agree, cost 0.00143)"),
+        (ONE | {"private": True}, "blinded: this node has not the key   (3 of 3 agree, cost 0.00143)"),
+        (WEAK, "class 7, 2.500000000; no value   (2 of 3 agree, asked for 3, cost 0.00143)"),
+        (FAILED, "no answer   (NO_AGREEMENT, cost 0.0003)"),
+        (WAITING, "no answer yet   (WAITING, 0.00273 locked)"),
+    ],
+)
+def test_the_first_line_is_the_answer(api: Fake, run: Any, view: dict[str, Any], first: str) -> None:
+    api.answers[f"GET /v1/predictions/{REQUEST}"] = ways(view)
+    for words in (("predict", "digits", "[1]", "--wait", "0.01"), ("prediction", "show", REQUEST)):
+        line, title, *_ = run(*words).out.splitlines()
+        assert (line, title) == (first, f"Request {REQUEST}")
+
+
 def test_a_price_is_told_before_anything_is_sent(api: Fake, run: Any) -> None:
     ran = run("predict", MODEL, "[1]", "--dry-run")
     assert ran.code == 0 and "0.00273" in ran.out and api.bodies("POST", "/v1/predictions") == []

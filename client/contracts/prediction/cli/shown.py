@@ -15,7 +15,7 @@ from learningchain.client.cli.common import Output, cell, clean, facts, listing,
 from learningchain.client.sdk.types import NotFound, Unreachable
 
 if TYPE_CHECKING:
-    from learningchain.client.contracts.prediction.http.schema import PredictionView
+    from learningchain.client.contracts.prediction.http.schema import PredictionView, ValueView
     from learningchain.client.sdk.client import Client
 
 APPEAL_ROUND = 3
@@ -23,6 +23,8 @@ FAILED, WEAK = 4, 5
 """Exit codes of a request that failed, and of one of whose values fewer agree than were asked for."""
 SHOWN_ROWS = 64
 """Rows that a terminal shows; --json has all of them."""
+ANSWERS = 8
+"""Values in the first line of what is shown."""
 WATCH_S = 30.0
 RETRIES = 10
 _COLORS = {"AGREED": "green", "FINAL": "green", "WEAK": "yellow", "FAILED": "red"}
@@ -58,8 +60,34 @@ def state_text(view: Any) -> Text:
     return cell(view["state"], _COLORS.get(view["state"], "cyan"))
 
 
+def answer_line(view: PredictionView) -> str:
+    """What a request came to, in the line that people look for first."""
+    if not view["outcome"]:
+        return f"no answer yet   ({view['state']}, {view['locked']} locked)"
+    if not view["values"]:
+        return f"no answer   ({view['outcome']}, cost {view['cost']})"
+    plain = view.get("plain")
+    if view["private"] and plain is None:
+        said = ["blinded: this node has not the key"]
+    elif plain is not None:
+        said = [_plain(value, None) for value in plain["values"]]
+    else:
+        said = [_plain(_appealed(value), None) for value in view["values"]]
+    more = f" and {len(said) - ANSWERS} more" if len(said) > ANSWERS else ""
+    asked = f", asked for {view['agree_asked']}" if view["outcome"] == "WEAK" else ""
+    return f"{'; '.join(said[:ANSWERS])}{more}   ({view['agree']} of {view['asked']} agree{asked}, cost {view['cost']})"
+
+
+def _appealed(value: ValueView) -> dict[str, Any] | None:
+    """A value as it stands after an appeal; None where too few agree on one."""
+    if value["new_score"] is not None:
+        return {"class": value["new_class"], "score": value["new_score"]}
+    return None if value["score"] is None else {"class": value["class"], "score": value["score"]}
+
+
 def show_request(console: Console, view: PredictionView) -> None:
-    """Everything about a request that people ask for."""
+    """Everything about a request that people ask for, the answer first."""
+    console.print(Text(clean(answer_line(view)), style="bold"), soft_wrap=True)
     outcome = view["outcome"] or ""
     rows: list[tuple[str, Any]] = [
         ("state", state_text(view)),

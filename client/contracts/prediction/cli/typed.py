@@ -65,7 +65,7 @@ def say_unchecked(common: Common, model: RegisteredModelView) -> None:
     """Where nobody can know before the rows were paid for whether the model takes them."""
     if model["schema"] is None:
         text = f"Model {model['name']} has no schema: nothing can check the rows before they are paid for"
-        common.out.note(f"{text}. Its sample, twice and free, on this machine: learningchain model try")
+        common.out.note(f"{text}. Free, in this machine's own sandbox: learningchain model try with the same words")
 
 
 def one_line(number: int, row: str) -> str:
