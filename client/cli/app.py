@@ -96,7 +96,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = OK if listed is not None else _run(words, as_json)
         sys.stdout.flush()
     except KeyboardInterrupt:
-        return _end(INTERRUPTED, as_json, {"kind": "interrupted", "code": None, "name": None, "message": "Interrupted"})
+        from learningchain.client.cli.common import going
+
+        text = f"Interrupted. {going()}".rstrip()
+        return _end(INTERRUPTED, as_json, {"kind": "interrupted", "code": None, "name": None, "message": text})
     except BrokenPipeError:
         # The reader (head, less) went away. Python would complain once more when it closes standard output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -107,9 +110,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: list[str], as_json: bool) -> int:
     from cyclopts import CycloptsError
 
-    from learningchain.client.cli.common import NeverReady, NotStarted, WrongUsage, forget_receipts, no_submission
+    from learningchain.client.cli.common import NeverReady, NotStarted, WrongUsage, begin, no_submission
 
-    forget_receipts()
+    begin()
     try:
         result = build()(words, exit_on_error=False, print_error=False)
         if result in (OK, None) and (why := no_submission(words)):
@@ -201,11 +204,12 @@ def _report(e: Exception) -> str:
 def _end(code: int, as_json: bool, error: dict[str, Any]) -> int:
     import json
 
-    if code == INTERRUPTED and not as_json:
-        sys.stderr.write("\n")
-        return code
-    from learningchain.client.cli.common import clean, named
+    from learningchain.client.cli.common import clean, going, named
 
+    if code == INTERRUPTED and not as_json:
+        sys.stderr.write("\n")  # the terminal shows ^C on this line
+        if not going():
+            return code
     error |= {"message": named(error["message"])}
     if as_json:
         sys.stderr.write(json.dumps({"error": error}) + "\n")

@@ -164,6 +164,11 @@ class Common:
             file.write(bytes.fromhex(done["receipt"]))
         self.out.note(f"Its receipt: {self.receipt}")
 
+    def goes_on(self, what: str, follow: str = "") -> None:
+        """From here on an interruption ends this process alone: it says what goes on, and the command that follows it."""
+        global _going
+        _going = f"{what}{f': learningchain {follow}{self.again}' if follow else ''}"
+
     def ask(self, call: Callable[[Client], Awaitable[T]]) -> T:
         """Run one conversation with the node."""
 
@@ -178,13 +183,23 @@ HERE = Common()
 """The options when none is given."""
 
 
+_going = ""
+"""What goes on by itself where this process is interrupted; nothing where nothing was sent."""
+
+
+def going() -> str:
+    return _going
+
+
 _kept: list[Path] = []
 """Receipts that a submission of this process came to: where one was asked for and there is none, the command submits nothing."""
 
 
-def forget_receipts() -> None:
+def begin() -> None:
     """A command begins."""
+    global _going
     _kept.clear()
+    _going = ""
 
 
 def no_submission(words: Sequence[str]) -> str | None:

@@ -15,6 +15,7 @@ import pytest
 from learningchain.client.cli import app, commands, common, entries
 from learningchain.client.cli.common import in_commands
 from learningchain.client.contracts.job.cli import watch
+from learningchain.client.sdk.http import NodeApi
 from tests.unit.client_fake_api import ACCOUNT, DONE, FINISHED, JOB, OTHER, OWN, STATUS, TX, Fake, refusal
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
@@ -213,6 +214,42 @@ def test_interruption_is_130(api: Fake, run: Any, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(common.Common, "ask", interrupted)
     ran = run("status")
     assert ran.code == 130 and ran.out == "" and ran.err.strip() == ""
+
+
+MODEL, REQUEST = "5a" * 32, "7b12e0" + "00" * 29
+SUBMIT = ["job", "submit", "--image", "x@sha256:" + "a" * 64, "--bounty", "5", "--expires", "1h", "--force"]
+ASKING = ["predict", MODEL, "2.5"]
+LOCKED = "The request goes on, and what it locks stays locked until it has ended: learningchain prediction show "
+
+
+@pytest.mark.parametrize(
+    ("words", "interrupted", "said"),
+    [
+        (["transfer", OTHER, "1"], "GET /v1/status", ""),
+        (["transfer", OTHER, "1"], "POST /v1/transfers", "The credits may be on their way already: learningchain history"),
+        (SUBMIT, "POST /v1/jobs/quote", ""),
+        (SUBMIT, "POST /v1/jobs", "The job may be posted already, and stays so then: learningchain job list"),
+        (ASKING, f"GET /v1/models/{MODEL}", ""),
+        (ASKING, "POST /v1/predictions", "The request may be sent already, and goes on then: learningchain prediction show latest"),
+        (ASKING, f"GET /v1/predictions/{REQUEST}", LOCKED + REQUEST),
+    ],
+)
+def test_who_interrupts_what_was_sent_is_told_that_it_goes_on(
+    api: Fake, run: Any, monkeypatch: pytest.MonkeyPatch, words: list[str], interrupted: str, said: str
+) -> None:
+    call = NodeApi.call
+
+    async def until(self: NodeApi, method: str, path: str, **more: Any) -> Any:
+        if f"{method} {path}" == interrupted:
+            raise KeyboardInterrupt
+        return await call(self, method, path, **more)
+
+    monkeypatch.setattr(NodeApi, "call", until)
+    api.answers[f"GET /v1/models/{MODEL}"] = {"id": MODEL, "name": "line", "schema": None}
+    api.answers["POST /v1/predictions"] = DONE | {"request": REQUEST, "charge": "1"}
+    ran = run(*words)
+    assert ran.code == 130 and ran.out == "" and ran.err.endswith(f"\nlearningchain: Interrupted. {said}\n" if said else "\n")
+    assert run(*words, "--json").error["message"] == f"Interrupted. {said}".rstrip()
 
 
 def test_a_reader_that_goes_away_is_no_error(api: Fake) -> None:

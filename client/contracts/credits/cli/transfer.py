@@ -36,6 +36,7 @@ def transfer(
     async def send(node: Client) -> TxAnswer:
         if receiver not in common.names.by_address:
             await _no_copy(node, receiver, common.names)
+        common.goes_on("The credits may be on their way already", "history")
         return await node.transfer(receiver, sum_, memo=memo, wait=wait)
 
     done = common.ask(send)

@@ -150,6 +150,7 @@ def offer(
                     await node.upload(archive, on_progress)
             if sealed is not None:
                 await hand_over(node, common, sealed)
+            common.goes_on("The job may be posted already, and stays so then", "job list")
             return await node.submit_job(body, wait=wait)
 
         return quote, common.ask(post)

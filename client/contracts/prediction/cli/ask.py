@@ -94,7 +94,11 @@ def predict(
         body |= await node.send_rows(sent, private=private) | told
         if dry_run:
             return await node.quote_prediction(body), None, None
+        common.goes_on("The request may be sent already, and goes on then", "prediction show latest")
         posted = await node.request_prediction(body, wait=min(30.0, wait))
+        common.goes_on(
+            "The request goes on, and what it locks stays locked until it has ended", f"prediction show {posted['request']}"
+        )
         common.out.note(f"Request {posted['request']}: {posted['charge']} credits are locked until it has ended.")
         say_secret(common, posted.get("callback_secret"))
         common.keep_receipt(posted)

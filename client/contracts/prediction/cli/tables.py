@@ -62,6 +62,7 @@ def ask_table(
         )
         if dry_run:
             return await _quoted(node, reader, asked, rows), None
+        common.goes_on(f"The same words go on from here, and pay nothing twice: {out} and {out}.asked have to stay")
         run = TableRun(node, reader, out, schema, asked, rows=rows, progress=lambda done: common.out.note(describe(done)))
         try:
             return await run.run(), None
@@ -74,9 +75,6 @@ def ask_table(
         done, spent = common.ask(ask)
     except (BadTable, BadJournal, BadSchema) as e:
         raise WrongUsage(str(e)) from None
-    except KeyboardInterrupt:
-        common.out.note(f"Stopped. The same words go on from here, and pay nothing twice: {out} and {out}.asked have to stay.")
-        raise
     except OSError as e:
         raise WrongUsage(f"{out} and its journal cannot be written: {e.strerror}. Check the folder and its free space") from None
     again = None if spent is None else round(spent.again * 1_000)
