@@ -20,12 +20,14 @@ from tests.unit.readme_kit import blocks
 
 pytestmark = pytest.mark.timeout(600)
 SERVERS = ("v1", "v2", "v3")
-SERVES = {"work.verify": True, "serve.mem_mb": 1_024, "serve.warm": 1}
+SERVES = {"work.verify": True, "serve.mem_mb": 2_048, "serve.warm": 1}
 ROLES = [
     Role("v0", validator=True),
     *(Role(name, validator=True, verifier=True, settings=SERVES) for name in SERVERS),
     Role("worker", settings={"work.enabled": True, "work.attempts": 1, "work.min_time_left_s": 5}),
 ]
+OFFERED = ["--schema", "my-job/schema.json", "--sample", "my-job/sample.jsonl"]
+"""What the job's own page registers beside README's words."""
 PARAMS = with_params(**WINDOWS, pred_a0=DAY_MS, pred_open=DAY_MS)
 
 
@@ -64,7 +66,10 @@ async def test_the_model_of_a_new_job_answers_what_readme_types(tmp_path: Path) 
         assert view["state"] == "PAID" and view["winner"] == graph["worker"].address
 
         register, serve, show, dry, predict, told = shown("prediction show latest")
-        await typed(owner, *register)
+        made = tmp_path / "my-job"
+        await typed(owner, "job", "new", str(made))
+        words = register if "--schema" in register else [*register, *OFFERED]
+        await typed(owner, *(word.replace("my-job/", f"{made}/") for word in words))
         named = {"lc1.../line": f"{owner.address}/line"}
         for name in SERVERS:
             await graph[name].has_box_key(SLOW_S)
@@ -77,7 +82,15 @@ async def test_the_model_of_a_new_job_answers_what_readme_types(tmp_path: Path) 
         slope, offset = json.loads((await owner.api.fetch_model(job, tmp_path / "model")).path.read_text())
         assert float(answer["values"][0]["score"]) == pytest.approx(slope * 2.5 + offset, abs=1e-6)
         assert re.search(r"3 OK", await typed(owner, *told))
-        assert "100 % of the last 1" in await typed(owner, *(named.get(word, word) for word in show))
+
+        own = await typed(owner, "predict", "line", "2.5", "--n", "3")
+        assert re.fullmatch(r"\d\.\d{9}   \(3 of 3 agree, cost [\d.]+\)", own.splitlines()[0]), "an own model has a bare name"
+        assert own.startswith(answer["values"][0]["score"])
+        before = (await graph.balances(owner))[owner.address]
+        code, out, err = await command(owner, "predict", "line", "2.5", "250")
+        assert code == 2 and "row 2, x: '250' is not a number from -100 to 100" in err, out + err
+        assert (await graph.balances(owner))[owner.address] == before, "what cannot fit costs nothing"
+        assert "100 % of the last 2" in await typed(owner, *(named.get(word, word) for word in show))
 
 
 def _built(folder: Path) -> Path:
