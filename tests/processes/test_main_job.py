@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import pty
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -28,9 +27,10 @@ from learningchain.p2p.content import cid as cids
 from learningchain.sandbox import Sandbox, SandboxUnavailable
 from learningchain.sandbox.images import build_python_image
 from tests.processes.clocked import HOUR_MS, ClockedGraph
-from tests.processes.harness import PASSPHRASE, ROOT, NodeProcess, Person, Role, credits, eventually, micro
+from tests.processes.harness import NodeProcess, Person, Role, credits, eventually, micro
 from tests.processes.scripted import standing
-from tests.processes.test_readme import BASE, base_image, tools
+from tests.processes.terminal import Owner
+from tests.processes.test_readme import BASE, base_image
 from tests.unit.readme_kit import blocks
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -173,36 +173,6 @@ async def test_a_cheater_of_two_contractors_is_banned_with_all_that_it_has(
     assert refused.value.code == TxCode.BANNED
     await graph.agree()
     await graph.no_fork()
-
-
-class Owner:
-    """Of a node, at a shell in `folder`."""
-
-    def __init__(self, node: NodeProcess, folder: Path) -> None:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("LEARNINGCHAIN_")}
-        own = {"LEARNINGCHAIN_DATA": str(node.data), "LEARNINGCHAIN_PASSPHRASE": PASSPHRASE}
-        self._environment = kept | own | {"PATH": tools(folder / "bin"), "PYTHONPATH": str(ROOT)}
-        self._folder = folder
-
-    async def types(self, *lines: str, answer: str = "") -> str:
-        """Line after line at a terminal, until one fails; what came of it. `answer`: what is typed where a command asks."""
-        keyboard, terminal = pty.openpty()
-        try:
-            os.write(keyboard, f"{answer}\n".encode() if answer else b"\x04")
-            shell = await asyncio.create_subprocess_exec(
-                *("bash", "-euc", "\n".join(lines)),
-                stdin=terminal,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                cwd=self._folder,
-                env=self._environment,
-            )
-            out, _ = await asyncio.wait_for(shell.communicate(), SLOW_S)
-        finally:
-            os.close(terminal)
-            os.close(keyboard)
-        assert shell.returncode == 0, out.decode()
-        return out.decode()
 
 
 async def _can_judge(node: NodeProcess, verifier: NodeProcess) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from learningchain.client.contracts.job.cli.new import files
 from learningchain.sandbox.images import build_python_image
 from tests.processes.clocked import DAY_MS, HOUR_MS, WINDOWS, ClockedGraph
 from tests.processes.harness import NodeProcess, Role, command, eventually, with_params
+from tests.processes.terminal import Owner
 from tests.processes.test_main_job import SLOW_S
 from tests.unit.readme_kit import blocks
 
@@ -26,15 +26,13 @@ ROLES = [
     *(Role(name, validator=True, verifier=True, settings=SERVES) for name in SERVERS),
     Role("worker", settings={"work.enabled": True, "work.attempts": 1, "work.min_time_left_s": 5}),
 ]
-OFFERED = ["--schema", "my-job/schema.json", "--sample", "my-job/sample.jsonl"]
-"""What the job's own page registers beside README's words."""
 PARAMS = with_params(**WINDOWS, pred_a0=DAY_MS, pred_open=DAY_MS)
 
 
-def shown(last: str) -> list[list[str]]:
-    """The commands of README's block with that line, without what it says beside them."""
+def lines(last: str) -> list[str]:
+    """The lines of README's block that has this one, as they are typed."""
     (block,) = [one.text for one in blocks("README.md") if one.language == "text" and last in one.text]
-    return [shlex.split(line, comments=True)[1:] for line in block.splitlines() if line.startswith("learningchain")]
+    return block.splitlines()
 
 
 async def typed(node: NodeProcess, *words: str) -> str:
@@ -53,9 +51,10 @@ async def test_the_model_of_a_new_job_answers_what_readme_types(tmp_path: Path) 
         for name in SERVERS:
             await eventually(f"{name} can judge", lambda node=graph[name]: _capacity(owner, node), SLOW_S)  # type: ignore[misc]
         archive = _built(tmp_path)
-        submit = next(words for words in shown("job fetch latest") if words[:2] == ["job", "submit"] and "--dry-run" not in words)
-        posted = [str(archive) if word == "my-job.tar" else word for word in submit]
-        job = json.loads(await typed(owner, *posted, "--yes", "--json"))["job"]
+        submit = next(line for line in lines("job fetch latest") if "job submit" in line and "--dry-run" not in line)
+        assert archive == tmp_path / "my-job.tar"
+        await Owner(owner, tmp_path).types(submit, answer="yes")
+        job = (await owner.api.jobs(live=True))[0]["id"]
 
         async def claimed() -> bool:
             return bool((await owner.api.job(job))["claims"])
@@ -65,32 +64,26 @@ async def test_the_model_of_a_new_job_answers_what_readme_types(tmp_path: Path) 
         view = await owner.job_in(job, "PAID", "REFUNDED", "EMPTY", within=SLOW_S)
         assert view["state"] == "PAID" and view["winner"] == graph["worker"].address
 
-        register, serve, show, dry, predict, told = shown("prediction show latest")
-        made = tmp_path / "my-job"
-        await typed(owner, "job", "new", str(made))
-        words = register if "--schema" in register else [*register, *OFFERED]
-        await typed(owner, *(word.replace("my-job/", f"{made}/") for word in words))
-        named = {"lc1.../line": f"{owner.address}/line"}
+        shell = Owner(owner, tmp_path)
+        await shell.types("learningchain job new my-job")
+        register, show, dry, predict, told = lines("prediction show latest")
+        await shell.types(register)
         for name in SERVERS:
             await graph[name].has_box_key(SLOW_S)
-            await typed(graph[name], *(named.get(word, word) for word in serve))
+            await typed(graph[name], "model", "serve", f"{owner.address}/line")
         before = (await graph.balances(owner))[owner.address]
-        assert "What it would cost" in await typed(owner, *(named.get(word, word) for word in dry))
+        assert "What it would cost" in await shell.types(dry)
         assert (await graph.balances(owner))[owner.address] == before, "a dry run sends nothing"
-        answer = json.loads(await typed(owner, *(named.get(word, word) for word in predict), "--json"))
-        assert (answer["outcome"], answer["agree"]) == ("AGREED", 3)
+        answer = (await shell.types(predict)).splitlines()
+        said = next(found for line in answer if (found := re.fullmatch(r"(\d\.\d{9})   \(3 of 3 agree, cost [\d.]+\)", line)))
         slope, offset = json.loads((await owner.api.fetch_model(job, tmp_path / "model")).path.read_text())
-        assert float(answer["values"][0]["score"]) == pytest.approx(slope * 2.5 + offset, abs=1e-6)
-        assert re.search(r"3 OK", await typed(owner, *told))
-
-        own = await typed(owner, "predict", "line", "2.5", "--n", "3")
-        assert re.fullmatch(r"\d\.\d{9}   \(3 of 3 agree, cost [\d.]+\)", own.splitlines()[0]), "an own model has a bare name"
-        assert own.startswith(answer["values"][0]["score"])
+        assert float(said[1]) == pytest.approx(slope * 2.5 + offset, abs=1e-6)
+        assert re.search(r"3 OK", await shell.types(told))
         before = (await graph.balances(owner))[owner.address]
         code, out, err = await command(owner, "predict", "line", "2.5", "250")
         assert code == 2 and "row 2, x: '250' is not a number from -100 to 100" in err, out + err
         assert (await graph.balances(owner))[owner.address] == before, "what cannot fit costs nothing"
-        assert "100 % of the last 2" in await typed(owner, *(named.get(word, word) for word in show))
+        assert "100 % of the last 1" in await shell.types(show)
 
 
 def _built(folder: Path) -> Path:
