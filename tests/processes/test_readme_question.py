@@ -53,7 +53,8 @@ async def test_the_model_of_a_new_job_answers_what_readme_types(tmp_path: Path) 
         archive = _built(tmp_path)
         submit = next(line for line in lines("job fetch latest") if "job submit" in line and "--dry-run" not in line)
         assert archive == tmp_path / "my-job.tar"
-        await Owner(owner, tmp_path).types(submit, answer="yes")
+        shell = Owner(owner, tmp_path)
+        await shell.types(submit, answer="yes")
         job = (await owner.api.jobs(live=True))[0]["id"]
 
         async def claimed() -> bool:
@@ -64,7 +65,6 @@ async def test_the_model_of_a_new_job_answers_what_readme_types(tmp_path: Path) 
         view = await owner.job_in(job, "PAID", "REFUNDED", "EMPTY", within=SLOW_S)
         assert view["state"] == "PAID" and view["winner"] == graph["worker"].address
 
-        shell = Owner(owner, tmp_path)
         await shell.types("learningchain job new my-job")
         register, show, dry, predict, told = lines("prediction show latest")
         await shell.types(register)
