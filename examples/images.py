@@ -16,9 +16,10 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from learningchain.examples.place import RUN
 from learningchain.sandbox import images as sandbox_images
 
-CACHE = Path(__file__).resolve().parents[1] / ".run" / "images"
+CACHE = RUN / "images"
 KEPT = 6
 _IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
 

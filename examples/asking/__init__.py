@@ -30,9 +30,10 @@ from learningchain.client.receipts.files import check_receipt
 from learningchain.client.sdk.client import Client
 from learningchain.examples import build, tabular
 from learningchain.examples.asking.hook import Hook
-from learningchain.examples.demo.graph import ROOT, DemoFailed, Graph, make_homes, make_network, start_node
+from learningchain.examples.demo.graph import DemoFailed, Graph, make_homes, make_network, start_node
 from learningchain.examples.demo.plan import NODES
 from learningchain.examples.demo.told import WAIT_S, Story, tell
+from learningchain.examples.place import EXAMPLES, RUN
 
 Json = dict[str, Any]
 REQUESTER: Final = "erin"
@@ -264,7 +265,7 @@ class Asking(Story):
 
 
 def folder_of(example: str) -> Path:
-    return ROOT / "examples" / example
+    return EXAMPLES / example
 
 
 def known_row(example: str) -> tuple[list[Any], str]:
@@ -289,4 +290,4 @@ def trained(example: str) -> list[float]:
 
 def main() -> int:
     """The exit code: 0 where every promise holds, 130 where it was interrupted."""
-    return tell(Asking, ROOT / ".run" / "asking")
+    return tell(Asking, RUN / "asking")

@@ -17,11 +17,12 @@ from learningchain.client.sdk.types import ApiError
 from learningchain.examples.demo.board import Board, Step
 from learningchain.examples.demo.check import Verdict, judge
 from learningchain.examples.demo.ending import to_its_end, until_interrupted
-from learningchain.examples.demo.graph import ROOT, DemoFailed, Graph, clean_engine, clean_folder, dead, end_processes, new_folder
+from learningchain.examples.demo.graph import DemoFailed, Graph, clean_engine, clean_folder, dead, end_processes, new_folder
 from learningchain.examples.demo.reading import read
 from learningchain.examples.demo.show import Screen, final_tables, screen
 from learningchain.examples.demo.story import Scene, declared, example, run_fraud, run_lie, run_race, set_up, upload
 from learningchain.examples.demo.summary import summary
+from learningchain.examples.place import RUN
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -42,7 +43,7 @@ def main(json_file: Path | None = None, keep: bool = False, folder: Path | None 
         return USAGE
 
     async def played() -> int:
-        work = _run(json_file, keep, folder or ROOT / ".run" / "demo", shown)
+        work = _run(json_file, keep, folder or RUN / "demo", shown)
         return await until_interrupted(work, lambda text: shown.say(text, "yellow"))
 
     return asyncio.run(played())

@@ -31,10 +31,10 @@ from learningchain.client.cli.network import put_genesis
 from learningchain.client.keys.keystore import Keystore
 from learningchain.client.sdk.client import Client
 from learningchain.examples.demo.plan import ATTEMPTS, NODES, OTHERS, PARAMS, SECTIONS, Part
+from learningchain.examples.place import IMPORTED_FROM, RUN
 from learningchain.p2p.tls import make_ca
 from learningchain.sandbox import Sandbox, SandboxError
 
-ROOT = Path(__file__).resolve().parents[2]
 STOP_S = 20.0
 """A node that still runs so long after SIGTERM is killed."""
 COMMAND_S = 60.0
@@ -106,7 +106,7 @@ class Graph:
     def environment(self) -> dict[str, str]:
         """The nodes' environment: the user's own LEARNINGCHAIN_ variables are for the user's own node."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(config.PREFIX)}
-        path = os.pathsep.join(p for p in (str(ROOT), kept.get("PYTHONPATH")) if p)
+        path = os.pathsep.join(p for p in (str(IMPORTED_FROM), kept.get("PYTHONPATH")) if p)
         return kept | {"LEARNINGCHAIN_PASSPHRASE": self.passphrase, "PYTHONPATH": path}
 
     def client(self, home: Home) -> Client:
@@ -160,7 +160,7 @@ async def make_node(graph: Graph, part: Part, listen: str, api: str, peers: list
         "work.attempts": ATTEMPTS,
         "work.min_bounty": part.min_bounty,
         "work.min_time_left_s": 8,
-        "sandbox.cache_dir": str(ROOT / ".run" / "sandbox"),
+        "sandbox.cache_dir": str(RUN / "sandbox"),
         "log.level": "debug",
     }
     await asyncio.to_thread(config.change, data=home.data, changes={**changes, **settings})

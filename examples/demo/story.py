@@ -24,9 +24,10 @@ from learningchain.client.keys.keystore import Identity, Keystore
 from learningchain.client.sdk.client import Client
 from learningchain.client.sdk.types import ApiError, Fetched, Unavailable, Unreachable
 from learningchain.examples.demo.board import Board, Json, NodeLine
-from learningchain.examples.demo.graph import ROOT, DemoFailed, Graph, check_alive, make_homes, make_network, start_node, tail
+from learningchain.examples.demo.graph import DemoFailed, Graph, check_alive, make_homes, make_network, start_node, tail
 from learningchain.examples.demo.plan import CHEATER, CONTRACTOR, FALSE_LOSS, FRAUD, LIAR, LIE, RACE, SECOND, VICTIM, JobPlan
 from learningchain.examples.demo.watch import Watcher, read_job
+from learningchain.examples.place import RUN
 from learningchain.sandbox import Sandbox, SandboxError
 
 START_S: Final = 60.0
@@ -100,7 +101,7 @@ def example(name: str) -> ModuleType:
 def check_engine() -> None:
     """Raises `DemoFailed` naming what is missing."""
     try:
-        room = Sandbox(ROOT / ".run" / "sandbox", node_tag="demo")
+        room = Sandbox(RUN / "sandbox", node_tag="demo")
         room.check_engine()
         room.close()
     except SandboxError as fault:

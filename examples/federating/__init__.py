@@ -22,13 +22,14 @@ from typing import Any, Final
 from learningchain.chain.ledger.genesis import make_params
 from learningchain.chain.types import parse_credits
 from learningchain.client.sdk.client import Client
-from learningchain.examples.demo.graph import ROOT, DemoFailed, check_alive, command, make_homes, make_network, start_node
+from learningchain.examples.demo.graph import DemoFailed, check_alive, command, make_homes, make_network, start_node
 from learningchain.examples.demo.plan import Part
 from learningchain.examples.demo.told import Story, tell
 from learningchain.examples.federation import layer
 from learningchain.examples.federation.build import EXAMPLES, build, data_schema, initial, rows_schema, split_rows
 from learningchain.examples.federation.deal import dealt, flipped
 from learningchain.examples.federation.federated import model_bytes, read_model, tables
+from learningchain.examples.place import RUN
 
 Json = dict[str, Any]
 EXAMPLE: Final = "breast-cancer-layer"
@@ -294,4 +295,4 @@ def known_case() -> tuple[dict[str, float], int]:
 
 def main() -> int:
     """The exit code: 0 where every promise holds, 130 where it was interrupted."""
-    return tell(Training, ROOT / ".run" / "federating")
+    return tell(Training, RUN / "federating")

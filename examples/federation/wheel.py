@@ -11,9 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from learningchain.examples.place import RUN
+
 VERSION = "2.13.0+cpu"
-PLACE = ROOT / ".run" / "torch"
+PLACE = RUN / "torch"
 PACKAGES = ("numpy", "torch", "typing_extensions")
 UNUSED = ("test", "include")
 """Of its folders: 150 MB that no job needs. Of the programs in `bin` it looks for one when it is imported."""
