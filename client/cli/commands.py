@@ -47,6 +47,15 @@ _OWN: Sections = {
             "demo --json-file summary.json",
         ),
         Family(
+            "lab",
+            "A graph of nodes on this machine to try things on; they run on until they are ended.",
+            (
+                Command("up", "lab:up", "Make such a graph and start it, or start it again.", "lab up --nodes 4 --folder lab"),
+                Command("status", "lab:status", "Show its nodes: process, height, peers, sandbox.", "lab status"),
+                Command("down", "lab:down", "End its nodes; the folder stays.", "lab down"),
+            ),
+        ),
+        Family(
             "genesis",
             "Make, look at and install the file that a network starts from.",
             (

@@ -52,7 +52,7 @@ def status(
     """Where the node stands: network, height, peers, sandbox."""
     if wait > 0:
         asyncio.run(ready(common, min(wait, MAX_WAIT)))
-    found, role, sandbox = common.ask(_status)
+    found, role, sandbox = common.ask(read_status)
 
     def people(console: Console) -> None:
         supply = found.get("supply", {})
@@ -112,7 +112,7 @@ def _audited(found: StatusView) -> str:
     return f"up to block {upto}; those after it rest on their certificates until: learningchain audit"
 
 
-async def _status(node: Client) -> tuple[StatusView, str, str]:
+async def read_status(node: Client) -> tuple[StatusView, str, str]:
     """The status, this node's role, and whether its containers hold: without an engine a node keeps its ledger running."""
     found = await node.status()
     try:

@@ -190,14 +190,24 @@ def runs_here(folder: Path) -> bool:
     return _running(folder / "lock")
 
 
-def _running(lock: Any) -> bool:
+def _running(lock: Path) -> bool:
     """Whether the process that locked a data folder last is there. The lock is not tried: a node that starts would meet it."""
+    pid = locked_by(lock)
+    try:
+        if pid is not None:
+            os.kill(pid, 0)
+    except PermissionError:
+        return True  # it is somebody else's, and there
+    except (OSError, OverflowError):
+        return False
+    return pid is not None
+
+
+def locked_by(lock: Path) -> int | None:
+    """The process whose id stands in a lock file, there or gone; None where the file holds none."""
     try:
         with private.reading(lock) as file:
             pid = int(file.read(32))
-        os.kill(pid, 0)
-    except PermissionError:
-        return True  # it is somebody else's, and there
-    except (OSError, ValueError, OverflowError):
-        return False
-    return pid > 0
+    except (OSError, ValueError):
+        return None
+    return pid if pid > 0 else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,7 @@ from learningchain.client.cli.common import HERE, Common, PassphraseFile, WrongU
 from learningchain.client.cli.ready import runs_here
 
 if TYPE_CHECKING:
-    from learningchain.client.keys.keystore import Public
+    from learningchain.client.keys.keystore import Identity, Public
 
 _OPTIONAL = Parameter(negative="")
 
@@ -33,9 +34,6 @@ def init(
     common: Common = HERE,
 ) -> int:
     """Make an identity, its settings and its data folder."""
-    from learningchain.client import config
-    from learningchain.client.keys.keystore import Keystore
-
     given: dict[str, Any] = {
         "name": name,
         "network.listen": listen,
@@ -45,7 +43,19 @@ def init(
         "work.enabled": work or None,
     }
     changes = {key: value for key, value in given.items() if value is not None}
-    data = common.folder
+    made = make_identity(common.folder, changes, lambda: passphrase(passphrase_file, confirm=True), genesis)
+    _report(common, common.folder, made.address, made.key.public.hex(), installed=genesis is not None)
+    return 0
+
+
+def make_identity(data: Path, changes: Mapping[str, Any], ask: Callable[[], str], genesis: Path | None = None) -> Identity:
+    """A data folder with an identity and these settings. `ask` gives the passphrase, once nothing else speaks against it.
+
+    Raises `WrongUsage`, `ConfigError`, `KeystoreError`.
+    """
+    from learningchain.client import config
+    from learningchain.client.keys.keystore import Keystore
+
     keystore = data / "keystore.json"
     config.parse(config.render(changes), "this command")  # before anything is made
     if os.path.lexists(keystore):
@@ -54,7 +64,7 @@ def init(
         from learningchain.client.cli.network import read_genesis
 
         read_genesis(genesis)
-    word = passphrase(passphrase_file, confirm=True)
+    word = ask()
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     data.chmod(0o700)
     config.change(data, changes)
@@ -63,8 +73,7 @@ def init(
         from learningchain.client.cli.network import put_genesis
 
         put_genesis(data, genesis)
-    _report(common, data, identity.address, identity.key.public.hex(), installed=genesis is not None)
-    return 0
+    return identity
 
 
 def _report(common: Common, data: Path, address: str, public_key: str, *, installed: bool) -> None:

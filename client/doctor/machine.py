@@ -119,7 +119,7 @@ def look_at_ports(config: Config, running: bool) -> list[DoctorFinding]:
             text = f"nothing answers at {where} ({setting}), although the node runs: {why}"
             findings.append(fine("ports", f"the node listens on {where}") if not why else failure("ports", text, change))
             continue
-        why = _taken(host, port)
+        why = taken(host, port)
         text = f"{where} ({setting}) cannot be listened on: {why}"
         findings.append(fine("ports", f"{where} is free") if not why else failure("ports", text, f"Stop that program; {change}"))
     host, _ = parse_endpoint(config.network.listen)
@@ -167,7 +167,7 @@ def _unreachable(host: str, port: int) -> str:
     return ""
 
 
-def _taken(host: str, port: int) -> str:
+def taken(host: str, port: int) -> str:
     """Why it cannot be listened on; nothing where it can. The port is free again when this returns."""
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
