@@ -55,6 +55,12 @@ _OWN: Sections = {
                 Command("down", "lab:down", "End its nodes; the folder stays.", "lab down"),
             ),
         ),
+        Command(
+            "completion",
+            "completion:completion",
+            "Let the shell complete commands and options.",
+            "completion bash --install",
+        ),
         Family(
             "genesis",
             "Make, look at and install the file that a network starts from.",
