@@ -18,7 +18,7 @@ help: ## list the targets
 setup: ## prepare .venv with every package that is needed; PYTHON=path takes that interpreter
 	@scripts/setup.sh
 
-demo: setup ## run the main job on a graph of five nodes; JSON=file also writes a summary
+demo: setup ## run the main job on a graph of five nodes; JSON=file also writes a summary, STAY=1 lets the graph run on
 	@scripts/engine.sh run scripts/demo.sh "$(JSON)"
 
 demo-predictions: setup ## train a model, register it, ask it: three servers, one liar, a decision, its receipt, a class by callback

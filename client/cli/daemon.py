@@ -78,6 +78,14 @@ def demo(
     *,
     json_file: Annotated[Path | None, Parameter(help="Also write a summary of the demo to this file.")] = None,
     keep: Annotated[bool, Parameter(negative="", show_default=False, help="Keep the nodes' data folders.")] = False,
+    stay: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            show_default=False,
+            help="Let the graph run on after its check, to look around in it, until Ctrl-C ends it.",
+        ),
+    ] = False,
     common: Common = HERE,
 ) -> int:
     """Run the main job on a graph of five nodes on this machine. From a clone of the repository: see `examples/demo`."""
@@ -90,7 +98,7 @@ def demo(
             raise
         text = "it needs the folder examples of the repository, which is no part of an installed package"
         raise NotStarted(f"The demo does not start: {text}. Run `make demo` in a clone of the repository") from None
-    result: Any = scene.main(json_file=json_file, keep=keep, to_stderr=common.json)
+    result: Any = scene.main(json_file=json_file, keep=keep, to_stderr=common.json, stay=stay)
     code = int((asyncio.run(result) if inspect.iscoroutine(result) else result) or 0)
     if common.json:
         common.out.line({"ok": code == 0, "summary": str(json_file) if json_file else None})

@@ -20,6 +20,7 @@ from learningchain.examples.demo.ending import to_its_end, until_interrupted
 from learningchain.examples.demo.graph import DemoFailed, Graph, clean_engine, clean_folder, dead, end_processes, new_folder
 from learningchain.examples.demo.reading import read
 from learningchain.examples.demo.show import Screen, final_tables, screen
+from learningchain.examples.demo.stay import stay as stay_on
 from learningchain.examples.demo.story import Scene, declared, example, run_fraud, run_lie, run_race, set_up, upload
 from learningchain.examples.demo.summary import summary
 from learningchain.examples.place import RUN
@@ -29,12 +30,14 @@ FAILED: Final = 1
 USAGE: Final = 2
 
 
-def main(json_file: Path | None = None, keep: bool = False, folder: Path | None = None, to_stderr: bool = False) -> int:
+def main(
+    json_file: Path | None = None, keep: bool = False, folder: Path | None = None, to_stderr: bool = False, stay: bool = False
+) -> int:
     """Run the demo. 0: everything promised is true on every node; 1: something is not, and it is named; 2: wrong usage;
     130: interrupted.
 
     `json_file` gets the summary; `keep` leaves the nodes' data folders; `folder` is where logs go (`.run/demo`); `to_stderr`
-    shows nothing on standard output.
+    shows nothing on standard output; `stay` lets the graph run on at the end, until it is interrupted.
     """
     shown = screen(to_stderr=to_stderr)
     problem = _hindrance(json_file)
@@ -43,7 +46,7 @@ def main(json_file: Path | None = None, keep: bool = False, folder: Path | None 
         return USAGE
 
     async def played() -> int:
-        work = _run(json_file, keep, folder or RUN / "demo", shown)
+        work = _run(json_file, keep, folder or RUN / "demo", shown, stay)
         return await until_interrupted(work, lambda text: shown.say(text, "yellow"))
 
     return asyncio.run(played())
@@ -60,7 +63,7 @@ def _hindrance(json_file: Path | None) -> str:
     return ""
 
 
-async def _run(json_file: Path | None, keep: bool, base: Path, shown: Screen) -> int:
+async def _run(json_file: Path | None, keep: bool, base: Path, shown: Screen, stay: bool) -> int:
     graph = Graph(new_folder(base), keep)
     scene = Scene(graph, Board(shown.say))
     shown.start(scene.board)
@@ -70,7 +73,10 @@ async def _run(json_file: Path | None, keep: bool, base: Path, shown: Screen) ->
         code = _tell(scene, verdict, shown)
         if json_file is not None:
             await asyncio.to_thread(_write, json_file, json.dumps(summary(verdict, scene), indent=2) + "\n")
+        if stay:
+            await stay_on(scene, shown)
     except (DemoFailed, ApiError, OSError) as problem:
+        code = FAILED
         died = dead(graph)
         shown.say(f"The demo failed: {died or problem}", "bold red")
     finally:
