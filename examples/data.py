@@ -24,7 +24,8 @@ def bundled(name: str, sha256: str) -> bytes:
     """A file of scikit-learn's, unpacked. Raises DataMissing."""
     spec = importlib.util.find_spec("sklearn")
     if spec is None or not spec.submodule_search_locations:
-        raise DataMissing(f"{name} comes with scikit-learn, which is not installed; run `make setup`")
+        install = "pip install 'learningchain[demo]', or in a clone: make setup"
+        raise DataMissing(f"{name} comes with scikit-learn, which is not installed. {install}")
     path = Path(spec.submodule_search_locations[0]) / "datasets" / "data" / name
     return pinned(path, sha256, "install scikit-learn again")
 

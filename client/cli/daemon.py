@@ -88,16 +88,10 @@ def demo(
     ] = False,
     common: Common = HERE,
 ) -> int:
-    """Run the main job on a graph of five nodes on this machine. From a clone of the repository: see `examples/demo`."""
+    """Run the main job on a graph of five nodes on this machine: a race, a cheater, a contractor that lies."""
     if why := process.why_no_node():
         raise NotStarted(f"The demo does not start: {why}")
-    try:
-        scene = importlib.import_module("learningchain.examples.demo")
-    except ModuleNotFoundError as problem:
-        if problem.name not in ("learningchain.examples", "learningchain.examples.demo"):
-            raise
-        text = "it needs the folder examples of the repository, which is no part of an installed package"
-        raise NotStarted(f"The demo does not start: {text}. Run `make demo` in a clone of the repository") from None
+    scene: Any = importlib.import_module("learningchain.examples.demo")
     result: Any = scene.main(json_file=json_file, keep=keep, to_stderr=common.json, stay=stay)
     code = int((asyncio.run(result) if inspect.iscoroutine(result) else result) or 0)
     if common.json:
