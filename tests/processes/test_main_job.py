@@ -141,6 +141,7 @@ async def test_what_readme_types_ends_in_a_model(graph: ClockedGraph, tmp_path: 
     await graph.clock.advance(HOUR_MS)
     assert (await node.job_in(job, "PAID", "REFUNDED", "EMPTY", within=SLOW_S))["state"] == "PAID"
     said = await rest
+    assert "This node tells the same of it" in await owner.types("learningchain audit job latest")
     slope, offset = json.loads((tmp_path / "model").read_text())
     assert slope == pytest.approx(3, abs=0.5) and offset == pytest.approx(1, abs=0.7), f"not the line through its points: {said}"
 

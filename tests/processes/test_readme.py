@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pty
 import re
 import secrets
 import shutil
@@ -30,6 +31,8 @@ from tests.unit.readme_kit import STARTS, blocks
 LIMIT_S = 540
 """Generous: the cores are shared, and five sandboxes prove themselves."""
 pytestmark = pytest.mark.timeout(LIMIT_S + 60)
+QUESTIONS = 20
+"""More than the pages come to: each is answered with yes."""
 
 ELSEWHERE = {
     "make demo\n": "test_demo.py",
@@ -144,11 +147,13 @@ def test_a_newcomer_gets_from_nothing_to_a_model(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     environment["PYTHONPATH"] = os.pathsep.join(p for p in (str(root), environment.get("PYTHONPATH")) if p)
     with base_image(tmp_path) as base:
+        keyboard, terminal = pty.openpty()
+        os.write(keyboard, b"yes\n" * QUESTIONS)
         process = subprocess.Popen(
             ["bash", "-c", script(base, tag)],
             cwd=lab,
             env=environment,
-            stdin=subprocess.DEVNULL,
+            stdin=terminal,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -160,6 +165,8 @@ def test_a_newcomer_gets_from_nothing_to_a_model(tmp_path: Path) -> None:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait(30)
+            os.close(terminal)
+            os.close(keyboard)
             subprocess.run(["docker", "rmi", tag], capture_output=True, check=False, timeout=60)
             clean_engine(lab)
     logs = "\n".join(f"{log.name}: {log.read_text()[-1500:]}" for log in sorted(lab.glob("lab/*.log")))

@@ -16,6 +16,7 @@ from learningchain.client.cli.audit import FAULTY, lacks, opened, run
 from learningchain.client.cli.common import HERE, Common, NotStarted, WrongUsage, clean
 from learningchain.client.contracts.federation.arithmetic.places import DELTAS
 from learningchain.client.contracts.federation.http.ledger_views import cid_text
+from learningchain.client.contracts.federation.references import find_federation
 from learningchain.client.sdk.types import ApiError, NotFound
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _ID = re.compile(r"[0-9a-f]{6,64}", re.ASCII)
 
 
 def audit_federation(
-    federation: Annotated[str, Parameter(name="FED", help="The federation's id, or its beginning of at least six digits.")],
+    federation: Annotated[str, Parameter(name="FED", help="The federation's id, its beginning of at least six digits, or latest.")],
     /,
     *,
     models: Annotated[
@@ -54,6 +55,8 @@ def audit_federation(
     from learningchain.client.receipts.audit import Audit
     from learningchain.client.receipts.audit_index import told_otherwise
 
+    if federation == "latest":
+        federation = common.ask(lambda node: find_federation(node, "latest"))
     if not _ID.fullmatch(federation):
         raise WrongUsage(f"{federation[:80]!r} is no federation: give at least six hex digits of its id (learningchain fed list)")
     with opened(common) as (store, genesis):

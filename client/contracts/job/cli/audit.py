@@ -12,6 +12,7 @@ from rich.console import Console
 
 from learningchain.client.cli.audit import FAULTY, lacks, opened, run
 from learningchain.client.cli.common import HERE, Common, NotStarted, WrongUsage, clean, short
+from learningchain.client.contracts.job.references import find
 from learningchain.client.sdk.types import NotFound
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _ID = re.compile(r"[0-9a-f]{6,64}", re.ASCII)
 
 
 def audit_job(
-    job: Annotated[str, Parameter(name="JOB", help="The job's id, or its beginning of at least six digits.")],
+    job: Annotated[str, Parameter(name="JOB", help="The job's id, its beginning of at least six digits, or latest.")],
     /,
     *,
     evaluate: Annotated[
@@ -42,6 +43,8 @@ def audit_job(
     from learningchain.client.receipts.audit import Audit
     from learningchain.client.receipts.audit_index import told_otherwise
 
+    if job == "latest":
+        job = common.ask(lambda node: find(node, "latest"))
     if not _ID.fullmatch(job):
         raise WrongUsage(f"{job[:80]!r} is no job: give at least six hex digits of its id (learningchain job list)")
     who = None if claimant is None else common.account(claimant)
