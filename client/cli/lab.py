@@ -62,7 +62,7 @@ DEFAULT: Final = Path("lab")
 
 
 @dataclass(frozen=True)
-class Member:
+class LabNode:
     """A node of the laboratory: where it lies and listens."""
 
     data: Path
@@ -194,7 +194,7 @@ def _option(folder: Path) -> str:
     return "" if folder == DEFAULT else f" --folder {shlex.quote(str(folder))}"
 
 
-def plan(place: Path, nodes: int, api_port: int, listen_port: int) -> list[Member]:
+def plan(place: Path, nodes: int, api_port: int, listen_port: int) -> list[LabNode]:
     """The nodes of a new laboratory. Raises `WrongUsage` where the ports do not do."""
     for option, first in (("--api-port", api_port), ("--listen-port", listen_port)):
         if not 1 <= first <= 65_536 - nodes:
@@ -202,10 +202,10 @@ def plan(place: Path, nodes: int, api_port: int, listen_port: int) -> list[Membe
     if abs(api_port - listen_port) < nodes:
         text = f"--api-port {api_port} and --listen-port {listen_port} are less than {nodes} ports apart"
         raise WrongUsage(f"{text}, so that two nodes would want the same one. Choose one of them further away")
-    return [Member(place / f"node{n}", f"{HOST}:{listen_port + n}", f"{HOST}:{api_port + n}") for n in range(nodes)]
+    return [LabNode(place / f"node{n}", f"{HOST}:{listen_port + n}", f"{HOST}:{api_port + n}") for n in range(nodes)]
 
 
-def find(place: Path) -> list[Member]:
+def find(place: Path) -> list[LabNode]:
     """The nodes of the laboratory in this folder; none where there is nothing. Raises `WrongUsage` where other things are in it."""
     from learningchain.client import config
 
@@ -217,11 +217,11 @@ def find(place: Path) -> list[Member]:
     found = []
     for data in sorted(folders, key=lambda path: int(path.name.removeprefix("node"))):
         settings = config.load(data, {}).config  # the environment is for the user's own node
-        found.append(Member(data, settings.network.listen, settings.api.listen))
+        found.append(LabNode(data, settings.network.listen, settings.api.listen))
     return found
 
 
-def _existing(folder: Path) -> tuple[Path, list[Member]]:
+def _existing(folder: Path) -> tuple[Path, list[LabNode]]:
     place = _place(folder)
     members = find(place)
     if not members and not (place / PASSPHRASE).exists():
@@ -230,7 +230,7 @@ def _existing(folder: Path) -> tuple[Path, list[Member]]:
 
 
 def _check_same(
-    place: Path, members: list[Member], planned: list[Member], nodes: int | None, api_port: int | None, listen_port: int | None
+    place: Path, members: list[LabNode], planned: list[LabNode], nodes: int | None, api_port: int | None, listen_port: int | None
 ) -> None:
     """Raises `WrongUsage` where what is asked for is not what is there."""
     if not members:
@@ -248,7 +248,7 @@ def _check_same(
             )
 
 
-def check_ports(members: Sequence[Member]) -> None:
+def check_ports(members: Sequence[LabNode]) -> None:
     """Raises `WrongUsage` naming the first that cannot be listened on."""
     from learningchain.client.doctor.machine import taken
 
@@ -269,7 +269,7 @@ def check_rights(place: Path) -> None:
         raise WrongUsage(f"This user may not write to {there}. Choose another place with --folder, or have the right given to you")
 
 
-def _make(place: Path, members: list[Member]) -> None:
+def _make(place: Path, members: list[LabNode]) -> None:
     """Identities, settings, the network's file: beside the place at first, so that a half of a laboratory never has its name."""
     from learningchain.chain.ledger.genesis import to_json
     from learningchain.client import config
@@ -288,7 +288,7 @@ def _make(place: Path, members: list[Member]) -> None:
             settings["work.min_bounty"] = config.parse_value("work.min_bounty", MIN_BOUNTY, "lab up")
             keys.append(make_identity(new / member.name, settings, lambda: word).key.public.hex())
         genesis = make_genesis("lab", [f"{key}={CREDITS}" for key in keys], [], [], list(PARAMS), now=time.time())
-        (new / GENESIS).write_bytes(to_json(genesis))
+        private.replace(new / GENESIS, to_json(genesis))
         for member in members:
             put_genesis(new / member.name, new / GENESIS)
         os.rename(new, place)  # takes the place of an empty folder, and of nothing else
@@ -297,7 +297,7 @@ def _make(place: Path, members: list[Member]) -> None:
         raise
 
 
-def _remove(place: Path, members: list[Member]) -> list[str]:
+def _remove(place: Path, members: list[LabNode]) -> list[str]:
     """What the laboratory made, and the folder where that was all; the names of what stays."""
     for member in members:
         shutil.rmtree(member.data)
@@ -313,7 +313,7 @@ def _remove(place: Path, members: list[Member]) -> list[str]:
 # --- processes -------------------------------------------------------------------------------------------------------------------
 
 
-def holder(member: Member) -> int | None:
+def holder(member: LabNode) -> int | None:
     """The process of the node that runs on this data folder; None where none does."""
     pid = locked_by(member.lock)
     return pid if pid is not None and _held(member.lock) and _is_node(pid) else None
@@ -349,7 +349,7 @@ def _is_node(pid: int) -> bool:
     return b"node" in words and any(b"learningchain" in word for word in words)
 
 
-def _start(place: Path, starting: list[Member], members: list[Member], work: bool) -> None:
+def _start(place: Path, starting: list[LabNode], members: list[LabNode], work: bool) -> None:
     """Returns when every node answers and knows another. Raises `NotStarted`, and then none of those runs that it started."""
     processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
@@ -361,7 +361,7 @@ def _start(place: Path, starting: list[Member], members: list[Member], work: boo
         raise
 
 
-def _process(place: Path, member: Member, work: bool) -> subprocess.Popen[bytes]:
+def _process(place: Path, member: LabNode, work: bool) -> subprocess.Popen[bytes]:
     """A session of its own: neither the end of this command nor the terminal's Ctrl-C reaches it."""
     import learningchain
     from learningchain.client import config
@@ -369,7 +369,8 @@ def _process(place: Path, member: Member, work: bool) -> subprocess.Popen[bytes]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(config.PREFIX)}  # those are the user's node's
     package = str(Path(learningchain.__file__).resolve().parents[1])
     path = os.pathsep.join(part for part in (package, kept.get("PYTHONPATH")) if part)
-    log = os.open(member.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    log = private.open_or_create(member.log)
+    os.lseek(log, 0, os.SEEK_END)
     words = ["node", "--data", str(member.data), "--passphrase-file", str(place / PASSPHRASE), "--work" if work else "--no-work"]
     try:
         return subprocess.Popen(
@@ -385,7 +386,7 @@ def _process(place: Path, member: Member, work: bool) -> subprocess.Popen[bytes]
         os.close(log)
 
 
-async def _met(members: list[Member], processes: dict[str, subprocess.Popen[bytes]]) -> None:
+async def _met(members: list[LabNode], processes: dict[str, subprocess.Popen[bytes]]) -> None:
     """Raises `NotStarted` when a node ended, or when time is up."""
     end = time.monotonic() + START_S
     missing = list(members)
@@ -406,7 +407,7 @@ def _is_up(row: dict[str, Any], nodes: int) -> bool:
     return bool(row["height"]) and (nodes == 1 or bool(row["peers"]))
 
 
-def _said(member: Member) -> str:
+def _said(member: LabNode) -> str:
     """How its log ends, in one line."""
     try:
         lines = member.log.read_text(errors="replace").splitlines()[-LINES:]
@@ -427,7 +428,7 @@ def _end(processes: list[subprocess.Popen[bytes]]) -> None:
             process.wait(KILL_S)
 
 
-def _stop(members: list[Member]) -> tuple[list[str], list[str]]:
+def _stop(members: list[LabNode]) -> tuple[list[str], list[str]]:
     """What is worth telling, and the nodes that run on. Raises `WrongUsage` where this user may not stop one.
 
     A node is over when its process is: it gives its data folder back a little before that.
@@ -442,7 +443,7 @@ def _stop(members: list[Member]) -> tuple[list[str], list[str]]:
     return told, [f"{one.name} (process {locked_by(one.lock)})" for one in left]
 
 
-def _opened(member: Member, stack: contextlib.ExitStack) -> int | None:
+def _opened(member: LabNode, stack: contextlib.ExitStack) -> int | None:
     """A descriptor of the node's process, which stays that process's when its number is given to another one."""
     pid = holder(member)
     try:
@@ -454,7 +455,7 @@ def _opened(member: Member, stack: contextlib.ExitStack) -> int | None:
     return process if holder(member) == pid else None
 
 
-def _send(running: dict[Member, int], number: signal.Signals) -> None:
+def _send(running: dict[LabNode, int], number: signal.Signals) -> None:
     for member, process in running.items():
         try:
             signal.pidfd_send_signal(process, number)
@@ -464,7 +465,7 @@ def _send(running: dict[Member, int], number: signal.Signals) -> None:
             raise WrongUsage(f"{member.name} is another user's process. Stop it as that user") from None
 
 
-def _waited(running: dict[Member, int], seconds: float) -> dict[Member, int]:
+def _waited(running: dict[LabNode, int], seconds: float) -> dict[LabNode, int]:
     """Those whose processes have not ended when the time is over."""
     left, end = dict(running), time.monotonic() + seconds
     while left and (rest := end - time.monotonic()) > 0:
@@ -491,14 +492,14 @@ def _signals_interrupt() -> Iterator[None]:
 # --- what the nodes say ----------------------------------------------------------------------------------------------------------
 
 
-def _look_at_all(members: list[Member]) -> list[dict[str, Any]]:
+def _look_at_all(members: list[LabNode]) -> list[dict[str, Any]]:
     async def looked() -> list[dict[str, Any]]:
         return list(await asyncio.gather(*(_look(member) for member in members)))
 
     return asyncio.run(looked())
 
 
-async def _look(member: Member) -> dict[str, Any]:
+async def _look(member: LabNode) -> dict[str, Any]:
     """One line of the table; what is not known is None."""
     from learningchain.client.cli.ledger import read_status
     from learningchain.client.sdk.client import Client
@@ -519,7 +520,7 @@ async def _look(member: Member) -> dict[str, Any]:
     return row | {"height": found["height"], "peers": found["peers"], "works": found["working"], "sandbox": said}
 
 
-def _no_engine(member: Member) -> str:
+def _no_engine(member: LabNode) -> str:
     """Why no job can run here; empty where it can."""
     from learningchain.client import config
     from learningchain.client.doctor.findings import FindingLevel, examine
@@ -530,7 +531,7 @@ def _no_engine(member: Member) -> str:
     return next((one.text for one in found if one.level != FindingLevel.FINE), "")
 
 
-def _clean_engine(members: list[Member]) -> list[str]:
+def _clean_engine(members: list[LabNode]) -> list[str]:
     """Removes what the nodes left on the container engine; what could not be."""
     from learningchain.client.doctor.findings import together
 
@@ -546,7 +547,7 @@ def _clean_engine(members: list[Member]) -> list[str]:
     return told
 
 
-def _cleaned(member: Member) -> list[str]:
+def _cleaned(member: LabNode) -> list[str]:
     from learningchain.client import config
     from learningchain.client.keys.keystore import Keystore
     from learningchain.sandbox import BackendSettings, make_backend
@@ -558,14 +559,14 @@ def _cleaned(member: Member) -> list[str]:
         return [str(problem) for problem in backend.cleanup().problems]
 
 
-def environment(place: Path, member: Member) -> str:
+def environment(place: Path, member: LabNode) -> str:
     """What a shell is told so that the commands that follow are this node's owner's, and ask for nothing."""
     word = f'"$(cat {shlex.quote(str(place / PASSPHRASE))})"'
     return f"export LEARNINGCHAIN_DATA={shlex.quote(str(member.data))} {PASSPHRASE_VARIABLE}={word}"
 
 
 def _show_up(
-    common: Common, place: Path, members: list[Member], rows: list[dict[str, Any]], *, started: list[str], no_engine: str
+    common: Common, place: Path, members: list[LabNode], rows: list[dict[str, Any]], *, started: list[str], no_engine: str
 ) -> None:
     line = environment(place, members[-1])
     elsewhere = [name for name in ("LEARNINGCHAIN_API", "LEARNINGCHAIN_TOKEN_FILE") if name in os.environ]

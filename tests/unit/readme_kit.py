@@ -26,6 +26,7 @@ def blocks(name: str) -> list[Block]:
 
 def commands(text: str) -> list[list[str]]:
     """The words of every `learningchain` command in a piece of shell, also within `$(…)`."""
+    text = re.sub(r"\$\(\([^()]*\)\)", "0", text)  # what the shell reckons
     flat = re.sub(r"\s\d?>\s*\S+", "", re.sub(r"\\\n\s*", " ", text))
     inner = re.findall(r"\$\(\s*(learningchain [^()]*)\)", flat)
     outer = re.findall(r"^\s*(?:\w+\(\) \{ )?(learningchain [^\n;&>]*)", re.sub(r"\$\([^()]*\)", "0", flat), re.MULTILINE)

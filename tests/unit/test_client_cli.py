@@ -217,7 +217,7 @@ def test_interruption_is_130(api: Fake, run: Any, monkeypatch: pytest.MonkeyPatc
 
 
 MODEL, REQUEST = "5a" * 32, "7b12e0" + "00" * 29
-SUBMIT = ["job", "submit", "--image", "x@sha256:" + "a" * 64, "--bounty", "5", "--expires", "1h", "--force"]
+SUBMIT = ["job", "submit", "--image", "x@sha256:" + "a" * 64, "--bounty", "5", "--expires", "1h", "--yes"]
 ASKING = ["predict", MODEL, "2.5"]
 LOCKED = "The request goes on, and what it locks stays locked until it has ended: learningchain prediction show "
 

@@ -101,7 +101,7 @@ def test_only_the_node_that_holds_the_folder_is_ended(
 ) -> None:
     """A number alone is not enough: the process may be gone, and another one have it."""
     monkeypatch.setattr(lab, "_is_node", lambda _pid: node)
-    member = lab.Member(tmp_path, "127.0.0.1:1", "127.0.0.1:2")
+    member = lab.LabNode(tmp_path, "127.0.0.1:1", "127.0.0.1:2")
     member.lock.write_text(f"{os.getpid()}\n")
     with member.lock.open() as lock:
         if held:
@@ -124,7 +124,7 @@ def test_a_node_that_does_not_stop_is_killed_and_told_of(tmp_path: Path, monkeyp
     monkeypatch.setattr(lab, "_is_node", lambda _pid: True)
     monkeypatch.setattr(lab, "STOP_S", 0.0)
     monkeypatch.setattr(lab, "KILL_S", 60.0)
-    deaf, gone = (lab.Member(tmp_path / name, "", "") for name in ("node0", "node1"))
+    deaf, gone = (lab.LabNode(tmp_path / name, "", "") for name in ("node0", "node1"))
     deaf.data.mkdir()
     with subprocess.Popen([sys.executable, "-c", DEAF, deaf.lock], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.readline() == b"held\n"
@@ -141,7 +141,7 @@ def test_the_printed_line_is_one_for_a_shell(tmp_path: Path) -> None:
     place = tmp_path / "it's a lab"
     place.mkdir()
     (place / lab.PASSPHRASE).write_text("pass 'word\n")
-    line = lab.environment(place, lab.Member(place / "node3", "", ""))
+    line = lab.environment(place, lab.LabNode(place / "node3", "", ""))
     shown = f'{line}; printf \'%s|%s\' "$LEARNINGCHAIN_DATA" "$LEARNINGCHAIN_PASSPHRASE"'
     done = subprocess.run(["sh", "-c", shown], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == f"{place / 'node3'}|pass 'word", shlex.quote(line)

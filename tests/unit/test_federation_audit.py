@@ -348,7 +348,7 @@ def test_the_command_says_of_each_thing_whether_it_holds(audited: Any, run: Any)
     assert sum(float(one["amount"]) for one in document["paid"]) == pytest.approx(100)
 
 
-@pytest.mark.parametrize(("typed", "said"), [("ffffffff", "No federation that begins with"), ("latest", "six hex digits")])
+@pytest.mark.parametrize(("typed", "said"), [("ffffffff", "No federation that begins with"), ("newest", "six hex digits")])
 def test_what_is_no_federation_is_said(audited: Any, run: Any, typed: str, said: str) -> None:
     ran = run("fed", "audit", typed, "--data", audited[2], "--json")
     assert ran.code == 2 and said in ran.error["message"]

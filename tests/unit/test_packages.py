@@ -105,7 +105,7 @@ def test_metadata(wheel: zipfile.ZipFile) -> None:
     said = email.message_from_bytes(wheel.read(f"{INFO}/METADATA"))
     assert (said["Name"], said["Version"]) == ("learningchain", VERSION)
     assert said["License-Expression"] == "Apache-2.0 AND 0BSD AND MIT"
-    extras = {"dev", "federation", "fuzz", "postgresql"}
+    extras = {"demo", "dev", "federation", "fuzz", "postgresql"}
     assert set(said.get_all("Provides-Extra", [])) == extras
     needs = [Requirement(text) for text in said.get_all("Requires-Dist", [])]
     plain = {one.name for one in needs if one.marker is None or one.marker.evaluate({"extra": ""})}
