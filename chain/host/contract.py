@@ -31,7 +31,8 @@ class MessageSpec:
     batch; a function of the message where that varies, with the most that it ever gives as `work_most` (LC-BLK-25). `subject`: the
     reference that it is about, where there is one: while that is parked, it is refused. `once`: its contract accepts it once from
     each seat, or once for each column of one, so that accepting it needs no bandwidth (LC-TX-14). `members`: refused to accounts
-    that left (LC-MEM-27).
+    that left (LC-MEM-27). `allows`: where the state of its block decides what it takes, the most credits that it lets leave its
+    account: whoever counts what a caller may spend counts these, for the signature allows them.
     """
 
     handler: Callable[[Host, bytes, Any], None]
@@ -41,6 +42,7 @@ class MessageSpec:
     once: bool = False
     work_most: int = 0
     members: bool = False
+    allows: Callable[[Any], int] | None = None
 
     def weigh(self, message: Any) -> int:
         """Its work, by LC-BLK-25."""

@@ -42,11 +42,14 @@ def try_out(ledger: Ledger, op: Any) -> int:
 
 
 def spending(call: Call, what: str, op: Any) -> int:
-    """What `try_out` says, or the request's refusal."""
+    """What the message may take of this node's credits, or the request's refusal. Where the state of its block decides, it is the
+    most that the signed message allows: a price may change in the very block, by whom it is paid to."""
     try:
-        return try_out(call.node.ledger, op)
+        now = try_out(call.node.ledger, op)
     except Reject as e:
         raise rejected(f"{what} would be refused and was not sent", e.code, e.text) from None
+    allows = MESSAGES[type(op)][1].allows
+    return now if allows is None else max(now, allows(op))
 
 
 async def submit(call: Call, what: str, op: Any, before: Before | None = None) -> bytes:

@@ -328,6 +328,17 @@ async def test_a_day_that_cannot_be_counted_spends_nothing(graph: Graph, tmp_pat
     assert said.startswith("DISK: ") and graph.waiting() == []
 
 
+async def test_an_inference_signs_what_was_counted_whatever_its_caller_or_the_setting_allow(graph: Graph) -> None:
+    name = await graph.register()
+    graph.settings = {**DAY, "daily": "10", "max_charge": "50"}
+    async with playing(graph):
+        for given in ({}, {"max_charge": "900"}):
+            body = {"inputs": TENSORS} | ({"parameters": given} if given else {})
+            found = json.loads((await graph.infer(name, body))[1])["parameters"]["id"]
+            terms: Any = graph.ledger.state.get(records.terms_key(bytes.fromhex(found)))
+            assert 0 < terms.terms.max_charge < CREDIT // 100
+
+
 async def test_a_request_that_a_block_refuses_takes_nothing_of_the_day(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     """An owner who raises its price at every request would otherwise end a stranger's day, for all models."""
     name = await graph.register()

@@ -18,15 +18,20 @@ import structlog
 
 from learningchain.chain.contracts.credits import Transfer
 from learningchain.chain.contracts.membership import Invite, invitation_id
+from learningchain.chain.contracts.prediction.records import terms_key as request_terms_key
 from learningchain.chain.crypto import SigningKey, address
-from learningchain.chain.types import format_credits
+from learningchain.chain.types import format_credits, parse_credits
 from learningchain.client.api import events
+from learningchain.client.api.errors import RequestError
 from learningchain.client.api.route import ServerLimits
 from learningchain.client.api.submit import submit
 from learningchain.client.api.table import ROUTES
+from learningchain.client.contracts.prediction.http.postings import asked_privately, build_request
+from learningchain.client.contracts.prediction.http.schema import PredictionRequest
 from learningchain.client.keys import tokens as module
 from learningchain.client.keys.tokens import DAY_MS, MAX_TOKENS, LimitReached, Token, TokenError, Tokens, TokenScope, now_ms
 from tests.unit.api_kit import CREDIT, Api, serving
+from tests.unit.test_api_predictions import ROW, served
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
 
@@ -220,6 +225,39 @@ async def test_a_limit_holds_before_anything_is_signed(api: Api, tokens: Tokens)
     assert (await send(api, text, "2"))[0] == 200
     assert (await send(api, text, "0.000001"))[0] == 403
     assert tokens.rows()[0].spent == 5 * CREDIT
+
+
+async def test_no_more_is_signed_for_a_counted_caller_than_what_was_counted(api: Api, tokens: Tokens) -> None:
+    """A model's owner may raise its price in the very block: a request that allows all would then lock all."""
+    api.node.ledger.declare()
+    model = await served(api)
+    for most, asked, allowed in ((CREDIT, "900", None), (CREDIT, None, None), (None, "900", 900 * CREDIT)):
+        _, text = made(tokens, TokenScope.PREDICT, most=most)
+        body = {"model": model, "n": 3, **ROW} | ({"max_charge": asked} if asked else {})
+        status, answer = await api.call("POST", "/v1/predictions?wait=10", token=text, json=body)
+        assert status == 200, answer
+        charge = parse_credits(answer["charge"])
+        terms: Any = api.node.ledger.state.get(request_terms_key(bytes.fromhex(answer["request"])))
+        assert terms.terms.max_charge == (allowed or charge)
+        assert most is None or tokens.rows()[-1].spent == charge
+    _, text = made(tokens, TokenScope.PREDICT, most=CREDIT)
+    lower = {"model": model, "n": 3, **ROW, "max_charge": "0.000001"}
+    status, answer = await api.call("POST", "/v1/predictions?wait=10", token=text, json=lower)
+    assert (status, answer["error"]["name"]) == (409, "CHARGE_TOO_HIGH"), "a caller may allow less"
+
+
+async def test_what_a_block_decides_counts_as_what_the_message_allows(api: Api, tokens: Tokens) -> None:
+    """A kind, not the one message: whoever signs one of these by another route is counted by what it allows, too."""
+    api.node.ledger.declare()
+    model = await served(api)
+    body = PredictionRequest(model=model, n=3, rows=[[0.1, 0.7]], max_charge="900")
+    asked, _ = asked_privately(body, bytes)
+    quoted = build_request(body, api.node.ledger.state, asked, api.node.ledger.clock)
+    token, _ = made(tokens, TokenScope.ALL, most=5 * CREDIT)
+    call: Any = SimpleNamespace(node=api.node, token=token, context=SimpleNamespace(tokens=lambda: tokens))
+    with pytest.raises(RequestError, match="takes 900 credits"):
+        await submit(call, "The request", quoted)
+    assert tokens.rows()[-1].spent == 0
 
 
 async def test_what_was_not_sent_is_not_counted(api: Api, tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,7 +112,9 @@ CONTRACT = Contract(
         RetireModel: MessageSpec(models.retire_model, work=WORK, subject=_model),
         ServeModel: MessageSpec(serving.serve_model, work=SMALL, subject=_model, members=True),
         UnserveModel: MessageSpec(serving.unserve_model, work=SMALL, subject=_model),
-        RequestPrediction: MessageSpec(requests.request_prediction, work=ASKING, subject=_model, members=True),
+        RequestPrediction: MessageSpec(
+            requests.request_prediction, work=ASKING, subject=_model, members=True, allows=lambda m: m.max_charge
+        ),
         AddTip: MessageSpec(requests.add_tip, work=WORK, subject=_request),
         CancelRequest: MessageSpec(requests.cancel_request, work=TWO_DEADLINES, subject=_request),
         GiveKeys: MessageSpec(answers.give_keys, urgent=True, work=TWO_DEADLINES, subject=_request, once=True),

@@ -96,6 +96,9 @@ async def _ask(
     cid = await until_answered.enter_async_context(_stored(call, asked))
     op = op if cid is None else msgspec.structs.replace(op, cid=cid)
     amounts = amounts_of(op, ledger.state, ledger.clock)
+    if before is not None or call.token.most is not None:
+        # What is counted for this caller is what it takes now: it may allow less, and no more is signed.
+        op = msgspec.structs.replace(op, max_charge=min(op.max_charge, amounts.locked))
     more = {"charge": format_credits(amounts.locked), "tip": format_credits(amounts.tip)}
     if key is not None:
         await keep_key(call, key)
