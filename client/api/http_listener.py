@@ -14,6 +14,7 @@ Spec of the bounds: docs/operating.md, "Connections from outside". Everything ru
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import ipaddress
 import sys
@@ -209,6 +210,7 @@ class HttpListener:
         """Connections so far, and those of them that were cut off or got no place."""
         self._hosts: Counter[str] = Counter()
         self._listening: asyncio.Server | None = None
+        self._others: list[asyncio.Server] = []
         self._sweeper: asyncio.TimerHandle | None = None
         self._lines = 0
         self.left_out = 0
@@ -220,10 +222,21 @@ class HttpListener:
         self._sweep()
         return int(self._listening.sockets[0].getsockname()[1])
 
+    async def also(self, server: web.Server, host: str, port: int) -> bool:
+        """Accept connections at another address, too. False where another program listens there; true also where this machine has
+        no such address, for then nobody listens."""
+        try:
+            self._others.append(await self.loop.create_server(lambda: HttpConnection(self, server), host, port, backlog=128))
+        except OSError as e:
+            return e.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+        return True
+
     def stop_listening(self) -> None:
-        if self._listening is not None:
-            self._listening.close()
-            self._listening = None
+        for one in (self._listening, *self._others):
+            if one is not None:
+                one.close()
+        self._listening = None
+        self._others.clear()
 
     def close(self) -> None:
         """What is still connected is cut off."""

@@ -105,7 +105,10 @@ async def get_metrics(call: Call) -> web.Response:
 
 
 async def get_proof_of_token(call: Call) -> Json:
-    proof = call.context.prove(call.query.token, bytes.fromhex(call.query.nonce))
+    transport = call.request.transport
+    if transport is None:
+        raise unavailable("The connection is gone")
+    proof = call.context.prove(call.query.token, bytes.fromhex(call.query.nonce), transport.get_extra_info("sockname")[0])
     if proof is None:
         raise not_found("This node knows no such token: it is another node's, was revoked, or has expired", name="NO_SUCH_TOKEN")
     return {"proof": proof}

@@ -138,7 +138,7 @@ class Context:
     """Of this machine, sampled from the server's start on."""
     tickets: Tickets
     """For streams."""
-    prove: Callable[[str, bytes], str | None]
+    prove: Callable[[str, bytes, str], str | None]
     """That this server knows the token of an id, for a nonce."""
     openapi: Callable[[], bytes]
     """Made when it is first asked for: a start does not need it."""

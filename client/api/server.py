@@ -142,10 +142,24 @@ class ApiServer:
         except OSError:
             await self.stop()
             raise
+        if self._sessions.host and not await self._takes_loopbacks(self._door, server, port):
+            # The name of the pages means both: a browser may go to the other program, with the code that opens a session.
+            self._sessions.host = ""
+            log.warning(
+                "another program listens at this port of the other loopback: links to the dashboard name the address instead",
+                port=port,
+                what_to_do="find it (ss -ltnp), or set api.listen to another port",
+            )
         self._hub.start()
         self._following = asyncio.create_task(self._followers.keep_up())
         self._looking = asyncio.create_task(context.load.keep_looking())
         return port
+
+    async def _takes_loopbacks(self, door: HttpListener, server: web.Server, port: int) -> bool:
+        """Listen at this machine's loopbacks of both families, so that no other user of it can at this port."""
+        own = self._listen[0].strip("[]").lower()
+        others = {"127.0.0.1": ("::1",), "0.0.0.0": ("::1",), "::1": ("127.0.0.1",), "::": ("127.0.0.1",)}.get(own, ())
+        return all([await door.also(server, host, port) for host in others])
 
     async def stop(self) -> None:
         await self._hub.stop()
@@ -349,15 +363,15 @@ class ApiServer:
             request.protocol.known = True
         return found
 
-    def _prove(self, token_id: str, nonce: bytes) -> str | None:
-        """For a client that does not know who listens here; None where the token is not good here."""
+    def _prove(self, token_id: str, nonce: bytes, address: str) -> str | None:
+        """For a client that does not know who listens at an address of this API; None where the token is not good here."""
         try:
             tokens = None if token_id == FULL.id else self._tokens.opened()
             key = tokens.key(token_id, now_ms()) if tokens is not None else token_key(self._token) if token_id == FULL.id else None
         except TokenError as problem:
             log.error("tokens cannot be read", why=str(problem))
             return None
-        return None if key is None else proof_of(key, self._port, nonce)
+        return None if key is None else proof_of(key, address, self._port, nonce)
 
     def _by_ticket(self, ticket: str) -> Token:
         """The token that made a ticket, and may have ended since."""

@@ -16,7 +16,7 @@ import msgspec
 from learningchain.chain.storage import private
 from learningchain.client.api.schema import FileStored, TxAnswer
 from learningchain.client.sdk.files import StreamName, appearing
-from learningchain.client.sdk.listener import PortHolder, Stranger, local_hosts
+from learningchain.client.sdk.listener import LOCALHOST, PortHolder, Stranger, is_localhost, local_host
 from learningchain.client.sdk.types import KINDS, ApiError, BadContent, Event, Fetched, Json, Rejected, Unreachable, Usage
 
 Progress = Callable[[int, int], None]
@@ -54,7 +54,7 @@ class NodeApi:
 
     def __init__(self, url: str, token: str | None = None, *, timeout_s: float = TIMEOUT_S, receipts: bool = False) -> None:
         """`receipts`: ask for the receipt file of every submission that is waited for."""
-        self.url = url.rstrip("/")
+        self.url = dialled(url.rstrip("/"))
         self._token, self._timeout, self._receipts = token, timeout_s, receipts
         self._session: aiohttp.ClientSession | None = None
 
@@ -112,10 +112,10 @@ class NodeApi:
     def _looking(self) -> aiohttp.TraceConfig:
         """Of each new connection to a port of this machine, before anything is sent over it: does the other side know the token?"""
         parts, looking = urlsplit(self.url), aiohttp.TraceConfig()
-        hosts, port = local_hosts(parts.hostname or ""), parts.port or 80
-        if not hosts or parts.scheme != "http":
+        host, port = local_host(parts.hostname or ""), parts.port or 80
+        if host is None or parts.scheme != "http":
             return looking
-        holder = PortHolder(hosts, port, self._token or "", self._proof)
+        holder = PortHolder(host, port, self._token or "", self._proof)
 
         async def look(*_: Any) -> None:
             try:
@@ -260,9 +260,19 @@ def local_url(listen: str) -> str:
     return f"http://{reachable}:{port}"
 
 
+def dialled(url: str) -> str:
+    """The URL with an address where its host is a name of this machine itself: the name means two loopbacks, and at one of them
+    another user may listen."""
+    parts = urlsplit(url)
+    if not is_localhost(parts.hostname or ""):
+        return url
+    port = f":{parts.port}" if parts.port else ""
+    return urlunsplit((parts.scheme, f"{LOCALHOST}{port}", parts.path, parts.query, parts.fragment))
+
+
 def is_local(url: str) -> bool:
     """Whether an API's address is of this machine."""
-    return bool(local_hosts(urlsplit(url).hostname or ""))
+    return local_host(urlsplit(url).hostname or "") is not None
 
 
 def link_url(url: str, path: str, host: str) -> str:

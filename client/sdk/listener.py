@@ -4,10 +4,12 @@ While the node is down any user of this machine may bind its port, and would be 
 sent over a new connection before its listener is known:
 
     of this user or of root (/proc/net/tcp)    -> trusted: both could read the token anyway
-    anybody else's, or unknown                 -> has to prove that it knows the token, for the port that it listens at itself
+    anybody else's, or unknown                 -> has to prove that it knows the token, for the address and port that it listens at
 
-The proof (GET /v1/proof) is HMAC-SHA256 by the SHA-256 of the token over PROOF, the port and a nonce: who only passes on what
-another port of this machine says proves nothing. Who proved it is trusted for as long as the same user listens.
+An address is dialled, never a name: `localhost` means two loopbacks, and another user may listen where the node does not.
+The proof (GET /v1/proof) is HMAC-SHA256 by the SHA-256 of the token over PROOF, the address that was connected to, the port and a
+nonce: who only passes on what another address or port of this machine says proves nothing. Who proved it is trusted for as long as
+the same user listens.
 """
 
 from __future__ import annotations
@@ -25,13 +27,14 @@ from typing import Final
 
 from learningchain.chain.crypto import sha256
 
-PROOF: Final = b"learningchain: the API at a port knows a token\0"
+PROOF: Final = b"learningchain: the API at an address and port knows a token\0"
 NONCE: Final = 32
 MAX_LISTENERS: Final = 65_536
 """Lines of /proc/net/tcp that are looked at: those of listening sockets come first."""
 _LISTEN: Final = "0A"
 _OF_TOKEN: Final = re.compile(r"lct_([0-9a-f]{8})_", re.ASCII)
-_LOOPBACK: Final = ("127.0.0.1", "::1")
+LOCALHOST: Final = "127.0.0.1"
+"""What `localhost` is taken for: where a node listens unless its owner says otherwise."""
 
 Ask = Callable[[str, str], Awaitable[str]]
 """Asks the API for a proof, by the token's name and the nonce in hex, without the token; the answer as it came."""
@@ -47,9 +50,11 @@ def token_key(token: bytes) -> bytes:
     return sha256(token)
 
 
-def proof_of(key: bytes, port: int, nonce: bytes) -> str:
-    """By the key of a token, in hex."""
-    return hmac.digest(key, PROOF + port.to_bytes(2, "big") + nonce, "sha256").hex()
+def proof_of(key: bytes, address: str, port: int, nonce: bytes) -> str:
+    """By the key of a token, in hex. `address`: an IP address, with IPv4 also as IPv6 writes it."""
+    at = ipaddress.ip_address(address.partition("%")[0])
+    packed = at.packed if at.version == 6 else bytes(10) + b"\xff\xff" + at.packed
+    return hmac.digest(key, PROOF + packed + port.to_bytes(2, "big") + nonce, "sha256").hex()
 
 
 class Stranger(Exception):
@@ -57,43 +62,48 @@ class Stranger(Exception):
 
 
 class PortHolder:
-    """One port of this machine, as a client with a token sees it. `owners` gives the users that listen at some addresses."""
+    """One address and port of this machine, as a client with a token sees it. `owners` gives the users that listen there."""
 
     def __init__(
         self,
-        hosts: Iterable[str],
+        host: str,
         port: int,
         token: str,
         ask: Ask,
         *,
         owners: Callable[[Iterable[str], int], set[int]] | None = None,
     ) -> None:
-        self._hosts, self._port, self._token, self._ask = tuple(hosts), port, token, ask
+        self._host, self._port, self._token, self._ask = host, port, token, ask
         self._owners = listening_users if owners is None else owners
         self._proved: int | None = None
 
     async def check(self) -> None:
         """Once for each new connection. Raises `Stranger`."""
-        users = await asyncio.to_thread(self._owners, self._hosts, self._port)
+        users = await asyncio.to_thread(self._owners, [self._host], self._port)
         if users and users <= {os.getuid(), 0, self._proved}:
             return
         nonce = secrets.token_bytes(NONCE)
         said = await self._ask(token_name(self._token), nonce.hex())
         if not hmac.compare_digest(
-            said.encode("utf-8", "replace"), proof_of(token_key(self._token.encode()), self._port, nonce).encode()
+            said.encode("utf-8", "replace"), proof_of(token_key(self._token.encode()), self._host, self._port, nonce).encode()
         ):
             raise Stranger(", ".join(_user(uid) for uid in sorted(users)) or "an unknown user")
         self._proved = next(iter(users)) if len(users) == 1 else None
 
 
-def local_hosts(host: str) -> tuple[str, ...]:
-    """The addresses of this machine that a host of a URL means; none where it is another machine's."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return _LOOPBACK
+def is_localhost(host: str) -> bool:
+    """Whether a host of a URL is a name of this machine itself."""
+    return host == "localhost" or host.endswith(".localhost")
+
+
+def local_host(host: str) -> str | None:
+    """The loopback address of this machine that a host of a URL means; None where it is another machine's."""
+    if is_localhost(host):
+        return LOCALHOST
     try:
-        return (host,) if ipaddress.ip_address(host).is_loopback else ()
+        return host if ipaddress.ip_address(host).is_loopback else None
     except ValueError:
-        return ()
+        return None
 
 
 def listening_users(hosts: Iterable[str], port: int, folder: Path = Path("/proc/net")) -> set[int]:

@@ -702,13 +702,19 @@ def below_localhost() -> aiohttp.TCPConnector:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, *, own: str = "boss", listen: str = "127.0.0.1", limits: ServerLimits | None = None, dashboard: bool = True
+    folder: Path,
+    *,
+    own: str = "boss",
+    listen: str = "127.0.0.1",
+    port: int = 0,
+    limits: ServerLimits | None = None,
+    dashboard: bool = True,
 ) -> AsyncIterator[Api]:
     (folder / "files").mkdir(exist_ok=True)
     node = FakeNode(folder / "files", own)
     server = ApiServer(
         node,
-        listen=(listen, 0),
+        listen=(listen, port),
         token=TOKEN,
         version="9.9",
         spool=folder / "spool",

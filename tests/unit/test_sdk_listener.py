@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -61,9 +62,9 @@ async def test_the_owner_s_and_root_s_listeners_are_asked_nothing_and_others_onc
 
     async def ask(name: str, nonce: str) -> str:
         asked.append(nonce)
-        return proof_of(token_key(b"t" * 20), 7401, bytes.fromhex(nonce))
+        return proof_of(token_key(b"t" * 20), "127.0.0.1", 7401, bytes.fromhex(nonce))
 
-    listener = PortHolder(["127.0.0.1"], 7401, "t" * 20, ask, owners=lambda *_: users)
+    listener = PortHolder("127.0.0.1", 7401, "t" * 20, ask, owners=lambda *_: users)
     await listener.check()
     users = {0}
     await listener.check()
@@ -81,14 +82,21 @@ async def test_the_owner_s_and_root_s_listeners_are_asked_nothing_and_others_onc
 
 
 @pytest.mark.parametrize(
-    ("port", "key", "said"), [(7402, b"t" * 20, None), (7401, b"u" * 20, None), (7401, b"", ""), (7401, b"", "ü")]
+    ("host", "port", "key", "said"),
+    [
+        ("::1", 7402, b"t" * 20, None),
+        ("::1", 7401, b"u" * 20, None),
+        ("127.0.0.1", 7401, b"t" * 20, None),  # what the other loopback passes on
+        ("::1", 7401, b"", ""),
+        ("::1", 7401, b"", "ü"),
+    ],
 )
-async def test_what_another_port_or_another_token_says_proves_nothing(port: int, key: bytes, said: str | None) -> None:
+async def test_what_another_address_port_or_token_says_proves_nothing(host: str, port: int, key: bytes, said: str | None) -> None:
     async def ask(name: str, nonce: str) -> str:
-        return proof_of(token_key(key), port, bytes.fromhex(nonce)) if said is None else said
+        return proof_of(token_key(key), host, port, bytes.fromhex(nonce)) if said is None else said
 
     with pytest.raises(Stranger, match="12345"):
-        await PortHolder(["127.0.0.1"], 7401, "t" * 20, ask, owners=lambda *_: {THEIRS}).check()
+        await PortHolder("::1", 7401, "t" * 20, ask, owners=lambda *_: {THEIRS}).check()
 
 
 async def test_whoever_took_the_port_is_sent_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,3 +145,60 @@ async def test_a_node_of_another_user_proves_that_it_knows_the_token(tmp_path: P
         store.revoke(token.id, now_ms())
         await api.refused("GET", f"/v1/proof?token={token.id}&nonce={'00' * 32}", 404, token=None)
     store.close()
+
+
+# --- the other loopback --------------------------------------------------------------------------------------------------------
+
+
+async def at_the_other_loopback(port: int, seen: list[str]) -> web.AppRunner:
+    """Another user's listener at [::1], which would pass on what the node at 127.0.0.1 says."""
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append(str(request.headers))
+        return web.json_response({"height": 1})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "::1", port).start()
+    return runner
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as tried:
+            tried.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no [::1], so nobody can listen there")
+async def test_the_name_of_this_machine_leads_to_the_node_and_nobody_else_can_take_the_other_loopback(tmp_path: Path) -> None:
+    async with serving(tmp_path) as api:
+        port = int(api.url.rpartition(":")[2])
+        with pytest.raises(OSError):
+            await at_the_other_loopback(port, [])
+        for name in ("localhost", "lc-ab.localhost"):
+            async with Client(f"http://{name}:{port}", TOKEN) as client:
+                assert client.api.url == f"http://127.0.0.1:{port}" and (await client.status())["height"] >= 0
+        link = await api.post("/v1/dashboard/links", {})
+        assert link["host"].endswith(".localhost"), "both loopbacks are the node's"
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no [::1], so nobody can listen there")
+async def test_where_another_program_has_the_other_loopback_links_name_the_address(tmp_path: Path) -> None:
+    seen: list[str] = []
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    thief = await at_the_other_loopback(port, seen)
+    try:
+        async with serving(tmp_path, port=port) as api:
+            assert (await api.post("/v1/dashboard/links", {}))["host"] == ""
+            async with Client(f"http://localhost:{port}", TOKEN) as client:
+                await client.status()
+    finally:
+        await thief.cleanup()
+    assert not seen
