@@ -34,10 +34,24 @@ if TYPE_CHECKING:
     from learningchain.chain.types import format_loss as format_loss
     from learningchain.chain.types import parse_credits as parse_credits
     from learningchain.chain.types import parse_loss as parse_loss
+    from learningchain.client.api.schema import OwnDataView as OwnDataView
+    from learningchain.client.api.schema import StatusView as StatusView
+    from learningchain.client.api.schema import TxAnswer as TxAnswer
     from learningchain.client.config import Config as Config
+    from learningchain.client.contracts.federation.http.schema import FederationPosted as FederationPosted
+    from learningchain.client.contracts.federation.http.schema import FederationSummary as FederationSummary
+    from learningchain.client.contracts.federation.http.schema import FederationView as FederationView
+    from learningchain.client.contracts.federation.http.schema import OwnPartView as OwnPartView
     from learningchain.client.contracts.job.http.schema import ImageRequest as ImageRequest
+    from learningchain.client.contracts.job.http.schema import JobPosted as JobPosted
+    from learningchain.client.contracts.job.http.schema import JobQuote as JobQuote
     from learningchain.client.contracts.job.http.schema import JobRequest as JobRequest
+    from learningchain.client.contracts.job.http.schema import JobSummary as JobSummary
+    from learningchain.client.contracts.job.http.schema import JobView as JobView
     from learningchain.client.contracts.job.http.schema import LimitsRequest as LimitsRequest
+    from learningchain.client.contracts.prediction.http.schema import PredictionPosted as PredictionPosted
+    from learningchain.client.contracts.prediction.http.schema import PredictionView as PredictionView
+    from learningchain.client.contracts.prediction.http.schema import RegisteredModelView as RegisteredModelView
     from learningchain.client.keys.keystore import Identity as Identity
     from learningchain.client.keys.keystore import Keystore as Keystore
     from learningchain.client.keys.keystore import KeystoreError as KeystoreError
