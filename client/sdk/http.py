@@ -124,7 +124,7 @@ class NodeApi:
                 raise Unreachable(
                     f"Nothing was sent to {self.url}: {e} listens there and does not show that it knows your token. While a node "
                     "is down others may take its port, and would be sent the token. Start the node (learningchain node), or name "
-                    "its address with --api; a tunnel has the same port at both ends"
+                    "its address with --api; a tunnel has the same address and port at both ends (-L 7401:127.0.0.1:7401)"
                 ) from None
 
         looking.on_connection_create_end.append(look)

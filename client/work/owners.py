@@ -62,9 +62,9 @@ class Owners:
             await self.drop(ref)
 
     async def write(self, ref: bytes) -> None:
-        """Keep the note on a ref over a restart, however many tries the disk takes."""
-        name = self._noted[ref]
-        await durably(self._executor, lambda: self._database.note_owner(ref, name))
+        """Keep the note on a ref over a restart, however many tries the disk takes. Nothing where it was dropped meanwhile."""
+        if (name := self._noted.get(ref)) is not None:
+            await durably(self._executor, lambda: self._database.note_owner(ref, name))
 
     def begin(self, ref: bytes, name: str) -> bool:
         """Note that the slice `name` holds something for this ref. True where it is the first to do so: `write` has to follow."""
