@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -253,6 +253,29 @@ def tx_root(txs: list[bytes]) -> bytes:
 
 def decode_block(raw: bytes) -> Block:
     return decode(Block, raw, MAX_BLOCK_BYTES + 65_536)
+
+
+class Checkpoint(NamedTuple):
+    """A block that a node's owner trusts: whoever has another one at this height has another history. `HEIGHT-ID` as text."""
+
+    height: int
+    block_id: bytes
+
+    def __str__(self) -> str:
+        return f"{self.height}-{self.block_id.hex()}"
+
+
+_CHECKPOINT = re.compile(r"([1-9][0-9]{0,14})-([0-9a-f]{64})", re.ASCII)
+
+
+def parse_checkpoint(text: str) -> Checkpoint | None:
+    """A checkpoint from its text; None for an empty text. Raises ValueError."""
+    if not text:
+        return None
+    found = _CHECKPOINT.fullmatch(text)
+    if found is None:
+        raise ValueError("it is a height and the id of its block, such as 354-7ff5..., 64 hex digits behind the line")
+    return Checkpoint(int(found[1]), bytes.fromhex(found[2]))
 
 
 # --- receipts -----------------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from msgspec import Meta
 
 from learningchain.chain.storage import private
 from learningchain.chain.storage.errors import masked
-from learningchain.chain.types import parse_credits
+from learningchain.chain.types import parse_checkpoint, parse_credits
 from learningchain.client import contracts
 from learningchain.client.callbacks.addresses import AllowedAddresses, UrlRefused, parse_networks
 from learningchain.client.callbacks.urls import CallbackUrl
@@ -122,6 +122,14 @@ class SyncConfig(_Section, frozen=True, kw_only=True):
             "recent block without the blocks before it."
         ),
     ] = "certificates"
+    trusted: Annotated[
+        str,
+        Meta(
+            max_length=80,
+            description="A block (HEIGHT-ID, as another member's learningchain status shows it) that this node takes for the "
+            "network's: no history without it is believed, whoever signed it. Empty: the genesis alone. An invitation sets it.",
+        ),
+    ] = ""
     snapshot_after: Annotated[
         int, Meta(ge=1, le=2**40, description="Blocks behind, from which on mode snapshot takes the state instead of blocks.")
     ] = 10_000
@@ -455,6 +463,7 @@ _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "network.peers": _each(parse_seed),
     "api.listen": _listens_on,
     "storage.keep_blocks": parse_keep,
+    "sync.trusted": parse_checkpoint,
     "callback.allow": _each(parse_networks),
     "notify.url": _is_url,
     "notify.kinds": _each(_is_kind),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import takewhile
 
 import msgspec
 
@@ -44,6 +45,16 @@ class _StoredExecutedBlock(Wire, frozen=True):
 
 class _StoredExecutedBlocks(Wire, frozen=True, tag=m.ExecutedBlocks.__struct_config__.tag):
     blocks: list[_StoredExecutedBlock]
+
+
+class _StoredHeaders(Wire, frozen=True, tag=m.Headers.__struct_config__.tag):
+    headers: list[msgspec.Raw]
+
+
+def headers(top: int, found: Iterable[tuple[int, bytes]]) -> _StoredHeaders:
+    """`Headers` from (height, stored bytes) downwards, up to the first gap."""
+    told = takewhile(lambda pair: pair[1][0] == top - pair[0], enumerate(found))
+    return _StoredHeaders([msgspec.Raw(raw) for _, (_, raw) in told])
 
 
 def answer(found: list[tuple[bytes, bytes]]) -> _StoredBlocks:

@@ -265,6 +265,14 @@ class Outdated(Item, frozen=True):
     version: int
 
 
+class ReadHeaders(Item, frozen=True):
+    """A peer asks for headers, from `height` downwards. Answer with `Answered`."""
+
+    peer: bytes
+    height: int
+    count: int
+
+
 class ReadSnapshot(Item, frozen=True):
     """A peer asks for a snapshot, or for a part of it."""
 
@@ -307,6 +315,7 @@ Effect = (
     | Evidenced
     | Abstain
     | Outdated
+    | ReadHeaders
     | ReadSnapshot
     | StageSnapshot
     | TakeBuckets

@@ -29,6 +29,8 @@ MAX_SYNC_ANSWER = 4_200_000
 """Block bytes in one sync answer, unless it is one block: with 64 certificates of 128 validators they stay a peer message."""
 
 MAX_VALIDATOR_CHANGES = 64
+MAX_HEADERS = 512
+"""In one answer: some 170,000 bytes."""
 MAX_BUCKETS = 256
 """State buckets in one question."""
 MAX_BUCKETS_BYTES = 1_000_000
@@ -195,6 +197,19 @@ class Buckets(Wire, frozen=True, tag=39):
     buckets: Annotated[list[Annotated[bytes, Meta(max_length=MAX_BUCKET)]], Meta(max_length=MAX_BUCKETS)]
 
 
+class GetHeaders(Wire, frozen=True, tag=40):
+    """LC-NODE-76: headers of decided blocks, from `height` downwards."""
+
+    height: Height
+    count: Annotated[int, Meta(ge=1, le=MAX_HEADERS)]
+
+
+class Headers(Wire, frozen=True, tag=41):
+    """LC-NODE-77: the first of those that the sender has, descending without a gap; empty when it lacks the first."""
+
+    headers: Annotated[list[Header], Meta(max_length=MAX_HEADERS)]
+
+
 Message = (
     Txs
     | TxIds
@@ -218,6 +233,8 @@ Message = (
     | ValidatorChanges
     | GetBuckets
     | Buckets
+    | GetHeaders
+    | Headers
 )
 SnapshotQuestion = GetSnapshot | GetValidatorChanges | GetBuckets
 SnapshotAnswer = Snapshot | ValidatorChanges | Buckets

@@ -26,6 +26,7 @@ from learningchain.chain.node import candidates as blocks
 from learningchain.chain.node import decided
 from learningchain.chain.node import events as e
 from learningchain.chain.node import messages as m
+from learningchain.chain.node.ancestry import Ancestry
 from learningchain.chain.node.answer_budget import AnswerKind
 from learningchain.chain.node.batches import Batches, DecodedBlock
 from learningchain.chain.node.bodies import Bodies, lane_of
@@ -39,10 +40,11 @@ from learningchain.chain.node.snapshot import SnapshotSync
 from learningchain.chain.node.sync import PATIENCE, Sync
 from learningchain.chain.node.topology import PeerTopology
 from learningchain.chain.params import PROTOCOL_VERSION
-from learningchain.chain.types import Block, Certificate, Proposal, Vote, block_id, tx_id
+from learningchain.chain.types import Block, Certificate, Checkpoint, Proposal, Vote, block_id, tx_id
 
 MAX_FAULTS = 16
 KEY_OWNERS = key_owner_key(b"")
+_DECIDING = (m.VoteMessage, m.CompactProposal, m.CertificateMessage, m.StateMessage)
 STATE_EVERY = 150
 """Milliseconds between answers to one peer's round state."""
 STATUS_TICKS = 10
@@ -58,6 +60,8 @@ class Node:
 
     How many heights behind it catches up by certificates and roots (`trusting`), by a snapshot (`snapshot_after`); 0: never.
     `snapshot_if_pruned`: by a snapshot also where no peer keeps the next block any more.
+
+    `checkpoint`: the block that its owner trusts. Below it the node only follows, and takes nothing that is not in its history.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class Node:
         snapshot_if_pruned: bool = False,
         known_versions: Container[int] = range(1, PROTOCOL_VERSION + 1),
         old_beacon_keys: Sequence[BeaconKey] = (),
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         record = chain_record(state)
         self.chain_id, self.own_id = record.chain_id, own_id
@@ -87,9 +92,11 @@ class Node:
         """The first one that is kept here. Whoever drops old blocks sets it; questions for older ones are answered with nothing."""
         self.consensus = consensus or Consensus(record.chain_id, own_id, self.params)
         self.pool, self.sync = Mempool(record.chain_id, self.params), Sync()
+        self.ancestry = Ancestry(self.sync, checkpoint)
+        self.sync.ceiling = lambda: self.ancestry.ceiling(self.height)
         self._batches, self._snapshots = (
             Batches(self.sync, trusting),
-            SnapshotSync(record.chain_id, self.sync, snapshot_after, if_pruned=snapshot_if_pruned),
+            SnapshotSync(record.chain_id, self.sync, self.ancestry, snapshot_after, if_pruned=snapshot_if_pruned),
         )
         self.faults: deque[str] = deque(maxlen=MAX_FAULTS)
         """Evidence of our own mistakes, newest last."""
@@ -256,15 +263,21 @@ class Node:
         if ahead is not None:  # its answer is the certificate, where only votes were lost
             self._send(ahead, m.StateMessage(self.consensus.round_state()), e.VOTES)
         self._serve()
-        self._out += [*self._snapshots.tick(self.state, self._monotonic_ms), *self._batches.request(self._monotonic_ms)]
+        now = self._monotonic_ms
+        self._out += self._read_ancestry()
+        self._out += [*self._snapshots.tick(self.state, now), *self._batches.request(now)]
         self._out += self._double_sign_check.tick(
             self._monotonic_ms, self.height, self.sync, validators_of(self.state), self.consensus.round_state
         )
         self._wake_if_due()
 
+    def _read_ancestry(self) -> list[e.Effect]:
+        """Who waits for a snapshot needs the trusted block's own header alone."""
+        return self.ancestry.tick(self.height, self._monotonic_ms, first_alone=self.sync.holds(self._monotonic_ms))
+
     def _wake_if_due(self) -> None:
         """Not held back by peers that say they are ahead: one liar among them could silence everybody."""
-        if self.consensus.step is not c.Step.WAIT or not self._links.is_validator:
+        if self.consensus.step is not c.Step.WAIT or not self._links.is_validator or self.ancestry.below(self.height):
             return
         due, clock = self.state.earliest_due(), self.clock(self._now)
         idle = self._now - chain_record(self.state).time
@@ -477,6 +490,8 @@ class Node:
             self._reject(peer, f"NODE message: {fault}")
             return
         match message:
+            case _ if isinstance(message, _DECIDING) and self.ancestry.below(self.height):
+                pass  # below the checkpoint no vote decides
             case m.VoteMessage(vote):
                 if self._opinion(peer, vote, payload, e.VOTES):
                     self._implied(peer, vote.validator, vote.height)
@@ -521,9 +536,15 @@ class Node:
                 pass
             case m.GetBlock() | m.BlockTxs() | m.FullBlock():
                 self._on_body(peer, message)
-            case m.GetBlocks() | m.GetExecutedBlocks() | m.GetSnapshot() | m.GetValidatorChanges() | m.GetBuckets():
+            case (
+                m.GetBlocks() | m.GetExecutedBlocks() | m.GetHeaders() | m.GetSnapshot() | m.GetValidatorChanges() | m.GetBuckets()
+            ):
                 self.service.ask(peer, message)
                 self._serve()
+            case m.Headers(headers):
+                self._out += self.ancestry.take(peer, headers, Checkpoint(self.height, self.head_id), self._monotonic_ms)
+                self._out += self._read_ancestry()
+                self._out += self._batches.request(self._monotonic_ms)
             case m.Blocks(found) | m.ExecutedBlocks(found):
                 self._out += self._batches.take(peer, found, self.state, self.pool, self._monotonic_ms)
                 self._catch_up()
@@ -545,6 +566,8 @@ class Node:
                     self.service.done(peer, unread=True)
                 else:
                     self._out.append(answer)
+            elif isinstance(question, m.GetHeaders):
+                self._out.append(e.ReadHeaders(peer, question.height, question.count))
             else:
                 self._out.append(e.ReadSnapshot(peer, question))
 
@@ -646,6 +669,9 @@ class Node:
         self._out += self._batches.request(self._monotonic_ms)
 
     def _adopt(self, item: DecodedBlock) -> int:
+        height = item.certificate.height
+        if height > self.height and not self.ancestry.allows(height, item.certificate.block_id):
+            raise Malformed(f"block {height} is not in the history of the block that this node trusts")
         executed = None if self.outdated else decided.check(self.state, self.head_id, item, self.pool)
         if executed is not None:
             self._apply(item.block, item.certificate, executed, item, durable=False)

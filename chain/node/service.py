@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from learningchain.chain.node.answer_budget import AnswerBudget, AnswerKind
 from learningchain.chain.node.events import PROPOSALS, REQUESTS, TRANSACTIONS
-from learningchain.chain.node.messages import GetBlocks, GetExecutedBlocks, SnapshotQuestion
+from learningchain.chain.node.messages import GetBlocks, GetExecutedBlocks, GetHeaders, SnapshotQuestion
 from learningchain.chain.node.token_bucket import IntegerBucket, Rate
 
 MAX_OPEN = 4
@@ -29,7 +29,7 @@ MAX_READS = 2
 MAX_KNOWN = 4_096
 """Rates that are remembered; the one that was looked at longest ago goes first."""
 
-Question = GetBlocks | GetExecutedBlocks | SnapshotQuestion
+Question = GetBlocks | GetExecutedBlocks | GetHeaders | SnapshotQuestion
 
 
 class AnswerLimit(NamedTuple):

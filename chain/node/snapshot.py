@@ -30,8 +30,9 @@ from learningchain.chain.ledger.state import State
 from learningchain.chain.ledger.transition import chain_record, validators_of
 from learningchain.chain.node import events as e
 from learningchain.chain.node import messages as m
+from learningchain.chain.node.ancestry import Ancestry
 from learningchain.chain.node.sync import DEADLINE, Sync
-from learningchain.chain.types import Validator, validators_hash
+from learningchain.chain.types import Header, Validator, validators_hash
 
 MAX_SOURCES = 4
 MAX_ASKED = 2
@@ -60,6 +61,10 @@ class _Source:
     offer: Offer | None
     """Until it is proven, or compared with the target."""
     until: int
+    validators: list[Validator]
+    """The set that signs from height `since` on, as the changes say that this peer showed."""
+    since: int
+    followed: list[ValidatorSetChange] = field(default_factory=list)
     differs: frozenset[int] = frozenset()
     asked: list[tuple[list[int], int]] = field(default_factory=list)
     """Bucket numbers, and until when an answer is waited for."""
@@ -69,8 +74,8 @@ class SnapshotSync:
     """`after`: how many heights behind a snapshot is taken; 0: never for that reason. `if_pruned`: also when for `PRUNED` no peer
     that is ahead has kept the next block."""
 
-    def __init__(self, chain_id: bytes, sync: Sync, after: int, *, if_pruned: bool = False) -> None:
-        self._chain_id, self._sync, self.after = chain_id, sync, after
+    def __init__(self, chain_id: bytes, sync: Sync, ancestry: Ancestry, after: int, *, if_pruned: bool = False) -> None:
+        self._chain_id, self._sync, self._ancestry, self.after = chain_id, sync, ancestry, after
         self._if_pruned = if_pruned
         self._pruned_since: int | None = None
         if after or if_pruned:
@@ -82,9 +87,8 @@ class SnapshotSync:
         self._without: dict[bytes, int] = {}
         self._sources: dict[bytes, _Source] = {}
         self._validators: list[Validator] = []
-        """The set that signs from height `_from` on."""
+        """The set that signs from height `_from` on, as this node's own state says."""
         self._from = 0
-        self._validator_changes: list[ValidatorSetChange] = []
         self._target: Offer | None = None
         self._subroots: dict[int, bytes] = {}
         self._wanted: dict[int, None] = {}
@@ -128,6 +132,8 @@ class SnapshotSync:
         if not self._from:
             self._from, self._validators = chain_record(state).height + 1, validators_of(state)
         self._expire(now)
+        if self._ancestry.below(self._from - 1) and self._ancestry.header is None:
+            return []  # whose snapshot holds is not known yet
         out: list[e.Effect] = []
         free = [p for p in self._able(now) if p not in self._sources | self._seeking and self._making.get(p, (0, 0))[0] <= now]
         for peer in free[: max(0, MAX_SOURCES - len(self._sources) - len(self._seeking))]:
@@ -197,12 +203,37 @@ class SnapshotSync:
             self._making[peer] = (now + AGAIN, since)
             return []
         # A peer's word on how far ahead it is proves nothing: the block of the snapshot has to be far ahead itself.
-        if not told.offers or told.offers[0].header.height < height + max(1, self._gap(now) // 2):
+        least = height + max(1, self._gap(now) // 2)
+        trusted = self._trusted
+        if not told.offers or told.offers[0].header.height < (least if trusted is None else max(least, trusted.height)):
             self._leave(peer, now)
             return []
         offer = told.offers[0]
-        self._sources[peer] = _Source(offer.header.height, offer, now + DEADLINE)
+        if trusted is not None and offer.header.height == trusted.height and offer.header != trusted:
+            raise Malformed("of another block than the one that this node trusts")
+        self._sources[peer] = _Source(offer.header.height, offer, now + DEADLINE, self._validators, self._from)
         return self._prove(peer, now)
+
+    @property
+    def _trusted(self) -> Header | None:
+        """The checkpoint's header, where it is above this node."""
+        return self._ancestry.header if self._ancestry.below(self._from - 1) else None
+
+    def _passes(self, source: _Source, height: int) -> bool:
+        """Whether the set that a source leads to may sign this height: the first one above the checkpoint is signed by those whom
+        the checkpoint names, whatever a set before it signed since."""
+        trusted = self._trusted
+        if trusted is None or height <= trusted.height or source.since > trusted.height + 1:
+            return True
+        return validators_hash(source.validators) == trusted.next_validators_hash
+
+    def _check_change(self, source: _Source, header: Header) -> None:
+        """Raises `Malformed` where a change is of another history than the checkpoint, as far as that can be seen."""
+        if not self._passes(source, header.height):
+            raise Malformed("the validators after the trusted block are not those that it names")
+        trusted = self._trusted
+        if trusted is not None and header.height <= trusted.height and header.version > trusted.version:
+            raise Malformed("a header of a later version of the protocol than the trusted block above it")
 
     def _prove(self, peer: bytes, now: int) -> list[e.Effect]:
         """The first offer that is proven is the target; with it the others are compared."""
@@ -213,10 +244,10 @@ class SnapshotSync:
         if self._target is not None:
             self._compare(source)
             return self._ask(now)
-        if offer.header.validators_hash != validators_hash(self._validators):
+        if offer.header.validators_hash != validators_hash(source.validators) or not self._passes(source, source.height):
             source.until = now + DEADLINE
-            return [_send(peer, m.GetValidatorChanges(self._from))]
-        check_signed(self._chain_id, offer.header, offer.certificate, self._validators)
+            return [_send(peer, m.GetValidatorChanges(source.since))]
+        check_signed(self._chain_id, offer.header, offer.certificate, source.validators)
         subroots = decode_subroots(offer.subroots)
         if root_of(subroots) != offer.header.state_root:
             raise Malformed("the subroots of the buckets are not those of the header's state")
@@ -224,7 +255,7 @@ class SnapshotSync:
         for other in list(self._sources):
             with suppress(Malformed):
                 self._compare(self._sources[other])
-        return [e.StageSnapshot(offer, self._validator_changes)]
+        return [e.StageSnapshot(offer, source.followed)]
 
     def _compare(self, source: _Source) -> None:
         """Buckets that are the same in both snapshots may come from either. Raises `Malformed`."""
@@ -236,15 +267,17 @@ class SnapshotSync:
     def _changes_came(self, peer: bytes, validator_changes: list[ValidatorSetChange], now: int) -> list[e.Effect]:
         """LC-BLK-18: each is signed by the set that the one before it names."""
         source = self._sources.get(peer)
-        if source is None or source.offer is None or (validator_changes and validator_changes[-1].header.height < self._from):
+        if source is None or source.offer is None or (validator_changes and validator_changes[-1].header.height < source.since):
             return []
-        before = self._from
+        before = source.since
         for validator_change in validator_changes if self._target is None else ():
-            if validator_change.header.height >= self._from and validator_change.header.height < source.height:
-                self._validators = follow_validator_change(self._chain_id, validator_change, self._validators)
-                self._from = validator_change.header.height + 1
-                self._validator_changes.append(validator_change)
-        if self._target is None and (self._from == before or len(self._validator_changes) > MAX_FOLLOWED):
+            height = validator_change.header.height
+            if source.since <= height < source.height:
+                self._check_change(source, validator_change.header)
+                source.validators = follow_validator_change(self._chain_id, validator_change, source.validators)
+                source.since = height + 1
+                source.followed.append(validator_change)
+        if self._target is None and (source.since == before or len(source.followed) > MAX_FOLLOWED):
             self._leave(peer, now)  # it cannot show who signed its block
             return []
         return self._prove(peer, now)

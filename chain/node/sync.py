@@ -54,6 +54,8 @@ class Sync:
         self.patience = PATIENCE
         self.holds: Callable[[int], bool] = lambda now: False
         """Whether no blocks are asked for now: a snapshot is on its way."""
+        self.ceiling: Callable[[], int | None] = lambda: None
+        """The highest block that is asked for, where there is one."""
 
     def peer(self, peer: bytes, height: int | None, first: int | None = None) -> None:
         """A peer's last decided height, or None when it has gone; and the first height that it keeps, where it told that."""
@@ -129,7 +131,8 @@ class Sync:
                 self._close(now)
             else:
                 return None
-        gap = self.best - have
+        ceiling = self.ceiling()
+        gap = (self.best if ceiling is None else min(self.best, ceiling)) - have
         if self.holds(now) or gap <= 0:
             return None
         if gap == 1 and now < self._since + self.patience + (self._pace if self.patience else 0):
@@ -142,7 +145,7 @@ class Sync:
         least = self._least()
         peer = min(able, key=lambda p: (self._spent(p, least), bytes(b ^ (have & 0xFF) for b in p)))
         self._asked = Asked(peer, have + 1, now + DEADLINE, now)
-        return peer, have + 1, MAX_SYNC_BLOCKS
+        return peer, have + 1, MAX_SYNC_BLOCKS if ceiling is None else min(MAX_SYNC_BLOCKS, ceiling - have)
 
     def _least(self) -> int:
         """What everybody counts for at least: of those that tell a height nobody is more than DEADLINE behind another one."""

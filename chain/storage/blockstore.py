@@ -483,6 +483,14 @@ class BlockStore:
         raw = self.column(height, "header")
         return decode(Header, raw, 4096) if raw else None
 
+    def headers(self, top: int, limit: int) -> list[tuple[int, bytes]]:
+        """Heights and encoded headers from `top` downwards, at most `limit` (and `MAX_ROWS`)."""
+        b = schema.blocks.c
+        query = sa.select(b.height, b.header).where(b.height <= top, b.height > 0)
+        with self.read("read headers") as c:
+            rows = c.execute(query.order_by(b.height.desc()).limit(min(limit, MAX_ROWS))).all()
+        return [(height, self._check_checksum(height, "header", framed)) for height, framed in rows]
+
     def certificate(self, height: int) -> bytes | None:
         return self.column(height, "certificate")
 

@@ -60,6 +60,7 @@ def status(
             ("identity", found.get("id")),
             ("role", role),
             ("height", found.get("height")),
+            ("block", f"{found.get('height')}-{found.get('block_id')}"),
             ("last block", f"{when(found.get('time'))} ({ago(found.get('time'))})"),
             ("state root", found.get("state_root")),
             ("peers", found.get("peers") or "0: who refused this node, and why, says learningchain peers"),

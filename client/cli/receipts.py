@@ -30,6 +30,10 @@ MAX_KEY_FILE = 256
 _KEY = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 _CURSOR = re.compile(r"[0-9]{1,19}", re.ASCII)
 
+FROM_GENESIS = (
+    "From genesis it rests on every validator set since: old keys of more than two thirds of one could sign another history. "
+    "Whoever knows a block of now asks for a file that begins there (receipt get --trusted HEIGHT) and checks it with --trusted ID."
+)
 GenesisFile = Annotated[Path | None, Parameter(help="The network's genesis file. Default: the one in the data folder.")]
 
 
@@ -79,7 +83,8 @@ def check(
     *,
     genesis: GenesisFile = None,
     trusted: Annotated[
-        str | None, Parameter(help="The id of a block that you trust, for a file that begins there; no genesis is needed.")
+        str | None,
+        Parameter(help="A block that you trust, by its id or as HEIGHT-ID, for a file that begins there; no genesis is needed."),
     ] = None,
     key: Annotated[
         list[Path] | None,
@@ -100,7 +105,10 @@ def check(
         raise WrongUsage(f"There is no receipt file {file}") from None
     except ValueError as e:
         raise NotStarted(f"{file} proves nothing: {e}") from None
-    common.out.show({"proven": True} | shown.document, lambda console: _say(console, shown))
+    rests = "genesis" if trusted is None else "block"
+    common.out.show({"proven": True, "rests_on": rests} | shown.document, lambda console: _say(console, shown))
+    if trusted is None:
+        common.out.note(FROM_GENESIS)
     return 0
 
 

@@ -84,13 +84,15 @@ class _BackupHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`height`: the last block that was decided here then. `data`: the folder's path there. `kept`: open secrets by kind."""
+    """`height`: the last block that was decided here then, `block` its id. `data`: the folder's path there. `kept`: open secrets by
+    kind."""
 
     version: int
     created: int
     account: str
     chain_id: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")]
     height: Annotated[int, Meta(ge=0, le=2**48)]
+    block: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")]
     data: str
     kept: dict[str, int]
 
@@ -211,11 +213,11 @@ def make(data: Path, out: BinaryIO, passphrase: str, progress: Progress) -> Mani
     """
     account = _own_account(data, passphrase)
     word = new_passphrase(passphrase)
-    chain_id, height = _chain(data)
+    chain_id, height, block = _chain(data)
     with tempfile.TemporaryDirectory(prefix=".backup-", dir=data) as room:  # mode 0700
         copy = Path(room) / "work.db"
         kept = _copy_database(data / _WORK, copy)
-        manifest = Manifest(1, time.time_ns() // 1_000_000, account, chain_id, height, str(data.resolve()), kept)
+        manifest = Manifest(1, time.time_ns() // 1_000_000, account, chain_id, height, block, str(data.resolve()), kept)
         sealing = _Sealing(out, word)
         with tarfile.open(fileobj=sealing, mode="w|", format=tarfile.PAX_FORMAT) as tar:
             _add_bytes(tar, MANIFEST, msgspec.json.encode(manifest))
@@ -250,23 +252,23 @@ def _own_account(data: Path, passphrase: str) -> str:
         raise BackupError(f"{data} has no identity: there is nothing to back up. Name the node's folder with --data") from None
 
 
-def _chain(data: Path) -> tuple[str, int]:
-    """The network, and the last height that is decided here; empty and 0 where there is none yet."""
+def _chain(data: Path) -> tuple[str, int, str]:
+    """The network, and the last height that is decided here with its block; empty and 0 where there is none yet."""
     try:
         with private.reading(data / "genesis.json") as file:
             genesis = from_json(file.read())
     except FileNotFoundError:
-        return "", 0
+        return "", 0, ""
     where = configuration.load(data).config.storage.url or str(data / "db")
     if "://" not in where and not os.path.exists(where):
-        return genesis.chain_id.hex(), 0
+        return genesis.chain_id.hex(), 0, ""
     try:
         store = BlockStore.open(where, chain_id=genesis.chain_id, create=False)
     except StorageError as fault:
         raise BackupError(f"The chain in {data} cannot be read: {fault}") from None
     try:
         head = store.head()
-        return genesis.chain_id.hex(), head.height if head else 0
+        return genesis.chain_id.hex(), head.height if head else 0, head.block_id.hex() if head and head.height else ""
     finally:
         store.close()
 
@@ -335,6 +337,7 @@ def restore(file: BinaryIO, data: Path, passphrase: str, *, never_signed: bool, 
     try:
         manifest = _unpack(io.BufferedReader(_Opening(file, normal_passphrase(passphrase)), PIECE), room, progress)
         silent = _forget(room, manifest, never_signed)
+        _trust(room, manifest)
         _move_paths(room / _WORK, Path(manifest.data), data.absolute())
         for folder, _, names in os.walk(room):
             for name in names:
@@ -427,6 +430,12 @@ def _forget(room: Path, manifest: Manifest, never_signed: bool) -> bool:
     after = 0 if never_signed else max(1, manifest.height)
     Guard.create(str(room / "guard"), chain_id=chain_id, after_height=after).close()
     return not never_signed
+
+
+def _trust(room: Path, manifest: Manifest) -> None:
+    """The folder comes back without its chain: of all histories that former validators could show, its own goes on from here."""
+    if manifest.height and manifest.block:
+        configuration.change(room, {"sync.trusted": f"{manifest.height}-{manifest.block}"})
 
 
 def _network(room: Path) -> bytes:

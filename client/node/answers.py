@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from learningchain.chain.codec import encode
 from learningchain.chain.ledger.state_diff import changes_of
 from learningchain.chain.node import decided
-from learningchain.chain.node.events import ReadBlocks
+from learningchain.chain.node.events import ReadBlocks, ReadHeaders
 from learningchain.chain.node.messages import MAX_SYNC_ANSWER
 from learningchain.chain.storage import state_diffs
 from learningchain.chain.storage.blockstore import BlockStore, CommitBatch, StoredBlock
 from learningchain.chain.storage.state_diffs import ExecutedBlockRow
+from learningchain.chain.types import decode_block
 
 
 def answer(store: BlockStore, wanted: ReadBlocks, unstored: Sequence[CommitBatch]) -> bytes:
@@ -24,6 +25,14 @@ def answer(store: BlockStore, wanted: ReadBlocks, unstored: Sequence[CommitBatch
     """
     told = decided.executed_blocks(_executed_blocks(store, wanted, unstored) if wanted.executed_blocks else [])
     return encode(told if told.blocks else decided.answer(_blocks(store, wanted, unstored)))
+
+
+def headers(store: BlockStore, wanted: ReadHeaders, unstored: Sequence[CommitBatch]) -> bytes:
+    """`Headers`, encoded (LC-NODE-76). `unstored` ascends, and some of it may be stored by now. Raises `StorageError`."""
+    stored = dict(store.headers(wanted.height, wanted.count))
+    waiting = [b for b in unstored if b.block and b.height <= wanted.height and b.height not in stored]
+    found = stored | {b.height: encode(decode_block(b.block).header) for b in waiting}
+    return encode(decided.headers(wanted.height, sorted(found.items(), reverse=True)[: wanted.count]))
 
 
 def _blocks(store: BlockStore, wanted: ReadBlocks, unstored: Sequence[CommitBatch]) -> list[tuple[bytes, bytes]]:

@@ -47,7 +47,7 @@ from learningchain.chain.storage.datadir import DataDir
 from learningchain.chain.storage.errors import StorageDamaged, StorageError
 from learningchain.chain.storage.guard import ALL_ROUNDS, Guard, Kind
 from learningchain.chain.storage.wal import Wal
-from learningchain.chain.types import Evidence, LogEvent, Validator, quorum
+from learningchain.chain.types import Checkpoint, Evidence, LogEvent, Validator, block_id, parse_checkpoint, quorum
 from learningchain.client import config as configuration
 from learningchain.client import contracts
 from learningchain.client.api.render import render_event
@@ -253,6 +253,19 @@ def last_own_block(state: State, own: bytes) -> int | None:
 # --- the running node ---------------------------------------------------------------------------------------------------------
 
 
+def trusted_block(store: BlockStore, setting: str) -> Checkpoint | None:
+    """What `sync.trusted` says. Raises `StartError` where this node has another block there."""
+    wanted = parse_checkpoint(setting)
+    header = store.header(wanted.height) if wanted else None
+    if wanted and header is not None and block_id(header) != wanted.block_id:
+        raise StartError(
+            f"block {wanted.height} of this node is {block_id(header).hex()}, and sync.trusted names {wanted.block_id.hex()}. One "
+            "of both is another history, which former validators can make. Ask a member you know for a block of now "
+            "(learningchain status) and set sync.trusted to it; where this stays, begin again in a new data folder"
+        )
+    return wanted
+
+
 class Daemon:
     """All parts of one node. `run` returns the exit code."""
 
@@ -360,6 +373,7 @@ class Daemon:
             snapshot_if_pruned=config.sync.mode == "snapshot" or (config.sync.mode == "certificates" and head.height == 0),
             first_block=store.base + 1,
             base=decode_certificate(store.certificate(store.base) or b"") if store.base else None,
+            checkpoint=trusted_block(store, config.sync.trusted),
             old_beacon_keys=[]
             if self.keys is None
             else self.keys.beacon_keys(functools.partial(can_reveal, state, self.identity.id)),

@@ -11,6 +11,7 @@ flood of them costs time but no rounds.
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -27,6 +28,7 @@ from learningchain.chain.node.messages import (
     GetBlocks,
     GetBuckets,
     GetExecutedBlocks,
+    GetHeaders,
     GetSnapshot,
     GetTxs,
     GetValidatorChanges,
@@ -39,7 +41,7 @@ from learningchain.chain.storage.errors import StorageError
 from learningchain.chain.storage.wal import Wal
 from learningchain.chain.types import Evidence, Proposal, Vote
 from learningchain.client.keys.signing import Signer
-from learningchain.client.node.answers import answer
+from learningchain.client.node.answers import answer, headers
 from learningchain.client.node.helpers import Helpers
 from learningchain.client.node.snapshots import SnapshotService
 from learningchain.client.node.waiting import WaitingLine
@@ -53,9 +55,10 @@ WAITING_BYTES = 32 * 2**20
 """Transactions and proposals that wait to be looked at. More are dropped, of the peer that has most: what matters is told again."""
 _LOW_PRIORITY = frozenset(kind.__struct_config__.tag for kind in (Txs, TxIds, GetTxs, CompactProposal))
 _QUESTIONS = frozenset(
-    kind.__struct_config__.tag for kind in (GetBlock, GetBlocks, GetExecutedBlocks, GetSnapshot, GetValidatorChanges, GetBuckets)
+    kind.__struct_config__.tag
+    for kind in (GetBlock, GetBlocks, GetExecutedBlocks, GetHeaders, GetSnapshot, GetValidatorChanges, GetBuckets)
 )
-_REQUESTS = frozenset(kind.__struct_config__.tag for kind in (GetBlocks, GetExecutedBlocks))
+_REQUESTS = frozenset(kind.__struct_config__.tag for kind in (GetBlocks, GetExecutedBlocks, GetHeaders))
 OVERLOADED_BYTES = 512 * 2**10
 """Unchecked bytes from peers: a fifth of a second's work."""
 OVERLOADED_OWN = 4_096
@@ -313,8 +316,11 @@ class Driver:
             case e.Penalize(peer, reason):
                 if self._network is not None:
                     self._network.penalize(peer, reason)
-            case e.ReadBlocks():
-                self._background(self._serve_blocks(effect))
+            case e.ReadBlocks(_, start, count):
+                self._background(self._serve(effect.peer, functools.partial(answer, self._store, effect), start, start + count))
+            case e.ReadHeaders(_, height, count):
+                read = functools.partial(headers, self._store, effect)
+                self._background(self._serve(effect.peer, read, height - count + 1, height + 1))
             case e.CheckSignatures():
                 self._background(self._check_signatures(effect))
             case e.HashBlocks():
@@ -379,16 +385,15 @@ class Driver:
         hashed = await self._helpers.hash_blocks(wanted.blocks)
         self.feed(e.BlocksHashed(wanted.ticket, hashed))
 
-    async def _serve_blocks(self, wanted: e.ReadBlocks) -> None:
+    async def _serve(self, peer: bytes, read: Callable[[list[CommitBatch]], bytes], start: int, end: int) -> None:
         """A peer asks for what was decided a moment ago as well, which may not be in the database yet."""
-        end = wanted.start + wanted.count
-        unstored = [batch for height, batch in self._unstored.items() if wanted.start <= height < end]
+        unstored = [batch for height, batch in self._unstored.items() if start <= height < end]
         try:
-            found = await asyncio.to_thread(answer, self._store, wanted, unstored)
+            found = await asyncio.to_thread(read, unstored)
         except Exception as fault:
             self._fail(fault)
         else:
-            self.feed(e.Answered(wanted.peer, found))
+            self.feed(e.Answered(peer, found))
 
     async def _run_snapshot(self, effect: e.ReadSnapshot | e.StageSnapshot | e.TakeBuckets | e.Switch) -> None:
         if self._snapshots is None:

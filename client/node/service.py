@@ -214,7 +214,7 @@ class RunningNode:
             "validators": [address(v.id) for v in validators],
             "peers": len(self._network.peers()),
             "round": self._node.consensus.round,
-            "syncing": self._node.sync.best > self._node.height + 1,
+            "syncing": self._node.sync.best > self._node.height + 1 or self._node.ancestry.below(self._node.height),
             "audited": state_diffs.audited(self._store),
             "first_block": self._store.base + 1,
             "working": self._working,
@@ -224,6 +224,7 @@ class RunningNode:
             "failing": [
                 *self._silence(),
                 *self._stranded(),
+                *self._unproven(),
                 *([{"part": "callbacks", "since": self._since, "why": self.callback_fault}] if self.callback_fault else []),
                 *({"part": part, "since": self._since, "why": why} for part, why in self.faults.items()),
                 *(self._signer.failing() if self._signer else []),
@@ -254,6 +255,18 @@ class RunningNode:
         why = (
             f"no connected peer keeps block {self._node.height + 1}: the node goes on when an archive node is in reach, or "
             "begins from a snapshot of its peers with sync.mode snapshot (then it keeps no older blocks itself)"
+        )
+        return [{"part": "sync", "since": self._since, "why": why}]
+
+    def _unproven(self) -> list[dict[str, Any]]:
+        """LC-NODE-75: peers are there, and none of them shows the block that this node trusts."""
+        ancestry = self._node.ancestry
+        if not ancestry.below(self._node.height) or not (ancestry.denied or ancestry.lacking):
+            return []
+        why = (
+            f"no connected peer shows the block {ancestry.checkpoint} that sync.trusted names, so nothing of them is believed"
+            f"{' (one showed another block there)' if ancestry.denied else ''}. It may be older than what they keep: ask a member "
+            "you know for a block of now (learningchain status) and set sync.trusted to it"
         )
         return [{"part": "sync", "since": self._since, "why": why}]
 

@@ -16,7 +16,7 @@ from learningchain.chain.host import BASE_REASONS, Account
 from learningchain.chain.ledger.genesis import MAX_GENESIS_BYTES, Genesis, from_json
 from learningchain.chain.ledger.listings import MAX_RECORD, type_of
 from learningchain.chain.ledger.receipt_file import MAX_RECEIPT_FILE, Proven, check_receipt_file
-from learningchain.chain.types import LogEvent, TransferEvent, block_id, format_credits
+from learningchain.chain.types import LogEvent, TransferEvent, block_id, format_credits, parse_checkpoint
 from learningchain.client import contracts
 from learningchain.client.api.explain import explain
 from learningchain.client.api.render import code_name, render_event, render_op
@@ -75,6 +75,9 @@ def _read_genesis(path: Path | None) -> Genesis:
 
 
 def _block_id(text: str) -> bytes:
+    """Of an id, or of HEIGHT-ID as learningchain status shows a block."""
+    if len(text) > 64 and (found := parse_checkpoint(text)):
+        return found.block_id
     if len(text) != 64:
         raise ValueError("the id of a block has 64 hex digits")
     return bytes.fromhex(text)

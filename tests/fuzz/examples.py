@@ -94,6 +94,7 @@ def _node_messages() -> list[bytes]:
         node.GetSnapshot(), node.Snapshot(True, []), node.Snapshot(False, [_offer()]), node.GetValidatorChanges(1),
         node.ValidatorChanges([ValidatorSetChange(_offer().header, certificate, [Validator(bytes(20), b"\x02" + bytes(32))])]),
         node.GetBuckets(9, [0, 7, 65_535]), node.Buckets(9, [7], [encode([b"a/", b"v"])]),
+        node.GetHeaders(9, 512), node.Headers([_offer().header]), node.Headers([]),
         node.GetExecutedBlocks(1, 64), node.ExecutedBlocks([node.ExecutedBlock(block, certificate, [b"r"], StateDiff([Record(b"a/",
         b"v")], [b"b/"]))]),
     ]  # fmt: skip

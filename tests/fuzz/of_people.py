@@ -297,7 +297,7 @@ def _contents() -> list[bytes]:
         return out.getvalue()
 
     genesis = genesis_of("alice")
-    manifest = backup.Manifest(1, 5, address(OWN.id), genesis.chain_id.hex(), 7, "/old", {"job.claim": 1})
+    manifest = backup.Manifest(1, 5, address(OWN.id), genesis.chain_id.hex(), 7, "5a" * 32, "/old", {"job.claim": 1})
     path = scratch() / "work.db"
     path.unlink(missing_ok=True)
     db = sqlite3.connect(path)

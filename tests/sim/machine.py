@@ -281,6 +281,8 @@ class Machine:
                 found = self.store.read_outcomes(start, count, size) if outcomes and not self.plain else []
                 told = decided.executed_blocks(found)
                 self._read_for(peer, told if told.blocks else decided.answer(self.store.read(start, count, size)), 5)
+            case e.ReadHeaders(peer, height, count):
+                self._read_for(peer, decided.headers(height, self.store.read_headers(height, count)), 5)
             case e.CheckSignatures(ticket, checks):
                 good = are_signed(self.chain_id, checks)
                 self.later(self.rng.choice((0, 20, 300)), e.SignaturesChecked(ticket, checks, good))

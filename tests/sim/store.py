@@ -143,6 +143,11 @@ class Store:
                 break
         return found
 
+    def read_headers(self, height: int, count: int) -> list[tuple[int, bytes]]:
+        """Downwards. Raises `StorageDamaged`."""
+        heights = range(min(height, self.height), max(height - count, self.first_block - 1), -1)
+        return [(at, encode(decode_block(self._sound(at)[1]).header)) for at in heights]
+
     def read_outcomes(self, start: int, count: int, size: int) -> list[tuple[bytes, bytes, list[bytes], bytes]]:
         """Raises `StorageDamaged`."""
         return [(*pair, *self.executed[height]) for height, pair in enumerate(self.read(start, count, size), max(1, start))]

@@ -28,7 +28,7 @@ from learningchain.chain.node import messages as m
 from learningchain.chain.node.checks import are_signed, hash_blocks
 from learningchain.chain.node.node import Node
 from learningchain.chain.params import Params
-from learningchain.chain.types import Proposal, TxBody, Vote, net_of, proposal_digest, vote_digest
+from learningchain.chain.types import Checkpoint, Proposal, TxBody, Vote, decode_block, net_of, proposal_digest, vote_digest
 from tests.unit.job_kit import posting
 
 T0 = 1_700_000_000_000
@@ -97,10 +97,19 @@ def fresh(
     peers: tuple[int, ...] = (1, 2, 3),
     trusting: int = 0,
     snapshot_after: int = 0,
+    checkpoint: Checkpoint | None = None,
 ) -> Node:
     """A started node with connected peers."""
     g = genesis(validators, params)
-    node = Node(ident(index), sha256(b"b%d" % index), state_of(g), g.chain_id, trusting=trusting, snapshot_after=snapshot_after)
+    node = Node(
+        ident(index),
+        sha256(b"b%d" % index),
+        state_of(g),
+        g.chain_id,
+        trusting=trusting,
+        snapshot_after=snapshot_after,
+        checkpoint=checkpoint,
+    )
     node.start(T0, [])
     for peer in peers:
         node.handle(e.PeerUp(ident(peer)), T0)
@@ -214,6 +223,11 @@ class Net:
                     self.later(index, 0, e.Answered(peer, encode(decided.executed_blocks(told))))
                 else:
                     self.later(index, 0, e.Answered(peer, encode(decided.answer([(c.block, c.certificate) for c in held]))))
+
+            case e.ReadHeaders(peer, height, count):
+                held = [self.commits[index][h] for h in range(height, max(0, height - count), -1) if h in self.commits[index]]
+                below = [(c.height, encode(decode_block(c.block).header)) for c in held]
+                self.later(index, 0, e.Answered(peer, encode(decided.headers(height, below))))
 
     def signature(self, index: int, r: Any) -> Vote | Proposal:
         chain = self.genesis.chain_id

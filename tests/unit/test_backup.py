@@ -18,6 +18,7 @@ from learningchain.chain.ledger.genesis import GenesisAccount, to_json
 from learningchain.chain.storage import private
 from learningchain.chain.storage.blockstore import BlockStore, CommitBatch
 from learningchain.chain.storage.guard import Guard, Kind
+from learningchain.client import config
 from learningchain.client.callbacks.database import CallbackDatabase, CallbackTarget, NewRow
 from learningchain.client.contracts.prediction.http.day_budget import DayBudget
 from learningchain.client.keys import backup, keystore
@@ -97,6 +98,16 @@ def test_everything_that_only_this_machine_had_comes_back_elsewhere(data: Path, 
     assert all(path.stat().st_mode & 0o077 == 0 for path in there.rglob("*") if path.is_file())
 
 
+def test_a_restored_folder_trusts_the_last_block_that_was_decided_here(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup, "_chain", lambda _: (genesis_id(data).hex(), 7, "5a" * 32))
+    restored(saved(data), there := tmp_path / "there")
+    made = config.load(there).config
+    assert (made.sync.trusted, made.name) == (f"7-{'5a' * 32}", "alice")
+    assert all(path.stat().st_mode & 0o077 == 0 for path in there.rglob("*") if path.is_file())
+
+
 def test_the_guard_of_a_restored_folder_knows_that_it_forgot(data: Path, tmp_path: Path) -> None:
     """Whatever guard the old folder had: none of it comes back."""
     old = Guard.open(str(data / "guard"), chain_id=genesis_id(data))
@@ -166,7 +177,7 @@ def test_nothing_is_overwritten(data: Path, tmp_path: Path) -> None:
 def _crafted(data: Path, *entries: tuple[str, bytes, bytes]) -> bytes:
     """A backup by somebody who knows the passphrase: (name, kind, content) after a true manifest."""
     out = io.BytesIO()
-    manifest = backup.Manifest(1, 1, "lc1x", "", 0, "/", {})
+    manifest = backup.Manifest(1, 1, "lc1x", "", 0, "", "/", {})
     sealing = backup._Sealing(out, keystore.new_passphrase(WORD))
     with tarfile.open(fileobj=sealing, mode="w|", format=tarfile.PAX_FORMAT) as tar:
         backup._add_bytes(tar, backup.MANIFEST, msgspec.json.encode(manifest))
@@ -208,7 +219,7 @@ def _raw(data: Path, *blocks: bytes) -> bytes:
     """A backup by somebody who knows the passphrase: what no tar program would write, after a true manifest."""
     out = io.BytesIO()
     sealing = backup._Sealing(out, keystore.new_passphrase(WORD))
-    said = msgspec.json.encode(backup.Manifest(1, 1, "lc1x", "", 0, "/", {}))
+    said = msgspec.json.encode(backup.Manifest(1, 1, "lc1x", "", 0, "", "/", {}))
     for block in (backup._entry(backup.MANIFEST, len(said)).tobuf(), said + bytes(-len(said) % 512), *blocks, bytes(1_024)):
         sealing.write(block)
     sealing.finish()

@@ -19,6 +19,7 @@ from learningchain.chain.node.sync import DEADLINE
 from learningchain.chain.storage import schema
 from learningchain.chain.storage.blockstore import BlockStore, CommitBatch
 from learningchain.chain.storage.errors import StorageDamaged
+from learningchain.chain.types import block_id
 from learningchain.client.node import answers
 from tests.unit.node_kit import T0, Net, fresh, ident, of_kind, receive, sent
 from tests.unit.test_node_sync import chain_of
@@ -68,6 +69,21 @@ def test_what_is_not_stored_yet_is_answered_as_well(
     assert ask(STORED, 2) == [STORED, STORED + 1]
     assert ask(HEIGHTS - 1, 64) == [HEIGHTS - 1, HEIGHTS]
     assert ask(1, 64, 1) == [1] and ask(STORED, 64, 1) == [STORED] and ask(STORED + 1, 64, 1) == [STORED + 1]
+
+
+@pytest.mark.parametrize("first", [STORED + 1, STORED - 1, 1], ids=["behind it", "some stored meanwhile", "all stored meanwhile"])
+def test_headers_are_answered_downwards_up_to_what_is_missing(store: BlockStore, net: Net, first: int) -> None:
+    """LC-NODE-76"""
+
+    def ask(height: int, count: int) -> list[int]:
+        message = m.decode_message(answers.headers(store, e.ReadHeaders(PEER, height, count), batches(net, first)))
+        assert isinstance(message, m.Headers)
+        assert [block_id(header) for header in message.headers] == [net.commits[0][h.height].block_id for h in message.headers]
+        return [header.height for header in message.headers]
+
+    assert ask(HEIGHTS, 512) == list(range(HEIGHTS, 0, -1))
+    assert ask(STORED + 1, 2) == [STORED + 1, STORED]
+    assert ask(HEIGHTS + 1, 3) == [] == ask(0, 3)
 
 
 @pytest.mark.parametrize(

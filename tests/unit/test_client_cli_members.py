@@ -159,6 +159,7 @@ def test_a_machine_that_has_nothing_joins_and_runs(run: Any, graph: Graph, tmp_p
     assert (made.name, made.network.listen, made.work.enabled) == ("lab", "0.0.0.0:7401", True)
     assert list(made.network.advertise) == ["me.example:7401"]
     assert list(made.network.peers) == [f"127.0.0.1:740{n}" for n in range(3)], "those of the token"
+    assert made.sync.trusted == f"{TOKEN.height}-{TOKEN.block_id.hex()}"
     assert (data / "genesis.json").read_bytes() == FILE and data.stat().st_mode & 0o777 == 0o700
     assert graph.ran == [(data, WORD)]
     for told in ("Join sent: it waits for its block", f"Admitted: {own.address} is a member as of block 41", "new: back up"):

@@ -92,6 +92,7 @@ async def test_a_vote_is_not_held_up_by_transactions_that_came_before_it(driven:
         m.GetSnapshot(),
         m.GetValidatorChanges(1),
         m.GetBuckets(7, [1]),
+        m.GetHeaders(7, 512),
     ],
 )
 async def test_questions_of_validators_go_before_those_of_others(question: m.Message, driven: tuple[Recorder, Driver]) -> None:

@@ -523,6 +523,8 @@ HELD: list[Case] = [
         REJECTED,
     ),
     ("messages.MAX_BUCKETS", "GetBuckets", of_node(lambda n: m.GetBuckets(1, list(range(n)))), 256, REJECTED),
+    ("messages.MAX_HEADERS", "GetHeaders", of_node(lambda n: m.GetHeaders(1, n)), 512, REJECTED),
+    ("messages.MAX_HEADERS", "Headers", of_node(lambda n: m.Headers([_HEADER] * n)), 512, REJECTED),
     ("messages.MAX_BUCKETS", "Buckets", of_node(lambda n: m.Buckets(1, list(range(n)), [b""] * n)), 256, REJECTED),
     ("params.MAX_VALIDATORS", "Links", of_node(lambda n: m.Links(names(n))), MAX_VALIDATORS, REJECTED),
     ("params.MAX_PEER_MESSAGE", "any of NODE", node_bytes, MAX_PEER_MESSAGE, REJECTED),

@@ -10,6 +10,7 @@ from typing import Any, Final
 import pytest
 
 from learningchain.chain.node import (
+    ancestry,
     answer_budget,
     batches,
     bodies,
@@ -83,6 +84,9 @@ NODE: Final[list[Row]] = [
     ("LC-NODE-40", "after 1,000 ms, for at most 120,000 ms", (snapshot.AGAIN, snapshot.PATIENCE), (1_000, 120_000)),
     ("LC-NODE-40", "for 600,000 ms", snapshot.REST, 600_000),
     ("LC-NODE-40", "two questions at a time for each peer, 5,000 ms", (snapshot.MAX_ASKED, sync.DEADLINE), (2, 5_000)),
+    ("LC-NODE-74", "every 16,384th id", ancestry.SEGMENT, 16_384),
+    ("LC-NODE-76", "`count` 1 to 512", messages.MAX_HEADERS, 512),
+    ("LC-NODE-77", "again for 10,000 ms", ancestry.REST, 10_000),
     ("LC-NODE-50", "At most 4 questions of one peer", service.MAX_OPEN, 4),
     ("LC-NODE-50", "At most 2 are read at a time", service.MAX_READS, 2),
     (

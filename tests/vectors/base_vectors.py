@@ -236,6 +236,7 @@ def other_records(header: Header, vote: Vote, proposal: Proposal, validators: li
             node.GetValidatorChanges(9),
         ),
         *(node.ValidatorChanges([change]), node.GetBuckets(8, [0, 65_535]), node.Buckets(8, [7], [b"\x90"])),
+        *(node.GetHeaders(8, 512), node.Headers([header])),
         *(
             wire.Hello(1, CHAIN, 4_000, ["[2001:db8::1]:4000"], 9),
             wire.GetPeers(),

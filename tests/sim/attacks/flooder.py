@@ -130,6 +130,7 @@ class Flooder(Byzantine):
             m.GetExecutedBlocks(1, m.MAX_SYNC_BLOCKS),
             m.GetSnapshot(),
             m.GetValidatorChanges(1),
+            m.GetHeaders(max(1, height), m.MAX_HEADERS),
             m.GetBuckets(max(1, height), list(range(m.MAX_BUCKETS))),
             m.GetTxs(self._waiting() or [r.randbytes(8)]),
             *(m.GetBlock(height + 1, key, []) for key in blocks),

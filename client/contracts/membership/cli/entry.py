@@ -212,6 +212,7 @@ def join(
         "network.listen": listen,
         "network.advertise": advertise,
         "network.peers": [contact.address for contact in token.contacts],
+        "sync.trusted": trusted_block(token),
         "api.listen": api_listen,
         "work.enabled": work or None,
     }
@@ -231,6 +232,11 @@ def join(
     from learningchain.client.node import start
 
     return start.run(data, word)
+
+
+def trusted_block(token: JoinToken) -> str | None:
+    """The block that the inviter vouches for, as `sync.trusted` names it; a network without a block has none."""
+    return f"{token.height}-{token.block_id.hex()}" if token.height else None
 
 
 def _who(token: JoinToken) -> str:
