@@ -126,7 +126,7 @@ class Graph:
         self.fetched += 1
         return joining.genesis_in(self.genesis, token.chain_id), self.genesis
 
-    async def enter(self, token: JoinToken, own: bytes, signature: bytes, *, within_s: float, told: Any) -> int:
+    async def enter(self, token: JoinToken, own: bytes, signature: bytes, *, within_s: float, told: Any, doubt: Any) -> int:
         told()
         self.entered.append((token, own, signature))
         return 41

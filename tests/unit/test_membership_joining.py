@@ -71,9 +71,9 @@ def answering(monkeypatch: pytest.MonkeyPatch, **answers: Any) -> list[str]:
     return asked
 
 
-async def entering(told: list[str] | None = None, *, within_s: float = 1) -> int:
-    waits = (told if told is not None else []).append
-    return await enter(TOKEN, OWN.public, bytes(64), within_s=within_s, told=lambda: waits("waits"))
+async def entering(told: list[str] | None = None, *, within_s: float = 0) -> int:
+    say = (told if told is not None else []).append
+    return await enter(TOKEN, OWN.public, bytes(64), within_s=within_s, told=lambda: say("waits"), doubt=say)
 
 
 @pytest.mark.parametrize("nonsense", NONSENSE, ids=lambda raw: repr(raw[:20]))
@@ -85,20 +85,68 @@ async def test_a_contact_that_answers_nonsense_keeps_nobody_out(monkeypatch: pyt
     assert await entering() == 7
 
 
-async def test_a_refusal_of_the_ledger_is_every_member_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    refusal = msgspec.json.encode({"code": 221, "name": "INVITATION_USED", "message": "used already"})
-    asked = answering(monkeypatch, v1=(503, b'{"code":null,"name":"SIGNER","message":"away"}'), v2=(409, refusal), v3=IN)
-    with pytest.raises(Rejected) as raised:
-        await entering()
-    assert (raised.value.code, asked) == (221, ["v1", "v2"])
+REFUSED = 409, msgspec.json.encode({"code": 221, "name": "INVITATION_USED", "message": "used already"})
+AWAY = 503, b'{"code":null,"name":"SIGNER","message":"away"}'
+WAIT = b'{"state":"waiting","height":6}'
+NOBODY = Refused("no answer")
+
+
+@pytest.mark.parametrize(
+    ("answers", "came"),
+    [
+        ((IN, IN, IN), 7),
+        ((IN, NOBODY, AWAY), 7),
+        ((NOBODY, AWAY, IN), 7),
+        ((REFUSED, REFUSED, REFUSED), 221),
+        ((REFUSED, NOBODY, AWAY), 221),
+        ((NOBODY, NOBODY, AWAY), Unanswered),
+        ((WAIT, WAIT, WAIT), Unanswered),
+        ((IN, WAIT, NOBODY), "doubt"),
+        ((WAIT, IN, IN), Unanswered),
+        ((REFUSED, IN, IN), 7),
+        ((AWAY, REFUSED, IN), "doubt"),
+    ],
+)
+async def test_no_contact_s_word_decides_alone(monkeypatch: pytest.MonkeyPatch, answers: tuple[Any, Any, Any], came: Any) -> None:
+    """Within no time at all: who differs from the others, or is alone, is seen to the end."""
+    answering(monkeypatch, **dict(zip(NAMES, answers, strict=True)))
+    told: list[str] = []
+    if came in (7, "doubt"):
+        assert await entering(told) == 7
+        assert any("The chain will show" in one for one in told) == (came == "doubt")
+        return
+    with pytest.raises(came if came is Unanswered else Rejected) as raised:
+        await entering(told)
+    assert came is Unanswered or raised.value.code == came
+
+
+async def test_a_lie_of_the_first_contact_is_outlived(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says that the newcomer is in, or refuses: the second one brings the Join in, and in the end all say so."""
+    for lie in (IN, REFUSED):
+        honest = iter([WAIT, WAIT, IN, IN, IN, IN])
+        monkeypatch.setattr(joining, "POLL_S", 0.0)
+        answers: dict[str, Any] = {"v1": lie, "v3": NOBODY}
+
+        async def ask(where: str, peer: bytes, question: bytes, **_: Any) -> tuple[int, bytes]:
+            name = next(one for one in NAMES if id_of(one) == peer)
+            answer = next(honest, IN) if name == "v2" else answers[name]  # noqa: B023
+            if isinstance(answer, Exception):
+                raise answer
+            return answer if isinstance(answer, tuple) else (200, answer)
+
+        monkeypatch.setattr(joining, "ask", ask)
+        monkeypatch.setattr(joining, "ca_of", lambda secret: secret)
+        told: list[str] = []
+        assert await entering(told, within_s=60 if lie is IN else 0.2) == 7
+        assert told[0] == "waits"
 
 
 async def test_who_waits_for_too_long_is_told_to_go_on_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    answering(monkeypatch, v1=b'{"state":"waiting","height":6}', v2=IN, v3=IN)
+    asked = answering(monkeypatch, v1=WAIT, v2=IN, v3=IN)
     told: list[str] = []
     with pytest.raises(Unanswered, match="Run the same command again"):
-        await entering(told, within_s=0)
-    assert told == ["waits"]
+        await entering(told)
+    assert (told, asked) == (["waits"], ["v1"]), "the others are asked when the first one takes long"
 
 
 def test_an_answer_says_in_or_wait_and_nothing_else() -> None:

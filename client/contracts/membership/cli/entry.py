@@ -330,7 +330,12 @@ async def _enter(common: Common, token: JoinToken, identity: Identity | Pairing)
     own = identity.key.public if isinstance(identity, Identity) else identity.key
     signature = await _signature(token, identity)
     return await joining.enter(
-        token, own, signature, within_s=ADMITTED_WITHIN_S, told=lambda: common.out.note("Join sent: it waits for its block")
+        token,
+        own,
+        signature,
+        within_s=ADMITTED_WITHIN_S,
+        told=lambda: common.out.note("Join sent: it waits for its block"),
+        doubt=common.out.note,
     )
 
 

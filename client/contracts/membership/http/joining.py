@@ -43,6 +43,9 @@ from learningchain.p2p.outsiders import ask
 from learningchain.p2p.tls import CA, ca_of, ca_secret
 
 ASK_S: Final = 10.0
+OTHERS_S: Final = 3.0
+PATIENCE_S: Final = 5.0
+"""For which contacts wait, or say to wait, before the next one is asked as well."""
 GENESIS_S: Final = 60.0
 POLL_S: Final = 0.3
 BUSY: Final = 429
@@ -106,40 +109,27 @@ class Unanswered(Unreachable):
     """None of a token's contacts answered."""
 
 
-async def _asked(token: JoinToken, wish: Wish, join: list[Join], timeout_s: float, read: Callable[[bytes], T]) -> T:
-    """The first contact's answer as `read` takes it. Raises `Rejected` with its refusal, `Unanswered` where nobody gives one.
-
-    A refusal of the ledger is every member's; another is that contact's own, and the next one is asked. So it is where `read`
-    raises `Malformed`: one contact that answers nonsense keeps nobody out while another one answers well.
-    """
-    question = encode(Ask(token.chain_id, token.inviter, wish, join))
-    problems = []
-    for contact in token.contacts:
-        try:
-            status, body = await ask(
-                contact.address,
-                contact.id,
-                question,
-                key=token.key,
-                chain_id=token.chain_id,
-                ca=ca_of(token.authority),
-                now=time.time(),
-                timeout_s=timeout_s,
-            )
-        except Refused as e:
-            problems.append(f"{contact.address}: {e}")
-            continue
+async def _ask_one(
+    token: JoinToken, contact: Contact, question: bytes, timeout_s: float, read: Callable[[bytes], T]
+) -> T | ApiError:
+    """A contact's answer as `read` takes it, or what it said instead: a refusal of the ledger has a code, another one has none."""
+    try:
+        status, body = await ask(
+            contact.address,
+            contact.id,
+            question,
+            key=token.key,
+            chain_id=token.chain_id,
+            ca=ca_of(token.authority),
+            now=time.time(),
+            timeout_s=timeout_s,
+        )
         if status == 200:
-            try:
-                return await asyncio.to_thread(read, body)
-            except Malformed as e:
-                problems.append(f"{contact.address}: {e}")
-                continue
-        refusal = _refusal(body)
-        if refusal.code is not None:
-            raise refusal
-        problems.append(f"{contact.address}: {refusal}")
-    raise Unanswered(f"No member of the network {token.network} let this machine in. {'; '.join(problems)}")
+            return await asyncio.to_thread(read, body)
+    except (Refused, Malformed) as e:
+        return Unreachable(f"{contact.address}: {e}")
+    refusal = _refusal(body)
+    return refusal if refusal.code is not None else Unreachable(f"{contact.address}: {refusal}")
 
 
 def _refusal(body: bytes) -> ApiError:
@@ -162,8 +152,24 @@ def genesis_in(body: bytes, chain_id: bytes) -> Genesis:
 
 
 async def fetch_genesis(token: JoinToken) -> tuple[Genesis, bytes]:
-    """The network's genesis and its file. Raises as `_asked`."""
-    return await _asked(token, Wish.GENESIS, [], GENESIS_S, lambda body: (genesis_in(body, token.chain_id), body))
+    """The network's genesis and its file, from the first contact that has it: its hash is the chain id, so nobody's word counts.
+
+    Raises `Rejected` where all that answer refuse, `Unanswered` where nobody gives it.
+    """
+    question, told = encode(Ask(token.chain_id, token.inviter, Wish.GENESIS, [])), list[ApiError]()
+    for contact in token.contacts:
+        answer = await _ask_one(token, contact, question, GENESIS_S, lambda body: (genesis_in(body, token.chain_id), body))
+        if not isinstance(answer, ApiError):
+            return answer
+        told.append(answer)
+    raise _nobody(token, told)
+
+
+def _nobody(token: JoinToken, told: Iterable[ApiError]) -> ApiError:
+    """What it is that no contact let this machine in: a refusal of the ledger, where those that answered give one."""
+    told = list(told)
+    nobody = Unanswered(f"No member of the network {token.network} let this machine in. {'; '.join(map(str, told))}")
+    return next((one for one in told if one.code is not None), nobody)
 
 
 class _JoinAnswer(msgspec.Struct, frozen=True):
@@ -180,22 +186,65 @@ def admitted_in(body: bytes) -> int | None:
     return found.height if found.state == ADMITTED else None
 
 
-async def enter(token: JoinToken, own: bytes, signature: bytes, *, within_s: float, told: Callable[[], None]) -> int:
+Told = dict[Contact, int | ApiError | None]
+"""By contact: the height at which it says that the newcomer is in, None where it says to wait, or what it said instead."""
+
+
+async def enter(
+    token: JoinToken, own: bytes, signature: bytes, *, within_s: float, told: Callable[[], None], doubt: Callable[[str], None]
+) -> int:
     """Be admitted with this public key, whose signature of the join this is; the height of the graph then. `told` is called once
     a member has taken the Join and it waits for its block.
 
-    Raises as `_asked`, and `Unanswered` where it takes longer than `within_s`.
+    One contact can lie, or be behind, so none is believed alone: what counts is that all that answer, or most contacts of the
+    token, say the same. One after the other is asked while those before refuse, are silent or wait for long; all are once one says
+    that the newcomer is in. Where they still differ after `within_s`, `doubt` is told so, and the chain will show.
+    Raises `Rejected` with the ledger's refusal where all that answer refuse, `Unanswered` where nobody lets it in.
     """
     digest = join_digest(token.chain_id, token.key.public, own)
     op = Join(token.inviter, token.key.public, own, signature, token.key.sign(digest))
-    end, waits = time.monotonic() + within_s, False
+    question = encode(Ask(token.chain_id, token.inviter, Wish.JOIN, [op]))
+    end, next_one, asked, waits = time.monotonic() + within_s, 0.0, list[Contact](), False
     while True:
-        height = await _asked(token, Wish.JOIN, [op], ASK_S, admitted_in)
-        if height is not None:
-            return height
-        if not waits:
+        if time.monotonic() >= next_one and len(asked) < len(token.contacts):
+            asked, next_one = token.contacts[: len(asked) + 1], time.monotonic() + PATIENCE_S
+        answers = await _round(token, question, asked)
+        waiting = None in answers.values()
+        complete = len(asked) == len(token.contacts)
+        agreed = [one for one in answers.values() if isinstance(one, int)]
+        differs = [one for one in answers.values() if not isinstance(one, int | Unreachable)]
+        if agreed and complete and (not differs or 2 * len(agreed) > len(token.contacts)):
+            return max(agreed)
+        if complete and not agreed and not waiting:
+            raise _nobody(token, [one for one in answers.values() if isinstance(one, ApiError)])
+        if waiting and not waits:
             told()
             waits = True
-        if time.monotonic() >= end:
-            raise Unanswered(f"The join waits in no block after {within_s:g} s. Run the same command again: it goes on from here")
+        if agreed and not complete:
+            asked = token.contacts
+        elif not agreed and not waiting:
+            next_one = 0.0
+        elif time.monotonic() >= end:
+            return _at_the_end(token, answers, within_s, doubt)
         await asyncio.sleep(POLL_S)
+
+
+async def _round(token: JoinToken, question: bytes, asked: list[Contact]) -> Told:
+    """One answer of each; the first contact has the most time, for the Join is brought in by it."""
+    timeouts = [ASK_S, *[OTHERS_S] * (len(asked) - 1)]
+    asking = [_ask_one(token, one, question, s, admitted_in) for one, s in zip(asked, timeouts, strict=True)]
+    return dict(zip(asked, await asyncio.gather(*asking), strict=True))
+
+
+def _at_the_end(token: JoinToken, answers: Told, within_s: float, doubt: Callable[[str], None]) -> int:
+    """They still differ, or wait."""
+    inside = max((one for one in answers.values() if isinstance(one, int)), default=None)
+    if inside is None:
+        raise Unanswered(f"The join waits in no block after {within_s:g} s. Run the same command again: it goes on from here")
+    others = "; ".join(f"{one.address} {_in_words(answer)}" for one, answer in answers.items() if not isinstance(answer, int))
+    doubt(f"Not all members of the network {token.network} agree that this machine is in: {others}. The chain will show")
+    return inside
+
+
+def _in_words(answer: int | ApiError | None) -> str:
+    return "says that the join waits" if answer is None else f"says: {answer}"
