@@ -20,6 +20,7 @@ from learningchain.chain.crypto import ID_SIZE, address
 from learningchain.chain.errors import Code, Malformed, TxCode
 from learningchain.chain.host import BASE_EVENTS, K_SUPPLY, Contract, Data, Datum, Form, OneOf, Parked, Reader, Supply
 from learningchain.chain.ledger.tx import ParsedTx, parse_tx
+from learningchain.chain.node.history import concerned
 from learningchain.chain.types import (
     Certificate,
     Event,
@@ -229,10 +230,13 @@ def render_parked(contract: int, ref: bytes, record: Parked) -> Json:
 def render_history(account: bytes, *, cursor: int, height: int, time: int, event: bytes | Event, tx: bytes | None = None) -> Json:
     """One event of an account: `amount` is the change of its free credits with a sign, None where none moved.
 
-    `event` may be the encoded event that the block store keeps. Raises `Malformed` when those bytes are none.
+    `event` may be the encoded event that the block store keeps. Raises `Malformed` when those bytes are none, ValueError where it
+    does not concern the account.
     """
     e: Event = decode(Event, event, MAX_EVENT_BYTES) if isinstance(event, bytes) else event  # type: ignore[arg-type]
     common = {"cursor": cursor, "height": height, "time": time, "tx": tx.hex() if tx else None}
+    if account not in concerned(e):
+        raise ValueError(f"an event that tells of others than {address(account)}: nothing came to it, and nothing went")
     if isinstance(e, LogEvent):
         return common | {"reason": e.topic, "amount": None, "ref": _bytes(e.ref), "other": None}
     if e.source == e.target:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from learningchain.client.cli.common import HERE, Common, NotStarted, WrongUsage, clean
+from learningchain.client.cli.common import HERE, Common, NotStarted, WrongUsage, clean, named
 from learningchain.client.sdk.types import NotFound
 
 if TYPE_CHECKING:
@@ -255,23 +255,25 @@ async def _explained(node: Client, trust: Genesis, whose: str, lines: list[Histo
 def explain_line(whose: str, line: Mapping[str, Any], place: str, raw: bytes, trust: Genesis) -> Explained:
     """What the proven receipt says of a line that a node told: a line that it does not hold is not explained."""
     from learningchain.chain.crypto import parse_address
+    from learningchain.chain.node.history import lines as lines_of
     from learningchain.client.api.render import render_history
     from learningchain.client.receipts.files import check_receipt, event_line
 
-    said = f"{line['amount'] or 'no'} credits, {line['reason']}, in block {line['height']}"
-    told = {"line": dict(line), "receipt": place}
+    said = f"{named(whose)}: {line['amount'] or 'no'} credits, {line['reason']}, in block {line['height']}"
+    told = {"account": whose, "line": dict(line), "receipt": place}
     try:
         shown = check_receipt(raw, trust)
     except ValueError as e:
         return Explained(place, False, [f"{said}: NOT PROVEN: {e}"], told | {"proven": False, "why": str(e)})
     receipt, header = shown.proven.receipt, shown.proven.header
     account_id = parse_address(whose)
-    for event in [] if receipt is None or header.height != line["height"] else receipt.events:
+    for own in [] if receipt is None or header.height != line["height"] else lines_of(account_id, receipt):
+        event = own.event
         same = render_history(account_id, cursor=0, height=header.height, time=header.time, event=event)
         if all(same[name] == line[name] for name in ("reason", "amount", "ref", "other")):
             by = "by the block itself, at a deadline" if line["tx"] is None else f"by transaction {line['tx']}"
             rule = event_line(event)
             lines = [f"{said}, {by}.", f"  {rule}.", *(f"  {proof}" for proof in shown.lines[:2])]
             return Explained(place, True, lines, told | {"proven": True, "rule": rule, "shows": shown.document})
-    missing = "the block that it names holds no such movement: the node's history is wrong"
+    missing = "the block that it names holds no such movement of this account: the node's history is wrong"
     return Explained(place, False, [f"{said}: NOT PROVEN: {missing}"], told | {"proven": False, "why": missing})

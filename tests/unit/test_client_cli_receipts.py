@@ -194,6 +194,17 @@ def test_a_line_that_differs_from_its_proven_block_is_not_explained(api: Api, ru
     assert not told.proven and "NOT PROVEN" in told.lines[0] and told.document["proven"] is False
 
 
+def test_a_line_of_another_account_s_payment_is_not_explained(api: Api, run: Any) -> None:
+    """A node tells a stranger's payment as the asker's own: the receipt is good, and it is about somebody else."""
+    run("receipt", "get", paid(api), "--out", "payment.lcr")
+    raw, genesis = Path("payment.lcr").read_bytes(), api.node.ledger.genesis
+    (line,) = run("history", "--json").json
+    for amount, other in ((line["amount"], line["other"]), ("+5", address(api.node.ledger.ids["boss"]))):
+        told = explain_line(address(b"n" * 20), line | {"amount": amount, "other": other}, paid(api), raw, genesis)
+        assert not told.proven and "no such movement of this account" in told.lines[0]
+        assert told.document["account"] == address(b"n" * 20)
+
+
 def test_one_line_that_is_not_proven_fails_the_command_and_few_are_shown(
     api: Api, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
