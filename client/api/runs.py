@@ -6,11 +6,12 @@ from typing import Any
 
 from learningchain.client.api.errors import not_found, usage
 from learningchain.client.api.render import Json, render_run
-from learningchain.client.api.route import Call, Route
-from learningchain.client.api.schema import RunCancelled
+from learningchain.client.api.route import Call, Route, parse_field, parse_hash
+from learningchain.client.api.schema import ReasonsQuery, ReasonView, RunCancelled
 from learningchain.client.keys.tokens import TokenScope
 
 MAX_RUN_ID = 128
+NO_WORK = "this node runs nothing: start it with --work"
 
 
 def _found(call: Call) -> Json:
@@ -31,6 +32,14 @@ async def get_runs(call: Call) -> list[Json]:
     return [] if call.node.runs is None else [_shown(call, run) for run in call.node.runs.list_runs()]
 
 
+async def get_reasons(call: Call) -> list[Json]:
+    """The node's own policy is nobody's business but its owner's."""
+    query: ReasonsQuery = call.query
+    refs = [parse_field("refs", parse_hash, text) for text in query.refs.split(",")]
+    runs = call.node.runs
+    return [{"ref": ref.hex(), "why": NO_WORK if runs is None else runs.explain(ref)} for ref in refs]
+
+
 async def get_run(call: Call) -> Json:
     return _shown(call, _found(call))
 
@@ -46,6 +55,15 @@ async def delete_run(call: Call) -> Json:
 
 
 ROUTES = (
+    Route(
+        "GET",
+        "/v1/reasons",
+        "Why this node leaves the work of jobs alone",
+        get_reasons,
+        list[ReasonView],
+        query=ReasonsQuery,
+        scope=TokenScope.ALL,
+    ),
     Route("GET", "/v1/runs", "Runs of this node, with their progress", get_runs, list[dict[str, Any]]),
     Route("GET", "/v1/runs/{run}", "One run", get_run, dict[str, Any], failures=(404,)),
     Route("DELETE", "/v1/runs/{run}", "Stop a run: its container is killed", delete_run, RunCancelled, failures=(404, 409)),

@@ -28,6 +28,7 @@ Page = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 
 
 _KEY = "([0-9a-f]{2}){1,255}"
+_HASH = "[0-9a-f]{64}"
 _KIND = "(block|note|move|run|notice)"
 
 
@@ -462,6 +463,25 @@ class EventView(TypedDict):
 class FileStored(TypedDict):
     cid: CidText
     size: int
+
+
+class ReasonsQuery(Strict, frozen=True, kw_only=True):
+    refs: Annotated[
+        str,
+        Meta(
+            min_length=64,
+            max_length=2_079,
+            description="at most 32 ids of jobs in hex; comma-separated",
+            extra_json_schema=form(f"{_HASH}(,{_HASH}){{0,31}}"),
+        ),
+    ]
+
+
+class ReasonView(TypedDict):
+    """`why` is null where this node does the work, will, or has none of it."""
+
+    ref: Hex
+    why: str | None
 
 
 class RunCancelled(TypedDict):

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 Wait = Annotated[float, Parameter(help="Seconds to wait until it is final; 0: do not wait.")]
 MAX_WAIT = 300.0
 MAX_TROUBLES = 8
+NEWEST_JOBS = 20
+"""Open jobs of which `runs` says why this node leaves them alone."""
 PENDING = 3
 """Exit code where the graph did not decide in time: whether it will is not known."""
 
@@ -363,15 +365,23 @@ def _troubles(seen: list[Any]) -> list[Any]:
 
 
 def runs(*, common: Common = HERE) -> int:
-    """Runs of this node's worker and verifier."""
-    found = common.ask(lambda node: node.runs())
+    """Runs of this node's worker and verifier, and why it leaves the newest open jobs alone."""
+    found, alone = common.ask(_runs_and_reasons)
 
     def people(console: Console) -> None:
-        if not found:
+        if found:
+            rows = [[cell(r.get("id")), r.get("state"), r.get("loss"), ago(r.get("started")), r.get("reason")] for r in found]
+            console.print(listing(["run", "state", "loss", "started", "reason"], rows, {"loss"}, whole={"run"}))
+        elif not alone:
             console.print("No runs yet. Only a node that was started to work has any: learningchain node --work")
-            return
-        rows = [[cell(r.get("id")), r.get("state"), r.get("loss"), ago(r.get("started")), r.get("reason")] for r in found]
-        console.print(listing(["run", "state", "loss", "started", "reason"], rows, {"loss"}, whole={"run"}))
+        for job, why in alone.items():
+            console.print(f"Job {cell(job[:12])} is left alone: {clean(why)}.", soft_wrap=True)
 
-    common.out.show(found, people)
+    common.out.show({"runs": found, "left_alone": alone}, people)
     return 0
+
+
+async def _runs_and_reasons(node: Client) -> tuple[list[Any], dict[str, str]]:
+    jobs = await node.jobs(live=True, limit=NEWEST_JOBS)
+    reasons = await node.reasons([job["id"] for job in jobs])
+    return await node.runs(), {job: why for job, why in reasons.items() if why}

@@ -141,6 +141,10 @@ class Runs(Protocol):
         """Kill a run; false when there is no such run or it has ended."""
         ...
 
+    def explain(self, ref: bytes) -> str | None:
+        """Why this node leaves the work of a ref (a job) alone, in words; None where it does it."""
+        ...
+
     def ended_runs(self) -> dict[tuple[str, str], int]:
         """How many runs ended since the start, by phase and state."""
         ...

@@ -166,6 +166,9 @@ class WorkService:
     def list_runs(self) -> list[dict[str, Any]]:
         return self._work.list_runs() if self._work else []
 
+    def explain(self, ref: bytes) -> str | None:
+        return self._work.explain(ref) if self._work else None
+
     def ended_runs(self) -> dict[tuple[str, str], int]:
         return self._work.ended_runs() if self._work else {}
 

@@ -190,6 +190,12 @@ class NodeCalls(Calls):
         return await self.api.rows("/v1/runs")
 
     @call
+    async def reasons(self, refs: Sequence[str]) -> dict[str, str | None]:
+        """Why this node leaves the work of at most 32 jobs alone, by id; None where it does it, will, or has none of it."""
+        found = await self.api.rows("/v1/reasons", refs=",".join(refs)) if refs else []
+        return {one["ref"]: one["why"] for one in found}
+
+    @call
     async def run(self, run: str) -> Json:
         return await self.api.get(f"/v1/runs/{path_id(run)}")
 

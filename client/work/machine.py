@@ -51,6 +51,10 @@ class Machine:
         """What the operator should know, after the last look. Bounded, and cheap to ask for."""
         return ()
 
+    def explain(self, reader: Reader, ref: bytes, clock: int) -> str | None:
+        """Why this leaves the work of a ref alone, in words for the owner; None where it does it, or it is none of its work."""
+        return None
+
     def figures(self) -> Sequence[AnyFigure]:
         """Gauges of what it has under way. Bounded, and cheap to ask for."""
         return ()

@@ -790,6 +790,12 @@ class WorkDriver:
         found = [figure for part in self._parts.values() for figure in part.machine.figures()]
         return found if self.trials is None else [*found, self.trials.figure()]
 
+    def explain(self, ref: bytes) -> str | None:
+        """Why this node leaves the work of a ref alone, in words; None where it does it, or there is none."""
+        reader, clock = self._ledger.state, self._ledger.clock
+        found = (part.machine.explain(reader, ref, clock) for part in self._parts.values())
+        return next((why for why in found if why), None)
+
     def list_runs(self) -> list[dict[str, Any]]:
         """Newest first, without logs."""
         return self._log.list()

@@ -361,6 +361,10 @@ class FakeRuns:
     def __init__(self) -> None:
         self.all: list[dict[str, Any]] = []
         self.ended: dict[tuple[str, str], int] = {}
+        self.reasons: dict[bytes, str] = {}
+
+    def explain(self, ref: bytes) -> str | None:
+        return self.reasons.get(ref)
 
     def list_runs(self) -> list[dict[str, Any]]:
         return self.all

@@ -243,6 +243,7 @@ class Fake:
             f"GET /v1/jobs/{JOB}/events": HAPPENED[::-1],
             f"GET /v1/jobs/{JOB}/model": (200, MODEL),
             "GET /v1/runs": [RUN],
+            "GET /v1/reasons": [{"ref": JOB, "why": "the bounty is 1, below 5 ([work] min_bounty)"}],
             "GET /v1/runs/r-17": RUN,
             "DELETE /v1/runs/r-17": {"id": "r-17", "cancelled": True},
             "POST /v1/transfers": DONE,

@@ -82,6 +82,7 @@ READING = [
     (["peers"], OTHER),
     (["accounts"], OWN),
     (["runs"], "r-17"),
+    (["runs"], "the bounty is 1, below 5"),
     (["block", "show"], TX),
     (["block", "show", "latest"], "cd" * 32),
     (["tx", "show", TX], "Transfer"),

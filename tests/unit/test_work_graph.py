@@ -26,7 +26,7 @@ from learningchain.chain.host.terms import model_id
 from learningchain.chain.types import parse_loss
 from learningchain.client.contracts.job.roles import secrets
 from learningchain.client.keys import hidden
-from learningchain.client.work import WorkConfig
+from learningchain.client.work import WorkConfig, WorkDriver
 from learningchain.p2p.content.cid import parse
 from tests.unit.work_kit import Chain, Node, Web, blocks, hidden_set, run_virtual, working
 
@@ -61,6 +61,11 @@ class Graph:
     async def start(self, *names: str) -> None:
         for name in names or VALIDATORS:
             await self.nodes[name].start()
+
+    def work(self, name: str) -> WorkDriver:
+        found = self.nodes[name].work
+        assert found is not None
+        return found
 
     async def stop(self) -> None:
         for node in self.nodes.values():
@@ -109,6 +114,11 @@ def test_a_job_is_trained_claimed_verified_and_paid(tmp_path: Path) -> None:
         graph = Graph(tmp_path)
         await graph.start()
         job = graph.chain.post("boss")
+        await blocks(graph.chain, lambda: bool(graph.chain.describe(job)["claims"]), 60)
+        assert graph.work("a").explain(job) is None, "it works on it"
+        graph.work("b").reconfigure(working(min_bounty="1000000"))
+        assert "[work] min_bounty" in (graph.work("b").explain(job) or "")
+        graph.work("b").reconfigure(working())
         (found,) = await graph.finish(job)
         assert found["state"] == "PAID"
         first = min(found["claims"], key=lambda claim: claim["loss"])

@@ -251,6 +251,20 @@ def test_attempts_and_slots_are_bounded_and_the_best_paying_job_comes_first() ->
     assert "all 2 attempts" in reason
 
 
+def test_a_job_that_does_not_depend_on_the_seed_is_trained_twice_and_no_more() -> None:
+    b = Bench(working(attempts=5))
+    job = b.chain.post("boss")
+    (first,) = b.ready(job)
+    assert claims(b.evaluates(first, 1, 500)) == [(job, 500, model(1).path)]
+    (second,) = trainings(b.look())
+    copy = Model(Path("/models/copy"), model(1).cid, 100)
+    assert b.worker.handle(RunEnded(second.run, RunStatus.OK, "done", None, copy)) == [DropFile(copy.path)], (
+        "it is not evaluated again"
+    )
+    assert trainings(b.look()) == []
+    assert "the very same model" in (b.worker.explain(b.chain.state, job, b.chain.clock) or "")
+
+
 @pytest.mark.parametrize(
     ("status", "again"),
     [

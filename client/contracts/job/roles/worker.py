@@ -8,6 +8,7 @@ nothing here comes after the others, and one contractor alone never has every im
     Chain, OPEN                image unknown                          BringImage
     Chain, OPEN                image ready, a slot free, not busy     StartRun: train (attempt n, its own seed)
     RunEnded train OK          still OPEN                             StartRun: the job's own evaluation, as a committee runs it
+    RunEnded train OK          the same model as an earlier attempt   it is dropped, and no further attempt is made
     RunEnded check OK          better than this job's best so far     kept; the other model is dropped
     Chain, OPEN                the best improves on the own claim     Submit Claim with the mean that was measured here
     SecretRefused              still OPEN                             the same Submit again; else the model is dropped
@@ -125,6 +126,10 @@ class _JobProgress:
     second_failures: int = 0
     took: int = 0
     """The longest of its own evaluations until now, in milliseconds of the chain clock; 0: none since the start."""
+    made: set[bytes] = field(default_factory=set)
+    """Ids of the models that trainings came to, since the start."""
+    settled: str = ""
+    """Why no further attempt is made though some are left."""
     late: str = ""
     """Why its last model was not claimed."""
     no_image: str = ""
@@ -231,7 +236,7 @@ class Worker(Machine):
 
     def _refusal(self, offer: JobOffer, progress: _JobProgress, clock: int) -> str | None:
         taken = progress.taken
-        return policy.explain(self._config, offer, clock=clock, me=self._me, attempts=len(taken))
+        return policy.explain(self._config, offer, clock=clock, me=self._me, attempts=len(taken)) or progress.settled or None
 
     # --- the chain -------------------------------------------------------------------------------------------------------------
 
@@ -268,7 +273,7 @@ class Worker(Machine):
 
     def _is_done_with(self, job: bytes, progress: _JobProgress) -> bool:
         """True once, when no attempt is left or wanted: a job may stay open for a month, and its image as large as it likes."""
-        over = progress.gave_up or len(progress.used) >= self._config.attempts
+        over = progress.gave_up or progress.settled or len(progress.used) >= self._config.attempts
         if progress.let_go or progress.needed or not over or progress.runs or progress.best is not None or job in self._claiming:
             return False
         progress.let_go, progress.image, progress.asked = True, "", False
@@ -551,7 +556,7 @@ class Worker(Machine):
         if not progress.image:
             return progress.asked
         taken = len(progress.taken)
-        return not progress.runs and taken < self._config.attempts and self._open.place(job) is not None
+        return not progress.runs and taken < self._config.attempts and not progress.settled and self._open.place(job) is not None
 
     def _train(self, offer: JobOffer, progress: _JobProgress, clock: int) -> StartRun:
         taken = progress.taken
@@ -605,7 +610,11 @@ class Worker(Machine):
 
     def _trained(self, job: bytes, progress: _JobProgress, running: _Running, ended: RunEnded) -> list[Effect]:
         if ended.status is RunStatus.OK and ended.model is not None and not running.killed:
-            return [self._check(job, progress, running, ended.model)]
+            if ended.model.cid not in progress.made:
+                progress.made.add(ended.model.cid)
+                return [self._check(job, progress, running, ended.model)]
+            # What does not depend on the seed comes out the same again: its loss is known, and so is that of every further attempt.
+            progress.settled = "a training with another seed gave the very same model: further attempts would, too"
         progress.used.add(running.attempt)
         if ended.status not in (RunStatus.OK, RunStatus.CANCELLED):
             self._failed(job, progress, ended.reason, lasting=ended.status is RunStatus.UNSUPPORTED)
