@@ -165,11 +165,18 @@ else:
     ServeConfig = _section("serve", "ServeConfig", ServeBase)
 
 
+LONGEST_RUN_S: Final = 172_800
+"""Two days: who asks for more of a worker needs its owner's word."""
+
+
 class WorkBase(_Section, frozen=True, kw_only=True):
     """What every contract's work goes by. A contract has settings of its own in the same section (`settings.WORK` of its slice)."""
 
     enabled: Annotated[bool, Meta(description="Run strangers' work in containers, and earn by it.")] = False
-    max_run_s: Annotated[int, Meta(ge=1, le=2_592_000, description="Longest training to take on, in seconds.")] = 3_600
+    max_run_s: Annotated[
+        int,
+        Meta(ge=1, le=2_592_000, description="Longest training to take on, in seconds; jobs that ask for more are left alone."),
+    ] = LONGEST_RUN_S
     max_eval_s: Annotated[
         int, Meta(ge=1, le=86_400, description="Longest evaluation to take on, in seconds; verifiers declare it.")
     ] = 600

@@ -126,19 +126,36 @@ def test_every_attempt_of_every_worker_has_another_seed_and_the_same_again_later
 
 
 @pytest.mark.parametrize(
-    ("left_ms", "train_s", "max_run_s", "wall"),
+    ("left_ms", "train_s", "wall"), [(100_000, 20, 20.0), (100_000, 500, 93.0), (10_000, 500, 6.5), (1_400, 9, None)]
+)
+def test_a_training_leaves_time_to_evaluate_and_to_claim(left_ms: int, train_s: int, wall: float | None) -> None:
+    terms = posting(NOW + left_ms, limits=limits(train_s=train_s))
+    found = policy.train_seconds(terms, NOW)
+    assert found == (wall if wall is None else pytest.approx(wall))
+
+
+HOUR_MS = 3_600_000
+
+
+@pytest.mark.parametrize(
+    ("train_s", "open_h", "most", "left_alone"),
     [
-        (100_000, 20, 3_600, 20.0),
-        (100_000, 500, 3_600, 93.0),
-        (100_000, 500, 30, 30.0),
-        (10_000, 500, 500, 6.5),
-        (1_400, 9, 9, None),
+        (7_200, 8, None, False),
+        (172_800, 80, None, False),
+        (172_801, 80, None, True),
+        (200_000, 20, None, False),
+        (7_200, 8, 3_600, True),
+        (3_600, 8, 3_600, False),
     ],
 )
-def test_a_training_leaves_time_to_evaluate_and_to_claim(left_ms: int, train_s: int, max_run_s: int, wall: float | None) -> None:
-    terms = posting(NOW + left_ms, limits=limits(train_s=train_s))
-    found = policy.train_seconds(working(max_run_s=max_run_s), terms, NOW)
-    assert found == (wall if wall is None else pytest.approx(wall))
+def test_a_training_of_hours_is_taken_on_and_a_longer_one_than_the_owner_wants_is_left_alone(
+    train_s: int, open_h: int, most: int | None, left_alone: bool
+) -> None:
+    """It is not begun and then killed at the owner's limit; time that the job does not leave does not count."""
+    config = WorkConfig(enabled=True) if most is None else WorkConfig(enabled=True, max_run_s=most)
+    given = offer(left=open_h * HOUR_MS, limits=limits(train_s=train_s), bounty=10**8)
+    why = policy.explain(config, given, clock=NOW, me=ME)
+    assert ("max_run_s" in (why or "")) == left_alone, why
 
 
 def test_a_claim_must_improve_by_twice_the_tolerance_on_the_own_claim_only() -> None:

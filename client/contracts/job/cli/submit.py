@@ -90,6 +90,8 @@ def submit(
         terms["limits"] = limits
     open_s = seconds(expires, "--expires")
     check_terms(amount(bounty, "--bounty"), open_s, terms)
+    if limits.get("train_s") and (long := long_training(limits["train_s"])):
+        common.out.note(long)
     if (image_archive is None) == (image is None):
         raise WrongUsage("A job needs one image: --image-archive FILE.tar (from docker save), or --image name@sha256:...")
     if arch is not None and image is None:
@@ -267,6 +269,16 @@ def read_limits(
             raise WrongUsage(f"{option} must lie between {low / unit:.10g} and {high / unit:.10g}")
         limits[name] = value
     return limits
+
+
+def long_training(train_s: int) -> str:
+    """What a training risks that is longer than nodes take on unless their owners say so. Empty where it is not."""
+    from learningchain.client.config import LONGEST_RUN_S
+
+    if train_s <= LONGEST_RUN_S:
+        return ""
+    usual = f"A training of {span(train_s)} is longer than nodes take on by themselves ({span(LONGEST_RUN_S)})"
+    return f"{usual}: only those whose owners raised work.max_run_s train for this job."
 
 
 def check_terms(bounty: str, open_s: float, terms: Json) -> None:

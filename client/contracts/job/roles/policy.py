@@ -175,8 +175,11 @@ def _by_worth(config: WorkConfig, offer: JobOffer, clock: int, me: bytes) -> str
     if offer.terms.bounty < (least := parse_credits(config.min_bounty)):
         return f"the bounty is {format_credits(offer.terms.bounty)}, below {format_credits(least)} ([work] min_bounty)"
     left = (offer.terms.expiry - clock) / 1_000
-    if left < config.min_time_left_s or train_seconds(config, offer.terms, clock) is None:
+    longest = train_seconds(offer.terms, clock)
+    if left < config.min_time_left_s or longest is None:
         return f"only {left:.0f} s are left ([work] min_time_left_s is {config.min_time_left_s})"
+    if longest > config.max_run_s:
+        return f"a training may take {longest:.0f} s, more than {config.max_run_s} ([work] max_run_s)"
     return None
 
 
@@ -221,11 +224,11 @@ def train_seed(me: bytes, job: bytes, attempt: int) -> int:
     return int.from_bytes(hashlib.sha256(b"lc/train-seed" + me + job + attempt.to_bytes(4, "big")).digest()[:8], "big")
 
 
-def train_seconds(config: WorkConfig, terms: PostJob, clock: int) -> float | None:
+def train_seconds(terms: PostJob, clock: int) -> float | None:
     """Wall clock for a training that starts now and leaves time to evaluate and claim; None where none is left."""
     left = (terms.expiry - clock) / 1_000
     check = min(float(terms.limits.eval_s), left / 4)
-    wall = min(left - check - min(RETRY_GRACE_MS / 1_000, left / 10), float(terms.limits.train_s), float(config.max_run_s))
+    wall = min(left - check - min(RETRY_GRACE_MS / 1_000, left / 10), float(terms.limits.train_s))
     return wall if wall >= 1 else None
 
 

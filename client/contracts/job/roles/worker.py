@@ -564,7 +564,7 @@ class Worker(Machine):
         progress.starts += 1
         run = f"train-{offer.job.hex()[:32]}-{attempt}-{progress.starts}"
         progress.runs[run] = _Running(attempt, offer.terms)
-        wall_s = policy.train_seconds(self._config, offer.terms, clock) or 1.0
+        wall_s = policy.train_seconds(offer.terms, clock) or 1.0
         seed = policy.train_seed(self._me, offer.job, attempt)
         spec = runs.train_spec(offer.terms, run=run, image_id=progress.image, seed=seed, wall_s=wall_s)
         return StartRun(run, offer.job, spec, ("train", attempt), Attempt(secrets.KIND, attempt, first=True), keep=True)
