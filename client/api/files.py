@@ -19,8 +19,8 @@ from learningchain.chain.storage import private
 from learningchain.client.api.errors import RequestError, not_found, unavailable, usage
 from learningchain.client.api.render import Json
 from learningchain.client.api.route import SAFE_HEADERS, Call, Context, Route, parse_field
-from learningchain.client.api.schema import FileQuery, FileStored
-from learningchain.client.keys.tokens import TokenScope
+from learningchain.client.api.schema import FileKept, FileQuery, FileRemoved, FileStored
+from learningchain.client.keys.tokens import FULL, Token, TokenScope
 from learningchain.p2p.content.cid import parse as parse_cid
 from learningchain.p2p.content.faults import FetchFailed, Reason, StoreError
 
@@ -28,6 +28,9 @@ PIECE = 1 << 20
 CHECK_EVERY = 64 << 20
 """Bytes of an upload between two looks at the free space."""
 PIN = "user"
+MAX_LISTED = 1_000
+TOKEN_SHARE = 4
+"""A token that may not do everything may have so much of the quota pinned: one part of as many."""
 MEDIA = "application/octet-stream"
 
 
@@ -44,6 +47,33 @@ def _need_space(context: Context, more: int) -> None:
         )
 
 
+def pin_of(token: Token) -> str:
+    """What holds the files that a token's holder gave to this node."""
+    return PIN if token.scope >= TokenScope.ALL else f"{PIN}:{token.id}"
+
+
+async def _room(context: Context, token: Token) -> int:
+    """Bytes that the holder of a token may still have kept here."""
+    files = context.node.files
+
+    def look() -> int:
+        room, quota = files.room()
+        if token.scope >= TokenScope.ALL:
+            return room
+        return min(room, quota // TOKEN_SHARE - sum(size for _, size, _ in files.pinned(pin_of(token))))
+
+    return max(0, await asyncio.to_thread(look))
+
+
+def _no_room(room: int, token: Token) -> RequestError:
+    whose = "of this token's share " if token.scope < TokenScope.ALL else ""
+    return unavailable(
+        f"The file does not fit: {room} bytes {whose}are left of storage.quota_mb for files that users keep here. Remove some "
+        "(learningchain file list, file remove), or let the owner raise storage.quota_mb",
+        name="QUOTA_FULL",
+    )
+
+
 def _too_large(limit: int) -> RequestError:
     return usage(f"The file is larger than {limit} bytes, the most that this node takes. Upload a smaller one", status=413)
 
@@ -52,8 +82,9 @@ Read = Callable[[int], Awaitable[bytes]]
 """At most so many of the bytes that come next; none at the end."""
 
 
-async def _receive(context: Context, read: Read, out: BinaryIO) -> int:
-    """Write what comes to `out` in pieces; nothing of it is ever held as a whole."""
+async def _receive(context: Context, read: Read, out: BinaryIO, room: int, token: Token) -> int:
+    """Write what comes to `out` in pieces; nothing of it is ever held as a whole, and no more than there is room for lies in the
+    spool."""
     limits = context.limits
     loop = asyncio.get_running_loop()
     size, checked = 0, 0
@@ -73,6 +104,8 @@ async def _receive(context: Context, read: Read, out: BinaryIO) -> int:
         size += len(piece)
         if size > limits.upload_bytes:
             raise _too_large(limits.upload_bytes)
+        if size > room:
+            raise _no_room(room, token)
         if size - checked >= CHECK_EVERY:
             checked = size
             _need_space(context, CHECK_EVERY)
@@ -81,24 +114,29 @@ async def _receive(context: Context, read: Read, out: BinaryIO) -> int:
 
 async def post_file(call: Call) -> Json:
     expected = call.request.content_length
-    return await store_upload(call.context, call.request.content.read, expected, exact=True)
+    return await store_upload(call.context, call.request.content.read, expected, exact=True, token=call.token)
 
 
-async def store_upload(context: Context, read: Read, expected: int | None, *, exact: bool) -> Json:
+async def store_upload(context: Context, read: Read, expected: int | None, *, exact: bool, token: Token = FULL) -> Json:
     """Stream a file of a user into the content store. `expected` are the bytes that were announced, of which all are the file's
     where that is `exact`. Raises `RequestError`."""
     with context.uploads.take():
         if (expected or 0) > context.limits.upload_bytes:
             raise _too_large(context.limits.upload_bytes)
+        room = await _room(context, token)
+        if exact and (expected or 0) > room:
+            raise _no_room(room, token)
         _need_space(context, expected or CHECK_EVERY)
         fd, name = tempfile.mkstemp(prefix="upload-", dir=context.spool)
         path = Path(name)
         try:
             with os.fdopen(fd, "wb") as out:
-                received = await _receive(context, read, out)
+                received = await _receive(context, read, out, room, token)
             if exact and expected is not None and received != expected:
                 raise usage(f"{received} bytes arrived, {expected} were announced. Upload the file again")
-            cid, size = await context.node.files.add(path, pin=PIN)
+            if received > (room := await _room(context, token)):
+                raise _no_room(room, token)
+            cid, size = await context.node.files.add(path, pin=pin_of(token))
         except StoreError as e:
             raise unavailable(f"The file was not stored: {e}", name="STORE") from None
         except Malformed as e:
@@ -108,6 +146,27 @@ async def store_upload(context: Context, read: Read, expected: int | None, *, ex
         finally:
             path.unlink(missing_ok=True)
     return {"cid": cid, "size": size}
+
+
+# --- what is kept -------------------------------------------------------------------------------------------------------------
+
+
+async def get_files(call: Call) -> list[Json]:
+    """The owner's are all that users gave to this node, by whatever token."""
+    found = await asyncio.to_thread(call.node.files.pinned, pin_of(call.token))
+    return [{"cid": cid, "size": size, "by": why.removeprefix(PIN)[1:] or None} for cid, size, why in found[:MAX_LISTED]]
+
+
+async def delete_file(call: Call) -> Json:
+    """What else holds the file here, such as a posted job, goes on holding it."""
+    cid = str(parse_field("cid", parse_cid, call.path("cid")))
+    files = call.node.files
+    held = [why for found, _, why in await asyncio.to_thread(files.pinned, pin_of(call.token)) if found == cid]
+    if not held:
+        raise not_found(f"{cid} is not kept here for you. GET /v1/files lists what is", name="NOT_KEPT")
+    for why in held:
+        files.unpin(cid, why)
+    return {"cid": cid}
 
 
 # --- download -----------------------------------------------------------------------------------------------------------------
@@ -199,6 +258,23 @@ ROUTES = (
         upload=True,
         failures=(408, 413),
         scope=TokenScope.POST,
+    ),
+    Route(
+        "GET",
+        "/v1/files",
+        "Files that the holder of this token keeps on this node, at most 1,000",
+        get_files,
+        list[FileKept],
+        scope=TokenScope.POST,
+    ),
+    Route(
+        "DELETE",
+        "/v1/files/{cid}",
+        "Keep a file no longer for the holder of this token",
+        delete_file,
+        FileRemoved,
+        scope=TokenScope.POST,
+        failures=(404,),
     ),
     Route(
         "GET",

@@ -465,6 +465,16 @@ class FileStored(TypedDict):
     size: int
 
 
+class FileKept(FileStored):
+    """`by`: the id of the token whose holder gave it; null: the owner, by the token in api.token or on the dashboard."""
+
+    by: str | None
+
+
+class FileRemoved(TypedDict):
+    cid: CidText
+
+
 class ReasonsQuery(Strict, frozen=True, kw_only=True):
     refs: Annotated[
         str,

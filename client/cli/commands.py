@@ -145,6 +145,16 @@ _OWN: Sections = {
                 Command("remove", "data:remove", "Remove data from the node's engine.", "data remove scans"),
             ),
         ),
+        Family(
+            "file",
+            "Files of the graph, by CID: give one, get one, see what this node keeps.",
+            (
+                Command("add", "files:add", "Give a file to the graph; its CID is printed.", "file add rows.jsonl"),
+                Command("get", "files:get", "Get a file by its CID.", "file get bafk... --out rows.jsonl"),
+                Command("list", "files:list_files", "What users gave to this node.", "file list"),
+                Command("remove", "files:remove", "Keep a file no longer.", "file remove bafk..."),
+            ),
+        ),
     ),
     "Access": (
         Family(

@@ -108,6 +108,15 @@ class Files(Protocol):
         """Store a file and serve it to peers; (cid, size)."""
         ...
 
+    def pinned(self, reason: str) -> list[tuple[str, int, str]]:
+        """(cid, size, reason) of what is on this disk for this reason, or for one that goes on with a colon. Reads the list of all
+        that is here: not for the event loop."""
+        ...
+
+    def room(self) -> tuple[int, int]:
+        """Bytes that may still be pinned, of how many in all. As `pinned`, not for the event loop."""
+        ...
+
     def has(self, cid: str) -> bool:
         """True where all of it is on this disk."""
         ...

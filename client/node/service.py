@@ -64,6 +64,13 @@ class NodeFiles:
             self._content.offer(cid)
         return str(cid), self._content.store.size(cid)
 
+    def pinned(self, reason: str) -> list[tuple[str, int, str]]:
+        return [(str(row.root), row.size, why) for row, why in self._content.store.pinned_for(reason)]
+
+    def room(self) -> tuple[int, int]:
+        store = self._content.store
+        return store.room(), store.quota
+
     def has(self, cid: str) -> bool:
         return self._content.store.has(cids.parse(cid))
 

@@ -22,6 +22,8 @@ from learningchain.client.api.schema import (
     CallbackView,
     ConnectionView,
     DashboardLink,
+    FileKept,
+    FileRemoved,
     FileStored,
     HistoryView,
     LoadView,
@@ -248,6 +250,16 @@ class NodeCalls(Calls):
     async def upload(self, path: Path, on_progress: Progress | None = None) -> FileStored:
         """Give a file to the node, which keeps and serves it. The CID it answers is checked against the bytes sent."""
         return await self.api.upload(path, on_progress)
+
+    @call
+    async def files(self) -> list[FileKept]:
+        """Files that the holder of this token keeps on the node; with the owner's token all that users keep there."""
+        return cast(list[FileKept], await self.api.rows("/v1/files"))
+
+    @call
+    async def remove_file(self, cid: str) -> FileRemoved:
+        """Keep a file no longer. What else holds it there, such as a posted job, goes on holding it."""
+        return cast(FileRemoved, await self.api.call("DELETE", f"/v1/files/{path_id(cid)}"))
 
     @call
     async def fetch(

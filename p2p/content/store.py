@@ -174,6 +174,12 @@ class ContentStore:
     def reasons(self, root: Cid) -> list[str]:
         return sorted(self._pins.get(root, ()))
 
+    def pinned_for(self, reason: str) -> list[tuple[Row, str]]:
+        """The complete contents that are kept for this reason, or for one that goes on with a colon; each with its reason."""
+        with self._lock:
+            held = [(row, why) for row in self.contents() if row.complete for why in self.reasons(row.root)]
+        return [(row, why) for row, why in held if why == reason or why.startswith(f"{reason}:")]
+
     # --- adding ---------------------------------------------------------------------------------------------------------------
 
     def add(self, source: Path | bytes | BinaryIO, *, pin: str | None = None) -> Cid:
@@ -232,6 +238,12 @@ class ContentStore:
         return size
 
     # --- room -----------------------------------------------------------------------------------------------------------------
+
+    def room(self) -> int:
+        """Bytes that may still be pinned: what the quota leaves beside what is kept or under way."""
+        with self._lock:
+            loose = sum(row.size for row in self.contents() if row.root not in self._pins and row.root not in self._busy)
+            return self.quota - self.used() + loose
 
     def make_room(self, need: int) -> None:
         """Collect unpinned content until `need` bytes fit into quota and disk. Raises `StoreFull`, before anything is collected

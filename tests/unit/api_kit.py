@@ -311,6 +311,9 @@ class FakeFiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.added: list[tuple[Path, str]] = []
+        self.kept: list[tuple[str, str]] = []
+        """(cid, reason) of what was added and not given up."""
+        self.quota = 2**40
         self.unpinned: list[str] = []
         """Reasons that were given up, in their order."""
         self.fault: Exception | None = None
@@ -328,7 +331,16 @@ class FakeFiles:
         if self.fault:
             raise self.fault
         data = path.read_bytes()
-        return self.put(data), len(data)
+        cid = self.put(data)
+        self.kept.append((cid, pin))
+        return cid, len(data)
+
+    def pinned(self, reason: str) -> list[tuple[str, int, str]]:
+        found = [(cid, why) for cid, why in self.kept if why == reason or why.startswith(f"{reason}:")]
+        return [(cid, (self.folder / cid).stat().st_size, why) for cid, why in found]
+
+    def room(self) -> tuple[int, int]:
+        return self.quota - sum(size for _, size, _ in self.pinned("user")), self.quota
 
     def has(self, cid: str) -> bool:
         return (self.folder / cid).exists()
@@ -355,6 +367,7 @@ class FakeFiles:
 
     def unpin(self, cid: str, reason: str) -> None:
         self.unpinned.append(reason)
+        self.kept = [one for one in self.kept if one != (cid, reason)]
 
 
 class FakeRuns:

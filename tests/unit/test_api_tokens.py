@@ -31,6 +31,7 @@ from learningchain.client.contracts.prediction.http.schema import PredictionRequ
 from learningchain.client.keys import tokens as module
 from learningchain.client.keys.tokens import DAY_MS, MAX_TOKENS, LimitReached, Token, TokenError, Tokens, TokenScope, now_ms
 from tests.unit.api_kit import CREDIT, Api, serving
+from tests.unit.test_api_files import pieces
 from tests.unit.test_api_predictions import ROW, served
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
@@ -258,6 +259,30 @@ async def test_what_a_block_decides_counts_as_what_the_message_allows(api: Api, 
     with pytest.raises(RequestError, match="takes 900 credits"):
         await submit(call, "The request", quoted)
     assert tokens.rows()[-1].spent == 0
+
+
+async def test_a_token_keeps_a_share_of_the_files_and_can_give_it_back(api: Api, tokens: Tokens, tmp_path: Path) -> None:
+    """Whatever it may spend: what it has kept never takes the owner's room, nor the spool more than its share."""
+    files = api.node.files
+    files.quota = 4_000
+    token, text = made(tokens, TokenScope.POST, 0)
+    status, one = await api.call("POST", "/v1/files", data=b"a" * 600, token=text)
+    assert status == 200 and files.kept == [(one["cid"], f"user:{token.id}")]
+    for upload in (b"b" * 500, pieces(b"b" * 500)):
+        refused = await api.refused("POST", "/v1/files", 503, data=upload, token=text)
+        assert refused["name"] == "QUOTA_FULL" and "400 bytes of this token's share" in refused["message"]
+    assert not list((tmp_path / "spool").iterdir()) and len(files.added) == 1
+    assert (await api.call("POST", "/v1/files", data=b"c" * 3_000))[0] == 200, "the owner's room is untouched"
+    assert (await api.refused("POST", "/v1/files", 503, data=b"d" * 500))["name"] == "QUOTA_FULL"
+
+    assert [kept["size"] for kept in await api.get("/v1/files", token=text)] == [600], "it sees its own"
+    everything = await api.get("/v1/files")
+    assert [(kept["size"], kept["by"]) for kept in everything] == [(600, token.id), (3_000, None)]
+    assert (await api.refused("DELETE", f"/v1/files/{everything[1]['cid']}", 404, token=text))["name"] == "NOT_KEPT"
+    assert (await api.call("DELETE", f"/v1/files/{one['cid']}", token=text))[0] == 200
+    assert (await api.call("POST", "/v1/files", data=b"b" * 900, token=text))[0] == 200
+    (other,) = await api.get("/v1/files", token=text)
+    assert (await api.call("DELETE", f"/v1/files/{other['cid']}"))[0] == 200, "the owner takes back what a token keeps"
 
 
 async def test_what_was_not_sent_is_not_counted(api: Api, tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -309,6 +309,33 @@ def test_plain_values_are_rows_by_the_models_schema_and_checked_before_anything_
     assert ("a row has" in shown) == (schema in (NUMBER, TWO, GRID)), "of a schema that is not the model's own nothing is told"
 
 
+def test_rows_that_lie_in_the_graph_are_asked_about_by_their_cid(api: Fake, run: Any) -> None:
+    rows = b"[2.5]\n[3.5]\n"
+    cid = cid_of(rows)[0]
+    api.answers |= {f"GET /v1/models/{MODEL}": WHOLE, f"GET /v1/files/{cid}": (200, rows)}
+    assert run("predict", MODEL, cid, "--wait", "0").code == 0
+    assert [body["input"] for body in api.bodies("POST", "/v1/predictions")] == [rows.decode()]
+    assert run("predict", MODEL, cid_of(b"nobody has it")[0]).code != 0
+
+
+def test_files_are_given_to_the_graph_and_taken_back(api: Fake, run: Any, tmp_path: Path) -> None:
+    data = b"[2.5]\n"
+    cid = cid_of(data)[0]
+    (tmp_path / "rows.jsonl").write_bytes(data)
+    added = run("file", "add", tmp_path / "rows.jsonl")
+    assert (added.code, added.out.strip()) == (0, cid) and f"predict MODEL {cid}" in " ".join(added.err.split())
+    api.answers |= {
+        f"GET /v1/files/{cid}": (200, data),
+        f"DELETE /v1/files/{cid}": {"cid": cid},
+        "GET /v1/files": [{"cid": cid, "size": len(data), "by": None}, {"cid": "b" * 59, "size": 1_000_000, "by": "0a1b2c3d"}],
+    }
+    assert run("file", "get", cid, "--out", tmp_path / "copy").code == 0 and (tmp_path / "copy").read_bytes() == data
+    listed = run("file", "list").out
+    assert cid in listed and "1,000,000" in listed and "0a1b2c3d" in listed and "owner" in listed
+    assert run("file", "remove", cid).code == 0
+    assert run("file", "add", tmp_path / "nothing").code == 2
+
+
 def test_a_refusal_of_the_rules_is_told(api: Fake, run: Any) -> None:
     api.answers["POST /v1/predictions"] = refusal("rejected", 409, 420, "NO_SERVERS")
     ran = run("predict", MODEL, "[1]", "--json")

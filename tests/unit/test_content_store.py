@@ -374,6 +374,19 @@ def test_pinned_content_stays_until_every_reason_is_gone(make: Callable[..., Con
     assert not store.has(a)
 
 
+def test_the_room_for_what_stays_is_what_the_quota_leaves_beside_pins(make: Callable[..., ContentStore]) -> None:
+    store = make(quota=10_000)
+    mine, other = store.add(b"m" * 3_000, pin="user"), store.add(b"o" * 2_000, pin="user:a1b2")
+    store.add(b"j" * 1_000, pin="username")
+    store.add(b"l" * 500)
+    assert store.room() == 4_000, "what is not pinned goes when room is needed"
+    found = {(row.root, row.size, why) for row, why in store.pinned_for("user")}
+    assert found == {(mine, 3_000, "user"), (other, 2_000, "user:a1b2")}
+    assert [row.root for row, _ in store.pinned_for("user:a1b2")] == [other]
+    store.unpin(mine, "user")
+    assert store.room() == 7_000
+
+
 def test_a_download_takes_its_room_at_the_start_and_is_not_collected_while_it_runs(make: Callable[..., ContentStore]) -> None:
     store = make(quota=len(DATA) + CHUNK)
     downloads = download(store, only=lambda index: index < 2)

@@ -62,6 +62,12 @@ class Dripping:
 
     def unpin(self, cid: str, reason: str) -> None: ...
 
+    def pinned(self, reason: str) -> list[tuple[str, int, str]]:
+        raise NotImplementedError
+
+    def room(self) -> tuple[int, int]:
+        raise NotImplementedError
+
     async def fetch(
         self, cid: str, *, max_size: int, timeout_s: float, on_progress: Callable[[int, int], None] | None = None
     ) -> Path:

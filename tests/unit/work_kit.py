@@ -367,6 +367,14 @@ class FilesDouble:
         self.pin(str(cid), pin)
         return str(cid), size
 
+    def pinned(self, reason: str) -> list[tuple[str, int, str]]:
+        held = [(cid, why) for cid, reasons in self.pins.items() if cid in self.held for why in sorted(reasons)]
+        found = [(cid, why) for cid, why in held if why == reason or why.startswith(f"{reason}:")]
+        return [(cid, self.held[cid].stat().st_size, why) for cid, why in found]
+
+    def room(self) -> tuple[int, int]:
+        return 2**40, 2**40
+
     def has(self, cid: str) -> bool:
         return cid in self.held
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,7 +31,8 @@ MAX_INPUT = 8 * 2**20
 MAX_FOLLOW = 3_600.0
 ROWS_HELP = (
     "Values: of a model with one value in a row each word is a row (2.5 3.5), of one with more the words are one row in the order "
-    "of its schema (40 skilled). Or rows as JSON, one each ('[40, \"skilled\"]'). Without any: --file, or standard input."
+    "of its schema (40 skilled). Or rows as JSON, one each ('[40, \"skilled\"]'); or the CID of a file of rows in the graph "
+    "(learningchain file add). Without any: --file, or standard input."
 )
 
 
@@ -78,15 +80,16 @@ def predict(
         return ask_table(common, model, csv, out, terms=terms, policy=policy, daily_budget=daily_budget, dry_run=dry_run)
     if out is not None or daily_budget is not None:
         raise WrongUsage("--out and --daily-budget belong to --csv: name the table with it")
-    values = file is None and are_values(rows)
-    text = b"" if values else read_rows(rows, file)
+    cid = rows[0] if len(rows) == 1 and file is None and is_cid(rows[0]) else None
+    values = cid is None and file is None and are_values(rows)
+    text = b"" if values or cid else read_rows(rows, file)
     told = _told(callback, callback_secret)
     if not 0 <= wait <= MAX_FOLLOW:
         raise WrongUsage(f"--wait is a number of seconds up to {MAX_FOLLOW:g}, not {wait:g}")
 
     async def send(node: Client) -> tuple[PredictionQuote | None, PredictionPosted | None, PredictionView | None]:
         known = await node.model(await find_model(node, common, model))
-        sent = await rows_of_values(node, known, rows) if values else text
+        sent = await rows_of_values(node, known, rows) if values else text if cid is None else await rows_in(node, cid)
         say_unchecked(common, known)
         body: Json = {**terms, "model": known["id"]}
         if policy is not None:
@@ -124,6 +127,23 @@ def predict(
     once = {"callback_secret": posted["callback_secret"]} if posted is not None and "callback_secret" in posted else {}
     common.out.show({**found, **once}, lambda console: show_request(console, found))
     return exit_code(found)
+
+
+def is_cid(word: str) -> bool:
+    from learningchain.chain.errors import Malformed
+    from learningchain.p2p.content.cid import parse
+
+    try:
+        return bool(parse(word))
+    except Malformed:
+        return False
+
+
+async def rows_in(node: Client, cid: str) -> bytes:
+    """Rows that lie in the graph, under this CID. Raises `ApiError`."""
+    with tempfile.TemporaryDirectory(prefix="learningchain-") as scratch:
+        found = await node.fetch(cid, Path(scratch) / "rows", max_size=MAX_INPUT)
+        return found.path.read_bytes()
 
 
 def read_rows(rows: tuple[str, ...], path: Path | None) -> bytes:
