@@ -212,7 +212,7 @@ async def test_a_waiting_request_gets_a_higher_tip_and_is_taken_back(tmp_path: P
 
 @pytest.mark.parametrize("keys", [False, True], ids=["mouse", "keys"])
 async def test_an_answer_gives_its_receipt_and_is_appealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: bool) -> None:
-    monkeypatch.setattr("learningchain.chain.contracts.prediction.appeals.MIN_JUDGES", 1)
+    monkeypatch.setattr("learningchain.chain.contracts.prediction.formulas.least_judges", lambda opened, agree: 1)
     async with at_the_pages(tmp_path, keys=keys) as (pages, someone, base):
         path = (await predicted(pages.api))["data-prediction"]
         await someone.do("open", url=f"{base}/dashboard/{path}")

@@ -61,8 +61,13 @@ def rows_named_are_rows_of_the_request(rows: list[int], many: int) -> bool:
 
 
 @check("LC-PRE-36", 435)
-def three_can_judge(judges: int) -> bool:
-    return judges >= 3
+def enough_can_judge(work: Work, judges: int) -> bool:
+    return judges >= _least(work)
+
+
+def _least(work: Work) -> int:
+    """Three, and so many that with all others of the draw they are more than the fewest who agree on a row."""
+    return max(3, 2 * result_of(work).agree - work.request.opened + 1)
 
 
 def judges(work: Work, appellant: bytes) -> list[bytes]:
@@ -86,7 +91,7 @@ def appeal_answer(work: Work, sender: bytes, rows: list[int]) -> None:
     rows_named_ascend(rows)
     rows_named_are_rows_of_the_request(rows, work.terms.rows)
     able = judges(work, sender)
-    three_can_judge(len(able))
+    enough_can_judge(work, len(able))
     bond = work.u * min(rules.MOST_JUDGES, len(able))
     what_is_locked_is_free(work.s, sender, bond)
     lock(work.s, sender, work.id + b"pA", bond, "bond.appealed", work.id)
@@ -102,7 +107,7 @@ def draw_judges(work: Work) -> None:
     """LC-PRE-36"""
     s, able = work.s, judges(work, work.request.appellant)
     many = min(rules.MOST_JUDGES, bond_of(work) // work.u, len(able))
-    if many < 3:
+    if many < _least(work):
         _give_back_bond(work)
         work.set(appeal=VOID)
         work.noted("appeal.ended", VOID, 0, 0)
@@ -181,7 +186,7 @@ def judge(work: Work) -> None:
     before = result_of(work)
     old = [(v[0], v[1]) if v[2] else None for v in (before.values[row] for row in rows)]
     found = rules.tally(answers, c, 2, 1, len(rows), tol)
-    ruled = rules.verdict(found, c, old, tol)
+    ruled = rules.verdict(found, answers, c, _first(work), tol)
     outcome = VERDICTS[ruled.outcome]
     if len(answers) < 2:
         outcome = VOID
@@ -205,7 +210,8 @@ def judge(work: Work) -> None:
         _slash(work, found, guilty, side)
     work.set(appeal=outcome)
     if outcome != VOID:
-        changed = [[row, v.cls, v.score, len(v.support)] for row, v in zip(rows, found.rows, strict=False) if v is not None]
+        kept = [(row, v) for at, (row, v) in enumerate(zip(rows, found.rows, strict=False)) if at not in ruled.kept]
+        changed = [[row, v.cls, v.score, len(v.support)] for row, v in kept if v is not None]
         put_result(work, before._replace(changed=changed, appealed=NAMES[found.outcome]))
         if outcome == OVERTURNED:
             decide(work, _values(before.values, changed, ruled.by_code))
@@ -246,6 +252,12 @@ def _first_seats(work: Work) -> tuple[list[tuple[int, bytes]], list[rules.Answer
             found.append((seat.place, (round_, account), rules.Answer(*seat.answer[0])))
     found.sort()
     return [who for _, who, _ in found], [answer for _, _, answer in found]
+
+
+def _first(work: Work) -> rules.First:
+    """What was said of the rows of the appeal before."""
+    _, answers, found = _old_tally(work)
+    return rules.First(work.request.rows, [found.rows[row] for row in work.request.rows], answers)
 
 
 def _old_tally(work: Work) -> tuple[list[tuple[int, bytes]], list[rules.Answer], rules.Tally]:

@@ -101,8 +101,10 @@ def _verdict(case: Case) -> None:
     """LC-PRE-38 to LC-PRE-42"""
     votes, tol = _answers(case["votes"]), _int(case["tol"])
     old = [None if one is None else (one[0], _int(one[1])) for one in case["old"]]
+    before = [None if one is None else p.Row(one[0], _int(one[1]), one[2]) for one in case["old"]]
     tally = p.tally(votes, case["c"], 2, 1, len(old), tol)
-    found = p.verdict(tally, case["c"], old, tol)
+    first = p.First(range(len(old)), before, _answers(case["first"]))
+    found = p.verdict(tally, votes, case["c"], first, tol)
     changed = [] if found.by_code else found.changed
     _is([found.outcome, found.side, changed, found.by_code], case["verdict"], "the verdict")
     if found.outcome != p.OVERTURNED:

@@ -40,6 +40,7 @@ SLACK = register("LC-PRE-29: a sixteenth of the rows may differ")
 FEW_PAYEES = register("LC-PRE-29: fewer payees than have to agree")
 FEW_RIGHT = register("LC-PRE-33: fines of the wrong need a quorum of the right")
 PAST_HALF = register("LC-PRE-38: a verdict needs more than half of the seats")
+OUTWEIGHED = register("LC-PRE-58: a value falls where more say the new one, of all who answered")
 FOUR = register("LC-PRE-2: values are equal within four times the tolerance")
 LARGE = register("LC-PRE-42: fifteen judges before anybody is slashed")
 SURE = register("LC-PRE-42: a quorum of the judges before anybody is slashed")
@@ -292,24 +293,54 @@ class Verdict(NamedTuple):
     outcome: str
     side: list[int]
     changed: list[int]
-    """Places among the rows of the appeal whose old and new values differ."""
+    """Places among the rows of the appeal whose old value falls."""
+    kept: list[int]
+    """Those whose old value stays though the judges have another one."""
     by_code: bool
 
 
-def verdict(found: Tally, c: int, old: Sequence[tuple[int, int] | None], tol: int) -> Verdict:
-    """LC-PRE-38 to LC-PRE-41. `old`: class and score of each row of the appeal as they stood, or None."""
+class First(NamedTuple):
+    """What was said before an appeal."""
+
+    numbers: Sequence[int]
+    """Of the appeal's rows in the request."""
+    rows: Sequence[Row | None]
+    """Of the appeal, as they stood."""
+    answers: Sequence[Answer]
+
+
+NOTHING = Verdict(VOID, [], [], [], False)
+
+
+def verdict(found: Tally, votes: Sequence[Answer], c: int, first: First, tol: int) -> Verdict:
+    """LC-PRE-38 to LC-PRE-41, 58."""
     side = found.payees or found.said
     if (2 * len(side) <= c and part(PAST_HALF)) or found.outcome in ("NO_DATA", "TOO_HEAVY", TOO_FEW, NO_AGREEMENT):
-        return Verdict(VOID, [], [], False)
+        return NOTHING
     if found.outcome == "BAD_KEY":
-        return Verdict(UPHELD, side, [], False)
+        return Verdict(UPHELD, side, [], [], False)
     if found.outcome not in (AGREED, WEAK):
-        return Verdict(OVERTURNED, side, [at for at, value in enumerate(old) if value is not None], True)
-    changed = []
-    for at, (before, row) in enumerate(zip(old, found.rows, strict=True)):
-        if before is not None and row is not None and not is_equal(before, (row.cls, row.score), tol):
-            changed.append(at)
-    return Verdict(OVERTURNED if changed else UPHELD, side, changed, False)
+        codes = [one.code for one in (*first.answers, *votes)]
+        if sum(NAMED.get(code) == found.outcome for code in codes) <= codes.count(OK) and part(OUTWEIGHED):
+            return NOTHING
+        return Verdict(OVERTURNED, side, [at for at, value in enumerate(first.rows) if value is not None], [], True)
+    changed: list[int] = []
+    kept: list[int] = []
+    for at, (before, row) in enumerate(zip(first.rows, found.rows, strict=True)):
+        if before is None or row is None or is_equal((before.cls, before.score), (row.cls, row.score), tol):
+            continue
+        backed = len(row.support) + _others(first.answers, first.numbers[at], before.support, row, tol)
+        stands = len(before.support) + _others(votes, at, row.support, before, tol)
+        (changed if backed > stands or not part(OUTWEIGHED) else kept).append(at)
+    if kept and not changed:
+        return NOTHING
+    return Verdict(OVERTURNED if changed else UPHELD, side, changed, kept, False)
+
+
+def _others(answers: Sequence[Answer], number: int, support: Sequence[int], value: Row, tol: int) -> int:
+    """LC-PRE-58: those outside a support who say the value of the other tally."""
+    cells = [one.cell(number) for at, one in enumerate(answers) if one.code == OK and at not in support]
+    return sum(cls == value.cls and is_near(score, value.score, tol) for cls, score in cells)
 
 
 def disputed(answer: Answer, values: Sequence[tuple[int, int] | None], tol: int) -> list[int]:

@@ -156,6 +156,21 @@ def forestalled_for_all(kit: Kit) -> float:
     return stands / 30
 
 
+def left_over(kit: Kit) -> float:
+    """Share of twenty right answers, each of all five seats, that four puppets of twelve verifiers make false, who do not serve."""
+    false = 0
+    for seed in range(20):
+        one = kit.table.Table(8, 4, seed=seed)
+        request = one.ask(n=5)
+        one.to_draw(request)
+        one.play_round(request, {})
+        one.appeal(kit.table.PUPPET, request)
+        one.until(request, ("ANSWER",))
+        one.play_round(request, dict.fromkeys(one.judges, kit.table.number(10**6)))
+        false += 0 in request.values and request.values[0].score != 0
+    return false / 20
+
+
 def made_up(kit: Kit) -> float:
     """Requests of forty roots that pay a server for numbers it made up: it has no data, as nobody has but the requester."""
     one = kit.table.Table(5, 40)
@@ -616,6 +631,14 @@ HOLES = (
         (("formulas.py", "(rows + RECORD_ROWS + cd(inline, ROW_BYTES))", "(rows + RECORD_ROWS)"),),
         kept_bytes,
         1.6,
+    ),
+    Hole(
+        26,
+        "four puppets of twelve verifiers do not serve, and judge what all five seats said: a right answer is false and final",
+        "of requests",
+        (("verdicts.py", "    return len(new.support) + more > len(old.support) + fewer\n", "    return True\n"),),
+        left_over,
+        0.0,
     ),
 )
 NO_GAME = {

@@ -214,7 +214,7 @@ def draw_appeal(graph: Graph, request: Request) -> None:
     fee = formulas.vote_fee(graph.params, request.w, request.terms.rows)
     held = graph.money.held(request.id, BOND)
     c = min(formulas.APPEAL_SEATS, len(among), held // fee)
-    if len(among) < 3:
+    if c < pool.least_judges(request):
         graph.reach("appeal.none")
         verdicts.void(graph, request)
         return

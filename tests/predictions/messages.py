@@ -407,7 +407,7 @@ def appeal(graph: Graph, sender: bytes, message: Appeal) -> None:
     fits = len(rows) <= formulas.NAMED_ROWS and list(rows) == sorted(set(rows)) and all(0 <= r < request.terms.rows for r in rows)
     check(fits, "BAD_REQUEST")
     among = pool.judges(graph, request, sender)
-    check(len(among) >= 3, "NO_COMMITTEE")
+    check(len(among) >= pool.least_judges(request), "NO_COMMITTEE")
     bond = formulas.vote_fee(graph.params, request.w, request.terms.rows) * min(formulas.APPEAL_SEATS, len(among))
     check(graph.money.balance[sender] >= bond, "INSUFFICIENT")
     graph.reach("appealed")

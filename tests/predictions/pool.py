@@ -51,6 +51,12 @@ def judges(graph: Graph, request: Request, appellant: bytes) -> list[bytes]:
     ]
 
 
+def least_judges(request: Request) -> int:
+    """Three, and with all who said something else in the draw more than those behind the value with the fewest."""
+    opened = sum(one.r != 3 and one.opened is not None for one in request.seats)
+    return max(3, 2 * (request.result.agree if request.result is not None else 0) - opened + 1)
+
+
 def draw(graph: Graph, request: bytes, r: int, among: Iterable[bytes], count: int) -> list[bytes]:
     """The lowest tickets."""
     return sorted(among, key=lambda who: graph.ticket(request, r, who))[:count]

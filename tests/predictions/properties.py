@@ -55,6 +55,7 @@ PROPERTIES: dict[str, str] = {
     "calm": "where everybody is honest and in time, nobody is fined or struck, and what is drawn is AGREED",
     "pins": "seats are counted where they are",
     "appeal": "in its first half the requester alone appeals, and of what each seat disputes a row is judged while there is room",
+    "overturned": "a true value falls only where fewer told the truth than did not, in the draw and as judges",
     "slash": "an appeal takes stakes by fifteen judges in agreement only, as much of the deposit, and never an honest one's",
     "barred": "an account is barred where three different origins struck it within the month, and nowhere else",
     "banned": "a banned account holds and receives nothing, serves nothing, owns nothing live",
@@ -279,6 +280,8 @@ class Checker:
     def ended(self, player: Player, event: Ended) -> None:
         graph, request = player.graph, self.requests[event.request]
         if event.r == 3:
+            if event.outcome == "OVERTURNED":
+                self.overturned(player, request)
             return
         self.ends[event.outcome] += 1
         params, terms = graph.params, request.terms
@@ -343,6 +346,18 @@ class Checker:
         for (cls, score), value in zip(plan.rows, request.result.values if request.result is not None else (), strict=True):
             right = value is not None and value.cls == cls and abs(value.score - score) <= 4 * tol
             need("honest", right, f"{value} where {score} is true")
+
+    def overturned(self, player: Player, request: Request) -> None:
+        plan, tol = player.plans[request.id], request.model.terms.tol
+        old = request.result.values if request.result is not None and plan.code == OK else ()
+        true = sum(told_true(player, request, seat) for seat in request.seats)
+        others = sum(seat.opened is not None for seat in request.seats) - true
+        for row, value in enumerate(old):
+            cls, score = plan.rows[row]
+            right = value is not None and value.cls == cls and abs(value.score - score) <= tol
+            now = request.values.get(row, value) if request.values else None
+            stands = now is not None and now.cls == cls and abs(now.score - score) <= 5 * tol
+            need("overturned", not right or stands or true < others, f"{true} said the truth, {others} did not")
 
     def mostly_honest(self, player: Player, request: Request, r: int, c: int) -> bool:
         """Whether more than half of all seats opened the truth."""

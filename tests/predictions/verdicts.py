@@ -7,7 +7,7 @@ from .accounts import DrawEntry
 from .events import Ended, Slashed
 from .graph import Graph
 from .records import BOND, DEPOSIT, LIVE, Request, Seat
-from .scenario import BAD_INPUT, BAD_KEY, OK
+from .scenario import BAD_INPUT, BAD_KEY, OK, Answer
 from .tally import MODEL_FAULT, Tally, Value, near, same, tally
 
 
@@ -25,16 +25,23 @@ def verdict(graph: Graph, request: Request) -> None:
     if 2 * len(side) <= c or not holds:
         void(graph, request)
         return
+    new = dict(zip(request.rows, found.values, strict=True)) if found.agreed else {}
+    differing = changed_rows(request, new)
+    upholds = found.outcome == BAD_KEY or (found.agreed and not differing)
+    changed = [row for row in differing if outweighed(request, votes, found, row)]
+    if not upholds and not changed and (found.agreed or not code_outweighs(request, votes, found)):
+        graph.reach("verdict.outweighed")
+        void(graph, request)
+        return
     origin = graph.accounts[request.appellant or b""].root
     for one in votes:
         entry = DrawEntry(origin, one not in side, False)
         graph.accounts[one.who].drawn(entry, graph.clock, graph.params.month)
-    new = dict(zip(request.rows, found.values, strict=True)) if found.agreed else {}
-    changed = changed_rows(request, new)
-    if found.outcome == BAD_KEY or (found.agreed and not changed):
+    if upholds:
         upheld(graph, request, side, new)
     else:
-        overturned(graph, request, found, votes, side, new, changed)
+        kept = {row: value for row, value in new.items() if row in changed or row not in differing}
+        overturned(graph, request, found, votes, side, kept, changed)
 
 
 def changed_rows(request: Request, new: dict[int, Value | None]) -> list[int]:
@@ -46,6 +53,31 @@ def changed_rows(request: Request, new: dict[int, Value | None]) -> list[int]:
         if value is not None and before is not None and not same(before, value.cls, value.score, tol):
             found.append(row)
     return found
+
+
+def outweighed(request: Request, votes: list[Seat], found: Tally, row: int) -> bool:
+    """Whether a row's new value has more behind it than the old one, of all who opened anything, each counted once."""
+    place, tol = request.rows.index(row), request.model.terms.tol
+    old, new = request.result.values[row] if request.result is not None else None, found.values[place]
+    if old is None or new is None:
+        return False
+    first = [one.opened for one in settling.opened(request)]
+    more = sum(says(answer, row, new, tol) for i, answer in enumerate(first) if i not in old.support)
+    fewer = sum(says(one.opened, place, old, tol) for i, one in enumerate(votes) if i not in new.support)
+    return len(new.support) + more > len(old.support) + fewer
+
+
+def code_outweighs(request: Request, votes: list[Seat], found: Tally) -> bool:
+    """Whether more say that it cannot be answered than answer it."""
+    said = [one.opened.code for one in (*settling.opened(request), *votes) if one.opened is not None]
+    return sum({"FAULT": MODEL_FAULT}.get(code, code) == found.outcome for code in said) > said.count(OK)
+
+
+def says(answer: Answer | None, place: int, value: Value, tol: int) -> bool:
+    if answer is None or answer.code != OK:
+        return False
+    cls = answer.classes[place] if answer.classes else 0
+    return cls == value.cls and near(value.score, answer.scores[place], tol)
 
 
 def void(graph: Graph, request: Request) -> None:
@@ -193,8 +225,5 @@ def said_so(request: Request, found: Tally, one: Seat) -> bool:
         return {"FAULT": MODEL_FAULT}.get(answer.code, answer.code) == found.outcome
     if answer.code != OK:
         return False
-    for row, value in zip(request.rows, found.values, strict=True):
-        cls = answer.classes[row] if answer.classes else 0
-        if value is not None and not (value.cls == cls and near(value.score, answer.scores[row], tol)):
-            return False
-    return True
+    values = zip(request.rows, found.values, strict=True)
+    return all(value is None or says(answer, row, value, tol) for row, value in values)

@@ -125,7 +125,7 @@ async def test_an_answer_is_appealed_by_its_requester_who_is_told_the_bond(tmp_p
         assert "agreed agreed" not in page.text and ", unless it is appealed" in page.text
         assert "An appeal would be refused now" in page.text and "(NO_COMMITTEE)" in page.text
         assert not [form for form in page.forms if form.action.endswith("/appeal")], "a graph of four has no judges"
-        monkeypatch.setattr("learningchain.chain.contracts.prediction.appeals.MIN_JUDGES", 1)
+        monkeypatch.setattr("learningchain.chain.contracts.prediction.formulas.least_judges", lambda opened, agree: 1)
         _, page = await browser.get(path)
         bond = (await api.get(f"/v1/predictions/{request}/steps"))["appeal"]["credits"]
         assert f"Appeal: lock {bond} credits" in page.text

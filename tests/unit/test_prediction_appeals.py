@@ -53,7 +53,7 @@ def test_judges_who_say_the_same_uphold_and_have_the_bond() -> None:
 
 
 def test_judges_who_say_something_else_overturn_and_the_bond_comes_back() -> None:
-    table = Table()
+    table = Table(judges=5)
     request = answered(table, number(5))
     before = table.balance("j0")
     judges = appealed(table, request, by="j0")
@@ -137,7 +137,7 @@ def test_the_first_half_of_the_window_is_the_requesters_own() -> None:
 
 
 def test_appeals_that_are_refused() -> None:
-    table = Table(servers=5, judges=2)
+    table = Table(servers=5, judges=5)
     request = answered(table, number(5, 5), rows=2, tip=1_000)
     for rows in ([2], [1, 0], [0, 0], list(range(9))):
         assert table.refusal(ASKER, AppealAnswer(request, rows)) == PredictionCode.BAD_REQUEST

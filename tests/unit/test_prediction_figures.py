@@ -91,7 +91,7 @@ def test_seats_and_requests_are_counted_by_what_they_came_to(answers: list[Answe
 
 
 def test_judges_have_ends_of_their_own_and_a_bond_is_locked() -> None:
-    table = Watched()
+    table = Watched(judges=6)
     request = table.ask(tip=50_000)
     table.everybody(request, number(5))
     table.appeal(request)

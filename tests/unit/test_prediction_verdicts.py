@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from learningchain.chain.contracts.prediction import verdicts
+from learningchain.chain.contracts.prediction import formulas, verdicts
 from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode, RowValue, tally
 from learningchain.chain.contracts.prediction.verdicts import AppealCase, AppealMoney, AppealPayout, AppealRuling, AppealVerdict
 
@@ -46,24 +46,70 @@ def verdict(votes: list[Answer], seats: int | None = None) -> AppealRuling:
     [
         ([said(900, 0)] * 3, 3, UPHELD),
         ([said(860, 0)] * 3, 3, UPHELD),
-        ([said(859, 0)] * 3, 3, OVERTURNED),
+        ([said(859, 0)] * 4, 4, OVERTURNED),
         ([said(0, 0)] * 3, 3, OVERTURNED),
         ([said(0, 0)] * 2, 4, VOID),
         ([said(0, 0)] * 3, 5, OVERTURNED),
         ([said(0, 0)], 3, VOID),
         ([], 3, VOID),
         ([code(BAD_KEY)] * 3, 3, UPHELD),
-        ([code(BAD_INPUT)] * 3, 3, OVERTURNED),
-        ([code(FAULT)] * 3, 3, OVERTURNED),
+        ([code(BAD_INPUT)] * 4, 4, OVERTURNED),
+        ([code(FAULT)] * 5, 5, OVERTURNED),
         ([code(NO_DATA)] * 3, 3, VOID),
         ([code(OVERRUN)] * 3, 3, VOID),
         ([code(ABSTAIN)] * 3, 3, VOID),
         ([said(0, 0), said(300, 300), said(600, 600)], 3, VOID),
-        ([code(BAD_INPUT)] * 3, 5, VOID),
+        ([code(BAD_INPUT)] * 5, 8, VOID),
     ],
 )
 def test_the_judges_alone_say_what_is_so(votes: list[Answer], seats: int, expected: AppealVerdict) -> None:
     assert verdict(votes, seats).verdict == expected
+
+
+ONE, TWO, THREE = said(0), said(500), said(1_000)
+
+
+@pytest.mark.parametrize(
+    ("first", "votes", "expected"),
+    [
+        ([ONE] * 5, [TWO] * 5, VOID),
+        ([ONE] * 5, [TWO] * 6, OVERTURNED),
+        ([ONE] * 5, [TWO] * 6 + [ONE], VOID),
+        ([ONE] * 5, [TWO] * 6 + [THREE], OVERTURNED),
+        ([ONE] * 3 + [TWO] * 2, [TWO] * 2, OVERTURNED),
+        ([ONE] * 3 + [TWO] * 2, [TWO] * 2 + [ONE], VOID),
+        ([ONE] * 3 + [TWO, THREE], [TWO] * 2, VOID),
+        ([ONE] * 3 + [THREE] * 2, [TWO] * 3, VOID),
+        ([ONE] * 5, [code(BAD_INPUT)] * 5, VOID),
+        ([ONE] * 5, [code(BAD_INPUT)] * 6, OVERTURNED),
+        ([ONE] * 3 + [code(BAD_INPUT)] * 2, [code(BAD_INPUT)] * 2, OVERTURNED),
+        ([ONE] * 3 + [THREE] * 2, [code(BAD_INPUT)] * 5, VOID),
+    ],
+)
+def test_a_value_falls_only_where_more_of_all_who_answered_say_another(
+    first: list[Answer], votes: list[Answer], expected: AppealVerdict
+) -> None:
+    """LC-PRE-58: the draw and the judges, each counted once."""
+    before = tally(first, rows=1, tol=TOL, c=5, q=2, m=2)
+    assert verdicts.rule(AppealCase(before, first, (0,), votes, len(votes), TOL)).verdict == expected
+
+
+def test_of_rows_that_judges_value_otherwise_those_that_are_not_outweighed_stay() -> None:
+    first = [said(0, 0, 0)] * 3 + [said(500, 0, 0)] * 2
+    tried = AppealCase(tally(first, rows=3, tol=TOL, c=5, q=2, m=2), first, (0, 1, 2), [said(500, 500, 40)] * 3, 3, TOL)
+    found = verdicts.rule(tried)
+    assert (found.verdict, found.changed) == (OVERTURNED, (0,))
+    after = [value and (value.score, len(value.support)) for value in verdicts.values_after(tried, found)]
+    assert after == [(500, 3), (0, 5), (40, 3)]
+
+
+@pytest.mark.parametrize(
+    ("opened", "agree", "least"), [(3, 3, 4), (5, 5, 6), (9, 9, 10), (5, 3, 3), (5, 4, 4), (9, 5, 3), (9, 7, 6), (1, 1, 3)]
+)
+def test_an_appeal_needs_as_many_judges_as_can_outweigh(opened: int, agree: int, least: int) -> None:
+    """With all others of the draw they are more than those who agree."""
+    assert formulas.least_judges(opened, agree) == least
+    assert least + opened - agree > agree and (least == 3 or least - 1 + opened - agree <= agree)
 
 
 def test_by_a_code_every_value_falls() -> None:

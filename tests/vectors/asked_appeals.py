@@ -1,4 +1,4 @@
-"""Plays of appeals: judges, verdicts, slashing, and what stands afterwards (LC-PRE-35 to LC-PRE-42)."""
+"""Plays of appeals: judges, verdicts, slashing, and what stands afterwards (LC-PRE-35 to LC-PRE-42, 58)."""
 
 from __future__ import annotations
 
@@ -50,6 +50,17 @@ def _answered(name: str, rule: str, says: Says, records: dict[bytes, Any] | None
     play.ask(**changed)
     play.answer(says)
     assert play.read().state in (RequestState.AGREED, RequestState.WEAK)
+    return play
+
+
+def _divided(name: str, rule: str, records: dict[bytes, Any]) -> Ask:
+    """Three of five agree on another value than the two others."""
+    play = Ask(name, rule, records)
+    play.served(NUMBERS, *FIVE)
+    play.ask()
+    play.until(RequestState.ANSWER)
+    play.answer(among(play.seats(), FALSE, TRUE, 3))
+    assert play.read().state == RequestState.AGREED
     return play
 
 
@@ -155,7 +166,14 @@ def late() -> Ask:
 
 
 def no_committee() -> Ask:
-    play = _answered("two could judge", "LC-PRE-36", lambda name: TRUE, few("j1", "j2"))
+    play = _divided("two could judge", "LC-PRE-36", few("j1", "j2"))
+    play.refuse(PredictionCode.NO_COMMITTEE, "bob", AppealAnswer(play.request, []))
+    play.until(RequestState.FINAL)
+    return play
+
+
+def outnumbered() -> Ask:
+    play = _answered("five could judge what five agree on", "LC-PRE-36", lambda name: TRUE, few(*JUDGES[:5]))
     play.refuse(PredictionCode.NO_COMMITTEE, "bob", AppealAnswer(play.request, []))
     play.until(RequestState.FINAL)
     return play
@@ -196,8 +214,44 @@ def slashed() -> Ask:
 
 def spared() -> Ask:
     """Few judges: values fall, stakes do not; the appellant was the requester, who pays the votes."""
-    play = _answered("overturned by few: nobody is slashed", "LC-PRE-41", lambda name: FALSE, few("j1", "j2", "j3", "j4", "j5"))
+    play = _answered("overturned by few: nobody is slashed", "LC-PRE-41", lambda name: FALSE, few(*JUDGES[:6]))
     return _judged(play, lambda name: TRUE, "bob")
+
+
+def together() -> Ask:
+    play = _divided("three judges and two of the draw overturn what three said", "LC-PRE-58", few("j1", "j2", "j3"))
+    play = _judged(play, lambda name: TRUE)
+    assert play.read().appeal == AppealVerdict.OVERTURNED
+    return play
+
+
+def outweighed() -> Ask:
+    """Six of eight judges, and no more than five and two of them who say what was said."""
+    play = _answered("most judges say something else, and do not outweigh", "LC-PRE-58", lambda name: TRUE, few(*JUDGES[:8]))
+    play = _judged(play, lambda name: TRUE if name in ("j1", "j2") else FALSE, "bob")
+    assert play.read().appeal == AppealVerdict.VOID
+    return play
+
+
+def one_row_outweighed() -> Ask:
+    """Judges say something else of both rows: of one all five agree, of the other three."""
+    play = Ask("of two rows the one that is outweighed falls", "LC-PRE-58", few(*JUDGES[:4]))
+    play.served(NUMBERS, *FIVE)
+    play.ask(rows=2)
+    play.until(RequestState.ANSWER)
+    play.answer(among(play.seats(), number(900, 7), number(7, 7, check=907), 3))
+    play = _judged(play, lambda name: number(7, 900))
+    assert play.read().appeal == AppealVerdict.OVERTURNED
+    return play
+
+
+def code_outweighed() -> Ask:
+    """Seven of ten judges say that it cannot be answered, eight answered it."""
+    play = _answered("a code does not outweigh those who answer", "LC-PRE-58", lambda name: TRUE, few(*JUDGES[:10]))
+    answering = JUDGES[:3]
+    play = _judged(play, lambda name: TRUE if name in answering else said(AnswerCode.FAULT))
+    assert play.read().appeal == AppealVerdict.VOID
+    return play
 
 
 def doubted() -> Ask:
@@ -265,7 +319,7 @@ def half() -> Ask:
 
 def silent_judges() -> Ask:
     """One commits nothing, one opens nothing: strikes and draws; one commitment alone is no verdict."""
-    play = _answered("judges that are silent", "LC-PRE-37", lambda name: TRUE, few("j1", "j2", "j3", "j4", "j5"))
+    play = _answered("judges that are silent", "LC-PRE-37", lambda name: TRUE, few(*JUDGES[:6]))
     play = _judged(play, lambda name: None if name == "j1" else TRUE, opens=lambda name: name != "j2")
     play.ask("dave")
     play.answer(lambda name: TRUE)
@@ -273,21 +327,21 @@ def silent_judges() -> Ask:
 
 
 def _then(name: str, *left: str) -> Ask:
-    """An appeal that five could judge; at the draw these have their flags."""
-    play = _answered(name, "LC-PRE-36", lambda name: TRUE, few(*JUDGES[:5]))
+    """An appeal that eight could judge; at the draw these have their flags."""
+    play = _answered(name, "LC-PRE-36", lambda name: TRUE, few(*JUDGES[:8]))
     play.appeal("carol")
     return Ask(play.name, play.rule, few(*left), play)
 
 
 def fewer_judges() -> Ask:
     """What those that left would have cost goes back."""
-    play = _then("fewer judges at the draw than at the appeal", "j1", "j2", "j3")
+    play = _then("fewer judges at the draw than at the appeal", *JUDGES[:6])
     play.answer(lambda name: TRUE)
     return play
 
 
 def too_few_judges() -> Ask:
-    play = _then("two judges are left at the draw: void", "j1", "j2")
+    play = _then("too few judges to outweigh are left at the draw: void", *JUDGES[:5])
     play.until(RequestState.FINAL)
     return play
 
@@ -337,10 +391,15 @@ APPEALS: tuple[Callable[[], Ask], ...] = (
         unfit,
         late,
         no_committee,
+        outnumbered,
         upheld,
         added,
         slashed,
         spared,
+        together,
+        outweighed,
+        one_row_outweighed,
+        code_outweighed,
         doubted,
         by_code,
         decided_anew,

@@ -43,7 +43,11 @@ def prediction() -> dict[str, Any]:
             *(_tally(*row) for row in _ROWS),
             *(_random(seed) for seed in range(60)),
         ],
-        "verdicts": [*(_verdict(*row) for row in _VERDICTS), *(_random_verdict(seed) for seed in range(40))],
+        "verdicts": [
+            *(_verdict(*row) for row in _VERDICTS),
+            *(_random_verdict(seed) for seed in range(40)),
+            *(_weighed(*row) for row in _WEIGHED),
+        ],
         "slashings": [_slashing(*given) for given in _SLASHINGS],
         "decisions": list(_decisions()),
         "shares": [_shares(amount, weights) for amount, weights in _SHARES],
@@ -305,13 +309,26 @@ def _tally(votes: list[Vote], c: int, q: int, m: int, number: int, tol: int) -> 
 
 def _verdict(votes: list[Vote], c: int, old: list[tuple[int, int] | None], tol: int) -> dict[str, Any]:
     """Of a request whose one payee stands for all of its values."""
-    given = {"votes": [_told(vote) for vote in votes], "c": c, "tol": shown(tol)}
-    given["old"] = [None if value is None else [value[0], shown(value[1])] for value in old]
-    before = Tally(PredictionOutcome.AGREED, tuple(None if v is None else RowValue(*v, (0,)) for v in old), 1, (0,))
     mark = [value or (0, 0) for value in old]
     kinds = [cls for cls, _ in mark] if any(vote[1] for vote in votes) else []
-    own = Answer(AnswerCode.OK, kinds, [score for _, score in mark], 0)
-    ruling = verdicts.rule(AppealCase(before, [own], list(range(len(old))), [_answer(vote) for vote in votes], c, tol))
+    own: Vote = (OK, kinds, [score for _, score in mark], 0)
+    before = Tally(PredictionOutcome.AGREED, tuple(None if v is None else RowValue(*v, (0,)) for v in old), 1, (0,))
+    return _ruled(votes, c, before, [own], tol)
+
+
+def _weighed(votes: list[Vote], first: list[Vote]) -> dict[str, Any]:
+    """Every judge opened, and so did every seat of the request: `first`."""
+    before = tally([_answer(vote) for vote in first], rows=len(first[0][2]), tol=TOL, c=len(first), q=2, m=1)
+    return _ruled(votes, len(votes), before, first, TOL)
+
+
+def _ruled(votes: list[Vote], c: int, before: Tally, first: list[Vote], tol: int) -> dict[str, Any]:
+    given = {"votes": [_told(vote) for vote in votes], "c": c, "tol": shown(tol), "first": [_told(vote) for vote in first]}
+    given["old"] = [
+        None if value is None else [value.predicted, shown(value.score), list(value.support)] for value in before.values
+    ]
+    answers, rows = [_answer(vote) for vote in first], list(range(len(before.values)))
+    ruling = verdicts.rule(AppealCase(before, answers, rows, [_answer(vote) for vote in votes], c, tol))
     by_code = ruling.verdict == AppealVerdict.OVERTURNED and not ruling.found.holds
     said = [ruling.verdict.name, list(ruling.found.side), list(ruling.changed), by_code]
     return {"rule": "LC-PRE-40", **given, "verdict": said, "slashes": bool(ruling.slashable)}
@@ -390,6 +407,26 @@ _VERDICTS: tuple[tuple[list[Vote], int, list[tuple[int, int] | None], int], ...]
     ([one(500)] * 14 + [one(0)] * 2, 16, [(0, 0)], TOL),
     ([rows(0, 500)] * 13 + [rows(500, 0)] * 2, 15, [(0, 0), (0, 0)], TOL),
     ([rows(500, 500)] * 13 + [rows(0, 500)] * 2, 15, [(0, 0), (0, 0)], TOL),
+)
+_WEIGHED: tuple[tuple[list[Vote], list[Vote]], ...] = (
+    # as many as before do not outweigh, one more does
+    ([one(500)] * 5, [one(0)] * 5),
+    ([one(500)] * 6, [one(0)] * 5),
+    # a judge who says the old value stands behind it, one who says a third does not
+    ([one(500)] * 6 + [one(0)], [one(0)] * 5),
+    ([one(500)] * 6 + [one(900)], [one(0)] * 5),
+    # so does a seat that said the new one, near it alone
+    ([one(500)] * 3, [one(0)] * 3 + [one(500)] * 2),
+    ([one(500)] * 3, [one(0)] * 3 + [one(520), one(900)]),
+    ([one(500)] * 3, [one(0)] * 3 + [one(521), one(900)]),
+    ([one(500)] * 3, [one(0)] * 3 + [one(500, cls=1), said(ABSTAIN)]),
+    # of two other values the one that is not outweighed stays
+    ([rows(500, 500)] * 3, [rows(0, 0)] * 3 + [rows(500, 9, check=9)] * 2),
+    # a code outweighs all who gave an answer, whatever it was
+    ([said(BAD_INPUT)] * 3, [one(0)] * 3 + [said(BAD_INPUT)] * 2),
+    ([said(BAD_INPUT)] * 3, [one(0)] * 3 + [one(500)] * 2),
+    ([said(FAULT)] * 6, [one(0)] * 3 + [one(500)] * 2),
+    ([said(FAULT)] * 5 + [one(0)], [one(0)] * 3 + [said(FAULT)] * 2),
 )
 _SLASHINGS = (
     # stakes of the k, deposit left, u, side, s, unpaid seats that said the same

@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from learningchain.chain.contracts.prediction import formulas, judging, pool, records
-from learningchain.chain.contracts.prediction.formulas import MIN_JUDGES, NAMED_ROWS
+from learningchain.chain.contracts.prediction.formulas import NAMED_ROWS
 from learningchain.chain.contracts.prediction.guards import request_of, require_active, require_state
 from learningchain.chain.contracts.prediction.messages import AppealAnswer, PredictionCode
 from learningchain.chain.contracts.prediction.records import ANSWERED, RequestState
@@ -27,9 +27,10 @@ def appeal_answer(host: Host, sender: bytes, m: AppealAnswer) -> None:
     if len(m.rows) > NAMED_ROWS or any(row >= rows for row in m.rows) or any(a >= b for a, b in pairwise(m.rows)):
         text = f"an appeal names at most {NAMED_ROWS} different rows, ascending, below {rows}"
         raise Reject(PredictionCode.BAD_REQUEST, text)
-    judges = pool.enough_judges(request, sender)
-    if judges < MIN_JUDGES:
-        raise Reject(PredictionCode.NO_COMMITTEE, f"{judges} verifiers could judge this, {MIN_JUDGES} are needed")
+    judges, least = pool.enough_judges(request, sender), judging.least_judges(request)
+    if judges < least:
+        text = f"{judges} verifiers that have no seat in it could judge this, {least} are needed to outweigh those who agree"
+        raise Reject(PredictionCode.NO_COMMITTEE, text)
     bond = formulas.bond(judging.vote_fee(request), judges)
     host.lock(sender, records.bond_escrow(request.id), bond, "bond.appealed", request.id)
     request.change(appellant=sender, named=m.rows)

@@ -123,6 +123,11 @@ def appeal_rows(rows: int) -> int:
     return min(rows, APPEAL_ROWS)
 
 
+def least_judges(opened: int, agree: int) -> int:
+    """LC-PRE-36: fewer can outweigh nothing (LC-PRE-58): `opened` answered the request, `agree` is the least support of a row."""
+    return max(MIN_JUDGES, 2 * agree - opened + 1)
+
+
 def bond(fee: int, judges: int) -> int:
     """LC-PRE-36: what an appeal locks: `fee` (u) for each that may be drawn."""
     return fee * min(APPEAL_SEATS, judges)

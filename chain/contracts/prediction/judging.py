@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from learningchain.chain.contracts.prediction import ends, messages, pool, records, retiring, rounds, settling, verdicts
-from learningchain.chain.contracts.prediction.formulas import APPEAL_SEATS, MIN_JUDGES
+from learningchain.chain.contracts.prediction import ends, formulas, messages, pool, records, retiring, rounds, settling, verdicts
+from learningchain.chain.contracts.prediction.formulas import APPEAL_SEATS
 from learningchain.chain.contracts.prediction.params import PredictionParams
 from learningchain.chain.contracts.prediction.records import ChangedValue, PredictionResult, RetireReason
 from learningchain.chain.contracts.prediction.store import RequestContext, must
@@ -23,13 +23,13 @@ def draw_judges(request: RequestContext) -> None:
     host, now = request.host, request.record
     bond, fee = records.bond_escrow(request.id), vote_fee(request)
     among, held = pool.judges(request, now.appellant), host.escrowed(bond)
-    if len(among) < MIN_JUDGES:
+    c = min(APPEAL_SEATS, len(among), held // fee)
+    if c < least_judges(request):
         host.pay(bond, now.appellant, held, "bond.back", request.id)
         request.change(appeal=AppealVerdict.VOID)
         host.emit("appeal.ended", request.id, AppealVerdict.VOID, 0, 0)
         ends.finish(request)
         return
-    c = min(APPEAL_SEATS, len(among), held // fee)
     host.pay(bond, now.appellant, held - c * fee, "bond.more", request.id)
     request.change(rows=_rows(request))
     rounds.seat(request, 3, pool.draw(request, 3, among, c), len(among))
@@ -48,6 +48,11 @@ def _rows(request: RequestContext) -> list[int]:
     by_ticket = sorted(votes, key=lambda vote: ticket(vote[0][1]))
     disputed = [verdicts.disputes(values, answer, tol) for _, answer in by_ticket]
     return verdicts.rows_of_appeal(request.terms.rows, request.record.named, disputed, lambda row: ticket(row.to_bytes(2, "big")))
+
+
+def least_judges(request: RequestContext) -> int:
+    """LC-PRE-36: with fewer an appeal cannot win. Of a request whose answer nobody judges yet."""
+    return formulas.least_judges(request.record.opened, must(request.result, "result", request.id).agree)
 
 
 def vote_fee(request: RequestContext) -> int:

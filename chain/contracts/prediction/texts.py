@@ -118,8 +118,8 @@ TEXTS: dict[int, tuple[str, str]] = {
         "Appeal in the second half; of a private request only the requester can open the input to judges",
     ),
     PredictionCode.NO_COMMITTEE: (
-        "fewer than three verifiers could judge an appeal",
-        "Nothing to do: the answer stands as it is",
+        "fewer than three verifiers could judge an appeal, or too few to outweigh those who agree",
+        "Nothing to do: the answer stands as it is. Ask where more verifiers do not serve the model, or for fewer answers",
     ),
     PredictionCode.BAD_POLICY: (
         "a policy is for a NUMBER model, with 1 to 32 rates that ascend from the lowest value, within bounds",

@@ -1,9 +1,11 @@
-"""What an appeal comes to: VOID, UPHELD or OVERTURNED, and whose credits that takes (LC-PRE-38 to LC-PRE-42).
+"""What an appeal comes to: VOID, UPHELD or OVERTURNED, and whose credits that takes (LC-PRE-38 to LC-PRE-42, 58).
 
     tally of the judges alone
       │  half of the seats or fewer agree, or what they say accuses nobody ────> VOID
       v
     the key was bad, or no row has another value than before ─────────────────> UPHELD
+      v
+    no row's old value is outweighed: who answered first counts as a judge ───> VOID
       v
     OVERTURNED: new values; stakes fall only where many judges leave no doubt
 
@@ -65,7 +67,7 @@ class AppealRuling(NamedTuple):
     found: Tally
     """Of the judges; its side is empty where the verdict is VOID."""
     new: Mapping[int, RowValue]
-    """Values of the judges by the number of the row; none where a code carries."""
+    """Values of the judges by the number of the row, but those that do not outweigh an old one; none where a code carries."""
     changed: tuple[int, ...]
     """Rows whose value is another one now. By a code none, and all fall."""
     slashable: tuple[int, ...]
@@ -73,7 +75,7 @@ class AppealRuling(NamedTuple):
     unpaid: tuple[int, ...]
     """Old places that were not paid and had said what the judges say."""
     withheld: bool = False
-    """LC-PRE-55: of the judges' answers."""
+    """LC-PRE-55: of the judges' answers, where the verdict is VOID."""
 
 
 class AppealMoney(NamedTuple):
@@ -148,14 +150,18 @@ def rule(case: AppealCase) -> AppealRuling:
     found = tally(case.votes, rows=len(case.rows), tol=case.tol, c=case.seats, q=2, m=1)
     said = found.holds or found.outcome in (*_ACCUSING, PredictionOutcome.BAD_KEY)
     withheld = is_withheld([vote.code for vote in case.votes])
+    void = AppealRuling(AppealVerdict.VOID, found._replace(side=()), {}, (), (), (), withheld)
     if len(case.votes) < 2 or 2 * len(found.side) <= case.seats or not said:
-        return AppealRuling(AppealVerdict.VOID, found._replace(side=()), {}, (), (), (), withheld)
+        return void
     new = {row: value for row, value in zip(case.rows, found.values, strict=found.holds) if value is not None}
-    changed = tuple(row for row, value in new.items() if _differs(case.old.values[row], value, case.tol))
-    if not changed and found.outcome not in _ACCUSING:
-        return AppealRuling(AppealVerdict.UPHELD, found, new, (), (), (), withheld)
-    slashable, unpaid = _slashable(case, found, changed), _unpaid(case, found)
-    return AppealRuling(AppealVerdict.OVERTURNED, found, new, changed, slashable, unpaid, withheld)
+    other = [row for row, value in new.items() if _differs(case.old.values[row], value, case.tol)]
+    if not other and found.outcome not in _ACCUSING:
+        return AppealRuling(AppealVerdict.UPHELD, found, new, (), (), ())
+    changed = tuple(row for row in other if _outweighs(case, row, new[row]))
+    if not changed and not (found.outcome in _ACCUSING and _code_outweighs(case, found)):
+        return void
+    new = {row: value for row, value in new.items() if row in changed or row not in other}
+    return AppealRuling(AppealVerdict.OVERTURNED, found, new, changed, _slashable(case, found, changed), _unpaid(case, found))
 
 
 def values_after(case: AppealCase, ruling: AppealRuling) -> tuple[RowValue | None, ...]:
@@ -172,6 +178,34 @@ def _differs(old: RowValue | None, new: RowValue, tol: int) -> bool:
 def _is(value: RowValue, predicted: int, score: int, tol: int) -> bool:
     """LC-PRE-2: equal, in an appeal."""
     return value.predicted == predicted and equal(value.score, score, tol)
+
+
+def _outweighs(case: AppealCase, row: int, new: RowValue) -> bool:
+    """LC-PRE-58: whether more answers say the judges' value of a row than its old one, those of the request and theirs together.
+
+    Judges are who is left over after the draw: in a small graph too few to speak for the rest.
+    """
+    old, index = case.old.values[row], case.rows.index(row)
+    if old is None:
+        return False
+    before = sum(_says(answer, row, new, case.tol) for place, answer in enumerate(case.answers) if place not in old.support)
+    still = sum(_says(vote, index, old, case.tol) for place, vote in enumerate(case.votes) if place not in new.support)
+    return len(new.support) + before > len(old.support) + still
+
+
+def _code_outweighs(case: AppealCase, found: Tally) -> bool:
+    """LC-PRE-58: whether more say the code that the judges say than give an answer."""
+    everybody = [*case.answers, *case.votes]
+    said = sum(CARRIED.get(one.code) == found.outcome for one in everybody)
+    return said > sum(one.code == AnswerCode.OK for one in everybody)
+
+
+def _says(answer: Answer, index: int, value: RowValue, tol: int) -> bool:
+    """Whether the row at `index` of an answer is near this value, and of its class."""
+    if answer.code != AnswerCode.OK:
+        return False
+    predicted, score = answer.mark(index)
+    return predicted == value.predicted and near(score, value.score, tol)
 
 
 def _slashable(case: AppealCase, found: Tally, changed: Sequence[int]) -> tuple[int, ...]:
@@ -204,10 +238,8 @@ def _said_so(case: AppealCase, found: Tally, answer: Answer) -> bool:
     """Whether an old answer is near the judges' value in every row that has one, or said their code."""
     if not found.holds:
         return CARRIED.get(answer.code) == found.outcome
-    if answer.code != AnswerCode.OK:
-        return False
-    said = [(value, answer.mark(row)) for row, value in zip(case.rows, found.values, strict=True) if value is not None]
-    return all(value.predicted == predicted and near(value.score, score, case.tol) for value, (predicted, score) in said)
+    values = [(row, value) for row, value in zip(case.rows, found.values, strict=True) if value is not None]
+    return all(_says(answer, row, value, case.tol) for row, value in values)
 
 
 # --- who gets what -------------------------------------------------------------------------------------------------------------

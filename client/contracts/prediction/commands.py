@@ -62,7 +62,7 @@ SECTIONS: Sections = {
                 Command(
                     "appeal",
                     "cli.requests:appeal",
-                    "Have a larger committee answer some rows anew.",
+                    "Have verifiers who were not drawn answer some rows anew.",
                     "prediction appeal 7b12e0 --row 3",
                 ),
             ),

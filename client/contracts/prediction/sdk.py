@@ -302,7 +302,8 @@ class PredictionCalls(NodeCalls):
 
     @call
     async def appeal_prediction(self, request: str, *, rows: Sequence[int] = (), wait: float = 0) -> TxAnswer:
-        """Have a larger committee answer at most 16 rows anew, those named among them. The bond comes back where it overturns."""
+        """Have verifiers who were not drawn answer at most 16 rows anew, those named among them. The bond comes back where more say
+        another value than the old one, of them and the draw together; where too few are left for that it is refused."""
         return await self.api.submit(f"/v1/predictions/{path_id(request)}/appeal", {"rows": list(rows)}, wait)
 
     # --- policies ---------------------------------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ MUTANTS = (
         "",
     ),
     rule("a lost appeal costs nothing", "verdicts", "side, money.fee, back=False)", "side, money.fee, back=True)"),
+    rule("whoever is left over judges", "verdicts", "return len(new.support) + before > len(old.support) + still", "return True"),
     rule("a stake leaves before its seats", "retiring", "if known is None or known.unfinal or not", "if known is None or not"),
     rule("what is kept costs nothing", "formulas", "PART), self.kept)", "PART), 0)"),
     rule("bytes that a request carries cost nothing", "formulas", " + ceil_div(self.inline, ROW_BYTES))", ")"),

@@ -203,7 +203,10 @@ def appeal(
     wait: Wait = 30,
     common: Common = HERE,
 ) -> int:
-    """Have up to 63 verifiers answer 16 rows anew. The bond comes back where they overturn the answer, or cannot say."""
+    """Have up to 63 verifiers answer 16 rows anew. The bond comes back where they overturn the answer, or cannot say.
+
+    An answer falls where more say another one, of all who were drawn and who judge. Where too few are left for that the appeal is
+    refused, and nothing is locked."""
     rows, wait = row or [], min(wait, MAX_WAIT)
     if len(set(rows)) > 8:
         raise WrongUsage("An appeal names eight rows at most; the others are drawn")

@@ -436,7 +436,7 @@ ROUTES = (
     Route(
         "POST",
         "/v1/predictions/{request}/appeal",
-        "Have a larger committee answer anew",
+        "Have verifiers who were not drawn answer anew",
         post_appeal,
         TxAnswer,
         AppealRequest,

@@ -222,7 +222,8 @@ class StepCost(TypedDict):
 
 
 class PredictionSteps(TypedDict):
-    """What this node could do about a request now. `appeal`: its bond, which comes back where the answer is overturned."""
+    """What this node could do about a request now. `appeal`: its bond, which comes back where the answer is overturned; refused as
+    NO_COMMITTEE where too few verifiers are left for an appeal to win."""
 
     tip: StepCost
     cancel: StepCost
@@ -230,7 +231,7 @@ class PredictionSteps(TypedDict):
 
 
 class AppealRequest(Strict, frozen=True, kw_only=True):
-    """At most eight rows, counted from 0, that the larger committee is to answer; the others are drawn."""
+    """At most eight rows, counted from 0, that the judges are to answer; the others are drawn."""
 
     rows: Annotated[list[Annotated[int, Meta(ge=0, lt=MAX_ROWS)]], Meta(max_length=8)] = field(default_factory=list)
 

@@ -513,7 +513,7 @@ class PredictionServer(Machine):
     # --- appeals of its own ----------------------------------------------------------------------------------------------------
 
     def _object(self, reader: Reader, unpaid: Unpaid) -> Iterator[Effect]:
-        """An answer that was not paid is run once more; where that says the same, a larger committee is asked."""
+        """An answer that was not paid is run once more; where that says the same, judges are asked."""
         seat = SeatOf(unpaid.duty.request, unpaid.duty.round)
         source, model = self._inputs.get(seat.request), self._models.get(unpaid.duty.model)
         if self._clock < unpaid.appeal_from:
