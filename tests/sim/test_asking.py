@@ -45,6 +45,7 @@ SHOWN: dict[str, tuple[str, ...]] = {
     "colluding servers": ("colluding servers: OpenAnswer -> 0",),
     "copying server": ("copying server: CommitAnswer -> 0", "copying server: lost"),
     "flooding requester": ("flooding requester: RequestPrediction -> 0", "flooding requester: lost"),
+    "left over judges": ("left over judges: AppealAnswer -> 0", "left over judges: OpenAnswer -> 0"),
     "asking itself": ("asking itself: RequestPrediction -> 0", "asking itself: OpenAnswer -> 0", "asking itself: lost"),
     "withholding server": ("withholding server: CommitAnswer -> 0", "withholding server: lost"),
 }

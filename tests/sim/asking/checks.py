@@ -6,11 +6,12 @@ That every block did what the rules say is the second execution's (`tests.sim.ch
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from learningchain.chain.codec import decode
 from learningchain.chain.contracts.prediction import records
 from learningchain.chain.contracts.prediction.tally import AnswerCode, PredictionOutcome
+from learningchain.chain.contracts.prediction.verdicts import AppealVerdict
 from learningchain.chain.host import Account, Escrow, account_key
 from learningchain.chain.ledger.state import State
 from learningchain.chain.node import events as e
@@ -32,6 +33,7 @@ class AskingChecks(Checks):
         super().__init__(world)
         self._looked = 0
         self._judged: set[bytes] = set()
+        self._overturned: set[bytes] = set()
 
     def committed(self, machine: Machine, c: e.Commit) -> None:
         super().committed(machine, c)
@@ -43,6 +45,7 @@ class AskingChecks(Checks):
                 for event in receipt.events:
                     self._event(event)
             self._values(machine)
+            self._overturns(machine)
 
     def _event(self, event: Event) -> None:
         world = self.world
@@ -57,8 +60,7 @@ class AskingChecks(Checks):
 
     def _values(self, machine: Machine) -> None:
         """Where most of the seats of a request opened the truth, its values are true: whatever the others said."""
-        honest = {one.id for one in (*self.world.servers, *self.world.requesters, *self.world.judges, self.world.owner)}
-        state: Any = machine.node.state
+        honest, state = self._honest(), cast(Any, machine.node.state)
         for request in requests(state):
             result = state.get(records.result_key(request.id))
             if request.record.outcome != PredictionOutcome.AGREED or request.id in self._judged or result is None:
@@ -75,6 +77,25 @@ class AskingChecks(Checks):
                     self._fail(
                         machine, f"request {request.id.hex()[:8]} has a wrong value, {true} of {wanted} seats told the truth"
                     )
+
+    def _honest(self) -> set[bytes]:
+        return {one.id for one in (*self.world.servers, *self.world.requesters, *self.world.judges, self.world.owner)}
+
+    def _overturns(self, machine: Machine) -> None:
+        """A true value falls only where those who told the truth, in the draw and as judges, are fewer than those who did not."""
+        honest, state = self._honest(), cast(Any, machine.node.state)
+        for request in requests(state):
+            result = state.get(records.result_key(request.id))
+            if request.record.appeal != AppealVerdict.OVERTURNED or request.id in self._overturned or result is None:
+                continue
+            self._overturned.add(request.id)
+            opened = [seat for seat in result.seats if seat.code]
+            true = sum(seat.account in honest and seat.code == AnswerCode.OK for seat in opened)
+            for new in result.changed:
+                old, right = result.values[new.row], truth(request, new.row)
+                fell = old.support and abs(old.score - right) <= TOL and abs(new.score - right) > 5 * TOL
+                if fell and 2 * true >= len(opened):
+                    self._fail(machine, f"a true value of {request.id.hex()[:8]} fell, which {true} of {len(opened)} said")
 
     @staticmethod
     def _seats(state: Any, request: Asked) -> list[bytes]:

@@ -123,6 +123,13 @@ class RoughAskingWorld(AskingWorld):
         super().__init__(seed, profile, attacks, ROUGH)
 
 
+class LeftOverWorld(AskingWorld):
+    """Six serve, four others judge with one lie: most of the judges of a small draw, and less than half of all who answer."""
+
+    def __init__(self, seed: int, profile: Profile | None = None, attacks: Mapping[str, type[Machine]] | None = None) -> None:
+        super().__init__(seed, profile, attacks, AskingPlan(requests=6, cheats=("left over judges",), quiet=True))
+
+
 class Members(Market):
     """All members, as the clients of the world."""
 

@@ -1,12 +1,12 @@
-"""Broken rules of the prediction contract. All show where members ask and cheat (`tests.sim.asking`)."""
+"""Broken rules of the prediction contract. They show where members ask and cheat (`tests.sim.asking`)."""
 
 from __future__ import annotations
 
 from tests.sim.mutants.patch import Mutant, mutant
 
 
-def rule(name: str, module: str, old: str, new: str) -> Mutant:
-    return mutant(name, f"contracts.prediction.{module}", old, new, "predictions")
+def rule(name: str, module: str, old: str, new: str, scene: str = "predictions") -> Mutant:
+    return mutant(name, f"contracts.prediction.{module}", old, new, scene)
 
 
 MUTANTS = (
@@ -42,7 +42,13 @@ MUTANTS = (
         "",
     ),
     rule("a lost appeal costs nothing", "verdicts", "side, money.fee, back=False)", "side, money.fee, back=True)"),
-    rule("whoever is left over judges", "verdicts", "return len(new.support) + before > len(old.support) + still", "return True"),
+    rule(
+        "whoever is left over judges",
+        "verdicts",
+        "return len(new.support) + before > len(old.support) + still",
+        "return True",
+        "left over judges",
+    ),
     rule("a stake leaves before its seats", "retiring", "if known is None or known.unfinal or not", "if known is None or not"),
     rule("what is kept costs nothing", "formulas", "PART), self.kept)", "PART), 0)"),
     rule("bytes that a request carries cost nothing", "formulas", " + ceil_div(self.inline, ROW_BYTES))", ")"),

@@ -13,7 +13,7 @@ from learningchain.chain.node.service import AnswerLimit
 from learningchain.chain.node.space import MIN_CHARGE
 from learningchain.chain.node.token_bucket import Rate
 from tests.sim.asking.world import PROFILE as ASKING
-from tests.sim.asking.world import RoughAskingWorld
+from tests.sim.asking.world import LeftOverWorld, RoughAskingWorld
 from tests.sim.attacks.table import BY_NAME, NAMES
 from tests.sim.council import PROFILE as COUNCIL
 from tests.sim.council import CouncilWorld
@@ -128,6 +128,7 @@ SCENES = {
     "comings and goings": Scene(QUIET, RestlessWorld),
     "outcasts": Scene(QUIET, OutcastWorld),
     "predictions": Scene(ASKING, RoughAskingWorld),
+    "left over judges": Scene(ASKING, LeftOverWorld),
     "federations": Scene(TRAINING, RoughTrainingWorld),
     "broken contract": Scene(Profile(transfers=40), FenceWorld, (PATCH,)),
 }
