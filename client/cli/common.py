@@ -268,6 +268,7 @@ def clean(value: Any) -> str:
 
 _COMMANDS = {
     "GET /v1/runs": "learningchain runs",
+    "GET /v1/files": "learningchain file list",
     "GET /v1/callbacks": "learningchain callback list",
     "GET /v1/data": "learningchain data list",
     "GET /v1/peers": "learningchain peers",
