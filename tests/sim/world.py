@@ -18,7 +18,7 @@ from learningchain.chain.crypto import SigningKey, account_id, sha256
 from learningchain.chain.ledger.genesis import Genesis, GenesisAccount, first_state
 from learningchain.chain.ledger.state import State
 from learningchain.chain.node import events as e
-from learningchain.chain.node.messages import Blocks, Buckets, ExecutedBlocks, Snapshot, Status, ValidatorChanges
+from learningchain.chain.node.messages import Blocks, Buckets, ExecutedBlocks, Headers, Snapshot, Status, ValidatorChanges
 from learningchain.chain.node.node import Node
 from learningchain.p2p.wire import NODE
 from tests.network import genesis as network_genesis
@@ -37,7 +37,9 @@ ROUNDS_MS = 20_000
 GRANT = 1_000_000_000
 SNAPSHOT_AFTER = 4
 """Heights behind, from which on some machines take a snapshot."""
-ANSWERS = {bytes((kind.__struct_config__.tag,)) for kind in (Status, Blocks, ExecutedBlocks, Snapshot, ValidatorChanges, Buckets)}
+ANSWERS = {
+    bytes((kind.__struct_config__.tag,)) for kind in (Status, Blocks, ExecutedBlocks, Headers, Snapshot, ValidatorChanges, Buckets)
+}
 """First bytes of what travels on the lane of requests and may be large."""
 STRIDE = 32
 """Events between two looks at whether the run is over."""

@@ -375,6 +375,8 @@ def test_a_paid_job_becomes_a_model_by_one_message(api: Fake, run: Any) -> None:
         (["--job", "3f", "--image-archive", "x.tar"], "one place"),
         (["--image-archive", "x.tar"], "stand together"),
         (["--job", "3f", "--cpus", "2"], "brings its limits"),
+        (["--job", "3f", "--params", "{}"], "and its params along"),
+        (["--image-archive", "x.tar", "--model", "m", "--params", "[5]"], "--params is a JSON object"),
         (["--job", "3f", "--schema", "/nowhere"], "there is no file"),
         (["--job", "3f", "--share", "alice"], "ACCOUNT=WEIGHT"),
         (["--job", "3f", "--row-time", "2m"], "--row-time is a time from 1ms to 60000ms, not 2m"),
@@ -453,6 +455,25 @@ def test_a_model_is_tried_with_what_predict_takes(api: Fake, run: Any, tmp_path:
     assert asked == [b'[40,1]\n{"x":2,"age":3}\n', b"[40,1]\n[3,2]\n", *[b"[40,0.5]\n"] * 2, None, b"[40,1]\n"]
     ran = run("model", "try", MODEL, '{"age": "old", "x": 1}')
     assert ran.code == 2 and "row 1, age" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("schema", "rows", "says"),
+    [
+        ("no json", "[1]", "the schema is no JSON"),
+        ('{"inputs": [{"name": "x", "datatype": "FP65"}]}', "[1]", "the schema is not valid"),
+        (json.dumps({"inputs": [{"name": "x", "datatype": "FP64", "max": 9}]}), "[1]\n[10]", "row 2, x: 10 is not a number"),
+        (json.dumps({"inputs": [{"name": "x", "datatype": "FP64"}]}), "[1]\nno json", "row 2: it is no JSON"),
+    ],
+)
+def test_a_schema_is_read_before_anything_is_uploaded_or_run(
+    api: Fake, run: Any, tmp_path: Path, sampled: dict[str, Any], schema: str, rows: str, says: str
+) -> None:
+    (tmp_path / "schema.json").write_text(schema)
+    (tmp_path / "rows.jsonl").write_text(f"{rows}\n")
+    words = ["--sample", tmp_path / "rows.jsonl", "--schema", tmp_path / "schema.json"]
+    ran = run("model", "register", "--job", JOB["id"], "--name", "x", "--kind", "number", *words)
+    assert ran.code == 2 and says in " ".join(ran.err.split()) and "othing was registered" in ran.err and api.seen == []
 
 
 def test_a_sample_that_the_model_cannot_answer_is_told_before_anything_is_locked(

@@ -25,7 +25,7 @@ from learningchain.client.contracts.prediction.roles.asking import (
     TableTerms,
     describe,
 )
-from learningchain.client.contracts.prediction.roles.table import ANSWERS, SHOWN, BadTable, TableReader, plain_label
+from learningchain.client.contracts.prediction.roles.table import ANSWERS, DECISIONS, SHOWN, BadTable, TableReader, plain_label
 from learningchain.client.node.ledger import VALID_FOR
 from learningchain.client.sdk.types import NotFound, Rejected, Unavailable, Unreachable
 
@@ -87,7 +87,7 @@ class Graph:
         one = f"r{self.number}"
         self.keys[request["idempotency_key"]] = one
         rows = [json.loads(line) for line in request["input"].splitlines()]
-        self.requests[one] = {"number": self.number, "rows": rows, "model": request["model"]}
+        self.requests[one] = {"number": self.number, "rows": rows, "model": request["model"], "policy": request.get("policy")}
         if self.refuse:
             self.hidden.add(one)
         self._call("behind")
@@ -111,6 +111,10 @@ class Graph:
             "state": self.outcome if agreed else "FAILED",
             "outcome": self.outcome,
             "values": values if agreed else [],
+            "decisions": [
+                {"row": n, "decision": "REFER" if n else "ACCEPT", "rate_ppm": 1_000 * n, "borderline": bool(n)}
+                for n in range(len(values) if agreed and one["policy"] else 0)
+            ],
             "cost": format_credits(CHARGE // 2),
             "locked": "0",
         }
@@ -175,6 +179,15 @@ def test_a_table_is_asked_about_in_batches_and_answered_in_its_order(here: Here)
     assert here.graph.asked == [[number * 7 % 90, f"job, {number}"] for number in range(10)]
     assert here.run() == done
     assert len(here.graph.requests) == 4
+
+
+def test_a_policy_s_decision_and_rate_stand_beside_each_row(here: Here) -> None:
+    terms = msgspec.structs.replace(TERMS, request={**TERMS.request, "policy": "c0" * 32})
+    here.run(terms)
+    found = here.answers()
+    assert list(found[0]) == ["id", "job", "age", *ANSWERS, *DECISIONS]
+    assert [line["answer_decision"] for line in found[:3]] == ["ACCEPT", "REFER", "REFER"]
+    assert (found[1]["answer_rate_ppm"], found[1]["answer_borderline"]) == ("1000", "True")
 
 
 @pytest.mark.parametrize("where", ["quote", "before", "behind", "asked"])

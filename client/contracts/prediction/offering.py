@@ -39,6 +39,22 @@ def check(offered: ModelExtras) -> None:
         raise WrongUsage("--sample-answers answer the rows of --sample: give both")
     for option, path in offered.files.items():
         readable(option, path)
+    if offered.schema is not None:
+        _check_schema(offered.schema, offered.sample)
+
+
+def _check_schema(path: Path, sample: Path | None) -> None:
+    """That it is one, and that the sample's rows are of it: what is wrong is said before a container has run for minutes."""
+    from learningchain.client.contracts.prediction.http.model_schema import BadRow, BadSchema, decode_rows, parse_schema
+
+    try:
+        schema = parse_schema(path.read_bytes())
+        if sample is not None:
+            decode_rows(schema, sample.read_bytes())
+    except BadSchema as problem:
+        raise WrongUsage(f"--schema {path}: {problem}. Nothing was registered") from None
+    except BadRow as problem:
+        raise WrongUsage(f"--sample {sample} does not fit the schema, nothing was registered: {problem}") from None
 
 
 def readable(option: str, path: Path | None) -> None:

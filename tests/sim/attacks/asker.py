@@ -26,7 +26,9 @@ AT_ONCE = 8
 ANSWERS, VALIDATORS, KIND = Rate(40_000, 40_000), Rate(20_000, 80_000), Rate(5_000, 5_000)
 LARGEST = 100_000
 """No answer of these runs is larger, so no more is owed by each that is under way."""
-_ANSWERS = {kind.__struct_config__.tag: kind for kind in (m.Txs, m.BlockTxs, m.FullBlock, m.Blocks, m.ExecutedBlocks, m.Buckets)}
+_ANSWERS = {
+    kind.__struct_config__.tag: kind for kind in (m.Txs, m.BlockTxs, m.FullBlock, m.Blocks, m.ExecutedBlocks, m.Headers, m.Buckets)
+}
 
 
 class Asker(Byzantine):

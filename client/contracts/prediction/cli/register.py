@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -51,6 +52,9 @@ def register(
     share: Annotated[
         list[str] | None, Parameter(negative="", help="ACCOUNT=WEIGHT: who shares the royalty, once for each.")
     ] = None,
+    params: Annotated[
+        str | None, Parameter(help="Without a job: settings that the image reads, as JSON or @FILE, such as '{\"epochs\": 5}'.")
+    ] = None,
     cpus: Annotated[float | None, Parameter(help="Without a job: processors for one run. Default: 1.")] = None,
     mem_mb: Annotated[int | None, Parameter(help="Without a job: memory for one run, MiB. Default: 512.")] = None,
     wait: Wait = 30,
@@ -63,8 +67,8 @@ def register(
         raise WrongUsage("--image-archive and --model stand together: the program, and what was trained")
     if (kind == "class") != (classes is not None):
         raise WrongUsage("--classes is for --kind class, and needed there: how many there are")
-    if job is not None and (cpus is not None or mem_mb is not None):
-        raise WrongUsage("A job brings its limits along: leave --cpus and --mem-mb out")
+    if job is not None and (cpus is not None or mem_mb is not None or params is not None):
+        raise WrongUsage("A job brings its limits and its params along: leave --cpus, --mem-mb and --params out")
     if not _NAME.fullmatch(name):
         raise WrongUsage(f"--name cannot be {name[:80]!r}: a model's name is 1 to 64 of a-z, 0-9 and . _ -")
     start_s = _within("--start-time", start_time, 1, 600)
@@ -73,6 +77,7 @@ def register(
     body |= {"max_rows": max_rows, "row_ms": row_ms, "start_s": start_s}
     body |= {"classes": classes} if classes is not None else {}
     body |= {"shares": [_share(common, text) for text in share]} if share else {}
+    body |= {"params": read_params(params)} if params is not None else {}
     limits = {name: value for name, value in (("cpus", cpus), ("mem_mb", mem_mb)) if value is not None}
     offered = offering.ModelExtras(schema, sample, sample_answers, previous)
     offering.check(offered)
@@ -134,6 +139,20 @@ def _within(option: str, text: str, least: int, most: int, of_second: int = 1) -
     if not least <= found <= most:
         unit = "s" if of_second == 1 else "ms"
         raise WrongUsage(f"{option} is a time from {least}{unit} to {most}{unit}, not {text}")
+    return found
+
+
+def read_params(text: str) -> Json:
+    """A JSON object from the command line or, after @, from a file. Raises `WrongUsage`."""
+    if text.startswith("@"):
+        offering.readable("params", Path(text[1:]))
+        text = Path(text[1:]).read_text(encoding="utf-8", errors="replace")
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise WrongUsage('--params is a JSON object, or @FILE with one, such as {"epochs": 5}')
     return found
 
 

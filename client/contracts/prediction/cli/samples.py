@@ -7,6 +7,7 @@ answers of its owner's own (`--sample-answers`).
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -69,7 +70,7 @@ def _of_body(body: Json) -> dict[str, Any]:
     return {
         "image": {**body["image"], "image_id": body["image"]["image_id"].removeprefix("sha256:")},
         "model": body["model"],
-        "params": "{}",
+        "params": json.dumps(body.get("params", {}), separators=(",", ":"), ensure_ascii=False),
         "cpus_milli": round(cpus * 1_000),
         "mem_mb": limits.get("mem_mb", 512),
         "tmp_mb": TMP_MB,

@@ -203,6 +203,7 @@ class TableRun:
     ) -> None:
         self._node, self._table, self._schema, self._terms = node, table, schema, terms
         self._rows, self._progress, self._now, self._look_s = rows, progress, now, look_s
+        self._decided = "policy" in terms.request
         sent = {"model": terms.model, "terms": dict(terms.request), "max_rows": terms.max_rows, "max_bytes": terms.max_bytes}
         journal = Path(f"{out}.asked")
         if out.exists() and not journal.exists():  # it is somebody's, and no earlier run's
@@ -222,7 +223,7 @@ class TableRun:
             file.seek(self.journal.bytes)
         else:
             file.truncate(0)
-            file.write(answers_head(self._table.names))
+            file.write(answers_head(self._table.names, decided=self._decided))
         return file
 
     def close(self) -> None:
@@ -342,7 +343,7 @@ class TableRun:
     async def _write(self, batch: TableBatch, task: Awaitable[Any]) -> None:
         view = await task
         state = view["outcome"] if view["outcome"] in ("AGREED", "WEAK") else "FAILED"
-        await asyncio.to_thread(self._write_text, answers_text(batch, view, self._schema.classes))
+        await asyncio.to_thread(self._write_text, answers_text(batch, view, self._schema.classes, decided=self._decided))
         self.journal.add(
             batch.number,
             bytes=self._out.tell(),

@@ -26,6 +26,8 @@ SHOWN: Final = 20
 """Wrong rows that are told of before the reading stops."""
 ANSWERS: Final = ("answer_class", "answer_label", "answer_score", "answer_agree", "answer_outcome", "answer_request")
 """The columns that the answers' file has behind those of the table."""
+DECISIONS: Final = ("answer_decision", "answer_rate_ppm", "answer_borderline")
+"""And behind these, where a policy decides each row."""
 
 
 class BadTable(Exception):
@@ -170,16 +172,18 @@ def _check_names(path: Path, names: Sequence[str], schema: ModelSchema) -> None:
     if missing := [column for column in schema.columns if column not in known]:
         shown = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" if len(missing) > 8 else "")
         raise BadTable(f"{path} lacks columns that the model needs: {shown}. Name them in its first line")
-    if taken := known & set(ANSWERS):
+    if taken := known & {*ANSWERS, *DECISIONS}:
         raise BadTable(f"{path} has the column {min(taken)}, which the answers' file has itself. Rename it")
 
 
-def answers_head(names: Sequence[str]) -> bytes:
-    return _written([[*names, *ANSWERS]])
+def answers_head(names: Sequence[str], *, decided: bool) -> bytes:
+    return _written([[*names, *ANSWERS, *(DECISIONS if decided else ())]])
 
 
-def answers_text(batch: TableBatch, view: Any, classes: Sequence[str] | None) -> bytes:
-    """The batch's lines with what was answered. `view` is the request as the API tells of it, ended or answered."""
+def answers_text(batch: TableBatch, view: Any, classes: Sequence[str] | None, *, decided: bool) -> bytes:
+    """The batch's lines with what was answered, and what a policy decided where one did. `view` is the request as the API tells of
+    it, ended or answered."""
+    decisions = {one["row"]: one for one in view.get("decisions", ())}
     by_row = {value["row"]: value for value in view.get("values", ())}
     outcome = view.get("outcome") or view.get("state")
     written = []
@@ -187,7 +191,9 @@ def answers_text(batch: TableBatch, view: Any, classes: Sequence[str] | None) ->
         value = by_row.get(row) or {"class": None, "score": None, "support": 0}
         named, score = value["class"], value["score"]
         label = plain_label(classes[named]) if classes and named is not None and 0 <= named < len(classes) else None
-        written.append([*line.cells, named, label, score, value["support"], outcome, view["id"]])
+        policy = decisions.get(row, {})
+        more = [policy.get("decision"), policy.get("rate_ppm"), policy.get("borderline")] if decided else []
+        written.append([*line.cells, named, label, score, value["support"], outcome, view["id"], *more])
     return _written(written)
 
 
