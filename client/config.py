@@ -264,7 +264,9 @@ class NotifyConfig(_Section, frozen=True, kw_only=True):
     kinds: Annotated[
         list[Text], Meta(max_length=5, description="What is told: cases, votes, invitations, payments, notices; empty: all of it.")
     ] = []
-    least: Annotated[str, Meta(max_length=32, description="Credits from which on a payment is told.")] = "0"
+    least: Annotated[
+        str, Meta(max_length=32, description="Credits from which on a payment is told: dust costs its sender next to nothing.")
+    ] = "0.01"
 
 
 class LogConfig(_Section, frozen=True, kw_only=True):

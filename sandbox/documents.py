@@ -40,6 +40,8 @@ class ImageConfig(msgspec.Struct, frozen=True):
     architecture: str
     layers: tuple[str, ...]
     env: tuple[str, ...]
+    dropped: tuple[str, ...] = ()
+    """Names of the environment that no container is given."""
 
 
 def parse_config(raw: bytes, architecture: str | None) -> ImageConfig:
@@ -60,7 +62,7 @@ def parse_config(raw: bytes, architecture: str | None) -> ImageConfig:
     digests = rootfs.get("diff_ids")
     if not isinstance(digests, list) or not digests or not all(isinstance(d, str) and _DIGEST.fullmatch(d) for d in digests):
         raise BadImage(f"{what} names no layers")
-    return ImageConfig(made_for, tuple(digests), _env(settings.get("Env") or []))
+    return ImageConfig(made_for, tuple(digests), *_env(settings.get("Env") or []))
 
 
 def described_config(facts: dict[str, Any], architecture: str | None) -> ImageConfig:
@@ -69,7 +71,7 @@ def described_config(facts: dict[str, Any], architecture: str | None) -> ImageCo
     if settings.get("Volumes"):
         raise BadImage("the image declares a VOLUME: it would be writable, unbounded space; remove it from the image")
     made_for = _platform(facts.get("Os"), facts.get("Architecture"), architecture)
-    return ImageConfig(made_for, (), _env(settings.get("Env") or []))
+    return ImageConfig(made_for, (), *_env(settings.get("Env") or []))
 
 
 def _platform(system: Any, made_for: Any, architecture: str | None) -> str:
@@ -128,12 +130,20 @@ def _one_spelling(found: dict[str, Any], known: Iterable[str], what: str) -> Non
             raise BadImage(f"{what} has the key {key[:40]!r}, which some readers take for {exact[_folded(key)]!r}")
 
 
-def _env(value: Any) -> tuple[str, ...]:
-    """The image's own environment, of which the container's own variables replace those of the same name."""
+def _is_dropped(item: str) -> bool:
+    """What the dynamic linker, the container's init and a runtime for graphics cards would obey: strangers set none of it."""
+    name = item.partition("=")[0]
+    return name in ("LD_PRELOAD", "LD_AUDIT") or name.startswith(("NVIDIA_", "TINI_"))
+
+
+def _env(value: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The image's own environment, of which the container's own variables replace those of the same name; and the names of what is
+    dropped of it."""
     if not isinstance(value, list) or len(value) > _ENV_CAP or not all(isinstance(item, str) for item in value):
         raise BadImage("the image's environment is damaged")
     if any("=" not in item or item[0] == "=" or "\0" in item for item in value):  # a name of nothing: no runtime starts it
         raise BadImage("the image's environment is damaged")
     if sum(len(item.encode()) for item in value) > _ENV_BYTES:
         raise BadImage(f"the image's environment is damaged: it has more than {_ENV_BYTES} bytes")
-    return tuple(value)
+    kept = tuple(item for item in value if not _is_dropped(item))
+    return kept, tuple(sorted({item.partition("=")[0] for item in value if _is_dropped(item)}))

@@ -1,6 +1,7 @@
 """How a notification leaves the node. Each way has a line of its own with an end: one that is slow or broken holds up no other.
 
-offer -> line of at most MAX_WAITING (payments give way, then the oldest) -> one at a time -> done, or tried again, or given up
+offer -> line of at most MAX_WAITING (the smallest payment gives way, then the oldest) -> one at a time -> done, or tried again,
+or given up
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Final
 
 import structlog
 
+from learningchain.chain.types import parse_credits
 from learningchain.client.callbacks.posting import Caller, Told
 from learningchain.client.notify.events import PAYMENTS, Notification
 
@@ -36,6 +38,10 @@ Way = Callable[[Notification], Awaitable[str]]
 """Tells one: nothing where it was taken, else why not. Never raises but for cancellation."""
 
 
+def _amount(payment: Notification) -> int:
+    return parse_credits(payment.data["amount"])
+
+
 class DeliveryLine:
     """One way with what waits for it. `tries`: how often one is told before it is given up."""
 
@@ -51,9 +57,13 @@ class DeliveryLine:
 
     def offer(self, news: Notification) -> None:
         if len(self._waiting) >= MAX_WAITING:
-            # Anybody may pay this account as often as there is a block: that pushes out no case and no vote.
-            del self._waiting[next((at for at, one in enumerate(self._waiting) if one.kind == PAYMENTS), 0)]
+            # Anybody may pay this account as often as there is a block: that pushes out no case, no vote and no larger payment.
+            payments = [at for at, one in enumerate(self._waiting) if one.kind == PAYMENTS]
+            least = min(payments, key=lambda at: _amount(self._waiting[at]), default=0)
             self.ended["left_out"] += 1
+            if news.kind == PAYMENTS and (not payments or _amount(news) <= _amount(self._waiting[least])):
+                return
+            del self._waiting[least]
         self._waiting.append(news)
         self._came.set()
 

@@ -22,7 +22,7 @@ from learningchain.client.callbacks.addresses import AllowedAddresses
 from learningchain.client.callbacks.posting import Caller
 from learningchain.client.callbacks.signatures import signature
 from learningchain.client.notify.delivery import MAX_WAITING, DeliveryLine, command, webhook
-from learningchain.client.notify.events import KINDS, MAX_LISTED, Notification, OwnNews, find_sources
+from learningchain.client.notify.events import KINDS, MAX_LISTED, PAYMENTS, VOTES, Notification, OwnNews, find_sources
 from learningchain.client.notify.service import NotifyService
 from tests.unit.api_kit import FakeNode
 from tests.unit.callbacks_kit import HttpServer, status
@@ -133,7 +133,7 @@ async def test_an_address_that_was_not_allowed_is_never_called() -> None:
         assert server.posts == []
 
 
-async def test_the_oldest_give_way_where_too_many_wait() -> None:
+async def test_the_smallest_payment_gives_way_where_too_many_wait() -> None:
     async def never(news: Notification) -> str:
         raise AssertionError("it does not run")
 
@@ -141,6 +141,29 @@ async def test_the_oldest_give_way_where_too_many_wait() -> None:
     for _ in range(MAX_WAITING + 5):
         line.offer(NEWS)
     assert (line.waiting, line.ended["left_out"]) == (MAX_WAITING, 5)
+
+
+async def test_dust_pushes_out_neither_a_payment_nor_what_is_no_payment() -> None:
+    told: list[Notification] = []
+
+    async def way(news: Notification) -> str:
+        told.append(news)
+        return ""
+
+    def paid(amount: str) -> Notification:
+        return NEWS._replace(kind=PAYMENTS, data={"amount": amount, "payments": []})
+
+    line = DeliveryLine("command", way, 1)
+    vote = NEWS._replace(kind=VOTES, data={})
+    for news in (*[paid("0.01")] * 100, vote, paid("77"), *[paid("0.02")] * 2 * MAX_WAITING, paid("0.000001")):
+        line.offer(news)
+    assert line.waiting == MAX_WAITING
+    running = asyncio.create_task(line.run())
+    async with asyncio.timeout(20):
+        while line.waiting:
+            await asyncio.sleep(0.01)
+    running.cancel()
+    assert vote in told and paid("77") in told and paid("0.01") not in told
 
 
 @pytest.mark.parametrize("end", ["/hooks/secret", "?token=secret", "/a?token=secret"])

@@ -249,6 +249,14 @@ def test_an_environment_is_bounded_as_a_whole(tmp_path: Path) -> None:
             parse_config(document(architecture=made_for), machine)
 
 
+def test_what_linker_init_and_runtime_would_obey_is_not_taken_of_an_image() -> None:
+    dropped = ["LD_PRELOAD=/x.so", "LD_AUDIT=/x.so", "NVIDIA_VISIBLE_DEVICES=all", "TINI_VERBOSITY=3", "LD_PRELOAD=/y.so"]
+    kept = ["PATH=/bin", "LD_LIBRARY_PATH=/opt/lib", "ld_preload=/x.so", "MY_NVIDIA_X=1"]
+    config = parse_config(document(config={"Env": [*dropped, *kept]}), "amd64")
+    assert config.env == tuple(kept)
+    assert config.dropped == ("LD_AUDIT", "LD_PRELOAD", "NVIDIA_VISIBLE_DEVICES", "TINI_VERBOSITY")
+
+
 # --- what a job says --------------------------------------------------------------------------------------------------------------
 
 

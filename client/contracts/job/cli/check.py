@@ -111,6 +111,9 @@ def _run_all(runs: LocalRuns, checked: Checked, model: Path | None, hidden: Path
         if model is None:
             raise WrongUsage("The training left no model")
     checked.model_bytes = model.stat().st_size
+    if checked.image.config.dropped:
+        names = ", ".join(checked.image.config.dropped[:8])
+        checked.advice.append(f"no container is given these of the image's environment: {names}; nodes drop them of every image")
     plans = [("worker: evaluate", 0, 0), ("verifier: evaluate", 0, 0), (f"verifier: {other} thread{'s' * (other > 1)}", other, 0)]
     if fewer:
         plans.append((f"verifier: {fewer} processor{'s' * (fewer > 1)}", 0, fewer))
