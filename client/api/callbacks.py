@@ -139,7 +139,7 @@ async def post_callback_test(call: Call) -> Json:
     body: CallbackTestRequest = call.body
     secret = new_secret() if body.secret is None else parse_field("secret", parse_secret, body.secret)
     try:
-        with call.context.waits.take():
+        with call.context.waits.take(call.token):
             outcome = await service_of(call).test(body.url, secret)
     except UrlRefused as e:
         raise usage(f"The callback is not taken: {e}", name="BAD_CALLBACK") from None

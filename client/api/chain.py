@@ -52,7 +52,7 @@ async def get_block(call: Call) -> Json:
 async def get_raw_block(call: Call) -> Json:
     """At most as many at a time as files are sent: a block has four million bytes."""
     height = parse_field("block", _parse_height, call.path("block"))
-    with call.context.downloads.take():
+    with call.context.downloads.take(call.token):
         found = await call.node.raw_block(height)
     if found is None:
         raise _no_block(call, height)

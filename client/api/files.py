@@ -120,7 +120,7 @@ async def post_file(call: Call) -> Json:
 async def store_upload(context: Context, read: Read, expected: int | None, *, exact: bool, token: Token = FULL) -> Json:
     """Stream a file of a user into the content store. `expected` are the bytes that were announced, of which all are the file's
     where that is `exact`. Raises `RequestError`."""
-    with context.uploads.take():
+    with context.uploads.take(token):
         if (expected or 0) > context.limits.upload_bytes:
             raise _too_large(context.limits.upload_bytes)
         room = await _room(context, token)
@@ -230,7 +230,7 @@ async def serve_file(call: Call, cid: str, *, max_size: int, timeout_s: float) -
     """Stream a file; ranges are answered, so a broken download can go on."""
     if not math.isfinite(timeout_s):
         raise usage("timeout_s is not valid: it must be a finite number of seconds. Correct timeout_s")
-    with call.context.downloads.take():
+    with call.context.downloads.take(call.token):
         path = await local_copy(call, cid, max_size=max_size, timeout_s=timeout_s)
         headers = {
             "Content-Type": MEDIA,

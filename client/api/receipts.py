@@ -21,7 +21,7 @@ _PLACE = re.compile(r"([0-9]{1,15})-([0-9]{1,5})", re.ASCII)
 
 
 async def _made(call: Call, make: Callable[[], Awaitable[Json | None]], missing: str) -> Json:
-    with call.context.downloads.take():
+    with call.context.downloads.take(call.token):
         try:
             found = await make()
         except Malformed as e:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,23 +81,36 @@ class ServerLimits:
 
 
 class Slots:
-    """A bounded number of something at the same time; the one above it is refused, not queued."""
+    """A bounded number of something at the same time; the one above it is refused, not queued. Tokens of less have half of the
+    places together, and each a quarter: the owner finds one however many they hold."""
 
     def __init__(self, what: str, most: int) -> None:
         self.what, self.most, self.used = what, most, 0
+        self._of: Counter[str] = Counter()
+        """Places by token of less."""
+
+    def _has_room(self, token: Token) -> bool:
+        if token.scope >= TokenScope.ALL:
+            return self.used < self.most
+        together, alone = max(1, self.most // 2), max(1, self.most // 4)
+        return self.used < self.most and self._of.total() < together and self._of[token.id] < alone
 
     @contextmanager
-    def take(self) -> Iterator[None]:
-        if self.used >= self.most:
+    def take(self, token: Token = FULL) -> Iterator[None]:
+        if not self._has_room(token):
+            whose = "for this token " if token.scope < TokenScope.ALL and self.used < self.most else ""
             raise unavailable(
-                f"This node answers at most {self.most} {self.what} at the same time and all are taken. Try again shortly",
+                f"This node answers at most {self.most} {self.what} at the same time and all {whose}are taken. Try again shortly",
                 name="TOO_MANY",
             )
+        less = token.scope < TokenScope.ALL
         self.used += 1
+        self._of.update([token.id] if less else [])
         try:
             yield
         finally:
             self.used -= 1
+            self._of -= Counter([token.id] if less else [])
 
 
 class Turns:

@@ -94,7 +94,7 @@ async def answer(call: Call, what: str, tx: bytes, **more: Any) -> Reply:
     wait_s: float = call.query.wait
     if not wait_s > 0:
         return Reply(202, common | {"status": "pending"})
-    with call.context.waits.take():
+    with call.context.waits.take(call.token):
         try:
             result = await call.node.ledger.result(tx, wait_s)
         except TimeoutError:
@@ -111,7 +111,7 @@ async def answer(call: Call, what: str, tx: bytes, **more: Any) -> Reply:
 async def _with_receipt(call: Call, result: TxResult) -> dict[str, str]:
     """What is final stays final where no file can hold the way to it: then the answer has none, and asking for one says why."""
     try:
-        with call.context.downloads.take():
+        with call.context.downloads.take(call.token):
             found = await call.node.receipt_file(result.height, result.index + 1, None)
     except (Malformed, RequestError):
         return {}

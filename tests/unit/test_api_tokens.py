@@ -285,6 +285,28 @@ async def test_a_token_keeps_a_share_of_the_files_and_can_give_it_back(api: Api,
     assert (await api.call("DELETE", f"/v1/files/{other['cid']}"))[0] == 200, "the owner takes back what a token keeps"
 
 
+async def test_tokens_of_less_leave_the_owner_a_place(tmp_path: Path, tokens: Tokens) -> None:
+    """Each has a quarter of the places and all have half, whatever they ask for at the same time."""
+    async with serving(tmp_path, limits=ServerLimits(downloads=8)) as api:
+        files = api.node.files
+        files.hold, cid = asyncio.Event(), files.put(b"a file")
+        readers = [made(tokens, TokenScope.READ)[1] for _ in range(3)]
+        held = [asyncio.create_task(api.call("GET", f"/v1/files/{cid}", token=reader)) for reader in readers[:2] * 2]
+        async with asyncio.timeout(20):
+            while files.waiting < 4:
+                await asyncio.sleep(0.01)
+        for reader in readers:
+            refused = await api.refused("GET", f"/v1/files/{cid}", 503, token=reader)
+            assert refused["name"] == "TOO_MANY" and "for this token" in refused["message"]
+        held += [asyncio.create_task(api.call("GET", f"/v1/files/{cid}")) for _ in range(4)]
+        async with asyncio.timeout(20):
+            while files.waiting < 8:
+                await asyncio.sleep(0.01)
+        files.hold.set()
+        assert [status for status, _ in await asyncio.gather(*held)] == [200] * 8
+        assert (await api.call("GET", f"/v1/files/{cid}", token=readers[2]))[0] == 200, "given back"
+
+
 async def test_what_was_not_sent_is_not_counted(api: Api, tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
     from learningchain.chain.errors import InvalidTx, TxCode
 

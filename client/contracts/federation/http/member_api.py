@@ -162,7 +162,7 @@ async def post_preview(call: Call) -> Json:
     body: PreviewRequest = call.body
     if (body.data is None) == (body.number is None):
         raise usage("The preview is not valid: exactly one of data and number is needed. Give one of them")
-    with call.context.waits.take(), _joining("The preview"):
+    with call.context.waits.take(call.token), _joining("The preview"):
         if body.data is not None:
             return dict(await joining.preview(call.node, federation, body.data, within_s=HOLD_S))
         return dict(await _preview_of(call, bytes.fromhex(body.number or "")))

@@ -297,7 +297,7 @@ async def _counted(call: Call, work: Callable[[DayBudget], T]) -> T:
 async def _ended(call: Call, tx: bytes, request: bytes) -> Json:
     """The request when it is answered or has failed. Raises RequestError where its transaction is refused."""
     ledger = call.node.ledger
-    with call.context.waits.take():
+    with call.context.waits.take(call.token):
         try:
             result = await ledger.result(tx, BLOCK_S)
             if result.code:

@@ -127,7 +127,7 @@ async def _stored(call: Call, asked: AskedRows) -> AsyncIterator[bytes | None]:
         yield None
         return
     pin = f"asked:{secrets.token_hex(8)}"
-    with call.context.uploads.take():
+    with call.context.uploads.take(call.token):
         try:
             with tempfile.NamedTemporaryFile(prefix="rows-", dir=call.context.spool) as file:
                 await asyncio.to_thread(Path(file.name).write_bytes, asked.text)
@@ -287,7 +287,7 @@ async def _wait(call: Call, request: bytes, query: PredictionQuery) -> None:
 
     if done():
         return
-    with call.context.waits.take():
+    with call.context.waits.take(call.token):
         committed = ledger.committed()
         try:
             async with asyncio.timeout(query.wait):

@@ -91,7 +91,7 @@ async def _tried(call: Call, terms: RunTerms) -> TrialState:
     except TrialsBusy as problem:
         name = "TOO_MANY_OWN_TRIALS" if problem.own else "TRIALS_BUSY"
         raise unavailable(f"The model was not tried, and nothing was sent: {problem}", name=name) from None
-    with call.context.waits.take(), suppress(TimeoutError):
+    with call.context.waits.take(call.token), suppress(TimeoutError):
         async with asyncio.timeout(HOLD_S):
             await state.over.wait()
     return state
