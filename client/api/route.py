@@ -250,6 +250,10 @@ async def parse_body(request: web.Request, kind: type[T]) -> T:
         raise usage(f"The body is no JSON: {e}. Send one JSON object; {_SEE}", name="BAD_JSON") from None
 
 
+LOGIN_BODY: web.RequestKey[bytes] = web.RequestKey("login", bytes)
+"""The body of a login, which is read before anything else of it is looked at."""
+
+
 async def read_bounded(request: web.Request, limit: int) -> bytes:
     """The body, at most `limit` bytes of it and within BODY_TIMEOUT_S."""
     too_large = usage(f"The body is larger than {limit} bytes, the most that this endpoint reads", name="TOO_LARGE", status=413)

@@ -18,6 +18,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
+from urllib.parse import parse_qs
 
 import msgspec
 import structlog
@@ -32,6 +33,7 @@ from learningchain.client.api.hub import Hub
 from learningchain.client.api.metrics import Metrics
 from learningchain.client.api.openapi import document
 from learningchain.client.api.route import (
+    LOGIN_BODY,
     MAX_JSON,
     SAFE_HEADERS,
     Call,
@@ -43,6 +45,7 @@ from learningchain.client.api.route import (
     Turns,
     parse_body,
     parse_query,
+    read_bounded,
 )
 from learningchain.client.api.table import FOLLOWERS, ROUTES
 from learningchain.client.api.tickets import TICKET_S, Tickets
@@ -250,15 +253,16 @@ class ApiServer:
     ) -> web.StreamResponse:
         connection = request.protocol
         known = self._has_token(request) or self._has_session(request)
+        # Before its connection counts as busy: whoever waits here still makes room for others, and for its body no longer than for
+        # its header.
+        if not known and self._is_login(request):
+            await request.content.wait_eof()
+            request[LOGIN_BODY] = await read_bounded(request, MAX_LOGIN)
+        known = known or self._opens_link(request)
         if not known and self._strangers is not None:
-            login = self._is_login(request)
-            if isinstance(connection, HttpConnection) and not request.content.is_eof() and not login:
+            if isinstance(connection, HttpConnection) and not request.content.is_eof():
                 connection.read_no_more()
-            # Before its connection counts as busy: whoever waits here still makes room for others, and for its body no longer than
-            # for its header.
             await self._strangers.turn()
-            if login:
-                await request.content.wait_eof()
         started = perf_counter()
         own_id = request[_REQUEST] = request_id(request.headers.get(HEADER))
         place = connection.request() if isinstance(connection, HttpConnection) else nullcontext()
@@ -326,6 +330,18 @@ class ApiServer:
         if not self._has_dashboard or (request.method, request.path) != ("POST", LOGIN_PATH):
             return False
         return request.content_length is not None and request.content_length <= MAX_LOGIN
+
+    def _opens_link(self, request: web.Request) -> bool:
+        """A code that opens a session is as good as one: its owner waits behind no stranger, and makes no room for one."""
+        if not self._has_dashboard or request.path != LOGIN_PATH:
+            return False
+        body = request.get(LOGIN_BODY, b"").decode("ascii", "replace")
+        code = request.query.get("code", "") if request.method == "GET" else parse_qs(body).get("code", [""])[0]
+        now = monotonic()
+        good = any(self._sessions.is_link(code, now, plain=plain) for plain in (False, True))
+        if good and isinstance(request.protocol, HttpConnection):
+            request.protocol.known = True
+        return good
 
     def _has_session(self, request: web.Request) -> bool:
         """Of the dashboard: whoever is logged in waits for no stranger."""

@@ -25,7 +25,7 @@ from aiohttp import web
 from learningchain.client import contracts
 from learningchain.client.api.errors import RequestError, forbidden, not_found, unauthorized, usage
 from learningchain.client.api.http_listener import HttpConnection
-from learningchain.client.api.route import Context, Route, read_bounded
+from learningchain.client.api.route import LOGIN_BODY, Context, Route, read_bounded
 from learningchain.client.dashboard import live
 from learningchain.client.dashboard.drawing import Drawing
 from learningchain.client.dashboard.forms import MAX_BODY, parse_form
@@ -281,7 +281,8 @@ class Site:
                 status=401 if code and not good else 200,
             )
             return self._draw(request, None, shown)
-        code = parse_form(await read_bounded(request, MAX_LOGIN)).get("code", "")
+        sent = request[LOGIN_BODY] if LOGIN_BODY in request else await read_bounded(request, MAX_LOGIN)
+        code = parse_form(sent).get("code", "")
         cookie = sessions.open(code, now, plain=plain)
         if cookie is None:
             raise unauthorized(f"This link is no longer good: it is used once, within two minutes. {HOW}")

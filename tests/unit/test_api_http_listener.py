@@ -7,6 +7,7 @@ import contextlib
 import gc
 import json
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -388,3 +389,26 @@ async def test_of_a_stranger_s_body_little_is_read(tmp_path: Path) -> None:
         assert poured < 50_000_000
         await until(lambda: not at.door.connections)
         await at.api.get("/v1/status")
+
+
+@as_nodes_run
+async def test_a_login_with_its_code_waits_behind_no_stranger_and_makes_room_for_none(tmp_path: Path) -> None:
+    """Strangers of this machine hold all places and all turns, and knock again and again."""
+    async with house(tmp_path, strangers_per_s=1 / LONG, strangers_at_once=1.0, connections_per_address=6) as at:
+        waits = [await at.knock(2 * WHOLE) for _ in range(6)]
+        code = at.server._sessions.new_link(time.monotonic(), plain=True)
+        head = f"Host: 127.0.0.1:{at.api.port}\r\nOrigin: {at.api.url}\r\n"
+        body = f"code={code}"
+        for request in (
+            f"GET /dashboard/login?code={code} HTTP/1.1\r\n{head}\r\n",
+            f"POST /dashboard/login HTTP/1.1\r\n{head}Content-Length: {len(body)}\r\n\r\n{body}",
+        ):
+            owner = await at.knock(request.encode())
+            waits += [await at.knock(WHOLE) for _ in range(6)]
+            loop = asyncio.get_running_loop()
+            async with asyncio.timeout(20 * SLOW):
+                answer = await loop.sock_recv(owner, 65_536)
+            assert answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 303")), answer[:200]
+        guessed = await at.knock(f"GET /dashboard/login?code=guessed HTTP/1.1\r\n{head}\r\n".encode())
+        with pytest.raises(BlockingIOError):
+            guessed.recv(1)
