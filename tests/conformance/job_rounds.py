@@ -56,17 +56,7 @@ def _batch(work: Work) -> list[int]:
     job, unjudged = work.job, work.unjudged()
     if job.round == 2:
         return [index for index in job.again if index in unjudged]
-    if job.hidden == ON:
-        return unjudged
-    first = work.first_ok()
-    if first is not None:
-        ahead = work.before(first)
-        return [work.leader(ahead)] if ahead else []
-    if not unjudged:
-        return []
-    best = work.leader(unjudged)
-    full = [index for index in unjudged if work.claim(index).full]
-    return [best] if best in full or not full else [best, work.leader(full)]
+    return unjudged if job.hidden == ON else unjudged[:1]
 
 
 def draw(work: Work) -> None:
@@ -294,10 +284,7 @@ def next_step(work: Work) -> None:
     """LC-JOB-38"""
     on, first = work.job.hidden == ON, work.first_ok()
     if first is not None:
-        if not on and work.before(first):
-            to_draw(work, work.job.audit + 1, 1)
-        else:
-            finish(work, PAID, _hidden_winner(work, first) if on else first)
+        finish(work, PAID, _hidden_winner(work, first) if on else first)
         return
     claims = [work.claim(index) for index in work.job.finalists]
     cheated = work.terms.on_cheat == 0 and any(claim.full and claim.result == judging.IS_FALSE for claim in claims)

@@ -235,10 +235,6 @@ class Work:
 
         return sorted(indices, key=place)
 
-    def leader(self, indices: list[int]) -> int:
-        order = self.in_order(indices)
-        return order[judging.leader([self.claim(index).loss for index in order], self.terms.tolerance)]
-
     def ranked(self, indices: list[int]) -> list[int]:
         order = self.in_order(indices)
         return [order[at] for at in judging.rank([self.claim(index).loss for index in order], self.terms.tolerance)]
@@ -248,7 +244,3 @@ class Work:
 
     def first_ok(self) -> int | None:
         return next((index for index in self.job.finalists if self.claim(index).result == judging.IS_OK), None)
-
-    def before(self, first: int) -> list[int]:
-        places = self.job.finalists
-        return [index for index in self.unjudged() if places.index(index) < places.index(first)]

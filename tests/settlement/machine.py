@@ -125,20 +125,8 @@ def batch_of(graph: Graph, job: Job) -> list[Candidate]:
     if job.hidden:
         graph.reach("draw.hidden")
         return unjudged
-    first = first_ok(job)
-    if first is not None:
-        graph.reach("draw.after.ok")
-        before = [c for c in unjudged if ranks_before(job, c, first)]
-        return [leader(job, before)] if before else []
-    if not unjudged:
-        return []
-    best = leader(job, unjudged)
-    full = [candidate for candidate in unjudged if candidate.full]
-    if best.full or not full:
-        graph.reach("draw.leader")
-        return [best]
-    graph.reach("draw.leader.full")
-    return [best, leader(job, full)]
+    graph.reach("draw.first")
+    return unjudged[:1]
 
 
 def draw(graph: Graph, job: Job) -> None:
@@ -308,31 +296,17 @@ def judge(graph: Graph, job: Job, candidate: Candidate, line: int, verdict: str)
 # --- NEXT and the ends ----------------------------------------------------------------------------------------------------------
 
 
-def leader(job: Job, candidates: list[Candidate]) -> Candidate:
-    """Of candidates in the order of claims."""
-    ordered = [c for c in job.claims.values() if c in candidates]
-    return ordered[formulas.leader(job.terms, [c.loss for c in ordered])]
-
-
 def first_ok(job: Job) -> Candidate | None:
     return next((c for c in job.finalists if c.verdict == OK), None)
 
 
-def ranks_before(job: Job, one: Candidate, other: Candidate) -> bool:
-    return job.finalists.index(one) < job.finalists.index(other)
-
-
 def next_step(graph: Graph, job: Job) -> None:
     first, unjudged = first_ok(job), job.unjudged()
-    if first is not None:
-        if not job.hidden and any(ranks_before(job, c, first) for c in unjudged):
-            graph.reach("next.before")
-            again(graph, job)
-        elif not job.hidden:
-            graph.reach("next.paid")
-            finish(graph, job, PAID, first)
-        else:
-            finish(graph, job, PAID, hidden_winner(graph, job, first))
+    if first is not None and not job.hidden:
+        graph.reach("next.paid")
+        finish(graph, job, PAID, first)
+    elif first is not None:
+        finish(graph, job, PAID, hidden_winner(graph, job, first))
     elif not job.hidden and job.terms.refund_on_cheat and any(c.verdict == FALSE and c.full for c in job.finalists):
         graph.reach("next.cheat")
         finish(graph, job, REFUNDED)

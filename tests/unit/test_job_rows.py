@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from learningchain.chain.contracts.job import CONTRACT, records
+from learningchain.chain.contracts.job import CONTRACT, records, views
 from learningchain.chain.contracts.job.messages import OnCheat
 from learningchain.chain.contracts.job.records import NO_JOBS, CaseState, ContractorRecord, Hidden
 from learningchain.chain.host import BANNED, K_VALIDATORS, SUSPENDED, Validators
@@ -281,15 +281,28 @@ def test_a_false_claim_of_one_who_is_banned_already_counts_as_a_ban() -> None:
 
 
 def test_after_a_stakeless_lie_the_next_best_is_judged_though_the_contractor_wants_its_bounty_back() -> None:
-    """LC-JOB-38, 4: with an account that risks nothing nobody ends the job for those that are left."""
+    """LC-JOB-38, 3: with an account that risks nothing nobody ends the job for those that are left."""
     w = world()
     job = audit(w, {"a": 100, "b": 5_000, "c": 9_000}, stakeless="a", on_cheat=OnCheat.REFUND, finalists=4)
-    assert w.round(job).batch == [0, 1]
-    w.everybody(job, LIE, ballot(NOMODEL))
-    assert (w.state(job), w.job(job).audit, w.round(job).batch) == ("COMMIT", 1, [2])
-    w.everybody(job, ballot(OK, 9_000))
+    for number, said in enumerate((LIE, ballot(NOMODEL), ballot(OK, 9_000))):
+        assert (w.state(job), w.job(job).audit, w.round(job).batch) == ("COMMIT", number, [number])
+        w.everybody(job, said)
     assert w.state(job) == "PAID"
     assert gained(w, "c") == 10_000
+
+
+def test_finalists_that_are_judged_one_after_the_other_in_two_rounds_each_end_in_time() -> None:
+    """LC-JOB-14, 34: no window ends early, as one commits and opens nothing."""
+    w = world()
+    job = audit(w, {"a": 9_000, "b": 8_000, "c": 7_000, "d": 6_000}, stakeless="cd", finalists=4)
+    shown, rounds = views.describe(w.store, job), []
+    while w.state(job) != "REFUNDED":
+        if w.state(job) == "COMMIT":
+            rounds.append((w.job(job).audit, w.job(job).round, w.round(job).batch))
+            assert w.commit(job, w.committee(job)[0], [ballot(ABSTAIN)]) == 0
+        w.deadline(job)
+    assert rounds == [(number, round_, [3 - number]) for number in range(4) for round_ in (1, 2)]
+    assert shown is not None and w.clock <= shown["latest_end"]
 
 
 def test_all_refused_is_refunded_and_the_bond_burns_what_the_stakes_did() -> None:

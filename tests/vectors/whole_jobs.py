@@ -229,15 +229,17 @@ def silent() -> Play:
 
 def stakeless() -> Play:
     claims = (("bob", CLAIMED, False), ("erin", CLAIMED + 10**7), ("carol", CLAIMED + 10**8), ("dave", CLAIMED + 10**9))
-    play = _claimed("stakeless leaders are judged beside a full one", "LC-JOB-34", *claims)
+    play = _claimed("each is judged alone, in rank order, until one is OK", "LC-JOB-34", *claims)
     own = {"bob": CLAIMED, "erin": CLAIMED + 10**7, "carol": CLAIMED + 10**8, "dave": CLAIMED + 10**9}
-    play.vote(lambda voter, claimant: Vote(WRONG) if claimant == "bob" else Vote([own[claimant]] * 2))
+    for _ in range(2):
+        play.vote(lambda voter, claimant: Vote(WRONG) if claimant == "bob" else Vote([own[claimant]] * 2))
+    assert (play.read().state, play.read().audit) == (JobState.PAID, 1)
     return play
 
 
 def half_stakeless() -> Play:
     claims = (("bob", CLAIMED, False), ("dave", CLAIMED + 10**7, False), ("carol", CLAIMED + 10**8))
-    play = _claimed("an undecided leader, an OK one behind it", "LC-JOB-38", *claims, changed={"finalists": 3})
+    play = _claimed("an undecided leader, the next is paid", "LC-JOB-38", *claims, changed={"finalists": 3})
     own = {"bob": CLAIMED, "dave": CLAIMED + 10**7, "carol": CLAIMED + 10**8}
 
     def vote(voter: str, claimant: str) -> Vote:

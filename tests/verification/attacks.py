@@ -101,6 +101,12 @@ def _of_contractors(results: Results) -> Iterator[Row]:
         "a full worker's model still costs B/10 and the fees, a stakeless worker's the fees: residual, in the record",
     )
     yield (
+        "A contractor's puppet without a stake leads, so that a worker's model is judged beside it and seen for the fees (140 "
+        "micro-credits of a bounty of 100)",
+        "without hidden data finalists are judged one by one, in rank order, and the first that is OK is paid",
+        "nothing: 70 micro-credits for the judgement of its own model. With hidden data all K finalists are judged: residual",
+    )
+    yield (
         "A contractor withholds the hidden key",
         "D = B burns; public columns decide; a suspended contractor may reveal it",
         "costs it 2 B with the bounty that it still pays",
@@ -131,9 +137,8 @@ def _of_claimants(results: Results) -> Iterator[Row]:
     )
     yield (
         "Stakeless claims end a job, or fill the finalists",
-        "at most half of the finalists without a full stake while full ones are left; the leader of the full ones is judged "
-        "beside a "
-        "stakeless leader; only a full claim's FALSE can refund",
+        "at most half of the finalists without a full stake while full ones are left; behind one that is not OK the next is "
+        "judged; only a full claim's FALSE can refund",
         "an honest full claim is a finalist wherever it is among the first K - K//2 full ones; a stakeless false claim costs "
         "the contractor up to u (C + 64), its "
         "author a strike",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from learningchain.chain.contracts.job import messages, records, rewards, verdicts
 from learningchain.chain.contracts.job.records import AuditRound, Hidden, JobState, Result, Seat
 from learningchain.chain.contracts.job.store import JobContext
 from learningchain.chain.host import VERIFIERS
-from learningchain.chain.verification import committee, ranking, windows
+from learningchain.chain.verification import committee, windows
 from learningchain.chain.verification.committee import Committee
 
 
@@ -40,24 +38,14 @@ def _drop_banned(work: JobContext) -> None:
 
 
 def _batch(work: JobContext) -> list[int]:
-    """Of round two those that line 4 sent there, of hidden jobs all finalists, else the leader and the best full one."""
+    """Of round two those that line 4 sent there, of hidden jobs all finalists, else the first in rank order.
+
+    Whoever judges a model sees it. So a claim waits until those before it were judged and not OK: one that is OK is then paid.
+    """
     job, unjudged = work.job, verdicts.unjudged(work)
     if job.round == 2:
         return [index for index in job.again if index in unjudged]
-    if job.hidden == Hidden.ON:
-        return unjudged
-    first = verdicts.first_ok(work)
-    if first is not None:
-        unjudged = verdicts.before(work, first)
-        return [_leader(work, unjudged)] if unjudged else []
-    if not unjudged:
-        return []
-    best, full = _leader(work, unjudged), [index for index in unjudged if work.claim(index).full]
-    return [best] if best in full or not full else [best, _leader(work, full)]
-
-
-def _leader(work: JobContext, among: Iterable[int]) -> int:
-    return ranking.leader(work.entries(among), work.tol).claim
+    return unjudged if job.hidden == Hidden.ON else unjudged[:1]
 
 
 def _committees(work: JobContext, batch: list[int]) -> list[Committee]:

@@ -122,20 +122,12 @@ def first_ok(work: JobContext) -> int | None:
     return next((index for index in work.job.finalists if work.claim(index).result == Result.OK), None)
 
 
-def before(work: JobContext, index: int) -> list[int]:
-    """The unjudged finalists that rank before this one."""
-    left = unjudged(work)
-    return [one for one in work.job.finalists[: work.job.finalists.index(index)] if one in left]
-
-
 def next_step(work: JobContext) -> None:
     """LC-JOB-38: pay, give back, or judge the next candidate."""
     hidden, first = work.job.hidden == Hidden.ON, first_ok(work)
-    if first is not None and hidden:
-        ends.finish(work, JobState.PAID, _hidden_winner(work, first))
-    elif first is not None and not before(work, first):
-        ends.finish(work, JobState.PAID, first)
-    elif first is None and (hidden or not unjudged(work) or _refunds_cheat(work)):
+    if first is not None:
+        ends.finish(work, JobState.PAID, _hidden_winner(work, first) if hidden else first)
+    elif hidden or not unjudged(work) or _refunds_cheat(work):
         judged = any(work.claim(index).result in JUDGED for index in work.job.finalists)
         ends.finish(work, JobState.REFUNDED if judged else JobState.EMPTY)
     else:

@@ -171,10 +171,10 @@ MUTANTS = (
         "if a == arch",
     ),
     rule(
-        "a full claim waits behind the leader",
+        "claims are judged beside those that rank before them",
         f"{_JOB}.draws",
-        "return [best] if best in full or not full else",
-        "return [best] if True else",
+        "return unjudged if job.hidden == Hidden.ON else unjudged[:1]",
+        "return unjudged",
     ),
     # votes
     rule("tolerance two-sided", "verification.votes", "if measured <= claimed + tol:", "if abs(measured - claimed) <= tol:"),
