@@ -28,7 +28,12 @@ if TYPE_CHECKING:
 
 PRIVATE: Final = "private."
 """The first word of a pin that begins so is none for which content is served, and while there is one, no pin of what is fetched is:
-others get it where this node published it (`PublishFile`, `ServeFile`)."""
+others get it where they were named for it (`ServeFile`), or their contract says so (`Slice.may_have`)."""
+PUBLIC: Final = "public."
+"""A pin whose first word begins so is this node's own word that everybody may have the content, whatever else it is pinned for."""
+
+MayHave = Callable[[bytes, str, Collection[str]], bool]
+"""(peer, CID, the reasons for which it is pinned) -> whether the peer may have it."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +140,13 @@ class Files(Protocol):
         """Who gets what is pinned privately: these identities, as long as this node runs or until it is said anew."""
         ...
 
-    def unpin(self, cid: str, reason: str) -> None: ...
+    def share_by(self, may_have: MayHave) -> None:
+        """Who gets what is pinned privately beside those that were named: this is asked at each question of a peer."""
+        ...
+
+    def unpin(self, cid: str, reason: str) -> None:
+        """What was pinned privately is deleted with its last pin."""
+        ...
 
 
 class Runs(Protocol):

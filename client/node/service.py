@@ -26,8 +26,9 @@ from learningchain.client.keys.keyring import Keyring
 from learningchain.client.keys.keystore import KeystoreError
 from learningchain.client.keys.signing import Signer
 from learningchain.client.node.driver import Driver, now_ms
-from learningchain.client.node.interface import PRIVATE, KeptRoom, Past, Runs, SignerUnavailable
+from learningchain.client.node.interface import PRIVATE, KeptRoom, MayHave, Past, Runs, SignerUnavailable
 from learningchain.client.node.ledger import NodeLedger
+from learningchain.client.node.sharing import CLOSED, Sharing
 from learningchain.client.receipts import proofs
 from learningchain.p2p.content import cid as cids
 from learningchain.p2p.content.service import Content
@@ -51,16 +52,15 @@ class NodeFiles:
     """Files by CID text over the content service."""
 
     def __init__(self, content: Content) -> None:
-        self._content = content
-        self._allowed: dict[cids.Cid, frozenset[bytes]] = {}
-        self._published: dict[cids.Cid, set[str]] = {}
-        """For which reasons this process itself put content into the store for everybody."""
+        self._content, self._sharing = content, Sharing()
         content.allow = self.may_have
+        for row in content.store.contents():
+            self._remove_closed(row.root)
 
     async def add(self, path: Path, *, pin: str) -> tuple[str, int]:
         cid = await self._content.add(path, pin=pin)
         if not pin.startswith(PRIVATE):
-            self._published.setdefault(cid, set()).add(pin)
+            self._sharing.publish(str(cid), pin)
             self._content.offer(cid)
         return str(cid), self._content.store.size(cid)
 
@@ -80,31 +80,37 @@ class NodeFiles:
         return await self._content.fetch(cids.parse(cid), max_size=max_size, timeout_s=timeout_s, on_progress=on_progress)
 
     def pin(self, cid: str, reason: str) -> None:
-        self._content.store.pin(cids.parse(cid), reason)
+        root, store = cids.parse(cid), self._content.store
+        if reason.startswith(PRIVATE) and store.has(root):
+            self._sharing.begin_private(cid, store.reasons(root))
+        store.pin(root, reason)
 
     def unpin(self, cid: str, reason: str) -> None:
-        root = cids.parse(cid)
-        self._content.store.unpin(root, reason)
-        if (published := self._published.get(root)) is not None:
-            published.discard(reason)
-            if not published:
-                del self._published[root]
+        root, store = cids.parse(cid), self._content.store
+        left = set(store.reasons(root)) - {reason}
+        if self._sharing.take_back(cid, reason, left):
+            store.pin(root, CLOSED)
+        store.unpin(root, reason)
+        self._remove_closed(root)
+        if reason.startswith(PRIVATE):
+            store.remove(root)
+
+    def _remove_closed(self, root: cids.Cid) -> None:
+        """Delete what nothing but its having been private keeps here."""
+        if self._content.store.reasons(root) == [CLOSED]:
+            self._content.store.unpin(root, CLOSED)
+            self._content.store.remove(root)
 
     def allow(self, cid: str, peers: Collection[bytes]) -> None:
-        root = cids.parse(cid)
+        self._sharing.name(cid, peers)
         if peers:
-            self._allowed[root] = frozenset(peers)
-            self._content.offer(root)
-        else:
-            self._allowed.pop(root, None)
+            self._content.offer(cids.parse(cid))
+
+    def share_by(self, may_have: MayHave) -> None:
+        self._sharing.may_have_by_contract = may_have
 
     def may_have(self, peer: bytes, root: cids.Cid) -> bool:
-        """What is pinned is served to everybody; where a reason is private, to those that were named. A stranger's terms may name
-        the same content as a model or an image: fetching it for that makes it no more public. Publishing it here does."""
-        reasons = self._content.store.reasons(root)
-        if not any(reason.startswith(PRIVATE) for reason in reasons):
-            return bool(reasons)
-        return peer in self._allowed.get(root, ()) or not self._published.get(root, set()).isdisjoint(reasons)
+        return self._sharing.may_have(peer, str(root), self._content.store.reasons(root))
 
 
 async def _nothing_to_see() -> None: ...

@@ -249,6 +249,15 @@ def reason(what: str, ref: bytes) -> str:
     return f"{what}:{ref.hex()}"
 
 
+def parse_reason(text: str) -> tuple[str, bytes]:
+    """The first word of a reason, and the ref; no ref where it names none."""
+    word, _, ref = text.partition(":")
+    try:
+        return word, bytes.fromhex(ref)
+    except ValueError:
+        return word, b""
+
+
 class Models:
     """This node's own models: files that nobody else sees before they are published. Calls run in the executor."""
 

@@ -357,7 +357,7 @@ class Kill:
 @dataclass(frozen=True)
 class FetchContent:
     """Fetch content until `until` on the chain clock, and pin it for the ref; answered by ContentReady or ContentMissing. `pin`:
-    the first word of the reason."""
+    the first word of the reason. Where that is private, who may have it from here says the contract (`Slice.may_have`)."""
 
     scope: str
     tag: str
@@ -454,8 +454,8 @@ class DropFile:
 
 @dataclass(frozen=True)
 class PublishFile:
-    """Serve a file of this node to everybody until the ref is forgotten. `cid` is its name, `pin` the first word of the reason for
-    which it is pinned; NotPublished if it fails."""
+    """Serve a file of this node until the ref is forgotten: to everybody or, where `pin`, the first word of the reason for which it
+    is pinned, is private, to whom the contract says (`Slice.may_have`). `cid` is its name; NotPublished if it fails."""
 
     ref: bytes
     cid: str

@@ -14,7 +14,7 @@ import contextlib
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from learningchain.chain.ledger.transition import chain_record
 from learningchain.client.config import WorkConfig
 from learningchain.client.node.block_figures import AnyFigure
 from learningchain.client.node.interface import PRIVATE, Files, KeptRoom, Ledger
-from learningchain.client.work.artifacts import Images, KeptLosses, Models, Pins, durably, in_thread, reason
+from learningchain.client.work.artifacts import Images, KeptLosses, Models, Pins, durably, in_thread, parse_reason, reason
 from learningchain.client.work.changes import MAX_PIECE, WatchedChanges
 from learningchain.client.work.computing import ComputerLost, Computing, ComputingProcess, TaskRefused
 from learningchain.client.work.database import Intent, IntentState, WorkDatabase
@@ -88,7 +88,7 @@ from learningchain.client.work.slots import MachineShare, training_room
 from learningchain.client.work.trials import PIN, Trials
 from learningchain.client.work.vanished import VanishedImages
 from learningchain.client.work.warm_pool import WarmPool
-from learningchain.p2p.content.cid import from_bytes
+from learningchain.p2p.content.cid import from_bytes, parse
 from learningchain.sandbox import AsyncBackend, Backend, OwnData, SandboxError
 
 log = structlog.get_logger(__name__)
@@ -185,6 +185,7 @@ class WorkDriver:
         self._trees = executor or ThreadPoolExecutor(1, thread_name_prefix="work-losses")
         self._made = data / "made"
         self._served = ServedFiles(files.allow)
+        files.share_by(self._may_have)
         self._computing: Computing = computing or ComputingProcess(self._made)
         self._sign, self._derive, self._send, self._penalize = sign, derive, send, penalize
         self._peers: PeerChannels | None = None
@@ -646,6 +647,12 @@ class WorkDriver:
             if found != cid:
                 log.error("a file on this disk is not what it was", ref=effect.ref.hex(), cid=found)
             return
+
+    def _may_have(self, peer: bytes, cid: str, reasons: Collection[str]) -> bool:
+        """Whether a contract says, by the ledger as it is now, that a peer may have what is pinned privately here."""
+        private = [parse_reason(one) for one in reasons if one.startswith(PRIVATE)]
+        state, content = self._ledger.state, parse(cid).to_bytes()
+        return any(part.may_have(state, private, content, peer) for part in self._slices)
 
     async def _stop_serving(self, effect: StopServing) -> None:
         cid = str(from_bytes(effect.cid))

@@ -22,7 +22,7 @@ from learningchain.chain.errors import TxCode
 from learningchain.chain.types import parse_loss
 from learningchain.client.contracts.job.http.postings import build_job
 from learningchain.client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
-from learningchain.client.sdk.types import Invalid, Json
+from learningchain.client.sdk.types import Invalid, Json, NotFound
 from learningchain.p2p.content import cid as cids
 from learningchain.sandbox import Sandbox, SandboxUnavailable
 from learningchain.sandbox.images import build_python_image
@@ -88,12 +88,18 @@ async def test_a_job_is_trained_verified_and_paid_though_a_worker_is_killed_at_i
     await killed.kill()
     await killed.start()
     claims = await _claimed(node, job, [graph[name].address for name in WORKERS])
+    await graph["v3"].kill()
     await graph.clock.advance(HOUR_MS)
+    audited = await _committed(node, job, 2)
+    assert await _refused(node, [claim["model"]["cid"] for claim in audited["claims"]]) == ["NOBODY"] * len(WORKERS)
+    await graph["v3"].start()
     view = await node.job_in(job, "PAID", "REFUNDED", "EMPTY", within=SLOW_S)
 
     winner = _won(graph, view, claims)
     model = await node.api.fetch_model(job, tmp_path / "model")
     assert float(model.path.read_text()) == claims[winner], "its model loses what it claimed"
+    lost = [claim["model"]["cid"] for claim in view["claims"] if claim["claimant"] != winner]
+    assert await _refused(node, lost) == ["NOBODY"], "the other one's was under no audit, and has not left its node"
     await graph.agree()
     fees = sum(micro(seat["fee"]) for seat in _committee(view))
     assert fees > 0
@@ -207,6 +213,27 @@ async def _claimed(node: NodeProcess, job: str, workers: Sequence[str]) -> dict[
         return found if set(found) == set(workers) else None
 
     return await eventually("every worker has claimed", all_have, SLOW_S)
+
+
+async def _committed(node: NodeProcess, job: str, most: int) -> Json:
+    """The job under audit, once so many of its seats have measured the model and said so. The others have it still to come."""
+
+    async def have() -> Json | None:
+        view = dict(await node.api.job(job))
+        return view if sum(seat["committed"] for seat in _committee(view)) == most else None
+
+    return await eventually(f"{most} seats have committed", have, SLOW_S)
+
+
+async def _refused(node: NodeProcess, models: Sequence[str]) -> list[str | None]:
+    """Why a node that sits on no committee does not get these, though it is connected with all who have them."""
+
+    async def refusal(cid: str) -> str | None:
+        with pytest.raises(NotFound) as refused:
+            await node.api.api.call("GET", f"/v1/files/{cid}", query={"timeout_s": 10})
+        return refused.value.name
+
+    return list(await asyncio.gather(*map(refusal, models)))
 
 
 async def _lie(graph: ClockedGraph, node: NodeProcess, jobs: Sequence[str], path: Path) -> list[Reveal]:

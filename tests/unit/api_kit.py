@@ -73,7 +73,7 @@ from learningchain.client.callbacks.service import CallbackService
 from learningchain.client.keys.keystore import KeystoreError
 from learningchain.client.node.block_figures import AnyFigure, BlockFigures
 from learningchain.client.node.disk_use import DiskRoom
-from learningchain.client.node.interface import Before, KeptRoom, Past, SignerUnavailable, TxResult
+from learningchain.client.node.interface import Before, KeptRoom, MayHave, Past, SignerUnavailable, TxResult
 from learningchain.client.node.service import past_of
 from learningchain.client.notify.service import NotifyService
 from learningchain.client.receipts import proofs
@@ -364,6 +364,8 @@ class FakeFiles:
         raise NotImplementedError
 
     def allow(self, cid: str, peers: Collection[bytes]) -> None: ...
+
+    def share_by(self, may_have: MayHave) -> None: ...
 
     def unpin(self, cid: str, reason: str) -> None:
         self.unpinned.append(reason)

@@ -25,6 +25,7 @@ from learningchain.chain.host import ACTIVE, SUSPENDED, account_key
 from learningchain.chain.host.terms import model_id
 from learningchain.chain.types import parse_loss
 from learningchain.client.contracts.job.roles import secrets
+from learningchain.client.contracts.job.roles.cleanup import WON_PIN
 from learningchain.client.keys import hidden
 from learningchain.client.work import WorkConfig, WorkDriver
 from learningchain.p2p.content.cid import parse
@@ -133,7 +134,7 @@ def test_a_job_is_trained_claimed_verified_and_paid(tmp_path: Path) -> None:
         kept = [p.name for n in graph.nodes.values() for p in (n.folder / "work").rglob("*.model")]
         assert kept == []
         winner = graph.nodes[graph.chain.names[next(i for i in graph.chain.names if address(i) == found["winner"])]]
-        assert winner.files.pins[found["model"]["cid"]] == {f"won:{job.hex()}"}
+        assert winner.files.pins[found["model"]["cid"]] == {f"{WON_PIN}:{job.hex()}"}
         graph.honest()
         await graph.stop()
 

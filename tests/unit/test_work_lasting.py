@@ -13,6 +13,7 @@ import pytest
 
 from learningchain.chain.crypto import sha256
 from learningchain.chain.host.terms import Image, ImageKind
+from learningchain.client.contracts.job.roles.cleanup import OWN_PIN, UNCLEAR_PIN, WON_PIN
 from learningchain.client.work import WorkDriver
 from learningchain.client.work.events import SERVED, Forget, Pin, ReleaseImage, ServeFile, Unpin
 from learningchain.client.work.gone import GONE_MS
@@ -64,7 +65,7 @@ def test_a_job_of_forty_minutes_is_held_to_its_payment_over_a_kill(tmp_path: Pat
         graph.honest()
         await blocks(chain, lambda: not any(node.engine.images for node in graph.nodes.values()), 60)
         for name in VALIDATORS:
-            assert nothing_is_left(graph.nodes[name], {"won"}), name
+            assert nothing_is_left(graph.nodes[name], {WON_PIN}), name
         await graph.stop()
 
     run_virtual(main())
@@ -177,15 +178,15 @@ def test_what_left_the_state_goes_by_the_word_of_its_own_contract_but_not_while_
         work = await node.start()
         ref = sha256(name.encode())
         cid = await hold(node, ref, machine)
-        work._do(machine, [Pin(ref, cid, f"job:{ref.hex()}")])
+        work._do(machine, [Pin(ref, cid, f"{OWN_PIN}:{ref.hex()}")])
         await asyncio.sleep(1)
         await node.kill()
         work = await node.start()
         await asyncio.sleep(LONG_S)  # no block: this node is behind
-        assert held(work, ref) == {"ask", SERVED, "job"}
+        assert held(work, ref) == {"ask", SERVED, OWN_PIN}
         await hours(graph.chain, 1.2 * GONE_MS / 1_000)
-        won = {"won"} if name == "job" else set()
-        assert held(work, ref) == won, "a published model is kept as if it had won: nobody can tell any more"
+        unclear = {UNCLEAR_PIN} if name == "job" else set()
+        assert held(work, ref) == unclear, "a model that was under audit is kept for its owner: nobody can tell whether it won"
         assert ref not in work._losses.refs and not work._database.owners()
         await graph.stop()
 

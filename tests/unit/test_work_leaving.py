@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 from learningchain.client.config import WorkConfig
-from learningchain.client.contracts.job.roles.cleanup import DAY_MS, CleanUp
+from learningchain.client.contracts.job.roles.cleanup import DAY_MS, OWN_PIN, UNCLEAR_PIN, CleanUp
 from learningchain.client.work.events import Chain, Forget, Keep, Secret
 from learningchain.client.work.gone import GONE_MS
 from learningchain.client.work.machine import Recalled
@@ -24,7 +24,7 @@ def look(machine: CleanUp, clock: int, *held: bytes, recent: bool = True, reader
 
 
 def gone(job: bytes) -> Forget:
-    return Forget(job, (Keep("", WorkConfig().serve_won_days * DAY_MS, "job", "won"),))
+    return Forget(job, (Keep("", WorkConfig().serve_won_days * DAY_MS, OWN_PIN, UNCLEAR_PIN),))
 
 
 def test_a_job_that_is_missing_for_long_in_recent_states_is_forgotten() -> None:

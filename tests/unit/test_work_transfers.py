@@ -14,6 +14,7 @@ import pytest
 from learningchain.chain.host.terms import Image, ImageKind
 from learningchain.client.config import WorkConfig
 from learningchain.client.contracts.job.roles.runs import wanted_image
+from learningchain.client.node.interface import MayHave
 from learningchain.client.work.artifacts import Images, Pins
 from learningchain.client.work.database import WorkDatabase
 from learningchain.client.work.events import WantedImage
@@ -59,6 +60,8 @@ class Dripping:
     def pin(self, cid: str, reason: str) -> None: ...
 
     def allow(self, cid: str, peers: Collection[bytes]) -> None: ...
+
+    def share_by(self, may_have: MayHave) -> None: ...
 
     def unpin(self, cid: str, reason: str) -> None: ...
 

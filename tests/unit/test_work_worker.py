@@ -16,6 +16,7 @@ from learningchain.chain.host import BANNED, SUSPENDED, account_key
 from learningchain.chain.host.terms import model_id
 from learningchain.client.config import WorkConfig
 from learningchain.client.contracts.job.roles import policy, secrets
+from learningchain.client.contracts.job.roles.cleanup import OWN_PIN
 from learningchain.client.contracts.job.roles.worker import MAX_FAILURES, Worker
 from learningchain.client.work.events import (
     BringImage,
@@ -85,7 +86,7 @@ def submits(effects: list[Effect]) -> list[Submit]:
 
 
 def serve(job: bytes, number: int) -> PublishFile:
-    return PublishFile(job, cid_text(model(number).cid), model(number).path, "job")
+    return PublishFile(job, cid_text(model(number).cid), model(number).path, OWN_PIN)
 
 
 class Bench:

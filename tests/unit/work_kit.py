@@ -39,7 +39,8 @@ from learningchain.chain.node.events import Decided
 from learningchain.chain.types import Header, TxBody, net_of, parse_loss
 from learningchain.client.contracts.job.roles.runs import wanted_image
 from learningchain.client.contracts.job.work import WORK
-from learningchain.client.node.interface import Before, TxResult
+from learningchain.client.node.interface import Before, MayHave, TxResult
+from learningchain.client.node.sharing import Sharing
 from learningchain.client.work import WorkConfig, WorkDriver
 from learningchain.client.work.artifacts import cid_of_file
 from learningchain.client.work.changes import WatchedChanges
@@ -339,16 +340,17 @@ class Web:
     def __init__(self) -> None:
         self.stores: dict[str, FilesDouble] = {}
 
-    def serving(self, cid: str, but: FilesDouble) -> Path | None:
-        found = [s.held[cid] for s in self.stores.values() if s is not but and s.up and cid in s.held and s.pins.get(cid)]
+    def serving(self, cid: str, to: FilesDouble) -> Path | None:
+        found = [one.held[cid] for one in self.stores.values() if one is not to and one.gives(cid, to.me)]
         return found[0] if found else None
 
 
 class FilesDouble:
-    """`client.node.interface.Files`: what is pinned here is served while the node is up."""
+    """`client.node.interface.Files`: what is pinned here is served while the node is up, by the node's own rules."""
 
-    def __init__(self, web: Web, name: str, folder: Path) -> None:
-        self._web, self._folder = web, folder
+    def __init__(self, web: Web, name: str, folder: Path, me: bytes = b"") -> None:
+        self._web, self._folder, self.me = web, folder, me
+        self._sharing = Sharing()
         folder.mkdir(parents=True)
         self.held: dict[str, Path] = {}
         self.allowed: dict[str, frozenset[bytes]] = {}
@@ -403,6 +405,13 @@ class FilesDouble:
 
     def allow(self, cid: str, peers: Collection[bytes]) -> None:
         self.allowed[cid] = frozenset(peers)
+        self._sharing.name(cid, peers)
+
+    def share_by(self, may_have: MayHave) -> None:
+        self._sharing.may_have_by_contract = may_have
+
+    def gives(self, cid: str, peer: bytes) -> bool:
+        return self.up and cid in self.held and self._sharing.may_have(peer, cid, self.pins.get(cid, ()))
 
     def unpin(self, cid: str, reason: str) -> None:
         self.pins.get(cid, set()).discard(reason)
@@ -545,7 +554,7 @@ class Node:
     def __init__(self, chain: Chain, web: Web, name: str, folder: Path, config: WorkConfig, seed: int, **faults: float) -> None:
         self.chain, self.name, self.config, self.folder = chain, name, config, folder
         self.rng = random.Random(f"{seed}-{name}")
-        self.files = FilesDouble(web, name, folder / "files")
+        self.files = FilesDouble(web, name, folder / "files", chain.ids[name])
         self.ledger = LedgerDouble(chain, name, self.rng, faults.get("loss", 0.0))
         self.engine = FakeEngine(folder / "sandbox" / "out", self.rng, faults.get("fail", 0.0))
         self.work: WorkDriver | None = None

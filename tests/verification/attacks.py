@@ -98,13 +98,15 @@ def _of_contractors(results: Results) -> Iterator[Row]:
     yield (
         "A contractor cleans its record with jobs of a micro-credit to a puppet; refuses, and keeps the model for a tenth",
         "B is at least a credit; the record counts credits and different winners; a refusal burns as much of G",
-        "a full worker's model still costs B/10 and the fees, a stakeless worker's the fees: residual, in the record",
+        "a full worker's model still costs B/10 and the fees, a stakeless worker's the fees, where a friend of the contractor is "
+        "among its seats: residual, in the record",
     )
     yield (
         "A contractor's puppet without a stake leads, so that a worker's model is judged beside it and seen for the fees (140 "
         "micro-credits of a bounty of 100)",
         "without hidden data finalists are judged one by one, in rank order, and the first that is OK is paid",
-        "nothing: 70 micro-credits for the judgement of its own model. With hidden data all K finalists are judged: residual",
+        "nothing: 70 micro-credits for the judgement of its own model. With hidden data all K finalists are judged, and a friend "
+        "among the seats sees them for the fees: residual",
     )
     yield (
         "A contractor withholds the hidden key",
@@ -150,8 +152,9 @@ def _of_claimants(results: Results) -> Iterator[Row]:
     )
     yield (
         "Copy a model that another job revealed",
-        "models are served to the seats of claims under judgement alone, so a lost race gives none away",
-        "none against a winner's model that its contractor publishes: residual",
+        "a model is given to the seats that judge it alone, whatever else names it; without hidden data what loses the race is "
+        "not judged, so a lost race gives none away",
+        "none against a seat that passes it on, nor for a winner's model, which is everybody's: residual",
     )
     yield (
         "Absurd claims that nobody can beat, silent at the reveal",

@@ -7,7 +7,8 @@
     COUNT            sits, committed, columns are left    DueOpening
     COMMIT or COUNT  its model is under audit             DueService
 
-In DRAW nobody has anything to do but to keep what it claimed. Every function reads a bounded number of records.
+In DRAW nobody has anything to do but to keep what it claimed. `may_have_model` says to whom a model under audit is given. Every
+function reads a bounded number of records.
 """
 
 from __future__ import annotations
@@ -16,8 +17,18 @@ from dataclasses import dataclass
 
 from learningchain.chain.contracts.job import records, store
 from learningchain.chain.contracts.job.messages import PostJob
-from learningchain.chain.contracts.job.records import ENDED, AuditRound, ClaimantIndex, ClaimRecord, Job, JobState, Posting, Seat
-from learningchain.chain.host import Reader
+from learningchain.chain.contracts.job.records import (
+    ENDED,
+    AuditRound,
+    CaseState,
+    ClaimantIndex,
+    ClaimRecord,
+    Job,
+    JobState,
+    Posting,
+    Seat,
+)
+from learningchain.chain.host import K_VALIDATORS, Reader, Validators
 from learningchain.chain.host.terms import HiddenSet
 
 
@@ -157,3 +168,28 @@ def _seat(reader: Reader, job_id: bytes, terms: PostJob, job: Job, record: Audit
         where = (job_id, job.deadline, job.audit, job.round)
         return [DueOpening(*where, seat.commitment, record.probe, not seat.ballots, shown)]
     return []
+
+
+def may_have_model(reader: Reader, job_id: bytes, model: bytes, identity: bytes) -> bool:
+    """LC-JOB-59: whether who has a model (binary CID) for its part in a job may give it to this identity now."""
+    job = reader.get(records.job_key(job_id))
+    if not isinstance(job, Job):
+        return False
+    if job.state == JobState.PAID and _has_model(reader, job_id, job.winner, model):
+        return True
+    if job.state in (JobState.COMMIT, JobState.COUNT):
+        seat = reader.get(records.seat_key(job_id, job.audit, job.round, identity))
+        if isinstance(seat, Seat) and _has_model(reader, job_id, seat.candidates, model):
+            return True
+    accused = [case.account for case in job.cases if case.state == CaseState.PENDING]
+    own = [found[0] for who in accused if (found := _own_claim(reader, job_id, who)) is not None]
+    return _has_model(reader, job_id, own, model) and _is_validator(reader, identity)
+
+
+def _has_model(reader: Reader, job_id: bytes, claims: list[int], model: bytes) -> bool:
+    return any(store.read_claim(reader, job_id, index).model == model for index in claims)
+
+
+def _is_validator(reader: Reader, identity: bytes) -> bool:
+    validators = reader.get(K_VALIDATORS)
+    return isinstance(validators, Validators) and any(one.id == identity for one in validators.members)

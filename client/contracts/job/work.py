@@ -9,7 +9,7 @@ from learningchain.chain.contracts.job.records import Job, Posting
 from learningchain.chain.host import Reader
 from learningchain.client.config import WorkConfig
 from learningchain.client.contracts.job.roles import secrets
-from learningchain.client.contracts.job.roles.cleanup import CleanUp
+from learningchain.client.contracts.job.roles.cleanup import CleanUp, may_have
 from learningchain.client.contracts.job.roles.contractor import Contractor
 from learningchain.client.contracts.job.roles.ledger_status import LEDGER_STATUSES
 from learningchain.client.contracts.job.roles.verifier import Verifier
@@ -49,4 +49,5 @@ WORK = Slice(
     watch=Watch((_JOB, _CONTRACTOR), _LIVE, _JOB),
     runs=_runs,
     images=_images,
+    may_have=may_have,
 )

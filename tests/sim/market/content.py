@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from learningchain.chain.contracts.job.views import cid_text
+from learningchain.client.node.interface import MayHave
+from learningchain.client.node.sharing import Sharing
 from learningchain.p2p.content.cid import parse
 from learningchain.p2p.content.faults import FetchFailed, Reason
 
@@ -53,19 +55,21 @@ class Web:
 
 
 class Files:
-    """`client.node.interface.Files` of one machine: pinned files are served while it is up."""
+    """`client.node.interface.Files` of one machine: pinned files are served while it is up, by the node's own rules."""
 
     def __init__(self, web: Web, machine: Machine, folder: Path) -> None:
         self._web, self._machine, self._folder = web, machine, folder
         folder.mkdir(parents=True)
         self.held: dict[str, Path] = {}
         self.pins: dict[str, set[str]] = {}
+        self._sharing = Sharing()
         self._answers: dict[str, list[asyncio.Future[bytes]]] = {}
         self.fetched = 0
         web.machines[machine.index] = self
 
     def lost_power(self) -> None:
         self._answers.clear()
+        self._sharing = Sharing()
 
     def put(self, name: str, data: bytes) -> Path:
         path = self._folder / name
@@ -73,8 +77,9 @@ class Files:
         self.held[name] = path
         return path
 
-    def served(self, name: str) -> bytes | None:
-        return self.held[name].read_bytes() if self.pins.get(name) and name in self.held else None
+    def served(self, name: str, peer: bytes) -> bytes | None:
+        given = name in self.held and self._sharing.may_have(peer, name, self.pins.get(name, ()))
+        return self.held[name].read_bytes() if given else None
 
     # client.node.interface.Files
 
@@ -120,7 +125,11 @@ class Files:
     def pin(self, cid: str, reason: str) -> None:
         self.pins.setdefault(cid, set()).add(reason)
 
-    def allow(self, cid: str, peers: Collection[bytes]) -> None: ...
+    def allow(self, cid: str, peers: Collection[bytes]) -> None:
+        self._sharing.name(cid, peers)
+
+    def share_by(self, may_have: MayHave) -> None:
+        self._sharing.may_have_by_contract = may_have
 
     def unpin(self, cid: str, reason: str) -> None:
         self.pins.get(cid, set()).discard(reason)
@@ -140,7 +149,7 @@ class Files:
     def _asked(self, peer: int, name: str) -> None:
         world = self._web.world
         files = self._web.machines.get(peer)  # a Byzantine machine has none
-        if files is not None and world.machines[peer].up and (data := files.served(name)) is not None:
+        if files is not None and world.machines[peer].up and (data := files.served(name, self._machine.id)) is not None:
             world.carry(peer, self._machine.index, partial(self._arrived, name, data))
 
     def _outside(self, gateway: int, serve: Serve, name: str) -> None:

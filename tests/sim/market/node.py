@@ -16,6 +16,7 @@ from learningchain.chain.codec import encode
 from learningchain.chain.node import events as e
 from learningchain.chain.storage.blockstore import TxLocation
 from learningchain.chain.types import tx_id
+from learningchain.client.contracts.job.roles.cleanup import WON_PIN
 from learningchain.client.contracts.job.roles.verifier import Verifier
 from learningchain.client.contracts.job.roles.worker import Worker
 from learningchain.client.keys.signing import LocalSigner
@@ -212,4 +213,4 @@ class WorkActor(Actor):
         found = [f"image {image}" for image in sorted(self.engine.images)]
         found += [str(path.relative_to(self.home)) for path in sorted(self.home.rglob("*.model"))]
         found += [f"pin {cid} {reason}" for cid in sorted(self.files.pins) for reason in sorted(self.files.pins[cid])]
-        return [f for f in found if " won:" not in f]
+        return [f for f in found if f" {WON_PIN}:" not in f]

@@ -64,7 +64,8 @@ def recheck(
 ) -> int:
     """Evaluate a model of a job on this machine, and compare it with the claim and the committee, example by example.
 
-    Needs a Docker Engine, and a node that still serves the model. Exit code 1: this machine does not measure what was claimed.
+    Needs a Docker Engine, and a node that may give the model here: one that was paid goes to everybody, one that a case is about to
+    the validators until the job ends, any other to nobody. Exit code 1: this machine does not measure what was claimed.
     """
     if most < 1:
         raise WrongUsage("--most is a number of places from 1 on")

@@ -41,6 +41,7 @@ from learningchain.chain.verification.votes import BallotCode
 from learningchain.client.config import WorkConfig
 from learningchain.client.contracts.job.roles import policy, runs, secrets
 from learningchain.client.contracts.job.roles.ballots import RETRY_MS, CandidateProgress, SeatProgress, columns_of, found_false
+from learningchain.client.contracts.job.roles.cleanup import SEAT_PIN
 from learningchain.client.contracts.job.roles.judging import CaseJudge
 from learningchain.client.contracts.job.roles.secrets import ColumnId, FalseClaim, KeptColumn, Seat, VoteSecret
 from learningchain.client.work.events import (
@@ -302,7 +303,7 @@ class Verifier(Machine):
         effects = self._want_image(reader, seat[0], urgent=True)
         scope = _scope_of(seat)
         for index, known in enumerate(asked.candidates):
-            effects.append(FetchContent(scope, str(index), seat[0], cid_text(known.model), known.size, until, pin="verify"))
+            effects.append(FetchContent(scope, str(index), seat[0], cid_text(known.model), known.size, until, pin=SEAT_PIN))
         if asked.hidden is not None:
             sealed = asked.hidden
             effects.append(Decrypt(scope, HIDDEN, cid_text(sealed.cid), sealed.size, sealed.plain_hash, asked.key, until))

@@ -17,7 +17,7 @@ nothing here comes after the others, and one contractor alone never has every im
     Chain, about the expiry    own claim stands                       StartRun: its model's evaluation once more (`again`)
     Chain, REVEAL              evaluated again, or no time for it     Submit Reveal (must-claims; the others by policy)
     Chain, REVEAL              the second one measured far more       silence, where that is cheaper (`policy.keeps_silent`)
-    Chain, COMMIT or COUNT     own model under audit                  PublishFile: nobody gets a model that is not under audit
+    Chain, COMMIT or COUNT     own model under audit                  PublishFile, to its seats alone (`cleanup.may_have`)
     Chain                      given up, or all attempts made         ReleaseImage
     Chain, ended               anything kept for the job              Forget
 
@@ -449,9 +449,9 @@ class Worker(Machine):
         yield Submit(secrets.KIND, f"reveal:{job.hex()}", job, op, needs=secret.path)
 
     def _publish(self, job: bytes, secret: Secret) -> Iterator[Effect]:
-        """Serve the model of the standing claim: it is under audit."""
+        """Have the model of the standing claim where its committee gets it: it is under audit."""
         if secret.path is not None:
-            yield PublishFile(job, cid_text(secrets.claim_in(secret).cid), secret.path, cleanup.PUBLISHED)
+            yield PublishFile(job, cid_text(secrets.claim_in(secret).cid), secret.path, cleanup.OWN_PIN)
 
     # --- runs ------------------------------------------------------------------------------------------------------------------
 
