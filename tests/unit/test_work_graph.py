@@ -141,6 +141,27 @@ def test_a_job_is_trained_claimed_verified_and_paid(tmp_path: Path) -> None:
     run_virtual(main())
 
 
+def test_a_claimants_node_gives_its_model_to_the_seats_that_judge_it_and_to_everybody_once_it_is_paid(tmp_path: Path) -> None:
+    async def main() -> None:
+        graph = Graph(tmp_path)
+        await graph.start()
+        job, nodes = graph.chain.post("boss"), list(graph.nodes.values())
+        await blocks(graph.chain, lambda: any(node.files.added for node in nodes))
+        (holder,) = [node.files for node in nodes if node.files.added]
+
+        def get_it() -> set[str]:
+            return {address(node.files.me) for node in nodes if holder.gives(holder.added[0], node.files.me)}
+
+        (audited,) = graph.chain.describe(job)["rounds"]
+        seats = {seat["voter"] for seat in audited["committee"]}
+        assert get_it() == seats and len(seats) < len(nodes)
+        await graph.finish(job)
+        assert get_it() == {address(node.files.me) for node in nodes}
+        await graph.stop()
+
+    run_virtual(main())
+
+
 @pytest.mark.parametrize("on_cheat", [OnCheat.REFUND, OnCheat.NEXT_BEST], ids=["refund", "next-best"])
 def test_who_lies_to_two_contractors_is_banned_by_what_the_judges_measured(tmp_path: Path, on_cheat: OnCheat) -> None:
     async def main() -> None:
