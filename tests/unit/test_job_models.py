@@ -13,6 +13,7 @@ from learningchain.chain.verification.votes import BallotCode
 from learningchain.client.contracts.job.roles.cleanup import OWN_PIN, SEAT_PIN, UNCLEAR_PIN, WON_PIN, may_have
 from learningchain.client.node.interface import PRIVATE
 from learningchain.client.node.service import NodeFiles
+from learningchain.client.node.sharing import CLOSED
 from learningchain.client.work.artifacts import parse_reason, reason
 from learningchain.p2p.content.cid import Cid, parse
 from learningchain.p2p.content.faults import FetchFailed
@@ -199,4 +200,14 @@ async def test_nobody_takes_an_image_from_the_others_by_claiming_that_it_is_a_mo
     await nodes.net.nodes[_name(who("v1"))].add(b"an image", pin="image:1")
     files.pin(cid, reason(SEAT_PIN, sha("a job")))
     assert await nodes.gets(who("b"))
+    await nodes.net.close()
+
+
+async def test_a_start_deletes_what_nothing_but_its_having_been_private_keeps(tmp_path: Path) -> None:
+    """A node that was killed between the last two pins of it."""
+    nodes = Nodes(tmp_path, world(), b"a model that lost")
+    nodes.join(who("v1"))
+    content = nodes.net.nodes[_name(who("v1"))]
+    await content.add(b"a model that lost", pin=CLOSED)
+    assert not NodeFiles(content).has(str(nodes.model))
     await nodes.net.close()
