@@ -61,6 +61,10 @@ def test_a_model_is_for_its_seats_while_they_judge_it_for_the_judges_of_its_case
     assert (w.state(job), given(w, job, "b"), given(w, job, "a")) == ("PAID", EVERYBODY, {who("validator")})
     w.close_case(who("a"), banned=False)
     assert given(w, job, "a") == set()
+    refused = w.post("boss")
+    w.open_to(refused, {"a": 4_000})
+    w.everybody(refused, ballot(BallotCode.NEAR, 5_000))
+    assert (w.state(refused), given(w, refused, "a")) == ("REFUNDED", set()), "not for those either that were the last to judge it"
 
 
 def test_a_judge_gives_no_model_to_the_seats_of_a_job_in_which_it_was_claimed_anew() -> None:
@@ -168,7 +172,8 @@ async def test_identityhas_no_seat_is_refused_a_model_under_audit_by_all_identit
     nodes.files[first].unpin(str(nodes.model), reason(SEAT_PIN, job))
     await are_refused(who("boss"), idle)
     nodes.files[first].unpin(str(nodes.model), "image:" + sha("another job").hex())
-    assert not nodes.files[first].has(str(nodes.model))
+    nodes.files[second].unpin(str(nodes.model), reason(SEAT_PIN, job))
+    assert not any(nodes.files[one].has(str(nodes.model)) for one in (first, second))
     await nodes.net.close()
 
 
