@@ -14,7 +14,7 @@ from learningchain.examples.data import DataMissing
 from learningchain.examples.digits import build as digits
 from learningchain.examples.digits_torch import build as digits_torch
 from learningchain.examples.federation.wheel import TorchMissing
-from learningchain.sandbox import images as sandbox_images
+from learningchain.sandbox.image_writer import ImageBuildError
 
 TABLES = ("breast_cancer", "diabetes", "german_credit")
 DIGITS = {"digits": digits.build, "digits_torch": digits_torch.build}
@@ -50,7 +50,7 @@ def main(argv: list[str]) -> int:
         return 2
     try:
         print(build(argv[0], Path(argv[1])))
-    except (TorchMissing, DataMissing, sandbox_images.ImageBuildError, OSError, importlib.metadata.PackageNotFoundError) as problem:
+    except (TorchMissing, DataMissing, ImageBuildError, OSError, importlib.metadata.PackageNotFoundError) as problem:
         print(f"error: the image cannot be built: {problem}", file=sys.stderr)
         return 1
     return 0

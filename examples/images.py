@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from learningchain.examples.place import RUN
+from learningchain.sandbox import image_writer
 from learningchain.sandbox import images as sandbox_images
 
 CACHE = RUN / "images"
@@ -49,7 +50,8 @@ def _cache_name(files: Files, packages: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
     parts = [sys.version, platform.machine(), os.path.realpath(sys.executable)]
     parts += [f"{package} {importlib.metadata.version(package)}" for package in packages]
-    for part in (*parts, Path(sandbox_images.__file__), *(item for pair in sorted(files.items()) for item in pair)):
+    builder = (Path(sandbox_images.__file__), Path(image_writer.__file__))
+    for part in (*parts, *builder, *(item for pair in sorted(files.items()) for item in pair)):
         content = part if isinstance(part, bytes) else part.encode() if isinstance(part, str) else part.read_bytes()
         digest.update(len(content).to_bytes(8, "big") + content)
     return digest.hexdigest()[:32]

@@ -15,23 +15,20 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import inspect
-import io
-import json
 import marshal
 import os
 import platform
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path, PurePosixPath
-from typing import IO
 
-PYTHON_IN_IMAGE = "/usr/local/bin/python3"
+from learningchain.sandbox import image_writer
+from learningchain.sandbox.image_writer import PYTHON_IN_IMAGE, ImageBuildError, Tree, files_layer, this_machine, write_archive
+
 SIDECAR_PROGRAM = (PYTHON_IN_IMAGE, "-I", "-S", "/lc/sidecar.py")
 """Isolated from every environment variable and folder, and without `site`: it starts in a few milliseconds."""
 
@@ -62,45 +59,6 @@ _PACKAGE_SUFFIXES_SKIPPED = (".pyi", ".pxd", ".pyx", ".h", ".hpp", ".c", ".cpp",
 _STANDARD_LIBRARY_DIRS = ("/lib", "/usr/lib", "/lib64", "/usr/lib64")
 
 
-class ImageBuildError(Exception):
-    """The image cannot be built from this machine's interpreter; the text says what is missing."""
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """One entry of a layer: a directory, a symbolic link or a regular file with its bytes or the file they come from."""
-
-    kind: bytes
-    mode: int
-    content: bytes | Path = b""
-    link: str = ""
-
-
-@dataclass
-class _Tree:
-    """The content of one layer, by path relative to the root. Parent directories come into being by themselves."""
-
-    entries: dict[str, _Entry] = field(default_factory=dict)
-
-    def add_file(self, path: str, content: bytes | Path, mode: int = 0o644) -> None:
-        self._add(path, _Entry(tarfile.REGTYPE, mode, content))
-
-    def add_link(self, path: str, target: str) -> None:
-        self._add(path, _Entry(tarfile.SYMTYPE, 0o777, link=target))
-
-    def add_dir(self, path: str, mode: int = 0o755) -> None:
-        self._add(path, _Entry(tarfile.DIRTYPE, mode))
-
-    def _add(self, path: str, entry: _Entry) -> None:
-        pure = PurePosixPath(path.lstrip("/"))
-        if not pure.parts or ".." in pure.parts:
-            raise ImageBuildError(f"{path!r} is not a path inside an image")
-        for parent in pure.parents:
-            if parent.parts:
-                self.entries.setdefault(str(parent), _Entry(tarfile.DIRTYPE, 0o755))
-        self.entries[str(pure)] = entry
-
-
 def build_python_image(
     dest: Path,
     files: Mapping[str, bytes | Path],
@@ -118,13 +76,13 @@ def build_python_image(
     if sys.platform != "linux":
         raise ImageBuildError(f"images are built from a Linux interpreter; this one runs on {sys.platform}")
     # What may be wrong with the request comes first: the standard library takes seconds.
-    extra = [_files_layer(files)] if files else []
-    base = _Tree()
+    extra = [files_layer(files)] if files else []
+    base = Tree()
     binaries = [binary for name in with_packages for binary in _add_package(base, name)]
     _add_root(base)
     binaries += [*_add_interpreter(base), *_add_stdlib(base)]
     _add_shared_libraries(base, binaries)
-    return _write_archive(dest, [base, *extra], config or {}, _machine())
+    return write_archive(dest, [base, *extra], config or {}, this_machine())
 
 
 def sidecar_image(cache: Path, machine: str) -> tuple[Path, str]:
@@ -132,25 +90,25 @@ def sidecar_image(cache: Path, machine: str) -> tuple[Path, str]:
 
     `machine` is the engine's architecture, which must be this machine's: the interpreter is. Raises ImageBuildError.
     """
-    if machine != _machine():
-        raise ImageBuildError(f"no sidecar for engines of architecture {machine!r}: this machine is {_machine()!r}")
+    if machine != this_machine():
+        raise ImageBuildError(f"no sidecar for engines of architecture {machine!r}: this machine is {this_machine()!r}")
     program = resources.files("learningchain.sandbox.docker").joinpath("sidecar_program.py").read_bytes()
     return cached_image(cache, "sidecar", program, lambda dest: _build_sidecar(dest, program))
 
 
 def _build_sidecar(dest: Path, program: bytes) -> str:
-    tree = _Tree()
+    tree = Tree()
     _add_root(tree)
     # A new volume on a disk takes over this folder's mode: its filler is a user without any rights (sandbox/docker/volumes.py).
     tree.add_dir("lc/data", 0o777)
     binaries = [*_add_interpreter(tree), *_add_stdlib(tree, _SIDECAR_STDLIB)]
     _add_shared_libraries(tree, binaries)
-    return _write_archive(dest, [tree, _files_layer({SIDECAR_PROGRAM[-1]: program})], {}, _machine())
+    return write_archive(dest, [tree, files_layer({SIDECAR_PROGRAM[-1]: program})], {}, this_machine())
 
 
 def cached_image(cache: Path, name: str, program: bytes, build: Callable[[Path], str]) -> tuple[Path, str]:
     """An archive and its image id, built once for this interpreter, this builder and this program."""
-    builder = inspect.getsource(sys.modules[__name__]).encode()
+    builder = b"".join(inspect.getsource(module).encode() for module in (sys.modules[__name__], image_writer))
     described = f"{sys.version}|{sys.base_prefix}|{platform.machine()}".encode()
     key = hashlib.sha256(b"\0".join((program, builder, described))).hexdigest()[:16]
     for path in sorted(cache.glob(f"{name}-{key}-*.tar")):
@@ -162,24 +120,7 @@ def cached_image(cache: Path, name: str, program: bytes, build: Callable[[Path],
     return path, image_id
 
 
-def _machine() -> str:
-    return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-
-
-def _files_layer(files: Mapping[str, bytes | Path]) -> _Tree:
-    tree = _Tree()
-    for path, content in files.items():
-        head = content[:4] if isinstance(content, bytes) else _read_head(content)
-        tree.add_file(path, content, 0o755 if head.startswith((b"#!", b"\x7fELF")) else 0o644)
-    return tree
-
-
-def _read_head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(4)
-
-
-def _add_root(tree: _Tree) -> None:
+def _add_root(tree: Tree) -> None:
     """The directories that the sandbox mounts over, and the two files without which user look-ups fail."""
     for path in ("dev", "proc", "sys", "lc/in", "lc/out"):
         tree.add_dir(path)
@@ -188,7 +129,7 @@ def _add_root(tree: _Tree) -> None:
     tree.add_file("etc/group", b"root:x:0:\nnogroup:x:65534:\n")
 
 
-def _add_interpreter(tree: _Tree) -> list[Path]:
+def _add_interpreter(tree: Tree) -> list[Path]:
     executable = Path(os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable))
     tree.add_file(f"usr/local/bin/{_VERSION}", _stripped(executable), 0o755)
     tree.add_link("usr/local/bin/python3", _VERSION)
@@ -207,7 +148,7 @@ def _stripped(binary: Path) -> bytes | Path:
         return out.read_bytes() if done.returncode == 0 else binary
 
 
-def _add_stdlib(tree: _Tree, only: frozenset[str] | None = None) -> list[Path]:
+def _add_stdlib(tree: Tree, only: frozenset[str] | None = None) -> list[Path]:
     """All of the standard library that a job may need, or the files in `only`; returns binaries."""
     root = Path(os.path.realpath(os.__file__)).parent
     binaries: list[Path] = []
@@ -243,7 +184,7 @@ def _walk(root: Path, skipped: frozenset[str]) -> Iterator[Path]:
                 yield path
 
 
-def _add_package(tree: _Tree, name: str) -> list[Path]:
+def _add_package(tree: Tree, name: str) -> list[Path]:
     """Adds the installed files of one distribution; returns its binaries."""
     try:
         distribution = importlib.metadata.distribution(name)
@@ -274,7 +215,7 @@ def _wanted(path: PurePosixPath) -> bool:
     return not any(folder.endswith(".dist-info") for folder in folders) or path.name == "METADATA"
 
 
-def _add_python_file(tree: _Tree, path: str, source: Path) -> None:
+def _add_python_file(tree: Tree, path: str, source: Path) -> None:
     """Adds a file; beside a Python source also its byte code, so that a read-only image starts quickly."""
     tree.add_file(path, source, 0o755 if ".so" in source.suffixes else 0o644)
     if not path.endswith(".py"):
@@ -292,7 +233,7 @@ def _add_python_file(tree: _Tree, path: str, source: Path) -> None:
     tree.add_file(str(cached), head + marshal.dumps(code, 2))
 
 
-def _add_shared_libraries(tree: _Tree, binaries: Sequence[Path]) -> None:
+def _add_shared_libraries(tree: Tree, binaries: Sequence[Path]) -> None:
     """Adds the libraries that the binaries link to, at the places where the image's loader looks for them."""
     done = subprocess.run(
         ["ldd", *map(str, binaries)],
@@ -320,80 +261,8 @@ def _add_shared_libraries(tree: _Tree, binaries: Sequence[Path]) -> None:
         _add_library(tree, str(unwinder))
 
 
-def _add_library(tree: _Tree, path: str) -> None:
+def _add_library(tree: Tree, path: str) -> None:
     standard = path.startswith(tuple(f"{folder}/" for folder in _STANDARD_LIBRARY_DIRS))
     place = path if standard else f"/usr/lib/{PurePosixPath(path).name}"
     if place.lstrip("/") not in tree.entries:
         tree.add_file(place, _stripped(Path(os.path.realpath(path))), 0o755)
-
-
-def _write_archive(dest: Path, layers: Sequence[_Tree], extra: Mapping[str, object], machine: str) -> str:
-    dest.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=dest.parent, prefix=".image-") as scratch:
-        blobs = [Path(scratch) / f"{index}.tar" for index in range(len(layers))]
-        digests = [_write_layer(blob, layer) for blob, layer in zip(blobs, layers, strict=True)]
-        document = _config(digests, extra, machine)
-        image = hashlib.sha256(document).hexdigest()
-        manifest = [{"Config": f"{image}.json", "RepoTags": None, "Layers": [f"{d}/layer.tar" for d in digests]}]
-        unfinished = Path(scratch) / "archive"
-        with tarfile.open(unfinished, "w", format=tarfile.PAX_FORMAT) as archive:
-            _put_bytes(archive, f"{image}.json", document)
-            for digest, blob in zip(digests, blobs, strict=True):
-                info = _info(f"{digest}/layer.tar", tarfile.REGTYPE, 0o644)
-                info.size = blob.stat().st_size
-                with blob.open("rb") as file:
-                    archive.addfile(info, file)
-            _put_bytes(archive, "manifest.json", _json(manifest))
-        os.replace(unfinished, dest)
-    return f"sha256:{image}"
-
-
-def _config(digests: Sequence[str], extra: Mapping[str, object], machine: str) -> bytes:
-    """The image's configuration document; its SHA-256 is the image id."""
-    environment = ["PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "PYTHONDONTWRITEBYTECODE=1"]
-    settings: dict[str, object] = {"Env": environment, "Cmd": [PYTHON_IN_IMAGE]}
-    settings.update(extra)
-    return _json(
-        {
-            "architecture": machine,
-            "config": settings,
-            "created": "1970-01-01T00:00:00Z",
-            "history": [{"created": "1970-01-01T00:00:00Z"} for _ in digests],
-            "os": "linux",
-            "rootfs": {"diff_ids": [f"sha256:{digest}" for digest in digests], "type": "layers"},
-        }
-    )
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
-
-
-def _write_layer(blob: Path, tree: _Tree) -> str:
-    """Writes one layer's tar and returns its SHA-256 in hex."""
-    with blob.open("wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for path, entry in sorted(tree.entries.items()):
-            info = _info(path, entry.kind, entry.mode)
-            info.linkname = entry.link
-            if isinstance(entry.content, Path):
-                info.size = entry.content.stat().st_size
-                with entry.content.open("rb") as source:
-                    archive.addfile(info, source)
-            else:
-                info.size = len(entry.content)
-                archive.addfile(info, io.BytesIO(entry.content))
-    with blob.open("rb") as written:
-        return hashlib.file_digest(written, "sha256").hexdigest()
-
-
-def _put_bytes(archive: tarfile.TarFile, name: str, content: bytes) -> None:
-    info = _info(name, tarfile.REGTYPE, 0o644)
-    info.size = len(content)
-    reader: IO[bytes] = io.BytesIO(content)
-    archive.addfile(info, reader)
-
-
-def _info(name: str, kind: bytes, mode: int) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.type, info.mode, info.mtime, info.uid, info.gid = kind, mode, 0, 0, 0
-    return info

@@ -10,7 +10,7 @@ from pathlib import Path
 from learningchain.examples import images
 from learningchain.examples.data import DataMissing
 from learningchain.examples.digits.data import split_digits
-from learningchain.sandbox import images as sandbox_images
+from learningchain.sandbox.image_writer import ImageBuildError
 
 PACKAGES = ("numpy",)
 
@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
         return 2
     try:
         print(build(Path(argv[0])))
-    except (DataMissing, sandbox_images.ImageBuildError, OSError, importlib.metadata.PackageNotFoundError) as problem:
+    except (DataMissing, ImageBuildError, OSError, importlib.metadata.PackageNotFoundError) as problem:
         print(f"error: the image cannot be built: {problem}", file=sys.stderr)
         return 1
     return 0

@@ -32,7 +32,7 @@ from learningchain.examples.federation import wheel
 from learningchain.examples.federation.deal import dealt
 from learningchain.examples.federation.federated import Model, model_bytes
 from learningchain.examples.tabular import read_table
-from learningchain.sandbox import images as sandbox_images
+from learningchain.sandbox.image_writer import ImageBuildError
 
 HERE = Path(__file__).parent
 SEED = 1
@@ -212,7 +212,7 @@ def main(argv: list[str]) -> int:
     except ValueError as problem:
         print(f"error: --owners {given.owners}: {problem}", file=sys.stderr)
         return 2
-    except (DataMissing, sandbox_images.ImageBuildError, OSError, importlib.metadata.PackageNotFoundError) as problem:
+    except (DataMissing, ImageBuildError, OSError, importlib.metadata.PackageNotFoundError) as problem:
         print(f"error: the image cannot be built: {problem}", file=sys.stderr)
         return 1
     return 0

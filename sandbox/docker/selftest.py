@@ -23,7 +23,8 @@ import msgspec
 from learningchain.sandbox.data import TRIAL, DataSet, OwnData, scan_folder
 from learningchain.sandbox.docker.isolation import CORE, MASKED_PATHS, MEMLOCK, OUT_INODES, SHM_INODES, is_gvisor
 from learningchain.sandbox.errors import BadImage, DataRefused, EngineError, SandboxUnavailable
-from learningchain.sandbox.images import ImageBuildError, build_python_image, cached_image
+from learningchain.sandbox.image_writer import ImageBuildError
+from learningchain.sandbox.images import build_python_image, cached_image
 from learningchain.sandbox.phases import PHASES
 from learningchain.sandbox.spec import MIB, Check, ContainerLimits, ImageLimits, RunResult, RunSpec, RunStatus, SelfTestReport
 

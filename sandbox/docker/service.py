@@ -31,7 +31,8 @@ from learningchain.sandbox.docker.store import ImageStore
 from learningchain.sandbox.docker.volumes import DataVolumes, Maker
 from learningchain.sandbox.docker.warm import Placed, Warm
 from learningchain.sandbox.errors import BadImage, DataRefused, EngineError, ImageNotFound, SandboxUnavailable
-from learningchain.sandbox.images import ImageBuildError, sidecar_image
+from learningchain.sandbox.image_writer import ImageBuildError
+from learningchain.sandbox.images import sidecar_image
 from learningchain.sandbox.phases import PHASES
 from learningchain.sandbox.progress import Progress
 from learningchain.sandbox.spec import (

@@ -16,6 +16,7 @@ from learningchain.examples.digits_torch.shapes import SHAPES
 from learningchain.examples.federation import wheel
 from learningchain.examples.federation.build import initial
 from learningchain.sandbox import images as sandbox_images
+from learningchain.sandbox.image_writer import PYTHON_IN_IMAGE
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_the_second_build_comes_from_the_cache(tmp_path: Path, builds: list[Mapp
     assert set(builds[0]) == {"/lc/job", "/lc/train.csv", "/lc/eval.csv"}
     job = builds[0]["/lc/job"]
     assert isinstance(job, bytes)
-    assert job.startswith(b"#!" + sandbox_images.PYTHON_IN_IMAGE.encode() + b"\n")
+    assert job.startswith(b"#!" + PYTHON_IN_IMAGE.encode() + b"\n")
 
 
 def test_a_changed_file_or_a_damaged_cache_is_built_anew(

@@ -13,7 +13,8 @@ import pytest
 
 from learningchain.sandbox import images
 from learningchain.sandbox.docker import sidecar_program
-from learningchain.sandbox.images import PYTHON_IN_IMAGE, SIDECAR_PROGRAM, ImageBuildError, sidecar_image
+from learningchain.sandbox.image_writer import PYTHON_IN_IMAGE, ImageBuildError, files_layer, this_machine, write_archive
+from learningchain.sandbox.images import SIDECAR_PROGRAM, sidecar_image
 
 
 class Built:
@@ -36,7 +37,7 @@ class Built:
 
 @pytest.fixture(scope="module")
 def sidecar(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    return sidecar_image(tmp_path_factory.mktemp("cache") / "new", images._machine())
+    return sidecar_image(tmp_path_factory.mktemp("cache") / "new", this_machine())
 
 
 def test_a_sidecars_image_holds_its_program_and_what_starts_it(sidecar: tuple[Path, str]) -> None:
@@ -53,7 +54,7 @@ def test_a_sidecars_image_holds_its_program_and_what_starts_it(sidecar: tuple[Pa
 
 def test_it_is_built_once(sidecar: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "_build_sidecar", lambda *_: pytest.fail("built again"))
-    assert sidecar_image(sidecar[0].parent, images._machine()) == sidecar
+    assert sidecar_image(sidecar[0].parent, this_machine()) == sidecar
 
 
 def test_no_sidecar_is_built_for_an_engine_of_another_architecture(tmp_path: Path) -> None:
@@ -65,7 +66,7 @@ def test_no_sidecar_is_built_for_an_engine_of_another_architecture(tmp_path: Pat
 
 
 def written(folder: Path, files: dict[str, bytes | Path], **config: object) -> tuple[str, Built]:
-    image = images._write_archive(folder / "image.tar", [images._files_layer(files)], config, "amd64")
+    image = write_archive(folder / "image.tar", [files_layer(files)], config, "amd64")
     return image, Built(folder / "image.tar")
 
 
