@@ -56,6 +56,11 @@ _SIDECAR_STDLIB = frozenset(
 _PACKAGE_DIRS_SKIPPED = frozenset({"__pycache__", "f2py", "distutils", "_pyinstaller", "include"})
 _PACKAGE_SUFFIXES_SKIPPED = (".pyi", ".pxd", ".pyx", ".h", ".hpp", ".c", ".cpp", ".a", ".lib", ".pyc", ".build")
 
+# Libraries that a wheel for manylinux may take from the system (PEP 600), but for those of desktops.
+_WHEEL_LIBRARIES = (
+    *("libstdc++.so.6", "libgcc_s.so.1", "libz.so.1", "libexpat.so.1", "libm.so.6", "libmvec.so.1", "libresolv.so.2"),
+    *("libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1", "libanl.so.1"),
+)
 _STANDARD_LIBRARY_DIRS = ("/lib", "/usr/lib", "/lib64", "/usr/lib64")
 
 
@@ -83,6 +88,28 @@ def build_python_image(
     binaries += [*_add_interpreter(base), *_add_stdlib(base)]
     _add_shared_libraries(base, binaries)
     return write_archive(dest, [base, *extra], config or {}, this_machine())
+
+
+def python_base(dest: Path) -> str:
+    """Writes an image of the interpreter and of the libraries that wheels expect of every Linux, for others to be built on.
+
+    Returns its image id. Raises ImageBuildError.
+    """
+    if sys.platform != "linux":
+        raise ImageBuildError(f"images are built from a Linux interpreter; this one runs on {sys.platform}")
+    tree = Tree()
+    _add_root(tree)
+    _add_shared_libraries(tree, [*_add_interpreter(tree), *_add_stdlib(tree)])
+    folder = next(Path("/", path).parent for path in tree.entries if path.endswith("/libc.so.6"))
+    for name in _WHEEL_LIBRARIES:
+        library = next((place / name for place in (folder, *map(Path, _STANDARD_LIBRARY_DIRS)) if (place / name).exists()), None)
+        if library is None and name != "libmvec.so.1":  # not every processor has one
+            raise ImageBuildError(
+                f"{name} is missing on this machine, which wheels expect of every Linux; install libstdc++6 and zlib1g"
+            )
+        if library is not None:
+            _add_library(tree, str(library))
+    return write_archive(dest, [tree], {}, this_machine())
 
 
 def sidecar_image(cache: Path, machine: str) -> tuple[Path, str]:

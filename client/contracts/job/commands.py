@@ -24,6 +24,14 @@ SECTIONS: Sections = {
             (
                 Command("new", "cli.new:new", "Write a job that builds and runs, to begin from.", "job new my-job"),
                 Command(
+                    "build",
+                    "cli.build:build",
+                    "Make a job's image of a folder and a locked list of wheels, without Docker.",
+                    "job build my-job --out my-job.tar",
+                ),
+                Command("lock", "cli.build:lock", "Lock the packages of a job's folder, with hashes.", "job lock my-job"),
+                Command("base", "cli.build:base", "Write the base that job build takes, for another machine.", "job base base.tar"),
+                Command(
                     "submit",
                     "cli.submit:submit",
                     "Post a job with a bounty, or see what that would cost.",

@@ -54,7 +54,7 @@ class Checked:
 
 
 def check(
-    archive: Annotated[Path, Parameter(name="ARCHIVE", help="A docker-archive, from docker save.")],
+    archive: Annotated[Path, Parameter(name="ARCHIVE", help="A docker-archive, from job build or docker save.")],
     /,
     *,
     params: Annotated[str | None, Parameter(help="JSON object for the container, or @FILE.")] = None,

@@ -30,10 +30,16 @@ MAX_PARAMS_FILE = 65_536
 
 
 def submit(
+    folder: Annotated[
+        Path | None, Parameter(name="DIR", help="A job's folder: its image is built as job build does, uploaded and served.")
+    ] = None,
+    /,
     *,
     bounty: Annotated[str, Parameter(help="Credits for the winner.")],
     expires: Annotated[str, Parameter(help="When claims end, from now: 60s, 10m, 2h, 1d.", allow_leading_hyphen=True)],
-    image_archive: Annotated[Path | None, Parameter(help="A docker-archive (docker save); it is uploaded and served.")] = None,
+    image_archive: Annotated[
+        Path | None, Parameter(help="A docker-archive (job build, docker save); it is uploaded and served.")
+    ] = None,
     image: Annotated[str | None, Parameter(help="An image in a registry, pinned: name@sha256:...")] = None,
     params: Annotated[str | None, Parameter(help="JSON object for the container, or @FILE.")] = None,
     fee: Annotated[
@@ -92,23 +98,29 @@ def submit(
     check_terms(amount(bounty, "--bounty"), open_s, terms)
     if limits.get("train_s") and (long := long_training(limits["train_s"])):
         common.out.note(long)
-    if (image_archive is None) == (image is None):
-        raise WrongUsage("A job needs one image: --image-archive FILE.tar (from docker save), or --image name@sha256:...")
+    if (folder is not None) + (image_archive is not None) + (image is not None) != 1:
+        raise WrongUsage(
+            "A job needs one image: a folder DIR to build it from, --image-archive FILE.tar (from job build or docker save), "
+            "or --image name@sha256:..."
+        )
     if arch is not None and image is None:
         raise WrongUsage("--arch is for an image in a registry: an archive says itself what it is built for")
     if hidden is not None:
         readable(hidden)
     wait = min(wait, MAX_WAIT)
 
-    async def request(node: Client) -> Json:
-        await node.status()  # an unreachable node is told before the long scan
-        if image is not None:
-            named: Json = {"image": registry_image(image)} | ({"arch": arch} if arch is not None else {})
-        else:
-            named = await asyncio.to_thread(archived_image, image_archive)
-        return {"bounty": bounty, "expires_in_s": open_s, **terms, **named}
+    with tempfile.TemporaryDirectory(prefix="learningchain-") as scratch:
+        archive = image_archive if folder is None else Path(scratch) / f"{folder.resolve().name}.tar"
 
-    quote, posted = offer(common, request, image_archive, hidden, dry_run=dry_run, yes=yes, wait=wait)
+        async def request(node: Client) -> Json:
+            await node.status()  # an unreachable node is told before the long build or scan
+            if image is not None:
+                named: Json = {"image": registry_image(image)} | ({"arch": arch} if arch is not None else {})
+            else:
+                named = await asyncio.to_thread(archived_image, archive, folder)
+            return {"bounty": bounty, "expires_in_s": open_s, **terms, **named}
+
+        quote, posted = offer(common, request, archive, hidden, dry_run=dry_run, yes=yes, wait=wait)
     if posted is not None and image is not None:
         common.out.note("Workers fetch the image from its registry themselves: without access to it they cannot work.")
     return report(common, quote, posted, bounty, open_s, yes=yes, wait=wait)
@@ -180,13 +192,17 @@ def report(common: Common, quote: JobQuote, posted: JobPosted | None, bounty: st
 # --- checks --------------------------------------------------------------------------------------------------------------------
 
 
-def archived_image(archive: Path | None) -> Json:
-    """What a posting says of an archive: its name in the content store, the image in it, its processor. Raises `WrongUsage`."""
+def archived_image(archive: Path | None, folder: Path | None = None) -> Json:
+    """What a posting says of an archive: its name in the content store, the image in it, its processor. Where it is to be built of
+    a folder, it is. Raises `WrongUsage`."""
+    from learningchain.client.contracts.job.cli.build import build_image
     from learningchain.client.contracts.job.cli.check import scanned
     from learningchain.client.sdk.files import StreamName
 
     if archive is None:
         raise WrongUsage("--image-archive names no file")
+    if folder is not None:
+        build_image(folder, archive)
     image, name = scanned(archive), StreamName()
     with archive.open("rb") as source:
         while piece := source.read(1 << 20):
