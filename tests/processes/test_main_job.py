@@ -30,7 +30,6 @@ from tests.processes.clocked import HOUR_MS, ClockedGraph
 from tests.processes.harness import NodeProcess, Person, Role, credits, eventually, micro
 from tests.processes.scripted import standing
 from tests.processes.terminal import Owner
-from tests.processes.test_readme import BASE, base_image
 from tests.unit.readme_kit import blocks
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -126,19 +125,14 @@ def _won(graph: ClockedGraph, view: Json, claims: dict[str, float]) -> str:
 
 
 async def test_what_readme_types_ends_in_a_model(graph: ClockedGraph, tmp_path: Path) -> None:
-    """To the letter, but for the base image's name in the Dockerfile. There are three verifiers here, so the owner is asked, and
-    answers; the minutes are over when the test says so."""
+    """To the letter. There are three verifiers here, so the owner is asked, and answers; the minutes are over when the test says
+    so."""
     node = graph["v0"]
     owner = Owner(node, tmp_path)
     typed = next(block.text for block in blocks("README.md") if block.language == "text" and "job submit" in block.text)
     before, watch, after = typed.partition("learningchain job watch")
     assert watch, "README has another line after the posting"
-    with base_image(tmp_path) as base:
-        first, *others = before.splitlines()
-        await owner.types(first)
-        dockerfile = tmp_path / "my-job" / "Dockerfile"
-        dockerfile.write_text(dockerfile.read_text().replace(BASE, base))
-        told = await owner.types(*others, answer="yes")
+    told = await owner.types(*before.splitlines(), answer="yes")
     assert "Only 3 verifiers beside you can judge this job" in told and "2 of them that conspire" in told
     (live,) = await node.api.jobs(live=True)
     job = live["id"]

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from learningchain.client.contracts.job.cli.new import files
-from learningchain.sandbox.images import build_python_image
 from tests.processes.clocked import DAY_MS, HOUR_MS, WINDOWS, ClockedGraph
 from tests.processes.harness import NodeProcess, Role, command, eventually, with_params
 from tests.processes.terminal import Owner
@@ -50,11 +48,9 @@ async def test_the_model_of_a_new_job_answers_what_readme_types(tmp_path: Path) 
         await asyncio.gather(*(graph[name].logs("the sandbox is ready", within=SLOW_S) for name in (*SERVERS, "worker")))
         for name in SERVERS:
             await eventually(f"{name} can judge", lambda node=graph[name]: _capacity(owner, node), SLOW_S)  # type: ignore[misc]
-        archive = _built(tmp_path)
-        submit = next(line for line in lines("job fetch latest") if "job submit" in line and "--dry-run" not in line)
-        assert archive == tmp_path / "my-job.tar"
+        new, build, _, _, submit, *_ = lines("job fetch latest")
         shell = Owner(owner, tmp_path)
-        await shell.types(submit, answer="yes")
+        await shell.types(new, build, submit, answer="yes")
         job = (await owner.api.jobs(live=True))[0]["id"]
 
         async def claimed() -> bool:
@@ -65,7 +61,6 @@ async def test_the_model_of_a_new_job_answers_what_readme_types(tmp_path: Path) 
         view = await owner.job_in(job, "PAID", "REFUNDED", "EMPTY", within=SLOW_S)
         assert view["state"] == "PAID" and view["winner"] == graph["worker"].address
 
-        await shell.types("learningchain job new my-job")
         register, show, dry, predict, told = lines("prediction show latest")
         await shell.types(register)
         for name in SERVERS:
@@ -84,15 +79,6 @@ async def test_the_model_of_a_new_job_answers_what_readme_types(tmp_path: Path) 
         assert code == 2 and "row 2, x: '250' is not a number from -100 to 100" in err, out + err
         assert (await graph.balances(owner))[owner.address] == before, "what cannot fit costs nothing"
         assert "100 % of the last 1" in await shell.types(show)
-
-
-def _built(folder: Path) -> Path:
-    """The image that the Dockerfile of `job new` makes, on a base that needs no registry."""
-    made = files("python")
-    inside = {f"/lc/{path}": text.encode() for path, text in made.items() if path.startswith("data/")}
-    archive = folder / "my-job.tar"
-    build_python_image(archive, {"/lc/job": made["job.py"].encode(), **inside}, with_packages=())
-    return archive
 
 
 async def _capacity(asked: NodeProcess, node: NodeProcess) -> object:

@@ -24,13 +24,14 @@ pytest_plugins = ["tests.unit.client_cli_kit"]
 def test_it_writes_a_whole_job(run: Any, tmp_path: Path, language: str, program: str) -> None:
     folder = tmp_path / "My Job"
     ran = run("job", "new", folder, "--language", language)
-    assert ran.code == 0 and "docker build -t my-job" in ran.err and "image check my-job.tar" in ran.err
+    builds = "learningchain job build" if language == "python" else "docker build -t my-job"
+    assert ran.code == 0 and builds in ran.err and "image check my-job.tar" in ran.err
     made = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     asked = {"schema.json", "sample.jsonl"} if language == "python" else set()
     assert made == {program, "Dockerfile", "README.md", "hidden.csv", "data/train.csv", "data/eval.csv", *asked}
     assert os.access(folder / program, os.X_OK)
     readme, docker = (folder / "README.md").read_text(), (folder / "Dockerfile").read_text()
-    assert "docker build -t my-job ." in readme and f"`{program}`" in readme and "{" not in readme
+    assert f"{builds} ." in readme and f"`{program}`" in readme and "{" not in readme
     registers = [words for words in commands(readme) if words[:2] == ["model", "register"]]
     assert all({"schema.json", "sample.jsonl"} < set(words) for words in registers) and len(registers) == bool(asked)
     assert ("answers no questions" in readme) == (not asked) and all(f"| `{file}` |" in readme for file in asked)

@@ -446,12 +446,14 @@ def scanned(archive: Path) -> ScannedImage:
 
     if not archive.is_file():
         what = "is a folder" if archive.is_dir() else "is not there"
-        raise WrongUsage(f"{archive} {what}. An image archive is made with: docker save IMAGE -o job.tar")
+        raise WrongUsage(
+            f"{archive} {what}. An image archive is made with: learningchain job build DIR, or docker save IMAGE -o job.tar"
+        )
     try:
         return scan_archive(archive, ImageLimits(archive_bytes=max(ImageLimits().archive_bytes, os.path.getsize(archive))))
     except BadImage as problem:
         raise WrongUsage(
-            f"No worker would run {archive}: {problem}. Archives are made with: docker save IMAGE -o job.tar"
+            f"No worker would run {archive}: {problem}. Made with: learningchain job build DIR, or docker save IMAGE -o FILE"
         ) from None
 
 

@@ -24,6 +24,11 @@ MORE = {
     "shell": "",
 }
 """Files of a kind, in the table of a job's page."""
+BUILDS = {
+    "python": "learningchain job build . --out {name}.tar",
+    "shell": "docker build -t {name} .\ndocker save {name} -o {name}.tar",
+}
+"""What makes the image, in the folder: `job build` has Python and no shell."""
 ASKED = {
     "python": """Once a winner is paid, others can ask its model, and you get the price that you name for each row. Servers are
 verifiers' nodes, at least three beside whoever asks:
@@ -61,7 +66,8 @@ def new(
         target.parent.mkdir(parents=True, exist_ok=True)
         if path == "README.md":
             words = {"name": name, "program": PROGRAMS[language], "phases": PHASES[language]}
-            text = text.format(**words, more=MORE[language], asked=ASKED[language].format(**words))
+            words |= {"build": BUILDS[language].format(**words), "more": MORE[language], "asked": ASKED[language].format(**words)}
+            text = text.format(**words)
         target.write_text(text, "utf-8")
     (folder / PROGRAMS[language]).chmod(0o755)
     document = {"folder": str(folder), "name": name, "language": language, "files": sorted(made)}
@@ -71,7 +77,10 @@ def new(
         console.print(facts(f"A job in {folder}", rows))
 
     common.out.show(document, people)
-    common.out.note(f"Build it: docker build -t {name} {folder} && docker save {name} -o {name}.tar")
+    builds = f"learningchain job build {folder} --out {name}.tar"
+    if language != "python":
+        builds = f"docker build -t {name} {folder} && docker save {name} -o {name}.tar"
+    common.out.note(f"Build it: {builds}")
     common.out.note(f"Then try it: learningchain image check {name}.tar")
     return 0
 

@@ -1,0 +1,67 @@
+"""`job build`, `job lock`, `job base` and `job submit DIR`: from a folder to an archive and a posting, without Docker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.building_kit import job
+from tests.unit.client_fake_api import JOB, Fake
+
+pytest_plugins = ["tests.unit.client_cli_kit"]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine's base is made once for all of them, and none of the user's is touched."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+
+
+def test_a_folder_is_built_here_and_on_a_base_of_another_machine(run: Any, tmp_path: Path) -> None:
+    (made, wheels), archive = job(tmp_path), tmp_path / "image.tar"
+    here = run("job", "build", made, "-o", archive, "--wheels", wheels, "--json")
+    assert here.code == 0, here.err
+    assert here.json["packages"] == ["thing==1.0"] and here.json["files"] == ["/lc/data/train.csv", "/lc/job"]
+    base = run("job", "base", tmp_path / "base.tar", "--json")
+    assert (base.code, base.json["base"]) == (0, here.json["base"])
+    again = run("job", "build", made, "-o", archive, "--wheels", wheels, "--base", tmp_path / "base.tar", "--json")
+    assert again.json == here.json
+    people = run("job", "build", made, "-o", archive, "--wheels", wheels)
+    assert here.json["image_id"] in people.out and f"learningchain image check {archive}" in people.err
+
+
+def test_a_list_is_locked(run: Any, tmp_path: Path) -> None:
+    made, wheels = job(tmp_path)
+    (made / "requirements.lock").unlink()
+    (made / "requirements.txt").write_text("thing\n")
+    ran = run("job", "build", made, "-o", tmp_path / "image.tar")
+    assert ran.code == 2 and f"learningchain job lock {made}" in ran.err
+    assert run("job", "lock", made, "--wheels", wheels).code == 0
+    assert run("job", "build", made, "-o", tmp_path / "image.tar", "--wheels", wheels).code == 0
+
+
+def test_a_folder_is_posted_as_its_archive_would_be(api: Fake, run: Any, tmp_path: Path) -> None:
+    made, _ = job(tmp_path)
+    (made / "requirements.lock").unlink()
+    built = run("job", "build", made, "-o", tmp_path / "image.tar", "--json").json
+    terms = ("--bounty", "100", "--expires", "10m", "--json")
+    assert run("job", "submit", made, *terms).json["job"] == JOB
+    assert run("job", "submit", "--image-archive", tmp_path / "image.tar", *terms).code == 0
+    one, two = api.bodies("POST", "/v1/jobs")
+    assert one == two and one["image"]["image_id"] == built["image_id"]
+
+
+def test_what_cannot_be_built_is_not_posted(api: Fake, run: Any, tmp_path: Path) -> None:
+    made, _ = job(tmp_path)
+    (made / "job.py").unlink()
+    ran = run("job", "submit", made, "--bounty", "100", "--expires", "10m")
+    assert ran.code == 2 and "to become /lc/job" in ran.err and api.bodies("POST", "/v1/jobs") == []
+    assert run("job", "submit", made, "--image-archive", tmp_path / "a.tar", "--bounty", "1", "--expires", "10m").code == 2
+    assert run("job", "build", tmp_path / "nowhere").code == 2
