@@ -70,6 +70,8 @@ if TYPE_CHECKING:
     from learningchain.client.sdk.types import Unavailable as Unavailable
     from learningchain.client.sdk.types import Unreachable as Unreachable
     from learningchain.client.sdk.types import Usage as Usage
+    from learningchain.sandbox.building.function import Task as Task
+    from learningchain.sandbox.building.function import job as job
 
 _NOT_ON_WINDOWS = (
     "This command needs Linux, or macOS for all but running a node. On Windows use it in WSL 2 (wsl --install). "

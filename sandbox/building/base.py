@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from platformdirs import user_cache_path
+
 from learningchain.sandbox.archive import Layer, ScannedImage, scan_archive
 from learningchain.sandbox.errors import BadImage
 from learningchain.sandbox.image_writer import PYTHON_IN_IMAGE, ImageBuildError, Written, this_machine
@@ -94,8 +96,9 @@ class Base:
         _run(self.command, self.home, _COMPILE, lines, COMPILE_S)
 
 
-def own_base(cache: Path) -> Path:
-    """The base of this machine's own interpreter, as an archive in `cache`. Raises ImageBuildError, OSError."""
+def own_base(cache: Path | None = None) -> Path:
+    """The base of this machine's own interpreter, as an archive in `cache`, or in this user's. Raises ImageBuildError, OSError."""
+    cache = cache or user_cache_path("learningchain", appauthor=False) / "images"
     cache.mkdir(parents=True, exist_ok=True)
     return cached_image(cache, "base", b"", python_base)[0]
 

@@ -11,6 +11,7 @@ from learningchain.sandbox.building.base import LIMITS, Base
 from learningchain.sandbox.building.fetch import fetch, resolve
 from learningchain.sandbox.building.folder import LOCK, NAMES, JobFolder, folder_files, open_folder
 from learningchain.sandbox.building.lock import read_lock
+from learningchain.sandbox.building.module import open_module
 from learningchain.sandbox.building.wheels import Room, wheel_layers
 from learningchain.sandbox.image_writer import ImageBuildError, Tree, Written, files_layer, write_archive
 
@@ -27,11 +28,14 @@ class Built:
 
 
 def build_folder(folder: Path, dest: Path, base: Base, wheels: Path | None = None) -> Built:
-    """Writes the image of a job's folder to `dest`, atomically. `wheels`: a folder of wheels to take in place of pip's index.
+    """Writes the image of a job's folder, or of a module with `@learningchain.job`, to `dest`, atomically.
+
+    `wheels`: a folder of wheels to take in place of pip's index.
 
     Raises ImageBuildError, OSError.
     """
-    return build_job(open_folder(folder), dest, base, wheels)
+    is_module = folder.suffix == ".py" and folder.is_file()
+    return build_job(open_module(folder) if is_module else open_folder(folder), dest, base, wheels)
 
 
 def build_job(job: JobFolder, dest: Path, base: Base, wheels: Path | None = None) -> Built:

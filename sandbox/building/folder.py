@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -49,6 +49,8 @@ class JobFolder:
     settings: Settings
     lock: str
     """The text of its locked list of packages; empty where it has none."""
+    extra: Mapping[str, bytes] = field(default_factory=dict)
+    """Files that are not the folder's, by their paths in the image; with them there is a program."""
 
 
 def open_folder(path: Path) -> JobFolder:
@@ -68,22 +70,32 @@ def open_folder(path: Path) -> JobFolder:
         if (path / NAMES).exists():
             raise ImageBuildError(f"{path / NAMES} names packages without their hashes. Lock them: learningchain job lock {path}")
         return JobFolder(path, settings, "")
+    return JobFolder(path, settings, read_list(path / LOCK))
+
+
+def read_list(path: Path) -> str:
+    """The text of a locked list of packages. Raises ImageBuildError, OSError."""
     try:
-        return JobFolder(path, settings, (path / LOCK).read_text("utf-8"))
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        raise ImageBuildError(f"there is no {path}; learningchain job lock writes one of a requirements.txt") from None
     except UnicodeDecodeError:
-        raise ImageBuildError(f"{path / LOCK} is no text in UTF-8; write it anew: learningchain job lock {path}") from None
+        raise ImageBuildError(f"{path} is no text in UTF-8; write it anew: learningchain job lock {path.parent}") from None
 
 
 def folder_files(folder: JobFolder, base: Base, room: Room) -> dict[str, bytes | Path]:
     """The files of the top layer by their paths in the image. Raises ImageBuildError, OSError."""
-    program = _program(folder, base)
-    files: dict[str, bytes | Path] = {_PROGRAM: program}
-    room.spend(program.stat().st_size, program.name)
+    program = None if folder.extra else _program(folder, base)
+    files: dict[str, bytes | Path] = {_PROGRAM: program} if program is not None else dict(folder.extra)
+    for place, content in files.items():
+        room.spend(len(content) if isinstance(content, bytes) else content.stat().st_size, place)
     for pattern in folder.settings.files:
         for path in _matching(folder, pattern):
             name = path.relative_to(folder.path).as_posix()
-            if path == program or f"/lc/{name}" in files:
+            if path == program or files.get(f"/lc/{name}") == path:
                 continue
+            if f"/lc/{name}" in files:
+                raise ImageBuildError(f"{path} would lie at /lc/{name}, where this job has a file of its own; rename it")
             if PurePosixPath(name).parts[0] in _RESERVED:
                 raise ImageBuildError(f"{path} would lie at /lc/{name}, where a run has its own files; rename it")
             room.spend(path.stat().st_size, name)
@@ -118,10 +130,10 @@ def _program(folder: JobFolder, base: Base) -> Path:
 def _matching(folder: JobFolder, pattern: str) -> list[Path]:
     """The files that an entry of `files` stands for, in order."""
     if not _inside(pattern):
-        raise ImageBuildError(f"{SETTINGS}: {pattern!r} leads out of the folder; name files and folders in it")
+        raise ImageBuildError(f"{pattern!r} leads out of the folder; name files and folders in it")
     found = [path for path in sorted(folder.path.glob(pattern)) if not _is_skipped(path)]
-    if not found and pattern not in Settings().files:
-        raise ImageBuildError(f"{SETTINGS}: there is no {pattern!r} in {folder.path}")
+    if not found and folder.settings.files != Settings().files:
+        raise ImageBuildError(f"there is no {pattern!r} in {folder.path}, which is to go into the image")
     return [file for path in found for file in _below(folder.path, path)]
 
 

@@ -25,6 +25,7 @@ from learningchain.client.keys import hidden
 from learningchain.client.sdk.files import StreamName
 from learningchain.sandbox.images import build_python_image
 from learningchain.sandbox.results import EvaluationReader
+from tests.unit.building_kit import LINE
 from tests.unit.client_fake_api import FINISHED, JOB, OTHER, OWN, Fake
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
@@ -98,6 +99,21 @@ def test_new_jobs_are_built_checked_and_found_good(run: Any, build: Build, tmp_p
         seconds = 2 * (within + 5) + 1
         assert within >= 10 and found["fee"]["least"] == f"{seconds / 100_000:.5f}", "five beside each of two, one for the model"
         assert "job submit" in found["command"] and "--hidden FILE" in found["command"]
+    assert left() == []
+
+
+def test_a_folder_and_a_module_built_without_docker_are_found_good(run: Any, tmp_path: Path) -> None:
+    assert run("job", "new", tmp_path / "job").code == 0
+    (tmp_path / "points.csv").write_bytes((tmp_path / "job/data/eval.csv").read_bytes())
+    (tmp_path / "drawn.py").write_text(LINE)
+    for source in (tmp_path / "job", tmp_path / "drawn.py"):
+        archive = tmp_path / f"{source.stem}.tar"
+        assert run("job", "build", source, "--out", archive).code == 0
+        words = ("--hidden", tmp_path / "job/hidden.csv", "--params", '{"b": 1}', "--data", tmp_path / "nowhere", "--json")
+        ran = run("image", "check", archive, *words)
+        assert ran.code == 0, ran.err
+        found = ran.json
+        assert (found["ok"], found["examples"], found["hidden"]["examples"], found["advice"]) == (True, 40, 40, [])
     assert left() == []
 
 

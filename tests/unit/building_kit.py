@@ -1,4 +1,4 @@
-"""Small wheels, and folders of jobs with a locked list of them."""
+"""Small wheels, folders of jobs with a locked list of them, and a module with a job of functions."""
 
 from __future__ import annotations
 
@@ -19,6 +19,35 @@ FILES: dict[str, str] = {
     "thing-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     "thing-1.0.dist-info/RECORD": "",
 }
+
+LINE = """
+import json
+
+import learningchain
+
+
+@learningchain.job(files=["points.csv"])
+def line(task: learningchain.Task) -> bytes:
+    task.progress(1, 1, 0.0)
+    return json.dumps([task.seed, task.params["b"]]).encode()
+
+
+@line.evaluate
+def losses(task, model):
+    a, b = map(float, json.loads(model))
+    return [(a * x + b - y) ** 2 for x, y in points(task.hidden or task.folder / "points.csv")]
+
+
+@line.predict
+def answer(task, model):
+    a, b = map(float, json.loads(model))
+    return lambda row, factor: a * row[0] * factor + b
+
+
+def points(path):
+    return [tuple(map(float, row.split(","))) for row in path.read_text().split()]
+"""
+"""A module whose functions are a job: the model is its seed, and b of the parameters."""
 
 
 def wheel(files: Mapping[str, str | bytes] = FILES, *odd: tuple[zipfile.ZipInfo, bytes]) -> bytes:

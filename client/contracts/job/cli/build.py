@@ -23,7 +23,7 @@ Wheels = Annotated[Path | None, Parameter(help="A folder of wheels to take. Defa
 
 
 def build(
-    folder: Annotated[Path, Parameter(name="DIR", help="The job's folder: job.py, data, requirements.lock; job.toml says others.")],
+    folder: Annotated[Path, Parameter(name="DIR", help="The job's folder (job.py, data, requirements.lock), or a module FILE.py.")],
     /,
     *,
     out: Annotated[
@@ -33,11 +33,11 @@ def build(
     wheels: Wheels = None,
     common: Common = HERE,
 ) -> int:
-    """Make the image of a job without Docker. Nothing of the packages or the folder is executed.
+    """Make the image of a folder, or of a module with @learningchain.job, without Docker and without executing anything of it.
 
     The same base, list of wheels and files give the same image id on every machine.
     """
-    target = out if out is not None else Path(f"{folder.resolve().name}.tar")
+    target = out if out is not None else archive_name(folder)
     built = build_image(folder, target, base, wheels)
     document: dict[str, Any] = {
         "archive": str(target),
@@ -96,6 +96,12 @@ def base(
     return 0
 
 
+def archive_name(folder: Path) -> Path:
+    """Where the image of a folder or module goes if nothing else is said."""
+    whole = folder.resolve()
+    return Path(f"{whole.stem if whole.suffix == '.py' else whole.name}.tar")
+
+
 def build_image(folder: Path, target: Path, base: Path | None = None, wheels: Path | None = None) -> Built:
     """The image of a folder, as an archive. Raises `WrongUsage`."""
     from learningchain.sandbox.building import build_folder
@@ -107,13 +113,11 @@ def build_image(folder: Path, target: Path, base: Path | None = None, wheels: Pa
 @contextmanager
 def _opened(base: Path | None) -> Iterator[OpenedBase]:
     """A base for what is built in the block: this one, or one of this machine's own. Raises `WrongUsage`, also for the block."""
-    from platformdirs import user_cache_path
-
     from learningchain.sandbox.building import open_base, own_base
     from learningchain.sandbox.image_writer import ImageBuildError
 
     try:
-        with open_base(base or own_base(user_cache_path("learningchain", appauthor=False) / "images")) as opened:
+        with open_base(base or own_base()) as opened:
             yield opened
     except ImageBuildError as problem:
         raise WrongUsage(f"{str(problem)[0].upper()}{str(problem)[1:]}") from None

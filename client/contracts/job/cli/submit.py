@@ -16,6 +16,7 @@ from rich.console import Console
 from learningchain.client.cli.app import OK, REFUSED
 from learningchain.client.cli.common import HERE, Common, WrongUsage, agree, amount, facts, seconds, span
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.contracts.job.cli.build import archive_name, build_image
 from learningchain.client.contracts.job.cli.cost import judges_text, priced, show_quote, small_committee
 from learningchain.client.contracts.job.cli.hidden import Sealed, encrypted, hand_over, noted, readable
 from learningchain.client.contracts.job.cli.jobs import Bar
@@ -31,7 +32,8 @@ MAX_PARAMS_FILE = 65_536
 
 def submit(
     folder: Annotated[
-        Path | None, Parameter(name="DIR", help="A job's folder: its image is built as job build does, uploaded and served.")
+        Path | None,
+        Parameter(name="DIR", help="A job's folder or module: its image is built (job build), uploaded, served."),
     ] = None,
     /,
     *,
@@ -110,7 +112,7 @@ def submit(
     wait = min(wait, MAX_WAIT)
 
     with tempfile.TemporaryDirectory(prefix="learningchain-") as scratch:
-        archive = image_archive if folder is None else Path(scratch) / f"{folder.resolve().name}.tar"
+        archive = image_archive if folder is None else Path(scratch) / archive_name(folder)
 
         async def request(node: Client) -> Json:
             await node.status()  # an unreachable node is told before the long build or scan
@@ -195,7 +197,6 @@ def report(common: Common, quote: JobQuote, posted: JobPosted | None, bounty: st
 def archived_image(archive: Path | None, folder: Path | None = None) -> Json:
     """What a posting says of an archive: its name in the content store, the image in it, its processor. Where it is to be built of
     a folder, it is. Raises `WrongUsage`."""
-    from learningchain.client.contracts.job.cli.build import build_image
     from learningchain.client.contracts.job.cli.check import scanned
     from learningchain.client.sdk.files import StreamName
 
