@@ -108,16 +108,23 @@ def _read_head(path: Path) -> bytes:
         return file.read(4)
 
 
-def write_archive(dest: Path, layers: Sequence[Tree | Written], extra: Mapping[str, object], architecture: str) -> str:
+def write_archive(
+    dest: Path, layers: Sequence[Tree | Written], extra: Mapping[str, object], architecture: str, limit: int = 1 << 62
+) -> str:
     """Writes a docker-archive to `dest` (atomically), bottom layer first, and returns its image id, "sha256:" and 64 hex digits.
 
-    `extra` is merged into the image's configuration (Env, Labels, ...). Raises ImageBuildError, OSError.
+    `extra` is merged into the image's configuration (Env, Labels, ...). `limit`: bytes that the archive may have. Raises
+    ImageBuildError, OSError.
     """
     dest.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=dest.parent, prefix=".image-") as scratch:
         unfinished = Path(scratch) / "archive"
         with unfinished.open("w+b") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
-            digests = [_put_layer(archive, file, layer) for layer in layers]
+            digests = []
+            for layer in layers:
+                digests.append(_put_layer(archive, file, layer))
+                if archive.offset > limit:
+                    raise ImageBuildError(f"the image has more than {limit} bytes; take fewer packages or smaller data")
             document = _config(digests, extra, architecture)
             image = hashlib.sha256(document).hexdigest()
             _put_bytes(archive, f"{image}.json", document)

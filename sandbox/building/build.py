@@ -47,14 +47,15 @@ def build_job(job: JobFolder, dest: Path, base: Base, wheels: Path | None = None
         fetched = fetch(read_lock(job.lock, base.facts), base, Path(scratch), wheels)
         with wheel_layers(fetched, base, room) as layers:
             whole: list[Tree | Written] = [*base.layers, *layers, files_layer(files)]
-            image_id = write_archive(dest, whole, {"Env": list(base.image.config.env)}, base.image.config.architecture)
-    size = dest.stat().st_size
-    if size > LIMITS.archive_bytes:
-        dest.unlink()
-        raise ImageBuildError(
-            f"the image has {size} bytes; at most {LIMITS.archive_bytes} are taken. Take fewer packages or smaller data"
-        )
-    return Built(image_id, base.image.image_id, size, tuple((one.name, str(one.version)) for one in fetched), tuple(sorted(files)))
+            settings, architecture = {"Env": list(base.image.config.env)}, base.image.config.architecture
+            image_id = write_archive(dest, whole, settings, architecture, LIMITS.archive_bytes)
+    return Built(
+        image_id,
+        base.image.image_id,
+        dest.stat().st_size,
+        tuple((one.name, str(one.version)) for one in fetched),
+        tuple(sorted(files)),
+    )
 
 
 def lock_folder(folder: Path, base: Base, wheels: Path | None = None) -> int:

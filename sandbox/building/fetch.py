@@ -114,7 +114,8 @@ def _tags(base: Base) -> list[tags.Tag]:
 
 
 def _pip(words: list[str], base: Base) -> None:
-    command = [sys.executable, "-m", "pip", *words, "--quiet", "--no-input", "--disable-pip-version-check"]
+    # -P: no module of the folder where the command was typed takes the place of pip or of Python's own.
+    command = [sys.executable, "-P", "-m", "pip", *words, "--quiet", "--no-input", "--disable-pip-version-check"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=FETCH_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as problem:

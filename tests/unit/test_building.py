@@ -81,12 +81,15 @@ def test_what_goes_in(tmp_path: Path, own: Base) -> None:
     assert not [path for path in found if "hidden" in path or path.endswith(("job.toml", "requirements.lock"))]
 
 
-def test_nothing_of_a_wheel_or_the_folder_is_executed(tmp_path: Path, own: Base) -> None:
+def test_nothing_of_a_wheel_or_the_folder_is_executed(tmp_path: Path, own: Base, monkeypatch: pytest.MonkeyPatch) -> None:
     mark = tmp_path / "executed"
     evil = f"open({str(mark)!r}, 'w').close()\n"
     names = ("sitecustomize.py", "usercustomize.py", "thing.py", "marshal.py", "encodings/__init__.py", "setup.py")
     made = job(tmp_path, wheel({**FILES, **dict.fromkeys(names, evil), "a.pth": f"import os; {evil}"}))
     (made[0] / "job.py").write_text(PROGRAM + evil)
+    for name in ("pip.py", "json.py", "helper.py"):
+        (made[0] / name).write_text(evil)
+    monkeypatch.chdir(made[0])
     build(made, own)
     assert not mark.exists()
 
@@ -255,6 +258,15 @@ def test_a_wheel_with_another_hash_is_refused(tmp_path: Path, own: Base) -> None
     (made[0] / "requirements.lock").write_text(LINE)
     with pytest.raises(ImageBuildError, match=r"thing==1.0.* has another hash than requirements.lock names"):
         build(made, own)
+
+
+def test_an_image_above_the_limit_takes_no_place(tmp_path: Path, own: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = job(tmp_path)
+    kept = build(made, own)
+    monkeypatch.setattr("learningchain.sandbox.building.build.LIMITS", ImageLimits(archive_bytes=kept.size - 20_480))
+    with pytest.raises(ImageBuildError, match=f"the image has more than {kept.size - 20_480} bytes"):
+        build(made, own)
+    assert (tmp_path / "image.tar").stat().st_size == kept.size and len(list(tmp_path.iterdir())) == 3
 
 
 def test_large_wheels_have_a_layer_of_their_own_which_two_jobs_share(

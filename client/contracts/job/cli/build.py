@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from learningchain.sandbox.building import Built
 
 Base = Annotated[
-    Path | None, Parameter(help="The base to build on, from job base. Default: one of this machine's own Python and libraries.")
+    Path | None, Parameter(help="The base to build on, from job base; its Python runs here. Default: this machine's own.")
 ]
 Wheels = Annotated[Path | None, Parameter(help="A folder of wheels to take. Default: the index of pip's own settings.")]
 
