@@ -255,7 +255,7 @@ class Output:
     def note(self, text: str) -> None:
         """A hint for people; machines are spared it."""
         if not self.as_json:
-            self.notes.print(Text(named(clean(text))), soft_wrap=True)
+            self.notes.print(Text(named(one_line(text))), soft_wrap=True)
 
 
 # --- text for people -----------------------------------------------------------------------------------------------------------
@@ -264,6 +264,11 @@ class Output:
 def clean(value: Any) -> str:
     """Text of strangers made harmless for a terminal: control characters become visible signs."""
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in str(value))
+
+
+def one_line(value: Any) -> str:
+    """The same for what is one line: a stranger's text begins none of its own, which would look like the command's."""
+    return clean(value).replace("\n", "\N{SYMBOL FOR NEWLINE}")
 
 
 _COMMANDS = {

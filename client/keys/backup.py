@@ -457,8 +457,10 @@ def _move_paths(database: Path, before: Path, now: Path) -> None:
     try:
         with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as db:
             for kind, key, path in db.execute("SELECT kind, key, path FROM secrets WHERE path != ''").fetchall():
-                if isinstance(path, str) and Path(path).is_relative_to(before):
-                    moved = str(now / Path(path).relative_to(before))
+                # By its words alone a path with .. in it lies wherever its writer wanted.
+                plain = Path(os.path.normpath(path)) if isinstance(path, str) else before.parent
+                if plain.is_relative_to(before):
+                    moved = str(now / plain.relative_to(before))
                     db.execute("UPDATE secrets SET path = ? WHERE kind = ? AND key = ?", (moved, kind, key))
     except sqlite3.Error as problem:
         raise BackupError(f"The backup's work database is damaged ({problem}). Use another copy") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import os
@@ -106,6 +107,17 @@ def test_a_restored_folder_trusts_the_last_block_that_was_decided_here(
     made = config.load(there).config
     assert (made.sync.trusted, made.name) == (f"7-{'5a' * 32}", "alice")
     assert all(path.stat().st_mode & 0o077 == 0 for path in there.rglob("*") if path.is_file())
+
+
+def test_a_secret_s_path_that_leads_out_of_the_folder_is_not_moved_along(data: Path, tmp_path: Path) -> None:
+    """Made by who knows the passphrase: it names the same place as before, and none that the restored folder would lead to."""
+    out = f"{data}/work/../../../etc/passwd"
+    with contextlib.closing(sqlite3.connect(data / "work" / "work.db", isolation_level=None)) as db:
+        db.execute("UPDATE secrets SET path = ? WHERE kind = 'job.claim'", (out,))
+    restored(saved(data), there := tmp_path / "there")
+    with contextlib.closing(sqlite3.connect(there / "work" / "work.db")) as db:
+        ((path,),) = db.execute("SELECT path FROM secrets WHERE kind = 'job.claim'").fetchall()
+    assert path == out
 
 
 def test_the_guard_of_a_restored_folder_knows_that_it_forgot(data: Path, tmp_path: Path) -> None:

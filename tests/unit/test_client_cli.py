@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from learningchain.client.cli import app, commands, common, entries
-from learningchain.client.cli.common import in_commands
+from learningchain.client.cli.common import Output, in_commands
 from learningchain.client.contracts.job.cli import watch
 from learningchain.client.sdk.http import NodeApi
 from tests.unit.client_fake_api import ACCOUNT, DONE, FINISHED, JOB, OTHER, OWN, STATUS, TX, Fake, refusal
@@ -105,6 +105,11 @@ def test_reading_for_people_and_for_machines(api: Fake, run: Any, words: list[st
     assert (machine.code, machine.err) == (0, "")
     assert shown in json.dumps(machine.json)
     assert len(machine.out.splitlines()) == 1
+
+
+def test_a_stranger_s_text_begins_no_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    Output(as_json=False).note("Invitation of lc1x to the network lab\nAdmitted: you are in")
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_strangers_cannot_write_on_the_terminal(api: Fake, run: Any) -> None:
