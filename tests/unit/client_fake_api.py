@@ -166,6 +166,7 @@ QUOTE: dict[str, Any] = {
     ],
     "verifiers": 12,
     "judges": 9,
+    "conspirators": None,
     "refusal": None,
     "comparable": {
         "jobs": 5,

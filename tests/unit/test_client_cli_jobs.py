@@ -14,6 +14,7 @@ import pytest
 
 from learningchain.chain.contracts.job.records import JobState
 from learningchain.client.contracts.job.cli import jobs, watch
+from learningchain.client.contracts.job.http.quotes import conspirators
 from learningchain.client.keys import hidden
 from tests.unit.client_fake_api import FINISHED, JOB, MODEL, OPEN, OWN, QUOTE, RUN, Fake, cid_of, refusal
 
@@ -171,7 +172,7 @@ def test_a_dry_run_of_what_would_be_refused_says_why(api: Fake, run: Any) -> Non
 def test_below_seven_judges_it_says_how_many_would_have_to_conspire_and_asks(
     api: Fake, run: Any, monkeypatch: pytest.MonkeyPatch, judges: int, verifiers: int, risk: str
 ) -> None:
-    api.answers["POST /v1/jobs/quote"] = QUOTE | {"judges": judges, "verifiers": verifiers}
+    api.answers["POST /v1/jobs/quote"] = QUOTE | {"judges": judges, "verifiers": verifiers, "conspirators": conspirators(judges)}
     ran = run("job", "submit", *IMAGE)
     assert ran.code == 2 and f"Nothing was sent. {risk}" in ran.err and "agree with --yes" in ran.err
     dry = run("job", "submit", *IMAGE, "--dry-run")

@@ -45,6 +45,7 @@ async def test_a_job_is_posted_after_its_price_and_only_then(tmp_path: Path) -> 
         height = ledger.height
         status, quote = await submitted(browser, "/dashboard/jobs/new", "/dashboard/jobs/new", **JOB)
         assert status == 200 and "credits are locked" in quote.text and "4 of 4 verifiers" in quote.text
+        assert "2 of them that conspire can have a false claim paid" in quote.text
         assert ledger.height == height, "nothing was sent"
         sure = next(form for form in quote.forms if form.fields.get("step") == "post")
         status, job = await browser.send(sure)

@@ -65,22 +65,16 @@ def comparable_text(quote: JobQuote) -> str:
     return f"{found['paid']} paid {bounties}; {without}; half of them had at most {found['claimants']} claimants"
 
 
-def conspirators(judges: int) -> int:
-    """How many of so few judges can have a false claim paid: with fewer than seven all of them sit in the committee, and where
-    neither side has a quorum a tie pays (job contract, line 6 of the verdict)."""
-    return max(1, (judges + 1) // 2)
-
-
 def small_committee(quote: JobQuote) -> str:
     """What a posting risks that fewer than a whole committee can judge, and what helps: asking for less does only where that keeps
     verifiers away. Empty where enough can judge."""
     judges, verifiers = quote["judges"], quote["verifiers"]
-    if judges >= FULL_COMMITTEE:
+    if quote["conspirators"] is None:
         return ""
     everybody = judges == verifiers
     who = f"{judges} {'verifier' if judges == 1 else 'verifiers'} beside you" if everybody else f"{judges} of {verifiers} verifiers"
     few = f"Only {who} can judge this job; a whole committee has {FULL_COMMITTEE}"
-    risk = f"{few}. {conspirators(judges)} of them that conspire can have a false claim paid"
+    risk = f"{few}. {quote['conspirators']} of them that conspire can have a false claim paid"
     if everybody:
         return f"{risk}: post it so among people you know, or wait until there are more"
     return (

@@ -66,6 +66,7 @@ async def post_quote(call: Call) -> Json:
         ],
         "verifiers": flagged,
         "judges": able,
+        "conspirators": quotes.conspirators(able),
         "refusal": _refusal(call, terms),
         "comparable": _rendered(quotes.comparable(_limits(terms), await _recent(call))),
     }

@@ -61,6 +61,12 @@ def judges(host: Host, poster: bytes, terms: PostJob) -> tuple[int, int]:
     return host.service(VERIFIERS).flagged(poster, messages.needed_capacity(terms))
 
 
+def conspirators(judges: int) -> int | None:
+    """How many of so few judges can have a false claim paid: with fewer than seven all of them sit in the committee, and where
+    neither side has a quorum a tie pays (job contract, line 6 of the verdict). None where a whole committee can judge."""
+    return None if judges >= FIRST_ROUND else max(1, (judges + 1) // 2)
+
+
 @dataclass(frozen=True)
 class End:
     """What a contractor has paid for good where its job ends so, in micro-credits; the rest of what was locked comes back.

@@ -166,7 +166,8 @@ class JobQuote(TypedDict):
     """What a posting locks (`total` = bounty + fees + bond + deposit) and how its ends differ.
 
     `stake` is what a full claim locks, `least_fee` the least for a judged vote. `verifiers` have the flag, `judges` of
-    them declared a machine that covers the limits. `refusal`: why the ledger would refuse the posting now.
+    them declared a machine that covers the limits; `conspirators`: how many of these can have a false claim paid, null where a
+    whole committee of seven can judge. `refusal`: why the ledger would refuse the posting now.
     """
 
     bounty: Amount
@@ -183,6 +184,7 @@ class JobQuote(TypedDict):
     ends: list[EndView]
     verifiers: int
     judges: int
+    conspirators: int | None
     refusal: RefusalView | None
     comparable: ComparableView
 
