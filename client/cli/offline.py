@@ -25,7 +25,7 @@ def make(
     *fields: Annotated[str, Parameter(name="FIELD=VALUE", help="Its fields; lists and records as JSON.")],
     sender: Annotated[str | None, Parameter(name="--from", help="lc1... or a name of who will sign. Default: this node.")] = None,
     ahead: Annotated[int, Parameter(help="Transactions of this account that were made so and are not submitted yet.")] = 0,
-    valid_for: Annotated[int, Parameter(help="Blocks from now on for which it can be submitted.")] = 5_000,
+    valid_for: Annotated[int, Parameter(help="Blocks from now on for which it can be submitted.")] = 50_000,
     common: Common = HERE,
 ) -> int:
     """Write a transaction into a file, to be signed elsewhere. Any node of the network can be asked."""

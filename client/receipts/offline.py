@@ -26,8 +26,6 @@ from learningchain.client.keys.keystore import Identity
 
 VERSION = 1
 MAX_FILE = 4 * MAX_TX_BYTES
-VALID_FOR = 5_000
-"""Blocks for which a transaction waits for its signature, unless its maker says otherwise."""
 NORMAL, URGENT = 2, 3
 """Lanes that the account's own running node does not use: neither takes the other's sequence."""
 _Hex = Annotated[str, Meta(max_length=2 * MAX_TX_BYTES, pattern="^([0-9a-f]{2})*$")]

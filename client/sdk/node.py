@@ -220,7 +220,7 @@ class NodeCalls(Calls):
         *,
         sender: bytes | None = None,
         lane: int = 0,
-        valid_for: int = 100,
+        valid_for: int = 5_000,
         wait: float = 0,
     ) -> TxAnswer:
         """Sign contract messages with `key` and offer them. `valid_for` is in blocks.

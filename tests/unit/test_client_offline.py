@@ -48,7 +48,7 @@ def test_made_at_a_node_signed_without_network_submitted_at_a_node(
     made = run("tx", "make", path, "Transfer", f"target={OTHER}", "amount=2.5", "memo=for lunch", "--from", own, "--json")
     assert made.code == 0, made.err
     assert made.json["messages"] == [{"type": "Transfer", "target": OTHER, "amount": "2.5", "memo": "for lunch"}]
-    assert (made.json["sender"], made.json["sequence"], made.json["valid_until"]) == (own, 0, 7 + 5_000)
+    assert (made.json["sender"], made.json["sequence"], made.json["valid_until"]) == (own, 0, 7 + 50_000)
 
     assert made.json["lane"] == 2, "where the account's own node takes no sequence"
     words = ["Transfer", f"target={OTHER}", "amount=1", "memo=", "--from", own]
@@ -67,7 +67,7 @@ def test_made_at_a_node_signed_without_network_submitted_at_a_node(
         offline.delenv("LEARNINGCHAIN_API")
         shown = run("tx", "sign", path, "--data", cold, "--yes")
     assert shown.code == 0, shown.err
-    assert all(word in shown.out for word in (OTHER, "amount=2.5", "memo=for lunch", "block 5007", own))
+    assert all(word in shown.out for word in (OTHER, "amount=2.5", "memo=for lunch", "block 50007", own))
 
     done = run("tx", "submit", out, "--json", "--wait", "0")
     assert done.code == 0 and done.json["tx"] == TX
