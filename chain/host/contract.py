@@ -32,7 +32,8 @@ class MessageSpec:
     reference that it is about, where there is one: while that is parked, it is refused. `once`: its contract accepts it once from
     each seat, or once for each column of one, so that accepting it needs no bandwidth (LC-TX-14). `members`: refused to accounts
     that left (LC-MEM-27). `allows`: where the state of its block decides what it takes, the most credits that it lets leave its
-    account: whoever counts what a caller may spend counts these, for the signature allows them.
+    account: whoever counts what a caller may spend counts these, for the signature allows them. `for_good`: after it the account
+    may be somebody else's, or out of the network, and nobody can take it back.
     """
 
     handler: Callable[[Host, bytes, Any], None]
@@ -43,6 +44,7 @@ class MessageSpec:
     work_most: int = 0
     members: bool = False
     allows: Callable[[Any], int] | None = None
+    for_good: bool = False
 
     def weigh(self, message: Any) -> int:
         """Its work, by LC-BLK-25."""

@@ -132,6 +132,10 @@ def run(
         bool,
         Parameter(negative="", show_default=False, help="Sign proposals and votes only: the node can then move no credits."),
     ] = False,
+    for_good: Annotated[
+        bool,
+        Parameter(negative="", show_default=False, help="Sign also what cannot be taken back: another key, guardians, leaving."),
+    ] = False,
     passphrase_file: PassphraseFile = None,
     common: Common = HERE,
 ) -> int:
@@ -164,10 +168,10 @@ def run(
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(data, identity, server, transactions=not no_transactions))
+        return runner.run(_serve(data, identity, server, transactions=not no_transactions, for_good=for_good))
 
 
-async def _serve(data: Path, identity: Identity, secrets: ServerSecrets, *, transactions: bool) -> int:
+async def _serve(data: Path, identity: Identity, secrets: ServerSecrets, *, transactions: bool, for_good: bool) -> int:
     import structlog
 
     from learningchain.chain.storage.datadir import DataDir
@@ -188,7 +192,7 @@ async def _serve(data: Path, identity: Identity, secrets: ServerSecrets, *, tran
         folder.close()
         raise NotStarted(f"The signer does not start: {fault}. Or make the folder anew: learningchain signer pair") from None
     log: Any = structlog.get_logger("signer")
-    server = SignerServer(identity, guard, transactions=transactions)
+    server = SignerServer(identity, guard, transactions=transactions, for_good=for_good)
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)

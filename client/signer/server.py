@@ -19,6 +19,7 @@ from typing import Any, Final
 import structlog
 
 from learningchain.chain.codec import decode, encode
+from learningchain.chain.contracts import MESSAGES
 from learningchain.chain.crypto import address
 from learningchain.chain.errors import InvalidTx, Malformed
 from learningchain.chain.ledger.transition import beacon_secret
@@ -49,10 +50,11 @@ _FORGOTTEN: Final = (
 
 
 class SignerServer:
-    """`start` listens, `stop` ends. `failed` is done when the guard's disk failed: then nothing is signed any more."""
+    """`start` listens, `stop` ends. `for_good`: it signs what cannot be taken back, too (`MessageSpec.for_good`). `failed` is done
+    when the guard's disk failed: then nothing is signed any more."""
 
-    def __init__(self, identity: Identity, guard: Guard, *, transactions: bool) -> None:
-        self._identity, self._guard, self._transactions = identity, guard, transactions
+    def __init__(self, identity: Identity, guard: Guard, *, transactions: bool, for_good: bool = False) -> None:
+        self._identity, self._guard, self._transactions, self._for_good = identity, guard, transactions, for_good
         self._chain_id = guard.chain_id
         self._told = False
         """Since this start a node said up to where it may have signed. A guard that forgot signs no vote before."""
@@ -198,6 +200,11 @@ class SignerServer:
             return m.SignerRefusal(m.BAD_REQUEST, f"no transaction: {problem}"[: m.MAX_TEXT])
         if tx.body.sender != self._identity.id:
             return m.SignerRefusal(m.BAD_REQUEST, f"a transaction of {address(tx.body.sender)}, not of this identity")
+        if not self._for_good and any(MESSAGES[type(op)][1].for_good for op in tx.ops):
+            return m.SignerRefusal(
+                m.NOT_ALLOWED,
+                "this signer signs nothing that nobody can take back: another key, guardians, leaving (signer run --for-good)",
+            )
         return m.SignatureMade(self._identity.key.sign(tx_digest(self._chain_id, body)))
 
     def _statement(self, domain: str, body: bytes) -> m.Answer:

@@ -763,7 +763,7 @@ def _signer(vector: dict[str, Any]) -> Iterator[tuple[str, Case]]:
 
 def _conversation(vector: dict[str, Any], case: dict[str, Any]) -> None:
     """Each answer is the right one, and none of the others is."""
-    followed = signer.Conversation(vector, forgot=case["forgot"], transactions=case["transactions"])
+    followed = signer.Conversation(vector, forgot=case["forgot"], transactions=case["transactions"], for_good=case["for_good"])
     for request, answer in case["said"]:
         equal(followed.follow(unhex(request), unhex(answer)), "", "what is wrong with the answer")
 

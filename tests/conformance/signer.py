@@ -108,11 +108,11 @@ class Guard:
 class Conversation:
     """One connection. `follow` says what is wrong with the answer to a request; "" where nothing is."""
 
-    def __init__(self, vector: dict[str, Any], *, forgot: bool, transactions: bool) -> None:
+    def __init__(self, vector: dict[str, Any], *, forgot: bool, transactions: bool, for_good: bool) -> None:
         self.chain_id, self.key, self.own, self.beacon = (
             bytes.fromhex(vector["signer"][name]) for name in ("chain_id", "key", "id", "beacon_key")
         )
-        self.guard, self.transactions = Guard(forgot=forgot), transactions
+        self.guard, self.transactions, self.for_good = Guard(forgot=forgot), transactions, for_good
         self.greeted = self.told = False
 
     def follow(self, raw: bytes, answer: bytes) -> str:
@@ -185,6 +185,8 @@ class Conversation:
             return self._refuses(said, BAD)
         if found[1] != self.own:
             return self._refuses(said, BAD)
+        if not self.for_good and any(message[0] in (71, 224, 225) for message in found[5]):
+            return self._refuses(said, NOT_ALLOWED)
         return self._signed(said, keys.tx_digest(self.chain_id, body))
 
     def _statement(self, domain: str, body: bytes, said: list[Any]) -> str:

@@ -221,20 +221,20 @@ def test_a_signer_runs_once_and_tells_of_a_missing_key_before_anything_else(desk
     assert ran.code == 1 and "keystore.json" in ran.err
 
 
-@pytest.mark.parametrize("more", [[], ["--no-transactions"]])
+@pytest.mark.parametrize("more", [[], ["--no-transactions"], ["--for-good"]])
 def test_a_signer_signs_transactions_unless_it_is_told_not_to(
     desk: Desk, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]
 ) -> None:
-    seen: list[tuple[bytes, bool, Any]] = []
+    seen: list[tuple[bytes, bool, bool, Any]] = []
 
     async def listens(self: SignerServer, place: Any, _context: Any) -> None:
-        seen.append((self._identity.id, self._transactions, place))
+        seen.append((self._identity.id, self._transactions, self._for_good, place))
         self.failed.set_result(None)
 
     monkeypatch.setattr(SignerServer, "start", listens)
     assert desk.pair(tmp_path / "1.pair", "--never-signed").code == 0
     assert run("signer", "run", "--data", desk.folder, *more).code == 1, "one that failed ends with one"
-    assert seen == [(desk.own.id, not more, ("unix", "/run/lc/signer.sock"))]
+    assert seen == [(desk.own.id, "--no-transactions" not in more, "--for-good" in more, ("unix", "/run/lc/signer.sock"))]
     desk.guard().close()  # and leaves nothing locked
 
 

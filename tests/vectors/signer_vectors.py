@@ -12,6 +12,8 @@ from msgspec.structs import replace
 
 from learningchain.chain.codec import encode
 from learningchain.chain.contracts.credits import Transfer
+from learningchain.chain.contracts.keys import RotateKey, SetGuardians
+from learningchain.chain.contracts.membership import Leave
 from learningchain.chain.storage.guard import Guard
 from learningchain.chain.types import NO_ROUND, PRECOMMIT, PREVOTE, TxBody, net_of
 from learningchain.client.contracts.membership.http.token import Contact, JoinToken
@@ -28,8 +30,9 @@ A, B = b"\xaa" * 32, b"\xbb" * 32
 HELLO = m.SignerHello(m.PROTOCOL, CHAIN, 0)
 
 
-def _body(sender: bytes) -> bytes:
-    return encode(TxBody(net_of(CHAIN), sender, 0, 3, 9, [msgspec.Raw(encode(Transfer(bytes(20), 1, b"")))]))
+def _body(sender: bytes, *ops: Any) -> bytes:
+    messages = [msgspec.Raw(encode(op)) for op in ops or (Transfer(bytes(20), 1, b""),)]
+    return encode(TxBody(net_of(CHAIN), sender, 0, 3, 9, messages))
 
 
 def _stated(domain: str, body: bytes) -> m.StatementWanted:
@@ -50,6 +53,11 @@ def _conversations() -> list[tuple[str, str, dict[str, Any], list[m.Request]]]:
     vote, nil = m.VoteWanted(PREVOTE, 5, 1, A), m.VoteWanted(PRECOMMIT, 5, 1, b"")
     nine, later = m.VoteWanted(PREVOTE, 9, 0, A), m.VoteWanted(PREVOTE, 61, 0, A)
     own, other = _body(id_of(NAME)), _body(bytes(20))
+    moves = Transfer(bytes(20), 1, b"")
+    for_good = [
+        _body(id_of(NAME), *ops)
+        for ops in ((RotateKey(key_of("alice").public, bytes(64)),), (moves, SetGuardians([], 0, 0)), (Leave(),), (moves,))
+    ]
     own_key, invitation = key_of(NAME).public, key_of("invitation").public
     return [
         ("LC-SIG-3", "a round, asked for once", {}, [HELLO, m.ProposalWanted(5, 1, NO_ROUND, A), vote, nil, m.SignerPing()]),
@@ -64,6 +72,8 @@ def _conversations() -> list[tuple[str, str, dict[str, Any], list[m.Request]]]:
         ("LC-SIG-8", "a guard that forgot, told by the hello", {"forgot": True},
          [m.SignerHello(m.PROTOCOL, CHAIN, 60), vote, later]),
         ("LC-SIG-4", "transactions", {}, [HELLO, m.TxWanted(own), m.TxWanted(other), m.TxWanted(own[:-1]), m.TxWanted(A)]),
+        ("LC-SIG-5", "what cannot be taken back", {}, [HELLO, *map(m.TxWanted, for_good)]),
+        ("LC-SIG-5", "what cannot be taken back, where it is wanted", {"for_good": True}, [HELLO, *map(m.TxWanted, for_good)]),
         ("LC-SIG-5", "no transactions", {"transactions": False}, [HELLO, m.TxWanted(own), vote]),
         ("LC-SIG-4", "the TLS key", {}, [HELLO, m.BindingWanted(b"spki")]),
         ("LC-SIG-12", "the token of an invitation", {},
@@ -85,11 +95,13 @@ def _conversations() -> list[tuple[str, str, dict[str, Any], list[m.Request]]]:
     ]  # fmt: skip
 
 
-async def _answers(requests: Sequence[m.Request], *, forgot: bool = False, transactions: bool = True) -> list[m.Answer]:
+async def _answers(
+    requests: Sequence[m.Request], *, forgot: bool = False, transactions: bool = True, for_good: bool = False
+) -> list[m.Answer]:
     key = key_of(NAME)
     with tempfile.TemporaryDirectory() as folder:
         guard = Guard.create(f"{folder}/guard", chain_id=CHAIN, after_height=1 if forgot else 0)
-        server = SignerServer(Identity(key, id_of(NAME), BEACON), guard, transactions=transactions)
+        server = SignerServer(Identity(key, id_of(NAME), BEACON), guard, transactions=transactions, for_good=for_good)
         try:
             first = server.refused(requests[0])
             return [first] if first is not None else [server.answer(request) for request in requests]
@@ -102,7 +114,7 @@ def signer() -> dict[str, Any]:
     for rule, why, how, requests in _conversations():
         answers = asyncio.run(_answers(requests, **how))
         said = [[encode(request).hex(), encode(answer).hex()] for request, answer in zip(requests, answers, strict=True)]
-        made.append({"rule": rule, "why": why} | {"forgot": False, "transactions": True} | how | {"said": said})
+        made.append({"rule": rule, "why": why} | {"forgot": False, "transactions": True, "for_good": False} | how | {"said": said})
     head = {
         "rule": "LC-SIG-3",
         "chain_id": CHAIN.hex(),

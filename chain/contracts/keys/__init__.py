@@ -76,8 +76,8 @@ CONTRACT = Contract(
     name="keys",
     number=NUMBER,
     messages={
-        RotateKey: MessageSpec(rotate_key, urgent=True, work=ROTATE_WORK),
-        SetGuardians: MessageSpec(set_guardians, work=GUARDIANS_WORK),
+        RotateKey: MessageSpec(rotate_key, urgent=True, work=ROTATE_WORK, for_good=True),
+        SetGuardians: MessageSpec(set_guardians, work=GUARDIANS_WORK, for_good=True),
         Recover: MessageSpec(recover, urgent=True, work=DUE_WORK, subject=lambda m: m.account),
         ObjectRecovery: MessageSpec(object_recovery, urgent=True, work=ROTATE_WORK),
     },

@@ -155,7 +155,7 @@ CONTRACT = Contract(
         Invite: MessageSpec(invite, work=INVITE_WORK, members=True),
         RevokeInvite: MessageSpec(revoke, work=LEAVE_WORK, subject=lambda m: m.invitation),
         Join: MessageSpec(join, work=JOIN_WORK, subject=lambda m: invitation_id(m.invitation), members=True),
-        Leave: MessageSpec(leave, work=LEAVE_WORK),
+        Leave: MessageSpec(leave, work=LEAVE_WORK, for_good=True),
         SetBoxKey: MessageSpec(set_box_key, members=True),
     },
     codes=MemberCode,
