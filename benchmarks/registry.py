@@ -18,6 +18,7 @@ from typing import Any
 from benchmarks import catch_up
 from benchmarks.askers import AskersFigure, askers_cost
 from benchmarks.block_askers import AskersCost, block_askers
+from benchmarks.building import BuildingFigure, building
 from benchmarks.dashboard import DashboardCost, dashboard
 from benchmarks.federation import Federation, federation
 from benchmarks.federation_round import RealRounds, federation_round
@@ -41,6 +42,7 @@ from benchmarks.startup import StartupFigure, startup
 from benchmarks.sync import SyncFigure
 from benchmarks.wan import Wan, wan
 from benchmarks.warm_answers import WarmAnswersFigure, warm_answers
+from learningchain.examples.federation.wheel import VERSION as TORCH
 from learningchain.sandbox import SandboxError
 from tests.processes.netns import Refused
 
@@ -76,7 +78,7 @@ class Size:
     `federation`: rounds of each kind; `federation_round`: on real nodes, and those of a million values.
     `dashboard`: members and jobs of the state, transfers of a turn, turns. `full_mempools`: accounts that fill them, pairs of
     turns. `askers`: turns, seconds of each while. `slow_link`: pairs of turns, transfers of each. `block_askers`: transfers of
-    a turn, turns.
+    a turn, turns. `building`: what pip is asked for, turns.
     """
 
     rounds: int
@@ -100,6 +102,7 @@ class Size:
     askers: tuple[int, float]
     block_askers: tuple[int, int]
     slow_link: tuple[int, int]
+    building: tuple[str, int]
 
 
 FULL = Size(
@@ -137,6 +140,7 @@ FULL = Size(
     askers=(3, 5.0),
     slow_link=(3, 40),
     block_askers=(400, 3),
+    building=(f"torch=={TORCH}", 2),
 )
 QUICK = Size(
     rounds=1,
@@ -173,6 +177,7 @@ QUICK = Size(
     askers=(1, 3.0),
     slow_link=(1, 12),
     block_askers=(60, 1),
+    building=("scikit-learn", 1),
 )
 SMALLEST = Size(
     rounds=1,
@@ -207,6 +212,7 @@ SMALLEST = Size(
     askers=(1, 1.0),
     slow_link=(1, 4),
     block_askers=(8, 1),
+    building=("packaging", 1),
 )
 """What shows that a measurement runs, and nothing about speed: tests/processes/test_benchmark_rows.py."""
 
@@ -285,6 +291,7 @@ MEASURES = (
     Measure("idle", lambda size, say: apart(idle, size.idle_s), IdleFigure, once=True),
     Measure("startup", lambda size, say: apart(startup, size.startup), StartupFigure, once=True),
     Measure("sandbox", lambda size, say: apart(boxed, sandbox_overhead, size.runs), SandboxFigure, once=True),
+    Measure("building", lambda size, say: apart(building, *size.building), BuildingFigure, once=True),
     Measure("answers", lambda size, say: apart(boxed, warm_answers, size.runs), WarmAnswersFigure, once=True),
     Measure("predictions", lambda size, say: predictions(*size.predictions, install.etcd), Predictions, once=True),
     Measure("federation", lambda size, say: apart(federation, size.federation, install.flower), Federation, once=True),

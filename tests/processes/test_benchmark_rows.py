@@ -28,6 +28,7 @@ SECOND = {
     "growth": "10,000 accounts beside the others, and three starts; unit/test_benchmark_growth.py has its chains and blocks",
     "idle": "four more nodes, and seconds of quiet; `ledger` has the same graph",
     "startup": "four more nodes; `ledger` starts and ends them",
+    "building": "it fetches a package; unit/test_building.py builds of a folder of wheels",
     "answers": "three containers; `sandbox` has the same image and runs",
     "predictions": "six nodes and eleven containers; unit/test_benchmarks.py has its sums, test_predictions.py its requests",
     "federation": "rounds of a million values; unit/test_benchmarks.py plays one of 1,500",
