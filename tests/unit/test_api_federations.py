@@ -162,6 +162,15 @@ async def test_joining_is_told_before_anybody_agrees(tmp_path: Path) -> None:
         assert [one["id"] for one in await api.get(f"/v1/federations?member={who(api, 'n3')}")] == [play.id.hex()]
 
 
+async def test_who_was_summed_on_a_model_reads_before_joining_that_nothing_more_leaves_it_there(api: Api) -> None:
+    first, second = await played(api, (SECOND, (FileCode.USED, FileCode.USED))), await opened(api, rounds=5)
+    for name, sent_in in (("n1", first.id.hex()), ("n3", None)):
+        api.node.ledger.own = name
+        found = await api.get(f"/v1/federations/{second}/joining")
+        assert found["sent_in"] == sent_in
+        assert (f"in federation {first.id.hex()[:12]}" in found["warnings"][0]) is (sent_in is not None)
+
+
 async def test_a_sponsor_admits_and_removes(api: Api) -> None:
     federation = await opened(api, admit="approve")
     FederationPlay(api.node.ledger, federation).join("n1", "n2")

@@ -6,22 +6,27 @@ Games on the rules alone, with and without the rule that answers each, are those
 from __future__ import annotations
 
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from learningchain.chain.codec import encode
 from learningchain.chain.contracts.federation import messages, records
 from learningchain.chain.contracts.federation.records import EndReason, FederationState
 from learningchain.chain.host import K_SUPPLY
 from learningchain.chain.host.terms import HiddenSet
+from learningchain.client.contracts.federation.arithmetic.updates import update_of
+from learningchain.client.contracts.federation.roles import making, member
 from learningchain.client.contracts.federation.roles.channel import KeyAsk, KeyGive
 from learningchain.client.contracts.federation.roles.panel import MOST_HEARD
 from learningchain.client.contracts.federation.roles.sponsor import KEY_BOX_LABEL, key_context
-from learningchain.client.contracts.federation.steps import FedCame
+from learningchain.client.contracts.federation.steps import FedCame, SponsorWith, TrainNoMore, TrainWith
 from learningchain.client.keys.boxes import seal_box
-from tests.federation_nodes import HIDDEN_KEY, FedWorld, raw_cid
+from tests.federation_nodes import HIDDEN_KEY, FedWorld, descend, raw_cid, values_in
 from tests.unit.job_kit import CHAIN_ID
 
 HIDDEN = HiddenSet(raw_cid(b"sealed"), sha256(b"plain").digest(), sha256(HIDDEN_KEY).digest(), 1_000)
@@ -146,3 +151,66 @@ def test_a_flood_of_questions_is_answered_with_a_bounded_number_of_boxes() -> No
         machine.handle(FedCame(other, KeyAsk(world.federation)))
     found = machine.handle(world.chain())
     assert 0 < sum(1 for one in found if type(one).__name__ == "SendFed") <= MOST_HEARD
+
+
+# --- two federations on one model ------------------------------------------------------------------------------------------------
+
+
+def begin_second(world: FedWorld) -> bytes:
+    """Another sponsor opens a federation on the initial model of the first, for all owners but the last."""
+    sponsor = world.verifiers[0]
+    second = messages.federation_id_of(sha256(sponsor + bytes(8)).digest(), 0)
+    world.submit(sponsor, messages.OpenFederation(world.terms))
+    world.block()
+    for n, one in enumerate(world.owners[:3]):
+        world.submit(one, messages.JoinFederation(second, sha256(b"data %d" % n).digest(), 0))
+    world.block()
+    world.nodes[sponsor].give("sponsor", SponsorWith(second, world.initial, b"", "", True))
+    for one in world.owners[:3]:
+        world.nodes[one].give("member", TrainWith(second, "own", 2))
+    return second
+
+
+def delta_of(world: FedWorld, federation: bytes) -> NDArray[np.int32]:
+    """What anybody knows of the first sum; empty where there is none."""
+    found: Any = world.ledger.get(records.round_key(federation, 1))
+    return np.frombuffer(b"" if found is None else world.store.read(Path("/content") / found.delta.hex()), "<i4")
+
+
+def test_two_federations_on_one_model_do_not_open_who_is_in_one_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four owners sum in the first, three of them in the second: the difference is the fourth's update, to what the divisions cut
+    off. The nodes of the three do not send twice: restarted, with their books lost, or after they left the first."""
+    world = FedWorld(owners=4, verifiers=5, min_members=3, min_sum=3)
+    world.run(lambda: world.now.r == 2 and world.state == FederationState.IDLE)
+    world.nodes[world.sponsor].dead = True  # it starts nothing more, and the base stands
+    second = begin_second(world)
+    world.nodes[world.owners[0]].restart("member")
+    world.nodes[world.owners[1]].lose()
+    world.nodes[world.owners[1]].give("member", TrainWith(second, "own", 2))
+    world.nodes[world.owners[2]].give("member", TrainNoMore(world.federation))
+    world.run(lambda: any(one.ref == second for one in world.ledger.topics("fed.train")))
+    for one in world.owners[:3]:
+        told: Any = world.nodes[one].machines["member"]
+        assert f"in federation {world.federation.hex()[:12]}" in told.why_not[second]
+    world.run(lambda: any(one.ref == second for one in world.ledger.topics("fed.void")))
+    assert not delta_of(world, second).size and not [one for one in world.ledger.topics("fed.file") if one.ref == second]
+
+    monkeypatch.setattr(making, "sent_in", lambda book, base, but: None)
+    monkeypatch.setattr(member, "summed_in", lambda at, account: None)
+    world.run(lambda: delta_of(world, second).size > 0)
+    first, other = delta_of(world, world.federation), delta_of(world, second)
+    base = values_in(world.store.read(world.initial))
+    own: Any = world.nodes[world.owners[3]].data
+    (closed,) = update_of(base, descend(base, own), world.terms.clip)
+    assert np.abs(4 * first - 3 * other + 0.5 - closed).max() <= 2.5
+
+
+def test_of_two_federations_that_train_on_one_model_at_one_time_one_gets_the_update() -> None:
+    world = FedWorld(owners=4, verifiers=5)
+    second = begin_second(world)
+    world.run(lambda: any(one.ref == second for one in world.ledger.topics("fed.train")))
+    world.run(lambda: world.now.r == 2)
+    base, sent = world.terms.model, [(one.ref, one.data[1]) for one in world.ledger.topics("fed.file")]
+    assert {ref for ref, _ in sent} == {world.federation} and len(sent) == 4
+    told: Any = world.nodes[world.owners[0]].machines["member"]
+    assert told.book.updates.shown[0].base == base

@@ -26,7 +26,7 @@ from learningchain.client.contracts.federation.member_part import MemberPart
 from learningchain.client.contracts.federation.roles import keeping, vaulting
 from learningchain.client.contracts.federation.roles.channel import ShareAsk, ShareGive, encode_fed
 from learningchain.client.contracts.federation.roles.hearing import hear
-from learningchain.client.contracts.federation.roles.looking import look
+from learningchain.client.contracts.federation.roles.looking import look, was_summed
 from learningchain.client.contracts.federation.roles.member import VAULTS, MemberMachine, VaultBook
 from learningchain.client.contracts.federation.roles.ring import keepers_of, kept_by
 from learningchain.client.contracts.federation.roles.vaulting import VaultStage
@@ -249,7 +249,7 @@ def test_the_same_local_model_is_sent_where_its_base_came_back_and_no_other_one_
     node = world.nodes[me]
     world.run(lambda: bool(world.attempt().accepted))
     at = look(world.ledger.store, world.federation)
-    assert at is not None and machine(node)._was_summed(at)
+    assert at is not None and was_summed(at.reader, at.id, me, at.now.base)
     runs = len(node.runs)
     node.lose()
     back(world, me)

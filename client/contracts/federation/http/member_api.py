@@ -41,6 +41,7 @@ from learningchain.client.contracts.federation.http.schema import (
     VaultRequest,
 )
 from learningchain.client.contracts.federation.roles.images import listed_programs, may_run, program_digest
+from learningchain.client.contracts.federation.roles.looking import look, sent_before
 from learningchain.client.keys.tokens import TokenScope
 from learningchain.client.node.interface import SignerUnavailable
 
@@ -67,7 +68,20 @@ async def get_joining(call: Call) -> Json:
         body = rejected("Joining would be refused", e.code, e.text).body
         refusal = {"code": body.code, "name": body.name, "message": body.message}
     image, listed = posting.terms.image, listed_programs(call.node.config())
-    return found | {"refusal": refusal, "program": program_digest(image), "allowed": may_run(image, listed) if listed else None}
+    allowed = may_run(image, listed) if listed else None
+    other = _sent_elsewhere(call, federation)
+    if other is not None:
+        found["warnings"].insert(0, f"this node {sent_before(other)}")
+    told = {"program": program_digest(image), "allowed": allowed, "sent_in": other.hex() if other is not None else None}
+    return found | {"refusal": refusal} | told
+
+
+def _sent_elsewhere(call: Call, federation: bytes) -> bytes | None:
+    from learningchain.client.contracts.federation.http.views import sent_elsewhere  # machines load after the start
+
+    ledger = call.node.ledger
+    at = look(ledger.state, federation)
+    return sent_elsewhere(call.node, at, ledger.own_id) if at is not None else None
 
 
 async def post_join(call: Call) -> Reply:

@@ -307,6 +307,7 @@ class JoiningView(TypedDict):
     this one's update. `worst_share`: the rest of the bounty by as many members as there may be; `pays_at_zero`: what of it a model
     without any loss would still be paid, for all members together. `refusal`: why the ledger would refuse this node now. `program`:
     the digest that pins what runs on own data; `allowed`: whether it is on this node's list (null: it has none, and any may run).
+    `sent_in`: another federation in which this node sent an update on the present model, so that it sends none on it here.
     """
 
     federation: Hex
@@ -344,6 +345,7 @@ class JoiningView(TypedDict):
     refusal: dict[str, Any] | None
     program: str
     allowed: bool | None
+    sent_in: Hex | None
 
 
 # --- deployment -------------------------------------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ from learningchain.chain.losses import Measurement
 from learningchain.chain.types import format_loss
 from learningchain.client.contracts.federation.http.schema import OwnAttemptView, OwnLossView, OwnPartView, PreviewView, VaultView
 from learningchain.client.contracts.federation.roles.journal import JOURNAL, AttemptNote, PreviewNote, journal_in
+from learningchain.client.contracts.federation.roles.looking import FederationLook, summed_in
+from learningchain.client.contracts.federation.roles.making import sent_in
 from learningchain.client.contracts.federation.roles.member import NO_VAULTS, VAULTS, MemberBook, MemberMachine, VaultBook
 from learningchain.client.contracts.federation.roles.sponsor import SponsorBook, SponsorMachine
 from learningchain.client.contracts.federation.roles.vaulting import VaultStage
@@ -56,6 +58,13 @@ def own_federations(node: Books) -> list[bytes]:
     found = {one.federation for one in read(MemberBook, kept).joined} if kept is not None else set()
     found |= {one.federation for one in read(SponsorBook, opened).opened} if opened is not None else set()
     return sorted(found)
+
+
+def sent_elsewhere(node: Books, at: FederationLook, account: bytes) -> bytes | None:
+    """Return another federation in which this node sent an update on the present base, by its book and by the ledger."""
+    kept = node.book(MemberMachine.name)
+    by_book = None if kept is None else sent_in(read(MemberBook, kept).updates, at.now.base, at.id)
+    return by_book or summed_in(at, account)
 
 
 def preview_view(node: Books, number: bytes) -> PreviewView | None:

@@ -12,9 +12,11 @@ from learningchain.chain.contracts.federation.messages import FederationTerms, P
 from learningchain.chain.contracts.federation.params import FederationParams
 from learningchain.chain.contracts.federation.records import (
     NEW_AGGREGATOR,
+    AcceptedSets,
     AggregatorSeat,
     AttemptRecord,
     AttemptRoster,
+    FederationMember,
     FederationPosting,
     FederationRecord,
     FederationState,
@@ -22,7 +24,7 @@ from learningchain.chain.contracts.federation.records import (
     RoundRecord,
     UpdateFile,
 )
-from learningchain.chain.contracts.federation.views import FederationDuty, duties
+from learningchain.chain.contracts.federation.views import FederationDuty, JoinedFederations, duties, federations_of
 from learningchain.chain.crypto import sha256
 from learningchain.chain.host import Indexed, Reader, read_params
 from learningchain.client.contracts.federation.arithmetic.places import DELTAS, AttemptPlace
@@ -164,6 +166,30 @@ def look(reader: Reader, federation: bytes) -> FederationLook | None:
         return None
     attempt = reader.get(records.attempt_key(federation))
     return FederationLook(reader, federation, posting, now, attempt if isinstance(attempt, AttemptRecord) else None)
+
+
+def was_summed(reader: Reader, federation: bytes, account: bytes, base: bytes) -> bool:
+    """Whether a set that was accepted on this base has the account, by the ledger."""
+    member, found = reader.get(records.member_key(federation, account)), reader.get(records.sets_key(federation, base))
+    if not isinstance(member, FederationMember) or not isinstance(found, AcceptedSets) or found.base != base:
+        return False
+    return any(formulas.of_bitmap(one) >> (member.index - 1) & 1 for one in found.sets)
+
+
+def summed_in(at: FederationLook, account: bytes) -> bytes | None:
+    """Return another federation whose sums on the present base have the account, as far as the state still has it: so much is known
+    to a node that lost its books."""
+    others = (one for one in federations_of(cast(Indexed, at.reader), JoinedFederations, account) if one != at.id)
+    return next((one for one in others if was_summed(at.reader, one, account, at.now.base)), None)
+
+
+def sent_before(federation: bytes) -> str:
+    """Say of a node why nothing more is sent on a base on which it sent an update in this other federation."""
+    return (
+        f"sent an update on this very model in federation {federation.hex()[:12]}: the difference of two sums on one model shows "
+        "what only one of them has, so nothing leaves it here until the model is another one (LC-FILE-8). Ask the sponsor for a "
+        "federation that begins from another initial model"
+    )
 
 
 def local_seed(place: AttemptPlace) -> int:

@@ -3,7 +3,8 @@
     base fetched --LocalRun--> local model (in the book) --MakeUpdate--> update file (in the book) --> the ledger names it
 
 A local model stays as long as its base may be trained on again: the same one is sent then (LC-FILE-8). A file stays until its
-attempt is over; how many attempts on a base showed rows of it is counted, by the name of the base, whichever federation it is of.
+attempt is over. How many attempts on a base showed rows of it is counted, by the name of the base, whichever federation it is of;
+that count outlives the federation, and the owner's part in it.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ ROWS_SHOWN = (FederationState.SCREEN, FederationState.SUM)
 BEFORE_ROWS = (FederationState.TRAIN, FederationState.HAVE, FederationState.ROWS)
 BASE_PIN = "fed-base"
 MOST_KEPT = 4_096
+MOST_SHOWN = 64 * MOST_KEPT
+"""Bases that are remembered, 20 MB of a book; the oldest go."""
 PathText = Annotated[str, Meta(max_length=4_096)]
 
 
@@ -86,10 +89,18 @@ class BaseShown(Wire, frozen=True):
 class MakerBook(Wire, frozen=True):
     locals: Annotated[list[LocalKept], Meta(max_length=MOST_KEPT)]
     made: Annotated[list[UpdateMade], Meta(max_length=MOST_KEPT)]
-    shown: Annotated[list[BaseShown], Meta(max_length=64 * MOST_KEPT)]
+    shown: Annotated[list[BaseShown], Meta(max_length=MOST_SHOWN)]
 
 
 NO_UPDATES = MakerBook([], [], [])
+
+
+def sent_in(book: MakerBook, base: bytes, but: bytes) -> bytes | None:
+    """Return another federation than `but` in which an update on this base left the node. Where no rows of it were drawn nothing of
+    it could be read: then it counts only while its attempt runs."""
+    made = ((one.federation, one.base) for one in book.made)
+    shown = ((one.federation, one.base) for one in book.shown)
+    return next((federation for federation, of in (*made, *shown) if of == base and federation != but), None)
 
 
 class _AttemptOf(NamedTuple):
@@ -128,6 +139,11 @@ class UpdateMaker:
         """Those that showed rows, and those of which nobody knows yet."""
         counted = sum(one.attempts for one in self.book.shown if one.base == base)
         return counted + sum(one.base == base for one in self.book.made)
+
+    def sent_in(self, base: bytes, but: bytes) -> bytes | None:
+        """As the book says it, or where an update on this base is being made for another federation."""
+        works = (this.federation for this, one in self._scopes.values() if one == base and this not in self.failed)
+        return sent_in(self.book, base, but) or next((one for one in works if one != but), None)
 
     # --- the file --------------------------------------------------------------------------------------------------------------
 
@@ -304,7 +320,8 @@ class UpdateMaker:
     def _count(self, made: UpdateMade) -> None:
         before = sum(one.attempts for one in self.book.shown if (one.federation, one.base) == (made.federation, made.base))
         others = [one for one in self.book.shown if (one.federation, one.base) != (made.federation, made.base)]
-        self.book = replace(self.book, shown=[*others, BaseShown(made.federation, made.base, before + 1)])
+        shown = [*others, BaseShown(made.federation, made.base, before + 1)]
+        self.book = replace(self.book, shown=shown[-MOST_SHOWN:])
 
     def train_anew(self, federation: bytes) -> Iterator[FedEffect]:
         """On other data: what was trained on those of before goes, and what is trained now ends. A file that was made stays."""
@@ -314,10 +331,12 @@ class UpdateMaker:
         self.book = replace(self.book, locals=[one for one in self.book.locals if one.federation != federation])
 
     def forget(self, federation: bytes) -> Iterator[FedEffect]:
-        """It left the state, or this node trains there no more: nothing that was for it goes on or stays on the disk."""
+        """It left the state, or this node trains there no more: nothing that was for it goes on or stays on the disk, but on which
+        bases it sent. A file that stands is summed all the same."""
         yield from self.train_anew(federation)
         for one in self.book.made:
             if one.federation == federation:
+                self._count(one)
                 yield StopServing(federation, one.cid)
         if self._bases.pop(federation, None) is not None:
             yield Unpin(federation, f"{BASE_PIN}:{federation.hex()}")
@@ -325,7 +344,7 @@ class UpdateMaker:
         self.book = MakerBook(
             [one for one in self.book.locals if one.federation != federation],
             [one for one in self.book.made if one.federation != federation],
-            [one for one in self.book.shown if one.federation != federation],
+            self.book.shown,
         )
 
     def notices(self) -> list[Notice]:

@@ -20,9 +20,9 @@ from typing import Annotated
 from msgspec import Meta
 
 from learningchain.chain.codec import Wire, encode
-from learningchain.chain.contracts.federation.formulas import of_bitmap, update_size
+from learningchain.chain.contracts.federation.formulas import update_size
 from learningchain.chain.contracts.federation.messages import CommitUpdate
-from learningchain.chain.contracts.federation.records import AcceptedSets, FederationMember, FederationState, member_key, sets_key
+from learningchain.chain.contracts.federation.records import FederationState
 from learningchain.chain.contracts.federation.views import FederationDuty
 from learningchain.chain.host import Account, account_key
 from learningchain.chain.host.terms import Small
@@ -37,7 +37,16 @@ from learningchain.client.contracts.federation.roles.channel import (
     is_answer_of,
 )
 from learningchain.client.contracts.federation.roles.keeping import NOTHING_HELD, HeldBook, OthersVaults
-from learningchain.client.contracts.federation.roles.looking import ATTEMPTING, FederationLook, look, owed, text_of
+from learningchain.client.contracts.federation.roles.looking import (
+    ATTEMPTING,
+    FederationLook,
+    look,
+    owed,
+    sent_before,
+    summed_in,
+    text_of,
+    was_summed,
+)
 from learningchain.client.contracts.federation.roles.making import NO_UPDATES, MakerBook, UpdateMade, UpdateMaker, published_by
 from learningchain.client.contracts.federation.roles.vaulting import NO_OWN_VAULTS, OwnVaultBook, OwnVaults
 from learningchain.client.contracts.federation.steps import (
@@ -228,6 +237,9 @@ class MemberMachine(FedMachine):
             yield from self._maker.train_anew(at.id)
 
     def _train(self, at: FederationLook, joined: TrainedFederation) -> Iterator[FedEffect]:
+        if other := self._maker.sent_in(at.now.base, at.id) or summed_in(at, self._node.me):
+            self._why[at.id] = f"it {sent_before(other)}"
+            return
         made = self._maker.made(at.id, at.now.starts)
         if made is not None:
             op = CommitUpdate(at.id, at.now.starts, made.cid, update_size(at.terms))
@@ -236,20 +248,13 @@ class MemberMachine(FedMachine):
         vetted = sum(one.vetted for one in at.roster if one.account != self._node.me)
         if vetted < joined.min_vetted:
             self._why[at.id] = f"{vetted} other members carry the flag, and it was joined with at least {joined.min_vetted}"
-        elif self._maker.local_on_base(at) is None and self._was_summed(at):
+        elif self._maker.local_on_base(at) is None and was_summed(at.reader, at.id, self._node.me, at.now.base):
             back = "its vault is on its way back" if self._own.awaits(at.id) else "the next base is trained on"
             self._why[at.id] = f"an update on this base was summed, and the local model of it is not here: {back} (LC-FILE-8)"
         elif self._maker.attempts_on(at.now.base) >= most_attempts(at.terms.dims):
             self._why[at.id] = "as many attempts on this base have shown rows of this node's update as may (LC-FILE-8)"
         else:
             yield from self._maker.work(at, joined.data, at.secret)
-
-    def _was_summed(self, at: FederationLook) -> bool:
-        """On this base, by the ledger: another local model would show the difference of two updates of this node."""
-        member, found = at.reader.get(member_key(at.id, self._node.me)), at.reader.get(sets_key(at.id, at.now.base))
-        if not isinstance(member, FederationMember) or not isinstance(found, AcceptedSets) or found.base != at.now.base:
-            return False
-        return any(of_bitmap(one) >> (member.index - 1) & 1 for one in found.sets)
 
     def _serve(self, at: FederationLook, made: UpdateMade, clock: int) -> Iterator[FedEffect]:
         if at.state not in ATTEMPTING:
