@@ -45,8 +45,7 @@ async def test_each_robust_rule_bears_an_owner_whose_container_turns_its_update_
     micro-credit is where the rules say, and the first model of each is what its rule makes of the honest owners' updates."""
     owners = (*HONEST, BAD)
     roles = [Role("v0", validator=True), *(owner(name, validator=name in HONEST[:3]) for name in owners)]
-    initial = tmp_path / "initial.safetensors"
-    initial.write_bytes(model_file([0.0] * 31))
+    bases = {rule: [n / 1_024] * 31 for n, rule in enumerate(RULES)}  # owners' nodes send on a model in one federation
     shares = {name: made[2][n :: len(owners)] for n, name in enumerate(owners)}
     async with federated_graph(tmp_path / "graph", roles) as graph:
         turn(graph, BAD, "sign_flip", hostile_image(tmp_path))
@@ -57,7 +56,9 @@ async def test_each_robust_rule_bears_an_owner_whose_container_turns_its_update_
         await drawable(sponsor, *nodes)
         image, before = await posted(sponsor, made[0], made[1]), await graph.balances(sponsor)
         opened, firsts = [], []
-        for rule in RULES:
+        for rule, base in bases.items():
+            initial = tmp_path / f"initial-{rule}.safetensors"
+            initial.write_bytes(model_file(base))
             federation = await open_and_join(sponsor, nodes, image, initial, 31, rule=rule, target="0.115", params={"passes": 2})
             opened.append(federation)
             firsts.append(asyncio.create_task(first_model(sponsor, federation, tmp_path / f"first-{rule}")))
@@ -84,4 +85,4 @@ async def test_each_robust_rule_bears_an_owner_whose_container_turns_its_update_
             node.name: owed[node.address] for node in nodes
         }
         for rule, federation, first in zip(RULES, opened, firsts, strict=True):
-            same_model(graph, federation, told[rule], rule, shares, [0.0] * 31, await first, passes=2)
+            same_model(graph, federation, told[rule], rule, shares, bases[rule], await first, passes=2)

@@ -223,12 +223,12 @@ async def _noise(stage: Stage) -> Counter[str]:
     """Two masked federations, the first without noise and with a panel from outside. Its first model is, to the bit, the mean of
     what owners trained; with noise each value is off by the sum of three draws, one of each mask, as large as the terms say."""
     base = list(array("f", network(UNITS)))
-    (stage.folder / "layer.safetensors").write_bytes(model_file(base))
     outside = {node.address for node in stage.outside}
     federation, clean, model = await _one_round(stage, base, 0, outside=True)
     assert _seats(clean) == outside, "owners serve, too, and a third seat stays empty where the terms keep them out"
     same_model(stage.graph, federation, clean, "mean", stage.shares, base, model, **LAYER)
 
+    base[0] += 1 / 1_024  # owners' nodes send on a model in one federation
     federation, noisy, model = await _one_round(stage, base, DP_MILLI)
     assert _seats(noisy) > outside, "an owner fills the panel where the terms allow it"
     updates = first_updates(stage.graph, federation, noisy, stage.shares, base, **LAYER)
@@ -244,7 +244,9 @@ async def _noise(stage: Stage) -> Counter[str]:
 async def _one_round(stage: Stage, base: list[float], dp_milli: int, **more: Any) -> tuple[str, Told, list[float]]:
     """The federation, what became of it, and the model of its round."""
     terms: Json = {"secrecy": "sum", "params": LAYER, "target": "0.001", "rounds": 1, "dp_milli": dp_milli} | more
-    federation = await stage.opened(stage.folder / "layer.safetensors", len(base), **terms)
+    initial = stage.folder / f"layer-{dp_milli}.safetensors"
+    initial.write_bytes(model_file(base))
+    federation = await stage.opened(initial, len(base), **terms)
     meaning = await stage.owners[0].api.joining(federation)
     assert meaning["epsilon"] == (epsilon(dp_milli / 1_000) if dp_milli else None)
     assert any("no noise" in warning for warning in meaning["warnings"]) == (not dp_milli)
