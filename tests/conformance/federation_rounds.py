@@ -294,6 +294,9 @@ def ready_key(work: Work, sender: bytes, attempt: int, key: bytes) -> None:
 
 def _train(work: Work) -> None:
     attempt = work.running
+    if len(attempt.seats) < 2:
+        void(work, NO_AGGREGATORS)
+        return
     attempt.ready = len(attempt.seats)
     work.enter(TRAIN, work.terms.round_ms)
     work.noted("fed.train", work.now.r, attempt.number, work.now.deadline, *attempt.seats)
@@ -309,8 +312,6 @@ def keys_are_due(work: Work) -> None:
     if following:
         attempt.windows += 1
         _seat(work, following)
-    elif len(attempt.seats) < 2:
-        void(work, NO_AGGREGATORS)
     else:
         _train(work)
 

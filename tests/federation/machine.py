@@ -137,15 +137,17 @@ def unready(graph: Graph, federation: Federation) -> None:
         enter(graph, federation, READY, graph.params.w_h)
         return
     attempt.seats = [seat for seat in attempt.seats if seat.ready]
-    if len(attempt.seats) < 2:
-        ends.void(graph, federation, attempt, "NO_AGGREGATORS")
-        return
-    graph.reach("ready.two")
+    if len(attempt.seats) == 2:
+        graph.reach("ready.two")
     train(graph, federation)
 
 
 def train(graph: Graph, federation: Federation) -> None:
-    running(federation).ready = len(running(federation).seats)
+    attempt = running(federation)
+    if len(attempt.seats) < 2:
+        ends.void(graph, federation, attempt, "NO_AGGREGATORS")
+        return
+    attempt.ready = len(attempt.seats)
     enter(graph, federation, TRAIN, federation.terms.round_ms)
 
 

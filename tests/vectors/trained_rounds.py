@@ -524,6 +524,17 @@ def gone_server() -> Train:
     return play
 
 
+def one_follows() -> Train:
+    play = training("three of a pool of four are silent, the fourth is ready alone", "LC-FED-20")
+    play.all({name: ServeFederation(False) for name in (*play.panel()[1:], *play.others()[3:])})
+    play.begin(1)
+    play.pass_deadline()
+    (one,) = play.aggregators()
+    play.ready(one)
+    assert play.read().state == FederationState.IDLE
+    return play
+
+
 def resting(where: str, rule: str) -> Train:
     """The same three are silent until their records are full: of each the strike is told, then the rest that its draw brings."""
     play = training(f"who is silent in {where} is struck, then its failed draw makes it rest", rule, rounds=4)
@@ -556,6 +567,6 @@ def resting_in_screen() -> Train:
 
 ROUNDS: tuple[Callable[[], Train], ...] = (
     *(keys, unready, files, references, denied, no_reference, having, quarters, parts, differing, disputes, silent_sum, alone),
-    *(served_alone, benched, rows_of_codes, split, chained, vetted, samples, gone_server),
+    *(served_alone, benched, rows_of_codes, split, chained, vetted, samples, gone_server, one_follows),
     *(owners_serve, smallest_clip, late, resting_in_have, resting_in_screen),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import reduce
 from operator import and_, or_
 
-from learningchain.chain.contracts.federation import ends, formulas, records
+from learningchain.chain.contracts.federation import ends, formulas, pool, records
 from learningchain.chain.contracts.federation.guards import attempt_in, live, require_cid, require_drawn, require_sponsor
 from learningchain.chain.contracts.federation.messages import (
     AGGREGATORS,
@@ -43,6 +43,10 @@ def ready_key(host: Host, sender: bytes, m: ReadyKey) -> None:
 
 
 def train(federation: FederationContext) -> None:
+    """With those that are ready: one alone would have no other to sum with."""
+    if len(federation.attempt.seats) < pool.LEAST_AGGREGATORS:
+        ends.void(federation, VoidReason.NO_AGGREGATORS)
+        return
     federation.change_attempt(ready=len(federation.attempt.seats))
     at, attempt = federation.enter(FederationState.TRAIN, federation.terms.round_ms), federation.attempt
     federation.emit("fed.train", federation.record.r, attempt.number, at, *attempt.seats)

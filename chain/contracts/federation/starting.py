@@ -152,7 +152,4 @@ def unready(federation: FederationContext) -> None:
         _seat(federation, ready, found)
         return
     federation.change_attempt(seats=ready)
-    if len(ready) < pool.LEAST_AGGREGATORS:
-        ends.void(federation, VoidReason.NO_AGGREGATORS)
-        return
     aggregating.train(federation)
