@@ -298,9 +298,11 @@ class FedNode:
 
 
 class FedWorld:
-    """`owners` train, `verifiers` aggregate and measure. Terms may be changed by `more`."""
+    """`owners` train, `verifiers` aggregate and measure, or the owners where there are none. Terms may be changed by `more`; where
+    these say that members need not be vetted, owners have no flag."""
 
     def __init__(self, owners: int = 3, verifiers: int = 4, dims: int = 1_024, **more: Any) -> None:
+        vetted = more.get("vetted", True)
         self.hidden_key = HIDDEN_KEY if more.get("hidden") else b""
         self.store, self.tasks = Store(), list[tuple[bytes, Any]]()
         self.mail: list[tuple[bytes, bytes, bytes]] = []
@@ -308,7 +310,7 @@ class FedWorld:
         """All that was sent: sender, receiver, message."""
         keys = [SigningKey(sha256(f"node {n}".encode()).digest()) for n in range(1 + owners + verifiers)]
         ids = [account_id(key.public) for key in keys]
-        self.ledger = PlainLedger([scenario.Member(one, 10**9, flag=n > 0) for n, one in enumerate(ids)])
+        self.ledger = PlainLedger([scenario.Member(one, 10**9, flag=n > (0 if vetted else owners)) for n, one in enumerate(ids)])
         self.ledger.clock = 1_000_000
         self.nodes = {one: FedNode(self, key, one) for one, key in zip(ids, keys, strict=True)}
         for one, node in self.nodes.items():
@@ -334,9 +336,10 @@ class FedWorld:
         return replace(played, **more), initial.path
 
     def _begin(self, problem: Problem) -> None:
-        self.submit(self.sponsor, messages.OpenFederation(self.terms))
-        for one in self.verifiers:
+        for one in self.verifiers or self.owners:
             self.submit(one, messages.ServeFederation(True))
+        self.block()
+        self.submit(self.sponsor, messages.OpenFederation(self.terms))
         for n, one in enumerate(self.owners):
             self.nodes[one].data = problem.draw(50)
             digest = sha256(b"data %d" % n).digest()
@@ -346,7 +349,7 @@ class FedWorld:
         data = "reference" if self.terms.reference else ""
         self.nodes[self.sponsor].give("sponsor", SponsorWith(self.federation, self.initial, self.hidden_key, data, True))
         for one in self.owners:
-            self.nodes[one].give("member", TrainWith(self.federation, "own", 2))
+            self.nodes[one].give("member", TrainWith(self.federation, "own", 2 if self.terms.vetted else 0))
 
     # --- programs --------------------------------------------------------------------------------------------------------------
 

@@ -34,6 +34,12 @@ class Committee(NamedTuple):
     pool: int
 
 
+def least_able(flagged: int) -> int:
+    """How many of so many with the flag must be able to judge, their owner left out: what few can judge is decided by few
+    (LC-JOB-52, LC-FED-54)."""
+    return max(1, ceil_div(flagged, 3), min(MIN_POOL, flagged))
+
+
 def ticket(beacon: bytes, job: bytes, audit: int, round_: int, identity: bytes) -> bytes:
     """Of an account in the draw of a round; j and r take one byte each."""
     return _SEAT.hash(beacon, job, bytes((audit, round_)), identity)

@@ -21,6 +21,8 @@ from tests.conformance.federation_state import (
     Params,
     Terms,
     Work,
+    able,
+    least_able,
 )
 from tests.conformance.job_posts import LIMITS, is_cid, is_named_by_its_content
 from tests.conformance.keys import tagged
@@ -194,6 +196,11 @@ def the_target_is_within_bounds(t: Terms) -> bool:
     return abs(t.target) < LARGEST
 
 
+@check("LC-FED-54", 538)
+def enough_serve_that_are_able(s: State, sender: bytes, t: Terms) -> bool:
+    return len(able(s, sender, t)) >= least_able(s, sender, t)
+
+
 @check("LC-FED-9", 532)
 def the_sender_s_root_has_not_too_many(own: int, p: Params) -> bool:
     return own < p.live
@@ -251,6 +258,7 @@ def open_federation(s: State, sender: bytes, terms: list[Any]) -> None:
     """LC-FED-9"""
     t, p = Terms(*terms), Params(*s.get(b"gp5/"))
     _check_terms(s, sender, t, p)
+    enough_serve_that_are_able(s, sender, t)
     root = membership.root_of(s, sender)
     live = (s.get(b"fl/" + root) or [0])[0]
     the_sender_s_root_has_not_too_many(live, p)

@@ -78,9 +78,19 @@ def the_deadline_has_not_passed(work: Work) -> bool:
     return work.s.clock < work.now.deadline
 
 
+@check("LC-FED-15", 538)
+def enough_are_able(work: Work) -> bool:
+    return len(work.servers()) >= work.least_able()
+
+
 @check("LC-FED-15", 515)
-def somebody_can_measure(work: Work) -> bool:
-    return len(work.panel_pool()) >= 2
+def two_can_measure(work: Work) -> bool:
+    return rules.may_sit(work.servers(), work.secret) >= 2
+
+
+@check("LC-FED-15", 515)
+def as_many_can_measure_as_have_to_be_able(work: Work) -> bool:
+    return rules.may_sit(work.servers(), work.secret) >= work.least_able()
 
 
 @check("LC-FED-15", 514)
@@ -90,7 +100,7 @@ def there_are_enough_members(work: Work) -> bool:
 
 @check("LC-FED-15", 516)
 def there_are_two_aggregators(work: Work) -> bool:
-    return len(rules.aggregators(work.servers())) >= 2
+    return len(work.aggregator_pool()) >= 2
 
 
 @check("LC-FED-20", 517)
@@ -205,8 +215,10 @@ def start_round(work: Work, sender: bytes, r: int) -> None:
     a_start_comes_in_idle(work)
     a_start_is_of_the_present_round(work, r)
     the_deadline_has_not_passed(work)
+    enough_are_able(work)
     if now.r == 0:
-        somebody_can_measure(work)
+        two_can_measure(work)
+        as_many_can_measure_as_have_to_be_able(work)
     else:
         there_are_enough_members(work)
         there_are_two_aggregators(work)
@@ -277,7 +289,7 @@ def _seat(work: Work, following: list[bytes]) -> None:
 def _order(work: Work) -> list[bytes]:
     """Who is left, by the tickets of the draw."""
     attempt = work.running
-    pool = [account for account in rules.aggregators(work.servers()) if account not in attempt.tried]
+    pool = [account for account in work.aggregator_pool() if account not in attempt.tried]
     return work.tickets(pool, attempt.beacon, work.now.r, attempt.number)
 
 

@@ -27,6 +27,7 @@ BENCHED_IN = register("LC-FED-16: benched ones are in where the others are too f
 VETTED = register("LC-FED-16: only the vetted ones are counted where the terms say so")
 TWO_OTHERS = register("LC-FED-17: excluded ones are out while two others remain")
 THREE_OTHERS = register("LC-FED-17: members are out while three others remain")
+AS_MANY_OTHERS = register("LC-FED-17: and as many others as have to be able")
 SAT_BEFORE = register("LC-FED-18: who sat already is not in the pool")
 NEWCOMERS = register("LC-FED-18: members follow up to three")
 NO_NEWCOMERS = register("LC-FED-18: members never sit before what is hidden")
@@ -185,16 +186,26 @@ class Server(NamedTuple):
     sat: bool
 
 
-def aggregators(servers: Sequence[Server]) -> list[bytes]:
-    """LC-FED-17"""
+def least_able(flagged: int) -> int:
+    """LC-FED-54"""
+    return max(1, cd(flagged, 3), min(3, flagged))
+
+
+def aggregators(servers: Sequence[Server], least: int) -> list[bytes]:
+    """LC-FED-17; `least` is that of LC-FED-54."""
     found = list(servers)
     others = [one for one in found if not one.excluded]
     if len(others) >= 2 and part(TWO_OTHERS):
         found = others
     others = [one for one in found if not one.member]
-    if len(others) >= 3 and part(THREE_OTHERS):
+    if len(others) >= (max(3, least) if part(AS_MANY_OTHERS) else 3) and part(THREE_OTHERS):
         found = others
     return [one.id for one in found]
+
+
+def may_sit(servers: Sequence[Server], hidden: bool) -> int:
+    """How many are in the pool of the panel, with the members that may follow."""
+    return sum(not one.sat and not (one.member and hidden) for one in servers)
 
 
 def panel(servers: Sequence[Server], hidden: bool, taken: int, order: Callable[[list[bytes]], list[bytes]]) -> list[bytes]:

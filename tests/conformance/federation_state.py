@@ -365,20 +365,18 @@ class Work:
     # who serves: LC-FED-17, 18
 
     def servers(self) -> list[rules.Server]:
-        s, found = self.s, []
-        for key in sorted(key for key in s.records if key.startswith(b"fx/")):
-            account = key[3:]
-            if account == self.sponsor or not self.is_able(account):
-                continue
+        found = []
+        for account in able(self.s, self.sponsor, self.terms):
             member = self.member(account)
             belongs = member is not None and member.state in (PENDING, IS_ACTIVE)
             found.append(rules.Server(account, belongs, account in self.excluded, account in self.sat))
         return found
 
-    def is_able(self, account: bytes) -> bool:
-        of = membership.member_of(self.s, account)
-        room = bool(of.capacity) and judging.covers(of.capacity[0], self.terms.needed)
-        return bool(of.box_key) and room and membership.is_flagged(self.s, account)
+    def least_able(self) -> int:
+        return least_able(self.s, self.sponsor, self.terms)
+
+    def aggregator_pool(self) -> list[bytes]:
+        return rules.aggregators(self.servers(), self.least_able())
 
     def tickets(self, ids: list[bytes], beacon: bytes, r: int, attempt: int) -> list[bytes]:
         return rules.by_tickets(ids, beacon, self.id, r, attempt)
@@ -450,6 +448,21 @@ class Work:
         height = self.s.height + judging.delay(len(self.s.validators))
         schedule_at_height(self.s, height, self.sponsor, CONTRACT, self.id)
         self.now.state, self.now.deadline, self.now.draw_height = state, self.s.clock, height
+
+
+def able(s: State, sponsor: bytes, terms: Terms) -> list[bytes]:
+    """LC-FED-17"""
+    found = []
+    for key in sorted(key for key in s.records if key.startswith(b"fx/")):
+        of = membership.member_of(s, key[3:])
+        room = bool(of.capacity) and judging.covers(of.capacity[0], terms.needed)
+        if key[3:] != sponsor and of.box_key and room and membership.is_flagged(s, key[3:]):
+            found.append(key[3:])
+    return found
+
+
+def least_able(s: State, sponsor: bytes, terms: Terms) -> int:
+    return rules.least_able(membership.flagged(s, sponsor, terms.needed)[0])
 
 
 def rest_of(work: Work, escrow: bytes, reason: str) -> None:

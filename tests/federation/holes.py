@@ -85,12 +85,37 @@ def file_seen(kit: Kit) -> float:
     one = kit.table.Table(owners=1, verifiers=5, its=kit.table.terms(hidden=True))
     for who in one.verifiers[2:]:
         one.join(who)
-    one.must(kit.table.SPONSOR, kit.scenario.StartRound(kit.table.FED, 0))
+    if one.send(kit.table.SPONSOR, kit.scenario.StartRound(kit.table.FED, 0)) is not None:
+        return 0
     one.until("KEY")
     return sum(one.federation.joined(seat.who) for seat in one.federation.panel)
 
 
 # --- aggregators ----------------------------------------------------------------------------------------------------------------
+
+
+def by_limits(kit: Kit) -> float:
+    """Whether a round is summed by three of 33 verifiers, who alone declared what the terms ask for."""
+    one = kit.table.Table(verifiers=33)
+    for who in one.verifiers[3:]:
+        one.graph.accounts[who].able = False
+    one.start()
+    one.start()
+    return float(one.federation.r > 1)
+
+
+def strangers(kit: Kit) -> float:
+    """Attempts of twelve in which three verifiers that are no members hold every seat, beside ten that are."""
+    one = kit.table.Table(owners=0, verifiers=13, its=kit.table.terms(rounds=12, max_members=12))
+    for who in one.verifiers[3:]:
+        one.join(who)
+    one.start()
+    held = 0
+    for _ in range(12):
+        attempt = one.begun("READY")
+        held += {seat.who for seat in attempt.seats} == set(one.verifiers[:3])
+        one.until("IDLE")
+    return held / 12
 
 
 def liar(kit: Kit) -> float:
@@ -575,6 +600,22 @@ HOLES = (
         "owners",
         (("opening.py", '    check(free, "FULL")\n', '    check(False, "FULL")\n'),),
         used_up,
+        0,
+    ),
+    Hole(
+        "M16",
+        "limits that three of 33 verifiers declared: rounds whose every seat is theirs",
+        "of one",
+        (("pool.py", "    return max(1, -(-flagged // 3), min(3, flagged))\n", "    return 0\n"),),
+        by_limits,
+        0,
+    ),
+    Hole(
+        "M17",
+        "three strangers beside ten owners that verify, too: attempts whose every seat is theirs, of twelve",
+        "of the attempts",
+        (("pool.py", "max(formulas.AGGREGATORS, least(graph, federation.sponsor))", "formulas.AGGREGATORS"),),
+        strangers,
         0,
     ),
 )

@@ -83,6 +83,7 @@ def open_federation(graph: Graph, sender: bytes, message: OpenFederation) -> Non
     check(sane(graph.params, graph.clock, terms), "BAD_TERMS")
     check(1 <= terms.dims <= 2**28 and 8 < terms.size - 4 * terms.dims <= formulas.HEADER, "BAD_MODEL")
     check(-MAX_LOSS < terms.target < MAX_LOSS, "BAD_TARGET")
+    check(len(pool.able(graph, sender)) >= pool.least(graph, sender), "FEW_VERIFIERS")
     own = sum(1 for one in graph.federations.values() if one.root == account.root and one.state != END)
     check(own < graph.params.live, "TOO_MANY_FEDERATIONS")
     fees, price = formulas.fees(terms.fee, terms.rounds), formulas.price(graph.params, terms)
@@ -274,9 +275,11 @@ def start(graph: Graph, sender: bytes, message: StartRound) -> None:
     check(federation.state == IDLE, "WRONG_STATE")
     check(message.r == federation.r, "WRONG_ROUND")
     check(graph.clock < federation.deadline, "TOO_LATE")
+    least = pool.least(graph, sender)
+    check(len(pool.able(graph, sender)) >= least, "FEW_VERIFIERS")
     if federation.r == 0:
         able = len(pool.panel(graph, federation)) + len(pool.panel_members(graph, federation))
-        check(able >= formulas.LEAST_VOTES, "NO_PANEL")
+        check(able >= max(formulas.LEAST_VOTES, least), "NO_PANEL")
     else:
         who = roster(graph, federation)
         check(enough(federation.terms, who), "TOO_FEW_MEMBERS")

@@ -9,39 +9,39 @@ from .graph import Graph, ticket
 from .records import Federation
 
 
-def able(graph: Graph, federation: Federation) -> list[bytes]:
+def able(graph: Graph, sponsor: bytes) -> list[bytes]:
     """Flagged members that serve, have a box key and the capacity; suspended ones among them. Not the sponsor."""
-    return [
-        account.id
-        for account in graph.accounts.values()
-        if account.serves
-        and account.box
-        and account.able
-        and account.flagged(graph.clock, graph.params.month)
-        and account.id != federation.sponsor
-    ]
+    accounts = graph.accounts.values()
+    return [one.id for one in accounts if one.serves and one.box and one.able and graph.flagged(one.id) and one.id != sponsor]
+
+
+def least(graph: Graph, sponsor: bytes) -> int:
+    """So many have to be able: a third of the flagged, and three if there are so many."""
+    flagged = sum(graph.flagged(one) for one in graph.accounts if one != sponsor)
+    return max(1, -(-flagged // 3), min(3, flagged))
 
 
 def aggregators(graph: Graph, federation: Federation) -> list[bytes]:
-    """Without those that made sums which differed, while two others remain; then without members, while three others do."""
-    found = able(graph, federation)
+    """Without those that made sums which differed, while two others remain; then without members, while as many others do as have
+    to be able, and three."""
+    found = able(graph, federation.sponsor)
     others = [one for one in found if one not in federation.excluded]
     if len(others) >= 2:
         found = others
     others = [one for one in found if not federation.joined(one)]
-    return others if len(others) >= formulas.AGGREGATORS else found
+    return others if len(others) >= max(formulas.AGGREGATORS, least(graph, federation.sponsor)) else found
 
 
 def panel(graph: Graph, federation: Federation) -> list[bytes]:
     """Without members and without those that sat already."""
-    return [one for one in able(graph, federation) if not federation.joined(one) and one not in federation.sat]
+    return [one for one in able(graph, federation.sponsor) if not federation.joined(one) and one not in federation.sat]
 
 
 def panel_members(graph: Graph, federation: Federation) -> list[bytes]:
     """Members that may sit where others are too few: never where a hidden file would be shown to them."""
     if federation.terms.outside or federation.terms.hidden:
         return []
-    return [one for one in able(graph, federation) if federation.joined(one) and one not in federation.sat]
+    return [one for one in able(graph, federation.sponsor) if federation.joined(one) and one not in federation.sat]
 
 
 def drawn(federation: Federation, beacon: bytes, attempt: int, among: Iterable[bytes], count: int) -> list[bytes]:

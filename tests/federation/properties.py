@@ -31,7 +31,8 @@ PROPERTIES: dict[str, str] = {
     "members": "no two ACTIVE ones have the same data, index or are too many; an index goes over only where nothing names it",
     "chain": "sets that were accepted on one base lie within each other, and differ by none or by min_sum counted members",
     "sums": "whoever is summed was in at the start, committed and was found USED; counted ones are at least min_sum",
-    "seats": "aggregators are able and not the sponsor; members only beside fewer than three others, excluded ones than two",
+    "seats": "aggregators are able and not the sponsor; members only beside fewer others than three or a third of the flagged, "
+    "excluded ones than two",
     "panel": "at most five sit, nobody twice, never a member where a file is hidden or outside is asked for",
     "measured": "a loss is the middle of more than half of the panel, and of a quorum the first two times",
     "revert": "what is trained on is the measured model or the best one, never one that is much worse",
@@ -132,6 +133,8 @@ class Checker:
         """By account and origin: time of the last strike."""
         self.able: set[bytes] = set()
         """Who could be drawn after the last block."""
+        self.flagged = 0
+        """How many had the flag then."""
         self.ended: Counter[str] = Counter()
 
     def __call__(self, player: Player) -> None:
@@ -149,7 +152,7 @@ class Checker:
         for federation in graph.federations.values():
             if federation.state != END:
                 self.federation(graph, federation)
-        self.able = able(graph)
+        self.able, self.flagged = able(graph), flagged(graph)
 
     def told(self, player: Player, event: object) -> None:
         graph = player.graph
@@ -261,7 +264,8 @@ class Checker:
         watched.screened = None
         sure = (now & self.able) - {federation.sponsor}
         strangers = sure - members - watched.joined - federation.excluded - watched.excluded
-        need("seats", not who & members & watched.joined or len(strangers) < 3, "a member sits beside three others")
+        third = -(-max(self.flagged, flagged(graph)) // 3)
+        need("seats", not who & members & watched.joined or len(strangers) < max(3, third), "a member sits beside enough others")
         clean = sure - federation.excluded - watched.excluded
         need("seats", not who & federation.excluded & watched.excluded or len(clean) < 2, "an excluded one sits")
 
@@ -352,6 +356,8 @@ class Checker:
         watched, terms = self.watched[federation.id], federation.terms
         active = federation.active()
         living = [one for one in active if not graph.accounts[one.id].banned]
+        for who in watched.bad.keys() - federation.members.keys():
+            del watched.bad[who]  # another owner has its index: it comes back like a new one
         need("members", len({one.digest for one in active}) == len(active), "two have the same data")
         need("members", len(living) <= terms.max_members and federation.indexes <= graph.params.indexes, len(living))
         for member in federation.members.values():
@@ -394,6 +400,10 @@ class Checker:
     def over(self, player: Player) -> None:
         graph = player.graph
         need("keys", not graph.federations and not graph.money.escrow, f"{len(graph.federations)} federations")
+
+
+def flagged(graph: Graph) -> int:
+    return sum(graph.flagged(one) for one in graph.accounts)
 
 
 def able(graph: Graph) -> set[bytes]:

@@ -17,6 +17,7 @@ from learningchain.chain.codec import encode
 from learningchain.chain.contracts.federation.messages import FileCode
 from learningchain.chain.losses import Measurement
 from learningchain.client.cli.app import main
+from learningchain.client.contracts.federation.cli.opening import too_few
 from learningchain.client.contracts.federation.roles.journal import JOURNAL, AttemptNote, FederationNotes, JournalBook, PreviewNote
 from learningchain.client.contracts.federation.roles.making import NO_UPDATES
 from learningchain.client.contracts.federation.roles.member import MemberBook, MemberMachine, TrainedFederation
@@ -203,10 +204,14 @@ async def test_latest_is_an_own_one_and_for_who_joins_the_newest_that_lives(api:
         assert code == 0 and play.id.hex() in out, err
 
 
-async def test_a_federation_that_nobody_could_serve_wants_to_be_forced(api: Api, run: Run, tmp_path: Path) -> None:
-    code, _, err = await run(*words(tmp_path, cpus="900"))
-    assert code == 2 and "learningchain fed serve on" in err
-    assert (await run(*words(tmp_path, cpus="900"), "--force"))[0] == 0
+async def test_a_federation_that_few_could_serve_is_refused_and_one_that_two_could_wants_to_be_forced(
+    api: Api, run: Run, tmp_path: Path
+) -> None:
+    for force in ((), ("--force",)):
+        code, _, err = await run(*words(tmp_path, cpus="900"), *force)
+        assert code == 1 and "FEW_VERIFIERS" in err and "learningchain fed serve on" in err
+    two: Any = {"refusal": None, "panel": 2, "aggregators": 2}
+    assert "easily lied to" in too_few(two) and not too_few(two | {"panel": 3, "aggregators": 3})
 
 
 # --- a data owner ---------------------------------------------------------------------------------------------------------------
@@ -227,6 +232,8 @@ async def test_an_owner_sees_what_leaves_and_agrees(
         "2 of 4, 2 carry the verifier flag",
         "100 more",
         "no network",
+        "three drawn of 4 verifiers each round",
+        "Mind: only 4 verifiers can be drawn to add up",
         "Mind: a sum may be of two members",
         "Mind: there is no noise",
         "trains where 2 other members carry the verifier flag",

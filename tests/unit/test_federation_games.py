@@ -15,8 +15,10 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from learningchain.chain.codec import encode
-from learningchain.chain.contracts.federation import messages, records
+from learningchain.chain.contracts.federation import messages, pool, records
+from learningchain.chain.contracts.federation.messages import FederationCode
 from learningchain.chain.contracts.federation.records import EndReason, FederationState
+from learningchain.chain.contracts.federation.store import FederationContext
 from learningchain.chain.host import K_SUPPLY
 from learningchain.chain.host.terms import HiddenSet
 from learningchain.client.contracts.federation.arithmetic.updates import update_of
@@ -27,6 +29,7 @@ from learningchain.client.contracts.federation.roles.sponsor import KEY_BOX_LABE
 from learningchain.client.contracts.federation.steps import FedCame, SponsorWith, TrainNoMore, TrainWith
 from learningchain.client.keys.boxes import seal_box
 from tests.federation_nodes import HIDDEN_KEY, FedWorld, descend, raw_cid, values_in
+from tests.played_ledger import AMPLE
 from tests.unit.job_kit import CHAIN_ID
 
 HIDDEN = HiddenSet(raw_cid(b"sealed"), sha256(b"plain").digest(), sha256(HIDDEN_KEY).digest(), 1_000)
@@ -75,11 +78,11 @@ def test_whoever_opens_and_closes_pays_for_what_stays(params: int, members: int)
 
 def test_members_that_a_stranger_brings_along_are_paid_for_by_the_opening() -> None:
     """All accounts there are join: what their records take is less than what was burned for them."""
-    world = FedWorld(owners=12, verifiers=4, admit_open=True, max_members=16)
+    world = FedWorld(owners=12, verifiers=8, admit_open=True, max_members=20)
     for who in world.verifiers:
         say(world, who, messages.JoinFederation(world.federation, sha256(who).digest(), 0))
     say(world, world.sponsor, messages.CloseFederation(world.federation))
-    assert len(world.ledger.topics("fed.joined")) == 16
+    assert len(world.ledger.topics("fed.joined")) == 20
     assert kept(world) / burned(world) <= MOST_BYTES
 
 
@@ -214,3 +217,52 @@ def test_of_two_federations_that_train_on_one_model_at_one_time_one_gets_the_upd
     assert {ref for ref, _ in sent} == {world.federation} and len(sent) == 4
     told: Any = world.nodes[world.owners[0]].machines["member"]
     assert told.book.updates.shown[0].base == base
+
+
+# --- who is drawn ----------------------------------------------------------------------------------------------------------------
+
+SEATS = 60
+
+
+def drawn(world: FedWorld, federation: bytes) -> list[set[bytes]]:
+    """Who adds up in so many attempts."""
+    context = FederationContext(world.ledger.host(), federation)
+    beacons = [sha256(b"beacon %d" % attempt).digest() for attempt in range(SEATS)]
+    return [set(pool.draw_aggregators(context, one, at, pool.aggregators(context), 3)) for at, one in enumerate(beacons)]
+
+
+def test_limits_that_three_friends_declare_do_not_choose_who_adds_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """8 GiB of memory for an image that needs none: thirty others declared 4, and no fee hangs on it."""
+    world = FedWorld(verifiers=33)
+    friends, sponsor = set(world.verifiers[:3]), world.owners[0]
+    for one in world.verifiers:
+        world.ledger.change_member(one, capacity=[replace(AMPLE, mem_mb=2**22 if one in friends else 4_096)])
+    greedy = messages.OpenFederation(replace(world.terms, limits=replace(world.terms.limits, mem_mb=8_192)))
+    refusal = say(world, sponsor, greedy)
+    assert refusal is not None and refusal.code == FederationCode.FEW_VERIFIERS
+    assert sum(friends >= one for one in drawn(world, world.federation)) == 0, "of one with limits that all declare"
+
+    monkeypatch.setattr(pool, "least_able", lambda flagged: 0)
+    assert say(world, sponsor, greedy) is None
+    assert sum(friends >= one for one in drawn(world, world.ledger.topics("fed.opened")[-1].ref)) == SEATS
+
+
+@pytest.mark.parametrize(
+    ("rule", "all_seats", "most"), [(True, 1, 7), (False, SEATS, SEATS)], ids=["a third of the flagged", "three others"]
+)
+def test_three_strangers_among_ten_owners_that_verify_do_not_hold_every_seat(
+    monkeypatch: pytest.MonkeyPatch, rule: bool, all_seats: int, most: int
+) -> None:
+    """Owners left the pool where three others stayed: then these were it, 23 percent of the verifiers."""
+    if not rule:
+        monkeypatch.setattr(pool, "least_able", lambda flagged: 0)
+    world = FedWorld(owners=10, verifiers=5, max_members=12)
+    for one in world.owners:
+        world.submit(one, messages.ServeFederation(True))
+    for one in world.verifiers[3:]:
+        world.submit(one, messages.ServeFederation(False))
+        world.ledger.set_flag(one, False)
+    world.block()
+    strangers = set(world.verifiers[:3])
+    found = drawn(world, world.federation)
+    assert (sum(one == strangers for one in found), sum(len(one & strangers) > 1 for one in found)) == (all_seats, most)

@@ -139,7 +139,7 @@ def test_what_the_ledger_takes_as_a_duty_was_owed_and_is_owed_no_more() -> None:
         ({"arch": 9}, FederationCode.BAD_TERMS),
         ({"params": "ä" * 4_097}, FederationCode.BAD_TERMS),
         ({"secrecy": 3}, FederationCode.BAD_TERMS),
-        ({"rule": 3}, FederationCode.BAD_TERMS),
+        ({"rule": 3, "secrecy": 1}, FederationCode.BAD_TERMS),
         ({"split": 4}, FederationCode.BAD_TERMS),
         ({"float_kind": 3}, FederationCode.BAD_TERMS),
         ({"target": 10**18}, FederationCode.BAD_TARGET),

@@ -43,9 +43,10 @@ OWNERS = tuple(f"o{n}" for n in range(1, 8))
 """They have data. The first three have the verifier flag, too."""
 OTHERS = ("alice", "bob", "carol", "erin")
 """Alice opens federations, and so may bob. Erin has next to nothing."""
-VERIFIERS = (*VALIDATORS, *HELPERS, *OWNERS[:3])
+VERIFIERS = (*HELPERS, *OWNERS[:3])
+"""With the flag: twelve, of whom four have to be able."""
 NAMES = {id_of(name): name for name in (*VALIDATORS, *HELPERS, *OWNERS, *OTHERS)}
-ABLE = Capacity(1, 1_000, 512, 1_000_000, 1_000_000, 86_400)
+ABLE = Capacity(1, 1_000, 512, 1_000_000, 2_000_000, 86_400)
 KEEP, PENDING = 100_000, 60_000
 SHORT = {
     "fed_base": 2_000,
@@ -94,6 +95,11 @@ def start() -> tuple[bytes, dict[bytes, bytes]]:
 def verifier(name: str, **changed: Any) -> Member:
     plain = Member(id_of(name), True, 0, 0, [ABLE], 0, [], [], box_key=box_key(name))
     return replace(plain, **changed)
+
+
+def flagged_alone(*names: str) -> dict[bytes, Any]:
+    """Records with which nobody else has the flag."""
+    return {member_key(id_of(name)): verifier(name, verifier=False) for name in VERIFIERS if name not in names}
 
 
 HIDDEN = HiddenSet(cid("hidden"), digest("plain"), digest("key"), 1_000)

@@ -45,6 +45,7 @@ from tests.vectors.federation_plays import (
     changed,
     cid,
     digest,
+    flagged_alone,
     full,
     training,
     verifier,
@@ -78,18 +79,22 @@ BAD_MODELS: tuple[dict[str, Any], ...] = (
 
 
 def terms() -> Train:
-    play = Train("terms that are refused", "LC-FED-7")
+    play = Train("terms that are refused", "LC-FED-7").serving(*HELPERS[:3])
     for at in range(0, len(BAD_TERMS), 8):
         play.refuse_all([(C.BAD_TERMS, "alice", OpenFederation(replace(TERMS, **bad))) for bad in BAD_TERMS[at : at + 8]])
     play.refuse_all([(C.BAD_MODEL, "alice", OpenFederation(replace(TERMS, **bad))) for bad in BAD_MODELS])
     play.refuse_all([(C.BAD_TARGET, "alice", OpenFederation(replace(TERMS, target=far))) for far in (10**18, -(10**18))])
+    play.refuse(C.FEW_VERIFIERS, "alice", OpenFederation(TERMS))
+    play.serving(HELPERS[3])
+    big = replace(TERMS, limits=Limits(1_000, 513, 60, 1, 1_000_000, 16, 1))
+    play.refuse(C.FEW_VERIFIERS, "alice", OpenFederation(big))
     play.refuse(Code.INSUFFICIENT_CREDITS, "erin", OpenFederation(TERMS))
     play.refuse(Code.INSUFFICIENT_CREDITS, "alice", OpenFederation(replace(TERMS, bounty=10**9 - 4_509)))
     return play
 
 
 def edges() -> Train:
-    play = Train("terms at their edges are taken, two of a root at a time", "LC-FED-9")
+    play = Train("terms at their edges are taken, two of a root at a time", "LC-FED-9").serving(*HELPERS)
     play.opens(rule=4, dims=1, size=13, min_members=2, **OPEN)
     play.opens(max_members=128, fee=47, clip=2**50, patience=5, dp_milli=8_000, params="é" * 4_096, schema=cid("schema"))
     play.refuse(C.TOO_MANY_FEDERATIONS, "alice", OpenFederation(TERMS))
@@ -104,7 +109,7 @@ def standing() -> Train:
     changed = {member_key(id_of("carol")): struck, account_key(id_of("bob")): suspended}
     play = Train("who is suspended or does not stand opens nothing, joins nothing, serves nothing", "LC-FED-9", changed)
     play.refuse_all([(C.NOT_ACTIVE, "bob", OpenFederation(TERMS)), (C.NO_STANDING, "carol", OpenFederation(TERMS))])
-    play.opens()
+    play.serving(*HELPERS).opens()
     play.refuse_all(
         [
             (C.NOT_ACTIVE, "bob", JoinFederation(play.federation, NONE, 0)),
@@ -123,7 +128,7 @@ def unknown() -> Train:
         *(CloseFederation(NONE), VaultModel(NONE, cid("x"))),
     )
     play.refuse_all([(C.NO_SUCH_FEDERATION, "bob", op) for op in ops])
-    play.opens()
+    play.serving(*HELPERS).opens()
     play.join("o1")
     play.do("alice", CloseFederation(play.federation))
     ended: tuple[Any, ...] = (
@@ -141,7 +146,7 @@ def unknown() -> Train:
 
 def joining() -> Train:
     play = Train("joining and leaving, with admission by the sponsor", "LC-FED-10")
-    play.opens(admit_open=False, max_members=3, split=2)
+    play.serving(*HELPERS).opens(admit_open=False, max_members=3, split=2)
     ref = play.federation
     play.refuse_all(
         [
@@ -201,7 +206,7 @@ def joining() -> Train:
 
 def lapsing() -> Train:
     play = Train("who waits too long is forgotten", "LC-FED-10")
-    play.opens(admit_open=False, pace_ms=200_000)
+    play.serving(*HELPERS).opens(admit_open=False, pace_ms=200_000)
     ref = play.federation
     play.join("o1", "o2")
     play.do("alice", AdmitMember(ref, id_of("o1")))
@@ -217,13 +222,12 @@ def lapsing() -> Train:
 
 def starting() -> Train:
     play = Train("what a start needs", "LC-FED-15")
-    play.opens(vetted=True, min_sum=2)
+    play.serving(*HELPERS[:4]).opens(vetted=True, min_sum=2)
     ref = play.federation
     play.refuse_all(
         [
             (C.NOT_SPONSOR, "bob", StartRound(ref, 0)),
             (C.WRONG_ROUND, "alice", StartRound(ref, 1)),
-            (C.NO_PANEL, "alice", StartRound(ref, 0)),
             (C.NOT_SPONSOR, "bob", CloseFederation(ref)),
             (C.WRONG_STATE, "alice", SealKey(ref, [])),
             (C.WRONG_STATE, "s1", ReadyKey(ref, 1, NONE)),
@@ -231,26 +235,58 @@ def starting() -> Train:
             (C.WRONG_STATE, "o1", CommitUpdate(ref, 1, cid("x"), 5)),
         ]
     )
-    play.serving("s1")
-    play.refuse(C.NO_PANEL, "alice", StartRound(ref, 0))
-    play.serving("s2")
+    play.do("s4", ServeFederation(False))
+    play.refuse(C.FEW_VERIFIERS, "alice", StartRound(ref, 0))
+    play.serving("s4")
     play.begin(0)
     play.refuse(C.WRONG_STATE, "alice", CloseFederation(ref))
     play.refuse(C.WRONG_STATE, "alice", StartRound(ref, 0))
     play.measured(2 * 10**9)
-    play.do("s2", ServeFederation(False))
     play.join("o1", "o4", "o5")
     play.refuse(C.TOO_FEW_MEMBERS, "alice", StartRound(ref, 1))
     play.do("o2", JoinFederation(ref, digest("o2"), 0))
-    play.refuse(C.NO_AGGREGATORS, "alice", StartRound(ref, 1))
-    play.serving("s2", "o1", "o3")
+    play.do("s2", ServeFederation(False))
+    play.refuse(C.FEW_VERIFIERS, "alice", StartRound(ref, 1))
+    play.serving("o1")
     play.do("alice", StartRound(ref, 1))
+    return play
+
+
+def only_verifier() -> Train:
+    """One alone is as many as have to be able of one."""
+    play = Train("one verifier alone is no panel", "LC-FED-15", flagged_alone("s1"))
+    play.serving("s1").opens()
+    play.refuse(C.NO_PANEL, "alice", StartRound(play.federation, 0))
+    return play
+
+
+def last_verifier() -> Train:
+    """Of two one loses its flag."""
+    play = Train("one verifier alone does not aggregate", "LC-FED-15", flagged_alone("s1", "s2"))
+    play.serving("s1", "s2").opens()
+    play.join(*OWNERS[:4])
+    play.begin(0)
+    play.measured(2 * 10**9)
+    play = Train(play.name, play.rule, flagged_alone("s1"), play)
+    play.refuse(C.NO_AGGREGATORS, "alice", StartRound(play.federation, 1))
+    return play
+
+
+def few_outside() -> Train:
+    """Five have the flag and serve, so three have to be able; three of them are members."""
+    play = Train("the others are too few for a panel without members", "LC-FED-15", flagged_alone("s1", "s2", *OWNERS[:3]))
+    play.serving("s1", "s2", *OWNERS[:3]).opens(outside=True)
+    play.join(*OWNERS[:3])
+    play.refuse(C.NO_PANEL, "alice", StartRound(play.federation, 0))
+    play.do("o3", LeaveFederation(play.federation))
+    play.begin(0)
+    assert sorted(play.panel()) == ["o3", "s1", "s2"]
     return play
 
 
 def unstarted() -> Train:
     """Who was there at the start is not at the draw."""
-    play = Train("nobody is left for the panel at its draw", "LC-FED-19")
+    play = Train("nobody is left for the panel at its draw", "LC-FED-19", flagged_alone("s1", "s2"))
     play.serving("s1", "s2").opens()
     play.do("alice", StartRound(play.federation, 0))
     play.all({name: ServeFederation(False) for name in ("s1", "s2")})
@@ -269,7 +305,7 @@ def few() -> Train:
 
 
 def members_sit() -> Train:
-    play = Train("members sit where others are too few, and aggregate only there", "LC-FED-18")
+    play = Train("members sit where others are too few, and aggregate only there", "LC-FED-18", flagged_alone("s1", *OWNERS[:3]))
     play.serving("s1", "o1", "o2", "o3").opens()
     play.join(*OWNERS[:4])
     play.begin(0)
@@ -281,10 +317,10 @@ def members_sit() -> Train:
 
 def outsiders() -> Train:
     play = Train("with `outside` members never sit, and who sat never joins", "LC-FED-10")
-    play.serving("s1", "s2", "o1", "o2").opens(outside=True)
+    play.serving("s1", "s2", "s3", "s4", "o1", "o2").opens(outside=True)
     play.join("o1", "o2")
     play.begin(0)
-    assert sorted(play.panel()) == ["s1", "s2"]
+    assert sorted(play.panel()) == ["s1", "s2", "s3", "s4"]
     play.refuse(C.OWN_FEDERATION, "s1", JoinFederation(play.federation, NONE, 0))
     return play
 
@@ -346,7 +382,7 @@ def given_back() -> Train:
 def indexes() -> Train:
     """128 were given: who has one comes back, others get that of one that left and that no accepted set names."""
     play = Train("all indexes are given", "LC-FED-11")
-    play.opens()
+    play.serving(*HELPERS).opens()
     play.join("o1", "o2", "o3")
     play = changed(play, indexes=128, named=b"\x02")
     leave, asks = LeaveFederation(play.federation), JoinFederation(play.federation, digest("o4"), 0)
@@ -410,7 +446,7 @@ def late_start() -> Train:
 
 
 MEMBERS: tuple[Callable[[], Train], ...] = (
-    *(terms, edges, standing, unknown, joining, lapsing, starting, unstarted, few, members_sit, outsiders, closed),
-    *(indexes, benched_index, running_index, late_start),
+    *(terms, edges, standing, unknown, joining, lapsing, starting, only_verifier, last_verifier, few_outside, unstarted, few),
+    *(members_sit, outsiders, closed, indexes, benched_index, running_index, late_start),
     *(expired, used_up, given_back),
 )

@@ -21,7 +21,7 @@ from learningchain.chain.contracts.federation.messages import (
 from learningchain.chain.contracts.federation.records import EndReason, FederationState
 from learningchain.chain.contracts.prediction.messages import PredictionCode, RegisterModel, Share
 from learningchain.chain.losses import Measurement
-from tests.vectors.federation_plays import FIRST, HELPERS, HIDDEN, OWNERS, SALT, Train, cid, ready, said, training
+from tests.vectors.federation_plays import FIRST, HELPERS, HIDDEN, OWNERS, SALT, Train, cid, flagged_alone, ready, said, training
 from tests.vectors.kit import id_of
 from tests.vectors.prediction_plays import NUMBERS
 
@@ -78,10 +78,8 @@ def following() -> Train:
 
 def alone() -> Train:
     """A panel of two, of whom one goes: one alone measures nothing, whatever it says."""
-    play = Train("one seat alone measures nothing", "LC-FED-37")
-    play.serving("s1").opens()
-    play.refuse(C.NO_PANEL, "alice", StartRound(play.federation, 0))
-    play.serving("s2")
+    play = Train("one seat alone measures nothing", "LC-FED-37", flagged_alone("s1", "s2"))
+    play.serving("s1", "s2").opens()
     play.begin(0)
     one = play.panel()[0]
     for _ in range(2):
@@ -94,7 +92,7 @@ def alone() -> Train:
 
 def halved() -> Train:
     """One of two serves no more before the draw."""
-    play = Train("fewer than two are left at the draw of the panel", "LC-FED-19")
+    play = Train("fewer than two are left at the draw of the panel", "LC-FED-19", flagged_alone("s1", "s2"))
     play.serving("s1", "s2").opens()
     play.do("alice", StartRound(play.federation, 0))
     play.all({"s2": ServeFederation(False)})
@@ -259,7 +257,7 @@ def unopened() -> Train:
 
 def small() -> Train:
     """A panel of three, of whom two go: members follow up to three with the one that stays."""
-    play = Train("members follow where no others are left", "LC-FED-18")
+    play = Train("members follow where no others are left", "LC-FED-18", flagged_alone("s1", "s2", "s3", "o1", "o2"))
     play.serving("s1", "s2", "s3", "o1", "o2").opens()
     play.join(*FOUR)
     play.begin(0)
@@ -273,7 +271,7 @@ def small() -> Train:
 
 
 def shrinking() -> Train:
-    play = Train("a panel of three shrinks to nobody", "LC-FED-38")
+    play = Train("a panel of three shrinks to nobody", "LC-FED-38", flagged_alone("s1", "s2", "s3"))
     play.serving("s1", "s2", "s3").opens()
     play.begin(0)
     for _ in range(3):

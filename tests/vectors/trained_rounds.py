@@ -16,14 +16,27 @@ from learningchain.chain.contracts.federation.messages import (
     PinParts,
     ReadyKey,
     ReferUpdate,
-    ServeFederation,
 )
 from learningchain.chain.contracts.federation.records import FederationState, member_key
 from learningchain.chain.contracts.membership import Member
 from learningchain.chain.contracts.membership import member_key as membership_key
 from learningchain.chain.host import Account, account_key
 from learningchain.chain.verification.standing import MAX_BAD_DRAWS
-from tests.vectors.federation_plays import CID, OWNERS, SIZE, Train, changed, cid, digest, full, ready, training
+from tests.vectors.federation_plays import (
+    CID,
+    FIRST,
+    HELPERS,
+    OWNERS,
+    SIZE,
+    Train,
+    changed,
+    cid,
+    digest,
+    flagged_alone,
+    full,
+    ready,
+    training,
+)
 from tests.vectors.kit import id_of, key_of
 
 C = FederationCode
@@ -461,6 +474,18 @@ def owners_serve() -> Train:
     return play
 
 
+def third_of_others() -> Train:
+    """Twelve have the flag, so that four have to be able; three of the six that serve are members."""
+    play = Train("members aggregate where fewer others do than have to be able", "LC-FED-17")
+    play.serving(*HELPERS[:3], *OWNERS[:3]).opens()
+    play.join(*FOUR)
+    play.begin(0)
+    play.measured(FIRST)
+    play.begin(1)
+    assert set(play.aggregators()) & set(OWNERS)
+    return play
+
+
 def smallest_clip() -> Train:
     play = changed(training("the smallest clip stays", "LC-FED-4"), clip=1)
     play.begin(1)
@@ -517,7 +542,7 @@ def samples() -> Train:
 
 def gone_server() -> Train:
     play = training("two aggregators where the pool has two", "LC-FED-20")
-    play.all({name: ServeFederation(False) for name in (*play.panel(), *play.others()[:-2])})
+    play = Train(play.name, play.rule, flagged_alone(*play.others()[-2:]), play)
     play.begin(1)
     assert len(play.aggregators()) == 2
     play.ready()
@@ -526,7 +551,7 @@ def gone_server() -> Train:
 
 def one_follows() -> Train:
     play = training("three of a pool of four are silent, the fourth is ready alone", "LC-FED-20")
-    play.all({name: ServeFederation(False) for name in (*play.panel()[1:], *play.others()[3:])})
+    play = Train(play.name, play.rule, flagged_alone(*play.others()[:4]), play)
     play.begin(1)
     play.pass_deadline()
     (one,) = play.aggregators()
@@ -538,7 +563,7 @@ def one_follows() -> Train:
 def resting(where: str, rule: str) -> Train:
     """The same three are silent until their records are full: of each the strike is told, then the rest that its draw brings."""
     play = training(f"who is silent in {where} is struck, then its failed draw makes it rest", rule, rounds=4)
-    play.all({name: ServeFederation(False) for name in (*play.panel(), *play.others()[3:])})
+    play = Train(play.name, play.rule, flagged_alone(*play.others()[:3]), play)
     for _ in range(MAX_BAD_DRAWS + 1):
         play.begin(1)
         play.ready()
@@ -568,5 +593,5 @@ def resting_in_screen() -> Train:
 ROUNDS: tuple[Callable[[], Train], ...] = (
     *(keys, unready, files, references, denied, no_reference, having, quarters, parts, differing, disputes, silent_sum, alone),
     *(served_alone, benched, rows_of_codes, split, chained, vetted, samples, gone_server, one_follows),
-    *(owners_serve, smallest_clip, late, resting_in_have, resting_in_screen),
+    *(owners_serve, third_of_others, smallest_clip, late, resting_in_have, resting_in_screen),
 )

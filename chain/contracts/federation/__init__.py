@@ -89,8 +89,8 @@ from learningchain.chain.host import TRAINED, Archive, Contract, MessageSpec
 WORK, SMALL = 32, 8
 """LC-FED-52: in transfers of a batch; who sets a deadline is 32 at least."""
 EVERY_MEMBER = 128
-"""Joining looks at every member. The last word of an attempt or of a panel decides it in its message, and may change or pay every
-member: as much as sharing a royalty among so many."""
+"""Joining looks at every member, opening and starting at as many verifiers as have to be able. The last word of an attempt or of a
+panel decides it in its message, and may change or pay every member: as much as sharing a royalty among so many."""
 
 
 def _federation(message: JoinFederation) -> bytes:
@@ -102,7 +102,7 @@ CONTRACT = Contract(
     name="federation",
     number=NUMBER,
     messages={
-        OpenFederation: MessageSpec(opening.open_federation, work=WORK, members=True),
+        OpenFederation: MessageSpec(opening.open_federation, work=EVERY_MEMBER, members=True),
         JoinFederation: MessageSpec(members.join_federation, work=EVERY_MEMBER, subject=_federation, members=True),
         AdmitMember: MessageSpec(members.admit_member, work=EVERY_MEMBER, subject=_federation),
         RemoveMember: MessageSpec(members.remove_member, work=SMALL, subject=_federation),

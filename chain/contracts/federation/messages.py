@@ -382,3 +382,4 @@ class FederationCode(IntEnum):
     NOT_ACTIVE = 535
     PARTS_MISSING = 536
     ALREADY_SAID = 537
+    FEW_VERIFIERS = 538

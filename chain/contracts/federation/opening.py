@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from learningchain.chain.contracts.federation import ends, formulas, messages, records, store
+from learningchain.chain.contracts.federation import ends, formulas, messages, pool, records, store
 from learningchain.chain.contracts.federation.guards import require_active, require_standing
 from learningchain.chain.contracts.federation.messages import (
     AggregationRule,
@@ -48,6 +48,7 @@ def open_federation(host: Host, sender: bytes, m: OpenFederation) -> None:
     _check_model(terms)
     if not -MAX_LOSS < terms.target < MAX_LOSS:
         raise Reject(FederationCode.BAD_TARGET, f"a target lies within {MAX_LOSS} of 0, both excluded, not {terms.target}")
+    pool.require_able(host, sender, terms)
     root = host.service(STANDING).root_of(sender)
     own = host.get(records.root_key(root), FederationsOf) or FederationsOf(0)
     if own.live >= host.params_of(FederationParams).fed_live:

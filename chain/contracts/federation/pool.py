@@ -1,4 +1,4 @@
-"""Who may aggregate, who may sit on the panel, and who of them is drawn. LC-FED-5, 17, 18."""
+"""Who may aggregate, who may sit on the panel, who of them is drawn, and how few may be left to draw of. LC-FED-5, 17, 18, 54."""
 
 from __future__ import annotations
 
@@ -7,43 +7,63 @@ from itertools import islice
 
 from learningchain.chain.contracts.federation import records
 from learningchain.chain.contracts.federation.formulas import LEAST_VOTES
-from learningchain.chain.contracts.federation.messages import AGGREGATORS, PANEL, ticket
+from learningchain.chain.contracts.federation.messages import AGGREGATORS, PANEL, FederationCode, FederationTerms, ticket
 from learningchain.chain.contracts.federation.records import FederationServer
 from learningchain.chain.contracts.federation.store import FederationContext
-from learningchain.chain.host import MEMBERS, VERIFIERS
+from learningchain.chain.errors import Reject
+from learningchain.chain.host import MEMBERS, VERIFIERS, Host
 from learningchain.chain.host.terms import Capacity
+from learningchain.chain.verification.committee import least_able
 
 LEAST_AGGREGATORS = 2
 LEAST_PANEL = 3
 """Members fill a panel up to this many."""
 
 
-def needed_capacity(federation: FederationContext) -> Capacity:
+def needed_capacity(terms: FederationTerms) -> Capacity:
     """LC-FED-17: what a machine declares that is drawn: the files of all members are the model that it takes."""
-    terms = federation.terms
     limits = terms.limits
     size = terms.max_members * terms.size
     return Capacity(terms.arch, limits.cpus_milli, limits.mem_mb, terms.image.size, size, limits.eval_s)
 
 
-def able(federation: FederationContext) -> Iterator[bytes]:
+def each_able(host: Host, sponsor: bytes, terms: FederationTerms) -> Iterator[bytes]:
     """Those that serve, are flagged, have a box key and the capacity; suspended ones among them. Not the sponsor. In no order."""
-    host, sponsor = federation.host, federation.sponsor
     box_key = host.service(MEMBERS).box_key
-    for account in host.service(VERIFIERS).each_able(needed_capacity(federation), host.clock + 1):
+    for account in host.service(VERIFIERS).each_able(needed_capacity(terms), host.clock + 1):
         serves = host.get(records.serving_key(account), FederationServer) is not None
         if serves and account != sponsor and box_key(account):
             yield account
 
 
+def able(federation: FederationContext) -> Iterator[bytes]:
+    return each_able(federation.host, federation.sponsor, federation.terms)
+
+
+def least(host: Host, sponsor: bytes, terms: FederationTerms) -> int:
+    """LC-FED-54: of so many at least aggregators and panels are drawn."""
+    flagged, _ = host.service(VERIFIERS).flagged(sponsor, needed_capacity(terms))
+    return least_able(flagged)
+
+
+def require_able(host: Host, sponsor: bytes, terms: FederationTerms) -> None:
+    """LC-FED-54: a sponsor whose limits few declare would choose who adds up and measures."""
+    needed = least(host, sponsor, terms)
+    found = len(list(islice(each_able(host, sponsor, terms), needed)))
+    if found < needed:
+        text = f"{found} verifiers serve federations on machines that take these limits and sizes; {needed} are needed"
+        raise Reject(FederationCode.FEW_VERIFIERS, text)
+
+
 def aggregators(federation: FederationContext) -> list[bytes]:
-    """Without excluded ones, while two others remain; then without members, while three others do."""
+    """Without excluded ones, while two others remain; then without members, while so many others do as LC-FED-54 asks for."""
     found = list(able(federation))
     others = [one for one in found if not federation.is_excluded(one)]
     if len(others) >= LEAST_AGGREGATORS:
         found = others
     others = [one for one in found if not federation.has_joined(one)]
-    return others if len(others) >= AGGREGATORS else found
+    needed = max(AGGREGATORS, least(federation.host, federation.sponsor, federation.terms))
+    return others if len(others) >= needed else found
 
 
 def enough_aggregators(federation: FederationContext) -> bool:
@@ -62,8 +82,9 @@ def panel(federation: FederationContext) -> Iterator[tuple[bytes, bool]]:
 
 
 def enough_panel(federation: FederationContext) -> bool:
-    """One seat alone measures nothing (LC-FED-37)."""
-    return len(list(islice(panel(federation), LEAST_VOTES))) == LEAST_VOTES
+    """As many as LC-FED-54 asks for; one seat alone measures nothing (LC-FED-37)."""
+    needed = max(LEAST_VOTES, least(federation.host, federation.sponsor, federation.terms))
+    return len(list(islice(panel(federation), needed))) == needed
 
 
 def draw_aggregators(federation: FederationContext, beacon: bytes, attempt: int, among: Sequence[bytes], seats: int) -> list[bytes]:

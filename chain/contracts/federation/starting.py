@@ -35,10 +35,11 @@ def start_round(host: Host, sender: bytes, m: StartRound) -> None:
     if m.r != now.r:
         raise Reject(FederationCode.WRONG_ROUND, f"round {now.r} is next, not {m.r}")
     require_time(federation, "starts")
+    pool.require_able(host, sender, federation.terms)
     number = now.starts + 1
     if now.r == 0:
         if not pool.enough_panel(federation):
-            raise Reject(FederationCode.NO_PANEL, "nobody may sit on the panel that measures the model")
+            raise Reject(FederationCode.NO_PANEL, "too few may sit on the panel that measures the model")
     else:
         members = roster(federation, number)
         _check_roster(federation.terms, members)

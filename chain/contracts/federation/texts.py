@@ -53,8 +53,9 @@ TEXTS: dict[int, tuple[str, str]] = {
         "Admit more, or wait until benches are over; where terms say vetted, members with the verifier flag count",
     ),
     FederationCode.NO_PANEL: (
-        "nobody may sit on the panel",
-        "Wait until verifiers serve federations whose machines take this model",
+        "too few may sit on the panel: a third of the verifiers, and three if there are so many; where the evaluation is hidden or "
+        "outside members never do",
+        "Wait until further verifiers serve federations whose machines take this model and that train no data in this one",
     ),
     FederationCode.NO_AGGREGATORS: (
         "fewer than two verifiers may aggregate",
@@ -108,6 +109,11 @@ TEXTS: dict[int, tuple[str, str]] = {
         "Pin the own parts first, and wait for those of another aggregator",
     ),
     FederationCode.ALREADY_SAID: ("it was said already", _NOTHING),
+    FederationCode.FEW_VERIFIERS: (
+        "of the verifiers fewer than a third, or than three if there are so many, serve federations on machines that take these "
+        "limits: few would choose the model, and read what owners send",
+        "Lower memory, processors, eval_s, sizes or max_members, or ask verifiers to serve (learningchain fed serve on)",
+    ),
 }
 
 _SPONSOR, _MEMBER, _AGGREGATOR, _SEAT = (Datum(name, Form.ID) for name in ("sponsor", "member", "aggregator", "seat"))

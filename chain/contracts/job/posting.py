@@ -17,7 +17,8 @@ from learningchain.chain.host.terms import image_fault, is_cid, limit_fault
 from learningchain.chain.losses import MAX_LOSS
 from learningchain.chain.types import format_credits
 from learningchain.chain.verification import windows
-from learningchain.chain.verification.scale import FloatKind, ceil_div
+from learningchain.chain.verification.committee import least_able
+from learningchain.chain.verification.scale import FloatKind
 
 FLOAT_KINDS, CHEAT_CHOICES = frozenset(FloatKind), frozenset(OnCheat)
 
@@ -133,7 +134,7 @@ def _check_data(m: PostJob) -> None:
 def _check_verifiers(host: Host, sender: bytes, m: PostJob) -> None:
     """LC-JOB-52: a job that few can judge is decided by few: a third of those with the flag, and three if there are so many."""
     flagged, able = host.service(VERIFIERS).flagged(sender, messages.needed_capacity(m))
-    needed = max(1, ceil_div(flagged, 3), min(3, flagged))
+    needed = least_able(flagged)
     if able < needed:
         text = f"of {flagged} verifiers {able} have declared that they can run these limits; {needed} are needed"
         raise Reject(JobCode.FEW_VERIFIERS, text)

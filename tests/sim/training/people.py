@@ -31,6 +31,7 @@ from learningchain.chain.host.terms import Limits
 from learningchain.chain.ledger.state import State
 from learningchain.chain.ledger.transition import chain_record
 from learningchain.chain.losses import LossTree, draw_probe, open_losses
+from learningchain.chain.verification.committee import least_able
 from tests.sim.asking.people import CAPACITY, IMAGE
 
 DIMS = 8
@@ -77,7 +78,7 @@ class Trainer:
     def _come(self, state: State, member: Member, clock: int) -> Any | None:
         if member.verifier and state.get(records.serving_key(self.id)) is None:
             return messages.ServeFederation(True)
-        if self.opened < self.opens:
+        if self.opened < self.opens and self._enough_serve(state):
             self.opened += 1
             return messages.OpenFederation(self.terms(clock))
         for federation in live(state):
@@ -85,6 +86,12 @@ class Trainer:
             if posting.sponsor != self.id and state.get(records.member_key(federation, self.id)) is None:
                 return messages.JoinFederation(federation, sha256(self.id), 0)
         return None
+
+    def _enough_serve(self, state: State) -> bool:
+        """LC-FED-54: otherwise its opening would be refused."""
+        members = ((key[2:], state.get(key)) for key in state.keys(b"m/"))
+        others = [account for account, one in members if isinstance(one, Member) and one.verifier and account != self.id]
+        return sum(state.get(records.serving_key(one)) is not None for one in others) >= least_able(len(others))
 
     def terms(self, clock: int) -> FederationTerms:
         rng = self.rng

@@ -186,10 +186,10 @@ def show_quote(console: Console, quote: FederationQuote) -> None:
         ("fees at most", f"{quote['fees']} ({quote['fee']} for each attempt of an aggregator and each measurement of a seat)"),
         ("burns", f"{quote['price']}, for what the ledger keeps of it"),
         ("free", quote["free"]),
+        ("could measure", quote["panel"]),
+        ("could aggregate", quote["aggregators"]),
     ]
     refusal = quote["refusal"]
-    if refusal is None:  # nobody was asked for who could serve what is refused
-        rows += [("could measure", quote["panel"]), ("could aggregate", quote["aggregators"])]
     console.print(facts("What it would take", [*rows, *([("refused", refusal["message"])] if refusal else [])]))
     if why := too_few(quote):
         console.print(f"{why}.")

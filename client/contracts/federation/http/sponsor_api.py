@@ -7,7 +7,7 @@ from pathlib import Path
 
 from learningchain.chain.codec import read
 from learningchain.chain.contracts import perform
-from learningchain.chain.contracts.federation import formulas, pool, records, store
+from learningchain.chain.contracts.federation import formulas, pool, records
 from learningchain.chain.contracts.federation.messages import (
     AdmitMember,
     CloseFederation,
@@ -118,7 +118,7 @@ async def post_federation_quote(call: Call) -> Json:
     ledger = call.node.ledger
     op = build_federation(call.body, ledger.state, ledger.clock)
     terms, params = op.terms, read_params(ledger.state, records.NUMBER, FederationParams)
-    panel, aggregators, refusal = _tried(call, op)
+    able = sum(1 for _ in islice(pool.each_able(trial_host(ledger), ledger.own_id, terms), MOST_COUNTED))
     return {
         "bounty": format_credits(terms.bounty),
         "fees": format_credits(formulas.fees_locked(terms.fee, terms.rounds)),
@@ -128,27 +128,20 @@ async def post_federation_quote(call: Call) -> Json:
         "free": format_credits(trial_host(ledger).free(ledger.own_id)),
         "ends": terms.ends,
         "latest_end": formulas.latest_end(params, terms),
-        "panel": panel,
-        "aggregators": aggregators,
-        "refusal": refusal,
+        "panel": able,
+        "aggregators": able,
+        "refusal": _refusal(call, op),
     }
 
 
-def _tried(call: Call, op: OpenFederation) -> tuple[int, int, Json | None]:
-    """Who could measure and aggregate, were it opened in a block that came now, and why it would not be."""
-    host = trial_host(call.node.ledger)
+def _refusal(call: Call, op: OpenFederation) -> Json | None:
+    """Why it would not be opened in a block that came now."""
     try:
-        perform(host, call.node.ledger.own_id, op)
+        perform(trial_host(call.node.ledger), call.node.ledger.own_id, op)
     except Reject as e:
         body = rejected("The federation would be refused", e.code, e.text).body
-        return 0, 0, {"code": body.code, "name": body.name, "message": body.message}
-    opened = records.FEDERATIONS.key(store.totals(host).opened - 1)
-    numbered = host.store.get(opened)
-    if not isinstance(numbered, records.NumberedFederation):
-        raise RuntimeError("a federation that was opened has no number")
-    federation = store.FederationContext(host, numbered.federation)
-    panel = sum(1 for _ in islice(pool.panel(federation), MOST_COUNTED))
-    return panel, sum(1 for _ in islice(pool.able(federation), MOST_COUNTED)), None
+        return {"code": body.code, "name": body.name, "message": body.message}
+    return None
 
 
 async def post_federation_start(call: Call) -> Reply:
