@@ -13,9 +13,12 @@ from typing import Any
 
 import pytest
 
+from learningchain.chain.contracts.federation import ServeFederation
+from learningchain.chain.contracts.membership import SetBoxKey
 from learningchain.client.contracts.federation.arithmetic.places import published_digest
 from learningchain.client.sdk.types import NotFound, Rejected, Usage
 from tests.processes.harness import Graph, NodeProcess, Role, command, eventually, micro
+from tests.processes.scripted import JUDGE, declare
 
 ROLES = [Role("sponsor", validator=True), Role("owner"), Role("stranger")]
 IMAGE = "registry.example/train@sha256:" + "ab" * 32
@@ -46,7 +49,7 @@ async def refused(node: NodeProcess, *words: str | Path) -> tuple[int, dict[str,
 async def test_a_federation_is_opened_joined_seen_left_and_closed(tmp_path: Path) -> None:
     (tmp_path / "graph").mkdir()
     model = initial(tmp_path / "init.safetensors")
-    async with Graph(tmp_path / "graph", ROLES) as graph:
+    async with Graph(tmp_path / "graph", ROLES, people=[JUDGE]) as graph:
         await graph.start()
         sponsor, owner, stranger = (graph[role.name] for role in ROLES)
         before = await graph.balances(sponsor)
@@ -68,9 +71,14 @@ async def test_a_federation_is_opened_joined_seen_left_and_closed(tmp_path: Path
 
         code, out, _ = await command(sponsor, "fed", "open", *map(str, terms), "--dry-run", "--json")
         quote = json.loads(out)
-        assert (code, quote["panel"], quote["aggregators"]) == (2, 0, 0)
+        assert (code, quote["panel"], quote["aggregators"], quote["refusal"]["name"]) == (1, 0, 0, "FEW_VERIFIERS")
 
-        # What the rules refuse, or nobody could serve, locks nothing.
+        # What the rules refuse, or one alone could serve, locks nothing.
+        code, error = await refused(sponsor, "open", *terms, "--force")
+        assert (code, error["code"], error["name"]) == (1, 538, "FEW_VERIFIERS")
+        await declare(sponsor, [JUDGE])
+        await JUDGE.send(sponsor, SetBoxKey(bytes(range(32))))
+        await JUDGE.send(sponsor, ServeFederation(True))
         code, error = await refused(sponsor, "open", *terms)
         assert (code, "learningchain fed serve on" in error["message"]) == (2, True)
         code, error = await refused(sponsor, "open", *terms, "--split", "aligned", "--force")
@@ -82,6 +90,7 @@ async def test_a_federation_is_opened_joined_seen_left_and_closed(tmp_path: Path
         await eventually("the owner's node knows it", lambda: _there(owner, federation))
         meaning = await owner.api.joining(federation)
         assert (meaning["bytes_each_round"], meaning["readable_from"], meaning["refusal"]) == (4 * DIMS + 500, 3, None)
+        assert (meaning["aggregators"], [one["account"] for one in meaning["verifiers"]]) == (1, [JUDGE.address])
         assert (await sponsor.api.joining(federation))["refusal"]["name"] == "OWN_FEDERATION"  # type: ignore[index]
 
         # Asked for, admitted: everybody sees the same, and of the data a digest that is this federation's alone.

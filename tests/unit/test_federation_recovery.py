@@ -253,7 +253,7 @@ def test_the_same_local_model_is_sent_where_its_base_came_back_and_no_other_one_
     runs = len(node.runs)
     node.lose()
     back(world, me)
-    assert list(machine(node)._train(at, machine(node).joined[world.federation])) == []
+    assert list(machine(node)._train(at, machine(node).joined[world.federation], world.clock)) == []
     assert "LC-FILE-8" in machine(node).why_not[world.federation] and len(node.runs) == runs
 
 

@@ -10,6 +10,8 @@ from msgspec import Meta, Struct
 from learningchain.client.contracts.federation.roles.images import check_digests
 
 Digest = Annotated[str, Meta(max_length=71)]
+MIN_VERIFIERS, LEAST_VERIFIERS = "federation.min_verifiers", 3
+"""The setting, and its default: the three owners of a laboratory add up for each other."""
 
 
 class FederationSettings(Struct, frozen=True, kw_only=True):
@@ -28,10 +30,19 @@ class FederationSettings(Struct, frozen=True, kw_only=True):
             "separated by commas; empty: that of every federation which you join.",
         ),
     ] = []
+    min_verifiers: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_024,
+            description="Train on your own data only where so many verifiers, or more, could be drawn to add up: two of the three "
+            "that are drawn open an update together. Fewer than seven are shown one by one before you join.",
+        ),
+    ] = LEAST_VERIFIERS
 
 
 SECTIONS: Mapping[str, type[Struct]] = {"federation": FederationSettings}
 CHANGEABLE = ("federation.serve",)
-"""Not which programs run: that is decided on the node's machine alone."""
+"""Not which programs run, nor on whose word: that is decided on the node's machine alone."""
 CHECKS: Mapping[str, Callable[[Any], Any]] = {"federation.images": check_digests}
 RENAMED: Mapping[str, str] = {"work.fed_serve": "federation.serve"}

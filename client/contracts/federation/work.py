@@ -101,9 +101,11 @@ def _machines(known: Recalled) -> Sequence[Machine]:
     node = node_self(known, keys)
 
     def made(kind: Any) -> Any:
-        book, more = _book(known, kind.name), {}
+        book, more = _book(known, kind.name), dict[str, Any]()
         if kind is MemberMachine and (vaults := _book(known, VAULTS)) is not None:
             more["vaults"] = vaults
+        if kind is MemberMachine:
+            more["min_verifiers"] = known.config.federation.min_verifiers
         return kind(node, **more) if book is None else kind(node, book, **more)
 
     member, sponsor = made(MemberMachine), made(SponsorMachine)

@@ -87,6 +87,12 @@ def join(
             "(federation.images). Read its source; if you trust it, add the digest to the list (learningchain config set), and "
             "restart the node"
         )
+    if found["aggregators"] < found["min_verifiers"]:
+        raise WrongUsage(
+            f"Nothing was sent: {found['aggregators']} verifiers could be drawn to add up, and this node wants at least "
+            f"{found['min_verifiers']} (federation.min_verifiers). Join when others serve, or accept fewer: learningchain "
+            "config set federation.min_verifiers N, then restart the node"
+        )
     if not yes:
         agree(common, "", "Join?", "Nothing was sent")
 

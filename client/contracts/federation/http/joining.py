@@ -35,6 +35,7 @@ from learningchain.client.contracts.federation.roles.images import listed_progra
 from learningchain.client.contracts.federation.roles.looking import FederationLook, look, text_of
 from learningchain.client.contracts.federation.roles.member import VAULTS, MemberBook, MemberMachine, TrainedFederation, VaultBook
 from learningchain.client.contracts.federation.roles.runs import SCHEMA
+from learningchain.client.contracts.federation.roles.verifiers import deciders, least_verifiers, too_few_to_draw
 from learningchain.client.contracts.federation.wishes import PreviewWish, SponsorWish, StopWish, TrainWish, VaultWish, Wish, of_wish
 from learningchain.client.node.interface import NodeService
 from learningchain.sandbox import OwnData
@@ -72,12 +73,15 @@ async def own_data(node: NodeService, name: str) -> OwnData:
 
 
 def check_join(node: NodeService, federation: bytes, own: OwnData) -> FederationLook:
-    """That the federation lives, that the owner lets its program run, and that the data were held against the schema that it
-    posted. Raises CannotJoin."""
+    """That the federation lives, that the owner lets its program run and wants no more verifiers to draw of, and that the data were
+    held against the schema that it posted. Raises CannotJoin."""
     at = _live(node, federation)
     if at.posting.sponsor == node.ledger.own_id:
         raise CannotJoin("the sponsor of a federation cannot be its member")
     _require_allowed(node, at)
+    few = too_few_to_draw(len(deciders(at, node.ledger.clock).aggregators), least_verifiers(node.config()))
+    if few:
+        raise CannotJoin(few)
     if at.terms.schema and own.notes.get(SCHEMA) != schema_hash(at):
         raise CannotJoin(
             f"the data {own.name!r} were not held against the schema that the sponsor posted ({text_of(at.terms.schema)}). Do it, "

@@ -42,6 +42,7 @@ from learningchain.client.contracts.federation.http.schema import (
 )
 from learningchain.client.contracts.federation.roles.images import listed_programs, may_run, program_digest
 from learningchain.client.contracts.federation.roles.looking import look, sent_before
+from learningchain.client.contracts.federation.roles.verifiers import least_verifiers
 from learningchain.client.keys.tokens import TokenScope
 from learningchain.client.node.interface import SignerUnavailable
 
@@ -69,19 +70,23 @@ async def get_joining(call: Call) -> Json:
         refusal = {"code": body.code, "name": body.name, "message": body.message}
     image, listed = posting.terms.image, listed_programs(call.node.config())
     allowed = may_run(image, listed) if listed else None
-    other = _sent_elsewhere(call, federation)
-    if other is not None:
-        found["warnings"].insert(0, f"this node {sent_before(other)}")
-    told = {"program": program_digest(image), "allowed": allowed, "sent_in": other.hex() if other is not None else None}
-    return found | {"refusal": refusal} | told
+    told = {"refusal": refusal, "program": program_digest(image), "allowed": allowed, **_told_here(call, federation)}
+    found["warnings"][:0] = told.pop("minds")
+    return found | told
 
 
-def _sent_elsewhere(call: Call, federation: bytes) -> bytes | None:
-    from learningchain.client.contracts.federation.http.views import sent_elsewhere  # machines load after the start
+def _told_here(call: Call, federation: bytes) -> Json:
+    """What this node adds: on which models it sent, of whom those are drawn who add up, and what of it its owner should mind."""
+    from learningchain.client.contracts.federation.http import views  # machines load after the start
 
     ledger = call.node.ledger
     at = look(ledger.state, federation)
-    return sent_elsewhere(call.node, at, ledger.own_id) if at is not None else None
+    if at is None:
+        raise RuntimeError(f"federation {federation.hex()} has left the state meanwhile")
+    other = views.sent_elsewhere(call.node, at, ledger.own_id)
+    drawn = views.drawn_of(at, ledger.clock, least_verifiers(call.node.config()))
+    minds = [f"this node {sent_before(other)}"] if other is not None else []
+    return {**drawn, "sent_in": other.hex() if other is not None else None, "minds": [*minds, *drawn["minds"]]}
 
 
 async def post_join(call: Call) -> Reply:

@@ -299,6 +299,17 @@ class FederationServing(TypedDict):
     duties: int
 
 
+class JoiningVerifier(TypedDict):
+    """A verifier that could be drawn to add up (`aggregates`) or to measure (`measures`). `inviter`: null of who was there from the
+    beginning or was let in by the validators; `member`: it trains, or asks to."""
+
+    account: Address
+    inviter: Address | None
+    aggregates: bool
+    measures: bool
+    member: bool
+
+
 class JoiningView(TypedDict):
     """What joining means before anybody agrees, from the ledger alone.
 
@@ -308,6 +319,8 @@ class JoiningView(TypedDict):
     without any loss would still be paid, for all members together. `refusal`: why the ledger would refuse this node now. `program`:
     the digest that pins what runs on own data; `allowed`: whether it is on this node's list (null: it has none, and any may run).
     `sent_in`: another federation in which this node sent an update on the present model, so that it sends none on it here.
+    `aggregators` and `panel`: of so many verifiers those are drawn who add up and who measure; `verifiers`: who they are, where
+    these are fewer than seven; `min_verifiers`: where fewer could be drawn to add up, this node does not train.
     """
 
     federation: Hex
@@ -346,6 +359,10 @@ class JoiningView(TypedDict):
     program: str
     allowed: bool | None
     sent_in: Hex | None
+    aggregators: int
+    panel: int
+    verifiers: list[JoiningVerifier]
+    min_verifiers: int
 
 
 # --- deployment -------------------------------------------------------------------------------------------------------------------

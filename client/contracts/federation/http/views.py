@@ -5,20 +5,29 @@ Nothing here asks the network or waits. Losses on own data are the owner's alone
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from learningchain.chain.codec import read
 from learningchain.chain.contracts.federation.messages import FileCode
+from learningchain.chain.contracts.federation.records import FederationMember, MemberState, member_key
 from learningchain.chain.crypto import address
 from learningchain.chain.losses import Measurement
 from learningchain.chain.types import format_loss
-from learningchain.client.contracts.federation.http.schema import OwnAttemptView, OwnLossView, OwnPartView, PreviewView, VaultView
+from learningchain.client.contracts.federation.http.schema import (
+    JoiningVerifier,
+    OwnAttemptView,
+    OwnLossView,
+    OwnPartView,
+    PreviewView,
+    VaultView,
+)
 from learningchain.client.contracts.federation.roles.journal import JOURNAL, AttemptNote, PreviewNote, journal_in
 from learningchain.client.contracts.federation.roles.looking import FederationLook, summed_in
 from learningchain.client.contracts.federation.roles.making import sent_in
 from learningchain.client.contracts.federation.roles.member import NO_VAULTS, VAULTS, MemberBook, MemberMachine, VaultBook
 from learningchain.client.contracts.federation.roles.sponsor import SponsorBook, SponsorMachine
 from learningchain.client.contracts.federation.roles.vaulting import VaultStage
+from learningchain.client.contracts.federation.roles.verifiers import FEW, Deciders, deciders, inviter_of, too_few_to_draw
 
 
 class Books(Protocol):
@@ -65,6 +74,34 @@ def sent_elsewhere(node: Books, at: FederationLook, account: bytes) -> bytes | N
     kept = node.book(MemberMachine.name)
     by_book = None if kept is None else sent_in(read(MemberBook, kept).updates, at.now.base, at.id)
     return by_book or summed_in(at, account)
+
+
+def drawn_of(at: FederationLook, clock: int, least: int) -> dict[str, Any]:
+    """Of whom those are drawn who add up and measure: the fields of a `JoiningView`, and what its owner should mind (`minds`)."""
+    drawn = deciders(at, clock)
+    adds = len(drawn.aggregators)
+    few = (
+        adds < FEW and f"only {adds} verifiers can be drawn to add up, and two of the three drawn open an update: see who they are"
+    )
+    shown = {one for some in drawn if len(some) < FEW for one in some}
+    return {
+        "aggregators": adds,
+        "panel": len(drawn.panel),
+        "verifiers": [_verifier(at, drawn, one) for one in sorted(shown)],
+        "min_verifiers": least,
+        "minds": [text for text in (few, too_few_to_draw(adds, least)) if text],
+    }
+
+
+def _verifier(at: FederationLook, drawn: Deciders, account: bytes) -> JoiningVerifier:
+    inviter, joined = inviter_of(at, account), at.reader.get(member_key(at.id, account))
+    return {
+        "account": address(account),
+        "inviter": address(inviter) if inviter else None,
+        "aggregates": account in drawn.aggregators,
+        "measures": account in drawn.panel,
+        "member": isinstance(joined, FederationMember) and joined.state != MemberState.GONE,
+    }
 
 
 def preview_view(node: Books, number: bytes) -> PreviewView | None:

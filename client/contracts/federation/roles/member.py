@@ -49,6 +49,7 @@ from learningchain.client.contracts.federation.roles.looking import (
 )
 from learningchain.client.contracts.federation.roles.making import NO_UPDATES, MakerBook, UpdateMade, UpdateMaker, published_by
 from learningchain.client.contracts.federation.roles.vaulting import NO_OWN_VAULTS, OwnVaultBook, OwnVaults
+from learningchain.client.contracts.federation.roles.verifiers import deciders, too_few_to_draw
 from learningchain.client.contracts.federation.steps import (
     KIND,
     FedCame,
@@ -112,8 +113,10 @@ NO_VAULTS = VaultBook(NO_OWN_VAULTS, NOTHING_HELD)
 class MemberMachine(FedMachine):
     name = f"{KIND}.member"
 
-    def __init__(self, node: NodeSelf, book: MemberBook = NEW_MEMBER_BOOK, vaults: VaultBook = NO_VAULTS) -> None:
-        self._node = node
+    def __init__(
+        self, node: NodeSelf, book: MemberBook = NEW_MEMBER_BOOK, vaults: VaultBook = NO_VAULTS, min_verifiers: int = 1
+    ) -> None:
+        self._node, self._min_verifiers = node, min_verifiers
         self._joined = {one.federation: one for one in book.joined}
         self._maker = UpdateMaker(node, book.updates, "fed-update")
         self._own, self._others = OwnVaults(node, vaults.own), OthersVaults(node, vaults.others)
@@ -218,7 +221,7 @@ class MemberMachine(FedMachine):
             yield from self._maker.tidy(at, latest=at.state != FederationState.END or self._own.needs(at, local))
             self._drop_over(at)
             if FederationDuty.COMMIT in duties.get(federation, ()):
-                yield from self._train(at, joined)
+                yield from self._train(at, joined, given.clock)
             made = self._maker.made(federation, at.now.starts)
             if made is not None and at.has_committed(self._node.me):
                 yield from self._serve(at, made, given.clock)
@@ -236,7 +239,7 @@ class MemberMachine(FedMachine):
         if before != published:
             yield from self._maker.train_anew(at.id)
 
-    def _train(self, at: FederationLook, joined: TrainedFederation) -> Iterator[FedEffect]:
+    def _train(self, at: FederationLook, joined: TrainedFederation, clock: int) -> Iterator[FedEffect]:
         if other := self._maker.sent_in(at.now.base, at.id) or summed_in(at, self._node.me):
             self._why[at.id] = f"it {sent_before(other)}"
             return
@@ -248,6 +251,8 @@ class MemberMachine(FedMachine):
         vetted = sum(one.vetted for one in at.roster if one.account != self._node.me)
         if vetted < joined.min_vetted:
             self._why[at.id] = f"{vetted} other members carry the flag, and it was joined with at least {joined.min_vetted}"
+        elif few := too_few_to_draw(len(deciders(at, clock).aggregators), self._min_verifiers):
+            self._why[at.id] = few
         elif self._maker.local_on_base(at) is None and was_summed(at.reader, at.id, self._node.me, at.now.base):
             back = "its vault is on its way back" if self._own.awaits(at.id) else "the next base is trained on"
             self._why[at.id] = f"an update on this base was summed, and the local model of it is not here: {back} (LC-FILE-8)"

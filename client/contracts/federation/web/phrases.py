@@ -9,7 +9,13 @@ from learningchain.client.dashboard.text import size, span
 
 if TYPE_CHECKING:
     from learningchain.client.api.schema import OwnDataView
-    from learningchain.client.contracts.federation.http.schema import JoiningView, OwnAttemptView, OwnerPay, VaultView
+    from learningchain.client.contracts.federation.http.schema import (
+        JoiningVerifier,
+        JoiningView,
+        OwnAttemptView,
+        OwnerPay,
+        VaultView,
+    )
 
 STATES = {
     "IDLE": "waits for the sponsor to start a round",
@@ -129,6 +135,7 @@ def agreement(found: JoiningView, own: OwnDataView | None, *, vault: bool) -> li
         ("leaves each round", (leaves, f"{found['rounds_left']} more rounds at most, and as many starts that come to nothing")),
         ("who reads it", (_readers(found),)),
         ("aggregators see", (seen,)),
+        ("who adds up", _deciders(found)),
         ("on the ledger", (_public(found),)),
         ("stays here", (f"your data{kept}, the loss on them, the local model{' but for its vault' if vault else ''}",)),
         ("vault", (VAULT if vault else NO_VAULT,)),
@@ -166,6 +173,20 @@ def _readers(found: JoiningView) -> str:
     if found["secrecy"] == "open":
         return "the three aggregators drawn for a round read your update as it is; everybody reads sums"
     return f"nobody by itself; everybody reads sums of at least {found['readable_from']} members"
+
+
+def _deciders(found: JoiningView) -> tuple[str, ...]:
+    """Of how many they are drawn; where these are few, who they are."""
+    adds, measures = found["aggregators"], found["panel"]
+    text = f"three drawn of {adds} verifiers each round; up to five drawn of {measures} measure"
+    own = f"this node trains where they are drawn of {found['min_verifiers']} or more (federation.min_verifiers)"
+    return text, own, *(_verifier(one) for one in found["verifiers"])
+
+
+def _verifier(one: JoiningVerifier) -> str:
+    does = " and ".join(word for word, so in (("adds up", one["aggregates"]), ("measures", one["measures"])) if so)
+    came = f"invited by {one['inviter']}" if one["inviter"] else "invited by nobody"
+    return f"{one['account']}: {does}, {came}{', trains here, too' if one['member'] else ''}"
 
 
 def _public(found: JoiningView) -> str:
