@@ -24,6 +24,7 @@ from learningchain.chain.host.terms import HiddenSet
 from learningchain.client.contracts.federation.arithmetic.updates import update_of
 from learningchain.client.contracts.federation.roles import making, member
 from learningchain.client.contracts.federation.roles.channel import KeyAsk, KeyGive
+from learningchain.client.contracts.federation.roles.looking import was_summed
 from learningchain.client.contracts.federation.roles.panel import MOST_HEARD
 from learningchain.client.contracts.federation.roles.sponsor import KEY_BOX_LABEL, key_context
 from learningchain.client.contracts.federation.steps import FedCame, SponsorWith, TrainNoMore, TrainWith
@@ -217,6 +218,10 @@ def test_of_two_federations_that_train_on_one_model_at_one_time_one_gets_the_upd
     assert {ref for ref, _ in sent} == {world.federation} and len(sent) == 4
     told: Any = world.nodes[world.owners[0]].machines["member"]
     assert told.book.updates.shown[0].base == base
+    asks, member_of = world.verifiers[1], world.ledger.get(records.member_key(world.federation, world.owners[0]))
+    world.ledger.store.put(records.member_key(world.federation, asks), replace(member_of, index=0))
+    summed = [was_summed(world.ledger.store, world.federation, one, base) for one in (world.owners[0], asks)]
+    assert summed == [True, False], "who waits to be admitted has no index"
 
 
 # --- who is drawn ----------------------------------------------------------------------------------------------------------------

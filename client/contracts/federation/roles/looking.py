@@ -171,7 +171,9 @@ def look(reader: Reader, federation: bytes) -> FederationLook | None:
 def was_summed(reader: Reader, federation: bytes, account: bytes, base: bytes) -> bool:
     """Whether a set that was accepted on this base has the account, by the ledger."""
     member, found = reader.get(records.member_key(federation, account)), reader.get(records.sets_key(federation, base))
-    if not isinstance(member, FederationMember) or not isinstance(found, AcceptedSets) or found.base != base:
+    if not isinstance(member, FederationMember) or not member.index:
+        return False
+    if not isinstance(found, AcceptedSets) or found.base != base:
         return False
     return any(formulas.of_bitmap(one) >> (member.index - 1) & 1 for one in found.sets)
 
