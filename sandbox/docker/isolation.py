@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
+from learningchain.sandbox.docker import reaper_program
 from learningchain.sandbox.images import SIDECAR_PROGRAM
 from learningchain.sandbox.phases import CONTRACT_VERSION
 from learningchain.sandbox.spec import MIB, RunSpec
 
-NODE_LABEL = "learningchain.node"
+NODE_LABEL = reaper_program.NODE_LABEL
 RUN_LABEL = "learningchain.run"
 DATA_LABEL = "learningchain.data"
 OWN_LABEL = "learningchain.own"

@@ -6,7 +6,8 @@
 
 A job that says that it is done is not waited for: what it left is taken as it is in that moment, and whoever ends the run kills it.
 Whatever happens on the way, `execute` and `finish` return a result. Removing container and sidecar is its caller's part. The
-clock is the host's: a job cannot slow it down.
+clock is the host's: a job cannot slow it down. The container carries its deadline as a label, for the reaper: a node that hangs or
+is gone ends nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import msgspec
 from learningchain.sandbox.docker.attached import Attached, FramedOutput
 from learningchain.sandbox.docker.engine import Engine
 from learningchain.sandbox.docker.isolation import job_config
+from learningchain.sandbox.docker.reaper_program import UNTIL_LABEL, boot_id, until_label
 from learningchain.sandbox.docker.sidecar import Sidecar, create_container, wait_dead
 from learningchain.sandbox.errors import EngineError
 from learningchain.sandbox.phases import CONTRACT_VERSION, JOB_FILE, OutputRow, PhaseRow
@@ -39,6 +41,11 @@ _PROGRESS_EVERY_S = 0.1
 _KILL_WAIT_S = 20.0
 _OOM_WAIT_S = 2.0
 _KILLED = 137
+START_S = 5.0
+"""What an engine may take to start a container: the deadline that the container carries is so much later than the wall clock."""
+_LATE_S = 34_200.0
+"""What a run with late inputs may last beyond its start: it waits for them, and then has twice the time of the most and slowest
+rows that a request may have."""
 
 _BAD_INPUT = 66
 _BY_EXIT = {
@@ -215,7 +222,9 @@ class ContainerRun:
         spec = self._spec
         sidecar.put({JOB_FILE: job_json(spec), **self._files})
         mounts = sidecar.job_mounts(self._labels)
-        config = job_config(spec, runtime=self._runtime, uid=sidecar.uid, labels=self._labels, mounts=mounts)
+        lasts = self._wall_s + START_S + (_LATE_S if spec.row.waits else 0.0)
+        labels = self._labels | {UNTIL_LABEL: until_label(time.monotonic() + lasts, boot_id())}
+        config = job_config(spec, runtime=self._runtime, uid=sidecar.uid, labels=labels, mounts=mounts)
         create_container(self._engine, self.name, config)
         # Attached before the start, so that no line is lost; the engine itself keeps no log.
         self._stream = Attached(self._engine, self.name, stdin=spec.row.waits, timeout_s=_POLL_S)

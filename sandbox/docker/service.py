@@ -23,6 +23,7 @@ from learningchain.sandbox.backend import WarmRun
 from learningchain.sandbox.data import MAX_DATA_BYTES, DataSet, OnBytes, OwnData, measure
 from learningchain.sandbox.docker.engine import Engine
 from learningchain.sandbox.docker.isolation import NODE_LABEL, OWN_LABEL, RUN_LABEL
+from learningchain.sandbox.docker.reaper import LEAVE_S, Reaper
 from learningchain.sandbox.docker.runner import ContainerRun
 from learningchain.sandbox.docker.selftest import self_test
 from learningchain.sandbox.docker.shelf import DataShelf
@@ -61,7 +62,7 @@ class Sandbox:
 
     `node_tag` marks everything that this node makes there; it must differ between the nodes that share an engine.
     `cache_dir` keeps the images of the self-test between starts; it may be shared by nodes of one user.
-    `data_cap`: most bytes of the owner's own data in all.
+    `data_cap`: most bytes of the owner's own data in all. `leave_s`: how long what may outlive the node waits for its next start.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Sandbox:
         cache_dir: Path | None = None,
         disk_from: int = DISK_FROM,
         data_cap: int = MAX_DATA_BYTES,
+        leave_s: float = LEAVE_S,
     ) -> None:
         if len(node_tag) > 40 or _NODE_TAG.fullmatch(node_tag) is None:
             raise ValueError(f"node_tag {node_tag!r} must be at most 40 of a-z, 0-9 and single . _ - between them")
@@ -82,6 +84,7 @@ class Sandbox:
         self._runtime = runtime
         self._node_tag = node_tag
         self._engine = Engine(base_url)
+        self._reaper = Reaper(base_url or "", node_tag, data_dir, leave_s)
         labels = {NODE_LABEL: node_tag, RUN_LABEL: "pull"}
         self._store = ImageStore(self._engine, node_tag, data_dir / "scratch", labels, disk=self._disk)
         self._disk_from = disk_from
@@ -304,6 +307,7 @@ class Sandbox:
         sidecar: Sidecar | None = None
         placed = False
         try:
+            self._reaper.ensure()
             spec = self._within_engine(spec)
             in_memory, on_disk = self._parted(spec)
             size = _sidecar_size(spec, in_memory)
@@ -551,6 +555,7 @@ class Sandbox:
             _report(spare.close())
         _report(self._data.clear())
         self._janitor.shutdown(wait=True)
+        self._reaper.close()
 
     def _close_warm(self) -> None:
         with self._lock:

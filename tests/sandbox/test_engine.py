@@ -95,11 +95,11 @@ from learningchain.sandbox import ContainerLimits, RunSpec, Sandbox
 room = Sandbox(Path(sys.argv[1]), node_tag=sys.argv[2])
 image = room.load_archive(Path(sys.argv[3]), sys.argv[4])
 spec = RunSpec(run_id="orphan", image_id=image, phase="train", seed=0, budget_s=60, params='{"mode":"forever"}')
-room.run(spec, on_progress=lambda _: print("running", flush=True))
+room.run(spec, on_progress=lambda _: (room._reaper._process.kill(), print("running", flush=True)))
 """
 
 
-def test_a_killed_nodes_objects_are_found_and_removed_by_the_next(archive: tuple[Path, str], tmp_path: Path) -> None:
+def test_what_a_killed_node_and_its_reaper_left_is_found_and_removed_by_the_next(archive: tuple[Path, str], tmp_path: Path) -> None:
     tag = f"killed-{os.getpid()}"
     arguments = [sys.executable, "-c", KILLED_NODE, str(tmp_path / "data"), tag, str(archive[0]), archive[1]]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}) as node:

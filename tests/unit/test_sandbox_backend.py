@@ -13,6 +13,7 @@ from learningchain.sandbox import RunResult, RunStatus, Sandbox
 from learningchain.sandbox.docker import engine as engine_module
 from learningchain.sandbox.docker import runner, service, warm
 from learningchain.sandbox.docker.engine import Engine
+from learningchain.sandbox.docker.reaper import Reaper
 from tests.sandbox import suite_job
 from tests.sandbox.backend_suite import LARGE, LIMITS, BackendSuite
 
@@ -94,6 +95,7 @@ class TestDouble(BackendSuite):
         sidecar_id = docker_archive(sidecar, [tar(entry("sidecar", b"x"))])
         monkeypatch.setattr(engine_module, "_PAUSE_S", 0)
         monkeypatch.setattr(Engine, "api", lambda self, **_: Client(double))
+        monkeypatch.setattr(Reaper, "ensure", lambda self: None)
         monkeypatch.setattr(service, "sidecar_image", lambda cache, machine: (sidecar, sidecar_id))
         monkeypatch.setattr("os.umask", lambda mask: 0)  # the sidecars' program sets its own process's
         sandbox = Sandbox(tmp_path / "data", node_tag="n", disk_from=LARGE)

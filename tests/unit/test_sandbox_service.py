@@ -29,6 +29,7 @@ from learningchain.sandbox import (
 from learningchain.sandbox.docker import engine as engine_module
 from learningchain.sandbox.docker import runner, service
 from learningchain.sandbox.docker.engine import Engine
+from learningchain.sandbox.docker.reaper import Reaper
 from learningchain.sandbox.docker.sidecar import Sidecar
 from learningchain.sandbox.errors import BadImage
 from learningchain.sandbox.losses import MAX_LOSSES_BYTES
@@ -49,6 +50,7 @@ def double(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DockerDouble:
     sidecar_id = docker_archive(sidecar, [tar(entry("sidecar", b"x"))])
     monkeypatch.setattr(engine_module, "_PAUSE_S", 0)
     monkeypatch.setattr(Engine, "api", lambda self, **_: Client(double))
+    monkeypatch.setattr(Reaper, "ensure", lambda self: None)
     monkeypatch.setattr(service, "sidecar_image", lambda cache, machine: (sidecar, sidecar_id))
     monkeypatch.setattr("os.umask", lambda mask: 0)  # the sidecars' program sets its own process's
     return double

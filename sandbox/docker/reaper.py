@@ -1,0 +1,92 @@
+"""A node's side of its reaper (`reaper_program`): started before the first container, and again where it is gone."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from learningchain.sandbox.docker import reaper_program
+from learningchain.sandbox.errors import SandboxUnavailable
+
+LEAVE_S = 600.0
+"""How long a run that may outlive its node waits for one to come back."""
+START_S = 30.0
+"""What a busy machine may take to start it."""
+_KEEP = ("HOME", "LANG", "PATH", "LD_LIBRARY_PATH")
+_LOG_CAP = 256 * 1024
+
+
+class Reaper:
+    """Of one sandbox. `folder` has its lock and what it says of its doings; `engine` is empty for the environment's."""
+
+    def __init__(self, engine: str, tag: str, folder: Path, leave_s: float) -> None:
+        self._engine, self._tag, self._folder, self._leave_s = engine, tag, folder, leave_s
+        self._mutex = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = -1
+
+    def ensure(self) -> None:
+        """See to it that a reaper lives: no container starts without one. Raises SandboxUnavailable."""
+        with self._mutex:
+            if self._process is not None and self._process.poll() is None:
+                return
+            try:
+                self._start()
+            except OSError as problem:
+                raise SandboxUnavailable(
+                    f"the process that ends a dead node's containers cannot be started: {problem}"
+                ) from problem
+
+    def _start(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock, log = self._folder / "reaper.lock", self._folder / "reaper.log"
+        words = (reaper_program.__file__, self._engine, self._tag, str(lock), f"{self._leave_s:g}")
+        environment = {name: value for name, value in os.environ.items() if name in _KEEP or name.startswith("DOCKER_")}
+        # A session of its own: what ends the node's terminal does not end it.
+        with open(log, "ab") as said:
+            if said.tell() > _LOG_CAP:
+                said.truncate(0)
+            process = subprocess.Popen(
+                [sys.executable, "-I", *words],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                cwd="/",
+                env=environment,
+                start_new_session=True,
+            )
+        ready = b""
+        if process.stdout is not None:
+            with process.stdout as answers:
+                ready = answers.read(len(reaper_program.READY)) if select.select([answers], [], [], START_S)[0] else b""
+        if ready != reaper_program.READY:
+            process.kill()
+            process.wait()
+            raise OSError(f"it ended or said nothing within {START_S:g} s; {log} says why")
+        self._process = process
+        if self._lock < 0:  # shared, by all that have this folder: a reaper takes it alone, to see that nobody has it
+            self._lock = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_SH)
+
+    def close(self, *, left: bool = False) -> None:
+        """Let it go: it ends at once, or where runs were left to whoever comes back (`left`), with these."""
+        with self._mutex:
+            process, self._process = self._process, None
+            if process is None or process.stdin is None:
+                return
+            os.close(self._lock)
+            self._lock = -1
+            with contextlib.suppress(OSError):
+                if not left:
+                    process.stdin.write(b"done\n")
+                process.stdin.close()
+            if not left:
+                process.wait()
+            elif process.poll() is None:
+                process.returncode = 0  # nobody waits for it here

@@ -1,0 +1,131 @@
+"""What ends containers when their node does not: the reaper's rules, and its life beside a node's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from learningchain.sandbox import SandboxUnavailable
+from learningchain.sandbox.docker import reaper
+from learningchain.sandbox.docker.reaper import Reaper
+from learningchain.sandbox.docker.reaper_program import (
+    GRACE_S,
+    STAYS_LABEL,
+    UNTIL_LABEL,
+    boot_id,
+    fate,
+    held,
+    look,
+    read_until,
+    until_label,
+)
+
+LEAVE_S = 600.0
+
+
+@pytest.mark.parametrize(
+    ("what", "until", "stays", "runs", "now", "gone_s", "doom"),
+    [
+        ("a node that lives ends its own", 100, False, True, 101, None, ""),
+        ("one that hangs ends nothing", 100, False, True, 101 + GRACE_S, None, "kill"),
+        ("what is dead is the node's to look at", 100, False, False, 101 + GRACE_S, None, ""),
+        ("nobody comes back for this one", 100, False, True, 0, 0.0, "remove"),
+        ("nor for this one when it is dead", 100, False, False, 0, 0.0, "remove"),
+        ("a training waits for the next start", 1_000, True, True, 0, LEAVE_S, ""),
+        ("and no longer than that", 1_000, True, True, 0, LEAVE_S + 1, "remove"),
+        ("by its own deadline also without a node", 100, True, True, 101, 1.0, "kill"),
+        ("its end can still be looked at", 100, True, False, 101, 1.0, ""),
+        ("the machine started anew meanwhile", None, True, False, 0, 1.0, "remove"),
+        ("a program of ours ends by itself", ..., False, True, 10_000, LEAVE_S + 1, ""),
+    ],
+)
+def test_what_becomes_of_a_container(
+    what: str, until: Any, stays: bool, runs: bool, now: float, gone_s: float | None, doom: str
+) -> None:
+    labels = {} if until is ... else {UNTIL_LABEL: until_label(until, "boot") if until is not None else until_label(1e9, "older")}
+    labels |= {STAYS_LABEL: "1"} if stays else {}
+    assert fate(labels, runs, now=now, boot="boot", gone_s=gone_s, leave_s=LEAVE_S) == doom, what
+
+
+def test_a_deadline_of_another_start_of_the_machine_and_a_damaged_one_are_none() -> None:
+    assert read_until(until_label(12.5, "here"), "here") == 12.5
+    assert [read_until(text, "here") for text in (until_label(12.5, "there"), "here/soon", "")] == [None] * 3
+
+
+def test_what_the_engine_refuses_to_end_is_looked_at_again() -> None:
+    class Api:
+        refuses = True
+
+        def containers(self, **_: Any) -> list[dict[str, Any]]:
+            return [{"Id": "c", "State": "running", "Labels": {UNTIL_LABEL: until_label(0, boot_id())}}]
+
+        def remove_container(self, name: str, **_: Any) -> None:
+            if self.refuses:
+                raise OSError("busy")
+
+    api, said = Api(), list[str]()
+    assert look(api, "n", boot_id(), 1.0, LEAVE_S, said.append)
+    api.refuses = False
+    assert not look(api, "n", boot_id(), 1.0, LEAVE_S, said.append)
+    assert said == ["remove c", "busy", "remove c"]
+
+
+def ended(pid: int) -> bool:
+    """Whether a process that is no child of ours is gone within ten seconds."""
+    for _ in range(200):
+        if not Path(f"/proc/{pid}").exists():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+OWNER = """
+import os, sys
+from pathlib import Path
+from learningchain.sandbox.docker.reaper import Reaper
+one = Reaper("unix:///nowhere.sock", "n", Path(sys.argv[1]), 600)
+one.ensure()
+print(one._process.pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_reaper_outlives_its_node_until_another_one_is_there(tmp_path: Path) -> None:
+    dead = subprocess.run([sys.executable, "-c", OWNER, str(tmp_path)], stdout=subprocess.PIPE, check=False, timeout=60)
+    pid = int(dead.stdout)
+    assert dead.returncode == -9 and Path(f"/proc/{pid}").exists()
+    heir = Reaper("unix:///nowhere.sock", "n", tmp_path, LEAVE_S)
+    heir.ensure()
+    assert ended(pid), "the heir has one of its own"
+    heir.close()
+
+
+def test_a_reaper_that_died_is_started_again_and_one_that_is_not_needed_ends(tmp_path: Path) -> None:
+    one = Reaper("unix:///nowhere.sock", "n", tmp_path, LEAVE_S)
+    one.ensure()
+    first = one._process
+    assert first is not None
+    one.ensure()
+    assert one._process is first
+    first.kill()
+    first.wait()
+    one.ensure()
+    second = one._process
+    assert second is not None and second is not first
+    lock = os.open(tmp_path / "reaper.lock", os.O_RDWR)
+    assert held(lock)
+    one.close()
+    assert not held(lock) and second.poll() == 0
+    os.close(lock)
+
+
+def test_without_a_reaper_nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reaper.sys, "executable", "/bin/false")  # type: ignore[attr-defined]
+    with pytest.raises(SandboxUnavailable, match=r"ended or said nothing.*reaper\.log"):
+        Reaper("", "n", tmp_path, LEAVE_S).ensure()
