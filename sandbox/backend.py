@@ -73,7 +73,8 @@ class Backend(Protocol):
         ...
 
     def run(self, spec: RunSpec, *, on_progress: OnProgress | None = None, cancel: threading.Event | None = None) -> RunResult:
-        """A run from its inputs to its outputs. Raises ValueError where one of the same run_id is under way."""
+        """A run from its inputs to its outputs; one that `cleanup` kept is gone on with. Raises ValueError where one of the same
+        run_id is under way."""
         ...
 
     def start(
@@ -124,8 +125,16 @@ class Backend(Protocol):
         """Waits until what ended runs left is removed."""
         ...
 
-    def cleanup(self, *, keep_images: Collection[str] = (), keep_data: bool = False) -> CleanupReport:
-        """Removes all that this node ever made there but `keep_images`, and with `keep_data` but own data that are whole. Raises
+    def leave(self) -> None:
+        """Lets go of the runs that stay (`RunSpec.stays`): they go on, and `run` returns with a result that says so. For a node
+        that is about to close, and to start again within minutes: what nobody comes back for ends."""
+        ...
+
+    def cleanup(
+        self, *, keep_images: Collection[str] = (), keep_data: bool = False, keep_runs: Collection[RunSpec] = ()
+    ) -> CleanupReport:
+        """Removes all that this node ever made there but `keep_images`, and with `keep_data` but own data that are whole. Runs in
+        `keep_runs` that an earlier process of this node began, and that are still exactly those, stay for `run`. Raises
         EngineError."""
         ...
 
@@ -147,8 +156,8 @@ class AsyncWarmRun(Protocol):
 class AsyncBackend(Protocol):
     """What the work machines' driver asks of a sandbox. Errors are the sandbox's own."""
 
-    async def prepare(self, keep_images: Collection[str]) -> dict[str, Any]:
-        """`kept` of the answer: which of these are there."""
+    async def prepare(self, keep_images: Collection[str], keep_runs: Collection[RunSpec]) -> dict[str, Any]:
+        """`kept` of the answer: which of these images are there; `runs`, `lost_runs`: as in `CleanupReport`."""
 
     async def load(self, path: Path, image_id: str, limits: ImageLimits) -> str: ...
 
@@ -168,6 +177,10 @@ class AsyncBackend(Protocol):
 
     def printed(self, run_id: str) -> str | None:
         """As `Backend.printed`: at once."""
+        ...
+
+    def leave(self) -> None:
+        """As `Backend.leave`: at once."""
         ...
 
     async def start(self, spec: RunSpec, cancel: threading.Event) -> AsyncWarmRun | RunResult:

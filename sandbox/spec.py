@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -89,6 +90,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     limits: ContainerLimits = ContainerLimits()
     inputs: Mapping[str, Path | DataSet | OwnData] = msgspec.field(default_factory=dict)
     """What the job finds in /lc/in beside job.json, by name, as the phase's row has them."""
+    stays: bool = False
+    """Whether it may outlive its node: one that comes back in time goes on with it. For a run that has no inputs."""
 
     def __post_init__(self) -> None:
         _require(_RUN_ID.fullmatch(self.run_id) is not None, f"run_id {self.run_id!r} is not of the form [a-z0-9-]+")
@@ -97,6 +100,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
         folders = {name: isinstance(given, DataSet | OwnData) for name, given in self.inputs.items()}
         self.row.check_inputs(folders, {name for name, given in self.inputs.items() if isinstance(given, OwnData)})
         _require(self.limits.wall_s <= self.row.longest_s, f"wall_s must lie within {self.row.longest_s:g} s in this phase")
+        _require(not self.stays or not (self.inputs or self.row.waits), "a run with inputs does not outlive its node")
         _require((self.seed is not None) == self.row.seeded, f"phase {self.phase!r} has {'a' if self.row.seeded else 'no'} seed")
         _require(0 <= (self.seed or 0) < 1 << 64, "seed must be an unsigned number of 64 bits")
         _require(0 < self.budget_s <= 30 * 86400, "budget_s must lie between 1 second and 30 days")
@@ -106,6 +110,17 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def row(self) -> PhaseRow:
         return PHASES[self.phase]
+
+
+def dump_run(spec: RunSpec) -> bytes:
+    """A run that stays, as text that `load_run` reads."""
+    return msgspec.json.encode({name: getattr(spec, name) for name in spec.__struct_fields__ if name != "inputs"})
+
+
+def load_run(text: bytes) -> RunSpec:
+    """Raises ValueError."""
+    fields = msgspec.json.decode(text, type=dict[str, Any])
+    return RunSpec(**fields | {"limits": msgspec.convert(fields.get("limits"), ContainerLimits)})
 
 
 class Outcome(Enum):
@@ -211,6 +226,8 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     wall_s: float = 0.0
     log_tail: str = ""
     """The last few KiB of the job's output, control characters replaced."""
+    left: bool = False
+    """Whether it goes on, without this node: `Backend.leave`."""
 
     @property
     def loss(self) -> int | None:
@@ -264,3 +281,7 @@ class CleanupReport(msgspec.Struct, frozen=True):
     images: int
     problems: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+    """Of the runs that were to be kept, those that are: `Backend.run` goes on with them."""
+    lost_runs: tuple[str, ...] = ()
+    """Those that ended while nobody was there to take what they left."""

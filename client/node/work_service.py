@@ -157,9 +157,10 @@ class WorkService:
         """For one more of a kind whose key begins so, where `most` are kept in all."""
         return await self._work.room(kind, beginning, most) if self._work is not None else KeptRoom(0, 0, most)
 
-    async def stop(self) -> None:
+    async def stop(self, *, leave: bool = False) -> None:
+        """`leave`: trainings go on, for the node to come back to within minutes."""
         if self._work is not None:
-            await self._work.stop()
+            await self._work.stop(leave=leave)
 
     # client.node.interface.Runs
 

@@ -15,8 +15,8 @@ from enum import IntEnum
 from pathlib import Path
 
 from learningchain.client.kept import KeptFile
-from learningchain.client.work.events import Secret
-from learningchain.client.work.tables import BOOKS, OWNERS, SCHEMA, VERSION
+from learningchain.client.work.events import Model, Secret
+from learningchain.client.work.tables import BOOKS, OWNERS, RUNS, SCHEMA, VERSION
 
 MAX_OPS_BYTES = 65_536
 """Of a message, and of a secret."""
@@ -65,6 +65,23 @@ class Intent:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class RunUnderWay:
+    """The first run of an attempt that is not over, as `sandbox.spec.load_run` reads it. `began`: wall clock (ms). `model`: what it
+    left, where it has ended."""
+
+    kind: str
+    ref: bytes
+    number: int
+    spec: bytes
+    began: int
+    model: Model | None = None
+
+    @property
+    def attempt(self) -> tuple[str, bytes, int]:
+        return self.kind, self.ref, self.number
+
+
 class WorkDatabase(KeptFile):
     """Safe to use from several threads. Raises WorkDatabaseError, and `sqlite3.Error` where the disk fails while it is in use."""
 
@@ -110,6 +127,7 @@ class WorkDatabase(KeptFile):
         with self._transaction() as db:
             db.execute(BOOKS)
             db.execute(OWNERS)
+            db.execute(RUNS)
             for needed in (_INTENT, _SECRET):
                 db.execute(f"{needed} LIMIT 0")
 
@@ -197,15 +215,42 @@ class WorkDatabase(KeptFile):
 
     def attempt_started(self, kind: str, ref: bytes, number: int) -> None:
         with self._transaction() as db:
-            query = "INSERT INTO attempts VALUES (?, ?, ?, 1, 0) ON CONFLICT DO UPDATE SET starts = starts + 1"
-            db.execute(query, (kind, ref, number))
+            _begin_attempt(db, kind, ref, number)
+
+    def run_began(self, run: RunUnderWay) -> None:
+        """An attempt's run is about to start: it is on the disk before its container is there."""
+        with self._transaction() as db:
+            _begin_attempt(db, *run.attempt)
+            db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, '', x'', 0)", (*run.attempt, run.spec, run.began))
+
+    def run_trained(self, kind: str, ref: bytes, number: int, model: Model) -> None:
+        """The run left a model; its attempt is not over before that was looked at."""
+        with self._transaction() as db:
+            query = "UPDATE runs SET model = ?, cid = ?, size = ? WHERE kind = ? AND ref = ? AND number = ?"
+            db.execute(query, (str(model.path), model.cid, model.size, kind, ref, number))
+
+    def run_over(self, kind: str, ref: bytes, number: int, *, lost: bool = False) -> int:
+        """The run is no longer under way. `lost`: it ended by itself, and nothing of it came here: that is counted. Returns how
+        often that happened to the attempt."""
+        mine, values = "kind = ? AND ref = ? AND number = ?", (kind, ref, number)
+        with self._transaction() as db:
+            db.execute(f"DELETE FROM runs WHERE {mine}", values)
+            if lost:
+                db.execute(f"UPDATE attempts SET starts = starts + 1 WHERE {mine}", values)
+            found = db.execute(f"SELECT starts FROM attempts WHERE {mine}", values).fetchone()
+        return int(found[0]) if found else 0
+
+    def runs(self) -> list[RunUnderWay]:
+        """Those whose attempts were not over when this node ended."""
+        return [_run(row) for row in self._rows("SELECT * FROM runs ORDER BY kind, ref, number")]
 
     def attempt_done(self, kind: str, ref: bytes, number: int) -> None:
         with self._transaction() as db:
-            db.execute("UPDATE attempts SET done = 1 WHERE kind = ? AND ref = ? AND number = ?", (kind, ref, number))
+            for query in ("UPDATE attempts SET done = 1", "DELETE FROM runs"):
+                db.execute(f"{query} WHERE kind = ? AND ref = ? AND number = ?", (kind, ref, number))
 
     def attempts(self, max_starts: int) -> dict[str, dict[bytes, set[int]]]:
-        """By kind, the used-up attempts of every ref: done, or started so often that the run may be what kills this node."""
+        """By kind, the used-up attempts of every ref: done, or lost so often that the run may be what kills this machine."""
         used: dict[str, dict[bytes, set[int]]] = {}
         for kind, ref, number, starts, done in self._rows("SELECT kind, ref, number, starts, done FROM attempts"):
             numbers = used.setdefault(str(kind), {}).setdefault(ref, set())  # type: ignore[arg-type]
@@ -253,6 +298,7 @@ class WorkDatabase(KeptFile):
         with self._transaction() as db:
             db.execute(f"DELETE FROM secrets WHERE {mine}", (ref,))
             db.execute("DELETE FROM attempts WHERE ref = ?", (ref,))
+            db.execute("DELETE FROM runs WHERE ref = ?", (ref,))
         return paths
 
     def prune(self, now: int) -> None:
@@ -276,6 +322,16 @@ def _after(beginning: bytes) -> bytes:
     """The first key behind all that begin so; empty where there is none."""
     rest = beginning.rstrip(b"\xff")
     return rest[:-1] + bytes([rest[-1] + 1]) if rest else b""
+
+
+def _begin_attempt(db: sqlite3.Connection, kind: str, ref: bytes, number: int) -> None:
+    db.execute("INSERT INTO attempts VALUES (?, ?, ?, 0, 0) ON CONFLICT DO NOTHING", (kind, ref, number))
+
+
+def _run(row: tuple[object, ...]) -> RunUnderWay:
+    kind, ref, number, spec, began, path, cid, size = row
+    model = Model(Path(str(path)), cid, size) if path else None  # type: ignore[arg-type]
+    return RunUnderWay(kind, ref, number, spec, began, model)  # type: ignore[arg-type]
 
 
 def _put(db: sqlite3.Connection, intent: Intent, now: int) -> bool:

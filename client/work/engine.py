@@ -70,17 +70,18 @@ class ThreadedSandbox:
         # A registry may be slow for as long as it likes: nothing else waits for it.
         self._pulls = ThreadPoolExecutor(PLACES, thread_name_prefix="work-pull")
 
-    async def prepare(self, keep_images: Collection[str]) -> dict[str, Any]:
-        """Remove what a killed node left; where asked, prove every limit. Raises SandboxUnavailable naming what is wrong.
+    async def prepare(self, keep_images: Collection[str], keep_runs: Collection[RunSpec]) -> dict[str, Any]:
+        """Remove what a killed node left, but for `keep_runs`; where asked, prove every limit. Raises SandboxUnavailable naming
+        what is wrong.
 
         `kept` of the answer: the images that are there of those to be kept. Asking for each would be a question to the engine for
         each posting that lives.
         """
-        return await self._call(lambda: self._prepare(keep_images))
+        return await self._call(lambda: self._prepare(keep_images, keep_runs))
 
-    def _prepare(self, keep_images: Collection[str]) -> dict[str, Any]:
+    def _prepare(self, keep_images: Collection[str], keep_runs: Collection[RunSpec]) -> dict[str, Any]:
         info = self._sandbox.check_engine()
-        cleaned = self._sandbox.cleanup(keep_images=keep_images, keep_data=True)
+        cleaned = self._sandbox.cleanup(keep_images=keep_images, keep_data=True, keep_runs=keep_runs)
         return {
             "ok": True,
             "engine": info.version,
@@ -91,6 +92,8 @@ class ThreadedSandbox:
             "cleaned": {"containers": cleaned.containers, "volumes": cleaned.volumes, "images": cleaned.images},
             "problems": list(cleaned.problems),
             "kept": cleaned.kept,
+            "runs": cleaned.runs,
+            "lost_runs": cleaned.lost_runs,
         }
 
     def _proved(self) -> list[dict[str, Any]]:
@@ -130,6 +133,9 @@ class ThreadedSandbox:
 
     def printed(self, run_id: str) -> str | None:
         return self._sandbox.printed(run_id)
+
+    def leave(self) -> None:
+        self._sandbox.leave()
 
     async def start(self, spec: RunSpec, cancel: threading.Event) -> ThreadedWarmRun | RunResult:
         started = await asyncio.get_running_loop().run_in_executor(self._starts, lambda: self._sandbox.start(spec, cancel=cancel))
@@ -172,6 +178,8 @@ class Run:
     log: str = ""
     ended: int | None = None
     cancel: threading.Event = field(default_factory=threading.Event)
+    container: str = ""
+    """What the sandbox calls it, where that is another name: an earlier process of this node began it."""
 
     def show(self) -> dict[str, Any]:
         return {
@@ -245,6 +253,11 @@ class RunLog:
     def get(self, run_id: str) -> dict[str, Any] | None:
         run = self._runs.get(run_id) or self._not_fetched.get(run_id)
         return run.show() if run else None
+
+    def container(self, run_id: str) -> str:
+        """What the sandbox calls a run."""
+        run = self._runs.get(run_id)
+        return run_id if run is None else run.container or run_id
 
     def cancel(self, run_id: str, reason: str) -> bool:
         """Kill a run; false when there is no such run or it has ended."""

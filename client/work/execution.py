@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from concurrent.futures import Executor
 from dataclasses import replace
+from pathlib import Path
 
 import structlog
+from msgspec import structs
 
 from learningchain.client.work.artifacts import KeptLosses, Models, durably, in_thread
-from learningchain.client.work.database import WorkDatabase
+from learningchain.client.work.database import RunUnderWay, WorkDatabase
 from learningchain.client.work.engine import Run, RunLog
 from learningchain.client.work.events import Attempt, LateInputRefused, LateInputs, Model, RunEnded, StartRun
 from learningchain.client.work.slots import MachineShare
 from learningchain.client.work.vanished import RunMaker
 from learningchain.client.work.warm_pool import LateRequest, WarmPool, finish
 from learningchain.sandbox import Evaluated, RunResult, RunSpec, RunStatus
+from learningchain.sandbox.spec import dump_run, load_run
 
 log = structlog.get_logger(__name__)
 
+MAX_STARTS = 2
+"""An attempt whose run ended by itself so often, while nobody was there to see how, is not started again: it may be what kills this
+machine. A start of the node that finds the run, and a run that somebody ended, count nothing."""
+_SAME = ("image_id", "phase", "seed", "threads", "params")
+"""What makes a run the same work as an earlier one: its time and its limits are those that it began with."""
+
 
 class Execution:
-    """Runs what it is told to and remembers attempts in the database."""
+    """Runs what it is told to and remembers attempts in the database.
+
+    run_began -> the container runs -> it left a model: run_trained -> ... -> attempt_done
+                                    -> another end: attempt_done; by a fault of the engine, or by the owner: run_over
+                                    -> this node ends; its next start: recall, then found
+                                           -> the engine has the run, or its model is here: the attempt's next run is that one
+                                           -> it is gone: run_over
+    """
 
     def __init__(
         self,
@@ -36,12 +53,43 @@ class Execution:
         self._engine, self._log, self._models, self._losses = engine, log_, models, losses
         self._database, self._executor = database, executor
         self._running: dict[str, MachineShare] = {}
+        self._before: dict[tuple[str, bytes, int], tuple[RunSpec, RunUnderWay]] = {}
+        """Runs of the process before this one, by their attempts."""
+        self._going_on: dict[str, tuple[RunSpec, Model | None]] = {}
+        """By the name of a run of this process, the earlier one that it goes on with, and what that left where it has ended."""
+        self._spent: set[tuple[str, bytes, int]] = set()
         self.stopping = False
         """This node is stopping: runs that it kills now may be started again."""
 
     def taken(self) -> list[MachineShare]:
         """What the runs under way may take, each; but for those that a container of a served model was asked for."""
         return list(self._running.values())
+
+    def recall(self, runs: Iterable[RunUnderWay]) -> set[Path]:
+        """The runs whose attempts were not over when the process before this one ended; the files that they left."""
+        for run in runs:
+            try:
+                self._before[run.attempt] = load_run(run.spec), run
+            except (TypeError, ValueError) as problem:  # of another version of this program: it ends with the next clean-up
+                log.warning("a run of an earlier start cannot be read", ref=run.ref.hex(), why=str(problem))
+        return {run.model.path for _, run in self._before.values() if run.model is not None}
+
+    def before(self) -> list[RunSpec]:
+        """Those that the engine may still have."""
+        return [spec for spec, run in self._before.values() if run.model is None]
+
+    async def found(self, runs: Collection[str], lost: Collection[str]) -> None:
+        """The engine has `runs` of them; `lost` ended by themselves, with nobody there."""
+        for attempt, (spec, run) in list(self._before.items()):
+            if spec.run_id in runs or (run.model is not None and run.model.path.is_file()):
+                log.info("a run goes on", run=spec.run_id)
+                continue
+            del self._before[attempt]
+            if await self._over(attempt, lost=spec.run_id in lost) >= MAX_STARTS:
+                self._spent.add(attempt)
+
+    async def _over(self, attempt: tuple[str, bytes, int], *, lost: bool = False) -> int:
+        return int(await durably(self._executor, lambda: self._database.run_over(*attempt, lost=lost)))
 
     async def on_own_data(self, start: StartRun) -> StartRun:
         """The same, with the run that the owner's own data make of it."""
@@ -60,17 +108,28 @@ class Execution:
         if isinstance(start.spec, RunSpec) and (start.late is None or not self._warm.serves(start.warm)):
             limits = start.spec.limits
             self._running[start.run] = MachineShare(int(1_000 * limits.cpus), limits.mem_mb)
-        return self._log.begin(
+        run = self._log.begin(
             start.run, start.ref, phase, number, None if isinstance(start.spec, str) or callable(start.spec) else start.spec.seed
         )
+        if isinstance(start.spec, RunSpec) and (attempt := _first_of(start)) in self._before:
+            spec, before = self._before.pop(attempt)
+            if all(getattr(spec, name) == getattr(start.spec, name) for name in _SAME):
+                self._going_on[start.run] = spec, before.model
+                run.container, run.started = spec.run_id, before.began
+        return run
 
     async def run(self, start: StartRun, run: Run) -> RunEnded:
         """One run to its end, whatever it comes to."""
+        going_on, model = self._going_on.pop(start.run, (None, None))
+        if model is not None:
+            self._running.pop(start.run, None)
+            result = RunResult(status=RunStatus.OK, reason="it ended before this start of the node")
+            self._log.end(run, result)
+            return RunEnded(start.run, result.status, result.reason, None, model)
         try:
-            result = await self._result(start, run)
+            result = await self._result(start, run, going_on)
         finally:
             self._running.pop(start.run, None)
-        model: Model | None = None
         if start.keep and result.status is RunStatus.OK and "model" in result.outputs:
             try:
                 model = await self._models.adopt(result.outputs["model"].path, start.run)
@@ -82,16 +141,37 @@ class Execution:
             except OSError as problem:
                 result = RunResult(status=RunStatus.ENGINE_ERROR, reason=f"the losses could not be kept on this disk: {problem}")
         self._log.end(run, result)
-        if result.status is not RunStatus.ENGINE_ERROR and model is None and not self.stopping:
-            await self._note(start, done=True)
+        await self._note_end(start, result, model)
         log.info("run ended", run=start.run, status=result.status.value, why=run.reason, loss=result.loss)
         # The losses themselves, up to 8 MiB, are for the disk: no machine holds them.
         measured = result.result.measurement if isinstance(result.result, Evaluated) else result.result
         return RunEnded(start.run, result.status, run.reason, measured, model)
 
-    async def _result(self, start: StartRun, run: Run) -> RunResult:
-        await self._note(start, done=False)
-        spec = start.spec
+    async def _note_end(self, start: StartRun, result: RunResult, model: Model | None) -> None:
+        attempt = _first_of(start)
+        if result.left:
+            return
+        if result.status is not RunStatus.ENGINE_ERROR and model is None and not self.stopping:
+            await self._note(start, done=True)
+        elif attempt is not None and model is None:
+            await self._over(attempt)
+        elif attempt is not None and model is not None:
+            await durably(self._executor, lambda: self._database.run_trained(*attempt, model))
+
+    async def _result(self, start: StartRun, run: Run, going_on: RunSpec | None) -> RunResult:
+        """`going_on`: the run of an earlier process that this one is."""
+        spec, attempt = start.spec, _first_of(start)
+        if attempt in self._spent:
+            why = f"it ended by itself {MAX_STARTS} times while this node was away: it may be what kills it"
+            return RunResult(status=RunStatus.FAILED, reason=why)
+        if going_on is not None:
+            spec = going_on
+        elif attempt is not None and isinstance(spec, RunSpec) and not spec.inputs:
+            spec = structs.replace(spec, stays=True)
+            began = RunUnderWay(*attempt, dump_run(spec), run.started)
+            await durably(self._executor, lambda: self._database.run_began(began))
+        else:
+            await self._note(start, done=False)
         if isinstance(spec, str) or callable(spec):
             return RunResult(status=RunStatus.NOT_STARTED, reason=spec if isinstance(spec, str) else "its data were not looked up")
         if start.late is not None:
@@ -131,3 +211,9 @@ class Execution:
             return
         write = self._database.attempt_done if done else self._database.attempt_started
         await durably(self._executor, lambda: write(attempt.kind, start.ref, attempt.number))
+
+
+def _first_of(start: StartRun) -> tuple[str, bytes, int] | None:
+    """The attempt that a run begins."""
+    attempt = start.attempt
+    return (attempt.kind, start.ref, attempt.number) if attempt is not None and attempt.first else None

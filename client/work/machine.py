@@ -76,6 +76,9 @@ class Recalled:
     """Of this contract, and those of others that it reads."""
     attempts: Mapping[str, Mapping[bytes, set[int]]] = field(default_factory=dict)
     """By kind and ref: the numbers that are used up."""
+    under_way: Mapping[str, Mapping[bytes, set[int]]] = field(default_factory=dict)
+    """By kind and ref: attempts whose run had not ended when this node did, and may still go on: it does so as the attempt's next
+    run, if that is started within minutes."""
     pending: Sequence[tuple[str, str, bytes]] = ()
     """(kind, key, ref) of each message that is on its way."""
     books: Mapping[str, bytes] = field(default_factory=dict)

@@ -29,7 +29,7 @@ from learningchain.client.node.interface import PRIVATE, Files, KeptRoom, Ledger
 from learningchain.client.work.artifacts import Images, KeptLosses, Models, Pins, durably, in_thread, parse_reason, reason
 from learningchain.client.work.changes import MAX_PIECE, WatchedChanges
 from learningchain.client.work.computing import ComputerLost, Computing, ComputingProcess, TaskRefused
-from learningchain.client.work.database import Intent, IntentState, WorkDatabase
+from learningchain.client.work.database import Intent, IntentState, RunUnderWay, WorkDatabase
 from learningchain.client.work.engine import RunLog, ThreadedSandbox, engine_ready
 from learningchain.client.work.events import (
     RECENT_MS,
@@ -75,7 +75,7 @@ from learningchain.client.work.events import (
     Submit,
     Unpin,
 )
-from learningchain.client.work.execution import Execution
+from learningchain.client.work.execution import MAX_STARTS, Execution
 from learningchain.client.work.fetching import Fetching
 from learningchain.client.work.kept_secrets import KeptSecrets
 from learningchain.client.work.machine import Machine, Recalled, Slice, find_slices, ledger_statuses_of
@@ -113,8 +113,6 @@ STOP_S = 30.0
 """How long killing the containers may take."""
 MAX_UNTOLD = 1_024
 """Keys of which a machine could not be told, kept to be told again."""
-MAX_STARTS = 2
-"""An attempt that was under way so often when the node died is not started again: it may be what kills it."""
 
 
 def spent() -> tuple[float, float]:
@@ -285,8 +283,9 @@ class WorkDriver:
         await self._pins.expire(self._now())
         secrets, pending = await self._call(database.secrets), await self._call(database.pending)
         attempts = await self._call(lambda: database.attempts(MAX_STARTS))
+        runs = await self._call(database.runs)
         books = await self._call(database.books)
-        self._books, named = dict(books), set[Path]()
+        self._books, named = dict(books), self._execution.recall(runs)
         for part in self._slices:
             known = Recalled(
                 me=self._ledger.own_id,
@@ -295,6 +294,7 @@ class WorkDriver:
                 rng=self._rng,
                 secrets=[secret for secret in secrets if part.owns(secret.kind) or secret.kind in part.reads],
                 attempts={kind: used for kind, used in attempts.items() if part.owns(kind)},
+                under_way=_under_way(run for run in runs if part.owns(run.kind)),
                 pending=[(intent.kind, intent.key, intent.ref) for intent in pending if part.owns(intent.kind)],
                 books={name: blob for name, blob in books.items() if part.owns(name)},
                 sign=self._sign,
@@ -311,11 +311,14 @@ class WorkDriver:
         await self._models.sweep(named, self._leftovers, self._made)
         await self._call(self._fetch.sweep)
 
-    async def stop(self) -> None:
-        """Kill what runs and stop; what is pending stays in the database. Also after a `start` that failed."""
+    async def stop(self, *, leave: bool = False) -> None:
+        """Kill what runs and stop; what is pending stays in the database. Also after a `start` that failed. `leave`: trainings go
+        on, for the node to come back to within minutes."""
         self._stopping = True
         if self._started:
             self._execution.stopping = True
+        if leave:
+            self._engine.leave()
         self._log.cancel_all("this node is stopping")
         if self._started:
             await self._warm.stop(STOP_S)
@@ -343,8 +346,9 @@ class WorkDriver:
         pause = PREPARE_SOON_S
         while not self._ready.is_set():
             try:
-                self.report = await self._engine.prepare(set(keep.values()))
+                self.report = await self._engine.prepare(set(keep.values()), self._execution.before())
                 self._images.adopt(keep, self.report.pop("kept", ()))
+                await self._execution.found(self.report.pop("runs", ()), self.report.pop("lost_runs", ()))
                 self._ready.set()
                 self._feed(engine_ready(self.report))
                 log.info("the sandbox is ready", **{k: self.report[k] for k in self.report if k != "checks"})
@@ -814,7 +818,7 @@ class WorkDriver:
         """With its log: of one that runs, what it has printed so far."""
         found = self._log.get(run_id)
         if found is not None and found["ended"] is None:
-            found["log"] = self._engine.printed(run_id) or ""
+            found["log"] = self._engine.printed(self._log.container(run_id)) or ""
         return found
 
     def cancel_run(self, run_id: str) -> bool:
@@ -853,6 +857,13 @@ class WorkDriver:
 
     async def _call(self, work: Callable[[], Any]) -> Any:
         return await in_thread(self._executor, work)
+
+
+def _under_way(runs: Iterable[RunUnderWay]) -> dict[str, dict[bytes, set[int]]]:
+    found: dict[str, dict[bytes, set[int]]] = {}
+    for run in runs:
+        found.setdefault(run.kind, {}).setdefault(run.ref, set()).add(run.number)
+    return found
 
 
 class _TrialGround:

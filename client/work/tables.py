@@ -20,3 +20,8 @@ OWNERS = "CREATE TABLE IF NOT EXISTS owners (ref BLOB NOT NULL PRIMARY KEY, cont
 """Came later, too. `contract`: the name of the slice whose machines hold something for the ref."""
 BOOKS = "CREATE TABLE IF NOT EXISTS books (name TEXT NOT NULL PRIMARY KEY, blob BLOB NOT NULL) WITHOUT ROWID"
 """Came later than the others; an older program does without it, and takes no part in what keeps one."""
+RUNS = """CREATE TABLE IF NOT EXISTS runs (kind TEXT NOT NULL, ref BLOB NOT NULL, number INTEGER NOT NULL, spec BLOB NOT NULL,
+    began INTEGER NOT NULL, model TEXT NOT NULL, cid BLOB NOT NULL, size INTEGER NOT NULL,
+    PRIMARY KEY (kind, ref, number)) WITHOUT ROWID"""
+"""The first runs of attempts that are not over: one that outlived its node is known by it. `began`: wall clock (ms). `model`,
+`cid`, `size`: what it left, where it has ended; empty and 0 before."""

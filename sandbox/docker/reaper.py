@@ -18,7 +18,7 @@ LEAVE_S = 600.0
 """How long a run that may outlive its node waits for one to come back."""
 START_S = 30.0
 """What a busy machine may take to start it."""
-_KEEP = ("HOME", "LANG", "PATH", "LD_LIBRARY_PATH")
+_KEEP = ("HOME", "LANG", "PATH", "LD_LIBRARY_PATH", "SSH_AUTH_SOCK")
 _LOG_CAP = 256 * 1024
 
 

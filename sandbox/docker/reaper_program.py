@@ -26,9 +26,9 @@ from typing import Any
 
 NODE_LABEL = "learningchain.node"
 UNTIL_LABEL = "learningchain.until"
-"""A container's deadline: BOOT_ID/SECONDS on the monotonic clock of the node's machine. No step of a wall clock moves it."""
+"""A container's deadline: seconds on the monotonic clock of the node's machine. No step of a wall clock moves it."""
 STAYS_LABEL = "learningchain.stays"
-"""Of a container that may outlive its node."""
+"""Of a container that may outlive its node: the hash of its order."""
 GRACE_S = 30.0
 """A node that lives ends its containers itself, and has so long for it."""
 LOOK_S, LOOK_ALIVE_S = 1.0, 30.0
@@ -40,43 +40,36 @@ CALL_S = 20
 READY = b"ready\n"
 
 
-def boot_id() -> str:
-    """Which start of this machine this is: deadlines of another one are over."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        return file.read().strip()
+def until_label(seconds: float) -> str:
+    return f"{seconds:.3f}"
 
 
-def until_label(seconds: float, boot: str) -> str:
-    return f"{boot}/{seconds:.3f}"
-
-
-def read_until(text: str, boot: str) -> float | None:
-    """The deadline on this machine's monotonic clock; None where it is of another start of the machine, or none at all."""
-    of, _, seconds = text.partition("/")
+def read_until(text: str) -> float:
+    """The deadline that a label says; one that says none is over."""
     try:
-        return float(seconds) if of == boot else None
+        return float(text)
     except ValueError:
-        return None
+        return 0.0
 
 
-def fate(labels: Mapping[str, str], runs: bool, *, now: float, boot: str, gone_s: float | None, leave_s: float) -> str:
+def fate(labels: Mapping[str, str], runs: bool, *, now: float, gone_s: float | None, leave_s: float) -> str:
     """What becomes of a container: "kill", "remove", or "" for nothing. `gone_s`: for how long the node has been gone, if it is."""
     if UNTIL_LABEL not in labels:
         return ""  # a program of ours: it ends with the node's connection, or by itself
-    until = read_until(labels[UNTIL_LABEL], boot)
+    until = read_until(labels[UNTIL_LABEL])
     if gone_s is None:
-        return "kill" if runs and (until is None or now > until + GRACE_S) else ""
-    if STAYS_LABEL not in labels or until is None or gone_s > leave_s:
+        return "kill" if runs and now > until + GRACE_S else ""
+    if STAYS_LABEL not in labels or gone_s > leave_s:
         return "remove"
     return "kill" if runs and now > until else ""
 
 
-def look(api: Any, tag: str, boot: str, gone_s: float | None, leave_s: float, say: Callable[[str], None]) -> bool:
+def look(api: Any, tag: str, gone_s: float | None, leave_s: float, say: Callable[[str], None]) -> bool:
     """Look at the node's containers once, and end those whose time is over; whether any with a deadline is left."""
     left = False
     for facts in api.containers(all=True, filters={"label": f"{NODE_LABEL}={tag}"}):
         labels, runs = facts.get("Labels") or {}, facts.get("State") not in ("created", "exited", "dead")
-        doom = fate(labels, runs, now=time.monotonic(), boot=boot, gone_s=gone_s, leave_s=leave_s)
+        doom = fate(labels, runs, now=time.monotonic(), gone_s=gone_s, leave_s=leave_s)
         left = left or (UNTIL_LABEL in labels and doom != "remove")
         if doom:
             say(f"{doom} {' '.join(facts.get('Names') or [facts['Id']])}")
@@ -100,7 +93,7 @@ def held(lock: int) -> bool:
 
 def watch(connect: Callable[[], Any], tag: str, lock: int, leave_s: float, say: Callable[[str], None]) -> None:
     """Until nothing is left to do."""
-    boot, api, gone = boot_id(), None, 0.0
+    api, gone = None, 0.0
     while True:
         if not gone and select.select([0], [], [], LOOK_ALIVE_S)[0]:
             if os.read(0, 16):
@@ -113,7 +106,7 @@ def watch(connect: Callable[[], Any], tag: str, lock: int, leave_s: float, say: 
         gone_s = time.monotonic() - gone if gone else None
         try:
             api = api or connect()
-            left = look(api, tag, boot, gone_s, leave_s, say)
+            left = look(api, tag, gone_s, leave_s, say)
         except Exception as problem:
             say(str(problem))
             api, left = None, True
@@ -130,7 +123,14 @@ def main(engine: str, tag: str, lock: str, leave_s: str) -> None:
         client: Any = docker.api.client.APIClient
         return client(version="auto", timeout=CALL_S, **({"base_url": engine} if engine else environment()))
 
+    said = ""
+
     def say(text: str) -> None:
+        """An engine that is away for long is told of once."""
+        nonlocal said
+        if text == said:
+            return
+        said = text
         os.write(2, f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text[:400]}\n".encode())
 
     held_by = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)

@@ -27,7 +27,7 @@ import msgspec
 from learningchain.sandbox.docker.attached import Attached, FramedOutput
 from learningchain.sandbox.docker.engine import Engine
 from learningchain.sandbox.docker.isolation import job_config
-from learningchain.sandbox.docker.reaper_program import UNTIL_LABEL, boot_id, until_label
+from learningchain.sandbox.docker.reaper_program import UNTIL_LABEL, until_label
 from learningchain.sandbox.docker.sidecar import Sidecar, create_container, wait_dead
 from learningchain.sandbox.errors import EngineError
 from learningchain.sandbox.phases import CONTRACT_VERSION, JOB_FILE, OutputRow, PhaseRow
@@ -64,6 +64,8 @@ class Ended(msgspec.Struct, frozen=True):
     code: int | None
     killed: RunStatus | None = None
     why: str = ""
+    left: bool = False
+    """It was not killed: it goes on, without this node."""
 
 
 def job_json(spec: RunSpec) -> bytes:
@@ -102,8 +104,11 @@ class ContainerRun:
         files: Mapping[str, Path],
         on_progress: Callable[[Progress], None] | None,
         cancel: threading.Event,
+        leave: threading.Event | None = None,
+        stay_s: float = 0.0,
     ) -> None:
-        """`files`: those of the spec's inputs that go in through the sidecar's memory."""
+        """`files`: those of the spec's inputs that go in through the sidecar's memory. `leave`: set when this node goes away, of a
+        run that stays; what it left then waits for `stay_s` seconds."""
         self._engine = engine
         self._spec = spec
         self.name = name
@@ -113,6 +118,7 @@ class ContainerRun:
         self._on_progress = on_progress
         self._files = files
         self._cancel = cancel
+        self._leave, self._stay_s = leave, stay_s
         self._also: threading.Event | None = None
         """What else kills it: whoever gave a warm run its inputs may call it off too."""
         self._made: Callable[[], ResultReader] | None = None
@@ -137,6 +143,26 @@ class ContainerRun:
 
         try:
             return self._timed(whole)
+        finally:
+            self.let_go()
+
+    def resume(self, sidecar: Sidecar, until: float) -> RunResult:
+        """Goes on with a run that an earlier process of this node began, to its deadline, and collects from it. What it printed
+        meanwhile is lost, and its output counts anew."""
+
+        def rest() -> RunResult:
+            self._stream = Attached(self._engine, self.name, timeout_s=_POLL_S)
+            self._deadline = until
+            # Streams of a container that is dead already never end.
+            code = wait_dead(self._engine, self.name, _POLL_S)
+            if code is None:
+                return self._end(sidecar)
+            self.let_go()
+            late = code == _KILLED and time.monotonic() > until
+            return self._judge(self._too_late() if late else Ended(code), sidecar)
+
+        try:
+            return self._timed(rest)
         finally:
             self.let_go()
 
@@ -221,9 +247,11 @@ class ContainerRun:
     def _start(self, sidecar: Sidecar) -> None:
         spec = self._spec
         sidecar.put({JOB_FILE: job_json(spec), **self._files})
+        if spec.stays:
+            sidecar.stay(self._stay_s)
         mounts = sidecar.job_mounts(self._labels)
         lasts = self._wall_s + START_S + (_LATE_S if spec.row.waits else 0.0)
-        labels = self._labels | {UNTIL_LABEL: until_label(time.monotonic() + lasts, boot_id())}
+        labels = self._labels | {UNTIL_LABEL: until_label(time.monotonic() + lasts)}
         config = job_config(spec, runtime=self._runtime, uid=sidecar.uid, labels=labels, mounts=mounts)
         create_container(self._engine, self.name, config)
         # Attached before the start, so that no line is lost; the engine itself keeps no log.
@@ -255,11 +283,14 @@ class ContainerRun:
                 return None
             if until_done and self._reader.done:
                 return Ended(0)
+            if self._leave is not None and self._leave.is_set():
+                return Ended(None, RunStatus.CANCELLED, "it goes on, for the node to come back to", left=True)
             if self._cancel.is_set() or (self._also is not None and self._also.is_set()):
                 return self._kill(stream, RunStatus.CANCELLED, "cancelled")
             left = self._deadline - time.monotonic()
             if left <= 0:
-                return self._kill(stream, RunStatus.TIMEOUT, f"still running after {self._wall_s:g} s of wall clock")
+                late = self._too_late()
+                return self._kill(stream, RunStatus.TIMEOUT, late.why)
             if attached:
                 attached = self._read(stream)
                 if self._reader.total > self._spec.limits.log_cap:
@@ -269,6 +300,9 @@ class ContainerRun:
             code = wait_dead(self._engine, self.name, min(left, _POLL_S))
             if code is not None:
                 return Ended(code)
+
+    def _too_late(self) -> Ended:
+        return Ended(None, RunStatus.TIMEOUT, f"still running after {self._wall_s:g} s of wall clock")
 
     def _read(self, stream: Attached) -> bool:
         """One read of at most _POLL_S. False when the output is at its end."""
@@ -308,7 +342,7 @@ class ContainerRun:
 
     def _judge(self, ended: Ended, sidecar: Sidecar) -> RunResult:
         if ended.killed is not None:
-            return RunResult(status=ended.killed, reason=ended.why)
+            return RunResult(status=ended.killed, reason=ended.why, left=ended.left)
         code = ended.code
         if code == 0:
             return self._collect(sidecar)

@@ -8,6 +8,7 @@ takes little longer than the program in it. `cleanup` finds everything by label 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import re
@@ -21,9 +22,11 @@ import msgspec
 
 from learningchain.sandbox.backend import WarmRun
 from learningchain.sandbox.data import MAX_DATA_BYTES, DataSet, OnBytes, OwnData, measure
+from learningchain.sandbox.docker.adoption import Adopted, Adoptions
 from learningchain.sandbox.docker.engine import Engine
 from learningchain.sandbox.docker.isolation import NODE_LABEL, OWN_LABEL, RUN_LABEL
 from learningchain.sandbox.docker.reaper import LEAVE_S, Reaper
+from learningchain.sandbox.docker.reaper_program import STAYS_LABEL
 from learningchain.sandbox.docker.runner import ContainerRun
 from learningchain.sandbox.docker.selftest import self_test
 from learningchain.sandbox.docker.shelf import DataShelf
@@ -45,6 +48,7 @@ from learningchain.sandbox.spec import (
     RunSpec,
     RunStatus,
     SelfTestReport,
+    dump_run,
 )
 
 _NODE_TAG = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
@@ -85,6 +89,10 @@ class Sandbox:
         self._node_tag = node_tag
         self._engine = Engine(base_url)
         self._reaper = Reaper(base_url or "", node_tag, data_dir, leave_s)
+        self._leave_s, self._leaving = leave_s, threading.Event()
+        self._left = False
+        """Whether a run goes on without this process."""
+        self._adoptions, self._unclaimed = Adoptions(self._engine, self, runtime), list[threading.Timer]()
         labels = {NODE_LABEL: node_tag, RUN_LABEL: "pull"}
         self._store = ImageStore(self._engine, node_tag, data_dir / "scratch", labels, disk=self._disk)
         self._disk_from = disk_from
@@ -172,17 +180,26 @@ class Sandbox:
             return warm if isinstance(warm, RunResult) else warm.finish(given)
         cancel = self._enter(spec, cancel)
         try:
-            place = self._place(spec, on_progress, cancel)
+            before = self._adoptions.claim(spec)
+            place = self._place(spec, on_progress, cancel, before)
             if isinstance(place, RunResult):
                 return place
             result: RunResult | None = None
             try:
-                result = place.run.execute(place.sidecar)
+                if before is None:
+                    result = place.run.execute(place.sidecar)
+                else:
+                    result = place.run.resume(place.sidecar, before.until)
                 return result
             finally:
                 self._leave(place, result)
         finally:
             self._exit(spec)
+
+    def leave(self) -> None:
+        """Lets go of the runs that stay: they go on, and `run` returns with a result that says so. For a node that is about to
+        close, and to start again within `leave_s` seconds."""
+        self._leaving.set()
 
     def start(
         self,
@@ -236,7 +253,7 @@ class Sandbox:
         with self._lock:
             if run_id not in self._active:
                 return {}
-        name = self._container(run_id)
+        name = self.container(run_id)
         try:
             seen = self._engine.call("looking at a run", lambda api: api.stats(name, stream=False, one_shot=True), attempts=1)
         except EngineError:  # its container is not there yet, or not any more
@@ -285,12 +302,13 @@ class Sandbox:
             if spec.run_id in self._active:
                 raise ValueError(f"run {spec.run_id} is under way already")
             event = self._active.setdefault(spec.run_id, cancel or threading.Event())
-            tidying = self._tidying.get(self._container(spec.run_id))
+            tidying = self._tidying.get(self.container(spec.run_id))
         if tidying is not None:  # it would remove the new container, which has the same name
             wait({tidying})
         return event
 
-    def _container(self, run_id: str) -> str:
+    def container(self, run_id: str) -> str:
+        """The name of a run's container."""
         return f"lc-{self._node_tag}-{run_id}"
 
     def _exit(self, spec: RunSpec) -> None:
@@ -299,8 +317,14 @@ class Sandbox:
             self._printing.pop(spec.run_id, None)
             self._waiting.discard(spec.run_id)
 
-    def _place(self, spec: RunSpec, on_progress: Callable[[Progress], None] | None, cancel: threading.Event) -> Placed | RunResult:
-        """Everything that a run needs but its container; the result where that is not to be had."""
+    def _place(
+        self,
+        spec: RunSpec,
+        on_progress: Callable[[Progress], None] | None,
+        cancel: threading.Event,
+        before: Adopted | None = None,
+    ) -> Placed | RunResult:
+        """Everything that a run needs but its container; the result where that is not to be had. `before`: it has a sidecar."""
         if cancel.is_set():
             return RunResult(status=RunStatus.CANCELLED, reason="cancelled before it began")
         held: list[DataSet | OwnData] = []
@@ -308,27 +332,29 @@ class Sandbox:
         placed = False
         try:
             self._reaper.ensure()
-            spec = self._within_engine(spec)
+            spec = self.within_engine(spec)
             in_memory, on_disk = self._parted(spec)
-            size = _sidecar_size(spec, in_memory)
+            size = SidecarSize.of(spec, sum(path.stat().st_size for path in in_memory.values()))
             loaded = self._store.require(spec.image_id)
             folders = []
             for data in on_disk:
                 folders.append(self._own.hold(data) if isinstance(data, OwnData) else self._data.hold(data))
                 held.append(data)
-            sidecar = self._take_sidecar(size)
+            sidecar = before.sidecar if before is not None else self._take_sidecar(size)
             if folders:
                 sidecar.show(folders, self._labels(spec.run_id))
             run = ContainerRun(
                 self._engine,
                 msgspec.structs.replace(spec, image_id=loaded),
-                name=self._container(spec.run_id),
+                name=self.container(spec.run_id),
                 runtime=self._runtime,
-                labels=self._labels(spec.run_id),
+                labels=self.job_labels(spec),
                 out_dir=self._dir / "out",
                 files=in_memory,
                 on_progress=on_progress,
                 cancel=cancel,
+                leave=self._leaving if spec.stays else None,
+                stay_s=self._leave_s,
             )
             with self._lock:
                 self._printing[spec.run_id] = run
@@ -365,9 +391,13 @@ class Sandbox:
         return in_memory, on_disk
 
     def _leave(self, place: Placed, result: RunResult | None) -> None:
-        """Removes what a run leaves; at once where something may still run, as far as the engine allows."""
+        """Removes what a run leaves; at once where something may still run, as far as the engine allows. Nothing of one that goes
+        on."""
         place.sidecar.let_go()
-        if result is not None and result.status is not RunStatus.ENGINE_ERROR:
+        if result is not None and result.left:
+            self._left = True
+            self._release(place.held)
+        elif result is not None and result.status is not RunStatus.ENGINE_ERROR:
             tidying = self._later(lambda: self._tidy(place))
             if tidying is not None:
                 with self._lock:
@@ -421,7 +451,11 @@ class Sandbox:
     def _maker(self) -> Maker:
         return Maker(self._store.require(self._ensure_sidecar_image()), self._runtime, self._known_engine().rootless)
 
-    def _within_engine(self, spec: RunSpec) -> RunSpec:
+    def require_image(self, image_id: str) -> str:
+        """What the engine calls an image of this node. Raises ImageNotFound, EngineError."""
+        return self._store.require(image_id)
+
+    def within_engine(self, spec: RunSpec) -> RunSpec:
         """The same run with no more processors than there are: engines refuse to promise more."""
         there, limits = self._known_engine().cpus, spec.limits
         within = msgspec.structs.replace(limits, cpus=min(limits.cpus, float(there)), processors=min(limits.processors, there))
@@ -429,6 +463,11 @@ class Sandbox:
 
     def _labels(self, run_id: str) -> dict[str, str]:
         return {NODE_LABEL: self._node_tag, RUN_LABEL: run_id}
+
+    def job_labels(self, spec: RunSpec) -> dict[str, str]:
+        """What every run's container carries, beside its deadline; `spec` as within this engine. Of a run that stays its order too:
+        parameters and budget are in no other setting."""
+        return self._labels(spec.run_id) | ({STAYS_LABEL: hashlib.sha256(dump_run(spec)).hexdigest()} if spec.stays else {})
 
     def _take_sidecar(self, size: SidecarSize) -> Sidecar:
         """The waiting sidecar where it fits, else a new one."""
@@ -507,12 +546,15 @@ class Sandbox:
             chores = set(self._chores)
         wait(chores)
 
-    def cleanup(self, *, keep_images: Collection[str] = (), keep_data: bool = False) -> CleanupReport:
+    def cleanup(
+        self, *, keep_images: Collection[str] = (), keep_data: bool = False, keep_runs: Collection[RunSpec] = ()
+    ) -> CleanupReport:
         """Removes every container, volume and image that a node of this tag made, also before it was killed.
 
-        Runs of this node that are under way are killed by it. Images in `keep_images` stay; with `keep_data` the owner's own data
-        do, as far as they are whole. Raises EngineError where the engine does not answer; what it refuses to remove is in the
-        report.
+        Runs of this node that are under way are killed by it. Those in `keep_runs`, which an earlier process began, stay for `run`,
+        and end after `leave_s` seconds in which nobody asked for them. Images in `keep_images` stay; with `keep_data` the owner's
+        own data do, as far as they are whole. Raises EngineError where the engine does not answer; what it refuses to remove is in
+        the report.
         """
         self._close_warm()
         self.settle()
@@ -521,30 +563,65 @@ class Sandbox:
         if spare is not None:
             spare.let_go()
         _report(self._data.clear())
+        adopted, lost = self._adopt(keep_runs)
+        spared = {name for one in adopted for name in (one.name, one.sidecar.name, *one.sidecar.volumes)}
         problems: list[str] = []
         mine = {"label": f"{NODE_LABEL}={self._node_tag}"}
         problems += self._own.sweep()
         found = self._engine.call("listing containers", lambda api: api.containers(all=True, filters=mine))
+        found = [facts for facts in found if not spared & {name.removeprefix("/") for name in facts.get("Names") or ()}]
         containers = [facts for facts in found if not (keep_data and OWN_LABEL in (facts.get("Labels") or {}))]
         for facts in containers:
             problems += remove_container(self._engine, facts["Id"])
         there: list[Any] = self._engine.call("listing volumes", lambda api: api.volumes(filters=mine)).get("Volumes") or []
+        there = [facts for facts in there if facts["Name"] not in spared]
         volumes = [facts for facts in there if not (keep_data and OWN_LABEL in (facts.get("Labels") or {}))]
         for facts in volumes:
             problems += remove_volume(self._engine, facts["Name"])
         if not keep_data:
             self._own.clear()
-        keep = set(keep_images)
-        if len(containers) < len(found):  # somebody brings data: what its filler is made of stays
+        keep = {*keep_images, *(one.spec.image_id for one in adopted)}
+        if adopted or len(containers) < len(found):  # somebody brings data: what its filler is made of stays
             keep.add(self._ensure_sidecar_image())
         with self._lock:
             if self._sidecar_image is not None and self._sidecar_image not in keep:
                 self._sidecar_image = None
         images, more, kept = self._store.remove_all(keep)
-        return CleanupReport(len(containers), len(volumes), images, tuple(problems + more), tuple(kept))
+        runs = tuple(one.spec.run_id for one in adopted)
+        return CleanupReport(len(containers), len(volumes), images, tuple(problems + more), tuple(kept), runs, tuple(lost))
+
+    def _adopt(self, specs: Collection[RunSpec]) -> tuple[list[Adopted], list[str]]:
+        """Those that go on wait for `run`, but not longer than for a node to come back."""
+        self._adoptions.let_go()
+        if not specs:
+            return [], []
+        self._reaper.ensure()
+        adopted, lost = self._adoptions.adopt(specs)
+        for one in adopted:
+            one.sidecar.stay(self._leave_s)
+        timer = threading.Timer(self._leave_s, self._adoptions.end_all)
+        timer.daemon = True
+        timer.start()
+        self._unclaimed.append(timer)
+        return adopted, lost
+
+    def open_beside(self, spec: RunSpec, uid: int, volume: str) -> Sidecar:
+        """A sidecar for a run of an earlier process, beside the one that it had."""
+        name, maker = f"lc-{self._node_tag}-sidecar-{os.urandom(6).hex()}", self._maker()
+        return Sidecar.beside(
+            self._engine,
+            name=name,
+            image_id=maker.image_id,
+            runtime=maker.runtime,
+            size=SidecarSize.of(spec),
+            labels=self._labels("sidecar"),
+            uid=uid,
+            volume=volume,
+        )
 
     def close(self) -> None:
-        """Removes containers and volumes of this node and stops the janitor; images stay for the next start."""
+        """Removes containers and volumes of this node and stops the janitor; images stay for the next start, and what was left goes
+        on."""
         with self._lock:
             self._closed = True
         self._close_warm()
@@ -554,8 +631,14 @@ class Sandbox:
         if spare is not None:
             _report(spare.close())
         _report(self._data.clear())
+        for timer in self._unclaimed:
+            timer.cancel()
+            timer.join()
+        if self._leaving.is_set():
+            self._left = self._adoptions.let_go() or self._left
+        self._adoptions.end_all()
         self._janitor.shutdown(wait=True)
-        self._reaper.close()
+        self._reaper.close(left=self._left)
 
     def _close_warm(self) -> None:
         with self._lock:
@@ -564,11 +647,6 @@ class Sandbox:
                 self._active[run_id].set()
         for run in warm:
             run.close()
-
-
-def _sidecar_size(spec: RunSpec, in_memory: Mapping[str, Path]) -> SidecarSize:
-    total = sum(path.stat().st_size for path in in_memory.values()) + spec.row.late_bytes
-    return SidecarSize.for_inputs(total, spec.row.out_bytes(spec.limits.model_cap))
 
 
 def _report(problems: list[str]) -> None:

@@ -32,7 +32,7 @@ from learningchain.sandbox.docker.isolation import (
 )
 from learningchain.sandbox.errors import EngineError
 from learningchain.sandbox.results import BadResult
-from learningchain.sandbox.spec import MIB
+from learningchain.sandbox.spec import MIB, RunSpec
 
 IN_DIR = "/lc/in"
 OUT_DIR = "/lc/out"
@@ -48,6 +48,11 @@ class SidecarSize(msgspec.Struct, frozen=True):
     out_bytes: int
 
     @staticmethod
+    def of(spec: RunSpec, total: int = 0) -> SidecarSize:
+        """What a run needs with so many bytes of inputs in memory, beside its late ones."""
+        return SidecarSize.for_inputs(total + spec.row.late_bytes, spec.row.out_bytes(spec.limits.model_cap))
+
+    @staticmethod
     def for_inputs(total: int, out_bytes: int) -> SidecarSize:
         """Rounded up, so that runs of one job fit the same sidecar."""
         wanted = total + 4 * MIB
@@ -57,10 +62,11 @@ class SidecarSize(msgspec.Struct, frozen=True):
 class Sidecar:
     """A running sidecar with its two volumes. `close` removes all three; it may be called twice."""
 
-    def __init__(self, engine: Engine, name: str, uid: int, size: SidecarSize) -> None:
+    def __init__(self, engine: Engine, name: str, uid: int, size: SidecarSize, volume: str = "") -> None:
+        """`volume`: what the names of its volumes begin with, where another sidecar made them."""
         self.name = name
         # Of volumes a job may see the names (/proc/self/mountinfo): they tell of no node, and so of nobody's part in a job.
-        self._volume = f"lc-{name.rpartition('-')[2]}"
+        self._volume = volume or f"lc-{name.rpartition('-')[2]}"
         self.uid = uid
         self.size = size
         self._engine = engine
@@ -73,20 +79,39 @@ class Sidecar:
     ) -> Sidecar:
         """Makes volumes and container and starts it. Leaves nothing behind where that fails. Raises EngineError."""
         sidecar = Sidecar(engine, name, new_uid(rootless=rootless), size)
-        mounts = sidecar._mounts(labels, for_job=False)
-        config = sidecar_config(image_id, runtime=runtime, uid=sidecar.uid, memory=size.in_bytes, labels=labels, mounts=mounts)
-        try:
-            create_container(engine, name, config)
-            sidecar._dialogue = Dialogue(Attached(engine, name, stdin=True), "the sidecar of a run")
-            engine.call("starting the sidecar of a run", lambda api: api.start(name))
-        except EngineError:
-            sidecar.close()
-            raise
+        sidecar._begin(image_id, runtime, labels)
         return sidecar
+
+    @staticmethod
+    def beside(
+        engine: Engine, *, name: str, image_id: str, runtime: str, size: SidecarSize, labels: dict[str, str], uid: int, volume: str
+    ) -> Sidecar:
+        """The same over the volumes of a sidecar whose node is gone. Raises EngineError, also where they were changed."""
+        sidecar = Sidecar(engine, name, uid, size, volume)
+        for end, options in (("in", in_options(size.in_bytes, uid)), ("out", out_options(size.out_bytes, uid))):
+            check_volume(engine, f"{volume}-{end}", {"type": "tmpfs", "device": "tmpfs", "o": options}, labels)
+        sidecar._begin(image_id, runtime, labels)
+        return sidecar
+
+    def _begin(self, image_id: str, runtime: str, labels: dict[str, str]) -> None:
+        mounts = self._mounts(labels, for_job=False)
+        config = sidecar_config(image_id, runtime=runtime, uid=self.uid, memory=self.size.in_bytes, labels=labels, mounts=mounts)
+        try:
+            create_container(self._engine, self.name, config)
+            self._dialogue = Dialogue(Attached(self._engine, self.name, stdin=True), "the sidecar of a run")
+            self._engine.call("starting the sidecar of a run", lambda api: api.start(self.name))
+        except EngineError:
+            self.close()
+            raise
 
     def job_mounts(self, labels: dict[str, str]) -> list[dict[str, Any]]:
         mounts = self._mounts(labels, for_job=True)
         return [plain_volume(f"{self._volume}-view", IN_DIR), mounts[1]] if self._view else mounts
+
+    @property
+    def volumes(self) -> tuple[str, str]:
+        """The names of its two volumes in memory."""
+        return f"{self._volume}-in", f"{self._volume}-out"
 
     def show(self, folders: Sequence[str], labels: dict[str, str]) -> None:
         """Puts folders of data volumes beside the inputs in memory: the job sees them all as /lc/in. Raises EngineError.
@@ -115,6 +140,12 @@ class Sidecar:
             return self._ask("ping") == "ok"
         except EngineError:
             return False
+
+    def stay(self, seconds: float) -> None:
+        """Let it hold the volumes for so long after it was let go of, for whoever comes back. Raises EngineError."""
+        answer = self._ask(f"stay {seconds:g}")
+        if answer != "ok":
+            raise EngineError("the sidecar of a run", answer)
 
     def put(self, files: Mapping[str, bytes | Path]) -> None:
         """Writes the inputs, readable by everybody in the container. A link in a file's place is not followed: it would show a

@@ -9,6 +9,7 @@
     add NAME SIZE, then SIZE bytes   ok: a file of a data set; NAME in hexadecimal, with the folders before it
     keep NAME SIZE, then SIZE bytes  the same of data that outlive the engine's machine: a large one reaches the disk as it comes
     sync NAME                        ok: this file of the data is on the disk, also after a loss of power
+    stay SECONDS                     ok: it holds the volumes for so long after its standard input ended
 
 One request a line on standard input, one answer each on standard output, until standard input ends: then the node has let
 go of the sidecar, or is gone. Stands alone in the sidecar's image, with the interpreter and next to no library.
@@ -17,6 +18,7 @@ go of the sidecar, or is gone. Stands alone in the sidecar's image, with the int
 import io
 import os
 import stat
+import time
 
 IN = "/lc/in"
 OUT = "/lc/out"
@@ -30,6 +32,7 @@ SYNC_EVERY = 64 << 20
 
 def serve(asked: io.BufferedReader, answers: io.BufferedWriter) -> None:
     os.umask(0)
+    stays = 0.0
     while words := asked.readline(LINE).decode("ascii").split():
         if words[0] == "ping":
             answers.write(b"ok\n")
@@ -44,9 +47,13 @@ def serve(asked: io.BufferedReader, answers: io.BufferedWriter) -> None:
         elif words[0] == "sync":
             sync(bytes.fromhex(words[1]).decode())
             answers.write(b"ok\n")
+        elif words[0] == "stay":
+            stays = float(words[1])
+            answers.write(b"ok\n")
         else:
             get(words[1], int(words[2]), answers, words[0])
         answers.flush()
+    time.sleep(stays)
 
 
 def begin(answers: io.BufferedWriter) -> None:

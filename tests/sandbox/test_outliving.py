@@ -13,23 +13,37 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import msgspec
 import pytest
 
-from learningchain.sandbox import Sandbox
+from learningchain.sandbox import ContainerLimits, RunSpec, RunStatus, Sandbox
+from learningchain.sandbox.spec import dump_run
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60.0
 
+LIMITS = ContainerLimits(cpus=1.0, mem_mb=96, pids=48, model_cap=256 * 1024, tmp_mb=8, wall_s=120)
+
 NODE = """
-import sys, threading
+import signal, sys
 from pathlib import Path
-from learningchain.sandbox import ContainerLimits, RunSpec, Sandbox
-folder, tag, archive, image = sys.argv[1:]
+from learningchain.sandbox import ContainerLimits, RunSpec, RunStatus, Sandbox
+from learningchain.sandbox.spec import dump_run
+from learningchain.sandbox.spec import load_run
+folder, tag, archive, image, spec = sys.argv[1:]
 room = Sandbox(Path(folder), node_tag=tag)
 room.load_archive(Path(archive), image)
-spec = RunSpec(run_id="orphan", image_id=image, phase="train", seed=0, budget_s=60, params='{"mode":"forever"}')
-room.run(spec, on_progress=lambda _: print("running", flush=True))
+signal.signal(signal.SIGUSR1, lambda *_: room.leave())
+room.run(load_run(spec.encode()), on_progress=lambda _: print("running", flush=True))
+room.close()
 """
+"""A node as far as the sandbox goes: it runs one job, and on a signal leaves it."""
+
+
+def training(image: str, *, mode: str = "long_training", stays: bool = True, steps_s: int = 10, wall_s: float = 120.0) -> RunSpec:
+    limits = msgspec.structs.replace(LIMITS, wall_s=wall_s)
+    params = f'{{"mode":"{mode}"}}'
+    return RunSpec(run_id="t", image_id=image, phase="train", seed=0, budget_s=steps_s, params=params, limits=limits, stays=stays)
 
 
 @pytest.fixture
@@ -38,9 +52,9 @@ def tag() -> str:
 
 
 @contextmanager
-def node(program: str, *words: object) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that runs a container, once it does."""
-    arguments = [sys.executable, "-c", program, *map(str, words)]
+def node(folder: Path, tag: str, archive: tuple[Path, str], spec: RunSpec) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that runs a job, once it does."""
+    arguments = [sys.executable, "-c", NODE, str(folder), tag, str(archive[0]), archive[1], dump_run(spec).decode()]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}) as process:
         try:
             assert process.stdout is not None
@@ -52,8 +66,8 @@ def node(program: str, *words: object) -> Iterator[subprocess.Popen[bytes]]:
 
 def jobs(tag: str) -> list[dict[str, Any]]:
     """The containers of jobs of a node, as the engine inspects them."""
-    found = docker.from_env().containers.list(all=True, filters={"label": [f"learningchain.node={tag}", "learningchain.until"]})
-    return [one.attrs for one in found]
+    mine = {"label": [f"learningchain.node={tag}", "learningchain.until"]}
+    return [one.attrs for one in docker.from_env().containers.list(all=True, filters=mine, ignore_removed=True)]
 
 
 def wait_for(told: Callable[[], Any], what: str) -> Any:
@@ -64,13 +78,107 @@ def wait_for(told: Callable[[], Any], what: str) -> Any:
     return found
 
 
-def test_a_run_ends_though_its_node_was_killed(archive: tuple[Path, str], tmp_path: Path, tag: str) -> None:
-    """Nobody starts the node again, and the job would run for ten minutes."""
-    with node(NODE, tmp_path / "data", tag, *archive) as process:
+@pytest.fixture
+def heir(tmp_path: Path, tag: str) -> Iterator[Sandbox]:
+    """The next process of the node."""
+    sandbox = Sandbox(tmp_path / "data", node_tag=tag)
+    yield sandbox
+    assert sandbox.cleanup().problems == ()
+    sandbox.close()
+    assert jobs(tag) == []
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param({"stays": False}, id="what does not stay, at once"),
+        pytest.param({"mode": "forever", "wall_s": 5.0}, id="a training by its own deadline, and it can be looked at"),
+    ],
+)
+def test_a_run_ends_though_its_node_was_killed(
+    archive: tuple[Path, str], tmp_path: Path, tag: str, heir: Sandbox, spec: dict[str, Any]
+) -> None:
+    """Nobody starts the node again, and the job would run for minutes."""
+    with node(tmp_path / "data", tag, archive, training(archive[1], **spec)) as process:
         assert [job["State"]["Status"] for job in jobs(tag)] == ["running"]
         process.send_signal(signal.SIGKILL)
         process.wait()
-        wait_for(lambda: not jobs(tag), "its container runs on")
-    heir = Sandbox(tmp_path / "data", node_tag=tag)
-    assert heir.cleanup().problems == ()
-    heir.close()
+        left = ["exited"] if spec.get("stays", True) else []
+        wait_for(lambda: [job["State"]["Status"] for job in jobs(tag)] == left, "its container runs on")
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGUSR1])
+def test_a_training_goes_on_with_the_next_start_of_its_node(
+    archive: tuple[Path, str], tmp_path: Path, tag: str, heir: Sandbox, end: signal.Signals
+) -> None:
+    """The same container, which began once: its loss lines go on, and its model is that of all its steps."""
+    spec = training(archive[1], steps_s=6)
+    with node(tmp_path / "data", tag, archive, spec) as process:
+        (before,) = jobs(tag)
+        process.send_signal(end)
+        process.wait()
+    report = heir.cleanup(keep_images=[archive[1]], keep_runs=[spec])
+    assert (report.runs, report.lost_runs, report.problems) == (("t",), (), ())
+    (after,) = jobs(tag)
+    assert [after[key] for key in ("Id", "Created")] == [before[key] for key in ("Id", "Created")]
+    assert after["State"]["Running"] and after["State"]["StartedAt"] == before["State"]["StartedAt"]
+    steps = list[int]()
+    result = heir.run(spec, on_progress=lambda progress: steps.append(progress.step))
+    heir.settle()
+    assert (result.status, result.outputs["model"].path.read_bytes()) == (RunStatus.OK, b"trained for 60 steps")
+    assert len(steps) > 2 and steps[0] > 1 and steps[-1] == 60
+    assert jobs(tag) == [], "it is tidied as any other"
+
+
+def test_a_training_that_ended_while_its_node_was_away_is_collected(
+    archive: tuple[Path, str], tmp_path: Path, tag: str, heir: Sandbox
+) -> None:
+    spec = training(archive[1], steps_s=2)
+    with node(tmp_path / "data", tag, archive, spec) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    wait_for(lambda: not any(job["State"]["Running"] for job in jobs(tag)), "it never ends")
+    assert heir.cleanup(keep_images=[archive[1]], keep_runs=[spec]).runs == ("t",)
+    result = heir.run(spec)
+    assert (result.status, result.outputs["model"].path.read_bytes()) == (RunStatus.OK, b"trained for 20 steps")
+
+
+def test_what_it_left_is_never_taken_for_nothing_once_its_sidecar_is_gone(
+    archive: tuple[Path, str], tmp_path: Path, tag: str, heir: Sandbox
+) -> None:
+    """An empty volume would say that the job left no model, and use its attempt up."""
+    spec = training(archive[1], steps_s=2)
+    with node(tmp_path / "data", tag, archive, spec) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    wait_for(lambda: not any(job["State"]["Running"] for job in jobs(tag)), "it never ends")
+    for sidecar in docker.from_env().containers.list(filters={"label": f"learningchain.node={tag}"}):
+        sidecar.kill()
+    report = heir.cleanup(keep_images=[archive[1]], keep_runs=[spec])
+    assert (report.runs, report.lost_runs) == ((), ("t",))
+
+
+def test_a_training_that_nobody_comes_back_for_ends(archive: tuple[Path, str], tmp_path: Path, tag: str, heir: Sandbox) -> None:
+    with node(tmp_path / "data", tag, archive, training(archive[1])) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    brief = Sandbox(tmp_path / "data", node_tag=tag, leave_s=1)
+    assert brief.cleanup(keep_images=[archive[1]], keep_runs=[training(archive[1])]).runs == ("t",)
+    wait_for(lambda: not jobs(tag), "nobody asks for it, and it runs on")
+    brief.close()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"seed": 1}, {"params": '{"mode":"forever"}'}, {"budget_s": 11}, {"limits": msgspec.structs.replace(LIMITS, pids=49)}],
+)
+def test_only_the_very_run_is_gone_on_with(
+    archive: tuple[Path, str], tmp_path: Path, tag: str, heir: Sandbox, changed: dict[str, Any]
+) -> None:
+    spec = training(archive[1])
+    with node(tmp_path / "data", tag, archive, spec) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    other = msgspec.structs.replace(spec, **changed)
+    assert heir.cleanup(keep_images=[archive[1]], keep_runs=[other]).runs == ()
+    assert jobs(tag) == []

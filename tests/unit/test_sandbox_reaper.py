@@ -18,7 +18,6 @@ from learningchain.sandbox.docker.reaper_program import (
     GRACE_S,
     STAYS_LABEL,
     UNTIL_LABEL,
-    boot_id,
     fate,
     held,
     look,
@@ -41,21 +40,19 @@ LEAVE_S = 600.0
         ("and no longer than that", 1_000, True, True, 0, LEAVE_S + 1, "remove"),
         ("by its own deadline also without a node", 100, True, True, 101, 1.0, "kill"),
         ("its end can still be looked at", 100, True, False, 101, 1.0, ""),
-        ("the machine started anew meanwhile", None, True, False, 0, 1.0, "remove"),
         ("a program of ours ends by itself", ..., False, True, 10_000, LEAVE_S + 1, ""),
     ],
 )
 def test_what_becomes_of_a_container(
     what: str, until: Any, stays: bool, runs: bool, now: float, gone_s: float | None, doom: str
 ) -> None:
-    labels = {} if until is ... else {UNTIL_LABEL: until_label(until, "boot") if until is not None else until_label(1e9, "older")}
+    labels = {} if until is ... else {UNTIL_LABEL: until_label(until)}
     labels |= {STAYS_LABEL: "1"} if stays else {}
-    assert fate(labels, runs, now=now, boot="boot", gone_s=gone_s, leave_s=LEAVE_S) == doom, what
+    assert fate(labels, runs, now=now, gone_s=gone_s, leave_s=LEAVE_S) == doom, what
 
 
-def test_a_deadline_of_another_start_of_the_machine_and_a_damaged_one_are_none() -> None:
-    assert read_until(until_label(12.5, "here"), "here") == 12.5
-    assert [read_until(text, "here") for text in (until_label(12.5, "there"), "here/soon", "")] == [None] * 3
+def test_a_deadline_that_is_none_is_over() -> None:
+    assert [read_until(text) for text in (until_label(12.5), "soon", "")] == [12.5, 0, 0]
 
 
 def test_what_the_engine_refuses_to_end_is_looked_at_again() -> None:
@@ -63,16 +60,16 @@ def test_what_the_engine_refuses_to_end_is_looked_at_again() -> None:
         refuses = True
 
         def containers(self, **_: Any) -> list[dict[str, Any]]:
-            return [{"Id": "c", "State": "running", "Labels": {UNTIL_LABEL: until_label(0, boot_id())}}]
+            return [{"Id": "c", "State": "running", "Labels": {UNTIL_LABEL: until_label(0)}}]
 
         def remove_container(self, name: str, **_: Any) -> None:
             if self.refuses:
                 raise OSError("busy")
 
     api, said = Api(), list[str]()
-    assert look(api, "n", boot_id(), 1.0, LEAVE_S, said.append)
+    assert look(api, "n", 1.0, LEAVE_S, said.append)
     api.refuses = False
-    assert not look(api, "n", boot_id(), 1.0, LEAVE_S, said.append)
+    assert not look(api, "n", 1.0, LEAVE_S, said.append)
     assert said == ["remove c", "busy", "remove c"]
 
 

@@ -50,7 +50,7 @@ class StubSandbox:
     def check_engine(self) -> EngineInfo:
         return EngineInfo("20.10", "1.41", "amd64", ("runc",), 2, 4_096, False)
 
-    def cleanup(self, *, keep_data: bool, keep_images: Any) -> CleanupReport:
+    def cleanup(self, *, keep_data: bool, keep_images: Any, keep_runs: Any) -> CleanupReport:
         self.calls.append(f"cleanup {sorted(keep_images)}")
         return CleanupReport(1, 2, 3, ())
 
@@ -88,7 +88,7 @@ async def test_a_run_is_in_a_thread_and_its_progress_on_the_loop() -> None:
 
 async def test_a_sandbox_that_leaks_runs_nothing() -> None:
     with pytest.raises(SandboxUnavailable, match="network: a packet left"):
-        await ThreadedSandbox(StubSandbox(proved=False), 1, self_test=True).prepare(())  # type: ignore[arg-type]
+        await ThreadedSandbox(StubSandbox(proved=False), 1, self_test=True).prepare((), ())  # type: ignore[arg-type]
 
 
 # --- the record of runs --------------------------------------------------------------------------------------------------------

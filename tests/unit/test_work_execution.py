@@ -32,6 +32,13 @@ class Disk:
     def attempt_done(self, kind: str, ref: bytes, number: int) -> None:
         self.noted.append(("done", kind, ref, number))
 
+    def run_over(self, kind: str, ref: bytes, number: int, *, lost: bool = False) -> int:
+        self.noted.append(("over", kind, ref, number))
+        return 0
+
+    def run_trained(self, kind: str, ref: bytes, number: int, model: Model) -> None:
+        self.noted.append(("trained", kind, ref, number))
+
     async def adopt(self, path: Path, run: str) -> Model:
         if self.fault is not None:
             raise self.fault
@@ -61,7 +68,7 @@ def result(status: RunStatus, *, model: bool = False) -> RunResult:
     return RunResult(status=status, reason="why", outputs=outputs)
 
 
-STARTED, DONE = ("started", "job", REF, 3), ("done", "job", REF, 3)
+STARTED, DONE, OVER, TRAINED = ((word, "job", REF, 3) for word in ("started", "done", "over", "trained"))
 
 
 @pytest.mark.parametrize("status", [s for s in RunStatus if s not in (RunStatus.ENGINE_ERROR, RunStatus.NOT_STARTED)])
@@ -75,7 +82,7 @@ async def test_every_end_without_a_model_uses_an_attempt_up(status: RunStatus) -
 async def test_a_fault_of_the_engine_uses_no_attempt_up(fault: RunResult | Exception) -> None:
     disk = Disk()
     assert (await ended(disk, fault)).status is RunStatus.ENGINE_ERROR
-    assert disk.noted == [STARTED]
+    assert disk.noted == [STARTED, OVER]
 
 
 async def test_an_attempt_begins_once_and_what_cannot_be_started_uses_it_up() -> None:

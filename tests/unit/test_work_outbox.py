@@ -526,8 +526,9 @@ def test_a_book_remembers_and_belongs_to_one_identity_on_one_network(folder: Pat
     assert (folder / "b" / "work.db").stat().st_mode & 0o777 == 0o600
     key = secrets.of_key(b"k" * 32)
     assert book.save(key, 0) and not book.save(replace(key, blob=b"other"), 0)
-    book.attempt_started("job", JOB, 1)
-    book.attempt_started("job", JOB, 1)
+    for _ in range(3):
+        book.attempt_started("job", JOB, 1)
+    assert [book.run_over("job", JOB, 1, lost=lost) for lost in (True, False, True)] == [1, 1, 2]
     book.attempt_started("toy", JOB, 1)
     book.attempt_started("job", JOB, 2)
     book.attempt_started("job", JOB, 3)

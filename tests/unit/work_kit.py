@@ -437,10 +437,20 @@ class FakeEngine:
         """What runs have printed so far."""
         self.losses: Callable[[RunSpec], str] = lambda spec: f"0.{self._rng.randrange(10**8, 10**9)}"
         self.end: Callable[[RunSpec], RunStatus | None] = lambda spec: None
+        self.began: list[str] = []
+        """Runs whose container began here, each time that it did."""
+        self.left: dict[str, tuple[RunSpec, float]] = {}
+        """Runs that go on without their node, and for how long yet."""
+        self.lost: list[str] = []
+        """Runs that ended while nobody was there."""
+        self._leaving = False
 
-    async def prepare(self, keep_images: Collection[str]) -> dict[str, Any]:
+    async def prepare(self, keep_images: Collection[str], keep_runs: Collection[RunSpec]) -> dict[str, Any]:
         self.images &= set(keep_images)
-        return {"ok": True, "arch": "x86_64", "cpus": 4, "mem_mb": 8_192, "checks": [], "kept": self.images}
+        self._leaving = False
+        self.left = {spec.run_id: self.left[spec.run_id] for spec in keep_runs if spec == self.left.get(spec.run_id, (None,))[0]}
+        facts = {"ok": True, "arch": "x86_64", "cpus": 4, "mem_mb": 8_192, "checks": [], "kept": self.images}
+        return facts | {"runs": tuple(self.left), "lost_runs": tuple(self.lost)}
 
     async def load(self, path: Path, image_id: str, limits: ImageLimits) -> str:
         self.images.add(image_id)
@@ -465,6 +475,9 @@ class FakeEngine:
     async def close(self) -> None:
         return None
 
+    def leave(self) -> None:
+        self._leaving = True
+
     async def start(self, spec: RunSpec, cancel: threading.Event) -> AsyncWarmRun | RunResult:
         return RunResult(status=RunStatus.ENGINE_ERROR, reason="no model is served here")
 
@@ -473,19 +486,27 @@ class FakeEngine:
 
     async def run(self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event) -> RunResult:
         assert spec.image_id in self.images
+        self.began += [spec.run_id] if spec.run_id not in self.left else []
+        _, left = self.left.pop(spec.run_id, (spec, self.train_s if spec.phase == "train" else self.eval_s))
         self.specs.append(spec)
         self.running += 1
         try:
             if self._rng.random() < self._fail:
                 return RunResult(status=RunStatus.ENGINE_ERROR, reason="the engine hiccups")
-            left = self.train_s if spec.phase == "train" else self.eval_s
             while left > 0:
                 await asyncio.sleep(min(left, 0.25))
                 left -= 0.25
+                if spec.stays and self._leaving:
+                    self.left[spec.run_id] = spec, left
+                    return RunResult(status=RunStatus.CANCELLED, reason="left", left=True)
                 if cancel.is_set():
                     return RunResult(status=RunStatus.CANCELLED, reason="cancelled")
                 on_progress(Progress(1, 2, 0.5))
             return self._outcome(spec)
+        except asyncio.CancelledError:
+            if spec.stays:
+                self.left[spec.run_id] = spec, left
+            raise
         finally:
             self.running -= 1
 

@@ -104,7 +104,7 @@ class SimEngine:
         self.running = 0
         self._threads = asyncio.Semaphore(self._at_once)
 
-    async def prepare(self, keep_images: Collection[str]) -> dict[str, Any]:
+    async def prepare(self, keep_images: Collection[str], keep_runs: Collection[RunSpec]) -> dict[str, Any]:
         await asyncio.sleep(0.05)
         self.images &= set(keep_images)
         return {"ok": True, "checks": [], "arch": "amd64", "cpus": 64, "mem_mb": 65_536, "kept": self.images}
@@ -137,6 +137,9 @@ class SimEngine:
 
     async def close(self) -> None:
         return None
+
+    def leave(self) -> None:
+        raise NotImplementedError
 
     async def start(self, spec: RunSpec, cancel: threading.Event) -> AsyncWarmRun | RunResult:
         return RunResult(status=RunStatus.ENGINE_ERROR, reason="no model is served here")

@@ -98,7 +98,11 @@ class Stillness:
     def remove_data(self, name: str) -> OwnData:
         raise DataRefused(f"there are no data called {name}: nothing is kept here")
 
-    def cleanup(self, *, keep_images: Collection[str] = (), keep_data: bool = False) -> CleanupReport:
+    def leave(self) -> None: ...
+
+    def cleanup(
+        self, *, keep_images: Collection[str] = (), keep_data: bool = False, keep_runs: Collection[RunSpec] = ()
+    ) -> CleanupReport:
         return CleanupReport(0, 0, 0)
 
     def close(self) -> None: ...

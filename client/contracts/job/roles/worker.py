@@ -6,6 +6,7 @@ nothing here comes after the others, and one contractor alone never has every im
 
     input                      when                                   effect
     Chain, OPEN                image unknown                          BringImage
+    Chain, OPEN                a training of an earlier start         BringImage, then StartRun: the same attempt, before all others
     Chain, OPEN                image ready, a slot free, not busy     StartRun: train (attempt n, its own seed)
     RunEnded train OK          still OPEN                             StartRun: the job's own evaluation, as a committee runs it
     RunEnded train OK          the same model as an earlier attempt   it is dropped, and no further attempt is made
@@ -161,6 +162,8 @@ class Worker(Machine):
         self._known, self._me, self._config = known, known.me, known.config
         self._reader: Reader | None = None
         """The committed state, since the first look at it."""
+        self._resumes = {(job, number) for job, numbers in known.under_way.get(secrets.KIND, {}).items() for number in numbers}
+        """Trainings that an earlier start of this node began, and that may still go on."""
         used = known.attempts.get(secrets.KIND, {})
         self._progress_of: dict[bytes, _JobProgress] = {job: _JobProgress(used=set(numbers)) for job, numbers in used.items()}
         self._claims = {secret.key: secret for secret in known.secrets if secret.kind == secrets.CLAIM}
@@ -477,7 +480,10 @@ class Worker(Machine):
                 yield from self._stop_runs(job, reason)
             return
         self._room = given.room
-        slots = self._config.concurrent - sum(progress.training for progress in self._progress_of.values())
+        if given.complete:
+            yield from self._resume(reader, clock)
+        taken = sum(progress.training for progress in self._progress_of.values())
+        slots = self._config.concurrent - taken - len(self._resumes)
         if not given.complete or (slots <= 0 and clock < self._look_again):
             return
         self._look_again = clock + AHEAD_MS
@@ -487,6 +493,20 @@ class Worker(Machine):
             slots -= sum(isinstance(effect, StartRun) for effect in said)
             yield from said
         yield from self._fetch_ahead(reader, clock)
+
+    def _resume(self, reader: Reader, clock: int) -> Iterator[Effect]:
+        """Go on with trainings of an earlier start, before any other: they run already, whatever the settings say of new ones."""
+        for job, number in sorted(self._resumes):
+            offer, progress = policy.read_offer(reader, job, self._me), self._progress_of.setdefault(job, _JobProgress())
+            closed = offer is None or offer.state != JobState.OPEN or policy.train_seconds(self._config, offer.terms, clock) is None
+            if offer is None or closed or progress.failures or number in progress.taken:
+                self._resumes.discard((job, number))
+            elif progress.image:
+                self._resumes.discard((job, number))
+                yield self._train(offer, progress, clock, number)
+            elif not progress.asked:
+                progress.poster, progress.asked = offer.poster, True
+                yield BringImage(job, runs.wanted_image(self._config, offer.terms))
 
     def _attempts(self, reader: Reader, job: bytes, slots: int, clock: int) -> Iterator[Effect]:
         offer, progress = policy.read_offer(reader, job, self._me), self._progress_of[job]
@@ -558,9 +578,9 @@ class Worker(Machine):
         taken = len(progress.taken)
         return not progress.runs and taken < self._config.attempts and not progress.settled and self._open.place(job) is not None
 
-    def _train(self, offer: JobOffer, progress: _JobProgress, clock: int) -> StartRun:
+    def _train(self, offer: JobOffer, progress: _JobProgress, clock: int, attempt: int = 0) -> StartRun:
         taken = progress.taken
-        attempt = next(n for n in range(1, self._config.attempts + 1) if n not in taken)
+        attempt = attempt or next(n for n in range(1, self._config.attempts + 1) if n not in taken)
         progress.starts += 1
         run = f"train-{offer.job.hex()[:32]}-{attempt}-{progress.starts}"
         progress.runs[run] = _Running(attempt, offer.terms)
