@@ -37,6 +37,14 @@ def node(
             "a backup and cannot reach a quorum of the others directly. Too low, it costs the seat.",
         ),
     ] = None,
+    restart: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            show_default=False,
+            help="Take the place of the node that runs in this folder: that one stops, and its trainings go on with this one.",
+        ),
+    ] = False,
     passphrase_file: PassphraseFile = None,
     common: Common = HERE,
 ) -> int:
@@ -60,7 +68,7 @@ def node(
         common.out.note(f"The node starts; Ctrl-C stops it. Look around from a second terminal: learningchain status{common.again}")
     from learningchain.client.node import start
 
-    return start.run(data, word, work=work, accept_new_guard=accept_new_guard, signed_up_to=signed_up_to)
+    return start.run(data, word, work=work, accept_new_guard=accept_new_guard, signed_up_to=signed_up_to, restart=restart)
 
 
 def _check_signer(data: Path, accept_new_guard: bool) -> None:

@@ -66,6 +66,7 @@ from learningchain.client.node.interface import SignerUnavailable
 from learningchain.client.node.ledger import NodeLedger
 from learningchain.client.node.pruning import Pruner
 from learningchain.client.node.reports import Reports
+from learningchain.client.node.restart import LEAVE, NotReplaced, replace_running
 from learningchain.client.node.service import RunningNode
 from learningchain.client.node.settings_watch import SettingsWatch
 from learningchain.client.node.snapshots import SnapshotService
@@ -291,7 +292,7 @@ class Daemon:
         self._unlock = keys
         self._work_wanted = work
         self._files = process.raise_file_limit()
-        self._stop = asyncio.Event()
+        self._stop, self._leave = asyncio.Event(), True
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def run(self, folder: DataDir, *, accept_new_guard: bool, signed_up_to: int | None = None) -> int:
@@ -334,7 +335,10 @@ class Daemon:
             log.info("node stopping")
         return 0
 
-    def stop(self) -> None:
+    def stop(self, *, leave: bool = False) -> None:
+        """`leave`: trainings go on, for the next start. So they do where it is not the owner who ends this node: a fault, or a
+        snapshot that another node begins from."""
+        self._leave = leave
         self._stop.set()
 
     async def _open(self, folder: DataDir, stack: contextlib.AsyncExitStack, accept_new_guard: bool) -> None:
@@ -588,7 +592,7 @@ class Daemon:
             send=lambda to, channel, payload: self.network.send(to, channel, payload, QUEUE_REQUESTS),
             penalize=self.network.penalize,
         )
-        stack.push_async_callback(service.stop)
+        stack.push_async_callback(lambda: service.stop(leave=self._leave))
         try:
             await service.start()
         except (WorkDatabaseError, UnknownBackend) as fault:
@@ -795,7 +799,7 @@ class Daemon:
             self._gossip.refresh()
 
 
-_NOT_STARTED = StartError, StorageError, KeystoreError, PairingError, configuration.ConfigError
+_NOT_STARTED = StartError, NotReplaced, StorageError, KeystoreError, PairingError, configuration.ConfigError
 
 # --- the process --------------------------------------------------------------------------------------------------------------
 
@@ -803,12 +807,12 @@ _NOT_STARTED = StartError, StorageError, KeystoreError, PairingError, configurat
 @contextlib.asynccontextmanager
 async def _signals(daemon: Daemon) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, daemon.stop)
+    for number in (signal.SIGINT, signal.SIGTERM, LEAVE):
+        loop.add_signal_handler(number, functools.partial(daemon.stop, leave=number == LEAVE))
     try:
         yield
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, LEAVE):
             loop.remove_signal_handler(number)
 
 
@@ -819,9 +823,12 @@ async def _run(
     work: bool | None,
     accept_new_guard: bool,
     signed_up_to: int | None,
+    restart: bool,
 ) -> int:
     settings = configuration.load(data)
     logs.configure(settings.config.log.level, settings.config.log.format)
+    if restart and await asyncio.to_thread(replace_running, data):
+        log.info("the node that ran here has stopped")
     folder = DataDir.open(str(data), create=False)
     try:
         folder.check_free()
@@ -841,15 +848,18 @@ def run(
     work: bool | None = None,
     accept_new_guard: bool = False,
     signed_up_to: int | None = None,
+    restart: bool = False,
 ) -> int:
-    """Run a node until SIGINT or SIGTERM. The exit code: 0 stopped, 1 refused to start or halted (stderr says why).
+    """Run a node until SIGINT or SIGTERM, or SIGUSR1, which leaves its trainings for the next start. The exit code: 0 stopped, 1
+    refused to start or halted (stderr says why). `restart`: in the place of the one that runs in this folder.
 
     `keys` gives the node's own, or where its signer is; or raises `KeystoreError`, `PairingError`.
     """
     try:
         # uvloop costs a validator a tenth less processor time than Python's own loop.
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_run(data, keys, work=work, accept_new_guard=accept_new_guard, signed_up_to=signed_up_to))
+            started = _run(data, keys, work=work, accept_new_guard=accept_new_guard, signed_up_to=signed_up_to, restart=restart)
+            return runner.run(started)
     except UnknownProtocol as fault:
         print(fault, file=sys.stderr)  # noqa: T201
         return 1

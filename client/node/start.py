@@ -21,6 +21,7 @@ def run(
     work: bool | None = None,
     accept_new_guard: bool = False,
     signed_up_to: int | None = None,
+    restart: bool = False,
 ) -> int:
     """Run a node until SIGINT or SIGTERM. The exit code: 0 stopped, 1 refused to start or halted (stderr says why).
 
@@ -32,7 +33,7 @@ def run(
             from learningchain.client.node import daemon
             from learningchain.client.signer import pairing
         keys = opening.result if opening is not None else lambda: pairing.read_pairing(data / pairing.FILE)
-        return daemon.run(data, keys, work=work, accept_new_guard=accept_new_guard, signed_up_to=signed_up_to)
+        return daemon.run(data, keys, work=work, accept_new_guard=accept_new_guard, signed_up_to=signed_up_to, restart=restart)
 
 
 @contextmanager

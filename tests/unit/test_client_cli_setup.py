@@ -181,9 +181,15 @@ def test_node_hands_over_to_the_daemon(run: Any, tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("learningchain.client.node.process.guard", guarded.append)
 
     def daemon_run(
-        data: Path, keys: Callable[[], Keyring], *, work: bool | None, accept_new_guard: bool, signed_up_to: int | None
+        data: Path,
+        keys: Callable[[], Keyring],
+        *,
+        work: bool | None,
+        accept_new_guard: bool,
+        signed_up_to: int | None,
+        restart: bool,
     ) -> int:
-        calls.append((data, keys().newest.address, work, accept_new_guard, signed_up_to))
+        calls.append((data, keys().newest.address, work, accept_new_guard, signed_up_to, restart))
         return 7
 
     daemon = type(sys)("learningchain.client.node.daemon")
@@ -193,10 +199,10 @@ def test_node_hands_over_to_the_daemon(run: Any, tmp_path: Path, monkeypatch: py
     assert run("node", "--data", tmp_path / "n").code == 7
     assert guarded == ["LEARNINGCHAIN_PASSPHRASE"]
     assert run("node", "--data", tmp_path / "n", "--work", "--accept-new-guard").code == 7
-    assert run("node", "--data", tmp_path / "n", "--no-work", "--signed-up-to", "70").code == 7
+    assert run("node", "--data", tmp_path / "n", "--no-work", "--signed-up-to", "70", "--restart").code == 7
     assert run("node", "--data", tmp_path / "n", "--signed-up-to", "-1").code == 2
     own = Keystore.open(tmp_path / "n" / "keystore.json", WORD).address
-    given = ((None, False, None), (True, True, None), (False, False, 70))
+    given = ((None, False, None, False), (True, True, None, False), (False, False, 70, True))
     assert calls == [(tmp_path / "n", own, *words) for words in given]
 
 
