@@ -29,7 +29,7 @@ def _require(ok: bool, text: str) -> None:
         raise ValueError(text)
 
 
-class ContainerLimits(msgspec.Struct, frozen=True, kw_only=True):
+class ContainerLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one container may use. Raises ValueError for a limit that no engine could keep."""
 
     cpus: float = 1.0
@@ -74,7 +74,7 @@ class ImageLimits(msgspec.Struct, frozen=True, kw_only=True):
     layers: int = 64
 
 
-class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
+class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One run of one image. Raises ValueError where a field is out of its range."""
 
     run_id: str
@@ -113,14 +113,14 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def dump_run(spec: RunSpec) -> bytes:
-    """A run that stays, as text that `load_run` reads."""
-    return msgspec.json.encode({name: getattr(spec, name) for name in spec.__struct_fields__ if name != "inputs"})
+    """A run that stays, as text that `load_run` reads: the same from a newer program that knows more fields, at their defaults."""
+    return msgspec.json.encode(spec)
 
 
 def load_run(text: bytes) -> RunSpec:
     """Raises ValueError."""
     fields = msgspec.json.decode(text, type=dict[str, Any])
-    return RunSpec(**fields | {"limits": msgspec.convert(fields.get("limits"), ContainerLimits)})
+    return RunSpec(**fields | {"limits": msgspec.convert(fields.get("limits", {}), ContainerLimits)})
 
 
 class Outcome(Enum):

@@ -14,6 +14,7 @@ import logging
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Collection
 from typing import Any, Protocol
 
@@ -27,6 +28,9 @@ from learningchain.sandbox.spec import RunSpec
 
 _VOLUME = re.compile(r"(lc-[0-9a-f]{12})-out")
 _USER = re.compile(r"([1-9][0-9]{4,9}):\1")
+
+_TRIES = 4
+"""An engine may be busy when a node starts; what it refuses so often, it refuses for good, and the node goes on without the run."""
 
 log = logging.getLogger("learningchain.sandbox")
 
@@ -71,6 +75,7 @@ class Adoptions:
         self._engine, self._ground, self._runtime = engine, ground, runtime
         self._lock = threading.Lock()
         self._adopted: dict[str, Adopted] = {}
+        self._refused = Counter[str]()
 
     def adopt(self, specs: Collection[RunSpec]) -> tuple[list[Adopted], list[str]]:
         """Know runs again: those that go on, or ended a moment ago; and the ids of those that are lost. Raises EngineError."""
@@ -81,6 +86,11 @@ class Adoptions:
             except (NotOurs, ImageNotFound, SandboxUnavailable) as why:
                 log.warning("the run %s does not go on: %s", spec.run_id, why)
                 lost += [spec.run_id] if isinstance(why, RunLost) else []
+            except EngineError as why:
+                self._refused[spec.run_id] += 1
+                if self._refused[spec.run_id] < _TRIES:
+                    raise
+                log.warning("the run %s cannot be gone on with: %s", spec.run_id, why)
             else:
                 with self._lock:
                     self._adopted[spec.run_id] = adopted

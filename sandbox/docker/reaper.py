@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import select
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 from learningchain.sandbox.docker import reaper_program
@@ -18,8 +20,11 @@ LEAVE_S = 600.0
 """How long a run that may outlive its node waits for one to come back."""
 START_S = 30.0
 """What a busy machine may take to start it."""
+AGAIN_S = 1.0
 _KEEP = ("HOME", "LANG", "PATH", "LD_LIBRARY_PATH", "SSH_AUTH_SOCK")
 _LOG_CAP = 256 * 1024
+
+log = logging.getLogger("learningchain.sandbox")
 
 
 class Reaper:
@@ -45,11 +50,11 @@ class Reaper:
 
     def _start(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock, log = self._folder / "reaper.lock", self._folder / "reaper.log"
+        lock, told = self._folder / "reaper.lock", self._folder / "reaper.log"
         words = (reaper_program.__file__, self._engine, self._tag, str(lock), f"{self._leave_s:g}")
         environment = {name: value for name, value in os.environ.items() if name in _KEEP or name.startswith("DOCKER_")}
         # A session of its own: what ends the node's terminal does not end it.
-        with open(log, "ab") as said:
+        with open(told, "ab") as said:
             if said.tell() > _LOG_CAP:
                 said.truncate(0)
             process = subprocess.Popen(
@@ -68,11 +73,22 @@ class Reaper:
         if ready != reaper_program.READY:
             process.kill()
             process.wait()
-            raise OSError(f"it ended or said nothing within {START_S:g} s; {log} says why")
+            raise OSError(f"it ended or said nothing within {START_S:g} s; {told} says why")
         self._process = process
+        threading.Thread(target=self._replace, args=(process,), name="sandbox-reaper", daemon=True).start()
         if self._lock < 0:  # shared, by all that have this folder: a reaper takes it alone, to see that nobody has it
             self._lock = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_SH)
+
+    def _replace(self, process: subprocess.Popen[bytes]) -> None:
+        """One that dies while containers run has another in its place."""
+        process.wait()
+        time.sleep(AGAIN_S)
+        if self._process is process:
+            try:
+                self.ensure()
+            except SandboxUnavailable as problem:
+                log.error("%s; the next container tries again", problem)
 
     def close(self, *, left: bool = False) -> None:
         """Let it go: it ends at once, or where runs were left to whoever comes back (`left`), with these."""
@@ -88,5 +104,3 @@ class Reaper:
                 process.stdin.close()
             if not left:
                 process.wait()
-            elif process.poll() is None:
-                process.returncode = 0  # nobody waits for it here

@@ -92,6 +92,8 @@ KILLED_NODE = """
 import os, sys
 from pathlib import Path
 from learningchain.sandbox import ContainerLimits, RunSpec, Sandbox
+from learningchain.sandbox.docker.reaper import Reaper
+Reaper._replace = lambda *_: None
 room = Sandbox(Path(sys.argv[1]), node_tag=sys.argv[2])
 image = room.load_archive(Path(sys.argv[3]), sys.argv[4])
 spec = RunSpec(run_id="orphan", image_id=image, phase="train", seed=0, budget_s=60, params='{"mode":"forever"}')
