@@ -498,7 +498,7 @@ class Worker(Machine):
         """Go on with trainings of an earlier start, before any other: they run already, whatever the settings say of new ones."""
         for job, number in sorted(self._resumes):
             offer, progress = policy.read_offer(reader, job, self._me), self._progress_of.setdefault(job, _JobProgress())
-            closed = offer is None or offer.state != JobState.OPEN or policy.train_seconds(self._config, offer.terms, clock) is None
+            closed = offer is None or offer.state != JobState.OPEN or policy.train_seconds(offer.terms, clock) is None
             if offer is None or closed or progress.failures or number in progress.taken:
                 self._resumes.discard((job, number))
             elif progress.image:
