@@ -127,7 +127,8 @@ class Backend(Protocol):
 
     def leave(self) -> None:
         """Lets go of the runs that stay (`RunSpec.stays`): they go on, and `run` returns with a result that says so. For a node
-        that is about to close, and to start again within minutes: what nobody comes back for ends."""
+        that is about to close, and to start again within minutes: what nobody comes back for ends. A backend whose runs cannot
+        outlive it does nothing, and keeps none in `cleanup`."""
         ...
 
     def cleanup(

@@ -103,14 +103,14 @@ class Adoptions:
             adopted = self._adopted.pop(spec.run_id, None)
         if adopted is None or adopted.spec == spec:
             return adopted
-        self._end(adopted)
+        self.end(adopted)
         return None
 
     def end_all(self) -> None:
         """Nobody asked for these: their job is over, or this node does not work on it any more."""
         for adopted in self._take_all():
             log.warning("a run of an earlier start is ended: nobody goes on with %s", adopted.spec.run_id)
-            self._end(adopted)
+            self.end(adopted)
 
     def let_go(self) -> bool:
         """They go on, for another process; whether there are any."""
@@ -124,7 +124,8 @@ class Adoptions:
             adopted, self._adopted = list(self._adopted.values()), {}
         return adopted
 
-    def _end(self, adopted: Adopted) -> None:
+    def end(self, adopted: Adopted) -> None:
+        """Remove a run and what it left."""
         for problem in remove_container(self._engine, adopted.name) + adopted.sidecar.close():
             log.warning("left behind until the next clean-up: %s", problem)
 

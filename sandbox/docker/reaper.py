@@ -53,12 +53,13 @@ class Reaper:
         lock, told = self._folder / "reaper.lock", self._folder / "reaper.log"
         words = (reaper_program.__file__, self._engine, self._tag, str(lock), f"{self._leave_s:g}")
         environment = {name: value for name, value in os.environ.items() if name in _KEEP or name.startswith("DOCKER_")}
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)  # where this process has docker-py from
         # A session of its own: what ends the node's terminal does not end it.
         with open(told, "ab") as said:
             if said.tell() > _LOG_CAP:
                 said.truncate(0)
             process = subprocess.Popen(
-                [sys.executable, "-I", *words],
+                [sys.executable, "-P", *words],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=said,

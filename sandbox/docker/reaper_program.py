@@ -17,6 +17,7 @@ Stands alone, with docker-py: it is started by its path, so that it costs the me
 """
 
 import fcntl
+import importlib.util
 import os
 import select
 import sys
@@ -133,6 +134,8 @@ def main(engine: str, tag: str, lock: str, leave_s: str) -> None:
         said = text
         os.write(2, f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text[:400]}\n".encode())
 
+    if importlib.util.find_spec("docker") is None:
+        sys.exit("there is no docker-py")
     held_by = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     os.write(1, READY)
     os.close(1)

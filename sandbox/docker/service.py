@@ -180,9 +180,13 @@ class Sandbox:
             return warm if isinstance(warm, RunResult) else warm.finish(given)
         cancel = self._enter(spec, cancel)
         try:
+            if spec.stays and self._leaving.is_set():
+                return RunResult(status=RunStatus.CANCELLED, reason="it is the next start's", left=True)
             before = self._adoptions.claim(spec)
             place = self._place(spec, on_progress, cancel, before)
             if isinstance(place, RunResult):
+                if before is not None:
+                    self._adoptions.end(before)
                 return place
             result: RunResult | None = None
             try:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -181,4 +182,18 @@ def test_only_the_very_run_is_gone_on_with(
         process.wait()
     other = msgspec.structs.replace(spec, **changed)
     assert heir.cleanup(keep_images=[archive[1]], keep_runs=[other]).runs == ()
+    assert jobs(tag) == []
+
+
+def test_a_run_that_is_called_off_before_it_is_gone_on_with_ends(
+    archive: tuple[Path, str], tmp_path: Path, tag: str, heir: Sandbox
+) -> None:
+    spec = training(archive[1])
+    with node(tmp_path / "data", tag, archive, spec) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert heir.cleanup(keep_images=[archive[1]], keep_runs=[spec]).runs == ("t",)
+    cancel = threading.Event()
+    cancel.set()
+    assert heir.run(spec, cancel=cancel).status is RunStatus.CANCELLED
     assert jobs(tag) == []
