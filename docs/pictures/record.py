@@ -31,6 +31,8 @@ SAMPLE_S = 0.1
 LONGEST_STILL_S = 1.6
 """A picture that does not change is shown no longer than this, after speeding up."""
 END_S = 6.0
+FIRST_S = 3.0
+"""The picture that says most stands first for so long: a terminal begins empty, and a reader who scrolls on sees no other."""
 CELL_W, CELL_H, SIZE, PAD = 8.0, 17.0, 13.0, 12.0
 INK, PAPER = "#d8dee9", "#1d2330"
 BASIC = ["#3b4252", "#e0606c", "#8fc07a", "#e5c07b", "#6aa5e8", "#c58fd0", "#5cc0c7", "#d8dee9"]
@@ -212,7 +214,8 @@ def line(row: Row) -> str:
 
 
 def svg(shown: list[tuple[float, tuple[Row, ...]]], width: int, height: int, title: str, still: int) -> str:
-    """The pictures below each other, and a window that steps from one to the next. Without animation picture `still` stands."""
+    """The pictures below each other, and a window that steps from one to the next. Picture `still` stands before all of them, and
+    where nothing may move."""
     w, h = width * CELL_W + 2 * PAD, height * CELL_H + 2 * PAD
     names: dict[str, int] = {}
     frames = []
@@ -223,8 +226,9 @@ def svg(shown: list[tuple[float, tuple[Row, ...]]], width: int, height: int, tit
                 name = names.setdefault(content, len(names))
                 uses.append(f'<use href="#r{name}" y="{at * CELL_H:g}"/>')
         frames.append(f'<g transform="translate(0 {number * h:g})">{"".join(uses)}</g>')
-    whole, passed, steps = sum(s for s, _ in shown), 0.0, []
-    for number, (seconds, _) in enumerate(shown):
+    order = [(still, FIRST_S), *((number, seconds) for number, (seconds, _) in enumerate(shown))]
+    whole, passed, steps = sum(seconds for _, seconds in order), 0.0, []
+    for number, seconds in order:
         steps.append(f"{100 * passed / whole:.2f}%{{transform:translateY({-number * h:g}px)}}")
         passed += seconds
     defined = "".join(f'<text id="r{number}">{content}</text>' for content, number in names.items())
@@ -256,7 +260,8 @@ def main(argv: Iterable[str] | None = None) -> int:
     parser.add_argument("--height", type=int, default=40)
     parser.add_argument("--speed", type=float, default=8.0)
     parser.add_argument("--pictures", type=int, default=48, help="most different pictures to keep")
-    parser.add_argument("--still", type=float, default=1.0, help="which part of the way stands where nothing may move, 0 to 1")
+    stands = "which part of the way stands first, and where nothing may move, 0 to 1"
+    parser.add_argument("--still", type=float, default=1.0, help=stands)
     parser.add_argument("--title", default="A recorded terminal")
     parser.add_argument("command", nargs="+")
     given = parser.parse_args(None if argv is None else list(argv))
