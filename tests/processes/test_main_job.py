@@ -30,7 +30,7 @@ from tests.processes.clocked import HOUR_MS, ClockedGraph
 from tests.processes.harness import NodeProcess, Person, Role, credits, eventually, micro
 from tests.processes.scripted import standing
 from tests.processes.terminal import Owner
-from tests.unit.readme_kit import blocks
+from tests.unit.readme_kit import readme
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -129,8 +129,7 @@ async def test_what_readme_types_ends_in_a_model(graph: ClockedGraph, tmp_path: 
     so."""
     node = graph["v0"]
     owner = Owner(node, tmp_path)
-    typed = next(block.text for block in blocks("README.md") if block.language == "text" and "job submit" in block.text)
-    before, watch, after = typed.partition("learningchain job watch")
+    before, watch, after = readme("job submit").partition("learningchain job watch")
     assert watch, "README has another line after the posting"
     told = await owner.types(*before.splitlines(), answer="yes")
     assert "Only 3 verifiers beside you can judge this job" in told and "2 of them that conspire" in told

@@ -10,6 +10,26 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 STARTS = [f"docs/start-{reader}.md" for reader in ("model", "machine", "data", "graph")]
 """Where each reader of README goes on; the first has the jobs."""
+TYPED = {
+    "make demo": "tests/processes/test_demo.py",
+    "job submit": "tests/processes/test_main_job.py",
+    "join TOKEN": "tests/processes/test_readme.py",
+    "fed join": "tests/processes/test_fed_typed.py",
+    "prediction show": "tests/processes/test_readme_question.py",
+    "SyncClient": "tests/processes/test_readme_question.py",
+    "genesis install": "tests/processes/test_readme.py",
+}
+"""Which test types README's block that has these words."""
+NOT_TYPED = {
+    'make setup\nscripts/engine.sh start\nexport PATH="$PWD/.venv/bin:$PATH"\n': "whoever runs the tests has done it",
+    "make test\n": "it runs the tests",
+    "make package\npip install dist/learningchain-0.1.0-py3-none-any.whl\nlearningchain --version\n": (
+        "tests/processes/test_installed.py installs this wheel by pipx and by uv"
+    ),
+    "TOKEN": "stands for what invite printed",
+    "alice.example:7400": "stands for an address of the reader's machine",
+}
+"""What README shows and no test types as it stands, and why: at most five."""
 _BLOCK = re.compile(r"^```([a-z]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -22,6 +42,12 @@ class Block:
 def blocks(name: str) -> list[Block]:
     """Blocks of a document in their order."""
     return [Block(*found) for found in _BLOCK.findall((ROOT / name).read_text())]
+
+
+def readme(words: str) -> str:
+    """The one block of README that has these words."""
+    (found,) = [block.text for block in blocks("README.md") if words in block.text]
+    return found
 
 
 def commands(text: str) -> list[list[str]]:

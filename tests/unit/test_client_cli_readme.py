@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
+import tomllib
 
 import pytest
 from cyclopts import MissingArgumentError
 
 from learningchain.client.cli import app
-from tests.unit.readme_kit import ROOT, STARTS, blocks, commands
+from tests.unit.readme_kit import NOT_TYPED, ROOT, STARTS, TYPED, blocks, commands, readme
 
 STARTING = ["README.md", *STARTS]
-DOCUMENTS = [*STARTING, "SECURITY.md", "docs/install.md", "docs/operating.md", "docs/sandbox.md"]
+DOCUMENTS = [
+    *STARTING,
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    *(f"docs/{page}.md" for page in ("README", "install", "operating", "sandbox")),
+]
 SHOWN = [
     (name, words)
     for name in DOCUMENTS
@@ -72,3 +78,28 @@ def test_every_heading_that_is_linked_is_there(name: str) -> None:
         if heading not in headings(((ROOT / name).parent / page).read_text() if page else text)
     ]
     assert missing == []
+
+
+def test_every_block_of_readme_is_typed_by_a_test_or_says_why_not() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert len(NOT_TYPED) <= 5 and all(shown in text for shown in NOT_TYPED)
+    for block in blocks("README.md"):
+        assert (block.text in NOT_TYPED) + sum(words in block.text for words in TYPED) == 1, block.text
+    assert [path for path in TYPED.values() if not (ROOT / path).exists()] == []
+
+
+def test_what_readme_has_owners_of_data_type_is_in_their_guide() -> None:
+    """tests/processes/test_fed_typed.py types the guide."""
+    guide = [words for block in blocks(STARTS[2]) for words in commands(block.text)]
+    assert [words for words in commands(readme("fed join")) if words not in guide] == []
+
+
+def test_readme_installs_the_wheel_of_this_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert f"dist/learningchain-{version}-py3-none-any.whl" in readme("make package")
+
+
+def test_every_page_is_on_the_list_of_pages() -> None:
+    listed = (ROOT / "docs/README.md").read_text()
+    pages = [str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")]
+    assert [page for page in pages if page != "README.md" and f"({page})" not in listed] == []
