@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -40,6 +41,9 @@ def test_the_supported_pythons_are_the_same_everywhere() -> None:
     allowed = Requirement(f"python{PROJECT['project']['requires-python']}").specifier
     assert [minor for minor in range(9, 20) if allowed.contains(f"3.{minor}.1")] == [int(v.partition(".")[2]) for v in PYTHONS]
     assert sorted(p.name for p in (ROOT / "requirements").iterdir()) == sorted(PYTHONS)
+    said = [line.rpartition(" ")[2] for line in PROJECT["project"]["classifiers"] if line.startswith("Programming Language")]
+    assert said == ["Only", *PYTHONS]
+    assert f"python: {json.dumps(PYTHONS)}" in (ROOT / ".github/workflows/test.yml").read_text()
     assert PROJECT["tool"]["mypy"]["python_version"] == PYTHONS[0], "the oldest is what the code is checked for"
     assert PROJECT["tool"]["ruff"]["target-version"] == "py" + PYTHONS[0].replace(".", "")
 
