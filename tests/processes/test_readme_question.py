@@ -80,7 +80,7 @@ async def _from_python(shell: Owner, owner: NodeProcess, folder: Path, value: st
     """README's program beside a laboratory, whose node 3 is this one: the same model gives the same value."""
     (folder / "lab").mkdir()
     (folder / "lab/node3").symlink_to(owner.data)
-    (folder / "ask.py").write_text(readme("SyncClient"))
+    (folder / "ask.py").write_text(readme("import learningchain"))
     said = (await shell.types("python ask.py")).splitlines()
     assert re.fullmatch(r"[\d.]+ credits at block \d+", said[0]) and re.fullmatch(r"[0-9a-f]{12} PAID 20", said[1])
     assert said[2] == f"AGREED ['{value}']"

@@ -16,7 +16,7 @@ TYPED = {
     "join TOKEN": "tests/processes/test_readme.py",
     "fed join": "tests/processes/test_fed_typed.py",
     "prediction show": "tests/processes/test_readme_question.py",
-    "SyncClient": "tests/processes/test_readme_question.py",
+    "import learningchain": "tests/processes/test_readme_question.py",
     "genesis install": "tests/processes/test_readme.py",
 }
 """Which test types README's block that has these words."""
