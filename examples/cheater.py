@@ -103,7 +103,7 @@ class Cheater:
         other = (await self._node.status())["id"]
         try:
             await self._node.submit_tx([lc.Transfer(lc.parse_address(other), 1, b"")], self._me.key, wait=FINAL_S)
-        except (lc.Invalid, lc.Rejected) as refusal:
+        except (lc.InvalidError, lc.RejectedError) as refusal:
             tell("refused", code=refusal.code, name=refusal.name, why=refusal.message)
             return 0
         tell("accepted")

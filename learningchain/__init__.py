@@ -60,16 +60,16 @@ if TYPE_CHECKING:
     from learningchain.client.sdk.client import Client as Client
     from learningchain.client.sdk.client import SyncClient as SyncClient
     from learningchain.client.sdk.types import ApiError as ApiError
-    from learningchain.client.sdk.types import BadContent as BadContent
+    from learningchain.client.sdk.types import BadContentError as BadContentError
     from learningchain.client.sdk.types import Event as Event
     from learningchain.client.sdk.types import Fetched as Fetched
-    from learningchain.client.sdk.types import Invalid as Invalid
-    from learningchain.client.sdk.types import NotFound as NotFound
-    from learningchain.client.sdk.types import Rejected as Rejected
-    from learningchain.client.sdk.types import Unauthorized as Unauthorized
-    from learningchain.client.sdk.types import Unavailable as Unavailable
-    from learningchain.client.sdk.types import Unreachable as Unreachable
-    from learningchain.client.sdk.types import Usage as Usage
+    from learningchain.client.sdk.types import InvalidError as InvalidError
+    from learningchain.client.sdk.types import NotFoundError as NotFoundError
+    from learningchain.client.sdk.types import RejectedError as RejectedError
+    from learningchain.client.sdk.types import UnauthorizedError as UnauthorizedError
+    from learningchain.client.sdk.types import UnavailableError as UnavailableError
+    from learningchain.client.sdk.types import UnreachableError as UnreachableError
+    from learningchain.client.sdk.types import UsageError as UsageError
     from learningchain.sandbox.building.function import Task as Task
     from learningchain.sandbox.building.function import job as job
 

@@ -27,7 +27,7 @@ from learningchain.client.cli.common import (
 )
 from learningchain.client.cli.ready import ready
 from learningchain.client.keys.names import ADDRESS, Names, near
-from learningchain.client.sdk.types import ApiError, NotFound
+from learningchain.client.sdk.types import ApiError, NotFoundError
 
 if TYPE_CHECKING:
     from learningchain.client.api.accounts import AccountView
@@ -120,7 +120,7 @@ async def read_status(node: Client) -> tuple[StatusView, str, str]:
     found = await node.status()
     try:
         role = role_of(await node.account(found["id"]))
-    except NotFound:
+    except NotFoundError:
         role = (
             "no member of this network: send its members your key (learningchain id)"
             if found["height"]
@@ -345,7 +345,7 @@ def peers(*, common: Common = HERE) -> int:
 async def _connections(node: Client) -> tuple[list[Any], list[Any]]:
     try:
         return await node.peers(), await node.connections()
-    except NotFound:  # an older node does not tell
+    except NotFoundError:  # an older node does not tell
         return await node.peers(), []
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from learningchain.chain.storage import private
 from learningchain.client.cli.common import Common, NeverReady, WrongUsage, in_commands
-from learningchain.client.sdk.types import ApiError, NotFound, Unauthorized, Unavailable, Unreachable
+from learningchain.client.sdk.types import ApiError, NotFoundError, UnauthorizedError, UnavailableError, UnreachableError
 
 if TYPE_CHECKING:
     from learningchain.client.api.schema import StatusView
@@ -42,7 +42,7 @@ class Awaited(NamedTuple):
 async def ready(common: Common, seconds: float) -> None:
     """Returns once the node is ready. Raises why it is not when the time is over; before that, when waiting cannot help."""
     watch = _Watch(common)
-    end, last, told_at = time.monotonic() + seconds, Awaited("", "", Unavailable("")), 0.0
+    end, last, told_at = time.monotonic() + seconds, Awaited("", "", UnavailableError("")), 0.0
     while (missing := await watch.look()) is not None:
         now = time.monotonic()
         if missing.kind != last.kind or (missing.text != last.text and now >= told_at + AGAIN_S):
@@ -66,9 +66,9 @@ class _Watch:
         try:
             async with self._common.client() as node:
                 return await self._of_node(node)
-        except Unauthorized:
+        except UnauthorizedError:
             raise WrongUsage(self._foreign()) from None
-        except Unreachable as e:
+        except UnreachableError as e:
             return self._not_there(e)
 
     async def _of_node(self, node: Client) -> Awaited | None:
@@ -85,7 +85,7 @@ class _Watch:
     async def _not_ready(self, node: Client) -> Awaited | None:
         try:
             await node.ready()
-        except Unavailable as e:
+        except UnavailableError as e:
             text = in_commands(e.message).removeprefix("Not ready: ")
             return Awaited(e.name or text, f"the sandbox: {text}" if e.name == "SANDBOX" else text, e)
         return None
@@ -96,7 +96,7 @@ class _Watch:
             self._since.pop("peers", None)
             return None
         why = "Not ready: no peer is connected, so nobody says how far the graph is. Look at: learningchain peers"
-        return Awaited("peers", "peers: none is connected", Unavailable(why, name="PEERS"))
+        return Awaited("peers", "peers: none is connected", UnavailableError(why, name="PEERS"))
 
     async def _counted(self, node: Client, status: StatusView, missing: Awaited) -> Awaited:
         """Blocks are counted by what peers say of themselves."""
@@ -108,7 +108,7 @@ class _Watch:
 
     # --- when waiting cannot help ------------------------------------------------------------------------------------------------
 
-    def _not_there(self, e: Unreachable) -> Awaited:
+    def _not_there(self, e: UnreachableError) -> Awaited:
         """Nobody answers at the API. Of a node on this machine the data folder tells whether it runs."""
         folder = self._common.folder
         if self._common.api is not None:
@@ -122,7 +122,7 @@ class _Watch:
         if self._ran:
             raise NeverReady(f"The node on {folder} ended while it was waited for. Its log says why; start it: learningchain node")
         if self._for("start") > GRACE_S:
-            raise Unreachable(
+            raise UnreachableError(
                 f"No node runs on {folder}. Start it: learningchain node{self._common.again}, or name another with --data"
             )
         return Awaited("start", f"the node to start: none runs on {folder} (learningchain node{self._common.again})", e)
@@ -144,7 +144,7 @@ class _Watch:
         try:
             if (await node.account(own)).get("status") == "banned":
                 raise NeverReady(f"{own} is banned from network {network}: no peer takes it. Its standing: learningchain balance")
-        except NotFound:
+        except NotFoundError:
             raise NeverReady(
                 f"{own} is no member of network {network}: no peer takes it. Send its members your key (learningchain id), or "
                 "install the file of the network that you belong to: learningchain genesis install FILE"

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from learningchain.client.cli.common import HERE, Common, NotStarted, WrongUsage, clean, named
-from learningchain.client.sdk.types import NotFound
+from learningchain.client.sdk.types import NotFoundError
 
 if TYPE_CHECKING:
     from learningchain.chain.ledger.genesis import Genesis
@@ -128,7 +128,9 @@ def why(
     trust = _genesis(common, genesis)
     whose, lines = common.ask(lambda node: _lines(node, common, of, ref))
     if not lines:
-        raise NotFound(f"No movement of {whose} belongs to {ref}, among its newest {MOST_LINES}. learningchain history shows them")
+        raise NotFoundError(
+            f"No movement of {whose} belongs to {ref}, among its newest {MOST_LINES}. learningchain history shows them"
+        )
     found = common.ask(lambda node: _explained(node, trust, whose, lines[:MOST_SHOWN]))
 
     def people(console: Console) -> None:

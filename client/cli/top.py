@@ -23,7 +23,7 @@ from rich.text import Text
 
 from learningchain.client.cli.common import HERE, Common, ago, brief, cell, facts, listing, span
 from learningchain.client.cli.run_screen import run_screen
-from learningchain.client.sdk.types import ApiError, NotFound, Unreachable
+from learningchain.client.sdk.types import ApiError, NotFoundError, UnreachableError
 
 if TYPE_CHECKING:
     from learningchain.client.sdk.client import Client
@@ -96,7 +96,7 @@ async def _watched(node: Client, runs: list[Any]) -> Any:
     newest = max(runs, key=lambda run: (run.get("ended") is None, run.get("started") or 0))
     try:
         return await node.run(newest["id"])
-    except NotFound:
+    except NotFoundError:
         return None
 
 
@@ -104,7 +104,7 @@ async def _load(node: Client) -> Any:
     """None where an older node does not tell it."""
     try:
         return await node.load()
-    except NotFound:
+    except NotFoundError:
         return None
 
 
@@ -141,7 +141,7 @@ async def _live(node: Client) -> int:
             while not await _rest(left, happened):
                 try:
                     frame = await look(node)
-                except (ApiError, Unreachable) as problem:
+                except (ApiError, UnreachableError) as problem:
                     shown.update(draw(first, console, pace, f"No answer: {problem}"), refresh=True)
                     continue
                 first = frame
@@ -157,7 +157,7 @@ async def _live(node: Client) -> int:
 async def _listen(node: Client, happened: asyncio.Event) -> None:
     """A stream that ends or is refused is asked for again: until then it is looked as often as where nothing happens."""
     while True:
-        with contextlib.suppress(ApiError, Unreachable):
+        with contextlib.suppress(ApiError, UnreachableError):
             async for _ in node.watch(kinds=_KINDS):
                 happened.set()
         await asyncio.sleep(LONGEST_S)

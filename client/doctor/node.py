@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from learningchain.client.doctor.findings import DoctorFinding, failure, fine, skipped, warning
 from learningchain.client.doctor.machine import judge_checks
-from learningchain.client.sdk.types import ApiError, Unavailable
+from learningchain.client.sdk.types import ApiError, UnavailableError
 
 if TYPE_CHECKING:
     from learningchain.client.sdk.client import Client
@@ -40,7 +40,7 @@ def ask(connect: Callable[[], Client], seconds: float) -> Said:
             connections = await node.connections()
             try:
                 ready = await node.ready()
-            except Unavailable as fault:
+            except UnavailableError as fault:
                 return Said(status, connections, (fault.name or "", fault.message))
             return Said(status, connections, sandbox=ready.get("sandbox"))
 

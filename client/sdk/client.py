@@ -4,7 +4,8 @@
         done = await node.transfer("lc1…", "1.5", wait=30)
 
 Two ways to send a transaction: the node signs with its own key (`transfer`, `submit_job`), or the caller signs with a key of its
-own (`submit_tx`). A call raises what went wrong: `Rejected` by the rules, `Invalid`, `Usage`, `NotFound`, `Unreachable`…
+own (`submit_tx`). A call raises what went wrong: `RejectedError` by the rules, `InvalidError`, `UsageError`, `NotFoundError`,
+`UnreachableError`…
 
 A contract's calls are those of its slice, `client.contracts.<name>.sdk`: directly on a client where the slice is this program's,
 under its name where another distribution brought it (`node.toy.greet("alice")`).
@@ -22,7 +23,7 @@ from learningchain.client import config, contracts
 from learningchain.client.sdk.calls import Blocking, Calls
 from learningchain.client.sdk.http import TIMEOUT_S, NodeApi, local_url, read_token
 from learningchain.client.sdk.node import NodeCalls
-from learningchain.client.sdk.types import Usage
+from learningchain.client.sdk.types import UsageError
 
 if TYPE_CHECKING:
     # What a type checker knows of the slices that are found when the program runs.
@@ -57,7 +58,7 @@ class Client(_Own, NodeCalls):
 
     @classmethod
     def of_folder(cls, data: Path, *, timeout_s: float = TIMEOUT_S, receipts: bool = False) -> Self:
-        """The node whose data folder this is. Raises `Usage` when its token or settings cannot be read."""
+        """The node whose data folder this is. Raises `UsageError` when its token or settings cannot be read."""
         return cls(*_at(data), timeout_s=timeout_s, receipts=receipts)
 
     async def __aenter__(self) -> Self:
@@ -109,7 +110,7 @@ def _at(data: Path) -> tuple[str, str | None]:
     try:
         listen = config.load(data).config.api.listen
     except config.ConfigError as e:
-        raise Usage(str(e)) from None
+        raise UsageError(str(e)) from None
     return local_url(listen), read_token(data / "api.token", own=True)
 
 

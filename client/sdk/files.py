@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from learningchain.client.sdk.types import Usage
+from learningchain.client.sdk.types import UsageError
 from learningchain.p2p.content.dag import CHUNK, Builder
 
 
@@ -47,18 +47,18 @@ def beginning(path: Path, most: int) -> bytes:
 
 @contextmanager
 def appearing(path: Path, *, overwrite: bool, forced: str = "", secret: bool = False) -> Iterator[BinaryIO]:
-    """A file that takes its name when the block ends well, and leaves nothing behind when it does not. Raises `Usage`.
+    """A file that takes its name when the block ends well, and leaves nothing behind when it does not. Raises `UsageError`.
 
     `forced`: what the caller's user may say so that it is overwritten; empty where nothing does that. `secret`: its owner alone may
     read it, from the first byte on.
     """
     if not overwrite and os.path.lexists(path):
         other = f", or say {forced}" if forced else ""
-        raise Usage(f"{path} exists already and is not overwritten. Choose another name{other}")
+        raise UsageError(f"{path} exists already and is not overwritten. Choose another name{other}")
     try:
         fd, temporary = tempfile.mkstemp(prefix=f".{path.name[:80]}-", suffix=".part", dir=path.parent)
     except OSError as e:
-        raise Usage(f"{path} cannot be written: {e.strerror}. Choose a folder that exists and is yours") from e
+        raise UsageError(f"{path} cannot be written: {e.strerror}. Choose a folder that exists and is yours") from e
     try:
         with os.fdopen(fd, "wb") as f:
             yield f

@@ -17,7 +17,17 @@ from learningchain.chain.storage import private
 from learningchain.client.api.schema import FileStored, TxAnswer
 from learningchain.client.sdk.files import StreamName, appearing
 from learningchain.client.sdk.listener import LOCALHOST, PortHolder, Stranger, is_localhost, local_host
-from learningchain.client.sdk.types import KINDS, ApiError, BadContent, Event, Fetched, Json, Rejected, Unreachable, Usage
+from learningchain.client.sdk.types import (
+    KINDS,
+    ApiError,
+    BadContentError,
+    Event,
+    Fetched,
+    Json,
+    RejectedError,
+    UnreachableError,
+    UsageError,
+)
 
 Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in all (0: unknown)."""
@@ -75,7 +85,7 @@ class NodeApi:
         name = path.rpartition("/")[2]
         listed = found.get(name, found.get("items")) if isinstance(found, dict) else found
         if not isinstance(listed, list):
-            raise Unreachable(f"The node's answer holds no list of {name}: its version does not fit this client's")
+            raise UnreachableError(f"The node's answer holds no list of {name}: its version does not fit this client's")
         return listed
 
     async def all_rows(self, path: str) -> list[Any]:
@@ -96,7 +106,7 @@ class NodeApi:
             query["receipt"] = "true"
         done = cast(TxAnswer, document(await self.call("POST", path, query=query, body=body, extra_s=wait)))
         if code := done.get("code"):
-            raise Rejected(f"Refused in block {done.get('height')}", code=code, name=done.get("code_name"))
+            raise RejectedError(f"Refused in block {done.get('height')}", code=code, name=done.get("code_name"))
         return done
 
     def _open(self) -> aiohttp.ClientSession:
@@ -121,7 +131,7 @@ class NodeApi:
             try:
                 await holder.check()
             except Stranger as e:
-                raise Unreachable(
+                raise UnreachableError(
                     f"Nothing was sent to {self.url}: {e} listens there and does not show that it knows your token. While a node "
                     "is down others may take its port, and would be sent the token. Start the node (learningchain node), or name "
                     "its address with --api; a tunnel has the same address and port at both ends (-L 7401:127.0.0.1:7401)"
@@ -158,25 +168,25 @@ class NodeApi:
         async for piece in response.content.iter_chunked(_PIECE):
             raw += piece
             if len(raw) > MAX_ANSWER:
-                raise Unreachable(f"{self.url} sent more than {MAX_ANSWER >> 20} MiB. Ask for less at once")
+                raise UnreachableError(f"{self.url} sent more than {MAX_ANSWER >> 20} MiB. Ask for less at once")
         try:
             document = msgspec.json.decode(bytes(raw)) if raw else {}
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise Unreachable(
+            raise UnreachableError(
                 f"{self.url} answered {response.status} with something else than JSON: is this the API of a node? Check --api"
             ) from None
         if response.status >= 400:
             raise _error(response.status, document)
         return document
 
-    def _unreachable(self, e: BaseException) -> Unreachable:
+    def _unreachable(self, e: BaseException) -> UnreachableError:
         if isinstance(e, aiohttp.InvalidURL):
-            return Unreachable(f"{self.url} is no address of an API. It looks like http://127.0.0.1:7401")
+            return UnreachableError(f"{self.url} is no address of an API. It looks like http://127.0.0.1:7401")
         why = "it did not answer in time" if isinstance(e, TimeoutError) else str(e) or type(e).__name__
         if isinstance(e, aiohttp.ClientConnectorError):
             refused = isinstance(e.os_error, ConnectionRefusedError)
             why = "nothing listens there" if refused else e.os_error.strerror or str(e.os_error)
-        return Unreachable(
+        return UnreachableError(
             f"Cannot reach the node at {self.url}: {why}. Is it running (learningchain node), is this its address (--api)?"
         )
 
@@ -193,12 +203,12 @@ class NodeApi:
             async with self._open().post(self.url + "/v1/files", data=pieces, headers=headers, timeout=timeout) as response:
                 stored = cast(FileStored, document(await self.answer(response)))
         except FileNotFoundError:
-            raise Usage(f"There is no file {path}") from None
+            raise UsageError(f"There is no file {path}") from None
         except (*_BROKEN, OSError) as e:
             raise self._unreachable(e) from None
         own, _ = name.finish()
         if stored["cid"] != own:
-            raise BadContent(f"The node stored {path.name} as {stored['cid']}, its bytes make {own}. Upload it again")
+            raise BadContentError(f"The node stored {path.name} as {stored['cid']}, its bytes make {own}. Upload it again")
         return stored
 
     async def download(
@@ -214,18 +224,18 @@ class NodeApi:
                     total = response.content_length or limit
                     async for piece in response.content.iter_chunked(_PIECE):
                         if name.size + len(piece) > limit:
-                            raise BadContent(f"{cid} is larger than the {limit} bytes it should have. Nothing was kept")
+                            raise BadContentError(f"{cid} is larger than the {limit} bytes it should have. Nothing was kept")
                         name.feed(piece)
                         await asyncio.to_thread(file.write, piece)
                         if on_progress:
                             on_progress(name.size, total)
                 found, sha256 = name.finish()
                 if found != cid:
-                    raise BadContent(f"The bytes received are {found}, not {cid}. Nothing was kept; fetch it again")
+                    raise BadContentError(f"The bytes received are {found}, not {cid}. Nothing was kept; fetch it again")
         except _BROKEN as e:
             raise self._unreachable(e) from None
         except OSError as e:
-            raise Usage(f"{dest} cannot be written: {e.strerror}. Check the folder and its free space") from None
+            raise UsageError(f"{dest} cannot be written: {e.strerror}. Check the folder and its free space") from None
         return Fetched(dest, cid, name.size, sha256)
 
     # --- events -----------------------------------------------------------------------------------------------------------------
@@ -234,7 +244,7 @@ class NodeApi:
         """What happens on the node since `place`, or from now on: "block", "note" (the ledger's events), "run" (progress), "notice"
         (of `status`); `kinds` asks for some. `place` goes along.
 
-        Ends with `Unreachable` when the connection breaks.
+        Ends with `UnreachableError` when the connection breaks.
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=SILENCE_S)
         query = {"kinds": ",".join(kinds)} if kinds else {}
@@ -247,7 +257,7 @@ class NodeApi:
                     yield event
         except (*_BROKEN, OSError, ValueError) as e:
             raise self._unreachable(e) from None
-        raise Unreachable(f"The node at {self.url} closed the stream of events. Is it still running?")
+        raise UnreachableError(f"The node at {self.url} closed the stream of events. Is it still running?")
 
 
 # --- parts ---------------------------------------------------------------------------------------------------------------------
@@ -283,16 +293,16 @@ def link_url(url: str, path: str, host: str) -> str:
 
 def read_token(path: Path, *, own: bool = False) -> str | None:
     """The API token in a file, None where there is no file. `own`: it lies in the data folder, where neither a link nor a pipe has
-    its name. Raises `Usage`."""
+    its name. Raises `UsageError`."""
     try:
         with private.reading(path) if own else path.open("rb") as f:
             token = f.read(1_025).decode("ascii").strip()
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as e:
-        raise Usage(f"The token file {path} cannot be read: {e}. It belongs to the user who runs the node") from None
+        raise UsageError(f"The token file {path} cannot be read: {e}. It belongs to the user who runs the node") from None
     if not 0 < len(token) <= 1_024 or not token.isprintable():
-        raise Usage(f"{path} holds no token. The node writes it at its start: name its data folder with --data")
+        raise UsageError(f"{path} holds no token. The node writes it at its start: name its data folder with --data")
     return token
 
 
@@ -305,14 +315,14 @@ def given(request: msgspec.Struct) -> Json:
 def path_id(text: str) -> str:
     """A part of a path: an id that a caller gave us must not become another path."""
     if not text.isascii() or not text.replace("-", "").replace("_", "").isalnum() or len(text) > 128:
-        raise Usage(f"{text[:80]!r} is no id: ids are letters and digits")
+        raise UsageError(f"{text[:80]!r} is no id: ids are letters and digits")
     return text
 
 
 def document(found: Any) -> Json:
     """An object, as every answer is that is no list."""
     if not isinstance(found, dict):
-        raise Unreachable("The node's answer is of another kind than expected: its version does not fit this client's")
+        raise UnreachableError("The node's answer is of another kind than expected: its version does not fit this client's")
     return found
 
 
@@ -333,7 +343,7 @@ def _error(status: int, document: Any) -> ApiError:
 async def _pieces(path: Path, name: StreamName, total: int, on_progress: Progress | None) -> AsyncIterator[bytes]:
     with await asyncio.to_thread(path.open, "rb") as file:
         if os.fstat(file.fileno()).st_size != total:
-            raise Usage(f"{path} changes while it is read. Upload it when it is complete")
+            raise UsageError(f"{path} changes while it is read. Upload it when it is complete")
         while piece := await asyncio.to_thread(file.read, _PIECE):
             name.feed(piece)
             if on_progress:

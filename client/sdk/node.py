@@ -41,7 +41,7 @@ from learningchain.client.api.schema import (
 )
 from learningchain.client.sdk.calls import Calls, call, stream
 from learningchain.client.sdk.http import NodeApi, Progress, StreamPlace, document, path_id
-from learningchain.client.sdk.types import ApiError, Event, Fetched, Json, Rejected, Unreachable
+from learningchain.client.sdk.types import ApiError, Event, Fetched, Json, RejectedError, UnreachableError
 
 WATCH_AGAIN_S: Final = (0.2, 1.0, 3.0, 15.0)
 """Before each try to take up a stream that broke; the last one is when a node has noticed that the old connection is gone."""
@@ -128,7 +128,7 @@ class NodeCalls(Calls):
 
     @call
     async def ready(self) -> Ready:
-        """Whether the node is in step with the graph and its sandbox holds. Raises `Unavailable` with the reason where not."""
+        """Whether the node is in step with the graph and its sandbox holds. Raises `UnavailableError` with the reason where not."""
         return cast(Ready, await self.api.get("/readyz"))
 
     @call
@@ -238,7 +238,7 @@ class NodeCalls(Calls):
         body = TxBody(net_of(chain_id), own, lane, sequence, status["height"] + valid_for, [msgspec.Raw(encode(op)) for op in ops])
         try:
             return await self.submit_raw(sign_tx(key, chain_id, body), wait=wait)
-        except Rejected:
+        except RejectedError:
             raise  # it stands in a block: its sequence is used
         except ApiError:
             self._sequences.pop(slot, None)
@@ -280,7 +280,7 @@ class NodeCalls(Calls):
         `status`); `kinds` asks for some.
 
         A connection that breaks is made anew, and goes on where it broke; where the node no longer has what came meanwhile, "gap"
-        says so: read the state again. Ends with `Unreachable` when that did not help within seconds.
+        says so: read the state again. Ends with `UnreachableError` when that did not help within seconds.
         """
         place, waits = StreamPlace(), iter(WATCH_AGAIN_S)
         while True:
@@ -291,7 +291,7 @@ class NodeCalls(Calls):
             except ApiError as problem:
                 if time.monotonic() - began > STANDS_S:
                     waits = iter(WATCH_AGAIN_S)
-                again = isinstance(problem, Unreachable) or problem.name in ("TOO_MANY", "TOO_MANY_OWN")
+                again = isinstance(problem, UnreachableError) or problem.name in ("TOO_MANY", "TOO_MANY_OWN")
                 wait = next(waits, None) if again and place.last is not None else None
                 if wait is None:
                     raise

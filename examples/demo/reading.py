@@ -11,7 +11,7 @@ from typing import Final
 from learningchain.chain.contracts.credits import Transfer
 from learningchain.client.keys.keystore import Keystore
 from learningchain.client.sdk.client import Client
-from learningchain.client.sdk.types import ApiError, Invalid
+from learningchain.client.sdk.types import ApiError, InvalidError
 from learningchain.examples.demo.board import Json
 from learningchain.examples.demo.plan import CHEATER, CONTRACTOR, VICTIM
 from learningchain.examples.demo.story import Scene, until
@@ -106,7 +106,7 @@ async def _refusals(scene: Scene) -> dict[str, str]:
         try:
             await client.submit_tx([Transfer(target, 1, b"")], identity.key, wait=REFUSE_S)
             found[name] = ""
-        except Invalid as refusal:
+        except InvalidError as refusal:
             found[name] = f"{refusal.name}: {refusal.message}"
         except ApiError as problem:
             found[name] = f"{problem.kind}: {problem.message}"

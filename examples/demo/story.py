@@ -22,7 +22,7 @@ from learningchain.client.contracts.job.http.postings import build_job
 from learningchain.client.contracts.job.http.schema import ImageRequest, JobRequest
 from learningchain.client.keys.keystore import Identity, Keystore
 from learningchain.client.sdk.client import Client
-from learningchain.client.sdk.types import ApiError, Fetched, Unavailable, Unreachable
+from learningchain.client.sdk.types import ApiError, Fetched, UnavailableError, UnreachableError
 from learningchain.examples.demo.board import Board, Json, NodeLine
 from learningchain.examples.demo.graph import DemoFailed, Graph, check_alive, make_homes, make_network, start_node, tail
 from learningchain.examples.demo.plan import CHEATER, CONTRACTOR, FALSE_LOSS, FRAUD, LIAR, LIE, RACE, SECOND, VICTIM, JobPlan
@@ -80,7 +80,7 @@ async def until(what: str, look: Callable[[], bool] | Callable[[], Awaitable[boo
             found = look()
             if found if isinstance(found, bool) else await found:
                 return
-        except (Unreachable, Unavailable) as fault:
+        except (UnreachableError, UnavailableError) as fault:
             problem = f" ({fault})"  # a busy machine: asked again until time is up
         if time.monotonic() > end:
             raise DemoFailed(f"{what} did not happen within {limit_s:.0f} s{problem}")

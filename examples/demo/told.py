@@ -13,7 +13,7 @@ from rich.text import Text
 
 from learningchain.chain.types import parse_credits
 from learningchain.client.sdk.client import Client
-from learningchain.client.sdk.types import ApiError, NotFound, Unavailable, Unreachable
+from learningchain.client.sdk.types import ApiError, NotFoundError, UnavailableError, UnreachableError
 from learningchain.examples.demo.ending import to_its_end, until_interrupted
 from learningchain.examples.demo.graph import (
     DemoFailed,
@@ -74,7 +74,7 @@ class Story:
             try:
                 if found := await look():
                     return found
-            except (Unreachable, Unavailable, NotFound, OSError) as fault:
+            except (UnreachableError, UnavailableError, NotFoundError, OSError) as fault:
                 problem = f" ({fault})"
             await asyncio.sleep(LOOK_S)
         raise DemoFailed(f"{what} did not happen within {WAIT_S:.0f} s{problem}")

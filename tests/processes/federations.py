@@ -30,7 +30,7 @@ from learningchain.chain.types import parse_loss
 from learningchain.client.contracts.federation.arithmetic.places import CQ, AttemptPlace
 from learningchain.client.contracts.federation.arithmetic.updates import update_of
 from learningchain.client.contracts.federation.roles.looking import local_seed
-from learningchain.client.sdk.types import NotFound
+from learningchain.client.sdk.types import NotFoundError
 from tests.processes import federated_job
 from tests.processes.clocked import DAY_MS, HOUR_MS, ClockedGraph
 from tests.processes.harness import Graph, NodeProcess, Role, command, eventually, micro, with_params
@@ -124,7 +124,7 @@ async def open_and_join(
     async def knows(node: NodeProcess) -> bool:
         try:
             return bool(await node.api.joining(federation))
-        except NotFound:
+        except NotFoundError:
             return False
 
     async def joins(node: NodeProcess) -> None:
@@ -267,7 +267,7 @@ async def first_model(node: NodeProcess, federation: str, path: Path) -> list[fl
     async def summed() -> bool:
         try:
             return bool(await node.api.fetch_federation_model(federation, path, round=1))
-        except NotFound:
+        except NotFoundError:
             return False
 
     await eventually("the model of round 1 is there", summed, SLOW_S)

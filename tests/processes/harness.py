@@ -141,7 +141,7 @@ class Person:
         return address(self.id)
 
     async def send(self, node: NodeProcess, *ops: Any, wait: float = PATIENCE_S) -> TxAnswer:
-        """One transaction with these messages, final on return. Raises `Rejected` or `Invalid`."""
+        """One transaction with these messages, final on return. Raises `RejectedError` or `InvalidError`."""
         return await node.api.submit_tx(ops, self.key, wait=wait)
 
 

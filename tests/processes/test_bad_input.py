@@ -14,7 +14,7 @@ from learningchain.chain.contracts.credits import Transfer
 from learningchain.chain.contracts.job import JobCode
 from learningchain.chain.errors import Code, TxCode
 from learningchain.client.sdk.http import local_url, read_token
-from learningchain.client.sdk.types import Invalid, Json, Rejected
+from learningchain.client.sdk.types import InvalidError, Json, RejectedError
 from tests.processes import scripted
 from tests.processes.clocked import HOUR_MS, ClockedGraph
 from tests.processes.harness import Graph, NodeProcess, Person, Role, command, credits
@@ -128,9 +128,9 @@ async def test_more_than_there_is_cannot_be_sent(graph: Graph, node: NodeProcess
             await refused(who, node, Transfer(BOB.id, credits(101), b""), code=Code.INSUFFICIENT_CREDITS)
 
 
-async def refused(who: Person, node: NodeProcess, op: Any, *, code: int) -> Rejected:
+async def refused(who: Person, node: NodeProcess, op: Any, *, code: int) -> RejectedError:
     """The transaction stands in a block with this code and changed nothing; the answer says why and what to do."""
-    with pytest.raises(Rejected) as answer:
+    with pytest.raises(RejectedError) as answer:
         await who.send(node, op)
     assert answer.value.code == code, answer.value.message
     assert "refused in block" in answer.value.message
@@ -169,7 +169,7 @@ async def test_a_banned_member_is_not_heard(graph: ClockedGraph, node: NodeProce
     job = await scripted.post(CONTRACTOR, node, open_ms=HOUR_MS)
     async with Unharmed(graph):
         for op in (announcement(graph.genesis.chain_id, job, CHEAT, "0.2").claim, Transfer(BOB.id, 1, b"")):
-            with pytest.raises(Invalid, match="banned") as answer:
+            with pytest.raises(InvalidError, match="banned") as answer:
                 await CHEAT.send(node, op)
             assert answer.value.code == TxCode.BANNED
 

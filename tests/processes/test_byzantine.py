@@ -9,7 +9,7 @@ import pytest
 
 from learningchain.chain.contracts.credits import Transfer
 from learningchain.chain.errors import TxCode
-from learningchain.client.sdk.types import Invalid
+from learningchain.client.sdk.types import InvalidError
 from tests.processes import scripted
 from tests.processes.clocked import ClockedGraph
 from tests.processes.harness import Graph, NodeProcess, Person, Role, credits, eventually, validators
@@ -88,7 +88,7 @@ async def test_outsiders_and_banned_members_are_refused(tmp_path: Path) -> None:
         account = await v0.api.account(member.address)
         assert (account["balance"], account["frozen"]) == ("0", "0"), "a ban burns what the cheater holds"
         assert await graph.conserved(v0) == credits(1000 + 100 + 3 - 1), "and its contractor's bond burned as much as its stake"
-        with pytest.raises(Invalid, match="banned") as refused:
+        with pytest.raises(InvalidError, match="banned") as refused:
             await liar.send(v0, Transfer(v0.id, 1, b""))
         assert refused.value.code == TxCode.BANNED
 

@@ -16,7 +16,7 @@ import pytest
 from learningchain.chain.contracts.federation import ServeFederation
 from learningchain.chain.contracts.membership import SetBoxKey
 from learningchain.client.contracts.federation.arithmetic.places import published_digest
-from learningchain.client.sdk.types import NotFound, Rejected, Usage
+from learningchain.client.sdk.types import NotFoundError, RejectedError, UsageError
 from tests.processes.harness import Graph, NodeProcess, Role, command, eventually, micro
 from tests.processes.scripted import JUDGE, declare
 
@@ -96,7 +96,7 @@ async def test_a_federation_is_opened_joined_seen_left_and_closed(tmp_path: Path
         # Asked for, admitted: everybody sees the same, and of the data a digest that is this federation's alone.
         joined = await owner.api.join_federation(federation, digest=DIGEST, wait=30)
         assert joined["published"] == published_digest(bytes.fromhex(federation), bytes.fromhex(DIGEST)).hex() != DIGEST
-        with pytest.raises(Rejected) as twice:
+        with pytest.raises(RejectedError) as twice:
             await owner.api.join_federation(federation, digest=OTHER)
         assert (twice.value.code, twice.value.name) == (506, "ALREADY_MEMBER")
         code, error = await refused(stranger, "admit", federation, owner.address)
@@ -119,18 +119,18 @@ async def test_a_federation_is_opened_joined_seen_left_and_closed(tmp_path: Path
         assert (code, error["code"], error["name"]) == (1, 507, "NOT_A_MEMBER")
         code, error = await refused(owner, "deploy", federation, "--name", "x", "--kind", "number")
         assert (code, error["name"]) == (2, "NOT_ENDED")
-        with pytest.raises(Rejected) as early:
+        with pytest.raises(RejectedError) as early:
             await sponsor.api.start_round(federation, round=3)
         assert (early.value.code, early.value.name) == (513, "WRONG_ROUND")
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFoundError):
             await owner.api.join_federation("ef" * 32, digest=DIGEST)
-        with pytest.raises(Usage):
+        with pytest.raises(UsageError):
             await owner.api.join_federation(federation, digest="no digest")
 
         # The watch follows to the end.
         watching = asyncio.create_task(command(owner, "fed", "watch", federation, "--json"))
         await owner.api.change_data(federation, digest=OTHER, wait=30)
-        with pytest.raises(Rejected) as again:
+        with pytest.raises(RejectedError) as again:
             await owner.api.change_data(federation, digest=DIGEST)
         assert (again.value.code, again.value.name) == (533, "TOO_OFTEN")
         await typed(owner, "leave", "latest")
@@ -158,5 +158,5 @@ async def test_a_federation_is_opened_joined_seen_left_and_closed(tmp_path: Path
 async def _there(node: NodeProcess, federation: str) -> bool:
     try:
         return (await node.api.federation(federation))["state"] == "IDLE"
-    except NotFound:
+    except NotFoundError:
         return False

@@ -19,7 +19,7 @@ import pytest
 from learningchain.chain.types import parse_loss
 from learningchain.client.contracts.federation.arithmetic.places import CQ
 from learningchain.client.keys import hidden
-from learningchain.client.sdk.types import Rejected
+from learningchain.client.sdk.types import RejectedError
 from tests.processes import federated_job
 from tests.processes.federations import (
     Json,
@@ -175,7 +175,7 @@ async def _hidden(stage: Stage) -> Counter[str]:
     first, best = stage.folder / "hidden-first", stage.folder / "hidden-best"
     await first_model(sponsor, federation, first)
     for seat in stage.outside:
-        with pytest.raises(Rejected) as refused:
+        with pytest.raises(RejectedError) as refused:
             await seat.api.join_federation(federation, digest="ab" * 32)
         assert refused.value.name == "OWN_FEDERATION", "who has seen the hidden rows does not train"
     told = await ended(sponsor, federation)

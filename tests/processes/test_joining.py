@@ -22,7 +22,7 @@ from learningchain.client.contracts.membership.http.token import JoinToken, pars
 from learningchain.client.keys.keystore import Keystore
 from learningchain.client.sdk.client import Client
 from learningchain.client.sdk.http import read_token
-from learningchain.client.sdk.types import Rejected
+from learningchain.client.sdk.types import RejectedError
 from tests.network import NetworkParams
 from tests.processes import scripted
 from tests.processes.clocked import HOUR_MS, WINDOWS, ClockedGraph
@@ -205,7 +205,7 @@ async def test_who_leaves_is_no_peer_any_more(tmp_path: Path) -> None:
     async with Graph(tmp_path, roles) as graph:
         await graph.start()
         member = graph["member"]
-        with pytest.raises(Rejected) as refused:
+        with pytest.raises(RejectedError) as refused:
             await graph["v0"].api.leave(wait=PATIENCE_S)
         assert refused.value.name == "STILL_A_VALIDATOR"
         assert "height" in await member.api.leave(wait=PATIENCE_S), "the node that left does not hear of it"
@@ -215,7 +215,7 @@ async def test_who_leaves_is_no_peer_any_more(tmp_path: Path) -> None:
 
         await eventually("v0 has dropped the member", alone)
         assert (await graph["v0"].api.account(member.address))["left"] > 0
-        with pytest.raises(Rejected) as left:
+        with pytest.raises(RejectedError) as left:
             await graph["v0"].api.submit_tx([SetCapacity(SMALL)], member.identity.key, wait=PATIENCE_S)
         assert left.value.name == "LEFT"
 

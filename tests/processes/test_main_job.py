@@ -22,7 +22,7 @@ from learningchain.chain.errors import TxCode
 from learningchain.chain.types import parse_loss
 from learningchain.client.contracts.job.http.postings import build_job
 from learningchain.client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
-from learningchain.client.sdk.types import Invalid, Json, NotFound
+from learningchain.client.sdk.types import InvalidError, Json, NotFoundError
 from learningchain.p2p.content import cid as cids
 from learningchain.sandbox import Sandbox, SandboxUnavailable
 from learningchain.sandbox.images import build_python_image
@@ -168,7 +168,7 @@ async def test_a_cheater_of_two_contractors_is_banned_with_all_that_it_has(
         assert (account["balance"], account["frozen"], account["locked"]) == ("0", "0", "0")
     bonds = 2 * credits(BAIT) // 10
     assert await graph.conserved() == supply - credits(50) - bonds, "and its contractors' bonds burned as much as its stakes"
-    with pytest.raises(Invalid, match="banned") as refused:
+    with pytest.raises(InvalidError, match="banned") as refused:
         await CHEAT.send(node, Claim(bytes(32), 0, bytes(32), stake=True))
     assert refused.value.code == TxCode.BANNED
     await graph.agree()
@@ -222,7 +222,7 @@ async def _refused(node: NodeProcess, models: Sequence[str]) -> list[str | None]
     """Why a node that sits on no committee does not get these, though it is connected with all who have them."""
 
     async def refusal(cid: str) -> str | None:
-        with pytest.raises(NotFound) as refused:
+        with pytest.raises(NotFoundError) as refused:
             await node.api.api.call("GET", f"/v1/files/{cid}", query={"timeout_s": 10})
         return refused.value.name
 

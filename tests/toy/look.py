@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from learningchain.client.sdk.client import Client, SyncClient
-from learningchain.client.sdk.types import Rejected
+from learningchain.client.sdk.types import RejectedError
 
 
 async def awaited(folder: Path) -> dict[str, Any]:
@@ -18,7 +18,7 @@ async def awaited(folder: Path) -> dict[str, Any]:
         found: dict[str, Any] = {"forecasts": await weather.forecasts()}
         try:
             await weather.forecast("Bonn", rain=True, wait=30)
-        except Rejected as e:
+        except RejectedError as e:
             found["refused"] = [e.code, e.name, e.message]
     return found
 

@@ -14,7 +14,7 @@ from learningchain.client.cli import app, common, ready
 from learningchain.client.cli.common import MAX_PASSPHRASE_FILE, PASSPHRASE_VARIABLE, Common, WrongUsage, passphrase
 from learningchain.client.config import ConfigError, parse, parse_value
 from learningchain.client.sdk import types as sdk_types
-from learningchain.client.sdk.types import Usage
+from learningchain.client.sdk.types import UsageError
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
 
@@ -115,7 +115,7 @@ def test_a_link_in_the_folder_leads_to_no_token(folder: Path, tmp_path: Path) ->
     (tmp_path / "other").write_text("o" * 32)
     (folder / "api.token").unlink()
     (folder / "api.token").symlink_to(tmp_path / "other")
-    with pytest.raises(Usage, match="cannot be read"):
+    with pytest.raises(UsageError, match="cannot be read"):
         Common(data=folder).client()
 
 

@@ -102,12 +102,12 @@ async def test_submitting(node: Client, api: Fake) -> None:
 @pytest.mark.parametrize(
     ("kind", "status", "error"),
     [
-        ("rejected", 409, t.Rejected),
-        ("invalid", 409, t.Invalid),
-        ("usage", 400, t.Usage),
-        ("not_found", 404, t.NotFound),
-        ("unauthorized", 401, t.Unauthorized),
-        ("unavailable", 503, t.Unavailable),
+        ("rejected", 409, t.RejectedError),
+        ("invalid", 409, t.InvalidError),
+        ("usage", 400, t.UsageError),
+        ("not_found", 404, t.NotFoundError),
+        ("unauthorized", 401, t.UnauthorizedError),
+        ("unavailable", 503, t.UnavailableError),
     ],
 )
 async def test_every_kind_of_error(node: Client, api: Fake, kind: str, status: int, error: type[t.ApiError]) -> None:
@@ -124,21 +124,21 @@ async def test_a_silent_node_is_given_up(api: Fake) -> None:
         s.bind(("127.0.0.1", 0))
         s.listen()
         async with Client(f"http://127.0.0.1:{s.getsockname()[1]}", TOKEN, timeout_s=0.2) as client:
-            with pytest.raises(t.Unreachable, match="in time"):
+            with pytest.raises(t.UnreachableError, match="in time"):
                 await client.status()
 
 
 async def test_an_endless_answer_is_cut(node: Client, api: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("learningchain.client.sdk.http.MAX_ANSWER", 1000)
     api.answers["GET /v1/status"] = STATUS | {"more": "x" * 2000}
-    with pytest.raises(t.Unreachable, match="sent more"):
+    with pytest.raises(t.UnreachableError, match="sent more"):
         await node.status()
 
 
 @pytest.mark.parametrize("text", ["../../etc", "a/b", "a?b=c", "", "a" * 200, "ä"])
 async def test_ids_cannot_become_other_paths(node: Client, api: Fake, text: str) -> None:
     for call in (node.tx(text), node.job(text), node.account(text), node.cancel_run(text)):
-        with pytest.raises(t.Usage):
+        with pytest.raises(t.UsageError):
             await call
     assert api.seen == []
 
@@ -160,9 +160,9 @@ async def test_own_transactions_carry_rising_sequences(node: Client, api: Fake) 
 @pytest.mark.parametrize(
     ("answer", "error", "next_sequence"),
     [
-        (refusal("rejected", 409, 1), t.Rejected, 5),  # it stands in a block: the sequence is used
-        (refusal("invalid", 409, TxCode.SEQUENCE_GAP), t.Invalid, 4),  # it does not: the ledger's count stands
-        (refusal("unavailable", 503), t.Unavailable, 4),
+        (refusal("rejected", 409, 1), t.RejectedError, 5),  # it stands in a block: the sequence is used
+        (refusal("invalid", 409, TxCode.SEQUENCE_GAP), t.InvalidError, 4),  # it does not: the ledger's count stands
+        (refusal("unavailable", 503), t.UnavailableError, 4),
     ],
 )
 async def test_sequences_after_a_refusal(node: Client, api: Fake, answer: Any, error: type[t.ApiError], next_sequence: int) -> None:
@@ -193,7 +193,7 @@ async def test_upload_that_the_node_names_otherwise(node: Client, api: Fake, tmp
     path = tmp_path / "image.tar"
     path.write_bytes(b"abc")
     api.answers["POST /v1/files"] = {"cid": cid_of(b"abd")[0], "size": 3}
-    with pytest.raises(t.BadContent):
+    with pytest.raises(t.BadContentError):
         await node.upload(path)
 
 
@@ -203,7 +203,7 @@ async def test_model_is_saved_and_checked(node: Client, tmp_path: Path) -> None:
     assert got.path == tmp_path / f"model-{JOB[:16]}"
     assert got.path.read_bytes() == MODEL
     assert (got.cid, got.sha256) == cid_of(MODEL) and got.size == len(MODEL) == seen[-1]
-    with pytest.raises(t.Usage, match="not overwritten"):
+    with pytest.raises(t.UsageError, match="not overwritten"):
         await node.fetch_model(JOB, got.path)
     assert (await node.fetch_model(JOB, got.path, overwrite=True)).size == len(MODEL)
 
@@ -211,7 +211,7 @@ async def test_model_is_saved_and_checked(node: Client, tmp_path: Path) -> None:
 @pytest.mark.parametrize("wrong", [MODEL[:-1], MODEL + b"x", MODEL[:-1] + b"x", b"", MODEL * 3])
 async def test_wrong_bytes_are_never_kept(node: Client, api: Fake, tmp_path: Path, wrong: bytes) -> None:
     api.answers[f"GET /v1/jobs/{JOB}/model"] = (200, wrong)
-    with pytest.raises(t.BadContent):
+    with pytest.raises(t.BadContentError):
         await node.fetch_model(JOB, tmp_path / "m")
     assert list(tmp_path.iterdir()) == []
 
@@ -226,7 +226,7 @@ async def test_events(node: Client, api: Fake) -> None:
         b'event: note\ndata: {"topic":\ndata: "claim"}\n\nevent: empty\n\ndata:[1]\n\n',
     )
     found = []
-    with pytest.raises(t.Unreachable, match="closed the stream"):
+    with pytest.raises(t.UnreachableError, match="closed the stream"):
         async for event in node.watch(kinds=["block", "note"]):
             found.append(event)
     assert found == [t.Event("block", {"height": 8}), t.Event("note", {"topic": "claim"}), t.Event("message", {"value": [1]})]
@@ -259,7 +259,7 @@ async def test_a_stream_that_always_breaks_is_given_up(node: Client, api: Fake, 
     monkeypatch.setattr(sdk_node, "WATCH_AGAIN_S", (0.0, 0.0))
     api.came_back.clear()
     api.answers["GET /v1/events"] = (200, whole(1))
-    with pytest.raises(t.Unreachable):
+    with pytest.raises(t.UnreachableError):
         async for _ in node.watch():
             pass
     assert len(api.came_back) == 3, "whoever sends one event each time is not asked for ever"
@@ -274,7 +274,7 @@ def test_everything_without_await(api: Fake, tmp_path: Path) -> None:
         assert node.balance(OWN) == "12.5"
         assert node.transfer(OTHER, "1", wait=1)["height"] == 8
         assert node.fetch_model(JOB, tmp_path).size == len(MODEL)
-        with pytest.raises(t.NotFound):
+        with pytest.raises(t.NotFoundError):
             node.tx("00" * 32)
         api.answers["GET /v1/events"] = (200, b'event: block\ndata: {"height":8}\n\n')
         api.hold.set()
@@ -300,11 +300,11 @@ async def test_a_proxy_of_the_environment_sees_no_token(api: Fake, monkeypatch: 
 async def test_an_event_of_many_lines_is_bounded_and_many_events_are_not(node: Client, api: Fake) -> None:
     line = b"data: " + b"1" * 1_000 + b"\n"
     api.answers["GET /v1/events"] = (200, line * 1_100 + b"\n")
-    with pytest.raises(t.Unreachable, match="more than"):
+    with pytest.raises(t.UnreachableError, match="more than"):
         await anext(node.watch())
     api.answers["GET /v1/events"] = (200, (b": " + b"x" * 1_000 + b"\n" + b"data: 1\n\n") * 1_500)
     found = []
-    with pytest.raises(t.Unreachable, match="closed the stream"):
+    with pytest.raises(t.UnreachableError, match="closed the stream"):
         async for event in node.watch():
             found.append(event)
     assert len(found) == 1_500
@@ -333,7 +333,7 @@ def test_a_file_appears_whole_or_not_at_all_and_replaces_nothing_unasked(tmp_pat
     assert place.read_bytes() == b"whole" and place.stat().st_mode & 0o777 == 0o644
     (tmp_path / "nowhere").symlink_to(tmp_path / "not" / "there")
     for taken in (place, tmp_path / "nowhere"):
-        with pytest.raises(t.Usage, match="say --force"), appearing(taken, overwrite=False, forced="--force"):
+        with pytest.raises(t.UsageError, match="say --force"), appearing(taken, overwrite=False, forced="--force"):
             pass
     with appearing(place, overwrite=True) as file:
         file.write(b"other")
@@ -343,6 +343,6 @@ def test_a_file_appears_whole_or_not_at_all_and_replaces_nothing_unasked(tmp_pat
 async def test_a_failed_fetch_keeps_the_old_file(node: Client, api: Fake, tmp_path: Path) -> None:
     (tmp_path / "m").write_bytes(b"old")
     api.answers[f"GET /v1/jobs/{JOB}/model"] = refusal("unavailable", 503)
-    with pytest.raises(t.Unavailable):
+    with pytest.raises(t.UnavailableError):
         await node.fetch_model(JOB, tmp_path / "m", overwrite=True)
     assert (tmp_path / "m").read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from learningchain.client.sdk.client import Client
-from learningchain.client.sdk.types import Unavailable, Usage
+from learningchain.client.sdk.types import UnavailableError, UsageError
 from tests.unit.client_fake_api import TOKEN, Fake, refusal, serving
 from tests.unit.test_client_cli_predictions import AGREED, FAILED, MODEL, POSTED, REQUEST, WAITING, WHOLE
 
@@ -97,11 +97,11 @@ async def test_a_busy_key_is_waited_for_and_too_many_are_done_without(api: Fake,
     api.answers["POST /v1/predictions"] = [full, (200, POSTED)]
     assert (await keys(api, node, [["full"]]))[1] is None
     api.answers["POST /v1/predictions"] = full
-    with pytest.raises(Unavailable):  # the caller's own word is a promise
+    with pytest.raises(UnavailableError):  # the caller's own word is a promise
         await node.predict_many(MODEL, [["full"]], once="a word")
 
 
 @pytest.mark.parametrize("name", ["a/../b", "lc1x/UPPER", "x y"])
 async def test_a_models_name_becomes_no_other_path(node: Client, name: str) -> None:
-    with pytest.raises(Usage):
+    with pytest.raises(UsageError):
         await node.model(name)

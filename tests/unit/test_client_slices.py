@@ -132,7 +132,7 @@ from learningchain.client.api.openapi import build
 from learningchain.client.api.render import code_name
 from learningchain.client.cli.app import main
 from learningchain.client.sdk.client import Client, SyncClient
-from learningchain.client.sdk.types import Rejected
+from learningchain.client.sdk.types import RejectedError
 from tests.unit.api_kit import TOKEN, serving
 
 out = {}
@@ -159,7 +159,7 @@ async def run(folder):
             out["op"] = (await node.tx(tx))["ops"]
             try:
                 await node.toy.greet("nobody")
-            except Rejected as e:
+            except RejectedError as e:
                 out["refused"] = [e.code, e.name, e.message]
         out["blocking"] = await asyncio.to_thread(blocking, api.url)
         token = folder / "token"

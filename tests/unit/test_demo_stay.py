@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from learningchain.client.sdk.types import Unreachable
+from learningchain.client.sdk.types import UnreachableError
 from learningchain.examples.demo import stay
 from learningchain.examples.demo.board import Board
 from learningchain.examples.demo.graph import DemoFailed, Graph, Home
@@ -27,7 +27,7 @@ class Node:
 
     async def dashboard_link(self) -> dict[str, Any]:
         if self._silent:
-            raise Unreachable("Cannot reach the node")
+            raise UnreachableError("Cannot reach the node")
         return {"path": "/login/word", "host": "own.localhost", "good_for_s": 120}
 
 

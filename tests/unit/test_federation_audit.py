@@ -30,7 +30,7 @@ from learningchain.client.contracts.federation.audit.replay import AuditedSum, F
 from learningchain.client.contracts.federation.cli import auditing
 from learningchain.client.contracts.federation.http.ledger_views import cid_text
 from learningchain.client.receipts.audit import Audit
-from learningchain.client.sdk.types import NotFound
+from learningchain.client.sdk.types import NotFoundError
 from tests.federation_evidence import evidence_of
 from tests.unit.api_kit import FakeLedger, serving, sha
 from tests.unit.federation_play import FederationPlay, cid, helpers_serve
@@ -373,7 +373,7 @@ class FilesOfNode:
 
     async def fetch(self, name: str, dest: Path, *, max_size: int) -> Any:
         if name not in self._files or len(self._files[name]) > max_size:
-            raise NotFound("nobody serves it")
+            raise NotFoundError("nobody serves it")
         dest.write_bytes(self._files[name])
         return dataclasses.make_dataclass("Fetched", ["path"])(dest)
 

@@ -25,7 +25,7 @@ from learningchain.client.contracts.federation.roles.cleanup import FINAL_PIN, K
 from learningchain.client.contracts.federation.roles.looking import text_of
 from learningchain.client.contracts.federation.roles.panel import PanelMachine
 from learningchain.client.contracts.federation.steps import MODEL_PIN
-from learningchain.client.sdk.types import NotFound
+from learningchain.client.sdk.types import NotFoundError
 from learningchain.client.work.events import SERVED, Chain, EndScope, FetchContent, Forget, Keep, KeepBook, StopServing, Unpin
 from learningchain.client.work.gone import GONE_MS
 from tests.federation_nodes import FedNode, FedWorld
@@ -176,7 +176,7 @@ class Stranger:
 
     async def fetch(self, name: str, dest: Path, *, max_size: int) -> Any:
         if name not in self._had or len(self._there[name]) > max_size:
-            raise NotFound("nobody serves it")
+            raise NotFoundError("nobody serves it")
         dest.write_bytes(self._there[name])
         return SimpleNamespace(path=dest)
 

@@ -14,7 +14,7 @@ from learningchain.chain.ledger.genesis import to_json
 from learningchain.client.contracts.membership.http import joining
 from learningchain.client.contracts.membership.http.joining import Unanswered, admitted_in, enter, fetch_genesis
 from learningchain.client.contracts.membership.http.token import Contact, JoinToken
-from learningchain.client.sdk.types import Rejected
+from learningchain.client.sdk.types import RejectedError
 from learningchain.p2p.connection import Refused
 from tests.unit.ledger_kit import genesis_of, id_of, key_of
 
@@ -115,7 +115,7 @@ async def test_no_contact_s_word_decides_alone(monkeypatch: pytest.MonkeyPatch, 
         assert await entering(told) == 7
         assert any("The chain will show" in one for one in told) == (came == "doubt")
         return
-    with pytest.raises(came if came is Unanswered else Rejected) as raised:
+    with pytest.raises(came if came is Unanswered else RejectedError) as raised:
         await entering(told)
     assert came is Unanswered or raised.value.code == came
 

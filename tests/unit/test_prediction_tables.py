@@ -27,7 +27,7 @@ from learningchain.client.contracts.prediction.roles.asking import (
 )
 from learningchain.client.contracts.prediction.roles.table import ANSWERS, DECISIONS, SHOWN, BadTable, TableReader, plain_label
 from learningchain.client.node.ledger import VALID_FOR
-from learningchain.client.sdk.types import NotFound, Rejected, Unavailable, Unreachable
+from learningchain.client.sdk.types import NotFoundError, RejectedError, UnavailableError, UnreachableError
 
 SCHEMA = parse_schema(
     b'{"inputs":[{"name":"age","datatype":"INT64","min":0,"max":200},{"name":"job","datatype":"BYTES"}],"classes":["no","yes"]}'
@@ -97,7 +97,7 @@ class Graph:
         self._call("asked")
         await asyncio.sleep(0)
         if request in self.hidden:
-            raise NotFound("no such request")
+            raise NotFoundError("no such request")
         return self._view(request)
 
     def _view(self, request: str) -> dict[str, Any]:
@@ -122,7 +122,7 @@ class Graph:
     async def tx(self, tx: str) -> Any:
         if self.refuse:
             return {"code": 419, "code_name": "CHARGE_TOO_HIGH", "height": 9}
-        raise NotFound("no such transaction")
+        raise NotFoundError("no such transaction")
 
     @property
     def asked(self) -> list[Any]:
@@ -230,7 +230,7 @@ def test_what_the_day_may_take_ends_the_run_and_says_when_it_goes_on(here: Here)
 
 def test_a_request_that_the_ledger_refuses_is_sent_anew_by_the_next_run(here: Here) -> None:
     here.graph.refuse = True
-    with pytest.raises(Rejected, match="batch 1 was refused in block 9"):
+    with pytest.raises(RejectedError, match="batch 1 was refused in block 9"):
         here.run()
     here.graph.refuse = False
     here.graph.requests.clear()
@@ -244,7 +244,7 @@ def test_a_request_that_came_into_no_block_is_sent_anew_when_it_cannot_come_any_
         here.run()
     here.graph.stop_at, here.graph.height = {}, 20_000
     here.graph.hidden = set(here.graph.requests)
-    with pytest.raises(Rejected, match="into no block"):
+    with pytest.raises(RejectedError, match="into no block"):
         here.run()
 
 
@@ -291,10 +291,10 @@ def test_a_node_that_goes_away_ends_the_run_and_nothing_is_lost(here: Here) -> N
     good = here.graph.prediction
 
     async def gone(request: str, *, wait: float = 0) -> Any:
-        raise Unreachable("the node is gone")
+        raise UnreachableError("the node is gone")
 
     here.graph.prediction = gone  # type: ignore[method-assign]
-    with pytest.raises(Unreachable):
+    with pytest.raises(UnreachableError):
         here.run()
     here.graph.prediction = good  # type: ignore[method-assign]
     assert here.run().done == 10
@@ -455,7 +455,7 @@ def test_a_request_may_still_come_while_its_transaction_is_valid(here: Here) -> 
     asyncio.run(run._refused(0))
     assert run.journal.batches[0].request == "r"
     here.graph.height += 1
-    with pytest.raises(Rejected, match="taken into no block in time"):
+    with pytest.raises(RejectedError, match="taken into no block in time"):
         asyncio.run(run._refused(0))
     run.close()
     again = opened(here)
@@ -475,7 +475,7 @@ def test_a_request_that_left_unseen_is_neither_waited_for_nor_asked_anew_as_if_i
         return {"height": 100 + 2 * VALID_FOR, "first_block": 102}
 
     monkeypatch.setattr(here.graph, "status", status)
-    with pytest.raises(Unavailable, match="blocks begin with 102: whether it was answered, and paid, it cannot tell"):
+    with pytest.raises(UnavailableError, match="blocks begin with 102: whether it was answered, and paid, it cannot tell"):
         asyncio.run(run._refused(0))
     assert run.journal.batches[0].request == "r"
     run.close()

@@ -30,7 +30,7 @@ from learningchain.client.keys.keystore import Keystore, KeystoreError
 from learningchain.client.node import daemon
 from learningchain.client.node.daemon import StartError, api_token, load_genesis
 from learningchain.client.sdk.http import read_token
-from learningchain.client.sdk.types import Usage
+from learningchain.client.sdk.types import UsageError
 from learningchain.client.work.artifacts import Models
 from learningchain.client.work.database import WorkDatabase, WorkDatabaseError
 from learningchain.p2p.address_book import AddressBook
@@ -220,7 +220,7 @@ def test_what_is_no_file_is_called_so(folder: Path, name: str, kind: str) -> Non
         pytest.skip("only root makes devices")
     NO_FILES[kind](folder / name.partition(" ")[0])
     with pytest.raises(
-        (*REFUSALS, WrongUsage, Usage), match="it is a link" if "link" in kind else "not a regular file|Is a directory"
+        (*REFUSALS, WrongUsage, UsageError), match="it is a link" if "link" in kind else "not a regular file|Is a directory"
     ):
         OPENED[name](folder)
 

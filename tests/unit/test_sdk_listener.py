@@ -15,7 +15,7 @@ from learningchain.client.keys.tokens import Tokens, TokenScope, now_ms
 from learningchain.client.sdk import listener as sdk_listener
 from learningchain.client.sdk.client import Client
 from learningchain.client.sdk.listener import PortHolder, Stranger, listening_users, proof_of, token_key
-from learningchain.client.sdk.types import Unreachable
+from learningchain.client.sdk.types import UnreachableError
 from tests.unit.api_kit import TOKEN, serving
 
 THEIRS = 12_345
@@ -114,7 +114,7 @@ async def test_whoever_took_the_port_is_sent_no_token(monkeypatch: pytest.Monkey
     monkeypatch.setattr(sdk_listener.PortHolder, "check", _as_a_stranger(sdk_listener.PortHolder.check))
     try:
         async with Client(f"http://127.0.0.1:{runner.addresses[0][1]}", TOKEN, timeout_s=10) as client:
-            with pytest.raises(Unreachable, match="Nothing was sent"):
+            with pytest.raises(UnreachableError, match="Nothing was sent"):
                 await client.status()
     finally:
         await runner.cleanup()
@@ -140,7 +140,7 @@ async def test_a_node_of_another_user_proves_that_it_knows_the_token(tmp_path: P
                 assert (await client.status())["height"] == 0
         for bad in ("x" * 43, "lct_00000000_" + "A" * 43):
             async with Client(api.url, bad) as client:
-                with pytest.raises(Unreachable, match="Nothing was sent"):
+                with pytest.raises(UnreachableError, match="Nothing was sent"):
                     await client.status()
         store.revoke(token.id, now_ms())
         await api.refused("GET", f"/v1/proof?token={token.id}&nonce={'00' * 32}", 404, token=None)

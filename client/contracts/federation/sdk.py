@@ -35,7 +35,7 @@ from learningchain.client.contracts.federation.http.schema import (
 from learningchain.client.sdk.calls import call, stream
 from learningchain.client.sdk.http import MAX_PAGE, Progress, given, path_id
 from learningchain.client.sdk.node import NodeCalls
-from learningchain.client.sdk.types import Fetched, Json, NotFound
+from learningchain.client.sdk.types import Fetched, Json, NotFoundError
 
 POLL_S = 1.0
 """How often a federation that is watched is asked about."""
@@ -155,11 +155,13 @@ class FederationCalls(NodeCalls):
             return str(found["terms"]["model"]["cid"])
         if round is None:
             if found["best_model"] is None:
-                raise NotFound(f"Federation {found['id']} has no measured model yet (learningchain fed watch {found['id'][:12]})")
+                raise NotFoundError(
+                    f"Federation {found['id']} has no measured model yet (learningchain fed watch {found['id'][:12]})"
+                )
             return str(found["best_model"]["cid"])
         rows = await self.api.rows(_path(found["id"], "rounds"), before=round + 1, limit=1)
         if not rows or rows[0]["round"] != round:
-            raise NotFound(
+            raise NotFoundError(
                 f"Round {round} of federation {found['id']} was not summed (learningchain fed rounds {found['id'][:12]})"
             )
         return str(rows[0]["model"])

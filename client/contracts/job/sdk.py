@@ -20,7 +20,7 @@ from learningchain.client.contracts.job.http.schema import (
 from learningchain.client.sdk.calls import call, stream
 from learningchain.client.sdk.http import MAX_PAGE, Progress, given, path_id
 from learningchain.client.sdk.node import NodeCalls
-from learningchain.client.sdk.types import Fetched, Json, NotFound, Unreachable
+from learningchain.client.sdk.types import Fetched, Json, NotFoundError, UnreachableError
 
 
 class JobCalls(NodeCalls):
@@ -38,7 +38,7 @@ class JobCalls(NodeCalls):
         while found := await self.jobs(live=live, before=before, limit=page):
             for job in found:
                 if before is not None and job["number"] >= before:
-                    raise Unreachable("The node lists the same jobs again: its version does not fit this client's")
+                    raise UnreachableError("The node lists the same jobs again: its version does not fit this client's")
                 before = job["number"]
                 yield job
             if len(found) < page:
@@ -90,7 +90,7 @@ class JobCalls(NodeCalls):
         if not model:
             over = found.get("state") in ("EMPTY", "REFUNDED")
             what = f"it ended as {found['state']}" if over else f"watch it until it is PAID (learningchain job watch {job[:12]})"
-            raise NotFound(f"Job {job} has no winner's model: {what}")
+            raise NotFoundError(f"Job {job} has no winner's model: {what}")
         target = dest / f"model-{job[:16]}" if dest.is_dir() else dest
         path = f"/v1/jobs/{path_id(job)}/model"
         return await self.api.download(path, {}, model["cid"], target, model["size"], overwrite, on_progress)

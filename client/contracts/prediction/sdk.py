@@ -35,7 +35,7 @@ from learningchain.client.contracts.prediction.http.schema import (
 from learningchain.client.sdk.calls import call, stream
 from learningchain.client.sdk.http import MAX_PAGE, given, path_id
 from learningchain.client.sdk.node import NodeCalls
-from learningchain.client.sdk.types import Json, Unavailable, Unreachable, Usage
+from learningchain.client.sdk.types import Json, UnavailableError, UnreachableError, UsageError
 
 ANSWERED = ("AGREED", "WEAK", "FAILED", "FINAL")
 """States in which it is known what a request came to; an appeal may change what AGREED and WEAK say."""
@@ -124,16 +124,16 @@ class PredictionCalls(NodeCalls):
         tell: Callable[[str], None] = lambda _: None,
     ) -> ServePosted:
         """Answer for a model with this node. `stake` is added to what it has staked on it; left out, what is needed. The node runs
-        the model's sample twice first, unless `untried`: raises `Usage` (TRIAL_FAILED) where the answers differ, and `Unavailable`
-        (TRIAL_RUNNING) where that takes longer than `trial_s` seconds; it goes on then, and the same call asks for it again. `tell`
-        hears how far it is."""
+        the model's sample twice first, unless `untried`: raises `UsageError` (TRIAL_FAILED) where the answers differ, and
+        `UnavailableError` (TRIAL_RUNNING) where that takes longer than `trial_s` seconds; it goes on then, and the same call asks
+        for it again. `tell` hears how far it is."""
         loop = asyncio.get_running_loop()
         until, said = loop.time() + trial_s, ""
         body: Json = ({} if stake is None else {"stake": stake}) | ({"untried": True} if untried else {})
         while True:
             try:
                 return cast(ServePosted, await self.api.submit(f"/v1/models/{_model_path(model)}/serve", body, wait))
-            except Unavailable as e:
+            except UnavailableError as e:
                 if e.name != "TRIAL_RUNNING" or loop.time() >= until:
                     raise
             step = (await self._trial(model))["step"]
@@ -142,7 +142,7 @@ class PredictionCalls(NodeCalls):
 
     @call
     async def model_trial(self, model: str) -> ModelTrial:
-        """How the node's last trial of a model goes, or what it came to. Raises `NotFound` where there was none."""
+        """How the node's last trial of a model goes, or what it came to. Raises `NotFoundError` where there was none."""
         return await self._trial(model)
 
     @call
@@ -185,7 +185,7 @@ class PredictionCalls(NodeCalls):
         """Ask a model for at most 256 rows and wait for the answer: its `state` is AGREED or WEAK, with `values`, or FAILED, and
         `outcome` says why. `rows` are JSON values, or the rows' text, a line each, or a file with it. `final`: wait until no appeal
         can change the values. `private`: only those that are drawn read the rows, and only this node the values (`plain`).
-        `callback`: a URL that is told what becomes of it, signed by `callback_secret`. Raises `Unavailable` where it is not
+        `callback`: a URL that is told what becomes of it, signed by `callback_secret`. Raises `UnavailableError` where it is not
         answered within `timeout_s` seconds, which names the request."""
         terms = _terms(model, n, agree, tip, max_charge, within_s, policy)
         told = {"callback": callback, "callback_secret": callback_secret}
@@ -279,7 +279,7 @@ class PredictionCalls(NodeCalls):
         while found := await self.api.rows("/v1/predictions", requester=requester, model=model, before=before, limit=page):
             for one in found:
                 if before is not None and one["number"] >= before:
-                    raise Unreachable("The node lists the same requests again: its version does not fit this client's")
+                    raise UnreachableError("The node lists the same requests again: its version does not fit this client's")
                 before = one["number"]
                 yield one
             if len(found) < page:
@@ -332,7 +332,7 @@ class PredictionCalls(NodeCalls):
         return cast(RegisteredModelView, await self.api.get(f"/v1/models/{_model_path(model)}"))
 
     async def _post(self, body: Json) -> PredictionPosted:
-        """Raises `Rejected` where the ledger refuses it."""
+        """Raises `RejectedError` where the ledger refuses it."""
         return cast(PredictionPosted, await self.api.submit("/v1/predictions", body, POST_S))
 
     async def _post_once(self, body: Json, key: str, *, own: bool, timeout_s: float) -> PredictionPosted:
@@ -342,7 +342,7 @@ class PredictionCalls(NodeCalls):
         while True:
             try:
                 return await self._post(body | ({"idempotency_key": key} if key else {}))
-            except Unavailable as e:
+            except UnavailableError as e:
                 if own and e.name == "TOO_MANY_KEYS":
                     return await self._post(body)
                 if e.name != "KEY_BUSY" or loop.time() >= until:
@@ -394,7 +394,7 @@ class PredictionCalls(NodeCalls):
             found = await self.api.call("GET", f"/v1/predictions/{path_id(request)}", query=query, extra_s=WATCH_S)
             if found.get("state") in wanted:
                 return cast(PredictionView, found)
-        raise Unavailable(
+        raise UnavailableError(
             f"Request {request} is not answered after {timeout_s:g} s. It goes on: look at it later (GET /v1/predictions/{request})"
         )
 
@@ -415,20 +415,20 @@ def _note_failed(body: Json, number: int) -> None:
 
 
 def as_text(rows: bytes) -> str:
-    """Raises `Usage`."""
+    """Raises `UsageError`."""
     try:
         return rows.decode()
     except UnicodeDecodeError:
-        raise Usage("The rows are no text in UTF-8: upload them as a file and name that (request_prediction, data)") from None
+        raise UsageError("The rows are no text in UTF-8: upload them as a file and name that (request_prediction, data)") from None
 
 
 def rows_text(rows: Sequence[Any] | str | bytes | Path) -> bytes:
-    """The input of a request: a line for each row. Raises `Usage`."""
+    """The input of a request: a line for each row. Raises `UsageError`."""
     if isinstance(rows, Path):
         try:
             return rows.read_bytes()
         except OSError as e:
-            raise Usage(f"The rows in {rows} cannot be read: {e.strerror}") from None
+            raise UsageError(f"The rows in {rows} cannot be read: {e.strerror}") from None
     if isinstance(rows, bytes):
         return rows
     if isinstance(rows, str):
@@ -437,7 +437,7 @@ def rows_text(rows: Sequence[Any] | str | bytes | Path) -> bytes:
         lines = [json.dumps(row, separators=(",", ":"), ensure_ascii=False, allow_nan=False) for row in rows]
         return "".join(f"{line}\n" for line in lines).encode()
     except (TypeError, ValueError) as e:
-        raise Usage(f"A row is no JSON value: {e}. Give lists, dictionaries, numbers and texts") from None
+        raise UsageError(f"A row is no JSON value: {e}. Give lists, dictionaries, numbers and texts") from None
 
 
 def count_rows(text: bytes) -> int:
@@ -479,12 +479,12 @@ def _row_values(view: PredictionView, rows: int) -> list[PredictedRow]:
 
 
 def _model_path(model: str) -> str:
-    """A model in a path: its id, or its owner and name as one part. Raises `Usage`."""
+    """A model in a path: its id, or its owner and name as one part. Raises `UsageError`."""
     owner, slash, name = model.partition("/")
     if not slash:
         return path_id(model)
     if not name or len(name) > 64 or any(c not in "abcdefghijklmnopqrstuvwxyz0123456789._-" for c in name):
-        raise Usage(f"{model[:120]!r} names no model: write its id, or lc1.../name")
+        raise UsageError(f"{model[:120]!r} names no model: write its id, or lc1.../name")
     return f"{path_id(owner)}~{name}"
 
 

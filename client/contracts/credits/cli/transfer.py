@@ -10,7 +10,7 @@ from rich.console import Console
 from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, clean, named
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished, paid_by_hand
 from learningchain.client.keys.names import Names, near
-from learningchain.client.sdk.types import NotFound
+from learningchain.client.sdk.types import NotFoundError
 
 if TYPE_CHECKING:
     from learningchain.client.api.schema import TxAnswer
@@ -61,7 +61,7 @@ async def _no_copy(node: Client, receiver: str, names: Names) -> None:
     own = (await node.status())["id"]
     try:
         paid = paid_by_hand(await node.history(own, limit=LATELY))
-    except NotFound:  # this node is no member: what that means is told where the transfer is refused
+    except NotFoundError:  # this node is no member: what that means is told where the transfer is refused
         paid = set()
     like = None if receiver in paid else near(receiver, [own, *names.by_address, *paid])
     if like:

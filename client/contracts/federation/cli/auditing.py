@@ -17,7 +17,7 @@ from learningchain.client.cli.common import HERE, Common, NotStarted, WrongUsage
 from learningchain.client.contracts.federation.arithmetic.places import DELTAS
 from learningchain.client.contracts.federation.http.ledger_views import cid_text
 from learningchain.client.contracts.federation.references import find_federation
-from learningchain.client.sdk.types import ApiError, NotFound
+from learningchain.client.sdk.types import ApiError, NotFoundError
 
 if TYPE_CHECKING:
     from learningchain.chain.contracts.federation.messages import FederationTerms
@@ -67,7 +67,7 @@ def audit_federation(
         known = watch.evidence
         differs = told_otherwise(known.federation, _notes(watch), store, found.last) if known.federation else []
     if not known.federation and not found.fault:
-        raise NotFound(
+        raise NotFoundError(
             f"No federation that begins with {federation} was opened in blocks 1 to {found.last}. Ids: learningchain fed list"
         )
     audit = judged(known) if known.federation else None

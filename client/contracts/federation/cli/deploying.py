@@ -16,7 +16,7 @@ from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 from learningchain.client.contracts.federation.cli.reading import FedText
 from learningchain.client.contracts.federation.http.offers import why_not_offered
 from learningchain.client.contracts.federation.references import find_federation
-from learningchain.client.sdk.types import Usage
+from learningchain.client.sdk.types import UsageError
 
 if TYPE_CHECKING:
     from learningchain.client.contracts.federation.http.schema import FederationDeployed, FederationView
@@ -101,13 +101,13 @@ def deploy(
 
 
 async def _require_offered(node: Client, found: FederationView) -> None:
-    """Before anything is uploaded or run here. Raises `Usage` in the words of the node."""
+    """Before anything is uploaded or run here. Raises `UsageError` in the words of the node."""
     own = (await node.status())["id"]
     paid = own != found["sponsor"] and any(
         one["account"] == own and parse_credits(one["paid"]) for one in await node.federation_members(found["id"])
     )
     if refused := why_not_offered(own, found["sponsor"], end=found["end"], best_round=found["best_round"], paid=paid):
-        raise Usage(f"Nothing was registered. {refused.text}", name=refused.name)
+        raise UsageError(f"Nothing was registered. {refused.text}", name=refused.name)
 
 
 async def _trained(found: FederationView) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from learningchain.client.contracts.federation.cli.reading import FedText
 from learningchain.client.contracts.federation.cli.sponsoring import sent
 from learningchain.client.contracts.federation.references import find_federation
 from learningchain.client.contracts.federation.web.phrases import agreement, became, held_against, vault_text
-from learningchain.client.sdk.types import Rejected
+from learningchain.client.sdk.types import RejectedError
 
 if TYPE_CHECKING:
     from learningchain.client.api.schema import OwnDataView, TxAnswer
@@ -80,7 +80,7 @@ def join(
     if not common.json:
         show_joining(common.out.notes, found, own, vault=vault, min_vetted=min_vetted)
     if (refusal := found["refusal"]) is not None:
-        raise Rejected(f"{refusal['message']}", code=refusal["code"], name=refusal["name"])
+        raise RejectedError(f"{refusal['message']}", code=refusal["code"], name=refusal["name"])
     if found["allowed"] is False:
         raise WrongUsage(
             f"Nothing was sent: the program {found['program']} is not on this node's list of those that may run on your own data "

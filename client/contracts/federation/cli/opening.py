@@ -16,7 +16,7 @@ from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, fa
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 from learningchain.client.contracts.federation.arithmetic.places import MASKS
 from learningchain.client.contracts.federation.cli.words import WARNED
-from learningchain.client.sdk.types import Rejected
+from learningchain.client.sdk.types import RejectedError
 
 if TYPE_CHECKING:
     from learningchain.client.contracts.federation.http.schema import FederationPosted, FederationQuote
@@ -161,10 +161,10 @@ def open_(
 
 
 def _require(quote: FederationQuote, *, force: bool) -> None:
-    """Raises `Rejected` where the ledger would, `WrongUsage` where nobody could serve it."""
+    """Raises `RejectedError` where the ledger would, `WrongUsage` where nobody could serve it."""
     if (refusal := quote["refusal"]) is not None:
         text = f"The federation would be refused and was not sent: {refusal['message']}"
-        raise Rejected(text, code=refusal["code"], name=refusal["name"])
+        raise RejectedError(text, code=refusal["code"], name=refusal["name"])
     if (why := too_few(quote)) and not force:
         raise WrongUsage(f"{why}. Open it all the same with --force, and start it once there are more")
 

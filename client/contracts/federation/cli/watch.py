@@ -23,7 +23,7 @@ from learningchain.client.contracts.federation.cli.reading import FedText
 from learningchain.client.contracts.federation.cli.words import meaning, state_text
 from learningchain.client.contracts.federation.references import find_federation
 from learningchain.client.contracts.federation.web.phrases import CODES, ENDS, OUTCOMES, VOIDS
-from learningchain.client.sdk.types import ApiError, Unreachable
+from learningchain.client.sdk.types import ApiError, UnreachableError
 
 if TYPE_CHECKING:
     from learningchain.client.api.schema import EventView
@@ -76,7 +76,7 @@ def watch(
 
 
 async def _events(node: Client, ref: str) -> Any:
-    """From the first to the last, also over a node that goes away for a while. Raises `Unreachable` when it stays away."""
+    """From the first to the last, also over a node that goes away for a while. Raises `UnreachableError` when it stays away."""
     after, failures = -1, 0
     while True:
         try:
@@ -84,7 +84,7 @@ async def _events(node: Client, ref: str) -> Any:
                 after, failures = event["cursor"], 0
                 yield event
             return
-        except Unreachable:
+        except UnreachableError:
             failures += 1
             if failures > RETRIES:
                 raise

@@ -13,7 +13,7 @@ from rich.console import Console
 from learningchain.client.cli.audit import FAULTY, lacks, opened, run
 from learningchain.client.cli.common import HERE, Common, NotStarted, WrongUsage, clean, short
 from learningchain.client.contracts.job.references import find
-from learningchain.client.sdk.types import NotFound
+from learningchain.client.sdk.types import NotFoundError
 
 if TYPE_CHECKING:
     from learningchain.client.contracts.job.cli.auditing import JobWatch
@@ -55,7 +55,7 @@ def audit_job(
         found = run(common, Audit(store, genesis, again=True, watch=watch))
         differs = told_otherwise(watch.job, watch.notes, store, found.last) if watch.job else []
     if not watch.job and not found.fault:
-        raise NotFound(f"No job that begins with {job} was posted in blocks 1 to {found.last}. Ids: learningchain job list")
+        raise NotFoundError(f"No job that begins with {job} was posted in blocks 1 to {found.last}. Ids: learningchain job list")
     document = _document(watch, found, differs)
     columns: tuple[Exhibit, list[Rechecked]] | None = None
     if evaluate and not found.fault:

@@ -29,7 +29,7 @@ from learningchain.client.cli.common import (
 )
 from learningchain.client.contracts.job.cli.cost import FULL_COMMITTEE
 from learningchain.client.contracts.job.references import find
-from learningchain.client.sdk.types import ApiError, Fetched, Unreachable
+from learningchain.client.sdk.types import ApiError, Fetched, UnreachableError
 
 if TYPE_CHECKING:
     from learningchain.client.api.schema import ParkedView, RunCancelled, StatusView
@@ -207,7 +207,7 @@ async def own_runs(node: Client, job: str) -> list[Any]:
     """What this node ran for a job, or could not: the newest first."""
     try:
         return [run for run in await node.runs() if run.get("job") == job]
-    except Unreachable:
+    except UnreachableError:
         raise
     except ApiError:  # a node without a worker
         return []

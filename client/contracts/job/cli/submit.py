@@ -20,7 +20,7 @@ from learningchain.client.contracts.job.cli.build import archive_name, build_ima
 from learningchain.client.contracts.job.cli.cost import judges_text, priced, show_quote, small_committee
 from learningchain.client.contracts.job.cli.hidden import Sealed, encrypted, hand_over, noted, readable
 from learningchain.client.contracts.job.cli.jobs import Bar
-from learningchain.client.sdk.types import Rejected
+from learningchain.client.sdk.types import RejectedError
 
 if TYPE_CHECKING:
     from learningchain.client.contracts.job.http.schema import JobPosted, JobQuote
@@ -156,7 +156,7 @@ def offer(
             return quote, None
         if (refusal := quote["refusal"]) is not None:
             text = f"The job would be refused and was not sent: {refusal['message']}"
-            raise Rejected(text, code=refusal["code"], name=refusal["name"])
+            raise RejectedError(text, code=refusal["code"], name=refusal["name"])
         if (risk := small_committee(quote)) and not yes:
             agree(common, f"{risk}.", "Post it so?", "Nothing was sent")
 

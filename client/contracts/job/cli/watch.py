@@ -32,7 +32,7 @@ from learningchain.client.contracts.job.cli.jobs import (
     who,
 )
 from learningchain.client.contracts.job.references import find
-from learningchain.client.sdk.types import ApiError, NotFound, Unreachable
+from learningchain.client.sdk.types import ApiError, NotFoundError, UnreachableError
 
 if TYPE_CHECKING:
     from learningchain.client.api.schema import EventView, ParkedView
@@ -102,7 +102,7 @@ class Shown:
 
 
 async def changes(node: Client, job_id: str) -> AsyncIterator[Shown]:
-    """The job as it is now, and again whenever it changed. Raises `Unreachable` when the node stays away."""
+    """The job as it is now, and again whenever it changed. Raises `UnreachableError` when the node stays away."""
     bell = asyncio.Event()
     listener = asyncio.create_task(_listen(node, job_id, bell))
     last: Any = None
@@ -114,7 +114,7 @@ async def changes(node: Client, job_id: str) -> AsyncIterator[Shown]:
             try:
                 shown = await _read(node, job_id, cursor)
                 failures = 0
-            except Unreachable:
+            except UnreachableError:
                 failures += 1
                 if failures > RETRIES:
                     raise
@@ -147,7 +147,7 @@ async def _events(node: Client, job_id: str, cursor: int) -> list[EventView]:
     while True:
         try:
             page = await node.job_events(job_id, before=found[-1]["cursor"] if found else None, limit=PAGE)
-        except NotFound:  # an older node does not tell
+        except NotFoundError:  # an older node does not tell
             return []
         new = [event for event in page if cursor < event["cursor"] and (not found or event["cursor"] < found[-1]["cursor"])]
         found += new

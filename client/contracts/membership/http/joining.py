@@ -36,7 +36,7 @@ from learningchain.client.api.render import Json
 from learningchain.client.contracts.membership.http.token import MAX_PEERS, VERSION, Contact, JoinToken
 from learningchain.client.contracts.membership.outsiders import ADMITTED, Ask, Wish
 from learningchain.client.contracts.membership.statements import UNSIGNED
-from learningchain.client.sdk.types import ApiError, Rejected, Unreachable
+from learningchain.client.sdk.types import ApiError, RejectedError, UnreachableError
 from learningchain.p2p.address_book import parse_endpoint
 from learningchain.p2p.connection import Refused
 from learningchain.p2p.outsiders import ask
@@ -105,7 +105,7 @@ def shown(reader: Reader, slot: Slot, clock: int) -> Json:
 # --- the newcomer's side ------------------------------------------------------------------------------------------------------
 
 
-class Unanswered(Unreachable):
+class Unanswered(UnreachableError):
     """None of a token's contacts answered."""
 
 
@@ -127,9 +127,9 @@ async def _ask_one(
         if status == 200:
             return await asyncio.to_thread(read, body)
     except (Refused, Malformed) as e:
-        return Unreachable(f"{contact.address}: {e}")
+        return UnreachableError(f"{contact.address}: {e}")
     refusal = _refusal(body)
-    return refusal if refusal.code is not None else Unreachable(f"{contact.address}: {refusal}")
+    return refusal if refusal.code is not None else UnreachableError(f"{contact.address}: {refusal}")
 
 
 def _refusal(body: bytes) -> ApiError:
@@ -137,10 +137,10 @@ def _refusal(body: bytes) -> ApiError:
         found: Any = msgspec.json.decode(body)
         code, name, text = found["code"], found["name"], str(found["message"])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError):
-        return Rejected(body[:200].decode(errors="replace") or "refused without a word")
+        return RejectedError(body[:200].decode(errors="replace") or "refused without a word")
     if isinstance(code, int) and code in TEXTS:
         text = f"{text}. {TEXTS[code][1]}"
-    return Rejected(text, code=code if isinstance(code, int) else None, name=None if name is None else str(name))
+    return RejectedError(text, code=code if isinstance(code, int) else None, name=None if name is None else str(name))
 
 
 def genesis_in(body: bytes, chain_id: bytes) -> Genesis:
@@ -154,7 +154,7 @@ def genesis_in(body: bytes, chain_id: bytes) -> Genesis:
 async def fetch_genesis(token: JoinToken) -> tuple[Genesis, bytes]:
     """The network's genesis and its file, from the first contact that has it: its hash is the chain id, so nobody's word counts.
 
-    Raises `Rejected` where all that answer refuse, `Unanswered` where nobody gives it.
+    Raises `RejectedError` where all that answer refuse, `Unanswered` where nobody gives it.
     """
     question, told = encode(Ask(token.chain_id, token.inviter, Wish.GENESIS, [])), list[ApiError]()
     for contact in token.contacts:
@@ -199,7 +199,7 @@ async def enter(
     One contact can lie, or be behind, so none is believed alone: what counts is that all that answer, or most contacts of the
     token, say the same. One after the other is asked while those before refuse, are silent or wait for long; all are once one says
     that the newcomer is in. Where they still differ after `within_s`, `doubt` is told so, and the chain will show.
-    Raises `Rejected` with the ledger's refusal where all that answer refuse, `Unanswered` where nobody lets it in.
+    Raises `RejectedError` with the ledger's refusal where all that answer refuse, `Unanswered` where nobody lets it in.
     """
     digest = join_digest(token.chain_id, token.key.public, own)
     op = Join(token.inviter, token.key.public, own, signature, token.key.sign(digest))
@@ -212,7 +212,7 @@ async def enter(
         waiting = None in answers.values()
         complete = len(asked) == len(token.contacts)
         agreed = [one for one in answers.values() if isinstance(one, int)]
-        differs = [one for one in answers.values() if not isinstance(one, int | Unreachable)]
+        differs = [one for one in answers.values() if not isinstance(one, int | UnreachableError)]
         if agreed and complete and (not differs or 2 * len(agreed) > len(token.contacts)):
             return max(agreed)
         if complete and not agreed and not waiting:

@@ -19,7 +19,7 @@ from learningchain.client.contracts.prediction.cli.shown import RequestFollower,
 from learningchain.client.contracts.prediction.cli.tables import ask_table
 from learningchain.client.contracts.prediction.cli.typed import are_values, one_line, rows_of_values, say_unchecked
 from learningchain.client.contracts.prediction.references import find_model, find_policy
-from learningchain.client.sdk.types import NotFound
+from learningchain.client.sdk.types import NotFoundError
 
 if TYPE_CHECKING:
     from learningchain.client.contracts.prediction.http.schema import PredictionPosted, PredictionQuote, PredictionView
@@ -117,7 +117,7 @@ def predict(
         return REFUSED if known["refusal"] is not None else OK
     if view is None:
         if posted is None:
-            raise NotFound("Nothing was sent")
+            raise NotFoundError("Nothing was sent")
         sent = posted
         common.out.show(sent, lambda console: console.print(f"Request {sent['request']} is on its way."))
         common.out.note(f"Follow it: learningchain prediction watch {sent['request'][:12]}{common.again}")

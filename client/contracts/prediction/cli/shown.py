@@ -12,7 +12,7 @@ from rich.text import Text
 
 from learningchain.client.cli.callbacks import event_words
 from learningchain.client.cli.common import Output, cell, clean, facts, listing, short
-from learningchain.client.sdk.types import NotFound, Unreachable
+from learningchain.client.sdk.types import NotFoundError, UnreachableError
 
 if TYPE_CHECKING:
     from learningchain.client.contracts.prediction.http.schema import PredictionView, ValueView
@@ -214,7 +214,7 @@ class RequestFollower:
         self, node: Client, request: str, within_s: float, *, final: bool, sent: bool = False
     ) -> PredictionView | None:
         """The request when it is answered, or with `final` over; as it is when the time has passed; None where it never came.
-        Raises NotFound where it was seen and is known no more: it left in blocks that the node has not."""
+        Raises NotFoundError where it was seen and is known no more: it left in blocks that the node has not."""
         until, failures = time.monotonic() + within_s, 0
         view: PredictionView | None = None
         while True:
@@ -223,11 +223,11 @@ class RequestFollower:
                 changed = view is not None
                 view = await node.prediction(request, wait=max(0.0, min(WATCH_S, left)), final=final, changed=changed)
                 failures = 0
-            except NotFound as e:
+            except NotFoundError as e:
                 if view is not None:
                     raise left_unseen(request, view, e) from None
                 await self._gone(node, e, sent)
-            except Unreachable:
+            except UnreachableError:
                 failures += 1
                 if failures > RETRIES:
                     raise
@@ -240,7 +240,7 @@ class RequestFollower:
                 return view
 
     @staticmethod
-    async def _gone(node: Client, told: NotFound, sent: bool) -> None:
+    async def _gone(node: Client, told: NotFoundError, sent: bool) -> None:
         """Raises what the node told, where its blocks do not begin with the first: a request may have left before, and waiting
         brings it no more. One that was `sent` just now may still come."""
         if not sent and (await node.status()).get("first_block", 1) > 1:
@@ -256,12 +256,12 @@ class RequestFollower:
             self._out.note(text)
 
 
-def left_unseen(request: str, last: PredictionView, told: NotFound) -> NotFound:
+def left_unseen(request: str, last: PredictionView, told: NotFoundError) -> NotFoundError:
     """Of a request that was there and is not, on a node that has not the blocks in which it ended."""
     seen = f"It was {last['outcome'] or last['state']} when it was seen last"
     ended = "and no appeal can change it any more" if last["outcome"] else "and an answer would stand in the state for pred_keep"
     where = "in blocks that this node has not (it took a snapshot), so how it ended is not known here; an archive node tells"
-    return NotFound(f"Request {request} left the state {where}. {seen}, {ended}", name=told.name)
+    return NotFoundError(f"Request {request} left the state {where}. {seen}, {ended}", name=told.name)
 
 
 def step(view: PredictionView) -> str:

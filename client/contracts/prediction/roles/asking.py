@@ -31,7 +31,7 @@ from learningchain.chain.types import format_credits, parse_credits
 from learningchain.client.contracts.prediction.http.model_schema import ModelSchema
 from learningchain.client.contracts.prediction.roles.table import TableBatch, TableReader, answers_head, answers_text
 from learningchain.client.node.ledger import VALID_FOR
-from learningchain.client.sdk.types import NotFound, Rejected, Unavailable
+from learningchain.client.sdk.types import NotFoundError, RejectedError, UnavailableError
 
 AT_ONCE: Final = 4
 """Batches that are under way at a time."""
@@ -301,15 +301,16 @@ class TableRun:
         raise BudgetSpent(spent, charge, budget, again)
 
     async def _answered(self, number: int, request: str) -> Any:
-        """The request when it is answered or has failed; the rules end every one. Raises Rejected where the ledger refused it."""
+        """The request when it is answered or has failed; the rules end every one. Raises RejectedError where the ledger
+        refused it."""
         until = self._now() + LONGEST_S
         while True:
             try:
                 found = await self._node.prediction(request, wait=WATCH_S)
-            except NotFound:
+            except NotFoundError:
                 await self._refused(number)
                 if self._now() >= until:
-                    raise Unavailable(
+                    raise UnavailableError(
                         f"Request {request} stands in no block yet, and may still come. Look at the node (learningchain status), "
                         "and ask again with the same words later: what is answered is not asked again"
                     ) from None
@@ -319,15 +320,16 @@ class TableRun:
                 return found
 
     async def _refused(self, number: int) -> None:
-        """Raises Rejected where the batch's request will never come: its transaction was refused, or is too old for any block."""
+        """Raises RejectedError where the batch's request will never come: its transaction was refused, or is too old for any
+        block."""
         known = self.journal.batches[number]
         try:
             found = await self._node.tx(known.tx) if known.tx else {}
-        except NotFound:
+        except NotFoundError:
             found = {}
         status = await self._node.status()
         if not found and status.get("first_block", 1) > known.height + 1:
-            raise Unavailable(
+            raise UnavailableError(
                 f"Request {known.request} of batch {number + 1} is not known here, and this node's blocks begin with "
                 f"{status['first_block']}: whether it was answered, and paid, it cannot tell. Go on with the same words at an "
                 "archive node, or ask the rows that are left anew with another --out"
@@ -336,7 +338,7 @@ class TableRun:
         if (code := found.get("code")) or late:
             self.journal.add(number, refused=code or 0)
             where = f"refused in block {found['height']}" if code else "taken into no block in time"
-            raise Rejected(
+            raise RejectedError(
                 f"The request of batch {number + 1} was {where}; nothing was paid for it", code=code, name=found.get("code_name")
             )
 
