@@ -2,8 +2,10 @@
 
     import learningchain
 
-    with learningchain.SyncClient.of_folder(path) as node:
-        print(node.status()["height"])
+    with learningchain.connect() as node:
+        job = node.jobs.post("my-job", bounty=20, expires="30m")
+        job.wait(progress=True)
+        print(node.model("line").predict([[2.5]]))
 
 Everything is loaded when it is first used, so that importing this, and `learningchain --help`, stay quick.
 """
@@ -49,16 +51,23 @@ if TYPE_CHECKING:
     from learningchain.client.contracts.job.http.schema import JobSummary as JobSummary
     from learningchain.client.contracts.job.http.schema import JobView as JobView
     from learningchain.client.contracts.job.http.schema import LimitsRequest as LimitsRequest
+    from learningchain.client.contracts.job.objects import AsyncJob as AsyncJob
+    from learningchain.client.contracts.job.objects import Job as Job
     from learningchain.client.contracts.prediction.http.schema import PredictionPosted as PredictionPosted
     from learningchain.client.contracts.prediction.http.schema import PredictionView as PredictionView
     from learningchain.client.contracts.prediction.http.schema import RegisteredModelView as RegisteredModelView
+    from learningchain.client.contracts.prediction.objects import AsyncModel as AsyncModel
+    from learningchain.client.contracts.prediction.objects import Model as Model
     from learningchain.client.keys.keystore import Identity as Identity
     from learningchain.client.keys.keystore import Keystore as Keystore
     from learningchain.client.keys.keystore import KeystoreError as KeystoreError
     from learningchain.client.receipts.files import CheckedReceipt as CheckedReceipt
     from learningchain.client.receipts.files import check_receipt as check_receipt
     from learningchain.client.sdk.client import Client as Client
-    from learningchain.client.sdk.client import SyncClient as SyncClient
+    from learningchain.client.sdk.connecting import AsyncNode as AsyncNode
+    from learningchain.client.sdk.connecting import Node as Node
+    from learningchain.client.sdk.connecting import connect as connect
+    from learningchain.client.sdk.connecting import connect_async as connect_async
     from learningchain.client.sdk.types import ApiError as ApiError
     from learningchain.client.sdk.types import BadContentError as BadContentError
     from learningchain.client.sdk.types import Event as Event

@@ -72,6 +72,12 @@ class call(Generic[S, P, R]):
         self._run = run
         self.__doc__ = run.__doc__
 
+        @functools.wraps(run)
+        def blocking(node: Any, *args: Any, **named: Any) -> Any:
+            return node._wait(run(node._awaited, *args, **named))
+
+        self._blocking = blocking
+
     @overload
     def __get__(self, node: None, owner: Any) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R]]: ...
     @overload
@@ -81,14 +87,7 @@ class call(Generic[S, P, R]):
     def __get__(self, node: Any, owner: Any) -> Any:
         if node is None:
             return self._run
-        if not isinstance(node, Blocking):
-            return MethodType(self._run, node)
-
-        @functools.wraps(self._run)
-        def blocking(*args: P.args, **named: P.kwargs) -> R:
-            return node._wait(self._run(node._awaited, *args, **named))
-
-        return blocking
+        return MethodType(self._blocking if isinstance(node, Blocking) else self._run, node)
 
 
 class stream(Generic[S, P, R]):

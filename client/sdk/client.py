@@ -59,7 +59,7 @@ class Client(_Own, NodeCalls):
     @classmethod
     def of_folder(cls, data: Path, *, timeout_s: float = TIMEOUT_S, receipts: bool = False) -> Self:
         """The node whose data folder this is. Raises `UsageError` when its token or settings cannot be read."""
-        return cls(*_at(data), timeout_s=timeout_s, receipts=receipts)
+        return cls(*at_folder(data), timeout_s=timeout_s, receipts=receipts)
 
     async def __aenter__(self) -> Self:
         return self
@@ -79,7 +79,7 @@ class SyncClient(Blocking, _Own, NodeCalls):
     """
 
     def __init__(self, url: str, token: str | None = None, *, timeout_s: float = TIMEOUT_S, receipts: bool = False) -> None:
-        self._awaited = Client(url, token, timeout_s=timeout_s, receipts=receipts)
+        self._awaited: Client = Client(url, token, timeout_s=timeout_s, receipts=receipts)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="learningchain-sdk", daemon=True)
         self._thread.start()
@@ -89,7 +89,16 @@ class SyncClient(Blocking, _Own, NodeCalls):
 
     @classmethod
     def of_folder(cls, data: Path, *, timeout_s: float = TIMEOUT_S, receipts: bool = False) -> Self:
-        return cls(*_at(data), timeout_s=timeout_s, receipts=receipts)
+        return cls(*at_folder(data), timeout_s=timeout_s, receipts=receipts)
+
+    @property
+    def awaited(self) -> Client:
+        """The same calls as coroutines, which run on `loop`."""
+        return self._awaited
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return self._loop
 
     def __enter__(self) -> Self:
         return self
@@ -105,7 +114,7 @@ class SyncClient(Blocking, _Own, NodeCalls):
             self._loop.close()
 
 
-def _at(data: Path) -> tuple[str, str | None]:
+def at_folder(data: Path) -> tuple[str, str | None]:
     """URL and token of the node whose data folder this is."""
     try:
         listen = config.load(data).config.api.listen

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from learningchain.client.cli.common import Common, WrongUsage
+from learningchain.client.sdk.types import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from learningchain.client.cli.common import Common
     from learningchain.client.sdk.client import Client
 
 _HEX = frozenset("0123456789abcdef")
 
 
 async def find_model(node: Client, common: Common, text: str) -> str:
-    """The full id behind an id, the beginning of one, `OWNER/NAME`, or a name of this node's own. Raises `WrongUsage`.
+    """As `model_id`; an owner may be typed by a name that the address book has. Raises `UsageError`."""
+    owner, slash, name = text.rpartition("/")
+    return await model_id(node, f"{common.account(owner)}/{name}" if slash else text)
+
+
+async def model_id(node: Client, text: str) -> str:
+    """The full id behind an id, the beginning of one, `lc1.../NAME`, or a name of this node's own. Raises `UsageError`.
 
     A bare name is never a stranger's: anybody may call a model so.
     """
-    owner, slash, name = text.rpartition("/")
-    if slash:
-        return (await node.model(f"{common.account(owner)}/{name}"))["id"]
+    if "/" in text:
+        return (await node.model(text))["id"]
     if _is_hex(text) and len(text) == 64:
         return text
     own = (await node.status())["id"]
@@ -29,7 +35,7 @@ async def find_model(node: Client, common: Common, text: str) -> str:
     if mine:
         return mine[0]["id"]
     if not _is_hex(text):
-        raise WrongUsage(
+        raise UsageError(
             f"This node has registered no model called {text[:64]!r}. Another's is named by its owner, as lc1.../{text[:64]}, "
             "or by its id (learningchain model list)"
         )
@@ -37,29 +43,29 @@ async def find_model(node: Client, common: Common, text: str) -> str:
 
 
 async def find_request(node: Client, text: str) -> str:
-    """The full id behind an id, the beginning of one, or `latest`, the newest of this node's. Raises `WrongUsage`."""
+    """The full id behind an id, the beginning of one, or `latest`, the newest of this node's. Raises `UsageError`."""
     word = text.lower()
     if word == "latest":
         own = (await node.status())["id"]
         if newest := await node.predictions(requester=own, limit=1):
             return newest[0]["id"]
-        raise WrongUsage("This node has asked nothing yet. Ask a model: learningchain predict --help")
+        raise UsageError("This node has asked nothing yet. Ask a model: learningchain predict --help")
     return await _beginning(word, "request", "prediction list", lambda part: node.predictions(beginning=part, limit=2))
 
 
 async def find_job(node: Client, text: str) -> str:
-    """A paid job's full id behind an id, the beginning of one, or `latest`, its newest. Raises `WrongUsage`."""
+    """A paid job's full id behind an id, the beginning of one, or `latest`, its newest. Raises `UsageError`."""
     if text.lower() == "latest":
         own = (await node.status())["id"]
         for job in await node.jobs(limit=1_000):
             if job["poster"] == own and job["state"] == "PAID":
                 return job["id"]
-        raise WrongUsage("No job of this node was paid yet, so there is no winner to register (learningchain job list)")
+        raise UsageError("No job of this node was paid yet, so there is no winner to register (learningchain job list)")
     return await _beginning(text.lower(), "job", "job list", lambda part: node.jobs(beginning=part, limit=2))
 
 
 async def find_policy(node: Client, text: str) -> str:
-    """The full id behind an id or the beginning of one. Raises `WrongUsage`."""
+    """The full id behind an id or the beginning of one. Raises `UsageError`."""
 
     async def listed(word: str) -> list[Any]:
         return [one for one in await node.policies(limit=1_000) if one["id"].startswith(word)]
@@ -69,13 +75,13 @@ async def find_policy(node: Client, text: str) -> str:
 
 async def _beginning(word: str, what: str, command: str, look: Callable[[str], Awaitable[list[Any]]]) -> str:
     if not _is_hex(word) or len(word) > 64:
-        raise WrongUsage(f"{word[:80]!r} is no {what}'s id: ids are up to 64 hex digits (learningchain {command})")
+        raise UsageError(f"{word[:80]!r} is no {what}'s id: ids are up to 64 hex digits (learningchain {command})")
     if len(word) == 64:
         return word
     found = await look(word)
     if len(found) != 1:
         problem = f"More than one {what}" if found else f"No {what}"
-        raise WrongUsage(f"{problem} begins with {word}. learningchain {command} shows the ids")
+        raise UsageError(f"{problem} begins with {word}. learningchain {command} shows the ids")
     return str(found[0]["id"])
 
 

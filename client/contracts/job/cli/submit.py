@@ -198,18 +198,13 @@ def archived_image(archive: Path | None, folder: Path | None = None) -> Json:
     """What a posting says of an archive: its name in the content store, the image in it, its processor. Where it is to be built of
     a folder, it is. Raises `WrongUsage`."""
     from learningchain.client.contracts.job.cli.check import scanned
-    from learningchain.client.sdk.files import StreamName
+    from learningchain.client.contracts.job.images import described
 
     if archive is None:
         raise WrongUsage("--image-archive names no file")
     if folder is not None:
         build_image(folder, archive)
-    image, name = scanned(archive), StreamName()
-    with archive.open("rb") as source:
-        while piece := source.read(1 << 20):
-            name.feed(piece)
-    sent = {"cid": name.finish()[0], "image_id": image.image_id, "size": archive.stat().st_size}
-    return {"image": sent, "arch": image.config.architecture}
+    return described(archive, scanned(archive))
 
 
 def registry_image(text: str) -> Json:

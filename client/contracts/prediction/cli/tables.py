@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,8 @@ from learningchain.chain.types import parse_credits
 from learningchain.client.cli.app import OK, REFUSED
 from learningchain.client.cli.common import Common, WrongUsage, amount, facts, when
 from learningchain.client.contracts.prediction.cli.shown import FAILED, WEAK
-from learningchain.client.contracts.prediction.http.model_schema import MAX_SCHEMA_BYTES, BadSchema, ModelSchema, parse_schema
+from learningchain.client.contracts.prediction.http.model_schema import BadSchema, ModelSchema
+from learningchain.client.contracts.prediction.objects import schema_of
 from learningchain.client.contracts.prediction.references import find_model, find_policy
 from learningchain.client.contracts.prediction.roles.asking import (
     BadJournal,
@@ -100,14 +100,8 @@ async def _quoted(node: Client, reader: TableReader, terms: TableTerms, rows: in
 
 async def schema_for(node: Client, model: RegisteredModelView) -> ModelSchema:
     """The schema of a model, over the node. Raises WrongUsage where it has none, BadSchema, and the SDK's errors."""
-    cid = model["schema"]
-    if cid is None:
+    if (schema := await schema_of(node, model)) is None:
         raise WrongUsage(f"Model {model['name']} has no schema, so no table's columns can be its rows. Send rows with --file")
-    with tempfile.TemporaryDirectory(prefix="learningchain-") as folder:
-        fetched = await node.fetch(cid, Path(folder) / "schema.json", max_size=MAX_SCHEMA_BYTES)
-        schema = parse_schema(fetched.path.read_bytes())
-    if (why := schema.fits(model["classes"] or 0)) is not None:
-        raise BadSchema(f"the schema of model {model['name']} is not its own: {why}")
     return schema
 
 

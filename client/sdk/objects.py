@@ -1,0 +1,59 @@
+"""What every object of a node has, such as a job: what is known of it as attributes, what can be done with it as calls.
+
+Its calls are written once, as coroutines on the `Client` of the node. One class has them awaited, one has them block:
+
+    class JobCalls(NodeObject):
+        @call
+        async def refresh(self) -> None: ...
+
+    class AsyncJob(JobCalls): ...
+    class Job(Blocking, JobCalls): ...
+
+A coroutine of such a class awaits the client's calls alone, never a call of an object: that would block in the loop it runs on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from learningchain.client.sdk.calls import Calls
+
+if TYPE_CHECKING:
+    from learningchain.client.sdk.client import Client
+
+
+@dataclass(frozen=True)
+class Link:
+    """The way to a node. `loop` runs in a thread of its own where calls block, and is None where they are awaited."""
+
+    client: Client
+    loop: asyncio.AbstractEventLoop | None = None
+
+
+class NodeObject(Calls):
+    """`raw` is the document of the API that the attributes are read from, as the node told it last."""
+
+    def __init__(self, link: Link, raw: Mapping[str, Any] | None = None) -> None:
+        super().__init__(link.client.api)
+        self._link, self._node = link, link.client
+        self._awaited: Any = self  # for `Blocking`: its coroutines run on this very object
+        self._loop: Any = link.loop
+        self.raw: Mapping[str, Any] = raw or {}
+
+    def _facts(self) -> dict[str, Any]:
+        """What is shown of it to people, the first two in one line."""
+        return {}
+
+    def __repr__(self) -> str:
+        said = [f"{name}={value!s}" for name, value in self._facts().items() if value is not None]
+        return f"<{type(self).__name__} {' '.join(said)}>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks. Names and texts of others are shown, and are never markup."""
+        rows = [(name, value) for name, value in self._facts().items() if value is not None]
+        cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>" for name, value in rows)
+        return f"<table><caption>{type(self).__name__.removeprefix('Async')}</caption>{cells}</table>"
