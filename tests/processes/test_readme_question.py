@@ -83,7 +83,7 @@ async def _from_python(shell: Owner, owner: NodeProcess, folder: Path, value: st
     (folder / "ask.py").write_text(readme("import learningchain"))
     said = (await shell.types("python ask.py")).splitlines()
     assert re.fullmatch(r"[\d.]+ credits at block \d+", said[0]) and re.fullmatch(r"[0-9a-f]{12} PAID 20", said[1])
-    assert said[2] == f"AGREED ['{value}']"
+    assert json.loads(said[2]) == pytest.approx([float(value)]), "the value that the command gave"
 
 
 async def _capacity(asked: NodeProcess, node: NodeProcess) -> object:
