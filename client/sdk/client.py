@@ -23,6 +23,7 @@ from learningchain.client import config, contracts
 from learningchain.client.sdk.calls import Blocking, Calls
 from learningchain.client.sdk.http import TIMEOUT_S, NodeApi, local_url, read_token
 from learningchain.client.sdk.node import NodeCalls
+from learningchain.client.sdk.objects import Link
 from learningchain.client.sdk.types import UsageError
 
 if TYPE_CHECKING:
@@ -91,15 +92,6 @@ class SyncClient(Blocking, _Own, NodeCalls):
     def of_folder(cls, data: Path, *, timeout_s: float = TIMEOUT_S, receipts: bool = False) -> Self:
         return cls(*at_folder(data), timeout_s=timeout_s, receipts=receipts)
 
-    @property
-    def awaited(self) -> Client:
-        """The same calls as coroutines, which run on `loop`."""
-        return self._awaited
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        return self._loop
-
     def __enter__(self) -> Self:
         return self
 
@@ -112,6 +104,11 @@ class SyncClient(Blocking, _Own, NodeCalls):
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
+
+
+def link_of(client: SyncClient) -> Link:
+    """For objects whose calls block: they run on the same loop."""
+    return Link(client._awaited, client._loop)
 
 
 def at_folder(data: Path) -> tuple[str, str | None]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from learningchain.client import contracts
 from learningchain.client.sdk.calls import call
-from learningchain.client.sdk.client import Client, SyncClient
+from learningchain.client.sdk.client import Client, SyncClient, at_folder, link_of
 from learningchain.client.sdk.http import TIMEOUT_S, read_token
 from learningchain.client.sdk.objects import Link, NodeObject
 from learningchain.client.sdk.types import UsageError
@@ -97,7 +97,7 @@ class Node(_Parts, NodeCalls):
     """A node whose calls block. `calls` has each call of its API."""
 
     def __init__(self, client: SyncClient) -> None:
-        super().__init__(Link(client.awaited, client.loop))
+        super().__init__(link_of(client))
         self.calls = client
 
     def close(self) -> None:
@@ -155,8 +155,6 @@ async def connect_async(
 
 def _place(folder: str | Path | None, url: str | None, token: str | None) -> tuple[str, str | None]:
     """URL and token. Raises `UsageError`."""
-    from learningchain.client.sdk.client import at_folder
-
     if folder is None and url is None:
         url = os.environ.get("LEARNINGCHAIN_API")
     if url is not None:
