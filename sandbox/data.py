@@ -87,6 +87,13 @@ class DataSet(msgspec.Struct, frozen=True):
         """The same files in a folder more."""
         return DataSet(tuple(msgspec.structs.replace(file, name=f"{folder}/{file.name}") for file in self.files))
 
+    def parts(self) -> list[DataSet]:
+        """What lies in each of its outermost folders, which every file must be in, under the names as they are."""
+        folders: dict[str, list[DataFile]] = {}
+        for file in self.files:
+            folders.setdefault(file.name.partition("/")[0], []).append(file)
+        return [DataSet(tuple(files)) for files in folders.values()]
+
 
 class OwnData(msgspec.Struct, frozen=True, kw_only=True):
     """A data set that the owner of a node keeps on its engine under a name, until it is removed. Raises ValueError."""
@@ -184,3 +191,9 @@ def _walk(folder: Path) -> Iterator[Path]:
                         stat.S_IFMT(mode), "device"
                     )
                     raise OSError(f"{entry.path!r} is a {kind}; data are regular files alone: copy what is meant, or take it away")
+
+
+def joined(sets: Mapping[str, DataSet]) -> DataSet:
+    """Data sets as one, each in a folder with its name."""
+    files = [file for name, data in sets.items() for file in data.below(name).files]
+    return DataSet(tuple(sorted(files, key=lambda file: file.name)))

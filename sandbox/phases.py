@@ -23,6 +23,8 @@ CONTRACT_VERSION = 2
 """Of the container contract: `v` in job.json, LC_VERSION."""
 JOB_FILE = "job.json"
 """What the host itself puts beside the inputs."""
+SETS = "sets"
+"""The folder of a job's published data sets: each in a folder of its own, which has its name."""
 MAX_INPUT_BYTES = 8 * _MIB
 """Largest input of a request."""
 _FILE = re.compile(r"[a-z][a-z0-9._-]{0,31}")
@@ -116,9 +118,10 @@ class PhaseRow(msgspec.Struct, frozen=True):
 
 
 PHASES: dict[str, PhaseRow] = {
-    "train": PhaseRow((), (OutputRow("model"),), seeded=True),
+    "train": PhaseRow((InputRow(SETS, needed=False, folder=True),), (OutputRow("model"),), seeded=True),
     "evaluate": PhaseRow(
-        (InputRow("model"), InputRow("eval", needed=False)), (OutputRow("losses", MAX_LOSSES_BYTES, EvaluationReader),)
+        (InputRow("model"), InputRow("eval", needed=False), InputRow(SETS, needed=False, folder=True)),
+        (OutputRow("losses", MAX_LOSSES_BYTES, EvaluationReader),),
     ),
     "predict": PhaseRow(
         (InputRow("model"), InputRow("request.json", late=True, cap=4096), InputRow("input", late=True, cap=MAX_INPUT_BYTES)),

@@ -38,7 +38,7 @@ from learningchain.chain.host import (
     account_key,
     params_key,
 )
-from learningchain.chain.host.terms import Arch, Capacity, Image, ImageKind
+from learningchain.chain.host.terms import Arch, Capacity, DataRef, Image, ImageKind, Use
 from learningchain.chain.host.terms import Limits as RealLimits
 from learningchain.chain.losses import LossTree, Measurement, Opening, draw_probe, open_losses
 from learningchain.chain.types import Validator
@@ -387,9 +387,18 @@ def posting(terms: Terms) -> jobs.PostJob:
         limits=RealLimits(limits.cpus_milli, limits.mem_mb, 1, limits.eval_s, limits.model_cap, 0, 1),
         hidden=hidden_set() if terms.hidden else [],
         devices=[],
-        data=[],
+        data=data_sets(terms),
         earlier=[],
     )
+
+
+SET_CID = b"\x01\x55\x12\x20" + bytes(32)
+
+
+def data_sets(terms: Terms) -> list[DataRef]:
+    """One for trainings alone, one for both."""
+    sizes = ((terms.trained, Use.TRAIN), (terms.evaluated, Use.TRAIN | Use.EVALUATE))
+    return [DataRef(SET_CID, size, 1, f"set-{use}", use) for size, use in sizes if size]
 
 
 def salt(sender: bytes) -> bytes:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from enum import IntEnum
+from collections.abc import Sequence
+from enum import IntEnum, IntFlag
 from typing import Annotated
 
 from msgspec import Meta
@@ -19,6 +20,9 @@ MAX_REFERENCE = 512
 """Registries refuse longer names."""
 MAX_IMAGE_BYTES = 64 * 2**30
 """Larger than the largest machine-learning images in use; a worker's own policy is far lower."""
+MAX_SETS, MAX_SET_BYTES, MAX_SET_FILES, MAX_SET_NAME = 8, 2**40, 10_000, 32
+"""Published data sets of one job, bytes of all of them, files of one (a larger set packs its examples into larger files), and
+characters of its name."""
 LIMITS: dict[str, tuple[int, int]] = {
     # A container cannot be started with less, and no single machine offers more.
     "cpus_milli": (10, 1_024_000),
@@ -37,6 +41,7 @@ LIMITS: dict[str, tuple[int, int]] = {
 }
 
 _REFERENCE = re.compile(r"[a-z0-9](?:[a-z0-9._:/-]*[a-z0-9])?@sha256:[0-9a-f]{64}", re.ASCII)
+_SET_NAME = re.compile(rf"[a-z0-9_-]{{1,{MAX_SET_NAME}}}", re.ASCII)
 _CID_HEADS = (b"\x01\x55\x12\x20", b"\x01\x70\x12\x20")
 """CIDv1, raw or dag-pb, sha2-256 of 32 bytes: what the content store makes."""
 
@@ -79,6 +84,24 @@ class HiddenSet(Wire, frozen=True):
     plain_hash: Hash
     key_hash: Hash
     size: Uint
+
+
+class Use(IntFlag):
+    """In which runs a program finds a data set."""
+
+    TRAIN = 1
+    EVALUATE = 2
+
+
+class DataRef(Wire, frozen=True):
+    """A published data set: the CID of its manifest (LC-JOB-60), bytes and number of its files, the name of its folder."""
+
+    cid: Cid
+    size: Uint
+    files: Uint
+    name: Annotated[str, Meta(max_length=MAX_SET_NAME)]
+    use: Small
+    """A `Use`: one of them or both."""
 
 
 class Arch(IntEnum):
@@ -142,3 +165,20 @@ def image_fault(image: Image) -> str:
             return "an image archive needs its CID (CIDv1, sha2-256) and its image id (32 bytes)"
         return ""
     return f"unknown kind of image {image.kind}"
+
+
+def sets_fault(sets: Sequence[DataRef]) -> str:
+    """LC-JOB-15: why these cannot be the data sets of one job; empty where they can."""
+    for one in sets:
+        if _SET_NAME.fullmatch(one.name) is None:
+            return f"a data set is called by 1 to {MAX_SET_NAME} of a-z, 0-9, - and _, not {one.name!r}"
+        if not is_cid(one.cid) or not 1 <= one.size <= MAX_SET_BYTES or not 1 <= one.files <= MAX_SET_FILES:
+            most = f"1 to {MAX_SET_BYTES} bytes in 1 to {MAX_SET_FILES} files"
+            return f"the data set {one.name} needs the CIDv1 of its manifest, and {most}"
+        if not 1 <= one.use <= Use.TRAIN | Use.EVALUATE:
+            return f"the data set {one.name} is for training (1), evaluation (2) or both (3), not {one.use}"
+    if len({one.name for one in sets}) < len(sets):
+        return "two data sets have one name"
+    if sum(one.size for one in sets) > MAX_SET_BYTES:
+        return f"the data sets of a job have at most {MAX_SET_BYTES} bytes together"
+    return ""

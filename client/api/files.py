@@ -19,7 +19,7 @@ from learningchain.chain.storage import private
 from learningchain.client.api.errors import RequestError, not_found, unavailable, usage
 from learningchain.client.api.render import Json
 from learningchain.client.api.route import SAFE_HEADERS, Call, Context, Route, parse_field
-from learningchain.client.api.schema import FileKept, FileQuery, FileRemoved, FileStored
+from learningchain.client.api.schema import FileKept, FileQuery, FileRemoved, FileStored, UploadQuery
 from learningchain.client.keys.tokens import FULL, Token, TokenScope
 from learningchain.p2p.content.cid import parse as parse_cid
 from learningchain.p2p.content.faults import FetchFailed, Reason, StoreError
@@ -28,6 +28,8 @@ PIECE = 1 << 20
 CHECK_EVERY = 64 << 20
 """Bytes of an upload between two looks at the free space."""
 PIN = "user"
+SET = ":set:"
+"""Follows the holder, before a set's CID, in why its files are pinned: they are kept and given up together."""
 MAX_LISTED = 1_000
 TOKEN_SHARE = 4
 """A token that may not do everything may have so much of the quota pinned: one part of as many."""
@@ -113,13 +115,16 @@ async def _receive(context: Context, read: Read, out: BinaryIO, room: int, token
 
 
 async def post_file(call: Call) -> Json:
-    expected = call.request.content_length
-    return await store_upload(call.context, call.request.content.read, expected, exact=True, token=call.token)
+    expected, of = call.request.content_length, call.query.set
+    pin = "" if of is None else f"{pin_of(call.token)}{SET}{parse_field('set', parse_cid, of)}"
+    return await store_upload(call.context, call.request.content.read, expected, exact=True, token=call.token, pin=pin)
 
 
-async def store_upload(context: Context, read: Read, expected: int | None, *, exact: bool, token: Token = FULL) -> Json:
+async def store_upload(
+    context: Context, read: Read, expected: int | None, *, exact: bool, token: Token = FULL, pin: str = ""
+) -> Json:
     """Stream a file of a user into the content store. `expected` are the bytes that were announced, of which all are the file's
-    where that is `exact`. Raises `RequestError`."""
+    where that is `exact`; `pin`: why it is kept, where it is no file by itself. Raises `RequestError`."""
     with context.uploads.take(token):
         if (expected or 0) > context.limits.upload_bytes:
             raise _too_large(context.limits.upload_bytes)
@@ -136,7 +141,7 @@ async def store_upload(context: Context, read: Read, expected: int | None, *, ex
                 raise usage(f"{received} bytes arrived, {expected} were announced. Upload the file again")
             if received > (room := await _room(context, token)):
                 raise _no_room(room, token)
-            cid, size = await context.node.files.add(path, pin=pin_of(token))
+            cid, size = await context.node.files.add(path, pin=pin or pin_of(token))
         except StoreError as e:
             raise unavailable(f"The file was not stored: {e}", name="STORE") from None
         except Malformed as e:
@@ -153,15 +158,20 @@ async def store_upload(context: Context, read: Read, expected: int | None, *, ex
 
 async def get_files(call: Call) -> list[Json]:
     """The owner's are all that users gave to this node, by whatever token."""
-    found = await asyncio.to_thread(call.node.files.pinned, pin_of(call.token))
+    found = await asyncio.to_thread(_single, call)
     return [{"cid": cid, "size": size, "by": why.removeprefix(PIN)[1:] or None} for cid, size, why in found[:MAX_LISTED]]
+
+
+def _single(call: Call) -> list[tuple[str, int, str]]:
+    """What the holder keeps file by file: not those of published sets."""
+    return [kept for kept in call.node.files.pinned(pin_of(call.token)) if SET not in kept[2]]
 
 
 async def delete_file(call: Call) -> Json:
     """What else holds the file here, such as a posted job, goes on holding it."""
     cid = str(parse_field("cid", parse_cid, call.path("cid")))
     files = call.node.files
-    held = [why for found, _, why in await asyncio.to_thread(files.pinned, pin_of(call.token)) if found == cid]
+    held = [why for found, _, why in await asyncio.to_thread(_single, call) if found == cid]
     if not held:
         raise not_found(f"{cid} is not kept here for you. GET /v1/files lists what is", name="NOT_KEPT")
     for why in held:
@@ -255,6 +265,7 @@ ROUTES = (
         "Store a file and serve it to the graph; the body is the file",
         post_file,
         FileStored,
+        query=UploadQuery,
         upload=True,
         failures=(408, 413),
         scope=TokenScope.POST,

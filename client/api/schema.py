@@ -90,6 +90,16 @@ class FileQuery(Strict, frozen=True, kw_only=True):
     timeout_s: Annotated[float, Meta(gt=0, le=24 * 3_600)] = 600.0
 
 
+class UploadQuery(Strict, frozen=True, kw_only=True):
+    """`set`: the CID of the manifest of the published set that the file belongs to, or that it is: it is kept with that."""
+
+    set: CidText | None = None
+
+
+class SetQuery(Strict, frozen=True, kw_only=True):
+    timeout_s: Annotated[float, Meta(gt=0, le=300, description="seconds in which its manifest may be fetched")] = 30.0
+
+
 class EventsQuery(Strict, frozen=True, kw_only=True):
     kinds: Annotated[
         str,
@@ -606,6 +616,20 @@ class CallbackRetried(TypedDict):
 
 
 class CallbackRemoved(TypedDict):
+    removed: bool
+
+
+class SetView(TypedDict):
+    """A published data set: the CID of its manifest, number and bytes of its files, and how many bytes are on this node's disk."""
+
+    cid: CidText
+    files: int
+    size: int
+    here: int
+
+
+class SetRemoved(TypedDict):
+    cid: CidText
     removed: bool
 
 

@@ -136,13 +136,15 @@ _OWN: Sections = {
     "Your data": (
         Family(
             "data",
-            "Data that this node keeps for training at home; no other run sees them. No running node is needed.",
+            "Your own data, for training at home, which no other run sees; sets that you publish for jobs, for everybody.",
             (
                 Command(
                     "add", "data:add", "Copy the files of a folder to the node's engine under a name.", "data add scans ./folder"
                 ),
-                Command("list", "data:list_data", "What there is, how large, and its hash.", "data list"),
-                Command("remove", "data:remove", "Remove data from the node's engine.", "data remove scans"),
+                Command("list", "data:list_data", "Own data and published sets, how large, and where.", "data list"),
+                Command("publish", "data:publish", "Publish a folder for jobs; its CID is printed.", "data publish ./digits"),
+                Command("remove", "data:remove", "Remove own data from the node's engine.", "data remove scans"),
+                Command("unpublish", "data:unpublish", "Keep a published set no longer.", "data unpublish bafk..."),
             ),
         ),
         Family(

@@ -1,4 +1,5 @@
-"""`data`: the owner's own data on the node's engine, for training at home. No running node is needed; one may run."""
+"""`data`: the owner's own data on the node's engine, for training at home, which nobody else ever sees; and the opposite, folders
+that are published for jobs, which everybody may fetch. Own data need no running node; publishing does."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from rich.console import Console
 from learningchain.client.cli.common import HERE, Common, WrongUsage, clean, facts, listing, size_text
 
 if TYPE_CHECKING:
+    from learningchain.client.api.schema import SetView
     from learningchain.client.data.table_schema import Lines, TableReport
     from learningchain.sandbox import Backend, OwnData
 
@@ -50,20 +52,67 @@ def add(
     return 0
 
 
+def publish(
+    folder: Annotated[Path, Parameter(name="FOLDER", help="The folder whose files everybody may fetch.")],
+    /,
+    *,
+    common: Common = HERE,
+) -> int:
+    """Publish the files of a folder as a data set for jobs; its CID is printed. Everybody may fetch it, until data unpublish."""
+    from learningchain.sandbox.data import survey
+
+    with _refusals("published"), _bar(common) as step:
+        size = sum(size for _, size in survey(folder.expanduser()).values())
+        told = step("Naming and sending", 2 * size)
+        found = common.ask(lambda node: node.publish(folder.expanduser(), told))
+    common.out.show(found, lambda console: console.print(found["cid"], soft_wrap=True))
+    what = f"{found['files']:,} file{'' if found['files'] == 1 else 's'}, {size_text(found['size'])}"
+    common.out.note(f"{what}, public. For a job: learningchain job submit --set NAME={found['cid']} ...")
+    return 0
+
+
+def unpublish(
+    cid: Annotated[str, Parameter(name="CID", help="Of the set, as data publish prints it.")], /, *, common: Common = HERE
+) -> int:
+    """Keep a published set no longer. What others fetched stays theirs, and jobs that run on it here hold it until they end."""
+    done = common.ask(lambda node: node.unpublish(cid))
+    common.out.show(done, lambda console: console.print(f"{cid} is not kept for being published any more.", soft_wrap=True))
+    return 0
+
+
 def list_data(*, common: Common = HERE) -> int:
-    """The data that this node keeps: how large they are, their hash, and where they came from."""
+    """Your own data on this node's engine, which nobody else sees, and the sets that it published, which everybody may fetch."""
     with _refusals(), _opened(common) as backend:
         kept = backend.list_data()
+    sets = _published(common)
 
     def people(console: Console) -> None:
         if not kept:
             console.print("No data yet. Add some: learningchain data add scans ./folder")
-            return
-        rows = [[own.name, own.files, size_text(own.size), own.digest.hex()[:16], own.notes.get(FOLDER)] for own in kept]
-        console.print(listing(["data", "files", "size", "hash", "from"], rows, right={"files", "size"}))
+        else:
+            rows = [[own.name, own.files, size_text(own.size), own.digest.hex()[:16], own.notes.get(FOLDER)] for own in kept]
+            console.print(listing(["own data", "files", "size", "hash", "from"], rows, right={"files", "size"}))
+        if sets:
+            shown = [[one["cid"], one["files"], size_text(one["size"]), _where(one)] for one in sets]
+            console.print(listing(["published set", "files", "size", "lies"], shown, {"files", "size"}, whole={"published set"}))
 
-    common.out.show([_document(own) for own in kept], people)
+    common.out.show([*map(_document, kept), *({"published": True, **one} for one in sets)], people)
     return 0
+
+
+def _published(common: Common) -> list[SetView]:
+    """Told by the node; own data are told without one."""
+    from learningchain.client.sdk.types import UnreachableError
+
+    try:
+        return common.ask(lambda node: node.sets())
+    except UnreachableError:
+        common.out.note("The node does not answer: sets that it published are not shown.")
+        return []
+
+
+def _where(one: SetView) -> str:
+    return "on this node" if one["here"] == one["size"] else f"{size_text(one['here'])} on this node"
 
 
 def remove(name: DataName, /, *, common: Common = HERE) -> int:
@@ -125,7 +174,7 @@ def _opened(common: Common) -> Iterator[Backend]:
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
+def _refusals(done: str = "added") -> Iterator[None]:
     """What the folder, the name or the engine says against it, as a refusal that people can read."""
     from learningchain.sandbox import SandboxError
 
@@ -137,7 +186,7 @@ def _refusals() -> Iterator[None]:
         raise WrongUsage(_sentence(f"{problem}")) from None
     except OSError as problem:
         what = f"{problem.filename}: {problem.strerror}" if problem.strerror else str(problem)
-        raise WrongUsage(f"The data cannot be read: {clean(what)}. Nothing was added") from None
+        raise WrongUsage(f"The data cannot be read: {clean(what)}. Nothing was {done}") from None
 
 
 def _sentence(text: str) -> str:

@@ -192,15 +192,17 @@ class NodeApi:
 
     # --- files ------------------------------------------------------------------------------------------------------------------
 
-    async def upload(self, path: Path, on_progress: Progress | None = None) -> FileStored:
-        """Give a file to the node, which keeps and serves it. The CID it answers is checked against the bytes sent."""
+    async def upload(self, path: Path, on_progress: Progress | None = None, *, of_set: str | None = None) -> FileStored:
+        """Give a file to the node, which keeps and serves it. The CID it answers is checked against the bytes sent. `of_set`: the
+        CID of the published set that it belongs to, and with which it is kept."""
         name = StreamName()
         try:
             total = path.stat().st_size
             pieces = _pieces(path, name, total, on_progress)
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=SILENCE_S)
             headers = {"Content-Length": str(total), "Content-Type": "application/octet-stream"}
-            async with self._open().post(self.url + "/v1/files", data=pieces, headers=headers, timeout=timeout) as response:
+            address = self.url + "/v1/files" + ("" if of_set is None else f"?set={of_set}")
+            async with self._open().post(address, data=pieces, headers=headers, timeout=timeout) as response:
                 stored = cast(FileStored, document(await self.answer(response)))
         except FileNotFoundError:
             raise UsageError(f"There is no file {path}") from None

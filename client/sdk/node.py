@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -32,7 +33,9 @@ from learningchain.client.api.schema import (
     ReceiptFileView,
     ReceiptProof,
     RunCancelled,
+    SetRemoved,
     SettingChanged,
+    SetView,
     StateProofView,
     StatusView,
     StreamTicket,
@@ -41,7 +44,16 @@ from learningchain.client.api.schema import (
 )
 from learningchain.client.sdk.calls import Calls, call, stream
 from learningchain.client.sdk.http import NodeApi, Progress, StreamPlace, document, path_id
-from learningchain.client.sdk.types import ApiError, Event, Fetched, Json, RejectedError, UnreachableError
+from learningchain.client.sdk.types import (
+    ApiError,
+    BadContentError,
+    Event,
+    Fetched,
+    Json,
+    RejectedError,
+    UnreachableError,
+)
+from learningchain.p2p.content.cid import from_bytes
 
 WATCH_AGAIN_S: Final = (0.2, 1.0, 3.0, 15.0)
 """Before each try to take up a stream that broke; the last one is when a node has noticed that the old connection is gone."""
@@ -260,6 +272,43 @@ class NodeCalls(Calls):
     async def remove_file(self, cid: str) -> FileRemoved:
         """Keep a file no longer. What else holds it there, such as a posted job, goes on holding it."""
         return cast(FileRemoved, await self.api.call("DELETE", f"/v1/files/{path_id(cid)}"))
+
+    @call
+    async def publish(self, folder: Path, on_bytes: Callable[[int], None] = lambda size: None) -> SetView:
+        """Make a folder a data set of the graph: the node keeps its files and serves them to whoever asks. `on_bytes` is told of
+        all of them twice: as they are named, and as they are sent. Raises ValueError and OSError for what cannot be one."""
+        from learningchain.client.data.published import cid_of_manifest, describe
+
+        found, paths = await asyncio.to_thread(describe, folder, on_bytes)
+        cid = cid_of_manifest(found.manifest)
+        sent: set[bytes] = set()
+        for file, path in zip(found.files, paths, strict=True):
+            if file.cid not in sent:
+                stored = await self.api.upload(path, of_set=cid)
+                if stored["cid"] != str(from_bytes(file.cid)):
+                    raise BadContentError(f"{path} changed while it was published. Let it be, and publish the folder again")
+            sent.add(file.cid)
+            on_bytes(file.size)
+        with tempfile.NamedTemporaryFile(prefix="learningchain-") as manifest:
+            manifest.write(found.manifest)
+            manifest.flush()
+            await self.api.upload(Path(manifest.name), of_set=cid)
+        return await self.published(cid)
+
+    @call
+    async def published(self, cid: str) -> SetView:
+        """What a published data set is, and how much of it lies on the node."""
+        return cast(SetView, await self.api.get(f"/v1/sets/{path_id(cid)}"))
+
+    @call
+    async def sets(self) -> list[SetView]:
+        """Data sets that the holder of this token published on the node."""
+        return cast(list[SetView], await self.api.rows("/v1/sets"))
+
+    @call
+    async def unpublish(self, cid: str) -> SetRemoved:
+        """Keep a published data set no longer. What else holds it there, such as a posted job, goes on holding it."""
+        return cast(SetRemoved, await self.api.call("DELETE", f"/v1/sets/{path_id(cid)}"))
 
     @call
     async def fetch(

@@ -12,7 +12,7 @@ import shutil
 import sqlite3
 import sys
 from array import array
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -26,10 +26,11 @@ from learningchain.chain.storage import private
 from learningchain.client.node.interface import Files
 from learningchain.client.work.database import WorkDatabase
 from learningchain.client.work.events import LossesOpened, Model, OpenLosses, WantedImage
+from learningchain.client.work.sets import bring_set
 from learningchain.client.work.transfers import PLACES, RESERVED, Transfers, transfer_s
 from learningchain.p2p.content.cid import Cid
 from learningchain.p2p.content.dag import Builder, chunks
-from learningchain.sandbox import AsyncBackend, BadImage, EngineError, ImageLimits, SandboxError
+from learningchain.sandbox import AsyncBackend, BadImage, DataSet, EngineError, ImageLimits, SandboxError
 from learningchain.sandbox.disk import leave_room
 
 log = structlog.get_logger(__name__)
@@ -37,7 +38,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 _COPY = 1 << 20
 _IMAGE = "image"
-"""Why images are pinned, and the encrypted files that belong to them."""
+"""Why images are pinned, and the encrypted files and data sets that belong to them."""
 
 WRITE_AGAIN_S, WRITE_AGAIN_MAX_S = 0.5, 5.0
 
@@ -134,6 +135,7 @@ class Images:
         self._holds: dict[bytes, str] = {}
         self._wanted: dict[bytes, WantedImage] = {}
         """Where the images that are held came from; of those that an earlier start brought, it is not known."""
+        self._sets: dict[bytes, dict[str, DataSet]] = {}
         self._urgent: set[bytes] = set()
         self._left: set[str] = set()
         """Images that the engine would not give up."""
@@ -155,11 +157,17 @@ class Images:
             self._urgent.add(ref)
         try:
             await self._fetch_files(ref, wanted)
+            sets = {one.name: await bring_set(one, partial(self._held, ref)) for one in wanted.sets}
             image = await self._bring(ref, wanted)
         finally:
             self._urgent.discard(ref)
         self._holds[ref], self._wanted[ref] = image, wanted
+        self._sets.setdefault(ref, {}).update(sets)
         return image
+
+    def sets(self, ref: bytes) -> Mapping[str, DataSet]:
+        """The data sets that were fetched with the ref's image, by the names that its runs know."""
+        return self._sets.get(ref, {})
 
     async def bring_again(self, image_id: str) -> bool:
         """An image that a ref holds and that somebody removed from the engine since: another node that shares it, or its owner.
@@ -181,7 +189,7 @@ class Images:
     def hurry(self, ref: bytes, wanted: WantedImage) -> None:
         """A duty needs what is being fetched for this ref already."""
         self._urgent.add(ref)
-        for key in (_key(wanted), *(cid for cid, _ in wanted.files)):
+        for key in (_key(wanted), *(cid for cid, _ in wanted.files), *(one.cid for one in wanted.sets)):
             self._transfers.hurry(key)
 
     async def _bring(self, ref: bytes, wanted: WantedImage) -> str:
@@ -203,8 +211,11 @@ class Images:
 
     async def _fetch_files(self, ref: bytes, wanted: WantedImage) -> None:
         for cid, size in wanted.files:
-            await self._pins.pin(cid, reason(_IMAGE, ref), ref)
-            await self._fetch(cid, ref, size)
+            await self._held(ref, cid, size)
+
+    async def _held(self, ref: bytes, cid: str, size: int) -> Path:
+        await self._pins.pin(cid, reason(_IMAGE, ref), ref)
+        return await self._fetch(cid, ref, size)
 
     async def _fetch(self, cid: str, ref: bytes, size: int) -> Path:
         return await self._transfers.fetch(cid, max_size=size, timeout_s=transfer_s(size), urgent=ref in self._urgent)
@@ -216,7 +227,7 @@ class Images:
 
     async def release(self, ref: bytes) -> None:
         """The image leaves the engine with the last ref that holds it; where the engine refuses, with the next one that leaves."""
-        image, _ = self._holds.pop(ref, None), self._wanted.pop(ref, None)
+        image, _, _ = self._holds.pop(ref, None), self._wanted.pop(ref, None), self._sets.pop(ref, None)
         if image is not None:
             self._left.add(image)
         for image in sorted(self._left):

@@ -7,7 +7,7 @@ attempts) goes when a machine says `Forget`. Answers go to the machine that aske
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -15,7 +15,7 @@ from learningchain.chain.host import Reader
 from learningchain.chain.host.terms import Arch
 from learningchain.chain.losses import Measurement, Opening, Probe
 from learningchain.client.work.slots import MachineShare
-from learningchain.sandbox import AnswerForm, OwnData, RunSpec, RunStatus
+from learningchain.sandbox import AnswerForm, DataSet, OwnData, RunSpec, RunStatus
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,11 @@ class Changed:
 
 @dataclass(frozen=True)
 class ImageReady:
-    """The image is on the engine, and the encrypted files that belong to it, where it has any, on this disk."""
+    """The image is on the engine, and on this disk what belongs to it: encrypted files, and the sets by their names."""
 
     ref: bytes
     image_id: str
+    sets: Mapping[str, DataSet] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -259,8 +260,18 @@ Input = (
 
 
 @dataclass(frozen=True)
+class WantedSet:
+    """A published data set as the ledger names it: the name of its folder, the CID of its manifest, bytes and number of files."""
+
+    name: str
+    cid: str
+    size: int
+    files: int
+
+
+@dataclass(frozen=True)
 class WantedImage:
-    """An image as the ledger names it, and the encrypted files that its runs may need.
+    """An image as the ledger names it, and the encrypted files and data sets that its runs may need.
 
     `cid` (text) of an archive, empty for an image of a registry; `image_id` as the engine names it, empty where none was promised.
     Sizes in bytes: `size` as posted, `packed` and `unpacked` what this node allows.
@@ -274,11 +285,13 @@ class WantedImage:
     unpacked: int
     files: tuple[tuple[str, int], ...] = ()
     """(CID, size)."""
+    sets: tuple[WantedSet, ...] = ()
 
 
 @dataclass(frozen=True)
 class BringImage:
-    """Bring an image onto the engine and its files onto the disk; answered by ImageReady or ImageFailed. `urgent`: a duty waits."""
+    """Bring an image onto the engine and what belongs to it onto the disk; answered by ImageReady or ImageFailed. `urgent`: a duty
+    waits."""
 
     ref: bytes
     image: WantedImage

@@ -22,6 +22,7 @@ from learningchain.client.work.events import (
     ImageReady,
     Input,
 )
+from learningchain.client.work.sets import BadSet
 from learningchain.client.work.transfers import MODEL_PLACES, Transfers, transfer_s
 from learningchain.p2p.content.faults import FetchFailed, Reason
 from learningchain.sandbox import BadImage, SandboxError
@@ -46,9 +47,12 @@ class Fetching:
     async def image(self, wanted: BringImage) -> Input:
         ref = wanted.ref
         try:
-            return ImageReady(ref, await self._images.ensure(ref, wanted.image, urgent=wanted.urgent))
+            image = await self._images.ensure(ref, wanted.image, urgent=wanted.urgent)
+            return ImageReady(ref, image, self._images.sets(ref))
         except BadImage as problem:
             why, lasting = f"the image breaks a rule: {problem}", True
+        except BadSet as problem:
+            why, lasting = str(problem), True
         except FetchFailed as problem:
             why, lasting = str(problem), problem.reason is Reason.TOO_LARGE
         except SandboxError as problem:

@@ -37,7 +37,7 @@ from learningchain.sandbox.docker.warm import Placed, Warm
 from learningchain.sandbox.errors import BadImage, DataRefused, EngineError, ImageNotFound, SandboxUnavailable
 from learningchain.sandbox.image_writer import ImageBuildError
 from learningchain.sandbox.images import sidecar_image
-from learningchain.sandbox.phases import PHASES
+from learningchain.sandbox.phases import PHASES, SETS
 from learningchain.sandbox.progress import Progress
 from learningchain.sandbox.spec import (
     MIB,
@@ -385,7 +385,8 @@ class Sandbox:
             if isinstance(given, OwnData):
                 on_disk.append(given)
             elif isinstance(given, DataSet):
-                on_disk.append(given.below(name))
+                # Each set has a volume of its own, which other jobs with this set use too.
+                on_disk += [part.below(name) for part in (given.parts() if name == SETS else [given])]
             elif given.stat().st_size >= self._disk_from and not spec.row.waits:
                 on_disk.append(DataSet((measure(name, given),)))
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from tests.conformance import membership, texts
@@ -167,6 +168,23 @@ def params_have_at_most_8_192_bytes(params: str) -> bool:
     return len(params.encode()) <= 8_192
 
 
+@check("LC-JOB-15", 337)
+def data_sets_are_named(data: list[list[Any]]) -> bool:
+    names = [name for _, _, _, name, _ in data]
+    return all(re.fullmatch("[a-z0-9_-]{1,32}", name) for name in names) and len(set(names)) == len(names)
+
+
+@check("LC-JOB-15", 337)
+def data_sets_have_a_manifest_and_possible_sizes(data: list[list[Any]]) -> bool:
+    possible = all(is_cid(cid) and size >= 1 and 1 <= files <= 10_000 for cid, size, files, _, _ in data)
+    return possible and sum(size for _, size, _, _, _ in data) <= 2**40
+
+
+@check("LC-JOB-15", 337)
+def data_sets_are_for_something(data: list[list[Any]]) -> bool:
+    return all(use in (1, 2, 3) for _, _, _, _, use in data)
+
+
 @check("LC-JOB-52", 333)
 def enough_can_judge(flagged: int, able: int) -> bool:
     return able >= max(1, cd(flagged, 3), min(3, flagged))
@@ -206,9 +224,12 @@ def _check_terms(s: State, m: Terms) -> None:
     float_kind_and_choice_are_known(m.float_kind, m.on_cheat)
     tolerance_and_floor_are_losses(m.tol, m.floor)
     the_bounty_is_large_enough(m.bounty, p.min_bounty)
-    the_fee_covers_the_evaluation(m.fee, least_fee(m.e * m.limits[0], 1 + bool(m.hidden), m.limits[4], p.rate))
+    the_fee_covers_the_evaluation(m.fee, least_fee(m.e * m.limits[0], 1 + bool(m.hidden), m.limits[4], p.rate, m.evaluated))
     hidden_data_has_a_cid_and_a_possible_size(m.hidden)
     params_have_at_most_8_192_bytes(m.params)
+    data_sets_are_named(m.data)
+    data_sets_have_a_manifest_and_possible_sizes(m.data)
+    data_sets_are_for_something(m.data)
 
 
 def post_job(s: State, sender: bytes, *fields: Any) -> None:

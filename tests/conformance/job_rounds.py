@@ -69,7 +69,7 @@ def draw(work: Work) -> None:
     s, job, terms = work.s, work.job, work.terms
     committees = _committees(work, batch)
     b = len(batch)
-    work.enter(COMMIT, work.p.vote_base + 2 * terms.e * 1000 * b + cd(terms.limits[4] * b, 1000))
+    work.enter(COMMIT, work.p.vote_base + 2 * terms.e * 1000 * b + cd(terms.limits[4] * b, 1000) + cd(terms.evaluated, 10_000))
     sits: dict[bytes, list[int]] = {}
     for index, committee in zip(batch, committees, strict=True):
         for voter in committee.seats:

@@ -32,7 +32,7 @@ class Terms(NamedTuple):
     limits: list[int]
     hidden: list[list[Any]]
     devices: list[bytes]
-    data: list[bytes]
+    data: list[list[Any]]
     earlier: list[bytes]
 
     @property
@@ -63,7 +63,12 @@ class Terms(NamedTuple):
     def needed(self) -> list[int]:
         """LC-JOB-52"""
         cpus, mem, _, eval_s, model_cap, _, _ = self.limits
-        return [self.arch, cpus, mem, self.image[4], model_cap, eval_s]
+        return [self.arch, cpus, mem, self.image[4] + self.evaluated, model_cap, eval_s]
+
+    @property
+    def evaluated(self) -> int:
+        """E of LC-JOB-4."""
+        return sum(size for _, size, _, _, use in self.data if use // 2)
 
     def tolerance(self, loss: int) -> int:
         return judging.tol(self.float_kind, self.tol, loss)

@@ -44,9 +44,9 @@ def cd(a: int, b: int) -> int:
     return -(-a // b)
 
 
-def least_fee(evaluations: int, data_sets: int, model_cap: int, rate: int) -> int:
+def least_fee(evaluations: int, columns: int, model_cap: int, rate: int, published: int = 0) -> int:
     """LC-JOB-4; work in thousandths of CPU seconds."""
-    return cd((evaluations + 5_000 * data_sets + 1_000 * cd(model_cap, 10**8)) * rate, 1000)
+    return cd((evaluations + 5_000 * columns + 1_000 * (cd(model_cap, 10**8) + cd(published, 10**8))) * rate, 1000)
 
 
 def lower_median(values: Sequence[int]) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from tests.conformance import data_sets
 from tests.conformance import judging as j
 from tests.conformance.keys import tagged
 
@@ -54,22 +55,22 @@ def _windows(case: Case) -> None:
     k, bounty, cap = case["finalists"], case["bounty"], case["model_cap"]
 
     def vote(b: int) -> int:
-        return int(case["vote_base"] + 2 * e * 1000 * b + j.cd(cap * b, 1000))
+        return int(case["vote_base"] + 2 * e * 1000 * b + j.cd(cap * b, 1000) + j.cd(case["published"], 10_000))
 
     def count(columns: int, c: int) -> int:
         return int(case["open_votes"] * columns * max(1, j.cd(c, 16)))
 
-    data_sets = 2 if case["hidden"] else 1
+    columns = 2 if case["hidden"] else 1
     found = {
         "e": e,
         "W_V": vote(case["batch"]),
-        "W_C": count(data_sets * case["batch"], case["seats"]),
-        "least_fee": j.least_fee(e * case["cpus_milli"], data_sets, cap, case["rate"]),
+        "W_C": count(columns * case["batch"], case["seats"]),
+        "least_fee": j.least_fee(e * case["cpus_milli"], columns, cap, case["rate"], case["published"]),
         "F": case["fee"] * (j.C + j.SECOND) * k,
         "G": k * (bounty // 10),
         "D": bounty if case["hidden"] else 0,
         "stake": bounty // 10,
-        "latest_end": case["expiry"] + case["reveal"] + case["key"] + 2 * k * (vote(1) + count(data_sets, j.SECOND)),
+        "latest_end": case["expiry"] + case["reveal"] + case["key"] + 2 * k * (vote(1) + count(columns, j.SECOND)),
     }
     _is(found, case["found"], "times and amounts")
 
@@ -190,6 +191,7 @@ GROUPS: dict[str, Run] = {
     "draws": _draws,
     "strikes": _strikes,
     "marks": lambda c: _is(j.is_marked(c["votes"], c["now"], c["life"]), c["marked"], "the mark"),
+    "manifests": lambda c: _is(data_sets.read(bytes.fromhex(c["manifest"])), tuple(c["found"]) if c["found"] else None, "the set"),
     "capacities": lambda c: _is(j.covers(c["offered"], c["needed"]), c["covers"], "whether it covers"),
 }
 

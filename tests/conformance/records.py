@@ -63,6 +63,7 @@ PROPOSAL_EVIDENCE = Record("ProposalEvidence", ("a", PROPOSAL), ("b", PROPOSAL),
 CAPACITY = Inline(("arch", SMALL), ("cpus_milli", UINT), ("mem_mb", UINT), ("image", UINT), ("model_cap", UINT), ("eval_s", UINT))
 BALLOT = Inline(("code", SMALL), ("public", items(MEASUREMENT, 0, 1)), ("hidden", items(MEASUREMENT, 0, 1)), ("badkey", BOOL))
 BALLOTS = items(BALLOT, 0, 8)
+DATA_SET = Inline(("cid", REF), ("size", UINT), ("files", UINT), ("name", text(0, 32)), ("use", SMALL))
 NOTHING_YET = Nothing(HASH)
 VALUE = Inline(("name", text(1, 64)), ("value", UINT))
 ACTIONS = (
@@ -87,7 +88,9 @@ POST_JOB = Record(
     ("on_cheat", UINT),
     ("limits", LIMITS),
     ("hidden", items(HIDDEN_SET, 0, 1)),
-    *((name, NOTHING_YET) for name in ("devices", "data", "earlier")),
+    ("devices", NOTHING_YET),
+    ("data", items(DATA_SET, 0, 8)),
+    ("earlier", NOTHING_YET),
     tag=96,
 )
 MESSAGES = (

@@ -45,7 +45,7 @@ def conditions(graph: Graph, job: Job, account: Account) -> bool:
     if account.flag_since >= job.terms.expiry or account.capacity_since >= job.terms.expiry:
         graph.reach("pool.late")
         return False
-    if account.capacity is None or not formulas.covers(account.capacity, job.terms.limits):
+    if account.capacity is None or not formulas.covers(account.capacity, job.terms.needed):
         graph.reach("pool.capacity")
         return False
     if account.case is not None:

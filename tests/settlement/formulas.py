@@ -80,8 +80,9 @@ def eval_time(terms: Terms) -> int:
 
 
 def vote_window(params: Params, terms: Terms, batch: int) -> int:
-    """W_V in milliseconds; e in seconds, the transfer at 1 MB a second."""
-    return params.v0 + 2 * eval_time(terms) * 1_000 * batch + cd(terms.limits.model_cap * batch * 1_000, MEGABYTE)
+    """W_V in milliseconds; e in seconds, the transfer of models at 1 MB a second, that of data sets at 10 MB."""
+    models = cd(terms.limits.model_cap * batch * 1_000, MEGABYTE)
+    return params.v0 + 2 * eval_time(terms) * 1_000 * batch + models + cd(terms.evaluated * 1_000, 10 * MEGABYTE)
 
 
 def count_window(params: Params, columns: int, c: int) -> int:
@@ -90,9 +91,9 @@ def count_window(params: Params, columns: int, c: int) -> int:
 
 
 def least_fee(params: Params, terms: Terms) -> int:
-    """In thousandths of CPU seconds: evaluations, five seconds beside each, one for each 100 MB of a model."""
-    sets = 2 if terms.hidden else 1
-    work = eval_time(terms) * terms.limits.cpus_milli + 5_000 * sets + 1_000 * cd(terms.limits.model_cap, 100 * MEGABYTE)
+    """In thousandths of CPU seconds: evaluations, five seconds beside each, one for each 100 MB of a model and of data sets."""
+    columns, hundreds = 2 if terms.hidden else 1, cd(terms.limits.model_cap, 100 * MEGABYTE) + cd(terms.evaluated, 100 * MEGABYTE)
+    work = eval_time(terms) * terms.limits.cpus_milli + 5_000 * columns + 1_000 * hundreds
     return cd(work * params.rate, 1_000)
 
 

@@ -81,7 +81,7 @@ def post(graph: Graph, sender: Account, message: Post) -> str | None:
         return bad
     if not committee.flagged(graph, sender.id):
         return refused(graph, "post.nobody", "NOBODY")
-    if not committee.enough_can_judge(graph, sender.id, terms.limits):
+    if not committee.enough_can_judge(graph, sender.id, terms.needed):
         return refused(graph, "post.capacity", "CAPACITY")
     escrows = ((b"B", terms.bounty), (b"F", formulas.fees(terms)), (b"G", formulas.bond(terms)), (b"D", formulas.deposit(terms)))
     if sum(amount for _, amount in escrows) > graph.money.free(sender.id):

@@ -5,7 +5,7 @@ Credits are micro-credits, losses 10^-9, times milliseconds of the chain clock, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 F64, F32 = 1, 2
 """Float kinds."""
@@ -80,6 +80,14 @@ class Terms:
     refund_on_cheat: bool = False
     hidden: bool = False
     limits: Limits = field(default_factory=Limits)
+    trained: int = 0
+    """Bytes of the data sets that only trainings read."""
+    evaluated: int = 0
+    """Bytes of those that evaluations read, too."""
+
+    @property
+    def needed(self) -> Limits:
+        return replace(self.limits, image=self.limits.image + self.evaluated)
 
 
 @dataclass(frozen=True, slots=True)

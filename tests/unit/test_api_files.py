@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from learningchain.client.api.route import ServerLimits
+from learningchain.client.data.published import cid_of_manifest, describe
 from learningchain.p2p.content.cid import Codec, cid_of
 from learningchain.p2p.content.faults import FetchFailed, Reason, StoreFull
 from tests.unit.api_kit import TOKEN, Api, serving
@@ -194,3 +195,31 @@ async def test_what_announces_too_much_is_refused_before_any_of_it_came(tmp_path
         writer.write(head.encode())
         assert (await reader.readline()).startswith(b"HTTP/1.1 413")
         writer.close()
+
+
+async def test_a_published_set_is_kept_and_given_up_as_one(api: Api, tmp_path: Path) -> None:
+    """Beside single files: what a user keeps by itself stays when a set with the same bytes goes."""
+    folder, small = tmp_path / "digits", DATA[:1_000]  # one leaf: the files of this room know no larger trees
+    single = str(cid_of(Codec.RAW, small))
+    folder.mkdir()
+    for name, content in (("a", small), ("b", small), ("c", b"other")):
+        (folder / name).write_bytes(content)
+    found, _ = describe(folder)
+    cid, whole = cid_of_manifest(found.manifest), {"files": 3, "size": 2 * len(small) + 5, "here": 2 * len(small) + 5}
+    await api.call("POST", "/v1/files", data=small)
+    for content in (small, b"other"):
+        assert (await api.call("POST", f"/v1/files?set={cid}", data=content))[0] == 200
+    assert await api.get("/v1/sets") == [], "without its manifest it was never finished"
+    assert (await api.call("POST", f"/v1/files?set={cid}", data=found.manifest))[1]["cid"] == cid
+    assert await api.get("/v1/sets") == [{"cid": cid, **whole}]
+    assert await api.get(f"/v1/sets/{cid}") == {"cid": cid, **whole}
+    assert [kept["cid"] for kept in await api.get("/v1/files")] == [single]
+    (api.node.files.folder / str(cid_of(Codec.RAW, b"other"))).unlink()
+    assert (await api.get(f"/v1/sets/{cid}"))["here"] == 2 * len(small)
+    (api.node.files.folder / str(cid_of(Codec.RAW, b"other"))).write_bytes(b"other")
+
+    assert await api.call("DELETE", f"/v1/sets/{cid}") == (200, {"cid": cid, "removed": True})
+    assert await api.get("/v1/sets") == []
+    assert [kept["cid"] for kept in await api.get("/v1/files")] == [single]
+    assert (await api.refused("DELETE", f"/v1/sets/{cid}", 404))["name"] == "NOT_KEPT"
+    assert (await api.refused("GET", f"/v1/sets/{single}", 400))["name"] == "NO_SET"

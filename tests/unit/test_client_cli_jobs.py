@@ -216,12 +216,29 @@ def test_a_dry_run_with_hidden_data_leaves_no_key(api: Fake, run: Any, tmp_path:
     assert [path for method, path, *_ in api.seen if method == "POST"] == ["/v1/jobs/quote"]
 
 
+CID = "bafkrei" + "a" * 52
+SET = {"name": "digits", "cid": CID, "size": 9, "files": 2, "use": "both"}
+
+
+@pytest.mark.parametrize(("typed", "use"), [("", "both"), (":train", "train"), (":evaluate", "evaluate")])
+def test_a_set_is_posted_as_its_manifest_has_it(api: Fake, run: Any, typed: str, use: str) -> None:
+    api.answers[f"GET /v1/sets/{CID}"] = {"cid": CID, "size": 9, "files": 2, "here": 0}
+    assert run("job", "submit", *IMAGE, "--set", f"digits={CID}{typed}").code == 0
+    assert api.bodies("POST", "/v1/jobs")[0]["data"] == [SET | {"use": use}]
+
+
+@pytest.mark.parametrize("typed", ["digits", f"={CID}", f"Digits={CID}", "digits=", f"digits={CID}:predict"])
+def test_a_set_without_a_name_or_a_use_is_refused_before_anything_is_asked(api: Fake, run: Any, typed: str) -> None:
+    ran = run("job", "submit", *IMAGE, "--set", typed)
+    assert ran.code == 2 and "NAME=CID" in ran.err and not api.seen
+
+
 ENDED = FINISHED | {
     "state": "REFUNDED",
     "winner": None,
     "key": "",
     "limits": {"cpus_milli": 500, "mem_mb": 512, "train_s": 30, "eval_s": 10, "model_cap": 100, "tmp_mb": 8, "threads": 1},
-    "terms": FINISHED["terms"] | {"arch": "arm64", "params": '{"a":1}', "hidden": None},
+    "terms": FINISHED["terms"] | {"arch": "arm64", "params": '{"a":1}', "hidden": None, "data": [SET | {"here": 0}]},
 }
 
 
@@ -232,6 +249,7 @@ def test_a_refunded_job_is_posted_again_with_what_changed(api: Fake, run: Any) -
     image = FINISHED["image"]
     assert body["image"] == {"cid": image["cid"], "image_id": image["image_id"], "size": image["size"]}
     assert (body["bounty"], body["finalists"], body["expires_in_s"], body["fee"]) == ("200", 5, 600.0, FINISHED["fee"])
+    assert body["data"] == [SET]
     assert (body["params"], body["arch"], body["limits"]["cpus"], body["limits"]["eval_s"]) == ({"a": 1}, "arm64", 0.5, 10)
     assert run("job", "repost", JOB, "--expires", "10m", "--dry-run").code == 0 and len(api.bodies("POST", "/v1/jobs")) == 1
 

@@ -31,6 +31,11 @@ from tests.unit.job_kit import (
 
 MEMBERS = ["boss", "a", "b", "c", "v1", "v2", "v3", "v4"]
 VERIFIERS = ["v1", "v2", "v3", "v4"]
+DIGITS = terms.DataRef(b"\x01\x55\x12\x20" + bytes(32), 1, 1, "digits", 1)
+ODD_SETS: list[dict[str, Any]] = [
+    *({"name": ""}, {"name": "a.b"}, {"name": "Digits"}, {"cid": b"\x01"}, {"size": 0}, {"size": 2**40 + 1}),
+    *({"files": 0}, {"files": 10_001}, {"use": 0}, {"use": 4}),
+]
 GOOD = [ballot(BallotCode.OK, 5_000)]
 FEES, BOND = FEE * 71 * 3, 3 * 1_000
 """What `posting` locks beside its bounty."""
@@ -94,6 +99,9 @@ def test_post_escrows_bounty_fees_and_bond_and_opens_the_job() -> None:
         ({"params": "é" * 4_097}, JobCode.BAD_PARAMS),
         ({"hidden": [replaced(hidden_set()[0], cid=b"junk")]}, JobCode.BAD_HIDDEN),
         ({"hidden": [replaced(hidden_set()[0], size=0)]}, JobCode.BAD_HIDDEN),
+        *[({"data": [replaced(DIGITS, **wrong)]}, JobCode.BAD_DATA) for wrong in ODD_SETS],
+        ({"data": [DIGITS, DIGITS]}, JobCode.BAD_DATA),
+        ({"data": [replaced(DIGITS, name=name, size=2**39 + 1) for name in "ab"]}, JobCode.BAD_DATA),
         ({"image_reference": "digits:latest"}, JobCode.BAD_IMAGE),
         ({"image_reference": "digits@sha256:" + "AB" * 32}, JobCode.BAD_IMAGE),
         ({"image_reference": "Digits@sha256:" + "ab" * 32}, JobCode.BAD_IMAGE),
@@ -458,7 +466,7 @@ def test_no_key_before_its_state_and_none_for_a_public_job() -> None:
         lambda p: replaced(p, params="x" * 20_000),
         lambda p: replaced(p, hidden=hidden_set() * 2),
         lambda p: replaced(p, devices=[sha("device")]),
-        lambda p: replaced(p, data=[sha("set")]),
+        lambda p: replaced(p, data=[replaced(DIGITS, name=f"s{n}") for n in range(9)]),
         lambda p: replaced(p, earlier=[sha("job")]),
         lambda p: replaced(p, bounty=-1),
         lambda p: replaced(p, bounty=2**63),

@@ -16,7 +16,7 @@ from learningchain.chain.contracts.membership import Case, Member, case_key, mem
 from learningchain.chain.contracts.membership.records import CaseRef
 from learningchain.chain.crypto import address
 from learningchain.chain.host import ACTIVE, Account, account_key
-from learningchain.chain.host.terms import HiddenSet, Limits
+from learningchain.chain.host.terms import DataRef, HiddenSet, Limits
 from learningchain.chain.params import LANES
 from learningchain.chain.verification.standing import Strike
 from learningchain.chain.verification.votes import BallotCode
@@ -75,6 +75,12 @@ def explain(config: WorkConfig, given: JobOffer, attempts: int = 0) -> str | Non
         (working(min_time_left_s=101), offer(), 0, "only 100 s are left"),
         (working(min_time_left_s=0), offer(left=1_000), 0, "only 1 s are left"),
         (working(max_image_mb=1), offer(image=posting(0).image.__class__(1, "x", b"", b"", MIB + 1)), 0, "image: 2 MiB, more"),
+        (
+            working(max_data_mb=1),
+            offer(data=[DataRef(b"", MIB + 1, 1, "digits", 1)]),
+            0,
+            "data sets: 2 MiB, more than 1 ([work] max",
+        ),
         (working(max_model_mb=1), offer(limits=limits(model_cap=MIB + 1)), 0, "max_model_mb"),
         (working(max_mem_mb=32), offer(), 0, "memory: 64 MiB, more than 32 ([work] max_mem_mb)"),
         (working(max_mem_mb=64), offer(limits=limits(tmp_mb=65)), 0, "max_mem_mb"),
@@ -249,6 +255,7 @@ def test_what_the_settings_just_allow_is_taken() -> None:
         max_model_mb=1,
         max_mem_mb=64,
         max_hidden_mb=1,
+        max_data_mb=1,
         max_eval_s=5,
         max_cpus=1,
         min_bounty="10",
@@ -260,6 +267,7 @@ def test_what_the_settings_just_allow_is_taken() -> None:
         limits=asked,
         image=posting(0).image.__class__(1, "x", b"", b"", MIB),
         hidden=[HiddenSet(b"", bytes(32), bytes(32), MIB)],
+        data=[DataRef(b"", MIB, 1, "digits", 1)],
         own=claimed(15, 5),
     )
     assert explain(config, given, attempts=2) is None

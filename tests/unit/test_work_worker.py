@@ -13,7 +13,7 @@ from learningchain.chain.contracts.job.records import posting_key
 from learningchain.chain.contracts.job.views import cid_text
 from learningchain.chain.contracts.membership import Case, CaseRef, case_key, member_key
 from learningchain.chain.host import BANNED, SUSPENDED, account_key
-from learningchain.chain.host.terms import model_id
+from learningchain.chain.host.terms import DataRef, Use, model_id
 from learningchain.client.config import WorkConfig
 from learningchain.client.contracts.job.roles import policy, secrets
 from learningchain.client.contracts.job.roles.cleanup import OWN_PIN
@@ -38,7 +38,8 @@ from learningchain.client.work.events import (
 )
 from learningchain.client.work.events import Chain as Look
 from learningchain.client.work.slots import MachineShare
-from learningchain.sandbox import RunSpec, RunStatus
+from learningchain.sandbox import DataSet, RunSpec, RunStatus
+from learningchain.sandbox.data import DataFile
 from tests.unit.work_kit import LIMITS, PARAMS, Chain, Told, bring, measured, recalled, tell, working
 
 IMAGE = "sha256:" + "cd" * 32
@@ -156,6 +157,19 @@ class Bench:
 
     def settled(self, job: bytes) -> None:
         self.worker.handle(Settled("job", f"claim:{job.hex()}", job))
+
+
+def test_a_training_waits_for_the_sets_that_it_reads() -> None:
+    """Its image may be brought for a seat of this node first, which does without them."""
+    b = Bench()
+    digits = DataSet((DataFile("a", Path("/digits/a"), 3, bytes(32)),))
+    job = b.chain.post("boss", data=[DataRef(b"\x01\x55\x12\x20" + bytes(32), 3, 1, "digits", Use.TRAIN)])
+    assert b.look() == [b.bring(job)]
+    b.worker.handle(ImageReady(job, IMAGE))
+    assert b.look() == [b.bring(job)]
+    b.worker.handle(ImageReady(job, IMAGE, {"digits": digits}))
+    (train,) = trainings(b.look())
+    assert spec(train).inputs == {"sets": digits.below("digits")}
 
 
 def test_an_open_job_is_fetched_trained_checked_and_claimed_with_the_measured_loss() -> None:

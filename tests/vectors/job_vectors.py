@@ -21,6 +21,7 @@ from learningchain.chain.verification.merits import Merit
 from learningchain.chain.verification.ranking import RankedClaim
 from learningchain.chain.verification.scale import FloatKind
 from learningchain.chain.verification.votes import BallotCode, Column, Judgement, OpenedVote, Scale
+from learningchain.client.data.published import read_manifest
 from tests.vectors.kit import shown
 
 BEACON, JOB = hashlib.sha256(b"vector beacon").digest(), hashlib.sha256(b"vector job").digest()
@@ -36,6 +37,7 @@ def job() -> dict[str, Any]:
         "windows": [_windows(*given) for given in _WINDOWS],
         "delays": [{"rule": "LC-JOB-4", "validators": n, "d": windows.draw_delay(n)} for n in (1, 2, 3, 4, 6, 7, 10, 100, 128)],
         "commitments": list(_commitments()),
+        "manifests": [{"rule": "LC-JOB-60", "manifest": raw.hex(), "found": _set_of(raw)} for raw in _manifests()],
         "orders": [_order(height, n, op) for height, n, op in ((1, 0, 0), (1, 1, 0), (2**48, 0, 99), (255, 7, 1))],
         "ranks": [_rank(seed) for seed in range(24)],
         "finalists": [_finalists(seed) for seed in range(24)],
@@ -87,14 +89,55 @@ def _spread(kind: int, posted: int, claim: int, compared: list[int]) -> dict[str
     }
 
 
+# --- data sets ------------------------------------------------------------------------------------------------------------------
+
+
+def _set_of(manifest: bytes) -> list[int] | None:
+    try:
+        found = read_manifest(manifest)
+    except ValueError:
+        return None
+    return [found.size, len(found.files)]
+
+
+def _manifests() -> Iterator[bytes]:
+    """What a set may look like, and one fault each."""
+    cid, digest = b"\x01\x55\x12\x20" + bytes(32), bytes(32)
+
+    def files(*named: Any) -> bytes:
+        return encode([[*one, cid, digest] for one in named])
+
+    yield files(("a", 1))
+    yield files(("a/b.bin", 0), ("a/c", 5), ("b", 2**40 - 5))
+    yield files(("Z", 1), ("a", 1), ("ä", 1), ("\U0001f600", 1))
+    yield files(("/".join("abcdefghijklmn"), 1))
+    yield files(("d" * 255 + "/" + "e" * 217, 1))
+    yield files()
+    yield files(("a", 0))
+    yield files(("a", 2**40 + 1))
+    yield files(("b", 1), ("a", 1))
+    yield files(("a", 1), ("a", 1))
+    yield files(("a", 1), ("a/b", 1))
+    yield files(("/".join("abcdefghijklmno"), 1))
+    yield files(("d" * 255 + "/" + "e" * 218, 1))
+    yield from (files((name, 1)) for name in ("", "/a", "a/", "a//b", ".", "..", "a/../b", "a\nb", "d" * 256))
+    yield encode([["a", -1, cid, digest]])
+    yield encode([["a", 1, cid[:-1], digest]])
+    yield encode([["a", 1, b"\x00" + cid[1:], digest]])
+    yield encode([["a", 1, cid, digest[1:]]])
+    yield encode([["a", 1, cid]])
+    yield files(("a", 1)) + b"\0"
+    yield b"\xdc\x00\x01" + files(("a", 1))[1:]
+
+
 # --- times, amounts, hashes -------------------------------------------------------------------------------------------------------
 
 _WINDOWS = (
-    (120_000, 60_000, 60_000, 60_000, 10, 1, False, 1_000, 1_000_000, 1_000_000, 1_000, 4, 1, 7),
-    (120_000, 60_000, 60_000, 60_000, 10, 1, True, 1_000, 1_000_001, 1_000_009, 1_000, 8, 8, 64),
-    (5, 7, 11, 13, 3, 33, True, 10, 999, 19, 7, 2, 3, 17),
-    (1, 1, 1, 1, 1, 86_400, False, 1_024_000, 2**34, 10, 1, 3, 2, 16),
-    (1, 1, 1, 1, 7, 3, False, 333, 1, 29, 1, 5, 1, 0),
+    (120_000, 60_000, 60_000, 60_000, 10, 1, False, 1_000, 1_000_000, 1_000_000, 1_000, 4, 1, 7, 0),
+    (120_000, 60_000, 60_000, 60_000, 10, 1, True, 1_000, 1_000_001, 1_000_009, 1_000, 8, 8, 64, 100_000_001),
+    (5, 7, 11, 13, 3, 33, True, 10, 999, 19, 7, 2, 3, 17, 10_001),
+    (1, 1, 1, 1, 1, 86_400, False, 1_024_000, 2**34, 10, 1, 3, 2, 16, 2**40),
+    (1, 1, 1, 1, 7, 3, False, 333, 1, 29, 1, 5, 1, 0, 1),
 )
 
 
@@ -113,17 +156,18 @@ def _windows(
     k: int,
     b: int,
     c: int,
+    data: int,
 ) -> dict[str, Any]:
     e = windows.evaluation(eval_s, hidden)
     given = {"vote_base": least, "open_votes": each, "reveal": reveal, "key": key, "rate": rate, "eval_s": eval_s}
     given |= {"hidden": hidden, "cpus_milli": cpus, "model_cap": cap, "bounty": bounty, "fee": fee, "finalists": k}
-    given |= {"batch": b, "seats": c, "expiry": 1_000}
-    end = windows.latest_end(1_000, reveal, key, each, least, eval_s=eval_s, model_cap=cap, finalists=k, hidden=hidden)
+    given |= {"batch": b, "seats": c, "expiry": 1_000, "published": data}
+    end = windows.latest_end(1_000, reveal, key, each, least, eval_s=eval_s, model_cap=cap, finalists=k, hidden=hidden, data=data)
     found = {
         "e": e,
-        "W_V": windows.vote_window(least, e, cap, b),
+        "W_V": windows.vote_window(least, e, cap, b, data),
         "W_C": windows.count_window(each, 2 * b if hidden else b, c),
-        "least_fee": windows.least_fee(windows.judging_work(e, cpus, cap, hidden), rate),
+        "least_fee": windows.least_fee(windows.judging_work(e, cpus, cap, hidden, data), rate),
         "F": windows.fees_locked(fee, k),
         "G": windows.bond(bounty, k),
         "D": windows.deposit(bounty, hidden),

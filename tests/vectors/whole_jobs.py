@@ -25,7 +25,7 @@ from learningchain.chain.host import (
     escrow_key,
     parked_key,
 )
-from learningchain.chain.host.terms import Image
+from learningchain.chain.host.terms import DataRef, Image
 from learningchain.chain.losses import LossNode, Opening
 from learningchain.chain.verification.standing import Strike
 from learningchain.chain.verification.votes import BallotCode
@@ -45,6 +45,11 @@ from tests.vectors.job_plays import (
 )
 from tests.vectors.kit import id_of, key_of
 
+DIGITS = DataRef(HIDDEN.cid, 1, 1, "digits", 3)
+ODD_SETS: list[dict[str, Any]] = [
+    *({"name": ""}, {"name": "Digits"}, {"name": "a/b"}, {"cid": bytes(36)}, {"size": 0}, {"size": 2**40 + 1, "use": 1}),
+    *({"files": 0}, {"files": 10_001}, {"use": 0}, {"use": 4, "name": "b"}),
+]
 ALICE, BOB, CAROL = id_of("alice"), id_of("bob"), id_of("carol")
 CLAIMED, LIE = 5_000_000, 900_000_000
 """What is claimed, and what a model that lies has."""
@@ -98,6 +103,14 @@ def paid() -> Play:
     play.until(JobState.REVEAL)
     play.reveals("carol", "bob")
     play.vote(lambda voter, claimant: Vote([loss - 10**6 for loss in MANY]))
+    return _to_the_end(play)
+
+
+def with_sets() -> Play:
+    """One set is for trainings alone: it asks nothing of a committee. The other fills what its members declared."""
+    sets = [replace(DIGITS, name="train", size=2**39, use=1), replace(DIGITS, size=999_000, use=2)]
+    play = _claimed("paid, with data sets", "LC-JOB-4", changed={"data": sets, "fee": 80})
+    play.vote(lambda voter, claimant: Vote(MANY))
     return _to_the_end(play)
 
 
@@ -494,6 +507,11 @@ def postings() -> Play:
         (JobCode.BAD_HIDDEN, replace(good, fee=130, hidden=[replace(HIDDEN, cid=b"")], params="a" * 8_193)),
         (JobCode.BAD_PARAMS, replace(good, params="a" * 8_193)),
         (JobCode.BAD_PARAMS, replace(good, params="ö" * 4_097)),
+        *((JobCode.BAD_DATA, replace(good, fee=80, data=[replace(DIGITS, **wrong)])) for wrong in ODD_SETS),
+        (JobCode.BAD_DATA, replace(good, fee=80, data=[DIGITS, replace(DIGITS, size=2)])),
+        (JobCode.BAD_DATA, replace(good, data=[replace(DIGITS, name=name, size=2**39 + 1, use=1) for name in "ab"])),
+        (JobCode.LOW_FEE, replace(good, data=[replace(DIGITS, size=10**8 + 1)], fee=89)),
+        (JobCode.FEW_VERIFIERS, replace(good, data=[replace(DIGITS, size=999_001)], fee=80)),
         (JobCode.FEW_VERIFIERS, replace(good, limits=replace(limits, mem_mb=513))),
         (JobCode.FEW_VERIFIERS, replace(good, arch=2)),
         (JobCode.TOO_MANY_LIVE, replace(good, params="a" * 2_000)),
@@ -757,7 +775,19 @@ def crowded() -> Play:
 
 PLAYS: tuple[Callable[[], Play], ...] = (
     *(messages_refused, postings, odd_ballots, barred_contractors, waiting),
-    *(paid, second_round, false_and_lapsed, false_and_banned, false_and_lifted, corroborated, undecided, refunded, near, empty),
+    *(
+        with_sets,
+        paid,
+        second_round,
+        false_and_lapsed,
+        false_and_banned,
+        false_and_lifted,
+        corroborated,
+        undecided,
+        refunded,
+        near,
+        empty,
+    ),
     *(cancelled, extended, silent, stakeless, stakeless_lie, half_stakeless, quiet_verifiers, nobody_commits),
     *(unrepeatable, leaves_off, better_though_suspended),
     *(hidden_with_key, hidden_without_key, bad_key, doubted_key, hidden_scatter, one_verifier, helpers, no_pool),

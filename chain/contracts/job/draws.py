@@ -18,8 +18,8 @@ def draw(work: JobContext) -> None:
         verdicts.next_step(work)
         return
     committees = _committees(work, batch)
-    least, e = work.params.job_vote_base, messages.evaluation_s(work.terms)
-    work.move_to(JobState.COMMIT, windows.vote_window(least, e, work.terms.limits.model_cap, len(batch)))
+    least, e, data = work.params.job_vote_base, messages.evaluation_s(work.terms), messages.evaluated_bytes(work.terms)
+    work.move_to(JobState.COMMIT, windows.vote_window(least, e, work.terms.limits.model_cap, len(batch), data))
     voters = _seat(work, batch, committees)
     models = [work.claim(index).model for index in batch]
     work.host.emit("audit", work.id, work.job.audit, work.job.round, work.job.deadline, *models)

@@ -8,7 +8,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from learningchain.chain.codec import Wire, encode
-from learningchain.chain.host.terms import Arch, Capacity, Cid, HiddenSet, Image, Limits, Small
+from learningchain.chain.host.terms import MAX_SETS, Arch, Capacity, Cid, DataRef, HiddenSet, Image, Limits, Small, Use
 from learningchain.chain.losses import MAX_LEAVES, MAX_LOSS, MAX_SIBLINGS, Measurement, Opening, opening_hashes
 from learningchain.chain.tags import Tag
 from learningchain.chain.types import Hash, Uint
@@ -47,7 +47,7 @@ class PostJob(Wire, frozen=True, tag=96):
     """Post a job and escrow bounty, fees, bond and deposit. `expiry` is T0, a time of the chain clock; `finalists` is K.
 
     `params` is JSON text for the container, opaque to the ledger. `floor` is the lowest loss the contractor believes possible.
-    `devices`, `data` (sets) and `earlier` (a job whose model this one begins with) are empty: nothing uses them yet.
+    `devices` and `earlier` (a job whose model this one begins with) are empty: nothing uses them yet.
     """
 
     image: Image
@@ -66,7 +66,7 @@ class PostJob(Wire, frozen=True, tag=96):
     hidden: Annotated[list[HiddenSet], Meta(max_length=1)]
     """One for a job with hidden evaluation data, none otherwise."""
     devices: Annotated[list[Hash], Meta(max_length=0)]
-    data: Annotated[list[Hash], Meta(max_length=0)]
+    data: Annotated[list[DataRef], Meta(max_length=MAX_SETS)]
     earlier: Annotated[list[Hash], Meta(max_length=0)]
 
 
@@ -193,8 +193,13 @@ def size_of(terms: PostJob) -> int:
 
 def needed_capacity(terms: PostJob) -> Capacity:
     """What a machine must offer to judge this job."""
-    limits = terms.limits
-    return Capacity(terms.arch, limits.cpus_milli, limits.mem_mb, terms.image.size, limits.model_cap, limits.eval_s)
+    limits, image = terms.limits, terms.image.size + evaluated_bytes(terms)
+    return Capacity(terms.arch, limits.cpus_milli, limits.mem_mb, image, limits.model_cap, limits.eval_s)
+
+
+def evaluated_bytes(terms: PostJob) -> int:
+    """E: bytes of the data sets that whoever evaluates needs: they count with the image."""
+    return sum(one.size for one in terms.data if one.use & Use.EVALUATE)
 
 
 def evaluation_s(terms: PostJob) -> int:
@@ -205,7 +210,8 @@ def evaluation_s(terms: PostJob) -> int:
 def judging_work(terms: PostJob) -> int:
     """w: thousandths of CPU seconds that a judged vote takes."""
     limits = terms.limits
-    return windows.judging_work(evaluation_s(terms), limits.cpus_milli, limits.model_cap, bool(terms.hidden))
+    fetched = evaluated_bytes(terms)
+    return windows.judging_work(evaluation_s(terms), limits.cpus_milli, limits.model_cap, bool(terms.hidden), fetched)
 
 
 def fees_locked(terms: PostJob) -> int:
@@ -295,6 +301,7 @@ class JobCode(IntEnum):
     NO_COLUMN = 334
     BAD_OPENING = 335
     HAS_CLAIMS = 336
+    BAD_DATA = 337
 
 
 ARCHITECTURES = frozenset(Arch)

@@ -77,6 +77,10 @@ TEXTS: dict[int, tuple[str, str]] = {
         "the opening does not show the losses that the probe asks for",
         "Open from the losses that were committed, with the probe of this round",
     ),
+    JobCode.BAD_DATA: (
+        "a data set is not named by the CID of a manifest, or its name, size, files or use are out of bounds",
+        "Use what learningchain data publish says: cid, size and files; and a name for each set",
+    ),
     JobCode.HAS_CLAIMS: ("somebody has claimed on the job", "Nothing to do: it runs to its end"),
 }
 

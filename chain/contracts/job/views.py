@@ -29,7 +29,7 @@ from learningchain.chain.contracts.job.records import (
 )
 from learningchain.chain.crypto import address
 from learningchain.chain.host import K_VALIDATORS, Escrow, Listed, Reader, Validators, escrow_key, params_at
-from learningchain.chain.host.terms import LIMITS, Arch, ImageKind, model_id
+from learningchain.chain.host.terms import LIMITS, Arch, ImageKind, Use, model_id
 from learningchain.chain.losses import draw_probe
 from learningchain.chain.types import quorum
 from learningchain.chain.verification import ranking, scale, windows
@@ -37,6 +37,7 @@ from learningchain.chain.verification.votes import BallotCode
 
 MAX_LIST = 1_000
 """Most jobs that one call lists."""
+USES = {Use.TRAIN: "train", Use.EVALUATE: "evaluate", Use.TRAIN | Use.EVALUATE: "both"}
 WHOLE_METRIC = "the evaluation writes one number: this gives up the protection against partial runs"
 
 
@@ -187,6 +188,9 @@ def _terms(terms: PostJob) -> dict[str, Any]:
         "bond": messages.bond(terms),
         "deposit": messages.deposit(terms),
         "hidden": hidden[0] if hidden else None,
+        "data": [
+            {"name": d.name, "cid": cid_text(d.cid), "size": d.size, "files": d.files, "use": USES[Use(d.use)]} for d in terms.data
+        ],
     }
 
 
@@ -202,6 +206,7 @@ def _latest_end(terms: PostJob, params: JobParams) -> int:
         model_cap=terms.limits.model_cap,
         finalists=terms.finalists,
         hidden=bool(terms.hidden),
+        data=messages.evaluated_bytes(terms),
     )
 
 

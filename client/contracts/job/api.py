@@ -18,6 +18,7 @@ from learningchain.client.api.files import serve_file
 from learningchain.client.api.render import Json
 from learningchain.client.api.route import Call, Reply, Route, parse_field, parse_hash
 from learningchain.client.api.schema import EventView, HistoryQuery, WaitQuery
+from learningchain.client.api.sets import bytes_here
 from learningchain.client.api.submit import answer, submit, trial_host
 from learningchain.client.contracts.job.http import contractor_api, quotes
 from learningchain.client.contracts.job.http.live import LiveJobs
@@ -115,6 +116,8 @@ def _unknown(call: Call, job: bytes) -> RequestError:
 
 async def get_job(call: Call) -> Json:
     view = await _described(call)
+    for one in view["terms"]["data"]:
+        one["here"] = await bytes_here(call, one["cid"])
     return render_job(view) | {"could_judge": _could_judge(call, view)}
 
 

@@ -111,6 +111,8 @@ def again(old: JobView, hidden: Path | None) -> Json:
     body |= {key: terms[key] for key in ("finalists", "float_kind", "tol", "floor", "on_cheat", "arch") if key in terms}
     rest = {key: value for key, value in limits.items() if key != "cpus_milli"}
     body["limits"] = {"cpus": limits["cpus_milli"] / 1_000, **rest}
+    if sets := terms.get("data"):
+        body["data"] = [{key: one[key] for key in ("cid", "size", "files", "name", "use")} for one in sets]
     if sealed := terms.get("hidden"):
         if hidden is None and old.get("key"):
             raise WrongUsage(f"The key of job {name} was revealed: everybody can read its hidden data. Give new one: --hidden FILE")

@@ -33,7 +33,7 @@ from learningchain.client.sdk.types import ApiError, Fetched, UnreachableError
 
 if TYPE_CHECKING:
     from learningchain.client.api.schema import ParkedView, RunCancelled, StatusView
-    from learningchain.client.contracts.job.http.schema import JobSummary, JobView
+    from learningchain.client.contracts.job.http.schema import JobSummary, JobView, SetInUse
     from learningchain.client.sdk.client import Client
     from learningchain.client.sdk.http import Progress as OnProgress
 
@@ -59,6 +59,7 @@ MEANING = {
 """What a job's state says to people."""
 TAKEN_BACK = "its contractor took it back before anybody claimed; all that was locked for it came back"
 _NEVER = 2**63
+USES = {"train": "to train", "evaluate": "to evaluate", "both": "to train and to evaluate"}
 HIDDEN = {
     "ON": "sealed until all models are shown; the hidden loss decides among those that hold on the public one",
     "OFF": "turned off: no key was revealed, or one that opens junk; the deposit burned, the public loss decides",
@@ -287,11 +288,18 @@ def limits_text(limits: Mapping[str, Any]) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def set_text(one: SetInUse) -> str:
+    """What a job's data set is, and where it lies."""
+    here = "on this node" if one["here"] == one["size"] else f"{size_text(one['here'])} of it on this node"
+    return f"{one['cid']}, {one['files']} files, {size_text(one['size'])}, {USES[one['use']]}, {here}"
+
+
 def _judging_rows(job: JobView, clock: int) -> list[tuple[str, Any]]:
     """Hidden data, what an evaluation measures, who could judge it, when it is over at the latest."""
     rows: list[tuple[str, Any]] = []
     if (hidden := job.get("hidden") or "NONE") != "NONE":
         rows.append(("hidden data", HIDDEN.get(hidden, hidden)))
+    rows += [(f"data set {one['name']}", set_text(one)) for one in (job.get("terms") or {}).get("data", ())]
     if examples := job.get("examples"):
         rows.append(("examples", examples))
     if warning := job.get("warning"):

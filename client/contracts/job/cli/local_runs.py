@@ -9,7 +9,7 @@ import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from array import array
 
     from learningchain.chain.host.terms import Limits
-    from learningchain.sandbox import Backend, EngineInfo, RunResult
+    from learningchain.sandbox import Backend, DataSet, EngineInfo, RunResult
 
 SAMPLE_S = 0.05
 """How often a run is asked how much memory it holds."""
@@ -68,10 +68,22 @@ class LocalRuns:
         return self._run(what, wall, mem_mb=mem_mb, **given)
 
     def evaluate(
-        self, what: str, model: Path, *, hidden: Path | None = None, threads: int = 0, processors: int = 0, mem_mb: int = 0
+        self,
+        what: str,
+        model: Path,
+        *,
+        hidden: Path | None = None,
+        sets: Mapping[str, DataSet] | None = None,
+        threads: int = 0,
+        processors: int = 0,
+        mem_mb: int = 0,
     ) -> Ran:
         """As worker and verifiers do. Numbers other than 0 replace what was asked for. Raises `RunFailed`."""
-        inputs = {"model": model} if hidden is None else {"model": model, "eval": hidden.resolve()}
+        from learningchain.sandbox.data import joined
+
+        inputs: dict[str, Path | DataSet] = {"model": model} if hidden is None else {"model": model, "eval": hidden.resolve()}
+        if sets:
+            inputs["sets"] = joined(sets)
         given: dict[str, Any] = {"phase": "evaluate", "budget_s": self._limits.eval_s, "inputs": inputs}
         given["threads"] = threads or self._limits.threads
         return self._run(what, float(self._limits.eval_s), processors=processors, mem_mb=mem_mb, **given)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,8 +20,9 @@ from learningchain.client.contracts.job.references import find
 if TYPE_CHECKING:
     from learningchain.chain.host.terms import Limits
     from learningchain.client.contracts.job.cli.comparing import Comparison
-    from learningchain.client.contracts.job.http.schema import JobView
+    from learningchain.client.contracts.job.http.schema import JobView, SetInUse
     from learningchain.client.sdk.client import Client
+    from learningchain.sandbox import DataSet
 
 LEAVES = 20
 """Honest losses of one example lie within so many times t of each other (LC-JOB, fees)."""
@@ -35,6 +37,8 @@ class Exhibit:
     model: Path
     archive: Path | None
     hidden: Path | None
+    sets: Mapping[str, DataSet] = field(default_factory=dict)
+    """Those that the evaluation reads, by name."""
     bad_key: bool = False
     """There is hidden data, and the key that was revealed does not open what was posted."""
 
@@ -101,7 +105,27 @@ async def bring(node: Client, common: Common, found: JobView, who: str | None, f
             await node.fetch(posted["cid"], sealed, max_size=posted["size"], on_progress=on_progress)
         hidden = await asyncio.to_thread(_decrypted, sealed, folder / "hidden", found["key"], posted["plain_hash"])
         bad_key = hidden is None
-    return Exhibit(found, claim, folder / "model", archive, hidden, bad_key)
+    sets = {one["name"]: await _fetched(node, common, one, folder) for one in terms["data"] if one["use"] != "train"}
+    return Exhibit(found, claim, folder / "model", archive, hidden, sets, bad_key)
+
+
+async def _fetched(node: Client, common: Common, posted: SetInUse, folder: Path) -> DataSet:
+    """A data set of the job, file by file. Raises `WrongUsage` where it is none."""
+    from learningchain.client.data.published import MAX_MANIFEST_BYTES, read_manifest
+    from learningchain.p2p.content.cid import from_bytes
+
+    inside = folder / f"set-{posted['name']}"
+    inside.mkdir()
+    await node.fetch(posted["cid"], inside / "manifest", max_size=MAX_MANIFEST_BYTES)
+    try:
+        found = read_manifest((inside / "manifest").read_bytes())
+    except ValueError as problem:
+        raise WrongUsage(f"The data set {posted['name']} cannot be used: {problem}") from None
+    paths = [inside / str(number) for number in range(len(found.files))]
+    for file, path in zip(found.files, paths, strict=True):
+        with Bar(common.out, f"{posted['name']}/{file.name}") as on_progress:
+            await node.fetch(str(from_bytes(file.cid)), path, max_size=max(1, file.size), on_progress=on_progress)
+    return found.placed(paths)
 
 
 def _decrypted(sealed: Path, target: Path, key: str, plain_hash: str) -> Path | None:
@@ -168,7 +192,7 @@ def _column(runs: Any, case: Exhibit, name: str, hidden: Path | None) -> Recheck
 
     votes = {Outcome.INVALID: "INVALID", Outcome.BROKEN: "BROKEN"}
     try:
-        ran = runs.evaluate(f"Evaluating ({name} data)", case.model, hidden=hidden)
+        ran = runs.evaluate(f"Evaluating ({name} data)", case.model, hidden=hidden, sets=case.sets)
     except RunFailed as failed:
         return Rechecked(name, None, 0, failed.reason, votes.get(RunStatus(failed.status).outcome, "ABSTAIN"), None)
     losses = list(ran.losses or ())

@@ -73,6 +73,15 @@ def submit(
         Path | None,
         Parameter(help="Evaluation data that nobody can read before all models are shown: a file, or a note of hidden seal."),
     ] = None,
+    sets: Annotated[
+        list[str] | None,
+        Parameter(
+            name="--set",
+            negative="",
+            help="A published set: NAME=CID, which the program finds in /lc/in/sets/NAME; :train or :evaluate behind it for one of "
+            "them alone. May be repeated.",
+        ),
+    ] = None,
     arch: Annotated[
         Literal["amd64", "arm64"] | None,
         Parameter(help="The processor that a registry's image is built for. Default: amd64; an archive says it itself."),
@@ -109,6 +118,7 @@ def submit(
         raise WrongUsage("--arch is for an image in a registry: an archive says itself what it is built for")
     if hidden is not None:
         readable(hidden)
+    named_sets = [read_set(one) for one in sets or ()]
     wait = min(wait, MAX_WAIT)
 
     with tempfile.TemporaryDirectory(prefix="learningchain-") as scratch:
@@ -120,7 +130,7 @@ def submit(
                 named: Json = {"image": registry_image(image)} | ({"arch": arch} if arch is not None else {})
             else:
                 named = await asyncio.to_thread(archived_image, archive, folder)
-            return {"bounty": bounty, "expires_in_s": open_s, **terms, **named}
+            return {"bounty": bounty, "expires_in_s": open_s, **terms, **named, **await data_of(node, named_sets)}
 
         quote, posted = offer(common, request, archive, hidden, dry_run=dry_run, yes=yes, wait=wait)
     if posted is not None and image is not None:
@@ -205,6 +215,21 @@ def archived_image(archive: Path | None, folder: Path | None = None) -> Json:
     if folder is not None:
         build_image(folder, archive)
     return described(archive, scanned(archive))
+
+
+def read_set(text: str) -> Json:
+    """Name, CID and use of a data set. Raises `WrongUsage`."""
+    name, _, rest = text.partition("=")
+    cid, _, use = rest.partition(":")
+    if not re.fullmatch("[a-z0-9_-]{1,32}", name) or not cid or use not in ("", "train", "evaluate"):
+        raise WrongUsage(f"--set {text[:120]!r} is not NAME=CID, NAME=CID:train or NAME=CID:evaluate; NAME of a-z, 0-9, - and _")
+    return {"name": name, "cid": cid, "use": use or "both"}
+
+
+async def data_of(node: Client, sets: list[Json]) -> Json:
+    """What a posting says of its sets: bytes and files as their manifests have them."""
+    found = [(one, await node.published(one["cid"])) for one in sets]
+    return {"data": [one | {"size": known["size"], "files": known["files"]} for one, known in found]} if found else {}
 
 
 def registry_image(text: str) -> Json:

@@ -8,17 +8,17 @@ from typing import Any
 
 import msgspec
 
-from learningchain.chain.contracts.job.messages import MAX_PARAMS_BYTES, JobCode, OnCheat, PostJob
+from learningchain.chain.contracts.job.messages import MAX_PARAMS_BYTES, JobCode, OnCheat, PostJob, judging_work
 from learningchain.chain.contracts.job.params import JobParams
 from learningchain.chain.errors import Reject
-from learningchain.chain.host.terms import Arch, HiddenSet, Image, ImageKind, Limits, is_reference
+from learningchain.chain.host.terms import Arch, DataRef, HiddenSet, Image, ImageKind, Limits, Use, is_reference
 from learningchain.chain.params import MAX_INT
 from learningchain.chain.types import parse_credits, parse_loss
 from learningchain.chain.verification import windows
 from learningchain.chain.verification.scale import FloatKind
 from learningchain.client.api.errors import usage
 from learningchain.client.api.route import parse_field
-from learningchain.client.contracts.job.http.schema import HiddenRequest, ImageRequest, JobRequest, LimitsRequest
+from learningchain.client.contracts.job.http.schema import HiddenRequest, ImageRequest, JobRequest, LimitsRequest, SetRequest
 from learningchain.p2p.content.cid import parse as parse_cid
 
 DEFAULT_FEE_PART = 1_000
@@ -97,6 +97,12 @@ def build_hidden(hidden: HiddenRequest) -> HiddenSet:
     return HiddenSet(cid.to_bytes(), plain, key, hidden.size)
 
 
+def build_set(given: SetRequest) -> DataRef:
+    cid = parse_field("data.cid", parse_cid, given.cid)
+    use = Use.TRAIN | Use.EVALUATE if given.use == "both" else Use[given.use.upper()]
+    return DataRef(cid.to_bytes(), given.size, given.files, given.name, int(use))
+
+
 def _params(params: dict[str, Any]) -> str:
     text = msgspec.json.encode(params).decode("utf-8")
     if len(text.encode("utf-8")) > MAX_PARAMS_BYTES:
@@ -110,16 +116,12 @@ def build_job(body: JobRequest, clock: int, rate: int) -> PostJob:
     bounty = parse_field("bounty", parse_credits, body.bounty)
     expiry = expiry_of(body.expires_in_s, body.expiry, clock)
     limits = build_limits(body.limits, max(0, expiry - clock))
-    hidden = body.hidden is not None
-    work = windows.judging_work(windows.evaluation(limits.eval_s, hidden), limits.cpus_milli, limits.model_cap, hidden)
-    least = windows.least_fee(work, rate)
-    default_fee = max(1, least, bounty // DEFAULT_FEE_PART)
-    return PostJob(
+    posted = PostJob(
         image=build_image(body.image),
         arch=Arch[body.arch.upper()],
         params=_params(body.params),
         bounty=bounty,
-        fee=default_fee if body.fee is None else parse_field("fee", parse_credits, body.fee),
+        fee=0 if body.fee is None else parse_field("fee", parse_credits, body.fee),
         finalists=body.finalists,
         expiry=expiry,
         float_kind=FloatKind[body.float_kind.upper()],
@@ -129,9 +131,13 @@ def build_job(body: JobRequest, clock: int, rate: int) -> PostJob:
         limits=limits,
         hidden=[] if body.hidden is None else [build_hidden(body.hidden)],
         devices=[],
-        data=[],
+        data=[build_set(one) for one in body.data],
         earlier=[],
     )
+    if body.fee is not None:
+        return posted
+    least = windows.least_fee(judging_work(posted), rate)
+    return msgspec.structs.replace(posted, fee=max(1, least, bounty // DEFAULT_FEE_PART))
 
 
 def _parse_tolerance(text: str) -> int:

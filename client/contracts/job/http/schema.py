@@ -75,6 +75,16 @@ class HiddenRequest(Strict, frozen=True, kw_only=True):
     size: Annotated[int, Meta(ge=1, le=MAX_INT, description="bytes of the encrypted file")]
 
 
+class SetRequest(Strict, frozen=True, kw_only=True):
+    """A published data set (`GET /v1/sets/{cid}`): the job's program finds its files in /lc/in/sets/NAME."""
+
+    cid: CidText
+    size: Annotated[int, Meta(ge=1, le=MAX_INT, description="bytes of its files")]
+    files: Annotated[int, Meta(ge=1, le=MAX_INT)]
+    name: Annotated[str, Meta(max_length=32, extra_json_schema={"pattern": "^[a-z0-9_-]{1,32}$"})]
+    use: Literal["train", "evaluate", "both"] = "both"
+
+
 class JobRequest(Strict, frozen=True, kw_only=True):
     """A job to post. One of `expires_in_s` and `expiry` is needed; everything that has a default may be left out.
 
@@ -98,6 +108,7 @@ class JobRequest(Strict, frozen=True, kw_only=True):
     on_cheat: Literal["refund", "next-best"] = "next-best"
     arch: Literal["amd64", "arm64"] = "amd64"
     hidden: HiddenRequest | None = None
+    data: Annotated[list[SetRequest], Meta(max_length=8)] = field(default_factory=list)
     params: Annotated[dict[str, Any], Meta(description="handed to the container as it is; at most 8192 bytes of JSON")] = field(
         default_factory=dict
     )
@@ -244,6 +255,17 @@ class HiddenView(TypedDict):
     size: int
 
 
+class SetInUse(TypedDict):
+    """A job's data set. `use`: train, evaluate or both; `here`: bytes of it on this node's disk."""
+
+    name: str
+    cid: CidText
+    size: int
+    files: int
+    use: str
+    here: int
+
+
 class TermsView(TypedDict):
     """`stake` is a full one; `fees_locked`, `bond` and `deposit` are locked beside the bounty."""
 
@@ -259,6 +281,7 @@ class TermsView(TypedDict):
     bond: Amount
     deposit: Amount
     hidden: HiddenView | None
+    data: list[SetInUse]
 
 
 class ContractorView(TypedDict):

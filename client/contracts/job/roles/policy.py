@@ -184,6 +184,9 @@ def _by_worth(config: WorkConfig, offer: JobOffer, clock: int, me: bytes) -> str
 
 
 def _by_size(config: WorkConfig, offer: JobOffer, clock: int, me: bytes) -> str | None:
+    data = sum(one.size for one in offer.terms.data)
+    if data > config.max_data_mb * MIB:
+        return f"data sets: {-(-data // MIB)} MiB, more than {config.max_data_mb} ([work] max_data_mb)"
     return too_large(config, offer.terms)
 
 
@@ -192,7 +195,7 @@ def too_large(config: WorkConfig, terms: PostJob) -> str | None:
     limits = terms.limits
     hidden = terms.hidden[0].size if terms.hidden else 0
     sizes = (
-        ("image", terms.image.size, config.max_image_mb, "max_image_mb"),
+        (_image_and(terms), messages.needed_capacity(terms).image, config.max_image_mb, "max_image_mb"),
         ("largest model", limits.model_cap, config.max_model_mb, "max_model_mb"),
         ("hidden data", hidden, config.max_hidden_mb, "max_hidden_mb"),
         ("memory", max(limits.mem_mb, limits.tmp_mb) * MIB, config.max_mem_mb, "max_mem_mb"),
@@ -209,6 +212,10 @@ def too_large(config: WorkConfig, terms: PostJob) -> str | None:
     if limits.mem_mb < SANDBOX_MIN_MEM_MB:
         return f"{limits.mem_mb} MiB of memory are less than a container needs ({SANDBOX_MIN_MEM_MB})"
     return None
+
+
+def _image_and(terms: PostJob) -> str:
+    return "image, with the data sets that it is evaluated on" if messages.evaluated_bytes(terms) else "image"
 
 
 # --- choosing ------------------------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ commits and opens the same ballots.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from learningchain.chain.codec import encode
@@ -36,6 +36,7 @@ from learningchain.chain.contracts.job.records import Seat as SeatRecord
 from learningchain.chain.contracts.job.views import cid_text
 from learningchain.chain.contracts.membership import Member, member_key
 from learningchain.chain.host import Reader
+from learningchain.chain.host.terms import Use
 from learningchain.chain.losses import Opening, draw_probe
 from learningchain.chain.verification.votes import BallotCode
 from learningchain.client.config import WorkConfig
@@ -75,6 +76,7 @@ from learningchain.client.work.events import (
 )
 from learningchain.client.work.machine import Machine, Recalled
 from learningchain.client.work.order import FairQueue
+from learningchain.sandbox import DataSet
 
 _JOB = records.job_key(b"")
 HIDDEN = "hidden"
@@ -113,6 +115,7 @@ class Verifier(Machine):
         """Why votes cannot be opened: the operator is told."""
         self._duties: dict[Seat, SeatProgress] = {}
         self._images: dict[bytes, str] = {}
+        self._sets: dict[bytes, Mapping[str, DataSet]] = {}
         self._asked: dict[bytes, int] = {}
         """Jobs whose image was asked for; the value is the chain clock before which it is not asked for again."""
         self._hurried: set[bytes] = set()
@@ -144,7 +147,7 @@ class Verifier(Machine):
             case Changed():
                 self._changed(given)
             case ImageReady():
-                self._images[given.ref] = given.image_id
+                self._images[given.ref], self._sets[given.ref] = given.image_id, given.sets
                 self._no_image.pop(given.ref, None)
             case ImageFailed():
                 self._image_failed(given)
@@ -256,7 +259,7 @@ class Verifier(Machine):
         self._asked[job] = 2**63
         if urgent:
             self._hurried.add(job)
-        return [BringImage(job, runs.wanted_image(self._config, posting.terms), urgent)]
+        return [BringImage(job, runs.wanted_image(self._config, posting.terms, Use.EVALUATE), urgent)]
 
     def _audit(self, reader: Reader, job: bytes, clock: int, current: set[Seat]) -> Iterator[Effect]:
         for duty in duties.duties_in(reader, job, self._me, clock):
@@ -354,6 +357,7 @@ class Verifier(Machine):
         if len(live) == len(kept):
             return
         self._images = {job: image for job, image in self._images.items() if job in live}
+        self._sets = {job: sets for job, sets in self._sets.items() if job in self._images}
         self._asked = {job: at for job, at in self._asked.items() if job in live}
         self._hurried &= live
         self._said = {(what, seat) for what, seat in self._said if seat[0] in live}
@@ -393,6 +397,7 @@ class Verifier(Machine):
             model=candidate.path or Path(),
             wall_s=max(1.0, min(posted * SLACK + SLACK_S, left)),
             hidden=duty.eval_file if what == "hidden" else None,
+            sets=self._sets.get(duty.job, {}),
         )
         candidate.run, candidate.full_time = run, left >= posted
         return [StartRun(run, duty.job, spec, (what, index), keep=True)]

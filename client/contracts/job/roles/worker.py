@@ -29,14 +29,14 @@ Claims stand on the ledger and models, salts and attempts on this disk: a worker
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from learningchain.chain.contracts.job import duties, messages, records
 from learningchain.chain.contracts.job.duties import DueReveal, DueService, Duty
 from learningchain.chain.contracts.job.messages import PostJob
-from learningchain.chain.contracts.job.records import ENDED, Job, JobState
+from learningchain.chain.contracts.job.records import ENDED, Job, JobState, Posting
 from learningchain.chain.contracts.job.views import cid_text, params_of
 from learningchain.chain.host import Reader
 from learningchain.chain.host.terms import model_id
@@ -75,7 +75,7 @@ from learningchain.client.work.events import (
 from learningchain.client.work.machine import Machine, Recalled
 from learningchain.client.work.order import FairQueue
 from learningchain.client.work.slots import MachineShare
-from learningchain.sandbox import Outcome, RunStatus
+from learningchain.sandbox import DataSet, Outcome, RunStatus
 
 _JOB, _CONTRACTOR = records.job_key(b""), records.contractor_key(b"")
 MAX_WALK = 64
@@ -111,6 +111,8 @@ class _JobProgress:
     poster: bytes = b""
     used: set[int] = field(default_factory=set)
     image: str = ""
+    sets: Mapping[str, DataSet] = field(default_factory=dict)
+    """Those of the job, here since its image is."""
     asked: bool = False
     failures: int = 0
     retry_at: int = 0
@@ -190,7 +192,7 @@ class Worker(Machine):
             case Changed():
                 self._changed(given)
             case ImageReady() if (progress := self._progress_of.get(given.ref)) is not None:
-                progress.image, progress.failures, progress.no_image = given.image_id, 0, ""
+                self._image_ready(progress, given)
             case ImageFailed() if (progress := self._progress_of.get(given.ref)) is not None:
                 progress.asked, progress.no_image = False, given.reason
                 self._failed(given.ref, progress, given.reason, given.lasting)
@@ -206,6 +208,14 @@ class Worker(Machine):
             case NotPublished():
                 self._said.discard(("publish", given.ref, 0))
         return []
+
+    def _image_ready(self, progress: _JobProgress, given: ImageReady) -> None:
+        """Where it was brought for a seat of this node, sets that a training alone reads may be missing: it is asked for again."""
+        posting = self._reader.get(records.posting_key(given.ref)) if self._reader is not None else None
+        if isinstance(posting, Posting) and any(one.name not in given.sets for one in posting.terms.data):
+            progress.asked = False
+            return
+        progress.image, progress.sets, progress.failures, progress.no_image = given.image_id, given.sets, 0, ""
 
     def notices(self) -> list[Notice]:
         found: list[Notice] = []
@@ -416,7 +426,9 @@ class Worker(Machine):
         enough = policy.enough_for_second(offer.terms, progress.took) / 1_000
         progress.runs[run] = _Running(0, offer.terms, claim=commitment, full_time=left_s >= enough, since=self.clock)
         wall_s = max(1.0, min(posted, left_s))
-        spec = runs.evaluate_spec(offer.terms, run=run, image_id=progress.image, model=path or Path(), wall_s=wall_s)
+        spec = runs.evaluate_spec(
+            offer.terms, run=run, image_id=progress.image, model=path or Path(), wall_s=wall_s, sets=progress.sets
+        )
         return StartRun(run, offer.job, spec, ("again", 0))
 
     def _is_checked(self, reader: Reader, offer: JobOffer, duty: DueReveal) -> bool:
@@ -586,7 +598,7 @@ class Worker(Machine):
         progress.runs[run] = _Running(attempt, offer.terms)
         wall_s = policy.train_seconds(offer.terms, clock) or 1.0
         seed = policy.train_seed(self._me, offer.job, attempt)
-        spec = runs.train_spec(offer.terms, run=run, image_id=progress.image, seed=seed, wall_s=wall_s)
+        spec = runs.train_spec(offer.terms, run=run, image_id=progress.image, seed=seed, wall_s=wall_s, sets=progress.sets)
         return StartRun(run, offer.job, spec, ("train", attempt), Attempt(secrets.KIND, attempt, first=True), keep=True)
 
     def _check(self, job: bytes, progress: _JobProgress, trained: _Running, model: Model) -> StartRun:
@@ -596,7 +608,7 @@ class Worker(Machine):
         run = f"check-{job.hex()[:32]}-{attempt}-{progress.starts}"
         progress.runs[run] = _Running(attempt, terms, model, since=self.clock)
         wall_s = float(terms.limits.eval_s)
-        spec = runs.evaluate_spec(terms, run=run, image_id=progress.image, model=model.path, wall_s=wall_s)
+        spec = runs.evaluate_spec(terms, run=run, image_id=progress.image, model=model.path, wall_s=wall_s, sets=progress.sets)
         return StartRun(run, job, spec, ("check", attempt), Attempt(secrets.KIND, attempt, first=False))
 
     def _ended(self, ended: RunEnded) -> list[Effect]:
