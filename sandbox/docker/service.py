@@ -420,11 +420,12 @@ class Sandbox:
                 _report(self._data.release(data))
 
     def keep_data(self, data: DataSet) -> None:
-        """Brings a data set to the engine's disk before a run needs it, under each name that a phase's row has for one.
+        """Brings a data set to the engine's disk before a run needs it, under each name that a phase's row has for one; published
+        sets have names of their own, and come with their runs.
 
         It stays as long as few enough others come after it. Raises EngineError, OSError, SandboxUnavailable.
         """
-        for name in sorted({file.name for row in PHASES.values() for file in row.inputs if file.folder and not file.own}):
+        for name in sorted({file.name for row in PHASES.values() for file in row.inputs if file.folder and not file.own} - {SETS}):
             self._data.hold(data.below(name))
             self._release([data.below(name)])
 

@@ -11,6 +11,7 @@ import pytest
 from learningchain.client.keys import hidden
 from learningchain.client.work.events import BringImage, ContentMissing, ContentReady, Decrypt, FetchContent, ImageFailed
 from learningchain.client.work.fetching import Fetching
+from learningchain.client.work.sets import BadSet
 from learningchain.p2p.content.cid import Codec, cid_of
 from learningchain.p2p.content.faults import FetchFailed, Reason
 from learningchain.sandbox import BadImage
@@ -98,6 +99,7 @@ def test_a_disk_that_refused_once_never_makes_a_missing_model(world: Clock) -> N
     ("fault", "lasting"),
     [
         (BadImage("it has a device"), True),
+        (BadSet("the data set digits is not what was posted"), True),
         (failed(Reason.TOO_LARGE), True),
         (failed(Reason.NOBODY), False),
         (OSError("no space left"), False),
