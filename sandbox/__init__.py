@@ -4,11 +4,12 @@
 imports nothing of the node but the base types. See docs/sandbox.md for the contract with job images.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from learningchain.sandbox.answers import AnswerForm, ParsedAnswer
 from learningchain.sandbox.backend import AsyncBackend, AsyncWarmRun, Backend, WarmRun
 from learningchain.sandbox.backends import BackendSettings, UnknownBackend, make_backend
 from learningchain.sandbox.data import DataSet, OwnData
-from learningchain.sandbox.docker.service import Sandbox
 from learningchain.sandbox.errors import BadImage, DataRefused, EngineError, ImageNotFound, SandboxError, SandboxUnavailable
 from learningchain.sandbox.progress import Progress
 from learningchain.sandbox.results import Evaluated, UnfitRow
@@ -26,6 +27,9 @@ from learningchain.sandbox.spec import (
     RunStatus,
     SelfTestReport,
 )
+
+if TYPE_CHECKING:
+    from learningchain.sandbox.docker.service import Sandbox
 
 __all__ = [
     "AnswerForm",
@@ -62,3 +66,12 @@ __all__ = [
     "WarmRun",
     "make_backend",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The engine's side is imported where it is used: it needs what Windows has not, and programs need the rest alone."""
+    if name != "Sandbox":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from learningchain.sandbox.docker.service import Sandbox
+
+    return Sandbox

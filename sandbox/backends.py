@@ -1,6 +1,6 @@
 """Which backends there are, each found by its name: the setting `sandbox.backend` chooses one.
 
-A backend is a package with `BACKEND`, a function of `BackendSettings` that gives a `Backend`: a folder here, or one that another
+A backend is a package with `BACKEND`, a function of `BackendSettings` that gives a `Backend`: one of `OWN`, or one that another
 distribution names under the entry point group `learningchain.sandbox`. What is read here is what the operator of this machine
 installed. `tests/sandbox/backend_suite.py` is what every backend must pass.
 """
@@ -8,7 +8,6 @@ installed. `tests/sandbox/backend_suite.py` is what every backend must pass.
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -18,7 +17,7 @@ import msgspec
 from learningchain.sandbox.backend import Backend
 
 GROUP = "learningchain.sandbox"
-_ROOM = "learningchain.sandbox"
+OWN = {"docker": "learningchain.sandbox.docker"}
 
 
 class BackendSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,9 +42,8 @@ class UnknownBackend(ValueError):
 
 
 def backends() -> dict[str, str]:
-    """The package of each by its name. Two of one name: the one that lies here counts."""
-    here = {info.name: f"{_ROOM}.{info.name}" for info in pkgutil.iter_modules([str(Path(__file__).parent)]) if info.ispkg}
-    return {point.name: point.value for point in entry_points(group=GROUP)} | here
+    """The package of each by its name. Two of one name: our own counts."""
+    return {point.name: point.value for point in entry_points(group=GROUP)} | OWN
 
 
 def make_backend(name: str, settings: BackendSettings) -> Backend:

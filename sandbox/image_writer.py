@@ -1,6 +1,6 @@
 """Writes docker-archives: layers of named entries in one fixed form, so that the same entries always give the same image id.
 
-    Tree (paths and where their bytes come from) --> layer --+
+    LayerFiles (paths and where their bytes come from) --> layer --+
     Written (a layer of another archive, byte for byte) -----+--> docker-archive, image id
 
 Entries are sorted, owned by root and dated 1970. Each layer is written straight into the archive and hashed on the way. What the
@@ -43,7 +43,7 @@ Content = bytes | Path | Zipped
 
 
 @dataclass(frozen=True)
-class Entry:
+class WrittenEntry:
     """One entry of a layer: a directory, a symbolic link or a regular file with its bytes or the file they come from."""
 
     kind: bytes
@@ -53,26 +53,26 @@ class Entry:
 
 
 @dataclass
-class Tree:
+class LayerFiles:
     """The content of one layer, by path relative to the root. Parent directories come into being by themselves."""
 
-    entries: dict[str, Entry] = field(default_factory=dict)
+    entries: dict[str, WrittenEntry] = field(default_factory=dict)
 
     def add_file(self, path: str, content: Content, mode: int = 0o644) -> None:
-        self._add(path, Entry(tarfile.REGTYPE, mode, content))
+        self._add(path, WrittenEntry(tarfile.REGTYPE, mode, content))
 
     def add_link(self, path: str, target: str) -> None:
-        self._add(path, Entry(tarfile.SYMTYPE, 0o777, link=target))
+        self._add(path, WrittenEntry(tarfile.SYMTYPE, 0o777, link=target))
 
     def add_dir(self, path: str, mode: int = 0o755) -> None:
-        self._add(path, Entry(tarfile.DIRTYPE, mode))
+        self._add(path, WrittenEntry(tarfile.DIRTYPE, mode))
 
-    def _add(self, path: str, entry: Entry) -> None:
+    def _add(self, path: str, entry: WrittenEntry) -> None:
         pure = PurePosixPath(path.lstrip("/"))
         if not pure.parts or ".." in pure.parts:
             raise ImageBuildError(f"{path!r} is not a path inside an image")
         for parent in pure.parents:
-            if parent.parts and self.entries.setdefault(str(parent), Entry(tarfile.DIRTYPE, 0o755)).kind != tarfile.DIRTYPE:
+            if parent.parts and self.entries.setdefault(str(parent), WrittenEntry(tarfile.DIRTYPE, 0o755)).kind != tarfile.DIRTYPE:
                 raise ImageBuildError(f"{path!r} lies below {str(parent)!r}, which is a file; rename one of them")
         if (entry.kind == tarfile.DIRTYPE) != (self.entries.get(str(pure), entry).kind == tarfile.DIRTYPE):
             raise ImageBuildError(f"{path!r} is a file and a folder; rename one of them")
@@ -94,9 +94,9 @@ def this_machine() -> str:
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 
-def files_layer(files: Mapping[str, bytes | Path]) -> Tree:
+def files_layer(files: Mapping[str, bytes | Path]) -> LayerFiles:
     """Files by their paths in the image. What starts like a program (`#!`, ELF) is made executable."""
-    tree = Tree()
+    tree = LayerFiles()
     for path, content in files.items():
         head = content[:4] if isinstance(content, bytes) else _read_head(content)
         tree.add_file(path, content, 0o755 if head.startswith((b"#!", b"\x7fELF")) else 0o644)
@@ -109,7 +109,7 @@ def _read_head(path: Path) -> bytes:
 
 
 def write_archive(
-    dest: Path, layers: Sequence[Tree | Written], extra: Mapping[str, object], architecture: str, limit: int = 1 << 62
+    dest: Path, layers: Sequence[LayerFiles | Written], extra: Mapping[str, object], architecture: str, limit: int = 1 << 62
 ) -> str:
     """Writes a docker-archive to `dest` (atomically), bottom layer first, and returns its image id, "sha256:" and 64 hex digits.
 
@@ -169,7 +169,7 @@ class _Hashing:
         return self.size
 
 
-def _put_layer(archive: tarfile.TarFile, file: IO[bytes], layer: Tree | Written) -> str:
+def _put_layer(archive: tarfile.TarFile, file: IO[bytes], layer: LayerFiles | Written) -> str:
     """Appends one layer to the archive and returns its SHA-256 in hex. Its header, which names it by that, is filled in last."""
     start = archive.offset
     file.seek(start)
@@ -204,7 +204,7 @@ def _copy_layer(layer: Written, out: _Hashing) -> None:
             left -= len(piece)
 
 
-def _write_layer(out: _Hashing, tree: Tree) -> None:
+def _write_layer(out: _Hashing, tree: LayerFiles) -> None:
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:  # type: ignore[call-overload]
         for path, entry in sorted(tree.entries.items()):
             info = _info(path, entry.kind, entry.mode)

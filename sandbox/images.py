@@ -27,7 +27,14 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 
 from learningchain.sandbox import image_writer
-from learningchain.sandbox.image_writer import PYTHON_IN_IMAGE, ImageBuildError, Tree, files_layer, this_machine, write_archive
+from learningchain.sandbox.image_writer import (
+    PYTHON_IN_IMAGE,
+    ImageBuildError,
+    LayerFiles,
+    files_layer,
+    this_machine,
+    write_archive,
+)
 
 SIDECAR_PROGRAM = (PYTHON_IN_IMAGE, "-I", "-S", "/lc/sidecar.py")
 """Isolated from every environment variable and folder, and without `site`: it starts in a few milliseconds."""
@@ -82,7 +89,7 @@ def build_python_image(
         raise ImageBuildError(f"images are built from a Linux interpreter; this one runs on {sys.platform}")
     # What may be wrong with the request comes first: the standard library takes seconds.
     extra = [files_layer(files)] if files else []
-    base = Tree()
+    base = LayerFiles()
     binaries = [binary for name in with_packages for binary in _add_package(base, name)]
     _add_root(base)
     binaries += [*_add_interpreter(base), *_add_stdlib(base)]
@@ -97,7 +104,7 @@ def python_base(dest: Path) -> str:
     """
     if sys.platform != "linux":
         raise ImageBuildError(f"images are built from a Linux interpreter; this one runs on {sys.platform}")
-    tree = Tree()
+    tree = LayerFiles()
     _add_root(tree)
     _add_shared_libraries(tree, [*_add_interpreter(tree), *_add_stdlib(tree)])
     folder = next(Path("/", path).parent for path in tree.entries if path.endswith("/libc.so.6"))
@@ -124,7 +131,7 @@ def sidecar_image(cache: Path, machine: str) -> tuple[Path, str]:
 
 
 def _build_sidecar(dest: Path, program: bytes) -> str:
-    tree = Tree()
+    tree = LayerFiles()
     _add_root(tree)
     # A new volume on a disk takes over this folder's mode: its filler is a user without any rights (sandbox/docker/volumes.py).
     tree.add_dir("lc/data", 0o777)
@@ -147,7 +154,7 @@ def cached_image(cache: Path, name: str, program: bytes, build: Callable[[Path],
     return path, image_id
 
 
-def _add_root(tree: Tree) -> None:
+def _add_root(tree: LayerFiles) -> None:
     """The directories that the sandbox mounts over, and the two files without which user look-ups fail."""
     for path in ("dev", "proc", "sys", "lc/in", "lc/out"):
         tree.add_dir(path)
@@ -156,7 +163,7 @@ def _add_root(tree: Tree) -> None:
     tree.add_file("etc/group", b"root:x:0:\nnogroup:x:65534:\n")
 
 
-def _add_interpreter(tree: Tree) -> list[Path]:
+def _add_interpreter(tree: LayerFiles) -> list[Path]:
     executable = Path(os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable))
     tree.add_file(f"usr/local/bin/{_VERSION}", _stripped(executable), 0o755)
     tree.add_link("usr/local/bin/python3", _VERSION)
@@ -175,7 +182,7 @@ def _stripped(binary: Path) -> bytes | Path:
         return out.read_bytes() if done.returncode == 0 else binary
 
 
-def _add_stdlib(tree: Tree, only: frozenset[str] | None = None) -> list[Path]:
+def _add_stdlib(tree: LayerFiles, only: frozenset[str] | None = None) -> list[Path]:
     """All of the standard library that a job may need, or the files in `only`; returns binaries."""
     root = Path(os.path.realpath(os.__file__)).parent
     binaries: list[Path] = []
@@ -211,7 +218,7 @@ def _walk(root: Path, skipped: frozenset[str]) -> Iterator[Path]:
                 yield path
 
 
-def _add_package(tree: Tree, name: str) -> list[Path]:
+def _add_package(tree: LayerFiles, name: str) -> list[Path]:
     """Adds the installed files of one distribution; returns its binaries."""
     try:
         distribution = importlib.metadata.distribution(name)
@@ -242,7 +249,7 @@ def _wanted(path: PurePosixPath) -> bool:
     return not any(folder.endswith(".dist-info") for folder in folders) or path.name == "METADATA"
 
 
-def _add_python_file(tree: Tree, path: str, source: Path) -> None:
+def _add_python_file(tree: LayerFiles, path: str, source: Path) -> None:
     """Adds a file; beside a Python source also its byte code, so that a read-only image starts quickly."""
     tree.add_file(path, source, 0o755 if ".so" in source.suffixes else 0o644)
     if not path.endswith(".py"):
@@ -260,7 +267,7 @@ def _add_python_file(tree: Tree, path: str, source: Path) -> None:
     tree.add_file(str(cached), head + marshal.dumps(code, 2))
 
 
-def _add_shared_libraries(tree: Tree, binaries: Sequence[Path]) -> None:
+def _add_shared_libraries(tree: LayerFiles, binaries: Sequence[Path]) -> None:
     """Adds the libraries that the binaries link to, at the places where the image's loader looks for them."""
     done = subprocess.run(
         ["ldd", *map(str, binaries)],
@@ -288,7 +295,7 @@ def _add_shared_libraries(tree: Tree, binaries: Sequence[Path]) -> None:
         _add_library(tree, str(unwinder))
 
 
-def _add_library(tree: Tree, path: str) -> None:
+def _add_library(tree: LayerFiles, path: str) -> None:
     standard = path.startswith(tuple(f"{folder}/" for folder in _STANDARD_LIBRARY_DIRS))
     place = path if standard else f"/usr/lib/{PurePosixPath(path).name}"
     if place.lstrip("/") not in tree.entries:

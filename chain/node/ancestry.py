@@ -31,7 +31,7 @@ class ForeignHistory(Exception):
     """What this node holds is not in the history of its checkpoint: only its owner knows which of both is wrong."""
 
 
-class _Asked(NamedTuple):
+class _AskedHeaders(NamedTuple):
     peer: bytes
     headers: int
     since: int
@@ -54,7 +54,7 @@ class Ancestry:
         """Of the segment that begins at the next height; of its upper part while it is being read."""
         self._wanted: Checkpoint | None = checkpoint
         """The header that is read next; None where the segment is complete."""
-        self._asked: _Asked | None = None
+        self._asked: _AskedHeaders | None = None
         self._resting: dict[bytes, int] = {}
         self._waited: dict[bytes, int] = {}
         """Milliseconds for which each peer was waited for: who is slow delays by its own part of the time."""
@@ -88,7 +88,7 @@ class Ancestry:
             return []
         peer = min(able, key=lambda p: (self._waited.get(p, 0), p))
         question = m.GetHeaders(self._wanted.height, min(m.MAX_HEADERS, self._wanted.height - height))
-        self._asked = _Asked(peer, question.count, now)
+        self._asked = _AskedHeaders(peer, question.count, now)
         return [e.Send(peer, encode(question), e.REQUESTS)]
 
     def take(self, peer: bytes, headers: list[Header], head: Checkpoint, now: int) -> list[e.Effect]:

@@ -197,14 +197,14 @@ class Buckets(Wire, frozen=True, tag=39):
     buckets: Annotated[list[Annotated[bytes, Meta(max_length=MAX_BUCKET)]], Meta(max_length=MAX_BUCKETS)]
 
 
-class GetHeaders(Wire, frozen=True, tag=40):
+class GetHeaders(Wire, frozen=True, tag=76):
     """LC-NODE-76: headers of decided blocks, from `height` downwards."""
 
     height: Height
     count: Annotated[int, Meta(ge=1, le=MAX_HEADERS)]
 
 
-class Headers(Wire, frozen=True, tag=41):
+class Headers(Wire, frozen=True, tag=77):
     """LC-NODE-77: the first of those that the sender has, descending without a gap; empty when it lacks the first."""
 
     headers: Annotated[list[Header], Meta(max_length=MAX_HEADERS)]

@@ -384,4 +384,4 @@ def runs(*, common: Common = HERE) -> int:
 async def _runs_and_reasons(node: Client) -> tuple[list[Any], dict[str, str]]:
     jobs = await node.jobs(live=True, limit=NEWEST_JOBS)
     reasons = await node.reasons([job["id"] for job in jobs])
-    return await node.runs(), {job: why for job, why in reasons.items() if why}
+    return await node.runs(), {one["ref"]: one["why"] for one in reasons if one["why"]}

@@ -14,7 +14,7 @@ A slice is a package with the modules that its contract needs, each found by its
     callbacks  NAMES, LAST, named, happened, data: what is told to URLs                      read by client.callbacks
     notify     EVENTS, TOPICS, told: what the operator is told of                             read by client.notify
     sdk        CALLS, its calls of the SDK                                                   read by client.sdk.client
-    objects    Part and AsyncPart, what a node as an object has of it, of own slices         read by client.sdk.connecting
+    objects    PARTS, what a node as an object has of it, awaited and blocking, of own slices   read by client.sdk.connecting
     figures    FIGURES, what its metrics count of this node                                  read by client.node.ledger
     proven     said, what records in a receipt file mean, and what keys open of them         read by client.receipts.files
     offering   ModelExtras, check, complete: what a model has beside its terms               read by commands that offer one

@@ -23,7 +23,7 @@ from learningchain.client import config, contracts
 from learningchain.client.sdk.calls import Blocking, Calls
 from learningchain.client.sdk.http import TIMEOUT_S, NodeApi, local_url, read_token
 from learningchain.client.sdk.node import NodeCalls
-from learningchain.client.sdk.objects import Link
+from learningchain.client.sdk.objects import NodeLink
 from learningchain.client.sdk.types import UsageError
 
 if TYPE_CHECKING:
@@ -106,9 +106,9 @@ class SyncClient(Blocking, _Own, NodeCalls):
             self._loop.close()
 
 
-def link_of(client: SyncClient) -> Link:
+def link_of(client: SyncClient) -> NodeLink:
     """For objects whose calls block: they run on the same loop."""
-    return Link(client._awaited, client._loop)
+    return NodeLink(client._awaited, client._loop)
 
 
 def at_folder(data: Path) -> tuple[str, str | None]:

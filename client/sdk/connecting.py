@@ -19,25 +19,23 @@ from learningchain.client import contracts
 from learningchain.client.sdk.calls import call
 from learningchain.client.sdk.client import Client, SyncClient, at_folder, link_of
 from learningchain.client.sdk.http import TIMEOUT_S, read_token
-from learningchain.client.sdk.objects import Link, NodeObject
+from learningchain.client.sdk.objects import NodeLink, NodeObject
 from learningchain.client.sdk.types import UsageError
 from learningchain.client.sdk.values import moment
 
 if TYPE_CHECKING:
     # What a type checker knows of the slices that are found when the program runs.
-    from learningchain.client.contracts.job.objects import AsyncPart as AsyncJobs
-    from learningchain.client.contracts.job.objects import Part as Jobs
-    from learningchain.client.contracts.prediction.objects import AsyncPart as AsyncModels
-    from learningchain.client.contracts.prediction.objects import Part as Models
+    from learningchain.client.contracts.job.objects import AsyncNodeJobs, NodeJobs
+    from learningchain.client.contracts.prediction.objects import AsyncNodeModels, NodeModels
 
-    class _AsyncParts(AsyncJobs, AsyncModels): ...
+    class _AsyncParts(AsyncNodeJobs, AsyncNodeModels): ...
 
-    class _Parts(Jobs, Models): ...
+    class _Parts(NodeJobs, NodeModels): ...
 
 else:
     _SLICES: Final = [part for name, part in contracts.parts("objects").items() if contracts.is_own(name)]
-    _AsyncParts = type("_AsyncParts", tuple(part.AsyncPart for part in _SLICES), {})
-    _Parts = type("_Parts", tuple(part.Part for part in _SLICES), {})
+    _AsyncParts = type("_AsyncParts", tuple(part.PARTS[0] for part in _SLICES), {})
+    _Parts = type("_Parts", tuple(part.PARTS[1] for part in _SLICES), {})
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class NodeStatus:
     raw: Any
 
 
-class NodeCalls(NodeObject):
+class NodeFacts(NodeObject):
     @call
     async def status(self) -> NodeStatus:
         """How the node stands: its identity, network, height, peers."""
@@ -75,7 +73,7 @@ class NodeCalls(NodeObject):
         return {"url": self.api.url}
 
 
-class AsyncNode(NodeCalls, _AsyncParts):
+class AsyncNode(NodeFacts, _AsyncParts):
     """A node whose calls are awaited. `calls` has each call of its API."""
 
     @property
@@ -93,7 +91,7 @@ class AsyncNode(NodeCalls, _AsyncParts):
         await self.close()
 
 
-class Node(_Parts, NodeCalls):
+class Node(_Parts, NodeFacts):
     """A node whose calls block. `calls` has each call of its API."""
 
     def __init__(self, client: SyncClient) -> None:
@@ -144,7 +142,7 @@ async def connect_async(
     receipts: bool = False,
 ) -> AsyncNode:
     """As `connect`; every call is awaited: `async with await learningchain.connect_async() as node:`."""
-    node = AsyncNode(Link(Client(*_place(folder, url, token), timeout_s=timeout_s, receipts=receipts)))
+    node = AsyncNode(NodeLink(Client(*_place(folder, url, token), timeout_s=timeout_s, receipts=receipts)))
     try:
         await node.status()
     except BaseException:

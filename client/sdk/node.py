@@ -30,6 +30,7 @@ from learningchain.client.api.schema import (
     LoadView,
     RawBlockView,
     Ready,
+    ReasonView,
     ReceiptFileView,
     ReceiptProof,
     RunCancelled,
@@ -204,10 +205,9 @@ class NodeCalls(Calls):
         return await self.api.rows("/v1/runs")
 
     @call
-    async def reasons(self, refs: Sequence[str]) -> dict[str, str | None]:
-        """Why this node leaves the work of at most 32 jobs alone, by id; None where it does it, will, or has none of it."""
-        found = await self.api.rows("/v1/reasons", refs=",".join(refs)) if refs else []
-        return {one["ref"]: one["why"] for one in found}
+    async def reasons(self, refs: Sequence[str]) -> list[ReasonView]:
+        """Why this node leaves the work of at most 32 jobs alone; None where it does it, will, or has none of it."""
+        return cast(list[ReasonView], await self.api.rows("/v1/reasons", refs=",".join(refs))) if refs else []
 
     @call
     async def run(self, run: str) -> Json:

@@ -2,12 +2,12 @@
 
 Its calls are written once, as coroutines on the `Client` of the node. One class has them awaited, one has them block:
 
-    class JobCalls(NodeObject):
+    class JobObject(NodeObject):
         @call
         async def refresh(self) -> None: ...
 
-    class AsyncJob(JobCalls): ...
-    class Job(Blocking, JobCalls): ...
+    class AsyncJob(JobObject): ...
+    class Job(Blocking, JobObject): ...
 
 A coroutine of such a class awaits the client's calls alone, never a call of an object: that would block in the loop it runs on.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Link:
+class NodeLink:
     """The way to a node. `loop` runs in a thread of its own where calls block, and is None where they are awaited."""
 
     client: Client
@@ -37,7 +37,7 @@ class Link:
 class NodeObject(Calls):
     """`raw` is the document of the API that the attributes are read from, as the node told it last."""
 
-    def __init__(self, link: Link, raw: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, link: NodeLink, raw: Mapping[str, Any] | None = None) -> None:
         super().__init__(link.client.api)
         self._link, self._node = link, link.client
         self._awaited: Any = self  # for `Blocking`: its coroutines run on this very object

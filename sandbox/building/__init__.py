@@ -8,7 +8,7 @@ The same base, wheels and files give the same image id on every machine. What co
 interpreter, run from the unpacked archive, says which wheels fit and compiles the byte code.
 """
 
-from learningchain.sandbox.building.base import Base, open_base, own_base
+from learningchain.sandbox.building.base import OpenBase, open_base, own_base
 from learningchain.sandbox.building.build import Built, build_folder, lock_folder
 
-__all__ = ["Base", "Built", "build_folder", "lock_folder", "open_base", "own_base"]
+__all__ = ["Built", "OpenBase", "build_folder", "lock_folder", "open_base", "own_base"]

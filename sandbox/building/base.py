@@ -63,7 +63,7 @@ for line in sys.stdin:
 
 
 @dataclass(frozen=True)
-class Base:
+class OpenBase:
     """An unpacked base and what its interpreter says of itself."""
 
     image: ScannedImage
@@ -104,7 +104,7 @@ def own_base(cache: Path | None = None) -> Path:
 
 
 @contextmanager
-def open_base(archive: Path) -> Iterator[Base]:
+def open_base(archive: Path) -> Iterator[OpenBase]:
     """Checks a base, unpacks it for as long as the block lasts, and asks its interpreter. Raises ImageBuildError, OSError."""
     try:
         image = scan_archive(archive, LIMITS)
@@ -121,7 +121,7 @@ def open_base(archive: Path) -> Iterator[Base]:
             Written(archive, layer.piece.offset, layer.piece.size, layer.digest.removeprefix("sha256:")) for layer in image.layers
         )
         glibc = _version_pair(str(told["glibc"]).rpartition(" ")[2])
-        yield Base(image, layers, paths, command, home, told["facts"], glibc, told["tag"])
+        yield OpenBase(image, layers, paths, command, home, told["facts"], glibc, told["tag"])
 
 
 def _unpack(archive: Path, layer: Layer, root: Path) -> Iterator[str]:

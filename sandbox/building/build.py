@@ -7,13 +7,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from learningchain.sandbox.building.base import LIMITS, Base
+from learningchain.sandbox.building.base import LIMITS, OpenBase
 from learningchain.sandbox.building.fetch import fetch, resolve
 from learningchain.sandbox.building.folder import LOCK, NAMES, JobFolder, folder_files, open_folder
 from learningchain.sandbox.building.lock import read_lock
 from learningchain.sandbox.building.module import open_module
 from learningchain.sandbox.building.wheels import Room, wheel_layers
-from learningchain.sandbox.image_writer import ImageBuildError, Tree, Written, files_layer, write_archive
+from learningchain.sandbox.image_writer import ImageBuildError, LayerFiles, Written, files_layer, write_archive
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Built:
     files: tuple[str, ...]
 
 
-def build_folder(folder: Path, dest: Path, base: Base, wheels: Path | None = None) -> Built:
+def build_folder(folder: Path, dest: Path, base: OpenBase, wheels: Path | None = None) -> Built:
     """Writes the image of a job's folder, or of a module with `@learningchain.job`, to `dest`, atomically.
 
     `wheels`: a folder of wheels to take in place of pip's index.
@@ -38,7 +38,7 @@ def build_folder(folder: Path, dest: Path, base: Base, wheels: Path | None = Non
     return build_job(open_module(folder) if is_module else open_folder(folder), dest, base, wheels)
 
 
-def build_job(job: JobFolder, dest: Path, base: Base, wheels: Path | None = None) -> Built:
+def build_job(job: JobFolder, dest: Path, base: OpenBase, wheels: Path | None = None) -> Built:
     """The same of a folder that was read. Raises ImageBuildError, OSError."""
     _expect_base(job, base)
     room = Room(LIMITS.unpacked_bytes - base.image.unpacked_bytes, LIMITS.files - base.image.files)
@@ -46,7 +46,7 @@ def build_job(job: JobFolder, dest: Path, base: Base, wheels: Path | None = None
     with tempfile.TemporaryDirectory(prefix="learningchain-build-") as scratch:
         fetched = fetch(read_lock(job.lock, base.facts), base, Path(scratch), wheels)
         with wheel_layers(fetched, base, room) as layers:
-            whole: list[Tree | Written] = [*base.layers, *layers, files_layer(files)]
+            whole: list[LayerFiles | Written] = [*base.layers, *layers, files_layer(files)]
             settings, architecture = {"Env": list(base.image.config.env)}, base.image.config.architecture
             image_id = write_archive(dest, whole, settings, architecture, LIMITS.archive_bytes)
     return Built(
@@ -58,7 +58,7 @@ def build_job(job: JobFolder, dest: Path, base: Base, wheels: Path | None = None
     )
 
 
-def lock_folder(folder: Path, base: Base, wheels: Path | None = None) -> int:
+def lock_folder(folder: Path, base: OpenBase, wheels: Path | None = None) -> int:
     """Writes the locked list of what a folder's requirements.txt names; returns the number of packages.
 
     Raises ImageBuildError, OSError.
@@ -72,7 +72,7 @@ def lock_folder(folder: Path, base: Base, wheels: Path | None = None) -> int:
     return len(read_lock(text, base.facts))
 
 
-def _expect_base(job: JobFolder, base: Base) -> None:
+def _expect_base(job: JobFolder, base: OpenBase) -> None:
     wanted, found = job.settings.base, base.image.image_id
     if wanted and wanted != found:
         raise ImageBuildError(

@@ -19,8 +19,8 @@ from typing import Any, Final
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
-from learningchain.sandbox.building.base import LIMITS, Base
-from learningchain.sandbox.building.lock import Locked
+from learningchain.sandbox.building.base import LIMITS, OpenBase
+from learningchain.sandbox.building.lock import LockedPackage
 from learningchain.sandbox.image_writer import ImageBuildError
 from packaging import tags
 
@@ -42,7 +42,7 @@ class Wheel:
     version: Version
 
 
-def platforms(base: Base) -> list[str]:
+def platforms(base: OpenBase) -> list[str]:
     """The platform tags that run on a base, the newest C library first."""
     machine = base.facts["platform_machine"]
     names: list[str] = []
@@ -52,7 +52,7 @@ def platforms(base: Base) -> list[str]:
     return [*names, f"linux_{machine}"]
 
 
-def fetch(locked: Sequence[Locked], base: Base, into: Path, wheels: Path | None) -> list[Wheel]:
+def fetch(locked: Sequence[LockedPackage], base: OpenBase, into: Path, wheels: Path | None) -> list[Wheel]:
     """The wheels of a list in the folder `into`, by name. `wheels`: a folder that has them all. Raises ImageBuildError, OSError."""
     if not locked:
         return []
@@ -67,7 +67,7 @@ def fetch(locked: Sequence[Locked], base: Base, into: Path, wheels: Path | None)
     return [_checked(one, target, supported) for one in locked]
 
 
-def resolve(names: Path, base: Base, wheels: Path | None) -> str:
+def resolve(names: Path, base: OpenBase, wheels: Path | None) -> str:
     """A locked list, as text, of what pip chooses for a file of package names and their dependencies. Raises ImageBuildError."""
     source = ["--no-index", "--find-links", str(wheels.resolve())] if wheels is not None else []
     with tempfile.TemporaryDirectory(prefix="learningchain-lock-") as scratch:
@@ -95,7 +95,7 @@ def resolve(names: Path, base: Base, wheels: Path | None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _target(base: Base) -> list[str]:
+def _target(base: OpenBase) -> list[str]:
     """What makes pip choose for the base, and never run a build."""
     version = base.facts["python_version"]
     words = ["--only-binary=:all:", "--python-version", version, "--implementation", "cp"]
@@ -106,14 +106,14 @@ def _target(base: Base) -> list[str]:
     return words
 
 
-def _tags(base: Base) -> list[tags.Tag]:
+def _tags(base: OpenBase) -> list[tags.Tag]:
     major, minor = (int(part) for part in base.facts["python_version"].split("."))
     interpreter = f"cp{major}{minor}"
     exact = tags.cpython_tags((major, minor), [interpreter], platforms(base))
     return [*exact, *tags.compatible_tags((major, minor), interpreter, platforms(base))]
 
 
-def _pip(words: list[str], base: Base) -> None:
+def _pip(words: list[str], base: OpenBase) -> None:
     # -P: no module of the folder where the command was typed takes the place of pip or of Python's own.
     command = [sys.executable, "-P", "-m", "pip", *words, "--quiet", "--no-input", "--disable-pip-version-check"]
     try:
@@ -140,7 +140,7 @@ def _pip(words: list[str], base: Base) -> None:
     raise ImageBuildError(f"the packages cannot be fetched, pip says: {' '.join(said.splitlines()[-3:])[:500] or done.returncode}")
 
 
-def _checked(locked: Locked, folder: Path, supported: frozenset[tags.Tag]) -> Wheel:
+def _checked(locked: LockedPackage, folder: Path, supported: frozenset[tags.Tag]) -> Wheel:
     """The wheel of one package. Raises ImageBuildError where it is not the one of the list, or is for another platform."""
     what = f"{locked.name}=={locked.version}"
     for path in sorted(folder.iterdir()):

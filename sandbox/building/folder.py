@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from learningchain.sandbox.building.base import Base
+from learningchain.sandbox.building.base import OpenBase
 from learningchain.sandbox.building.wheels import Room
 from learningchain.sandbox.errors import BadImage
 from learningchain.sandbox.image_writer import PYTHON_IN_IMAGE, ImageBuildError
@@ -83,7 +83,7 @@ def read_list(path: Path) -> str:
         raise ImageBuildError(f"{path} is no text in UTF-8; write it anew: learningchain job lock {path.parent}") from None
 
 
-def folder_files(folder: JobFolder, base: Base, room: Room) -> dict[str, bytes | Path]:
+def folder_files(folder: JobFolder, base: OpenBase, room: Room) -> dict[str, bytes | Path]:
     """The files of the top layer by their paths in the image. Raises ImageBuildError, OSError."""
     program = None if folder.extra else _program(folder, base)
     files: dict[str, bytes | Path] = {_PROGRAM: program} if program is not None else dict(folder.extra)
@@ -103,7 +103,7 @@ def folder_files(folder: JobFolder, base: Base, room: Room) -> dict[str, bytes |
     return files
 
 
-def _program(folder: JobFolder, base: Base) -> Path:
+def _program(folder: JobFolder, base: OpenBase) -> Path:
     name = folder.settings.program
     path = folder.path / name
     if not _inside(name) or not path.exists():

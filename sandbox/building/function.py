@@ -69,7 +69,7 @@ Predict = Callable[[Task, bytes], Answer]
 
 
 @dataclass
-class Job:
+class FunctionJob:
     """A job of two functions. Called, it trains here: `line(Task(seed=1))`."""
 
     train: Train
@@ -101,14 +101,14 @@ class Job:
             return build_folder(file, Path(dest), opened, wheels).image_id
 
 
-def job(*, lock: str = "", files: Iterable[str] = ()) -> Callable[[Train], Job]:
+def job(*, lock: str = "", files: Iterable[str] = ()) -> Callable[[Train], FunctionJob]:
     """A decorator that makes a job of a function at the top of its module.
 
     `lock`: the locked list of packages, `files`: what else goes in, both beside the module. They are read from the file's text, so
     they are written out, not computed.
     """
     del lock, files
-    return Job
+    return FunctionJob
 
 
 def run(module: str, name: str) -> None:

@@ -24,7 +24,7 @@ _HASH = re.compile(r"\s--hash=([a-z0-9]+):([0-9a-f]+)(?=\s|$)")
 
 
 @dataclass(frozen=True)
-class Locked:
+class LockedPackage:
     """One package of the list. `hashes`: SHA-256 of the files that it may be, in hex."""
 
     name: str
@@ -32,11 +32,11 @@ class Locked:
     hashes: frozenset[str]
 
 
-def read_lock(text: str, facts: Mapping[str, str]) -> list[Locked]:
+def read_lock(text: str, facts: Mapping[str, str]) -> list[LockedPackage]:
     """The packages whose markers hold for a base with these facts, by name. Raises ImageBuildError."""
     if len(text.encode()) > MAX_BYTES:
         raise ImageBuildError(f"requirements.lock has more than {MAX_BYTES} bytes; lock the packages of this job alone")
-    found: dict[str, Locked] = {}
+    found: dict[str, LockedPackage] = {}
     for number, line in _lines(text):
         locked = _read_line(f"requirements.lock, line {number}", line, facts)
         if locked is None:
@@ -64,7 +64,7 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
         yield first, whole
 
 
-def _read_line(where: str, line: str, facts: Mapping[str, str]) -> Locked | None:
+def _read_line(where: str, line: str, facts: Mapping[str, str]) -> LockedPackage | None:
     hashes = _HASH.findall(line)
     wanted = _HASH.sub(" ", line).strip()
     if wanted.startswith("-") or " --" in wanted:
@@ -86,4 +86,4 @@ def _read_line(where: str, line: str, facts: Mapping[str, str]) -> Locked | None
         raise ImageBuildError(
             f"{where}: {requirement.name} has no --hash=sha256:…; `learningchain job lock` writes the list with them"
         )
-    return Locked(canonicalize_name(requirement.name), version, known)
+    return LockedPackage(canonicalize_name(requirement.name), version, known)

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from learningchain.sandbox.building.base import LIMITS, Base
+from learningchain.sandbox.building.base import LIMITS, OpenBase
 from learningchain.sandbox.building.fetch import Wheel
 from learningchain.sandbox.errors import BadImage
-from learningchain.sandbox.image_writer import ImageBuildError, Tree, Zipped
+from learningchain.sandbox.image_writer import ImageBuildError, LayerFiles, Zipped
 from learningchain.sandbox.layers import split
 
 LARGE: Final = 5 << 20
@@ -58,7 +58,7 @@ class _Files:
 
 
 @contextmanager
-def wheel_layers(wheels: Sequence[Wheel], base: Base, room: Room) -> Iterator[list[Tree]]:
+def wheel_layers(wheels: Sequence[Wheel], base: OpenBase, room: Room) -> Iterator[list[LayerFiles]]:
     """The layers of the wheels, the small ones' first. They can be written as long as the block lasts. Raises ImageBuildError."""
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="learningchain-compile-")))
@@ -74,7 +74,7 @@ def wheel_layers(wheels: Sequence[Wheel], base: Base, room: Room) -> Iterator[li
         yield [_layer(group, compiled) for group in groups]
 
 
-def _open(stack: ExitStack, wheel: Wheel, base: Base, room: Room) -> _Files:
+def _open(stack: ExitStack, wheel: Wheel, base: OpenBase, room: Room) -> _Files:
     try:
         found = _Files(wheel, stack.enter_context(zipfile.ZipFile(wheel.path)))
         for member in found.archive.infolist():
@@ -90,7 +90,7 @@ def _open(stack: ExitStack, wheel: Wheel, base: Base, room: Room) -> _Files:
     return found
 
 
-def _place(wheel: Wheel, member: zipfile.ZipInfo, base: Base) -> str | None:
+def _place(wheel: Wheel, member: zipfile.ZipInfo, base: OpenBase) -> str | None:
     """Where a file of a wheel lies in the image; None where it is left out. Raises ImageBuildError."""
     name, kind = member.filename, stat.S_IFMT(member.external_attr >> 16)
     try:
@@ -120,7 +120,7 @@ def _together(opened: Sequence[_Files]) -> None:
                 raise ImageBuildError(f"{files[str(parent)]} has a file {str(parent)!r} and {name} a folder: take one of them")
 
 
-def _compile(opened: Sequence[_Files], base: Base, scratch: Path) -> dict[str, tuple[str, Path]]:
+def _compile(opened: Sequence[_Files], base: OpenBase, scratch: Path) -> dict[str, tuple[str, Path]]:
     """Byte code by the path of its source: where it goes, and where it lies. Tests and what is no valid module have none."""
     work: list[tuple[Path, str, Path]] = []
     found: dict[str, tuple[str, Path]] = {}
@@ -139,8 +139,8 @@ def _compile(opened: Sequence[_Files], base: Base, scratch: Path) -> dict[str, t
     return {path: (place, target) for path, (place, target) in found.items() if target.is_file()}
 
 
-def _layer(group: Sequence[_Files], compiled: dict[str, tuple[str, Path]]) -> Tree:
-    tree = Tree()
+def _layer(group: Sequence[_Files], compiled: dict[str, tuple[str, Path]]) -> LayerFiles:
+    tree = LayerFiles()
     for one in group:
         for path, member in one.members.items():
             runs = member.external_attr >> 16 & 0o111 or ".so" in PurePosixPath(path).suffixes

@@ -18,21 +18,21 @@ from packaging.version import Version
 
 from learningchain.sandbox import building
 from learningchain.sandbox.archive import scan_archive
-from learningchain.sandbox.building import Base, Built, wheels
+from learningchain.sandbox.building import Built, OpenBase, wheels
 from learningchain.sandbox.building.fetch import Wheel
 from learningchain.sandbox.building.lock import read_lock
-from learningchain.sandbox.image_writer import ImageBuildError, Tree, files_layer, this_machine, write_archive
+from learningchain.sandbox.image_writer import ImageBuildError, LayerFiles, files_layer, this_machine, write_archive
 from learningchain.sandbox.spec import ImageLimits
 from tests.unit.building_kit import FILES, PROGRAM, job, wheel
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Base]:
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBase]:
     with building.open_base(building.own_base(tmp_path_factory.mktemp("base"))) as opened:
         yield opened
 
 
-def build(made: tuple[Path, Path], own: Base) -> Built:
+def build(made: tuple[Path, Path], own: OpenBase) -> Built:
     return building.build_folder(made[0], made[0].parent / "image.tar", own, made[1])
 
 
@@ -48,7 +48,7 @@ def contents(archive: Path) -> dict[str, bytes]:
 
 
 def test_the_same_folder_has_the_same_image_at_another_place_and_time(
-    tmp_path: Path, own: Base, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, own: OpenBase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = build(job(tmp_path / "one"), own)
     before = os.umask(0o077)
@@ -68,7 +68,7 @@ def test_the_same_folder_has_the_same_image_at_another_place_and_time(
     assert build(other, own).image_id != one.image_id
 
 
-def test_what_goes_in(tmp_path: Path, own: Base) -> None:
+def test_what_goes_in(tmp_path: Path, own: OpenBase) -> None:
     made = job(tmp_path)
     built = build(made, own)
     found, site = contents(tmp_path / "image.tar"), own.site_packages
@@ -81,7 +81,7 @@ def test_what_goes_in(tmp_path: Path, own: Base) -> None:
     assert not [path for path in found if "hidden" in path or path.endswith(("job.toml", "requirements.lock"))]
 
 
-def test_nothing_of_a_wheel_or_the_folder_is_executed(tmp_path: Path, own: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_of_a_wheel_or_the_folder_is_executed(tmp_path: Path, own: OpenBase, monkeypatch: pytest.MonkeyPatch) -> None:
     mark = tmp_path / "executed"
     evil = f"open({str(mark)!r}, 'w').close()\n"
     names = ("sitecustomize.py", "usercustomize.py", "thing.py", "marshal.py", "encodings/__init__.py", "setup.py")
@@ -94,14 +94,14 @@ def test_nothing_of_a_wheel_or_the_folder_is_executed(tmp_path: Path, own: Base,
     assert not mark.exists()
 
 
-def test_markers_are_those_of_the_base(tmp_path: Path, own: Base) -> None:
+def test_markers_are_those_of_the_base(tmp_path: Path, own: OpenBase) -> None:
     made = job(tmp_path)
     with (made[0] / "requirements.lock").open("a") as lock:
         lock.write(f"# comment\nother==2 ; sys_platform == 'win32' --hash=sha256:{'a' * 64}\n")
     assert build(made, own).packages == (("thing", "1.0"),)
 
 
-def test_a_lock_is_written_of_names(tmp_path: Path, own: Base) -> None:
+def test_a_lock_is_written_of_names(tmp_path: Path, own: OpenBase) -> None:
     made, found = job(tmp_path)
     wanted = (made / "requirements.lock").read_text()
     (made / "requirements.lock").unlink()
@@ -178,14 +178,14 @@ LISTS: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("case", LISTS)
-def test_what_of_a_list_is_refused_is_named(own: Base, case: str) -> None:
+def test_what_of_a_list_is_refused_is_named(own: OpenBase, case: str) -> None:
     text, said = LISTS[case]
     with pytest.raises(ImageBuildError, match=said):
         read_lock(text, own.facts)
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_of_a_folder_is_refused_is_named(tmp_path: Path, own: Base, case: str) -> None:
+def test_what_of_a_folder_is_refused_is_named(tmp_path: Path, own: OpenBase, case: str) -> None:
     change, said = REFUSED[case]
     made = job(tmp_path)
     change(made[0])
@@ -216,13 +216,13 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_what_of_a_wheel_is_refused_is_named(tmp_path: Path, own: Base, case: str) -> None:
+def test_what_of_a_wheel_is_refused_is_named(tmp_path: Path, own: OpenBase, case: str) -> None:
     content, said = HOSTILE[case]
     with pytest.raises(ImageBuildError, match=said), unpacked(tmp_path, own, content, 1 << 30):
         pytest.fail("unpacked")
 
 
-def unpacked(folder: Path, own: Base, content: bytes, room: int) -> AbstractContextManager[list[Tree]]:
+def unpacked(folder: Path, own: OpenBase, content: bytes, room: int) -> AbstractContextManager[list[LayerFiles]]:
     """The layers of one wheel, without pip, which looks at some of these names too."""
     path = folder / "thing-1.0-py3-none-any.whl"
     path.write_bytes(content)
@@ -230,7 +230,7 @@ def unpacked(folder: Path, own: Base, content: bytes, room: int) -> AbstractCont
 
 
 def test_a_wheel_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(
-    tmp_path: Path, own: Base, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, own: OpenBase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wheels, "_compile", lambda *_: pytest.fail("unpacked"))
     bomb = wheel({**FILES, "thing/zeros": bytes(64 << 20)})
@@ -248,19 +248,19 @@ def test_a_wheel_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(
         ("nothing-1.0-py3-none-any.whl", "thing==1.0 has no wheel for CPython"),
     ],
 )
-def test_what_is_no_wheel_for_the_base_is_refused(tmp_path: Path, own: Base, name: str, said: str) -> None:
+def test_what_is_no_wheel_for_the_base_is_refused(tmp_path: Path, own: OpenBase, name: str, said: str) -> None:
     with pytest.raises(ImageBuildError, match=said):
         build(job(tmp_path, name=name), own)
 
 
-def test_a_wheel_with_another_hash_is_refused(tmp_path: Path, own: Base) -> None:
+def test_a_wheel_with_another_hash_is_refused(tmp_path: Path, own: OpenBase) -> None:
     made = job(tmp_path)
     (made[0] / "requirements.lock").write_text(LINE)
     with pytest.raises(ImageBuildError, match=r"thing==1.0.* has another hash than requirements.lock names"):
         build(made, own)
 
 
-def test_an_image_above_the_limit_takes_no_place(tmp_path: Path, own: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_above_the_limit_takes_no_place(tmp_path: Path, own: OpenBase, monkeypatch: pytest.MonkeyPatch) -> None:
     made = job(tmp_path)
     kept = build(made, own)
     monkeypatch.setattr("learningchain.sandbox.building.build.LIMITS", ImageLimits(archive_bytes=kept.size - 20_480))
@@ -270,7 +270,7 @@ def test_an_image_above_the_limit_takes_no_place(tmp_path: Path, own: Base, monk
 
 
 def test_large_wheels_have_a_layer_of_their_own_which_two_jobs_share(
-    tmp_path: Path, own: Base, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, own: OpenBase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wheels, "LARGE", 1)
     layers = []
@@ -283,7 +283,7 @@ def test_large_wheels_have_a_layer_of_their_own_which_two_jobs_share(
 
 
 @pytest.mark.parametrize("damage", ["cut", "no interpreter"])
-def test_what_is_no_base_is_refused(tmp_path: Path, own: Base, damage: str) -> None:
+def test_what_is_no_base_is_refused(tmp_path: Path, own: OpenBase, damage: str) -> None:
     other = tmp_path / "other.tar"
     if damage == "cut":
         other.write_bytes(own.layers[0].archive.read_bytes()[: 1 << 20])

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from learningchain.sandbox import building
-from learningchain.sandbox.building import Base, function
+from learningchain.sandbox.building import OpenBase, function
 from learningchain.sandbox.building.module import open_module
 from learningchain.sandbox.image_writer import ImageBuildError
 from tests.unit.building_kit import LINE
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Base]:
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBase]:
     with building.open_base(building.own_base(tmp_path_factory.mktemp("base"))) as opened:
         yield opened
 
@@ -58,7 +58,7 @@ def ends(lc: Path, phase: str, said: str = "") -> subprocess.CompletedProcess[st
     return subprocess.run(words, input=said, capture_output=True, text=True, check=False, timeout=60, env={})
 
 
-def test_a_job_of_functions_keeps_the_container_contract(tmp_path: Path, own: Base) -> None:
+def test_a_job_of_functions_keeps_the_container_contract(tmp_path: Path, own: OpenBase) -> None:
     built = building.build_folder(module(tmp_path), tmp_path / "image.tar", own)
     assert built.files == ("/lc/drawn.py", "/lc/job", "/lc/learningchain.py", "/lc/points.csv")
     lc = unpacked(tmp_path / "image.tar", tmp_path / "root")
@@ -88,7 +88,7 @@ def test_a_job_of_functions_keeps_the_container_contract(tmp_path: Path, own: Ba
         ("[]\n", ["unfit 0"]),
     ],
 )
-def test_its_model_can_be_asked(tmp_path: Path, own: Base, rows: str, says: list[str]) -> None:
+def test_its_model_can_be_asked(tmp_path: Path, own: OpenBase, rows: str, says: list[str]) -> None:
     building.build_folder(module(tmp_path), tmp_path / "image.tar", own)
     lc = unpacked(tmp_path / "image.tar", tmp_path / "root")
     (lc / "in/model").write_text("[3, 1]")
@@ -103,7 +103,7 @@ def test_a_class_has_its_score_beside_it() -> None:
     assert function._parts((2, 0.5)) == ("2 ", 0.5) and function._parts(0.5) == ("", 0.5)
 
 
-def test_the_module_builds_itself_and_the_command_executes_nothing_of_it(tmp_path: Path, own: Base) -> None:
+def test_the_module_builds_itself_and_the_command_executes_nothing_of_it(tmp_path: Path, own: OpenBase) -> None:
     mark, archive = tmp_path / "executed", own.layers[0].archive
     path = module(tmp_path, f"{LINE}\nopen({str(mark)!r}, 'w').close()\n")
     built = building.build_folder(path, tmp_path / "image.tar", own)
@@ -147,7 +147,7 @@ def test_what_is_no_job_is_refused_by_name(tmp_path: Path, text: str, said: str)
         ('["learningchain.py"]', "would lie at /lc/learningchain.py, where this job has a file of its own"),
     ],
 )
-def test_files_that_cannot_go_in_are_refused_by_name(tmp_path: Path, own: Base, files: str, said: str) -> None:
+def test_files_that_cannot_go_in_are_refused_by_name(tmp_path: Path, own: OpenBase, files: str, said: str) -> None:
     (tmp_path / "learningchain.py").write_text("")
     path = module(tmp_path, LINE.replace('["points.csv"]', files))
     with pytest.raises(ImageBuildError, match=said):

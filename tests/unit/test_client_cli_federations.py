@@ -445,7 +445,7 @@ async def test_what_is_offered_has_the_posted_columns_a_sample_that_was_tried_an
         (["--label", "age", "--schema", "FILE"], "give one of them"),
         (["--schema", "nowhere"], "--schema: there is no file"),
         (["--sample-answers", "FILE"], "give both"),
-        (["--schema", "FILE"], "says nothing clear"),
+        (["--schema", "FILE"], "the schema is not valid: Object missing required field `inputs`"),
     ],
 )
 async def test_an_offer_that_nobody_could_ask_is_refused_before_it_is_sent(

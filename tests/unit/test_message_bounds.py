@@ -611,6 +611,7 @@ def test_the_number_is_that_of_the_code(bound: str, most: int) -> None:
 
 
 ELSEWHERE = {
+    "ancestry.SEGMENT": "test_node_ancestry: test_of_a_long_way_few_ids_are_kept",
     "votes.KEEP_ROUNDS": "test_consensus_parts: test_votes_of_past_rounds_count_as_far_as_the_window_and_a_proof_of_lock_reach",
     "resend.MAX_ANSWER": "test_consensus_parts: test_an_answer_is_bounded",
     "node.STATE_EVERY": "test_node_service: test_round_states_of_a_peer_are_answered_once_in_a_while",

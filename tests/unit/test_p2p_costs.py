@@ -11,7 +11,7 @@ import pytest
 
 from learningchain.chain import params
 from learningchain.chain.consensus import resend, votes
-from learningchain.chain.node import answer_budget, batches, bodies, candidates, messages, node, relay, service, snapshot
+from learningchain.chain.node import ancestry, answer_budget, batches, bodies, candidates, messages, node, relay, service, snapshot
 from learningchain.client.contracts.federation.roles import aggregator, channel, keeping, member, panel, sponsor, vaulting
 from learningchain.client.node import driver, snapshots, waiting
 from learningchain.client.work import peers
@@ -32,6 +32,7 @@ CHANNELS: dict[str, Any] = {
 LAN = {"LAN": mdns.Announcement | mdns.Question}
 """No channel of a connection: packets of whoever is on the same network."""
 MODULES = {
+    "ancestry": ancestry,
     "answer_budget": answer_budget,
     "batches": batches,
     "bodies": bodies,

@@ -377,6 +377,8 @@ ELSEWHERE = {
     "client/cli/app.py": "standard output to /dev/null",
     "client/cli/common.py": "a passphrase file",
     "client/contracts/job/cli/submit.py": "a file of parameters",
+    "client/contracts/job/images.py": "an archive that is to be posted",
+    "client/contracts/job/cli/build.py": "the base of images, where the user wants it",
     "client/contracts/job/cli/hidden.py": "a note where the user wants it, made exclusively; sealed data in a folder of its own",
     "client/contracts/job/cli/new.py": "a skeleton in a folder that the user names",
     "client/contracts/job/cli/check.py": "a stranger's model in a folder of its own",

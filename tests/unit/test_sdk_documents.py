@@ -42,7 +42,7 @@ GIVEN: dict[Any, Any] = {
     JobRequest | Json: JobRequest(image=ImageRequest(reference="x"), bounty="1", expires_in_s=60),
 }
 """What a call is made with; a text for what is not here."""
-TRANSFERS = {"upload", "fetch", "fetch_model", "fetch_federation_model"}
+TRANSFERS = {"publish", "upload", "fetch", "fetch_model", "fetch_federation_model"}
 """Calls that move a file: what they give back is more than a document."""
 MADE_OF = {
     "balance": str,

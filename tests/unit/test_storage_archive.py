@@ -104,7 +104,7 @@ async def test_a_running_node_tells_of_a_job_that_left_from_its_database(tmp_pat
     nothing: Any = None
     settled: Any = Settled()
     ledger: Any = chain
-    content: Any = SimpleNamespace()
+    content: Any = SimpleNamespace(store=SimpleNamespace(contents=lambda: ()))
     node = RunningNode(settled, ledger, store, nothing, content, nothing, name="test", version="0", first_validators=[])
     found = await node.archived([job, bytes(32)])
     assert set(found) == {job} and found[job].height == 2

@@ -21,7 +21,7 @@ from learningchain.client.sdk.types import NotFoundError, RejectedError, Unavail
 from learningchain.client.sdk.values import Credits, Span, credits_text, loss_text, moment, seconds
 
 if TYPE_CHECKING:
-    from learningchain.sandbox.building.function import Job as JobFunctions
+    from learningchain.sandbox.building.function import FunctionJob
 
 POLL_S: Final = 1.0
 """How often a job that is waited for is asked about."""
@@ -33,7 +33,7 @@ STAGES: Final = ("OPEN", "REVEAL", "KEY", "DRAW", "COMMIT", "COUNT")
 FULL_COMMITTEE: Final = 7
 
 
-class JobCalls(NodeObject):
+class JobObject(NodeObject):
     """A job as the node told of it last; `refresh` asks again. `raw` has everything that the API says."""
 
     @property
@@ -140,12 +140,12 @@ class JobCalls(NodeObject):
         return (await self._node.fetch_model(self.id, path, overwrite=overwrite)).path
 
 
-class AsyncJob(JobCalls):
-    __doc__ = JobCalls.__doc__
+class AsyncJob(JobObject):
+    __doc__ = JobObject.__doc__
 
 
-class Job(Blocking, JobCalls):
-    __doc__ = JobCalls.__doc__
+class Job(Blocking, JobObject):
+    __doc__ = JobObject.__doc__
 
 
 J = TypeVar("J", AsyncJob, Job)
@@ -164,7 +164,7 @@ class JobsCalls(NodeObject, Generic[J]):
     @call
     async def post(
         self,
-        image: str | Path | JobFunctions,
+        image: str | Path | FunctionJob,
         *,
         bounty: Credits,
         expires: Span,
@@ -232,7 +232,7 @@ class Jobs(Blocking, JobsCalls[Job]):
         return self.get(job)
 
 
-class AsyncPart(NodeObject):
+class AsyncNodeJobs(NodeObject):
     """What an awaited node has of jobs."""
 
     @property
@@ -241,7 +241,7 @@ class AsyncPart(NodeObject):
         return AsyncJobs(self._link)
 
 
-class Part(Blocking, NodeObject):
+class NodeJobs(Blocking, NodeObject):
     """What a blocking node has of jobs."""
 
     @property
@@ -250,7 +250,11 @@ class Part(Blocking, NodeObject):
         return Jobs(self._link)
 
 
-def _how_far(job: JobCalls) -> tuple[float, str]:
+PARTS: Final = (AsyncNodeJobs, NodeJobs)
+"""What a node has of this contract, awaited and blocking."""
+
+
+def _how_far(job: JobObject) -> tuple[float, str]:
     """From 0 to 1, and in words. Half of the way is the time in which claims come."""
     claims = f", {job.claims} claim{'' if job.claims == 1 else 's'}" if job.claims else ""
     best = "" if job.loss is None else f", loss {job.loss:.6g}"

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from learningchain.client.contracts.prediction.http.model_schema import (
     MAX_SCHEMA_BYTES,
@@ -21,7 +21,7 @@ from learningchain.client.contracts.prediction.rows import Value, as_rows, like
 from learningchain.client.contracts.prediction.sdk import PredictedRow
 from learningchain.client.sdk.calls import Blocking, call
 from learningchain.client.sdk.client import Client
-from learningchain.client.sdk.objects import Link, NodeObject
+from learningchain.client.sdk.objects import NodeLink, NodeObject
 from learningchain.client.sdk.types import UnavailableError, UsageError
 from learningchain.client.sdk.values import Credits, Span, credits_text, seconds
 
@@ -29,7 +29,7 @@ from learningchain.client.sdk.values import Credits, Span, credits_text, seconds
 class ModelCalls(NodeObject):
     """A registered model as the node told of it last. `raw` has everything that the API says."""
 
-    def __init__(self, link: Link, raw: Mapping[str, Any], schema: ModelSchema | None) -> None:
+    def __init__(self, link: NodeLink, raw: Mapping[str, Any], schema: ModelSchema | None) -> None:
         super().__init__(link, raw)
         self._schema = schema
 
@@ -163,7 +163,7 @@ async def found(node: Client, text: str) -> tuple[Mapping[str, Any], ModelSchema
         raise UsageError(f"Model {text[:80]} cannot be asked: {problem}. Its owner has to mend it", name="BAD_SCHEMA") from None
 
 
-class AsyncPart(NodeObject):
+class AsyncNodeModels(NodeObject):
     """What an awaited node has of models."""
 
     async def model(self, model: str) -> AsyncModel:
@@ -171,10 +171,14 @@ class AsyncPart(NodeObject):
         return AsyncModel(self._link, *await found(self._node, model))
 
 
-class Part(Blocking, NodeObject):
+class NodeModels(Blocking, NodeObject):
     """What a blocking node has of models."""
 
     @call
     async def model(self, model: str) -> Model:
         """A registered model: by its name where it is this node's own, else lc1.../name, or its id."""
         return Model(self._link, *await found(self._node, model))
+
+
+PARTS: Final = (AsyncNodeModels, NodeModels)
+"""What a node has of this contract, awaited and blocking."""

@@ -13,8 +13,7 @@ from rich.console import Console
 from learningchain.client.cli.common import HERE, Common, WrongUsage, facts, size_text
 
 if TYPE_CHECKING:
-    from learningchain.sandbox.building import Base as OpenedBase
-    from learningchain.sandbox.building import Built
+    from learningchain.sandbox.building import Built, OpenBase
 
 Base = Annotated[
     Path | None, Parameter(help="The base to build on, from job base; its Python runs here. Default: this machine's own.")
@@ -111,7 +110,7 @@ def build_image(folder: Path, target: Path, base: Path | None = None, wheels: Pa
 
 
 @contextmanager
-def _opened(base: Path | None) -> Iterator[OpenedBase]:
+def _opened(base: Path | None) -> Iterator[OpenBase]:
     """A base for what is built in the block: this one, or one of this machine's own. Raises `WrongUsage`, also for the block."""
     from learningchain.sandbox.building import open_base, own_base
     from learningchain.sandbox.image_writer import ImageBuildError
