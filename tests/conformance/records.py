@@ -458,8 +458,8 @@ NODE = (
         ("buckets", items(binary(0, 4_200_000), 0, 256)),
         tag=39,
     ),
-    Record("GetHeaders", ("height", HEIGHT), ("count", integer(1, 512)), tag=40),
-    Record("Headers", ("headers", items(HEADER, 0, 512)), tag=41),
+    Record("GetHeaders", ("height", HEIGHT), ("count", integer(1, 512)), tag=76),
+    Record("Headers", ("headers", items(HEADER, 0, 512)), tag=77),
 )
 ADDRESS = text(3, 260)
 PEER_ADDRESSES = Record("PeerAddresses", ("id", ID), ("addresses", items(ADDRESS, 1, 4)))
