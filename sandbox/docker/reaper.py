@@ -31,7 +31,8 @@ class Reaper:
     """Of one sandbox. `folder` has its lock and what it says of its doings; `engine` is empty for the environment's."""
 
     def __init__(self, engine: str, tag: str, folder: Path, leave_s: float) -> None:
-        self._engine, self._tag, self._folder, self._leave_s = engine, tag, folder, leave_s
+        # Absolute, for the reaper runs in another folder.
+        self._engine, self._tag, self._folder, self._leave_s = engine, tag, folder.absolute(), leave_s
         self._mutex = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = -1
@@ -53,7 +54,7 @@ class Reaper:
         lock, told = self._folder / "reaper.lock", self._folder / "reaper.log"
         words = (reaper_program.__file__, self._engine, self._tag, str(lock), f"{self._leave_s:g}")
         environment = {name: value for name, value in os.environ.items() if name in _KEEP or name.startswith("DOCKER_")}
-        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)  # where this process has docker-py from
+        environment["PYTHONPATH"] = os.pathsep.join(os.path.abspath(path) for path in sys.path if path)  # where this process has docker-py from
         # A session of its own: what ends the node's terminal does not end it.
         with open(told, "ab") as said:
             if said.tell() > _LOG_CAP:

@@ -104,8 +104,11 @@ def test_a_reaper_outlives_its_node_until_another_one_is_there(tmp_path: Path) -
     heir.close()
 
 
-def test_a_reaper_that_died_is_started_again_and_one_that_is_not_needed_ends(tmp_path: Path) -> None:
-    one = Reaper("unix:///nowhere.sock", "n", tmp_path, LEAVE_S)
+def test_a_reaper_that_died_is_started_again_and_one_that_is_not_needed_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    one = Reaper("unix:///nowhere.sock", "n", Path("data"), LEAVE_S)  # as of `--data lab/node0`
     one.ensure()
     first = one._process
     assert first is not None
@@ -115,7 +118,7 @@ def test_a_reaper_that_died_is_started_again_and_one_that_is_not_needed_ends(tmp
     assert soon(lambda: one._process is not first), "nobody had to ask for it"
     second = one._process
     assert second is not None
-    lock = os.open(tmp_path / "reaper.lock", os.O_RDWR)
+    lock = os.open(tmp_path / "data" / "reaper.lock", os.O_RDWR)
     assert held(lock)
     one.close()
     assert not held(lock) and second.poll() == 0
