@@ -54,7 +54,8 @@ class Reaper:
         lock, told = self._folder / "reaper.lock", self._folder / "reaper.log"
         words = (reaper_program.__file__, self._engine, self._tag, str(lock), f"{self._leave_s:g}")
         environment = {name: value for name, value in os.environ.items() if name in _KEEP or name.startswith("DOCKER_")}
-        environment["PYTHONPATH"] = os.pathsep.join(os.path.abspath(path) for path in sys.path if path)  # where this process has docker-py from
+        # Where this process has docker-py from.
+        environment["PYTHONPATH"] = os.pathsep.join(os.path.abspath(path) for path in sys.path if path)
         # A session of its own: what ends the node's terminal does not end it.
         with open(told, "ab") as said:
             if said.tell() > _LOG_CAP:
