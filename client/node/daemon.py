@@ -855,6 +855,7 @@ def run(
 
     `keys` gives the node's own, or where its signer is; or raises `KeystoreError`, `PairingError`.
     """
+    data = data.absolute()  # its databases note paths of models and secrets, and the next start may be typed elsewhere
     try:
         # uvloop costs a validator a tenth less processor time than Python's own loop.
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -151,3 +151,17 @@ def test_a_start_that_fails_ends_with_one_and_its_reason(
     monkeypatch.setattr(daemon, "_run", fails)
     assert daemon.run(Path("/nowhere"), cast(Any, None)) == 1
     assert capsys.readouterr().err.startswith(said)
+
+
+def test_the_data_folder_is_absolute_whatever_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths of models and secrets stand in its databases, and the next start may be typed in another folder."""
+    given: list[Path] = []
+
+    async def taken(data: Path, *_: Any, **__: Any) -> int:
+        given.append(data)
+        return 0
+
+    monkeypatch.setattr(daemon, "_run", taken)
+    monkeypatch.chdir(tmp_path)
+    assert daemon.run(Path("lab/node0"), cast(Any, None)) == 0
+    assert given == [tmp_path / "lab/node0"]
