@@ -397,7 +397,7 @@ SET_CID = b"\x01\x55\x12\x20" + bytes(32)
 
 def data_sets(terms: Terms) -> list[DataRef]:
     """One for trainings alone, one for both."""
-    sizes = ((terms.trained, Use.TRAIN), (terms.evaluated, Use.TRAIN | Use.EVALUATE))
+    sizes = ((terms.trained, Use.TRAIN), (max(0, terms.evaluated - 200_000), Use.TRAIN | Use.EVALUATE))
     return [DataRef(SET_CID, size, 1, f"set-{use}", use) for size, use in sizes if size]
 
 

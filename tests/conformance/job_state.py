@@ -68,7 +68,7 @@ class Terms(NamedTuple):
     @property
     def evaluated(self) -> int:
         """E of LC-JOB-4."""
-        return sum(size for _, size, _, _, use in self.data if use // 2)
+        return sum(size + 200_000 * files for _, size, files, _, use in self.data if use // 2)
 
     def tolerance(self, loss: int) -> int:
         return judging.tol(self.float_kind, self.tol, loss)

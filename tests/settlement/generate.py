@@ -175,7 +175,7 @@ class Player:
         poster = rng.choice(self.posters)
         number = self.sent + 1
         limits = LARGE if rng.random() < 0.15 else SMALL
-        evaluated = (0, 0, 1, 10_001, limits.image - 1)[self.number_of_posts % 5]
+        evaluated = (0, 0, 200_001, 210_001, limits.image - 1)[self.number_of_posts % 5]
         # As much as an image alone: the same verifiers can. Some ask for a byte more.
         limits = replace(limits, image=limits.image - evaluated + (self.number_of_posts % 64 == 33))
         mood = weighted(rng, MOODS) if self.temper != CROWDED else FALSE_CLAIMS

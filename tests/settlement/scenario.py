@@ -83,7 +83,7 @@ class Terms:
     trained: int = 0
     """Bytes of the data sets that only trainings read."""
     evaluated: int = 0
-    """Bytes of those that evaluations read, too."""
+    """What those weigh that evaluations read, too: bytes, and 200,000 for a file."""
 
     @property
     def needed(self) -> Limits:

@@ -114,7 +114,7 @@ def test_a_set_that_is_not_what_was_posted_is_refused_for_good(tmp_path: Path, l
 
 
 def test_a_committee_needs_room_for_what_it_evaluates_on_and_a_worker_for_all() -> None:
-    terms = replace(posting(9), data=[replace(DIGITS, size=3 << 20), replace(DIGITS, name="more", size=5 << 20, use=1)])
+    terms = replace(posting(9), data=[replace(DIGITS, size=(3 << 20) - 200_000), replace(DIGITS, name="more", size=5 << 20, use=1)])
     assert needed_capacity(terms).image == terms.image.size + (3 << 20)
     assert "max_image_mb" in str(policy.too_large(WorkConfig(max_image_mb=3), terms))
     assert policy.too_large(WorkConfig(max_image_mb=4), terms) is None

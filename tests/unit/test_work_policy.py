@@ -79,7 +79,7 @@ def explain(config: WorkConfig, given: JobOffer, attempts: int = 0) -> str | Non
             working(max_data_mb=1),
             offer(data=[DataRef(b"", MIB + 1, 1, "digits", 1)]),
             0,
-            "data sets: 2 MiB, more than 1 ([work] max",
+            "data sets weigh 2 MiB, with 200,000 bytes for each file; more than 1 ([work] max",
         ),
         (working(max_model_mb=1), offer(limits=limits(model_cap=MIB + 1)), 0, "max_model_mb"),
         (working(max_mem_mb=32), offer(), 0, "memory: 64 MiB, more than 32 ([work] max_mem_mb)"),
@@ -267,7 +267,7 @@ def test_what_the_settings_just_allow_is_taken() -> None:
         limits=asked,
         image=posting(0).image.__class__(1, "x", b"", b"", MIB),
         hidden=[HiddenSet(b"", bytes(32), bytes(32), MIB)],
-        data=[DataRef(b"", MIB, 1, "digits", 1)],
+        data=[DataRef(b"", MIB - 200_000, 1, "digits", 1)],
         own=claimed(15, 5),
     )
     assert explain(config, given, attempts=2) is None

@@ -48,7 +48,7 @@ from tests.vectors.kit import id_of, key_of
 DIGITS = DataRef(HIDDEN.cid, 1, 1, "digits", 3)
 ODD_SETS: list[dict[str, Any]] = [
     *({"name": ""}, {"name": "Digits"}, {"name": "a/b"}, {"cid": bytes(36)}, {"size": 0}, {"size": 2**40 + 1, "use": 1}),
-    *({"files": 0}, {"files": 10_001}, {"use": 0}, {"use": 4, "name": "b"}),
+    *({"files": 0}, {"files": 10_001, "use": 1}, {"use": 0}, {"use": 4, "name": "b"}),
 ]
 ALICE, BOB, CAROL = id_of("alice"), id_of("bob"), id_of("carol")
 CLAIMED, LIE = 5_000_000, 900_000_000
@@ -108,7 +108,7 @@ def paid() -> Play:
 
 def with_sets() -> Play:
     """One set is for trainings alone: it asks nothing of a committee. The other fills what its members declared."""
-    sets = [replace(DIGITS, name="train", size=2**39, use=1), replace(DIGITS, size=999_000, use=2)]
+    sets = [replace(DIGITS, name="train", size=2**39, use=1), replace(DIGITS, size=399_000, files=3, use=2)]
     play = _claimed("paid, with data sets", "LC-JOB-4", changed={"data": sets, "fee": 80})
     play.vote(lambda voter, claimant: Vote(MANY))
     return _to_the_end(play)
@@ -511,7 +511,7 @@ def postings() -> Play:
         (JobCode.BAD_DATA, replace(good, fee=80, data=[DIGITS, replace(DIGITS, size=2)])),
         (JobCode.BAD_DATA, replace(good, data=[replace(DIGITS, name=name, size=2**39 + 1, use=1) for name in "ab"])),
         (JobCode.LOW_FEE, replace(good, data=[replace(DIGITS, size=10**8 + 1)], fee=89)),
-        (JobCode.FEW_VERIFIERS, replace(good, data=[replace(DIGITS, size=999_001)], fee=80)),
+        (JobCode.FEW_VERIFIERS, replace(good, data=[replace(DIGITS, size=399_001, files=3)], fee=80)),
         (JobCode.FEW_VERIFIERS, replace(good, limits=replace(limits, mem_mb=513))),
         (JobCode.FEW_VERIFIERS, replace(good, arch=2)),
         (JobCode.TOO_MANY_LIVE, replace(good, params="a" * 2_000)),

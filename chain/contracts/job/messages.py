@@ -198,8 +198,8 @@ def needed_capacity(terms: PostJob) -> Capacity:
 
 
 def evaluated_bytes(terms: PostJob) -> int:
-    """E: bytes of the data sets that whoever evaluates needs: they count with the image."""
-    return sum(one.size for one in terms.data if one.use & Use.EVALUATE)
+    """E: what the data sets that whoever evaluates needs weigh, in bytes: they count with the image."""
+    return sum(one.weight for one in terms.data if one.use & Use.EVALUATE)
 
 
 def evaluation_s(terms: PostJob) -> int:

@@ -15,7 +15,7 @@ from learningchain.chain.contracts.job.records import ClaimantIndex, ClaimRecord
 from learningchain.chain.contracts.membership import Case, Member, case_key, member_key
 from learningchain.chain.crypto import address
 from learningchain.chain.host import BANNED, Account, Reader, account_key
-from learningchain.chain.host.terms import Limits
+from learningchain.chain.host.terms import SET_FILE_BYTES, Limits
 from learningchain.chain.types import format_credits, format_loss, parse_credits
 from learningchain.chain.verification import standing
 from learningchain.chain.verification.votes import BallotCode
@@ -184,9 +184,10 @@ def _by_worth(config: WorkConfig, offer: JobOffer, clock: int, me: bytes) -> str
 
 
 def _by_size(config: WorkConfig, offer: JobOffer, clock: int, me: bytes) -> str | None:
-    data = sum(one.size for one in offer.terms.data)
+    data = sum(one.weight for one in offer.terms.data)
     if data > config.max_data_mb * MIB:
-        return f"data sets: {-(-data // MIB)} MiB, more than {config.max_data_mb} ([work] max_data_mb)"
+        weigh = f"data sets weigh {-(-data // MIB)} MiB, with {SET_FILE_BYTES:,} bytes for each file"
+        return f"{weigh}; more than {config.max_data_mb} ([work] max_data_mb)"
     return too_large(config, offer.terms)
 
 
