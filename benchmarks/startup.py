@@ -25,7 +25,7 @@ _PAYERS = 4
 _EACH = 500
 
 
-DAEMON = ("learningchain.client.node.daemon", "learningchain.client.node.work_service")
+DAEMON = ("learningchain.client.node.daemon", "learningchain.client.work.compose")
 """What a node's processes import."""
 
 

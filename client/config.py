@@ -192,7 +192,7 @@ class WorkBase(_Section, frozen=True, kw_only=True):
         Meta(description="Evaluate others' models for a fee when drawn. Off: abstain; who does that often is drawn no more."),
     ] = True
     serve: ServeConfig = ServeConfig()
-    """The section [serve], by which a node's work goes, too. `WorkService` puts it here, as it does contracts' own sections."""
+    """The section [serve], by which a node's work goes, too. `work_settings` puts it here, as it does contracts' own sections."""
 
 
 _COMMON: Final = ("work", "serve")

@@ -71,7 +71,7 @@ class _NodeGauges(Collector):
         yield from self._runs()
         yield from self._callbacks()
         yield from self._notify()
-        yield from (_family(GaugeMetricFamily, figure) for figure in self._node.work_figures())
+        yield from (_family(GaugeMetricFamily, figure) for figure in self._node.work.figures())
         if self._node.figures is not None:
             yield from _blocks(self._node.figures)
             yield from (_family(CounterMetricFamily, figure) for part in self._node.figures.own for figure in part.figures())

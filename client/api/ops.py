@@ -83,7 +83,7 @@ async def get_ready(call: Call) -> Json:
             f"Not ready: the node is at height {status.get('height')} and still fetches blocks. Wait, or check its peers",
             name="SYNCING",
         )
-    sandbox = await call.node.sandbox_ready()
+    sandbox = call.node.work.report
     if sandbox is None and (status.get("working") or call.node.runs is not None):
         raise unavailable("Not ready: the sandbox's self-test has not ended. Wait, or check the container engine", name="SANDBOX")
     if sandbox is not None and not sandbox.get("ok", False):
@@ -99,8 +99,7 @@ async def get_ready(call: Call) -> Json:
 
 async def get_metrics(call: Call) -> web.Response:
     """Whoever asks without a token waits in the line of strangers."""
-    sandbox = await call.node.sandbox_ready()
-    body = call.context.metrics.expose(sandbox)
+    body = call.context.metrics.expose(call.node.work.report)
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

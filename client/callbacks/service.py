@@ -12,7 +12,7 @@ import secrets
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,9 @@ from learningchain.client.node.ledger import VALID_FOR
 
 if TYPE_CHECKING:
     from learningchain.client.work.events import Secret
+
+    KeptSecretsOf = Callable[[str, bytes], Awaitable[list[Secret]]]
+    """(kind, how the key begins) -> what this node's work keeps."""
 
 log: Any = structlog.get_logger("callbacks")
 
@@ -70,13 +73,13 @@ class BlockLog(Protocol):
         """The time of a block (milliseconds) and its events in order. None where it is not kept here."""
         ...
 
-    async def kept(self, kind: str, beginning: bytes = b"") -> list[Secret]:
-        """What this node's work keeps of a kind."""
-        ...
-
     async def archived(self, refs: Sequence[bytes]) -> Mapping[bytes, Past]:
         """Those of the references that left the state while this node followed it."""
         ...
+
+
+async def _keeps_nothing(kind: str, beginning: bytes) -> list[Secret]:
+    return []
 
 
 class CallbackService:
@@ -93,10 +96,11 @@ class CallbackService:
         now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         times: RetryTimes | None = None,
         why_not: Callable[[str, int], str | None] = lambda owner, now: None,
+        kept: KeptSecretsOf = _keeps_nothing,
     ) -> None:
         """`why_not`: why the token with this id is good for nothing any more, at a time; None where it is good, or not known."""
         self._path, self._ledger, self._blocks, self._caller, self._now = path, ledger, blocks, caller, now
-        self._times, self._why_not = times or RetryTimes(), why_not
+        self._times, self._why_not, self._kept = times or RetryTimes(), why_not, kept
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="callbacks")
         self._events = CallbackEvents(ledger.chain_id, sources)
         self._sources = sources
@@ -331,7 +335,7 @@ class CallbackService:
         found: dict[bytes, bytes] = {}
         for ref in refs:
             wanted = self._events.secret_of(self._ledger.state if reader is None else reader, ref)
-            if wanted is not None and (kept := await self._blocks.kept(*wanted)):
+            if wanted is not None and (kept := await self._kept(*wanted)):
                 found[ref] = kept[0].blob
         return found
 

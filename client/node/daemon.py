@@ -61,7 +61,7 @@ from learningchain.client.keys.tokens import FILE as TOKENS
 from learningchain.client.keys.tokens import TokenFile
 from learningchain.client.node import logs, process
 from learningchain.client.node.disk_use import DiskUse
-from learningchain.client.node.driver import Driver
+from learningchain.client.node.driver import Driver, now_ms
 from learningchain.client.node.interface import SignerUnavailable
 from learningchain.client.node.ledger import NodeLedger
 from learningchain.client.node.pruning import Pruner
@@ -87,7 +87,7 @@ from learningchain.p2p.transport import Network
 from learningchain.p2p.wire import CONTENT, NODE, QUEUE_CONTENT, QUEUE_REQUESTS
 
 if TYPE_CHECKING:
-    from learningchain.client.node.work_service import WorkService
+    from learningchain.client.work import WorkDriver
 
 log: Any = structlog.get_logger("daemon")
 
@@ -274,7 +274,7 @@ class Daemon:
     """Those of this node, where they are here."""
     _remote: RemoteSigner | None = None
     """Where the key lies elsewhere."""
-    _work: WorkService | None = None
+    _work: WorkDriver | None = None
     """What has the channels of contracts, once the node works."""
     _signed_up_to: int | None = None
     """The operator's word: this key signed nothing above this height."""
@@ -576,43 +576,51 @@ class Daemon:
     async def _open_work(self, stack: contextlib.AsyncExitStack) -> None:
         """Every node has duties of its own: to open the key of its jobs' hidden data, to judge, to tell of cases. Only one that
         trains, or may be drawn into committees, needs an engine for them."""
-        from learningchain.client.node.work_service import WorkService
-        from learningchain.client.work.database import WorkDatabaseError
+        from learningchain.client.work import WorkDatabaseError, compose, make_engine
         from learningchain.sandbox import UnknownBackend
 
-        config, train = self.settings.config, self._work_wanted
-        service = self._work = WorkService(
-            self.data,
-            config,
-            self.ledger,
-            self.view.files,
-            train=train,
-            sign=self._sign_own if self.keys is not None else None,
-            derive=self._derive_own if self.keys is not None else None,
-            send=lambda to, channel, payload: self.network.send(to, channel, payload, QUEUE_REQUESTS),
-            penalize=self.network.penalize,
-        )
-        stack.push_async_callback(lambda: service.stop(leave=self._leave))
+        settings = self._work_settings()
         try:
-            await service.start()
+            work = self._work = compose(
+                settings,
+                self.ledger,
+                self.view.files,
+                self.data,
+                make_engine(self.settings.config, self.data, self.ledger.own_id),
+                now=now_ms,
+                rng=secrets.token_bytes,
+                sign=self._sign_own if self.keys is not None else None,
+                derive=self._derive_own if self.keys is not None else None,
+                send=lambda to, channel, payload: self.network.send(to, channel, payload, QUEUE_REQUESTS),
+                penalize=self.network.penalize,
+            )
+            stack.push_async_callback(lambda: work.stop(leave=self._leave))
+            await work.start()
         except (WorkDatabaseError, UnknownBackend) as fault:
             raise StartError(str(fault)) from None
-        self.view.employ(service, train=train)
+        log.info("looking for work", train=settings.enabled, verify=settings.verify and work.drawn())
+        self.view.employ(work, train=self._work_wanted)
+
+    def _work_settings(self) -> configuration.WorkConfig:
+        from learningchain.client.work import work_settings
+
+        return work_settings(self.settings.config, train=self._work_wanted)
 
     def _take_settings(self, settings: configuration.Loaded) -> None:
         self.settings = settings
         self.view.take_settings(settings)
+        if self._work is not None:
+            self._work.reconfigure(self._work_settings())
 
     async def _open_notify(self, stack: contextlib.AsyncExitStack) -> None:
         """Where nothing is set, nothing follows."""
         from learningchain.client.notify.service import NotifyService
 
-        config, service = self.settings.config, self._work
+        config = self.settings.config
         if not (config.notify.url or config.notify.command):
             return
-        notices = list if service is None else service.notices
         try:
-            self.view.notify = NotifyService.of(config, self.data, self.ledger, notices, version())
+            self.view.notify = NotifyService.of(config, self.data, self.ledger, self.view.work.notices, version())
         except (OSError, ValueError) as fault:
             log.error("nobody is told: notify.secret cannot be used", why=str(fault))
             self.view.faults["notify"] = (
@@ -634,7 +642,8 @@ class Daemon:
         tokens = TokenFile(self.data / TOKENS)
         stack.callback(tokens.close)
         path = self.data / "callbacks.db"
-        service = CallbackService(path, self.ledger, self.view, find_sources(), caller, why_not=tokens.why_not)
+        kept = self.view.work.kept
+        service = CallbackService(path, self.ledger, self.view, find_sources(), caller, why_not=tokens.why_not, kept=kept)
         stack.push_async_callback(service.stop)
         try:
             await service.start()

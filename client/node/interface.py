@@ -188,6 +188,43 @@ class KeptRoom:
         return self.own < self.free
 
 
+class Work(Protocol):
+    """The work of a node, for the API."""
+
+    @property
+    def report(self) -> dict[str, Any] | None:
+        """What the sandbox's self-test said; None before it is over, and where this node runs nothing."""
+        ...
+
+    def figures(self) -> Sequence[AnyFigure]:
+        """Gauges of what is under way."""
+        ...
+
+    async def keep(self, secret: Secret) -> None:
+        """Keep what a user hands to the work, such as a key; on the disk when this returns."""
+        ...
+
+    async def kept(self, kind: str, beginning: bytes = b"") -> list[Secret]:
+        """What is kept of a kind, under keys that begin so."""
+        ...
+
+    async def room(self, kind: str, beginning: bytes, most: int) -> KeptRoom:
+        """For one more of a kind whose key begins so, where `most` are kept in all, without those whose time is over."""
+        ...
+
+    def book(self, name: str) -> bytes | None:
+        """What a machine keeps under this name; None where it keeps nothing."""
+        ...
+
+    async def own_data(self) -> list[OwnData]:
+        """The owner's own data on this node's engine (`learningchain data`). Raises OSError."""
+        ...
+
+    async def remove_data(self, name: str) -> None:
+        """Remove own data. Raises ValueError for the name, `SandboxError` where a run uses them or the engine fails, OSError."""
+        ...
+
+
 @dataclass(frozen=True)
 class Past:
     """A reference that left the state in the block of this height, and how views read it."""
@@ -204,6 +241,9 @@ class NodeService(Protocol):
 
     @property
     def files(self) -> Files: ...
+
+    @property
+    def work(self) -> Work: ...
 
     @property
     def runs(self) -> Runs | None:
@@ -223,10 +263,6 @@ class NodeService(Protocol):
     @property
     def figures(self) -> BlockFigures | None:
         """What was counted of blocks since the start."""
-        ...
-
-    def work_figures(self) -> Sequence[AnyFigure]:
-        """Gauges of what the node's work has under way."""
         ...
 
     @property
@@ -308,30 +344,6 @@ class NodeService(Protocol):
         """References that left, from `first` to `last`, ascending."""
         ...
 
-    async def keep(self, secret: Secret) -> bool:
-        """Keep what a user hands to this node's work, such as a key; on the disk when this returns. False while the node starts."""
-        ...
-
-    async def kept(self, kind: str, beginning: bytes = b"") -> list[Secret]:
-        """What this node's work keeps of a kind, under keys that begin so. None while it starts."""
-        ...
-
-    async def room(self, kind: str, beginning: bytes, most: int) -> KeptRoom:
-        """For one more of a kind whose key begins so, where it keeps `most` in all, without those whose time is over."""
-        ...
-
-    async def own_data(self) -> list[OwnData]:
-        """The owner's own data on this node's engine (`learningchain data`); none while the node starts. Raises OSError."""
-        ...
-
-    async def remove_data(self, name: str) -> None:
-        """Remove own data. Raises ValueError for the name, `SandboxError` where a run uses them or the engine fails, OSError."""
-        ...
-
-    def book(self, name: str) -> bytes | None:
-        """What a machine of this node's work keeps under this name; None where it keeps nothing."""
-        ...
-
     def genesis(self) -> Genesis:
         """What the network began with."""
         ...
@@ -349,8 +361,4 @@ class NodeService(Protocol):
 
     def take_key(self, public: bytes, sealed: bytes) -> None:
         """A key that this node's account is about to get, its secret sealed under the present one. Raises `KeystoreError`."""
-        ...
-
-    async def sandbox_ready(self) -> dict[str, Any] | None:
-        """Result of the sandbox's self-test, or None when this node runs no jobs."""
         ...

@@ -26,7 +26,7 @@ from learningchain.client.keys.keyring import Keyring
 from learningchain.client.keys.keystore import KeystoreError
 from learningchain.client.keys.signing import Signer
 from learningchain.client.node.driver import Driver, now_ms
-from learningchain.client.node.interface import PRIVATE, KeptRoom, MayHave, Past, Runs, SignerUnavailable
+from learningchain.client.node.interface import PRIVATE, MayHave, Past, Runs, SignerUnavailable
 from learningchain.client.node.ledger import NodeLedger
 from learningchain.client.node.sharing import CLOSED, Sharing
 from learningchain.client.receipts import proofs
@@ -36,13 +36,11 @@ from learningchain.p2p.transport import Network
 
 if TYPE_CHECKING:
     from learningchain.client.callbacks.service import CallbackService
-    from learningchain.client.node.block_figures import AnyFigure, BlockFigures
+    from learningchain.client.node.block_figures import BlockFigures
     from learningchain.client.node.disk_use import DiskRoom, DiskUse
-    from learningchain.client.node.work_service import WorkService
     from learningchain.client.notify.service import NotifyService
-    from learningchain.client.work.events import Secret
+    from learningchain.client.work import WorkDriver
     from learningchain.client.work.trials import Trials
-    from learningchain.sandbox import OwnData
 
 MAX_PARKED = 16
 """Parked references that the status lists."""
@@ -140,7 +138,7 @@ class RunningNode:
         self.ledger = ledger
         self.files = NodeFiles(content)
         self._driver, self._node = driver, driver.node
-        self._work: WorkService | None = None
+        self._work: WorkDriver | None = None
         self._working = False
         self.callbacks: CallbackService | None = None
         self.figures: BlockFigures | None = None
@@ -160,7 +158,7 @@ class RunningNode:
         self._signer, self._keys = signer, keys
         self._since = time.time_ns() // 1_000_000
 
-    def employ(self, work: WorkService, *, train: bool) -> None:
+    def employ(self, work: WorkDriver, *, train: bool) -> None:
         """From now on this node does its duties: it evaluates where it is drawn, and trains where it wants to."""
         self._work, self._working = work, train
 
@@ -169,38 +167,19 @@ class RunningNode:
         return None if self.disk_use is None else self.disk_use.now
 
     @property
-    def runs(self) -> Runs | None:
-        return self._work if self._work is not None and self._work.runs else None
+    def work(self) -> WorkDriver:
+        """The API opens after the work began."""
+        if self._work is None:
+            raise RuntimeError("this node's work has not begun")
+        return self._work
 
-    def work_figures(self) -> list[AnyFigure]:
-        return self._work.figures() if self._work is not None else []
+    @property
+    def runs(self) -> Runs | None:
+        return self.work if self.work.runs else None
 
     @property
     def trials(self) -> Trials | None:
-        return self._work.trials if self._work is not None else None
-
-    async def keep(self, secret: Secret) -> bool:
-        if self._work is None:
-            return False
-        await self._work.keep(secret)
-        return True
-
-    async def kept(self, kind: str, beginning: bytes = b"") -> list[Secret]:
-        return [] if self._work is None else await self._work.kept(kind, beginning)
-
-    async def room(self, kind: str, beginning: bytes, most: int) -> KeptRoom:
-        return KeptRoom(0, 0, most) if self._work is None else await self._work.room(kind, beginning, most)
-
-    async def own_data(self) -> list[OwnData]:
-        return [] if self._work is None else await self._work.own_data()
-
-    async def remove_data(self, name: str) -> None:
-        if self._work is None:
-            raise OSError("this node is starting")
-        await self._work.remove_data(name)
-
-    def book(self, name: str) -> bytes | None:
-        return None if self._work is None else self._work.book(name)
+        return self.work.trials if self.work.runs else None
 
     async def _settled(self) -> None:
         """The database runs a little behind the ledger: reads of it wait for what is decided already."""
@@ -241,10 +220,10 @@ class RunningNode:
                 *([{"part": "callbacks", "since": self._since, "why": self.callback_fault}] if self.callback_fault else []),
                 *({"part": part, "since": self._since, "why": why} for part, why in self.faults.items()),
                 *(self._signer.failing() if self._signer else []),
-                *(self._work.failing() if self._work else []),
+                *self.work.failing(),
             ],
-            "notices": self._work.notices() if self._work else [],
-            "serving": self._work.served() if self._work else [],
+            "notices": self.work.notices(),
+            "serving": self.work.served(),
             "supply": render_supply(state),
             "version": self._version,
         }
@@ -328,8 +307,6 @@ class RunningNode:
     def take_settings(self, settings: Loaded) -> None:
         """Run with these from now on; they differ from those before in what needs no restart alone."""
         self._settings = settings
-        if self._work is not None:
-            self._work.reconfigure(settings.config)
 
     def config(self) -> dict[str, Any]:
         values = shown(self._settings.config)
@@ -459,9 +436,6 @@ class RunningNode:
         if self._keys is None:
             raise KeystoreError("This node's key lies with a signer, which keeps one key: run the node without it to rotate")
         self._keys.take(public, sealed)
-
-    async def sandbox_ready(self) -> dict[str, Any] | None:
-        return self._work.report if self._work else None
 
 
 def past_of(found: archive.Archived, state: Reader) -> Past:

@@ -2,9 +2,9 @@
 
     blocks, time --> machines (pure) --> effects: images, runs (threads), files, the database (a thread), the outbox
 
-`WorkDriver` is composed by the daemon. It knows no contract: its machines, and what it must know of them, come from the contracts'
-slices (`machine`). Nothing in it blocks the loop: the sandbox, the database and hashing have threads of their own. What an effect
-comes to goes back into the machines as an input. A node that is killed goes on from the ledger and the database.
+`compose` (client.work.compose) makes a `WorkDriver`. It knows no contract: its machines, and what it must know of them, come from
+the contracts' slices (`machine`). Nothing in it blocks the loop: the sandbox, the database and hashing have threads of their own.
+What an effect comes to goes back into the machines as an input. A node that is killed goes on from the ledger and the database.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from learningchain.client.work.artifacts import Images, KeptLosses, Models, Pins
 from learningchain.client.work.changes import MAX_PIECE, WatchedChanges
 from learningchain.client.work.computing import ComputerLost, Computing, ComputingProcess, TaskRefused
 from learningchain.client.work.database import Intent, IntentState, RunUnderWay, WorkDatabase
-from learningchain.client.work.engine import RunLog, ThreadedSandbox, engine_ready
+from learningchain.client.work.engine import RunLog, engine_ready
 from learningchain.client.work.events import (
     RECENT_MS,
     SERVED,
@@ -78,7 +78,7 @@ from learningchain.client.work.events import (
 from learningchain.client.work.execution import MAX_STARTS, Execution
 from learningchain.client.work.fetching import Fetching
 from learningchain.client.work.kept_secrets import KeptSecrets
-from learningchain.client.work.machine import Machine, Recalled, Slice, find_slices, ledger_statuses_of
+from learningchain.client.work.machine import Machine, Recalled, Slice, ledger_statuses_of
 from learningchain.client.work.notices import MAX_NOTICES, MAX_WHY, Failures, Notices
 from learningchain.client.work.outbox import Outbox
 from learningchain.client.work.owners import Owners, held_for, released_for
@@ -89,7 +89,7 @@ from learningchain.client.work.trials import PIN, Trials
 from learningchain.client.work.vanished import VanishedImages
 from learningchain.client.work.warm_pool import WarmPool
 from learningchain.p2p.content.cid import from_bytes, parse
-from learningchain.sandbox import AsyncBackend, Backend, OwnData, SandboxError
+from learningchain.sandbox import AsyncBackend, OwnData, SandboxError
 
 log = structlog.get_logger(__name__)
 
@@ -137,47 +137,37 @@ class _Part:
 
 
 class WorkDriver:
-    """Implements `client.node.interface.Runs`. `data` is the folder of this part alone, beside the sandbox's own (`sandbox`).
+    """Implements `client.node.interface.Runs` and `Work`. `data` is the folder of this part alone, beside the engine's (`sandbox`).
 
-    `now()`: wall-clock milliseconds; `rng(n)`: n random bytes. `self_test`: prove every limit of the sandbox here, where the caller
-    has not done it before. `drawn()`: whether this account may now be called to a duty that it did not ask for; the sandbox is
-    prepared when that, or the settings, call for runs. `engine`, `executor` and `computing` replace the sandbox, the threads and
-    the process that computes, `slices` those of the contracts. `sign`: the account's signature of 32 bytes, None where its key is
-    not on this machine; `derive` as `Recalled` has it. `send` and `penalize`: the network's. `stop` closes the sandbox.
+    `now()`: wall-clock milliseconds; `rng(n)`: n random bytes. `drawn()`: whether this account may now be called to a duty that it
+    did not ask for; the engine is prepared when that, or the settings, call for runs. `executor` and `computing` replace the
+    threads and the process that computes. `sign`: the account's signature of 32 bytes, None where its key is not on this machine;
+    `derive` as `Recalled` has it. `send` and `penalize`: the network's. `stop` closes the engine.
     """
 
     def __init__(
         self,
         ledger: Ledger,
         files: Files,
-        sandbox: Backend | None,
+        engine: AsyncBackend,
         data: Path,
         config: WorkConfig,
         *,
+        slices: Sequence[Slice],
+        drawn: Callable[[], bool],
         now: Callable[[], int],
         rng: Callable[[int], bytes],
-        self_test: bool = False,
-        engine: AsyncBackend | None = None,
         executor: Executor | None = None,
-        slices: Sequence[Slice] | None = None,
-        drawn: Callable[[], bool] = lambda: True,
         computing: Computing | None = None,
         sign: Callable[[bytes], bytes] | None = None,
         derive: Callable[[bytes, bytes], Sequence[bytes]] | None = None,
         send: Send = lambda _, __, ___: False,
         penalize: Penalize = lambda _, __: None,
     ) -> None:
-        if engine is None and sandbox is None:
-            raise ValueError("work needs a sandbox")
         self._ledger, self._files, self._config = ledger, files, config
         self._now, self._rng = now, rng
         self._folder, self._leftovers = data, data.parent / "sandbox" / "out"
-        self._engine: AsyncBackend = engine or ThreadedSandbox(
-            sandbox,  # type: ignore[arg-type]
-            config.concurrent + 1,
-            self_test,
-            config.serve.slots,
-        )
+        self._engine = engine
         self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="work-database")
         # Trees over losses take seconds: nothing that has to be written down waits for one.
         self._trees = executor or ThreadPoolExecutor(1, thread_name_prefix="work-losses")
@@ -191,7 +181,7 @@ class WorkDriver:
         self._waiting: dict[str, deque[Effect]] = {}
         """What machines said after a book that is not on the disk yet."""
         self._log = RunLog(now)
-        self._slices = list(find_slices() if slices is None else slices)
+        self._slices = list(slices)
         self._parts: dict[str, _Part] = {}
         """By the machine's name, in the order in which they are asked."""
         self._held: dict[str, frozenset[bytes]] = {}
@@ -203,7 +193,7 @@ class WorkDriver:
         self._fetching: set[bytes] = set()
         self._releasing: set[bytes] = set()
         self._letting_go: set[bytes] = set()
-        self._drawn = drawn
+        self.drawn = drawn
         self._wake, self._ready = asyncio.Event(), asyncio.Event()
         self._started = self._stopping = self._preparing = False
         self._failures, self._notices = Failures(now), Notices(now)
@@ -266,7 +256,7 @@ class WorkDriver:
     @property
     def runs(self) -> bool:
         """Whether any machine starts runs, with these settings and with the duties that this account may be called to now."""
-        drawn = self._drawn()
+        drawn = self.drawn()
         asked = any(part.machine.runs for part in self._parts.values())
         return asked or any(part.runs(self._config, drawn) for part in self._slices)
 

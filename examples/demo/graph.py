@@ -76,7 +76,7 @@ class Home:
 
     @property
     def tag(self) -> str:
-        """What marks this node's containers: see `client.node.work_service`."""
+        """What marks this node's containers: see `client.work.compose`."""
         return self.address[:20]
 
 

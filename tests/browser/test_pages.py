@@ -93,9 +93,9 @@ async def owned(api: Api) -> dict[str, str]:
         PreviewNote(sha(at), play.id, "scans", state, why, loss if state == "ok" else [], 4_296)
         for at, (state, why) in enumerate((("ok", ""), ("failed", HOSTILE), ("running", "")))
     ]
-    node.books[JOURNAL] = encode(JournalBook([FederationNotes(play.id, notes, [])], previews))
-    node.books[MemberMachine.name] = encode(MemberBook([TrainedFederation(play.id, "scans", 2)], NO_UPDATES))
-    node.data["scans"] = own("scans")
+    node.work.books[JOURNAL] = encode(JournalBook([FederationNotes(play.id, notes, [])], previews))
+    node.work.books[MemberMachine.name] = encode(MemberBook([TrainedFederation(play.id, "scans", 2)], NO_UPDATES))
+    node.work.data["scans"] = own("scans")
     return {"data-own-part": f"{path}/own", "data-own-round": f"{path}/rounds/1"}
 
 
@@ -232,7 +232,7 @@ async def test_an_owner_of_data_reads_what_joining_means_joins_and_leaves(tmp_pa
         federation = await opened(pages.api)
         play = FederationPlay(node.ledger, federation)
         play.join(*OWNERS[:1])
-        node.ledger.own, node.data["scans"] = "n3", own("scans")
+        node.ledger.own, node.work.data["scans"] = "n3", own("scans")
         await someone.do("open", url=f"{base}/dashboard/federations")
         await someone.do("press", name="own data", role="link")
         assert "What joining means" in await someone.do("text")
@@ -241,7 +241,7 @@ async def test_an_owner_of_data_reads_what_joining_means_joins_and_leaves(tmp_pa
         await look(someone, "join-like-this")
         await someone.do("press", name="I have read it: join with scans")
         assert "You have joined, final" in await someone.do("text")
-        node.books[MemberMachine.name] = encode(MemberBook([TrainedFederation(play.id, "scans", 3)], NO_UPDATES))
+        node.work.books[MemberMachine.name] = encode(MemberBook([TrainedFederation(play.id, "scans", 3)], NO_UPDATES))
         await someone.do("open", url=f"{base}/dashboard/federations/{federation}/own")
         await look(someone, "joined")
         await someone.do("press", name="Leave it", agree=True)

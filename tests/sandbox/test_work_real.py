@@ -14,7 +14,8 @@ import pytest
 from learningchain.chain.contracts.job import Image, ImageKind, Limits
 from learningchain.chain.types import parse_loss
 from learningchain.chain.verification.scale import FloatKind
-from learningchain.client.work import WorkConfig, WorkDriver
+from learningchain.client.work import WorkConfig, WorkDriver, compose
+from learningchain.client.work.engine import ThreadedSandbox
 from learningchain.p2p.content.cid import parse
 from learningchain.sandbox import Sandbox, SandboxUnavailable
 from learningchain.sandbox.images import build_python_image
@@ -62,12 +63,12 @@ async def test_a_real_job_is_trained_verified_and_paid(tmp_path: Path, sandboxes
     image_id = build_python_image(tmp_path / "image.tar", {"/lc/job": JOB.read_bytes()}, with_packages=())
     cid, size = await files["boss"].add(tmp_path / "image.tar", pin="own")
     works = [
-        WorkDriver(
+        compose(
+            WorkConfig(enabled=True, attempts=2),
             LedgerDouble(chain, name),
             files[name],
-            sandboxes[name],
-            tmp_path / name / "work",
-            WorkConfig(enabled=True, attempts=2),
+            tmp_path / name,
+            ThreadedSandbox(sandboxes[name], runs=2, self_test=False),
             now=lambda: int(time.time() * 1_000),
             rng=random.Random(name).randbytes,
         )

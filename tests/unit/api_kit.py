@@ -415,26 +415,53 @@ def a_run(run_id: str = "r1", state: str = "running") -> dict[str, Any]:
     }
 
 
+class FakeWork:
+    def __init__(self) -> None:
+        self.report: dict[str, Any] | None = {"ok": True, "checks": []}
+        self.under_way: list[AnyFigure] = []
+        self.kept_secrets: list[Secret] = []
+        self.data: dict[str, OwnData] = {}
+        """The owner's own, by name, and which of them a run uses."""
+        self.used_data: set[str] = set()
+        self.books: dict[str, bytes] = {}
+
+    def figures(self) -> list[AnyFigure]:
+        return self.under_way
+
+    async def keep(self, secret: Secret) -> None:
+        self.kept_secrets.append(secret)
+
+    async def kept(self, kind: str, beginning: bytes = b"") -> list[Secret]:
+        return [secret for secret in self.kept_secrets if secret.kind == kind and secret.key.startswith(beginning)]
+
+    async def room(self, kind: str, beginning: bytes, most: int) -> KeptRoom:
+        return KeptRoom(len(await self.kept(kind)), len(await self.kept(kind, beginning)), most)
+
+    def book(self, name: str) -> bytes | None:
+        return self.books.get(name)
+
+    async def own_data(self) -> list[OwnData]:
+        return list(self.data.values())
+
+    async def remove_data(self, name: str) -> None:
+        if name in self.used_data:
+            raise DataRefused(f"a run uses {name}: wait until it has ended")
+        del self.data[name]
+
+
 class FakeNode:
     def __init__(self, folder: Path, own: str = "boss") -> None:
         self.ledger = FakeLedger(own)
         self.files = FakeFiles(folder)
+        self.work = FakeWork()
         self.runs: FakeRuns | None = FakeRuns()
         self.callbacks: CallbackService | None = None
         self.trials: Trials | None = None
         self.extra: dict[str, Any] = {}
         self.figures: BlockFigures | None = None
-        self.under_way: list[AnyFigure] = []
         self.disk: DiskRoom | None = None
         self.notify: NotifyService | None = None
-        self.sandbox: dict[str, Any] | None = {"ok": True, "checks": []}
-        self.kept_secrets: list[Secret] = []
         self.taken: list[bytes] = []
-        self.data: dict[str, OwnData] = {}
-        """The owner's own, by name, and which of them a run uses."""
-        self.used_data: set[str] = set()
-        self.books: dict[str, bytes] = {}
-        self.starting = False
         self.fault: Exception | None = None
         self.handed: list[ValidatorSetChange] = []
         self.reached = [(self.ledger.own_id, "127.0.0.1:7400")]
@@ -455,9 +482,6 @@ class FakeNode:
             raise SignerUnavailable("the signer is out of reach")
         own, key = self.ledger.own_id, self.ledger.keys[self.ledger.own]
         return key.sign(statement_digest(domain, body, Speaker(self.genesis().chain_id, own, key.public)))
-
-    def work_figures(self) -> list[AnyFigure]:
-        return self.under_way
 
     def status(self) -> dict[str, Any]:
         if self.fault:
@@ -610,31 +634,6 @@ class FakeNode:
         if sealed != b"sealed":
             raise KeystoreError("The new key is not sealed under a key of this node")
         self.taken.append(public)
-
-    async def keep(self, secret: Secret) -> bool:
-        if not self.starting:
-            self.kept_secrets.append(secret)
-        return not self.starting
-
-    async def kept(self, kind: str, beginning: bytes = b"") -> list[Secret]:
-        return [secret for secret in self.kept_secrets if secret.kind == kind and secret.key.startswith(beginning)]
-
-    async def room(self, kind: str, beginning: bytes, most: int) -> KeptRoom:
-        return KeptRoom(len(await self.kept(kind)), len(await self.kept(kind, beginning)), most)
-
-    async def own_data(self) -> list[OwnData]:
-        return list(self.data.values())
-
-    async def remove_data(self, name: str) -> None:
-        if name in self.used_data:
-            raise DataRefused(f"a run uses {name}: wait until it has ended")
-        del self.data[name]
-
-    def book(self, name: str) -> bytes | None:
-        return self.books.get(name)
-
-    async def sandbox_ready(self) -> dict[str, Any] | None:
-        return self.sandbox
 
 
 # --- the client -----------------------------------------------------------------------------------------------------------------

@@ -211,8 +211,9 @@ def service(
     why_not: Any = None,
 ) -> CallbackService:
     caller = Caller(AllowedAddresses.of(["loopback"]), "1", answer_s=answer_s)
-    more = ({} if now is None else {"now": now}) | ({} if why_not is None else {"why_not": why_not})
-    return CallbackService(path / "callbacks.db", chain, chain, {"thing": thing or Thing()}, caller, times=times, **more)  # type: ignore[arg-type]
+    more: dict[str, Any] = {"times": times, "kept": chain.kept}
+    more |= ({} if now is None else {"now": now}) | ({} if why_not is None else {"why_not": why_not})
+    return CallbackService(path / "callbacks.db", chain, chain, {"thing": thing or Thing()}, caller, **more)  # type: ignore[arg-type, dict-item]
 
 
 async def until(true: Callable[[], Awaitable[bool]]) -> None:

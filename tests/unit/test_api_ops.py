@@ -60,7 +60,7 @@ async def test_health_and_readiness(api: Api) -> None:
 async def test_a_working_node_is_ready_once_its_sandbox_holds(
     api: Api, sandbox: dict[str, Any] | None, ready: bool, named: str
 ) -> None:
-    api.node.extra, api.node.sandbox = {"working": True}, sandbox
+    api.node.extra, api.node.work.report = {"working": True}, sandbox
     if ready:
         assert (await api.get("/readyz"))["sandbox"] == sandbox
     else:
@@ -153,7 +153,7 @@ SPEC = Path(__file__).parents[2] / "protocol_spec" / "openapi.json"
 
 async def test_a_node_that_only_verifies_is_ready_once_its_sandbox_holds(api: Api) -> None:
     """It may be drawn at any moment; a node that does neither needs no sandbox."""
-    api.node.sandbox = None
+    api.node.work.report = None
     assert (await api.refused("GET", "/readyz", 503))["name"] == "SANDBOX"
     api.node.runs = None
     assert (await api.get("/readyz"))["ready"] is True

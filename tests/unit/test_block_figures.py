@@ -90,7 +90,7 @@ def exposed(tmp_path: Path) -> str:
     server = PredictionServer(known)
     server._served, server._answers = {ZERO}, {ZERO: AnswerWindow()}
     server._answers[ZERO].add(AnswerSample(9_000, ZERO, 400, PredictionOutcome.AGREED))
-    node.under_way = [*Requester(known).figures(), *server.figures(), trials().figure()]
+    node.work.under_way = [*Requester(known).figures(), *server.figures(), trials().figure()]
     node.extra = {
         "mempool": 1,
         "round": 0,

@@ -61,8 +61,8 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 @pytest.fixture
 def shelf(api: Api) -> dict[str, OwnData]:
     """What this node keeps of its owner's data."""
-    api.node.data["scans"] = own("scans")
-    return api.node.data
+    api.node.work.data["scans"] = own("scans")
+    return api.node.work.data
 
 
 def own(name: str, **notes: str) -> OwnData:
@@ -105,7 +105,7 @@ async def test_a_sponsor_sees_the_price_opens_starts_and_closes(api: Api, run: R
     view = await api.get(f"/v1/federations/{federation}")
     assert (view["terms"]["model"]["dims"], view["terms"]["min_sum"], view["terms"]["secrecy"]) == (DIMS, 2, "sum")
     assert [path.name for path, _ in api.node.files.added] != [], "the model was uploaded"
-    (wish,) = [wish_in(secret) for secret in api.node.kept_secrets]
+    (wish,) = [wish_in(secret) for secret in api.node.work.kept_secrets]
     assert isinstance(wish, SponsorWish)
     assert (wish.federation.hex(), wish.auto, wish.data, wish.hidden_key) == (federation, True, "", b"")
     assert Path(wish.initial).read_bytes() == (tmp_path / "init.safetensors").read_bytes()
@@ -255,7 +255,7 @@ async def test_an_owner_sees_what_leaves_and_agrees(
     members = await api.get(f"/v1/federations/{play.id.hex()}/members")
     assert members[2]["account"] == who(api, "n3")
     assert members[2]["digest"] != shelf["scans"].digest.hex()
-    wish, vault = [wish_in(secret) for secret in api.node.kept_secrets]
+    wish, vault = [wish_in(secret) for secret in api.node.work.kept_secrets]
     assert wish == TrainWish(play.id, "scans", 2), "the node trains on them by itself from then on"
     assert vault == VaultWish(play.id, True, []) and "--no-vault" in out + err, "and it was told where its local model goes"
     code, _, err = await run("join", "latest", "scans", "--yes", "--json")
@@ -263,7 +263,7 @@ async def test_an_owner_sees_what_leaves_and_agrees(
     shelf["later"] = own("later")
     assert (await run("data", "latest", "later"))[0] == 0
     assert (await run("leave", "latest"))[0] == 0
-    assert wish_in(api.node.kept_secrets[-1]) == StopWish(play.id)
+    assert wish_in(api.node.work.kept_secrets[-1]) == StopWish(play.id)
     code, _, err = await run("leave", "latest", "--json")
     assert (code, json.loads(err)["error"]["name"]) == (1, "NOT_A_MEMBER")
 
@@ -292,16 +292,15 @@ async def test_a_preview_trains_once_and_sends_nothing(
     height = api.node.ledger.height
     found = Measurement(sha("root"), 20 * SECOND // 2, 20)
 
-    async def kept(secret: Any) -> bool:
+    async def kept(secret: Any) -> None:
         """The node's work runs it at once."""
-        api.node.kept_secrets.append(secret)
+        api.node.work.kept_secrets.append(secret)
         wish = wish_in(secret)
         assert isinstance(wish, PreviewWish)
         note = PreviewNote(wish.number, play.id, "scans", "" if slow else "ok", "", [] if slow else [found], 4_296)
-        api.node.books[JOURNAL] = encode(JournalBook([], [note]))
-        return True
+        api.node.work.books[JOURNAL] = encode(JournalBook([], [note]))
 
-    monkeypatch.setattr(api.node, "keep", kept)
+    monkeypatch.setattr(api.node.work, "keep", kept)
     slow = False
     code, out, err = await run("join", play.id.hex(), "scans", "--preview")
     assert code == 0, err
@@ -314,7 +313,7 @@ async def test_a_preview_trains_once_and_sends_nothing(
     again = await api.post(f"/v1/federations/{play.id.hex()}/preview", {"number": begun["number"]})
     assert again == begun
     failed = PreviewNote(bytes.fromhex(begun["number"]), play.id, "scans", "failed", "it ended with 64", [], 0)
-    api.node.books[JOURNAL] = encode(JournalBook([], [failed]))
+    api.node.work.books[JOURNAL] = encode(JournalBook([], [failed]))
     over = await api.post(f"/v1/federations/{play.id.hex()}/preview", {"number": begun["number"]})
     assert (over["state"], over["reason"]) == ("failed", "it ended with 64")
     unknown = (await api.post(f"/v1/federations/{play.id.hex()}/preview", {"number": "ab" * 32}, 404))["error"]
@@ -331,8 +330,8 @@ async def test_an_owner_reads_its_own_part_and_nobody_elses_token_does(api: Api,
         AttemptNote(3, 1, False, 0, 0, 4_296, 0, 0, [], "local failed: it ended with 75"),
         AttemptNote(4, 1, True, 4_596, 3, 4_296, FileCode.WRONG, 0, [], ""),
     ]
-    api.node.books[JOURNAL] = encode(JournalBook([FederationNotes(play.id, notes, [])], []))
-    api.node.books[MemberMachine.name] = encode(MemberBook([TrainedFederation(play.id, "scans", 2)], NO_UPDATES))
+    api.node.work.books[JOURNAL] = encode(JournalBook([FederationNotes(play.id, notes, [])], []))
+    api.node.work.books[MemberMachine.name] = encode(MemberBook([TrainedFederation(play.id, "scans", 2)], NO_UPDATES))
     code, out, err = await run("mine", play.id.hex())
     assert code == 0, err
     for said in ("trains on scans", "2 others carry", "26.9 KiB", "used", "refused, WRONG", "local failed", "0.250000000 of 20"):
@@ -353,7 +352,7 @@ async def test_a_program_outside_the_owners_list_is_named_before_anybody_is_aske
     code, out, _ = await run("join", play.id.hex(), "scans", "--dry-run")
     assert code == 0 and "NOT on this node's list" in " ".join(out.split())
     code, _, err = await run("join", play.id.hex(), "scans", "--yes")
-    assert code == 2 and "Nothing was sent: the program sha256:" in err and not api.node.kept_secrets
+    assert code == 2 and "Nothing was sent: the program sha256:" in err and not api.node.work.kept_secrets
 
 
 async def test_a_node_says_that_it_serves(api: Api, run: Run) -> None:

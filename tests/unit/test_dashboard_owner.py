@@ -41,7 +41,7 @@ async def sponsored(folder: Path, *, by: str = "n3", play: bool = False, **terms
         helpers_serve(ledger)
         federation = (await played(browser.api, **terms)).id.hex() if play else await opened(browser.api, **terms)
         ledger.own = by
-        browser.api.node.data["scans"] = own("scans")
+        browser.api.node.work.data["scans"] = own("scans")
         yield browser, federation, f"/dashboard/federations/{federation}/own"
 
 
@@ -72,7 +72,7 @@ async def test_what_joining_means_is_said_as_the_command_says_it(
         for one in (*said, VAULT, "a loss of 0 pays 100 more", "worst share 25", "no network", "no noise"):
             assert one in page.text, one
         assert unsaid not in page.text
-        browser.api.node.data.clear()
+        browser.api.node.work.data.clear()
         _, page = await browser.get(path)
         assert "learningchain data add" in page.text and not [form for form in page.forms if form.action.endswith("/join")]
 
@@ -98,7 +98,7 @@ async def test_an_owner_joins_with_what_was_shown_and_leaves(
 ) -> None:
     async with sponsored(tmp_path, **terms) as (browser, federation, path):
         node = browser.api.node
-        node.data["fits"] = own("fits", schema=SCHEMA.digest.hex())
+        node.work.data["fits"] = own("fits", schema=SCHEMA.digest.hex())
         height, name = node.ledger.height, fields.get("data", "scans")
         _, page = await browser.get(path)
         form = join_form(page)
@@ -106,11 +106,11 @@ async def test_an_owner_joins_with_what_was_shown_and_leaves(
         form.fields = {key: value for key, value in (form.fields | {"data": name} | fields).items() if value is not None}
         status, page = await browser.send(form)
         assert status == 200 and f"{name}: 3 files, 2.0 KiB" in page.text and "Join like this?" in page.text
-        assert ((VAULT if vault else NO_VAULT) in page.text) and (node.ledger.height, node.kept_secrets) == (height, [])
+        assert ((VAULT if vault else NO_VAULT) in page.text) and (node.ledger.height, node.work.kept_secrets) == (height, [])
         sure = join_form(page, "join")
         status, page = await browser.send(sure)
         assert status == 200 and said in page.text, page.text
-        wishes = [wish_in(secret) for secret in node.kept_secrets]
+        wishes = [wish_in(secret) for secret in node.work.kept_secrets]
         least = int(fields.get("min_vetted", 2))
         assert wishes == [
             TrainWish(bytes.fromhex(federation), name, least),
@@ -119,13 +119,15 @@ async def test_an_owner_joins_with_what_was_shown_and_leaves(
         [member] = await browser.api.get(f"/v1/federations/{federation}/members")
         assert (member["account"], member["n"]) == (who(browser.api, "n3"), n)
         status, page = await browser.send(sure)
-        assert status == 409 and len(node.kept_secrets) == 2, "the same form counts once"
-        node.books[MemberMachine.name] = encode(MemberBook([TrainedFederation(bytes.fromhex(federation), name, 3)], NO_UPDATES))
+        assert status == 409 and len(node.work.kept_secrets) == 2, "the same form counts once"
+        node.work.books[MemberMachine.name] = encode(
+            MemberBook([TrainedFederation(bytes.fromhex(federation), name, 3)], NO_UPDATES)
+        )
         _, page = await browser.get(path)
         assert not [form for form in page.forms if form.action.endswith("/join")] and "could not join" not in page.text
         status, page = await browser.send(page.form(path.replace("/own", "/leave")))
         assert status == 200 and "You have left, final" in page.text
-        assert wish_in(node.kept_secrets[-1]) == StopWish(bytes.fromhex(federation))
+        assert wish_in(node.work.kept_secrets[-1]) == StopWish(bytes.fromhex(federation))
 
 
 @pytest.mark.parametrize(
@@ -147,7 +149,7 @@ async def test_what_the_ledger_could_not_say_is_said_before_anything_is_sent(
         for step in ({}, {"step": "join"}):
             status, page = await browser.send(join_form(page), None, **{"data": "scans"} | fields | step)
             assert status == 400 and said in page.text
-        assert (browser.api.node.ledger.height, browser.api.node.kept_secrets) == (height, [])
+        assert (browser.api.node.ledger.height, browser.api.node.work.kept_secrets) == (height, [])
 
 
 async def test_an_owner_trains_once_and_sends_nothing_before_it_joins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,16 +157,15 @@ async def test_an_owner_trains_once_and_sends_nothing_before_it_joins(tmp_path: 
         node, height = browser.api.node, browser.api.node.ledger.height
         found = Measurement(sha("root"), 20 * SECOND // 2, 20)
 
-        async def kept(secret: Any) -> bool:
+        async def kept(secret: Any) -> None:
             """The node's work runs it at once; the one before had failed, in a stranger's words."""
             wish = wish_in(secret)
             assert isinstance(wish, PreviewWish) and wish.data == "scans"
             before = PreviewNote(bytes(32), wish.federation, "scans", "failed", HOSTILE, [], 0)
             ended = PreviewNote(wish.number, wish.federation, "scans", "ok", "", [found], 4_296)
-            node.books[JOURNAL] = encode(JournalBook([], [before, ended]))
-            return True
+            node.work.books[JOURNAL] = encode(JournalBook([], [before, ended]))
 
-        monkeypatch.setattr(node, "keep", kept)
+        monkeypatch.setattr(node.work, "keep", kept)
         _, page = await browser.get(path)
         status, page = await browser.send(join_form(page), None, data="scans")
         status, page = await browser.send(page.form(path.replace("/own", "/preview")))
@@ -195,10 +196,10 @@ async def test_an_owner_reads_what_left_what_became_of_it_and_what_it_was_paid(
         codes = list(FileCode)
         notes = [AttemptNote(2 + at, 1, True, 4_596, 3, 4_296, code, 0, [loss], "") for at, code in enumerate(codes)]
         notes.append(AttemptNote(20, 2, False, 0, 0, 4_296, 0, 0, [], HOSTILE))
-        node.books[JOURNAL] = encode(JournalBook([FederationNotes(play.id, notes, [])], []))
-        node.books[MemberMachine.name] = encode(MemberBook([TrainedFederation(play.id, "scans", 2)], NO_UPDATES))
+        node.work.books[JOURNAL] = encode(JournalBook([FederationNotes(play.id, notes, [])], []))
+        node.work.books[MemberMachine.name] = encode(MemberBook([TrainedFederation(play.id, "scans", 2)], NO_UPDATES))
         wanted = [VaultWanted(play.id, [], VaultStage.NONE, "")] if vault else []
-        node.books[VAULTS] = encode(VaultBook(OwnVaultBook(wanted, [], []), NOTHING_HELD))
+        node.work.books[VAULTS] = encode(VaultBook(OwnVaultBook(wanted, [], []), NOTHING_HELD))
         round_page = f"/dashboard/federations/{play.id.hex()}/rounds/1"
         play.join("n3")
         for name, told in (("n1", "12.5 paid"), ("n3", "0 not paid: it joined later")):

@@ -29,7 +29,7 @@ from tests.unit.test_client_cli_federations import own
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
     async with serving(tmp_path) as api:
         helpers_serve(api.node.ledger)
-        api.node.data["scans"] = own("scans")
+        api.node.work.data["scans"] = own("scans")
         yield api
 
 
@@ -51,14 +51,14 @@ async def test_only_a_token_that_may_everything_lends_own_data(api: Api, tmp_pat
     ):
         status, answer = await api.call("POST", where, token=posts, json=body)
         assert (status, answer["error"]["name"]) == (403, "TOKEN_SCOPE"), where
-    assert not api.node.kept_secrets, "nothing of it is kept for the node to do"
+    assert not api.node.work.kept_secrets, "nothing of it is kept for the node to do"
     api.node.ledger.own = "n3"
     status, _ = await api.call("POST", f"{path}/join?wait=10", token=posts, json={"digest": DATA})
     assert status == 200, "what trains elsewhere is no matter of this node's data"
     api.node.ledger.own = "n4"
     status, _ = await api.call("POST", f"{path}/join?wait=10", token=everything, json={"data": "scans"})
     assert status == 200
-    (trains,) = [wish for wish in map(wish_in, api.node.kept_secrets) if isinstance(wish, TrainWish)]
+    (trains,) = [wish for wish in map(wish_in, api.node.work.kept_secrets) if isinstance(wish, TrainWish)]
     assert trains.data == "scans"
 
 
@@ -67,12 +67,12 @@ async def test_what_the_rules_refuse_leaves_no_wish_and_who_wants_no_company_get
     play = await played(api, admit="open")
     path = f"/v1/federations/{play.id.hex()}"
     refused = (await api.post(f"{path}/join", {"data": "scans"}, 409))["error"]
-    assert (refused["name"], api.node.kept_secrets) == ("OWN_FEDERATION", [])
+    assert (refused["name"], api.node.work.kept_secrets) == ("OWN_FEDERATION", [])
     with pytest.raises(joining.CannotJoin, match="sponsor of a federation cannot be its member"):
-        joining.check_join(api.node, play.id, api.node.data["scans"])
+        joining.check_join(api.node, play.id, api.node.work.data["scans"])
     api.node.ledger.own = "n3"
     await api.post(f"{path}/join?wait=10", {"data": "scans", "min_vetted": 0})
-    (trains,) = [wish for wish in map(wish_in, api.node.kept_secrets) if isinstance(wish, TrainWish)]
+    (trains,) = [wish for wish in map(wish_in, api.node.work.kept_secrets) if isinstance(wish, TrainWish)]
     assert trains.min_vetted == 0, "none is a number, too"
 
 
@@ -91,7 +91,7 @@ async def test_shares_of_a_vault_go_to_other_members_that_validators_know_each_o
     ):
         with pytest.raises(joining.CannotJoin, match=why):
             await joining.keep_vault(api.node, play.id, True, holders)
-    assert not api.node.kept_secrets
+    assert not api.node.work.kept_secrets
 
 
 async def test_what_a_user_wants_is_kept_before_the_ledger_hears_of_it(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +102,7 @@ async def test_what_a_user_wants_is_kept_before_the_ledger_hears_of_it(api: Api,
     known: list[type[Any]] = []
 
     async def submit(ops: list[Any], **more: Any) -> bytes:
-        known[:] = [type(wish_in(secret)) for secret in api.node.kept_secrets]
+        known[:] = [type(wish_in(secret)) for secret in api.node.work.kept_secrets]
         return await sends(ops, **more)
 
     monkeypatch.setattr(api.node.ledger, "submit", submit)
@@ -114,16 +114,16 @@ async def test_what_a_user_wants_is_kept_before_the_ledger_hears_of_it(api: Api,
     async def away(ops: list[Any], **more: Any) -> bytes:
         raise SignerUnavailable("the signer is away")
 
-    api.node.kept_secrets.clear()
+    api.node.work.kept_secrets.clear()
     monkeypatch.setattr(api.node.ledger, "submit", away)
     with pytest.raises(SignerUnavailable):
         await joining.stop(api.node, play.id)
-    assert [wish_in(secret) for secret in api.node.kept_secrets] == [StopWish(play.id)]
+    assert [wish_in(secret) for secret in api.node.work.kept_secrets] == [StopWish(play.id)]
 
 
 async def test_the_digest_of_own_data_is_told_to_their_owner_alone(api: Api, tmp_path: Path) -> None:
     """The ledger publishes a hash of it and of the federation: whoever knew it could say whose data are where."""
-    digest = api.node.data["scans"].digest.hex()
+    digest = api.node.work.data["scans"].digest.hex()
     for scope in (TokenScope.READ, TokenScope.PREDICT, TokenScope.POST):
         status, answer = await api.call("GET", "/v1/data", token=token(tmp_path, scope))
         assert status == 200 and [(one["name"], one["digest"]) for one in answer] == [("scans", None)]
@@ -154,13 +154,13 @@ async def test_other_data_leave_the_number_of_vetted_members_as_the_owner_wanted
     play = await played(api)
     api.node.ledger.own = "n1"
     path = f"/v1/federations/{play.id.hex()}/data?wait=10"
-    api.node.books[MemberMachine.name] = encode(MemberBook([TrainedFederation(play.id, "scans", 10)], NO_UPDATES))
+    api.node.work.books[MemberMachine.name] = encode(MemberBook([TrainedFederation(play.id, "scans", 10)], NO_UPDATES))
     await api.post(path, {"data": "scans"})
-    assert wish_in(api.node.kept_secrets[-1]) == TrainWish(play.id, "scans", 10)
+    assert wish_in(api.node.work.kept_secrets[-1]) == TrainWish(play.id, "scans", 10)
     assert MIN_VETTED == LEAST_VETTED == 2, "what the command tells is what the node does"
     done = await api.post(f"/v1/federations/{play.id.hex()}/demand", {"min_vetted": 4})
     assert (done["data"], done["min_vetted"]) == ("scans", 4)
-    assert wish_in(api.node.kept_secrets[-1]) == TrainWish(play.id, "scans", 4), "changed without leaving, on the same data"
-    api.node.books.clear()
+    assert wish_in(api.node.work.kept_secrets[-1]) == TrainWish(play.id, "scans", 4), "changed without leaving, on the same data"
+    api.node.work.books.clear()
     refused = (await api.post(f"/v1/federations/{play.id.hex()}/demand", {"min_vetted": 4}, 409))["error"]
     assert "does not train" in refused["message"]

@@ -159,7 +159,7 @@ def test_neither_a_start_nor_models_without_end_take_more_than_their_bounds(monk
 
 def exposed(tmp_path: Path, bench: Bench) -> list[str]:
     node = FakeNode(tmp_path)
-    node.under_way = list(bench.machine.figures())
+    node.work.under_way = list(bench.machine.figures())
     return Metrics(node).expose().decode().splitlines()
 
 

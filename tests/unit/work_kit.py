@@ -41,7 +41,7 @@ from learningchain.client.contracts.job.roles.runs import wanted_image
 from learningchain.client.contracts.job.work import WORK
 from learningchain.client.node.interface import Before, MayHave, TxResult
 from learningchain.client.node.sharing import Sharing
-from learningchain.client.work import WorkConfig, WorkDriver
+from learningchain.client.work import WorkConfig, WorkDriver, compose
 from learningchain.client.work.artifacts import cid_of_file
 from learningchain.client.work.changes import WatchedChanges
 from learningchain.client.work.events import BringImage
@@ -583,15 +583,14 @@ class Node:
     async def start(self, **more: Any) -> WorkDriver:
         loop = asyncio.get_running_loop()
         self.files.up = True
-        self.work = WorkDriver(
+        self.work = compose(
+            self.config,
             self.ledger,
             self.files,
-            None,
-            self.folder / "work",
-            self.config,
+            self.folder,
+            self.engine,
             now=lambda: START_MS + int(loop.time() * 1_000),
             rng=self.rng.randbytes,
-            engine=self.engine,
             executor=Inline(),
             **more,
         )

@@ -64,7 +64,7 @@ class JoinTerms:
 async def own_data(node: NodeService, name: str) -> OwnData:
     """Raises CannotJoin."""
     try:
-        found = {own.name: own for own in await node.own_data()}
+        found = {own.name: own for own in await node.work.own_data()}
     except OSError as problem:
         raise CannotJoin(f"the data of this node cannot be looked at: {problem}") from None
     if name not in found:
@@ -104,7 +104,7 @@ def schema_hash(at: FederationLook) -> str:
 
 def least_vetted(node: NodeService, federation: bytes) -> int:
     """What the owner wanted before, where it trains there already: other data change nothing of it."""
-    kept = node.book(MemberMachine.name)
+    kept = node.work.book(MemberMachine.name)
     known = [one for one in read(MemberBook, kept).joined if one.federation == federation] if kept is not None else []
     return known[0].min_vetted if known else MIN_VETTED
 
@@ -125,7 +125,7 @@ async def agree_to_join(node: NodeService, federation: bytes, data: str, terms: 
 async def demand(node: NodeService, federation: bytes, min_vetted: int) -> TrainedFederation:
     """Train from the next start on only where so many other members carry the verifier flag. Nothing goes to the ledger. Raises
     CannotJoin."""
-    kept = node.book(MemberMachine.name)
+    kept = node.work.book(MemberMachine.name)
     joined = [] if kept is None else [one for one in read(MemberBook, kept).joined if one.federation == federation]
     if not joined:
         raise CannotJoin("this node does not train in such a federation: join it (learningchain fed join)")
@@ -144,7 +144,7 @@ async def preview(node: NodeService, federation: bytes, data: str, *, within_s: 
     most = WISHED_S + 600.0 + at.terms.limits.train_s
     until = asyncio.get_running_loop().time() + (most if within_s is None else within_s)
     while True:
-        found = preview_view(node, number)
+        found = preview_view(node.work, number)
         over = asyncio.get_running_loop().time() >= until
         if found is not None and (found["state"] != "running" or over):
             return found
@@ -179,7 +179,7 @@ async def keep_vault(node: NodeService, federation: bytes, on: bool, holders: Se
 
 def named_holders(node: NodeService, federation: bytes) -> list[bytes]:
     """Whom the owner named for its vault, as far as this node knows."""
-    kept = node.book(VAULTS)
+    kept = node.work.book(VAULTS)
     wanted = read(VaultBook, kept).own.wanted if kept is not None else []
     return next((one.holders for one in wanted if one.federation == federation), [])
 
@@ -231,5 +231,4 @@ def _live(node: NodeService, federation: bytes) -> FederationLook:
 
 
 async def _wish(node: NodeService, wish: Wish) -> None:
-    if not await node.keep(of_wish(wish, secrets.token_bytes(16))):
-        raise CannotJoin("this node is starting. Try again in a moment")
+    await node.work.keep(of_wish(wish, secrets.token_bytes(16)))

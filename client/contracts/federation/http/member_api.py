@@ -83,7 +83,7 @@ def _told_here(call: Call, federation: bytes) -> Json:
     at = look(ledger.state, federation)
     if at is None:
         raise RuntimeError(f"federation {federation.hex()} has left the state meanwhile")
-    other = views.sent_elsewhere(call.node, at, ledger.own_id)
+    other = views.sent_elsewhere(call.node.work, at, ledger.own_id)
     drawn = views.drawn_of(at, ledger.clock, least_verifiers(call.node.config()))
     minds = [f"this node {sent_before(other)}"] if other is not None else []
     return {**drawn, "sent_in": other.hex() if other is not None else None, "minds": [*minds, *drawn["minds"]]}
@@ -191,7 +191,7 @@ async def _preview_of(call: Call, number: bytes) -> PreviewView:
     from learningchain.client.contracts.federation.http.views import preview_view  # the sandbox's words load after the node's start
 
     until = asyncio.get_running_loop().time() + HOLD_S
-    while (found := preview_view(call.node, number)) is None or found["state"] == "running":
+    while (found := preview_view(call.node.work, number)) is None or found["state"] == "running":
         if asyncio.get_running_loop().time() < until:
             await asyncio.sleep(POLL_S)
         elif found is not None:
@@ -206,7 +206,7 @@ async def get_own_part(call: Call) -> Json:
     from learningchain.client.contracts.federation.http.views import own_view  # the sandbox's words load after the node's start
 
     federation = parse_field("federation", parse_hash, call.path("federation"))
-    return dict(own_view(call.node, federation))
+    return dict(own_view(call.node.work, federation))
 
 
 @contextmanager

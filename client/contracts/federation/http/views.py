@@ -31,18 +31,18 @@ from learningchain.client.contracts.federation.roles.verifiers import FEW, Decid
 
 
 class Books(Protocol):
-    """A node (`client.node.interface.NodeService`)."""
+    """The work of a node (`client.node.interface.Work`)."""
 
     def book(self, name: str) -> bytes | None: ...
 
 
-def own_view(node: Books, federation: bytes) -> OwnPartView:
+def own_view(work: Books, federation: bytes) -> OwnPartView:
     """Attempts by their numbers, previews the oldest first. A federation that this node has no part in gives an empty one."""
-    journal = journal_in(node.book(JOURNAL))
+    journal = journal_in(work.book(JOURNAL))
     notes = next((one for one in journal.federations if one.federation == federation), None)
-    kept = node.book(MemberMachine.name)
+    kept = work.book(MemberMachine.name)
     joined = [] if kept is None else [one for one in read(MemberBook, kept).joined if one.federation == federation]
-    kept = node.book(SponsorMachine.name)
+    kept = work.book(SponsorMachine.name)
     opened = [] if kept is None else [one for one in read(SponsorBook, kept).opened if one.federation == federation]
     attempts = [_attempt(one) for one in notes.notes] if notes is not None else []
     return {
@@ -57,21 +57,21 @@ def own_view(node: Books, federation: bytes) -> OwnPartView:
         "bytes_in": sum(one["bytes_in"] for one in attempts),
         "final": _loss(notes.final) if notes is not None else None,
         "previews": [_preview(one) for one in journal.previews if one.federation == federation],
-        "vault": _vault(node.book(VAULTS), federation),
+        "vault": _vault(work.book(VAULTS), federation),
     }
 
 
-def own_federations(node: Books) -> list[bytes]:
+def own_federations(work: Books) -> list[bytes]:
     """Those in which this node trains, or that it looks after."""
-    kept, opened = node.book(MemberMachine.name), node.book(SponsorMachine.name)
+    kept, opened = work.book(MemberMachine.name), work.book(SponsorMachine.name)
     found = {one.federation for one in read(MemberBook, kept).joined} if kept is not None else set()
     found |= {one.federation for one in read(SponsorBook, opened).opened} if opened is not None else set()
     return sorted(found)
 
 
-def sent_elsewhere(node: Books, at: FederationLook, account: bytes) -> bytes | None:
+def sent_elsewhere(work: Books, at: FederationLook, account: bytes) -> bytes | None:
     """Return another federation in which this node sent an update on the present base, by its book and by the ledger."""
-    kept = node.book(MemberMachine.name)
+    kept = work.book(MemberMachine.name)
     by_book = None if kept is None else sent_in(read(MemberBook, kept).updates, at.now.base, at.id)
     return by_book or summed_in(at, account)
 
@@ -104,8 +104,8 @@ def _verifier(at: FederationLook, drawn: Deciders, account: bytes) -> JoiningVer
     }
 
 
-def preview_view(node: Books, number: bytes) -> PreviewView | None:
-    found = next((one for one in journal_in(node.book(JOURNAL)).previews if one.number == number), None)
+def preview_view(work: Books, number: bytes) -> PreviewView | None:
+    found = next((one for one in journal_in(work.book(JOURNAL)).previews if one.number == number), None)
     return None if found is None else _preview(found)
 
 

@@ -13,7 +13,7 @@ from learningchain.chain.crypto import sha256
 from learningchain.chain.errors import Reject
 from learningchain.chain.host import Account, account_key, read_params
 from learningchain.chain.types import format_credits
-from learningchain.client.api.errors import rejected, unavailable
+from learningchain.client.api.errors import rejected
 from learningchain.client.api.render import Json, code_name
 from learningchain.client.api.route import Call, Reply, Route, parse_field, parse_hash
 from learningchain.client.api.schema import WaitQuery
@@ -146,8 +146,7 @@ async def post_hidden_key(call: Call) -> Json:
     key = parse_field("key", parse_digest, body.key)
     from learningchain.client.contracts.job.roles import secrets  # with the machines: no start waits for them
 
-    if not await call.node.keep(secrets.of_key(key)):
-        raise unavailable("This node keeps no keys yet: it is still starting. Try again in a moment", name="STARTING")
+    await call.node.work.keep(secrets.of_key(key))
     return {"key_hash": sha256(key).hex()}
 
 

@@ -8,7 +8,7 @@ from learningchain.chain.contracts.prediction.records import RequestTerms, terms
 from learningchain.chain.crypto import sha256
 from learningchain.chain.host import Reader
 from learningchain.client.api.callbacks import NoCallback, WantedCallback, service_of
-from learningchain.client.api.errors import not_found, unavailable, usage
+from learningchain.client.api.errors import not_found, usage
 from learningchain.client.api.render import Json
 from learningchain.client.api.route import Call, parse_field, parse_hash
 from learningchain.client.callbacks.service import shown
@@ -32,8 +32,7 @@ def wanted_callback(call: Call) -> WantedCallback | NoCallback:
 
 async def keep_key(call: Call, key: bytes) -> None:
     """On the disk when this returns: without it nobody could open the request to its seats."""
-    if not await call.node.keep(of_key(key)):
-        raise unavailable("This node keeps keys as soon as it has started, and nothing was sent. Try again in a moment")
+    await call.node.work.keep(of_key(key))
 
 
 async def own_part(call: Call, reader: Reader, request: bytes) -> Json:
@@ -62,7 +61,7 @@ async def _key_of(call: Call, reader: Reader, request: bytes) -> bytes | None:
     if not isinstance(asked, RequestTerms) or not asked.terms.key_hash:
         return None
     wanted = asked.terms.key_hash[0]
-    return next((one.blob for one in await call.node.kept(KEY, wanted) if sha256(one.blob) == wanted), None)
+    return next((one.blob for one in await call.node.work.kept(KEY, wanted) if sha256(one.blob) == wanted), None)
 
 
 async def get_prediction_key(call: Call) -> Json:
