@@ -581,6 +581,8 @@ def _environment(environ: Mapping[str, str]) -> dict[str, Any]:
     variables = {s.variable: s.name for s in SETTINGS.values()}
     found: dict[str, Any] = {}
     for variable, text in environ.items():
+        if not text:  # set and empty, as shells and compose files leave what they have no value for, is not set
+            continue
         section = variable.removeprefix(PREFIX).partition("_")[0].lower()
         if variable in variables:
             found[variables[variable]] = parse_value(variables[variable], text, f"environment variable {variable}")

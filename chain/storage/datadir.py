@@ -9,13 +9,48 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
+from typing import Final
 
 from learningchain.chain.storage import private
 from learningchain.chain.storage.errors import DiskFull, FolderInUse, StorageFailed, disk_errors
 
 MIN_FREE = 256 * 1024 * 1024
 """A node starts only with this much space: a full log segment, a database checkpoint and some blocks."""
+
+
+IDENTITY: Final = ("keystore.json", "signer.pair")
+"""One of them makes a folder the data folder of a node."""
+_CHAIN: Final = ("lock", "db", "wal", "guard", "reports.db", "blobs", "sandbox", "work")
+_OWNER: Final = ("keystore-next.json", "genesis.json", "config.toml", "names.json", "api.token", "tokens.db", "peer.leaf")
+_TELLING: Final = ("dashboard.html", "callbacks.db", "notify.secret", "inferences.db")
+OWN: Final = frozenset((*IDENTITY, *_CHAIN, *_OWNER, *_TELLING))
+"""What a node has in its data folder; docs/operating.md says what each is for."""
+_BESIDE = re.compile(r"-wal|-shm|-journal|\.new")
+
+
+def take_folder(path: str) -> None:
+    """Make the folder, or take one that is there, for a node: from then on it is its owner's alone (0700).
+
+    Raises `StorageFailed` where it holds other things than a node's, such as a folder that somebody works in, or `/`: whoever
+    else uses those would be locked out. Names that begin with a dot are no such things: homes of services have them.
+    """
+    path = os.path.abspath(path)
+    with disk_errors("make the data folder", path):
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        names = os.listdir(path)
+        if not any(name in names for name in IDENTITY):
+            others = sorted(n for n in names if n[0] != "." and n != "lost+found" and _BESIDE.sub("", n) not in OWN)
+            if others:
+                shown = ", ".join(repr(name[:64]) for name in others[:3]) + (" and more" if others[3:] else "")
+                raise StorageFailed(
+                    f"{path} is not made a data folder",
+                    f"it holds other things ({shown}), and a data folder is its owner's alone",
+                    "Name a new or an empty folder with --data",
+                )
+        if os.stat(path).st_mode & 0o077:
+            os.chmod(path, 0o700)
 
 
 class DataDir:
@@ -41,9 +76,7 @@ class DataDir:
                     raise StorageFailed(f"{path} is no data folder", "it is not a folder", "Choose another data folder")
                 if not create:
                     raise StorageFailed(f"There is no data folder {path}", "it does not exist", "Run: learningchain init")
-                os.makedirs(path, mode=0o700)
-            if os.stat(path).st_mode & 0o077:
-                os.chmod(path, 0o700)
+            take_folder(path)
             lock = private.open_or_create(os.path.join(path, "lock"))
             try:
                 _take(lock, path)

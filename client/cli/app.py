@@ -9,13 +9,14 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
 from learningchain.client.cli.commands import ABOUT, HINT, SECTIONS, example, page
 from learningchain.client.cli.entries import Command, Family
 
 if TYPE_CHECKING:
-    from cyclopts import App, CycloptsError, Group
+    from cyclopts import App, ArgumentCollection, CycloptsError, Group
 
 OK, REFUSED, USAGE, UNREACHABLE, BUG, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 70, 130, 141
 
@@ -52,6 +53,7 @@ def build() -> App:
         version=lambda: f"learningchain {own_version()}",
         suppress_keyboard_interrupt=False,
         result_action="return_value",
+        config=(_drop_empty,),
     )
     for order, (section, entries) in enumerate(SECTIONS.items()):
         group = Group(section, sort_key=order)
@@ -61,6 +63,16 @@ def build() -> App:
             else:
                 _add(app, entry, group)
     return app
+
+
+def _drop_empty(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """A variable that is set and empty is not set. An empty word is no path either: `Path("")` is the folder that one is in."""
+    from cyclopts import CycloptsError
+
+    for argument in arguments:
+        argument.tokens[:] = [token for token in argument.tokens if token.value or token.source != "env"]
+        if Path in (argument.hint, *get_args(argument.hint)) and any(not token.value for token in argument.tokens):
+            raise CycloptsError(msg=f"{argument.name} is empty: name a file or a folder, or leave it out")
 
 
 def _family(family: Family, group: Group) -> App:

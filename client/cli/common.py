@@ -22,6 +22,7 @@ from rich.text import Text
 
 from learningchain.client import contracts
 from learningchain.client.keys.names import MAX_CHARACTERS, Names, NamesError, load
+from learningchain.client.reading import folder, variable
 
 if TYPE_CHECKING:
     from learningchain.client.sdk.client import Client
@@ -74,16 +75,16 @@ class Common:
 
     @property
     def folder(self) -> Path:
-        if self.data is not None:
-            return self.data.expanduser()
-        from platformdirs import user_data_path
-
-        return user_data_path("learningchain", appauthor=False)
+        """Raises `WrongUsage`."""
+        try:
+            return folder(self.data)
+        except ValueError as e:
+            raise WrongUsage(str(e)) from None
 
     @property
     def again(self) -> str:
         """What the next command on this data folder needs behind it; nothing where the environment or the default name it."""
-        if self.data is None or os.environ.get("LEARNINGCHAIN_DATA") == str(self.data):
+        if self.data is None or variable("LEARNINGCHAIN_DATA") == str(self.data):
             return ""
         return f" --data {shlex.quote(str(self.data))}"
 
@@ -431,7 +432,7 @@ def passphrase(file: Path | None, *, confirm: bool) -> str:
     """From the file, else from the environment, else asked for; never from the command line. Raises `WrongUsage`."""
     if file is not None:
         return _from_file(file)
-    if (word := os.environ.get(PASSPHRASE_VARIABLE)) is not None:
+    if (word := variable(PASSPHRASE_VARIABLE)) is not None:
         return word
     if not sys.stdin.isatty():
         raise WrongUsage(
@@ -448,7 +449,7 @@ def new_passphrase(file: Path | None) -> str:
     """The passphrase that something gets from now on: from the file, else from its own variable, else asked for twice."""
     if file is not None:
         return _from_file(file)
-    if (word := os.environ.get(NEW_PASSPHRASE_VARIABLE)) is not None:
+    if (word := variable(NEW_PASSPHRASE_VARIABLE)) is not None:
         return word
     if not sys.stdin.isatty():
         raise WrongUsage(

@@ -47,6 +47,7 @@ def import_(
     common: Common = HERE,
 ) -> int:
     """Put an exported identity into a data folder that has none, under a new passphrase. Nothing is overwritten."""
+    from learningchain.chain.storage.datadir import take_folder
     from learningchain.client import config
     from learningchain.client.keys.keystore import Keystore
     from learningchain.client.keys.keystore import new_passphrase as checked
@@ -59,8 +60,7 @@ def import_(
     under = new_passphrase(new_passphrase_file)
     checked(under)
     Keystore.open(source, word)  # both before a folder is made
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    data.chmod(0o700)
+    take_folder(str(data))
     made = Keystore.export(source, word, data / FILE, under)
     if not (data / config.FILE).exists():
         config.change(data, {})

@@ -36,6 +36,7 @@ from rich.console import Console
 from learningchain.chain.storage import private
 from learningchain.client.cli.common import HERE, PASSPHRASE_VARIABLE, Common, NotStarted, WrongUsage, clean, listing
 from learningchain.client.cli.ready import locked_by
+from learningchain.client.reading import variable
 
 PASSPHRASE, GENESIS = "passphrase", "genesis.json"
 HOST: Final = "127.0.0.1"
@@ -569,7 +570,7 @@ def _show_up(
     common: Common, place: Path, members: list[LabNode], rows: list[dict[str, Any]], *, started: list[str], no_engine: str
 ) -> None:
     line = environment(place, members[-1])
-    elsewhere = [name for name in ("LEARNINGCHAIN_API", "LEARNINGCHAIN_TOKEN_FILE") if name in os.environ]
+    elsewhere = [name for name in ("LEARNINGCHAIN_API", "LEARNINGCHAIN_TOKEN_FILE") if variable(name)]
     document = {
         "folder": str(place),
         "started": started,

@@ -53,6 +53,7 @@ def make_identity(data: Path, changes: Mapping[str, Any], ask: Callable[[], str]
 
     Raises `WrongUsage`, `ConfigError`, `KeystoreError`.
     """
+    from learningchain.chain.storage.datadir import take_folder
     from learningchain.client import config
     from learningchain.client.keys.keystore import Keystore
 
@@ -65,8 +66,7 @@ def make_identity(data: Path, changes: Mapping[str, Any], ask: Callable[[], str]
 
         read_genesis(genesis)
     word = ask()
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    data.chmod(0o700)
+    take_folder(str(data))
     config.change(data, changes)
     identity = Keystore.create(keystore, word)
     if genesis is not None:

@@ -101,6 +101,7 @@ def use(
 ) -> int:
     """Let the node of this data folder sign by a signer. Its own keystore must be gone from here."""
     from learningchain.chain.storage import private
+    from learningchain.chain.storage.datadir import take_folder
     from learningchain.client import config
     from learningchain.client.signer import pairing
 
@@ -115,7 +116,7 @@ def use(
                 f"{data / name} gives this node {what}: a validator that signs in two places signs twice and loses its seat. Stop "
                 "the node and move the file to the signer's machine first"
             )
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    take_folder(str(data))
     if not (data / config.FILE).exists():
         config.change(data, {})
     private.replace(data / pairing.FILE, pairing.encoded(found))

@@ -7,7 +7,6 @@ with learningchain.connect() as node:
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -15,7 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from learningchain.client import contracts
+from learningchain.client import contracts, reading
+from learningchain.client.reading import variable
 from learningchain.client.sdk.calls import call
 from learningchain.client.sdk.client import Client, SyncClient, at_folder, link_of
 from learningchain.client.sdk.http import TIMEOUT_S, read_token
@@ -154,19 +154,19 @@ async def connect_async(
 def _place(folder: str | Path | None, url: str | None, token: str | None) -> tuple[str, str | None]:
     """URL and token. Raises `UsageError`."""
     if folder is None and url is None:
-        url = os.environ.get("LEARNINGCHAIN_API")
+        url = variable("LEARNINGCHAIN_API")
     if url is not None:
         if folder is not None:
             raise UsageError("A folder and a URL name two nodes. Give one of them")
         if not url.startswith(("http://", "https://")):
             raise UsageError(f"{url[:200]!r} is no URL of a node. It looks like http://127.0.0.1:7401")
-        file = os.environ.get("LEARNINGCHAIN_TOKEN_FILE")
+        file = variable("LEARNINGCHAIN_TOKEN_FILE")
         return url, token if token is not None or file is None else read_token(Path(file))
-    if folder is None and not (folder := os.environ.get("LEARNINGCHAIN_DATA")):
-        from platformdirs import user_data_path
-
-        folder = user_data_path("learningchain", appauthor=False)
-    data = Path(folder).expanduser()
+    place = folder or variable("LEARNINGCHAIN_DATA")
+    try:
+        data = reading.folder(Path(place) if place else None)
+    except ValueError as e:
+        raise UsageError(str(e)) from None
     if not data.is_dir():
         raise UsageError(
             f"There is no data folder {data}, so no node to ask. Name one, set LEARNINGCHAIN_DATA, or give url and token"

@@ -45,6 +45,51 @@ def test_init_makes_a_node(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (data / "keystore.json").read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["DATA", "API", "TOKEN_FILE", "NAME", "NETWORK_PEERS", "NO_SUCH_SETTING"])
+def test_a_variable_that_is_set_and_empty_is_not_set(run: Any, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setenv(f"LEARNINGCHAIN_{name}", "")
+    monkeypatch.chdir(tmp_path)
+    ran = run("config", "--json")
+    assert ran.json["file"] == str(tmp_path / "home" / ".local/share/learningchain/config.toml")
+    assert {setting["source"] for setting in ran.json["settings"]} == {"default"}
+
+
+@pytest.mark.parametrize("words", [("init", "--data", ""), ("data", "add", "x", ""), ("status", "--token-file", "")])
+def test_an_empty_word_is_no_path(run: Any, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = run(*words)
+    assert ran.code == 2 and "is empty: name a file or a folder" in ran.err and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("held", "taken"), [(["notes.txt"], False), (["genesis.json", "tokens.db-wal", ".profile", "lost+found"], True)]
+)
+def test_a_folder_that_holds_other_things_is_never_made_a_data_folder(
+    run: Any, held: list[str], taken: bool, tmp_path: Path
+) -> None:
+    data = tmp_path / "place"
+    data.mkdir()
+    data.chmod(0o755)
+    for name in held:
+        (data / name).touch()
+    (tmp_path / "word").write_text(WORD)
+    ran = run("init", "--data", data, "--passphrase-file", tmp_path / "word")
+    assert ran.code == (0 if taken else 2) and ("holds other things ('notes.txt')" in ran.err) is not taken
+    assert stat.S_IMODE(data.stat().st_mode) == (0o700 if taken else 0o755)
+    assert taken or [path.name for path in data.iterdir()] == held
+
+
+def test_a_user_without_a_home_is_told_to_name_a_folder(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no home")
+
+    monkeypatch.setattr("platformdirs.user_data_path", homeless)
+    ran = run("id")
+    assert ran.code == 2 and "Name it with --data" in ran.err
+
+
 def test_passphrases_are_asked_for_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Any) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     typed = iter([WORD, WORD + "x", WORD, WORD])

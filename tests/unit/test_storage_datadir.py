@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from learningchain.chain.storage.datadir import DataDir
+from learningchain.chain.storage.datadir import OWN, DataDir
 from learningchain.chain.storage.errors import DiskFull, FolderInUse, StorageFailed
 from learningchain.chain.storage.wal import SEGMENT
 from tests.descriptors import below
@@ -19,7 +20,7 @@ from tests.descriptors import below
 ROOT = Path(__file__).parents[2]
 HOLDER = """
 import sys
-from learningchain.chain.storage.datadir import DataDir
+from learningchain.chain.storage.datadir import OWN, DataDir
 d = DataDir.open(sys.argv[1], create=True)
 print("held", flush=True)
 sys.stdin.read()
@@ -108,7 +109,7 @@ def test_too_little_space_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 READ_ONLY = """
 import os, sys
 from learningchain.chain.storage.blockstore import BlockStore
-from learningchain.chain.storage.datadir import DataDir
+from learningchain.chain.storage.datadir import OWN, DataDir
 from learningchain.chain.storage.errors import StorageFailed
 from learningchain.chain.storage.guard import Guard
 from learningchain.chain.storage.wal import Wal
@@ -140,3 +141,9 @@ def test_a_folder_without_write_permission_is_named_by_every_part() -> None:
     said = done.stdout.splitlines()
     assert len(said) == 4, done.stderr
     assert all("permission" in line and "read and write access" in line for line in said)
+
+
+def test_what_a_data_folder_holds_is_what_the_page_says() -> None:
+    page = (ROOT / "docs/operating.md").read_text().partition("## The data folder")[2].partition("\n## ")[0]
+    said = {name for row in re.findall(r"^\| (`.+?) \|", page, re.M) for name in re.findall(r"`([a-z.-]+)`", row)}
+    assert said | {"lock", "keystore-next.json", "names.json"} == set(OWN)

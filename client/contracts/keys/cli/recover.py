@@ -29,6 +29,7 @@ def start(
 ) -> int:
     """Make a new key for an account whose key is lost, in an empty data folder, and print the request for its guardians."""
     from learningchain.chain.crypto import parse_address
+    from learningchain.chain.storage.datadir import take_folder
     from learningchain.client import config
     from learningchain.client.cli.network import put_genesis, read_genesis
     from learningchain.client.contracts.keys.http.request import make_request
@@ -42,8 +43,7 @@ def start(
     changes = {key: value for key, value in given.items() if value is not None}
     config.parse(config.render(changes), "this command")  # before anything is made
     word = passphrase(passphrase_file, confirm=True)
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    data.chmod(0o700)
+    take_folder(str(data))
     config.change(data, changes)
     identity = Keystore.create_for(data / CURRENT, own, word)
     put_genesis(data, genesis)

@@ -31,6 +31,7 @@ from learningchain.client.cli.common import (
 )
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 from learningchain.client.node import process
+from learningchain.client.reading import variable
 
 if TYPE_CHECKING:
     from learningchain.client.api.accounts import AccountView
@@ -248,7 +249,7 @@ def _who(token: JoinToken) -> str:
 def _token(text: str | None) -> JoinToken:
     from learningchain.client.contracts.membership.http.token import parse_token
 
-    given = text if text is not None else os.environ.get(TOKEN_VARIABLE, "")
+    given = text if text is not None else variable(TOKEN_VARIABLE)
     if not given:
         raise WrongUsage(f"Say the token that learningchain invite printed, or set {TOKEN_VARIABLE}")
     try:
@@ -259,6 +260,7 @@ def _token(text: str | None) -> JoinToken:
 
 def _identity(common: Common, data: Path, file: Path | None, changes: dict[str, Any]) -> tuple[Identity | Pairing, str | None]:
     """The identity that the folder holds, or its signer; or a new one. With its settings."""
+    from learningchain.chain.storage.datadir import take_folder
     from learningchain.client import config
     from learningchain.client.keys.keystore import Keystore
     from learningchain.client.signer import pairing
@@ -278,8 +280,7 @@ def _identity(common: Common, data: Path, file: Path | None, changes: dict[str, 
         identity = Keystore.open(keystore, word)
         common.out.note(f"Identity {identity.address}, which is here already")
     else:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        data.chmod(0o700)
+        take_folder(str(data))
         identity = Keystore.create(keystore, word)
         common.out.note(f"Identity {identity.address}, new: back up {keystore} and remember its passphrase")
     config.change(data, changes)

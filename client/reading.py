@@ -1,0 +1,58 @@
+"""How text that a person typed, or saved with an editor, is read: one way for the environment, for files and for secrets.
+
+Editors put a byte order mark before what they save, and line ends of their system; shells and compose files set variables that
+are empty. None of it is meant, so none of it counts. Anything in the package `client` may use this; it does no I/O but for the file
+that it is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+MARK: Final = "\N{ZERO WIDTH NO-BREAK SPACE}"
+"""The byte order mark, decoded."""
+
+
+def variable(name: str, environ: Mapping[str, str] | None = None) -> str | None:
+    """What an environment variable says. One that is set and empty says nothing, as one that is not set."""
+    return (os.environ if environ is None else environ).get(name) or None
+
+
+def folder(given: Path | None) -> Path:
+    """The data folder that is named, else this user's. Raises ValueError where that user has no home."""
+    from platformdirs import user_data_path
+
+    try:
+        return user_data_path("learningchain", appauthor=False) if given is None else given.expanduser()
+    except RuntimeError as e:
+        raise ValueError(f"The data folder cannot be told: {e}. Name it with --data or LEARNINGCHAIN_DATA") from None
+
+
+def unmarked(raw: bytes) -> bytes:
+    """The bytes of a text without the byte order mark of UTF-8."""
+    return raw.removeprefix(MARK.encode())
+
+
+def text(raw: bytes) -> str:
+    """UTF-8 text without its byte order mark. Raises UnicodeDecodeError."""
+    return unmarked(raw).decode()
+
+
+def one_line(given: str) -> str:
+    """A secret or a word that is one line: without byte order mark and line end. Raises ValueError where there are more lines."""
+    line = given.removeprefix(MARK).rstrip("\r\n")
+    if "\n" in line or "\r" in line:
+        raise ValueError("it has more than one line, and one is needed")
+    return line
+
+
+def file(path: Path, most: int) -> bytes:
+    """The bytes of a text file, without its byte order mark. Raises OSError, and ValueError where it has more than `most`."""
+    with path.open("rb") as source:
+        raw = source.read(most + 1)
+    if len(raw) > most:
+        raise ValueError(f"it has more than {most} bytes")
+    return unmarked(raw)
