@@ -25,7 +25,6 @@ import msgspec
 from msgspec import Meta
 
 from learningchain.chain.storage import private
-from learningchain.chain.storage.errors import masked
 from learningchain.chain.types import parse_checkpoint, parse_credits
 from learningchain.client import contracts
 from learningchain.client.callbacks.addresses import AllowedAddresses, UrlRefused, parse_networks
@@ -371,12 +370,20 @@ def value_of(config: Config, name: str) -> Any:
 def display(name: str, value: Any) -> Any:
     """A setting's value, or what was given for it, as it may be shown: a password in the database URL is masked, and so is what
     follows the host of a webhook or the name of a command, which often is one."""
-    if name == "notify.url" and isinstance(value, str):
-        return re.sub(r"(?<=[^/:])[/?].+", lambda found: f"{found[0][0]}***", value, count=1)
+    if name in ("notify.url", "storage.url") and not isinstance(value, str):
+        return "***"
+    if name == "notify.url":
+        scheme, _, rest = value.partition("://")
+        host, sign, _ = re.split("([/?#]|$)", rest, maxsplit=1)
+        return value and (f"{scheme}://{host}{sign and sign + '***'}" if host and "@" not in rest else "***")
     if name == "notify.command":
         words = value if isinstance(value, list) else str(value).split(maxsplit=1)
         return [*words[:1], *("***" for _ in words[1:])]
-    return masked(value) if name == "storage.url" and isinstance(value, str) else value
+    if name == "storage.url" and "://" in value:
+        from learningchain.chain.storage import database_url  # takes part of a second, which most nodes need not spend
+
+        return database_url.masked(value)
+    return value
 
 
 def shown(config: Config) -> dict[str, Any]:
@@ -458,6 +465,16 @@ def _is_url(text: str) -> None:
         raise ValueError(str(fault)) from None
 
 
+def _is_database(text: str) -> None:
+    if "://" in text:
+        from learningchain.chain.storage import database_url
+
+        try:
+            database_url.parse(text)
+        except ValueError as fault:
+            raise ValueError(f"{fault}. {database_url.FORM}") from None
+
+
 NOTIFY_KINDS: Final = ("cases", "votes", "invitations", "payments", "notices")
 
 
@@ -471,6 +488,7 @@ _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "network.advertise": _each(parse_endpoint),
     "network.peers": _each(parse_seed),
     "api.listen": _listens_on,
+    "storage.url": _is_database,
     "storage.keep_blocks": parse_keep,
     "sync.trusted": parse_checkpoint,
     "callback.allow": _each(parse_networks),

@@ -22,7 +22,7 @@ from learningchain.chain.codec import decode, encode
 from learningchain.chain.host import K_VALIDATORS
 from learningchain.chain.ledger.state import State
 from learningchain.chain.node.history import AccountEvent, AccountIndex, lines
-from learningchain.chain.storage import archive, migrations, private, schema, state_diffs, validator_changes
+from learningchain.chain.storage import archive, database_url, migrations, private, schema, state_diffs, validator_changes
 from learningchain.chain.storage.buckets import StateBuckets
 from learningchain.chain.storage.check import check_store
 from learningchain.chain.storage.errors import (
@@ -32,7 +32,6 @@ from learningchain.chain.storage.errors import (
     StorageFailed,
     StorageMismatch,
     disk_errors,
-    masked,
 )
 from learningchain.chain.storage.index import Recent, Segment, TxLocator, account_index_decoder, bucket_of, find_in, segment_decoder
 from learningchain.chain.storage.schema import TODO_DAMAGED, Bulk, add_checksum, at, check_checksum, db_errors, in_segment
@@ -186,7 +185,7 @@ class BlockStore:
         using it.
         """
         is_file = "://" not in url_or_path
-        where = url_or_path if is_file else masked(url_or_path)
+        where = url_or_path if is_file else database_url.masked(url_or_path)
         if is_file and not create and not os.path.exists(url_or_path):
             raise StorageFailed(
                 f"There is no database {where}", "the file does not exist", "Give the right data folder, or run init first"

@@ -7,7 +7,6 @@ the same process: after a failed fsync nobody knows what is on it.
 from __future__ import annotations
 
 import errno
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -73,9 +72,3 @@ def disk_errors(doing: str, path: str) -> Iterator[None]:
         why = _WHY.get(number, e.strerror or str(e) or type(e).__name__)
         todo = _TODO.get(number, "Check the disk (its health, its cables, the kernel's log) before the node is started again")
         raise StorageFailed(what, why, todo) from e
-
-
-def masked(url: str) -> str:
-    """A database URL without its passwords: behind the user (who may be empty, or hold an @), and among the driver's options."""
-    url = re.sub(r"(://[^/:]*):[^@]*@", r"\1:***@", url)
-    return re.sub(r"(?i)([?&][^=&]*passw[^=&]*=)[^&]*", r"\1***", url)

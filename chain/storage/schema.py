@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from learningchain.chain.buckets import BUCKETS
-from learningchain.chain.storage import server
-from learningchain.chain.storage.errors import DiskFull, FolderInUse, StorageDamaged, StorageFailed, masked
+from learningchain.chain.storage import database_url, server
+from learningchain.chain.storage.errors import DiskFull, FolderInUse, StorageDamaged, StorageFailed
 
 SCHEMA_VERSION = 6
 """Counted up when a table changes. A database of another number is upgraded or refused: see `chain.storage.migrations`."""
@@ -231,12 +231,11 @@ def make_engine(url_or_path: str, given: Mapping[str, str] = {}) -> sa.Engine:
 
 
 def _server_engine(text: str, given: Mapping[str, str]) -> sa.Engine:
-    what = f"Cannot use the database {masked(text)}"
-    form = "Write the URL as postgresql://USER@HOST:PORT/DATABASE"
+    what, form = f"Cannot use the database {database_url.masked(text)}", database_url.FORM
     try:
-        url = sa.make_url(text)
-    except (SQLAlchemyError, ValueError) as e:
-        raise StorageFailed(what, "it is no database URL", form) from e
+        url = database_url.parse(text)
+    except ValueError as e:
+        raise StorageFailed(what, str(e), form) from None
     if url.drivername not in ("postgresql", "postgres", server.DRIVER):
         raise StorageFailed(what, f"{url.drivername} is none of SQLite and PostgreSQL (by psycopg)", form)
     try:
@@ -245,7 +244,7 @@ def _server_engine(text: str, given: Mapping[str, str]) -> sa.Engine:
         todo = "Install it beside the node, from the wheel that the node came from: pipx install --force 'WHEEL[postgresql]'"
         raise StorageFailed(what, "its driver, the package psycopg, is not installed", todo) from e
     except SQLAlchemyError as e:
-        raise StorageFailed(what, masked(str(e)), form) from e
+        raise StorageFailed(what, database_url.without_secrets(str(e), text), form) from None
 
 
 def reading(engine: sa.Engine) -> sa.Engine:
@@ -296,7 +295,7 @@ def _translated(what: str, e: DBAPIError) -> StorageFailed | StorageDamaged | Fo
     if isinstance(e.orig, sqlite3.Error):
         return _translated_sqlite(what, e.orig)
     code = str(getattr(e.orig, "sqlstate", "") or "")
-    why = masked(" ".join(str(e.orig).split())) or type(e.orig).__name__
+    why = database_url.without_urls(" ".join(str(e.orig).split())) or type(e.orig).__name__
     if code == "53100":
         return DiskFull(
             what, "no space left for the database", "Free some space on the database's machine, then start the node again"

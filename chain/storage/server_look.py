@@ -15,7 +15,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from learningchain.chain.storage import schema
-from learningchain.chain.storage.errors import masked
+from learningchain.chain.storage.database_url import masked
 from learningchain.chain.storage.schema import db_errors
 from learningchain.chain.storage.server import UNSAFE, knock, lock_key, reader
 

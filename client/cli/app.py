@@ -202,15 +202,17 @@ def _report(e: Exception) -> str:
     import tempfile
     import traceback
 
+    from learningchain.chain.storage.database_url import without_urls
+
     try:
         fd, path = tempfile.mkstemp(prefix="learningchain-error-", suffix=".txt")
         with os.fdopen(fd, "w", encoding="utf-8") as f:
             f.write(f"learningchain {own_version()}\n")
-            f.writelines(traceback.format_exception(e))
+            f.writelines(map(without_urls, traceback.format_exception(e)))
         where = f"Details are in {path}: please send them with your report"
     except OSError:
         where = "Please report it"
-    return f"Something went wrong that is our mistake ({type(e).__name__}: {str(e)[:200]}). {where}"
+    return f"Something went wrong that is our mistake ({type(e).__name__}: {without_urls(str(e))[:200]}). {where}"
 
 
 def _end(code: int, as_json: bool, error: dict[str, Any]) -> int:

@@ -51,7 +51,7 @@ def copy(
 ) -> int:
     """Copy the node's database, compare every row, and check the copy. One that was interrupted goes on. The node must not run."""
     from learningchain.chain.storage import copying
-    from learningchain.chain.storage.errors import masked
+    from learningchain.chain.storage.database_url import masked
     from learningchain.client import config as configuration
 
     where = _target(target)
@@ -84,18 +84,24 @@ def copy(
 
 def _target(given: str) -> str:
     """A path, or a URL. What is typed is seen by every user of the machine, so no password may be in it."""
-    from learningchain.chain.storage.errors import masked
+    from learningchain.chain.storage.database_url import FORM, MARK, parse, secrets
 
     if given == STANDARD_INPUT:
         given = sys.stdin.readline(MAX_URL + 1).strip()
         if not given or len(given) > MAX_URL:
             raise WrongUsage(f"Standard input holds no URL of at most {MAX_URL} characters in its first line")
-    elif masked(given) != given:
+    elif MARK in given and secrets(given):
         raise WrongUsage(
             "A password on the command line is seen by every user of this machine. Keep it in ~/.pgpass, or give - and the URL on "
             "standard input"
         )
-    return given if "://" in given else str(Path(given).absolute())
+    if MARK not in given:
+        return str(Path(given).absolute())
+    try:
+        parse(given)
+    except ValueError as fault:
+        raise WrongUsage(f"This database cannot be used: {fault}. {FORM}") from None
+    return given
 
 
 def _document(store: BlockStore) -> dict[str, Any]:

@@ -31,19 +31,9 @@ def look_at_database(url: str, chain_id: bytes | None, runs: bool) -> list[Docto
 
 def _without(url: str, finding: DoctorFinding) -> DoctorFinding:
     """Whatever a driver or a server puts into its words."""
-    text, remedy = finding.text, finding.remedy
-    for secret in _secrets(url):
-        text, remedy = text.replace(secret, "***"), remedy.replace(secret, "***")
-    return replace(finding, text=text, remedy=remedy)
+    from learningchain.chain.storage.database_url import without_secrets
 
-
-def _secrets(url: str) -> list[str]:
-    """As they are written in the URL, and as they are meant."""
-    import re
-    from urllib.parse import unquote
-
-    found = re.findall(r"://[^/:]*:([^@]*)@", url) + re.findall(r"(?i)[?&][^=&]*passw[^=&]*=([^&]*)", url)
-    return sorted({text for one in found for text in (one, unquote(one)) if text}, key=len, reverse=True)
+    return replace(finding, text=without_secrets(finding.text, url), remedy=without_secrets(finding.remedy, url))
 
 
 def judge_server(facts: ServerFacts, chain_id: bytes | None, runs: bool) -> list[DoctorFinding]:

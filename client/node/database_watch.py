@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from learningchain.chain.storage.errors import masked
+from learningchain.chain.storage.database_url import without_urls
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +47,7 @@ class DatabaseWatch:
         try:
             self._probe()
         except Exception as fault:  # the driver's own, of any kind
-            why = masked(" ".join(str(fault).split()))[:MAX_WHY] or type(fault).__name__
+            why = without_urls(" ".join(str(fault).split()))[:MAX_WHY] or type(fault).__name__
             self._silent(why)
         else:
             self._answers()

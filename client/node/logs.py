@@ -8,6 +8,8 @@ from typing import Any
 
 import structlog
 
+from learningchain.chain.storage.database_url import without_urls
+
 
 def configure(level: str, form: str) -> None:
     """Everything that this process logs goes to standard error, at `level` and above; `form` is "console" or "json".
@@ -24,7 +26,7 @@ def configure(level: str, form: str) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    last: list[Any] = [structlog.processors.format_exc_info, *([harmless] if form == "console" else []), renderer]
+    last: list[Any] = [structlog.processors.format_exc_info, secretless, *([harmless] if form == "console" else []), renderer]
     structlog.configure(
         processors=[*first, *last],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -41,6 +43,11 @@ def configure(level: str, form: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(number, logging.WARNING))
+
+
+def secretless(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+    """No password of a URL comes into the log, whatever library said it."""
+    return {name: without_urls(value) if isinstance(value, str) else value for name, value in event.items()}
 
 
 def harmless(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:

@@ -200,7 +200,7 @@ def test_a_bug_of_ours_is_70_and_its_trace_goes_to_a_file(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
     def broken(*_: Any) -> None:
-        raise RuntimeError("no such thing \x1b[2J")
+        raise RuntimeError("no such thing \x1b[2J postgresql://u:sesame@open@h/db")
 
     monkeypatch.setattr(common.Common, "ask", broken)
     people = run("status")
@@ -211,6 +211,7 @@ def test_a_bug_of_ours_is_70_and_its_trace_goes_to_a_file(
     assert ran.code == 70 and ran.error["kind"] == "bug"
     (report,) = tmp_path.glob("learningchain-error-*")
     assert "Traceback" in report.read_text() and str(report) in ran.error["message"]
+    assert "open" not in report.read_text().partition("RuntimeError")[2] and "sesame" not in people.err + ran.err
 
 
 def test_interruption_is_130(api: Fake, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

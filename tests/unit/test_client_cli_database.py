@@ -70,7 +70,7 @@ def test_to_a_server_and_back(run: Any, here: Path, postgres: Server, monkeypatc
     assert SECRET not in there.out + there.err and "***" in there.json["database"]
     ran = run("db", "copy", here / "db", "--use", "--data", here)
     assert ran.code == 1 and "is not empty" in ran.err, "the old file is still there"
-    (here / "db").rename(here / "db.old")
+    (here / "db").rename(here / ".db.old")
     ran = run("db", "copy", here / "db", "--use", "--data", here)
     assert ran.code == 0, ran.err
     assert config.load(here).config.storage.url == ""

@@ -6,6 +6,7 @@ import os
 import re
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -155,6 +156,34 @@ def test_a_password_in_the_database_url_is_not_shown(tmp_path: Path, url: str, m
     change(tmp_path, {"storage.url": url})
     shown = config.shown(load(tmp_path, {}).config)
     assert "secret" not in str(shown) and shown["storage.url"] == masked
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:pass@secret@h/db",
+        "postgresql://u:a@secret/b@h/db",
+        "postgresql://u:a@secret?b@h/db",
+        "postgresql://u:a@secret?b=c@h/db",
+        "postgresql://h?password=secret@x",
+        "postgresql://h/db?password=a&secret",
+        "postgresql://u:secret",
+        "postgresql://u:pass@h:secret/db",
+    ],
+)
+def test_a_database_url_that_can_be_read_in_two_ways_is_refused_and_nothing_of_it_shown(tmp_path: Path, url: str) -> None:
+    for read in (lambda: load(tmp_path, {"LEARNINGCHAIN_STORAGE_URL": url}), lambda: change(tmp_path, {"storage.url": url})):
+        with pytest.raises(ConfigError, match=r"'postgresql://\*\*\*' cannot be used.*@ as %40") as told:
+            read()
+        assert "secret" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["https://u:secret@h/x", "https://u:a/secret@h", "https://h/secret", "https://h?secret", "secret", ["https://h/secret"]],
+)
+def test_a_webhook_s_secret_is_not_shown(value: Any) -> None:
+    assert "secret" not in str(config.display("notify.url", value))
 
 
 # --- what a fault in a setting would cost ----------------------------------------------------------------------------------------

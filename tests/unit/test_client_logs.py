@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+URL = "postgresql://u:sesame@open@h/db"
 HOSTILE = "x\x1b[2J\x9b31m\u202e\nTue fake line"
 PROGRAM = """
 import logging, sys
@@ -22,18 +23,22 @@ except ValueError:
     logging.getLogger("library").exception("failed")
     structlog.get_logger("own").exception("failed")
 structlog.get_logger("own").info("heard", text=text)
+structlog.get_logger("own").info("at", where=sys.argv[3])
 structlog.get_logger("own").debug("not shown")
 logging.getLogger("library").info("not shown")
 """
 
 
 def log_of(form: str) -> str:
-    return subprocess.run([sys.executable, "-c", PROGRAM, form, HOSTILE], check=True, capture_output=True, text=True).stderr
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, form, HOSTILE, f"{URL}: refused"], check=True, capture_output=True, text=True
+    ).stderr
 
 
 def test_as_json_every_line_is_one_document_also_those_of_libraries() -> None:
     lines = [json.loads(line) for line in log_of("json").splitlines()]
-    assert [line["event"] for line in lines] == [f"bad {HOSTILE}", "failed", "failed", "heard"]
+    assert [line["event"] for line in lines] == [f"bad {HOSTILE}", "failed", "failed", "heard", "at"]
+    assert lines[-1]["where"] == "postgresql://***"
     assert all({"level", "timestamp"} <= set(line) for line in lines)
     assert [line["logger"] for line in lines[:2]] == ["library"] * 2
     assert all("ValueError" in line["exception"] for line in lines[1:3])
