@@ -23,6 +23,10 @@ class StorageFailed(StorageError):
     """The disk, the file system or the database refused. The node stops; nothing that was reported as stored is lost."""
 
 
+class ServerUnreachable(StorageFailed):
+    """The database's server is away, or ended the connection. The node stops, and may be started again as it is."""
+
+
 class DiskFull(StorageFailed):
     """No space. What was being written does not count; the same write may be tried again once there is space."""
 

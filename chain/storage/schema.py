@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from learningchain.chain.buckets import BUCKETS
 from learningchain.chain.storage import database_url, server
-from learningchain.chain.storage.errors import DiskFull, FolderInUse, StorageDamaged, StorageFailed
+from learningchain.chain.storage.errors import DiskFull, FolderInUse, ServerUnreachable, StorageDamaged, StorageFailed
 
 SCHEMA_VERSION = 6
 """Counted up when a table changes. A database of another number is upgraded or refused: see `chain.storage.migrations`."""
@@ -291,6 +291,11 @@ def db_errors(doing: str, where: str) -> Iterator[None]:
         raise StorageFailed(f"Could not {doing} ({where})", str(e), todo) from e
 
 
+_AWAY = ("08", "57", "53")
+"""Classes of SQLSTATE: the connection; what an operator did, such as a shutdown; what the server has too little of. No state at
+all: it was not reached."""
+
+
 def _translated(what: str, e: DBAPIError) -> StorageFailed | StorageDamaged | FolderInUse:
     if isinstance(e.orig, sqlite3.Error):
         return _translated_sqlite(what, e.orig)
@@ -302,7 +307,8 @@ def _translated(what: str, e: DBAPIError) -> StorageFailed | StorageDamaged | Fo
         )
     if code in ("XX001", "XX002"):
         return StorageDamaged(what, why, TODO_DAMAGED)
-    return StorageFailed(what, why, "Check that the database server runs and lets this node in, then start the node again")
+    kind = ServerUnreachable if isinstance(e, OperationalError) and (not code or code[:2] in _AWAY) else StorageFailed
+    return kind(what, why, "Check that the database server runs and lets this node in, then start the node again")
 
 
 def _translated_sqlite(what: str, e: sqlite3.Error) -> StorageFailed | StorageDamaged | FolderInUse:

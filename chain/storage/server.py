@@ -19,7 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from learningchain.chain.crypto import sha256
-from learningchain.chain.storage.errors import FolderInUse, StorageFailed
+from learningchain.chain.storage.errors import FolderInUse, ServerUnreachable, StorageFailed
 
 DRIVER = "postgresql+psycopg"
 MIN_VERSION = 13
@@ -29,6 +29,8 @@ CONNECTIONS = 5
 """Kept open."""
 MORE = 35
 """Opened for a moment: as many as threads may read at once, for a reader that waits too long would end the node."""
+MOST = 1 + CONNECTIONS + MORE
+"""With the one that holds the lock."""
 CLIENT_SIDE: Mapping[str, str] = {
     "application_name": "learningchain",
     "connect_timeout": "10",
@@ -40,6 +42,22 @@ CLIENT_SIDE: Mapping[str, str] = {
 """A line that is cut in silence is noticed after 11 seconds. An URL may say otherwise."""
 _SERVER_SIDE = "SET tcp_keepalives_idle = 20; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4"
 """The server lets go of the lock after 40: the node that had it has noticed by then."""
+SESSION: Mapping[str, str] = {
+    "idle_in_transaction_session_timeout": "0",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "default_transaction_read_only": "off",
+    "default_transaction_isolation": "read committed",
+    "client_encoding": "UTF8",
+    "datestyle": "ISO",
+    "client_min_messages": "notice",
+}
+"""What a role or a database may have set for its sessions, and a node cannot live with: each connection begins with this, which
+outweighs both."""
+NEWER = ("idle_session_timeout", "transaction_timeout")
+"""The same of newer servers; an older one would refuse a connection that names them. Most of all a connection may rest: the one
+that holds the lock does nothing else."""
+_SET = f"SELECT set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name IN {NEWER}"
 UNSAFE = {
     "fsync": "the server does not wait for its disk (fsync = off)",
     "full_page_writes": "the server keeps half-written pages after a power cut (full_page_writes = off)",
@@ -52,8 +70,20 @@ _TODO_SERVER = "Check that the database server runs and can be reached, then sta
 
 def make_engine(url: sa.URL, given: Mapping[str, str] = {}) -> sa.Engine:
     """`given` outweighs what the URL says. Raises ImportError where the driver is missing."""
-    query = {**CLIENT_SIDE, **url.query, **given}
-    return sa.create_engine(url.set(drivername=DRIVER, query=query), hide_parameters=True, pool_size=CONNECTIONS, max_overflow=MORE)
+    own = " ".join("-c " + f"{name}={value}".replace(" ", "\\ ") for name, value in SESSION.items())
+    asked = url.query.get("options", ())
+    options = " ".join([asked] if isinstance(asked, str) else asked)
+    query = {**CLIENT_SIDE, **url.query, **given, "options": f"{options} {own}".strip()}
+    engine = sa.create_engine(
+        url.set(drivername=DRIVER, query=query), hide_parameters=True, pool_size=CONNECTIONS, max_overflow=MORE
+    )
+    sa.event.listen(engine, "connect", _set_session, insert=True)
+    return engine
+
+
+def _set_session(connection: Any, _record: Any) -> None:
+    connection.execute(_SET)
+    connection.commit()
 
 
 def reader(engine: sa.Engine) -> sa.Connection:
@@ -146,6 +176,8 @@ class Hold:
         ).first()
         if row is None:
             return "it has just let go"
+        if row[2] is None:
+            return f"server process {row[0]}, of a role of which this one is told no more"
         return f"server process {row[0]}, from {row[1] or 'the same machine'}, since {row[2]:%Y-%m-%d %H:%M:%S}"
 
     def take(self, connection: sa.Connection) -> None:
@@ -167,10 +199,10 @@ class Hold:
         self._check_settings(row[1:])
 
     def check(self) -> None:
-        """Is the lock still held? Raises `StorageFailed` where the server has ended the connection, or said anything on it."""
+        """Is the lock still held? Raises `ServerUnreachable` where the server has ended the connection, or said anything on it."""
         if self._poll.poll(0):
             why = "the server ended the connection that held the lock, so another node may take the database"
-            raise StorageFailed(f"The database {self._where} is no longer held", why, _TODO_SERVER)
+            raise ServerUnreachable(f"The database {self._where} is no longer held", why, _TODO_SERVER)
 
     def close(self) -> None:
         with contextlib.suppress(sa.exc.SQLAlchemyError):

@@ -22,6 +22,11 @@ from learningchain.chain.storage.server import UNSAFE, knock, lock_key, reader
 CONNECT_S: Final = 5
 STATEMENT_MS: Final = 5_000
 TRIES: Final = 5
+_CONNECTIONS: Final = (
+    "SELECT least(nullif(rolconnlimit, -1), nullif(datconnlimit, -1),"
+    " current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int)"
+    " FROM pg_roles, pg_database WHERE rolname = current_user AND datname = current_database()"
+)
 _MESSAGE: Final = "SELECT pg_logical_emit_message(true, 'learningchain', '')"
 
 
@@ -42,6 +47,8 @@ class ServerFacts:
     """A node has the lock."""
     tables: dict[str, bytes] | None
     """The names and values of `meta`; None where there are no tables."""
+    connections: int
+    """How many this role may have at a time."""
     size: int
     """Bytes of the whole database."""
     round_trip_ms: float
@@ -73,6 +80,7 @@ def _read(c: sa.Connection, where: str) -> ServerFacts:
         "SELECT current_setting('server_version_num')::int, pg_is_in_recovery(), current_setting('server_encoding'),"
         " current_schema()::text, pg_database_size(current_database())"
     ).one()
+    connections = c.exec_driver_sql(_CONNECTIONS).scalar()
     settings = c.exec_driver_sql("SELECT " + ", ".join(f"current_setting('{name}')" for name in UNSAFE)).one()
     unsafe = tuple(why for why, value in zip(UNSAFE.values(), settings, strict=True) if value == "off")
     return ServerFacts(
@@ -84,6 +92,7 @@ def _read(c: sa.Connection, where: str) -> ServerFacts:
         space=None if space is None else str(space),
         held=space is not None and _is_held(c, lock_key(str(space))),
         tables=_meta(c) if space is not None else None,
+        connections=int(connections or 0),
         size=int(size),
         round_trip_ms=_median_ms(lambda: c.exec_driver_sql("SELECT 1").scalar()),
         commit_ms=None if standby else _median_ms(lambda: c.exec_driver_sql(_MESSAGE).scalar()),

@@ -44,7 +44,7 @@ def judge_server(facts: ServerFacts, chain_id: bytes | None, runs: bool) -> list
 
 
 def _fit(facts: ServerFacts) -> list[DoctorFinding]:
-    from learningchain.chain.storage.server import MIN_VERSION
+    from learningchain.chain.storage.server import MIN_VERSION, MOST
 
     found = []
     if facts.version < MIN_VERSION * 10_000:
@@ -60,6 +60,9 @@ def _fit(facts: ServerFacts) -> list[DoctorFinding]:
     if facts.encoding != "UTF8":
         text = f"the database is encoded as {facts.encoding}; the tests know UTF8 alone"
         found.append(warning(_CHECK, text, "createdb -E UTF8 -T template0 NAME, then learningchain db copy URL --use"))
+    if facts.connections < MOST:
+        text = f"the server lets this role have {facts.connections} connections at a time, and a node opens up to {MOST}"
+        found.append(warning(_CHECK, text, "Raise max_connections, or the CONNECTION LIMIT of the role or the database"))
     if facts.space is None:
         found.append(
             failure(_CHECK, "none of the schemas of its search_path is there", "CREATE SCHEMA with the name in storage.url")

@@ -44,7 +44,7 @@ from learningchain.chain.params import PROTOCOL_VERSION
 from learningchain.chain.storage import private, staging
 from learningchain.chain.storage.blockstore import BlockStore, CommitBatch, Head
 from learningchain.chain.storage.datadir import DataDir
-from learningchain.chain.storage.errors import StorageDamaged, StorageError
+from learningchain.chain.storage.errors import ServerUnreachable, StorageDamaged, StorageError
 from learningchain.chain.storage.guard import ALL_ROUNDS, Guard, Kind
 from learningchain.chain.storage.wal import Wal
 from learningchain.chain.types import Checkpoint, Evidence, LogEvent, Validator, block_id, parse_checkpoint, quorum
@@ -326,7 +326,7 @@ class Daemon:
             if self.driver.failed.done():
                 fault = self.driver.failed.exception()
                 log.error("the node halts", why=str(fault), kind=type(fault).__name__, faults=list(self.node.faults))
-                return 1
+                return exit_code(fault)
             if self.driver.outdated.done():
                 raise UnknownProtocol(newer_protocol(*self.driver.outdated.result()))
             if self.driver.switched.done() and not self._stop.is_set():
@@ -808,6 +808,14 @@ class Daemon:
             self._gossip.refresh()
 
 
+AGAIN = 75
+"""EX_TEMPFAIL: what ended the node may pass by itself, so a service manager starts it again; 1 would be the same once more."""
+
+
+def exit_code(fault: BaseException | None) -> int:
+    return AGAIN if isinstance(fault, ServerUnreachable) else 1
+
+
 _NOT_STARTED = StartError, NotReplaced, StorageError, KeystoreError, PairingError, configuration.ConfigError
 
 # --- the process --------------------------------------------------------------------------------------------------------------
@@ -860,7 +868,8 @@ def run(
     restart: bool = False,
 ) -> int:
     """Run a node until SIGINT or SIGTERM, or SIGUSR1, which leaves its trainings for the next start. The exit code: 0 stopped, 1
-    refused to start or halted (stderr says why). `restart`: in the place of the one that runs in this folder.
+    refused to start or halted (stderr says why), `AGAIN` where that may pass by itself. `restart`: in the place of the one that
+    runs in this folder.
 
     `keys` gives the node's own, or where its signer is; or raises `KeystoreError`, `PairingError`.
     """
@@ -875,4 +884,4 @@ def run(
         return 1
     except (*_NOT_STARTED, BrokenInvariant, Malformed, *OWN_FAULTS) as fault:
         print(f"The node does not start: {fault}", file=sys.stderr)  # noqa: T201
-        return 1
+        return exit_code(fault)

@@ -23,7 +23,8 @@ def run(
     signed_up_to: int | None = None,
     restart: bool = False,
 ) -> int:
-    """Run a node until SIGINT or SIGTERM. The exit code: 0 stopped, 1 refused to start or halted (stderr says why).
+    """Run a node until SIGINT or SIGTERM. The exit code: 0 stopped, 1 refused to start or halted (stderr says why), 75 where that
+    may pass by itself.
 
     Without a passphrase the key lies with a signer.
     """

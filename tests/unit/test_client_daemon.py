@@ -12,11 +12,12 @@ from learningchain.chain.crypto import SigningKey
 from learningchain.chain.node.double_sign_check import UNKNOWN
 from learningchain.chain.storage.blockstore import Head
 from learningchain.chain.storage.datadir import DataDir
+from learningchain.chain.storage.errors import DiskFull, ServerUnreachable, StorageDamaged
 from learningchain.chain.storage.guard import ALL_ROUNDS, Guard, Kind
 from learningchain.chain.storage.wal import Wal
 from learningchain.client.keys.signing import LocalSigner
 from learningchain.client.node import process
-from learningchain.client.node.daemon import Daemon, open_guard, take_at_word
+from learningchain.client.node.daemon import Daemon, exit_code, open_guard, take_at_word
 
 CHAIN = b"c" * 32
 SIGNED = (7, 0, b"d" * 32)
@@ -72,3 +73,11 @@ def test_the_operator_s_word_up_to_where_the_key_signed_ends_the_doubt_and_is_ke
 
 def signer_of(guard: Guard) -> LocalSigner:
     return LocalSigner(SigningKey(b"\x01" * 32), guard, CHAIN, b"i" * 20)
+
+
+def test_a_unit_starts_again_what_ended_with_the_database_s_server_and_nothing_else() -> None:
+    unit = (Path(__file__).parents[2] / "packaging/learningchain.service").read_text()
+    never = unit.partition("RestartPreventExitStatus=")[2].split("\n")[0].split()
+    assert str(exit_code(ServerUnreachable("a", "b", "c"))) not in never
+    for fault in (DiskFull("a", "b", "c"), StorageDamaged("a", "b", "c"), RuntimeError(), None):
+        assert str(exit_code(fault)) in never

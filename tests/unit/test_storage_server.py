@@ -14,7 +14,7 @@ import pytest
 
 from learningchain.chain.storage import server as storage_server
 from learningchain.chain.storage.blockstore import BlockStore
-from learningchain.chain.storage.errors import FolderInUse, StorageError, StorageFailed
+from learningchain.chain.storage.errors import FolderInUse, ServerUnreachable, StorageError, StorageFailed
 from tests.postgres import Server, running
 from tests.postgres import postgres as postgres
 from tests.unit.storage_blocks import CHAIN, chain_of
@@ -89,6 +89,44 @@ def test_a_second_node_is_kept_off_and_told_who_holds_the_database(url: str, mon
     open_store(url).close()
 
 
+def test_another_role_s_node_is_told_as_far_as_the_server_tells(
+    url: str, postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage_server, "LOCK_WAIT_MS", 50)
+    database = database_of(url)
+    postgres.run(f"CREATE ROLE other_{database} LOGIN")
+    postgres.run(f"GRANT ALL ON SCHEMA public TO other_{database}", database)
+    store = open_store(url)
+    with pytest.raises(FolderInUse, match=r"another node holds it \(server process \d+, of a role"):
+        open_store(url.replace("postgres@", f"other_{database}@"))
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"idle_session_timeout": "100ms", "idle_in_transaction_session_timeout": "100ms"},
+        {"statement_timeout": "1ms", "lock_timeout": "1ms"},
+        {"default_transaction_read_only": "on", "default_transaction_isolation": "serializable"},
+        {"datestyle": "SQL, DMY", "client_encoding": "LATIN1", "client_min_messages": "debug1", "bytea_output": "escape"},
+    ],
+)
+def test_what_a_role_has_set_for_its_sessions_does_not_end_a_node(url: str, postgres: Server, settings: dict[str, str]) -> None:
+    for name, value in settings.items():
+        postgres.run(f"ALTER DATABASE {database_of(url)} SET {name} = '{value}'")
+    store = open_store(url)
+    fill(store, 2)
+    with store.engine.connect() as c:
+        mine = {name: c.exec_driver_sql(f"SHOW {name}").scalar() for name in settings if name in storage_server.SESSION}
+    assert all(str(value).startswith(storage_server.SESSION[name]) for name, value in mine.items())
+    assert store._hold is not None
+    held = store._hold._connection.exec_driver_sql("SHOW idle_session_timeout").scalar()
+    assert held == "0"
+    store.check_hold()
+    assert store.head().height == 2  # type: ignore[union-attr]
+    store.close()
+
+
 def test_two_schemas_of_a_database_are_two_nodes(postgres: Server) -> None:
     first, second = open_store(postgres.new_schema()), open_store(postgres.new_schema())
     fill(first, 2)
@@ -107,7 +145,7 @@ def test_a_node_whose_lock_is_gone_knows_before_it_signs_and_stores_nothing_more
     ends(postgres, pid)
     assert select.select([store.hold_fd], [], [], SOON_S)[0], "whoever watches is woken"
     for _ in range(2):
-        with pytest.raises(StorageFailed, match=r"no longer held.*Check that the database server runs"):
+        with pytest.raises(ServerUnreachable, match=r"no longer held.*Check that the database server runs"):
             store.check_hold()
     other = open_store(url)
     with pytest.raises(FolderInUse, match="is another node's now"):
