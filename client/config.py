@@ -26,7 +26,7 @@ from msgspec import Meta
 
 from learningchain.chain.storage import private
 from learningchain.chain.types import parse_checkpoint, parse_credits
-from learningchain.client import contracts
+from learningchain.client import contracts, reading
 from learningchain.client.callbacks.addresses import AllowedAddresses, UrlRefused, parse_networks
 from learningchain.client.callbacks.urls import CallbackUrl
 from learningchain.p2p.address_book import parse_endpoint, parse_seed
@@ -561,8 +561,7 @@ def load(data: Path, environ: Mapping[str, str] | None = None) -> Loaded:
 
 def _read(path: Path) -> str | None:
     try:
-        with private.reading(path) as f:
-            raw = f.read(MAX_FILE + 1)
+        raw = reading.file(path, MAX_FILE, own=True)
         if len(raw) > MAX_FILE:
             raise ConfigError(f"{path} has more than {MAX_FILE} bytes: that is no configuration")
         return raw.decode()

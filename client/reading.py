@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from learningchain.chain.storage import private
+
 MARK: Final = "\N{ZERO WIDTH NO-BREAK SPACE}"
 """The byte order mark, decoded."""
 
@@ -36,23 +38,16 @@ def unmarked(raw: bytes) -> bytes:
     return raw.removeprefix(MARK.encode())
 
 
-def text(raw: bytes) -> str:
-    """UTF-8 text without its byte order mark. Raises UnicodeDecodeError."""
-    return unmarked(raw).decode()
-
-
 def one_line(given: str) -> str:
-    """A secret or a word that is one line: without byte order mark and line end. Raises ValueError where there are more lines."""
+    """A secret that is one line: without byte order mark and line end. Raises ValueError where there are more lines."""
     line = given.removeprefix(MARK).rstrip("\r\n")
     if "\n" in line or "\r" in line:
-        raise ValueError("it has more than one line, and one is needed")
+        raise ValueError("it has more than one line, and only one can be typed")
     return line
 
 
-def file(path: Path, most: int) -> bytes:
-    """The bytes of a text file, without its byte order mark. Raises OSError, and ValueError where it has more than `most`."""
-    with path.open("rb") as source:
-        raw = source.read(most + 1)
-    if len(raw) > most:
-        raise ValueError(f"it has more than {most} bytes")
-    return unmarked(raw)
+def file(path: Path, most: int, *, own: bool = False) -> bytes:
+    """The bytes of a text file, at most one more than `most`, without its byte order mark. `own`: it lies in the data folder, where
+    neither a link nor a pipe has its name. Raises OSError."""
+    with private.reading(path) if own else path.open("rb") as source:
+        return unmarked(source.read(most + 1 + len(MARK.encode())))[: most + 1]

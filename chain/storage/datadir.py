@@ -22,7 +22,7 @@ MIN_FREE = 256 * 1024 * 1024
 
 IDENTITY: Final = ("keystore.json", "signer.pair")
 """One of them makes a folder the data folder of a node."""
-_CHAIN: Final = ("lock", "db", "wal", "guard", "reports.db", "blobs", "sandbox", "work")
+_CHAIN: Final = ("lock", "db", "wal", "guard", "reports.db", "peers.book", "blobs", "sandbox", "work")
 _OWNER: Final = ("keystore-next.json", "genesis.json", "config.toml", "names.json", "api.token", "tokens.db", "peer.leaf")
 _TELLING: Final = ("dashboard.html", "callbacks.db", "notify.secret", "inferences.db")
 OWN: Final = frozenset((*IDENTITY, *_CHAIN, *_OWNER, *_TELLING))

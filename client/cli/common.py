@@ -20,7 +20,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from learningchain.client import contracts
+from learningchain.client import contracts, reading
 from learningchain.client.keys.names import MAX_CHARACTERS, Names, NamesError, load
 from learningchain.client.reading import folder, variable
 
@@ -411,6 +411,37 @@ def amount(text: str, option: str) -> str:
     return text
 
 
+MAX_OBJECT = 65_536
+
+
+def json_object(text: str, option: str = "--params") -> dict[str, Any]:
+    """A JSON object from the command line or, after @, from a file. Raises `WrongUsage`."""
+    if text.startswith("@"):
+        try:
+            raw = reading.file(Path(text[1:]), MAX_OBJECT)
+            text = raw.decode()
+        except FileNotFoundError:
+            raise WrongUsage(f"{option}: there is no file {text[1:]}") from None
+        except OSError as e:
+            raise WrongUsage(f"{option}: the file {text[1:]} cannot be read: {e.strerror}") from None
+        except UnicodeDecodeError:
+            raise WrongUsage(f"{option}: the file {text[1:]} is no text in UTF-8. Save it as UTF-8") from None
+        if len(raw) > MAX_OBJECT:
+            raise WrongUsage(f"{option}: the file has more than {MAX_OBJECT} bytes: settings go there, data goes into the image")
+    try:
+        value = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as e:
+        where = f" (line {e.lineno}, column {e.colno})" if isinstance(e, json.JSONDecodeError) else ""
+        raise WrongUsage(f"{option} is no JSON{where}. Example: {option} '{{\"epochs\": 5}}'") from None
+    if not isinstance(value, dict):
+        raise WrongUsage(f'{option} is a JSON object, such as {{"epochs": 5}}')
+    return value
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
 # --- passphrases ---------------------------------------------------------------------------------------------------------------
 
 
@@ -433,7 +464,7 @@ def passphrase(file: Path | None, *, confirm: bool) -> str:
     if file is not None:
         return _from_file(file)
     if (word := variable(PASSPHRASE_VARIABLE)) is not None:
-        return word
+        return _one_line(word, PASSPHRASE_VARIABLE)
     if not sys.stdin.isatty():
         raise WrongUsage(
             f"A passphrase is needed and there is no terminal to ask on. Set {PASSPHRASE_VARIABLE}, "
@@ -450,7 +481,7 @@ def new_passphrase(file: Path | None) -> str:
     if file is not None:
         return _from_file(file)
     if (word := variable(NEW_PASSPHRASE_VARIABLE)) is not None:
-        return word
+        return _one_line(word, NEW_PASSPHRASE_VARIABLE)
     if not sys.stdin.isatty():
         raise WrongUsage(
             f"A new passphrase is needed and there is no terminal to ask on. Set {NEW_PASSPHRASE_VARIABLE}, "
@@ -469,15 +500,21 @@ def _prompt(text: str) -> str:
         raise WrongUsage("No passphrase was given") from None
 
 
+def _one_line(word: str, where: str) -> str:
+    try:
+        return reading.one_line(word)
+    except ValueError as e:
+        raise WrongUsage(f"The passphrase in {where} cannot be used: {e}. Take the other lines out") from None
+
+
 def _from_file(file: Path) -> str:
     try:
-        with file.open("rb") as f:
-            raw = f.read(MAX_PASSPHRASE_FILE + 1)
+        raw = reading.file(file, MAX_PASSPHRASE_FILE)
         if len(raw) > MAX_PASSPHRASE_FILE:
             raise WrongUsage(f"The passphrase file {file} has more than {MAX_PASSPHRASE_FILE} bytes. It holds one line")
-        return raw.decode().rstrip("\r\n")
+        return _one_line(raw.decode(), f"the file {file}")
     except UnicodeDecodeError:
-        raise WrongUsage(f"The passphrase file {file} is not UTF-8 text") from None
+        raise WrongUsage(f"The passphrase file {file} is not UTF-8 text. Save it as UTF-8") from None
     except OSError as e:
         raise WrongUsage(f"The passphrase file {file} cannot be read: {e.strerror}") from None
 

@@ -30,8 +30,8 @@ from learningchain.chain.ledger.genesis import (
     to_json,
 )
 from learningchain.chain.params import PROTOCOL_VERSION, Params
-from learningchain.chain.storage import private
 from learningchain.chain.types import format_credits, parse_credits
+from learningchain.client import reading
 from learningchain.client.cli.common import HERE, Common, WrongUsage, facts, listing, seconds, span
 from learningchain.client.config import suggest
 
@@ -194,9 +194,7 @@ def _param_text(name: str, value: int) -> str:
 def read_genesis(file: Path, *, own: bool = False) -> Genesis:
     """`own`: it lies in the data folder, where neither a link nor a pipe has its name. Raises `WrongUsage`."""
     try:
-        with private.reading(file) if own else file.open("rb") as f:
-            raw = f.read(MAX_GENESIS_BYTES + 1)
-        return from_json(raw)
+        return from_json(reading.file(file, MAX_GENESIS_BYTES, own=own))
     except FileNotFoundError:
         raise WrongUsage(f"There is no network file {file}. Ask a member for it, or make one: learningchain genesis new") from None
     except OSError as e:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
+from learningchain.client import reading
 from learningchain.client.cli.common import HERE, Common, NotStarted, WrongUsage, clean, named
 from learningchain.client.sdk.types import NotFoundError
 
@@ -147,8 +148,7 @@ def why(
 
 def _key(file: Path) -> bytes:
     try:
-        with file.open(encoding="ascii") as opened:
-            text = opened.read(MAX_KEY_FILE).strip()
+        text = reading.file(file, MAX_KEY_FILE).decode("ascii").strip()
     except (OSError, ValueError) as e:
         raise WrongUsage(f"{file} cannot be read: {e}") from None
     if not _KEY.fullmatch(text):

@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Meta
 
 from learningchain.client.data.columns import TableColumn, shown_value
+from learningchain.client.reading import unmarked
 
 MAX_SCHEMA_BYTES: Final = 64 * 1024
 MAX_COLUMNS: Final = 1024
@@ -87,7 +88,7 @@ def parse_table_schema(raw: bytes) -> TableSchema:
     if len(raw) > MAX_SCHEMA_BYTES:
         raise BadTableSchema(f"the schema has {len(raw)} bytes, more than {MAX_SCHEMA_BYTES}")
     try:
-        schema = msgspec.json.decode(raw, type=TableSchema)
+        schema = msgspec.json.decode(unmarked(raw), type=TableSchema)
     except msgspec.ValidationError as problem:
         raise BadTableSchema(f"the schema is not valid: {problem}") from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as problem:

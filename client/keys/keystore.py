@@ -34,6 +34,7 @@ from learningchain.chain.crypto import SigningKey, account_id, address, parse_ad
 from learningchain.chain.errors import Malformed
 from learningchain.chain.storage import private
 from learningchain.chain.storage.versions import other_version
+from learningchain.client.reading import unmarked
 
 VERSION: Final = 1
 SCRYPT_N: Final = 2**17
@@ -250,7 +251,7 @@ def _read(path: Path) -> _File:
                 raise KeystoreError(
                     f"The keystore {path} may be read by other users (mode {stat.S_IMODE(mode.st_mode):04o}). Run: chmod 600 {path}"
                 )
-            raw = f.read(MAX_FILE + 1)
+            raw = unmarked(f.read(MAX_FILE + 1))
     except FileNotFoundError:
         raise KeystoreError(f"There is no keystore {path}: this data folder has no identity yet. Run: learningchain init") from None
     except OSError as e:

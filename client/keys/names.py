@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from learningchain.client import reading
+
 FILE = "names.json"
 VERSION = 1
 MAX_NAMES = 1_000
@@ -200,12 +202,9 @@ class Names:
 
 def load(data: Path) -> Names:
     """The names in a data folder; none where there is no file. Raises `NamesError`."""
-    from learningchain.chain.storage import private
-
     path = data / FILE
     try:
-        with private.reading(path) as file:
-            raw = file.read(MAX_FILE + 1)
+        raw = reading.file(path, MAX_FILE, own=True)
     except (FileNotFoundError, NotADirectoryError):
         return Names()
     except OSError as e:

@@ -49,7 +49,7 @@ from learningchain.chain.storage.guard import ALL_ROUNDS, Guard, Kind
 from learningchain.chain.storage.wal import Wal
 from learningchain.chain.types import Checkpoint, Evidence, LogEvent, Validator, block_id, parse_checkpoint, quorum
 from learningchain.client import config as configuration
-from learningchain.client import contracts
+from learningchain.client import contracts, reading
 from learningchain.client.api.render import render_event
 from learningchain.client.api.route import ServerLimits
 from learningchain.client.api.server import MIN_TOKEN, ApiServer
@@ -158,8 +158,7 @@ def api_token(data: Path) -> str:
     """The token that protects the HTTP API; made at the first start, readable by the owner only."""
     path = data / "api.token"
     try:
-        with private.reading(path) as file:
-            token = file.read(MAX_TOKEN).decode("ascii", "replace").strip()
+        token = reading.file(path, MAX_TOKEN, own=True).decode("ascii", "replace").strip()
     except FileNotFoundError:
         token = secrets.token_urlsafe(32)
         private.replace(path, token.encode() + b"\n")

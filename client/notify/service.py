@@ -13,6 +13,7 @@ import structlog
 from learningchain.chain.crypto import address
 from learningchain.chain.storage import private
 from learningchain.chain.types import parse_credits
+from learningchain.client import reading
 from learningchain.client.callbacks.addresses import AllowedAddresses
 from learningchain.client.callbacks.posting import Caller
 from learningchain.client.callbacks.signatures import new_secret, parse_secret, secret_text
@@ -36,8 +37,7 @@ def secret_of(folder: Path) -> bytes:
     """What webhooks are signed by; made where there is none. Raises OSError, ValueError."""
     path = folder / SECRET_FILE
     try:
-        with private.reading(path) as file:
-            return parse_secret(file.read(MAX_SECRET_FILE).decode("ascii", "replace"))
+        return parse_secret(reading.file(path, MAX_SECRET_FILE, own=True).decode("ascii", "replace"))
     except FileNotFoundError:
         made = new_secret()
         private.replace(path, secret_text(made).encode() + b"\n")

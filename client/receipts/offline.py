@@ -21,6 +21,7 @@ from learningchain.chain.errors import InvalidTx, Malformed
 from learningchain.chain.ledger.tx import ParsedTx, parse_tx, sign_tx
 from learningchain.chain.params import MAX_TX_BYTES
 from learningchain.chain.types import SignedTx, TxBody, net_of
+from learningchain.client import reading
 from learningchain.client.api.render import render_op
 from learningchain.client.keys.keystore import Identity
 
@@ -68,8 +69,7 @@ def write(file: TxFile) -> bytes:
 
 def read(path: Path) -> TxFile:
     """Raises `OfflineError`, OSError."""
-    with path.open("rb") as f:
-        raw = f.read(MAX_FILE + 1)
+    raw = reading.file(path, MAX_FILE)
     if len(raw) > MAX_FILE:
         raise OfflineError(f"{path} has more than {MAX_FILE} bytes: that is no transaction. Name the file that tx make wrote")
     try:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import aiohttp
 import msgspec
 
-from learningchain.chain.storage import private
+from learningchain.client import reading
 from learningchain.client.api.schema import FileStored, TxAnswer
 from learningchain.client.sdk.files import StreamName, appearing
 from learningchain.client.sdk.listener import LOCALHOST, PortHolder, Stranger, is_localhost, local_host
@@ -36,6 +36,7 @@ MAX_ANSWER: Final = 64 * 2**20
 MAX_EVENT: Final = 2**20
 MAX_EVENT_ID: Final = 64
 MAX_PAGE: Final = 1_000
+MAX_TOKEN: Final = 1_024
 """Rows that a node lists in one answer."""
 TIMEOUT_S: Final = 30.0
 SILENCE_S: Final = 600.0
@@ -297,13 +298,12 @@ def read_token(path: Path, *, own: bool = False) -> str | None:
     """The API token in a file, None where there is no file. `own`: it lies in the data folder, where neither a link nor a pipe has
     its name. Raises `UsageError`."""
     try:
-        with private.reading(path) if own else path.open("rb") as f:
-            token = f.read(1_025).decode("ascii").strip()
+        token = reading.file(path, MAX_TOKEN, own=own).decode("ascii").strip()
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as e:
         raise UsageError(f"The token file {path} cannot be read: {e}. It belongs to the user who runs the node") from None
-    if not 0 < len(token) <= 1_024 or not token.isprintable():
+    if not 0 < len(token) <= MAX_TOKEN or not token.isprintable():
         raise UsageError(f"{path} holds no token. The node writes it at its start: name its data folder with --data")
     return token
 

@@ -22,7 +22,7 @@ from msgspec import Meta
 
 from learningchain.chain.crypto import is_public_key, parse_address
 from learningchain.chain.errors import Malformed
-from learningchain.chain.storage import private
+from learningchain.client import reading
 from learningchain.p2p.address_book import parse_endpoint
 
 VERSION: Final = 1
@@ -174,8 +174,7 @@ def read_server(path: Path) -> ServerSecrets:
 
 def _read(path: Path, kind: type[F]) -> F:
     try:
-        with private.reading(path) as file:
-            raw = file.read(MAX_FILE + 1)
+        raw = reading.file(path, MAX_FILE, own=True)
     except FileNotFoundError:
         raise
     except OSError as fault:

@@ -71,7 +71,7 @@ def download(folder: Path) -> None:
     store = ContentStore(folder / "blobs", quota=10**6)
     try:
         (store.folder / "partial").mkdir(exist_ok=True)
-        plant(folder / "blobs/partial" / str(MODEL_CID), folder / "victim")
+        plant(folder / "blobs/partial" / str(MODEL_CID), folder / ".victim")
         os.close(store.begin(MODEL_CID, len(MODEL)))
     finally:
         store.close()
@@ -80,11 +80,11 @@ def download(folder: Path) -> None:
 def find_content(folder: Path) -> None:
     """A link among the contents: neither its target's mode nor its bytes change when the store finds that it is no such file."""
     ContentStore(folder / "blobs", quota=10**6).close()
-    plant(folder / "blobs/files" / str(MODEL_CID), folder / "victim")
+    plant(folder / "blobs/files" / str(MODEL_CID), folder / ".victim")
     store = ContentStore(folder / "blobs", quota=10**6)
     assert not store.has(MODEL_CID)
     assert store.add(MODEL) == MODEL_CID
-    plant(store.path(MODEL_CID), folder / "victim")
+    plant(store.path(MODEL_CID), folder / ".victim")
     with pytest.raises(StoreError):
         store.open(MODEL_CID)
     store.close()
@@ -152,20 +152,20 @@ def plant(at: Path, target: Path, *, hard: bool = False) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "victim").write_bytes(VICTIM)
-    (tmp_path / "victim").chmod(0o640)
+    (tmp_path / ".victim").write_bytes(VICTIM)
+    (tmp_path / ".victim").chmod(0o640)
     return tmp_path
 
 
 def untouched(folder: Path) -> None:
-    assert (folder / "victim").read_bytes() == VICTIM
-    assert stat.S_IMODE((folder / "victim").stat().st_mode) == 0o640
-    assert sorted(p.name for p in folder.glob("victim*")) == ["victim"], "SQLite leaves nothing beside it either"
+    assert (folder / ".victim").read_bytes() == VICTIM
+    assert stat.S_IMODE((folder / ".victim").stat().st_mode) == 0o640
+    assert sorted(p.name for p in folder.glob(".victim*")) == [".victim"], "SQLite leaves nothing beside it either"
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_link_leads_the_node_to_no_other_file(folder: Path, name: str) -> None:
-    plant(folder / name, folder / "victim")
+    plant(folder / name, folder / ".victim")
     if name.endswith((".new", ".part", ".model", "CID")) or name == "peers.book":  # made anew; a cache is put aside
         FILES[name](folder)
     else:
@@ -176,7 +176,7 @@ def test_a_link_leads_the_node_to_no_other_file(folder: Path, name: str) -> None
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.endswith((".new", ".part", ".model"))])
 def test_nor_does_a_second_name_of_that_file(folder: Path, name: str) -> None:
-    plant(folder / name, folder / "victim", hard=True)
+    plant(folder / name, folder / ".victim", hard=True)
     FILES[name](folder)
     untouched(folder)
 
@@ -231,16 +231,16 @@ def test_what_the_node_makes_is_its_owners_alone_from_the_first_moment(folder: P
     modes: dict[str, int] = {}
 
     def note(path: Path) -> None:
-        for file in [p for p in path.rglob("*") if p.is_file() and p.name != "victim"]:
+        for file in [p for p in path.rglob("*") if p.is_file() and p.name != ".victim"]:
             modes[str(file.relative_to(folder))] = stat.S_IMODE(file.stat().st_mode)
 
     try:
         api_token(folder)
         Wal.open(str(folder / "wal"), chain_id=CHAIN, create=True).close()
         Guard.create(str(folder / "guard"), chain_id=CHAIN).close()
+        Keystore.create(folder / "keystore.json", "a passphrase")
         DataDir.open(str(folder), create=False).close()
         write_book(folder)
-        Keystore.create(folder / "keystore.json", "a passphrase")
         config.write(folder / "config.toml", "")
         work = WorkDatabase(folder / "work/book", CHAIN, OWNER)
         content = ContentStore(folder / "blobs", quota=10**6)
@@ -328,9 +328,9 @@ def test_a_name_that_is_planted_again_while_a_file_is_made_is_refused(folder: Pa
 
     def replanted(path: Path) -> None:
         unlink(path)
-        os.link(folder / "victim", path)
+        os.link(folder / ".victim", path)
 
-    plant(folder / "new", folder / "victim", hard=True)
+    plant(folder / "new", folder / ".victim", hard=True)
     with monkeypatch.context() as meanwhile:
         meanwhile.setattr(os, "unlink", replanted)
         with pytest.raises(FileExistsError):
@@ -375,26 +375,22 @@ ELSEWHERE = {
     "chain/storage/server.py": "connections to a database server",
     # What a user names, not the data folder; every one of them by a name that the user typed.
     "client/cli/app.py": "standard output to /dev/null",
-    "client/cli/common.py": "a passphrase file",
-    "client/contracts/job/cli/submit.py": "a file of parameters",
+    "client/reading.py": "text files: passphrases, parameters, rows, a network's file, a token file, a transaction",
     "client/contracts/job/images.py": "an archive that is to be posted",
     "client/contracts/job/cli/build.py": "the base of images, where the user wants it",
     "client/contracts/job/cli/hidden.py": "a note where the user wants it, made exclusively; sealed data in a folder of its own",
     "client/contracts/job/cli/new.py": "a skeleton in a folder that the user names",
     "client/contracts/job/cli/check.py": "a stranger's model in a folder of its own",
-    "client/contracts/federation/cli/opening.py": "an initial model, an image's archive, a schema, parameters",
+    "client/contracts/federation/cli/opening.py": "an initial model, an image's archive, a schema",
     "client/contracts/prediction/roles/table.py": "a table",
     "client/contracts/prediction/roles/asking.py": "answers where the user wants them, and their journal beside them",
-    "client/contracts/prediction/cli/ask.py": "rows",
     "client/contracts/prediction/sdk.py": "rows on their way, in a folder of its own",
     "client/contracts/prediction/offering.py": "answers on their way, in a folder of its own",
     "client/contracts/federation/cli/deploying.py": "a schema on its way, in a folder of its own",
-    "client/cli/network.py": "a genesis file that is installed",
     "client/cli/data.py": "tables of a folder, held against a schema",
-    "client/receipts/offline.py": "a transaction that was carried here",
     "client/cli/backup.py": "a backup to restore",
     "client/cli/signer.py": "the guard of an earlier signer; its copy is made in that one place",
-    "client/sdk/http.py": "uploads, and a token file",
+    "client/sdk/http.py": "uploads",
     "client/sdk/files.py": "downloads",
     # Files that others cannot name in advance (mkstemp), or that nobody writes.
     "client/api/files.py": "uploads in the spool, made by mkstemp",

@@ -32,6 +32,7 @@ from learningchain.client.contracts.prediction.http.schema import (
     ServePosted,
     ValueView,
 )
+from learningchain.client.reading import unmarked
 from learningchain.client.sdk.calls import call, stream
 from learningchain.client.sdk.http import MAX_PAGE, given, path_id
 from learningchain.client.sdk.node import NodeCalls
@@ -426,7 +427,7 @@ def rows_text(rows: Sequence[Any] | str | bytes | Path) -> bytes:
     """The input of a request: a line for each row. Raises `UsageError`."""
     if isinstance(rows, Path):
         try:
-            return rows.read_bytes()
+            return unmarked(rows.read_bytes())
         except OSError as e:
             raise UsageError(f"The rows in {rows} cannot be read: {e.strerror}") from None
     if isinstance(rows, bytes):

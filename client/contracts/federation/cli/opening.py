@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,7 +11,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from learningchain.client.cli.app import OK, REFUSED, USAGE
-from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, facts, seconds, size_text, span
+from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, facts, json_object, seconds, size_text, span
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 from learningchain.client.contracts.federation.arithmetic.places import MASKS
 from learningchain.client.contracts.federation.cli.words import WARNED
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from learningchain.client.sdk.client import Client
     from learningchain.client.sdk.types import Json
 
-MAX_PARAMS_FILE, MAX_SCHEMA = 65_536, 64 * 1024
+MAX_SCHEMA = 64 * 1024
 LEAST_PANEL, LEAST_AGGREGATORS = 3, 2
 FEW = 5
 """Members below whom a bad update cannot be told from a good one without a reference."""
@@ -119,7 +118,7 @@ def open_(
     limits |= {"train_s": round(seconds(train_time, "--train-time")), "eval_s": round(seconds(eval_time, "--eval-time"))}
     body["limits"] = limits | ({"threads": threads} if threads is not None else {})
     if params is not None:
-        body["params"] = read_params(params)
+        body["params"] = json_object(params)
     begin = initial_model(model)
     check_noise(dp, begin["dims"], min_members, force)
     tell_secrecy(common, secrecy, begin["dims"])
@@ -327,21 +326,3 @@ def registry_image(text: str | None) -> Json:
             "docker inspect shows it as RepoDigests"
         )
     return {"reference": text}
-
-
-def read_params(text: str) -> dict[str, Any]:
-    """A JSON object from the command line or, after @, from a file. Raises `WrongUsage`."""
-    if text.startswith("@"):
-        path = Path(text[1:])
-        try:
-            with path.open("rb") as file:
-                text = file.read(MAX_PARAMS_FILE).decode()
-        except (OSError, UnicodeDecodeError) as problem:
-            raise WrongUsage(f"--params: the file {path} cannot be read as text: {problem}") from None
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        raise WrongUsage("--params is no JSON. Example: --params '{\"lr\": 0.1}'") from None
-    if not isinstance(value, dict):
-        raise WrongUsage('--params is a JSON object, such as {"lr": 0.1}')
-    return value

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
+from learningchain.client import reading
 from learningchain.client.cli.common import HERE, Common, WrongUsage, cell, facts, listing, size_text, span
 from learningchain.client.contracts.job.cli.local_runs import LocalRuns, Ran, RunFailed, opened
 from learningchain.client.contracts.job.cli.submit import read_limits, read_params
@@ -279,11 +280,11 @@ def _fee(common: Common, checked: Checked, want: LimitsToAsk, hidden: bool) -> d
 
 def _rate(common: Common) -> tuple[int, str]:
     from learningchain.chain.errors import Malformed
-    from learningchain.chain.ledger.genesis import all_params, from_json
+    from learningchain.chain.ledger.genesis import MAX_GENESIS_BYTES, all_params, from_json
 
     path = common.folder / "genesis.json"
     try:
-        return all_params(from_json(path.read_bytes()))["job_rate"], str(path)
+        return all_params(from_json(reading.file(path, MAX_GENESIS_BYTES)))["job_rate"], str(path)
     except (OSError, Malformed, KeyError):
         return DEFAULT_RATE, "the default: no network is installed here"
 

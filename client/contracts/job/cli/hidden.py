@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
+from learningchain.client import reading
 from learningchain.client.cli.common import HERE, Common, WrongUsage, facts, size_text
 
 if TYPE_CHECKING:
@@ -121,8 +122,7 @@ def noted(file: Path) -> Json | None:
         return None
     readable(file)
     try:
-        with file.open("rb") as source:
-            found = json.loads(source.read(MAX_NOTE))
+        found = json.loads(reading.file(file, MAX_NOTE))
     except ValueError:
         found = None
     if not isinstance(found, dict) or set(_KEYS) - found.keys():

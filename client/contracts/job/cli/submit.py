@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from learningchain.client.cli.app import OK, REFUSED
-from learningchain.client.cli.common import HERE, Common, WrongUsage, agree, amount, facts, seconds, span
+from learningchain.client.cli.common import HERE, Common, WrongUsage, agree, amount, facts, json_object, seconds, span
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 from learningchain.client.contracts.job.cli.build import archive_name, build_image
 from learningchain.client.contracts.job.cli.cost import judges_text, priced, show_quote, small_committee
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from learningchain.client.contracts.job.http.schema import JobPosted, JobQuote
     from learningchain.client.sdk.client import Client
     from learningchain.client.sdk.types import Json
-
-MAX_PARAMS_FILE = 65_536
 
 
 def submit(
@@ -252,30 +250,10 @@ def read_params(text: str) -> dict[str, Any]:
     """A JSON object from the command line or, after @, from a file. Raises `WrongUsage`."""
     from learningchain.chain.contracts.job.messages import MAX_PARAMS_BYTES
 
-    if text.startswith("@"):
-        try:
-            with Path(text[1:]).open("rb") as f:
-                text = f.read(MAX_PARAMS_FILE + 1).decode()
-        except FileNotFoundError:
-            raise WrongUsage(f"--params: there is no file {text[1:]}") from None
-        except OSError as e:
-            raise WrongUsage(f"--params: the file {text[1:]} cannot be read: {e.strerror}") from None
-        except UnicodeDecodeError:
-            raise WrongUsage(f"--params: the file {text[1:]} is no text in UTF-8") from None
-    try:
-        value = json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as e:
-        where = f" (line {e.lineno}, column {e.colno})" if isinstance(e, json.JSONDecodeError) else ""
-        raise WrongUsage(f"--params is no JSON{where}. Example: --params '{{\"epochs\": 5}}'") from None
-    if not isinstance(value, dict):
-        raise WrongUsage('--params is a JSON object, such as {"epochs": 5}')
+    value = json_object(text)
     if len(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")) > MAX_PARAMS_BYTES:
         raise WrongUsage(f"--params has more than {MAX_PARAMS_BYTES} bytes: settings go there, data goes into the image")
     return value
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
 
 
 def read_limits(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
+from learningchain.client import reading
 from learningchain.client.cli.app import OK, REFUSED
 from learningchain.client.cli.callbacks import say_secret, secret_in
 from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, facts, seconds, span
@@ -156,10 +157,9 @@ def read_rows(rows: tuple[str, ...], path: Path | None) -> bytes:
         raise WrongUsage("There are no rows: type them as JSON ('[0.1, 0.7]'), name a file with --file, or pipe them in")
     try:
         if path is None:
-            raw = sys.stdin.buffer.read(MAX_INPUT + 1)
+            raw = reading.unmarked(sys.stdin.buffer.read(MAX_INPUT + 1))
         else:
-            with path.open("rb") as source:
-                raw = source.read(MAX_INPUT + 1)
+            raw = reading.file(path, MAX_INPUT)
     except OSError as e:
         raise WrongUsage(f"The rows in {path} cannot be read: {e.strerror}") from None
     if not raw:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
-from learningchain.client.cli.common import HERE, Common, WrongUsage, facts, seconds, size_text
+from learningchain.client.cli.common import HERE, Common, WrongUsage, facts, json_object, seconds, size_text
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 from learningchain.client.contracts.prediction import offering
 from learningchain.client.contracts.prediction.references import find_job
@@ -77,7 +76,7 @@ def register(
     body |= {"max_rows": max_rows, "row_ms": row_ms, "start_s": start_s}
     body |= {"classes": classes} if classes is not None else {}
     body |= {"shares": [_share(common, text) for text in share]} if share else {}
-    body |= {"params": read_params(params)} if params is not None else {}
+    body |= {"params": json_object(params)} if params is not None else {}
     limits = {name: value for name, value in (("cpus", cpus), ("mem_mb", mem_mb)) if value is not None}
     offered = offering.ModelExtras(schema, sample, sample_answers, previous)
     offering.check(offered)
@@ -139,20 +138,6 @@ def _within(option: str, text: str, least: int, most: int, of_second: int = 1) -
     if not least <= found <= most:
         unit = "s" if of_second == 1 else "ms"
         raise WrongUsage(f"{option} is a time from {least}{unit} to {most}{unit}, not {text}")
-    return found
-
-
-def read_params(text: str) -> Json:
-    """A JSON object from the command line or, after @, from a file. Raises `WrongUsage`."""
-    if text.startswith("@"):
-        offering.readable("params", Path(text[1:]))
-        text = Path(text[1:]).read_text(encoding="utf-8", errors="replace")
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise WrongUsage('--params is a JSON object, or @FILE with one, such as {"epochs": 5}')
     return found
 
 

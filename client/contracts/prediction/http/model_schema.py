@@ -25,6 +25,7 @@ import msgspec
 from msgspec import Meta
 
 from learningchain.client.data.columns import TableColumn, shown_value
+from learningchain.client.reading import unmarked
 
 MAX_SCHEMA_BYTES: Final = 64 * 1024
 MAX_INPUTS: Final = 1024
@@ -85,7 +86,7 @@ def parse_schema(raw: bytes) -> ModelSchema:
     if len(raw) > MAX_SCHEMA_BYTES:
         raise BadSchema(f"the schema has {len(raw)} bytes, more than {MAX_SCHEMA_BYTES}")
     try:
-        schema = msgspec.json.decode(raw, type=ModelSchema)
+        schema = msgspec.json.decode(unmarked(raw), type=ModelSchema)
     except msgspec.ValidationError as problem:
         raise BadSchema(f"the schema is not valid: {problem}") from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as problem:
