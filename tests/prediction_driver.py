@@ -155,8 +155,6 @@ class Ledger(PlayedMembers):
         if isinstance(m, scenario.RegisterPolicy):
             rates = [messages.PolicyRate(start, ppm) for start, ppm in m.rates]
             return messages.RegisterPolicy(m.model, m.below, m.threshold, rates, m.least, m.most)
-        if isinstance(m, scenario.ShareRoyalty):
-            return messages.ShareRoyalty(m.model)
         raise TypeError(type(m).__name__)
 
     # what is so

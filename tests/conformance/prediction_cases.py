@@ -134,7 +134,9 @@ def _decision(case: Case) -> None:
 
 def _share(case: Case) -> None:
     """LC-PRE-14"""
-    _is(p.split(_int(case["amount"]), case["weights"]), [_int(one) for one in case["parts"]], "the parts")
+    parts, carried = p.split(_int(case["held"]), _int(case["carried"]), case["weights"])
+    _is(parts, [_int(one) for one in case["parts"]], "the parts")
+    _is(carried, _int(case["carried_next"]), "what is carried")
 
 
 def _commitment(case: Case) -> None:

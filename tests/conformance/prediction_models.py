@@ -252,7 +252,7 @@ def register_model(s: State, sender: bytes, *fields: Any) -> None:
     own = totals(s).models
     s.put(b"pt/", totals(s)._replace(models=own + 1))
     s.put(b"pm/" + model, Model(sender, own, s.clock, _program(s, m), [128, *m._replace(program=[])]))
-    s.put(b"ps/" + model, Standing(LIVE, m.royalty, m.floor, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, []))
+    s.put(b"ps/" + model, Standing(LIVE, m.royalty, m.floor, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, []))
     s.put(b"pz/" + model, [OF_MODEL, own])
     s.put(b"po/" + sender + model, [own])
     count(s, b"px/" + sender, 0, 1)
@@ -434,6 +434,9 @@ def settle_retired(model: ModelWork) -> None:
     if now.state != RETIRED or now.waiting or now.running or model.servers:
         return
     divide(model)
+    if model.terms.shares:
+        first, rest = model.terms.shares[0][0], model.id + b"pR"
+        pay(s, rest, first, escrowed(s, rest), "royalty.share", model.id)
     with_the_last_request_the_deposit_goes_back(model)
     if now.kept:
         return
@@ -488,25 +491,16 @@ membership.ON_BAN.append(banned)
 
 
 def divide(model: ModelWork) -> None:
-    held = escrowed(model.s, model.id + b"pR")
+    held, carried = escrowed(model.s, model.id + b"pR"), model.standing.carried
     if not held:
         return
-    parts = rules.split(held, [weight for _, weight in model.terms.shares])
+    parts, after = rules.split(held, carried, [weight for _, weight in model.terms.shares])
+    if (sum(parts), after) == (0, carried):
+        return
     for (account, _), amount in zip(model.terms.shares, parts, strict=True):
         pay(model.s, model.id + b"pR", account, amount, "royalty.share", model.id)
-    model.noted("royalty.shared", held)
-
-
-@check("LC-PRE-14", 424)
-def there_is_something_to_share(amount: int) -> bool:
-    return amount > 0
-
-
-def share_royalty(s: State, sender: bytes, model_id: bytes) -> None:
-    """LC-PRE-14"""
-    model = load_model(s, model_id)
-    there_is_something_to_share(escrowed(s, model_id + b"pR"))
-    divide(model)
+    model.set(carried=after)
+    model.noted("royalty.shared", sum(parts))
 
 
 # --- policies: LC-PRE-43 --------------------------------------------------------------------------------------------------------

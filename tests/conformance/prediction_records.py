@@ -75,7 +75,6 @@ MESSAGES = (
     Record("OpenAnswer", ("request", HASH), ("round", SMALL), ("answer", ANSWER), ("salt", HASH), tag=138),
     Record("AppealAnswer", ("request", HASH), ("rows", items(UINT, 0, 256)), tag=139),
     REGISTER_POLICY,
-    Record("ShareRoyalty", ("model", HASH), tag=141),
 )
 _PARAMS = (
     "sub",
@@ -109,7 +108,7 @@ DECISION = Inline(("decision", SMALL), ("rate", UINT), ("borderline", BOOL))
 SEAT_RESULT = Inline(("account", ID), ("round", SMALL), ("code", SMALL), ("paid", UINT))
 _STANDING = (
     *("royalty", "floor", "coming_royalty", "coming_floor", "coming_at", "pump", "open_seats", "unfinal_seats", "positions"),
-    *("waiting", "running", "kept"),
+    *("waiting", "running", "kept", "carried"),
 )
 _ASKED = ("number", "position", "posted")
 ENDED_REQUEST = Record("EndedRequest", ("request", HASH), ("at", UINT))

@@ -12,6 +12,7 @@ from tests.conformance.keys import sha, tagged
 from tests.conformance.ledger import State, lock, parked, schedule
 from tests.conformance.prediction_ends import drop_old_results, fail, leave_queue
 from tests.conformance.prediction_models import (
+    divide,
     go,
     name_policy,
     settle_retired,
@@ -316,6 +317,7 @@ def pump(s: State, model_id: bytes, at: int) -> None:
     if model.standing.pump != at:
         return
     model.set(pump=0)
+    divide(model)
     if model.standing.state == RETIRED:
         _let_go(model)
         return

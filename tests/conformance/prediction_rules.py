@@ -442,10 +442,12 @@ def blinded(key: bytes, request: bytes, kinds: int, rows: Sequence[int], answer:
 # --- shares: LC-PRE-14 ----------------------------------------------------------------------------------------------------------
 
 
-def split(amount: int, weights: Sequence[int]) -> list[int]:
-    """LC-PRE-14: by weights, rounded down, the remainder to the first."""
-    parts = [amount * weight // sum(weights) for weight in weights]
-    return [parts[0] + amount - sum(parts), *parts[1:]]
+def split(held: int, carried: int, weights: Sequence[int]) -> tuple[list[int], int]:
+    """LC-PRE-14: the parts that are paid, and the new `carried`."""
+    new = held
+    for weight in weights:
+        new += carried * weight // sum(weights)
+    return [new * weight // sum(weights) - carried * weight // sum(weights) for weight in weights], new % sum(weights)
 
 
 # --- LC-PRE-56 ------------------------------------------------------------------------------------------------------------------

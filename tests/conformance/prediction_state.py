@@ -104,6 +104,7 @@ class Standing(NamedTuple):
     waiting: int
     running: int
     kept: int
+    carried: int
     tallies: list[list[Any]]
 
 
@@ -327,7 +328,7 @@ class ModelWork:
     def wake_pump(self) -> None:
         """Due at now + 1, unless it is set already, or nothing waits for it."""
         now, at = self.standing, self.s.clock + 1
-        if not now.pump and (now.state == RETIRED or now.waiting):
+        if not now.pump and (now.state == RETIRED or now.waiting or escrowed(self.s, self.id + b"pR")):
             schedule(self.s, self.owner, at, CONTRACT, self.id)
             self.set(pump=at)
 

@@ -50,7 +50,7 @@ ROWS_OF_APPEAL: dict[int, Callable[[Work], None]] = {
     ANSWER: appeals.answers_are_due,
     OPEN: appeals.openings_are_due,
 }
-WORK = {129: 8, 131: 8, 133: 96, 135: 64, 136: 64, 138: 64, 139: 64, 141: 128}
+WORK = {129: 8, 131: 8, 133: 96, 135: 64, 136: 64, 138: 64, 139: 64}
 ONCE = {136, 137, 138}
 STALE = register("LC-PRE-45: a deadline that is not the present one")
 
@@ -107,7 +107,7 @@ def _pump_work(model: ModelWork) -> int:
     servers, waiting = len(model.servers), model.standing.waiting
     if model.standing.state != LIVE:
         return min(waiting, 64) + min(servers, 64) + 128
-    return servers + cd(waiting, 16) + min(waiting, 16) * (15 + cd(servers, 16))
+    return servers + cd(waiting, 16) + min(waiting, 16) * (15 + cd(servers, 16)) + len(model.terms.shares)
 
 
 def _request_work(work: Work) -> int:
@@ -151,7 +151,6 @@ HANDLERS: dict[int, Callable[..., None]] = {
     138: _of_request(rounds.open_answer),
     139: _of_request(appeals.appeal_answer),
     140: models.register_policy,
-    141: models.share_royalty,
 }
 membership.GIVE_BACK[4] = give_back
 URGENT = {136, 137, 138, 139}

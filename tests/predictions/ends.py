@@ -14,7 +14,8 @@ BAD_OUTCOMES = ("NO_AGREEMENT", "MODEL_FAULT")
 
 def wake(graph: Graph, model: Model) -> None:
     """The pump runs in the next block at the latest."""
-    if (model.waiting or model.state == RETIRED) and model.pump_at is None:
+    held = graph.money.held(model.id, ROYALTY)
+    if (model.waiting or held or model.state == RETIRED) and model.pump_at is None:
         model.pump_at = graph.clock + 1
 
 
@@ -177,10 +178,12 @@ def banned(graph: Graph, who: bytes) -> None:
 
 
 def close_model(graph: Graph, model: Model) -> None:
-    """Retired, without requests and servers: deposit back, royalties shared; it goes with its last result."""
+    """Retired, without requests and servers: deposit back, what a rounding left of royalties to the first."""
     if model.state == LIVE or model.waiting or model.running or model.servers:
         return
     share_royalty(graph, model)
+    if model.terms.shares:
+        graph.money.pay(model.id, ROYALTY, model.terms.shares[0][0], "royalty")
     graph.money.pay(model.id, DEPOSIT, model.owner, "deposit")
     if not model.kept and model.id in graph.models:
         graph.reach("model.gone")
@@ -192,16 +195,15 @@ def close_model(graph: Graph, model: Model) -> None:
 
 
 def share_royalty(graph: Graph, model: Model) -> None:
-    """By weights, rounded down; the remainder to the first."""
-    held = graph.money.held(model.id, ROYALTY)
-    if not held:
-        return
-    graph.reach("royalty.shared")
+    """To each its part of all that ever came, rounded down, less what it had."""
     shares = model.terms.shares
     whole = sum(weight for _, weight in shares)
+    before, model.shared = model.shared, model.earned
     for who, weight in shares:
-        graph.money.pay(model.id, ROYALTY, who, "royalty", held * weight // whole)
-    graph.money.pay(model.id, ROYALTY, shares[0][0], "royalty")
+        part = model.earned * weight // whole - before * weight // whole
+        if part:
+            graph.reach("royalty.shared")
+        graph.money.pay(model.id, ROYALTY, who, "royalty", part)
 
 
 def drop_results(graph: Graph) -> None:

@@ -46,7 +46,6 @@ from .scenario import (
     SetFlag,
     SetPrice,
     SetValidators,
-    ShareRoyalty,
     Strike,
     Suspend,
     Unserve,
@@ -450,7 +449,6 @@ class Player:
                 lambda: self.serve(rng.choice(list(model.servers) or [who]), model.id),
                 lambda: self.send(who, Unserve(model.id)),
                 lambda: self.send(rng.choice(list(model.servers) or [who]), Unserve(model.id)),
-                lambda: self.send(who, ShareRoyalty(model.id)),
                 lambda: self.policy(who, model),
                 lambda: self.policy(who, model),
             ]

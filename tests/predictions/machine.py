@@ -24,6 +24,7 @@ def order(request: Request) -> tuple[int, int]:
 
 def pump(graph: Graph, model: Model) -> None:
     model.pump_at = None
+    ends.share_royalty(graph, model)
     if model.state == RETIRED:
         for request in sorted(model.waiting.values(), key=order)[: formulas.PUMP_RETIRED]:
             graph.reach("retired.waiting")

@@ -18,7 +18,6 @@ from .records import (
     LIVE,
     OPEN,
     POLICY,
-    ROYALTY,
     WAITING,
     Model,
     Policy,
@@ -56,7 +55,6 @@ from .scenario import (
     SetFlag,
     SetPrice,
     SetValidators,
-    ShareRoyalty,
     Strike,
     Suspend,
     Unserve,
@@ -194,13 +192,6 @@ def unserve(graph: Graph, sender: bytes, message: Unserve) -> None:
     graph.reach("unserve.pinned" if server.pins else "unserve")
     server.leaving = True
     ends.let_go(graph, model, server)
-
-
-def share(graph: Graph, sender: bytes, message: ShareRoyalty) -> None:
-    check(message.model in graph.models, "NO_SUCH_MODEL")
-    model = graph.models[message.model]
-    check(graph.money.held(model.id, ROYALTY), "WRONG_STATE")
-    ends.share_royalty(graph, model)
 
 
 # --- requests -------------------------------------------------------------------------------------------------------------------
@@ -480,7 +471,6 @@ HANDLERS: dict[type[Any], Callable[[Graph, bytes, Any], None]] = {
     RetireModel: retire_model,
     Serve: serve,
     Unserve: unserve,
-    ShareRoyalty: share,
     Ask: ask,
     AddTip: add_tip,
     Cancel: cancel,

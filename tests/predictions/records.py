@@ -56,6 +56,10 @@ class Model:
     """Root of the requester, bad; one entry a root, the last ten."""
     ordinals: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     """By CID: the next ordinal, and how many requests are kept."""
+    earned: int = 0
+    """Royalties that ever came for those who share it."""
+    shared: int = 0
+    """Of them, those that were shared."""
     askers: dict[bytes, int] = field(default_factory=dict)
     """By root: requests that are kept."""
 

@@ -214,11 +214,6 @@ class RegisterPolicy:
     """How many requests of one root in the time that results are kept; 0: any number."""
 
 
-@dataclass(frozen=True, slots=True)
-class ShareRoyalty:
-    model: bytes
-
-
 # --- what other contracts tell; its sender does not matter --------------------------------------------------------------------
 
 
@@ -272,7 +267,6 @@ Message = (
     | OpenAnswer
     | Appeal
     | RegisterPolicy
-    | ShareRoyalty
     | SetFlag
     | SetBox
     | Suspend

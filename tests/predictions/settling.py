@@ -65,6 +65,7 @@ def agreed(graph: Graph, request: Request, found: Tally, payees: list[Seat]) -> 
 def royalty(graph: Graph, request: Request, rows: int) -> None:
     model, amount = request.model, request.p * rows
     if model.terms.shares:
+        model.earned += amount
         graph.money.shift(request.id, CHARGE, model.id, ROYALTY, amount)
     else:
         graph.money.pay(request.id, CHARGE, model.owner, "royalty", amount)

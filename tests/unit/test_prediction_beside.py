@@ -20,7 +20,7 @@ VOTES = 3_000
 def test_tallies_and_verdicts_of_random_graphs_come_to_the_same() -> None:
     found = Beside()
     with found.watching():
-        play_requests(500)
+        play_requests(900)
     assert {"AGREED", "WEAK", "NO_AGREEMENT", "TOO_FEW", "BAD_INPUT", "MODEL_FAULT"} <= set(found.tallies), found.tallies
     assert set(found.verdicts) == {"VOID", "UPHELD", "OVERTURNED"} and found.slashed and found.rows_decided
 

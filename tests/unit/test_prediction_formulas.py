@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -76,6 +75,11 @@ def test_a_request_never_mints_more_than_half_of_what_it_burns(
     assert minted + sum(found) <= max(minted, epoch_most)
 
 
-@pytest.mark.parametrize(("amount", "weights", "parts"), [(10, [1, 1, 1], [4, 3, 3]), (7, [1], [7]), (2, [1, 5], [1, 1])])
-def test_shares_are_rounded_down_and_the_remainder_is_the_first_one_s(amount: int, weights: list[int], parts: list[int]) -> None:
-    assert formulas.shared(amount, weights) == parts
+@given(st.lists(st.integers(1, 2**32 - 1), min_size=1, max_size=128), st.lists(st.integers(0, 10**15), max_size=20))
+def test_shares_have_their_part_of_all_that_ever_came_in_whatever_portions(weights: list[int], royalties: list[int]) -> None:
+    had, left, carried = [0] * len(weights), 0, 0
+    for royalty in royalties:
+        parts, carried = formulas.shared(left + royalty, carried, weights)
+        had, left = [a + b for a, b in zip(had, parts, strict=True)], left + royalty - sum(parts)
+        assert min(parts) >= 0 <= left < len(weights)
+    assert had == [sum(royalties) * weight // sum(weights) for weight in weights]

@@ -16,7 +16,6 @@ from learningchain.chain.contracts.prediction.messages import (
     ServeModel,
     SetPrice,
     Share,
-    ShareRoyalty,
     UnserveModel,
     model_id_of,
 )
@@ -121,7 +120,7 @@ def test_only_the_owner_replaces_prices_and_retires(table: Table) -> None:
     assert table.refusal("other", registration(previous=[table.model])) == PredictionCode.NOT_OWNER
     assert table.refusal("other", price(table, 1, 1)) == PredictionCode.NOT_OWNER
     assert table.refusal("other", RetireModel(table.model)) == PredictionCode.NOT_OWNER
-    for message in (SetPrice(bytes(32), 1, 1, 1, 1), RetireModel(bytes(32)), ServeModel(bytes(32), 1), ShareRoyalty(bytes(32))):
+    for message in (SetPrice(bytes(32), 1, 1, 1, 1), RetireModel(bytes(32)), ServeModel(bytes(32), 1)):
         assert table.refusal("other", message) == PredictionCode.NO_SUCH_MODEL
 
 
@@ -240,16 +239,23 @@ def test_many_servers_leave_in_pages() -> None:
 # --- shares --------------------------------------------------------------------------------------------------------------------
 
 
-def test_royalties_are_kept_and_shared_by_weights() -> None:
-    shares = [Share(id_of(OWNER), 1), Share(id_of("v1"), 2)]
-    table = Table(servers=3, register={"shares": shares, "royalty": 100})
-    assert table.refusal(ASKER, ShareRoyalty(table.model)) == PredictionCode.WRONG_STATE
-    before = {name: table.balance(name) for name in (OWNER, "v1")}
-    request = table.ask(answers=3)
-    table.everybody(request, number(5))
-    assert table.escrowed(records.royalty_escrow(table.model)) == 100
-    table.must(ASKER, ShareRoyalty(table.model))
-    assert [table.balance(name) - before[name] for name in (OWNER, "v1")] == [34, 66]
+def test_royalties_reach_those_who_share_them_with_no_message_from_anybody() -> None:
+    """Royalties of one micro-credit: who has the least weight comes to its part too, and nothing stays behind at the end."""
+    shares = [Share(id_of(OWNER), 1), Share(id_of("v1"), 2), Share(id_of("v2"), 2)]
+    table = Table(servers=3, register={"shares": shares, "royalty": 1})
+    had, names = {}, (OWNER, "v1", "v2")
+    before = {name: table.balance(name) for name in names}
+    for asked in range(1, 7):
+        request = table.ask(answers=3)
+        table.everybody(request, number(5))
+        table.block()
+        had = {name: table.balance(name) - before[name] for name in names}
+        assert had == {OWNER: asked // 5, "v1": 2 * asked // 5, "v2": 2 * asked // 5}
+        table.until(request, RequestState.FINAL, step=60_000)
+    table.must(OWNER, RetireModel(table.model))
+    table.block()
+    assert table.escrowed(records.royalty_escrow(table.model)) == 0
+    assert table.balance(OWNER) - before[OWNER] - 1_000_000 == 2, "beside the deposit: the remainder goes to the first"
 
 
 # --- records and bans ------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,6 @@ from learningchain.chain.contracts.prediction.messages import (
     ServeModel,
     SetPrice,
     Share,
-    ShareRoyalty,
     UnserveModel,
 )
 from learningchain.chain.errors import Code
@@ -29,9 +28,11 @@ from tests.vectors.prediction_plays import (
     CLASSES,
     NUMBERS,
     PROGRAM,
+    SERVERS,
     STAKE,
     VALIDATORS,
     Ask,
+    number,
     verifier,
 )
 
@@ -199,11 +200,18 @@ def _with_royalty(name: str, amount: int) -> Ask:
 
 
 def shares() -> Ask:
-    """What is held for those who share a model goes to them, the remainder to the first; of a banned one it burns."""
-    play = _with_royalty("a royalty that is shared", 100)
-    play.refuse(PredictionCode.NO_SUCH_MODEL, "erin", ShareRoyalty(ZERO))
-    play.do("erin", ShareRoyalty(play.model))
-    play.refuse(PredictionCode.WRONG_STATE, "erin", ShareRoyalty(play.model))
+    """What came for those who share a model goes to them with the next pump; what a rounding leaves waits for the next royalty, or
+    for the model's end. Of a banned one it burns."""
+    play = Ask("royalties that are shared as they come", "LC-PRE-14")
+    weights = (("bob", 3), ("carol", 2), ("dave", 2))
+    play.served(replace(NUMBERS, royalty=1, shares=[Share(id_of(who), weight) for who, weight in weights]), *SERVERS[:3])
+    play = Ask(play.name, play.rule, account_of(play, "dave", status=BANNED), play)
+    for asker in ("bob", "carol", "frank"):
+        play.ask(asker, answers=3)
+        play.answer(lambda who: number(1))
+        play.block()
+    play.do("alice", RetireModel(play.model))
+    play.block()
     return play
 
 

@@ -24,7 +24,7 @@ def asked() -> list[tuple[str, Any]]:
     policy = m.RegisterPolicy(HASHES[1], True, -(10**18), [m.PolicyRate(-(10**18), 0), m.PolicyRate(5, 1_000_000)], 3, 0)
     answer = Answer(AnswerCode.OK, [0, 65_535], [10**18, -(10**18)], -(2**63 - 1))
     drawn = r.PredictionRound(1, HASHES[4], 256, 1_700_000_000_000, [A, B])
-    standing = r.ModelStanding(1, 30, 10, 31, 11, 99, 5, 15, 70_000, 300, 1_024, 64, 65_536, [r.TallyEntry(A, True)])
+    standing = r.ModelStanding(1, 30, 10, 31, 11, 99, 5, 15, 70_000, 300, 1_024, 64, 65_536, 2**39, [r.TallyEntry(A, True)])
     values = [r.ValueRecord(3, -(10**18), 15), r.ValueRecord(0, 0, 0)]
     changed, decided = [r.ChangedValue(255, 4, 5, 63)], [r.DecisionRecord(2, 70_000, True)]
     result = r.PredictionResult(1, 2, values, changed, 5, decided, [r.SeatResult(A, 3, 1, 1_000)])
@@ -47,7 +47,6 @@ def asked() -> list[tuple[str, Any]]:
         ("OpenAnswer", m.OpenAnswer(HASHES[1], 2, Answer(AnswerCode.ABSTAIN, [], [], 0), HASHES[3])),
         ("AppealAnswer", m.AppealAnswer(HASHES[1], [0, 255])),
         ("RegisterPolicy", policy),
-        ("ShareRoyalty", m.ShareRoyalty(HASHES[1])),
         ("ModelRecord", r.ModelRecord(A, 7, 1_700_000_000_000, program, register)),
         ("ModelStanding", standing),
         ("ModelServers", r.ModelServers([B, A])),

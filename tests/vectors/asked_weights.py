@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from learningchain.chain.contracts.prediction.messages import RetireModel
+from learningchain.chain.contracts.prediction.messages import RetireModel, Share
 from learningchain.chain.contracts.prediction.records import RequestState, standing_key
 from learningchain.chain.host import BANNED, K_PARAMS, Due, due_key
 from tests.vectors.asked_models import account_of
@@ -28,10 +28,12 @@ def _answering(servers: int, **changed: Any) -> Ask:
 
 
 def live_pump() -> tuple[Ask, int, int]:
-    """Two requests wait."""
-    play = _answering(5)
+    """Two requests wait, and two share the royalty."""
+    play = Ask("", "LC-BLK-31")
+    play.served(replace(NUMBERS, shares=[Share(id_of("bob"), 1), Share(id_of("carol"), 2)]), *SERVERS[:5])
+    play.ask()
     assert play.block(play.tx("carol", asking(play.model))) == [0]
-    return play, _pump(play), 5 + 1 + 2 * 16
+    return play, _pump(play), 5 + 1 + 2 * 16 + 2
 
 
 def retired_pump() -> tuple[Ask, int, int]:

@@ -50,7 +50,7 @@ def prediction() -> dict[str, Any]:
         ],
         "slashings": [_slashing(*given) for given in _SLASHINGS],
         "decisions": list(_decisions()),
-        "shares": [_shares(amount, weights) for amount, weights in _SHARES],
+        "shares": [_shares(*given) for given in _SHARES],
         "commitments": list(_commitments()),
         "blindings": list(_blindings()),
         "inputs": [_input(*given) for given in _INPUTS],
@@ -438,12 +438,16 @@ _SLASHINGS = (
     ([1_000_100] * 3, 2, 10_000, 15, 100, 2),
     ([30, 30], 1_000_000, 3, 15, 10, 3),
 )
-_SHARES = ((10, [1]), (10, [1, 1, 1]), (1, [1, 2**32 - 1]), (10**15, [2**32 - 1] * 128), (9, [5, 3, 1]), (100, [1, 2, 4, 8]))
+_SHARES = (
+    *((10, 0, [1]), (10, 0, [1, 1, 1]), (1, 0, [1, 2**32 - 1]), (10**15, 0, [2**32 - 1] * 128), (9, 0, [5, 3, 1])),
+    *((1, 2, [1, 1, 1]), (2, 7, [5, 3, 1]), (1, 2**32 - 1, [1, 2**32 - 1]), (100, 14, [1, 2, 4, 8]), (3, 14, [1, 2, 4, 8])),
+)
 
 
-def _shares(amount: int, weights: list[int]) -> dict[str, Any]:
-    given = {"amount": shown(amount), "weights": weights}
-    return {"rule": "LC-PRE-14", **given, "parts": _shown(formulas.shared(amount, weights))}
+def _shares(held: int, carried: int, weights: list[int]) -> dict[str, Any]:
+    parts, after = formulas.shared(held, carried, weights)
+    given = {"held": shown(held), "carried": shown(carried), "weights": weights}
+    return {"rule": "LC-PRE-14", **given, "parts": _shown(parts), "carried_next": shown(after)}
 
 
 # --- decisions: LC-PRE-44 -------------------------------------------------------------------------------------------------------

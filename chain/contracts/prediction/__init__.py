@@ -62,7 +62,6 @@ from learningchain.chain.contracts.prediction.messages import (
     ServeModel,
     SetPrice,
     Share,
-    ShareRoyalty,
     UnserveModel,
     answer_commitment,
     challenge,
@@ -90,11 +89,11 @@ from learningchain.chain.host import Archive, Contract, MessageSpec, Power
 
 WORK, SMALL = 32, 8
 """LC-PRE-53: in transfers of a batch; who sets a deadline is 32 for each of them."""
-ASKING, TWO_DEADLINES, SHARING, REGISTERING = 96, 64, 128, 128
+ASKING, TWO_DEADLINES, REGISTERING = 96, 64, 128
 
 
 def _model(
-    message: SetPrice | RetireModel | ServeModel | UnserveModel | ShareRoyalty | RequestPrediction | RegisterPolicy,
+    message: SetPrice | RetireModel | ServeModel | UnserveModel | RequestPrediction | RegisterPolicy,
 ) -> bytes:
     return message.model
 
@@ -122,7 +121,6 @@ CONTRACT = Contract(
         OpenAnswer: MessageSpec(answers.open_answer, urgent=True, work=TWO_DEADLINES, subject=_request, once=True),
         AppealAnswer: MessageSpec(appeals.appeal_answer, urgent=True, work=TWO_DEADLINES, subject=_request, members=True),
         RegisterPolicy: MessageSpec(policies.register_policy, work=WORK, subject=_model, members=True),
-        ShareRoyalty: MessageSpec(models.share_royalty, work=SHARING, subject=_model),
     },
     codes=PredictionCode,
     params=PredictionParams,
@@ -168,7 +166,6 @@ __all__ = [
     "ServeModel",
     "SetPrice",
     "Share",
-    "ShareRoyalty",
     "UnserveModel",
     "answer_commitment",
     "challenge",

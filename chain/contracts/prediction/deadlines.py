@@ -11,6 +11,7 @@ from learningchain.chain.contracts.prediction import ends, judging, policies, qu
 from learningchain.chain.contracts.prediction.formulas import APPEAL_SEATS, MAX_ANSWERS, PUMP, PUMP_RETIRED
 from learningchain.chain.contracts.prediction.messages import MAX_SHARES
 from learningchain.chain.contracts.prediction.records import (
+    ModelRecord,
     ModelStanding,
     ModelState,
     PolicyRecord,
@@ -91,7 +92,7 @@ TICKETS_AT_ONCE = 16
 def due_work(reader: DueReader, ref: bytes) -> int:
     """LC-PRE-53: the records that the next deadline goes through.
 
-    A pump looks at every server and at what waits, and seats 16 requests at most; an answer's end and a redraw look for
+    A pump looks at every server, share and what waits, and seats 16 requests at most; an answer's end and a redraw look for
     substitutes; a tally compares the scores of its seats row by row, and an appeal's those of two tallies; a draw of judges looks
     at everybody who has the flag. Every end goes through the seats.
     """
@@ -123,7 +124,9 @@ def _pump_work(reader: DueReader, model: bytes, standing: ModelStanding) -> int:
         return min(standing.waiting, PUMP_RETIRED) + min(servers, PUMP_RETIRED) + MAX_SHARES
     drawn = min(standing.waiting, PUMP)
     each = MAX_ANSWERS + ceil_div(servers, TICKETS_AT_ONCE)
-    return servers + ceil_div(standing.waiting, TICKETS_AT_ONCE) + drawn * each
+    found = reader.get(records.model_key(model))
+    shares = len(found.terms.shares) if isinstance(found, ModelRecord) else 0
+    return servers + ceil_div(standing.waiting, TICKETS_AT_ONCE) + drawn * each + shares
 
 
 def _tally_work(record: RequestRecord, posting: RequestTerms) -> int:

@@ -226,9 +226,12 @@ def subsidies(most: int, epoch_most: int, minted: int, amounts: Amounts, banned:
     return found
 
 
-def shared(amount: int, weights: Sequence[int]) -> list[int]:
-    """LC-PRE-14: `amount` by weights, rounded down, the remainder to the first. At least one weight, none below 1."""
-    whole = sum(weights)
-    parts = [amount * weight // whole for weight in weights]
-    parts[0] += amount - sum(parts)
-    return parts
+def shared(held: int, carried: int, weights: Sequence[int]) -> tuple[list[int], int]:
+    """LC-PRE-14: what each gets now of what is held, and what is carried next. At least one weight, none below 1.
+
+    A share has had its part of all that ever came, rounded down once: roundings do not add up, however small each royalty is. Of
+    all that came, the remainder by the sum of the weights (`carried`) is enough to know.
+    """
+    whole, had = sum(weights), [carried * weight // sum(weights) for weight in weights]
+    came = held + sum(had)
+    return [came * weight // whole - part for weight, part in zip(weights, had, strict=True)], came % whole

@@ -220,12 +220,6 @@ class RegisterPolicy(Wire, frozen=True, tag=140):
     most: Uint
 
 
-class ShareRoyalty(Wire, frozen=True, tag=141):
-    """Divide what royalties a model with shares has earned. Anybody may."""
-
-    model: Hash
-
-
 # --- ids, commitments, draws ---------------------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""RegisterModel, SetPrice, RetireModel: what an owner does with a model. LC-PRE-7, 8, 11, 14, 49."""
+"""RegisterModel, SetPrice, RetireModel: what an owner does with a model. LC-PRE-7, 8, 11, 49."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from learningchain.chain.contracts.prediction.messages import (
     RetireModel,
     SetPrice,
     Share,
-    ShareRoyalty,
 )
 from learningchain.chain.contracts.prediction.params import PredictionParams
 from learningchain.chain.contracts.prediction.records import (
@@ -182,11 +181,3 @@ def retire_model(host: Host, sender: bytes, m: RetireModel) -> None:
     require_owner(model, sender, "retires it")
     require_live(model)
     retiring.retire(model, RetireReason.OWNER)
-
-
-def share_royalty(host: Host, sender: bytes, m: ShareRoyalty) -> None:
-    """LC-PRE-14: anybody's message."""
-    model = model_of(host, m.model)
-    if not host.escrowed(records.royalty_escrow(m.model)):
-        raise Reject(PredictionCode.WRONG_STATE, "no royalty is kept for those who share this model")
-    retiring.share_royalty(model)

@@ -56,9 +56,10 @@ def enter(request: RequestContext) -> None:
 
 
 def pump(model: ModelContext) -> None:
-    """LC-PRE-20: in order, as far as seats are free."""
+    """LC-PRE-14, 20: royalties are shared; then seats are drawn, in order, as far as they are free."""
     host = model.host
     model.change(pump=0)
+    retiring.share_royalty(model)
     if not model.is_live:
         _fail_some(model)
         return

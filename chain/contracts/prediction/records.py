@@ -83,7 +83,7 @@ class ModelStanding(Wire, frozen=True):
     `royalty` and `floor` are in force until `coming_at`, from then on `coming_royalty` and `coming_floor` (0: nothing comes).
     `pump` is the time for which the pump is set, 0 where it is not. `open_seats` are those before the tally, `unfinal_seats`
     those of requests that have not ended (LC-PRE-21). `positions` counts its requests, `waiting` those that wait, `running` those
-    that were drawn and have not ended, `kept` those of the state. `tallies`: LC-PRE-12, oldest first.
+    that were drawn and have not ended, `kept` those of the state. `carried`: LC-PRE-14. `tallies`: LC-PRE-12, oldest first.
     """
 
     state: Small
@@ -99,6 +99,7 @@ class ModelStanding(Wire, frozen=True):
     waiting: Uint
     running: Uint
     kept: Uint
+    carried: Uint
     tallies: Annotated[list[TallyEntry], Meta(max_length=MODEL_ENTRIES)]
 
 
@@ -118,6 +119,7 @@ def new_standing(royalty: int, floor: int) -> ModelStanding:
         waiting=0,
         running=0,
         kept=0,
+        carried=0,
         tallies=[],
     )
 
@@ -602,7 +604,7 @@ ESCROWS = (
     EscrowShape("policy", b"pP", owner=policy_owner),
     EscrowShape("stake", b"pV", account=True),
 )
-"""A royalty belongs to those who share it, as soon as it is shared; what was slashed lies in its escrow within one event."""
+"""A royalty belongs to those who share it, when the pump has run; what was slashed lies in its escrow within one event."""
 LIVE_INDEX = LiveIndex(LIVE, servers_of)
 
 

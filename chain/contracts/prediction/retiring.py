@@ -69,13 +69,16 @@ def let_servers_go(model: ModelContext) -> bool:
 
 
 def close(model: ModelContext) -> None:
-    """LC-PRE-11, 14, 15: a retired model with nothing that goes on: the royalty is shared, the deposit goes back, and with its last
-    result it is gone."""
+    """LC-PRE-11, 14, 15: a retired model with nothing that goes on: what is left of the royalty is shared, the deposit goes
+    back, and with its last result it is gone."""
     now = model.standing
     if model.is_live or now.waiting or now.running or model.servers:
         return
     host = model.host
     share_royalty(model)
+    if shares := model.record.terms.shares:
+        rest = records.royalty_escrow(model.id)
+        host.pay(rest, shares[0].account, host.escrowed(rest), "royalty.share", model.id)
     host.pay(records.deposit_escrow(model.id), model.owner, model.deposit, "model.deposit", model.id)
     if not now.kept:
         _leave(model)
@@ -94,15 +97,18 @@ def _leave(model: ModelContext) -> None:
 
 
 def share_royalty(model: ModelContext) -> None:
-    """LC-PRE-14"""
-    host, shares = model.host, model.record.terms.shares
-    escrow = records.royalty_escrow(model.id)
+    """LC-PRE-14: what came since the last time goes to those who share it."""
+    host, shares, escrow = model.host, model.record.terms.shares, records.royalty_escrow(model.id)
     held = host.escrowed(escrow)
     if not held:
         return
-    for share, part in zip(shares, formulas.shared(held, [share.weight for share in shares]), strict=True):
+    parts, carried = formulas.shared(held, model.standing.carried, [share.weight for share in shares])
+    if not sum(parts) and carried == model.standing.carried:
+        return
+    for share, part in zip(shares, parts, strict=True):
         host.pay(escrow, share.account, part, "royalty.share", model.id)
-    host.emit("royalty.shared", model.id, held)
+    model.change(carried=carried)
+    host.emit("royalty.shared", model.id, sum(parts))
 
 
 # --- bans ----------------------------------------------------------------------------------------------------------------------

@@ -128,7 +128,8 @@ class ModelContext:
     def wake(self) -> None:
         """LC-PRE-20: the pump runs in the next block at the latest, where anything waits for it."""
         now = self.standing
-        idle = now.state == ModelState.LIVE and not now.waiting
+        royalty = self.host.escrowed(records.royalty_escrow(self.id))
+        idle = now.state == ModelState.LIVE and not now.waiting and not royalty
         if now.pump or idle:
             return
         at = Deadline(self.host, NUMBER, self.id, self.owner).window(0, 1)

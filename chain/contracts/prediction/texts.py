@@ -189,7 +189,7 @@ REASONS: dict[str, str] = {
     "seat.paid": "the requester gave no keys: who was ready has its share (LC-PRE-22)",
     "subsidy": "new credits for an answer that agreed, at most half of what the request burned (LC-PRE-5)",
     "royalty": "the model answered: its owner's part, row by row (LC-PRE-30)",
-    "royalty.kept": "the model answered: the royalty is kept until somebody shares it (LC-PRE-14)",
+    "royalty.kept": "the model answered: the royalty is kept until the next block shares it (LC-PRE-14)",
     "royalty.share": "a share of the model's royalty, by its weight (LC-PRE-14)",
     "request.fee": "the fee of a request is burned (LC-PRE-30 to 32)",
     "request.rest": "what the request did not cost goes back to the requester (LC-PRE-30 to 32)",

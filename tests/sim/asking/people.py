@@ -30,7 +30,6 @@ from learningchain.chain.contracts.prediction.messages import (
     ServeModel,
     SetPrice,
     Share,
-    ShareRoyalty,
     UnserveModel,
 )
 from learningchain.chain.contracts.prediction.params import PredictionParams
@@ -317,7 +316,7 @@ class Asker:
         if rng.random() < 0.2:
             self.served.discard(model)
             return UnserveModel(model)
-        return rng.choice((policy, ShareRoyalty(model), ServeModel(model, 0)))
+        return rng.choice((policy, ServeModel(model, 0)))
 
 
 def _servers(state: State, model: bytes) -> list[bytes]:

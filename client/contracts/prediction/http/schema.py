@@ -378,7 +378,9 @@ class RegisteredModelSummary(TypedDict):
 
 
 class RegisteredModelView(RegisteredModelSummary):
-    """Everything about a model. `next` is a price that was set and is not in force yet, at `next_from` of the chain clock."""
+    """Everything about a model. `next` is a price that was set and is not in force yet, at `next_from` of the chain clock.
+
+    `royalties`: of a model with shares, what came and the next block pays, and what roundings leave until the model ends."""
 
     next: PriceView | None
     next_from: int | None
