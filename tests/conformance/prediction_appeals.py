@@ -195,6 +195,7 @@ def judge(work: Work) -> None:
             membership.record_draw(s, account, work.request.appellant, at not in ruled.side, False)
     side = [voters[at][1] for at in ruled.side] if outcome != VOID else []
     guilty: list[bytes] = []
+    many = True
     if outcome == VOID:
         _void(work, voters, answers)
     elif outcome == UPHELD:
@@ -202,12 +203,14 @@ def judge(work: Work) -> None:
         burn(s, work.id + b"pA", bond_of(work), "bond.lost", work.id)
     else:
         repeated = sum(rules.repeats(answer, old, ruled.changed, tol) for answer in answers)
-        guilty = _guilty(work, ruled) if rules.slashes(c, len(side), repeated) else []
-        if not guilty and work.request.appellant == work.requester:
+        wrong = _wrong(work, ruled) if rules.slashes(c, len(side), repeated) else []
+        guilty = [account for account in wrong if work.model.stake_of(account) and not work.is_banned(account)]
+        many = rules.deposit_answers(work.request.wanted, len(wrong))
+        if not (guilty and many) and work.request.appellant == work.requester:
             _pay_votes(work, side, work.p.fee)
     _give_back_bond(work)
     if guilty:
-        _slash(work, found, guilty, side)
+        _slash(work, found, guilty, side, many)
     work.set(appeal=outcome)
     if outcome != VOID:
         kept = [(row, v) for at, (row, v) in enumerate(zip(rows, found.rows, strict=False)) if at not in ruled.kept]
@@ -266,30 +269,31 @@ def _old_tally(work: Work) -> tuple[list[tuple[int, bytes]], list[rules.Answer],
     return voters, answers, found
 
 
-def _guilty(work: Work, ruled: rules.Verdict) -> list[bytes]:
+def _wrong(work: Work, ruled: rules.Verdict) -> list[bytes]:
     voters, _, before = _old_tally(work)
     if ruled.by_code:
         places = before.payees
     else:
         rows = [before.rows[work.request.rows[at]] for at in ruled.changed]
         places = [at for at in before.payees if any(row is not None and at in row.support for row in rows)]
-    accounts = [voters[at][1] for at in places]
-    return [account for account in accounts if work.model.stake_of(account) and not work.is_banned(account)]
+    return [voters[at][1] for at in places]
 
 
-def _slash(work: Work, found: rules.Tally, guilty: list[bytes], side: list[bytes]) -> None:
+def _slash(work: Work, found: rules.Tally, guilty: list[bytes], side: list[bytes], many: bool) -> None:
     """LC-PRE-42"""
     s, model, pot = work.s, work.model, work.id + b"pS"
     deposit = escrowed(s, model.id + b"pM")
     lost = rules.slashed([model.stake_of(account) for account in guilty], deposit)
+    if not many:
+        lost = [work.fine(account) for account in guilty]
     for account, amount in zip(guilty, lost, strict=True):
         _into_the_pot(work, account, amount)
         model.noted("server.slashed", account, amount)
         membership.strike(s, account, work.requester, "overturned", work.id)
-    burn(s, model.id + b"pM", sum(lost), "model.deposit.slashed", model.id)
+    burn(s, model.id + b"pM", sum(lost) if many else 0, "model.deposit.slashed", model.id)
     late = _unpaid(work, found)
-    each, reward, _ = rules.shared_pot(escrowed(s, pot), work.u, len(side), work.share, len(late))
-    for account in side:
+    each, reward, _ = rules.shared_pot(escrowed(s, pot), work.u if many else 0, len(side), work.share, len(late))
+    for account in side if each else ():
         pay(s, pot, account, each, "vote", work.id)
         work.set_seat(3, account, paid=work.the_seat(3, account).paid + each)
     for round_, account in late:

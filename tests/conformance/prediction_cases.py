@@ -108,10 +108,12 @@ def _verdict(case: Case) -> None:
     changed = [] if found.by_code else found.changed
     _is([found.outcome, found.side, changed, found.by_code], case["verdict"], "the verdict")
     if found.outcome != p.OVERTURNED:
-        _is(case["slashes"], False, "whether anybody is slashed")
+        _is([case["slashes"], case["deposit"]], [False, False], "whether anybody is slashed")
     else:
         repeated = sum(p.repeats(vote, old, found.changed, tol) for vote in votes)
-        _is(p.slashes(case["c"], len(found.side), repeated), case["slashes"], "whether anybody is slashed")
+        slashes = p.slashes(case["c"], len(found.side), repeated)
+        _is(slashes, case["slashes"], "whether anybody is slashed")
+        _is(slashes and p.deposit_answers(case["drawn"], case["wrong"]), case["deposit"], "whether the owner is, too")
 
 
 def _slashing(case: Case) -> None:

@@ -44,6 +44,7 @@ OUTWEIGHED = register("LC-PRE-58: a value falls where more say the new one, of a
 FOUR = register("LC-PRE-2: values are equal within four times the tolerance")
 LARGE = register("LC-PRE-42: fifteen judges before anybody is slashed")
 SURE = register("LC-PRE-42: a quorum of the judges before anybody is slashed")
+OWNED = register("LC-PRE-42: the deposit answers for a quorum of five seats or more")
 REPEATED = register("LC-PRE-42: nobody is slashed where an eighth repeats the old values")
 NO_GAIN = register("LC-PRE-42: nobody loses more than the owner")
 SUPPORTED = register("LC-PRE-44: a decision needs a quorum")
@@ -366,6 +367,11 @@ def slashes(c: int, side: int, repeated: int) -> bool:
     if part(SURE) and side < quorum(c):
         return False
     return not part(REPEATED) or 8 * repeated < c
+
+
+def deposit_answers(c: int, wrong: int) -> bool:
+    """LC-PRE-42: for what so many of c seats said."""
+    return not part(OWNED) or (c >= 5 and wrong >= quorum(c))
 
 
 def slashed(stakes: Sequence[int], deposit: int) -> list[int]:

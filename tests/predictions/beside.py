@@ -192,13 +192,13 @@ class Beside:
         c, result = len(request.of_round(3)), request.result
         before = Tally(PredictionOutcome[result.outcome], tuple(map(value, result.values)), result.agree, result.side)
         votes, answers = [answer(one.opened) for one in judges], [answer(one.opened) for one in old]
-        case = AppealCase(before, answers, request.rows, votes, c, model.terms.tol)
+        case = AppealCase(before, answers, request.rows, votes, c, request.c, model.terms.tol)
         ruling = verdicts.rule(case)
         stakes = [0 if graph.accounts[one.who].banned else graph.stake(model, one.who) for one in old]
         fee = amounts.vote_fee(graph.params.fee)
         bond, deposit = graph.money.held(request.id, BOND), graph.money.held(model.id, DEPOSIT)
         own = request.appellant == request.requester
-        money = AppealMoney(bond, fee, graph.params.fee, amounts.share, deposit, stakes, own)
+        money = AppealMoney(bond, fee, graph.params.fee, amounts.share, amounts.most_fined, deposit, stakes, own)
         told = verdicts.payout(ruling, money, len(votes))
         live, first = model.state == LIVE, len(graph.events)
         act(graph, request)
@@ -206,7 +206,7 @@ class Beside:
         self.verdicts[ruling.verdict.name] += 1
         self.slashed += len(told.slashed)
         same("verdict", [ruling.verdict.name], [one.outcome for one in events if isinstance(one, Ended) and one.r == 3])
-        spent = [Slashed(request.id, sum(told.slashed.values()), sum(told.slashed.values()))] if told.slashed else []
+        spent = [Slashed(request.id, sum(told.slashed.values()), told.deposit)] if told.slashed else []
         same("slashed", spent, [one for one in events if isinstance(one, Slashed)])
         ours: Money = Counter()
         for place in told.paid:
@@ -220,7 +220,7 @@ class Beside:
         ours[None, "slashed"] += told.pot_burned
         same("bond and stakes", ours - Counter(), moved(events, request.id, (b"A", b"S")))
         same("new values", ruling.new, {row: value(one) for row, one in request.values.items()})
-        retires = bool(told.slashed) and verdicts.is_spent(deposit - sum(told.slashed.values()), graph.params.deposit)
+        retires = bool(told.slashed) and verdicts.is_spent(deposit - told.deposit, graph.params.deposit)
         same("retired by it", live and retires, Retired(model.id, False) in events)
         self.decisions(graph, request, verdicts.values_after(case, ruling), events)
 

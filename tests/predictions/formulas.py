@@ -12,6 +12,8 @@ APPEAL_SEATS = 63
 APPEAL_ROWS = 16
 NAMED_ROWS = 8
 SLASH_SEATS = 15
+OWNED_SEATS = 5
+"""What fewer seats said is not the model's matter."""
 RECORD = 32
 BAD_RECORD = 8
 ASLEEP_AFTER = 3

@@ -408,6 +408,24 @@ def flooded(kit: Kit) -> float:
     return captured / 20
 
 
+def ended_by_one(kit: Kit) -> float:
+    """Credits that an owner loses to one puppet of ten servers that lies where it alone is asked, and to a friend who appeals."""
+    one = kit.table.Table(10, 15)
+    puppet = one.servers[0]
+    for _ in range(60):
+        request = one.ask(n=1)
+        one.to_draw(request)
+        seat = request.seats[0].who
+        one.play_round(request, {puppet: kit.table.number(10**6)})
+        if seat == puppet:
+            break
+    one.appeal(kit.table.PUPPET, request)
+    one.until(request, ("ANSWER",))
+    one.play_round(request, {})
+    model = one.graph.models[kit.table.MODEL]
+    return (10**6 - one.graph.money.held(model.id, b"D")) / 10**6
+
+
 ANY_N: Edit = ("messages.py", "        and message.n % 2 == 1\n", "")
 EVEN: Edit = ("formulas.py", "c = most if most % 2 else most - 1", "c = most")
 EVEN_FEW: Edit = ("formulas.py", "(1 if n == 1 else max(3, m))", "(1 if n == 1 else max(2, m))")
@@ -638,6 +656,14 @@ HOLES = (
         "of requests",
         (("verdicts.py", "    return len(new.support) + more > len(old.support) + fewer\n", "    return True\n"),),
         left_over,
+        0.0,
+    ),
+    Hole(
+        27,
+        "one puppet of ten servers lies where it alone is asked, and a friend appeals: what the owner loses, before with its model",
+        "credits",
+        (("verdicts.py", "    return request.c >= formulas.OWNED_SEATS and len", "    return len"),),
+        ended_by_one,
         0.0,
     ),
 )

@@ -385,9 +385,14 @@ class Checker:
         graph, request = player.graph, self.requests[event.request]
         judges = [seat for seat in request.seats if seat.r == 3]
         need("slash", len(judges) >= 15, f"by {len(judges)}")
-        need("slash", event.deposit == event.stakes <= graph.params.deposit, event)
+        payees = len(request.result.side) if request.result is not None else 0
+        many = request.c >= 5 and 3 * payees > 2 * request.c
+        need("slash", event.deposit == (event.stakes if many and event.deposit else 0) <= graph.params.deposit, event)
+        need(
+            "slash", event.deposit or event.stakes <= payees * (request.tip // request.terms.n), "few lose more than they were paid"
+        )
         burned = sum(flow.amount for flow in graph.events if isinstance(flow, Flow) and flow.why == "deposit" and flow.to is None)
-        need("slash", burned >= event.stakes, "the owner loses less")
+        need("slash", burned >= event.deposit, "the owner loses less")
         opened = [seat.opened for seat in judges if seat.opened is not None]
         need("slash", 3 * len(opened) > 2 * len(judges), f"{len(opened)} opened")
         if self.mostly_honest(player, request, 3, len(judges)):

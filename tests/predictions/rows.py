@@ -78,6 +78,7 @@ ROWS: dict[str, str] = {
     "verdict.OVERTURNED": "new values",
     "verdict.code": "overturned by a code",
     "slashed": "old payees lose stakes, the owner as much",
+    "slashed.few": "few old payees lose what they were paid, the owner nothing",
     "unpaid.rewarded": "who said so first is paid of it",
     "ban.server": "a banned server's stake burns with its last seat",
     "dropped": "a result left the state",

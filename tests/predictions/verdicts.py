@@ -131,11 +131,16 @@ def overturned(
     guilty = old_payees(graph, request, changed)
     doubt = 8 * repeated(request, votes, changed) >= c
     pot = 0
-    if c >= formulas.SLASH_SEATS and len(side) >= formulas.quorum(c) and not doubt and guilty:
+    beyond_doubt = c >= formulas.SLASH_SEATS and len(side) >= formulas.quorum(c) and not doubt and bool(guilty)
+    if beyond_doubt and many_wrong(request, changed):
         pot = slash(graph, request, guilty)
         reward(graph, request, found, side, pot)
-    elif request.appellant == request.requester:
-        pay_votes(graph, request, side, graph.params.fee)
+    else:
+        if request.appellant == request.requester:
+            pay_votes(graph, request, side, graph.params.fee)
+        if beyond_doubt:
+            fine_wrong(graph, request, guilty)
+            reward(graph, request, found, [], 0)
     if not found.agreed:
         graph.reach("verdict.code")
     add_values(request, new)
@@ -156,6 +161,16 @@ def merged(request: Request, found: Tally) -> tuple[Value | None, ...]:
 
 def old_payees(graph: Graph, request: Request, changed: list[int]) -> list[Seat]:
     """Those whose answer is a changed value's, or, by a code, all; who has no stake left here, or is banned, is let alone."""
+    found = wrong(request, changed)
+    return [one for one in found if not graph.accounts[one.who].banned and graph.stake(request.model, one.who)]
+
+
+def many_wrong(request: Request, changed: list[int]) -> bool:
+    """Of five seats or more a quorum said it: then it is the model's matter, too."""
+    return request.c >= formulas.OWNED_SEATS and len(wrong(request, changed)) >= formulas.quorum(request.c)
+
+
+def wrong(request: Request, changed: list[int]) -> list[Seat]:
     votes, result = settling.opened(request), request.result
     if result is None:
         return []
@@ -163,7 +178,7 @@ def old_payees(graph: Graph, request: Request, changed: list[int]) -> list[Seat]
     if changed:
         places = {i for row in changed for value in [result.values[row]] if value is not None for i in value.support}
         found = [votes[i] for i in result.side if i in places]
-    return [one for one in found if not graph.accounts[one.who].banned and graph.stake(request.model, one.who)]
+    return found
 
 
 def repeated(request: Request, votes: list[Seat], changed: list[int]) -> int:
@@ -200,10 +215,23 @@ def slash(graph: Graph, request: Request, guilty: list[Seat]) -> int:
     return pot
 
 
+def fine_wrong(graph: Graph, request: Request, guilty: list[Seat]) -> None:
+    """Few lose what they were paid, and the owner nothing."""
+    pot = 0
+    for one in guilty:
+        left = graph.stake(request.model, one.who)
+        amount = formulas.fine(left, request.tip // request.terms.n, request.w, request.terms.rows)
+        graph.money.shift(request.model.id, one.who, request.id, b"S", amount)
+        graph.strike(one.who, request.root, "overturned")
+        pot += amount
+    graph.tell(Slashed(request.id, pot, 0))
+    graph.reach("slashed.few")
+
+
 def reward(graph: Graph, request: Request, found: Tally, side: list[Seat], pot: int) -> None:
     """Of what the stakes lost: the votes, then the seats that had said so and went unpaid; the rest burns."""
     fee = formulas.vote_fee(graph.params, request.w, request.terms.rows)
-    each = min(fee, pot // len(side))
+    each = min(fee, pot // len(side)) if side else 0
     for one in side:
         graph.money.pay(request.id, b"S", one.who, "vote", each)
         one.paid = each > 0

@@ -7,9 +7,10 @@ from random import Random
 import pytest
 
 from learningchain.chain.contracts.membership import member_key
+from learningchain.chain.contracts.prediction import records
 from learningchain.chain.contracts.prediction.decisions import Decision
 from learningchain.chain.contracts.prediction.messages import AppealAnswer, PolicyRate, PredictionCode, RegisterPolicy, policy_id_of
-from learningchain.chain.contracts.prediction.records import RequestState
+from learningchain.chain.contracts.prediction.records import ModelState, RequestState
 from learningchain.chain.contracts.prediction.verdicts import AppealVerdict
 from tests.unit.ledger_kit import id_of
 from tests.unit.prediction_kit import ASKER, OWNER, Table, number
@@ -79,3 +80,24 @@ def test_a_lie_that_was_drawn_falls_where_most_are_honest(verifiers: int, answer
         honest = [name for name in seats if name not in lying]
         assert overturned(table, request, honest[0] if honest else ASKER, lying)
         assert [one.score for one in table.result(request).changed] == [5]
+
+
+@pytest.mark.parametrize(("answers", "liars", "owner_pays"), [(1, 1, False), (3, 3, False), (5, 3, False), (5, 4, True)])
+def test_a_lie_falls_on_the_owner_only_where_a_quorum_of_five_seats_said_it(answers: int, liars: int, owner_pays: bool) -> None:
+    """A puppet that serves lies, and a friend appeals: before, one seat of one had the owner's deposit burned, the
+    model retired and every server out, for a credit. Few lose what they were paid, and the model goes on."""
+    table = Table(servers=10, judges=15)
+    request = table.ask(answers=answers, tip=1_000 * answers)
+    lying = set(table.drawn(request)[:liars])
+    table.answer(request, {name: FALSE if name in lying else TRUE for name in table.seats(request)})
+    stakes = {name: table.stake(name) for name in table.servers}
+    deposit = table.escrowed(records.deposit_escrow(table.model))
+    assert overturned(table, request, OWNER, lying)
+    lost = {name: stakes[name] - table.stake(name) for name in lying}
+    burned = deposit - table.escrowed(records.deposit_escrow(table.model))
+    if owner_pays:
+        assert burned == deposit and table.standing.state == ModelState.RETIRED
+    else:
+        assert set(lost.values()) == {1_000} and burned == 0 and table.standing.state == ModelState.LIVE
+        assert all(table.server(name) for name in table.servers)
+    assert all(table.get(member_key(id_of(name))).strikes for name in lying)

@@ -29,11 +29,11 @@ OLD = [said(900, 0), said(900, 0), said(900, 0), said(0, 0), code(BAD_INPUT)]
 
 def case(votes: list[Answer], rows: tuple[int, ...] = (0, 1), seats: int | None = None, old: list[Answer] = OLD) -> AppealCase:
     before = tally(old, rows=2, tol=TOL, c=5, q=2, m=2)
-    return AppealCase(before, old, rows, votes, len(votes) if seats is None else seats, TOL)
+    return AppealCase(before, old, rows, votes, len(votes) if seats is None else seats, 5, TOL)
 
 
 def money(**changes: Any) -> AppealMoney:
-    base = AppealMoney(15_000, 1_000, 300, 500, 9_000, (5_000, 2_000, 0, 7_000, 7_000), False)
+    base = AppealMoney(15_000, 1_000, 300, 500, 400, 9_000, (5_000, 2_000, 0, 7_000, 7_000), False)
     return base._replace(**changes)
 
 
@@ -91,12 +91,12 @@ def test_a_value_falls_only_where_more_of_all_who_answered_say_another(
 ) -> None:
     """LC-PRE-58: the draw and the judges, each counted once."""
     before = tally(first, rows=1, tol=TOL, c=5, q=2, m=2)
-    assert verdicts.rule(AppealCase(before, first, (0,), votes, len(votes), TOL)).verdict == expected
+    assert verdicts.rule(AppealCase(before, first, (0,), votes, len(votes), 5, TOL)).verdict == expected
 
 
 def test_of_rows_that_judges_value_otherwise_those_that_are_not_outweighed_stay() -> None:
     first = [said(0, 0, 0)] * 3 + [said(500, 0, 0)] * 2
-    tried = AppealCase(tally(first, rows=3, tol=TOL, c=5, q=2, m=2), first, (0, 1, 2), [said(500, 500, 40)] * 3, 3, TOL)
+    tried = AppealCase(tally(first, rows=3, tol=TOL, c=5, q=2, m=2), first, (0, 1, 2), [said(500, 500, 40)] * 3, 3, 5, TOL)
     found = verdicts.rule(tried)
     assert (found.verdict, found.changed) == (OVERTURNED, (0,))
     after = [value and (value.score, len(value.support)) for value in verdicts.values_after(tried, found)]
@@ -147,20 +147,24 @@ def test_only_who_stood_behind_a_changed_row_is_slashed() -> None:
     old = [said(*[900] + [0] * 15), said(*[900] + [0] * 15), said(*[900] + [0] * 15), said(*[0] * rows), said(*[0] * rows)]
     before = tally(old, rows=rows, tol=TOL, c=5, q=2, m=2)
     assert before.side == (0, 1, 2, 3, 4)
-    ruling = verdicts.rule(AppealCase(before, old, tuple(range(rows)), [said(*[0] * rows)] * 15, 15, TOL))
+    ruling = verdicts.rule(AppealCase(before, old, tuple(range(rows)), [said(*[0] * rows)] * 15, 15, 5, TOL))
     assert ruling.changed == (0,) and ruling.slashable == (0, 1, 2) and ruling.unpaid == ()
 
 
 # --- who gets what -------------------------------------------------------------------------------------------------------------
 
 
-def of(votes: list[Answer], **changes: Any) -> AppealPayout:
-    found = verdict(votes)
+MANY = [said(900, 0)] * 4 + [said(0, 0)]
+
+
+def of(votes: list[Answer], old: list[Answer] = OLD, **changes: Any) -> AppealPayout:
+    found = verdicts.rule(case(votes, old=old))
     told = verdicts.payout(found, money(**changes), len(votes))
     bond = money(**changes).bond
     assert len(told.paid) * told.each + told.back + told.burned == bond
     pot = sum(told.slashed.values())
     side, unpaid = (len(found.found.side), len(found.unpaid)) if told.slashed else (0, 0)
+    assert told.deposit == (pot if old == MANY else 0)
     assert told.vote * side + told.reward * unpaid + told.pot_burned == pot <= money(**changes).deposit
     return told
 
@@ -176,13 +180,19 @@ def test_without_slashing_the_bond_goes_back_and_a_requester_pays_the_least_fee(
 
 
 def test_the_slashed_lose_their_part_of_the_deposit_and_it_goes_to_judges_then_to_the_unpaid() -> None:
-    """Place 2 has no stake: two are left, and 4,500 is each one's part."""
-    told = of([said(0, 0)] * 15)
-    assert told.slashed == {0: 4_500, 1: 2_000}
-    assert (told.vote, told.reward, told.pot_burned) == (433, 5, 0)
+    """Four of five seats lied; place 2 has no stake: three are left, and 3,000 is each one's part."""
+    told = of([said(0, 0)] * 15, MANY)
+    assert told.slashed == {0: 3_000, 1: 2_000, 3: 3_000}
+    assert (told.vote, told.reward, told.pot_burned) == (533, 5, 0)
     assert (told.paid, told.back, told.burned) == ((), 15_000, 0)
-    rich = of([said(0, 0)] * 15, fee=100)
-    assert (rich.vote, rich.reward, rich.pot_burned) == (100, 500, 4_500)
+    rich = of([said(0, 0)] * 15, MANY, fee=100)
+    assert (rich.vote, rich.reward, rich.pot_burned) == (100, 500, 6_000)
+
+
+def test_few_lose_what_they_were_paid_and_the_owner_nothing() -> None:
+    """Three of five lied, two of them have a stake. Judges are paid as where nobody is slashed."""
+    assert of([said(0, 0)] * 15) == AppealPayout((), 0, 15_000, 0, {0: 400, 1: 400}, 0, 500, 300, 0)
+    assert of([said(0, 0)] * 15, own=True) == AppealPayout(tuple(range(15)), 300, 10_500, 0, {0: 400, 1: 400}, 0, 500, 300, 0)
 
 
 # --- rows ----------------------------------------------------------------------------------------------------------------------

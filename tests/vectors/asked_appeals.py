@@ -202,13 +202,34 @@ def slashed() -> Ask:
     play.ask()
     play.until(RequestState.ANSWER)
     seats = play.seats()
-    play.answer(among(seats, FALSE, TRUE, 3), order=seats)
+    play.answer(among(seats, FALSE, TRUE, 4), order=seats)
     assert play.read().state == RequestState.AGREED
     play = _judged(play, lambda name: TRUE)
     assert play.read().appeal == AppealVerdict.OVERTURNED
     assert len(play.read().rounds[-1].seats) >= 15
     for _ in range(3):
         play.block()
+    return play
+
+
+def few_wrong() -> Ask:
+    play = _divided("overturned beyond doubt, and three of five were wrong: they are fined, the owner is not", "LC-PRE-42", {})
+    play = _judged(play, lambda name: TRUE, "bob")
+    assert play.read().appeal == AppealVerdict.OVERTURNED and len(play.read().rounds[-1].seats) >= 15
+    return play
+
+
+def one_wrong() -> Ask:
+    play = _answered(
+        "overturned beyond doubt, and the only seat was wrong: the model goes on",
+        "LC-PRE-42",
+        lambda name: FALSE,
+        answers=1,
+        agree=1,
+        tip=10,
+    )
+    play = _judged(play, lambda name: TRUE)
+    assert play.read().appeal == AppealVerdict.OVERTURNED
     return play
 
 
@@ -395,6 +416,8 @@ APPEALS: tuple[Callable[[], Ask], ...] = (
         upheld,
         added,
         slashed,
+        few_wrong,
+        one_wrong,
         spared,
         together,
         outweighed,

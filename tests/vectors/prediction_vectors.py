@@ -328,17 +328,18 @@ def _ruled(votes: list[Vote], c: int, before: Tally, first: list[Vote], tol: int
         None if value is None else [value.predicted, shown(value.score), list(value.support)] for value in before.values
     ]
     answers, rows = [_answer(vote) for vote in first], list(range(len(before.values)))
-    ruling = verdicts.rule(AppealCase(before, answers, rows, [_answer(vote) for vote in votes], c, tol))
+    ruling = verdicts.rule(AppealCase(before, answers, rows, [_answer(vote) for vote in votes], c, len(first), tol))
     by_code = ruling.verdict == AppealVerdict.OVERTURNED and not ruling.found.holds
     said = [ruling.verdict.name, list(ruling.found.side), list(ruling.changed), by_code]
-    return {"rule": "LC-PRE-40", **given, "verdict": said, "slashes": bool(ruling.slashable)}
+    given |= {"drawn": len(first), "wrong": len(ruling.slashable)}
+    return {"rule": "LC-PRE-40", **given, "verdict": said, "slashes": bool(ruling.slashable), "deposit": ruling.owned}
 
 
 def _slashing(stakes: list[int], deposit: int, u: int, side: int, s: int, same: int) -> dict[str, Any]:
     found = Tally(PredictionOutcome.AGREED, (RowValue(0, 500, tuple(range(side))),), side, tuple(range(side)))
     guilty, unpaid = tuple(range(len(stakes))), tuple(range(len(stakes), len(stakes) + same))
-    ruling = AppealRuling(AppealVerdict.OVERTURNED, found, {0: RowValue(0, 500, ())}, (0,), guilty, unpaid)
-    money = AppealMoney(0, u, FEE, s, deposit, [*stakes, *[0] * same], False)
+    ruling = AppealRuling(AppealVerdict.OVERTURNED, found, {0: RowValue(0, 500, ())}, (0,), guilty, unpaid, True)
+    money = AppealMoney(0, u, FEE, s, s, deposit, [*stakes, *[0] * same], False)
     paid = verdicts.payout(ruling, money, side)
     given = {"stakes": _shown(stakes), "deposit": shown(deposit), "u": u, "side": side, "s": s, "same": same}
     shared = _shown([paid.vote, paid.reward, paid.pot_burned])
@@ -427,6 +428,8 @@ _WEIGHED: tuple[tuple[list[Vote], list[Vote]], ...] = (
     ([said(BAD_INPUT)] * 3, [one(0)] * 3 + [one(500)] * 2),
     ([said(FAULT)] * 6, [one(0)] * 3 + [one(500)] * 2),
     ([said(FAULT)] * 5 + [one(0)], [one(0)] * 3 + [said(FAULT)] * 2),
+    # the deposit answers for a quorum of five seats or more
+    *(([one(500)] * 15, [one(0)] * wrong + [one(500)] * (c - wrong)) for c, wrong in ((3, 3), (5, 3), (5, 4), (7, 4), (7, 5))),
 )
 _SLASHINGS = (
     # stakes of the k, deposit left, u, side, s, unpaid seats that said the same

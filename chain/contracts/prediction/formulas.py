@@ -103,7 +103,12 @@ class Amounts(NamedTuple):
 
     def fine(self, stake: int) -> int:
         """PEN, of a server with `stake` left on this model."""
-        return min(stake, self.share, FINE_ROWS * self.w * self.rows)
+        return min(stake, self.most_fined)
+
+    @property
+    def most_fined(self) -> int:
+        """PEN of a stake that is large enough."""
+        return min(self.share, FINE_ROWS * self.w * self.rows)
 
     def vote_fee(self, least: int) -> int:
         """u, of an appeal's vote; `least` is pred_fee."""

@@ -72,6 +72,7 @@ def judge(request: RequestContext) -> None:
         rows=request.record.rows,
         votes=[answer for _, answer in votes],
         seats=len(request.judges),
+        drawn=request.record.wanted,
         tol=request.model.record.terms.tol,
     )
     ruling = verdicts.rule(case)
@@ -115,6 +116,7 @@ def _pay(request: RequestContext, ruling: AppealRuling, judges: Sequence[bytes],
         fee=vote_fee(request),
         least_fee=request.params.pred_fee,
         share=request.amounts.share,
+        fine=request.amounts.most_fined,
         deposit=model.deposit,
         stakes=[0 if host.is_banned(account) else model.stake(account) for _, account in seats],
         own=appellant == request.requester,
@@ -136,15 +138,15 @@ def _pay_judge(request: RequestContext, escrow: bytes, account: bytes, amount: i
 def _slash(
     request: RequestContext, ruling: AppealRuling, payout: AppealPayout, judges: Sequence[bytes], seats: Sequence[Seat]
 ) -> None:
-    """LC-PRE-42: the stakes lose, the deposit as much; judges and who had said so first are paid of the stakes."""
+    """LC-PRE-42: the stakes lose, of many also the deposit; judges and who had said so first are paid of the stakes."""
     host, model, pot = request.host, request.model, records.slashed_escrow(request.id)
     for place, lost in payout.slashed.items():
         account = seats[place][1]
         host.shift(records.stake_escrow(model.id, account), pot, lost, "stake.slashed", request.id)
         host.emit("server.slashed", model.id, account, lost)
         host.service(STANDING).strike(account, request.requester, "overturned", request.id)
-    host.burn(records.deposit_escrow(model.id), sum(payout.slashed.values()), "model.deposit.slashed", model.id)
-    for place in ruling.found.side:
+    host.burn(records.deposit_escrow(model.id), payout.deposit, "model.deposit.slashed", model.id)
+    for place in ruling.found.side if payout.vote else ():
         _pay_judge(request, pot, judges[place], payout.vote)
     for place in ruling.unpaid:
         number, account = seats[place]

@@ -36,6 +36,8 @@ SLASH_SEATS = 15
 """LC-PRE-42: with fewer judges nobody is slashed."""
 DOUBT_PART = 8
 """Nor where one judge of so many says what the old answer said."""
+OWNED_SEATS = 5
+"""LC-PRE-42: what fewer seats said falls on nobody but them: a puppet alone could have a stranger's model retired."""
 _ACCUSING = (PredictionOutcome.BAD_INPUT, PredictionOutcome.MODEL_FAULT)
 """Codes that overturn a value."""
 
@@ -59,6 +61,8 @@ class AppealCase(NamedTuple):
     """Of the judges that opened."""
     seats: int
     """Judges drawn."""
+    drawn: int
+    """c of the request."""
     tol: int
 
 
@@ -74,6 +78,8 @@ class AppealRuling(NamedTuple):
     """Old places whose answer was wrong beyond doubt, whatever stake they have left."""
     unpaid: tuple[int, ...]
     """Old places that were not paid and had said what the judges say."""
+    owned: bool = False
+    """So many are slashable that their stakes fall, and the owner's deposit with them; else each loses a fine."""
     withheld: bool = False
     """LC-PRE-55: of the judges' answers, where the verdict is VOID."""
 
@@ -89,6 +95,8 @@ class AppealMoney(NamedTuple):
     """pred_fee"""
     share: int
     """s of the request."""
+    fine: int
+    """PEN of a stake that is large enough."""
     deposit: int
     """What the model's owner has left of it."""
     stakes: Sequence[int]
@@ -100,7 +108,7 @@ class AppealMoney(NamedTuple):
 class AppealPayout(NamedTuple):
     """`each` of the bond to each of `paid`, then `back` to the appellant and `burned`.
 
-    Each of `slashed` loses what stands there, the deposit as much, which burns. Of what the stakes lose `vote` goes to each judge
+    Each of `slashed` loses what stands there; `deposit` of the owner's burns. Of what the stakes lose `vote` goes to each judge
     of the side, `reward` to each of the unpaid, the rest (`pot_burned`) burns.
     """
 
@@ -114,6 +122,7 @@ class AppealPayout(NamedTuple):
     vote: int = 0
     reward: int = 0
     pot_burned: int = 0
+    deposit: int = 0
 
 
 # --- what is so ----------------------------------------------------------------------------------------------------------------
@@ -150,7 +159,7 @@ def rule(case: AppealCase) -> AppealRuling:
     found = tally(case.votes, rows=len(case.rows), tol=case.tol, c=case.seats, q=2, m=1)
     said = found.holds or found.outcome in (*_ACCUSING, PredictionOutcome.BAD_KEY)
     withheld = is_withheld([vote.code for vote in case.votes])
-    void = AppealRuling(AppealVerdict.VOID, found._replace(side=()), {}, (), (), (), withheld)
+    void = AppealRuling(AppealVerdict.VOID, found._replace(side=()), {}, (), (), (), withheld=withheld)
     if len(case.votes) < 2 or 2 * len(found.side) <= case.seats or not said:
         return void
     new = {row: value for row, value in zip(case.rows, found.values, strict=found.holds) if value is not None}
@@ -161,7 +170,9 @@ def rule(case: AppealCase) -> AppealRuling:
     if not changed and not (found.outcome in _ACCUSING and _code_outweighs(case, found)):
         return void
     new = {row: value for row, value in new.items() if row in changed or row not in other}
-    return AppealRuling(AppealVerdict.OVERTURNED, found, new, changed, _slashable(case, found, changed), _unpaid(case, found))
+    wrong = _slashable(case, found, changed)
+    owned = case.drawn >= OWNED_SEATS and len(wrong) >= quorum(case.drawn)
+    return AppealRuling(AppealVerdict.OVERTURNED, found, new, changed, wrong, _unpaid(case, found), owned)
 
 
 def values_after(case: AppealCase, ruling: AppealRuling) -> tuple[RowValue | None, ...]:
@@ -253,9 +264,10 @@ def payout(ruling: AppealRuling, money: AppealMoney, opened: int) -> AppealPayou
     if ruling.verdict == AppealVerdict.VOID:
         return _of_bond(money, range(opened) if money.own or ruling.withheld else (), money.least_fee, back=True)
     guilty = [place for place in ruling.slashable if money.stakes[place]]
-    if guilty:
+    if guilty and ruling.owned:
         return _slashed(ruling, money, guilty)
-    return _of_bond(money, side if money.own else (), money.least_fee, back=True)
+    overturned = _of_bond(money, side if money.own else (), money.least_fee, back=True)
+    return _fined(ruling, money, guilty, overturned) if guilty else overturned
 
 
 def _of_bond(money: AppealMoney, paid: Sequence[int], fee: int, *, back: bool) -> AppealPayout:
@@ -273,7 +285,15 @@ def _slashed(ruling: AppealRuling, money: AppealMoney, guilty: Sequence[int]) ->
     vote = min(money.fee, pot // len(ruling.found.side))
     rest = pot - vote * len(ruling.found.side)
     reward = min(money.share, rest // len(ruling.unpaid)) if ruling.unpaid else 0
-    return AppealPayout((), 0, money.bond, 0, lost, vote, reward, rest - reward * len(ruling.unpaid))
+    return AppealPayout((), 0, money.bond, 0, lost, vote, reward, rest - reward * len(ruling.unpaid), pot)
+
+
+def _fined(ruling: AppealRuling, money: AppealMoney, guilty: Sequence[int], overturned: AppealPayout) -> AppealPayout:
+    """Each loses about what it was paid: an image that answers by the clock takes nothing from who serves it."""
+    lost = {place: min(money.stakes[place], money.fine) for place in guilty}
+    pot = sum(lost.values())
+    reward = min(money.share, pot // len(ruling.unpaid)) if ruling.unpaid else 0
+    return overturned._replace(slashed=lost, reward=reward, pot_burned=pot - reward * len(ruling.unpaid))
 
 
 def is_spent(deposit: int, full: int) -> bool:
