@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from learningchain.client.contracts.federation.http.schema import FederationSummary as FederationSummary
     from learningchain.client.contracts.federation.http.schema import FederationView as FederationView
     from learningchain.client.contracts.federation.http.schema import OwnPartView as OwnPartView
+    from learningchain.client.contracts.federation.objects import AsyncFederation as AsyncFederation
+    from learningchain.client.contracts.federation.objects import Federation as Federation
     from learningchain.client.contracts.job.http.schema import ImageRequest as ImageRequest
     from learningchain.client.contracts.job.http.schema import JobPosted as JobPosted
     from learningchain.client.contracts.job.http.schema import JobQuote as JobQuote

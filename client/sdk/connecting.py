@@ -25,12 +25,13 @@ from learningchain.client.sdk.values import moment
 
 if TYPE_CHECKING:
     # What a type checker knows of the slices that are found when the program runs.
+    from learningchain.client.contracts.federation.objects import AsyncNodeFederations, NodeFederations
     from learningchain.client.contracts.job.objects import AsyncNodeJobs, NodeJobs
     from learningchain.client.contracts.prediction.objects import AsyncNodeModels, NodeModels
 
-    class _AsyncParts(AsyncNodeJobs, AsyncNodeModels): ...
+    class _AsyncParts(AsyncNodeFederations, AsyncNodeJobs, AsyncNodeModels): ...
 
-    class _Parts(NodeJobs, NodeModels): ...
+    class _Parts(NodeFederations, NodeJobs, NodeModels): ...
 
 else:
     _SLICES: Final = [part for name, part in contracts.parts("objects").items() if contracts.is_own(name)]

@@ -17,7 +17,7 @@ from learningchain.chain.codec import encode
 from learningchain.chain.contracts.federation.messages import FileCode
 from learningchain.chain.losses import Measurement
 from learningchain.client.cli.app import main
-from learningchain.client.contracts.federation.cli.opening import too_few
+from learningchain.client.contracts.federation.offer import too_few
 from learningchain.client.contracts.federation.roles.journal import JOURNAL, AttemptNote, FederationNotes, JournalBook, PreviewNote
 from learningchain.client.contracts.federation.roles.making import NO_UPDATES
 from learningchain.client.contracts.federation.roles.member import MemberBook, MemberMachine, TrainedFederation
@@ -145,7 +145,7 @@ async def test_a_sponsor_admits_and_removes_by_name(api: Api, run: Run) -> None:
         ({"bounty": "none"}, "--bounty cannot be"),
         ({"image": "train:latest"}, "is not pinned"),
         ({"model": "nowhere"}, "there is no file"),
-        ({"schema": "nowhere"}, "--schema: there is no file"),
+        ({"schema": "nowhere"}, "schema: there is no file"),
         ({"params": "[1]"}, "--params is a JSON object"),
         ({"dp": "9"}, "--dp is noise"),
         ({"dp": "8", "min_members": "2"}, "times what it should find"),

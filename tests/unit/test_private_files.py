@@ -376,12 +376,11 @@ ELSEWHERE = {
     # What a user names, not the data folder; every one of them by a name that the user typed.
     "client/cli/app.py": "standard output to /dev/null",
     "client/reading.py": "text files: passphrases, parameters, rows, a network's file, a token file, a transaction",
-    "client/contracts/job/images.py": "an archive that is to be posted",
     "client/contracts/job/cli/build.py": "the base of images, where the user wants it",
     "client/contracts/job/cli/hidden.py": "a note where the user wants it, made exclusively; sealed data in a folder of its own",
     "client/contracts/job/cli/new.py": "a skeleton in a folder that the user names",
     "client/contracts/job/cli/check.py": "a stranger's model in a folder of its own",
-    "client/contracts/federation/cli/opening.py": "an initial model, an image's archive, a schema",
+    "client/contracts/federation/offer.py": "an initial model, an image's archive, a schema",
     "client/contracts/prediction/roles/table.py": "a table",
     "client/contracts/prediction/roles/asking.py": "answers where the user wants them, and their journal beside them",
     "client/contracts/prediction/sdk.py": "rows on their way, in a folder of its own",
@@ -392,6 +391,7 @@ ELSEWHERE = {
     "client/cli/signer.py": "the guard of an earlier signer; its copy is made in that one place",
     "client/sdk/http.py": "uploads",
     "client/sdk/files.py": "downloads",
+    "client/sdk/images.py": "an archive that is to be posted",
     # Files that others cannot name in advance (mkstemp), or that nobody writes.
     "client/api/files.py": "uploads in the spool, made by mkstemp",
     "client/contracts/federation/web/opening_pages.py": "a model in the content store, to look at its header",

@@ -187,7 +187,7 @@ class JobsCalls(NodeObject, Generic[J]):
         float_kind: "f32" or "f64". finalists: how many are judged at most. on_cheat: "refund" or "next-best".
         Raises UsageError, and RejectedError with the rule where the ledger would refuse it; nothing is sent then.
         """
-        from learningchain.client.contracts.job.images import prepare
+        from learningchain.client.sdk.images import prepare
 
         terms = {"params": params, "limits": limits, "float_kind": float_kind, "finalists": finalists, "on_cheat": on_cheat}
         terms |= {"fee": None if fee is None else credits_text(fee, "fee"), "tol": loss_text(tol), "floor": loss_text(floor)}

@@ -12,9 +12,9 @@ from learningchain.client.cli.common import HERE, Common, WrongUsage, agree, cel
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 from learningchain.client.contracts.federation.cli.reading import FedText
 from learningchain.client.contracts.federation.cli.sponsoring import sent
+from learningchain.client.contracts.federation.consent import check_open, check_own, own_data
 from learningchain.client.contracts.federation.references import find_federation
-from learningchain.client.contracts.federation.web.phrases import agreement, became, held_against, vault_text
-from learningchain.client.sdk.types import RejectedError
+from learningchain.client.contracts.federation.web.phrases import agreement, became, vault_text
 
 if TYPE_CHECKING:
     from learningchain.client.api.schema import OwnDataView, TxAnswer
@@ -63,11 +63,11 @@ def join(
     wait = min(wait, MAX_WAIT)
 
     async def look(node: Client) -> tuple[JoiningView, OwnDataView]:
-        own = await _own(node, data)
+        own = await own_data(node, data)
         return await node.joining(await find_federation(node, federation, to_join=True)), own
 
     found, own = common.ask(look)
-    _check(found, own, examples)
+    check_own(found, own, examples)
     if preview:
         return _preview(common, found, own)
     if dry_run:
@@ -79,20 +79,7 @@ def join(
         return 0
     if not common.json:
         show_joining(common.out.notes, found, own, vault=vault, min_vetted=min_vetted)
-    if (refusal := found["refusal"]) is not None:
-        raise RejectedError(f"{refusal['message']}", code=refusal["code"], name=refusal["name"])
-    if found["allowed"] is False:
-        raise WrongUsage(
-            f"Nothing was sent: the program {found['program']} is not on this node's list of those that may run on your own data "
-            "(federation.images). Read its source; if you trust it, add the digest to the list (learningchain config set), and "
-            "restart the node"
-        )
-    if found["aggregators"] < found["min_verifiers"]:
-        raise WrongUsage(
-            f"Nothing was sent: {found['aggregators']} verifiers could be drawn to add up, and this node wants at least "
-            f"{found['min_verifiers']} (federation.min_verifiers). Join when others serve, or accept fewer: learningchain "
-            "config set federation.min_verifiers N, then restart the node"
-        )
+    check_open(found)
     if not yes:
         agree(common, "", "Join?", "Nothing was sent")
 
@@ -125,7 +112,7 @@ def data(
 
     async def send(node: Client) -> FederationJoined:
         ref = await find_federation(node, federation)
-        _check(await node.joining(ref), await _own(node, name), examples)
+        check_own(await node.joining(ref), await own_data(node, name), examples)
         return await node.change_data(ref, name, n=examples or 0, wait=wait)
 
     return sent(common, common.ask(send), f"From the next start on this node trains on {name}.", wait)
@@ -238,34 +225,6 @@ def _preview(common: Common, found: JoiningView, own: OwnDataView) -> int:
 
 
 # --- what it means --------------------------------------------------------------------------------------------------------------
-
-
-async def _own(node: Client, name: str) -> OwnDataView:
-    """Raises `WrongUsage`."""
-    found = {own["name"]: own for own in await node.own_data()}
-    if name not in found:
-        known = f"There are: {', '.join(sorted(found))}" if found else "There are none yet"
-        add = f"Add some: learningchain data add {name[:32]} FOLDER"
-        raise WrongUsage(f"This node keeps no data called {name[:40]!r}. {known}. {add}")
-    return found[name]
-
-
-def _check(found: JoiningView, own: OwnDataView, examples: int | None) -> None:
-    """What the ledger could not say. Raises `WrongUsage`."""
-    if found["claims_examples"] and not examples:
-        raise WrongUsage("This federation splits its pay by samples: say how many examples your data have, --examples N")
-    if not found["claims_examples"] and examples is not None:
-        raise WrongUsage(f"Pay is split {found['split']} here, so no examples are claimed: leave --examples out")
-    try:
-        fits = held_against(found["schema"], own)
-    except ValueError as problem:
-        raise WrongUsage(f"{problem}") from None
-    if not fits:
-        raise WrongUsage(
-            f"Your data {own['name']!r} were not held against the schema that the sponsor posted. Do it, and join then: "
-            f"learningchain fed schema {found['federation'][:12]} --out schema.json; learningchain data remove {own['name']}; "
-            f"learningchain data add {own['name']} FOLDER --schema schema.json"
-        )
 
 
 def demanded(found: JoiningView, least: int) -> list[str]:

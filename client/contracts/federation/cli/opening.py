@@ -13,8 +13,15 @@ from rich.console import Console
 from learningchain.client.cli.app import OK, REFUSED, USAGE
 from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, facts, json_object, seconds, size_text, span
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
-from learningchain.client.contracts.federation.arithmetic.places import MASKS
-from learningchain.client.contracts.federation.cli.words import WARNED
+from learningchain.client.contracts.federation.offer import (
+    check_noise,
+    check_schema,
+    content_name,
+    encrypted,
+    initial_model,
+    is_open,
+    too_few,
+)
 from learningchain.client.sdk.types import RejectedError
 
 if TYPE_CHECKING:
@@ -22,8 +29,6 @@ if TYPE_CHECKING:
     from learningchain.client.sdk.client import Client
     from learningchain.client.sdk.types import Json
 
-MAX_SCHEMA = 64 * 1024
-LEAST_PANEL, LEAST_AGGREGATORS = 3, 2
 FEW = 5
 """Members below whom a bad update cannot be told from a good one without a reference."""
 
@@ -168,17 +173,6 @@ def _require(quote: FederationQuote, *, force: bool) -> None:
         raise WrongUsage(f"{why}. Open it all the same with --force, and start it once there are more")
 
 
-def too_few(quote: FederationQuote) -> str:
-    """What is wrong with who could serve it; empty where nothing is."""
-    if quote["refusal"] is not None or (quote["panel"] >= LEAST_PANEL and quote["aggregators"] >= LEAST_AGGREGATORS):
-        return ""
-    return (
-        f"{quote['panel']} verifiers could measure it and {quote['aggregators']} could aggregate; a round takes "
-        f"{LEAST_AGGREGATORS} aggregators, and a panel of fewer than {LEAST_PANEL} is easily lied to. Verifiers say that they "
-        "serve: learningchain fed serve on"
-    )
-
-
 def show_quote(console: Console, quote: FederationQuote) -> None:
     rows: list[tuple[str, Any]] = [
         ("bounty", quote["bounty"]),
@@ -218,86 +212,10 @@ def _tell(
 # --- checks ---------------------------------------------------------------------------------------------------------------------
 
 
-def initial_model(path: Path) -> Json:
-    """Bytes and values of a model file. Raises `WrongUsage` naming what every node would refuse."""
-    if not path.is_file():
-        raise WrongUsage(f"--model: there is no file {path}")
-    try:
-        from learningchain.client.contracts.federation.arithmetic.tensors import BadTensors, read_layout
-    except ModuleNotFoundError:
-        raise WrongUsage("Opening a federation needs numpy: pip install 'learningchain[federation]'") from None
-    import mmap
-
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
-            layout = read_layout(raw)
-    except (BadTensors, ValueError) as problem:
-        raise WrongUsage(f"--model: {path} is no safetensors file of F32 values alone: {problem}") from None
-    return {"size": layout.size, "dims": layout.dims}
-
-
 def tell_secrecy(common: Common, wanted: str | None, dims: int) -> None:
     """Say that a small model's updates are open, where nobody asked for it."""
-    from learningchain.chain.contracts.federation.messages import MASKED_DIMS
-
-    if wanted is None and dims < MASKED_DIMS:
-        common.out.note(
-            f"The model has {dims} values, and a sum of so few hides nothing: --secrecy open is taken. The aggregators of a round "
-            "read each member's update as it is; members are told before they join."
-        )
-
-
-def check_noise(dp: float, dims: int, members: int, force: bool) -> None:
-    """Noise to signal of a round, whose sum bears the noise of three masks (LC-FILE-36): of few members' large models nothing is
-    left. Raises `WrongUsage`."""
-    if not 0 <= dp <= 8:
-        raise WrongUsage(f"--dp is noise in parts of the clip, 0 to 8, not {dp:g}")
-    ratio = dp * (MASKS * dims) ** 0.5 / (0.3 * members)
-    if ratio > WARNED and not force:
-        raise WrongUsage(
-            f"With --dp {dp:g}, {dims:,} values and {members} members the noise of a round is {ratio:.0f} times what it should "
-            "find: take more members, a smaller model or less noise, or --force"
-        )
-
-
-def check_schema(path: Path) -> None:
-    """Raises `WrongUsage`."""
-    from learningchain.client.data.table_schema import BadTableSchema, parse_table_schema
-
-    if not path.is_file():
-        raise WrongUsage(f"--schema: there is no file {path}")
-    if path.stat().st_size > MAX_SCHEMA:
-        raise WrongUsage(f"--schema: {path} has more than {MAX_SCHEMA >> 10} KiB")
-    try:
-        parse_table_schema(path.read_bytes())
-    except BadTableSchema as problem:
-        raise WrongUsage(f"--schema: {path}: {problem}") from None
-
-
-def encrypted(file: Path, target: Path) -> tuple[Json, str]:
-    """What an opening says of a hidden test file, and its new key. Raises `WrongUsage`."""
-    import secrets
-
-    from learningchain.chain.crypto import sha256
-    from learningchain.client.keys import hidden
-
-    if not file.is_file() or not file.stat().st_size:
-        raise WrongUsage(f"--hidden: there is no file {file}, or it is empty")
-    key = secrets.token_bytes(hidden.KEY)
-    plain = hidden.encrypt(file, target, key, secrets.token_bytes(hidden.NONCE))
-    said = {"cid": content_name(target), "plain_hash": plain.hex(), "key_hash": sha256(key).hex(), "size": target.stat().st_size}
-    return said, key.hex()
-
-
-def content_name(path: Path) -> str:
-    """The CID that the content store gives a file."""
-    from learningchain.client.sdk.files import StreamName
-
-    name = StreamName()
-    with path.open("rb") as source:
-        while piece := source.read(1 << 20):
-            name.feed(piece)
-    return str(name.finish()[0])
+    if wanted is None and (said := is_open(dims)):
+        common.out.note(said.format(terms="--secrecy open"))
 
 
 def archived_image(archive: Path) -> Json:

@@ -10,8 +10,6 @@ from learningchain.client.cli.common import cell
 from learningchain.client.contracts.federation.web.phrases import ENDS, STATES
 
 _COLORS = {"REACHED": "green", "MET": "green", "ROUNDS": "green", "USED": "green", "PROGRESS": "green", "END": "", "IDLE": "cyan"}
-WARNED = 10.0
-"""Noise to signal of a round above which opening asks for --force."""
 
 
 def colored(word: Any) -> Text:

@@ -206,7 +206,7 @@ def archived_image(archive: Path | None, folder: Path | None = None) -> Json:
     """What a posting says of an archive: its name in the content store, the image in it, its processor. Where it is to be built of
     a folder, it is. Raises `WrongUsage`."""
     from learningchain.client.contracts.job.cli.check import scanned
-    from learningchain.client.contracts.job.images import described
+    from learningchain.client.sdk.images import described
 
     if archive is None:
         raise WrongUsage("--image-archive names no file")

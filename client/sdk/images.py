@@ -1,4 +1,4 @@
-"""The image of a job as a program names it: an archive, a folder or module it is built of, functions, or one in a registry."""
+"""The image of a job or a federation as a program names it: an archive, a folder or module, functions, or one in a registry."""
 
 from __future__ import annotations
 
