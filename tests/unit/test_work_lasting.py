@@ -182,8 +182,11 @@ def test_what_left_the_state_goes_by_the_word_of_its_own_contract_but_not_while_
         await asyncio.sleep(1)
         await node.kill()
         work = await node.start()
-        await asyncio.sleep(LONG_S)  # no block: this node is behind
+        await asyncio.sleep(LONG_S)  # no block
+        node.behind_ms = 60 * MINUTE_MS
+        await hours(graph.chain, 1.2 * GONE_MS / 1_000)  # blocks of an hour ago
         assert held(work, ref) == {"ask", SERVED, OWN_PIN}
+        node.behind_ms = 0
         await hours(graph.chain, 1.2 * GONE_MS / 1_000)
         unclear = {UNCLEAR_PIN} if name == "job" else set()
         assert held(work, ref) == unclear, "a model that was under audit is kept for its owner: nobody can tell whether it won"

@@ -579,6 +579,8 @@ class Node:
         self.ledger = LedgerDouble(chain, name, self.rng, faults.get("loss", 0.0))
         self.engine = FakeEngine(folder / "sandbox" / "out", self.rng, faults.get("fail", 0.0))
         self.work: WorkDriver | None = None
+        self.behind_ms = 0
+        """How old the newest block is that this node has: one that syncs sees blocks of long ago."""
 
     async def start(self, **more: Any) -> WorkDriver:
         loop = asyncio.get_running_loop()
@@ -589,7 +591,7 @@ class Node:
             self.files,
             self.folder,
             self.engine,
-            now=lambda: START_MS + int(loop.time() * 1_000),
+            now=lambda: START_MS + self.behind_ms + int(loop.time() * 1_000),
             rng=self.rng.randbytes,
             executor=Inline(),
             **more,
