@@ -1,0 +1,117 @@
+"""Whole nodes with the work of every contract at once, as the daemon composes it: what they come to, and that nothing stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from learningchain.chain.contracts.federation.records import EndReason
+from learningchain.chain.contracts.prediction.messages import AppealAnswer, OpenAnswer, RetireModel
+from learningchain.chain.contracts.prediction.records import RequestState
+from learningchain.chain.contracts.prediction.tally import AnswerCode
+from learningchain.chain.contracts.prediction.verdicts import AppealVerdict
+from learningchain.client.contracts.job.roles.cleanup import WON_PIN
+from learningchain.client.contracts.prediction.proven import plain_document
+from tests.unit.composed_kit import Network, holdings, left
+from tests.unit.test_work_graph import VALIDATORS, tmp_path
+from tests.unit.work_kit import LIMITS, PARAMS, run_virtual
+
+__all__ = ["tmp_path"]
+
+MINUTE_MS = 60_000
+HOUR_S = 3_600.0
+KEEP = {"fed_keep": 600_000, "job_keep": 600_000, "pred_keep": 600_000}
+SOON_GONE = replace(PARAMS, pred_a0=15_000, pred_keys=15_000, pred_open=10_000, pred_row=0, **KEEP)
+"""What ended leaves the state in minutes, and blocks of a second are fast enough for every window."""
+LOGS = {"driver.log.runs", "driver.log.ended", "driver.peers.rates", "driver.books", "table books", "table intents"}
+"""Bounded, or deleted at a start: what ran, who was heard, which books were begun, what was sent."""
+OWN_FEDERATIONS = {
+    *(f"federation.member.machine.{name}" for name in ("joined", "final", "absent", "published")),
+    *("federation.member.machine.maker.watched", "federation.member.machine.others.ring_at"),
+    *(f"federation.sponsor.machine.{name}" for name in ("opened", "serving", "starts", "final", "absent")),
+    *("federation.member.seen", "federation.clean-up.best.noted"),
+}
+"""A member and a sponsor remember their federations until another one needs the place."""
+OWN_REQUESTS = {"keys of requests.keys", "table secrets"}
+"""A requester can read its answers for good."""
+LAST_ANSWERS = {"prediction server.answers"}
+"""How a served model was answered of late."""
+PINS = {"driver.pins.held", "table pins"}
+"""Looked at by their reasons."""
+
+
+def test_a_job_of_half_an_hour_beside_a_federation_is_paid_and_both_leave_nothing_behind(tmp_path: Path) -> None:
+    async def main() -> None:
+        network = Network(tmp_path, params=SOON_GONE)
+        chain = network.chain
+        await network.start()
+        await network.settle()
+        before = {name: holdings(node) for name, node in network.nodes.items()}
+        for node in network.nodes.values():
+            node.engine.train_s = 10 * 60.0
+        limits = replace(LIMITS, train_s=20 * 60)
+        job = chain.post("boss", expiry=chain.clock + 30 * MINUTE_MS, limits=limits)
+        federation = await network.federate("boss", "abc")
+        await network.until(lambda: network.has_ended(federation), HOUR_S)
+        ended = network.federation(federation)
+        assert EndReason(ended.end) is EndReason.REACHED and ended.r > 1 and ended.paid == 10**6
+        assert not chain.ended(job)
+        await network.until(lambda: chain.ended(job), HOUR_S, 5.0)
+        found = chain.describe(job)
+        assert found["state"] == "PAID" and len(found["claims"]) == len(VALIDATORS)
+        votes = [v["vote"] for r in found["rounds"] for seat in r["committee"] for v in seat["votes"]]
+        assert votes and set(votes) == {"OK"}
+        assert {name: chain.strikes(name) for name in network.nodes} == dict.fromkeys(network.nodes, 0)
+        await network.minutes(30)
+        for name, node in network.nodes.items():
+            assert node.running.failing() == [] and not node.engine.images
+            pins = {why.partition(":")[0] for reasons in node.files.pins.values() for why in reasons}
+            assert pins <= {WON_PIN, "fed-final", "posted"}, name
+            assert left(holdings(node), before[name], LOGS | OWN_FEDERATIONS | PINS) == set(), name
+        await network.stop()
+
+    run_virtual(main())
+
+
+def test_every_seat_of_a_private_request_opens_its_box_in_every_round_and_nothing_is_left_of_it(tmp_path: Path) -> None:
+    """One of those drawn first is silent, so that another node sits in round 2; in round 3 judges do."""
+
+    async def main() -> None:
+        network = Network(tmp_path, "abcdefgh", params=SOON_GONE)
+        chain, servers = network.chain, [network.nodes[name] for name in "abcd"]
+        await network.start()
+        await network.settle()
+        idle = {name: holdings(node) for name, node in network.nodes.items()}
+        model = await network.serve("abcd")
+        await network.until(lambda: all(node.engine.waiting for node in servers), 60)
+        serving = {name: holdings(node) for name, node in network.nodes.items()}
+        request, key = await network.ask(model, b"4\n7\n", 3)
+        await network.until(lambda: bool(network.seats(request, 1)), 60, 0.25)
+        silent, *others = network.seats(request, 1)
+        await network.nodes[silent].kill()
+        await network.until(lambda: network.request(request).state == RequestState.AGREED, 120, 0.25)
+        plain = plain_document(chain.state, request, key)
+        assert plain is not None and [value["score"] for value in plain["values"]] == ["4.000000000", "7.000000000"]
+        assert chain.now("boss", AppealAnswer(request, [])) == 0
+        await network.until(lambda: network.request(request).state == RequestState.FINAL, 600, 0.25)
+        substitutes, judges = network.seats(request, 2), network.seats(request, 3)
+        assert len(substitutes) == 1 and {*judges} == {*"efgh"}
+        opened = {(op.round, name): AnswerCode(op.answer.code) for name, op in chain.sent if isinstance(op, OpenAnswer)}
+        seats = [*((1, name) for name in others), (2, *substitutes), *((3, name) for name in judges)]
+        assert opened == dict.fromkeys(seats, AnswerCode.OK)
+        assert network.request(request).appeal == AppealVerdict.UPHELD
+        await network.nodes[silent].start()
+        await network.minutes(5)
+        for name, node in network.nodes.items():
+            stays = OWN_REQUESTS if name == "boss" else LAST_ANSWERS
+            assert left(holdings(node), serving[name], LOGS | stays) == set(), name
+        assert chain.now("boss", RetireModel(model)) == 0
+        await network.minutes(20)
+        for name, node in network.nodes.items():
+            stays = OWN_REQUESTS if name == "boss" else set[str]()
+            assert left(holdings(node), idle[name], LOGS | stays) == set(), name
+            assert not node.engine.waiting and not node.engine.images
+        await network.stop()
+
+    run_virtual(main())
