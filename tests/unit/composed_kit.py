@@ -148,13 +148,11 @@ class WholeNode(Node):
 class Network:
     """`validators` judge, train for bounties and add up for federations; `boss` is a member."""
 
-    def __init__(self, tmp: Path, validators: Iterable[str] = "abcd", params: Any = PARAMS) -> None:
+    def __init__(self, tmp: Path, validators: Iterable[str] = "abcd", params: Any = PARAMS, attempts: int = 1) -> None:
         self.tmp, self.web = tmp, Web()
         self.chain = Chain([*validators], ["boss"], params)
-        serving = FederationSettings(serve=True, min_verifiers=2)
-        self.nodes = {
-            name: WholeNode(self, name, tmp / name, working(attempts=1, federation=serving), 0) for name in (*validators, "boss")
-        }
+        config = working(attempts=attempts, federation=FederationSettings(serve=True, min_verifiers=2))
+        self.nodes = {name: WholeNode(self, name, tmp / name, config, 0) for name in (*validators, "boss")}
 
     def send(self, sender: bytes, to: bytes, channel: int, payload: bytes) -> bool:
         node = self.nodes[self.chain.names[to]]
@@ -186,19 +184,22 @@ class Network:
         end = asyncio.get_running_loop().time() + count * 60
         await self.until(lambda: asyncio.get_running_loop().time() >= end, count * 120, 10.0)
 
+    async def publish(self, name: str) -> tuple[str, int]:
+        """A file of boss with this text: its CID and its size."""
+        path = self.tmp / name
+        path.write_bytes(name.encode())
+        return await self.nodes["boss"].files.add(path, pin="posted")
+
+    async def image(self, name: str) -> Image:
+        cid, size = await self.publish(name)
+        return Image(ImageKind.ARCHIVE, "", parse(cid).to_bytes(), sha256(name.encode()), size)
+
     # --- models ------------------------------------------------------------------------------------------------------------------
 
     async def serve(self, servers: Iterable[str]) -> bytes:
         """A model of boss that these serve."""
-        files, sizes = [], []
-        for name in ("served image", "served model"):
-            path = self.tmp / name
-            path.write_bytes(name.encode())
-            cid, size = await self.nodes["boss"].files.add(path, pin="posted")
-            files.append(parse(cid).to_bytes())
-            sizes.append(size)
-        image = Image(ImageKind.ARCHIVE, "", files[0], sha256(b"served image"), sizes[0])
-        tx = self.chain.offer("boss", [registration(program=[program(image=image, model=files[1], size=sizes[1])])])
+        image, (cid, size) = await self.image("served image"), await self.publish("served model")
+        tx = self.chain.offer("boss", [registration(program=[program(image=image, model=parse(cid).to_bytes(), size=size)])])
         self.chain.block()
         assert self.chain.results[tx].code == 0
         model = model_id_of(tx, 0)
@@ -231,16 +232,13 @@ class Network:
 
     # --- federations -------------------------------------------------------------------------------------------------------------
 
-    async def federate(self, sponsor: str, owners: Iterable[str], **terms: Any) -> bytes:
-        """A federation of linear regression that the sponsor opened and whose owners joined."""
+    async def federate(self, owners: Iterable[str], **terms: Any) -> bytes:
+        """A federation of linear regression that boss opened and whose owners joined."""
         problem = Problem(DIMS)
         tested = problem.draw(64)
         initial = self.tmp / "initial"
         initial.write_bytes(model_file(np.zeros(DIMS, np.float32)))
-        program = self.tmp / "program"
-        program.write_bytes(b"a program")
-        image_cid, size = await self.nodes[sponsor].files.add(program, pin="posted")
-        image = Image(ImageKind.ARCHIVE, "", parse(image_cid).to_bytes(), sha256(b"a program"), size)
+        image = await self.image("federated image")
 
         def played(engine: Containers, spec: RunSpec) -> RunResult:
             model = spec.inputs["model"]
@@ -259,12 +257,12 @@ class Network:
         usual = Terms(bounty=10**6, fee=1_000, target=first // 4, rounds=12, round_ms=30_000, ends=ends)
         more = {"image": image, "dims": DIMS, "size": initial.stat().st_size, "admit_open": True, "clip": 5 * 10**8}
         posted = replace(real_terms(usual, cid.to_bytes()), secrecy=Secrecy.OPEN, **more | terms)
-        opened = self.chain.offer(sponsor, [messages.OpenFederation(posted)])
+        opened = self.chain.offer("boss", [messages.OpenFederation(posted)])
         self.chain.block()
         assert self.chain.results[opened].code == 0
         federation = messages.federation_id_of(opened, 0)
         wish = SponsorWish(federation, str(initial), b"", "", True)
-        await self.nodes[sponsor].running.keep(of_wish(wish, bytes(16)))
+        await self.nodes["boss"].running.keep(of_wish(wish, bytes(16)))
         for name in owners:
             node = self.nodes[name]
             own = node.engine.own["scans"] = OwnData(name="scans", digest=sha256(name.encode()), size=100, files=1)

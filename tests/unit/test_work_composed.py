@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace as changed
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -11,8 +13,15 @@ from learningchain.chain.contracts.prediction.messages import AppealAnswer, Open
 from learningchain.chain.contracts.prediction.records import RequestState
 from learningchain.chain.contracts.prediction.tally import AnswerCode
 from learningchain.chain.contracts.prediction.verdicts import AppealVerdict
+from learningchain.chain.host.terms import Image
+from learningchain.chain.types import parse_loss
 from learningchain.client.contracts.job.roles.cleanup import WON_PIN
+from learningchain.client.contracts.job.roles.worker import MAX_FAILURES
 from learningchain.client.contracts.prediction.proven import plain_document
+from learningchain.client.work.events import BringImage, WantedImage
+from learningchain.client.work.transfers import PLACES, RESERVED
+from learningchain.p2p.content.cid import from_bytes
+from learningchain.sandbox import RunStatus
 from tests.unit.composed_kit import Network, holdings, left
 from tests.unit.test_work_graph import VALIDATORS, tmp_path
 from tests.unit.work_kit import LIMITS, PARAMS, run_virtual
@@ -52,7 +61,7 @@ def test_a_job_of_half_an_hour_beside_a_federation_is_paid_and_both_leave_nothin
             node.engine.train_s = 10 * 60.0
         limits = replace(LIMITS, train_s=20 * 60)
         job = chain.post("boss", expiry=chain.clock + 30 * MINUTE_MS, limits=limits)
-        federation = await network.federate("boss", "abc")
+        federation = await network.federate("abc")
         await network.until(lambda: network.has_ended(federation), HOUR_S)
         ended = network.federation(federation)
         assert EndReason(ended.end) is EndReason.REACHED and ended.r > 1 and ended.paid == 10**6
@@ -115,3 +124,59 @@ def test_every_seat_of_a_private_request_opens_its_box_in_every_round_and_nothin
         await network.stop()
 
     run_virtual(main())
+
+
+def test_a_model_that_is_better_than_the_posted_floor_is_claimed_at_the_floor_and_paid(tmp_path: Path) -> None:
+    async def main() -> None:
+        network, floor = Network(tmp_path), parse_loss("0.3")
+        for node in network.nodes.values():
+            node.engine.losses = lambda spec: "0.1"
+        await network.start()
+        job = network.chain.post("boss", floor=floor)
+        await network.until(lambda: network.chain.ended(job), 600)
+        found = network.chain.describe(job)
+        assert found["state"] == "PAID" and {claim["loss"] for claim in found["claims"]} == {floor}
+        await network.stop()
+
+    run_virtual(main())
+
+
+def test_a_job_that_a_node_gave_up_is_not_trained_again_when_others_move_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        network = Network(tmp_path, attempts=2 * MAX_FAILURES)
+        chain, engine = network.chain, network.nodes["a"].engine
+        engine.end = lambda spec: RunStatus.FAILED if spec.phase == "train" else None
+        await network.start("a")
+        job = chain.post("boss", expiry=chain.clock + 30 * MINUTE_MS)
+        await network.until(lambda: "given up" in (network.nodes["a"].running.explain(job) or ""), 600)
+        await network.start("b")
+        await network.until(lambda: bool(chain.describe(job)["claims"]), 600)
+        await network.minutes(10)
+        assert [spec.phase for spec in engine.specs] == ["train"] * MAX_FAILURES
+        await network.stop()
+
+    run_virtual(main())
+
+
+def test_an_image_that_a_duty_waits_for_is_fetched_beside_those_that_have_time(tmp_path: Path) -> None:
+    async def main() -> None:
+        network = Network(tmp_path)
+        node = network.nodes["a"]
+        await network.start("a")
+        await network.minutes(1)
+        node.files.arrives_s, common = 15.0, PLACES - RESERVED
+        images = [await network.image(f"image {number}") for number in range(common + 2)]
+        *ahead, urgent = [BringImage(image.image_id, image_of(image)) for image in images]
+        node.running._do("worker", ahead)
+        await asyncio.sleep(1)
+        node.running._do("verifier", [changed(urgent, urgent=True)])
+        await asyncio.sleep(18)
+        assert node.engine.images == {one.image.image_id for one in (*ahead[:common], urgent)}
+        await network.stop()
+
+    run_virtual(main())
+
+
+def image_of(image: Image) -> WantedImage:
+    cid = str(from_bytes(image.cid))
+    return WantedImage("", cid, f"sha256:{image.image_id.hex()}", image.size, image.size, 10**6)
