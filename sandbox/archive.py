@@ -169,14 +169,32 @@ def _scan_layer(path: Path, piece: Piece, digest: str, reader: Layers, *, last: 
 def _documents(path: Path, limits: ImageLimits) -> tuple[dict[str, Piece | str], list[str], bytes]:
     """The pieces of an archive, the names of its layers, and the bytes of its configuration."""
     pieces = _outer(path, limits)
+    if "manifest.json" not in pieces and "index.json" in pieces:
+        text = "the archive is an OCI layout, without the list of images of docker-archives (manifest.json)"
+        raise BadImage(text, "Write it as one: skopeo copy oci-archive:FILE docker-archive:image.tar")
     config_name, layer_names = parse_manifest(_read(path, _find(pieces, "manifest.json")))
     return pieces, layer_names, _read(path, _find(pieces, config_name))
+
+
+_PACKED = {
+    b"\x1f\x8b": ("gzip", "gunzip -c"),
+    b"\x28\xb5\x2f\xfd": ("zstd", "zstd -dc"),
+    b"\xfd7zXZ": ("xz", "xz -dc"),
+    b"BZh": ("bzip2", "bzip2 -dc"),
+}
 
 
 def _outer(path: Path, limits: ImageLimits) -> dict[str, Piece | str]:
     """Every file of the archive by name: its place, or the name that a link stands for."""
     found: dict[str, Piece | str] = {}
     with path.open("rb") as file:
+        begins = file.read(8)
+        for magic, (name, program) in _PACKED.items():
+            if begins.startswith(magic):
+                raise BadImage(
+                    f"the archive is packed by {name}, and nodes read it in place", f"Unpack it: {program} FILE >image.tar"
+                )
+        file.seek(0)
         walk = TarWalk(file, max_bytes=limits.archive_bytes + MIB, max_members=_OUTER_MEMBERS, max_headers=_OUTER_HEADERS)
         for member in walk:
             name = "/".join(split(member.name))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import unicodedata
 from collections.abc import Iterable
 from typing import Any
@@ -30,6 +31,7 @@ _IN_CONFIG = (
     *("Healthcheck", "Hostname", "Image", "Labels", "MacAddress", "NetworkDisabled", "OnBuild", "OpenStdin", "Shell", "StdinOnce"),
     *("StopSignal", "StopTimeout", "Tty", "User", "Volumes", "WorkingDir"),
 )
+_LABELS = "Labels"
 _IN_ROOTFS = ("diff_ids", "type")
 _IN_MANIFEST = ("Config", "LayerSources", "Layers", "Parent", "RepoTags")
 
@@ -52,12 +54,10 @@ def parse_config(raw: bytes, architecture: str | None) -> ImageConfig:
         raise BadImage(f"{what} is no object")
     _one_spelling(config, _IN_IMAGE, what)
     settings, rootfs = config.get("config") or {}, config.get("rootfs")
-    if not isinstance(settings, dict) or not isinstance(rootfs, dict):
+    if not isinstance(settings, dict) or not isinstance(rootfs, dict) or not isinstance(settings.get("Volumes") or {}, dict):
         raise BadImage(f"{what} is damaged")
     _one_spelling(settings, _IN_CONFIG, what)
     _one_spelling(rootfs, _IN_ROOTFS, what)
-    if settings.get("Volumes"):
-        raise BadImage("the image declares a VOLUME: it would be writable, unbounded space; remove it from the image")
     made_for = _platform(config.get("os"), config.get("architecture"), architecture)
     digests = rootfs.get("diff_ids")
     if not isinstance(digests, list) or not digests or not all(isinstance(d, str) and _DIGEST.fullmatch(d) for d in digests):
@@ -68,8 +68,9 @@ def parse_config(raw: bytes, architecture: str | None) -> ImageConfig:
 def described_config(facts: dict[str, Any], architecture: str | None) -> ImageConfig:
     """The same of an image that is on the engine, as the engine inspects it. Raises BadImage."""
     settings = facts.get("Config") or {}
-    if settings.get("Volumes"):
-        raise BadImage("the image declares a VOLUME: it would be writable, unbounded space; remove it from the image")
+    for path in settings.get("Volumes") or ():  # left out, but the engine makes them once, to read the image's files
+        if not path.startswith("/") or not path.strip("/") or ".." in path.split("/"):
+            raise BadImage(f"the image declares the VOLUME {path[:80]!r}, of which no engine makes a container")
     made_for = _platform(facts.get("Os"), facts.get("Architecture"), architecture)
     return ImageConfig(made_for, (), *_env(settings.get("Env") or []))
 
@@ -86,6 +87,13 @@ def parse_manifest(raw: bytes) -> tuple[str, list[str]]:
     """manifest.json of a docker-archive of one image: the names of its configuration and of its layers. Raises BadImage."""
     what = "manifest.json"
     value = parse(raw, what)
+    if isinstance(value, list) and len(value) > 1:
+        tags = [str(tag)[:80] for one in value if isinstance(one, dict) for tag in one.get("RepoTags") or ()]
+        known = f" ({', '.join(tags[:4])})" if tags else ""
+        raise BadImage(
+            f"the archive must hold exactly one image, and it holds {len(value)}{known}",
+            f"Save one of them by its tag: docker save {shlex.quote(tags[0]) if tags else 'NAME:TAG'} -o one.tar",
+        )
     if not isinstance(value, list) or len(value) != 1 or not isinstance(value[0], dict):
         raise BadImage("the archive must hold exactly one image")
     _one_spelling(value[0], _IN_MANIFEST, what)
@@ -96,26 +104,42 @@ def parse_manifest(raw: bytes) -> tuple[str, list[str]]:
 
 
 def parse(raw: bytes, what: str) -> Any:
-    """One JSON document in UTF-8, without a key that occurs twice for any reader. Raises BadImage."""
+    """One JSON document in UTF-8, without a key that occurs twice for any reader. Raises BadImage.
+
+    Labels are free text, which every reader takes as it is spelled: two may differ in case alone.
+    """
+    twice = f"{what} has a key twice, as some readers see it"
 
     def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if any(len(key) > _KEY_CAP for key, _ in pairs):
             raise BadImage(f"{what} has a key of more than {_KEY_CAP} characters")
-        spellings = {_folded(key) for key, _ in pairs}
-        if len(spellings) != len(pairs):
-            raise BadImage(f"{what} has a key twice, as some readers see it")
-        return dict(pairs)
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            raise BadImage(twice)
+        return found if len({_folded(key) for key in found}) == len(found) else _Alike(found)
 
     def no_number(name: str) -> Any:
         raise BadImage(f"{what} holds {name}, which is not JSON")
 
     try:
         value = json.loads(raw.decode("utf-8"), object_pairs_hook=distinct, parse_constant=no_number)
+        if _holds_alike(value):
+            raise BadImage(twice)
         # Half a surrogate pair is no character: each reader makes something else of it.
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):
         raise BadImage(f"{what} is not JSON") from None
     return value
+
+
+class _Alike(dict[str, Any]):
+    """An object with keys that some readers take for one."""
+
+
+def _holds_alike(value: Any, key: str = "") -> bool:
+    if isinstance(value, dict):
+        return (isinstance(value, _Alike) and key != _LABELS) or any(_holds_alike(inner, name) for name, inner in value.items())
+    return isinstance(value, list) and any(map(_holds_alike, value))
 
 
 def _folded(key: str) -> str:

@@ -21,7 +21,11 @@ class EngineError(SandboxError):
 
 
 class BadImage(SandboxError):
-    """The image breaks a rule of the container contract or a limit. The text says which."""
+    """The image breaks a rule of the container contract or a limit. The text says which; `remedy`, what makes one that does not."""
+
+    def __init__(self, text: str, remedy: str = "learningchain job build DIR makes an archive that keeps every rule") -> None:
+        super().__init__(text)
+        self.remedy = remedy
 
 
 class ImageNotFound(SandboxError):

@@ -8,10 +8,12 @@ Inside the container none of it counts (no capabilities, no new privileges, a us
 
 The rules, in the order of an entry's fate:
 
-- A path has no `..`, does not begin with `/`, and each of its parents is a folder of the same layer; a missing one is added.
-- A path occurs once in a layer.
+- A path begins at the image's root, with or without a `/`, has no `..`, and each of its parents is a folder of the same layer; a
+  missing one is added.
+- A path occurs once in a layer. A folder may stand there again, with the same permissions.
 - There are files, folders, symbolic links, and hard links to an earlier file of the same layer. A hard link to a symbolic link
   becomes a symbolic link. Devices and pipes are refused.
+- `/lc/job`, where it is a script, begins with a line that the kernel reads: no byte order mark, no carriage return.
 - `.wh.NAME` removes NAME of the layers below, and is left out where they have no such thing; `.wh..wh..opq` empties its folder of
   what lies below. Other names that begin with `.wh.` are refused, since storage drivers keep their own notes under them.
 - Where engines and their runtimes mount, what all layers together show is a folder or nothing. The lists of users and groups, which
@@ -50,6 +52,14 @@ _MOUNTED_FILES = ("etc/hostname", "etc/hosts", "etc/resolv.conf")
 _NO_FILE = -1
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 _TMP = "tmp"
+_PROGRAM = "lc/job"
+_MARK = b"\xef\xbb\xbf"
+GZIP = b"\x1f\x8b"
+_FIRST_LINE = 256
+"""Bytes that the kernel reads of a script."""
+_PACKINGS = {b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\x00": "xz", b"BZh": "bzip2"}
+"""Of layers that some engines take, by how they begin."""
+REPACKED = "Build it anew: docker buildx build --output type=docker,compression=gzip,force-compression=true,dest=job.tar DIR"
 
 
 class LayerEntry(msgspec.Struct, frozen=True):
@@ -86,6 +96,8 @@ class Budget:
         self.bytes_left = limits.unpacked_bytes
         self.files_left = limits.files
         self.names_left = NAMES_CAP
+        self.members_left = limits.files
+        """Streams of gzip, one behind the other: some tools pack each file as one."""
         self.headers_left = _HEADERS * BLOCK * (limits.files + limits.layers) + MIB
         """Bytes of what is no content: one stream may be named as many layers, and packs a thousandfold."""
 
@@ -126,6 +138,8 @@ class Layers:
         self.budget = Budget(limits)
         self._seen = seen
         self._below: Tree = {}
+        self._program = b""
+        """How the file at _PROGRAM begins, where it is one."""
 
     def rewritten(self, packed: TarStream, digest: str, *, last: bool) -> Iterator[bytes]:
         """The layer anew, in pieces. `digest` is what the unpacked original must have; empty where nobody named one. `last`: it
@@ -133,15 +147,20 @@ class Layers:
 
         Raises BadImage, BadTar.
         """
-        hashed = _Hashed(unpacked(packed))
-        placed: Placed = {}
         budget = self.budget
+        hashed = _Hashed(unpacked(packed, budget))
+        placed: Placed = {}
         walk = TarWalk(hashed, max_bytes=budget.stream_bytes, max_members=budget.files_left + 1, max_headers=budget.headers_left)
         for member in walk:
             for entry in self._understood(member, placed):
                 yield self._placed(entry, placed)
+                if entry.path == _PROGRAM:
+                    self._program = b""
                 if entry.kind == FILE:
-                    yield from walk.content()
+                    for piece in walk.content():
+                        if entry.path == _PROGRAM:
+                            self._program += piece[: _FIRST_LINE - len(self._program)]
+                        yield piece
                     yield tarwriter.padding(entry.size)
         if last and _TMP not in placed and self._look(_TMP) is None:
             yield self._placed(_folder(_TMP), placed)
@@ -160,7 +179,7 @@ class Layers:
 
     def _understood(self, member: TarMember, placed: Placed) -> Iterator[LayerEntry]:
         """The entries that a member stands for: itself and its missing parents, or none."""
-        parts = split(member.name)
+        parts = split(member.name.lstrip("/"))
         if not parts:
             if member.kind != FOLDER:
                 raise BadImage("the image's root is no folder")
@@ -168,7 +187,10 @@ class Layers:
         entry = _plain(member, parts, placed)
         if entry.kind == WHITEOUT and self._look(entry.path) is None:
             return
-        if entry.path in placed and entry.kind != OPAQUE:
+        there = placed.get(entry.path)
+        if there is not None and there.kind == entry.kind == FOLDER and there.mode == entry.mode:
+            return
+        if there is not None and entry.kind != OPAQUE:
             raise BadImage(f"a layer holds {entry.path[:80]!r} twice")
         yield from _parents(parts[:-1], placed)
         if entry.kind == OPAQUE and f"{entry.path}/" in placed:
@@ -177,6 +199,13 @@ class Layers:
 
     def finish(self) -> None:
         """Checks the places of the whole image that engines and runtimes use themselves. Raises BadImage."""
+        line = self._program.removeprefix(_MARK).partition(b"\n")[0]
+        if line.startswith(b"#!") and (line.endswith(b"\r") or self._program.startswith(_MARK)):
+            what = "a byte order mark" if self._program.startswith(_MARK) else "the line ends of Windows"
+            raise BadImage(
+                f"the image's /lc/job was saved with {what}, so no kernel finds its interpreter",
+                r"Before it is built: sed -i 's/^\xef\xbb\xbf//; s/\r$//' job",
+            )
         for path in _FOLDERS:
             if not isinstance(self._look(path), dict | None):
                 raise BadImage(f"the image's {path!r} is no folder")
@@ -250,7 +279,7 @@ def _plain(member: TarMember, parts: list[str], placed: Placed) -> LayerEntry:
             raise BadImage(f"the image holds a link with an empty or oversized target, {path[:80]!r}")
         return LayerEntry(path, SYMBOLIC_LINK, 0, 0o777, mtime, member.link)
     if member.kind == HARD_LINK:
-        target = placed.get("/".join(split(member.link)))
+        target = placed.get("/".join(split(member.link.lstrip("/"))))
         if target is not None and target.kind == SYMBOLIC_LINK:
             return msgspec.structs.replace(target, path=path)
         if target is None or target.kind not in (FILE, HARD_LINK):
@@ -288,10 +317,14 @@ def _parents(parts: list[str], placed: Placed) -> Iterator[LayerEntry]:
             raise BadImage(f"the image holds a path that leads through what is no folder, {path[:80]!r}")
 
 
-def unpacked(packed: TarStream) -> TarStream:
-    """The layer's tar, whether it is packed by gzip or not."""
+def unpacked(packed: TarStream, budget: Budget) -> TarStream:
+    """The layer's tar, whether it is packed by gzip or not. Raises BadImage where it is packed otherwise."""
     head = _Head(packed)
-    return _Gunzip(head) if head.peek(2) == b"\x1f\x8b" else head
+    begins = head.peek(6)
+    for magic, name in _PACKINGS.items():
+        if begins.startswith(magic):
+            raise BadImage(f"a layer is packed by {name}; nodes take layers as they are, or packed by gzip", REPACKED)
+    return _Gunzip(head, budget) if begins.startswith(GZIP) else head
 
 
 class _Head:
@@ -339,11 +372,12 @@ class _Gunzip:
 
     Packed bytes are taken a few at a time and unpacked ones many: zlib copies what it did not need at every call, which would
     make many small reads of a bomb cost far more than its bytes.
+    One stream may follow the other: what they hold is one text, for every reader of gzip (RFC 1952).
     """
 
-    def __init__(self, source: TarStream) -> None:
-        self._source = source
-        self._unpack = zlib.decompressobj(wbits=31)
+    def __init__(self, source: TarStream, budget: Budget) -> None:
+        self._source, self._budget = source, budget
+        self._begin(b"")
         self._ready = memoryview(b"")
 
     def read(self, size: int, /) -> bytes:
@@ -352,9 +386,26 @@ class _Gunzip:
         data, self._ready = bytes(self._ready[:size]), self._ready[size:]
         return data
 
+    def _begin(self, ahead: bytes) -> None:
+        """`ahead`: what was read of the stream."""
+        self._budget.members_left -= 1
+        if self._budget.members_left < 0:
+            raise BadImage(f"the image's layers are packed in more than {self._budget.limits.files} streams")
+        self._unpack, self._ahead = zlib.decompressobj(wbits=31), ahead
+
     def _more(self) -> bytes:
-        while not self._unpack.eof:
-            packed = self._unpack.unconsumed_tail or self._source.read(_PACKED_CHUNK)
+        while True:
+            if self._unpack.eof:
+                rest = self._unpack.unused_data or self._source.read(_PACKED_CHUNK)
+                if not rest:
+                    return b""
+                while len(rest) < len(GZIP) and (more := self._source.read(_PACKED_CHUNK)):
+                    rest += more
+                if not rest.startswith(GZIP):
+                    raise BadImage("a packed layer goes on after its end")
+                self._begin(rest)
+            packed = self._unpack.unconsumed_tail or self._ahead or self._source.read(_PACKED_CHUNK)
+            self._ahead = b""
             try:
                 data = self._unpack.decompress(packed, CHUNK)
             except zlib.error as problem:
@@ -363,6 +414,3 @@ class _Gunzip:
                 return data
             if not packed and not self._unpack.eof:
                 raise BadImage("a packed layer ends too early")
-        if self._unpack.unused_data or self._source.read(1):
-            raise BadImage("a packed layer goes on after its end")
-        return b""

@@ -80,9 +80,7 @@ async def store_image(visit: Visit) -> dict[str, str]:
         image_id, arch = await asyncio.to_thread(_identified, path, size)
     except ValueError as problem:
         visit.forget(cid)
-        raise usage(
-            f"This is no archive of an image: {problem}. Make one: docker save IMAGE -o image.tar", name="BAD_IMAGE"
-        ) from None
+        raise usage(f"This image cannot be posted: {problem}", name="BAD_IMAGE") from None
     return {"cid": cid, "size": str(size), "image_id": image_id, "arch": arch}
 
 
@@ -94,5 +92,5 @@ def _identified(path: Path, size: int) -> tuple[str, str]:
     try:
         image_id, config = identify_archive(path, ImageLimits(archive_bytes=max(ImageLimits().archive_bytes, size)))
     except BadImage as problem:
-        raise ValueError(str(problem)) from problem
+        raise ValueError(f"{problem}. {problem.remedy}") from problem
     return image_id, config.architecture

@@ -69,9 +69,7 @@ def _scanned(archive: Path) -> ScannedImage:
     try:
         return scan_archive(archive, ImageLimits(archive_bytes=max(ImageLimits().archive_bytes, os.path.getsize(archive))))
     except BadImage as problem:
-        raise UsageError(
-            f"No worker would run {archive}: {problem}. Archives are made with learningchain job build DIR, or docker save"
-        ) from None
+        raise UsageError(f"No worker would run {archive}: {problem}. {problem.remedy}") from None
 
 
 def _pinned(text: str) -> str:

@@ -67,14 +67,14 @@ def test_the_same_content_gives_the_same_image_id(tmp_path: Path) -> None:
     assert len(ids) == 1
 
 
-def test_an_image_under_the_wrong_id_and_one_with_a_volume_are_refused(
+def test_an_image_under_the_wrong_id_is_refused_and_a_volume_left_out(
     room: Sandbox, archive: tuple[Path, str], tmp_path: Path
 ) -> None:
     with pytest.raises(BadImage, match="not sha256:00"):
         room.load_archive(archive[0], "sha256:" + "0" * 64)
     with_volume = build_python_image(tmp_path / "v.tar", {}, with_packages=(), config={"Volumes": {"/data": {}}})
-    with pytest.raises(BadImage, match="VOLUME"):
-        room.load_archive(tmp_path / "v.tar", with_volume)
+    assert room.load_archive(tmp_path / "v.tar", with_volume) == with_volume
+    room.remove_image(with_volume)
     with pytest.raises(BadImage, match="names no digest"):
         room.pull("debian:latest")
 

@@ -141,9 +141,7 @@ HIDDEN = raw(b"pipe", b"6", raw(b"hidden", content=b"x")) + bytes(1024)
 @pytest.mark.parametrize(
     ("settings", "content", "why"),
     [
-        ({"Volumes": {"/data": {}}}, layer(file("lc/job", 101)), "VOLUME"),
-        ({"volumes": {"/data": {}}}, layer(file("lc/job", 102)), "VOLUME"),
-        ({"Volume\u017f": {"/data": {}}}, layer(file("lc/job", 103)), "VOLUME"),
+        ({"Volumes": {"/": {}}}, layer(file("lc/job", 101)), "VOLUME"),
         ({}, layer(*(file(f"f{number}", 1) for number in range(30))), "more than 25 files"),
         ({}, HIDDEN, "device or pipe"),
         ({}, layer(device("disk")), "device or pipe"),
@@ -160,6 +158,16 @@ def test_a_pulled_image_that_breaks_a_rule_is_refused_and_does_not_stay(
     assert not room.has_image(image_id)
     assert not on_engine(image_id)
     assert not on_engine(reference)
+
+
+def test_a_volume_of_a_pulled_image_is_left_out_and_none_stays(room: Sandbox, registry: Registry) -> None:
+    engine = docker.from_env()
+    before = {one.name for one in engine.volumes.list()}
+    reference, image_id = registry.add({"Volumes": {"/data": {}, "/lc/out": {}}}, layer(file("lc/job", 102), file("data/f", 103)))
+    assert room.pull(reference) == image_id
+    facts = engine.images.get(f"learningchain/test-{os.getpid()}:{image_id.removeprefix('sha256:')}").attrs
+    assert not facts["Config"].get("Volumes") and {one.name for one in engine.volumes.list()} == before
+    room.remove_image(image_id)
 
 
 def test_what_was_pulled_is_not_what_runs(room: Sandbox, registry: Registry) -> None:

@@ -256,9 +256,9 @@ def test_a_refunded_job_is_posted_again_with_what_changed(api: Fake, run: Any) -
 
 def test_an_archive_that_no_worker_would_run_is_refused_before_the_upload(api: Fake, run: Any, tmp_path: Path) -> None:
     tar = tmp_path / "job.tar"
-    archive(tar, Volumes={"/data": {}})
+    archive(tar, Env=["A"])
     ran = run("job", "submit", "--image-archive", tar, "--bounty", "5", "--expires", "10m")
-    assert ran.code == 2 and "VOLUME" in ran.err
+    assert ran.code == 2 and "environment is damaged. learningchain job build" in ran.err
     tar.write_bytes(b"no tar")
     assert run("job", "submit", "--image-archive", tar, "--bounty", "5", "--expires", "10m").code == 2
     assert not any(method == "POST" for method, *_ in api.seen)

@@ -145,9 +145,6 @@ def test_a_document_of_an_archive_has_a_bound(tmp_path: Path) -> None:
 
 def test_refused_images(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
-    docker_archive(path, [GOOD], settings={"Volumes": {"/data": {}}})
-    with pytest.raises(BadImage, match="VOLUME"):
-        scan_archive(path, LIMITS)
     docker_archive(path, [GOOD], digests=["sha256:" + "0" * 64])
     with pytest.raises(BadImage, match="does not match its digest"):
         scan_archive(path, LIMITS)
@@ -188,3 +185,101 @@ def test_an_extended_header_of_a_gigabyte_is_refused_before_it_is_read() -> None
     info.type, info.size = b"x", 1 << 30
     with pytest.raises(BadTar, match="extended header of 1073741824 bytes"):
         list(TarWalk(io.BytesIO(info.tobuf()), max_bytes=1 << 40, max_members=3))
+
+
+# --- what builders and engines write ----------------------------------------------------------------------------------------------
+
+ROOT = tar(
+    entry("/", kind=tarfile.DIRTYPE),
+    entry("/usr/bin", kind=tarfile.DIRTYPE),
+    entry("usr/bin/perlbug", b"#!/bin/sh\n"),
+    entry("usr/bin/perlthanks", kind=tarfile.LNKTYPE, link="/usr/bin/perlbug"),
+    entry("usr/bin", kind=tarfile.DIRTYPE),
+    entry("usr/bin/b", b"b"),
+)
+"""As kaniko and buildah write it: everything from the image's root, a folder once more before what else is in it."""
+MEMBERS = b"".join(gzip.compress(GOOD[at : at + 700]) for at in range(0, len(GOOD), 700))
+TAKEN: dict[str, tuple[list[bytes], dict[str, object], list[str] | None]] = {
+    "paths from the root": ([ROOT], {}, None),
+    "streams behind each other": ([MEMBERS], {}, None),
+    "labels in two cases": ([GOOD], {"Labels": {"maintainer": "a", "Maintainer": "b", "\u017ftage": "c", "stage": "d"}}, None),
+    "a VOLUME of a base": ([GOOD], {"Volumes": {"/var/lib/data": {}}}, None),
+    "two tags of one image": ([GOOD], {}, ["job:v1", "job:v2"]),
+}
+
+
+@pytest.mark.parametrize(("layers", "settings", "tags"), TAKEN.values(), ids=TAKEN)
+def test_what_builders_write_is_taken_and_written_plainly(
+    tmp_path: Path, layers: list[bytes], settings: dict[str, object], tags: list[str] | None
+) -> None:
+    path = tmp_path / "a.tar"
+    docker_archive(path, layers, settings=settings, tags=tags)
+    image = scan_archive(path, LIMITS)
+    written = b"".join(clean_archive(path, image, "t:1"))
+    with tarfile.open(fileobj=io.BytesIO(written)) as outer:
+        raw = outer.extractfile("0/layer.tar").read()  # type: ignore[union-attr]
+    with tarfile.open(fileobj=io.BytesIO(raw)) as layer:
+        names = layer.getnames()
+        assert len(set(names)) == len(names) and not [name for name in names if name.startswith("/")]
+        assert {one.linkname for one in layer if one.islnk()} == ({"usr/bin/perlbug"} if layers == [ROOT] else set())
+    assert b"Volumes" not in image.document and b"aintainer" not in image.document
+
+
+def layer_of(job: bytes) -> bytes:
+    return tar(entry("lc/job", job))
+
+
+SCRIPT = b"#!/usr/bin/python3\nprint()\n"
+NAMED: dict[str, tuple[list[bytes], str, str]] = {
+    "zstd": ([b"\x28\xb5\x2f\xfd" + bytes(600)], "packed by zstd", "compression=gzip"),
+    "xz": ([b"\xfd7zXZ\0" + bytes(600)], "packed by xz", "compression=gzip"),
+    "streams without end": ([gzip.compress(b"") * 60], "in more than 50 streams", "job build"),
+    "zeros behind a stream": ([gzip.compress(GOOD) + bytes(512)], "goes on after its end", "job build"),
+    "line ends of Windows": ([layer_of(SCRIPT.replace(b"\n", b"\r\n"))], "line ends of Windows", "sed"),
+    "a byte order mark": ([layer_of(b"\xef\xbb\xbf" + SCRIPT)], "byte order mark", "sed"),
+}
+
+
+@pytest.mark.parametrize(("layers", "why", "remedy"), NAMED.values(), ids=NAMED)
+def test_what_is_not_taken_is_named_with_what_mends_it(tmp_path: Path, layers: list[bytes], why: str, remedy: str) -> None:
+    path = tmp_path / "a.tar"
+    docker_archive(path, layers, digests=["sha256:" + hashlib.sha256(layers[0]).hexdigest()])
+    with pytest.raises(BadImage, match=why) as told:
+        scan_archive(path, LIMITS)
+    assert remedy in told.value.remedy
+
+
+def test_a_later_layer_s_program_is_the_one_that_counts(tmp_path: Path) -> None:
+    path, bad = tmp_path / "a.tar", layer_of(SCRIPT.replace(b"\n", b"\r\n"))
+    docker_archive(path, [bad, layer_of(SCRIPT)])
+    scan_archive(path, LIMITS)
+    docker_archive(path, [layer_of(SCRIPT), bad])
+    with pytest.raises(BadImage, match="line ends of Windows"):
+        scan_archive(path, LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("magic", "why", "remedy"),
+    [
+        (b"\x1f\x8b", "packed by gzip", "gunzip -c FILE"),
+        (b"\x28\xb5\x2f\xfd", "packed by zstd", "zstd -dc FILE"),
+    ],
+)
+def test_an_archive_that_is_packed_as_a_whole_is_to_be_unpacked(tmp_path: Path, magic: bytes, why: str, remedy: str) -> None:
+    (tmp_path / "a.tar").write_bytes(magic + bytes(1024))
+    with pytest.raises(BadImage, match=why) as told:
+        scan_archive(tmp_path / "a.tar", LIMITS)
+    assert remedy in told.value.remedy
+
+
+def test_other_archives_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    path.write_bytes(tar(entry("oci-layout", b"{}"), entry("index.json", b"{}")))
+    with pytest.raises(BadImage, match="OCI layout") as told:
+        scan_archive(path, LIMITS)
+    assert "skopeo copy" in told.value.remedy
+    two = [{"Config": "c.json", "RepoTags": [tag], "Layers": ["l"]} for tag in ("job:v1", "job:v2")]
+    path.write_bytes(tar(entry("manifest.json", json.dumps(two).encode())))
+    with pytest.raises(BadImage, match=r"exactly one image, and it holds 2 \(job:v1, job:v2\)") as told:
+        scan_archive(path, LIMITS)
+    assert "docker save job:v1" in told.value.remedy

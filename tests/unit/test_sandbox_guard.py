@@ -123,7 +123,11 @@ REFUSED_LAYERS: dict[str, tuple[list[bytes], str]] = {
     "a hard link to a later file": ([tar(entry("l", kind=b"1", link="f"), entry("f", b"x"))], "no earlier file"),
     "a hard link to a lower layer": ([tar(entry("f", b"x")), tar(entry("l", kind=b"1", link="f"))], "no earlier file"),
     "a hard link to a folder": ([tar(entry("d", kind=b"5"), entry("l", kind=b"1", link="d"))], "no earlier file"),
-    "an absolute path": ([tar(entry("/etc/passwd", b"x"))], "leads out"),
+    "an absolute path that leads out": ([tar(entry("/../etc/passwd", b"x"))], "leads out"),
+    "a folder twice with other permissions": (
+        [raw(b"d", b"5", mode=0o755) + raw(b"d", b"5", mode=0o700) + bytes(1024)],
+        "'d' twice",
+    ),
     "a path of many components": ([tar(entry("a/" * 300 + "f", b"x"))], "too long"),
     "a component that is too long": ([tar(entry("a" * 256, b"x"))], "too long"),
     "a link without a target": ([tar(entry("l", kind=b"2"))], "empty or oversized target"),

@@ -171,7 +171,7 @@ def test_an_image_that_somebody_else_pulled_stays_with_them(double: DockerDouble
     ("changes", "pieces", "error", "why"),
     [
         ({"Size": 1_048_577}, [GOOD], BadImage, "unpacks to 1048577 bytes; the limit is 1048576"),
-        ({"Config": {"Volumes": {"/d": {}}}}, [GOOD], BadImage, "VOLUME"),
+        ({"Config": {"Volumes": {"/": {}}}}, [GOOD], BadImage, "VOLUME '/'"),
         ({"Architecture": "arm64"}, [GOOD], BadImage, "made for 'arm64'"),
         ({"Os": "windows"}, [GOOD], BadImage, "not for linux"),
         ({"Id": "sha256:short"}, [GOOD], EngineError, "the engine calls it"),

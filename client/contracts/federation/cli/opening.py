@@ -228,8 +228,7 @@ def archived_image(archive: Path) -> Json:
     try:
         found = scan_archive(archive, ImageLimits(archive_bytes=max(ImageLimits().archive_bytes, archive.stat().st_size)))
     except BadImage as problem:
-        text = f"Nobody would run {archive}: {problem}. Archives are made with: docker save IMAGE -o image.tar"
-        raise WrongUsage(text) from None
+        raise WrongUsage(f"Nobody would run {archive}: {problem}. {problem.remedy}") from None
     named = {"cid": content_name(archive), "image_id": found.image_id, "size": archive.stat().st_size}
     return {"image": named, "arch": found.config.architecture}
 

@@ -453,9 +453,7 @@ def scanned(archive: Path) -> ScannedImage:
     try:
         return scan_archive(archive, ImageLimits(archive_bytes=max(ImageLimits().archive_bytes, os.path.getsize(archive))))
     except BadImage as problem:
-        raise WrongUsage(
-            f"No worker would run {archive}: {problem}. Made with: learningchain job build DIR, or docker save IMAGE -o FILE"
-        ) from None
+        raise WrongUsage(f"No worker would run {archive}: {problem}. {problem.remedy}") from None
 
 
 def _text(params: dict[str, Any]) -> str:

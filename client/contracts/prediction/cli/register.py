@@ -128,8 +128,7 @@ def scanned(archive: Path) -> ScannedImage:
     try:
         return scan_archive(archive, ImageLimits(archive_bytes=max(ImageLimits().archive_bytes, archive.stat().st_size)))
     except BadImage as problem:
-        text = f"Nobody would run {archive}: {problem}. Archives are made with: docker save IMAGE -o image.tar"
-        raise WrongUsage(text) from None
+        raise WrongUsage(f"Nobody would run {archive}: {problem}. {problem.remedy}") from None
 
 
 def _within(option: str, text: str, least: int, most: int, of_second: int = 1) -> int:

@@ -135,9 +135,9 @@ def zeros_behind_the_end(_: Base) -> bytes:
     return packed(layer, gzip.compress(layer, 1, mtime=0))
 
 
-@case("amounts", "a packed layer goes on after its end")
+@case("amounts", "a layer goes on after its end")
 def two_packed_streams(_: Base) -> bytes:
-    """a second packed stream behind the first, which some readers join to it"""
+    """a second packed stream with a second archive behind the first: the streams are joined"""
     layer = tar(JOB)
     return packed(layer, gzip.compress(layer, mtime=0) + gzip.compress(tar(entry("x", b"x")), mtime=0))
 
@@ -156,14 +156,14 @@ def packing_cut_off(_: Base) -> bytes:
     return packed(layer, gzip.compress(layer, mtime=0)[:-4])
 
 
-@case("amounts", "not a tar header")
+@case("amounts", "a layer is packed by xz")
 def other_packing(_: Base) -> bytes:
     """a layer packed by xz: an engine would start a program of the host to unpack it"""
     layer = tar(JOB)
     return packed(layer, lzma.compress(layer).ljust(1024, b"\0"))
 
 
-@case("amounts", "not a tar header")
+@case("amounts", "a layer is packed by bzip2")
 def slow_packing(_: Base) -> bytes:
     """a layer packed by bzip2"""
     layer = tar(JOB)

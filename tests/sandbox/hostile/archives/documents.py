@@ -30,7 +30,7 @@ def listed(manifest: Any) -> bytes:
     return archive(LAYER, manifest=manifest if isinstance(manifest, bytes) else json.dumps(manifest).encode())
 
 
-@case("documents", "the image declares a VOLUME")
+@case("documents")
 def volume(_: Base) -> bytes:
     """a VOLUME: space on the host's disk without a bound"""
     return archive(LAYER, settings={"Volumes": VOLUME})

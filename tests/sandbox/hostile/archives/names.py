@@ -21,9 +21,9 @@ def parent_folders_within(_: Base) -> bytes:
     return one(JOB, entry("lc/../../etc/passwd", b"x"))
 
 
-@case("names", OUT)
+@case("names")
 def absolute_path(_: Base) -> bytes:
-    """a path from the host's root"""
+    """a path from the host's root, which is the image's here"""
     return one(JOB, entry("/etc/passwd", b"x"))
 
 
@@ -99,7 +99,7 @@ def hard_link_outside(_: Base) -> bytes:
     return one(JOB, entry("shadow", kind=HARD, link="../../../../../etc/shadow"))
 
 
-@case("names", OUT)
+@case("names", "a hard link to what is no earlier file of its layer")
 def hard_link_to_an_absolute_path(_: Base) -> bytes:
     """the same by an absolute path"""
     return one(JOB, entry("shadow", kind=HARD, link="/etc/shadow"))
