@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from learningchain.client.cli import streams
 from learningchain.client.cli.commands import ABOUT, HINT, SECTIONS, example, page
 from learningchain.client.cli.entries import Command, Family
 
@@ -99,6 +100,7 @@ def _add(app: App, command: Command, group: Group | None) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Never lets an exception through."""
+    streams.prepare()
     words = list(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in words
     try:
@@ -112,10 +114,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         text = f"Interrupted. {going()}".rstrip()
         return _end(INTERRUPTED, as_json, {"kind": "interrupted", "code": None, "name": None, "message": text})
-    except BrokenPipeError:
-        # The reader (head, less) went away. Python would complain once more when it closes standard output.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except BrokenPipeError:  # the reader (head, less) went away
+        streams.let_go()
         return BROKEN_PIPE
+    except SystemExit as e:
+        if not streams.is_broken_pipe(e):
+            raise
+        return BROKEN_PIPE
+    except OSError as e:  # of standard output itself
+        streams.let_go()
+        return _usage(_of_the_disk(e), as_json)
     return code
 
 

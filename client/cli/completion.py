@@ -78,5 +78,5 @@ def _startup(shell: str, file: Path) -> Path | None:
     if name is None:
         return None
     startup = Path.home() / name
-    text = startup.read_text(errors="replace") if startup.is_file() else ""
+    text = startup.read_text("utf-8", "replace") if startup.is_file() else ""
     return startup if str(file.parent) in text else None  # a framework of zsh has a folder of its own for it

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from learningchain.client import reading
 from learningchain.client.cli.common import HERE, Common, NotStarted, WrongUsage, facts
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _target(given: str) -> str:
     from learningchain.chain.storage.database_url import FORM, MARK, parse, secrets
 
     if given == STANDARD_INPUT:
-        given = sys.stdin.readline(MAX_URL + 1).strip()
+        given = sys.stdin.readline(MAX_URL + 1).removeprefix(reading.MARK).strip()
         if not given or len(given) > MAX_URL:
             raise WrongUsage(f"Standard input holds no URL of at most {MAX_URL} characters in its first line")
     elif MARK in given and secrets(given):

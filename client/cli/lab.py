@@ -411,7 +411,7 @@ def _is_up(row: dict[str, Any], nodes: int) -> bool:
 def _said(member: LabNode) -> str:
     """How its log ends, in one line."""
     try:
-        lines = member.log.read_text(errors="replace").splitlines()[-LINES:]
+        lines = member.log.read_text("utf-8", "replace").splitlines()[-LINES:]
     except OSError as fault:
         lines = [str(fault)]
     return f"The nodes that were started are ended. Its log {member.log} ends with: {' | '.join(line[:300] for line in lines)}"

@@ -1,0 +1,73 @@
+"""Closed and narrow standard streams, and readers that go away: no command fails for them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from learningchain.client.keys.keystore import Keystore
+from tests.unit.client_cli_kit import WORD
+from tests.unit.client_fake_api import FINISHED, Fake
+
+pytest_plugins = ["tests.unit.client_cli_kit"]
+COMMAND = f"'{sys.executable}' -m learningchain"
+
+
+@pytest.fixture
+def node(clean_environment: None, tmp_path: Path) -> Path:
+    (tmp_path / "d").mkdir()
+    Keystore.create(tmp_path / "d" / "keystore.json", WORD)
+    return tmp_path
+
+
+def shell(line: str, folder: Path, **more: str) -> subprocess.CompletedProcess[bytes]:
+    environment = os.environ | more
+    return subprocess.run(
+        ["bash", "-c", line.replace("LC", COMMAND)], cwd=folder, env=environment, capture_output=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("LC init --data new <&-", 2, b"--passphrase-file"),
+        ("LC predict lc1x/y --data d <&-", 2, b"There are no rows"),
+        ("LC db copy - --data d <&-", 2, b"Standard input holds no URL"),
+        ("LC id --data d >&-", 0, b""),
+        ("LC id --data d 2>&-", 0, b""),
+        ("LC nosuch <&- >&- 2>&-", 2, b""),
+        ("LC id --data d >/dev/full", 2, b"No space left"),
+    ],
+)
+def test_no_stream_makes_a_command_fail(node: Path, line: str, code: int, said: bytes) -> None:
+    done = shell(line, node)
+    assert done.returncode == code and said in done.stderr, done
+    assert b"Traceback" not in done.stderr and not (node / "new").exists()
+
+
+@pytest.mark.parametrize("words", [["config", "--data", "d"], ["config", "--data", "d", "--json"], ["init", "--help"], ["--help"]])
+def test_a_reader_that_is_gone_ends_a_command_as_it_ends_other_tools(node: Path, words: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "learningchain", *words], cwd=node, stdout=write, stderr=subprocess.PIPE, timeout=60, check=False
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_what_a_terminal_has_no_sign_for_is_shown_by_what_comes_near(api: Fake, tmp_path: Path) -> None:
+    api.answers["GET /v1/jobs"] = [FINISHED | {"title": "d\N{SNOWMAN}"}]
+    for encoding in ("latin-1", "ascii"):
+        done = shell("LC job list && LC job list --json", tmp_path, PYTHONIOENCODING=encoding)
+        assert done.returncode == 0, done
+    data = tmp_path / os.fsdecode(b"\xe4\xe2\x98\x83")
+    data.mkdir()
+    Keystore.create(data / "keystore.json", WORD)
+    for encoding in ("utf-8", "latin-1", "ascii"):
+        done = shell(f"LC id --data '{data}'", tmp_path, PYTHONIOENCODING=encoding)
+        assert done.returncode == 0 and b"data folder" in done.stdout, done
