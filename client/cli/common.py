@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from learningchain.client import contracts, reading
-from learningchain.client.keys.names import MAX_CHARACTERS, Names, NamesError, load
+from learningchain.client.keys.names import MAX_CHARACTERS, Names, NamesError, label, load
 from learningchain.client.reading import folder, variable
 
 if TYPE_CHECKING:
@@ -103,6 +103,13 @@ class Common:
                 _told.add(str(e))
                 Output(self.json).note(str(e))
             return Names()
+
+    def label(self, ref: str, name: str) -> None:
+        """From here on a job or a federation has this name beside its id, on this machine. What was posted stays so without it."""
+        try:
+            label(self.folder, ref, name)
+        except NamesError as e:
+            self.out.note(str(e))
 
     def account(self, text: str) -> str:
         """The address behind an address, which is checked for typing mistakes, or behind an own name. Raises `WrongUsage`."""
@@ -224,6 +231,12 @@ def show_names(names: Names) -> None:
 def named(text: str) -> str:
     """A text with own names behind the addresses in it."""
     return _shown.beside(text)
+
+
+def short_id(ref: str) -> str:
+    """The beginning of an id of a job or a federation, behind its own name."""
+    name = _shown.of(ref)
+    return f"{name} ({ref[:12]})" if name else ref[:12]
 
 
 def short(address: str) -> str:

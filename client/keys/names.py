@@ -5,7 +5,11 @@ that somebody chose for himself could be chosen to look like another's; these ca
 get wrong is one's own list: a name is printable and in one form (NFC), two names that look alike are told, and so is an address
 that begins and ends like a known one, as whoever hopes for a careless copy would make it.
 
-`names.json` in the data folder, mode 0600: {"version": 1, "names": {"lc1…": "alice"}}. Bounded by MAX_NAMES and MAX_CHARACTERS.
+Jobs and federations that are posted with a name have it beside their ids, here alone, too. Several may have the same one, as the
+same job is posted again; the oldest make room for new ones.
+
+`names.json` in the data folder, mode 0600: {"version": 1, "names": {"lc1…": "alice"}, "ids": {"3fa9…": "digits"}}. Bounded by
+MAX_NAMES, of each kind, and MAX_CHARACTERS.
 """
 
 from __future__ import annotations
@@ -26,11 +30,12 @@ FILE = "names.json"
 VERSION = 1
 MAX_NAMES = 1_000
 MAX_CHARACTERS = 32
-MAX_FILE = 256 * 1024
-"""More than MAX_NAMES names of MAX_CHARACTERS with their addresses take, in any script."""
+MAX_FILE = 512 * 1024
+"""More than twice MAX_NAMES names of MAX_CHARACTERS take with what they are of, in any script."""
 HEAD, TAIL = 3, 3
 """Characters of an address, behind `lc1` and at its end, by which people tell addresses apart."""
 ADDRESS = re.compile(r"\blc1[02-9ac-hj-np-z]{38}\b")
+IDENTIFIER = re.compile(r"\b[0-9a-f]{64}\b")
 _COMMAND = re.compile(r"\blearningchain [^.,;:()\n]*\Z")
 SHORT = 9
 """First characters of an address that a table shows; the last four follow."""
@@ -146,17 +151,18 @@ def near(address: str, known: Iterable[str]) -> str | None:
 
 
 class Names:
-    """Names by address. Made once; what is shown beside an address comes from here."""
+    """Names by address, and by id. Made once; what is shown beside them comes from here."""
 
-    def __init__(self, by_address: Mapping[str, str] | None = None) -> None:
-        self.by_address = dict(by_address or {})
+    def __init__(self, by_address: Mapping[str, str] | None = None, by_id: Mapping[str, str] | None = None) -> None:
+        self.by_address, self.by_id = dict(by_address or {}), dict(by_id or {})
         self._addresses = {name: address for address, name in self.by_address.items()}
 
     def __bool__(self) -> bool:
-        return bool(self.by_address)
+        return bool(self.by_address or self.by_id)
 
     def of(self, address: Any) -> str | None:
-        return self.by_address.get(address) if isinstance(address, str) else None
+        """The name of an address, or of an id."""
+        return (self.by_address.get(address) or self.by_id.get(address)) if isinstance(address, str) else None
 
     def address(self, name: str) -> str | None:
         return self._addresses.get(unicodedata.normalize("NFC", name))
@@ -168,10 +174,11 @@ class Names:
 
     def beside(self, text: str) -> str:
         """A text with names behind the addresses in it, once each. A command to be copied stays as it is typed."""
-        return ADDRESS.sub(self._with_name, text) if self.by_address and "lc1" in text else text
+        text = ADDRESS.sub(self._with_name, text) if self.by_address and "lc1" in text else text
+        return IDENTIFIER.sub(self._with_name, text) if self.by_id else text
 
     def _with_name(self, found: re.Match[str]) -> str:
-        name = self.by_address.get(found[0])
+        name = self.of(found[0])
         named = name and found.string.startswith(f" ({name})", found.end())
         return found[0] if not name or named or _COMMAND.search(found.string[: found.start()]) else f"{found[0]} ({name})"
 
@@ -182,7 +189,7 @@ class Names:
 
     def into(self, document: Any) -> Any:
         """A document of JSON with names beside its addresses: `name` beside `id`, else `KEY_name`, or `KEY_names` for a list."""
-        if not self.by_address:
+        if not self:
             return document
         if isinstance(document, list):
             return [self.into(item) for item in document]
@@ -210,12 +217,12 @@ def load(data: Path) -> Names:
     except OSError as e:
         raise NamesError(f"The names in {path} cannot be read: {e.strerror}. Check the file's owner and mode") from None
     try:
-        return Names(_parsed(raw))
+        return Names(*_parsed(raw))
     except (ValueError, RecursionError) as e:
         raise NamesError(f"{path} holds no names: {e}. Repair it, or remove it and give the names again") from None
 
 
-def _parsed(raw: bytes) -> dict[str, str]:
+def _parsed(raw: bytes) -> tuple[dict[str, str], dict[str, str]]:
     """Raises ValueError."""
     if len(raw) > MAX_FILE:
         raise ValueError(f"it is larger than {MAX_FILE} bytes")
@@ -223,17 +230,16 @@ def _parsed(raw: bytes) -> dict[str, str]:
     names = document.get("names") if isinstance(document, dict) and document.get("version") == VERSION else None
     if not isinstance(names, dict) or len(names) > MAX_NAMES:
         raise ValueError(f"it is no object of version {VERSION} with at most {MAX_NAMES} names")
-    for address, name in names.items():
-        if (
-            not ADDRESS.fullmatch(address)
-            or not isinstance(name, str)
-            or unicodedata.normalize("NFC", name) != name
-            or _fault(name)
-        ):
-            raise ValueError(f"the entry {address[:50]!r} is no address with a name")
+    ids = document.get("ids", {})
+    if not isinstance(ids, dict) or len(ids) > MAX_NAMES:
+        raise ValueError(f"its ids are no object with at most {MAX_NAMES} names")
+    for form, entries, kind in ((ADDRESS, names, "address"), (IDENTIFIER, ids, "id")):
+        for key, name in entries.items():
+            if not form.fullmatch(key) or not isinstance(name, str) or unicodedata.normalize("NFC", name) != name or _fault(name):
+                raise ValueError(f"the entry {key[:70]!r} is no {kind} with a name")
     if len(set(names.values())) != len(names):
         raise ValueError("a name stands there twice")
-    return names
+    return names, ids
 
 
 @contextmanager
@@ -242,6 +248,22 @@ def changing(data: Path) -> Iterator[dict[str, str]]:
 
     Raises `NamesError`.
     """
+    with _changed(data) as found:
+        yield found.by_address
+
+
+def label(data: Path, ref: str, name: str) -> None:
+    """Call a job or a federation by a name of one's own. Raises `NamesError`."""
+    wanted = checked(name)
+    with _changed(data) as found:
+        found.by_id.pop(ref, None)
+        while len(found.by_id) >= MAX_NAMES:
+            del found.by_id[next(iter(found.by_id))]
+        found.by_id[ref] = wanted
+
+
+@contextmanager
+def _changed(data: Path) -> Iterator[Names]:
     from learningchain.chain.storage import private
 
     path = data / FILE
@@ -249,9 +271,10 @@ def changing(data: Path) -> Iterator[dict[str, str]]:
         lock = private.open_or_create(data / f"{FILE}.lock")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            names = dict(load(data).by_address)
+            names = load(data)
             yield names
-            text = json.dumps({"version": VERSION, "names": names}, ensure_ascii=False, indent=1)
+            document = {"version": VERSION, "names": names.by_address, "ids": names.by_id}
+            text = json.dumps(document, ensure_ascii=False, indent=1)
             private.replace(path, text.encode() + b"\n")
         finally:
             os.close(lock)

@@ -106,9 +106,9 @@ class SyncClient(Blocking, _Own, NodeCalls):
             self._loop.close()
 
 
-def link_of(client: SyncClient) -> NodeLink:
+def link_of(client: SyncClient, folder: Path | None = None) -> NodeLink:
     """For objects whose calls block: they run on the same loop."""
-    return NodeLink(client._awaited, client._loop)
+    return NodeLink(client._awaited, client._loop, folder)
 
 
 def at_folder(data: Path) -> tuple[str, str | None]:

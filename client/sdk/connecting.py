@@ -95,8 +95,8 @@ class AsyncNode(NodeFacts, _AsyncParts):
 class Node(_Parts, NodeFacts):
     """A node whose calls block. `calls` has each call of its API."""
 
-    def __init__(self, client: SyncClient) -> None:
-        super().__init__(link_of(client))
+    def __init__(self, client: SyncClient, folder: Path | None = None) -> None:
+        super().__init__(link_of(client, folder))
         self.calls = client
 
     def close(self) -> None:
@@ -125,7 +125,8 @@ def connect(
     receipts: what is sent through `calls` and waited for comes back with its receipt.
     Raises UsageError, UnreachableError, UnauthorizedError. Use it in a `with`, or close() it.
     """
-    node = Node(SyncClient(*_place(folder, url, token), timeout_s=timeout_s, receipts=receipts))
+    at, known, data = _place(folder, url, token)
+    node = Node(SyncClient(at, known, timeout_s=timeout_s, receipts=receipts), data)
     try:
         node.status()
     except BaseException:
@@ -143,7 +144,8 @@ async def connect_async(
     receipts: bool = False,
 ) -> AsyncNode:
     """As `connect`; every call is awaited: `async with await learningchain.connect_async() as node:`."""
-    node = AsyncNode(NodeLink(Client(*_place(folder, url, token), timeout_s=timeout_s, receipts=receipts)))
+    at, known, data = _place(folder, url, token)
+    node = AsyncNode(NodeLink(Client(at, known, timeout_s=timeout_s, receipts=receipts), folder=data))
     try:
         await node.status()
     except BaseException:
@@ -152,8 +154,8 @@ async def connect_async(
     return node
 
 
-def _place(folder: str | Path | None, url: str | None, token: str | None) -> tuple[str, str | None]:
-    """URL and token. Raises `UsageError`."""
+def _place(folder: str | Path | None, url: str | None, token: str | None) -> tuple[str, str | None, Path | None]:
+    """URL, token, and the data folder where that is known. Raises `UsageError`."""
     if folder is None and url is None:
         url = variable("LEARNINGCHAIN_API")
     if url is not None:
@@ -162,7 +164,7 @@ def _place(folder: str | Path | None, url: str | None, token: str | None) -> tup
         if not url.startswith(("http://", "https://")):
             raise UsageError(f"{url[:200]!r} is no URL of a node. It looks like http://127.0.0.1:7401")
         file = variable("LEARNINGCHAIN_TOKEN_FILE")
-        return url, token if token is not None or file is None else read_token(Path(file))
+        return url, token if token is not None or file is None else read_token(Path(file)), None
     place = folder or variable("LEARNINGCHAIN_DATA")
     try:
         data = reading.folder(Path(place) if place else None)
@@ -173,4 +175,4 @@ def _place(folder: str | Path | None, url: str | None, token: str | None) -> tup
             f"There is no data folder {data}, so no node to ask. Name one, set LEARNINGCHAIN_DATA, or give url and token"
         )
     found, own = at_folder(data)
-    return found, own if token is None else token
+    return found, own if token is None else token, data

@@ -18,6 +18,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from learningchain.client.sdk.calls import Calls
@@ -32,6 +33,8 @@ class NodeLink:
 
     client: Client
     loop: asyncio.AbstractEventLoop | None = None
+    folder: Path | None = None
+    """The node's data folder, where this program can have it: own names are kept there."""
 
 
 class NodeObject(Calls):
@@ -43,6 +46,19 @@ class NodeObject(Calls):
         self._awaited: Any = self  # for `Blocking`: its coroutines run on this very object
         self._loop: Any = link.loop
         self.raw: Mapping[str, Any] = raw or {}
+
+    def _own_name(self) -> str | None:
+        """What the node's owner calls it; None where it has no name, or the node's folder is elsewhere."""
+        from learningchain.client.keys.names import load
+
+        return None if self._link.folder is None else load(self._link.folder).of(self.raw["id"])
+
+    def _call_it(self, ref: str, name: str | None) -> None:
+        """Keep an own name, where there is one and the node's folder is known."""
+        from learningchain.client.keys.names import label
+
+        if name is not None and self._link.folder is not None:
+            label(self._link.folder, ref, name)
 
     def _facts(self) -> dict[str, Any]:
         """What is shown of it to people, the first two in one line."""

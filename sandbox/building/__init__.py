@@ -10,5 +10,6 @@ interpreter, run from the unpacked archive, says which wheels fit and compiles t
 
 from learningchain.sandbox.building.base import OpenBase, open_base, own_base
 from learningchain.sandbox.building.build import Built, build_folder, lock_folder
+from learningchain.sandbox.building.folder import read_settings
 
-__all__ = ["Built", "OpenBase", "build_folder", "lock_folder", "open_base", "own_base"]
+__all__ = ["Built", "OpenBase", "build_folder", "lock_folder", "open_base", "own_base", "read_settings"]

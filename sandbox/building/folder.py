@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -39,6 +40,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Files and folders that go to the same place below /lc; `*` stands for any part of a name."""
     base: str = ""
     """The image id of the base that this job is built on, "sha256:…"; empty: any."""
+    post: dict[str, object] = msgspec.field(default_factory=dict)
+    """How the job is posted. Nothing of it goes into the image, and who posts it reads it."""
 
 
 @dataclass(frozen=True)
@@ -57,20 +60,26 @@ def open_folder(path: Path) -> JobFolder:
     """Reads the two files that say what goes into the image. Raises ImageBuildError, OSError."""
     if not path.is_dir():
         raise ImageBuildError(f"{path} is no folder; `learningchain job new DIR` writes one to begin from")
-    settings = Settings()
-    if (path / SETTINGS).exists():
-        try:
-            text = (path / SETTINGS).read_bytes()
-            if len(text) > _SETTINGS_BYTES:
-                raise ImageBuildError(f"{path / SETTINGS} has more than {_SETTINGS_BYTES} bytes")
-            settings = msgspec.toml.decode(text, type=Settings)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
-            raise ImageBuildError(f"{path / SETTINGS}: {problem}. It may say program, files and base") from None
+    settings = read_settings(path)
     if not (path / LOCK).exists():
         if (path / NAMES).exists():
             raise ImageBuildError(f"{path / NAMES} names packages without their hashes. Lock them: learningchain job lock {path}")
         return JobFolder(path, settings, "")
     return JobFolder(path, settings, read_list(path / LOCK))
+
+
+def read_settings(path: Path) -> Settings:
+    """What `job.toml` in a folder says; the defaults where there is none. Raises ImageBuildError, OSError."""
+    if not (path / SETTINGS).exists():
+        return Settings()
+    try:
+        with (path / SETTINGS).open("rb") as file:
+            text = file.read(_SETTINGS_BYTES + 1).removeprefix(BOM_UTF8)
+        if len(text) > _SETTINGS_BYTES:
+            raise ImageBuildError(f"{path / SETTINGS} has more than {_SETTINGS_BYTES} bytes")
+        return msgspec.toml.decode(text, type=Settings)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
+        raise ImageBuildError(f"{path / SETTINGS}: {problem}. It may say program, files, base and [post]") from None
 
 
 def read_list(path: Path) -> str:

@@ -66,7 +66,7 @@ def build(run: Any, bases: dict[str, str], tmp_path: Path) -> Iterator[Build]:
 
     def build_it(language: str) -> Path:
         folder, name = tmp_path / f"job-{language}", f"lc-tools-{secrets.token_hex(4)}"
-        assert run("job", "new", folder, "--language", language).code == 0
+        assert run("job", "new", folder, "--template", language).code == 0
         recipe = folder / "Dockerfile"
         recipe.write_text("\n".join([f"FROM {bases[language]}", *recipe.read_text().splitlines()[1:]]) + "\n")
         docker("build", "-q", "-t", name, str(folder))

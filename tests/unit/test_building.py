@@ -156,8 +156,8 @@ REFUSED: dict[str, tuple[Change, str]] = {
         lambda made: [(made / "in").mkdir(), (made / "in/model").touch(), settings('files = ["in"]')(made)],
         "would lie at /lc/in/model, where a run has its own",
     ),
-    "an unknown setting": (settings("gpus = 1"), "may say program, files and base"),
-    "settings that are none": (settings("files ="), "may say program, files and base"),
+    "an unknown setting": (settings("gpus = 1"), "may say program, files, base"),
+    "settings that are none": (settings("files ="), "may say program, files, base"),
     "another base": (settings(f'base = "sha256:{"0" * 64}"'), "is built on the base sha256:0000.*another base makes another image"),
     "large data": (lambda made: os.truncate(made / "data/train.csv", 1 << 33), "data/train.csv is more than an image may hold"),
 }

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from learningchain.client.contracts.job.cli.new import files
+from learningchain.client.contracts.job.cli.new import TEMPLATES, files
 from learningchain.client.contracts.prediction.http.model_schema import decode_rows, encode_rows, parse_schema
 from learningchain.sandbox.losses import parse_losses
 from tests.unit.readme_kit import commands
@@ -20,14 +20,21 @@ from tests.unit.readme_kit import commands
 pytest_plugins = ["tests.unit.client_cli_kit"]
 
 
-@pytest.mark.parametrize(("language", "program"), [("python", "job.py"), ("shell", "job.sh")])
-def test_it_writes_a_whole_job(run: Any, tmp_path: Path, language: str, program: str) -> None:
+PROGRAMS = {name: "job.sh" if name == "shell" else "job.py" for name in TEMPLATES}
+INTERPRETERS = {"job.py": sys.executable, "job.sh": "sh"}
+MODULES = {"sklearn": "sklearn", "xgboost": "xgboost"}
+
+
+@pytest.mark.parametrize(("template", "program"), PROGRAMS.items())
+def test_it_writes_a_whole_job(run: Any, tmp_path: Path, template: str, program: str) -> None:
     folder = tmp_path / "My Job"
-    ran = run("job", "new", folder, "--language", language)
-    builds = "learningchain job build" if language == "python" else "docker build -t my-job"
+    ran = run("job", "new", folder, "--template", template)
+    builds = "learningchain job build" if program == "job.py" else "docker build -t my-job"
     assert ran.code == 0 and builds in ran.err and "image check my-job.tar" in ran.err
     made = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    asked = {"schema.json", "sample.jsonl"} if language == "python" else set()
+    asked = {"schema.json", "sample.jsonl", "job.toml"} if program == "job.py" else set()
+    asked |= {"requirements.txt"} if template in MODULES else set()
+    assert ("learningchain job lock" in ran.err) == (template in MODULES)
     assert made == {program, "Dockerfile", "README.md", "hidden.csv", "data/train.csv", "data/eval.csv", *asked}
     assert os.access(folder / program, os.X_OK)
     readme, docker = (folder / "README.md").read_text(), (folder / "Dockerfile").read_text()
@@ -50,11 +57,12 @@ def lc(folder: Path, tmp_path: Path, program: str) -> Path:
     return root
 
 
-@pytest.mark.parametrize(("language", "program", "by"), [("python", "job.py", sys.executable), ("shell", "job.sh", "sh")])
-def test_its_program_trains_evaluates_and_refuses_what_is_no_model(
-    run: Any, tmp_path: Path, language: str, program: str, by: str
-) -> None:
-    assert run("job", "new", tmp_path / "job", "--language", language).code == 0
+@pytest.mark.parametrize(("template", "program"), PROGRAMS.items())
+def test_its_program_trains_evaluates_and_refuses_what_is_no_model(run: Any, tmp_path: Path, template: str, program: str) -> None:
+    if template in MODULES:
+        pytest.importorskip(MODULES[template], reason="tests/processes/test_templates.py has it in a real image")
+    by = INTERPRETERS[program]
+    assert run("job", "new", tmp_path / "job", "--template", template).code == 0
     root = lc(tmp_path / "job", tmp_path, program)
 
     def ends(phase: str) -> int:
@@ -72,7 +80,7 @@ def test_its_program_trains_evaluates_and_refuses_what_is_no_model(
         (root / "in/model").write_bytes(model)
         assert ends("evaluate") == 65, model[:20]
     assert ends("serve") == 64
-    assert ends("predict") == (65 if language == "python" else 64), "no model yet, or a program that answers nothing"
+    assert ends("predict") == (65 if program == "job.py" else 64), "no model yet, or a program that answers nothing"
 
 
 @pytest.mark.parametrize(

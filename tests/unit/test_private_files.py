@@ -375,9 +375,11 @@ ELSEWHERE = {
     "chain/storage/server.py": "connections to a database server",
     # What a user names, not the data folder; every one of them by a name that the user typed.
     "client/cli/app.py": "standard output to /dev/null",
+    "client/cli/streams.py": "/dev/null in the place of a closed standard stream",
     "client/reading.py": "text files: passphrases, parameters, rows, a network's file, a token file, a transaction",
     "client/contracts/job/cli/build.py": "the base of images, where the user wants it",
-    "client/contracts/job/cli/hidden.py": "a note where the user wants it, made exclusively; sealed data in a folder of its own",
+    "client/contracts/job/cli/hidden.py": "a note where the user wants it, made exclusively",
+    "client/contracts/job/sealing.py": "sealed data in a folder of its own",
     "client/contracts/job/cli/new.py": "a skeleton in a folder that the user names",
     "client/contracts/job/cli/check.py": "a stranger's model in a folder of its own",
     "client/contracts/federation/offer.py": "an initial model, an image's archive, a schema",

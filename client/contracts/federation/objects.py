@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 from learningchain.client.contracts.federation.consent import check_open, check_own, own_data
 from learningchain.client.contracts.federation.references import find_federation
 from learningchain.client.contracts.federation.web.phrases import agreement
+from learningchain.client.keys.names import checked
 from learningchain.client.sdk.bar import ProgressBar
 from learningchain.client.sdk.calls import Blocking, call, stream
 from learningchain.client.sdk.objects import NodeObject
@@ -87,6 +88,11 @@ class FederationObject(NodeObject):
     @property
     def id(self) -> str:
         return str(self.raw["id"])
+
+    @property
+    def name(self) -> str | None:
+        """What it was called when it was opened from this machine; None where it has no name here."""
+        return self._own_name()
 
     @property
     def number(self) -> int:
@@ -161,7 +167,7 @@ class FederationObject(NodeObject):
         return moment(self.raw["ends"])
 
     def _facts(self) -> dict[str, Any]:
-        facts: dict[str, Any] = {"id": self.id[:12], "state": self.end or self.state}
+        facts: dict[str, Any] = {"id": self.id[:12], "name": self.name, "state": self.end or self.state}
         facts |= {"round": f"{self.round} of {self.rounds}", "loss": self.loss}
         facts |= {"target": self.target, "bounty": self.bounty, "paid": self.paid, "members": self.members}
         return facts | {"secrecy": self.secrecy, "ends": self.ends and f"{self.ends:%Y-%m-%d %H:%M:%S} UTC"}
@@ -305,6 +311,7 @@ class FederationsCalls(NodeObject, Generic[F]):
         target: float | str,
         rounds: int,
         ends: Span,
+        name: str | None = None,
         round_time: Span = "10m",
         pace: Span = "1d",
         schema: str | Path | None = None,
@@ -331,6 +338,7 @@ class FederationsCalls(NodeObject, Generic[F]):
         from. bounty: credits, paid as the measured loss falls towards the target. rounds: at most. ends, round_time, pace: "30m",
         seconds, or a timedelta. schema: a JSON file that members' tables are held against. hidden: test data, encrypted here; the
         node keeps the key. reference: own data of the node, on which it trains a reference. auto: the node starts rounds by itself.
+        name: a name of one's own, kept in the node's data folder where that is on this machine.
         The others, and those in `more` (clip, patience, tol, float_kind, outside, arch), are as `fed open --help` has them.
         Raises UsageError, and RejectedError with the rule where the ledger would refuse it; nothing is sent then.
         """
@@ -345,6 +353,7 @@ class FederationsCalls(NodeObject, Generic[F]):
         )
         from learningchain.client.sdk.images import prepare
 
+        own_name = None if name is None else checked(name)
         began, table = Path(model).expanduser(), None if schema is None else Path(schema).expanduser()
         first = await asyncio.to_thread(initial_model, began)
         check_noise(dp, first["dims"], min_members)
@@ -377,6 +386,7 @@ class FederationsCalls(NodeObject, Generic[F]):
                 if path is not None:
                     await self._node.upload(path)
         done = await self._node.open_federation(body | {"look_after": duties}, wait=SENT_S)
+        self._call_it(done["federation"], own_name)
         return self._one(self._link, await self._node.federation(done["federation"]))
 
     @call

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from learningchain.client.contracts.job.references import find
+from learningchain.client.contracts.job.sealing import encrypted, noted
+from learningchain.client.contracts.job.terms import combined, data_of, read_set
+from learningchain.client.keys.names import checked
 from learningchain.client.sdk.bar import ProgressBar
 from learningchain.client.sdk.calls import Blocking, call
 from learningchain.client.sdk.objects import NodeObject
-from learningchain.client.sdk.types import NotFoundError, RejectedError, UnavailableError
+from learningchain.client.sdk.types import NotFoundError, RejectedError, UnavailableError, UsageError
 from learningchain.client.sdk.values import Credits, Span, credits_text, loss_text, moment, seconds
 
 if TYPE_CHECKING:
@@ -39,6 +42,11 @@ class JobObject(NodeObject):
     @property
     def id(self) -> str:
         return str(self.raw["id"])
+
+    @property
+    def name(self) -> str | None:
+        """What it was called when it was posted from this machine; None where it has no name here."""
+        return self._own_name()
 
     @property
     def number(self) -> int:
@@ -92,7 +100,14 @@ class JobObject(NodeObject):
         return moment(self.raw.get("ended"))
 
     def _facts(self) -> dict[str, Any]:
-        facts = {"id": self.id[:12], "state": self.state, "bounty": self.bounty, "claims": self.claims, "loss": self.loss}
+        facts: dict[str, Any] = {
+            "id": self.id[:12],
+            "name": self.name,
+            "state": self.state,
+            "bounty": self.bounty,
+            "claims": self.claims,
+            "loss": self.loss,
+        }
         return facts | {"winner": self.winner, "expires": self.expires and f"{self.expires:%Y-%m-%d %H:%M:%S} UTC"}
 
     @call
@@ -166,8 +181,11 @@ class JobsCalls(NodeObject, Generic[J]):
         self,
         image: str | Path | FunctionJob,
         *,
-        bounty: Credits,
-        expires: Span,
+        bounty: Credits | None = None,
+        expires: Span | None = None,
+        name: str | None = None,
+        sets: Mapping[str, str] | None = None,
+        hidden: str | Path | None = None,
         params: Mapping[str, Any] | None = None,
         limits: Mapping[str, Any] | None = None,
         fee: Credits | None = None,
@@ -180,8 +198,12 @@ class JobsCalls(NodeObject, Generic[J]):
         """Post a job as the node's account: whoever trains the model with the lowest loss gets the bounty.
 
         image: an archive, a folder or module to build it of, functions of @learningchain.job, or name@sha256:... of a registry.
+            A folder's job.toml has terms under [post], which need not be said here; what is said here goes before them.
         bounty: credits; beside them fees and a bond are locked until the job is over.
         expires: when claims end, from now: "30m", seconds, or a timedelta.
+        name: a name of one's own, kept in the node's data folder where that is on this machine.
+        sets: CIDs of published data sets by their names in the job; ":train" or ":evaluate" behind one: for that alone.
+        hidden: a file of examples that nobody can read before all models are shown, encrypted here; the node keeps the key.
         params: handed to the program. limits: of a run, such as {"cpus": 2, "mem_mb": 4096, "train_s": 600}.
         fee: for each judged vote. tol: by how much a measured loss may be above the claim. floor: the lowest that can be true.
         float_kind: "f32" or "f64". finalists: how many are judged at most. on_cheat: "refund" or "next-best".
@@ -189,14 +211,24 @@ class JobsCalls(NodeObject, Generic[J]):
         """
         from learningchain.client.sdk.images import prepare
 
-        terms = {"params": params, "limits": limits, "float_kind": float_kind, "finalists": finalists, "on_cheat": on_cheat}
-        terms |= {"fee": None if fee is None else credits_text(fee, "fee"), "tol": loss_text(tol), "floor": loss_text(floor)}
-        body: dict[str, Any] = {"bounty": credits_text(bounty, "bounty"), "expires_in_s": seconds(expires, "expires")}
-        body |= {name: given for name, given in terms.items() if given is not None}
+        said: dict[str, Any] = {"name": name, "bounty": bounty, "expires": expires, "fee": fee, "params": params, "tol": tol}
+        said |= {"floor": floor, "float_kind": float_kind, "finalists": finalists, "on_cheat": on_cheat, "hidden": hidden}
+        said["sets"] = None if sets is None else [f"{one}={cid}" for one, cid in sets.items()]
+        folder = Path(image).expanduser() if isinstance(image, str | Path) and "@sha256:" not in str(image) else None
+        terms, _ = combined(folder, said)
+        body, named_sets = _body(terms, limits), [read_set(one) for one in terms.get("sets", ())]
+        own_name = checked(terms["name"]) if "name" in terms else None
+        secret = None if "hidden" not in terms else Path(terms["hidden"]).expanduser()
         await self._node.status()  # a node that is away is told before a long build
+        body |= await data_of(self._node, named_sets)
         with tempfile.TemporaryDirectory(prefix="learningchain-") as scratch:
             named, archive = await asyncio.to_thread(prepare, image, Path(scratch))
-            body = named | body
+            body, sealed = named | body, None
+            if secret is not None and (known := noted(secret)) is not None:
+                body["hidden"] = known
+            elif secret is not None:
+                sealed = await asyncio.to_thread(encrypted, secret, Path(scratch))
+                body["hidden"] = sealed.posted
             quote = await self._node.quote_job(body)
             if (refusal := quote["refusal"]) is not None:
                 why = f"The job would be refused and was not sent: {refusal['message']}"
@@ -204,7 +236,11 @@ class JobsCalls(NodeObject, Generic[J]):
             _warn_of_few(quote["judges"])
             if archive is not None:
                 await self._node.upload(archive)
+            if sealed is not None:
+                await self._node.keep_hidden_key(sealed.key)  # before the job: one whose key is nowhere would burn its deposit
+                await self._node.upload(sealed.path)
         done = await self._node.submit_job(body, wait=POST_S)
+        self._call_it(done["job"], own_name)
         try:
             return self._one(self._link, await self._node.job(done["job"]))
         except NotFoundError:
@@ -252,6 +288,25 @@ class NodeJobs(Blocking, NodeObject):
 
 PARTS: Final = (AsyncNodeJobs, NodeJobs)
 """What a node has of this contract, awaited and blocking."""
+
+
+def _body(terms: Mapping[str, Any], limits: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a posting says of its terms. Raises `UsageError`."""
+    for needed, such in (("bounty", "bounty=20"), ("expires", 'expires="30m"')):
+        if needed not in terms:
+            raise UsageError(f"A job needs {needed}. Give {such}, or write it under [post] in the job's job.toml")
+    body: dict[str, Any] = {"bounty": credits_text(terms["bounty"], "bounty"), "expires_in_s": seconds(terms["expires"], "expires")}
+    body |= {name: terms[name] for name in ("params", "float_kind", "finalists", "on_cheat") if name in terms}
+    if "fee" in terms:
+        body["fee"] = credits_text(terms["fee"], "fee")
+    body |= {name: loss_text(terms[name]) for name in ("tol", "floor") if name in terms}
+    found = {name: terms[name] for name in ("cpus", "mem_mb", "tmp_mb", "threads") if name in terms}
+    found |= {
+        f"{name}_s": round(seconds(terms[f"{name}_time"], f"{name}_time")) for name in ("train", "eval") if f"{name}_time" in terms
+    }
+    if "model_mb" in terms:
+        found["model_cap"] = round(terms["model_mb"] * 2**20)
+    return body | ({"limits": found | dict(limits or {})} if found or limits else {})
 
 
 def _how_far(job: JobObject) -> tuple[float, str]:

@@ -22,6 +22,7 @@ from learningchain.client.contracts.federation.offer import (
     is_open,
     too_few,
 )
+from learningchain.client.keys.names import checked
 from learningchain.client.sdk.types import RejectedError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def open_(
     target: Annotated[str, Parameter(help="The loss at which all of the bounty is paid.", allow_leading_hyphen=True)],
     rounds: Annotated[int, Parameter(help="Most rounds, up to 1000.")],
     ends: Annotated[str, Parameter(help="When it ends at the latest, from now: 12h, 7d.")],
+    name: Annotated[str | None, Parameter(help="A name of your own, shown beside its id on this machine alone.")] = None,
     image_archive: Annotated[Path | None, Parameter(help="A docker-archive (docker save); it is uploaded and served.")] = None,
     image: Annotated[str | None, Parameter(help="An image in a registry, pinned: name@sha256:...")] = None,
     round_time: Annotated[str, Parameter(help="How long members may train in a round: 60s, 10m, 2h.")] = "10m",
@@ -129,6 +131,7 @@ def open_(
     tell_secrecy(common, secrecy, begin["dims"])
     if schema is not None:
         check_schema(schema)
+    own_name = None if name is None else checked(name)
     wait = min(wait, MAX_WAIT)
 
     async def send(node: Client) -> tuple[FederationQuote, FederationPosted | None]:
@@ -160,6 +163,8 @@ def open_(
     if posted is None:
         common.out.show(quote, lambda console: show_quote(console, quote))
         return REFUSED if quote["refusal"] is not None else USAGE if too_few(quote) else OK
+    if own_name is not None:
+        common.label(posted["federation"], own_name)
     _tell(common, quote, posted, reference=reference is not None, min_members=min_members, manual=manual)
     return finished(common, posted, wait)
 
@@ -192,7 +197,11 @@ def _tell(
     common: Common, quote: FederationQuote, posted: FederationPosted, *, reference: bool, min_members: int, manual: bool
 ) -> None:
     def people(console: Console) -> None:
-        rows: list[tuple[str, Any]] = [("federation", posted["federation"]), ("bounty", quote["bounty"]), ("fees", quote["fees"])]
+        rows: list[tuple[str, Any]] = [
+            ("federation", posted["federation"]),
+            ("bounty", quote["bounty"]),
+            ("fees", quote["fees"]),
+        ]
         after = f"a round that runs then may take {span((quote['latest_end'] - posted['ends']) / 1000)} more"
         console.print(facts("Federation opened", [*rows, ("its end", after), ("transaction", posted["tx"])]))
 

@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from learningchain.client.cli.common import HERE, Common, WrongUsage, cell, facts, listing, relative, short, size_text, span, when
+from learningchain.client.cli.common import (
+    HERE,
+    Common,
+    WrongUsage,
+    cell,
+    facts,
+    listing,
+    relative,
+    short,
+    short_id,
+    size_text,
+    span,
+    when,
+)
 from learningchain.client.contracts.federation.cli.words import colored, meaning, state_text
 from learningchain.client.contracts.federation.references import find_federation
 from learningchain.client.contracts.federation.web.phrases import CODES, MEMBERS, OUTCOMES, VOIDS, pay_text
@@ -65,7 +78,7 @@ def list_federations(
         rows: list[list[Any]] = [
             [
                 one["number"],
-                one["id"][:12],
+                short_id(one["id"]),
                 state_text(one),
                 short(one["sponsor"]),
                 f"{one['round']}/{one['rounds']}",

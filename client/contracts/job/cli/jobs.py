@@ -24,6 +24,7 @@ from learningchain.client.cli.common import (
     listing,
     relative,
     short,
+    short_id,
     size_text,
     span,
 )
@@ -147,7 +148,7 @@ def list_jobs(
         rows = [
             [
                 j.get("number"),
-                str(j.get("id"))[:12],
+                short_id(str(j.get("id"))),
                 state_text(j.get("state")),
                 j.get("bounty"),
                 j.get("claimants"),

@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,18 +14,24 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from learningchain.client.cli.app import OK, REFUSED
-from learningchain.client.cli.common import HERE, Common, WrongUsage, agree, amount, facts, json_object, seconds, span
+from learningchain.client.cli.common import HERE, Common, WrongUsage, agree, amount, facts, json_object, listing, seconds, span
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 from learningchain.client.contracts.job.cli.build import archive_name, build_image
 from learningchain.client.contracts.job.cli.cost import judges_text, priced, show_quote, small_committee
-from learningchain.client.contracts.job.cli.hidden import Sealed, encrypted, hand_over, noted, readable
+from learningchain.client.contracts.job.cli.hidden import hand_over
 from learningchain.client.contracts.job.cli.jobs import Bar
+from learningchain.client.contracts.job.sealing import Sealed, encrypted, noted, readable
+from learningchain.client.contracts.job.terms import FILE, combined, data_of, read_set
+from learningchain.client.keys.names import checked
 from learningchain.client.sdk.types import RejectedError
 
 if TYPE_CHECKING:
     from learningchain.client.contracts.job.http.schema import JobPosted, JobQuote
     from learningchain.client.sdk.client import Client
     from learningchain.client.sdk.types import Json
+
+_LIMITS = ("cpus", "mem_mb", "tmp_mb", "train_time", "eval_time", "model_mb", "threads")
+"""As `read_limits` takes them."""
 
 
 def submit(
@@ -35,8 +41,11 @@ def submit(
     ] = None,
     /,
     *,
-    bounty: Annotated[str, Parameter(help="Credits for the winner.")],
-    expires: Annotated[str, Parameter(help="When claims end, from now: 60s, 10m, 2h, 1d.", allow_leading_hyphen=True)],
+    bounty: Annotated[str | None, Parameter(help="Credits for the winner.")] = None,
+    expires: Annotated[
+        str | None, Parameter(help="When claims end, from now: 60s, 10m, 2h, 1d.", allow_leading_hyphen=True)
+    ] = None,
+    name: Annotated[str | None, Parameter(help="A name of your own, shown beside the job's id on this machine alone.")] = None,
     image_archive: Annotated[
         Path | None, Parameter(help="A docker-archive (job build, docker save); it is uploaded and served.")
     ] = None,
@@ -94,16 +103,36 @@ def submit(
     wait: Wait = 30,
     common: Common = HERE,
 ) -> int:
-    """Post a job with a bounty. Bounty, verifiers' fees and a bond are locked until it has ended: --dry-run shows each line."""
-    terms: Json = {}
-    given = {"fee": fee, "finalists": finalists, "tol": tol, "floor": floor, "float_kind": float_kind, "on_cheat": on_cheat}
-    terms.update({k: v for k, v in given.items() if v is not None})
-    if params is not None:
-        terms["params"] = read_params(params)
-    limits = read_limits(cpus, mem_mb, tmp_mb, train_time, eval_time, model_mb, threads)
+    """Post a job with a bounty. Bounty, verifiers' fees and a bond are locked until it has ended: --dry-run shows each line.
+
+    What DIR/job.toml says under [post] need not be typed, and words on the command line go before it.
+    """
+    words: Json = {
+        "name": name,
+        "bounty": bounty,
+        "expires": expires,
+        "fee": fee,
+        "finalists": finalists,
+        "tol": tol,
+        "floor": floor,
+    }
+    words |= {"float_kind": float_kind, "on_cheat": on_cheat, "cpus": cpus, "mem_mb": mem_mb, "tmp_mb": tmp_mb, "hidden": hidden}
+    words |= {"train_time": train_time, "eval_time": eval_time, "model_mb": model_mb, "threads": threads, "sets": sets}
+    said, source = combined(folder, words | {"params": params})
+    for needed in ("bounty", "expires"):
+        if needed not in said:
+            where = "" if folder is None else f", or under [post] in {folder / FILE}"
+            raise WrongUsage(f"A job needs --{needed}{where}. See what it would cost: --dry-run")
+    if "name" in said:
+        said["name"] = checked(said["name"])
+    names = ("fee", "finalists", "tol", "floor", "float_kind", "on_cheat", "params")
+    terms: Json = {name: said[name] for name in names if name in said}
+    if isinstance(terms.get("params"), str):
+        terms["params"] = read_params(terms["params"])
+    limits = read_limits(*(said.get(name) for name in _LIMITS))
     if limits:
         terms["limits"] = limits
-    open_s = seconds(expires, "--expires")
+    bounty, open_s = str(said["bounty"]), seconds(said["expires"], "--expires")
     check_terms(amount(bounty, "--bounty"), open_s, terms)
     if limits.get("train_s") and (long := long_training(limits["train_s"])):
         common.out.note(long)
@@ -114,9 +143,10 @@ def submit(
         )
     if arch is not None and image is None:
         raise WrongUsage("--arch is for an image in a registry: an archive says itself what it is built for")
+    hidden = said.get("hidden")
     if hidden is not None:
         readable(hidden)
-    named_sets = [read_set(one) for one in sets or ()]
+    named_sets = [read_set(one) for one in said.get("sets", ())]
     wait = min(wait, MAX_WAIT)
 
     with tempfile.TemporaryDirectory(prefix="learningchain-") as scratch:
@@ -131,6 +161,11 @@ def submit(
             return {"bounty": bounty, "expires_in_s": open_s, **terms, **named, **await data_of(node, named_sets)}
 
         quote, posted = offer(common, request, archive, hidden, dry_run=dry_run, yes=yes, wait=wait)
+    if posted is None and FILE in source.values():
+        sources = [(name, said[name], source[name] or "the command line") for name in said]
+        return report(common, quote, None, bounty, open_s, yes=yes, wait=wait, terms=sources)
+    if posted is not None and "name" in said:
+        common.label(str(posted["job"]), said["name"])
     if posted is not None and image is not None:
         common.out.note("Workers fetch the image from its registry themselves: without access to it they cannot work.")
     return report(common, quote, posted, bounty, open_s, yes=yes, wait=wait)
@@ -180,10 +215,29 @@ def offer(
         return quote, common.ask(post)
 
 
-def report(common: Common, quote: JobQuote, posted: JobPosted | None, bounty: str, open_s: float, *, yes: bool, wait: float) -> int:
-    """What came of an offer. A price has the exit code that the same words without --dry-run have."""
+def report(
+    common: Common,
+    quote: JobQuote,
+    posted: JobPosted | None,
+    bounty: str,
+    open_s: float,
+    *,
+    yes: bool,
+    wait: float,
+    terms: Sequence[tuple[str, Any, str]] = (),
+) -> int:
+    """What came of an offer. A price has the exit code that the same words without --dry-run have. `terms`: each with its value and
+    where that comes from, where a file has some."""
     if posted is None:
-        common.out.show(quote, lambda console: show_quote(console, quote))
+        more = {"terms": [{"name": name, "value": value, "from": where} for name, value, where in terms]} if terms else {}
+
+        def priced_terms(console: Console) -> None:
+            if terms:
+                console.print(listing(["term", "value", "from"], [[name, _said(value), where] for name, value, where in terms]))
+                console.print()
+            show_quote(console, quote)
+
+        common.out.show(dict(quote) | more, priced_terms)
         common.out.note(priced(quote, yes))
         return REFUSED if quote["refusal"] is not None else OK
     found = posted
@@ -197,6 +251,10 @@ def report(common: Common, quote: JobQuote, posted: JobPosted | None, bounty: st
     common.out.show(found, people)
     common.out.note(f"Follow it: learningchain job watch {str(found.get('job'))[:12]}{common.again}")
     return finished(common, found, wait)
+
+
+def _said(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list) else json.dumps(value) if isinstance(value, dict) else str(value)
 
 
 # --- checks --------------------------------------------------------------------------------------------------------------------
@@ -213,21 +271,6 @@ def archived_image(archive: Path | None, folder: Path | None = None) -> Json:
     if folder is not None:
         build_image(folder, archive)
     return described(archive, scanned(archive))
-
-
-def read_set(text: str) -> Json:
-    """Name, CID and use of a data set. Raises `WrongUsage`."""
-    name, _, rest = text.partition("=")
-    cid, _, use = rest.partition(":")
-    if not re.fullmatch("[a-z0-9_-]{1,32}", name) or not cid or use not in ("", "train", "evaluate"):
-        raise WrongUsage(f"--set {text[:120]!r} is not NAME=CID, NAME=CID:train or NAME=CID:evaluate; NAME of a-z, 0-9, - and _")
-    return {"name": name, "cid": cid, "use": use or "both"}
-
-
-async def data_of(node: Client, sets: list[Json]) -> Json:
-    """What a posting says of its sets: bytes and files as their manifests have them."""
-    found = [(one, await node.published(one["cid"])) for one in sets]
-    return {"data": [one | {"size": known["size"], "files": known["files"]} for one, known in found]} if found else {}
 
 
 def registry_image(text: str) -> Json:
