@@ -32,6 +32,8 @@ pytest_plugins = ["tests.unit.client_cli_kit"]
 pytestmark = pytest.mark.timeout(300)
 
 PROBE = bytes(range(32))
+OFFLINE = len(Path("/proc/net/route").read_text().splitlines()) < 2
+"""Whether this machine, or the room that the tests run in, has no route to others."""
 
 
 def docker(*words: str) -> str:
@@ -114,6 +116,24 @@ def test_a_folder_and_a_module_built_without_docker_are_found_good(run: Any, tmp
         assert ran.code == 0, ran.err
         found = ran.json
         assert (found["ok"], found["examples"], found["hidden"]["examples"], found["advice"]) == (True, 40, 40, [])
+    assert left() == []
+
+
+@pytest.mark.full("fetches wheels and makes images of up to 300 MB; tests/unit/test_client_cli_new.py runs scikit-learn's program")
+@pytest.mark.skipif(OFFLINE, reason="no way to an index of packages from here: scripts/room.sh --network")
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("template", "package"), [("sklearn", "scikit-learn"), ("xgboost", "xgboost-cpu")])
+def test_jobs_with_packages_are_locked_built_and_found_good(run: Any, tmp_path: Path, template: str, package: str) -> None:
+    folder, archive = tmp_path / "job", tmp_path / "job.tar"
+    assert run("job", "new", folder, "--template", template).code == 0
+    for words in (("job", "lock", folder), ("job", "build", folder, "--out", archive)):
+        ran = run(*words)
+        assert ran.code == 0, ran.err
+    assert f"{package}==" in (folder / "requirements.lock").read_text()
+    assert archive.stat().st_size < 2 << 30
+    ran = run("image", "check", archive, "--hidden", folder / "hidden.csv", "--data", tmp_path / "nowhere", "--json")
+    assert ran.code == 0, ran.err
+    assert (ran.json["ok"], ran.json["examples"], ran.json["hidden"]["examples"]) == (True, 40, 40)
     assert left() == []
 
 

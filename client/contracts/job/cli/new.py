@@ -15,7 +15,7 @@ from rich.console import Console
 from learningchain.client.cli.common import HERE, Common, WrongUsage, facts
 from learningchain.client.keys.names import MAX_CHARACTERS
 
-TEMPLATES = ("python", "shell")
+TEMPLATES = ("python", "sklearn", "xgboost", "shell")
 BY_HAND = "shell"
 """What `job build` makes no image of, for it has Python and no shell, and whose model cannot be asked."""
 BUILT = """| `job.toml` | what goes into the image, and how the job is posted: bounty, time, limits, data sets |
@@ -56,8 +56,8 @@ def new(
     /,
     *,
     template: Annotated[
-        Literal["python", "shell"],
-        Parameter(help="What it begins from: Python alone, or a shell script."),
+        Literal["python", "sklearn", "xgboost", "shell"],
+        Parameter(help="What it begins from: Python alone, scikit-learn, xgboost, or a shell script."),
     ] = "python",
     common: Common = HERE,
 ) -> int:
