@@ -169,23 +169,34 @@ def _usage(text: str, as_json: bool) -> int:
 
 
 def _failed(e: Exception, as_json: bool) -> int:
-    from learningchain.chain.errors import Malformed
-    from learningchain.chain.storage.errors import StorageError
     from learningchain.client.cli.common import in_commands
-    from learningchain.client.config import ConfigError
-    from learningchain.client.keys.keystore import KeystoreError
-    from learningchain.client.keys.names import NamesError
-    from learningchain.client.keys.tokens import TokenError
     from learningchain.client.sdk.types import ApiError
 
     if isinstance(e, ApiError):
         error = e.as_json()["error"]
         return _end(_EXIT[e.kind], as_json, error | {"message": in_commands(error["message"])})
-    if isinstance(e, ConfigError | KeystoreError | NamesError | StorageError | TokenError | Malformed):
+    if _is_about_files(e):
         return _usage(str(e), as_json)
     if isinstance(e, OSError) and e.strerror:
         return _usage(_of_the_disk(e), as_json)
     return _end(BUG, as_json, {"kind": "bug", "code": None, "name": type(e).__name__, "message": _report(e)})
+
+
+_ABOUT_THE_FOLDER = (
+    ("chain.errors", "Malformed"),
+    ("chain.storage.errors", "StorageError"),
+    ("client.config", "ConfigError"),
+    ("client.keys.keystore", "KeystoreError"),
+    ("client.keys.names", "NamesError"),
+    ("client.keys.tokens", "TokenError"),
+)
+"""Errors that say what is wrong with a file of the user's, by the modules that raise them."""
+
+
+def _is_about_files(e: Exception) -> bool:
+    """Whether it is one of these: a module that was not loaded has raised nothing."""
+    loaded = [(sys.modules.get(f"learningchain.{module}"), name) for module, name in _ABOUT_THE_FOLDER]
+    return any(module is not None and isinstance(e, getattr(module, name)) for module, name in loaded)
 
 
 def _of_the_disk(e: OSError) -> str:

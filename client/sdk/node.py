@@ -7,42 +7,13 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
 from learningchain.chain.codec import encode
 from learningchain.chain.crypto import SigningKey, account_id, address
-from learningchain.chain.ledger.tx import sign_tx
 from learningchain.chain.types import TxBody, net_of
-from learningchain.client.api.schema import (
-    BlockView,
-    CallbackRemoved,
-    CallbackRetried,
-    CallbackTested,
-    CallbackView,
-    ConnectionView,
-    DashboardLink,
-    FileKept,
-    FileRemoved,
-    FileStored,
-    HistoryView,
-    LoadView,
-    RawBlockView,
-    Ready,
-    ReasonView,
-    ReceiptFileView,
-    ReceiptProof,
-    RunCancelled,
-    SetRemoved,
-    SettingChanged,
-    SetView,
-    StateProofView,
-    StatusView,
-    StreamTicket,
-    TxAnswer,
-    TxView,
-)
 from learningchain.client.sdk.calls import Calls, call, stream
 from learningchain.client.sdk.http import NodeApi, Progress, StreamPlace, document, path_id
 from learningchain.client.sdk.types import (
@@ -55,6 +26,36 @@ from learningchain.client.sdk.types import (
     UnreachableError,
 )
 from learningchain.p2p.content.cid import from_bytes
+
+if TYPE_CHECKING:
+    from learningchain.client.api.schema import (
+        BlockView,
+        CallbackRemoved,
+        CallbackRetried,
+        CallbackTested,
+        CallbackView,
+        ConnectionView,
+        DashboardLink,
+        FileKept,
+        FileRemoved,
+        FileStored,
+        HistoryView,
+        LoadView,
+        RawBlockView,
+        Ready,
+        ReasonView,
+        ReceiptFileView,
+        ReceiptProof,
+        RunCancelled,
+        SetRemoved,
+        SettingChanged,
+        SetView,
+        StateProofView,
+        StatusView,
+        StreamTicket,
+        TxAnswer,
+        TxView,
+    )
 
 WATCH_AGAIN_S: Final = (0.2, 1.0, 3.0, 15.0)
 """Before each try to take up a stream that broke; the last one is when a node has noticed that the old connection is gone."""
@@ -75,14 +76,14 @@ class NodeCalls(Calls):
 
     @call
     async def status(self) -> StatusView:
-        return cast(StatusView, await self.api.get("/v1/status"))
+        return cast("StatusView", await self.api.get("/v1/status"))
 
     @call
     async def dashboard_link(self, *, plain: bool = False) -> DashboardLink:
         """What logs one browser in to the node's dashboard, once; `sdk_http.link_url` makes an address of it. `plain`: at the
         API's own address, for a browser that does not find names below localhost."""
         query = {"plain": "true"} if plain else None
-        return cast(DashboardLink, await self.api.call("POST", "/v1/dashboard/links", query=query))
+        return cast("DashboardLink", await self.api.call("POST", "/v1/dashboard/links", query=query))
 
     @call
     async def history(self, account: str | None = None, *, before: int | None = None, limit: int = 50) -> list[HistoryView]:
@@ -94,7 +95,7 @@ class NodeCalls(Calls):
     @call
     async def load(self, *, limit: int = 1) -> LoadView:
         """The load of the node's machine: its newest samples, oldest first."""
-        return cast(LoadView, await self.api.get("/v1/load", limit=limit))
+        return cast("LoadView", await self.api.get("/v1/load", limit=limit))
 
     @call
     async def peers(self) -> list[Json]:
@@ -114,35 +115,35 @@ class NodeCalls(Calls):
 
     @call
     async def callback(self, ref: str) -> CallbackView:
-        return cast(CallbackView, await self.api.get(f"/v1/callbacks/{path_id(ref)}"))
+        return cast("CallbackView", await self.api.get(f"/v1/callbacks/{path_id(ref)}"))
 
     @call
     async def add_callback(self, source: str, ref: str, url: str, *, secret: str | None = None) -> CallbackView:
         """Have what happens to `ref`, of the contract `source`, told to a URL: at least once, signed, in order. Without a secret
         the node makes one, and answers with it this once."""
         body = {"source": source, "ref": ref, "url": url} | ({} if secret is None else {"secret": secret})
-        return cast(CallbackView, document(await self.api.call("POST", "/v1/callbacks", body=body)))
+        return cast("CallbackView", document(await self.api.call("POST", "/v1/callbacks", body=body)))
 
     @call
     async def test_callback(self, url: str, *, secret: str | None = None) -> CallbackTested:
         """Have an event of the name `test` posted to a URL now."""
         body = {"url": url} | ({} if secret is None else {"secret": secret})
-        return cast(CallbackTested, document(await self.api.call("POST", "/v1/callbacks/test", body=body, extra_s=20.0)))
+        return cast("CallbackTested", document(await self.api.call("POST", "/v1/callbacks/test", body=body, extra_s=20.0)))
 
     @call
     async def retry_callback(self, ref: str) -> CallbackRetried:
         """Try now what waits or was given up."""
-        return cast(CallbackRetried, document(await self.api.call("POST", f"/v1/callbacks/{path_id(ref)}/retry")))
+        return cast("CallbackRetried", document(await self.api.call("POST", f"/v1/callbacks/{path_id(ref)}/retry")))
 
     @call
     async def remove_callback(self, ref: str) -> CallbackRemoved:
         """Tell nothing more of it, and forget it."""
-        return cast(CallbackRemoved, document(await self.api.call("DELETE", f"/v1/callbacks/{path_id(ref)}")))
+        return cast("CallbackRemoved", document(await self.api.call("DELETE", f"/v1/callbacks/{path_id(ref)}")))
 
     @call
     async def ready(self) -> Ready:
         """Whether the node is in step with the graph and its sandbox holds. Raises `UnavailableError` with the reason where not."""
-        return cast(Ready, await self.api.get("/readyz"))
+        return cast("Ready", await self.api.get("/readyz"))
 
     @call
     async def config(self) -> Json:
@@ -153,45 +154,45 @@ class NodeCalls(Calls):
     async def set_config(self, name: str, value: str) -> SettingChanged:
         """Write a setting as `learningchain config set` takes it. Only some may be changed so; `effective` says from when on it
         counts."""
-        return cast(SettingChanged, await self.api.call("PUT", f"/v1/config/{path_id(name)}", body={"value": value}))
+        return cast("SettingChanged", await self.api.call("PUT", f"/v1/config/{path_id(name)}", body={"value": value}))
 
     @call
     async def block(self, height: int | str = "latest") -> BlockView:
-        return cast(BlockView, await self.api.get(f"/v1/blocks/{path_id(str(height))}"))
+        return cast("BlockView", await self.api.get(f"/v1/blocks/{path_id(str(height))}"))
 
     @call
     async def raw_block(self, height: int) -> RawBlockView:
         """A block with all its transactions, and its certificate with the signatures, encoded, in hex."""
-        return cast(RawBlockView, await self.api.get(f"/v1/blocks/{path_id(str(height))}/raw"))
+        return cast("RawBlockView", await self.api.get(f"/v1/blocks/{path_id(str(height))}/raw"))
 
     @call
     async def tx(self, tx: str) -> TxView:
-        return cast(TxView, await self.api.get(f"/v1/tx/{path_id(tx)}"))
+        return cast("TxView", await self.api.get(f"/v1/tx/{path_id(tx)}"))
 
     @call
     async def receipt(self, height: int, index: int) -> ReceiptProof:
         """A receipt with its proof, its block's header and certificate, all encoded, in hex. 0 is the block's own receipt; that of
         a transaction is one more than its `index`. Nothing of it need be believed: protocol_spec/blocks.md says how to check it."""
-        return cast(ReceiptProof, await self.api.get(f"/v1/blocks/{path_id(str(height))}/receipts/{path_id(str(index))}"))
+        return cast("ReceiptProof", await self.api.get(f"/v1/blocks/{path_id(str(height))}/receipts/{path_id(str(index))}"))
 
     @call
     async def proof(self, key: bytes) -> StateProofView:
         """What the state holds under a key (protocol_spec/merkle.md), with the proof of that, or of its absence, and the block."""
-        return cast(StateProofView, await self.api.get(f"/v1/proofs/{key.hex()}"))
+        return cast("StateProofView", await self.api.get(f"/v1/proofs/{key.hex()}"))
 
     @call
     async def receipt_file(self, ref: str, *, trusted: int | None = None) -> ReceiptFileView:
         """What became of a transaction, by its id, as a receipt file in hex under `file`: `check_receipt` checks it offline from a
         genesis alone. `ref` can also be HEIGHT-INDEX; index 0 is the block's own receipt. With `trusted` it begins at the block of
         that height instead of genesis."""
-        return cast(ReceiptFileView, await self.api.get(f"/v1/receipts/{path_id(ref)}", trusted=trusted))
+        return cast("ReceiptFileView", await self.api.get(f"/v1/receipts/{path_id(ref)}", trusted=trusted))
 
     @call
     async def records_file(self, keys: Sequence[bytes], *, trusted: int | None = None) -> ReceiptFileView:
         """What the newest state holds under at most 16 keys (protocol_spec/merkle.md), or that it holds nothing, as a receipt
         file."""
         asked = ",".join(key.hex() for key in keys)
-        return cast(ReceiptFileView, await self.api.get("/v1/receipts", keys=asked, trusted=trusted))
+        return cast("ReceiptFileView", await self.api.get("/v1/receipts", keys=asked, trusted=trusted))
 
     @call
     async def handovers(self, start: int = 1, limit: int = 64) -> list[str]:
@@ -207,7 +208,7 @@ class NodeCalls(Calls):
     @call
     async def reasons(self, refs: Sequence[str]) -> list[ReasonView]:
         """Why this node leaves the work of at most 32 jobs alone; None where it does it, will, or has none of it."""
-        return cast(list[ReasonView], await self.api.rows("/v1/reasons", refs=",".join(refs))) if refs else []
+        return cast("list[ReasonView]", await self.api.rows("/v1/reasons", refs=",".join(refs))) if refs else []
 
     @call
     async def run(self, run: str) -> Json:
@@ -215,7 +216,7 @@ class NodeCalls(Calls):
 
     @call
     async def cancel_run(self, run: str) -> RunCancelled:
-        return cast(RunCancelled, await self.api.call("DELETE", f"/v1/runs/{path_id(run)}"))
+        return cast("RunCancelled", await self.api.call("DELETE", f"/v1/runs/{path_id(run)}"))
 
     # --- submitting -------------------------------------------------------------------------------------------------------------
 
@@ -239,6 +240,8 @@ class NodeCalls(Calls):
 
         Sequences go on from this client's last one, so several may be outstanding; after a refusal the ledger's count stands again.
         """
+        from learningchain.chain.ledger.tx import sign_tx
+
         own = account_id(key.public) if sender is None else sender
         status = await self.status()
         chain_id = bytes.fromhex(status["chain_id"])
@@ -266,12 +269,12 @@ class NodeCalls(Calls):
     @call
     async def files(self) -> list[FileKept]:
         """Files that the holder of this token keeps on the node; with the owner's token all that users keep there."""
-        return cast(list[FileKept], await self.api.rows("/v1/files"))
+        return cast("list[FileKept]", await self.api.rows("/v1/files"))
 
     @call
     async def remove_file(self, cid: str) -> FileRemoved:
         """Keep a file no longer. What else holds it there, such as a posted job, goes on holding it."""
-        return cast(FileRemoved, await self.api.call("DELETE", f"/v1/files/{path_id(cid)}"))
+        return cast("FileRemoved", await self.api.call("DELETE", f"/v1/files/{path_id(cid)}"))
 
     @call
     async def publish(self, folder: Path, on_bytes: Callable[[int], None] = lambda size: None) -> SetView:
@@ -298,17 +301,17 @@ class NodeCalls(Calls):
     @call
     async def published(self, cid: str) -> SetView:
         """What a published data set is, and how much of it lies on the node."""
-        return cast(SetView, await self.api.get(f"/v1/sets/{path_id(cid)}"))
+        return cast("SetView", await self.api.get(f"/v1/sets/{path_id(cid)}"))
 
     @call
     async def sets(self) -> list[SetView]:
         """Data sets that the holder of this token published on the node."""
-        return cast(list[SetView], await self.api.rows("/v1/sets"))
+        return cast("list[SetView]", await self.api.rows("/v1/sets"))
 
     @call
     async def unpublish(self, cid: str) -> SetRemoved:
         """Keep a published data set no longer. What else holds it there, such as a posted job, goes on holding it."""
-        return cast(SetRemoved, await self.api.call("DELETE", f"/v1/sets/{path_id(cid)}"))
+        return cast("SetRemoved", await self.api.call("DELETE", f"/v1/sets/{path_id(cid)}"))
 
     @call
     async def fetch(
@@ -321,7 +324,7 @@ class NodeCalls(Calls):
     @call
     async def stream_ticket(self) -> StreamTicket:
         """What opens `/v1/events?ticket=...` once, in place of the token: for a program that can send no header."""
-        return cast(StreamTicket, await self.api.call("POST", "/v1/events/tickets"))
+        return cast("StreamTicket", await self.api.call("POST", "/v1/events/tickets"))
 
     @stream
     async def watch(self, *, kinds: Sequence[str] | None = None) -> AsyncIterator[Event]:

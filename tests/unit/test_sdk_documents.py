@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import inspect
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, get_args, get_type_hints, is_typeddict
@@ -54,8 +56,20 @@ MADE_OF = {
     "send_rows": None,
 }
 """Calls that give back a part of a document, or make several requests."""
-MADE_AT_ITS_START = {"AccountView": AccountView, "ParameterView": ParameterView, "ProposalView": ProposalView}
-"""Of what the contracts say of an account: the SDK names it for type checkers alone."""
+
+
+def documents() -> dict[str, Any]:
+    """What the modules of the SDK name for type checkers alone, so that a question to the node loads none of it."""
+    found: dict[str, Any] = {"AccountView": AccountView, "ParameterView": ParameterView, "ProposalView": ProposalView}
+    for part in PARTS:
+        for block in ast.parse(inspect.getsource(inspect.getmodule(part) or part)).body:
+            named = block.body if isinstance(block, ast.If) else []
+            for one in (one for one in named if isinstance(one, ast.ImportFrom) and one.module and one.module.endswith("schema")):
+                found |= {alias.name: getattr(importlib.import_module(str(one.module)), alias.name) for alias in one.names}
+    return found
+
+
+MADE_AT_ITS_START = documents()
 NOT_ASKED = {
     *("HandoversView", "Health", "HiddenKept", "TxsAnswer"),
     *("InferenceReady", "ModelMetadata", "ServerLive", "ServerMetadata"),

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from learningchain.client.api.schema import TxAnswer
-from learningchain.client.contracts.credits.http.schema import SupplyView
 from learningchain.client.sdk.calls import call
 from learningchain.client.sdk.node import NodeCalls
+
+if TYPE_CHECKING:
+    from learningchain.client.api.schema import TxAnswer
+    from learningchain.client.contracts.credits.http.schema import SupplyView
 
 
 class CreditsCalls(NodeCalls):
     @call
     async def supply(self) -> SupplyView:
-        return cast(SupplyView, await self.api.get("/v1/supply"))
+        return cast("SupplyView", await self.api.get("/v1/supply"))
 
     @call
     async def transfer(self, to: str, amount: str, *, memo: str | None = None, wait: float = 0) -> TxAnswer:

@@ -5,37 +5,39 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from learningchain.client.api.schema import DataRemoved, EventView, OwnDataView, TxAnswer
-from learningchain.client.contracts.federation.http.schema import (
-    DemandKept,
-    DeployRequest,
-    FederationAttempts,
-    FederationDeployed,
-    FederationJoined,
-    FederationMeasurements,
-    FederationMemberView,
-    FederationPosted,
-    FederationQuote,
-    FederationRecovering,
-    FederationRequest,
-    FederationRoundView,
-    FederationServing,
-    FederationSummary,
-    FederationView,
-    JoiningView,
-    LookedAfter,
-    OwnPartView,
-    PreviewView,
-    RoundPayView,
-    RoundStarted,
-    VaultKept,
-)
 from learningchain.client.sdk.calls import call, stream
 from learningchain.client.sdk.http import MAX_PAGE, Progress, given, path_id
 from learningchain.client.sdk.node import NodeCalls
 from learningchain.client.sdk.types import Fetched, Json, NotFoundError
+
+if TYPE_CHECKING:
+    from learningchain.client.api.schema import DataRemoved, EventView, OwnDataView, TxAnswer
+    from learningchain.client.contracts.federation.http.schema import (
+        DemandKept,
+        DeployRequest,
+        FederationAttempts,
+        FederationDeployed,
+        FederationJoined,
+        FederationMeasurements,
+        FederationMemberView,
+        FederationPosted,
+        FederationQuote,
+        FederationRecovering,
+        FederationRequest,
+        FederationRoundView,
+        FederationServing,
+        FederationSummary,
+        FederationView,
+        JoiningView,
+        LookedAfter,
+        OwnPartView,
+        PreviewView,
+        RoundPayView,
+        RoundStarted,
+        VaultKept,
+    )
 
 POLL_S = 1.0
 """How often a federation that is watched is asked about."""
@@ -68,7 +70,7 @@ class FederationCalls(NodeCalls):
     @call
     async def federation(self, federation: str) -> FederationView:
         """Everything about a federation."""
-        return cast(FederationView, await self.api.get(_path(federation)))
+        return cast("FederationView", await self.api.get(_path(federation)))
 
     @call
     async def federation_members(self, federation: str) -> list[FederationMemberView]:
@@ -84,19 +86,19 @@ class FederationCalls(NodeCalls):
     async def federation_round(self, federation: str, round: int, *, before: int | None = None) -> RoundPayView:
         """What one round paid to whom, by which measurement, and why not. Where the answer has a `before`, a round of long ago was
         not reached yet: go on with it."""
-        return cast(RoundPayView, await self.api.get(_path(federation, f"rounds/{round:d}"), before=before))
+        return cast("RoundPayView", await self.api.get(_path(federation, f"rounds/{round:d}"), before=before))
 
     @call
     async def federation_attempts(self, federation: str, *, before: int | None = None, limit: int = 20) -> FederationAttempts:
         """What the aggregators said of every file, the newest attempt first, 50 at most; go on with the answer's `before`."""
-        return cast(FederationAttempts, await self.api.get(_path(federation, "attempts"), before=before, limit=limit))
+        return cast("FederationAttempts", await self.api.get(_path(federation, "attempts"), before=before, limit=limit))
 
     @call
     async def federation_measurements(
         self, federation: str, *, before: int | None = None, limit: int = 20
     ) -> FederationMeasurements:
         """What the panel measured, the newest first, 50 at most; go on with the answer's `before`."""
-        return cast(FederationMeasurements, await self.api.get(_path(federation, "measurements"), before=before, limit=limit))
+        return cast("FederationMeasurements", await self.api.get(_path(federation, "measurements"), before=before, limit=limit))
 
     @call
     async def federation_events(self, federation: str, *, before: int | None = None, limit: int = 50) -> list[EventView]:
@@ -121,7 +123,7 @@ class FederationCalls(NodeCalls):
                 before = later[-1]["cursor"]
             for event in reversed(new):
                 after = event["cursor"]
-                yield cast(EventView, event)
+                yield cast("EventView", event)
                 if event["topic"] in LAST:
                     return
             await asyncio.sleep(poll_s)
@@ -129,7 +131,7 @@ class FederationCalls(NodeCalls):
     @call
     async def joining(self, federation: str) -> JoiningView:
         """What joining means for this node: what leaves it, who reads that, what it could earn. Nothing is sent."""
-        return cast(JoiningView, await self.api.get(_path(federation, "joining")))
+        return cast("JoiningView", await self.api.get(_path(federation, "joining")))
 
     @call
     async def fetch_federation_model(
@@ -143,7 +145,7 @@ class FederationCalls(NodeCalls):
     ) -> Fetched:
         """The best model, or that of a round (0: the initial one), checked against the CID in the ledger. A folder as `dest` gets
         `model-<federation>`."""
-        found = cast(FederationView, await self.api.get(_path(federation)))
+        found = cast("FederationView", await self.api.get(_path(federation)))
         size = found["terms"]["model"]["size"]
         cid = await self._model_of(found, round)
         target = dest / f"model-{federation[:16]}" if dest.is_dir() else dest
@@ -171,12 +173,12 @@ class FederationCalls(NodeCalls):
     @call
     async def open_federation(self, federation: FederationRequest | Json, *, wait: float = 0) -> FederationPosted:
         """Open a federation as the node's account; `federation` in the answer is its id."""
-        return cast(FederationPosted, await self.api.submit("/v1/federations", _sent(federation), wait))
+        return cast("FederationPosted", await self.api.submit("/v1/federations", _sent(federation), wait))
 
     @call
     async def quote_federation(self, federation: FederationRequest | Json) -> FederationQuote:
         """What it would lock, who could serve it, and why the ledger would refuse it. Nothing is sent."""
-        return cast(FederationQuote, await self.api.call("POST", "/v1/federations/quote", body=_sent(federation)))
+        return cast("FederationQuote", await self.api.call("POST", "/v1/federations/quote", body=_sent(federation)))
 
     @call
     async def look_after_federation(
@@ -185,13 +187,13 @@ class FederationCalls(NodeCalls):
         """Have the node do by itself what a sponsor does: start rounds (`auto`), train the reference on own data, open the hidden
         test file to the panel."""
         body: Json = {"auto": auto} | _given(reference=reference, hidden_key=hidden_key)
-        return cast(LookedAfter, await self.api.call("POST", _path(federation, "look-after"), body=body))
+        return cast("LookedAfter", await self.api.call("POST", _path(federation, "look-after"), body=body))
 
     @call
     async def start_round(self, federation: str, *, round: int | None = None, wait: float = 0) -> RoundStarted:
         """Start the next round of a federation of the node's account; 0 measures the initial model."""
         body: Json = {} if round is None else {"round": round}
-        return cast(RoundStarted, await self.api.submit(_path(federation, "start"), body, wait))
+        return cast("RoundStarted", await self.api.submit(_path(federation, "start"), body, wait))
 
     @call
     async def close_federation(self, federation: str, *, wait: float = 0) -> TxAnswer:
@@ -213,7 +215,7 @@ class FederationCalls(NodeCalls):
         """Offer the best model of a federation that has ended as the node's account; the royalty is shared by what owners were
         paid. `model` in the answer is its id. Schema, sample and answers to it are uploaded before (`upload`)."""
         body = model if isinstance(model, dict) else given(model)
-        return cast(FederationDeployed, await self.api.submit(_path(federation, "deploy"), body, wait))
+        return cast("FederationDeployed", await self.api.submit(_path(federation, "deploy"), body, wait))
 
     # --- a data owner's, a verifier's -------------------------------------------------------------------------------------------
 
@@ -234,26 +236,26 @@ class FederationCalls(NodeCalls):
         where so many other members carry the verifier flag. `vault`: two members keep its local model, sealed, after each fifth
         round."""
         body = _joined(data, digest, n, min_vetted) | {"vault": vault}
-        return cast(FederationJoined, await self.api.submit(_path(federation, "join"), body, wait))
+        return cast("FederationJoined", await self.api.submit(_path(federation, "join"), body, wait))
 
     @call
     async def change_data(
         self, federation: str, data: str | None = None, *, digest: str | None = None, n: int = 0, wait: float = 0
     ) -> FederationJoined:
         """Train on other data from now on; once a round."""
-        return cast(FederationJoined, await self.api.submit(_path(federation, "data"), _joined(data, digest, n, None), wait))
+        return cast("FederationJoined", await self.api.submit(_path(federation, "data"), _joined(data, digest, n, None), wait))
 
     @call
     async def demand_vetted(self, federation: str, min_vetted: int) -> DemandKept:
         """Have the node train, from the next start on, only where so many other members carry the verifier flag."""
-        return cast(DemandKept, await self.api.call("POST", _path(federation, "demand"), body={"min_vetted": min_vetted}))
+        return cast("DemandKept", await self.api.call("POST", _path(federation, "demand"), body={"min_vetted": min_vetted}))
 
     @call
     async def keep_vault(self, federation: str, on: bool = True, *, holders: Sequence[str] = ()) -> VaultKept:
         """Keep a vault from now on, or no more. `holders`: four or five vetted members, any three of whom can open it for this
         account should its own secret be lost."""
         body = {"on": on, "holders": list(holders)}
-        return cast(VaultKept, await self.api.call("POST", _path(federation, "vault"), body=body))
+        return cast("VaultKept", await self.api.call("POST", _path(federation, "vault"), body=body))
 
     @call
     async def recover_federation(
@@ -262,7 +264,7 @@ class FederationCalls(NodeCalls):
         """Take the place of a node of this account that was lost: train again on own data, and open its vault. How far that is says
         `own_part`. `data` is left out where the federation has ended."""
         body = {"n": n} | _given(data=data, min_vetted=min_vetted)
-        return cast(FederationRecovering, await self.api.call("POST", _path(federation, "recover"), body=body))
+        return cast("FederationRecovering", await self.api.call("POST", _path(federation, "recover"), body=body))
 
     @call
     async def preview_local(self, federation: str, data: str, *, timeout_s: float = 7_200.0) -> PreviewView:
@@ -270,15 +272,15 @@ class FederationCalls(NodeCalls):
         may still be "running"."""
         loop = asyncio.get_running_loop()
         until, path = loop.time() + timeout_s, _path(federation, "preview")
-        found = cast(PreviewView, await self.api.call("POST", path, body={"data": data}, extra_s=HOLD_S))
+        found = cast("PreviewView", await self.api.call("POST", path, body={"data": data}, extra_s=HOLD_S))
         while found["state"] == "running" and loop.time() < until:
-            found = cast(PreviewView, await self.api.call("POST", path, body={"number": found["number"]}, extra_s=HOLD_S))
+            found = cast("PreviewView", await self.api.call("POST", path, body={"number": found["number"]}, extra_s=HOLD_S))
         return found
 
     @call
     async def own_part(self, federation: str) -> OwnPartView:
         """The node's own part: its updates, what left it, losses on its own data."""
-        return cast(OwnPartView, await self.api.get(_path(federation, "own")))
+        return cast("OwnPartView", await self.api.get(_path(federation, "own")))
 
     @call
     async def own_data(self) -> list[OwnDataView]:
@@ -288,7 +290,7 @@ class FederationCalls(NodeCalls):
     @call
     async def remove_data(self, name: str) -> DataRemoved:
         """Remove own data from the node's engine; the folder that they came from stays."""
-        return cast(DataRemoved, await self.api.call("DELETE", f"/v1/data/{path_id(name)}"))
+        return cast("DataRemoved", await self.api.call("DELETE", f"/v1/data/{path_id(name)}"))
 
     @call
     async def leave_federation(self, federation: str, *, wait: float = 0) -> TxAnswer:
@@ -298,7 +300,7 @@ class FederationCalls(NodeCalls):
     @call
     async def federation_serving(self) -> FederationServing:
         """Whether this node may be drawn as aggregator and for panels."""
-        return cast(FederationServing, await self.api.get("/v1/federations/serving"))
+        return cast("FederationServing", await self.api.get("/v1/federations/serving"))
 
     @call
     async def serve_federations(self, on: bool, *, wait: float = 0) -> TxAnswer:

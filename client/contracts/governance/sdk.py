@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from learningchain.client.api.schema import TxAnswer
 from learningchain.client.sdk.calls import call
 from learningchain.client.sdk.node import NodeCalls
 
 if TYPE_CHECKING:
+    from learningchain.client.api.schema import TxAnswer
     from learningchain.client.contracts.governance.http.schema import ParameterView, ProposalView
 
 

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from learningchain.client.api.schema import EventView
-from learningchain.client.contracts.job.http.schema import (
-    HiddenKept,
-    JobCancelled,
-    JobExtended,
-    JobPosted,
-    JobQuote,
-    JobRequest,
-    JobSummary,
-    JobView,
-)
 from learningchain.client.sdk.calls import call, stream
 from learningchain.client.sdk.http import MAX_PAGE, Progress, given, path_id
 from learningchain.client.sdk.node import NodeCalls
 from learningchain.client.sdk.types import Fetched, Json, NotFoundError, UnreachableError
+
+if TYPE_CHECKING:
+    from learningchain.client.api.schema import EventView
+    from learningchain.client.contracts.job.http.schema import (
+        HiddenKept,
+        JobCancelled,
+        JobExtended,
+        JobPosted,
+        JobQuote,
+        JobRequest,
+        JobSummary,
+        JobView,
+    )
 
 
 class JobCalls(NodeCalls):
@@ -51,33 +53,33 @@ class JobCalls(NodeCalls):
 
     @call
     async def job(self, job: str) -> JobView:
-        return cast(JobView, await self.api.get(f"/v1/jobs/{path_id(job)}"))
+        return cast("JobView", await self.api.get(f"/v1/jobs/{path_id(job)}"))
 
     @call
     async def submit_job(self, job: JobRequest | Json, *, wait: float = 0) -> JobPosted:
         """Post a job as the node's account; `job` in the answer is its id. A document of the API goes as it is."""
-        return cast(JobPosted, await self.api.submit("/v1/jobs", job if isinstance(job, dict) else given(job), wait))
+        return cast("JobPosted", await self.api.submit("/v1/jobs", job if isinstance(job, dict) else given(job), wait))
 
     @call
     async def quote_job(self, job: JobRequest | Json) -> JobQuote:
         """What a job would lock and cost, and who could judge it. Nothing is sent, and nothing need be uploaded."""
-        return cast(JobQuote, await self.api.call("POST", "/v1/jobs/quote", body=job if isinstance(job, dict) else given(job)))
+        return cast("JobQuote", await self.api.call("POST", "/v1/jobs/quote", body=job if isinstance(job, dict) else given(job)))
 
     @call
     async def cancel_job(self, job: str, *, wait: float = 0) -> JobCancelled:
         """Take back a job of the node's account that nobody has claimed on."""
-        return cast(JobCancelled, await self.api.submit(f"/v1/jobs/{path_id(job)}/cancel", None, wait))
+        return cast("JobCancelled", await self.api.submit(f"/v1/jobs/{path_id(job)}/cancel", None, wait))
 
     @call
     async def extend_job(self, job: str, *, expires_in_s: float, wait: float = 0) -> JobExtended:
         """Give a job of the node's account that nobody has claimed on a later expiry, in seconds from now."""
         path = f"/v1/jobs/{path_id(job)}/extension"
-        return cast(JobExtended, await self.api.submit(path, {"expires_in_s": expires_in_s}, wait))
+        return cast("JobExtended", await self.api.submit(path, {"expires_in_s": expires_in_s}, wait))
 
     @call
     async def keep_hidden_key(self, key: bytes) -> HiddenKept:
         """Leave the key of hidden data (32 bytes) with the node, which reveals it by itself; the hash that postings name."""
-        return cast(HiddenKept, await self.api.call("POST", "/v1/hidden-keys", body={"key": key.hex()}))
+        return cast("HiddenKept", await self.api.call("POST", "/v1/hidden-keys", body={"key": key.hex()}))
 
     @call
     async def fetch_model(self, job: str, dest: Path, *, overwrite: bool = False, on_progress: Progress | None = None) -> Fetched:

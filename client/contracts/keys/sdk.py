@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from learningchain.client.api.schema import TxAnswer
 from learningchain.client.sdk.calls import call
 from learningchain.client.sdk.node import NodeCalls
+
+if TYPE_CHECKING:
+    from learningchain.client.api.schema import TxAnswer
 
 
 class KeyCalls(NodeCalls):

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
-from learningchain.client.api.schema import TxAnswer
-from learningchain.client.contracts.membership.http.schema import BoxKeyAnswer, BoxKeyView, InvitationView, InviteAnswer, OpenCase
 from learningchain.client.sdk.calls import call
 from learningchain.client.sdk.http import path_id
 from learningchain.client.sdk.node import NodeCalls
 
 if TYPE_CHECKING:
     from learningchain.client.api.accounts import AccountView
+    from learningchain.client.api.schema import TxAnswer
+    from learningchain.client.contracts.membership.http.schema import (
+        BoxKeyAnswer,
+        BoxKeyView,
+        InvitationView,
+        InviteAnswer,
+        OpenCase,
+    )
 
 
 class MembershipCalls(NodeCalls):

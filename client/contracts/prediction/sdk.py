@@ -9,34 +9,36 @@ import secrets
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
-from learningchain.client.api.schema import EventView, TxAnswer
-from learningchain.client.contracts.prediction.http.schema import (
-    MAX_ROWS,
-    ModelPosted,
-    ModelRequest,
-    ModelTrial,
-    PolicyPosted,
-    PolicyRequest,
-    PolicyView,
-    PredictionKey,
-    PredictionPosted,
-    PredictionQuote,
-    PredictionRequest,
-    PredictionSteps,
-    PredictionSummary,
-    PredictionView,
-    RegisteredModelSummary,
-    RegisteredModelView,
-    ServePosted,
-    ValueView,
-)
 from learningchain.client.reading import unmarked
 from learningchain.client.sdk.calls import call, stream
 from learningchain.client.sdk.http import MAX_PAGE, given, path_id
 from learningchain.client.sdk.node import NodeCalls
 from learningchain.client.sdk.types import Json, UnavailableError, UnreachableError, UsageError
+
+if TYPE_CHECKING:
+    from learningchain.client.api.schema import EventView, TxAnswer
+    from learningchain.client.contracts.prediction.http.schema import (
+        MAX_ROWS,
+        ModelPosted,
+        ModelRequest,
+        ModelTrial,
+        PolicyPosted,
+        PolicyRequest,
+        PolicyView,
+        PredictionKey,
+        PredictionPosted,
+        PredictionQuote,
+        PredictionRequest,
+        PredictionSteps,
+        PredictionSummary,
+        PredictionView,
+        RegisteredModelSummary,
+        RegisteredModelView,
+        ServePosted,
+        ValueView,
+    )
 
 ANSWERED = ("AGREED", "WEAK", "FAILED", "FINAL")
 """States in which it is known what a request came to; an appeal may change what AGREED and WEAK say."""
@@ -83,12 +85,12 @@ class PredictionCalls(NodeCalls):
     @call
     async def model(self, model: str) -> RegisteredModelView:
         """Everything about a model, by its id or as `lc1…/name`."""
-        return cast(RegisteredModelView, await self.api.get(f"/v1/models/{_model_path(model)}"))
+        return cast("RegisteredModelView", await self.api.get(f"/v1/models/{_model_path(model)}"))
 
     @call
     async def register_model(self, model: ModelRequest | Json, *, wait: float = 0) -> ModelPosted:
         """Offer a model as the node's account; `model` in the answer is its id."""
-        return cast(ModelPosted, await self.api.submit("/v1/models", model if isinstance(model, dict) else given(model), wait))
+        return cast("ModelPosted", await self.api.submit("/v1/models", model if isinstance(model, dict) else given(model), wait))
 
     @call
     async def set_price(
@@ -133,7 +135,7 @@ class PredictionCalls(NodeCalls):
         body: Json = ({} if stake is None else {"stake": stake}) | ({"untried": True} if untried else {})
         while True:
             try:
-                return cast(ServePosted, await self.api.submit(f"/v1/models/{_model_path(model)}/serve", body, wait))
+                return cast("ServePosted", await self.api.submit(f"/v1/models/{_model_path(model)}/serve", body, wait))
             except UnavailableError as e:
                 if e.name != "TRIAL_RUNNING" or loop.time() >= until:
                     raise
@@ -157,13 +159,13 @@ class PredictionCalls(NodeCalls):
     async def request_prediction(self, request: PredictionRequest | Json, *, wait: float = 0) -> PredictionPosted:
         """Post a request; `request` in the answer is its id. `predict` does this and waits for the values."""
         body = request if isinstance(request, dict) else given(request)
-        return cast(PredictionPosted, await self.api.submit("/v1/predictions", body, wait))
+        return cast("PredictionPosted", await self.api.submit("/v1/predictions", body, wait))
 
     @call
     async def quote_prediction(self, request: PredictionRequest | Json) -> PredictionQuote:
         """What a request would lock, and why the ledger would refuse it. Nothing is sent."""
         body = request if isinstance(request, dict) else given(request)
-        return cast(PredictionQuote, await self.api.call("POST", "/v1/predictions/quote", body=body))
+        return cast("PredictionQuote", await self.api.call("POST", "/v1/predictions/quote", body=body))
 
     @call
     async def predict(
@@ -248,7 +250,7 @@ class PredictionCalls(NodeCalls):
         it is over, or with `changed` when anything of it changed; or else when they have passed."""
         query = {"wait": wait or None, "final": "true" if final else None, "changed": "true" if changed else None}
         found = await self.api.call("GET", f"/v1/predictions/{path_id(request)}", query=query, extra_s=wait)
-        return cast(PredictionView, found)
+        return cast("PredictionView", found)
 
     @call
     async def predictions(
@@ -289,7 +291,7 @@ class PredictionCalls(NodeCalls):
     @call
     async def prediction_steps(self, request: str, *, tip: str | None = None) -> PredictionSteps:
         """What tipping (by `tip`), cancelling or appealing a request would cost now, or why it would be refused."""
-        return cast(PredictionSteps, await self.api.get(f"/v1/predictions/{path_id(request)}/steps", tip=tip))
+        return cast("PredictionSteps", await self.api.get(f"/v1/predictions/{path_id(request)}/steps", tip=tip))
 
     @call
     async def add_tip(self, request: str, amount: str, *, wait: float = 0) -> TxAnswer:
@@ -313,7 +315,7 @@ class PredictionCalls(NodeCalls):
     async def create_policy(self, policy: PolicyRequest | Json, *, wait: float = 0) -> PolicyPosted:
         """Lay down how a model's values become decisions; `policy` in the answer is its id."""
         return cast(
-            PolicyPosted, await self.api.submit("/v1/policies", policy if isinstance(policy, dict) else given(policy), wait)
+            "PolicyPosted", await self.api.submit("/v1/policies", policy if isinstance(policy, dict) else given(policy), wait)
         )
 
     @call
@@ -322,19 +324,19 @@ class PredictionCalls(NodeCalls):
 
     @call
     async def policy(self, policy: str) -> PolicyView:
-        return cast(PolicyView, await self.api.get(f"/v1/policies/{path_id(policy)}"))
+        return cast("PolicyView", await self.api.get(f"/v1/policies/{path_id(policy)}"))
 
     # --- parts ------------------------------------------------------------------------------------------------------------------
 
     async def _trial(self, model: str) -> ModelTrial:
-        return cast(ModelTrial, await self.api.get(f"/v1/models/{_model_path(model)}/trial"))
+        return cast("ModelTrial", await self.api.get(f"/v1/models/{_model_path(model)}/trial"))
 
     async def _model_view(self, model: str) -> RegisteredModelView:
-        return cast(RegisteredModelView, await self.api.get(f"/v1/models/{_model_path(model)}"))
+        return cast("RegisteredModelView", await self.api.get(f"/v1/models/{_model_path(model)}"))
 
     async def _post(self, body: Json) -> PredictionPosted:
         """Raises `RejectedError` where the ledger refuses it."""
-        return cast(PredictionPosted, await self.api.submit("/v1/predictions", body, POST_S))
+        return cast("PredictionPosted", await self.api.submit("/v1/predictions", body, POST_S))
 
     async def _post_once(self, body: Json, key: str, *, own: bool, timeout_s: float) -> PredictionPosted:
         """Under a key, where there is one. `own`: it is this module's; a node that can keep no more of them is asked without."""
@@ -359,7 +361,7 @@ class PredictionCalls(NodeCalls):
     @call
     async def prediction_key(self, request: str) -> PredictionKey:
         """The key of a private request of the node: who has it reads the rows and the values."""
-        return cast(PredictionKey, await self.api.get(f"/v1/predictions/{path_id(request)}/key"))
+        return cast("PredictionKey", await self.api.get(f"/v1/predictions/{path_id(request)}/key"))
 
     async def _sent(self, rows: Sequence[Any] | str | bytes | Path, private: bool = False) -> Json:
         """The rows as a request names them: in it, or as a file that was uploaded. What is uploaded lies in the open."""
@@ -394,7 +396,7 @@ class PredictionCalls(NodeCalls):
             query = {"wait": min(WATCH_S, max(0.1, left)), "final": "true" if final else None}
             found = await self.api.call("GET", f"/v1/predictions/{path_id(request)}", query=query, extra_s=WATCH_S)
             if found.get("state") in wanted:
-                return cast(PredictionView, found)
+                return cast("PredictionView", found)
         raise UnavailableError(
             f"Request {request} is not answered after {timeout_s:g} s. It goes on: look at it later (GET /v1/predictions/{request})"
         )
