@@ -13,6 +13,7 @@ from tests.conformance import admission, federations, governance, jobs, key_chan
 from tests.conformance import records as r
 from tests.conformance.checks import Refused, check, step
 from tests.conformance.evidence import report_double
+from tests.conformance.judging import cd
 from tests.conformance.keys import is_signed, sha, tagged, tx_digest
 from tests.conformance.ledger import (
     BANNED,
@@ -360,7 +361,7 @@ def _in_rounds(s: State, deadlines: list[Deadline]) -> list[tuple[int, Deadline]
 def deadline_work(s: State, deadline: Deadline) -> int:
     """LC-BLK-31"""
     if deadline.contract == 2 and (case := s.get(b"mc/" + deadline.ref)) is not None:
-        return 1 + len(case[3])
+        return 1 + len(case[3]) + cd(len(case[3]) * len(s.validators), 4)
     if deadline.contract == 7:
         return 1 + key_changes.due_work(s, deadline.ref)
     if deadline.contract == 4:

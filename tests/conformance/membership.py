@@ -327,9 +327,20 @@ def close_case(s: State, identity: bytes, at: int) -> None:
     if found is None or Case(*found).until != at:
         return
     case, judges = Case(*found), judges_of(s, identity)
-    confirms = len(judges & set(case.confirm))
-    banned = 3 * confirms > 2 * len(judges) or (2 * confirms > len(judges) and corroborated(s, identity))
-    end(s, identity, case, IS_BANNED if banned else LAPSED)
+    said = judges & set(case.confirm)
+    who_counts = {judge for judge in judges if judge in said or may_confirm(s, case, judge)}
+    confirms, counted = len(said), len(who_counts)
+    enough = 3 * confirms > 2 * counted
+    if corroborated(s, identity) and 2 * confirms > counted and 3 * confirms > len(judges):
+        enough = True
+    end(s, identity, case, IS_BANNED if enough and 2 * counted >= len(judges) else LAPSED)
+
+
+def may_confirm(s: State, case: Case, judge: bytes) -> bool:
+    """LC-MEM-20"""
+    account = s.account(judge)
+    part = any(c in PARTIES and PARTIES[c](s, ref, judge) for ref, c, _, _ in case.refs)
+    return not part and (account is None or account.status != SUSPENDED)
 
 
 def end(s: State, identity: bytes, case: Case, outcome: str) -> None:

@@ -81,18 +81,20 @@ def close(graph: Graph, account: Account) -> None:
         return
     sitting = judges(graph, account)
     confirms, lifts = len(case.confirms & sitting), len(case.lifts & sitting)
+    counted = sum(judge in case.confirms or not party(graph, judge, case) for judge in sitting)
     corroborated = account.corroborated(graph.clock, graph.params.month)
-    if 3 * confirms > 2 * len(sitting):
-        graph.reach("case.ban")
+    few = 2 * counted < len(sitting)
+    if 3 * confirms > 2 * counted and not few:
+        graph.reach("case.ban" if counted == len(sitting) else "case.ban.parties")
         graph.tell(CaseEnded(account.id, "banned", confirms, lifts, len(sitting)))
         ban(graph, account)
-    elif 2 * confirms > len(sitting) and corroborated:
+    elif 2 * confirms > counted and 3 * confirms > len(sitting) and corroborated and not few:
         graph.reach("case.ban.corroborated")
         graph.tell(CaseEnded(account.id, "banned", confirms, lifts, len(sitting)))
         ban(graph, account)
     else:
-        if 2 * confirms > len(sitting):
-            graph.reach("case.half")
+        if 2 * confirms > counted:
+            graph.reach("case.few" if few else "case.half")
         graph.tell(CaseEnded(account.id, "lapsed", confirms, lifts, len(sitting)))
         posters = [] if lifts > confirms else list(case.posters)
         graph.reach("case.lapse" if posters else "case.lapse.lifts")

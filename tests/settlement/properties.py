@@ -28,7 +28,7 @@ PROPERTIES: dict[str, str] = {
     "winner": "the bounty goes to a claim judged OK that no finalist precedes which could still win; without one it goes back",
     "fees": "a seat is paid for a candidate at most once a round, and none for an UNDECIDED one",
     "seats": "no poster and no claimant judges itself, nobody banned is drawn, at most 7 sit in round one, 64 in two",
-    "bans": "nobody is banned but by the words of more than half of the judges, of more than two thirds for one poster's jobs",
+    "bans": "nobody is banned but after a FALSE, and by the words of more than a third of the judges",
     "frozen": "credits are frozen during a case only, for one verdict at most B less the stake",
     "cases": "a case ends at most 4*APPEAL after its start",
     "barred": "an account is barred where three different posters struck it within the month, and nowhere else",
@@ -113,8 +113,7 @@ class Checker:
         if event.how != "banned":
             return
         posters = {v.poster for v in graph.accounts[event.account].verdicts if v.verdict == FALSE}
-        enough = 3 * event.confirms > 2 * event.judges or (2 * event.confirms > event.judges and len(posters) > 1)
-        need("bans", enough, f"{event.confirms} of {event.judges} confirmed")
+        need("bans", 3 * event.confirms > event.judges and bool(posters), f"{event.confirms} of {event.judges} confirmed")
 
     # --- what is so ---------------------------------------------------------------------------------------------------------
 

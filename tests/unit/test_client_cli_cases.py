@@ -17,6 +17,7 @@ CASE: dict[str, Any] = {
     "refs": [{"ref": JOB, "owner": OWN, "origin": OWN}, {"ref": "ab" * 32, "owner": OTHER, "origin": OTHER}],
     "corroborated": True,
     "judges": 3,
+    "counted": 3,
     "confirm": [OWN],
     "lift": [],
     "to_ban": 2,

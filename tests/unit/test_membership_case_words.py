@@ -60,6 +60,20 @@ def test_so_many_judges_as_the_rules_ask_for(judges: int) -> None:
         assert found["words"][3] == f"{lift} lifting judges end it at once."
 
 
+@pytest.mark.parametrize(
+    ("parties", "doubled", "said"),
+    [
+        (2, False, "needs 2 of the 2 of 4 judges that may confirm (more than two thirds)"),
+        (2, True, "needs 2 of the 2 of 4 judges that may confirm (more than half)"),
+        (3, True, "Only 1 of 4 judges may confirm: too few to ban, which a proposal may (`learningchain propose ban`)"),
+    ],
+)
+def test_parties_do_not_count_and_where_too_few_are_left_a_proposal_is_named(parties: int, doubled: bool, said: str) -> None:
+    found = shown(court(4, doubled=doubled, status=dict.fromkeys(JUDGES[:parties], SUSPENDED)))
+    assert (found["judges"], found["counted"], found["to_ban"]) == (4, 4 - parties, 2 if parties == 2 else None)
+    assert said in found["words"][1] and found["words"][2].startswith("If nobody says more it lapses then")
+
+
 def test_who_judges_and_what_each_may_say() -> None:
     """The accused and the banned are no judges, a suspended one may lift alone, and nobody else is asked."""
     state = court(5, confirm=1, lift=1, status={"v3": BANNED, "v4": SUSPENDED})

@@ -329,14 +329,14 @@ def test_a_case_has_one_deadline_whatever_becomes_of_it(court: Court) -> None:
     assert court.open_case() is None and deadlines(court) == []
 
 
-def test_the_end_of_a_case_is_as_much_work_as_it_has_references(court: Court) -> None:
-    """LC-BLK-31: each of them is told."""
+def test_the_end_of_a_case_is_as_much_work_as_it_has_references_and_judges(court: Court) -> None:
+    """LC-BLK-31: each of them is told, and the part of four validators in each is looked for."""
     due_work = membership.CONTRACT.due_work
     assert due_work is not None
     assert due_work(court.chain.state, id_of("bob")) == 0
     for owner, ref in (("alice", JOB), ("carol", JOB2), ("dave", JOB3)):
         court.accuse(owner=owner, ref=ref)
-    assert due_work(court.chain.state, id_of("bob")) == 3
+    assert due_work(court.chain.state, id_of("bob")) == 3 + 3 * 4 // 4
 
 
 def test_an_accused_validator_is_no_judge_of_itself_and_counts_among_none(court: Court) -> None:

@@ -130,6 +130,13 @@ def _deadlines() -> list[Maker]:
         case("words of who was banned do not count", "LC-MEM-20", due(until=at, confirm=three) | away),
         case("words of who was suspended count", "LC-MEM-20", due(until=at, confirm=three) | quiet),
         case("the accused does not judge itself", "LC-MEM-20", own),
+        case("two posters do not count, both others confirm", "LC-MEM-7", _posted(due(until=at, confirm=[V3, V4]), V1, V2)),
+        case("two posters do not count, one of the others confirms", "LC-MEM-7", _posted(due(until=at, confirm=[V4]), V1, V2)),
+        case("one other confirms, corroborated", "LC-MEM-7", _posted(due(until=at, confirm=[V4]), V1, V2) | verdicts(*two)),
+        case("one poster does not count, two of three confirm", "LC-MEM-7", _posted(due(until=at, confirm=[V3, V4]), V1)),
+        case("the same, corroborated", "LC-MEM-7", _posted(due(until=at, confirm=[V3, V4]), V1) | verdicts(*two)),
+        case("three posters: fewer than half count", "LC-MEM-7", _posted(due(until=at, confirm=[V4]), V1, V2, V3)),
+        case("who confirmed before it was a party counts", "LC-MEM-7", _posted(due(until=at, confirm=three), V1, V2, V3)),
         case("corroborated, and confirmed by half", "LC-MEM-7", half | verdicts(*two)),
         case("corroborated, and confirmed by more than half", "LC-MEM-7", due(until=at, confirm=[V1, V2]) | away | verdicts(*two)),
         case("corroborated, and nobody judged", "LC-MEM-7", due(until=at) | verdicts(*two)),
@@ -174,6 +181,13 @@ def _deadlines() -> list[Maker]:
         case("deadlines come before the transactions", "LC-BLK-13", due(until=at), tx("alice", pay_to(BOB))),
         case("a ban comes before the transactions", "LC-BLK-13", due(until=at, confirm=[V1, V2, V3]), tx("bob", pay_to(ALICE))),
     ]
+
+
+def _posted(records: Records, *posters: bytes) -> Records:
+    """Alice's case is about jobs of these."""
+    known, refs = records[case_key(ALICE)], [CaseRef(JOB[:-1] + bytes([n]), 3, poster, poster) for n, poster in enumerate(posters)]
+    of = {jobs.posting_key(ref.ref): jobs.Posting(ref.owner, 0, 5, job_terms()[0]) for ref in refs}
+    return records | of | {case_key(ALICE): replace(known, refs=refs)}
 
 
 def _judging() -> list[Maker]:

@@ -53,8 +53,8 @@ def _of_contractors(results: Results) -> Iterator[Row]:
     yield (
         "One job with K finalists suspends most judges; the others cannot lift",
         "suspension takes no seat and no judge's word; a party to the case may lift, not confirm; cases last up to 4 APPEAL",
-        "7,000 credits for 0.0001 before; now bans need confirmations of more than two thirds (half, if corroborated) of all "
-        "judges",
+        "7,000 credits for 0.0001 before; now bans need confirmations of more than two thirds (half, if corroborated) of those "
+        "who may confirm, and of more than a third of all judges",
     )
     yield (
         "An evaluator that answers NEAR takes stakes and strikes of seven rivals, without an appeal",

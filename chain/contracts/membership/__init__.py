@@ -12,8 +12,9 @@ validators may confirm it or lift it; nobody is banned by silence, and a verdict
                                                                          4 * APPEAL after it opened
     case    JudgeCase     sender is a judge; no party may confirm        counted; the last word of each judge stands
     case    JudgeCase     lifted by > 1/2 of the judges                  lifted: credits returned, its verdicts count no more
-    case    its end       confirmed by > 2/3 of the judges, or by        banned: all credits burned, no verifier any more
-                          > 1/2 where corroborated
+    case    its end       half of the judges count, > 2/3 of those       banned: all credits burned, no verifier any more
+                          confirmed; corroborated: > 1/2 of those,
+                          and > 1/3 of all judges
     case    its end       otherwise                                      lapsed: credits returned; one strike for each root of
                                                                          the case, unless lifts outnumber confirmations
     -       Invite        policy, active, stands, no newcomer, fewer    open until it expires; its credits escrowed
@@ -28,7 +29,8 @@ validators may confirm it or lift it; nobody is banned by silence, and a verdict
     any     ReportDouble  a valid pair, in that height's set, not        the validator leaves the set from the next height on;
                           older than evidence_age, never the last one    once per validator and height
 
-Judges are the validators of the moment but for the accused and banned ones. Corroborated: FALSE in work of two different roots
+Judges are the validators of the moment but for the accused and banned ones; those who may not confirm and did not before do not
+count. Where too few do, the validators may ban by a vote (governance). Corroborated: FALSE in work of two different roots
 within the last month, no case of it lifted, and no OK in work of a third root.
 
 Strikes, marks and draws carry the root of whose work it was. A strike lives a month (`standing_life`) of chain clock; with live
@@ -44,7 +46,14 @@ for a month and comes back with an empty record.
 from __future__ import annotations
 
 from learningchain.chain.contracts.membership.admission import LEAVE_WORK, has_left, is_member, join, leave, set_box_key
-from learningchain.chain.contracts.membership.cases import JUDGE_WORK, close_case, due_work, judge_case, reinstate
+from learningchain.chain.contracts.membership.cases import (
+    JUDGE_WORK,
+    close_case,
+    confirmations_needed,
+    due_work,
+    judge_case,
+    reinstate,
+)
 from learningchain.chain.contracts.membership.evidence import report_double
 from learningchain.chain.contracts.membership.indexes import Marks, Pool, able, flagged, marked
 from learningchain.chain.contracts.membership.invitations import (
@@ -238,6 +247,7 @@ __all__ = [
     "branch_key",
     "capacity_fault",
     "case_key",
+    "confirmations_needed",
     "ejection_key",
     "flagged",
     "has_left",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec.structs import replace
 
 from learningchain.chain.contracts.membership.invitations import end_all
@@ -26,7 +24,8 @@ from learningchain.chain.contracts.membership.records import (
 from learningchain.chain.contracts.membership.verdicts import corroborated, lift_verdicts
 from learningchain.chain.crypto import address
 from learningchain.chain.errors import Reject
-from learningchain.chain.host import SUSPENDED, Host, Reader
+from learningchain.chain.host import K_VALIDATORS, SUSPENDED, Host, Reader, Validators
+from learningchain.chain.verification.scale import ceil_div
 
 # --- accusing -----------------------------------------------------------------------------------------------------------------
 
@@ -89,10 +88,16 @@ def is_barred(host: Host, identity: bytes, owner: bytes) -> bool:
     return case is not None and any(entry.origin == origin for entry in case.refs)
 
 
+PARTIES_AT_ONCE = 4
+"""Looks for a part of a judge in a reference, in the time of one record."""
+
+
 def due_work(reader: Reader, identity: bytes) -> int:
-    """LC-BLK-31: who asked for a suspension is told how it ended."""
-    case: Any = reader.get(case_key(identity))
-    return len(case.refs) if case is not None else 0
+    """LC-BLK-31: who asked for a suspension is told how it ended, and each validator's part in each reference is looked for."""
+    case, validators = reader.get(case_key(identity)), reader.get(K_VALIDATORS)
+    if not isinstance(case, Case) or not isinstance(validators, Validators):
+        return 0
+    return len(case.refs) + ceil_div(len(case.refs) * len(validators.members), PARTIES_AT_ONCE)
 
 
 # --- judging ------------------------------------------------------------------------------------------------------------------
@@ -117,6 +122,16 @@ def is_party(host: Host, judge: bytes, case: Case) -> bool:
         if contract is not None and contract.party is not None and contract.party(host.store, entry.ref, judge):
             return True
     return False
+
+
+def confirmations_needed(judges: int, counted: int, *, corroborated: bool) -> int | None:
+    """LC-MEM-7: how many of `counted` judges, those who may confirm or did, ban; None where they are fewer than half of the judges.
+
+    It is always more than a third of all judges: whoever makes others parties gets no ban by fewer than could stop the chain.
+    """
+    if 2 * counted < judges:
+        return None
+    return max(counted // 2, judges // 3) + 1 if corroborated else 2 * counted // 3 + 1
 
 
 def judge_case(host: Host, sender: bytes, m: JudgeCase) -> None:
@@ -149,9 +164,10 @@ def close_case(host: Host, ref: bytes, at: int) -> None:
     case = host.get(case_key(identity), Case)
     if case is None or at != case.until:
         return
-    judges = judges_of(host, identity)
-    confirms = len(judges & {*case.confirm})
-    if 3 * confirms > 2 * len(judges) or (2 * confirms > len(judges) and corroborated(host, identity)):
+    judges, confirm = judges_of(host, identity), {*case.confirm}
+    counted = {judge for judge in judges if judge in confirm or not is_party(host, judge, case)}
+    needed = confirmations_needed(len(judges), len(counted), corroborated=corroborated(host, identity))
+    if needed is not None and len(judges & confirm) >= needed:
         _ban(host, identity, case, judges)
     else:
         _lapse(host, identity, case, judges)

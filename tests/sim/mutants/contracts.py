@@ -334,7 +334,7 @@ MUTANTS = (
     rule(
         "ban by silence",
         "contracts.membership.cases",
-        "if 3 * confirms > 2 * len(judges) or (2 * confirms > len(judges) and corroborated(host, identity)):",
+        "if needed is not None and len(judges & confirm) >= needed:",
         "if not len(judges & {*case.lift}):",
     ),
     rule("parties judge", "contracts.membership.cases", "if m.confirm and is_party(host, sender, case):", "if False:"),

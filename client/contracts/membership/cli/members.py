@@ -77,7 +77,8 @@ def _waits(one: OpenCase) -> bool:
 
 def _case_row(one: OpenCase, clock: int) -> list[Any]:
     case = one["case"]
-    ban, lift = f"{len(case['confirm'])} of {case['to_ban']}", f"{len(case['lift'])} of {case['to_lift']}"
+    ban = "by proposal" if case["to_ban"] is None else f"{len(case['confirm'])} of {case['to_ban']}"
+    lift = f"{len(case['lift'])} of {case['to_lift']}"
     own = one["own_word"] or ("waits for it" if _waits(one) else "-")
     contractors = f"{len({ref['origin'] for ref in case['refs']})}{', corroborated' if case['corroborated'] else ''}"
     return [relative(case["until"], clock), contractors, ban, lift, own]
@@ -162,8 +163,9 @@ def judge(
     wait: Wait = 30,
     common: Common = HERE,
 ) -> int:
-    """A validator's word on a suspended account. More than two thirds of the judges ban it at the case's end, more than half where
-    false claims were measured for two contractors; more than half lift it at once. A later word of the same one replaces it."""
+    """A validator's word on a suspended account. More than two thirds of the judges that may confirm ban it at the case's end, more
+    than half where false claims were measured for two contractors; more than half of all lift it at once. A later word of the same
+    one replaces it."""
     who = common.account(who)
     wait = min(wait, MAX_WAIT)
     done = common.ask(lambda node: node.judge(who, confirm=not lift, wait=wait))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from learningchain.chain.contracts import BY_NUMBER
-from learningchain.chain.contracts.membership import Case, Judged, MemberParams, case_key, judged_key
+from learningchain.chain.contracts.membership import Case, Judged, MemberParams, case_key, confirmations_needed, judged_key
 from learningchain.chain.contracts.membership.records import NUMBER
 from learningchain.chain.crypto import address
 from learningchain.chain.host import BANNED, K_VALIDATORS, SUSPENDED, Account, Reader, Validators, account_key, read_params
@@ -52,7 +52,8 @@ def view(reader: Reader, account: bytes) -> Json | None:
     if case is None:
         return None
     sitting, doubled = judges(reader, account), corroborated(reader, account, case.until)
-    needed = len(sitting) // 2 + 1 if doubled else 2 * len(sitting) // 3 + 1
+    counted = {judge for judge in sitting if judge in case.confirm or why_not_confirm(reader, judge, case) is None}
+    needed = confirmations_needed(len(sitting), len(counted), corroborated=doubled)
     shown: Json = {
         "number": case.number,
         "since": case.since,
@@ -60,12 +61,13 @@ def view(reader: Reader, account: bytes) -> Json | None:
         "refs": [{"ref": r.ref.hex(), "owner": address(r.owner), "origin": address(r.origin)} for r in case.refs],
         "corroborated": doubled,
         "judges": len(sitting),
+        "counted": len(counted),
         "confirm": [address(v) for v in case.confirm],
         "lift": [address(v) for v in case.lift],
         "to_ban": needed,
         "to_lift": len(sitting) // 2 + 1,
     }
-    return shown | {"words": _words(case, sitting, needed, doubled)}
+    return shown | {"words": _words(case, sitting, len(counted), needed, doubled)}
 
 
 def waiting(reader: Reader, account: bytes, me: bytes) -> Json | None:
@@ -78,25 +80,34 @@ def waiting(reader: Reader, account: bytes, me: bytes) -> Json | None:
     return {"account": address(account), "case": shown, "own_word": said, "may": may}
 
 
-def _words(case: Case, sitting: set[bytes], needed: int, doubled: bool) -> list[str]:
+def _words(case: Case, sitting: set[bytes], counted: int, needed: int | None, doubled: bool) -> list[str]:
     """What the case is, what bans, what happens otherwise: a sentence each."""
     confirms, lifts = len(sitting & {*case.confirm}), len(sitting & {*case.lift})
     origins, claims = len({ref.origin for ref in case.refs}), len(case.refs)
     why = "false claims were measured for two contractors and no third one vouches" if doubled else "not corroborated"
-    share = "more than half" if doubled else "more than two thirds"
     end = clock_text(case.until)
     strikes = (
         "without a strike" if lifts > confirms else f"with a strike for {'each contractor' if origins > 1 else 'the contractor'}"
     )
     return [
         f"{claims} false claim{'s' * (claims > 1)} in jobs of {origins} contractor{'s' * (origins > 1)}; {why}.",
-        f"A ban, which burns everything that the account holds, needs {needed} of {len(sitting)} judges ({share}) by {end}: "
-        f"{confirms} confirm, {lifts} lift.",
+        f"{_ban_words(len(sitting), counted, needed, doubled)} by {end}: {confirms} confirm, {lifts} lift.",
         f"If nobody says more it lapses then: what is frozen comes back, {strikes}."
-        if confirms < needed
+        if needed is None or confirms < needed
         else "As it stands it bans.",
         f"{len(sitting) // 2 + 1} lifting judges end it at once.",
     ]
+
+
+def _ban_words(judges: int, counted: int, needed: int | None, doubled: bool) -> str:
+    """LC-MEM-7: whose words it takes. Who is suspended, or posted or claimed in a job of the case, counts among none."""
+    if needed is None:
+        return f"Only {counted} of {judges} judges may confirm: too few to ban, which a proposal may (`learningchain propose ban`)"
+    share = "more than two thirds"
+    if doubled:
+        share = "more than half" if counted // 2 >= judges // 3 else "more than a third of all"
+    among = f"{counted} judges" if counted == judges else f"the {counted} of {judges} judges that may confirm"
+    return f"A ban, which burns everything that the account holds, needs {needed} of {among} ({share})"
 
 
 def clock_text(clock: int) -> str:

@@ -108,7 +108,8 @@ class CaseRefView(TypedDict):
 
 class CaseView(TypedDict):
     """An open case. `until` is of the chain clock. `judges` may speak; `to_ban` of them must confirm by then, `to_lift` end it at
-    once. `words` says so in sentences."""
+    once. `counted` of them may confirm, or did: where they are fewer than half of the judges, `to_ban` is null and a ban takes a
+    proposal. `words` says so in sentences."""
 
     number: int
     since: int
@@ -116,9 +117,10 @@ class CaseView(TypedDict):
     refs: list[CaseRefView]
     corroborated: bool
     judges: int
+    counted: int
     confirm: list[Address]
     lift: list[Address]
-    to_ban: int
+    to_ban: int | None
     to_lift: int
     words: list[str]
 
