@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from learningchain.chain.codec import encode
 from learningchain.chain.node import events as e
 from learningchain.chain.node import messages as m
@@ -196,3 +198,33 @@ def test_who_knows_a_message_is_no_way_for_it_and_who_has_gone_is_none_any_more(
     links.down(OUTSIDER)
     links.changed()
     assert ways() == []
+
+
+# --- whoever lacks a vote gets it, whatever links there are ----------------------------------------------------------------------
+
+DOWN = {(3, one) for one in range(3)}
+"""One of four is silent: no vote of the three others can be missed."""
+MISSING: dict[str, set[tuple[int, int]]] = {
+    "one sends to one only": DOWN | {(2, 1)},
+    "and hears it only": DOWN | {(2, 1), (1, 2)},
+    "a ring of votes": DOWN | {(1, 0), (2, 1), (0, 2)},
+    "a line of four": {(a, b) for a in range(4) for b in range(4) if abs(a - b) > 1},
+}
+"""Who does not send to whom, though all say that they are connected with all: so nobody passes on what another says it sends."""
+
+
+@pytest.mark.parametrize("name", MISSING)
+def test_who_lacks_a_vote_gets_it_from_whoever_has_it(name: str) -> None:
+    missing = MISSING[name]
+    votes = name == "a ring of votes"
+
+    def lost(source: int, target: int, message: m.Message) -> bool:
+        return (source, target) in missing and (isinstance(message, m.VoteMessage) if votes else not isinstance(message, m.Links))
+
+    net = Net(observers=0, lost=lost)
+    alive = [node for index, node in enumerate(net.nodes) if DOWN - missing or index != 3]
+    for turn in range(4):
+        net.submit(turn % 3, transfer(turn % 3, turn // 3))
+        before = min(node.height for node in alive)
+        net.run(60_000, lambda: all(node.height > before for node in alive))  # noqa: B023
+        assert min(node.height for node in alive) > before, [node.height for node in net.nodes]
