@@ -31,8 +31,8 @@ MAX_ROWS: Final = 16
 MAX_BODY: Final = 65_536
 KEEP_MS: Final = 30 * 24 * 3_600_000
 """Wall clock: how long a target that ended is shown."""
-SILENT_MS: Final = 60 * 24 * 3_600_000
-"""Wall clock: how long a target waits for its first event, or its next one."""
+SILENT_MS: Final = 400 * 24 * 3_600_000
+"""Wall clock: how long a target waits for its first event, or its next one. Longer than votes may let anything be open."""
 _SCHEMA = (
     "CREATE TABLE meta (version INTEGER NOT NULL, chain BLOB NOT NULL, identity BLOB NOT NULL, height INTEGER NOT NULL)",
     """CREATE TABLE targets (ref BLOB PRIMARY KEY, source TEXT NOT NULL, url TEXT NOT NULL, secret BLOB NOT NULL,

@@ -25,7 +25,7 @@ MAX_BOOK_BYTES = 64 << 20
 MAX_PENDING = 10_000
 """Intents that wait. A node has a few per ref; more would be a fault of ours."""
 KEEP_MS = 60 * 24 * 3_600_000
-"""How long settled intents are kept: longer than what they decided may be asked about."""
+"""How long settled intents are kept of what is over. Those of what this node holds something for stay as long as that."""
 LOSS = "It holds the salts of open claims and votes"
 _SECRET = "SELECT kind, key, ref, blob, path FROM secrets"
 _INTENT = "SELECT kind, key, ref, op, state, tx, note FROM intents"
@@ -303,7 +303,8 @@ class WorkDatabase(KeptFile):
 
     def prune(self, now: int) -> None:
         with self._transaction() as db:
-            db.execute("DELETE FROM intents WHERE state != ? AND changed < ?", (int(IntentState.PENDING), now - KEEP_MS))
+            over = "state != ? AND changed < ? AND ref NOT IN (SELECT ref FROM owners)"
+            db.execute(f"DELETE FROM intents WHERE {over}", (int(IntentState.PENDING), now - KEEP_MS))
             db.execute("DELETE FROM secrets WHERE until > 0 AND until < ?", (now,))
 
 

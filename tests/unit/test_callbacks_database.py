@@ -83,7 +83,9 @@ def test_410_gives_up_what_waits_and_nothing_comes_any_more(db: CallbackDatabase
     assert db.head(A) is None and db.heads() == []
 
 
-def test_a_target_waits_two_months_for_a_word_and_is_shown_for_one_after_its_end(db: CallbackDatabase) -> None:
+def test_a_target_waits_for_a_word_longer_than_anything_is_open_and_is_shown_for_a_month_after_its_end(
+    db: CallbackDatabase,
+) -> None:
     db.add(target("a"), 1)
     db.prune(stored.SILENT_MS)
     assert of(db, "a").state is TargetState.OPEN

@@ -99,22 +99,30 @@ def test_a_change_that_fails_leaves_nothing_of_itself_and_the_book_goes_on(tmp_p
     assert book.put_with(voted(), Intent("job", "commit", JOB, b"vote"), 1) == voted()
 
 
-def test_what_is_settled_and_what_was_found_false_are_kept_for_their_whole_time(tmp_path: Path) -> None:
-    book = WorkDatabase(tmp_path / "work.db", CHAIN, ME)
-    intent, found = Intent("job", "commit", JOB, b"op"), secrets.of_false(secrets.FalseClaim(b"a" * 20, JOB, b"o" * 20, 5))
+def test_what_is_settled_is_kept_for_its_time_and_as_long_as_something_is_held_for_it(tmp_path: Path) -> None:
+    book, intent = WorkDatabase(tmp_path / "work.db", CHAIN, ME), Intent("job", "commit", JOB, b"op")
     book.put_with(voted(), intent, 1_000)
-    book.save(found, 1_000)
     book.settle(intent, IntentState.REFUSED, "x" * 10_000, 1_000)
-    book.forget(JOB)
-    book.prune(1_000 + KEEP_FALSE_MS)
-    assert [secret.blob for secret in book.secrets()] == [found.blob], "a vote goes with its job"
-    book.prune(1_001 + KEEP_FALSE_MS)
-    assert book.secrets() == []
     book.prune(1_000 + KEEP_MS)
     kept = book.intent("job", "commit")
     assert kept is not None and kept.state is IntentState.REFUSED and len(kept.note) == 500
+    book.note_owner(JOB, "job")
+    book.prune(1_000 + 10 * KEEP_MS)
+    assert book.intent("job", "commit") == kept, "its job lives"
+    book.drop_owner(JOB)
     book.prune(1_001 + KEEP_MS)
     assert book.intent("job", "commit") is None
+
+
+def test_what_was_found_false_is_kept_for_its_whole_time_and_a_vote_as_long_as_its_job(tmp_path: Path) -> None:
+    book, found = WorkDatabase(tmp_path / "work.db", CHAIN, ME), secrets.of_false(secrets.FalseClaim(b"a" * 20, JOB, b"o" * 20, 5))
+    book.put_with(voted(), Intent("job", "commit", JOB, b"op"), 1_000)
+    book.save(found, 1_000)
+    book.prune(1_000 + KEEP_FALSE_MS)
+    assert {secret.blob for secret in book.secrets()} == {voted().blob, found.blob}
+    book.forget(JOB)
+    book.prune(1_001 + KEEP_FALSE_MS)
+    assert book.secrets() == []
 
 
 def test_whoever_cannot_use_a_book_leaves_it_as_it_was(tmp_path: Path) -> None:

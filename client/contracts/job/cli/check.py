@@ -18,7 +18,7 @@ from rich.console import Console
 from learningchain.client import reading
 from learningchain.client.cli.common import HERE, Common, WrongUsage, cell, facts, listing, size_text, span
 from learningchain.client.contracts.job.cli.local_runs import LocalRuns, Ran, RunFailed, opened
-from learningchain.client.contracts.job.cli.submit import read_limits, read_params
+from learningchain.client.contracts.job.cli.submit import long_training, read_limits, read_params
 
 if TYPE_CHECKING:
     from learningchain.chain.host.terms import Limits
@@ -193,6 +193,8 @@ def _report(common: Common, checked: Checked, hidden: bool, params: str | None) 
     kind = max((f.float_kind for f in (finding, of_hidden) if f and f.float_kind), default=None)
     tol = max(f.tol for f in (finding, of_hidden) if f)
     advice = [*finding.advice, *(f"hidden data: {a}" for a in (of_hidden.advice if of_hidden else ())), *checked.advice]
+    if long := long_training(checked.limits.train_s):
+        advice.append(long.removesuffix("."))
     slowest = max(ran.seconds for _, _, _, ran in checked.runs[-len(checked.evaluations) - len(checked.hidden) :])
     want = wanted(slowest, checked.enough_mb, checked.limits.mem_mb, checked.model_bytes)
     needs, fee = _needs(checked, want), _fee(common, checked, want, hidden)

@@ -19,8 +19,8 @@ SALT = 32
 """Bytes of the salt in a commitment."""
 Seat = tuple[bytes, int, int]
 """(job, audit, round): one duty of a verifier."""
-KEEP_FALSE_MS = 30 * 24 * 3_600_000
-"""Wall clock: as long as a case looks back. What this node measured decides how it judges."""
+KEEP_FALSE_MS = 366 * 24 * 3_600_000
+"""Wall clock: as long as a vote may let a case look back (`standing_life`). What this node measured decides how it judges."""
 
 
 class ClaimSecret(Wire, frozen=True):
