@@ -29,7 +29,7 @@ class StateViews:
         price, coming = (now.royalty, now.floor), (now.coming_royalty, now.coming_floor) if now.coming_at else None
         if coming is not None and clock >= now.coming_at:
             price, coming = coming, None
-        listed = self.get(records.servers_key(one))
+        listed, left = self.get(records.servers_key(one)), self.get(records.left_key(one))
         servers = [(who, self.get(records.server_key(one, who))) for who in (listed.servers if listed else [])]
         return ModelView(
             ModelState(now.state).name,
@@ -38,7 +38,8 @@ class StateViews:
             now.open_seats,
             now.unfinal_seats,
             tuple((entry.root, entry.bad) for entry in now.tallies),
-            tuple(sorted((who, s.awake, s.out, self._leaves(now, who, s), s.unfinal, s.silent) for who, s in servers)),
+            tuple(sorted((who, s.awake, s.out, self._leaves(now, who, s), s.unfinal, *_conduct(s)) for who, s in servers)),
+            tuple((one.account, *_conduct(one)) for one in (left.servers if left else [])),
         )
 
     def _leaves(self, model: Any, who: bytes, server: Any) -> bool:
@@ -79,6 +80,10 @@ class StateViews:
                 code = code_name(seat.answer[0].code) if seat.answer else ""
                 found.append((who, drawn.round, bool(seat.commitment), code, bool(seat.paid)))
         return tuple(found)
+
+
+def _conduct(one: Any) -> tuple[Any, ...]:
+    return one.since, one.silent, tuple((entry.root, entry.bad, entry.wrong) for entry in one.record)
 
 
 def code_name(code: int) -> str:

@@ -10,7 +10,7 @@ from tests.conformance import prediction_rules as rules
 from tests.conformance.checks import part, register, step
 from tests.conformance.ledger import State, burn, credit, escrowed, pay
 from tests.conformance.ledger import count as count_supply
-from tests.conformance.prediction_models import BY_RECORD, PolicyTerms, go, name_policy, retire, settle_retired
+from tests.conformance.prediction_models import BY_RECORD, LAST_SEATS, PolicyTerms, go, name_policy, retire, settle_retired
 from tests.conformance.prediction_state import (
     AGREED,
     BAD_INPUT,
@@ -54,6 +54,8 @@ NAMES = {
 DECISIONS = {rules.REFER: 1, rules.ACCEPT: 2, rules.DECLINE: 3}
 MAX_INT = 2**63 - 1
 SERVED, MOST_BAD, TALLIES = 32, 8, 10
+RESTS = register("LC-PRE-34: who is silent too often rests")
+CONTRADICTED = register("LC-PRE-34: out by what a quorum contradicted")
 LAST_ENTRY = register("LC-PRE-34: of a requester's root the last entry alone")
 FIVE_SEATS = register("LC-PRE-12: tallies of five seats count")
 LAST_TALLY = register("LC-PRE-12: of a requester's root one tally")
@@ -75,13 +77,15 @@ def who_was_wrong_or_silent_is_fined(work: Work, account: bytes) -> None:
         work.model.noted("server.fined", account, amount)
 
 
-def remember(work: Work, account: bytes, bad: bool) -> None:
+def remember(work: Work, account: bytes, bad: bool, wrong: bool = False) -> None:
     """LC-PRE-34: of a requester's root the last entry alone. Who is out already is not put out again."""
     server = work.model.server(account)
     assert server is not None
     kept = [entry for entry in server.record if entry[0] != work.root or not part(LAST_ENTRY)]
-    record = [*kept, [work.root, bad]][-SERVED:]
-    goes = sum(is_bad for _, is_bad in record) > MOST_BAD and not server.out
+    record = [*kept, [work.root, bad, wrong]][-SERVED:]
+    many = sum(is_wrong for *_, is_wrong in record)
+    contradicted = many >= 3 and 2 * many > len(record) and part(CONTRADICTED)
+    goes = (sum(is_bad for _, is_bad, _ in record) > MOST_BAD or contradicted) and not server.out
     work.model.change_server(account, record=[] if goes else record, out=server.out or goes)
     if goes:
         work.model.noted("server.out", account)
@@ -96,7 +100,12 @@ def who_is_out_is_struck(work: Work, account: bytes) -> None:
 @step("LC-PRE-34")
 def three_times_silent_is_asleep(work: Work, account: bytes) -> None:
     server = work.model.server(account)
-    if server is not None and server.silent >= 3 and server.awake:
+    if server is None:
+        return
+    rests = server.silent.bit_count() > 6 and part(RESTS)
+    if rests:
+        work.model.change_server(account, since=work.s.clock + 3_600_000)
+    if server.awake and (rests or server.silent % 8 == 7):
         work.model.change_server(account, awake=False)
         work.model.noted("server.asleep", account)
 
@@ -107,7 +116,7 @@ def silence(work: Work, account: bytes) -> None:
     server = work.model.server(account)
     if server is None or work.is_banned(account):
         return
-    work.model.change_server(account, silent=min(255, server.silent + 1))
+    work.model.change_server(account, silent=(2 * server.silent + 1) & LAST_SEATS)
     three_times_silent_is_asleep(work, account)
     remember(work, account, True)
 
@@ -230,13 +239,16 @@ def tally_seats(work: Work, voters: list[tuple[int, bytes]], answers: list[rules
     found = rules.tally(answers, c, work.q, work.terms.agree, work.terms.rows, work.model.terms.tol)
     outcome, side = NAMES[found.outcome], found.payees or found.said
     release_open_seats(work)
-    for at in rules.knows_better(answers, found, c):
+    wrong = rules.knows_better(answers, found, c)
+    for at in wrong:
         who_was_wrong_or_silent_is_fined(work, voters[at][1])
     for at, (_, account) in enumerate(voters):
         if not work.is_banned(account):
-            work.model.change_server(account, silent=0)
+            server = work.model.server(account)
+            assert server is not None
+            work.model.change_server(account, silent=(2 * server.silent) & LAST_SEATS)
             if side:
-                remember(work, account, at not in side)
+                remember(work, account, at not in side, at in wrong)
     values = [[0, 0, 0] if row is None else [row.cls, row.score, len(row.support)] for row in found.rows]
     put_result(work, Result(outcome, found.agree, values, [], 0, [], []))
     if outcome in (IS_AGREED, IS_WEAK):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from tests.conformance import federation_state, membership
 from tests.conformance import prediction_rules as rules
-from tests.conformance.checks import check, step
+from tests.conformance.checks import check, part, register, step
 from tests.conformance.job_posts import is_cid, is_named_by_its_content
 from tests.conformance.job_state import PAID, Terms
 from tests.conformance.keys import tagged
@@ -345,10 +345,34 @@ def serve(s: State, sender: bytes, model_id: bytes, amount: int) -> None:
     if known is None:
         model.set_servers([*model.servers, sender])
         s.put(b"pj/" + sender + model_id, [s.clock])
-        model.set_server(sender, Server(s.clock, True, False, False, 0, 0, []))
+        model.set_server(sender, _as_it_left(model, sender))
     elif known.out or not known.awake:
-        model.set_server(sender, known._replace(since=s.clock, awake=True, out=False, silent=0))
+        since = max(s.clock, known.since)
+        model.set_server(sender, known._replace(since=since, awake=True, out=False, silent=(known.silent << 1) & LAST_SEATS))
     model.noted("server.joined", sender, stake)
+
+
+LAST_SEATS = 2**32 - 1
+REMEMBERED = register("LC-PRE-59: who comes back has the record that it left with")
+
+
+def _as_it_left(model: ModelWork, account: bytes) -> Server:
+    """LC-PRE-59"""
+    s, key = model.s, b"pl/" + model.id
+    left = s.get(key)[0] if s.get(key) else []
+    own = [one for one in left if one[0] == account]
+    if not own or not part(REMEMBERED):
+        return Server(s.clock, True, False, False, 0, 0, [])
+    _, since, silent, record = own[0]
+    _put_left(model, [one for one in left if one[0] != account])
+    return Server(max(s.clock, since), True, False, False, 0, (silent << 1) & LAST_SEATS, record)
+
+
+def _put_left(model: ModelWork, left: list[Any]) -> None:
+    if left:
+        model.s.put(b"pl/" + model.id, [left])
+    else:
+        model.s.drop(b"pl/" + model.id)
 
 
 @check("LC-PRE-10", 415)
@@ -394,6 +418,10 @@ def go(model: ModelWork, account: bytes) -> bool:
     s.drop(b"pk/" + model.id + account)
     s.drop(b"pj/" + account + model.id)
     model.set_servers([one for one in model.servers if one != account])
+    if model.standing.state == LIVE and (server.silent or any(bad for _, bad, _ in server.record)):
+        before = s.get(b"pl/" + model.id)
+        left = [*(before[0] if before else []), [account, server.since, server.silent, server.record]]
+        _put_left(model, left[-64:])
     model.noted("server.left", account)
     return True
 
@@ -417,6 +445,7 @@ def retire(model: ModelWork, reason: int) -> None:
     model.set(state=RETIRED)
     count(s, b"px/" + model.owner, 0, -1)
     s.drop(b"po/" + model.owner + model.id)
+    s.drop(b"pl/" + model.id)
     model.noted("model.retired", model.owner, reason)
     if reason in (BY_RECORD, BY_BAN):
         burn(s, model.id + b"pM", escrowed(s, model.id + b"pM"), "model.deposit.burned", model.id)

@@ -101,6 +101,8 @@ PARAMS = Record(
 
 ROW = integer(0, 255)
 ENTRY = Inline(("root", ID), ("bad", BOOL))
+SERVED = Inline(("root", ID), ("bad", BOOL), ("wrong", BOOL))
+LEFT = Inline(("account", ID), ("since", UINT), ("silent", UINT), ("record", items(SERVED, 0, 32)))
 ROUND = Inline(("round", SMALL), ("beacon", HASH), ("pool", UINT), ("started", UINT), ("seats", items(ID, 0, 63)))
 VALUE = Inline(("label", UINT), ("score", INT), ("support", SMALL))
 CHANGED = Inline(("row", ROW), ("label", UINT), ("score", INT), ("support", SMALL))
@@ -121,9 +123,10 @@ STATE = {
     b"pg/": Record("ModelServers", ("servers", items(ID, 0, 256))),
     b"pk/": Record(
         "ServerRecord",
-        *(("since", UINT), ("awake", BOOL), ("out", BOOL), ("leaving", BOOL), ("unfinal", UINT), ("silent", SMALL)),
-        ("record", items(ENTRY, 0, 32)),
+        *(("since", UINT), ("awake", BOOL), ("out", BOOL), ("leaving", BOOL), ("unfinal", UINT), ("silent", UINT)),
+        ("record", items(SERVED, 0, 32)),
     ),
+    b"pl/": Record("LeftServers", ("servers", items(LEFT, 0, 64))),
     b"po/": Record("OwnedModel", ("number", UINT)),
     b"px/": Record("OwnerRecord", ("live", UINT)),
     b"ph/": Record("NamedModel", ("model", HASH)),

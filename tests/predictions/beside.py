@@ -7,7 +7,7 @@ credits that moved. It is the one module of this folder that knows the product; 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
@@ -121,7 +121,7 @@ class Beside:
             (seats[place].who, amounts.fine(bonds[place])) for place in payouts.fined(found, votes, request.c) if not banned[place]
         ]
         same("fines", fines, [(one.server, one.amount) for one in events if isinstance(one, Fined)])
-        self.records(request, seats, found, banned, records, events)
+        self.records(request, seats, found, banned, records, events, payouts.fined(found, votes, request.c))
         new, retires = histories.model_entered(entries, request.root, found.outcome, request.c)
         if is_withheld([vote.code for vote in votes]):
             new, retires = entries, False
@@ -159,16 +159,18 @@ class Beside:
         seats: list[Seat],
         found: Tally,
         banned: list[bool],
-        before: list[list[tuple[bytes, bool]] | None],
+        before: list[list[histories.ServerEntry] | None],
         events: list[Event],
+        wrong: Sequence[int],
     ) -> None:
         conduct = histories.conduct(found, len(seats))
         for place, one in enumerate(seats):
             record, server = before[place], request.model.servers.get(one.who)
             if record is None or server is None or banned[place] or conduct is None:
                 continue
-            new, out = histories.server_entered(record, request.root, conduct[place])
-            same("a server's record", new, server.record)
+            new = histories.entered(record, (request.root, conduct[place], place in wrong), histories.SERVER_ENTRIES)
+            out = histories.is_out(new)
+            same("a server's record", [] if out else new, server.record)
             same("out", out, Out(request.model.id, one.who) in events)
 
     def decisions(self, graph: Graph, request: Request, values: tuple[RowValue | None, ...], events: list[Event]) -> None:

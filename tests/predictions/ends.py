@@ -33,12 +33,21 @@ def silence(graph: Graph, request: Request, one: Seat) -> None:
     server = graph.server(request, one.who)
     if server is None or graph.accounts[one.who].banned:
         return
-    server.silent += 1
-    if server.silent >= formulas.ASLEEP_AFTER and server.awake:
+    seat_ended(server, True)
+    row = server.silent[-formulas.ASLEEP_AFTER :]
+    rests = sum(server.silent) > formulas.SILENT_MOST
+    if rests:
+        graph.reach("rests")
+        server.since = graph.clock + formulas.REST
+    if server.awake and (rests or (len(row) == formulas.ASLEEP_AFTER and all(row))):
         graph.reach("asleep")
         server.awake = False
         graph.tell(Asleep(request.model.id, server.id))
     recorded(graph, request, server, True)
+
+
+def seat_ended(server: Server, silent: bool) -> None:
+    server.silent = [*server.silent, silent][-formulas.SILENT_SEATS :]
 
 
 def fine(graph: Graph, request: Request, who: bytes, why: str) -> None:
@@ -51,12 +60,16 @@ def fine(graph: Graph, request: Request, who: bytes, why: str) -> None:
     graph.tell(Fined(request.id, who, amount, why))
 
 
-def recorded(graph: Graph, request: Request, server: Server, bad: bool) -> None:
-    """One entry for a seat; of one requester's root the last one counts."""
+def recorded(graph: Graph, request: Request, server: Server, bad: bool, wrong: bool = False) -> None:
+    """One entry for a seat; of one requester's root the last one counts. Of a `wrong` one a quorum knew better."""
     server.record = [entry for entry in server.record if entry[0] != request.root]
-    server.record.append((request.root, bad))
+    server.record.append((request.root, bad, wrong))
     del server.record[: -formulas.RECORD]
-    if sum(1 for _, was_bad in server.record if was_bad) > formulas.BAD_RECORD and not server.out:
+    many = sum(was_wrong for *_, was_wrong in server.record)
+    contradicted = many >= formulas.WRONG_ROOTS and 2 * many > len(server.record)
+    if contradicted and not server.out:
+        graph.reach("out.contradicted")
+    if (contradicted or sum(was_bad for _, was_bad, _ in server.record) > formulas.BAD_RECORD) and not server.out:
         graph.reach("out")
         server.out, server.record = True, []
         graph.tell(Out(request.model.id, server.id))
@@ -149,6 +162,10 @@ def let_go(graph: Graph, model: Model, server: Server) -> None:
         graph.reach("ban.server")
     graph.money.pay(model.id, server.id, server.id, "stake")
     del model.servers[server.id]
+    if model.state == LIVE and (any(server.silent) or any(bad for _, bad, _ in server.record)):
+        model.left[server.id] = server
+        for one in list(model.left)[: -formulas.LEFT]:
+            del model.left[one]
 
 
 def retire(graph: Graph, model: Model, burn: bool) -> None:
@@ -159,6 +176,7 @@ def retire(graph: Graph, model: Model, burn: bool) -> None:
     graph.tell(Retired(model.id, burn))
     if burn:
         graph.money.burn(model.id, DEPOSIT, "deposit")
+    model.left.clear()
     for server in model.servers.values():
         server.leaving = True
     wake(graph, model)

@@ -419,11 +419,14 @@ class Player:
         return value is not None and abs(value.score - plan.rows[0][1]) > 4 * request.model.terms.tol
 
     def wake(self) -> None:
-        """Servers that are out or asleep serve again."""
+        """Servers that are out or asleep, or left, serve again."""
         for model in list(self.graph.models.values()):
             for server in model.servers.values():
                 if (server.out or not server.awake) and self.rng.random() < 0.5:
                     self.send(server.id, Serve(model.id, 1_000))
+            for who in list(model.left):
+                if self.rng.random() < 0.2:
+                    self.serve(who, model.id)
 
     # --- trouble ------------------------------------------------------------------------------------------------------------
 

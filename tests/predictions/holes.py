@@ -426,6 +426,55 @@ def ended_by_one(kit: Kit) -> float:
     return (10**6 - one.graph.money.held(model.id, b"D")) / 10**6
 
 
+def forgotten(kit: Kit) -> float:
+    """Lies of a server for twelve of thirty roots, in 300 requests, until it is out; after every eighth it leaves and is back."""
+    one = kit.table.Table(10, 30, params=kit.scenario.Params(w_p=4_000))
+    liar, lies = one.servers[0], 0
+    for turn in range(300):
+        request = one.ask(one.judges[turn % 30])
+        one.to_draw(request)
+        lying = turn % 30 % 5 < 2
+        one.play_round(request, {liar: kit.table.number(10**6 if lying else 0)})
+        server = one.graph.models[kit.table.MODEL].servers[liar]
+        lied = lying and liar in {seat.who for seat in request.seats}
+        lies += lied
+        if server.out:
+            break
+        if lied and lies % 8 == 0:
+            one.blocks(8)
+            one.must(liar, kit.scenario.Unserve(kit.table.MODEL))
+            one.must(liar, kit.scenario.Serve(kit.table.MODEL, 10**6 + 100))
+            one.block()
+    return lies
+
+
+def delaying(kit: Kit) -> float:
+    """Requests of 200 that three silent servers of ten delay by a window, who serve again at once whatever they did."""
+    one = kit.table.Table(10)
+    lazy, delayed = one.servers[:3], 0
+    for _ in range(200):
+        for who in lazy:
+            if not one.graph.models[kit.table.MODEL].servers[who].awake:
+                one.must(who, kit.scenario.Serve(kit.table.MODEL, 2_000))
+        one.block()
+        request = one.ask()
+        one.to_draw(request)
+        delayed += bool({seat.who for seat in request.seats} & set(lazy))
+        for r in (1, 2):
+            for seat in request.of_round(r):
+                if seat.who not in lazy:
+                    one.must(seat.who, kit.scenario.CommitAnswer(request.id, r, kit.table.number(0)))
+            one.until(request, ("ANSWER",) if r == 1 and any(seat.committed is None for seat in request.seats) else ("OPEN",))
+            if request.state == "ANSWER":
+                one.until(request, ("REDRAW", "OPEN"))
+                one.until(request, ("ANSWER", "OPEN"))
+        for seat in request.seats:
+            if seat.committed is not None and request.state == "OPEN":
+                one.must(seat.who, kit.scenario.OpenAnswer(request.id, seat.r, seat.committed))
+        one.block()
+    return delayed
+
+
 ANY_N: Edit = ("messages.py", "        and message.n % 2 == 1\n", "")
 EVEN: Edit = ("formulas.py", "c = most if most % 2 else most - 1", "c = most")
 EVEN_FEW: Edit = ("formulas.py", "(1 if n == 1 else max(3, m))", "(1 if n == 1 else max(2, m))")
@@ -665,6 +714,22 @@ HOLES = (
         (("verdicts.py", "    return request.c >= formulas.OWNED_SEATS and len", "    return len"),),
         ended_by_one,
         0.0,
+    ),
+    Hole(
+        28,
+        "a server lies for twelve of thirty roots, leaves after every eighth lie and is back: its lies until it is out",
+        "lies",
+        (("ends.py", "        model.left[server.id] = server\n", "        pass\n"),),
+        forgotten,
+        12.0,
+    ),
+    Hole(
+        29,
+        "three silent servers of ten, which serve again at once: requests of five answers that they delay",
+        "of 200",
+        (("ends.py", "sum(server.silent) > formulas.SILENT_MOST", "False"),),
+        delaying,
+        12.0,
     ),
 )
 NO_GAME = {

@@ -177,10 +177,21 @@ def serve(graph: Graph, sender: bytes, message: Serve) -> None:
     check(graph.money.balance[sender] >= message.amount, "INSUFFICIENT")
     graph.money.lock(sender, model.id, sender, message.amount)
     if server is None:
-        model.servers[sender] = Server(sender, graph.clock)
+        model.servers[sender] = come(graph, model, sender)
     elif server.out or not server.awake:
         graph.reach("serve.again")
-        server.since, server.awake, server.out, server.silent = graph.clock, True, False, 0
+        server.since, server.awake, server.out = max(server.since, graph.clock), True, False
+        ends.seat_ended(server, False)
+
+
+def come(graph: Graph, model: Model, sender: bytes) -> Server:
+    """Who left and is back has what was bad of it."""
+    before = model.left.pop(sender, None)
+    if before is None:
+        return Server(sender, graph.clock)
+    graph.reach("serve.back")
+    ends.seat_ended(before, False)
+    return Server(sender, max(before.since, graph.clock), silent=before.silent, record=before.record)
 
 
 def unserve(graph: Graph, sender: bytes, message: Unserve) -> None:

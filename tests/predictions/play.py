@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from . import ends, machine, messages
 from .events import Event
@@ -45,8 +46,10 @@ class ModelView:
     open_seats: int
     pins: int
     tallies: tuple[tuple[bytes, bool], ...]
-    servers: tuple[tuple[bytes, bool, bool, bool, int, int], ...]
-    """Who, awake, out, leaving, seats that are not final, silent in a row."""
+    servers: tuple[tuple[Any, ...], ...]
+    """Who, awake, out, leaving, seats that are not final, since, silent seats (a bit for each), roots with bad and wrong."""
+    left: tuple[tuple[Any, ...], ...]
+    """Who left, since, silent seats, roots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +181,17 @@ def account_view(graph: Graph, one: bytes) -> AccountView:
 
 def model_view(graph: Graph, one: bytes) -> ModelView:
     model = graph.models[one]
-    servers = tuple((s.id, s.awake, s.out, s.leaving, s.pins, s.silent) for s in model.servers.values())
+    servers = tuple(
+        (s.id, s.awake, s.out, s.leaving, s.pins, s.since, bits(s.silent), tuple(s.record)) for s in model.servers.values()
+    )
+    left = tuple((s.id, s.since, bits(s.silent), tuple(s.record)) for s in model.left.values())
     coming = model.coming if graph.clock < model.coming_at else None
     price = model.price_at(graph.clock)
-    return ModelView(model.state, price, coming, model.open_seats, model.pins, tuple(model.tallies), tuple(sorted(servers)))
+    return ModelView(model.state, price, coming, model.open_seats, model.pins, tuple(model.tallies), tuple(sorted(servers)), left)
+
+
+def bits(silent: list[bool]) -> int:
+    return int("".join("01"[one] for one in silent) or "0", 2)
 
 
 def request_view(graph: Graph, one: bytes) -> RequestView:

@@ -26,10 +26,10 @@ class Server:
     out: bool = False
     leaving: bool = False
     pins: int = 0
-    silent: int = 0
-    """In a row."""
-    record: list[tuple[bytes, bool]] = field(default_factory=list)
-    """Root of the requester, bad; one entry a root, the last 32."""
+    silent: list[bool] = field(default_factory=list)
+    """Whether it was, in its last 32 seats."""
+    record: list[tuple[bytes, bool, bool]] = field(default_factory=list)
+    """Root of the requester, bad, wrong by a quorum; one entry a root, the last 32."""
 
 
 @dataclass(slots=True, eq=False)
@@ -43,6 +43,8 @@ class Model:
     coming_at: int = 0
     state: str = LIVE
     servers: dict[bytes, Server] = field(default_factory=dict)
+    left: dict[bytes, Server] = field(default_factory=dict)
+    """Those that left it while it was LIVE, and had something bad."""
     waiting: dict[bytes, Request] = field(default_factory=dict)
     pump_at: int | None = None
     open_seats: int = 0

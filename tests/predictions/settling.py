@@ -30,8 +30,8 @@ def settle(graph: Graph, request: Request) -> None:
     request.result = found
     side = [votes[i] for i in found.side]
     ends.close_seats(request)
-    fines(graph, request, found, votes, side)
-    records(graph, request, found, votes, side)
+    wrong = fines(graph, request, found, votes, side)
+    records(graph, request, votes, side, wrong)
     if found.agreed:
         agreed(graph, request, found, side)
     else:
@@ -112,26 +112,29 @@ def failed(graph: Graph, request: Request, found: Tally, votes: list[Seat], side
     ends.fail(graph, request, found.outcome)
 
 
-def fines(graph: Graph, request: Request, found: Tally, votes: list[Seat], side: list[Seat]) -> None:
-    """Where a quorum of c knows better."""
+def fines(graph: Graph, request: Request, found: Tally, votes: list[Seat], side: list[Seat]) -> list[Seat]:
+    """Where a quorum of c knows better: who was wrong."""
     if len(side) < formulas.quorum(request.c):
-        return
+        return []
+    found_wrong = []
     wrong = (OK, BAD_INPUT, FAULT) if found.agreed else (OK, FAULT) if found.outcome == BAD_INPUT else ()
     for one in votes:
         if one not in side and one.opened is not None and one.opened.code in wrong:
             graph.reach("fine.known")
             ends.fine(graph, request, one.who, "known")
+            found_wrong.append(one)
+    return found_wrong
 
 
-def records(graph: Graph, request: Request, found: Tally, votes: list[Seat], side: list[Seat]) -> None:
+def records(graph: Graph, request: Request, votes: list[Seat], side: list[Seat], wrong: list[Seat]) -> None:
     """Whoever opened is no longer silent; where somebody won, every seat's entry."""
     for one in votes:
         server = graph.server(request, one.who)
         if server is None or graph.accounts[one.who].banned:
             continue
-        server.silent = 0
+        ends.seat_ended(server, False)
         if side:
-            ends.recorded(graph, request, server, one not in side)
+            ends.recorded(graph, request, server, one not in side, one in wrong)
 
 
 def decide(graph: Graph, request: Request, values: tuple[Value | None, ...]) -> None:

@@ -116,22 +116,32 @@ def test_an_answer_fits_the_kind_the_classes_and_the_rows() -> None:
 
 
 def test_one_root_has_one_entry_and_the_oldest_goes() -> None:
-    entries: list[tuple[bytes, bool]] = []
+    entries: list[histories.ServerEntry] = []
     for i in range(40):
-        entries, out = histories.server_entered(entries, bytes((i,)), False)
-        assert not out
+        entries = histories.entered(entries, (bytes((i,)), False, False), 32)
     assert len(entries) == 32 and entries[0][0] == bytes((8,))
-    entries, _ = histories.server_entered(entries, bytes((20,)), True)
-    assert len(entries) == 32 and entries[-1] == (bytes((20,)), True)
+    entries = histories.entered(entries, (bytes((20,)), True, True), 32)
+    assert len(entries) == 32 and entries[-1] == (bytes((20,)), True, True)
 
 
-def test_nine_bad_ones_put_a_server_out_and_its_record_begins_anew() -> None:
-    entries: list[tuple[bytes, bool]] = []
-    for i in range(8):
-        entries, out = histories.server_entered(entries, bytes((i,)), True)
-        assert not out
-    assert histories.server_entered(entries, bytes((7,)), True) == (entries, False)
-    assert histories.server_entered(entries, bytes((8,)), True) == ([], True)
+@pytest.mark.parametrize(
+    ("good", "bad", "wrong", "out"),
+    [(23, 9, 0, True), (24, 8, 0, False), (0, 8, 0, False), (0, 0, 2, False), (0, 0, 3, True), (2, 0, 3, True), (2, 1, 3, False)],
+)
+def test_many_bad_entries_put_a_server_out_and_few_that_a_quorum_contradicted(good: int, bad: int, wrong: int, out: bool) -> None:
+    kinds = [(False, False)] * good + [(True, False)] * bad + [(True, True)] * wrong
+    assert histories.is_out([(bytes((i,)), *kind) for i, kind in enumerate(kinds)]) is out
+
+
+def test_of_the_last_32_seats_a_server_may_be_silent_in_six() -> None:
+    silent = 0
+    for _ in range(6):
+        silent = histories.seat_ended(silent, True)
+    assert (histories.silent_in_a_row(silent), histories.must_rest(silent)) == (6, False)
+    for _ in range(26):
+        silent = histories.seat_ended(silent, False)
+    assert histories.must_rest(histories.seat_ended(silent, True)) is False, "the first of six is older than 32 seats"
+    assert histories.must_rest(0b1111111) and histories.silent_in_a_row(0) == 0 and histories.silent_in_a_row(0b1011) == 2
 
 
 def test_six_bad_of_ten_tallies_retire_a_model_and_small_committees_say_nothing() -> None:

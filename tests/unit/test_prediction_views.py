@@ -116,7 +116,7 @@ def value(score: int, support: int = 3, label: int = 0) -> ValueRecord:
 
 def test_a_server_is_shown_with_what_it_is_and_what_it_did() -> None:
     state = State()
-    record = [ServedEntry(ASKER, bad) for bad in (True, False, True, False, False)]
+    record = [ServedEntry(ASKER, bad, False) for bad in (True, False, True, False, False)]
     state.serves(SERVERS[0], record=record)
     state.serves(SERVERS[1], awake=False)
     state.serves(SERVERS[2], out=True)

@@ -7,7 +7,16 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from learningchain.chain.contracts.prediction.messages import CommitAnswer, GiveKeys, OpenAnswer, PolicyRate, PredictionCode, Share
+from learningchain.chain.contracts.prediction.messages import (
+    CommitAnswer,
+    GiveKeys,
+    OpenAnswer,
+    PolicyRate,
+    PredictionCode,
+    RetireModel,
+    Share,
+    UnserveModel,
+)
 from learningchain.chain.contracts.prediction.records import RequestState
 from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode
 from learningchain.chain.errors import Code
@@ -242,6 +251,55 @@ def out() -> Ask:
     return play
 
 
+def contradicted() -> Ask:
+    """A quorum of five seats contradicts it for three roots, and for most of the four that asked."""
+    play = Ask("contradicted for three roots of four: out", "LC-PRE-34")
+    play.served(replace(NUMBERS, slots=64), *FIVE)
+    liar = FIVE[0]
+    for lies, name in enumerate(("bob", "bob", "carol", "dave", "frank")):
+        play.ask(name)
+        play.answer(lambda who, lies=lies: number(900) if who == liar and lies else number(1))  # type: ignore[misc]
+    play.ask("j1", answers=3, tip=900)
+    play.until(RequestState.ANSWER)
+    return play
+
+
+def back() -> Ask:
+    """It leaves while it has a seat, and is gone with it; what it did is remembered when it is back, and when it leaves again."""
+    play = Ask("who leaves and is back has the record that it had", "LC-PRE-59")
+    play.served(replace(NUMBERS, slots=64), *FIVE)
+    liar, silent, good = FIVE[:3]
+    for name in ("bob", "carol"):
+        play.ask(name)
+        play.answer(lambda who: None if who == silent else number(900) if who == liar else number(1))
+    for name in (liar, silent, good):
+        play.do(name, UnserveModel(play.model))
+    play.until(RequestState.FINAL)
+    play.serve(silent, liar, good)
+    play.ask("dave")
+    play.answer(lambda who: number(900) if who == liar else number(1))
+    play.until(RequestState.FINAL)
+    play.do(liar, UnserveModel(play.model))
+    play.do("alice", RetireModel(play.model))
+    return play
+
+
+def rests() -> Ask:
+    """Seven times silent in its last 32 seats, never three times in a row: it rests for an hour, whatever it does."""
+    play = Ask("silent in seven of 32 seats: not drawn for an hour", "LC-PRE-34")
+    play.served(replace(NUMBERS, slots=64), *SERVERS[:3])
+    lazy = SERVERS[0]
+    for turn in range(11):
+        play.ask(("bob", "carol", "dave")[turn % 3], answers=3, tip=900)
+        play.answer(lambda who, turn=turn: None if who == lazy and turn % 3 else number(1))  # type: ignore[misc]
+    play.serve(lazy, amount=0)
+    play.refuse(PredictionCode.NO_SERVERS, "carol", asking(play.model, answers=3, tip=900))
+    play.block(step=3_600_000)
+    play.ask("carol", answers=3, tip=900)
+    play.answer(lambda who: number(1))
+    return play
+
+
 def unrecorded() -> Ask:
     """Six of ten tallies of five seats without agreement: the model retires, its deposit burns."""
     play = Ask("six bad tallies of different roots retire a model", "LC-PRE-12")
@@ -461,5 +519,6 @@ ANSWERS: tuple[Callable[[], Ask], ...] = (
     *(agreed, one_answer, classes, weak, fined, bad_input, heavy, faulty, abstained, five_ways, wrong_checks),
     *(shown_to_two, shown_to_one),
     *(substituted, without_substitutes, too_few, nobody, nobody_opens, shared, epoch, banned_seats, out, unrecorded),
+    *(contradicted, back, rests),
     *(answers_refused, odd_answers, odd_numbers, too_late, private, no_keys, no_second_keys, bad_keys, decided, decided_in_private),
 )

@@ -35,6 +35,8 @@ from learningchain.chain.types import AccountId, Hash, Height, Uint
 
 NUMBER = 4
 MOST_SERVERS = 256
+MOST_LEFT = 64
+"""Servers of a model that left, of which something is remembered."""
 Row = Annotated[int, Meta(ge=0, le=MAX_ROWS - 1)]
 Seats = Annotated[list[AccountId], Meta(max_length=APPEAL_SEATS)]
 Root = AccountId
@@ -131,23 +133,40 @@ class ModelServers(Wire, frozen=True):
 
 
 class ServedEntry(Wire, frozen=True):
-    """The root of a requester, and whether what the server did last for it was bad."""
+    """The root of a requester, whether what the server did last for it was bad, and whether a quorum contradicted it."""
 
     root: Root
     bad: bool
+    wrong: bool
 
 
 class ServerRecord(Wire, frozen=True):
-    """A server of a model. `since`: when it came, or was back (chain clock): who asks later may have it drawn. `unfinal`: its seats
-    of requests that have not ended; `silent`: how often it was silent, in a row. `record`: LC-PRE-34, oldest first."""
+    """A server of a model. `since`: when it came, or was back, or will have rested (chain clock): who asks later may have it drawn.
+    `unfinal`: its seats of requests that have not ended; `silent`: in which of its last 32 seats it was silent, the last one the
+    lowest bit. `record`: LC-PRE-34, oldest first."""
 
     since: Uint
     awake: bool
     out: bool
     leaving: bool
     unfinal: Uint
-    silent: Small
+    silent: Uint
     record: Annotated[list[ServedEntry], Meta(max_length=SERVER_ENTRIES)]
+
+
+class LeftServer(Wire, frozen=True):
+    """What stays of a server that left a live model: `since`, `silent` and `record` as they were."""
+
+    account: AccountId
+    since: Uint
+    silent: Uint
+    record: Annotated[list[ServedEntry], Meta(max_length=SERVER_ENTRIES)]
+
+
+class LeftServers(Wire, frozen=True):
+    """LC-PRE-59: those of a model, in the order in which they left."""
+
+    servers: Annotated[list[LeftServer], Meta(max_length=MOST_LEFT)]
 
 
 class OwnedModel(Wire, frozen=True):
@@ -469,6 +488,7 @@ STATE: dict[bytes, type] = {
     b"pi/": AskedContent,
     b"pj/": ServedModel,
     b"pk/": ServerRecord,
+    b"pl/": LeftServers,
     b"pm/": ModelRecord,
     REQUESTS.prefix: NumberedRequest,
     b"po/": OwnedModel,
@@ -499,6 +519,10 @@ def standing_key(model: bytes) -> bytes:
 
 def servers_key(model: bytes) -> bytes:
     return b"pg/" + model
+
+
+def left_key(model: bytes) -> bytes:
+    return b"pl/" + model
 
 
 def server_key(model: bytes, server: bytes) -> bytes:

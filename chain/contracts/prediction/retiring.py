@@ -8,7 +8,7 @@ Whatever retires a model only marks it: the pump does the rest, page by page, an
 from __future__ import annotations
 
 from learningchain.chain.contracts.prediction import formulas, records
-from learningchain.chain.contracts.prediction.records import NUMBER, ModelState, NamedModel, OwnerRecord, RetireReason
+from learningchain.chain.contracts.prediction.records import NUMBER, LeftServer, ModelState, NamedModel, OwnerRecord, RetireReason
 from learningchain.chain.contracts.prediction.store import ModelContext, must
 from learningchain.chain.host import Host
 from learningchain.chain.host.deadlines import Deadline
@@ -20,7 +20,7 @@ BURNS = (RetireReason.RECORD, RetireReason.BAN)
 
 
 def let_go(model: ModelContext, account: bytes) -> bool:
-    """LC-PRE-10: a server that leaves gets its stake back with its last seat; a banned one's burns. Whether it is gone."""
+    """LC-PRE-10, 59: a server that leaves gets its stake back with its last seat; a banned one's burns. Whether it is gone."""
     host, known = model.host, model.server(account)
     if known is None or known.unfinal or not model.is_leaving(account, known):
         return False
@@ -28,6 +28,9 @@ def let_go(model: ModelContext, account: bytes) -> bool:
     host.delete(records.server_key(model.id, account))
     host.delete(records.served_key(account, model.id))
     model.put_servers([one for one in model.servers if one != account])
+    if model.is_live and (known.silent or any(entry.bad for entry in known.record)):
+        left = LeftServer(account, known.since, known.silent, known.record)
+        model.put_left([*model.left, left][-records.MOST_LEFT :])
     host.emit("server.left", model.id, account)
     return True
 
@@ -54,6 +57,7 @@ def retire(model: ModelContext, why: RetireReason) -> None:
     else:
         host.delete(records.owner_key(owner))
     host.delete(records.owned_key(owner, model.id))
+    host.delete(records.left_key(model.id))
     host.emit("model.retired", model.id, owner, why)
     if why in BURNS:
         host.burn(records.deposit_escrow(model.id), model.deposit, "model.deposit.burned", model.id)

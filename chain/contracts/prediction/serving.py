@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from learningchain.chain.contracts.prediction import formulas, messages, records, retiring
+from learningchain.chain.contracts.prediction import formulas, histories, messages, records, retiring
 from learningchain.chain.contracts.prediction.guards import (
     model_of,
     require_active,
@@ -21,7 +21,7 @@ from learningchain.chain.types import format_credits
 
 
 def serve_model(host: Host, sender: bytes, m: ServeModel) -> None:
-    """LC-PRE-9"""
+    """LC-PRE-9, 59"""
     model = model_of(host, m.model)
     require_live(model)
     require_active(host, sender, "serve a model")
@@ -37,11 +37,22 @@ def serve_model(host: Host, sender: bytes, m: ServeModel) -> None:
     host.lock(sender, records.stake_escrow(model.id, sender), m.amount, "stake.served", model.id)
     if known is None:
         model.put_servers([*model.servers, sender])
-        host.put(records.server_key(model.id, sender), ServerRecord(host.clock, True, False, False, 0, 0, []))
+        host.put(records.server_key(model.id, sender), _come(model, sender))
         host.put(records.served_key(sender, model.id), ServedModel(host.clock))
     elif known.out or not known.awake:
-        model.change_server(sender, since=host.clock, awake=True, out=False, silent=0)
+        silent = histories.seat_ended(known.silent, False)
+        model.change_server(sender, since=max(known.since, host.clock), awake=True, out=False, silent=silent)
     host.emit("server.joined", model.id, sender, model.stake(sender))
+
+
+def _come(model: ModelContext, account: bytes) -> ServerRecord:
+    """LC-PRE-59: who left and is back has the record that it had, and rests on."""
+    now, left = model.host.clock, model.left
+    known = next((one for one in left if one.account == account), None)
+    if known is None:
+        return ServerRecord(now, True, False, False, 0, 0, [])
+    model.put_left([one for one in left if one.account != account])
+    return ServerRecord(max(known.since, now), True, False, False, 0, histories.seat_ended(known.silent, False), known.record)
 
 
 def _check_stake(host: Host, model: ModelContext, sender: bytes, amount: int) -> None:

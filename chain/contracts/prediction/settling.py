@@ -21,7 +21,7 @@ from learningchain.chain.contracts.prediction.records import (
     TallyEntry,
     ValueRecord,
 )
-from learningchain.chain.contracts.prediction.store import RequestContext
+from learningchain.chain.contracts.prediction.store import RequestContext, must
 from learningchain.chain.contracts.prediction.tally import Answer, PredictionOutcome, RowValue, Tally, is_withheld, tally
 from learningchain.chain.host import K_SUPPLY, STANDING, VERIFIERS, Supply
 from learningchain.chain.params import MAX_INT
@@ -54,9 +54,10 @@ def settle(request: RequestContext) -> None:
     seats, answers = [seat for seat, _ in votes], [answer for _, answer in votes]
     found = tally_of(request, votes)
     ends.close_seats(request)
-    for place in payouts.fined(found, answers, now.wanted):
+    wrong = payouts.fined(found, answers, now.wanted)
+    for place in wrong:
         fine(request, seats[place][1])
-    _remember(request, found, [account for _, account in seats])
+    _remember(request, found, [account for _, account in seats], wrong)
     payout = payouts.of_tally(found, answers, request.amounts, now.evictor)
     _keep(request, found)
     if found.holds:
@@ -122,25 +123,26 @@ def decide(request: RequestContext, values: Sequence[RowValue | None]) -> None:
 # --- what is remembered ----------------------------------------------------------------------------------------------------------
 
 
-def _remember(request: RequestContext, found: Tally, accounts: Sequence[bytes]) -> None:
-    """LC-PRE-34: who opened is no longer silent; where somebody won, each has an entry."""
+def _remember(request: RequestContext, found: Tally, accounts: Sequence[bytes], wrong: Sequence[int]) -> None:
+    """LC-PRE-34: who opened was not silent; where somebody won, each has an entry. A quorum contradicted the `wrong` places."""
     model, conduct = request.model, histories.conduct(found, len(accounts))
     for place, account in enumerate(accounts):
         if request.host.is_banned(account):
             continue
-        known = model.change_server(account, silent=0)
+        known = must(model.server(account), "server that has a seat", model.id)
+        known = model.change_server(account, silent=histories.seat_ended(known.silent, False))
         if conduct is not None:
-            _enter(request, account, known, conduct[place])
+            _enter(request, account, known, conduct[place], place in wrong)
 
 
-def _enter(request: RequestContext, account: bytes, known: ServerRecord, bad: bool) -> None:
+def _enter(request: RequestContext, account: bytes, known: ServerRecord, bad: bool, wrong: bool = False) -> None:
     """LC-PRE-34: one more entry of the requester's root. Who is out already is not put out again."""
-    host, model, root = request.host, request.model, request.posting.root
-    entries = [(one.root, one.bad) for one in known.record]
-    found, out = histories.server_entered(entries, root, bad)
-    if known.out:
-        found, out = histories.entered(entries, root, bad, histories.SERVER_ENTRIES), False
-    model.change_server(account, record=[ServedEntry(*entry) for entry in found], out=known.out or out)
+    host, model = request.host, request.model
+    entries = [(one.root, one.bad, one.wrong) for one in known.record]
+    found = histories.entered(entries, (request.posting.root, bad, wrong), histories.SERVER_ENTRIES)
+    out = not known.out and histories.is_out(found)
+    record = [] if out else [ServedEntry(*entry) for entry in found]
+    model.change_server(account, record=record, out=known.out or out)
     if out:
         host.emit("server.out", model.id, account)
         host.service(STANDING).strike(account, request.requester, "out", request.id)
@@ -174,11 +176,13 @@ def silence(request: RequestContext, number: int, account: bytes) -> None:
     known = model.server(account)
     if known is None or host.is_banned(account):
         return
-    silent, awake = min(known.silent + 1, 255), known.awake
-    if silent >= histories.ASLEEP_AFTER and awake:
-        awake = False
+    silent = histories.seat_ended(known.silent, True)
+    rests = histories.must_rest(silent)
+    awake = known.awake and not rests and silent & histories.ASLEEP != histories.ASLEEP
+    since = host.clock + histories.REST if rests else known.since
+    if known.awake and not awake:
         host.emit("server.asleep", model.id, account)
-    _enter(request, account, model.change_server(account, silent=silent, awake=awake), True)
+    _enter(request, account, model.change_server(account, silent=silent, awake=awake, since=since), True)
 
 
 def fine(request: RequestContext, account: bytes) -> None:

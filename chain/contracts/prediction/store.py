@@ -17,6 +17,8 @@ from learningchain.chain.contracts.prediction.params import PredictionParams
 from learningchain.chain.contracts.prediction.records import (
     K_TOTALS,
     NUMBER,
+    LeftServer,
+    LeftServers,
     LiveKind,
     LiveReference,
     ModelRecord,
@@ -106,6 +108,17 @@ class ModelContext:
             self.host.put(records.servers_key(self.id), ModelServers(servers))
         else:
             self.host.delete(records.servers_key(self.id))
+
+    @property
+    def left(self) -> list[LeftServer]:
+        found = self.host.get(records.left_key(self.id), LeftServers)
+        return found.servers if found else []
+
+    def put_left(self, servers: list[LeftServer]) -> None:
+        if servers:
+            self.host.put(records.left_key(self.id), LeftServers(servers))
+        else:
+            self.host.delete(records.left_key(self.id))
 
     def server(self, account: bytes) -> ServerRecord | None:
         return self.host.get(records.server_key(self.id, account), ServerRecord)

@@ -31,7 +31,7 @@ ModelText = Annotated[
 _COLORS = {"LIVE": "green", "RETIRED": "yellow"}
 _SERVERS = {
     "awake": "may be drawn",
-    "asleep": "three times silent in a row: model serve wakes it",
+    "asleep": "too often silent: model serve wakes it; in seven of its last 32 seats: for requests an hour later",
     "out": "too many bad answers: model serve takes it back",
     "leaving": "is drawn no more; its stake comes back with its last request",
 }

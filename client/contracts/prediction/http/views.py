@@ -10,6 +10,7 @@ from typing import Any
 from learningchain.chain.contracts.prediction import records
 from learningchain.chain.contracts.prediction.decisions import Decision
 from learningchain.chain.contracts.prediction.formulas import least_stake
+from learningchain.chain.contracts.prediction.histories import silent_in_a_row
 from learningchain.chain.contracts.prediction.messages import Program, RegisterModel
 from learningchain.chain.contracts.prediction.params import PredictionParams
 from learningchain.chain.contracts.prediction.payouts import KEPT
@@ -159,7 +160,7 @@ def _server(reader: Reader, model: bytes, server: bytes, one: ServerRecord) -> J
         "unfinal": one.unfinal,
         "good": len(one.record) - bad,
         "bad": bad,
-        "silent": one.silent,
+        "silent": silent_in_a_row(one.silent),
     }
 
 
