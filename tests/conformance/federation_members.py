@@ -244,6 +244,6 @@ def serve_federation(s: State, sender: bytes, on: bool) -> None:
 @step("LC-FED-14")
 def _serves(s: State, sender: bytes, on: bool) -> None:
     if on:
-        s.put(b"fx/" + sender, [s.clock])
+        s.put(b"fx/" + sender, [s.clock, 0])
     else:
         s.drop(b"fx/" + sender)

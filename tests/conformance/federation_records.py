@@ -119,5 +119,5 @@ STATE = {
         *(("sums", items(PART, 0, 2)), ("screen", items(SCREEN, 0, 1)), ("sum", items(SUMMED, 0, 1))),
     ),
     b"fu/": Record("UpdateFile", ("account", ID), ("index", SMALL), ("cid", REF)),
-    b"fx/": Record("FederationServer", ("since", UINT)),
+    b"fx/": Record("FederationServer", ("since", UINT), ("unready", UINT)),
 }

@@ -43,6 +43,7 @@ NO_AGGREGATORS, TOO_FEW, NO_SET, NO_REFERENCE, DISPUTE, SPLIT, NOT_FINITE = rang
 TWICE = register("LC-FED-20: other tickets take those places")
 STRIKE_FIRST = register("LC-FED-22, 27: the strike is told before the rest that a failed draw brings")
 WINDOWS = 3
+ONCE_AN_HOUR = register("LC-FED-20: who is not ready fails a draw once an hour")
 
 
 # --- guards ---------------------------------------------------------------------------------------------------------------------
@@ -318,7 +319,7 @@ def keys_are_due(work: Work) -> None:
     attempt = work.running
     late = [one.id for one in work.aggregators if not one.key]
     for account in late:
-        is_silent(work, account, False)
+        _is_not_ready(work, account)
     attempt.seats = [account for account in attempt.seats if account not in late]
     following = _order(work)[: len(late)] if attempt.windows < WINDOWS and part(TWICE) else []
     if following:
@@ -328,14 +329,25 @@ def keys_are_due(work: Work) -> None:
         _train(work)
 
 
-def is_silent(work: Work, account: bytes, struck: bool) -> None:
-    """LC-FED-20, 22, 27: the strike comes before the failed draw."""
+def _is_not_ready(work: Work, account: bytes) -> None:
+    """LC-FED-20: it costs a draw once an hour."""
+    s, key = work.s, b"fx/" + account
+    work.noted("fed.silent", work.now.r, work.running.number, account)
+    serving = s.get(key)
+    if serving is not None and serving[1] and s.clock < serving[1] + 3_600_000 and part(ONCE_AN_HOUR):
+        return
+    if serving is not None:
+        s.put(key, [serving[0], s.clock])
+    work.draw_record(account, True, True)
+
+
+def is_silent(work: Work, account: bytes) -> None:
+    """LC-FED-22, 27: the strike comes before the failed draw."""
     work.noted("fed.silent", work.now.r, work.running.number, account)
     first = part(STRIKE_FIRST)
     if not first:
         work.draw_record(account, True, True)
-    if struck:
-        who_is_silent_is_struck(work, account, "aggregator.silent")
+    who_is_silent_is_struck(work, account, "aggregator.silent")
     if first:
         work.draw_record(account, True, True)
 
@@ -409,7 +421,7 @@ def haves_are_due(work: Work) -> None:
     attempt = work.running
     for one in work.aggregators:
         if not one.said_have:
-            is_silent(work, one.id, True)
+            is_silent(work, one.id)
     having = [one for one in work.aggregators if one.said_have]
     said = {one.id: rules.Said(one.id, frozenset(places(one.have)), one.have_reference) for one in having}
     order = work.tickets(list(said), attempt.beacon, work.now.r, attempt.number)

@@ -181,7 +181,7 @@ def _hear(work: Work, stage: int) -> rules.Heard:
     for word in words:
         account = work.running.seats[word.place - 1]
         if word.place in found.silent:
-            is_silent(work, account, True)
+            is_silent(work, account)
         elif word.place in found.different:
             _differs(work, account)
     return found

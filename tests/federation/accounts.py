@@ -24,6 +24,8 @@ class Account:
     box: bool
     able: bool
     serves: bool = False
+    unready: int | None = None
+    """When it last failed by not being ready; since it served anew."""
     suspended: bool = False
     banned: bool = False
     strikes: dict[bytes, int] = field(default_factory=dict)

@@ -12,10 +12,20 @@ from .records import BOUNTY, END, FEES, IDLE, Attempt, Federation, Seat
 # --- faults of aggregators ------------------------------------------------------------------------------------------------------
 
 
-def silence(graph: Graph, federation: Federation, seat: Seat, struck: bool = True) -> None:
-    """Of an aggregator: a failed draw each time, and after Ready a strike."""
-    if struck:
-        graph.strike(seat.who, federation.root, "aggregator.silent")
+def silence(graph: Graph, federation: Federation, seat: Seat) -> None:
+    """Of an aggregator after Ready."""
+    graph.strike(seat.who, federation.root, "aggregator.silent")
+    graph.failed(federation, seat.who, True)
+
+
+def unready(graph: Graph, federation: Federation, seat: Seat) -> None:
+    """A failed draw, once an hour."""
+    account = graph.accounts[seat.who]
+    if account.unready is not None and graph.clock < account.unready + formulas.UNREADY_ONCE:
+        graph.reach("unready.again")
+        return
+    if account.serves:
+        account.unready = graph.clock
     graph.failed(federation, seat.who, True)
 
 

@@ -9,6 +9,7 @@ from .scenario import Params, Terms
 AGGREGATORS = 3
 PANEL = 5
 READY_WINDOWS = 3
+UNREADY_ONCE = 3_600_000
 MEASUREMENTS = 3
 LEAST_VOTES = 2
 """Of a measurement: one seat alone decides nothing."""

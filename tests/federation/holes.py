@@ -104,6 +104,18 @@ def by_limits(kit: Kit) -> float:
     return float(one.federation.r > 1)
 
 
+def outage(kit: Kit) -> float:
+    """Verifiers of three that rest for thirty days: a sponsor starts an attempt whenever the one before came to nothing, in which
+    nobody trains, while they are down for four minutes."""
+    one = kit.table.Table(verifiers=3, its=kit.table.terms(rounds=30))
+    one.start()
+    one.lies = dict.fromkeys(one.verifiers, lambda step, attempt: False)
+    until = one.graph.clock + 240_000
+    while one.graph.clock < until and one.start() is None:
+        one.block()
+    return sum(one.graph.accounts[who].rests_until > one.graph.clock for who in one.verifiers)
+
+
 def strangers(kit: Kit) -> float:
     """Attempts of twelve in which three verifiers that are no members hold every seat, beside ten that are."""
     one = kit.table.Table(owners=0, verifiers=13, its=kit.table.terms(rounds=12, max_members=12))
@@ -120,7 +132,7 @@ def strangers(kit: Kit) -> float:
 
 def liar(kit: Kit) -> float:
     """Share of thirty rounds that one of five aggregators takes by parts that differ."""
-    one = kit.table.Table(verifiers=5, its=kit.table.terms(rounds=30))
+    one = kit.table.Table(verifiers=3, its=kit.table.terms(rounds=30))
     lies(kit, one, one.verifiers[0], ("sums",))
     return lost_rounds(kit, one)
 
@@ -617,6 +629,14 @@ HOLES = (
         (("pool.py", "max(formulas.AGGREGATORS, least(graph, federation.sponsor))", "formulas.AGGREGATORS"),),
         strangers,
         0,
+    ),
+    Hole(
+        "M18",
+        "an outage of four minutes in which a sponsor starts attempt after attempt: verifiers of three that rest for thirty days",
+        "verifiers",
+        (("ends.py", "    if account.unready is not None and", "    if not account and"),),
+        outage,
+        0.0,
     ),
 )
 NO_GAME = {

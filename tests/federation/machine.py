@@ -125,7 +125,7 @@ def unready(graph: Graph, federation: Federation) -> None:
     attempt = running(federation)
     missing = [seat for seat in attempt.seats if not seat.ready]
     for seat in missing:
-        ends.silence(graph, federation, seat, struck=False)
+        ends.unready(graph, federation, seat)
     among = [one for one in pool.aggregators(graph, federation) if one not in attempt.tried]
     if attempt.windows < formulas.READY_WINDOWS and among:
         graph.reach("ready.replaced")

@@ -303,4 +303,4 @@ def serve(graph: Graph, sender: bytes, message: ServeFederation) -> None:
     if message.on:
         check(graph.active(sender), "NOT_ACTIVE")
         check(account.box, "BAD_BOXES")
-    account.serves = message.on
+    account.serves, account.unready = message.on, None

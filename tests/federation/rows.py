@@ -22,6 +22,7 @@ ROWS: dict[str, str] = {
     "key.follows": "a seat that followed has it, too",
     "ready.all": "all aggregators are ready",
     "ready.replaced": "some are not, and others follow",
+    "unready.again": "who is not ready again within the hour has no other failed draw",
     "ready.two": "fewer than three go on after the windows",
     "commits.all": "all committed: training ends",
     "have.silent": "an aggregator does not say what it has",

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from learningchain.chain.codec import encode
-from learningchain.chain.contracts.federation import messages, pool, records
+from learningchain.chain.contracts.federation import formulas, messages, pool, records
 from learningchain.chain.contracts.federation.messages import FederationCode
 from learningchain.chain.contracts.federation.records import EndReason, FederationState
 from learningchain.chain.contracts.federation.store import FederationContext
@@ -271,3 +271,22 @@ def test_three_strangers_among_ten_owners_that_verify_do_not_hold_every_seat(
     strangers = set(world.verifiers[:3])
     found = drawn(world, world.federation)
     assert (sum(one == strangers for one in found), sum(len(one & strangers) > 1 for one in found)) == (all_seats, most)
+
+
+# --- silence ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", [True, False], ids=["once an hour", "each time"])
+def test_an_outage_of_minutes_takes_no_verifier_out_for_a_month(monkeypatch: pytest.MonkeyPatch, rule: bool) -> None:
+    """A sponsor starts attempt after attempt while three verifiers are down: each window was a failed draw, six are too many."""
+    if not rule:
+        monkeypatch.setattr(formulas, "UNREADY_ONCE", 0)
+    world = FedWorld(owners=3, verifiers=3, min_members=2, min_sum=2, rounds=20)
+    world.run(lambda: world.now.r == 1 and world.state == FederationState.IDLE)
+    for one in world.verifiers:
+        world.nodes[one].dead = True
+    began = world.ledger.clock
+    world.run(lambda: world.ledger.clock > began + 300_000)
+    rests = world.ledger.topics("verifier.rests")
+    assert len(world.ledger.topics("fed.void")) >= 6
+    assert len(rests) == (0 if rule else 3)

@@ -78,7 +78,7 @@ def test_a_vault_of_a_later_round_displaces_an_earlier_one() -> None:
 
 
 def test_serving_stands_as_it_was_said() -> None:
-    serves: Any = {records.serving_key(ME): FederationServer(since=1)}
+    serves: Any = {records.serving_key(ME): FederationServer(since=1, unready=0)}
     none: Any = {}
     for reader, on, status in ((serves, True, STANDS), (serves, False, OPEN), (none, False, STANDS), (none, True, OPEN)):
         assert ledger_status._serve(reader, ME, 0, ServeFederation(on)) == (status, None)

@@ -72,7 +72,7 @@ def trained() -> list[tuple[str, Any]]:
         ("AggregatorSeat", r.NEW_AGGREGATOR),
         ("AggregatorSeat", r.AggregatorSeat(HASHES[1], True, b"\x07", True, parts, parts, [screen], [summed])),
         ("UpdateFile", r.UpdateFile(A, 127, CID)),
-        ("FederationServer", r.FederationServer(LARGEST)),
+        ("FederationServer", r.FederationServer(LARGEST, 7)),
     ]
 
 

@@ -16,8 +16,9 @@ from learningchain.chain.contracts.federation.messages import (
     PinParts,
     ReadyKey,
     ReferUpdate,
+    ServeFederation,
 )
-from learningchain.chain.contracts.federation.records import FederationState, member_key
+from learningchain.chain.contracts.federation.records import FederationServer, FederationState, member_key, serving_key
 from learningchain.chain.contracts.membership import Member
 from learningchain.chain.contracts.membership import member_key as membership_key
 from learningchain.chain.host import Account, account_key
@@ -88,6 +89,23 @@ def unready() -> Train:
     for _ in range(3):
         play.pass_deadline()
     assert play.read().state == FederationState.IDLE
+    return play
+
+
+def unready_again() -> Train:
+    """Nobody is ready: each fails a draw; within the hour no other one, then it does, and after it served anew."""
+    play = training("nobody is ready, again and again: a failed draw an hour", "LC-FED-20", rounds=6)
+    for hours in (0, 0, 1, 0):
+        if hours:
+            before = {serving_key(id_of(name)): FederationServer(1, play.clock - 3_600_000) for name in HELPERS}
+            play = Train(play.name, play.rule, before, play)
+        play.begin(1)
+        for _ in range(3):
+            play.pass_deadline()
+    play.all({name: ServeFederation(True) for name in HELPERS})
+    play.begin(1)
+    for _ in range(3):
+        play.pass_deadline()
     return play
 
 
@@ -593,5 +611,5 @@ def resting_in_screen() -> Train:
 ROUNDS: tuple[Callable[[], Train], ...] = (
     *(keys, unready, files, references, denied, no_reference, having, quarters, parts, differing, disputes, silent_sum, alone),
     *(served_alone, benched, rows_of_codes, split, chained, vetted, samples, gone_server, one_follows),
-    *(owners_serve, third_of_others, smallest_clip, late, resting_in_have, resting_in_screen),
+    *(unready_again, owners_serve, third_of_others, smallest_clip, late, resting_in_have, resting_in_screen),
 )

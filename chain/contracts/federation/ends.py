@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from learningchain.chain.contracts.federation import formulas, records, store
 from learningchain.chain.contracts.federation.records import (
     FEDERATIONS,
     EndReason,
     ExcludedAggregator,
+    FederationServer,
     FederationsOf,
     FederationState,
     VoidReason,
@@ -19,12 +22,23 @@ from learningchain.chain.host import STANDING, VERIFIERS, Host
 # --- faults of aggregators (LC-FED-27) ------------------------------------------------------------------------------------------
 
 
-def silence(federation: FederationContext, account: bytes, *, struck: bool = True) -> None:
-    """Of an aggregator: a failed and silent draw each time, and after Ready a strike."""
-    host, attempt = federation.host, federation.attempt.number
-    federation.emit("fed.silent", federation.record.r, attempt, account)
-    if struck:
-        host.service(STANDING).strike(account, federation.sponsor, "aggregator.silent", federation.id)
+def silence(federation: FederationContext, account: bytes) -> None:
+    """Of an aggregator after Ready: a strike, and a failed and silent draw."""
+    host = federation.host
+    federation.emit("fed.silent", federation.record.r, federation.attempt.number, account)
+    host.service(STANDING).strike(account, federation.sponsor, "aggregator.silent", federation.id)
+    host.service(VERIFIERS).record_draw(account, federation.sponsor, bad=True, silent=True)
+
+
+def unready(federation: FederationContext, account: bytes) -> None:
+    """LC-FED-20: a failed and silent draw, once an hour: while it is down a sponsor can start attempt after attempt."""
+    host, key = federation.host, records.serving_key(account)
+    federation.emit("fed.silent", federation.record.r, federation.attempt.number, account)
+    known = host.get(key, FederationServer)
+    if known is not None:
+        if known.unready and host.clock < known.unready + formulas.UNREADY_ONCE:
+            return
+        host.put(key, replace(known, unready=host.clock))
     host.service(VERIFIERS).record_draw(account, federation.sponsor, bad=True, silent=True)
 
 

@@ -10,6 +10,8 @@ from learningchain.chain.verification import scale
 from learningchain.chain.verification.scale import ceil_div, lower_median
 
 READY_WINDOWS, MEASUREMENTS = 3, 3
+UNREADY_ONCE = 3_600_000
+"""Milliseconds in which a draw fails once at most because an aggregator was not ready."""
 KEPT_ROUNDS = 16
 """The last rounds of a federation that are in the state: what is trained on lies among them."""
 WHOLE = 2**32 - 1

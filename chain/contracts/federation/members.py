@@ -214,7 +214,7 @@ def serve_federation(host: Host, sender: bytes, m: ServeFederation) -> None:
         require_active(host, sender, "serve federations")
         if not host.service(MEMBERS).box_key(sender):
             raise Reject(FederationCode.BAD_BOXES, "you have no box key on the ledger: no hidden file could be opened to you")
-        host.put(records.serving_key(sender), FederationServer(host.clock))
+        host.put(records.serving_key(sender), FederationServer(host.clock, 0))
     else:
         host.delete(records.serving_key(sender))
     host.emit("fed.serving", sender, int(m.on))

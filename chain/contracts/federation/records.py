@@ -341,9 +341,10 @@ class FederationsOf(Wire, frozen=True):
 
 
 class FederationServer(Wire, frozen=True):
-    """Who may be drawn, since when (chain clock)."""
+    """Who may be drawn, since when (chain clock). `unready`: when it last failed a draw by not being ready; 0: not yet."""
 
     since: Uint
+    unready: Uint
 
 
 class FederationTotals(Wire, frozen=True):

@@ -140,12 +140,12 @@ def _seat(federation: FederationContext, ready: list[bytes], found: list[bytes])
 
 
 def unready(federation: FederationContext) -> None:
-    """LC-FED-20: who was not ready has failed; the next tickets of the same draw follow, twice."""
+    """LC-FED-20: who was not ready may have failed; the next tickets of the same draw follow, twice."""
     attempt = federation.attempt
     ready = [who for who in attempt.seats if federation.aggregator(who).key]
     missing = [who for who in attempt.seats if who not in ready]
     for who in missing:
-        ends.silence(federation, who, struck=False)
+        ends.unready(federation, who)
     among = [one for one in pool.aggregators(federation) if one not in attempt.tried]
     if attempt.windows < formulas.READY_WINDOWS and among:
         found = pool.draw_aggregators(federation, attempt.beacon, attempt.number, among, len(missing))
