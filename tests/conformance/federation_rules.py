@@ -15,7 +15,7 @@ SEATS, NAMED = 5, 3
 """Of a panel at most; of an attempt's aggregators."""
 USED, AWAY, LARGE, EMPTY, WRONG, STALE, COPY, OUTLIER = range(1, 9)
 """LC-FED-26"""
-BAD, GOOD = (LARGE, EMPTY, WRONG, OUTLIER), (USED, COPY, STALE)
+BAD, GOOD = (LARGE, WRONG, OUTLIER), (USED, COPY, STALE)
 IN_A_ROW, BENCHED_FOR = 3, 5
 EQUAL, SAMPLES, ALIGNED = 1, 2, 3
 
@@ -38,6 +38,7 @@ INFORMED = register("LC-FED-22: first those of which all have the reference")
 TWO_SAY = register("LC-FED-27: at least two say what is agreed")
 EXCUSED = register("LC-FED-27: silent is who could have said it")
 AWAY_LEAVES = register("LC-FED-28: what is away leaves a row as it is")
+EMPTY_LEAVES = register("LC-FED-28: EMPTY leaves a row as it is")
 NEW_ROW = register("LC-FED-28: a row begins anew with the bench")
 SPLIT = register("LC-FED-29: without a reference half of the files are used")
 WITHIN = register("LC-FED-30: accepted is within the next set of the chain")
@@ -293,7 +294,7 @@ class Row(NamedTuple):
 
 def row_after(row: Row, code: int | None, attempt: int) -> Row:
     """LC-FED-28: of an agreed Screen; without a code the member had no file."""
-    if code in BAD:
+    if code in BAD or (code == EMPTY and not part(EMPTY_LEAVES)):
         if row.bad + 1 < IN_A_ROW:
             return row._replace(bad=row.bad + 1)
         return Row(0 if part(NEW_ROW) else row.bad, attempt + BENCHED_FOR)

@@ -313,7 +313,7 @@ def bench(graph: Graph, federation: Federation, attempt: Attempt) -> None:
         member = federation.members[who]
         if code in (USED, COPY, STALE):
             member.bad = 0
-        elif code != AWAY:
+        elif code not in (AWAY, EMPTY):
             member.bad += 1
             if member.bad == formulas.BENCH_AFTER:
                 graph.reach("benched")

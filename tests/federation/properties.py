@@ -15,7 +15,7 @@ from .events import Benched, Drawn, Ended, Failed, Flow, Gone, Measured, Screene
 from .generate import HONEST, Player
 from .graph import Graph
 from .records import ACTIVE, BOUNTY, DRAWING, END, FEES, PENDING, Federation
-from .scenario import ALIGNED, AWAY, COPY, EQUAL, OPENED, STALE, USED, Params, Terms
+from .scenario import ALIGNED, AWAY, COPY, EMPTY, EQUAL, OPENED, STALE, USED, Params, Terms
 
 PROPERTIES: dict[str, str] = {
     "conserved": "balances, escrows and what was burned are together what they were at the start",
@@ -276,7 +276,7 @@ class Checker:
         for who, code in event.codes:
             if code in (USED, COPY, STALE):
                 watched.bad.pop(who, None)
-            elif code != AWAY:
+            elif code not in (AWAY, EMPTY):
                 watched.bad[who] += 1
         need("sums", set(codes) <= set(watched.roster), "a file of one that is not in")
         if not accepted:

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from learningchain.chain.codec import encode
-from learningchain.chain.contracts.federation import formulas, messages, pool, records
-from learningchain.chain.contracts.federation.messages import FederationCode
+from learningchain.chain.contracts.federation import formulas, messages, pool, records, screening
+from learningchain.chain.contracts.federation.messages import FederationCode, FileCode
 from learningchain.chain.contracts.federation.records import EndReason, FederationState
 from learningchain.chain.contracts.federation.store import FederationContext
 from learningchain.chain.host import K_SUPPLY
@@ -290,3 +290,15 @@ def test_an_outage_of_minutes_takes_no_verifier_out_for_a_month(monkeypatch: pyt
     rests = world.ledger.topics("verifier.rests")
     assert len(world.ledger.topics("fed.void")) >= 6
     assert len(rests) == (0 if rule else 3)
+
+
+@pytest.mark.parametrize(("row", "benched"), [(screening.LEAVES_ROW, 0), ((FileCode.AWAY,), 1)], ids=["now", "before"])
+def test_an_update_that_is_next_to_nothing_benches_nobody(monkeypatch: pytest.MonkeyPatch, row: Any, benched: int) -> None:
+    """Who has learned what its data say sends hardly anything, round after round; before, the third such update put it out."""
+    monkeypatch.setattr(screening, "LEAVES_ROW", row)
+    world = FedWorld(owners=4, target=0)
+    world.nodes[world.owners[0]].poison = lambda base, local: base.copy()
+    world.run(lambda: world.now.r == 5)
+    told = [one.data[3] for one in world.ledger.topics("fed.code") if one.data[2] == world.owners[0]]
+    assert told[:3] == [FileCode.EMPTY] * 3
+    assert len(world.ledger.topics("fed.benched")) == benched

@@ -410,6 +410,7 @@ def benched() -> Train:
     for codes in (
         [USED, USED, USED, LARGE],
         [USED, USED, USED, EMPTY],
+        [USED, USED, USED, OUTLIER],
         [USED, USED, USED, WRONG],
     ):
         play.begin(play.read().r)

@@ -43,7 +43,7 @@ STAGES = {PartStage.ROWS: FederationState.SCREEN, PartStage.SUMS: FederationStat
 CODES = frozenset(FileCode)
 UNJUDGED = (FileCode.AWAY, FileCode.COPY, FileCode.STALE, FileCode.EMPTY)
 """LC-FED-29: files that say nothing of who is wrong."""
-ENDS_ROW, LEAVES_ROW = (FileCode.USED, FileCode.COPY, FileCode.STALE), (FileCode.AWAY,)
+ENDS_ROW, LEAVES_ROW = (FileCode.USED, FileCode.COPY, FileCode.STALE), (FileCode.AWAY, FileCode.EMPTY)
 """LC-FED-28"""
 
 
