@@ -20,7 +20,7 @@ from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode
 from learningchain.chain.crypto import address
 from learningchain.chain.types import format_credits
 from learningchain.client.keys.tokens import Tokens, TokenScope, now_ms
-from tests.unit.api_kit import MODEL_CID, Api, serving, sha
+from tests.unit.api_kit import MODEL_CID, NAMES, Api, serving, sha
 
 ARCHIVE = {"cid": str(MODEL_CID), "image_id": "sha256:" + sha("image").hex(), "size": 1_000}
 DIGITS: dict[str, Any] = {
@@ -175,6 +175,14 @@ async def test_a_request_is_asked_followed_and_paid(api: Api) -> None:
     assert [(one["id"], one["cost"]) for one in listed] == [(posted["request"], "0.001395")]
     assert [one["id"] for one in await api.get("/v1/predictions?live=true")] == [posted["request"]]
     assert await api.get(f"/v1/predictions?requester={address(api.node.ledger.ids['n4'])}") == []
+
+
+async def test_a_price_says_who_is_left_to_judge_an_appeal(api: Api) -> None:
+    """An owner's limits may be above what anybody declared: who asks is told before it pays."""
+    model, greedy = await served(api), await register(api, name="greedy", limits={"mem_mb": 2_000_000})
+    told = [await api.post("/v1/predictions/quote", {"model": one, "n": 3, **ROW}) for one in (model, greedy)]
+    others = len(NAMES) - 1
+    assert [(one["seats"], one["judges"], one["judges_needed"]) for one in told] == [(3, others - 3, 4), (0, 0, 3)]
 
 
 async def test_a_model_tells_how_it_answered_lately(api: Api) -> None:

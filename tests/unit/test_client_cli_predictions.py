@@ -143,6 +143,8 @@ QUOTED: dict[str, Any] = {
     "rows": 2,
     "seats": 3,
     "pool": 4,
+    "judges": 3,
+    "judges_needed": 4,
     "waiting": 5,
     "latest_answer_s": 50.0,
     "refusal": None,
@@ -236,6 +238,7 @@ def test_the_first_line_is_the_answer(api: Fake, run: Any, view: dict[str, Any],
 def test_a_price_is_told_before_anything_is_sent(api: Fake, run: Any) -> None:
     ran = run("predict", MODEL, "[1]", "--dry-run")
     assert ran.code == 0 and "0.00273" in ran.out and api.bodies("POST", "/v1/predictions") == []
+    assert "nothing can change the answer" in ran.out, "three are left to judge, and it takes four"
     api.answers["POST /v1/predictions/quote"] = QUOTED | {
         "refusal": {"code": 420, "name": "NO_SERVERS", "message": "too few servers"}
     }

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from learningchain.chain.contracts.prediction import formulas, messages
 from learningchain.chain.contracts.prediction.formulas import APPEAL_ROWS, APPEAL_SEATS
+from learningchain.chain.contracts.prediction.records import ModelRecord
 from learningchain.chain.contracts.prediction.store import ModelContext, RequestContext
 from learningchain.chain.host import MEMBERS, VERIFIERS
 from learningchain.chain.host.terms import Capacity
@@ -76,9 +77,8 @@ def unseated(request: RequestContext) -> list[bytes]:
 # --- appeals -------------------------------------------------------------------------------------------------------------------
 
 
-def needed_capacity(model: ModelContext) -> Capacity:
+def needed_capacity(record: ModelRecord) -> Capacity:
     """LC-PRE-52: what a machine offers that judges this model: a start and the rows of an appeal are its evaluation."""
-    record = model.record
     program, terms = record.program, record.terms
     seconds = terms.start_s + ceil_div(APPEAL_ROWS * terms.row_ms, 1_000)
     return Capacity(program.arch, program.cpus_milli, program.mem_mb, program.image.size, program.size, seconds)
@@ -93,13 +93,13 @@ def _judging(request: RequestContext, appellant: bytes, able: Iterable[bytes]) -
 
 def judges(request: RequestContext, appellant: bytes) -> list[bytes]:
     """By id."""
-    able = request.host.service(VERIFIERS).able(needed_capacity(request.model), request.posting.posted)
+    able = request.host.service(VERIFIERS).able(needed_capacity(request.model.record), request.posting.posted)
     return list(_judging(request, appellant, able))
 
 
 def enough_judges(request: RequestContext, appellant: bytes) -> int:
     """How many there are, as far as an appeal can seat them."""
-    able = request.host.service(VERIFIERS).each_able(needed_capacity(request.model), request.posting.posted)
+    able = request.host.service(VERIFIERS).each_able(needed_capacity(request.model.record), request.posting.posted)
     return sum(1 for _, one in zip(range(APPEAL_SEATS), _judging(request, appellant, able), strict=False))
 
 

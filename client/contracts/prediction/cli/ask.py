@@ -193,6 +193,11 @@ def _told(callback: str | None, secret: Path | None) -> Json:
     return {"callback": callback, **({} if given is None else {"callback_secret": given})}
 
 
+def _judges(quote: PredictionQuote) -> str:
+    final = "" if quote["judges"] >= quote["judges_needed"] else ": then nothing can change the answer"
+    return f"{quote['judges']} verifiers; where all agree it takes {quote['judges_needed']}{final}"
+
+
 def show_quote(console: Console, quote: PredictionQuote) -> None:
     rows: list[tuple[str, Any]] = [
         ("locked", quote["charge"]),
@@ -202,6 +207,7 @@ def show_quote(console: Console, quote: PredictionQuote) -> None:
         ("rows", quote["rows"]),
         ("servers that may be drawn", quote["pool"]),
         ("of them are drawn", quote["seats"] or "none: too few serve this model"),
+        ("left to judge an appeal", _judges(quote)),
         ("waiting before it", quote["waiting"]),
         ("answered at the latest after", span(quote["latest_answer_s"])),
     ]

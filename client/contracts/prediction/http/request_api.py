@@ -12,20 +12,21 @@ from pathlib import Path
 import msgspec
 
 from learningchain.chain.contracts.prediction import records
-from learningchain.chain.contracts.prediction.formulas import answer_window, answered_by, seats
+from learningchain.chain.contracts.prediction.formulas import answer_window, answered_by, least_judges, seats
 from learningchain.chain.contracts.prediction.messages import AddTip, AppealAnswer, CancelRequest, RequestPrediction, request_id_of
 from learningchain.chain.contracts.prediction.params import PredictionParams
+from learningchain.chain.contracts.prediction.pool import needed_capacity
 from learningchain.chain.contracts.prediction.records import LiveKind, ModelRecord, ModelStanding, RequestTerms
 from learningchain.chain.crypto import parse_address
 from learningchain.chain.errors import Reject
-from learningchain.chain.host import Reader, read_params
+from learningchain.chain.host import VERIFIERS, Reader, read_params
 from learningchain.chain.types import format_credits, parse_credits, tx_id
 from learningchain.client.api.chain import first_block
 from learningchain.client.api.errors import RequestError, not_found, not_kept, unavailable
 from learningchain.client.api.render import Json, code_name
 from learningchain.client.api.route import Call, Reply, Route, parse_field, parse_hash
 from learningchain.client.api.schema import EventView, HistoryQuery, TxAnswer, WaitQuery
-from learningchain.client.api.submit import answer, submit, try_out
+from learningchain.client.api.submit import answer, submit, trial_host, try_out
 from learningchain.client.contracts.prediction.http import views
 from learningchain.client.contracts.prediction.http.asked_once import OnceKey, asked_once
 from learningchain.client.contracts.prediction.http.live import LivePredictions
@@ -53,6 +54,7 @@ from learningchain.client.contracts.prediction.http.schema import (
 )
 from learningchain.client.contracts.prediction.schemas import fitted
 from learningchain.client.keys.tokens import TokenScope
+from learningchain.client.node.interface import Ledger
 from learningchain.p2p.content.cid import parse as parse_cid
 from learningchain.p2p.content.faults import StoreError
 
@@ -149,6 +151,7 @@ async def post_prediction_quote(call: Call) -> Json:
     amounts = amounts_of(op, ledger.state, ledger.clock)
     model, standing = ledger.state.get(records.model_key(op.model)), ledger.state.get(records.standing_key(op.model))
     pool = _awake(ledger.state, op.model, ledger.own_id)
+    drawn = seats(op.answers, op.agree, pool)
     return {
         "charge": format_credits(amounts.locked),
         "tip": format_credits(amounts.tip),
@@ -156,8 +159,10 @@ async def post_prediction_quote(call: Call) -> Json:
         "royalty": format_credits(amounts.royalty),
         "burned": format_credits(amounts.burned),
         "rows": op.rows,
-        "seats": seats(op.answers, op.agree, pool),
+        "seats": drawn,
         "pool": pool,
+        "judges": max(0, _able(ledger, model) - drawn) if isinstance(model, ModelRecord) else 0,
+        "judges_needed": least_judges(drawn, drawn),
         "waiting": standing.waiting if isinstance(standing, ModelStanding) else 0,
         "latest_answer_s": _latest(ledger.state, op, model) / 1_000 if isinstance(model, ModelRecord) else 0.0,
         "refusal": _refusal(call, op),
@@ -179,6 +184,12 @@ def _awake(reader: Reader, model: bytes, own: bytes) -> int:
     servers = listed.servers if isinstance(listed, records.ModelServers) else []
     known = [reader.get(records.server_key(model, one)) for one in servers if one != own]
     return sum(isinstance(one, records.ServerRecord) and one.awake and not one.out and not one.leaving for one in known)
+
+
+def _able(ledger: Ledger, model: ModelRecord) -> int:
+    """Verifiers whose machines take what an appeal asks of a judge, but the owner and this node (LC-PRE-35)."""
+    able = trial_host(ledger).service(VERIFIERS).each_able(needed_capacity(model), ledger.clock + 1)
+    return sum(one not in (model.owner, ledger.own_id) for one in able)
 
 
 def _latest(reader: Reader, op: RequestPrediction, model: ModelRecord) -> int:

@@ -308,7 +308,9 @@ class PolicyPosted(TxAnswer):
 
 
 class PredictionQuote(TypedDict):
-    """What a request would lock, who could be drawn for it, and why the ledger would refuse it now, if it would."""
+    """What a request would lock, who could be drawn for it, and why the ledger would refuse it now, if it would. `judges` verifiers
+    are left, about, whose machines could judge an appeal; it takes `judges_needed` where all answers agree, and with fewer
+    their word is final."""
 
     charge: Amount
     tip: Amount
@@ -318,6 +320,8 @@ class PredictionQuote(TypedDict):
     rows: int
     seats: int
     pool: int
+    judges: int
+    judges_needed: int
     waiting: int
     latest_answer_s: float
     refusal: dict[str, Any] | None
