@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_
 import msgspec
 from msgspec import Meta
 
+from learningchain.chain.host.terms import DeviceKind
 from learningchain.chain.storage import private
 from learningchain.chain.types import parse_checkpoint, parse_credits
 from learningchain.client import contracts, reading
@@ -186,6 +187,14 @@ class WorkBase(_Section, frozen=True, kw_only=True):
     max_model_mb: Annotated[int, Meta(ge=1, le=65_536, description="Largest model to take on, in MiB.")] = 1_024
     max_mem_mb: Annotated[int, Meta(ge=16, le=4_194_304, description="Most memory that one run may ask for, in MiB.")] = 4_096
     concurrent: Annotated[int, Meta(ge=1, le=64, description="Runs at the same time.")] = 1
+    gpus: Annotated[
+        list[Text],
+        Meta(
+            max_length=64,
+            description="GPUs that trainings of strangers' jobs may be given: for each its CDI name, cuda or rocm, and its memory "
+            "in MiB, such as nvidia.com/gpu=0 cuda 24000 (docs/gpus.md).",
+        ),
+    ] = []
     verify: Annotated[
         bool,
         Meta(description="Evaluate others' models for a fee when drawn. Off: abstain; who does that often is drawn no more."),
@@ -483,6 +492,33 @@ def _is_kind(text: str) -> None:
         raise ValueError(f"it is some of {', '.join(NOTIFY_KINDS)}")
 
 
+class OfferedGpu(msgspec.Struct, frozen=True):
+    """A GPU that this node's owner offers: its name in the Container Device Interface, its kind, and its memory in MiB."""
+
+    device: str
+    kind: DeviceKind
+    mem_mb: int
+
+
+def parse_gpu(text: str) -> OfferedGpu:
+    """One entry of `work.gpus`. Raises ValueError."""
+    from learningchain.sandbox.spec import is_device  # few nodes offer any, and every command reads the settings
+
+    words = text.split()
+    device, kind, mem_mb = words if len(words) == 3 else ("", "", "")
+    if not is_device(device) or kind.upper() not in DeviceKind.__members__ or re.fullmatch(r"[1-9][0-9]{0,6}", mem_mb) is None:
+        raise ValueError(f"{text[:80]!r} is not VENDOR/CLASS=NAME, cuda or rocm, and MiB of memory: nvidia.com/gpu=0 cuda 24000")
+    return OfferedGpu(device, DeviceKind[kind.upper()], int(mem_mb))
+
+
+def parse_gpus(texts: list[str]) -> list[OfferedGpu]:
+    """What `work.gpus` says. Raises ValueError."""
+    found = [parse_gpu(text) for text in texts]
+    if len({gpu.device for gpu in found}) < len(found):
+        raise ValueError("a GPU is offered once")
+    return found
+
+
 _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "network.listen": _listens_on,
     "network.advertise": _each(parse_endpoint),
@@ -491,6 +527,7 @@ _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "storage.url": _is_database,
     "storage.keep_blocks": parse_keep,
     "sync.trusted": parse_checkpoint,
+    "work.gpus": parse_gpus,
     "callback.allow": _each(parse_networks),
     "notify.url": _is_url,
     "notify.kinds": _each(_is_kind),

@@ -20,7 +20,7 @@ from learningchain.client.config import Config, ConfigError, Loaded
 _OWN: Final = (
     "name",
     "storage.quota_mb",
-    *(f"work.{key}" for key in config.WorkBase.__struct_fields__ if key != "serve"),
+    *(f"work.{key}" for key in config.WorkBase.__struct_fields__ if key not in ("serve", "gpus")),
     *(f"serve.{key}" for key in config.ServeBase.__struct_fields__),
     "notify.kinds",
     "notify.least",
@@ -32,8 +32,9 @@ CHANGEABLE: Final[frozenset[str]] = frozenset(_OWN).union(
 """By dotted name; contracts name those of their own."""
 
 
-_SHAPES: Final = frozenset({"work.enabled", "work.concurrent"})
-"""Settings of work that say what a start makes: whether there is an engine, and how many threads wait for it."""
+_SHAPES: Final = frozenset({"work.enabled", "work.concurrent", "work.gpus"})
+"""Settings of work that say what a start makes: whether there is an engine, how many threads wait for it, and which devices it
+proves."""
 AT_ONCE: Final = "within seconds"
 AFTER_RESTART: Final = "after a restart"
 

@@ -10,7 +10,15 @@ from learningchain.sandbox.answers import AnswerForm, ParsedAnswer
 from learningchain.sandbox.backend import AsyncBackend, AsyncWarmRun, Backend, WarmRun
 from learningchain.sandbox.backends import BackendSettings, UnknownBackend, make_backend
 from learningchain.sandbox.data import DataSet, OwnData
-from learningchain.sandbox.errors import BadImage, DataRefused, EngineError, ImageNotFound, SandboxError, SandboxUnavailable
+from learningchain.sandbox.errors import (
+    BadImage,
+    DataRefused,
+    DeviceRefused,
+    EngineError,
+    ImageNotFound,
+    SandboxError,
+    SandboxUnavailable,
+)
 from learningchain.sandbox.progress import Progress
 from learningchain.sandbox.results import Evaluated, UnfitRow
 from learningchain.sandbox.spec import (
@@ -44,6 +52,7 @@ __all__ = [
     "ContainerLimits",
     "DataRefused",
     "DataSet",
+    "DeviceRefused",
     "EngineError",
     "EngineInfo",
     "Evaluated",

@@ -25,7 +25,8 @@ class BackendSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     `data` is a folder of the backend's own. `node_tag` marks everything that this node makes; it differs between the nodes that
     share an engine. `engine`, `runtime`, `cache_dir`, `disk_from` and `data_cap` (bytes) are the settings of those names,
-    which each backend reads in its own way; `engine` is empty where the backend is to find it.
+    which each backend reads in its own way; `engine` is empty where the backend is to find it. `devices`: names of those that runs
+    may be given. A backend that gives none says so in its self-test (`SelfTestReport.devices`).
     """
 
     data: Path
@@ -35,6 +36,7 @@ class BackendSettings(msgspec.Struct, frozen=True, kw_only=True):
     cache_dir: Path | None = None
     disk_from: int = 64 << 20
     data_cap: int = 64 << 30
+    devices: tuple[str, ...] = ()
 
 
 class UnknownBackend(ValueError):

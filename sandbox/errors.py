@@ -34,3 +34,10 @@ class ImageNotFound(SandboxError):
 
 class DataRefused(SandboxError):
     """The owner's data cannot be kept, used or removed as was asked. The text says why, and what to do."""
+
+
+class DeviceRefused(SandboxError):
+    """A device of this machine is given to no job: it is not there, or not understood. The text says why, and what to do."""
+
+    def __init__(self, name: str, why: str, remedy: str) -> None:
+        super().__init__(f"the device {name} is given to no job: {why}. {remedy}")

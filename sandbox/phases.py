@@ -69,6 +69,8 @@ class PhaseRow(msgspec.Struct, frozen=True):
     seeded: bool = False
     """Whether a run has a seed. One without gets the same bytes from everybody who runs it."""
     longest_s: float = LONGEST_S
+    devices: bool = False
+    """Whether a run may be given devices of the machine. What is evaluated has to come out the same everywhere."""
 
     def __post_init__(self) -> None:
         for files in (self.inputs, self.outputs):
@@ -118,7 +120,7 @@ class PhaseRow(msgspec.Struct, frozen=True):
 
 
 PHASES: dict[str, PhaseRow] = {
-    "train": PhaseRow((InputRow(SETS, needed=False, folder=True),), (OutputRow("model"),), seeded=True),
+    "train": PhaseRow((InputRow(SETS, needed=False, folder=True),), (OutputRow("model"),), seeded=True, devices=True),
     "evaluate": PhaseRow(
         (InputRow("model"), InputRow("eval", needed=False), InputRow(SETS, needed=False, folder=True)),
         (OutputRow("losses", MAX_LOSSES_BYTES, EvaluationReader),),

@@ -16,12 +16,20 @@ from learningchain.sandbox.results import Evaluated
 
 MIB = 1 << 20
 _RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
+_DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*=[A-Za-z0-9][A-Za-z0-9._:-]*")
+MAX_DEVICES, _DEVICE_CAP = 8, 255
+"""Devices of one run, and characters of a name."""
 _IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def is_image_id(text: str) -> bool:
     """True for "sha256:" and 64 lower-case hex digits."""
     return _IMAGE_ID.fullmatch(text) is not None
+
+
+def is_device(text: str) -> bool:
+    """True for the name of one device as the Container Device Interface has it: VENDOR/CLASS=NAME, and not all of a class."""
+    return len(text) <= _DEVICE_CAP and _DEVICE.fullmatch(text) is not None and not text.endswith("=all")
 
 
 def _require(ok: bool, text: str) -> None:
@@ -90,8 +98,10 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     limits: ContainerLimits = ContainerLimits()
     inputs: Mapping[str, Path | DataSet | OwnData] = msgspec.field(default_factory=dict)
     """What the job finds in /lc/in beside job.json, by name, as the phase's row has them."""
+    devices: tuple[str, ...] = ()
+    """Devices of the machine that the container gets and others do not, by their names (`is_device`), in order."""
     stays: bool = False
-    """Whether it may outlive its node: one that comes back in time goes on with it. For a run that has no inputs."""
+    """Whether it may outlive its node: one that comes back in time goes on with it. For a run without inputs and devices."""
 
     def __post_init__(self) -> None:
         _require(_RUN_ID.fullmatch(self.run_id) is not None, f"run_id {self.run_id!r} is not of the form [a-z0-9-]+")
@@ -101,6 +111,10 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         self.row.check_inputs(folders, {name for name, given in self.inputs.items() if isinstance(given, OwnData)})
         _require(self.limits.wall_s <= self.row.longest_s, f"wall_s must lie within {self.row.longest_s:g} s in this phase")
         _require(not self.stays or not (self.inputs or self.row.waits), "a run with inputs does not outlive its node")
+        _require(not self.stays or not self.devices, "a run with devices does not outlive its node")
+        _require(not self.devices or self.row.devices, f"phase {self.phase!r} has no devices")
+        distinct = sorted(set(self.devices)) == list(self.devices) and len(self.devices) <= MAX_DEVICES
+        _require(distinct and all(map(is_device, self.devices)), f"no run can have the devices {list(self.devices)}")
         _require((self.seed is not None) == self.row.seeded, f"phase {self.phase!r} has {'a' if self.row.seeded else 'no'} seed")
         _require(0 <= (self.seed or 0) < 1 << 64, "seed must be an unsigned number of 64 bits")
         _require(0 < self.budget_s <= 30 * 86400, "budget_s must lie between 1 second and 30 days")
@@ -235,6 +249,14 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
         return self.result.measurement.mean if isinstance(self.result, Evaluated) else None
 
 
+class Check(msgspec.Struct, frozen=True):
+    """What was tried, such as a limit, and whether it was as it must be."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
 class EngineInfo(msgspec.Struct, frozen=True):
     """The engine that answered."""
 
@@ -247,14 +269,10 @@ class EngineInfo(msgspec.Struct, frozen=True):
     rootless: bool
     folder: str = ""
     """Where on its machine it keeps images."""
-
-
-class Check(msgspec.Struct, frozen=True):
-    """One limit that the self-test tried to break."""
-
-    name: str
-    ok: bool
-    detail: str
+    device_folders: tuple[str, ...] = ()
+    """Where on its machine it looks for what devices are (CDI); none: it gives none by name."""
+    devices: tuple[Check, ...] = ()
+    """Of each device that the owner offers, by its name: whether all that it brings into a container is known. No run tried it."""
 
 
 class SelfTestReport(msgspec.Struct, frozen=True):
@@ -262,6 +280,9 @@ class SelfTestReport(msgspec.Struct, frozen=True):
 
     runtime: str
     checks: tuple[Check, ...]
+    devices: tuple[Check, ...] = ()
+    """Of each device that the owner offers, by its name: whether a run that asked for it got it, and nothing else. One that failed
+    is given to no run, and takes nothing from the others."""
 
     @property
     def ok(self) -> bool:

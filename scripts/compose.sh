@@ -9,29 +9,15 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
 
-MIRROR="${MIRROR:-http://deb.debian.org/debian}"
-KEYS=/usr/share/keyrings/debian-archive-keyring.gpg
-
 one() {
     command -v docker-compose >/dev/null 2>&1 && return 0
     (apt_install "Compose" docker-compose)
 }
 
-# With lists of its own: the system's sources stay as they are, and nothing of another release is ever installed.
 two() { # DIR
-    local place program
-    place="$(realpath -m "$1")"
-    program="$place/root/usr/libexec/docker/cli-plugins/docker-compose"
-    mkdir -p "$place/lists/partial" "$place/cache/archives/partial"
-    echo "deb [signed-by=$KEYS] $MIRROR trixie main" >"$place/sources.list"
-    local apt=(apt-get -q -o Dir::Etc::sourcelist="$place/sources.list" -o Dir::Etc::sourceparts=- -o Dir::State::lists="$place/lists"
-        -o Dir::Cache="$place/cache" -o APT::Sandbox::User=root -o Acquire::Retries=3)
-    timeout 300 "${apt[@]}" update >"$place/log" 2>&1 &&
-        (cd "$place" && timeout 300 "${apt[@]}" download docker-compose) >>"$place/log" 2>&1 &&
-        dpkg-deb -x "$place"/docker-compose_2*.deb "$place/root" && [ -x "$program" ] || {
-        tail -n 3 "$place/log" >&2
-        return 1
-    }
+    local program
+    program="$(realpath -m "$1")/root/usr/libexec/docker/cli-plugins/docker-compose"
+    unpack_newer "$1" docker-compose && [ -x "$program" ] || return 1
     echo "$program"
 }
 

@@ -33,3 +33,22 @@ apt_install() { # WHAT PACKAGE...: installs Debian packages, or says what a pers
             "Repair the package sources or the network, then run: apt-get update && apt-get install -y --no-install-recommends $*"
     }
 }
+
+# Debian 13's packages, unpacked into DIR/root and not installed. With lists of its own: the system's sources stay as they are, and
+# nothing of another release is ever installed.
+unpack_newer() { # DIR PACKAGE...
+    local place keys=/usr/share/keyrings/debian-archive-keyring.gpg mirror="${MIRROR:-http://deb.debian.org/debian}" package
+    place="$(realpath -m "$1")"
+    shift
+    mkdir -p "$place/lists/partial" "$place/cache/archives/partial"
+    echo "deb [signed-by=$keys] $mirror trixie main" >"$place/sources.list"
+    local apt=(apt-get -q -o Dir::Etc::sourcelist="$place/sources.list" -o Dir::Etc::sourceparts=- -o Dir::State::lists="$place/lists"
+        -o Dir::Cache="$place/cache" -o APT::Sandbox::User=root -o Acquire::Retries=3)
+    timeout 300 "${apt[@]}" update >"$place/log" 2>&1 && (cd "$place" && timeout 300 "${apt[@]}" download "$@") >>"$place/log" 2>&1 || {
+        tail -n 3 "$place/log" >&2
+        return 1
+    }
+    for package in "$place"/*.deb; do
+        dpkg-deb -x "$package" "$place/root" || return 1
+    done
+}

@@ -38,7 +38,7 @@ from learningchain.chain.host import (
     account_key,
     params_key,
 )
-from learningchain.chain.host.terms import Arch, Capacity, DataRef, Image, ImageKind, Use
+from learningchain.chain.host.terms import Arch, Capacity, DataRef, DeviceAsk, Image, ImageKind, Use
 from learningchain.chain.host.terms import Limits as RealLimits
 from learningchain.chain.losses import LossTree, Measurement, Opening, draw_probe, open_losses
 from learningchain.chain.types import Validator
@@ -386,7 +386,7 @@ def posting(terms: Terms) -> jobs.PostJob:
         on_cheat=OnCheat.REFUND if terms.refund_on_cheat else OnCheat.NEXT_BEST,
         limits=RealLimits(limits.cpus_milli, limits.mem_mb, 1, limits.eval_s, limits.model_cap, 0, 1),
         hidden=hidden_set() if terms.hidden else [],
-        devices=[],
+        devices=[DeviceAsk(*terms.devices)] if terms.devices else [],
         data=data_sets(terms),
         earlier=[],
     )

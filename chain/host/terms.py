@@ -23,6 +23,8 @@ MAX_IMAGE_BYTES = 64 * 2**30
 MAX_SETS, MAX_SET_BYTES, MAX_SET_FILES, MAX_SET_NAME = 8, 2**40, 10_000, 32
 """Published data sets of one job, bytes of all of them, files of one (a larger set packs its examples into larger files), and
 characters of its name."""
+MAX_DEVICES, MAX_DEVICE_MB = 8, 1 << 20
+"""Devices of one training: a machine with more of them offers eight; and memory of each, in MiB, more than any has."""
 LIMITS: dict[str, tuple[int, int]] = {
     # A container cannot be started with less, and no single machine offers more.
     "cpus_milli": (10, 1_024_000),
@@ -113,6 +115,24 @@ class DataRef(Wire, frozen=True):
         return self.size + SET_FILE_BYTES * self.files
 
 
+class DeviceKind(IntEnum):
+    """What a program computes with on a device."""
+
+    CUDA = 1
+    ROCM = 2
+
+
+_DEVICE_KINDS = frozenset(DeviceKind)
+
+
+class DeviceAsk(Wire, frozen=True):
+    """The devices that a training needs: `count` of one `DeviceKind`, each with at least `mem_mb` MiB of its own memory."""
+
+    kind: Small
+    count: Uint
+    mem_mb: Uint
+
+
 class Arch(IntEnum):
     """The processor that an image is built for. An evaluation repeats on one kind only."""
 
@@ -190,4 +210,15 @@ def sets_fault(sets: Sequence[DataRef]) -> str:
         return "two data sets have one name"
     if sum(one.size for one in sets) > MAX_SET_BYTES:
         return f"the data sets of a job have at most {MAX_SET_BYTES} bytes together"
+    return ""
+
+
+def devices_fault(devices: Sequence[DeviceAsk]) -> str:
+    """LC-JOB-15, LC-JOB-61: why a training cannot be given these; empty where it can."""
+    for one in devices:
+        if one.kind not in _DEVICE_KINDS:
+            return f"devices are of kind 1 (CUDA) or 2 (ROCm), not {one.kind}"
+        if not 1 <= one.count <= MAX_DEVICES or one.mem_mb > MAX_DEVICE_MB:
+            most = f"1 to {MAX_DEVICES} devices, each with at most {MAX_DEVICE_MB} MiB"
+            return f"a training has {most}, not {one.count} with {one.mem_mb} MiB"
     return ""

@@ -71,14 +71,14 @@ def _examine(common: Common, folder: Path, self_test: bool) -> list[DoctorFindin
         looks |= {
             "ports": lambda: machine.look_at_ports(settings, runs),
             "reachable": lambda: machine.look_at_addresses(settings),
-            "engine": lambda: machine.look_at_engine(folder, settings.sandbox, needed),
+            "engine": lambda: machine.look_at_engine(folder, settings.sandbox, needed, settings.work.gpus),
         }
         if "://" in loaded.storage.url:
             from learningchain.client.doctor import database
 
             looks["database"] = lambda: database.look_at_database(settings.storage.url, files.chain_id(folder), runs)
         if self_test:
-            looks["sandbox"] = lambda: machine.prove_sandbox(folder, settings.sandbox)
+            looks["sandbox"] = lambda: machine.prove_sandbox(folder, settings.sandbox, settings.work.gpus)
     return examine(looks, TEST_S if self_test else LOOK_S)
 
 

@@ -9,6 +9,7 @@ import secrets
 import socket
 import sys
 import tempfile
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -30,15 +31,15 @@ _ENGINE: Final = "docker info must succeed for this user: start the engine, and 
 # --- the engine ----------------------------------------------------------------------------------------------------------------
 
 
-def look_at_engine(folder: Path, settings: SandboxConfig, needed: bool) -> list[DoctorFinding]:
-    """`needed`: this node is to run jobs. Without that, an engine that is away is worth no alarm."""
+def look_at_engine(folder: Path, settings: SandboxConfig, needed: bool, gpus: Sequence[str] = ()) -> list[DoctorFinding]:
+    """`needed`: this node is to run jobs. Without that, an engine that is away is worth no alarm. `gpus`: what `work.gpus` says."""
     from learningchain.sandbox import SandboxError, UnknownBackend
 
     made = failure if needed else skipped
     try:
         with (
             tempfile.TemporaryDirectory(prefix="learningchain-doctor-") as place,
-            closing(_backend(folder, settings, place)) as backend,
+            closing(_backend(folder, settings, place, gpus)) as backend,
         ):
             engine = backend.check_engine()
     except UnknownBackend as fault:
@@ -50,17 +51,23 @@ def look_at_engine(folder: Path, settings: SandboxConfig, needed: bool) -> list[
         text = f"the engine has no runtime {settings.runtime}: it has {', '.join(engine.runtimes)}"
         return [made("engine", text, "Install it for the engine, or: learningchain config set sandbox.runtime runc")]
     text = f"engine {engine.version}, {engine.architecture}, {engine.cpus} processors, {engine.mem_mb:,} MiB of memory"
-    return [fine("engine", text)]
+    return [fine("engine", text), *judge_devices([(one.name, one.ok, one.detail) for one in engine.devices])]
 
 
-def prove_sandbox(folder: Path, settings: SandboxConfig) -> list[DoctorFinding]:
+def judge_devices(devices: Iterable[tuple[str, bool, str]]) -> list[DoctorFinding]:
+    """What is known of each GPU that is offered: its name, whether it can be given, and what it brings or why it cannot."""
+    remedy = "Jobs that ask for it are left alone until then; docs/gpus.md"
+    return [fine("gpus", f"{name}: {detail}") if ok else warning("gpus", detail, remedy) for name, ok, detail in devices]
+
+
+def prove_sandbox(folder: Path, settings: SandboxConfig, gpus: Sequence[str] = ()) -> list[DoctorFinding]:
     """Tries to break every limit, in containers of its own: up to a minute."""
     from learningchain.sandbox import SandboxError, UnknownBackend
 
     try:
         with (
             tempfile.TemporaryDirectory(prefix="learningchain-doctor-") as place,
-            closing(_backend(folder, settings, place)) as backend,
+            closing(_backend(folder, settings, place, gpus)) as backend,
         ):
             try:
                 report = backend.self_test()
@@ -68,7 +75,8 @@ def prove_sandbox(folder: Path, settings: SandboxConfig) -> list[DoctorFinding]:
                 backend.cleanup()
     except (SandboxError, UnknownBackend) as fault:
         return [failure("sandbox", str(fault), _ENGINE)]
-    return judge_checks([{"name": c.name, "ok": c.ok, "detail": c.detail} for c in report.checks])
+    devices = judge_devices([(one.name, one.ok, one.detail) for one in report.devices])
+    return judge_checks([{"name": c.name, "ok": c.ok, "detail": c.detail} for c in report.checks]) + devices
 
 
 def judge_checks(checks: list[dict[str, object]]) -> list[DoctorFinding]:
@@ -80,10 +88,11 @@ def judge_checks(checks: list[dict[str, object]]) -> list[DoctorFinding]:
     return [failure("sandbox", f"{check.get('name')}: {check.get('detail')}", remedy) for check in broken]
 
 
-def _backend(folder: Path, settings: SandboxConfig, place: str) -> Backend:
+def _backend(folder: Path, settings: SandboxConfig, place: str, gpus: Sequence[str]) -> Backend:
     """One beside the node's own, under a tag of its own: whatever it makes it removes."""
     from platformdirs import user_cache_path
 
+    from learningchain.client.config import parse_gpus
     from learningchain.sandbox import BackendSettings, make_backend
 
     own = folder / "sandbox"
@@ -99,6 +108,7 @@ def _backend(folder: Path, settings: SandboxConfig, place: str) -> Backend:
         runtime=settings.runtime,
         cache_dir=cache,
         disk_from=settings.disk_from_mb << 20,
+        devices=tuple(gpu.device for gpu in parse_gpus(list(gpus))),
     )
     return make_backend(settings.backend, wanted)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from learningchain.client.doctor.findings import DoctorFinding, failure, fine, skipped, warning
-from learningchain.client.doctor.machine import judge_checks
+from learningchain.client.doctor.machine import judge_checks, judge_devices
 from learningchain.client.sdk.types import ApiError, UnavailableError
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ def judge_sandbox(said: Said) -> list[DoctorFinding]:
     if said.unready is not None:
         return [skipped("sandbox", f"the node tells of its self-test once it is ready. {said.unready[1]}", "Wait")]
     if said.sandbox is not None:
-        return judge_checks(list(said.sandbox.get("checks", [])))
+        devices = [(str(one["name"]), bool(one["ok"]), str(one["detail"])) for one in said.sandbox.get("devices", [])]
+        return judge_checks(list(said.sandbox.get("checks", []))) + judge_devices(devices)
     if said.status:
         return [skipped("sandbox", "the node that runs has made no self-test: it runs no jobs")]
     return [

@@ -14,7 +14,7 @@ from msgspec import structs
 
 from learningchain.chain.contracts import CONTRACTS
 from learningchain.chain.crypto import address
-from learningchain.client.config import Config, WorkConfig, own_sections
+from learningchain.client.config import Config, WorkConfig, own_sections, parse_gpus
 from learningchain.client.node.interface import Files, Ledger
 from learningchain.client.work.computing import Computing
 from learningchain.client.work.engine import ThreadedSandbox
@@ -48,6 +48,7 @@ def make_engine(config: Config, data: Path, own_id: bytes) -> AsyncBackend:
         cache_dir=Path(s.cache_dir) if s.cache_dir else None,
         disk_from=s.disk_from_mb << 20,
         data_cap=s.data_mb << 20,
+        devices=tuple(gpu.device for gpu in parse_gpus(config.work.gpus)),
     )
     backend = make_backend(s.backend, settings)
     return ThreadedSandbox(backend, config.work.concurrent + 1, self_test=True, answers=config.serve.slots)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,7 +21,18 @@ from learningchain.chain.types import format_loss
 from learningchain.client.work.events import EngineReady
 from learningchain.client.work.transfers import PLACES
 from learningchain.client.work.warm import MAX_STARTING
-from learningchain.sandbox import Backend, ImageLimits, OwnData, Progress, RunResult, RunSpec, SandboxUnavailable, WarmRun
+from learningchain.sandbox import (
+    Backend,
+    Check,
+    ImageLimits,
+    OwnData,
+    Progress,
+    RunResult,
+    RunSpec,
+    SandboxUnavailable,
+    SelfTestReport,
+    WarmRun,
+)
 from learningchain.sandbox.results import ResultReader
 
 T = TypeVar("T")
@@ -82,13 +93,15 @@ class ThreadedSandbox:
     def _prepare(self, keep_images: Collection[str], keep_runs: Collection[RunSpec]) -> dict[str, Any]:
         info = self._sandbox.check_engine()
         cleaned = self._sandbox.cleanup(keep_images=keep_images, keep_data=True, keep_runs=keep_runs)
+        proved = self._proved() if self._self_test else None
         return {
             "ok": True,
             "engine": info.version,
             "arch": info.architecture,
             "cpus": info.cpus,
             "mem_mb": info.mem_mb,
-            "checks": self._proved() if self._self_test else [],
+            "checks": _told(proved.checks) if proved else [],
+            "devices": _told(proved.devices) if proved else [],
             "cleaned": {"containers": cleaned.containers, "volumes": cleaned.volumes, "images": cleaned.images},
             "problems": list(cleaned.problems),
             "kept": cleaned.kept,
@@ -96,12 +109,12 @@ class ThreadedSandbox:
             "lost_runs": cleaned.lost_runs,
         }
 
-    def _proved(self) -> list[dict[str, Any]]:
+    def _proved(self) -> SelfTestReport:
         report = self._sandbox.self_test()
         if not report.ok:
             failed = "; ".join(f"{check.name}: {check.detail}" for check in report.failures) or "no check was made"
             raise SandboxUnavailable(f"the engine does not enforce every limit with the runtime {report.runtime} ({failed})")
-        return [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in report.checks]
+        return report
 
     async def load(self, path: Path, image_id: str, limits: ImageLimits) -> str:
         return await self._call(lambda: self._sandbox.load_archive(path, image_id, limits))
@@ -150,6 +163,10 @@ class ThreadedSandbox:
         return await asyncio.get_running_loop().run_in_executor(self._other, work)
 
 
+def _told(checks: Iterable[Check]) -> list[dict[str, Any]]:
+    return [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in checks]
+
+
 ARCHITECTURES = {"x86_64": Arch.AMD64, "amd64": Arch.AMD64, "aarch64": Arch.ARM64, "arm64": Arch.ARM64}
 """Engines' words for processors."""
 
@@ -157,7 +174,8 @@ ARCHITECTURES = {"x86_64": Arch.AMD64, "amd64": Arch.AMD64, "aarch64": Arch.ARM6
 def engine_ready(report: dict[str, Any]) -> EngineReady:
     """What the engine's machine has, from its report."""
     arch = ARCHITECTURES.get(str(report.get("arch", "")).lower())
-    return EngineReady(arch, 1_000 * int(report.get("cpus", 0)), int(report.get("mem_mb", 0)))
+    devices = frozenset(str(one["name"]) for one in report.get("devices", ()) if one["ok"])
+    return EngineReady(arch, 1_000 * int(report.get("cpus", 0)), int(report.get("mem_mb", 0)), devices)
 
 
 @dataclass

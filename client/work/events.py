@@ -182,6 +182,8 @@ class EngineReady:
     arch: Arch | None
     cpus_milli: int
     mem_mb: int
+    devices: frozenset[str] = frozenset()
+    """Those that the owner offers and that runs got when it was tried."""
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,7 @@ class Execution:
             return RunResult(status=RunStatus.FAILED, reason=why)
         if going_on is not None:
             spec = going_on
-        elif attempt is not None and isinstance(spec, RunSpec) and not spec.inputs:
+        elif attempt is not None and isinstance(spec, RunSpec) and not (spec.inputs or spec.devices):
             spec = structs.replace(spec, stays=True)
             began = RunUnderWay(*attempt, dump_run(spec), run.started)
             await durably(self._executor, lambda: self._database.run_began(began))

@@ -341,7 +341,7 @@ class WorkDriver:
                 await self._execution.found(self.report.pop("runs", ()), self.report.pop("lost_runs", ()))
                 self._ready.set()
                 self._feed(engine_ready(self.report))
-                log.info("the sandbox is ready", **{k: self.report[k] for k in self.report if k != "checks"})
+                log.info("the sandbox is ready", **{k: self.report[k] for k in self.report if k not in ("checks", "devices")})
             except Exception as problem:
                 self.report = {"ok": False, "reason": str(problem)}
                 log.error("no job can run here", why=str(problem), again_in_s=pause)
@@ -459,6 +459,8 @@ class WorkDriver:
                 yield name, part.machine.notices()[:MAX_NOTICES]
             except Exception as fault:
                 self._failures.fails(name, fault)
+        refused = [str(one["detail"]) for one in (self.report or {}).get("devices", ()) if not one["ok"]]
+        yield "", [Notice("device.refused", b"", "; ".join(refused))] if refused else []
         yield "", [Notice("model.cold", ref, text) for ref, text in self._warm.notices()[:MAX_NOTICES]]
 
     def _feed(self, given: Input, only: str | None = None, *, done: bool = False) -> None:

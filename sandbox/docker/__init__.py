@@ -18,4 +18,5 @@ def BACKEND(settings: BackendSettings) -> Backend:
         cache_dir=settings.cache_dir,
         disk_from=settings.disk_from,
         data_cap=settings.data_cap,
+        devices=settings.devices,
     )

@@ -124,6 +124,7 @@ def _described(facts: dict[str, Any], api_version: str) -> EngineInfo:
         int(facts.get("MemTotal", 0)) >> 20,
         any("name=rootless" in option or "name=userns" in option for option in security),
         str(facts.get("DockerRootDir") or ""),
+        tuple(str(folder) for folder in facts.get("CDISpecDirs") or ()),
     )
 
 

@@ -73,6 +73,8 @@ MASKED_PATHS = tuple(
 """Files that read as empty in a container, and folders that are empty. A machine need not have all of them. What programs need to
 compute stays: processors, memory, limits of the kernel (docs/sandbox.md has the list)."""
 READONLY_PATHS = ("/proc/sys",)
+_SHOWN_WITH_DEVICES = ("/proc/devices", "/proc/driver")
+"""What the libraries of a GPU's driver read to find its nodes: numbers and settings of drivers."""
 
 
 GVISOR_PIDS = 256
@@ -168,8 +170,17 @@ def locked_host_config(runtime: str, memory: int, pids: int, cpus: float) -> dic
     }
 
 
-def job_config(spec: RunSpec, *, runtime: str, uid: int, labels: dict[str, str], mounts: list[Any]) -> dict[str, Any]:
-    """The engine's description of a job's container."""
+def device_variables(env: Sequence[str]) -> list[str]:
+    """Names of an image's environment that a run with devices does without, though one without them has them: what the dynamic
+    linker would obey in whatever starts with the container, and what says which devices a program sees."""
+    names = _names(list(env))
+    return sorted(name for name in names if name.startswith("LD_") or name == "CUDA_VISIBLE_DEVICES")
+
+
+def job_config(
+    spec: RunSpec, *, runtime: str, uid: int, labels: dict[str, str], mounts: list[Any], without: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The engine's description of a job's container. `without`: variables of the image that it does not get."""
     limits = spec.limits
     host = locked_host_config(runtime, limits.mem_mb * MIB, limits.pids, limits.cpus)
     if limits.processors:
@@ -193,6 +204,9 @@ def job_config(spec: RunSpec, *, runtime: str, uid: int, labels: dict[str, str],
             {"Name": "memlock", "Soft": MEMLOCK, "Hard": MEMLOCK},
         ],
     }
+    if spec.devices:
+        host["DeviceRequests"] = [{"Driver": "cdi", "DeviceIDs": list(spec.devices)}]
+        host["MaskedPaths"] = [path for path in MASKED_PATHS if path not in _SHOWN_WITH_DEVICES]
     # Only a job with late inputs has a standard input, which closes with the node's connection: nobody else can hand it a line.
     streams = {"OpenStdin": True, "StdinOnce": True, "AttachStdin": True} if spec.row.waits else {}
     return streams | {
@@ -202,7 +216,8 @@ def job_config(spec: RunSpec, *, runtime: str, uid: int, labels: dict[str, str],
         "User": f"{uid}:{uid}",
         "WorkingDir": "/tmp",
         "Hostname": "job",
-        "Env": _environment(spec),
+        # A name without a value takes the image's variable away.
+        "Env": [*_environment(spec), *without],
         "Healthcheck": {"Test": ["NONE"]},
         "StopSignal": "SIGKILL",
         "NetworkDisabled": True,

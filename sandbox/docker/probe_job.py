@@ -14,6 +14,7 @@ import os
 import resource
 import signal
 import socket
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -299,6 +300,66 @@ def check_no_data(_: dict[str, Any]) -> Finding:
     return not named and not names, f"mounts {named}; beside its own inputs: {names}"
 
 
+NODES = ("null", "zero", "full", "random", "urandom", "tty", "console", "ptmx")
+"""Devices that every container has."""
+GVISOR_NODES = ("fuse", "net/tun", "pts/ptmx")
+
+
+def nodes() -> dict[str, int]:
+    """The devices below /dev by their paths: their kinds and numbers."""
+    found = {}
+    for folder, _folders, names in os.walk("/dev"):
+        for name in names:
+            path = os.path.join(folder, name)
+            mode = os.lstat(path).st_mode
+            if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+                found[path] = mode
+    return found
+
+
+def check_no_devices(want: dict[str, Any]) -> Finding:
+    """Nothing but what every container has, whatever the image's environment asks for. gVisor's are of its own kernel."""
+    known = {f"/dev/{name}" for name in (*NODES, *(GVISOR_NODES if want["gvisor"] else ()))}
+    extra = sorted(set(nodes()) - known)
+    return not extra, f"others than every container's: {extra}"
+
+
+def check_environment(want: dict[str, Any]) -> Finding:
+    """Of the image's environment a run has what no linker, init or runtime obeys, and that whole."""
+    there, lost = [name for name in want["unset"] if name in os.environ], [name for name in want["set"] if name not in os.environ]
+    return not there and not lost, f"set: {there}; lost: {lost}"
+
+
+def device_nodes(want: dict[str, Any]) -> Finding:
+    """The devices that were asked for, which this user can open, and no other."""
+    seen, closed = set(nodes()) - {f"/dev/{name}" for name in NODES}, []
+    for path in want["nodes"]:
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+        except OSError as problem:
+            closed.append(f"{path} ({problem.strerror})")
+    return seen == set(want["nodes"]) and not closed, f"there: {sorted(seen)}; cannot be opened: {closed}"
+
+
+def device_mounts(want: dict[str, Any]) -> Finding:
+    """What came with the device cannot be written to."""
+    writable = []
+    for place in want["mounted"]:
+        try:
+            os.close(os.open(place, os.O_WRONLY))
+        except OSError:
+            continue
+        writable.append(place)
+    lost = [place for place in want["mounted"] if not os.path.exists(place)]
+    return not writable and not lost, f"writable: {writable}; not there: {lost}"
+
+
+def device_environment(want: dict[str, Any]) -> Finding:
+    """Nothing of the image's environment that a driver's libraries or their loader obey."""
+    there = [name for name in (*want["unset"], *want["set"]) if name in os.environ and name not in want["variables"]]
+    return not there, f"set: {there}"
+
+
 def status_field(name: str) -> str:
     with open("/proc/self/status") as file:
         return next((line.split(":", 1)[1].strip() for line in file if line.startswith(name + ":")), "")
@@ -508,7 +569,7 @@ def main() -> int:
     special = {"memory": hog_memory, "clock": never_end, "log": flood, "processes": fork_on}.get(params["mode"])
     if special is not None:
         special()
-    prefix = "data_" if params["mode"] == "data" else "check_"
+    prefix = {"data": "data_", "device": "device_"}.get(params["mode"], "check_")
     checks = {name.removeprefix("check_"): check for name, check in globals().items() if name.startswith(prefix)}
     report = {name: apart(check, params["want"]) for name, check in checks.items()}
     size = os.stat("/lc/in/model").st_size if params["mode"] == "data" else 0

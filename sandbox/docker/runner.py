@@ -26,7 +26,7 @@ import msgspec
 
 from learningchain.sandbox.docker.attached import Attached, FramedOutput
 from learningchain.sandbox.docker.engine import Engine
-from learningchain.sandbox.docker.isolation import job_config
+from learningchain.sandbox.docker.isolation import device_variables, job_config
 from learningchain.sandbox.docker.reaper_program import UNTIL_LABEL, until_label
 from learningchain.sandbox.docker.sidecar import Sidecar, create_container, wait_dead
 from learningchain.sandbox.errors import EngineError
@@ -252,12 +252,17 @@ class ContainerRun:
         mounts = sidecar.job_mounts(self._labels)
         lasts = self._wall_s + START_S + (_LATE_S if spec.row.waits else 0.0)
         labels = self._labels | {UNTIL_LABEL: until_label(time.monotonic() + lasts)}
-        config = job_config(spec, runtime=self._runtime, uid=sidecar.uid, labels=labels, mounts=mounts)
+        without = device_variables(self._image_environment()) if spec.devices else []
+        config = job_config(spec, runtime=self._runtime, uid=sidecar.uid, labels=labels, mounts=mounts, without=without)
         create_container(self._engine, self.name, config)
         # Attached before the start, so that no line is lost; the engine itself keeps no log.
         self._stream = Attached(self._engine, self.name, stdin=spec.row.waits, timeout_s=_POLL_S)
         self._engine.call("starting a run", lambda api: api.start(self.name))
         self._deadline = time.monotonic() + self._wall_s
+
+    def _image_environment(self) -> list[str]:
+        facts = self._engine.call("looking up an image", lambda api: api.inspect_image(self._spec.image_id))
+        return list((facts.get("Config") or {}).get("Env") or [])
 
     def _end(self, sidecar: Sidecar) -> RunResult:
         ended = self._watch(until_done=self._spec.row.waits and all(file.read for file in self._spec.row.outputs))

@@ -3,7 +3,8 @@
 An engine accepts limits that it does not keep: a runtime that ignores control groups, a kernel without a controller, a
 filter that was compiled out. So our own image (the running interpreter and `probe_job.py`) tries to break each of them:
 one container looks around and pushes, others must be killed for memory, for time and for output. Two more train on data that are
-kept for a moment as the owner's are, one after the other, beside data that are not theirs.
+kept for a moment as the owner's are, one after the other, beside data that are not theirs. And one is given each device that the
+owner offers.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
@@ -21,9 +22,10 @@ from typing import Protocol
 import msgspec
 
 from learningchain.sandbox.data import TRIAL, DataSet, OwnData, scan_folder
+from learningchain.sandbox.docker.devices import DeviceEdits
 from learningchain.sandbox.docker.isolation import CORE, MASKED_PATHS, MEMLOCK, OUT_INODES, SHM_INODES, is_gvisor
-from learningchain.sandbox.errors import BadImage, DataRefused, EngineError, SandboxUnavailable
-from learningchain.sandbox.image_writer import ImageBuildError
+from learningchain.sandbox.errors import BadImage, DataRefused, DeviceRefused, EngineError, SandboxUnavailable
+from learningchain.sandbox.image_writer import ENVIRONMENT, ImageBuildError
 from learningchain.sandbox.images import build_python_image, cached_image
 from learningchain.sandbox.phases import PHASES
 from learningchain.sandbox.spec import MIB, Check, ContainerLimits, ImageLimits, RunResult, RunSpec, RunStatus, SelfTestReport
@@ -34,9 +36,19 @@ _LIMITS = ContainerLimits(
 _EXPECTED = (
     *("network", "sockets", "system_calls", "namespaces", "host", "root_read_only", "other_mounts", "mounts", "capabilities"),
     *("no_new_privileges", "uid", "user_limits", "first_to_go", "file_size", "space", "inodes", "pids", "cpu"),
-    "no_data",
+    *("no_data", "no_devices", "environment"),
 )
 _EXPECTED_OF_DATA = ("data_mount", "data_read_only", "data_no_programs", "data_alone", "data_nothing_kept")
+_EXPECTED_OF_DEVICES = ("device_nodes", "device_mounts", "device_environment")
+_SET_BY_IMAGE = {
+    "NVIDIA_VISIBLE_DEVICES": "all",
+    "NVIDIA_DRIVER_CAPABILITIES": "all",
+    "LD_AUDIT": "/lc/none.so",
+    "TINI_VERBOSITY": "3",
+}
+"""What the probe's image asks for, and no container may get."""
+_NOT_WITH_DEVICES = {"LD_LIBRARY_PATH": "/lc/none", "CUDA_VISIBLE_DEVICES": "0"}
+"""What only runs without devices get of it."""
 _NO_INPUTS: Mapping[str, Path | OwnData] = MappingProxyType({})
 _Ends = tuple[tuple[RunStatus, str], ...]
 _ABSENT: dict[str, _Ends] = dict.fromkeys(("evaluate", "predict"), ((RunStatus.FAILED, "(exit 9)"),))
@@ -66,8 +78,12 @@ class SelfTestRunner(Protocol):
 
     def remove_data(self, name: str) -> OwnData: ...
 
+    def edits_of(self, device: str) -> DeviceEdits:
+        """Raises DeviceRefused."""
+        ...
 
-def self_test(sandbox: SelfTestRunner, cache: Path, runtime: str) -> SelfTestReport:
+
+def self_test(sandbox: SelfTestRunner, cache: Path, runtime: str, devices: Sequence[str] = ()) -> SelfTestReport:
     """Runs all probes and reports on every limit. Raises SandboxUnavailable where no probe image can be made."""
     try:
         image = sandbox.load_archive(*_probe_archive(cache))
@@ -91,13 +107,20 @@ def self_test(sandbox: SelfTestRunner, cache: Path, runtime: str) -> SelfTestRep
         "millicpus": int(_LIMITS.cpus * 1000),
         "gvisor": is_gvisor(runtime),
         "canary": _CANARY.decode(),
+        "unset": list(_SET_BY_IMAGE),
+        "set": list(_NOT_WITH_DEVICES),
     }
     kills = _KILLS | (_GVISOR_KILLS if is_gvisor(runtime) else {})
 
     def probe(
-        mode: str, limits: ContainerLimits, phase: str = "train", inputs: Mapping[str, Path | OwnData] = _NO_INPUTS
+        mode: str,
+        limits: ContainerLimits,
+        phase: str = "train",
+        inputs: Mapping[str, Path | OwnData] = _NO_INPUTS,
+        devices: tuple[str, ...] = (),
+        **more: object,
     ) -> RunResult:
-        params = json.dumps({"mode": mode, "want": want})
+        params = json.dumps({"mode": mode, "want": want | more})
         spec = RunSpec(
             run_id=f"selftest-{phase}-{mode}-{os.urandom(2).hex()}-{stamp}",
             image_id=image,
@@ -107,8 +130,20 @@ def self_test(sandbox: SelfTestRunner, cache: Path, runtime: str) -> SelfTestRep
             params=params,
             limits=limits,
             inputs=inputs,
+            devices=devices,
         )
         return sandbox.run(spec)
+
+    def on_device(name: str) -> Check:
+        """A run that asked for it."""
+        try:
+            edits = sandbox.edits_of(name)
+        except DeviceRefused as refused:
+            return Check(name, False, str(refused))
+        ran = probe("device", _LIMITS, devices=(name,), nodes=edits.nodes, mounted=edits.mounts, variables=edits.variables)
+        failed = [check for check in _judge_report(ran, _EXPECTED_OF_DEVICES) if not check.ok]
+        told = "; ".join(f"{check.name}: {check.detail}" for check in failed)
+        return Check(name, not failed, told or f"{', '.join(edits.nodes)}, and nothing else")
 
     def on_data(folder: Path, model: Path) -> list[Check]:
         """Two runs on the same data, the second beside what the first may have left."""
@@ -134,7 +169,8 @@ def self_test(sandbox: SelfTestRunner, cache: Path, runtime: str) -> SelfTestRep
         checks = _judge_report(looking.result(), _EXPECTED) + reading.result()
         checks += [_judge_end(mode, kills[mode][1], future.result()) for mode, future in killing.items()]
         checks += [_judge_end(f"no_data_{phase}", _ABSENT[phase], future.result()) for phase, future in seeing.items()]
-    return SelfTestReport(runtime, tuple(checks))
+    # One after the other, when nothing else runs: a device that is stuck holds up no check of a limit.
+    return SelfTestReport(runtime, tuple(checks), tuple(on_device(name) for name in devices))
 
 
 def _judge_end(name: str, ends: _Ends, result: RunResult) -> Check:
@@ -170,4 +206,8 @@ def _probe_data(folder: Path) -> dict[str, DataSet]:
 def _probe_archive(cache: Path) -> tuple[Path, str]:
     """The probe image's archive and id."""
     probe = resources.files("learningchain.sandbox.docker").joinpath("probe_job.py").read_bytes()
-    return cached_image(cache, "selftest", probe, lambda dest: build_python_image(dest, {"/lc/job": probe}, with_packages=()))
+    config = {"Env": [*ENVIRONMENT, *(f"{name}={value}" for name, value in (_SET_BY_IMAGE | _NOT_WITH_DEVICES).items())]}
+    made = probe + json.dumps(config).encode()
+    return cached_image(
+        cache, "selftest", made, lambda dest: build_python_image(dest, {"/lc/job": probe}, with_packages=(), config=config)
+    )

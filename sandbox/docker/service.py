@@ -23,8 +23,9 @@ import msgspec
 from learningchain.sandbox.backend import WarmRun
 from learningchain.sandbox.data import MAX_DATA_BYTES, DataSet, OnBytes, OwnData, measure
 from learningchain.sandbox.docker.adoption import Adopted, Adoptions
+from learningchain.sandbox.docker.devices import DeviceEdits, edits_of, why_no_devices
 from learningchain.sandbox.docker.engine import Engine
-from learningchain.sandbox.docker.isolation import NODE_LABEL, OWN_LABEL, RUN_LABEL
+from learningchain.sandbox.docker.isolation import NODE_LABEL, OWN_LABEL, RUN_LABEL, is_gvisor
 from learningchain.sandbox.docker.reaper import LEAVE_S, Reaper
 from learningchain.sandbox.docker.reaper_program import STAYS_LABEL
 from learningchain.sandbox.docker.runner import ContainerRun
@@ -34,13 +35,14 @@ from learningchain.sandbox.docker.sidecar import Sidecar, SidecarSize, remove_co
 from learningchain.sandbox.docker.store import ImageStore
 from learningchain.sandbox.docker.volumes import DataVolumes, Maker
 from learningchain.sandbox.docker.warm import Placed, Warm
-from learningchain.sandbox.errors import BadImage, DataRefused, EngineError, ImageNotFound, SandboxUnavailable
+from learningchain.sandbox.errors import BadImage, DataRefused, DeviceRefused, EngineError, ImageNotFound, SandboxUnavailable
 from learningchain.sandbox.image_writer import ImageBuildError
 from learningchain.sandbox.images import sidecar_image
 from learningchain.sandbox.phases import PHASES, SETS
 from learningchain.sandbox.progress import Progress
 from learningchain.sandbox.spec import (
     MIB,
+    Check,
     CleanupReport,
     EngineInfo,
     ImageLimits,
@@ -66,7 +68,8 @@ class Sandbox:
 
     `node_tag` marks everything that this node makes there; it must differ between the nodes that share an engine.
     `cache_dir` keeps the images of the self-test between starts; it may be shared by nodes of one user.
-    `data_cap`: most bytes of the owner's own data in all. `leave_s`: how long what may outlive the node waits for its next start.
+    `data_cap`: most bytes of the owner's own data in all. `devices`: those that runs may be given. `leave_s`: how long what may
+    outlive the node waits for its next start.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Sandbox:
         cache_dir: Path | None = None,
         disk_from: int = DISK_FROM,
         data_cap: int = MAX_DATA_BYTES,
+        devices: Collection[str] = (),
         leave_s: float = LEAVE_S,
     ) -> None:
         if len(node_tag) > 40 or _NODE_TAG.fullmatch(node_tag) is None:
@@ -87,6 +91,7 @@ class Sandbox:
         self._cache = cache_dir or data_dir / "cache"
         self._runtime = runtime
         self._node_tag = node_tag
+        self._offered = tuple(sorted(devices))
         self._engine = Engine(base_url)
         self._reaper = Reaper(base_url or "", node_tag, data_dir, leave_s)
         self._leave_s, self._leaving = leave_s, threading.Event()
@@ -124,7 +129,7 @@ class Sandbox:
                 f"\"runtimes\" in the engine's daemon.json, or choose another runtime in this node's configuration"
             )
         self._info = info
-        return info
+        return msgspec.structs.replace(info, devices=tuple(map(self._known_device, self._offered)))
 
     def _disk(self) -> Path | None:
         """Where the engine keeps images; None where that is on another machine."""
@@ -140,7 +145,27 @@ class Sandbox:
         Takes a few seconds. Raises SandboxUnavailable where there is nothing to test.
         """
         self.check_engine()
-        return self_test(self, self._cache, self._runtime)
+        return self_test(self, self._cache, self._runtime, self._offered)
+
+    def _known_device(self, device: str) -> Check:
+        try:
+            edits = self.edits_of(device)
+        except DeviceRefused as refused:
+            return Check(device, False, str(refused))
+        return Check(device, True, f"it brings {', '.join((*edits.nodes, *edits.mounts))}")
+
+    def edits_of(self, device: str) -> DeviceEdits:
+        """What a device brings into a container, as the engine's files have it now. Raises DeviceRefused."""
+        info = self._known_engine()
+        if device not in self._offered:
+            raise DeviceRefused(device, "the owner of this node does not offer it", "work.gpus has those that are offered")
+        if is_gvisor(self._runtime):
+            raise DeviceRefused(device, f"the runtime {self._runtime} gives none", "Set sandbox.runtime to runc, or offer none")
+        if why := why_no_devices(info):
+            raise DeviceRefused(device, why, "Or offer none: work.gpus")
+        if not self._engine.local:
+            raise DeviceRefused(device, "the engine is on another machine, whose CDI files cannot be read", "Run the node there")
+        return edits_of(device, info.device_folders)
 
     def load_archive(self, path: Path, expect_image_id: str | None, limits: ImageLimits | None = None) -> str:
         """Checks a docker-archive and loads it; returns its posted id. Raises BadImage, EngineError,
@@ -338,6 +363,8 @@ class Sandbox:
             self._reaper.ensure()
             spec = self.within_engine(spec)
             in_memory, on_disk = self._parted(spec)
+            for device in spec.devices:
+                self.edits_of(device)
             size = SidecarSize.of(spec, sum(path.stat().st_size for path in in_memory.values()))
             loaded = self._store.require(spec.image_id)
             folders = []
@@ -364,7 +391,7 @@ class Sandbox:
                 self._printing[spec.run_id] = run
             placed = True
             return Placed(run, sidecar, held)
-        except (BadImage, DataRefused, ImageNotFound, EngineError, SandboxUnavailable, OSError) as problem:
+        except (BadImage, DataRefused, DeviceRefused, ImageNotFound, EngineError, SandboxUnavailable, OSError) as problem:
             return RunResult(status=RunStatus.ENGINE_ERROR, reason=str(problem))
         except ValueError as problem:
             return RunResult(status=RunStatus.NOT_STARTED, reason=f"the posting cannot be run: {problem}")

@@ -185,6 +185,11 @@ def data_sets_are_for_something(data: list[list[Any]]) -> bool:
     return all(use in (1, 2, 3) for _, _, _, _, use in data)
 
 
+@check("LC-JOB-15", 338)
+def devices_are_possible(devices: list[list[int]]) -> bool:
+    return all(kind in (1, 2) and 1 <= count <= 8 and mem_mb <= 2**20 for kind, count, mem_mb in devices)
+
+
 @check("LC-JOB-52", 333)
 def enough_can_judge(flagged: int, able: int) -> bool:
     return able >= max(1, cd(flagged, 3), min(3, flagged))
@@ -230,6 +235,7 @@ def _check_terms(s: State, m: Terms) -> None:
     data_sets_are_named(m.data)
     data_sets_have_a_manifest_and_possible_sizes(m.data)
     data_sets_are_for_something(m.data)
+    devices_are_possible(m.devices)
 
 
 def post_job(s: State, sender: bytes, *fields: Any) -> None:

@@ -31,7 +31,7 @@ class Terms(NamedTuple):
     on_cheat: int
     limits: list[int]
     hidden: list[list[Any]]
-    devices: list[bytes]
+    devices: list[list[int]]
     data: list[list[Any]]
     earlier: list[bytes]
 

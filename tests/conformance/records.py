@@ -64,6 +64,7 @@ CAPACITY = Inline(("arch", SMALL), ("cpus_milli", UINT), ("mem_mb", UINT), ("ima
 BALLOT = Inline(("code", SMALL), ("public", items(MEASUREMENT, 0, 1)), ("hidden", items(MEASUREMENT, 0, 1)), ("badkey", BOOL))
 BALLOTS = items(BALLOT, 0, 8)
 DATA_SET = Inline(("cid", REF), ("size", UINT), ("files", UINT), ("name", text(0, 32)), ("use", SMALL))
+DEVICES = Inline(("kind", SMALL), ("count", UINT), ("mem_mb", UINT))
 NOTHING_YET = Nothing(HASH)
 VALUE = Inline(("name", text(1, 64)), ("value", UINT))
 ACTIONS = (
@@ -88,7 +89,7 @@ POST_JOB = Record(
     ("on_cheat", UINT),
     ("limits", LIMITS),
     ("hidden", items(HIDDEN_SET, 0, 1)),
-    ("devices", NOTHING_YET),
+    ("devices", items(DEVICES, 0, 1)),
     ("data", items(DATA_SET, 0, 8)),
     ("earlier", NOTHING_YET),
     tag=96,

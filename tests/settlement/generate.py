@@ -201,6 +201,7 @@ class Player:
             limits=limits,
             trained=(0, 10**9)[self.number_of_posts % 2],
             evaluated=evaluated,
+            devices=(None, (1, 1, 0), (2, 8, 2**20))[self.number_of_posts % 3],
         )
         least = formulas.least_fee(params, terms)
         fee = max(0, least + rng.choice((0, 0, 1, 100)) - (rng.random() < 0.02))

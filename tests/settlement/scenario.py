@@ -85,6 +85,9 @@ class Terms:
     evaluated: int = 0
     """What those weigh that evaluations read, too: bytes, and 200,000 for a file."""
 
+    devices: tuple[int, int, int] | None = None
+    """Kind, count and memory of what trainings are given, which no rule of settlement reads."""
+
     @property
     def needed(self) -> Limits:
         return replace(self.limits, image=self.limits.image + self.evaluated)

@@ -217,6 +217,7 @@ def test_a_dry_run_with_hidden_data_leaves_no_key(api: Fake, run: Any, tmp_path:
 
 
 CID = "bafkrei" + "a" * 52
+GPU = {"kind": "cuda", "count": 1, "mem_mb": 0}
 SET = {"name": "digits", "cid": CID, "size": 9, "files": 2, "use": "both"}
 
 
@@ -233,12 +234,33 @@ def test_a_set_without_a_name_or_a_use_is_refused_before_anything_is_asked(api: 
     assert ran.code == 2 and "NAME=CID" in ran.err and not api.seen
 
 
+@pytest.mark.parametrize(
+    ("typed", "asked"),
+    [
+        ((), None),
+        (("--gpus", "2"), {"kind": "cuda", "count": 2, "mem_mb": 0}),
+        (("--gpus", "1", "--gpu-mem-mb", "8000", "--gpu-kind", "rocm"), {"kind": "rocm", "count": 1, "mem_mb": 8_000}),
+    ],
+)
+def test_gpus_are_asked_for_and_told(api: Fake, run: Any, typed: tuple[str, ...], asked: Any) -> None:
+    ran = run("job", "submit", *IMAGE, *typed)
+    assert ran.code == 0 and api.bodies("POST", "/v1/jobs")[0].get("devices") == asked
+    assert ("leave the job alone; evaluations need none" in ran.err) == (asked is not None)
+
+
+@pytest.mark.parametrize("typed", [("--gpus", "0"), ("--gpus", "9"), ("--gpu-mem-mb", "8"), ("--gpus", "1", "--gpu-mem-mb", "-1")])
+def test_gpus_that_no_worker_can_give_are_refused_before_anything_is_asked(api: Fake, run: Any, typed: tuple[str, ...]) -> None:
+    ran = run("job", "submit", *IMAGE, *typed)
+    assert ran.code == 2 and "--gpus" in ran.err and not api.seen
+
+
 ENDED = FINISHED | {
     "state": "REFUNDED",
     "winner": None,
     "key": "",
     "limits": {"cpus_milli": 500, "mem_mb": 512, "train_s": 30, "eval_s": 10, "model_cap": 100, "tmp_mb": 8, "threads": 1},
-    "terms": FINISHED["terms"] | {"arch": "arm64", "params": '{"a":1}', "hidden": None, "data": [SET | {"here": 0}]},
+    "terms": FINISHED["terms"]
+    | {"arch": "arm64", "params": '{"a":1}', "hidden": None, "data": [SET | {"here": 0}], "devices": GPU},
 }
 
 
@@ -249,7 +271,7 @@ def test_a_refunded_job_is_posted_again_with_what_changed(api: Fake, run: Any) -
     image = FINISHED["image"]
     assert body["image"] == {"cid": image["cid"], "image_id": image["image_id"], "size": image["size"]}
     assert (body["bounty"], body["finalists"], body["expires_in_s"], body["fee"]) == ("200", 5, 600.0, FINISHED["fee"])
-    assert body["data"] == [SET]
+    assert (body["data"], body["devices"]) == ([SET], GPU)
     assert (body["params"], body["arch"], body["limits"]["cpus"], body["limits"]["eval_s"]) == ({"a": 1}, "arm64", 0.5, 10)
     assert run("job", "repost", JOB, "--expires", "10m", "--dry-run").code == 0 and len(api.bodies("POST", "/v1/jobs")) == 1
 

@@ -205,6 +205,7 @@ def test_a_node_that_nobody_set_up_works_for_no_stranger_and_listens_to_this_mac
         ("network.peers", "a:1"),
         ("work.allowed_contractors", ME),
         ("work.denied_contractors", ME),
+        ("work.gpus", "nvidia.com/gpu=0 cuda 24000"),
     ],
 )
 def test_every_entry_of_a_list_is_checked(setting: str, good: str) -> None:

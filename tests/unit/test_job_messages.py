@@ -36,6 +36,7 @@ ODD_SETS: list[dict[str, Any]] = [
     *({"name": ""}, {"name": "a.b"}, {"name": "Digits"}, {"cid": b"\x01"}, {"size": 0}, {"size": 2**40 + 1}),
     *({"files": 0}, {"files": 10_001}, {"use": 0}, {"use": 4}),
 ]
+ODD_DEVICES = [(0, 1, 0), (3, 1, 0), (1, 0, 0), (1, 9, 0), (1, 1, 2**20 + 1)]
 GOOD = [ballot(BallotCode.OK, 5_000)]
 FEES, BOND = FEE * 71 * 3, 3 * 1_000
 """What `posting` locks beside its bounty."""
@@ -102,6 +103,7 @@ def test_post_escrows_bounty_fees_and_bond_and_opens_the_job() -> None:
         *[({"data": [replaced(DIGITS, **wrong)]}, JobCode.BAD_DATA) for wrong in ODD_SETS],
         ({"data": [DIGITS, DIGITS]}, JobCode.BAD_DATA),
         ({"data": [replaced(DIGITS, name=name, size=2**39 + 1) for name in "ab"]}, JobCode.BAD_DATA),
+        *[({"devices": [terms.DeviceAsk(*wrong)]}, JobCode.BAD_DEVICES) for wrong in ODD_DEVICES],
         ({"image_reference": "digits:latest"}, JobCode.BAD_IMAGE),
         ({"image_reference": "digits@sha256:" + "AB" * 32}, JobCode.BAD_IMAGE),
         ({"image_reference": "Digits@sha256:" + "ab" * 32}, JobCode.BAD_IMAGE),
@@ -465,7 +467,7 @@ def test_no_key_before_its_state_and_none_for_a_public_job() -> None:
     [
         lambda p: replaced(p, params="x" * 20_000),
         lambda p: replaced(p, hidden=hidden_set() * 2),
-        lambda p: replaced(p, devices=[sha("device")]),
+        lambda p: replaced(p, devices=[terms.DeviceAsk(1, 1, 0)] * 2),
         lambda p: replaced(p, data=[replaced(DIGITS, name=f"s{n}") for n in range(9)]),
         lambda p: replaced(p, earlier=[sha("job")]),
         lambda p: replaced(p, bounty=-1),

@@ -16,7 +16,7 @@ from learningchain.chain.contracts.membership import Case, Member, case_key, mem
 from learningchain.chain.contracts.membership.records import CaseRef
 from learningchain.chain.crypto import address
 from learningchain.chain.host import ACTIVE, Account, account_key
-from learningchain.chain.host.terms import DataRef, HiddenSet, Limits
+from learningchain.chain.host.terms import DataRef, DeviceAsk, HiddenSet, Limits
 from learningchain.chain.params import LANES
 from learningchain.chain.verification.standing import Strike
 from learningchain.chain.verification.votes import BallotCode
@@ -37,6 +37,9 @@ CREDIT = 1_000_000
 def past(ended: int = 3, paid: int = 0, refunded: int = 0, undecided: int = 0, unrepeatable: int = 0) -> ContractorRecord:
     """A contractor of whose jobs two are live; credits in whole ones."""
     return ContractorRecord(ended + 2, 2, 0, paid * CREDIT, refunded * CREDIT, undecided, unrepeatable, [], 0)
+
+
+GPUS = ["nvidia.com/gpu=0 cuda 24000", "nvidia.com/gpu=1 cuda 8000", "amd.com/gpu=0 rocm 1000"]
 
 
 def offer(
@@ -80,6 +83,20 @@ def explain(config: WorkConfig, given: JobOffer, attempts: int = 0) -> str | Non
             offer(data=[DataRef(b"", MIB + 1, 1, "digits", 1)]),
             0,
             "data sets weigh 2 MiB, with 200,000 bytes for each file; more than 1 ([work] max",
+        ),
+        (
+            working(),
+            offer(devices=[DeviceAsk(1, 1, 0)]),
+            0,
+            "1 CUDA GPUs of at least 0 MiB, and this node offers no GPUs ([work] gp",
+        ),
+        (working(gpus=GPUS), offer(devices=[DeviceAsk(1, 3, 0)]), 0, "3 CUDA GPUs"),
+        (working(gpus=GPUS), offer(devices=[DeviceAsk(1, 2, 9_000)]), 0, "2 CUDA GPUs of at least 9000 MiB"),
+        (
+            working(gpus=GPUS),
+            offer(devices=[DeviceAsk(2, 1, 1_001)]),
+            0,
+            "1 ROCM GPUs of at least 1001 MiB, and this node offers 3",
         ),
         (working(max_model_mb=1), offer(limits=limits(model_cap=MIB + 1)), 0, "max_model_mb"),
         (working(max_mem_mb=32), offer(), 0, "memory: 64 MiB, more than 32 ([work] max_mem_mb)"),
@@ -273,3 +290,21 @@ def test_what_the_settings_just_allow_is_taken() -> None:
     assert explain(config, given, attempts=2) is None
     assert "3 attempts" in (explain(config, given, attempts=3) or "")
     assert explain(config, offer(limits=limits(mem_mb=16))) is None
+
+
+@pytest.mark.parametrize(
+    ("ask", "free", "given"),
+    [
+        ([], GPUS, ()),
+        ([DeviceAsk(1, 1, 0)], GPUS, ("nvidia.com/gpu=1",)),
+        ([DeviceAsk(1, 1, 8_001)], GPUS, ("nvidia.com/gpu=0",)),
+        ([DeviceAsk(1, 2, 8_000)], GPUS, ("nvidia.com/gpu=0", "nvidia.com/gpu=1")),
+        ([DeviceAsk(1, 1, 0)], GPUS[:1], ("nvidia.com/gpu=0",)),
+        ([DeviceAsk(1, 1, 8_001)], GPUS[1:], None),
+        ([DeviceAsk(2, 1, 1_000)], GPUS, ("amd.com/gpu=0",)),
+        ([DeviceAsk(2, 1, 0)], [], None),
+    ],
+)
+def test_a_training_gets_the_smallest_free_gpus_that_fit(ask: list[DeviceAsk], free: list[str], given: Any) -> None:
+    names = {one.split()[0] for one in free}
+    assert policy.devices_for(working(gpus=GPUS), posting(9, devices=ask), names) == given

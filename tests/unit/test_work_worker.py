@@ -13,7 +13,7 @@ from learningchain.chain.contracts.job.records import posting_key
 from learningchain.chain.contracts.job.views import cid_text
 from learningchain.chain.contracts.membership import Case, CaseRef, case_key, member_key
 from learningchain.chain.host import BANNED, SUSPENDED, account_key
-from learningchain.chain.host.terms import DataRef, Use, model_id
+from learningchain.chain.host.terms import Arch, DataRef, DeviceAsk, Use, model_id
 from learningchain.client.config import WorkConfig
 from learningchain.client.contracts.job.roles import policy, secrets
 from learningchain.client.contracts.job.roles.cleanup import OWN_PIN
@@ -22,6 +22,7 @@ from learningchain.client.work.events import (
     BringImage,
     DropFile,
     Effect,
+    EngineReady,
     Forget,
     ImageReady,
     Kill,
@@ -170,6 +171,23 @@ def test_a_training_waits_for_the_sets_that_it_reads() -> None:
     b.worker.handle(ImageReady(job, IMAGE, {"digits": digits}))
     (train,) = trainings(b.look())
     assert spec(train).inputs == {"sets": digits.below("digits")}
+
+
+def test_a_training_gets_a_gpu_that_works_and_that_no_other_has_and_its_evaluation_none() -> None:
+    first, second = "nvidia.com/gpu=0", "nvidia.com/gpu=1"
+    b = Bench(working(attempts=9, concurrent=3, gpus=[f"{first} cuda 8000", f"{second} cuda 8000"]))
+    job = b.chain.post("boss", devices=[DeviceAsk(1, 1, 8_000)])
+    b.look()
+    b.worker.handle(ImageReady(job, IMAGE))
+    for proved in (frozenset[str](), frozenset({second})):
+        b.worker.handle(EngineReady(Arch.AMD64, 4_000, 8_192, proved))
+        started = trainings(b.look())
+        assert [spec(one).devices for one in started] == [(one,) for one in proved]
+        assert "1 CUDA GPUs of at least 8000 MiB: it begins when as many are free and work" in b.worker.notices()[0].text
+        assert str(b.worker.explain(b.chain.state, job, b.chain.clock)).startswith("its training needs 1 CUDA")
+    assert spec(b.trained(started[0], 1)).devices == ()
+    (again,) = trainings(b.look())
+    assert spec(again).devices == (second,)
 
 
 def test_an_open_job_is_fetched_trained_checked_and_claimed_with_the_measured_loss() -> None:

@@ -25,7 +25,7 @@ from learningchain.chain.host import (
     escrow_key,
     parked_key,
 )
-from learningchain.chain.host.terms import DataRef, Image
+from learningchain.chain.host.terms import DataRef, DeviceAsk, Image
 from learningchain.chain.losses import LossNode, Opening
 from learningchain.chain.verification.standing import Strike
 from learningchain.chain.verification.votes import BallotCode
@@ -50,6 +50,7 @@ ODD_SETS: list[dict[str, Any]] = [
     *({"name": ""}, {"name": "Digits"}, {"name": "a/b"}, {"cid": bytes(36)}, {"size": 0}, {"size": 2**40 + 1, "use": 1}),
     *({"files": 0}, {"files": 10_001, "use": 1}, {"use": 0}, {"use": 4, "name": "b"}),
 ]
+ODD_DEVICES = [DeviceAsk(0, 1, 0), DeviceAsk(3, 1, 0), DeviceAsk(1, 0, 0), DeviceAsk(1, 9, 0), DeviceAsk(2, 1, 2**20 + 1)]
 ALICE, BOB, CAROL = id_of("alice"), id_of("bob"), id_of("carol")
 CLAIMED, LIE = 5_000_000, 900_000_000
 """What is claimed, and what a model that lies has."""
@@ -110,6 +111,13 @@ def with_sets() -> Play:
     """One set is for trainings alone: it asks nothing of a committee. The other fills what its members declared."""
     sets = [replace(DIGITS, name="train", size=2**39, use=1), replace(DIGITS, size=399_000, files=3, use=2)]
     play = _claimed("paid, with data sets", "LC-JOB-4", changed={"data": sets, "fee": 80})
+    play.vote(lambda voter, claimant: Vote(MANY))
+    return _to_the_end(play)
+
+
+def with_devices() -> Play:
+    """What trainings are given asks nothing of a committee, and costs no fee: the least one does."""
+    play = _claimed("paid, trained on devices", "LC-JOB-61", changed={"devices": [DeviceAsk(1, 8, 2**20)], "fee": 70})
     play.vote(lambda voter, claimant: Vote(MANY))
     return _to_the_end(play)
 
@@ -510,6 +518,7 @@ def postings() -> Play:
         *((JobCode.BAD_DATA, replace(good, fee=80, data=[replace(DIGITS, **wrong)])) for wrong in ODD_SETS),
         (JobCode.BAD_DATA, replace(good, fee=80, data=[DIGITS, replace(DIGITS, size=2)])),
         (JobCode.BAD_DATA, replace(good, data=[replace(DIGITS, name=name, size=2**39 + 1, use=1) for name in "ab"])),
+        *((JobCode.BAD_DEVICES, replace(good, devices=[wrong])) for wrong in ODD_DEVICES),
         (JobCode.LOW_FEE, replace(good, data=[replace(DIGITS, size=10**8 + 1)], fee=89)),
         (JobCode.FEW_VERIFIERS, replace(good, data=[replace(DIGITS, size=399_001, files=3)], fee=80)),
         (JobCode.FEW_VERIFIERS, replace(good, limits=replace(limits, mem_mb=513))),
@@ -777,6 +786,7 @@ PLAYS: tuple[Callable[[], Play], ...] = (
     *(messages_refused, postings, odd_ballots, barred_contractors, waiting),
     *(
         with_sets,
+        with_devices,
         paid,
         second_round,
         false_and_lapsed,

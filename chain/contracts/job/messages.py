@@ -8,7 +8,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from learningchain.chain.codec import Wire, encode
-from learningchain.chain.host.terms import MAX_SETS, Arch, Capacity, Cid, DataRef, HiddenSet, Image, Limits, Small, Use
+from learningchain.chain.host.terms import MAX_SETS, Arch, Capacity, Cid, DataRef, DeviceAsk, HiddenSet, Image, Limits, Small, Use
 from learningchain.chain.losses import MAX_LEAVES, MAX_LOSS, MAX_SIBLINGS, Measurement, Opening, opening_hashes
 from learningchain.chain.tags import Tag
 from learningchain.chain.types import Hash, Uint
@@ -47,7 +47,8 @@ class PostJob(Wire, frozen=True, tag=96):
     """Post a job and escrow bounty, fees, bond and deposit. `expiry` is T0, a time of the chain clock; `finalists` is K.
 
     `params` is JSON text for the container, opaque to the ledger. `floor` is the lowest loss the contractor believes possible.
-    `devices` and `earlier` (a job whose model this one begins with) are empty: nothing uses them yet.
+    `devices` are for trainings alone: an evaluation has none, on no machine. `earlier` (a job whose model this one begins with) is
+    empty: nothing uses it yet.
     """
 
     image: Image
@@ -65,7 +66,7 @@ class PostJob(Wire, frozen=True, tag=96):
     limits: Limits
     hidden: Annotated[list[HiddenSet], Meta(max_length=1)]
     """One for a job with hidden evaluation data, none otherwise."""
-    devices: Annotated[list[Hash], Meta(max_length=0)]
+    devices: Annotated[list[DeviceAsk], Meta(max_length=1)]
     data: Annotated[list[DataRef], Meta(max_length=MAX_SETS)]
     earlier: Annotated[list[Hash], Meta(max_length=0)]
 
@@ -302,6 +303,7 @@ class JobCode(IntEnum):
     BAD_OPENING = 335
     HAS_CLAIMS = 336
     BAD_DATA = 337
+    BAD_DEVICES = 338
 
 
 ARCHITECTURES = frozenset(Arch)

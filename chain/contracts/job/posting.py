@@ -13,7 +13,7 @@ from learningchain.chain.contracts.job.store import JobContext
 from learningchain.chain.errors import Code, Reject
 from learningchain.chain.host import VERIFIERS, Host
 from learningchain.chain.host.deadlines import Deadline
-from learningchain.chain.host.terms import image_fault, is_cid, limit_fault, sets_fault
+from learningchain.chain.host.terms import devices_fault, image_fault, is_cid, limit_fault, sets_fault
 from learningchain.chain.losses import MAX_LOSS
 from learningchain.chain.types import format_credits
 from learningchain.chain.verification import windows
@@ -131,6 +131,8 @@ def _check_data(m: PostJob) -> None:
         raise Reject(JobCode.BAD_PARAMS, f"params may have {messages.MAX_PARAMS_BYTES} bytes; put data into the image")
     if fault := sets_fault(m.data):
         raise Reject(JobCode.BAD_DATA, fault)
+    if fault := devices_fault(m.devices):
+        raise Reject(JobCode.BAD_DEVICES, fault)
 
 
 def _check_verifiers(host: Host, sender: bytes, m: PostJob) -> None:

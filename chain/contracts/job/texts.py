@@ -81,6 +81,10 @@ TEXTS: dict[int, tuple[str, str]] = {
         "a data set is not named by the CID of a manifest, or its name, size, files or use are out of bounds",
         "Use what learningchain data publish says: cid, size and files; and a name for each set",
     ),
+    JobCode.BAD_DEVICES: (
+        "devices are of an unknown kind, none or too many, or with more memory than any has",
+        "Ask for 1 to 8 of cuda or rocm: learningchain job submit --gpus 1 --gpu-mem-mb 8000",
+    ),
     JobCode.HAS_CLAIMS: ("somebody has claimed on the job", "Nothing to do: it runs to its end"),
 }
 

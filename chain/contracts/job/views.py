@@ -29,7 +29,7 @@ from learningchain.chain.contracts.job.records import (
 )
 from learningchain.chain.crypto import address
 from learningchain.chain.host import K_VALIDATORS, Escrow, Listed, Reader, Validators, escrow_key, params_at
-from learningchain.chain.host.terms import LIMITS, Arch, ImageKind, Use, model_id
+from learningchain.chain.host.terms import LIMITS, Arch, DeviceKind, ImageKind, Use, model_id
 from learningchain.chain.losses import draw_probe
 from learningchain.chain.types import quorum
 from learningchain.chain.verification import ranking, scale, windows
@@ -188,10 +188,18 @@ def _terms(terms: PostJob) -> dict[str, Any]:
         "bond": messages.bond(terms),
         "deposit": messages.deposit(terms),
         "hidden": hidden[0] if hidden else None,
+        "devices": devices_of(terms),
         "data": [
             {"name": d.name, "cid": cid_text(d.cid), "size": d.size, "files": d.files, "use": USES[Use(d.use)]} for d in terms.data
         ],
     }
+
+
+def devices_of(terms: PostJob) -> dict[str, Any] | None:
+    """What a training asks for; None where it does with processors."""
+    for one in terms.devices:
+        return {"kind": DeviceKind(one.kind).name.lower(), "count": one.count, "mem_mb": one.mem_mb}
+    return None
 
 
 def _latest_end(terms: PostJob, params: JobParams) -> int:

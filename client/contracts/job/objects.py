@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from learningchain.client.contracts.job.references import find
 from learningchain.client.contracts.job.sealing import encrypted, noted
-from learningchain.client.contracts.job.terms import combined, data_of, read_set
+from learningchain.client.contracts.job.terms import combined, data_of, devices_of, read_set
 from learningchain.client.keys.names import checked
 from learningchain.client.sdk.bar import ProgressBar
 from learningchain.client.sdk.calls import Blocking, call
@@ -188,6 +188,9 @@ class JobsCalls(NodeObject, Generic[J]):
         hidden: str | Path | None = None,
         params: Mapping[str, Any] | None = None,
         limits: Mapping[str, Any] | None = None,
+        gpus: int | None = None,
+        gpu_mem_mb: int | None = None,
+        gpu_kind: str | None = None,
         fee: Credits | None = None,
         tol: float | str | None = None,
         floor: float | str | None = None,
@@ -205,6 +208,7 @@ class JobsCalls(NodeObject, Generic[J]):
         sets: CIDs of published data sets by their names in the job; ":train" or ":evaluate" behind one: for that alone.
         hidden: a file of examples that nobody can read before all models are shown, encrypted here; the node keeps the key.
         params: handed to the program. limits: of a run, such as {"cpus": 2, "mem_mb": 4096, "train_s": 600}.
+        gpus: how many the training asks for, with gpu_mem_mb MiB at least, of gpu_kind "cuda" or "rocm".
         fee: for each judged vote. tol: by how much a measured loss may be above the claim. floor: the lowest that can be true.
         float_kind: "f32" or "f64". finalists: how many are judged at most. on_cheat: "refund" or "next-best".
         Raises UsageError, and RejectedError with the rule where the ledger would refuse it; nothing is sent then.
@@ -213,6 +217,7 @@ class JobsCalls(NodeObject, Generic[J]):
 
         said: dict[str, Any] = {"name": name, "bounty": bounty, "expires": expires, "fee": fee, "params": params, "tol": tol}
         said |= {"floor": floor, "float_kind": float_kind, "finalists": finalists, "on_cheat": on_cheat, "hidden": hidden}
+        said |= {"gpus": gpus, "gpu_mem_mb": gpu_mem_mb, "gpu_kind": gpu_kind}
         said["sets"] = None if sets is None else [f"{one}={cid}" for one, cid in sets.items()]
         folder = Path(image).expanduser() if isinstance(image, str | Path) and "@sha256:" not in str(image) else None
         terms, _ = combined(folder, said)
@@ -297,6 +302,7 @@ def _body(terms: Mapping[str, Any], limits: Mapping[str, Any] | None) -> dict[st
             raise UsageError(f"A job needs {needed}. Give {such}, or write it under [post] in the job's job.toml")
     body: dict[str, Any] = {"bounty": credits_text(terms["bounty"], "bounty"), "expires_in_s": seconds(terms["expires"], "expires")}
     body |= {name: terms[name] for name in ("params", "float_kind", "finalists", "on_cheat") if name in terms}
+    body |= devices_of(terms)
     if "fee" in terms:
         body["fee"] = credits_text(terms["fee"], "fee")
     body |= {name: loss_text(terms[name]) for name in ("tol", "floor") if name in terms}

@@ -36,6 +36,9 @@ class PostTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     eval_time: str | float | None = None
     model_mb: float | None = None
     threads: int | None = None
+    gpus: int | None = None
+    gpu_mem_mb: int | None = None
+    gpu_kind: Literal["cuda", "rocm"] | None = None
     hidden: str | None = None
     """A file, named from the job's folder."""
     params: dict[str, Any] | None = None
@@ -88,3 +91,17 @@ async def data_of(node: Client, sets: list[Json]) -> Json:
     """What a posting says of its sets: bytes and files as their manifests have them."""
     found = [(one, await node.published(one["cid"])) for one in sets]
     return {"data": [one | {"size": known["size"], "files": known["files"]} for one, known in found]} if found else {}
+
+
+def devices_of(terms: Mapping[str, Any]) -> Json:
+    """What a posting says of the GPUs that its training asks for. Raises `UsageError`."""
+    from learningchain.chain.host.terms import MAX_DEVICE_MB, MAX_DEVICES
+
+    count, mem_mb, kind = (terms.get(name) for name in ("gpus", "gpu_mem_mb", "gpu_kind"))
+    if count is None:
+        if mem_mb is not None or kind is not None:
+            raise UsageError("--gpu-mem-mb and --gpu-kind say which GPUs: how many says --gpus, such as --gpus 1")
+        return {}
+    if not 1 <= count <= MAX_DEVICES or not 0 <= (mem_mb or 0) <= MAX_DEVICE_MB:
+        raise UsageError(f"--gpus is 1 to {MAX_DEVICES}, and --gpu-mem-mb at most {MAX_DEVICE_MB}")
+    return {"devices": {"kind": kind or "cuda", "count": count, "mem_mb": mem_mb or 0}}

@@ -13,7 +13,10 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from learningchain.sandbox import SandboxUnavailable
 from learningchain.sandbox.docker.engine import Engine
@@ -44,20 +47,28 @@ def lacking_gvisor() -> str:
 
 
 class OwnEngine:
-    """A dockerd with a data folder of its own. Raises SandboxUnavailable where it does not come up."""
+    """A dockerd with a data folder of its own. Raises SandboxUnavailable where it does not come up. `settings`: more of its
+    daemon.json; `programs`: the folder of another dockerd than the machine's."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any] = MappingProxyType({}), programs: Path | None = None) -> None:
         self.folder = folder
         self.url = f"unix://{folder}/engine.sock"
         runsc = shutil.which("runsc")
         runtimes = {name: {"path": runsc, "runtimeArgs": words} for name, words in RUNTIMES.items()} if runsc else {}
-        (folder / "daemon.json").write_text(json.dumps({"runtimes": runtimes}))
+        (folder / "daemon.json").write_text(json.dumps({"runtimes": runtimes, **settings}))
         command = ["dockerd", "--host", self.url, "--config-file", str(folder / "daemon.json")]
         command += ["--data-root", str(folder / "data"), "--exec-root", str(folder / "exec"), "--pidfile", str(folder / "pid")]
         command += ["--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false"]
+        path = os.environ["PATH"] if programs is None else f"{programs}:{os.environ['PATH']}"
+        command[0] = shutil.which("dockerd", path=path) or "dockerd"
         self._log = (folder / "log").open("wb")
         self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=os.environ | {"PATH": path},
         )
         try:
             self._wait_for_answer()

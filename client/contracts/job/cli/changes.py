@@ -113,6 +113,8 @@ def again(old: JobView, hidden: Path | None) -> Json:
     body["limits"] = {"cpus": limits["cpus_milli"] / 1_000, **rest}
     if sets := terms.get("data"):
         body["data"] = [{key: one[key] for key in ("cid", "size", "files", "name", "use")} for one in sets]
+    if devices := terms.get("devices"):
+        body["devices"] = devices
     if sealed := terms.get("hidden"):
         if hidden is None and old.get("key"):
             raise WrongUsage(f"The key of job {name} was revealed: everybody can read its hidden data. Give new one: --hidden FILE")

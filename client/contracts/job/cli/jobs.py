@@ -60,6 +60,7 @@ MEANING = {
 """What a job's state says to people."""
 TAKEN_BACK = "its contractor took it back before anybody claimed; all that was locked for it came back"
 _NEVER = 2**63
+_KINDS = {"cuda": "CUDA", "rocm": "ROCm"}
 USES = {"train": "to train", "evaluate": "to evaluate", "both": "to train and to evaluate"}
 HIDDEN = {
     "ON": "sealed until all models are shown; the hidden loss decides among those that hold on the public one",
@@ -289,6 +290,12 @@ def limits_text(limits: Mapping[str, Any]) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def devices_text(devices: Mapping[str, Any]) -> str:
+    """The GPUs that a training is given."""
+    least = f" of {devices['mem_mb']} MiB or more" if devices["mem_mb"] else ""
+    return f"{devices['count']} {_KINDS[devices['kind']]} GPU{'' if devices['count'] == 1 else 's'}{least}"
+
+
 def set_text(one: SetInUse) -> str:
     """What a job's data set is, and where it lies."""
     here = "on this node" if one["here"] == one["size"] else f"{size_text(one['here'])} of it on this node"
@@ -300,6 +307,8 @@ def _judging_rows(job: JobView, clock: int) -> list[tuple[str, Any]]:
     rows: list[tuple[str, Any]] = []
     if (hidden := job.get("hidden") or "NONE") != "NONE":
         rows.append(("hidden data", HIDDEN.get(hidden, hidden)))
+    if devices := (job.get("terms") or {}).get("devices"):
+        rows.append(("trained on", f"{devices_text(devices)}; evaluated without"))
     rows += [(f"data set {one['name']}", set_text(one)) for one in (job.get("terms") or {}).get("data", ())]
     if examples := job.get("examples"):
         rows.append(("examples", examples))

@@ -19,9 +19,9 @@ from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 from learningchain.client.contracts.job.cli.build import archive_name, build_image
 from learningchain.client.contracts.job.cli.cost import judges_text, priced, show_quote, small_committee
 from learningchain.client.contracts.job.cli.hidden import hand_over
-from learningchain.client.contracts.job.cli.jobs import Bar
+from learningchain.client.contracts.job.cli.jobs import Bar, devices_text
 from learningchain.client.contracts.job.sealing import Sealed, encrypted, noted, readable
-from learningchain.client.contracts.job.terms import FILE, combined, data_of, read_set
+from learningchain.client.contracts.job.terms import FILE, combined, data_of, devices_of, read_set
 from learningchain.client.keys.names import checked
 from learningchain.client.sdk.types import RejectedError
 
@@ -89,6 +89,11 @@ def submit(
             "them alone. May be repeated.",
         ),
     ] = None,
+    gpus: Annotated[
+        int | None, Parameter(help="GPUs that a training is given, 1 to 8. Evaluations run without. Default: none.")
+    ] = None,
+    gpu_mem_mb: Annotated[int | None, Parameter(help="Memory that each of them has at least, MiB. Default: any.")] = None,
+    gpu_kind: Annotated[Literal["cuda", "rocm"] | None, Parameter(help="What the program computes with. Default: cuda.")] = None,
     arch: Annotated[
         Literal["amd64", "arm64"] | None,
         Parameter(help="The processor that a registry's image is built for. Default: amd64; an archive says it itself."),
@@ -118,6 +123,7 @@ def submit(
     }
     words |= {"float_kind": float_kind, "on_cheat": on_cheat, "cpus": cpus, "mem_mb": mem_mb, "tmp_mb": tmp_mb, "hidden": hidden}
     words |= {"train_time": train_time, "eval_time": eval_time, "model_mb": model_mb, "threads": threads, "sets": sets}
+    words |= {"gpus": gpus, "gpu_mem_mb": gpu_mem_mb, "gpu_kind": gpu_kind}
     said, source = combined(folder, words | {"params": params})
     for needed in ("bounty", "expires"):
         if needed not in said:
@@ -132,6 +138,7 @@ def submit(
     limits = read_limits(*(said.get(name) for name in _LIMITS))
     if limits:
         terms["limits"] = limits
+    terms |= devices_of(said)
     bounty, open_s = str(said["bounty"]), seconds(said["expires"], "--expires")
     check_terms(amount(bounty, "--bounty"), open_s, terms)
     if limits.get("train_s") and (long := long_training(limits["train_s"])):
@@ -195,6 +202,8 @@ def offer(
             return body, sealed, await node.quote_job(body)
 
         body, sealed, quote = common.ask(price)
+        if (devices := body.get("devices")) is not None:
+            common.out.note(f"Workers that do not offer {devices_text(devices)} leave the job alone; evaluations need none.")
         if dry_run:
             return quote, None
         if (refusal := quote["refusal"]) is not None:

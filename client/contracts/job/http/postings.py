@@ -11,14 +11,32 @@ import msgspec
 from learningchain.chain.contracts.job.messages import MAX_PARAMS_BYTES, JobCode, OnCheat, PostJob, judging_work
 from learningchain.chain.contracts.job.params import JobParams
 from learningchain.chain.errors import Reject
-from learningchain.chain.host.terms import Arch, DataRef, HiddenSet, Image, ImageKind, Limits, Use, is_reference
+from learningchain.chain.host.terms import (
+    Arch,
+    DataRef,
+    DeviceAsk,
+    DeviceKind,
+    HiddenSet,
+    Image,
+    ImageKind,
+    Limits,
+    Use,
+    is_reference,
+)
 from learningchain.chain.params import MAX_INT
 from learningchain.chain.types import parse_credits, parse_loss
 from learningchain.chain.verification import windows
 from learningchain.chain.verification.scale import FloatKind
 from learningchain.client.api.errors import usage
 from learningchain.client.api.route import parse_field
-from learningchain.client.contracts.job.http.schema import HiddenRequest, ImageRequest, JobRequest, LimitsRequest, SetRequest
+from learningchain.client.contracts.job.http.schema import (
+    DevicesRequest,
+    HiddenRequest,
+    ImageRequest,
+    JobRequest,
+    LimitsRequest,
+    SetRequest,
+)
 from learningchain.p2p.content.cid import parse as parse_cid
 
 DEFAULT_FEE_PART = 1_000
@@ -103,6 +121,10 @@ def build_set(given: SetRequest) -> DataRef:
     return DataRef(cid.to_bytes(), given.size, given.files, given.name, int(use))
 
 
+def build_devices(given: DevicesRequest) -> DeviceAsk:
+    return DeviceAsk(int(DeviceKind[given.kind.upper()]), given.count, given.mem_mb)
+
+
 def _params(params: dict[str, Any]) -> str:
     text = msgspec.json.encode(params).decode("utf-8")
     if len(text.encode("utf-8")) > MAX_PARAMS_BYTES:
@@ -130,7 +152,7 @@ def build_job(body: JobRequest, clock: int, rate: int) -> PostJob:
         on_cheat=OnCheat.REFUND if body.on_cheat == "refund" else OnCheat.NEXT_BEST,
         limits=limits,
         hidden=[] if body.hidden is None else [build_hidden(body.hidden)],
-        devices=[],
+        devices=[] if body.devices is None else [build_devices(body.devices)],
         data=[build_set(one) for one in body.data],
         earlier=[],
     )

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypedDict
 
 from msgspec import Meta, field
 
+from learningchain.chain.host.terms import MAX_DEVICE_MB
 from learningchain.chain.params import MAX_INT
 from learningchain.client.api.choices import exactly_one
 from learningchain.client.api.schema import (
@@ -85,6 +86,14 @@ class SetRequest(Strict, frozen=True, kw_only=True):
     use: Literal["train", "evaluate", "both"] = "both"
 
 
+class DevicesRequest(Strict, frozen=True, kw_only=True):
+    """GPUs that a worker's training is given; evaluations run without any."""
+
+    kind: Literal["cuda", "rocm"] = "cuda"
+    count: Annotated[int, Meta(ge=1, le=8)] = 1
+    mem_mb: Annotated[int, Meta(ge=0, le=MAX_DEVICE_MB, description="memory of each, at least; 0: any")] = 0
+
+
 class JobRequest(Strict, frozen=True, kw_only=True):
     """A job to post. One of `expires_in_s` and `expiry` is needed; everything that has a default may be left out.
 
@@ -108,6 +117,7 @@ class JobRequest(Strict, frozen=True, kw_only=True):
     on_cheat: Literal["refund", "next-best"] = "next-best"
     arch: Literal["amd64", "arm64"] = "amd64"
     hidden: HiddenRequest | None = None
+    devices: DevicesRequest | None = None
     data: Annotated[list[SetRequest], Meta(max_length=8)] = field(default_factory=list)
     params: Annotated[dict[str, Any], Meta(description="handed to the container as it is; at most 8192 bytes of JSON")] = field(
         default_factory=dict
@@ -266,6 +276,14 @@ class SetInUse(TypedDict):
     here: int
 
 
+class DevicesView(TypedDict):
+    """GPUs that a training is given: `kind` is cuda or rocm, `mem_mb` what each has at least."""
+
+    kind: str
+    count: int
+    mem_mb: int
+
+
 class TermsView(TypedDict):
     """`stake` is a full one; `fees_locked`, `bond` and `deposit` are locked beside the bounty."""
 
@@ -281,6 +299,7 @@ class TermsView(TypedDict):
     bond: Amount
     deposit: Amount
     hidden: HiddenView | None
+    devices: DevicesView | None
     data: list[SetInUse]
 
 

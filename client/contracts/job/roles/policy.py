@@ -7,6 +7,7 @@ stop a worker. Times are milliseconds of the chain clock unless they say otherwi
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from learningchain.chain.contracts.job import messages, records, store
@@ -15,11 +16,11 @@ from learningchain.chain.contracts.job.records import ClaimantIndex, ClaimRecord
 from learningchain.chain.contracts.membership import Case, Member, case_key, member_key
 from learningchain.chain.crypto import address
 from learningchain.chain.host import BANNED, Account, Reader, account_key
-from learningchain.chain.host.terms import SET_FILE_BYTES, Limits
+from learningchain.chain.host.terms import SET_FILE_BYTES, DeviceKind, Limits
 from learningchain.chain.types import format_credits, format_loss, parse_credits
 from learningchain.chain.verification import standing
 from learningchain.chain.verification.votes import BallotCode
-from learningchain.client.config import WorkConfig
+from learningchain.client.config import WorkConfig, parse_gpus
 from learningchain.sandbox import ContainerLimits, ImageLimits
 from learningchain.sandbox.spec import MIB
 
@@ -115,7 +116,7 @@ def explain(config: WorkConfig, offer: JobOffer, *, clock: int, me: bytes, attem
 
 def unsuited(config: WorkConfig, offer: JobOffer, *, clock: int, me: bytes) -> str | None:
     """Why this node does not work on a job, whatever becomes of it and of its contractor; None where it may."""
-    for check in (_by_rules, _by_contractor, _by_worth, _by_size):
+    for check in (_by_rules, _by_contractor, _by_worth, _by_size, _by_devices):
         reason = check(config, offer, clock, me)
         if reason:
             return reason
@@ -189,6 +190,30 @@ def _by_size(config: WorkConfig, offer: JobOffer, clock: int, me: bytes) -> str 
         weigh = f"data sets weigh {-(-data // MIB)} MiB, with {SET_FILE_BYTES:,} bytes for each file"
         return f"{weigh}; more than {config.max_data_mb} ([work] max_data_mb)"
     return too_large(config, offer.terms)
+
+
+def _by_devices(config: WorkConfig, offer: JobOffer, clock: int, me: bytes) -> str | None:
+    if devices_for(config, offer.terms, {gpu.device for gpu in parse_gpus(config.gpus)}) is None:
+        return f"its training needs {devices_text(offer.terms)}, and this node offers {len(config.gpus) or 'no'} GPUs ([work] gpus)"
+    return None
+
+
+def devices_for(config: WorkConfig, terms: PostJob, free: Collection[str]) -> tuple[str, ...] | None:
+    """The devices that a training gets, of those that are free: the smallest that fit. None where they are too few."""
+    given: list[str] = []
+    for ask in terms.devices:
+        fitting = [
+            gpu for gpu in parse_gpus(config.gpus) if gpu.kind == ask.kind and gpu.mem_mb >= ask.mem_mb and gpu.device in free
+        ]
+        if len(fitting) < ask.count:
+            return None
+        given += [gpu.device for gpu in sorted(fitting, key=lambda gpu: (gpu.mem_mb, gpu.device))[: ask.count]]
+    return tuple(sorted(given))
+
+
+def devices_text(terms: PostJob) -> str:
+    """What a training asks for, in words."""
+    return " and ".join(f"{ask.count} {DeviceKind(ask.kind).name} GPUs of at least {ask.mem_mb} MiB" for ask in terms.devices)
 
 
 def too_large(config: WorkConfig, terms: PostJob) -> str | None:

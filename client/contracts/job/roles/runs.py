@@ -38,12 +38,20 @@ def wanted_image(config: WorkConfig, terms: PostJob, use: Use = Use.TRAIN | Use.
 
 
 def train_spec(
-    terms: PostJob, *, run: str, image_id: str, seed: int, wall_s: float, sets: Mapping[str, DataSet] = NO_SETS
+    terms: PostJob,
+    *,
+    run: str,
+    image_id: str,
+    seed: int,
+    wall_s: float,
+    sets: Mapping[str, DataSet] = NO_SETS,
+    devices: tuple[str, ...] = (),
 ) -> RunSpec | str:
     """A training; a text where no container can be started for the posting, and why."""
     budget_s = max(1, int(wall_s * BUDGET))
     found = _sets(terms, Use.TRAIN, sets)
-    return _spec(terms, wall_s, found, run_id=run, image_id=image_id, phase="train", seed=seed, budget_s=budget_s)
+    fields: dict[str, Any] = {"run_id": run, "image_id": image_id, "phase": "train", "seed": seed, "budget_s": budget_s}
+    return _spec(terms, wall_s, found, devices=devices, **fields)
 
 
 def evaluate_spec(

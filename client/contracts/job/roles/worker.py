@@ -52,6 +52,7 @@ from learningchain.client.work.events import (
     DropFile,
     DropSecret,
     Effect,
+    EngineReady,
     ImageFailed,
     ImageReady,
     Input,
@@ -98,6 +99,8 @@ class _Running:
     """Set during a self-check."""
     claim: bytes = b""
     """The commitment of the claim whose model is evaluated once more."""
+    devices: tuple[str, ...] = ()
+    """Those that it was given, until it ends."""
     full_time: bool = True
     killed: bool = False
     since: int = 0
@@ -177,6 +180,8 @@ class Worker(Machine):
         self._said: set[tuple[str, bytes, int]] = set()
         self.clock = self._look_again = 0
         self._room: MachineShare | None = None
+        self._devices: frozenset[str] = frozenset()
+        """Those that runs got when the sandbox was tried."""
         self._open = FairQueue()
         """Jobs that take claims and that this node may work on."""
         self._weigh_again: set[bytes] = set()
@@ -191,6 +196,8 @@ class Worker(Machine):
                 return self._chain(given)
             case Changed():
                 self._changed(given)
+            case EngineReady():
+                self._devices = given.devices
             case ImageReady() if (progress := self._progress_of.get(given.ref)) is not None:
                 self._image_ready(progress, given)
             case ImageFailed() if (progress := self._progress_of.get(given.ref)) is not None:
@@ -529,9 +536,20 @@ class Worker(Machine):
                 text = f"its training may use {share}, and beside the models that this node serves {self._room} are free"
                 progress.crowded = f"{text}; it begins when there is room ([serve] mem_mb)"
                 return
-            yield self._train(offer, progress, clock)
+            devices = policy.devices_for(self._config, offer.terms, self._devices - self._devices_in_use())
+            if devices is None:
+                progress.crowded = (
+                    f"its training needs {policy.devices_text(offer.terms)}: it begins when as many are free and work"
+                )
+                return
+            yield self._train(offer, progress, clock, devices=devices)
             slots -= 1
             self._room = self._room and self._room.less(share)
+
+    def _devices_in_use(self) -> set[str]:
+        return {
+            device for progress in self._progress_of.values() for running in progress.runs.values() for device in running.devices
+        }
 
     def _ready(self, clock: int) -> list[tuple[tuple[int, tuple[int, ...], bytes], bytes]]:
         """Jobs whose image is here, each with its place in the order."""
@@ -590,15 +608,19 @@ class Worker(Machine):
         taken = len(progress.taken)
         return not progress.runs and taken < self._config.attempts and not progress.settled and self._open.place(job) is not None
 
-    def _train(self, offer: JobOffer, progress: _JobProgress, clock: int, attempt: int = 0) -> StartRun:
+    def _train(
+        self, offer: JobOffer, progress: _JobProgress, clock: int, attempt: int = 0, devices: tuple[str, ...] = ()
+    ) -> StartRun:
         taken = progress.taken
         attempt = attempt or next(n for n in range(1, self._config.attempts + 1) if n not in taken)
         progress.starts += 1
         run = f"train-{offer.job.hex()[:32]}-{attempt}-{progress.starts}"
-        progress.runs[run] = _Running(attempt, offer.terms)
+        progress.runs[run] = _Running(attempt, offer.terms, devices=devices)
         wall_s = policy.train_seconds(offer.terms, clock) or 1.0
         seed = policy.train_seed(self._me, offer.job, attempt)
-        spec = runs.train_spec(offer.terms, run=run, image_id=progress.image, seed=seed, wall_s=wall_s, sets=progress.sets)
+        spec = runs.train_spec(
+            offer.terms, run=run, image_id=progress.image, seed=seed, wall_s=wall_s, sets=progress.sets, devices=devices
+        )
         return StartRun(run, offer.job, spec, ("train", attempt), Attempt(secrets.KIND, attempt, first=True), keep=True)
 
     def _check(self, job: bytes, progress: _JobProgress, trained: _Running, model: Model) -> StartRun:
