@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from learningchain.chain.contracts.federation import messages, records
 from learningchain.chain.contracts.federation.messages import Secrecy
-from learningchain.chain.contracts.federation.records import FederationRecord, FederationState
+from learningchain.chain.contracts.federation.records import FederationRecord, FederationState, RoundRecord
 from learningchain.chain.contracts.prediction import records as prediction_records
 from learningchain.chain.contracts.prediction.formulas import least_stake
 from learningchain.chain.contracts.prediction.messages import ServeModel, inline_cid, model_id_of, request_id_of
@@ -146,13 +146,13 @@ class WholeNode(Node):
 
 
 class Network:
-    """`validators` judge, train for bounties and add up for federations; `boss` is a member."""
+    """`validators` judge, train for bounties and add up for federations; `boss` and `mia` are members."""
 
     def __init__(self, tmp: Path, validators: Iterable[str] = "abcd", params: Any = PARAMS, attempts: int = 1) -> None:
         self.tmp, self.web = tmp, Web()
-        self.chain = Chain([*validators], ["boss"], params)
+        self.chain = Chain([*validators], ["boss", "mia"], params)
         config = working(attempts=attempts, federation=FederationSettings(serve=True, min_verifiers=2))
-        self.nodes = {name: WholeNode(self, name, tmp / name, config, 0) for name in (*validators, "boss")}
+        self.nodes = {name: WholeNode(self, name, tmp / name, config, 0) for name in (*validators, "boss", "mia")}
 
     def send(self, sender: bytes, to: bytes, channel: int, payload: bytes) -> bool:
         node = self.nodes[self.chain.names[to]]
@@ -232,6 +232,10 @@ class Network:
 
     # --- federations -------------------------------------------------------------------------------------------------------------
 
+    def round(self, ref: bytes, r: int) -> RoundRecord | None:
+        found = self.chain.state.get(records.round_key(ref, r))
+        return found if isinstance(found, RoundRecord) else None
+
     async def federate(self, owners: Iterable[str], **terms: Any) -> bytes:
         """A federation of linear regression that boss opened and whose owners joined."""
         problem = Problem(DIMS)
@@ -269,7 +273,7 @@ class Network:
             node.engine.examples = problem.draw(50)
             joined = messages.JoinFederation(federation, published_digest(federation, own.digest), 0)
             assert self.chain.now(name, joined) == 0
-            await node.running.keep(of_wish(TrainWish(federation, "scans", 2), bytes(16)))
+            await node.running.keep(of_wish(TrainWish(federation, "scans", 2 if posted.vetted else 0), bytes(16)))
         return federation
 
     def federation(self, ref: bytes) -> FederationRecord:

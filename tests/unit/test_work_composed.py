@@ -8,6 +8,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from learningchain.chain.contracts.federation.messages import CommitUpdate
 from learningchain.chain.contracts.federation.records import EndReason
 from learningchain.chain.contracts.prediction.messages import AppealAnswer, OpenAnswer, RetireModel
 from learningchain.chain.contracts.prediction.records import RequestState
@@ -23,7 +24,7 @@ from learningchain.client.work.transfers import PLACES, RESERVED
 from learningchain.p2p.content.cid import from_bytes
 from learningchain.sandbox import RunStatus
 from tests.unit.composed_kit import Network, holdings, left
-from tests.unit.test_work_graph import VALIDATORS, tmp_path
+from tests.unit.test_work_graph import tmp_path
 from tests.unit.work_kit import LIMITS, PARAMS, run_virtual
 
 __all__ = ["tmp_path"]
@@ -68,7 +69,7 @@ def test_a_job_of_half_an_hour_beside_a_federation_is_paid_and_both_leave_nothin
         assert not chain.ended(job)
         await network.until(lambda: chain.ended(job), HOUR_S, 5.0)
         found = chain.describe(job)
-        assert found["state"] == "PAID" and len(found["claims"]) == len(VALIDATORS)
+        assert found["state"] == "PAID" and len(found["claims"]) == len(network.nodes) - 1, "all but its poster"
         votes = [v["vote"] for r in found["rounds"] for seat in r["committee"] for v in seat["votes"]]
         assert votes and set(votes) == {"OK"}
         assert {name: chain.strikes(name) for name in network.nodes} == dict.fromkeys(network.nodes, 0)
@@ -180,3 +181,43 @@ def test_an_image_that_a_duty_waits_for_is_fetched_beside_those_that_have_time(t
 def image_of(image: Image) -> WantedImage:
     cid = str(from_bytes(image.cid))
     return WantedImage("", cid, f"sha256:{image.image_id.hex()}", image.size, image.size, 10**6)
+
+
+def test_a_file_that_its_member_gives_nobody_ends_no_attempt(tmp_path: Path) -> None:
+    """Aggregators say what they have while there is time, and add that up."""
+
+    async def main() -> None:
+        network = Network(tmp_path)
+        await network.start()
+        await network.settle()
+        federation = await network.federate(["a", "b", "c", "mia"], vetted=False, min_sum=3)
+        network.nodes["mia"].files.up = False
+        await network.until(lambda: network.has_ended(federation), HOUR_S)
+        ended, first = network.federation(federation), network.round(federation, 1)
+        assert EndReason(ended.end) is EndReason.REACHED and ended.starts == ended.r + 1, "each attempt came to a model"
+        assert first is not None and first.accepted == bytes([0b0111])
+        assert {name for name, op in network.chain.sent if isinstance(op, CommitUpdate)} == {"a", "b", "c", "mia"}
+        await network.stop()
+
+    run_virtual(main())
+
+
+def test_an_aggregator_that_was_off_from_the_sum_to_the_next_start_still_gives_the_model(tmp_path: Path) -> None:
+    async def main() -> None:
+        network = Network(tmp_path, "abcde")
+        await network.start()
+        await network.settle()
+        federation = await network.federate("abc", target=1)
+        await network.until(lambda: network.round(federation, 1) is not None, HOUR_S, 0.5)
+        summed, starts = network.round(federation, 1), network.federation(federation).starts
+        assert summed is not None
+        off = network.nodes[network.chain.names[summed.by[0]]]
+        await off.kill()
+        await network.until(lambda: network.federation(federation).starts > starts, HOUR_S, 0.5)
+        await off.start()
+        await network.minutes(0.2)
+        for cid in (summed.model, summed.delta):
+            assert off.files.gives(str(from_bytes(cid)), network.nodes["mia"].files.me)
+        await network.stop()
+
+    run_virtual(main())
