@@ -25,6 +25,8 @@ from tests.unit.work_kit import START_MS, Chain, FilesDouble, LedgerDouble, Web,
 JOB = Path(__file__).parents[2] / "examples" / "minimal" / "job.py"
 PARAMS = NetworkParams(job_reveal=3_000, job_vote_base=40_000, job_open_votes=5_000, max_step=200_000)
 WORKERS = ["a", "b", "c"]
+SECOND_MS = 15_000
+"""Before the expiry: an evaluation of ten seconds, and a margin."""
 LIMITS = Limits(cpus_milli=1_000, mem_mb=96, train_s=20, eval_s=10, model_cap=4_096, tmp_mb=8, threads=1)
 
 
@@ -42,14 +44,15 @@ def sandboxes(tmp_path: Path) -> Iterator[dict[str, Sandbox]]:
 
 
 async def drive(chain: Chain, began: float, job: bytes, works: list[WorkDriver]) -> None:
-    """Blocks as real time goes by, until the job has ended. Once everybody claimed and nothing runs, the expiry comes at once."""
+    """Blocks as real time goes by, until the job has ended. Once everybody claimed and nothing runs, it is at once so
+    late that the second evaluations begin."""
     ahead = 0
     while not chain.ended(job):
         assert time.monotonic() - began < 200, chain.describe(job)
         found = chain.describe(job)
         idle = all(run["ended"] for work in works for run in work.list_runs())
         if not ahead and idle and len(found["claims"]) == len(works) and all(len(w.list_runs()) >= 4 for w in works):
-            ahead = found["expiry"] - chain.clock
+            ahead = found["expiry"] - chain.clock - SECOND_MS
         chain.time = START_MS + int((time.monotonic() - began) * 1_000) + ahead
         chain.block(1)
         await asyncio.sleep(0.1)
@@ -59,7 +62,7 @@ async def test_a_real_job_is_trained_verified_and_paid(tmp_path: Path, sandboxes
     began = time.monotonic()
     chain = Chain(WORKERS, ["boss"], PARAMS)
     web = Web()
-    files = {name: FilesDouble(web, name, tmp_path / name / "files") for name in (*WORKERS, "boss")}
+    files = {name: FilesDouble(web, name, tmp_path / name / "files", chain.ids[name]) for name in (*WORKERS, "boss")}
     image_id = build_python_image(tmp_path / "image.tar", {"/lc/job": JOB.read_bytes()}, with_packages=())
     cid, size = await files["boss"].add(tmp_path / "image.tar", pin="own")
     works = [

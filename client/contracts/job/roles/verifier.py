@@ -175,6 +175,7 @@ class Verifier(Machine):
         if job in self._sitting or job in self._soon or job in self._asked:
             return False
         self._images.pop(job, None)
+        self._sets.pop(job, None)
         return True
 
     # --- the chain -------------------------------------------------------------------------------------------------------------
