@@ -160,6 +160,10 @@ class AsyncBackend(Protocol):
     async def prepare(self, keep_images: Collection[str], keep_runs: Collection[RunSpec]) -> dict[str, Any]:
         """`kept` of the answer: which of these images are there; `runs`, `lost_runs`: as in `CleanupReport`."""
 
+    async def look(self, *, again: bool) -> None:
+        """Whether it is still there. `again`: it was gone meanwhile, and its limits are proved anew. Raises SandboxUnavailable."""
+        ...
+
     async def load(self, path: Path, image_id: str, limits: ImageLimits) -> str: ...
 
     async def pull(self, reference: str, limits: ImageLimits) -> str: ...

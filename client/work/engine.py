@@ -77,6 +77,7 @@ class ThreadedSandbox:
         self._answers = ThreadPoolExecutor(answers, thread_name_prefix="work-answer")
         self._starts = ThreadPoolExecutor(answers + MAX_STARTING, thread_name_prefix="work-start")
         self._looks = ThreadPoolExecutor(2, thread_name_prefix="work-warm")
+        self._watch = ThreadPoolExecutor(1, thread_name_prefix="work-engine")
         self._other = ThreadPoolExecutor(2, thread_name_prefix="work-image")
         # A registry may be slow for as long as it likes: nothing else waits for it.
         self._pulls = ThreadPoolExecutor(PLACES, thread_name_prefix="work-pull")
@@ -108,6 +109,14 @@ class ThreadedSandbox:
             "runs": cleaned.runs,
             "lost_runs": cleaned.lost_runs,
         }
+
+    async def look(self, *, again: bool) -> None:
+        def looked() -> None:
+            self._sandbox.check_engine()
+            if again and self._self_test:
+                self._proved()
+
+        await asyncio.get_running_loop().run_in_executor(self._watch, looked)
 
     def _proved(self) -> SelfTestReport:
         report = self._sandbox.self_test()
@@ -156,7 +165,7 @@ class ThreadedSandbox:
 
     async def close(self) -> None:
         await self._call(self._sandbox.close)
-        for pool in (self._runs, self._answers, self._starts, self._looks, self._other, self._pulls):
+        for pool in (self._runs, self._answers, self._starts, self._looks, self._watch, self._other, self._pulls):
             pool.shutdown(wait=False)
 
     async def _call(self, work: Callable[[], T]) -> T:

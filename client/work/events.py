@@ -203,7 +203,8 @@ class NotPublished:
 
 @dataclass(frozen=True)
 class ModelWarm:
-    """A container of the model waits for a request: for the first time, or again after `ModelFailed`."""
+    """A container of the model waits for a request: for the first time, or again after `ModelFailed`; or what kept one from it was
+    this machine's trouble, which is over."""
 
     model: bytes
 

@@ -31,6 +31,7 @@ from learningchain.client.work.changes import MAX_PIECE, WatchedChanges
 from learningchain.client.work.computing import ComputerLost, Computing, ComputingProcess, TaskRefused
 from learningchain.client.work.database import Intent, IntentState, RunUnderWay, WorkDatabase
 from learningchain.client.work.engine import RunLog, engine_ready
+from learningchain.client.work.engine_watch import EngineWatch
 from learningchain.client.work.events import (
     RECENT_MS,
     SERVED,
@@ -109,6 +110,9 @@ PIECE_SHARE = 3
 PREPARE_SOON_S = 2.0
 """A busy engine may fail a check once: the first new try comes soon, each further one after twice the time, to a limit."""
 PREPARE_AGAIN_S = 60.0
+ENGINE_GONE = (
+    "the container engine is gone, so this node runs nothing: {}. Start it again; the node goes on by itself once its limits hold"
+)
 STOP_S = 30.0
 """How long killing the containers may take."""
 MAX_UNTOLD = 1_024
@@ -203,6 +207,9 @@ class WorkDriver:
         """Keys that a machine failed at when it was told of them."""
         self.report: dict[str, Any] | None = None
         """What the sandbox's self-test said; None before it is over. `ok` false: no job runs, `reason` says why."""
+        self._proved: dict[str, Any] | None = None
+        """What `report` was before the engine was gone."""
+        self._gone = ""
         self.trials: Trials | None = None
         """None before the start."""
 
@@ -341,12 +348,28 @@ class WorkDriver:
                 await self._execution.found(self.report.pop("runs", ()), self.report.pop("lost_runs", ()))
                 self._ready.set()
                 self._feed(engine_ready(self.report))
+                self._spawn(EngineWatch(self._engine, self._engine_is).run())
                 log.info("the sandbox is ready", **{k: self.report[k] for k in self.report if k not in ("checks", "devices")})
             except Exception as problem:
                 self.report = {"ok": False, "reason": str(problem)}
                 log.error("no job can run here", why=str(problem), again_in_s=pause)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, PREPARE_AGAIN_S)
+
+    def _engine_is(self, gone: str) -> None:
+        """What a look at the engine came to: why it is gone, or an empty text."""
+        if gone and not self._gone:
+            self._proved = self.report
+            log.error("the container engine is gone", why=gone)
+        elif self._gone and not gone:
+            self.report = self._proved
+            log.info("the container engine is back")
+        if gone:
+            self.report = {"ok": False, "reason": f"the container engine is gone: {gone}"}
+        else:
+            self._warm.engine_answers(back=bool(self._gone))
+        self._gone = gone
+        self._notices.note(self._said_notices())
 
     async def _live_images(self) -> dict[bytes, str]:
         """By ref. Looks through all that lives, a few at a time."""
@@ -461,7 +484,8 @@ class WorkDriver:
                 self._failures.fails(name, fault)
         refused = [str(one["detail"]) for one in (self.report or {}).get("devices", ()) if not one["ok"]]
         yield "", [Notice("device.refused", b"", "; ".join(refused))] if refused else []
-        yield "", [Notice("model.cold", ref, text) for ref, text in self._warm.notices()[:MAX_NOTICES]]
+        own = [Notice("engine.gone", b"", ENGINE_GONE.format(self._gone))] if self._gone else []
+        yield "", [*own, *(Notice("model.cold", ref, text) for ref, text in self._warm.notices()[:MAX_NOTICES])]
 
     def _feed(self, given: Input, only: str | None = None, *, done: bool = False) -> None:
         """An answer: to the machine that asked, or to all of them. `done`: it is what a task of this node came to, and a machine

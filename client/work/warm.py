@@ -90,6 +90,8 @@ class _Served:
     """When it was asked last, or served first."""
     failures: int = 0
     why: str = ""
+    here: bool = False
+    """The last failure was this machine's own trouble."""
     retry_at: float = 0.0
     """Before that none is started to be kept."""
     ask_at: float = 0.0
@@ -203,6 +205,19 @@ class Warmth:
         if proven and found.ref in self._models:
             self._models[found.ref].failures = 0
         return self._settle(now)
+
+    def forgive(self, now: float, *, everything: bool) -> list[bytes]:
+        """The models whose last failures were this machine's own trouble and count no more: of all, or of those that nobody asks,
+        for which nothing is tried that could show that the trouble is over."""
+        forgiven = [
+            ref
+            for ref, model in self._models.items()
+            if model.failures and model.here and (everything or self._is_idle(model, now))
+        ]
+        for ref in forgiven:
+            model = self._models[ref]
+            model.failures, model.why, model.retry_at, model.ask_at = 0, "", now, now
+        return forgiven
 
     def tick(self, now: float) -> list[Action]:
         return self._settle(now)
@@ -340,7 +355,7 @@ class Warmth:
         model = self._models.get(ref)
         if model is not None:
             model.failures += 1
-            model.why = why
+            model.why, model.here = why, here
             model.ask_at = now + RETRY_S if here else now
             model.retry_at = now + min(RETRY_MOST_S, RETRY_S * 2.0 ** min(model.failures - 1, 10))
 

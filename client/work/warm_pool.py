@@ -163,6 +163,15 @@ class WarmPool:
             self._do(self._warmth.call_off(name, self._now()))
             del self._asked[name]
 
+    def engine_answers(self, *, back: bool) -> None:
+        """The engine is there; `back`: it was not. Troubles that were this machine's own stand no longer than their cause."""
+        for ref in self._warmth.forgive(self._now(), everything=back):
+            self._failed.pop(ref, None)
+            if self._told.get(ref) is False:
+                del self._told[ref]
+                self._tell(ModelWarm(ref))
+        self._do(self._warmth.tick(self._now()))
+
     def notices(self) -> list[tuple[bytes, str]]:
         """What the operator should know of models: ref, and text."""
         return list(self._warmth.troubles(self._now()))

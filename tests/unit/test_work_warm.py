@@ -344,3 +344,18 @@ def test_what_was_given_a_container_that_had_ended_is_answered_before_all_others
     assert pool.found_dead(start.container, "x", 99.0, 1.0) == []
     again = one(pool.tick(2.0), Start)
     assert one(pool.started(again.container, 2.0), Give).ask == "x"
+
+
+@pytest.mark.parametrize("here", [True, False])
+@pytest.mark.parametrize(("everything", "idle"), [(True, False), (False, True), (False, False)])
+def test_this_machine_s_own_trouble_counts_no_more_once_it_is_over(here: bool, everything: bool, idle: bool) -> None:
+    pool, now = warmth(), 0.0
+    actions = pool.serve(A, 100, 1, now)
+    for _ in range(NOTED_FAILURES):
+        actions = pool.start_failed(one(actions, Start).container, "why", None, now, here=here)
+        now += RETRY_MOST_S / 3
+        actions += pool.tick(now)
+    now += IDLE_S if idle else 0.0
+    forgiven = here and (everything or idle)
+    assert pool.forgive(now, everything=everything) == ([A] if forgiven else [])
+    assert bool(list(pool.troubles(now))) is not forgiven

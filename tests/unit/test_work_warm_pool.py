@@ -152,6 +152,20 @@ async def test_an_engine_in_trouble_is_said_after_some_failures_and_requests_wai
     assert bench.pool.notices() == []
 
 
+async def test_what_was_the_engine_s_trouble_is_said_no_longer_than_it_lasts(bench: Bench) -> None:
+    bench.engine.refuses = OSError("no engine")
+    bench.pool.serve(A, bench.spec)
+    while not bench.pool.notices():
+        await bench.settled()
+        bench.now += 1.5
+        await bench.pool.beat()
+    bench.now += 10_000.0  # nobody asks the model any more, so no container of it is started
+    await bench.pool.beat()
+    assert bench.pool.notices() and isinstance(bench.told[-1], ModelFailed)
+    bench.pool.engine_answers(back=True)
+    assert bench.pool.notices() == [] and bench.told[-1] == ModelWarm(A)
+
+
 async def test_a_container_that_died_sees_no_request_and_is_replaced(bench: Bench) -> None:
     bench.pool.serve(A, bench.spec)
     await bench.settled()

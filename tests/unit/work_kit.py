@@ -14,7 +14,7 @@ import shutil
 import sqlite3
 import threading
 from array import array
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any, TypeVar
@@ -441,6 +441,9 @@ class FakeEngine:
         self.lost: list[str] = []
         """Runs that ended while nobody was there."""
         self._leaving = False
+        self.looks: list[bool] = []
+        """Whether it was gone before, of each look."""
+        self.looked: Callable[[], Awaitable[None]] = _nothing
 
     async def prepare(self, keep_images: Collection[str], keep_runs: Collection[RunSpec]) -> dict[str, Any]:
         self.images &= set(keep_images)
@@ -448,6 +451,10 @@ class FakeEngine:
         self.left = {spec.run_id: self.left[spec.run_id] for spec in keep_runs if spec == self.left.get(spec.run_id, (None,))[0]}
         facts = {"ok": True, "arch": "x86_64", "cpus": 4, "mem_mb": 8_192, "checks": [], "kept": self.images}
         return facts | {"runs": tuple(self.left), "lost_runs": tuple(self.lost)}
+
+    async def look(self, *, again: bool) -> None:
+        self.looks.append(again)
+        await self.looked()
 
     async def load(self, path: Path, image_id: str, limits: ImageLimits) -> str:
         self.images.add(image_id)
@@ -549,6 +556,9 @@ M = TypeVar("M", bound=Machine)
 def machine(work: WorkDriver, kind: type[M]) -> M:
     """The machine of this kind that a node's work drives."""
     return next(part.machine for part in work._parts.values() if isinstance(part.machine, kind))
+
+
+async def _nothing() -> None: ...
 
 
 class FullDisk:

@@ -109,6 +109,9 @@ class SimEngine:
         self.images &= set(keep_images)
         return {"ok": True, "checks": [], "arch": "amd64", "cpus": 64, "mem_mb": 65_536, "kept": self.images}
 
+    async def look(self, *, again: bool) -> None:
+        return
+
     async def load(self, path: Path, image_id: str, limits: ImageLimits) -> str:
         await asyncio.sleep(0.05)
         self.images.add(image_id)
