@@ -32,6 +32,9 @@ class NoProgram(Stillness):
         self._tag = sha256(settings.node_tag.encode()).digest()
         self._rng = np.random.default_rng(list(self._tag))
 
+    def lost_data(self) -> list[str]:
+        return []
+
     def list_data(self) -> list[OwnData]:
         return [OwnData(name=DATA, digest=self._tag, size=1, files=1)]
 

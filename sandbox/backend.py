@@ -117,6 +117,11 @@ class Backend(Protocol):
         """The owner's own data by name; asks no engine."""
         ...
 
+    def lost_data(self) -> list[str]:
+        """The names of own data that the engine has no more, whoever removed them there. Raises EngineError, OSError,
+        SandboxUnavailable."""
+        ...
+
     def remove_data(self, name: str) -> OwnData:
         """Raises ValueError for the name, DataRefused where there are none or a run uses them, EngineError, OSError."""
         ...

@@ -5,9 +5,12 @@ What takes long to import is imported where it is needed: the pages that list co
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -107,7 +110,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         listed = page(words)
         if listed is not None:
             sys.stdout.write(listed)
-        code = OK if listed is not None else _run(words, as_json)
+        with _terminable():
+            code = OK if listed is not None else _run(words, as_json)
         sys.stdout.flush()
     except KeyboardInterrupt:
         from learningchain.client.cli.common import going
@@ -117,6 +121,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader (head, less) went away
         streams.let_go()
         return BROKEN_PIPE
+    except _Terminated:  # by the signal, as who sent it expects, now that nothing is left behind
+        os.kill(os.getpid(), signal.SIGTERM)
+        return BUG
     except SystemExit as e:
         if not streams.is_broken_pipe(e):
             raise
@@ -125,6 +132,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         streams.let_go()
         return _usage(_of_the_disk(e), as_json)
     return code
+
+
+class _Terminated(SystemExit):
+    """SIGTERM came: a command ends as it does by an exception, so that scratch folders and containers go with it."""
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """A node has a handler of its own once its loop runs."""
+
+    def end(_number: int, _frame: object) -> None:
+        raise _Terminated
+
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if ours:
+        signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _run(words: list[str], as_json: bool) -> int:

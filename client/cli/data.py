@@ -84,6 +84,7 @@ def list_data(*, common: Common = HERE) -> int:
     """Your own data on this node's engine, which nobody else sees, and the sets that it published, which everybody may fetch."""
     with _refusals(), _opened(common) as backend:
         kept = backend.list_data()
+        lost = _lost(common, backend) if kept else []
     sets = _published(common)
 
     def people(console: Console) -> None:
@@ -96,8 +97,26 @@ def list_data(*, common: Common = HERE) -> int:
             shown = [[one["cid"], one["files"], size_text(one["size"]), _where(one)] for one in sets]
             console.print(listing(["published set", "files", "size", "lies"], shown, {"files", "size"}, whole={"published set"}))
 
-    common.out.show([*map(_document, kept), *({"published": True, **one} for one in sets)], people)
+    own = [_document(one) | ({"lost": True} if one.name in lost else {}) for one in kept]
+    common.out.show([*own, *({"published": True, **one} for one in sets)], people)
     return 0
+
+
+def _lost(common: Common, backend: Backend) -> list[str]:
+    """Names of data that the engine has no more, told with what to do; the rest is listed without an engine, too."""
+    from learningchain.sandbox import SandboxError
+
+    try:
+        lost = backend.lost_data()
+    except (SandboxError, OSError) as problem:
+        common.out.note(f"Whether they are still on the engine is not known: {problem}")
+        return []
+    for name in lost:
+        again = f"learningchain data remove {name}{common.again}"
+        common.out.note(
+            f"The data {name} are gone from the engine, where somebody removed their volume: {again}, then add them again"
+        )
+    return lost
 
 
 def _published(common: Common) -> list[SetView]:

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -53,6 +56,9 @@ _NO_INPUTS: Mapping[str, Path | OwnData] = MappingProxyType({})
 _Ends = tuple[tuple[RunStatus, str], ...]
 _ABSENT: dict[str, _Ends] = dict.fromkeys(("evaluate", "predict"), ((RunStatus.FAILED, "(exit 9)"),))
 """Phases without a report of their own, and the exit by which the probe says that it saw no data."""
+_SCRATCH = "learningchain-selftest-"
+_LEFT_S = 3_600
+"""No self-test takes an hour: a folder that is older was left by one that was killed."""
 _MODEL_SIZE = 64 * 1024
 """Bytes of the model that a probe on data gets, and of its report."""
 _CANARY = b"data of somebody else"
@@ -159,7 +165,8 @@ def self_test(sandbox: SelfTestRunner, cache: Path, runtime: str, devices: Seque
             return [Check(name, False, f"data cannot be kept, or not be removed: {problem}") for name in _EXPECTED_OF_DATA]
         return [first if not first.ok else second for first, second in zip(*runs, strict=True)]
 
-    with tempfile.TemporaryDirectory(prefix="learningchain-selftest-") as folder, ThreadPoolExecutor(len(kills) + 4) as pool:
+    _sweep()
+    with tempfile.TemporaryDirectory(prefix=_SCRATCH) as folder, ThreadPoolExecutor(len(kills) + 4) as pool:
         model = Path(folder, "model")
         model.write_bytes(bytes(_MODEL_SIZE))
         looking = pool.submit(probe, "limits", _LIMITS)
@@ -171,6 +178,15 @@ def self_test(sandbox: SelfTestRunner, cache: Path, runtime: str, devices: Seque
         checks += [_judge_end(f"no_data_{phase}", _ABSENT[phase], future.result()) for phase, future in seeing.items()]
     # One after the other, when nothing else runs: a device that is stuck holds up no check of a limit.
     return SelfTestReport(runtime, tuple(checks), tuple(on_device(name) for name in devices))
+
+
+def _sweep() -> None:
+    """Removes what self-tests left that were killed."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
+        with suppress(OSError):
+            found = left.lstat()
+            if found.st_uid == os.geteuid() and time.time() - found.st_mtime > _LEFT_S:
+                shutil.rmtree(left)
 
 
 def _judge_end(name: str, ends: _Ends, result: RunResult) -> Check:

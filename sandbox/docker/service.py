@@ -476,6 +476,9 @@ class Sandbox:
         """The owner's own data by name. Asks no engine. Raises OSError."""
         return self._own.listed()
 
+    def lost_data(self) -> list[str]:
+        return self._own.lost()
+
     def remove_data(self, name: str) -> OwnData:
         """Removes own data that no run uses. Raises ValueError for the name, DataRefused, EngineError, OSError."""
         self.settle()  # a run that has just ended would hold them

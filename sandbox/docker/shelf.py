@@ -29,12 +29,15 @@ from learningchain.sandbox.docker.isolation import DATA_LABEL, OWN_LABEL
 from learningchain.sandbox.docker.sidecar import check_volume, create_volume, remove_container, remove_volume
 from learningchain.sandbox.docker.sidecar_program import FILES
 from learningchain.sandbox.docker.volumes import LOOK_EVERY, Filler, Maker
-from learningchain.sandbox.errors import DataRefused
+from learningchain.sandbox.errors import DataRefused, EngineError
 
 MAX_OWN = 64
 """Data sets of one owner."""
 IN_FOLDER = "data"
 """What the folder is called in a run's inputs (`sandbox.phases`)."""
+LOST = (
+    "the data {0} are gone from the engine, where somebody removed their volume: learningchain data remove {0}, then add them again"
+)
 _LOCK = ".lock"
 _SUFFIX = ".json"
 _RECORD_CAP = 1 << 16
@@ -71,6 +74,19 @@ class DataShelf:
     def listed(self) -> list[OwnData]:
         """What is kept, by name. Asks no engine."""
         return [record.data for record in self._records() if not record.data.name.startswith(TRIAL)]
+
+    def lost(self) -> list[str]:
+        """The names of data whose volume is gone from the engine. Raises EngineError."""
+        return [record.data.name for record in self._records() if self._is_gone(record)]
+
+    def _is_gone(self, record: _Record) -> bool:
+        try:
+            self._engine.call("looking at a volume", lambda api: api.inspect_volume(record.volume))
+        except EngineError as problem:
+            if problem.status != 404:
+                raise
+            return True
+        return False
 
     def add(
         self,
@@ -156,6 +172,8 @@ class DataShelf:
         with self._locked(own.name, fcntl.LOCK_SH, keep=True) as record:
             if record.data.digest != own.digest:
                 raise DataRefused(f"the data {own.name} are others than when the run was made: they were removed and added again")
+            if self._is_gone(record):
+                raise DataRefused(LOST.format(own.name))
             return f"{check_volume(self._engine, record.volume, {}, self._volume_labels(record.data))}/{FILES}"
 
     def release(self, own: OwnData) -> None:

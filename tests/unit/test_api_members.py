@@ -124,6 +124,8 @@ async def test_a_token_with_any_character_changed_is_refused(api: Api) -> None:
     with pytest.raises(Malformed, match="altered"):
         parse_token(to_text(replace(token, network="another")))
     assert parse_token(f"  {text}\n") == token
+    wrapped = "\r\n".join(text[at : at + 76] for at in range(0, len(text), 76))
+    assert parse_token(wrapped) == parse_token(text.replace("lcjoin1", "lcjoin1\N{NO-BREAK SPACE}")) == token, "as mail wraps it"
 
 
 # --- the door -----------------------------------------------------------------------------------------------------------------

@@ -63,6 +63,11 @@ def test_data_are_added_listed_and_removed(run: Any, double: DockerDouble, tmp_p
     shown = run("data", "list").out
     assert "scans" in shown
     assert document["digest"][:16] in shown
+    (volume,) = double.volumes
+    double.remove_volume(volume)
+    gone = run("data", "list", "--json").json
+    assert gone == [document | {"lost": True}]
+    assert "gone from the engine" in (told := run("data", "list")).err and "learningchain data remove scans, then" in told.err
     removed = run("data", "remove", "scans", "--json")
     assert (removed.code, removed.json["removed"]) == (0, True)
     assert (double.volumes, run("data", "list", "--json").json) == ({}, [])

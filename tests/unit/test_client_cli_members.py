@@ -51,7 +51,8 @@ def test_an_invitation_is_asked_for_as_typed_and_printed_as_one_line(api: Fake, 
     assert api.bodies("POST", "/v1/invitations") == [
         {"credits": "2.5", "lasts_ms": 7_200_000, "addresses": ["a.example:7400", "b.example:7400"]}
     ]
-    assert "learningchain join TOKEN" in ran.err and "2 h" in ran.err and "invite revoke" in ran.err
+    assert "learningchain join TOKEN" in ran.err and "2 h" in ran.err
+    assert f"Take it back: learningchain invite revoke {'ab' * 8}\n" in ran.err
     assert run("invite", "--json").json["token"].startswith("lcjoin1")
     assert api.bodies("POST", "/v1/invitations")[1] == {"credits": "0", "lasts_ms": DAY, "addresses": []}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -71,3 +72,26 @@ def test_what_a_terminal_has_no_sign_for_is_shown_by_what_comes_near(api: Fake, 
     for encoding in ("utf-8", "latin-1", "ascii"):
         done = shell(f"LC id --data '{data}'", tmp_path, PYTHONIOENCODING=encoding)
         assert done.returncode == 0 and b"data folder" in done.stdout, done
+
+
+WAITS = """
+import asyncio, sys, tempfile
+from learningchain.client.cli import app, common
+
+def ask(self, call):
+    async def waits():
+        with tempfile.TemporaryDirectory(prefix="scratch-", dir=sys.argv[1]):
+            print(flush=True)
+            await asyncio.Event().wait()
+    asyncio.run(waits())
+
+common.Common.ask = ask
+app.main(["status"])
+"""
+
+
+def test_a_command_that_is_terminated_leaves_no_scratch_and_ends_by_the_signal(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", WAITS, str(tmp_path)], stdout=subprocess.PIPE)
+    assert child.stdout is not None and child.stdout.readline() == b"\n" and len(list(tmp_path.iterdir())) == 1
+    child.terminate()
+    assert child.wait(60) == -signal.SIGTERM and list(tmp_path.iterdir()) == []

@@ -374,7 +374,7 @@ OPENERS = {"write_bytes", "write_text", "copyfile", "copy", "copy2", "touch", "c
 ELSEWHERE = {
     "chain/storage/server.py": "connections to a database server",
     # What a user names, not the data folder; every one of them by a name that the user typed.
-    "client/cli/streams.py": "/dev/null in the place of a closed standard stream",
+    "client/cli/streams.py": "standard streams to /dev/null",
     "client/reading.py": "text files: passphrases, parameters, rows, a network's file, a token file, a transaction",
     "client/contracts/job/cli/build.py": "the base of images, where the user wants it",
     "client/contracts/job/cli/hidden.py": "a note where the user wants it, made exclusively",

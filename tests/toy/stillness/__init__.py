@@ -92,6 +92,9 @@ class Stillness:
     ) -> OwnData:
         raise DataRefused("nothing is kept here: there is no engine")
 
+    def lost_data(self) -> list[str]:
+        return []
+
     def list_data(self) -> list[OwnData]:
         return []
 

@@ -17,8 +17,8 @@ def make_request(key: SigningKey, account: bytes, chain_id: bytes) -> str:
 
 
 def parse_request(text: str) -> Recover:
-    """Raises `Malformed` with what is wrong."""
-    found = _LINE.fullmatch(text.strip())
+    """White space in it, as mail wraps lines, is no part of it. Raises `Malformed` with what is wrong."""
+    found = _LINE.fullmatch("".join(text.split()))
     if found is None:
         raise Malformed("a request is one line: lc1... of the account, a key in hex and its signature, with points between them")
     account, key = parse_address(found[1]), bytes.fromhex(found[2])

@@ -70,9 +70,8 @@ def invite(
     common.out.show(done, lambda console: console.print(done["token"], soft_wrap=True))
     common.out.note("On the new machine: learningchain join TOKEN. Whoever has the token may use it, once")
     if done["status"] == "final":
-        common.out.note(
-            f"It can be used for {span(lasts)}; learningchain invite list shows it, invite revoke takes it back{common.again}"
-        )
+        revoke = f"learningchain invite revoke {done['invitation'][:16]}{common.again}"
+        common.out.note(f"It can be used for {span(lasts)}. Take it back: {revoke}")
     return finished(common, done, wait)
 
 

@@ -69,8 +69,9 @@ def to_text(token: JoinToken) -> str:
 
 
 def parse_token(text: str) -> JoinToken:
-    """LC-MEM-32. Raises `Malformed` with what is wrong: no token, cut or altered."""
-    text = text.strip()
+    """LC-MEM-32. White space in it, as mail wraps lines, is no part of it. Raises `Malformed` with what is wrong: no token, cut or
+    altered."""
+    text = "".join(text.split())
     if not text.startswith(PREFIX):
         raise Malformed(f"an invitation begins with {PREFIX}: copy the whole line that learningchain invite printed")
     if len(text) > MAX_TOKEN:
