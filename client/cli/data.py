@@ -35,6 +35,7 @@ def add(
     common: Common = HERE,
 ) -> int:
     """Copy the files of a folder to the node's engine under a name. Only training at home sees them."""
+    from learningchain.client.data.table_schema import SUFFIX, is_table
     from learningchain.sandbox.data import check_own_name, scan_folder, survey
 
     notes = {FOLDER: str(folder.expanduser().absolute())}
@@ -49,6 +50,9 @@ def add(
             own = backend.add_data(name, data, notes=notes, on_bytes=step("Sending", data.size))
     rows = [("data", own.name), ("files", own.files), ("size", size_text(own.size)), ("hash", own.digest.hex())]
     common.out.show(_document(own), lambda console: console.print(facts("Your data are on this node's engine", rows)))
+    if schema is not None and (others := sorted(name for name in found if not is_table(name))):
+        shown = ", ".join(others[:4]) + (f" and {len(others) - 4} more" if len(others) > 4 else "")
+        common.out.note(f"Not held against the schema, for they are no {SUFFIX} files: {shown}")
     return 0
 
 
@@ -157,6 +161,7 @@ def _held_against(schema: Path, found: dict[str, tuple[Path, int]], on_bytes: An
         SUFFIX,
         BadTableSchema,
         check_tables,
+        is_table,
         parse_table_schema,
     )
     from learningchain.client.sdk.files import beginning
@@ -166,7 +171,7 @@ def _held_against(schema: Path, found: dict[str, tuple[Path, int]], on_bytes: An
         wanted = parse_table_schema(raw)
     except BadTableSchema as problem:
         raise WrongUsage(f"{schema}: {problem}. Ask whoever posted it for another one") from None
-    tables = {name: path for name, (path, _) in sorted(found.items()) if name.endswith(SUFFIX)}
+    tables = {name: path for name, (path, _) in sorted(found.items()) if is_table(name)}
     if not tables:
         raise WrongUsage(f"There is no {SUFFIX} file in the folder, and the schema {schema} is about tables. Nothing was added")
     report: TableReport = check_tables(wanted, _opened_tables(tables), on_bytes)

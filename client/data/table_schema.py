@@ -20,7 +20,8 @@ import msgspec
 from msgspec import Meta
 
 from learningchain.client.data.columns import TableColumn, shown_value
-from learningchain.client.reading import unmarked
+from learningchain.client.data.separators import SEPARATORS, form_of
+from learningchain.client.reading import MARK, unmarked
 
 MAX_SCHEMA_BYTES: Final = 64 * 1024
 MAX_COLUMNS: Final = 1024
@@ -28,6 +29,11 @@ MAX_LINE: Final = 1 << 20
 """Bytes of a row, with its end."""
 MAX_MISFITS: Final = 10
 SUFFIX: Final = ".csv"
+
+
+def is_table(name: str) -> bool:
+    """Whether a file is held against a schema, by its name."""
+    return name.lower().endswith(SUFFIX)
 
 
 class BadTableSchema(ValueError):
@@ -130,6 +136,7 @@ class _Table:
         self._places: list[tuple[int, DataColumn]] = []
         self._width = 0
         self.line = 0
+        self._first = ""
 
     def take(self, raw: bytes) -> bool:
         self.line += 1
@@ -164,7 +171,8 @@ class _Table:
         except csv.Error as problem:
             self._tell("", f"it is no line of a table: {problem}; a row is one line, and quotes end on it")
         else:
-            if text.startswith("\N{ZERO WIDTH NO-BREAK SPACE}"):
+            self._first = text if self.line == 1 else self._first
+            if text.startswith(MARK):
                 self._tell("", "it begins with a byte order mark; save the file as UTF-8 without one")
             elif rows and rows[0]:
                 return rows[0]
@@ -179,6 +187,9 @@ class _Table:
             self._tell("", "it names a column twice")
             return False
         missing = [name for name in names if name not in cells]
+        if missing and (why := self._written_otherwise(names)):
+            self._tell("", why)
+            return False
         if missing:
             self._tell(missing[0], f"it is missing; the columns should be {_listed(names)}")
             return False
@@ -187,6 +198,18 @@ class _Table:
             return False
         self._places = [(cells.index(column.name), column) for column in self._schema.columns]
         return True
+
+    def _written_otherwise(self, names: Sequence[str]) -> str | None:
+        """What is wrong with the first line where it names the columns, and separates them in another way than the schema."""
+        form = form_of(self._first, names)
+        wanted = SEPARATORS[self._schema.separator]
+        if form.said:
+            return f"it says {self._first[:10]!r}, as spreadsheets do: the first line names the columns. Take it out"
+        if form.separator != self._schema.separator:
+            return f"its columns are separated by {form.name}, and the schema wants {wanted}. Save the file with {wanted}"
+        return (
+            "a space stands behind each separator, and would be a part of the cells. Take the spaces out" if form.spaced else None
+        )
 
     def _tell(self, column: str, why: str, line: int = 0) -> None:
         self._misfits.append(TableMisfit(self._name, line or self.line, column, why))

@@ -82,13 +82,18 @@ def test_tables_are_held_against_a_schema_first(run: Any, double: DockerDouble, 
     assert refused.code == 2
     assert "'deep/b.csv', line 2, age: '101' is not a whole number" in refused.error["message"]
     assert double.volumes == {}
-    (tmp_path / "folder" / "deep" / "b.csv").write_text("age\n100\n")
+    (tmp_path / "folder" / "deep" / "b.csv").rename(tmp_path / "folder" / "deep" / "B.CSV")
+    assert "'deep/B.CSV', line 2, age: '101'" in run(*words).error["message"], "a suffix in capitals is one, too"
+    (tmp_path / "folder" / "deep" / "B.CSV").write_text("age\n100\n")
+    (tmp_path / "folder" / "notes.txt").write_text("x")
+    assert "Not held against the schema, for they are no .csv files: notes.txt" in run(*words[:-1]).err
+    assert run("data", "remove", "scans").code == 0
     added = run(*words)
     assert added.json["schema"] == hashlib.sha256(raw).hexdigest()
     for content, why in ((b"{", "no JSON"), (b'{"columns":[]}', "not valid")):
         (tmp_path / "schema.json").write_bytes(content)
         assert why in run(*words).error["message"]
-    for path in (tmp_path / "folder").rglob("*.csv"):
+    for path in [path for path in (tmp_path / "folder").rglob("*") if path.is_file()]:
         os.rename(path, path.with_suffix(".txt"))
     (tmp_path / "schema.json").write_bytes(raw)
     assert "There is no .csv file" in run(*words).error["message"]

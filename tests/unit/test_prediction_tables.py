@@ -25,7 +25,15 @@ from learningchain.client.contracts.prediction.roles.asking import (
     TableTerms,
     describe,
 )
-from learningchain.client.contracts.prediction.roles.table import ANSWERS, DECISIONS, SHOWN, BadTable, TableReader, plain_label
+from learningchain.client.contracts.prediction.roles.table import (
+    ANSWERS,
+    DECISIONS,
+    SHOWN,
+    BadTable,
+    TableReader,
+    answers_head,
+    plain_label,
+)
 from learningchain.client.node.ledger import VALID_FOR
 from learningchain.client.sdk.types import NotFoundError, RejectedError, UnavailableError, UnreachableError
 
@@ -345,6 +353,30 @@ def test_a_strangers_class_is_no_formula_in_a_spreadsheet(name: str) -> None:
 def read(path: Path, text: str) -> TableReader:
     path.write_text(text)
     return TableReader(path, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("text", "separator", "first"),
+    [
+        ("age,job\n40,a\n", ",", 2),
+        ("age;job;x\n40;a;1,5\n", ";", 2),
+        ("job\tage\r\na\t40\r\n", "\t", 2),
+        ("sep=;\r\nage;job\r\n40;a\r\n", ";", 3),
+        ('"sep=,"\nage,job\n40,a\n', ",", 3),
+        ('age, job, "x, y"\n40, a, 1\n', ",", 2),
+        ("\ufeffSEP=\t\nage\tjob\n40\ta\n", "\t", 3),
+    ],
+)
+def test_a_table_is_read_as_spreadsheets_write_it_and_answered_alike(tmp_path: Path, text: str, separator: str, first: int) -> None:
+    table = read(tmp_path / "in.csv", text)
+    assert table.check() == 1
+    (line,) = table.lines()
+    assert (line.row, line.number) == ([40, "a"], first)
+    assert (
+        answers_head(table, decided=False)
+        .decode()
+        .startswith(separator.join(f'"{n}"' if separator in n else n for n in table.names))
+    )
 
 
 def test_wrong_rows_are_all_told_of_up_to_a_bound(tmp_path: Path) -> None:

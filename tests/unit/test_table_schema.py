@@ -131,3 +131,19 @@ def test_a_schema_of_any_bytes_is_one_or_is_refused(raw: bytes) -> None:
         parse_table_schema(raw)
     except BadTableSchema as why:
         assert len(str(why)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("separator", "content", "why"),
+    [
+        (",", b"age;sex;pay\n20;f;1\n", "separated by semicolons, and the schema wants commas. Save the file with commas"),
+        (",", b"age\tsex\tpay\n", "separated by tabs"),
+        (";", b"age,sex,pay\n", "separated by commas, and the schema wants semicolons"),
+        (",", b"sep=,\r\nage,sex,pay\r\n", "it says 'sep=,', as spreadsheets do"),
+        (",", b"age, sex, pay\n", "a space stands behind each separator"),
+        (",", b"sex,pay\nf,1\n", "age: it is missing"),
+    ],
+)
+def test_a_table_that_is_written_otherwise_is_told_as_that(separator: str, content: bytes, why: str) -> None:
+    (said,) = told(schema(separator=separator), content)
+    assert "line 1" in said and why in said

@@ -223,7 +223,7 @@ class TableRun:
             file.seek(self.journal.bytes)
         else:
             file.truncate(0)
-            file.write(answers_head(self._table.names, decided=self._decided))
+            file.write(answers_head(self._table, decided=self._decided))
         return file
 
     def close(self) -> None:
@@ -345,7 +345,9 @@ class TableRun:
     async def _write(self, batch: TableBatch, task: Awaitable[Any]) -> None:
         view = await task
         state = view["outcome"] if view["outcome"] in ("AGREED", "WEAK") else "FAILED"
-        await asyncio.to_thread(self._write_text, answers_text(batch, view, self._schema.classes, decided=self._decided))
+        await asyncio.to_thread(
+            self._write_text, answers_text(self._table, batch, view, self._schema.classes, decided=self._decided)
+        )
         self.journal.add(
             batch.number,
             bytes=self._out.tell(),

@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ import msgspec
 
 from learningchain.client.contracts.prediction.http.model_schema import BadRow, ModelSchema, row_of_cells
 from learningchain.client.data.columns import NUMBER
+from learningchain.client.data.separators import TableForm, form_of
 
 MAX_COLUMNS: Final = 70_000
 MAX_ROWS: Final = 10_000_000
@@ -56,7 +58,9 @@ class TableReader:
     def __init__(self, path: Path, schema: ModelSchema) -> None:
         self.path, self._schema = path, schema
         with self._open() as file:
-            self.names = next(_records(path, file), (0, []))[1]
+            self.form = _form(path, file, schema)
+        with self._open() as file:
+            self.names = next(_records(path, file, self.form), (0, []))[1]
         _check_names(path, self.names, schema)
         self._places = [self.names.index(column) for column in schema.columns]
 
@@ -116,7 +120,7 @@ class TableReader:
     def _read(self) -> Iterator[TableLine | str]:
         """Each row, or in words what is wrong with it."""
         with self._open() as file:
-            records = _records(self.path, file)
+            records = _records(self.path, file, self.form)
             next(records, None)
             for number, cells in records:
                 if not cells:
@@ -132,10 +136,20 @@ class TableReader:
                     yield TableLine(number, cells, row)
 
 
-def _records(path: Path, file: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+def _form(path: Path, file: io.TextIOWrapper, schema: ModelSchema) -> TableForm:
+    try:
+        return form_of(file.readline(MAX_LINE_BYTES), schema.columns)
+    except UnicodeDecodeError as problem:
+        raise BadTable(f"{path}, line 1: it is no CSV in UTF-8: {problem}") from None
+    except OSError as problem:
+        raise BadTable(f"{path} cannot be read: {problem.strerror}") from None
+
+
+def _records(path: Path, file: Iterable[str], form: TableForm) -> Iterator[tuple[int, list[str]]]:
     """Each record and the line on which it begins. Raises BadTable."""
-    reader = csv.reader(_bounded(file), strict=True)
-    before = 0
+    lines = _bounded(file)
+    before = begun = len(list(islice(lines, 1))) if form.said else 0
+    reader = csv.reader(lines, delimiter=form.separator, skipinitialspace=form.spaced, strict=True)
     while True:
         try:
             cells = next(reader)
@@ -146,7 +160,7 @@ def _records(path: Path, file: Iterable[str]) -> Iterator[tuple[int, list[str]]]
         except OSError as problem:
             raise BadTable(f"{path} cannot be read: {problem.strerror}") from None
         yield before + 1, cells
-        before = reader.line_num
+        before = begun + reader.line_num
 
 
 def _bounded(file: Iterable[str]) -> Iterator[str]:
@@ -176,13 +190,13 @@ def _check_names(path: Path, names: Sequence[str], schema: ModelSchema) -> None:
         raise BadTable(f"{path} has the column {min(taken)}, which the answers' file has itself. Rename it")
 
 
-def answers_head(names: Sequence[str], *, decided: bool) -> bytes:
-    return _written([[*names, *ANSWERS, *(DECISIONS if decided else ())]])
+def answers_head(table: TableReader, *, decided: bool) -> bytes:
+    return _written([[*table.names, *ANSWERS, *(DECISIONS if decided else ())]], table.form)
 
 
-def answers_text(batch: TableBatch, view: Any, classes: Sequence[str] | None, *, decided: bool) -> bytes:
-    """The batch's lines with what was answered, and what a policy decided where one did. `view` is the request as the API tells of
-    it, ended or answered."""
+def answers_text(table: TableReader, batch: TableBatch, view: Any, classes: Sequence[str] | None, *, decided: bool) -> bytes:
+    """The batch's lines, written as the table is, with what was answered, and what a policy decided where one did. `view` is the
+    request as the API tells of it, ended or answered."""
     decisions = {one["row"]: one for one in view.get("decisions", ())}
     by_row = {value["row"]: value for value in view.get("values", ())}
     outcome = view.get("outcome") or view.get("state")
@@ -194,7 +208,7 @@ def answers_text(batch: TableBatch, view: Any, classes: Sequence[str] | None, *,
         policy = decisions.get(row, {})
         more = [policy.get("decision"), policy.get("rate_ppm"), policy.get("borderline")] if decided else []
         written.append([*line.cells, named, label, score, value["support"], outcome, view["id"], *more])
-    return _written(written)
+    return _written(written, table.form)
 
 
 def plain_label(name: str) -> str:
@@ -203,7 +217,7 @@ def plain_label(name: str) -> str:
     return f"'{name}" if name[0] in "=+-@" and not NUMBER.fullmatch(name) else name
 
 
-def _written(lines: Iterable[Sequence[Any]]) -> bytes:
+def _written(lines: Iterable[Sequence[Any]], form: TableForm) -> bytes:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
+    csv.writer(text, delimiter=form.separator, lineterminator="\n").writerows(lines)
     return text.getvalue().encode("utf-8", "surrogateescape")
