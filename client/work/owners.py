@@ -6,6 +6,7 @@ effect that holds something for a ref is noted in the work database, and the not
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Executor
 
@@ -54,6 +55,8 @@ class Owners:
         self._slices, self._database, self._executor = slices, database, executor
         self._names = {part.name for part in slices}
         self._noted: dict[bytes, str] = {}
+        self._holds = Counter[bytes]()
+        """Effects of this process that held something for a ref since it was noted."""
 
     async def load(self, held: Collection[bytes]) -> None:
         """Read what an earlier process noted, and drop the notes on refs for which nothing is held any more."""
@@ -68,14 +71,20 @@ class Owners:
 
     def begin(self, ref: bytes, name: str) -> bool:
         """Note that the slice `name` holds something for this ref. True where it is the first to do so: `write` has to follow."""
+        self._holds[ref] += 1
         if ref in self._noted:
             return False
         self._noted[ref] = name
         return True
 
+    def holds(self, ref: bytes) -> int:
+        """A number that rises with each effect that holds something for the ref, also while that is still on its way."""
+        return self._holds[ref]
+
     async def drop(self, ref: bytes) -> None:
         """Forget whose the ref was, as nothing is held for it any more. Raises sqlite3.Error."""
         self._noted.pop(ref, None)
+        self._holds.pop(ref, None)
         await in_thread(self._executor, lambda: self._database.drop_owner(ref))
 
     def may_release(self, reader: Reader, ref: bytes, name: str) -> bool:

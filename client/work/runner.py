@@ -604,10 +604,10 @@ class WorkDriver:
                 self._spawn(self._pinned(self._pins.give_up(effect.ref, (effect.reason,)), effect.ref))
             case ReleaseImage() if effect.ref not in self._fetching and self._nobody_else_needs(name, effect.ref):
                 self._letting_go.add(effect.ref)
-                self._spawn(self._let_go(effect.ref))
+                self._spawn(self._let_go(effect.ref, self._owners.holds(effect.ref)))
             case Forget() if effect.ref not in self._releasing:
                 self._releasing.add(effect.ref)
-                self._spawn(self._clean(effect))
+                self._spawn(self._clean(effect, self._owners.holds(effect.ref)))
             case _:
                 pass
 
@@ -758,29 +758,30 @@ class WorkDriver:
         except sqlite3.Error as problem:
             log.warning("a pin could not be changed", ref=ref.hex(), why=str(problem))
 
-    async def _clean(self, effect: Forget) -> None:
+    async def _clean(self, effect: Forget, holds: int) -> None:
         """A ref that is over is owed nothing more, but what was published for it and is to stay."""
         try:
-            while not await self._cleaned(effect):
+            while not await self._cleaned(effect, holds):
                 await asyncio.sleep(TICK_S)
         finally:
             self._releasing.discard(effect.ref)
 
-    async def _disown(self, ref: bytes) -> None:
-        """Forget whose the ref was, unless something is held for it again. Raises sqlite3.Error."""
-        if ref not in self._refs():
+    async def _disown(self, ref: bytes, holds: int) -> None:
+        """Forget whose the ref was, unless something is held for it again, or on its way since it had so many holds. Raises
+        sqlite3.Error."""
+        if ref not in self._refs() and self._owners.holds(ref) == holds:
             await self._owners.drop(ref)
 
-    async def _let_go(self, ref: bytes) -> None:
+    async def _let_go(self, ref: bytes, holds: int) -> None:
         try:
             await self._images.let_go(ref)
-            await self._disown(ref)
+            await self._disown(ref, holds)
         except sqlite3.Error as problem:
             log.warning("what was fetched stays until its ref is over", ref=ref.hex(), why=str(problem))
         finally:
             self._letting_go.discard(ref)
 
-    async def _cleaned(self, effect: Forget) -> bool:
+    async def _cleaned(self, effect: Forget, holds: int) -> bool:
         """False where the disk refused: what was given up until then is not there the next time."""
         ref = effect.ref
         try:
@@ -796,7 +797,7 @@ class WorkDriver:
                 await self._drop_made(path)
             await self._losses.forget(ref)
             await self._pins.expire(self._now())
-            await self._disown(ref)
+            await self._disown(ref, holds)
         except sqlite3.Error as problem:
             log.error("what is over cannot be forgotten yet; trying again", ref=ref.hex(), why=str(problem))
             return False

@@ -33,9 +33,10 @@ from learningchain.client.contracts.federation.roles.vaulting import VaultStage
 from learningchain.client.contracts.federation.steps import FedCame, KeepNoVault, KeepVault, SendFed, TrainNoMore, TrainWith
 from learningchain.client.keys.boxes import public_of
 from learningchain.client.work import WorkConfig
-from learningchain.client.work.events import FetchContent
+from learningchain.client.work.events import Chain, FetchContent
+from learningchain.client.work.gone import GONE_MS
 from learningchain.client.work.machine import Recalled
-from tests.federation_nodes import FedNode, FedWorld
+from tests.federation_nodes import FedNode, FedWorld, PlainLedger
 from tests.unit.job_kit import CHAIN_ID
 from tests.unit.test_federation_machines import SMALL
 
@@ -135,6 +136,30 @@ def test_a_member_that_wants_none_or_joined_before_has_none() -> None:
     until_named(world, second)
     world.run(lambda: world.now.r == 8)
     assert not on_ledger(world, first).vault and on_ledger(world, second).vault
+
+
+def test_vaults_stay_while_one_recent_state_lacks_their_federation_and_go_when_it_has_left_for_sure() -> None:
+    """A node that goes on from a backup may look first at a state of two minutes ago."""
+    world = begun()
+    me = world.owners[0]
+    until_named(world, me)
+    member, now = machine(world.nodes[me]), world.clock
+    before = member.vaults
+    empty = PlainLedger([]).store
+
+    def told(after: int, reader: Any, *, recent: bool = True) -> None:
+        member.handle(Chain(reader, now + after, recent=recent))
+
+    assert before.own.made and before.others.held
+    told(0, empty)
+    told(GONE_MS - 1, empty)
+    told(GONE_MS, world.ledger.store)
+    told(GONE_MS + 1, empty)
+    told(3 * GONE_MS, empty, recent=False)
+    told(3 * GONE_MS + 1, empty)
+    assert (member.vaults.own.made, member.vaults.others) == (before.own.made, before.others)
+    told(4 * GONE_MS + 1, empty)
+    assert not member.vaults.own.made and not member.vaults.others.held
 
 
 def test_whose_owner_leaves_is_kept_no_more() -> None:

@@ -15,7 +15,7 @@ from learningchain.chain.crypto import sha256
 from learningchain.chain.host.terms import Image, ImageKind
 from learningchain.client.contracts.job.roles.cleanup import OWN_PIN, UNCLEAR_PIN, WON_PIN
 from learningchain.client.work import WorkDriver
-from learningchain.client.work.events import SERVED, Forget, Pin, ReleaseImage, ServeFile, Unpin
+from learningchain.client.work.events import SERVED, FetchContent, Forget, Pin, ReleaseImage, ServeFile, Unpin
 from learningchain.client.work.gone import GONE_MS
 from learningchain.client.work.machine import find_slices, knows_no_ref
 from learningchain.p2p.content.cid import Codec, cid_of, parse
@@ -163,6 +163,29 @@ def test_what_is_held_for_something_alive_stays_for_as_long_as_it_lives(tmp_path
         work._do(machine, [Forget(ref)])
         await asyncio.sleep(5)
         assert not held(work, ref) and ref not in work._losses.refs and not work._database.owners()
+        await graph.stop()
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("over", [ReleaseImage, Forget])
+def test_what_is_on_its_way_when_the_last_thing_of_its_ref_is_given_up_keeps_its_owner(tmp_path: Path, over: Any) -> None:
+    """A file is asked for, nothing else is held for the ref any more, and the file comes a minute later: over a start no other
+    contract's machine may release it."""
+
+    async def main() -> None:
+        graph = Graph(tmp_path, config=working(attempts=0))
+        node, (alive, machine) = graph.nodes["a"], LIVE["job"]
+        await graph.start("a")
+        work, ref = node.work, alive(graph)
+        assert work is not None
+        node.files.arrives_s = 60.0
+        cid, until = str(cid_of(Codec.RAW, b"late")), graph.chain.clock + 60 * MINUTE_MS
+        (tmp_path / "late").write_bytes(b"late")
+        await graph.nodes["boss"].files.add(tmp_path / "late", pin="posted")
+        work._do(machine, [over(ref), FetchContent("late", "file", ref, cid, 4, until, pin="ask")])
+        await hours(graph.chain, 120)
+        assert held(work, ref) == {"ask"} and work._database.owners() == {ref: "job"}
         await graph.stop()
 
     run_virtual(main())

@@ -70,6 +70,7 @@ from learningchain.client.work.events import (
     ServeFile,
     Submit,
 )
+from learningchain.client.work.gone import GoneRefs
 
 OFFER_MS = 10_000
 """Chain clock after which a file is offered again to who did not answer."""
@@ -132,6 +133,7 @@ class MemberMachine(FedMachine):
         """The last one that was not taken up, as there are too many."""
         self._absent: set[bytes] = set()
         """Those that the state had not, at the last look."""
+        self._gone = GoneRefs()
         self._published: dict[bytes, bytes] = {}
         """What the ledger had of this owner's data at the last look."""
         self._why: dict[bytes, str] = {}
@@ -204,12 +206,14 @@ class MemberMachine(FedMachine):
     def _look(self, given: Chain) -> Iterator[FedEffect]:
         self._take_answers(given)
         duties = owed(given, self._node.me)
+        missing = [one for one in self._joined if self._has_vaults(one) and look(given.reader, one) is None]
+        gone = self._gone.look(given, missing)
         self._why.clear()
         for federation, joined in sorted(self._joined.items()):
             at = look(given.reader, federation)
             if at is None:
                 self._absent |= {federation} if given.recent else set()
-                if given.recent and self._has_vaults(federation):
+                if federation in gone:
                     yield from self._own.stop(federation)
                     yield from self._others.stop(federation)
                 continue  # its opening is not on the ledger yet, or it left the state
@@ -294,7 +298,8 @@ class MemberMachine(FedMachine):
                 self.answers[message.federation, message.attempt, came.sender] = message
 
     def _has_vaults(self, federation: bytes) -> bool:
-        """Files of vaults are here: it was on the ledger, so it has left the state where it is not."""
+        """Files of vaults are here: it was on the ledger, so it has left the state where it is missing for long (`GoneRefs`). One
+        look says nothing: a recent state may be older than what it lacks."""
         made = any(one.federation == federation for one in self._own.book.made)
         return made or any(one.federation == federation for one in self._others.book.held)
 
