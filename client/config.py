@@ -241,6 +241,20 @@ class SandboxConfig(_Section, frozen=True, kw_only=True):
     ] = 65_536
 
 
+class ClusterConfig(_Section, frozen=True, kw_only=True):
+    kind: Annotated[
+        Literal["none", "static"],
+        Meta(
+            description="Other machines of yours that train for this node: none, or static: those that joined it (learningchain "
+            "machine add)."
+        ),
+    ] = "none"
+    listen: Annotated[
+        str,
+        Meta(max_length=1_024, description="Where those machines reach this node: host:port, or [::]:port for IPv6."),
+    ] = "127.0.0.1:7403"
+
+
 class CallbackConfig(_Section, frozen=True, kw_only=True):
     allow: Annotated[
         list[Text],
@@ -293,6 +307,7 @@ class ConfigBase(_Section, frozen=True, kw_only=True):
     work: WorkConfig = WorkConfig()
     serve: ServeConfig = ServeConfig()
     sandbox: SandboxConfig = SandboxConfig()
+    cluster: ClusterConfig = ClusterConfig()
     callback: CallbackConfig = CallbackConfig()
     notify: NotifyConfig = NotifyConfig()
     log: LogConfig = LogConfig()
@@ -346,6 +361,7 @@ SECTIONS: Final[dict[str, type[_Section]]] = {
     "serve": ServeConfig,
     **OWN_SECTIONS,
     "sandbox": SandboxConfig,
+    "cluster": ClusterConfig,
     "callback": CallbackConfig,
     "notify": NotifyConfig,
     "log": LogConfig,
@@ -525,6 +541,7 @@ _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "network.peers": _each(parse_seed),
     "api.listen": _listens_on,
     "storage.url": _is_database,
+    "cluster.listen": _listens_on,
     "storage.keep_blocks": parse_keep,
     "sync.trusted": parse_checkpoint,
     "work.gpus": parse_gpus,

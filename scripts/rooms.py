@@ -18,7 +18,7 @@ import grimp
 PACKAGE: Final = "learningchain"
 FLOORS: Final = (
     *("slices", "cli", "doctor", "notify", "receipts", "dashboard", "api", "callbacks", "work", "sdk", "node"),
-    *("data", "config_change", "signer", "keys", "kept", "config", "reading", "contracts"),
+    *("machines", "data", "config_change", "signer", "keys", "kept", "config", "reading", "contracts"),
 )
 UPWARDS: Final = 14
 

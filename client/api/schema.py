@@ -633,6 +633,40 @@ class SetRemoved(TypedDict):
     removed: bool
 
 
+class MachineRequest(Strict, frozen=True, kw_only=True):
+    """`address`: where the machine reaches the node, if that is not the one that the node listens on."""
+
+    name: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,31}$")]
+    address: Annotated[str, Meta(max_length=256)] = ""
+
+
+class MachineToken(TypedDict):
+    """`token`: good for one machine until `until`; told this once."""
+
+    name: str
+    token: str
+    until: int
+
+
+class MachineView(TypedDict):
+    """`state`: invited, away, failing or ready; `why`: not ready. `heard`: when it said something last; null: never since the
+    node's start. Memory in MiB, processors in thousandths."""
+
+    name: str
+    state: str
+    why: str
+    cpus_milli: int
+    mem_mb: int
+    engine: str
+    runs: list[str]
+    heard: int | None
+
+
+class MachineRemoved(TypedDict):
+    name: str
+    removed: bool
+
+
 class OwnDataView(TypedDict):
     """`digest`: of the contents, whatever the files are called, told to tokens that may do everything alone; `schema`: SHA-256 of
     what they were held against when added."""

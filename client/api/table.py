@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import Any
 
 from learningchain.client import contracts
-from learningchain.client.api import accounts, callbacks, chain, dashboard, data, events, files, ops, receipts, runs, sets
+from learningchain.client.api import accounts, callbacks, chain, dashboard, data, events, files, machines, ops, receipts, runs, sets
 from learningchain.client.api.following import Follower
 from learningchain.client.api.locked import Locked
 from learningchain.client.api.route import Route
@@ -22,6 +22,7 @@ THEMES: dict[str, ModuleType] = {
     "runs": runs,
     "data": data,
     "sets": sets,
+    "machines": machines,
     "callbacks": callbacks,
     "events": events,
     "dashboard": dashboard,

@@ -122,6 +122,17 @@ _OWN: Sections = {
                 ),
             ),
         ),
+        Command("machines", "machine:machines", "Other machines that train for this node.", "machines"),
+        Family(
+            "machine",
+            "Let other machines of yours train for this node; none of them holds a key of it.",
+            (
+                Command("add", "machine:add", "Make a token with which one machine joins; it is shown once.", "machine add gpu1"),
+                Command("join", "machine:join", "On the machine: join the node that made the token.", "machine join lcm_k9..."),
+                Command("run", "machine:run", "On the machine: train for the node until interrupted.", "machine run"),
+                Command("remove", "machine:remove", "Let a machine train no more; its runs end.", "machine remove gpu1"),
+            ),
+        ),
         Command("peers", "ledger:peers", "Nodes that this one is connected to.", "peers"),
         Family(
             "config",

@@ -290,6 +290,7 @@ _COMMANDS = {
     "GET /v1/files": "learningchain file list",
     "GET /v1/callbacks": "learningchain callback list",
     "GET /v1/data": "learningchain data list",
+    "GET /v1/machines": "learningchain machines",
     "GET /v1/sets": "learningchain data list",
     "GET /v1/peers": "learningchain peers",
     "GET /v1/status": "learningchain status",

@@ -88,6 +88,7 @@ from learningchain.p2p.wire import CONTENT, NODE, QUEUE_CONTENT, QUEUE_REQUESTS
 
 if TYPE_CHECKING:
     from learningchain.client.work import WorkDriver
+    from learningchain.sandbox import AsyncBackend
 
 log: Any = structlog.get_logger("daemon")
 
@@ -575,7 +576,8 @@ class Daemon:
     async def _open_work(self, stack: contextlib.AsyncExitStack) -> None:
         """Every node has duties of its own: to open the key of its jobs' hidden data, to judge, to tell of cases. Only one that
         trains, or may be drawn into committees, needs an engine for them."""
-        from learningchain.client.work import WorkDatabaseError, compose, make_engine
+        from learningchain.client.machines.book import MachineError
+        from learningchain.client.work import WorkDatabaseError, compose
         from learningchain.sandbox import UnknownBackend
 
         settings = self._work_settings()
@@ -585,7 +587,7 @@ class Daemon:
                 self.ledger,
                 self.view.files,
                 self.data,
-                make_engine(self.settings.config, self.data, self.ledger.own_id),
+                self._make_engine(),
                 now=now_ms,
                 rng=secrets.token_bytes,
                 sign=self._sign_own if self.keys is not None else None,
@@ -595,10 +597,25 @@ class Daemon:
             )
             stack.push_async_callback(lambda: work.stop(leave=self._leave))
             await work.start()
-        except (WorkDatabaseError, UnknownBackend) as fault:
+        except (WorkDatabaseError, UnknownBackend, MachineError) as fault:
             raise StartError(str(fault)) from None
         log.info("looking for work", train=settings.enabled, verify=settings.verify and work.drawn())
         self.view.employ(work, train=self._work_wanted)
+
+    def _make_engine(self) -> AsyncBackend:
+        """The engine here, and the owner's other machines where the node is to have some. Raises `UnknownBackend`, `MachineError`."""
+        from learningchain.client.work import make_engine
+
+        config = self.settings.config
+        own = make_engine(config, self.data, self.ledger.own_id)
+        if config.cluster.kind == "none":
+            return own
+        from learningchain.client.machines.backend import MachinesBackend
+
+        engine = MachinesBackend(own, self.data, config.cluster.listen, now_ms)
+        self.view.machines = engine.hub
+        engine.hub.start()
+        return engine
 
     def _work_settings(self) -> configuration.WorkConfig:
         from learningchain.client.work import work_settings

@@ -18,6 +18,7 @@ from learningchain.chain.params import Params
 
 if TYPE_CHECKING:
     from learningchain.client.callbacks.service import CallbackService
+    from learningchain.client.machines.hub import MachineHub
     from learningchain.client.node.block_figures import AnyFigure, BlockFigures
     from learningchain.client.node.disk_use import DiskRoom
     from learningchain.client.notify.service import NotifyService
@@ -342,6 +343,11 @@ class NodeService(Protocol):
 
     async def archived_within(self, first: bytes, last: bytes, limit: int) -> list[bytes]:
         """References that left, from `first` to `last`, ascending."""
+        ...
+
+    @property
+    def machines(self) -> MachineHub | None:
+        """The owner's other machines; None where the node is to have none, and while it starts."""
         ...
 
     def genesis(self) -> Genesis:

@@ -36,6 +36,7 @@ from learningchain.p2p.transport import Network
 
 if TYPE_CHECKING:
     from learningchain.client.callbacks.service import CallbackService
+    from learningchain.client.machines.hub import MachineHub
     from learningchain.client.node.block_figures import BlockFigures
     from learningchain.client.node.disk_use import DiskRoom, DiskUse
     from learningchain.client.notify.service import NotifyService
@@ -140,6 +141,7 @@ class RunningNode:
         self._driver, self._node = driver, driver.node
         self._work: WorkDriver | None = None
         self._working = False
+        self.machines: MachineHub | None = None
         self.callbacks: CallbackService | None = None
         self.figures: BlockFigures | None = None
         self.disk_use: DiskUse | None = None

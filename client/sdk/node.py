@@ -41,6 +41,9 @@ if TYPE_CHECKING:
         FileStored,
         HistoryView,
         LoadView,
+        MachineRemoved,
+        MachineToken,
+        MachineView,
         RawBlockView,
         Ready,
         ReasonView,
@@ -307,6 +310,21 @@ class NodeCalls(Calls):
     async def sets(self) -> list[SetView]:
         """Data sets that the holder of this token published on the node."""
         return cast("list[SetView]", await self.api.rows("/v1/sets"))
+
+    @call
+    async def machines(self) -> list[MachineView]:
+        """Other machines that train for the node."""
+        return cast("list[MachineView]", await self.api.rows("/v1/machines"))
+
+    @call
+    async def add_machine(self, name: str, address: str = "") -> MachineToken:
+        """A token with which one machine joins within an hour. `address`: where it reaches the node, if not where that listens."""
+        return cast("MachineToken", await self.api.call("POST", "/v1/machines", body={"name": name, "address": address}))
+
+    @call
+    async def remove_machine(self, name: str) -> MachineRemoved:
+        """Let a machine train for the node no more; its runs end."""
+        return cast("MachineRemoved", await self.api.call("DELETE", f"/v1/machines/{path_id(name)}"))
 
     @call
     async def unpublish(self, cid: str) -> SetRemoved:

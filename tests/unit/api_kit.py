@@ -71,6 +71,7 @@ from learningchain.client.api.server import ApiServer
 from learningchain.client.api.table import ROUTES
 from learningchain.client.callbacks.service import CallbackService
 from learningchain.client.keys.keystore import KeystoreError
+from learningchain.client.machines.hub import MachineHub
 from learningchain.client.node.block_figures import AnyFigure, BlockFigures
 from learningchain.client.node.disk_use import DiskRoom
 from learningchain.client.node.interface import Before, KeptRoom, MayHave, Past, SignerUnavailable, TxResult
@@ -455,6 +456,7 @@ class FakeNode:
         self.files = FakeFiles(folder)
         self.work = FakeWork()
         self.runs: FakeRuns | None = FakeRuns()
+        self.machines: MachineHub | None = None
         self.callbacks: CallbackService | None = None
         self.trials: Trials | None = None
         self.extra: dict[str, Any] = {}

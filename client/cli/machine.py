@@ -1,0 +1,189 @@
+"""`machine`: other machines of the owner train for this node. `join` and `run` are typed there, the others where the node is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from learningchain.client.cli.common import HERE, Common, NotStarted, WrongUsage, listing, when
+
+if TYPE_CHECKING:
+    from learningchain.client.machines.trust import MachineSecrets
+
+MachineName = Annotated[str, Parameter(name="NAME", help="Of the machine: a-z, 0-9 and -, at most 32.")]
+
+
+def machines(*, common: Common = HERE) -> int:
+    """Other machines that train for this node: state, what they have, runs, when they were heard."""
+    found = common.ask(lambda node: node.machines())
+
+    def people(console: Console) -> None:
+        if not found:
+            console.print("No other machine trains for this node. Let one: learningchain machine add NAME")
+            return
+        rows = [
+            [
+                one["name"],
+                one["state"],
+                f"{one['cpus_milli'] / 1_000:g}",
+                one["mem_mb"],
+                len(one["runs"]),
+                when(one["heard"]),
+                one["why"],
+            ]
+            for one in found
+        ]
+        console.print(listing(["machine", "state", "cpus", "MiB", "runs", "heard", "why"], rows, {"cpus", "MiB", "runs"}))
+
+    common.out.show(found, people)
+    return 0
+
+
+def add(
+    name: MachineName,
+    /,
+    *,
+    address: Annotated[str, Parameter(help="HOST:PORT at which the machine reaches the node. Default: cluster.listen.")] = "",
+    common: Common = HERE,
+) -> int:
+    """Make a token with which one machine joins this node within an hour. It is shown once."""
+    made = common.ask(lambda node: node.add_machine(name, address))
+    common.out.show(made, lambda console: console.print(made["token"], soft_wrap=True))
+    common.out.note(
+        f"Good for one machine until {when(made['until'])}: who has it becomes {name}. There: learningchain machine join TOKEN"
+    )
+    return 0
+
+
+def remove(name: MachineName, /, *, common: Common = HERE) -> int:
+    """Let a machine train for this node no more. Its runs end there, and a token that waits for it is good no more."""
+    gone = common.ask(lambda node: node.remove_machine(name))
+    common.out.show(gone, lambda console: console.print(f"{name} trains for this node no more."))
+    return 0
+
+
+def join(
+    token: Annotated[str, Parameter(name="TOKEN", help="What machine add printed where the node is.")],
+    /,
+    *,
+    common: Common = HERE,
+) -> int:
+    """Let this machine join the node that made the token. It needs Docker, and no keystore, network or node of its own."""
+    import ssl
+
+    import msgspec
+
+    from learningchain.chain.errors import Malformed
+    from learningchain.chain.storage import private
+    from learningchain.client.machines import program
+    from learningchain.client.machines.trust import BadToken, parse_token
+
+    try:
+        wanted = parse_token(token)
+        secrets = asyncio.run(program.join(wanted))
+    except BadToken as problem:
+        raise WrongUsage(str(problem)) from None
+    except program.NodeRefused as problem:
+        raise WrongUsage(f"This machine does not join: {problem}") from None
+    except (OSError, ssl.SSLError, TimeoutError, Malformed) as fault:
+        why = str(fault) or "it did not answer in time"
+        raise WrongUsage(
+            f"This machine does not join: the node at {wanted.address} is out of reach ({why}). Look whether it runs, and whether "
+            "cluster.listen and firewalls let this machine reach it"
+        ) from None
+    data = common.folder
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private.replace(data / program.FILE, msgspec.json.encode(secrets))
+    common.out.show(
+        {"name": secrets.name, "node": secrets.address, "data": str(data)},
+        lambda console: console.print(f"This machine is {secrets.name} of the node at {secrets.address}.", soft_wrap=True),
+    )
+    common.out.note(f"Next: learningchain machine run{common.again}")
+    return 0
+
+
+def run(*, common: Common = HERE) -> int:
+    """Train for the node that this machine joined, until interrupted. Without the node it goes on, and waits for it."""
+    from learningchain.client.machines import program
+    from learningchain.client.node import logs, process
+
+    if why := process.why_no_node():
+        raise NotStarted(f"The machine does not start: {why}")
+    data = common.folder
+    try:
+        secrets = program.read_secrets(data)
+    except FileNotFoundError:
+        raise NotStarted(
+            f"The machine does not start: {data} joined no node. Where the node is: learningchain machine add NAME; then here: "
+            "learningchain machine join TOKEN"
+        ) from None
+    except (OSError, ValueError) as problem:
+        raise NotStarted(f"The machine does not start: {data / program.FILE} cannot be read: {problem}. Join again") from None
+    logs.configure("info", "console")
+    import uvloop
+
+    with _alone(data / program.FOLDER), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_run(data, secrets))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Two programs of one machine would end each other's runs."""
+    import fcntl
+
+    from learningchain.chain.storage import private
+
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    held = private.open_folder(folder)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise NotStarted(
+            f"The machine does not start: another learningchain machine run uses {folder}. End that one first"
+        ) from None
+    finally:
+        os.close(held)
+
+
+async def _run(data: Path, secrets: MachineSecrets) -> int:
+    from learningchain.client import config
+    from learningchain.client.machines.frames import MAX_HELD
+    from learningchain.client.machines.program import FOLDER, MachineProgram
+    from learningchain.client.machines.trust import fingerprint
+    from learningchain.client.node.daemon import version
+    from learningchain.client.work.engine import ThreadedSandbox
+    from learningchain.sandbox import BackendSettings, UnknownBackend, make_backend
+
+    settings, folder = config.load(data).config.sandbox, (data / FOLDER).absolute()
+    wanted = BackendSettings(
+        data=folder / "sandbox",
+        node_tag=f"machine-{fingerprint(secrets.certificate).hex()[:20]}",
+        engine=settings.engine,
+        runtime=settings.runtime,
+        cache_dir=Path(settings.cache_dir) if settings.cache_dir else None,
+        disk_from=settings.disk_from_mb << 20,
+    )
+    try:
+        backend = make_backend(settings.backend, wanted)
+    except UnknownBackend as problem:
+        raise NotStarted(f"The machine does not start: {problem}") from None
+    program = MachineProgram(secrets, folder, ThreadedSandbox(backend, MAX_HELD, self_test=True), version())
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    running, waits = asyncio.ensure_future(program.run()), asyncio.ensure_future(stop.wait())
+    await asyncio.wait({running, waits}, return_when=asyncio.FIRST_COMPLETED)
+    waits.cancel()
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    return 0

@@ -1,0 +1,125 @@
+"""The sandbox of a node that has machines: its own engine, and trainings on theirs (`placing`).
+
+All that the driver asks goes to the node's own engine, as without machines. Beside that the content store's archives are noted by
+image, for a machine that needs one; the note is a file, since an image stays on the engine over a start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from learningchain.chain.storage import private
+from learningchain.client.machines.book import FOLDER, MachineBook
+from learningchain.client.machines.hub import ImageArchive, MachineHub
+from learningchain.client.machines.placing import may_leave
+from learningchain.sandbox import AsyncBackend, AsyncWarmRun, ImageLimits, OwnData, Progress, RunResult, RunSpec
+
+log: Any = structlog.get_logger("machines")
+
+MAX_ARCHIVES: Final = 4_096
+MAX_NOTE: Final = 8 << 20
+
+
+class _NotedArchive(msgspec.Struct, frozen=True):
+    image: str
+    path: str
+    limits: ImageLimits
+
+
+class MachinesBackend:
+    """`own`: the node's engine. `data`: its data folder. Implements `sandbox.AsyncBackend`."""
+
+    def __init__(self, own: AsyncBackend, data: Path, listen: str, now_ms: Callable[[], int]) -> None:
+        """Raises `MachineError`."""
+        self._own = own
+        self._path = data / FOLDER / "images.json"
+        self.hub = MachineHub(MachineBook(data / FOLDER, now_ms()), listen, data / "sandbox" / "out", now_ms)
+        self._archives: dict[str, ImageArchive] = {}
+        self._noting = asyncio.Lock()
+        self._going_on: set[str] = set()
+        """Runs of an earlier start that are on the own engine."""
+
+    async def prepare(self, keep_images: Collection[str], keep_runs: Collection[RunSpec]) -> dict[str, Any]:
+        report = await self._own.prepare(keep_images, keep_runs)
+        noted = await asyncio.to_thread(self._noted)
+        self._archives = {image: archive for image, archive in noted.items() if image in keep_images} | self._archives
+        self._going_on = set(report.get("runs", ()))
+        return report
+
+    async def look(self, *, again: bool) -> None:
+        await self._own.look(again=again)
+
+    async def load(self, path: Path, image_id: str, limits: ImageLimits) -> str:
+        image = await self._own.load(path, image_id, limits)
+        self._archives[image] = ImageArchive(path, limits)
+        while len(self._archives) > MAX_ARCHIVES:
+            del self._archives[next(iter(self._archives))]
+        await self._note()
+        return image
+
+    async def pull(self, reference: str, limits: ImageLimits) -> str:
+        return await self._own.pull(reference, limits)
+
+    async def own_data(self) -> list[OwnData]:
+        return await self._own.own_data()
+
+    async def remove_data(self, name: str) -> None:
+        await self._own.remove_data(name)
+
+    async def has_image(self, image_id: str) -> bool:
+        return await self._own.has_image(image_id)
+
+    async def remove(self, image_id: str) -> None:
+        await self._own.remove(image_id)
+        if self._archives.pop(image_id, None) is not None:
+            self.hub.drop_image(image_id)
+            await self._note()
+
+    async def run(self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event) -> RunResult:
+        archive = self._archives.get(spec.image_id)
+        if may_leave(spec) and archive is not None and spec.run_id not in self._going_on and archive.path.is_file():
+            machine = self.hub.place(spec)
+            if machine is not None:
+                return await self.hub.run(machine, spec, archive, on_progress, cancel)
+        return await self._own.run(spec, on_progress, cancel)
+
+    def printed(self, run_id: str) -> str | None:
+        there = self.hub.printed(run_id)
+        return self._own.printed(run_id) if there is None else there
+
+    def leave(self) -> None:
+        self._own.leave()
+
+    async def start(self, spec: RunSpec, cancel: threading.Event) -> AsyncWarmRun | RunResult:
+        return await self._own.start(spec, cancel)
+
+    async def close(self) -> None:
+        await self.hub.stop()
+        await self._own.close()
+
+    async def _note(self) -> None:
+        """An archive that could not be noted is not known after the next start: its trainings stay on the own engine."""
+        async with self._noting:
+            rows = [_NotedArchive(image, str(one.path), one.limits) for image, one in self._archives.items()]
+            try:
+                await asyncio.to_thread(private.replace, self._path, msgspec.json.encode(rows))
+            except OSError as fault:
+                log.warning("images for machines could not be noted", why=str(fault))
+
+    def _noted(self) -> dict[str, ImageArchive]:
+        try:
+            with private.reading(self._path) as file:
+                rows = msgspec.json.decode(file.read(MAX_NOTE), type=list[_NotedArchive])
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as fault:
+            log.warning("images noted for machines cannot be read", why=str(fault))
+            return {}
+        return {row.image: ImageArchive(Path(row.path), row.limits) for row in rows}

@@ -1,0 +1,565 @@
+"""The node's side: waits for its machines, hands them runs, and takes what they bring.
+
+    machine NAME   away --Hello--> ready <--> failing        (it says so, or a run failed there a moment ago)
+                    ^                |
+                    +-- connection lost; its runs end once it has been away for `LOST_S`
+
+    run            Take -> Began, RunProgress, Printed ... -> Give (each output) -> RunOver -> Release
+                    any of: another run_id or order after a new Hello, LOST_S, its time and more, a wrong output -> ENGINE_ERROR
+
+What is believed of a machine: bytes that this node counted and hashed itself. The rest is shown to people. Every end that is the
+machine's doing is an ENGINE_ERROR here: the attempt is not used up, and what the machine says of that run later is told to let go.
+For the loop's thread alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import math
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from secrets import token_hex
+from typing import IO, Any, Final
+
+import structlog
+from msgspec import structs
+
+from learningchain.chain.errors import Malformed
+from learningchain.chain.storage import private
+from learningchain.client.machines import frames as f
+from learningchain.client.machines.book import MachineBook, MachineError
+from learningchain.client.machines.placing import MachinePlace, RoomShare, choose, share_of
+from learningchain.client.machines.trust import name_in, node_context
+from learningchain.p2p.address_book import endpoint, parse_endpoint
+from learningchain.p2p.half_open import HalfOpen
+from learningchain.sandbox import EngineError, ImageLimits, OutputFile, Progress, RunResult, RunSpec, RunStatus
+from learningchain.sandbox.disk import leave_room
+from learningchain.sandbox.spec import dump_run
+
+log: Any = structlog.get_logger("machines")
+
+LOST_S: Final = 30.0
+FAILING_S: Final = 60.0
+"""After a run that failed by the machine's doing no other is placed there for so long."""
+CANCEL_LOOK_S: Final = 0.1
+HELLO_S: Final = 10.0
+MAX_HALF_OPEN: Final = 64
+MAX_BULK: Final = 4
+"""Transfers of one machine at a time."""
+ENDING_S: Final = 180.0
+"""What a machine may take, beyond a run's wall clock and its transfers, to say how the run ended."""
+SLOWEST: Final = 1_000_000
+"""Bytes per second at which image and outputs have to move."""
+_STATUSES: Final = {status.value: status for status in RunStatus}
+
+
+@dataclass(eq=False)
+class ImageArchive:
+    """An image as the content store has it, already checked by this node."""
+
+    path: Path
+    limits: ImageLimits
+
+
+@dataclass(eq=False)
+class RemoteRun:
+    spec: RunSpec
+    take: f.Take
+    archive: ImageArchive
+    on_progress: Callable[[Progress], None]
+    done: asyncio.Future[RunResult]
+    outputs: dict[str, OutputFile] = field(default_factory=dict)
+    printed: str = ""
+
+    @property
+    def order(self) -> bytes:
+        return hashlib.sha256(self.take.order).digest()
+
+
+@dataclass(eq=False)
+class JoinedMachine:
+    """A machine as the node knows it now."""
+
+    name: str
+    hello: f.MachineHello | None = None
+    writer: asyncio.StreamWriter | None = None
+    heard_ms: int | None = None
+    runs: dict[str, RemoteRun] = field(default_factory=dict)
+    trouble: str = ""
+    trouble_until: float = 0.0
+    bulk: int = 0
+    lost: asyncio.TimerHandle | None = None
+
+    def why_not(self, now: float) -> str:
+        """Why it takes no run at present; empty where it does."""
+        if self.hello is None or self.writer is None:
+            return "it is away"
+        return self.hello.trouble or (self.trouble if now < self.trouble_until else "")
+
+    def send(self, message: f.FromNode) -> None:
+        """Frames to a machine are few and small; one that takes none loses its connection by its own silence."""
+        if self.writer is not None:
+            self.writer.write(f.framed(message))
+
+
+class MachineHub:
+    """`out`: where outputs are written, each its caller's from then on. `start` it, `stop` it in the end."""
+
+    def __init__(self, book: MachineBook, listen: str, out: Path, now_ms: Callable[[], int]) -> None:
+        self.book, self._listen, self._out, self._now_ms = book, listen, out, now_ms
+        self._machines: dict[str, JoinedMachine] = {known.name: JoinedMachine(known.name) for known in book.machines}
+        self._context = node_context(book.secrets)
+        self._half_open: HalfOpen[socket.socket] = HalfOpen(MAX_HALF_OPEN)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._socket: socket.socket | None = None
+        self.port = 0
+
+    # --- life ------------------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Raises `MachineError` where the address cannot be had."""
+        host, _, port = self._listen.rpartition(":")
+        host = host.strip("[]")
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            self._socket = socket.create_server((host, int(port)), family=family, backlog=64)
+        except OSError as fault:
+            raise MachineError(
+                f"The node cannot listen for its machines on {self._listen}: {fault.strerror or fault}. Choose another address: "
+                "learningchain config set cluster.listen HOST:PORT"
+            ) from None
+        self._socket.setblocking(False)
+        self.port = self._socket.getsockname()[1]
+        self._spawn(self._accept(self._socket))
+        log.info("waiting for machines", listen=endpoint(host, self.port), known=len(self._machines))
+
+    async def stop(self) -> None:
+        for machine in self._machines.values():
+            self._end_runs(machine, "the node is stopping")
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._socket is not None:
+            self._socket.close()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # --- for the owner ---------------------------------------------------------------------------------------------------------
+
+    def add(self, name: str, address: str) -> tuple[str, int]:
+        """The token's text and its end (wall clock, ms). Raises `MachineError`."""
+        where = address or self._listen
+        if parse_endpoint(where)[0] in ("0.0.0.0", "::"):
+            raise MachineError(
+                f"The node listens for machines everywhere ({where}), and the machine needs one address at which it reaches the "
+                "node. Say which: learningchain machine add NAME --address HOST:PORT"
+            )
+        token, until = self.book.add(name, where, self._now_ms())
+        return token.text(), until
+
+    def remove(self, name: str) -> bool:
+        """Its runs end, and it comes in no more. Raises `MachineError`."""
+        if not self.book.remove(name):
+            return False
+        machine = self._machines.pop(name, None)
+        if machine is not None:
+            self._end_runs(machine, "its machine was removed")
+            self._hang_up(machine)
+        return True
+
+    def shown(self) -> list[dict[str, Any]]:
+        now, now_ms = self._now(), self._now_ms()
+        rows = [self._row(machine, now) for machine in self._machines.values()]
+        waiting: list[dict[str, Any]] = [
+            {"name": one.name, "state": "invited", "why": "", "cpus_milli": 0, "mem_mb": 0, "engine": "", "runs": [], "heard": None}
+            for one in self.book.invited(now_ms)
+        ]
+        return sorted([*rows, *waiting], key=lambda row: str(row["name"]))
+
+    def _row(self, machine: JoinedMachine, now: float) -> dict[str, Any]:
+        why, hello = machine.why_not(now), machine.hello
+        return {
+            "name": machine.name,
+            "state": "away" if machine.writer is None else "failing" if why else "ready",
+            "why": why,
+            "cpus_milli": 0 if hello is None else hello.cpus_milli,
+            "mem_mb": 0 if hello is None else hello.mem_mb,
+            "engine": "" if hello is None else f.shown(hello.engine),
+            "runs": sorted(machine.runs),
+            "heard": machine.heard_ms,
+        }
+
+    # --- runs ------------------------------------------------------------------------------------------------------------------
+
+    def place(self, spec: RunSpec) -> str | None:
+        """The machine for a run (`placing`); None where none takes it."""
+        now = self._now()
+        places = [
+            MachinePlace(
+                machine.name,
+                RoomShare(machine.hello.cpus_milli, machine.hello.mem_mb),
+                tuple(share_of(run.spec) for run in machine.runs.values()),
+                not machine.why_not(now) and len(machine.runs) < f.MAX_HELD,
+            )
+            for machine in self._machines.values()
+            if machine.hello is not None
+        ]
+        return choose(share_of(spec), places)
+
+    async def run(
+        self, name: str, spec: RunSpec, archive: ImageArchive, on_progress: Callable[[Progress], None], cancel: threading.Event
+    ) -> RunResult:
+        """One run on a machine that `place` named, to its end, whatever it comes to."""
+        machine, limits = self._machines[name], archive.limits
+        # Whether it outlives the node is not the machine's to say: it ends what its program leaves behind.
+        order = dump_run(structs.replace(spec, stays=False))
+        take = f.Take(spec.run_id, order, limits.archive_bytes, limits.unpacked_bytes, limits.files, limits.layers)
+        run = RemoteRun(spec, take, archive, on_progress, asyncio.get_running_loop().create_future())
+        if spec.run_id in machine.runs:
+            raise ValueError(f"run {spec.run_id} is under way already")
+        machine.runs[spec.run_id] = run
+        log.info("a run was placed on a machine", run=spec.run_id, machine=name)
+        result: RunResult | None = None
+        try:
+            machine.send(take)
+            result = await self._result(machine, run, cancel)
+            return structs.replace(result, log_tail=run.printed)
+        finally:
+            machine.runs.pop(spec.run_id, None)
+            machine.send(f.EndRun(spec.run_id, "it is over for the node"))
+            machine.send(f.ReleaseRun(spec.run_id))
+            kept = set() if result is None else {file.path for file in result.outputs.values()}
+            for file in run.outputs.values():
+                if file.path not in kept:
+                    file.path.unlink(missing_ok=True)
+
+    async def _result(self, machine: JoinedMachine, run: RemoteRun, cancel: threading.Event) -> RunResult:
+        limits, began = run.spec.limits, self._now()
+        moving = (limits.model_cap + run.take.archive_bytes) / SLOWEST
+        until = began + limits.wall_s + moving + ENDING_S
+        while not run.done.done():
+            await asyncio.wait({run.done}, timeout=CANCEL_LOOK_S)
+            if cancel.is_set() and not run.done.done():
+                return RunResult(status=RunStatus.CANCELLED, reason="cancelled", wall_s=self._now() - began)
+            if self._now() > until and not run.done.done():
+                self._blame(machine, run, f"it did not say within {until - began:.0f} s how the run ended")
+        return run.done.result()
+
+    def printed(self, run_id: str) -> str | None:
+        run = self._run(run_id)
+        return None if run is None else run.printed
+
+    def drop_image(self, image_id: str) -> None:
+        for machine in self._machines.values():
+            machine.send(f.DropImage(image_id))
+
+    def _run(self, run_id: str) -> RemoteRun | None:
+        return next((machine.runs[run_id] for machine in self._machines.values() if run_id in machine.runs), None)
+
+    def _over(self, run: RemoteRun, why: str) -> None:
+        if not run.done.done():
+            run.done.set_result(RunResult(status=RunStatus.ENGINE_ERROR, reason=why))
+
+    def _blame(self, machine: JoinedMachine, run: RemoteRun, why: str) -> None:
+        """The run ends, and others go elsewhere for a while."""
+        machine.trouble, machine.trouble_until = f"{run.spec.run_id}: {why}"[: f.MAX_TEXT], self._now() + FAILING_S
+        log.warning("a run failed by its machine's doing", run=run.spec.run_id, machine=machine.name, why=why)
+        self._over(run, f"the machine {machine.name}: {why}")
+
+    def _end_runs(self, machine: JoinedMachine, why: str) -> None:
+        for run in machine.runs.values():
+            self._over(run, f"the machine {machine.name}: {why}")
+
+    # --- connections -----------------------------------------------------------------------------------------------------------
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                sock, where = await loop.sock_accept(listening)
+            except OSError as fault:  # out of descriptors, or it died in the queue
+                log.warning("a machine's connection cannot be accepted", why=fault.strerror or str(fault))
+                await asyncio.sleep(0.5)
+                continue
+            for evicted in self._half_open.enter(sock, str(where[0]), known=False):
+                with contextlib.suppress(OSError):
+                    evicted.shutdown(socket.SHUT_RDWR)
+            self._spawn(self._serve(sock, endpoint(str(where[0]), where[1])))
+
+    async def _serve(self, sock: socket.socket, where: str) -> None:
+        writer: asyncio.StreamWriter | None = None
+        try:
+            async with asyncio.timeout(HELLO_S):
+                reader, writer = await self._handshake(sock)
+                frames = f.FrameReader(reader)
+                first = await frames.of_machine()
+            self._half_open.leave(sock)
+            await self._first(first, frames, writer)
+        except MachineError as refusal:
+            log.warning("a machine was refused", where=where, why=str(refusal))
+            if writer is not None:
+                with contextlib.suppress(OSError, ssl.SSLError):
+                    writer.write(f.framed(f.MachineRefused(str(refusal)[: f.MAX_TEXT])))
+                    await f.drained(writer)
+        except (OSError, ssl.SSLError, TimeoutError, Malformed) as fault:
+            log.info("a machine's connection ended", where=where, why=str(fault) or type(fault).__name__)
+        finally:
+            self._half_open.leave(sock)
+            if writer is not None:
+                writer.close()
+            else:
+                sock.close()
+
+    async def _handshake(self, sock: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=f.PIECE)
+        protocol = asyncio.StreamReaderProtocol(reader)
+        transport, _ = await loop.connect_accepted_socket(
+            lambda: protocol, sock, ssl=self._context, ssl_handshake_timeout=HELLO_S, ssl_shutdown_timeout=1.0
+        )
+        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+    async def _first(self, first: object, frames: f.FrameReader, writer: asyncio.StreamWriter) -> None:
+        if isinstance(first, f.JoinMachine):
+            await self._join(first, writer)
+            return
+        machine = self._who(writer)
+        match first:
+            case f.MachineHello():
+                await self._stay(machine, first, frames, writer)
+            case f.Want():
+                await self._bulk(machine, self._send_image(machine, first, writer))
+            case f.GiveOutput():
+                await self._bulk(machine, self._take_output(machine, first, frames, writer))
+            case _:
+                raise Malformed("the first frame begins nothing")
+
+    def _who(self, writer: asyncio.StreamWriter) -> JoinedMachine:
+        """By its certificate alone. Raises `MachineError`, `Malformed`."""
+        shown: ssl.SSLObject = writer.get_extra_info("ssl_object")
+        certificate = shown.getpeercert(binary_form=True)
+        if certificate is None:
+            raise MachineError("This machine has no certificate of the node. Join first: learningchain machine join TOKEN")
+        name = name_in(certificate)
+        if not self.book.knows(name, certificate):
+            raise MachineError(
+                f"The node does not know this machine {name!r} (any more): it was removed, or joined anew. "
+                "Join again: learningchain machine join TOKEN"
+            )
+        return self._machines.setdefault(name, JoinedMachine(name))
+
+    async def _join(self, wanted: f.JoinMachine, writer: asyncio.StreamWriter) -> None:
+        _same_protocol(wanted.protocol)
+        name, certificate = self.book.join(wanted.secret, wanted.key, self._now_ms())
+        log.info("a machine joined", machine=name)
+        self._machines.setdefault(name, JoinedMachine(name))
+        writer.write(f.framed(f.Joined(name, certificate, self.book.secrets.authority)))
+        await f.drained(writer)
+
+    async def _stay(
+        self, machine: JoinedMachine, hello: f.MachineHello, frames: f.FrameReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """The connection of a machine, as long as it is there. A new one takes the place of an earlier one."""
+        _same_protocol(hello.protocol)
+        self._hang_up(machine)
+        if machine.lost is not None:
+            machine.lost.cancel()
+        machine.hello, machine.writer, machine.lost = hello, writer, None
+        machine.send(f.Admitted(machine.name))
+        self._compare(machine, hello)
+        log.info("a machine is there", machine=machine.name, trouble=hello.trouble, runs=len(machine.runs))
+        pings = asyncio.get_running_loop().create_task(self._ping(machine, writer))
+        why = "the connection ended"
+        try:
+            while True:
+                frame = await frames.of_machine()
+                machine.heard_ms = self._now_ms()
+                self._hear(machine, frame)
+        except (OSError, ssl.SSLError, Malformed) as fault:
+            why = str(fault) or type(fault).__name__
+            raise
+        finally:
+            pings.cancel()
+            if machine.writer is writer:
+                machine.writer = None
+                log.warning("a machine is away", machine=machine.name, why=why)
+                machine.lost = asyncio.get_running_loop().call_later(
+                    LOST_S, self._end_runs, machine, f"it has been away for {LOST_S:g} s ({why})"
+                )
+
+    async def _ping(self, machine: JoinedMachine, writer: asyncio.StreamWriter) -> None:
+        while machine.writer is writer:
+            machine.send(f.MachinePing())
+            try:
+                await f.drained(writer)
+            except OSError:  # it takes nothing: what waits for it must not grow
+                writer.transport.abort()
+                return
+            await asyncio.sleep(f.PING_S)
+
+    def _hang_up(self, machine: JoinedMachine) -> None:
+        writer, machine.writer = machine.writer, None
+        if writer is not None:
+            writer.close()
+
+    def _compare(self, machine: JoinedMachine, hello: f.MachineHello) -> None:
+        """What it holds against what it was given: a run that it lost is over, and it lets go of what is over here."""
+        held = {run.run: run.order for run in hello.runs}
+        for run in machine.runs.values():
+            if held.get(run.spec.run_id) != run.order:
+                self._over(run, f"the machine {machine.name} started anew, and holds the run no more")
+        for held_run, order in held.items():
+            known = machine.runs.get(held_run)
+            if known is None or known.order != order:
+                machine.send(f.EndRun(held_run, "the node has no such run"))
+                machine.send(f.ReleaseRun(held_run))
+
+    def _hear(self, machine: JoinedMachine, frame: object) -> None:
+        """Raises `Malformed` for what has no place here. What concerns a run that is over was under way when it ended."""
+        match frame:
+            case f.MachinePing():
+                return
+            case f.Began() | f.RunProgress() | f.Printed() | f.RunOver():
+                run = machine.runs.get(frame.run)
+            case _:
+                raise Malformed(f"{type(frame).__name__} has no place on this connection")
+        if run is None or run.done.done():
+            return
+        match frame:
+            case f.RunProgress():
+                run.on_progress(Progress(frame.step, frame.of or None, _loss(frame.loss)))
+            case f.Printed():
+                run.printed = _tail(frame.tail)
+            case f.RunOver():
+                self._hear_end(machine, run, frame)
+            case _:
+                log.info("a machine began a run", run=frame.run, machine=machine.name)
+
+    def _hear_end(self, machine: JoinedMachine, run: RemoteRun, told: f.RunOver) -> None:
+        status, run.printed = _STATUSES.get(told.status), _tail(told.tail)
+        if status is None:
+            raise Malformed("no run ends so")
+        missing = sorted({row.name for row in run.spec.row.outputs if row.read is None} - run.outputs.keys())
+        if status is RunStatus.OK and missing:
+            self._blame(machine, run, f"it says that the run is done, and gave no {missing[0]}")
+            return
+        if status in (RunStatus.ENGINE_ERROR, RunStatus.CANCELLED):
+            self._blame(machine, run, f.shown(told.reason))
+            return
+        result = RunResult(
+            status=status,
+            reason=f"on the machine {machine.name}: {f.shown(told.reason)}",
+            outputs=dict(run.outputs) if status is RunStatus.OK else {},
+            exit_code=None if told.exit_code < 0 else told.exit_code,
+            wall_s=told.wall_ms / 1_000,
+        )
+        run.done.set_result(result)
+
+    # --- bytes -----------------------------------------------------------------------------------------------------------------
+
+    async def _bulk(self, machine: JoinedMachine, work: Coroutine[Any, Any, None]) -> None:
+        if machine.bulk >= MAX_BULK:
+            work.close()
+            raise MachineError(f"{MAX_BULK} transfers of this machine are under way already. It tries again")
+        machine.bulk += 1
+        try:
+            await work
+        finally:
+            machine.bulk -= 1
+
+    async def _send_image(self, machine: JoinedMachine, wanted: f.Want, writer: asyncio.StreamWriter) -> None:
+        """A machine gets the images of its runs and no other file."""
+        run = machine.runs.get(wanted.run)
+        if run is None:
+            raise MachineError("The node has no such run on this machine")
+        with await asyncio.to_thread(private.reading, run.archive.path) as file:
+            writer.write(f.framed(f.Sized(run.archive.path.stat().st_size)))
+            while piece := await asyncio.to_thread(file.read, f.PIECE):
+                writer.write(piece)
+                await f.drained(writer)
+
+    async def _take_output(
+        self, machine: JoinedMachine, given: f.GiveOutput, frames: f.FrameReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """An output is counted against the order's cap before a byte of it is taken, and hashed here."""
+        run = machine.runs.get(given.run)
+        if run is None or run.done.done():
+            raise MachineError("The node has no such run on this machine (any more)")
+        caps = {row.name: run.spec.row.cap(row, run.spec.limits.model_cap) for row in run.spec.row.outputs if row.read is None}
+        cap = caps.get(given.name, 0)
+        if not 0 < given.size <= cap:
+            self._blame(machine, run, f"it gives {given.name} with {given.size} bytes; 1 to {cap} are allowed")
+            raise MachineError(f"{given.name} has {given.size} bytes; 1 to {cap} are allowed")
+        try:
+            leave_room(self._out.parent, "taking an output", given.size, 1)
+            writer.write(f.framed(f.Sized(given.size)))
+            await f.drained(writer)
+            file = await self._written(frames, given)
+        except (EngineError, OSError) as fault:
+            if isinstance(fault, ConnectionError):
+                raise
+            self._over(run, f"the output could not be kept on the node's disk: {fault}")
+            raise MachineError("The node cannot keep the output") from None
+        if run.done.done():
+            file.path.unlink(missing_ok=True)
+            raise MachineError("The run is over for the node")
+        if (before := run.outputs.pop(given.name, None)) is not None:
+            before.path.unlink(missing_ok=True)
+        run.outputs[given.name] = file
+        writer.write(f.framed(f.OutputReceived()))
+        await f.drained(writer)
+
+    async def _written(self, frames: f.FrameReader, given: f.GiveOutput) -> OutputFile:
+        self._out.mkdir(parents=True, exist_ok=True)
+        # Each has a name of its own: a transfer that broke off never ends the file of the one after it.
+        path, digest, left = self._out / f"{given.run}.{given.name}.{token_hex(4)}", hashlib.sha256(), given.size
+        file = await asyncio.to_thread(private.writing, path)
+        try:
+            with file:
+                while left:
+                    piece = await frames.exactly(min(left, f.PIECE))
+                    left -= len(piece)
+                    await asyncio.to_thread(_keep, file, digest, piece)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return OutputFile(path, given.size, digest.digest())
+
+    def _now(self) -> float:
+        return time.monotonic()
+
+
+def _keep(file: IO[bytes], digest: Any, piece: bytes) -> None:
+    file.write(piece)
+    digest.update(piece)
+
+
+def _same_protocol(theirs: int) -> None:
+    if theirs != f.PROTOCOL:
+        raise MachineError(
+            f"The machine speaks version {theirs} and the node version {f.PROTOCOL}: install the same LearningChain on both"
+        )
+
+
+def _loss(text: str) -> float | None:
+    """For display only, as a job's own progress lines are."""
+    try:
+        loss = float(text)
+    except ValueError:
+        return None
+    return loss if math.isfinite(loss) and abs(loss) < 1e18 else None
+
+
+def _tail(text: str) -> str:
+    return "".join(char if char == "\n" or char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -1,0 +1,61 @@
+"""Where a training runs. Pure.
+
+    a training, without files of this node  ->  the ready machine that has room and is least full then  ->  else the own engine
+    everything else                         ->  the own engine
+
+A machine has room where what it has, without `ASIDE_MB` for its engine and program, holds the run beside those that it has from
+this node. Its fullness is the larger of its two parts, processors or memory; of two that are as full the first by name takes it.
+Machines come first, because the node's own engine has duties with deadlines: a committee waits for no training. `work.concurrent`
+bounds the trainings of both together. Evaluations, answers, published sets, hidden data, GPUs and the owner's own data stay on the
+node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+import msgspec
+
+from learningchain.sandbox import RunSpec
+
+ASIDE_MB: Final = 256
+
+
+class RoomShare(NamedTuple):
+    """A part of a machine: thousandths of processors, and MiB of memory."""
+
+    cpus_milli: int
+    mem_mb: int
+
+
+class MachinePlace(msgspec.Struct, frozen=True):
+    """A machine: what it has, and what each of its runs may take. `usable`: whether it is there and takes runs."""
+
+    name: str
+    has: RoomShare
+    runs: tuple[RoomShare, ...] = ()
+    usable: bool = True
+
+
+def may_leave(spec: RunSpec) -> bool:
+    """Whether a run may be made on another machine at all."""
+    return spec.phase == "train" and not spec.inputs and not spec.devices
+
+
+def share_of(spec: RunSpec) -> RoomShare:
+    return RoomShare(int(1_000 * spec.limits.cpus), spec.limits.mem_mb)
+
+
+def choose(wanted: RoomShare, places: Iterable[MachinePlace]) -> str | None:
+    """The name of the machine that takes it; None where none does."""
+    full = [(_fullness(place, wanted), place.name) for place in places if place.usable]
+    return min(((share, name) for share, name in full if share <= 1), default=(0.0, None))[1]
+
+
+def _fullness(place: MachinePlace, wanted: RoomShare) -> float:
+    """Once it has taken the run; above 1 it cannot."""
+    runs, mem_mb = (*place.runs, wanted), place.has.mem_mb - ASIDE_MB
+    if place.has.cpus_milli <= 0 or mem_mb <= 0:
+        return 2.0
+    return max(sum(run.cpus_milli for run in runs) / place.has.cpus_milli, sum(run.mem_mb for run in runs) / mem_mb)

@@ -1,0 +1,518 @@
+"""Other machines of a node: what is refused on their connections, who may join, where a training goes, and what is believed.
+
+Node and machine are the real ones, on a loopback connection with real TLS; their engines are doubles.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import threading
+from collections.abc import AsyncIterator, Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from learningchain.chain.codec import encode
+from learningchain.chain.errors import Malformed
+from learningchain.client.api.machines import ROUTES
+from learningchain.client.keys.tokens import TokenScope
+from learningchain.client.machines import frames as f
+from learningchain.client.machines import hub as hub_module
+from learningchain.client.machines import program as program_module
+from learningchain.client.machines.backend import MachinesBackend
+from learningchain.client.machines.book import TOKEN_MS, MachineBook, MachineError
+from learningchain.client.machines.placing import ASIDE_MB, MachinePlace, RoomShare, choose, may_leave
+from learningchain.client.machines.program import MachineProgram, NodeRefused, join
+from learningchain.client.machines.trust import (
+    BadToken,
+    MachineJoinToken,
+    MachineSecrets,
+    key_pem,
+    machine_context,
+    new_key,
+    parse_token,
+    public_der,
+)
+from learningchain.sandbox import ContainerLimits, ImageLimits, OutputFile, Progress, RunResult, RunSpec, RunStatus
+from learningchain.sandbox.data import DataFile, DataSet
+from tests.unit.api_kit import serving
+from tests.unit.client_fake_api import Fake
+
+pytest_plugins = ["tests.unit.client_cli_kit"]
+
+IMAGE = "sha256:" + "ab" * 32
+LIMITS = ContainerLimits(cpus=1, mem_mb=64, model_cap=100)
+ARCHIVE = b"an image" * 100_000
+
+
+def spec(mode: str = "ok", **more: Any) -> RunSpec:
+    given = {"run_id": f"train-{mode}", "phase": "train", "seed": 1, "budget_s": 60, "params": json.dumps({"mode": mode})}
+    return RunSpec(**{"image_id": IMAGE, "limits": LIMITS, **given, **more})  # type: ignore[arg-type]
+
+
+class ScriptedEngine:
+    """An engine that does what a run's parameters say."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.images, self.ran = folder, set[str](), list[str]()
+        self.began, self.go = asyncio.Event(), asyncio.Event()
+        self.loaded = b""
+
+    async def prepare(self, keep_images: Collection[str], keep_runs: Collection[RunSpec]) -> dict[str, Any]:
+        return {"ok": True, "engine": "1", "arch": "x86_64", "cpus": 4, "mem_mb": 4_096, "runs": (), "kept": ()}
+
+    async def load(self, path: Path, image_id: str, limits: ImageLimits) -> str:
+        self.loaded = path.read_bytes()
+        self.images.add(image_id)
+        return image_id
+
+    async def has_image(self, image_id: str) -> bool:
+        return image_id in self.images
+
+    async def remove(self, image_id: str) -> None:
+        self.images.discard(image_id)
+
+    def printed(self, run_id: str) -> str | None:
+        return "step\x1b"
+
+    async def run(self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event) -> RunResult:
+        self.ran.append(spec.run_id)
+        self.began.set()
+        on_progress(Progress(1, 2, 0.5))
+        match json.loads(spec.params)["mode"]:
+            case "wait":
+                await self.go.wait()
+            case "exit":
+                return RunResult(status=RunStatus.FAILED, reason="exit 3", exit_code=3, log_tail="no\n")
+            case "late":
+                return RunResult(status=RunStatus.TIMEOUT, reason="still running")
+            case "for-ever":
+                while not cancel.is_set():
+                    await asyncio.sleep(0)
+                return RunResult(status=RunStatus.CANCELLED, reason="cancelled")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{spec.run_id}.model"
+        path.write_bytes(b"a model")
+        digest = hashlib.sha256(b"a model").digest()
+        return RunResult(status=RunStatus.OK, reason="done", outputs={"model": OutputFile(path, 7, digest)}, exit_code=0)
+
+    async def close(self) -> None:
+        return None
+
+
+class Site:
+    """A node with a place for machines, and the programs of those that joined."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.now = folder, 1_000_000
+        self.own = ScriptedEngine(folder / "own")
+        self.backend = MachinesBackend(self.own, folder / "node", "127.0.0.1:0", lambda: self.now)  # type: ignore[arg-type]
+        self.hub = self.backend.hub
+        self.hub.start()
+        self.where = f"127.0.0.1:{self.hub.port}"
+        self.engines: dict[str, ScriptedEngine] = {}
+        self._programs: list[asyncio.Task[None]] = []
+
+    async def image(self) -> None:
+        path = self.folder / "image.tar"
+        path.write_bytes(ARCHIVE)
+        await self.backend.load(path, IMAGE, ImageLimits())
+
+    async def joined(self, name: str) -> MachineSecrets:
+        return await join(parse_token(self.hub.add(name, self.where)[0]))
+
+    async def machine(self, name: str, kind: type[MachineProgram] = MachineProgram) -> ScriptedEngine:
+        secrets = await self.joined(name)
+        engine = self.engines[name] = ScriptedEngine(self.folder / name / "out")
+        program = kind(secrets, self.folder / name, engine, "1")  # type: ignore[arg-type]
+        self._programs.append(asyncio.create_task(program.run()))
+        await self.until(lambda: self.state(name) == "ready")
+        return engine
+
+    def state(self, name: str) -> str:
+        return next((str(row["state"]) for row in self.hub.shown() if row["name"] == name), "")
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(30):
+            while not holds():
+                await asyncio.sleep(0.01)
+
+    async def run(self, given: RunSpec, cancel: threading.Event | None = None) -> RunResult:
+        return await self.backend.run(given, lambda progress: None, cancel or threading.Event())
+
+    async def close(self) -> None:
+        for task in self._programs:
+            task.cancel()
+        await asyncio.gather(*self._programs, return_exceptions=True)
+        await self.backend.close()
+
+
+@pytest.fixture
+async def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
+    monkeypatch.setattr(program_module, "FIRST_PAUSE_S", 0.01)
+    made = Site(tmp_path)
+    yield made
+    await made.close()
+
+
+# --- frames --------------------------------------------------------------------------------------------------------------------
+
+PING = f.framed(f.MachinePing())
+HOSTILE = {
+    "half a frame": (PING[:-1], ConnectionError),
+    "half a length": (b"\0\0", ConnectionError),
+    "no bytes": (b"\0\0\0\0", Malformed),
+    "too long": ((f.MAX_FRAME + 1).to_bytes(4, "big") + bytes(10), Malformed),
+    "unknown": (b"\0\0\0\2\x91\x7f", Malformed),
+    "a frame of the other side": (f.framed(f.ReleaseRun("r")), Malformed),
+    "one field more": (b"\0\0\0\3\x92\x09\x01", Malformed),
+    "a name with a slash": (f.framed(structs.replace(f.GiveOutput("r", "model", 1), name="../model")), Malformed),
+    "a run with a line": (f.framed(f.Began("r\n")), Malformed),
+    "not canonical": (b"\0\0\0\4\xdc\0\1\x09", Malformed),
+    "a flood": (PING * (f.BURST + 50), Malformed),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+async def test_what_is_no_frame_ends_the_connection(case: str) -> None:
+    raw, error = HOSTILE[case]
+    reader = asyncio.StreamReader()
+    reader.feed_data(raw)
+    reader.feed_eof()
+    frames = f.FrameReader(reader)
+    with pytest.raises(error):
+        while True:
+            await frames.of_machine()
+    assert encode(f.MachinePing()) == PING[4:]
+
+
+async def test_who_says_nothing_is_gone() -> None:
+    with pytest.raises(Malformed, match="nothing was heard"):
+        await f.FrameReader(asyncio.StreamReader(), silent_s=0.01).of_machine()
+
+
+# --- placing -------------------------------------------------------------------------------------------------------------------
+
+WANTED = RoomShare(1_000, 512)
+SMALL, LARGE = RoomShare(2_000, 1_024 + ASIDE_MB), RoomShare(8_000, 4_096 + ASIDE_MB)
+PLACES: dict[str, tuple[list[MachinePlace], str | None]] = {
+    "none there": ([], None),
+    "the emptier of two": ([MachinePlace("a", SMALL), MachinePlace("b", LARGE)], "b"),
+    "the first by name of two alike": ([MachinePlace("b", LARGE), MachinePlace("a", LARGE)], "a"),
+    "one that is away or failing takes nothing": ([MachinePlace("a", LARGE, usable=False), MachinePlace("b", SMALL)], "b"),
+    "what runs there counts": ([MachinePlace("a", LARGE, (WANTED,) * 7), MachinePlace("b", SMALL)], "b"),
+    "memory alone may be full": ([MachinePlace("a", SMALL, (RoomShare(100, 900),))], None),
+    "processors alone may be full": ([MachinePlace("a", SMALL, (RoomShare(1_500, 16),))], None),
+    "something stays for the engine": ([MachinePlace("a", RoomShare(1_000, 512 + ASIDE_MB - 1))], None),
+}
+
+
+@pytest.mark.parametrize("case", PLACES)
+def test_a_training_goes_where_there_is_most_room(case: str) -> None:
+    places, expected = PLACES[case]
+    assert choose(WANTED, places) == expected
+
+
+def test_only_a_training_without_files_leaves_the_node(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    sets = DataSet((DataFile("digits/a", path, 1, bytes(32)),))
+    assert may_leave(spec())
+    assert not may_leave(spec(inputs={"sets": sets}))
+    assert not may_leave(spec(phase="evaluate", seed=None, inputs={"model": path}))
+
+
+# --- who may join --------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_token_is_good_for_one_machine_within_its_hour(site: Site) -> None:
+    text, until = site.hub.add("gpu1", site.where)
+    assert until == site.now + TOKEN_MS and site.state("gpu1") == "invited"
+    secrets = await join(parse_token(text))
+    assert secrets.name == "gpu1" and site.state("gpu1") == "away"
+    with pytest.raises(NodeRefused, match="was used"):
+        await join(parse_token(text))
+    wrong = structs.replace(parse_token(text), secret=bytes(32))
+    with pytest.raises(NodeRefused, match="not known here"):
+        await join(wrong)
+    late, _ = site.hub.add("gpu2", site.where)
+    site.now += TOKEN_MS
+    with pytest.raises(NodeRefused, match="hour is over"):
+        await join(parse_token(late))
+    with pytest.raises(MachineError, match="There is a machine gpu1 already"):
+        site.hub.add("gpu1", site.where)
+    first, second = (site.hub.add("gpu3", site.where)[0] for _ in range(2))
+    with pytest.raises(NodeRefused, match="not known here"):
+        await join(parse_token(first))
+    assert (await join(parse_token(second))).name == "gpu3"
+
+
+async def test_nothing_is_told_to_another_node_than_the_token_names(site: Site) -> None:
+    token = parse_token(site.hub.add("gpu1", site.where)[0])
+    with pytest.raises(NodeRefused, match="not the node that made the token"):
+        await join(structs.replace(token, certificate=bytes(32)))
+    assert (await join(token)).name == "gpu1", "its secret was not used up"
+
+
+@pytest.mark.parametrize("text", ["", "lcm_", "lct_abc", "lcm_" + "A" * 200, "lcm_ä", "lcm_" + "A" * 5_000])
+def test_what_is_no_token_says_where_one_comes_from(text: str) -> None:
+    with pytest.raises(BadToken, match="machine add"):
+        parse_token(text)
+
+
+async def test_another_version_and_another_authority_are_refused(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = await site.joined("gpu1")
+    other = MachineBook(tmp_path / "other", site.now)
+    stranger = await _with_own_certificate(other, site)
+    with pytest.raises((OSError, NodeRefused, Malformed)):
+        await _hello(structs.replace(secrets, certificate=stranger.certificate, key=stranger.key))
+    assert site.state("gpu1") == "away"
+    monkeypatch.setattr(f, "PROTOCOL", f.PROTOCOL + 1)
+    hello = f.MachineHello(f.PROTOCOL - 1, "1", "1", 1_000, 1_000, "", [])
+    with pytest.raises(NodeRefused, match="install the same LearningChain"):
+        await _hello(secrets, hello)
+
+
+async def test_a_removed_machine_comes_in_no_more(site: Site) -> None:
+    secrets = await site.joined("gpu1")
+    assert isinstance(await _hello(secrets), f.Admitted)
+    assert site.hub.remove("gpu1") and not site.hub.remove("gpu1")
+    with pytest.raises(NodeRefused, match="removed"):
+        await _hello(secrets)
+    again = await site.joined("gpu1")
+    with pytest.raises(NodeRefused, match="joined anew"):
+        await _hello(secrets)
+    assert isinstance(await _hello(again), f.Admitted)
+
+
+async def _with_own_certificate(book: MachineBook, site: Site) -> MachineSecrets:
+    """What another node's authority says of a machine of the same name."""
+    key, (token, _) = new_key(), book.add("gpu1", site.where, site.now)
+    _, certificate = book.join(token.secret, public_der(key), site.now)
+    return MachineSecrets("gpu1", site.where, book.secrets.authority, certificate, key_pem(key))
+
+
+async def _hello(secrets: MachineSecrets, hello: f.MachineHello | None = None) -> f.FromNode:
+    async with program_module._connected(secrets.address, machine_context(secrets)) as (frames, writer):
+        writer.write(f.framed(hello or f.MachineHello(f.PROTOCOL, "1", "1", 1_000, 1_000, "", [])))
+        return await program_module._answer(frames)
+
+
+# --- runs ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["ok", "exit", "late"])
+async def test_a_run_ends_as_it_does_on_the_own_engine(site: Site, mode: str) -> None:
+    await site.image()
+    here = await site.run(spec(mode))
+    machine = await site.machine("gpu1")
+    there = await site.run(spec(mode))
+    assert machine.ran == site.own.ran == [f"train-{mode}"]
+    assert machine.loaded == ARCHIVE
+    for name in ("status", "exit_code", "log_tail", "left", "result"):
+        assert getattr(there, name) == getattr(here, name), name
+    assert {n: (o.size, o.sha256, o.path.read_bytes()) for n, o in there.outputs.items()} == {
+        n: (o.size, o.sha256, o.path.read_bytes()) for n, o in here.outputs.items()
+    }
+    await site.until(lambda: not list(machine.folder.glob("*")))
+
+
+async def test_an_image_comes_once_and_goes_with_its_last_job(site: Site) -> None:
+    await site.image()
+    machine = await site.machine("gpu1")
+    await site.run(spec())
+    machine.loaded = b""
+    await site.run(spec(run_id="train-2"))
+    assert machine.loaded == b""
+    await site.backend.remove(IMAGE)
+    await site.until(lambda: IMAGE not in machine.images)
+
+
+async def test_a_cancelled_run_ends_on_the_machine(site: Site) -> None:
+    await site.image()
+    machine, cancel = await site.machine("gpu1"), threading.Event()
+    running = asyncio.create_task(site.run(spec("for-ever"), cancel))
+    await machine.began.wait()
+    cancel.set()
+    assert (await running).status is RunStatus.CANCELLED
+    assert (await site.run(spec())).status is RunStatus.OK, "a run that was called off blames nobody"
+
+
+async def test_a_run_goes_on_over_a_lost_connection(site: Site) -> None:
+    await site.image()
+    machine = await site.machine("gpu1")
+    running = asyncio.create_task(site.run(spec("wait")))
+    await machine.began.wait()
+    known = site.hub._machines["gpu1"]
+    before = known.writer
+    assert before is not None
+    before.transport.abort()
+    machine.go.set()
+    result = await running
+    assert known.writer is not before
+    assert result.status is RunStatus.OK and result.outputs["model"].path.read_bytes() == b"a model"
+    assert machine.ran == ["train-wait"]
+
+
+async def test_a_run_is_over_where_its_machine_stays_away(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "LOST_S", 0.01)
+    await site.image()
+    secrets = await site.joined("gpu1")
+    async with _by_hand(site, secrets) as (frames, writer):
+        running = asyncio.create_task(site.run(spec()))
+        assert isinstance(await _next(frames), f.Take)
+        writer.close()
+        result = await running
+    assert result.status is RunStatus.ENGINE_ERROR and "has been away" in result.reason
+    order = bytes(32)
+    hello = f.MachineHello(f.PROTOCOL, "1", "1", 4_000, 4_096, "", [f.HeldRun("train-ok", order)])
+    async with _by_hand(site, secrets, hello) as (frames, _):
+        assert isinstance(await _next(frames), f.EndRun) and isinstance(await _next(frames), f.ReleaseRun), (
+            "its result is of no use now"
+        )
+
+
+LIES: dict[str, tuple[list[f.FromMachine], str]] = {
+    "a model a byte too long": ([f.GiveOutput("train-ok", "model", LIMITS.model_cap + 1)], "1 to 100 are allowed"),
+    "an empty model": ([f.GiveOutput("train-ok", "model", 0)], "1 to 100 are allowed"),
+    "a file that the phase has not": ([f.GiveOutput("train-ok", "losses", 5)], "1 to 0 are allowed"),
+    "done without a model": ([f.RunOver("train-ok", "ok", "", 0, 1, "")], "gave no model"),
+    "its own trouble": (
+        [f.RunOver("train-ok", "engine-error", "no\x1b[2J disk", -1, 1, "")],
+        "no\N{REPLACEMENT CHARACTER}[2J disk",
+    ),
+    "started anew": ([f.MachineHello(f.PROTOCOL, "1", "1", 4_000, 4_096, "", [])], "started anew"),
+    "another order": ([f.MachineHello(f.PROTOCOL, "1", "1", 4_000, 4_096, "", [f.HeldRun("train-ok", bytes(32))])], "started anew"),
+}
+
+
+@pytest.mark.parametrize("case", LIES)
+async def test_a_lying_machine_costs_the_run_alone(site: Site, case: str) -> None:
+    told, why = LIES[case]
+    await site.image()
+    secrets = await site.joined("gpu1")
+    async with contextlib.AsyncExitStack() as stack:
+        frames, writer = await stack.enter_async_context(_by_hand(site, secrets))
+        running = asyncio.create_task(site.run(spec()))
+        assert isinstance(await _next(frames), f.Take)
+        for frame in told:
+            if isinstance(frame, f.GiveOutput | f.MachineHello):
+                _, other = await stack.enter_async_context(_open(secrets))
+                other.write(f.framed(frame))
+            else:
+                writer.write(f.framed(frame))
+        result = await running
+        assert result.status is RunStatus.ENGINE_ERROR and why in result.reason
+        assert not list((site.folder / "node" / "sandbox").rglob("*.model*"))
+    await site.until(lambda: site.state("gpu1") == "away")
+    assert (await site.run(spec(run_id="train-2"))).status is RunStatus.OK, "the next one runs elsewhere"
+
+
+@pytest.mark.parametrize("frame", [f.RunOver("train-ok", "splendid", "", 0, 1, ""), f.Want("train-ok")])
+async def test_what_has_no_place_ends_the_connection(site: Site, frame: f.FromMachine) -> None:
+    await site.image()
+    async with _by_hand(site, await site.joined("gpu1")) as (frames, writer):
+        running = asyncio.create_task(site.run(spec(), cancel := threading.Event()))
+        assert isinstance(await _next(frames), f.Take)
+        writer.write(f.framed(frame))
+        await site.until(lambda: site.state("gpu1") == "away")
+        cancel.set()
+        assert (await running).status is RunStatus.CANCELLED
+
+
+async def test_a_machine_gets_no_image_but_those_of_its_runs(site: Site) -> None:
+    await site.image()
+    secrets = await site.joined("gpu1")
+    async with _open(secrets) as (frames, writer):
+        writer.write(f.framed(f.Want("train-ok")))
+        with pytest.raises(NodeRefused, match="no such run"):
+            await program_module._answer(frames)
+
+
+@contextlib.asynccontextmanager
+async def _open(secrets: MachineSecrets) -> AsyncIterator[tuple[f.FrameReader, asyncio.StreamWriter]]:
+    async with program_module._connected(secrets.address, machine_context(secrets)) as (frames, writer):
+        yield frames, writer
+
+
+@contextlib.asynccontextmanager
+async def _by_hand(
+    site: Site, secrets: MachineSecrets, hello: f.MachineHello | None = None
+) -> AsyncIterator[tuple[f.FrameReader, asyncio.StreamWriter]]:
+    async with _open(secrets) as (frames, writer):
+        writer.write(f.framed(hello or f.MachineHello(f.PROTOCOL, "1", "1", 4_000, 4_096, "", [])))
+        assert isinstance(await frames.of_node(), f.Admitted)
+        yield frames, writer
+
+
+async def _next(frames: f.FrameReader) -> f.FromNode:
+    """What the node says next, without its pings."""
+    while isinstance(frame := await frames.of_node(), f.MachinePing):
+        pass
+    return frame
+
+
+# --- a node that starts again ----------------------------------------------------------------------------------------------------
+
+
+async def test_images_of_an_earlier_start_are_still_known(site: Site) -> None:
+    await site.image()
+    again = Site(site.folder)
+    try:
+        await again.backend.prepare([IMAGE], [])
+        machine = await again.machine("gpu1")
+        assert (await again.run(spec())).status is RunStatus.OK and machine.ran == ["train-ok"]
+    finally:
+        await again.close()
+
+
+# --- API and command -----------------------------------------------------------------------------------------------------------
+
+
+async def test_machines_over_http(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "api").mkdir()
+    async with serving(tmp_path / "api") as api:
+        assert await api.get("/v1/machines") == []
+        error = await api.refused("POST", "/v1/machines", 409, json={"name": "gpu1"})
+        assert error["name"] == "NO_MACHINES" and "cluster.kind static" in error["message"]
+        api.node.machines = site.hub
+        made = await api.post("/v1/machines", {"name": "gpu1", "address": site.where})
+        await join(parse_token(made["token"]))
+        (row,) = await api.get("/v1/machines")
+        assert (row["name"], row["state"], row["heard"]) == ("gpu1", "away", None)
+        for body in ({"name": "gpu1", "address": site.where}, {"name": "gpu2", "address": "0.0.0.0:7403"}):
+            assert (await api.refused("POST", "/v1/machines", 409, json=body))["name"] == "MACHINE"
+        for body in ({"name": "GPU 1"}, {"name": "gpu2", "address": "nowhere"}):
+            assert (await api.refused("POST", "/v1/machines", 400, json=body))["name"] == "BAD_REQUEST"
+        assert (await api.call("DELETE", "/v1/machines/gpu1"))[0] == 200
+        assert (await api.refused("DELETE", "/v1/machines/gpu1", 404))["name"] == "NO_SUCH_MACHINE"
+    assert {route.needs for route in ROUTES if route.method != "GET"} == {TokenScope.ALL}
+
+
+def test_the_commands_where_the_node_is(api: Fake, run: Any) -> None:
+    view = {"name": "gpu1", "state": "failing", "why": "no\x1bdisk", "cpus_milli": 3_500, "mem_mb": 64, "engine": "", "runs": ["r"]}
+    api.answers["GET /v1/machines"] = [view | {"heard": None}]
+    told = run("machines")
+    assert told.code == 0 and all(word in told.out for word in ("gpu1", "failing", "3.5", "disk")) and "\x1b" not in told.out
+    api.answers["POST /v1/machines"] = {"name": "gpu1", "token": "lcm_abc", "until": 1_700_000_000_000}
+    assert run("machine", "add", "gpu1").out == "lcm_abc\n"
+    api.answers["DELETE /v1/machines/gpu1"] = {"name": "gpu1", "removed": True}
+    assert run("machine", "remove", "gpu1", "--json").json["removed"]
+
+
+def test_the_commands_on_the_machine_say_what_is_missing(run: Any, tmp_path: Path) -> None:
+    where = ("--data", tmp_path / "none")
+    assert "machine add" in run("machine", "join", "lcm_nonsense", *where).err
+    nobody = MachineJoinToken("127.0.0.1:1", bytes(32), bytes(32)).text()
+    assert "cluster.listen" in run("machine", "join", nobody, *where).err
+    told = run("machine", "run", *where)
+    assert told.code == 1 and "machine join TOKEN" in told.err
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / program_module.FILE).write_text("{}")
+    assert "Join again" in run("machine", "run", *where).err
