@@ -282,7 +282,9 @@ class Network:
         return found
 
     def has_ended(self, ref: bytes) -> bool:
-        return self.federation(ref).state == FederationState.END
+        """And is still in the state."""
+        found = self.chain.state.get(records.federation_key(ref))
+        return isinstance(found, FederationRecord) and found.state == FederationState.END
 
 
 def holdings(node: WholeNode) -> dict[str, int]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace as changed
+from itertools import cycle
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from learningchain.chain.contracts.federation.messages import CommitUpdate
-from learningchain.chain.contracts.federation.records import EndReason
+from learningchain.chain.contracts.federation.records import EndReason, FederationRecord
 from learningchain.chain.contracts.prediction.messages import AppealAnswer, OpenAnswer, RetireModel
 from learningchain.chain.contracts.prediction.records import RequestState
 from learningchain.chain.contracts.prediction.tally import AnswerCode
@@ -32,8 +33,9 @@ __all__ = ["tmp_path"]
 MINUTE_MS = 60_000
 HOUR_S = 3_600.0
 KEEP = {"fed_keep": 600_000, "job_keep": 600_000, "pred_keep": 600_000}
-SOON_GONE = replace(PARAMS, pred_a0=15_000, pred_keys=15_000, pred_open=10_000, pred_row=0, **KEEP)
-"""What ended leaves the state in minutes, and blocks of a second are fast enough for every window."""
+WINDOWS = {"pred_a0": 15_000, "pred_keys": 15_000, "pred_open": 10_000, "job_reveal": 60_000, "job_open_votes": 60_000}
+SOON_GONE = replace(PARAMS, pred_row=0, **KEEP, **WINDOWS)
+"""What ended leaves the state in minutes; every window is longer than a node is off."""
 LOGS = {"driver.log.runs", "driver.log.ended", "driver.peers.rates", "driver.books", "table books", "table intents"}
 """Bounded, or deleted at a start: what ran, who was heard, which books were begun, what was sent."""
 OWN_FEDERATIONS = {
@@ -218,6 +220,38 @@ def test_an_aggregator_that_was_off_from_the_sum_to_the_next_start_still_gives_t
         await network.minutes(0.2)
         for cid in (summed.model, summed.delta):
             assert off.files.gives(str(from_bytes(cid)), network.nodes["mia"].files.me)
+        await network.stop()
+
+    run_virtual(main())
+
+
+def test_nodes_that_end_one_after_the_other_again_and_again_change_nothing_and_leave_nothing(tmp_path: Path) -> None:
+    """With a training of ten minutes, attempts of a federation, and votes under way; each node is killed, then restarted."""
+
+    async def main() -> None:
+        network = Network(tmp_path, params=SOON_GONE)
+        chain = network.chain
+        await network.start()
+        await network.settle()
+        before = {name: holdings(node) for name, node in network.nodes.items()}
+        for node in network.nodes.values():
+            node.engine.train_s = 10 * 60.0
+        job = chain.post("boss", expiry=chain.clock + 30 * MINUTE_MS, limits=replace(LIMITS, train_s=20 * 60))
+        federation, ended = await network.federate("abc", rounds=4, target=1), list[FederationRecord]()
+        for turn, node in enumerate(cycle(network.nodes.values())):
+            ended += [network.federation(federation)] if network.has_ended(federation) else []
+            if chain.ended(job) and ended:
+                break
+            await (node.running.stop(leave=True) if turn // len(network.nodes) % 2 else node.kill())
+            await network.minutes(0.2)
+            await node.start()
+            await network.minutes(0.4)
+        assert (EndReason(ended[-1].end), ended[-1].r) == (EndReason.ROUNDS, 4)
+        found = chain.describe(job)
+        assert found["state"] == "PAID" and {chain.strikes(name) for name in network.nodes} == {0}
+        await network.minutes(30)
+        for name, node in network.nodes.items():
+            assert left(holdings(node), before[name], LOGS | OWN_FEDERATIONS | PINS) == set(), name
         await network.stop()
 
     run_virtual(main())

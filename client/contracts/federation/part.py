@@ -202,7 +202,9 @@ class FedPart(Machine):
         """Gigabytes of the engine's disk, which would stay until the federation leaves the state."""
         for ref in sorted(self._images):
             at = look(given.reader, ref)
-            if at is not None and self.gives_up(ref) and not self.needs_image(at, given.clock):
+            if at is None and given.recent:
+                self._images.discard(ref)  # what is held for it goes with it (`FedCleanUp`)
+            elif at is not None and self.gives_up(ref) and not self.needs_image(at, given.clock):
                 self._images.discard(ref)
                 yield ReleaseImage(ref)
 
