@@ -12,7 +12,7 @@ from learningchain.client.api.errors import RequestError, unavailable, usage
 from learningchain.client.api.hub import KINDS, Subscriber
 from learningchain.client.api.render import Json
 from learningchain.client.api.route import SAFE_HEADERS, Call, Route, ServerLimits
-from learningchain.client.api.schema import EventsQuery, StreamTicket
+from learningchain.client.api.schema import ALIVE, EventsQuery, StreamTicket
 from learningchain.client.api.tickets import TICKET_S
 from learningchain.client.keys.tokens import FULL, Token, TokenError, TokenScope, now_ms
 
@@ -64,7 +64,7 @@ async def get_events(call: Call) -> web.StreamResponse:
         await response.prepare(request)
         # Headers leave at once: a client knows that it listens before the first block. They say where it begins, for who loses the
         # connection before the first event; who comes back has an id.
-        await _write(response, b": ok\n\n" if after is not None else f": ok\nid: {begins}\n\n".encode())
+        await _write(response, b": ok\n" if after is not None else b": ok\n" + _so_far(begins))
         await _pump(call, response, listener, context.limits.heartbeat_s)
     except (ConnectionError, TimeoutError):
         drop()
@@ -87,8 +87,13 @@ async def _pump(call: Call, response: web.StreamResponse, listener: Subscriber, 
                 data = await listener.take()
         except TimeoutError:
             # With it goes how far the stream is: events of other kinds push old ones out of what is kept.
-            data = f": alive\nid: {call.context.hub.replay.last}\n\n".encode() if listener.pending.empty() else b": alive\n\n"
+            data = _so_far(call.context.hub.replay.last) if listener.pending.empty() else b": alive\n"
         await _write(response, data)
+
+
+def _so_far(last: str) -> bytes:
+    """An event of its own: some readers take an id alone, and an empty line behind a comment, for a message."""
+    return f"event: {ALIVE}\nid: {last}\ndata: {{}}\n\n".encode()
 
 
 def _is_good(call: Call) -> bool:
@@ -111,7 +116,8 @@ ROUTES = (
     Route(
         "GET",
         "/v1/events",
-        "What happens from now on, or since Last-Event-ID, as server-sent events block, note, move, run, notice and gap",
+        "What happens from now on, or since Last-Event-ID, as server-sent events block, note, move, run, notice and gap; alive "
+        "says how far an idle stream is",
         get_events,
         query=EventsQuery,
         failures=(429,),

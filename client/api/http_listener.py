@@ -17,6 +17,7 @@ import asyncio
 import errno
 import fcntl
 import ipaddress
+import re
 import sys
 import termios
 from collections import Counter
@@ -27,7 +28,7 @@ from typing import Any, Final, cast
 import msgspec
 import structlog
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from learningchain.client.api.errors import ErrorResponse, usage
@@ -46,6 +47,10 @@ MAX_HEADERS: Final = 32
 MAX_FIELD: Final = 4_096
 """Bytes of a request's first line; header fields, and bytes of a name and of a value. Half a request holds at most 256 KiB, all
 connections together 128 MiB."""
+TOO_LARGE: Final = (
+    f"The request's header is too large: at most {MAX_LINE:,} bytes in its first line, {MAX_HEADERS} fields and {MAX_FIELD:,} "
+    "bytes in each. A browser sends the cookies of every program on this host: open the node by another name of it, or remove some"
+)
 LOG_LINES: Final = 5
 LOG_WINDOW_S: Final = 60.0
 """At most LOG_LINES lines about requests that are none in this time; the next one says how many were left out."""
@@ -189,8 +194,10 @@ class HttpConnection(RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("the answer was under way")
         error = usage("This is no HTTP request that the node can read. Send HTTP/1.1", name="BAD_HTTP", status=400)
+        if isinstance(exc, LineTooLong) or (isinstance(exc, BadHttpMessage) and "Too many headers" in exc.message):
+            error = usage(TOO_LARGE, name="HEADERS_TOO_LARGE", status=431)
         body = msgspec.json.encode(ErrorResponse(error.body))
-        response = web.Response(body=body, status=400, content_type="application/json", headers=SAFE_HEADERS)
+        response = web.Response(body=body, status=error.status, content_type="application/json", headers=SAFE_HEADERS)
         response.force_close()
         return response
 
@@ -301,9 +308,9 @@ class HttpListener:
             self.left_out += 1
             return
         self._lines += 1
-        # The library's text quotes what was sent; its first line says what is wrong with it.
+        # The library's text quotes what was sent, secrets too: it is cut where a quotation may begin.
         why = fault.message if isinstance(fault, HttpProcessingError) else fault
-        shown = escaped(str(why).partition("\n")[0]) if why is not None else "unknown"
+        shown = escaped(re.split(r"[:'\"\n]", str(why), maxsplit=1)[0]) if why is not None else "unknown"
         # A traceback only where the fault may be ours.
         trace = None if fault is None or isinstance(fault, _THEIRS) else fault
         log.warning(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import re
 from dataclasses import asdict
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -114,7 +118,27 @@ async def get_proof_of_token(call: Call) -> Json:
 
 
 async def get_openapi(call: Call) -> web.Response:
-    return web.Response(body=call.context.openapi(), content_type="application/json")
+    tag, packed = _packed(body := call.context.openapi())
+    headers = {"ETag": tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+    if tag in (one.strip().removeprefix("W/") for one in call.request.headers.get("If-None-Match", "").split(",")):
+        return web.Response(status=304, headers=headers)
+    if takes_gzip(call.request.headers.get("Accept-Encoding", "")):
+        return web.Response(body=packed, content_type="application/json", headers=headers | {"Content-Encoding": "gzip"})
+    return web.Response(body=body, content_type="application/json", headers=headers)
+
+
+@lru_cache(1)
+def _packed(body: bytes) -> tuple[str, bytes]:
+    return f'"{hashlib.sha256(body).hexdigest()[:32]}"', gzip.compress(body, mtime=0)
+
+
+def takes_gzip(accepted: str) -> bool:
+    """Whether an Accept-Encoding names gzip, and does not rule it out."""
+    for one in accepted.lower().split(","):
+        name, _, weight = one.partition(";")
+        if name.strip() == "gzip":
+            return re.fullmatch(r"\s*q=0(\.0*)?\s*", weight) is None
+    return False
 
 
 ROUTES = (

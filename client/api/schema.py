@@ -18,6 +18,8 @@ from learningchain.chain.params import MAX_INT, MAX_TX_BYTES
 from learningchain.client.api.choices import Schema
 from learningchain.client.api.texts import Address, Amount, CidText, Hash, Hex, form, hex_form
 
+ALIVE = "alive"
+"""The event of a stream that has nothing to tell: its id says how far the stream is."""
 MAX_WAIT_S = 300
 MAX_PAGE = 1_000
 MAX_TXS = 1_000

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from pathlib import Path
 from time import monotonic, perf_counter
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qs
 
 import msgspec
@@ -127,7 +127,10 @@ class ApiServer:
         app = web.Application(middlewares=[self._admit], client_max_size=MAX_JSON)
         app.on_response_prepare.append(_say_request)
         for _, route in ROUTES:
-            app.router.add_route(route.method, route.match or route.path, self._endpoint(route, context))
+            endpoint = self._endpoint(route, context)
+            app.router.add_route(route.method, route.match or route.path, endpoint)
+            if route.method == "GET" and route.media != "text/event-stream":  # which has no end that a header could tell
+                app.router.add_route("HEAD", route.match or route.path, endpoint)
         for path in {route.path for _, route in ROUTES if "{" not in route.path}:
             app.router.add_route("*", path, _no_such_method)
         if self._has_dashboard:
@@ -226,6 +229,8 @@ class ApiServer:
             request[_ROUTE] = route
             if not route.packed:
                 _check_encoding(request)
+            if route.upload:
+                _check_form(request)
             token = FULL if route.public else self._authorise(request, route)
             query: Any = parse_query(request, route.query)
             body: Any = None if route.request is None else await parse_body(request, route.request)
@@ -419,7 +424,12 @@ class ApiServer:
 
 async def _no_such_method(request: web.Request) -> web.StreamResponse:
     """A path without variable parts is only itself: /v1/jobs/quote is no job, whatever is asked of it."""
-    raise web.HTTPMethodNotAllowed(request.method, {route.method for _, route in ROUTES if route.path == request.path})
+    raise web.HTTPMethodNotAllowed(request.method, _methods(request.path))
+
+
+def _methods(path: str) -> set[str]:
+    found = {route.method for _, route in ROUTES if route.path == path}
+    return found | ({"HEAD"} if "GET" in found else set())
 
 
 def _load_site(context: Context, names: Path | None) -> Any:
@@ -440,6 +450,16 @@ def _check_encoding(request: web.Request) -> None:
         raise usage("Compressed bodies are not read. Send the body as it is", name="BAD_ENCODING", status=415)
 
 
+def _check_form(request: web.Request) -> None:
+    """A form's envelope would be kept as a part of the file."""
+    if request.content_type.startswith("multipart/"):
+        raise usage(
+            "A form is not read here: its envelope would be a part of the file. Send the file as it is: curl --data-binary @FILE",
+            name="BAD_FORM",
+            status=415,
+        )
+
+
 async def _say_request(request: web.Request, response: web.StreamResponse) -> None:
     """Every answer says by which id the log has it, also one that is a stream."""
     if (own_id := request.get(_REQUEST)) is not None:
@@ -452,16 +472,26 @@ async def _say_request(request: web.Request, response: web.StreamResponse) -> No
 def _response(value: Any) -> web.StreamResponse:
     if isinstance(value, web.StreamResponse):
         if not value.prepared:
-            value.headers.update(SAFE_HEADERS)
+            for name, safe in SAFE_HEADERS.items():
+                value.headers.setdefault(name, safe)
         return value
     status, body = (value.status, value.body) if isinstance(value, Reply) else (200, value)
     return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json", headers=SAFE_HEADERS)
 
 
+def _room(path: str) -> str:
+    return path.split("/", 2)[1] if path.startswith("/") else ""
+
+
+_REFUSALS: Final = {_room(route.path): route.refusal for _, route in ROUTES if route.refusal is not None}
+"""How paths of another protocol are refused, also those that it does not have."""
+
+
 def _failure(request: web.Request, e: RequestError) -> web.Response:
     route: Route | None = request.get(_ROUTE)
-    if route is not None and route.refusal is not None:
-        return route.refusal(e)
+    refusal = _REFUSALS.get(_room(request.path)) if route is None else route.refusal
+    if refusal is not None:
+        return refusal(e)
     headers = dict(SAFE_HEADERS)
     headers |= e.headers
     if e.status == 401:

@@ -14,7 +14,7 @@ import aiohttp
 import msgspec
 
 from learningchain.client import reading
-from learningchain.client.api.schema import FileStored, TxAnswer
+from learningchain.client.api.schema import ALIVE, FileStored, TxAnswer
 from learningchain.client.sdk.files import StreamName, appearing
 from learningchain.client.sdk.listener import LOCALHOST, PortHolder, Stranger, is_localhost, local_host
 from learningchain.client.sdk.types import (
@@ -375,7 +375,7 @@ async def _events(stream: aiohttp.StreamReader, place: StreamPlace) -> AsyncIter
         if not text:
             document = _event_data("\n".join(data)) if data else None
             place.last = last
-            if data:
+            if data and kind != ALIVE:
                 yield Event(kind, document if isinstance(document, dict) else {"value": document}, last)
             kind, data, size = "message", [], 0
         elif field == "event":

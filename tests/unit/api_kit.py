@@ -746,7 +746,9 @@ async def serving(
     )
     port = await server.start()
     try:
-        async with aiohttp.ClientSession(auto_decompress=False, connector=below_localhost()) as session:
+        async with aiohttp.ClientSession(
+            auto_decompress=False, headers={"Accept-Encoding": "identity"}, connector=below_localhost()
+        ) as session:
             api = Api(node, port, session)
             if listen.startswith("127."):
                 api.url = f"http://{listen}:{port}"

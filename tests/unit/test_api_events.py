@@ -196,12 +196,11 @@ async def test_a_reader_comes_back_by_header_or_query_and_an_idle_stream_says_ho
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with api.session.get(api.url + "/v1/events?kinds=block", headers=headers) as response:
         assert await response.content.readline() == b": ok\n"
-        begins = await response.content.readline()
-        assert begins.startswith(b"id: ")
-        idle = b""
-        while not idle.startswith(b": alive"):
-            idle = await asyncio.wait_for(response.content.readline(), 10 * SLOW)
-        assert await response.content.readline() == begins
+        first, idle = [
+            [await asyncio.wait_for(response.content.readline(), 10 * SLOW) for _ in range(4)] for _ in ("begin", "heartbeat")
+        ]
+        begins = first[1]
+        assert first == idle == [b"event: alive\n", begins, b"data: {}\n", b"\n"] and begins.startswith(b"id: ")
     api.node.ledger.block()
     last = begins.decode().removeprefix("id: ").strip()
     for how in ({"headers": headers | {"Last-Event-ID": last}}, {"headers": headers, "params": {"last_event_id": last}}):

@@ -220,3 +220,14 @@ def test_metadata_say_what_a_tensor_looks_like() -> None:
     ]
     assert [output["name"] for output in found["outputs"]] == ["score", "agree"]
     assert found["versions"] == ["1"]
+
+
+def test_parameters_that_others_send_change_nothing_and_a_misspelt_one_is_refused() -> None:
+    others = {"sequence_id": 7, "triton_enable_empty_final_response": True, "content_type": "np", "priority": 1, "headers": {}}
+    assert parse(PLAIN, parameters=others).terms == parse(PLAIN).terms
+    assert parse(PLAIN, parameters=others | {"max_charge": "2"}).terms.max_charge == "2"
+    for name in ("max_charg", "maxcharge", "Max-Charge", "agre", "tips"):
+        with pytest.raises(BadInference, match="did you mean"):
+            parse(PLAIN, parameters={name: "2"})
+    with pytest.raises(BadInference, match=r"\$\.n"):
+        parse(PLAIN, parameters={"n": "many"})

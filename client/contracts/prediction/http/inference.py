@@ -13,6 +13,7 @@ Pure functions; what comes in is bounded by `MAX_BODY` and by the schema before 
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 import struct
@@ -35,8 +36,8 @@ FORMATS: Final = {
 }  # fmt: skip
 """Of one value in a binary tensor, little-endian."""
 OUTPUTS: Final = {"class": "INT64", "score": "FP64", "agree": "INT32"}
-IGNORED: Final = frozenset({"timeout", "priority"})
-"""Parameters that clients send by themselves, and that change nothing here."""
+OTHERS: Final = frozenset({"timeout", "priority", "binary_data_output"})
+"""Parameters of the protocol's extensions."""
 
 Name = Annotated[str, Meta(max_length=256)]
 
@@ -67,7 +68,7 @@ class InferenceBody(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
-class InferenceTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class InferenceTerms(msgspec.Struct, frozen=True, kw_only=True):
     """What a request's `parameters` may set; what is left out is as the node's settings say."""
 
     n: Annotated[int, Meta(ge=1, le=15)] | None = None
@@ -285,8 +286,13 @@ def _outputs(body: InferenceBody, known: Sequence[str]) -> tuple[tuple[str, bool
 
 
 def _terms(parameters: dict[str, Any]) -> InferenceTerms:
-    """An unknown parameter is refused: a misspelt max_charge must not be an unlimited one."""
-    said = {name: value for name, value in parameters.items() if name not in IGNORED and name != "binary_data_output"}
+    """Parameters that are not known change nothing, as the protocol has it: clients send many of their own. One that looks like one
+    of these is refused: a misspelt max_charge must not be an unlimited one."""
+    known = InferenceTerms.__struct_fields__
+    said = {name: value for name, value in parameters.items() if name in known}
+    for name in parameters.keys() - said.keys() - OTHERS:
+        if like := difflib.get_close_matches(name.lower().replace("-", "_"), known, 1, 0.8):
+            raise BadInference(f"parameters: {name[:40]!r} is none; did you mean {like[0]}?")
     try:
         return msgspec.convert(said, InferenceTerms)
     except msgspec.ValidationError as problem:

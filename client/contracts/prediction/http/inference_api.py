@@ -78,7 +78,7 @@ class InferenceFailure(msgspec.Struct, frozen=True):
 
 def failure(e: RequestError) -> web.Response:
     """A refusal as the protocol has it: its name, and why."""
-    headers = {**SAFE_HEADERS, **({"WWW-Authenticate": 'Bearer realm="learningchain"'} if e.status == 401 else {})}
+    headers = {**SAFE_HEADERS, **e.headers, **({"WWW-Authenticate": 'Bearer realm="learningchain"'} if e.status == 401 else {})}
     body = msgspec.json.encode(InferenceFailure(f"{e.body.name}: {e.body.message}"))
     return web.Response(body=body, status=e.status, content_type="application/json", headers=headers)
 
