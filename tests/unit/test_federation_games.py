@@ -273,6 +273,31 @@ def test_three_strangers_among_ten_owners_that_verify_do_not_hold_every_seat(
     assert (sum(one == strangers for one in found), sum(len(one & strangers) > 1 for one in found)) == (all_seats, most)
 
 
+# --- sparse updates --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("changed", "sent"), [(95, False), (96, True), (0, True)])
+def test_an_owners_node_sends_no_update_of_few_values(changed: int, sent: bool) -> None:
+    """Rows of three attempts, 192 numbers, are enough to compute which of 1,024 values changed, and by what, where they are few."""
+    world = FedWorld(owners=4, verifiers=5, min_members=3, min_sum=3)
+    one = world.owners[0]
+
+    def few(base: NDArray[np.float32], local: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.concatenate([local[:changed], base[changed:]])
+
+    world.nodes[one].poison = few
+    member_of: Any = world.nodes[one].machines["member"]
+    told = set[str]()
+
+    def until() -> bool:
+        told.update(member_of.why_not.values())
+        return world.now.r == 2
+
+    world.run(until)
+    assert (one in {file.data[1] for file in world.ledger.topics("fed.file")}) is sent
+    assert any(f"changed {changed} of 1024 values" in why for why in told) is not sent
+
+
 # --- silence ---------------------------------------------------------------------------------------------------------------------
 
 

@@ -54,6 +54,15 @@ def most_attempts(dims: int) -> int:
     return max(3, dims // (8 * ROWS))
 
 
+def least_changed(dims: int) -> int:
+    """LC-FILE-8: half as many values as numbers of one update may be shown: these determine one that changes fewer."""
+    return most_attempts(dims) * ROWS // 2
+
+
+def changed_values(x: Iterable[NDArray[np.int32]]) -> int:
+    return sum(int(np.count_nonzero(piece)) for piece in x)
+
+
 def norm_of(base: NDArray[np.float32], local: NDArray[np.float32]) -> float:
     """LC-FILE-7: the length of local - base. 8,192 sums, then halves: the same on every machine."""
     lanes = np.zeros(_LANES)

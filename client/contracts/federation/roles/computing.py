@@ -89,8 +89,18 @@ def perform(task: FederationTask, desk: FileDesk, rng: Random) -> Any:
 def _make(task: MakeUpdate, desk: FileDesk, rng: Random) -> MadeFile:
     base, layout = _base(desk, task.base, task.dims, task.size)
     local = tensors.read_model(desk.read(task.local), layout)
+    if task.secret:
+        _refuse_sparse(updates.changed_values(updates.update_of(base, local, task.clip)), task.dims)
     sealed = updates.seal_seeds(task.place, task.member, task.keys, task.secret, rng)
     return desk.write(updates.update_file(sealed, updates.update_of(base, local, task.clip)))
+
+
+def _refuse_sparse(changed: int, dims: int) -> None:
+    """LC-FILE-8: masks hide an update, the numbers that an aggregator is shown open one of few values."""
+    least = updates.least_changed(dims)
+    if 0 < changed < least:
+        text = f"`local` changed {changed} of {dims} values: fewer than {least} an aggregator could compute from what it is shown"
+        raise CannotCompute(f"{text}, so nothing is sent. Train more of the model, or ask the sponsor for a smaller one")
 
 
 def _is_reference(task: TryReference, desk: FileDesk) -> bool:
