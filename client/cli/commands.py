@@ -286,7 +286,17 @@ _OWN: Sections = {
             ),
         ),
     ),
-    "Jobs": (Command("runs", "ledger:runs", "Runs of this node's worker and verifier.", "runs"),),
+    "Jobs": (
+        Family(
+            "runs",
+            "Runs of this node's worker and verifier, and why it leaves jobs alone.",
+            (
+                Command("show", "runs:show", "One run: its state, its curve, the end of its log.", "runs show latest"),
+                Command("log", "runs:log", "What the program of a run printed.", "runs log latest --lines 100"),
+            ),
+            alone="runs:runs",
+        ),
+    ),
 }
 
 
@@ -320,6 +330,16 @@ def _with(listed: tuple[Command | Family, ...], more: list[Command | Family]) ->
 SECTIONS: Sections = _sections()
 ABOUT = "A graph of computers that trade machine-learning work for credits."
 HINT = "Each command explains itself: learningchain job submit --help"
+FIRST = [
+    ("learningchain lab up", "try it: a graph of four nodes on this machine"),
+    ("learningchain join TOKEN --work", "enter a graph by invitation, and earn"),
+    ("learningchain job new my-job", "have a model trained: a job to begin from"),
+    ("learningchain fed list --live", "train with others on data that stay at home"),
+    ("learningchain model list", "ask a model that somebody offers"),
+    ("learningchain init --name alice", "found a graph with people you know"),
+    ("learningchain status", "how your node stands, and what it wants"),
+    ("learningchain dashboard", "the same in a browser"),
+]
 _HELP = frozenset({"--help", "-h"})
 
 
@@ -333,6 +353,8 @@ def example(text: str) -> str:
 
 def page(words: list[str]) -> str | None:
     """The page that lists commands, where one is asked for: all of them, or those of one family. None where a command is called."""
+    if not words:
+        return _first_page()
     asked = [word for word in words if word not in _HELP]
     if not asked:
         return _start_page()
@@ -340,6 +362,11 @@ def page(words: list[str]) -> str | None:
         if asked == [family.name] and not family.alone:  # that word alone is a command too
             return _family_page(family)
     return None
+
+
+def _first_page() -> str:
+    """What to do first, for whoever types the command alone."""
+    return "\n".join([ABOUT, "", "What would you like to do?", "", *_rows(FIRST), "", "All commands: learningchain --help", ""])
 
 
 def _start_page() -> str:

@@ -9,19 +9,20 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from cyclopts import Group as Heading
 from cyclopts import Parameter
-from rich.console import Console, Group
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from learningchain.client import contracts, reading
-from learningchain.client.keys.names import MAX_CHARACTERS, Names, NamesError, label, load
+from learningchain.client.keys.names import MAX_CHARACTERS, Names, NamesError, label, load, own_address
 from learningchain.client.reading import folder, variable
 
 if TYPE_CHECKING:
@@ -97,12 +98,14 @@ class Common:
     def names(self) -> Names:
         """For what is shown. A file that holds none takes no command away: only where a name is typed it has to be read."""
         try:
-            return load(self.folder)
+            found = load(self.folder)
         except NamesError as e:
             if str(e) not in _told:
                 _told.add(str(e))
                 Output(self.json).note(str(e))
-            return Names()
+            found = Names()
+        found.own = own_address(self.folder)
+        return found
 
     def label(self, ref: str, name: str) -> None:
         """From here on a job or a federation has this name beside its id, on this machine. What was posted stays so without it."""
@@ -240,8 +243,8 @@ def short_id(ref: str) -> str:
 
 
 def short(address: str) -> str:
-    """An address cut for a table, behind its own name."""
-    return _shown.short(address)
+    """An address cut for a table, behind its own name; this node's own says so."""
+    return _shown.short(address) + (" (you)" if address == _shown.own else "")
 
 
 class Output:
@@ -322,16 +325,54 @@ def facts(title: str, rows: list[tuple[str, Any]]) -> Group:
     return Group(Text(named(clean(title)), style="bold"), table)
 
 
-def listing(columns: list[str], rows: list[list[Any]], right: set[str] | None = None, whole: set[str] | None = None) -> Table:
+def listing(columns: list[str], rows: list[list[Any]], right: set[str] | None = None, whole: set[str] | None = None) -> Listing:
     """Rows under headings; columns in `right` are aligned to the right, those in `whole` not folded, so that they can be copied."""
-    table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
-    for name in columns:
-        table.add_column(
-            name, justify="right" if right and name in right else "left", overflow="fold", no_wrap=bool(whole and name in whole)
-        )
-    for row in rows:
-        table.add_row(*(value if isinstance(value, Text) else cell(value) for value in row))
-    return table
+    cells = [[value if isinstance(value, Text) else cell(value) for value in row] for row in rows]
+    return Listing(columns, cells, right or set(), whole or set())
+
+
+class Listing:
+    """A table in which no number, id or name is broken: where it is too wide for that, each row stands in lines of its own."""
+
+    def __init__(self, columns: list[str], rows: list[list[Text]], right: set[str], whole: set[str]) -> None:
+        self._columns, self._rows, self._right = columns, rows, right
+        kept = [name in right | whole or all(" " not in row[at].plain for row in rows) for at, name in enumerate(columns)]
+        self._whole = {name for name, one in zip(columns, kept, strict=True) if one}
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        least = sum(self._least(at, name) for at, name in enumerate(self._columns)) + len(self._columns) - 1
+        yield self._table() if least <= options.max_width else Group(*self._records(options.max_width))
+
+    def _least(self, at: int, name: str) -> int:
+        """The fewest characters in which a column has its words whole."""
+        texts = [row[at].plain for row in self._rows]
+        longest = max((cell_len(word) for text in texts for word in ([text] if name in self._whole else text.split())), default=0)
+        return max(longest, *map(cell_len, name.split() or [""]))
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
+        for at, name in enumerate(self._columns):
+            justify: Literal["left", "right"] = "right" if name in self._right else "left"
+            table.add_column(name, justify=justify, overflow="fold", no_wrap=name in self._whole, min_width=self._least(at, name))
+        for row in self._rows:
+            table.add_row(*row)
+        return table
+
+    def _records(self, width: int) -> Iterator[Table | Text]:
+        names = max(map(cell_len, self._columns)) + 1
+        longest = max((cell_len(word) for row in self._rows for value in row for word in value.plain.split()), default=0)
+        for at, row in enumerate(self._rows):
+            if at:
+                yield Text()
+            if names + longest > width:
+                yield from (text for name, value in zip(self._columns, row, strict=True) for text in (Text(name, "cyan"), value))
+                continue
+            table = Table(show_header=False, box=None, pad_edge=False)
+            table.add_column(style="cyan", no_wrap=True)
+            table.add_column(overflow="fold")
+            for name, value in zip(self._columns, row, strict=True):
+                table.add_row(Text(name), value)
+            yield table
 
 
 def when(milliseconds: Any) -> str:

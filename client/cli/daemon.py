@@ -96,7 +96,7 @@ def demo(
     ] = False,
     common: Common = HERE,
 ) -> int:
-    """Run the main job on a graph of five nodes on this machine: a race, a cheater, a contractor that lies."""
+    """Run the main job on a graph of five nodes on this machine: a race, a cheater, a poster that lies."""
     if why := process.why_no_node():
         raise NotStarted(f"The demo does not start: {why}")
     scene: Any = importlib.import_module("learningchain.examples.demo")

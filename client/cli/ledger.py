@@ -362,26 +362,3 @@ def _troubles(seen: list[Any]) -> list[Any]:
             host = event["address"].rpartition(":")[0] if event["event"] == "connection refused" else event["address"]
             found.setdefault((host, event["reason"]), event)
     return list(found.values())[:MAX_TROUBLES]
-
-
-def runs(*, common: Common = HERE) -> int:
-    """Runs of this node's worker and verifier, and why it leaves the newest open jobs alone."""
-    found, alone = common.ask(_runs_and_reasons)
-
-    def people(console: Console) -> None:
-        if found:
-            rows = [[cell(r.get("id")), r.get("state"), r.get("loss"), ago(r.get("started")), r.get("reason")] for r in found]
-            console.print(listing(["run", "state", "loss", "started", "reason"], rows, {"loss"}, whole={"run"}))
-        elif not alone:
-            console.print("No runs yet. Only a node that was started to work has any: learningchain node --work")
-        for job, why in alone.items():
-            console.print(f"Job {cell(job[:12])} is left alone: {clean(why)}.", soft_wrap=True)
-
-    common.out.show({"runs": found, "left_alone": alone}, people)
-    return 0
-
-
-async def _runs_and_reasons(node: Client) -> tuple[list[Any], dict[str, str]]:
-    jobs = await node.jobs(live=True, limit=NEWEST_JOBS)
-    reasons = await node.reasons([job["id"] for job in jobs])
-    return await node.runs(), {one["ref"]: one["why"] for one in reasons if one["why"]}

@@ -47,9 +47,10 @@ def run_screen(run: Any, console: Console, rows: int) -> Group:
     return Group(*parts)
 
 
-def last_lines(log: Any, most: int) -> list[str]:
-    """As a terminal would show them at the end, without what would move its cursor, colour it or change its title."""
-    text = _ESCAPES.sub("", str(log or "")[-CHARACTERS:])
+def last_lines(log: Any, most: int, *, whole: bool = False) -> list[str]:
+    """As a terminal would show them at the end, without what would move its cursor, colour it or change its title. `whole`: of all
+    of the log, which the node bounds."""
+    text = _ESCAPES.sub("", str(log or "")[0 if whole else -CHARACTERS :])
     lines = [line.rstrip("\r").rpartition("\r")[2].rstrip() for line in text.split("\n")]
     return [clean(line.expandtabs()) for line in lines if line][-most:]
 

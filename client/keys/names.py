@@ -27,6 +27,7 @@ from typing import Any
 from learningchain.client import reading
 
 FILE = "names.json"
+KEYSTORE = "keystore.json"
 VERSION = 1
 MAX_NAMES = 1_000
 MAX_CHARACTERS = 32
@@ -155,6 +156,8 @@ class Names:
 
     def __init__(self, by_address: Mapping[str, str] | None = None, by_id: Mapping[str, str] | None = None) -> None:
         self.by_address, self.by_id = dict(by_address or {}), dict(by_id or {})
+        self.own = ""
+        """The address of the folder's own identity, where it is known."""
         self._addresses = {name: address for address, name in self.by_address.items()}
 
     def __bool__(self) -> bool:
@@ -205,6 +208,18 @@ class Names:
                     yield added, name
             elif isinstance(value, list) and f"{key}_names" not in document and any(self.of(item) for item in value):
                 yield f"{key}_names", [self.of(item) for item in value]
+
+
+def own_address(data: Path) -> str:
+    """The address in a data folder's keystore, which says it in clear; empty where none can be read. For what is shown alone."""
+    from learningchain.chain.storage import private
+
+    try:
+        with private.reading(data / KEYSTORE) as file:
+            address = json.loads(file.read(MAX_FILE))["address"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return address if isinstance(address, str) and ADDRESS.fullmatch(address) else ""
 
 
 def load(data: Path) -> Names:

@@ -100,7 +100,7 @@ async def test_a_job_is_put_off_and_taken_back_and_says_so(at: Any) -> None:
         assert (ran.code, ran.err) == (0, "")
         assert ran.out.startswith("Job taken back") and job in ran.out and f"block {height}" in lines(ran.out)
         shown = lines((await typed("job", "show", job)).out)
-        assert "state EMPTY its contractor took it back before anybody claimed; all that was locked for it came back" in shown
+        assert "state EMPTY its poster took it back before anybody claimed; all that was locked for it came back" in shown
         assert "claims ended 0 s ago" in shown and "bounty returned 5" in shown
         again = await typed("job", "cancel", "latest")
         assert again.code == 1 and "the job is EMPTY" in again.err and "TOO_LATE" in again.err

@@ -145,9 +145,9 @@ def test_a_case_says_what_it_needs_what_happens_in_silence_and_until_when() -> N
     found = court.view()
     assert (found["judges"], found["to_ban"], found["to_lift"], found["corroborated"]) == (4, 3, 3, False)
     what, ban, silence, lift = found["words"]
-    assert what == "1 false claim in jobs of 1 contractor; not corroborated."
+    assert what == "1 false claim in jobs of 1 poster; not corroborated."
     assert "needs 3 of 4 judges (more than two thirds) by 2023-11-14 22:14 UTC (chain clock): 0 confirm, 0 lift" in ban
-    assert silence == "If nobody says more it lapses then: what is frozen comes back, with a strike for the contractor."
+    assert silence == "If nobody says more it lapses then: what is frozen comes back, with a strike for the poster."
     assert lift == "3 lifting judges end it at once."
 
 

@@ -21,7 +21,7 @@ def rows(found: AccountView, clock: int) -> list[tuple[str, Any]]:
     told: list[tuple[str, Any]] = []
     if strikes := [strike for strike in found.get("strikes") or [] if strike["end"] > clock]:
         last = relative(max(strike["end"] for strike in strikes), clock)
-        told.append(("strikes", f"of {len(strikes)} contractors, the last ends {last}; with 3 it neither claims nor is drawn"))
+        told.append(("strikes", f"of {len(strikes)} posters, the last ends {last}; with 3 it neither claims nor is drawn"))
     if found.get("verifier"):
         told.append(("verifier", _verifies(found, clock)))
     told.append(("box key", found.get("box_key") or "none: nobody can seal anything for it"))

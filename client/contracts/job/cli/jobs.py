@@ -48,7 +48,7 @@ ENDED = {"PAID": "green", "REFUNDED": "yellow", "EMPTY": "yellow"}
 MEANING = {
     "OPEN": "workers train and claim; the lowest loss leads",
     "REVEAL": "claims are closed; the best claimants name their models",
-    "KEY": "the contractor reveals the key of the hidden evaluation data",
+    "KEY": "the poster reveals the key of the hidden evaluation data",
     "DRAW": "some blocks from now a committee is drawn, which nobody can know yet",
     "COMMIT": "a drawn committee evaluates the models under audit and commits to its votes",
     "COUNT": "the committee opens its votes",
@@ -58,7 +58,7 @@ MEANING = {
     "time was too short",
 }
 """What a job's state says to people."""
-TAKEN_BACK = "its contractor took it back before anybody claimed; all that was locked for it came back"
+TAKEN_BACK = "its poster took it back before anybody claimed; all that was locked for it came back"
 _NEVER = 2**63
 _KINDS = {"cuda": "CUDA", "rocm": "ROCm"}
 USES = {"train": "to train", "evaluate": "to evaluate", "both": "to train and to evaluate"}
@@ -101,7 +101,9 @@ def state_text(state: Any) -> Text:
 def who(identity: Any, own: str | None = None) -> Text:
     """An identity short enough for a table; the node's own stands out."""
     text = str(identity) if identity else "-"
-    return cell(short(text) + (" (this node)" if own and text == own else ""), "bold" if own and text == own else "")
+    mine = bool(own) and text == own
+    shown = short(text)
+    return cell(shown if not mine or shown.endswith("(you)") else f"{shown} (you)", "bold" if mine else "")
 
 
 class Bar:
@@ -159,7 +161,7 @@ def list_jobs(
             ]
             for j in found
         ]
-        names = ["no.", "job", "state", "bounty", "claims", "deadline", "contractor", "winner"]
+        names = ["no.", "job", "state", "bounty", "claims", "deadline", "poster", "winner"]
         console.print(listing(names, rows, {"no.", "bounty", "claims"}))
         if len(found) == limit and found[-1]["number"]:
             common.out.note(f"There may be more: --before {found[-1]['number']}")
@@ -237,7 +239,7 @@ def show_job(console: Console, job: JobView, own: str | None, clock: int, parked
         ("state", state_text(job.get("state"))),
         ("", meaning(job, parked)),
         *([("", cell(LEFT.format(job["left"]), "dim"))] if job.get("left") else []),
-        ("contractor", job.get("poster")),
+        ("poster", job.get("poster")),
         ("bounty", job.get("bounty")),
         ("posted", relative(job.get("posted"), clock)),
         _claims_end(job, clock),
@@ -268,7 +270,7 @@ def _claims_end(job: JobView, clock: int) -> tuple[str, str]:
 
 
 def taken_back(job: Mapping[str, Any]) -> bool:
-    """Whether its contractor ended it: nothing else ends a job before its expiry."""
+    """Whether its poster ended it: nothing else ends a job before its expiry."""
     ended, expiry = job.get("ended"), job.get("expiry")
     return job.get("state") == "EMPTY" and isinstance(ended, int) and isinstance(expiry, int) and ended < expiry
 

@@ -21,7 +21,6 @@ from learningchain.client.contracts.job.cli.cost import judges_text, priced, sho
 from learningchain.client.contracts.job.cli.hidden import hand_over
 from learningchain.client.contracts.job.cli.jobs import Bar, devices_text
 from learningchain.client.contracts.job.sealing import Sealed, encrypted, noted, readable
-from learningchain.client.contracts.job.terms import FILE, combined, data_of, devices_of, read_set
 from learningchain.client.keys.names import checked
 from learningchain.client.sdk.types import RejectedError
 
@@ -112,6 +111,9 @@ def submit(
 
     What DIR/job.toml says under [post] need not be typed, and words on the command line go before it.
     """
+
+    from learningchain.client.contracts.job.terms import FILE, combined, data_of, devices_of, read_set
+
     words: Json = {
         "name": name,
         "bounty": bounty,

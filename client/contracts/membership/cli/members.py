@@ -58,7 +58,7 @@ def case_list(*, common: Common = HERE) -> int:
             console.print("No account is suspended.")
             return
         rows = [[one["account"], *_case_row(one, clock)] for one in found]
-        names = ["account", "ends", "contractors", "to ban", "to lift", "your word"]
+        names = ["account", "ends", "posters", "to ban", "to lift", "your word"]
         console.print(listing(names, rows, whole={"account"}))
 
     common.out.show(found, people)
@@ -80,8 +80,8 @@ def _case_row(one: OpenCase, clock: int) -> list[Any]:
     ban = "by proposal" if case["to_ban"] is None else f"{len(case['confirm'])} of {case['to_ban']}"
     lift = f"{len(case['lift'])} of {case['to_lift']}"
     own = one["own_word"] or ("waits for it" if _waits(one) else "-")
-    contractors = f"{len({ref['origin'] for ref in case['refs']})}{', corroborated' if case['corroborated'] else ''}"
-    return [relative(case["until"], clock), contractors, ban, lift, own]
+    posters = f"{len({ref['origin'] for ref in case['refs']})}{', corroborated' if case['corroborated'] else ''}"
+    return [relative(case["until"], clock), posters, ban, lift, own]
 
 
 def case_show(
@@ -164,8 +164,8 @@ def judge(
     common: Common = HERE,
 ) -> int:
     """A validator's word on a suspended account. More than two thirds of the judges that may confirm ban it at the case's end, more
-    than half where false claims were measured for two contractors; more than half of all lift it at once. A later word of the same
-    one replaces it."""
+    than half where false claims were measured for two posters; more than half of all lift it at once. A later word of the same one
+    replaces it."""
     who = common.account(who)
     wait = min(wait, MAX_WAIT)
     done = common.ask(lambda node: node.judge(who, confirm=not lift, wait=wait))

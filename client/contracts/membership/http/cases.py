@@ -84,13 +84,11 @@ def _words(case: Case, sitting: set[bytes], counted: int, needed: int | None, do
     """What the case is, what bans, what happens otherwise: a sentence each."""
     confirms, lifts = len(sitting & {*case.confirm}), len(sitting & {*case.lift})
     origins, claims = len({ref.origin for ref in case.refs}), len(case.refs)
-    why = "false claims were measured for two contractors and no third one vouches" if doubled else "not corroborated"
+    why = "false claims were measured for two posters and no third one vouches" if doubled else "not corroborated"
     end = clock_text(case.until)
-    strikes = (
-        "without a strike" if lifts > confirms else f"with a strike for {'each contractor' if origins > 1 else 'the contractor'}"
-    )
+    strikes = "without a strike" if lifts > confirms else f"with a strike for {'each poster' if origins > 1 else 'the poster'}"
     return [
-        f"{claims} false claim{'s' * (claims > 1)} in jobs of {origins} contractor{'s' * (origins > 1)}; {why}.",
+        f"{claims} false claim{'s' * (claims > 1)} in jobs of {origins} poster{'s' * (origins > 1)}; {why}.",
         f"{_ban_words(len(sitting), counted, needed, doubled)} by {end}: {confirms} confirm, {lifts} lift.",
         f"If nobody says more it lapses then: what is frozen comes back, {strikes}."
         if needed is None or confirms < needed
