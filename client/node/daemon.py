@@ -603,7 +603,7 @@ class Daemon:
         self.view.employ(work, train=self._work_wanted)
 
     def _make_engine(self) -> AsyncBackend:
-        """The engine here, and the owner's other machines where the node is to have some. Raises `UnknownBackend`, `MachineError`."""
+        """The engine here, with the owner's other machines where it has some. Raises `UnknownBackend`, `MachineError`."""
         from learningchain.client.work import make_engine
 
         config = self.settings.config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +23,7 @@ from learningchain.chain.verification.standing import Strike
 from learningchain.chain.verification.votes import BallotCode
 from learningchain.client.contracts.job.roles import policy
 from learningchain.client.contracts.job.roles.policy import JobOffer
+from learningchain.client.contracts.job.settings import parse_hours
 from learningchain.client.work import WorkConfig
 from learningchain.sandbox.spec import MIB
 from tests.unit.work_kit import LIMITS, posting, working
@@ -73,7 +75,7 @@ def explain(config: WorkConfig, given: JobOffer, attempts: int = 0) -> str | Non
         (working(denied_contractors=[address(BOSS)]), offer(), 0, "denied_contractors"),
         (working(allowed_contractors=[address(ME)]), offer(), 0, "allowed_contractors"),
         (working(), offer(known=past(paid=2, refunded=3)), 0, "took back 3 credits after models were shown and paid 2"),
-        (working(), offer(known=past(4, paid=9, undecided=3, unrepeatable=1)), 0, "of the contractor's 4 jobs 3 ended undecided"),
+        (working(), offer(known=past(4, paid=9, undecided=3, unrepeatable=1)), 0, "of the poster's 4 jobs 3 ended undecided"),
         (working(min_bounty="10.000001"), offer(), 0, "the bounty is 10, below 10.000001 ([work] min_bounty)"),
         (working(min_time_left_s=101), offer(), 0, "only 100 s are left"),
         (working(min_time_left_s=0), offer(left=1_000), 0, "only 1 s are left"),
@@ -121,7 +123,7 @@ def test_what_is_refused_and_why(config: WorkConfig, given: JobOffer, attempts: 
 
 
 def test_the_contractor_does_not_claim_on_its_own_job() -> None:
-    assert policy.explain(working(), offer(), clock=NOW, me=BOSS) == "a contractor may not claim on its own job"
+    assert policy.explain(working(), offer(), clock=NOW, me=BOSS) == "a poster may not claim on its own job"
 
 
 @pytest.mark.parametrize(
@@ -262,7 +264,7 @@ def test_strikes_bar_while_they_live_and_no_longer() -> None:
     account = Account(bytes(33), ACTIVE, 0, 0, [0] * LANES, 0)
     reader: Any = SimpleNamespace(get={account_key(ME): account, member_key(ME): member}.get)
     reason = policy.unfit(reader, ME, NOW - 1)
-    assert reason is not None and "live strikes of 3 contractors" in reason
+    assert reason is not None and "live strikes of 3 posters" in reason
     assert policy.unfit(reader, ME, NOW) is None
 
 
@@ -308,3 +310,28 @@ def test_what_the_settings_just_allow_is_taken() -> None:
 def test_a_training_gets_the_smallest_free_gpus_that_fit(ask: list[DeviceAsk], free: list[str], given: Any) -> None:
     names = {one.split()[0] for one in free}
     assert policy.devices_for(working(gpus=GPUS), posting(9, devices=ask), names) == given
+
+
+@pytest.mark.parametrize(
+    ("hours", "at", "rests"),
+    [
+        ("", "12:00", False),
+        ("22:00-07:00", "21:59", True),
+        ("22:00-07:00", "22:00", False),
+        ("22:00-07:00", "06:59", False),
+        ("22:00-07:00", "07:00", True),
+        ("12:00-13:00, 18:00-24:00", "12:30", False),
+        ("12:00-13:00, 18:00-24:00", "17:00", True),
+        ("12:00-13:00, 18:00-24:00", "23:59", False),
+    ],
+)
+def test_trainings_start_within_the_hours_of_the_machines_own_day(hours: str, at: str, rests: bool) -> None:
+    now = datetime.fromisoformat(f"2026-03-05T{at}").timestamp() * 1_000
+    assert (policy.resting(working(hours=hours), int(now)) is not None) == rests
+    assert policy.resting(working(hours=hours, paused=True), int(now)) is not None
+
+
+@pytest.mark.parametrize("text", ["22-7", "25:00-07:00", "22:00-24:30", "22:00", "night"])
+def test_hours_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="no time of day such as"):
+        parse_hours(text)

@@ -270,6 +270,20 @@ def test_no_training_starts_while_a_committee_waits_but_a_check_goes_on() -> Non
     b.trained(train, 1)
 
 
+def test_a_paused_machine_starts_no_training_lets_one_go_on_and_begins_when_it_is_resumed() -> None:
+    bench = Bench(working(attempts=2, concurrent=1))
+    first = bench.chain.post("boss")
+    (running,) = bench.ready(first)
+    bench.worker.reconfigure(working(attempts=2, concurrent=2, paused=True))
+    second = bench.chain.post("boss")
+    assert [e for e in bench.look() if isinstance(e, Kill | StartRun | BringImage)] == [], "the one that runs goes on"
+    assert "learningchain resume" in (bench.worker.explain(bench.chain.state, second, bench.chain.clock) or "")
+    assert bench.worker.explain(bench.chain.state, first, bench.chain.clock) is None
+    bench.worker.reconfigure(working(attempts=2, concurrent=2))
+    assert bench.bring(second) in bench.look() or trainings(bench.look())
+    assert running.run
+
+
 def test_attempts_and_slots_are_bounded_and_the_best_paying_job_comes_first() -> None:
     b = Bench(working(concurrent=3, attempts=2))
     poor, rich = b.chain.post("boss", bounty=10**6), b.chain.post("boss", bounty=2 * 10**6)
@@ -527,7 +541,7 @@ def test_a_suspended_worker_works_on_for_other_contractors() -> None:
     b.chain.state.commit([(case_key(b.me), case)], b.chain.state.tree)
     with_status(b, SUSPENDED)
     assert b.worker.explain(b.chain.state, ours, b.chain.clock) == (
-        "this node's identity is suspended in a case of this contractor's jobs"
+        "this node's identity is suspended in a case of this poster's jobs"
     )
     assert b.worker.explain(b.chain.state, theirs, b.chain.clock) is None
     assert [e for e in b.look() if isinstance(e, BringImage)] == [b.bring(theirs)]
@@ -543,6 +557,6 @@ def test_a_suspended_worker_leaves_the_jobs_of_everybody_with_the_case_s_root_al
     b.chain.state.commit([(case_key(b.me), case), (key, replace(boss, root=root))], b.chain.state.tree)
     with_status(b, SUSPENDED)
     assert b.worker.explain(b.chain.state, ours, b.chain.clock) == (
-        "this node's identity is suspended in a case of this contractor's jobs"
+        "this node's identity is suspended in a case of this poster's jobs"
     )
     assert [e for e in b.look() if isinstance(e, BringImage)] == [b.bring(theirs)]

@@ -18,6 +18,9 @@ SECTIONS: Sections = {
         ),
     ),
     "Jobs": (
+        Command("earnings", "cli.earnings:earnings", "What this machine earned a day, and what jobs paid.", "earnings --days 7"),
+        Command("pause", "cli.resting:pause", "Start no new training on this machine; what runs goes on.", "pause"),
+        Command("resume", "cli.resting:resume", "Start trainings again after a pause.", "resume"),
         Family(
             "job",
             "Make, post, follow and fetch training jobs.",

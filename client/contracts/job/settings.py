@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,15 @@ Text = Annotated[str, Meta(max_length=1_024)]
 
 
 class JobWork(Struct, frozen=True, kw_only=True):
+    paused: Annotated[bool, Meta(description="Start no new training; what is under way, claimed or judged goes on.")] = False
+    hours: Annotated[
+        str,
+        Meta(
+            max_length=64,
+            description="Start trainings only within these times of this machine's day, such as 22:00-07:00, several by commas; "
+            "empty: always.",
+        ),
+    ] = ""
     min_bounty: Annotated[str, Meta(max_length=32, description="Smallest bounty to work for, in credits.")] = "0"
     min_time_left_s: Annotated[int, Meta(ge=0, le=2_592_000, description="Start no job that expires sooner, in seconds.")] = 10
     max_data_mb: Annotated[int, Meta(ge=0, le=1_048_576, description="Most bytes of a job's data sets to take on, in MiB.")] = 8_192
@@ -25,7 +35,7 @@ class JobWork(Struct, frozen=True, kw_only=True):
     check_record: Annotated[
         bool,
         Meta(
-            description="Avoid contractors that took back more than they paid after models were shown, or whose evaluations do not "
+            description="Avoid posters that took back more than they paid after models were shown, or whose evaluations do not "
             "decide."
         ),
     ] = True
@@ -44,8 +54,8 @@ class JobWork(Struct, frozen=True, kw_only=True):
     judge: Annotated[
         Literal["corroborated", "own-measurement", "never"],
         Meta(
-            description="As a validator, confirm a ban by itself where its sandbox measured false claims for two contractors; "
-            "or for one (graphs of known contractors); or never. It lifts nothing by itself."
+            description="As a validator, confirm a ban by itself where its sandbox measured false claims for two posters; "
+            "or for one (graphs of known posters); or never. It lifts nothing by itself."
         ),
     ] = "corroborated"
 
@@ -55,10 +65,24 @@ def _addresses(values: list[str]) -> None:
         parse_address(value)
 
 
+def parse_hours(text: str) -> list[tuple[int, int]]:
+    """Minutes of the day from which and up to which trainings start; one that ends before it begins goes over midnight.
+
+    Raises ValueError."""
+    found = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        times = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)-([01]?\d|2[0-4]):([0-5]\d)", part, re.ASCII)
+        if times is None or int(times[3]) * 60 + int(times[4]) > 24 * 60:
+            raise ValueError(f"{part!r} is no time of day such as 22:00-07:00")
+        found.append((int(times[1]) * 60 + int(times[2]), int(times[3]) * 60 + int(times[4])))
+    return found
+
+
 WORK = JobWork
 CHANGEABLE = tuple(f"work.{name}" for name in JobWork.__struct_fields__)
 CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "min_bounty": parse_credits,
+    "hours": parse_hours,
     "allowed_contractors": _addresses,
     "denied_contractors": _addresses,
 }

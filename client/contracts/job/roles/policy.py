@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 
 from learningchain.chain.contracts.job import messages, records, store
 from learningchain.chain.contracts.job.messages import MAX_CLAIMS, PostJob
@@ -21,11 +22,12 @@ from learningchain.chain.types import format_credits, format_loss, parse_credits
 from learningchain.chain.verification import standing
 from learningchain.chain.verification.votes import BallotCode
 from learningchain.client.config import WorkConfig, parse_gpus
+from learningchain.client.contracts.job.settings import parse_hours
 from learningchain.sandbox import ContainerLimits, ImageLimits
 from learningchain.sandbox.spec import MIB
 
 MIN_ENDED = 3
-"""From so many jobs that ended on, a contractor is judged by how."""
+"""From so many jobs that ended on, a poster is judged by how."""
 REVEAL_MARGIN_MS = 10_000
 """Time kept free before the reveals end, to have the reveal in a block: a quarter of the window, at most this."""
 LEAST_MARGIN_MS = 2_000
@@ -53,11 +55,11 @@ class JobOffer:
     terms: PostJob
     state: int
     past: ContractorRecord
-    """How the contractor's jobs ended until now."""
+    """How the poster's jobs ended until now."""
     own: ClaimRecord | None
     """This node's standing claim."""
     barred: str | None = None
-    """Why this contractor's jobs take no claim of this node at present."""
+    """Why this poster's jobs take no claim of this node at present."""
 
 
 def read_offer(reader: Reader, job: bytes, me: bytes) -> JobOffer | None:
@@ -70,7 +72,7 @@ def read_offer(reader: Reader, job: bytes, me: bytes) -> JobOffer | None:
 
 
 def past(reader: Reader, poster: bytes) -> ContractorRecord:
-    """How a contractor's jobs ended, and what it has standing."""
+    """How a poster's jobs ended, and what it has standing."""
     record = reader.get(records.contractor_key(poster))
     return record if isinstance(record, ContractorRecord) else ContractorRecord(0, 0, 0, 0, 0, 0, 0, [], 0)
 
@@ -90,16 +92,28 @@ def unfit(reader: Reader, me: bytes, clock: int) -> str | None:
     member = reader.get(member_key(me))
     if isinstance(member, Member) and not standing.stands(member.strikes, clock):
         strikes = standing.live_strikes(member.strikes, clock)
-        return f"this node has live strikes of {strikes} contractors: it may claim again when one expires"
+        return f"this node has live strikes of {strikes} posters: it may claim again when one expires"
     return None
 
 
+def resting(config: WorkConfig, clock: int) -> str | None:
+    """Why this node starts no new training at the time `clock`, in milliseconds; None where it does. What runs goes on."""
+    if config.paused:
+        return "this node is paused and starts no new training (learningchain resume)"
+    now = datetime.fromtimestamp(clock / 1_000)  # in the machine's own zone, as its owner's day is
+    minute = now.hour * 60 + now.minute
+    hours = parse_hours(config.hours)
+    if not hours or any(a <= minute < b if a < b else minute >= a or minute < b for a, b in hours):
+        return None
+    return f"it is {now:%H:%M}, and this node starts trainings within {config.hours} ([work] hours)"
+
+
 def barred(reader: Reader, me: bytes, poster: bytes) -> str | None:
-    """Why a suspended identity may not claim in this contractor's jobs, or None: a case bars from the jobs of its contractors."""
+    """Why a suspended identity may not claim in this poster's jobs, or None: a case bars from the jobs of its posters."""
     case, member = reader.get(case_key(me)), reader.get(member_key(poster))
     root = member.root if isinstance(member, Member) else poster
     if isinstance(case, Case) and any(ref.origin == root for ref in case.refs):
-        return "this node's identity is suspended in a case of this contractor's jobs"
+        return "this node's identity is suspended in a case of this poster's jobs"
     return None
 
 
@@ -115,7 +129,7 @@ def explain(config: WorkConfig, offer: JobOffer, *, clock: int, me: bytes, attem
 
 
 def unsuited(config: WorkConfig, offer: JobOffer, *, clock: int, me: bytes) -> str | None:
-    """Why this node does not work on a job, whatever becomes of it and of its contractor; None where it may."""
+    """Why this node does not work on a job, whatever becomes of it and of its poster; None where it may."""
     for check in (_by_rules, _by_contractor, _by_worth, _by_size, _by_devices):
         reason = check(config, offer, clock, me)
         if reason:
@@ -124,7 +138,7 @@ def unsuited(config: WorkConfig, offer: JobOffer, *, clock: int, me: bytes) -> s
 
 
 def by_record(config: WorkConfig, offer: JobOffer) -> str | None:
-    """Why this node avoids a contractor for the present, by how its jobs ended; None where it does not."""
+    """Why this node avoids a poster for the present, by how its jobs ended; None where it does not."""
     return f"{_poor(offer.past)} ([work] check_record)" if avoids(config, offer.past) else None
 
 
@@ -133,7 +147,7 @@ def avoids(config: WorkConfig, past: ContractorRecord) -> bool:
 
 
 def _poor(past: ContractorRecord) -> str | None:
-    """What speaks against a contractor: it took back more than it paid after models were shown, or its evaluations do not decide.
+    """What speaks against a poster: it took back more than it paid after models were shown, or its evaluations do not decide.
 
     What was paid may have gone to puppets of its own, so only what speaks against one counts.
     """
@@ -142,10 +156,10 @@ def _poor(past: ContractorRecord) -> str | None:
         return None
     if past.refunded > past.paid:
         back, paid = format_credits(past.refunded), format_credits(past.paid)
-        return f"the contractor took back {back} credits after models were shown and paid {paid}"
+        return f"the poster took back {back} credits after models were shown and paid {paid}"
     if past.undecided + past.unrepeatable >= ended:
         return (
-            f"of the contractor's {ended} jobs {past.undecided} ended undecided, and {past.unrepeatable} verdicts showed that its "
+            f"of the poster's {ended} jobs {past.undecided} ended undecided, and {past.unrepeatable} verdicts showed that its "
             "evaluation does not repeat"
         )
     return None
@@ -155,7 +169,7 @@ def _by_rules(config: WorkConfig, offer: JobOffer, clock: int, me: bytes) -> str
     if not config.enabled:
         return "this node does not work for bounties ([work] enabled)"
     if offer.poster == me:
-        return "a contractor may not claim on its own job"
+        return "a poster may not claim on its own job"
     if offer.state != JobState.OPEN or clock >= offer.terms.expiry:
         return "the job takes no more claims"
     if offer.own is not None and offer.own.count >= MAX_CLAIMS:
@@ -166,9 +180,9 @@ def _by_rules(config: WorkConfig, offer: JobOffer, clock: int, me: bytes) -> str
 def _by_contractor(config: WorkConfig, offer: JobOffer, clock: int, me: bytes) -> str | None:
     poster = address(offer.poster)
     if poster in config.denied_contractors:
-        return f"the contractor {poster} is denied ([work] denied_contractors)"
+        return f"the poster {poster} is denied ([work] denied_contractors)"
     if config.allowed_contractors and poster not in config.allowed_contractors:
-        return f"the contractor {poster} is not among those allowed ([work] allowed_contractors)"
+        return f"the poster {poster} is not among those allowed ([work] allowed_contractors)"
     return None
 
 

@@ -252,7 +252,10 @@ class Worker(Machine):
             return "there is no such job"
         progress = self._progress_of.get(job) or _JobProgress()
         unfit = policy.unfit(reader, self._me, clock)
-        return unfit or progress.late or self._refusal(offer, progress, clock) or progress.gave_up or progress.crowded or None
+        rests = None if progress.runs else policy.resting(self._config, clock)
+        return (
+            unfit or rests or progress.late or self._refusal(offer, progress, clock) or progress.gave_up or progress.crowded or None
+        )
 
     def _refusal(self, offer: JobOffer, progress: _JobProgress, clock: int) -> str | None:
         taken = progress.taken
@@ -501,6 +504,8 @@ class Worker(Machine):
         self._room = given.room
         if given.complete:
             yield from self._resume(reader, clock)
+        if policy.resting(self._config, clock) is not None:
+            return
         taken = sum(progress.training for progress in self._progress_of.values())
         slots = self._config.concurrent - taken - len(self._resumes)
         if not given.complete or (slots <= 0 and clock < self._look_again):

@@ -1,0 +1,123 @@
+"""`earnings`: what this machine earned on each of the last days, how long it computed, and what jobs of the network paid."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from statistics import median
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from learningchain.client.cli.common import HERE, Common, WrongUsage, facts, listing
+
+if TYPE_CHECKING:
+    from learningchain.client.api.schema import HistoryView
+    from learningchain.client.contracts.job.http.schema import JobSummary
+    from learningchain.client.sdk.client import Client
+
+MOST_DAYS = 365
+PAGE, MOST_PAGES, MOST_JOBS = 1_000, 200, 2_000
+EARNED = {
+    "bounty": "bounties",
+    **dict.fromkeys(("fee", "vote", "fed.panel.fee", "fed.aggregator"), "votes"),
+    **dict.fromkeys(("answer.paid", "answer.shown", "answer.quarter", "answer.right", "seat.paid", "subsidy"), "answers"),
+    **dict.fromkeys(("royalty", "royalty.share", "fed.share", "block reward"), "other"),
+}
+"""The columns of what is earned, by the reasons that the ledger gives. What merely comes back, and transfers, are none of it."""
+COLUMNS = ("bounties", "votes", "answers", "other")
+
+
+def earnings(
+    *,
+    days: Annotated[int, Parameter(help="How many days, up to 365.")] = 30,
+    common: Common = HERE,
+) -> int:
+    """What this node's account earned a day, how long runs computed here, and what the network's jobs paid in these days.
+
+    Hours are of runs that the node remembers: the newest ones since its start.
+    """
+    if not 1 <= days <= MOST_DAYS:
+        raise WrongUsage(f"--days is 1 to {MOST_DAYS}, not {days}")
+
+    async def read(node: Client) -> tuple[list[HistoryView], list[Any], list[JobSummary], int]:
+        clock = (await node.status())["clock_now"]
+        since = clock - days * 86_400_000
+        moves, before = [], None
+        for _ in range(MOST_PAGES):
+            page = await node.history(before=before, limit=PAGE)
+            moves += [move for move in page if move["time"] >= since]
+            if len(page) < PAGE or page[-1]["time"] < since:
+                break
+            before = page[-1]["cursor"]
+        jobs: list[JobSummary] = []
+        async for job in node.every_job(page=PAGE):
+            if job["posted"] < since or len(jobs) == MOST_JOBS:
+                break
+            jobs.append(job)
+        return moves, await node.runs(), jobs, clock
+
+    moves, runs, jobs, clock = common.ask(read)
+    table, prices = by_day(moves, runs, clock, days), going(jobs)
+    total = {name: str(sum((Decimal(day[name]) for day in table), Decimal())) for name in (*COLUMNS, "earned")}
+
+    def people(console: Console) -> None:
+        busy = [day for day in table if day["earned"] != "0" or day["run_hours"]]
+        if busy:
+            rows = [[day["day"], *(day[name] for name in (*COLUMNS, "earned")), f"{day['run_hours']:.1f}"] for day in busy]
+            rows.append(["together", *(total[name] for name in (*COLUMNS, "earned")), f"{sum(d['run_hours'] for d in table):.1f}"])
+            console.print(listing(["day", *COLUMNS, "earned", "run hours"], rows, {*COLUMNS, "earned", "run hours"}))
+        else:
+            console.print(f"Nothing was earned in {days} days. What this node computes, and why not: learningchain runs")
+        console.print()
+        told = [
+            ("posted", prices["posted"]),
+            ("paid", prices["paid"]),
+            ("bounty", _bounty(prices)),
+            ("claimants", prices["claimants"]),
+        ]
+        console.print(facts(f"Jobs of the network in {days} days", [one for one in told if one[1] is not None]))
+
+    common.out.show({"days": table, "total": total, "prices": prices}, people)
+    return 0
+
+
+def by_day(moves: list[HistoryView], runs: list[Any], clock: int, days: int) -> list[dict[str, Any]]:
+    """Credits by kind, and hours of runs, of each day of this machine's zone, the newest first."""
+    earned: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    hours: dict[str, float] = defaultdict(float)
+    for move in moves:
+        if (kind := EARNED.get(move["reason"])) is not None and move["amount"] is not None:
+            earned[_day(move["time"]), kind] += Decimal(move["amount"])
+    for run in runs:
+        if run.get("started"):
+            hours[_day(run["started"])] += max(0, (run.get("ended") or clock) - run["started"]) / 3_600_000
+    today, found = datetime.fromtimestamp(clock / 1_000, UTC).astimezone(), []
+    for back in range(days):
+        day = f"{today - timedelta(days=back):%Y-%m-%d}"
+        kinds = {name: earned[day, name] for name in COLUMNS}
+        found.append(
+            {"day": day, **{name: f"{value:f}" for name, value in kinds.items()}, "earned": f"{sum(kinds.values()):f}"}
+            | {"run_hours": round(hours[day], 3)}
+        )
+    return found
+
+
+def going(jobs: list[JobSummary]) -> dict[str, Any]:
+    """What jobs that were paid paid: lowest, median and highest bounty, and how many claimed in half of them at most."""
+    paid = [job for job in jobs if job["state"] == "PAID"]
+    bounties = sorted(Decimal(job["bounty"]) for job in paid)
+    said = [f"{value.normalize():f}" for value in (bounties[0], median(bounties), bounties[-1])] if bounties else [None] * 3
+    lowest, middle, highest = said
+    claimants = median(job["claimants"] for job in paid) if paid else None
+    return {"posted": len(jobs), "paid": len(paid), "lowest": lowest, "median": middle, "highest": highest, "claimants": claimants}
+
+
+def _bounty(prices: dict[str, Any]) -> str | None:
+    return prices["median"] and f"{prices['lowest']} to {prices['highest']}, half of them at most {prices['median']}"
+
+
+def _day(milliseconds: int) -> str:
+    return f"{datetime.fromtimestamp(milliseconds / 1_000, UTC).astimezone():%Y-%m-%d}"
