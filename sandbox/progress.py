@@ -6,6 +6,7 @@ These bytes come from a stranger's program. Nothing here recurses.
 from __future__ import annotations
 
 import json
+import re
 
 import msgspec
 
@@ -16,6 +17,12 @@ READY_LINE = b'LC {"ready":1}'
 DONE_LINE = b'LC {"done":1}'
 """What such a job may print when its outputs are written: they are taken, and it is killed, before it ends by itself."""
 _MAX_COUNT = (1 << 53) - 1
+_NUMBER = rb"[-+]?(?:\d{1,20}(?:\.\d{0,20})?|\.\d{1,20})(?:e[-+]?\d{1,3})?"
+_STEP = re.compile(rb"(?i)\b(?:global_)?(?:step|epoch|iter(?:ation)?)\b[\"']?\s?[=:#]?\s?\[?(\d{1,15})(?:\s?/\s?(\d{1,15}))?")
+_LOSS = re.compile(
+    rb"(?i)\b(?:(?:train(?:ing)?|val(?:id(?:ation)?)?|eval|test)[_ /-])?loss\b[\"']?\s?[=:]\s?(" + _NUMBER + rb")(?![\w.])"
+)
+"""What trainers commonly print: `step=3 loss=0.2`, `Epoch 3/10, val_loss: 0.2`, a line of JSON with such names."""
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -27,8 +34,13 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 def parse_progress(line: bytes) -> Progress | None:
-    """The progress in one line of output without its newline; None for every line that is not exactly one."""
-    if not line.startswith(b"LC {") or len(line) >= PROGRESS_LINE_CAP:
+    """The progress in one line of output without its newline: the contract's own form, or one that trainers commonly print, with a
+    step and a loss. None for every other line."""
+    if len(line) >= PROGRESS_LINE_CAP:
+        return None
+    if not line.startswith(b"LC "):
+        return _common(line)
+    if not line.startswith(b"LC {"):
         return None
     value = _flat_object(line[3:])
     if value is None:
@@ -39,6 +51,14 @@ def parse_progress(line: bytes) -> Progress | None:
     total = of if type(of) is int and 0 <= of <= _MAX_COUNT else None
     shown = float(loss) if type(loss) in (int, float) and abs(loss) < 1e18 else None  # type: ignore[arg-type]
     return Progress(step, total, shown)
+
+
+def _common(line: bytes) -> Progress | None:
+    step = _STEP.search(line) if b"oss" in line or b"OSS" in line else None
+    loss = _LOSS.search(line) if step is not None else None
+    if step is None or loss is None or abs(value := float(loss[1])) >= 1e18:
+        return None
+    return Progress(int(step[1]), None if step[2] is None else int(step[2]), value)
 
 
 def _flat_object(raw: bytes) -> dict[str, object] | None:

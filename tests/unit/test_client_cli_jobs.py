@@ -304,6 +304,18 @@ def test_fetch_of_other_bytes_is_no_success(api: Fake, run: Any, tmp_path: Path)
     assert not (tmp_path / "m").exists()
 
 
+def test_watch_keeps_curves_and_claims_as_csv(api: Fake, run: Any, tmp_path: Path) -> None:
+    steps = [{"step": 1, "of": 9, "loss": 0.5}, {"step": 2, "of": 9, "loss": 0.25}]
+    told = {"id": "r-17/../x", "job": JOB, "phase": "train", "state": "done", "progress": steps}
+    api.answers["GET /v1/runs"] = [told]
+    assert run("job", "watch", JOB, "--export", tmp_path / "out").code == 0
+    written = {path.name: path.read_text().splitlines() for path in (tmp_path / "out").iterdir()}
+    assert written["run-r-17x.csv"] == ["step,of,loss", "1,9,0.5", "2,9,0.25"], "a name of others leads nowhere else"
+    (claim,) = written["claims.csv"][1:]
+    assert claim.split(",")[1:3] == [FINISHED["claims"][0]["claimant"], FINISHED["claims"][0]["loss"]]
+    assert written["events.csv"][0] == "time_ms,block,event,data" and set(written) == {"run-r-17x.csv", "claims.csv", "events.csv"}
+
+
 def test_watch_follows_to_the_end(api: Fake, run: Any) -> None:
     later = OPEN | {"claims": [*OPEN["claims"], OPEN["claims"][0] | {"claimant": OWN, "loss": "0.050000000"}]}
     api.answers["GET /v1/events"] = (200, f'event: note\ndata: {{"topic":"claim","ref":"{JOB}"}}\n\n'.encode())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tracemalloc
 
+import pytest
+
 from learningchain.sandbox.docker.attached import FramedOutput
 from learningchain.sandbox.output import TAIL_CAP
 from learningchain.sandbox.progress import Progress, parse_progress
@@ -18,6 +20,36 @@ def test_progress_lines() -> None:
         assert parse_progress(line) is None
     assert parse_progress(b'LC {"step":1,"loss":1e400}') == Progress(1, None, None)
     assert parse_progress(b'LC {"step":1,"pad":"' + b"x" * 500 + b'"}') is None
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        (b"step=3 loss=0.25", Progress(3, None, 0.25)),
+        (b"Epoch 3/10, val_loss: 2.5e-3, acc: 0.9", Progress(3, 10, 0.0025)),
+        (b"[2026-03-01] INFO iteration: 40 training loss = 1", Progress(40, None, 1.0)),
+        (b'{"epoch": 2, "train_loss": 0.125, "lr": 0.1}', Progress(2, None, 0.125)),
+        (b"{'loss': 0.5, 'grad_norm': 1.2, 'epoch': 1.0}", Progress(1, None, 0.5)),
+        (b"global_step 7 loss: -.5", Progress(7, None, -0.5)),
+        (b"step 3", None),
+        (b"loss=0.25", None),
+        (b"footstep=3 gloss=0.25", None),
+        (b"step=3 loss=nan", None),
+        (b"step=3 loss=1e300", None),
+        (b"step=3 loss=0.2.5", None),
+        (b"step=3 loss=" + b"1" * 100, None),
+        (b"step=9999999999999999 loss=1", Progress(999999999999999, None, 1.0)),
+        (b"step=3 loss=0.25" + b" " * 500, None),
+    ],
+)
+def test_what_trainers_commonly_print_is_progress_too(line: bytes, found: Progress | None) -> None:
+    assert parse_progress(line) == found
+
+
+def test_lines_that_nearly_are_progress_cost_no_more_than_others() -> None:
+    for part in (b"step ", b"loss=1", b"[", b"train_", b"1/1/"):
+        for _ in range(2_000):
+            parse_progress((b"loss " + part * 200)[:511])
 
 
 def frame(stream: int, data: bytes) -> bytes:

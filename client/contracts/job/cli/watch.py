@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -19,6 +20,7 @@ from rich.live import Live
 from rich.text import Text
 
 from learningchain.client.cli.common import HERE, Common, Output, cell, clean, facts, listing, named, nested, span, when
+from learningchain.client.contracts.job.cli.export import CsvExport
 from learningchain.client.contracts.job.cli.jobs import (
     ENDED,
     JobId,
@@ -57,6 +59,10 @@ def watch(
     verbose: Annotated[
         bool, Parameter(negative="", show_default=False, help="Also each step of each verifier: commitments, and losses it shows.")
     ] = False,
+    export: Annotated[
+        Path | None,
+        Parameter(help="A folder in which claims.csv, events.csv and a curve for each of your runs are kept up to date."),
+    ] = None,
     common: Common = HERE,
 ) -> int:
     """Follow a job until it has ended. With --json one line for each change."""
@@ -66,9 +72,12 @@ def watch(
         own = (await node.status())["id"]
         lines = LineView(common.out, own, verbose=verbose)
         view: View = JsonView(common.out) if common.json else LiveView(own) if sys.stdout.isatty() else lines
+        files = None if export is None else CsvExport(export.expanduser())
         with view:
             async for shown in changes(node, job_id):
                 view.update(shown)
+                if files is not None:
+                    await asyncio.to_thread(files.update, shown)
                 if shown.job.get("state") in ENDED:
                     break
         return 0
