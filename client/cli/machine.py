@@ -156,10 +156,10 @@ def _alone(folder: Path) -> Iterator[None]:
 
 async def _run(data: Path, secrets: MachineSecrets) -> int:
     from learningchain.client import config
+    from learningchain.client.cli.app import own_version
     from learningchain.client.machines.frames import MAX_HELD
     from learningchain.client.machines.program import FOLDER, MachineProgram
     from learningchain.client.machines.trust import fingerprint
-    from learningchain.client.node.daemon import version
     from learningchain.client.work.engine import ThreadedSandbox
     from learningchain.sandbox import BackendSettings, UnknownBackend, make_backend
 
@@ -176,7 +176,7 @@ async def _run(data: Path, secrets: MachineSecrets) -> int:
         backend = make_backend(settings.backend, wanted)
     except UnknownBackend as problem:
         raise NotStarted(f"The machine does not start: {problem}") from None
-    program = MachineProgram(secrets, folder, ThreadedSandbox(backend, MAX_HELD, self_test=True), version())
+    program = MachineProgram(secrets, folder, ThreadedSandbox(backend, MAX_HELD, self_test=True), own_version())
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)

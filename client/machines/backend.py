@@ -40,18 +40,21 @@ class MachinesBackend:
         """Raises `MachineError`."""
         self._own = own
         self._path = data / FOLDER / "images.json"
-        self.hub = MachineHub(MachineBook(data / FOLDER, now_ms()), listen, data / "sandbox" / "out", now_ms)
+        self.hub = MachineHub(
+            MachineBook(data / FOLDER, now_ms()), listen, data / FOLDER / "out", data / FOLDER / "runs.json", now_ms
+        )
         self._archives: dict[str, ImageArchive] = {}
         self._noting = asyncio.Lock()
         self._going_on: set[str] = set()
         """Runs of an earlier start that are on the own engine."""
 
     async def prepare(self, keep_images: Collection[str], keep_runs: Collection[RunSpec]) -> dict[str, Any]:
-        report = await self._own.prepare(keep_images, keep_runs)
+        there = self.hub.keep(keep_runs)
+        report = await self._own.prepare(keep_images, [spec for spec in keep_runs if spec.run_id not in there])
         noted = await asyncio.to_thread(self._noted)
         self._archives = {image: archive for image, archive in noted.items() if image in keep_images} | self._archives
         self._going_on = set(report.get("runs", ()))
-        return report
+        return report | {"runs": (*report.get("runs", ()), *there)}
 
     async def look(self, *, again: bool) -> None:
         await self._own.look(again=again)
@@ -83,6 +86,8 @@ class MachinesBackend:
             await self._note()
 
     async def run(self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event) -> RunResult:
+        if self.hub.waits(spec.run_id):
+            return await self.hub.resume(spec, on_progress, cancel)
         archive = self._archives.get(spec.image_id)
         if may_leave(spec) and archive is not None and spec.run_id not in self._going_on and archive.path.is_file():
             machine = self.hub.place(spec)
@@ -95,6 +100,7 @@ class MachinesBackend:
         return self._own.printed(run_id) if there is None else there
 
     def leave(self) -> None:
+        self.hub.leave()
         self._own.leave()
 
     async def start(self, spec: RunSpec, cancel: threading.Event) -> AsyncWarmRun | RunResult:

@@ -4,12 +4,13 @@
                     ^                |
                     +-- connection lost; its runs end once it has been away for `LOST_S`
 
-    run            Take -> Began, RunProgress, Printed ... -> Give (each output) -> RunOver -> Release
+    run            noted -> Take -> Began, RunProgress, Printed ... -> GiveOutput (each output) -> RunOver -> ReleaseRun
                     any of: another run_id or order after a new Hello, LOST_S, its time and more, a wrong output -> ENGINE_ERROR
 
 What is believed of a machine: bytes that this node counted and hashed itself. The rest is shown to people. Every end that is the
 machine's doing is an ENGINE_ERROR here: the attempt is not used up, and what the machine says of that run later is told to let go.
-For the loop's thread alone.
+A run is noted in a file before it is given away: the node's next start knows it again, takes what comes of it, and has it ready for
+whoever asks for the run (`resume`). For the loop's thread alone.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
@@ -36,22 +37,27 @@ from learningchain.chain.storage import private
 from learningchain.client.machines import frames as f
 from learningchain.client.machines.book import MachineBook, MachineError
 from learningchain.client.machines.placing import MachinePlace, RoomShare, choose, share_of
+from learningchain.client.machines.run_notes import RunNotes
 from learningchain.client.machines.trust import name_in, node_context
 from learningchain.p2p.address_book import endpoint, parse_endpoint
 from learningchain.p2p.half_open import HalfOpen
 from learningchain.sandbox import EngineError, ImageLimits, OutputFile, Progress, RunResult, RunSpec, RunStatus
 from learningchain.sandbox.disk import leave_room
-from learningchain.sandbox.spec import dump_run
+from learningchain.sandbox.spec import dump_run, load_run
 
 log: Any = structlog.get_logger("machines")
 
 LOST_S: Final = 30.0
+BACK_S: Final = 120.0
+"""How long the machines of an earlier start's runs may take to come back: they dial at least once a minute."""
+UNASKED_S: Final = 600.0
+"""Runs of an earlier start for which nobody asked by then end."""
 FAILING_S: Final = 60.0
 """After a run that failed by the machine's doing no other is placed there for so long."""
 CANCEL_LOOK_S: Final = 0.1
 HELLO_S: Final = 10.0
 MAX_HALF_OPEN: Final = 64
-MAX_BULK: Final = 4
+MAX_BULK: Final = 8
 """Transfers of one machine at a time."""
 ENDING_S: Final = 180.0
 """What a machine may take, beyond a run's wall clock and its transfers, to say how the run ended."""
@@ -72,9 +78,12 @@ class ImageArchive:
 class RemoteRun:
     spec: RunSpec
     take: f.Take
-    archive: ImageArchive
+    archive: ImageArchive | None
+    """None where an earlier start gave it."""
     on_progress: Callable[[Progress], None]
     done: asyncio.Future[RunResult]
+    asked: bool = True
+    """False for one of an earlier start that nobody has asked for yet."""
     outputs: dict[str, OutputFile] = field(default_factory=dict)
     printed: str = ""
 
@@ -110,10 +119,13 @@ class JoinedMachine:
 
 
 class MachineHub:
-    """`out`: where outputs are written, each its caller's from then on. `start` it, `stop` it in the end."""
+    """`out`: where outputs are written, each its caller's from then on. `notes`: the file of runs under way. `start` it, `stop` it
+    in the end."""
 
-    def __init__(self, book: MachineBook, listen: str, out: Path, now_ms: Callable[[], int]) -> None:
+    def __init__(self, book: MachineBook, listen: str, out: Path, notes: Path, now_ms: Callable[[], int]) -> None:
         self.book, self._listen, self._out, self._now_ms = book, listen, out, now_ms
+        self._notes = RunNotes(notes)
+        self._leaving = False
         self._machines: dict[str, JoinedMachine] = {known.name: JoinedMachine(known.name) for known in book.machines}
         self._context = node_context(book.secrets)
         self._half_open: HalfOpen[socket.socket] = HalfOpen(MAX_HALF_OPEN)
@@ -137,12 +149,34 @@ class MachineHub:
             ) from None
         self._socket.setblocking(False)
         self.port = self._socket.getsockname()[1]
+        self._out.mkdir(parents=True, exist_ok=True)
+        for path in self._out.iterdir():  # of an earlier start: whoever brought it brings it again
+            path.unlink()
+        self._recall()
         self._spawn(self._accept(self._socket))
         log.info("waiting for machines", listen=endpoint(host, self.port), known=len(self._machines))
+
+    def _recall(self) -> None:
+        """Runs that an earlier start gave away. Their machines have a while to come back."""
+        loop = asyncio.get_running_loop()
+        for name, take in self._notes.read():
+            machine = self._machines.get(name)
+            if machine is None:
+                continue
+            run = RemoteRun(load_run(take.order), take, None, lambda _: None, loop.create_future(), asked=False)
+            machine.runs[take.run] = run
+            machine.lost = machine.lost or loop.call_later(BACK_S, self._end_runs, machine, "it did not come back to the node")
+        loop.call_later(UNASKED_S, self.keep, ())
+
+    def leave(self) -> None:
+        """Runs that may outlive the node are let go of: they go on, and `run` returns with a result that says so."""
+        self._leaving = True
 
     async def stop(self) -> None:
         for machine in self._machines.values():
             self._end_runs(machine, "the node is stopping")
+            if machine.lost is not None:
+                machine.lost.cancel()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -221,24 +255,56 @@ class MachineHub:
         self, name: str, spec: RunSpec, archive: ImageArchive, on_progress: Callable[[Progress], None], cancel: threading.Event
     ) -> RunResult:
         """One run on a machine that `place` named, to its end, whatever it comes to."""
-        machine, limits = self._machines[name], archive.limits
-        # Whether it outlives the node is not the machine's to say: it ends what its program leaves behind.
-        order = dump_run(structs.replace(spec, stays=False))
+        machine, limits, order = self._machines[name], archive.limits, _order(spec)
         take = f.Take(spec.run_id, order, limits.archive_bytes, limits.unpacked_bytes, limits.files, limits.layers)
         run = RemoteRun(spec, take, archive, on_progress, asyncio.get_running_loop().create_future())
         if spec.run_id in machine.runs:
             raise ValueError(f"run {spec.run_id} is under way already")
         machine.runs[spec.run_id] = run
         log.info("a run was placed on a machine", run=spec.run_id, machine=name)
+        await self._note()
+        machine.send(take)
+        return await self._to_its_end(machine, run, cancel)
+
+    def keep(self, specs: Collection[RunSpec]) -> list[str]:
+        """Of the runs of an earlier start that nobody has asked for: those that are exactly these stay, the others end."""
+        wanted, kept = {spec.run_id: hashlib.sha256(_order(spec)).digest() for spec in specs}, []
+        for machine in self._machines.values():
+            for run in [run for run in machine.runs.values() if not run.asked]:
+                if wanted.get(run.take.run) == run.order:
+                    kept.append(run.take.run)
+                else:
+                    self._over(run, "nobody goes on with it")
+                    self._forget(machine, run, None)
+        return kept
+
+    def waits(self, run_id: str) -> bool:
+        """Whether a run of an earlier start waits for `resume`."""
+        return any(run_id in machine.runs and not machine.runs[run_id].asked for machine in self._machines.values())
+
+    async def resume(self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event) -> RunResult:
+        """Goes on with a run of an earlier start that waits, or has ended meanwhile."""
+        machine = next(machine for machine in self._machines.values() if spec.run_id in machine.runs)
+        run = machine.runs[spec.run_id]
+        run.spec, run.on_progress, run.asked = spec, on_progress, True
+        log.info("a run on a machine goes on", run=spec.run_id, machine=machine.name)
+        return await self._to_its_end(machine, run, cancel)
+
+    async def _to_its_end(self, machine: JoinedMachine, run: RemoteRun, cancel: threading.Event) -> RunResult:
         result: RunResult | None = None
         try:
-            machine.send(take)
             result = await self._result(machine, run, cancel)
             return structs.replace(result, log_tail=run.printed)
         finally:
-            machine.runs.pop(spec.run_id, None)
-            machine.send(f.EndRun(spec.run_id, "it is over for the node"))
-            machine.send(f.ReleaseRun(spec.run_id))
+            if not (run.spec.stays and self._leaving if result is None else result.left):
+                self._forget(machine, run, result)
+                await self._note()
+
+    def _forget(self, machine: JoinedMachine, run: RemoteRun, result: RunResult | None) -> None:
+        """The machine lets go of it. What it brought stays where it is in the result."""
+        if machine.runs.pop(run.take.run, None) is not None:
+            machine.send(f.EndRun(run.take.run, "it is over for the node"))
+            machine.send(f.ReleaseRun(run.take.run))
             kept = set() if result is None else {file.path for file in result.outputs.values()}
             for file in run.outputs.values():
                 if file.path not in kept:
@@ -250,11 +316,21 @@ class MachineHub:
         until = began + limits.wall_s + moving + ENDING_S
         while not run.done.done():
             await asyncio.wait({run.done}, timeout=CANCEL_LOOK_S)
+            if self._leaving and run.spec.stays and not run.done.done():
+                return RunResult(status=RunStatus.CANCELLED, reason="it goes on, for the node to come back to", left=True)
             if cancel.is_set() and not run.done.done():
                 return RunResult(status=RunStatus.CANCELLED, reason="cancelled", wall_s=self._now() - began)
             if self._now() > until and not run.done.done():
                 self._blame(machine, run, f"it did not say within {until - began:.0f} s how the run ended")
         return run.done.result()
+
+    async def _note(self) -> None:
+        """A run that could not be noted ends with the node."""
+        runs = [(machine.name, run.take) for machine in self._machines.values() for run in machine.runs.values()]
+        try:
+            await self._notes.write(runs)
+        except OSError as fault:
+            log.warning("runs on machines could not be noted", why=str(fault))
 
     def printed(self, run_id: str) -> str | None:
         run = self._run(run_id)
@@ -375,7 +451,7 @@ class MachineHub:
         self._hang_up(machine)
         if machine.lost is not None:
             machine.lost.cancel()
-        machine.hello, machine.writer, machine.lost = hello, writer, None
+        machine.hello, machine.writer, machine.lost, machine.heard_ms = hello, writer, None, self._now_ms()
         machine.send(f.Admitted(machine.name))
         self._compare(machine, hello)
         log.info("a machine is there", machine=machine.name, trouble=hello.trouble, runs=len(machine.runs))
@@ -481,8 +557,8 @@ class MachineHub:
     async def _send_image(self, machine: JoinedMachine, wanted: f.Want, writer: asyncio.StreamWriter) -> None:
         """A machine gets the images of its runs and no other file."""
         run = machine.runs.get(wanted.run)
-        if run is None:
-            raise MachineError("The node has no such run on this machine")
+        if run is None or run.archive is None:
+            raise MachineError("The node has no such run on this machine, or not its image")
         with await asyncio.to_thread(private.reading, run.archive.path) as file:
             writer.write(f.framed(f.Sized(run.archive.path.stat().st_size)))
             while piece := await asyncio.to_thread(file.read, f.PIECE):
@@ -502,7 +578,7 @@ class MachineHub:
             self._blame(machine, run, f"it gives {given.name} with {given.size} bytes; 1 to {cap} are allowed")
             raise MachineError(f"{given.name} has {given.size} bytes; 1 to {cap} are allowed")
         try:
-            leave_room(self._out.parent, "taking an output", given.size, 1)
+            leave_room(self._out, "taking an output", given.size, 1)
             writer.write(f.framed(f.Sized(given.size)))
             await f.drained(writer)
             file = await self._written(frames, given)
@@ -521,7 +597,6 @@ class MachineHub:
         await f.drained(writer)
 
     async def _written(self, frames: f.FrameReader, given: f.GiveOutput) -> OutputFile:
-        self._out.mkdir(parents=True, exist_ok=True)
         # Each has a name of its own: a transfer that broke off never ends the file of the one after it.
         path, digest, left = self._out / f"{given.run}.{given.name}.{token_hex(4)}", hashlib.sha256(), given.size
         file = await asyncio.to_thread(private.writing, path)
@@ -543,6 +618,11 @@ class MachineHub:
 def _keep(file: IO[bytes], digest: Any, piece: bytes) -> None:
     file.write(piece)
     digest.update(piece)
+
+
+def _order(spec: RunSpec) -> bytes:
+    """Whether it outlives the node is not the machine's to know: it ends what its own program leaves behind."""
+    return dump_run(structs.replace(spec, stays=False))
 
 
 def _same_protocol(theirs: int) -> None:

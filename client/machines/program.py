@@ -53,6 +53,8 @@ CONNECT_S: Final = 10.0
 FIRST_PAUSE_S, MAX_PAUSE_S = 1.0, 60.0
 TEST_AGAIN_S: Final = 60.0
 KEEP_S: Final = 72 * 3_600.0
+MAX_GIVING: Final = 3
+"""Outputs that are given at a time: a node takes eight transfers of a machine, and some may be the rest of a lost connection."""
 PRINT_S: Final = 1.0
 PROGRESS_S: Final = 0.5
 
@@ -130,7 +132,7 @@ class MachineProgram:
         self._trouble = "its self-test has not ended"
         self._writer: asyncio.StreamWriter | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._loading = asyncio.Lock()
+        self._loading, self._giving = asyncio.Lock(), asyncio.Semaphore(MAX_GIVING)
 
     async def run(self) -> None:
         await asyncio.to_thread(self._sweep)
@@ -386,7 +388,7 @@ class MachineProgram:
         self._say(f.RunOver(run, result.status.value, f.shown(result.reason), code, wall_ms, tail))
 
     async def _give(self, given: f.GiveOutput, path: Path) -> None:
-        async with _connected(self._secrets.address, self._context) as (frames, writer):
+        async with self._giving, _connected(self._secrets.address, self._context) as (frames, writer):
             writer.write(f.framed(given))
             await _answer(frames)
             with await asyncio.to_thread(private.reading, path) as file:

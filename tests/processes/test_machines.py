@@ -125,6 +125,30 @@ async def test_a_machine_that_is_killed_costs_no_attempt(lab: Lab) -> None:
     await lab.node.api.remove_machine("gpu2")
 
 
+async def test_a_training_goes_on_while_its_node_is_killed_and_starts_again(lab: Lab) -> None:
+    machine = Machine("gpu3", lab.folder, lab.host)
+    await machine.join((await lab.node.api.add_machine(machine.name))["token"])
+    machine.run()
+    try:
+        await machine.ready(lab.node, SLOW_S)
+        job = await _post(lab, {"train": 20, "evaluate": 0.2, "examples": 40})
+
+        async def trains_there() -> bool:
+            return any("-train-" in name for name in machine.containers("--filter", "status=running"))
+
+        await eventually("the second engine trains", trains_there, SLOW_S)
+        await lab.node.kill()
+        await lab.node.start()
+        view = await _paid(lab, job)
+        assert view["state"] == "PAID" and view["winner"] == lab.node.address
+        (run,) = await _runs(lab, job, "train")
+        assert run["state"] == "ok" and run["attempt"] == 1
+        assert machine.said().count("run begins") == 1, "it began once"
+    finally:
+        await machine.stop()
+    await lab.node.api.remove_machine("gpu3")
+
+
 @pytest.mark.parametrize("how", ["changed", "long"])
 async def test_a_lying_machine_costs_no_more_than_the_run(lab: Lab, how: str) -> None:
     machine = Machine(f"liar-{how}", lab.folder, lab.host, ["-m", "tests.processes.lying_machine", how])

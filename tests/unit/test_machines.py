@@ -101,6 +101,9 @@ class ScriptedEngine:
         digest = hashlib.sha256(b"a model").digest()
         return RunResult(status=RunStatus.OK, reason="done", outputs={"model": OutputFile(path, 7, digest)}, exit_code=0)
 
+    def leave(self) -> None:
+        return None
+
     async def close(self) -> None:
         return None
 
@@ -108,15 +111,16 @@ class ScriptedEngine:
 class Site:
     """A node with a place for machines, and the programs of those that joined."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, port: int = 0) -> None:
         self.folder, self.now = folder, 1_000_000
         self.own = ScriptedEngine(folder / "own")
-        self.backend = MachinesBackend(self.own, folder / "node", "127.0.0.1:0", lambda: self.now)  # type: ignore[arg-type]
+        self.backend = MachinesBackend(self.own, folder / "node", f"127.0.0.1:{port}", lambda: self.now)  # type: ignore[arg-type]
         self.hub = self.backend.hub
         self.hub.start()
         self.where = f"127.0.0.1:{self.hub.port}"
         self.engines: dict[str, ScriptedEngine] = {}
-        self._programs: list[asyncio.Task[None]] = []
+        self.programs: dict[str, MachineProgram] = {}
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def image(self) -> None:
         path = self.folder / "image.tar"
@@ -126,11 +130,11 @@ class Site:
     async def joined(self, name: str) -> MachineSecrets:
         return await join(parse_token(self.hub.add(name, self.where)[0]))
 
-    async def machine(self, name: str, kind: type[MachineProgram] = MachineProgram) -> ScriptedEngine:
+    async def machine(self, name: str) -> ScriptedEngine:
         secrets = await self.joined(name)
         engine = self.engines[name] = ScriptedEngine(self.folder / name / "out")
-        program = kind(secrets, self.folder / name, engine, "1")  # type: ignore[arg-type]
-        self._programs.append(asyncio.create_task(program.run()))
+        program = self.programs[name] = MachineProgram(secrets, self.folder / name, engine, "1")  # type: ignore[arg-type]
+        self._tasks.append(asyncio.create_task(program.run()))
         await self.until(lambda: self.state(name) == "ready")
         return engine
 
@@ -146,9 +150,9 @@ class Site:
         return await self.backend.run(given, lambda progress: None, cancel or threading.Event())
 
     async def close(self) -> None:
-        for task in self._programs:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._programs, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.backend.close()
 
 
@@ -409,7 +413,7 @@ async def test_a_lying_machine_costs_the_run_alone(site: Site, case: str) -> Non
                 writer.write(f.framed(frame))
         result = await running
         assert result.status is RunStatus.ENGINE_ERROR and why in result.reason
-        assert not list((site.folder / "node" / "sandbox").rglob("*.model*"))
+        assert not list((site.folder / "node" / "machines").rglob("*.model*"))
     await site.until(lambda: site.state("gpu1") == "away")
     assert (await site.run(spec(run_id="train-2"))).status is RunStatus.OK, "the next one runs elsewhere"
 
@@ -459,6 +463,60 @@ async def _next(frames: f.FrameReader) -> f.FromNode:
 
 
 # --- a node that starts again ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+async def test_a_run_goes_on_over_a_start_of_the_node(site: Site, how: str) -> None:
+    await site.image()
+    machine, wanted = await site.machine("gpu1"), spec("wait", stays=True)
+    running = asyncio.create_task(site.run(wanted))
+    await machine.began.wait()
+    if how == "stopped":
+        site.backend.leave()
+        assert (await running).left
+    await _gone(site)
+    again = Site(site.folder, site.hub.port)
+    try:
+        report = await again.backend.prepare([IMAGE], [wanted])
+        assert report["runs"] == (wanted.run_id,)
+        machine.go.set()
+        result = await again.run(wanted)
+        assert result.status is RunStatus.OK and result.outputs["model"].path.read_bytes() == b"a model"
+        assert machine.ran == [wanted.run_id] and not again.own.ran
+        await again.until(lambda: not site.programs["gpu1"]._held)
+    finally:
+        running.cancel()
+        await again.close()
+
+
+@pytest.mark.parametrize("kept", ["none", "another order"])
+async def test_a_run_that_nobody_goes_on_with_ends_on_the_machine(site: Site, kept: str) -> None:
+    await site.image()
+    machine, wanted = await site.machine("gpu1"), spec("for-ever", stays=True)
+    running = asyncio.create_task(site.run(wanted))
+    await machine.began.wait()
+    await _gone(site)
+    again = Site(site.folder, site.hub.port)
+    try:
+        other = structs.replace(wanted, seed=2)
+        assert (await again.backend.prepare([IMAGE], [] if kept == "none" else [other]))["runs"] == ()
+        await again.until(lambda: not site.programs["gpu1"]._held)
+    finally:
+        running.cancel()
+        await again.close()
+
+
+async def _gone(site: Site) -> None:
+    """The node's end, as its machines see it: nothing is said any more."""
+    site.hub._leaving = True
+    for machine in site.hub._machines.values():
+        if machine.writer is not None:
+            machine.writer.transport.abort()
+    if site.hub._socket is not None:
+        site.hub._socket.close()
+    for task in site.hub._tasks:
+        task.cancel()
+    await asyncio.gather(*site.hub._tasks, return_exceptions=True)
 
 
 async def test_images_of_an_earlier_start_are_still_known(site: Site) -> None:
