@@ -259,10 +259,21 @@ MAKERS: dict[str, Callable[[], list[bytes]]] = {
 
 def of(name: str) -> list[bytes]:
     """Valid examples of a target."""
-    from tests.fuzz import of_answers, of_asking, of_data, of_federation, of_ledger, of_losses, of_machines, of_people, of_snapshots
+    from tests.fuzz import (
+        of_answers,
+        of_asking,
+        of_cluster,
+        of_data,
+        of_federation,
+        of_ledger,
+        of_losses,
+        of_machines,
+        of_people,
+        of_snapshots,
+    )
     from tests.fuzz.documents import DOCUMENTS
 
-    parts = (of_machines, of_ledger, of_losses, of_answers, of_snapshots, of_people, of_asking, of_data, of_federation)
+    parts = (of_cluster, of_machines, of_ledger, of_losses, of_answers, of_snapshots, of_people, of_asking, of_data, of_federation)
     made = (MAKERS, DOCUMENTS, *(module.EXAMPLES for module in parts))
     return next(makers[name] for makers in made if name in makers)()
 
