@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from learningchain.client.api.errors import not_found, usage
+from learningchain.client.api.errors import RequestError, not_found, usage
 from learningchain.client.api.render import Json
 from learningchain.client.api.route import Call, Route, parse_field
-from learningchain.client.api.schema import MachineRemoved, MachineRequest, MachineToken, MachineView
+from learningchain.client.api.schema import DrainRequest, MachineDrained, MachineRemoved, MachineRequest, MachineToken, MachineView
 from learningchain.p2p.address_book import parse_endpoint
 
 if TYPE_CHECKING:
@@ -32,16 +32,32 @@ async def post_machine(call: Call) -> Json:
     return {"name": wanted.name, "token": token, "until": until}
 
 
+async def put_machine(call: Call) -> Json:
+    from learningchain.client.machines.book import MachineError
+
+    name = call.path("name")
+    try:
+        if not _hub(call).drain(name, call.body.drain):
+            raise _none(name)
+    except MachineError as problem:
+        raise usage(str(problem), name="MACHINE", status=409) from None
+    return {"name": name, "drain": call.body.drain}
+
+
 async def delete_machine(call: Call) -> Json:
     from learningchain.client.machines.book import MachineError
 
     name = call.path("name")
     try:
         if not _hub(call).remove(name):
-            raise not_found(f"This node has no machine {name[:40]!r}. GET /v1/machines lists them", name="NO_SUCH_MACHINE")
+            raise _none(name)
     except MachineError as problem:
         raise usage(str(problem), name="MACHINE", status=409) from None
     return {"name": name, "removed": True}
+
+
+def _none(name: str) -> RequestError:
+    return not_found(f"This node has no machine {name[:40]!r}. GET /v1/machines lists them", name="NO_SUCH_MACHINE")
 
 
 def _hub(call: Call) -> MachineHub:
@@ -66,6 +82,15 @@ ROUTES = (
         MachineToken,
         MachineRequest,
         failures=(409,),
+    ),
+    Route(
+        "PUT",
+        "/v1/machines/{name}",
+        "Let a machine take no further run, or some again; those that it has go on",
+        put_machine,
+        MachineDrained,
+        DrainRequest,
+        failures=(404, 409),
     ),
     Route(
         "DELETE",

@@ -651,8 +651,8 @@ class MachineToken(TypedDict):
 
 
 class MachineView(TypedDict):
-    """`state`: invited, away, failing or ready; `why`: not ready. `heard`: when it said something last; null: never since the
-    node's start. Memory in MiB, processors in thousandths."""
+    """`state`: invited, away, failing, draining or ready; `why`: not ready. `heard`: when it said something last; null: never since
+    the node's start. Memory in MiB, processors in thousandths."""
 
     name: str
     state: str
@@ -662,6 +662,15 @@ class MachineView(TypedDict):
     engine: str
     runs: list[str]
     heard: int | None
+
+
+class DrainRequest(Strict, frozen=True, kw_only=True):
+    drain: bool
+
+
+class MachineDrained(TypedDict):
+    name: str
+    drain: bool
 
 
 class MachineRemoved(TypedDict):

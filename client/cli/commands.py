@@ -128,6 +128,9 @@ _OWN: Sections = {
             "Let other machines of yours train for this node; none of them holds a key of it.",
             (
                 Command("add", "machine:add", "Make a token with which one machine joins; it is shown once.", "machine add gpu1"),
+                Command(
+                    "drain", "machine:drain", "Let a machine take no further training; what it has goes on.", "machine drain gpu1"
+                ),
                 Command("join", "machine:join", "On the machine: join the node that made the token.", "machine join lcm_k9..."),
                 Command("run", "machine:run", "On the machine: train for the node until interrupted.", "machine run"),
                 Command("remove", "machine:remove", "Let a machine train no more; its runs end.", "machine remove gpu1"),

@@ -63,6 +63,24 @@ def add(
     return 0
 
 
+def drain(
+    name: MachineName,
+    /,
+    *,
+    off: Annotated[bool, Parameter(negative="", show_default=False, help="Let it take runs again.")] = False,
+    common: Common = HERE,
+) -> int:
+    """Let a machine take no further training, before it is switched off. Those that it has go on."""
+    done = common.ask(lambda node: node.drain_machine(name, not off))
+    text = (
+        f"{name} takes no further training; learningchain machines shows those that it has."
+        if done["drain"]
+        else f"{name} takes trainings again."
+    )
+    common.out.show(done, lambda console: console.print(text, soft_wrap=True))
+    return 0
+
+
 def remove(name: MachineName, /, *, common: Common = HERE) -> int:
     """Let a machine train for this node no more. Its runs end there, and a token that waits for it is good no more."""
     gone = common.ask(lambda node: node.remove_machine(name))

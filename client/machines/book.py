@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Final, TypeVar
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, structs
 
 from learningchain.chain.storage import private
 from learningchain.client.machines.frames import Name
@@ -30,11 +30,12 @@ class MachineError(Exception):
 
 
 class KnownMachine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`certificate`: SHA-256 in hex of the one that it shows. `joined`: wall clock, ms."""
+    """`certificate`: SHA-256 in hex of the one that it shows. `joined`: wall clock, ms. `drains`: it takes no further run."""
 
     name: Name
     certificate: Annotated[str, Meta(min_length=64, max_length=64)]
     joined: int
+    drains: bool = False
 
 
 class Invited(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,6 +104,17 @@ class MachineBook:
         """Whether this is the certificate (DER) of the machine of this name."""
         digest = hashlib.sha256(certificate).hexdigest()
         return any(machine.name == name and machine.certificate == digest for machine in self._lists.machines)
+
+    def drains(self, name: str) -> bool:
+        return any(machine.name == name and machine.drains for machine in self._lists.machines)
+
+    def drain(self, name: str, on: bool) -> bool:
+        """False where there is no such machine."""
+        if not any(machine.name == name for machine in self._lists.machines):
+            return False
+        changed = [structs.replace(one, drains=on) if one.name == name else one for one in self._lists.machines]
+        self._write(changed, self._lists.invited)
+        return True
 
     def remove(self, name: str) -> bool:
         """False where there is none, nor a token for one."""

@@ -212,6 +212,10 @@ class MachineHub:
             self._hang_up(machine)
         return True
 
+    def drain(self, name: str, on: bool) -> bool:
+        """It takes no further run, also after a start of the node; those that it has go on. Raises `MachineError`."""
+        return self.book.drain(name, on)
+
     def shown(self) -> list[dict[str, Any]]:
         now, now_ms = self._now(), self._now_ms()
         rows = [self._row(machine, now) for machine in self._machines.values()]
@@ -223,9 +227,10 @@ class MachineHub:
 
     def _row(self, machine: JoinedMachine, now: float) -> dict[str, Any]:
         why, hello = machine.why_not(now), machine.hello
+        there = "failing" if why else "draining" if self.book.drains(machine.name) else "ready"
         return {
             "name": machine.name,
-            "state": "away" if machine.writer is None else "failing" if why else "ready",
+            "state": "away" if machine.writer is None else there,
             "why": why,
             "cpus_milli": 0 if hello is None else hello.cpus_milli,
             "mem_mb": 0 if hello is None else hello.mem_mb,
@@ -244,7 +249,7 @@ class MachineHub:
                 machine.name,
                 RoomShare(machine.hello.cpus_milli, machine.hello.mem_mb),
                 tuple(share_of(run.spec) for run in machine.runs.values()),
-                not machine.why_not(now) and len(machine.runs) < f.MAX_HELD,
+                not (machine.why_not(now) or self.book.drains(machine.name)) and len(machine.runs) < f.MAX_HELD,
             )
             for machine in self._machines.values()
             if machine.hello is not None

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         FileStored,
         HistoryView,
         LoadView,
+        MachineDrained,
         MachineRemoved,
         MachineToken,
         MachineView,
@@ -320,6 +321,11 @@ class NodeCalls(Calls):
     async def add_machine(self, name: str, address: str = "") -> MachineToken:
         """A token with which one machine joins within an hour. `address`: where it reaches the node, if not where that listens."""
         return cast("MachineToken", await self.api.call("POST", "/v1/machines", body={"name": name, "address": address}))
+
+    @call
+    async def drain_machine(self, name: str, drain: bool = True) -> MachineDrained:
+        """Let a machine take no further run, or some again; those that it has go on."""
+        return cast("MachineDrained", await self.api.call("PUT", f"/v1/machines/{path_id(name)}", body={"drain": drain}))
 
     @call
     async def remove_machine(self, name: str) -> MachineRemoved:

@@ -338,6 +338,21 @@ async def test_an_image_comes_once_and_goes_with_its_last_job(site: Site) -> Non
     await site.until(lambda: IMAGE not in machine.images)
 
 
+async def test_a_machine_that_drains_goes_on_with_what_it_has(site: Site) -> None:
+    await site.image()
+    machine = await site.machine("gpu1")
+    running = asyncio.create_task(site.run(spec("wait")))
+    await machine.began.wait()
+    assert site.hub.drain("gpu1", True) and site.state("gpu1") == "draining" and not site.hub.drain("gpu2", True)
+    assert (await site.run(spec())).status is RunStatus.OK and site.own.ran == ["train-ok"]
+    machine.go.set()
+    assert (await running).status is RunStatus.OK
+    assert MachineBook(site.folder / "node" / "machines", site.now).drains("gpu1"), "also after a start of the node"
+    site.hub.drain("gpu1", False)
+    await site.run(spec(run_id="train-2"))
+    assert machine.ran == ["train-wait", "train-2"]
+
+
 async def test_a_cancelled_run_ends_on_the_machine(site: Site) -> None:
     await site.image()
     machine, cancel = await site.machine("gpu1"), threading.Event()
@@ -548,6 +563,9 @@ async def test_machines_over_http(site: Site, tmp_path: Path) -> None:
             assert (await api.refused("POST", "/v1/machines", 409, json=body))["name"] == "MACHINE"
         for body in ({"name": "GPU 1"}, {"name": "gpu2", "address": "nowhere"}):
             assert (await api.refused("POST", "/v1/machines", 400, json=body))["name"] == "BAD_REQUEST"
+        drained = {"name": "gpu1", "drain": True}
+        assert await api.call("PUT", "/v1/machines/gpu1", json={"drain": True}) == (200, drained)
+        assert (await api.refused("PUT", "/v1/machines/gpu9", 404, json={"drain": True}))["name"] == "NO_SUCH_MACHINE"
         assert (await api.call("DELETE", "/v1/machines/gpu1"))[0] == 200
         assert (await api.refused("DELETE", "/v1/machines/gpu1", 404))["name"] == "NO_SUCH_MACHINE"
     assert {route.needs for route in ROUTES if route.method != "GET"} == {TokenScope.ALL}
@@ -560,6 +578,9 @@ def test_the_commands_where_the_node_is(api: Fake, run: Any) -> None:
     assert told.code == 0 and all(word in told.out for word in ("gpu1", "failing", "3.5", "disk")) and "\x1b" not in told.out
     api.answers["POST /v1/machines"] = {"name": "gpu1", "token": "lcm_abc", "until": 1_700_000_000_000}
     assert run("machine", "add", "gpu1").out == "lcm_abc\n"
+    api.answers["PUT /v1/machines/gpu1"] = {"name": "gpu1", "drain": False}
+    assert "takes trainings again" in run("machine", "drain", "gpu1", "--off").out
+    assert api.bodies("PUT", "/v1/machines/gpu1") == [{"drain": False}]
     api.answers["DELETE /v1/machines/gpu1"] = {"name": "gpu1", "removed": True}
     assert run("machine", "remove", "gpu1", "--json").json["removed"]
 
