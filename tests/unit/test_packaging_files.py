@@ -35,12 +35,15 @@ def said(*command: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @needs_systemd
-def test_systemd_finds_no_fault_in_the_unit_alone_and_as_a_worker(unit: Path) -> None:
-    for _ in range(2):
-        done = said("systemd-analyze", "verify", "--man=no", unit)
-        assert (done.returncode, done.stderr) == (0, "")
-        (unit.parent / "learningchain.service.d").mkdir(exist_ok=True)
-        shutil.copy(FILES / "learningchain-worker.conf", unit.parent / "learningchain.service.d/worker.conf")
+@pytest.mark.parametrize("beside", ["nothing", "learningchain-worker.conf", "learningchain-machine.conf"])
+def test_systemd_finds_no_fault_in_the_unit_alone_as_a_worker_and_as_a_machine(unit: Path, beside: str) -> None:
+    if beside != "nothing":
+        folder = unit.parent / "learningchain.service.d"
+        folder.mkdir()
+        text = (FILES / beside).read_text()
+        (folder / "beside.conf").write_text(text.replace("/opt/learningchain/bin/learningchain", sys.executable))
+    done = said("systemd-analyze", "verify", "--man=no", unit)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @needs_systemd
