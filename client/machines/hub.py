@@ -267,9 +267,7 @@ class MachineHub:
             raise ValueError(f"run {spec.run_id} is under way already")
         machine.runs[spec.run_id] = run
         log.info("a run was placed on a machine", run=spec.run_id, machine=name)
-        await self._note()
-        machine.send(take)
-        return await self._to_its_end(machine, run, cancel)
+        return await self._to_its_end(machine, run, cancel, give=True)
 
     def keep(self, specs: Collection[RunSpec]) -> list[str]:
         """Of the runs of an earlier start that nobody has asked for: those that are exactly these stay, the others end."""
@@ -295,9 +293,14 @@ class MachineHub:
         log.info("a run on a machine goes on", run=spec.run_id, machine=machine.name)
         return await self._to_its_end(machine, run, cancel)
 
-    async def _to_its_end(self, machine: JoinedMachine, run: RemoteRun, cancel: threading.Event) -> RunResult:
+    async def _to_its_end(
+        self, machine: JoinedMachine, run: RemoteRun, cancel: threading.Event, *, give: bool = False
+    ) -> RunResult:
         result: RunResult | None = None
         try:
+            if give:
+                await self._note()
+                machine.send(run.take)
             result = await self._result(machine, run, cancel)
             return structs.replace(result, log_tail=run.printed)
         finally:

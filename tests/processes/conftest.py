@@ -10,6 +10,7 @@ import pytest
 from tests.processes.harness import Graph
 
 LONGEST = (
+    "test_machines.py",
     "test_hidden.py",
     "test_questions.py",
     "test_readme.py",
