@@ -90,6 +90,25 @@ class NetworkConfig(_Section, frozen=True, kw_only=True):
             "node's identity, network and port."
         ),
     ] = False
+    bulk: Annotated[
+        bool,
+        Meta(
+            description="Whether large files go by data connections, in a process beside the node, where both have that on and "
+            "one reaches the other; else they go by messages, at most 20 MB a second."
+        ),
+    ] = True
+    bulk_port: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=65_535,
+            description="Port of data connections, on the address of network.listen; 0: the system chooses one, which a firewall "
+            "mostly keeps closed.",
+        ),
+    ] = 0
+    bulk_mb_s: Annotated[
+        int, Meta(ge=0, le=100_000, description="Most megabytes that this node sends by data connections in a second; 0: no bound.")
+    ] = 0
 
 
 class ApiConfig(_Section, frozen=True, kw_only=True):

@@ -117,6 +117,8 @@ class Network:
         self._outsiders: deque[PeerEvent] = deque(maxlen=MAX_OUTSIDERS)
         self._grown_to = 0
         """The ledger's height when the peers on trial were looked at."""
+        self.leaf: Leaf | None = None
+        """What new connections show; made at the start."""
         self._left_out = 0
         """Refusals of outsiders that were not noted since the last one that was."""
 
@@ -142,6 +144,7 @@ class Network:
         leaf = self._key
         if isinstance(leaf, SigningKey):
             leaf = issue_leaf(leaf, self.own_id, self._chain_id, self._ca, self._wall())
+        self.leaf = leaf
         return make_contexts(leaf, self._ca)
 
     @property
@@ -225,6 +228,13 @@ class Network:
         targets = list(self._peers) if to is None else to
         connections = [self._peers[p] for p in targets if p not in exclude and p in self._peers]
         return sum(connection.send(queue, item) for connection in connections)
+
+    def whereabouts(self, peer: bytes) -> tuple[str, bytes] | None:
+        """The host at which a connected peer is met, and the key that it has there and on the ledger."""
+        connection = self._peers.get(peer)
+        if connection is None or connection.trial is not None:
+            return None
+        return host_of(connection.link.address), connection.key
 
     def queued(self, peer: bytes, queue: int) -> int:
         """Bytes that wait to be sent to a peer on a queue; 0 where it is not connected."""

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 from learningchain.chain.host import K_SUPPLY, Account, Supply, account_key
 from learningchain.chain.params import CREDIT
-from learningchain.client.node.block_figures import AnyFigure, BlockFigures, HistogramFigure
+from learningchain.client.node.block_figures import AnyFigure, BlockFigures, Figure, HistogramFigure
 from learningchain.client.node.interface import NodeService
 
 _GAUGES = {
@@ -72,6 +72,8 @@ class _NodeGauges(Collector):
         yield from self._callbacks()
         yield from self._notify()
         yield from (_family(GaugeMetricFamily, figure) for figure in self._node.work.figures())
+        text = "Bytes of files, by way and direction"
+        yield _family(CounterMetricFamily, Figure("lc_file_bytes", text, ("way", "direction"), self._node.carried()))
         if self._node.figures is not None:
             yield from _blocks(self._node.figures)
             yield from (_family(CounterMetricFamily, figure) for part in self._node.figures.own for figure in part.figures())

@@ -118,12 +118,17 @@ def _backend(folder: Path, settings: SandboxConfig, place: str, gpus: Sequence[s
 
 def look_at_ports(config: Config, running: bool) -> list[DoctorFinding]:
     """Held by the node that runs, or free for one that starts."""
-    from learningchain.p2p.address_book import parse_endpoint
+    from learningchain.p2p.address_book import endpoint, parse_endpoint
 
     findings = []
-    for setting, where in (("network.listen", config.network.listen), ("api.listen", config.api.listen)):
+    listened = [("network.listen", config.network.listen), ("api.listen", config.api.listen)]
+    if config.network.bulk and config.network.bulk_port and not running:  # a node listens there while files are asked for
+        host, _ = parse_endpoint(config.network.listen)
+        listened.append(("network.bulk_port", endpoint(host, config.network.bulk_port)))
+    for setting, where in listened:
         host, port = parse_endpoint(where)
-        change = f"learningchain config set {setting} HOST:PORT chooses another address"
+        another = "PORT chooses another port" if setting == "network.bulk_port" else "HOST:PORT chooses another address"
+        change = f"learningchain config set {setting} {another}"
         if running:
             why = _unreachable(_loopback(host), port)
             text = f"nothing answers at {where} ({setting}), although the node runs: {why}"

@@ -81,6 +81,7 @@ from learningchain.p2p.gossip import GossipTargets
 from learningchain.p2p.half_open import MAX_HALF_OPEN
 from learningchain.p2p.lan import LanDiscovery
 from learningchain.p2p.mdns import Announcement
+from learningchain.p2p.mover.mover import Mover
 from learningchain.p2p.outsiders import Door
 from learningchain.p2p.tls import CA, Leaf
 from learningchain.p2p.transport import Network
@@ -490,6 +491,7 @@ class Daemon:
             queued=lambda peer: self.network.queued(peer, QUEUE_CONTENT),
             has_room=lambda: self.node.has_room_for_content,
             served=lambda size: self.node.served_content(size),
+            mover=self._mover(stack) if config.network.bulk else None,
         )
         stack.push_async_callback(self.content.close)
         with listening("network.listen", config.network.listen):
@@ -499,6 +501,21 @@ class Daemon:
             lan = self._lan(config.network.listen)
             lan.start()
             stack.push_async_callback(lan.stop)
+
+    def _mover(self, stack: contextlib.AsyncExitStack) -> Mover:
+        network, config = self.network, self.settings.config.network
+        mover = Mover(
+            listen=(parse_endpoint(config.listen)[0], config.bulk_port),
+            chain_id=self.genesis.chain_id,
+            ca=CA(self.genesis.ca_cert, self.genesis.ca_key),
+            leaf=lambda: network.leaf,
+            find=network.whereabouts,
+            mb_s=config.bulk_mb_s,
+            prepare=process.guard,
+            tell=functools.partial(self._tell, "data connections"),
+        )
+        stack.callback(mover.close)
+        return mover
 
     def _lan(self, listen: str) -> LanDiscovery:
         host = parse_endpoint(listen)[0]

@@ -5,7 +5,7 @@ Everything runs on one event loop. Reads of `state` are consistent between two a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -264,6 +264,10 @@ class NodeService(Protocol):
     @property
     def figures(self) -> BlockFigures | None:
         """What was counted of blocks since the start."""
+        ...
+
+    def carried(self) -> Mapping[tuple[str, ...], float]:
+        """Bytes of files since the start, by way (messages, connections) and direction (in, out)."""
         ...
 
     @property

@@ -155,7 +155,7 @@ class RunningNode:
         """Parts that could not start, and why."""
         self.callback_fault = ""
         """Why there are no callbacks."""
-        self._store, self._network, self._settings = store, network, settings
+        self._store, self._network, self._content, self._settings = store, network, content, settings
         self._name, self._version, self._first_validators = name, version, first_validators
         self._signer, self._keys = signer, keys
         self._since = time.time_ns() // 1_000_000
@@ -178,6 +178,9 @@ class RunningNode:
     @property
     def runs(self) -> Runs | None:
         return self.work if self.work.runs else None
+
+    def carried(self) -> dict[tuple[str, ...], float]:
+        return self._content.carried()
 
     @property
     def trials(self) -> Trials | None:

@@ -90,6 +90,30 @@ class Served(msgspec.Struct, frozen=True):
     peer: bytes
 
 
+class MoveOpened(msgspec.Struct, frozen=True, tag=1):
+    """The data connection is there."""
+
+    move: int
+
+
+class LeavesMoved(msgspec.Struct, frozen=True, tag=2):
+    """So many more leaves of a data connection, in the order in which they were asked for, are checked and on the disk."""
+
+    move: int
+    count: int
+    size: int
+    """Their bytes."""
+
+
+class MoveEnded(msgspec.Struct, frozen=True, tag=3):
+    """A data connection is over, or never was. `wrong`: it brought other bytes than were asked for; `disk`: why ours failed."""
+
+    move: int
+    why: str
+    wrong: bool = False
+    disk: str = ""
+
+
 class SendMessage(msgspec.Struct, frozen=True):
     peer: bytes
     payload: bytes
@@ -124,6 +148,29 @@ class StoreLeaf(msgspec.Struct, frozen=True):
 
 class Complete(msgspec.Struct, frozen=True):
     root: Cid
+
+
+class OpenMove(msgspec.Struct, frozen=True):
+    """Open a data connection to a port of the peer and show the ticket (LC-CONTENT-16)."""
+
+    move: int
+    root: Cid
+    peer: bytes
+    port: int
+    ticket: bytes
+    size: int
+
+
+class TakeLeaves(msgspec.Struct, frozen=True, tag=4):
+    """Ask for the leaves with these digests, which follow each other from number `first` on."""
+
+    move: int
+    first: int
+    digests: list[bytes]
+
+
+class EndMove(msgspec.Struct, frozen=True, tag=5):
+    move: int
 
 
 class CloseDownload(msgspec.Struct, frozen=True):
@@ -162,6 +209,9 @@ Input = (
     | Completed
     | DiskFailed
     | Served
+    | MoveOpened
+    | LeavesMoved
+    | MoveEnded
 )
 Effect = (
     SendMessage
@@ -175,4 +225,7 @@ Effect = (
     | DownloadFinished
     | DownloadFailed
     | Serve
+    | OpenMove
+    | TakeLeaves
+    | EndMove
 )

@@ -10,8 +10,8 @@ The life of a download (LC-CONTENT-10):
 
 LC-CONTENT-11: a peer's window starts small, grows with each block that it delivers, falls to one when it lets a request lie. A
 block that is late is asked of others; near the end idle peers are asked for what slow ones still owe. LC-CONTENT-12: a wrong block
-costs its sender the session and a Penalize; blocks that nobody asked for are never stored and cost a Penalize. `serving` is the
-other half: what we send.
+costs its sender the session and a Penalize; blocks that nobody asked for are never stored and cost a Penalize. `moves` has the
+leaves that come by data connections. `serving` is the other half: what we send.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ from learningchain.p2p.content.events import (
     Effect,
     Fetch,
     Input,
+    LeavesMoved,
     MessageReceived,
+    MoveEnded,
+    MoveOpened,
     Offered,
     Open,
     PeerConnected,
@@ -51,7 +54,8 @@ from learningchain.p2p.content.events import (
     TimerTick,
 )
 from learningchain.p2p.content.faults import Reason
-from learningchain.p2p.content.messages import ContentBlock, DontHave, Has, Message, WantBlocks, WhoHas, decode_message
+from learningchain.p2p.content.messages import ContentBlock, DontHave, Has, HasBulk, Message, WantBlocks, WhoHas, decode_message
+from learningchain.p2p.content.moves import Moves
 from learningchain.p2p.content.questions import OpenQuestions
 from learningchain.p2p.content.serving import Serving
 from learningchain.p2p.content.session import Phase, Session
@@ -88,15 +92,19 @@ class _Peer:
 
 class Exchange:
     """`allowed(peer, root)` says whether that peer may be served that content now (it is complete here, and the policy agrees),
-    `queued(peer)` how many bytes of content wait to be sent to it, `has_room()` whether another block may be served now."""
+    `queued(peer)` how many bytes of content wait to be sent to it, `has_room()` whether another block may be served now,
+    `offer(peer, root)` the port and the ticket of a data connection for it. `moves`: this node can open such connections."""
 
     def __init__(
         self,
         allowed: Callable[[bytes, Cid], bool],
         queued: Callable[[bytes], int] = lambda peer: 0,
         has_room: Callable[[], bool] = lambda: True,
+        offer: Callable[[bytes, Cid], tuple[int, bytes] | None] = lambda peer, root: None,
+        moves: bool = False,
     ) -> None:
-        self._allowed = allowed
+        self._allowed, self._offer = allowed, offer
+        self._moves = Moves(moves)
         self._peers: dict[bytes, _Peer] = {}
         self._sessions: dict[Cid, Session] = {}
         self._serving = Serving(allowed, queued, has_room)
@@ -139,6 +147,12 @@ class Exchange:
                 self._fail(given.root, Reason.STORAGE, given.text)
             case Served():
                 self._out += self._serving.served(given.peer)
+            case MoveOpened():
+                self._moves.opened(given.move, now)
+            case LeavesMoved():
+                self._moved(given)
+            case MoveEnded():
+                self._move_ended(given)
         self._pump()
         out, self._out = self._out, []
         return out
@@ -164,6 +178,7 @@ class Exchange:
         session = self._sessions[root]
         if session.providers.pop(peer, None) is not None and not session.providers:
             session.alone_since = self._now
+        self._out += self._moves.drop(root, peer)
         self._take_back(root, peer)
 
     def _take_back(self, root: Cid, peer: bytes) -> None:
@@ -187,11 +202,13 @@ class Exchange:
             match message:
                 case WhoHas():
                     if self._allowed(peer, root):
-                        self._send(peer, Has(message.root))
+                        self._send(peer, self._yes(peer, root))
                     else:
                         self._questions.add(peer, root)
                 case Has():
                     self._has(peer, root)
+                case HasBulk():
+                    self._has(peer, root, message)
                 case DontHave():
                     if root in self._sessions:
                         self._drop_provider(root, peer)
@@ -207,13 +224,19 @@ class Exchange:
         for peer in self._questions.who(root):
             if self._allowed(peer, root):
                 self._questions.drop(peer, root)
-                self._send(peer, Has(root.to_bytes()))
+                self._send(peer, self._yes(peer, root))
 
-    def _has(self, peer: bytes, root: Cid) -> None:
+    def _yes(self, peer: bytes, root: Cid) -> Has | HasBulk:
+        offer = self._offer(peer, root)
+        return Has(root.to_bytes()) if offer is None else HasBulk(root.to_bytes(), *offer)
+
+    def _has(self, peer: bytes, root: Cid, bulk: HasBulk | None = None) -> None:
         session = self._sessions.get(root)
         if session is not None and peer not in session.denied:
             session.providers.setdefault(peer, 0)
             session.ever_found = True
+            if bulk is not None:
+                self._moves.told(session, peer, bulk.port, bulk.ticket, self._now)
 
     def _wanted(self, peer: bytes, root: Cid, cids: list[Cid]) -> None:
         if self._allowed(peer, root):
@@ -313,6 +336,17 @@ class Exchange:
         self._out.append(DownloadProgress(root, session.bytes_done, session.size))
         self._complete_if_whole(session)
 
+    def _moved(self, given: LeavesMoved) -> None:
+        session = self._moves.came(given.move, given.count, self._now)
+        if session is not None:
+            self._out.append(DownloadProgress(session.root, session.bytes_done, session.size))
+            self._complete_if_whole(session)
+
+    def _move_ended(self, given: MoveEnded) -> None:
+        session = self._moves.failed(given.move, given.wrong)
+        if session is not None and given.disk:
+            self._fail(session.root, Reason.STORAGE, given.disk)
+
     def _complete_if_whole(self, session: Session) -> None:
         if session.phase == Phase.LOADING and session.whole:
             session.phase = Phase.COMPLETING
@@ -330,7 +364,7 @@ class Exchange:
     def _end(self, root: Cid, last: Effect) -> None:
         for peer in self._peers:
             self._take_back(root, peer)
-        del self._sessions[root]
+        self._out += self._moves.end(self._sessions.pop(root))
         self._out += [CloseDownload(root), last]
 
     # --- time -----------------------------------------------------------------------------------------------------------------
@@ -340,6 +374,7 @@ class Exchange:
         for peer, known in self._peers.items():
             if known.in_flight and self._now - known.heard >= STALL_MS:
                 self._stalled(peer, known)
+        self._out += self._moves.tick(self._now)
         for session in list(self._sessions.values()):
             self._tick_session(session)
 
@@ -371,7 +406,8 @@ class Exchange:
         elif self._now - session.asked_at >= ASK_AGAIN_MS:
             session.asked_at = self._now
             for peer in self._peers:
-                if peer not in session.providers and peer not in session.denied:
+                unheard = peer not in session.providers or self._moves.lacks_offer(session, peer, self._now)
+                if unheard and peer not in session.denied:
                     self._send(peer, WhoHas(session.root.to_bytes()))
 
     # --- asking ---------------------------------------------------------------------------------------------------------------
@@ -379,6 +415,8 @@ class Exchange:
     def _pump(self) -> None:
         """Fill the windows: sessions take turns, block by block."""
         wants: dict[tuple[bytes, Cid], list[Cid]] = {}
+        for session in self._sessions.values():
+            self._out += self._moves.plan(session, self._now)
         ready = [s for s in self._sessions.values() if s.phase == Phase.LOADING and s.providers]
         while ready:
             ready = [session for session in ready if self._ask_one(session, wants)]
@@ -393,6 +431,8 @@ class Exchange:
             return self._endgame(session, wants)
         cid = session.todo[0]
         if not session.room and cid != session.root:
+            return False
+        if session.has_one_place(cid) and self._moves.resting(session, self._now):
             return False
         peer = max(session.providers, key=self._room)  # the first of equals
         if self._room(peer) <= 0:

@@ -15,6 +15,7 @@ from learningchain.p2p.content.dag import CHUNK
 
 MAX_FRAME = 2**20
 MAX_WANTS = 32
+TICKET_BYTES = 32
 
 
 class WhoHas(Wire, frozen=True, tag=1):
@@ -27,6 +28,14 @@ class Has(Wire, frozen=True, tag=2):
     """Yes. The other answer is silence: it gives nothing away about what is held for others."""
 
     root: CidBytes
+
+
+class HasBulk(Wire, frozen=True, tag=6):
+    """Yes, and its leaves may be had by a data connection to this port with this ticket (LC-CONTENT-16)."""
+
+    root: CidBytes
+    port: Annotated[int, Meta(ge=1, le=65_535)]
+    ticket: Annotated[bytes, Meta(min_length=TICKET_BYTES, max_length=TICKET_BYTES)]
 
 
 class DontHave(Wire, frozen=True, tag=3):
@@ -46,7 +55,7 @@ class ContentBlock(Wire, frozen=True, tag=5):
     data: Annotated[bytes, Meta(max_length=CHUNK)]
 
 
-Message = WhoHas | Has | DontHave | WantBlocks | ContentBlock
+Message = WhoHas | Has | HasBulk | DontHave | WantBlocks | ContentBlock
 
 
 def decode_message(payload: bytes) -> Message:

@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 import structlog
 
@@ -32,11 +32,16 @@ from learningchain.p2p.content.events import (
     DownloadOpened,
     DownloadProgress,
     Effect,
+    EndMove,
     Fetch,
     Input,
+    LeavesMoved,
     MessageReceived,
+    MoveEnded,
+    MoveOpened,
     Offered,
     Open,
+    OpenMove,
     PeerConnected,
     PeerDisconnected,
     PenalizePeer,
@@ -44,11 +49,13 @@ from learningchain.p2p.content.events import (
     Served,
     StoreLeaf,
     StoreNode,
+    TakeLeaves,
     TimerTick,
 )
 from learningchain.p2p.content.exchange import Exchange
 from learningchain.p2p.content.faults import Damaged, FetchFailed, Missing, Reason, StoreError
 from learningchain.p2p.content.messages import MAX_FRAME, ContentBlock, DontHave, decode_message
+from learningchain.p2p.content.moves import MIN_MOVED
 from learningchain.p2p.content.partial import Downloads
 from learningchain.p2p.content.serving import Serve
 from learningchain.p2p.content.store import ContentStore
@@ -68,6 +75,27 @@ HASH_APART = 16_384
 T = TypeVar("T")
 OnProgress = Callable[[int, int], None]
 Disk = Open | StoreNode | StoreLeaf | Complete | CloseDownload
+MoveReport = MoveOpened | LeavesMoved | MoveEnded
+
+
+class DataConnections(Protocol):
+    """What carries leaves beside the messages: `p2p.mover`, or a simulator. Nothing here waits; what happens is reported later."""
+
+    report: Callable[[MoveReport], None]
+    sent: int
+    received: int
+    """Bytes of leaves."""
+
+    def offer(self, peer: bytes, root: Cid, path: Path, size: int) -> tuple[int, bytes] | None:
+        """The port and a new ticket, with which this peer may have this file for a minute; None while there is none."""
+
+    def open(self, wanted: OpenMove, path: Path) -> None:
+        """Connect; leaves go to their places in the file at `path`, which is there at full length."""
+
+    def order(self, order: TakeLeaves | EndMove) -> None: ...
+
+    def forget(self, peer: bytes) -> None:
+        """The peer is gone: its tickets and the connections made with them end."""
 
 
 class _Waiter:
@@ -84,6 +112,7 @@ class Content:
     of any monotonic clock. `allow(peer, root)` is the policy on whom to serve what; by default, everybody what is pinned here.
     `penalize(peer, text)` is told who broke the protocol. `queued(peer)`: bytes of content that wait to be sent to it.
     `has_room()`: whether a block may be served now, by what all peers were sent; `served(size)` is told the bytes of each answer.
+    `mover`: data connections, where this node has them.
     """
 
     def __init__(
@@ -97,11 +126,19 @@ class Content:
         queued: Callable[[bytes], int] = lambda peer: 0,
         has_room: Callable[[], bool] = lambda: True,
         served: Callable[[int], None] = lambda size: None,
+        mover: DataConnections | None = None,
     ) -> None:
-        self.store = store
+        self.store, self._mover = store, mover
+        self.sent = self.received = 0
+        """Bytes of content by messages."""
         self._send, self._now, self._penalize, self._served = send, now, penalize, served
         self.allow = allow or (lambda _peer, root: store.pinned(root))
-        self._machine = Exchange(lambda peer, root: store.has(root) and self.allow(peer, root), queued, has_room)
+        able = mover is not None
+        self._machine = Exchange(
+            lambda peer, root: store.has(root) and self.allow(peer, root), queued, has_room, self._offer_of, moves=able
+        )
+        if mover is not None:
+            mover.report = self._feed_open
         self._downloads = Downloads(store)
         self._waiters: dict[Cid, list[_Waiter]] = {}
         self._peers: dict[bytes, int] = {}
@@ -148,10 +185,13 @@ class Content:
             self._peers[peer] = self._connections
         else:
             self._peers.pop(peer, None)
+            if self._mover is not None:
+                self._mover.forget(peer)
         self._feed(PeerConnected(peer) if up else PeerDisconnected(peer))
 
     def on_message(self, peer: bytes, payload: bytes) -> None:
         """A content frame arrived. Never raises on what a peer sent."""
+        self.received += len(payload)
         if not HASH_APART < len(payload) <= MAX_FRAME or self._checking.get(peer, 0) >= self._machine.owed(peer):
             self._feed(MessageReceived(peer, payload))
             return
@@ -170,6 +210,13 @@ class Content:
                 del self._checking[peer]
         if self._peers.get(peer) == connection:
             self._feed(given)
+
+    def carried(self) -> dict[tuple[str, ...], float]:
+        """Bytes by way and direction since the start."""
+        ways = [("messages", self.sent, self.received)]
+        if self._mover is not None:
+            ways.append(("connections", self._mover.sent, self._mover.received))
+        return {(way, direction): size for way, *sizes in ways for direction, size in zip(("out", "in"), sizes, strict=True)}
 
     # --- the node's side ------------------------------------------------------------------------------------------------------
 
@@ -227,6 +274,16 @@ class Content:
                     del self._waiters[root]
                     self._feed(Cancel(root))
 
+    def _offer_of(self, peer: bytes, root: Cid) -> tuple[int, bytes] | None:
+        """The policy allowed it just now. Small files are not worth a connection."""
+        if self._mover is None or (size := self.store.size(root)) < MIN_MOVED:
+            return None
+        return self._mover.offer(peer, root, self.store.path(root), size)
+
+    def _feed_open(self, given: MoveReport) -> None:
+        if not self._closed:
+            self._feed(given)
+
     async def _read(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._readers, work)
 
@@ -256,6 +313,10 @@ class Content:
                 self._spawn(self._serve(effect, self._peers.get(effect.peer)))
             case Open() | StoreNode() | StoreLeaf() | Complete() | CloseDownload():
                 self._disk.put_nowait(effect)
+            case OpenMove() if self._mover is not None:
+                self._mover.open(effect, self.store.partial_path(effect.root))
+            case TakeLeaves() | EndMove() if self._mover is not None:
+                self._mover.order(effect)
             case DownloadProgress():
                 self._progress(effect)
             case DownloadFinished():
@@ -350,6 +411,7 @@ class Content:
                 log.warning("content cannot be served", cid=str(effect.root), why=str(e))
                 payload = encode(DontHave(effect.root.to_bytes()))
             self._served(len(payload))
+            self.sent += len(payload)
             if self._peers.get(effect.peer) == connection and not self._send(effect.peer, payload):
                 self._insist_later(effect.peer, payload, connection)
         finally:

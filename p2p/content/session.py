@@ -1,7 +1,8 @@
 """One download: which blocks are still needed, who was asked for what, what arrived. State of `exchange`, which decides.
 
-A block is in exactly one of: `todo` (to be asked for), `flying` (asked of one or more peers), `storing` (arrived and checked, on
-its way to the disk), `done`. Nodes come before leaves; nothing but the root is asked for before the disk made room for the whole
+A block is in exactly one of: `todo` (to be asked for), `flying` (asked of one or more peers), `moving` (asked for by a data
+connection), `storing` (arrived and checked, on its way to the disk), `done`; a late one may come to `storing` or `done` from
+`moving`, too. Nodes come before leaves; nothing but the root is asked for before the disk made room for the whole
 file.
 """
 
@@ -11,7 +12,7 @@ from collections import deque
 from enum import IntEnum
 
 from learningchain.p2p.content.cid import Cid
-from learningchain.p2p.content.dag import Assembly
+from learningchain.p2p.content.dag import CHUNK, Assembly
 
 
 class Phase(IntEnum):
@@ -32,6 +33,7 @@ class Session:
         self.todo: deque[Cid] = deque()
         self.flying: dict[Cid, dict[bytes, int]] = {}
         """Block -> who was asked, when."""
+        self.moving: set[Cid] = set()
         self.storing: set[Cid] = set()
         self.done: set[Cid] = set()
         self.bytes_done = 0
@@ -75,6 +77,42 @@ class Session:
             self.done.add(leaf)
             self.bytes_done += sum(self.tree.leaf_size(offset) for offset in self.tree.leaves[leaf])
 
+    def has_one_place(self, cid: Cid) -> bool:
+        """It is a leaf that stands once in the file: what a data connection brings."""
+        return len(self.tree.leaves.get(cid, ())) == 1
+
+    def take_run(self, most: int) -> tuple[int, list[Cid]]:
+        """The next leaves of `todo` that follow each other in the file, and the number of the first. They are moving from now on.
+
+        Leaves that stand in many places stay: they are asked for by messages, once for all places.
+        """
+        first, run, aside = 0, list[Cid](), list[Cid]()
+        while self.todo and len(run) < most and len(aside) < most:
+            cid = self.todo[0]
+            if not self.has_one_place(cid):
+                aside.append(self.todo.popleft())
+                continue
+            at = self.tree.leaves[cid][0] // CHUNK
+            if run and at != first + len(run):
+                break
+            first = first if run else at
+            run.append(self.todo.popleft())
+        self.todo.extendleft(reversed(aside))
+        self.moving.update(run)
+        return first, run
+
+    def give_back(self, run: list[Cid]) -> None:
+        """A data connection will not bring these: they are to be asked for again, first of all."""
+        again = [cid for cid in run if cid in self.moving]
+        self.moving.difference_update(again)
+        self.todo.extendleft(reversed([cid for cid in again if self.needs(cid)]))
+
+    def moved(self, cid: Cid) -> None:
+        """A data connection brought a leaf, which is checked and on the disk."""
+        self.moving.discard(cid)
+        self.leaf_done(cid)
+        self.done.add(cid)
+
     def needs(self, cid: Cid) -> bool:
         """Wanted by the tree and neither here nor on its way to the disk."""
         known = cid in self.tree.wanted or cid in self.tree.leaves
@@ -82,6 +120,7 @@ class Session:
 
     def landed(self, cid: Cid) -> None:
         """A block arrived: nobody needs to be asked for it any more."""
+        self.moving.discard(cid)
         if self.flying.pop(cid, None) is None and cid in self.todo:
             self.todo.remove(cid)
         self.storing.add(cid)
@@ -98,7 +137,7 @@ class Session:
 
     @property
     def whole(self) -> bool:
-        return self.tree.whole and not self.todo and not self.flying and not self.storing
+        return self.tree.whole and not self.todo and not self.flying and not self.moving and not self.storing
 
     @property
     def size(self) -> int:

@@ -218,6 +218,7 @@ def _content_messages() -> list[bytes]:
     raw = _LEAF.to_bytes()
     made: list[Any] = [
         content.WhoHas(raw),
+        content.HasBulk(raw, 7_402, bytes(32)),
         content.DontHave(raw),
         content.WantBlocks(raw, [raw]),
         content.ContentBlock(raw, raw, b"leaf"),

@@ -485,6 +485,9 @@ class FakeNode:
         own, key = self.ledger.own_id, self.ledger.keys[self.ledger.own]
         return key.sign(statement_digest(domain, body, Speaker(self.genesis().chain_id, own, key.public)))
 
+    def carried(self) -> dict[tuple[str, ...], float]:
+        return {("messages", "in"): 5, ("connections", "in"): 7}
+
     def status(self) -> dict[str, Any]:
         if self.fault:
             raise self.fault

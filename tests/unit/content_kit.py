@@ -20,10 +20,12 @@ from learningchain.p2p.content.events import (
     DownloadFinished,
     DownloadOpened,
     DownloadProgress,
+    EndMove,
     Fetch,
     Input,
     MessageReceived,
     Open,
+    OpenMove,
     PeerConnected,
     PeerDisconnected,
     PenalizePeer,
@@ -31,10 +33,11 @@ from learningchain.p2p.content.events import (
     Served,
     StoreLeaf,
     StoreNode,
+    TakeLeaves,
     TimerTick,
 )
 from learningchain.p2p.content.exchange import Exchange
-from learningchain.p2p.content.messages import ContentBlock, DontHave, Has, Message, WantBlocks, WhoHas, decode_message
+from learningchain.p2p.content.messages import ContentBlock, DontHave, Has, HasBulk, Message, WantBlocks, WhoHas, decode_message
 from learningchain.p2p.content.serving import Serve
 from learningchain.p2p.content.store import ContentStore
 
@@ -124,9 +127,10 @@ def reference_root(data: bytes, chunk: int = CHUNK, width: int = 174) -> bytes:
 class World:
     """One fetching machine, scripted peers, a disk in memory, a clock that jumps from event to event."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, moves: bool = False) -> None:
         self.now = 0
-        self.machine = Exchange(lambda peer, root: False)
+        self.machine = Exchange(lambda peer, root: False, moves=moves)
+        self.ordered: list[OpenMove | TakeLeaves | EndMove] = []
         self.peers: dict[bytes, ScriptedPeer] = {}
         self.disk: dict[Cid, bytes] = {}
         self.files: dict[Cid, bytearray] = {}
@@ -219,6 +223,8 @@ class World:
                 self.penalized.append(effect.peer)
             case Serve():
                 self.at(self.now + 1, Served(effect.peer))
+            case OpenMove() | TakeLeaves() | EndMove():
+                self.ordered.append(effect)
 
 
 class ScriptedPeer:
@@ -226,6 +232,8 @@ class ScriptedPeer:
 
     def __init__(self, name: bytes, blocks: dict[Cid, bytes], *, delay: int = 5, lies: bool = False, mute: bool = False) -> None:
         self.name, self.blocks, self.delay, self.lies, self.mute = name, blocks, delay, lies, mute
+        self.port = 0
+        """Of its data connections."""
         self.asked: list[Cid] = []
         self.waiting = 0
         self.most_waiting = 0
@@ -236,7 +244,7 @@ class ScriptedPeer:
         match message:
             case WhoHas():
                 if root in self.blocks:
-                    self._answer(world, Has(message.root))
+                    self._answer(world, HasBulk(message.root, self.port, bytes(32)) if self.port else Has(message.root))
             case WantBlocks():
                 for raw in message.blocks:
                     self._serve(world, message.root, from_bytes(raw))

@@ -16,9 +16,10 @@ from learningchain.client.contracts.federation.roles import aggregator, channel,
 from learningchain.client.node import driver, snapshots, waiting
 from learningchain.client.work import peers
 from learningchain.p2p import address_book, config, connection, discovery, lan, mdns, wire
-from learningchain.p2p.content import exchange, serving
+from learningchain.p2p.content import exchange, moves, serving
 from learningchain.p2p.content import messages as content_messages
 from learningchain.p2p.content import service as content
+from learningchain.p2p.mover import sending
 
 CHAPTER = (Path(__file__).parents[2] / "protocol_spec" / "p2p.md").read_text(encoding="utf-8")
 TABLE = CHAPTER[CHAPTER.index("## What a message costs") : CHAPTER.index("## Exchange of addresses")]
@@ -50,11 +51,13 @@ MODULES = {
     "lan": lan,
     "member": member,
     "messages": messages,
+    "moves": moves,
     "node": node,
     "panel": panel,
     "params": params,
     "relay": relay,
     "resend": resend,
+    "sending": sending,
     "service": service,
     "serving": serving,
     "snapshot": snapshot,

@@ -247,6 +247,7 @@ def other_records(header: Header, vote: Vote, proposal: Proposal, validators: li
         *(
             content.WhoHas(cid),
             content.Has(cid),
+            content.HasBulk(cid, 7_402, H[2]),
             content.DontHave(cid),
             content.WantBlocks(cid, [cid]),
             content.ContentBlock(cid, cid, b"x"),

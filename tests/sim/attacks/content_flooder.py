@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from learningchain.chain.codec import encode
 from learningchain.p2p.content.cid import Cid, Codec
-from learningchain.p2p.content.messages import MAX_WANTS, ContentBlock, DontHave, Has, WantBlocks, WhoHas
+from learningchain.p2p.content.messages import MAX_WANTS, ContentBlock, DontHave, Has, HasBulk, WantBlocks, WhoHas
 from tests.sim.content import Graph, Peer
 
 EVERY_S = 0.02
@@ -43,7 +43,7 @@ class Floods(Peer):
             self.world.counts[f"{self.name}: sent {type(message).__name__}"] += 1
         self.world.loop.call_later(EVERY_S, self._flood, peer)
 
-    def _message(self) -> WhoHas | Has | DontHave | WantBlocks | ContentBlock:
+    def _message(self) -> WhoHas | Has | HasBulk | DontHave | WantBlocks | ContentBlock:
         r = self.rng
         root = r.choice([*sorted(self.world.blocks), Cid(Codec.RAW, r.randbytes(32))])
         cids = [cid.to_bytes() for cid in sorted(self.world.blocks.get(root, {root: b""}))]
@@ -51,7 +51,9 @@ class Floods(Peer):
             case 0:
                 return WhoHas(root.to_bytes())
             case 1:
-                return Has(root.to_bytes()) if r.random() < 0.5 else DontHave(root.to_bytes())
+                bulk = HasBulk(root.to_bytes(), r.randint(1, 65_535), r.randbytes(32))
+                answers: list[Has | HasBulk | DontHave] = [Has(root.to_bytes()), bulk, DontHave(root.to_bytes())]
+                return r.choice(answers)
             case 2 | 3:
                 return WantBlocks(root.to_bytes(), (cids * MAX_WANTS)[:MAX_WANTS])
         return ContentBlock(root.to_bytes(), r.choice(cids), r.randbytes(5_000))

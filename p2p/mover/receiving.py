@@ -1,0 +1,160 @@
+"""The receiving half of the mover: one data connection, in two threads (LC-CONTENT-18).
+
+One reads into a few large buffers; the other hashes each leaf, compares, writes it to its place, and reports it. So nothing wrong
+ever reaches the file, and what is reported is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Final, NamedTuple
+
+from learningchain.chain.storage import private
+from learningchain.p2p.content.dag import CHUNK
+from learningchain.p2p.content.disk import FULL
+from learningchain.p2p.content.events import LeavesMoved, MoveEnded, MoveOpened, TakeLeaves
+from learningchain.p2p.mover.orders import Connect
+from learningchain.p2p.mover.sending import ASK, SILENCE_S, cut, read_exactly
+from learningchain.p2p.tls import NotAuthenticated, check_member, peer_identity
+
+BUFFER: Final = 4 * CHUNK
+BUFFERS: Final = 4
+CONNECT_S: Final = 5.0
+
+
+class _Filled(NamedTuple):
+    buffer: bytearray
+    size: int
+    at: int
+    digests: list[bytes]
+
+
+class LeafReceiver:
+    """`report` may be called from any thread; `MoveEnded` is the last report."""
+
+    def __init__(
+        self,
+        order: Connect,
+        context: ssl.SSLContext,
+        chain_id: bytes,
+        report: Callable[[MoveOpened | LeavesMoved | MoveEnded], None],
+    ) -> None:
+        self._order, self._context, self._chain_id, self._report = order, context, chain_id, report
+        self._takes: SimpleQueue[TakeLeaves | None] = SimpleQueue()
+        self._asked: deque[TakeLeaves] = deque()
+        self._free: SimpleQueue[bytearray] = SimpleQueue()
+        self._filled: SimpleQueue[_Filled | None] = SimpleQueue()
+        self._socket: socket.socket | None = None
+        self._ended = False
+        self._wrong = False
+        self._disk = ""
+        for _ in range(BUFFERS):
+            self._free.put(bytearray(BUFFER))
+        threading.Thread(target=self._run, daemon=True, name="receiving").start()
+
+    def take(self, order: TakeLeaves) -> None:
+        self._takes.put(order)
+
+    def end(self) -> None:
+        self._ended = True
+        self._takes.put(None)
+        if self._socket is not None:
+            cut(self._socket)
+
+    def _run(self) -> None:
+        why = ""
+        try:
+            file = private.open_file(self._order.path, write=True)
+        except OSError as fault:
+            self._report(MoveEnded(self._order.move, f"the file of the download cannot be opened: {fault.strerror}"))
+            return
+        hashing = threading.Thread(target=self._check, args=(file,), daemon=True, name="hashing")
+        hashing.start()
+        try:
+            self._converse()
+        except (OSError, ValueError, NotAuthenticated) as fault:
+            why = str(fault) or type(fault).__name__
+        finally:
+            self._filled.put(None)
+            hashing.join()
+            os.close(file)
+        self._report(MoveEnded(self._order.move, why, self._wrong, self._disk))
+
+    def _converse(self) -> None:
+        o = self._order
+        with (
+            socket.create_connection((o.host, o.port), timeout=CONNECT_S) as sock,
+            self._context.wrap_socket(sock, do_handshake_on_connect=False) as tls,
+        ):
+            self._socket = tls
+            if self._ended:
+                return
+            tls.do_handshake()
+            check_member(peer_identity(tls, self._chain_id, time.time()), o.key, o.peer)
+            tls.settimeout(SILENCE_S)
+            tls.sendall(o.ticket)
+            self._report(MoveOpened(o.move))
+            while not self._ended and self._ask(tls, wait=not self._asked):
+                self._receive(tls, self._asked.popleft())
+
+    def _ask(self, tls: ssl.SSLSocket, *, wait: bool) -> bool:
+        """Ask for all that is ordered: the answer to the next question is under way while this one's comes. False at the end.
+
+        Reading and asking stay in one thread: the TLS library allows no two on one connection.
+        """
+        with suppress(Empty):
+            while (take := self._takes.get(block=wait)) is not None:
+                tls.sendall(ASK.pack(take.first, len(take.digests)))
+                self._asked.append(take)
+                wait = False
+            return False
+        return True
+
+    def _receive(self, tls: ssl.SSLSocket, take: TakeLeaves) -> None:
+        at, end = take.first * CHUNK, min((take.first + len(take.digests)) * CHUNK, self._order.size)
+        while at < end:
+            buffer, size = self._free.get(), min(BUFFER, end - at)
+            if not read_exactly(tls, memoryview(buffer)[:size]):
+                raise ConnectionError("the other side ended the connection")
+            first = at // CHUNK - take.first
+            self._filled.put(_Filled(buffer, size, at, take.digests[first : first + -(-size // CHUNK)]))
+            at += size
+            if not self._ask(tls, wait=False):
+                return
+
+    def _check(self, file: int) -> None:
+        """Until the end; after a fault, buffers are only given back."""
+        while (filled := self._filled.get()) is not None:
+            if not self._wrong and not self._disk:
+                self._keep(file, filled)
+                if self._wrong or self._disk:
+                    self.end()
+            self._free.put(filled.buffer)
+
+    def _keep(self, file: int, filled: _Filled) -> None:
+        view, good = memoryview(filled.buffer)[: filled.size], 0
+        for digest in filled.digests:
+            if hashlib.sha256(view[good * CHUNK : (good + 1) * CHUNK]).digest() != digest:
+                self._wrong = True
+                break
+            good += 1
+        size = min(good * CHUNK, filled.size)
+        try:
+            done = 0
+            while done < size:
+                done += os.pwrite(file, view[done:size], filled.at + done)
+        except OSError as fault:
+            full = "is full: free space on it, then try again" if fault.errno in FULL else f"failed: {fault.strerror}"
+            self._disk = f"the disk of the content store {full}; nothing incomplete counts as stored"
+            return
+        if good:
+            self._report(LeavesMoved(self._order.move, good, size))

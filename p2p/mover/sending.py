@@ -1,0 +1,254 @@
+"""The sending half of the mover: accepts data connections, and sends the leaves that they ask for. One thread each (LC-CONTENT-17).
+
+Strangers reach this code. Until a ticket is shown, a connection costs a place and five seconds at most; afterwards it costs one of
+few places of its peer. Nothing is hashed here: the other side does that, and asks by messages for what was wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from learningchain.chain.storage import private
+from learningchain.p2p.content.dag import CHUNK
+from learningchain.p2p.content.messages import TICKET_BYTES
+from learningchain.p2p.content.moves import TICKET_MS
+from learningchain.p2p.hosts import host_of_address
+from learningchain.p2p.limits import TokenBucket
+from learningchain.p2p.mover.orders import KnowTicket, LeavesSent
+from learningchain.p2p.tls import NotAuthenticated, PeerIdentity, peer_identity
+
+ASK: Final = struct.Struct(">QI")
+"""First leaf, and how many."""
+MAX_LEAVES: Final = 4_096
+"""Leaves that may be asked for at once: 1 GiB."""
+MAX_STRANGERS, MAX_STRANGERS_OF_HOST = 32, 8
+"""Connections that have not shown a ticket."""
+MAX_SENDING, MAX_SENDING_TO_PEER = 16, 4
+MAX_TICKETS, MAX_TICKETS_OF_PEER = 1_024, 64
+TICKET_S: Final = 5.0
+"""From the connection to the ticket."""
+SILENCE_S: Final = 30.0
+"""Without a byte, either way."""
+MIN_RATE: Final = 100_000.0
+"""Bytes a second, below which whoever reads slowly gives its place back."""
+WATCH_S: Final = 0.5
+
+
+class NotAdmitted(Exception):
+    """The connection ends; the text is for the log."""
+
+
+class _Tickets:
+    """Who may have what, and until when: bounded in all and for each peer, of which the oldest goes."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._known: OrderedDict[bytes, tuple[KnowTicket, float]] = OrderedDict()
+
+    def add(self, given: KnowTicket) -> None:
+        with self._lock:
+            now = self._clock()
+            self._known = OrderedDict((key, held) for key, held in self._known.items() if held[1] > now)
+            of_peer = [key for key, (held, _) in self._known.items() if held.peer == given.peer]
+            if len(of_peer) >= MAX_TICKETS_OF_PEER:
+                del self._known[of_peer[0]]
+            elif len(self._known) >= MAX_TICKETS:
+                self._known.popitem(last=False)
+            self._known[given.ticket] = given, now + TICKET_MS / 1_000
+
+    def find(self, ticket: bytes, identity: PeerIdentity) -> tuple[KnowTicket, float]:
+        """What it is good for, and until when. Raises `NotAdmitted`."""
+        with self._lock:
+            held, until = self._known.get(ticket, (None, 0.0))
+        if held is None:
+            raise NotAdmitted("no such ticket")
+        if (held.peer, held.key) != identity:
+            raise NotAdmitted("the ticket of another peer")
+        if self._clock() >= until:
+            raise NotAdmitted("an expired ticket")
+        return held, until
+
+    def forget(self, peer: bytes) -> None:
+        with self._lock:
+            for key in [key for key, (held, _) in self._known.items() if held.peer == peer]:
+                del self._known[key]
+
+
+class Deadlines:
+    """Ends sockets whose time is up, whatever their threads wait for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._due: dict[socket.socket, float] = {}
+        threading.Thread(target=self._watch, daemon=True, name="deadlines").start()
+
+    def set(self, sock: socket.socket, seconds: float) -> None:
+        with self._lock:
+            self._due[sock] = time.monotonic() + seconds
+
+    def drop(self, sock: socket.socket) -> None:
+        with self._lock:
+            self._due.pop(sock, None)
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(WATCH_S)
+            now = time.monotonic()
+            with self._lock:
+                for sock in [sock for sock, due in self._due.items() if due <= now]:
+                    del self._due[sock]
+                    cut(sock)
+
+
+def cut(sock: socket.socket) -> None:
+    """End a connection from another thread: whatever waits there fails at once."""
+    with suppress(OSError):
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)  # of an SSLSocket, its own would wait for its lock
+
+
+def read_exactly(tls: ssl.SSLSocket, view: memoryview) -> bool:
+    """Fill the view; False where the other side ended before its first byte. Raises OSError."""
+    got = 0
+    while got < len(view):
+        size = tls.recv_into(view[got:])
+        if size == 0:
+            if got:
+                raise ConnectionError("the connection ended in the middle")
+            return False
+        got += size
+    return True
+
+
+class LeafServer:
+    """`refused(why)` is told of connections that end before their time; `sent` of the bytes."""
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        chain_id: bytes,
+        mb_s: int,
+        sent: Callable[[LeavesSent], None],
+        refused: Callable[[str], None] = lambda why: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._context, self._chain_id, self._sent, self._refused = context, chain_id, sent, refused
+        self._clock = clock
+        self.tickets = _Tickets(clock)
+        self._deadlines = Deadlines()
+        self._lock = threading.Lock()
+        self._strangers: Counter[str] = Counter()
+        self._sending: dict[socket.socket, bytes] = {}
+        """Connections that showed a ticket, each with its peer."""
+        self._min_rate = min(MIN_RATE, mb_s * 1e6 / MAX_SENDING / 2) if mb_s else MIN_RATE
+        self._pace = TokenBucket(mb_s * 1e6, mb_s * 1e6 / 4, time.monotonic()) if mb_s else None
+        self._socket: socket.socket | None = None
+
+    def listen(self, host: str, port: int) -> int:
+        """The port. Raises OSError."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.create_server((host, port), family=family, backlog=64)
+        threading.Thread(target=self._accept, args=(self._socket,), daemon=True, name="accept").start()
+        return int(self._socket.getsockname()[1])
+
+    def forget(self, peer: bytes) -> None:
+        self.tickets.forget(peer)
+        with self._lock:
+            for sock in [sock for sock, whose in self._sending.items() if whose == peer]:
+                cut(sock)
+
+    def _accept(self, listening: socket.socket) -> None:
+        while True:
+            try:
+                sock, where = listening.accept()
+            except OSError as fault:
+                self._refused(f"cannot accept: {fault}")
+                time.sleep(WATCH_S)  # out of descriptors, or a connection that died in the queue
+                continue
+            host = host_of_address(str(where[0]))
+            with self._lock:
+                room = self._strangers.total() < MAX_STRANGERS and self._strangers[host] < MAX_STRANGERS_OF_HOST
+                if room:
+                    self._strangers[host] += 1
+            if not room:
+                self._refused("too many connections without a ticket")
+                sock.close()
+                continue
+            threading.Thread(target=self._attend, args=(sock, host), daemon=True, name="sending").start()
+
+    def _attend(self, sock: socket.socket, host: str) -> None:
+        """One connection, from its first byte to its last."""
+        tls: ssl.SSLSocket | None = None
+        try:
+            try:
+                sock.settimeout(SILENCE_S)
+                tls = self._context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+                held, until = self._admit(tls)
+            finally:
+                with self._lock:
+                    self._strangers[host] -= 1
+                    self._strangers += Counter()
+            with private.reading(held.path) as file:
+                if os.fstat(file.fileno()).st_size != held.size:
+                    raise NotAdmitted("the file has another length than the ticket says")
+                self._serve(tls, file.fileno(), held.size, until)
+        except (OSError, ValueError, NotAuthenticated, NotAdmitted) as fault:
+            self._refused(str(fault))
+        finally:
+            if tls is not None:
+                self._deadlines.drop(tls)
+                with self._lock:
+                    self._sending.pop(tls, None)
+                tls.close()
+            sock.close()
+
+    def _admit(self, tls: ssl.SSLSocket) -> tuple[KnowTicket, float]:
+        """Whoever proves to be the ticket's peer gets one of its places. Raises `NotAdmitted`, `NotAuthenticated`, OSError."""
+        self._deadlines.set(tls, TICKET_S)
+        tls.do_handshake()
+        identity = peer_identity(tls, self._chain_id, time.time())
+        ticket = bytearray(TICKET_BYTES)
+        if not read_exactly(tls, memoryview(ticket)):
+            raise NotAdmitted("no ticket")
+        found = self.tickets.find(bytes(ticket), identity)
+        self._deadlines.drop(tls)
+        with self._lock:
+            places = list(self._sending.values())
+            if len(places) >= MAX_SENDING or places.count(identity.id) >= MAX_SENDING_TO_PEER:
+                raise NotAdmitted("no place: too many data connections")
+            self._sending[tls] = identity.id
+        return found
+
+    def _serve(self, tls: ssl.SSLSocket, file: int, size: int, until: float) -> None:
+        leaves = -(-size // CHUNK)
+        question, buffer = bytearray(ASK.size), memoryview(bytearray(CHUNK))
+        while read_exactly(tls, memoryview(question)):
+            first, count = ASK.unpack(question)
+            if not 1 <= count <= MAX_LEAVES or first + count > leaves:
+                raise NotAdmitted("leaves that the file does not have, or too many at once")
+            if self._clock() >= until:
+                raise NotAdmitted("an expired ticket")
+            start, end = first * CHUNK, min((first + count) * CHUNK, size)
+            self._deadlines.set(tls, SILENCE_S + (end - start) / self._min_rate)
+            for at in range(start, end, CHUNK):
+                self._send(tls, file, at, buffer[: min(CHUNK, end - at)])
+            self._deadlines.drop(tls)
+            self._sent(LeavesSent(end - start))
+
+    def _send(self, tls: ssl.SSLSocket, file: int, at: int, view: memoryview) -> None:
+        if os.preadv(file, [view], at) != len(view):
+            raise NotAdmitted("the file ended before its time")
+        if self._pace is not None:
+            with self._lock:
+                wait = self._pace.take(time.monotonic(), len(view))
+            time.sleep(wait)
+        tls.sendall(view)
