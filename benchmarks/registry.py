@@ -25,6 +25,7 @@ from benchmarks.federation_round import RealRounds, federation_round
 from benchmarks.full_mempools import FullMempoolsFigure, full_mempools
 from benchmarks.growth import Growth, growth
 from benchmarks.idle import IdleFigure, idle
+from benchmarks.large_file import LargeFileFigure, large_file
 from benchmarks.ledger import LedgerFigures, LedgerSize, ledger
 from benchmarks.limits import Limits, limits
 from benchmarks.many_jobs import ManyJobsFigure, many_jobs
@@ -78,7 +79,7 @@ class Size:
     `federation`: rounds of each kind; `federation_round`: on real nodes, and those of a million values.
     `dashboard`: members and jobs of the state, transfers of a turn, turns. `full_mempools`: accounts that fill them, pairs of
     turns. `askers`: turns, seconds of each while. `slow_link`: pairs of turns, transfers of each. `block_askers`: transfers of
-    a turn, turns. `building`: what pip is asked for, turns.
+    a turn, turns. `building`: what pip is asked for, turns. `large_file`: MiB, turns.
     """
 
     rounds: int
@@ -103,6 +104,7 @@ class Size:
     block_askers: tuple[int, int]
     slow_link: tuple[int, int]
     building: tuple[str, int]
+    large_file: tuple[int, int]
 
 
 FULL = Size(
@@ -141,6 +143,7 @@ FULL = Size(
     slow_link=(3, 40),
     block_askers=(400, 3),
     building=(f"torch=={TORCH}", 2),
+    large_file=(512, 5),
 )
 QUICK = Size(
     rounds=1,
@@ -178,6 +181,7 @@ QUICK = Size(
     slow_link=(1, 12),
     block_askers=(60, 1),
     building=("scikit-learn", 1),
+    large_file=(128, 1),
 )
 SMALLEST = Size(
     rounds=1,
@@ -213,6 +217,7 @@ SMALLEST = Size(
     slow_link=(1, 4),
     block_askers=(8, 1),
     building=("packaging", 1),
+    large_file=(8, 1),
 )
 """What shows that a measurement runs, and nothing about speed: tests/processes/test_benchmark_rows.py."""
 
@@ -301,5 +306,6 @@ MEASURES = (
     Measure("full_mempools", lambda size, say: full_mempools(*size.full_mempools), FullMempoolsFigure, once=True),
     Measure("askers", lambda size, say: askers_cost(*size.askers), AskersFigure, once=True),
     Measure("block_askers", lambda size, say: block_askers(*size.block_askers), AskersCost, once=True),
+    Measure("large_file", lambda size, say: large_file(*size.large_file), LargeFileFigure, once=True),
     Measure("slow_link", _slow_link, SlowLinkFigure, once=True),
 )

@@ -54,7 +54,7 @@ from learningchain.p2p.content.events import (
 )
 from learningchain.p2p.content.exchange import Exchange
 from learningchain.p2p.content.faults import Damaged, FetchFailed, Missing, Reason, StoreError
-from learningchain.p2p.content.messages import MAX_FRAME, ContentBlock, DontHave, decode_message
+from learningchain.p2p.content.messages import MAX_FRAME, ContentBlock, DontHave, WhoHas, decode_message
 from learningchain.p2p.content.moves import MIN_MOVED
 from learningchain.p2p.content.partial import Downloads
 from learningchain.p2p.content.serving import Serve
@@ -68,6 +68,7 @@ RETRY_S = 0.02
 SEND_FOR_S = 30
 MAX_WAITING = 16
 """Frames that wait for the full link of one peer. More are dropped: the machine asks again."""
+MAX_UNOFFERED = 256
 READERS = 4
 HASH_APART = 16_384
 """Frames above this size are decoded and hashed in a thread."""
@@ -85,6 +86,12 @@ class DataConnections(Protocol):
     sent: int
     received: int
     """Bytes of leaves."""
+
+    ready: Callable[[], None]
+    """Called when there is a port to offer."""
+
+    def begin(self) -> bool:
+        """Something large is fetched, or may be asked for: get ready. Whether there is a port to offer."""
 
     def offer(self, peer: bytes, root: Cid, path: Path, size: int) -> tuple[int, bytes] | None:
         """The port and a new ticket, with which this peer may have this file for a minute; None while there is none."""
@@ -138,7 +145,9 @@ class Content:
             lambda peer, root: store.has(root) and self.allow(peer, root), queued, has_room, self._offer_of, moves=able
         )
         if mover is not None:
-            mover.report = self._feed_open
+            mover.report, mover.ready = self._feed_open, self._ask_again
+        self._unoffered: dict[tuple[bytes, Cid], None] = {}
+        """Who asked for what before there was a port to offer, the oldest first."""
         self._downloads = Downloads(store)
         self._waiters: dict[Cid, list[_Waiter]] = {}
         self._peers: dict[bytes, int] = {}
@@ -278,9 +287,19 @@ class Content:
         """The policy allowed it just now. Small files are not worth a connection."""
         if self._mover is None or (size := self.store.size(root)) < MIN_MOVED:
             return None
+        if not self._mover.begin():
+            self._unoffered[peer, root] = None
+            if len(self._unoffered) > MAX_UNOFFERED:
+                del self._unoffered[next(iter(self._unoffered))]
         return self._mover.offer(peer, root, self.store.path(root), size)
 
-    def _feed_open(self, given: MoveReport) -> None:
+    def _ask_again(self) -> None:
+        """As if each had asked now: it asks for nothing else until its next tick."""
+        asked, self._unoffered = self._unoffered, {}
+        for peer, root in asked:
+            self._feed_open(MessageReceived(peer, encode(WhoHas(root.to_bytes()))))
+
+    def _feed_open(self, given: MoveReport | MessageReceived) -> None:
         if not self._closed:
             self._feed(given)
 
@@ -313,6 +332,8 @@ class Content:
                 self._spawn(self._serve(effect, self._peers.get(effect.peer)))
             case Open() | StoreNode() | StoreLeaf() | Complete() | CloseDownload():
                 self._disk.put_nowait(effect)
+                if isinstance(effect, StoreNode) and effect.size >= MIN_MOVED and self._mover is not None:
+                    self._mover.begin()
             case OpenMove() if self._mover is not None:
                 self._mover.open(effect, self.store.partial_path(effect.root))
             case TakeLeaves() | EndMove() if self._mover is not None:

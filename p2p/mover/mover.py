@@ -122,6 +122,7 @@ class Mover:
         prepare: Callable[[], None] = _nothing,
     ) -> None:
         self.report: Callable[[MoveOpened | LeavesMoved | MoveEnded], None] = lambda report: None
+        self.ready: Callable[[], None] = lambda: None
         self.sent = self.received = 0
         """Bytes of files."""
         self._listen, self._chain_id, self._ca, self._leaf, self._find = listen, chain_id, ca, leaf, find
@@ -133,6 +134,10 @@ class Mover:
         self._closed = False
 
     # --- what the exchange wants ----------------------------------------------------------------------------------------------
+
+    def begin(self) -> bool:
+        running = self._needed()
+        return running is not None and running.port > 0
 
     def offer(self, peer: bytes, root: Cid, path: Path, size: int) -> tuple[int, bytes] | None:
         running, found = self._needed(), self._find(peer)
@@ -204,6 +209,8 @@ class Mover:
             case MoverListens():
                 running.port = report.port
                 host, port = self._listen
+                if report.port:
+                    self.ready()
                 self._tell_fault(report.why and f"nobody can open one: port {port} of {host} cannot be listened on: {report.why}")
             case LeavesSent():
                 self.sent += report.size

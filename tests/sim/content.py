@@ -1,5 +1,5 @@
 """The content service of several machines over a faulty network, in virtual time: all of `p2p.content`, with real files, on an
-event loop whose clock jumps and whose threads are steps, in the same order every time.
+event loop whose clock jumps and whose threads are steps, in the same order every time. Data connections are played (`Carrier`).
 
 Until `heal_at` connections break and come back at once or later, links stall, machines are killed and start again on what their
 disk holds. Liars (`tests.sim.attacks.content`) go on for ever. Every honest machine must get every file.
@@ -12,7 +12,7 @@ import hashlib
 import os
 import random
 import selectors
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,10 +21,13 @@ from typing import Any
 from learningchain.chain.node import answer_budget
 from learningchain.chain.node.answer_budget import AnswerBudget, AnswerKind
 from learningchain.p2p.content.cid import Cid
+from learningchain.p2p.content.dag import CHUNK
+from learningchain.p2p.content.events import EndMove, LeavesMoved, MoveEnded, MoveOpened, OpenMove, TakeLeaves
 from learningchain.p2p.content.exchange import MAX_OWED, MAX_SESSIONS, MAX_UNDER_WAY, WINDOW_MAX
 from learningchain.p2p.content.faults import FetchFailed
 from learningchain.p2p.content.messages import MAX_FRAME
-from learningchain.p2p.content.service import MAX_WAITING, Content
+from learningchain.p2p.content.moves import MAX_MOVES
+from learningchain.p2p.content.service import MAX_WAITING, Content, MoveReport
 from learningchain.p2p.content.serving import MAX_ACTIVE, MAX_PER_PEER, MAX_QUEUED
 from learningchain.p2p.content.store import ContentStore
 from tests.sim.checks import Violation
@@ -107,7 +110,7 @@ def draw(seed: int, liars: tuple[str, ...]) -> Faults:
     return Faults(
         honest=honest,
         liars=chosen,
-        sizes=tuple(r.choice([0, 5_000, 262_144, 262_145, 700_000, 1_500_000]) for _ in range(r.randint(1, 3))),
+        sizes=tuple(r.choice([0, 5_000, 262_144, 262_145, 700_000, 1_500_000, 5_000_000]) for _ in range(r.randint(1, 3))),
         latency=r.choice([0.001, 0.02, 0.2]),
         bandwidth=r.choice([300_000.0, 1_000_000.0, 4_000_000.0]),
         heal_at=heal,
@@ -201,6 +204,76 @@ class Peer:
     def on_message(self, peer: int, payload: bytes) -> None:
         raise NotImplementedError
 
+    def read_leaf(self, peer: int, ticket: bytes, at: int, size: int) -> bytes | None:
+        """What a data connection of that peer with that ticket brings; None ends it, nothing is silence."""
+        return None
+
+
+class Carrier:
+    """The data connections of one machine, one leaf after the other at the links' rate. Until the network heals some break."""
+
+    def __init__(self, machine: Honest, rng: random.Random) -> None:
+        self.report: Callable[[MoveReport], None] = lambda report: None
+        self.ready: Callable[[], None] = lambda: None
+        self.sent = self.received = 0
+        self.tickets: dict[bytes, tuple[bytes, Path]] = {}
+        self.dead = False
+        self._world, self._index, self._rng = machine.world, machine.index, rng
+        self._moves: dict[int, tuple[OpenMove, Path, deque[tuple[int, bytes]]]] = {}
+
+    def begin(self) -> bool:
+        return True
+
+    def offer(self, peer: bytes, root: Cid, path: Path, size: int) -> tuple[int, bytes]:
+        ticket = self._rng.randbytes(32)
+        self.tickets[ticket] = peer, path
+        return 1, ticket
+
+    def forget(self, peer: bytes) -> None:
+        self.tickets = {ticket: held for ticket, held in self.tickets.items() if held[0] != peer}
+
+    def open(self, wanted: OpenMove, path: Path) -> None:
+        self._moves[wanted.move] = wanted, path, deque()
+        self._world.loop.call_later(self._world.faults.latency, self._tell, MoveOpened(wanted.move))
+
+    def order(self, order: TakeLeaves | EndMove) -> None:
+        if isinstance(order, EndMove):
+            self._moves.pop(order.move, None)
+        elif order.move in self._moves:
+            waiting = self._moves[order.move][2]
+            if not waiting:
+                self._later(order.move)
+            waiting += enumerate(order.digests, order.first)
+
+    def _later(self, move: int) -> None:
+        self._world.loop.call_later(CHUNK / self._world.faults.bandwidth, self._bring, move)
+
+    def _tell(self, report: MoveReport) -> None:
+        if not self.dead and report.move in self._moves:
+            if isinstance(report, MoveEnded):
+                del self._moves[report.move]
+            self.report(report)
+
+    def _bring(self, move: int) -> None:
+        if self.dead or move not in self._moves:
+            return
+        wanted, path, waiting = self._moves[move]
+        number, digest = waiting.popleft()
+        at, world = number * CHUNK, self._world
+        data = world.machines[wanted.peer[0]].read_leaf(self._index, wanted.ticket, at, min(CHUNK, wanted.size - at))
+        if data is None or (world.loop.now < world.faults.heal_at and self._rng.random() < 0.1):
+            self._tell(MoveEnded(move, "cut"))
+        elif data and hashlib.sha256(data).digest() != digest:
+            world.counts["a wrong leaf by a data connection"] += 1
+            self._tell(MoveEnded(move, "", wrong=True))
+        elif data:
+            with path.open("r+b") as file:
+                os.pwrite(file.fileno(), data, at)
+            world.counts["leaves by data connections"] += 1
+            if waiting:
+                self._later(move)
+            self._tell(LeavesMoved(move, 1, len(data)))
+
 
 class Honest(Peer):
     """A machine with the real service; it fetches, pins and serves every file."""
@@ -217,6 +290,8 @@ class Honest(Peer):
         self.budget = AnswerBudget()
         """Over all peers (LC-NODE-72); as if a restart emptied nothing."""
         self.served = 0
+        self.lives = 0
+        self.carrier: Carrier
         self.store: ContentStore
         self.content: Content
         self._fetching: list[asyncio.Task[None]] = []
@@ -225,6 +300,8 @@ class Honest(Peer):
     def start(self) -> None:
         self.up = True
         self.store = ContentStore(self.folder, quota=self.quota, spare=0)
+        self.lives += 1
+        self.carrier = Carrier(self, random.Random(self.world.seed * 1_000 + self.lives * 10 + self.index))
         self.content = Content(
             self.store,
             lambda peer, payload: self.send(peer[0], payload),
@@ -232,6 +309,7 @@ class Honest(Peer):
             penalize=lambda peer, text: self.world.penalized(self.index, peer[0], text),
             has_room=lambda: self.budget.allows(b"", AnswerKind.CONTENT, int(self.world.loop.now * 1_000)),
             served=self._served,
+            mover=self.carrier,
         )
         resumed = {root for root, bytes_ in self.reached.items() if bytes_}
         self._fetching = [self.world.loop.create_task(self._get(root, root in resumed)) for root in sorted(self.world.files)]
@@ -272,10 +350,17 @@ class Honest(Peer):
         self.content.on_message(bytes((peer,)), payload)
         self.check()
 
+    def read_leaf(self, peer: int, ticket: bytes, at: int, size: int) -> bytes | None:
+        whose, path = self.carrier.tickets.get(ticket, (b"", self.folder))
+        if not self.up or whose != bytes((peer,)):
+            return None
+        with path.open("rb") as file:
+            return os.pread(file.fileno(), size, at)
+
     def kill(self) -> None:
         """As `kill -9` does: nothing is closed, nothing is finished; the disk keeps what was written."""
         content = self.content
-        content._closed = True
+        content._closed = self.carrier.dead = True
         self.world.loop.dead += [content._writer, content._readers]
         for task in [*self._fetching, *content._tasks]:
             task.cancel()
@@ -301,6 +386,7 @@ class Honest(Peer):
                 max((len(s.flying) + len(s.storing) for s in machine._sessions.values()), default=0),
                 MAX_UNDER_WAY,
             ),
+            ("data connections", len(machine._moves), MAX_MOVES),
             ("blocks asked of one peer", max((len(p.in_flight) for p in peers), default=0), WINDOW_MAX),
             ("blocks owed", max((p.owed for p in peers), default=0), MAX_OWED),
             ("wants that wait", max((len(q) for q in serving._queues.values()), default=0), MAX_QUEUED),

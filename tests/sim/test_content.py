@@ -50,6 +50,7 @@ def test_everybody_gets_every_file_whatever_goes_wrong(first: int, folder: Path)
     for seed in range(first, first + BATCH):
         counts.update(graph(seed, draw(seed, NAMES), folder).counts)
     # Nobody should trust an empty simulation.
+    reached(counts["leaves by data connections"] > 0, "data connections")
     reached(
         counts["broken connection"] and counts["kill"] and counts["refused by a full link"],
         f"broken connections, kills and full links: {counts}",
@@ -71,13 +72,30 @@ def test_each_liar_lies_and_pays_where_it_can_be_proven(name: str, folder: Path)
     counts: Counter[str] = Counter()
     for seed in range(5):
         faults = Faults(
-            honest=2, liars=(name, name), sizes=(1_500_000,), breaks=((0.3, 1, 2, 0.0),), heal_at=1.5, bandwidth=2_000_000.0
+            honest=2,
+            liars=(name, name),
+            sizes=(5_000_000,) if name == "moves" else (1_500_000,),
+            breaks=((0.3, 1, 2, 0.0),),
+            heal_at=1.5,
+            bandwidth=2_000_000.0,
         )
         counts.update(graph(seed, faults, folder).counts)
     assert counts[f"attack: {name}, lied"] > 0
     assert {text for text in counts if text.startswith("penalty")} == (
         {f"penalty: {_PENALTIES[name]}"} if name in _PENALTIES else set()
     )
+
+
+def test_leaves_come_by_data_connections_that_break_and_lie(folder: Path) -> None:
+    counts: Counter[str] = Counter()
+    for seed in range(8):
+        breaks = tuple((at / 4, 0, 1, 0.5) for at in range(4, 16, 4))
+        faults = Faults(
+            honest=3, liars=("moves",), sizes=(8_000_000,), bandwidth=2_000_000.0, breaks=breaks, kills=((2.0, 1, 0.5),)
+        )
+        counts.update(graph(seed, faults, folder).counts)
+    assert counts["leaves by data connections"] > 100 and counts["a wrong leaf by a data connection"] > 0
+    assert not [text for text in counts if text.startswith("penalty")]
 
 
 def test_a_killed_download_goes_on_from_what_is_on_disk(folder: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from learningchain.chain.codec import encode
 from learningchain.chain.errors import Malformed
 from learningchain.p2p.content.cid import Cid, from_bytes
 from learningchain.p2p.content.dag import CHUNK
-from learningchain.p2p.content.messages import MAX_WANTS, ContentBlock, DontHave, Has, WantBlocks, WhoHas, decode_message
+from learningchain.p2p.content.messages import MAX_WANTS, ContentBlock, DontHave, Has, HasBulk, WantBlocks, WhoHas, decode_message
 from tests.sim.content import Graph, Peer
 
 
@@ -117,6 +119,24 @@ class Boasts(Liar):
         self.send(peer, encode(Has(root.to_bytes())))
 
 
+class Moves(Liar):
+    """Offers data connections that bring other bytes, or none, or are none; by messages it is honest."""
+
+    name = "moves"
+
+    def on_message(self, peer: int, payload: bytes) -> None:
+        with suppress(Malformed):
+            message = decode_message(payload)
+            if isinstance(message, WhoHas) and from_bytes(message.root) in self.world.blocks:
+                self.send(peer, encode(HasBulk(message.root, 1, self.rng.randbytes(32))))
+                return
+        super().on_message(peer, payload)
+
+    def read_leaf(self, peer: int, ticket: bytes, at: int, size: int) -> bytes | None:
+        self.did()
+        return self.rng.choice([self.rng.randbytes(size), b"", None])
+
+
 class Dawdles(Liar):
     """Answers when nobody waits any more."""
 
@@ -168,6 +188,6 @@ class Grabs(Liar):
 
 
 LIARS: dict[str, type[Liar]] = {
-    kind.name: kind for kind in (Babbles, Boasts, Dawdles, Flips, Grabs, Mute, Repeats, Swaps, Truncates, Turns)
+    kind.name: kind for kind in (Babbles, Boasts, Dawdles, Flips, Grabs, Moves, Mute, Repeats, Swaps, Truncates, Turns)
 }
 NAMES = tuple(sorted(LIARS))
