@@ -83,11 +83,14 @@ def _receive(path: str, size: int, port: int) -> float:
     began, buffer, missing = time.process_time(), memoryview(bytearray(_PIECE)), size
     with context.wrap_socket(create_connection(("127.0.0.1", port))) as link, open(path, "wb", buffering=0) as file:
         while missing:
-            got = link.recv_into(buffer)
-            if not got:
-                raise RuntimeError("the copy broke off")
-            file.write(buffer[:got])
-            missing -= got
+            filled = 0
+            while filled < min(_PIECE, missing):
+                got = link.recv_into(buffer[filled:])
+                if not got:
+                    raise RuntimeError("the copy broke off")
+                filled += got
+            file.write(buffer[:filled])
+            missing -= filled
         os.fsync(file.fileno())
     return time.process_time() - began
 

@@ -44,7 +44,7 @@ class BulkOffer(NamedTuple):
 
 
 class _Move:
-    __slots__ = ("good_until", "heard", "owed", "peer", "ready", "session", "since_run")
+    __slots__ = ("brought", "good_until", "heard", "owed", "owing_since", "peer", "ready", "session", "since_run")
 
     def __init__(self, session: Session, peer: bytes, good_until: int, now: int) -> None:
         self.session, self.peer, self.good_until = session, peer, good_until
@@ -52,8 +52,15 @@ class _Move:
         self.heard = now
         """When it last brought a leaf, or was asked after having owed nothing."""
         self.owed: deque[Cid] = deque()
+        self.owing_since, self.brought = now, 0
+        """Since when it owes leaves without a break, and how many it brought since then."""
         self.since_run = 0
         """Leaves that came since it was last forgiven its faults."""
+
+    def takes_long(self, now: int) -> bool:
+        """What it owes takes more than REST_MS, as far as it was seen for so long."""
+        passed = now - self.owing_since
+        return bool(self.owed) and passed >= REST_MS and len(self.owed) * passed > REST_MS * self.brought
 
 
 class Moves:
@@ -99,7 +106,8 @@ class Moves:
                 if not run:
                     break
                 if not move.owed:
-                    move.heard = now
+                    move.heard = move.owing_since = now
+                    move.brought = 0
                 move.owed.extend(run)
                 effects.append(TakeLeaves(number, first, [cid.digest for cid in run]))
             if move.session is session and not move.owed and now >= move.good_until:
@@ -140,6 +148,7 @@ class Moves:
         for _ in range(min(count, len(move.owed))):
             move.session.moved(move.owed.popleft())
         move.heard = self._brought[move.session.root] = now
+        move.brought += count
         move.since_run += count
         if move.since_run >= RUN:
             move.since_run = 0
@@ -157,12 +166,14 @@ class Moves:
         return move.session
 
     def tick(self, now: int) -> list[Effect]:
-        """End what brings nothing. While another connection has nothing to do, that is sooner: it takes over what is owed."""
+        """End what brings nothing, and what is slow while another connection of the fetch has nothing to do: that takes over."""
         effects: list[Effect] = []
         for number, move in list(self._moves.items()):
-            idle = any(m.session is move.session and m.ready and not m.owed for m in self._moves.values())
-            if (move.owed or not move.ready) and now - move.heard >= (REST_MS if idle and move.ready else MOVE_STALL_MS):
+            idle = any(m.session is move.session and m.ready and not m.owed and now < m.good_until for m in self._moves.values())
+            if (move.owed or not move.ready) and now - move.heard >= MOVE_STALL_MS:
                 self._faults[move.session.root, move.peer] += 1
+                effects += self._end(number)
+            elif idle and move.takes_long(now):
                 effects += self._end(number)
         return effects
 

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from learningchain.chain.crypto import sha256
+from learningchain.p2p.content import moves
 from learningchain.p2p.content.cid import Cid
 from learningchain.p2p.content.dag import CHUNK
 from learningchain.p2p.content.events import LeavesMoved, MoveEnded, MoveOpened, TakeLeaves
@@ -346,7 +347,7 @@ class Two:
 
     def add(self, i: int, *, mb_s: int = 0, prepare: Callable[[], None] | None = None, mover: bool = True) -> Content:
         me, leaf = id_of(i), issue_leaf(key_of(i), id_of(i), CHAIN, CA_, time.time())
-        who = {id_of(n): ("127.0.0.1", key_of(n).public) for n in (SENDER, RECEIVER)}
+        who = {id_of(n): ("127.0.0.1", key_of(n).public) for n in (SENDER, RECEIVER, STRANGER)}
         more: dict[str, Any] = {} if prepare is None else {"prepare": prepare}
         if mover:
             self.movers[me] = Mover(
@@ -416,6 +417,16 @@ async def test_a_large_file_goes_by_a_data_connection(two: Two) -> None:
     two.told.clear()
     assert await get(b, small) == b"small"
     assert not any(isinstance(one, HasBulk) for one in two.told)
+
+
+async def test_it_goes_by_data_connections_of_several_nodes_at_once(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moves, "RUN", 16)
+    first, second, taker = two.add(SENDER, mb_s=8), two.add(STRANGER, mb_s=8), two.add(RECEIVER)
+    root = await first.add(BIG, pin="test")
+    assert await second.add(BIG, pin="test") == root
+    assert await two.moved(root) == BIG
+    assert first.carried()["connections", "out"] > 0 and second.carried()["connections", "out"] > 0
+    assert taker.carried()["connections", "in"] <= len(BIG)
 
 
 @pytest.mark.parametrize("without", [SENDER, RECEIVER])
