@@ -171,6 +171,9 @@ def test_a_port_that_another_program_has_and_one_at_which_the_running_node_does_
         assert [str(one.level) for one in found] == ["failure", "fine"] and "another program has it" in found[0].text
         found = machine.look_at_ports(settings(listen=taken), running=True)
         assert [str(one.level) for one in found] == ["fine", "failure"] and "api.listen" in found[1].text
+        elsewhere = settings(listen=f"127.0.0.1:{free_port()}", bulk_port=other.getsockname()[1])
+        found = machine.look_at_ports(elsewhere, running=False)
+        assert [str(one.level) for one in found] == ["fine", "fine", "failure"] and "network.bulk_port" in found[2].text
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ import pytest
 
 from learningchain.chain.crypto import sha256
 from learningchain.p2p.content import moves
-from learningchain.p2p.content.cid import Cid
+from learningchain.p2p.content.cid import Cid, Codec
 from learningchain.p2p.content.dag import CHUNK
 from learningchain.p2p.content.events import LeavesMoved, MoveEnded, MoveOpened, TakeLeaves
 from learningchain.p2p.content.faults import FetchFailed, Reason
@@ -30,7 +30,7 @@ from learningchain.p2p.content.messages import HasBulk, decode_message
 from learningchain.p2p.content.moves import MIN_MOVED
 from learningchain.p2p.content.service import Content
 from learningchain.p2p.content.store import ContentStore
-from learningchain.p2p.mover import receiving, sending
+from learningchain.p2p.mover import mover, receiving, sending
 from learningchain.p2p.mover.mover import Mover
 from learningchain.p2p.mover.orders import Connect, KnowTicket
 from learningchain.p2p.mover.receiving import LeafReceiver
@@ -345,11 +345,11 @@ class Two:
         self.told: list[Any] = []
         self.wrong_port = 0
 
-    def add(self, i: int, *, mb_s: int = 0, prepare: Callable[[], None] | None = None, mover: bool = True) -> Content:
+    def add(self, i: int, *, mb_s: int = 0, prepare: Callable[[], None] | None = None, moving: bool = True) -> Content:
         me, leaf = id_of(i), issue_leaf(key_of(i), id_of(i), CHAIN, CA_, time.time())
         who = {id_of(n): ("127.0.0.1", key_of(n).public) for n in (SENDER, RECEIVER, STRANGER)}
         more: dict[str, Any] = {} if prepare is None else {"prepare": prepare}
-        if mover:
+        if moving:
             self.movers[me] = Mover(
                 listen=("127.0.0.1", 0), chain_id=CHAIN, ca=CA_, leaf=lambda: leaf, find=who.get, mb_s=mb_s, **more
             )
@@ -388,8 +388,8 @@ class Two:
         for node in self.nodes.values():
             await node.close()
             node.store.close()
-        for mover in self.movers.values():
-            mover.close()
+        for one in self.movers.values():
+            one.close()
 
 
 @pytest.fixture
@@ -432,7 +432,7 @@ async def test_it_goes_by_data_connections_of_several_nodes_at_once(two: Two, mo
 @pytest.mark.parametrize("without", [SENDER, RECEIVER])
 async def test_a_node_without_data_connections_gets_and_gives_all_by_messages(two: Two, without: int) -> None:
     two.by_messages = 2**30
-    a, b = two.add(SENDER, mover=without != SENDER), two.add(RECEIVER, mover=without != RECEIVER)
+    a, b = two.add(SENDER, moving=without != SENDER), two.add(RECEIVER, moving=without != RECEIVER)
     root = await a.add(BIG, pin="test")
     assert await get(b, root) == BIG
     assert b.carried().get(("connections", "in"), 0) == 0
@@ -508,3 +508,56 @@ async def test_permission_is_asked_when_the_ticket_is_made(two: Two) -> None:
     assert not any(isinstance(one, HasBulk) for one in two.told)
     may.append(id_of(RECEIVER))
     assert await two.moved(root) == BIG
+
+
+# --- the process -----------------------------------------------------------------------------------------------------------------
+
+
+class One:
+    """One node's side, without files."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.leaf = issue_leaf(key_of(SENDER), id_of(SENDER), CHAIN, CA_, time.time())
+        self.told: list[str] = []
+        self.mover = Mover(
+            listen=("127.0.0.1", port),
+            chain_id=CHAIN,
+            ca=CA_,
+            leaf=lambda: self.leaf,
+            find=lambda _: ("127.0.0.1", b""),
+            tell=self.told.append,
+        )
+
+    async def ready(self) -> int:
+        await _until(self.mover.begin)
+        pid = self.mover.pid
+        assert pid is not None
+        return pid
+
+
+async def test_a_port_that_cannot_be_had_is_told_and_nobody_is_sent_there(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        one = One(taken.getsockname()[1])
+        assert not one.mover.begin()
+        await _until(lambda: bool(one.told))
+    assert "in use" in one.told[0]
+    assert one.mover.offer(id_of(RECEIVER), Cid(Codec.RAW, bytes(32)), tmp_path, 1) is None
+    one.mover.close()
+
+
+async def test_another_key_of_the_node_is_shown_by_another_process() -> None:
+    one = One()
+    first = await one.ready()
+    one.leaf = issue_leaf(key_of(9), id_of(SENDER), CHAIN, CA_, time.time())
+    assert await one.ready() != first
+    one.mover.close()
+
+
+async def test_the_process_ends_when_nobody_needs_it_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mover, "IDLE_S", 0.05)
+    one = One()
+    one.mover.begin()
+    await _until(lambda: one.mover.pid is None)
+    one.mover.begin()
+    assert one.mover._running is not None
+    one.mover.close()
