@@ -14,7 +14,7 @@ import contextlib
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -568,15 +568,15 @@ class WorkDriver:
             case BringImage(urgent=True):
                 self._images.hurry(effect.ref, effect.image)
             case FetchContent():
-                self._of_scope(name, effect.scope, self._answer(name, self._fetch.content(effect)))
+                self._of_scope(name, effect.scope, self._answer(name, lambda: self._fetch.content(effect)))
             case Decrypt():
-                self._of_scope(name, effect.scope, self._answer(name, self._fetch.decrypted(name, effect)))
+                self._of_scope(name, effect.scope, self._answer(name, lambda: self._fetch.decrypted(name, effect)))
             case EndScope():
                 for task in self._scopes.pop((name, effect.scope), ()):
                     task.cancel()
                 self._spawn(self._fetch.done(name, effect.scope))
             case OpenLosses():
-                self._of_scope(name, effect.scope, self._answer(name, self._losses.open(effect)))
+                self._of_scope(name, effect.scope, self._answer(name, lambda: self._losses.open(effect)))
             case DropLosses():
                 self._spawn(self._losses.drop(effect.ref, effect.run))
             case Submit():
@@ -590,7 +590,7 @@ class WorkDriver:
             case DropFile():
                 self._spawn(self._models.drop(effect.path))
             case Compute():
-                self._of_scope(name, effect.scope, self._answer(name, self._compute(name, effect)))
+                self._of_scope(name, effect.scope, self._answer(name, lambda: self._compute(name, effect)))
             case ServeFile():
                 self._spawn(self._serve_some(effect))
             case StopServing():
@@ -638,8 +638,9 @@ class WorkDriver:
 
         task.add_done_callback(over)
 
-    async def _answer(self, name: str, work: Coroutine[Any, Any, Input]) -> None:
-        self._feed(await work, name, done=True)
+    async def _answer(self, name: str, work: Callable[[], Awaitable[Input]]) -> None:
+        """Feed a machine with what the work comes to. The work begins with its task: one that is cancelled at once began none."""
+        self._feed(await work(), name, done=True)
 
     async def _compute(self, name: str, wanted: Compute) -> Input:
         module = self._parts[name].slice.tasks

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from dataclasses import replace as changed
 from itertools import cycle
 from pathlib import Path
 
+import pytest
 from msgspec.structs import replace
 
 from learningchain.chain.contracts.federation.messages import CommitUpdate
@@ -20,7 +22,7 @@ from learningchain.chain.types import parse_loss
 from learningchain.client.contracts.job.roles.cleanup import WON_PIN
 from learningchain.client.contracts.job.roles.worker import MAX_FAILURES
 from learningchain.client.contracts.prediction.proven import plain_document
-from learningchain.client.work.events import BringImage, WantedImage
+from learningchain.client.work.events import BringImage, EndScope, FetchContent, Forget, WantedImage
 from learningchain.client.work.transfers import PLACES, RESERVED
 from learningchain.p2p.content.cid import from_bytes
 from learningchain.sandbox import RunStatus
@@ -252,6 +254,25 @@ def test_nodes_that_end_one_after_the_other_again_and_again_change_nothing_and_l
         await network.minutes(30)
         for name, node in network.nodes.items():
             assert left(holdings(node), before[name], LOGS | OWN_FEDERATIONS | PINS) == set(), name
+        await network.stop()
+
+    run_virtual(main())
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_is_called_off_before_it_began_leaves_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        network = Network(tmp_path)
+        node, ref = network.nodes["a"], bytes(32)
+        await network.start("a")
+        await network.settle()
+        before = holdings(node)
+        cid, size = await network.publish("a file")
+        fetch = FetchContent("a scope", "a tag", ref, cid, size, 2**62, pin="posted")
+        node.running._do("worker", [fetch, EndScope("a scope"), Forget(ref)])
+        await asyncio.sleep(1)
+        assert left(holdings(node), before, ()) == set()
+        gc.collect()
         await network.stop()
 
     run_virtual(main())
