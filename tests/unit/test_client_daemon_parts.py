@@ -26,6 +26,7 @@ from learningchain.chain.storage.errors import GuardMissing, StorageDamaged
 from learningchain.chain.storage.guard import Guard, Kind
 from learningchain.chain.storage.wal import Wal
 from learningchain.chain.types import Certificate, Header, LogEvent, Receipt
+from learningchain.client.config import Config, Loaded, ServeConfig, WorkConfig
 from learningchain.client.node import daemon, process
 from learningchain.client.node.daemon import Daemon, StartError, load_genesis, open_guard, open_state
 from tests.unit.node_kit import CHAIN, genesis, ident, state_of
@@ -240,3 +241,13 @@ async def test_connections_are_looked_at_again_when_membership_changed(monkeypat
         header = cast(Header, SimpleNamespace(proposer=ident(0)))
         node._decided(e.Decided(4, bytes(32), header, [], told, []))
         assert seen == ["ledger"] + (["validators", "key", "members"] if topic != "job.posted" else [])
+
+
+async def test_changed_settings_reach_the_work_and_the_command_still_says_whether_it_trains() -> None:
+    node, shown, working = Node(), list[Loaded](), list[WorkConfig]()
+    node.view = cast(Any, SimpleNamespace(take_settings=shown.append))
+    node._work = cast(Any, SimpleNamespace(reconfigure=working.append))
+    section, serve = WorkConfig(enabled=True, attempts=7), ServeConfig(slots=3)
+    changed = Loaded(Config(work=section, serve=serve), {})
+    node._take_settings(changed)
+    assert shown == [changed] and working == [replace(section, enabled=False, serve=serve)]
