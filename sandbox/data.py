@@ -20,6 +20,9 @@ MAX_DATA_BYTES = 1 << 40
 NAME_CAP = 512
 """Bytes of a name, with the folders before it."""
 _PART_CAP = 255
+_UNSEEN = re.compile("[\0-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""LC-JOB-60: controls, ends of lines, and what changes the direction of text. Listed by number, for what is printable differs
+between versions of Unicode. Spaces of every width and joined signs are in names as people have them."""
 _DEPTH = 16
 _READ = 1 << 20
 _OWN_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
@@ -129,7 +132,12 @@ def check_name(name: str) -> None:
         raise ValueError(f"{name!r} is not UTF-8") from None
     if len(parts) > _DEPTH or sum(sizes) + len(parts) > NAME_CAP or max(sizes) > _PART_CAP:
         raise ValueError(f"{name[:80]!r} is longer or deeper than a name of a data set may be")
-    if any(part in ("", ".", "..") or not part.isprintable() for part in parts):
+    if found := _UNSEEN.search(name):
+        raise ValueError(
+            f"{name[:80]!r} is no name of a file in a data set: U+{ord(found[0]):04X} in it is a control character, or turns text "
+            "around. Rename the file"
+        )
+    if any(part in ("", ".", "..") for part in parts):
         raise ValueError(f"{name[:80]!r} is no name of a file in a data set")
 
 

@@ -35,8 +35,13 @@ def _is_file(one: object) -> bool:
     return _is_name(name) and size >= 0 and len(cid) == 36 and cid[:4] in HEADS and len(digest) == 32
 
 
+def _is_control(number: int) -> bool:
+    unseen = (0, 0x1F), (0x7F, 0x9F), (0x200E, 0x200F), (0x2028, 0x202E), (0x2066, 0x2069)
+    return any(first <= number <= last for first, last in unseen)
+
+
 def _is_name(name: str) -> bool:
     parts = name.split("/")
     sizes = [len(part.encode()) for part in parts]
-    plain = all(part not in ("", ".", "..") and part.isprintable() for part in parts)
+    plain = all(part not in ("", ".", "..") and not any(_is_control(ord(sign)) for sign in part) for part in parts)
     return plain and len(parts) <= 14 and max(sizes) <= 255 and sum(sizes) + len(parts) <= 474

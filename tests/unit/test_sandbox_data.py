@@ -60,7 +60,21 @@ def test_a_name_that_could_mean_another_file_is_refused(name: str) -> None:
 
 
 def test_names_at_their_bounds() -> None:
-    for name in ("a", "a b", ".hidden", "...", "a/b.c", "\N{GREEK SMALL LETTER ALPHA}" * 127, "x" * 255, "/".join("x" * 16)):
+    shot = "Screenshot 2026-08-10 at 9.22.20\u202fPM.png"
+    for name in (
+        shot,
+        "a\u00a0b",
+        "\u3000",
+        "\U0001f468\u200d\U0001f469.jpg",
+        "a",
+        "a b",
+        ".hidden",
+        "...",
+        "a/b.c",
+        "\N{GREEK SMALL LETTER ALPHA}" * 127,
+        "x" * 255,
+        "/".join("x" * 16),
+    ):
         check_name(name)
     check_name("/".join(["x" * 255, "y" * (NAME_CAP - 257)]))
     with pytest.raises(ValueError, match="longer or deeper"):

@@ -121,6 +121,8 @@ def _manifests() -> Iterator[bytes]:
     yield files(("/".join("abcdefghijklmno"), 1))
     yield files(("d" * 255 + "/" + "e" * 218, 1))
     yield from (files((name, 1)) for name in ("", "/a", "a/", "a//b", ".", "..", "a/../b", "a\nb", "d" * 256))
+    yield from (files((f"a{sign}b", 1)) for sign in "\u00a0\u202f\u3000\u200d\u2027\u2065\ufeff")
+    yield from (files((f"a{sign}b", 1)) for sign in "\x1f\x7f\x85\x9f\u200e\u2028\u202e\u2066\u2069")
     yield encode([["a", -1, cid, digest]])
     yield encode([["a", 1, cid[:-1], digest]])
     yield encode([["a", 1, b"\x00" + cid[1:], digest]])
