@@ -68,7 +68,8 @@ class ScannedImage(msgspec.Struct, frozen=True):
 
 
 def scan_archive(path: Path, limits: ImageLimits, *, architecture: str | None = None, seen: Seen | None = None) -> ScannedImage:
-    """Checks an archive against the container contract and the limits. Reads it, changes nothing. Raises BadImage.
+    """Checks an archive against the container contract and the limits. Reads it, changes nothing. Raises BadImage, and
+    OSError where this machine cannot read it, which says nothing of the image.
 
     `seen` is called with every entry of every layer, as it is written for the engine, bottom layer first.
     """
@@ -88,8 +89,6 @@ def scan_archive(path: Path, limits: ImageLimits, *, architecture: str | None = 
         reader.finish()
     except BadTar as problem:
         raise BadImage(f"the archive is refused: {problem}") from problem
-    except OSError as problem:
-        raise BadImage(f"the archive cannot be read: {problem}") from problem
     image_id = _sha256(raw)
     document = _document(image_id, config, layers)
     spent = reader.budget.spent, reader.budget.files
@@ -97,15 +96,13 @@ def scan_archive(path: Path, limits: ImageLimits, *, architecture: str | None = 
 
 
 def identify_archive(path: Path, limits: ImageLimits) -> tuple[str, ImageConfig]:
-    """The id and the configuration of an archive whose layers nobody has looked at yet. Raises BadImage."""
+    """The id and the configuration of an archive whose layers nobody has looked at yet. Raises BadImage, OSError."""
     try:
         if path.stat().st_size > limits.archive_bytes:
             raise BadImage(f"the archive has {path.stat().st_size} bytes; the limit is {limits.archive_bytes}")
         _, _, raw = _documents(path, limits)
     except BadTar as problem:
         raise BadImage(f"the archive is refused: {problem}") from problem
-    except OSError as problem:
-        raise BadImage(f"the archive cannot be read: {problem}") from problem
     return _sha256(raw), parse_config(raw, None)
 
 
@@ -126,7 +123,7 @@ def scan_export(path: Path, image_id: str, config: ImageConfig, limits: ImageLim
 
 
 def clean_archive(path: Path, image: ScannedImage, tag: str) -> Iterator[bytes]:
-    """The archive that the engine gets: what was scanned, written anew under our tag. Raises BadImage where the file changed."""
+    """The archive that the engine gets: what was scanned, written anew under our tag. Raises BadImage where the file changed, OSError."""
     config_name = f"{image.loaded_id.removeprefix('sha256:')}.json"
     names = [f"{index}/layer.tar" for index in range(len(image.layers))]
     manifest = [{"Config": config_name, "RepoTags": [tag], "Layers": names}]
@@ -140,7 +137,7 @@ def clean_archive(path: Path, image: ScannedImage, tag: str) -> Iterator[bytes]:
                 for piece in reader.rewritten(_Window(file, layer.piece), layer.digest, last=layer is image.layers[-1]):
                     left -= len(piece)
                     yield piece
-        except (BadTar, OSError) as problem:
+        except BadTar as problem:
             raise BadImage(f"the archive changed while it was read: {problem}") from problem
         if left:
             raise BadImage("the archive changed while it was read")

@@ -535,6 +535,11 @@ class Sandbox:
                     path, image = sidecar_image(self._cache, machine)
                 except ImageBuildError as problem:
                     raise SandboxUnavailable(f"the sidecar's image cannot be made: {problem}") from problem
+                except OSError as problem:
+                    raise SandboxUnavailable(
+                        f"images cannot be kept in {self._cache}: {problem.strerror}. Let this user write there, or name another "
+                        "folder: learningchain config set sandbox.cache_dir FOLDER"
+                    ) from problem
                 self._sidecar_image = self._store.load(path, image, ImageLimits(), machine)
             return self._sidecar_image
 

@@ -42,6 +42,17 @@ _SETTINGS = ("Volumes", "Entrypoint", "Cmd", "User", "OnBuild", "ExposedPorts", 
 """Settings of an image that ours leave out, as the engine names them."""
 
 
+_OF_THE_MACHINE = ("no space left", "input/output error", "read-only file system", "permission denied", "quota exceeded")
+"""What an engine says of its own disk, in whatever words around it."""
+
+
+def _not_loaded(why: str) -> BadImage | EngineError:
+    """What is loaded was written by this node: where the engine's disk is the trouble, the image is not to blame."""
+    if any(words in why.lower() for words in _OF_THE_MACHINE):
+        return EngineError("loading an image", why)
+    return BadImage(f"the engine cannot load the image: {why}")
+
+
 class ImageStore:
     """This node's images on one engine. `labels` mark the containers that it makes, never starts and removes."""
 
@@ -96,9 +107,9 @@ class ImageStore:
             api = self._engine.api(transfer=True)
             for event in api.load_image(clean_archive(path, image, self._name(image.image_id))):
                 if "error" in event:
-                    raise BadImage(f"the engine cannot load the image: {str(event['error'])[:300]}")
+                    raise _not_loaded(str(event["error"])[:300])
         except docker.errors.APIError as problem:
-            raise BadImage(f"the engine cannot load the image: {explain(problem)}") from problem
+            raise _not_loaded(explain(problem)) from problem
         except (docker.errors.DockerException, OSError) as problem:
             raise EngineError("loading an image", str(problem)[:300]) from problem
 

@@ -98,3 +98,15 @@ def test_tables_are_held_against_a_schema_first(run: Any, double: DockerDouble, 
     (tmp_path / "schema.json").write_bytes(raw)
     assert "There is no .csv file" in run(*words).error["message"]
     assert run("data", "remove", "scans").code == 0
+
+
+def test_a_folder_for_images_that_may_not_be_written_is_this_machine_s_trouble(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: Any) -> None:
+        raise PermissionError(13, "Permission denied", "/home/nobody/.cache")
+
+    monkeypatch.setattr(service, "sidecar_image", refuses)
+    ran = run("data", "add", "scans", str(tmp_path / "folder"))
+    assert ran.code == 2 and "Permission denied. Let this user write there, or name another folder" in ran.err
+    assert "learningchain config set sandbox.cache_dir FOLDER" in ran.err

@@ -169,7 +169,7 @@ def test_refused_images(tmp_path: Path) -> None:
     path.write_bytes(tar(entry("hello", b"world")))
     with pytest.raises(BadImage, match=r"lacks 'manifest\.json'"):
         scan_archive(path, LIMITS)
-    with pytest.raises(BadImage, match="cannot be read"):
+    with pytest.raises(FileNotFoundError):  # this machine's trouble, of which the image is not to blame
         scan_archive(tmp_path / "missing.tar", LIMITS)
 
 

@@ -80,7 +80,9 @@ def test_an_image_that_is_there_is_not_loaded_again(
 @pytest.mark.parametrize(
     ("fault", "error", "why"),
     [
-        (refusal(500, "no space left"), BadImage, "no space left"),
+        (refusal(500, "Error processing tar file: No space left on device"), EngineError, "(?i)no space left"),
+        (refusal(500, "mkdir /var/lib/docker: read-only file system"), EngineError, "read-only"),
+        (refusal(400, "invalid reference"), BadImage, "invalid reference"),
         (requests.ConnectionError("gone"), EngineError, "gone"),
         (requests.ReadTimeout("slow"), EngineError, "slow"),
     ],
@@ -95,6 +97,9 @@ def test_an_image_that_the_engine_does_not_take_is_not_ours(
         one.load(tmp_path / "a.tar", posted, LIMITS, None)
     double.events = [{"stream": "Loading"}, {"error": "unexpected EOF"}]
     with pytest.raises(BadImage, match="unexpected EOF"):
+        one.load(tmp_path / "a.tar", posted, LIMITS, None)
+    double.events = [{"error": "write /layer: no space left on device"}]
+    with pytest.raises(EngineError, match="no space left"):
         one.load(tmp_path / "a.tar", posted, LIMITS, None)
     with pytest.raises(ImageNotFound):
         one.require(posted)

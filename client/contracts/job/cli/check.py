@@ -237,13 +237,17 @@ def _failed(common: Common, checked: Checked, failed: RunFailed) -> int:
         if checked.runs:
             console.print(_runs_table(checked))
         done = "the training" if not checked.runs else "an evaluation"
-        console.print(cell(f"No job: {done} did not end as it should: {failed.reason}.", "red"), soft_wrap=True)
+        what = f"Not known: this machine could not run {done}" if failed.here else f"No job: {done} did not end as it should"
+        console.print(cell(f"{what}: {failed.reason}.", "red"), soft_wrap=True)
         if failed.log.strip():
             console.print("The end of what it printed:")
             console.print(cell(failed.log.rstrip()), soft_wrap=True)
 
     common.out.show(document, people)
-    common.out.note("What an image must do: docs/sandbox.md, or begin with: learningchain job new DIR")
+    if failed.here:
+        common.out.note("That says nothing of the image. Mend it, then check again; learningchain doctor looks at the engine")
+    else:
+        common.out.note("What an image must do: docs/sandbox.md, or begin with: learningchain job new DIR")
     return 1
 
 

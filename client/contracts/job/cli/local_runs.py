@@ -36,8 +36,12 @@ class RunFailed(Exception):
     """A run did not end as the container contract says. `log` is the end of what the program printed."""
 
     def __init__(self, result: RunResult) -> None:
+        from learningchain.sandbox import RunStatus
+
         super().__init__(result.reason)
         self.status, self.reason, self.log = result.status.value, result.reason, result.log_tail
+        self.here = result.status is RunStatus.ENGINE_ERROR
+        """It was this machine's trouble, and says nothing of the image."""
 
 
 @dataclass(frozen=True)
