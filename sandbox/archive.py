@@ -123,7 +123,8 @@ def scan_export(path: Path, image_id: str, config: ImageConfig, limits: ImageLim
 
 
 def clean_archive(path: Path, image: ScannedImage, tag: str) -> Iterator[bytes]:
-    """The archive that the engine gets: what was scanned, written anew under our tag. Raises BadImage where the file changed, OSError."""
+    """The archive that the engine gets: what was scanned, written anew under our tag. Raises BadImage where the file changed, and
+    OSError."""
     config_name = f"{image.loaded_id.removeprefix('sha256:')}.json"
     names = [f"{index}/layer.tar" for index in range(len(image.layers))]
     manifest = [{"Config": config_name, "RepoTags": [tag], "Layers": names}]

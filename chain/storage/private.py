@@ -74,6 +74,33 @@ def replace(path: Name, content: bytes) -> None:
     sync_folder(os.path.dirname(os.path.abspath(name)))
 
 
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""What a file system says that has no hard links, as FAT and exFAT have none."""
+
+
+def name_new(whole: Name, path: Name) -> None:
+    """Give a whole file its name, where nothing has that name: FileExistsError. Without hard links the name is taken first: a power
+    cut in between leaves an empty file there, and nothing else is ever lost."""
+    try:
+        os.link(whole, path)
+    except OSError as fault:
+        if fault.errno not in _NO_LINKS:
+            raise
+        os.close(_open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
+        os.replace(whole, path)
+
+
+def keep_under(path: Name, other: Name) -> None:
+    """Keep what a file holds under another name, too, which nothing has."""
+    try:
+        os.link(path, other)
+    except OSError as fault:
+        if fault.errno not in _NO_LINKS:
+            raise
+        with reading(path) as file:
+            replace(other, file.read())
+
+
 def set_mode(path: Name, mode: int) -> None:
     fd = open_file(path)
     try:

@@ -55,13 +55,13 @@ def import_(
     data = common.folder
     if os.path.lexists(data / FILE):
         raise WrongUsage(f"{data} holds an identity already ({data / FILE}). Choose another folder with --data")
-    Keystore.public(source)
+    Keystore.public(source, carried=True)
     word = passphrase(passphrase_file, confirm=False)
     under = new_passphrase(new_passphrase_file)
     checked(under)
-    Keystore.open(source, word)  # both before a folder is made
+    Keystore.open(source, word, carried=True)  # both before a folder is made
     take_folder(str(data))
-    made = Keystore.export(source, word, data / FILE, under)
+    made = Keystore.export(source, word, data / FILE, under, carried=True)
     if not (data / config.FILE).exists():
         config.change(data, {})
     document = {"address": made.address, "public_key": made.public_key.hex(), "data": str(data)}

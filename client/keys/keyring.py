@@ -147,7 +147,7 @@ def settle(folder: Path, public: bytes) -> bool:
         return False
     kept = folder / before(Keystore.public(current).public_key)
     if not os.path.lexists(kept):
-        os.link(current, kept)
+        private.keep_under(current, kept)
         private.sync_folder(folder)
     os.replace(path, current)
     private.sync_folder(folder)

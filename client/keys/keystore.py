@@ -144,14 +144,15 @@ class Keystore:
         return Identity(key, own, beacon_key(key.secret))
 
     @staticmethod
-    def open(path: Path, passphrase: str) -> Identity:
-        """The identity in `path`. Raises `WrongPassphrase`, or `KeystoreError`: missing, damaged, readable by others."""
-        return _opened(_read(path), path, normal_passphrase(passphrase))
+    def open(path: Path, passphrase: str, *, carried: bool = False) -> Identity:
+        """The identity in `path`. Raises `WrongPassphrase`, or `KeystoreError`: missing, damaged, readable by others, unless it is
+        `carried` here on a disk without modes: it is encrypted."""
+        return _opened(_read(path, carried=carried), path, normal_passphrase(passphrase))
 
     @staticmethod
-    def export(path: Path, passphrase: str, to: Path, under: str) -> Public:
+    def export(path: Path, passphrase: str, to: Path, under: str, *, carried: bool = False) -> Public:
         """A copy of the identity in the new file `to`, encrypted with the passphrase `under`. Raises as `create` and `open` do."""
-        identity = Keystore.open(path, passphrase)
+        identity = Keystore.open(path, passphrase, carried=carried)
         _write_new(to, _sealed(identity.key, identity.id, new_passphrase(under)))
         return Public(identity.id, identity.key.public)
 
@@ -167,9 +168,9 @@ class Keystore:
         return Public(identity.id, identity.key.public)
 
     @staticmethod
-    def public(path: Path) -> Public:
+    def public(path: Path, *, carried: bool = False) -> Public:
         """Address and public key, without the passphrase. Raises `KeystoreError`."""
-        file = _read(path)
+        file = _read(path, carried=carried)
         return Public(parse_address(file.address), bytes.fromhex(file.public_key))
 
 
@@ -243,11 +244,12 @@ def _damaged(path: Path, why: str) -> KeystoreError:
     return KeystoreError(f"The keystore {path} is damaged: {why}. Restore it from your backup")
 
 
-def _read(path: Path) -> _File:
+def _read(path: Path, *, carried: bool = False) -> _File:
+    """`carried`: it lies where somebody brought it, perhaps on a file system without modes."""
     try:
         with private.reading(path) as f:
             mode = os.fstat(f.fileno())
-            if mode.st_mode & 0o077:
+            if mode.st_mode & 0o077 and not carried:
                 raise KeystoreError(
                     f"The keystore {path} may be read by other users (mode {stat.S_IMODE(mode.st_mode):04o}). Run: chmod 600 {path}"
                 )
@@ -284,7 +286,7 @@ def _parse(path: Path, raw: bytes) -> _File:
 def _write_new(path: Path, data: bytes) -> None:
     """A file of mode 0600 that is there whole or not at all, also after a power cut, and replaces nothing."""
     try:
-        _write(path, data, os.link)  # fails where `path` exists, unlike a rename
+        _write(path, data, private.name_new)  # fails where `path` exists, unlike a rename
     except FileExistsError:
         raise KeystoreError(
             f"There is a keystore already: {path}. It is never overwritten, for its key would be lost. "

@@ -6,6 +6,7 @@ once per client. Other modules of the sandbox pass in what they want done as a f
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ import docker.errors
 import docker.utils.utils
 import requests.exceptions
 import urllib3.exceptions
+from docker.context import ContextAPI
 
 from learningchain.sandbox.errors import EngineError, SandboxUnavailable
 from learningchain.sandbox.spec import EngineInfo
@@ -136,8 +138,24 @@ def explain(problem: Exception) -> str:
     return " ".join(str(text).split())[:400]
 
 
+def _context() -> tuple[str, str] | None:
+    """The context that the command `docker` has, where it is not the usual socket: its name and where that engine is."""
+    try:
+        found = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT") or None)
+        host = str(found.Host) if found is not None else ""
+    except Exception:  # whatever a person's files hold: it is a hint
+        return None
+    usual = ("", "unix:///var/run/docker.sock", "http+unix:///var/run/docker.sock", "http+unix://%2Fvar%2Frun%2Fdocker.sock")
+    return None if host in usual else (str(found.Name), host)
+
+
 def _no_engine(base_url: str | None, problem: Exception) -> str:
     where = base_url or "its usual socket /var/run/docker.sock"
+    if base_url is None and (context := _context()) is not None:
+        return (
+            f"no Docker Engine answers at {where}; the command docker uses another one, by its context {context[0]!r}. Use that: "
+            f"learningchain config set sandbox.engine {context[1]}"
+        )
     return (
         f"no Docker Engine answers at {where} ({' '.join(str(problem).split())[:200]}). Install one (Debian: "
         "apt-get install docker.io), start it, and let this user reach its socket; `docker info` must succeed"

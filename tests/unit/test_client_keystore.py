@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from learningchain.chain.crypto import account_id, address
+from learningchain.chain.storage import private
 from learningchain.client.keys import keystore
 from learningchain.client.keys.keystore import Keystore, KeystoreError, WrongPassphrase, beacon_key
 
@@ -258,3 +259,23 @@ def _opens(path: Path, word: str) -> bool:
         return Keystore.open(path, word).key.secret == SECRET
     except WrongPassphrase:
         return False
+
+
+def test_a_disk_without_hard_links_and_modes_carries_an_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    made = Keystore.create(tmp_path / "k.json", "a passphrase")
+    usb = tmp_path / "usb.json"
+    Keystore.export(tmp_path / "k.json", "a passphrase", usb, "another one")
+    for _ in range(2):
+        with pytest.raises(KeystoreError, match="never overwritten"):
+            Keystore.export(tmp_path / "k.json", "a passphrase", usb, "another one")
+    usb.chmod(0o755)
+    with pytest.raises(KeystoreError, match="chmod 600"):
+        Keystore.open(usb, "another one")
+    assert Keystore.open(usb, "another one", carried=True).id == made.id
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    private.keep_under(usb, tmp_path / "kept.json")
+    assert (tmp_path / "kept.json").read_bytes() == usb.read_bytes()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +102,26 @@ def test_a_tag_that_could_reach_another_nodes_objects_is_refused(tmp_path: Path)
     for tag in ("", "Upper", "a/b", "a b", "x" * 41, "-a"):
         with pytest.raises(ValueError, match="node_tag"):
             Sandbox(tmp_path, node_tag=tag)
+
+
+@pytest.mark.parametrize(("current", "named"), [("rootless", True), ("default", False), (None, False)])
+def test_an_engine_of_docker_s_context_is_named_where_none_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, current: str | None, named: bool
+) -> None:
+    host = "unix:///run/user/1000/docker.sock"
+    folder = tmp_path / ".docker" / "contexts" / "meta" / hashlib.sha256(b"rootless").hexdigest()
+    folder.mkdir(parents=True)
+    (folder / "meta.json").write_text(json.dumps({"Name": "rootless", "Metadata": {}, "Endpoints": {"docker": {"Host": host}}}))
+    if current is not None:
+        (tmp_path / ".docker" / "config.json").write_text(json.dumps({"currentContext": current}))
+    for name in ("DOCKER_CONFIG", "DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(engine_module, "_make_client", _refuses)
+    with pytest.raises(SandboxUnavailable) as told:
+        Engine().info()
+    assert (f"learningchain config set sandbox.engine {host}" in str(told.value)) is named
+
+
+def _refuses(**_: object) -> None:
+    raise docker.errors.DockerException("Connection refused")
