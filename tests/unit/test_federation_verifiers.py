@@ -14,6 +14,7 @@ from learningchain.client import config_change
 from learningchain.client.contracts.federation.http.views import drawn_of
 from learningchain.client.contracts.federation.roles.looking import look
 from learningchain.client.contracts.federation.roles.member import MemberMachine
+from learningchain.client.contracts.federation.rule_warnings import screening_warnings
 from learningchain.client.contracts.federation.settings import LEAST_VERIFIERS, MIN_VERIFIERS, FederationSettings
 from learningchain.client.contracts.federation.tasks import MakeUpdate
 from learningchain.client.contracts.federation.web.phrases import agreement
@@ -103,3 +104,18 @@ def test_three_owners_that_add_up_for_each_other_are_enough_where_nothing_is_set
 def test_the_least_is_changed_on_the_machine_alone() -> None:
     """Who steals a session does not lower it."""
     assert MIN_VERIFIERS not in config_change.CHANGEABLE
+
+
+@pytest.mark.parametrize(
+    ("owners", "reference", "krum", "says"),
+    [
+        (4, False, False, ["nobody can tell which"]),
+        (10, False, False, ["86 %"]),
+        (20, False, True, ["87 %", "rule krum"]),
+        (21, False, False, []),
+        (10, True, False, []),
+    ],
+)
+def test_who_opens_or_joins_is_told_what_bad_owners_cost_so_many(owners: int, reference: bool, krum: bool, says: list[str]) -> None:
+    found = screening_warnings(owners, reference=reference, krum=krum)
+    assert len(found) == len(says) and all(word in text for word, text in zip(says, found, strict=True))

@@ -22,6 +22,7 @@ from learningchain.client.contracts.federation.offer import (
     is_open,
     too_few,
 )
+from learningchain.client.contracts.federation.rule_warnings import screening_warnings
 from learningchain.client.keys.names import checked
 from learningchain.client.sdk.types import RejectedError
 
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from learningchain.client.contracts.federation.http.schema import FederationPosted, FederationQuote
     from learningchain.client.sdk.client import Client
     from learningchain.client.sdk.types import Json
-
-FEW = 5
-"""Members below whom a bad update cannot be told from a good one without a reference."""
 
 
 def open_(
@@ -129,6 +127,8 @@ def open_(
     begin = initial_model(model)
     check_noise(dp, begin["dims"], min_members, force)
     tell_secrecy(common, secrecy, begin["dims"])
+    for text in screening_warnings(min_members, reference=reference is not None, krum=rule == "krum"):
+        common.out.note(f"Before you open it: {text}.")
     if schema is not None:
         check_schema(schema)
     own_name = None if name is None else checked(name)
@@ -165,7 +165,7 @@ def open_(
         return REFUSED if quote["refusal"] is not None else USAGE if too_few(quote) else OK
     if own_name is not None:
         common.label(posted["federation"], own_name)
-    _tell(common, quote, posted, reference=reference is not None, min_members=min_members, manual=manual)
+    _tell(common, quote, posted, manual=manual)
     return finished(common, posted, wait)
 
 
@@ -193,9 +193,7 @@ def show_quote(console: Console, quote: FederationQuote) -> None:
         console.print(f"{why}.")
 
 
-def _tell(
-    common: Common, quote: FederationQuote, posted: FederationPosted, *, reference: bool, min_members: int, manual: bool
-) -> None:
+def _tell(common: Common, quote: FederationQuote, posted: FederationPosted, *, manual: bool) -> None:
     def people(console: Console) -> None:
         rows: list[tuple[str, Any]] = [
             ("federation", posted["federation"]),
@@ -206,11 +204,6 @@ def _tell(
         console.print(facts("Federation opened", [*rows, ("its end", after), ("transaction", posted["tx"])]))
 
     common.out.show(posted, people)
-    if not reference and min_members < FEW:
-        common.out.note(
-            f"With fewer than {FEW} members and no reference nobody can tell which of two updates is wrong: a bad one stops the "
-            "training, unpaid."
-        )
     word = posted["federation"][:12]
     if manual:
         common.out.note(f"Measure the initial model: learningchain fed start {word}{common.again}; then one start for each round.")

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 
 from learningchain.chain.contracts.federation import formulas
-from learningchain.chain.contracts.federation.messages import FederationTerms, PaySplit, Secrecy
+from learningchain.chain.contracts.federation.messages import AggregationRule, FederationTerms, PaySplit, Secrecy
 from learningchain.chain.contracts.federation.records import FederationPosting, FederationRecord, FederationState, MemberState
 from learningchain.chain.crypto import address
 from learningchain.chain.host import VERIFIERS, Host
 from learningchain.chain.types import format_credits, format_loss
 from learningchain.client.api.render import Json
 from learningchain.client.contracts.federation.http.ledger_views import Members, cid_text, describe_terms
+from learningchain.client.contracts.federation.rule_warnings import screening_warnings
 
 SKETCH_ROWS, REFERENCE_ROWS = 64, 2
 """Numbers of an update that the aggregators see: 64 rows, and two more where there is a reference (LC-FILE-16, 20)."""
@@ -108,6 +109,8 @@ def warnings(terms: FederationTerms, members: int, vetted: int) -> list[str]:
         found.append(
             f"{vetted} of {members} members carry the verifier flag, and {terms.min_sum} are needed before anything is summed"
         )
+    owners, krum = max(members, terms.min_members), terms.rule == AggregationRule.KRUM
+    found += screening_warnings(owners, reference=terms.reference, krum=krum)
     if not terms.hidden and not terms.outside:
         found.append("members may sit on the panel that measures, and the test data lie in the image")
     return found
