@@ -115,6 +115,19 @@ class OwnData(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"data {self.name!r} of {self.files} files and {self.size} bytes are none")
 
 
+class KnownSet(msgspec.Struct, frozen=True):
+    """A data set that lies on the engine already, by its `DataSet.digest`, with the folders that a run finds it in."""
+
+    digest: bytes
+    size: int
+
+
+class KnownSets(msgspec.Struct, frozen=True):
+    """The data sets of a run that an earlier process began: of their files only the engine still needs to know."""
+
+    sets: tuple[KnownSet, ...]
+
+
 def check_own_name(name: str) -> None:
     """Raises ValueError for a name that the owner's data cannot have."""
     if _OWN_NAME.fullmatch(name) is None:

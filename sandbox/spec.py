@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from learningchain.sandbox.data import DataSet, OwnData
-from learningchain.sandbox.phases import LONGEST_S, PHASES, PhaseRow
+from learningchain.sandbox.data import DataSet, KnownSet, KnownSets, OwnData
+from learningchain.sandbox.phases import LONGEST_S, PHASES, SETS, PhaseRow
 from learningchain.sandbox.results import Evaluated
 
 MIB = 1 << 20
@@ -96,22 +96,23 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     params: str = "{}"
     """The job's parameters as posted: the text of one JSON object."""
     limits: ContainerLimits = ContainerLimits()
-    inputs: Mapping[str, Path | DataSet | OwnData] = msgspec.field(default_factory=dict)
+    inputs: Mapping[str, Path | DataSet | OwnData | KnownSets] = msgspec.field(default_factory=dict)
     """What the job finds in /lc/in beside job.json, by name, as the phase's row has them."""
     devices: tuple[str, ...] = ()
     """Devices of the machine that the container gets and others do not, by their names (`is_device`), in order."""
     stays: bool = False
-    """Whether it may outlive its node: one that comes back in time goes on with it. For a run without inputs and devices."""
+    """Whether it may outlive its node: one that comes back in time goes on with it. For a run that `may_stay`."""
 
     def __post_init__(self) -> None:
         _require(_RUN_ID.fullmatch(self.run_id) is not None, f"run_id {self.run_id!r} is not of the form [a-z0-9-]+")
         _require(is_image_id(self.image_id), f"image_id {self.image_id!r} is not sha256:<64 hex digits>")
         _require(self.phase in PHASES, f"unknown phase {self.phase!r}")
-        folders = {name: isinstance(given, DataSet | OwnData) for name, given in self.inputs.items()}
+        folders = {name: isinstance(given, DataSet | OwnData | KnownSets) for name, given in self.inputs.items()}
         self.row.check_inputs(folders, {name for name, given in self.inputs.items() if isinstance(given, OwnData)})
         _require(self.limits.wall_s <= self.row.longest_s, f"wall_s must lie within {self.row.longest_s:g} s in this phase")
-        _require(not self.stays or not (self.inputs or self.row.waits), "a run with inputs does not outlive its node")
-        _require(not self.stays or not self.devices, "a run with devices does not outlive its node")
+        _require(
+            not self.stays or self.may_stay, "a run with devices, or inputs but data sets, does not outlive its node"
+        )
         _require(not self.devices or self.row.devices, f"phase {self.phase!r} has no devices")
         distinct = sorted(set(self.devices)) == list(self.devices) and len(self.devices) <= MAX_DEVICES
         _require(distinct and all(map(is_device, self.devices)), f"no run can have the devices {list(self.devices)}")
@@ -125,16 +126,40 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def row(self) -> PhaseRow:
         return PHASES[self.phase]
 
+    @property
+    def may_stay(self) -> bool:
+        """Nothing but data sets, which the engine keeps on its disk, and nobody can change there; and no devices."""
+        return not (self.row.waits or self.devices) and all(
+            isinstance(given, DataSet | KnownSets) for given in self.inputs.values()
+        )
+
+
+def on_disk(name: str, data: DataSet) -> list[DataSet]:
+    """A run's data set of this name as it lies on the engine: a published one for itself, which other jobs with it use too."""
+    return [part.below(name) for part in (data.parts() if name == SETS else [data])]
+
+
+def known(spec: RunSpec) -> RunSpec:
+    """A run that may stay, with its data sets by their hashes alone."""
+
+    def sets(name: str, given: Any) -> KnownSets:
+        if isinstance(given, DataSet):
+            return KnownSets(tuple(KnownSet(part.digest, part.size) for part in on_disk(name, given)))
+        return msgspec.convert(given, KnownSets)
+
+    return msgspec.structs.replace(spec, inputs={name: sets(name, given) for name, given in spec.inputs.items()})
+
 
 def dump_run(spec: RunSpec) -> bytes:
     """A run that stays, as text that `load_run` reads: the same from a newer program that knows more fields, at their defaults."""
-    return msgspec.json.encode(spec)
+    return msgspec.json.encode(known(spec))
 
 
 def load_run(text: bytes) -> RunSpec:
-    """Raises ValueError."""
+    """The run, with its data sets by their hashes. Raises ValueError."""
     fields = msgspec.json.decode(text, type=dict[str, Any])
-    return RunSpec(**fields | {"limits": msgspec.convert(fields.get("limits", {}), ContainerLimits)})
+    inputs = msgspec.convert(fields.get("inputs", {}), dict[str, KnownSets])
+    return RunSpec(**fields | {"limits": msgspec.convert(fields.get("limits", {}), ContainerLimits), "inputs": inputs})
 
 
 class Outcome(Enum):

@@ -18,7 +18,7 @@ from learningchain.client.work.slots import MachineShare
 from learningchain.client.work.vanished import RunMaker
 from learningchain.client.work.warm_pool import LateRequest, WarmPool, finish
 from learningchain.sandbox import Evaluated, RunResult, RunSpec, RunStatus
-from learningchain.sandbox.spec import dump_run, load_run
+from learningchain.sandbox.spec import dump_run, known, load_run
 
 log = structlog.get_logger(__name__)
 
@@ -113,7 +113,7 @@ class Execution:
         )
         if isinstance(start.spec, RunSpec) and (attempt := _first_of(start)) in self._before:
             spec, before = self._before.pop(attempt)
-            if all(getattr(spec, name) == getattr(start.spec, name) for name in _SAME):
+            if _is_same(start.spec, spec):
                 self._going_on[start.run] = spec, before.model
                 run.container, run.started = spec.run_id, before.began
         return run
@@ -166,7 +166,7 @@ class Execution:
             return RunResult(status=RunStatus.FAILED, reason=why)
         if going_on is not None:
             spec = going_on
-        elif attempt is not None and isinstance(spec, RunSpec) and not (spec.inputs or spec.devices):
+        elif attempt is not None and isinstance(spec, RunSpec) and spec.may_stay:
             spec = structs.replace(spec, stays=True)
             began = RunUnderWay(*attempt, dump_run(spec), run.started)
             await durably(self._executor, lambda: self._database.run_began(began))
@@ -211,6 +211,12 @@ class Execution:
             return
         write = self._database.attempt_done if done else self._database.attempt_started
         await durably(self._executor, lambda: write(attempt.kind, start.ref, attempt.number))
+
+
+def _is_same(now: RunSpec, before: RunSpec) -> bool:
+    """Whether it is the work of an earlier run, on the same data sets to the byte."""
+    same = all(getattr(before, name) == getattr(now, name) for name in _SAME)
+    return same and now.may_stay and known(now).inputs == before.inputs
 
 
 def _first_of(start: StartRun) -> tuple[str, bytes, int] | None:

@@ -15,9 +15,10 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
+from learningchain.sandbox.data import KnownSet, KnownSets
 from learningchain.sandbox.docker.engine import Engine
 from learningchain.sandbox.docker.isolation import differences, job_config
 from learningchain.sandbox.docker.reaper_program import UNTIL_LABEL, read_until
@@ -44,10 +45,22 @@ class RunLost(NotOurs):
 
 
 class Adopted:
-    """A run of an earlier process, with a sidecar of this one. `until`: its deadline on the monotonic clock."""
+    """A run of an earlier process, with a sidecar of this one. `until`: its deadline on the monotonic clock. `volumes`: those of
+    its data sets."""
 
-    def __init__(self, spec: RunSpec, name: str, sidecar: Sidecar, until: float) -> None:
-        self.spec, self.name, self.sidecar, self.until = spec, name, sidecar, until
+    def __init__(self, spec: RunSpec, name: str, sidecar: Sidecar, until: float, volumes: Sequence[str]) -> None:
+        self.spec, self.name, self.sidecar, self.until, self.volumes = spec, name, sidecar, until, volumes
+
+    @property
+    def held(self) -> list[KnownSet]:
+        """What it has of the engine's disk."""
+        return sets_of(self.spec)
+
+
+def sets_of(spec: RunSpec) -> list[KnownSet]:
+    """In the order in which a run finds them."""
+    given = (spec.inputs.get(file.name) for file in spec.row.inputs)
+    return [one for known in given if isinstance(known, KnownSets) for one in known.sets]
 
 
 class Ground(Protocol):
@@ -61,11 +74,21 @@ class Ground(Protocol):
 
     def container(self, run_id: str) -> str: ...
 
+    def labels(self, run_id: str) -> dict[str, str]: ...
+
     def job_labels(self, spec: RunSpec) -> dict[str, str]: ...
 
     def open_beside(self, spec: RunSpec, uid: int, volume: str) -> Sidecar:
         """A sidecar beside the one that the run had, over the volumes whose names begin so. Raises EngineError."""
         ...
+
+    def hold_again(self, sets: Sequence[KnownSet], folders: Sequence[str]) -> list[str]:
+        """The volumes of its data, held for it. Raises EngineError."""
+        ...
+
+    def let_go_of(self, sets: Sequence[KnownSet]) -> None: ...
+
+    def release(self, held: Sequence[KnownSet]) -> None: ...
 
 
 class Adoptions:
@@ -117,6 +140,7 @@ class Adoptions:
         adopted = self._take_all()
         for one in adopted:
             one.sidecar.let_go()
+            self._ground.let_go_of(one.held)
         return bool(adopted)
 
     def _take_all(self) -> list[Adopted]:
@@ -128,6 +152,7 @@ class Adoptions:
         """Remove a run and what it left."""
         for problem in remove_container(self._engine, adopted.name) + adopted.sidecar.close():
             log.warning("left behind until the next clean-up: %s", problem)
+        self._ground.release(adopted.held)
 
     def _adopt(self, given: RunSpec) -> Adopted:
         """Raises NotOurs, ImageNotFound, SandboxUnavailable, EngineError."""
@@ -136,19 +161,43 @@ class Adoptions:
         facts = _inspect(engine, name)
         until = _deadline(spec, facts)
         volume, uid = _volume_and_user(facts)
-        mounts = Sidecar(engine, name, uid, SidecarSize.of(spec), volume).job_mounts(labels)
+        before, sets = Sidecar(engine, name, uid, SidecarSize.of(spec), volume), sets_of(spec)
+        folders = _seen(lambda: before.shown(ground.labels(spec.run_id))) if sets else []
+        mounts = before.job_mounts(labels)
         labels = labels | {UNTIL_LABEL: facts["Config"]["Labels"][UNTIL_LABEL]}
         asked = job_config(spec, runtime=self._runtime, uid=uid, labels=labels, mounts=mounts) | {"Image": image}
         differing = differences(asked, facts)
         if differing or facts.get("Image") != image:
             raise NotOurs(f"it is another container than would be started: {'; '.join(differing)[:300] or 'of another image'}")
+        if len(folders) != len(sets):
+            raise NotOurs("it has other data sets than it was given")
         holders = _holding(engine, f"{volume}-out")
-        sidecar = ground.open_beside(spec, uid, volume)
+        volumes = _seen(lambda: ground.hold_again(sets, folders))
+        try:
+            sidecar = self._beside(spec, uid, volume, (*holders, name))
+        except BaseException:
+            ground.let_go_of(sets)
+            raise
+        return Adopted(given, name, sidecar, until, volumes)
+
+    def _beside(self, spec: RunSpec, uid: int, volume: str, holders: Sequence[str]) -> Sidecar:
+        """Raises RunLost, EngineError."""
+        sidecar = self._ground.open_beside(spec, uid, volume)
         # Only now: a volume in memory that nothing mounted for a moment is empty, and looks like a job that wrote nothing.
-        if not any(_runs(engine, holder) for holder in (*holders, name)):
+        if not any(_runs(self._engine, holder) for holder in holders):
             sidecar.let_go()
             raise RunLost("it ended while this node was away, and what it left is gone")
-        return Adopted(given, name, sidecar, until)
+        return sidecar
+
+
+def _seen(look: Callable[[], list[str]]) -> list[str]:
+    """What the engine says of a run's data. Raises NotOurs where they are gone, EngineError."""
+    try:
+        return look()
+    except EngineError as problem:
+        if problem.status == 404:
+            raise NotOurs("its data sets are gone") from None
+        raise
 
 
 def _inspect(engine: Engine, name: str) -> dict[str, Any]:

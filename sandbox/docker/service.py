@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from learningchain.sandbox.backend import WarmRun
-from learningchain.sandbox.data import MAX_DATA_BYTES, DataSet, OnBytes, OwnData, measure
+from learningchain.sandbox.data import MAX_DATA_BYTES, DataSet, KnownSet, KnownSets, OnBytes, OwnData, measure
 from learningchain.sandbox.docker.adoption import Adopted, Adoptions
 from learningchain.sandbox.docker.devices import DeviceEdits, edits_of, why_no_devices
 from learningchain.sandbox.docker.engine import Engine
@@ -51,6 +51,7 @@ from learningchain.sandbox.spec import (
     RunStatus,
     SelfTestReport,
     dump_run,
+    on_disk,
 )
 
 _NODE_TAG = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
@@ -101,8 +102,8 @@ class Sandbox:
         labels = {NODE_LABEL: node_tag, RUN_LABEL: "pull"}
         self._store = ImageStore(self._engine, node_tag, data_dir / "scratch", labels, disk=self._disk)
         self._disk_from = disk_from
-        self._data = DataVolumes(self._engine, self._labels("data"), self._maker, self._disk)
-        self._own = DataShelf(self._engine, self._labels("data"), self._maker, self._disk, data_dir / "data", data_cap)
+        self._data = DataVolumes(self._engine, self.labels("data"), self._maker, self._disk)
+        self._own = DataShelf(self._engine, self.labels("data"), self._maker, self._disk, data_dir / "data", data_cap)
         self._lock = threading.Lock()
         self._info: EngineInfo | None = None
         self._sidecar_image: str | None = None
@@ -356,24 +357,26 @@ class Sandbox:
         """Everything that a run needs but its container; the result where that is not to be had. `before`: it has a sidecar."""
         if cancel.is_set():
             return RunResult(status=RunStatus.CANCELLED, reason="cancelled before it began")
-        held: list[DataSet | OwnData] = []
+        held: list[DataSet | OwnData | KnownSet] = []
         sidecar: Sidecar | None = None
         placed = False
         try:
             self._reaper.ensure()
             spec = self.within_engine(spec)
-            in_memory, on_disk = self._parted(spec)
+            in_memory, there = self._parted(spec) if before is None else ({}, [])
             for device in spec.devices:
                 self.edits_of(device)
             size = SidecarSize.of(spec, sum(path.stat().st_size for path in in_memory.values()))
             loaded = self._store.require(spec.image_id)
             folders = []
-            for data in on_disk:
+            for data in there:
                 folders.append(self._own.hold(data) if isinstance(data, OwnData) else self._data.hold(data))
                 held.append(data)
+            if before is not None:
+                held += before.held
             sidecar = before.sidecar if before is not None else self._take_sidecar(size)
             if folders:
-                sidecar.show(folders, self._labels(spec.run_id))
+                sidecar.show(folders, self.labels(spec.run_id))
             run = ContainerRun(
                 self._engine,
                 msgspec.structs.replace(spec, image_id=loaded),
@@ -398,7 +401,7 @@ class Sandbox:
         finally:
             if not placed:
                 _report(sidecar.close() if sidecar is not None else [])
-                self._release(held)
+                self.release(held)
 
     def _parted(self, spec: RunSpec) -> tuple[dict[str, Path], list[DataSet | OwnData]]:
         """A run's inputs: those for the memory, and those for the disk, each under the name that the job knows, in the row's order:
@@ -407,20 +410,21 @@ class Sandbox:
         A phase with late inputs has all of them in memory: what a job sees of the disk is fixed when it starts.
         """
         in_memory: dict[str, Path] = {}
-        on_disk: list[DataSet | OwnData] = []
+        there: list[DataSet | OwnData] = []
         for name, given in ((file.name, spec.inputs[file.name]) for file in spec.row.inputs if file.name in spec.inputs):
             if isinstance(given, OwnData):
-                on_disk.append(given)
+                there.append(given)
             elif isinstance(given, DataSet):
-                # Each set has a volume of its own, which other jobs with this set use too.
-                on_disk += [part.below(name) for part in (given.parts() if name == SETS else [given])]
+                there += on_disk(name, given)
+            elif isinstance(given, KnownSets):
+                raise EngineError("giving a run its data", "they are gone with the run of an earlier process: it has to begin anew")
             elif given.stat().st_size >= self._disk_from and not spec.row.waits:
-                on_disk.append(DataSet((measure(name, given),)))
+                there.append(DataSet((measure(name, given),)))
             else:
                 in_memory[name] = given
-        if on_disk and spec.row.waits:
+        if there and spec.row.waits:
             raise ValueError("a phase with late inputs takes no data set")
-        return in_memory, on_disk
+        return in_memory, there
 
     def _leave(self, place: Placed, result: RunResult | None) -> None:
         """Removes what a run leaves; at once where something may still run, as far as the engine allows. Nothing of one that goes
@@ -428,7 +432,6 @@ class Sandbox:
         place.sidecar.let_go()
         if result is not None and result.left:
             self._left = True
-            self._release(place.held)
         elif result is not None and result.status is not RunStatus.ENGINE_ERROR:
             tidying = self._later(lambda: self._tidy(place))
             if tidying is not None:
@@ -439,12 +442,21 @@ class Sandbox:
         else:
             self._tidy(place)
 
-    def _release(self, held: Sequence[DataSet | OwnData]) -> None:
+    def release(self, held: Sequence[DataSet | OwnData | KnownSet]) -> None:
+        """A run that used them has ended."""
         for data in held:
             if isinstance(data, OwnData):
                 self._own.release(data)
             else:
                 _report(self._data.release(data))
+
+    def hold_again(self, sets: Sequence[KnownSet], folders: Sequence[str]) -> list[str]:
+        """The volumes of the data of a run that goes on. Raises EngineError."""
+        return self._data.hold_again(sets, folders)
+
+    def let_go_of(self, sets: Sequence[KnownSet]) -> None:
+        """The run goes on, for another process."""
+        self._data.let_go(sets)
 
     def keep_data(self, data: DataSet) -> None:
         """Brings a data set to the engine's disk before a run needs it, under each name that a phase's row has for one; published
@@ -454,7 +466,7 @@ class Sandbox:
         """
         for name in sorted({file.name for row in PHASES.values() for file in row.inputs if file.folder and not file.own} - {SETS}):
             self._data.hold(data.below(name))
-            self._release([data.below(name)])
+            self.release([data.below(name)])
 
     def add_data(
         self,
@@ -497,13 +509,13 @@ class Sandbox:
         within = msgspec.structs.replace(limits, cpus=min(limits.cpus, float(there)), processors=min(limits.processors, there))
         return msgspec.structs.replace(spec, limits=within)
 
-    def _labels(self, run_id: str) -> dict[str, str]:
+    def labels(self, run_id: str) -> dict[str, str]:
         return {NODE_LABEL: self._node_tag, RUN_LABEL: run_id}
 
     def job_labels(self, spec: RunSpec) -> dict[str, str]:
         """What every run's container carries, beside its deadline; `spec` as within this engine. Of a run that stays its order too:
         parameters and budget are in no other setting."""
-        return self._labels(spec.run_id) | ({STAYS_LABEL: hashlib.sha256(dump_run(spec)).hexdigest()} if spec.stays else {})
+        return self.labels(spec.run_id) | ({STAYS_LABEL: hashlib.sha256(dump_run(spec)).hexdigest()} if spec.stays else {})
 
     def _take_sidecar(self, size: SidecarSize) -> Sidecar:
         """The waiting sidecar where it fits, else a new one."""
@@ -524,7 +536,7 @@ class Sandbox:
             runtime=maker.runtime,
             rootless=maker.rootless,
             size=size,
-            labels=self._labels("sidecar"),
+            labels=self.labels("sidecar"),
         )
 
     def _ensure_sidecar_image(self) -> str:
@@ -546,7 +558,7 @@ class Sandbox:
     def _tidy(self, place: Placed) -> None:
         """Removes a finished run's objects."""
         _report(remove_container(self._engine, place.run.name) + place.sidecar.close())
-        self._release(place.held)
+        self.release(place.held)
 
     def _prepare(self, size: SidecarSize) -> None:
         """Gets a sidecar ready for the next run, where none waits and this is not closed."""
@@ -605,7 +617,7 @@ class Sandbox:
             spare.let_go()
         _report(self._data.clear())
         adopted, lost = self._adopt(keep_runs)
-        spared = {name for one in adopted for name in (one.name, one.sidecar.name, *one.sidecar.volumes)}
+        spared = {name for one in adopted for name in (one.name, one.sidecar.name, *one.sidecar.volumes, *one.volumes)}
         problems: list[str] = []
         mine = {"label": f"{NODE_LABEL}={self._node_tag}"}
         problems += self._own.sweep()
@@ -655,9 +667,10 @@ class Sandbox:
             image_id=maker.image_id,
             runtime=maker.runtime,
             size=SidecarSize.of(spec),
-            labels=self._labels("sidecar"),
+            labels=self.labels("sidecar"),
             uid=uid,
             volume=volume,
+            view=bool(spec.inputs),
         )
 
     def close(self) -> None:

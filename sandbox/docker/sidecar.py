@@ -84,12 +84,23 @@ class Sidecar:
 
     @staticmethod
     def beside(
-        engine: Engine, *, name: str, image_id: str, runtime: str, size: SidecarSize, labels: dict[str, str], uid: int, volume: str
+        engine: Engine,
+        *,
+        name: str,
+        image_id: str,
+        runtime: str,
+        size: SidecarSize,
+        labels: dict[str, str],
+        uid: int,
+        volume: str,
+        view: bool,
     ) -> Sidecar:
-        """The same over the volumes of a sidecar whose node is gone. Raises EngineError, also where they were changed."""
+        """The same over the volumes of a sidecar whose node is gone. `view`: a job sees them with data.
+        Raises EngineError, also where they were changed."""
         sidecar = Sidecar(engine, name, uid, size, volume)
         for end, options in (("in", in_options(size.in_bytes, uid)), ("out", out_options(size.out_bytes, uid))):
             check_volume(engine, f"{volume}-{end}", {"type": "tmpfs", "device": "tmpfs", "o": options}, labels)
+        sidecar._view = view
         sidecar._begin(image_id, runtime, labels)
         return sidecar
 
@@ -109,9 +120,9 @@ class Sidecar:
         return [plain_volume(f"{self._volume}-view", IN_DIR), mounts[1]] if self._view else mounts
 
     @property
-    def volumes(self) -> tuple[str, str]:
-        """The names of its two volumes in memory."""
-        return f"{self._volume}-in", f"{self._volume}-out"
+    def volumes(self) -> tuple[str, ...]:
+        """The names of its two volumes in memory, and of the view of them with the data."""
+        return f"{self._volume}-in", f"{self._volume}-out", *([f"{self._volume}-view"] if self._view else [])
 
     def show(self, folders: Sequence[str], labels: dict[str, str]) -> None:
         """Puts folders of data volumes beside the inputs in memory: the job sees them all as /lc/in. Raises EngineError.
@@ -125,6 +136,19 @@ class Sidecar:
             raise EngineError("showing a run its data", str(problem)) from problem
         self._view = True
         create_volume(self._engine, f"{self._volume}-view", options, labels)
+
+    def shown(self, labels: dict[str, str]) -> list[str]:
+        """The folders that an earlier process put into the view of a run. Raises EngineError, also where the view was changed."""
+        facts = self._engine.call("looking at a volume", lambda api: api.inspect_volume(f"{self._volume}-view"))
+        inside = self._engine.call("looking at a volume", lambda api: api.inspect_volume(f"{self._volume}-in"))["Mountpoint"]
+        folders = str((facts.get("Options") or {}).get("o")).partition("lowerdir=")[2].split(":")[1:]
+        try:
+            options = view_options([str(inside), *folders])
+        except ValueError as problem:
+            raise EngineError("looking at a run's data", str(problem)) from problem
+        check_volume(self._engine, f"{self._volume}-view", options, labels, facts)
+        self._view = True
+        return folders
 
     def _mounts(self, labels: dict[str, str], *, for_job: bool) -> list[dict[str, Any]]:
         inside = in_options(self.size.in_bytes, self.uid)

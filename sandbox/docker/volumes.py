@@ -18,12 +18,13 @@ import hashlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from learningchain.sandbox.data import DataFile, DataSet
+from learningchain.sandbox.data import DataFile, DataSet, KnownSet
 from learningchain.sandbox.disk import leave_room
 from learningchain.sandbox.docker.attached import Attached, Dialogue
 from learningchain.sandbox.docker.engine import Engine
@@ -104,7 +105,32 @@ class DataVolumes:
             raise
         return volume
 
-    def release(self, data: DataSet) -> list[str]:
+    def hold_again(self, sets: Sequence[KnownSet], folders: Sequence[str]) -> list[str]:
+        """Hold the volumes of a run that an earlier process began, which finds its sets in these folders of the engine; returns the
+        names of the volumes. Raises EngineError, also where a folder is of no volume of this node with that content."""
+        found, mine = [], {"label": [f"{key}={value}" for key, value in self._labels.items()]}
+        there: list[Any] = self._engine.call("listing volumes", lambda api: api.volumes(filters=mine)).get("Volumes") or []
+        names = {f"{one.get('Mountpoint')}/{FILES}": str(one["Name"]) for one in there}
+        for known, folder in zip(sets, folders, strict=True):
+            if folder not in names:
+                raise EngineError("finding a run's data again", "they lie in no volume of this node", status=404)
+            labels = self._labels | {DATA_LABEL: known.digest.hex()}
+            check_volume(self._engine, names[folder], {}, labels)
+            found.append(_Volume(names[folder], folder, known.size, labels))
+        with self._lock:
+            for known, volume in zip(sets, found, strict=True):
+                self._volumes.setdefault(known.digest, volume).users += 1
+        return [volume.name for volume in found]
+
+    def let_go(self, sets: Sequence[KnownSet]) -> None:
+        """The runs that use them go on, for another process: nothing is removed."""
+        with self._lock:
+            for known in sets:
+                self._volumes[known.digest].users -= 1
+                if not self._volumes[known.digest].users:
+                    del self._volumes[known.digest]
+
+    def release(self, data: DataSet | KnownSet) -> list[str]:
         """A run is over, and its container is gone. Removes what is too much to be kept; returns the problems."""
         with self._lock:
             volume = self._volumes.get(data.digest)

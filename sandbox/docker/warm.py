@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from learningchain.sandbox.data import DataSet, OwnData
+from learningchain.sandbox.data import DataSet, KnownSet, OwnData
 from learningchain.sandbox.docker.runner import ContainerRun
 from learningchain.sandbox.docker.sidecar import Sidecar
 from learningchain.sandbox.results import ResultReader
@@ -28,7 +28,7 @@ log = logging.getLogger("learningchain.sandbox")
 class Placed:
     """One run and what is its own on the engine, besides the container."""
 
-    def __init__(self, run: ContainerRun, sidecar: Sidecar, held: Sequence[DataSet | OwnData]) -> None:
+    def __init__(self, run: ContainerRun, sidecar: Sidecar, held: Sequence[DataSet | OwnData | KnownSet]) -> None:
         self.run, self.sidecar, self.held = run, sidecar, held
 
 

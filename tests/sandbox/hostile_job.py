@@ -4,6 +4,7 @@
 import ctypes
 import json
 import os
+import pathlib
 import signal
 import socket
 import sys
@@ -105,7 +106,8 @@ def long_training() -> None:
     for step in range(1, steps + 1):
         print(f'LC {{"step":{step},"of":{steps},"loss":{1 / step}}}', flush=True)
         time.sleep(0.1)
-    finish(model=f"trained for {steps} steps".encode())
+    read = b"".join(path.read_bytes() for path in sorted(pathlib.Path("/lc/in/sets").rglob("*")) if path.is_file())
+    finish(model=f"trained for {steps} steps".encode() + (b" on " + read if read else b""))
 
 
 def silent_forever() -> None:

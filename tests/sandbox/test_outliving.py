@@ -18,7 +18,8 @@ import msgspec
 import pytest
 
 from learningchain.sandbox import ContainerLimits, RunSpec, RunStatus, Sandbox
-from learningchain.sandbox.spec import dump_run
+from learningchain.sandbox.data import scan_folder
+from learningchain.sandbox.spec import dump_run, load_run
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60.0
@@ -26,16 +27,21 @@ PATIENCE_S = 60.0
 LIMITS = ContainerLimits(cpus=1.0, mem_mb=96, pids=48, model_cap=256 * 1024, tmp_mb=8, wall_s=120)
 
 NODE = """
-import signal, sys
+import os, signal, sys
 from pathlib import Path
+from msgspec.structs import replace
 from learningchain.sandbox import ContainerLimits, RunSpec, RunStatus, Sandbox
+from learningchain.sandbox.data import scan_folder
 from learningchain.sandbox.spec import dump_run
 from learningchain.sandbox.spec import load_run
 folder, tag, archive, image, spec = sys.argv[1:]
 room = Sandbox(Path(folder), node_tag=tag)
 room.load_archive(Path(archive), image)
 signal.signal(signal.SIGUSR1, lambda *_: room.leave())
-room.run(load_run(spec.encode()), on_progress=lambda _: print("running", flush=True))
+run = load_run(spec.encode())
+if sets := os.environ.get("SETS"):
+    run = replace(run, inputs={"sets": scan_folder(Path(sets))})
+room.run(run, on_progress=lambda _: print("running", flush=True))
 room.close()
 """
 """A node as far as the sandbox goes: it runs one job, and on a signal leaves it."""
@@ -129,6 +135,58 @@ def test_a_training_goes_on_with_the_next_start_of_its_node(
     assert (result.status, result.outputs["model"].path.read_bytes()) == (RunStatus.OK, b"trained for 60 steps")
     assert len(steps) > 2 and steps[0] > 1 and steps[-1] == 60
     assert jobs(tag) == [], "it is tidied as any other"
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGUSR1])
+def test_a_training_on_data_sets_goes_on_with_the_data_that_it_began_with(
+    archive: tuple[Path, str], tmp_path: Path, tag: str, heir: Sandbox, end: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads them after its node came back; another run of the same sets finds them there, and they go with the last one."""
+    for name, text in (("one/a", "A"), ("two/b/c", "B")):
+        (tmp_path / "sets" / name).parent.mkdir(parents=True)
+        (tmp_path / "sets" / name).write_text(text)
+    monkeypatch.setenv("SETS", str(tmp_path / "sets"))
+    given = {"sets": scan_folder(tmp_path / "sets")}
+    spec = load_run(dump_run(msgspec.structs.replace(training(archive[1], steps_s=8), inputs=given)))
+    with node(tmp_path / "data", tag, archive, spec) as process:
+        (before,) = jobs(tag)
+        process.send_signal(end)
+        process.wait()
+    kept = data_volumes(tag)
+    assert len(kept) == 2
+    report = heir.cleanup(keep_images=[archive[1]], keep_runs=[spec])
+    assert (report.runs, report.lost_runs, report.problems) == (("t",), (), ())
+    assert [job["Id"] for job in jobs(tag)] == [before["Id"]] and data_volumes(tag) == kept
+    beside = msgspec.structs.replace(training(archive[1], steps_s=1, stays=False), run_id="beside", inputs=given)
+    assert heir.run(beside).outputs["model"].path.read_bytes() == b"trained for 10 steps on AB"
+    assert data_volumes(tag) == kept
+    result = heir.run(spec)
+    assert (result.status, result.outputs["model"].path.read_bytes()) == (RunStatus.OK, b"trained for 80 steps on AB")
+    heir.settle()
+    assert jobs(tag) == []
+    heir.cleanup(keep_images=[archive[1]])
+    assert data_volumes(tag) == []
+
+
+def test_a_training_whose_data_are_other_than_they_were_is_not_gone_on_with(
+    archive: tuple[Path, str], tmp_path: Path, tag: str, heir: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sets" / "one").mkdir(parents=True)
+    (tmp_path / "sets" / "one" / "a").write_text("A")
+    monkeypatch.setenv("SETS", str(tmp_path / "sets"))
+    whole = msgspec.structs.replace(training(archive[1]), inputs={"sets": scan_folder(tmp_path / "sets")})
+    with node(tmp_path / "data", tag, archive, whole) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    (tmp_path / "sets" / "one" / "a").write_text("B")
+    other = load_run(dump_run(msgspec.structs.replace(whole, inputs={"sets": scan_folder(tmp_path / "sets")})))
+    assert heir.cleanup(keep_images=[archive[1]], keep_runs=[other]).runs == ()
+    assert jobs(tag) == [] and data_volumes(tag) == []
+
+
+def data_volumes(tag: str) -> list[str]:
+    mine = {"label": [f"learningchain.node={tag}", "learningchain.data"]}
+    return sorted(one.name for one in docker.from_env().volumes.list(filters=mine))
 
 
 def test_a_training_that_ended_while_its_node_was_away_is_collected(

@@ -7,11 +7,16 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from msgspec import structs
 
+from learningchain.chain.crypto import sha256
+from learningchain.client.work.database import RunUnderWay
 from learningchain.client.work.engine import RunLog
 from learningchain.client.work.events import Attempt, Model, RunEnded, StartRun
 from learningchain.client.work.execution import Execution
-from learningchain.sandbox import RunResult, RunStatus
+from learningchain.sandbox import DataSet, RunResult, RunSpec, RunStatus
+from learningchain.sandbox.data import DataFile
+from learningchain.sandbox.spec import dump_run, known
 from tests.unit.work_kit import Inline
 
 REF = b"j" * 32
@@ -93,3 +98,34 @@ async def test_an_attempt_begins_once_and_what_cannot_be_started_uses_it_up() ->
     found = await ended(disk, result(RunStatus.OK), spec="no container can have that")
     assert (found.status, found.reason) == (RunStatus.NOT_STARTED, "no container can have that")
     assert disk.noted == [STARTED, DONE]
+
+
+IMAGE = "sha256:" + "1" * 64
+
+
+def on_sets(run: str, content: bytes, inputs: str = "sets") -> RunSpec:
+    """A training on one published set with one file, or what else may not outlive its node."""
+    file = Path("/kept") / run
+    data = DataSet((DataFile("digits/a", file, len(content), sha256(content)),))
+    if inputs == "sets":
+        return RunSpec(run_id=run, image_id=IMAGE, phase="train", budget_s=5, seed=1, inputs={"sets": data})
+    return RunSpec(run_id=run, image_id=IMAGE, phase="evaluate", budget_s=5, inputs={"model": file, "sets": data})
+
+
+@pytest.mark.parametrize(("now", "goes_on"), [(b"digits", True), (b"others", False)])
+def test_a_training_on_data_sets_is_gone_on_with_while_they_are_the_same_to_the_byte(now: bytes, goes_on: bool) -> None:
+    """Where their files lie, and what they are called on this disk, does not matter."""
+    nothing: Any = None
+    execution = Execution(nothing, RunLog(lambda: 1), nothing, nothing, nothing, Inline(), nothing)
+    before = structs.replace(on_sets("train-1", b"digits"), stays=True)
+    execution.recall([RunUnderWay("job", REF, 3, dump_run(before), 7)])
+    assert execution.before() == [known(before)]
+    run = execution.begin(StartRun("train-2", REF, on_sets("train-2", now), ("train", 1), Attempt("job", 3, True), True))
+    assert (run.container, run.started) == ("train-1", 7) if goes_on else run.container != "train-1"
+
+
+def test_a_run_that_has_anything_but_data_sets_does_not_outlive_its_node() -> None:
+    assert on_sets("train-1", b"digits").may_stay
+    assert not on_sets("check-1", b"digits", "a model too").may_stay
+    with pytest.raises(ValueError, match="does not outlive its node"):
+        structs.replace(on_sets("check-1", b"digits", "a model too"), stays=True)
