@@ -119,6 +119,25 @@ def test_a_folder_and_a_module_built_without_docker_are_found_good(run: Any, tmp
     assert left() == []
 
 
+def test_an_image_that_reads_a_set_is_tried_with_a_folder(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    for number in range(3):
+        (tmp_path / f"files/{number}.bin").write_bytes(bytes([number]) * 100)
+    archive, folder = tmp_path / "set.tar", tmp_path / "job"
+    folder.mkdir()
+    shutil.copy(Path(__file__).parents[1] / "processes/set_job.py", folder / "job.py")
+    (folder / "job.toml").write_text('files = ["job.py"]\n')
+    assert run("job", "build", folder, "--out", archive).code == 0
+    words = ("image", "check", archive, "--data", tmp_path / "nowhere", "--json")
+    assert run(*words).code == 1, "without the set it is no job"
+    ran = run(*words, "--set", f"digits={tmp_path / 'files'}")
+    assert (ran.code, ran.json["examples"]) == (0, 3), ran.err
+    assert "--set digits=CID" in ran.json["command"]
+    for wrong in ("digits", "D=files", f"digits={tmp_path / 'no-such'}"):
+        assert run(*words, "--set", wrong).code == 2
+    assert left() == []
+
+
 @pytest.mark.full("fetches wheels and makes images of up to 300 MB; tests/unit/test_client_cli_new.py runs scikit-learn's program")
 @pytest.mark.skipif(OFFLINE, reason="no way to an index of packages from here: scripts/room.sh --network")
 @pytest.mark.timeout(600)

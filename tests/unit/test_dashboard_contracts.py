@@ -12,6 +12,7 @@ from learningchain.chain.contracts.federation.messages import FileCode
 from learningchain.chain.contracts.governance import ParamValue, Propose, SetParameters
 from learningchain.chain.contracts.job.messages import job_id_of
 from learningchain.chain.crypto import address
+from learningchain.client.data.published import cid_of_manifest, describe
 from learningchain.client.keys.names import FILE as NAMES
 from tests.unit.api_kit import MODEL, MODEL_CID, sha
 from tests.unit.dashboard_kit import Browser, browsing
@@ -80,6 +81,27 @@ async def test_a_job_that_makes_no_sense_is_told_in_its_form_where_all_that_was_
         assert said in page.text and page.opened == opened, "fields that are seldom used are folded away while they are empty"
         kept = [form.fields for form in page.forms if "bounty" in form.fields][-1]
         assert {name: kept[name] for name in JOB | change} == JOB | change and browser.api.node.ledger.height == height
+
+
+async def test_a_published_set_of_this_node_can_be_chosen_for_a_job(tmp_path: Path) -> None:
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "digits/a").write_bytes(b"some")
+    found, _ = describe(tmp_path / "digits")
+    cid = cid_of_manifest(found.manifest)
+    async with browsing(tmp_path) as browser:
+        ledger = browser.api.node.ledger
+        ledger.declare()
+        for content in (b"some", found.manifest):
+            await browser.api.call("POST", f"/v1/files?set={cid}", data=content)
+        chosen = JOB | {f"set-{cid}": "digits", f"use-{cid}": "train"}
+        _, wrong = await submitted(browser, "/dashboard/jobs/new", "/dashboard/jobs/new", **chosen | {f"set-{cid}": "Digits"})
+        assert "name 'Digits' of a data set" in wrong.text
+        _, quote = await submitted(browser, "/dashboard/jobs/new", "/dashboard/jobs/new", **chosen)
+        sure = next(form for form in quote.forms if form.fields.get("step") == "post")
+        assert (await browser.send(sure))[0] == 200
+        (job,) = await browser.api.get("/v1/jobs")
+        (data,) = (await browser.api.get(f"/v1/jobs/{job['id']}"))["terms"]["data"]
+        assert (data["name"], data["cid"], data["use"], data["files"]) == ("digits", cid, "train", 1)
 
 
 async def test_a_job_shows_claims_votes_payment_and_its_model(tmp_path: Path) -> None:

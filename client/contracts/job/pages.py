@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -31,6 +32,8 @@ _LINES: WeakKeyDictionary[Any, BestLines] = WeakKeyDictionary()
 STATES = {"OPEN": "live", "PAID": "good", "REFUNDED": "", "EMPTY": ""}
 HIDDEN_FIELDS = frozenset({"expires_in_h"})
 _UPLOADED = ("cid", "image_id", "size", "arch")
+MOST_SETS = 8
+"""Of the sets of a node, those that the form offers, and the most that a job has."""
 _LIMITS = ("cpus", "mem_mb", "train_s", "eval_s", "tmp_mb", "threads")
 
 
@@ -84,7 +87,7 @@ async def model(visit: Visit) -> Answer:
 @page("/dashboard/jobs/new")
 async def new_job(visit: Visit) -> Drawn:
     """With what an upload brought, where the browser has no scripts."""
-    return _form({name: visit.request.query.get(name, "")[:256] for name in _UPLOADED}, None, None)
+    return _form({name: visit.request.query.get(name, "")[:256] for name in _UPLOADED}, None, None, await _sets(visit))
 
 
 @upload("/dashboard/jobs/new/image")
@@ -96,25 +99,31 @@ async def upload_image(visit: Visit) -> Uploaded:
 @change("/dashboard/jobs/new")
 async def post_job(visit: Visit) -> Answer:
     """Asked for the price first; posted only with what was quoted, as it stands in the form that shows the price."""
-    fields = {name: text.strip() for name, text in visit.form.items()}
+    fields, sets = {name: text.strip() for name, text in visit.form.items()}, await _sets(visit)
     try:
-        body = posting(fields)
+        body = posting(fields, sets)
         if fields.get("step") != "post":
-            return _form(fields, await visit.ask("POST /v1/jobs/quote", body=body), None)
+            return _form(fields, await visit.ask("POST /v1/jobs/quote", body=body), None, sets)
         done = await visit.ask("POST /v1/jobs", body=body, query={"wait": WAIT_S})
     except RequestError as e:
-        return _form(fields, None, e)
+        return _form(fields, None, e, sets)
     there = f"/{done['job']}" if done["status"] == "final" else ""
     return Done(f"/dashboard/jobs{there}", outcome(done, "The job is posted"))
 
 
-def _form(fields: Mapping[str, str], quote: Any, refused: RequestError | None) -> Drawn:
-    values = {"f": fields, "quote": quote, "refused": refused.body if refused else None}
+async def _sets(visit: Visit) -> list[Any]:
+    """The sets that were published on this node."""
+    return list(await visit.ask("GET /v1/sets"))[:MOST_SETS]
+
+
+def _form(fields: Mapping[str, str], quote: Any, refused: RequestError | None, sets: Sequence[Any]) -> Drawn:
+    values = {"f": fields, "quote": quote, "refused": refused.body if refused else None, "sets": sets}
     return Drawn("job/new.html", "Post a job", values, status=refused.status if refused else 200)
 
 
-def posting(fields: Mapping[str, str]) -> dict[str, Any]:
-    """The body of `POST /v1/jobs`, from the fields of the form. Raises `RequestError` naming the field."""
+def posting(fields: Mapping[str, str], sets: Sequence[Any] = ()) -> dict[str, Any]:
+    """The body of `POST /v1/jobs`, from the fields of the form; `sets`: those that may be chosen. Raises `RequestError` naming the
+    field."""
     body: dict[str, Any] = {"image": _image(fields), "bounty": fields.get("bounty", "")}
     body["expires_in_s"] = _number(fields, "expires_in_min", "The time until expiry", 60) or 3_600.0
     for name in ("fee", "tol", "floor", "on_cheat", "arch", "float_kind"):
@@ -124,11 +133,24 @@ def posting(fields: Mapping[str, str]) -> dict[str, Any]:
         body["finalists"] = int(_number(fields, "finalists", "The number of finalists") or 0)
     if fields.get("params"):
         body["params"] = _params(fields["params"])
+    body |= _data(fields, sets)
     limits = {name: value for name in _LIMITS if (value := _number(fields, name, f"The limit {name}")) is not None}
     cap = _number(fields, "model_mb", "The largest model", 2**20)
     limits |= {"model_cap": cap} if cap is not None else {}
     body["limits"] = {name: value if name == "cpus" else int(value) for name, value in limits.items()}
     return body
+
+
+def _data(fields: Mapping[str, str], sets: Sequence[Any]) -> dict[str, Any]:
+    """The sets that have a name in the job, each with what reads it."""
+    data = []
+    for one in sets:
+        if name := fields.get(f"set-{one['cid']}", ""):
+            if not re.fullmatch("[a-z0-9_-]{1,32}", name):
+                raise usage(f"The name {name[:40]!r} of a data set is not 1 to 32 of a-z, 0-9, - and _. Correct it")
+            known = {key: one[key] for key in ("cid", "size", "files")}
+            data.append({"name": name, "use": fields.get(f"use-{one['cid']}") or "both"} | known)
+    return {"data": data} if data else {}
 
 
 def _image(fields: Mapping[str, str]) -> dict[str, Any]:

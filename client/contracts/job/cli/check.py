@@ -8,6 +8,7 @@ What differs between these runs says which float kind and tolerance fit; what th
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +24,7 @@ from learningchain.client.contracts.job.cli.submit import long_training, read_li
 if TYPE_CHECKING:
     from learningchain.chain.host.terms import Limits
     from learningchain.client.contracts.job.cli.checking import Evaluation, Finding, LimitsToAsk
+    from learningchain.sandbox import DataSet
     from learningchain.sandbox.archive import ScannedImage
 
 SEED = 1
@@ -61,6 +63,12 @@ def check(
     params: Annotated[str | None, Parameter(help="JSON object for the container, or @FILE.")] = None,
     model: Annotated[Path | None, Parameter(help="A model to evaluate. Default: train one.")] = None,
     hidden: Annotated[Path | None, Parameter(help="A hidden evaluation file, as for job submit.")] = None,
+    sets: Annotated[
+        list[str] | None,
+        Parameter(
+            name="--set", negative="", help="NAME=DIR: a folder that the program finds in /lc/in/sets/NAME. May be repeated."
+        ),
+    ] = None,
     cpus: Annotated[float | None, Parameter(help="Processors for one run. Default: 1.")] = None,
     mem_mb: Annotated[int | None, Parameter(help="Memory for one run, MiB. Default: 1024.")] = None,
     tmp_mb: Annotated[int | None, Parameter(help="Scratch space in /tmp, MiB of that memory. Default: 64.")] = None,
@@ -79,15 +87,33 @@ def check(
     for path in (model, hidden):
         if path is not None and not path.is_file():
             raise WrongUsage(f"There is no file {path}")
+    data = folders(sets or [])
     checked = Checked(archive, scanned(archive), limits)
     try:
         with opened(common, text, limits) as runs:
+            runs.sets = data
             checked.started = runs.started
             _load(runs, checked)
             _run_all(runs, checked, model, hidden)
     except RunFailed as failed:
         return _failed(common, checked, failed)
-    return _report(common, checked, hidden is not None, params)
+    return _report(common, checked, hidden is not None, params, tuple(data))
+
+
+def folders(sets: list[str]) -> dict[str, DataSet]:
+    """The data sets that stand for published ones, by their names in the job. Raises `WrongUsage`."""
+    from learningchain.sandbox.data import scan_folder
+
+    found: dict[str, DataSet] = {}
+    for one in sets:
+        name, _, folder = one.partition("=")
+        if not re.fullmatch("[a-z0-9_-]{1,32}", name) or not folder or name in found:
+            raise WrongUsage(f"--set {one[:120]!r} is not NAME=DIR, each name once; NAME of a-z, 0-9, - and _")
+        try:
+            found[name] = scan_folder(Path(folder).expanduser())
+        except (OSError, ValueError) as problem:
+            raise WrongUsage(f"--set {name}: {folder} cannot be a data set: {problem}") from None
+    return found
 
 
 # --- what runs -----------------------------------------------------------------------------------------------------------------
@@ -184,7 +210,7 @@ def _stranger(runs: LocalRuns, checked: Checked) -> None:
 # --- what it says --------------------------------------------------------------------------------------------------------------
 
 
-def _report(common: Common, checked: Checked, hidden: bool, params: str | None) -> int:
+def _report(common: Common, checked: Checked, hidden: bool, params: str | None, sets: tuple[str, ...]) -> int:
     from learningchain.client.contracts.job.cli.checking import judge, wanted
 
     finding = judge(checked.evaluations)
@@ -199,7 +225,7 @@ def _report(common: Common, checked: Checked, hidden: bool, params: str | None) 
     want = wanted(slowest, checked.enough_mb, checked.limits.mem_mb, checked.model_bytes)
     needs, fee = _needs(checked, want), _fee(common, checked, want, hidden)
     name = None if kind is None else kind.name.lower()
-    command = _command(checked, want, name, tol, params, hidden) if repeats else None
+    command = _command(checked, want, name, tol, params, hidden, sets) if repeats else None
     document = _document(checked, finding, of_hidden, want, needs, fee, name, tol, advice, command)
 
     def people(console: Console) -> None:
@@ -295,7 +321,9 @@ def _rate(common: Common) -> tuple[int, str]:
         return DEFAULT_RATE, "the default: no network is installed here"
 
 
-def _command(checked: Checked, want: LimitsToAsk, kind: str | None, tol: int, params: str | None, hidden: bool) -> str:
+def _command(
+    checked: Checked, want: LimitsToAsk, kind: str | None, tol: int, params: str | None, hidden: bool, sets: tuple[str, ...]
+) -> str:
     import shlex
 
     from learningchain.chain.types import format_loss
@@ -308,6 +336,7 @@ def _command(checked: Checked, want: LimitsToAsk, kind: str | None, tol: int, pa
     words += ["--tol", format_loss(tol)] if tol else []
     words += ["--params", params] if params is not None else []
     words += ["--hidden", "FILE"] if hidden else []
+    words += [word for name in sets for word in ("--set", f"{name}=CID")]
     return shlex.join([*words, "--dry-run"])
 
 

@@ -61,6 +61,8 @@ class LocalRuns:
         self.backend, self.engine, self.folder = backend, engine, folder
         self._out, self._params, self._limits = out, params, limits
         self.image_id = ""
+        self.sets: Mapping[str, DataSet] = {}
+        """What trainings, and evaluations that name no others, find in /lc/in/sets."""
         self.started: list[str] = []
         """What every container was started for, in their order."""
 
@@ -68,7 +70,11 @@ class LocalRuns:
         """As a worker. Raises `RunFailed`."""
         wall = float(self._limits.train_s)
         budget = max(1, int(wall * BUDGET))
+        from learningchain.sandbox.data import joined
+
         given: dict[str, Any] = {"phase": "train", "seed": seed, "budget_s": budget, "threads": self._limits.threads}
+        if self.sets:
+            given["inputs"] = {"sets": joined(self.sets)}
         return self._run(what, wall, mem_mb=mem_mb, **given)
 
     def evaluate(
@@ -86,8 +92,8 @@ class LocalRuns:
         from learningchain.sandbox.data import joined
 
         inputs: dict[str, Path | DataSet] = {"model": model} if hidden is None else {"model": model, "eval": hidden.resolve()}
-        if sets:
-            inputs["sets"] = joined(sets)
+        if found := sets or self.sets:
+            inputs["sets"] = joined(found)
         given: dict[str, Any] = {"phase": "evaluate", "budget_s": self._limits.eval_s, "inputs": inputs}
         given["threads"] = threads or self._limits.threads
         return self._run(what, float(self._limits.eval_s), processors=processors, mem_mb=mem_mb, **given)
