@@ -225,6 +225,7 @@ def test_interruption_is_130(api: Fake, run: Any, monkeypatch: pytest.MonkeyPatc
 
 MODEL, REQUEST = "5a" * 32, "7b12e0" + "00" * 29
 SUBMIT = ["job", "submit", "--image", "x@sha256:" + "a" * 64, "--bounty", "5", "--expires", "1h", "--yes"]
+VOTED = "4be2" * 16
 ASKING = ["predict", MODEL, "2.5"]
 LOCKED = "The request goes on, and what it locks stays locked until it has ended: learningchain prediction show "
 
@@ -236,6 +237,8 @@ LOCKED = "The request goes on, and what it locks stays locked until it has ended
         (["transfer", OTHER, "1"], "POST /v1/transfers", "The credits may be on their way already: learningchain history"),
         (SUBMIT, "POST /v1/jobs/quote", ""),
         (SUBMIT, "POST /v1/jobs", "The job may be posted already, and stays so then: learningchain job list"),
+        (["job", "watch", "latest"], f"GET /v1/jobs/{JOB}", f"The job goes on without you: learningchain job watch {JOB[:12]}"),
+        (["vote", VOTED, "yes"], "POST /v1/votes", "Your word may be on its way already: learningchain proposals"),
         (ASKING, f"GET /v1/models/{MODEL}", ""),
         (ASKING, "POST /v1/predictions", "The request may be sent already, and goes on then: learningchain prediction show latest"),
         (ASKING, f"GET /v1/predictions/{REQUEST}", LOCKED + REQUEST),

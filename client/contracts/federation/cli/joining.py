@@ -85,6 +85,7 @@ def join(
 
     async def send(node: Client) -> FederationJoined:
         ref, n = found["federation"], examples or 0
+        common.goes_on("You may have joined already, and this node trains then", f"fed show {ref[:12]}")
         return await node.join_federation(ref, data, n=n, min_vetted=min_vetted, vault=vault, wait=wait)
 
     done = common.ask(send)

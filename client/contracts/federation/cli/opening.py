@@ -156,6 +156,7 @@ def open_(
             if path is not None:
                 common.out.note(f"Uploading {path.name}, {size_text(path.stat().st_size)}.")
                 await node.upload(path)
+        common.goes_on("The federation may be open already, and stays so then", "fed list --mine")
         return quote, await node.open_federation(sent, wait=wait)
 
     with tempfile.TemporaryDirectory(prefix="learningchain-") as scratch:

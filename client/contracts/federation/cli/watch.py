@@ -53,6 +53,7 @@ def watch(
 
     async def follow(node: Client) -> int:
         ref = await find_federation(node, federation)
+        common.goes_on("The federation goes on without you", f"fed watch {ref[:12]}")
         story = Story((await node.status())["id"], verbose=verbose)
         view = (
             FedJsonView(common.out)

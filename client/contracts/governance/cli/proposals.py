@@ -141,10 +141,11 @@ def proposals(*, common: Common = HERE) -> int:
 
 
 async def _named(node: Client, text: str) -> str:
-    """The whole id of a proposal that is open, by its first characters. Raises `WrongUsage`."""
+    """The whole id of an open proposal, by its first characters, or `latest`: where one alone is open. Raises `WrongUsage`."""
     if len(text) == 64:
         return text
-    found = [one["proposal"] for one in await node.proposals() if one["proposal"].startswith(text.lower())]
+    begin = "" if text == "latest" else text.lower()
+    found = [one["proposal"] for one in await node.proposals() if one["proposal"].startswith(begin)]
     if len(found) != 1:
         why = "No open proposal begins" if not found else f"{len(found)} open proposals begin"
         raise WrongUsage(f"{why} with {text!r}. learningchain proposals lists them")
@@ -152,7 +153,9 @@ async def _named(node: Client, text: str) -> str:
 
 
 def vote(
-    proposal: Annotated[str, Parameter(name="PROPOSAL", help="Its id or the first characters of it.")],
+    proposal: Annotated[
+        str, Parameter(name="PROPOSAL", help="Its id or the first characters of it; latest, where one alone is open.")
+    ],
     word: Annotated[Literal["yes", "no"], Parameter(name="WORD", help="yes or no.")],
     /,
     *,
@@ -163,7 +166,9 @@ def vote(
     wait = min(wait, MAX_WAIT)
 
     async def send(node: Client) -> TxAnswer:
-        return await node.vote(await _named(node, proposal), yes=word == "yes", wait=wait)
+        found = await _named(node, proposal)
+        common.goes_on("Your word may be on its way already", "proposals")
+        return await node.vote(found, yes=word == "yes", wait=wait)
 
     done = common.ask(send)
     _say(common, done, f"This validator's word: {word}.", _became(done) or _OPEN)
@@ -171,7 +176,9 @@ def vote(
 
 
 def withdraw(
-    proposal: Annotated[str, Parameter(name="PROPOSAL", help="Its id or the first characters of it.")],
+    proposal: Annotated[
+        str, Parameter(name="PROPOSAL", help="Its id or the first characters of it; latest, where one alone is open.")
+    ],
     /,
     *,
     wait: Wait = 30,

@@ -411,7 +411,7 @@ def fetch(
 
 
 def cancel_run(
-    run: Annotated[str, Parameter(name="RUN", help="The run's id or its first characters, from: learningchain runs.")],
+    run: Annotated[str, Parameter(name="RUN", help="The run's id or its first characters, or latest: the newest that runs.")],
     /,
     *,
     common: Common = HERE,
@@ -419,8 +419,9 @@ def cancel_run(
     """Kill a run of this node."""
 
     async def cancel(node: Client) -> tuple[str, RunCancelled]:
-        found = [r["id"] for r in await node.runs() if str(r.get("id")).startswith(run) and r.get("ended") is None]
-        whole = str(found[0]) if len(found) == 1 else run
+        begin = "" if run == "latest" else run
+        found = [r["id"] for r in await node.runs() if str(r.get("id")).startswith(begin) and r.get("ended") is None]
+        whole = str(found[0]) if len(found) == 1 or (found and run == "latest") else run
         return whole, await node.cancel_run(whole)
 
     name, done = common.ask(cancel)

@@ -69,6 +69,7 @@ def watch(
 
     async def follow(node: Client) -> int:
         job_id = await find(node, job)
+        common.goes_on("The job goes on without you", f"job watch {job_id[:12]}")
         own = (await node.status())["id"]
         lines = LineView(common.out, own, verbose=verbose)
         view: View = JsonView(common.out) if common.json else LiveView(own) if sys.stdout.isatty() else lines
