@@ -38,7 +38,7 @@ from learningchain.client.machines.trust import (
     parse_token,
     public_der,
 )
-from learningchain.sandbox import ContainerLimits, ImageLimits, OutputFile, Progress, RunResult, RunSpec, RunStatus
+from learningchain.sandbox import ContainerLimits, EngineError, ImageLimits, OutputFile, Progress, RunResult, RunSpec, RunStatus
 from learningchain.sandbox.data import DataFile, DataSet
 from tests.unit.api_kit import serving
 from tests.unit.client_fake_api import Fake
@@ -443,6 +443,27 @@ async def test_what_has_no_place_ends_the_connection(site: Site, frame: f.FromMa
         await site.until(lambda: site.state("gpu1") == "away")
         cancel.set()
         assert (await running).status is RunStatus.CANCELLED
+
+
+async def test_strangers_who_hold_connections_shut_no_machine_out(site: Site) -> None:
+    held = [await asyncio.open_connection("127.0.0.1", site.hub.port) for _ in range(hub_module.MAX_HALF_OPEN + 20)]
+    held[-1][1].write(b"GET / HTTP/1.0\r\n\r\n")
+    await site.machine("gpu1")
+    assert len(site.hub._half_open) <= hub_module.MAX_HALF_OPEN
+    for _, writer in held:
+        writer.transport.abort()
+
+
+async def test_a_full_disk_of_the_node_ends_the_run_and_blames_no_machine(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise EngineError("taking an output", "it would leave 0 MiB free on the disk of /data")
+
+    await site.image()
+    await site.machine("gpu1")
+    monkeypatch.setattr(hub_module, "leave_room", full)
+    result = await site.run(spec())
+    assert result.status is RunStatus.ENGINE_ERROR and "disk of /data" in result.reason
+    assert site.state("gpu1") == "ready"
 
 
 async def test_a_machine_gets_no_image_but_those_of_its_runs(site: Site) -> None:
