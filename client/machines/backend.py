@@ -51,6 +51,7 @@ class MachinesBackend:
     async def prepare(self, keep_images: Collection[str], keep_runs: Collection[RunSpec]) -> dict[str, Any]:
         there = self.hub.keep(keep_runs)
         report = await self._own.prepare(keep_images, [spec for spec in keep_runs if spec.run_id not in there])
+        self.hub.arch = str(report.get("arch", ""))[:32]
         noted = await asyncio.to_thread(self._noted)
         self._archives = {image: archive for image, archive in noted.items() if image in keep_images} | self._archives
         self._going_on = set(report.get("runs", ()))

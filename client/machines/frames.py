@@ -74,6 +74,7 @@ class MachineHello(Wire, frozen=True, tag=2):
     protocol: Version
     program: Annotated[str, Meta(max_length=64)]
     engine: Annotated[str, Meta(max_length=64)]
+    arch: Annotated[str, Meta(max_length=32)]
     cpus_milli: Small
     mem_mb: Small
     trouble: Text

@@ -106,10 +106,12 @@ class JoinedMachine:
     bulk: int = 0
     lost: asyncio.TimerHandle | None = None
 
-    def why_not(self, now: float) -> str:
-        """Why it takes no run at present; empty where it does."""
+    def why_not(self, now: float, arch: str) -> str:
+        """Why it takes no run for engines of `arch` at present; empty where it does."""
         if self.hello is None or self.writer is None:
             return "it is away"
+        if not self.hello.trouble and self.hello.arch != arch:
+            return f"its engine is of {f.shown(self.hello.arch)}, and the node's of {arch or 'nothing known yet'}"
         return self.hello.trouble or (self.trouble if now < self.trouble_until else "")
 
     def send(self, message: f.FromNode) -> None:
@@ -126,6 +128,8 @@ class MachineHub:
         self.book, self._listen, self._out, self._now_ms = book, listen, out, now_ms
         self._notes = RunNotes(notes)
         self._leaving = False
+        self.arch = ""
+        """Of the own engine, in the engines' word: an image for it runs on no other."""
         self._machines: dict[str, JoinedMachine] = {known.name: JoinedMachine(known.name) for known in book.machines}
         self._context = node_context(book.secrets)
         self._half_open: HalfOpen[socket.socket] = HalfOpen(MAX_HALF_OPEN)
@@ -226,7 +230,7 @@ class MachineHub:
         return sorted([*rows, *waiting], key=lambda row: str(row["name"]))
 
     def _row(self, machine: JoinedMachine, now: float) -> dict[str, Any]:
-        why, hello = machine.why_not(now), machine.hello
+        why, hello = machine.why_not(now, self.arch), machine.hello
         there = "failing" if why else "draining" if self.book.drains(machine.name) else "ready"
         return {
             "name": machine.name,
@@ -249,7 +253,7 @@ class MachineHub:
                 machine.name,
                 RoomShare(machine.hello.cpus_milli, machine.hello.mem_mb),
                 tuple(share_of(run.spec) for run in machine.runs.values()),
-                not (machine.why_not(now) or self.book.drains(machine.name)) and len(machine.runs) < f.MAX_HELD,
+                not (machine.why_not(now, self.arch) or self.book.drains(machine.name)) and len(machine.runs) < f.MAX_HELD,
             )
             for machine in self._machines.values()
             if machine.hello is not None

@@ -221,6 +221,7 @@ class MachineProgram:
             f.PROTOCOL,
             self._version[:64],
             str(report.get("engine", ""))[:64],
+            str(report.get("arch", ""))[:32],
             1_000 * int(report.get("cpus", 0)),
             int(report.get("mem_mb", 0)),
             self._trouble,

@@ -68,7 +68,7 @@ def _frames(*messages: f.FromMachine | f.FromNode) -> bytes:
 
 
 def _of_machines() -> list[bytes]:
-    hello = f.MachineHello(f.PROTOCOL, "1", "1", 4_000, 4_096, "", [f.HeldRun("train-1", bytes(32))])
+    hello = f.MachineHello(f.PROTOCOL, "1", "1", "x86_64", 4_000, 4_096, "", [f.HeldRun("train-1", bytes(32))])
     told = (f.Began("train-1"), f.RunProgress("train-1", 1, 2, "0.5"), f.Printed("train-1", "a\n"), f.MachinePing())
     over = f.RunOver("train-1", "ok", "done", 0, 1_000, "a\n")
     return [

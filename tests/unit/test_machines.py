@@ -116,6 +116,7 @@ class Site:
         self.own = ScriptedEngine(folder / "own")
         self.backend = MachinesBackend(self.own, folder / "node", f"127.0.0.1:{port}", lambda: self.now)  # type: ignore[arg-type]
         self.hub = self.backend.hub
+        self.hub.arch = "x86_64"
         self.hub.start()
         self.where = f"127.0.0.1:{self.hub.port}"
         self.engines: dict[str, ScriptedEngine] = {}
@@ -278,7 +279,7 @@ async def test_another_version_and_another_authority_are_refused(
         await _hello(structs.replace(secrets, certificate=stranger.certificate, key=stranger.key))
     assert site.state("gpu1") == "away"
     monkeypatch.setattr(f, "PROTOCOL", f.PROTOCOL + 1)
-    hello = f.MachineHello(f.PROTOCOL - 1, "1", "1", 1_000, 1_000, "", [])
+    hello = f.MachineHello(f.PROTOCOL - 1, "1", "1", "x86_64", 1_000, 1_000, "", [])
     with pytest.raises(NodeRefused, match="install the same LearningChain"):
         await _hello(secrets, hello)
 
@@ -304,7 +305,7 @@ async def _with_own_certificate(book: MachineBook, site: Site) -> MachineSecrets
 
 async def _hello(secrets: MachineSecrets, hello: f.MachineHello | None = None) -> f.FromNode:
     async with program_module._connected(secrets.address, machine_context(secrets)) as (frames, writer):
-        writer.write(f.framed(hello or f.MachineHello(f.PROTOCOL, "1", "1", 1_000, 1_000, "", [])))
+        writer.write(f.framed(hello or f.MachineHello(f.PROTOCOL, "1", "1", "x86_64", 1_000, 1_000, "", [])))
         return await program_module._answer(frames)
 
 
@@ -353,6 +354,14 @@ async def test_a_machine_that_drains_goes_on_with_what_it_has(site: Site) -> Non
     assert machine.ran == ["train-wait", "train-2"]
 
 
+async def test_an_engine_of_another_processor_takes_nothing(site: Site) -> None:
+    await site.image()
+    hello = f.MachineHello(f.PROTOCOL, "1", "1", "aarch64", 4_000, 4_096, "", [])
+    async with _by_hand(site, await site.joined("gpu1"), hello):
+        assert (await site.run(spec())).status is RunStatus.OK and site.own.ran == ["train-ok"]
+        assert "aarch64" in site.hub.shown()[0]["why"]
+
+
 async def test_a_cancelled_run_ends_on_the_machine(site: Site) -> None:
     await site.image()
     machine, cancel = await site.machine("gpu1"), threading.Event()
@@ -390,7 +399,7 @@ async def test_a_run_is_over_where_its_machine_stays_away(site: Site, monkeypatc
         result = await running
     assert result.status is RunStatus.ENGINE_ERROR and "has been away" in result.reason
     order = bytes(32)
-    hello = f.MachineHello(f.PROTOCOL, "1", "1", 4_000, 4_096, "", [f.HeldRun("train-ok", order)])
+    hello = f.MachineHello(f.PROTOCOL, "1", "1", "x86_64", 4_000, 4_096, "", [f.HeldRun("train-ok", order)])
     async with _by_hand(site, secrets, hello) as (frames, _):
         assert isinstance(await _next(frames), f.EndRun) and isinstance(await _next(frames), f.ReleaseRun), (
             "its result is of no use now"
@@ -406,8 +415,11 @@ LIES: dict[str, tuple[list[f.FromMachine], str]] = {
         [f.RunOver("train-ok", "engine-error", "no\x1b[2J disk", -1, 1, "")],
         "no\N{REPLACEMENT CHARACTER}[2J disk",
     ),
-    "started anew": ([f.MachineHello(f.PROTOCOL, "1", "1", 4_000, 4_096, "", [])], "started anew"),
-    "another order": ([f.MachineHello(f.PROTOCOL, "1", "1", 4_000, 4_096, "", [f.HeldRun("train-ok", bytes(32))])], "started anew"),
+    "started anew": ([f.MachineHello(f.PROTOCOL, "1", "1", "x86_64", 4_000, 4_096, "", [])], "started anew"),
+    "another order": (
+        [f.MachineHello(f.PROTOCOL, "1", "1", "x86_64", 4_000, 4_096, "", [f.HeldRun("train-ok", bytes(32))])],
+        "started anew",
+    ),
 }
 
 
@@ -486,7 +498,7 @@ async def _by_hand(
     site: Site, secrets: MachineSecrets, hello: f.MachineHello | None = None
 ) -> AsyncIterator[tuple[f.FrameReader, asyncio.StreamWriter]]:
     async with _open(secrets) as (frames, writer):
-        writer.write(f.framed(hello or f.MachineHello(f.PROTOCOL, "1", "1", 4_000, 4_096, "", [])))
+        writer.write(f.framed(hello or f.MachineHello(f.PROTOCOL, "1", "1", "x86_64", 4_000, 4_096, "", [])))
         assert isinstance(await frames.of_node(), f.Admitted)
         yield frames, writer
 
