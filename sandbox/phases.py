@@ -120,7 +120,12 @@ class PhaseRow(msgspec.Struct, frozen=True):
 
 
 PHASES: dict[str, PhaseRow] = {
-    "train": PhaseRow((InputRow(SETS, needed=False, folder=True),), (OutputRow("model"),), seeded=True, devices=True),
+    "train": PhaseRow(
+        (InputRow("model", needed=False), InputRow(SETS, needed=False, folder=True)),
+        (OutputRow("model"),),
+        seeded=True,
+        devices=True,
+    ),
     "evaluate": PhaseRow(
         (InputRow("model"), InputRow("eval", needed=False), InputRow(SETS, needed=False, folder=True)),
         (OutputRow("losses", MAX_LOSSES_BYTES, EvaluationReader),),

@@ -38,7 +38,7 @@ from learningchain.chain.host import (
     account_key,
     params_key,
 )
-from learningchain.chain.host.terms import Arch, Capacity, DataRef, DeviceAsk, Image, ImageKind, Use
+from learningchain.chain.host.terms import Arch, Capacity, DataRef, DeviceAsk, Earlier, Image, ImageKind, Use
 from learningchain.chain.host.terms import Limits as RealLimits
 from learningchain.chain.losses import LossTree, Measurement, Opening, draw_probe, open_losses
 from learningchain.chain.types import Validator
@@ -388,7 +388,7 @@ def posting(terms: Terms) -> jobs.PostJob:
         hidden=hidden_set() if terms.hidden else [],
         devices=[DeviceAsk(*terms.devices)] if terms.devices else [],
         data=data_sets(terms),
-        earlier=[],
+        earlier=[] if terms.earlier is None else [Earlier(bytes(32), SET_CID, 1, terms.earlier)],
     )
 
 

@@ -15,6 +15,8 @@ from learningchain.chain.types import Hash, Uint
 Cid = Annotated[bytes, Meta(max_length=64)]
 """A binary CIDv1."""
 Small = Annotated[int, Meta(ge=0, le=255)]
+Int = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+"""As wide as the encoding allows: the handler says with a code of its own what is out of bounds."""
 
 MAX_REFERENCE = 512
 """Registries refuse longer names."""
@@ -120,6 +122,16 @@ class DeviceKind(IntEnum):
 
     CUDA = 1
     ROCM = 2
+
+
+class Earlier(Wire, frozen=True):
+    """The model that trainings may begin with: its CID and bytes, the loss that it has, and the job it came from (zeros: none that
+    is told), which nothing reads but people."""
+
+    job: Hash
+    cid: Cid
+    size: Uint
+    loss: Int
 
 
 _DEVICE_KINDS = frozenset(DeviceKind)

@@ -26,7 +26,7 @@ from learningchain.chain.storage import private
 from learningchain.client.node.interface import Files
 from learningchain.client.work.database import WorkDatabase
 from learningchain.client.work.events import LossesOpened, Model, OpenLosses, WantedImage
-from learningchain.client.work.sets import bring_set
+from learningchain.client.work.sets import BadSet, bring_set
 from learningchain.client.work.transfers import PLACES, RESERVED, Transfers, transfer_s
 from learningchain.p2p.content.cid import Cid
 from learningchain.p2p.content.dag import Builder, chunks
@@ -136,6 +136,7 @@ class Images:
         self._wanted: dict[bytes, WantedImage] = {}
         """Where the images that are held came from; of those that an earlier start brought, it is not known."""
         self._sets: dict[bytes, dict[str, DataSet]] = {}
+        self._models: dict[bytes, Path] = {}
         self._urgent: set[bytes] = set()
         self._left: set[str] = set()
         """Images that the engine would not give up."""
@@ -158,6 +159,8 @@ class Images:
         try:
             await self._fetch_files(ref, wanted)
             sets = {one.name: await bring_set(one, partial(self._held, ref)) for one in wanted.sets}
+            if wanted.model is not None:
+                self._models[ref] = await self._held_whole(ref, *wanted.model)
             image = await self._bring(ref, wanted)
         finally:
             self._urgent.discard(ref)
@@ -168,6 +171,10 @@ class Images:
     def sets(self, ref: bytes) -> Mapping[str, DataSet]:
         """The data sets that were fetched with the ref's image, by the names that its runs know."""
         return self._sets.get(ref, {})
+
+    def model(self, ref: bytes) -> Path | None:
+        """The model that trainings of the ref begin with, where one was fetched with its image."""
+        return self._models.get(ref)
 
     async def bring_again(self, image_id: str) -> bool:
         """An image that a ref holds and that somebody removed from the engine since: another node that shares it, or its owner.
@@ -189,7 +196,8 @@ class Images:
     def hurry(self, ref: bytes, wanted: WantedImage) -> None:
         """A duty needs what is being fetched for this ref already."""
         self._urgent.add(ref)
-        for key in (_key(wanted), *(cid for cid, _ in wanted.files), *(one.cid for one in wanted.sets)):
+        files = (*wanted.files, *(() if wanted.model is None else (wanted.model,)))
+        for key in (_key(wanted), *(cid for cid, _ in files), *(one.cid for one in wanted.sets)):
             self._transfers.hurry(key)
 
     async def _bring(self, ref: bytes, wanted: WantedImage) -> str:
@@ -217,6 +225,13 @@ class Images:
         await self._pins.pin(cid, reason(_IMAGE, ref), ref)
         return await self._fetch(cid, ref, size)
 
+    async def _held_whole(self, ref: bytes, cid: str, size: int) -> Path:
+        """Raises BadSet where it has another size than was posted."""
+        path = await self._held(ref, cid, size)
+        if (real := path.stat().st_size) != size:
+            raise BadSet(f"the model that trainings begin with is not what was posted: it has {real} bytes, not {size}")
+        return path
+
     async def _fetch(self, cid: str, ref: bytes, size: int) -> Path:
         return await self._transfers.fetch(cid, max_size=size, timeout_s=transfer_s(size), urgent=ref in self._urgent)
 
@@ -227,7 +242,9 @@ class Images:
 
     async def release(self, ref: bytes) -> None:
         """The image leaves the engine with the last ref that holds it; where the engine refuses, with the next one that leaves."""
-        image, _, _ = self._holds.pop(ref, None), self._wanted.pop(ref, None), self._sets.pop(ref, None)
+        image = self._holds.pop(ref, None)
+        for known in (self._wanted, self._sets, self._models):
+            known.pop(ref, None)
         if image is not None:
             self._left.add(image)
         for image in sorted(self._left):

@@ -91,11 +91,13 @@ class Changed:
 
 @dataclass(frozen=True)
 class ImageReady:
-    """The image is on the engine, and on this disk what belongs to it: encrypted files, and the sets by their names."""
+    """The image is on the engine, and on this disk what belongs to it: encrypted files, the sets by their names, and the model that
+    trainings begin with."""
 
     ref: bytes
     image_id: str
     sets: Mapping[str, DataSet] = field(default_factory=dict)
+    model: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -274,7 +276,7 @@ class WantedSet:
 
 @dataclass(frozen=True)
 class WantedImage:
-    """An image as the ledger names it, and the encrypted files and data sets that its runs may need.
+    """An image as the ledger names it, and the encrypted files, data sets and model that its runs may need.
 
     `cid` (text) of an archive, empty for an image of a registry; `image_id` as the engine names it, empty where none was promised.
     Sizes in bytes: `size` as posted, `packed` and `unpacked` what this node allows.
@@ -289,6 +291,8 @@ class WantedImage:
     files: tuple[tuple[str, int], ...] = ()
     """(CID, size)."""
     sets: tuple[WantedSet, ...] = ()
+    model: tuple[str, int] | None = None
+    """(CID, size) of the model that trainings begin with."""
 
 
 @dataclass(frozen=True)

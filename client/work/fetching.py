@@ -48,7 +48,7 @@ class Fetching:
         ref = wanted.ref
         try:
             image = await self._images.ensure(ref, wanted.image, urgent=wanted.urgent)
-            return ImageReady(ref, image, self._images.sets(ref))
+            return ImageReady(ref, image, self._images.sets(ref), self._images.model(ref))
         except BadImage as problem:
             why, lasting = f"the image breaks a rule: {problem}", True
         except BadSet as problem:

@@ -27,7 +27,7 @@ Fetch = Callable[[str, int], Awaitable[Path]]
 
 
 class BadSet(Exception):
-    """A published set is not what was posted, or is none: another try would end the same way."""
+    """A published set, or the model that trainings begin with, is not what was posted: another try would end the same way."""
 
 
 async def bring_set(wanted: WantedSet, fetch: Fetch) -> DataSet:

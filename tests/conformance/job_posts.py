@@ -190,6 +190,11 @@ def devices_are_possible(devices: list[list[int]]) -> bool:
     return all(kind in (1, 2) and 1 <= count <= 8 and mem_mb <= 2**20 for kind, count, mem_mb in devices)
 
 
+@check("LC-JOB-15", 339)
+def an_earlier_model_is_possible(earlier: list[list[Any]], floor: int) -> bool:
+    return all(is_cid(cid) and 1 <= size <= 2**34 and floor <= loss <= LARGEST_LOSS for _, cid, size, loss in earlier)
+
+
 @check("LC-JOB-52", 333)
 def enough_can_judge(flagged: int, able: int) -> bool:
     return able >= max(1, cd(flagged, 3), min(3, flagged))
@@ -236,6 +241,7 @@ def _check_terms(s: State, m: Terms) -> None:
     data_sets_have_a_manifest_and_possible_sizes(m.data)
     data_sets_are_for_something(m.data)
     devices_are_possible(m.devices)
+    an_earlier_model_is_possible(m.earlier, m.floor)
 
 
 def post_job(s: State, sender: bytes, *fields: Any) -> None:
@@ -373,6 +379,11 @@ def a_claim_is_better_than_the_sender_s_last(terms: Terms, new: int, old: int) -
     return new + 2 * terms.tolerance(old) <= old
 
 
+@check("LC-JOB-21", 313)
+def a_first_claim_is_better_than_the_earlier_model(terms: Terms, loss: int) -> bool:
+    return all(loss + 2 * terms.tolerance(old) <= old for _, _, _, old in terms.earlier)
+
+
 def claim_loss(s: State, sender: bytes, job: bytes, loss: int, commitment: bytes, stake: bool) -> None:
     """LC-JOB-21"""
     work = load(s, job)
@@ -385,6 +396,7 @@ def claim_loss(s: State, sender: bytes, job: bytes, loss: int, commitment: bytes
     known = s.get(b"jm/" + job + sender)
     if known is None:
         index = work.job.claimants
+        a_first_claim_is_better_than_the_earlier_model(work.terms, loss)
         there_is_room_for_a_claimant(work.job, work.p)
         account = s.account(sender)
         assert account is not None

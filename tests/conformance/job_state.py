@@ -33,7 +33,7 @@ class Terms(NamedTuple):
     hidden: list[list[Any]]
     devices: list[list[int]]
     data: list[list[Any]]
-    earlier: list[bytes]
+    earlier: list[list[Any]]
 
     @property
     def raw(self) -> list[Any]:

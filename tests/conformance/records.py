@@ -25,7 +25,6 @@ from tests.conformance.wire import (
     U32,
     UINT,
     Inline,
-    Nothing,
     OneOf,
     Record,
     Schema,
@@ -65,7 +64,7 @@ BALLOT = Inline(("code", SMALL), ("public", items(MEASUREMENT, 0, 1)), ("hidden"
 BALLOTS = items(BALLOT, 0, 8)
 DATA_SET = Inline(("cid", REF), ("size", UINT), ("files", UINT), ("name", text(0, 32)), ("use", SMALL))
 DEVICES = Inline(("kind", SMALL), ("count", UINT), ("mem_mb", UINT))
-NOTHING_YET = Nothing(HASH)
+EARLIER = Inline(("job", HASH), ("cid", REF), ("size", UINT), ("loss", INT))
 VALUE = Inline(("name", text(1, 64)), ("value", UINT))
 ACTIONS = (
     Record("Admit", ("key", KEY), tag=1),
@@ -91,7 +90,7 @@ POST_JOB = Record(
     ("hidden", items(HIDDEN_SET, 0, 1)),
     ("devices", items(DEVICES, 0, 1)),
     ("data", items(DATA_SET, 0, 8)),
-    ("earlier", NOTHING_YET),
+    ("earlier", items(EARLIER, 0, 1)),
     tag=96,
 )
 MESSAGES = (

@@ -201,6 +201,8 @@ class Player:
             limits=limits,
             trained=(0, 10**9)[self.number_of_posts % 2],
             evaluated=evaluated,
+            # Nearly everything is better; what claims the most that a loss can be is not.
+            earlier=MAX_LOSS if self.number_of_posts % 4 == 0 else None,
             devices=(None, (1, 1, 0), (2, 8, 2**20))[self.number_of_posts % 3],
         )
         least = formulas.least_fee(params, terms)

@@ -134,6 +134,8 @@ def claim(graph: Graph, sender: Account, job: Job, entry: Entry, message: Claim)
 
 
 def first_claim(graph: Graph, sender: Account, job: Job, entry: Entry, message: Claim) -> str | None:
+    if job.terms.earlier is not None and not formulas.beats(job.terms, message.loss, job.terms.earlier):
+        return refused(graph, "claim.earlier", "NOT_BETTER")
     if len(job.claims) >= graph.params.max_claimants:
         return refused(graph, "claim.room", "FULL")
     stake = formulas.stake(job.terms)

@@ -23,6 +23,7 @@ ROWS: dict[str, str] = {
     "claim.standing": "Without standing no claiming",
     "claim.own": "not poster",
     "claim.range": "floor<=loss<=10^18",
+    "claim.earlier": "new + 2*tol(earlier) <= earlier",
     "claim.improvement": "new + 2*tol(old) <= old",
     "claim.count": "<=16 per claimant",
     "claim.room": "at most job_max_claimants",

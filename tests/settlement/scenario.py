@@ -87,6 +87,8 @@ class Terms:
 
     devices: tuple[int, int, int] | None = None
     """Kind, count and memory of what trainings are given, which no rule of settlement reads."""
+    earlier: int | None = None
+    """The loss of the model that trainings begin with, where there is one."""
 
     @property
     def needed(self) -> Limits:

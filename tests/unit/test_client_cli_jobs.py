@@ -248,6 +248,22 @@ def test_gpus_are_asked_for_and_told(api: Fake, run: Any, typed: tuple[str, ...]
     assert ("leave the job alone; evaluations need none" in ran.err) == (asked is not None)
 
 
+def test_a_paid_job_s_model_is_fetched_served_and_posted_with_its_loss(api: Fake, run: Any) -> None:
+    ran = run("job", "submit", *IMAGE, "--from", "3fa9c1")
+    assert ran.code == 0, ran.err
+    earlier = {"job": JOB, "cid": cid_of(MODEL)[0], "size": len(MODEL), "loss": FINISHED["claims"][0]["loss"]}
+    assert api.bodies("POST", "/v1/jobs")[0]["earlier"] == earlier
+    assert [path for method, path, *_ in api.seen if method == "POST"] == ["/v1/jobs/quote", "/v1/files", "/v1/jobs"]
+
+
+@pytest.mark.parametrize("state", ["REFUNDED", "OPEN"])
+def test_a_job_without_a_model_is_no_beginning_and_nothing_is_sent(api: Fake, run: Any, state: str) -> None:
+    api.answers[f"GET /v1/jobs/{JOB}"] = FINISHED | {"state": state, "model": None, "winner": None}
+    ran = run("job", "submit", *IMAGE, "--from", JOB)
+    assert ran.code != 0 and "has no winner's model" in ran.err
+    assert not [path for method, path, *_ in api.seen if method == "POST"]
+
+
 @pytest.mark.parametrize("typed", [("--gpus", "0"), ("--gpus", "9"), ("--gpu-mem-mb", "8"), ("--gpus", "1", "--gpu-mem-mb", "-1")])
 def test_gpus_that_no_worker_can_give_are_refused_before_anything_is_asked(api: Fake, run: Any, typed: tuple[str, ...]) -> None:
     ran = run("job", "submit", *IMAGE, *typed)

@@ -37,6 +37,14 @@ ODD_SETS: list[dict[str, Any]] = [
     *({"files": 0}, {"files": 10_001}, {"use": 0}, {"use": 4}),
 ]
 ODD_DEVICES = [(0, 1, 0), (3, 1, 0), (1, 0, 0), (1, 9, 0), (1, 1, 2**20 + 1)]
+EARLIER = terms.Earlier(bytes(32), b"\x01\x55\x12\x20" + bytes(32), 1, 5_000)
+ODD_EARLIER: list[dict[str, Any]] = [
+    {"cid": b"\x01"},
+    {"size": 0},
+    {"size": 2**34 + 1},
+    {"loss": -(10**18) - 1},
+    {"loss": 10**18 + 1},
+]
 GOOD = [ballot(BallotCode.OK, 5_000)]
 FEES, BOND = FEE * 71 * 3, 3 * 1_000
 """What `posting` locks beside its bounty."""
@@ -104,6 +112,7 @@ def test_post_escrows_bounty_fees_and_bond_and_opens_the_job() -> None:
         ({"data": [DIGITS, DIGITS]}, JobCode.BAD_DATA),
         ({"data": [replaced(DIGITS, name=name, size=2**39 + 1) for name in "ab"]}, JobCode.BAD_DATA),
         *[({"devices": [terms.DeviceAsk(*wrong)]}, JobCode.BAD_DEVICES) for wrong in ODD_DEVICES],
+        *[({"earlier": [replaced(EARLIER, **wrong)]}, JobCode.BAD_EARLIER) for wrong in ODD_EARLIER],
         ({"image_reference": "digits:latest"}, JobCode.BAD_IMAGE),
         ({"image_reference": "digits@sha256:" + "AB" * 32}, JobCode.BAD_IMAGE),
         ({"image_reference": "Digits@sha256:" + "ab" * 32}, JobCode.BAD_IMAGE),
@@ -297,6 +306,15 @@ def test_own_improvement_must_exceed_twice_the_tolerance() -> None:
     assert w.claim(job, "a", 5_000) == JobCode.NOT_BETTER
 
 
+def test_a_claim_must_be_better_than_the_model_that_trainings_begin_with() -> None:
+    w = world()
+    job = w.post("boss", earlier=[EARLIER])
+    assert w.claim(job, "a", 5_000) == JobCode.NOT_BETTER
+    assert w.claim(job, "a", 5_000 - 21) == JobCode.NOT_BETTER
+    assert w.claim(job, "a", 5_000 - 22) == 0
+    assert w.claim(job, "b", 4_000) == 0
+
+
 def test_claims_end_at_the_expiry_even_while_the_deadline_waits_its_turn() -> None:
     w = world()
     job = w.post("boss")
@@ -469,7 +487,7 @@ def test_no_key_before_its_state_and_none_for_a_public_job() -> None:
         lambda p: replaced(p, hidden=hidden_set() * 2),
         lambda p: replaced(p, devices=[terms.DeviceAsk(1, 1, 0)] * 2),
         lambda p: replaced(p, data=[replaced(DIGITS, name=f"s{n}") for n in range(9)]),
-        lambda p: replaced(p, earlier=[sha("job")]),
+        lambda p: replaced(p, earlier=[EARLIER] * 2),
         lambda p: replaced(p, bounty=-1),
         lambda p: replaced(p, bounty=2**63),
         lambda p: replaced(p, floor=-(2**63) - 1),

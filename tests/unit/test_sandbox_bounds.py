@@ -326,7 +326,7 @@ def test_limits_reach_to_their_bounds(field: str, most: float, over: float) -> N
     [
         *(("run_id", "a" * 80, "a" * 81), ("run_id", "0-", "-0"), ("seed", 1, None)),
         *(("seed", (1 << 64) - 1, 1 << 64), ("seed", 0, -1), ("budget_s", 2592000, 2592001), ("threads", 1024, 1025)),
-        *(("params", "x" * 65536, "x" * 65537), ("inputs", {}, {"model": Path("m")})),
+        *(("params", "x" * 65536, "x" * 65537), ("inputs", {"model": Path("m")}, {"eval": Path("m")})),
     ],
 )
 def test_runs_reach_to_their_bounds(field: str, good: Any, bad: Any) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,13 +14,14 @@ from typing import Any, cast
 import pytest
 
 from learningchain.chain.contracts.job import PostJob
-from learningchain.chain.host.terms import Image, ImageKind
+from learningchain.chain.host.terms import Earlier, Image, ImageKind, Use
 from learningchain.client.contracts.job.roles.runs import evaluate_spec, wanted_image
 from learningchain.client.work import WorkConfig
 from learningchain.client.work.artifacts import Images, Models, Pins
 from learningchain.client.work.database import WorkDatabase
 from learningchain.client.work.engine import MAX_PROGRESS, MAX_RUNS, RunLog, ThreadedSandbox
 from learningchain.client.work.events import WantedImage
+from learningchain.client.work.sets import BadSet
 from learningchain.client.work.vanished import VanishedImages
 from learningchain.p2p.content.cid import parse
 from learningchain.sandbox import (
@@ -188,6 +190,23 @@ async def test_an_image_is_pinned_and_stays_until_its_last_job_ended(tmp_path: P
     await again.release(JOB)
     await again.release(OTHER)
     assert (files.pins[cid], book.pins()) == (set(), [])
+
+
+async def test_the_model_to_begin_with_comes_with_the_image_and_is_what_was_posted(tmp_path: Path) -> None:
+    images, files, _, _, _ = make_images(tmp_path)
+    for name in ("image.tar", "model"):
+        (tmp_path / name).write_bytes(name.encode())
+    (image, size), (cid, length) = [await files.add(tmp_path / name, pin="boss") for name in ("image.tar", "model")]
+    archive = Image(ImageKind.ARCHIVE, "", parse(image).to_bytes(), b"\xab" * 32, size)
+    posted = posting(0, image=archive, earlier=[Earlier(bytes(32), parse(cid).to_bytes(), length, 5)])
+    assert wanted_image(WorkConfig(), posted, Use.EVALUATE).model is None
+    await images.ensure(JOB, wanted(posted))
+    begun = images.model(JOB)
+    assert begun is not None and begun.read_bytes() == b"model" and f"image:{JOB.hex()}" in files.pins[cid]
+    await images.release(JOB)
+    assert images.model(JOB) is None
+    with pytest.raises(BadSet, match=f"it has {length} bytes, not {length + 1}"):
+        await images.ensure(JOB, replace(wanted(posted), model=(cid, length + 1)))
 
 
 async def test_an_image_that_vanished_is_brought_again_and_the_run_made_once_more(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from learningchain.chain.contracts.membership import Case, Member, case_key, mem
 from learningchain.chain.contracts.membership.records import CaseRef
 from learningchain.chain.crypto import address
 from learningchain.chain.host import ACTIVE, Account, account_key
-from learningchain.chain.host.terms import DataRef, DeviceAsk, HiddenSet, Limits
+from learningchain.chain.host.terms import DataRef, DeviceAsk, Earlier, HiddenSet, Limits
 from learningchain.chain.params import LANES
 from learningchain.chain.verification.standing import Strike
 from learningchain.chain.verification.votes import BallotCode
@@ -100,6 +100,7 @@ def explain(config: WorkConfig, given: JobOffer, attempts: int = 0) -> str | Non
             0,
             "1 ROCM GPUs of at least 1001 MiB, and this node offers 3",
         ),
+        (working(max_model_mb=1), offer(earlier=[Earlier(b"", b"", MIB + 1, 0)]), 0, "the model to begin with: 2 MiB, more than 1"),
         (working(max_model_mb=1), offer(limits=limits(model_cap=MIB + 1)), 0, "max_model_mb"),
         (working(max_mem_mb=32), offer(), 0, "memory: 64 MiB, more than 32 ([work] max_mem_mb)"),
         (working(max_mem_mb=64), offer(limits=limits(tmp_mb=65)), 0, "max_mem_mb"),
@@ -190,6 +191,11 @@ def test_a_claim_must_improve_by_twice_the_tolerance_on_the_own_claim_only() -> 
     assert policy.improves(terms, claimed(1, 1_000_000), 1_000_000 - 2 * tol)
     assert not policy.improves(terms, claimed(1, 1_000_000), 1_000_000 - 2 * tol + 1)
     assert not policy.improves(terms, claimed(16, 1_000_000), 0)
+    begun = posting(NOW + LEFT, tol=0, earlier=[Earlier(bytes(32), b"", 1, 1_000_000)])
+    assert policy.improves(begun, None, 1_000_000 - 2 * tol) and not policy.improves(begun, None, 1_000_000 - 2 * tol + 1)
+    assert policy.improves(begun, claimed(1, 900_000), 900_000 - 2 * tol)
+    told = "trainings begin with a model of loss 0.001000000, and its own came to 0.001000000: a claim is at most 0.000999978"
+    assert policy.no_better(begun, 1_000_000) == told
 
 
 # --- bounds ---------------------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from learningchain.chain.contracts.job.records import posting_key
 from learningchain.chain.contracts.job.views import cid_text
 from learningchain.chain.contracts.membership import Case, CaseRef, case_key, member_key
 from learningchain.chain.host import BANNED, SUSPENDED, account_key
-from learningchain.chain.host.terms import Arch, DataRef, DeviceAsk, Use, model_id
+from learningchain.chain.host.terms import Arch, DataRef, DeviceAsk, Earlier, Use, model_id
 from learningchain.client.config import WorkConfig
 from learningchain.client.contracts.job.roles import policy, secrets
 from learningchain.client.contracts.job.roles.cleanup import OWN_PIN
@@ -171,6 +171,23 @@ def test_a_training_waits_for_the_sets_that_it_reads() -> None:
     b.worker.handle(ImageReady(job, IMAGE, {"digits": digits}))
     (train,) = trainings(b.look())
     assert spec(train).inputs == {"sets": digits.below("digits")}
+
+
+def test_a_training_finds_the_model_that_it_begins_with_and_claims_what_is_better() -> None:
+    b = Bench(working(attempts=2))
+    job = b.chain.post("boss", tol=0, earlier=[Earlier(bytes(32), model(9).cid, 100, 5_000)])
+    asked = b.look()
+    assert asked == [b.bring(job)] and isinstance(asked[0], BringImage)
+    assert asked[0].image.model == (cid_text(model(9).cid), 100)
+    b.worker.handle(ImageReady(job, IMAGE))
+    assert b.look() == [b.bring(job)], "it was brought for a seat, which does without"
+    b.worker.handle(ImageReady(job, IMAGE, model=Path("/earlier")))
+    (train,) = trainings(b.look())
+    assert spec(train).inputs == {"model": Path("/earlier")}
+    assert claims(b.evaluates(train, 1, 4_979)) == []
+    assert str(b.worker.explain(b.chain.state, job, b.chain.clock)).startswith("trainings begin with a model of loss")
+    (train,) = trainings(b.look())
+    assert claims(b.evaluates(train, 2, 4_978)) == [(job, 4_978, model(2).path)]
 
 
 def test_a_training_gets_a_gpu_that_works_and_that_no_other_has_and_its_evaluation_none() -> None:

@@ -19,7 +19,7 @@ from learningchain.chain.contracts.job import messages as job
 from learningchain.chain.contracts.job import records as jobs
 from learningchain.chain.contracts.membership import records as membership_records
 from learningchain.chain.crypto import account_id, address
-from learningchain.chain.host.terms import Capacity, DataRef, DeviceAsk, HiddenSet
+from learningchain.chain.host.terms import Capacity, DataRef, DeviceAsk, Earlier, HiddenSet
 from learningchain.chain.ledger import receipt_file, snapshot, state_diff
 from learningchain.chain.ledger.base import Base
 from learningchain.chain.ledger.genesis import Genesis, GenesisAccount, RestartedGenesis, Section
@@ -291,7 +291,16 @@ def job_terms() -> tuple[job.PostJob, job.PostJob]:
     hidden = HiddenSet(cid, H[3], H[4], 77)
     return (
         job.PostJob(by_name, 1, '{"epochs":3}', *terms, [], [], [], []),
-        job.PostJob(archive, 2, "", *terms, [hidden], [DeviceAsk(2, 8, 2**20)], [DataRef(cid, 2**40, 10_000, "digits_2-a", 3)], []),
+        job.PostJob(
+            archive,
+            2,
+            "",
+            *terms,
+            [hidden],
+            [DeviceAsk(2, 8, 2**20)],
+            [DataRef(cid, 2**40, 10_000, "digits_2-a", 3)],
+            [Earlier(H[5], cid, 9, -7)],
+        ),
     )
 
 

@@ -7,7 +7,16 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from learningchain.chain.contracts.job.messages import CancelJob, Claim, CommitVote, ExtendJob, JobCode, OpenVote, RevealKey
+from learningchain.chain.contracts.job.messages import (
+    CancelJob,
+    Claim,
+    CommitVote,
+    ExtendJob,
+    JobCode,
+    OpenVote,
+    RevealKey,
+    improved,
+)
 from learningchain.chain.contracts.job.records import ClaimantIndex, ClaimRecord, JobState, claim_key, claimant_key, job_key
 from learningchain.chain.contracts.membership import JudgeCase, Member, Release, SetCapacity, member_key
 from learningchain.chain.errors import Code
@@ -25,7 +34,7 @@ from learningchain.chain.host import (
     escrow_key,
     parked_key,
 )
-from learningchain.chain.host.terms import DataRef, DeviceAsk, Image
+from learningchain.chain.host.terms import DataRef, DeviceAsk, Earlier, Image
 from learningchain.chain.losses import LossNode, Opening
 from learningchain.chain.verification.standing import Strike
 from learningchain.chain.verification.votes import BallotCode
@@ -51,9 +60,11 @@ ODD_SETS: list[dict[str, Any]] = [
     *({"files": 0}, {"files": 10_001, "use": 1}, {"use": 0}, {"use": 4, "name": "b"}),
 ]
 ODD_DEVICES = [DeviceAsk(0, 1, 0), DeviceAsk(3, 1, 0), DeviceAsk(1, 0, 0), DeviceAsk(1, 9, 0), DeviceAsk(2, 1, 2**20 + 1)]
+ODD_EARLIER: list[dict[str, Any]] = [{"cid": b""}, {"size": 0}, {"size": 2**34 + 1}, {"loss": -1}, {"loss": 10**18 + 1}]
 ALICE, BOB, CAROL = id_of("alice"), id_of("bob"), id_of("carol")
 CLAIMED, LIE = 5_000_000, 900_000_000
 """What is claimed, and what a model that lies has."""
+EARLIER = Earlier(bytes(32), HIDDEN.cid, 1, CLAIMED + 3_000)
 LOSSES = [CLAIMED - 3, CLAIMED, CLAIMED + 3]
 MANY = [CLAIMED + n % 7 for n in range(20)]
 WRONG = [LIE, LIE + 5, LIE - 5]
@@ -119,6 +130,24 @@ def with_devices() -> Play:
     """What trainings are given asks nothing of a committee, and costs no fee: the least one does."""
     play = _claimed("paid, trained on devices", "LC-JOB-61", changed={"devices": [DeviceAsk(1, 8, 2**20)], "fee": 70})
     play.vote(lambda voter, claimant: Vote(MANY))
+    return _to_the_end(play)
+
+
+def with_earlier() -> Play:
+    """Who claims what the earlier model has, or a little less, is refused; whoever is better by twice the tolerance is paid."""
+    most = improved(terms(earlier=[EARLIER]), EARLIER.loss)
+    play = Play("paid, trained from an earlier model", "LC-JOB-62")
+    play.post(earlier=[EARLIER])
+    play.refuse_all(
+        [
+            (JobCode.NOT_BETTER, "bob", play.claim("bob", EARLIER.loss)),
+            (JobCode.NOT_BETTER, "bob", play.claim("bob", most + 1)),
+            (Code.OK, "bob", play.claim("bob", most)),
+        ]
+    )
+    play.until(JobState.REVEAL)
+    play.reveals("bob")
+    play.vote(lambda voter, claimant: Vote([most]))
     return _to_the_end(play)
 
 
@@ -519,6 +548,7 @@ def postings() -> Play:
         (JobCode.BAD_DATA, replace(good, fee=80, data=[DIGITS, replace(DIGITS, size=2)])),
         (JobCode.BAD_DATA, replace(good, data=[replace(DIGITS, name=name, size=2**39 + 1, use=1) for name in "ab"])),
         *((JobCode.BAD_DEVICES, replace(good, devices=[wrong])) for wrong in ODD_DEVICES),
+        *((JobCode.BAD_EARLIER, replace(good, earlier=[replace(EARLIER, **wrong)])) for wrong in ODD_EARLIER),
         (JobCode.LOW_FEE, replace(good, data=[replace(DIGITS, size=10**8 + 1)], fee=89)),
         (JobCode.FEW_VERIFIERS, replace(good, data=[replace(DIGITS, size=399_001, files=3)], fee=80)),
         (JobCode.FEW_VERIFIERS, replace(good, limits=replace(limits, mem_mb=513))),
@@ -787,6 +817,7 @@ PLAYS: tuple[Callable[[], Play], ...] = (
     *(
         with_sets,
         with_devices,
+        with_earlier,
         paid,
         second_round,
         false_and_lapsed,

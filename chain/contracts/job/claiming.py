@@ -40,6 +40,10 @@ def claim(host: Host, sender: bytes, m: Claim) -> None:
 def _first_claim(work: JobContext, sender: bytes, m: Claim) -> tuple[int, ClaimRecord]:
     """The full stake is locked where it is free and the claim wants it; a smaller one would risk less than it can win."""
     host, index = work.host, work.job.claimants
+    for earlier in work.terms.earlier:
+        if m.loss > (most := messages.improved(work.terms, earlier.loss)):
+            text = f"trainings may begin with a model of loss {earlier.loss}; a better one is at most {most}, not {m.loss}"
+            raise Reject(JobCode.NOT_BETTER, text)
     if index >= work.params.job_max_claimants:
         raise Reject(JobCode.JOB_FULL, f"the job has {index} claimants, no more are allowed")
     stake = messages.full_stake(work.terms)

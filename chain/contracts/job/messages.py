@@ -8,7 +8,21 @@ from typing import Annotated
 from msgspec import Meta
 
 from learningchain.chain.codec import Wire, encode
-from learningchain.chain.host.terms import MAX_SETS, Arch, Capacity, Cid, DataRef, DeviceAsk, HiddenSet, Image, Limits, Small, Use
+from learningchain.chain.host.terms import (
+    MAX_SETS,
+    Arch,
+    Capacity,
+    Cid,
+    DataRef,
+    DeviceAsk,
+    Earlier,
+    HiddenSet,
+    Image,
+    Int,
+    Limits,
+    Small,
+    Use,
+)
 from learningchain.chain.losses import MAX_LEAVES, MAX_LOSS, MAX_SIBLINGS, Measurement, Opening, opening_hashes
 from learningchain.chain.tags import Tag
 from learningchain.chain.types import Hash, Uint
@@ -17,8 +31,6 @@ from learningchain.chain.verification.scale import ceil_div
 from learningchain.chain.verification.votes import BallotCode
 
 _JOB, _CLAIM, _BALLOTS = Tag("lc/job", "job ids"), Tag("lc/claim", "claim commitments"), Tag("lc/ballots", "vote commitments")
-Int = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-"""As wide as the encoding allows: the handler says with a code of its own what is out of bounds."""
 Loss = Annotated[int, Meta(ge=-MAX_LOSS, le=MAX_LOSS)]
 
 # --- bounds (LC-JOB-1, LC-JOB-15) -----------------------------------------------------------------------------------------------
@@ -47,8 +59,7 @@ class PostJob(Wire, frozen=True, tag=96):
     """Post a job and escrow bounty, fees, bond and deposit. `expiry` is T0, a time of the chain clock; `finalists` is K.
 
     `params` is JSON text for the container, opaque to the ledger. `floor` is the lowest loss the contractor believes possible.
-    `devices` are for trainings alone: an evaluation has none, on no machine. `earlier` (a job whose model this one begins with) is
-    empty: nothing uses it yet.
+    `devices` and `earlier` are for trainings alone: an evaluation has no device, on no machine, and no other model than its own.
     """
 
     image: Image
@@ -68,7 +79,8 @@ class PostJob(Wire, frozen=True, tag=96):
     """One for a job with hidden evaluation data, none otherwise."""
     devices: Annotated[list[DeviceAsk], Meta(max_length=1)]
     data: Annotated[list[DataRef], Meta(max_length=MAX_SETS)]
-    earlier: Annotated[list[Hash], Meta(max_length=0)]
+    earlier: Annotated[list[Earlier], Meta(max_length=1)]
+    """One where trainings may begin with a model: claims must be better than it is."""
 
 
 class Claim(Wire, frozen=True, tag=97):
@@ -304,6 +316,7 @@ class JobCode(IntEnum):
     HAS_CLAIMS = 336
     BAD_DATA = 337
     BAD_DEVICES = 338
+    BAD_EARLIER = 339
 
 
 ARCHITECTURES = frozenset(Arch)

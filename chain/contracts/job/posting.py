@@ -13,13 +13,14 @@ from learningchain.chain.contracts.job.store import JobContext
 from learningchain.chain.errors import Code, Reject
 from learningchain.chain.host import VERIFIERS, Host
 from learningchain.chain.host.deadlines import Deadline
-from learningchain.chain.host.terms import devices_fault, image_fault, is_cid, limit_fault, sets_fault
+from learningchain.chain.host.terms import LIMITS, devices_fault, image_fault, is_cid, limit_fault, sets_fault
 from learningchain.chain.losses import MAX_LOSS
 from learningchain.chain.types import format_credits
 from learningchain.chain.verification import windows
 from learningchain.chain.verification.committee import least_able
 from learningchain.chain.verification.scale import FloatKind
 
+MAX_MODEL_BYTES = LIMITS["model_cap"][1]
 FLOAT_KINDS, CHEAT_CHOICES = frozenset(FloatKind), frozenset(OnCheat)
 
 
@@ -133,6 +134,10 @@ def _check_data(m: PostJob) -> None:
         raise Reject(JobCode.BAD_DATA, fault)
     if fault := devices_fault(m.devices):
         raise Reject(JobCode.BAD_DEVICES, fault)
+    for earlier in m.earlier:
+        if not is_cid(earlier.cid) or not 1 <= earlier.size <= MAX_MODEL_BYTES or not m.floor <= earlier.loss <= MAX_LOSS:
+            bounds = f"1 to {MAX_MODEL_BYTES} bytes, and a loss from the floor {m.floor} to {MAX_LOSS}"
+            raise Reject(JobCode.BAD_EARLIER, f"an earlier model needs a CIDv1, {bounds}")
 
 
 def _check_verifiers(host: Host, sender: bytes, m: PostJob) -> None:

@@ -39,7 +39,10 @@ TEXTS: dict[int, tuple[str, str]] = {
     JobCode.TOO_LATE: ("the deadline has passed on the chain clock", "Nothing to do: the window does not open again"),
     JobCode.OWN_JOB: ("a contractor may not claim on its own job", "Let other nodes work on it"),
     JobCode.BAD_LOSS: ("the loss lies outside of what the job allows", "Check the loss against the job's floor"),
-    JobCode.NOT_BETTER: ("the loss is no sufficient improvement on the own last claim", "Claim only at or below next_at_most"),
+    JobCode.NOT_BETTER: (
+        "the loss is no sufficient improvement on the own last claim, or on the model that trainings may begin with",
+        "Claim only at or below next_at_most of the own claim, or of the earlier model",
+    ),
     JobCode.TOO_MANY_CLAIMS: ("the claims of this account on this job are used up", "The last claim stands"),
     JobCode.JOB_FULL: ("the job has as many claimants as the network allows", "Choose another job"),
     JobCode.NO_CLAIM: ("the sender has no claim on this job", _READ_JOB),
@@ -84,6 +87,10 @@ TEXTS: dict[int, tuple[str, str]] = {
     JobCode.BAD_DEVICES: (
         "devices are of an unknown kind, none or too many, or with more memory than any has",
         "Ask for 1 to 8 of cuda or rocm: learningchain job submit --gpus 1 --gpu-mem-mb 8000",
+    ),
+    JobCode.BAD_EARLIER: (
+        "the model that trainings may begin with has no CID, an impossible size, or a loss that no claim could improve on",
+        "Take one of a job that was paid: learningchain job submit --from JOB",
     ),
     JobCode.HAS_CLAIMS: ("somebody has claimed on the job", "Nothing to do: it runs to its end"),
 }

@@ -189,6 +189,7 @@ def _terms(terms: PostJob) -> dict[str, Any]:
         "deposit": messages.deposit(terms),
         "hidden": hidden[0] if hidden else None,
         "devices": devices_of(terms),
+        "earlier": earlier_of(terms),
         "data": [
             {"name": d.name, "cid": cid_text(d.cid), "size": d.size, "files": d.files, "use": USES[Use(d.use)]} for d in terms.data
         ],
@@ -199,6 +200,14 @@ def devices_of(terms: PostJob) -> dict[str, Any] | None:
     """What a training asks for; None where it does with processors."""
     for one in terms.devices:
         return {"kind": DeviceKind(one.kind).name.lower(), "count": one.count, "mem_mb": one.mem_mb}
+    return None
+
+
+def earlier_of(terms: PostJob) -> dict[str, Any] | None:
+    """The model that trainings may begin with, and the largest loss of a claim that is better; None where they begin anew."""
+    for one in terms.earlier:
+        job, most = one.job.hex() if any(one.job) else None, messages.improved(terms, one.loss)
+        return {"job": job, "cid": cid_text(one.cid), "size": one.size, "loss": one.loss, "next_at_most": most}
     return None
 
 

@@ -93,7 +93,7 @@ def repost(
         old = await node.job(await find(node, job))
         return again(old, file) | changed | {"expires_in_s": open_s} | ({"bounty": bounty} if bounty is not None else {})
 
-    quote, posted = offer(common, request, None, file, dry_run=dry_run, yes=yes, wait=wait)
+    quote, posted = offer(common, request, (), file, dry_run=dry_run, yes=yes, wait=wait)
     return report(common, quote, posted, quote["bounty"], open_s, yes=yes, wait=wait)
 
 
@@ -115,6 +115,8 @@ def again(old: JobView, hidden: Path | None) -> Json:
         body["data"] = [{key: one[key] for key in ("cid", "size", "files", "name", "use")} for one in sets]
     if devices := terms.get("devices"):
         body["devices"] = devices
+    if earlier := terms.get("earlier"):
+        body["earlier"] = {key: earlier[key] for key in ("job", "cid", "size", "loss") if earlier[key] is not None}
     if sealed := terms.get("hidden"):
         if hidden is None and old.get("key"):
             raise WrongUsage(f"The key of job {name} was revealed: everybody can read its hidden data. Give new one: --hidden FILE")

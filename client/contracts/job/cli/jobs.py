@@ -309,6 +309,9 @@ def _judging_rows(job: JobView, clock: int) -> list[tuple[str, Any]]:
     rows: list[tuple[str, Any]] = []
     if (hidden := job.get("hidden") or "NONE") != "NONE":
         rows.append(("hidden data", HIDDEN.get(hidden, hidden)))
+    if earlier := (job.get("terms") or {}).get("earlier"):
+        origin = f"the model of job {earlier['job'][:12]}" if earlier["job"] else "a model"
+        rows.append(("begins with", f"{origin}, loss {earlier['loss']}: a claim is at most {earlier['next_at_most']}"))
     if devices := (job.get("terms") or {}).get("devices"):
         rows.append(("trained on", f"{devices_text(devices)}; evaluated without"))
     rows += [(f"data set {one['name']}", set_text(one)) for one in (job.get("terms") or {}).get("data", ())]

@@ -20,6 +20,7 @@ from learningchain.client.contracts.job.cli.build import archive_name, build_ima
 from learningchain.client.contracts.job.cli.cost import judges_text, priced, show_quote, small_committee
 from learningchain.client.contracts.job.cli.hidden import hand_over
 from learningchain.client.contracts.job.cli.jobs import Bar, devices_text
+from learningchain.client.contracts.job.references import find
 from learningchain.client.contracts.job.sealing import Sealed, encrypted, noted, readable
 from learningchain.client.keys.names import checked
 from learningchain.client.sdk.types import RejectedError
@@ -87,6 +88,10 @@ def submit(
             help="A published set: NAME=CID, which the program finds in /lc/in/sets/NAME; :train or :evaluate behind it for one of "
             "them alone. May be repeated.",
         ),
+    ] = None,
+    begin_with: Annotated[
+        str | None,
+        Parameter(name="--from", help="A paid job whose model trainings find in /lc/in/model; claims must be better than it is."),
     ] = None,
     gpus: Annotated[
         int | None, Parameter(help="GPUs that a training is given, 1 to 8. Evaluations run without. Default: none.")
@@ -160,16 +165,18 @@ def submit(
 
     with tempfile.TemporaryDirectory(prefix="learningchain-") as scratch:
         archive = image_archive if folder is None else Path(scratch) / archive_name(folder)
+        earlier = None if begin_with is None else Path(scratch) / "earlier-model"
 
         async def request(node: Client) -> Json:
             await node.status()  # an unreachable node is told before the long build or scan
+            begun = {} if begin_with is None or earlier is None else await earlier_of(node, common, begin_with, earlier)
             if image is not None:
                 named: Json = {"image": registry_image(image)} | ({"arch": arch} if arch is not None else {})
             else:
                 named = await asyncio.to_thread(archived_image, archive, folder)
-            return {"bounty": bounty, "expires_in_s": open_s, **terms, **named, **await data_of(node, named_sets)}
+            return {"bounty": bounty, "expires_in_s": open_s, **terms, **named, **await data_of(node, named_sets), **begun}
 
-        quote, posted = offer(common, request, archive, hidden, dry_run=dry_run, yes=yes, wait=wait)
+        quote, posted = offer(common, request, (archive, earlier), hidden, dry_run=dry_run, yes=yes, wait=wait)
     if posted is None and FILE in source.values():
         sources = [(name, said[name], source[name] or "the command line") for name in said]
         return report(common, quote, None, bounty, open_s, yes=yes, wait=wait, terms=sources)
@@ -183,7 +190,7 @@ def submit(
 def offer(
     common: Common,
     request: Callable[[Client], Awaitable[Json]],
-    archive: Path | None,
+    uploads: Sequence[Path | None],
     hidden: Path | None,
     *,
     dry_run: bool,
@@ -215,9 +222,9 @@ def offer(
             agree(common, f"{risk}.", "Post it so?", "Nothing was sent")
 
         async def post(node: Client) -> JobPosted:
-            if archive is not None:
-                with Bar(common.out, archive.name) as on_progress:
-                    await node.upload(archive, on_progress)
+            for path in filter(None, uploads):
+                with Bar(common.out, path.name) as on_progress:
+                    await node.upload(path, on_progress)
             if sealed is not None:
                 await hand_over(node, common, sealed)
             common.goes_on("The job may be posted already, and stays so then", "job list")
@@ -282,6 +289,15 @@ def archived_image(archive: Path | None, folder: Path | None = None) -> Json:
     if folder is not None:
         build_image(folder, archive)
     return described(archive, scanned(archive))
+
+
+async def earlier_of(node: Client, common: Common, text: str, target: Path) -> Json:
+    """What a posting says of a paid job's model, which is written into a file: whoever posts serves it. Raises `ApiError`."""
+    found = await node.job(await find(node, text))
+    with Bar(common.out, "model") as on_progress:
+        got = await node.fetch_model(found["id"], target, on_progress=on_progress)
+    loss = next(claim["loss"] for claim in found["claims"] if claim["claimant"] == found["winner"])
+    return {"earlier": {"job": found["id"], "cid": got.cid, "size": got.size, "loss": loss}}
 
 
 def registry_image(text: str) -> Json:

@@ -16,6 +16,7 @@ from learningchain.chain.host.terms import (
     DataRef,
     DeviceAsk,
     DeviceKind,
+    Earlier,
     HiddenSet,
     Image,
     ImageKind,
@@ -28,9 +29,10 @@ from learningchain.chain.types import parse_credits, parse_loss
 from learningchain.chain.verification import windows
 from learningchain.chain.verification.scale import FloatKind
 from learningchain.client.api.errors import usage
-from learningchain.client.api.route import parse_field
+from learningchain.client.api.route import parse_field, parse_hash
 from learningchain.client.contracts.job.http.schema import (
     DevicesRequest,
+    EarlierRequest,
     HiddenRequest,
     ImageRequest,
     JobRequest,
@@ -125,6 +127,12 @@ def build_devices(given: DevicesRequest) -> DeviceAsk:
     return DeviceAsk(int(DeviceKind[given.kind.upper()]), given.count, given.mem_mb)
 
 
+def build_earlier(given: EarlierRequest) -> Earlier:
+    cid = parse_field("earlier.cid", parse_cid, given.cid)
+    job = bytes(32) if given.job is None else parse_field("earlier.job", parse_hash, given.job)
+    return Earlier(job, cid.to_bytes(), given.size, parse_field("earlier.loss", parse_loss, given.loss))
+
+
 def _params(params: dict[str, Any]) -> str:
     text = msgspec.json.encode(params).decode("utf-8")
     if len(text.encode("utf-8")) > MAX_PARAMS_BYTES:
@@ -154,7 +162,7 @@ def build_job(body: JobRequest, clock: int, rate: int) -> PostJob:
         hidden=[] if body.hidden is None else [build_hidden(body.hidden)],
         devices=[] if body.devices is None else [build_devices(body.devices)],
         data=[build_set(one) for one in body.data],
-        earlier=[],
+        earlier=[] if body.earlier is None else [build_earlier(body.earlier)],
     )
     if body.fee is not None:
         return posted

@@ -94,6 +94,15 @@ class DevicesRequest(Strict, frozen=True, kw_only=True):
     mem_mb: Annotated[int, Meta(ge=0, le=MAX_DEVICE_MB, description="memory of each, at least; 0: any")] = 0
 
 
+class EarlierRequest(Strict, frozen=True, kw_only=True):
+    """A model that trainings begin with, which has to be to be had (`POST /v1/files`): claims must be better than its loss."""
+
+    cid: CidText
+    size: Annotated[int, Meta(ge=1, le=MAX_INT, description="bytes")]
+    loss: GivenLoss
+    job: Annotated[Hex, Meta(description="the job that it came from, for people")] | None = None
+
+
 class JobRequest(Strict, frozen=True, kw_only=True):
     """A job to post. One of `expires_in_s` and `expiry` is needed; everything that has a default may be left out.
 
@@ -118,6 +127,7 @@ class JobRequest(Strict, frozen=True, kw_only=True):
     arch: Literal["amd64", "arm64"] = "amd64"
     hidden: HiddenRequest | None = None
     devices: DevicesRequest | None = None
+    earlier: EarlierRequest | None = None
     data: Annotated[list[SetRequest], Meta(max_length=8)] = field(default_factory=list)
     params: Annotated[dict[str, Any], Meta(description="handed to the container as it is; at most 8192 bytes of JSON")] = field(
         default_factory=dict
@@ -284,6 +294,16 @@ class DevicesView(TypedDict):
     mem_mb: int
 
 
+class EarlierView(TypedDict):
+    """The model that trainings begin with. `next_at_most`: the largest loss of a claim that is better."""
+
+    job: Hex | None
+    cid: CidText
+    size: int
+    loss: LossText
+    next_at_most: LossText
+
+
 class TermsView(TypedDict):
     """`stake` is a full one; `fees_locked`, `bond` and `deposit` are locked beside the bounty."""
 
@@ -300,6 +320,7 @@ class TermsView(TypedDict):
     deposit: Amount
     hidden: HiddenView | None
     devices: DevicesView | None
+    earlier: EarlierView | None
     data: list[SetInUse]
 
 

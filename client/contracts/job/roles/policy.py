@@ -203,6 +203,9 @@ def _by_size(config: WorkConfig, offer: JobOffer, clock: int, me: bytes) -> str 
     if data > config.max_data_mb * MIB:
         weigh = f"data sets weigh {-(-data // MIB)} MiB, with {SET_FILE_BYTES:,} bytes for each file"
         return f"{weigh}; more than {config.max_data_mb} ([work] max_data_mb)"
+    for one in offer.terms.earlier:
+        if one.size > config.max_model_mb * MIB:
+            return f"the model to begin with: {-(-one.size // MIB)} MiB, more than {config.max_model_mb} ([work] max_model_mb)"
     return too_large(config, offer.terms)
 
 
@@ -280,8 +283,19 @@ def train_seconds(terms: PostJob, clock: int) -> float | None:
 
 
 def improves(terms: PostJob, own: ClaimRecord | None, loss: int) -> bool:
-    """Whether the ledger takes this loss after the standing claim (LC-JOB-21)."""
-    return own is None or (own.count < MAX_CLAIMS and loss <= messages.improved(terms, own.loss))
+    """Whether the ledger takes this loss after the standing claim, or as the first one (LC-JOB-21)."""
+    if own is None:
+        return no_better(terms, loss) is None
+    return own.count < MAX_CLAIMS and loss <= messages.improved(terms, own.loss)
+
+
+def no_better(terms: PostJob, loss: int) -> str | None:
+    """Why a first claim of this loss is refused beside the model that trainings begin with (LC-JOB-62); None where it is not."""
+    for one in terms.earlier:
+        if loss > (most := messages.improved(terms, one.loss)):
+            begun = f"trainings begin with a model of loss {format_loss(one.loss)}"
+            return f"{begun}, and its own came to {format_loss(loss)}: a claim is at most {format_loss(most)}"
+    return None
 
 
 def wants_stake(config: WorkConfig, reader: Reader, terms: PostJob, me: bytes) -> bool:

@@ -23,8 +23,9 @@ BUDGET = 0.9
 
 
 def wanted_image(config: WorkConfig, terms: PostJob, use: Use = Use.TRAIN | Use.EVALUATE) -> WantedImage:
-    """The job's image, and where it has any its hidden data and its data sets for this use."""
+    """The job's image, and where it has any its hidden data, and what this use reads of data sets and an earlier model."""
     posted, limits = terms.image, policy.image_limits(config, terms)
+    earlier = [(cid_text(one.cid), one.size) for one in terms.earlier if use & Use.TRAIN]
     return WantedImage(
         reference=posted.reference,
         cid=cid_text(posted.cid) if posted.kind == ImageKind.ARCHIVE else "",
@@ -34,6 +35,7 @@ def wanted_image(config: WorkConfig, terms: PostJob, use: Use = Use.TRAIN | Use.
         unpacked=limits.unpacked_bytes,
         files=tuple((cid_text(hidden.cid), hidden.size) for hidden in terms.hidden),
         sets=tuple(WantedSet(one.name, cid_text(one.cid), one.size, one.files) for one in terms.data if one.use & use),
+        model=next(iter(earlier), None),
     )
 
 
@@ -45,13 +47,14 @@ def train_spec(
     seed: int,
     wall_s: float,
     sets: Mapping[str, DataSet] = NO_SETS,
+    model: Path | None = None,
     devices: tuple[str, ...] = (),
 ) -> RunSpec | str:
     """A training; a text where no container can be started for the posting, and why."""
     budget_s = max(1, int(wall_s * BUDGET))
     found = _sets(terms, Use.TRAIN, sets)
     fields: dict[str, Any] = {"run_id": run, "image_id": image_id, "phase": "train", "seed": seed, "budget_s": budget_s}
-    return _spec(terms, wall_s, found, devices=devices, **fields)
+    return _spec(terms, wall_s, found, {} if model is None else {"model": model}, devices=devices, **fields)
 
 
 def evaluate_spec(

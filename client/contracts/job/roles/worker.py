@@ -116,6 +116,8 @@ class _JobProgress:
     image: str = ""
     sets: Mapping[str, DataSet] = field(default_factory=dict)
     """Those of the job, here since its image is."""
+    model: Path | None = None
+    """What its trainings begin with, too."""
     asked: bool = False
     failures: int = 0
     retry_at: int = 0
@@ -217,12 +219,14 @@ class Worker(Machine):
         return []
 
     def _image_ready(self, progress: _JobProgress, given: ImageReady) -> None:
-        """Where it was brought for a seat of this node, sets that a training alone reads may be missing: it is asked for again."""
+        """Where it was brought for a seat of this node, what a training alone reads may be missing: it is asked for again."""
         posting = self._reader.get(records.posting_key(given.ref)) if self._reader is not None else None
-        if isinstance(posting, Posting) and any(one.name not in given.sets for one in posting.terms.data):
+        terms = posting.terms if isinstance(posting, Posting) else None
+        if terms and (any(one.name not in given.sets for one in terms.data) or (terms.earlier and given.model is None)):
             progress.asked = False
             return
-        progress.image, progress.sets, progress.failures, progress.no_image = given.image_id, given.sets, 0, ""
+        progress.image, progress.sets, progress.model = given.image_id, given.sets, given.model
+        progress.failures, progress.no_image = 0, ""
 
     def notices(self) -> list[Notice]:
         found: list[Notice] = []
@@ -330,6 +334,7 @@ class Worker(Machine):
         (measured, model), progress.best = progress.best, None
         loss = max(measured, offer.terms.floor)
         if not is_open or not policy.improves(offer.terms, offer.own, loss):
+            progress.late = policy.no_better(offer.terms, loss) or ""
             return [DropFile(model.path)]
         reveal_ms = params_of(reader, offer.job).job_reveal
         progress.late = policy.too_late_to_claim(offer.terms, reveal_ms, self.clock, progress.took) or ""
@@ -624,7 +629,14 @@ class Worker(Machine):
         wall_s = policy.train_seconds(offer.terms, clock) or 1.0
         seed = policy.train_seed(self._me, offer.job, attempt)
         spec = runs.train_spec(
-            offer.terms, run=run, image_id=progress.image, seed=seed, wall_s=wall_s, sets=progress.sets, devices=devices
+            offer.terms,
+            run=run,
+            image_id=progress.image,
+            seed=seed,
+            wall_s=wall_s,
+            sets=progress.sets,
+            model=progress.model,
+            devices=devices,
         )
         return StartRun(run, offer.job, spec, ("train", attempt), Attempt(secrets.KIND, attempt, first=True), keep=True)
 
