@@ -21,6 +21,7 @@ ONCE = register("LC-FILE-2: no name stands twice")
 NO_GAP = register("LC-FILE-4: tensors lie without a gap")
 WHOLE = register("LC-FILE-4: the last one ends with the file")
 OBJECT = register("LC-FILE-3: a tensor is an object")
+NOTES = register("LC-FILE-3: metadata are texts")
 THREE = register("LC-FILE-3: it has its three members")
 LISTS = register("LC-FILE-3: shape and offsets are lists of numbers")
 SIZED = register("LC-FILE-3: a shape has a size")
@@ -190,6 +191,8 @@ def read_model(raw: bytes) -> list[Tensor]:
         )
     except ValueError as error:
         raise Refused(str(error)) from None
+    notes = told.pop("__metadata__", {})
+    need(NOTES, isinstance(notes, dict) and all(isinstance(text, str) for text in notes.values()))
     found = sorted((_tensor(name, said) for name, said in told.items()), key=lambda one: one.begin)
     at = 0
     for one in found:
@@ -207,7 +210,7 @@ def _product(shape: list[int]) -> int:
 
 
 def _tensor(name: str, said: Any) -> Tensor:
-    need(OBJECT, name != "__metadata__" and isinstance(said, dict))
+    need(OBJECT, isinstance(said, dict))
     need(THREE, set(said) == {"dtype", "shape", "data_offsets"} and said["dtype"] == "F32")
     shape, offsets = said["shape"], said["data_offsets"]
     for given in (shape, offsets):

@@ -44,7 +44,7 @@ STRICTER = {
     "an escape",
     "another dtype",
     "half precision",
-    "metadata",
+    "metadata alone",
     "no tensor",
     "nothing in a dimension",
     "white space before",
@@ -57,7 +57,9 @@ def changed(**tensors: Any) -> str:
 
 
 BAD: dict[str, tuple[bytes | str, int]] = {
-    "metadata": (changed(__metadata__={"format": "pt"}), 7),
+    "metadata of numbers": (changed(__metadata__={"epoch": 7}), 7),
+    "metadata that is a list": (changed(__metadata__=["pt"]), 7),
+    "metadata alone": (json.dumps({"__metadata__": {"format": "pt"}}), 0),
     "metadata that is a tensor": (json.dumps({"__metadata__": entry([1], 0, 4)}), 1),
     "a name twice": (json.dumps({"w": entry([1], 0, 4), "v": entry([1], 4, 8)}).replace("v", "w"), 2),
     "a field twice": ('{"w":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}}', 1),
@@ -125,11 +127,11 @@ SHAPES = st.lists(st.lists(st.integers(1, 4), max_size=3), min_size=1, max_size=
 
 
 @settings(max_examples=50)
-@given(shapes=SHAPES, seed=st.integers(0, 2**32 - 1))
-def test_what_the_package_writes_is_read_alike(shapes: list[list[int]], seed: int) -> None:
+@given(shapes=SHAPES, seed=st.integers(0, 2**32 - 1), notes=st.sampled_from([None, {}, {"format": "pt"}, {"a": "{[", "b": ""}]))
+def test_what_the_package_writes_is_read_alike(shapes: list[list[int]], seed: int, notes: dict[str, str] | None) -> None:
     numbers = np.random.default_rng(seed)
     tensors = {f"layer.{n}": numbers.normal(size=shape).astype("<f4").reshape(shape) for n, shape in enumerate(shapes)}
-    raw = safetensors.numpy.save(tensors)
+    raw = safetensors.numpy.save(tensors, notes)
     layout = read_layout(raw)
     values, at = values_of(raw, layout), 0
     read = safetensors.numpy.load(raw)

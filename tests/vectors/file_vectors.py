@@ -66,6 +66,18 @@ def _models() -> Iterator[bytes]:
         yield _file(text.encode(), size)
     yield from (b"", b"1234567", _file(b"{}", 0), _file(b" {}", 0), _file(b'{"__metadata__": {}}', 0), _file(b"{", 0))
     yield _file(b'{"__metadata__": ' + text[6:].encode(), 28)
+    for notes in (
+        b"{}",
+        b'{"format": "pt"}',
+        b'{"a": "b", "c": ""}',
+        b'{"a": 1}',
+        b'{"a": null}',
+        b'{"a": {}}',
+        b"[]",
+        b'"pt"',
+        b"null",
+    ):
+        yield _file(b'{"__metadata__": ' + notes + b", " + text[1:].encode(), 28)
     yield _file(json.dumps(dict(reversed(good.items()))).encode(), 28)
     yield (10**6).to_bytes(8, "little") + text.encode()
     yield from (_file(text.encode().ljust(size), 28) for size in (262_144, 262_145))
@@ -107,6 +119,7 @@ def _listed(raw: bytes) -> Iterator[tuple[str, list[int], int, int]]:
     """Of a file that the product takes."""
     size = int.from_bytes(raw[:8], "little")
     told = json.loads(raw[8 : 8 + size])
+    told.pop("__metadata__", None)
     for name, said in sorted(told.items(), key=lambda item: item[1]["data_offsets"][0]):
         yield name, said["shape"], *said["data_offsets"]
 

@@ -27,6 +27,8 @@ _CHARACTERS = re.compile(rb"[ -\[\]-~\t\r\n]*")
 _BRACKETS = re.compile(rb'"[^"]*"|[{}\[\]]')
 _NATURAL = re.compile(r"0|[1-9][0-9]{0,15}")
 _DEPTH = 4
+_NOTES = "__metadata__"
+"""What libraries write beside the tensors, such as {"format": "pt"}: it says nothing of the values."""
 
 
 class BadTensors(ValueError):
@@ -79,12 +81,15 @@ def _parsed(header: bytes) -> dict[str, tuple[tuple[int, ...], int, int]]:
         said = json.loads(header, object_pairs_hook=_unique, parse_int=_natural, parse_float=_refuse, parse_constant=_refuse)
     except json.JSONDecodeError as bad:
         raise BadTensors(f"the header is no JSON: {bad}") from None
+    notes = said.pop(_NOTES, {})
+    if not isinstance(notes, dict) or not all(isinstance(text, str) for text in notes.values()):
+        raise BadTensors(f"{_NOTES} is no object of texts")
     return {name: _tensor(name, value) for name, value in said.items()}
 
 
 def _tensor(name: str, said: Any) -> tuple[tuple[int, ...], int, int]:
-    if name == "__metadata__" or not isinstance(said, dict) or said.keys() != {"dtype", "shape", "data_offsets"}:
-        raise BadTensors(f"{name[:60] or 'a tensor without name'} has not dtype, shape and data_offsets alone; metadata is refused")
+    if not isinstance(said, dict) or said.keys() != {"dtype", "shape", "data_offsets"}:
+        raise BadTensors(f"{name[:60] or 'a tensor without name'} has not dtype, shape and data_offsets alone")
     shape, offsets = said["shape"], said["data_offsets"]
     if said["dtype"] != "F32" or not _naturals(shape) or not 1 <= _values(shape) <= MAX_DIMS:
         raise BadTensors(f"{name[:60]} is not F32 of a shape with 1 to {MAX_DIMS:,} values")
