@@ -34,6 +34,7 @@ _DROPPED = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, 
 
 _make_client: Any = docker.api.client.APIClient
 _environment: Any = docker.utils.utils.kwargs_from_env
+_contexts: Any = ContextAPI
 
 
 class Engine:
@@ -141,7 +142,7 @@ def explain(problem: Exception) -> str:
 def _context() -> tuple[str, str] | None:
     """The context that the command `docker` has, where it is not the usual socket: its name and where that engine is."""
     try:
-        found = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT") or None)
+        found = _contexts.get_context(os.environ.get("DOCKER_CONTEXT") or None)
         host = str(found.Host) if found is not None else ""
     except Exception:  # whatever a person's files hold: it is a hint
         return None
