@@ -13,6 +13,7 @@ HANDED = register("LC-FED-11: an index that nothing names goes over")
 NAMED = register("LC-FED-11: what an accepted set names does not go over")
 STILL_BENCHED = register("LC-FED-11: a bench is served before an index goes over")
 STILL_RUNS = register("LC-FED-11: nor does an index of the attempt that runs")
+CROWDED = register("LC-FED-10: one of the root of most that wait gives way")
 LAPSES = register("LC-FED-10: who waits too long is forgotten")
 
 
@@ -144,6 +145,7 @@ def join_federation(work: Work, sender: bytes, digest: bytes, n: int) -> None:
     if work.terms.open_admission:
         _activate(work, sender, digest)
     else:
+        _crowded_gives_way(work, sender)
         not_too_many_are_pending(work)
     member = work.members.setdefault(sender, Member(sender, PENDING, digest, n, s.clock))
     member.digest, member.n, member.since = digest, n, s.clock
@@ -152,6 +154,22 @@ def join_federation(work: Work, sender: bytes, digest: bytes, n: int) -> None:
     else:
         member.state = PENDING
         work.noted("fed.asked", sender)
+
+
+def _crowded_gives_way(work: Work, sender: bytes) -> None:
+    """LC-FED-10"""
+    waiting = [one for one in work.members.values() if one.state == PENDING]
+    if len(waiting) < work.terms.max_members or not part(CROWDED):
+        return
+    many: dict[bytes, int] = {}
+    for one in waiting:
+        root = membership.root_of(work.s, one.id)
+        many[root] = many.get(root, 0) + 1
+    if many.get(membership.root_of(work.s, sender), 0) + 2 <= max(many.values()):
+        crowd = [one for one in waiting if many[membership.root_of(work.s, one.id)] == max(many.values())]
+        last = max(crowd, key=lambda one: (one.since, one.id))
+        _forget(work, last)
+        work.noted("fed.lapsed", last.id)
 
 
 def _activate(work: Work, account: bytes, digest: bytes) -> None:

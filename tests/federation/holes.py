@@ -116,6 +116,17 @@ def outage(kit: Kit) -> float:
     return sum(one.graph.accounts[who].rests_until > one.graph.clock for who in one.verifiers)
 
 
+def crowded(kit: Kit) -> float:
+    """Owners of three that cannot ask to be let in, where as many accounts of one root wait as may."""
+    one = kit.table.Table(owners=0, its=kit.table.terms(max_members=6))
+    puppets = one.verifiers[:6]
+    for who in puppets:
+        one.graph.accounts[who].root = puppets[0]
+        one.must(who, kit.scenario.JoinFederation(kit.table.FED, who))
+    asking = one.verifiers[6:9]
+    return sum(one.send(who, kit.scenario.JoinFederation(kit.table.FED, who)) is not None for who in asking)
+
+
 def strangers(kit: Kit) -> float:
     """Attempts of twelve in which three verifiers that are no members hold every seat, beside ten that are."""
     one = kit.table.Table(owners=0, verifiers=13, its=kit.table.terms(rounds=12, max_members=12))
@@ -636,6 +647,20 @@ HOLES = (
         "verifiers",
         (("ends.py", "    if account.unready is not None and", "    if not account and"),),
         outage,
+        0.0,
+    ),
+    Hole(
+        "M19",
+        "six accounts of one root wait, as many as may: owners of three of other roots that cannot ask",
+        "owners",
+        (
+            (
+                "opening.py",
+                '    check(len(roots.get(graph.accounts[sender].root, [])) <= most - 2, "FULL")',
+                '    check(not most, "FULL")',
+            ),
+        ),
+        crowded,
         0.0,
     ),
 )

@@ -187,14 +187,28 @@ def ask(graph: Graph, federation: Federation, sender: bytes, message: JoinFedera
         member.index, member.state = trial.index, ACTIVE
         graph.reach("joined")
     else:
-        waiting = sum(1 for one in federation.members.values() if one.state == PENDING)
-        check(waiting < terms.max_members, "FULL")
+        make_room(graph, federation, sender)
         member.state = PENDING
         graph.reach("pending")
     if old is not None:
         graph.reach("joined.again")
     member.digest, member.n, member.since = message.digest, message.n, graph.clock
     federation.members[sender] = member
+
+
+def make_room(graph: Graph, federation: Federation, sender: bytes) -> None:
+    """Of as many as may wait the last one of the root that has most gives way, to one whose root has at least two fewer."""
+    roots: dict[bytes, list[Joined]] = {}
+    for one in federation.members.values():
+        if one.state == PENDING:
+            roots.setdefault(graph.accounts[one.id].root, []).append(one)
+    if sum(map(len, roots.values())) < federation.terms.max_members:
+        return
+    most = max(map(len, roots.values()))
+    check(len(roots.get(graph.accounts[sender].root, [])) <= most - 2, "FULL")
+    graph.reach("pending.displaced")
+    crowd = [one for of_root in roots.values() if len(of_root) == most for one in of_root]
+    forget(federation, max(crowd, key=lambda one: (one.since, one.id)))
 
 
 def by_sponsor(graph: Graph, sender: bytes, ref: bytes) -> Federation:

@@ -22,6 +22,7 @@ ROWS: dict[str, str] = {
     "key.follows": "a seat that followed has it, too",
     "ready.all": "all aggregators are ready",
     "ready.replaced": "some are not, and others follow",
+    "pending.displaced": "one of the root of most that wait gives way",
     "unready.again": "who is not ready again within the hour has no other failed draw",
     "ready.two": "fewer than three go on after the windows",
     "commits.all": "all committed: training ends",

@@ -220,6 +220,28 @@ def lapsing() -> Train:
     return play
 
 
+def crowded() -> Train:
+    """Three of one root wait, as many as may: two of other roots take the places of the last two, a third one none."""
+    name, rule = "who waits beside many of one root displaces the last of them", "LC-FED-10"
+    state = Train(name, rule).state
+    one_root = {}
+    for owner in ("o1", "o2", "o3"):
+        key = member_key(id_of(owner))
+        known: Any = state.get(key)
+        one_root[key] = replace(known, root=id_of("o1"))
+    play = Train(name, rule, one_root)
+    play.serving(*HELPERS).opens(admit_open=False, min_members=2, min_sum=2, max_members=3)
+    ref = play.federation
+    play.do("o1", JoinFederation(ref, digest("o1"), 0))
+    play.all({owner: JoinFederation(ref, digest(owner), 0) for owner in ("o2", "o3")})
+    for owner in ("o4", "o5"):
+        play.do(owner, JoinFederation(ref, digest(owner), 0))
+    play.refuse(C.FULL, "o6", JoinFederation(ref, digest("o6"), 0))
+    for owner in ("o1", "o4"):
+        play.do("alice", AdmitMember(ref, id_of(owner)))
+    return play
+
+
 def starting() -> Train:
     play = Train("what a start needs", "LC-FED-15")
     play.serving(*HELPERS[:4]).opens(vetted=True, min_sum=2)
@@ -446,7 +468,21 @@ def late_start() -> Train:
 
 
 MEMBERS: tuple[Callable[[], Train], ...] = (
-    *(terms, edges, standing, unknown, joining, lapsing, starting, only_verifier, last_verifier, few_outside, unstarted, few),
+    *(
+        terms,
+        edges,
+        standing,
+        unknown,
+        joining,
+        lapsing,
+        crowded,
+        starting,
+        only_verifier,
+        last_verifier,
+        few_outside,
+        unstarted,
+        few,
+    ),
     *(members_sit, outsiders, closed, indexes, benched_index, running_index, late_start),
     *(expired, used_up, given_back),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from msgspec.structs import replace
 
 from learningchain.chain.contracts.federation import formulas, records
@@ -22,7 +24,7 @@ from learningchain.chain.contracts.federation.records import FederationMember, F
 from learningchain.chain.contracts.federation.store import FederationContext
 from learningchain.chain.crypto import address
 from learningchain.chain.errors import Reject
-from learningchain.chain.host import MEMBERS, Host
+from learningchain.chain.host import MEMBERS, STANDING, Host
 
 
 def join_federation(host: Host, sender: bytes, m: JoinFederation) -> None:
@@ -39,11 +41,25 @@ def join_federation(host: Host, sender: bytes, m: JoinFederation) -> None:
     if federation.terms.admit_open:
         _become_active(federation, sender, member)
         return
-    waiting = sum(one.state == MemberState.PENDING for _, one in federation.members())
-    if waiting >= federation.terms.max_members:
-        raise Reject(FederationCode.FULL, f"{waiting} wait to be admitted, no more may")
+    _make_room(federation, sender)
     federation.put_member(sender, member)
     federation.emit("fed.asked", sender)
+
+
+def _make_room(federation: FederationContext, sender: bytes) -> None:
+    """Where as many wait as may, the last one of the root that has most gives way to one of a root that has at least two fewer:
+    accounts of one root keep nobody else out."""
+    waiting = [(one.since, who, one) for who, one in federation.members() if one.state == MemberState.PENDING]
+    if len(waiting) < federation.terms.max_members:
+        return
+    root_of = federation.host.service(STANDING).root_of
+    roots = Counter(root_of(who) for _, who, _ in waiting)
+    most = max(roots.values())
+    if roots[root_of(sender)] + 2 > most:
+        raise Reject(FederationCode.FULL, f"{len(waiting)} wait to be admitted, no more may")
+    _, last, one = max(entry for entry in waiting if roots[root_of(entry[1])] == most)
+    _forget(federation, last, one)
+    federation.emit("fed.lapsed", last)
 
 
 _NEW = FederationMember(
