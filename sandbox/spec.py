@@ -110,9 +110,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         folders = {name: isinstance(given, DataSet | OwnData | KnownSets) for name, given in self.inputs.items()}
         self.row.check_inputs(folders, {name for name, given in self.inputs.items() if isinstance(given, OwnData)})
         _require(self.limits.wall_s <= self.row.longest_s, f"wall_s must lie within {self.row.longest_s:g} s in this phase")
-        _require(
-            not self.stays or self.may_stay, "a run with devices, or inputs but data sets, does not outlive its node"
-        )
+        _require(not self.stays or self.may_stay, "a run with devices, or inputs but data sets, does not outlive its node")
         _require(not self.devices or self.row.devices, f"phase {self.phase!r} has no devices")
         distinct = sorted(set(self.devices)) == list(self.devices) and len(self.devices) <= MAX_DEVICES
         _require(distinct and all(map(is_device, self.devices)), f"no run can have the devices {list(self.devices)}")

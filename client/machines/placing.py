@@ -4,8 +4,8 @@
     everything else                         ->  the own engine
 
 A machine has room where what it has, without `ASIDE_MB` for its engine and program, holds the run beside those that it has from
-this node. Its fullness is the larger of its two parts, processors or memory; of two that are as full the first by name takes it. One
-whose engine is of another architecture than the own one takes nothing: the image is for that.
+this node. Its fullness is the larger of its two parts, processors or memory; of two that are as full the first by name takes it.
+One whose engine is of another architecture than the own one takes nothing: the image is for that.
 Machines come first, because the node's own engine has duties with deadlines: a committee waits for no training. `work.concurrent`
 bounds the trainings of both together. Evaluations, answers, published sets, hidden data, GPUs and the owner's own data stay on the
 node.
