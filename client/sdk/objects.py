@@ -15,6 +15,7 @@ A coroutine of such a class awaits the client's calls alone, never a call of an 
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
@@ -49,16 +50,22 @@ class NodeObject(Calls):
 
     def _own_name(self) -> str | None:
         """What the node's owner calls it; None where it has no name, or the node's folder is elsewhere."""
-        from learningchain.client.keys.names import load
+        from learningchain.client.keys.names import NamesError, load
 
-        return None if self._link.folder is None else load(self._link.folder).of(self.raw["id"])
+        try:
+            return None if self._link.folder is None else load(self._link.folder).of(self.raw["id"])
+        except NamesError:  # what holds no names takes nothing else away
+            return None
 
     def _call_it(self, ref: str, name: str | None) -> None:
-        """Keep an own name, where there is one and the node's folder is known."""
-        from learningchain.client.keys.names import label
+        """Keep an own name, where there is one and the node's folder is known. What was posted stays so where it cannot be kept."""
+        from learningchain.client.keys.names import NamesError, label
 
         if name is not None and self._link.folder is not None:
-            label(self._link.folder, ref, name)
+            try:
+                label(self._link.folder, ref, name)
+            except NamesError as e:
+                warnings.warn(str(e), stacklevel=3)
 
     def _facts(self) -> dict[str, Any]:
         """What is shown of it to people, the first two in one line."""

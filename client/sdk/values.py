@@ -47,6 +47,16 @@ def seconds(given: Span, what: str) -> float:
     return float(found[1]) * _UNITS[found[2]]
 
 
+def own_name(given: str | None) -> str | None:
+    """A name of one's own for a job or a federation, in its one form. Raises `UsageError`."""
+    from learningchain.client.keys.names import NamesError, checked
+
+    try:
+        return None if given is None else checked(given)
+    except NamesError as e:
+        raise UsageError(str(e)) from None
+
+
 def moment(ms: int | None) -> datetime | None:
     """A time of the chain's clock; None where there is none."""
     return None if ms is None else datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)

@@ -6,10 +6,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 import learningchain
+from learningchain.client import config
 from learningchain.client.contracts.job.terms import terms_of
 from learningchain.client.keys import names
 from tests.unit.client_fake_api import JOB, TOKEN, Fake, cid_of
@@ -108,6 +110,17 @@ def test_a_job_has_its_name_beside_its_id_on_this_machine(run: Any, folder: Path
     assert f"second try ({JOB[:12]})" in run("job", "list").out
     assert f"{JOB} (second try)" in " ".join(run("job", "show", JOB).out.split())
     assert run("job", "show", JOB, "--json").json["name"] == "second try"
+
+
+def test_python_keeps_the_name_in_the_nodes_folder(folder: Path, api: Fake, tmp_path: Path) -> None:
+    config.change(tmp_path / "node", {"api.listen": urlsplit(api.url).netloc})
+    with learningchain.connect(tmp_path / "node") as node:
+        job = node.jobs.post(folder, name="mine")
+        assert (job.name, node.jobs["latest"].name) == ("mine", "mine") and "name=mine" in repr(job)
+        with pytest.raises(learningchain.UsageError, match="no letter"):
+            node.jobs.post(folder, name="12")
+    with learningchain.connect(url=api.url, token=TOKEN) as node:
+        assert node.jobs["latest"].name is None, "the folder of a node elsewhere is not here"
 
 
 def test_names_of_ids_are_bounded_and_leave_those_of_people_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

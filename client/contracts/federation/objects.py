@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 from learningchain.client.contracts.federation.consent import check_open, check_own, own_data
 from learningchain.client.contracts.federation.references import find_federation
 from learningchain.client.contracts.federation.web.phrases import agreement
-from learningchain.client.keys.names import checked
 from learningchain.client.sdk.bar import ProgressBar
 from learningchain.client.sdk.calls import Blocking, call, stream
 from learningchain.client.sdk.objects import NodeObject
 from learningchain.client.sdk.types import RejectedError, UnavailableError
-from learningchain.client.sdk.values import Credits, Span, credits_text, loss_text, moment, seconds
+from learningchain.client.sdk.values import Credits, Span, credits_text, loss_text, moment, own_name, seconds
 
 if TYPE_CHECKING:
     from learningchain.client.api.schema import EventView, OwnDataView
@@ -353,7 +352,7 @@ class FederationsCalls(NodeObject, Generic[F]):
         )
         from learningchain.client.sdk.images import prepare
 
-        own_name = None if name is None else checked(name)
+        called = own_name(name)
         began, table = Path(model).expanduser(), None if schema is None else Path(schema).expanduser()
         first = await asyncio.to_thread(initial_model, began)
         check_noise(dp, first["dims"], min_members)
@@ -386,7 +385,7 @@ class FederationsCalls(NodeObject, Generic[F]):
                 if path is not None:
                     await self._node.upload(path)
         done = await self._node.open_federation(body | {"look_after": duties}, wait=SENT_S)
-        self._call_it(done["federation"], own_name)
+        self._call_it(done["federation"], called)
         return self._one(self._link, await self._node.federation(done["federation"]))
 
     @call

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from learningchain.client.contracts.job.references import find
 from learningchain.client.contracts.job.sealing import encrypted, noted
 from learningchain.client.contracts.job.terms import combined, data_of, devices_of, read_set
-from learningchain.client.keys.names import checked
 from learningchain.client.sdk.bar import ProgressBar
 from learningchain.client.sdk.calls import Blocking, call
 from learningchain.client.sdk.objects import NodeObject
 from learningchain.client.sdk.types import NotFoundError, RejectedError, UnavailableError, UsageError
-from learningchain.client.sdk.values import Credits, Span, credits_text, loss_text, moment, seconds
+from learningchain.client.sdk.values import Credits, Span, credits_text, loss_text, moment, own_name, seconds
 
 if TYPE_CHECKING:
     from learningchain.sandbox.building.function import FunctionJob
@@ -222,7 +221,7 @@ class JobsCalls(NodeObject, Generic[J]):
         folder = Path(image).expanduser() if isinstance(image, str | Path) and "@sha256:" not in str(image) else None
         terms, _ = combined(folder, said)
         body, named_sets = _body(terms, limits), [read_set(one) for one in terms.get("sets", ())]
-        own_name = checked(terms["name"]) if "name" in terms else None
+        called = own_name(terms.get("name"))
         secret = None if "hidden" not in terms else Path(terms["hidden"]).expanduser()
         await self._node.status()  # a node that is away is told before a long build
         body |= await data_of(self._node, named_sets)
@@ -245,7 +244,7 @@ class JobsCalls(NodeObject, Generic[J]):
                 await self._node.keep_hidden_key(sealed.key)  # before the job: one whose key is nowhere would burn its deposit
                 await self._node.upload(sealed.path)
         done = await self._node.submit_job(body, wait=POST_S)
-        self._call_it(done["job"], own_name)
+        self._call_it(done["job"], called)
         try:
             return self._one(self._link, await self._node.job(done["job"]))
         except NotFoundError:

@@ -20,7 +20,6 @@ from learningchain.client.sdk.types import Json, UnavailableError, UnreachableEr
 if TYPE_CHECKING:
     from learningchain.client.api.schema import EventView, TxAnswer
     from learningchain.client.contracts.prediction.http.schema import (
-        MAX_ROWS,
         ModelPosted,
         ModelRequest,
         ModelTrial,
@@ -218,6 +217,8 @@ class PredictionCalls(NodeCalls):
         request. Called again with the same rows and terms in one run of a program, the requests that exist are waited for and
         nothing is paid twice, but for those that failed: they are asked again; `anew` asks for all of them again. `once`: a word of
         your own for these rows, at most 100 characters: the same also after a crash of this program or the node."""
+        from learningchain.client.contracts.prediction.http.schema import MAX_ROWS
+
         known = await self._model_view(model)
         size = min(batch or MAX_ROWS, known["max_rows"])
         listed = list(rows)
