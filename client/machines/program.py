@@ -136,7 +136,7 @@ class MachineProgram:
 
     async def run(self) -> None:
         await asyncio.to_thread(self._sweep)
-        self._spawn(self._prepare())
+        preparing = asyncio.get_running_loop().create_task(self._prepare())
         pause = FIRST_PAUSE_S
         try:
             while True:
@@ -152,6 +152,7 @@ class MachineProgram:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, MAX_PAUSE_S)
         finally:
+            preparing.cancel()
             await self._stop()
 
     async def _stop(self) -> None:

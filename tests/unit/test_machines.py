@@ -160,6 +160,9 @@ class Site:
 @pytest.fixture
 async def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
     monkeypatch.setattr(program_module, "FIRST_PAUSE_S", 0.01)
+    # Whoever runs these beside much else has a slow machine, and no hostile one.
+    monkeypatch.setattr(hub_module, "HELLO_S", 60.0)
+    monkeypatch.setattr(program_module, "CONNECT_S", 60.0)
     made = Site(tmp_path)
     yield made
     await made.close()
