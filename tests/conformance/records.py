@@ -484,7 +484,7 @@ CONTENT = (
     Record("Has", ("root", CID), tag=2),
     Record("DontHave", ("root", CID), tag=3),
     Record("WantBlocks", ("root", CID), ("blocks", items(CID, 1, 32)), tag=4),
-    Record("HasBulk", ("root", CID), ("port", integer(1, 65_535)), ("ticket", binary(32, 32)), tag=6),
+    Record("HasBulk", ("root", CID), ("port", integer(1, 65_535)), ("ticket", HASH), tag=6),
     Record("ContentBlock", ("root", CID), ("cid", CID), ("data", binary(0, 262_144)), tag=5),
 )
 
