@@ -235,7 +235,8 @@ def test_an_archive_that_changes_after_the_scan_is_told_as_changed(tmp_path: Pat
         path.unlink()
     else:
         image = msgspec.structs.replace(image, layers=(msgspec.structs.replace(image.layers[0], written_size=99_999),))
-    with pytest.raises(BadImage, match="changed while it was read"):
+    # One that is gone says nothing of the image: it is this machine's trouble.
+    with pytest.raises(FileNotFoundError if change == "gone" else BadImage, match=r"No such file|changed while it was read"):
         b"".join(clean_archive(path, image, "t:1"))
 
 
