@@ -83,8 +83,8 @@ MUTANTS = (
     rule(
         "who is silent has served",
         "ends",
-        "record_draw(account, federation.sponsor, bad=True, silent=True)",
-        "record_draw(account, federation.sponsor, bad=False, silent=False)",
+        "record_draw(account, federation.sponsor, bad=True, silent=True)\n\n\ndef unready",
+        "record_draw(account, federation.sponsor, bad=False, silent=False)\n\n\ndef unready",
     ),
     rule(
         "who lied is drawn again",
