@@ -169,9 +169,10 @@ class Beside:
             if record is None or server is None or banned[place] or conduct is None:
                 continue
             new = histories.entered(record, (request.root, conduct[place], place in wrong), histories.SERVER_ENTRIES)
-            out = histories.is_out(new)
+            told = Out(request.model.id, one.who) in events
+            out = histories.is_out(new) and (told or not server.out)  # who was out before is not put out again
             same("a server's record", [] if out else new, server.record)
-            same("out", out, Out(request.model.id, one.who) in events)
+            same("out", out, told)
 
     def decisions(self, graph: Graph, request: Request, values: tuple[RowValue | None, ...], events: list[Event]) -> None:
         told = [one.rows for one in events if isinstance(one, Decided)]
