@@ -325,13 +325,15 @@ def facts(title: str, rows: list[tuple[str, Any]]) -> Group:
     return Group(Text(named(clean(title)), style="bold"), table)
 
 
-def listing(columns: list[str], rows: list[list[Any]], right: set[str] | None = None, whole: set[str] | None = None) -> Listing:
+def listing(
+    columns: list[str], rows: list[list[Any]], right: set[str] | None = None, whole: set[str] | None = None
+) -> UnbrokenTable:
     """Rows under headings; columns in `right` are aligned to the right, those in `whole` not folded, so that they can be copied."""
     cells = [[value if isinstance(value, Text) else cell(value) for value in row] for row in rows]
-    return Listing(columns, cells, right or set(), whole or set())
+    return UnbrokenTable(columns, cells, right or set(), whole or set())
 
 
-class Listing:
+class UnbrokenTable:
     """A table in which no number, id or name is broken: where it is too wide for that, each row stands in lines of its own."""
 
     def __init__(self, columns: list[str], rows: list[list[Text]], right: set[str], whole: set[str]) -> None:
