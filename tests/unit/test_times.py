@@ -28,6 +28,13 @@ ENDS = frozenset({"timeout", "wait_for", "call_later", "Timer"})
 """Calls that end something after a time: a number written into one stands here, too, as `timeout=5`."""
 
 CASES: dict[str, str] = {
+    "client/machines/hub.py LOST_S": "tests/unit/test_machines.py::test_a_run_is_over_where_its_machine_stays_away",
+    "client/machines/hub.py BACK_S": "tests/unit/test_machines.py::test_a_run_goes_on_over_a_start_of_the_node",
+    "client/machines/hub.py UNASKED_S": "tests/unit/test_machines.py::test_a_run_that_nobody_goes_on_with_ends_on_the_machine",
+    "client/machines/book.py TOKEN_MS": "tests/unit/test_machines.py::test_a_token_is_good_for_one_machine_within_its_hour",
+    "p2p/content/moves.py TICKET_MS": "tests/unit/test_content_moves.py::test_a_ticket_is_used_for_a_part_of_its_time_and_then_asked_for_again",
+    "p2p/content/moves.py MOVE_STALL_MS": "tests/unit/test_content_moves.py::test_one_that_brings_nothing_is_ended",
+    "p2p/mover/mover.py IDLE_S": "tests/unit/test_mover.py::test_the_process_ends_when_nobody_needs_it_and_comes_back",
     "client/work/gone.py GONE_MS": (
         "tests/unit/test_work_lasting.py::test_what_is_held_for_something_alive_stays_for_as_long_as_it_lives"
     ),
@@ -136,6 +143,14 @@ CASES: dict[str, str] = {
 """By file and name: the test that plays what outlives it and what goes by it."""
 REASONS: dict[str, str] = {
     "a pause or a rate: what waits goes on after it": """
+        client/contracts/federation/objects.py POLL_S
+        client/machines/frames.py PING_S
+        client/machines/hub.py CANCEL_LOOK_S FAILING_S
+        client/machines/program.py FIRST_PAUSE_S MAX_PAUSE_S TEST_AGAIN_S PRINT_S PROGRESS_S
+        client/work/engine_watch.py LOOK_S
+        p2p/content/moves.py REST_MS
+        p2p/mover/mover.py PAUSE_S
+        p2p/mover/sending.py WATCH_S
         client/api/following.py KEEP_UP_S
         client/api/http_listener.py SWEEP_S LOG_WINDOW_S
         client/api/hub.py RETRY_S
@@ -211,6 +226,7 @@ REASONS: dict[str, str] = {
         chain/node/topology.py WAY_TICKS
     """,
     "one question or one wait: who asked is told that it is not over yet, and what it asked for goes on": """
+        client/contracts/federation/objects.py SENT_S
         client/api/chain.py ROOM_S
         client/api/schema.py MAX_WAIT_S
         client/cli/ready.py GRACE_S
@@ -239,6 +255,12 @@ REASONS: dict[str, str] = {
         client/keys/backup.py timeout=30
     """,
     "a step of another machine or process that answers at once or not: it is tried again, or said": """
+        client/machines/frames.py SILENT_S
+        client/machines/hub.py HELLO_S
+        client/machines/program.py CONNECT_S
+        client/work/engine_watch.py ANSWER_S
+        p2p/mover/receiving.py CONNECT_S
+        p2p/mover/sending.py SILENCE_S TICKET_S
         client/callbacks/posting.py CONNECT_S ANSWER_S
         client/callbacks/resolving.py RESOLVE_S
         client/cli/doctor.py LOOK_S TEST_S
@@ -264,6 +286,8 @@ REASONS: dict[str, str] = {
         chain/storage/server_look.py CONNECT_S STATEMENT_MS
     """,
     "time kept free before an end that the ledger sets, or allowed beside one": """
+        client/machines/hub.py ENDING_S
+        p2p/content/moves.py SPARE_MS
         client/contracts/federation/roles/aggregator.py MARGIN_MS
         client/contracts/federation/roles/panel.py MARGIN_MS
         client/contracts/job/http/postings.py BLOCK_WAIT_MS
@@ -277,6 +301,7 @@ REASONS: dict[str, str] = {
         sandbox/phases.py LONGEST_S
     """,
     "a copy of what is elsewhere: it is made or fetched again when somebody asks": """
+        sandbox/docker/selftest.py _LEFT_S
         client/api/replay.py KEPT_S
         client/contracts/federation/roles/member.py KEEP_MS
         client/contracts/federation/roles/sponsor.py KEEP_MS
@@ -285,6 +310,9 @@ REASONS: dict[str, str] = {
         client/work/computing.py IDLE_S
         client/work/trials.py KEPT_S
         p2p/mdns.py TTL
+    """,
+    "what nobody waits for any more: its node ended the run minutes after the machine was gone": """
+        client/machines/program.py KEEP_S
     """,
     "a measure of a report, a default or a unit: nothing ends by it": """
         client/cli/doctor.py DRIFT_MS
