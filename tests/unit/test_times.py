@@ -32,7 +32,9 @@ CASES: dict[str, str] = {
     "client/machines/hub.py BACK_S": "tests/unit/test_machines.py::test_a_run_goes_on_over_a_start_of_the_node",
     "client/machines/hub.py UNASKED_S": "tests/unit/test_machines.py::test_a_run_that_nobody_goes_on_with_ends_on_the_machine",
     "client/machines/book.py TOKEN_MS": "tests/unit/test_machines.py::test_a_token_is_good_for_one_machine_within_its_hour",
-    "p2p/content/moves.py TICKET_MS": "tests/unit/test_content_moves.py::test_a_ticket_is_used_for_a_part_of_its_time_and_then_asked_for_again",
+    "p2p/content/moves.py TICKET_MS": (
+        "tests/unit/test_content_moves.py::test_a_ticket_is_used_for_a_part_of_its_time_and_then_asked_for_again"
+    ),
     "p2p/content/moves.py MOVE_STALL_MS": "tests/unit/test_content_moves.py::test_one_that_brings_nothing_is_ended",
     "p2p/mover/mover.py IDLE_S": "tests/unit/test_mover.py::test_the_process_ends_when_nobody_needs_it_and_comes_back",
     "client/work/gone.py GONE_MS": (
