@@ -20,9 +20,9 @@ MIN_FREE = 256 * 1024 * 1024
 """A node starts only with this much space: a full log segment, a database checkpoint and some blocks."""
 
 
-IDENTITY: Final = ("keystore.json", "signer.pair")
-"""One of them makes a folder the data folder of a node."""
-_CHAIN: Final = ("lock", "db", "wal", "guard", "reports.db", "peers.book", "blobs", "sandbox", "work")
+IDENTITY: Final = ("keystore.json", "signer.pair", "machine.json")
+"""One of them makes a folder the data folder of a node, or of a machine of one."""
+_CHAIN: Final = ("lock", "db", "wal", "guard", "reports.db", "peers.book", "blobs", "sandbox", "work", "machines", "machine")
 _OWNER: Final = ("keystore-next.json", "genesis.json", "config.toml", "names.json", "api.token", "tokens.db", "peer.leaf")
 _TELLING: Final = ("dashboard.html", "callbacks.db", "notify.secret", "inferences.db")
 OWN: Final = frozenset((*IDENTITY, *_CHAIN, *_OWNER, *_TELLING))

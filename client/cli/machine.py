@@ -101,11 +101,13 @@ def join(
 
     from learningchain.chain.errors import Malformed
     from learningchain.chain.storage import private
+    from learningchain.chain.storage.datadir import take_folder
     from learningchain.client.machines import program
     from learningchain.client.machines.trust import BadToken, parse_token
 
     try:
-        wanted = parse_token(token)
+        wanted, data = parse_token(token), common.folder
+        take_folder(str(data))  # before the token is used up
         secrets = asyncio.run(program.join(wanted))
     except BadToken as problem:
         raise WrongUsage(str(problem)) from None
@@ -117,8 +119,6 @@ def join(
             f"This machine does not join: the node at {wanted.address} is out of reach ({why}). Look whether it runs, and whether "
             "cluster.listen and firewalls let this machine reach it"
         ) from None
-    data = common.folder
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
     private.replace(data / program.FILE, msgspec.json.encode(secrets))
     common.out.show(
         {"name": secrets.name, "node": secrets.address, "data": str(data)},

@@ -508,14 +508,14 @@ def test_a_ban_is_confirmed_only_by_a_validator_whose_sandbox_measured_it(given:
     assert b.look() == []
 
 
-def test_an_own_ballot_that_says_false_is_kept_for_a_month_with_the_contractors_root() -> None:
+def test_an_own_ballot_that_says_false_is_kept_as_long_as_a_case_may_look_back_with_the_contractors_root() -> None:
     b = Bench()
     start = b.sitting()
     b.ended(start, loss=FALSE)
     submit = b.submitted[-1]
     assert submit.secret is not None
     (keep,) = b.verifier.handle(SecretStored(submit.secret))
-    assert isinstance(keep, KeepSecret) and keep.secret.keep_ms == 30 * 24 * 3_600_000
+    assert isinstance(keep, KeepSecret) and keep.secret.keep_ms == secrets.KEEP_FALSE_MS
     assert secrets.false_in(keep.secret) == FalseClaim(b.w, b.job, b.chain.ids["boss"], b.chain.clock)
     assert b.verifier.handle(SecretRefused(keep.secret)) == [keep]
     assert b.verifier.handle(SecretStored(keep.secret)) == []
