@@ -628,6 +628,5 @@ def test_the_commands_on_the_machine_say_what_is_missing(run: Any, tmp_path: Pat
     assert "cluster.listen" in run("machine", "join", nobody, *where).err
     told = run("machine", "run", *where)
     assert told.code == 1 and "machine join TOKEN" in told.err
-    (tmp_path / "none").mkdir()
     (tmp_path / "none" / program_module.FILE).write_text("{}")
     assert "Join again" in run("machine", "run", *where).err
