@@ -94,8 +94,11 @@ async def _events(graph: Graph, member: Member) -> AsyncIterator[Block]:
     timeout = aiohttp.ClientTimeout(total=None)
     url = f"{member.url}/v1/events?kinds=block"
     async with graph.session.get(url, headers=member.headers(), timeout=timeout) as stream:
+        kind = b""
         async for line in stream.content:
-            if line.startswith(b"data:"):
+            if line.startswith(b"event:"):
+                kind = line[6:].strip()
+            elif line.startswith(b"data:") and kind == b"block":
                 data = json.loads(line[5:])
                 yield Block(data["height"], data["time"], data["txs"], time.monotonic(), data["round"])
 
