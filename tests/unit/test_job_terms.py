@@ -14,7 +14,7 @@ import learningchain
 from learningchain.client import config
 from learningchain.client.contracts.job.terms import terms_of
 from learningchain.client.keys import names
-from tests.unit.client_fake_api import JOB, TOKEN, Fake, cid_of
+from tests.unit.client_fake_api import FINISHED, JOB, MODEL, TOKEN, Fake, cid_of
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
 CID = str(cid_of(b"manifest")[0])
@@ -29,12 +29,16 @@ mem_mb = 512
 hidden = "hidden.csv"
 params = {{ epochs = 5 }}
 sets = {{ more = "{CID}:train" }}
+from = "{JOB[:8]}"
+gpus = 1
 """
 SAID = {
     "bounty": "12.5",
     "expires_in_s": 1_200,
     "params": {"epochs": 5},
     "limits": {"mem_mb": 512, "eval_s": 30},
+    "devices": {"kind": "cuda", "count": 1, "mem_mb": 0},
+    "earlier": {"job": JOB, "cid": cid_of(MODEL)[0], "size": len(MODEL), "loss": FINISHED["claims"][0]["loss"]},
     "data": [{"name": "more", "cid": CID, "use": "train", "size": 10, "files": 2}],
 }
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from learningchain.client.contracts.job.references import find
 from learningchain.client.contracts.job.sealing import encrypted, noted
-from learningchain.client.contracts.job.terms import combined, data_of, devices_of, read_set
+from learningchain.client.contracts.job.terms import combined, data_of, devices_of, earlier_of, read_set
 from learningchain.client.sdk.bar import ProgressBar
 from learningchain.client.sdk.calls import Blocking, call
 from learningchain.client.sdk.objects import NodeObject
@@ -187,6 +187,7 @@ class JobsCalls(NodeObject, Generic[J]):
         hidden: str | Path | None = None,
         params: Mapping[str, Any] | None = None,
         limits: Mapping[str, Any] | None = None,
+        begin_with: str | None = None,
         gpus: int | None = None,
         gpu_mem_mb: int | None = None,
         gpu_kind: str | None = None,
@@ -207,6 +208,7 @@ class JobsCalls(NodeObject, Generic[J]):
         sets: CIDs of published data sets by their names in the job; ":train" or ":evaluate" behind one: for that alone.
         hidden: a file of examples that nobody can read before all models are shown, encrypted here; the node keeps the key.
         params: handed to the program. limits: of a run, such as {"cpus": 2, "mem_mb": 4096, "train_s": 600}.
+        begin_with: a paid job, whose model trainings begin with; claims must be better than it is.
         gpus: how many the training asks for, with gpu_mem_mb MiB at least, of gpu_kind "cuda" or "rocm".
         fee: for each judged vote. tol: by how much a measured loss may be above the claim. floor: the lowest that can be true.
         float_kind: "f32" or "f64". finalists: how many are judged at most. on_cheat: "refund" or "next-best".
@@ -216,7 +218,7 @@ class JobsCalls(NodeObject, Generic[J]):
 
         said: dict[str, Any] = {"name": name, "bounty": bounty, "expires": expires, "fee": fee, "params": params, "tol": tol}
         said |= {"floor": floor, "float_kind": float_kind, "finalists": finalists, "on_cheat": on_cheat, "hidden": hidden}
-        said |= {"gpus": gpus, "gpu_mem_mb": gpu_mem_mb, "gpu_kind": gpu_kind}
+        said |= {"begin_with": begin_with, "gpus": gpus, "gpu_mem_mb": gpu_mem_mb, "gpu_kind": gpu_kind}
         said["sets"] = None if sets is None else [f"{one}={cid}" for one, cid in sets.items()]
         folder = Path(image).expanduser() if isinstance(image, str | Path) and "@sha256:" not in str(image) else None
         terms, _ = combined(folder, said)
@@ -233,13 +235,16 @@ class JobsCalls(NodeObject, Generic[J]):
             elif secret is not None:
                 sealed = await asyncio.to_thread(encrypted, secret, Path(scratch))
                 body["hidden"] = sealed.posted
+            earlier = None if "begin_with" not in terms else Path(scratch) / "earlier-model"
+            if earlier is not None:
+                body |= await earlier_of(self._node, terms["begin_with"], earlier)
             quote = await self._node.quote_job(body)
             if (refusal := quote["refusal"]) is not None:
                 why = f"The job would be refused and was not sent: {refusal['message']}"
                 raise RejectedError(why, code=refusal["code"], name=refusal["name"])
             _warn_of_few(quote["judges"])
-            if archive is not None:
-                await self._node.upload(archive)
+            for path in filter(None, (archive, earlier)):
+                await self._node.upload(path)
             if sealed is not None:
                 await self._node.keep_hidden_key(sealed.key)  # before the job: one whose key is nowhere would burn its deposit
                 await self._node.upload(sealed.path)

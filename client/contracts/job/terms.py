@@ -13,6 +13,7 @@ from learningchain.client.sdk.types import Json, UsageError
 
 if TYPE_CHECKING:
     from learningchain.client.sdk.client import Client
+    from learningchain.client.sdk.http import Progress
 
 FILE = "job.toml"
 
@@ -39,6 +40,8 @@ class PostTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     gpus: int | None = None
     gpu_mem_mb: int | None = None
     gpu_kind: Literal["cuda", "rocm"] | None = None
+    begin_with: str | None = msgspec.field(name="from", default=None)
+    """A paid job, whose model trainings begin with."""
     hidden: str | None = None
     """A file, named from the job's folder."""
     params: dict[str, Any] | None = None
@@ -63,7 +66,7 @@ def terms_of(folder: Path) -> dict[str, Any]:
     except ImageBuildError as problem:
         raise UsageError(str(problem)) from None
     except msgspec.ValidationError as problem:
-        known = ", ".join(PostTerms.__struct_fields__)
+        known = ", ".join(PostTerms.__struct_encode_fields__)
         raise UsageError(f"{folder / FILE}, [post]: {problem}. It may say {known}") from None
     found = {name: value for name in PostTerms.__struct_fields__ if (value := getattr(terms, name)) is not None}
     for name in ("bounty", "expires", "fee", "tol", "floor", "train_time", "eval_time"):
@@ -105,3 +108,14 @@ def devices_of(terms: Mapping[str, Any]) -> Json:
     if not 1 <= count <= MAX_DEVICES or not 0 <= (mem_mb or 0) <= MAX_DEVICE_MB:
         raise UsageError(f"--gpus is 1 to {MAX_DEVICES}, and --gpu-mem-mb at most {MAX_DEVICE_MB}")
     return {"devices": {"kind": kind or "cuda", "count": count, "mem_mb": mem_mb or 0}}
+
+
+async def earlier_of(node: Client, job: str, target: Path, on_progress: Progress | None = None) -> Json:
+    """What a posting says of a paid job's model, which is written into the file `target`: whoever posts serves it. Raises
+    `ApiError`, OSError."""
+    from learningchain.client.contracts.job.references import find
+
+    found = await node.job(await find(node, job))
+    got = await node.fetch_model(found["id"], target, on_progress=on_progress)
+    loss = next(claim["loss"] for claim in found["claims"] if claim["claimant"] == found["winner"])
+    return {"earlier": {"job": found["id"], "cid": got.cid, "size": got.size, "loss": loss}}

@@ -20,7 +20,6 @@ from learningchain.client.contracts.job.cli.build import archive_name, build_ima
 from learningchain.client.contracts.job.cli.cost import judges_text, priced, show_quote, small_committee
 from learningchain.client.contracts.job.cli.hidden import hand_over
 from learningchain.client.contracts.job.cli.jobs import Bar, devices_text
-from learningchain.client.contracts.job.references import find
 from learningchain.client.contracts.job.sealing import Sealed, encrypted, noted, readable
 from learningchain.client.keys.names import checked
 from learningchain.client.sdk.types import RejectedError
@@ -117,7 +116,7 @@ def submit(
     What DIR/job.toml says under [post] need not be typed, and words on the command line go before it.
     """
 
-    from learningchain.client.contracts.job.terms import FILE, combined, data_of, devices_of, read_set
+    from learningchain.client.contracts.job.terms import FILE, combined, data_of, devices_of, earlier_of, read_set
 
     words: Json = {
         "name": name,
@@ -130,7 +129,7 @@ def submit(
     }
     words |= {"float_kind": float_kind, "on_cheat": on_cheat, "cpus": cpus, "mem_mb": mem_mb, "tmp_mb": tmp_mb, "hidden": hidden}
     words |= {"train_time": train_time, "eval_time": eval_time, "model_mb": model_mb, "threads": threads, "sets": sets}
-    words |= {"gpus": gpus, "gpu_mem_mb": gpu_mem_mb, "gpu_kind": gpu_kind}
+    words |= {"begin_with": begin_with, "gpus": gpus, "gpu_mem_mb": gpu_mem_mb, "gpu_kind": gpu_kind}
     said, source = combined(folder, words | {"params": params})
     for needed in ("bounty", "expires"):
         if needed not in said:
@@ -165,11 +164,14 @@ def submit(
 
     with tempfile.TemporaryDirectory(prefix="learningchain-") as scratch:
         archive = image_archive if folder is None else Path(scratch) / archive_name(folder)
-        earlier = None if begin_with is None else Path(scratch) / "earlier-model"
+        earlier = Path(scratch) / "earlier-model" if "begin_with" in said else None
 
         async def request(node: Client) -> Json:
             await node.status()  # an unreachable node is told before the long build or scan
-            begun = {} if begin_with is None or earlier is None else await earlier_of(node, common, begin_with, earlier)
+            begun = {}
+            if earlier is not None:
+                with Bar(common.out, "model") as on_progress:
+                    begun = await earlier_of(node, said["begin_with"], earlier, on_progress)
             if image is not None:
                 named: Json = {"image": registry_image(image)} | ({"arch": arch} if arch is not None else {})
             else:
@@ -289,15 +291,6 @@ def archived_image(archive: Path | None, folder: Path | None = None) -> Json:
     if folder is not None:
         build_image(folder, archive)
     return described(archive, scanned(archive))
-
-
-async def earlier_of(node: Client, common: Common, text: str, target: Path) -> Json:
-    """What a posting says of a paid job's model, which is written into a file: whoever posts serves it. Raises `ApiError`."""
-    found = await node.job(await find(node, text))
-    with Bar(common.out, "model") as on_progress:
-        got = await node.fetch_model(found["id"], target, on_progress=on_progress)
-    loss = next(claim["loss"] for claim in found["claims"] if claim["claimant"] == found["winner"])
-    return {"earlier": {"job": found["id"], "cid": got.cid, "size": got.size, "loss": loss}}
 
 
 def registry_image(text: str) -> Json:
