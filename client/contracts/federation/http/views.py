@@ -61,14 +61,6 @@ def own_view(work: Books, federation: bytes) -> OwnPartView:
     }
 
 
-def own_federations(work: Books) -> list[bytes]:
-    """Those in which this node trains, or that it looks after."""
-    kept, opened = work.book(MemberMachine.name), work.book(SponsorMachine.name)
-    found = {one.federation for one in read(MemberBook, kept).joined} if kept is not None else set()
-    found |= {one.federation for one in read(SponsorBook, opened).opened} if opened is not None else set()
-    return sorted(found)
-
-
 def sent_elsewhere(work: Books, at: FederationLook, account: bytes) -> bytes | None:
     """Return another federation in which this node sent an update on the present base, by its book and by the ledger."""
     kept = work.book(MemberMachine.name)
