@@ -1,4 +1,4 @@
-"""`job cancel`, `extend` and `repost`: what a contractor can do about a job that nobody claimed on, or that found no winner."""
+"""`job cancel`, `extend` and `repost`: what a poster can do about a job that nobody claimed on, or that found no winner."""
 
 from __future__ import annotations
 

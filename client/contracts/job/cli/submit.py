@@ -1,4 +1,4 @@
-"""`job submit`: check what a contractor typed, say what it costs, upload image and sealed data, post the job."""
+"""`job submit`: check what a poster typed, say what it costs, upload image and sealed data, post the job."""
 
 from __future__ import annotations
 
