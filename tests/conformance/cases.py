@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -668,6 +669,11 @@ def _execution(vector: dict[str, Any], case: dict[str, Any]) -> None:
     equal(done.state_root.hex(), case["state_root"], "the state root")
 
 
+def _marks(done: machine.Result) -> dict[str, str]:
+    """Of each record that a block changed the first four bytes of its hash; nothing of one that left."""
+    return {key.hex(): hashlib.sha256(raw).hexdigest()[:8] for key, raw in done.put.items()} | {key.hex(): "" for key in done.gone}
+
+
 def _play(vector: dict[str, Any], play: dict[str, Any]) -> None:
     """LC-JOB: one block after the other, each on what the one before left."""
     records, parent = _records(vector, play), unhex(play["parent"])
@@ -677,6 +683,7 @@ def _play(vector: dict[str, Any], play: dict[str, Any]) -> None:
         receipts = [wire.decode(r.RECEIPT, receipt, 1_000_000) for receipt in done.receipts]
         equal([receipt[1] for receipt in receipts[1:]], told["codes"], f"the codes of block {number}")
         equal([receipt.hex() for receipt in done.receipts], told["receipts"], f"the receipts of block {number}")
+        equal(_marks(done), told["changes"], f"the changed records of block {number}")
         equal(done.state_root.hex(), told["state_root"], f"the state root of block {number}")
         records = {key: record for key, record in {**records, **done.put}.items() if key not in set(done.gone)}
         parent = light.block_id(encode(wire.decode(r.BLOCK, raw, machine.MAX_BLOCK_BYTES)[0]))

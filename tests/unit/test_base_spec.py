@@ -10,8 +10,9 @@ import inspect
 import json
 import os
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -139,6 +140,60 @@ def test_state_keys_are_those_of_the_code() -> None:
 
 def tag_of(kind: Any) -> int:
     return int(kind.__struct_config__.tag)
+
+
+@pytest.mark.parametrize("chapter", ("job", "predictions", "federation"))
+def test_a_table_of_fields_names_fields_of_its_records(chapter: str) -> None:
+    kinds = {kind.__name__: kind.__struct_fields__ for kind in _kinds(CONTRACTS)}
+    record, named = "", 0
+    for head, fields in re.findall(r"^\| (\w*) ?\| ([a-z_]+(?:, [a-z_]+)*) \| .* \|$", SPEC[chapter], re.MULTILINE):
+        record = head or record
+        if record in kinds:
+            named += 1
+            assert set(fields.split(", ")) <= set(kinds[record]), record
+    assert named > 15
+
+
+def _kinds(contracts: Iterable[Any]) -> Iterator[Any]:
+    """Every record of a contract's state, and those within."""
+    for contract in contracts:
+        for kind in contract.state.values():
+            yield kind
+            for field in msgspec.structs.fields(kind):
+                yield from (one for one in _inside(field.type) if hasattr(one, "__struct_fields__"))
+
+
+def _inside(kind: Any) -> Iterator[Any]:
+    yield kind
+    for one in get_args(kind):
+        yield from _inside(one)
+
+
+def _numbers(text: str) -> set[int]:
+    """Message tags that a text gives, one by one or as `A to B`."""
+    spans = re.findall(r"\b(\d{3}) to (\d{3})\b", text)
+    return {tag for first, last in spans for tag in range(int(first), int(last) + 1)}
+
+
+def test_urgent_and_once_are_the_messages_that_are() -> None:
+    for statement, what in (("LC-TX-7", "urgent"), ("LC-TX-14", "once")):
+        text = re.search(rf"\*\*{statement}\*\*.*?\n- ", SPEC["transactions"] + "\n- ", re.DOTALL)[0]  # type: ignore[index]
+        for contract in CONTRACTS:
+            tags = {kind.__struct_config__.tag for kind, spec in contract.messages.items() if getattr(spec, what)}
+            if contract.name in ("prediction", "federation"):
+                theirs = range(32 * contract.number, 32 * contract.number + 32)
+                assert tags == _numbers(text) & set(theirs), contract.name
+
+
+def test_the_sections_and_spans_of_a_genesis_are_those_of_the_code() -> None:
+    text = re.search(r"\*\*LC-BLK-32\*\*.*?\n- \*\*", SPEC["blocks"], re.DOTALL)[0]  # type: ignore[index]
+    assert {int(number): name for number, name in re.findall(r"\b(\d) ([a-z]+)\b", text.split("no other:")[1].split(".")[0])} == {
+        contract.number: contract.name for contract in CONTRACTS
+    }
+    named = text.split("The spans are")[1].split("\n")[0]
+    for number, fields in genesis.OF_CONTRACTS.items():
+        spans = {name for name, field in fields.items() if genesis.span_unit(field)}
+        assert number == 7 or spans == set(re.findall(r"[a-z0-9_]+", named)) & set(fields)
 
 
 def test_message_tags_are_those_of_the_code() -> None:

@@ -102,7 +102,8 @@ class Script:
         self.header, self.parent = header, block_id(header)
         codes = [int(receipt.code) for receipt in done.receipts[1:]]
         receipts = [encode(receipt).hex() for receipt in done.receipts]
-        block = {"block": packed(encode(Block(header, list(txs)))), "codes": codes, "receipts": receipts}
+        changes = {key.hex(): "" if raw is None else hashlib.sha256(raw).hexdigest()[:8] for key, raw in done.encoded}
+        block = {"block": packed(encode(Block(header, list(txs)))), "codes": codes, "receipts": receipts, "changes": changes}
         self.blocks.append(block | {"state_root": done.state_root.hex()})
         return codes
 
