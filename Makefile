@@ -52,11 +52,13 @@ fuzz: setup ## TARGET=name SECONDS=n: a decoder under a coverage-guided fuzzer; 
 mutants: setup ## break the node in every way of the list and see who notices; SEEDS=n at most for each, OUT=file for the table
 	@.venv/bin/python -m tests.sim.mutants --seeds $(SEEDS) --jobs 2 $(if $(OUT),--out "$(OUT)")
 
-verification: setup ## play the second settlement beside the handlers and the Monte Carlo of the rules; writes docs/verification.md; 100,000 requests of the model of predictions, alone and beside the handlers; 100,000 federations of the model of federated training, alone and beside the handlers, and attackers of its rounds
+verification: setup ## play the second settlement beside the handlers and the Monte Carlo of the rules; writes docs/verification.md; 100,000 requests of the model of predictions, alone and beside the handlers; 100,000 federations of the model of federated training, alone and beside the handlers, and attackers of its rounds; what the models alone reached stands in tests/*/results
 	@.venv/bin/python -m tests.verification $(if $(SEED),--seed $(SEED))
-	@.venv/bin/python -m tests.predictions --requests 100000
+	@.venv/bin/python -m tests.predictions --requests 100000 > tests/predictions/results/requests.txt
+	@cat tests/predictions/results/requests.txt
 	@.venv/bin/python -m tests.predictions --requests 100000 --real
-	@.venv/bin/python -m tests.federation --federations 100000
+	@.venv/bin/python -m tests.federation --federations 100000 > tests/federation/results/federations.txt
+	@cat tests/federation/results/federations.txt
 	@.venv/bin/python -m tests.federation --federations 100000 --real
 	@.venv/bin/python -m tests.federation_attacks
 

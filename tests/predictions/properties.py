@@ -10,7 +10,7 @@ from collections import Counter
 from typing import NoReturn
 
 from . import ends, formulas, play
-from .events import Decided, Drawn, Ended, Evicted, Fined, Flow, Slashed, Struck
+from .events import Asleep, Decided, Drawn, Ended, Evicted, Fined, Flow, Slashed, Struck
 from .generate import HONEST, Player
 from .graph import Graph
 from .records import (
@@ -235,7 +235,8 @@ class Checker:
             return
         need("seats", seats <= self.able.get(model.id, set()), "one sits that cannot")
         need("seats", model.owner not in seats or event.pool <= 3, "the owner sits")
-        for who in seats & set(model.servers):
+        slept = {one.server for one in graph.events if isinstance(one, Asleep) and one.model == model.id}
+        for who in seats & set(model.servers) - slept:
             need("seats", model.servers[who].since < request.posted or model.servers[who].since == graph.clock, "too new")
         if event.r == 1:
             need("seats", len(seats) % 2 == 1 and len(seats) <= request.terms.n, len(seats))
@@ -397,8 +398,20 @@ class Checker:
         need("slash", 3 * len(opened) > 2 * len(judges), f"{len(opened)} opened")
         if self.mostly_honest(player, request, 3, len(judges)):
             honest = {seat.who for seat in request.seats if seat.r != 3 and seat.paid and player.habit[seat.who] == HONEST}
-            lost = [e for e in graph.events if isinstance(e, Struck) and e.why == "overturned" and e.account in honest]
+            lost = [e for e in self.struck_by(graph, event) if e.account in honest]
             need("slash", not lost, "an honest one")
+
+    def struck_by(self, graph: Graph, event: Slashed) -> list[Struck]:
+        """Of the strikes of a block those of one slashing: they come before it, behind the one before."""
+        found: list[Struck] = []
+        for one in graph.events:
+            if one is event:
+                break
+            if isinstance(one, Slashed):
+                found = []
+            elif isinstance(one, Struck) and one.why == "overturned":
+                found.append(one)
+        return found
 
     def decided(self, graph: Graph, event: Decided) -> None:
         request = self.requests[event.request]
