@@ -311,16 +311,47 @@ def a_known_key_is_of_one_in_good_standing(s: State, who: bytes) -> bool:
 
 
 @check("LC-MEM-33", 233)
-def the_branch_has_room(s: State, size: int) -> bool:
-    return size < s.member_params.invite_branch
+def the_inviter_is_not_too_deep(depth: int) -> bool:
+    return depth < 32
 
 
-def grow(s: State, root: bytes) -> None:
+@check("LC-MEM-33", 233)
+def the_inviter_has_room(room: int) -> bool:
+    return room >= 1
+
+
+def branch_of(s: State, who: bytes) -> tuple[int, bytes]:
+    """LC-MEM-33: how many are below it, and who is above it."""
+    found = s.get(b"mt/" + who)
+    if found is not None:
+        return found[0], found[1]
+    root = member_of(s, who).root
+    return 0, root if root != who else b""
+
+
+def depth_of(s: State, who: bytes, most: int = 32) -> int:
+    above = branch_of(s, who)[1]
+    return 1 + depth_of(s, above, most - 1) if above and most else 0
+
+
+def room_of(s: State, who: bytes) -> int:
+    below, above = branch_of(s, who)
+    return (room_of(s, above) if above else int(s.member_params.invite_branch)) - below
+
+
+def one_more(s: State, who: bytes) -> None:
+    below, above = branch_of(s, who)
+    s.put(b"mt/" + who, [below + 1, above])
+    if above:
+        one_more(s, above)
+
+
+def grow(s: State, inviter: bytes, newcomer: bytes) -> None:
     """LC-MEM-33"""
-    found = s.get(b"mt/" + root)
-    size = found[0] if found else 0
-    the_branch_has_room(s, size)
-    s.put(b"mt/" + root, [size + 1])
+    the_inviter_is_not_too_deep(depth_of(s, inviter))
+    the_inviter_has_room(room_of(s, inviter))
+    one_more(s, inviter)
+    s.put(b"mt/" + newcomer, [0, inviter])
 
 
 def enter(s: State, key: bytes, root: bytes | None, inviter: bytes) -> bytes:
@@ -332,8 +363,8 @@ def enter(s: State, key: bytes, root: bytes | None, inviter: bytes) -> bytes:
     a_known_key_is_that_of_now(s, who, key)
     a_known_key_is_of_one_in_good_standing(s, who)
     if s.account(who) is None:
-        if root is not None and inviter:
-            grow(s, root)
+        if inviter:
+            grow(s, inviter, who)
         account = Account(key, ACTIVE, 0, 0, [0] * 4, 0)
         owed = s.params.bandwidth_window * 1_000 - NEWCOMER * 1_000_000 // rate(s.params, account)
         s.put(b"a/" + who, account._replace(arrival=s.clock * 1_000 + max(0, owed)))

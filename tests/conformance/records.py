@@ -380,7 +380,7 @@ STATE: dict[bytes, Record] = {
     b"mk/": Record("Invitation", ("key", KEY), ("inviter", ID), ("expires", UINT), ("credits", UINT)),
     b"mn/": Record("Cases", ("opened", UINT)),
     b"mq/": Record("Inviting", ("slots", items(SLOT, 0, 16))),
-    b"mt/": Record("Branch", ("size", UINT)),
+    b"mt/": Record("Branch", ("below", UINT), ("above", binary(0, 20))),
     b"mv/": VOTES_FOR,
     b"kg/": Record(
         "GuardianSet",

@@ -16,6 +16,7 @@ from learningchain.chain.contracts.membership import (
     join_digest,
     member_key,
 )
+from learningchain.chain.contracts.membership.records import MAX_DEPTH
 from learningchain.chain.host import BANNED, MEMBERS
 from tests.unit.governance_kit import Council
 from tests.unit.ledger_kit import id_of, key_of
@@ -90,7 +91,53 @@ def test_one_member_does_not_become_as_many_as_it_likes() -> None:
         growth.rest()
         sizes.append(len(growth.family))
     assert sizes == [4, 16, 21, 21] and set(growth.refused) == {MemberCode.BRANCH_FULL}
-    assert growth.state.get(branch_key(id_of("alice"))) == Branch(20)
+    assert growth.state.get(branch_key(id_of("alice"))) == Branch(20, b"")
+
+
+def test_no_invited_member_uses_up_the_invitations_of_its_root() -> None:
+    """LC-MEM-33: five days of one of them were enough, for ever and for nothing. The root and the others it invited go on."""
+    growth = Growth(invite_branch=20)
+    for name in ("mallory", "nina"):
+        growth._one("alice", name)
+    growth.block(step=50_000)
+    growth.family = ["mallory"]
+    for _ in range(4):
+        growth.rest()
+    assert len(growth.family) == 10 and set(growth.refused) == {MemberCode.BRANCH_FULL}
+    growth.refused = []
+    for inviter in ("nina", "nina", "alice", "alice", "alice"):
+        growth._one(inviter, f"{inviter} {growth.clock}")
+    assert growth.refused == []
+
+
+def test_a_long_line_of_inviters_ends_where_each_entry_would_count_for_too_many() -> None:
+    """LC-MEM-33"""
+    growth, inviter = Growth(), "alice"
+    for depth in range(MAX_DEPTH + 1):
+        growth._one(inviter, f"line {depth}")
+        inviter = f"line {depth}"
+        growth.block(step=50_000)
+    assert len(growth.family) == MAX_DEPTH + 1 and growth.refused == [MemberCode.BRANCH_FULL]
+
+
+def test_who_comes_back_by_one_that_it_invited_is_below_the_first_inviter() -> None:
+    """LC-MEM-33: two would be above each other."""
+    growth = Growth()
+    growth._one("alice", "nina")
+    growth.block(step=50_000)
+    growth._one("nina", "otto")
+    growth.block(step=50_000)
+    assert growth.codes(growth.tx("nina", Leave())) == [0]
+    growth._one("otto", "nina")
+    growth._one("otto", "paul")
+    assert growth.refused == [] and growth.family[-1] == "paul"
+    sizes = [growth.state.get(branch_key(id_of(name))) for name in ("alice", "nina", "otto", "paul")]
+    assert sizes == [
+        Branch(3, b""),
+        Branch(2, id_of("alice")),
+        Branch(1, id_of("nina")),
+        Branch(0, id_of("otto")),
+    ]
 
 
 def test_a_full_branch_holds_up_no_other_root_and_nobody_that_comes_back() -> None:

@@ -84,8 +84,15 @@ def slots(*found: tuple[str, SlotState, int], of: bytes = ALICE) -> Records:
     return {inviting_key(of): Inviting([Slot(ref(name), state, until) for name, state, until in found])}
 
 
-def branch(size: int, root: bytes = ALICE) -> Records:
-    return {branch_key(root): Branch(size)}
+def branch(below: int, of: bytes = ALICE, above: bytes = b"") -> Records:
+    return {branch_key(of): Branch(below, above)}
+
+
+def line(length: int) -> Records:
+    """Alice at the end of a line of inviters, each of which invited the next."""
+    names = [bytes([n]) * 20 for n in range(1, length)]
+    above = [b"", *names]
+    return {branch_key(who): Branch(len(names) - n, above[n]) for n, who in enumerate([*names, ALICE])}
 
 
 def open_one(
@@ -237,6 +244,22 @@ def _joins() -> list[Maker]:
         ),
         say("a branch that has room for one", joining(), open_one() | branch(P.invite_branch - 1), rule="LC-MEM-33"),
         say("a branch that is full", joining(), open_one() | branch(P.invite_branch), rule="LC-MEM-33"),
+        say("below one whose root has room", joining(), open_one() | branch(6, above=V1) | branch(9, V1), rule="LC-MEM-33"),
+        say(
+            "below one that has as many as its root has left",
+            joining(),
+            open_one() | branch(P.invite_branch // 2, above=V1) | branch(P.invite_branch // 2, V1),
+            rule="LC-MEM-33",
+        ),
+        say(
+            "below one that has one less than its root has left",
+            joining(),
+            open_one() | branch(P.invite_branch // 2 - 1, above=V1) | branch(P.invite_branch // 2, V1),
+            rule="LC-MEM-33",
+        ),
+        say("below one of another root, the first", joining(), open_one() | member_record("alice", root=V1), rule="LC-MEM-33"),
+        say("at the end of a long line", joining(), open_one() | line(32), rule="LC-MEM-33"),
+        say("at the end of a line that is too long", joining(), open_one() | line(33), rule="LC-MEM-33"),
         say("who left comes back below a root that is full", back, open_one() | left | branch(P.invite_branch), "v1", "LC-MEM-33"),
         say("an invitation that is parked", joining(), open_one() | _parked(), rule="LC-BLK-20"),
     ]

@@ -177,7 +177,7 @@ def records() -> list[tuple[str, Any]]:
         ("Invitation", membership.Invitation(key, A, 2**40, 0)),
         ("Inviting", membership.Inviting([membership.Slot(H[1], 0, 2**40), membership.Slot(H[2], 3, 0)])),
         ("BanRecord", membership.BanRecord(2**40)),
-        ("Branch", membership.Branch(1_024)),
+        ("Branch", membership.Branch(1_024, b"\x07" * 20)),
         ("Judged", membership_records.Judged([membership_records.PastVerdict(A, 2, 256, 1, False)], 3)),
         ("VotesFor", membership_records.VotesFor([standing.CountedVote(70_000, True)])),
         ("Cases", membership_records.Cases(2)),

@@ -20,7 +20,7 @@ validators may confirm it or lift it; nobody is banned by silence, and a verdict
     -       Invite        policy, active, stands, no newcomer, fewer    open until it expires; its credits escrowed
                           than three count
     open    Join          signed by the one-time key and the newcomer,   the newcomer is a member with the inviter's root and
-                          the branch of the root is not full             gets the credits; the invitation was used
+                          no branch above it is full                     gets the credits; the invitation was used
     open    RevokeInvite  its maker                                      over, credits returned; so at its expiry, and where its
                                                                          maker leaves or is banned
     member  Leave         no validator                                   no member: no posting, claiming, judging, inviting

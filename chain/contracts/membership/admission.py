@@ -11,7 +11,15 @@ from learningchain.chain.contracts.membership.cases import ban_member
 from learningchain.chain.contracts.membership.members import member_in, root_of
 from learningchain.chain.contracts.membership.messages import Join, Leave, MemberCode, SetBoxKey
 from learningchain.chain.contracts.membership.params import JoinPolicy, MemberParams
-from learningchain.chain.contracts.membership.records import BanRecord, Branch, Member, ban_key, branch_key, member_key
+from learningchain.chain.contracts.membership.records import (
+    MAX_DEPTH,
+    BanRecord,
+    Branch,
+    Member,
+    ban_key,
+    branch_key,
+    member_key,
+)
 from learningchain.chain.crypto import address, is_low_order, is_public_key
 from learningchain.chain.errors import Reject
 from learningchain.chain.host import Host, Reader
@@ -68,9 +76,11 @@ def _enter(host: Host, key: bytes, root: bytes | None, inviter: bytes) -> bytes:
         raise Reject(MemberCode.BAD_KEY, "not a compressed secp256k1 public key")
     owner = host.key_owner(key)
     if owner is None:
-        if root is not None and inviter:
-            _grow(host, root)
+        if inviter:
+            _grow(host, inviter)
         identity = host.open_account(key)
+        if inviter:
+            host.put(branch_key(identity), Branch(0, inviter))
         member = Member(root or identity, False, 0, 0, [], 0, [], [], inviter, host.clock)
     else:
         identity, known = owner, member_in(host.store, owner)
@@ -87,15 +97,40 @@ def _enter(host: Host, key: bytes, root: bytes | None, inviter: bytes) -> bytes:
     return identity
 
 
-def _grow(host: Host, root: bytes) -> None:
-    """LC-MEM-33: one more below this root. It counts whatever becomes of it: its account stays for ever."""
-    known, most = host.get(branch_key(root), Branch), host.params_of(MemberParams).invite_branch
-    size = known.size if known is not None else 0
-    if size >= most:
-        raise Reject(
-            MemberCode.BRANCH_FULL, f"{size} identities were invited below {address(root)}, and {most} may be (invite_branch)"
-        )
-    host.put(branch_key(root), Branch(size + 1))
+def branch_of(reader: Reader, identity: bytes) -> Branch:
+    """LC-MEM-33: what is known of the identities below this one."""
+    found = reader.get(branch_key(identity))
+    root = root_of(reader, identity)
+    return found if isinstance(found, Branch) else Branch(0, b"" if root == identity else root)
+
+
+def _path(host: Host, identity: bytes) -> list[tuple[bytes, Branch]]:
+    """The identity and all above it, its root last; no more than one that is too deep needs."""
+    path = [(identity, branch_of(host.store, identity))]
+    while path[-1][1].above and len(path) <= MAX_DEPTH:
+        above = path[-1][1].above
+        path.append((above, branch_of(host.store, above)))
+    return path
+
+
+def _grow(host: Host, inviter: bytes) -> None:
+    """LC-MEM-33: one more below the inviter and all above it. It counts whatever becomes of it: its account stays for ever.
+
+    Whoever has as many below it as its inviter has room left for all the others waits: so nobody that was invited can use up
+    what is its root's, and who has few below it is the last to be held up.
+    """
+    path, most = _path(host, inviter), host.params_of(MemberParams).invite_branch
+    if len(path) > MAX_DEPTH:
+        text = f"{MAX_DEPTH} invitations lead to {address(inviter)}, one after the other: no more follow"
+        raise Reject(MemberCode.BRANCH_FULL, text)
+    if sum(branch.below for _, branch in path) >= most:
+        root, branch = path[-1]
+        text = f"{branch.below} identities were invited below {address(root)}, of {most} that may be (invite_branch)"
+        if len(path) > 1:
+            text += f", {path[0][1].below} of them below {address(inviter)}: what is left is for who has fewer"
+        raise Reject(MemberCode.BRANCH_FULL, text)
+    for identity, branch in path:
+        host.put(branch_key(identity), replace(branch, below=branch.below + 1))
 
 
 # --- going --------------------------------------------------------------------------------------------------------------------

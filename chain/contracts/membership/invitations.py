@@ -31,8 +31,8 @@ from learningchain.chain.types import format_span
 _JOIN = Tag("lc/join", "joins' sign-bytes")
 INVITE_WORK: Final = DUE_WORK
 """It sets a deadline."""
-JOIN_WORK: Final = 8
-"""Two signatures and a new account, in transfers of a batch."""
+JOIN_WORK: Final = 16
+"""Two signatures, a new account and the counts of everybody above it, in transfers of a batch."""
 ENDED: Final = {
     SlotState.USED: (MemberCode.INVITATION_USED, "this invitation was used already: it is for one identity, once"),
     SlotState.REVOKED: (MemberCode.INVITATION_REVOKED, "this invitation was revoked by its maker"),

@@ -34,4 +34,5 @@ class MemberParams(ContractParams, frozen=True, kw_only=True):
     graph that grew fourfold every few seconds could not be governed."""
     invite_branch: Annotated[Positive, Votable(16, 65_536)] = 1_024
     """How many identities come into being by invitations below one root, ever. Each may send bytes, is kept for ever, and is one of
-    the 65,536 that the state is sized for: without a bound a member is so many after eight days. Voted ones are their own root."""
+    the 65,536 that the state is sized for: without a bound a member is so many after eight days. Voted ones are their own root.
+    An invited member has at most half of it, and less the deeper it is: what is left is for who has fewer below it."""

@@ -27,6 +27,8 @@ VERDICTS_KEPT = 64
 MAX_INVITATIONS = 3
 """Of a member, that are open or were used a while ago."""
 SLOTS_KEPT = 16
+MAX_DEPTH = 32
+"""Of the tree that invitations make: each entry counts for everybody above it."""
 LONGEST_CASE = 4
 """A case ends at most so many APPEAL after its first FALSE."""
 
@@ -86,9 +88,13 @@ class Inviting(Wire, frozen=True):
 
 
 class Branch(Wire, frozen=True):
-    """LC-MEM-33: how many identities came into being by invitations below a root."""
+    """LC-MEM-33: how many identities came into being by invitations below this one, and whose invitation opened it itself.
 
-    size: Uint
+    `above` is empty for a root. It stays as it is: who leaves and comes back by another member is below its first inviter.
+    """
+
+    below: Uint
+    above: Annotated[bytes, Meta(max_length=20)]
 
 
 class BanRecord(Wire, frozen=True):
@@ -173,8 +179,8 @@ def inviting_key(identity: bytes) -> bytes:
     return b"mq/" + identity
 
 
-def branch_key(root: bytes) -> bytes:
-    return b"mt/" + root
+def branch_key(identity: bytes) -> bytes:
+    return b"mt/" + identity
 
 
 def ban_key(identity: bytes) -> bytes:

@@ -103,8 +103,8 @@ TEXTS: dict[int, tuple[str, str]] = {
     MemberCode.BAD_BOX_KEY: ("the box key would keep no secret", "Make a new X25519 key"),
     MemberCode.SAME_BOX_KEY: ("this is the box key already", "Nothing to do"),
     MemberCode.BRANCH_FULL: (
-        "as many identities were invited below this root as may be (invite_branch)",
-        "Ask a validator to propose your admission, or a member of another root for an invitation",
+        "as many identities were invited below this root, or this inviter, as may be (invite_branch)",
+        "Ask a member nearer to the root or of another root for an invitation, or a validator to propose your admission",
     ),
 }
 FORMS: dict[str, Form | OneOf] = {

@@ -375,7 +375,12 @@ MUTANTS = (
     ),
     going("four invitations of a member count", "invitations", ">= MAX_INVITATIONS:", "> MAX_INVITATIONS:"),
     going("a newcomer is its own root", "admission", "root = root_of(host.store, record.inviter)", "root = None"),
-    going("a branch has no end", "admission", "    if size >= most:\n", "    if False:\n"),
-    going("a newcomer is in no branch", "admission", "host.put(branch_key(root), Branch(size + 1))", "pass"),
+    going(
+        "a branch has no end",
+        "admission",
+        "    if sum(branch.below for _, branch in path) >= most:\n",
+        "    if False:\n",
+    ),
+    going("a newcomer is in no branch", "admission", "replace(branch, below=branch.below + 1)", "branch"),
     going("who left goes on", "admission", "return isinstance(found, Member) and found.left > 0", "return False"),
 )
