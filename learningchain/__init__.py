@@ -15,10 +15,10 @@ from __future__ import annotations
 import importlib
 import sys
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    # The names of this face. Where each comes from is read from these lines when the first one is used.
+    # The names of this face, for type checkers.
     from learningchain.chain.contracts.credits import Approve as Approve
     from learningchain.chain.contracts.credits import Transfer as Transfer
     from learningchain.chain.contracts.credits import TransferFrom as TransferFrom
@@ -84,6 +84,46 @@ if TYPE_CHECKING:
     from learningchain.sandbox.building.function import Task as Task
     from learningchain.sandbox.building.function import job as job
 
+    __version__: str
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            from learningchain.client.cli.app import own_version
+
+            return own_version()
+        if name == "__all__":
+            return sorted([*_where(), "main"])
+        if name.startswith("_") or name not in _where():
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(_where()[name]), name)
+        globals()[name] = value
+        return value
+
+
+_NAMES: Final = {
+    "chain.contracts.credits": "Approve Transfer TransferFrom",
+    "chain.contracts.job.messages": "Claim CommitVote OpenVote PostJob Reveal RevealKey",
+    "chain.crypto": "SigningKey account_id address parse_address",
+    "chain.types": "format_credits format_loss parse_credits parse_loss",
+    "client.api.schema": "OwnDataView StatusView TxAnswer",
+    "client.config": "Config",
+    "client.contracts.federation.http.schema": "FederationPosted FederationSummary FederationView OwnPartView",
+    "client.contracts.federation.objects": "AsyncFederation Federation",
+    "client.contracts.job.http.schema": "ImageRequest JobPosted JobQuote JobRequest JobSummary JobView LimitsRequest",
+    "client.contracts.job.objects": "AsyncJob Job",
+    "client.contracts.prediction.http.schema": "PredictionPosted PredictionView RegisteredModelView",
+    "client.contracts.prediction.objects": "AsyncModel Model",
+    "client.keys.keystore": "Identity Keystore KeystoreError",
+    "client.receipts.files": "CheckedReceipt check_receipt",
+    "client.sdk.client": "Client",
+    "client.sdk.connecting": "AsyncNode Node connect connect_async",
+    "client.sdk.types": "ApiError BadContentError Event Fetched InvalidError NotFoundError RejectedError UnauthorizedError "
+    "UnavailableError UnreachableError UsageError",
+    "sandbox.building.function": "Task job",
+}
+"""The same once more, as it is found when the program runs: a program that was packed has no text of this file."""
+
 _NOT_ON_WINDOWS = (
     "This command needs Linux, or macOS for all but running a node. On Windows use it in WSL 2 (wsl --install). "
     "Programs on Windows can ask a node elsewhere: import learningchain"
@@ -93,26 +133,7 @@ _NOT_ON_WINDOWS = (
 @cache
 def _where() -> dict[str, str]:
     """The module behind each name."""
-    import ast
-
-    source: str = __loader__.get_source(__name__)  # type: ignore[name-defined]
-    block = next(node for node in ast.parse(source).body if isinstance(node, ast.If))
-    found = [node for node in block.body if isinstance(node, ast.ImportFrom)]
-    return {alias.name: node.module or "" for node in found for alias in node.names}
-
-
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from learningchain.client.cli.app import own_version
-
-        return own_version()
-    if name == "__all__":
-        return sorted([*_where(), "main"])
-    if name.startswith("_") or name not in _where():
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_where()[name]), name)
-    globals()[name] = value
-    return value
+    return {name: f"learningchain.{module}" for module, names in _NAMES.items() for name in names.split()}
 
 
 def __dir__() -> list[str]:

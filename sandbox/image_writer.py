@@ -20,6 +20,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import IO, Final, NamedTuple
 
@@ -30,6 +31,17 @@ _CHUNK = 1 << 20
 
 class ImageBuildError(Exception):
     """The image cannot be built; the text says what is missing or wrong, and what to do."""
+
+
+def own_text(module: str) -> bytes:
+    """The source of a module of this package, for an image. Raises ImageBuildError where byte code alone is installed."""
+    package, _, name = module.rpartition(".")
+    try:
+        return resources.files(package).joinpath(f"{name}.py").read_bytes()
+    except FileNotFoundError:
+        raise ImageBuildError(
+            f"the source of {module} goes into an image, and byte code alone is installed; install learningchain from its wheel"
+        ) from None
 
 
 class Zipped(NamedTuple):

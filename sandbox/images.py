@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
-import inspect
 import marshal
 import os
 import platform
@@ -23,7 +22,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib import resources
 from pathlib import Path, PurePosixPath
 
 from learningchain.sandbox import image_writer
@@ -32,6 +30,7 @@ from learningchain.sandbox.image_writer import (
     ImageBuildError,
     LayerFiles,
     files_layer,
+    own_text,
     this_machine,
     write_archive,
 )
@@ -126,7 +125,7 @@ def sidecar_image(cache: Path, machine: str) -> tuple[Path, str]:
     """
     if machine != this_machine():
         raise ImageBuildError(f"no sidecar for engines of architecture {machine!r}: this machine is {this_machine()!r}")
-    program = resources.files("learningchain.sandbox.docker").joinpath("sidecar_program.py").read_bytes()
+    program = own_text("learningchain.sandbox.docker.sidecar_program")
     return cached_image(cache, "sidecar", program, lambda dest: _build_sidecar(dest, program))
 
 
@@ -142,7 +141,7 @@ def _build_sidecar(dest: Path, program: bytes) -> str:
 
 def cached_image(cache: Path, name: str, program: bytes, build: Callable[[Path], str]) -> tuple[Path, str]:
     """An archive and its image id, built once for this interpreter, this builder and this program."""
-    builder = b"".join(inspect.getsource(module).encode() for module in (sys.modules[__name__], image_writer))
+    builder = b"".join(own_text(module) for module in (__name__, image_writer.__name__))
     described = f"{sys.version}|{sys.base_prefix}|{platform.machine()}".encode()
     key = hashlib.sha256(b"\0".join((program, builder, described))).hexdigest()[:16]
     for path in sorted(cache.glob(f"{name}-{key}-*.tar")):

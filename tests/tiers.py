@@ -18,7 +18,7 @@ SECOND: dict[str, str] = {
     "tests/apifuzz": "schemathesis asks a node for minutes; the tests of the API hold the document against the answers",
     "tests/browser": "it brings Chromium; unit/test_dashboard.py has every page without one",
     "tests/clients": "it installs packages; unit/test_api_inference.py sends what tritonclient sends",
-    "tests/packages": "it installs a validator; unit/test_packages.py reads what the bill says",
+    "tests/packages": "it installs a validator, type checkers, a packer; unit/test_packages.py reads the same wheel",
     "tests/packaging": "a Debian, an image and six nodes in containers; unit/test_packaging_files.py reads the same files",
     "tests/soak": "it draws what it does at which moment; the simulator draws the same from seeds",
     "tests/processes/test_bad_start.py": "unit/test_storage_guard.py and test_client_daemon.py refuse the same",

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from learningchain.sandbox.building import function
 from learningchain.sandbox.building.folder import JobFolder, Settings, read_list
-from learningchain.sandbox.image_writer import PYTHON_IN_IMAGE, ImageBuildError
+from learningchain.sandbox.image_writer import PYTHON_IN_IMAGE, ImageBuildError, own_text
 
 MAX_BYTES: Final = 4 << 20
 _PROGRAM = "#!{python}\nimport learningchain\n\nlearningchain.run({module!r}, {name!r})\n"
@@ -33,7 +33,7 @@ def open_module(path: Path) -> JobFolder:
         raise ImageBuildError(f"{path} says nowhere how wrong a model is: write a function with @{node.name}.evaluate")
     given = _arguments(path, call)
     program = _PROGRAM.format(python=PYTHON_IN_IMAGE, module=path.stem, name=node.name)
-    extra = {"/lc/job": program.encode(), f"/lc/{_OWN}.py": Path(function.__file__).read_bytes()}
+    extra = {"/lc/job": program.encode(), f"/lc/{_OWN}.py": own_text(function.__name__)}
     lock = read_list(path.parent / given["lock"]) if given.get("lock") else ""
     return JobFolder(path.parent, Settings(files=(path.name, *given.get("files", ()))), lock, extra)
 

@@ -17,7 +17,6 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
@@ -28,7 +27,7 @@ from learningchain.sandbox.data import TRIAL, DataSet, OwnData, scan_folder
 from learningchain.sandbox.docker.devices import DeviceEdits
 from learningchain.sandbox.docker.isolation import CORE, MASKED_PATHS, MEMLOCK, OUT_INODES, SHM_INODES, is_gvisor
 from learningchain.sandbox.errors import BadImage, DataRefused, DeviceRefused, EngineError, SandboxUnavailable
-from learningchain.sandbox.image_writer import ENVIRONMENT, ImageBuildError
+from learningchain.sandbox.image_writer import ENVIRONMENT, ImageBuildError, own_text
 from learningchain.sandbox.images import build_python_image, cached_image
 from learningchain.sandbox.phases import PHASES
 from learningchain.sandbox.spec import MIB, Check, ContainerLimits, ImageLimits, RunResult, RunSpec, RunStatus, SelfTestReport
@@ -221,7 +220,7 @@ def _probe_data(folder: Path) -> dict[str, DataSet]:
 
 def _probe_archive(cache: Path) -> tuple[Path, str]:
     """The probe image's archive and id."""
-    probe = resources.files("learningchain.sandbox.docker").joinpath("probe_job.py").read_bytes()
+    probe = own_text("learningchain.sandbox.docker.probe_job")
     config = {"Env": [*ENVIRONMENT, *(f"{name}={value}" for name, value in (_SET_BY_IMAGE | _NOT_WITH_DEVICES).items())]}
     made = probe + json.dumps(config).encode()
     return cached_image(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import email
 import json
 import os
@@ -89,6 +90,40 @@ def test_the_wheel_is_imported_beside_files_named_as_our_rooms(wheel: zipfile.Zi
     )
     assert (run.returncode, run.stderr) == (0, "")
     assert Path(run.stdout.strip()) == site / "learningchain" / "__init__.py"
+
+
+BYTE_CODE_ALONE = """
+import learningchain
+assert all(getattr(learningchain, name) is not None for name in learningchain.__all__)
+from learningchain.sandbox.image_writer import ImageBuildError, own_text
+try:
+    print(own_text("learningchain.sandbox.docker.probe_job"))
+except ImageBuildError as refusal:
+    print(refusal)
+raise SystemExit(learningchain.main())
+"""
+
+
+def test_the_wheel_runs_as_byte_code_alone(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    """As who hands it on without its text: `compileall -b`, then every source removed. An image has texts of ours, and says so."""
+    site = tmp_path / "site"
+    wheel.extractall(site)
+    assert compileall.compile_dir(site, quiet=1, legacy=True)
+    for source in [*site.rglob("*.py"), *site.rglob("__pycache__")]:
+        shutil.rmtree(source) if source.is_dir() else source.unlink()
+    run = subprocess.run(
+        [sys.executable, "-c", BYTE_CODE_ALONE, "--version"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        timeout=60 * SLOW,
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    refusal, version = run.stdout.splitlines()
+    assert version == f"learningchain {VERSION}"
+    assert refusal.startswith("the source of learningchain.sandbox.docker.probe_job goes into an image, and byte code alone is")
 
 
 def test_the_sdist_holds_the_same_files(dist: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ import asyncio, sys
 for name in {HIDDEN!r}:
     sys.modules[name] = None
 import learningchain
-print(sum(getattr(learningchain, name) is not None for name in learningchain.__all__))
+print(sum(getattr(learningchain, name) is not None for name in dir(learningchain)))
 """
 
 
@@ -62,4 +63,10 @@ def test_the_command_says_on_windows_what_to_do(monkeypatch: pytest.MonkeyPatch,
 def test_programs_import_everything_public_without_what_windows_has_not() -> None:
     done = subprocess.run([sys.executable, "-c", FACE], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) == len(learningchain.__all__)
+    assert int(done.stdout) == len(dir(learningchain))
+
+
+def test_type_checkers_and_running_programs_find_the_same_names() -> None:
+    block = next(node for node in ast.parse((ROOT / "learningchain/__init__.py").read_text()).body if isinstance(node, ast.If))
+    typed = {alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert typed == learningchain._where()
