@@ -31,6 +31,11 @@ _NAME: Final = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
 NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
 
+DECIMAL_COMMA: Final = re.compile(r"[+-]?[0-9]*,[0-9]+([eE][+-]?[0-9]{1,3})?", re.ASCII)
+"""A number as spreadsheets of many languages write it."""
+_GROUPED: Final = re.compile(r"[+-]?[0-9]*([.,'’\s][0-9]+)+([eE][+-]?[0-9]{1,3})?")
+"""And with signs between thousands, of which there are many."""
+
 Choice = int | float | str
 
 
@@ -118,6 +123,14 @@ class TableColumn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def cell(self, text: str) -> bool | int | float | str | None:
         """The value that a cell of a table holds; None where it is none of this column's."""
         return self.value(_typed(self.datatype, text))
+
+    def refusal(self, text: str) -> str:
+        """Why a cell of a table is none of this column's."""
+        why = f"{shown_value(text)} is not {self.allowed} ({self.datatype})"
+        cell = text.strip()[:MAX_CELL]
+        if self.datatype in ("BOOL", "BYTES") or NUMBER.fullmatch(cell) or not _GROUPED.fullmatch(cell):
+            return why
+        return f"{why}; write numbers with a decimal point, and nothing between thousands"
 
 
 def _typed(datatype: str, text: str) -> Any:

@@ -1,13 +1,16 @@
-"""What stands between the cells of a table: commas, or semicolons or tabs where a spreadsheet has commas in its numbers. Pure."""
+"""What stands between the cells of a table: commas, or semicolons or tabs where a spreadsheet has commas in its numbers. And
+whether it has them. Pure."""
 
 from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import msgspec
+
+from learningchain.client.data.columns import DECIMAL_COMMA, NUMBER
 
 SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _SAID: Final = re.compile(r'"?sep=([,;\t])"?\s*', re.IGNORECASE)
@@ -15,11 +18,13 @@ _SAID: Final = re.compile(r'"?sep=([,;\t])"?\s*', re.IGNORECASE)
 
 
 class TableForm(msgspec.Struct, frozen=True):
-    """`said`: the first line says so, and the table begins on the second one. `spaced`: a space stands behind each separator."""
+    """`said`: the first line says so, and the table begins on the second one. `spaced`: a space stands behind each separator.
+    `comma`: its numbers have decimal commas."""
 
     separator: str = ","
     said: bool = False
     spaced: bool = False
+    comma: bool = False
 
     @property
     def name(self) -> str:
@@ -35,6 +40,25 @@ def form_of(first: str, wanted: Collection[str]) -> TableForm:
             if set(wanted) <= set(_cells(first, separator, spaced)):
                 return TableForm(separator, spaced=spaced)
     return TableForm()
+
+
+_EITHER: Final = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}", re.ASCII)
+"""Thousands, or a decimal comma."""
+
+
+def has_decimal_commas(numbers: Iterable[str]) -> bool:
+    """Whether these cells can be meant in no other way: one shows a decimal comma beyond doubt, and none has a point."""
+    sure = False
+    for text in map(str.strip, numbers):
+        if "." in text and NUMBER.fullmatch(text):
+            return False
+        sure = sure or (DECIMAL_COMMA.fullmatch(text) is not None and _EITHER.fullmatch(text) is None)
+    return sure
+
+
+def with_point(text: str) -> str:
+    """A cell with a decimal comma as one with a point."""
+    return text.replace(",", ".") if DECIMAL_COMMA.fullmatch(text.strip()) else text
 
 
 def _cells(line: str, separator: str, spaced: bool) -> list[str]:

@@ -52,7 +52,7 @@ class DataColumn(TableColumn, frozen=True, kw_only=True, forbid_unknown_fields=T
             return None
         if not cell and self.datatype != "BYTES":
             return "it is empty"
-        return None if self.cell(cell) is not None else f"{shown_value(cell)} is not {self.allowed} ({self.datatype})"
+        return None if self.cell(cell) is not None else self.refusal(cell)
 
 
 class TableSchema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

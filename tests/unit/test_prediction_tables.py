@@ -32,6 +32,7 @@ from learningchain.client.contracts.prediction.roles.table import (
     BadTable,
     TableReader,
     answers_head,
+    answers_text,
     plain_label,
 )
 from learningchain.client.node.ledger import VALID_FOR
@@ -377,6 +378,49 @@ def test_a_table_is_read_as_spreadsheets_write_it_and_answered_alike(tmp_path: P
         .decode()
         .startswith(separator.join(f'"{n}"' if separator in n else n for n in table.names))
     )
+
+
+PRICED = parse_schema(
+    b'{"inputs":[{"name":"pay","datatype":"FP64"},{"name":"rate","datatype":"FP32","shape":[2]},{"name":"note","datatype":"BYTES"}]}'
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "row"),
+    [
+        ("pay;rate[0];rate[1];note\n3,14;1;-0,5e2;a,b\n", [3.14, [1, -50], "a,b"]),
+        ("note\tpay\trate[0]\trate[1]\n1,5\t,5\t1,234\t2\n", [0.5, [1.234, 2], "1,5"]),
+        ("pay;rate[0];rate[1];note\n0,125;7;7;\n", [0.125, [7, 7], ""]),
+    ],
+)
+def test_decimal_commas_are_numbers_where_nothing_else_can_be_meant(tmp_path: Path, text: str, row: list[Any]) -> None:
+    (tmp_path / "in.csv").write_text(text)
+    table = TableReader(tmp_path / "in.csv", PRICED)
+    assert table.check() == 1
+    (batch,) = table.batches(9, 1_000)
+    assert batch.lines[0].row == row
+    view = {"id": "r", "state": "AGREED", "values": [{"row": 0, "class": 1, "score": "0.25", "support": 3}]}
+    answers = answers_text(table, batch, view, None, decided=False).decode()
+    assert "0,25" in answers and answers.startswith(text.splitlines()[1]), "as the spreadsheet reads its numbers again"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "pay;rate[0];rate[1];note\n1,234;1;1;x\n",
+        "pay;rate[0];rate[1];note\n3,14;1.5;1;x\n",
+        'pay,rate[0],rate[1],note\n"3,14",1,1,x\n',
+    ],
+    ids=["thousands?", "beside points", "among commas"],
+)
+def test_decimal_commas_that_could_be_meant_otherwise_are_refused_with_what_to_do(tmp_path: Path, rows: str) -> None:
+    (tmp_path / "in.csv").write_text(rows)
+    with pytest.raises(
+        BadTable, match=r"line 2, pay: '[0-9,]+' is not a number \(FP64\); write numbers with a decimal point, and noth"
+    ):
+        TableReader(tmp_path / "in.csv", PRICED).check()
+    (tmp_path / "in.csv").write_text(rows.replace("1,234", "1234").replace("3,14", "3.14"))
+    assert TableReader(tmp_path / "in.csv", PRICED).check() == 1
 
 
 def test_wrong_rows_are_all_told_of_up_to_a_bound(tmp_path: Path) -> None:

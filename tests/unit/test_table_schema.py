@@ -86,6 +86,12 @@ def test_tables_that_fit() -> None:
         (b"age,sex,pay\n18,x,1\n", "'0.csv', line 2, sex: 'x' is not one of f, m (BYTES)"),
         (b"age,sex,pay\n18,f,nan\n", "'0.csv', line 2, pay: 'nan' is not a number (FP64)"),
         (b"age,sex,pay\n18,f,1e999\n", "'0.csv', line 2, pay: '1e999' is not a number (FP64)"),
+        (b'age,sex,pay\n18,f,"3,14"\n', "'0.csv', line 2, pay: '3,14' is not a number (FP64); write numbers with a decimal point"),
+        (
+            "age,sex,pay\n18,f,1\u202f234.5\n".encode(),
+            "'0.csv', line 2, pay: '1\\\\u202f234.5' is not a number (FP64); write numbers with",
+        ),
+        (b"age,sex,pay\n18,f,1.234.567\n", "'0.csv', line 2, pay: '1.234.567' is not a number (FP64); write numbers with"),
         (b"age,sex,pay\n,f,1\n", "'0.csv', line 2, age: it is empty"),
         (b"age,sex,pay\n18,f\n", "'0.csv', line 2: it has 2 cells, and the first line 3"),
         (b"age,sex,pay\n\n", "'0.csv', line 2: it is empty"),

@@ -174,7 +174,7 @@ def _of_cells(one: ModelInput, shape: Sequence[int], cells: Any, number: int, co
     text = next(cells)
     value = one.cell(text)
     if value is None:
-        raise BadRow(number, column, f"{shown_value(text)} is not {one.allowed} ({one.datatype})")
+        raise BadRow(number, column, one.refusal(text))
     return value
 
 

@@ -18,8 +18,8 @@ from typing import Any, Final
 import msgspec
 
 from learningchain.client.contracts.prediction.http.model_schema import BadRow, ModelSchema, row_of_cells
-from learningchain.client.data.columns import NUMBER
-from learningchain.client.data.separators import TableForm, form_of
+from learningchain.client.data.columns import FLOATS, NUMBER
+from learningchain.client.data.separators import TableForm, form_of, has_decimal_commas, with_point
 
 MAX_COLUMNS: Final = 70_000
 MAX_ROWS: Final = 10_000_000
@@ -63,6 +63,10 @@ class TableReader:
             self.names = next(_records(path, file, self.form), (0, []))[1]
         _check_names(path, self.names, schema)
         self._places = [self.names.index(column) for column in schema.columns]
+        kinds = [one.datatype for one in schema.inputs for _ in range(one.elements)]
+        self._floats = frozenset(place for place, kind in zip(self._places, kinds, strict=True) if kind in FLOATS)
+        if self.form.separator != "," and self._floats and has_decimal_commas(self._numbers()):
+            self.form = msgspec.structs.replace(self.form, comma=True)
 
     def _open(self) -> io.TextIOWrapper:
         try:
@@ -117,6 +121,16 @@ class TableReader:
                 found.update(piece)
         return found.hexdigest()
 
+    def _numbers(self) -> Iterator[str]:
+        with self._open() as file:
+            for _, cells in islice(_records(self.path, file, self.form), 1, MAX_ROWS):
+                yield from (cells[place] for place in self._floats if place < len(cells))
+
+    def _sent(self, cells: Sequence[str]) -> list[str]:
+        """The cells that the model gets, as everybody writes them."""
+        plain = with_point if self.form.comma else str
+        return [plain(cells[place]) if place in self._floats else cells[place] for place in self._places]
+
     def _read(self) -> Iterator[TableLine | str]:
         """Each row, or in words what is wrong with it."""
         with self._open() as file:
@@ -129,7 +143,7 @@ class TableReader:
                     yield f"line {number}: it has {len(cells)} cells, and the first line {len(self.names)}"
                     continue
                 try:
-                    row = row_of_cells(self._schema, [cells[place] for place in self._places], number)
+                    row = row_of_cells(self._schema, self._sent(cells), number)
                 except BadRow as problem:
                     yield f"line {number}, {problem.column}: {problem.why}" if problem.column else f"line {number}: {problem.why}"
                 else:
@@ -204,6 +218,8 @@ def answers_text(table: TableReader, batch: TableBatch, view: Any, classes: Sequ
     for row, line in enumerate(batch.lines):
         value = by_row.get(row) or {"class": None, "score": None, "support": 0}
         named, score = value["class"], value["score"]
+        if table.form.comma and isinstance(score, str):
+            score = score.replace(".", ",")
         label = plain_label(classes[named]) if classes and named is not None and 0 <= named < len(classes) else None
         policy = decisions.get(row, {})
         more = [policy.get("decision"), policy.get("rate_ppm"), policy.get("borderline")] if decided else []
