@@ -23,7 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+try:
+    import numpy as np
+except ModuleNotFoundError:
+    raise SystemExit(
+        "error: this needs numpy and scikit-learn. Install LearningChain with its extra `demo`: pip install 'learningchain[demo]'"
+    ) from None
 
 from learningchain.examples import images
 from learningchain.examples.data import DataMissing

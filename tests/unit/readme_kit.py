@@ -23,7 +23,7 @@ TYPED = {
 NOT_TYPED = {
     'make setup\nscripts/engine.sh start\nexport PATH="$PWD/.venv/bin:$PATH"\n': "whoever runs the tests has done it",
     "make test\n": "it runs the tests",
-    "make package\npip install dist/learningchain-0.1.0-py3-none-any.whl\nlearningchain --version\n": (
+    "make package\npip install 'dist/learningchain-0.1.0-py3-none-any.whl[demo]'\nlearningchain --version\n": (
         "tests/processes/test_installed.py installs this wheel by pipx and by uv"
     ),
     "TOKEN": "stands for what invite printed",

@@ -547,8 +547,9 @@ def test_a_node_without_numpy_says_so_and_has_no_machine(monkeypatch: pytest.Mon
     world = in_training()
     recalled = known(world, world.owners[0], books={AggregatorMachine.name: b""})
     assert [type(one).__name__ for one in work.WORK.machines(known(world, world.owners[0]))][-1] == "ServingAnnouncer"
-    monkeypatch.setattr(work, "find_spec", lambda _: None)
+    missing = "numpy is not here (pip install 'learningchain[federation]')"
+    monkeypatch.setattr(work, "numpy_missing", lambda: missing)
     (only,) = work.WORK.machines(recalled)
-    assert "pip install 'learningchain[federation]'" in only.notices()[0].text
+    assert only.notices()[0].text == missing
     assert not only.handle(Chain(world.ledger.store, world.clock))
     assert JOURNAL.startswith("federation.")

@@ -12,7 +12,7 @@ import pytest
 from learningchain.chain.codec import encode
 from learningchain.client.api.hub import Hub
 from learningchain.client.contracts.federation.cli.joining import LEAST_VETTED
-from learningchain.client.contracts.federation.http import joining
+from learningchain.client.contracts.federation.http import joining, member_api
 from learningchain.client.contracts.federation.http.joining import MIN_VETTED
 from learningchain.client.contracts.federation.roles.making import NO_UPDATES
 from learningchain.client.contracts.federation.roles.member import MemberBook, MemberMachine, TrainedFederation
@@ -119,6 +119,26 @@ async def test_what_a_user_wants_is_kept_before_the_ledger_hears_of_it(api: Api,
     with pytest.raises(SignerUnavailable):
         await joining.stop(api.node, play.id)
     assert [wish_in(secret) for secret in api.node.work.kept_secrets] == [StopWish(play.id)]
+
+
+async def test_a_node_without_numpy_refuses_what_it_would_never_do(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Joined, opened or served there, nothing would ever happen, and nobody would say why. Who wants to stop still can."""
+    play = await played(api, admit="open")
+    for module in (joining, member_api):
+        monkeypatch.setattr(module, "numpy_missing", lambda: "numpy is not here: pip install 'learningchain[federation]'")
+    path = f"/v1/federations/{play.id.hex()}"
+    with pytest.raises(joining.CannotJoin, match="federation"):
+        await joining.look_after(api.node, play.id, tmp_path / "initial")
+    served = await api.post("/v1/federations/serving", {"on": True}, 409)
+    api.node.ledger.own = "n3"
+    joined = await api.post(f"{path}/join", {"data": "scans"}, 409)
+    for refused in (served, joined):
+        assert "[federation]" in refused["error"]["message"], refused
+    assert not api.node.work.kept_secrets
+    api.node.ledger.own = "n1"
+    await api.post(f"{path}/leave?wait=10", None)
 
 
 async def test_the_digest_of_own_data_is_told_to_their_owner_alone(api: Api, tmp_path: Path) -> None:

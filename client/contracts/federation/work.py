@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from learningchain.client.contracts.federation.roles.serving import ServingAnnou
 from learningchain.client.contracts.federation.roles.sponsor import SponsorBook, SponsorMachine
 from learningchain.client.contracts.federation.sponsor_part import SponsorPart
 from learningchain.client.contracts.federation.steps import KIND
+from learningchain.client.contracts.federation.without_numpy import numpy_missing
 from learningchain.client.work.events import Effect, Input, Notice
 from learningchain.client.work.machine import Machine, Recalled, Slice
 
@@ -55,11 +55,7 @@ class NoNumpy(Machine):
         return []
 
     def notices(self) -> list[Notice]:
-        text = (
-            "this node takes no part in federated training, for numpy is not here: install LearningChain with its extra "
-            "`federation` (pip install 'learningchain[federation]'), then start the node again"
-        )
-        return [Notice("fed.no-numpy", b"", text)] if self._wants else []
+        return [Notice("fed.no-numpy", b"", numpy_missing())] if self._wants else []
 
 
 def aggregator_files(book: AggregatorBook) -> set[Path]:
@@ -95,7 +91,7 @@ def with_files(book: VaultBook) -> VaultBook:
 
 
 def _machines(known: Recalled) -> Sequence[Machine]:
-    if find_spec("numpy") is None:
+    if numpy_missing():
         return (NoNumpy(known),)
     keys = NodeBoxKeys(known.secrets)
     node = node_self(known, keys)

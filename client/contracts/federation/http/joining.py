@@ -37,6 +37,7 @@ from learningchain.client.contracts.federation.roles.member import VAULTS, Membe
 from learningchain.client.contracts.federation.roles.runs import SCHEMA
 from learningchain.client.contracts.federation.roles.verifiers import deciders, least_verifiers, too_few_to_draw
 from learningchain.client.contracts.federation.wishes import PreviewWish, SponsorWish, StopWish, TrainWish, VaultWish, Wish, of_wish
+from learningchain.client.contracts.federation.without_numpy import numpy_missing
 from learningchain.client.node.interface import NodeService
 from learningchain.sandbox import OwnData
 
@@ -149,7 +150,7 @@ async def preview(node: NodeService, federation: bytes, data: str, *, within_s: 
         if found is not None and (found["state"] != "running" or over):
             return found
         if over:
-            raise CannotJoin("this node does not run it: is numpy installed (pip install 'learningchain[federation]')?")
+            raise CannotJoin("this node has not begun it yet. See what it does: learningchain status")
         await asyncio.sleep(POLL_S)
 
 
@@ -231,4 +232,7 @@ def _live(node: NodeService, federation: bytes) -> FederationLook:
 
 
 async def _wish(node: NodeService, wish: Wish) -> None:
+    """Raises CannotJoin where nobody here would carry it out; who wants to stop is not held."""
+    if (missing := numpy_missing()) and not isinstance(wish, StopWish):
+        raise CannotJoin(missing)
     await node.work.keep(of_wish(wish, secrets.token_bytes(16)))

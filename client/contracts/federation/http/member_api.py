@@ -43,6 +43,7 @@ from learningchain.client.contracts.federation.http.schema import (
 from learningchain.client.contracts.federation.roles.images import listed_programs, may_run, program_digest
 from learningchain.client.contracts.federation.roles.looking import look, sent_before
 from learningchain.client.contracts.federation.roles.verifiers import least_verifiers
+from learningchain.client.contracts.federation.without_numpy import numpy_missing
 from learningchain.client.keys.tokens import TokenScope
 from learningchain.client.node.interface import SignerUnavailable
 
@@ -235,6 +236,8 @@ async def get_federation_serving(call: Call) -> Json:
 
 async def post_federation_serving(call: Call) -> Reply:
     what = "Serving federations" if call.body.on else "Serving federations no more"
+    if call.body.on and (missing := numpy_missing()):
+        raise usage(f"{what} was not sent: {missing}", name="CANNOT_SERVE", status=409)
     return await answer(call, what, await submit(call, what, ServeFederation(call.body.on)))
 
 
