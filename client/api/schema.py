@@ -487,6 +487,60 @@ class FileRemoved(TypedDict):
     cid: CidText
 
 
+class ContentsQuery(Strict, frozen=True, kw_only=True):
+    """`after`: `next` of the page before."""
+
+    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+    after: Annotated[str, Meta(pattern="^[0-9]{1,15}-baf[ky][a-z2-7]{55}$")] | None = None
+
+
+class KeptForView(TypedDict):
+    """One reason for which content is kept. `of`: what `ref` is (job, set, token, …). `until`: when the reason ends by itself; null
+    where it ends with what `ref` names, or at its owner's word."""
+
+    what: str
+    of: str | None
+    ref: str | None
+    until: int | None
+
+
+class ContentView(TypedDict):
+    """Content on the node's disk, or on its way (not `complete`; `size` is the whole). `since`: when its last bytes came. `goes`:
+    its place among what is removed when room is needed, from 1; null while it stays. `kept_for`: at most 8 of `reasons`."""
+
+    cid: CidText
+    size: int
+    complete: bool
+    since: int | None
+    goes: int | None
+    reasons: int
+    kept_for: list[KeptForView]
+
+
+class ContentsView(TypedDict):
+    """`used` of `quota` bytes, of which `stays` do not go when room is needed. `contents`: the largest first. `next` asks for the
+    next page; null at the end."""
+
+    used: int
+    stays: int
+    quota: int
+    contents: list[ContentView]
+    next: str | None
+
+
+class TransferView(TypedDict):
+    """Content that the node fetches. `size` is null until it is known; `rate` is bytes per second of the last ten seconds, and
+    `left_s` the seconds until the end at this rate: null while nobody can say."""
+
+    cid: CidText
+    done: int
+    size: int | None
+    rate: int | None
+    left_s: int | None
+    since: int
+    kept_for: list[KeptForView]
+
+
 class ReasonsQuery(Strict, frozen=True, kw_only=True):
     refs: Annotated[
         str,

@@ -6,7 +6,21 @@ from types import ModuleType
 from typing import Any
 
 from learningchain.client import contracts
-from learningchain.client.api import accounts, callbacks, chain, dashboard, data, events, files, machines, ops, receipts, runs, sets
+from learningchain.client.api import (
+    accounts,
+    callbacks,
+    chain,
+    contents,
+    dashboard,
+    data,
+    events,
+    files,
+    machines,
+    ops,
+    receipts,
+    runs,
+    sets,
+)
 from learningchain.client.api.following import Follower
 from learningchain.client.api.locked import Locked
 from learningchain.client.api.route import Route
@@ -19,6 +33,7 @@ THEMES: dict[str, ModuleType] = {
     "chain": chain,
     "receipts": receipts,
     "files": files,
+    "contents": contents,
     "runs": runs,
     "data": data,
     "sets": sets,

@@ -161,6 +161,7 @@ _OWN: Sections = {
                 Command("unpublish", "data:unpublish", "Keep a published set no longer.", "data unpublish bafk..."),
             ),
         ),
+        Command("files", "files:files", "What lies on this node, for what, since when, and what may go.", "files"),
         Family(
             "file",
             "Files of the graph, by CID: give one, get one, see what this node keeps.",

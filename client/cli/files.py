@@ -1,14 +1,17 @@
-"""`file`: give a file to the graph under its CID, get one, and see what this node keeps for its users."""
+"""`file`: give a file to the graph under its CID, get one, see what this node keeps for its users. `files`: all that lies here."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
 
-from learningchain.client.cli.common import HERE, Common, WrongUsage, listing
+from learningchain.client.cli.common import HERE, Common, WrongUsage, listing, size_text, span, when
+
+if TYPE_CHECKING:
+    from learningchain.client.api.schema import ContentView, KeptForView, TransferView
 
 MIB = 2**20
 CidText = Annotated[str, Parameter(name="CID", help="The file's name in the graph, as file add prints it.")]
@@ -61,3 +64,63 @@ def remove(cid: CidText, /, *, common: Common = HERE) -> int:
     done = common.ask(lambda node: node.remove_file(cid))
     common.out.show(done, lambda console: console.print(f"{cid} is not kept any more.", soft_wrap=True))
     return 0
+
+
+def files(
+    *,
+    limit: Annotated[int, Parameter(help="How many, the largest first; at most 100.")] = 50,
+    after: Annotated[str | None, Parameter(help="Go on after a page, with what it printed last.")] = None,
+    common: Common = HERE,
+) -> int:
+    """What lies on this node's disk: for what, since when, and what may go. What is being fetched, with rate and time left."""
+
+    async def ask(node: Any) -> Any:
+        return await node.contents(limit=limit, after=after), await node.transfers()
+
+    found, transfers = common.ask(ask)
+
+    def people(console: Console) -> None:
+        held = f"{size_text(found['used'])} of {size_text(found['quota'])}, of which {size_text(found['stays'])} stay"
+        console.print(f"Content on this node: {held}.")
+        if found["contents"]:
+            columns = ["content", "size", "since", "for", "goes"]
+            console.print(listing(columns, [_row(one) for one in found["contents"]], {"size"}, whole={"content"}))
+        if transfers:
+            columns = ["being fetched", "bytes", "rate", "left", "for"]
+            rows = [[one["cid"], *progress(one), reasons(one["kept_for"])] for one in transfers]
+            console.print(listing(columns, rows, {"bytes", "rate", "left"}, whole={"being fetched"}))
+
+    common.out.show({**found, "transfers": transfers}, people)
+    if found["next"]:
+        common.out.note(f"There is more: learningchain files --after {found['next']}{common.again}")
+    return 0
+
+
+def _row(one: ContentView) -> list[Any]:
+    """Of what is not whole, a download that may go on keeps its place."""
+    size = size_text(one["size"]) + ("" if one["complete"] else ", not whole")
+    return [one["cid"], size, when(one["since"]), reasons(one["kept_for"], one["reasons"]), _goes(one)]
+
+
+def _goes(one: ContentView) -> str:
+    """When it may be removed."""
+    if one["goes"] is not None:
+        return "first, when room is needed" if one["goes"] == 1 else f"{one['goes']}th, when room is needed"
+    ends = [why["until"] for why in one["kept_for"] if why["until"] is not None]
+    if ends and len(ends) == one["reasons"]:
+        return f"may go from {when(max(ends))} on"
+    return "stays"
+
+
+def reasons(kept_for: list[KeptForView], count: int = 0) -> str:
+    """What content is kept for, in a line."""
+    told = [one["what"] + (f" ({one['of'] or ''} {one['ref'][:12]})".replace("( ", "(") if one["ref"] else "") for one in kept_for]
+    more = [f"{count - len(told)} more"] if count > len(told) else []
+    return ", ".join([*told, *more]) or "nothing"
+
+
+def progress(one: TransferView) -> list[str]:
+    """Bytes, rate and time left of a transfer."""
+    size, rate, left = one["size"], one["rate"], one["left_s"]
+    done = size_text(one["done"]) if size is None else f"{size_text(one['done'])} of {size_text(size)}"
+    return [done, "-" if rate is None else f"{size_text(rate)}/s", "-" if left is None else span(left)]

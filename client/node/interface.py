@@ -189,6 +189,42 @@ class KeptRoom:
         return self.own < self.free
 
 
+@dataclass(frozen=True)
+class KeptFor:
+    """One reason for which content is kept, for people. `of`: what `ref` is, such as job. `until`: the wall-clock time (ms) at
+    which the reason ends by itself, None where another thing ends it."""
+
+    what: str
+    of: str | None = None
+    ref: str | None = None
+    until: int | None = None
+
+
+@dataclass(frozen=True)
+class KeptContent:
+    """Content on this disk. `since`: when the last of its bytes came (wall clock, ms). `goes`: its place among what is removed when
+    room is needed, the first is 1; None where it stays. A download counts with its whole size."""
+
+    cid: str
+    size: int
+    complete: bool
+    since: int | None
+    goes: int | None
+    reasons: Sequence[str]
+
+
+@dataclass(frozen=True)
+class ComingContent:
+    """Content that this node fetches. `size` 0: not known yet; `rate`: bytes per second, None: not seen yet."""
+
+    cid: str
+    done: int
+    size: int
+    rate: int | None
+    since: int
+    reasons: Sequence[str]
+
+
 class Work(Protocol):
     """The work of a node, for the API."""
 
@@ -211,6 +247,10 @@ class Work(Protocol):
 
     async def room(self, kind: str, beginning: bytes, most: int) -> KeptRoom:
         """For one more of a kind whose key begins so, where `most` are kept in all, without those whose time is over."""
+        ...
+
+    def kept_for(self, cid: str, why: str) -> KeptFor:
+        """What content is held for, by one of the reasons for which it is pinned."""
         ...
 
     def book(self, name: str) -> bytes | None:
@@ -268,6 +308,14 @@ class NodeService(Protocol):
 
     def carried(self) -> Mapping[tuple[str, ...], float]:
         """Bytes of files since the start, by way (messages, connections) and direction (in, out)."""
+        ...
+
+    def contents(self) -> list[KeptContent]:
+        """All content on this disk, the largest first. Not for the event loop."""
+        ...
+
+    def transfers(self) -> list[ComingContent]:
+        """What is being fetched, the oldest first."""
         ...
 
     @property

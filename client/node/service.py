@@ -26,7 +26,7 @@ from learningchain.client.keys.keyring import Keyring
 from learningchain.client.keys.keystore import KeystoreError
 from learningchain.client.keys.signing import Signer
 from learningchain.client.node.driver import Driver, now_ms
-from learningchain.client.node.interface import PRIVATE, MayHave, Past, Runs, SignerUnavailable
+from learningchain.client.node.interface import PRIVATE, ComingContent, KeptContent, MayHave, Past, Runs, SignerUnavailable
 from learningchain.client.node.ledger import NodeLedger
 from learningchain.client.node.sharing import CLOSED, Sharing
 from learningchain.client.receipts import proofs
@@ -181,6 +181,19 @@ class RunningNode:
 
     def carried(self) -> dict[tuple[str, ...], float]:
         return self._content.carried()
+
+    def contents(self) -> list[KeptContent]:
+        store = self._content.store
+        goes = {row.root: place for place, row in enumerate(store.loose(), 1)}
+        rows = sorted(store.contents(), key=lambda row: (-row.size, str(row.root)))
+        return [
+            KeptContent(str(r.root), r.size, r.complete, store.since(r.root), goes.get(r.root), store.reasons(r.root)) for r in rows
+        ]
+
+    def transfers(self) -> list[ComingContent]:
+        now, reasons = now_ms(), self._content.store.reasons
+        found = sorted(self._content.under_way().items(), key=lambda one: -one[1].since_ms)
+        return [ComingContent(str(root), one.done, one.size, one.rate, now - one.since_ms, reasons(root)) for root, one in found]
 
     @property
     def trials(self) -> Trials | None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         CallbackTested,
         CallbackView,
         ConnectionView,
+        ContentsView,
         DashboardLink,
         FileKept,
         FileRemoved,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
         StateProofView,
         StatusView,
         StreamTicket,
+        TransferView,
         TxAnswer,
         TxView,
     )
@@ -311,6 +313,17 @@ class NodeCalls(Calls):
     async def sets(self) -> list[SetView]:
         """Data sets that the holder of this token published on the node."""
         return cast("list[SetView]", await self.api.rows("/v1/sets"))
+
+    @call
+    async def contents(self, *, limit: int = 50, after: str | None = None) -> ContentsView:
+        """What lies on the node's disk, the largest first: since when, for what, and what may go. `after`: `next` of the page
+        before."""
+        return cast("ContentsView", await self.api.get("/v1/contents", limit=limit, after=after))
+
+    @call
+    async def transfers(self) -> list[TransferView]:
+        """What the node fetches now, with rate and time left, the oldest first."""
+        return cast("list[TransferView]", await self.api.rows("/v1/transfers"))
 
     @call
     async def machines(self) -> list[MachineView]:

@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 _COPY = 1 << 20
-_IMAGE = "image"
+IMAGE = "image"
 """Why images are pinned, and the encrypted files and data sets that belong to them."""
 
 WRITE_AGAIN_S, WRITE_AGAIN_MAX_S = 0.5, 5.0
@@ -82,6 +82,10 @@ class Pins:
 
     def holds(self, cid: str, reason: str) -> bool:
         return (cid, reason) in self._held
+
+    def until(self, cid: str, reason: str) -> int | None:
+        """The wall-clock time (ms) at which a pin ends; None where it ends with its ref, or is none of these."""
+        return self._held.get((cid, reason), (b"", 0))[1] or None
 
     def of(self, reason: str) -> list[str]:
         return sorted(cid for cid, why in self._held if why == reason)
@@ -203,7 +207,7 @@ class Images:
     async def _bring(self, ref: bytes, wanted: WantedImage) -> str:
         limits = ImageLimits(archive_bytes=wanted.packed, unpacked_bytes=wanted.unpacked)
         if wanted.cid:
-            await self._pins.pin(wanted.cid, reason(_IMAGE, ref), ref)
+            await self._pins.pin(wanted.cid, reason(IMAGE, ref), ref)
         if wanted.image_id and ref in self._holds and await self._engine.has_image(wanted.image_id):
             return wanted.image_id
         if wanted.cid:
@@ -222,7 +226,7 @@ class Images:
             await self._held(ref, cid, size)
 
     async def _held(self, ref: bytes, cid: str, size: int) -> Path:
-        await self._pins.pin(cid, reason(_IMAGE, ref), ref)
+        await self._pins.pin(cid, reason(IMAGE, ref), ref)
         return await self._fetch(cid, ref, size)
 
     async def _held_whole(self, ref: bytes, cid: str, size: int) -> Path:
@@ -237,7 +241,7 @@ class Images:
 
     async def let_go(self, ref: bytes) -> None:
         """Room for others while the ref goes on. Whoever needs its image again fetches it again."""
-        await self._pins.give_up(ref, (reason(_IMAGE, ref),))
+        await self._pins.give_up(ref, (reason(IMAGE, ref),))
         await self.release(ref)
 
     async def release(self, ref: bytes) -> None:

@@ -153,6 +153,8 @@ class Slice:
     files: Callable[[Mapping[str, bytes]], set[Path]] = lambda _: set()
     """Of its books: the files that they name. Others that its machines made go at a start."""
     hears: Hearing | None = None
+    keeps: Mapping[str, str] = field(default_factory=dict)
+    """What content is that this contract's machines pin, for people: by the first word of the reason, or the beginning of that."""
     may_have: Callable[[Reader, Sequence[tuple[str, bytes]], bytes, bytes], bool] = lambda _, __, ___, ____: False
     """(state, reasons, content, account) -> whether an account may have content (binary CID) that is pinned privately here. The
     reasons are the private ones, each with its first word and its ref. Asked for each block that a peer wants: a few look-ups."""

@@ -87,6 +87,10 @@ class Owners:
         self._holds.pop(ref, None)
         await in_thread(self._executor, lambda: self._database.drop_owner(ref))
 
+    def noted(self, ref: bytes) -> str | None:
+        """The slice that this node noted as a ref's owner."""
+        return self._noted.get(ref)
+
     def may_release(self, reader: Reader, ref: bytes, name: str) -> bool:
         """Whether machines of the slice `name` may give up what is held for this ref."""
         return self._owner(reader, ref) in (None, name)

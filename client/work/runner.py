@@ -25,8 +25,8 @@ import structlog
 from learningchain.chain.ledger.transition import chain_record
 from learningchain.client.config import WorkConfig
 from learningchain.client.node.block_figures import AnyFigure
-from learningchain.client.node.interface import PRIVATE, Files, KeptRoom, Ledger
-from learningchain.client.work.artifacts import Images, KeptLosses, Models, Pins, durably, in_thread, parse_reason, reason
+from learningchain.client.node.interface import PRIVATE, Files, KeptFor, KeptRoom, Ledger
+from learningchain.client.work.artifacts import IMAGE, Images, KeptLosses, Models, Pins, durably, in_thread, parse_reason, reason
 from learningchain.client.work.changes import MAX_PIECE, WatchedChanges
 from learningchain.client.work.computing import ComputerLost, Computing, ComputingProcess, TaskRefused
 from learningchain.client.work.database import Intent, IntentState, RunUnderWay, WorkDatabase
@@ -108,6 +108,8 @@ PIECES = 32
 PIECE_SHARE = 3
 """After a piece, others have the loop for this many times the processor time that it took."""
 PREPARE_SOON_S = 2.0
+KEEPS = {IMAGE: "image, or file beside it", PIN: "file of a trial"}
+"""As a slice's `keeps`, of what every contract's machines ask for."""
 """A busy engine may fail a check once: the first new try comes soon, each further one after twice the time, to a limit."""
 PREPARE_AGAIN_S = 60.0
 ENGINE_GONE = (
@@ -824,6 +826,13 @@ class WorkDriver:
         reader, clock = self._ledger.state, self._ledger.clock
         found = (part.machine.explain(reader, ref, clock) for part in self._parts.values())
         return next((why for why in found if why), None)
+
+    def kept_for(self, cid: str, why: str) -> KeptFor:
+        """What this node's work holds content for, by the reason for which it is pinned."""
+        word, ref = parse_reason(why)
+        said = {beginning: text for part in self._slices for beginning, text in part.keeps.items()} | KEEPS
+        what = next((said[word[:end]] for end in range(len(word), 0, -1) if word[:end] in said), "content")
+        return KeptFor(what, self._owners.noted(ref) if ref else None, ref.hex() or None, self._pins.until(cid, why))
 
     def list_runs(self) -> list[dict[str, Any]]:
         """Newest first, without logs."""

@@ -57,6 +57,7 @@ from learningchain.p2p.content.faults import Damaged, FetchFailed, Missing, Reas
 from learningchain.p2p.content.messages import MAX_FRAME, ContentBlock, DontHave, WhoHas, decode_message
 from learningchain.p2p.content.moves import MIN_MOVED
 from learningchain.p2p.content.partial import Downloads
+from learningchain.p2p.content.rates import DownloadRate, UnderWay
 from learningchain.p2p.content.serving import Serve
 from learningchain.p2p.content.store import ContentStore
 
@@ -150,6 +151,8 @@ class Content:
         """Who asked for what before there was a port to offer, the oldest first."""
         self._downloads = Downloads(store)
         self._waiters: dict[Cid, list[_Waiter]] = {}
+        self._rates: dict[Cid, DownloadRate] = {}
+        """Of what anybody waits for."""
         self._peers: dict[bytes, int] = {}
         """The connected peers, each with the number of its connection."""
         self._connections = 0
@@ -227,6 +230,11 @@ class Content:
             ways.append(("connections", self._mover.sent, self._mover.received))
         return {(way, direction): size for way, *sizes in ways for direction, size in zip(("out", "in"), sizes, strict=True)}
 
+    def under_way(self) -> dict[Cid, UnderWay]:
+        """The downloads that somebody waits for."""
+        now = self._now()
+        return {root: rate.at(now) for root, rate in self._rates.items()}
+
     # --- the node's side ------------------------------------------------------------------------------------------------------
 
     async def add(self, source: Path | bytes | BinaryIO, *, pin: str | None = None) -> Cid:
@@ -269,6 +277,7 @@ class Content:
             raise FetchFailed(root, Reason.CANCELLED, "this node is shutting down")
         waiter = _Waiter(max_size, on_progress, asyncio.get_running_loop().create_future())
         self._waiters.setdefault(root, []).append(waiter)
+        self._rates.setdefault(root, DownloadRate(self._now()))
         try:
             self._feed(Fetch(root, max_size, self._now() + int(timeout_s * 1000)))
             async with asyncio.timeout(timeout_s + 2 * TICK_S):  # the machine is first, and knows more
@@ -282,6 +291,8 @@ class Content:
                 if not waiters:
                     del self._waiters[root]
                     self._feed(Cancel(root))
+            if root not in self._waiters:
+                self._rates.pop(root, None)
 
     def _offer_of(self, peer: bytes, root: Cid) -> tuple[int, bytes] | None:
         """The policy allowed it just now. Small files are not worth a connection."""
@@ -355,6 +366,8 @@ class Content:
             _settle(waiter, FetchFailed(root, reason, text))
 
     def _progress(self, effect: DownloadProgress) -> None:
+        if (rate := self._rates.get(effect.root)) is not None:
+            rate.progress(self._now(), effect.done, effect.size)
         for waiter in list(self._waiters.get(effect.root, ())):
             if effect.size > waiter.max_size:
                 text = f"the content has {effect.size} bytes, at most {waiter.max_size} are wanted"

@@ -20,6 +20,7 @@ import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -128,10 +129,22 @@ class ContentStore:
     def path(self, root: Cid) -> Path:
         return self.folder / "files" / str(root)
 
+    def loose(self) -> list[Row]:
+        """What goes when room is needed, first of all what was not used for longest."""
+        with self._lock:
+            return [row for row in self.contents() if row.root not in self._pins and row.root not in self._busy]
+
     def contents(self) -> list[Row]:
         """Every content, complete or partial, least recently used first."""
         with self._lock:
             return sorted(self._entries.values(), key=lambda row: (row.used, row.root))
+
+    def since(self, root: Cid) -> int | None:
+        """When the last of its bytes came (wall clock, ms); None where its file is gone."""
+        for path in (self.path(root), self.partial_path(root)):
+            with suppress(OSError):
+                return path.stat().st_mtime_ns // 1_000_000
+        return None
 
     def used(self) -> int:
         """Bytes that count against the quota; a partial download counts with its full size."""
@@ -242,14 +255,13 @@ class ContentStore:
     def room(self) -> int:
         """Bytes that may still be pinned: what the quota leaves beside what is kept or under way."""
         with self._lock:
-            loose = sum(row.size for row in self.contents() if row.root not in self._pins and row.root not in self._busy)
-            return self.quota - self.used() + loose
+            return self.quota - self.used() + sum(row.size for row in self.loose())
 
     def make_room(self, need: int) -> None:
         """Collect unpinned content until `need` bytes fit into quota and disk. Raises `StoreFull`, before anything is collected
         when even collecting all would not do."""
         with self._lock:
-            loose = [row for row in self.contents() if row.root not in self._pins and row.root not in self._busy]
+            loose = self.loose()
             over = self.used() + need - self.quota
             short = need + self.spare - shutil.disk_usage(self.folder).free
             freeable = sum(row.size for row in loose)

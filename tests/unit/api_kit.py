@@ -74,7 +74,17 @@ from learningchain.client.keys.keystore import KeystoreError
 from learningchain.client.machines.hub import MachineHub
 from learningchain.client.node.block_figures import AnyFigure, BlockFigures
 from learningchain.client.node.disk_use import DiskRoom
-from learningchain.client.node.interface import Before, KeptRoom, MayHave, Past, SignerUnavailable, TxResult
+from learningchain.client.node.interface import (
+    Before,
+    ComingContent,
+    KeptContent,
+    KeptFor,
+    KeptRoom,
+    MayHave,
+    Past,
+    SignerUnavailable,
+    TxResult,
+)
 from learningchain.client.node.service import past_of
 from learningchain.client.notify.service import NotifyService
 from learningchain.client.receipts import proofs
@@ -438,6 +448,9 @@ class FakeWork:
     async def room(self, kind: str, beginning: bytes, most: int) -> KeptRoom:
         return KeptRoom(len(await self.kept(kind)), len(await self.kept(kind, beginning)), most)
 
+    def kept_for(self, cid: str, why: str) -> KeptFor:
+        return KeptFor("image", "job", why.partition(":")[2], 5)
+
     def book(self, name: str) -> bytes | None:
         return self.books.get(name)
 
@@ -464,6 +477,8 @@ class FakeNode:
         self.disk: DiskRoom | None = None
         self.notify: NotifyService | None = None
         self.taken: list[bytes] = []
+        self.lying: list[KeptContent] = []
+        self.coming: list[ComingContent] = []
         self.fault: Exception | None = None
         self.handed: list[ValidatorSetChange] = []
         self.reached = [(self.ledger.own_id, "127.0.0.1:7400")]
@@ -484,6 +499,12 @@ class FakeNode:
             raise SignerUnavailable("the signer is out of reach")
         own, key = self.ledger.own_id, self.ledger.keys[self.ledger.own]
         return key.sign(statement_digest(domain, body, Speaker(self.genesis().chain_id, own, key.public)))
+
+    def contents(self) -> list[KeptContent]:
+        return self.lying
+
+    def transfers(self) -> list[ComingContent]:
+        return self.coming
 
     def carried(self) -> dict[tuple[str, ...], float]:
         return {("messages", "in"): 5, ("connections", "in"): 7}

@@ -32,6 +32,28 @@ def cid_of(data: bytes) -> tuple[str, str]:
     return name.finish()
 
 
+HELD = {"what": "own model that won", "of": "job", "ref": JOB, "until": 1_700_000_000_000}
+CONTENTS = {
+    "used": 5_000_000,
+    "stays": 2_000_000,
+    "quota": 2**33,
+    "contents": [
+        {"cid": cid, "size": size, "complete": True, "since": 1_700_000_000_000, "goes": goes, "reasons": len(why), "kept_for": why}
+        for cid, size, goes, why in (("bafk" + "a" * 55, 3_000_000, None, [HELD]), ("bafk" + "b" * 55, 2_000_000, 1, list[Any]()))
+    ],
+    "next": None,
+}
+COMING = {
+    "cid": "bafk" + "c" * 55,
+    "done": 2**20,
+    "size": 2**30,
+    "rate": 50 * 2**20,
+    "left_s": 21,
+    "since": 1_700_000_000_000,
+    "kept_for": [HELD],
+}
+
+
 STATUS = {
     "network": "test",
     "chain_id": CHAIN,
@@ -231,6 +253,8 @@ class Fake:
             f"GET /v1/accounts/{OWN}/history": [ENTRY],
             "GET /v1/supply": {"minted": "1000", "burned": "1", "supply": "999", "accounts": "900", "escrows": "99"},
             "GET /v1/peers": [PEER],
+            "GET /v1/contents": CONTENTS,
+            "GET /v1/transfers": [COMING],
             "GET /v1/connections": [SEEN],
             "GET /readyz": {"ready": True, "height": 7, "sandbox": {"ok": True}},
             "GET /v1/config": {"name": "node"},

@@ -80,6 +80,7 @@ READING = [
     (["balance", OTHER], OTHER),
     (["history"], "transfer"),
     (["peers"], OTHER),
+    (["files"], "own model that won"),
     (["accounts"], OWN),
     (["runs"], "r-17"),
     (["runs"], "the bounty is 1, below 5"),

@@ -29,6 +29,7 @@ from learningchain.client.contracts.federation.roles.sponsor import SponsorBook,
 from learningchain.client.contracts.federation.sponsor_part import SponsorPart
 from learningchain.client.contracts.federation.steps import KIND
 from learningchain.client.contracts.federation.without_numpy import numpy_missing
+from learningchain.client.node.interface import PRIVATE
 from learningchain.client.work.events import Effect, Input, Notice
 from learningchain.client.work.machine import Machine, Recalled, Slice
 
@@ -163,4 +164,5 @@ WORK = Slice(
     tasks="learningchain.client.contracts.federation.desk",
     files=_files,
     hears=HEARING,
+    keeps={"fed-": "file of a round", f"{PRIVATE}fed-": "file of a round, for some members alone"},
 )

@@ -9,7 +9,7 @@ from learningchain.chain.contracts.job.records import Job, Posting
 from learningchain.chain.host import Reader
 from learningchain.client.config import WorkConfig
 from learningchain.client.contracts.job.roles import secrets
-from learningchain.client.contracts.job.roles.cleanup import CleanUp, may_have
+from learningchain.client.contracts.job.roles.cleanup import OWN_PIN, SEAT_PIN, UNCLEAR_PIN, WON_PIN, CleanUp, may_have
 from learningchain.client.contracts.job.roles.contractor import Contractor
 from learningchain.client.contracts.job.roles.ledger_status import LEDGER_STATUSES
 from learningchain.client.contracts.job.roles.verifier import Verifier
@@ -49,5 +49,11 @@ WORK = Slice(
     watch=Watch((_JOB, _CONTRACTOR), _LIVE, _JOB),
     runs=_runs,
     images=_images,
+    keeps={
+        OWN_PIN: "own model",
+        SEAT_PIN: "model under audit",
+        WON_PIN: "own model that won",
+        UNCLEAR_PIN: "own model of one whose end was missed",
+    },
     may_have=may_have,
 )

@@ -13,8 +13,8 @@ from learningchain.client.contracts.prediction import duties
 from learningchain.client.contracts.prediction.roles import sealed
 from learningchain.client.contracts.prediction.roles.giving import BOX_KEYS, KeyGiver, given_status
 from learningchain.client.contracts.prediction.roles.ledger_status import LEDGER_STATUSES
-from learningchain.client.contracts.prediction.roles.requester import Requester
-from learningchain.client.contracts.prediction.roles.server import PredictionServer
+from learningchain.client.contracts.prediction.roles.requester import PINNED, Requester
+from learningchain.client.contracts.prediction.roles.server import INPUT_PIN, SERVE_PIN, PredictionServer
 from learningchain.client.work.machine import Machine, Recalled, Slice, Watch
 
 _REQUEST, _SERVED = records.request_key(b""), records.served_key(b"", b"")
@@ -47,5 +47,6 @@ WORK = Slice(
     watch=Watch((_REQUEST, _SERVED), records.LIVE, _REQUEST),
     runs=_runs,
     images=_images,
+    keeps={PINNED: "rows that this node asks about", INPUT_PIN: "rows to answer", SERVE_PIN: "model that is served"},
     reads=frozenset({BOX_KEYS}),
 )

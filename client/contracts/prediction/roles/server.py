@@ -77,7 +77,7 @@ from learningchain.client.work.events import (
 )
 from learningchain.client.work.machine import Machine, Recalled
 
-INPUT_PIN = "predict"
+INPUT_PIN, SERVE_PIN = "predict", "serve"
 """The first word of the reason for which an input is pinned."""
 MODEL, DATA = "model", "input"
 """Tags of what is fetched."""
@@ -404,7 +404,7 @@ class PredictionServer(Machine):
         if model.path is None and self._clock >= model.file_at:
             model.file_at = 2**63
             until = self._clock + FETCH_MS
-            yield FetchContent(_model_scope_of(ref), MODEL, ref, model.terms.cid, model.terms.size, until, pin="serve")
+            yield FetchContent(_model_scope_of(ref), MODEL, ref, model.terms.cid, model.terms.size, until, pin=SERVE_PIN)
         if model.image and model.path is not None and not model.kept and ref in self._served:
             model.kept = True
             spec = runs.predict_spec(model.terms, run=f"predict-{ref.hex()[:32]}", image=model.image, path=model.path)
