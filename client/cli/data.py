@@ -220,11 +220,12 @@ def _sentence(text: str) -> str:
 @contextmanager
 def _bar(common: Common) -> Iterator[Any]:
     """`step(text, total)` begins a part and gives what is told of each piece of it."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import Progress
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    from learningchain.client.cli.bars import columns
+
     shown = not common.out.as_json and common.out.notes.is_terminal
-    with Progress(*columns, console=common.out.notes, transient=True, disable=not shown) as bar:
+    with Progress(*columns(), console=common.out.notes, transient=True, disable=not shown) as bar:
 
         def step(text: str, total: int) -> Any:
             task = bar.add_task(text, total=total)

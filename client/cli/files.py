@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
+from learningchain.client.cli.bars import Bar
 from learningchain.client.cli.common import HERE, Common, WrongUsage, listing, size_text, span, when
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import ContentView, KeptForView, TransferView
+    from learningchain.client.api.schema import ContentView, FileStored, KeptForView, TransferView
+    from learningchain.client.sdk.client import Client
+    from learningchain.client.sdk.types import Fetched
 
 MIB = 2**20
 CidText = Annotated[str, Parameter(name="CID", help="The file's name in the graph, as file add prints it.")]
@@ -21,7 +24,12 @@ def add(path: Annotated[Path, Parameter(name="FILE", help="The file.")], /, *, c
     """Give a file to the graph: this node keeps it and serves it to whoever asks for its CID, until file remove."""
     if not path.is_file():
         raise WrongUsage(f"There is no file {path}")
-    stored = common.ask(lambda node: node.upload(path))
+
+    async def upload(node: Client) -> FileStored:
+        with Bar(common.out, path.name) as on_progress:
+            return await node.upload(path, on_progress)
+
+    stored = common.ask(upload)
     common.out.show(stored, lambda console: console.print(stored["cid"], soft_wrap=True))
     common.out.note(f"Every member may ask for it. A model answers rows in it: learningchain predict MODEL {stored['cid']}")
     return 0
@@ -38,7 +46,12 @@ def get(
 ) -> int:
     """Get a file by its CID, from this node or over it from the graph; it is checked against its CID."""
     target = out or Path(cid)
-    found = common.ask(lambda node: node.fetch(cid, target, max_size=max_mb * MIB, overwrite=force))
+
+    async def download(node: Client) -> Fetched:
+        with Bar(common.out, target.name) as on_progress:
+            return await node.fetch(cid, target, max_size=max_mb * MIB, overwrite=force, on_progress=on_progress)
+
+    found = common.ask(download)
     document = {"file": str(target), "bytes": found.size}
     common.out.show(document, lambda console: console.print(f"{target}: {found.size} bytes", soft_wrap=True))
     return 0
@@ -74,7 +87,7 @@ def files(
 ) -> int:
     """What lies on this node's disk: for what, since when, and what may go. What is being fetched, with rate and time left."""
 
-    async def ask(node: Any) -> Any:
+    async def ask(node: Client) -> Any:
         return await node.contents(limit=limit, after=after), await node.transfers()
 
     found, transfers = common.ask(ask)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
@@ -41,6 +42,8 @@ MAX_TOKEN: Final = 1_024
 TIMEOUT_S: Final = 30.0
 SILENCE_S: Final = 600.0
 """A transfer of a file, or the stream of events, may be silent this long: the graph may be fetching the file."""
+COMING_S: Final = 1.0
+"""Between two questions how far the node is with a file that it fetches for us."""
 _PIECE: Final = 256 * 1024
 _BROKEN: Final = (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, TimeoutError)
 _BY_STATUS: Final = {
@@ -217,11 +220,15 @@ class NodeApi:
     async def download(
         self, path: str, query: Json, cid: str, dest: Path, limit: int, overwrite: bool, on_progress: Progress | None
     ) -> Fetched:
+        """`on_progress` is told of what the node has to fetch itself first, and then of what comes from the node."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=SILENCE_S)
         name = StreamName()
+        told = None if on_progress is None else asyncio.ensure_future(self._tell_coming(cid, on_progress))
         try:
             with appearing(dest, overwrite=overwrite, forced="--force") as file:
                 async with self._open().get(self.url + path, params=query, timeout=timeout) as response:
+                    if told is not None:
+                        told.cancel()
                     if response.status >= 400:
                         await self.answer(response)
                     total = response.content_length or limit
@@ -239,7 +246,19 @@ class NodeApi:
             raise self._unreachable(e) from None
         except OSError as e:
             raise UsageError(f"{dest} cannot be written: {e.strerror}. Check the folder and its free space") from None
+        finally:
+            if told is not None:
+                told.cancel()
         return Fetched(dest, cid, name.size, sha256)
+
+    async def _tell_coming(self, cid: str, on_progress: Progress) -> None:
+        """A token of less is told nothing of it, as by a node that does not know the question."""
+        with suppress(ApiError):
+            while True:
+                await asyncio.sleep(COMING_S)
+                for one in await self.rows("/v1/transfers"):
+                    if one["cid"] == cid:
+                        on_progress(one["done"], one["size"] or 0)
 
     # --- events -----------------------------------------------------------------------------------------------------------------
 

@@ -344,6 +344,7 @@ def test_watch_follows_to_the_end(api: Fake, run: Any) -> None:
         lines = [json.loads(line) for line in ran.out.splitlines()]
         assert [line["job"]["state"] for line in lines] == ["OPEN", "OPEN", "PAID"]
         assert lines[0]["runs"][0]["id"] == "r-17"
+        assert [one["left_s"] for one in lines[0]["coming"]] == [21]
         assert [[event["cursor"] for event in line["events"]] for line in lines] == [list(range(8)), [], []]
     finally:
         watch.POLL_S = before

@@ -12,13 +12,15 @@ import pytest
 from learningchain.client.api.contents import MAX_SHOWN
 from learningchain.client.contracts.job.roles.cleanup import OWN_PIN, WON_PIN
 from learningchain.client.node.interface import ComingContent, KeptContent
+from learningchain.client.sdk import http
+from learningchain.client.sdk.client import Client
 from learningchain.client.work.artifacts import IMAGE, reason
 from learningchain.p2p.content.cid import Codec, cid_of
 from learningchain.p2p.content.dag import CHUNK
 from learningchain.p2p.content.faults import FetchFailed
 from learningchain.p2p.content.rates import STEP_MS, WINDOW_MS, DownloadRate
 from learningchain.p2p.content.store import ContentStore
-from tests.unit.api_kit import Api, serving
+from tests.unit.api_kit import TOKEN, Api, serving
 from tests.unit.content_kit import pattern
 from tests.unit.test_content_service import Net, get, net
 from tests.unit.test_work_graph import Graph, tmp_path
@@ -132,6 +134,28 @@ async def test_however_many_reasons_there_are_few_are_told(api: Api) -> None:
     api.node.lying = [lying(SET, 5, *(f"image:{n:02x}" for n in range(200)))]
     (one,) = (await api.get("/v1/contents"))["contents"]
     assert (one["reasons"], len(one["kept_for"])) == (200, MAX_SHOWN)
+
+
+# --- while somebody waits ---------------------------------------------------------------------------------------------------------
+
+
+async def test_who_waits_for_a_file_is_told_what_the_node_has_of_it(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "COMING_S", 0.01)
+    data, seen = pattern(CHUNK), list[tuple[int, int]]()
+    cid, api.node.files.hold = api.node.files.put(data), asyncio.Event()
+    api.node.coming = [ComingContent(cid, 10, len(data), 30, 1, []), ComingContent(SET, 77, 100, 30, 1, [])]
+    async with Client(api.url, TOKEN) as node:
+        fetching = asyncio.create_task(
+            node.fetch(cid, tmp_path / "copy", max_size=2**30, on_progress=lambda done, of: seen.append((done, of)))
+        )
+        while not seen:
+            await asyncio.sleep(0.001)
+        api.node.files.hold.set()
+        await fetching
+    assert seen[0] == (10, len(data)) and seen[-1] == (len(data), len(data)) and 77 not in [done for done, _ in seen]
+    assert (tmp_path / "copy").read_bytes() == data
 
 
 # --- what work keeps ------------------------------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def _tell(console: Console, note: Path, rows: list[tuple[str, Any]]) -> None:
 
 async def hand_over(node: Client, common: Common, sealed: Sealed) -> None:
     """The key first: a job whose key is nowhere would burn its deposit."""
-    from learningchain.client.contracts.job.cli.jobs import Bar
+    from learningchain.client.cli.bars import Bar
 
     await node.keep_hidden_key(sealed.key)
     with Bar(common.out, "hidden data") as on_progress:

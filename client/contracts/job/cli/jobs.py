@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.text import Text
 
+from learningchain.client.cli.bars import Bar
 from learningchain.client.cli.common import (
     HERE,
     Common,
-    Output,
     WrongUsage,
     cell,
     clean,
@@ -33,10 +31,9 @@ from learningchain.client.contracts.job.references import find
 from learningchain.client.sdk.types import ApiError, Fetched, UnreachableError
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import ParkedView, RunCancelled, StatusView
+    from learningchain.client.api.schema import ParkedView, RunCancelled, StatusView, TransferView
     from learningchain.client.contracts.job.http.schema import JobSummary, JobView, SetInUse
     from learningchain.client.sdk.client import Client
-    from learningchain.client.sdk.http import Progress as OnProgress
 
 MAX_LIST = 20_000
 """Jobs that one command lists at most."""
@@ -104,23 +101,6 @@ def who(identity: Any, own: str | None = None) -> Text:
     mine = bool(own) and text == own
     shown = short(text)
     return cell(shown if not mine or shown.endswith("(you)") else f"{shown} (you)", "bold" if mine else "")
-
-
-class Bar:
-    """A progress bar on standard error, for people at a terminal only."""
-
-    def __init__(self, out: Output, text: str) -> None:
-        self.on = not out.as_json and sys.stderr.isatty()
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=out.notes, transient=True, disable=not self.on)
-        self._task = self._bar.add_task(clean(text), total=None)
-
-    def __enter__(self) -> OnProgress:
-        self._bar.start()
-        return lambda done, total: self._bar.update(self._task, completed=done, total=total or None)
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
 
 
 # --- commands ------------------------------------------------------------------------------------------------------------------
@@ -215,6 +195,16 @@ async def own_runs(node: Client, job: str) -> list[Any]:
     except UnreachableError:
         raise
     except ApiError:  # a node without a worker
+        return []
+
+
+async def coming_for(node: Client, job: str) -> list[TransferView]:
+    """What this node fetches for a job now: its image, data and models."""
+    try:
+        return [one for one in await node.transfers() if any(why["ref"] == job for why in one["kept_for"])]
+    except UnreachableError:
+        raise
+    except ApiError:  # an older node, or a token of less
         return []
 
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
+from learningchain.client.cli.bars import Bar
 from learningchain.client.cli.common import HERE, Common, WrongUsage, cell, facts, listing, short
-from learningchain.client.contracts.job.cli.jobs import Bar, JobId
+from learningchain.client.contracts.job.cli.jobs import JobId
 from learningchain.client.contracts.job.cli.local_runs import RunFailed, opened
 from learningchain.client.contracts.job.references import find
 

@@ -14,12 +14,13 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from learningchain.client.cli.app import OK, REFUSED
+from learningchain.client.cli.bars import Bar
 from learningchain.client.cli.common import HERE, Common, WrongUsage, agree, amount, facts, json_object, listing, seconds, span
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 from learningchain.client.contracts.job.cli.build import archive_name, build_image
 from learningchain.client.contracts.job.cli.cost import judges_text, priced, show_quote, small_committee
 from learningchain.client.contracts.job.cli.hidden import hand_over
-from learningchain.client.contracts.job.cli.jobs import Bar, devices_text
+from learningchain.client.contracts.job.cli.jobs import devices_text
 from learningchain.client.contracts.job.sealing import Sealed, encrypted, noted, readable
 from learningchain.client.keys.names import checked
 from learningchain.client.sdk.types import RejectedError

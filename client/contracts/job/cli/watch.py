@@ -20,11 +20,13 @@ from rich.live import Live
 from rich.text import Text
 
 from learningchain.client.cli.common import HERE, Common, Output, cell, clean, facts, listing, named, nested, span, when
+from learningchain.client.cli.files import progress
 from learningchain.client.contracts.job.cli.export import CsvExport
 from learningchain.client.contracts.job.cli.jobs import (
     ENDED,
     JobId,
     claims_table,
+    coming_for,
     meaning,
     own_runs,
     parked_here,
@@ -34,10 +36,11 @@ from learningchain.client.contracts.job.cli.jobs import (
     who,
 )
 from learningchain.client.contracts.job.references import find
+from learningchain.client.sdk.http import COMING_S
 from learningchain.client.sdk.types import ApiError, NotFoundError, UnreachableError
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import EventView, ParkedView
+    from learningchain.client.api.schema import EventView, ParkedView, TransferView
     from learningchain.client.contracts.job.http.schema import JobView
     from learningchain.client.sdk.client import Client
 
@@ -88,7 +91,8 @@ def watch(
 
 class Shown:
     """What is known at one moment. `clock` is the chain clock in milliseconds, read at `at` of the monotonic clock. `parked`: the
-    job's entry in the status, where it is parked. `events`: what happened since the last reading, oldest first."""
+    job's entry in the status, where it is parked. `events`: what happened since the last reading, oldest first. `coming`: what this
+    node fetches for the job."""
 
     def __init__(
         self,
@@ -97,9 +101,10 @@ class Shown:
         clock: int,
         parked: ParkedView | None = None,
         events: list[EventView] | None = None,
+        coming: list[TransferView] | None = None,
     ) -> None:
         self.job, self.runs, self.clock, self.parked, self.at = job, runs, clock, parked, time.monotonic()
-        self.events = events or []
+        self.events, self.coming = events or [], coming or []
 
     def now(self) -> int:
         """The chain clock, counted on from the last reading."""
@@ -130,12 +135,12 @@ async def changes(node: Client, job_id: str) -> AsyncIterator[Shown]:
                     raise
                 await asyncio.sleep(min(0.2 * 2**failures, 5.0))
                 continue
-            if (now := (shown.job, shown.runs, shown.parked)) != last or shown.events:
+            if (now := (shown.job, shown.runs, shown.parked, shown.coming)) != last or shown.events:
                 last = now
                 cursor = shown.events[-1]["cursor"] if shown.events else cursor
                 yield shown
             with suppress(TimeoutError):
-                await asyncio.wait_for(bell.wait(), POLL_S)
+                await asyncio.wait_for(bell.wait(), min(COMING_S, POLL_S) if shown.coming else POLL_S)
             await asyncio.sleep(REST_S)
     finally:
         listener.cancel()
@@ -148,7 +153,7 @@ async def _read(node: Client, job_id: str, cursor: int) -> Shown:
     job, status = await node.job(job_id), await node.status()
     events = await _events(node, job_id, cursor)
     runs = await own_runs(node, job_id)
-    return Shown(job, runs, status["clock_now"], parked_here(status, job_id), events)
+    return Shown(job, runs, status["clock_now"], parked_here(status, job_id), events, await coming_for(node, job_id))
 
 
 async def _events(node: Client, job_id: str, cursor: int) -> list[EventView]:
@@ -196,7 +201,8 @@ class JsonView(View):
         self._out = out
 
     def update(self, shown: Shown) -> None:
-        self._out.line({"job": shown.job, "runs": shown.runs, "clock": shown.clock, "parked": shown.parked, "events": shown.events})
+        names = ("job", "runs", "clock", "parked", "events", "coming")
+        self._out.line({name: getattr(shown, name) for name in names})
 
 
 class LineView(View):
@@ -309,9 +315,17 @@ def display(shown: Shown, own: str) -> list[Any]:
         parts += [Text(), claims_table(claims[:20], own, shown.now())]
     if (votes := votes_table(job, own, most=30)) is not None:
         parts += [Text(), votes]
+    if shown.coming:
+        parts += [Text(), coming_table(shown.coming)]
     if shown.runs:
         parts += [Text(), runs_table(shown.runs)]
     return parts
+
+
+def coming_table(coming: list[TransferView]) -> Any:
+    """What this node fetches for the job, with rate and time left."""
+    rows = [[one["kept_for"][0]["what"], one["cid"], *progress(one)] for one in coming[:8]]
+    return listing(["being fetched", "content", "bytes", "rate", "left"], rows, {"bytes", "rate", "left"})
 
 
 _WAITING = {
