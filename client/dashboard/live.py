@@ -1,7 +1,7 @@
 """The stream of one open page: it says that there is something new, and the page asks for its parts anew.
 
     event: block   a block became final; its id is the height, with which a browser that was away comes back
-    event: run     a run of this node moved
+    event: run     a run of this node moved, or it fetches something
 
 What a page shows always comes from the state, so a reader that missed events has no gap: one that comes back with an older height
 is told at once. At most one event of a kind in PAUSE_S, the last one always. It ends when its session does.
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from learningchain.client.dashboard.sessions import BrowserSession
 
 PAUSE_S: Final = 1.0
+COMING_S: Final = 2.0
+"""How often a page is drawn anew while this node fetches something and nothing else happens."""
 PER_SESSION: Final = 8
 """Open pages of one session that are told; a ninth is drawn when it is loaded."""
 _RUN: Final = re.compile(rb"^event: (?:run|notice)$", re.MULTILINE)
@@ -76,11 +78,12 @@ async def _pump(context: Context, response: web.StreamResponse, listener: Subscr
     if ledger.height > seen:
         await _write(response, events(b"event: block\n", ledger.height))
     while not listener.dropped and (left := context.sessions.left(session, time.monotonic())) > 0:
+        fetches = bool(context.node.transfers())
         try:
-            async with asyncio.timeout(min(context.limits.heartbeat_s, left)):
+            async with asyncio.timeout(min(COMING_S if fetches else context.limits.heartbeat_s, left)):
                 data = await listener.take()
         except TimeoutError:
-            await _write(response, b": alive\n\n")
+            await _write(response, events(b"event: run\n", ledger.height) if fetches else b": alive\n\n")
             continue
         await asyncio.sleep(PAUSE_S)
         if not listener.pending.empty():

@@ -11,6 +11,7 @@ import pytest
 
 from learningchain.client.api.contents import MAX_SHOWN
 from learningchain.client.contracts.job.roles.cleanup import OWN_PIN, WON_PIN
+from learningchain.client.dashboard import live
 from learningchain.client.node.interface import ComingContent, KeptContent
 from learningchain.client.sdk import http
 from learningchain.client.sdk.client import Client
@@ -22,6 +23,8 @@ from learningchain.p2p.content.rates import STEP_MS, WINDOW_MS, DownloadRate
 from learningchain.p2p.content.store import ContentStore
 from tests.unit.api_kit import TOKEN, Api, serving
 from tests.unit.content_kit import pattern
+from tests.unit.dashboard_kit import browsing
+from tests.unit.test_api_contractor import JOB
 from tests.unit.test_content_service import Net, get, net
 from tests.unit.test_work_graph import Graph, tmp_path
 from tests.unit.work_kit import blocks, run_virtual, working
@@ -30,6 +33,10 @@ __all__ = ["net", "tmp_path"]
 
 CIDS = sorted(str(cid_of(Codec.RAW, b"%d" % n)) for n in range(5))
 SET = CIDS[0]
+
+
+def many(count: int) -> list[str]:
+    return [str(cid_of(Codec.RAW, b"%d" % n)) for n in range(count)]
 
 
 @pytest.mark.parametrize(
@@ -185,3 +192,40 @@ def test_work_says_of_which_job_its_content_is_and_until_when(tmp_path: Path) ->
         await asyncio.sleep(0)
 
     run_virtual(main())
+
+
+# --- on the pages ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_the_pages_show_what_lies_here_and_what_comes(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        node = browser.api.node
+        node.ledger.declare()
+        job = (await browser.api.post("/v1/jobs?wait=10", JOB))["job"]
+        node.lying = [lying(cid, 2**20 * (60 - n), "user", goes=n) for n, cid in enumerate(many(60))]
+        node.coming = [ComingContent(SET, 2**20, 2**21, 2**18, 1, [f"image:{job}"]), ComingContent(CIDS[1], 0, 0, None, 1, [])]
+        _, page = await browser.get("/dashboard/files")
+        assert "1.0 MiB of 2.0 MiB" in page.text and "256.0 KiB/s" in page.text and "4 s" in page.text
+        assert "10. when room is needed" in page.text and "60.0 MiB" in page.text and "5.0 MiB" not in page.text.split()
+        _, page = await browser.get(f"/dashboard/files?after={2**20 * 11}-{node.lying[49].cid}")
+        assert "60.0 MiB" not in page.text and "3.0 MiB" in page.text
+        _, page = await browser.get(f"/dashboard/jobs/{job}")
+        assert "Being fetched by this node" in page.text and "1.0 MiB of 2.0 MiB" in page.text
+        assert (await browser.get("/dashboard/files?after=7"))[0] == 400
+
+
+async def test_an_open_page_is_told_while_something_comes_and_not_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "COMING_S", 0.05)
+    async with browsing(tmp_path) as browser:
+        node = browser.api.node
+        node.coming = [ComingContent(SET, 1, 2, None, 1, [])]
+        async with browser._session.get(f"{browser.url}/dashboard/live?height=9") as response:
+            for _ in range(2):
+                await response.content.readuntil(b"event: run\n")
+            node.coming = []
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    for _ in range(4):
+                        await response.content.readuntil(b"event: run\n")

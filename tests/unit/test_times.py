@@ -152,6 +152,7 @@ REASONS: dict[str, str] = {
         client/work/engine_watch.py LOOK_S
         p2p/content/moves.py REST_MS
         client/sdk/http.py COMING_S
+        client/dashboard/live.py COMING_S
         p2p/content/rates.py WINDOW_MS STEP_MS
         p2p/mover/mover.py PAUSE_S
         p2p/mover/sending.py WATCH_S

@@ -63,7 +63,9 @@ async def one_job(visit: Visit) -> Drawn:
     lines = _LINES.setdefault(visit.context.node, BestLines())
     line = await lines.seen(job["id"], events, ROWS, read)
     own = (await visit.ask("GET /v1/status"))["id"]
+    coming = await visit.ask("GET /v1/transfers")
     values = {
+        "coming": [one for one in coming if any(why["ref"] == job["id"] for why in one["kept_for"])][:ROWS],
         "job": job,
         "events": events,
         "claims": job["claims"][:ROWS],
@@ -72,7 +74,7 @@ async def one_job(visit: Visit) -> Drawn:
         "own": own == job["poster"],
         "unclaimed": job["state"] == "OPEN" and not job["claims"],
     }
-    return Drawn("job/one.html", f"Job {job['id'][:12]}", values, ("state", "leaderboard", "curve", "audits", "happened"))
+    return Drawn("job/one.html", f"Job {job['id'][:12]}", values, ("state", "coming", "leaderboard", "curve", "audits", "happened"))
 
 
 @page("/dashboard/jobs/{job}/model")
