@@ -1,0 +1,107 @@
+"""Who does what in the lasting graph, for a day or for a month: the same program with other numbers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.network import NetworkParams
+from tests.sim.lasting.graph import HOUR_MS, Lasting, idle_looks
+from tests.sim.lasting.people import HIDDEN, HOUR_S, HOURS, LARGE, LIMIT, MINUTES, Kind, People, until_hour
+from tests.unit.composed_kit import holdings, left
+from tests.unit.test_work_composed import LOGS, OWN_FEDERATIONS, OWN_REQUESTS, PINS
+from tests.unit.work_kit import run_virtual
+
+OWN = OWN_FEDERATIONS | OWN_REQUESTS | {"contractor.keys"}
+"""What users keep: a contractor its keys, too, as long as it may post its sealed data once more."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`jobs`: of each kind, the hours at which it is posted. `rounds`: of each federation, one after the other."""
+
+    days: int
+    validators: str
+    members: tuple[str, ...]
+    jobs: tuple[tuple[Kind, tuple[float, ...]], ...]
+    rounds: tuple[int, ...]
+    owners: str
+    servers: str
+    ask_every_h: float
+    keep_ms: int
+    """How long what ended stays in the ledger's state."""
+
+
+DAY = Plan(
+    days=1,
+    validators="abcd",
+    members=("mia",),
+    jobs=((MINUTES, (1, 2, 9, 15)), (HOURS, (1,)), (HIDDEN, (3, 12)), (LIMIT, (4,)), (LARGE, (6,))),
+    rounds=(6,),
+    owners="abc",
+    servers="abcd",
+    ask_every_h=5,
+    keep_ms=2 * HOUR_MS,
+)
+
+
+def params(plan: Plan) -> Any:
+    """An idle graph makes a block each ten minutes, and what is asked is answered within the blocks that come then."""
+    keep = {"job_keep": plan.keep_ms, "fed_keep": plan.keep_ms, "pred_keep": plan.keep_ms}
+    quick = {"pred_a0": 15_000, "pred_keys": 15_000, "pred_open": 10_000, "pred_row": 0}
+    return NetworkParams(heartbeat=600_000, max_step=600_000, **keep, **quick)
+
+
+def play(plan: Plan, folder: Path) -> People:
+    """All of it. The faults that were found stand in the checks of what is returned."""
+
+    async def main() -> People:
+        graph = Lasting(folder, plan.validators, list(plan.members), params(plan))
+        graph.run()
+        await graph.start()
+        await graph.settle()
+        before = {name: holdings(node) for name, node in graph.nodes.items()}
+        people = People(graph)
+        await asyncio.gather(*scenes(plan, people))
+        await graph.minutes(2 * plan.keep_ms / 60_000 + 60)
+        for name, node in graph.nodes.items():
+            stays = left(holdings(node), before[name], LOGS | OWN | PINS)
+            if stays or node.engine.images or node.engine.waiting:
+                people.checks.fault(f"{name} still has {stays}, {node.engine.images}, {node.engine.waiting}")
+        for owed in people.checks.owed():
+            people.checks.fault(f"an escrow is not settled: {owed}")
+        await graph.stop()
+        return people
+
+    with idle_looks():
+        found: People = run_virtual(main())
+        return found
+
+
+def scenes(plan: Plan, people: People) -> list[Coroutine[Any, Any, None]]:
+    return [
+        *(_at(hour, people.job(kind)) for kind, hours in plan.jobs for hour in hours),
+        _one_after_the_other(plan, people),
+        people.serve(plan.servers, plan.ask_every_h, 24 * plan.days - 4),
+        people.nights(plan.days),
+        _sizes(plan, people),
+    ]
+
+
+async def _at(hour: float, scene: Coroutine[Any, Any, None]) -> None:
+    await until_hour(hour)
+    await scene
+
+
+async def _one_after_the_other(plan: Plan, people: People) -> None:
+    for rounds in plan.rounds:
+        await people.federation(plan.owners, rounds, HOUR_MS)
+
+
+async def _sizes(plan: Plan, people: People) -> None:
+    for _ in range(4 * plan.days):
+        await asyncio.sleep(6 * HOUR_S)
+        people.checks.measure()
