@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from tests.conformance import federation_files as f
+from tests.conformance import federation_small_cases
 from tests.conformance import federation_words as w
 from tests.conformance.checks import Refused
 from tests.conformance.keys import tagged
@@ -195,6 +196,7 @@ GROUPS: dict[str, Callable[[Case], None]] = {
     "keys": _key,
     "seeds": _seed,
     "own_data": _own_data,
+    **federation_small_cases.GROUPS,
 }
 
 

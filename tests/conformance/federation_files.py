@@ -222,15 +222,19 @@ def _tensor(name: str, said: Any) -> Tensor:
 # --- updates: LC-FILE-7, 10 -----------------------------------------------------------------------------------------------------
 
 
-def update(local: Sequence[float], base: Sequence[float], clip: int) -> list[int]:
-    g = [a - b for a, b in zip(local, base, strict=True)]
+def length(g: Sequence[float]) -> float:
     sums = [0.0] * CHUNK
     for at, v in enumerate(g):
         sums[at % CHUNK] += v * v
     while len(sums) > 1:
         half = len(sums) // 2
         sums = [sums[at] + sums[at + half] for at in range(half)]
-    n, c = sqrt(sums[0]), clip / 1e9
+    return sqrt(sums[0])
+
+
+def update(local: Sequence[float], base: Sequence[float], clip: int) -> list[int]:
+    g = [a - b for a, b in zip(local, base, strict=True)]
+    n, c = length(g), clip / 1e9
     if n == 0:
         return [0] * len(g)
     scale = min(1.0, c / n) if part(SHORTER) else 1.0
@@ -313,9 +317,9 @@ def without_deltas(reference: Sequence[int], deltas: Sequence[Sequence[int]]) ->
 
 
 def reference_row(reference: Sequence[int], dither: bytes) -> list[int]:
-    length = isqrt(square(reference))
+    norm = isqrt(square(reference))
     steps = numbers(Stream(dither).take(2 * len(reference)), "H")
-    return [(n * 2**24 // length + (by if part(DITHER) else 0)) >> 16 for n, by in zip(reference, steps, strict=True)]
+    return [(n * 2**24 // norm + (by if part(DITHER) else 0)) >> 16 for n, by in zip(reference, steps, strict=True)]
 
 
 # --- what a Screen says: LC-FILE-23 to LC-FILE-32 -------------------------------------------------------------------------------

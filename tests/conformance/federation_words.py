@@ -70,12 +70,12 @@ def seeds(raw: bytes, dims: int, at: Place, private: bytes) -> dict[int, bytes] 
     except Refused:
         return HEADER
     try:
-        return _seeds(raw, at, private)
+        return box_seeds(raw, at, private)
     except Refused:
         return BOX
 
 
-def _seeds(raw: bytes, at: Place, private: bytes) -> dict[int, bytes]:
+def box_seeds(raw: bytes, at: Place, private: bytes) -> dict[int, bytes]:
     box = raw[BOXES + 112 * (at.seat - 1) : BOXES + 112 * at.seat]
     told = sealed.open_box(box, private, "learningchain update box 1", at.place + at.member + bytes([at.seat]))
     behind_the_one_seed_there_are_zeros(told, at)

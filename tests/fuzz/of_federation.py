@@ -10,6 +10,9 @@ import safetensors.numpy
 from learningchain.chain.errors import Malformed
 from learningchain.client.contracts.federation.arithmetic import updates, vault
 from learningchain.client.contracts.federation.arithmetic.places import AttemptPlace
+from learningchain.client.contracts.federation.arithmetic.small import files, sums
+from learningchain.client.contracts.federation.arithmetic.small.field import P
+from learningchain.client.contracts.federation.arithmetic.small.proof import proof_shape
 from learningchain.client.contracts.federation.arithmetic.tensors import BadTensors, read_layout, read_model, values_of
 from learningchain.client.contracts.federation.arithmetic.updates import BadUpdate, open_seeds, read_update, seal_seeds, update_file
 from learningchain.client.contracts.federation.arithmetic.vault import BadVault, VaultPlace
@@ -62,6 +65,19 @@ def _sealed(secret: bool) -> updates.SealedSeeds:
     return seal_seeds(PLACE, MEMBER, [public_of(one) for one in PRIVATES[:3]], secret, lambda size: b"\x11" * size)
 
 
+def small_update(data: bytes) -> None:
+    """Of two values."""
+    numbers = files.read_small(data, PLACE, MEMBER, 2)
+    check(len(numbers) == proof_shape(2).size and int(numbers.max()) < P, "other numbers than a small update's")
+    seeds = open_seeds(data, PLACE, MEMBER, 1, PRIVATES[0], secret=True)
+    check(all(seed == _sealed(True).seeds[mask] for mask, seed in seeds.items()), "a seed that nobody sealed")
+
+
+def cell_sums(data: bytes) -> None:
+    """What is accepted has no other form."""
+    check(sums.sums_file(PLACE, sums.read_sums(data, PLACE, 2)) == data, "another form")
+
+
 def vault_file(data: bytes) -> None:
     head = vault.read_vault(data, VAULT)
     check(head.size <= len(data) and head.needed <= max(0, len(head.shares)), "more than there is")
@@ -100,10 +116,29 @@ def _vaults() -> list[bytes]:
     return [vault.vault_head(VAULT, b"k" * 32, b"s" * 32, some, lambda size: b"\x22" * size) for some in ({}, holders)]
 
 
-EXAMPLES = {"model-file": _models, "update-file": _updates, "vault-file": _vaults, "fed-message": _messages}
+def _small_updates() -> list[bytes]:
+    keys = [public_of(one) for one in PRIVATES[:3]]
+    return [files.small_file(PLACE, MEMBER, keys, np.array([5, -7]), lambda size: b"\x11" * size)]
+
+
+def _cell_sums() -> list[bytes]:
+    cells = sums.CellSum(1, 3, (1, -2)), sums.CellSum(4, 16, (5, 6))
+    return [sums.sums_file(PLACE, sums.Sums(cells[:count], found)) for count in (1, 2) for found in (None, (7, 8))]
+
+
+EXAMPLES = {
+    "model-file": _models,
+    "update-file": _updates,
+    "small-update": _small_updates,
+    "cell-sums": _cell_sums,
+    "vault-file": _vaults,
+    "fed-message": _messages,
+}
 TARGETS = {
     "model-file": Target(model_file, (BadTensors,)),
     "update-file": Target(update, (BadUpdate,)),
+    "small-update": Target(small_update, (BadUpdate,)),
+    "cell-sums": Target(cell_sums, (sums.BadSums,)),
     "vault-file": Target(vault_file, (BadVault,)),
     "fed-message": Target(fed_message, (Malformed,)),
 }

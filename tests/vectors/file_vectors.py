@@ -22,7 +22,7 @@ from learningchain.client.contracts.federation.arithmetic import (
     vault,
 )
 from learningchain.client.contracts.federation.arithmetic.places import AttemptPlace, seed_commitment
-from tests.vectors import said_vectors
+from tests.vectors import said_vectors, small_vectors
 
 PLACE = AttemptPlace(hashlib.sha256(b"vector chain").digest(), hashlib.sha256(b"vector federation").digest(), 3, 7)
 MEMBER = hashlib.sha256(b"vector member").digest()[:20]
@@ -42,6 +42,7 @@ def federation_files() -> dict[str, Any]:
         "noises": [_noise(sigma) for sigma in (1, 2, 3, 4_194, 2**22, 2**25)],
         "shares": [_share(chosen) for chosen in ((0, 1, 2), (4, 1, 3))],
         **said_vectors.said(),
+        **small_vectors.small(),
     }
 
 

@@ -26,6 +26,8 @@ _DITHER = Tag("lc/fed-dither", "dithers of reference rows")
 _SCREEN = Tag("lc/fed-screen", "digests of screens")
 _NOISE = Tag("lc/fed-noise", "noise of sums")
 _DATA = Tag("lc/fed-data", "published digests of own data")
+_GATES = Tag("lc/small-gates", "challenges of small updates")
+_QUERY = Tag("lc/small-query", "places where proofs are opened")
 
 
 class AttemptPlace(NamedTuple):
@@ -63,13 +65,28 @@ def dither_key(key: bytes, row: int) -> bytes:
 
 
 def screen_digest(place: AttemptPlace, screened: bytes) -> bytes:
-    """LC-FILE-31"""
+    """LC-FILE-31, 58"""
     return _SCREEN.hash(place.raw, screened)
 
 
 def noise_key(place: AttemptPlace, mask: int, seeds: bytes) -> bytes:
     """LC-FILE-36. `seeds`: of all accepted, in the order of their commitments."""
     return _NOISE.hash(place.raw, bytes((mask,)), seeds)
+
+
+def cell_noise_key(place: AttemptPlace, beacon: bytes, cell: int, mask: int, seeds: bytes) -> bytes:
+    """LC-FILE-59. `beacon`: of the block that ends ROWS; `seeds`: of the members of the cell, in the order of their commitments."""
+    return _NOISE.hash(place.raw, beacon, bytes((cell, mask)), seeds)
+
+
+def gates_key(place: AttemptPlace, member: bytes, committed: bytes) -> bytes:
+    """LC-FILE-55. `committed`: the three commitments and the masked bits, as they stand in the file."""
+    return _GATES.hash(place.raw, member, committed)
+
+
+def query_digest(place: AttemptPlace, beacon: bytes) -> bytes:
+    """LC-FILE-56. `beacon`: of the block that ends ROWS."""
+    return _QUERY.hash(place.raw, beacon)
 
 
 def published_digest(federation: bytes, content: bytes) -> bytes:

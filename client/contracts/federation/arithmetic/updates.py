@@ -26,8 +26,9 @@ OVERHEAD: Final = len(MAGIC) + 40 + 20 + MASKS * 32 + MASKS * BOX
 """LC-FILE-11: bytes before the masked numbers: 500."""
 _LABEL: Final = b"learningchain update box 1"
 _LANES: Final = 8192
-_COMMITMENTS: Final = len(MAGIC) + 60
-_BOXES: Final = _COMMITMENTS + 32 * MASKS
+COMMITMENTS: Final = len(MAGIC) + 60
+BOXES: Final = COMMITMENTS + 32 * MASKS
+"""Where they begin in the file."""
 Random = Callable[[int], bytes]
 
 
@@ -94,7 +95,9 @@ def update_size(dims: int) -> int:
     return OVERHEAD + 4 * dims
 
 
-def seal_seeds(place: AttemptPlace, member: bytes, keys: Sequence[bytes], secret: bool, rng: Random) -> SealedSeeds:
+def seal_seeds(
+    place: AttemptPlace, member: bytes, keys: Sequence[bytes], secret: bool, rng: Random, magic: bytes = MAGIC
+) -> SealedSeeds:
     """LC-FILE-11 to LC-FILE-14. `keys`: of the aggregators of this attempt, two or three, in the order of their places."""
     if len(keys) not in (2, MASKS):
         raise ValueError(f"an attempt has two or three aggregators, not {len(keys)}")
@@ -108,7 +111,7 @@ def seal_seeds(place: AttemptPlace, member: bytes, keys: Sequence[bytes], secret
         except CannotSeal:
             boxes.append(rng(BOX))
     boxes += [bytes(BOX)] * (MASKS - len(keys))
-    return SealedSeeds(b"".join((MAGIC, place.within, member, *commitments, *boxes)), seeds)
+    return SealedSeeds(b"".join((magic, place.within, member, *commitments, *boxes)), seeds)
 
 
 def update_file(sealed: SealedSeeds, x: Iterable[NDArray[np.int32]]) -> Iterator[bytes]:
@@ -120,12 +123,17 @@ def update_file(sealed: SealedSeeds, x: Iterable[NDArray[np.int32]]) -> Iterator
 
 def read_update(file: Buffer, place: AttemptPlace, member: bytes, dims: int) -> Words:
     """LC-FILE-15: the masked numbers, where they lie in the file. Raises BadUpdate."""
-    with memoryview(file) as raw:
-        if len(raw) != update_size(dims):
-            raise BadUpdate("SIZE", f"an update of {dims} values has {update_size(dims)} bytes, not {len(raw)}")
-        if bytes(raw[:_COMMITMENTS]) != MAGIC + place.within + member:
-            raise BadUpdate("HEADER", "the file is not this member's of this attempt")
+    check_head(file, MAGIC + place.within + member, update_size(dims))
     return np.frombuffer(file, "<u4", dims, OVERHEAD)
+
+
+def check_head(file: Buffer, begins: bytes, size: int) -> None:
+    """LC-FILE-15: the file is as long as it should be, and says whose it is and of which attempt. Raises BadUpdate."""
+    with memoryview(file) as raw:
+        if len(raw) != size:
+            raise BadUpdate("SIZE", f"an update of this model has {size} bytes, not {len(raw)}")
+        if bytes(raw[:COMMITMENTS]) != begins:
+            raise BadUpdate("HEADER", "the file is not this member's of this attempt")
 
 
 def open_seeds(
@@ -135,8 +143,8 @@ def open_seeds(
     Raises BadUpdate."""
     with memoryview(file) as raw:
         head = bytes(raw[:OVERHEAD])
-    commitments = [head[at : at + 32] for at in range(_COMMITMENTS, _BOXES, 32)]
-    boxes = [head[at : at + BOX] for at in range(_BOXES, OVERHEAD, BOX)]
+    commitments = [head[at : at + 32] for at in range(COMMITMENTS, BOXES, 32)]
+    boxes = [head[at : at + BOX] for at in range(BOXES, OVERHEAD, BOX)]
     if any(map(any, boxes[aggregators:])) or (not secret and any(map(any, commitments[1:]))):
         raise BadUpdate("HEADER", "a box or a commitment that this attempt has not is not zeros")
     try:
