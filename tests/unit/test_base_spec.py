@@ -179,7 +179,7 @@ def test_urgent_and_once_are_the_messages_that_are() -> None:
     for statement, what in (("LC-TX-7", "urgent"), ("LC-TX-14", "once")):
         text = re.search(rf"\*\*{statement}\*\*.*?\n- ", SPEC["transactions"] + "\n- ", re.DOTALL)[0]  # type: ignore[index]
         for contract in CONTRACTS:
-            tags = {kind.__struct_config__.tag for kind, spec in contract.messages.items() if getattr(spec, what)}
+            tags = {tag_of(kind) for kind, spec in contract.messages.items() if getattr(spec, what)}
             if contract.name in ("prediction", "federation"):
                 theirs = range(32 * contract.number, 32 * contract.number + 32)
                 assert tags == _numbers(text) & set(theirs), contract.name
