@@ -17,6 +17,7 @@ from learningchain.chain.codec import encode
 from learningchain.chain.contracts import CONTRACTS
 from learningchain.chain.errors import InvalidTx
 from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import chain_record
 from learningchain.chain.node import events as e
 from learningchain.chain.node.node import Node
 from learningchain.chain.params import Params
@@ -24,6 +25,7 @@ from learningchain.chain.storage.blockstore import BlockStore
 from learningchain.chain.types import Receipt, SignedTx, TxBody, net_of
 from learningchain.client import contracts
 from learningchain.client.keys.signing import Signer
+from learningchain.client.node.block_clock import BlockClock
 from learningchain.client.node.block_figures import BlockFigures, OwnFigures
 from learningchain.client.node.driver import Driver, now_ms
 from learningchain.client.node.interface import Before, TxResult
@@ -57,6 +59,7 @@ class NodeLedger:
         self._readers: set[asyncio.Queue[e.Decided | None]] = set()
         self.peer_clock = PeerClock(node.own_id)
         """This machine's beside those of other validators."""
+        self._block_clock = BlockClock()
         self._asked: OrderedDict[bytes, str] = OrderedDict()
         """The request by which a transaction came that is in no block yet."""
         self._lines = RequestLines(log)
@@ -81,7 +84,8 @@ class NodeLedger:
 
     @property
     def clock(self) -> int:
-        return self._node.clock(now_ms())
+        record = chain_record(self._node.state)
+        return self._node.clock(self._block_clock.wall(record.height, record.time, now_ms(), int(1_000 * time.monotonic())))
 
     # --- submitting -----------------------------------------------------------------------------------------------------------
 

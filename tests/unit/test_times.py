@@ -101,6 +101,9 @@ CASES: dict[str, str] = {
         "tests/unit/test_dashboard_sessions.py::test_a_session_ends_when_it_rests_when_it_is_old_and_when_it_is_closed"
     ),
     "client/keys/tokens.py KEEP_MS": "tests/unit/test_api_tokens.py::test_tokens_are_bounded_and_old_ones_go",
+    "client/node/block_clock.py AHEAD_MS": (
+        "tests/unit/test_block_clock.py::test_a_clock_that_is_wrong_counts_no_further_than_what_passed_since_the_block"
+    ),
     "client/node/daemon.py PART_S": (
         "tests/unit/test_client_daemon_parts.py::test_who_left_hears_of_it_before_it_is_cut_off_and_who_was_banned_does_not"
     ),
