@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from learningchain.chain.contracts.federation.messages import CommitUpdate
 from learningchain.chain.contracts.federation.records import EndReason, FederationRecord
+from learningchain.chain.contracts.job.records import job_key
 from learningchain.chain.contracts.prediction.messages import AppealAnswer, OpenAnswer, RetireModel
 from learningchain.chain.contracts.prediction.records import RequestState
 from learningchain.chain.contracts.prediction.tally import AnswerCode
@@ -254,6 +255,25 @@ def test_nodes_that_end_one_after_the_other_again_and_again_change_nothing_and_l
         await network.minutes(30)
         for name, node in network.nodes.items():
             assert left(holdings(node), before[name], LOGS | OWN_FEDERATIONS | PINS) == set(), name
+        await network.stop()
+
+    run_virtual(main())
+
+
+def test_a_node_that_was_off_until_its_job_had_left_the_state_forgets_it_within_minutes(tmp_path: Path) -> None:
+    async def main() -> None:
+        network = Network(tmp_path, params=SOON_GONE)
+        chain, node = network.chain, network.nodes["a"]
+        await network.start()
+        await network.settle()
+        before = holdings(node)
+        job = chain.post("boss", expiry=chain.clock + 2 * MINUTE_MS)
+        await network.until(lambda: len(chain.describe(job)["claims"]) == len(network.nodes) - 1, 120)
+        await node.kill()
+        await network.until(lambda: chain.state.get(job_key(job)) is None, HOUR_S, 10.0)
+        await node.start()
+        await network.minutes(10)
+        assert left(holdings(node), before, LOGS) == set()
         await network.stop()
 
     run_virtual(main())

@@ -73,6 +73,7 @@ from learningchain.client.work.events import (
     lazily,
     take,
 )
+from learningchain.client.work.gone import GoneRefs
 from learningchain.client.work.machine import Machine, Recalled
 from learningchain.client.work.order import FairQueue
 from learningchain.client.work.slots import MachineShare
@@ -177,6 +178,7 @@ class Worker(Machine):
         """By commitment: every claim whose model and salt are on this disk."""
         self._claiming = {ref for kind, key, ref in known.pending if kind == secrets.KIND and key.startswith("claim:")}
         """Jobs with a claim on its way."""
+        self._missing = GoneRefs()
         self._making: dict[bytes, Submit] = {}
         """By commitment: claims that the disk has not taken yet."""
         self._said: set[tuple[str, bytes, int]] = set()
@@ -292,8 +294,11 @@ class Worker(Machine):
             self._weigh(reader, job)
         self._weigh_again.clear()
         effects: list[Effect] = []
-        for job in sorted({*self._progress_of, *(claim.ref for claim in self._claims.values())}):
+        followed = sorted({*self._progress_of, *(claim.ref for claim in self._claims.values())})
+        for job in followed:
             take(effects, job, self._follow(reader, job, given.clock))
+        for job in self._missing.look(given, [job for job in followed if reader.get(records.job_key(job)) is None]):
+            take(effects, job, self._leave(job))
         take(effects, b"", lazily(self._start_runs, given))
         effects += [ReleaseImage(job) for job, progress in self._progress_of.items() if self._is_done_with(job, progress)]
         return effects
@@ -376,17 +381,24 @@ class Worker(Machine):
         self._said.add(key)
         return True
 
+    def _leave(self, job: bytes) -> Iterator[Effect]:
+        """A job that left the state while this node was off: what is held for it is the clean-up's."""
+        yield from self._stop_runs(job, "the job is over", every=True)
+        if not self._runs_of(job):
+            yield from self._drop(job)
+
     def _finish(self, reader: Reader, job: bytes) -> list[Effect]:
-        progress = self._progress_of.get(job)
-        if progress is not None and progress.runs:
-            return []  # its runs are being killed
-        self._progress_of.pop(job, None)
+        if self._runs_of(job):
+            return []  # they are being killed
+        return [*self._drop(job), cleanup.forget(reader, job, self._me, self._config)]
+
+    def _drop(self, job: bytes) -> list[Effect]:
+        progress = self._progress_of.pop(job, None)
         self._claims = {commitment: claim for commitment, claim in self._claims.items() if claim.ref != job}
         self._claiming.discard(job)
         self._said = {key for key in self._said if key[1] != job}
         # A better model than the claim that was under way when the job ended.
-        late = [DropFile(progress.best[1].path)] if progress is not None and progress.best is not None else []
-        return [*late, cleanup.forget(reader, job, self._me, self._config)]
+        return [DropFile(progress.best[1].path)] if progress is not None and progress.best is not None else []
 
     # --- claims ----------------------------------------------------------------------------------------------------------------
 
