@@ -14,7 +14,7 @@ from typing import Any
 from unittest import mock
 
 from learningchain.chain.contracts.job import messages
-from learningchain.chain.crypto import sha256
+from learningchain.chain.crypto import account_id, sha256
 from learningchain.chain.host.terms import HiddenSet, Image, ImageKind
 from learningchain.chain.ledger.transition import chain_record, clock_at
 from learningchain.chain.node.events import Decided
@@ -27,7 +27,7 @@ from learningchain.p2p.content.cid import parse
 from tests.sim.lasting.checks import Checks
 from tests.sim.lasting.machines import LastingNode, now_s
 from tests.unit.composed_kit import Network
-from tests.unit.work_kit import CAPACITY, PARAMS, START_MS, Chain, Web, hidden_set, posting, working
+from tests.unit.work_kit import CAPACITY, PARAMS, START_MS, Chain, Web, hidden_set, key_of, posting, working
 
 BEAT_S = 600.0
 BLOCK_S = 1.0
@@ -94,12 +94,21 @@ class Lasting(Network):
         """Of files that are said to be larger than they are, by CID."""
         self.takes: dict[tuple[str, str], float] = {}
         self.chain = LastingChain([*validators], [*members, "boss"], params, CAPACITY)
-        config = working(attempts=1, concurrent=2, federation=FederationSettings(serve=True, min_verifiers=2))
-        names = (*validators, *members, "boss")
-        self.nodes = {name: LastingNode(self, name, tmp / name, config, 0) for name in names}
+        self.nodes = {name: self._node(name) for name in (*validators, *members, "boss")}
         self._tasks: list[asyncio.Task[None]] = []
         self.checks = Checks(self)
         self.chain.told = self.checks.heard
+
+    def _node(self, name: str) -> LastingNode:
+        config = working(attempts=1, concurrent=2, federation=FederationSettings(serve=True, min_verifiers=2))
+        return LastingNode(self, name, self.tmp / name, config, 0)
+
+    async def add(self, name: str) -> None:
+        """The node of somebody who is a member by now."""
+        identity = account_id(key_of(name).public)
+        self.chain.names[identity], self.chain.ids[name] = name, identity
+        self.nodes[name] = self._node(name)
+        await self.nodes[name].start()
 
     # --- time ----------------------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from learningchain.chain.ledger.transition import chain_record, clock_at
+from learningchain.client.node.block_clock import BlockClock
 from learningchain.client.work import WorkConfig, WorkDriver
 from learningchain.p2p.content.cid import parse
 from learningchain.p2p.content.faults import FetchFailed, Reason
@@ -111,7 +112,9 @@ class OwnLedger(LedgerDouble):
 
     @property
     def clock(self) -> int:
-        return clock_at(chain_record(self.state), self._chain.time + self.node.behind_ms, self.params)
+        record = chain_record(self.state)
+        wall = self._chain.time + self.node.behind_ms
+        return clock_at(record, self.node.block_clock.wall(record.height, record.time, wall, int(1_000 * now_s())), self.params)
 
 
 class LastingNode(WholeNode):
@@ -128,10 +131,12 @@ class LastingNode(WholeNode):
         self.away: list[tuple[float, float]] = []
         """When it was off, by the loop's clock."""
         self._off = 0.0
+        self.block_clock = BlockClock()
 
     async def start(self, **more: Any) -> WorkDriver:
         if self._off:
             self.away.append((self._off, asyncio.get_running_loop().time()))
+        self.block_clock = BlockClock()
         return await super().start(**more)
 
     async def end(self, *, leave: bool) -> None:

@@ -10,16 +10,29 @@ from msgspec.structs import replace
 
 from learningchain.chain.contracts.federation import records
 from learningchain.chain.contracts.federation.records import EndReason
+from learningchain.chain.contracts.governance import (
+    Action,
+    AddValidator,
+    Propose,
+    RemoveValidator,
+    SetVerifier,
+    VoteProposal,
+    proposal_id,
+    proposal_key,
+)
+from learningchain.chain.contracts.membership import Invite, Join, Leave, join_digest
 from learningchain.chain.contracts.prediction.messages import RetireModel
 from learningchain.chain.contracts.prediction.records import RequestState
-from learningchain.chain.crypto import sha256
+from learningchain.chain.crypto import SigningKey, sha256
+from learningchain.chain.host import K_VALIDATORS, Validators
 from learningchain.client.contracts.prediction.proven import plain_document
 from tests.sim.lasting.graph import HOUR_MS, Lasting
 from tests.sim.lasting.machines import now_s
-from tests.unit.work_kit import LIMITS
+from tests.unit.work_kit import LIMITS, key_of
 
 HOUR_S = 3_600.0
 DAY_S = 24 * HOUR_S
+PAY = {"bounty": 2_000_000, "fee": 20_000}
 
 
 @dataclass(frozen=True)
@@ -60,7 +73,7 @@ class People:
         limits = replace(LIMITS, train_s=int(kind.train_h * 1.2 * HOUR_S) + 60, eval_s=kind.eval_limit_s)
         hours = kind.train_h * 1.5 + 1 + kind.image_mib / 3_000
         changes: dict[str, Any] = {"hidden": [await graph.hide(name, "0.25")]} if kind.hidden else {}
-        job = await graph.post(expiry=chain.clock + int(hours * HOUR_MS), image=image, limits=limits, fee=200_000, **changes)
+        job = await graph.post(expiry=chain.clock + int(hours * HOUR_MS), image=image, limits=limits, **PAY, **changes)
         await graph.until(lambda: chain.ended(job), (hours + 24) * HOUR_S, 30)
         self.checks.job(kind.name, chain.describe(job))
         graph.unpublish(name)
@@ -121,6 +134,60 @@ class People:
             for number, name in enumerate(list(self.graph.nodes)):
                 await asyncio.sleep(420)
                 await self.restart(name, leave=bool((day + number) % 2))
+
+    async def sleep(self, name: str, since_h: float, until_h: float) -> None:
+        """Its machine is off for so long, and nobody told the node before."""
+        await until_hour(since_h)
+        await self.restart(name, (until_h - since_h) * HOUR_S, leave=False)
+
+    async def jump(self, name: str, hour: float, by_ms: int, minutes: float) -> None:
+        """The node comes back with a clock that is wrong for some minutes."""
+        await until_hour(hour)
+        self.graph.nodes[name].behind_ms = by_ms
+        await self.restart(name)
+        await self.graph.minutes(minutes)
+        self.graph.nodes[name].behind_ms = 0
+
+    async def leave(self, name: str, hour: float) -> None:
+        """A member goes, once nothing of it is locked."""
+        await until_hour(hour)
+        graph, node = self.graph, self.graph.nodes[name]
+        node.running.reconfigure(replace(node.config, paused=True))
+        while graph.chain.now(name, Leave()):
+            await graph.minutes(30)
+        await node.end(leave=False)
+        del graph.nodes[name]
+
+    async def join(self, name: str, hour: float) -> None:
+        """Boss invites somebody, who comes with a node of its own and trains."""
+        await until_hour(hour)
+        graph, chain = self.graph, self.graph.chain
+        key, token = key_of(name), SigningKey(sha256(name.encode()))
+        assert chain.now("boss", Invite(token.public, chain.clock + HOUR_MS, 10**8)) == 0
+        digest = join_digest(chain.chain_id, token.public, key.public)
+        joined = Join(chain.ids["boss"], token.public, key.public, key.sign(digest), token.sign(digest))
+        assert chain.now("boss", joined) == 0
+        await graph.add(name)
+
+    async def replace_validator(self, old: str, new: str, hour: float) -> None:
+        """The others vote it out and somebody else in, who has the flag of a verifier from then on."""
+        await until_hour(hour)
+        ids = self.graph.chain.ids
+        for action in (SetVerifier(ids[new], True), AddValidator(ids[new]), RemoveValidator(ids[old])):
+            await self._decide(action)
+
+    async def _decide(self, action: Action) -> None:
+        chain = self.graph.chain
+        now = chain.state.get(K_VALIDATORS)
+        assert isinstance(now, Validators)
+        first, *others = [chain.names[one.id] for one in now.members]
+        tx = chain.offer(first, [Propose(action, chain.clock + HOUR_MS)])
+        await self.graph.until(lambda: tx in chain.results, 60)
+        assert chain.results[tx].code == 0, chain.results[tx]
+        for name in others:
+            if chain.state.get(proposal_key(proposal_id(tx, 0))) is not None:
+                chain.now(name, VoteProposal(proposal_id(tx, 0), True))
+        await self.graph.minutes(1)
 
 
 async def until_hour(hour: float) -> None:

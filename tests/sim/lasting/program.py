@@ -15,8 +15,8 @@ from tests.unit.composed_kit import holdings, left
 from tests.unit.test_work_composed import LOGS, OWN_FEDERATIONS, OWN_REQUESTS, PINS
 from tests.unit.work_kit import run_virtual
 
-OWN = OWN_FEDERATIONS | OWN_REQUESTS | {"contractor.keys"}
-"""What users keep: a contractor its keys, too, as long as it may post its sealed data once more."""
+OWN = OWN_FEDERATIONS | OWN_REQUESTS | {"contractor.keys", "capacity.said"}
+"""What users keep: a contractor its keys, too, as long as it may post its sealed data once more. And what a newcomer declared."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,14 @@ class Plan:
     ask_every_h: float
     keep_ms: int
     """How long what ended stays in the ledger's state."""
+    sleeps: tuple[tuple[str, float, float], ...] = ()
+    """Who is off from which hour to which."""
+    jumps: tuple[tuple[str, float, int, float], ...] = ()
+    """Who comes back at which hour with a clock that is so many milliseconds ahead, for how many minutes."""
+    leaves: tuple[tuple[str, float], ...] = ()
+    joins: tuple[tuple[str, float], ...] = ()
+    replaced: tuple[tuple[str, str, float], ...] = ()
+    """Which validator gives its place to whom, and when."""
 
 
 DAY = Plan(
@@ -45,6 +53,11 @@ DAY = Plan(
     servers="abcd",
     ask_every_h=5,
     keep_ms=2 * HOUR_MS,
+    sleeps=(("d", 10, 14.5),),
+    jumps=(("mia", 16, 2 * HOUR_MS, 120), ("c", 18, -2 * HOUR_MS, 60)),
+    leaves=(("mia", 20),),
+    joins=(("nia", 5),),
+    replaced=(("d", "nia", 19),),
 )
 
 
@@ -68,7 +81,7 @@ def play(plan: Plan, folder: Path) -> People:
         await asyncio.gather(*scenes(plan, people))
         await graph.minutes(2 * plan.keep_ms / 60_000 + 60)
         for name, node in graph.nodes.items():
-            stays = left(holdings(node), before[name], LOGS | OWN | PINS)
+            stays = left(holdings(node), before.get(name, before["a"]), LOGS | OWN | PINS)
             if stays or node.engine.images or node.engine.waiting:
                 people.checks.fault(f"{name} still has {stays}, {node.engine.images}, {node.engine.waiting}")
         for owed in people.checks.owed():
@@ -87,6 +100,11 @@ def scenes(plan: Plan, people: People) -> list[Coroutine[Any, Any, None]]:
         _one_after_the_other(plan, people),
         people.serve(plan.servers, plan.ask_every_h, 24 * plan.days - 4),
         people.nights(plan.days),
+        *(people.sleep(*one) for one in plan.sleeps),
+        *(people.jump(*one) for one in plan.jumps),
+        *(people.leave(*one) for one in plan.leaves),
+        *(people.join(*one) for one in plan.joins),
+        *(people.replace_validator(*one) for one in plan.replaced),
         _sizes(plan, people),
     ]
 
