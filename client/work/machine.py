@@ -40,8 +40,11 @@ class Machine:
         return False
 
     def gives_up(self, ref: bytes) -> bool:
-        """Whether this needs no image of the ref, now or soon; then it forgets that one was here."""
+        """Whether this needs no image of the ref, now or soon. A question: nothing follows from it alone."""
         return True
+
+    def image_goes(self, ref: bytes) -> None:
+        """The ref's image leaves, as no machine needs it: whoever wants it later asks for it again."""
 
     def reconfigure(self, config: WorkConfig) -> None:
         """Take up the owner's settings as they are from now on. What was begun by the old ones goes on; everything that lives is

@@ -605,6 +605,8 @@ class WorkDriver:
             case Unpin():
                 self._spawn(self._pinned(self._pins.give_up(effect.ref, (effect.reason,)), effect.ref))
             case ReleaseImage() if effect.ref not in self._fetching and self._nobody_else_needs(name, effect.ref):
+                for part in self._parts.values():
+                    part.machine.image_goes(effect.ref)
                 self._letting_go.add(effect.ref)
                 self._spawn(self._let_go(effect.ref, self._owners.holds(effect.ref)))
             case Forget() if effect.ref not in self._releasing:

@@ -7,6 +7,7 @@ import gc
 from dataclasses import replace as changed
 from itertools import cycle
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from msgspec.structs import replace
@@ -21,15 +22,16 @@ from learningchain.chain.contracts.prediction.verdicts import AppealVerdict
 from learningchain.chain.host.terms import Image
 from learningchain.chain.types import parse_loss
 from learningchain.client.contracts.job.roles.cleanup import WON_PIN
+from learningchain.client.contracts.job.roles.verifier import Verifier
 from learningchain.client.contracts.job.roles.worker import MAX_FAILURES
 from learningchain.client.contracts.prediction.proven import plain_document
-from learningchain.client.work.events import BringImage, EndScope, FetchContent, Forget, WantedImage
+from learningchain.client.work.events import BringImage, EndScope, FetchContent, Forget, ReleaseImage, WantedImage
 from learningchain.client.work.transfers import PLACES, RESERVED
 from learningchain.p2p.content.cid import from_bytes
 from learningchain.sandbox import RunStatus
 from tests.unit.composed_kit import Network, holdings, left
 from tests.unit.test_work_graph import tmp_path
-from tests.unit.work_kit import LIMITS, PARAMS, run_virtual
+from tests.unit.work_kit import LIMITS, PARAMS, machine, run_virtual
 
 __all__ = ["tmp_path"]
 
@@ -178,6 +180,28 @@ def test_an_image_that_a_duty_waits_for_is_fetched_beside_those_that_have_time(t
         node.running._do("verifier", [changed(urgent, urgent=True)])
         await asyncio.sleep(18)
         assert node.engine.images == {one.image.image_id for one in (*ahead[:common], urgent)}
+        await network.stop()
+
+    run_virtual(main())
+
+
+def test_who_is_asked_whether_an_image_may_go_forgets_nothing_and_who_hears_that_it_goes_does(tmp_path: Path) -> None:
+    """Whatever another machine answers, and in whatever order they are asked."""
+
+    async def main() -> None:
+        network = Network(tmp_path)
+        node = network.nodes["a"]
+        work = await node.start()
+        job, verifier = network.chain.post("boss"), machine(work, Verifier)
+        await network.until(lambda: job in verifier._images, 60)
+        for other in [part.machine for part in work._parts.values() if part.machine.name != "worker"]:
+            with mock.patch.object(other, "gives_up", return_value=False):
+                work._do("worker", [ReleaseImage(job)])
+            assert job in verifier._images and node.engine.images, other.name
+        with mock.patch.object(verifier, "gives_up", return_value=True):
+            work._do("worker", [ReleaseImage(job)])
+        assert job not in verifier._images
+        await network.until(lambda: not node.engine.images, 10, 0.1)
         await network.stop()
 
     run_virtual(main())

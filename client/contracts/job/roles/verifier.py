@@ -171,12 +171,12 @@ class Verifier(Machine):
         ]
 
     def gives_up(self, job: bytes) -> bool:
-        """Whether no seat, and none that may come soon, needs the job's image: then this forgets that it was here."""
-        if job in self._sitting or job in self._soon or job in self._asked:
-            return False
+        """Whether no seat, and none that may come soon, needs the job's image."""
+        return job not in self._sitting and job not in self._soon and job not in self._asked
+
+    def image_goes(self, job: bytes) -> None:
         self._images.pop(job, None)
         self._sets.pop(job, None)
-        return True
 
     # --- the chain -------------------------------------------------------------------------------------------------------------
 
