@@ -96,7 +96,7 @@ class Params(Wire, frozen=True, kw_only=True):
     """Added to each timeout per round. The bounds of a vote: a block of the most work is executed within a round, and soon."""
     timeout_max: Annotated[Span, Votable(15_000, 600_000)] = 30_000
     evidence_age: Annotated[Blocks, Votable(100, 1_000_000)] = 10_000
-    """Blocks for which a double signing can still be reported."""
+    """Blocks for which a double signing can still be reported, and for as long as an idle graph takes for them."""
 
     # bandwidth: bytes of transactions that an account may have in blocks (LC-TX-11)
     bandwidth_base: Annotated[Positive, Votable(16, 1_048_576)] = 64

@@ -9,6 +9,7 @@ from itertools import pairwise
 from learningchain.chain import bandwidth
 from learningchain.chain.crypto import account_id
 from learningchain.chain.errors import BrokenInvariant, Code, Reject
+from learningchain.chain.host.ages import first_reportable
 from learningchain.chain.host.contract import Power
 from learningchain.chain.host.credits import Credits
 from learningchain.chain.host.parameters import changed, put_pending, values_of
@@ -16,12 +17,14 @@ from learningchain.chain.host.records import (
     ACTIVE,
     BANNED,
     FIRST_PROTOCOL,
+    K_CLOCK_MARKS,
     K_HISTORY,
     K_NEXT_VALIDATORS,
     K_PROTOCOL,
     K_VALIDATORS,
     SUSPENDED,
     Account,
+    ClockMarks,
     History,
     KeyOwner,
     NextProtocol,
@@ -137,19 +140,19 @@ class Powers(Credits):
         changed = [record for (_, old), (record, new) in pairwise(keys) if old and new and old != new]
         used = sum(map(self._is_recent, changed))
         if used >= max(1, SETS_OF_KEYS // len(self.following_validators())):
-            often = f"this validator's key changed {used} times within {self.params.evidence_age} blocks"
+            often = f"this validator's key changed {used} times since block {self.first_reportable()}"
             text = f"{often}, and other validators need room to change theirs; try again later"
             raise Reject(Code.NOT_ALLOWED, text)
 
     def _is_recent(self, record: Validators) -> bool:
         """Whether evidence may still be judged by the set before this one."""
-        return record.since + self.params.evidence_age >= self.height
+        return record.since >= self.first_reportable()
 
     def _check_room_for_set(self) -> None:
         """LC-KEY-3: whoever changed keys again and again would push the sets out that evidence against it is judged by."""
         recent = sum(map(self._is_recent, self._sets()))
         if recent >= SETS_OF_KEYS:
-            text = f"the validator set changed {recent} times within {self.params.evidence_age} blocks; try again later"
+            text = f"the validator set changed {recent} times since block {self.first_reportable()}; try again later"
             raise Reject(Code.NOT_ALLOWED, text)
 
     # validators
@@ -187,6 +190,11 @@ class Powers(Credits):
         """The set that signs the next block, as it is so far."""
         changes = self.get(K_NEXT_VALIDATORS, Validators)
         return changes.members if changes is not None else self.validators()
+
+    def first_reportable(self) -> int:
+        """LC-MEM-10: of what height, and of all above it, double signing can be reported."""
+        found = self.get(K_CLOCK_MARKS, ClockMarks)
+        return first_reportable(found.marks if found is not None else [], self.params, self.height, self.clock)
 
     def validators_at(self, height: int) -> list[Validator] | None:
         """The set that signed `height`, or None when that is no longer kept."""

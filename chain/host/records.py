@@ -126,6 +126,19 @@ class History(Wire, frozen=True):
     sets: Annotated[list[Validators], Meta(max_length=64)]
 
 
+class ClockMark(Wire, frozen=True):
+    """The chain clock of the block of a height."""
+
+    height: Uint
+    clock: Uint
+
+
+class ClockMarks(Wire, frozen=True):
+    """Of some blocks, oldest first: an age is counted in time as well as in blocks (LC-BLK-41)."""
+
+    marks: Annotated[list[ClockMark], Meta(max_length=32)]
+
+
 MAX_PARAM_CHANGES = 256
 """Changes of one contract's parameters before which values are kept: what was posted before older ones goes on by the oldest."""
 MAX_PARAM_VALUES = 64
@@ -166,7 +179,7 @@ class Protocol(Wire, frozen=True):
 
 FIRST_PROTOCOL = Protocol(1, [])
 K_CHAIN, K_SUPPLY, K_VALIDATORS, K_NEXT_VALIDATORS, K_PARAMS, K_HISTORY = b"g/", b"gs/", b"gv/", b"gn/", b"gp/", b"gh/"
-K_PENDING_PARAMS, K_PROTOCOL = b"gq/", b"gu/"
+K_PENDING_PARAMS, K_PROTOCOL, K_CLOCK_MARKS = b"gq/", b"gu/", b"gt/"
 BASE_STATE: dict[bytes, type] = {
     b"a/": Account,
     b"e/": Escrow,
@@ -186,6 +199,7 @@ BASE_STATE: dict[bytes, type] = {
     b"gw/": ParamHistory,
     b"gx/": ParamValues,
     K_PROTOCOL: Protocol,
+    K_CLOCK_MARKS: ClockMarks,
 }
 
 

@@ -20,6 +20,7 @@ from learningchain.chain.errors import Malformed
 from learningchain.chain.host import (
     BANNED,
     K_CHAIN,
+    K_CLOCK_MARKS,
     K_HISTORY,
     K_NEXT_VALIDATORS,
     K_PENDING_PARAMS,
@@ -39,8 +40,9 @@ from learningchain.chain.types import Hash, Uint, ValidatorSet, check_validators
 
 MAX_RECORDS = 262_144
 """More than a file of the largest size can hold."""
-OF_THE_CHAIN = (K_CHAIN, K_VALIDATORS, K_NEXT_VALIDATORS, K_HISTORY, K_PENDING_PARAMS, b"gb/", b"dh/")
-"""What every chain has of its own: its head, its sets, beacon secrets that its id is part of, deadlines by its heights."""
+OF_THE_CHAIN = (K_CHAIN, K_VALIDATORS, K_NEXT_VALIDATORS, K_HISTORY, K_PENDING_PARAMS, K_CLOCK_MARKS, b"gb/", b"dh/")
+"""What every chain has of its own: its head, its sets, when its heights were, beacon secrets that its id is part of, and deadlines
+by its heights."""
 NOT_CARRIED = frozenset(OF_THE_CHAIN).union(*((*c.bound, *c.forgotten) for c in CONTRACTS))
 
 

@@ -23,12 +23,15 @@ from learningchain.chain.errors import Malformed
 from learningchain.chain.host import (
     ACTIVE,
     K_CHAIN,
+    K_CLOCK_MARKS,
     K_HISTORY,
     K_PARAMS,
     K_SUPPLY,
     K_VALIDATORS,
     Account,
     ChainRecord,
+    ClockMark,
+    ClockMarks,
     History,
     Supply,
     Validators,
@@ -218,6 +221,7 @@ def first_state(genesis: Genesis) -> tuple[State, list[tuple[bytes, bytes | None
     record = Validators(1, genesis.validators)
     overlay.put(K_VALIDATORS, record)
     overlay.put(K_HISTORY, History([record]))
+    overlay.put(K_CLOCK_MARKS, ClockMarks([ClockMark(0, clock)]))
     changes, encoded, tree = overlay.finish()
     state.commit(changes, tree)
     return state, encoded

@@ -20,6 +20,7 @@ from learningchain.chain.crypto import ZERO_HASH, mac, sha256
 from learningchain.chain.errors import OWN_FAULTS, BrokenInvariant, Code, InvalidBlock, InvalidTx, Reject, SupplyBroken, TxCode
 from learningchain.chain.host import (
     K_CHAIN,
+    K_CLOCK_MARKS,
     K_NEXT_VALIDATORS,
     K_PARAMS,
     K_PROTOCOL,
@@ -28,6 +29,7 @@ from learningchain.chain.host import (
     Account,
     BeaconCommitment,
     ChainRecord,
+    ClockMarks,
     Host,
     Protocol,
     account_key,
@@ -35,6 +37,7 @@ from learningchain.chain.host import (
     split_due,
     split_height_due,
 )
+from learningchain.chain.host.ages import add_mark, evidence_span
 from learningchain.chain.host.parameters import apply_pending
 from learningchain.chain.ledger.due import DeadlineBudget
 from learningchain.chain.ledger.state import Change, Overlay, State
@@ -189,6 +192,10 @@ class _BlockExecution:
         b = self.block
         self.overlay.put(K_CHAIN, ChainRecord(self.chain_id, b.height, b.time, self.clock, self.beacon))
         self.overlay.put(b"gb/" + b.proposer, BeaconCommitment(b.height, b.commitment))
+        known: Any = self.overlay.get(K_CLOCK_MARKS)
+        marks = add_mark(known.marks if known is not None else [], b.height, self.clock, evidence_span(self.params))
+        if marks is not None:
+            self.overlay.put(K_CLOCK_MARKS, ClockMarks(marks))
 
     def run_deadlines(self) -> None:
         """LC-BLK-14"""

@@ -17,9 +17,29 @@ def _set_at(s: State, height: int) -> list[list[bytes]] | None:
     return fitting[-1] if fitting else None
 
 
+def reportable_since(s: State) -> int:
+    """LC-MEM-10: the lower of what the blocks and the clock say."""
+    marks = (s.get(b"gt/") or [[]])[0]
+    past = [height for height, clock in marks if clock + s.params.evidence_age * s.params.heartbeat <= s.clock]
+    return min(s.height - s.params.evidence_age, max(past) + 1 if past else 0)
+
+
+def mark(s: State) -> None:
+    """LC-BLK-41"""
+    marks, span = (s.get(b"gt/") or [[]])[0], s.params.evidence_age * s.params.heartbeat
+    if marks and s.clock - marks[-1][1] < span // 16:
+        return
+    marks = [*marks, [s.height, s.clock]]
+    while len(marks) > 1 and marks[1][1] + span <= s.clock:
+        marks.pop(0)
+    while len(marks) > 32:
+        marks.pop(1)
+    s.put(b"gt/", [marks])
+
+
 @check("LC-MEM-10", 204)
 def the_evidence_is_not_too_old(s: State, height: int) -> bool:
-    return height + s.params.evidence_age >= s.height
+    return height >= reportable_since(s)
 
 
 @check("LC-MEM-10", 204)

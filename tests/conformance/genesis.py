@@ -206,6 +206,7 @@ def first_state(raw: bytes) -> dict[bytes, bytes]:
         b"gs/": [sum(a[1] for a in accounts), 0],
         b"gv/": [1, members],
         b"gh/": [[[1, members]]],
+        b"gt/": [[[0, time]]],
     }
     found |= {b"gp%d/" % number: values for number, values in read_sections(sections).items()}
     for key, credits, _, verifier in accounts:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from tests.conformance.checks import Refused, check, step
-from tests.conformance.evidence import KEPT_SETS
+from tests.conformance.evidence import KEPT_SETS, reportable_since
 from tests.conformance.keys import check_key, identity, is_signed, tagged
 from tests.conformance.ledger import BANNED, State, cancel, parked, schedule
 from tests.conformance.membership import GIVE_BACK, member_of
@@ -125,13 +125,13 @@ def a_validator_has_a_share_of_the_sets_left(s: State, sender: bytes) -> bool:
     for (_, before), (since, after) in pairwise(sets):
         old, new = dict(map(tuple, before)).get(sender), dict(map(tuple, after)).get(sender)
         both = old is not None and new is not None
-        used += both and old != new and since > s.height - s.params.evidence_age - 1
+        used += both and old != new and since >= reportable_since(s)
     return used < max(1, MOST_SETS // len(following))
 
 
 @check("LC-KEY-3", 5)
 def the_sets_of_keys_leave_room_for_others(s: State) -> bool:
-    return sum(since > s.height - s.params.evidence_age - 1 for since, _ in s.get(b"gh/")[0]) < MOST_SETS
+    return sum(since >= reportable_since(s) for since, _ in s.get(b"gh/")[0]) < MOST_SETS
 
 
 @check("LC-KEY-3", 5)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from tests.conformance import admission, federations, governance, jobs, key_changes, membership, predictions
 from tests.conformance import records as r
 from tests.conformance.checks import Refused, check, step
-from tests.conformance.evidence import report_double
+from tests.conformance.evidence import mark, report_double
 from tests.conformance.judging import cd
 from tests.conformance.keys import is_signed, sha, tagged, tx_digest
 from tests.conformance.ledger import (
@@ -427,6 +427,7 @@ def run(records: dict[bytes, bytes], parent: bytes, raw: bytes) -> Outcome:
     s.height, s.clock = chain[1] + 1, chain[3] + max(0, min(header.time - chain[2], s.params.max_step))
     s.put(b"g/", [chain[0], s.height, header.time, s.clock, sha(chain[4] + header.reveal)])
     s.put(b"gb/" + header.proposer, [s.height, header.commitment])
+    mark(s)
     due_deadlines_are_handled(s)
     own, receipts, used = s.events, [], dict[bytes, int]()
     for tx in txs:

@@ -341,6 +341,7 @@ STATE: dict[bytes, Record] = {
     b"gv/": VALIDATORS,
     b"gn/": VALIDATORS,
     b"gh/": HISTORY,
+    b"gt/": Record("ClockMarks", ("marks", items(Inline(("height", UINT), ("clock", UINT)), 0, 32))),
     b"gp/": PARAMS,
     b"gp2/": MEMBER_PARAMS,
     b"gp3/": JOB_PARAMS,

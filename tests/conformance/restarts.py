@@ -12,7 +12,7 @@ from tests.conformance.keys import check_key, tagged
 from tests.conformance.ledger import BANNED, MAX_RECORD, State
 from tests.conformance.wire import decode, encode
 
-NOT_CARRIED = (b"g/", b"gv/", b"gn/", b"gh/", b"gq/", b"gb/", b"dh/", b"me/", b"mk/", b"j/", b"py/", b"f/", b"op/")
+NOT_CARRIED = (b"g/", b"gv/", b"gn/", b"gh/", b"gq/", b"gt/", b"gb/", b"dh/", b"me/", b"mk/", b"j/", b"py/", b"f/", b"op/")
 ENDS = (
     (2, b"mk/", admission.give_back),
     (3, b"j/", job_ends.give_back),
@@ -165,6 +165,7 @@ def first_state(genesis: list[Any], chain: bytes) -> dict[bytes, bytes]:
         b"g/": [chain, 0, time, clock, tagged("lc/beacon", chain)],
         b"gv/": [1, validators],
         b"gh/": [[[1, validators]]],
+        b"gt/": [[[0, clock]]],
     }
     return dict(carried) | {key: encode(fields) for key, fields in own.items()}
 

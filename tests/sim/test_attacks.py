@@ -9,15 +9,20 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import msgspec
 import pytest
 
-from learningchain.chain.ledger.transition import validators_of
+from learningchain.chain.ledger.genesis import Genesis
+from learningchain.chain.ledger.state import State
+from learningchain.chain.ledger.transition import chain_record, validators_of
+from learningchain.chain.types import Evidence
 from tests.reached import reached
 from tests.sim.attacks.censor import Censor
 from tests.sim.attacks.flooder import SENDABLE
 from tests.sim.attacks.garbler import REFUSED
 from tests.sim.attacks.table import BY_NAME, NAMES
 from tests.sim.machine import Machine
+from tests.sim.market.clients import Market
 from tests.sim.profile import PLAIN, Profile, draw
 from tests.sim.run import one
 from tests.sim.signatures import SIMULATED, signatures
@@ -172,6 +177,41 @@ def test_who_signs_twice_is_ejected_in_the_end(name: str) -> None:
     for seed in range(3):
         world = watched(seed, replace(faulty(seed, 4), attacks=(name,), transfers=40, job=False), eject=True)
         assert world.faults["evidence"] > 0 and world.attackers_left() == []
+
+
+FEW = 12
+"""Blocks for which evidence is good, and half a minute of an idle graph."""
+
+
+class LateMarket(Market):
+    """Of all evidence the first alone, and not before the graph has made more blocks than it is good for."""
+
+    def report(self, machine: Machine, evidence: Evidence) -> None:
+        if not self.world.faults["evidence"]:
+            super().report(machine, evidence)
+
+    def _report(self, state: State) -> None:
+        if all(e.a.height + FEW < chain_record(state).height for found in self.evidence.values() for e in found):
+            super()._report(state)
+
+
+class SpinningWorld(Watched):
+    """Somebody sends one transfer after the other, and each has a block soon."""
+
+    def genesis(self) -> Genesis:
+        made = super().genesis()
+        return msgspec.structs.replace(made, params=msgspec.structs.replace(made.params, evidence_age=FEW))
+
+    def clients(self) -> Market:
+        return LateMarket(self)
+
+
+def test_who_signs_twice_is_ejected_however_fast_somebody_has_blocks_made() -> None:
+    world = SpinningWorld(4, replace(CALM, attacks=("double voter",), transfers=200, eager=1.0))
+    world.eject = True
+    with signatures(SIMULATED):
+        world.run()
+    assert world.honest[0].node.height > 2 * FEW and world.attackers_left() == []
 
 
 def test_two_that_sign_twice_are_ejected_both() -> None:

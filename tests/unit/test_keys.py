@@ -166,6 +166,7 @@ def test_a_share_of_the_sets_comes_back_once_evidence_is_too_old_and_a_recovery_
     assert chain.codes(chain.tx("bob", word(chain, "v2", "recovered"))) == [0]
     pass_time(chain, DELAY)
     assert chain.account("v2").key == key_of("recovered").public
+    pass_time(chain, 400_000)
     for _ in range(30):
         chain.block()
     assert chain.codes(chain.tx("v2", rotate(chain, "v2", "later"), signer="recovered")) == [0]

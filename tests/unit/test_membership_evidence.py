@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from msgspec.structs import replace
 
 from learningchain.chain.contracts.membership import MemberCode, ReportDouble
 from learningchain.chain.errors import Code, InvalidBlock
-from learningchain.chain.host import ACTIVE, History
+from learningchain.chain.host import ACTIVE, ClockMark, History
+from learningchain.chain.host.ages import MOST_MARKS, add_mark
 from learningchain.chain.ledger.transition import validators_of
 from learningchain.chain.types import (
     PRECOMMIT,
@@ -78,7 +81,30 @@ def test_evidence_has_an_age() -> None:
     assert report(chain, doubled(chain, "v2", height=0)) == MemberCode.OLD_EVIDENCE, "before any validators"
     chain.block()
     assert report(chain, doubled(chain, "v2")) == 0, "block 4, height 1"
+    chain.block(step=30_000)
     assert report(chain, doubled(chain, "v3")) == MemberCode.OLD_EVIDENCE
+
+
+def test_who_sets_the_pace_of_blocks_makes_no_evidence_too_old() -> None:
+    """LC-MEM-10: a member had ten thousand blocks in five minutes; `evidence_age` counts the time of an idle graph as well."""
+    chain = Chain(genesis_of("alice", evidence_age=100))
+    for _ in range(300):
+        chain.block(step=35)
+    assert report(chain, doubled(chain, "v2")) == 0
+    for _ in range(40):
+        chain.block(step=30_000)
+    assert report(chain, doubled(chain, "v3")) == MemberCode.OLD_EVIDENCE
+    assert report(chain, doubled(chain, "v3", height=chain.height - 2)) == 0
+
+
+def test_marks_stay_few_whatever_the_pace_and_the_parameters() -> None:
+    """LC-BLK-41"""
+    marks: list[ClockMark] = []
+    for height in range(2_000):
+        span = 160 if height < 500 else 16_000 if height < 1_000 else 50
+        marks = add_mark(marks, height, 7 * height, span) or marks
+        assert len(marks) <= MOST_MARKS and all(a.height < b.height for a, b in pairwise(marks))
+        assert height < 30 or marks[0].clock <= 7 * height - min(span, 160)
 
 
 def test_the_set_changes_once_in_a_block() -> None:

@@ -38,7 +38,7 @@ from learningchain.chain.contracts.membership import (
     ejection_key,
 )
 from learningchain.chain.errors import InvalidTx, TxCode
-from learningchain.chain.host import K_CHAIN, K_PARAMS, ChainRecord, Reader
+from learningchain.chain.host import K_CHAIN, K_CLOCK_MARKS, K_PARAMS, ChainRecord, ClockMark, ClockMarks, Reader
 from learningchain.chain.host.terms import model_id
 from learningchain.chain.params import Params
 from learningchain.chain.verification.votes import BallotCode
@@ -500,9 +500,13 @@ def test_what_the_state_says_about_evidence_that_this_node_reports() -> None:
 
     assert says() is LedgerStatus.TOO_LATE, "there is no ledger"
     reader[K_PARAMS] = Params(evidence_age=age)
+    reader[K_CLOCK_MARKS] = ClockMarks([ClockMark(500, 0)])
     for height, expected in ((7, LedgerStatus.OPEN), (7 + age - 1, LedgerStatus.OPEN), (7 + age, LedgerStatus.TOO_LATE)):
-        reader[K_CHAIN] = ChainRecord(bytes(32), height, 0, 0, bytes(32))
+        reader[K_CHAIN] = ChainRecord(bytes(32), height, 0, age * 10_000, bytes(32))
         assert says() is expected
+    reader[K_CHAIN] = ChainRecord(bytes(32), 7 + age, 0, age * 10_000 - 1, bytes(32))
+    assert says() is LedgerStatus.OPEN, "too old by blocks alone"
+    reader[K_CHAIN] = ChainRecord(bytes(32), 7 + age, 0, age * 10_000, bytes(32))
     reader[ejection_key(id_of("v1"), 8)] = "of another height"
     assert says() is LedgerStatus.TOO_LATE
     reader[ejection_key(id_of("v1"), 7)] = "known"

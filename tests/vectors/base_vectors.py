@@ -170,6 +170,7 @@ def records() -> list[tuple[str, Any]]:
         ("KeyOwner", base.KeyOwner(A, 5)),
         ("BurnedSince", base.BurnedSince(2**40)),
         ("History", base.History([base.Validators(1, validators)])),
+        ("ClockMarks", base.ClockMarks([base.ClockMark(0, 256), base.ClockMark(70_000, 2**40)])),
         ("Allowance", credits.Allowance(255)),
         ("Member", member),
         ("Member", membership.Member(A, False, 0, 0, [], 0, [], [])),

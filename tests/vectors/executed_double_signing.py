@@ -12,9 +12,12 @@ from learningchain.chain.contracts.membership import (
     ejection_key,
 )
 from learningchain.chain.host import (
+    K_CLOCK_MARKS,
     K_HISTORY,
     K_PARAMS,
     K_VALIDATORS,
+    ClockMark,
+    ClockMarks,
     History,
     Validators,
 )
@@ -29,7 +32,7 @@ from learningchain.chain.types import (
     proposal_digest,
     vote_digest,
 )
-from tests.vectors.executed import HEIGHT, V1, V2, V3, V4, WHO, Maker, Records, genesis_of_cases, only, start, turn, tx
+from tests.vectors.executed import HEIGHT, NEXT, V1, V2, V3, V4, WHO, Maker, Records, clock, genesis_of_cases, only, start, turn, tx
 from tests.vectors.kit import id_of, key_of
 
 
@@ -56,7 +59,8 @@ def cases() -> list[Maker]:
     def proposals(a: Proposal, b: Proposal) -> ReportDouble:
         return ReportDouble(ProposalEvidence(a, b))
 
-    old = replace(genesis_of_cases().params, evidence_age=3)
+    old = {K_PARAMS: replace(genesis_of_cases().params, evidence_age=3)}
+    aged = old | marks((HEIGHT - 1, SPAN))
     first, second = b"\x01" * 32, b"\x02" * 32
     members = [Validator(identity, key_of(WHO[identity]).public) for identity in sorted((V1, V2, V3, V4))]
     present = Validators(1, members)
@@ -83,11 +87,17 @@ def cases() -> list[Maker]:
         report("one's own double signing", double("v2"), rule="LC-MEM-10"),
         report("of this very height", double("v2", HEIGHT)),
         report("of a height to come", double("v2", HEIGHT + 1)),
-        report("as old as may be", double("v2", HEIGHT - 3), records={K_PARAMS: old}),
-        report("too old", double("v2", HEIGHT - 4), records={K_PARAMS: old}),
+        report("as old as may be", double("v2", HEIGHT - 3), records=aged),
+        report("too old", double("v2", HEIGHT - 4), records=aged),
+        report(
+            "too old by blocks alone", double("v2", HEIGHT - 4), records=old | marks((HEIGHT - 5, SPAN), (HEIGHT - 1, SPAN - 1))
+        ),
+        report("of the block of the last mark that is old", double("v2", HEIGHT - 5), records=old | marks((HEIGHT - 5, SPAN))),
+        report("too old by time alone", double("v2", HEIGHT - 3), records=old | marks((HEIGHT - 2, SPAN))),
+        report("old, and no mark tells", double("v2", 1), records=old | marks()),
         report("of a height whose set is not known", double("v2", 29), records=since_30),
         report("of the first height whose set is known", double("v2", 30), records=since_30),
-        report("too old and by nobody: the age is tested first", double("bob", 1), records={K_PARAMS: old}),
+        report("too old and by nobody: the age is tested first", double("bob", 1), records=aged),
         report("of who was not in the set", double("bob")),
         report("of who came into the set later", double("v2", 38), records=v2_came),
         report("different types", double("v2", type_=PRECOMMIT)),
@@ -127,7 +137,28 @@ def cases() -> list[Maker]:
             records={K_HISTORY: History(many), K_VALIDATORS: many[-1]},
             rule="LC-MEM-12",
         ),
+        *(Maker(name, "LC-BLK-41", [], old | marks(*found)) for name, found in _marks()),
         Maker("the ejected proposer of the block itself", "LC-MEM-11", [tx("alice", double(turn()))]),
+    ]
+
+
+SPAN = 30_000
+"""Of an `evidence_age` of 3."""
+
+
+def marks(*found: tuple[int, int]) -> dict[bytes, Any]:
+    """Of heights, and how long before this block they were."""
+    return {K_CLOCK_MARKS: ClockMarks([ClockMark(height, clock() + NEXT - ago) for height, ago in found])}
+
+
+def _marks() -> list[tuple[str, list[tuple[int, int]]]]:
+    often = [(n, SPAN // 16 + 40 - n) for n in range(32)]
+    return [
+        ("a mark is due", [(HEIGHT - 9, SPAN // 16)]),
+        ("none is due yet", [(HEIGHT - 9, SPAN // 16 - 1)]),
+        ("the first mark", []),
+        ("of those that are too old the newest stays", [(3, 2 * SPAN), (4, SPAN + 1), (5, SPAN), (6, SPAN - 1)]),
+        ("one more than are kept: the first stays", often),
     ]
 
 

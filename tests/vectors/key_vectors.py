@@ -22,10 +22,13 @@ from learningchain.chain.contracts.membership import Release
 from learningchain.chain.crypto import account_id
 from learningchain.chain.host import (
     BANNED,
+    K_CLOCK_MARKS,
     K_HISTORY,
     K_PARAMS,
     K_VALIDATORS,
     SUSPENDED,
+    ClockMark,
+    ClockMarks,
     Due,
     History,
     KeyOwner,
@@ -172,9 +175,10 @@ def _validators() -> list[Maker]:
         many = [Validators(min(first + n, HEIGHT - 1), members) for n in range(count)]
         return {K_HISTORY: History(many), K_VALIDATORS: many[-1]}
 
-    aged = {K_PARAMS: replace(genesis_of_cases().params, evidence_age=10)}
+    passed = {K_CLOCK_MARKS: ClockMarks([ClockMark(HEIGHT - 1, clock() + NEXT - 100_000)])}
+    aged = passed | {K_PARAMS: replace(genesis_of_cases().params, evidence_age=10)}
     # None of the others has an account, so no reward.
-    unpaid = {K_PARAMS: replace(genesis_of_cases().params, evidence_age=10, block_reward=0)}
+    unpaid = passed | {K_PARAMS: replace(genesis_of_cases().params, evidence_age=10, block_reward=0)}
     others = [Validator(bytes([255, n]) * 10, key_of("v1").public) for n in range(48)]
     crowd = [*members, *others]
     both = [tx("v1", rotate(of=V1)), tx("v2", rotate(of=V2, name="newer"))]
@@ -186,6 +190,12 @@ def _validators() -> list[Maker]:
         _one("who leaves in this block rotates", "LC-KEY-3", tx("alice", out), tx("v3", rotate(of=V3))),
         _one("a member's key while a set changes", "LC-KEY-3", tx("alice", out), tx("bob", rotate(of=BOB))),
         _one("forty-eight sets that matter still", "LC-KEY-3", both[0], records=aged | sets(48, HEIGHT - 10)),
+        _one(
+            "forty-eight sets that are too old by blocks alone",
+            "LC-KEY-3",
+            both[0],
+            records=aged | sets(48, HEIGHT - 11) | {K_CLOCK_MARKS: ClockMarks([ClockMark(0, clock() + NEXT - 99_999)])},
+        ),
         _one("forty-seven", "LC-KEY-3", both[0], records=aged | sets(48, HEIGHT - 11)),
         _one("forty-eight sets, and a member's key", "LC-KEY-3", tx("bob", rotate(of=BOB)), records=aged | sets(48, HEIGHT - 10)),
         _one("a validator's share of the sets is used", "LC-KEY-2", both[0], records=aged | _turns(members, V1, 13, HEIGHT - 11)),

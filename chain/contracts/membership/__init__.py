@@ -27,7 +27,7 @@ validators may confirm it or lift it; nobody is banned by silence, and a verdict
     any     SetBoxKey     member, sound, another than before             its box key from now on
     any     SetCapacity   member, within bounds, not declared already    declared from now on
     any     ReportDouble  a valid pair, in that height's set, not        the validator leaves the set from the next height on;
-                          older than evidence_age, never the last one    once per validator and height
+                          too old by blocks and time, never the last     once per validator and height
 
 Judges are the validators of the moment but for the accused and banned ones; those who may not confirm and did not before do not
 count. Where too few do, the validators may ban by a vote (governance). Corroborated: FALSE in work of two different roots

@@ -23,7 +23,7 @@ from learningchain.chain.types import (
 def report_double(host: Host, sender: bytes, m: ReportDouble) -> None:
     a, offender = m.evidence.a, signer_of(m.evidence)
     then = host.validators_at(a.height)
-    if a.height + host.params.evidence_age < host.height or a.height > host.height or then is None:
+    if not host.first_reportable() <= a.height <= host.height or then is None:
         raise Reject(MemberCode.OLD_EVIDENCE, "the evidence is too old, or from a height that is not decided")
     key = next((v.key for v in then if v.id == offender), None)
     if key is None or not is_double(host.chain_id, m.evidence, key):

@@ -16,7 +16,8 @@ from learningchain.chain.contracts.membership import (
     ejection_key,
     member_key,
 )
-from learningchain.chain.host import K_CHAIN, K_PARAMS, ChainRecord, Reader
+from learningchain.chain.host import K_CHAIN, K_CLOCK_MARKS, K_PARAMS, ChainRecord, ClockMarks, Reader
+from learningchain.chain.host.ages import first_reportable
 from learningchain.chain.params import Params
 from learningchain.chain.types import signer_of
 from learningchain.client.contracts.membership.roles.box import BoxKeys
@@ -36,11 +37,14 @@ def _judged(reader: Reader, me: bytes, clock: int, op: JudgeCase) -> tuple[Ledge
 
 
 def _reported(reader: Reader, me: bytes, clock: int, op: ReportDouble) -> tuple[LedgerStatus, int | None]:
-    """LC-MEM-10: known once anybody's report is in a block, and of no use after `evidence_age` blocks."""
-    chain, params, height = reader.get(K_CHAIN), reader.get(K_PARAMS), op.evidence.a.height
+    """LC-MEM-10: known once anybody's report is in a block, and of no use once it is too old for the next one."""
+    chain, params, found, height = reader.get(K_CHAIN), reader.get(K_PARAMS), reader.get(K_CLOCK_MARKS), op.evidence.a.height
     if reader.get(ejection_key(signer_of(op.evidence), height)) is not None:
         return LedgerStatus.STANDS, None
-    gone = not isinstance(chain, ChainRecord) or not isinstance(params, Params) or height + params.evidence_age <= chain.height
+    if not isinstance(chain, ChainRecord) or not isinstance(params, Params):
+        return LedgerStatus.TOO_LATE, None
+    marks = found.marks if isinstance(found, ClockMarks) else []
+    gone = height < first_reportable(marks, params, chain.height + 1, chain.clock)
     return (LedgerStatus.TOO_LATE if gone else LedgerStatus.OPEN), None
 
 
