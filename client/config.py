@@ -258,6 +258,14 @@ class SandboxConfig(_Section, frozen=True, kw_only=True):
     data_mb: Annotated[
         int, Meta(ge=1, le=1 << 20, description="Most disk space of the engine for your own data (learningchain data), in MiB.")
     ] = 65_536
+    images_mb: Annotated[
+        int,
+        Meta(
+            ge=64,
+            le=1 << 24,
+            description="Most disk space of the engine for images, unpacked, in MiB: those used least recently make room.",
+        ),
+    ] = 65_536
 
 
 class ClusterConfig(_Section, frozen=True, kw_only=True):

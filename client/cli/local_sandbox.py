@@ -65,6 +65,7 @@ def own_sandbox(common: Common) -> Iterator[Backend]:
         cache_dir=Path(settings.cache_dir) if settings.cache_dir else None,
         disk_from=settings.disk_from_mb << 20,
         data_cap=settings.data_mb << 20,
+        images_cap=settings.images_mb << 20,
     )
     try:
         backend = make_backend(settings.backend, wanted)

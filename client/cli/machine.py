@@ -189,6 +189,7 @@ async def _run(data: Path, secrets: MachineSecrets) -> int:
         runtime=settings.runtime,
         cache_dir=Path(settings.cache_dir) if settings.cache_dir else None,
         disk_from=settings.disk_from_mb << 20,
+        images_cap=settings.images_mb << 20,
     )
     try:
         backend = make_backend(settings.backend, wanted)

@@ -48,6 +48,7 @@ def make_engine(config: Config, data: Path, own_id: bytes) -> AsyncBackend:
         cache_dir=Path(s.cache_dir) if s.cache_dir else None,
         disk_from=s.disk_from_mb << 20,
         data_cap=s.data_mb << 20,
+        images_cap=s.images_mb << 20,
         devices=tuple(gpu.device for gpu in parse_gpus(config.work.gpus)),
     )
     backend = make_backend(s.backend, settings)

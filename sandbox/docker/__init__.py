@@ -18,5 +18,6 @@ def BACKEND(settings: BackendSettings) -> Backend:
         cache_dir=settings.cache_dir,
         disk_from=settings.disk_from,
         data_cap=settings.data_cap,
+        images_cap=settings.images_cap,
         devices=settings.devices,
     )

@@ -32,7 +32,7 @@ from learningchain.sandbox.docker.runner import ContainerRun
 from learningchain.sandbox.docker.selftest import self_test
 from learningchain.sandbox.docker.shelf import DataShelf
 from learningchain.sandbox.docker.sidecar import Sidecar, SidecarSize, remove_container, remove_volume
-from learningchain.sandbox.docker.store import ImageStore
+from learningchain.sandbox.docker.store import IMAGES_CAP, ImageStore
 from learningchain.sandbox.docker.volumes import DataVolumes, Maker
 from learningchain.sandbox.docker.warm import Placed, Warm
 from learningchain.sandbox.errors import BadImage, DataRefused, DeviceRefused, EngineError, ImageNotFound, SandboxUnavailable
@@ -69,8 +69,8 @@ class Sandbox:
 
     `node_tag` marks everything that this node makes there; it must differ between the nodes that share an engine.
     `cache_dir` keeps the images of the self-test between starts; it may be shared by nodes of one user.
-    `data_cap`: most bytes of the owner's own data in all. `devices`: those that runs may be given. `leave_s`: how long what may
-    outlive the node waits for its next start.
+    `data_cap`: most bytes of the owner's own data in all, `images_cap` of images. `devices`: those that runs may be given.
+    `leave_s`: how long what may outlive the node waits for its next start.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class Sandbox:
         cache_dir: Path | None = None,
         disk_from: int = DISK_FROM,
         data_cap: int = MAX_DATA_BYTES,
+        images_cap: int = IMAGES_CAP,
         devices: Collection[str] = (),
         leave_s: float = LEAVE_S,
     ) -> None:
@@ -100,7 +101,7 @@ class Sandbox:
         """Whether a run goes on without this process."""
         self._adoptions, self._unclaimed = Adoptions(self._engine, self, runtime), list[threading.Timer]()
         labels = {NODE_LABEL: node_tag, RUN_LABEL: "pull"}
-        self._store = ImageStore(self._engine, node_tag, data_dir / "scratch", labels, disk=self._disk)
+        self._store = ImageStore(self._engine, node_tag, data_dir / "scratch", labels, disk=self._disk, cap=images_cap)
         self._disk_from = disk_from
         self._data = DataVolumes(self._engine, self.labels("data"), self._maker, self._disk)
         self._own = DataShelf(self._engine, self.labels("data"), self._maker, self._disk, data_dir / "data", data_cap)
@@ -553,6 +554,7 @@ class Sandbox:
                         "folder: learningchain config set sandbox.cache_dir FOLDER"
                     ) from problem
                 self._sidecar_image = self._store.load(path, image, ImageLimits(), machine)
+                self._store.keep(self._sidecar_image)
             return self._sidecar_image
 
     def _tidy(self, place: Placed) -> None:

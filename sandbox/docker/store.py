@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import re
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 import docker.errors
 
 from learningchain.sandbox.archive import IMAGE_LABEL, ScannedImage, clean_archive, scan_archive, scan_export
-from learningchain.sandbox.disk import leave_room
+from learningchain.sandbox.disk import BLOCK, leave_room
 from learningchain.sandbox.docker.engine import Engine, explain
 from learningchain.sandbox.documents import described_config
 from learningchain.sandbox.errors import BadImage, EngineError, ImageNotFound
@@ -37,6 +38,9 @@ PULL_PATIENCE_S, PULL_SLOWEST = 60.0, 1_000_000
 _UNPACKING = ("Verifying Checksum", "Download complete", "Extracting", "Pull complete")
 """What engines say of a layer while they do not wait for the registry."""
 _PULLED_CAP = 1024
+_IN_USE = 409
+IMAGES_CAP = 65_536 * MIB
+"""Bytes of this node's images on the engine, all together."""
 _NOTHING: tuple[object, ...] = (None, "", False, 0, [], {})
 _SETTINGS = ("Volumes", "Entrypoint", "Cmd", "User", "OnBuild", "ExposedPorts", "Healthcheck", "StopSignal", "WorkingDir", "Shell")
 """Settings of an image that ours leave out, as the engine names them."""
@@ -64,14 +68,20 @@ class ImageStore:
         labels: dict[str, str],
         now: Callable[[], float] = time.monotonic,
         disk: Callable[[], Path | None] = lambda: None,
+        cap: int = IMAGES_CAP,
     ) -> None:
-        """`disk`: where the engine keeps images, as far as that is on this machine."""
+        """`disk`: where the engine keeps images, as far as that is on this machine. `cap`: most bytes that they take there."""
         self._engine = engine
         self._repository = f"learningchain/{node_tag}"
         self._scratch = scratch
         self._labels = labels
         self._now = now
-        self._disk = disk
+        self._disk, self._cap = disk, cap
+        self._used: dict[str, float] = {}
+        """When a run last asked for each."""
+        self._kept: set[str] = set()
+        """Images that make no room for others."""
+        self._loading = threading.Lock()
         self._checked: dict[str, str] = {}
         """Images that a run may use: what the engine calls each."""
         self._pulled: dict[str, str] = {}
@@ -100,9 +110,47 @@ class ImageStore:
             self._untag(self._name(image.image_id))
             raise
         self._checked[image.image_id] = image.loaded_id
+        self._used[image.image_id] = self._now()
 
     def _load(self, path: Path, image: ScannedImage) -> None:
-        leave_room(self._disk(), "loading an image", image.unpacked_bytes, image.files)
+        with self._loading:
+            self._make_room(image.unpacked_bytes + BLOCK * image.files)
+            leave_room(self._disk(), "loading an image", image.unpacked_bytes, image.files)
+            self._write(path, image)
+
+    def _make_room(self, size: int) -> None:
+        """Gives up images until `size` more bytes are within the bound, the least recently used first and none that a container
+        has: an archive unpacks to a thousand times its bytes. Whoever needs one again brings it again. Raises EngineError.
+        """
+        there = self._ours()
+        taken = sum(there.values())
+        for image_id in sorted(there, key=lambda one: self._used.get(one, 0.0)):
+            if taken + size <= self._cap:
+                return
+            if image_id in self._kept:
+                continue
+            try:
+                self.remove(image_id)
+            except EngineError as problem:
+                if problem.status != _IN_USE:
+                    raise
+                continue
+            taken -= there[image_id]
+        if taken + size > self._cap:
+            text = f"it takes {size // MIB} MiB unpacked beside {taken // MIB} MiB of images that are in use"
+            raise EngineError("loading an image", f"{text}; all together may take {self._cap // MIB} (sandbox.images_mb)")
+
+    def _ours(self) -> dict[str, int]:
+        """This node's images on the engine, by their posted ids, and the bytes that each takes there. Raises EngineError."""
+        found = self._engine.call("listing images", lambda api: api.images(name=self._repository))
+        names = [(name.rpartition(":"), facts) for facts in found for name in facts.get("RepoTags") or []]
+        return {f"sha256:{tag}": int(facts.get("Size") or 0) for (of, _, tag), facts in names if of == self._repository}
+
+    def keep(self, image_id: str) -> None:
+        """Never makes room for others: runs of every image need it."""
+        self._kept.add(image_id)
+
+    def _write(self, path: Path, image: ScannedImage) -> None:
         try:
             api = self._engine.api(transfer=True)
             for event in api.load_image(clean_archive(path, image, self._name(image.image_id))):
@@ -207,6 +255,7 @@ class ImageStore:
         """What the engine calls an image that a run may use. Raises ImageNotFound, EngineError."""
         loaded = self._checked.get(image_id)
         if loaded is not None:
+            self._used[image_id] = self._now()
             return loaded  # where somebody removed it since, creating the container says so
         facts = self._inspect(self._name(image_id))
         # An image under our tag was written by us, perhaps before a restart: its label says what it was made of.
@@ -214,6 +263,7 @@ class ImageStore:
             raise ImageNotFound(f"image {image_id} is not on this engine; load or pull it first")
         if (facts.get("Config") or {}).get("Volumes"):
             raise EngineError("looking up an image", "an image under this node's tag declares a VOLUME: this node did not load it")
+        self._used[image_id] = self._now()
         return self._checked.setdefault(image_id, str(facts["Id"]))
 
     def known(self, image_id: str) -> bool:
@@ -251,24 +301,20 @@ class ImageStore:
 
     def remove(self, image_id: str) -> None:
         """Gives up this node's reference; the engine deletes the image with the last one. Raises EngineError."""
-        self._checked.pop(image_id, None)
         self._untag(self._name(image_id))
+        self._checked.pop(image_id, None)
+        self._used.pop(image_id, None)
 
     def remove_all(self, keep: Collection[str]) -> tuple[int, list[str], list[str]]:
         """Gives up every image of this node but those in `keep`, by their posted ids. How many, the problems, and which stay."""
         removed, problems, kept = 0, list[str](), list[str]()
-        found = self._engine.call("listing images", lambda api: api.images(name=self._repository))
-        for name in [name for facts in found for name in facts.get("RepoTags") or []]:
-            repository, _, tag = name.rpartition(":")
-            image_id = f"sha256:{tag}"
-            if repository != self._repository:
-                continue
+        for image_id in self._ours():
             if image_id in keep:
                 kept.append(image_id)
                 continue
             self._checked.pop(image_id, None)
             try:
-                self._untag(name)
+                self._untag(self._name(image_id))
                 removed += 1
             except EngineError as problem:
                 problems.append(str(problem))

@@ -316,7 +316,10 @@ class DockerDouble:
     @method
     def list_images(self, name: str) -> list[dict[str, Any]]:
         # Engines take the name for a pattern, and tell all names of what they find.
-        return [{"RepoTags": [tag for tag, of in self.names.items() if of == image] or None} for image in self.images]
+        return [
+            {"RepoTags": [tag for tag, of in self.names.items() if of == image] or None, "Size": facts["Size"]}
+            for image, facts in self.images.items()
+        ]
 
     @method
     def pull(self, name: str, tag: str, stream: bool, decode: bool) -> Iterator[dict[str, Any]]:

@@ -242,6 +242,7 @@ def test_every_entry_of_a_list_is_checked(setting: str, good: str) -> None:
         ("work.serve_won_days", 1, 3_650),
         ("sandbox.disk_from_mb", 1, 2**20),
         ("sandbox.data_mb", 1, 2**20),
+        ("sandbox.images_mb", 64, 2**24),
     ],
 )
 def test_numbers_have_a_least_and_a_most(setting: str, least: int, most: int) -> None:

@@ -116,6 +116,59 @@ def test_the_disk_has_to_hold_what_an_image_unpacks_to_and_its_files(
     assert double.count("load_image") == 0
 
 
+def bounded(double: DockerDouble, folder: Path, *names: str) -> tuple[ImageStore, dict[str, tuple[Path, str]]]:
+    """A store with room for two of the images, each of 600,000 bytes by what the engine says."""
+    clock = iter(range(1_000))
+    made = {}
+    for name in names:
+        made[name] = folder / f"{name}.tar", docker_archive(folder / f"{name}.tar", [tar(entry(name, bytes(600_000)))])
+    return ImageStore(Engine("unix:///x.sock"), "n", folder / "scratch", {}, now=lambda: float(next(clock)), cap=1_300_000), made
+
+
+def load(one: ImageStore, double: DockerDouble, made: tuple[Path, str]) -> None:
+    one.load(*made, LIMITS, None)
+    for facts in double.images.values():
+        facts["Size"] = 600_000
+
+
+def test_what_was_used_least_recently_makes_room_for_an_image(double: DockerDouble, tmp_path: Path) -> None:
+    one, made = bounded(double, tmp_path, "a", "b", "c", "d")
+    load(one, double, made["a"])
+    load(one, double, made["b"])
+    one.require(made["a"][1])
+    load(one, double, made["c"])
+    assert [one.known(made[name][1]) for name in "abc"] == [True, False, True]
+    with pytest.raises(ImageNotFound):
+        one.require(made["b"][1])
+    one.keep(made["a"][1])
+    one.require(made["c"][1])
+    load(one, double, made["d"])
+    assert [one.known(made[name][1]) for name in "abcd"] == [True, False, False, True], "one that all runs need stays"
+
+
+def test_an_image_in_use_makes_no_room_and_who_finds_none_is_told_the_setting(double: DockerDouble, tmp_path: Path) -> None:
+    one, made = bounded(double, tmp_path, "a", "b", "c")
+    for name in "ab":
+        load(one, double, made[name])
+    double.faults["remove_image"] = [refusal(409, "a container uses it")] * 2
+    with pytest.raises(EngineError, match=r"0 MiB unpacked beside 1 MiB of images that are in use; .*sandbox.images_mb"):
+        load(one, double, made["c"])
+    assert double.count("load_image") == 2
+    load(one, double, made["c"])
+    assert [one.known(made[name][1]) for name in "abc"] == [False, True, True]
+
+
+def test_images_of_an_earlier_start_count_and_those_of_others_do_not(double: DockerDouble, tmp_path: Path) -> None:
+    one, made = bounded(double, tmp_path, "a", "b", "c")
+    for name in "ab":
+        load(one, double, made[name])
+    double.images["sha256:theirs"] = {"Size": 1 << 40}
+    double.names["learningchain/nn:x"] = "sha256:theirs"
+    again, _ = bounded(double, tmp_path)
+    load(again, double, made["c"])
+    assert [again.known(made[name][1]) for name in "abc"].count(True) == 2 and "learningchain/nn:x" in double.names
+
+
 def test_an_engine_that_fails_is_not_one_that_lacks_the_image(
     double: DockerDouble, open_store: Callable[[], ImageStore], tmp_path: Path
 ) -> None:
