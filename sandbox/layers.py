@@ -59,7 +59,7 @@ _FIRST_LINE = 256
 """Bytes that the kernel reads of a script."""
 _PACKINGS = {b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\x00": "xz", b"BZh": "bzip2"}
 """Of layers that some engines take, by how they begin."""
-REPACKED = "Build it anew: docker buildx build --output type=docker,compression=gzip,force-compression=true,dest=job.tar DIR"
+REPACKED = "Write it anew: skopeo copy docker-archive:FILE docker-archive:image.tar"
 
 
 class LayerEntry(msgspec.Struct, frozen=True):

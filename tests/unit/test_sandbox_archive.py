@@ -6,6 +6,8 @@ import gzip
 import hashlib
 import io
 import json
+import shutil
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -225,14 +227,79 @@ def test_what_builders_write_is_taken_and_written_plainly(
     assert b"Volumes" not in image.document and b"aintainer" not in image.document
 
 
+def oci(layers: list[bytes], *, attested: bool) -> list[tuple[tarfile.TarInfo, bytes]]:
+    """As `docker save` of Engine 25 and later writes it: an OCI layout, and the list of images beside it. Its layers are packed
+    where the engine has containerd's store, and statements about the build stand beside the image."""
+    digest = {raw: hashlib.sha256(raw).hexdigest() for raw in layers}
+    packed = {raw: gzip.compress(raw, mtime=0) if attested else raw for raw in layers}
+    named = [f"sha256:{digest[raw]}" for raw in layers]
+    config = json.dumps(
+        {"os": "linux", "architecture": "amd64", "config": {}, "rootfs": {"type": "layers", "diff_ids": named}}
+    ).encode()
+    statement = b'{"_type":"https://in-toto.io/Statement/v0.1"}'
+    blobs = {hashlib.sha256(one).hexdigest(): one for one in (*packed.values(), config, *((statement,) if attested else ()))}
+    places = [f"blobs/sha256/{hashlib.sha256(packed[raw]).hexdigest()}" for raw in layers]
+    listed = [
+        {
+            "Config": f"blobs/sha256/{hashlib.sha256(config).hexdigest()}",
+            "RepoTags": ["job:1"],
+            "Layers": places,
+            "LayerSources": {},
+        }
+    ]
+    folders = [entry(name, kind=tarfile.DIRTYPE) for name in ("blobs", "blobs/sha256")]
+    files = {"index.json": b'{"schemaVersion":2,"manifests":[]}', "manifest.json": json.dumps(listed).encode(), "oci-layout": b"{}"}
+    return [*folders, *(entry(f"blobs/sha256/{name}", raw) for name, raw in blobs.items()), *(entry(*one) for one in files.items())]
+
+
+def linked(layers: list[bytes]) -> list[tuple[tarfile.TarInfo, bytes]]:
+    """As skopeo and podman write it: layers beside each other, and links to them from folders as older engines had them."""
+    names = [hashlib.sha256(raw).hexdigest() for raw in layers]
+    named = [f"sha256:{name}" for name in names]
+    config = json.dumps(
+        {"os": "linux", "architecture": "amd64", "config": {}, "rootfs": {"type": "layers", "diff_ids": named}}
+    ).encode()
+    places = [f"{name[::-1]}/layer.tar" for name in names]
+    files = [
+        part
+        for name, place, raw in zip(names, places, layers, strict=True)
+        for part in (entry(f"{name}.tar", raw), entry(place, kind=tarfile.SYMTYPE, link=f"../{name}.tar"))
+    ]
+    listed = [{"Config": "c.json", "RepoTags": ["job:1"], "Layers": places}]
+    return [*files, entry("c.json", config), entry("manifest.json", json.dumps(listed).encode()), entry("repositories", b"{}")]
+
+
+OUTER = {
+    "Engine 25": oci([GOOD, ROOT], attested=False),
+    "containerd's store": oci([GOOD, ROOT], attested=True),
+    "skopeo": linked([GOOD, ROOT]),
+}
+
+
+@pytest.mark.parametrize("files", OUTER.values(), ids=OUTER)
+def test_the_same_layers_are_the_same_image_whoever_wrote_the_archive(
+    tmp_path: Path, files: list[tuple[tarfile.TarInfo, bytes]]
+) -> None:
+    (tmp_path / "a.tar").write_bytes(tar(*files))
+    docker_archive(tmp_path / "plain.tar", [GOOD, ROOT])
+    wanted = [layer.written_digest for layer in scan_archive(tmp_path / "plain.tar", LIMITS).layers]
+    assert [layer.written_digest for layer in scan_archive(tmp_path / "a.tar", LIMITS).layers] == wanted
+
+
 def layer_of(job: bytes) -> bytes:
     return tar(entry("lc/job", job))
 
 
 SCRIPT = b"#!/usr/bin/python3\nprint()\n"
 NAMED: dict[str, tuple[list[bytes], str, str]] = {
-    "zstd": ([b"\x28\xb5\x2f\xfd" + bytes(600)], "packed by zstd", "compression=gzip"),
-    "xz": ([b"\xfd7zXZ\0" + bytes(600)], "packed by xz", "compression=gzip"),
+    "zstd": ([b"\x28\xb5\x2f\xfd" + bytes(600)], "packed by zstd", "skopeo copy docker-archive:FILE docker-archive:"),
+    "xz": ([b"\xfd7zXZ\0" + bytes(600)], "packed by xz", "skopeo copy docker-archive:FILE docker-archive:"),
+    "a name in Latin-1": (
+        [tar(entry("opt/file-\udce4", b"x"), form=tarfile.GNU_FORMAT)],
+        r"not UTF-8, b'opt/file-\\xe4'",
+        "job build",
+    ),
+    "no end": ([tar(entry("opt/a", b"a"))[:1024]], "the stream ends within an entry", "job build"),
     "streams without end": ([gzip.compress(b"") * 60], "in more than 50 streams", "job build"),
     "zeros behind a stream": ([gzip.compress(GOOD) + bytes(512)], "goes on after its end", "job build"),
     "line ends of Windows": ([layer_of(SCRIPT.replace(b"\n", b"\r\n"))], "line ends of Windows", "sed"),
@@ -270,6 +337,30 @@ def test_an_archive_that_is_packed_as_a_whole_is_to_be_unpacked(tmp_path: Path, 
     with pytest.raises(BadImage, match=why) as told:
         scan_archive(tmp_path / "a.tar", LIMITS)
     assert remedy in told.value.remedy
+
+
+@pytest.mark.full("it needs zstd and skopeo; the test above reads what is said")
+@pytest.mark.parametrize("program", ["gzip", "zstd", "xz", "zstd of layers", "xz of layers"])
+def test_what_is_said_to_mend_an_archive_does(tmp_path: Path, program: str) -> None:
+    path, plain, layers = tmp_path / "a.tar", tmp_path / "plain.tar", program.endswith("layers")
+    packer = program.split()[0]
+    if missing := [one for one in (packer, *(["skopeo"] if layers else [])) if shutil.which(one) is None]:
+        pytest.skip(f"{missing[0]} is not installed here")
+
+    def packed(raw: bytes) -> bytes:
+        return subprocess.run([packer, "-c"], input=raw, capture_output=True, check=True).stdout
+
+    docker_archive(plain, [GOOD])
+    if layers:
+        docker_archive(path, [packed(GOOD)], digests=[f"sha256:{hashlib.sha256(GOOD).hexdigest()}"])
+    else:
+        path.write_bytes(packed(plain.read_bytes()))
+    with pytest.raises(BadImage) as told:
+        scan_archive(path, LIMITS)
+    command = told.value.remedy.partition(": ")[2].replace("FILE", path.name)
+    subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, check=True)  # noqa: S602 - it is what people type
+    mended = scan_archive(tmp_path / "image.tar", LIMITS)
+    assert mended.layers[0].written_digest == scan_archive(plain, LIMITS).layers[0].written_digest
 
 
 def test_other_archives_are_named(tmp_path: Path) -> None:
