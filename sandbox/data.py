@@ -142,9 +142,12 @@ def check_name(name: str) -> None:
     try:
         sizes = [len(part.encode()) for part in parts]
     except UnicodeEncodeError:
-        raise ValueError(f"{name!r} is not UTF-8") from None
+        raise ValueError(f"{name[:80]!r} is no name of a file in a data set: it is not UTF-8. Rename the file") from None
     if len(parts) > _DEPTH or sum(sizes) + len(parts) > NAME_CAP or max(sizes) > _PART_CAP:
-        raise ValueError(f"{name[:80]!r} is longer or deeper than a name of a data set may be")
+        raise ValueError(
+            f"{name[:80]!r} is longer or deeper than a name of a data set may be: {NAME_CAP} bytes "
+            f"with its folders, {_PART_CAP} each, {_DEPTH} deep. Rename the file, or move it up"
+        )
     if found := _UNSEEN.search(name):
         raise ValueError(
             f"{name[:80]!r} is no name of a file in a data set: U+{ord(found[0]):04X} in it is a control character, or turns text "

@@ -167,7 +167,7 @@ class _Table:
             text = raw.removesuffix(b"\n").removesuffix(b"\r").decode()
             rows = list(csv.reader([text], delimiter=self._schema.separator, strict=True))
         except UnicodeDecodeError:
-            self._tell("", "it is not UTF-8")
+            self._tell("", "it is not UTF-8; save the file as CSV in UTF-8")
         except csv.Error as problem:
             self._tell("", f"it is no line of a table: {problem}; a row is one line, and quotes end on it")
         else:

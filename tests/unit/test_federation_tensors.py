@@ -123,6 +123,23 @@ def test_a_header_that_is_not_there_or_too_long_is_not_read(length: int) -> None
     tracemalloc.stop()
 
 
+@pytest.mark.parametrize(
+    ("tensors", "why"),
+    [
+        ({"w": np.ones(2, "<f8")}, "w is F64, and a model is F32 alone; save {name: tensor.float()"),
+        ({"w": np.ones(2, "<f2")}, "w is F16"),
+        ({"w": np.ones(2, "<f4"), "bn.num_batches_tracked": np.array(3)}, "bn.num_batches_tracked is I64"),
+        ({"w": np.ones((0, 4), "<f4")}, "w is of no shape with 1 to"),
+        ({"gewicht\u00fc": np.ones(2, "<f4")}, "plain names"),
+        ({}, "0 bytes of values"),
+    ],
+)
+def test_what_else_training_saves_is_named_with_what_mends_it(tensors: dict[str, Any], why: str) -> None:
+    with pytest.raises(BadTensors) as refused:
+        read_layout(safetensors.numpy.save(tensors))
+    assert why in str(refused.value)
+
+
 SHAPES = st.lists(st.lists(st.integers(1, 4), max_size=3), min_size=1, max_size=6)
 
 
@@ -192,6 +209,6 @@ def test_a_value_that_is_not_finite_is_found_at_every_border_of_a_piece() -> Non
 def test_a_shape_without_end_is_refused_at_once() -> None:
     """The product of 130,000 nines has 124,000 digits: it took most of a minute, with all duties of the node behind it."""
     began = time.process_time()
-    with pytest.raises(BadTensors, match="is not F32 of a shape"):
+    with pytest.raises(BadTensors, match="is of no shape with"):
         read_layout(file_of(json.dumps({"w": entry([9] * 130_000, 0, 4)}, separators=(",", ":")), 1))
     assert time.process_time() - began < 5

@@ -71,7 +71,7 @@ def read_layout(file: Buffer) -> TensorLayout:
 def _parsed(header: bytes) -> dict[str, tuple[tuple[int, ...], int, int]]:
     """Shape, first byte and end of each tensor by its name."""
     if not header.startswith(b"{") or not _CHARACTERS.fullmatch(header):
-        raise BadTensors("the header is no object of printable ASCII without backslashes")
+        raise BadTensors("the header is no object of printable ASCII without backslashes; give the tensors plain names")
     depth = 0
     for found in _BRACKETS.finditer(header):
         depth += {b"{": 1, b"[": 1, b"}": -1, b"]": -1}.get(found[0], 0)
@@ -91,8 +91,10 @@ def _tensor(name: str, said: Any) -> tuple[tuple[int, ...], int, int]:
     if not isinstance(said, dict) or said.keys() != {"dtype", "shape", "data_offsets"}:
         raise BadTensors(f"{name[:60] or 'a tensor without name'} has not dtype, shape and data_offsets alone")
     shape, offsets = said["shape"], said["data_offsets"]
-    if said["dtype"] != "F32" or not _naturals(shape) or not 1 <= _values(shape) <= MAX_DIMS:
-        raise BadTensors(f"{name[:60]} is not F32 of a shape with 1 to {MAX_DIMS:,} values")
+    if said["dtype"] != "F32":
+        raise BadTensors(f"{name[:60]} is {str(said['dtype'])[:20]}, and a model is F32 alone; save {{name: tensor.float(), ...}}")
+    if not _naturals(shape) or not 1 <= _values(shape) <= MAX_DIMS:
+        raise BadTensors(f"{name[:60]} is of no shape with 1 to {MAX_DIMS:,} values")
     if not _naturals(offsets) or len(offsets) != 2:
         raise BadTensors(f"{name[:60]} has not two offsets")
     return tuple(shape), offsets[0], offsets[1]
