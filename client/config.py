@@ -251,7 +251,7 @@ class SandboxConfig(_Section, frozen=True, kw_only=True):
             description="What runs containers: docker, or a backend that another distribution brought (learningchain.sandbox).",
         ),
     ] = "docker"
-    engine: Annotated[str, Meta(max_length=1_024, description="Docker Engine; empty: DOCKER_HOST, else the local socket.")] = ""
+    engine: Annotated[str, Meta(max_length=1_024, description="Docker Engine; empty: DOCKER_HOST, else docker's context.")] = ""
     runtime: Annotated[str, Meta(min_length=1, max_length=64, description="Container runtime: runc, or runsc for gVisor.")] = "runc"
     cache_dir: Annotated[str, Meta(max_length=4_096, description="Folder for image archives; empty: in the data folder.")] = ""
     disk_from_mb: Annotated[int, Meta(ge=1, le=1 << 20, description="Inputs from this size on lie on the engine's disk.")] = 64

@@ -296,6 +296,8 @@ class EngineInfo(msgspec.Struct, frozen=True):
     """Where on its machine it looks for what devices are (CDI); none: it gives none by name."""
     devices: tuple[Check, ...] = ()
     """Of each device that the owner offers, by its name: whether all that it brings into a container is known. No run tried it."""
+    context: str = ""
+    """The context of the command `docker` that led to it; empty where it was named, or is at its usual place."""
 
 
 class SelfTestReport(msgspec.Struct, frozen=True):

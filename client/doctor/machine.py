@@ -25,7 +25,7 @@ CONNECT_S: Final = 3.0
 FEW_FILES: Final = 2 * SPARE_FILES
 _TIME_ERROR: Final = 5
 """What adjtimex(2) gives where nothing keeps the clock."""
-_ENGINE: Final = "docker info must succeed for this user: start the engine, and let this user use it"
+_ENGINE: Final = "Start that engine and let this user use it, or name another: learningchain config set sandbox.engine URL"
 
 
 # --- the engine ----------------------------------------------------------------------------------------------------------------
@@ -51,6 +51,8 @@ def look_at_engine(folder: Path, settings: SandboxConfig, needed: bool, gpus: Se
         text = f"the engine has no runtime {settings.runtime}: it has {', '.join(engine.runtimes)}"
         return [made("engine", text, "Install it for the engine, or: learningchain config set sandbox.runtime runc")]
     text = f"engine {engine.version}, {engine.architecture}, {engine.cpus} processors, {engine.mem_mb:,} MiB of memory"
+    if engine.context:
+        text += f", by docker's context {engine.context}"
     return [fine("engine", text), *judge_devices([(one.name, one.ok, one.detail) for one in engine.devices])]
 
 

@@ -6,7 +6,6 @@ once per client. Other modules of the sandbox pass in what they want done as a f
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -16,8 +15,8 @@ import docker.errors
 import docker.utils.utils
 import requests.exceptions
 import urllib3.exceptions
-from docker.context import ContextAPI
 
+from learningchain.sandbox.docker.context import DockerContext, active_context
 from learningchain.sandbox.errors import EngineError, SandboxUnavailable
 from learningchain.sandbox.spec import EngineInfo
 
@@ -34,15 +33,26 @@ _DROPPED = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, 
 
 _make_client: Any = docker.api.client.APIClient
 _environment: Any = docker.utils.utils.kwargs_from_env
-_contexts: Any = ContextAPI
 
 
 class Engine:
-    """Connections to one engine."""
+    """Connections to one engine: the one that is named, else DOCKER_HOST's, else that of docker's active context."""
 
     def __init__(self, base_url: str | None = None) -> None:
         self._settings: dict[str, Any] = {"base_url": base_url} if base_url else dict(_environment())
+        self.context: DockerContext | None = None
+        self._refusal: SandboxUnavailable | None = None
+        if "base_url" not in self._settings:
+            self._ask_docker()
         self._local = threading.local()
+
+    def _ask_docker(self) -> None:
+        try:
+            self.context = active_context()
+        except SandboxUnavailable as refusal:  # told when it is used: a node without an engine still runs
+            self._refusal = refusal
+        if self.context is not None:
+            self._settings["base_url"] = self.context.url
 
     def api(self, *, transfer: bool = False, pull: bool = False) -> Any:
         """This thread's client; they differ in how long silence is borne. Raises SandboxUnavailable where no engine answers."""
@@ -51,10 +61,12 @@ class Engine:
         )
         client = getattr(self._local, name, None)
         if client is None:
+            if self._refusal is not None:
+                raise self._refusal
             try:
                 client = _make_client(version="auto", timeout=timeout, **self._settings)
             except (docker.errors.DockerException, *_DROPPED) as problem:
-                raise SandboxUnavailable(_no_engine(self._settings.get("base_url"), problem)) from problem
+                raise SandboxUnavailable(_no_engine(self._where, problem)) from problem
             setattr(self._local, name, client)
         return client
 
@@ -82,6 +94,12 @@ class Engine:
         raise last
 
     @property
+    def _where(self) -> str:
+        if self.context is not None:
+            return f"{self.context.url} (by docker's context {self.context.name!r})"
+        return str(self._settings.get("base_url") or "its usual socket /var/run/docker.sock")
+
+    @property
     def local(self) -> bool:
         """Whether it is reached by a socket of this machine: then its folders are most likely ours to look at."""
         return str(self._settings.get("base_url") or "unix:").startswith(("unix:", "http+unix:"))
@@ -94,14 +112,14 @@ class Engine:
         except EngineError as problem:
             raise SandboxUnavailable(str(problem)) from problem
         try:
-            return _described(facts, str(api._version))
+            return _described(facts, str(api._version), self.context)
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as problem:
             raise SandboxUnavailable(
                 f"the engine describes itself in a way that no Docker Engine does ({type(problem).__name__}: {str(problem)[:100]})"
             ) from problem
 
 
-def _described(facts: dict[str, Any], api_version: str) -> EngineInfo:
+def _described(facts: dict[str, Any], api_version: str, context: DockerContext | None) -> EngineInfo:
     """What the engine says of itself. Raises SandboxUnavailable; other errors where it says something of another shape."""
     version = str(facts.get("ServerVersion", "?"))
     if facts.get("OSType") != "linux":
@@ -128,6 +146,7 @@ def _described(facts: dict[str, Any], api_version: str) -> EngineInfo:
         any("name=rootless" in option or "name=userns" in option for option in security),
         str(facts.get("DockerRootDir") or ""),
         tuple(str(folder) for folder in facts.get("CDISpecDirs") or ()),
+        context="" if context is None else context.name,
     )
 
 
@@ -139,24 +158,7 @@ def explain(problem: Exception) -> str:
     return " ".join(str(text).split())[:400]
 
 
-def _context() -> tuple[str, str] | None:
-    """The context that the command `docker` has, where it is not the usual socket: its name and where that engine is."""
-    try:
-        found = _contexts.get_context(os.environ.get("DOCKER_CONTEXT") or None)
-        host = str(found.Host) if found is not None else ""
-    except Exception:  # whatever a person's files hold: it is a hint
-        return None
-    usual = ("", "unix:///var/run/docker.sock", "http+unix:///var/run/docker.sock", "http+unix://%2Fvar%2Frun%2Fdocker.sock")
-    return None if host in usual else (str(found.Name), host)
-
-
-def _no_engine(base_url: str | None, problem: Exception) -> str:
-    where = base_url or "its usual socket /var/run/docker.sock"
-    if base_url is None and (context := _context()) is not None:
-        return (
-            f"no Docker Engine answers at {where}; the command docker uses another one, by its context {context[0]!r}. Use that: "
-            f"learningchain config set sandbox.engine {context[1]}"
-        )
+def _no_engine(where: str, problem: Exception) -> str:
     return (
         f"no Docker Engine answers at {where} ({' '.join(str(problem).split())[:200]}). Install one (Debian: "
         "apt-get install docker.io), start it, and let this user reach its socket; `docker info` must succeed"

@@ -95,7 +95,7 @@ class Sandbox:
         self._node_tag = node_tag
         self._offered = tuple(sorted(devices))
         self._engine = Engine(base_url)
-        self._reaper = Reaper(base_url or "", node_tag, data_dir, leave_s)
+        self._reaper = Reaper(base_url or (self._engine.context.url if self._engine.context else ""), node_tag, data_dir, leave_s)
         self._leave_s, self._leaving = leave_s, threading.Event()
         self._left = False
         """Whether a run goes on without this process."""

@@ -20,6 +20,8 @@ from learningchain.client.doctor.node import Said
 from learningchain.client.keys.keystore import Keystore
 from learningchain.client.node.daemon import version
 from learningchain.client.node.peer_clock import ClockSeen, PeerClock
+from learningchain.sandbox.docker import engine as engine_module
+from learningchain.sandbox.docker.context import DockerContext
 from tests.processes.harness import free_port
 from tests.slow import SLOW
 from tests.unit.client_cli_kit import clean_environment, run  # noqa: F401
@@ -200,6 +202,25 @@ def test_an_engine_that_is_away_is_a_failure_for_a_node_that_runs_jobs_and_nothi
     assert levels(machine.look_at_engine(folder, nowhere, needed=False)) == {"skipped"}
     unknown = config.SandboxConfig(backend="nobody-wrote-it")
     assert "nobody-wrote-it" in machine.look_at_engine(folder, unknown, needed=True)[0].text
+
+
+class AnsweringEngine:
+    _version = "1.43"
+
+    def info(self) -> dict[str, Any]:
+        return {"OSType": "linux", "SecurityOptions": ["name=seccomp"], "Architecture": "x86_64", "Runtimes": {"runc": {}}}
+
+
+def test_the_engine_of_docker_s_context_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = config.SandboxConfig(cache_dir=str(folder))
+    monkeypatch.setattr(engine_module, "active_context", lambda: DockerContext("rootless", "unix:///run/user/1/docker.sock"))
+    for name in ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    (away,) = machine.look_at_engine(folder, settings, needed=True)
+    assert "unix:///run/user/1/docker.sock (by docker's context 'rootless')" in away.text
+    assert "sandbox.engine URL" in away.remedy
+    monkeypatch.setattr(engine_module, "_make_client", lambda **_: AnsweringEngine())
+    assert machine.look_at_engine(folder, settings, needed=True)[0].text.endswith(", by docker's context rootless")
 
 
 # --- the running node -----------------------------------------------------------------------------------------------------------

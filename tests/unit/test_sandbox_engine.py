@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -104,23 +105,85 @@ def test_a_tag_that_could_reach_another_nodes_objects_is_refused(tmp_path: Path)
             Sandbox(tmp_path, node_tag=tag)
 
 
-@pytest.mark.parametrize(("current", "named"), [("rootless", True), ("default", False), (None, False)])
-def test_an_engine_of_docker_s_context_is_named_where_none_answers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, current: str | None, named: bool
-) -> None:
-    host = "unix:///run/user/1000/docker.sock"
-    folder = tmp_path / ".docker" / "contexts" / "meta" / hashlib.sha256(b"rootless").hexdigest()
-    folder.mkdir(parents=True)
-    (folder / "meta.json").write_text(json.dumps({"Name": "rootless", "Metadata": {}, "Endpoints": {"docker": {"Host": host}}}))
-    if current is not None:
-        (tmp_path / ".docker" / "config.json").write_text(json.dumps({"currentContext": current}))
-    for name in ("DOCKER_CONFIG", "DOCKER_HOST", "DOCKER_CONTEXT"):
+@pytest.fixture
+def contexts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Docker's own files in a home: contexts with their engines, and which of them is the current one."""
+    for name in ("DOCKER_CONFIG", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(engine_module, "_make_client", _refuses)
+
+    def write(current: str | None, **hosts: str) -> None:
+        for name, host in hosts.items():
+            folder = tmp_path / ".docker" / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest()
+            folder.mkdir(parents=True)
+            meta = {"Name": name, "Metadata": {}, "Endpoints": {"docker": {"Host": host, "SkipTLSVerify": False}}}
+            (folder / "meta.json").write_text(json.dumps(meta) if host else "{")
+        (tmp_path / ".docker").mkdir(exist_ok=True)
+        (tmp_path / ".docker" / "config.json").write_text(json.dumps({} if current is None else {"currentContext": current}))
+
+    return write
+
+
+ROOTLESS = "unix:///run/user/1000/docker.sock"
+
+
+@pytest.mark.parametrize(
+    ("named", "environ", "current", "where"),
+    [
+        (None, {}, "rootless", f"{ROOTLESS} (by docker's context 'rootless')"),
+        (None, {"DOCKER_CONTEXT": "rootless"}, "far", f"{ROOTLESS} (by docker's context 'rootless')"),
+        (None, {"DOCKER_CONTEXT": "", "DOCKER_HOST": ""}, "rootless", f"{ROOTLESS} (by docker's context 'rootless')"),
+        (None, {"DOCKER_CONTEXT": "default"}, "far", "its usual socket /var/run/docker.sock"),
+        (None, {}, None, "its usual socket /var/run/docker.sock"),
+        (None, {"DOCKER_HOST": "unix:///a.sock", "DOCKER_CONTEXT": "rootless"}, "far", "unix:///a.sock"),
+        ("unix:///b.sock", {"DOCKER_HOST": "unix:///a.sock"}, "far", "unix:///b.sock"),
+    ],
+)
+def test_the_engine_is_the_named_one_else_that_of_the_environment_else_that_of_docker_s_context(
+    contexts: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    named: str | None,
+    environ: dict[str, str],
+    current: str | None,
+    where: str,
+) -> None:
+    contexts(current, rootless=ROOTLESS, far="ssh://me@far")
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
     with pytest.raises(SandboxUnavailable) as told:
-        Engine().info()
-    assert (f"learningchain config set sandbox.engine {host}" in str(told.value)) is named
+        Engine(named).info()
+    assert f"no Docker Engine answers at {where} (Connection refused)" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("current", "why"),
+    [
+        ("far", "leads to ssh://me@far, and a node uses an engine of this machine"),
+        ("tls", "leads to tcp://10.0.0.1:2376"),
+        ("gone", "is not there"),
+        ("cut", "cannot be read"),
+    ],
+)
+def test_a_context_that_names_no_socket_of_this_machine_is_refused_when_it_is_used(
+    contexts: Callable[..., None], monkeypatch: pytest.MonkeyPatch, current: str, why: str
+) -> None:
+    contexts(current, far="ssh://me@far", tls="tcp://10.0.0.1:2376", cut="")
+    engine = Engine()
+    with pytest.raises(SandboxUnavailable) as told:
+        engine.info()
+    assert f"docker's context {current!r} {why}" in str(told.value)
+    assert str(told.value).endswith("learningchain config set sandbox.engine unix:///var/run/docker.sock")
+    monkeypatch.setattr(engine_module, "_make_client", lambda **_: Describing(FACTS))
+    assert Engine("unix:///var/run/docker.sock").info().context == "", "what is said to mend it does"
+
+
+def test_an_engine_says_which_context_led_to_it(contexts: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    contexts("rootless", rootless=ROOTLESS)
+    asked: list[Any] = []
+    monkeypatch.setattr(engine_module, "_make_client", lambda **how: asked.append(how["base_url"]) or Describing(FACTS))
+    engine = Engine()
+    assert engine.info().context == "rootless" and engine.local and asked == [ROOTLESS]
 
 
 def _refuses(**_: object) -> None:
