@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
+from learningchain.client import reading
 from learningchain.client.cli.common import HERE, Common, WrongUsage, clean, facts, listing, when
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ def secret_in(file: Path | None) -> str | None:
     if file is None:
         return None
     try:
-        with file.open(encoding="utf-8") as opened:
-            text = opened.read(MAX_SECRET_FILE).strip()
+        text = reading.one_line(reading.file(file, MAX_SECRET_FILE).decode().strip())
         parse_secret(text)
     except (OSError, UnicodeDecodeError, ValueError) as e:
         raise WrongUsage(f"{file} holds no secret of a callback: {e}. Make one: whsec_ and base64 of 32 random bytes") from None

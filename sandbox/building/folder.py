@@ -85,7 +85,7 @@ def read_settings(path: Path) -> Settings:
 def read_list(path: Path) -> str:
     """The text of a locked list of packages. Raises ImageBuildError, OSError."""
     try:
-        return path.read_text("utf-8")
+        return path.read_text("utf-8-sig")
     except FileNotFoundError:
         raise ImageBuildError(f"there is no {path}; learningchain job lock writes one of a requirements.txt") from None
     except UnicodeDecodeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from learningchain.client import config
 from learningchain.client.callbacks.signatures import secret_text
+from learningchain.client.cli.callbacks import secret_in
 from learningchain.client.cli.common import json_object
 from learningchain.client.contracts.prediction.cli.ask import read_rows
 from learningchain.client.contracts.prediction.http.model_schema import parse_schema
@@ -20,9 +22,11 @@ from learningchain.client.keys.keystore import Keystore
 from learningchain.client.node.daemon import api_token
 from learningchain.client.notify.service import secret_of
 from learningchain.client.sdk.http import read_token
+from learningchain.sandbox.building.folder import read_list
 from tests.unit.client_cli_kit import WORD
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
+ROOT = Path(__file__).parents[2]
 ME = "lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq"
 MARK = b"\xef\xbb\xbf"
 
@@ -38,6 +42,8 @@ READ: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "params.json": ('{"epochs": 5}', lambda path: json_object(f"@{path}")),
     "rows.jsonl": ("[1]\n", lambda path: (read_rows((), path), rows_text(path))),
     "model.schema": ('{"inputs": [{"name": "a", "datatype": "FP64", "shape": [1]}]}', lambda path: parse_schema(path.read_bytes())),
+    "callback.secret": (secret_text(b"k" * 32) + "\n", secret_in),
+    "requirements.lock": ("six==1.17.0 --hash=sha256:0\n", read_list),
     "table.schema": ('{"columns": [{"name": "a", "datatype": "FP64"}]}', lambda path: parse_table_schema(path.read_bytes())),
 }
 
@@ -86,3 +92,82 @@ def test_a_network_s_file_is_installed_without_its_mark(run: Any, tmp_path: Path
     file.write_bytes(MARK + file.read_bytes())
     assert run("genesis", "install", file, "--data", data).code == 0
     assert (data / "genesis.json").read_bytes()[:1] == b"{"
+
+
+# --- one way for each kind of text ----------------------------------------------------------------------------------------------
+
+WAYS: dict[str, dict[str, str]] = {
+    "the environment": {
+        "client/reading.py": "the one function",
+        "client/config.py": "hands all of it to the one function",
+        "client/cli/lab.py": "hands it on to nodes",
+        "client/notify/delivery.py": "hands it on to the owner's command",
+        "client/node/start.py": "puts back what a library would load",
+        "client/node/process.py": "takes secrets out of it",
+    },
+    "a text file": {
+        "client/cli/completion.py": "a shell's start file, searched for a line of ours",
+        "client/cli/lab.py": "the end of a node's log",
+        "client/contracts/__init__.py": "what a package says of itself",
+        "client/contracts/job/cli/new.py": "files of this package",
+        "client/contracts/prediction/roles/table.py": "the one for tables of rows",
+        "client/dashboard/load.py": "the kernel's",
+        "client/node/process.py": "the kernel's",
+        "client/node/restart.py": "the kernel's",
+        "client/sdk/listener.py": "the kernel's",
+        "sandbox/building/folder.py": "a list of packages; rooms below the client have no other way",
+        "sandbox/building/function.py": "in a container, what the sandbox wrote",
+    },
+    "a table": {
+        "client/contracts/prediction/roles/table.py": "the one for tables of rows",
+        "client/data/separators.py": "how a table is written",
+        "client/data/table_schema.py": "the one for tables of own data",
+    },
+    "what is typed": {
+        "client/cli/common.py": "the one for secrets and questions",
+        "client/cli/database.py": "a URL with a password, which is no argument",
+        "client/cli/top.py": "keys of a live picture",
+        "client/contracts/prediction/cli/ask.py": "rows from a pipe",
+        "sandbox/building/function.py": "in a container, what the sandbox sends",
+    },
+}
+_NAMED = {"os.environ": "the environment", "os.getenv": "the environment", "sys.stdin": "what is typed", "csv.reader": "a table"}
+_CALLED = {"input": "what is typed", "getpass": "what is typed", "read_text": "a text file", "DictReader": "a table"}
+
+
+def ways_of(tree: ast.AST) -> set[str]:
+    """What of a person's texts a module reads by itself."""
+    named = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    found = {_NAMED[name] for name in named if name in _NAMED}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func).rpartition(".")[2]
+            found |= {_CALLED[name]} if name in _CALLED else set()
+            if name in ("open", "fdopen"):
+                given = node.args if isinstance(node.func, ast.Attribute) and name == "open" else node.args[1:]
+                given = [*given, *(word.value for word in node.keywords if word.arg == "mode")]
+                mode = ast.literal_eval(given[0]) if given and isinstance(given[0], ast.Constant) else "" if given else "r"
+                found |= {"a text file"} if mode in ("r", "rt", "r+") else set()
+    return found
+
+
+def test_no_module_goes_around_the_one_way_to_read_what_people_write() -> None:
+    found: dict[str, set[str]] = {way: set() for way in WAYS}
+    for room in ("client", "sandbox/building"):
+        for path in (ROOT / room).rglob("*.py"):
+            for way in ways_of(ast.parse(path.read_text(encoding="utf-8"))):
+                found[way].add(path.relative_to(ROOT).as_posix())
+    for way, files in found.items():
+        assert files == WAYS[way].keys(), f"{way}: use client/reading.py, or say here why not: {files ^ WAYS[way].keys()}"
+
+
+OTHER = (
+    *("os.getenv('A')", "os.environ['A']", "path.open()", "path.open(mode='r')", "open(path)", "os.fdopen(3)", "path.read_text()"),
+    *("csv.reader(f)", "csv.DictReader(f)", "getpass.getpass()", "input()", "sys.stdin.read()"),
+)
+
+
+@pytest.mark.parametrize("line", OTHER)
+def test_each_other_way_is_seen(line: str) -> None:
+    assert len(ways_of(ast.parse(line))) == 1
+    assert not ways_of(ast.parse("reading.file(path, 9); path.open('rb'); path.open('x'); Store.open(path); os.fdopen(3, 'wb')"))

@@ -151,6 +151,8 @@ def encode_rows(schema: ModelSchema, rows: Iterable[Any]) -> bytes:
 def decode_rows(schema: ModelSchema, raw: bytes) -> list[list[Any]]:
     """Rows that somebody wrote as JSON, one a line, checked. Raises BadRow."""
     rows = []
+    if raw != unmarked(raw):
+        raise BadRow(1, "", "it begins with a byte order mark; save the file as UTF-8 without one")
     for number, line in enumerate(raw.removesuffix(b"\n").split(b"\n"), 1):
         try:
             row = msgspec.json.decode(line)
