@@ -49,7 +49,8 @@ def _datum(datum: Datum) -> Schema:
 def components(ref: str) -> dict[str, Schema]:
     """The data of each topic, and which data go with which topic. `ref` is a reference's template."""
     pairs = [
-        {"properties": {"topic": {"const": topic}, "data": {"$ref": ref.format(name=component(topic))}}} for topic in sorted(OWNERS)
+        {"properties": {"topic": {"const": topic}, "data": {"$ref": ref.format(name=component(topic))}}, "required": ["topic"]}
+        for topic in sorted(OWNERS)
     ]
     return {PAIRS: {"oneOf": pairs, "description": "Each topic with its data."}} | {
         component(topic): {

@@ -20,6 +20,7 @@ from learningchain.client.api.errors import ErrorResponse
 from learningchain.client.api.route import Route
 from learningchain.client.api.schema import CallbackRequest, Strict
 from learningchain.client.api.table import PATH, ROUTES, THEMES
+from learningchain.client.config import ApiConfig
 
 _REF = "#/components/schemas/{name}"
 _PARAM = re.compile(r"{(\w+)}")
@@ -47,7 +48,7 @@ _STATUS = {
 def _types() -> list[Any]:
     found: dict[str, Any] = {str(ErrorResponse): ErrorResponse}
     for _, route in ROUTES:
-        for kind in (route.request, route.response, route.query, route.refused):
+        for kind in (route.request, route.either, route.response, route.streamed, route.query, route.refused):
             if kind is not None:
                 found.setdefault(str(kind), kind)
     return list(found.values())
@@ -105,20 +106,21 @@ def _query(route: Route, components: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _operation(theme: str, route: Route, schemas: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
     path = [{"name": name, "in": "path", "required": True, "schema": PATH.get(name, _TEXT)} for name in _PARAM.findall(route.path)]
-    if route.response is None:
-        content: dict[str, Any] = {route.media: {"schema": {"type": "string"}}}
-    else:
-        content = {"application/json": {"schema": schemas[str(route.response)]}}
+    said = {name: {"description": text, "required": False, "schema": _TEXT} for name, text in route.headers}
+    answered = route.response or route.streamed
+    content = {"application/json": {"schema": schemas[str(answered)]}} if answered else {route.media: {"schema": _TEXT}}
     error = {"application/json": {"schema": schemas[str(route.refused)]}}
     failures = {400, 503, *route.failures} | (set() if route.public else {401, 403})
     statuses = ["200", "202"] if "wait" in route.query.__struct_fields__ else ["200"]
-    answers = {status: {"description": _STATUS[status], "content": content} for status in statuses}
+    answers: dict[str, Any] = {status: {"description": _STATUS[status], "content": content} for status in statuses}
+    if said:
+        answers["200"]["headers"] = said
     answers |= {str(status): {"description": _STATUS[str(status)], "content": error} for status in sorted(failures)}
     operation: dict[str, Any] = {
         "tags": [theme],
         "summary": route.summary,
         "operationId": route.handler.__name__,
-        "parameters": path + _query(route, components),
+        "parameters": [*path, *_query(route, components), *({"name": name, "in": "header", **one} for name, one in said.items())],
         "responses": answers,
     }
     if route.public:
@@ -132,10 +134,9 @@ def _operation(theme: str, route: Route, schemas: dict[str, Any], components: di
         operation["requestBody"] = {"required": True, "content": body}
     elif route.upload:
         # A file may be empty; what has to be unpacked may not.
-        operation["requestBody"] = {
-            "required": route.packed,
-            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-        }
+        bodies = {} if route.either is None else {"application/json": {"schema": schemas[str(route.either)]}}
+        bodies["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
+        operation["requestBody"] = {"required": route.packed, "content": bodies}
     return operation
 
 
@@ -180,6 +181,7 @@ def build() -> dict[str, Any]:
         "info": {
             "title": "LearningChain node",
             "version": "1",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
             "description": (
                 "One node's API. Credits and losses are decimal text, ids hex, identities lc1…, times milliseconds, sizes bytes. "
                 "Every refusal has one shape: error.kind, error.code, error.name, error.message; under /v2, which is the Open "
@@ -188,6 +190,7 @@ def build() -> dict[str, Any]:
                 "each request needs: read, predict, post, all, or full: the token in api.token."
             ),
         },
+        "servers": [{"url": f"http://{ApiConfig().listen}", "description": "where a node listens by default: api.listen"}],
         "tags": [{"name": name, "description": (module.__doc__ or "").splitlines()[0]} for name, module in THEMES.items()],
         "security": [{"token": []}],
         "paths": paths,

@@ -214,6 +214,12 @@ class Route:
     refusal: Callable[[RequestError], web.Response] | None = None
     """Makes the response of a refusal where another protocol says its shape, and `refused` is that shape's type."""
     refused: type = ErrorResponse
+    either: type | None = None
+    """What an upload holds that comes as JSON: the handler reads it, as it reads other bytes."""
+    streamed: type | None = None
+    """What the JSON holds that is streamed."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Headers of its protocol, in requests and in answers: what each says."""
     ticket: bool = False
     """A one-use ticket in its query does in place of the token (`client.api.tickets`)."""
     owner: bool = False

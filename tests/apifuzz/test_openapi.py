@@ -54,6 +54,8 @@ MAY_REFUSE = (
     MayRefuse("post_recovery", 400, "the line's signature is for one account on one network"),
     MayRefuse("post_proposal", 400, "which parameters one contract has: GET /v1/parameters lists them"),
     MayRefuse("post_model", 400, "what is in the file of the schema"),
+    MayRefuse("post_inference", 400, "which tensors a model has: GET /v2/models/MODEL shows them"),
+    MayRefuse("post_version_inference", 400, "which tensors a model has: GET /v2/models/MODEL shows them"),
     MayRefuse("post_policy", 400, "the first rate begins at the least value of all"),
 )
 

@@ -1,5 +1,5 @@
 """Clients that generators make from `protocol_spec/openapi.json` compile, and read a job: Python by openapi-python-client,
-TypeScript by openapi-typescript; each in an environment of its own."""
+TypeScript by openapi-typescript; and a linter of such documents finds nothing wrong. Each in an environment of its own."""
 
 from __future__ import annotations
 
@@ -72,6 +72,17 @@ async def test_a_typescript_client_reads_a_job(tmp_path: Path) -> None:
     holds(found, winner)
     assert found["balance"] == account["balance"]
     assert found["refusal"].startswith("404 NO_SUCH_JOB at /v1/jobs/{job}: ")
+
+
+@pytest.mark.full("it installs a linter; tests/unit/test_api_document.py holds the document against the answers")
+async def test_a_linter_finds_no_error_and_no_event_that_could_be_two(tmp_path: Path) -> None:
+    made = await asyncio.to_thread(node_modules, HERE / "linted", "redocly")
+    command = [made / "node_modules" / ".bin" / "redocly", "lint", "--extends=recommended", "--format=json", DOCUMENT]
+    said = await run(*command, folder=tmp_path, REDOCLY_TELEMETRY="off", REDOCLY_SUPPRESS_UPDATE_NOTICE="true")
+    found = json.loads(said[said.index("{") : said.rindex("}") + 1])
+    assert found["totals"]["errors"] == 0
+    # Three ways to say a prediction's input, one of which is needed: they share their fields.
+    assert {one["location"][0]["pointer"] for one in found["problems"]} <= {"#/components/schemas/PredictionRequest/allOf/0/oneOf"}
 
 
 def json_operations() -> list[str]:

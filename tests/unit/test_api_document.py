@@ -69,6 +69,23 @@ def test_what_a_pattern_takes_its_parser_takes_and_neither_takes_another_form(
             parse(one)
 
 
+def test_an_inference_is_described_as_the_json_that_it_is() -> None:
+    described = build()
+    for path in ("/v2/models/{inference_model}/infer", "/v2/models/{inference_model}/versions/{model_version}/infer"):
+        asked = described["paths"][path]["post"]
+        bodies = asked["requestBody"]["content"]
+        assert list(bodies) == ["application/json", "application/octet-stream"]
+        sent = bodies["application/json"]["schema"], asked["responses"]["200"]["content"]["application/json"]["schema"]
+        assert sent == tuple({"$ref": f"#/components/schemas/{name}"} for name in ("InferenceBody", "InferenceAnswer"))
+    tensor = described["components"]["schemas"]["InferenceTensor"]
+    assert tensor["required"] == ["name", "datatype", "shape"] and set(tensor["properties"]) == {
+        *tensor["required"],
+        "data",
+        "parameters",
+    }
+    assert described["servers"][0]["url"] == "http://127.0.0.1:7401" and described["info"]["license"]["identifier"] == "Apache-2.0"
+
+
 def test_every_link_leads_to_a_part_of_the_path_by_a_field_of_the_answer() -> None:
     described = build()
     reads = {methods["get"]["operationId"]: methods["get"] for methods in described["paths"].values() if "get" in methods}

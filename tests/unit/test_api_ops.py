@@ -117,7 +117,9 @@ def test_every_route_is_described_with_its_parameters_and_refusals() -> None:
         assert len(route.summary) > 5
         names = {parameter["name"] for parameter in operation["parameters"]}
         assert set(route.query.__struct_fields__) <= names
-        assert all("{" + name + "}" in route.path or name in route.query.__struct_fields__ for name in names)
+        of_protocol = {name for name, _ in route.headers}
+        assert of_protocol <= names and of_protocol == set(operation["responses"]["200"].get("headers", {}))
+        assert all("{" + name + "}" in route.path or name in route.query.__struct_fields__ for name in names - of_protocol)
     identifiers = [op["operationId"] for path in described["paths"].values() for op in path.values()]
     assert len(set(identifiers)) == len(identifiers) == len(ROUTES)
 

@@ -68,6 +68,16 @@ class InferenceBody(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
+class InferenceAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The JSON of an answer. `parameters` say what it cost; a tensor without `data` follows the JSON as bytes."""
+
+    model_name: str
+    model_version: str
+    outputs: tuple[InferenceTensor, ...]
+    parameters: dict[str, Any]
+    id: str = ""
+
+
 class InferenceTerms(msgspec.Struct, frozen=True, kw_only=True):
     """What a request's `parameters` may set; what is left out is as the node's settings say."""
 

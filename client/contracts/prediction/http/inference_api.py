@@ -38,6 +38,8 @@ from learningchain.client.contracts.prediction.http.inference import (
     MAX_BODY,
     BadInference,
     Inference,
+    InferenceAnswer,
+    InferenceBody,
     InferenceTerms,
     InferredRow,
     inference_response,
@@ -374,6 +376,9 @@ _VERSION = f"{_MODEL}/versions/{{model_version}}"
 _PAID: dict[str, Any] = {
     "upload": True,
     "packed": True,
+    "either": InferenceBody,
+    "streamed": InferenceAnswer,
+    "headers": ((HEADER_LENGTH, "the length of the JSON in bytes, where binary tensors follow it"),),
     "failures": (404, 408, 409, 413, 415, 424, 429),
     "scope": TokenScope.PREDICT,
 }
