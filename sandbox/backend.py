@@ -17,9 +17,11 @@ from typing import Any, Protocol
 from learningchain.sandbox.data import DataSet, OnBytes, OwnData
 from learningchain.sandbox.progress import Progress
 from learningchain.sandbox.results import ResultReader
-from learningchain.sandbox.spec import CleanupReport, EngineInfo, ImageLimits, RunResult, RunSpec, SelfTestReport
+from learningchain.sandbox.spec import CleanupReport, EngineInfo, ImageLimits, OutputFile, RunResult, RunSpec, SelfTestReport
 
 OnProgress = Callable[[Progress], None]
+OnCheckpoint = Callable[[OutputFile], None]
+"""Told of the newest checkpoint of a run that goes on, on the run's own thread; it moves the file away."""
 
 
 class WarmRun(Protocol):
@@ -72,9 +74,16 @@ class Backend(Protocol):
         """Gives up this node's hold on an image; one that is gone is no error."""
         ...
 
-    def run(self, spec: RunSpec, *, on_progress: OnProgress | None = None, cancel: threading.Event | None = None) -> RunResult:
-        """A run from its inputs to its outputs; one that `cleanup` kept is gone on with. Raises ValueError where one of the same
-        run_id is under way."""
+    def run(
+        self,
+        spec: RunSpec,
+        *,
+        on_progress: OnProgress | None = None,
+        on_checkpoint: OnCheckpoint | None = None,
+        cancel: threading.Event | None = None,
+    ) -> RunResult:
+        """A run from its inputs to its outputs; one that `cleanup` kept is gone on with. Where nobody takes checkpoints none are
+        looked for. Raises ValueError where one of the same run_id is under way."""
         ...
 
     def start(
@@ -183,7 +192,11 @@ class AsyncBackend(Protocol):
 
     async def remove(self, image_id: str) -> None: ...
 
-    async def run(self, spec: RunSpec, on_progress: OnProgress, cancel: threading.Event) -> RunResult: ...
+    async def run(
+        self, spec: RunSpec, on_progress: OnProgress, cancel: threading.Event, on_checkpoint: OnCheckpoint | None = None
+    ) -> RunResult:
+        """`on_checkpoint` as `Backend.run` has it: not on the loop's thread."""
+        ...
 
     def printed(self, run_id: str) -> str | None:
         """As `Backend.printed`: at once."""

@@ -25,6 +25,10 @@ JOB_FILE = "job.json"
 """What the host itself puts beside the inputs."""
 SETS = "sets"
 """The folder of a job's published data sets: each in a folder of its own, which has its name."""
+CHECKPOINT = "checkpoint"
+"""What a training may leave in /lc/out while it goes on, and finds in /lc/in where it goes on after its container was lost."""
+CHECKPOINT_FOLD = 3
+"""Largest checkpoint, in largest models: the weights, and two numbers of an optimiser for each of them."""
 MAX_INPUT_BYTES = 8 * _MIB
 """Largest input of a request."""
 _FILE = re.compile(r"[a-z][a-z0-9._-]{0,31}")
@@ -71,6 +75,8 @@ class PhaseRow(msgspec.Struct, frozen=True):
     longest_s: float = LONGEST_S
     devices: bool = False
     """Whether a run may be given devices of the machine. What is evaluated has to come out the same everywhere."""
+    checkpoints: bool = False
+    """Whether a run may leave a checkpoint on its way, and be given one."""
 
     def __post_init__(self) -> None:
         for files in (self.inputs, self.outputs):
@@ -101,8 +107,14 @@ class PhaseRow(msgspec.Struct, frozen=True):
         return model_cap if output.cap is None else output.cap
 
     def out_bytes(self, model_cap: int) -> int:
-        """The size of /lc/out: each output and its successor beside it, as programs write that replace a file atomically."""
-        return 2 * sum(self.cap(output, model_cap) for output in self.outputs) + _MIB
+        """The size of /lc/out: each output or checkpoint and its successor beside it, as programs write that replace a file
+        atomically."""
+        outputs = sum(self.cap(output, model_cap) for output in self.outputs)
+        return 2 * (outputs + self.checkpoint_cap(model_cap)) + _MIB
+
+    def checkpoint_cap(self, model_cap: int) -> int:
+        """Most bytes of a checkpoint; 0 where a run leaves none."""
+        return CHECKPOINT_FOLD * model_cap if self.checkpoints else 0
 
     def check_inputs(self, given: Mapping[str, bool], own: Collection[str] = ()) -> None:
         """`given`: the names of a run's inputs, and whether each is a folder; `own`: those that are the owner's data. Raises
@@ -121,10 +133,11 @@ class PhaseRow(msgspec.Struct, frozen=True):
 
 PHASES: dict[str, PhaseRow] = {
     "train": PhaseRow(
-        (InputRow("model", needed=False), InputRow(SETS, needed=False, folder=True)),
+        (InputRow("model", needed=False), InputRow(CHECKPOINT, needed=False), InputRow(SETS, needed=False, folder=True)),
         (OutputRow("model"),),
         seeded=True,
         devices=True,
+        checkpoints=True,
     ),
     "evaluate": PhaseRow(
         (InputRow("model"), InputRow("eval", needed=False), InputRow(SETS, needed=False, folder=True)),

@@ -20,6 +20,7 @@ from learningchain.client.machines.book import FOLDER, MachineBook
 from learningchain.client.machines.hub import ImageArchive, MachineHub
 from learningchain.client.machines.placing import may_leave
 from learningchain.sandbox import AsyncBackend, AsyncWarmRun, ImageLimits, OwnData, Progress, RunResult, RunSpec
+from learningchain.sandbox.backend import OnCheckpoint
 
 log: Any = structlog.get_logger("machines")
 
@@ -86,7 +87,14 @@ class MachinesBackend:
             self.hub.drop_image(image_id)
             await self._note()
 
-    async def run(self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event) -> RunResult:
+    async def run(
+        self,
+        spec: RunSpec,
+        on_progress: Callable[[Progress], None],
+        cancel: threading.Event,
+        on_checkpoint: OnCheckpoint | None = None,
+    ) -> RunResult:
+        """Checkpoints are of trainings on the own engine: another machine keeps its run while this node is away, and its own."""
         if self.hub.waits(spec.run_id):
             return await self.hub.resume(spec, on_progress, cancel)
         archive = self._archives.get(spec.image_id)
@@ -94,7 +102,7 @@ class MachinesBackend:
             machine = self.hub.place(spec)
             if machine is not None:
                 return await self.hub.run(machine, spec, archive, on_progress, cancel)
-        return await self._own.run(spec, on_progress, cancel)
+        return await self._own.run(spec, on_progress, cancel, on_checkpoint)
 
     def printed(self, run_id: str) -> str | None:
         there = self.hub.printed(run_id)

@@ -329,7 +329,7 @@ class Models:
         names of what was computed."""
 
         def remove() -> None:
-            for folder, names in ((self._folder, "*.model"), (leftovers, "*.model"), (made, "*")):
+            for folder, names in ((self._folder, "*.model"), (leftovers, "*.model"), (leftovers, "*.checkpoint"), (made, "*")):
                 for path in folder.glob(names) if folder is not None and folder.is_dir() else ():
                     if path not in keep:
                         path.unlink(missing_ok=True)

@@ -240,6 +240,16 @@ class WorkDatabase(KeptFile):
             found = db.execute(f"SELECT starts FROM attempts WHERE {mine}", values).fetchone()
         return int(found[0]) if found else 0
 
+    def run_saved(self, kind: str, ref: bytes, number: int) -> None:
+        """The run left a checkpoint: the attempt came further, so how often it ended by itself counts anew."""
+        with self._transaction() as db:
+            db.execute("UPDATE attempts SET starts = 0 WHERE kind = ? AND ref = ? AND number = ?", (kind, ref, number))
+
+    def open_attempts(self) -> list[tuple[str, bytes, int]]:
+        """Those that began and are not over."""
+        rows = self._rows("SELECT kind, ref, number FROM attempts WHERE done = 0")
+        return [(str(kind), bytes(ref), int(number)) for kind, ref, number in rows]  # type: ignore[call-overload]
+
     def runs(self) -> list[RunUnderWay]:
         """Those whose attempts were not over when this node ended."""
         return [_run(row) for row in self._rows("SELECT * FROM runs ORDER BY kind, ref, number")]

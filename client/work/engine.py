@@ -33,6 +33,7 @@ from learningchain.sandbox import (
     SelfTestReport,
     WarmRun,
 )
+from learningchain.sandbox.backend import OnCheckpoint
 from learningchain.sandbox.results import ResultReader
 
 T = TypeVar("T")
@@ -144,14 +145,21 @@ class ThreadedSandbox:
     async def remove(self, image_id: str) -> None:
         await self._call(lambda: self._sandbox.remove_image(image_id))
 
-    async def run(self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event) -> RunResult:
+    async def run(
+        self,
+        spec: RunSpec,
+        on_progress: Callable[[Progress], None],
+        cancel: threading.Event,
+        on_checkpoint: OnCheckpoint | None = None,
+    ) -> RunResult:
         """Progress arrives on the loop's thread."""
         loop = asyncio.get_running_loop()
 
         def tell(progress: Progress) -> None:
             loop.call_soon_threadsafe(on_progress, progress)
 
-        return await loop.run_in_executor(self._runs, lambda: self._sandbox.run(spec, on_progress=tell, cancel=cancel))
+        work = partial(self._sandbox.run, spec, on_progress=tell, on_checkpoint=on_checkpoint, cancel=cancel)
+        return await loop.run_in_executor(self._runs, work)
 
     def printed(self, run_id: str) -> str | None:
         return self._sandbox.printed(run_id)
@@ -266,6 +274,10 @@ class RunLog:
         if len(run.progress) >= MAX_PROGRESS:
             del run.progress[::2]
         run.progress.append({"step": progress.step, "of": progress.of, "loss": progress.loss})
+
+    def lasted_ms(self, run: Run) -> int:
+        """So far, by the wall clock."""
+        return max(0, self._now() - run.started)
 
     def end(self, run: Run, result: RunResult) -> None:
         run.state, run.loss, run.log, run.ended = result.status.value, result.loss, result.log_tail, self._now()

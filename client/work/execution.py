@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +11,15 @@ import structlog
 from msgspec import structs
 
 from learningchain.client.work.artifacts import KeptLosses, Models, durably, in_thread
+from learningchain.client.work.checkpoints import SAME, AttemptKey, Checkpoints
 from learningchain.client.work.database import RunUnderWay, WorkDatabase
 from learningchain.client.work.engine import Run, RunLog
 from learningchain.client.work.events import Attempt, LateInputRefused, LateInputs, Model, RunEnded, StartRun
 from learningchain.client.work.slots import MachineShare
 from learningchain.client.work.vanished import RunMaker
 from learningchain.client.work.warm_pool import LateRequest, WarmPool, finish
-from learningchain.sandbox import Evaluated, RunResult, RunSpec, RunStatus
+from learningchain.sandbox import Evaluated, OutputFile, RunResult, RunSpec, RunStatus
+from learningchain.sandbox.phases import CHECKPOINT
 from learningchain.sandbox.spec import dump_run, known, load_run
 
 log = structlog.get_logger(__name__)
@@ -25,8 +27,6 @@ log = structlog.get_logger(__name__)
 MAX_STARTS = 2
 """An attempt whose run ended by itself so often, while nobody was there to see how, is not started again: it may be what kills this
 machine. A start of the node that finds the run, and a run that somebody ended, count nothing."""
-_SAME = ("image_id", "phase", "seed", "threads", "params")
-"""What makes a run the same work as an earlier one: its time and its limits are those that it began with."""
 
 
 class Execution:
@@ -37,6 +37,8 @@ class Execution:
                                     -> this node ends; its next start: recall, then found
                                            -> the engine has the run, or its model is here: the attempt's next run is that one
                                            -> it is gone: run_over
+
+    Whatever becomes of its container, an attempt's next run is given the newest checkpoint that its training left.
     """
 
     def __init__(
@@ -48,8 +50,9 @@ class Execution:
         database: WorkDatabase,
         executor: Executor,
         warm: WarmPool,
+        checkpoints: Checkpoints,
     ) -> None:
-        self._warm = warm
+        self._warm, self._checkpoints = warm, checkpoints
         self._engine, self._log, self._models, self._losses = engine, log_, models, losses
         self._database, self._executor = database, executor
         self._running: dict[str, MachineShare] = {}
@@ -151,6 +154,8 @@ class Execution:
         attempt = _first_of(start)
         if result.left:
             return
+        if attempt is not None and (model is not None or (result.status is not RunStatus.ENGINE_ERROR and not self.stopping)):
+            await in_thread(self._executor, lambda: self._checkpoints.drop(attempt))
         if result.status is not RunStatus.ENGINE_ERROR and model is None and not self.stopping:
             await self._note(start, done=True)
         elif attempt is not None and model is None:
@@ -166,10 +171,8 @@ class Execution:
             return RunResult(status=RunStatus.FAILED, reason=why)
         if going_on is not None:
             spec = going_on
-        elif attempt is not None and isinstance(spec, RunSpec) and spec.may_stay:
-            spec = structs.replace(spec, stays=True)
-            began = RunUnderWay(*attempt, dump_run(spec), run.started)
-            await durably(self._executor, lambda: self._database.run_began(began))
+        elif attempt is not None and isinstance(spec, RunSpec):
+            spec = await self._begun(attempt, spec, run)
         else:
             await self._note(start, done=False)
         if isinstance(spec, str) or callable(spec):
@@ -177,10 +180,54 @@ class Execution:
         if start.late is not None:
             return await self._asked(start, spec, start.late, run)
         try:
-            return await self._engine.run(spec, lambda progress: self._log.progress(run, progress), run.cancel)
+            keep = None if attempt is None or not spec.row.checkpoints else self._keeper(attempt, spec, run)
+            return await self._engine.run(spec, lambda progress: self._log.progress(run, progress), run.cancel, keep)
         except Exception as problem:  # whatever the engine does, the machines must hear of an end
             log.error("a run failed outside its container", run=start.run, exc_info=problem)
             return RunResult(status=RunStatus.ENGINE_ERROR, reason=f"{type(problem).__name__}: {problem}")
+
+    async def _begun(self, attempt: AttemptKey, given: RunSpec, run: Run) -> RunSpec:
+        """The first run of an attempt as it is made, noted on the disk before its container is there."""
+        spec = await in_thread(self._executor, lambda: self._from_checkpoint(attempt, given))
+        if not spec.may_stay:
+            await durably(self._executor, lambda: self._database.attempt_started(*attempt))
+            return spec
+        spec = structs.replace(spec, stays=True)
+        began = RunUnderWay(*attempt, dump_run(spec), run.started)
+        await durably(self._executor, lambda: self._database.run_began(began))
+        return spec
+
+    def _from_checkpoint(self, attempt: AttemptKey, spec: RunSpec) -> RunSpec:
+        """The same run with what is left of its time, where an earlier one of its attempt left a checkpoint."""
+        try:
+            found = self._checkpoints.newest(attempt, spec) if spec.row.checkpoints else None
+        except OSError as problem:
+            log.warning("a checkpoint cannot be read", run=spec.run_id, why=str(problem))
+            return spec
+        if found is None:
+            return spec
+        log.info("a training goes on from its checkpoint", run=spec.run_id, left_s=found.left_ms / 1_000)
+        wall_s = max(1.0, min(spec.limits.wall_s, found.left_ms / 1_000))
+        return structs.replace(
+            spec,
+            inputs={**spec.inputs, CHECKPOINT: found.path},
+            budget_s=max(1, int(spec.budget_s * wall_s / spec.limits.wall_s)),
+            limits=structs.replace(spec.limits, wall_s=wall_s),
+        )
+
+    def _keeper(self, attempt: AttemptKey, spec: RunSpec, run: Run) -> Callable[[OutputFile], None]:
+        """What takes the run's checkpoints, on the run's own thread."""
+
+        def keep(file: OutputFile) -> None:
+            left_ms = int(1_000 * spec.limits.wall_s) - self._log.lasted_ms(run)
+            try:
+                self._checkpoints.keep(attempt, spec, file, left_ms)
+            except OSError as problem:
+                log.warning("a checkpoint could not be kept on this disk", run=run.id, why=str(problem))
+                return
+            self._executor.submit(self._database.run_saved, *attempt)
+
+        return keep
 
     async def _asked(self, start: StartRun, spec: RunSpec, late: LateInputs, run: Run) -> RunResult:
         """One request: to a container that waits for one, or to one of its own."""
@@ -215,7 +262,7 @@ class Execution:
 
 def _is_same(now: RunSpec, before: RunSpec) -> bool:
     """Whether it is the work of an earlier run, on the same data sets to the byte."""
-    same = all(getattr(before, name) == getattr(now, name) for name in _SAME)
+    same = all(getattr(before, name) == getattr(now, name) for name in SAME)
     return same and now.may_stay and known(now).inputs == before.inputs
 
 

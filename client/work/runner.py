@@ -28,6 +28,7 @@ from learningchain.client.node.block_figures import AnyFigure
 from learningchain.client.node.interface import PRIVATE, Files, KeptFor, KeptRoom, Ledger
 from learningchain.client.work.artifacts import IMAGE, Images, KeptLosses, Models, Pins, durably, in_thread, parse_reason, reason
 from learningchain.client.work.changes import MAX_PIECE, WatchedChanges
+from learningchain.client.work.checkpoints import Checkpoints
 from learningchain.client.work.computing import ComputerLost, Computing, ComputingProcess, TaskRefused
 from learningchain.client.work.database import Intent, IntentState, RunUnderWay, WorkDatabase
 from learningchain.client.work.engine import RunLog, engine_ready
@@ -242,7 +243,9 @@ class WorkDriver:
             tell=lambda told: self._feed(told, self._serves.get(told.model)),
             now=asyncio.get_running_loop().time,
         )
-        self._execution = Execution(engine, self._log, self._models, self._losses, self._database, self._executor, self._warm)
+        self._checkpoints = Checkpoints(self._folder / "checkpoints")
+        parts = self._models, self._losses, self._database, self._executor, self._warm, self._checkpoints
+        self._execution = Execution(engine, self._log, *parts)
         loop_time = asyncio.get_running_loop().time
         self.trials = Trials(_TrialGround(self), spawn=self._spawn, now_s=loop_time, now_ms=self._now)
         await self._recall()
@@ -309,6 +312,7 @@ class WorkDriver:
         named |= {secret.path for secret in secrets if secret.path is not None}
         await self._models.sweep(named, self._leftovers, self._made)
         await self._call(self._fetch.sweep)
+        await self._call(lambda: self._checkpoints.sweep(database.open_attempts()))
 
     async def stop(self, *, leave: bool = False) -> None:
         """Kill what runs and stop; what is pending stays in the database. Also after a `start` that failed. `leave`: trainings go
@@ -798,6 +802,7 @@ class WorkDriver:
             await self._images.release(ref)
             for path in await self._call(lambda: self._database.forget(ref)):
                 await self._models.drop(path)
+            await self._call(lambda: self._checkpoints.forget(ref))
             for path in self._served.forget(ref):
                 await self._drop_made(path)
             await self._losses.forget(ref)

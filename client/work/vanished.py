@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from learningchain.sandbox import AsyncWarmRun, OwnData, Progress, RunResult, RunSpec, RunStatus
+from learningchain.sandbox.backend import OnCheckpoint
 
 
 class RunMaker(Protocol):
@@ -18,7 +19,13 @@ class RunMaker(Protocol):
 
     async def own_data(self) -> list[OwnData]: ...
 
-    async def run(self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event) -> RunResult: ...
+    async def run(
+        self,
+        spec: RunSpec,
+        on_progress: Callable[[Progress], None],
+        cancel: threading.Event,
+        on_checkpoint: OnCheckpoint | None = None,
+    ) -> RunResult: ...
 
     async def start(self, spec: RunSpec, cancel: threading.Event) -> AsyncWarmRun | RunResult: ...
 
@@ -32,9 +39,17 @@ class VanishedImages:
     async def own_data(self) -> list[OwnData]:
         return await self._engine.own_data()
 
-    async def run(self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event) -> RunResult:
-        result = await self._engine.run(spec, on_progress, cancel)
-        return await self._engine.run(spec, on_progress, cancel) if await self._once_more(spec, result, cancel) else result
+    async def run(
+        self,
+        spec: RunSpec,
+        on_progress: Callable[[Progress], None],
+        cancel: threading.Event,
+        on_checkpoint: OnCheckpoint | None = None,
+    ) -> RunResult:
+        result = await self._engine.run(spec, on_progress, cancel, on_checkpoint)
+        if await self._once_more(spec, result, cancel):
+            result = await self._engine.run(spec, on_progress, cancel, on_checkpoint)
+        return result
 
     async def start(self, spec: RunSpec, cancel: threading.Event) -> AsyncWarmRun | RunResult:
         started = await self._engine.start(spec, cancel)

@@ -25,6 +25,7 @@ from typing import Any, overload
 import msgspec
 
 from learningchain.sandbox.docker.attached import Attached, FramedOutput
+from learningchain.sandbox.docker.checkpoints import CheckpointCopier
 from learningchain.sandbox.docker.engine import Engine
 from learningchain.sandbox.docker.isolation import device_variables, job_config
 from learningchain.sandbox.docker.reaper_program import UNTIL_LABEL, until_label
@@ -106,9 +107,11 @@ class ContainerRun:
         cancel: threading.Event,
         leave: threading.Event | None = None,
         stay_s: float = 0.0,
+        copier: CheckpointCopier | None = None,
     ) -> None:
         """`files`: those of the spec's inputs that go in through the sidecar's memory. `leave`: set when this node goes away, of a
-        run that stays; what it left then waits for `stay_s` seconds."""
+        run that stays; what it left then waits for `stay_s` seconds. `copier`: of the run's checkpoints, where anybody keeps them.
+        """
         self._engine = engine
         self._spec = spec
         self.name = name
@@ -118,7 +121,7 @@ class ContainerRun:
         self._on_progress = on_progress
         self._files = files
         self._cancel = cancel
-        self._leave, self._stay_s = leave, stay_s
+        self._leave, self._stay_s, self._copier = leave, stay_s, copier
         self._also: threading.Event | None = None
         """What else kills it: whoever gave a warm run its inputs may call it off too."""
         self._made: Callable[[], ResultReader] | None = None
@@ -144,7 +147,7 @@ class ContainerRun:
         try:
             return self._timed(whole)
         finally:
-            self.let_go()
+            self._close()
 
     def resume(self, sidecar: Sidecar, until: float) -> RunResult:
         """Goes on with a run that an earlier process of this node began, to its deadline, and collects from it. What it printed
@@ -164,7 +167,7 @@ class ContainerRun:
         try:
             return self._timed(rest)
         finally:
-            self.let_go()
+            self._close()
 
     def warm_up(self, sidecar: Sidecar) -> RunResult | None:
         """Starts the job and waits until it is ready for its late inputs; a result where it ended before that."""
@@ -231,6 +234,11 @@ class ContainerRun:
         if stream is not None:
             stream.close()
 
+    def _close(self) -> None:
+        self.let_go()
+        if self._copier is not None:
+            self._copier.close()
+
     def _timed(self, work: Callable[[], RunResult]) -> RunResult:
         started = time.monotonic()
         try:
@@ -296,8 +304,9 @@ class ContainerRun:
             if left <= 0:
                 late = self._too_late()
                 return self._kill(stream, RunStatus.TIMEOUT, late.why)
+            copying = self._copier is not None and self._copier.step()
             if attached:
-                attached = self._read(stream)
+                attached = self._read(stream, wait=not copying)
                 if self._reader.total > self._spec.limits.log_cap:
                     return self._kill(stream, RunStatus.FAILED, f"wrote more than {self._spec.limits.log_cap} bytes of output")
                 continue
@@ -309,9 +318,9 @@ class ContainerRun:
     def _too_late(self) -> Ended:
         return Ended(None, RunStatus.TIMEOUT, f"still running after {self._wall_s:g} s of wall clock")
 
-    def _read(self, stream: Attached) -> bool:
+    def _read(self, stream: Attached, *, wait: bool) -> bool:
         """One read of at most _POLL_S. False when the output is at its end."""
-        data = stream.receive()
+        data = stream.receive() if wait else stream.receive_now()
         if data is None:
             return True
         if not data:
@@ -347,9 +356,13 @@ class ContainerRun:
 
     def _judge(self, ended: Ended, sidecar: Sidecar) -> RunResult:
         if ended.killed is not None:
+            if ended.killed is RunStatus.CANCELLED and not ended.left and self._copier is not None:
+                self._copier.take_last()  # perhaps this node stops, and the next start goes on from it
             return RunResult(status=ended.killed, reason=ended.why, left=ended.left)
         code = ended.code
         if code == 0:
+            if self._copier is not None:
+                self._copier.finish()
             return self._collect(sidecar)
         if code == _BAD_INPUT and self._spec.row.waits:
             why = "the image says that the input does not fit (exit 66)"
@@ -360,6 +373,9 @@ class ContainerRun:
         if code == _KILLED and self._out_of_memory():
             why = f"killed for using more than {self._spec.limits.mem_mb} MiB of memory"
             return RunResult(status=RunStatus.OUT_OF_RESOURCES, reason=why, exit_code=code)
+        if code == _KILLED and self._copier is not None and self._copier.take_last():
+            why = "killed, by nobody in its container it seems (exit 137); its next start goes on from its checkpoint"
+            return RunResult(status=RunStatus.ENGINE_ERROR, reason=why, exit_code=code)
         return RunResult(status=RunStatus.FAILED, reason=f"the job failed (exit {code})", exit_code=code)
 
     def _out_of_memory(self) -> bool:

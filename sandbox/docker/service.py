@@ -20,9 +20,10 @@ from typing import Any
 
 import msgspec
 
-from learningchain.sandbox.backend import WarmRun
+from learningchain.sandbox.backend import OnCheckpoint, WarmRun
 from learningchain.sandbox.data import MAX_DATA_BYTES, DataSet, KnownSet, KnownSets, OnBytes, OwnData, measure
 from learningchain.sandbox.docker.adoption import Adopted, Adoptions
+from learningchain.sandbox.docker.checkpoints import EVERY_S, CheckpointCopier
 from learningchain.sandbox.docker.devices import DeviceEdits, edits_of, why_no_devices
 from learningchain.sandbox.docker.engine import Engine
 from learningchain.sandbox.docker.isolation import NODE_LABEL, OWN_LABEL, RUN_LABEL, is_gvisor
@@ -38,7 +39,7 @@ from learningchain.sandbox.docker.warm import Placed, Warm
 from learningchain.sandbox.errors import BadImage, DataRefused, DeviceRefused, EngineError, ImageNotFound, SandboxUnavailable
 from learningchain.sandbox.image_writer import ImageBuildError
 from learningchain.sandbox.images import sidecar_image
-from learningchain.sandbox.phases import PHASES, SETS
+from learningchain.sandbox.phases import CHECKPOINT, PHASES, SETS
 from learningchain.sandbox.progress import Progress
 from learningchain.sandbox.spec import (
     MIB,
@@ -70,7 +71,8 @@ class Sandbox:
     `node_tag` marks everything that this node makes there; it must differ between the nodes that share an engine.
     `cache_dir` keeps the images of the self-test between starts; it may be shared by nodes of one user.
     `data_cap`: most bytes of the owner's own data in all, `images_cap` of images. `devices`: those that runs may be given.
-    `leave_s`: how long what may outlive the node waits for its next start.
+    `leave_s`: how long what may outlive the node waits for its next start. `checkpoint_s`: how often a run's checkpoint is looked
+    at.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Sandbox:
         images_cap: int = IMAGES_CAP,
         devices: Collection[str] = (),
         leave_s: float = LEAVE_S,
+        checkpoint_s: float = EVERY_S,
     ) -> None:
         if len(node_tag) > 40 or _NODE_TAG.fullmatch(node_tag) is None:
             raise ValueError(f"node_tag {node_tag!r} must be at most 40 of a-z, 0-9 and single . _ - between them")
@@ -97,6 +100,7 @@ class Sandbox:
         self._engine = Engine(base_url)
         self._reaper = Reaper(base_url or (self._engine.context.url if self._engine.context else ""), node_tag, data_dir, leave_s)
         self._leave_s, self._leaving = leave_s, threading.Event()
+        self._checkpoint_s = checkpoint_s
         self._left = False
         """Whether a run goes on without this process."""
         self._adoptions, self._unclaimed = Adoptions(self._engine, self, runtime), list[threading.Timer]()
@@ -192,11 +196,13 @@ class Sandbox:
         spec: RunSpec,
         *,
         on_progress: Callable[[Progress], None] | None = None,
+        on_checkpoint: OnCheckpoint | None = None,
         cancel: threading.Event | None = None,
     ) -> RunResult:
         """Runs a job to its end and returns what it came to; blocks meanwhile.
 
-        `on_progress` is called on this thread, at most ten times a second. Setting `cancel` kills the run at once.
+        `on_progress` is called on this thread, at most ten times a second, and so is `on_checkpoint`, a few times an hour. Setting
+        `cancel` kills the run at once.
         Raises ValueError where a run of the same run_id is under way.
         """
         late = {file.name for file in spec.row.inputs if file.late}
@@ -210,7 +216,7 @@ class Sandbox:
             if spec.stays and self._leaving.is_set():
                 return RunResult(status=RunStatus.CANCELLED, reason="it is the next start's", left=True)
             before = self._adoptions.claim(spec)
-            place = self._place(spec, on_progress, cancel, before)
+            place = self._place(spec, on_progress, cancel, before, on_checkpoint)
             if isinstance(place, RunResult):
                 if before is not None:
                     self._adoptions.end(before)
@@ -354,6 +360,7 @@ class Sandbox:
         on_progress: Callable[[Progress], None] | None,
         cancel: threading.Event,
         before: Adopted | None = None,
+        on_checkpoint: OnCheckpoint | None = None,
     ) -> Placed | RunResult:
         """Everything that a run needs but its container; the result where that is not to be had. `before`: it has a sidecar."""
         if cancel.is_set():
@@ -390,6 +397,7 @@ class Sandbox:
                 cancel=cancel,
                 leave=self._leaving if spec.stays else None,
                 stay_s=self._leave_s,
+                copier=self._copier(spec, sidecar, on_checkpoint),
             )
             with self._lock:
                 self._printing[spec.run_id] = run
@@ -403,6 +411,11 @@ class Sandbox:
             if not placed:
                 _report(sidecar.close() if sidecar is not None else [])
                 self.release(held)
+
+    def _copier(self, spec: RunSpec, sidecar: Sidecar, keep: OnCheckpoint | None) -> CheckpointCopier | None:
+        cap = min(spec.row.checkpoint_cap(spec.limits.model_cap), spec.limits.file_cap)
+        path = self._dir / "out" / f"{spec.run_id}.{CHECKPOINT}"
+        return CheckpointCopier(sidecar, path, cap, keep, every_s=self._checkpoint_s) if keep is not None and cap else None
 
     def _parted(self, spec: RunSpec) -> tuple[dict[str, Path], list[DataSet | OwnData]]:
         """A run's inputs: those for the memory, and those for the disk, each under the name that the job knows, in the row's order:

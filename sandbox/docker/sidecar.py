@@ -210,13 +210,35 @@ class Sidecar:
         """The same of a small file that may change meanwhile: what was in it when it was read."""
         return self._bytes_of("take", name, most)
 
+    def copy_output(self, name: str, cap: int, seen: str) -> tuple[str, int, Iterator[bytes]]:
+        """A copy of an output of a job that goes on: what tells it from others, its size, and its bytes, to be read to their end.
+        `seen`: of the copy before. Raises BadResult where there is nothing new that can be taken, and at the end of the bytes where
+        the job changed them meanwhile; EngineError."""
+        status, _, rest = self._ask(f"copy {name} {cap} {seen}").partition(" ")
+        if status != "ok":
+            raise BadResult(f"{name} {rest}")
+        size, _, stamp = rest.partition(" ")
+        announced = self._announced(name, size, cap)
+        return stamp, announced, self._copied(name, announced)
+
+    def _copied(self, name: str, size: int) -> Iterator[bytes]:
+        yield from self._some(size)
+        if self._talk().line(LINE) != "whole":
+            raise BadResult(f"{name} was changed while it was read")
+
     def _bytes_of(self, request: str, name: str, cap: int) -> Iterator[bytes]:
         status, _, rest = self._ask(f"{request} {name} {cap}").partition(" ")
         if status != "ok":
             raise BadResult(f"{name} {rest}")
-        left = int(rest) if rest.isascii() and rest.isdigit() else -1
-        if not 0 <= left <= cap:
-            raise EngineError(f"collecting {name}", f"an answer of {rest[:20]!r} bytes; the limit is {cap}")
+        yield from self._some(self._announced(name, rest, cap))
+
+    def _announced(self, name: str, told: str, cap: int) -> int:
+        size = int(told) if told.isascii() and told.isdigit() else -1
+        if not 0 <= size <= cap:
+            raise EngineError(f"collecting {name}", f"an answer of {told[:20]!r} bytes; the limit is {cap}")
+        return size
+
+    def _some(self, left: int) -> Iterator[bytes]:
         while left:
             piece = self._talk().some(min(CHUNK, left))
             left -= len(piece)

@@ -5,6 +5,7 @@
     get NAME CAP                     ok SIZE, then SIZE bytes; or: no WHY
     start NAME CAP                   the same of a file of any size, cut after CAP bytes
     take NAME CAP                    the same of a file that may change meanwhile: read into memory first
+    copy NAME CAP SEEN               ok SIZE STAMP, then SIZE bytes, then: whole, or: changed. Of a job that goes on; or: no WHY
     new                              ok: the volume for data was empty, and has a folder for them; or: no WHY
     add NAME SIZE, then SIZE bytes   ok: a file of a data set; NAME in hexadecimal, with the folders before it
     keep NAME SIZE, then SIZE bytes  the same of data that outlive the engine's machine: a large one reaches the disk as it comes
@@ -50,6 +51,8 @@ def serve(asked: io.BufferedReader, answers: io.BufferedWriter) -> None:
         elif words[0] == "stay":
             stays = float(words[1])
             answers.write(b"ok\n")
+        elif words[0] == "copy":
+            copy(words[1], int(words[2]), words[3], answers)
         else:
             get(words[1], int(words[2]), answers, words[0])
         answers.flush()
@@ -104,23 +107,13 @@ def put(path: str, size: int, source: io.BufferedReader, *, durable: bool = Fals
 
 def get(name: str, cap: int, answers: io.BufferedWriter, how: str) -> None:
     """Only a regular file of the job's, and never what a link names. Where nothing is taken the job is dead: nothing changes."""
-    path = f"{OUT}/{name}"
-    try:
-        facts = os.stat(path, follow_symlinks=False)
-        if not stat.S_ISREG(facts.st_mode):
-            return refuse(answers, f"is {kind(facts.st_mode)}, not a regular file")
+    opened = regular(name)
+    if isinstance(opened, str):
+        return refuse(answers, opened)
+    with open(opened, "rb", buffering=-1 if how == "take" else 0) as file:
+        facts = os.fstat(opened)
         if how == "get" and facts.st_size > cap:
             return refuse(answers, f"has {facts.st_size} bytes; the limit is {cap}")
-        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        facts = os.fstat(opened)
-        if not stat.S_ISREG(facts.st_mode):  # of a job that lives, it may have become one
-            os.close(opened)
-            return refuse(answers, f"is {kind(facts.st_mode)}, not a regular file")
-    except FileNotFoundError:
-        return refuse(answers, "is missing")
-    except OSError as problem:
-        return refuse(answers, f"cannot be read: {problem.strerror}")
-    with open(opened, "rb", buffering=-1 if how == "take" else 0) as file:
         if how == "take":
             taken = file.read(cap)
             answers.write(b"ok %d\n" % len(taken) + taken)
@@ -134,6 +127,52 @@ def get(name: str, cap: int, answers: io.BufferedWriter, how: str) -> None:
             if not piece:
                 raise EOFError(f"{name} became shorter")
     return None
+
+
+def copy(name: str, cap: int, seen: str, answers: io.BufferedWriter) -> None:
+    """One opened file, whatever gets its name meanwhile. As much is sent as was announced, of a file that becomes shorter too: the
+    stream goes on after it, and the word behind it says that it is no good."""
+    opened = regular(name)
+    if isinstance(opened, str):
+        return refuse(answers, opened)
+    with open(opened, "rb", buffering=0) as file:
+        facts = os.fstat(opened)
+        size, stamp = facts.st_size, mark(facts)
+        if stamp == seen:
+            return refuse(answers, "is the same")
+        if not 0 < size <= cap:
+            return refuse(answers, f"has {size} bytes; the limit is {cap}" if size else "is empty")
+        answers.write(f"ok {size} {stamp}\n".encode())
+        while size:
+            piece = file.read(min(CHUNK, size)) or bytes(min(CHUNK, size))
+            answers.write(piece)
+            size -= len(piece)
+        answers.write(b"whole\n" if mark(os.fstat(opened)) == stamp else b"changed\n")
+    return None
+
+
+def mark(facts: os.stat_result) -> str:
+    """Another one for every file, and after every change of one."""
+    return f"{facts.st_ino}-{facts.st_size}-{facts.st_mtime_ns}"
+
+
+def regular(name: str) -> int | str:
+    """An output, opened; or why it cannot be taken."""
+    path = f"{OUT}/{name}"
+    try:
+        facts = os.stat(path, follow_symlinks=False)
+        if not stat.S_ISREG(facts.st_mode):
+            return f"is {kind(facts.st_mode)}, not a regular file"
+        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        facts = os.fstat(opened)
+        if not stat.S_ISREG(facts.st_mode):  # of a job that lives, it may have become one
+            os.close(opened)
+            return f"is {kind(facts.st_mode)}, not a regular file"
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as problem:
+        return f"cannot be read: {problem.strerror}"
+    return opened
 
 
 def refuse(answers: io.BufferedWriter, why: str) -> None:

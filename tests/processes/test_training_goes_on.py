@@ -1,4 +1,4 @@
-"""A node that is killed, restarted and stopped in the middle of a training, on a real engine."""
+"""A node that is killed, restarted and stopped in the middle of a training, and a container that is killed, on a real engine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LIMITS = LimitsRequest(cpus=0.5, mem_mb=64, train_s=400, eval_s=20, model_cap=1_
 
 
 @pytest.mark.full("unit/test_work_restart.py has the rules, sandbox/test_outliving.py the containers")
-async def test_a_training_goes_on_over_kill_9_and_a_restart_and_ends_with_the_owners_stop(tmp_path: Path) -> None:
+async def test_a_training_goes_on_over_kill_9_a_restart_and_its_containers_end_but_not_over_the_owners_stop(tmp_path: Path) -> None:
     archive = tmp_path / "job.tar"
     image_id = await asyncio.to_thread(build_python_image, archive, {"/lc/job": JOB.read_bytes()}, with_packages=())
     (tmp_path / "graph").mkdir()
@@ -42,6 +42,11 @@ async def test_a_training_goes_on_over_kill_9_and_a_restart_and_ends_with_the_ow
         await _restart(worker)
         step, again, same = await _trains(worker, first, beyond=step)
         assert (again, same) == (began, container)
+        docker.from_env().containers.get(container[0]).kill()
+        step, again, other = await _trains(worker, first, beyond=step)
+        newest = max(await worker.api.runs(), key=lambda run: run["started"])
+        assert (again > began, newest["job"], newest["progress"][0]["step"] > 1) == (True, first, True), "from its checkpoint"
+        assert other[0] != container[0]
         await eventually("it is claimed", lambda: _claimed(contractor, first), SLOW_S + TRAIN_S)
 
         second = await _post(contractor, image)

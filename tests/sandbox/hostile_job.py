@@ -110,6 +110,44 @@ def long_training() -> None:
     finish(model=f"trained for {steps} steps".encode() + (b" on " + read if read else b""))
 
 
+def checkpoints() -> None:
+    """Counts to nine and leaves each number as its checkpoint. It stops for ever after five, unless it was given one."""
+    given = pathlib.Path("/lc/in/checkpoint")
+    begin = int(given.read_text()) if given.exists() else 0
+    for number in range(begin + 1, 10):
+        put("/lc/out/new", b"%d" % number)
+        os.replace("/lc/out/new", "/lc/out/checkpoint")
+        print(f'LC {{"step":{number}}}', flush=True)
+        while number == 5 and not begin:
+            signal.pause()
+    finish(model=f"from {begin} to 9".encode())
+
+
+def checkpoint_torn() -> None:
+    """Writes and cuts its checkpoint in place, as fast as it can, and puts other things there in between."""
+    path, until = "/lc/out/checkpoint", time.monotonic() + 4
+    while time.monotonic() < until:
+        for size in (300_000, 1, 700_000):
+            put(path, os.urandom(1) * size)
+            os.truncate(path, size // 2)
+        os.unlink(path)
+        os.symlink("/etc/passwd", path)
+        os.unlink(path)
+        os.mkdir(path)
+        os.rmdir(path)
+    finish()
+
+
+def checkpoint_sparse() -> None:
+    """As many bytes as it may have, with no memory behind them, and then more."""
+    for size in (3 * 256 * 1024, 4 << 20):
+        put("/lc/out/new", b"")
+        os.truncate("/lc/out/new", size)
+        os.replace("/lc/out/new", "/lc/out/checkpoint")
+        time.sleep(2)
+    finish()
+
+
 def silent_forever() -> None:
     """Closes its output, so that nobody hears from it, and stays."""
     os.close(1)

@@ -80,7 +80,9 @@ class ScriptedEngine:
     def printed(self, run_id: str) -> str | None:
         return "step\x1b"
 
-    async def run(self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event) -> RunResult:
+    async def run(
+        self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event, on_checkpoint: Any = None
+    ) -> RunResult:
         self.ran.append(spec.run_id)
         self.began.set()
         on_progress(Progress(1, 2, 0.5))

@@ -281,10 +281,10 @@ def test_users_of_runs_lie_where_nobody_on_the_host_has_one(rootless: bool, leas
     assert len(found) > 150, "no two runs share one"
 
 
-def test_volumes_are_their_users_alone_and_have_room_for_two_models() -> None:
+def test_volumes_are_their_users_alone_and_have_room_for_two_models_and_two_checkpoints() -> None:
     locked = "nosuid,nodev,noexec"
     assert isolation.in_options(5, 7) == f"size=5,nr_inodes=16,uid=7,gid=7,mode=0755,{locked}"
-    assert isolation.out_options(PHASES["train"].out_bytes(MIB), 7) == f"size={3 * MIB},nr_inodes=64,uid=7,gid=7,mode=0700,{locked}"
+    assert isolation.out_options(PHASES["train"].out_bytes(MIB), 7) == f"size={9 * MIB},nr_inodes=64,uid=7,gid=7,mode=0700,{locked}"
     spec = RunSpec(run_id="r", image_id="sha256:" + "a" * 64, phase="train", seed=0, budget_s=1, limits=ContainerLimits(tmp_mb=900))
     assert PHASES["evaluate"].out_bytes(MIB) == 2 * 24 * MIB + MIB
     shm = isolation.job_config(spec, runtime="runc", uid=1, labels={}, mounts=[])["HostConfig"]["Tmpfs"]["/dev/shm"]

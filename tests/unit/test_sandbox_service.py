@@ -234,7 +234,7 @@ def test_the_waiting_sidecar_is_taken_by_the_next_run_of_its_size_alone(room: Sa
     room.settle()
     assert double.count("create_container_from_config lc-n-sidecar-") == 6, "one too small, then one more that waits"
     assert left(double) == ONE_WAITS
-    assert "size=2048576," in next(iter(double.boxes.values())).mounts["/lc/out"]["VolumeOptions"]["DriverConfig"]["Options"]["o"]
+    assert "size=5048576," in next(iter(double.boxes.values())).mounts["/lc/out"]["VolumeOptions"]["DriverConfig"]["Options"]["o"]
 
 
 def test_a_waiting_sidecar_that_died_is_not_taken_and_goes(room: Sandbox, double: DockerDouble, image: str) -> None:

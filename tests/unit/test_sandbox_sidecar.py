@@ -188,3 +188,39 @@ def test_inputs_are_sent_as_they_are_read(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="it is a link"):
         sidecar(line).put({"model": tmp_path / "planted"})
     assert line.sent == b"", "nothing of the file behind it went to the container"
+
+
+def test_a_copy_of_a_job_that_lives_says_whether_it_is_whole(volumes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many bytes come as were announced, whatever the job does to the file meanwhile: what is asked next is answered."""
+    file = volumes / "out" / "c"
+    file.write_bytes(b"weights")
+    head, _, rest = said(b"copy c 7 -\n", b"ping\n").partition(b"\n")
+    stamp = head.removeprefix(b"ok 7 ")
+    assert rest == b"weightswhole\nok\n"
+    assert said(b"copy c 7 %s\n" % stamp) == b"no is the same\n"
+    assert said(b"copy c 6 -\n") == b"no has 7 bytes; the limit is 6\n"
+    honest = sidecar_program.mark
+
+    def while_it_is_read(change: Any) -> bytes:
+        def mark(facts: os.stat_result) -> str:
+            monkeypatch.setattr(sidecar_program, "mark", honest)
+            change()
+            return honest(facts)
+
+        monkeypatch.setattr(sidecar_program, "mark", mark)
+        return said(b"copy c 99 -\n", b"ping\n").partition(b"\n")[2]
+
+    def shorter() -> None:
+        os.truncate(file, 2)
+
+    def longer() -> None:
+        with file.open("ab") as more:
+            more.write(b"!")
+
+    def replaced() -> None:
+        (volumes / "out" / "new").write_bytes(b"others!!")
+        os.replace(volumes / "out" / "new", file)
+
+    assert while_it_is_read(shorter) == b"we" + bytes(5) + b"changed\nok\n"
+    assert while_it_is_read(longer) == b"wechanged\nok\n"
+    assert while_it_is_read(replaced) == b"we!whole\nok\n"

@@ -28,6 +28,9 @@ ENDS = frozenset({"timeout", "wait_for", "call_later", "Timer"})
 """Calls that end something after a time: a number written into one stands here, too, as `timeout=5`."""
 
 CASES: dict[str, str] = {
+    "sandbox/docker/checkpoints.py LAST_S": (
+        "tests/unit/test_sandbox_checkpoints.py::test_what_takes_too_long_after_the_end_is_left"
+    ),
     "client/machines/hub.py LOST_S": "tests/unit/test_machines.py::test_a_run_is_over_where_its_machine_stays_away",
     "client/machines/hub.py BACK_S": "tests/unit/test_machines.py::test_a_run_goes_on_over_a_start_of_the_node",
     "client/machines/hub.py UNASKED_S": "tests/unit/test_machines.py::test_a_run_that_nobody_goes_on_with_ends_on_the_machine",
@@ -220,6 +223,7 @@ REASONS: dict[str, str] = {
         p2p/lan.py REFRESH_S REPEAT_S ANSWER_S PAUSE_S
         p2p/listener.py KNOWN_S
         p2p/transport.py EXPIRE_S
+        sandbox/docker/checkpoints.py EVERY_S
         sandbox/docker/engine.py _PAUSE_S
         sandbox/docker/probe_job.py PAUSE_S
         sandbox/docker/reaper.py AGAIN_S

@@ -60,7 +60,7 @@ class StubSandbox:
         self.calls.append("self_test")
         return SelfTestReport("runc", (Check("network", self.proved, "a packet left"),))
 
-    def run(self, spec: RunSpec, *, on_progress: Any, cancel: threading.Event) -> RunResult:
+    def run(self, spec: RunSpec, *, on_progress: Any, on_checkpoint: Any, cancel: threading.Event) -> RunResult:
         on_progress(Progress(1, 2, 0.5))
         self.began.set()
         assert cancel.wait(10)

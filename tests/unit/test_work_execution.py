@@ -10,6 +10,7 @@ import pytest
 from msgspec import structs
 
 from learningchain.chain.crypto import sha256
+from learningchain.client.work.checkpoints import Checkpoints
 from learningchain.client.work.database import RunUnderWay
 from learningchain.client.work.engine import RunLog
 from learningchain.client.work.events import Attempt, Model, RunEnded, StartRun
@@ -62,8 +63,17 @@ async def ended(
             return result
 
     nothing: Any = None
-    execution = Execution(cast(Any, Engine()), RunLog(lambda: 1), cast(Any, disk), nothing, cast(Any, disk), Inline(), nothing)
-    spec = SimpleNamespace(seed=5) if spec is None else spec
+    execution = Execution(
+        cast(Any, Engine()),
+        RunLog(lambda: 1),
+        cast(Any, disk),
+        nothing,
+        cast(Any, disk),
+        Inline(),
+        nothing,
+        Checkpoints(Path("/nowhere")),
+    )
+    spec = SimpleNamespace(seed=5, row=SimpleNamespace(checkpoints=False)) if spec is None else spec
     start = StartRun("train-1", REF, spec, ("train", 1), Attempt("job", 3, first), keep)
     return await execution.run(start, execution.begin(start))
 
@@ -116,7 +126,7 @@ def on_sets(run: str, content: bytes, inputs: str = "sets") -> RunSpec:
 def test_a_training_on_data_sets_is_gone_on_with_while_they_are_the_same_to_the_byte(now: bytes, goes_on: bool) -> None:
     """Where their files lie, and what they are called on this disk, does not matter."""
     nothing: Any = None
-    execution = Execution(nothing, RunLog(lambda: 1), nothing, nothing, nothing, Inline(), nothing)
+    execution = Execution(nothing, RunLog(lambda: 1), nothing, nothing, nothing, Inline(), nothing, nothing)
     before = structs.replace(on_sets("train-1", b"digits"), stays=True)
     execution.recall([RunUnderWay("job", REF, 3, dump_run(before), 7)])
     assert execution.before() == [known(before)]

@@ -15,6 +15,7 @@ import pytest
 
 from learningchain.chain.losses import LossTree, check_opening, draw_probe
 from learningchain.client.work.artifacts import KeptLosses, Models
+from learningchain.client.work.checkpoints import Checkpoints
 from learningchain.client.work.database import WorkDatabase
 from learningchain.client.work.engine import RunLog
 from learningchain.client.work.events import OpenLosses, RunEnded, StartRun
@@ -117,7 +118,7 @@ async def ended(tmp_path: Path, kept: KeptLosses, result: RunResult, spec: RunSp
     log, inline = RunLog(lambda: 1), Inline()
     book = WorkDatabase(tmp_path / "work.db", bytes(32), bytes(20))
     models, warm = Models(tmp_path / "models", inline), cast(WarmPool, None)
-    execution = Execution(Engine(result), log, models, kept, book, inline, warm)  # type: ignore[arg-type]
+    execution = Execution(Engine(result), log, models, kept, book, inline, warm, Checkpoints(tmp_path / "kept"))  # type: ignore[arg-type]
     start = StartRun("verify-1", REF, spec, ("verify", 1), keep=keep)
     found = await execution.run(start, execution.begin(start))
     book.close()

@@ -488,7 +488,9 @@ class FakeEngine:
     def printed(self, run_id: str) -> str | None:
         return self.said.get(run_id)
 
-    async def run(self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event) -> RunResult:
+    async def run(
+        self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event, on_checkpoint: Any = None
+    ) -> RunResult:
         assert spec.image_id in self.images
         self.began += [spec.run_id] if spec.run_id not in self.left else []
         _, left = self.left.pop(spec.run_id, (spec, self.train_s if spec.phase == "train" else self.eval_s))

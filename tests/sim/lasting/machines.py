@@ -43,7 +43,9 @@ class LongContainers(Containers):
         self.alone = {run: one for run, one in self.alone.items() if run in kept and now < one[2] + ALONE_S}
         return await super().prepare(keep_images, ()) | {"runs": tuple(self.alone)}
 
-    async def run(self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event) -> RunResult:
+    async def run(
+        self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event, on_checkpoint: Any = None
+    ) -> RunResult:
         assert spec.image_id in self.images
         now = asyncio.get_running_loop().time
         wall_s = spec.limits.wall_s

@@ -150,7 +150,9 @@ class SimEngine:
     def printed(self, run_id: str) -> str | None:
         return None
 
-    async def run(self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event) -> RunResult:
+    async def run(
+        self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event, on_checkpoint: Any = None
+    ) -> RunResult:
         if spec.image_id not in self.images:
             raise AssertionError("a run of an image that is not on the engine")
         async with self._threads:

@@ -24,6 +24,7 @@ from learningchain.chain.verification.votes import BallotCode
 from learningchain.client.config import WorkConfig, parse_gpus
 from learningchain.client.contracts.job.settings import parse_hours
 from learningchain.sandbox import ContainerLimits, ImageLimits
+from learningchain.sandbox.phases import CHECKPOINT_FOLD
 from learningchain.sandbox.spec import MIB
 
 MIN_ENDED = 3
@@ -381,7 +382,7 @@ def container_limits(posted: Limits, wall_s: float) -> ContainerLimits:
         pids=posted.threads + PIDS_SPARE,
         model_cap=posted.model_cap,
         tmp_mb=max(1, posted.tmp_mb),
-        file_cap=max(ContainerLimits().file_cap, posted.model_cap),
+        file_cap=max(ContainerLimits().file_cap, CHECKPOINT_FOLD * posted.model_cap),
         wall_s=wall_s,
     )
 
