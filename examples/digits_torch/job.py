@@ -8,6 +8,8 @@ In the image this file is `/lc/job`. It has the network of `examples/federation/
     train     learns from train.csv, from random weights drawn by the job's seed, on as many threads as the job has
     evaluate  writes the model's loss on each digit of eval.csv, or of /lc/in/eval where the contractor kept examples hidden
 
+A training leaves a checkpoint after each epoch. One that goes on from it makes the model that it would have made without a break.
+
 A model is a file of the form safetensors. Training is float32, so two processors may train different models of one seed; the losses
 are measured in double precision on one thread, and are the same everywhere but for the sixteenth digit.
 """
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import time
 from pathlib import Path
@@ -89,8 +92,12 @@ def train(job: dict[str, object], lc: Path, started: float) -> None:
     x, y = pictures.pixels(pixels).float(), torch.from_numpy(digits)
     net = pictures.network(fresh_model())
     speeds = [torch.zeros_like(values) for values in net.parameters()]
-    epochs = int(params["epochs"])
-    for epoch in range(1, epochs + 1):
+    epochs, begin = int(params["epochs"]), 1
+    if (before := lc / "in/checkpoint").exists():  # this training's own, of a container that was lost
+        begin, weights, speeds, drawn = torch.load(before, weights_only=True)
+        net.load_state_dict(weights)
+        torch.set_rng_state(drawn)
+    for epoch in range(begin, epochs + 1):
         torch.set_num_threads(max(1, threads))
         for chosen in torch.randperm(len(y)).split(int(params["batch"])):
             net.zero_grad()
@@ -102,6 +109,8 @@ def train(job: dict[str, object], lc: Path, started: float) -> None:
         model = {name: values.numpy() for name, values in net.state_dict().items()}
         shown = losses(model, lc / "eval.csv")  # a model that yields no numbers is not worth handing in
         print("LC " + json.dumps({"step": epoch, "of": epochs, "loss": round(sum(shown) / len(shown), 6)}), flush=True)
+        torch.save((epoch + 1, net.state_dict(), speeds, torch.get_rng_state()), lc / "out/new")
+        os.replace(lc / "out/new", lc / "out/checkpoint")
         if time.monotonic() >= end:
             break
     (lc / "out/model").write_bytes(model_bytes(model))

@@ -7,7 +7,10 @@ What it takes is printed (`pytest -s`) and stands in docs/start-model.md.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,6 +24,7 @@ from learningchain.client.contracts.job.http.postings import build_job
 from learningchain.client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
 from learningchain.examples.digits_torch import build
 from learningchain.examples.digits_torch.shapes import SHAPES
+from learningchain.examples.federation import wheel
 from learningchain.examples.federation.federated import read_model
 from learningchain.examples.federation.wheel import TorchMissing
 from learningchain.sandbox import Sandbox, SandboxUnavailable
@@ -29,6 +33,7 @@ from tests.processes.harness import NodeProcess, Person, Role, credits, eventual
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(1_800)]
 
+ROOT = Path(__file__).resolve().parents[2]
 JUDGES, WORKER = ("v1", "v2", "v3"), "w0"
 CONTRACTOR = Person("contractor", "500")
 BOUNTY = 100
@@ -37,6 +42,23 @@ SLOW_S = 400.0
 LIMITS = LimitsRequest(cpus=1.0, mem_mb=512, train_s=600, eval_s=300, model_cap=20_000, tmp_mb=8)
 GUESSED = 2.3
 """The loss of who knows nothing: ln 10."""
+
+
+TRAIN = """
+import os, sys
+from pathlib import Path
+from learningchain.examples.digits_torch import job
+left, honest = int(sys.argv[2]), os.replace
+def replace(*names):
+    global left
+    honest(*names)
+    left -= 1
+    if not left:
+        os._exit(9)
+os.replace = replace
+sys.exit(job.main(["train"], Path(sys.argv[1])))
+"""
+"""A training that ends of a sudden after so many checkpoints."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -124,3 +146,34 @@ async def _can_judge(node: NodeProcess, verifier: NodeProcess) -> None:
         return (await node.api.account(verifier.address))["capacity"] is not None
 
     await eventually(f"{verifier.name} says what its machine takes", declared, SLOW_S)
+
+
+async def test_a_training_that_was_cut_short_makes_the_model_that_it_would_have_made(tmp_path: Path) -> None:
+    rows = [",".join(str((row * 7 + pixel) % 17) for pixel in range(64)) + f",{row % 10}\n" for row in range(300)]
+    job = {"v": 2, "phase": "train", "seed": 3, "budget_s": 600, "threads": 1, "mem_mb": 512, "params": {"epochs": 4}}
+    try:
+        python_path = os.pathsep.join([str(ROOT), str(await asyncio.to_thread(wheel.torch_folder))])
+    except TorchMissing as missing:
+        pytest.skip(f"it needs torch: {missing}")
+
+    def train(name: str, checkpoints: int, before: Path | None = None) -> tuple[int, Path]:
+        lc = tmp_path / name / "lc"
+        for folder in ("in", "out"):
+            (lc / folder).mkdir(parents=True)
+        (lc / "train.csv").write_text("".join(rows[:250]))
+        (lc / "eval.csv").write_text("".join(rows[250:]))
+        (lc / "in/job.json").write_text(json.dumps(job))
+        if before is not None:
+            (lc / "in/checkpoint").write_bytes(before.read_bytes())
+        command = [sys.executable, "-c", TRAIN, str(tmp_path / name), str(checkpoints)]
+        done = subprocess.run(command, env={**os.environ, "PYTHONPATH": python_path}, timeout=SLOW_S, check=False)
+        return done.returncode, lc / "out"
+
+    code, whole = await asyncio.to_thread(train, "whole", 100)
+    assert code == 0
+    code, cut = await asyncio.to_thread(train, "cut", 2)
+    assert (code, (cut / "model").exists()) == (9, False)
+    assert (cut / "checkpoint").stat().st_size <= 3 * LIMITS.model_cap
+    code, rest = await asyncio.to_thread(train, "rest", 3, cut / "checkpoint")
+    assert code == 0, "two epochs are left of four"
+    assert (rest / "model").read_bytes() == (whole / "model").read_bytes()
