@@ -46,8 +46,8 @@ async def delete_set(call: Call) -> Json:
     files = call.node.files
 
     def give_up() -> None:
-        for content, why in held:
-            files.unpin(content, why)
+        for reason in {why for _, why in held}:
+            files.unpin_all([content for content, why in held if why == reason], reason)
 
     await asyncio.to_thread(give_up)
     return {"cid": cid, "removed": True}

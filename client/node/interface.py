@@ -137,6 +137,10 @@ class Files(Protocol):
         """While it is pinned it is served to everybody who asks, unless every reason begins with `PRIVATE`."""
         ...
 
+    def pin_all(self, cids: Collection[str], reason: str) -> None:
+        """As `pin`, all of them or none, with one write to the disk."""
+        ...
+
     def allow(self, cid: str, peers: Collection[bytes]) -> None:
         """Who gets what is pinned privately: these identities, as long as this node runs or until it is said anew."""
         ...
@@ -148,6 +152,8 @@ class Files(Protocol):
     def unpin(self, cid: str, reason: str) -> None:
         """What was pinned privately is deleted with its last pin."""
         ...
+
+    def unpin_all(self, cids: Collection[str], reason: str) -> None: ...
 
 
 class Runs(Protocol):

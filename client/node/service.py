@@ -30,7 +30,7 @@ from learningchain.client.node.interface import PRIVATE, ComingContent, KeptCont
 from learningchain.client.node.ledger import NodeLedger
 from learningchain.client.node.sharing import CLOSED, Sharing
 from learningchain.client.receipts import proofs
-from learningchain.p2p.content import cid as cids
+from learningchain.p2p.content.cid import Cid, parse
 from learningchain.p2p.content.service import Content
 from learningchain.p2p.transport import Network
 
@@ -71,30 +71,39 @@ class NodeFiles:
         return store.room(), store.quota
 
     def has(self, cid: str) -> bool:
-        return self._content.store.has(cids.parse(cid))
+        return self._content.store.has(parse(cid))
 
     async def fetch(
         self, cid: str, *, max_size: int, timeout_s: float, on_progress: Callable[[int, int], None] | None = None
     ) -> Path:
-        return await self._content.fetch(cids.parse(cid), max_size=max_size, timeout_s=timeout_s, on_progress=on_progress)
+        return await self._content.fetch(parse(cid), max_size=max_size, timeout_s=timeout_s, on_progress=on_progress)
 
     def pin(self, cid: str, reason: str) -> None:
-        root, store = cids.parse(cid), self._content.store
-        if reason.startswith(PRIVATE) and store.has(root):
-            self._sharing.begin_private(cid, store.reasons(root))
-        store.pin(root, reason)
+        self.pin_all([cid], reason)
+
+    def pin_all(self, cids: Collection[str], reason: str) -> None:
+        roots, store = [parse(cid) for cid in cids], self._content.store
+        for root in roots if reason.startswith(PRIVATE) else ():
+            if store.has(root):
+                self._sharing.begin_private(str(root), store.reasons(root))
+        store.pin_all(roots, reason)
 
     def unpin(self, cid: str, reason: str) -> None:
-        root, store = cids.parse(cid), self._content.store
-        left = set(store.reasons(root)) - {reason}
-        if self._sharing.take_back(cid, reason, left):
-            store.pin(root, CLOSED)
-        store.unpin(root, reason)
-        self._remove_closed(root)
-        if reason.startswith(PRIVATE):
-            store.remove(root)
+        self.unpin_all([cid], reason)
 
-    def _remove_closed(self, root: cids.Cid) -> None:
+    def unpin_all(self, cids: Collection[str], reason: str) -> None:
+        roots, store = [parse(cid) for cid in cids], self._content.store
+        for root in roots:
+            left = set(store.reasons(root)) - {reason}
+            if self._sharing.take_back(str(root), reason, left):
+                store.pin(root, CLOSED)
+        store.unpin_all(roots, reason)
+        for root in roots:
+            self._remove_closed(root)
+            if reason.startswith(PRIVATE):
+                store.remove(root)
+
+    def _remove_closed(self, root: Cid) -> None:
         """Delete what nothing but its having been private keeps here."""
         if self._content.store.reasons(root) == [CLOSED]:
             self._content.store.unpin(root, CLOSED)
@@ -103,12 +112,12 @@ class NodeFiles:
     def allow(self, cid: str, peers: Collection[bytes]) -> None:
         self._sharing.name(cid, peers)
         if peers:
-            self._content.offer(cids.parse(cid))
+            self._content.offer(parse(cid))
 
     def share_by(self, may_have: MayHave) -> None:
         self._sharing.may_have_by_contract = may_have
 
-    def may_have(self, peer: bytes, root: cids.Cid) -> bool:
+    def may_have(self, peer: bytes, root: Cid) -> bool:
         return self._sharing.may_have(peer, str(root), self._content.store.reasons(root))
 
 

@@ -91,11 +91,16 @@ class Pins:
         return sorted(cid for cid, why in self._held if why == reason)
 
     async def pin(self, cid: str, reason: str, ref: bytes, until: int = 0) -> None:
-        if self._held.get((cid, reason)) == (ref, until):
+        await self.pin_all([cid], reason, ref, until)
+
+    async def pin_all(self, cids: Iterable[str], reason: str, ref: bytes, until: int = 0) -> None:
+        """Ten thousand take two writes to the disk, as one does."""
+        new = [cid for cid in cids if self._held.get((cid, reason)) != (ref, until)]
+        if not new:
             return
-        await in_thread(self._executor, lambda: self._database.pin(cid, reason, ref, until))
-        self._held[(cid, reason)] = (ref, until)
-        await in_thread(self._executor, lambda: self._files.pin(cid, reason))
+        await in_thread(self._executor, lambda: self._database.pin(new, reason, ref, until))
+        self._held.update({(cid, reason): (ref, until) for cid in new})
+        await in_thread(self._executor, lambda: self._files.pin_all(new, reason))
 
     async def release(self, ref: bytes) -> None:
         await self._take_back([key for key, (of, until) in self._held.items() if of == ref and not until])
@@ -111,19 +116,22 @@ class Pins:
         await self._take_back([key for key, (_, until) in self._held.items() if until and until <= now])
 
     async def _take_back(self, keys: Iterable[tuple[str, str]]) -> None:
-        def take(cid: str, reason: str) -> None:
-            self._files.unpin(cid, reason)
-            self._database.unpin(cid, reason)
+        def take(cids: list[str], reason: str) -> None:
+            self._files.unpin_all(cids, reason)
+            self._database.unpin(cids, reason)
 
         # Whoever pins the same meanwhile pins it anew, behind this.
-        taken = [(key, self._held.pop(key)) for key in list(keys) if key in self._held]
-        for done, ((cid, reason), _) in enumerate(taken):
+        taken = {key: self._held.pop(key) for key in list(keys) if key in self._held}
+        alike: dict[str, list[str]] = {}
+        for cid, reason in taken:
+            alike.setdefault(reason, []).append(cid)
+        for reason, cids in alike.items():
             try:
-                await in_thread(self._executor, partial(take, cid, reason))
+                await in_thread(self._executor, partial(take, cids, reason))
             except BaseException:
-                for key, held in taken[done:]:
-                    self._held.setdefault(key, held)
+                self._held = taken | self._held
                 raise
+            taken = {key: held for key, held in taken.items() if key[1] != reason}
 
 
 class Images:
@@ -162,7 +170,7 @@ class Images:
             self._urgent.add(ref)
         try:
             await self._fetch_files(ref, wanted)
-            sets = {one.name: await bring_set(one, partial(self._held, ref)) for one in wanted.sets}
+            sets = {one.name: await bring_set(one, partial(self._held, ref), partial(self._pin_all, ref)) for one in wanted.sets}
             if wanted.model is not None:
                 self._models[ref] = await self._held_whole(ref, *wanted.model)
             image = await self._bring(ref, wanted)
@@ -225,8 +233,11 @@ class Images:
         for cid, size in wanted.files:
             await self._held(ref, cid, size)
 
+    async def _pin_all(self, ref: bytes, cids: Iterable[str]) -> None:
+        await self._pins.pin_all(cids, reason(IMAGE, ref), ref)
+
     async def _held(self, ref: bytes, cid: str, size: int) -> Path:
-        await self._pins.pin(cid, reason(IMAGE, ref), ref)
+        await self._pin_all(ref, [cid])
         return await self._fetch(cid, ref, size)
 
     async def _held_whole(self, ref: bytes, cid: str, size: int) -> Path:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -268,20 +269,19 @@ class WorkDatabase(KeptFile):
                 numbers.add(number)  # type: ignore[arg-type]
         return used
 
-    def pin(self, cid: str, reason: str, ref: bytes, until: int = 0) -> None:
-        """Remember a pin in the content store: until its ref is over, or until a time (wall clock)."""
+    def pin(self, cids: Iterable[str], reason: str, ref: bytes, until: int = 0) -> None:
+        """Remember pins in the content store: until their ref is over, or until a time (wall clock)."""
+        query = "INSERT INTO pins VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET until = excluded.until"
         with self._transaction() as db:
-            db.execute(
-                "INSERT INTO pins VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET until = excluded.until", (cid, reason, ref, until)
-            )
+            db.executemany(query, [(cid, reason, ref, until) for cid in cids])
 
     def pins(self) -> list[tuple[str, str, bytes, int]]:
         """(cid, reason, ref, until or 0)."""
         return [(str(c), str(r), bytes(j), int(u)) for c, r, j, u in self._rows("SELECT * FROM pins")]  # type: ignore[call-overload]
 
-    def unpin(self, cid: str, reason: str) -> None:
+    def unpin(self, cids: Iterable[str], reason: str) -> None:
         with self._transaction() as db:
-            db.execute("DELETE FROM pins WHERE cid = ? AND reason = ?", (cid, reason))
+            db.executemany("DELETE FROM pins WHERE cid = ? AND reason = ?", [(cid, reason) for cid in cids])
 
     # --- owners ----------------------------------------------------------------------------------------------------------------
 

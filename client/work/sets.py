@@ -24,16 +24,19 @@ AT_ONCE = 4
 
 Fetch = Callable[[str, int], Awaitable[Path]]
 """Pins content and fetches it where it is not here: of this CID, at most so many bytes."""
+PinAll = Callable[[list[str]], Awaitable[None]]
+"""Pins contents, with one write to the disk: of a set with ten thousand files each alone would cost a minute."""
 
 
 class BadSet(Exception):
     """A published set, or the model that trainings begin with, is not what was posted: another try would end the same way."""
 
 
-async def bring_set(wanted: WantedSet, fetch: Fetch) -> DataSet:
+async def bring_set(wanted: WantedSet, fetch: Fetch, pin_all: PinAll) -> DataSet:
     """The files of a set. Raises BadSet for good, what `fetch` raises for now."""
     path = await fetch(wanted.cid, MAX_MANIFEST_BYTES)
     found = await asyncio.to_thread(_posted, wanted, path)
+    await pin_all([str(from_bytes(file.cid)) for file in found.files])
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def bring(file: SetFile) -> Path:

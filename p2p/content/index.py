@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -126,10 +126,10 @@ class Index:
         with self._change() as db:
             db.executemany("UPDATE content SET used=? WHERE root=?", [(when, root.to_bytes()) for root, when in used])
 
-    def pin(self, root: Cid, reason: str) -> None:
+    def pin(self, roots: Iterable[Cid], reason: str) -> None:
         with self._change() as db:
-            db.execute("INSERT OR IGNORE INTO pin VALUES (?, ?)", (root.to_bytes(), reason))
+            db.executemany("INSERT OR IGNORE INTO pin VALUES (?, ?)", [(root.to_bytes(), reason) for root in roots])
 
-    def unpin(self, root: Cid, reason: str) -> None:
+    def unpin(self, roots: Iterable[Cid], reason: str) -> None:
         with self._change() as db:
-            db.execute("DELETE FROM pin WHERE root=? AND reason=?", (root.to_bytes(), reason))
+            db.executemany("DELETE FROM pin WHERE root=? AND reason=?", [(root.to_bytes(), reason) for root in roots])

@@ -19,7 +19,7 @@ import os
 import shutil
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -161,24 +161,32 @@ class ContentStore:
 
     def pin(self, root: Cid, reason: str) -> None:
         """Keep `root`, which may still have to arrive, until every reason is taken back. Pinning twice is pinning once."""
+        self.pin_all([root], reason)
+
+    def pin_all(self, roots: Iterable[Cid], reason: str) -> None:
+        """All of them or none: one write to the disk, however many they are."""
         if not 0 < len(reason) <= MAX_REASON:
             raise ValueError(f"a pin's reason has 1 to {MAX_REASON} characters")
         with self._lock:
-            reasons = self._pins.get(root, set())
-            if reason in reasons:
-                return
-            if len(reasons) >= MAX_REASONS:
-                raise StoreError(f"{root} already has {MAX_REASONS} pins: take some back first")
-            self._index.pin(root, reason)
-            self._pins.setdefault(root, set()).add(reason)
+            new = [root for root in dict.fromkeys(roots) if reason not in self._pins.get(root, ())]
+            if full := next((root for root in new if len(self._pins.get(root, ())) >= MAX_REASONS), None):
+                raise StoreError(f"{full} already has {MAX_REASONS} pins: take some back first")
+            if new:
+                self._index.pin(new, reason)
+            for root in new:
+                self._pins.setdefault(root, set()).add(reason)
 
     def unpin(self, root: Cid, reason: str) -> None:
+        self.unpin_all([root], reason)
+
+    def unpin_all(self, roots: Iterable[Cid], reason: str) -> None:
         with self._lock:
-            reasons = self._pins.get(root, set())
-            if reason in reasons:
-                self._index.unpin(root, reason)
-                reasons.discard(reason)
-                if not reasons:
+            there = [root for root in dict.fromkeys(roots) if reason in self._pins.get(root, ())]
+            if there:
+                self._index.unpin(there, reason)
+            for root in there:
+                self._pins[root].discard(reason)
+                if not self._pins[root]:
                     del self._pins[root]
 
     def pinned(self, root: Cid) -> bool:

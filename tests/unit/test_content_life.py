@@ -257,6 +257,29 @@ def test_pins_are_bounded_in_length_and_number_and_one_that_fails_harms_no_other
     store.pin(ROOT, "x" * MAX_REASON)  # known: nothing new
 
 
+def test_many_contents_are_pinned_and_given_up_with_one_write_each_all_or_none(
+    make: Callable[..., ContentStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A data set of ten thousand files is not ten thousand waits for the disk."""
+    store, writes = make(), list[int]()
+    for name in ("pin", "unpin"):
+        honest = getattr(store._index, name)
+        monkeypatch.setattr(
+            store._index, name, lambda roots, why, honest=honest: (writes.append(len(list(roots))), honest(roots, why))
+        )
+    many = [cid_of(Codec.RAW, b"%d" % number) for number in range(1_000)]
+    store.pin(many[0], "before")
+    store._pins[ROOT] = {str(i) for i in range(MAX_REASONS)}
+    with pytest.raises(StoreError, match="1024 pins"):
+        store.pin_all([*many, ROOT], "set")
+    assert (store.reasons(many[0]), store.pinned(many[1])) == (["before"], False)
+    store.pin_all([*many, *many], "set")
+    store.unpin_all(many[:600], "set")
+    assert writes == [1, 1_000, 600]
+    store = make()
+    assert [sum(map(store.pinned, part)) for part in (many[:1], many[1:600], many[600:])] == [1, 0, 400]
+
+
 def test_the_limit_of_one_file_holds_to_the_byte_for_additions_and_downloads(make: Callable[..., ContentStore]) -> None:
     store = make(max_file=len(DATA))
     assert store.has(store.add(DATA)) and store.remove(ROOT)

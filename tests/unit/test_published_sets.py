@@ -68,7 +68,7 @@ class Graph:
     def __init__(self, at: Path, files: dict[str, bytes] = NAMES) -> None:
         self.set, paths = describe(folder(at, files))
         self.content = {str(from_bytes(file.cid)): path for file, path in zip(self.set.files, paths, strict=True)}
-        self.wanted = self.offer(at, self.set)
+        self.wanted, self.writes = self.offer(at, self.set), 0
 
     def offer(self, at: Path, found: PublishedSet) -> WantedSet:
         path = at.parent / "manifest"
@@ -80,11 +80,15 @@ class Graph:
     async def fetch(self, cid: str, size: int) -> Path:
         return self.content[cid]
 
+    async def pin_all(self, cids: list[str]) -> None:
+        assert set(cids) <= set(self.content)
+        self.writes += 1
+
 
 def test_a_set_comes_as_its_files_and_goes_into_the_folder_of_its_name(tmp_path: Path) -> None:
     graph = Graph(tmp_path / "x")
-    found = asyncio.run(bring_set(graph.wanted, graph.fetch))
-    assert {file.name: file.path.read_bytes() for file in found.files} == NAMES
+    found = asyncio.run(bring_set(graph.wanted, graph.fetch, graph.pin_all))
+    assert ({file.name: file.path.read_bytes() for file in found.files}, graph.writes) == (NAMES, 1)
     both = joined({"z": found, "digits": found})
     assert [file.name for file in both.files][:3] == ["digits/a/one.bin", "digits/b.bin", "digits/empty"]
     assert [part.size for part in both.parts()] == [found.size, found.size]
@@ -110,7 +114,7 @@ def test_a_set_that_is_not_what_was_posted_is_refused_for_good(tmp_path: Path, l
     else:
         wanted = WantedSet("digits", wanted.cid, wanted.size + (lie == "size"), wanted.files + (lie == "files"))
     with pytest.raises(BadSet, match="the data set digits"):
-        asyncio.run(bring_set(wanted, graph.fetch))
+        asyncio.run(bring_set(wanted, graph.fetch, graph.pin_all))
 
 
 def test_a_committee_needs_room_for_what_it_evaluates_on_and_a_worker_for_all() -> None:

@@ -537,13 +537,13 @@ def test_a_book_remembers_and_belongs_to_one_identity_on_one_network(folder: Pat
     book.attempt_started("job", JOB, 2)
     book.attempt_started("job", JOB, 3)
     book.attempt_done("job", JOB, 3)
-    book.pin("bafy", "won:1", JOB, 5)
+    book.pin(["bafy"], "won:1", JOB, 5)
     book.close()
     book = WorkDatabase(folder / "b" / "work.db", CHAIN, ME)
     assert (book.secrets(), book.secret(secrets.KEY, bytes(32))) == ([key], None)
     assert book.attempts(2) == {"job": {JOB: {1, 3}}, "toy": {JOB: set()}}
     assert book.pins() == [("bafy", "won:1", JOB, 5)]
-    book.unpin("bafy", "won:1")
+    book.unpin(["bafy"], "won:1")
     assert book.pins() == []
     assert (book.forget(JOB), book.attempts(2), book.secrets()) == ([], {}, [key])
     book.close()

@@ -59,6 +59,14 @@ class Dripping:
 
     def pin(self, cid: str, reason: str) -> None: ...
 
+    def pin_all(self, cids: Collection[str], reason: str) -> None:
+        for cid in cids:
+            self.pin(cid, reason)
+
+    def unpin_all(self, cids: Collection[str], reason: str) -> None:
+        for cid in cids:
+            self.unpin(cid, reason)
+
     def allow(self, cid: str, peers: Collection[bytes]) -> None: ...
 
     def share_by(self, may_have: MayHave) -> None: ...

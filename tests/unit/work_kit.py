@@ -400,6 +400,14 @@ class FilesDouble:
     def pin(self, cid: str, reason: str) -> None:
         self.pins.setdefault(cid, set()).add(reason)
 
+    def pin_all(self, cids: Collection[str], reason: str) -> None:
+        for cid in cids:
+            self.pin(cid, reason)
+
+    def unpin_all(self, cids: Collection[str], reason: str) -> None:
+        for cid in cids:
+            self.unpin(cid, reason)
+
     def allow(self, cid: str, peers: Collection[bytes]) -> None:
         self.allowed[cid] = frozenset(peers)
         self._sharing.name(cid, peers)
@@ -573,6 +581,9 @@ class FullDisk:
         if (self._reads or query in ("BEGIN IMMEDIATE", "COMMIT")) and query != "ROLLBACK" and self._full():
             raise sqlite3.OperationalError("database or disk is full")
         return self._db.execute(query, values)
+
+    def executemany(self, query: str, values: Any) -> sqlite3.Cursor:
+        return self._db.executemany(query, values)
 
     def close(self) -> None:
         self._db.close()

@@ -125,6 +125,14 @@ class Files:
     def pin(self, cid: str, reason: str) -> None:
         self.pins.setdefault(cid, set()).add(reason)
 
+    def pin_all(self, cids: Collection[str], reason: str) -> None:
+        for cid in cids:
+            self.pin(cid, reason)
+
+    def unpin_all(self, cids: Collection[str], reason: str) -> None:
+        for cid in cids:
+            self.unpin(cid, reason)
+
     def allow(self, cid: str, peers: Collection[bytes]) -> None:
         self._sharing.name(cid, peers)
 
