@@ -25,8 +25,9 @@ class BackendSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     `data` is a folder of the backend's own. `node_tag` marks everything that this node makes; it differs between the nodes that
     share an engine. `engine`, `runtime`, `cache_dir`, `disk_from`, `data_cap` and `images_cap` (bytes) are the settings of those
-    names, which each backend reads in its own way; `engine` is empty where the backend is to find it. `devices`: names of those
-    that runs may be given. A backend that gives none says so in its self-test (`SelfTestReport.devices`).
+    names, and `sets_cap` is [work] data_mb in bytes, which each backend reads in its own way; `engine` is empty where the backend
+    is to find it. `devices`: names of those that runs may be given. A backend that gives none says so in its self-test
+    (`SelfTestReport.devices`).
     """
 
     data: Path
@@ -37,6 +38,7 @@ class BackendSettings(msgspec.Struct, frozen=True, kw_only=True):
     disk_from: int = 64 << 20
     data_cap: int = 64 << 30
     images_cap: int = 64 << 30
+    sets_cap: int = 64 << 30
     devices: tuple[str, ...] = ()
 
 

@@ -49,6 +49,7 @@ def make_engine(config: Config, data: Path, own_id: bytes) -> AsyncBackend:
         disk_from=s.disk_from_mb << 20,
         data_cap=s.data_mb << 20,
         images_cap=s.images_mb << 20,
+        sets_cap=config.work.data_mb << 20,
         devices=tuple(gpu.device for gpu in parse_gpus(config.work.gpus)),
     )
     backend = make_backend(s.backend, settings)

@@ -19,5 +19,6 @@ def BACKEND(settings: BackendSettings) -> Backend:
         disk_from=settings.disk_from,
         data_cap=settings.data_cap,
         images_cap=settings.images_cap,
+        sets_cap=settings.sets_cap,
         devices=settings.devices,
     )

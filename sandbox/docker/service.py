@@ -34,7 +34,7 @@ from learningchain.sandbox.docker.selftest import self_test
 from learningchain.sandbox.docker.shelf import DataShelf
 from learningchain.sandbox.docker.sidecar import Sidecar, SidecarSize, remove_container, remove_volume
 from learningchain.sandbox.docker.store import IMAGES_CAP, ImageStore
-from learningchain.sandbox.docker.volumes import DataVolumes, Maker
+from learningchain.sandbox.docker.volumes import KEPT_BYTES, DataVolumes, Maker
 from learningchain.sandbox.docker.warm import Placed, Warm
 from learningchain.sandbox.errors import BadImage, DataRefused, DeviceRefused, EngineError, ImageNotFound, SandboxUnavailable
 from learningchain.sandbox.image_writer import ImageBuildError
@@ -70,9 +70,9 @@ class Sandbox:
 
     `node_tag` marks everything that this node makes there; it must differ between the nodes that share an engine.
     `cache_dir` keeps the images of the self-test between starts; it may be shared by nodes of one user.
-    `data_cap`: most bytes of the owner's own data in all, `images_cap` of images. `devices`: those that runs may be given.
-    `leave_s`: how long what may outlive the node waits for its next start. `checkpoint_s`: how often a run's checkpoint is looked
-    at.
+    `data_cap`: most bytes of the owner's own data in all, `images_cap` of images, `sets_cap` of what lies on the engine's disk
+    for runs. `devices`: those that runs may be given. `leave_s`: how long what may outlive the node waits for its next start.
+    `checkpoint_s`: how often a run's checkpoint is looked at.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class Sandbox:
         disk_from: int = DISK_FROM,
         data_cap: int = MAX_DATA_BYTES,
         images_cap: int = IMAGES_CAP,
+        sets_cap: int = KEPT_BYTES,
         devices: Collection[str] = (),
         leave_s: float = LEAVE_S,
         checkpoint_s: float = EVERY_S,
@@ -107,7 +108,7 @@ class Sandbox:
         labels = {NODE_LABEL: node_tag, RUN_LABEL: "pull"}
         self._store = ImageStore(self._engine, node_tag, data_dir / "scratch", labels, disk=self._disk, cap=images_cap)
         self._disk_from = disk_from
-        self._data = DataVolumes(self._engine, self.labels("data"), self._maker, self._disk)
+        self._data = DataVolumes(self._engine, self.labels("data"), self._maker, self._disk, sets_cap)
         self._own = DataShelf(self._engine, self.labels("data"), self._maker, self._disk, data_dir / "data", data_cap)
         self._lock = threading.Lock()
         self._info: EngineInfo | None = None

@@ -41,9 +41,9 @@ from learningchain.sandbox.docker.sidecar import (
 from learningchain.sandbox.docker.sidecar_program import DATA, FILES
 from learningchain.sandbox.errors import EngineError
 
-IDLE_VOLUMES = 4
-"""Volumes that no run uses and that are kept for the next one of the same content."""
-IDLE_BYTES = 64 << 30
+IDLE_VOLUMES = 64
+"""Volumes that no run uses and that are kept for the next one of the same content, while all have room."""
+KEPT_BYTES = 64 << 30
 LOOK_EVERY = 64 << 20
 """Bytes after which the engine's disk is looked at again: others write to it too."""
 
@@ -68,10 +68,18 @@ class _Volume:
 
 
 class DataVolumes:
-    """The data volumes of one sandbox; safe from several threads. `disk`: where the engine keeps them, if that is here."""
+    """The data volumes of one sandbox; safe from several threads. `disk`: where the engine keeps them, if that is here. `cap`: most
+    bytes of all together; the longest unused make room. One that a run uses stays, and may be more."""
 
-    def __init__(self, engine: Engine, labels: dict[str, str], maker: Callable[[], Maker], disk: Callable[[], Path | None]) -> None:
-        self._engine, self._labels, self._maker, self._disk = engine, labels, maker, disk
+    def __init__(
+        self,
+        engine: Engine,
+        labels: dict[str, str],
+        maker: Callable[[], Maker],
+        disk: Callable[[], Path | None],
+        cap: int = KEPT_BYTES,
+    ) -> None:
+        self._engine, self._labels, self._maker, self._disk, self._cap = engine, labels, maker, disk, cap
         self._prefix = f"lc-data-{os.urandom(6).hex()}"  # jobs see it: it tells of no node
         self._lock, self._filling = threading.Lock(), threading.Lock()
         self._volumes: dict[bytes, _Volume] = {}
@@ -139,13 +147,17 @@ class DataVolumes:
             volume.users -= 1
             # The most recently used ones come last.
             self._volumes[data.digest] = self._volumes.pop(data.digest)
-            idle = [key for key, other in self._volumes.items() if not other.users]
-            kept, gone = 0, []
-            for count, key in enumerate(reversed(idle), 1):
-                kept += self._volumes[key].size
-                if count > IDLE_VOLUMES or kept > IDLE_BYTES:
-                    gone.append(self._volumes.pop(key))
-        return [problem for other in gone for problem in remove_volume(self._engine, other.name)]
+        return self._make_room(0)
+
+    def _make_room(self, need: int) -> list[str]:
+        """Removes the longest unused volumes until so many bytes more are within the bound; returns the problems."""
+        with self._lock:
+            idle, gone = [key for key, volume in self._volumes.items() if not volume.users], list[_Volume]()
+            total = need + sum(volume.size for volume in self._volumes.values())
+            while idle and (total > self._cap or len(idle) > IDLE_VOLUMES):
+                gone.append(self._volumes.pop(idle.pop(0)))
+                total -= gone[-1].size
+        return [problem for volume in gone for problem in remove_volume(self._engine, volume.name)]
 
     def clear(self) -> list[str]:
         """Removes every volume that no run uses; returns the problems."""
@@ -157,7 +169,15 @@ class DataVolumes:
 
     def _fill(self, data: DataSet) -> _Volume:
         what, files = "bringing data to the engine's disk", len(data.files) + len(data.folders()) + 1
-        leave_room(self._disk(), what, data.size, files)
+        problems = self._make_room(data.size)
+        try:
+            leave_room(self._disk(), what, data.size, files)
+        except EngineError:  # what nobody uses is worth less than what a run waits for
+            problems += self.clear()
+            leave_room(self._disk(), what, data.size, files)
+        finally:
+            for problem in problems:
+                log.warning("left behind until the next clean-up: %s", problem)
         digest = data.digest.hex()
         name = f"{self._prefix}-{digest[:16]}-{os.urandom(3).hex()}"
         labels = self._labels | {DATA_LABEL: digest}

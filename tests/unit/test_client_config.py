@@ -229,6 +229,7 @@ def test_every_entry_of_a_list_is_checked(setting: str, good: str) -> None:
         ("work.max_model_mb", 1, 65_536),
         ("work.max_mem_mb", 16, 2**22),
         ("work.max_data_mb", 0, 1_048_576),
+        ("work.data_mb", 0, 1_048_576),
         ("work.max_hidden_mb", 1, 65_536),
         ("work.concurrent", 1, 64),
         ("serve.slots", 1, 16),

@@ -222,8 +222,8 @@ Make = Callable[..., DataVolumes]
 
 @pytest.fixture
 def make(double: DockerDouble) -> Make:
-    def made(disk: Path | None = None) -> DataVolumes:
-        return DataVolumes(Engine("unix:///x"), {"l": "1"}, lambda: Maker("sha256:k", "runc", False), lambda: disk)
+    def made(disk: Path | None = None, cap: int = volumes.KEPT_BYTES) -> DataVolumes:
+        return DataVolumes(Engine("unix:///x"), {"l": "1"}, lambda: Maker("sha256:k", "runc", False), lambda: disk, cap)
 
     return made
 
@@ -247,21 +247,51 @@ def test_a_content_is_brought_once_and_shared(double: DockerDouble, make: Make, 
 def test_few_contents_that_nobody_uses_are_kept(
     double: DockerDouble, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(volumes, "IDLE_VOLUMES", 4)
     store = make()
-    sets = [data_set(tmp_path, **{f"a{number}": "x" * 10}) for number in range(volumes.IDLE_VOLUMES + 1)]
+    sets = [data_set(tmp_path, **{f"a{number}": "x" * 10}) for number in range(5)]
     for data in sets:
         store.hold(data)
     assert len(double.volumes) == len(sets), "those in use are not counted"
     for data in sets:
         assert store.release(data) == []
-    held = {labels["learningchain.data"] for labels in double.volume_labels.values()}
-    assert held == {data.digest.hex() for data in sets[1:]}, "the one that waited longest goes"
-    monkeypatch.setattr(volumes, "IDLE_BYTES", 20)
-    store.hold(sets[1])
-    store.release(sets[1])
-    held = {labels["learningchain.data"] for labels in double.volume_labels.values()}
-    assert held == {sets[1].digest.hex(), sets[-1].digest.hex()}
+    assert held(double) == {data.digest for data in sets[1:]}, "the one that waited longest goes"
     store.clear()
+
+
+def held(double: DockerDouble) -> set[bytes]:
+    return {bytes.fromhex(labels["learningchain.data"]) for labels in double.volume_labels.values()}
+
+
+def test_the_longest_unused_makes_room_before_the_next_is_brought_and_nothing_that_is_used(
+    double: DockerDouble, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make(cap=30)
+    one, two, three, four = sets = [data_set(tmp_path, **{f"a{number}": "x" * 10}) for number in range(4)]
+    for data in sets[:3]:
+        store.hold(data)
+    for data in (two, one):
+        store.release(data)
+    create, at_once = double.create_volume, list[set[bytes]]()
+    monkeypatch.setattr(double, "create_volume", lambda *of, **more: (at_once.append(held(double)), create(*of, **more))[1])
+    store.hold(four)
+    assert at_once == [{one.digest, three.digest}], "the bound holds while it is brought, too"
+    store.hold(two)
+    assert held(double) == {two.digest, three.digest, four.digest}
+    store.hold(one)
+    assert held(double) == {data.digest for data in sets}, "what runs use may be more"
+    for data in sets:
+        store.release(data)
+    assert held(double) == {two.digest, three.digest, four.digest}
+    monkeypatch.setattr(volumes, "leave_room", lambda *_: None if not double.volumes else refuse())
+    store.hold(one)
+    assert held(double) == {one.digest}, "nor is a disk full of what nobody uses"
+    store.release(one)
+    store.clear()
+
+
+def refuse() -> None:
+    raise EngineError("bringing data", "the disk is full")
 
 
 def test_a_volume_that_was_removed_is_brought_again_unless_it_is_in_use(double: DockerDouble, make: Make, tmp_path: Path) -> None:

@@ -27,6 +27,14 @@ class JobWork(Struct, frozen=True, kw_only=True):
     min_bounty: Annotated[str, Meta(max_length=32, description="Smallest bounty to work for, in credits.")] = "0"
     min_time_left_s: Annotated[int, Meta(ge=0, le=2_592_000, description="Start no job that expires sooner, in seconds.")] = 10
     max_data_mb: Annotated[int, Meta(ge=0, le=1_048_576, description="Most bytes of a job's data sets to take on, in MiB.")] = 8_192
+    data_mb: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_048_576,
+            description="Disk space of the engine for copies of data sets and large models, in MiB; the longest unused makes room.",
+        ),
+    ] = 65_536
     max_hidden_mb: Annotated[int, Meta(ge=1, le=65_536, description="Largest hidden evaluation data to take on, in MiB.")] = 1_024
     allowed_contractors: Annotated[
         list[Text], Meta(max_length=1_024, description="Work only for these identities (lc1...); empty: for everybody.")
