@@ -261,8 +261,12 @@ class Output:
         """One result: the document for machines, `people` prints it for people."""
         if self.as_json:
             self.line(document)
-        else:
+        elif self.console.is_terminal:
             people(self.console)
+        else:  # a table's last column ends where its words do
+            with self.console.capture() as caught:
+                people(self.console)
+            sys.stdout.write("\n".join(line.rstrip(" ") for line in caught.get().split("\n")))
 
     def line(self, document: Any) -> None:
         """One line of JSON; ASCII, so that no terminal and no locale can trip over it."""

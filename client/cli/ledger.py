@@ -174,6 +174,7 @@ def history(
     *,
     limit: Annotated[int, Parameter(help="Most entries to show, up to 1000.")] = 50,
     before: Annotated[int | None, Parameter(help="Go on below this cursor.")] = None,
+    everything: Annotated[bool, Parameter(name="--all", negative="", help="Also what moved no credits: keys, machines.")] = False,
     common: Common = HERE,
 ) -> int:
     """Movements of an account's credits, newest first. Why one came or went: learningchain why REFERENCE."""
@@ -183,9 +184,9 @@ def history(
         common.out.note(f"What came before block {first} is not kept by this node: ask an archive node (status: first_block 1).")
 
     def people(console: Console) -> None:
-        if not found:
+        shown = found if everything else [entry for entry in found if entry.get("amount") not in (None, "0")]
+        if not shown:
             console.print("Nothing yet.")
-            return
         rows = [
             [
                 e.get("height"),
@@ -195,9 +196,10 @@ def history(
                 _other(console, e),
                 None if e.get("ref") and str(e.get("other")).endswith(str(e["ref"])) else brief(console, e.get("ref")),
             ]
-            for e in found
+            for e in shown
         ]
-        console.print(listing(["block", "time", "reason", "credits", "with", "reference"], rows, {"block", "credits"}))
+        if shown:
+            console.print(listing(["block", "time", "reason", "credits", "with", "reference"], rows, {"block", "credits"}))
         for other, known in sorted(poisoned.items()):
             common.out.note(
                 f"Take care: {named(other)} begins and ends like {named(known)}, and is another. Copy neither from here."

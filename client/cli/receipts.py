@@ -115,7 +115,11 @@ def check(
 
 def why(
     ref: Annotated[
-        str, Parameter(name="REF", help="A reference, a transaction or a cursor of a history line; or latest. Beginnings will do.")
+        str,
+        Parameter(
+            name="REF",
+            help="A reference, a transaction or a cursor of a history line; or latest, the last with credits. Beginnings will do.",
+        ),
     ],
     /,
     *,
@@ -229,7 +233,7 @@ async def _lines(node: Client, common: Common, of: str | None, ref: str) -> tupl
     before: int | None = None
     for _ in range(MOST_LINES // PAGE):
         page = await node.history(whose, before=before, limit=PAGE)
-        found += [line for line in page if belongs(line, ref)]
+        found += [line for line in page if belongs(line, ref) and (ref != "latest" or moves(line))]
         if len(page) < PAGE or (found and ref == "latest"):
             break
         before = page[-1]["cursor"]
@@ -241,6 +245,11 @@ def belongs(line: Mapping[str, Any], ref: str) -> bool:
     if ref == "latest" or str(line["cursor"]) == ref:
         return True
     return any(str(line[name] or "").startswith(ref) for name in ("tx", "ref"))
+
+
+def moves(line: Mapping[str, Any]) -> bool:
+    """Whether credits came or went: a node also notes what it declared, such as its key and its machine."""
+    return line["amount"] not in (None, "0")
 
 
 async def _explained(node: Client, trust: Genesis, whose: str, lines: list[HistoryView]) -> list[Explained]:

@@ -25,14 +25,17 @@ RunRef = Annotated[str, Parameter(name="RUN", help="The run's id or its first ch
 
 def runs(*, common: Common = HERE) -> int:
     """Runs of this node's worker and verifier, and why it leaves the newest open jobs alone."""
-    found, alone = common.ask(_runs_and_reasons)
+    found, alone, works = common.ask(_runs_and_reasons)
 
     def people(console: Console) -> None:
         if found:
             rows = [[cell(r.get("id")), r.get("state"), r.get("loss"), ago(r.get("started")), r.get("reason")] for r in found]
             console.print(listing(["run", "state", "loss", "started", "reason"], rows, {"loss"}, whole={"run"}))
         elif not alone:
-            console.print("No runs yet. Only a node that was started to work has any: learningchain node --work")
+            none = "No runs yet: no open job is for this node. It runs others' jobs, not its own"
+            console.print(
+                f"{none}." if works else "No runs: this node was started without them. Start it with: learningchain node --work"
+            )
         for job, why in alone.items():
             console.print(named(f"Job {short_id(job)} is left alone: {clean(why)}."), soft_wrap=True)
 
@@ -40,10 +43,12 @@ def runs(*, common: Common = HERE) -> int:
     return 0
 
 
-async def _runs_and_reasons(node: Client) -> tuple[list[Any], dict[str, str]]:
+async def _runs_and_reasons(node: Client) -> tuple[list[Any], dict[str, str], bool]:
+    """The runs, why open jobs are left alone, and whether this node works at all."""
     jobs = await node.jobs(live=True, limit=NEWEST_JOBS)
     reasons = await node.reasons([job["id"] for job in jobs])
-    return await node.runs(), {one["ref"]: one["why"] for one in reasons if one["why"]}
+    works = bool((await node.status()).get("working"))
+    return await node.runs(), {one["ref"]: one["why"] for one in reasons if one["why"]}, works
 
 
 def show(run: RunRef, /, *, common: Common = HERE) -> int:

@@ -176,14 +176,16 @@ class Names:
         return sorted(other for other in self._addresses if other != name and looks(other) & own) if name else []
 
     def beside(self, text: str) -> str:
-        """A text with names behind the addresses in it, once each. A command to be copied stays as it is typed."""
-        text = ADDRESS.sub(self._with_name, text) if self.by_address and "lc1" in text else text
+        """A text with names behind the addresses in it, once each, and who is this node. A command to be copied stays as it is
+        typed."""
+        text = ADDRESS.sub(self._with_name, text) if (self.by_address or self.own) and "lc1" in text else text
         return IDENTIFIER.sub(self._with_name, text) if self.by_id else text
 
     def _with_name(self, found: re.Match[str]) -> str:
-        name = self.of(found[0])
-        named = name and found.string.startswith(f" ({name})", found.end())
-        return found[0] if not name or named or _COMMAND.search(found.string[: found.start()]) else f"{found[0]} ({name})"
+        called = [name for name in (self.of(found[0]), "you" if found[0] == self.own else None) if name]
+        said = f" ({', '.join(called)})"
+        named = not called or found.string.startswith(said, found.end())
+        return found[0] if named or _COMMAND.search(found.string[: found.start()]) else f"{found[0]}{said}"
 
     def short(self, address: str) -> str:
         """An address cut for a table; its name before it, where it has one."""

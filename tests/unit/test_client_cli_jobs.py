@@ -53,6 +53,7 @@ def test_submit_an_archive(api: Fake, run: Any, tmp_path: Path) -> None:
     ran = run("job", "submit", "--image-archive", tar, "--bounty", "100", "--expires", "10m", *terms, *limits, *more, "--json")
     assert (ran.code, ran.err) == (0, "")
     assert ran.json["job"] == JOB
+    assert json.loads((tmp_path / "node" / "names.json").read_text())["ids"] == {JOB: "job"}, "called as its archive is"
     cid = cid_of(tar.read_bytes())[0]
     assert api.bodies("POST", "/v1/jobs") == [
         {

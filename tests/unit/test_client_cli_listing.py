@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from learningchain.client.cli.common import listing
-from tests.unit.client_fake_api import JOB, OTHER, OWN, Fake
+from tests.unit.client_fake_api import ENTRY, JOB, OTHER, OWN, STATUS, Fake
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
 ADDRESS = "lc1p6d9qa0fjffaqk75dwpvn5dydvk7trshr6d9x3"
@@ -64,3 +64,25 @@ def test_one_is_told_which_account_is_ones_own(api: Fake, run: Any, tmp_path: Pa
     (line,) = [line for line in run("job", "list").out.splitlines() if JOB[:12] in line]
     assert len(re.findall(r"\(you\)", line)) == 1 and line.index("(you)") < line.index(OTHER[:9])
     assert "(you)" not in run("id", "--address").out
+    assert f"{OWN} (you)" in run("accounts").out and f"{OWN} (you)" in run("balance").out
+    assert "(you)" not in json.dumps(run("accounts", "--json").json)
+
+
+def test_what_moved_no_credits_stands_in_a_history_where_it_is_asked_for(api: Fake, run: Any) -> None:
+    """A node declares its key and its machine: nobody looks there for where credits went."""
+    api.answers[f"GET /v1/accounts/{OWN}/history"] = [ENTRY | {"reason": "box.key", "amount": None, "cursor": 4}, ENTRY]
+    assert "box.key" not in run("history").out and "transfer" in run("history").out
+    assert "box.key" in run("history", "--all").out
+    api.answers[f"GET /v1/accounts/{OWN}/history"] = [ENTRY | {"reason": "box.key", "amount": None}]
+    assert "Nothing yet" in run("history").out
+
+
+@pytest.mark.parametrize(("works", "said"), [(True, "not its own"), (False, "learningchain node --work")])
+def test_without_runs_it_is_said_whether_the_node_works_at_all(api: Fake, run: Any, works: bool, said: str) -> None:
+    api.answers |= {"GET /v1/runs": [], "GET /v1/reasons": [], "GET /v1/status": STATUS | {"working": works}}
+    assert said in run("runs").out
+
+
+def test_no_line_into_a_pipe_ends_in_blanks(run: Any) -> None:
+    for words in (("status",), ("accounts",), ("job", "show", JOB)):
+        assert all(line == line.rstrip() for line in run(*words).out.splitlines()), words

@@ -163,7 +163,7 @@ def test_a_machine_that_has_nothing_joins_and_runs(run: Any, graph: Graph, tmp_p
     assert made.sync.trusted == f"{TOKEN.height}-{TOKEN.block_id.hex()}"
     assert (data / "genesis.json").read_bytes() == FILE and data.stat().st_mode & 0o777 == 0o700
     assert graph.ran == [(data, WORD)]
-    for told in ("Join sent: it waits for its block", f"Admitted: {own.address} is a member as of block 41", "new: back up"):
+    for told in ("Join sent: it waits for its block", f"Admitted: {own.address} (you) is a member as of block 41", "new: back up"):
         assert told in ran.err
 
 

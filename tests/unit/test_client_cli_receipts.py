@@ -154,7 +154,11 @@ class Pages:
 
     def __init__(self, count: int) -> None:
         refs = ("cd" * 32, "ab" * 32, "ab" * 32)
-        self.lines: list[dict[str, Any]] = [{"cursor": n, "tx": f"{n:064x}", "ref": refs[n % 3]} for n in range(count, 0, -1)]
+        self.lines: list[dict[str, Any]] = [
+            {"cursor": n, "tx": f"{n:064x}", "ref": refs[n % 3], "amount": None if n == count else "-1"}
+            for n in range(count, 0, -1)
+        ]
+        """The newest moved no credits."""
         self.asked: list[int | None] = []
 
     async def status(self) -> dict[str, str]:
@@ -177,7 +181,7 @@ def test_a_history_is_looked_through_page_by_page_up_to_a_bound(monkeypatch: pyt
     node = Pages(10)
     assert looked_up(node, "cdcdcd") == [9, 6, 3] and node.asked == [None, 7, 3]
     node = Pages(10)
-    assert looked_up(node, "latest") == [10] and node.asked == [None]
+    assert looked_up(node, "latest") == [9] and node.asked == [None]
     assert looked_up(Pages(10), "1") == [1] and looked_up(Pages(10), "eeeeee") == []
     node = Pages(100)
     assert looked_up(node, "3") == [] and node.asked == [None, 97, 93], "no more than so many lines"

@@ -41,7 +41,7 @@ def show_quote(console: Console, quote: JobQuote) -> None:
         ("least fee", f"{quote['least_fee']} a vote; you offer {quote['fee']}"),
         ("a worker stakes", f"{quote['stake']}, or nothing: then its claim can win, but end nothing"),
         ("comparable jobs", comparable_text(quote)),
-        ("", cell(f"compared: {quote['comparable']['how']}", "dim")),
+        *([("", cell(f"compared: {quote['comparable']['how']}", "dim"))] if quote["comparable"]["jobs"] else []),
     ]
     console.print(facts("Who and what", rows))
     if refusal := quote["refusal"]:

@@ -22,7 +22,7 @@ from learningchain.client.contracts.job.cli.cost import judges_text, priced, sho
 from learningchain.client.contracts.job.cli.hidden import hand_over
 from learningchain.client.contracts.job.cli.jobs import devices_text
 from learningchain.client.contracts.job.sealing import Sealed, encrypted, noted, readable
-from learningchain.client.keys.names import checked
+from learningchain.client.keys.names import NamesError, checked
 from learningchain.client.sdk.types import RejectedError
 
 if TYPE_CHECKING:
@@ -183,11 +183,19 @@ def submit(
     if posted is None and FILE in source.values():
         sources = [(name, said[name], source[name] or "the command line") for name in said]
         return report(common, quote, None, bounty, open_s, yes=yes, wait=wait, terms=sources)
-    if posted is not None and "name" in said:
-        common.label(str(posted["job"]), said["name"])
+    if posted is not None and (own_name := said.get("name") or file_name(image_archive)):
+        common.label(str(posted["job"]), own_name)
     if posted is not None and image is not None:
         common.out.note("Workers fetch the image from its registry themselves: without access to it they cannot work.")
     return report(common, quote, posted, bounty, open_s, yes=yes, wait=wait)
+
+
+def file_name(archive: Path | None) -> str:
+    """What a job is called whose poster gives it no name: as its archive is; nothing where that can be no name."""
+    try:
+        return checked(archive.stem) if archive is not None else ""
+    except NamesError:
+        return ""
 
 
 def offer(
