@@ -136,6 +136,7 @@ class ApiServer:
         if self._has_dashboard:
             for path in ("/dashboard", "/dashboard/{page:.*}"):
                 app.router.add_route("*", path, self._dashboard(context))
+            app.router.add_get("/", _front)
         self._runner = web.AppRunner(app, handle_signals=False, handler_cancellation=True, shutdown_timeout=SHUTDOWN_S)
         await self._runner.setup()
         server = self._runner.server
@@ -477,6 +478,13 @@ def _response(value: Any) -> web.StreamResponse:
         return value
     status, body = (value.status, value.body) if isinstance(value, Reply) else (200, value)
     return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json", headers=SAFE_HEADERS)
+
+
+async def _front(request: web.Request) -> web.Response:
+    """Whoever types the node's address into a browser is shown how to come in; a program hears what every other path says."""
+    if "text/html" not in request.headers.get("Accept", ""):
+        raise web.HTTPNotFound()
+    return web.Response(status=303, headers={"Location": LOGIN_PATH, **SAFE_HEADERS})
 
 
 def _room(path: str) -> str:

@@ -23,6 +23,7 @@ from learningchain.client.api.files import PIN, Read, store_upload
 from learningchain.client.api.route import Call, Context, Reply, Route
 from learningchain.client.dashboard.load import Load
 from learningchain.client.dashboard.sessions import BrowserSession
+from learningchain.client.dashboard.text import in_pages
 from learningchain.client.keys.names import Names
 from learningchain.client.keys.tokens import FULL
 from learningchain.p2p.content.faults import FetchFailed, StoreError
@@ -109,7 +110,7 @@ class Visit:
     ) -> Any:
         """What an operation of the API, such as `GET /v1/jobs/{job}`, answers to the owner. Values of a query may be text.
 
-        Raises `RequestError`, in the words of the API.
+        Raises `RequestError`, in words of the pages.
         """
         route = _routes()[operation]
         try:
@@ -117,7 +118,11 @@ class Visit:
             given = None if route.request is None else msgspec.convert(dict(body or {}), route.request)
         except msgspec.ValidationError as e:
             raise usage(f"What was entered is not valid: {e}. Correct it") from None
-        answer = await route.handler(_Inside(self.context, self.request, asked, given, FULL, dict(path or {})))
+        try:
+            answer = await route.handler(_Inside(self.context, self.request, asked, given, FULL, dict(path or {})))
+        except RequestError as e:
+            e.body = msgspec.structs.replace(e.body, message=in_pages(e.body.message))
+            raise
         if isinstance(answer, Reply):
             answer = answer.body
         return answer if isinstance(answer, web.StreamResponse) else msgspec.to_builtins(answer)

@@ -220,10 +220,11 @@ class Site:
         return web.Response(text=text, status=shown.status, content_type="text/html", charset="utf-8")
 
     def refusal(self, e: RequestError) -> web.Response:
-        """A refusal as a page."""
-        values: dict[str, Any] = {"error": e.body, "status": e.status}
+        """A refusal as a page; who is not logged in is told how to come in."""
+        stranger = e.status == 401
+        values: dict[str, Any] = {"code": "", "asked": False} if stranger else {"error": e.body, "status": e.status}
         names: dict[str, Any] = {
-            "title": "Refused",
+            "title": "Log in" if stranger else "Refused",
             "path": "",
             "here": "",
             "menu": [],
@@ -233,7 +234,9 @@ class Site:
             "notes": [],
             "names": Names(),
         }
-        text = self._drawing.draw("refused.html", names | {"live": (), "height": 0, "now": 0, "clock": 0} | values)
+        text = self._drawing.draw(
+            "login.html" if stranger else "refused.html", names | {"live": (), "height": 0, "now": 0, "clock": 0} | values
+        )
         response = web.Response(text=text, status=e.status, content_type="text/html", charset="utf-8")
         response.headers.update({**HEADERS, **e.headers})
         return response
@@ -285,7 +288,7 @@ class Site:
         code = parse_form(sent).get("code", "")
         cookie = sessions.open(code, now, plain=plain)
         if cookie is None:
-            raise unauthorized(f"This link is no longer good: it is used once, within two minutes. {HOW}")
+            return self._draw(request, None, Drawn("login.html", "Log in", {"code": "", "asked": True}, status=401))
         log.info("somebody logged in to the dashboard", sessions=len(sessions))
         response = _go(DOOR)
         # Not `secure`: the page is served without TLS, to this machine.

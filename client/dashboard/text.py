@@ -93,6 +93,28 @@ def words(name: Any) -> str:
     return clean(name).replace("_", " ").replace("-", " ").replace(".", " ").strip().lower()
 
 
+_PAGES = {
+    "accounts": "Members",
+    "files": "Machine",
+    "models": "Models",
+    "predictions": "Predictions",
+    "federations": "Federations",
+    "jobs": "Jobs",
+    "runs": "Runs",
+    "peers": "Peers",
+    "status": "Overview",
+    "parameters": "Proposals",
+}
+_REQUEST = re.compile(r"(?:GET|POST|PUT|DELETE) /v1/([a-z-]+)[^\s.;,:)]*", re.ASCII)
+_HELP = re.compile(r"(?:Correct [a-z_]+)?[;.]? ?GET /v1/openapi\.json [^.;]*", re.ASCII)
+
+
+def in_pages(text: str) -> str:
+    """A refusal of the API for somebody who looks at pages: no request is named, but the page that shows the same."""
+    said = _HELP.sub("", text).strip().rstrip(";")
+    return _REQUEST.sub(lambda found: f"the page {_PAGES[found[1]]}" if found[1] in _PAGES else "the command learningchain", said)
+
+
 def flat(value: Any, before: str = "") -> list[tuple[str, str]]:
     """A document of JSON as lines of a path and a text, for what has no page of its own."""
     if isinstance(value, Mapping):

@@ -70,6 +70,30 @@ async def test_nobody_sees_a_page_without_a_session(tmp_path: Path, path: str) -
             assert response.status == 401, "the API's token is no session"
 
 
+async def test_who_types_the_node_s_address_is_shown_how_to_come_in(tmp_path: Path) -> None:
+    async with browsing(tmp_path, login=False) as browser:
+        browser.url = browser.api.url
+        status, page = await browser.get("/", Accept="text/html,*/*;q=0.8")
+        assert status == 200 and "learningchain dashboard" in page.text and not page.forms
+        assert (await browser.api.call("GET", "/"))[0] == 404, "a program hears what every path says that is none"
+
+
+@pytest.mark.parametrize(
+    "path", ["jobs/zz", "accounts/lc1zz", "runs/none", "models/zz", "blocks/999999", f"federations/{'ab' * 32}"]
+)
+async def test_a_refusal_speaks_of_pages(tmp_path: Path, path: str) -> None:
+    async with browsing(tmp_path) as browser:
+        status, page = await browser.get(f"/dashboard/{path}")
+        assert status in (400, 404) and "/v1/" not in page.text and "Correct job" not in page.text, page.text
+
+
+async def test_who_founded_the_network_is_a_member_since_its_beginning(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        for path in ("members", f"accounts/{address(browser.api.node.ledger.own_id)}"):
+            _, page = await browser.get(f"/dashboard/{path}")
+            assert "the network's beginning" in page.text and " d ago" not in page.text, path
+
+
 @pytest.mark.parametrize(("plain", "status"), [(False, 403), (True, 401)])
 async def test_the_cookie_opens_nothing_of_the_api(tmp_path: Path, plain: bool, status: int) -> None:
     async with browsing(tmp_path, plain=plain) as browser:

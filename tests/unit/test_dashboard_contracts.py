@@ -195,6 +195,9 @@ async def test_a_sponsor_sees_rounds_and_files_and_governs(tmp_path: Path) -> No
         assert "came to nothing, split" in page.text and page.text.count("screened as good, and counted for nothing") == 1
         status, page = await browser.send(page.form(f"{path}/close"))
         assert status == 200 and "The federation is closed" in page.text
+        assert "Train in it" not in page.text and "the sponsor closed it" in page.text
+        assert f"{path}/model" in page.links, "its best model is what is left to do with it"
+        assert (await browser.get(f"{path}/model"))[0] == 404, "nobody has its file here"
         _, page = await browser.get("/dashboard/federations?which=joined")
         assert path not in page.links
 

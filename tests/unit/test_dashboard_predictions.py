@@ -121,7 +121,10 @@ async def test_an_answer_is_appealed_by_its_requester_who_is_told_the_bond(tmp_p
         request = (await ask(api, await served(api)))["request"]
         answered(api, request, seven(), seven(), seven())
         path = f"/dashboard/predictions/{request}"
+        _, raw = await browser.raw(path)
+        assert b"#steps" in raw, "what can still be done follows the state, as all of the page does"
         _, page = await browser.get(path)
+        assert "Take it back" not in page.text and "that wait" not in page.text
         assert "agreed agreed" not in page.text and ", unless it is appealed" in page.text
         assert "An appeal would be refused now" in page.text and "(NO_COMMITTEE)" in page.text
         assert not [form for form in page.forms if form.action.endswith("/appeal")], "a graph of four has no judges"

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from learningchain.client.api.errors import RequestError, usage
+from learningchain.client.api.errors import RequestError, not_found, usage
 from learningchain.client.contracts.federation.web import opening_pages
 from learningchain.client.contracts.federation.web.phrases import (
     CODES,
+    ENDS,
     OUTCOMES,
     agreement,
     became,
@@ -19,6 +20,7 @@ from learningchain.client.contracts.federation.web.phrases import (
     pay_text,
     vault_text,
 )
+from learningchain.client.contracts.federation.web.phrases import STATES as STAGES
 from learningchain.client.dashboard.page import ROWS, WAIT_S, Answer, Done, Drawn, Nav, Visit, change, or_none, outcome, page
 
 STATES = {"IDLE": "", "END": ""}
@@ -57,6 +59,8 @@ async def one_federation(visit: Visit) -> Drawn:
         "curve": curve(view, rounds),
         "sponsors": view["sponsor"] == own,
         "states": STATES,
+        "stages": STAGES,
+        "ends": ENDS,
     }
     return Drawn(
         "federation/one.html", f"Federation {view['id'][:12]}", values, ("state", "curve", "rounds", "members", "attempts")
@@ -68,6 +72,17 @@ def curve(view: dict[str, Any], rounds: list[Any]) -> list[list[float]]:
     points = [(0.0, view["initial"])] + [(float(one["round"]), one["loss"]) for one in reversed(rounds)]
     known = [(x, float(y)) for x, y in points if y is not None]
     return [[x for x, _ in known], [y for _, y in known]] if len(known) > 1 else []
+
+
+@page("/dashboard/federations/{federation}/model")
+async def best_model(visit: Visit) -> Answer:
+    """The file of the best model, as it was measured."""
+    view = await visit.ask("GET /v1/federations/{federation}", visit.match)
+    if view["best_model"] is None:
+        raise not_found("No model of this federation was better than the one that it began with", name="NO_MODEL")
+    best = view["best_model"]
+    response: Answer = await visit.ask("GET /v1/files/{cid}", {"cid": best["cid"]}, query={"max_size": best["size"]})
+    return response
 
 
 @change("/dashboard/federations/{federation}/start")
@@ -127,6 +142,7 @@ async def _own(visit: Visit, fields: Mapping[str, str], refused: RequestError | 
         "part": part | {"attempts": [one | {"became": became(one)} for one in part["attempts"][-ROWS:][::-1]]},
         "vault": vault_text(part["vault"]),
         "secrecy": None if federation is None else federation["secrecy"],
+        "ended": federation is not None and federation["ended"] is not None,
         "paid": await _own_pay(visit) if part["attempts"] and federation is not None else [],
         "joining": joining,
         "means": agreement(joining, own, vault=vault) if joining else [],
@@ -213,6 +229,19 @@ async def leave(visit: Visit) -> Answer:
     return Done(f"/dashboard/federations/{visit.match['federation']}/own", outcome(done, "You have left"))
 
 
-PAGES = (federations, *opening_pages.PAGES, one_federation, one_round, start, close, admit, own_part, join, preview, leave)
+PAGES = (
+    federations,
+    *opening_pages.PAGES,
+    one_federation,
+    best_model,
+    one_round,
+    start,
+    close,
+    admit,
+    own_part,
+    join,
+    preview,
+    leave,
+)
 ABOUT = {"federation": "/dashboard/federations/"}
 NAV = (Nav(40, "Federations", "/dashboard/federations"),)

@@ -173,7 +173,7 @@ async def _prediction(visit: Visit, fields: Mapping[str, str], tip: Any, refused
         "unit": (schema.unit if schema is not None else None) or "",
         "states": STATES,
     }
-    live = () if fields else ("answer", "seats")
+    live = () if fields else ("answer", "steps", "seats")
     return Drawn("prediction/request.html", f"Prediction {asked['id'][:12]}", values, live, refused.status if refused else 200)
 
 

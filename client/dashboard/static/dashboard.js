@@ -32,13 +32,15 @@
     const part = event.detail.target, focus = document.activeElement;
     const scrolled = [...part.querySelectorAll(".scroll, .log")].map((e) => [e.scrollLeft, e.scrollTop]);
     const open = [...part.querySelectorAll("details")].map((e) => e.open);
-    held = { id: part.id, focus: part.contains(focus) ? path(focus) : null, scrolled, open };
+    const typed = [...part.querySelectorAll("input[id]:not([type=hidden]), textarea[id]")].filter((e) => e.value !== e.defaultValue).map((e) => [e.id, e.value]);
+    held = { id: part.id, focus: part.contains(focus) ? path(focus) : null, scrolled, open, typed };
   });
   document.addEventListener("htmx:oobAfterSwap", () => {
     const part = held && document.getElementById(held.id);
     if (!part) return;
     part.querySelectorAll("details").forEach((e, at) => { e.open = held.open[at] || false; });
     part.querySelectorAll(".scroll, .log").forEach((e, at) => { if (held.scrolled[at]) [e.scrollLeft, e.scrollTop] = held.scrolled[at]; });
+    for (const [id, value] of held.typed) { const e = document.getElementById(id); if (e && part.contains(e)) e.value = value; }
     if (held.focus) part.querySelector(held.focus)?.focus({ preventScroll: true });
     drawAll(part);
   });
@@ -73,7 +75,7 @@
   // A file is sent by itself, with its progress, and fills in the form that it is for: what was typed there stays.
   function send(form) {
     const bar = form.querySelector("progress"), said = form.querySelector("output"), button = form.querySelector("button"), asked = new XMLHttpRequest();
-    const end = (text) => { bar.hidden = true; button.disabled = false; said.textContent = text; };
+    const end = (text, bad = true) => { bar.hidden = true; button.disabled = false; said.textContent = text; said.className = bad ? "note bad" : "hint"; };
     asked.upload.addEventListener("progress", (event) => { if (event.lengthComputable) { bar.value = event.loaded / event.total; said.textContent = `${Math.floor(100 * bar.value)} %`; } });
     asked.upload.addEventListener("load", () => { said.textContent = "The node looks at it"; });
     asked.addEventListener("error", () => end("The upload broke off. Is the node running, and the file not too large? Send it again."));
@@ -82,12 +84,13 @@
       try { answer = JSON.parse(asked.responseText); } catch { answer = { error: "The node gave no answer that can be read. Load the page again." }; }
       const into = document.getElementById(form.dataset.into).elements;
       if (asked.status === 200) for (const [name, value] of Object.entries(answer.fields)) if (into[name]) into[name].value = value;
-      end(answer.error || answer.note);
+      end(answer.error || answer.note, !answer.note);
     });
     asked.open("POST", form.action);
     asked.setRequestHeader("Accept", "application/json");
     bar.hidden = false;
     button.disabled = true;
+    said.className = "hint";
     asked.send(new FormData(form));
   }
 
