@@ -260,3 +260,29 @@ async def test_a_validator_says_its_word_on_a_case_and_a_proposal(tmp_path: Path
         await someone.do("press", name="Yes to")
         assert "Your word, yes, is given" in await someone.do("text")
         await look(someone, "word-given")
+
+
+# --- tables and logs --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keys", [False, True], ids=["mouse", "keys"])
+async def test_a_table_is_sorted_and_searched_and_so_is_a_log(tmp_path: Path, keys: bool) -> None:
+    """A row is where its heading was pressed, and a part that is drawn anew keeps that; ids are copied by a button."""
+    async with at_the_pages(tmp_path, keys=keys) as (pages, someone, base):
+        await computed(pages.api)
+        await someone.do("open", url=f"{base}/dashboard/runs")
+        for names in (("cancelled", "done", "failed", "running"), ("running", "failed", "done", "cancelled")):
+            await someone.do("tap", text="State")
+            text = await someone.do("text")
+            assert sorted(names, key=text.index) == list(names), text
+        await someone.do("fill", label="Search: Runs of this node", value="FAIL train")
+        text = await someone.do("text")
+        assert "failed" in text and "cancelled" not in text
+        await someone.do("fill", label="Search: Runs of this node", value="")
+        assert "cancelled" in await someone.do("text")
+        await someone.do("open", url=f"{base}/dashboard/runs/going")
+        await someone.do("fill", label="Search: log", value="EPOCH")
+        text = await someone.do("text")
+        assert "epoch 2 of 40" in text and WIDE_ROW not in text
+        await someone.do("fill", label="Search: log", value="nothing has this")
+        assert "No line has it." in await someone.do("text")
