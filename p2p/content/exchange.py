@@ -343,7 +343,7 @@ class Exchange:
             self._complete_if_whole(session)
 
     def _move_ended(self, given: MoveEnded) -> None:
-        session = self._moves.failed(given.move, given.wrong)
+        session = self._moves.failed(given.move, given.wrong, self._now)
         if session is not None and given.disk:
             self._fail(session.root, Reason.STORAGE, given.disk)
 

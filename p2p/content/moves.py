@@ -9,7 +9,7 @@ What it still owes when it ends is asked for again, by whichever way there is.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from typing import Final, NamedTuple
 
 from learningchain.p2p.content.cid import Cid
@@ -32,7 +32,13 @@ REST_MS: Final = 2_000
 """Leaves are not asked for by messages while a connection brought some within this time; later, others may have what it owes."""
 MOVE_STALL_MS: Final = 8_000
 MAX_FAULTS: Final = 2
-"""Faults without a whole run between them, after which a peer gives no more by data connections in a fetch."""
+"""Faults without a whole run between them, after which a peer is asked for nothing by data connections for FORGIVE_MS."""
+FORGIVE_MS: Final = 30_000
+"""Who has no place for us now may have one then: as long as it lets others keep theirs."""
+
+
+NEVER: Final = 2**63
+"""A time that does not come."""
 
 
 class BulkOffer(NamedTuple):
@@ -70,7 +76,8 @@ class Moves:
         self.able = able
         self._moves: dict[int, _Move] = {}
         self._offers: dict[tuple[Cid, bytes], BulkOffer] = {}
-        self._faults: Counter[tuple[Cid, bytes]] = Counter()
+        self._faults: dict[tuple[Cid, bytes], tuple[int, int]] = {}
+        """How many, and when the last one was; NEVER after wrong bytes."""
         self._brought: dict[Cid, int] = {}
         """When a connection last brought leaves of a fetch."""
         self._count = 0
@@ -84,10 +91,9 @@ class Moves:
 
     def lacks_offer(self, session: Session, peer: bytes, now: int) -> bool:
         """Whether it is worth asking a provider again: it may have a data connection to offer."""
-        key = session.root, peer
-        if not self.able or session.size < MIN_MOVED or self._faults[key] >= MAX_FAULTS or self._of(session, peer):
+        if not self.able or session.size < MIN_MOVED or self._failed(session, peer, now) or self._of(session, peer):
             return False
-        offer = self._offers.get(key)
+        offer = self._offers.get((session.root, peer))
         return offer is None or now >= offer.good_until
 
     def resting(self, session: Session, now: int) -> bool:
@@ -123,12 +129,20 @@ class Moves:
                 break
             if offer is None or now >= offer.good_until or self._of(session, peer):
                 continue
-            if self._faults[session.root, peer] >= MAX_FAULTS or sum(m.peer == peer for m in self._moves.values()) >= MAX_OF_PEER:
+            if self._failed(session, peer, now) or sum(m.peer == peer for m in self._moves.values()) >= MAX_OF_PEER:
                 continue
             self._count += 1
             self._moves[self._count] = _Move(session, peer, offer.good_until, now)
             effects.append(OpenMove(self._count, session.root, peer, offer.port, offer.ticket, session.size))
         return effects
+
+    def _failed(self, session: Session, peer: bytes, now: int) -> bool:
+        count, last = self._faults.get((session.root, peer), (0, 0))
+        return count >= MAX_FAULTS and now - last < FORGIVE_MS
+
+    def _fault(self, move: _Move, when: int) -> None:
+        count, _ = self._faults.get(key := (move.session.root, move.peer), (0, 0))
+        self._faults[key] = count + 1, when
 
     def _of(self, session: Session, peer: bytes) -> bool:
         return any(move.session is session and move.peer == peer for move in self._moves.values())
@@ -155,13 +169,14 @@ class Moves:
             self._faults.pop((move.session.root, move.peer), None)
         return move.session
 
-    def failed(self, number: int, wrong: bool) -> Session | None:
+    def failed(self, number: int, wrong: bool, now: int) -> Session | None:
         """A connection ended by itself. After wrong bytes its peer gives no more this way in this fetch."""
         move = self._moves.get(number)
         if move is None:
             return None
-        key = move.session.root, move.peer
-        self._faults[key] = MAX_FAULTS if wrong else self._faults[key] + 1
+        self._fault(move, now)
+        if wrong:
+            self._faults[move.session.root, move.peer] = MAX_FAULTS, NEVER
         self._end(number)
         return move.session
 
@@ -171,7 +186,7 @@ class Moves:
         for number, move in list(self._moves.items()):
             idle = any(m.session is move.session and m.ready and not m.owed and now < m.good_until for m in self._moves.values())
             if (move.owed or not move.ready) and now - move.heard >= MOVE_STALL_MS:
-                self._faults[move.session.root, move.peer] += 1
+                self._fault(move, now)
                 effects += self._end(number)
             elif idle and move.takes_long(now):
                 effects += self._end(number)

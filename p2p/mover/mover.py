@@ -23,7 +23,7 @@ import structlog
 from learningchain.p2p.content.cid import Cid
 from learningchain.p2p.content.events import EndMove, LeavesMoved, MoveEnded, MoveOpened, OpenMove, TakeLeaves
 from learningchain.p2p.content.messages import TICKET_BYTES
-from learningchain.p2p.content.moves import MAX_MOVES, TICKET_MS
+from learningchain.p2p.content.moves import MAX_MOVES, SPARE_MS, TICKET_MS
 from learningchain.p2p.mover.child import serve
 from learningchain.p2p.mover.orders import (
     BeginMoving,
@@ -44,6 +44,10 @@ log: Any = structlog.get_logger("mover")
 IDLE_S: Final = 2 * TICKET_MS / 1_000
 PAUSE_S: Final = 5.0
 """After a process that died, before the next one."""
+SAME_S: Final = SPARE_MS / 2_000
+"""For so long whoever asks again for the same gets the same ticket: what is left of its time is what the other side counts with."""
+MAX_NEW_OF_PEER: Final = 16
+"""New tickets of a peer within that time; meanwhile it is told that the content is here, and gets it by messages."""
 MAX_WAITING_ORDERS: Final = 4_096
 """A process that takes no orders is ended."""
 
@@ -131,6 +135,8 @@ class Mover:
         self._running: _MoverProcess | None = None
         self._not_before = self._used = self._loop.time()
         self._moves: set[int] = set()
+        self._given: dict[bytes, dict[Cid, tuple[float, bytes]]] = {}
+        """By peer, the newest tickets and when they were made, the oldest first."""
         self._closed = False
 
     # --- what the exchange wants ----------------------------------------------------------------------------------------------
@@ -143,9 +149,15 @@ class Mover:
         running, found = self._needed(), self._find(peer)
         if running is None or found is None or not running.port:
             return None
-        ticket = secrets.token_bytes(TICKET_BYTES)
-        running.order(KnowTicket(ticket, peer, found[1], str(path), size))
-        return running.port, ticket
+        now, given = self._loop.time(), self._given.setdefault(peer, {})
+        while given and now - next(iter(given.values()))[0] >= SAME_S:
+            del given[next(iter(given))]
+        if root not in given:
+            if len(given) >= MAX_NEW_OF_PEER:
+                return None
+            given[root] = now, secrets.token_bytes(TICKET_BYTES)
+            running.order(KnowTicket(given[root][1], peer, found[1], str(path), size))
+        return running.port, given[root][1]
 
     def open(self, wanted: OpenMove, path: Path) -> None:
         running, found = self._needed(), self._find(wanted.peer)
@@ -161,6 +173,7 @@ class Mover:
             self._running.order(order)
 
     def forget(self, peer: bytes) -> None:
+        self._given.pop(peer, None)
         if self._running is not None:
             self._running.order(ForgetPeer(peer))
 
@@ -229,6 +242,7 @@ class Mover:
 
     def _end(self, running: _MoverProcess) -> None:
         self._running = None
+        self._given.clear()
         running.order(None)
         for move in list(self._moves):
             self._tell(MoveEnded(move, "the process for data connections ended"))

@@ -23,7 +23,8 @@ from learningchain.p2p.content.dag import CHUNK
 from learningchain.p2p.content.disk import FULL
 from learningchain.p2p.content.events import LeavesMoved, MoveEnded, MoveOpened, TakeLeaves
 from learningchain.p2p.mover.orders import Connect
-from learningchain.p2p.mover.sending import ASK, SILENCE_S, cut, read_exactly
+from learningchain.p2p.mover.places import cut
+from learningchain.p2p.mover.sending import ASK, SILENCE_S, read_exactly
 from learningchain.p2p.tls import NotAuthenticated, check_member, peer_identity
 
 BUFFER: Final = 4 * CHUNK

@@ -1,7 +1,7 @@
 """The sending half of the mover: accepts data connections, and sends the leaves that they ask for. One thread each (LC-CONTENT-17).
 
 Strangers reach this code. Until a ticket is shown, a connection costs a place and five seconds at most; afterwards it costs one of
-few places of its peer. Nothing is hashed here: the other side does that, and asks by messages for what was wrong.
+few places of its peer (`places`). Nothing is hashed here: the other side does that, and asks by messages for what was wrong.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
 from learningchain.chain.storage import private
@@ -24,15 +23,13 @@ from learningchain.p2p.content.moves import TICKET_MS
 from learningchain.p2p.hosts import host_of_address
 from learningchain.p2p.limits import TokenBucket
 from learningchain.p2p.mover.orders import KnowTicket, LeavesSent
+from learningchain.p2p.mover.places import MAX_SENDING, Places, cut
 from learningchain.p2p.tls import NotAuthenticated, PeerIdentity, peer_identity
 
 ASK: Final = struct.Struct(">QI")
 """First leaf, and how many."""
 MAX_LEAVES: Final = 4_096
 """Leaves that may be asked for at once: 1 GiB."""
-MAX_STRANGERS, MAX_STRANGERS_OF_HOST = 32, 8
-"""Connections that have not shown a ticket."""
-MAX_SENDING, MAX_SENDING_TO_PEER = 16, 4
 MAX_TICKETS, MAX_TICKETS_OF_PEER = 1_024, 64
 TICKET_S: Final = 5.0
 """From the connection to the ticket."""
@@ -48,7 +45,8 @@ class NotAdmitted(Exception):
 
 
 class _Tickets:
-    """Who may have what, and until when: bounded in all and for each peer, of which the oldest goes."""
+    """Who may have what, and until when: bounded for each peer, of which the oldest goes, and in all, where that of whoever has
+    most does."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -58,13 +56,17 @@ class _Tickets:
     def add(self, given: KnowTicket) -> None:
         with self._lock:
             now = self._clock()
-            self._known = OrderedDict((key, held) for key, held in self._known.items() if held[1] > now)
-            of_peer = [key for key, (held, _) in self._known.items() if held.peer == given.peer]
-            if len(of_peer) >= MAX_TICKETS_OF_PEER:
-                del self._known[of_peer[0]]
-            elif len(self._known) >= MAX_TICKETS:
+            while self._known and next(iter(self._known.values()))[1] <= now:
                 self._known.popitem(last=False)
+            of_peer = Counter(held.peer for held, _ in self._known.values())
+            if of_peer[given.peer] >= MAX_TICKETS_OF_PEER:
+                self._drop_oldest(given.peer)
+            elif len(self._known) >= MAX_TICKETS:
+                self._drop_oldest(of_peer.most_common(1)[0][0])
             self._known[given.ticket] = given, now + TICKET_MS / 1_000
+
+    def _drop_oldest(self, peer: bytes) -> None:
+        del self._known[next(key for key, (held, _) in self._known.items() if held.peer == peer)]
 
     def find(self, ticket: bytes, identity: PeerIdentity) -> tuple[KnowTicket, float]:
         """What it is good for, and until when. Raises `NotAdmitted`."""
@@ -110,12 +112,6 @@ class Deadlines:
                     cut(sock)
 
 
-def cut(sock: socket.socket) -> None:
-    """End a connection from another thread: whatever waits there fails at once."""
-    with suppress(OSError):
-        socket.socket.shutdown(sock, socket.SHUT_RDWR)  # of an SSLSocket, its own would wait for its lock
-
-
 def read_exactly(tls: ssl.SSLSocket, view: memoryview) -> bool:
     """Fill the view; False where the other side ended before its first byte. Raises OSError."""
     got = 0
@@ -146,9 +142,7 @@ class LeafServer:
         self.tickets = _Tickets(clock)
         self._deadlines = Deadlines()
         self._lock = threading.Lock()
-        self._strangers: Counter[str] = Counter()
-        self._sending: dict[socket.socket, bytes] = {}
-        """Connections that showed a ticket, each with its peer."""
+        self._places = Places(clock)
         self._min_rate = min(MIN_RATE, mb_s * 1e6 / MAX_SENDING / 2) if mb_s else MIN_RATE
         self._pace = TokenBucket(mb_s * 1e6, mb_s * 1e6 / 4, time.monotonic()) if mb_s else None
         self._socket: socket.socket | None = None
@@ -162,9 +156,7 @@ class LeafServer:
 
     def forget(self, peer: bytes) -> None:
         self.tickets.forget(peer)
-        with self._lock:
-            for sock in [sock for sock, whose in self._sending.items() if whose == peer]:
-                cut(sock)
+        self._places.forget(peer)
 
     def _accept(self, listening: socket.socket) -> None:
         while True:
@@ -174,29 +166,22 @@ class LeafServer:
                 self._refused(f"cannot accept: {fault}")
                 time.sleep(WATCH_S)  # out of descriptors, or a connection that died in the queue
                 continue
-            host = host_of_address(str(where[0]))
-            with self._lock:
-                room = self._strangers.total() < MAX_STRANGERS and self._strangers[host] < MAX_STRANGERS_OF_HOST
-                if room:
-                    self._strangers[host] += 1
-            if not room:
-                self._refused("too many connections without a ticket")
-                sock.close()
-                continue
-            threading.Thread(target=self._attend, args=(sock, host), daemon=True, name="sending").start()
-
-    def _attend(self, sock: socket.socket, host: str) -> None:
-        """One connection, from its first byte to its last."""
-        tls: ssl.SSLSocket | None = None
-        try:
             try:
                 sock.settimeout(SILENCE_S)
                 tls = self._context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
-                held, until = self._admit(tls)
-            finally:
-                with self._lock:
-                    self._strangers[host] -= 1
-                    self._strangers += Counter()
+            except OSError:  # it went away
+                sock.close()
+                continue
+            if self._places.meet(tls, host_of_address(str(where[0]))):
+                threading.Thread(target=self._attend, args=(tls,), daemon=True, name="sending").start()
+            else:
+                self._refused("too many connections without a ticket")
+                tls.close()
+
+    def _attend(self, tls: ssl.SSLSocket) -> None:
+        """One connection, from its first byte to its last."""
+        try:
+            held, until = self._admit(tls)
             with private.reading(held.path) as file:
                 if os.fstat(file.fileno()).st_size != held.size:
                     raise NotAdmitted("the file has another length than the ticket says")
@@ -204,12 +189,9 @@ class LeafServer:
         except (OSError, ValueError, NotAuthenticated, NotAdmitted) as fault:
             self._refused(str(fault))
         finally:
-            if tls is not None:
-                self._deadlines.drop(tls)
-                with self._lock:
-                    self._sending.pop(tls, None)
-                tls.close()
-            sock.close()
+            self._deadlines.drop(tls)
+            self._places.leave(tls)
+            tls.close()
 
     def _admit(self, tls: ssl.SSLSocket) -> tuple[KnowTicket, float]:
         """Whoever proves to be the ticket's peer gets one of its places. Raises `NotAdmitted`, `NotAuthenticated`, OSError."""
@@ -220,18 +202,14 @@ class LeafServer:
         if not read_exactly(tls, memoryview(ticket)):
             raise NotAdmitted("no ticket")
         found = self.tickets.find(bytes(ticket), identity)
-        self._deadlines.drop(tls)
-        with self._lock:
-            places = list(self._sending.values())
-            if len(places) >= MAX_SENDING or places.count(identity.id) >= MAX_SENDING_TO_PEER:
-                raise NotAdmitted("no place: too many data connections")
-            self._sending[tls] = identity.id
+        if not self._places.admit(tls, identity.id):
+            raise NotAdmitted("no place: too many data connections")
         return found
 
     def _serve(self, tls: ssl.SSLSocket, file: int, size: int, until: float) -> None:
         leaves = -(-size // CHUNK)
         question, buffer = bytearray(ASK.size), memoryview(bytearray(CHUNK))
-        while read_exactly(tls, memoryview(question)):
+        while self._question(tls, memoryview(question)):
             first, count = ASK.unpack(question)
             if not 1 <= count <= MAX_LEAVES or first + count > leaves:
                 raise NotAdmitted("leaves that the file does not have, or too many at once")
@@ -241,8 +219,12 @@ class LeafServer:
             self._deadlines.set(tls, SILENCE_S + (end - start) / self._min_rate)
             for at in range(start, end, CHUNK):
                 self._send(tls, file, at, buffer[: min(CHUNK, end - at)])
-            self._deadlines.drop(tls)
             self._sent(LeavesSent(end - start))
+
+    def _question(self, tls: ssl.SSLSocket, view: memoryview) -> bool:
+        """However few bytes of it come at a time, it has come within its time."""
+        self._deadlines.set(tls, SILENCE_S)
+        return read_exactly(tls, view)
 
     def _send(self, tls: ssl.SSLSocket, file: int, at: int, view: memoryview) -> None:
         if os.preadv(file, [view], at) != len(view):

@@ -21,6 +21,7 @@ from learningchain.p2p.content.events import (
 )
 from learningchain.p2p.content.faults import Reason
 from learningchain.p2p.content.moves import (
+    FORGIVE_MS,
     MAX_FAULTS,
     MAX_MOVES,
     MAX_OF_FETCH,
@@ -135,8 +136,22 @@ def test_a_peer_whose_connections_fail_gives_the_rest_by_messages(wrong: bool) -
         move = world.until_opened(fault + 1)[-1]
         world.feed(MoveOpened(move))
         world.feed(MoveEnded(move, "broken", wrong))
-    assert isinstance(world.run(ROOT), DownloadFinished)
+    world.pass_time(FORGIVE_MS - 2_000)
     assert len(world.of(OpenMove)) == faults and not world.penalized
+    assert isinstance(world.run(ROOT), DownloadFinished)
+
+
+def test_whoever_had_no_place_is_asked_again_after_a_while() -> None:
+    world = Moving(1, delay=2_000)
+    world.fetch(ROOT)
+    for fault in range(MAX_FAULTS):
+        world.feed(MoveEnded(world.until_opened(fault + 1)[-1], "no place"))
+    failed = world.now
+    world.until_opened(MAX_FAULTS + 1)
+    assert FORGIVE_MS <= world.now - failed <= FORGIVE_MS + 3_000
+    world.feed(MoveEnded(world.open[-1], "wrong", wrong=True))
+    world.pass_time(2 * FORGIVE_MS)
+    assert len(world.of(OpenMove)) == MAX_FAULTS + 1 and not world.ended, "what was wrong is not forgiven"
 
 
 def test_a_whole_run_forgives_a_peer_its_faults() -> None:

@@ -629,6 +629,7 @@ ELSEWHERE = {
     "moves.MAX_OF_FETCH": "test_content_moves: test_a_fetch_a_peer_and_all_have_few_connections",
     "moves.MAX_OF_PEER": "test_content_moves: test_a_fetch_a_peer_and_all_have_few_connections",
     "moves.MAX_FAULTS": "test_content_moves: test_a_peer_whose_connections_fail_gives_the_rest_by_messages",
+    "mover.MAX_NEW_OF_PEER": "test_mover_attacked: test_whoever_asks_for_tickets_without_end_takes_nobody_elses",
     "sending.MAX_TICKETS": "test_mover: test_of_all_tickets_the_oldest_makes_room",
     "sending.MAX_TICKETS_OF_PEER": "test_mover: test_of_a_peers_tickets_the_oldest_makes_room",
     "discovery.LAN_DIALS": "test_p2p_moves: test_few_dials_at_once_go_where_only_the_local_network_said",

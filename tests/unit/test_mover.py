@@ -33,8 +33,9 @@ from learningchain.p2p.content.store import ContentStore
 from learningchain.p2p.mover import mover, receiving, sending
 from learningchain.p2p.mover.mover import Mover
 from learningchain.p2p.mover.orders import Connect, KnowTicket
+from learningchain.p2p.mover.places import MAX_SENDING, MAX_SENDING_TO_PEER, MAX_STRANGERS_OF_HOST, TURN_S
 from learningchain.p2p.mover.receiving import LeafReceiver
-from learningchain.p2p.mover.sending import ASK, MAX_LEAVES, MAX_SENDING_TO_PEER, MAX_STRANGERS_OF_HOST, LeafServer
+from learningchain.p2p.mover.sending import ASK, MAX_LEAVES, LeafServer
 from learningchain.p2p.tls import CA, Contexts, issue_leaf, make_ca, make_contexts
 from tests.slow import SLOW
 from tests.unit.content_kit import flip, pattern
@@ -226,6 +227,23 @@ def test_a_peer_has_few_places_and_gets_them_back(served: Served) -> None:
         with suppress(OSError), served.open(ME) as tls:
             if served.ask(tls, 0, 1) == FILE[:CHUNK]:
                 break
+
+
+def test_where_each_has_one_place_the_oldest_gives_it_away_after_its_turn(served: Served) -> None:
+    others = range(10, 10 + MAX_SENDING)
+    for i in (*others, STRANGER):
+        served.server.tickets.add(KnowTicket(b"%032d" % i, id_of(i), key_of(i).public, str(served.path), len(OTHER)))
+    held: list[ssl.SSLSocket] = []
+    for i in others:  # one after the other: of this host few may be without a ticket
+        held.append(served.open(contexts(i), b"%032d" % i))
+        assert served.ask(held[-1], 0, 1) == OTHER[:CHUNK]
+    for turn, expected in ((0.0, b""), (TURN_S, OTHER[:CHUNK])):
+        served.now += turn
+        with suppress(OSError), served.open(contexts(STRANGER), b"%032d" % STRANGER) as tls:
+            assert served.ask(tls, 0, 1) == expected
+    assert [served.ask(tls, 0, 1) for tls in held] == [b"", *[OTHER[:CHUNK]] * (MAX_SENDING - 1)]
+    for tls in held:
+        tls.close()
 
 
 def test_whoever_reads_nothing_gives_its_place_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from learningchain.p2p import address_book, config, connection, discovery, lan, 
 from learningchain.p2p.content import exchange, moves, serving
 from learningchain.p2p.content import messages as content_messages
 from learningchain.p2p.content import service as content
-from learningchain.p2p.mover import sending
+from learningchain.p2p.mover import mover, sending
 
 CHAPTER = (Path(__file__).parents[2] / "protocol_spec" / "p2p.md").read_text(encoding="utf-8")
 TABLE = CHAPTER[CHAPTER.index("## What a message costs") : CHAPTER.index("## Exchange of addresses")]
@@ -57,6 +57,7 @@ MODULES = {
     "params": params,
     "relay": relay,
     "resend": resend,
+    "mover": mover,
     "sending": sending,
     "service": service,
     "serving": serving,

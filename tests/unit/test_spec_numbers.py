@@ -36,7 +36,7 @@ from learningchain.client.signer.statements import MAX_DOMAIN, MAX_STATEMENT
 from learningchain.p2p.content import cid, dag, exchange, moves, serving
 from learningchain.p2p.content import messages as content_messages
 from learningchain.p2p.content import service as content_service
-from learningchain.p2p.mover import sending
+from learningchain.p2p.mover import mover, places, sending
 
 FOLDER: Final = Path(__file__).parents[2] / "protocol_spec"
 Row = tuple[str, str, Any, Any]
@@ -152,12 +152,15 @@ CONTENT: Final[list[Row]] = [
     ("LC-CONTENT-16", "at least 4,194,304 bytes", moves.MIN_MOVED, 4_194_304),
     ("LC-CONTENT-16", "within 60,000", moves.TICKET_MS, 60_000),
     ("LC-CONTENT-16", "64 tickets of a peer and 1,024", (sending.MAX_TICKETS_OF_PEER, sending.MAX_TICKETS), (64, 1_024)),
+    ("LC-CONTENT-16", "the same within 5,000", mover.SAME_S * 1_000, 5_000),
+    ("LC-CONTENT-16", "at most 16 new ones", mover.MAX_NEW_OF_PEER, 16),
     ("LC-CONTENT-17", "1 to 4,096", sending.MAX_LEAVES, 4_096),
     ("LC-CONTENT-17", "within 5,000", sending.TICKET_S * 1_000, 5_000),
     ("LC-CONTENT-17", "for 30,000", sending.SILENCE_S * 1_000, 30_000),
     ("LC-CONTENT-17", "slower than 100,000 bytes", sending.MIN_RATE, 100_000),
-    ("LC-CONTENT-17", "32, 8 of one host", (sending.MAX_STRANGERS, sending.MAX_STRANGERS_OF_HOST), (32, 8)),
-    ("LC-CONTENT-17", "16, 4 of one peer", (sending.MAX_SENDING, sending.MAX_SENDING_TO_PEER), (16, 4)),
+    ("LC-CONTENT-17", "32, 8 of one host", (places.MAX_STRANGERS, places.MAX_STRANGERS_OF_HOST), (32, 8)),
+    ("LC-CONTENT-17", "16, 4 of one peer", (places.MAX_SENDING, places.MAX_SENDING_TO_PEER), (16, 4)),
+    ("LC-CONTENT-17", "there for 30,000", places.TURN_S * 1_000, 30_000),
     ("LC-CONTENT-18", "16 leaves or more", moves.MIN_MOVED // dag.CHUNK, 16),
     (
         "LC-CONTENT-18",
@@ -167,7 +170,8 @@ CONTENT: Final[list[Row]] = [
     ),
     ("LC-CONTENT-18", "next 256 leaves", moves.RUN, 256),
     ("LC-CONTENT-18", "at most two such", moves.RUNS_AHEAD, 2),
-    ("LC-CONTENT-19", "second fault", moves.MAX_FAULTS, 2),
+    ("LC-CONTENT-19", "the second other fault", moves.MAX_FAULTS, 2),
+    ("LC-CONTENT-19", "nothing for 30,000", moves.FORGIVE_MS, 30_000),
     ("LC-CONTENT-20", "within the last 2,000", moves.REST_MS, 2_000),
     ("LC-CONTENT-20", "nothing for 8,000", moves.MOVE_STALL_MS, 8_000),
     ("LC-CONTENT-13", "At most 64 wants of a peer", serving.MAX_QUEUED, 64),

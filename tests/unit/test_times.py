@@ -156,12 +156,13 @@ REASONS: dict[str, str] = {
         client/machines/hub.py CANCEL_LOOK_S FAILING_S
         client/machines/program.py FIRST_PAUSE_S MAX_PAUSE_S TEST_AGAIN_S PRINT_S PROGRESS_S
         client/work/engine_watch.py LOOK_S
-        p2p/content/moves.py REST_MS
+        p2p/content/moves.py REST_MS FORGIVE_MS
         client/sdk/http.py COMING_S
         client/dashboard/live.py COMING_S
         p2p/content/rates.py WINDOW_MS STEP_MS
-        p2p/mover/mover.py PAUSE_S
+        p2p/mover/mover.py PAUSE_S SAME_S
         p2p/mover/sending.py WATCH_S
+        p2p/mover/places.py TURN_S
         client/api/following.py KEEP_UP_S
         client/api/http_listener.py SWEEP_S LOG_WINDOW_S
         client/api/hub.py RETRY_S
