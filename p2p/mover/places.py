@@ -22,7 +22,21 @@ MAX_SENDING, MAX_SENDING_TO_PEER = 16, 4
 TURN_S: Final = 30.0
 """How long a connection keeps its place from whoever has none."""
 
+LOWER_EFFORT: Final = 1 << 2
+"""The field of IP for RFC 8622: where a router of the way has a queue for what may wait, these bytes wait and votes do not."""
+UNSENT: Final = 128 * 1024
+"""Bytes that wait in the kernel for one connection: more would only be old."""
+
 K = TypeVar("K")
+
+
+def yield_to_others(sock: socket.socket) -> None:
+    """What a data connection carries may wait. A system that takes no such wish sends as it likes."""
+    six = sock.family == socket.AF_INET6
+    level, name = (socket.IPPROTO_IPV6, socket.IPV6_TCLASS) if six else (socket.IPPROTO_IP, socket.IP_TOS)
+    with suppress(OSError):
+        sock.setsockopt(level, name, LOWER_EFFORT)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
 
 
 def cut(sock: socket.socket) -> None:

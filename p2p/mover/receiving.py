@@ -23,7 +23,7 @@ from learningchain.p2p.content.dag import CHUNK
 from learningchain.p2p.content.disk import FULL
 from learningchain.p2p.content.events import LeavesMoved, MoveEnded, MoveOpened, TakeLeaves
 from learningchain.p2p.mover.orders import Connect
-from learningchain.p2p.mover.places import cut
+from learningchain.p2p.mover.places import cut, yield_to_others
 from learningchain.p2p.mover.sending import ASK, SILENCE_S, read_exactly
 from learningchain.p2p.tls import NotAuthenticated, check_member, peer_identity
 
@@ -97,6 +97,7 @@ class LeafReceiver:
             self._context.wrap_socket(sock, do_handshake_on_connect=False) as tls,
         ):
             self._socket = tls
+            yield_to_others(tls)
             if self._ended:
                 return
             tls.do_handshake()

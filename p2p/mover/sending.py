@@ -23,7 +23,7 @@ from learningchain.p2p.content.moves import TICKET_MS
 from learningchain.p2p.hosts import host_of_address
 from learningchain.p2p.limits import TokenBucket
 from learningchain.p2p.mover.orders import KnowTicket, LeavesSent
-from learningchain.p2p.mover.places import MAX_SENDING, Places, cut
+from learningchain.p2p.mover.places import MAX_SENDING, Places, cut, yield_to_others
 from learningchain.p2p.tls import NotAuthenticated, PeerIdentity, peer_identity
 
 ASK: Final = struct.Struct(">QI")
@@ -167,6 +167,7 @@ class LeafServer:
                 time.sleep(WATCH_S)  # out of descriptors, or a connection that died in the queue
                 continue
             try:
+                yield_to_others(sock)
                 sock.settimeout(SILENCE_S)
                 tls = self._context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
             except OSError:  # it went away

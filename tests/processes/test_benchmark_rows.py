@@ -39,6 +39,7 @@ SECOND = {
     "askers": "four more nodes and 70 heights; sim/attacks has the flooder in virtual time",
     "block_askers": "four more nodes and a process of those that ask; sim/attacks has them in virtual time",
     "large_file": "four more nodes; test_large_files.py has such a file between two",
+    "beside_file": "four more nodes; test_large_files.py has such a file between two, and transfers beside it",
     "slow_link": "four more nodes behind 200 ms; sim/test_sim.py has slow links in virtual time",
 }
 """Left to `make test-full`, each with why and what stands for it."""

@@ -33,7 +33,14 @@ from learningchain.p2p.content.store import ContentStore
 from learningchain.p2p.mover import mover, receiving, sending
 from learningchain.p2p.mover.mover import Mover
 from learningchain.p2p.mover.orders import Connect, KnowTicket
-from learningchain.p2p.mover.places import MAX_SENDING, MAX_SENDING_TO_PEER, MAX_STRANGERS_OF_HOST, TURN_S
+from learningchain.p2p.mover.places import (
+    LOWER_EFFORT,
+    MAX_SENDING,
+    MAX_SENDING_TO_PEER,
+    MAX_STRANGERS_OF_HOST,
+    TURN_S,
+    yield_to_others,
+)
 from learningchain.p2p.mover.receiving import LeafReceiver
 from learningchain.p2p.mover.sending import ASK, MAX_LEAVES, LeafServer
 from learningchain.p2p.tls import CA, Contexts, issue_leaf, make_ca, make_contexts
@@ -244,6 +251,16 @@ def test_where_each_has_one_place_the_oldest_gives_it_away_after_its_turn(served
     assert [served.ask(tls, 0, 1) for tls in held] == [b"", *[OTHER[:CHUNK]] * (MAX_SENDING - 1)]
     for tls in held:
         tls.close()
+
+
+def test_what_may_wait_is_marked_as_that(served: Served) -> None:
+    with served.open(ME) as tls:
+        assert served.ask(tls, 0, 1) == FILE[:CHUNK]
+        (own,) = served.server._places._sending
+        assert own.getsockopt(socket.IPPROTO_IP, socket.IP_TOS) == LOWER_EFFORT
+    with socket.socket(socket.AF_INET6) as six:
+        yield_to_others(six)
+        assert six.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS) == LOWER_EFFORT
 
 
 def test_whoever_reads_nothing_gives_its_place_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
