@@ -39,6 +39,7 @@ LOCK_S: Final = 10.0
 """A change takes milliseconds."""
 
 Text = Annotated[str, Meta(max_length=1_024)]
+_SLURM_WORD: Final = "^[A-Za-z0-9_.,@+-]{0,128}$"
 
 
 class ConfigError(Exception):
@@ -270,16 +271,58 @@ class SandboxConfig(_Section, frozen=True, kw_only=True):
 
 class ClusterConfig(_Section, frozen=True, kw_only=True):
     kind: Annotated[
-        Literal["none", "static"],
+        Literal["none", "static", "slurm"],
         Meta(
-            description="Other machines of yours that train for this node: none, or static: those that joined it (learningchain "
-            "machine add)."
+            description="Other machines of yours that train for this node: none; static: those that joined it (learningchain "
+            "machine add); slurm: those, and machines of a Slurm cluster, one job of it for each training."
         ),
     ] = "none"
     listen: Annotated[
         str,
         Meta(max_length=1_024, description="Where those machines reach this node: host:port, or [::]:port for IPv6."),
     ] = "127.0.0.1:7403"
+
+
+class SlurmConfig(_Section, frozen=True, kw_only=True):
+    """Read where `cluster.kind` is slurm."""
+
+    partition: Annotated[
+        str, Meta(pattern=_SLURM_WORD, description="Partition of the jobs (sbatch --partition); empty: Slurm's default.")
+    ] = ""
+    account: Annotated[
+        str, Meta(pattern=_SLURM_WORD, description="Account of the jobs (sbatch --account); empty: Slurm's default.")
+    ] = ""
+    qos: Annotated[
+        str, Meta(pattern=_SLURM_WORD, description="Quality of service of the jobs (sbatch --qos); empty: Slurm's default.")
+    ] = ""
+    constraint: Annotated[
+        str,
+        Meta(pattern=r"^[A-Za-z0-9_.&|*()\[\],-]{0,256}$", description="Features that a machine must have (sbatch --constraint)."),
+    ] = ""
+    queue_max_s: Annotated[
+        int,
+        Meta(
+            ge=10,
+            le=604_800,
+            description="A training waits at most so long for a job to begin; else the node's own engine takes it.",
+        ),
+    ] = 600
+    address: Annotated[
+        str,
+        Meta(
+            max_length=1_024, description="Where the cluster's machines reach this node: host:port; empty: as cluster.listen says."
+        ),
+    ] = ""
+    spool: Annotated[
+        str,
+        Meta(
+            max_length=4_096, description="Folder that the cluster's machines see under the same name; empty: in the data folder."
+        ),
+    ] = ""
+    command: Annotated[
+        list[Text],
+        Meta(max_length=32, description="What starts learningchain on a machine of the cluster, word by word; empty: as here."),
+    ] = []
 
 
 class CallbackConfig(_Section, frozen=True, kw_only=True):
@@ -335,6 +378,7 @@ class ConfigBase(_Section, frozen=True, kw_only=True):
     serve: ServeConfig = ServeConfig()
     sandbox: SandboxConfig = SandboxConfig()
     cluster: ClusterConfig = ClusterConfig()
+    slurm: SlurmConfig = SlurmConfig()
     callback: CallbackConfig = CallbackConfig()
     notify: NotifyConfig = NotifyConfig()
     log: LogConfig = LogConfig()
@@ -389,6 +433,7 @@ SECTIONS: Final[dict[str, type[_Section]]] = {
     **OWN_SECTIONS,
     "sandbox": SandboxConfig,
     "cluster": ClusterConfig,
+    "slurm": SlurmConfig,
     "callback": CallbackConfig,
     "notify": NotifyConfig,
     "log": LogConfig,
@@ -569,6 +614,7 @@ _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "api.listen": _listens_on,
     "storage.url": _is_database,
     "cluster.listen": _listens_on,
+    "slurm.address": lambda text: text and parse_endpoint(text),
     "storage.keep_blocks": parse_keep,
     "sync.trusted": parse_checkpoint,
     "work.gpus": parse_gpus,

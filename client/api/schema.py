@@ -705,8 +705,8 @@ class MachineToken(TypedDict):
 
 
 class MachineView(TypedDict):
-    """`state`: invited, away, failing, draining or ready; `why`: not ready. `heard`: when it said something last; null: never since
-    the node's start. Memory in MiB, processors in thousandths."""
+    """`state`: invited, queued, away, failing, draining or ready; `why`: not ready. `heard`: when it said something last; null:
+    never since the node's start. Memory in MiB, processors in thousandths."""
 
     name: str
     state: str

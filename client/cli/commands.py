@@ -133,6 +133,9 @@ _OWN: Sections = {
                 ),
                 Command("join", "machine:join", "On the machine: join the node that made the token.", "machine join lcm_k9..."),
                 Command("run", "machine:run", "On the machine: train for the node until interrupted.", "machine run"),
+                Command(
+                    "lease", "machine:lease", "In a job of Slurm: train once for the node that asked for it.", "machine lease FILE"
+                ),
                 Command("remove", "machine:remove", "Let a machine train no more; its runs end.", "machine remove gpu1"),
             ),
         ),

@@ -16,8 +16,13 @@ from rich.console import Console
 from learningchain.client.cli.common import HERE, Common, NotStarted, WrongUsage, listing, when
 
 if TYPE_CHECKING:
-    from learningchain.client.machines.trust import MachineSecrets
+    from learningchain.client.machines.lease_file import LeaseOrder
+    from learningchain.client.machines.program import MachineProgram
+    from learningchain.client.machines.trust import MachineJoinToken, MachineSecrets
+    from learningchain.sandbox import Backend, BackendSettings
 
+LAST_S = 90.0
+"""Of the two minutes of which Slurm warns a lease: what is under way then may still end."""
 MachineName = Annotated[str, Parameter(name="NAME", help="Of the machine: a-z, 0-9 and -, at most 32.")]
 
 
@@ -179,7 +184,7 @@ async def _run(data: Path, secrets: MachineSecrets) -> int:
     from learningchain.client.machines.program import FOLDER, MachineProgram
     from learningchain.client.machines.trust import fingerprint
     from learningchain.client.work.engine import ThreadedSandbox
-    from learningchain.sandbox import BackendSettings, UnknownBackend, make_backend
+    from learningchain.sandbox import BackendSettings
 
     settings, folder = config.load(data).config.sandbox, (data / FOLDER).absolute()
     wanted = BackendSettings(
@@ -191,18 +196,81 @@ async def _run(data: Path, secrets: MachineSecrets) -> int:
         disk_from=settings.disk_from_mb << 20,
         images_cap=settings.images_mb << 20,
     )
+    backend = _backend(settings.backend, wanted)
+    return await _serve(MachineProgram(secrets, folder, ThreadedSandbox(backend, MAX_HELD, self_test=True), own_version()))
+
+
+def _backend(name: str, wanted: BackendSettings) -> Backend:
+    from learningchain.sandbox import UnknownBackend, make_backend
+
     try:
-        backend = make_backend(settings.backend, wanted)
+        return make_backend(name, wanted)
     except UnknownBackend as problem:
         raise NotStarted(f"The machine does not start: {problem}") from None
-    program = MachineProgram(secrets, folder, ThreadedSandbox(backend, MAX_HELD, self_test=True), own_version())
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+
+
+async def _serve(program: MachineProgram) -> int:
+    """Until it is over, or somebody ends it. USR1 says that a lease's time is over soon: what is under way may still end."""
+    loop, stop = asyncio.get_running_loop(), program.over
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGUSR1, lambda: loop.call_later(LAST_S, stop.set))
     running, waits = asyncio.ensure_future(program.run()), asyncio.ensure_future(stop.wait())
     await asyncio.wait({running, waits}, return_when=asyncio.FIRST_COMPLETED)
     waits.cancel()
+    if not running.done():
+        await program.wind_down()
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
     return 0
+
+
+def lease(
+    order: Annotated[Path, Parameter(name="FILE", help="What the node wrote for this lease.")],
+    /,
+    *,
+    common: Common = HERE,
+) -> int:
+    """Be a machine of a node for one training, as a job of Slurm is. The node starts it; nobody types it."""
+    from learningchain.client.machines.lease_file import read_lease
+    from learningchain.client.machines.trust import BadToken, parse_token
+    from learningchain.client.node import logs, process
+
+    if why := process.why_no_node():
+        raise NotStarted(f"The lease does not start: {why}")
+    try:
+        wanted = read_lease(order)
+        token = parse_token(wanted.token)
+    except (OSError, ValueError, BadToken) as problem:
+        raise NotStarted(
+            f"The lease does not start: {order} cannot be used: {problem}. The node writes it for each lease"
+        ) from None
+    logs.configure("info", "console")
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_lease(wanted, token))
+
+
+async def _lease(wanted: LeaseOrder, token: MachineJoinToken) -> int:
+    import ssl
+
+    from learningchain.chain.errors import Malformed
+    from learningchain.client.cli.app import own_version
+    from learningchain.client.machines import lease_file, program
+    from learningchain.client.work.engine import ThreadedSandbox
+    from learningchain.sandbox import BackendSettings
+
+    try:
+        secrets = await program.join(token)
+    except (program.NodeRefused, OSError, ssl.SSLError, TimeoutError, Malformed) as fault:
+        why = str(fault) or "it did not answer in time"
+        raise NotStarted(f"The lease does not start: the node at {token.address} does not take it: {why}") from None
+    try:
+        with lease_file.taken_place(secrets.authority) as place:
+            sandbox = BackendSettings(data=place.folder / "sandbox", node_tag=place.tag, runtime=wanted.runtime)
+            backend = ThreadedSandbox(_backend(wanted.backend, sandbox), 1, self_test=True)
+            return await _serve(program.MachineProgram(secrets, place.folder, backend, own_version(), lease=True))
+    except OSError as fault:
+        raise NotStarted(f"The lease does not start: {fault.strerror}: {fault.filename}") from None

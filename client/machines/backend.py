@@ -7,20 +7,27 @@ image, for a machine that needs one; the note is a file, since an image stays on
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import structlog
 
 from learningchain.chain.storage import private
-from learningchain.client.machines.book import FOLDER, MachineBook
+from learningchain.client.machines.book import FOLDER, MachineBook, MachineError
 from learningchain.client.machines.hub import ImageArchive, MachineHub
+from learningchain.client.machines.leases import Leases, LeaseTerms
 from learningchain.client.machines.placing import may_leave
+from learningchain.client.machines.slurm import Slurm, SlurmTerms
+from learningchain.p2p.address_book import parse_endpoint
 from learningchain.sandbox import AsyncBackend, AsyncWarmRun, ImageLimits, OwnData, Progress, RunResult, RunSpec
 from learningchain.sandbox.backend import OnCheckpoint
+
+if TYPE_CHECKING:
+    from learningchain.client.config import Config
 
 log: Any = structlog.get_logger("machines")
 
@@ -44,6 +51,8 @@ class MachinesBackend:
         self.hub = MachineHub(
             MachineBook(data / FOLDER, now_ms()), listen, data / FOLDER / "out", data / FOLDER / "runs.json", now_ms
         )
+        self.leases: Leases | None = None
+        """Where a training runs that no machine has room for, if the site gives any."""
         self._archives: dict[str, ImageArchive] = {}
         self._noting = asyncio.Lock()
         self._going_on: set[str] = set()
@@ -51,6 +60,8 @@ class MachinesBackend:
 
     async def prepare(self, keep_images: Collection[str], keep_runs: Collection[RunSpec]) -> dict[str, Any]:
         there = self.hub.keep(keep_runs)
+        if self.leases is not None:
+            await self.leases.recall(there)
         report = await self._own.prepare(keep_images, [spec for spec in keep_runs if spec.run_id not in there])
         self.hub.arch = str(report.get("arch", ""))[:32]
         noted = await asyncio.to_thread(self._noted)
@@ -96,19 +107,39 @@ class MachinesBackend:
     ) -> RunResult:
         """Checkpoints are of trainings on the own engine: another machine keeps its run while this node is away, and its own."""
         if self.hub.waits(spec.run_id):
-            return await self.hub.resume(spec, on_progress, cancel)
+            return await self._on_lease(spec, self.hub.resume(spec, on_progress, cancel))
         archive = self._archives.get(spec.image_id)
         if may_leave(spec) and archive is not None and spec.run_id not in self._going_on and archive.path.is_file():
             machine = self.hub.place(spec)
             if machine is not None:
                 return await self.hub.run(machine, spec, archive, on_progress, cancel)
+            if self.leases is not None:
+                lease = await self.leases.take(spec, archive, cancel)
+                if isinstance(lease, RunResult):
+                    return lease
+                if lease is not None:
+                    waited_s = self.leases.waited_s(lease)
+                    return await self._on_lease(spec, self.hub.run(lease.name, spec, archive, on_progress, cancel, waited_s))
         return await self._own.run(spec, on_progress, cancel, on_checkpoint)
 
     def printed(self, run_id: str) -> str | None:
         there = self.hub.printed(run_id)
         return self._own.printed(run_id) if there is None else there
 
+    async def _on_lease(self, spec: RunSpec, running: Coroutine[Any, Any, RunResult]) -> RunResult:
+        """A lease, where the run has one, goes with it, unless it goes on without this node."""
+        left = False
+        try:
+            result = await running
+            left = result.left
+            return result
+        finally:
+            if self.leases is not None and not left:
+                self.leases.let_go(spec.run_id)
+
     def leave(self) -> None:
+        if self.leases is not None:
+            self.leases.leaving = True
         self.hub.leave()
         self._own.leave()
 
@@ -116,6 +147,8 @@ class MachinesBackend:
         return await self._own.start(spec, cancel)
 
     async def close(self) -> None:
+        if self.leases is not None:
+            await self.leases.stop()
         await self.hub.stop()
         await self._own.close()
 
@@ -138,3 +171,19 @@ class MachinesBackend:
             log.warning("images noted for machines cannot be read", why=str(fault))
             return {}
         return {row.image: ImageArchive(Path(row.path), row.limits) for row in rows}
+
+
+def make_leases(config: Config, data: Path, hub: MachineHub) -> Leases:
+    """Those of the operator's settings. Raises `MachineError`."""
+    slurm, folder = config.slurm, data.absolute() / FOLDER
+    address = slurm.address or config.cluster.listen
+    if parse_endpoint(address)[0] in ("0.0.0.0", "::"):
+        raise MachineError(
+            f"The node listens for machines everywhere ({address}), and those of the cluster need one address at which they reach "
+            "it. Say which: learningchain config set slurm.address HOST:PORT"
+        )
+    spool = Path(slurm.spool).absolute() if slurm.spool else folder / "leases"
+    command = tuple(slurm.command) or (sys.executable, "-m", "learningchain")
+    asked = SlurmTerms(command, slurm.partition, slurm.account, slurm.qos, slurm.constraint)
+    terms = LeaseTerms(spool, address, slurm.queue_max_s, config.sandbox.backend, config.sandbox.runtime)
+    return Leases(Slurm(asked), hub, folder / "leases.json", terms)

@@ -74,7 +74,7 @@ class MachineBook:
     def invited(self, now_ms: int) -> list[Invited]:
         return sorted((one for one in self._lists.invited if one.until > now_ms), key=lambda one: one.name)
 
-    def add(self, name: str, address: str, now_ms: int) -> tuple[MachineJoinToken, int]:
+    def add(self, name: str, address: str, now_ms: int, good_ms: int = TOKEN_MS) -> tuple[MachineJoinToken, int]:
         """A token for one machine, and until when it is good. An earlier one for the name is good no more."""
         if any(machine.name == name for machine in self._lists.machines):
             raise MachineError(
@@ -83,7 +83,7 @@ class MachineBook:
         invited = [one for one in self.invited(now_ms) if one.name != name]
         if len(invited) + len(self._lists.machines) >= MAX_MACHINES:
             raise MachineError(f"A node has at most {MAX_MACHINES} machines. Remove one first: learningchain machine remove NAME")
-        secret, until = random.token_bytes(32), now_ms + TOKEN_MS
+        secret, until = random.token_bytes(32), now_ms + good_ms
         self._write(self._lists.machines, [*invited, Invited(name, hashlib.sha256(secret).hexdigest(), until)])
         return MachineJoinToken(address, self.secrets.fingerprint, secret), until
 

@@ -22,7 +22,7 @@ from msgspec import Meta
 from learningchain.chain.codec import Wire, decode, encode
 from learningchain.chain.errors import Malformed
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 MAX_FRAME: Final = 1 << 20
 PIECE: Final = 256 << 10
 """Bytes of an image or an output that are under way at a time."""
@@ -141,7 +141,8 @@ class Admitted(Wire, frozen=True, tag=34):
 
 
 class Take(Wire, frozen=True, tag=35):
-    """`order`: `sandbox.spec.dump_run` of the run; what its image may weigh, as `ImageLimits` has it."""
+    """`order`: `sandbox.spec.dump_run` of the run; what its image may weigh, as `ImageLimits` has it; how much of the order's time
+    has passed, waiting for the machine."""
 
     run: Run
     order: Annotated[bytes, Meta(max_length=MAX_FRAME // 2)]
@@ -149,6 +150,7 @@ class Take(Wire, frozen=True, tag=35):
     unpacked_bytes: Size
     files: Small
     layers: Small
+    waited_ms: Small
 
 
 class EndRun(Wire, frozen=True, tag=36):

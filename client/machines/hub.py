@@ -35,7 +35,7 @@ from msgspec import structs
 from learningchain.chain.errors import Malformed
 from learningchain.chain.storage import private
 from learningchain.client.machines import frames as f
-from learningchain.client.machines.book import MachineBook, MachineError
+from learningchain.client.machines.book import TOKEN_MS, MachineBook, MachineError
 from learningchain.client.machines.placing import MachinePlace, RoomShare, choose, share_of
 from learningchain.client.machines.run_notes import RunNotes
 from learningchain.client.machines.trust import name_in, node_context
@@ -130,6 +130,8 @@ class MachineHub:
         self._leaving = False
         self.arch = ""
         """Of the own engine, in the engines' word: an image for it runs on no other."""
+        self.leased: dict[str, str] = {}
+        """Machines that are there for one run each, with what is said of them: no other run is placed on them."""
         self._machines: dict[str, JoinedMachine] = {known.name: JoinedMachine(known.name) for known in book.machines}
         self._context = node_context(book.secrets)
         self._half_open: HalfOpen[socket.socket] = HalfOpen(MAX_HALF_OPEN)
@@ -195,7 +197,7 @@ class MachineHub:
 
     # --- for the owner ---------------------------------------------------------------------------------------------------------
 
-    def add(self, name: str, address: str) -> tuple[str, int]:
+    def add(self, name: str, address: str, good_ms: int = TOKEN_MS) -> tuple[str, int]:
         """The token's text and its end (wall clock, ms). Raises `MachineError`."""
         where = address or self._listen
         if parse_endpoint(where)[0] in ("0.0.0.0", "::"):
@@ -203,16 +205,16 @@ class MachineHub:
                 f"The node listens for machines everywhere ({where}), and the machine needs one address at which it reaches the "
                 "node. Say which: learningchain machine add NAME --address HOST:PORT"
             )
-        token, until = self.book.add(name, where, self._now_ms())
+        token, until = self.book.add(name, where, self._now_ms(), good_ms)
         return token.text(), until
 
-    def remove(self, name: str) -> bool:
+    def remove(self, name: str, why: str = "its machine was removed") -> bool:
         """Its runs end, and it comes in no more. Raises `MachineError`."""
         if not self.book.remove(name):
             return False
         machine = self._machines.pop(name, None)
         if machine is not None:
-            self._end_runs(machine, "its machine was removed")
+            self._end_runs(machine, why)
             self._hang_up(machine)
         return True
 
@@ -224,7 +226,16 @@ class MachineHub:
         now, now_ms = self._now(), self._now_ms()
         rows = [self._row(machine, now) for machine in self._machines.values()]
         waiting: list[dict[str, Any]] = [
-            {"name": one.name, "state": "invited", "why": "", "cpus_milli": 0, "mem_mb": 0, "engine": "", "runs": [], "heard": None}
+            {
+                "name": one.name,
+                "state": "queued" if one.name in self.leased else "invited",
+                "why": f.shown(self.leased.get(one.name, "")),
+                "cpus_milli": 0,
+                "mem_mb": 0,
+                "engine": "",
+                "runs": [],
+                "heard": None,
+            }
             for one in self.book.invited(now_ms)
         ]
         return sorted([*rows, *waiting], key=lambda row: str(row["name"]))
@@ -256,16 +267,32 @@ class MachineHub:
                 not (machine.why_not(now, self.arch) or self.book.drains(machine.name)) and len(machine.runs) < f.MAX_HELD,
             )
             for machine in self._machines.values()
-            if machine.hello is not None
+            if machine.hello is not None and machine.name not in self.leased
         ]
         return choose(share_of(spec), places)
 
+    def trouble_of(self, name: str) -> str | None:
+        """Why a machine that is there takes no run, empty where it takes some; None where it is not there."""
+        machine = self._machines.get(name)
+        return None if machine is None or machine.writer is None else machine.why_not(self._now(), self.arch)
+
+    def has(self, run_id: str) -> bool:
+        return self._run(run_id) is not None
+
     async def run(
-        self, name: str, spec: RunSpec, archive: ImageArchive, on_progress: Callable[[Progress], None], cancel: threading.Event
+        self,
+        name: str,
+        spec: RunSpec,
+        archive: ImageArchive,
+        on_progress: Callable[[Progress], None],
+        cancel: threading.Event,
+        waited_s: float = 0.0,
     ) -> RunResult:
-        """One run on a machine that `place` named, to its end, whatever it comes to."""
+        """One run on a machine that `place` named, or that is leased for it, to its end, whatever it comes to. `waited_s`: how much
+        of its time it has waited for the machine."""
         machine, limits, order = self._machines[name], archive.limits, _order(spec)
-        take = f.Take(spec.run_id, order, limits.archive_bytes, limits.unpacked_bytes, limits.files, limits.layers)
+        sizes = limits.archive_bytes, limits.unpacked_bytes, limits.files, limits.layers
+        take = f.Take(spec.run_id, order, *sizes, int(1_000 * waited_s))
         run = RemoteRun(spec, take, archive, on_progress, asyncio.get_running_loop().create_future())
         if spec.run_id in machine.runs:
             raise ValueError(f"run {spec.run_id} is under way already")

@@ -6,6 +6,9 @@
 
 The node's identity, its ledger and its API are not here: this program holds a TLS key of its own, and orders. A failing self-test
 is told in the Hello, and made again. A machine whose program is killed cleans up at its next start: its runs are over then.
+
+A lease is a machine for one run (`leases`): its program makes the self-test before it dials, and is `over` once the node has let go
+of that run, refuses it, or has given it none for `IDLE_S`.
 """
 
 from __future__ import annotations
@@ -57,6 +60,8 @@ MAX_GIVING: Final = 3
 """Outputs that are given at a time: a node takes eight transfers of a machine, and some may be the rest of a lost connection."""
 PRINT_S: Final = 1.0
 PROGRESS_S: Final = 0.5
+IDLE_S: Final = 300.0
+"""A lease without a run is given back by then, whatever became of its node."""
 
 
 class NodeRefused(Exception):
@@ -124,10 +129,11 @@ def read_secrets(data: Path) -> MachineSecrets:
 class MachineProgram:
     """`folder` is its own; `sandbox` proves its limits in `prepare`. `run` never returns: it is cancelled."""
 
-    def __init__(self, secrets: MachineSecrets, folder: Path, sandbox: AsyncBackend, version: str) -> None:
+    def __init__(self, secrets: MachineSecrets, folder: Path, sandbox: AsyncBackend, version: str, *, lease: bool = False) -> None:
         self._secrets, self._folder, self._sandbox, self._version = secrets, folder, sandbox, version
-        self._context = machine_context(secrets)
+        self._context, self._lease, self.over = machine_context(secrets), lease, asyncio.Event()
         self._held: dict[str, _Held] = {}
+        self._loaded: set[str] = set()
         self._report: dict[str, Any] = {}
         self._trouble = "its self-test has not ended"
         self._writer: asyncio.StreamWriter | None = None
@@ -137,6 +143,9 @@ class MachineProgram:
     async def run(self) -> None:
         await asyncio.to_thread(self._sweep)
         preparing = asyncio.get_running_loop().create_task(self._prepare())
+        if self._lease:
+            await preparing
+            asyncio.get_running_loop().call_later(IDLE_S, self._end_if_idle)
         pause = FIRST_PAUSE_S
         try:
             while True:
@@ -146,6 +155,8 @@ class MachineProgram:
                     if self._writer is not None:
                         pause = FIRST_PAUSE_S
                     log.warning("the node is out of reach", address=self._secrets.address, why=str(fault) or type(fault).__name__)
+                    if self._lease and isinstance(fault, NodeRefused):
+                        self.over.set()
                 finally:
                     self._writer = None
                 self._forget_old()
@@ -155,16 +166,25 @@ class MachineProgram:
             preparing.cancel()
             await self._stop()
 
-    async def _stop(self) -> None:
+    def _end_if_idle(self) -> None:
+        if not self._held:
+            self.over.set()
+
+    async def wind_down(self) -> None:
+        """Its runs end, and the node hears of that where it is there."""
         for held in self._held.values():
             held.cancel.set()
-        tasks = list(self._tasks)
-        if tasks:
+        if tasks := list(self._tasks):
             await asyncio.wait(tasks, timeout=f.SILENT_S)
+
+    async def _stop(self) -> None:
+        await self.wind_down()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with contextlib.suppress(SandboxError):
+            for image in self._loaded if self._lease else ():
+                await self._sandbox.remove(image)
             await self._sandbox.close()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -190,6 +210,8 @@ class MachineProgram:
             except Exception as problem:
                 self._trouble = f.shown(str(problem))
                 log.error("no run can be taken here", why=str(problem), again_in_s=TEST_AGAIN_S)
+            if self._lease:
+                return
             if self._writer is not None:
                 self._writer.close()  # the next Hello says how it is
             if self._trouble:
@@ -266,6 +288,8 @@ class MachineProgram:
         held = self._held.pop(run, None)
         if held is None:
             return
+        if self._lease:
+            self.over.set()
         held.told = True
         held.cancel.set()
         for file in {} if held.result is None else held.result.outputs.values():
@@ -305,10 +329,10 @@ class MachineProgram:
         if spec.run_id != held.take.run or spec.inputs:
             return RunResult(status=RunStatus.ENGINE_ERROR, reason="the order is of another run, or needs files")
         await self._bring_image(held, spec)
-        left = spec.limits.wall_s - (time.monotonic() - began)
+        left = spec.limits.wall_s - held.take.waited_ms / 1_000 - (time.monotonic() - began)
         if left < 1:
-            return RunResult(status=RunStatus.ENGINE_ERROR, reason="its image came too late for the run")
-        spec = structs.replace(spec, limits=structs.replace(spec.limits, wall_s=left))
+            return RunResult(status=RunStatus.ENGINE_ERROR, reason="the machine and the image were there too late for the run")
+        spec = _shorter(spec, left)
         if held.cancel.is_set():
             return RunResult(status=RunStatus.CANCELLED, reason="cancelled")
         self._say(f.Began(spec.run_id))
@@ -350,6 +374,7 @@ class MachineProgram:
                     files=held.take.files,
                     layers=held.take.layers,
                 )
+                self._loaded.add(spec.image_id)
                 await self._sandbox.load(path, spec.image_id, limits)
             finally:
                 path.unlink(missing_ok=True)
@@ -397,6 +422,12 @@ class MachineProgram:
                 await _send(file, writer)
             if not isinstance(await _answer(frames), f.OutputReceived):
                 raise Malformed("the node did not say that it has the output")
+
+
+def _shorter(spec: RunSpec, left: float) -> RunSpec:
+    """The same within the time that is left: what its program is told to keep to shrinks with what it is killed by."""
+    budget_s = max(1, int(spec.budget_s * left / spec.limits.wall_s))
+    return structs.replace(spec, budget_s=budget_s, limits=structs.replace(spec.limits, wall_s=left))
 
 
 async def _send(file: IO[bytes], writer: asyncio.StreamWriter) -> None:

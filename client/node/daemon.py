@@ -627,9 +627,11 @@ class Daemon:
         own = make_engine(config, self.data, self.ledger.own_id)
         if config.cluster.kind == "none":
             return own
-        from learningchain.client.machines.backend import MachinesBackend
+        from learningchain.client.machines.backend import MachinesBackend, make_leases
 
         engine = MachinesBackend(own, self.data, config.cluster.listen, now_ms)
+        if config.cluster.kind == "slurm":
+            engine.leases = make_leases(config, self.data, engine.hub)
         self.view.machines = engine.hub
         engine.hub.start()
         return engine

@@ -10,6 +10,7 @@ import pytest
 from tests.processes.harness import Graph
 
 LONGEST = (
+    "test_slurm.py",
     "test_machines.py",
     "test_hidden.py",
     "test_questions.py",

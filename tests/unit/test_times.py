@@ -34,6 +34,12 @@ CASES: dict[str, str] = {
     "client/machines/hub.py LOST_S": "tests/unit/test_machines.py::test_a_run_is_over_where_its_machine_stays_away",
     "client/machines/hub.py BACK_S": "tests/unit/test_machines.py::test_a_run_goes_on_over_a_start_of_the_node",
     "client/machines/hub.py UNASKED_S": "tests/unit/test_machines.py::test_a_run_that_nobody_goes_on_with_ends_on_the_machine",
+    "client/machines/leases.py LET_GO_S": "tests/unit/test_slurm.py::test_a_training_runs_on_a_lease_that_goes_with_it",
+    "client/machines/leases.py SELF_TEST_S": "tests/unit/test_slurm.py::test_a_lease_whose_program_does_not_come_is_ended",
+    "client/machines/program.py IDLE_S": "tests/unit/test_slurm.py::test_a_lease_that_gets_no_run_is_given_back",
+    "client/cli/machine.py LAST_S": (
+        "tests/unit/test_slurm.py::test_what_has_not_ended_shortly_before_the_lease_does_is_ended_in_order"
+    ),
     "client/machines/book.py TOKEN_MS": "tests/unit/test_machines.py::test_a_token_is_good_for_one_machine_within_its_hour",
     "p2p/content/moves.py TICKET_MS": (
         "tests/unit/test_content_moves.py::test_a_ticket_is_used_for_a_part_of_its_time_and_then_asked_for_again"
@@ -154,6 +160,7 @@ REASONS: dict[str, str] = {
         client/contracts/federation/objects.py POLL_S
         client/machines/frames.py PING_S
         client/machines/hub.py CANCEL_LOOK_S FAILING_S
+        client/machines/leases.py LOOK_S PAUSE_S
         client/machines/program.py FIRST_PAUSE_S MAX_PAUSE_S TEST_AGAIN_S PRINT_S PROGRESS_S
         client/work/engine_watch.py LOOK_S
         p2p/content/moves.py REST_MS FORGIVE_MS
@@ -271,6 +278,7 @@ REASONS: dict[str, str] = {
         client/machines/frames.py SILENT_S
         client/machines/hub.py HELLO_S
         client/machines/program.py CONNECT_S
+        client/machines/slurm.py CALL_S
         client/work/engine_watch.py ANSWER_S
         p2p/mover/receiving.py CONNECT_S
         p2p/mover/sending.py SILENCE_S TICKET_S
@@ -300,6 +308,7 @@ REASONS: dict[str, str] = {
     """,
     "time kept free before an end that the ledger sets, or allowed beside one": """
         client/machines/hub.py ENDING_S
+        client/machines/slurm.py WARN_S
         p2p/content/moves.py SPARE_MS
         client/contracts/federation/roles/aggregator.py MARGIN_MS
         client/contracts/federation/roles/panel.py MARGIN_MS

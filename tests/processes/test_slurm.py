@@ -1,0 +1,134 @@
+"""A Slurm cluster that trains for a node, as docs/slurm.md types it: a real controller and two real machines of it, on this host.
+
+The cluster's machines have a Docker Engine of their own, which both share; the node has another.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+import pytest_asyncio
+
+from tests.processes.harness import ROOT, eventually, free_port
+from tests.processes.machine_lab import SLOW_S, Lab, laboratory, page
+from tests.processes.machines import docker
+from tests.processes.slurm import Cluster, slurm
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PAGE = "docs/slurm.md"
+
+
+@dataclass
+class Site:
+    lab: Lab
+    cluster: Cluster
+
+    def containers(self) -> list[str]:
+        """Of trainings that run, on the cluster's engine."""
+        names = docker(self.lab.host, "ps", "--format", "{{.Names}}").splitlines()
+        return [name for name in names if "-train-" in name and "-selftest-" not in name]
+
+    async def trains(self) -> None:
+        async def there() -> bool:
+            return bool(self.containers())
+
+        await eventually("a job of Slurm trains", there, SLOW_S)
+
+    async def empty(self) -> None:
+        """Nothing of a lease is left: no job, no machine, no container, no file."""
+
+        async def is_empty() -> bool:
+            live = [job for job in self.cluster.jobs() if job.split()[0] in ("PENDING", "RUNNING", "COMPLETING")]
+            return not (live or self.containers() or await self.lab.node.api.machines())
+
+        await eventually("the leases are over", is_empty, SLOW_S)
+        spool = self.lab.node.data / "machines" / "leases"
+        kept = docker(self.lab.host, "images", "--format", "{{.Tag}}")
+        assert not list(spool.iterdir()) and str(self.lab.image.image_id).removeprefix("sha256:") not in kept
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    program = folder / "learningchain"
+    typed = page(PAGE, "cluster.kind").replace("10.0.0.7:7403", f"127.0.0.1:{free_port()}")
+    async with slurm(folder / "slurm") as cluster:
+        (folder / "lab").mkdir()
+        host = f"unix://{folder / 'lab' / 'engine' / 'engine.sock'}"
+        program.write_text(
+            f"#!/bin/sh\ncd {ROOT}\nexport PATH=/usr/bin:/bin DOCKER_HOST={host} TMPDIR={folder}\n"
+            f'exec {sys.executable} -m learningchain "$@"\n'
+        )
+        program.chmod(0o755)
+        async with laboratory(folder / "lab", typed, {"slurm.command": [str(program)]}) as lab:
+            assert lab.host == host
+            yield Site(lab, cluster)
+
+
+async def test_a_training_is_a_job_of_slurm_and_is_paid(site: Site) -> None:
+    job = await site.lab.post({"train": 4, "evaluate": 0.2, "examples": 40})
+    await site.trains()
+    (lease,) = await site.lab.node.api.machines()
+    assert lease["name"].startswith("slurm-") and lease["state"] == "ready" and len(lease["runs"]) == 1
+    view = await site.lab.paid(job)
+    assert view["state"] == "PAID" and view["winner"] == site.lab.node.address
+    (run,) = await site.lab.runs(job, "train")
+    assert run["state"] == "ok" and f"on the machine {lease['name']}" in run["reason"]
+    await site.empty()
+    assert [state.split()[0] for state in site.cluster.jobs()] == ["COMPLETED"], "its program ended in order"
+
+
+async def test_a_job_that_somebody_cancels_ends_its_container_and_costs_no_attempt(site: Site) -> None:
+    job = await site.lab.post({"train": 15, "evaluate": 0.2, "examples": 40})
+    await site.trains()
+    (before,) = site.containers()
+    (lease,) = await site.lab.node.api.machines()
+    site.cluster.say("scancel", f"--name={lease['name']}")
+
+    async def is_gone() -> bool:
+        return before not in site.containers()
+
+    await eventually("the container of the job is gone", is_gone, SLOW_S)
+    await _is_paid_at_the_second_try(site, job)
+
+
+async def test_a_machine_that_slurm_gives_up_costs_no_attempt_though_its_job_runs_on(site: Site) -> None:
+    job = await site.lab.post({"train": 45, "evaluate": 0.2, "examples": 40})
+    await site.trains()
+    (machine,) = [words.split()[1] for words in site.cluster.jobs() if words.startswith("RUNNING")]
+    await site.cluster.stop(machine, kill=True)
+
+    async def is_over() -> bool:
+        return any(run["ended"] for run in await site.lab.runs(job, "train"))
+
+    await eventually("the first run is over", is_over, SLOW_S)
+    first = min(await site.lab.runs(job, "train"), key=lambda run: run["started"])
+    assert "NODE_FAIL" in first["reason"]
+    await _is_paid_at_the_second_try(site, job)
+    site.cluster.start(machine)
+    await site.cluster.idle(machine)
+
+
+async def test_a_training_goes_on_without_its_node_and_without_slurm_s_controller(site: Site) -> None:
+    job = await site.lab.post({"train": 25, "evaluate": 0.2, "examples": 40})
+    await site.trains()
+    await site.cluster.stop("slurmctld")
+    await site.lab.node.kill()
+    await site.lab.node.start()
+    assert (await site.lab.paid(job))["state"] == "PAID"
+    (run,) = await site.lab.runs(job, "train")
+    assert run["state"] == "ok" and run["attempt"] == 1
+    site.cluster.start("slurmctld")
+    await site.empty()
+
+
+async def _is_paid_at_the_second_try(site: Site, job: str) -> None:
+    assert (await site.lab.paid(job))["state"] == "PAID"
+    first, second = sorted(await site.lab.runs(job, "train"), key=lambda run: run["started"])
+    assert (first["state"], second["state"]) == ("engine-error", "ok")
+    assert {first["attempt"], second["attempt"]} == {1}, "it was the one attempt all the time"
+    await site.empty()
