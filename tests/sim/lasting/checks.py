@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from learningchain.chain.crypto import address
@@ -38,6 +38,7 @@ class Checks:
         """What was held against nodes that were off when they were asked."""
         self.jobs: Counter[str] = Counter()
         self.sizes: list[tuple[float, dict[str, int]]] = []
+        self.tell: Callable[[str], None] = lambda _: None
 
     # --- events --------------------------------------------------------------------------------------------------------------
 
@@ -78,11 +79,13 @@ class Checks:
 
     def fault(self, text: str) -> None:
         self.faults.append(f"hour {now_s() / 3_600:.2f}: {text}")
+        self.tell(self.faults[-1])
 
     # --- sizes ---------------------------------------------------------------------------------------------------------------
 
     def measure(self) -> None:
         """How much everything has now."""
+        self.tell(f"day {now_s() / 86_400:.2f}: {dict(self.jobs)}")
         found: dict[str, int] = {"ledger": sum(1 for _ in self.graph.chain.state.records(b""))}
         for name, node in self.graph.nodes.items():
             if node.work is not None and not node.work._stopping:
@@ -91,8 +94,8 @@ class Checks:
                 found[f"{name} images"] = len(node.engine.images)
         self.sizes.append((now_s(), found))
 
-    def grown(self, begin_s: float, middle_s: float, end_s: float, spare: int = 1) -> list[str]:
-        """What has more, at its most, in the second span than in the first."""
+    def grown(self, begin_s: float, middle_s: float, end_s: float, stays: Collection[str], spare: int = 1) -> list[str]:
+        """What has more, at its most, in the second span than in the first, but for what is to stay."""
 
         def most(since: float, until: float) -> Counter[str]:
             top: Counter[str] = Counter()
@@ -102,7 +105,11 @@ class Checks:
             return top
 
         before, after = most(begin_s, middle_s), most(middle_s, end_s)
-        return [f"{what}: {before[what]}, then {n}" for what, n in sorted(after.items()) if n > MORE * before[what] + spare]
+        return [
+            f"{what}: {before[what]}, then {n}"
+            for what, n in sorted(after.items())
+            if n > MORE * before[what] + spare and what.split(" ", 1)[-1] not in stays
+        ]
 
     def owed(self) -> list[str]:
         """Escrows that hold something."""

@@ -1,7 +1,7 @@
 """The lasting graph: one real ledger whose blocks come when there is something for them, and nodes in virtual time.
 
 An idle graph makes a block each ten minutes, so a month takes minutes of a processor. Nodes look at the clock once a second where a
-deadline is near, and else each half minute: a look costs what it costs, and nothing that the looks between would see changes.
+deadline is near, and else each minute: a look costs what it costs, and nothing that the looks between would see changes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from learningchain.chain.types import Event
 from learningchain.client.contracts.federation.settings import FederationSettings
 from learningchain.client.contracts.job.roles import secrets
 from learningchain.client.keys import hidden
-from learningchain.client.work import engine_watch, runner, warm_pool
+from learningchain.client.work import database, engine_watch, runner, warm_pool
 from learningchain.p2p.content.cid import parse
 from tests.sim.lasting.checks import Checks
 from tests.sim.lasting.machines import LastingNode, now_s
@@ -31,16 +31,19 @@ from tests.unit.work_kit import CAPACITY, PARAMS, START_MS, Chain, Web, hidden_s
 
 BEAT_S = 600.0
 BLOCK_S = 1.0
-NEAR_MS = 60_000
-IDLE_S = 30.0
+NEAR_MS = 20_000
+IDLE_S = 60.0
 HOUR_MS = 3_600_000
 
 
 @contextmanager
 def idle_looks() -> Iterator[None]:
-    """Nodes look by themselves each half minute: `Lasting` wakes them each second where that decides anything."""
+    """Nodes look by themselves each minute: `Lasting` wakes them each second where that decides anything. What they keep for
+    two months they keep for two days: its size stands still after a week. Nothing takes processor time in virtual time."""
     with (
+        mock.patch.object(database, "KEEP_MS", 48 * HOUR_MS),
         mock.patch.object(runner, "TICK_S", IDLE_S),
+        mock.patch.object(runner, "spent", lambda: (0.0, now_s())),
         mock.patch.object(warm_pool, "TICK_S", IDLE_S),
         mock.patch.object(engine_watch, "LOOK_S", 20 * IDLE_S),
     ):
@@ -93,6 +96,7 @@ class Lasting(Network):
         self.sizes: dict[str, int] = {}
         """Of files that are said to be larger than they are, by CID."""
         self.takes: dict[tuple[str, str], float] = {}
+        self._sealed: dict[str, bytes] = {}
         self.chain = LastingChain([*validators], [*members, "boss"], params, CAPACITY)
         self.nodes = {name: self._node(name) for name in (*validators, *members, "boss")}
         self._tasks: list[asyncio.Task[None]] = []
@@ -100,7 +104,7 @@ class Lasting(Network):
         self.chain.told = self.checks.heard
 
     def _node(self, name: str) -> LastingNode:
-        config = working(attempts=1, concurrent=2, federation=FederationSettings(serve=True, min_verifiers=2))
+        config = working(attempts=1, concurrent=2, serve_won_days=1, federation=FederationSettings(serve=True, min_verifiers=2))
         return LastingNode(self, name, self.tmp / name, config, 0)
 
     async def add(self, name: str) -> None:
@@ -167,7 +171,7 @@ class Lasting(Network):
         return messages.job_id_of(tx, 0)
 
     def unpublish(self, name: str) -> None:
-        """Boss gives the image up."""
+        """Boss gives up the image and the hidden data of a job."""
         boss = self.nodes["boss"].files
         for cid in [
             cid for cid, reasons in boss.pins.items() if "posted" in reasons and boss.held[cid].read_bytes() == name.encode()
@@ -182,6 +186,7 @@ class Lasting(Network):
         hidden.encrypt(plain, sealed, secret, bytes(12))
         cid, size = await boss.files.add(sealed, pin="hidden")
         await boss.running.keep(secrets.of_key(secret))
+        self._sealed[name] = sealed.read_bytes()
         plain.unlink()
         sealed.unlink()
         return hidden_set(cid, loss.encode(), secret, size)

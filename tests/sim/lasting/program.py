@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.network import NetworkParams
 from tests.sim.lasting.graph import HOUR_MS, Lasting, idle_looks
-from tests.sim.lasting.people import HIDDEN, HOUR_S, HOURS, LARGE, LIMIT, MINUTES, Kind, People, until_hour
+from tests.sim.lasting.people import HIDDEN, HOUR_S, HOURS, LARGE, LIMIT, LONG, MINUTES, Kind, People, until_hour
 from tests.unit.composed_kit import holdings, left
 from tests.unit.test_work_composed import LOGS, OWN_FEDERATIONS, OWN_REQUESTS, PINS
 from tests.unit.work_kit import run_virtual
 
 OWN = OWN_FEDERATIONS | OWN_REQUESTS | {"contractor.keys", "capacity.said"}
 """What users keep: a contractor its keys, too, as long as it may post its sealed data once more. And what a newcomer declared."""
+WEEKS = 12
+"""Days from which on sizes are compared: after four of them everything that is kept for two days has been let go of once."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,47 @@ DAY = Plan(
 )
 
 
+def weeks(days: int) -> Plan:
+    """The same every day, but for the long trainings of each third one, with a last day in which only that ends what was begun. At
+    weekends some sleep, and once a week a clock is wrong, somebody comes and goes, and a validator is replaced and comes back."""
+    full = range(days - 1)
+
+    def daily(*hours: float, every: int = 1) -> tuple[float, ...]:
+        return tuple(24 * day + hour for day in full if day % every == 0 for hour in hours)
+
+    saturdays = [24 * day for day in full if day % 7 == 4]
+    return Plan(
+        days=days,
+        validators="abcdefg",
+        members=("hal", "ida", "joe", "kay"),
+        jobs=(
+            (MINUTES, daily(1, 9, 15)),
+            (HOURS, daily(4, 13)),
+            (HIDDEN, daily(3, 18)),
+            (LIMIT, daily(5)),
+            (LARGE, daily(6, every=2)),
+            (LONG, tuple(hour for hour in daily(8, every=3) if hour < 24 * days - 72)),
+        ),
+        rounds=(30,) * (2 * (days - 3) // 3),
+        owners="abc",
+        servers="bcde",
+        ask_every_h=5,
+        keep_ms=48 * HOUR_MS,
+        sleeps=tuple((who, hour + 18, hour + 80) for hour in saturdays for who in ("g", "kay")),
+        jumps=tuple(
+            one
+            for week, hour in enumerate(saturdays)
+            for one in (
+                ("hal", hour + 2.5, (2, -2, 24 * 400, -24 * 400)[week % 4] * HOUR_MS, 90.0),
+                ("f", hour + 14, (-3, 24 * 400, -24 * 400, 3)[week % 4] * HOUR_MS, 200.0),
+            )
+        ),
+        joins=tuple((f"guest{week}", hour + 1) for week, hour in enumerate(saturdays)),
+        leaves=tuple((f"guest{week}", hour + 60) for week, hour in enumerate(saturdays) if hour + 96 < 24 * days),
+        replaced=tuple(one for hour in saturdays for one in (("f", "ida", hour + 20), ("ida", "f", hour + 50))),
+    )
+
+
 def params(plan: Plan) -> Any:
     """An idle graph makes a block each ten minutes, and what is asked is answered within the blocks that come then."""
     keep = {"job_keep": plan.keep_ms, "fed_keep": plan.keep_ms, "pred_keep": plan.keep_ms}
@@ -68,8 +111,8 @@ def params(plan: Plan) -> Any:
     return NetworkParams(heartbeat=600_000, max_step=600_000, **keep, **quick)
 
 
-def play(plan: Plan, folder: Path) -> People:
-    """All of it. The faults that were found stand in the checks of what is returned."""
+def play(plan: Plan, folder: Path, tell: Callable[[str], None] = lambda _: None) -> People:
+    """All of it. The faults that were found stand in the checks of what is returned; `tell` hears of them as they are found."""
 
     async def main() -> People:
         graph = Lasting(folder, plan.validators, list(plan.members), params(plan))
@@ -78,12 +121,16 @@ def play(plan: Plan, folder: Path) -> People:
         await graph.settle()
         before = {name: holdings(node) for name, node in graph.nodes.items()}
         people = People(graph)
+        people.checks.tell = tell
         await asyncio.gather(*scenes(plan, people))
         await graph.minutes(2 * plan.keep_ms / 60_000 + 60)
         for name, node in graph.nodes.items():
             stays = left(holdings(node), before.get(name, before["a"]), LOGS | OWN | PINS)
             if stays or node.engine.images or node.engine.waiting:
                 people.checks.fault(f"{name} still has {stays}, {node.engine.images}, {node.engine.waiting}")
+        third = 8 * HOUR_S * plan.days
+        for grown in people.checks.grown(third, 2 * third, 3 * third, OWN) if plan.days >= WEEKS else ():
+            people.checks.fault(f"it grows: {grown}")
         for owed in people.checks.owed():
             people.checks.fault(f"an escrow is not settled: {owed}")
         await graph.stop()
