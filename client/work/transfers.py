@@ -31,6 +31,7 @@ LEAST = 100_000
 """Bytes per second over one window below which a download ends even though nobody waits."""
 PATIENCE_S = 60.0
 WINDOW_S, STEP_S = 20.0, 4.0
+FETCH_MS = 600_000
 PLACES, RESERVED = 8, 4
 """Downloads of images and hidden data at once, and how many of them are for urgent ones alone."""
 MODEL_PLACES = 24
@@ -40,6 +41,12 @@ MODEL_PLACES = 24
 def transfer_s(size: int) -> float:
     """Seconds after which the transfer of so many bytes is given up."""
     return PATIENCE_S + size / SLOWEST
+
+
+def fetch_ms(size: int) -> int:
+    """Milliseconds for a file that this node's owner waits for: ten minutes, in which who has it may come back; longer for a large
+    one, which a slow connection brings within `transfer_s`."""
+    return max(FETCH_MS, int(1_000 * transfer_s(size)))
 
 
 @dataclass(eq=False)

@@ -5,7 +5,7 @@ models keep another's from being tried.
 
     begin --> waiting --> fetching (image, files) --> running (1 of 2, 2 of 2) --> passed, or failed: `why` says what is wrong
 
-Every step has an end: the engine gets ready within `READY_S` or not, a transfer is given up after `transfer_s`, a run after the
+Every step has an end: the engine gets ready within `READY_S` or not, a transfer is given up after `fetch_ms`, a run after the
 start and the time that `prepare` gives it. What a trial brought here stays for `KEPT_S` after it passed: the machine that
 serves the model then finds it, and does not fetch it again.
 """
@@ -34,6 +34,7 @@ from learningchain.client.work.events import (
     StartRun,
     WantedImage,
 )
+from learningchain.client.work.transfers import fetch_ms
 from learningchain.client.work.tries import RUNS, Trial, TriedRun, judge
 from learningchain.client.work.warm_pool import cost_mb
 from learningchain.sandbox import ParsedAnswer, RunSpec, RunStatus
@@ -42,7 +43,6 @@ log = structlog.get_logger(__name__)
 
 PIN: Final = "try"
 READY_S: Final = 120.0
-FETCH_MS: Final = 600_000
 KEPT_S: Final = 600.0
 """How long it counts what a trial came to."""
 MOST: Final = 64
@@ -274,7 +274,7 @@ class Trials:
         paths: dict[str, Path] = {}
         for name, cid, size in wanted.files:
             state.step = f"fetches the {name}"
-            until = self._ground.clock() + FETCH_MS
+            until = self._ground.clock() + fetch_ms(size)
             found = await self._ground.content(FetchContent("try", name, wanted.ref, cid, size, until, pin=PIN))
             if not isinstance(found, ContentReady):
                 raise TrialImpossible(f"its {name} is not to be had: {getattr(found, 'reason', '')}")

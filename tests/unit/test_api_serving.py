@@ -14,6 +14,8 @@ from learningchain.chain.contracts.prediction import records
 from learningchain.client.contracts.prediction.http import serving_api
 from learningchain.client.keys.tokens import Tokens, TokenScope, now_ms
 from learningchain.client.work import trials as node_trials
+from learningchain.client.work.trials import WantedTrial
+from learningchain.p2p.content.cid import Codec, cid_of
 from learningchain.sandbox import RunStatus
 from tests.unit.api_kit import MODEL_CID, TOKEN, Api, serving, sha
 from tests.unit.trial_kit import Ground
@@ -109,6 +111,18 @@ async def test_a_model_that_is_too_large_to_be_served_here_is_not_run(api: Api, 
     model = await register(api, limits={"mem_mb": 64_000})
     name, text = await refused(api, model, 409)
     assert name == "TRIAL_FAILED" and "may use 640" in text and "serve.mem_mb is 2048" in text and not ground.started
+
+
+async def test_a_large_model_on_a_slow_connection_is_waited_for_as_an_image_is(ground: Ground) -> None:
+    """At the megabyte a second that a transfer is given time for; a small one for ten minutes: who has it may be off just now."""
+    sizes = (100_000, 5 * 10**9)
+    nothing: Any = None
+    for size in sizes:
+        wanted = WantedTrial(
+            sha(str(size)), "try", lambda _: nothing, (("model", str(cid_of(Codec.RAW, b"%d" % size)), size),), nothing
+        )
+        await ground.trials().begin(wanted).over.wait()
+    assert [ground.waits_ms[size] // 1_000 for size in sizes] == [600, 5_060]
 
 
 async def test_a_failed_trial_is_tried_anew_once_it_was_told(api: Api, ground: Ground) -> None:

@@ -120,6 +120,9 @@ CASES: dict[str, str] = {
         "tests/unit/test_notify.py::test_a_command_that_does_not_end_is_killed_with_what_it_started"
     ),
     "client/signer/server.py IDLE_S": "tests/unit/test_signer.py::test_a_node_that_falls_silent_loses_its_place",
+    "client/work/transfers.py FETCH_MS": (
+        "tests/unit/test_api_serving.py::test_a_large_model_on_a_slow_connection_is_waited_for_as_an_image_is"
+    ),
     "client/work/transfers.py PATIENCE_S": (
         "tests/unit/test_work_transfers.py::test_slow_ones_make_room_for_those_that_wait_and_go_on_later_from_where_they_were"
     ),
@@ -254,7 +257,6 @@ REASONS: dict[str, str] = {
         client/contracts/federation/http/joining.py WISHED_S
         client/contracts/federation/http/member_api.py HOLD_S
         client/contracts/federation/http/sponsor_api.py FETCH_S
-        client/contracts/federation/member_part.py FETCH_MS
         client/contracts/federation/sdk.py HOLD_S
         client/contracts/job/objects.py POST_S
         client/contracts/membership/cli/entry.py ADMITTED_WITHIN_S SIGNER_S
@@ -270,7 +272,7 @@ REASONS: dict[str, str] = {
         client/dashboard/page.py WAIT_S FETCH_S
         client/node/daemon.py SIGNER_PATIENCE_S
         client/sdk/http.py TIMEOUT_S SILENCE_S
-        client/work/trials.py FETCH_MS READY_S
+        client/work/trials.py READY_S
         client/keys/tokens.py timeout=5.0 timeout=0.1
         client/keys/backup.py timeout=30
     """,

@@ -41,6 +41,8 @@ class Ground:
         self.started: list[StartRun] = []
         self.pinned: list[str] = []
         self.let_go_of: list[bytes] = []
+        self.waits_ms: dict[int, int] = {}
+        """By its size, how long a file is waited for."""
 
     def trials(self) -> Trials:
         """In tasks of this loop, which are kept until they end."""
@@ -65,6 +67,7 @@ class Ground:
 
     async def content(self, wanted: FetchContent) -> Input:
         self.pinned.append(wanted.cid)
+        self.waits_ms[wanted.max_size] = wanted.until - self.clock()
         try:
             path: Path = await self._files.fetch(wanted.cid, max_size=wanted.max_size, timeout_s=1.0)
         except Exception as problem:

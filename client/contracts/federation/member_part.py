@@ -42,10 +42,10 @@ from learningchain.client.work.events import (
     Unpin,
 )
 from learningchain.client.work.machine import Recalled
+from learningchain.client.work.transfers import fetch_ms
 from learningchain.sandbox import RunStatus
 
 PREVIEW, LAST = "fed-preview", "fed-last"
-FETCH_MS = 600_000
 FINAL_MS = 3_600_000
 """How long after the end an image waits for the final model; one that comes later has it brought again."""
 MOST_AT_ONCE = 4
@@ -149,7 +149,7 @@ class MemberPart(FedPart):
                 yield from self._previewed(scope, gone)
             elif at is not None and scope not in self._previewing:
                 self._previewing[scope] = at
-                until = given.clock + FETCH_MS
+                until = given.clock + fetch_ms(at.terms.size)
                 yield FetchContent(scope, "base", at.id, text_of(at.now.base or at.terms.model), at.terms.size, until, pin=PREVIEW)
 
     # --- runs whose model goes nowhere -------------------------------------------------------------------------------------------
