@@ -21,6 +21,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -85,42 +86,43 @@ def _fault(name: str) -> str:
 
 
 # --- what looks alike ----------------------------------------------------------------------------------------------------------
-# A subset of the confusables of Unicode Technical Standard 39: letters of Cyrillic, Greek, Armenian and of Latin's own variants
-# that look like those of ASCII, digits and strokes, dashes and quotes. Compatibility forms (full width, bold, circled…) and
-# accents go by NFKD. What it misses is a warning that does not come: who is paid is decided by the address.
+# By the table of Unicode Technical Standard 39 (confusables.txt, from a package), and by what it lacks: small forms whose capitals
+# alone stand there, letters with strokes, Coptic, what people write for a letter (4lice), and what stands between words.
+# Compatibility forms (full width, bold, circled…) and accents go by NFKD. What all that misses is a warning that does not come:
+# who is paid is decided by the address.
 
 _PAIRS = (
     ("0OоοՕօσᴏ", "o"),
-    ("1Il|ӏӀІΙɩƖ∣", "l"),
-    ("аАαΑɑ", "a"),
+    ("1Il|!ӏӀІΙɩƖ∣", "l"),
+    ("4@аАαΑɑⲁꬰᗩ∀Δ", "a"),
     ("ВΒвьЬ", "b"),
-    ("сСϲᴄ", "c"),
+    ("сСϲᴄⲥ", "c"),
     ("ԁԀđ", "d"),
-    ("еЕΕεҽ", "e"),
+    ("3еЕΕεҽⲉ", "e"),
     ("ƒſ", "f"),
     ("ɡԌց", "g"),
     ("һНΗհнħ", "h"),
-    ("іιı", "i"),
+    ("іιıⲓ", "i"),
     ("јЈϳȷ", "j"),
-    ("кКκΚ", "k"),
+    ("кКκΚⲕ", "k"),
     ("ł", "l"),
-    ("мМΜ", "m"),
-    ("пՈոηΝ", "n"),
-    ("ø", "o"),
-    ("рРρΡ", "p"),
+    ("мМΜⲙ", "m"),
+    ("пՈոηΝⲛ", "n"),
+    ("øⲟ", "o"),
+    ("рРρΡⲣ", "p"),
     ("ԛԚզ", "q"),
     ("гᴦ", "r"),
-    ("ѕЅꜱƽ", "s"),
-    ("тТτΤŧ", "t"),
+    ("5$ѕЅꜱƽ", "s"),
+    ("тТτΤŧⲧ", "t"),
     ("υսՍʋᴜ", "u"),
-    ("νѵᴠ", "v"),
-    ("ԝԜωᴡѡ", "w"),
-    ("хХχΧ", "x"),
+    ("νѵᴠⲩ", "v"),
+    ("ԝԜωᴡѡⲱ", "w"),
+    ("хХχΧⲭ", "x"),
     ("уУγΥүҮ", "y"),
-    ("Ζᴢ", "z"),
-    ("‐‑‒–—−_", "-"),
+    ("Ζᴢⲍ", "z"),
+    ("ᘔ", "2"),
+    ("‐‑‒–—−_-·•。.", " "),
     ("’‘ʼ`´", "'"),
-    ("·•", "."),
 )
 _LOOKS = {ord(c): plain for many, plain in _PAIRS for c in many}
 _SEQUENCES = (("rn", "m"), ("vv", "w"), ("cl", "d"))
@@ -133,13 +135,40 @@ def looks(name: str) -> frozenset[str]:
 
 
 def _skeleton(text: str) -> str:
-    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    shown = unicodedata.normalize("NFKD", plain.translate(_LOOKS)).casefold()
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)).translate(_LOOKS)
+    like = "".join(c if c.isascii() else _prototype(c) for c in plain)
+    shown = unicodedata.normalize("NFKD", like.translate(_LOOKS)).casefold().translate(_LOOKS)
     if shown.startswith(_ADDRESS_LOOK):
         return shown
     for many, one in _SEQUENCES:
         shown = shown.replace(many, one)
     return shown
+
+
+@lru_cache(4_096)
+def _prototype(character: str) -> str:
+    """What stands for all characters that look like this one: of ASCII where one of them is."""
+    small = _SMALL_CAPITAL.fullmatch(unicodedata.name(character, ""))
+    if small:
+        return small[1] or small[2]
+    if unicodedata.east_asian_width(character) == "W":
+        return character
+    # The table says of the one that stands for many which they are, and of each of these that one alone.
+    others = _alike(character)
+    first = others[0] if len(others) == 1 else character
+    return min({character, first, *_alike(first)}, key=lambda one: (not one.isascii(), len(one), one))
+
+
+def _alike(character: str) -> list[str]:
+    """By Unicode's table. It has 900 kB, so it is read where a name needs it."""
+    from confusable_homoglyphs.confusables import confusables_data
+
+    return [other["c"].strip(_MARKS) for other in confusables_data.get(character, [])]
+
+
+_SMALL_CAPITAL = re.compile(r"LATIN LETTER SMALL CAPITAL ([A-Z])|LATIN (?:SMALL|CAPITAL) LETTER ([A-Z]) WITH .*")
+_MARKS = "\N{LEFT-TO-RIGHT MARK}"
+"""Around letters that are written from the right, in the table alone."""
 
 
 def near(address: str, known: Iterable[str]) -> str | None:

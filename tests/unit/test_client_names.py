@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import json
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +88,32 @@ def test_what_cannot_be_a_name(name: str, why: str) -> None:
         ("alice", "𝐚𝐥𝐢𝐜𝐞"),
         ("x-y", "x\N{EN DASH}y"),
         ("oli", "օlі"),
+        *(("alice", other) for other in ("Ꭺlice", "ꓮlice", "ᴀlice", "ꭺlice", "alⲓce", "ꬰlice", "ⲁlice", "ᗩlice", "4lice", "a!ice")),
+        ("mallory", "ꓟallory"),
+        *(("lab 2", other) for other in ("lab ᒿ", "lab Ƨ", "lab ᘔ", "lab-2", "lab_2")),
+        ("modern.bank", "modern。bank"),
+        ("dora", "đorа"),
+        ("yves", "ყves"),
+        ("ivan", "ivаո"),
     ],
 )
 def test_names_that_look_alike(one: str, other: str) -> None:
     assert Names({OWN: one}).like(other) == [one]
     assert Names({OWN: other}).like(one) == [other]
+
+
+def test_names_that_do_not_look_alike() -> None:
+    others = ["bob", "alicia", "Алиса", "爱丽丝", "爱丽", "lab 1", "lab 3", "Ольга", "Игорь", "নদী", "שלום"]
+    for one in others:
+        assert Names({OWN: one}).like("alice") == [] and Names({OWN: one}).like("lab 2") == []
+        assert [name for name in others if Names({OWN: name}).like(one)] == []
+
+
+def test_names_of_ascii_are_looked_at_without_the_table() -> None:
+    """It is 900 kB, and every command reads the names."""
+    code = "import sys; from learningchain.client.keys import names; names.checked('al.4-b'); print(sorted(sys.modules))"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "learningchain.client.keys.names" in modules and "confusable_homoglyphs" not in modules
 
 
 # --- the file --------------------------------------------------------------------------------------------------------------------
