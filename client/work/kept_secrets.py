@@ -21,16 +21,19 @@ AGAIN_S = 1.0
 
 
 class KeptSecrets:
-    """`now()`: wall-clock milliseconds. The database is used on the executor's thread alone."""
+    """Wall-clock milliseconds: `since()`, from which a secret is kept for its time, and `over()`, up to which that is over. The
+    database is used on the executor's thread alone."""
 
-    def __init__(self, database: WorkDatabase, models: Models, executor: Executor, now: Callable[[], int]) -> None:
-        self._database, self._models, self._executor, self._now = database, models, executor, now
+    def __init__(
+        self, database: WorkDatabase, models: Models, executor: Executor, *, since: Callable[[], int], over: Callable[[], int]
+    ) -> None:
+        self._database, self._models, self._executor, self._since, self._over = database, models, executor, since, over
 
     async def save(self, secret: Secret) -> SecretStored | SecretRefused:
         """What counts now. A file of one that is not the first of its kind and key goes."""
         database = self._database
         try:
-            saved = await in_thread(self._executor, lambda: database.save(secret, self._now()))
+            saved = await in_thread(self._executor, lambda: database.save(secret, self._since()))
             first = None if saved else await in_thread(self._executor, lambda: database.secret(secret.kind, secret.key))
         except (sqlite3.Error, WorkDatabaseError) as problem:
             log.error("what this node measured could not be stored", kind=secret.kind, ref=secret.ref.hex(), why=str(problem))
@@ -43,7 +46,7 @@ class KeptSecrets:
 
     async def keep(self, secret: Secret) -> None:
         """What a user hands over. Raises sqlite3.Error, WorkDatabaseError."""
-        await in_thread(self._executor, lambda: self._database.save(secret, self._now()))
+        await in_thread(self._executor, lambda: self._database.save(secret, self._since()))
 
     async def drop(self, which: DropSecret) -> None:
         known = await durably(self._executor, lambda: self._database.secret(which.kind, which.key))
@@ -66,7 +69,7 @@ class KeptSecrets:
         def look() -> KeptRoom:
             found = room()
             if not found.free or not found.own_free:
-                self._database.prune(self._now())
+                self._database.prune(self._over())
                 found = room()
             return found
 

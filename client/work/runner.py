@@ -116,6 +116,8 @@ PREPARE_AGAIN_S = 60.0
 ENGINE_GONE = (
     "the container engine is gone, so this node runs nothing: {}. Start it again; the node goes on by itself once its limits hold"
 )
+AHEAD_MS = 24 * 3_600_000
+"""A clock that is so far beyond the newest block ends nothing that is kept up to a date: it is wrong, or this node is behind."""
 STOP_S = 30.0
 """How long killing the containers may take."""
 MAX_UNTOLD = 1_024
@@ -226,7 +228,7 @@ class WorkDriver:
         await self._pins.load()
         self._images = Images(self._files, self._engine, self._pins)
         self._models = Models(self._folder / "models", self._executor)
-        self._secrets = KeptSecrets(self._database, self._models, self._executor, self._now)
+        self._secrets = KeptSecrets(self._database, self._models, self._executor, since=self._since, over=self._over)
         self._losses = KeptLosses(self._folder / "losses", self._trees)
         await self._losses.load()
         self._owners = Owners(self._slices, self._database, self._executor)
@@ -281,8 +283,8 @@ class WorkDriver:
     async def _recall(self) -> None:
         """The machines know again what this node knew."""
         database = self._database
-        await self._call(lambda: database.prune(self._now()))
-        await self._pins.expire(self._now())
+        await self._call(lambda: database.prune(self._over()))
+        await self._pins.expire(self._over())
         secrets, pending = await self._call(database.secrets), await self._call(database.pending)
         attempts = await self._call(lambda: database.attempts(MAX_STARTS))
         runs = await self._call(database.runs)
@@ -604,7 +606,7 @@ class WorkDriver:
             case SendPeer():
                 self._send(effect.to, effect.channel, effect.payload)
             case Pin():
-                until = self._now() + effect.ms if effect.ms else 0
+                until = self._since() + effect.ms if effect.ms else 0
                 self._spawn(self._pinned(self._pins.pin(effect.cid, effect.reason, effect.ref, until), effect.ref))
             case Unpin():
                 self._spawn(self._pinned(self._pins.give_up(effect.ref, (effect.reason,)), effect.ref))
@@ -797,7 +799,7 @@ class WorkDriver:
             for one in effect.keep:
                 for cid in [one.cid] if one.cid else self._pins.of(reason(one.pinned, ref)):
                     if self._pins.holds(cid, reason(one.pinned, ref)):
-                        await self._pins.pin(cid, reason(one.pin, ref), ref, self._now() + one.ms)
+                        await self._pins.pin(cid, reason(one.pin, ref), ref, self._since() + one.ms)
             await self._pins.release(ref)
             await self._images.release(ref)
             for path in await self._call(lambda: self._database.forget(ref)):
@@ -806,7 +808,7 @@ class WorkDriver:
             for path in self._served.forget(ref):
                 await self._drop_made(path)
             await self._losses.forget(ref)
-            await self._pins.expire(self._now())
+            await self._pins.expire(self._over())
             await self._disown(ref, holds)
         except sqlite3.Error as problem:
             log.error("what is over cannot be forgotten yet; trying again", ref=ref.hex(), why=str(problem))
@@ -888,6 +890,14 @@ class WorkDriver:
         return await self._secrets.room(kind, beginning, most)
 
     # --- helpers ---------------------------------------------------------------------------------------------------------------
+
+    def _since(self) -> int:
+        """The wall clock from which something is kept for a time: this machine's may be far behind the newest block's."""
+        return max(self._now(), chain_record(self._ledger.state).time)
+
+    def _over(self) -> int:
+        """The wall clock up to which what was kept for a time is over: this machine's may be far ahead."""
+        return min(self._now(), chain_record(self._ledger.state).time + AHEAD_MS)
 
     async def _call(self, work: Callable[[], Any]) -> Any:
         return await in_thread(self._executor, work)

@@ -36,6 +36,7 @@ from tests.unit.work_kit import LIMITS, PARAMS, machine, run_virtual
 __all__ = ["tmp_path"]
 
 MINUTE_MS = 60_000
+DAY_MS = 1_440 * MINUTE_MS
 HOUR_S = 3_600.0
 KEEP = {"fed_keep": 600_000, "job_keep": 600_000, "pred_keep": 600_000}
 WINDOWS = {"pred_a0": 15_000, "pred_keys": 15_000, "pred_open": 10_000, "job_reveal": 60_000, "job_open_votes": 60_000}
@@ -298,6 +299,30 @@ def test_a_node_that_was_off_until_its_job_had_left_the_state_forgets_it_within_
         await node.start()
         await network.minutes(10)
         assert left(holdings(node), before, LOGS) == set()
+        await network.stop()
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("off_ms", [400 * DAY_MS, -400 * DAY_MS], ids=["ahead", "behind"])
+def test_a_clock_that_is_wrong_for_a_start_ends_nothing_that_is_kept_up_to_a_date(tmp_path: Path, off_ms: int) -> None:
+    """The model that won, which its buyer may fetch for weeks: paid before, or while, the clock is wrong."""
+
+    async def main() -> None:
+        network = Network(tmp_path)
+        chain, node = network.chain, network.nodes["a"]
+        await network.start(*"abcd")
+        for wrong in (False, True):
+            node.engine.losses = lambda spec: "0.1"
+            job = chain.post("boss")
+            await network.until(lambda one=job: chain.ended(one), 600)  # type: ignore[misc]
+            await network.minutes(1)
+            node.behind_ms = 0 if wrong else off_ms
+            await node.running.stop()
+            await node.start()
+        await network.minutes(1)
+        won = [cid for cid, reasons in node.files.pins.items() for why in reasons if why.startswith(WON_PIN)]
+        assert len(won) == 2 and all(cid in node.files.held for cid in won)
         await network.stop()
 
     run_virtual(main())
