@@ -29,6 +29,7 @@ SECOND: dict[str, str] = {
     "tests/processes/test_demo.py": "processes/test_main_job.py has a job to its payment and a cheater to its ban",
     "tests/processes/test_doctor.py": "unit/test_client_doctor.py has every finding",
     "tests/processes/test_doors.py": "unit/test_api_http_listener.py has the bounds of each door",
+    "tests/processes/test_engine_gone.py": "unit/test_work_engine_watch.py has an engine that goes, hangs and comes back",
     "tests/processes/test_fed_surface.py": "unit/test_api_federations.py asks the same; test_federation.py trains",
     "tests/processes/test_governance.py": "sim/test_governance.py in virtual time; processes/test_joining.py has a vote",
     "tests/processes/test_hidden.py": "unit/test_work_hidden.py and unit/test_job_verdicts.py",

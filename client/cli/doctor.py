@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 LOOK_S: Final = 15.0
 TEST_S: Final = 240.0
 """For the self-test, which runs containers."""
+_REMOVALS: Final = 40
 DRIFT_MS: Final = 2_000
 """What validators bear where the node does not say (parameter `drift`)."""
 _STYLE: Final = {"fine": "green", "skipped": "dim", "warning": "yellow", "failure": "red"}
@@ -39,14 +44,29 @@ def doctor(
     folder = common.folder
     if not folder.is_dir():
         raise WrongUsage(f"There is no data folder {folder}. Run: learningchain init, or name one with --data")
-    findings = _examine(common, folder, self_test)
+    with _scratch() if self_test else nullcontext() as place:
+        findings = _examine(common, folder, place)
     code = exit_code(findings)
     document = {"exit_code": code, "findings": [vars(finding) for finding in findings]}
     common.out.show(document, lambda console: _print(console, findings))
     return code
 
 
-def _examine(common: Common, folder: Path, self_test: bool) -> list[DoctorFinding]:
+@contextmanager
+def _scratch() -> Iterator[str]:
+    """A folder that is gone afterwards, also where this command was told to end and threads still write into it."""
+    place = tempfile.mkdtemp(prefix="learningchain-doctor-")
+    try:
+        yield place
+    finally:
+        for _ in range(_REMOVALS):
+            shutil.rmtree(place, ignore_errors=True)
+            if not os.path.lexists(place):
+                break
+            time.sleep(0.05)
+
+
+def _examine(common: Common, folder: Path, place: str | None) -> list[DoctorFinding]:
     from learningchain.client import config
     from learningchain.client.doctor import files, machine
     from learningchain.client.doctor.findings import examine
@@ -77,9 +97,9 @@ def _examine(common: Common, folder: Path, self_test: bool) -> list[DoctorFindin
             from learningchain.client.doctor import database
 
             looks["database"] = lambda: database.look_at_database(settings.storage.url, files.chain_id(folder), runs)
-        if self_test:
-            looks["sandbox"] = lambda: machine.prove_sandbox(folder, settings.sandbox, settings.work.gpus)
-    return examine(looks, TEST_S if self_test else LOOK_S)
+        if place is not None:
+            looks["sandbox"] = lambda: machine.prove_sandbox(folder, settings.sandbox, place, settings.work.gpus)
+    return examine(looks, LOOK_S if place is None else TEST_S)
 
 
 def _said(common: Common) -> Said:

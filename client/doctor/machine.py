@@ -62,15 +62,13 @@ def judge_devices(devices: Iterable[tuple[str, bool, str]]) -> list[DoctorFindin
     return [fine("gpus", f"{name}: {detail}") if ok else warning("gpus", detail, remedy) for name, ok, detail in devices]
 
 
-def prove_sandbox(folder: Path, settings: SandboxConfig, gpus: Sequence[str] = ()) -> list[DoctorFinding]:
-    """Tries to break every limit, in containers of its own: up to a minute."""
+def prove_sandbox(folder: Path, settings: SandboxConfig, place: str, gpus: Sequence[str] = ()) -> list[DoctorFinding]:
+    """Tries to break every limit, in containers of its own: up to a minute. `place` is a folder for what it writes, which whoever
+    waits for it removes: who is told to end waits no longer, and this thread ends with the process."""
     from learningchain.sandbox import SandboxError, UnknownBackend
 
     try:
-        with (
-            tempfile.TemporaryDirectory(prefix="learningchain-doctor-") as place,
-            closing(_backend(folder, settings, place, gpus)) as backend,
-        ):
+        with closing(_backend(folder, settings, place, gpus)) as backend:
             try:
                 report = backend.self_test()
             finally:

@@ -88,8 +88,11 @@ class SelfTestRunner(Protocol):
         ...
 
 
-def self_test(sandbox: SelfTestRunner, cache: Path, runtime: str, devices: Sequence[str] = ()) -> SelfTestReport:
-    """Runs all probes and reports on every limit. Raises SandboxUnavailable where no probe image can be made."""
+def self_test(sandbox: SelfTestRunner, cache: Path, scratch: Path, runtime: str, devices: Sequence[str] = ()) -> SelfTestReport:
+    """Runs all probes and reports on every limit; its files lie below `scratch` meanwhile.
+
+    Raises SandboxUnavailable where no probe image can be made.
+    """
     try:
         image = sandbox.load_archive(*_probe_archive(cache))
     except (ImageBuildError, BadImage, OSError) as problem:
@@ -164,8 +167,9 @@ def self_test(sandbox: SelfTestRunner, cache: Path, runtime: str, devices: Seque
             return [Check(name, False, f"data cannot be kept, or not be removed: {problem}") for name in _EXPECTED_OF_DATA]
         return [first if not first.ok else second for first, second in zip(*runs, strict=True)]
 
-    _sweep()
-    with tempfile.TemporaryDirectory(prefix=_SCRATCH) as folder, ThreadPoolExecutor(len(kills) + 4) as pool:
+    scratch.mkdir(parents=True, exist_ok=True)
+    _sweep(scratch)
+    with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=scratch) as folder, ThreadPoolExecutor(len(kills) + 4) as pool:
         model = Path(folder, "model")
         model.write_bytes(bytes(_MODEL_SIZE))
         looking = pool.submit(probe, "limits", _LIMITS)
@@ -179,9 +183,9 @@ def self_test(sandbox: SelfTestRunner, cache: Path, runtime: str, devices: Seque
     return SelfTestReport(runtime, tuple(checks), tuple(on_device(name) for name in devices))
 
 
-def _sweep() -> None:
+def _sweep(scratch: Path) -> None:
     """Removes what self-tests left that were killed."""
-    for left in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
+    for left in scratch.glob(f"{_SCRATCH}*"):
         with suppress(OSError):
             found = left.lstat()
             if found.st_uid == os.geteuid() and time.time() - found.st_mtime > _LEFT_S:

@@ -152,7 +152,7 @@ class Sandbox:
         Takes a few seconds. Raises SandboxUnavailable where there is nothing to test.
         """
         self.check_engine()
-        return self_test(self, self._cache, self._runtime, self._offered)
+        return self_test(self, self._cache, self._dir / "scratch", self._runtime, self._offered)
 
     def _known_device(self, device: str) -> Check:
         try:

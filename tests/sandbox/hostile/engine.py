@@ -61,14 +61,19 @@ class OwnEngine:
         command += ["--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false"]
         path = os.environ["PATH"] if programs is None else f"{programs}:{os.environ['PATH']}"
         command[0] = shutil.which("dockerd", path=path) or "dockerd"
+        self._command, self._environment = command, os.environ | {"PATH": path}
         self._log = (folder / "log").open("wb")
+        self.begin()
+
+    def begin(self) -> None:
+        """Starts it, or starts it again after `end`, on the same data."""
         self._process = subprocess.Popen(
-            command,
+            self._command,
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=os.environ | {"PATH": path},
+            env=self._environment,
         )
         try:
             self._wait_for_answer()
@@ -92,13 +97,17 @@ class OwnEngine:
                     raise SandboxUnavailable(f"a dockerd of the tests' own did not come up: {log}") from None
             time.sleep(POLL_S)
 
-    def stop(self) -> None:
-        """Ends it and removes its data; what it mounted goes with its containers."""
+    def end(self) -> None:
+        """Ends it; its data stay."""
         self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def stop(self) -> None:
+        """Ends it and removes its data; what it mounted goes with its containers."""
+        self.end()
         self._log.close()
         shutil.rmtree(self.folder, ignore_errors=True)
