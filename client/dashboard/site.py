@@ -22,6 +22,7 @@ from urllib.parse import urlencode
 import structlog
 from aiohttp import web
 
+from learningchain.chain.crypto import address
 from learningchain.client import contracts
 from learningchain.client.api.errors import RequestError, forbidden, not_found, unauthorized, usage
 from learningchain.client.api.http_listener import HttpConnection
@@ -167,6 +168,7 @@ class Site:
 
     async def _page(self, request: web.Request, session: BrowserSession, form: Mapping[str, str]) -> web.StreamResponse:
         names = self._known_names()
+        names.own = address(self._context.node.ledger.own_id)
         try:
             page, match = self._find(request.method, request.path)
             answer = await page.handler(Visit(self._context, request, session, names, self._context.load, match, form))

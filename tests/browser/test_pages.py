@@ -55,8 +55,13 @@ async def nothing(api: Api) -> dict[str, str]:
     """Nothing happened but a federation that was opened, of which this node has no part."""
     helpers_serve(api.node.ledger)
     federation = f"federations/{await opened(api)}"
-    lists = ("runs", "cases", "proposals", "models", "predictions", "serving", "jobs")
-    return {f"empty-{name}": name for name in lists} | {"empty-federation": federation, "empty-own-part": f"{federation}/own"}
+    assert api.node.runs is not None
+    api.node.runs.all = []
+    lists = ("", "runs", "cases", "proposals", "models", "predictions", "serving", "jobs")
+    return {f"empty-{name or 'overview'}": name for name in lists} | {
+        "empty-federation": federation,
+        "empty-own-part": f"{federation}/own",
+    }
 
 
 async def computed(api: Api) -> dict[str, str]:
@@ -65,7 +70,7 @@ async def computed(api: Api) -> dict[str, str]:
     going = a_run("going") | {"log": f"{HOSTILE}\n{WIDE_ROW}\nepoch 2 of 40", "reason": HOSTILE}
     going["progress"] = [{"step": step, "of": 40, "loss": f"{1 / (1 + step):.6f}"} for step in range(1, 31)]
     api.node.runs.all = [going, *(a_run(f"run-{at}", state) for at, state in enumerate(("done", "failed", "cancelled", WIDE_ROW)))]
-    return {"data-runs": "runs", "data-run": "runs/going"}
+    return {"data-overview": "", "data-runs": "runs", "data-run": "runs/going"}
 
 
 async def sponsored(api: Api) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import re
 from importlib import resources
 from pathlib import Path
@@ -12,11 +13,14 @@ from typing import Any
 import pytest
 
 from learningchain.chain.contracts.credits import Transfer
-from learningchain.chain.contracts.job.messages import job_id_of
+from learningchain.chain.contracts.job.messages import Ballot, job_id_of
 from learningchain.chain.crypto import address
+from learningchain.chain.verification.votes import BallotCode
 from learningchain.client.dashboard import site
+from learningchain.client.keys.names import FILE as NAMES
 from tests.unit.api_kit import CREDIT, a_run
 from tests.unit.dashboard_kit import HOSTILE, Browser, Form, browsing
+from tests.unit.job_kit import column
 
 PINNED = {
     "htmx.min.js": "d6fdc75f204e6bdefa99b69bf1e6d4ac69b8a364f77929f45c13476b4000f717",
@@ -238,6 +242,32 @@ async def test_the_overview_and_the_history_lead_to_receipts_that_can_be_saved(t
         response, body = await browser.raw(receipt)
         assert response.status == 200 and response.headers["Content-Disposition"].endswith('.lcr"') and len(body) > 500
         assert response.content_type == "application/octet-stream"
+
+
+async def test_the_overview_begins_with_what_runs_its_curve_and_what_was_earned(tmp_path: Path) -> None:
+    async with browsing(tmp_path, own="n1") as browser:
+        node: Any = browser.api.node
+        steps = [{"step": step, "of": 40, "loss": f"{1 / (1 + step)}"} for step in range(1, 31)]
+        node.runs.all = [a_run("going") | {"progress": steps}, a_run("over", "done")]
+        job = node.ledger.judged_job(Ballot(int(BallotCode.OK), [column(5_000)], [], False)).hex()
+        (tmp_path / NAMES).write_text(json.dumps({"version": 1, "names": {}, "ids": {job: "digits"}}))
+        (tmp_path / NAMES).chmod(0o600)
+        _, page = await browser.get("/dashboard")
+        assert page.text.index("Running now") < page.text.index("Open jobs") < page.text.index("credits free")
+        assert "/dashboard/runs/going" in page.links and "/dashboard/runs/over" not in page.links
+        assert "30 of 40" in page.text and "0.032258065" in page.text and "Its loss by step" in page.text
+        assert "10 credits earned in the last seven days" in page.text, "the bounty, and not the stake that came back"
+        assert "Three things to do" not in page.text
+        _, page = await browser.get("/dashboard/jobs?which=all")
+        assert "digits" in page.text and "(you)" in page.text
+
+
+async def test_the_overview_of_a_node_with_nothing_says_what_to_do(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        browser.api.node.runs.all = []  # type: ignore[union-attr]
+        _, page = await browser.get("/dashboard")
+        assert "Three things to do" in page.text
+        assert page.links.count("/dashboard/jobs/new") == 2 and page.links.count("/dashboard/federations") == 2
 
 
 # --- strangers' text ------------------------------------------------------------------------------------------------------------

@@ -11,16 +11,17 @@ from typing import Any
 import pytest
 
 from learningchain.chain.contracts.job.messages import Claim, claim_commitment
-from learningchain.client.contracts.job.http.best_line import EVENTS, LINES, POINTS, READS, BestLine, BestLines, joined
+from learningchain.client.contracts.job.http.best_line import CLAIMANTS, EVENTS, LINES, POINTS, READS, BestLine, BestLines, joined
 from tests.unit.api_kit import MODEL_CID, sha
 from tests.unit.dashboard_kit import browsing
 
 ASKED = 50
+WHO = "one"
 
 
 def event(cursor: int, loss: Any = None) -> dict[str, Any]:
     """One a second. Without a loss it is another one than a claim."""
-    data = {} if loss is None else {"loss": loss}
+    data = {} if loss is None else {"claimant": WHO, "loss": loss}
     return {"cursor": cursor, "time": 1_000 * cursor, "topic": "vote" if loss is None else "claim", "data": data}
 
 
@@ -61,10 +62,10 @@ async def test_the_line_becomes_that_of_the_whole_life_however_it_is_read(seed: 
         shown += rng.choice((1, 10, 60, 2_000, 8_000))
         job.events = events[:shown]
         line = await job.seen(lines)
-        assert set(line.records) <= set(job.line) or not line.whole
+        assert set(line.of.get(WHO, [])) <= set(job.line) or not line.whole
     while not line.whole:
         line = await job.seen(lines)
-    assert line.records == job.line
+    assert line.of.get(WHO, []) == job.line
     await job.seen(lines)
     assert job.reads == 0, "a view without news reads nothing more"
 
@@ -73,16 +74,16 @@ async def test_views_at_the_same_time_take_nothing_twice() -> None:
     job, lines = Job([event(at, f"0.{9_999 - at}") for at in range(3_500)]), BestLines()
     newest = await job.read(None, ASKED)
     stale: BestLine = await lines.seen("a job", newest, ASKED, job.read)
-    before = list(stale.records)
+    before = list(stale.of[WHO])
     stale.older(await job.read(stale.oldest, EVENTS), 10**9)
     stale.newer(newest)
-    assert stale.records == before == job.line
+    assert stale.of[WHO] == before == job.line
 
 
 async def test_a_node_that_dropped_the_beginning_shows_what_it_has() -> None:
     job, lines = Job([event(at, f"{1 / (1 + at):.9f}") for at in range(2_000)], first=1_500), BestLines()
     line = await job.seen(lines)
-    assert line.whole and line.records == job.line[1_500:]
+    assert line.whole and line.of.get(WHO, []) == job.line[1_500:]
 
 
 @pytest.mark.parametrize(
@@ -100,13 +101,23 @@ def test_it_has_a_point_where_a_better_claim_came_and_one_at_its_end(
 ) -> None:
     line = BestLine()
     line.newer([event(at, loss) for at, loss in reversed(claims)])
-    assert list(zip(*line.drawn(), strict=True)) == points
+    assert list(zip(*line.drawn([WHO]), strict=True)) == points
+
+
+def test_each_claimant_has_its_line_and_all_end_together() -> None:
+    line = BestLine()
+    claims = [(1, "one", 5.0), (2, "two", 4.0), (3, "one", 3.0), (4, "two", 6.0), (9, "three", 7.0)]
+    line.newer([event(at, loss) | {"data": {"claimant": who, "loss": loss}} for at, who, loss in reversed(claims)])
+    assert line.drawn(["one", "two"]) == [[1, 2, 3, 9], [5, None, 3, 3], [None, 4, None, 4]]
+    assert line.drawn(["nobody"]) == [], "it claimed nothing"
+    line.newer([event(10 + at) | {"topic": "claim", "data": {"claimant": str(at), "loss": 1}} for at in reversed(range(CLAIMANTS))])
+    assert len(line.of) == CLAIMANTS
 
 
 def test_a_drawing_is_bounded_begins_and_ends_right_and_lies_on_the_line() -> None:
     line = BestLine()
     line.newer([event(at, 1 / (1 + at)) for at in reversed(range(16_384))])
-    times, losses = line.drawn()
+    times, losses = line.drawn([WHO])
     assert len(times) <= POINTS and times == sorted(set(times)) and losses == sorted(losses, reverse=True)
     assert (times[0], losses[0], times[-1], losses[-1]) == (0, 1, 16_383, 1 / 16_384)
     assert set(zip(times, losses, strict=True)) <= {(at, 1 / (1 + at)) for at in range(16_384)}
@@ -116,7 +127,7 @@ def test_a_drawing_is_bounded_begins_and_ends_right_and_lies_on_the_line() -> No
 def test_what_is_no_number_is_left_out(loss: Any) -> None:
     line = BestLine()
     line.newer([event(2, 0.5), event(1, loss)])
-    assert line.records == [(2_000, 0.5)]
+    assert line.of.get(WHO, []) == [(2_000, 0.5)]
 
 
 def test_records_of_two_stretches_are_those_of_both() -> None:

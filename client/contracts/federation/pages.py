@@ -63,7 +63,10 @@ async def one_federation(visit: Visit) -> Drawn:
         "ends": ENDS,
     }
     return Drawn(
-        "federation/one.html", f"Federation {view['id'][:12]}", values, ("state", "curve", "rounds", "members", "attempts")
+        "federation/one.html",
+        f"Federation {visit.names.of(view['id']) or view['id'][:12]}",
+        values,
+        ("state", "curve", "rounds", "members", "attempts"),
     )
 
 
@@ -243,5 +246,6 @@ PAGES = (
     preview,
     leave,
 )
+FIRST = (3, "/dashboard/federations", "Train with others", "One model of several owners' data, which stay where they are.")
 ABOUT = {"federation": "/dashboard/federations/"}
 NAV = (Nav(40, "Federations", "/dashboard/federations"),)

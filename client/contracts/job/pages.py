@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from learningchain.client.api.errors import RequestError, usage
+from learningchain.client.contracts.job.earned import earned_in
 from learningchain.client.contracts.job.http.best_line import BestLines, number
 from learningchain.client.dashboard.page import (
     ROWS,
@@ -25,6 +27,7 @@ from learningchain.client.dashboard.page import (
     page,
     upload,
 )
+from learningchain.client.dashboard.text import short
 from learningchain.client.dashboard.uploads import store_image
 
 _LINES: WeakKeyDictionary[Any, BestLines] = WeakKeyDictionary()
@@ -32,6 +35,10 @@ _LINES: WeakKeyDictionary[Any, BestLines] = WeakKeyDictionary()
 STATES = {"OPEN": "live", "PAID": "good", "REFUNDED": "", "EMPTY": ""}
 HIDDEN_FIELDS = frozenset({"expires_in_h"})
 _UPLOADED = ("cid", "image_id", "size", "arch")
+DRAWN = 6
+"""Claimants whose losses are drawn: the best ones."""
+SHOWN = 5
+"""Jobs of the overview."""
 MOST_SETS = 8
 """Of the sets of a node, those that the form offers, and the most that a job has."""
 _LIMITS = ("cpus", "mem_mb", "train_s", "eval_s", "tmp_mb", "threads")
@@ -62,6 +69,7 @@ async def one_job(visit: Visit) -> Drawn:
     events = await read(None, ROWS)
     lines = _LINES.setdefault(visit.context.node, BestLines())
     line = await lines.seen(job["id"], events, ROWS, read)
+    leading = [claim["claimant"] for claim in job["claims"][:DRAWN]]
     own = (await visit.ask("GET /v1/status"))["id"]
     coming = await visit.ask("GET /v1/transfers")
     values = {
@@ -69,18 +77,47 @@ async def one_job(visit: Visit) -> Drawn:
         "job": job,
         "events": events,
         "claims": job["claims"][:ROWS],
-        "curve": line.drawn(),
+        "curve": line.drawn(leading),
+        "labels": [visit.names.of(one) or short(one) for one in leading],
         "states": STATES,
         "own": own == job["poster"],
         "unclaimed": job["state"] == "OPEN" and not job["claims"],
     }
-    return Drawn("job/one.html", f"Job {job['id'][:12]}", values, ("state", "coming", "leaderboard", "curve", "audits", "happened"))
+    return Drawn(
+        "job/one.html",
+        f"Job {visit.names.of(job['id']) or job['id'][:12]}",
+        values,
+        ("state", "coming", "leaderboard", "curve", "audits", "happened"),
+    )
 
 
 @page("/dashboard/jobs/{job}/model")
 async def model(visit: Visit) -> Answer:
     response: Answer = await visit.ask("GET /v1/jobs/{job}/model", visit.match)
     return response
+
+
+WEEK_MS = 7 * 86_400_000
+MOST_MOVES = 500
+"""Movements of the last week that the overview looks at."""
+_EARNED: WeakKeyDictionary[Any, tuple[Any, Decimal]] = WeakKeyDictionary()
+"""By node: what was earned in the week before the newest movement that is known."""
+
+
+async def overview(visit: Visit, own: str, newest: Sequence[Any]) -> tuple[str, dict[str, Any]]:
+    """Jobs that are open, and what was earned this week."""
+    jobs = await visit.ask("GET /v1/jobs", query={"live": True, "limit": SHOWN})
+    earned = await _earned(visit, own, newest) if newest else Decimal()
+    values = {"id": "open-jobs", "busy": bool(jobs or newest), "jobs": jobs, "earned": f"{earned.normalize():f}", "states": STATES}
+    return "job/overview.html", values
+
+
+async def _earned(visit: Visit, own: str, newest: Sequence[Any]) -> Decimal:
+    known = _EARNED.get(visit.context.node)
+    if known is None or known[0] != newest[0]["cursor"]:
+        moves = await visit.ask("GET /v1/accounts/{account}/history", {"account": own}, query={"limit": MOST_MOVES})
+        known = _EARNED[visit.context.node] = newest[0]["cursor"], earned_in(moves, visit.context.node.ledger.clock - WEEK_MS)
+    return known[1]
 
 
 # --- posting ------------------------------------------------------------------------------------------------------------------
@@ -192,4 +229,10 @@ async def cancel(visit: Visit) -> Done:
 
 PAGES = (jobs, one_job, model, new_job, upload_image, post_job, cancel)
 ABOUT = {"job": "/dashboard/jobs/"}
+FIRST = (
+    1,
+    "/dashboard/jobs/new",
+    "Post a job",
+    "Others train your model for a bounty, and the lowest loss is measured again before it is paid.",
+)
 NAV = (Nav(10, "Jobs", "/dashboard/jobs"), Nav(11, "Post a job", "/dashboard/jobs/new"))

@@ -17,7 +17,20 @@ from learningchain.client.contracts.prediction.http.model_schema import (
     parse_schema,
 )
 from learningchain.client.contracts.prediction.web import serving_pages
-from learningchain.client.dashboard.page import ROWS, WAIT_S, Answer, Done, Drawn, Nav, Visit, change, outcome, page, receipt_answer
+from learningchain.client.dashboard.page import (
+    ROWS,
+    WAIT_S,
+    Answer,
+    Done,
+    Drawn,
+    Nav,
+    Visit,
+    change,
+    or_none,
+    outcome,
+    page,
+    receipt_answer,
+)
 
 MOST_INPUTS = 256
 """Inputs for which a form has a field each; a model with more is asked by a row of JSON."""
@@ -143,7 +156,12 @@ async def predictions(visit: Visit) -> Drawn:
     before = visit.number("before")
     rows = await visit.ask("GET /v1/predictions", query={"requester": own, "limit": ROWS + 1, "before": before})
     older = rows[ROWS - 1]["number"] if len(rows) > ROWS else None
-    return Drawn("prediction/requests.html", "Predictions", {"requests": rows[:ROWS], "older": older, "states": STATES})
+    called = {
+        model: await or_none(visit.ask("GET /v1/models/{model}", {"model": model}), "NO_SUCH_MODEL")
+        for model in {row["model"] for row in rows[:ROWS]}
+    }
+    values = {"requests": rows[:ROWS], "older": older, "states": STATES, "called": called}
+    return Drawn("prediction/requests.html", "Predictions", values)
 
 
 @page("/dashboard/predictions/{request}")
@@ -234,5 +252,11 @@ async def receipt(visit: Visit) -> web.Response:
 
 
 PAGES = (models, one_model, ask, predictions, one_prediction, receipt, add_tip, cancel, appeal, *serving_pages.PAGES)
+FIRST = (
+    2,
+    "/dashboard/models",
+    "Ask a model",
+    "Servers that do not see each other's answers agree on one, at a price that is shown first.",
+)
 ABOUT = {"model": "/dashboard/models/", "request": "/dashboard/predictions/"}
 NAV = (Nav(30, "Models", "/dashboard/models"), Nav(31, "Predictions", "/dashboard/predictions"), *serving_pages.NAV)

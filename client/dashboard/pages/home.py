@@ -1,10 +1,19 @@
-"""The overview: what the owner has, how the node stands, what happened lately."""
+"""The overview: what runs now, what the owner has, how the node stands, what happened lately; and what to do first.
+
+Contracts add to it: `overview` of their pages is asked for a part, and `FIRST` is something to do on a node with nothing yet.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
+from learningchain.client import contracts
 from learningchain.client.dashboard.page import Drawn, Nav, Visit, or_none, page
+from learningchain.client.dashboard.pages.runs import last_step, points
 
 LATEST = 10
+RUNNING = 5
+"""Runs that the overview shows."""
 
 
 @page("/dashboard")
@@ -13,8 +22,22 @@ async def overview(visit: Visit) -> Drawn:
     own = {"account": status["id"]}
     account = await or_none(visit.ask("GET /v1/accounts/{account}", own), "UNKNOWN_ACCOUNT")
     rows = [] if account is None else await visit.ask("GET /v1/accounts/{account}/history", own, query={"limit": LATEST})
-    values = {"status": status, "account": account, "rows": rows}
-    return Drawn("home.html", "Overview", values, ("summary", "state", "history"))
+    modules = contracts.parts("pages").values()
+    parts = [await module.overview(visit, own["account"], rows) for module in modules if hasattr(module, "overview")]
+    runs, curve = await _running(visit)
+    first = sorted(module.FIRST for module in modules if hasattr(module, "FIRST"))
+    busy = runs or any(values["busy"] for _, values in parts)
+    values = {"status": status, "account": account, "rows": rows, "runs": runs, "curve": curve, "parts": parts}
+    live = ("now", *(values["id"] for _, values in parts), "summary", "state", "history")
+    return Drawn("home.html", "Overview", values | {"first": [] if busy else first}, live)
+
+
+async def _running(visit: Visit) -> tuple[list[dict[str, Any]], list[list[float]]]:
+    """What is computed now, the newest first, and the curve of the newest that has one."""
+    found = [run for run in await visit.ask("GET /v1/runs") if run.get("state") == "running"]
+    newest = sorted(found, key=lambda run: -(run.get("started") or 0))[:RUNNING]
+    curves = (points([step for step in run.get("progress") or [] if isinstance(step, dict)]) for run in newest)
+    return [run | {"last": last_step(run)} for run in newest], next((curve for curve in curves if curve), [])
 
 
 PAGES = (overview,)

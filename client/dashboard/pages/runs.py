@@ -15,7 +15,10 @@ _SHOWN_ELSEWHERE = frozenset({"id", "log", "progress", "state", "reason"})
 @page("/dashboard/runs")
 async def runs(visit: Visit) -> Drawn:
     found = await visit.ask("GET /v1/runs")
-    rows = [run | {"last": _last(run)} for run in sorted(found, key=lambda run: -(run.get("started") or 0))[:ROWS]]
+    rows = [
+        run | {"last": last_step(run), "loss": rounded(run.get("loss"))}
+        for run in sorted(found, key=lambda run: -(run.get("started") or 0))[:ROWS]
+    ]
     values = {"runs": rows, "more": len(found) if len(found) > ROWS else 0, "works": visit.context.node.runs is not None}
     return Drawn("runs.html", "Runs of this node", values, ("runs",))
 
@@ -23,12 +26,14 @@ async def runs(visit: Visit) -> Drawn:
 @page("/dashboard/runs/{run}")
 async def one_run(visit: Visit) -> Drawn:
     run = await visit.ask("GET /v1/runs/{run}", visit.match)
-    facts = flat({name: value for name, value in run.items() if name not in _SHOWN_ELSEWHERE})
+    last, loss = last_step(run), rounded(run.get("loss"))
+    said = run | {"loss": loss if loss is not None or last is None else last["loss"]}
+    facts = flat({name: value for name, value in said.items() if name not in _SHOWN_ELSEWHERE})
     steps = [step for step in run.get("progress") or [] if isinstance(step, dict)]
     values = {
         "run": run,
         "facts": facts[:ROWS],
-        "last": _last(run),
+        "last": last,
         "steps": steps[-20:],
         "points": points(steps),
         "log": _tail(run.get("log")),
@@ -42,20 +47,26 @@ async def stop_run(visit: Visit) -> Done:
     return Done(f"/dashboard/runs/{visit.match['run']}", "This run was told to stop.")
 
 
-def _last(run: dict[str, Any]) -> dict[str, Any] | None:
+def last_step(run: dict[str, Any]) -> dict[str, Any] | None:
     """The last step that the program told, with numbers that a bar can show."""
     steps = run.get("progress") or []
     last = steps[-1] if steps else None
     if not isinstance(last, dict) or not isinstance(last.get("of"), int) or not isinstance(last.get("step"), int):
         return None
-    return {"step": last["step"], "of": last["of"], "loss": last.get("loss")}
+    return {"step": last["step"], "of": last["of"], "loss": rounded(last.get("loss"))}
+
+
+def rounded(loss: Any) -> str | None:
+    """A loss with as many digits as the ledger has; None where there is none."""
+    found = number(loss)
+    return None if found is None else f"{found:.9f}"
 
 
 def points(steps: list[dict[str, Any]]) -> list[list[float]]:
     """Steps and losses for a drawing; what is no finite number is left out."""
     pairs = [(number(step.get("step")), number(step.get("loss"))) for step in steps]
     good = [(x, y) for x, y in pairs if x is not None and y is not None]
-    thinned = good[:: max(1, len(good) // MAX_POINTS)]
+    thinned = [*good[:-1][:: max(1, len(good) // MAX_POINTS)], *good[-1:]]
     return [[x for x, _ in thinned], [y for _, y in thinned]] if len(thinned) > 1 else []
 
 

@@ -4,18 +4,29 @@
 (() => {
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+  const STROKES = ["--link", "--warn", "--bad", "--live", "--good", "--soft"];
+  const two = (n) => String(n).padStart(2, "0");
+  const clock = (at) => { const d = new Date(at * 1000); return `${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}`; };
+  const iso = (at) => { const d = new Date(at * 1000); return `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())} ${clock(at)}`; };
+  // Times along the axis: the day where it begins, seconds where they tell ticks apart.
+  const days = (u, ticks, at, space, step) => ticks.map((tick, n) => (n === 0 && step > 3600 ? iso(tick).slice(0, 16) : step >= 86400 ? iso(tick).slice(5, 10) : step >= 60 ? clock(tick).slice(0, 5) : clock(tick)));
   const resized = new WeakMap();
   function draw(box) {
     let points;
     try { points = JSON.parse(box.dataset.points || "[]"); } catch { return; }
-    if (!window.uPlot || points.length !== 2 || points[0].length < 2) return;
+    if (!window.uPlot || points.length < 2 || points[0].length < 2) return;
+    const labels = JSON.parse(box.dataset.labels || "null") || [box.dataset.y], across = box.dataset.target === undefined ? null : Number(box.dataset.target);
+    if (across !== null) { points.push(points[0].map(() => across)); labels.push("target"); }
     const plain = (u, values) => values.map((value) => (value === null ? "" : String(Number(value.toPrecision(5)))));
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
-    const series = [{ label: box.dataset.x }, { label: box.dataset.y, value: (u, value) => (value === null ? "–" : String(Number(value.toPrecision(9)))), stroke: colour("--link"), width: 2, ...(box.dataset.steps && { paths: uPlot.paths.stepped({ align: 1 }) }), points: { show: points[0].length < 60 } }];
+    const said = (u, value) => (value === null || value === undefined ? "–" : String(Number(value.toPrecision(9))));
+    const line = (label, at) => ({ label, value: said, spanGaps: true, stroke: colour(STROKES[at % STROKES.length]), width: 2, ...(box.dataset.steps && { paths: uPlot.paths.stepped({ align: 1 }) }), points: { show: points[0].length < 60 } });
+    const series = [{ label: box.dataset.x, value: box.dataset.x === "time" ? (u, at) => (at ? iso(at) : "–") : said }, ...labels.map(line)];
+    if (across !== null) Object.assign(series[series.length - 1], { stroke: colour("--good"), dash: [6, 5], width: 1.5, points: { show: false }, paths: undefined });
     const counted = box.dataset.x === "time" ? {} : { incrs: [1, 2, 5].flatMap((n) => [0, 1, 2, 3, 4, 5, 6].map((zeros) => n * 10 ** zeros)).sort((a, b) => a - b) };
     const width = box.clientWidth || 320;
     box.replaceChildren();
-    const plot = new uPlot({ width, height: 220, series, axes: [{ ...axis, ...counted }, { ...axis, size: 80, values: plain }], scales: { x: { time: box.dataset.x === "time" } }, legend: { live: true } }, points, box);
+    const plot = new uPlot({ width, height: 220, series, axes: [{ ...axis, ...counted, ...(box.dataset.x === "time" && { values: days, space: 80 }) }, { ...axis, size: 80, values: plain }], scales: { x: { time: box.dataset.x === "time" } }, legend: { live: true } }, points, box);
     resized.get(box)?.disconnect();
     const observer = new ResizeObserver(() => { if (box.clientWidth) plot.setSize({ width: box.clientWidth, height: 220 }); });
     resized.set(box, observer);

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from learningchain.client.cli.common import HERE, Common, WrongUsage, facts, listing
+from learningchain.client.contracts.job.earned import COLUMNS, EARNED
 
 if TYPE_CHECKING:
     from learningchain.client.api.schema import HistoryView
@@ -20,14 +21,6 @@ if TYPE_CHECKING:
 
 MOST_DAYS = 365
 PAGE, MOST_PAGES, MOST_JOBS = 1_000, 200, 2_000
-EARNED = {
-    "bounty": "bounties",
-    **dict.fromkeys(("fee", "vote", "fed.panel.fee", "fed.aggregator"), "votes"),
-    **dict.fromkeys(("answer.paid", "answer.shown", "answer.quarter", "answer.right", "seat.paid", "subsidy"), "answers"),
-    **dict.fromkeys(("royalty", "royalty.share", "fed.share", "block reward"), "other"),
-}
-"""The columns of what is earned, by the reasons that the ledger gives. What merely comes back, and transfers, are none of it."""
-COLUMNS = ("bounties", "votes", "answers", "other")
 
 
 def earnings(

@@ -1,14 +1,14 @@
-"""The best claimed loss of a job over its whole life, for a drawing.
+"""The best claimed loss of a job and of each claimant over its whole life, for a drawing.
 
 A job may have thousands of claims, and its page is drawn anew with every block. So a line is kept: a view reads what came since the
 last one, and goes on towards the beginning, a bounded number of events at a time. Claims that were no better than an earlier one
-never show on the line, so none of them is kept.
+of the same claimant never show on a line, so none of them is kept.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,6 +19,8 @@ READS: Final = 4
 """At most, for one view."""
 LINES: Final = 32
 """Jobs whose lines are kept: those that were looked at last."""
+CLAIMANTS: Final = 256
+"""Of a job, whose lines are kept: those that were read first."""
 POINTS: Final = 400
 """Steps of a drawing."""
 
@@ -38,16 +40,16 @@ class BestLine:
     whole: bool = False
     last: int = 0
     """When the newest claim came, in milliseconds."""
-    records: list[Record] = field(default_factory=list)
+    of: dict[str, list[Record]] = field(default_factory=dict)
+    """By claimant: each of its claims that was better than all its earlier ones."""
 
     def newer(self, events: Sequence[Event]) -> None:
         """Events that follow on those that are known, newest first; those that are known among them are nothing new."""
         fresh = [event for event in events if self.newest is None or event["cursor"] > self.newest]
         if not fresh:
             return
-        claims = _claims(fresh)
-        self.records = joined(self.records, claims)
-        self.last = max([self.last, *(time for time, _ in claims)])
+        for claimant, claims in self._known(fresh):
+            self.of[claimant] = joined(self.of.get(claimant, []), claims)
         self.newest = fresh[0]["cursor"]
         if self.oldest is None:
             self.oldest = fresh[-1]["cursor"]
@@ -60,18 +62,27 @@ class BestLine:
         if not events:
             self.whole = True
             return
-        claims = _claims(events)
-        self.records = joined(claims, self.records)
-        self.last = max([self.last, *(time for time, _ in claims)])
+        for claimant, claims in self._known(events):
+            self.of[claimant] = joined(claims, self.of.get(claimant, []))
         self.oldest = events[-1]["cursor"]
 
-    def drawn(self) -> list[list[float]]:
-        """Seconds and losses where the line steps down, and its end. At most POINTS steps: of those that are too close to be told
-        apart the last one."""
-        steps = _thinned(self.records)
-        if steps and self.last > steps[-1][0]:
-            steps.append((self.last, steps[-1][1]))
-        return [[time / 1_000 for time, _ in steps], [loss for _, loss in steps]] if len(steps) > 1 else []
+    def _known(self, events: Sequence[Event]) -> Iterator[tuple[str, list[Record]]]:
+        """Claims by claimant, of those whose lines are kept."""
+        for claimant, claims in _by_claimant(events).items():
+            self.last = max([self.last, *(time for time, _ in claims)])
+            if claimant in self.of or len(self.of) < CLAIMANTS:
+                yield claimant, claims
+
+    def drawn(self, claimants: Sequence[str]) -> list[list[Any]]:
+        """Seconds, and for each of these claimants its best loss where it changed; all lines end with the last claim.
+
+        At most POINTS steps of each: of those that are too close to be told apart the last one."""
+        lines = [dict(_thinned(self.of.get(one, []))) for one in claimants]
+        times = sorted({time for line in lines for time in line} | ({self.last} if any(lines) else set()))
+        for line in lines:
+            if line:
+                line.setdefault(self.last, min(line.values()))
+        return [[time / 1_000 for time in times], *([line.get(time) for time in times] for line in lines)] if len(times) > 1 else []
 
 
 def joined(earlier: Sequence[Record], later: Sequence[Record]) -> list[Record]:
@@ -94,6 +105,14 @@ def _claims(events: Sequence[Event]) -> list[Record]:
         if loss is not None:
             found.append((int(event["time"]), loss))
     return found
+
+
+def _by_claimant(events: Sequence[Event]) -> dict[str, list[Record]]:
+    found: dict[str, list[Event]] = {}
+    for event in events:
+        if event["topic"] == CLAIMED:
+            found.setdefault(str(event["data"].get("claimant")), []).append(event)
+    return {claimant: _claims(own) for claimant, own in found.items()}
 
 
 def _thinned(records: Sequence[Record]) -> list[Record]:
