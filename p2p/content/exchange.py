@@ -343,9 +343,16 @@ class Exchange:
             self._complete_if_whole(session)
 
     def _move_ended(self, given: MoveEnded) -> None:
-        session = self._moves.failed(given.move, given.wrong, self._now)
-        if session is not None and given.disk:
+        found = self._moves.failed(given.move, given.wrong, self._now)
+        if found is None:
+            return
+        session, peer = found
+        if given.disk:
             self._fail(session.root, Reason.STORAGE, given.disk)
+        elif given.wrong and session.providers.keys() - {peer}:
+            # Its disk may be at fault: the only one that has it is asked by messages, which it hashes before it sends them.
+            session.denied.add(peer)
+            self._drop_provider(session.root, peer)
 
     def _complete_if_whole(self, session: Session) -> None:
         if session.phase == Phase.LOADING and session.whole:

@@ -169,8 +169,8 @@ class Moves:
             self._faults.pop((move.session.root, move.peer), None)
         return move.session
 
-    def failed(self, number: int, wrong: bool, now: int) -> Session | None:
-        """A connection ended by itself. After wrong bytes its peer gives no more this way in this fetch."""
+    def failed(self, number: int, wrong: bool, now: int) -> tuple[Session, bytes] | None:
+        """A connection ended by itself: the fetch and the peer. After wrong bytes that gives no more this way in this fetch."""
         move = self._moves.get(number)
         if move is None:
             return None
@@ -178,7 +178,7 @@ class Moves:
         if wrong:
             self._faults[move.session.root, move.peer] = MAX_FAULTS, NEVER
         self._end(number)
-        return move.session
+        return move.session, move.peer
 
     def tick(self, now: int) -> list[Effect]:
         """End what brings nothing, and what is slow while another connection of the fetch has nothing to do: that takes over."""

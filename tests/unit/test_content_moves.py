@@ -141,6 +141,18 @@ def test_a_peer_whose_connections_fail_gives_the_rest_by_messages(wrong: bool) -
     assert isinstance(world.run(ROOT), DownloadFinished)
 
 
+def test_whoever_moved_a_wrong_leaf_gives_nothing_more_of_a_fetch_that_others_give() -> None:
+    world = Moving(2)
+    world.fetch(ROOT)
+    liar, _ = world.until_opened(2)
+    (name,) = [order.peer for order in world.of(OpenMove) if isinstance(order, OpenMove) and order.move == liar]
+    world.feed(MoveOpened(liar))
+    world.feed(MoveEnded(liar, "wrong", wrong=True))
+    asked = len(world.peers[name].asked)
+    assert isinstance(world.run(ROOT), DownloadFinished)
+    assert len(world.peers[name].asked) == asked and not world.penalized
+
+
 def test_whoever_had_no_place_is_asked_again_after_a_while() -> None:
     world = Moving(1, delay=2_000)
     world.fetch(ROOT)
