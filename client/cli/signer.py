@@ -137,6 +137,7 @@ def run(
         bool,
         Parameter(negative="", show_default=False, help="Sign also what cannot be taken back: another key, guardians, leaving."),
     ] = False,
+    height: Annotated[int, Parameter(help="The graph's height, where signer and node were away for weeks; 0: what it knows.")] = 0,
     passphrase_file: PassphraseFile = None,
     common: Common = HERE,
 ) -> int:
@@ -169,10 +170,12 @@ def run(
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(data, identity, server, transactions=not no_transactions, for_good=for_good))
+        return runner.run(_serve(data, identity, server, height, transactions=not no_transactions, for_good=for_good))
 
 
-async def _serve(data: Path, identity: Identity, secrets: ServerSecrets, *, transactions: bool, for_good: bool) -> int:
+async def _serve(data: Path, identity: Identity, secrets: ServerSecrets, height: int, *, transactions: bool, for_good: bool) -> int:
+    import time
+
     import structlog
 
     from learningchain.chain.storage.datadir import DataDir
@@ -181,6 +184,7 @@ async def _serve(data: Path, identity: Identity, secrets: ServerSecrets, *, tran
     from learningchain.client.cli.network import FILE as GENESIS
     from learningchain.client.cli.network import read_genesis
     from learningchain.client.signer.pairing import parse_place, server_context
+    from learningchain.client.signer.reach import HeightReach
     from learningchain.client.signer.server import SignerServer
 
     try:
@@ -188,12 +192,14 @@ async def _serve(data: Path, identity: Identity, secrets: ServerSecrets, *, tran
     except StorageError as fault:
         raise NotStarted(f"The signer does not start: {fault}") from None
     try:
-        guard = Guard.open(folder.guard, chain_id=read_genesis(data / GENESIS).chain_id)
+        genesis = read_genesis(data / GENESIS)
+        guard = Guard.open(folder.guard, chain_id=genesis.chain_id)
     except StorageError as fault:
         folder.close()
         raise NotStarted(f"The signer does not start: {fault}. Or make the folder anew: learningchain signer pair") from None
     log: Any = structlog.get_logger("signer")
-    server = SignerServer(identity, guard, transactions=transactions, for_good=for_good)
+    reach = HeightReach(max(height, guard.signed[0]), time.time() - genesis.time / 1_000)
+    server = SignerServer(identity, guard, transactions=transactions, for_good=for_good, reach=reach)
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)

@@ -31,6 +31,7 @@ from learningchain.chain.types import SignedTx, TxBody, proposal_digest, tx_dige
 from learningchain.client.keys.keystore import Identity
 from learningchain.client.signer import messages as m
 from learningchain.client.signer.pairing import Endpoint
+from learningchain.client.signer.reach import HeightReach
 from learningchain.client.signer.statements import Speaker, statement_digest
 from learningchain.p2p.tls import binding_digest
 
@@ -50,10 +51,13 @@ _FORGOTTEN: Final = (
 
 
 class SignerServer:
-    """`start` listens, `stop` ends. `for_good`: it signs what cannot be taken back, too (`MessageSpec.for_good`). `failed` is done
-    when the guard's disk failed: then nothing is signed any more."""
+    """`start` listens, `stop` ends. `for_good`: it signs what cannot be taken back, too (`MessageSpec.for_good`). `reach`: how far
+    ahead. `failed` is done when the guard's disk failed: then nothing is signed any more."""
 
-    def __init__(self, identity: Identity, guard: Guard, *, transactions: bool, for_good: bool = False) -> None:
+    def __init__(
+        self, identity: Identity, guard: Guard, *, transactions: bool, for_good: bool = False, reach: HeightReach | None = None
+    ) -> None:
+        self._reach = reach or HeightReach(guard.signed[0], 0)
         self._identity, self._guard, self._transactions, self._for_good = identity, guard, transactions, for_good
         self._chain_id = guard.chain_id
         self._told = False
@@ -135,6 +139,8 @@ class SignerServer:
             return m.SignerRefusal(m.UNKNOWN_PROTOCOL, f"this signer speaks version {m.PROTOCOL}, the node {hello.protocol}")
         if hello.chain_id != self._chain_id:
             return m.SignerRefusal(m.FOREIGN, f"this signer signs for the network {self._chain_id.hex()[:16]} only")
+        if refusal := self._too_far(hello.abstain):
+            return refusal
         if self._serving is not None:
             return m.SignerRefusal(m.BUSY, "another node is being served: stop that one, one identity runs on one machine")
         return None
@@ -175,6 +181,8 @@ class SignerServer:
                 own = self._identity.beacon_key
                 return m.SecretsMade([beacon_secret(own, chain, h) for h in range(height, height + count)])
             case m.AbstainWanted(until):
+                if refusal := self._too_far(until):
+                    return refusal
                 self._abstain(until)
                 return m.SignerDone()
             case m.SignerPing():
@@ -187,8 +195,21 @@ class SignerServer:
     def _guarded(self, kind: Kind, height: int, round_: int, digest: bytes) -> m.Answer:
         if self._guard.signed[0] == FORGOT and not self._told:
             return m.SignerRefusal(m.FORGOTTEN, _FORGOTTEN)
+        if refusal := self._too_far(height):
+            return refusal
         signature = self._guard.sign(kind, height, round_, digest, self._identity.key.sign)
-        return m.Silence() if signature is None else m.SignatureMade(signature)
+        if signature is None:
+            return m.Silence()
+        self._reach.known(height)
+        return m.SignatureMade(signature)
+
+    def _too_far(self, height: int) -> m.SignerRefusal | None:
+        """Nothing up to it would be signed ever after."""
+        most = self._reach.most
+        if height <= most:
+            return None
+        text = f"height {height} is further than the graph can be, {most} by what this signer knows"
+        return m.SignerRefusal(m.BAD_REQUEST, f"{text}. If it is there, start the signer once with --height {height}")
 
     def _transaction(self, body: bytes) -> m.Answer:
         """Only what is a transaction of this identity: a digest of anything else is never signed."""

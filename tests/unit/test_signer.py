@@ -32,9 +32,10 @@ from learningchain.client.contracts.membership.statements import JOIN, join_body
 from learningchain.client.keys.keystore import Identity
 from learningchain.client.keys.signing import LocalSigner
 from learningchain.client.node.interface import SignerUnavailable
-from learningchain.client.signer import certificate, pairing, remote, server
+from learningchain.client.signer import certificate, pairing, reach, remote, server
 from learningchain.client.signer import messages as m
 from learningchain.client.signer.pairing import Pairing, PairingError
+from learningchain.client.signer.reach import HeightReach
 from learningchain.client.signer.remote import RemoteSigner, SignerRefused
 from learningchain.client.signer.server import SignerServer
 from learningchain.client.signer.statements import Speaker, statement_digest
@@ -409,6 +410,34 @@ async def test_a_signature_that_is_not_good_is_not_used(desk: Desk, monkeypatch:
     node.sign(SignVote(PREVOTE, 6, 0, A))
     await until(lambda: signed)
     assert [one.height for one in signed] == [6]
+
+
+async def test_who_holds_the_pairing_ends_no_key_by_a_height_that_no_graph_reaches(desk: Desk) -> None:
+    """LC-SIG-7: one vote or abstention at 2^48 was the validator's last."""
+    clock = [0.0]
+    guard = Guard.create(str(desk.folder / "other"), chain_id=CHAIN, after_height=0)
+    one = SignerServer(OWN, guard, transactions=False, reach=HeightReach(500, 0, lambda: clock[0]))
+    far = 500 + reach.AHEAD
+    hello = m.SignerHello(m.PROTOCOL, CHAIN, far + 1)
+    asked = (m.AbstainWanted(far + 1), m.VoteWanted(PREVOTE, 2**48, 0, A), m.ProposalWanted(2**48, 0, -1, A))
+    for refused in (one.refused(hello), *map(one.answer, asked)):
+        assert isinstance(refused, m.SignerRefusal) and refused.code == m.BAD_REQUEST and "--height" in refused.text
+    assert isinstance(one.answer(m.VoteWanted(PREVOTE, 501, 0, A)), m.SignatureMade)
+    clock[0] = 10.0
+    assert one.refused(hello) is None and one.answer(m.AbstainWanted(far + 10 * reach.PACE)) == m.SignerDone()
+    assert isinstance(one.answer(m.AbstainWanted(far + 10 * reach.PACE + 1)), m.SignerRefusal)
+    guard.close()
+
+
+def test_a_signer_that_knows_no_height_goes_by_the_age_of_the_network_until_it_signed() -> None:
+    clock = [0.0]
+    one = HeightReach(-1, 1_000.0, lambda: clock[0])
+    assert one.most == reach.AHEAD + 1_000 * reach.PACE
+    one.known(70)
+    assert one.most == reach.AHEAD + 70
+    one.known(50_000)
+    clock[0] = 2.0
+    assert one.most == reach.AHEAD + 70 + 2 * reach.PACE, "what is asked for moves nothing"
 
 
 async def test_what_was_abstained_from_never_becomes_less(desk: Desk) -> None:
