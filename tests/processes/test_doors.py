@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import pwd
 import resource
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from learningchain.client.node.process import share_of_files
-from tests.processes.harness import PASSPHRASE, ROOT, Graph, NodeProcess, Role, eventually, validators
+from tests.processes.harness import PASSPHRASE, ROOT, Graph, NodeProcess, Role, command, eventually, validators
 
 NOBODY = "nobody"
 FEW = 400
@@ -36,6 +37,78 @@ for name in ("environ", "mem", "maps", "fd/0"):
     except OSError as fault:
         print(name, "read", fault.errno)
 """
+
+
+RELAY = """
+import socket, sys, threading
+port = int(sys.argv[1])
+door = socket.socket(socket.AF_INET6)
+door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+door.bind(("::1", port))
+door.listen()
+print("listens", flush=True)
+
+def pass_on(source, target, told):
+    while data := source.recv(65536):
+        if told:
+            sys.stdout.buffer.write(data)
+            sys.stdout.flush()
+        target.sendall(data)
+    target.shutdown(socket.SHUT_WR)
+
+while True:
+    caller, _ = door.accept()
+    node = socket.create_connection(("127.0.0.1", port))
+    for both in ((caller, node, True), (node, caller, False)):
+        threading.Thread(target=pass_on, args=both, daemon=True).start()
+"""
+"""Shows whoever connects the true node, and tells all that it is sent."""
+
+
+# --- another user of the machine ----------------------------------------------------------------------------------------------
+
+
+async def test_another_user_at_the_other_loopback_gets_neither_token_nor_code(tmp_path: Path) -> None:
+    """It passes on what it is asked to the true node, whose proofs are for the address that the node listens at."""
+    if not as_nobody():
+        pytest.skip("only root can run a program as another user")
+    async with Graph(tmp_path, validators(1)) as graph:
+        node = graph["v0"]
+        port = int(node.api.url.rpartition(":")[2])
+        token = (node.data / "api.token").read_text().strip() if (node.data / "api.token").exists() else ""
+        with (tmp_path / "told").open("wb") as told:
+            thief = subprocess.Popen([*as_nobody(), sys.executable, "-c", RELAY, str(port)], stdout=told, cwd="/")
+        try:
+            await eventually("the other user listens", lambda: _told(tmp_path, b"listens"))
+            await node.start()
+            token = token or (node.data / "api.token").read_text().strip()
+            assert node.says("another program listens at this port of the other loopback")
+            code, out, err = await command(node, "status", "--json", "--api", f"http://localhost:{port}")
+            assert code == 0, err
+            code, out, err = await command(node, "status", "--json", "--api", f"http://[::1]:{port}")
+            assert code != 0 and "nobody" in err
+            assert await _told(tmp_path, b"GET /v1/proof"), "it was asked for a proof, and passed on the node's"
+            code, out, err = await command(node, "dashboard", "--no-open", "--json")
+            assert code == 0 and json.loads(out)["url"].startswith(f"http://127.0.0.1:{port}/")
+            assert token and token.encode() not in (tmp_path / "told").read_bytes()
+        finally:
+            thief.kill()
+            thief.wait()
+
+
+async def test_a_node_takes_its_port_at_both_loopbacks(tmp_path: Path) -> None:
+    if not as_nobody():
+        pytest.skip("only root can run a program as another user")
+    async with Graph(tmp_path, validators(1)) as graph:
+        node = await graph["v0"].start()
+        port = node.api.url.rpartition(":")[2]
+        thief = [*as_nobody(), sys.executable, "-c", RELAY, port]
+        late = await asyncio.to_thread(subprocess.run, thief, capture_output=True, cwd="/", text=True)
+        assert late.returncode != 0 and "Address already in use" in late.stderr
+
+
+async def _told(folder: Path, what: bytes) -> bool:
+    return what in (folder / "told").read_bytes()
 
 
 # --- other programs of the same user ------------------------------------------------------------------------------------------
