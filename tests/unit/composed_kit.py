@@ -236,12 +236,14 @@ class Network:
         found = self.chain.state.get(records.round_key(ref, r))
         return found if isinstance(found, RoundRecord) else None
 
-    async def federate(self, owners: Iterable[str], **terms: Any) -> bytes:
-        """A federation of linear regression that boss opened and whose owners joined."""
+    async def federate(self, owners: Iterable[str], begins: float = 0.0, **terms: Any) -> bytes:
+        """A federation of linear regression that boss opened and whose owners joined. `begins`: each value of its first model: no
+        owner trains a second time on the very same one."""
         problem = Problem(DIMS)
         tested = problem.draw(64)
         initial = self.tmp / "initial"
-        initial.write_bytes(model_file(np.zeros(DIMS, np.float32)))
+        first_values = np.full(DIMS, begins, np.float32)
+        initial.write_bytes(model_file(first_values))
         image = await self.image("federated image")
 
         def played(engine: Containers, spec: RunSpec) -> RunResult:
@@ -256,7 +258,7 @@ class Network:
         for node in self.nodes.values():
             node.engine.programs[f"sha256:{image.image_id.hex()}"] = played
         cid, _ = cid_of_file(initial)
-        first = LossTree(losses_of(np.zeros(DIMS, np.float32), tested)).measurement.mean
+        first = LossTree(losses_of(first_values, tested)).measurement.mean
         ends = self.chain.clock + 5 * 86_400_000
         usual = Terms(bounty=10**6, fee=1_000, target=first // 4, rounds=12, round_ms=30_000, ends=ends)
         more = {"image": image, "dims": DIMS, "size": initial.stat().st_size, "admit_open": True, "clip": 5 * 10**8}

@@ -85,7 +85,9 @@ class People:
         ends = graph.chain.clock + (3 * rounds + 24) * round_ms
         graph.takes[f"sha256:{sha256(b'federated image').hex()}", "local"] = 0.7 * round_ms / 1_000
         limits = replace(LIMITS, mem_mb=256, train_s=round_ms // 1_250, eval_s=10, tmp_mb=16)
-        ref = await graph.federate(owners, rounds=rounds, round_ms=round_ms, target=1, ends=ends, limits=limits)
+        ref = await graph.federate(
+            owners, len(self.federations) / 64, rounds=rounds, round_ms=round_ms, target=1, ends=ends, limits=limits
+        )
         self.federations.append(ref)
         await graph.until(lambda: graph.has_ended(ref), 4 * rounds * round_ms / 1_000 + DAY_S, 30)
         found = graph.federation(ref)
