@@ -241,7 +241,7 @@ class Network:
         owner trains a second time on the very same one."""
         problem = Problem(DIMS)
         tested = problem.draw(64)
-        initial = self.tmp / "initial"
+        initial = self.tmp / f"initial {begins}"
         first_values = np.full(DIMS, begins, np.float32)
         initial.write_bytes(model_file(first_values))
         image = await self.image("federated image")

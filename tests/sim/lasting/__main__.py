@@ -7,13 +7,10 @@ python -m tests.sim.lasting --days 12  fewer days of it, 12 at least where sizes
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import tempfile
 import time
 from pathlib import Path
-
-import structlog
 
 from tests.sim.lasting.program import play, weeks
 
@@ -26,7 +23,6 @@ def main() -> int:
     )
     parser.add_argument("--days", type=int, default=30)
     given = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with tempfile.TemporaryDirectory(dir=MEMORY if os.path.isdir(MEMORY) else None) as folder:
         checks = play(weeks(given.days), Path(folder), lambda line: print(line, flush=True)).checks
     print(f"ended: {dict(checks.jobs)}\nheld against nodes that were off: {dict(checks.excused)}")

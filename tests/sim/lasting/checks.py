@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from learningchain.chain.crypto import address
@@ -60,6 +60,11 @@ class Checks:
             self.excused[f"{what} of {name}"] += 1
         else:
             self.fault(f"{what} of {name or bytes(who).hex()}, who was there: {event}")
+
+    def logged(self, level: str, event: MutableMapping[str, Any]) -> None:
+        """What a node calls an error is one."""
+        if level in ("error", "critical"):
+            self.fault(", ".join(f"{name}={value}" for name, value in event.items()))
 
     # --- what comes to its end -----------------------------------------------------------------------------------------------
 

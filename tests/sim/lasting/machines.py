@@ -77,6 +77,8 @@ class SlowFiles(FilesDouble):
     nothing pins leave the disk at once: it is as full as it may be."""
 
     rate = 2 * 10**6
+    bound = 2**40
+    """Bytes that it takes."""
 
     def __init__(self, *args: Any, sizes: dict[str, int]) -> None:
         super().__init__(*args)
@@ -86,6 +88,8 @@ class SlowFiles(FilesDouble):
         size = self._sizes.get(cid, 0)
         now, step = asyncio.get_running_loop().time, 4.0
         began = now()
+        if cid not in self.held and size + sum(self._sizes.get(one, 0) for one in self.held) > self.bound:
+            raise FetchFailed(parse(cid), Reason.STORAGE, "the disk is full")
         while cid not in self.held and self._arrived.get(cid, 0) < size and now() < began + timeout_s:
             if self._web.serving(cid, self) is None:
                 raise FetchFailed(parse(cid), Reason.NOBODY, "nobody serves it")

@@ -11,6 +11,7 @@ from typing import Any
 from tests.network import NetworkParams
 from tests.sim.lasting.graph import HOUR_MS, Lasting, idle_looks
 from tests.sim.lasting.people import HIDDEN, HOUR_S, HOURS, LARGE, LIMIT, LONG, MINUTES, Kind, People, until_hour
+from tests.sim.market.logs import overheard
 from tests.unit.composed_kit import holdings, left
 from tests.unit.test_work_composed import LOGS, OWN_FEDERATIONS, OWN_REQUESTS, PINS
 from tests.unit.work_kit import run_virtual
@@ -43,6 +44,8 @@ class Plan:
     joins: tuple[tuple[str, float], ...] = ()
     replaced: tuple[tuple[str, str, float], ...] = ()
     """Which validator gives its place to whom, and when."""
+    small: tuple[str, ...] = ()
+    """Whose disk takes no large image."""
 
 
 DAY = Plan(
@@ -58,6 +61,7 @@ DAY = Plan(
     sleeps=(("d", 10, 14.5),),
     jumps=(("mia", 16, 2 * HOUR_MS, 120), ("c", 18, -2 * HOUR_MS, 60)),
     leaves=(("mia", 20),),
+    small=("mia",),
     joins=(("nia", 5),),
     replaced=(("d", "nia", 19),),
 )
@@ -89,6 +93,7 @@ def weeks(days: int) -> Plan:
         servers="bcde",
         ask_every_h=5,
         keep_ms=48 * HOUR_MS,
+        small=("joe",),
         sleeps=tuple((who, hour + 18, hour + 80) for hour in saturdays for who in ("g", "kay")),
         jumps=tuple(
             one
@@ -116,12 +121,15 @@ def play(plan: Plan, folder: Path, tell: Callable[[str], None] = lambda _: None)
 
     async def main() -> People:
         graph = Lasting(folder, plan.validators, list(plan.members), params(plan))
+        for name in plan.small:
+            graph.nodes[name].files.bound = 2**30
         graph.run()
         await graph.start()
         await graph.settle()
         before = {name: holdings(node) for name, node in graph.nodes.items()}
         people = People(graph)
         people.checks.tell = tell
+        heard.world = people.checks
         await asyncio.gather(*scenes(plan, people))
         await graph.minutes(2 * plan.keep_ms / 60_000 + 60)
         for name, node in graph.nodes.items():
@@ -136,7 +144,7 @@ def play(plan: Plan, folder: Path, tell: Callable[[str], None] = lambda _: None)
         await graph.stop()
         return people
 
-    with idle_looks():
+    with idle_looks(), overheard() as heard:
         found: People = run_virtual(main())
         return found
 

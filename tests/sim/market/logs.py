@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import structlog
 
-if TYPE_CHECKING:
-    from tests.sim.market.graph import MarketWorld
+
+class Hears(Protocol):
+    def logged(self, level: str, event: MutableMapping[str, Any]) -> None: ...
 
 
 class Overheard:
     def __init__(self) -> None:
-        self.world: MarketWorld | None = None
+        self.world: Hears | None = None
 
     def __call__(self, logger: Any, level: str, event: MutableMapping[str, Any]) -> Any:
         if self.world is not None:
