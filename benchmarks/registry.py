@@ -35,6 +35,7 @@ from benchmarks.peers.etcd import Etcd, etcd
 from benchmarks.peers.evm import Evm, anvil, ganache
 from benchmarks.peers.syncobj import SyncObj, syncobj
 from benchmarks.predictions import Predictions, predictions
+from benchmarks.published_set import PublishedSetFigure, published_set
 from benchmarks.replay import replay
 from benchmarks.sandbox_overhead import SandboxFigure, sandbox_overhead
 from benchmarks.slow_link import SlowLinkFigure, slow_link
@@ -79,7 +80,8 @@ class Size:
     `federation`: rounds of each kind; `federation_round`: on real nodes, and those of a million values.
     `dashboard`: members and jobs of the state, transfers of a turn, turns. `full_mempools`: accounts that fill them, pairs of
     turns. `askers`: turns, seconds of each while. `slow_link`: pairs of turns, transfers of each. `block_askers`: transfers of
-    a turn, turns. `building`: what pip is asked for, turns. `large_file`: MiB, turns.
+    a turn, turns. `building`: what pip is asked for, turns. `large_file`,
+    `published_set`: MiB, turns.
     """
 
     rounds: int
@@ -105,6 +107,7 @@ class Size:
     slow_link: tuple[int, int]
     building: tuple[str, int]
     large_file: tuple[int, int]
+    published_set: tuple[int, int]
 
 
 FULL = Size(
@@ -144,6 +147,7 @@ FULL = Size(
     block_askers=(400, 3),
     building=(f"torch=={TORCH}", 2),
     large_file=(512, 5),
+    published_set=(1_024, 3),
 )
 QUICK = Size(
     rounds=1,
@@ -182,6 +186,7 @@ QUICK = Size(
     block_askers=(60, 1),
     building=("scikit-learn", 1),
     large_file=(128, 1),
+    published_set=(128, 1),
 )
 SMALLEST = Size(
     rounds=1,
@@ -218,6 +223,7 @@ SMALLEST = Size(
     block_askers=(8, 1),
     building=("packaging", 1),
     large_file=(8, 1),
+    published_set=(16, 1),
 )
 """What shows that a measurement runs, and nothing about speed: tests/processes/test_benchmark_rows.py."""
 
@@ -259,10 +265,10 @@ async def _ganache(size: Size, say: Say) -> Any:
     return await ganache(install.npm(), *size.peers.ganache, size.peers.ganache_outstanding)
 
 
-def boxed(work: Callable[[int], Any], runs: int) -> Any:
+def boxed(work: Callable[..., Any], *given: int) -> Any:
     """In the process that runs it: not every error of the sandbox comes through the pipe of a pool."""
     try:
-        return work(runs)
+        return work(*given)
     except SandboxError as problem:
         raise Unavailable(str(problem)) from None
 
@@ -307,5 +313,6 @@ MEASURES = (
     Measure("askers", lambda size, say: askers_cost(*size.askers), AskersFigure, once=True),
     Measure("block_askers", lambda size, say: block_askers(*size.block_askers), AskersCost, once=True),
     Measure("large_file", lambda size, say: large_file(*size.large_file), LargeFileFigure, once=True),
+    Measure("published_set", lambda size, say: apart(boxed, published_set, *size.published_set), PublishedSetFigure, once=True),
     Measure("slow_link", _slow_link, SlowLinkFigure, once=True),
 )

@@ -109,6 +109,11 @@ class Backend(Protocol):
         """Brings a data set to where runs read it from before a run needs it. Raises EngineError, OSError, SandboxUnavailable."""
         ...
 
+    def keep_set(self, name: str, data: DataSet) -> None:
+        """The same with a published set, under the name that runs know it by. Raises also OSError where a file is not what the set
+        says of it."""
+        ...
+
     def add_data(
         self,
         name: str,
@@ -181,6 +186,10 @@ class AsyncBackend(Protocol):
     async def load(self, path: Path, image_id: str, limits: ImageLimits) -> str: ...
 
     async def pull(self, reference: str, limits: ImageLimits) -> str: ...
+
+    async def keep_set(self, name: str, data: DataSet) -> None:
+        """As `Backend.keep_set`."""
+        ...
 
     async def own_data(self) -> list[OwnData]:
         """The owner's own data by name; asks no engine."""

@@ -23,7 +23,7 @@ from learningchain.client.machines.leases import Leases, LeaseTerms
 from learningchain.client.machines.placing import may_leave
 from learningchain.client.machines.slurm import Slurm, SlurmTerms
 from learningchain.p2p.address_book import parse_endpoint
-from learningchain.sandbox import AsyncBackend, AsyncWarmRun, ImageLimits, OwnData, Progress, RunResult, RunSpec
+from learningchain.sandbox import AsyncBackend, AsyncWarmRun, DataSet, ImageLimits, OwnData, Progress, RunResult, RunSpec
 from learningchain.sandbox.backend import OnCheckpoint
 
 if TYPE_CHECKING:
@@ -82,6 +82,9 @@ class MachinesBackend:
 
     async def pull(self, reference: str, limits: ImageLimits) -> str:
         return await self._own.pull(reference, limits)
+
+    async def keep_set(self, name: str, data: DataSet) -> None:
+        await self._own.keep_set(name, data)
 
     async def own_data(self) -> list[OwnData]:
         return await self._own.own_data()

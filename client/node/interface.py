@@ -127,6 +127,11 @@ class Files(Protocol):
         """True where all of it is on this disk."""
         ...
 
+    def here(self, cids: Sequence[str]) -> list[Path | None]:
+        """Where each lies, if all of it is on this disk, unread: whoever reads it compares it, and has `fetch` repair what is
+        damaged. Counts as a use. Not for the event loop."""
+        ...
+
     async def fetch(
         self, cid: str, *, max_size: int, timeout_s: float, on_progress: Callable[[int, int], None] | None = None
     ) -> Path:

@@ -73,6 +73,9 @@ class NodeFiles:
     def has(self, cid: str) -> bool:
         return self._content.store.has(parse(cid))
 
+    def here(self, cids: Sequence[str]) -> list[Path | None]:
+        return [self._content.store.here(parse(cid)) for cid in cids]
+
     async def fetch(
         self, cid: str, *, max_size: int, timeout_s: float, on_progress: Callable[[int, int], None] | None = None
     ) -> Path:

@@ -26,7 +26,7 @@ from learningchain.chain.storage import private
 from learningchain.client.node.interface import Files
 from learningchain.client.work.database import WorkDatabase
 from learningchain.client.work.events import LossesOpened, Model, OpenLosses, WantedImage
-from learningchain.client.work.sets import BadSet, bring_set
+from learningchain.client.work.sets import BadSet, prepare_set
 from learningchain.client.work.transfers import PLACES, RESERVED, Transfers, transfer_s
 from learningchain.p2p.content.cid import Cid
 from learningchain.p2p.content.dag import Builder, chunks
@@ -142,7 +142,7 @@ class Images:
     """
 
     def __init__(self, files: Files, engine: AsyncBackend, pins: Pins) -> None:
-        self._engine, self._pins = engine, pins
+        self._files, self._engine, self._pins = files, engine, pins
         self._transfers = Transfers(files, PLACES, RESERVED)
         self._holds: dict[bytes, str] = {}
         self._wanted: dict[bytes, WantedImage] = {}
@@ -170,7 +170,8 @@ class Images:
             self._urgent.add(ref)
         try:
             await self._fetch_files(ref, wanted)
-            sets = {one.name: await bring_set(one, partial(self._held, ref), partial(self._pin_all, ref)) for one in wanted.sets}
+            ways = partial(self._held, ref), partial(self._pin_all, ref), self._files.here, self._engine.keep_set
+            sets = {one.name: await prepare_set(one, *ways) for one in wanted.sets}
             if wanted.model is not None:
                 self._models[ref] = await self._held_whole(ref, *wanted.model)
             image = await self._bring(ref, wanted)

@@ -24,6 +24,7 @@ from learningchain.client.work.warm import MAX_STARTING
 from learningchain.sandbox import (
     Backend,
     Check,
+    DataSet,
     ImageLimits,
     OwnData,
     Progress,
@@ -132,6 +133,10 @@ class ThreadedSandbox:
     async def pull(self, reference: str, limits: ImageLimits) -> str:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pulls, lambda: self._sandbox.pull(reference, limits))
+
+    async def keep_set(self, name: str, data: DataSet) -> None:
+        # Beside the registry's: minutes that neither a look at the engine nor an image from the disk waits for.
+        await asyncio.get_running_loop().run_in_executor(self._pulls, lambda: self._sandbox.keep_set(name, data))
 
     async def own_data(self) -> list[OwnData]:
         return await self._call(self._sandbox.list_data)

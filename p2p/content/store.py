@@ -134,6 +134,13 @@ class ContentStore:
         with self._lock:
             return [row for row in self.contents() if row.root not in self._pins and row.root not in self._busy]
 
+    def here(self, root: Cid) -> Path | None:
+        """Where a complete content lies, unread: whoever reads it has to compare it with something else that it knows of it."""
+        if not self.has(root):
+            return None
+        self._touch(root)
+        return self.path(root)
+
     def contents(self) -> list[Row]:
         """Every content, complete or partial, least recently used first."""
         with self._lock:

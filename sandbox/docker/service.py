@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from learningchain.sandbox.backend import OnCheckpoint, WarmRun
-from learningchain.sandbox.data import MAX_DATA_BYTES, DataSet, KnownSet, KnownSets, OnBytes, OwnData, measure
+from learningchain.sandbox.data import MAX_DATA_BYTES, DataSet, KnownSet, KnownSets, OnBytes, OwnData, joined, measure
 from learningchain.sandbox.docker.adoption import Adopted, Adoptions
 from learningchain.sandbox.docker.checkpoints import EVERY_S, CheckpointCopier
 from learningchain.sandbox.docker.devices import DeviceEdits, edits_of, why_no_devices
@@ -482,6 +482,13 @@ class Sandbox:
         for name in sorted({file.name for row in PHASES.values() for file in row.inputs if file.folder and not file.own} - {SETS}):
             self._data.hold(data.below(name))
             self.release([data.below(name)])
+
+    def keep_set(self, name: str, data: DataSet) -> None:
+        """Brings a published set to the engine's disk, where runs find it under this name, before a run needs it: each of its files
+        is read once, and compared with what the set says of it. Raises EngineError, SandboxUnavailable, and OSError for one that is
+        not so."""
+        for part in on_disk(SETS, joined({name: data})):
+            self._data.keep(part)
 
     def add_data(
         self,

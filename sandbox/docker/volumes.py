@@ -24,7 +24,7 @@ from typing import Any
 
 import msgspec
 
-from learningchain.sandbox.data import DataFile, DataSet, KnownSet
+from learningchain.sandbox.data import DataFile, DataSet, KnownSet, measure
 from learningchain.sandbox.disk import leave_room
 from learningchain.sandbox.docker.attached import Attached, Dialogue
 from learningchain.sandbox.docker.engine import Engine
@@ -81,19 +81,43 @@ class DataVolumes:
     ) -> None:
         self._engine, self._labels, self._maker, self._disk, self._cap = engine, labels, maker, disk, cap
         self._prefix = f"lc-data-{os.urandom(6).hex()}"  # jobs see it: it tells of no node
-        self._lock, self._filling = threading.Lock(), threading.Lock()
+        self._lock = threading.Lock()
+        self._filled = threading.Condition(self._lock)
         self._volumes: dict[bytes, _Volume] = {}
+        self._coming: dict[bytes, int] = {}
+        """What is being brought, and how large it is. What is there already waits for none of it."""
 
     def hold(self, data: DataSet) -> str:
         """The engine's folder with these files, which stays until `release`. Raises EngineError, OSError."""
-        with self._filling:  # one after the other: they share the disk
-            volume = self._present(data.digest)
-            if volume is None:
+        digest = data.digest
+        while (volume := self._present(digest)) is None:
+            with self._filled:
+                if digest in self._coming or digest in self._volumes:
+                    self._filled.wait_for(lambda: digest not in self._coming)
+                    continue
+                self._coming[digest] = data.size
+            try:
                 volume = self._fill(data)
                 with self._lock:
-                    self._volumes[data.digest] = volume
-                    volume.users = 1
-            return volume.folder
+                    self._volumes[digest], volume.users = volume, 1
+                return volume.folder
+            finally:
+                with self._filled:
+                    del self._coming[digest]
+                    self._filled.notify_all()
+        return volume.folder
+
+    def keep(self, data: DataSet) -> None:
+        """Has it there for the next run, as far as there is room for it, and every file read and compared once. Raises EngineError,
+        and OSError where a file is not what the set says of it."""
+        if data.size <= self._cap:
+            self.hold(data)
+            for problem in self.release(data):
+                log.warning("left behind until the next clean-up: %s", problem)
+            return
+        for file in data.files:
+            if (real := measure(file.name, file.path)) != file:
+                raise OSError(f"{file.path} has {real.size} bytes, or another hash than its set says")
 
     def _present(self, digest: bytes) -> _Volume | None:
         """The volume with this content, held once more; None where there is none, or the engine has it no more."""
@@ -147,13 +171,13 @@ class DataVolumes:
             volume.users -= 1
             # The most recently used ones come last.
             self._volumes[data.digest] = self._volumes.pop(data.digest)
-        return self._make_room(0)
+        return self._make_room()
 
-    def _make_room(self, need: int) -> list[str]:
-        """Removes the longest unused volumes until so many bytes more are within the bound; returns the problems."""
+    def _make_room(self) -> list[str]:
+        """Removes the longest unused volumes until all, with those that are coming, are within the bound; returns the problems."""
         with self._lock:
             idle, gone = [key for key, volume in self._volumes.items() if not volume.users], list[_Volume]()
-            total = need + sum(volume.size for volume in self._volumes.values())
+            total = sum(volume.size for volume in self._volumes.values()) + sum(self._coming.values())
             while idle and (total > self._cap or len(idle) > IDLE_VOLUMES):
                 gone.append(self._volumes.pop(idle.pop(0)))
                 total -= gone[-1].size
@@ -169,7 +193,7 @@ class DataVolumes:
 
     def _fill(self, data: DataSet) -> _Volume:
         what, files = "bringing data to the engine's disk", len(data.files) + len(data.folders()) + 1
-        problems = self._make_room(data.size)
+        problems = self._make_room()
         try:
             leave_room(self._disk(), what, data.size, files)
         except EngineError:  # what nobody uses is worth less than what a run waits for

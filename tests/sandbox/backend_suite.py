@@ -36,7 +36,7 @@ from learningchain.sandbox import (
     WarmRun,
 )
 from learningchain.sandbox.answers import AnswerReader
-from learningchain.sandbox.data import DataFile, scan_folder
+from learningchain.sandbox.data import DataFile, joined, scan_folder
 from learningchain.sandbox.phases import PHASES, InputRow, OutputRow, PhaseRow
 from learningchain.sandbox.results import BadResult, UnfitRow
 
@@ -403,6 +403,16 @@ class BackendSuite:
             assert trace.startswith("data/deep/down/number 1 \N{GREEK SMALL LETTER ALPHA} data/number 0"), trace
         outcome = backend.run(self.spec(image, "answer", "sum", inputs={"question": tmp_path / "q"}))
         assert outcome.result == 4000, "no other run sees it"
+
+    def test_a_published_set_is_brought_before_the_run_that_reads_it(self, backend: Backend, image: str, tmp_path: Path) -> None:
+        data = self.numbers(tmp_path / "data", 1, 20)
+        backend.keep_set("digits", data)
+        for file in data.files:
+            file.path.unlink()
+        outcome = backend.run(self.spec(image, "echo", inputs={"sets": joined({"digits": data})}))
+        assert (outcome.status, '"sets/digits/deep/down/number 1' in outcome.log_tail) == (RunStatus.OK, True), outcome
+        with pytest.raises(OSError, match="No such file"):
+            backend.keep_set("letters", data)
 
     def test_a_large_file_is_found_where_a_small_one_is(self, backend: Backend, image: str, tmp_path: Path) -> None:
         (tmp_path / "m").write_text(" " * LARGE + "7")

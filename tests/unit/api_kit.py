@@ -374,6 +374,9 @@ class FakeFiles:
     def pin(self, cid: str, reason: str) -> None:
         raise NotImplementedError
 
+    def here(self, cids: Sequence[str]) -> list[Path | None]:
+        return [None for _ in cids]
+
     def pin_all(self, cids: Collection[str], reason: str) -> None:
         for cid in cids:
             self.pin(cid, reason)

@@ -20,7 +20,7 @@ from learningchain.client.machines import program as program_module
 from learningchain.client.machines.backend import MachinesBackend
 from learningchain.client.machines.program import MachineProgram, join
 from learningchain.client.machines.trust import MachineSecrets, parse_token
-from learningchain.sandbox import ContainerLimits, ImageLimits, OutputFile, Progress, RunResult, RunSpec, RunStatus
+from learningchain.sandbox import ContainerLimits, DataSet, ImageLimits, OutputFile, Progress, RunResult, RunSpec, RunStatus
 
 IMAGE = "sha256:" + "ab" * 32
 LIMITS = ContainerLimits(cpus=1, mem_mb=64, model_cap=100)
@@ -47,6 +47,9 @@ class ScriptedEngine:
         self.loaded = path.read_bytes()
         self.images.add(image_id)
         return image_id
+
+    async def keep_set(self, name: str, data: DataSet) -> None:
+        raise NotImplementedError
 
     async def has_image(self, image_id: str) -> bool:
         return image_id in self.images

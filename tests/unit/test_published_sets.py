@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
@@ -17,9 +17,11 @@ from learningchain.client.contracts.job.roles import policy, runs
 from learningchain.client.data import published
 from learningchain.client.data.published import PublishedSet, cid_of_manifest, describe, read_manifest
 from learningchain.client.work.events import WantedSet
-from learningchain.client.work.sets import BadSet, bring_set
+from learningchain.client.work.sets import BadSet, prepare_set
 from learningchain.p2p.content.cid import from_bytes
+from learningchain.sandbox import DataSet
 from learningchain.sandbox.data import joined
+from learningchain.sandbox.docker.volumes import DataVolumes
 from tests.unit.work_kit import posting
 
 NAMES = {"b.bin": b"second", "a/one.bin": b"first", "empty": b""}
@@ -69,6 +71,8 @@ class Graph:
         self.set, paths = describe(folder(at, files))
         self.content = {str(from_bytes(file.cid)): path for file, path in zip(self.set.files, paths, strict=True)}
         self.wanted, self.writes = self.offer(at, self.set), 0
+        self.fetched, self.there = list[str](), dict[str, Path]()
+        """What was asked for by its CID, and what is on this disk already."""
 
     def offer(self, at: Path, found: PublishedSet) -> WantedSet:
         path = at.parent / "manifest"
@@ -78,16 +82,27 @@ class Graph:
         return WantedSet("digits", cid, found.size, len(found.files))
 
     async def fetch(self, cid: str, size: int) -> Path:
+        self.fetched.append(cid)
         return self.content[cid]
 
     async def pin_all(self, cids: list[str]) -> None:
         assert set(cids) <= set(self.content)
         self.writes += 1
 
+    def here(self, cids: Sequence[str]) -> list[Path | None]:
+        return [self.there.get(cid) for cid in cids]
+
+    async def bring(self, name: str, data: DataSet) -> None:
+        """As far as an engine without room goes: each file is read, and compared."""
+        await asyncio.to_thread(DataVolumes(cast(Any, None), {}, cast(Any, None), lambda: None, cap=0).keep, data)
+
+    async def prepared(self, wanted: WantedSet | None = None) -> DataSet:
+        return await prepare_set(wanted or self.wanted, self.fetch, self.pin_all, self.here, self.bring)
+
 
 def test_a_set_comes_as_its_files_and_goes_into_the_folder_of_its_name(tmp_path: Path) -> None:
     graph = Graph(tmp_path / "x")
-    found = asyncio.run(bring_set(graph.wanted, graph.fetch, graph.pin_all))
+    found = asyncio.run(graph.prepared())
     assert ({file.name: file.path.read_bytes() for file in found.files}, graph.writes) == (NAMES, 1)
     both = joined({"z": found, "digits": found})
     assert [file.name for file in both.files][:3] == ["digits/a/one.bin", "digits/b.bin", "digits/empty"]
@@ -114,7 +129,24 @@ def test_a_set_that_is_not_what_was_posted_is_refused_for_good(tmp_path: Path, l
     else:
         wanted = WantedSet("digits", wanted.cid, wanted.size + (lie == "size"), wanted.files + (lie == "files"))
     with pytest.raises(BadSet, match="the data set digits"):
-        asyncio.run(bring_set(wanted, graph.fetch, graph.pin_all))
+        asyncio.run(graph.prepared(wanted))
+
+
+def test_what_is_here_is_not_asked_for_and_what_this_disk_damaged_is(tmp_path: Path) -> None:
+    """The set is as good as before: nobody is told that it contradicts itself."""
+    graph = Graph(tmp_path / "x")
+    for number, file in enumerate(graph.set.files):
+        cid = str(from_bytes(file.cid))
+        graph.there[cid] = tmp_path / f"here-{number}"
+        graph.there[cid].write_bytes(graph.content[cid].read_bytes())
+    found = asyncio.run(graph.prepared())
+    assert (graph.fetched, [file.path for file in found.files]) == ([graph.wanted.cid], list(graph.there.values()))
+    for spoil in (lambda path: path.write_bytes(b"fir5t"), Path.unlink):
+        graph.fetched.clear()
+        spoil(tmp_path / "here-0")
+        found = asyncio.run(graph.prepared())
+        assert {file.name: file.path.read_bytes() for file in found.files} == NAMES
+        assert set(graph.fetched) == {graph.wanted.cid, *graph.there}, "each is read by its CID, which finds the damage"
 
 
 def test_a_committee_needs_room_for_what_it_evaluates_on_and_a_worker_for_all() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
@@ -292,6 +294,48 @@ def test_the_longest_unused_makes_room_before_the_next_is_brought_and_nothing_th
 
 def refuse() -> None:
     raise EngineError("bringing data", "the disk is full")
+
+
+def test_what_is_there_waits_for_nothing_that_is_being_brought(
+    double: DockerDouble, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A committee's set is there; one of gigabytes comes for a training. Two runs that need that one bring it once."""
+    store, (there, large) = make(), (data_set(tmp_path, a="1"), data_set(tmp_path, b="2"))
+    store.keep(there)
+    go_on, begun, honest = threading.Event(), threading.Event(), DataVolumes._fill
+
+    def slowly(self: DataVolumes, data: DataSet) -> Any:
+        begun.set()
+        assert go_on.wait(20)
+        return honest(self, data)
+
+    monkeypatch.setattr(DataVolumes, "_fill", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(store.hold, large) for _ in range(2)]
+        assert begun.wait(20)
+        assert Path(store.hold(there), "a").read_text() == "1"
+        go_on.set()
+        assert both[0].result(20) == both[1].result(20)
+    assert double.count("create_volume") == 2
+    for data in (large, large, there):
+        store.release(data)
+    store.clear()
+
+
+def test_a_set_that_is_kept_is_read_once_and_compared(double: DockerDouble, make: Make, tmp_path: Path) -> None:
+    store, data = make(), data_set(tmp_path, a="1", b="2")
+    store.keep(data)
+    for file in data.files:
+        file.path.unlink()
+    assert Path(store.hold(data), "b").read_text() == "2", "a run finds it without them"
+    store.release(data)
+    store.clear()
+    for room in (make(), make(cap=0)):
+        wrong = data_set(tmp_path, c="3")
+        wrong.files[0].path.write_text("4")
+        with pytest.raises(OSError, match=r"not what it was|its set says"):
+            room.keep(wrong)
+    assert double.volumes == {}
 
 
 def test_a_volume_that_was_removed_is_brought_again_unless_it_is_in_use(double: DockerDouble, make: Make, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -58,6 +58,9 @@ class Dripping:
         raise NotImplementedError
 
     def pin(self, cid: str, reason: str) -> None: ...
+
+    def here(self, cids: Sequence[str]) -> list[Path | None]:
+        return [None for _ in cids]
 
     def pin_all(self, cids: Collection[str], reason: str) -> None:
         for cid in cids:

@@ -14,7 +14,7 @@ import shutil
 import sqlite3
 import threading
 from array import array
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,7 +48,18 @@ from learningchain.client.work.events import BringImage
 from learningchain.client.work.machine import Machine, Recalled
 from learningchain.p2p.content.cid import parse
 from learningchain.p2p.content.faults import FetchFailed, Reason
-from learningchain.sandbox import AsyncWarmRun, Evaluated, ImageLimits, OutputFile, OwnData, Progress, RunResult, RunSpec, RunStatus
+from learningchain.sandbox import (
+    AsyncWarmRun,
+    DataSet,
+    Evaluated,
+    ImageLimits,
+    OutputFile,
+    OwnData,
+    Progress,
+    RunResult,
+    RunSpec,
+    RunStatus,
+)
 from tests.network import NetworkParams
 from tests.network import genesis as network_genesis
 from tests.unit.loops import VirtualLoop
@@ -400,6 +411,9 @@ class FilesDouble:
     def pin(self, cid: str, reason: str) -> None:
         self.pins.setdefault(cid, set()).add(reason)
 
+    def here(self, cids: Sequence[str]) -> list[Path | None]:
+        return [None for _ in cids]
+
     def pin_all(self, cids: Collection[str], reason: str) -> None:
         for cid in cids:
             self.pin(cid, reason)
@@ -476,6 +490,9 @@ class FakeEngine:
         return []
 
     async def remove_data(self, name: str) -> None:
+        raise NotImplementedError
+
+    async def keep_set(self, name: str, data: DataSet) -> None:
         raise NotImplementedError
 
     async def has_image(self, image_id: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,6 +124,9 @@ class Files:
 
     def pin(self, cid: str, reason: str) -> None:
         self.pins.setdefault(cid, set()).add(reason)
+
+    def here(self, cids: Sequence[str]) -> list[Path | None]:
+        return [None for _ in cids]
 
     def pin_all(self, cids: Collection[str], reason: str) -> None:
         for cid in cids:

@@ -19,6 +19,7 @@ from learningchain.chain.losses import MAX_LOSS, LossTree
 from learningchain.chain.types import format_loss, parse_loss
 from learningchain.sandbox import (
     AsyncWarmRun,
+    DataSet,
     Evaluated,
     ImageLimits,
     OutputFile,
@@ -130,6 +131,9 @@ class SimEngine:
         return []
 
     async def remove_data(self, name: str) -> None:
+        raise NotImplementedError
+
+    async def keep_set(self, name: str, data: DataSet) -> None:
         raise NotImplementedError
 
     async def has_image(self, image_id: str) -> bool:
