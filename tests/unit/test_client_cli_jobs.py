@@ -326,7 +326,7 @@ def test_watch_keeps_curves_and_claims_as_csv(api: Fake, run: Any, tmp_path: Pat
     told = {"id": "r-17/../x", "job": JOB, "phase": "train", "state": "done", "progress": steps}
     api.answers["GET /v1/runs"] = [told]
     assert run("job", "watch", JOB, "--export", tmp_path / "out").code == 0
-    written = {path.name: path.read_text().splitlines() for path in (tmp_path / "out").iterdir()}
+    written = {path.name: path.read_text().splitlines() for path in (tmp_path / "out").iterdir() if path.is_file()}
     assert written["run-r-17x.csv"] == ["step,of,loss", "1,9,0.5", "2,9,0.25"], "a name of others leads nowhere else"
     (claim,) = written["claims.csv"][1:]
     assert claim.split(",")[1:3] == [FINISHED["claims"][0]["claimant"], FINISHED["claims"][0]["loss"]]

@@ -35,6 +35,7 @@ from learningchain.client.contracts.job.cli.jobs import (
     votes_table,
     who,
 )
+from learningchain.client.contracts.job.cli.tensorboard import TensorBoardExport
 from learningchain.client.contracts.job.references import find
 from learningchain.client.sdk.http import COMING_S
 from learningchain.client.sdk.types import ApiError, NotFoundError, UnreachableError
@@ -64,7 +65,7 @@ def watch(
     ] = False,
     export: Annotated[
         Path | None,
-        Parameter(help="A folder in which claims.csv, events.csv and a curve for each of your runs are kept up to date."),
+        Parameter(help="A folder in which claims, events and your runs' curves are kept up to date, as CSV and for TensorBoard."),
     ] = None,
     common: Common = HERE,
 ) -> int:
@@ -76,12 +77,12 @@ def watch(
         own = (await node.status())["id"]
         lines = LineView(common.out, own, verbose=verbose)
         view: View = JsonView(common.out) if common.json else LiveView(own) if sys.stdout.isatty() else lines
-        files = None if export is None else CsvExport(export.expanduser())
+        files = () if export is None else (CsvExport(export.expanduser()), TensorBoardExport(export.expanduser()))
         with view:
             async for shown in changes(node, job_id):
                 view.update(shown)
-                if files is not None:
-                    await asyncio.to_thread(files.update, shown)
+                for file in files:
+                    await asyncio.to_thread(file.update, shown)
                 if shown.job.get("state") in ENDED:
                     break
         return 0
