@@ -18,6 +18,7 @@ from learningchain.chain.contracts.job import Ballot, BallotCode, CommitVote, Op
 from learningchain.chain.crypto import sha256
 from learningchain.chain.losses import LossTree, Opening
 from learningchain.chain.types import parse_loss
+from learningchain.client.keys.names import label
 from learningchain.client.sdk.http import link_url
 from tests.browser.person import bring
 from tests.processes.harness import Graph, NodeProcess, Person, Role, credits, with_params
@@ -79,20 +80,33 @@ async def main(target: Path) -> None:
         async with Graph(Path(place), [Role("you", validator=True)], people=OTHERS, params=PARAMS) as graph:
             node = await graph["you"].start(within=LIMIT_S)
             for person in OTHERS:
-                name = [sys.executable, "-m", "learningchain", "name", "set", person.address, person.name, "--data", str(node.data)]
-                subprocess.run(name, check=True, capture_output=True)
+                called = [
+                    sys.executable,
+                    "-m",
+                    "learningchain",
+                    "name",
+                    "set",
+                    person.address,
+                    person.name,
+                    "--data",
+                    str(node.data),
+                ]
+                subprocess.run(called, check=True, capture_output=True)
             await declare(node, JURY)
             you = Person.behind(node)
             await node.api.transfer(ANA.address, "2.5", memo="for lunch", wait=LIMIT_S)
             job = await post(you, node, open_ms=60_000, bounty=credits(40))
+            label(node.data, job, "digits")
             made = await raced(node, job, CLAIMS)
             await node.job_in(job, "REVEAL", within=LIMIT_S)
             for one in {one.who.name: one for one in made}.values():
                 await one.who.send(node, one.opening)
             await judged(node, job)
             await node.job_in(job, "PAID", within=LIMIT_S)
-            for bounty, claims in ((25, CLAIMS[:3]), (60, CLAIMS[1:5])):
-                await raced(node, await post(you, node, open_ms=3_600_000, bounty=credits(bounty)), claims)
+            for name, bounty, claims in (("prices", 25, CLAIMS[:3]), ("leaves", 60, CLAIMS[1:5])):
+                open_job = await post(you, node, open_ms=3_600_000, bounty=credits(bounty))
+                label(node.data, open_job, name)
+                await raced(node, open_job, claims)
             made = await node.api.dashboard_link()
             base, link = (link_url(node.api.url, path, made["host"]) for path in ("", made["path"]))
             pages = [
