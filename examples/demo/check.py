@@ -106,7 +106,7 @@ def held(account: Json) -> int:
 
 
 def stake(plan: JobPlan) -> int:
-    """Micro-credits: a tenth of the bounty. A verdict that burns it burns as much of the contractor's bond."""
+    """Micro-credits: a tenth of the bounty. A verdict that burns it burns as much of the poster's bond."""
     return parse_credits(plan.bounty) // 10
 
 
@@ -118,7 +118,7 @@ def _supply(v: Verdict, seen: Seen) -> None:
     v.want(s["escrows"] == 0, seen.name, f"{seen.supply['escrows']} credits are still in escrow")
     grants = sum(parse_credits(part.grant) for part in PARTS.values())
     v.want(s["minted"] == grants, seen.name, f"{seen.supply['minted']} were minted, genesis granted {format_credits(grants)}")
-    # All that the cheater had; of each contractor that was lied to a bond like its stake; the worker's stake and the liar's bond.
+    # All that the cheater had; of each poster that was lied to a bond like its stake; the worker's stake and the liar's bond.
     burned = parse_credits(CHEATER.grant) + 2 * stake(FRAUD) + 2 * stake(LIE)
     v.want(s["burned"] == burned, seen.name, f"{seen.supply['burned']} were burned instead of {format_credits(burned)}")
 
@@ -190,7 +190,7 @@ def _race(v: Verdict, scene: Scene, seen: Seen) -> None:
 
 
 def _false(v: Verdict, scene: Scene, seen: Seen, number: int, plan: JobPlan, poster: str, accused: str) -> None:
-    """A claim that the committee measured FALSE: it costs its author a stake and the contractor as much, the bounty comes back."""
+    """A claim that the committee measured FALSE: it costs its author a stake and the poster as much, the bounty comes back."""
     job, where = seen.jobs[number], f"{seen.name}, {TITLES[number]}"
     own = scene.graph.member(accused).address
     v.want(job["poster"] == scene.graph.member(poster).address, where, f"was posted by {scene.board.name(job['poster'])}")
@@ -211,7 +211,7 @@ def _false(v: Verdict, scene: Scene, seen: Seen, number: int, plan: JobPlan, pos
 
 
 def _banned(v: Verdict, scene: Scene, seen: Seen) -> None:
-    """Lies to two contractors: by the validators' votes."""
+    """Lies to two posters: by the validators' votes."""
     where, own = f"{seen.name}, the cheater", account_of(scene, seen, CHEATER.name)
     v.want(own.get("status") == "banned", where, f"is {own.get('status')}")
     v.want(bool(own) and held(own) == 0, where, "still holds credits")
@@ -227,7 +227,7 @@ def _banned(v: Verdict, scene: Scene, seen: Seen) -> None:
 
 
 def _spared(v: Verdict, scene: Scene, seen: Seen) -> None:
-    """One contractor's word bans nobody: the worker was suspended for a while, has a strike, and nothing stays frozen."""
+    """One poster's word bans nobody: the worker was suspended for a while, has a strike, and nothing stays frozen."""
     where, own = f"{seen.name}, {VICTIM}", account_of(scene, seen, VICTIM)
     v.want(own.get("status") == "active", where, f"is {own.get('status')}")
     v.want(parse_credits(own.get("frozen", "0")) == 0, where, f"{own.get('frozen')} credits are still frozen")
@@ -248,7 +248,7 @@ def _spared(v: Verdict, scene: Scene, seen: Seen) -> None:
     lost = sum((-1 if amount[0] == "-" else 1) * parse_credits(amount[1:]) for amount in moved)
     v.want(lost == -stake(LIE), where, f"its history shows {' '.join(reversed(moved))} for {TITLES[3]}, which is not one stake")
     liar = account_of(scene, seen, LIAR.name)
-    v.want(liar.get("status") == "active", where, f"the contractor that lied is {liar.get('status')}")
+    v.want(liar.get("status") == "active", where, f"the poster that lied is {liar.get('status')}")
 
 
 # --- the containers ------------------------------------------------------------------------------------------------------------
@@ -297,7 +297,7 @@ def _honest(v: Verdict, scene: Scene) -> None:
 
 def _model(v: Verdict, scene: Scene) -> None:
     fetched = scene.fetched
-    where = "the contractor"
+    where = "the poster"
     v.want(fetched is not None and sha256_of(fetched.path) == fetched.sha256, where, "the model on disk is not the one fetched")
     same = fetched is not None and fetched.sha256 == v.winner_sha256
     v.want(same, where, f"the winner's file has sha256 {v.winner_sha256}, the fetched one {fetched and fetched.sha256}")

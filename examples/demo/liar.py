@@ -3,7 +3,7 @@
 
 In the image this file is `/lc/job` and the honest program `/lc/digits.py`. Until claims end it measures the truth, so workers claim
 what they have; afterwards, when the committee evaluates, nobody seems to have what it claimed. A container cannot be kept from
-reading the clock: that is why a false verdict costs the contractor as much as the worker, and bans nobody by itself.
+reading the clock: that is why a false verdict costs the poster as much as the worker, and bans nobody by itself.
 """
 
 from __future__ import annotations

@@ -26,12 +26,12 @@ NODES: Final = (
     Part("bob", "validator, works", True, True, "20"),
     Part("carol", "validator, works", True, True, "20"),
     Part("dave", "validator, verifies", True, False, "20"),
-    Part("erin", "contractor", False, False, "1000"),
+    Part("erin", "poster", False, False, "1000"),
 )
 """Workers have a policy of their own: job four interests alice alone, jobs two and three pay too little for all of them."""
 CONTRACTOR: Final = "erin"
-SECOND: Final = Part("frank", "contractor without a node", False, False, "1000")
-LIAR: Final = Part("grace", "contractor that lies", False, False, "1000")
+SECOND: Final = Part("frank", "poster without a node", False, False, "1000")
+LIAR: Final = Part("grace", "poster that lies", False, False, "1000")
 CHEATER: Final = Part("mallory", "cheats, without a node", False, False, "50")
 """No verifiers: they run no nodes, and a committee would wait for their votes."""
 OTHERS: Final = (SECOND, LIAR, CHEATER)
@@ -55,7 +55,7 @@ PARAMS, SECTIONS = make_params(
 
 @dataclass(frozen=True)
 class JobPlan:
-    """What the contractor posts. `expires_in_s` from the posting; amounts are credits."""
+    """What the poster posts. `expires_in_s` from the posting; amounts are credits."""
 
     title: str
     told: str
@@ -79,9 +79,9 @@ RACE: Final = JobPlan(
     limits=LIMITS,
 )
 FRAUD: Final = JobPlan(
-    "Jobs two and three: one cheater lies to two contractors",
+    "Jobs two and three: one cheater lies to two posters",
     "mallory announces to erin and to frank a loss that its model does not have. One false claim costs a stake and suspends; "
-    "false claims to two contractors, which the validators measured themselves, ban.",
+    "false claims to two posters, which the validators measured themselves, ban.",
     bounty="10",
     fee="0.01",
     # A busy machine takes seconds to start the cheater's script.
@@ -90,9 +90,9 @@ FRAUD: Final = JobPlan(
     limits=LIMITS,
 )
 LIE: Final = JobPlan(
-    "Job four: a contractor lies about an honest worker",
+    "Job four: a poster lies about an honest worker",
     "grace's evaluator tells alice the truth and the committee something else, later, by the clock. alice loses one stake, grace "
-    "as much of its bond, and one contractor's jobs ban nobody.",
+    "as much of its bond, and one poster's jobs ban nobody.",
     bounty="30",
     fee="0.01",
     expires_in_s=25,

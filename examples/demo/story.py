@@ -49,7 +49,7 @@ class Scene:
     watcher: Watcher | None = None
     race: str = ""
     frauds: list[str] = field(default_factory=list)
-    """Of the cheater: on the contractor's job, and on the second contractor's."""
+    """Of the cheater: on the poster's job, and on the second poster's."""
     lie: str = ""
     fetched: Fetched | None = None
     right: int = 0
@@ -220,8 +220,8 @@ async def _answers(scene: Scene, home: Any) -> bool:
 
 
 async def upload(scene: Scene, images: dict[str, Path]) -> list[ImageRequest]:
-    """The images go into the contractor's node; the others fetch them over the graph by their CIDs."""
-    step = scene.board.step("Images uploaded to the contractor's node", sum(path.stat().st_size for path in images.values()))
+    """The images go into the poster's node; the others fetch them over the graph by their CIDs."""
+    step = scene.board.step("Images uploaded to the poster's node", sum(path.stat().st_size for path in images.values()))
     uploaded, before = [], 0
 
     def progress(done: int, _total: int) -> None:
@@ -254,7 +254,7 @@ def begin(scene: Scene, plan: JobPlan) -> None:
 
 
 async def post(scene: Scene, plan: JobPlan, image: ImageRequest) -> str:
-    """By the contractor, through its own node."""
+    """By the poster, through its own node."""
     posted = await scene.contractor.submit_job(request_of(plan, image), wait=POST_S)
     if "code" not in posted:
         raise DemoFailed(f"the posting was not in a block within {POST_S:.0f} s")
@@ -269,7 +269,7 @@ async def identity_of(scene: Scene, name: str) -> Identity:
 
 
 async def post_as(scene: Scene, identity: Identity, plan: JobPlan, image: ImageRequest, **params: Any) -> str:
-    """By a member without a node: signed with its own key, sent through the contractor's node."""
+    """By a member without a node: signed with its own key, sent through the poster's node."""
     clock = (await scene.contractor.status())["clock_now"]
     job = build_job(request_of(plan, image, **params), clock, JobParams().job_rate)
     posted = await scene.contractor.submit_tx([job], identity.key, wait=POST_S)
@@ -294,7 +294,7 @@ async def ended(scene: Scene, plan: JobPlan, job: str) -> Json:
 
 
 async def run_race(scene: Scene, image: ImageRequest) -> None:
-    """Job one, and what the contractor does with the model it bought."""
+    """Job one, and what the poster does with the model it bought."""
     begin(scene, RACE)
     scene.race = await post(scene, RACE, image)
     job = await ended(scene, RACE, scene.race)
@@ -312,7 +312,7 @@ async def run_race(scene: Scene, image: ImageRequest) -> None:
 
 
 async def run_fraud(scene: Scene, image: ImageRequest) -> None:
-    """Jobs two and three, of two contractors: a member announces on both what its model does not hold."""
+    """Jobs two and three, of two posters: a member announces on both what its model does not hold."""
     begin(scene, FRAUD)
     second = await identity_of(scene, SECOND.name)
     first = await post(scene, FRAUD, image)

@@ -86,7 +86,7 @@ class Watcher:
     # events
 
     async def _events(self) -> None:
-        """Told from the contractor's node: it is no validator and sees what every member sees."""
+        """Told from the poster's node: it is no validator and sees what every member sees."""
         client = self._clients[CONTRACTOR]
         while True:
             with contextlib.suppress(ApiError):
@@ -140,7 +140,7 @@ def _verdict(board: Board, _ref: str, d: Json) -> Told:
 def _bond(_board: Board, _ref: str, d: Json) -> Told | None:
     """Nothing is told where nothing burned."""
     burned = d["burned"]
-    return (f"as much of the contractor's bond burns as verdicts burned of stakes: {burned}", "red") if burned != "0" else None
+    return (f"as much of the poster's bond burns as verdicts burned of stakes: {burned}", "red") if burned != "0" else None
 
 
 def _many(board: Board, identities: Any) -> str:

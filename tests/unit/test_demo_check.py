@@ -129,7 +129,7 @@ LIES: dict[str, tuple[Callable[[reading.Seen], None], str]] = {
     "more than a stake lost": (at("accused", 5, "amount", value="-4"), "which is not one stake"),
     "what was frozen did not come back": (without(check.RETURNED), "came back"),
     "a liar that loses less": (job(3, "payments", "bond_burned", value="2"), "stake and bond burned are 3 and 2"),
-    "a liar that was banned": (account("grace", status="banned"), "the contractor that lied is banned"),
+    "a liar that was banned": (account("grace", status="banned"), "the poster that lied is banned"),
 }
 
 
