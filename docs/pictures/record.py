@@ -3,7 +3,7 @@
 The command runs on a terminal of its own; what it shows is kept with its times, played faster, and written as one SVG without
 script that any browser shows. Only the control sequences that this project's programs send are understood. The pictures of README:
 
-    python docs/pictures/record.py docs/pictures/demo.svg --still 0.47 -- learningchain demo
+    python docs/pictures/record.py docs/pictures/demo.svg --still 0.54 -- learningchain demo
     python docs/pictures/record.py docs/pictures/federation.svg --speed 3 --width 100 -- python -m examples.federating
 """
 
