@@ -266,7 +266,7 @@ async def _traffic(graph: Graph) -> tuple[int, int]:
 def _toggle(graph: Graph) -> None:
     """The nodes begin to note, or end it."""
     for node in graph:
-        node.signal(signal.SIGUSR1)
+        node.signal(signal.SIGUSR2)
 
 
 def _cpu_s(graph: Graph) -> float:

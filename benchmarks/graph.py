@@ -143,11 +143,11 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def start(member: Member) -> None:
-    """The daemon in a process of its own; its output goes to `log` in its folder."""
+def start(member: Member, module: str = "benchmarks.validator", *more: str) -> None:
+    """The daemon in a process of its own; its output goes to `log` in its folder. `module` is that of the process."""
     with (member.folder / "log").open("ab") as log:
         member.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.validator", str(member.folder)],
+            [sys.executable, "-m", module, str(member.folder), *more],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

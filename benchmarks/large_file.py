@@ -56,7 +56,7 @@ class _Took:
     cpu: float
 
 
-def _file(path: Path, mebibytes: int) -> None:
+def random_file(path: Path, mebibytes: int) -> None:
     with path.open("wb") as file:
         for _ in range(mebibytes):
             file.write(os.urandom(_PIECE))
@@ -120,7 +120,7 @@ def _cpu(nodes: list[Member]) -> float:
     return sum(cpu_s(pid) for node in nodes for pid in _pids(node))
 
 
-async def _upload(graph: Graph, node: Member, path: Path) -> str:
+async def upload(graph: Graph, node: Member, path: Path) -> str:
     with path.open("rb") as file:
         async with graph.session.post(f"{node.url}/v1/files", data=file, headers=node.headers()) as answer:
             answer.raise_for_status()
@@ -135,7 +135,7 @@ async def _until(there: Callable[[], bool]) -> None:
 
 async def _fetch(graph: Graph, source: Member, target: Member, path: Path) -> _Took:
     """Until the file is whole and synced: that is when it has its name."""
-    cid = await _upload(graph, source, path)
+    cid = await upload(graph, source, path)
     whole = target.folder / "blobs" / "files" / cid
     url = f"{target.url}/v1/files/{cid}?max_size={path.stat().st_size}&timeout_s={int(LIMIT_S)}"
     cpu, began = _cpu([source, target]), time.perf_counter()
@@ -155,7 +155,7 @@ async def _fetch(graph: Graph, source: Member, target: Member, path: Path) -> _T
     return took
 
 
-async def _moved(graph: Graph, node: Member) -> float:
+async def bytes_moved(graph: Graph, node: Member) -> float:
     async with graph.session.get(f"{node.url}/metrics", headers=node.headers()) as answer:
         lines = (await answer.text()).splitlines()
     wanted = 'lc_file_bytes_total{direction="in",way="connections"} '
@@ -177,17 +177,17 @@ async def large_file(mebibytes: int, turns: int) -> LargeFileFigure:
             ca = make_ca(time.time())
             pem = folder / "both.pem"
             pem.write_bytes(ca.cert_pem + ca.key_pem)
-            _file(folder / "first", SMALL)
+            random_file(folder / "first", SMALL)
             await _fetch(graph, source, target, folder / "first")
-            before = await _moved(graph, target)
+            before = await bytes_moved(graph, target)
             for turn in range(turns):
                 path = folder / "file"
-                await asyncio.to_thread(_file, path, mebibytes)
+                await asyncio.to_thread(random_file, path, mebibytes)
                 # In every other turn the other one goes first.
                 took = await _fetch(graph, source, target, path) if turn % 2 else None
                 copied = await asyncio.to_thread(copy, path, folder / "copy", pem)
                 found.append((took or await _fetch(graph, source, target, path), copied))
-            moved = (await _moved(graph, target) - before) / (turns * mebibytes * _PIECE)
+            moved = (await bytes_moved(graph, target) - before) / (turns * mebibytes * _PIECE)
     finally:
         await graph.close()
     size = mebibytes * _PIECE

@@ -1,6 +1,6 @@
 """The real node, seen by its own loop: `python -m benchmarks.probed_node FIGURES [--own-loop] node --data DIR …`.
 
-It has the sandbox backend `no_program`. From one SIGUSR1 to the next it notes when a program runs, and writes that to FIGURES at
+It has the sandbox backend `no_program`. From one SIGUSR2 to the next it notes when a program runs, and writes that to FIGURES at
 its end. With `--own-loop` it runs on Python's own event loop instead of uvloop and notes each step of that loop, too: the
 processor time of the loop's thread, so that other programs of the machine, and other threads of the node, do not count.
 """
@@ -29,7 +29,7 @@ class Probe:
         self.programs: list[tuple[str, float, float]] = []
         self.slow: list[tuple[float, str]] = []
         self.steps, self.busy_s = 0, 0.0
-        signal.signal(signal.SIGUSR1, self._toggle)
+        signal.signal(signal.SIGUSR2, self._toggle)
 
     def _toggle(self, *_: Any) -> None:
         self.on = not self.on

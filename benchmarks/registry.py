@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks import catch_up
 from benchmarks.askers import AskersFigure, askers_cost
+from benchmarks.beside_file import BesideFileFigure, beside_file
 from benchmarks.block_askers import AskersCost, block_askers
 from benchmarks.building import BuildingFigure, building
 from benchmarks.dashboard import DashboardCost, dashboard
@@ -80,8 +81,8 @@ class Size:
     `federation`: rounds of each kind; `federation_round`: on real nodes, and those of a million values.
     `dashboard`: members and jobs of the state, transfers of a turn, turns. `full_mempools`: accounts that fill them, pairs of
     turns. `askers`: turns, seconds of each while. `slow_link`: pairs of turns, transfers of each. `block_askers`: transfers of
-    a turn, turns. `building`: what pip is asked for, turns. `large_file`,
-    `published_set`: MiB, turns.
+    a turn, turns. `building`: what pip is asked for, turns. `large_file`, `published_set`: MiB, turns. `beside_file`: transfers
+    of a turn, turns, MiB.
     """
 
     rounds: int
@@ -108,6 +109,7 @@ class Size:
     building: tuple[str, int]
     large_file: tuple[int, int]
     published_set: tuple[int, int]
+    beside_file: tuple[int, int, int]
 
 
 FULL = Size(
@@ -148,6 +150,7 @@ FULL = Size(
     building=(f"torch=={TORCH}", 2),
     large_file=(512, 5),
     published_set=(1_024, 3),
+    beside_file=(400, 3, 512),
 )
 QUICK = Size(
     rounds=1,
@@ -187,6 +190,7 @@ QUICK = Size(
     building=("scikit-learn", 1),
     large_file=(128, 1),
     published_set=(128, 1),
+    beside_file=(60, 1, 128),
 )
 SMALLEST = Size(
     rounds=1,
@@ -224,6 +228,7 @@ SMALLEST = Size(
     building=("packaging", 1),
     large_file=(8, 1),
     published_set=(16, 1),
+    beside_file=(8, 1, 16),
 )
 """What shows that a measurement runs, and nothing about speed: tests/processes/test_benchmark_rows.py."""
 
@@ -314,5 +319,6 @@ MEASURES = (
     Measure("block_askers", lambda size, say: block_askers(*size.block_askers), AskersCost, once=True),
     Measure("large_file", lambda size, say: large_file(*size.large_file), LargeFileFigure, once=True),
     Measure("published_set", lambda size, say: apart(boxed, published_set, *size.published_set), PublishedSetFigure, once=True),
+    Measure("beside_file", lambda size, say: beside_file(*size.beside_file), BesideFileFigure, once=True),
     Measure("slow_link", _slow_link, SlowLinkFigure, once=True),
 )
