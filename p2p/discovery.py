@@ -51,9 +51,10 @@ def choose_dials(
     dialling: Collection[Dial],
     rng: Random,
     blocked: Collection[bytes] = (),
+    sought: Collection[bytes] = (),
 ) -> list[Dial]:
-    """LC-P2P-33: validators first (outside the set: NEAR of them), then configured seeds, then others until there are enough.
-    One attempt per member, none to those that are `blocked` here."""
+    """LC-P2P-33: validators first (outside the set: NEAR of them), then configured seeds, then members that are `sought`, then
+    others until there are enough. One attempt per member, none to those that are `blocked` here."""
     room = wanted.dials - len(dialling)
     busy = {d.address for d in dialling}
     taken = {own_id, *connected, *blocked, *(d.peer for d in dialling if d.peer is not None)}
@@ -98,6 +99,8 @@ def choose_dials(
             busy.add(address)
             if peer is not None:
                 taken.add(peer)
+    for peer in _shuffled(sought, rng):
+        others += consider(peer)
     for peer in _shuffled(address_book.members(), rng):
         if others >= wanted.others:
             break

@@ -55,6 +55,9 @@ MAX_OUTSIDERS: Final = 32
 """Events that the operator is shown; of who was refused before it proved to be a member, no more than these."""
 EXPIRE_S: Final = 60.0
 """How often former addresses are looked through."""
+SEEK_S: Final = 120.0
+"""For how long a member is sought; whoever still needs it says so again."""
+MAX_SOUGHT: Final = 16
 MAX_METERS: Final = 4_096
 """Members whose rates are remembered."""
 
@@ -100,6 +103,8 @@ class Network:
         self._peers: dict[bytes, Connection] = {}
         self._live: set[Connection] = set()
         self._dialling: set[Dial] = set()
+        self._sought: dict[bytes, float] = {}
+        """Members to be connected with, each until when."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._listener: Listener | None = None
         self._dialler: Dialler | None = None
@@ -210,6 +215,18 @@ class Network:
     def set_validators(self, validators: Collection[bytes]) -> None:
         """Whom to stay connected with and always admit."""
         self._validators = frozenset(validators)
+        self._wake.set()
+
+    def seek(self, peer: bytes) -> None:
+        """LC-P2P-33: for a while be connected with this member, too, where an address of it is known or found."""
+        if peer == self.own_id or peer in self._peers:
+            return
+        self._sought.pop(peer, None)
+        self._sought[peer] = self._clock() + SEEK_S
+        if len(self._sought) > MAX_SOUGHT:
+            del self._sought[next(iter(self._sought))]
+        if not self._address_book.places(peer):
+            self._ask_at = min(self._ask_at, self._clock() + self._config.ask_often)
         self._wake.set()
 
     # --- messages -------------------------------------------------------------------------------------------------------------
@@ -653,6 +670,9 @@ class Network:
     def _dial_more(self) -> None:
         if self._stopping:
             return
+        now = self._clock()
+        self._sought = {peer: until for peer, until in self._sought.items() if until > now}
+        full = len(self._peers) + len(self._dialling) >= self._config.max_peers
         dials = choose_dials(
             self._address_book,
             self._wall(),
@@ -661,7 +681,8 @@ class Network:
             connected=self._peers,
             dialling=self._dialling,
             rng=self._rng,
-            blocked=self._standing.blocked(self._clock()),
+            blocked=self._standing.blocked(now),
+            sought=() if full else self._sought,
         )
         for dial in dials:
             self._dialling.add(dial)

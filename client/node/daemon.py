@@ -611,6 +611,7 @@ class Daemon:
                 derive=self._derive_own if self.keys is not None else None,
                 send=lambda to, channel, payload: self.network.send(to, channel, payload, QUEUE_REQUESTS),
                 penalize=self.network.penalize,
+                seek=self.network.seek,
             )
             stack.push_async_callback(lambda: work.stop(leave=self._leave))
             await work.start()

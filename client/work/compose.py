@@ -18,6 +18,7 @@ from learningchain.client.config import Config, WorkConfig, own_sections, parse_
 from learningchain.client.node.interface import Files, Ledger
 from learningchain.client.work.computing import Computing
 from learningchain.client.work.engine import ThreadedSandbox
+from learningchain.client.work.fetching import Seek
 from learningchain.client.work.machine import Slice, find_slices
 from learningchain.client.work.peers import Penalize, Send
 from learningchain.client.work.runner import WorkDriver
@@ -72,6 +73,7 @@ def compose(
     derive: Callable[[bytes, bytes], Sequence[bytes]] | None = None,
     send: Send = lambda _, __, ___: False,
     penalize: Penalize = lambda _, __: None,
+    seek: Seek = lambda _: None,
 ) -> WorkDriver:
     """Compose the work of a node whose folder is `data`. The arguments mean what they do for `WorkDriver`; `slices` are those of
     every contract where none are handed in."""
@@ -91,4 +93,5 @@ def compose(
         derive=derive,
         send=send,
         penalize=penalize,
+        seek=seek,
     )

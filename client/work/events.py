@@ -298,11 +298,12 @@ class WantedImage:
 @dataclass(frozen=True)
 class BringImage:
     """Bring an image onto the engine and what belongs to it onto the disk; answered by ImageReady or ImageFailed. `urgent`: a duty
-    waits."""
+    waits. `holder`: the account that has it first of all."""
 
     ref: bytes
     image: WantedImage
     urgent: bool = False
+    holder: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -377,7 +378,8 @@ class Kill:
 @dataclass(frozen=True)
 class FetchContent:
     """Fetch content until `until` on the chain clock, and pin it for the ref; answered by ContentReady or ContentMissing. `pin`:
-    the first word of the reason. Where that is private, who may have it from here says the contract (`Slice.may_have`)."""
+    the first word of the reason. Where that is private, who may have it from here says the contract (`Slice.may_have`). `holder`:
+    the account that has it first of all."""
 
     scope: str
     tag: str
@@ -386,6 +388,7 @@ class FetchContent:
     max_size: int
     until: int
     pin: str
+    holder: bytes = b""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from learningchain.sandbox import BadImage, SandboxError
 
 log = structlog.get_logger(__name__)
 
+Seek = Callable[[bytes], None]
 FIRST_RETRY_S, MAX_RETRY_S = 0.1, 3.0
 SHORT_TRY_S = 0.5
 """What is wanted may be published a moment after this node starts asking for it, and who said that it has not got it is not asked
@@ -37,15 +39,28 @@ OWN_FAULTS = (Reason.STORAGE, Reason.BUSY, Reason.CANCELLED)
 
 
 class Fetching:
-    """`folder` holds what was decrypted for a scope until that ends."""
+    """`folder` holds what was decrypted for a scope until that ends. `seek` connects this node with a member: content comes from
+    peers, and whoever has it first of all need not be one."""
 
-    def __init__(self, ledger: Ledger, files: Files, images: Images, pins: Pins, folder: Path, executor: Executor) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        files: Files,
+        images: Images,
+        pins: Pins,
+        folder: Path,
+        executor: Executor,
+        seek: Seek = lambda _: None,
+    ) -> None:
+        self._seek = seek
         self._ledger, self._files, self._images, self._pins = ledger, files, images, pins
         self._content = Transfers(files, MODEL_PLACES)
         self._folder, self._executor = folder, executor
 
     async def image(self, wanted: BringImage) -> Input:
         ref = wanted.ref
+        if wanted.holder and wanted.image.cid and not self._files.has(wanted.image.cid):
+            self._seek(wanted.holder)
         try:
             image = await self._images.ensure(ref, wanted.image, urgent=wanted.urgent)
             return ImageReady(ref, image, self._images.sets(ref), self._images.model(ref))
@@ -67,6 +82,8 @@ class Fetching:
         ref = wanted.ref
         try_s, pause, why, local, own_disk = SHORT_TRY_S, FIRST_RETRY_S, "nobody was asked", False, False
         while (left := (wanted.until - self._ledger.clock) / 1_000) > 0:
+            if wanted.holder and not self._files.has(wanted.cid):
+                self._seek(wanted.holder)
             try:
                 await self._pins.pin(wanted.cid, reason(wanted.pin, ref), ref)
                 path = await self._content.fetch(wanted.cid, max_size=wanted.max_size, timeout_s=min(left, try_s), wait_s=left)

@@ -78,7 +78,7 @@ from learningchain.client.work.events import (
     Unpin,
 )
 from learningchain.client.work.execution import MAX_STARTS, Execution
-from learningchain.client.work.fetching import Fetching
+from learningchain.client.work.fetching import Fetching, Seek
 from learningchain.client.work.kept_secrets import KeptSecrets
 from learningchain.client.work.machine import Machine, Recalled, Slice, ledger_statuses_of
 from learningchain.client.work.notices import MAX_NOTICES, MAX_WHY, Failures, Notices
@@ -151,7 +151,7 @@ class WorkDriver:
     `now()`: wall-clock milliseconds; `rng(n)`: n random bytes. `drawn()`: whether this account may now be called to a duty that it
     did not ask for; the engine is prepared when that, or the settings, call for runs. `executor` and `computing` replace the
     threads and the process that computes. `sign`: the account's signature of 32 bytes, None where its key is not on this machine;
-    `derive` as `Recalled` has it. `send` and `penalize`: the network's. `stop` closes the engine.
+    `derive` as `Recalled` has it. `send`, `penalize` and `seek`: the network's. `stop` closes the engine.
     """
 
     def __init__(
@@ -172,6 +172,7 @@ class WorkDriver:
         derive: Callable[[bytes, bytes], Sequence[bytes]] | None = None,
         send: Send = lambda _, __, ___: False,
         penalize: Penalize = lambda _, __: None,
+        seek: Seek = lambda _: None,
     ) -> None:
         self._ledger, self._files, self._config = ledger, files, config
         self._now, self._rng = now, rng
@@ -184,7 +185,7 @@ class WorkDriver:
         self._served = ServedFiles(files.allow)
         files.share_by(self._may_have)
         self._computing: Computing = computing or ComputingProcess(self._made)
-        self._sign, self._derive, self._send, self._penalize = sign, derive, send, penalize
+        self._sign, self._derive, self._send, self._penalize, self._seek = sign, derive, send, penalize, seek
         self._peers: PeerChannels | None = None
         self._books: dict[str, bytes] = {}
         self._waiting: dict[str, deque[Effect]] = {}
@@ -234,7 +235,7 @@ class WorkDriver:
         self._owners = Owners(self._slices, self._database, self._executor)
         await self._owners.load(self._refs())
         hidden = self._folder / "hidden"
-        self._fetch = Fetching(self._ledger, self._files, self._images, self._pins, hidden, self._executor)
+        self._fetch = Fetching(self._ledger, self._files, self._images, self._pins, hidden, self._executor, self._seek)
         engine = VanishedImages(self._engine, self._images.bring_again)
         self._warm = WarmPool(
             engine,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection
+from dataclasses import replace
 
 import pytest
 
 from learningchain.p2p.address_book import AddressBook
 from learningchain.p2p.discovery import Dial, Wanted, absorb, choose_dials
+from learningchain.p2p.transport import MAX_SOUGHT
 from learningchain.p2p.wire import PeerAddresses, Peers
+from tests.unit.p2p_kit import FAST, Node, members_of, running, until
 
 NOW = 1_800_000_000.0
 
@@ -37,6 +40,35 @@ def test_an_address_is_dialled_once_at_a_time_whoever_is_said_to_be_there() -> N
     }
     book.add_seed("h:1")
     assert [dial.address for dial in chosen(book, wanted)].count("h:1") == 1
+
+
+def test_whoever_is_sought_is_dialled_though_there_are_enough_others() -> None:
+    book, wanted = AddressBook(), Wanted(frozenset(), 1, 8)
+    for i in (1, 2, 3):
+        book.succeeded(member(i), f"h:{i}", NOW)
+    have, rng = [member(1)], random.Random(0)
+    assert chosen(book, wanted, connected=have) == []
+    for sought, blocked in (((member(3), member(9)), ()), ((member(2), member(3)), (member(2),))):
+        dials = choose_dials(
+            book, NOW, wanted, own_id=bytes(20), connected=have, dialling=[], rng=rng, blocked=blocked, sought=sought
+        )
+        assert dials == [Dial("h:3", member(3))]
+
+
+async def test_a_member_that_is_no_peer_becomes_one_when_it_is_sought_and_few_are() -> None:
+    few, members = replace(FAST, other_peers=1), members_of(0, 1, 2)
+    between = Node(0, members)
+    async with running(between):
+        near = Node(1, members, seeds=[between.address], config=few)
+        far = Node(2, members, seeds=[between.address], config=few)
+        async with running(near, far):
+            await until(lambda: len(between.connected()) == 2)
+            for i in range(3, 3 + 2 * MAX_SOUGHT):
+                near.net.seek(member(i))
+            assert near.connected() == {between.id} and len(near.net._sought) == MAX_SOUGHT
+            near.net.seek(far.id)
+            await until(lambda: far.id in near.connected())
+            await until(lambda: near.id in far.connected())
 
 
 def test_a_member_is_dialled_at_one_address_at_a_time() -> None:

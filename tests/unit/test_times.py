@@ -236,7 +236,7 @@ REASONS: dict[str, str] = {
         p2p/content/service.py TICK_S RETRY_S
         p2p/lan.py REFRESH_S REPEAT_S ANSWER_S PAUSE_S
         p2p/listener.py KNOWN_S
-        p2p/transport.py EXPIRE_S
+        p2p/transport.py EXPIRE_S SEEK_S
         sandbox/docker/checkpoints.py EVERY_S
         sandbox/docker/engine.py _PAUSE_S
         sandbox/docker/probe_job.py PAUSE_S

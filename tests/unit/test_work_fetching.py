@@ -130,3 +130,18 @@ def test_what_is_decrypted_is_the_owner_s_alone(tmp_path: Path) -> None:
     fetching._decrypt(sealed, target, Decrypt("seat-1", "hidden", str(CID), 100, digest, key, 0))
     assert target.read_bytes() == b"a line\n"
     assert (target.stat().st_mode & 0o077, target.parent.stat().st_mode & 0o077) == (0, 0)
+
+
+def test_whoever_has_it_first_of_all_is_sought_until_it_is_here() -> None:
+    """Content comes from peers, and it need not be one."""
+    sought: list[bytes] = []
+
+    async def main() -> Any:
+        world = cast(Any, Clock(failed(Reason.NOBODY), failed(Reason.NOBODY), Path("/model")))
+        fetching = Fetching(world, world, cast(Any, None), world, Path("/nowhere"), Inline(), sought.append)
+        for holder in (b"", b"claimant"):
+            world.answers = [failed(Reason.NOBODY), failed(Reason.NOBODY), Path("/model")]
+            await fetching.content(FetchContent("seat", "0", JOB, str(CID), 100, 10 * WINDOW_MS, "verify", holder))
+
+    run_virtual(main())
+    assert sought == [b"claimant"] * 3

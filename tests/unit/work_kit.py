@@ -237,7 +237,7 @@ def bring(chain: Chain, job: bytes, *, urgent: bool = False) -> BringImage:
     """The wish for a job's image, by a node of the usual settings."""
     posted = chain.state.get(records.posting_key(job))
     assert isinstance(posted, records.Posting)
-    return BringImage(job, wanted_image(WorkConfig(), posted.terms), urgent)
+    return BringImage(job, wanted_image(WorkConfig(), posted.terms), urgent, posted.poster)
 
 
 def job_changes(chain: Chain) -> WatchedChanges:

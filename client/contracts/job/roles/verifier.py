@@ -260,7 +260,7 @@ class Verifier(Machine):
         self._asked[job] = 2**63
         if urgent:
             self._hurried.add(job)
-        return [BringImage(job, runs.wanted_image(self._config, posting.terms, Use.EVALUATE), urgent)]
+        return [BringImage(job, runs.wanted_image(self._config, posting.terms, Use.EVALUATE), urgent, posting.poster)]
 
     def _audit(self, reader: Reader, job: bytes, clock: int, current: set[Seat]) -> Iterator[Effect]:
         for duty in duties.duties_in(reader, job, self._me, clock):
@@ -307,7 +307,8 @@ class Verifier(Machine):
         effects = self._want_image(reader, seat[0], urgent=True)
         scope = _scope_of(seat)
         for index, known in enumerate(asked.candidates):
-            effects.append(FetchContent(scope, str(index), seat[0], cid_text(known.model), known.size, until, pin=SEAT_PIN))
+            cid, who = cid_text(known.model), known.claimant
+            effects.append(FetchContent(scope, str(index), seat[0], cid, known.size, until, pin=SEAT_PIN, holder=who))
         if asked.hidden is not None:
             sealed = asked.hidden
             effects.append(Decrypt(scope, HIDDEN, cid_text(sealed.cid), sealed.size, sealed.plain_hash, asked.key, until))

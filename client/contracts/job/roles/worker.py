@@ -440,7 +440,7 @@ class Worker(Machine):
         if not progress.image:
             if progress.needed and not progress.asked and clock >= progress.retry_at:
                 progress.asked = True
-                yield BringImage(job, runs.wanted_image(self._config, offer.terms), urgent=True)
+                yield BringImage(job, runs.wanted_image(self._config, offer.terms), urgent=True, holder=offer.poster)
             return
         busy = any(running.claim for running in progress.runs.values()) or job in self._claiming
         if not busy and start <= clock < end and own.commitment not in progress.second and progress.second_failures < MAX_FAILURES:
@@ -547,7 +547,7 @@ class Worker(Machine):
                 yield self._train(offer, progress, clock, number)
             elif not progress.asked:
                 progress.poster, progress.asked = offer.poster, True
-                yield BringImage(job, runs.wanted_image(self._config, offer.terms))
+                yield BringImage(job, runs.wanted_image(self._config, offer.terms), holder=offer.poster)
 
     def _attempts(self, reader: Reader, job: bytes, slots: int, clock: int) -> Iterator[Effect]:
         offer, progress = policy.read_offer(reader, job, self._me), self._progress_of[job]
@@ -621,7 +621,7 @@ class Worker(Machine):
         """The job's image, where this node would train for it now."""
         if offer is None or self._refusal(offer, progress, clock) is not None:
             return None
-        return BringImage(offer.job, runs.wanted_image(self._config, offer.terms))
+        return BringImage(offer.job, runs.wanted_image(self._config, offer.terms), holder=offer.poster)
 
     def _is_ahead(self, job: bytes, progress: _JobProgress) -> bool:
         """Its image is being fetched, or here and not used yet."""
