@@ -23,6 +23,7 @@ import socket
 import ssl
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +42,8 @@ from learningchain.client.machines.run_notes import RunNotes
 from learningchain.client.machines.trust import name_in, node_context
 from learningchain.p2p.address_book import endpoint, parse_endpoint
 from learningchain.p2p.half_open import HalfOpen
+from learningchain.p2p.hosts import host_of_address
+from learningchain.p2p.limits import TokenBucket
 from learningchain.sandbox import EngineError, ImageLimits, OutputFile, Progress, RunResult, RunSpec, RunStatus
 from learningchain.sandbox.disk import leave_room
 from learningchain.sandbox.spec import dump_run, load_run
@@ -57,6 +60,9 @@ FAILING_S: Final = 60.0
 CANCEL_LOOK_S: Final = 0.1
 HELLO_S: Final = 10.0
 MAX_HALF_OPEN: Final = 64
+DIALS_PER_S, DIALS_AT_ONCE = 10.0, 100.0
+"""Connections that one address may open: a handshake takes the loop that votes 0.6 ms, whoever comes."""
+MAX_ADDRESSES: Final = 1_024
 MAX_BULK: Final = 8
 """Transfers of one machine at a time."""
 ENDING_S: Final = 180.0
@@ -135,6 +141,7 @@ class MachineHub:
         self._machines: dict[str, JoinedMachine] = {known.name: JoinedMachine(known.name) for known in book.machines}
         self._context = node_context(book.secrets)
         self._half_open: HalfOpen[socket.socket] = HalfOpen(MAX_HALF_OPEN)
+        self._dials: OrderedDict[str, TokenBucket] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._socket: socket.socket | None = None
         self.port = 0
@@ -407,10 +414,21 @@ class MachineHub:
                 log.warning("a machine's connection cannot be accepted", why=fault.strerror or str(fault))
                 await asyncio.sleep(0.5)
                 continue
+            if not self._may_dial(host_of_address(str(where[0]))):
+                sock.close()
+                continue
             for evicted in self._half_open.enter(sock, str(where[0]), known=False):
                 with contextlib.suppress(OSError):
                     evicted.shutdown(socket.SHUT_RDWR)
             self._spawn(self._serve(sock, endpoint(str(where[0]), where[1])))
+
+    def _may_dial(self, host: str) -> bool:
+        now = self._now()
+        bucket = self._dials.setdefault(host, TokenBucket(DIALS_PER_S, DIALS_AT_ONCE, now))
+        self._dials.move_to_end(host)
+        if len(self._dials) > MAX_ADDRESSES:
+            self._dials.popitem(last=False)
+        return bucket.spend(now, 1.0)
 
     async def _serve(self, sock: socket.socket, where: str) -> None:
         writer: asyncio.StreamWriter | None = None
@@ -490,6 +508,7 @@ class MachineHub:
         self._hang_up(machine)
         if machine.lost is not None:
             machine.lost.cancel()
+        hello = structs.replace(hello, trouble=f.shown(hello.trouble))
         machine.hello, machine.writer, machine.lost, machine.heard_ms = hello, writer, None, self._now_ms()
         machine.send(f.Admitted(machine.name))
         self._compare(machine, hello)
@@ -620,7 +639,7 @@ class MachineHub:
             leave_room(self._out, "taking an output", given.size, 1)
             writer.write(f.framed(f.Sized(given.size)))
             await f.drained(writer)
-            file = await self._written(frames, given)
+            file = await self._written(frames, given, run)
         except (EngineError, OSError) as fault:
             if isinstance(fault, ConnectionError):
                 raise
@@ -635,7 +654,7 @@ class MachineHub:
         writer.write(f.framed(f.OutputReceived()))
         await f.drained(writer)
 
-    async def _written(self, frames: f.FrameReader, given: f.GiveOutput) -> OutputFile:
+    async def _written(self, frames: f.FrameReader, given: f.GiveOutput, run: RemoteRun) -> OutputFile:
         # Each has a name of its own: a transfer that broke off never ends the file of the one after it.
         path, digest, left = self._out / f"{given.run}.{given.name}.{token_hex(4)}", hashlib.sha256(), given.size
         file = await asyncio.to_thread(private.writing, path)
@@ -644,6 +663,8 @@ class MachineHub:
                 while left:
                     piece = await frames.exactly(min(left, f.PIECE))
                     left -= len(piece)
+                    if run.done.done():
+                        raise MachineError("The run is over for the node")
                     await asyncio.to_thread(_keep, file, digest, piece)
         except BaseException:
             path.unlink(missing_ok=True)
