@@ -30,6 +30,7 @@ import structlog
 log: Any = structlog.get_logger("slurm")
 
 CALL_S: Final = 60.0
+END_S: Final = 5.0
 MAX_ANSWER: Final = 1 << 20
 WARN_S: Final = 120
 """Slurm sends USR1 so long before a lease's time is over."""
@@ -196,10 +197,15 @@ async def _bounded(stream: asyncio.StreamReader, command: str) -> str:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+    """It and all of its session. What it still had to say is thrown away: a pipe that nobody reads would hold up its end."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(END_S):
+            for stream in (process.stdout, process.stderr):
+                while stream is not None and await stream.read(65_536):
+                    pass
+            await process.wait()
 
 
 def _shown(text: str) -> str:

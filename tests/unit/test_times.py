@@ -165,7 +165,7 @@ REASONS: dict[str, str] = {
     "a pause or a rate: what waits goes on after it": """
         client/contracts/federation/objects.py POLL_S
         client/machines/frames.py PING_S
-        client/machines/hub.py CANCEL_LOOK_S FAILING_S
+        client/machines/hub.py CANCEL_LOOK_S FAILING_S DIALS_PER_S
         client/machines/leases.py LOOK_S PAUSE_S
         client/machines/program.py FIRST_PAUSE_S MAX_PAUSE_S TEST_AGAIN_S PRINT_S PROGRESS_S
         client/work/engine_watch.py LOOK_S
@@ -283,7 +283,7 @@ REASONS: dict[str, str] = {
         client/machines/frames.py SILENT_S
         client/machines/hub.py HELLO_S
         client/machines/program.py CONNECT_S
-        client/machines/slurm.py CALL_S
+        client/machines/slurm.py CALL_S END_S
         client/work/engine_watch.py ANSWER_S
         p2p/mover/receiving.py CONNECT_S
         p2p/mover/sending.py SILENCE_S TICKET_S
