@@ -101,7 +101,7 @@ def _drop_some(work: Work, many: int) -> None:
 
 def _drop_all(work: Work) -> None:
     s = work.s
-    work.members, work.sat, work.excluded, work.chains = {}, {}, {}, {}
+    work.members, work.sat, work.excluded, work.chains, work.cells = {}, {}, {}, {}, []
     for key in [key for key in s.records if key.startswith(b"fr/" + work.id)]:
         s.drop(key)
     work.save()

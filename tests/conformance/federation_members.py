@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.conformance import membership
 from tests.conformance.checks import check, part, register, step
 from tests.conformance.federation_rounds import the_sender_is_the_sponsor
-from tests.conformance.federation_state import GONE, IS_ACTIVE, MOST_INDEXES, PENDING, Member, Work, places
+from tests.conformance.federation_state import CELL_HOOKS, GONE, IS_ACTIVE, MOST_INDEXES, PENDING, Member, Work, places
 from tests.conformance.job_posts import is_cid
 from tests.conformance.ledger import ACTIVE, State
 
@@ -86,6 +86,11 @@ def it_is_not_active_already(member: Member) -> bool:
 @check("LC-FED-12", 507)
 def it_is_a_member(member: Member | None) -> bool:
     return member is not None and member.state != GONE
+
+
+@check("LC-FED-12", 539)
+def who_has_a_cell_is_not_removed(work: Work, account: bytes) -> bool:
+    return not work.terms.has_cells or work.members[account].place not in places(work.cell.cell)
 
 
 @check("LC-FED-13", 507)
@@ -205,11 +210,15 @@ def admit_member(work: Work, sender: bytes, account: bytes) -> None:
 
 def remove_member(work: Work, sender: bytes, account: bytes) -> None:
     the_sender_is_the_sponsor(work, sender)
+    it_is_a_member(work.member(account))
+    who_has_a_cell_is_not_removed(work, account)
     _leaves(work, account, "fed.removed")
 
 
 def leave_federation(work: Work, sender: bytes) -> None:
     _leaves(work, sender, "fed.left")
+    if work.terms.has_cells and sender in work.members:
+        CELL_HOOKS["leave"](work, work.members[sender])
 
 
 def _leaves(work: Work, account: bytes, topic: str) -> None:

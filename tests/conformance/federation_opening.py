@@ -7,6 +7,7 @@ from typing import Any
 from tests.conformance import federation_rules as rules
 from tests.conformance import membership
 from tests.conformance.checks import check, step
+from tests.conformance.federation_cells import check_terms as check_cell
 from tests.conformance.federation_ends import TOTALS, idle, totals
 from tests.conformance.federation_members import the_sender_is_active
 from tests.conformance.federation_state import (
@@ -43,7 +44,7 @@ def a_bounty_is_1_to_10_15(t: Terms) -> bool:
 
 @check("LC-FED-7", 501)
 def u_is_at_least_the_least_one(t: Terms, rate: int) -> bool:
-    return t.u >= rules.least_fee(t.eval_s, t.cpus_milli, t.max_members, t.size, rate)
+    return t.u >= rules.least_fee(t.eval_s, t.cpus_milli, t.max_members, t.measured_size, rate)
 
 
 @check("LC-FED-7", 501)
@@ -104,11 +105,6 @@ def secrecy_is_one_of_two(t: Terms) -> bool:
 @check("LC-FED-7", 501)
 def the_rule_is_one_of_the_secrecy_s(t: Terms) -> bool:
     return t.rule in ((MEAN, KRUM, TRIMMED, MEDIAN) if t.secrecy == OPEN_SUMS else (MEAN, KRUM))
-
-
-@check("LC-FED-7", 501)
-def few_dims_are_open(t: Terms) -> bool:
-    return t.dims >= 1_024 or t.secrecy == OPEN_SUMS
 
 
 @check("LC-FED-7", 501)
@@ -234,7 +230,7 @@ def _check_terms(s: State, sender: bytes, t: Terms, p: Params) -> None:
     min_sum_is_from_2_and_in_open_from_1_to_min_members(t)
     secrecy_is_one_of_two(t)
     the_rule_is_one_of_the_secrecy_s(t)
-    few_dims_are_open(t)
+    check_cell(t)
     the_split_is_one_of_three(t)
     aligned_needs_a_reference(t)
     a_clip_is_10_to_2_50(t)
@@ -262,7 +258,7 @@ def open_federation(s: State, sender: bytes, terms: list[Any]) -> None:
     root = membership.root_of(s, sender)
     live = (s.get(b"fl/" + root) or [0])[0]
     the_sender_s_root_has_not_too_many(live, p)
-    fees, price = rules.fees(t.u, t.rounds), rules.price(t.params, t.max_members, t.rounds, p.rate)
+    fees, price = rules.fees(t.u, t.rounds), rules.price(t.params, t.max_members, t.rounds, p.rate, t.has_cells)
     what_is_locked_is_free(s, sender, t.bounty + fees + price)
     federation = tagged("lc/federation", s.tx, bytes([s.op]))
     lock(s, sender, federation + b"fB", t.bounty, "fed.bounty.locked", federation)
@@ -276,6 +272,8 @@ def open_federation(s: State, sender: bytes, terms: list[Any]) -> None:
     s.put(b"fp/" + federation, [sender, root, opened, s.clock, terms])
     nothing = Now(IDLE, 0, 0, 0, 0, t.clip, 0, t.model, b"", 0, 0, b"", 0, 0, 0, b"", 0, [], b"", b"", [], 0, 0, 0, 0)
     s.put(b"fb/" + federation, nothing.told())
+    if t.has_cells:
+        s.put(b"fh/" + federation, [False, b"", [], [], [], 0, []])
     s.noted("fed.opened", federation, sender, t.bounty, t.u, t.target, t.rounds, t.ends)
     work = Work(s, federation)
     idle(work)

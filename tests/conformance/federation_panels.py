@@ -9,7 +9,7 @@ from tests.conformance import membership
 from tests.conformance.checks import Refused, check, part, register, step
 from tests.conformance.federation_ends import BAD_MODEL, MET, NOKEY, REACHED, ROUNDS, STALLED, end, idle
 from tests.conformance.federation_rounds import measure, the_deadline_has_not_passed, the_state_takes_it
-from tests.conformance.federation_state import KEY, MEASURE, OPEN, Seat, Work, places
+from tests.conformance.federation_state import CELL_HOOKS, KEY, MEASURE, OPEN, Seat, Work, places
 from tests.conformance.keys import tagged
 from tests.conformance.ledger import pay
 from tests.conformance.losses import check_opening, mean, probe
@@ -83,6 +83,11 @@ def a_measure_opens_its_commitment(seat: Seat, opened: bytes) -> bool:
     return seat.commitment == opened
 
 
+@check("LC-FED-61", 531)
+def one_loss_is_asked_for(work: Work) -> bool:
+    return not work.asks_lists
+
+
 @check("LC-FED-35", 531)
 def a_code_is_known(code: int) -> bool:
     return 1 <= code <= 5
@@ -103,7 +108,7 @@ def a_measured_loss_is_within_bounds(measured: list[Any]) -> bool:
     return not measured or abs(mean(measured[0][1], measured[0][2])) <= LARGEST_LOSS
 
 
-def _seat_of(work: Work, state: int, sender: bytes, r: int, again: int) -> Seat:
+def seat_of(work: Work, state: int, sender: bytes, r: int, again: int) -> Seat:
     the_state_takes_it(work, state)
     it_measures_the_present_round(work, r, again)
     the_deadline_has_not_passed(work)
@@ -115,7 +120,7 @@ def _seat_of(work: Work, state: int, sender: bytes, r: int, again: int) -> Seat:
 
 
 def commit_measure(work: Work, sender: bytes, r: int, again: int, commitment: bytes) -> None:
-    seat = _seat_of(work, MEASURE, sender, r, again)
+    seat = seat_of(work, MEASURE, sender, r, again)
     a_seat_commits_once(seat)
     seat.commitment = commitment
     work.noted("fed.committed", r, again, sender)
@@ -134,10 +139,11 @@ def measuring_is_over(work: Work) -> None:
 
 
 def open_measure(work: Work, sender: bytes, r: int, again: int, told: list[Any], opening: list[Any], salt: bytes) -> None:
-    seat = _seat_of(work, OPEN, sender, r, again)
+    seat = seat_of(work, OPEN, sender, r, again)
     a_seat_opens_once(seat)
     place = r.to_bytes(2, "big") + bytes([again])
     a_measure_opens_its_commitment(seat, tagged("lc/measure", work.s.chain_id, work.id, place, sender, salt, encode(told)))
+    one_loss_is_asked_for(work)
     code, measured = told
     a_code_is_known(code)
     only_ok_has_a_measurement(code, measured)
@@ -146,6 +152,10 @@ def open_measure(work: Work, sender: bytes, r: int, again: int, told: list[Any],
     seat.opened, seat.holds = [told], not measured or _holds(work, again, measured[0], opening)
     loss = mean(measured[0][1], measured[0][2]) if measured else 0
     work.noted("fed.vote", r, again, sender, code, loss, int(seat.holds))
+    vote_is_in(work)
+
+
+def vote_is_in(work: Work) -> None:
     if all(one.opened for one in work.now.panel if one.commitment):
         openings_are_due(work)
 
@@ -185,19 +195,31 @@ def openings_are_due(work: Work) -> None:
         seat.silent += 1
         work.noted("fed.unopened", now.r, now.again, seat.account)
         who_did_not_open_is_struck(work, seat.account)
+    if work.asks_lists:
+        found = CELL_HOOKS["lists"](work, third)
+        if isinstance(found, tuple):
+            _paid(work, *found)
+        elif third:
+            end(work, STALLED)
+        else:
+            _again(work, found)
+        return
     voters = [seat for seat in now.panel if seat.opened]
     votes = [_vote(seat) for seat in voters]
     found = rules.measured(votes, len(now.panel), third, work.scale)
     if found is not None:
-        paid = [voters[at].account for at in found.paid]
-        for account in paid:
-            work.fee(account, "fed.panel.fee")
-        work.noted("fed.measured", now.r, now.again, int(found.invalid), found.loss, *paid)
-        _is_measured(work, None if found.invalid else found.loss)
+        _paid(work, [voters[at].account for at in found.paid], None if found.invalid else found.loss)
     elif third:
         end(work, STALLED)
     else:
         _again(work, [voters[at].account for at in rules.largest(votes, work.scale)])
+
+
+def _paid(work: Work, paid: list[bytes], loss: int | None) -> None:
+    for account in paid:
+        work.fee(account, "fed.panel.fee")
+    work.noted("fed.measured", work.now.r, work.now.again, int(loss is None), loss or 0, *paid)
+    _is_measured(work, loss)
 
 
 def _vote(seat: Seat) -> rules.Measure:
@@ -266,6 +288,8 @@ def _settle(work: Work, loss: int | None) -> None:
         now.base = now.best_model
         _clear_points(work)
     now.pair = []
+    if work.terms.has_cells:
+        CELL_HOOKS["radius"](work, found.keeps)
     outcome = PROGRESS if found.progress else NO_PROGRESS if found.keeps else REVERTED
     work.put_round([*work.round()[:7], loss is None, loss or 0, found.pot, outcome, work.s.clock])
     work.noted("fed.settled", now.r, outcome, loss or 0, now.best, found.pot)

@@ -35,6 +35,9 @@ MEASURE = Inline(("code", SMALL), ("measured", items(MEASUREMENT, 0, 1)))
 OF, ATTEMPT = ("federation", HASH), ("attempt", UINT)
 SCREEN = Record("ScreenUpdates", OF, ATTEMPT, ("codes", BYTES), ("points", BYTES), ("norm", UINT), ("digest", HASH), tag=173)
 SUMMED = Record("SumUpdates", OF, ATTEMPT, ("model", REF), ("delta", REF), tag=174)
+SUMMED_CELLS = Record("SumCells", OF, ATTEMPT, ("sums", REF), ("models", items(REF, 0, 52)), tag=183)
+DIRECTION = Inline(("step", UINT), ("measured", items(MEASUREMENT, 0, 1)))
+LIST = Inline(("code", SMALL), ("directions", items(DIRECTION, 0, 13)))
 MESSAGES = (
     Record("OpenFederation", ("terms", TERMS), tag=160),
     Record("JoinFederation", OF, ("digest", HASH), ("n", UINT), tag=161),
@@ -60,6 +63,15 @@ MESSAGES = (
     Record("CloseFederation", OF, tag=177),
     Record("ServeFederation", ("on", BOOL), tag=178),
     Record("VaultModel", OF, ("cid", REF), tag=179),
+    Record("SealParts", OF, ATTEMPT, ("stage", SMALL), ("seal", HASH), tag=180),
+    Record("ServeCells", ("on", BOOL), tag=181),
+    Record("PinSealed", OF, ATTEMPT, ("stage", SMALL), ("parts", items(PART, 0, 3)), ("salt", HASH), tag=182),
+    SUMMED_CELLS,
+    Record(
+        "OpenSteps",
+        *(OF, ("r", UINT), ("again", SMALL), ("measure", LIST), ("opening", items(OPENING, 0, 1)), ("salt", HASH)),
+        tag=184,
+    ),
 )
 PARAMS = Record(
     "FederationParams",
@@ -115,9 +127,17 @@ STATE = {
     b"fo/": Record("AttemptRoster", ("members", items(ENTRY, 0, 128))),
     b"fg/": Record(
         "AggregatorSeat",
-        *(("key", BLOCK_ID), ("said_have", BOOL), ("have", BITMAP), ("have_reference", BOOL), ("rows", items(PART, 0, 2))),
-        *(("sums", items(PART, 0, 2)), ("screen", items(SCREEN, 0, 1)), ("sum", items(SUMMED, 0, 1))),
+        *(("key", BLOCK_ID), ("said_have", BOOL), ("have", BITMAP), ("have_reference", BOOL), ("rows", items(PART, 0, 3))),
+        *(("sums", items(PART, 0, 3)), ("screen", items(SCREEN, 0, 1)), ("sum", items(SUMMED, 0, 1))),
     ),
     b"fu/": Record("UpdateFile", ("account", ID), ("index", SMALL), ("cid", REF)),
     b"fx/": Record("FederationServer", ("since", UINT), ("unready", UINT)),
+    b"fy/": Record("CellServer", ("since", UINT)),
+    b"fh/": Record(
+        "CellRecord",
+        *(("stands", BOOL), ("cell", BITMAP), ("missed", items(Inline(("index", SMALL), ("attempts", UINT)), 0, 7))),
+        *(("lacked", items(ID, 0, 64)), ("models", items(REF, 0, 52)), ("step", UINT)),
+        ("opened", items(Inline(("account", ID), ("measure", LIST)), 0, 5)),
+    ),
+    b"fi/": Record("CellSeat", ("seals", items(HASH, 0, 2)), ("sum", items(SUMMED_CELLS, 0, 1))),
 }

@@ -6,7 +6,9 @@ from tests.conformance import federation_rules as rules
 from tests.conformance import membership
 from tests.conformance.checks import check, part, register, step
 from tests.conformance.federation_ends import idle
+from tests.conformance.federation_small import sizes
 from tests.conformance.federation_state import (
+    CELL_HOOKS,
     DRAW,
     HAVE,
     IDLE,
@@ -146,7 +148,8 @@ def a_member_commits_once(work: Work, member: Member) -> bool:
 
 @check("LC-FED-21", 521)
 def a_file_has_the_size_of_updates(work: Work, size: int) -> bool:
-    return bool(size == 4 * work.terms.dims + 500)
+    d = work.terms.dims
+    return bool(size == (500 + 8 * sizes(d).total if work.terms.has_cells else 4 * d + 500))
 
 
 @check("LC-FED-21", 521)
@@ -220,6 +223,8 @@ def start_round(work: Work, sender: bytes, r: int) -> None:
     if now.r == 0:
         two_can_measure(work)
         as_many_can_measure_as_have_to_be_able(work)
+    elif work.terms.has_cells:
+        CELL_HOOKS["may_start"](work)
     else:
         there_are_enough_members(work)
         there_are_two_aggregators(work)
@@ -261,6 +266,8 @@ def measure(work: Work) -> None:
     now = work.now
     for seat in now.panel:
         seat.commitment, seat.opened, seat.holds = b"", [], False
+    if work.asks_lists:
+        work.cell.opened = []
     work.enter(MEASURE, work.windows().measure)
     work.noted("fed.measure", now.r, now.again, now.deadline, *(seat.account for seat in now.panel))
 
@@ -271,8 +278,12 @@ def measure(work: Work) -> None:
 def _draw_aggregators(work: Work) -> None:
     attempt = work.running
     attempt.beacon = work.s.beacon
+    if work.terms.has_cells:
+        CELL_HOOKS["form"](work)
+        if work.attempt is None:
+            return
     found = _order(work)[: rules.NAMED]
-    if len(found) < 2:
+    if len(found) < _least(work):
         void(work, NO_AGGREGATORS)
         return
     _seat(work, found)
@@ -290,7 +301,8 @@ def _seat(work: Work, following: list[bytes]) -> None:
 def _order(work: Work) -> list[bytes]:
     """Who is left, by the tickets of the draw."""
     attempt = work.running
-    pool = [account for account in work.aggregator_pool() if account not in attempt.tried]
+    among = CELL_HOOKS["pool"](work) if work.terms.has_cells else work.aggregator_pool()
+    pool = [account for account in among if account not in attempt.tried]
     return work.tickets(pool, attempt.beacon, work.now.r, attempt.number)
 
 
@@ -305,9 +317,13 @@ def ready_key(work: Work, sender: bytes, attempt: int, key: bytes) -> None:
         _train(work)
 
 
+def _least(work: Work) -> int:
+    return 3 if work.terms.has_cells else 2
+
+
 def _train(work: Work) -> None:
     attempt = work.running
-    if len(attempt.seats) < 2:
+    if len(attempt.seats) < _least(work):
         void(work, NO_AGGREGATORS)
         return
     attempt.ready = len(attempt.seats)
@@ -393,6 +409,9 @@ def _training_may_end(work: Work) -> None:
 
 
 def files_are_due(work: Work) -> None:
+    if work.terms.has_cells:
+        CELL_HOOKS["trained"](work)
+        return
     attempt = work.running
     if len(work.files) < work.terms.min_members:
         void(work, TOO_FEW)
@@ -418,6 +437,9 @@ def have_updates(work: Work, sender: bytes, attempt: int, files: bytes, referenc
 
 
 def haves_are_due(work: Work) -> None:
+    if work.terms.has_cells:
+        CELL_HOOKS["haves"](work)
+        return
     attempt = work.running
     for one in work.aggregators:
         if not one.said_have:

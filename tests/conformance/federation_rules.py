@@ -67,9 +67,11 @@ def fees(u: int, rounds: int) -> int:
     return u * (NAMED * starts(rounds) + SEATS * (rounds + 1))
 
 
-def price(params: str, max_members: int, rounds: int, rate: int) -> int:
+def price(params: str, max_members: int, rounds: int, rate: int, cells: bool) -> int:
     """P"""
     kept = 2_048 + len(params.encode()) + 256 * (max_members + min(rounds, 16))
+    if cells:
+        kept += 64 * max_members + 16 * rounds
     return rate * cd(kept, 32)
 
 
@@ -94,13 +96,13 @@ class Windows(NamedTuple):
     open: int
 
 
-def windows(base: int, ready: int, open_: int, size: int, files: int, eval_s: int) -> Windows:
+def windows(base: int, ready: int, open_: int, size: int, files: int, eval_s: int, measured: int) -> Windows:
     return Windows(
         ready,
         base,
         base + cd(files * size, 1_000),
         base + cd(3 * size, 1_000),
-        base + 2_000 * eval_s + cd(size, 1_000),
+        base + 2_000 * eval_s + cd(measured, 1_000),
         open_,
     )
 

@@ -16,10 +16,15 @@ from tests.conformance.federation_rounds import (
     running,
     void,
 )
-from tests.conformance.federation_state import OF_ROWS, OF_SUMS, SCREEN, SUM, Aggregator, Work, bitmap, places
+from tests.conformance.federation_state import CELL_HOOKS, OF_ROWS, OF_SUMS, SCREEN, SUM, Aggregator, CellSeat, Work, bitmap, places
 from tests.conformance.job_posts import is_cid
 
 # --- guards ---------------------------------------------------------------------------------------------------------------------
+
+
+@check("LC-FED-55", 511)
+def it_has_no_cell(work: Work) -> bool:
+    return not work.terms.has_cells
 
 
 @check("LC-FED-23", 525)
@@ -43,7 +48,7 @@ def a_screen_comes_once(aggregator: Aggregator) -> bool:
 
 
 @check("LC-FED-31", 526)
-def a_sum_comes_once(aggregator: Aggregator) -> bool:
+def a_sum_comes_once(aggregator: Aggregator | CellSeat) -> bool:
     return not aggregator.sum
 
 
@@ -105,6 +110,7 @@ def deciding_of(work: Work) -> list[Aggregator]:
 
 
 def pin_parts(work: Work, sender: bytes, attempt: int, stage: int, parts: list[list[Any]]) -> None:
+    it_has_no_cell(work)
     running(work, SCREEN if stage == OF_ROWS else SUM, attempt)
     aggregator = aggregator_of(work, sender)
     the_sender_is_deciding(work, sender)
@@ -138,15 +144,15 @@ def _differing(work: Work, aggregator: Aggregator, stage: int) -> Aggregator | N
 def _parts_differ(work: Work, liars: list[bytes], stage: int) -> None:
     work.noted("fed.disputed", work.running.number, stage, *liars)
     for account in liars:
-        _differs(work, account)
+        differs(work, account)
     for account in liars:
         work.exclude(account)
     if stage == OF_SUMS:
-        _pay_aggregators(work, {one.id for one in deciding_of(work)} - set(liars))
+        pay_aggregators(work, {one.id for one in deciding_of(work)} - set(liars))
     void(work, DISPUTE)
 
 
-def _differs(work: Work, account: bytes) -> None:
+def differs(work: Work, account: bytes) -> None:
     work.noted("fed.differs", work.now.r, work.running.number, account)
     work.draw_record(account, True, False)
 
@@ -158,6 +164,9 @@ def screen_updates(work: Work, sender: bytes, attempt: int, codes: bytes, points
     running(work, SCREEN, attempt)
     aggregator = aggregator_of(work, sender)
     the_sender_is_deciding(work, sender)
+    if work.terms.has_cells:
+        CELL_HOOKS["screen"](work, aggregator, codes, points, norm, digest)
+        return
     a_screen_comes_once(aggregator)
     its_own_parts_are_pinned(aggregator, OF_ROWS)
     the_mask_that_it_does_not_know_is_pinned(work, aggregator, OF_ROWS)
@@ -183,11 +192,14 @@ def _hear(work: Work, stage: int) -> rules.Heard:
         if word.place in found.silent:
             is_silent(work, account)
         elif word.place in found.different:
-            _differs(work, account)
+            differs(work, account)
     return found
 
 
 def screens_are_due(work: Work) -> None:
+    if work.terms.has_cells:
+        CELL_HOOKS["screens"](work)
+        return
     attempt = work.running
     found = _hear(work, OF_ROWS)
     if found.agreed is None:
@@ -200,7 +212,7 @@ def screens_are_due(work: Work) -> None:
     attempt.accepted = bitmap(accepted)
     _bench(work, set(accepted))
     if not accepted:
-        _pay_aggregators(work, set(attempt.deciding))
+        pay_aggregators(work, set(attempt.deciding))
         void(work, SPLIT)
         return
     chain = work.chains.setdefault(work.now.base, [])
@@ -238,7 +250,7 @@ def _accepted(work: Work, used: rules.Set) -> list[int]:
 
 
 @step("LC-FED-32")
-def _pay_aggregators(work: Work, paid: set[bytes]) -> None:
+def pay_aggregators(work: Work, paid: set[bytes]) -> None:
     for account in work.running.deciding:
         if account in paid:
             work.fee(account, "fed.aggregator")
@@ -249,6 +261,7 @@ def _pay_aggregators(work: Work, paid: set[bytes]) -> None:
 
 
 def sum_updates(work: Work, sender: bytes, attempt: int, model: bytes, delta: bytes) -> None:
+    it_has_no_cell(work)
     running(work, SUM, attempt)
     aggregator = aggregator_of(work, sender)
     the_sender_is_deciding(work, sender)
@@ -263,10 +276,13 @@ def sum_updates(work: Work, sender: bytes, attempt: int, model: bytes, delta: by
 
 
 def sums_are_due(work: Work) -> None:
+    if work.terms.has_cells:
+        CELL_HOOKS["summed"](work)
+        return
     attempt = work.running
     found = _hear(work, OF_SUMS)
     said = {one.id for one in deciding_of(work) if one.sum}
-    _pay_aggregators(work, said - {attempt.seats[place - 1] for place in found.different})
+    pay_aggregators(work, said - {attempt.seats[place - 1] for place in found.different})
     if found.agreed is None:
         void(work, DISPUTE)
         return

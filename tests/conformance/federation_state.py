@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tests.conformance import federation_rules as rules
 from tests.conformance import judging, membership
+from tests.conformance.checks import part, register
 from tests.conformance.keys import sha
 from tests.conformance.ledger import (
     BANNED,
@@ -29,6 +31,9 @@ OF_ROWS, OF_SUMS = 1, 2
 SECRET_SUMS, OPEN_SUMS = 1, 2
 MEAN, KRUM, TRIMMED, MEDIAN = range(1, 5)
 MOST_INDEXES, KEPT_ROUNDS = 128, 16
+SERVES_CELLS = register("LC-FED-57: able is who serves cells")
+CELL_HOOKS: dict[str, Callable[..., Any]] = {}
+"""What `federation_cells` does in the place of the others: it stands above them."""
 
 
 class Params(NamedTuple):
@@ -80,6 +85,16 @@ class Terms(NamedTuple):
     open_admission: bool
     outside: bool
     dp_milli: int
+
+    @property
+    def has_cells(self) -> bool:
+        """LC-FED-55"""
+        return self.dims < 1_024 and self.secrecy == SECRET_SUMS
+
+    @property
+    def measured_size(self) -> int:
+        """Bytes that a seat evaluates at once."""
+        return 52 * self.size if self.has_cells else self.size
 
     @property
     def eval_s(self) -> int:
@@ -159,6 +174,25 @@ class Aggregator:
         """Behind tag, federation and attempt."""
         found = self.screen if stage == OF_ROWS else self.sum
         return tuple(found[0][3:]) if found else None
+
+
+@dataclass
+class Cell:
+    """CellRecord"""
+
+    stands: bool
+    cell: bytes
+    missed: list[list[int]]
+    lacked: list[bytes]
+    models: list[bytes]
+    step: int
+    opened: list[list[Any]]
+
+
+@dataclass
+class CellSeat:
+    seals: list[bytes] = field(default_factory=list)
+    sum: list[list[Any]] = field(default_factory=list)
 
 
 @dataclass
@@ -246,6 +280,9 @@ class Work:
         self.sat = dict(self._all(b"fs/"))
         self.excluded = dict(self._all(b"fe/"))
         self.chains = {base: [frozenset(places(one)) for one in sets] for base, sets in (r for _, r in self._all(b"fc/"))}
+        cell = s.get(b"fh/" + federation)
+        self.cells = [] if cell is None else [Cell(*cell)]
+        self.cell_seats = {who: CellSeat(*record) for who, record in self._all(b"fi/")}
         self.attempt: Attempt | None = None
         self.roster: list[list[Any]] = []
         self.drawn: dict[bytes, Aggregator] = {}
@@ -272,13 +309,17 @@ class Work:
         found |= {b"fe/" + self.id + who: record for who, record in self.excluded.items()}
         for base, sets in self.chains.items():
             if sets:
-                found[b"fc/" + self.id + sha(base)] = [base, [bitmap(one) for one in sorted(sets, key=len)]]
+                order = sets if self.terms.has_cells else sorted(sets, key=len)
+                found[b"fc/" + self.id + sha(base)] = [base, [bitmap(one) for one in order]]
+        if self.cells:
+            found[b"fh/" + self.id] = list(vars(self.cell).values())
         if self.attempt is not None:
             found[b"fa/" + self.id] = list(vars(self.attempt).values())
             found[b"fo/" + self.id] = [self.roster]
             found |= {b"fg/" + self.id + who: list(vars(one).values())[1:] for who, one in self.drawn.items()}
+            found |= {b"fi/" + self.id + who: list(vars(one).values()) for who, one in self.cell_seats.items() if one.seals}
             found |= {b"fu/" + self.id + bytes([at]): list(vars(one).values()) for at, one in enumerate(self.files)}
-        for prefix in (b"fm/", b"fs/", b"fe/", b"fc/", b"fa/", b"fo/", b"fg/", b"fu/"):
+        for prefix in (b"fm/", b"fs/", b"fe/", b"fc/", b"fa/", b"fo/", b"fg/", b"fu/", b"fh/", b"fi/"):
             start = prefix + self.id
             for key in [key for key in s.records if key.startswith(start) and key not in found]:
                 s.drop(key)
@@ -300,6 +341,19 @@ class Work:
         return b"fr/" + self.id + r.to_bytes(2, "big")
 
     @property
+    def cell(self) -> Cell:
+        return self.cells[0]
+
+    def cell_seat(self, who: bytes) -> CellSeat:
+        """What it said of cells: nothing yet, where it has no record."""
+        return self.cell_seats.get(who) or self.cell_seats.setdefault(who, CellSeat())
+
+    @property
+    def asks_lists(self) -> bool:
+        """LC-FED-61"""
+        return self.terms.has_cells and self.now.r > 0
+
+    @property
     def running(self) -> Attempt:
         assert self.attempt is not None
         return self.attempt
@@ -307,10 +361,13 @@ class Work:
     def begin_attempt(self, number: int, roster: list[rules.Candidate]) -> None:
         self.attempt = Attempt(number)
         self.roster = [[self.of(one.number).id, one.number, one.vetted] for one in roster]
-        self.drawn, self.files = {}, []
+        self.drawn, self.files, self.cell_seats = {}, [], {}
+
+    def set_roster(self, roster: list[rules.Candidate]) -> None:
+        self.roster = [[self.of(one.number).id, one.number, one.vetted] for one in roster]
 
     def end_attempt(self) -> None:
-        self.attempt, self.roster, self.drawn, self.files = None, [], {}, []
+        self.attempt, self.roster, self.drawn, self.files, self.cell_seats = None, [], {}, [], {}
 
     @property
     def aggregators(self) -> list[Aggregator]:
@@ -406,7 +463,7 @@ class Work:
 
     def windows(self) -> rules.Windows:
         p, t = self.p, self.terms
-        return rules.windows(p.base, p.ready, p.open, t.size, len(self.files), t.eval_s)
+        return rules.windows(p.base, p.ready, p.open, t.size, len(self.files), t.eval_s, t.measured_size)
 
     def fee(self, account: bytes, reason: str) -> None:
         pay(self.s, self.id + b"fF", account, self.terms.u, reason, self.id)
@@ -456,6 +513,8 @@ def able(s: State, sponsor: bytes, terms: Terms) -> list[bytes]:
     for key in sorted(key for key in s.records if key.startswith(b"fx/")):
         of = membership.member_of(s, key[3:])
         room = bool(of.capacity) and judging.covers(of.capacity[0], terms.needed)
+        if terms.has_cells and s.get(b"fy/" + key[3:]) is None and part(SERVES_CELLS):
+            continue
         if key[3:] != sponsor and of.box_key and room and membership.is_flagged(s, key[3:]):
             found.append(key[3:])
     return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tests.conformance import federation_cells as cells
 from tests.conformance import federation_members as members
 from tests.conformance import federation_panels as panels
 from tests.conformance import federation_rounds as rounds
@@ -54,8 +55,9 @@ DUE: dict[int, Callable[[Work], None]] = {
 }
 
 
-WORK = {163: 8, 164: 8, 178: 8, 179: 8} | dict.fromkeys((160, 161, 162, 165, 166, 171, 172, 173, 174, 176), 128)
-URGENT = ONCE = set(range(168, 177))
+LIGHT = dict.fromkeys((163, 164, 178, 179, 181), 8)
+WORK = LIGHT | dict.fromkeys((160, 161, 162, 165, 166, 171, 172, 173, 174, 176, 182, 183, 184), 128)
+URGENT = ONCE = {*range(168, 177), 180, 182, 183, 184}
 
 
 @check("LC-BLK-20", 6)
@@ -92,6 +94,10 @@ OF_FEDERATION: dict[int, Callable[..., None]] = {
     176: panels.open_measure,
     177: close_federation,
     179: members.vault_model,
+    180: cells.seal_parts,
+    182: cells.pin_sealed,
+    183: cells.sum_cells,
+    184: cells.open_steps,
 }
 
 
@@ -113,6 +119,7 @@ def _of_federation(tag: int, handler: Callable[..., None]) -> Callable[..., None
 HANDLERS: dict[int, Callable[..., None]] = {
     160: open_federation,
     178: members.serve_federation,
+    181: cells.serve_cells,
     **{tag: _of_federation(tag, handler) for tag, handler in OF_FEDERATION.items()},
 }
 

@@ -104,6 +104,7 @@ async def test_a_quote_says_what_is_locked_and_who_could_serve_and_sends_nothing
         ({"target": "low"}, "target"),
         ({"target": "1000000000"}, "target"),
         ({"secrecy": "none"}, "secrecy"),
+        ({"secrecy": "sum", "model": {"cid": str(MODEL_CID), "size": 284, "dims": 21}}, "sum takes a model of 1,024 values"),
         ({"schema": "x"}, "schema"),
         ({"params": {"x": "y" * 9_000}}, "params"),
         ({"rounds": -1}, "rounds"),

@@ -23,6 +23,8 @@ def trained() -> list[tuple[str, Any]]:
     parts = [m.MaskDigest(1, HASHES[4]), m.MaskDigest(3, HASHES[5])]
     screen = m.ScreenUpdates(HASHES[1], 7, bytes([1, 2, 8]), bytes([16, 0, 0]), 2**23, HASHES[2])
     summed = m.SumUpdates(HASHES[1], 7, CID, OTHER)
+    cells = m.SumCells(HASHES[1], 7, CID, [OTHER, b"", CID, OTHER])
+    steps = m.StepsMeasure(1, [m.DirectionMeasure(2_000, measured.measured), m.DirectionMeasure(0, [])])
     seats = [
         r.PanelSeat(A, HASHES[1], bytes(80), 2, HASHES[2], [measured], True),
         r.PanelSeat(B, b"", b"", 0, b"", [], False),
@@ -54,6 +56,20 @@ def trained() -> list[tuple[str, Any]]:
         ("CloseFederation", m.CloseFederation(HASHES[1])),
         ("ServeFederation", m.ServeFederation(True)),
         ("VaultModel", m.VaultModel(HASHES[1], CID)),
+        ("SealParts", m.SealParts(HASHES[1], 7, 1, HASHES[2])),
+        ("ServeCells", m.ServeCells(False)),
+        ("PinSealed", m.PinSealed(HASHES[1], 7, 1, [m.MaskDigest(0, HASHES[3]), *parts], HASHES[4])),
+        ("SumCells", cells),
+        ("SumCells", m.SumCells(HASHES[1], 7, b"", [])),
+        ("OpenSteps", m.OpenSteps(HASHES[1], 3, 2, steps, [_opening()], HASHES[4])),
+        ("OpenSteps", m.OpenSteps(HASHES[1], 1, 0, m.StepsMeasure(2, []), [], HASHES[4])),
+        ("CellServer", r.CellServer(LARGEST)),
+        ("CellRecord", r.NEW_CELL),
+        (
+            "CellRecord",
+            r.CellRecord(True, b"\x0b", [r.MissedAttempts(3, 2**16 - 1)], [A, C], [CID, b""], 250, [r.OpenedSteps(A, steps)]),
+        ),
+        ("CellSeat", r.CellSeat([HASHES[1], HASHES[2]], [cells])),
         ("LiveFederation", r.LiveFederation(70_000)),
         ("FederationTotals", r.FederationTotals(3, 2, 1)),
         ("FederationsOf", r.FederationsOf(16)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tests.vectors.celled_rounds import CELLED
 from tests.vectors.federation_plays import Train, start
 from tests.vectors.trained_members import MEMBERS
 from tests.vectors.trained_panels import PANELS
@@ -21,4 +22,4 @@ def federations() -> dict[str, Any]:
     }
 
 
-PLAYS: tuple[Callable[[], Train], ...] = (*MEMBERS, *ROUNDS, *PANELS)
+PLAYS: tuple[Callable[[], Train], ...] = (*MEMBERS, *ROUNDS, *PANELS, *CELLED)

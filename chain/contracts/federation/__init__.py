@@ -18,6 +18,7 @@ Life cycle (protocol_spec/federation.md has every row and formula):
     HAVE     HaveUpdates            drawn, once                        the last one, or its deadline: ROWS or VOID
     SCREEN   PinParts, Screen...    deciding, once                     the last one, or its deadline: SUM or VOID
     SUM      PinParts, SumUpdates   deciding, once                     the last one, or its deadline: MEASURE or VOID
+             with cells: SealParts by all three, then PinSealed by all three, then the Screen, or SumCells
     MEASURE  CommitMeasure          has a seat, once                   the last one, or its deadline: OPEN
     OPEN     OpenMeasure            opens the commitment               the last one, or its deadline: settled, or MEASURE again
     END      deadline                                                  its records leave the state
@@ -26,13 +27,24 @@ Every state has a deadline, so every federation ends; every escrow is paid out o
 
     messages, formulas, params   what it takes, and the numbers      records, store    state; reading and changing it
     guards -> opening, members, starting, aggregating, screening, measuring    what messages do
+    cells, steps, cell_formulas  the same where few values are summed in a cell, from DRAW to the panel's lists
     deadlines -> the same, ends  what deadlines do                   pool              who is drawn
     views                        what clients ask                    texts             what people are told
 """
 
 from __future__ import annotations
 
-from learningchain.chain.contracts.federation import aggregating, deadlines, measuring, members, opening, screening, starting, views
+from learningchain.chain.contracts.federation import (
+    aggregating,
+    cells,
+    deadlines,
+    measuring,
+    members,
+    opening,
+    screening,
+    starting,
+    views,
+)
 from learningchain.chain.contracts.federation.messages import (
     AdmitMember,
     AggregationRule,
@@ -51,17 +63,22 @@ from learningchain.chain.contracts.federation.messages import (
     NewData,
     OpenFederation,
     OpenMeasure,
+    OpenSteps,
     PartStage,
     PaySplit,
     PinParts,
+    PinSealed,
     ReadyKey,
     ReferUpdate,
     RemoveMember,
     ScreenUpdates,
     SealKey,
+    SealParts,
     Secrecy,
+    ServeCells,
     ServeFederation,
     StartRound,
+    SumCells,
     SumUpdates,
     VaultModel,
     federation_id_of,
@@ -122,6 +139,11 @@ CONTRACT = Contract(
         CloseFederation: MessageSpec(starting.close_federation, work=WORK, subject=_federation),
         ServeFederation: MessageSpec(members.serve_federation, work=SMALL, members=True),
         VaultModel: MessageSpec(members.vault_model, work=SMALL, subject=_federation),
+        SealParts: MessageSpec(cells.seal_parts, urgent=True, work=WORK, subject=_federation, once=True),
+        ServeCells: MessageSpec(cells.serve_cells, work=SMALL, members=True),
+        PinSealed: MessageSpec(cells.pin_sealed, urgent=True, work=EVERY_MEMBER, subject=_federation, once=True),
+        SumCells: MessageSpec(cells.sum_cells, urgent=True, work=EVERY_MEMBER, subject=_federation, once=True),
+        OpenSteps: MessageSpec(measuring.open_steps, urgent=True, work=EVERY_MEMBER, subject=_federation, once=True),
     },
     codes=FederationCode,
     params=FederationParams,
@@ -165,18 +187,23 @@ __all__ = [
     "NewData",
     "OpenFederation",
     "OpenMeasure",
+    "OpenSteps",
     "PartStage",
     "PaySplit",
     "PinParts",
+    "PinSealed",
     "ReadyKey",
     "ReferUpdate",
     "RemoveMember",
     "RoundOutcome",
     "ScreenUpdates",
     "SealKey",
+    "SealParts",
     "Secrecy",
+    "ServeCells",
     "ServeFederation",
     "StartRound",
+    "SumCells",
     "SumUpdates",
     "VaultModel",
     "VoidReason",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import reduce
 from operator import and_, or_
 
-from learningchain.chain.contracts.federation import ends, formulas, pool, records
+from learningchain.chain.contracts.federation import cells, ends, formulas, pool, records
 from learningchain.chain.contracts.federation.guards import attempt_in, live, require_cid, require_drawn, require_sponsor
 from learningchain.chain.contracts.federation.messages import (
     AGGREGATORS,
@@ -44,12 +44,17 @@ def ready_key(host: Host, sender: bytes, m: ReadyKey) -> None:
 
 def train(federation: FederationContext) -> None:
     """With those that are ready: one alone would have no other to sum with."""
-    if len(federation.attempt.seats) < pool.LEAST_AGGREGATORS:
+    if len(federation.attempt.seats) < least_aggregators(federation):
         ends.void(federation, VoidReason.NO_AGGREGATORS)
         return
     federation.change_attempt(ready=len(federation.attempt.seats))
     at, attempt = federation.enter(FederationState.TRAIN, federation.terms.round_ms), federation.attempt
     federation.emit("fed.train", federation.record.r, attempt.number, at, *attempt.seats)
+
+
+def least_aggregators(federation: FederationContext) -> int:
+    """A cell needs all three to the end."""
+    return AGGREGATORS if federation.has_cells else pool.LEAST_AGGREGATORS
 
 
 # --- files (LC-FED-21) -----------------------------------------------------------------------------------------------------------
@@ -108,6 +113,9 @@ def _end_training_early(federation: FederationContext) -> None:
 
 
 def trained(federation: FederationContext) -> None:
+    if federation.has_cells:
+        cells.trained(federation)
+        return
     attempt = federation.attempt
     if attempt.files < federation.terms.min_members:
         ends.void(federation, VoidReason.TOO_FEW)
@@ -138,6 +146,9 @@ def have_updates(host: Host, sender: bytes, m: HaveUpdates) -> None:
 def decide(federation: FederationContext) -> None:
     """Whose bitmaps count: all that said theirs, else pairs by ticket; the files that they share are a lot of what they have.
     First those that all have the reference: whoever denies it leaves itself out, and neither the reference nor the attempt."""
+    if federation.has_cells:
+        cells.decide(federation)
+        return
     attempt, r = federation.attempt, federation.record.r
     said = []
     for who in attempt.seats:

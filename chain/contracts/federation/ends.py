@@ -130,6 +130,7 @@ def drop(federation: FederationContext) -> None:
         records.federation_key(federation.id),
         records.posting_key(federation.id),
         FEDERATIONS.key(posting.number),
+        *([records.cell_key(federation.id)] if formulas.has_cells(posting.terms) else ()),
     ):
         host.delete(key)
     store.count(host, left=store.totals(host).left + 1)

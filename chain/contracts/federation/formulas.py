@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from learningchain.chain.contracts.federation.messages import AGGREGATORS, CQ, MAX_CLIP, MOST_MEMBERS, PANEL, FederationTerms
+from learningchain.chain.contracts.federation.messages import (
+    AGGREGATORS,
+    CQ,
+    MASKED_DIMS,
+    MAX_CLIP,
+    MOST_DIRECTIONS,
+    MOST_MEMBERS,
+    PANEL,
+    STEPS,
+    FederationTerms,
+    Secrecy,
+)
 from learningchain.chain.contracts.federation.params import FederationParams
 from learningchain.chain.verification import scale
 from learningchain.chain.verification.scale import ceil_div, lower_median
@@ -35,8 +46,28 @@ UPDATE_HEAD = 500
 
 
 def update_size(terms: FederationTerms) -> int:
-    """Bytes of every member's file (LC-FED-21): what stands before the numbers, and four for each."""
+    """Bytes of every member's file (LC-FED-21): what stands before the numbers, and four for each; with cells eight for each number
+    of its content (LC-FILE-53)."""
+    if has_cells(terms):
+        return 8 * _content(terms.dims) + UPDATE_HEAD
     return 4 * terms.dims + UPDATE_HEAD
+
+
+def _content(dims: int) -> int:
+    """L"""
+    bits = 16 * dims + 30
+    points = 8 if bits + dims < 2_000 else 32
+    return bits + 2 * ceil_div(bits + dims, points) + 2 * points + 1
+
+
+def has_cells(terms: FederationTerms) -> bool:
+    """LC-FED-55: so few values that rows would open an update."""
+    return terms.dims < MASKED_DIMS and terms.secrecy == Secrecy.SUM
+
+
+def measured_size(terms: FederationTerms) -> int:
+    """LC-FED-55: bytes that a seat evaluates in one run: a model, or as many candidates as a sum of cells can have."""
+    return terms.size * len(STEPS) * MOST_DIRECTIONS if has_cells(terms) else terms.size
 
 
 def most_starts(rounds: int) -> int:
@@ -51,14 +82,15 @@ def fees_locked(fee: int, rounds: int) -> int:
 def least_fee(rate: int, terms: FederationTerms) -> int:
     """u is at least an evaluation, and a second of one CPU for each megabyte that an aggregator fetches, at `rate` micro-credits a
     CPU second."""
-    work = terms.limits.eval_s * terms.limits.cpus_milli + 1_000 * ceil_div(terms.max_members * terms.size, 10**6)
+    work = terms.limits.eval_s * terms.limits.cpus_milli + 1_000 * ceil_div(terms.max_members * measured_size(terms), 10**6)
     return max(1, ceil_div(work * rate, 1_000))
 
 
 def kept_bytes(terms: FederationTerms) -> int:
     """K: what a federation may leave in the state for `fed_keep`: its own records, its members and the rounds that are kept."""
     members_and_rounds = terms.max_members + min(terms.rounds, KEPT_ROUNDS)
-    return OWN_BYTES + len(terms.params.encode()) + RECORD_BYTES * members_and_rounds
+    of_cells = 64 * terms.max_members + 16 * terms.rounds if has_cells(terms) else 0
+    return OWN_BYTES + len(terms.params.encode()) + RECORD_BYTES * members_and_rounds + of_cells
 
 
 def price(rate: int, terms: FederationTerms) -> int:
@@ -110,7 +142,7 @@ def sum_window(params: FederationParams, terms: FederationTerms) -> int:
 
 def evaluation_window(params: FederationParams, terms: FederationTerms) -> int:
     """W_V"""
-    return params.fed_base + 2_000 * terms.limits.eval_s + ceil_div(terms.size, BYTES_PER_MS)
+    return params.fed_base + 2_000 * terms.limits.eval_s + ceil_div(measured_size(terms), BYTES_PER_MS)
 
 
 def latest_end(params: FederationParams, terms: FederationTerms) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from learningchain.chain.contracts.federation import ends, formulas, pool, records
+from learningchain.chain.contracts.federation import ends, formulas, pool, records, steps
 from learningchain.chain.contracts.federation.guards import live, require_state, require_time, sponsored
 from learningchain.chain.contracts.federation.messages import (
     CommitMeasure,
@@ -19,12 +19,14 @@ from learningchain.chain.contracts.federation.messages import (
     MeasureCode,
     ModelMeasure,
     OpenMeasure,
+    OpenSteps,
     SealKey,
     measure_commitment,
 )
 from learningchain.chain.contracts.federation.records import (
     EndReason,
     FederationState,
+    OpenedSteps,
     PanelSat,
     PanelSeat,
     RoundOutcome,
@@ -87,12 +89,16 @@ def begin(federation: FederationContext) -> None:
 def _ask(federation: FederationContext) -> None:
     panel = [replace(seat, commitment=b"", opened=[], holds=False) for seat in federation.record.panel]
     federation.change(panel=panel)
+    if steps.is_asked(federation):
+        federation.change_cell(opened=[])
     at = federation.enter(FederationState.MEASURE, formulas.evaluation_window(federation.params, federation.terms))
     now = federation.record
     federation.emit("fed.measure", now.r, now.again, at, *(seat.account for seat in panel))
 
 
-def _seat_in(host: Host, sender: bytes, m: CommitMeasure | OpenMeasure, state: FederationState) -> tuple[FederationContext, int]:
+def _seat_in(
+    host: Host, sender: bytes, m: CommitMeasure | OpenMeasure | OpenSteps, state: FederationState
+) -> tuple[FederationContext, int]:
     """The federation, and the sender's place on its panel."""
     federation = live(host, m.federation)
     require_state(federation, state, "a measurement")
@@ -134,17 +140,43 @@ def commits_end(federation: FederationContext) -> None:
 
 
 def open_measure(host: Host, sender: bytes, m: OpenMeasure) -> None:
+    federation, place = _opening(host, sender, m)
+    if steps.is_asked(federation):
+        raise Reject(FederationCode.BAD_VOTE, "of a sum of cells a list is measured: OpenSteps carries it")
+    check_measure(m.measure, m.opening)
+    holds = all(_is_shown(federation, m, one) for one in m.measure.measured)
+    loss = m.measure.measured[0].mean if m.measure.measured else 0
+    _opened(federation, place, m, m.measure, loss, holds)
+
+
+def open_steps(host: Host, sender: bytes, m: OpenSteps) -> None:
+    """LC-FED-61"""
+    federation, place = _opening(host, sender, m)
+    if not steps.is_asked(federation):
+        raise Reject(FederationCode.BAD_VOTE, "one model is measured, not a list: OpenMeasure carries it")
+    if fault := steps.list_fault(federation, m):
+        raise Reject(FederationCode.BAD_VOTE, fault)
+    holds = m.measure.code != MeasureCode.OK or steps.is_shown(federation, m)
+    federation.change_cell(opened=[*federation.cell.opened, OpenedSteps(sender, m.measure)])
+    _opened(federation, place, m, ModelMeasure(m.measure.code, []), steps.least_of(m.measure), holds)
+
+
+def _opening(host: Host, sender: bytes, m: OpenMeasure | OpenSteps) -> tuple[FederationContext, int]:
     federation, place = _seat_in(host, sender, m, FederationState.OPEN)
     seat = federation.record.panel[place]
     if seat.opened:
         raise Reject(FederationCode.ALREADY_MEASURED, "your measurement is open already")
     if seat.commitment != measure_commitment(host.chain_id, m.federation, m.r, m.again, sender, m.measure, m.salt):
         raise Reject(FederationCode.MEASURE_MISMATCH, "measurement and salt do not open what you committed")
-    check_measure(m.measure, m.opening)
-    holds = all(_is_shown(federation, m, one) for one in m.measure.measured)
-    _change_seat(federation, place, replace(seat, opened=[m.measure], holds=holds))
-    loss = m.measure.measured[0].mean if m.measure.measured else 0
-    federation.emit("fed.vote", m.r, m.again, sender, m.measure.code, loss, int(holds))
+    return federation, place
+
+
+def _opened(
+    federation: FederationContext, place: int, m: OpenMeasure | OpenSteps, measure: ModelMeasure, loss: int, holds: bool
+) -> None:
+    seat = federation.record.panel[place]
+    _change_seat(federation, place, replace(seat, opened=[measure], holds=holds))
+    federation.emit("fed.vote", m.r, m.again, seat.account, measure.code, loss, int(holds))
     if all(one.opened for one in federation.record.panel if one.commitment):
         measured(federation)
 
@@ -186,6 +218,13 @@ def measured(federation: FederationContext) -> None:
             host.service(STANDING).strike(seat.account, federation.sponsor, "panel.silent", federation.id)
     c = len(panel)
     enough = formulas.enough_votes(c, now.again == formulas.MEASUREMENTS - 1)
+    if steps.is_asked(federation):
+        lists = steps.count_lists(federation, enough)
+        if isinstance(lists, steps.ListFound):
+            _settle(federation, lists.side, lists.loss)
+        else:
+            _measure_again(federation, lists)
+        return
     votes = [(seat, seat.opened[0]) for seat in panel if seat.opened]
     found = [(seat, vote.measured[0].mean) for seat, vote in votes if vote.code == MeasureCode.OK and seat.holds]
     losses = [loss for _, loss in found]
@@ -265,6 +304,8 @@ def _settle_round(federation: FederationContext, loss: int | None) -> None:
     else:
         outcome = RoundOutcome.NO_PROGRESS
         federation.change(base=now.model, streak=now.streak + 1)
+    if federation.has_cells:
+        steps.keep_radius(federation, outcome)
     _keep_outcome(federation, loss, outcome, pot)
     best = federation.record.best
     federation.emit("fed.settled", now.r, outcome, loss or 0, best, pot)

@@ -6,7 +6,7 @@ from collections import Counter
 
 from msgspec.structs import replace
 
-from learningchain.chain.contracts.federation import formulas, records
+from learningchain.chain.contracts.federation import cells, formulas, records
 from learningchain.chain.contracts.federation.guards import known, live, require_active, require_cid, require_sponsor
 from learningchain.chain.contracts.federation.messages import (
     MAX_EXAMPLES_CLAIMED,
@@ -177,15 +177,22 @@ def remove_member(host: Host, sender: bytes, m: RemoveMember) -> None:
     """LC-FED-12: from the next start on."""
     federation = live(host, m.federation)
     require_sponsor(federation, sender, "removes members")
-    _forget(federation, m.member, _joined(federation, m.member))
+    member = _joined(federation, m.member)
+    if federation.has_cells and cells.is_in_cell(federation, member.index):
+        text = "has a cell: sums with and without it would tell its update; close the federation instead"
+        raise Reject(FederationCode.IN_A_CELL, f"{address(m.member)} {text}")
+    _forget(federation, m.member, member)
     federation.emit("fed.removed", m.member)
 
 
 def leave_federation(host: Host, sender: bytes, m: LeaveFederation) -> None:
     """LC-FED-12: from the next start on."""
     federation = live(host, m.federation)
-    _forget(federation, sender, _joined(federation, sender))
+    member = _joined(federation, sender)
+    _forget(federation, sender, member)
     federation.emit("fed.left", sender)
+    if federation.has_cells:
+        cells.leave_cell(federation, sender, member.index)
 
 
 def _joined(federation: FederationContext, account: bytes) -> FederationMember:

@@ -5,6 +5,7 @@ In the page `bounty` is B, `fee` u, `target` the target, `rounds` R, `round_ms` 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from learningchain.chain.tags import Tag
 from learningchain.chain.types import AccountId, Hash, Uint
 
 _FEDERATION, _MEASURE = Tag("lc/federation", "federations' ids"), Tag("lc/measure", "commitments of measurements")
+_SEAL = Tag("lc/fed-seal", "seals of parts")
 Int = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 """As wide as the encoding allows: the handler says with a code of its own what is out of bounds."""
 
@@ -34,7 +36,7 @@ MIN_CLIP, MAX_CLIP = 10, 2**50
 MAX_PATIENCE = 5
 MAX_DP_MILLI = 8_000
 MAX_DIMS, MASKED_DIMS = 2**28, 1_024
-"""Parameters of a model; below the second one sums hide little."""
+"""Parameters of a model; below the second one rows would open an update: sums are of cells (LC-FED-55)."""
 MIN_HEADER, MAX_HEADER = 9, 256 * 1_024 + 8
 """Bytes of a safetensors file besides its values."""
 MAX_EXAMPLES_CLAIMED = 2**31 - 1
@@ -45,6 +47,9 @@ MAX_POINTS = 16
 BOX_BYTES = 80
 """The key of the hidden file, sealed to a box key."""
 BITMAP = MOST_MEMBERS // 8
+STEPS = (2_000, 1_000, 500, 250)
+"""LC-FILE-63: a direction is tried at four lengths, in thousandths of the radius."""
+MOST_DIRECTIONS = 13
 
 
 class Secrecy(IntEnum):
@@ -78,6 +83,8 @@ class FileCode(IntEnum):
     STALE = 6
     COPY = 7
     OUTLIER = 8
+    UNPROVED = 9
+    IDLE = 10
 
 
 class MeasureCode(IntEnum):
@@ -318,6 +325,70 @@ class VaultModel(Wire, frozen=True, tag=179):
     cid: Cid
 
 
+# --- messages of federations with cells (LC-FED-55) -------------------------------------------------------------------------------
+
+
+class SealParts(Wire, frozen=True, tag=180):
+    """An aggregator's parts of a stage are fixed before anybody sees another's: `seal` is `parts_seal(...)` of them."""
+
+    federation: Hash
+    attempt: Uint
+    stage: Small
+    seal: Hash
+
+
+class ServeCells(Wire, frozen=True, tag=181):
+    """The sender, who serves federations, may be drawn for those with cells, or not any more."""
+
+    on: bool
+
+
+class PinSealed(Wire, frozen=True, tag=182):
+    """The parts that the sender sealed: in stage 1 share 0, which is the masked numbers, and its two masks; in stage 2 these."""
+
+    federation: Hash
+    attempt: Uint
+    stage: Small
+    parts: Annotated[list[MaskDigest], Meta(max_length=AGGREGATORS)]
+    salt: Hash
+
+
+class SumCells(Wire, frozen=True, tag=183):
+    """The file of the sums, and the candidates, four of each direction; a candidate that is not finite is empty, and all are, with
+    the sums, where none is."""
+
+    federation: Hash
+    attempt: Uint
+    sums: Cid
+    models: Annotated[list[Cid], Meta(max_length=len(STEPS) * MOST_DIRECTIONS)]
+
+
+class DirectionMeasure(Wire, frozen=True):
+    """The best of a direction's candidates: its step, and what was measured of it. INVALID: step 0, and nothing."""
+
+    step: Uint
+    measured: Annotated[list[Measurement], Meta(max_length=1)]
+
+
+class StepsMeasure(Wire, frozen=True):
+    """What a seat says of the candidates: OK carries an entry for each direction, the other codes none."""
+
+    code: Small
+    """A `MeasureCode`."""
+    directions: Annotated[list[DirectionMeasure], Meta(max_length=MOST_DIRECTIONS)]
+
+
+class OpenSteps(Wire, frozen=True, tag=184):
+    """Open the sender's commitment; `opening` shows leaves of the direction that the beacon names, of OK."""
+
+    federation: Hash
+    r: Uint
+    again: Small
+    measure: StepsMeasure
+    opening: Annotated[list[Opening], Meta(max_length=1)]
+    salt: Hash
+
+
 # --- ids, commitments, draws ---------------------------------------------------------------------------------------------------
 
 
@@ -327,10 +398,18 @@ def federation_id_of(tx: bytes, op_index: int) -> bytes:
 
 
 def measure_commitment(
-    chain_id: bytes, federation: bytes, r: int, again: int, seat: bytes, measure: ModelMeasure, salt: bytes
+    chain_id: bytes, federation: bytes, r: int, again: int, seat: bytes, measure: ModelMeasure | StepsMeasure, salt: bytes
 ) -> bytes:
     """LC-FED-49: nobody can copy a measurement before it counts."""
     return _MEASURE.hash(chain_id, federation, r.to_bytes(2, "big"), bytes((again,)), seat, salt, encode(measure))
+
+
+def parts_seal(
+    chain_id: bytes, federation: bytes, r: int, attempt: int, account: bytes, stage: int, digests: Sequence[bytes], salt: bytes
+) -> bytes:
+    """LC-FED-60: nobody can copy parts before they count."""
+    place = chain_id + federation + r.to_bytes(4, "big") + attempt.to_bytes(4, "big")
+    return _SEAL.hash(place, account, bytes((stage,)), salt, b"".join(digests))
 
 
 def ticket(beacon: bytes, federation: bytes, r: int, attempt: int, account: bytes) -> bytes:
@@ -383,3 +462,4 @@ class FederationCode(IntEnum):
     PARTS_MISSING = 536
     ALREADY_SAID = 537
     FEW_VERIFIERS = 538
+    IN_A_CELL = 539

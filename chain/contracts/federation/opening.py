@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from learningchain.chain.contracts.federation import ends, formulas, messages, pool, records, store
+from learningchain.chain.contracts.federation import cell_formulas, ends, formulas, messages, pool, records, store
 from learningchain.chain.contracts.federation.guards import require_active, require_standing
 from learningchain.chain.contracts.federation.messages import (
     AggregationRule,
@@ -62,6 +62,8 @@ def open_federation(host: Host, sender: bytes, m: OpenFederation) -> None:
     host.put(records.live_key(federation.id), LiveFederation(number))
     host.put(records.posting_key(federation.id), FederationPosting(sender, root, number, host.clock, terms))
     host.put(records.federation_key(federation.id), _new_record(terms))
+    if formulas.has_cells(terms):
+        host.put(records.cell_key(federation.id), records.NEW_CELL)
     federation.emit("fed.opened", sender, terms.bounty, terms.fee, terms.target, terms.rounds, terms.ends)
     ends.idle(federation)
 
@@ -153,8 +155,8 @@ def _check_choices(terms: FederationTerms) -> None:
         raise _bad(f"no rule {terms.rule} with secrecy {Secrecy(terms.secrecy).name}")
     if terms.split not in frozenset(PaySplit):
         raise _bad(f"unknown split {terms.split}")
-    if terms.dims < messages.MASKED_DIMS and terms.secrecy != Secrecy.OPEN:
-        raise _bad(f"a sum of {terms.dims} values hides little: below {messages.MASKED_DIMS} secrecy is open")
+    if formulas.has_cells(terms) and (fault := cell_formulas.cell_fault(terms)):
+        raise _bad(fault)
     if terms.split == PaySplit.ALIGNED and not terms.reference:
         raise _bad("who is aligned is told by a reference: the split needs one")
     if terms.dp_milli and (terms.secrecy != Secrecy.SUM or terms.split == PaySplit.ALIGNED):

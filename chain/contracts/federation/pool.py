@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from learningchain.chain.contracts.federation import records
-from learningchain.chain.contracts.federation.formulas import LEAST_VOTES
+from learningchain.chain.contracts.federation.formulas import LEAST_VOTES, has_cells
 from learningchain.chain.contracts.federation.messages import AGGREGATORS, PANEL, FederationCode, FederationTerms, ticket
-from learningchain.chain.contracts.federation.records import FederationServer
+from learningchain.chain.contracts.federation.records import CellServer, FederationServer
 from learningchain.chain.contracts.federation.store import FederationContext
 from learningchain.chain.errors import Reject
 from learningchain.chain.host import MEMBERS, VERIFIERS, Host
@@ -28,10 +28,12 @@ def needed_capacity(terms: FederationTerms) -> Capacity:
 
 
 def each_able(host: Host, sponsor: bytes, terms: FederationTerms) -> Iterator[bytes]:
-    """Those that serve, are flagged, have a box key and the capacity; suspended ones among them. Not the sponsor. In no order."""
-    box_key = host.service(MEMBERS).box_key
+    """Those that serve, are flagged, have a box key and the capacity; suspended ones among them. Not the sponsor. In no order. With
+    cells those of them that serve such ones (LC-FED-57)."""
+    box_key, any_ = host.service(MEMBERS).box_key, not has_cells(terms)
     for account in host.service(VERIFIERS).each_able(needed_capacity(terms), host.clock + 1):
         serves = host.get(records.serving_key(account), FederationServer) is not None
+        serves = serves and (any_ or host.get(records.cell_serving_key(account), CellServer) is not None)
         if serves and account != sponsor and box_key(account):
             yield account
 

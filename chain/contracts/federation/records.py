@@ -8,8 +8,11 @@
     f/  federation           has not ended                   fx/ account              serves
     fe/ federation account   is drawn where others are few   fl/ root                 how many of a root have not ended
     fn/ number               federations by number           ft/                      counters
+    fh/ federation           its cell, and what is measured  fi/ federation account   seals and sum of an aggregator of cells
+    fy/ account              serves federations with cells
 
-Every record is bounded, and leaves with its attempt or its federation; `ft/` alone stays, and `fx/` while its account serves.
+Every record is bounded, and leaves with its attempt or its federation; `ft/` alone stays, and `fx/` and `fy/` while their accounts
+serve.
 """
 
 from __future__ import annotations
@@ -23,14 +26,18 @@ from learningchain.chain.codec import Wire
 from learningchain.chain.contracts.federation.formulas import READY_WINDOWS
 from learningchain.chain.contracts.federation.messages import (
     AGGREGATORS,
+    MOST_DIRECTIONS,
     MOST_MEMBERS,
     PANEL,
+    STEPS,
     Bitmap,
     FederationTerms,
     Int,
     MaskDigest,
     ModelMeasure,
     ScreenUpdates,
+    StepsMeasure,
+    SumCells,
     SumUpdates,
 )
 from learningchain.chain.crypto import sha256
@@ -294,7 +301,7 @@ def new_attempt(number: int) -> AttemptRecord:
     )
 
 
-Parts = Annotated[list[MaskDigest], Meta(max_length=2)]
+Parts = Annotated[list[MaskDigest], Meta(max_length=AGGREGATORS)]
 
 
 class AggregatorSeat(Wire, frozen=True):
@@ -319,6 +326,54 @@ class UpdateFile(Wire, frozen=True):
     account: AccountId
     index: Small
     cid: Cid
+
+
+# --- cells (LC-FED-55) -----------------------------------------------------------------------------------------------------------
+
+MOST_IN_CELL, MOST_LACKED = 7, 64
+
+
+class MissedAttempts(Wire, frozen=True):
+    """LC-FED-58: a member of the cell by its index, and its last attempts, a bit each, the latest the lowest: 1 is a miss."""
+
+    index: Small
+    attempts: Uint
+
+
+class OpenedSteps(Wire, frozen=True):
+    """What a seat of the panel opened."""
+
+    account: AccountId
+    measure: StepsMeasure
+
+
+class CellRecord(Wire, frozen=True):
+    """Of a federation with a cell. `stands`: it was drawn; `cell` are the indexes of those that are left of it. `lacked`: who alone
+    lacked a file that two had, the latest last. `models` are the candidates of the last sum, `step` is that of the chosen one."""
+
+    stands: bool
+    cell: Bitmap
+    missed: Annotated[list[MissedAttempts], Meta(max_length=MOST_IN_CELL)]
+    lacked: Annotated[list[AccountId], Meta(max_length=MOST_LACKED)]
+    models: Annotated[list[Cid], Meta(max_length=len(STEPS) * MOST_DIRECTIONS)]
+    step: Uint
+    opened: Annotated[list[OpenedSteps], Meta(max_length=PANEL)]
+
+
+NEW_CELL = CellRecord(False, b"", [], [], [], 0, [])
+
+
+class CellSeat(Wire, frozen=True):
+    """What an aggregator said of cells: a seal for each stage that it has sealed, and its sum."""
+
+    seals: Annotated[list[Hash], Meta(max_length=2)]
+    sum: Annotated[list[SumCells], Meta(max_length=1)]
+
+
+class CellServer(Wire, frozen=True):
+    """Who may be drawn for federations with cells, since when (chain clock)."""
+
+    since: Uint
 
 
 # --- beside --------------------------------------------------------------------------------------------------------------------
@@ -359,6 +414,7 @@ class FederationTotals(Wire, frozen=True):
 
 LIVE, MEMBERS_OF, AGGREGATORS_OF, SAT, FILES, SETS, ROUNDS = b"f/", b"fm/", b"fg/", b"fs/", b"fu/", b"fc/", b"fr/"
 POSTINGS, EXCLUDED, SERVING, K_FEDERATION_TOTALS = b"fp/", b"fe/", b"fx/", b"ft/"
+CELLS, CELL_SEATS, CELL_SERVING = b"fh/", b"fi/", b"fy/"
 FEDERATIONS = Queue(b"fn/", NumberedFederation)
 """Every federation of the state in the order of opening."""
 STATE: dict[bytes, type] = {
@@ -378,6 +434,9 @@ STATE: dict[bytes, type] = {
     K_FEDERATION_TOTALS: FederationTotals,
     FILES: UpdateFile,
     SERVING: FederationServer,
+    CELLS: CellRecord,
+    CELL_SEATS: CellSeat,
+    CELL_SERVING: CellServer,
 }
 LISTED = dict.fromkeys((LIVE, FEDERATIONS.prefix, POSTINGS, MEMBERS_OF, AGGREGATORS_OF, SAT, EXCLUDED, SETS, FILES, ROUNDS), ALL)
 
@@ -408,6 +467,18 @@ def member_key(federation: bytes, account: bytes) -> bytes:
 
 def aggregator_key(federation: bytes, account: bytes) -> bytes:
     return AGGREGATORS_OF + federation + account
+
+
+def cell_key(federation: bytes) -> bytes:
+    return CELLS + federation
+
+
+def cell_seat_key(federation: bytes, account: bytes) -> bytes:
+    return CELL_SEATS + federation + account
+
+
+def cell_serving_key(account: bytes) -> bytes:
+    return CELL_SERVING + account
 
 
 def sat_key(federation: bytes, account: bytes) -> bytes:

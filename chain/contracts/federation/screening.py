@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from learningchain.chain.contracts.federation import ends, formulas, measuring, records
-from learningchain.chain.contracts.federation.guards import attempt_in, require_cid, require_deciding
+from learningchain.chain.contracts.federation import cells, ends, formulas, measuring, records
+from learningchain.chain.contracts.federation.guards import attempt_in, live, require_cid, require_deciding
 from learningchain.chain.contracts.federation.messages import (
     CQ,
     MAX_POINTS,
@@ -40,7 +40,7 @@ from learningchain.chain.host import Host
 
 T = TypeVar("T")
 STAGES = {PartStage.ROWS: FederationState.SCREEN, PartStage.SUMS: FederationState.SUM}
-CODES = frozenset(FileCode)
+CODES = frozenset(FileCode) - {FileCode.UNPROVED, FileCode.IDLE}
 UNJUDGED = (FileCode.AWAY, FileCode.COPY, FileCode.STALE, FileCode.EMPTY)
 """LC-FED-29: files that say nothing of who is wrong."""
 ENDS_ROW, LEAVES_ROW = (FileCode.USED, FileCode.COPY, FileCode.STALE), (FileCode.AWAY, FileCode.EMPTY)
@@ -51,6 +51,7 @@ ENDS_ROW, LEAVES_ROW = (FileCode.USED, FileCode.COPY, FileCode.STALE), (FileCode
 
 
 def pin_parts(host: Host, sender: bytes, m: PinParts) -> None:
+    cells.require_kind(live(host, m.federation), cells=False)
     state = STAGES[PartStage(m.stage)] if m.stage in frozenset(PartStage) else FederationState.SUM
     federation, attempt = attempt_in(host, m.federation, m.attempt, state, "parts")
     require_deciding(attempt, sender)
@@ -126,6 +127,9 @@ def screen_updates(host: Host, sender: bytes, m: ScreenUpdates) -> None:
     require_deciding(attempt, sender)
     if federation.aggregator(sender).screen:
         raise Reject(FederationCode.ALREADY_SCREENED, "your screen of this attempt stands")
+    if federation.has_cells:
+        cells.screen_updates(federation, attempt, sender, m)
+        return
     _require_parts(federation, attempt, sender, PartStage.ROWS)
     if fault := _screen_fault(federation, attempt, m):
         raise Reject(FederationCode.BAD_SCREEN, fault)
@@ -190,6 +194,9 @@ def _screen_vote(seat: AggregatorSeat) -> tuple[bytes, bytes, int, bytes] | None
 
 
 def screened(federation: FederationContext) -> None:
+    if federation.has_cells:
+        cells.screened(federation)
+        return
     votes = _votes(federation, _screen_vote)
     side = _agreed(votes)
     _faults(federation, votes, side, PartStage.ROWS)
@@ -273,6 +280,7 @@ def _keep_set(federation: FederationContext, accepted: int) -> None:
 
 
 def sum_updates(host: Host, sender: bytes, m: SumUpdates) -> None:
+    cells.require_kind(live(host, m.federation), cells=False)
     federation, attempt = attempt_in(host, m.federation, m.attempt, FederationState.SUM, "a sum")
     require_deciding(attempt, sender)
     if federation.aggregator(sender).sum:
@@ -292,6 +300,9 @@ def _sum_vote(seat: AggregatorSeat) -> tuple[bytes, bytes] | None:
 
 
 def summed(federation: FederationContext) -> None:
+    if federation.has_cells:
+        cells.summed(federation)
+        return
     votes = _votes(federation, _sum_vote)
     side = _agreed(votes)
     clean = _faults(federation, votes, side, PartStage.SUMS)

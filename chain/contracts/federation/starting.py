@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from learningchain.chain.contracts.federation import aggregating, ends, formulas, measuring, pool, records
+from learningchain.chain.contracts.federation import aggregating, cells, ends, formulas, measuring, pool, records
 from learningchain.chain.contracts.federation.guards import require_state, require_time, sponsored
 from learningchain.chain.contracts.federation.messages import (
     AGGREGATORS,
@@ -40,6 +40,10 @@ def start_round(host: Host, sender: bytes, m: StartRound) -> None:
     if now.r == 0:
         if not pool.enough_panel(federation):
             raise Reject(FederationCode.NO_PANEL, "too few may sit on the panel that measures the model")
+    elif federation.has_cells:
+        cells.require_cell(federation)
+        host.put(records.roster_key(m.federation), AttemptRoster([]))
+        host.put(records.attempt_key(m.federation), new_attempt(number))
     else:
         members = roster(federation, number)
         _check_roster(federation.terms, members)
@@ -121,13 +125,20 @@ def _draw_panel(federation: FederationContext) -> None:
 
 def _draw_aggregators(federation: FederationContext) -> None:
     beacon, number = federation.host.beacon, federation.attempt.number
-    among = pool.aggregators(federation)
     federation.change_attempt(beacon=beacon)
-    if len(among) < pool.LEAST_AGGREGATORS:
+    if federation.has_cells and not cells.form(federation):
+        ends.void(federation, VoidReason.TOO_FEW)
+        return
+    among = _among(federation)
+    if len(among) < aggregating.least_aggregators(federation):
         ends.void(federation, VoidReason.NO_AGGREGATORS)
         return
     found = pool.draw_aggregators(federation, beacon, number, among, AGGREGATORS)
     _seat(federation, [], found)
+
+
+def _among(federation: FederationContext) -> list[bytes]:
+    return cells.aggregators(federation) if federation.has_cells else pool.aggregators(federation)
 
 
 def _seat(federation: FederationContext, ready: list[bytes], found: list[bytes]) -> None:
@@ -146,7 +157,7 @@ def unready(federation: FederationContext) -> None:
     missing = [who for who in attempt.seats if who not in ready]
     for who in missing:
         ends.unready(federation, who)
-    among = [one for one in pool.aggregators(federation) if one not in attempt.tried]
+    among = [one for one in _among(federation) if one not in attempt.tried]
     if attempt.windows < formulas.READY_WINDOWS and among:
         found = pool.draw_aggregators(federation, attempt.beacon, attempt.number, among, len(missing))
         federation.change_attempt(windows=attempt.windows + 1)

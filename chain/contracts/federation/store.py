@@ -21,6 +21,8 @@ from learningchain.chain.contracts.federation.records import (
     AggregatorSeat,
     AttemptRecord,
     AttemptRoster,
+    CellRecord,
+    CellSeat,
     EndReason,
     FederationMember,
     FederationPosting,
@@ -167,6 +169,8 @@ class FederationContext:
 
     def unseat(self, account: bytes) -> None:
         self.host.delete(records.aggregator_key(self.id, account))
+        if self.has_cells:
+            self.host.delete(records.cell_seat_key(self.id, account))
 
     def files(self) -> Iterator[UpdateFile]:
         """In the order of the commitments."""
@@ -184,6 +188,25 @@ class FederationContext:
             self.host.delete(records.file_key(self.id, place))
         self.host.delete(records.roster_key(self.id))
         self.host.delete(records.attempt_key(self.id))
+
+    # its cell, where it has one
+
+    @property
+    def has_cells(self) -> bool:
+        return formulas.has_cells(self.terms)
+
+    @property
+    def cell(self) -> CellRecord:
+        return must(self.host.get(records.cell_key(self.id), CellRecord), "cell", self.id)
+
+    def change_cell(self, **changes: Any) -> None:
+        self.host.put(records.cell_key(self.id), replace(self.cell, **changes))
+
+    def cell_seat(self, account: bytes) -> CellSeat:
+        return self.host.get(records.cell_seat_key(self.id, account), CellSeat) or CellSeat([], [])
+
+    def change_cell_seat(self, account: bytes, **changes: Any) -> None:
+        self.host.put(records.cell_seat_key(self.id, account), replace(self.cell_seat(account), **changes))
 
     # sets that were accepted
 

@@ -114,6 +114,10 @@ TEXTS: dict[int, tuple[str, str]] = {
         "limits: few would choose the model, and read what owners send",
         "Lower memory, processors, eval_s, sizes or max_members, or ask verifiers to serve (learningchain fed serve on)",
     ),
+    FederationCode.IN_A_CELL: (
+        "the member has a cell, whose sums with and without it would tell its update",
+        "Close the federation; the member itself may leave",
+    ),
 }
 
 _SPONSOR, _MEMBER, _AGGREGATOR, _SEAT = (Datum(name, Form.ID) for name in ("sponsor", "member", "aggregator", "seat"))
@@ -134,6 +138,13 @@ EVENTS: dict[str, Data] = {
     "fed.data": (_MEMBER,),
     "fed.vault": (_MEMBER, _FILE),
     "fed.serving": (Datum("on"),),
+    "fed.serving.cells": (Datum("on"),),
+    "fed.cell": (Datum("cell"), Datum("members", Form.ID, many=True)),
+    "fed.missed": (_ATTEMPT, _MEMBER, Datum("why")),
+    "fed.gone.cell": (_MEMBER,),
+    "fed.sealed.parts": (_ATTEMPT, _STAGE, _AGGREGATOR),
+    "fed.cells.summed": (_R, _ATTEMPT, Datum("sums", Form.ID), Datum("cells"), _BY),
+    "fed.directions": (_R, Datum("chosen"), Datum("found", many=True)),
     "fed.started": (_R, _ATTEMPT, _HEIGHT),
     "fed.unstarted": (_R,),
     "fed.panel": (_R, _SEATS),
@@ -198,6 +209,10 @@ FORMS: dict[str, Form | OneOf] = {
     "FederationTerms.split": OneOf(PaySplit),
     "ModelMeasure.code": OneOf(MeasureCode, upper=True),
     "PinParts.stage": OneOf(PartStage, upper=True),
+    "SealParts.stage": OneOf(PartStage, upper=True),
+    "PinSealed.stage": OneOf(PartStage, upper=True),
+    "StepsMeasure.code": OneOf(MeasureCode, upper=True),
+    "seal": Form.HASH,
     "HaveUpdates.files": Form.HASH,
     "ScreenUpdates.codes": Form.HASH,
     "ScreenUpdates.points": Form.HASH,

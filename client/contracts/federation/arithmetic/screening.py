@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from learningchain.chain.contracts.federation.messages import FileCode
 from learningchain.client.contracts.federation.arithmetic.places import CQ, DELTAS, ROWS, SKETCH, AttemptPlace, screen_digest
 
-USED, AWAY, LARGE, EMPTY, WRONG, STALE, COPY, OUTLIER = (int(code) for code in FileCode)
+USED, AWAY, LARGE, EMPTY, WRONG, STALE, COPY, OUTLIER = (int(code) for code in FileCode if code <= FileCode.OUTLIER)
 """LC-FED-26, as the ledger has them."""
 BOUND: Final = 2**27
 """LC-FILE-24: what each number of a sketch stays below."""

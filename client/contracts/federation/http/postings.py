@@ -49,6 +49,11 @@ def find_federation(reader: Reader, text: str) -> bytes:
 
 def secrecy_of(wanted: str | None, dims: int) -> Secrecy:
     """Where nothing is said: sums alone can be read, unless the model is so small that a sum would hide nothing."""
+    if wanted == "sum" and dims < MASKED_DIMS:
+        raise usage(
+            f"secrecy: sum takes a model of {MASKED_DIMS:,} values or more, this one has {dims:,}. Leave secrecy out, or say open: "
+            "the aggregators then read each update"
+        )
     if wanted is not None:
         return Secrecy[wanted.upper()]
     return Secrecy.SUM if dims >= MASKED_DIMS else Secrecy.OPEN

@@ -1,0 +1,225 @@
+"""Federations with a cell under random members, aggregators and seats: money is kept, each ends, and a cell only shrinks.
+
+What each message and deadline does is in the plays of `tests/vectors/celled_rounds.py`, which the second implementation follows.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from learningchain.chain.contracts.federation import cell_formulas, formulas, records
+from learningchain.chain.contracts.federation import messages as m
+from learningchain.chain.contracts.federation.records import FederationState as S
+from learningchain.chain.host import K_SUPPLY, Account, Escrow
+from learningchain.client.contracts.federation.arithmetic.small.files import small_size
+from tests.reached import reached
+from tests.vectors.celled_plays import CELL, SIZE, Cells, Losses
+from tests.vectors.celled_rounds import CELLED
+from tests.vectors.federation_plays import FIRST, HELPERS, OWNERS, TERMS, cid, flagged_alone
+from tests.vectors.kit import id_of
+
+CELL_TERMS = replace(TERMS, **CELL)
+
+
+@pytest.mark.parametrize("dims", [1, 21, 115, 116, 1_023])
+def test_the_ledger_and_the_owners_mean_files_of_the_same_size(dims: int) -> None:
+    assert formulas.update_size(replace(CELL_TERMS, dims=dims)) == small_size(dims)
+
+
+@pytest.mark.parametrize(("dims", "least"), [(1, 1_154), (21, 251), (650, 45), (1_023, 36)])
+def test_noise_is_twice_an_update_at_least(dims: int, least: int) -> None:
+    """LC-FED-55: a third of its square from each of three masks."""
+    assert cell_formulas.least_noise(dims) == least and 3 * dims * (least / 1_000) ** 2 == pytest.approx(4, rel=0.05)
+
+
+@pytest.mark.parametrize("make", CELLED, ids=lambda make: make.__name__)
+def test_a_play_goes_as_it_says(make: Any) -> None:
+    make()
+
+
+# --- lists ---------------------------------------------------------------------------------------------------------------------
+
+LOSSES = st.none() | st.integers(1, 5).map(lambda n: n * 10**9)
+"""So far from each other that no tolerance bridges it."""
+LISTS = st.integers(1, 4).flatmap(lambda many: st.lists(st.lists(LOSSES, min_size=many, max_size=many), min_size=1, max_size=5))
+
+
+@settings(max_examples=200)
+@given(votes=LISTS, last=st.booleans())
+def test_what_is_measured_is_what_enough_say_of_each_direction(votes: Sequence[Losses], last: bool) -> None:
+    """LC-FED-61, with losses that agree where they are equal."""
+    enough = formulas.enough_votes(5, last)
+    found = cell_formulas.measured_lists(CELL_TERMS, votes, enough)
+    columns = list(zip(*votes, strict=True))
+    if found is None:
+        assert any(max(map(column.count, column)) < enough or _middle(column) is None for column in columns)
+        return
+    for column, loss, seat in zip(columns, found.losses, found.seats, strict=True):
+        assert column.count(loss) >= enough and (loss is None or column.index(loss) == seat)
+    assert found.side == [place for place, vote in enumerate(votes) if list(vote) == found.losses]
+
+
+def _middle(column: Sequence[int | None]) -> int | None:
+    """The lower median, where so many are equal to it as are not."""
+    known = sorted(loss for loss in column if loss is not None)
+    middle = known[(len(known) - 1) // 2] if known else None
+    return middle if middle is not None and column.count(middle) == max(map(column.count, column)) else None
+
+
+@pytest.mark.parametrize(
+    ("losses", "chosen"), [([5, 3, 3], 1), ([None, 7], 1), ([0, None], 0), ([None, None], None), ([-4, -4], 0)]
+)
+def test_the_least_loss_of_the_first_direction_is_chosen(losses: Losses, chosen: int | None) -> None:
+    assert cell_formulas.chosen_direction(losses) == chosen
+
+
+# --- random ones ---------------------------------------------------------------------------------------------------------------
+
+
+class Wild:
+    """A federation whose parties do anything: what the ledger refuses changes nothing."""
+
+    def __init__(self, seed: int) -> None:
+        self.draw = random.Random(seed)
+        few = self.draw.random() < 0.3
+        self.play = Cells(f"wild {seed}", "LC-FED-55", flagged_alone(*HELPERS[:4]) if few else {})
+        terms = {"rounds": self.draw.randint(1, 4), "patience": self.draw.randint(1, 3), "max_members": 7}
+        self.play.serving(*HELPERS[: 4 if few else 9]).opens(**(CELL | terms))
+        self.play.join(*OWNERS[: self.draw.randint(3, 5)])
+        self.play.begin(0)
+        self.play.measured(FIRST)
+        self.seen: set[S] = set()
+        self.inside = (1 << 128) - 1
+
+    @property
+    def state(self) -> S:
+        return S(self.play.read().state)
+
+    def often(self, chance: float = 0.95) -> bool:
+        return self.draw.random() < chance
+
+    def run(self) -> None:
+        for _ in range(400):
+            self.check()
+            if self.state == S.END:
+                return
+            self.seen.add(self.state)
+            before = self.state, self.play.read().deadline
+            if self.state in (S.DRAW, S.ROWS):
+                self.play.block()
+            else:
+                getattr(self, self.state.name.lower())()
+            if (self.state, self.play.read().deadline) == before and self.state not in (S.DRAW, S.ROWS):
+                self.play.pass_deadline()
+        raise AssertionError(f"{self.play.name} does not end")
+
+    def send(self, given: dict[str, Any]) -> None:
+        self.play.block(*(self.play.tx(name, op) for name, op in given.items()))
+
+    def check(self) -> None:
+        play, now = self.play, self.play.read()
+        records_ = [play.state.get(key) for key, _ in play.state.items()]
+        supply: Any = play.state.get(K_SUPPLY)
+        held = sum(one.balance + one.frozen for one in records_ if isinstance(one, Account))
+        assert held + sum(one.amount for one in records_ if isinstance(one, Escrow)) == supply.minted - supply.burned
+        assert now.paid == (formulas.due(CELL_TERMS, now.initial, now.best) if now.r else 0) <= TERMS.bounty
+        assert sum(one.paid for who, one in ((name, play.member(name)) for name in OWNERS if play.knows(name))) == now.paid
+        cell = play.cell()
+        inside = formulas.of_bitmap(cell.cell)
+        assert not inside & ~self.inside, "nobody comes into a cell that stands"
+        if cell.stands:
+            self.inside = inside
+        low, high = cell_formulas.RADIUS
+        assert low <= now.clip <= high
+
+    # what they do, by state
+
+    def idle(self) -> None:
+        now = self.play.read()
+        if not self.often(0.9):
+            self.send({self.draw.choice(OWNERS): m.LeaveFederation(self.play.federation)})
+        if not self.often(0.9):
+            name = self.draw.choice(OWNERS)
+            self.send({name: m.JoinFederation(self.play.federation, bytes([OWNERS.index(name)]) * 32, 0)})
+        self.send({"alice": m.StartRound(self.play.federation, now.r)})
+        if self.state == S.IDLE:
+            self.send({"alice": m.CloseFederation(self.play.federation)})
+
+    def ready(self) -> None:
+        at = self.play.attempt().number
+        self.send({name: m.ReadyKey(self.play.federation, at, id_of(name).ljust(32)) for name in self.some()})
+
+    def some(self, chance: float = 0.97) -> list[str]:
+        return [name for name in self.play.aggregators() if self.often(chance)]
+
+    def train(self) -> None:
+        at, ref = self.play.attempt().number, self.play.federation
+        file = m.CommitUpdate(ref, at, cid("file"), SIZE)
+        self.send({name: file for name in OWNERS if self.often(0.96)} | {"alice": m.ReferUpdate(ref, at, cid("reference"))})
+
+    def have(self) -> None:
+        attempt = self.play.attempt()
+        every = (1 << attempt.files) - 1
+        bits = {name: every & ~(self.draw.randrange(every + 1) if not self.often(0.97) else 0) for name in self.some(0.98)}
+        said = {
+            name: m.HaveUpdates(self.play.federation, attempt.number, some.to_bytes(1, "little"), self.often())
+            for name, some in bits.items()
+        }
+        self.send(said)
+
+    def screen(self) -> None:
+        self._stage(1)
+        if self.state != S.SCREEN:
+            return
+        many = self.play.attempt().files
+        codes = [1] * many if self.often() else [9, *[10] * (many - 1)]
+        self._say(lambda: self.play.screen(codes, what="rows" if self.often() else "others"), S.SCREEN)
+
+    def sum(self) -> None:
+        self._stage(2)
+        many = 3 if self.state == S.SUM and self.play.attempt().with_reference else 1
+        what = "" if not self.often(0.97) else f"sum {self.play.read().starts}"
+        self._say(lambda: self.play.sum_of(what if self.often() else "other", many), S.SUM)
+
+    def _stage(self, stage: int) -> None:
+        lies = {name: {"share2": "lie"} if not self.often(0.98) else {} for name in self.play.aggregators()}
+        self.send({name: self.play.seal(name, stage, **lies[name]) for name in self.some(0.99)})
+        for name in self.play.aggregators():
+            if self.often(0.99) and self.state in (S.SCREEN, S.SUM):
+                self.send({name: self.play.pin(name, stage, **lies[name])})
+
+    def _say(self, word: Any, state: S) -> None:
+        if self.state == state:
+            self.send({name: word() for name in self.some(0.98)})
+
+    def measure(self) -> None:
+        many = len(self.play.cell().models) // 4
+        truth = [(self.draw.choice(m.STEPS), self.draw.randint(8, 22) * 10**8) for _ in range(many)]
+        self.said: dict[str, m.StepsMeasure] = {}
+        for name in self.play.panel():
+            entries = [None if not self.often() else entry for entry in truth] if not self.often(0.9) else truth
+            invalid = not self.often(0.97) or not any(entries)
+            self.said[name] = m.StepsMeasure(2, []) if invalid else self.play.list(*entries)
+        commits = {name: self.play.list_commitment(name, word) for name, word in self.said.items() if self.often()}
+        self.send(commits)
+
+    def open(self) -> None:
+        self.send({name: self.play.list_opening(word, not self.often()) for name, word in self.said.items() if self.often(0.98)})
+
+
+def test_random_federations_with_cells_keep_their_money_and_end() -> None:
+    ends, seen = set[int](), set[S]()
+    for seed in range(60):
+        wild = Wild(seed)
+        wild.run()
+        ends.add(wild.play.read().end)
+        seen |= wild.seen
+    reached(seen >= {S.IDLE, S.READY, S.TRAIN, S.HAVE, S.SCREEN, S.SUM, S.MEASURE, S.OPEN}, f"states: {seen}")
+    assert {records.EndReason.REACHED, records.EndReason.ROUNDS, records.EndReason.CLOSED} <= ends, ends
