@@ -49,6 +49,7 @@ async def test_a_file_of_200_mib(tmp_path: Path, file: Path, sender: dict[str, A
         fetching = asyncio.create_task(taker.api.fetch(stored["cid"], tmp_path / "copy", max_size=2**30))
         if killed:
             await eventually("leaves come by a data connection", lambda: _came(taker), SLOW_S)
+            await eventually("the taker tells how fast", lambda: _told(taker, stored["cid"]), SLOW_S)
             _kill_mover(giver if killed == "sender" else taker)
         done = await giver.api.transfer(taker.address, "1", wait=30)
         assert done["code"] == 0
@@ -58,10 +59,19 @@ async def test_a_file_of_200_mib(tmp_path: Path, file: Path, sender: dict[str, A
         assert await _bytes(giver, "out", "connections") <= most * MIB
         assert sum([await _bytes(taker, "in", way) for way in ("connections", "messages")]) >= 200 * MIB
         assert not (await giver.api.status())["failing"]
+        (kept,), (loose,) = [(await node.api.contents())["contents"] for node in (giver, taker)]
+        assert kept["cid"] == loose["cid"] == stored["cid"] and kept["size"] == loose["size"] == 200 * MIB
+        assert kept["goes"] is None and kept["kept_for"][0]["what"] == "file that a user gave", "it stays"
+        assert loose["goes"] == 1 and loose["kept_for"] == [] and await taker.api.transfers() == []
 
 
 async def _came(node: NodeProcess) -> bool:
     return await _bytes(node, "in", "connections") > 0
+
+
+async def _told(node: NodeProcess, cid: str) -> bool:
+    told = await node.api.transfers()
+    return any(one["cid"] == cid and one["size"] == 200 * MIB and one["rate"] and one["left_s"] for one in told)
 
 
 async def _bytes(node: NodeProcess, direction: str, way: str) -> float:
