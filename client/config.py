@@ -691,7 +691,7 @@ def _read(path: Path) -> str | None:
         raw = reading.file(path, MAX_FILE, own=True)
         if len(raw) > MAX_FILE:
             raise ConfigError(f"{path} has more than {MAX_FILE} bytes: that is no configuration")
-        return raw.decode()
+        return raw.decode().replace("\r\n", "\n").replace("\r", "\n")  # some editors end lines with \r alone, which is no TOML
     except FileNotFoundError:
         return None
     except UnicodeDecodeError:
@@ -705,7 +705,10 @@ def parse(text: str, where: str) -> dict[str, Any]:
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as e:  # tomllib lets int's refusal of 4,300 digits through as it is
-        raise ConfigError(f"{where} is not TOML: {e}. Text values need quotes; run learningchain config for an overview") from None
+        quotes = (
+            'an editor made “ ” of them: write "' if re.search("[“”„«»‘’]", text) else "run learningchain config for an overview"
+        )
+        raise ConfigError(f"{where} is not TOML: {e}. Text values need quotes; {quotes}") from None
     found: dict[str, Any] = {}
     for key, value in document.items():
         if key in SECTIONS:

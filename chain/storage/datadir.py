@@ -7,6 +7,7 @@ guard   last-signed guard           blobs  files of the content store
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -38,7 +39,10 @@ def take_folder(path: str) -> None:
     """
     path = os.path.abspath(path)
     with disk_errors("make the data folder", path):
-        os.makedirs(path, mode=0o700, exist_ok=True)
+        try:
+            os.makedirs(path, mode=0o700, exist_ok=True)
+        except RecursionError:  # it asks itself for each folder above
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG)) from None
         names = os.listdir(path)
         if not any(name in names for name in IDENTITY):
             others = sorted(n for n in names if n[0] != "." and n != "lost+found" and _BESIDE.sub("", n) not in OWN)

@@ -55,11 +55,16 @@ _WHY = {
     errno.EIO: "the device reports an input/output error",
     errno.EMFILE: "too many open files",
     errno.ENOENT: "no such file or folder",
+    errno.EEXIST: "something else has that name",
+    errno.ENOTDIR: "a file stands where a folder should be",
+    errno.ENAMETOOLONG: "the name is too long",
 }
+_ELSEWHERE = "Name another folder, or move away what is there"
 _TODO = {
     errno.EROFS: "Mount it writable or choose another data folder, then start the node again",
     errno.EACCES: "Give the node's user read and write access to its data folder, then start the node again",
     errno.EPERM: "Give the node's user read and write access to its data folder, then start the node again",
+    **dict.fromkeys((errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG), _ELSEWHERE),
 }
 
 

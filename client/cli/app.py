@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from learningchain.client.cli import streams
 from learningchain.client.cli.commands import ABOUT, HINT, SECTIONS, example, page
@@ -166,7 +166,9 @@ def _run(words: list[str], as_json: bool) -> int:
         if result in (OK, None) and (why := no_submission(words)):
             raise WrongUsage(why)
     except CycloptsError as e:
-        return _usage(f"{_parse_text(e)} Try: {' '.join(['learningchain', *(e.command_chain or ())])} --help", as_json)
+        return _usage(
+            f"{_parse_text(e)}{_typographic(words)} Try: {' '.join(['learningchain', *(e.command_chain or ())])} --help", as_json
+        )
     except WrongUsage as e:
         return _usage(str(e), as_json)
     except NotStarted as e:
@@ -178,6 +180,16 @@ def _run(words: list[str], as_json: bool) -> int:
     except Exception as e:  # the one place where every error ends: people get a text, never a trace
         return _failed(e, as_json)
     return result if isinstance(result, int) else OK
+
+
+_DASHES: Final = "\N{EM DASH}\N{EN DASH}\N{MINUS SIGN}\N{HORIZONTAL BAR}\N{NON-BREAKING HYPHEN}"
+_SPACES: Final = "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{ZERO WIDTH SPACE}"
+
+
+def _typographic(words: list[str]) -> str:
+    """What text editors and chats make of a command that is copied from them."""
+    found = [sign for word in words for place, sign in enumerate(word) if sign in _SPACES or (not place and sign in _DASHES)]
+    return f" U+{ord(found[0]):04X} in it is not the hyphen or space that it looks like: type it anew." if found else ""
 
 
 def _parse_text(e: CycloptsError) -> str:

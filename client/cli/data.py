@@ -214,7 +214,9 @@ def _refusals(done: str = "added") -> Iterator[None]:
 
 
 def _sentence(text: str) -> str:
-    return clean(text[:1].upper() + text[1:])
+    from learningchain.client.sdk.values import sentence
+
+    return clean(sentence(text))
 
 
 @contextmanager

@@ -117,6 +117,9 @@ def check_tables(
     for name, lines in files:
         count += 1
         table = _Table(schema, name, misfits)
+        if name.rpartition("/")[2].startswith("._"):
+            table.tell_note()
+            continue
         while len(misfits) < MAX_MISFITS and (line := lines.readline(MAX_LINE + 1)):
             on_bytes(len(line))
             if not table.take(line):
@@ -157,6 +160,9 @@ class _Table:
                 self._tell(column.name, why)
         return True
 
+    def tell_note(self) -> None:
+        self._tell("", "it is what macOS notes about another file, on disks that are not its own. Take it out", 1)
+
     def end(self) -> None:
         if self.line < 2 and not self._misfits:
             self._tell("", "there is no row; the first line names the columns, each further one is a row", max(1, self.line))
@@ -169,6 +175,9 @@ class _Table:
         except UnicodeDecodeError:
             self._tell("", "it is not UTF-8; save the file as CSV in UTF-8")
         except csv.Error as problem:
+            if self.line == 1 and b"\r" in raw.rstrip(b"\r\n"):
+                self._tell("", "its lines end in a carriage return alone; save it with plain line ends")
+                return None
             self._tell("", f"it is no line of a table: {problem}; a row is one line, and quotes end on it")
         else:
             self._first = text if self.line == 1 else self._first

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from learningchain.client.sdk.types import Json, UsageError
+from learningchain.client.sdk.values import sentence
 
 if TYPE_CHECKING:
     from learningchain.sandbox.archive import ScannedImage
@@ -25,7 +26,7 @@ def prepare(image: Any, scratch: Path) -> tuple[Json, Path | None]:
         archive = _archive(image, scratch)
         return described(archive, _scanned(archive)), archive
     except ImageBuildError as problem:
-        raise UsageError(f"{str(problem)[:1].upper()}{str(problem)[1:]}. Mend it, then post it again") from None
+        raise UsageError(f"{sentence(str(problem))}. Mend it, then post it again") from None
     except OSError as problem:
         raise UsageError(f"The image cannot be read or built: {problem}. Check the path, and the free space") from None
 

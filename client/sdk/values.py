@@ -18,6 +18,11 @@ _SPAN: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)", re.ASCII)
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
+def sentence(text: str) -> str:
+    """A reason as a sentence of its own. What it begins with may be the name of a file, which stays as it is."""
+    return text[:1].upper() + text[1:] if text.partition(" ")[0].isalpha() else text
+
+
 def credits_text(given: Credits, what: str) -> str:
     """Credits as the API takes them. Raises `UsageError`."""
     exact = Decimal(str(given)) if isinstance(given, float) else given

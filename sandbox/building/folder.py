@@ -78,7 +78,9 @@ def read_settings(path: Path) -> Settings:
         if len(text) > _SETTINGS_BYTES:
             raise ImageBuildError(f"{path / SETTINGS} has more than {_SETTINGS_BYTES} bytes")
         return msgspec.toml.decode(text, type=Settings)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
+    except UnicodeDecodeError:
+        raise ImageBuildError(f"{path / SETTINGS} is not UTF-8 text. Save it as UTF-8") from None
+    except msgspec.MsgspecError as problem:
         raise ImageBuildError(f"{path / SETTINGS}: {problem}. It may say program, files, base and [post]") from None
 
 
@@ -124,6 +126,8 @@ def _program(folder: JobFolder, base: OpenBase) -> Path:
         first = file.readline(256)
     if first.startswith(b"\x7fELF"):
         return path
+    if first.startswith(BOM_UTF8):
+        raise ImageBuildError(f"{path} begins with a byte order mark: no interpreter is found; save it as UTF-8 without one")
     interpreter = first.removeprefix(b"#!").split()[:1]
     if not first.startswith(b"#!") or not interpreter or interpreter[0].decode("utf-8", "replace").lstrip("/") not in base.paths:
         raise ImageBuildError(

@@ -137,6 +137,14 @@ REFUSED: dict[str, tuple[Change, str]] = {
         lambda made: (made / "job.py").write_bytes(PROGRAM.replace("\n", "\r\n").encode()),
         "lines that end as on Windows",
     ),
+    "a byte order mark": (
+        lambda made: (made / "job.py").write_bytes(b"\xef\xbb\xbf" + PROGRAM.encode()),
+        "job.py begins with a byte order mark: .* save it as UTF-8 without one",
+    ),
+    "settings in UTF-16": (
+        lambda made: (made / "job.toml").write_text("", "utf-16"),
+        "job.toml is not UTF-8 text. Save it as UTF-8",
+    ),
     "a link": (lambda made: (made / "data/x").symlink_to("/etc/passwd"), "data/x is a link"),
     "a linked folder": (
         lambda made: [(made / "data").rename(made / "d"), (made / "data").symlink_to("d")],

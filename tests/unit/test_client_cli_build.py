@@ -65,3 +65,11 @@ def test_what_cannot_be_built_is_not_posted(api: Fake, run: Any, tmp_path: Path)
     assert ran.code == 2 and "to become /lc/job" in ran.err and api.bodies("POST", "/v1/jobs") == []
     assert run("job", "submit", made, "--image-archive", tmp_path / "a.tar", "--bounty", "1", "--expires", "10m").code == 2
     assert run("job", "build", tmp_path / "nowhere").code == 2
+
+
+def test_a_refusal_begins_with_a_file_s_name_as_it_is(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "j").mkdir()
+    (tmp_path / "j" / "job.py").write_bytes(b"\xef\xbb\xbf#!/usr/local/bin/python3\n")
+    ran = run("job", "build", "j", "--out", "j.tar")
+    assert ran.code == 2 and ran.err.startswith("learningchain: j/job.py begins with a byte order mark")

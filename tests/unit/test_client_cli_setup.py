@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import sys
 from collections.abc import Callable
@@ -79,6 +80,42 @@ def test_a_folder_that_holds_other_things_is_never_made_a_data_folder(
     assert ran.code == (0 if taken else 2) and ("holds other things ('notes.txt')" in ran.err) is not taken
     assert stat.S_IMODE(data.stat().st_mode) == (0o700 if taken else 0o755)
     assert taken or [path.name for path in data.iterdir()] == held
+
+
+@pytest.mark.parametrize("name", ["a b \N{FOX FACE}", "Zoe\u0308", "Zo\u00eb", "line\nbreak", "\udcff", "-dash", "~"])
+def test_a_folder_of_any_name_is_found_again_by_it(run: Any, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEARNINGCHAIN_PASSPHRASE", WORD)
+    data = tmp_path / name
+    made = run("init", "--data", data)
+    assert made.code == 0, made.err
+    assert run("id", "--data", data, "--json").json["data"] == str(data)
+    assert [path.name for path in tmp_path.iterdir()] == [name], "no other form of the same letters"
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
+def test_whatever_a_user_s_umask_is_nobody_else_reads_an_identity(run: Any, mask: int, tmp_path: Path) -> None:
+    (tmp_path / "word").write_text(WORD)
+    before = os.umask(mask)
+    try:
+        assert run("init", "--data", tmp_path / "d", "--passphrase-file", tmp_path / "word").code == 0
+    finally:
+        os.umask(before)
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in [tmp_path / "d", *(tmp_path / "d").iterdir()]}
+    assert modes == {"d": "0o700", "config.toml": "0o600", "keystore.json": "0o600"}
+
+
+@pytest.mark.parametrize(
+    ("words", "sign"),
+    [
+        (("id", "\N{EM DASH}data", "d"), "2014"),
+        (("\N{EN DASH}-json", "id"), "2013"),
+        (("id\N{NO-BREAK SPACE}--data", "d"), "00A0"),
+        (("id", "--\N{ZERO WIDTH SPACE}json"), "200B"),
+    ],
+)
+def test_what_an_editor_made_of_a_command_is_named(run: Any, words: tuple[str, ...], sign: str) -> None:
+    ran = run(*words)
+    assert ran.code == 2 and f"U+{sign} in it is not the hyphen or space that it looks like" in ran.err
 
 
 def test_a_user_without_a_home_is_told_to_name_a_folder(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,6 +74,23 @@ def test_what_a_terminal_has_no_sign_for_is_shown_by_what_comes_near(api: Fake, 
         assert done.returncode == 0 and b"data folder" in done.stdout, done
 
 
+@pytest.mark.parametrize(
+    "environment",
+    [
+        *({"TZ": zone} for zone in ("", ":/nowhere", "XYZ+99", "../../etc/passwd")),
+        *({"COLUMNS": width} for width in ("0", "-5", "many", "1")),
+        *({"HOME": home} for home in ("", "relative", "/nowhere")),
+        *({"TERM": ""}, {"LC_ALL": "xx_YY"}, {"PATH": ""}, {"PYTHONUTF8": "0", "LC_ALL": "C"}, {"PYTHONOPTIMIZE": "2"}),
+    ],
+    ids=str,
+)
+def test_an_odd_environment_changes_no_answer(node: Path, environment: dict[str, str]) -> None:
+    words = [sys.executable, "-m", "learningchain", "id", "--public-key", "--data", "d"]
+    plain = subprocess.run(words, cwd=node, capture_output=True, timeout=60, check=True)
+    done = subprocess.run(words, cwd=node, env=os.environ | environment, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, plain.stdout, b"")
+
+
 WAITS = """
 import asyncio, sys, tempfile
 from learningchain.client.cli import app, common

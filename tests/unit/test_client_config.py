@@ -65,6 +65,7 @@ def test_environment_over_file_over_default(tmp_path: Path) -> None:
         ('[log]\nlevel = "loud"', "log.level"),
         ("name = ", "not TOML"),
         ('name = "a"\nname = "b"', "not TOML"),
+        ("name = “a”", 'an editor made “ ” of them: write "'),
         ("a = " + "[" * 100_000, "not TOML"),
     ],
 )
@@ -97,6 +98,12 @@ def test_a_file_that_is_no_text_or_too_large(tmp_path: Path, raw: bytes) -> None
     (tmp_path / "config.toml").write_bytes(raw)
     with pytest.raises(ConfigError):
         load(tmp_path, {})
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_as_on_any_system_and_tabs_are_spaces(tmp_path: Path, end: str) -> None:
+    (tmp_path / config.FILE).write_bytes(end.join(["# mine", "[work]\t", '\tmin_bounty\t=\t"5"\t# at least', ""]).encode())
+    assert config.load(tmp_path, {}).config.work.min_bounty == "5"
 
 
 def test_a_change_keeps_own_comments_and_the_rest(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from learningchain.client.callbacks.signatures import secret_text
 from learningchain.client.cli.callbacks import secret_in
 from learningchain.client.cli.common import json_object
 from learningchain.client.contracts.prediction.cli.ask import read_rows
-from learningchain.client.contracts.prediction.http.model_schema import parse_schema
+from learningchain.client.contracts.prediction.http.model_schema import BadRow, decode_rows, parse_schema
 from learningchain.client.contracts.prediction.sdk import rows_text
 from learningchain.client.data.table_schema import parse_table_schema
 from learningchain.client.keys import names
@@ -68,6 +69,25 @@ def test_a_keystore_that_a_file_made_opens_when_its_line_is_typed(
     assert Keystore.open(data / "keystore.json", WORD).address
     monkeypatch.setenv("LEARNINGCHAIN_PASSPHRASE", saved.decode())
     assert run("keystore", "export", tmp_path / "copy", "--data", data, "--new-passphrase-file", file).code == 0
+
+
+def test_a_mark_before_rows_that_are_kept_as_they_are_is_named() -> None:
+    wanted = parse_schema(b'{"inputs": [{"name": "a", "datatype": "FP64"}]}')
+    assert decode_rows(wanted, b"[1.5]\r\n[2]\r\n") == [[1.5], [2]]
+    with pytest.raises(BadRow, match="begins with a byte order mark; save the file as UTF-8 without one"):
+        decode_rows(wanted, MARK + b"[1.5]\n")
+
+
+def test_a_passphrase_comes_from_a_pipe_and_not_in_utf_16(run: Any, tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.write(write, f"{WORD}\n".encode())
+    os.close(write)
+    assert run("init", "--data", tmp_path / "a", "--passphrase-file", f"/dev/fd/{read}").code == 0
+    os.close(read)
+    assert Keystore.open(tmp_path / "a" / "keystore.json", WORD).address
+    (tmp_path / "word").write_text(WORD, "utf-16")
+    refused = run("init", "--data", tmp_path / "b", "--passphrase-file", tmp_path / "word")
+    assert refused.code == 2 and "is not UTF-8 text. Save it as UTF-8" in refused.err and not (tmp_path / "b").exists()
 
 
 @pytest.mark.parametrize("saved", [f"{WORD}\nand more\n", f"{WORD}\rand more", f"\n{WORD}\n"])

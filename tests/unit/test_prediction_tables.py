@@ -570,3 +570,16 @@ def test_a_file_that_another_program_made_shorter_or_that_is_somebody_s_is_not_w
     with pytest.raises(BadJournal, match="is not overwritten"):
         opened(here)
     assert here.out.read_bytes() == whole
+
+
+def test_a_table_of_any_line_ends_is_read_and_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    for end in ("\n", "\r\n", "\r"):
+        (tmp_path / "in.csv").write_bytes(end.join(["age,job", "40,a", ""]).encode())
+        table = TableReader(tmp_path / "in.csv", SCHEMA)
+        assert (table.check(), [line.row for line in table.lines()]) == (1, [[40, "a"]])
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BadTable, match=r"is no file, and a table is read more than once. Save it first"):
+        TableReader(tmp_path / "pipe", SCHEMA)
+    with pytest.raises(BadTable, match="line 1: it is no CSV in UTF-8"):
+        (tmp_path / "in.csv").write_text("age,job\n40,a\n", "utf-16")
+        TableReader(tmp_path / "in.csv", SCHEMA)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from learningchain.chain.storage.datadir import OWN, DataDir
+from learningchain.chain.storage.datadir import OWN, DataDir, take_folder
 from learningchain.chain.storage.errors import DiskFull, FolderInUse, StorageFailed
 from learningchain.chain.storage.wal import SEGMENT
 from tests.descriptors import below
@@ -90,6 +90,24 @@ def test_a_folder_that_is_not_there_or_no_folder(tmp_path: Path) -> None:
     for name in ("file", "link"):
         with pytest.raises(StorageFailed, match="not a folder"):
             DataDir.open(str(tmp_path / name), create=True)
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("file", "something else has that name"),
+        ("file/below", "a file stands where a folder should be"),
+        ("round/below", "Too many levels of symbolic links"),
+        ("x" * 256, "the name is too long"),
+        ("d/" * 2_000, "the name is too long"),
+    ],
+)
+def test_a_place_where_no_folder_can_be_is_named_and_no_disk_is_blamed(tmp_path: Path, place: str, why: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "round").symlink_to("round")
+    with pytest.raises(StorageFailed) as told:
+        take_folder(str(tmp_path / place))
+    assert told.value.why == why and told.value.todo == "Name another folder, or move away what is there"
 
 
 def test_too_little_space_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,3 +153,13 @@ def test_a_schema_of_any_bytes_is_one_or_is_refused(raw: bytes) -> None:
 def test_a_table_that_is_written_otherwise_is_told_as_that(separator: str, content: bytes, why: str) -> None:
     (said,) = told(schema(separator=separator), content)
     assert "line 1" in said and why in said
+
+
+def test_what_other_systems_leave_or_save_is_named() -> None:
+    """Notes that macOS writes beside files on disks of others, a table in UTF-16, lines that end in a carriage return alone."""
+    files = [("in/._a.csv", b"\0\x05\x16\x07"), ("b.csv", "age\n20\n".encode("utf-16")), ("c.csv", b"age\r20\r")]
+    report = check_tables(schema(AGE), [(name, io.BytesIO(raw)) for name, raw in files])
+    told = [str(misfit) for misfit in report.misfits]
+    assert told[0] == "'in/._a.csv', line 1: it is what macOS notes about another file, on disks that are not its own. Take it out"
+    assert told[1] == "'b.csv', line 1: it is not UTF-8; save the file as CSV in UTF-8"
+    assert told[2].startswith("'c.csv', line 1: its lines end in a carriage return alone; save it with plain line ends")

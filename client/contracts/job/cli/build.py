@@ -112,6 +112,7 @@ def build_image(folder: Path, target: Path, base: Path | None = None, wheels: Pa
 @contextmanager
 def _opened(base: Path | None) -> Iterator[OpenBase]:
     """A base for what is built in the block: this one, or one of this machine's own. Raises `WrongUsage`, also for the block."""
+    from learningchain.client.sdk.values import sentence
     from learningchain.sandbox.building import open_base, own_base
     from learningchain.sandbox.image_writer import ImageBuildError
 
@@ -119,6 +120,6 @@ def _opened(base: Path | None) -> Iterator[OpenBase]:
         with open_base(base or own_base()) as opened:
             yield opened
     except ImageBuildError as problem:
-        raise WrongUsage(f"{str(problem)[0].upper()}{str(problem)[1:]}") from None
+        raise WrongUsage(sentence(str(problem))) from None
     except OSError as problem:
         raise WrongUsage(f"The image cannot be built: {problem}. Free space there, or name another place") from None

@@ -57,6 +57,8 @@ class TableReader:
 
     def __init__(self, path: Path, schema: ModelSchema) -> None:
         self.path, self._schema = path, schema
+        if path.exists() and not path.is_file():
+            raise BadTable(f"{path} is no file, and a table is read more than once. Save it first, for instance as rows.csv")
         with self._open() as file:
             self.form = _form(path, file, schema)
         with self._open() as file:
