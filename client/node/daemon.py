@@ -67,6 +67,7 @@ from learningchain.client.node.ledger import NodeLedger
 from learningchain.client.node.pruning import Pruner
 from learningchain.client.node.reports import Reports
 from learningchain.client.node.restart import LEAVE, NotReplaced, replace_running
+from learningchain.client.node.screen import Screen
 from learningchain.client.node.service import RunningNode
 from learningchain.client.node.settings_watch import SettingsWatch
 from learningchain.client.node.snapshots import SnapshotService
@@ -879,7 +880,8 @@ async def _run(
     restart: bool,
 ) -> int:
     settings = configuration.load(data)
-    logs.configure(settings.config.log.level, settings.config.log.format)
+    form = settings.config.log.format
+    logs.configure(settings.config.log.level, form, Screen(data) if form == "console" and sys.stderr.isatty() else None)
     if restart and await asyncio.to_thread(replace_running, data):
         log.info("the node that ran here has stopped")
     folder = DataDir.open(str(data), create=False)

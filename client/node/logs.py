@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from learningchain.chain.storage.database_url import without_urls
 
+if TYPE_CHECKING:
+    from learningchain.client.node.screen import Screen
 
-def configure(level: str, form: str) -> None:
-    """Everything that this process logs goes to standard error, at `level` and above; `form` is "console" or "json".
+
+def configure(level: str, form: str, screen: Screen | None = None) -> None:
+    """Everything that this process logs goes to standard error, at `level` and above; `form` is "console" or "json". With a
+    `screen` it goes into that one's file, and people read what that one says.
 
     Lines of libraries have the same form as the node's own, and no text of a stranger reaches a terminal as it came.
     """
@@ -20,20 +24,25 @@ def configure(level: str, form: str) -> None:
     renderer: Any = structlog.processors.JSONRenderer()
     if form == "console":
         # Plain tracebacks: the decorated ones print local variables, which may be secrets.
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=screen is None and sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     first: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    last: list[Any] = [structlog.processors.format_exc_info, secretless, *([harmless] if form == "console" else []), renderer]
+    said: list[Any] = [harmless] if form == "console" else []
+    said += [] if screen is None else [screen]
+    last: list[Any] = [structlog.processors.format_exc_info, secretless, *said, renderer]
+    out = sys.stderr if screen is None else screen.file
     structlog.configure(
         processors=[*first, *last],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(out)
     named = structlog.stdlib.ExtraAdder(allow=set()), structlog.stdlib.add_logger_name
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
