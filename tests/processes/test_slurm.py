@@ -45,7 +45,7 @@ class Site:
 
         async def is_empty() -> bool:
             live = [job for job in self.cluster.jobs() if job.split()[0] in ("PENDING", "RUNNING", "COMPLETING")]
-            return not (live or self.containers() or list(spool.iterdir()) or await self.lab.node.api.machines())
+            return not (live or self.containers() or any(spool.iterdir()) or await self.lab.node.api.machines())
 
         await eventually("the leases are over", is_empty, SLOW_S)
         kept = docker(self.lab.host, "images", "--format", "{{.Tag}}")

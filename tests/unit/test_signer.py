@@ -420,7 +420,7 @@ async def test_who_holds_the_pairing_ends_no_key_by_a_height_that_no_graph_reach
     far = 500 + reach.AHEAD
     hello = m.SignerHello(m.PROTOCOL, CHAIN, far + 1)
     asked = (m.AbstainWanted(far + 1), m.VoteWanted(PREVOTE, 2**48, 0, A), m.ProposalWanted(2**48, 0, -1, A))
-    for refused in (one.refused(hello), *map(one.answer, asked)):
+    for refused in (one.refused(hello), *(one.answer(wanted) for wanted in asked)):
         assert isinstance(refused, m.SignerRefusal) and refused.code == m.BAD_REQUEST and "--height" in refused.text
     assert isinstance(one.answer(m.VoteWanted(PREVOTE, 501, 0, A)), m.SignatureMade)
     clock[0] = 10.0
