@@ -385,7 +385,7 @@ def _wrong(left: list[int], y: dict[int, list[int]], files: Sequence[Any], refer
     if not part(IS_WRONG):
         return []
     if reference:
-        return [at for at in left if files[at][K] < 0]
+        return [at for at in left if files[at][K] < -32 * isqrt(2 * square(y[at]) // K)]
     total = [sum(y[at][row] for at in left) for row in range(K)]
     return [at for at in left if dot(y[at], total) < 0]
 

@@ -73,9 +73,13 @@ def test_empty_is_a_sixteenth_of_the_lower_median() -> None:
     assert screened([None, of(2**28), of(0, 2**28), of(100), *others]).codes == (AWAY, LARGE, LARGE, EMPTY, USED, USED, USED)
 
 
-def test_wrong_is_against_the_reference() -> None:
+def test_wrong_is_an_eighth_of_its_length_against_the_reference() -> None:
     """LC-FILE-26"""
-    assert screened([sketch(n, along=along) for n, along in enumerate((5, 0, -1))]).codes == (USED, USED, WRONG)
+    files = [sketch(n) for n in range(4)]
+    for file, beyond in zip(files, (-5, 0, 0, 1), strict=True):
+        file[ROWS] = -32 * isqrt(2 * dots(file[:ROWS], file[:ROWS]) // ROWS) - beyond
+    assert screened(files).codes == (USED, USED, USED, WRONG)
+    assert screened([of(0, along=-1), of(0)]).codes == (EMPTY, EMPTY)
 
 
 def _alike(a: Sketch, b: Sketch) -> bool:
@@ -99,7 +103,7 @@ def test_a_copy_is_alike_to_an_earlier_one_also_to_a_copy() -> None:
     assert _alike(a, b) and _alike(b, c) and not _alike(a, c)
     assert screened([a, b, c]).codes == (USED, COPY, COPY)
     assert screened([c, b, a]).codes == (USED, COPY, COPY)
-    assert screened([[*a[:ROWS], -1, 0], a]).codes == (WRONG, USED)
+    assert screened([[*a[:ROWS], -(10**8), 0], a]).codes == (WRONG, USED)
 
 
 def test_stale_is_alike_to_one_of_the_last_three_sums() -> None:
@@ -127,13 +131,13 @@ def test_points_are_sixteenths_of_the_greatest() -> None:
     assert screened(files, ALIGNED).points == (16, 15, 1, 0, 0, 0)
     assert screened(files, REFERENCE).points == ()
     assert screened([sketch(1, new=0), sketch(2, new=-3)], ALIGNED).points == (0, 0)
-    files[0][ROWS] = -1
+    files[0][ROWS] = -(10**5)
     assert screened(files, ALIGNED).points == (0, 16, 1, 0, 0, 0)
 
 
 def test_the_digest_covers_place_codes_points_and_sketches() -> None:
     """LC-FILE-31"""
-    files = [sketch(1, new=3), None, sketch(2, along=-7, new=-2)]
+    files = [sketch(1, new=3), None, sketch(2, along=-(2**28), new=-2)]
     found = screened(files, ALIGNED)
     assert found.codes == (USED, AWAY, WRONG) and found.points == (16, 0, 0)
     told = b""
@@ -164,7 +168,8 @@ def by_hand(files: Sequence[Sketch | None], rule: ScreenRule, deltas: Sequence[S
         middle = sorted(square[n] for n in left())[(len(left()) - 1) // 2]
         mark(EMPTY, [n for n in left() if 256 * square[n] <= middle])
     total = [sum(y[n][row] for n in left()) for row in range(ROWS)]
-    mark(WRONG, [n for n in left() if (along[n] if rule.reference else dots(y[n], total)) < 0])
+    against = [-32 * isqrt(2 * one // ROWS) for one in square]
+    mark(WRONG, [n for n in left() if (along[n] < against[n] if rule.reference else dots(y[n], total) < 0)])
     old = [delta for delta in deltas[:3] if max(map(abs, delta[:ROWS])) < 2**27]
     mark(STALE, [n for n in left() if any(_alike(y[n], delta) for delta in old)])
     began = left()

@@ -21,6 +21,8 @@ BOUND: Final = 2**27
 """LC-FILE-24: what each number of a sketch stays below."""
 LONGEST: Final = (ROWS + 4 * isqrt(2 * ROWS)) * CQ**2
 POINTS: Final = 16
+AGAINST: Final = 32
+"""LC-FILE-26: an eighth, where a row's product is 256 times that with the direction (LC-FILE-20)."""
 Numbers = NDArray[np.int64]
 
 
@@ -50,7 +52,7 @@ def screen(place: AttemptPlace, rule: ScreenRule, files: Sequence[Numbers | None
     steps: tuple[tuple[int, Callable[[list[int]], Iterable[int]]], ...] = (
         (LARGE, lambda left: (n for n in left if _is_large(y[n]))),
         (EMPTY, lambda left: _empty(left, y)),
-        (WRONG, lambda left: (n for n in left if seen[n][ROWS] < 0) if rule.reference else _against(left, y)),
+        (WRONG, lambda left: (n for n in left if _opposes(seen[n])) if rule.reference else _against(left, y)),
         (STALE, lambda left: _stale(left, y, deltas)),
         (COPY, lambda left: _copies(left, y)),
         (OUTLIER, lambda left: _outliers(left, y) if rule.krum else ()),
@@ -92,6 +94,12 @@ def _empty(left: list[int], y: dict[int, Numbers]) -> list[int]:
     """LC-FILE-25"""
     squares = {n: _square(y[n]) for n in left}
     return [n for n in left if 256 * squares[n] <= lower_median(list(squares.values()))]
+
+
+def _opposes(sketch: Numbers) -> bool:
+    """LC-FILE-26, with a reference: by more than an eighth of its length. Near the end a direction is chance: of honest updates one
+    in eight lies on the other side by less."""
+    return int(sketch[ROWS]) < -AGAINST * _length(sketch[:ROWS])
 
 
 def _against(left: list[int], y: dict[int, Numbers]) -> list[int]:
