@@ -11,6 +11,7 @@ from tests.processes.harness import Graph
 
 LONGEST = (
     "test_slurm.py",
+    "test_machines_cut.py",
     "test_machines.py",
     "test_hidden.py",
     "test_questions.py",

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from tests.processes.harness import ROOT, NodeProcess, _die_with_parent, eventually
+from tests.processes.netns import PREFIX, ip, sweep
 
 ENGINE_S = 60.0
 
@@ -44,17 +45,57 @@ async def engine(folder: Path) -> AsyncIterator[str]:
         await asyncio.to_thread(daemon.wait)
 
 
+class Cable:
+    """Between this host and a machine with a network of its own: nothing else is there. Raises `netns.Refused`.
+
+    A cut is noticed by nobody: what is sent goes nowhere.
+    """
+
+    NODE, MACHINE = "198.18.254.1", "198.18.254.2"
+
+    def __init__(self) -> None:
+        self.place = f"{PREFIX}{os.getpid()}-m"
+        self._end = f"{PREFIX}m{os.getpid() % 10**6}"
+
+    def __enter__(self) -> Cable:
+        sweep()
+        ip("netns", "add", self.place)
+        try:
+            ip("link", "add", self._end, "type", "veth", "peer", "name", "node", "netns", self.place)
+            ip("addr", "add", f"{self.NODE}/30", "dev", self._end)
+            ip("-n", self.place, "addr", "add", f"{self.MACHINE}/30", "dev", "node")
+            ip("-n", self.place, "link", "set", "node", "up")
+            self.mend()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        ip("netns", "del", self.place)
+
+    def cut(self) -> None:
+        ip("link", "set", self._end, "down")
+
+    def mend(self) -> None:
+        ip("link", "set", self._end, "up")
+
+
 def docker(host: str, *words: str) -> str:
     done = subprocess.run(["docker", "--host", host, *words], capture_output=True, text=True, timeout=30)
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
 class Machine:
-    """A machine of a node: joins it with a token, then runs. `program` stands in for `learningchain`."""
+    """A machine of a node: joins it with a token, then runs. `program` stands in for `learningchain`; `place`: the network
+    namespace that it is in, if it has one of its own."""
 
-    def __init__(self, name: str, folder: Path, host: str, program: Sequence[str] = ("-m", "learningchain")) -> None:
+    def __init__(
+        self, name: str, folder: Path, host: str, program: Sequence[str] = ("-m", "learningchain"), place: str = ""
+    ) -> None:
         self.name, self.data, self.host, self.log = name, folder / name, host, folder / f"{name}.log"
-        self._program = [sys.executable, *program]
+        self._inside = ["ip", "netns", "exec", place] if place else []
+        self._program = [*self._inside, sys.executable, *program]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -63,7 +104,7 @@ class Machine:
         return kept | {"DOCKER_HOST": self.host, "PYTHONUNBUFFERED": "1"}
 
     async def join(self, token: str) -> None:
-        command = [sys.executable, "-m", "learningchain", "machine", "join", token, "--data", str(self.data)]
+        command = [*self._inside, sys.executable, "-m", "learningchain", "machine", "join", token, "--data", str(self.data)]
         done = await asyncio.to_thread(
             subprocess.run, command, cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False
         )
