@@ -126,6 +126,12 @@ class _NodeGauges(Collector):
         for state in _SERVED:
             served.add_metric([state], sum(one.get(state, 0) for one in status.get("serving", [])))
         yield served
+        if self._node.machines is not None:
+            family = GaugeMetricFamily("lc_machines", "Other machines of the owner, by state", labels=["state"])
+            states = [one["state"] for one in self._node.machines.shown()]
+            for state in ("invited", "queued", "away", "failing", "draining", "ready"):
+                family.add_metric([state], states.count(state))
+            yield family
 
     def _notices(self, notices: list[Any]) -> Metric:
         """None where all is well."""

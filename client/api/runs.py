@@ -25,6 +25,9 @@ def _found(call: Call) -> Json:
 
 
 def _shown(call: Call, run: Json) -> Json:
+    """A run under way has no reason yet: where it is stands there."""
+    if call.node.machines is not None and run.get("state") == "running" and not run.get("reason"):
+        run = run | {"reason": call.node.machines.where(str(run.get("id")))}
     return run if call.token.scope >= TokenScope.ALL else render_run(run)
 
 

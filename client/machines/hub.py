@@ -28,7 +28,7 @@ from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NamedTuple
 
 import structlog
 from msgspec import structs
@@ -98,6 +98,13 @@ class RemoteRun:
         return hashlib.sha256(self.take.order).digest()
 
 
+class LeasedFor(NamedTuple):
+    """The run that a machine is for, and what its engine says of it."""
+
+    run: str
+    said: str
+
+
 @dataclass(eq=False)
 class JoinedMachine:
     """A machine as the node knows it now."""
@@ -136,8 +143,8 @@ class MachineHub:
         self._leaving = False
         self.arch = ""
         """Of the own engine, in the engines' word: an image for it runs on no other."""
-        self.leased: dict[str, str] = {}
-        """Machines that are there for one run each, with what is said of them: no other run is placed on them."""
+        self.leased: dict[str, LeasedFor] = {}
+        """Machines that are there for one run each, or will be: no other run is placed on them."""
         self._machines: dict[str, JoinedMachine] = {known.name: JoinedMachine(known.name) for known in book.machines}
         self._context = node_context(book.secrets)
         self._half_open: HalfOpen[socket.socket] = HalfOpen(MAX_HALF_OPEN)
@@ -236,7 +243,7 @@ class MachineHub:
             {
                 "name": one.name,
                 "state": "queued" if one.name in self.leased else "invited",
-                "why": f.shown(self.leased.get(one.name, "")),
+                "why": f.shown(self.leased[one.name].said) if one.name in self.leased else "",
                 "cpus_milli": 0,
                 "mem_mb": 0,
                 "engine": "",
@@ -285,6 +292,13 @@ class MachineHub:
 
     def has(self, run_id: str) -> bool:
         return self._run(run_id) is not None
+
+    def where(self, run_id: str) -> str:
+        """Where a run is that left this node, in words; empty where it did not."""
+        there = next((name for name, machine in self._machines.items() if run_id in machine.runs), None)
+        if there is not None:
+            return f"on the machine {there}"
+        return next((f"waits for {name}: {f.shown(one.said)}" for name, one in self.leased.items() if one.run == run_id), "")
 
     async def run(
         self,

@@ -25,7 +25,7 @@ import structlog
 
 from learningchain.chain.storage import private
 from learningchain.client.machines.book import MachineError
-from learningchain.client.machines.hub import ENDING_S, SLOWEST, ImageArchive, MachineHub
+from learningchain.client.machines.hub import ENDING_S, SLOWEST, ImageArchive, LeasedFor, MachineHub
 from learningchain.client.machines.lease_file import LeaseOrder
 from learningchain.client.machines.placing import ASIDE_MB
 from learningchain.client.machines.slurm import WARN_S, LeaseNews, LeaseShape, LeaseStanding, Slurm, SlurmError
@@ -90,7 +90,7 @@ class Leases:
         """Those of an earlier start: of `kept` runs they go on. To be called before any is taken."""
         for name, run in await asyncio.to_thread(self._noted):
             lease = self._leases[name] = Lease(name, run, self._now(), known=True)
-            self._hub.leased[name] = ""
+            self._hub.leased[name] = LeasedFor(run, "")
             if run not in kept:
                 self._spawn(self._end(lease))
         self._watch()
@@ -108,7 +108,7 @@ class Leases:
             return None
         lease = Lease(f"slurm-{token_hex(6)}", spec.run_id, self._now())
         self._leases[lease.name] = lease
-        self._hub.leased[lease.name] = "asked"
+        self._hub.leased[lease.name] = LeasedFor(lease.run, "it is asked for")
         handed = False
         try:
             await self._ask(lease, shape)
@@ -230,7 +230,7 @@ class Leases:
                 self._over(lease, "the engine knows it no more" if news is None else f"the engine ended it: {news.why}")
             elif lease.name in self._leases:
                 lease.news = news
-                self._hub.leased[lease.name] = news.why
+                self._hub.leased[lease.name] = LeasedFor(lease.run, news.why)
 
     def _over(self, lease: Lease, why: str) -> None:
         lease.ended = why

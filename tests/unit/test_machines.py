@@ -23,6 +23,7 @@ from learningchain.client.machines import frames as f
 from learningchain.client.machines import hub as hub_module
 from learningchain.client.machines import program as program_module
 from learningchain.client.machines.book import TOKEN_MS, MachineBook, MachineError
+from learningchain.client.machines.hub import LeasedFor
 from learningchain.client.machines.placing import ASIDE_MB, MachinePlace, RoomShare, choose, may_leave
 from learningchain.client.machines.program import NodeRefused, join
 from learningchain.client.machines.trust import (
@@ -37,7 +38,7 @@ from learningchain.client.machines.trust import (
 )
 from learningchain.sandbox import EngineError, RunStatus
 from learningchain.sandbox.data import DataFile, DataSet
-from tests.unit.api_kit import serving
+from tests.unit.api_kit import FakeRuns, serving
 from tests.unit.client_fake_api import Fake
 from tests.unit.machines_kit import ARCHIVE, IMAGE, LIMITS, Site, a_site, spec
 
@@ -477,6 +478,15 @@ async def test_machines_over_http(site: Site, tmp_path: Path) -> None:
         await join(parse_token(made["token"]))
         (row,) = await api.get("/v1/machines")
         assert (row["name"], row["state"], row["heard"]) == ("gpu1", "away", None)
+        metrics = (await api.get("/metrics")).decode()
+        api.node.runs = FakeRuns()
+        api.node.runs.all = [
+            {"id": "train-1", "state": "running", "reason": ""},
+            {"id": "train-2", "state": "ok", "reason": "done"},
+        ]
+        site.hub.leased["slurm-1"] = LeasedFor("train-1", "PENDING: Priority")
+        assert [run["reason"] for run in await api.get("/v1/runs")] == ["waits for slurm-1: PENDING: Priority", "done"]
+        assert 'lc_machines{state="away"} 1.0' in metrics and 'lc_machines{state="ready"} 0.0' in metrics
         for body in ({"name": "gpu1", "address": site.where}, {"name": "gpu2", "address": "0.0.0.0:7403"}):
             assert (await api.refused("POST", "/v1/machines", 409, json=body))["name"] == "MACHINE"
         for body in ({"name": "GPU 1"}, {"name": "gpu2", "address": "nowhere"}):

@@ -306,8 +306,10 @@ async def test_a_training_runs_on_a_lease_that_goes_with_it(cluster: Cluster) ->
     cluster.played.queue("PENDING", "Priority")
     await cluster.site.until(lambda: cluster.site.hub.shown()[0]["why"] == "PENDING: Priority")
     assert cluster.site.state(name) == "queued"
+    assert cluster.site.hub.where("train-wait") == f"waits for {name}: PENDING: Priority"
     await cluster.begins()
     await cluster.engine.began.wait()
+    assert cluster.site.hub.where("train-wait") == f"on the machine {name}" and not cluster.site.hub.where("train-2")
     assert cluster.site.hub.place(spec(run_id="train-2")) is None, "a lease is for one run"
     cluster.engine.go.set()
     result = await running
