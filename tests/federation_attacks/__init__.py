@@ -3,6 +3,7 @@
     problem   the digits, split among owners; a network of one hidden layer in numpy
     rounds    25 rounds with the product's own arithmetic: updates, sketches, screens, sums, models; and without any defence
     ATTACKS   what each attacker sends, given what the honest owners send
+    small_rounds   a model of few values in a cell, with attackers of its own
 
 What the ledger adds is here as far as accuracy depends on it: the clip (LC-FED-4), going back to the best model, and which one the
 panel measures. Masks are left out: that a sum of masked files is the sum of updates is tested with the masks themselves.

@@ -11,6 +11,8 @@ from learningchain.client.contracts.federation.arithmetic.screening import COPY,
 from tests.federation_attacks import ATTACKS
 from tests.federation_attacks.problem import problem
 from tests.federation_attacks.rounds import play, undefended
+from tests.federation_attacks.small_rounds import ATTACKS as OF_CELLS
+from tests.federation_attacks.small_rounds import shares
 from tests.tiers import sampled
 
 FLOORS = {4: 91.0, 6: 88.0}
@@ -51,3 +53,9 @@ def test_who_does_no_work_is_hardly_paid(name: str) -> None:
     """One of twelve: an equal share is 8.3 of a hundred; by points it has less than a third of that."""
     played = play(problem(1, 12), 1, ATTACKS[name], True)
     assert played.points[-1] < 0.028 * sum(played.points) and played.accuracy >= 91
+
+
+@pytest.mark.parametrize("attack", sampled(sorted(OF_CELLS), 3, "every third of these runs in `make test`"))
+def test_one_bad_owner_of_a_cell_of_five_costs_a_fifth_at_most(attack: str) -> None:
+    """Of a model of few values, beside a reference: of what is reached without it."""
+    assert shares(attack, [0])[0] >= 80
