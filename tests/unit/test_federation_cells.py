@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from learningchain.chain.contracts.federation import cell_formulas, formulas, records
+from learningchain.chain.contracts.federation import cell_formulas, formulas, records, views
 from learningchain.chain.contracts.federation import messages as m
 from learningchain.chain.contracts.federation.records import FederationState as S
 from learningchain.chain.host import K_SUPPLY, Account, Escrow
 from learningchain.client.contracts.federation.arithmetic.small.files import small_size
 from tests.reached import reached
-from tests.vectors.celled_plays import CELL, SIZE, Cells, Losses
+from tests.vectors.celled_plays import CELL, SIZE, Cells, Losses, drawn
 from tests.vectors.celled_rounds import CELLED
 from tests.vectors.federation_plays import FIRST, HELPERS, OWNERS, TERMS, cid, flagged_alone
 from tests.vectors.kit import id_of
@@ -42,6 +42,38 @@ def test_noise_is_twice_an_update_at_least(dims: int, least: int) -> None:
 @pytest.mark.parametrize("make", CELLED, ids=lambda make: make.__name__)
 def test_a_play_goes_as_it_says(make: Any) -> None:
     make()
+
+
+# --- duties --------------------------------------------------------------------------------------------------------------------
+
+
+def owed(play: Cells) -> list[str]:
+    """Of each aggregator, in the order of the seats."""
+    found = [[one.duty.name for one in views.duties(play.state, id_of(name))] for name in play.aggregators()]
+    return [" ".join(duties) for duties in found]
+
+
+def test_an_aggregator_of_a_cell_owes_a_seal_then_parts_then_a_word() -> None:
+    """Parts when all three have sealed, a word when all three have pinned; nothing twice."""
+    play = drawn("duties", "LC-FED-60")
+    play.to_screen(*OWNERS[:4])
+    one, two, three = play.aggregators()
+    for stage, of, word in ((1, "ROWS", "SCREEN"), (2, "SUMS", "SUM")):
+        seal, pin = f"SEAL_{of}", f"PIN_{of}"
+        assert owed(play) == [seal] * 3
+        play.all({name: play.seal(name, stage) for name in (one, two)})
+        assert owed(play) == ["", "", seal]
+        play.do(three, play.seal(three, stage))
+        assert owed(play) == [pin] * 3
+        play.all({name: play.pin(name, stage) for name in (one, two)})
+        assert owed(play) == ["", "", pin]
+        play.do(three, play.pin(three, stage))
+        assert owed(play) == [word] * 3
+        said = play.screen([1] * 4) if stage == 1 else play.sum_of("sum")
+        play.do(one, said)
+        assert owed(play) == ["", word, word]
+        play.all(dict.fromkeys((two, three), said))
+    assert play.read().state == S.MEASURE
 
 
 # --- lists ---------------------------------------------------------------------------------------------------------------------

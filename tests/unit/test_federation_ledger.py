@@ -31,6 +31,8 @@ from tests.federation.scenario import Block, Entry, Scenario
 from tests.federation_driver import Ledger, RealNaming, hash_of
 
 SEEDS = (0, 3, 5, 11, 15, 36)
+OF_CELLS = {FederationDuty.SEAL_ROWS, FederationDuty.SEAL_SUMS}
+"""Owed where there is a cell alone, which the model does not play: tests/unit/test_federation_cells.py does."""
 
 
 def played(seed: int) -> tuple[Scenario, RealNaming]:
@@ -124,7 +126,7 @@ def test_what_the_ledger_takes_as_a_duty_was_owed_and_is_owed_no_more() -> None:
         ledger.done = done
         for block in its.blocks:
             ledger.run(block)
-    assert set(done) == set(FederationDuty)
+    assert set(done) == set(FederationDuty) - OF_CELLS
 
 
 # --- names that are none ----------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from learningchain.chain.contracts.federation.records import (
     AggregatorSeat,
     AttemptRecord,
     AttemptRoster,
+    CellSeat,
     FederationPosting,
     FederationRecord,
     FederationState,
@@ -110,6 +111,8 @@ class FederationDuty(IntEnum):
     SUM = 10
     MEASURE = 11
     OPEN = 12
+    SEAL_ROWS = 13
+    SEAL_SUMS = 14
 
 
 class OwedDuty(NamedTuple):
@@ -174,11 +177,40 @@ def _of_aggregator(reader: Reader, federation: bytes, now: FederationRecord, acc
         return None if seat.said_have else FederationDuty.HAVE
     if account not in attempt.deciding:
         return None
+    posting = reader.get(records.posting_key(federation))
+    if isinstance(posting, FederationPosting) and formulas.has_cells(posting.terms):
+        return _of_cell(reader, federation, now, account, attempt)
     if now.state == FederationState.SCREEN and not seat.screen:
         return FederationDuty.SCREEN if seat.rows else FederationDuty.PIN_ROWS
     if now.state == FederationState.SUM and not seat.sum:
         return FederationDuty.SUM if seat.sums else FederationDuty.PIN_SUMS
     return None
+
+
+def _of_cell(
+    reader: Reader, federation: bytes, now: FederationRecord, account: bytes, attempt: AttemptRecord
+) -> FederationDuty | None:
+    """LC-FED-60: a seal, parts when all three have sealed, a word when all three have pinned."""
+    seats: dict[bytes, AggregatorSeat] = {}
+    for who in attempt.seats:
+        seat = reader.get(records.aggregator_key(federation, who))
+        seats[who] = seat if isinstance(seat, AggregatorSeat) else records.NEW_AGGREGATOR
+    of_cells = {who: reader.get(records.cell_seat_key(federation, who)) for who in attempt.seats}
+    sealed = {who: len(one.seals) if isinstance(one, CellSeat) else 0 for who, one in of_cells.items()}
+    if now.state == FederationState.SCREEN:
+        stage, pinned, said = 1, {who: bool(seat.rows) for who, seat in seats.items()}, bool(seats[account].screen)
+        owed = FederationDuty.SEAL_ROWS, FederationDuty.PIN_ROWS, FederationDuty.SCREEN
+    elif now.state == FederationState.SUM:
+        own = of_cells[account]
+        stage, pinned, said = 2, {who: bool(seat.sums) for who, seat in seats.items()}, isinstance(own, CellSeat) and bool(own.sum)
+        owed = FederationDuty.SEAL_SUMS, FederationDuty.PIN_SUMS, FederationDuty.SUM
+    else:
+        return None
+    if sealed[account] < stage:
+        return owed[0]
+    if not pinned[account]:
+        return owed[1] if min(sealed.values()) >= stage else None
+    return owed[2] if all(pinned.values()) and not said else None
 
 
 def _of_seat(reader: Reader, federation: bytes, now: FederationRecord, account: bytes) -> FederationDuty | None:
