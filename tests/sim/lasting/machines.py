@@ -37,10 +37,13 @@ class LongContainers(Containers):
         self.pace = 1.0
         self.alone: dict[str, tuple[RunSpec, float, float]] = {}
         """Runs that go on without their node: when they end, and since when they are alone."""
+        self.ended_by_a_start: list[str] = []
 
     async def prepare(self, keep_images: Collection[str], keep_runs: Collection[RunSpec]) -> dict[str, Any]:
-        now, kept = asyncio.get_running_loop().time(), {spec.run_id for spec in keep_runs}
-        self.alone = {run: one for run, one in self.alone.items() if run in kept and now < one[2] + ALONE_S}
+        now, kept = now_s(), {spec.run_id for spec in keep_runs}
+        there = {run: one for run, one in self.alone.items() if now < one[2] + ALONE_S}
+        self.ended_by_a_start += [run for run in there if run not in kept]
+        self.alone = {run: one for run, one in there.items() if run in kept}
         return await super().prepare(keep_images, ()) | {"runs": tuple(self.alone)}
 
     async def run(

@@ -136,6 +136,8 @@ def play(plan: Plan, folder: Path, tell: Callable[[str], None] = lambda _: None)
             stays = left(holdings(node), before.get(name, before["a"]), LOGS | OWN | PINS)
             if stays or node.engine.images or node.engine.waiting:
                 people.checks.fault(f"{name} still has {stays}, {node.engine.images}, {node.engine.waiting}")
+        for run in (run for node in graph.nodes.values() for run in node.engine.ended_by_a_start):
+            people.checks.fault(f"a start of its node ended {run}")
         third = 8 * HOUR_S * plan.days
         for grown in people.checks.grown(third, 2 * third, 3 * third, OWN) if plan.days >= WEEKS else ():
             people.checks.fault(f"it grows: {grown}")
