@@ -61,6 +61,7 @@ _BROWSER_AND_IMAGE = Part(
     beside=(Part("the node's image, and a graph of six containers", (*FULL, "tests/packaging"), 2.6),),
 )
 _CONTAINERS = Part("the rest of the real containers", (*FULL, "tests/sandbox", "--ignore=tests/sandbox/hostile"), 4.8, again=True)
+_LONG_JOB = Part("a job of 25 minutes, in real time", (*FULL, "tests/processes/test_long_job.py"), 29.0, again=True)
 _MONTH = Part("a month of long work in virtual time", (PYTHON, "-m", "tests.sim.lasting"), 15.0)
 SECOND = (
     Part("the code's second tier", (*FULL, "-n", "2", *CODE), 1.4),
@@ -70,7 +71,13 @@ SECOND = (
     Part("every decoder under a fuzzer", ("tests/fuzz/run.sh", "", "1"), 2.0, beside=_API_AND_CLIENTS),
     # The hostile ones have an engine of their own, and compare that one alone before and after each.
     Part("hostile programs and images", (*FULL, "tests/sandbox/hostile"), 10.8, beside=(_CONTAINERS,), again=True),
-    Part("the rest of the real nodes", (*FULL, "tests/processes"), 48.6, beside=(_MONTH,), again=True),
+    Part(
+        "the rest of the real nodes",
+        (*FULL, "tests/processes", "--ignore=tests/processes/test_long_job.py"),
+        48.6,
+        beside=(_MONTH, _LONG_JOB),  # which sleeps most of the time
+        again=True,
+    ),
     _BROWSER_AND_IMAGE,
     Part("soak of two minutes", (PYTHON, "-m", "tests.soak", "--minutes", "2"), 2.5),
     Part("soak of half a minute, and what looks for it", (*FULL, "tests/soak"), 0.7),

@@ -39,7 +39,7 @@ async def test_a_training_goes_on_over_kill_9_a_restart_and_its_containers_end_b
         await worker.start()
         step, again, same = await _trains(worker, first, beyond=step)
         assert (again, same) == (began, container), "the run and its container are those of before"
-        await _restart(worker)
+        await restart(worker)
         step, again, same = await _trains(worker, first, beyond=step)
         assert (again, same) == (began, container)
         docker.from_env().containers.get(container[0]).kill()
@@ -80,7 +80,7 @@ def _containers(worker: NodeProcess) -> list[dict[str, Any]]:
     return [one.attrs for one in found if one.labels["learningchain.run"].startswith("train")]
 
 
-async def _restart(worker: NodeProcess) -> None:
+async def restart(worker: NodeProcess) -> None:
     """By the command: it asks the node that runs to leave."""
     before, worker._process = worker._process, None
     assert before is not None
