@@ -20,7 +20,7 @@ from learningchain.chain.contracts.governance import (
     proposal_id,
     proposal_key,
 )
-from learningchain.chain.contracts.membership import Invite, Join, Leave, join_digest
+from learningchain.chain.contracts.membership import Invite, Join, Leave, Member, join_digest, member_key
 from learningchain.chain.contracts.prediction.messages import RetireModel
 from learningchain.chain.contracts.prediction.records import RequestState
 from learningchain.chain.crypto import SigningKey, sha256
@@ -174,8 +174,11 @@ class People:
     async def replace_validator(self, old: str, new: str, hour: float) -> None:
         """The others vote it out and somebody else in, who has the flag of a verifier from then on."""
         await until_hour(hour)
-        ids = self.graph.chain.ids
-        for action in (SetVerifier(ids[new], True), AddValidator(ids[new]), RemoveValidator(ids[old])):
+        ids, state = self.graph.chain.ids, self.graph.chain.state
+        member = state.get(member_key(ids[new]))
+        if not isinstance(member, Member) or not member.verifier:
+            await self._decide(SetVerifier(ids[new], True))
+        for action in (AddValidator(ids[new]), RemoveValidator(ids[old])):
             await self._decide(action)
 
     async def _decide(self, action: Action) -> None:
