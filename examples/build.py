@@ -14,10 +14,12 @@ from learningchain.examples.data import DataMissing
 from learningchain.examples.digits import build as digits
 from learningchain.examples.digits_torch import build as digits_torch
 from learningchain.examples.federation.wheel import TorchMissing
+from learningchain.examples.sentences import build as sentences
+from learningchain.examples.sentences.build import ModelMissing
 from learningchain.sandbox.image_writer import ImageBuildError
 
 TABLES = ("breast_cancer", "diabetes", "german_credit")
-DIGITS = {"digits": digits.build, "digits_torch": digits_torch.build}
+BUILT = {"digits": digits.build, "digits_torch": digits_torch.build, "sentences": sentences.build}
 HERE = Path(__file__).parent
 
 
@@ -36,21 +38,21 @@ def table_files(name: str) -> dict[str, bytes | Path]:
 def build(name: str, dest: Path, cache: Path | None = None) -> str:
     """Writes the archive of the example to `dest` and returns the image id.
 
-    Raises TorchMissing, DataMissing, ImageBuildError, OSError, PackageNotFoundError; KeyError for no example."""
-    if name in DIGITS:
-        return DIGITS[name](dest, cache)
+    Raises TorchMissing, ModelMissing, DataMissing, ImageBuildError, OSError, PackageNotFoundError; KeyError for no example."""
+    if name in BUILT:
+        return BUILT[name](dest, cache)
     if name not in TABLES:
         raise KeyError(name)
     return images.build(dest, table_files(name), (), cache)
 
 
 def main(argv: list[str]) -> int:
-    if len(argv) != 2 or argv[0] not in (*DIGITS, *TABLES):
-        print(f"usage: python -m learningchain.examples.build {'|'.join((*DIGITS, *TABLES))} DEST.tar", file=sys.stderr)
+    if len(argv) != 2 or argv[0] not in (*BUILT, *TABLES):
+        print(f"usage: python -m learningchain.examples.build {'|'.join((*BUILT, *TABLES))} DEST.tar", file=sys.stderr)
         return 2
     try:
         print(build(argv[0], Path(argv[1])))
-    except (TorchMissing, DataMissing, ImageBuildError, OSError, importlib.metadata.PackageNotFoundError) as problem:
+    except (TorchMissing, ModelMissing, DataMissing, ImageBuildError, OSError, importlib.metadata.PackageNotFoundError) as problem:
         print(f"error: the image cannot be built: {problem}", file=sys.stderr)
         return 1
     return 0
