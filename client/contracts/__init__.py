@@ -65,7 +65,7 @@ def _names_slices(folder: str) -> bool:
     for path in found:
         try:
             with open(os.path.join(path, "entry_points.txt"), encoding="utf-8") as f:
-                if GROUP in f.read():
+                if f"[{GROUP}]" in f.read():
                     return True
         except (OSError, ValueError):
             continue
