@@ -6,6 +6,7 @@ once per client. Other modules of the sandbox pass in what they want done as a f
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -158,8 +159,15 @@ def explain(problem: Exception) -> str:
     return " ".join(str(text).split())[:400]
 
 
+def _plain(problem: Exception) -> str:
+    """What the system said, without the exceptions that libraries wrap it in."""
+    text = " ".join(str(problem).split())
+    found = re.search(r"Error\(\d+, '([^']{1,100})'\)", text)
+    return found[1] if found else text[:200]
+
+
 def _no_engine(where: str, problem: Exception) -> str:
     return (
-        f"no Docker Engine answers at {where} ({' '.join(str(problem).split())[:200]}). Install one (Debian: "
-        "apt-get install docker.io), start it, and let this user reach its socket; `docker info` must succeed"
+        f"no Docker Engine answers at {where} ({_plain(problem)}). Install one (Debian: apt-get install docker.io, in a clone "
+        "scripts/engine.sh start), start it, and let this user reach its socket; `docker info` must succeed"
     )

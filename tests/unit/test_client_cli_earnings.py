@@ -29,7 +29,11 @@ MOVES = [
     move("left", None),
     move("bounty", "5", NOON - DAY),
 ]
-RUNS = [{"started": NOON - 7_200_000, "ended": NOON - 3_600_000}, {"started": NOON - 1_800_000, "ended": None}, {"started": None}]
+RUNS = [
+    {"started": NOON - 7_200_000, "ended": NOON - 3_600_000, "job": "j"},
+    {"started": NOON - 1_800_000, "ended": None},
+    {"started": None},
+]
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +45,7 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_day_has_what_was_earned_and_not_what_came_back_or_was_given() -> None:
-    today, yesterday, before = by_day(MOVES, RUNS, NOON, 3)  # type: ignore[arg-type]
+    today, yesterday, before = by_day(MOVES, RUNS, NOON, 3, {"j": 2_500})  # type: ignore[arg-type]
     assert today == {
         "day": "2023-11-15",
         "bounties": "20",
@@ -50,6 +54,7 @@ def test_a_day_has_what_was_earned_and_not_what_came_back_or_was_given() -> None
         "other": "0",
         "earned": "20.300001",
         "run_hours": 1.5,
+        "processor_hours": 3.0,
     }
     assert (yesterday["bounties"], yesterday["earned"], before["earned"]) == ("5", "5", "0")
 
@@ -74,7 +79,7 @@ def test_the_command_shows_days_that_had_something_and_the_prices(api: Fake, run
     ran = run("earnings")
     assert ran.code == 0, ran.err
     (line,) = [line.split() for line in ran.out.splitlines() if line.startswith("together")]
-    assert line == ["together", "20", "0", "0", "0", "20", "0.0"] and "Jobs of the network in 30 days" in ran.out
+    assert line == ["together", "20", "0", "0", "0", "20", "0.0", "0.0"] and "Jobs of the network in 30 days" in ran.out
     assert len(run("earnings", "--days", "7", "--json").json["days"]) == 7
     assert run("earnings", "--days", "0").code == 2
 

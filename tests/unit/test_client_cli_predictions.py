@@ -623,3 +623,13 @@ def test_rows_are_read_up_to_their_most_bytes_and_each_stands_on_a_line(tmp_path
     for number, rows in ((1, ("NaN",)), (2, ("1", "x")), (1, ("[" * 100_000,))):
         with pytest.raises(WrongUsage, match=f"Row {number} is no JSON"):
             ask.read_rows(rows, None)
+
+
+def test_a_request_in_a_list_has_its_models_name(api: Fake, run: Any) -> None:
+    asked = {"number": 0, "id": REQUEST, "model": MODEL, "state": "FINAL", "outcome": "AGREED", "rows": 1, "n": 3, "tip": "0.1"}
+    asked |= {"cost": "0.2", "locked": "0", "posted": 1, "requester": OWN}
+    gone = {"error": {"kind": "not_found", "code": None, "name": "NO_SUCH_MODEL", "message": "There is no such model"}}
+    api.answers |= {"GET /v1/predictions": [asked, asked | {"model": "ee" * 32}]}
+    api.answers |= {f"GET /v1/models/{MODEL}": WHOLE, f"GET /v1/models/{'ee' * 32}": (404, gone)}
+    ran = run("prediction", "list")
+    assert ran.code == 0 and f"digits ({MODEL[:12]})" in ran.out and "ee" * 6 in ran.out, ran.err

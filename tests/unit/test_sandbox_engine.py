@@ -188,3 +188,9 @@ def test_an_engine_says_which_context_led_to_it(contexts: Callable[..., None], m
 
 def _refuses(**_: object) -> None:
     raise docker.errors.DockerException("Connection refused")
+
+
+def test_a_refusal_of_the_system_is_said_without_the_exceptions_around_it() -> None:
+    wrapped = "Error while fetching server API version: ('Connection aborted.', FileNotFoundError(2, 'No such file or directory'))"
+    said = engine_module._no_engine("unix:///x", OSError(wrapped))
+    assert said.startswith("no Docker Engine answers at unix:///x (No such file or directory). ")

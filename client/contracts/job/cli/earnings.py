@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from statistics import median
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from learningchain.client.sdk.client import Client
 
 MOST_DAYS = 365
+HOURS = ("run_hours", "processor_hours")
+ONE_PROCESSOR = 1_000
+"""In thousandths; also of a run whose job is not known here."""
 PAGE, MOST_PAGES, MOST_JOBS = 1_000, 200, 2_000
 
 
@@ -30,7 +34,8 @@ def earnings(
 ) -> int:
     """What this node's account earned a day, how long runs computed here, and what the network's jobs paid in these days.
 
-    Hours are of runs that the node remembers: the newest ones since its start.
+    Hours are of runs that the node remembers: the newest ones since its start. Processor hours count each as often as it may use
+    processors, as far as its job is among those of these days.
     """
     if not 1 <= days <= MOST_DAYS:
         raise WrongUsage(f"--days is 1 to {MOST_DAYS}, not {days}")
@@ -53,15 +58,25 @@ def earnings(
         return moves, await node.runs(), jobs, clock
 
     moves, runs, jobs, clock = common.ask(read)
-    table, prices = by_day(moves, runs, clock, days), going(jobs)
+    table, prices = by_day(moves, runs, clock, days, {job["id"]: job["limits"]["cpus_milli"] for job in jobs}), going(jobs)
     total = {name: str(sum((Decimal(day[name]) for day in table), Decimal())) for name in (*COLUMNS, "earned")}
+
+    def hours(day: dict[str, Any]) -> list[str]:
+        return [f"{day[name]:.1f}" for name in HOURS]
 
     def people(console: Console) -> None:
         busy = [day for day in table if day["earned"] != "0" or day["run_hours"]]
+        spent = [name.replace("_", " ") for name in HOURS]
         if busy:
-            rows = [[day["day"], *(day[name] for name in (*COLUMNS, "earned")), f"{day['run_hours']:.1f}"] for day in busy]
-            rows.append(["together", *(total[name] for name in (*COLUMNS, "earned")), f"{sum(d['run_hours'] for d in table):.1f}"])
-            console.print(listing(["day", *COLUMNS, "earned", "run hours"], rows, {*COLUMNS, "earned", "run hours"}))
+            rows = [[day["day"], *(day[name] for name in (*COLUMNS, "earned")), *hours(day)] for day in busy]
+            rows.append(
+                [
+                    "together",
+                    *(total[name] for name in (*COLUMNS, "earned")),
+                    *hours({name: sum(day[name] for day in table) for name in HOURS}),
+                ]
+            )
+            console.print(listing(["day", *COLUMNS, "earned", *spent], rows, {*COLUMNS, "earned", *spent}))
         else:
             console.print(f"Nothing was earned in {days} days. What this node computes, and why not: learningchain runs")
         console.print()
@@ -77,23 +92,29 @@ def earnings(
     return 0
 
 
-def by_day(moves: list[HistoryView], runs: list[Any], clock: int, days: int) -> list[dict[str, Any]]:
-    """Credits by kind, and hours of runs, of each day of this machine's zone, the newest first."""
+def by_day(
+    moves: list[HistoryView], runs: list[Any], clock: int, days: int, processors: Mapping[str, int] | None = None
+) -> list[dict[str, Any]]:
+    """Credits by kind, and hours of runs, of each day of this machine's zone, the newest first. `processors`: what a run of a
+    job may use, in thousandths."""
     earned: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     hours: dict[str, float] = defaultdict(float)
+    computed: dict[str, float] = defaultdict(float)
     for move in moves:
         if (kind := EARNED.get(move["reason"])) is not None and move["amount"] is not None:
             earned[_day(move["time"]), kind] += Decimal(move["amount"])
     for run in runs:
         if run.get("started"):
-            hours[_day(run["started"])] += max(0, (run.get("ended") or clock) - run["started"]) / 3_600_000
+            lasted = max(0, (run.get("ended") or clock) - run["started"]) / 3_600_000
+            hours[_day(run["started"])] += lasted
+            computed[_day(run["started"])] += lasted * (processors or {}).get(run.get("job"), ONE_PROCESSOR) / ONE_PROCESSOR
     today, found = datetime.fromtimestamp(clock / 1_000, UTC).astimezone(), []
     for back in range(days):
         day = f"{today - timedelta(days=back):%Y-%m-%d}"
         kinds = {name: earned[day, name] for name in COLUMNS}
         found.append(
             {"day": day, **{name: f"{value:f}" for name, value in kinds.items()}, "earned": f"{sum(kinds.values()):f}"}
-            | {"run_hours": round(hours[day], 3)}
+            | {"run_hours": round(hours[day], 3), "processor_hours": round(computed[day], 3)}
         )
     return found
 

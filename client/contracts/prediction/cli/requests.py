@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -12,6 +13,7 @@ from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, li
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 from learningchain.client.contracts.prediction.cli.shown import RequestFollower, exit_code, show_request, state_text
 from learningchain.client.contracts.prediction.references import find_model, find_request
+from learningchain.client.sdk.types import NotFoundError
 
 if TYPE_CHECKING:
     from learningchain.client.api.schema import TxAnswer
@@ -43,13 +45,14 @@ def list_predictions(
             raise WrongUsage("--cost counts all requests of this node that are known: it takes --model alone")
         return _costs(common, model)
 
-    async def read(node: Client) -> tuple[list[PredictionSummary], int]:
+    async def read(node: Client) -> tuple[list[PredictionSummary], int, dict[str, str]]:
         status = await node.status()
         ref = None if model is None else await find_model(node, common, model)
         whose = None if everybody else status["id"]
-        return await node.predictions(requester=whose, model=ref, live=live, before=before, limit=limit), status["clock_now"]
+        found = await node.predictions(requester=whose, model=ref, live=live, before=before, limit=limit)
+        return found, status["clock_now"], await _called(node, {one["model"] for one in found})
 
-    found, clock = common.ask(read)
+    found, clock, called = common.ask(read)
 
     def people(console: Console) -> None:
         if not found:
@@ -59,7 +62,7 @@ def list_predictions(
             [
                 one["number"],
                 one["id"][:12],
-                one["model"][:12],
+                called[one["model"]],
                 state_text(one),
                 one["outcome"],
                 one["rows"],
@@ -84,7 +87,7 @@ def _costs(common: Common, model: str | None) -> int:
     """By model: requests, rows, and what they cost; those that are not answered yet cost nothing so far."""
     from learningchain.chain.types import format_credits, parse_credits
 
-    async def read(node: Client) -> list[dict[str, Any]]:
+    async def read(node: Client) -> tuple[list[dict[str, Any]], dict[str, str]]:
         own = (await node.status())["id"]
         ref = None if model is None else await find_model(node, common, model)
         sums: dict[str, list[int]] = {}
@@ -99,22 +102,34 @@ def _costs(common: Common, model: str | None) -> int:
             total[1] += one["rows"]
             total[2] += parse_credits(one["cost"]) if one["cost"] is not None else 0
             total[3] += parse_credits(one["locked"])
-        return [
+        found = [
             {"model": ref, "requests": n, "rows": rows, "cost": format_credits(paid), "locked": format_credits(locked)}
             for ref, (n, rows, paid, locked) in sorted(sums.items())
         ]
+        return found, await _called(node, sums)
 
-    found = common.ask(read)
+    found, called = common.ask(read)
 
     def people(console: Console) -> None:
         if not found:
             console.print("This node has asked nothing.")
             return
-        rows = [[one["model"][:12], one["requests"], one["rows"], one["cost"], one["locked"]] for one in found]
+        rows = [[called[one["model"]], one["requests"], one["rows"], one["cost"], one["locked"]] for one in found]
         console.print(listing(["model", "requests", "rows", "cost", "locked"], rows, {"requests", "rows", "cost", "locked"}))
 
     common.out.show(found, people)
     return 0
+
+
+async def _called(node: Client, models: Iterable[str]) -> dict[str, str]:
+    """Each model's name and the beginning of its id; the latter alone where the node does not know it any more."""
+    found = {}
+    for ref in models:
+        try:
+            found[ref] = f"{(await node.model(ref))['name']} ({ref[:12]})"
+        except NotFoundError:
+            found[ref] = ref[:12]
+    return found
 
 
 def show(request: RequestText, /, *, common: Common = HERE) -> int:
