@@ -230,14 +230,16 @@ class Explained:
 async def _lines(node: Client, common: Common, of: str | None, ref: str) -> tuple[str, list[HistoryView]]:
     whose = common.account(of) if of else (await node.status())["id"]
     found: list[HistoryView] = []
+    newest: list[HistoryView] = []
     before: int | None = None
     for _ in range(MOST_LINES // PAGE):
         page = await node.history(whose, before=before, limit=PAGE)
         found += [line for line in page if belongs(line, ref) and (ref != "latest" or moves(line))]
+        newest = newest or page[:1]
         if len(page) < PAGE or (found and ref == "latest"):
             break
         before = page[-1]["cursor"]
-    return whose, found[:1] if ref == "latest" else found
+    return whose, (found or newest)[:1] if ref == "latest" else found
 
 
 def belongs(line: Mapping[str, Any], ref: str) -> bool:

@@ -252,7 +252,7 @@ async def test_join_is_killed_at_each_stage_and_the_same_command_finishes(tmp_pa
                 newcomer.kill()
             newcomer.start(token, anew=True)
             async with await newcomer.running() as api:
-                assert f"Identity {own.address}, which is here already" in newcomer.said
+                assert f"Identity {own.address}" in newcomer.said and ", which is here already" in newcomer.said
                 account = await api.account()
                 assert (account["id"], account["key"], account["inviter"]) == (own.address, own.public_key.hex(), v0.address)
                 assert (await api.transfer(v1.address, "1", wait=PATIENCE_S))["code"] == 0

@@ -182,6 +182,7 @@ def test_a_history_is_looked_through_page_by_page_up_to_a_bound(monkeypatch: pyt
     assert looked_up(node, "cdcdcd") == [9, 6, 3] and node.asked == [None, 7, 3]
     node = Pages(10)
     assert looked_up(node, "latest") == [9] and node.asked == [None]
+    assert looked_up(Pages(1), "latest") == [1], "where nothing moved any, the newest"
     assert looked_up(Pages(10), "1") == [1] and looked_up(Pages(10), "eeeeee") == []
     node = Pages(100)
     assert looked_up(node, "3") == [] and node.asked == [None, 97, 93], "no more than so many lines"
