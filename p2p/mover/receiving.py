@@ -1,7 +1,8 @@
-"""The receiving half of the mover: one data connection, in two threads (LC-CONTENT-18).
+"""The receiving half of the mover: one data connection, in three threads (LC-CONTENT-18).
 
-One reads into a few large buffers; the other hashes each leaf, compares, writes it to its place, and reports it. So nothing wrong
-ever reaches the file, and what is reported is there.
+One reads into a few large buffers; another hashes each leaf, compares, writes it to its place, and reports it. So nothing wrong
+ever reaches the file, and what is reported is there. The third has the disk take what is written, a part at a time: for what waits
+in memory when the ledger syncs a vote, the vote may wait, too.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from learningchain.p2p.tls import NotAuthenticated, check_member, peer_identity
 BUFFER: Final = 4 * CHUNK
 BUFFERS: Final = 4
 CONNECT_S: Final = 5.0
+SYNCED: Final = 32 * 2**20
+"""So many bytes are synced at a time."""
 
 
 class _Filled(NamedTuple):
@@ -54,6 +57,8 @@ class LeafReceiver:
         self._asked: deque[TakeLeaves] = deque()
         self._free: SimpleQueue[bytearray] = SimpleQueue()
         self._filled: SimpleQueue[_Filled | None] = SimpleQueue()
+        self._unsynced = 0
+        self._syncs: SimpleQueue[bool] = SimpleQueue()
         self._socket: socket.socket | None = None
         self._ended = False
         self._wrong = False
@@ -80,6 +85,8 @@ class LeafReceiver:
             return
         hashing = threading.Thread(target=self._check, args=(file,), daemon=True, name="hashing")
         hashing.start()
+        syncing = threading.Thread(target=self._sync, args=(file,), daemon=True, name="syncing")
+        syncing.start()
         try:
             self._converse()
         except (OSError, ValueError, NotAuthenticated) as fault:
@@ -87,6 +94,8 @@ class LeafReceiver:
         finally:
             self._filled.put(None)
             hashing.join()
+            self._syncs.put(False)
+            syncing.join()
             os.close(file)
         self._report(MoveEnded(self._order.move, why, self._wrong, self._disk))
 
@@ -158,5 +167,15 @@ class LeafReceiver:
             full = "is full: free space on it, then try again" if fault.errno in FULL else f"failed: {fault.strerror}"
             self._disk = f"the disk of the content store {full}; nothing incomplete counts as stored"
             return
+        self._unsynced += size
+        if self._unsynced >= SYNCED:
+            self._unsynced = 0
+            self._syncs.put(True)
         if good:
             self._report(LeavesMoved(self._order.move, good, size))
+
+    def _sync(self, file: int) -> None:
+        """What the disk cannot take the node is told when it makes the whole file durable."""
+        while self._syncs.get():
+            with suppress(OSError):
+                os.fdatasync(file)
