@@ -219,6 +219,8 @@ def _failed(e: Exception, as_json: bool) -> int:
         return _usage(str(e), as_json)
     if isinstance(e, OSError) and e.strerror:
         return _usage(_of_the_disk(e), as_json)
+    if isinstance(e, RuntimeError) and "home directory" in str(e):  # pathlib and platformdirs, wherever a place below it is meant
+        return _usage("This user has no home. Set HOME to a folder of this user's, or name each place", as_json)
     return _end(BUG, as_json, {"kind": "bug", "code": None, "name": type(e).__name__, "message": _report(e)})
 
 

@@ -127,6 +127,18 @@ def test_a_user_without_a_home_is_told_to_name_a_folder(run: Any, monkeypatch: p
     assert ran.code == 2 and "Name it with --data" in ran.err
 
 
+def test_a_home_that_is_not_there_is_said_wherever_a_place_below_it_is_meant(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_: int) -> None:
+        raise KeyError
+
+    assert "This user has no home. Set HOME" in run("data", "add", "x", "~nobody-is-called-so/y").err
+    for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    ran = run("completion", "bash", "--install")
+    assert ran.code == 2 and "This user has no home. Set HOME" in ran.err
+
+
 def test_passphrases_are_asked_for_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Any) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     typed = iter([WORD, WORD + "x", WORD, WORD])

@@ -122,4 +122,5 @@ def _opened(base: Path | None) -> Iterator[OpenBase]:
     except ImageBuildError as problem:
         raise WrongUsage(sentence(str(problem))) from None
     except OSError as problem:
-        raise WrongUsage(f"The image cannot be built: {problem}. Free space there, or name another place") from None
+        where = "Let this user write there, or name another place: --out FILE; for what is kept, XDG_CACHE_HOME=FOLDER"
+        raise WrongUsage(f"The image cannot be built: {problem}. {where}") from None
