@@ -342,6 +342,7 @@ REASONS: dict[str, str] = {
         client/machines/program.py KEEP_S
     """,
     "a measure of a report, a default or a unit: nothing ends by it": """
+        client/contracts/job/pages.py WEEK_MS
         client/cli/doctor.py DRIFT_MS
         client/config.py DAY_MS
         client/contracts/job/cli/check.py SHORT_S
