@@ -274,6 +274,11 @@ async def test_a_run_goes_on_over_a_lost_connection(site: Site) -> None:
     assert machine.ran == ["train-wait"]
 
 
+@pytest.mark.parametrize(("away_s", "pause_s"), [(0, 1), (10, 1), (20, 2), (90, 9), (600, 60), (86_400, 60)])
+def test_a_node_that_was_away_for_a_moment_is_dialled_again_in_a_moment(away_s: float, pause_s: float) -> None:
+    assert program_module._pause(away_s) == pause_s
+
+
 async def test_a_run_is_over_where_its_machine_stays_away(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_module, "LOST_S", 0.01)
     await site.image()
