@@ -172,7 +172,8 @@ def _inside(kind: Any) -> Iterator[Any]:
 def _numbers(text: str) -> set[int]:
     """Message tags that a text gives, one by one or as `A to B`."""
     spans = re.findall(r"\b(\d{3}) to (\d{3})\b", text)
-    return {tag for first, last in spans for tag in range(int(first), int(last) + 1)}
+    alone = {int(tag) for tag in re.findall(r"\b\d{3}\b", text)}
+    return alone | {tag for first, last in spans for tag in range(int(first), int(last) + 1)}
 
 
 def test_urgent_and_once_are_the_messages_that_are() -> None:
