@@ -24,7 +24,7 @@ EXTRAS: Final = ("federation", "postgresql")
 """Extras of pyproject.toml that people install."""
 LOCK: Final = ROOT / "requirements" / "3.11"
 STATIC: Final = ROOT / "client" / "dashboard" / "static"
-OWN_STATIC: Final = frozenset({"LICENSES.txt", "dashboard.css", "dashboard.js", "icon.svg"})
+OWN_STATIC: Final = frozenset({"LICENSES.txt", "dashboard.css", "dashboard.js", "icon.svg", "tables.js"})
 _WITHOUT_EXPRESSION: Final = {
     "aiosignal": "Apache-2.0",
     "jinja2": "BSD-3-Clause",
