@@ -198,7 +198,7 @@ def upload(path: str) -> Callable[[Handler], WebPage]:
 
 @dataclass(frozen=True)
 class Nav:
-    """An entry of the menu; `order` says where."""
+    """An entry of the menu; `order` says where, and in which group (`site.GROUPS`)."""
 
     order: int
     label: str

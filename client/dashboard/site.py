@@ -14,9 +14,10 @@ import importlib.resources
 import re
 import secrets
 import time
+from bisect import bisect_right
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
 import structlog
@@ -47,6 +48,8 @@ KEPT: Final = "kept."
 HOW: Final = "On the node's machine, run: learningchain dashboard"
 OWN: Final = (home, account, chain, runs, peers, files, machine, settings)
 _PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
+GROUPS: Final = ((0, "Overview"), (10, "Work"), (30, "Models"), (40, "Federations"), (50, "Network"), (85, "Machine"))
+"""Of the menu: from which order of entries on, and its name."""
 TYPES: Final = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
 
 
@@ -63,8 +66,18 @@ def table() -> list[WebPage]:
     return sorted(pages, key=lambda page: "{" in page.path)
 
 
-def menu() -> list[Nav]:
-    return sorted((nav for module in modules() for nav in getattr(module, "NAV", ())), key=lambda nav: nav.order)
+class MenuGroup(NamedTuple):
+    """What stands in the first row of the menu, and leads to the first of its entries; these are the second row of its pages."""
+
+    label: str
+    entries: list[Nav]
+
+
+def menu() -> list[MenuGroup]:
+    entries = sorted((nav for module in modules() for nav in getattr(module, "NAV", ())), key=lambda nav: nav.order)
+    ends = [first for first, _ in GROUPS[1:]]
+    found = [[nav for nav in entries if bisect_right(ends, nav.order) == number] for number in range(len(GROUPS))]
+    return [MenuGroup(label, own) for (_, label), own in zip(GROUPS, found, strict=True) if own]
 
 
 def static_files() -> dict[str, tuple[str, bytes]]:
@@ -208,7 +221,7 @@ class Site:
             "path": request.path.rstrip("/"),
             "here": request.path_qs,
             "menu": self._menu if session is not None else [],
-            "here_in_menu": _entry(self._menu, request.path.rstrip("/")),
+            "here_in_menu": _entry([nav for group in self._menu for nav in group.entries], request.path.rstrip("/")),
             "session": session,
             "mark": secrets.token_urlsafe(16),
             "notes": notes,

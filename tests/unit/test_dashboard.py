@@ -228,8 +228,19 @@ async def test_every_page_without_a_variable_part_is_drawn_where_there_is_nothin
         browser.api.node.runs.all = []  # type: ignore[union-attr]
         status, page = await browser.get(path)
         assert status == 200
-        menu = [entry.path for entry in site.menu()]
-        assert set(menu) <= set(page.links)
+        assert {group.entries[0].path for group in site.menu()} <= set(page.links)
+
+
+async def test_each_page_of_the_menu_has_the_pages_of_its_group_and_tells_which_it_is(tmp_path: Path) -> None:
+    assert [group.label for group in site.menu()] == [label for _, label in site.GROUPS]
+    async with browsing(tmp_path) as browser:
+        for group in site.menu():
+            for entry in group.entries:
+                _, body = await browser.raw(entry.path)
+                text = body.decode()
+                current = re.findall(r'href="([^"]*)" aria-current="page"', text.partition("</nav>")[0])
+                assert entry.path in current and set(current) <= {entry.path, group.entries[0].path}
+                assert all(f'<a href="{one.path}"' in text for one in group.entries)
 
 
 async def test_the_overview_and_the_history_lead_to_receipts_that_can_be_saved(tmp_path: Path) -> None:
@@ -267,7 +278,7 @@ async def test_the_overview_of_a_node_with_nothing_says_what_to_do(tmp_path: Pat
         browser.api.node.runs.all = []  # type: ignore[union-attr]
         _, page = await browser.get("/dashboard")
         assert "Three things to do" in page.text
-        assert page.links.count("/dashboard/jobs/new") == 2 and page.links.count("/dashboard/federations") == 2
+        assert page.links.count("/dashboard/jobs/new") == 1 and page.links.count("/dashboard/federations") == 2
 
 
 # --- strangers' text ------------------------------------------------------------------------------------------------------------
