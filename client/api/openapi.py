@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -21,6 +21,7 @@ from learningchain.client.api.route import Route
 from learningchain.client.api.schema import CallbackRequest, Strict
 from learningchain.client.api.table import PATH, ROUTES, THEMES
 from learningchain.client.config import ApiConfig
+from learningchain.client.keys.tokens import TokenScope
 
 _REF = "#/components/schemas/{name}"
 _PARAM = re.compile(r"{(\w+)}")
@@ -119,6 +120,7 @@ def _operation(theme: str, route: Route, schemas: dict[str, Any], components: di
     operation: dict[str, Any] = {
         "tags": [theme],
         "summary": route.summary,
+        "description": _told(route, statuses),
         "operationId": route.handler.__name__,
         "parameters": [*path, *_query(route, components), *({"name": name, "in": "header", **one} for name, one in said.items())],
         "responses": answers,
@@ -138,6 +140,20 @@ def _operation(theme: str, route: Route, schemas: dict[str, Any], components: di
         bodies["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
         operation["requestBody"] = {"required": route.packed, "content": bodies}
     return operation
+
+
+def _told(route: Route, statuses: Sequence[str]) -> str:
+    """What a caller needs beside the fields: whose token it takes, how long it may be, and when it answers."""
+    more = " or more" if route.needs < TokenScope.ALL else ""
+    scope = "the node's own token" if route.owner else f"a token of `{route.needs.word}`{more}"
+    told = [route.summary.rstrip(".") + ".", "Everybody may call it." if route.public else f"Takes {scope}."]
+    if route.ticket:
+        told.append("A browser may call it with a ticket instead.")
+    if route.upload:
+        told.append("The body is the file itself.")
+    if "202" in statuses:
+        told.append("Answers 200 once the transaction is final, 202 where it is not after `wait` seconds.")
+    return " ".join(told)
 
 
 def _link(paths: dict[str, dict[str, Any]], components: dict[str, Any]) -> None:

@@ -249,11 +249,26 @@ def parse_query(request: web.Request, kind: type[T]) -> T:
 async def parse_body(request: web.Request, kind: type[T]) -> T:
     raw = await read_bounded(request, MAX_JSON)
     try:
-        return msgspec.json.decode(raw, type=kind)
+        try:
+            return msgspec.json.decode(raw, type=kind)
+        except msgspec.ValidationError as e:
+            if "got `float`" not in str(e):
+                raise
+            return msgspec.convert(_whole_numbers(msgspec.json.decode(raw)), kind)
     except msgspec.ValidationError as e:
         raise usage(f"The request is not valid: {e}. Correct that field; {_SEE}") from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as e:
         raise usage(f"The body is no JSON: {e}. Send one JSON object; {_SEE}", name="BAD_JSON") from None
+
+
+def _whole_numbers(value: Any) -> Any:
+    """The same with 4.0 as 4, which are one number in JSON: programs of languages without integers write it so. What is handed to
+    a container stays as it is."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, dict):
+        return {name: one if name == "params" else _whole_numbers(one) for name, one in value.items()}
+    return [_whole_numbers(one) for one in value] if isinstance(value, list) else value
 
 
 LOGIN_BODY: web.RequestKey[bytes] = web.RequestKey("login", bytes)

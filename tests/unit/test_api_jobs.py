@@ -57,16 +57,16 @@ async def test_a_job_with_defaults_is_posted_and_shown(api: Api) -> None:
 async def test_every_term_is_carried_into_the_contract_and_the_id_is_known_before_the_block(api: Api) -> None:
     api.node.ledger.auto = False
     limits = {"cpus": 2.5, "mem_mb": 512, "train_s": 9, "eval_s": 8, "model_cap": 7_000, "tmp_mb": 0, "threads": 4}
-    terms = {"fee": "0.5", "tol": "0.001", "floor": "-2", "float_kind": "f64", "finalists": 2, "on_cheat": "next-best"}
+    terms = {"fee": "0.5", "tol": "0.001", "floor": "-2", "float_kind": "f64", "finalists": 2.0, "on_cheat": "next-best"}
     body = {"image": REGISTRY, "bounty": "1", "expiry": api.node.ledger.clock + 20_000, "limits": limits, **terms}
-    posted = await api.post("/v1/jobs", body | {"params": {"epochs": 3, "name": "ü"}}, 202)
+    posted = await api.post("/v1/jobs", body | {"params": {"epochs": 3.0, "name": "ü"}}, 202)
     api.node.ledger.mine()
     job = await api.get(f"/v1/jobs/{posted['job']}")
     assert job["limits"] == {"cpus_milli": 2_500, **{k: v for k, v in limits.items() if k != "cpus"}}
     assert job["fee"] == "0.5"
     assert (job["terms"]["tol"], job["terms"]["floor"]) == ("0.001000000", "-2.000000000")
     assert (job["terms"]["float_kind"], job["terms"]["on_cheat"], job["terms"]["finalists"]) == ("f64", "next-best", 2)
-    assert msgspec.json.decode(job["terms"]["params"]) == {"epochs": 3, "name": "ü"}
+    assert "3.0" in job["terms"]["params"] and msgspec.json.decode(job["terms"]["params"]) == {"epochs": 3, "name": "ü"}
     assert (job["image"]["reference"], job["image"]["kind"]) == (REGISTRY["reference"], "registry")
 
 
