@@ -25,10 +25,10 @@ IDENTITY: Final = ("keystore.json", "signer.pair", "machine.json")
 """One of them makes a folder the data folder of a node, or of a machine of one."""
 _CHAIN: Final = ("lock", "db", "wal", "guard", "reports.db", "peers.book", "blobs", "sandbox", "work", "machines", "machine")
 _OWNER: Final = ("keystore-next.json", "genesis.json", "config.toml", "names.json", "api.token", "tokens.db", "peer.leaf")
-_TELLING: Final = ("dashboard.html", "callbacks.db", "notify.secret", "inferences.db")
+_TELLING: Final = ("dashboard.html", "callbacks.db", "notify.secret", "inferences.db", "node.log")
 OWN: Final = frozenset((*IDENTITY, *_CHAIN, *_OWNER, *_TELLING))
 """What a node has in its data folder; docs/operating.md says what each is for."""
-_BESIDE = re.compile(r"-wal|-shm|-journal|\.new")
+_BESIDE = re.compile(r"-wal|-shm|-journal|\.new|\.1$")
 
 
 def take_folder(path: str) -> None:

@@ -81,6 +81,7 @@ def example(kind: Any) -> Any:
             "job",
             "request",
             "commitment",
+            "seal",
             "salt",
             "key",
             "invitation",

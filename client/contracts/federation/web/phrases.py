@@ -52,6 +52,8 @@ CODES = {
     "STALE": "refused, STALE: it repeats what was added in one of the last rounds",
     "COPY": "refused, COPY: it is that of a member who committed earlier",
     "OUTLIER": "refused, OUTLIER: it lies among the farthest from the others",
+    "UNPROVED": "refused, UNPROVED: its length is not proved",
+    "IDLE": "not used: another one of its cell was refused, and a cell is summed whole or not at all",
 }
 VOIDS = {
     "NO_AGGREGATORS": "fewer than two aggregators were there",
