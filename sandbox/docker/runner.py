@@ -321,11 +321,11 @@ class ContainerRun:
     def _read(self, stream: Attached, *, wait: bool) -> bool:
         """One read of at most _POLL_S. False when the output is at its end."""
         data = stream.receive() if wait else stream.receive_now()
-        if data is None:
-            return True
-        if not data:
+        if data == b"":
             return False
-        self._newest = self._reader.feed(data) or self._newest
+        if data:
+            self._newest = self._reader.feed(data) or self._newest
+        # Also where nothing came: the last step before a silence is told, too.
         if time.monotonic() - self._shown_at >= _PROGRESS_EVERY_S:
             self._show_progress()
         return True

@@ -26,6 +26,7 @@ from learningchain.sandbox import (
     SelfTestReport,
     WarmRun,
 )
+from learningchain.sandbox.backend import OnCheckpoint
 
 LOSS = 250_000_000
 MODEL = b"still\n"
@@ -59,7 +60,12 @@ class Stillness:
         self._images.discard(image_id)
 
     def run(
-        self, spec: RunSpec, *, on_progress: Callable[[Progress], None] | None = None, cancel: threading.Event | None = None
+        self,
+        spec: RunSpec,
+        *,
+        on_progress: Callable[[Progress], None] | None = None,
+        cancel: threading.Event | None = None,
+        on_checkpoint: OnCheckpoint | None = None,
     ) -> RunResult:
         if spec.phase != "train":
             losses = array("q", [LOSS])
