@@ -16,6 +16,7 @@ import numpy as np
 
 from learningchain.chain.losses import LossTree
 from learningchain.sandbox import BackendSettings, Evaluated, OutputFile, OwnData, Progress, RunResult, RunSpec, RunStatus
+from learningchain.sandbox.backend import OnCheckpoint
 from tests.toy.stillness import Stillness
 
 DATA = "rows"
@@ -39,7 +40,12 @@ class NoProgram(Stillness):
         return [OwnData(name=DATA, digest=self._tag, size=1, files=1)]
 
     def run(
-        self, spec: RunSpec, *, on_progress: Callable[[Progress], None] | None = None, cancel: threading.Event | None = None
+        self,
+        spec: RunSpec,
+        *,
+        on_progress: Callable[[Progress], None] | None = None,
+        cancel: threading.Event | None = None,
+        on_checkpoint: OnCheckpoint | None = None,
     ) -> RunResult:
         if spec.phase not in ("local", "evaluate"):
             return super().run(spec, on_progress=on_progress, cancel=cancel)
