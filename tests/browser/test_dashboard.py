@@ -154,6 +154,7 @@ async def test_a_person_posts_a_job_fetches_its_model_asks_it_and_sees_what_was_
             assert what in history, history
         came = await someone.do("press", name=job[:12], role="link")
         assert came["path"] == f"/dashboard/jobs/{job}", "a line leads to what the credits moved for"
+        await someone.do("press", name="Models", role="link")
         await someone.do("press", name="Predictions", role="link")
         assert "agreed" in await someone.do("text")
         await log_in(someone, graph["worker"])
@@ -162,6 +163,7 @@ async def test_a_person_posts_a_job_fetches_its_model_asks_it_and_sees_what_was_
 
 async def posted_by_form(someone: Person, base: str, node: NodeProcess, archive: Path, image_id: str) -> str:
     """The job's id: its image uploaded by the form, its price seen, then posted."""
+    await someone.do("press", name="Work", role="link")
     await someone.do("press", name="Post a job", role="link")
     went = await someone.do("upload", label="Archive", file=str(archive), after="The archive is in this node")
     assert went > 0, "its progress was seen"

@@ -258,6 +258,7 @@ async def test_a_validator_says_its_word_on_a_case_and_a_proposal(tmp_path: Path
     async with at_the_pages(tmp_path, keys=keys) as (pages, someone, base):
         await accused(pages.api)
         await someone.do("open", url=f"{base}/dashboard")
+        await someone.do("press", name="Network", role="link")
         await someone.do("press", name="Cases", role="link")
         await someone.do("press", name="Lift the case against")
         assert "Your word on the case, lift, is given" in await someone.do("text")
