@@ -18,9 +18,9 @@ import grimp
 PACKAGE: Final = "learningchain"
 FLOORS: Final = (
     *("slices", "cli", "doctor", "notify", "receipts", "dashboard", "api", "callbacks", "work", "sdk", "node"),
-    *("machines", "data", "config_change", "signer", "keys", "kept", "config", "reading", "contracts"),
+    *("machines", "data", "config_change", "signer", "keys", "kept", "config", "addresses", "reading", "contracts"),
 )
-UPWARDS: Final = 14
+UPWARDS: Final = 12
 
 
 def room_of(module: str) -> str | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final, Self
 
+from learningchain.client.addresses import UrlRefused
 from learningchain.client.api.errors import RequestError, not_found, unavailable, usage
 from learningchain.client.api.render import Json
 from learningchain.client.api.route import Call, Route, parse_field, parse_hash
@@ -19,7 +20,6 @@ from learningchain.client.api.schema import (
     CallbackTestRequest,
     CallbackView,
 )
-from learningchain.client.callbacks.addresses import UrlRefused
 from learningchain.client.callbacks.database import CallbackTarget, TooManyTargets
 from learningchain.client.callbacks.posting import Told
 from learningchain.client.callbacks.service import CallbackService, shown

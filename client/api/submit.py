@@ -20,8 +20,9 @@ from learningchain.chain.types import format_credits
 from learningchain.client.api.errors import RequestError, forbidden, invalid, rejected, unavailable
 from learningchain.client.api.render import code_name, render_event
 from learningchain.client.api.route import Call, Reply
+from learningchain.client.keys.signing import SignerUnavailable
 from learningchain.client.keys.tokens import FULL, LimitReached, TokenError, now_ms
-from learningchain.client.node.interface import Before, Ledger, SignerUnavailable, TxResult
+from learningchain.client.node.interface import Before, Ledger, TxResult
 
 
 def trial_host(ledger: Ledger) -> Host:

@@ -21,7 +21,7 @@ import aiohttp
 from aiohttp.connector import AddrInfoType
 from yarl import URL
 
-from learningchain.client.callbacks.addresses import AllowedAddresses, UrlRefused, check_address
+from learningchain.client.addresses import AllowedAddresses, UrlRefused, check_address
 from learningchain.client.callbacks.resolving import CheckedResolver, LookUp, system_look_up
 from learningchain.client.callbacks.signatures import signed_headers
 from learningchain.client.callbacks.urls import CallbackUrl

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from learningchain.client.callbacks.addresses import AllowedAddresses, as_address, check_address
+from learningchain.client.addresses import AllowedAddresses, as_address, check_address
 
 MOST_ADDRESSES: Final = 8
 """Of a name: more are not tried."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 from urllib.parse import SplitResult, urlsplit
 
-from learningchain.client.callbacks.addresses import Address, AllowedAddresses, UrlRefused, as_address, check_address
+from learningchain.client.addresses import Address, AllowedAddresses, UrlRefused, as_address, check_address
 
 MAX_URL: Final = 2_048
 _PRINTABLE = re.compile(r"[\x21-\x7e]+", re.ASCII)

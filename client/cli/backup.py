@@ -18,7 +18,7 @@ def backup(
     common: Common = HERE,
 ) -> int:
     """Save identity, settings, names and open secrets in one file, encrypted with the keystore's passphrase. The node may run."""
-    from learningchain.client.keys import backup as work
+    from learningchain.client.node import backup as work
     from learningchain.client.sdk.files import appearing
 
     data = common.folder
@@ -58,7 +58,7 @@ def restore(
     common: Common = HERE,
 ) -> int:
     """Make a data folder from a backup. What its key signed since then is found out before it signs again."""
-    from learningchain.client.keys import backup as work
+    from learningchain.client.node import backup as work
 
     data = common.folder
     try:

@@ -13,10 +13,14 @@ from learningchain.chain.consensus.messages import SignProposal, SignVote
 from learningchain.chain.crypto import SigningKey
 from learningchain.chain.storage.guard import Guard, Kind
 from learningchain.chain.types import Proposal, Vote, proposal_digest, tx_digest, vote_digest
-from learningchain.client.signer.statements import Speaker, statement_digest
+from learningchain.client.keys.statements import Speaker, statement_digest
 
 Wanted = SignVote | SignProposal
 SignedByUs = Vote | Proposal
+
+
+class SignerUnavailable(Exception):
+    """The signer that holds this node's key is out of reach, or refuses: nothing was signed. The text says why."""
 
 
 class Signer(Protocol):
@@ -37,7 +41,7 @@ class Signer(Protocol):
         ...
 
     async def statement(self, domain: str, body: bytes) -> bytes:
-        """The signature of a statement (`client.signer.statements`). Raises `SignerUnavailable`, `Malformed`."""
+        """The signature of a statement (`client.keys.statements`). Raises `SignerUnavailable`, `Malformed`."""
         ...
 
     def failing(self) -> list[dict[str, Any]]:

@@ -56,13 +56,12 @@ from learningchain.client.api.server import MIN_TOKEN, ApiServer
 from learningchain.client.keys import keyring
 from learningchain.client.keys.keyring import Keyring
 from learningchain.client.keys.keystore import Identity, KeystoreError, derived
-from learningchain.client.keys.signing import LocalSigner, Signer
+from learningchain.client.keys.signing import LocalSigner, Signer, SignerUnavailable
 from learningchain.client.keys.tokens import FILE as TOKENS
 from learningchain.client.keys.tokens import TokenFile
 from learningchain.client.node import logs, process
 from learningchain.client.node.disk_use import DiskUse
 from learningchain.client.node.driver import Driver, now_ms
-from learningchain.client.node.interface import SignerUnavailable
 from learningchain.client.node.ledger import NodeLedger
 from learningchain.client.node.pruning import Pruner
 from learningchain.client.node.reports import Reports
@@ -669,7 +668,7 @@ class Daemon:
 
     async def _open_callbacks(self, stack: contextlib.AsyncExitStack) -> None:
         """A node whose database of them cannot be used does everything else, and says so."""
-        from learningchain.client.callbacks.addresses import AllowedAddresses
+        from learningchain.client.addresses import AllowedAddresses
         from learningchain.client.callbacks.database import CallbackDatabaseError
         from learningchain.client.callbacks.following import find_sources
         from learningchain.client.callbacks.posting import Caller

@@ -52,10 +52,6 @@ Before = Callable[[bytes], Awaitable[None]]
 """What has to be done, with the bytes of a transaction, before anybody has the transaction. What it raises stops it."""
 
 
-class SignerUnavailable(Exception):
-    """The signer that holds this node's key is out of reach, or refuses: nothing was signed. The text says why."""
-
-
 class Ledger(Protocol):
     """The node's ledger, as its other parts see it."""
 
@@ -422,7 +418,7 @@ class NodeService(Protocol):
         ...
 
     async def statement(self, domain: str, body: bytes) -> bytes:
-        """This node's identity signs a statement of its own under a domain (`client.signer.statements`).
+        """This node's identity signs a statement of its own under a domain (`client.keys.statements`).
 
         Raises `SignerUnavailable`, and `Malformed` where the body is none of that domain.
         """

@@ -24,9 +24,9 @@ from learningchain.client.api.render import render_block, render_history, render
 from learningchain.client.config import Loaded, shown
 from learningchain.client.keys.keyring import Keyring
 from learningchain.client.keys.keystore import KeystoreError
-from learningchain.client.keys.signing import Signer
+from learningchain.client.keys.signing import Signer, SignerUnavailable
 from learningchain.client.node.driver import Driver, now_ms
-from learningchain.client.node.interface import PRIVATE, ComingContent, KeptContent, MayHave, Past, Runs, SignerUnavailable
+from learningchain.client.node.interface import PRIVATE, ComingContent, KeptContent, MayHave, Past, Runs
 from learningchain.client.node.ledger import NodeLedger
 from learningchain.client.node.sharing import CLOSED, Sharing
 from learningchain.client.receipts import proofs

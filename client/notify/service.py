@@ -14,7 +14,7 @@ from learningchain.chain.crypto import address
 from learningchain.chain.storage import private
 from learningchain.chain.types import parse_credits
 from learningchain.client import reading
-from learningchain.client.callbacks.addresses import AllowedAddresses
+from learningchain.client.addresses import AllowedAddresses
 from learningchain.client.callbacks.posting import Caller
 from learningchain.client.callbacks.signatures import new_secret, parse_secret, secret_text
 from learningchain.client.node.interface import Ledger

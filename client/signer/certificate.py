@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from learningchain.chain.storage import private
-from learningchain.client.node.interface import SignerUnavailable
+from learningchain.client.keys.signing import SignerUnavailable
 from learningchain.client.signer.remote import RemoteSigner
 from learningchain.p2p.tls import CA, Binding, Leaf, NotAuthenticated, PeerIdentity, certificate_identity, issue_bound, spki
 

@@ -15,7 +15,7 @@ from learningchain.chain.codec import Wire, decode, encode
 from learningchain.chain.errors import Malformed
 from learningchain.chain.params import MAX_TX_BYTES
 from learningchain.chain.types import AccountId, BlockId, Hash, Height, PublicKey, Round, Signature, Uint
-from learningchain.client.signer.statements import MAX_DOMAIN, MAX_STATEMENT
+from learningchain.client.keys.statements import MAX_DOMAIN, MAX_STATEMENT
 
 PROTOCOL: Final = 1
 MAX_FRAME: Final = MAX_TX_BYTES + 1_024

@@ -23,11 +23,10 @@ from learningchain.chain.consensus.messages import SignVote
 from learningchain.chain.crypto import ZERO_HASH, verify
 from learningchain.chain.errors import Malformed
 from learningchain.chain.types import Proposal, Vote, proposal_is_signed, tx_digest, vote_is_signed
-from learningchain.client.keys.signing import SignedByUs, Wanted
-from learningchain.client.node.interface import SignerUnavailable
+from learningchain.client.keys.signing import SignedByUs, SignerUnavailable, Wanted
+from learningchain.client.keys.statements import Speaker, statement_digest
 from learningchain.client.signer import messages as m
 from learningchain.client.signer.pairing import Pairing, client_context, parse_place
-from learningchain.client.signer.statements import Speaker, statement_digest
 from learningchain.p2p.tls import binding_digest
 
 log: Any = structlog.get_logger("signer")

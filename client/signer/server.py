@@ -29,10 +29,10 @@ from learningchain.chain.storage.errors import StorageError
 from learningchain.chain.storage.guard import Guard, Kind
 from learningchain.chain.types import SignedTx, TxBody, proposal_digest, tx_digest, vote_digest
 from learningchain.client.keys.keystore import Identity
+from learningchain.client.keys.statements import Speaker, statement_digest
 from learningchain.client.signer import messages as m
 from learningchain.client.signer.pairing import Endpoint
 from learningchain.client.signer.reach import HeightReach
-from learningchain.client.signer.statements import Speaker, statement_digest
 from learningchain.p2p.tls import binding_digest
 
 log: Any = structlog.get_logger("signer")

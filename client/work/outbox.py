@@ -23,7 +23,8 @@ import structlog
 from learningchain.chain.codec import encode
 from learningchain.chain.contracts import decode_message
 from learningchain.chain.errors import Code, InvalidTx
-from learningchain.client.node.interface import Ledger, SignerUnavailable
+from learningchain.client.keys.signing import SignerUnavailable
+from learningchain.client.node.interface import Ledger
 from learningchain.client.work.artifacts import durably, in_thread
 from learningchain.client.work.database import Intent, IntentState, WorkDatabase, WorkDatabaseError
 from learningchain.client.work.events import SecretRefused, SecretStored, Submit

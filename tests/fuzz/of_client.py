@@ -19,11 +19,11 @@ from learningchain.chain.crypto import sha256
 from learningchain.chain.errors import Malformed
 from learningchain.chain.params import MAX_TX_BYTES
 from learningchain.client import config
+from learningchain.client.addresses import AllowedAddresses, UrlRefused, is_public
 from learningchain.client.api import schema
 from learningchain.client.api.chain import _parse_raw
 from learningchain.client.api.errors import ErrorResponse, RequestError
 from learningchain.client.api.route import MAX_JSON, parse_account, parse_body, parse_field, parse_hash, parse_query
-from learningchain.client.callbacks.addresses import AllowedAddresses, UrlRefused, is_public
 from learningchain.client.callbacks.posting import same_url
 from learningchain.client.callbacks.signatures import parse_secret, secret_text
 from learningchain.client.callbacks.urls import CallbackUrl

@@ -28,9 +28,9 @@ from learningchain.chain.types import PRECOMMIT, PREVOTE, TxBody, net_of
 from learningchain.client.contracts.membership.http.joining import admitted_in
 from learningchain.client.contracts.membership.http.token import Contact, JoinToken, parse_token, to_text, token_digest
 from learningchain.client.contracts.membership.outsiders import Ask, JoinDoor, Wish
-from learningchain.client.keys import backup
-from learningchain.client.keys.backup import BackupError
 from learningchain.client.keys.keystore import Identity
+from learningchain.client.node import backup
+from learningchain.client.node.backup import BackupError
 from learningchain.client.receipts import offline
 from learningchain.client.signer import messages as m
 from learningchain.client.signer import pairing

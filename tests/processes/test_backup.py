@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from learningchain.client.keys import backup as saving
+from learningchain.client.node import backup as saving
 from tests.processes.harness import PASSPHRASE, Graph, NodeProcess, credits, eventually, validators
 from tests.processes.journal import contradictions, journalled
 

@@ -12,7 +12,7 @@ import msgspec
 
 from learningchain.chain.host import Reader
 from learningchain.chain.types import LogEvent
-from learningchain.client.callbacks.addresses import AllowedAddresses
+from learningchain.client.addresses import AllowedAddresses
 from learningchain.client.callbacks.posting import Caller
 from learningchain.client.callbacks.service import CallbackService, RetryTimes
 from tests.slow import SLOW

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from learningchain.chain.contracts.credits import Transfer
+from learningchain.client.addresses import AllowedAddresses
 from learningchain.client.api.callbacks import WantedCallback
 from learningchain.client.api.errors import RequestError
 from learningchain.client.api.route import ServerLimits
 from learningchain.client.api.submit import submit
-from learningchain.client.callbacks.addresses import AllowedAddresses
 from learningchain.client.callbacks.database import TargetState
 from learningchain.client.callbacks.posting import Caller
 from learningchain.client.callbacks.service import CallbackService

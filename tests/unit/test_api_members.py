@@ -18,7 +18,7 @@ from learningchain.client.contracts.membership.http import joining
 from learningchain.client.contracts.membership.http.token import JoinToken, parse_token, to_text
 from learningchain.client.contracts.membership.outsiders import Ask, JoinDoor, Wish
 from learningchain.client.contracts.membership.roles import box
-from learningchain.client.node.interface import SignerUnavailable
+from learningchain.client.keys.signing import SignerUnavailable
 from learningchain.client.work.boxes import box_in
 from learningchain.p2p.tls import CA, ca_secret
 from tests.unit.api_kit import Api, serving

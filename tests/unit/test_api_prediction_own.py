@@ -15,7 +15,7 @@ from learningchain.chain.contracts.prediction.params import PredictionParams
 from learningchain.chain.contracts.prediction.records import RequestRecord, RequestState, RequestTerms
 from learningchain.chain.crypto import sha256
 from learningchain.chain.host import read_params
-from learningchain.client.callbacks.addresses import AllowedAddresses
+from learningchain.client.addresses import AllowedAddresses
 from learningchain.client.callbacks.following import find_sources
 from learningchain.client.callbacks.posting import Caller
 from learningchain.client.callbacks.service import CallbackService

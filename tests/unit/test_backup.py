@@ -22,9 +22,10 @@ from learningchain.chain.storage.guard import Guard, Kind
 from learningchain.client import config
 from learningchain.client.callbacks.database import CallbackDatabase, CallbackTarget, NewRow
 from learningchain.client.contracts.prediction.http.day_budget import DayBudget
-from learningchain.client.keys import backup, keystore
-from learningchain.client.keys.backup import BackupError
+from learningchain.client.keys import keystore
 from learningchain.client.keys.keystore import Keystore, KeystoreError
+from learningchain.client.node import backup
+from learningchain.client.node.backup import BackupError
 from learningchain.client.signer import certificate, pairing
 from learningchain.client.work.database import WorkDatabase
 from learningchain.client.work.events import Secret

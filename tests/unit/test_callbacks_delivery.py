@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from learningchain.client.addresses import AllowedAddresses
 from learningchain.client.callbacks import database as stored
-from learningchain.client.callbacks.addresses import AllowedAddresses
 from learningchain.client.callbacks.database import (
     CallbackDatabase,
     CallbackDatabaseError,

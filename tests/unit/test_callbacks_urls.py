@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from learningchain.client.callbacks.addresses import AllowedAddresses, UrlRefused, is_public
+from learningchain.client.addresses import AllowedAddresses, UrlRefused, is_public
 from learningchain.client.callbacks.posting import Caller, Told
 from learningchain.client.callbacks.resolving import MOST_ADDRESSES, CheckedResolver
 from learningchain.client.callbacks.urls import CallbackUrl

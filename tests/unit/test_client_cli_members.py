@@ -15,9 +15,9 @@ from learningchain.client.contracts.membership.http import joining
 from learningchain.client.contracts.membership.http.token import JoinToken, to_text, token_digest
 from learningchain.client.contracts.membership.statements import JOIN, join_body
 from learningchain.client.keys.keystore import Keystore
+from learningchain.client.keys.statements import Speaker, statement_digest
 from learningchain.client.node import process, start
 from learningchain.client.signer import pairing
-from learningchain.client.signer.statements import Speaker, statement_digest
 from tests.unit.client_fake_api import OWN, Fake
 from tests.unit.ledger_kit import id_of, key_of
 from tests.unit.test_membership_joining import FILE, GENESIS, OTHER, TOKEN

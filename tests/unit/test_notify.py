@@ -18,7 +18,7 @@ from learningchain.chain.crypto import address
 from learningchain.chain.node.events import Decided
 from learningchain.chain.types import LogEvent, Receipt, TransferEvent
 from learningchain.client import config
-from learningchain.client.callbacks.addresses import AllowedAddresses
+from learningchain.client.addresses import AllowedAddresses
 from learningchain.client.callbacks.posting import Caller
 from learningchain.client.callbacks.signatures import signature
 from learningchain.client.notify.delivery import MAX_WAITING, DeliveryLine, command, webhook

@@ -406,7 +406,7 @@ ELSEWHERE = {
     "p2p/content/index.py": "a database that was claimed",
     "client/kept.py": "a database that was claimed",
     "client/keys/tokens.py": "a database that was claimed",
-    "client/keys/backup.py": "a database that was claimed, and its copy in a folder of its own",
+    "client/node/backup.py": "a database that was claimed, and its copy in a folder of its own",
     "chain/storage/private.py": "here",
     "chain/storage/blockstore.py": "connections of an engine whose database was claimed",
 }

@@ -30,15 +30,14 @@ from learningchain.chain.storage.guard import Guard, Kind
 from learningchain.chain.types import NO_ROUND, PRECOMMIT, PREVOTE, TxBody, net_of, tx_digest, vote_digest
 from learningchain.client.contracts.membership.statements import JOIN, join_body
 from learningchain.client.keys.keystore import Identity
-from learningchain.client.keys.signing import LocalSigner
-from learningchain.client.node.interface import SignerUnavailable
+from learningchain.client.keys.signing import LocalSigner, SignerUnavailable
+from learningchain.client.keys.statements import Speaker, statement_digest
 from learningchain.client.signer import certificate, pairing, reach, remote, server
 from learningchain.client.signer import messages as m
 from learningchain.client.signer.pairing import Pairing, PairingError
 from learningchain.client.signer.reach import HeightReach
 from learningchain.client.signer.remote import RemoteSigner, SignerRefused
 from learningchain.client.signer.server import SignerServer
-from learningchain.client.signer.statements import Speaker, statement_digest
 from learningchain.p2p.tls import binding_digest, issue_leaf, make_ca
 from tests.slow import SLOW
 from tests.unit.loops import in_its_own_time

@@ -29,10 +29,10 @@ from learningchain.chain.node import (
 )
 from learningchain.chain.params import MAX_VALIDATORS
 from learningchain.client import config
+from learningchain.client.keys.statements import MAX_DOMAIN, MAX_STATEMENT
 from learningchain.client.signer import messages as signer_messages
 from learningchain.client.signer import remote
 from learningchain.client.signer import server as signer_server
-from learningchain.client.signer.statements import MAX_DOMAIN, MAX_STATEMENT
 from learningchain.p2p.content import cid, dag, exchange, moves, serving
 from learningchain.p2p.content import messages as content_messages
 from learningchain.p2p.content import service as content_service

@@ -277,7 +277,7 @@ REASONS: dict[str, str] = {
         client/sdk/http.py TIMEOUT_S SILENCE_S
         client/work/trials.py READY_S
         client/keys/tokens.py timeout=5.0 timeout=0.1
-        client/keys/backup.py timeout=30
+        client/node/backup.py timeout=30
     """,
     "a step of another machine or process that answers at once or not: it is tried again, or said": """
         client/machines/frames.py SILENT_S

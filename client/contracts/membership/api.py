@@ -53,7 +53,7 @@ from learningchain.client.contracts.membership.http.schema import (
 )
 from learningchain.client.contracts.membership.http.token import to_text
 from learningchain.client.contracts.membership.statements import TOKEN, token_body
-from learningchain.client.node.interface import SignerUnavailable
+from learningchain.client.keys.signing import SignerUnavailable
 from learningchain.p2p.address_book import parse_endpoint
 
 AT_ONCE = 64

@@ -26,7 +26,8 @@ from learningchain.chain.errors import InvalidTx, Malformed, Reject
 from learningchain.chain.types import AccountId, Hash
 from learningchain.client.api.render import code_name
 from learningchain.client.api.submit import try_out
-from learningchain.client.node.interface import Ledger, SignerUnavailable
+from learningchain.client.keys.signing import SignerUnavailable
+from learningchain.client.node.interface import Ledger
 from learningchain.p2p.outsiders import MAX_ASK, Answer, Door
 
 AGAIN_MS: Final = 5_000

@@ -12,7 +12,7 @@ from learningchain.chain.crypto import is_public_key
 from learningchain.chain.errors import Malformed
 from learningchain.chain.types import Hash, PublicKey
 from learningchain.client.contracts.membership.http.token import MAX_TOKEN, JoinToken, token_digest
-from learningchain.client.signer.statements import Speaker
+from learningchain.client.keys.statements import Speaker
 
 TOKEN: Final = "lc/token"
 JOIN: Final = "lc/join"

@@ -44,8 +44,8 @@ from learningchain.client.contracts.federation.roles.images import listed_progra
 from learningchain.client.contracts.federation.roles.looking import look, sent_before
 from learningchain.client.contracts.federation.roles.verifiers import least_verifiers
 from learningchain.client.contracts.federation.without_numpy import numpy_missing
+from learningchain.client.keys.signing import SignerUnavailable
 from learningchain.client.keys.tokens import TokenScope
-from learningchain.client.node.interface import SignerUnavailable
 
 MOST_DUTIES = 1_000
 HOLD_S, POLL_S = 10.0, 0.1

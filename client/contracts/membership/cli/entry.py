@@ -343,9 +343,9 @@ async def _signature(token: JoinToken, identity: Identity | Pairing) -> bytes:
     """Of the join, by the identity's key, wherever that lies."""
     from learningchain.client.contracts.membership.statements import JOIN, join_body
     from learningchain.client.keys.keystore import Identity
-    from learningchain.client.node.interface import SignerUnavailable
+    from learningchain.client.keys.signing import SignerUnavailable
+    from learningchain.client.keys.statements import Speaker, statement_digest
     from learningchain.client.signer.remote import RemoteSigner
-    from learningchain.client.signer.statements import Speaker, statement_digest
 
     if isinstance(identity, Identity):
         own = identity.key.public
