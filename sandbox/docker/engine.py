@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import docker.api.client
 import docker.errors
+import docker.transport
 import docker.utils.utils
 import requests.exceptions
 import urllib3.exceptions
@@ -28,11 +29,26 @@ TRANSFER_TIMEOUT_S = 900
 """Loading a large image gives no sign of life while the engine unpacks."""
 PULL_TIMEOUT_S = 120
 """Pulling gives signs of life both while bytes arrive and while they are unpacked."""
+KEPT_CONNECTIONS = 2
+"""Of each thread's client. docker-py keeps one for each of the last 25 paths that were asked for, whatever it is told."""
 _ATTEMPTS = 3
 _PAUSE_S = 0.25
 _DROPPED = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError)
+_py_client: Any = docker.api.client.APIClient
+_adapter: Any = docker.transport.UnixHTTPAdapter
 
-_make_client: Any = docker.api.client.APIClient
+
+def _client(timeout: int, **settings: Any) -> Any:
+    """docker-py's client, which keeps few connections to an engine of this machine."""
+    client: Any = _py_client(timeout=timeout, **settings)
+    usual = client.get_adapter(client.base_url)
+    if isinstance(usual, _adapter):
+        client.mount(client.base_url, _adapter(usual.socket_path, timeout, KEPT_CONNECTIONS))
+        usual.close()
+    return client
+
+
+_make_client: Any = _client
 _environment: Any = docker.utils.utils.kwargs_from_env
 
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socketserver
+import threading
 from collections.abc import Callable
+from functools import partial
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+import docker.api.client
 import docker.errors
 import pytest
 import requests
 
 from learningchain.sandbox import EngineError, Sandbox
 from learningchain.sandbox.docker import engine as engine_module
-from learningchain.sandbox.docker.engine import Engine
+from learningchain.sandbox.docker.engine import KEPT_CONNECTIONS, Engine
 from learningchain.sandbox.errors import SandboxUnavailable
 
 
@@ -48,6 +53,54 @@ def answers(*steps: object) -> Any:
 
 def test_a_dropped_connection_and_an_inner_fault_are_tried_again(engine: Engine) -> None:
     assert engine.call("x", answers(requests.ConnectionError("gone"), refusal(500), "done")) == "done"
+
+
+class Counting(socketserver.ThreadingUnixStreamServer):
+    """An engine that has every container, and counts the connections that it has."""
+
+    daemon_threads = True
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path), self.RequestHandlerClass)
+        self.open, self.changed = 0, threading.Condition()
+
+    def count(self, change: int) -> None:
+        with self.changed:
+            self.open += change
+            self.changed.notify_all()
+
+    class RequestHandlerClass(BaseHTTPRequestHandler):  # type: ignore[assignment]
+        protocol_version = "HTTP/1.1"
+        server: Counting
+
+        def setup(self) -> None:
+            super().setup()
+            self.server.count(1)
+
+        def finish(self) -> None:
+            self.server.count(-1)
+            super().finish()
+
+        def do_GET(self) -> None:
+            body = b'{"ApiVersion": "1.44"}'
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+
+def test_connections_to_the_engine_do_not_pile_up_with_the_containers_that_are_asked_for(tmp_path: Path) -> None:
+    with Counting(tmp_path / "engine") as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        engine = Engine(f"unix://{tmp_path}/engine")
+        for number in range(60):
+            engine.call("looking", partial(docker.api.client.APIClient.inspect_container, container=f"c{number}"))
+        with server.changed:
+            assert server.changed.wait_for(lambda: server.open <= KEPT_CONNECTIONS, 10), f"{server.open} are open"
+        server.shutdown()
 
 
 def test_retries_end(engine: Engine) -> None:
