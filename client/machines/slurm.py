@@ -173,7 +173,7 @@ async def _call(words: Sequence[str], given: bytes = b"") -> tuple[str, str]:
         raise SlurmError(f"{command} has no pipes")
     try:
         async with asyncio.timeout(CALL_S):
-            with contextlib.suppress(ConnectionError):  # it ended without reading: how it ended says more
+            with contextlib.suppress(ConnectionError, RuntimeError):  # it ended without reading: how it ended says more
                 process.stdin.write(given)
                 process.stdin.close()
             out, err = await asyncio.gather(_bounded(process.stdout, command), _bounded(process.stderr, command))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from msgspec import structs
 
 from learningchain.client.cli import machine as machine_cli
@@ -169,6 +170,22 @@ async def test_a_command_that_fails_says_which_and_how(played: Played, monkeypat
     with pytest.raises(SlurmError, match="squeue") as told:
         await Slurm(TERMS).look(["slurm-1"])
     assert why in str(told.value)
+
+
+def test_a_command_that_ends_before_it_reads_is_no_fault_of_the_loop(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The node's own loop refuses what is written to a program that is gone in words of its own."""
+    played.does("squeue", "exit 3")
+    made = asyncio.create_subprocess_exec
+
+    async def ended(*words: Any, **how: Any) -> Any:
+        process = await made(*words, **how)
+        await process.wait()
+        await asyncio.sleep(0)
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", ended)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, pytest.raises(SlurmError, match="ended with 3"):
+        runner.run(Slurm(TERMS).look(["slurm-1"]))
 
 
 async def test_a_command_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
