@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,9 @@ async def laboratory(folder: Path, typed: str, settings: Mapping[str, Any] | Non
     path, job = folder / "slow.tar", Path(__file__).with_name("slow_job.py")
     image_id = await asyncio.to_thread(build_python_image, path, {"/lc/job": job.read_bytes()}, with_packages=())
     async with engine(folder / "engine") as host, ClockedGraph(folder / "graph", roles, people=[OWNER]) as graph:
-        await Owner(graph["w0"], folder / "setting").types(typed)
+        w0 = graph["w0"]
+        w0.program = [sys.executable, "-m", "tests.processes.hasty", *w0.program[3:]]
+        await Owner(w0, folder / "setting").types(typed)
         await graph.start()
         await asyncio.gather(*(graph[name].logs("the sandbox is ready", within=SLOW_S) for name in (*JUDGES, "w0")))
         for name in JUDGES:

@@ -91,7 +91,7 @@ class Machine:
     namespace that it is in, if it has one of its own."""
 
     def __init__(
-        self, name: str, folder: Path, host: str, program: Sequence[str] = ("-m", "learningchain"), place: str = ""
+        self, name: str, folder: Path, host: str, program: Sequence[str] = ("-m", "tests.processes.hasty"), place: str = ""
     ) -> None:
         self.name, self.data, self.host, self.log = name, folder / name, host, folder / f"{name}.log"
         self._inside = ["ip", "netns", "exec", place] if place else []

@@ -21,6 +21,7 @@ from tests.processes.terminal import Owner
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PAGE = "docs/machines.md"
+LONG = pytest.mark.full("unit/test_machines.py has a model that is too long, and every other lie")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -58,6 +59,7 @@ async def test_a_training_runs_on_the_second_machine_and_is_paid(lab: Lab, tmp_p
     await lab.node.api.remove_machine("gpu1")
 
 
+@pytest.mark.full("unit/test_machines.py has a machine that started anew and holds its run no more")
 async def test_a_machine_that_is_killed_costs_no_attempt(lab: Lab) -> None:
     machine = Machine("gpu2", lab.folder, lab.host)
     await machine.join((await lab.node.api.add_machine(machine.name))["token"])
@@ -88,7 +90,7 @@ async def test_a_training_goes_on_while_its_node_is_killed_and_starts_again(lab:
     machine.run()
     try:
         await machine.ready(lab.node, SLOW_S)
-        job = await lab.post({"train": 20, "evaluate": 0.2, "examples": 40})
+        job = await lab.post({"train": 10, "evaluate": 0.2, "examples": 40})
 
         async def trains_there() -> bool:
             return any("-train-" in name for name in machine.containers("--filter", "status=running"))
@@ -106,7 +108,7 @@ async def test_a_training_goes_on_while_its_node_is_killed_and_starts_again(lab:
     await lab.node.api.remove_machine("gpu3")
 
 
-@pytest.mark.parametrize("how", ["changed", "long"])
+@pytest.mark.parametrize("how", ["changed", pytest.param("long", marks=LONG)])
 async def test_a_lying_machine_costs_no_more_than_the_run(lab: Lab, how: str) -> None:
     machine = Machine(f"liar-{how}", lab.folder, lab.host, ["-m", "tests.processes.lying_machine", how])
     await machine.join((await lab.node.api.add_machine(machine.name))["token"])

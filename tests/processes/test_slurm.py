@@ -62,7 +62,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
         host = f"unix://{folder / 'lab' / 'engine' / 'engine.sock'}"
         program.write_text(
             f"#!/bin/sh\ncd {ROOT}\nexport PATH=/usr/bin:/bin DOCKER_HOST={host} TMPDIR={folder}\n"
-            f'exec {sys.executable} -m learningchain "$@"\n'
+            f'exec {sys.executable} -m tests.processes.hasty "$@"\n'
         )
         program.chmod(0o755)
         async with laboratory(folder / "lab", typed, {"slurm.command": [str(program)]}) as lab:
@@ -83,6 +83,7 @@ async def test_a_training_is_a_job_of_slurm_and_is_paid(site: Site) -> None:
     assert [state.split()[0] for state in site.cluster.jobs()] == ["COMPLETED"], "its program ended in order"
 
 
+@pytest.mark.full("unit/test_slurm.py plays each state of a job that its engine ends")
 async def test_a_job_that_somebody_cancels_ends_its_container_and_costs_no_attempt(site: Site) -> None:
     job = await site.lab.post({"train": 15, "evaluate": 0.2, "examples": 40})
     await site.trains()
@@ -97,8 +98,9 @@ async def test_a_job_that_somebody_cancels_ends_its_container_and_costs_no_attem
     await _is_paid_at_the_second_try(site, job)
 
 
+@pytest.mark.full("unit/test_slurm.py has NODE_FAIL with a process that goes on; Slurm takes half a minute to say it")
 async def test_a_machine_that_slurm_gives_up_costs_no_attempt_though_its_job_runs_on(site: Site) -> None:
-    job = await site.lab.post({"train": 45, "evaluate": 0.2, "examples": 40})
+    job = await site.lab.post({"train": 30, "evaluate": 0.2, "examples": 40})
     await site.trains()
     (machine,) = [words.split()[1] for words in site.cluster.jobs() if words.startswith("RUNNING")]
     await site.cluster.stop(machine, kill=True)
@@ -114,8 +116,9 @@ async def test_a_machine_that_slurm_gives_up_costs_no_attempt_though_its_job_run
     await site.cluster.idle(machine)
 
 
+@pytest.mark.full("unit/test_slurm.py has a controller that is down, and leases over a start of the node")
 async def test_a_training_goes_on_without_its_node_and_without_slurm_s_controller(site: Site) -> None:
-    job = await site.lab.post({"train": 25, "evaluate": 0.2, "examples": 40})
+    job = await site.lab.post({"train": 12, "evaluate": 0.2, "examples": 40})
     await site.trains()
     await site.cluster.stop("slurmctld")
     await site.lab.node.kill()
