@@ -87,10 +87,10 @@ class Engine:
             setattr(self._local, name, client)
         return client
 
-    def call(self, what: str, action: Callable[[Any], T], *, attempts: int = _ATTEMPTS) -> T:
+    def call(self, what: str, action: Callable[[Any], T], *, attempts: int = _ATTEMPTS, transfer: bool = False) -> T:
         """Runs `action` on this thread's client, again where the connection dropped or the engine had an inner fault.
 
-        `action` must be safe to repeat. Raises EngineError.
+        `action` must be safe to repeat; `transfer`: it may be silent for long. Raises EngineError.
         """
         last: EngineError
         pause = threading.Event()
@@ -98,7 +98,7 @@ class Engine:
             if attempt:
                 pause.wait(_PAUSE_S * attempt)
             try:
-                return action(self.api())
+                return action(self.api(transfer=transfer))
             except docker.errors.APIError as problem:
                 status = problem.status_code
                 last = EngineError(what, explain(problem), status)

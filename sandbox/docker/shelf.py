@@ -140,7 +140,7 @@ class DataShelf:
         try:
             with Filler(self._engine, f"{volume}-filler", self._maker(), volume, self._own_labels) as filler:
                 for file in placed:
-                    for size in filler.add(file, durable=True):
+                    for size in filler.keep(file):
                         on_bytes(size)
                         looked += size
                         _go_on(cancel)

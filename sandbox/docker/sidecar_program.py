@@ -7,8 +7,8 @@
     take NAME CAP                    the same of a file that may change meanwhile: read into memory first
     copy NAME CAP SEEN               ok SIZE STAMP, then SIZE bytes, then: whole, or: changed. Of a job that goes on; or: no WHY
     new                              ok: the volume for data was empty, and has a folder for them; or: no WHY
-    add NAME SIZE, then SIZE bytes   ok: a file of a data set; NAME in hexadecimal, with the folders before it
-    keep NAME SIZE, then SIZE bytes  the same of data that outlive the engine's machine: a large one reaches the disk as it comes
+    keep NAME SIZE, then SIZE bytes  ok: a file of the owner's data; NAME in hexadecimal, with the folders before it. Such data
+                                     outlive the engine's machine: a large file reaches the disk as it comes
     sync NAME                        ok: this file of the data is on the disk, also after a loss of power
     stay SECONDS                     ok: it holds the volumes for so long after its standard input ended
 
@@ -42,8 +42,8 @@ def serve(asked: io.BufferedReader, answers: io.BufferedWriter) -> None:
             answers.write(b"ok\n")
         elif words[0] == "new":
             begin(answers)
-        elif words[0] in ("add", "keep"):
-            add(bytes.fromhex(words[1]).decode(), int(words[2]), asked, durable=words[0] == "keep")
+        elif words[0] == "keep":
+            keep(bytes.fromhex(words[1]).decode(), int(words[2]), asked)
             answers.write(b"ok\n")
         elif words[0] == "sync":
             sync(bytes.fromhex(words[1]).decode())
@@ -68,14 +68,14 @@ def begin(answers: io.BufferedWriter) -> None:
     return None
 
 
-def add(name: str, size: int, source: io.BufferedReader, *, durable: bool = False) -> None:
+def keep(name: str, size: int, source: io.BufferedReader) -> None:
     """The node has checked the name; that it leads out of the folder is refused here too."""
     parts = within(name)
     for end in range(1, len(parts)):
         folder = "/".join((DATA, FILES, *parts[:end]))
         if not os.path.isdir(folder):
             os.mkdir(folder, 0o755)
-    put("/".join((DATA, FILES, *parts)), size, source, durable=durable)
+    put("/".join((DATA, FILES, *parts)), size, source, durable=True)
 
 
 def within(name: str) -> list[str]:

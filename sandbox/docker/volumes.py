@@ -2,10 +2,10 @@
 
     hold: measured -> volume created -> filled through a filler, hashed on the way -> shown to runs -> release
 
-A volume of the engine's `local` driver has neither a size nor mount flags. So nobody writes to it but the filler, a container of
-the node's own that ends before the first run starts, and what it writes is counted here; and no job has it mounted: a job sees
-its folder through a view of its own (`Sidecar.show`), a read-only overlay with noexec, nosuid and nodev. Nothing is mounted from
-the node's disk, so the engine may be on another machine.
+A volume of the engine's `local` driver has neither a size nor mount flags. So it is written to through the filler alone, a
+container of the node's own that ends before the first run starts, and what is sent is counted here; and no job has it mounted: a
+job sees its folder through a view of its own (`Sidecar.show`), a read-only overlay with noexec, nosuid and nodev. Nothing is
+mounted from the node's disk, so the engine may be on another machine.
 
 A volume is known by the hash of what is in it, and used again by runs of the same content as long as this sandbox lives. Its name
 holds a number that is drawn at each start: what a killed node left, filled or half filled, is never taken for one of ours, and the
@@ -19,18 +19,19 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from learningchain.sandbox import tarwriter
 from learningchain.sandbox.data import DataFile, DataSet, KnownSet, measure
 from learningchain.sandbox.disk import leave_room
 from learningchain.sandbox.docker.attached import Attached, Dialogue
 from learningchain.sandbox.docker.engine import Engine
 from learningchain.sandbox.docker.isolation import DATA_LABEL, new_uid, plain_volume, sidecar_config
 from learningchain.sandbox.docker.sidecar import (
-    CHUNK,
     LINE,
     check_volume,
     create_container,
@@ -40,12 +41,14 @@ from learningchain.sandbox.docker.sidecar import (
 )
 from learningchain.sandbox.docker.sidecar_program import DATA, FILES
 from learningchain.sandbox.errors import EngineError
+from learningchain.sandbox.targuard import FILE, FOLDER
 
 IDLE_VOLUMES = 64
 """Volumes that no run uses and that are kept for the next one of the same content, while all have room."""
 KEPT_BYTES = 64 << 30
 LOOK_EVERY = 64 << 20
 """Bytes after which the engine's disk is looked at again: others write to it too."""
+PIECE = 1 << 20
 
 log = logging.getLogger("learningchain.sandbox")
 
@@ -208,13 +211,7 @@ class DataVolumes:
         folder = create_volume(self._engine, name, {}, labels)
         try:
             with Filler(self._engine, f"{name}-filler", self._maker(), name, self._labels) as filler:
-                looked = 0
-                for file in data.files:
-                    for size in filler.add(file):
-                        looked += size
-                        if looked >= LOOK_EVERY:
-                            looked = 0
-                            leave_room(self._disk(), what)
+                filler.fill(data, lambda: leave_room(self._disk(), what))
         except BaseException:
             for problem in remove_volume(self._engine, name):
                 log.warning("left behind until the next clean-up: %s", problem)
@@ -249,22 +246,42 @@ class Filler:
         for problem in remove_container(self._engine, self._name):
             log.warning("left behind until the next clean-up: %s", problem)
 
-    def add(self, file: DataFile, *, durable: bool = False) -> Iterator[int]:
-        """Sends one file, and tells the size of each piece. Raises OSError where it is not what was measured."""
-        digest, left = hashlib.sha256(), file.size
-        descriptor = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as source:
-            self._talk.send(f"{'keep' if durable else 'add'} {file.name.encode().hex()} {file.size}\n".encode())
-            while left:
-                piece = source.read(min(CHUNK, left))
-                if not piece:
-                    raise OSError(f"{file.path} became shorter while it was read")
-                self._talk.send(piece)
-                digest.update(piece)
-                left -= len(piece)
-                yield len(piece)
-            if source.read(1) or digest.digest() != file.sha256:
-                raise OSError(f"{file.path} is not what it was when it was measured")
+    def fill(self, data: DataSet, look: Callable[[], None]) -> None:
+        """Sends all files as one archive, which the engine itself unpacks. The filler's program would write them into its own small
+        memory, and ten thousand files would be ten thousand questions. `look`: called after each `LOOK_EVERY` bytes.
+        Raises OSError where a file is not what was measured, and what `look` raises."""
+        faults = list[OSError]()
+
+        def pieces() -> Iterator[bytes]:
+            sent = 0
+            try:
+                for piece in packed(data):
+                    yield piece
+                    sent += len(piece)
+                    if sent >= LOOK_EVERY:
+                        sent = 0
+                        look()
+            except OSError as problem:  # the engine's client would take it for a broken connection
+                faults.append(problem)
+                raise
+
+        def put(api: Any) -> None:
+            api.put_archive(self._name, f"{DATA}/{FILES}", pieces())
+
+        try:
+            self._engine.call("bringing data to the engine's disk", put, attempts=1, transfer=True)
+        except EngineError:
+            if faults:
+                raise faults[0] from None
+            raise
+
+    def keep(self, file: DataFile) -> Iterator[int]:
+        """Sends one file of data that outlive the engine's machine, and tells the size of each piece. Raises OSError where it is
+        not what was measured."""
+        self._talk.send(f"keep {file.name.encode().hex()} {file.size}\n".encode())
+        for piece in measured(file):
+            self._talk.send(piece)
+            yield len(piece)
         self._ask()
 
     def sync(self, file: DataFile) -> None:
@@ -276,3 +293,32 @@ class Filler:
         answer = self._talk.line(LINE)
         if answer != "ok":
             raise EngineError("the filler of a data volume", f"the volume {answer.removeprefix('no ')}")
+
+
+def packed(data: DataSet) -> Iterator[bytes]:
+    """A data set as an archive: files that everybody may read and nobody may write. Raises as `measured`."""
+    for folder in sorted(data.folders()):
+        yield tarwriter.header(folder, FOLDER, mode=0o755)
+    for file in data.files:
+        yield tarwriter.header(file.name, FILE, size=file.size, mode=0o444)
+        yield from measured(file)
+        yield tarwriter.padding(file.size)
+    yield tarwriter.END
+
+
+def measured(file: DataFile) -> Iterator[bytes]:
+    """The bytes of a file, hashed while whoever asked for them sends them on. Raises OSError where it is a link, or not what was
+    measured."""
+    digest, left = hashlib.sha256(), file.size
+    descriptor = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb", buffering=0) as source, ThreadPoolExecutor(1) as beside:
+        while left:
+            piece = source.read(min(PIECE, left))
+            if not piece:
+                raise OSError(f"{file.path} became shorter while it was read")
+            left -= len(piece)
+            hashing = beside.submit(digest.update, piece) if left else None  # a small file is worth no thread
+            yield piece
+            digest.update(piece) if hashing is None else hashing.result()
+        if source.read(1) or digest.digest() != file.sha256:
+            raise OSError(f"{file.path} is not what it was when it was measured")

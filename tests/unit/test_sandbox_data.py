@@ -191,17 +191,17 @@ def test_the_fillers_program_writes_below_its_folder_alone(tmp_path: Path, monke
         return answers.getvalue()
 
     name = b"deep/a b".hex().encode()
-    assert say(b"new\n", b"add " + name + b" 2\n", b"12", b"add " + b"deep/c".hex().encode() + b" 0\n") == b"ok\nok\nok\n"
+    assert say(b"new\n", b"keep " + name + b" 2\n", b"12", b"keep " + b"deep/c".hex().encode() + b" 0\n") == b"ok\nok\nok\n"
     assert (tmp_path / "data/files/deep/a b").read_bytes() == b"12"
     assert (tmp_path / "data/files/deep/a b").stat().st_mode & 0o7777 == 0o444
     assert say(b"new\n") == b"no is not empty\n"
     for bad in ("../x", "a/../../x", "/x", "a//x", "./x"):
         with pytest.raises(ValueError, match="leads out"):
-            say(b"add " + bad.encode().hex().encode() + b" 1\n", b"1")
+            say(b"keep " + bad.encode().hex().encode() + b" 1\n", b"1")
     with pytest.raises(FileExistsError):
-        say(b"add " + name + b" 2\n", b"34")
+        say(b"keep " + name + b" 2\n", b"34")
     with pytest.raises(EOFError):
-        say(b"add " + b"short".hex().encode() + b" 2\n", b"1")
+        say(b"keep " + b"short".hex().encode() + b" 2\n", b"1")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
 
 
@@ -405,7 +405,7 @@ def test_the_disk_is_looked_at_before_and_while_it_fills(
             raise EngineError(what, "full")
 
     monkeypatch.setattr(volumes, "leave_room", look)
-    monkeypatch.setattr(volumes, "LOOK_EVERY", 10)
+    monkeypatch.setattr(volumes, "LOOK_EVERY", 1_024)  # of the archive: a header and a file that is padded
     (tmp_path / "deep").mkdir()
     for name in ("deep/a", "deep/b", "deep/c"):
         (tmp_path / name).write_text("x" * 10)
@@ -415,7 +415,7 @@ def test_the_disk_is_looked_at_before_and_while_it_fills(
     assert asked == [(30, 5), (0, 0), (0, 0), (0, 0)]
     assert double.volumes == {}
     asked.clear()
-    monkeypatch.setattr(volumes, "LOOK_EVERY", 20)
+    monkeypatch.setattr(volumes, "LOOK_EVERY", 3_000)
     store.hold(data)
     assert asked == [(30, 5), (0, 0)], "so often, and no more"
     store.release(data)
