@@ -10,6 +10,7 @@ from rich.console import Console
 
 from learningchain.client.cli.bars import Bar
 from learningchain.client.cli.common import HERE, Common, WrongUsage, listing, size_text, span, when
+from learningchain.client.sdk.types import ApiError, UnreachableError
 
 if TYPE_CHECKING:
     from learningchain.client.api.schema import ContentView, FileStored, KeptForView, TransferView
@@ -137,3 +138,19 @@ def progress(one: TransferView) -> list[str]:
     size, rate, left = one["size"], one["rate"], one["left_s"]
     done = size_text(one["done"]) if size is None else f"{size_text(one['done'])} of {size_text(size)}"
     return [done, "-" if rate is None else f"{size_text(rate)}/s", "-" if left is None else span(left)]
+
+
+async def coming_for(node: Client, ref: str) -> list[TransferView]:
+    """What this node fetches for a job or a federation now: images, data, models, updates."""
+    try:
+        return [one for one in await node.transfers() if any(why["ref"] == ref for why in one["kept_for"])]
+    except UnreachableError:
+        raise
+    except ApiError:  # an older node, or a token of less
+        return []
+
+
+def coming_table(coming: list[TransferView]) -> Any:
+    """The first of such fetches, with rate and time left."""
+    rows = [[one["kept_for"][0]["what"], one["cid"], *progress(one)] for one in coming[:8]]
+    return listing(["being fetched", "content", "bytes", "rate", "left"], rows, {"bytes", "rate", "left"})

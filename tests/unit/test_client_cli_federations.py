@@ -7,28 +7,35 @@ import json
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from rich.console import Console
 from structlog.testing import capture_logs
 
 from learningchain.chain.codec import encode
 from learningchain.chain.contracts.federation.messages import FileCode
 from learningchain.chain.losses import Measurement
 from learningchain.client.cli.app import main
+from learningchain.client.contracts.federation.cli import watch as watching
 from learningchain.client.contracts.federation.offer import too_few
 from learningchain.client.contracts.federation.roles.journal import JOURNAL, AttemptNote, FederationNotes, JournalBook, PreviewNote
 from learningchain.client.contracts.federation.roles.making import NO_UPDATES
 from learningchain.client.contracts.federation.roles.member import MemberBook, MemberMachine, TrainedFederation
 from learningchain.client.contracts.federation.wishes import PreviewWish, SponsorWish, StopWish, TrainWish, VaultWish, wish_in
 from learningchain.client.keys.tokens import Tokens, TokenScope, now_ms
+from learningchain.client.sdk.types import UnreachableError
 from learningchain.client.work.tries import Trial, TriedRun
 from learningchain.p2p.content.cid import Codec, cid_of
 from learningchain.sandbox import AnswerOutcome, OwnData, ParsedAnswer
 from tests.unit.api_kit import TOKEN, Api, serving, sha
 from tests.unit.federation_play import DIMS, FederationPlay, helpers_serve
 from tests.unit.test_api_federations import SECOND, opened, played, who
+
+if TYPE_CHECKING:
+    from learningchain.client.sdk.client import Client
 
 Run = Callable[..., Awaitable[tuple[int, str, str]]]
 SCHEMA = b'{"columns": [{"name": "age", "datatype": "INT64"}]}'
@@ -456,3 +463,41 @@ async def test_an_offer_that_nobody_could_ask_is_refused_before_it_is_sent(
     code, _, err = await run(*LINE, *(tmp_path / "file" if word == "FILE" else word for word in words))
     assert (code, said in err) == (2, True), err
     assert await api.get("/v1/models") == []
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_who_watches_sees_what_is_fetched_for_the_federation(away: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    ref, other, asked = "ab" * 32, "cd" * 32, asyncio.Event()
+
+    def transfer(of: str) -> Any:
+        why = {"what": "file of a round", "of": None, "ref": of, "until": None}
+        return {"cid": f"cid-{of[:2]}", "done": 10 * 2**20, "size": 40 * 2**20, "rate": 2**20, "left_s": 30, "kept_for": [why]}
+
+    class Node:
+        fails = away
+
+        async def transfers(self) -> list[Any]:
+            if self.fails:
+                self.fails = False
+                raise UnreachableError("away for a while")
+            asked.set()
+            return [transfer(other), transfer(ref)]
+
+    monkeypatch.setattr(watching, "COMING_S", 0.0)
+    story = watching.Story("own", verbose=False)
+    assert "being fetched" not in rendered(watching.display(story))
+    with watching.transfers_in(cast("Client", Node()), ref, story):
+        await asyncio.wait_for(asked.wait(), 30)
+        while not story.coming:
+            await asyncio.sleep(0)
+    shown = rendered(watching.display(story))
+    assert all(
+        word in shown for word in ("being fetched", "file of a round", "cid-ab", "10.0 MiB of 40.0 MiB", "1.0 MiB/s")
+    )
+    assert "cid-cd" not in shown
+
+
+def rendered(parts: list[Any]) -> str:
+    console = Console(width=200, file=StringIO())
+    console.print(*parts)
+    return cast("StringIO", console.file).getvalue()

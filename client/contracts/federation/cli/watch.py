@@ -1,7 +1,8 @@
 """`fed watch`: a federation live, from now or its begin to its end.
 
 Events say what happened; the ledger's record says where it stands. For each attempt it is told whether this node's own update was
-used, and if not which rule refused it; for each measurement the loss, in a curve.
+used, and if not which rule refused it; for each measurement the loss, in a curve. The live view also shows what this node fetches
+for it.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -19,14 +20,16 @@ from rich.live import Live
 from rich.text import Text
 
 from learningchain.client.cli.common import HERE, Common, Output, cell, clean, facts, named, when
+from learningchain.client.cli.files import coming_for, coming_table
 from learningchain.client.contracts.federation.cli.reading import FedText
 from learningchain.client.contracts.federation.cli.words import meaning, state_text
 from learningchain.client.contracts.federation.references import find_federation
 from learningchain.client.contracts.federation.web.phrases import CODES, ENDS, OUTCOMES, VOIDS
+from learningchain.client.sdk.http import COMING_S
 from learningchain.client.sdk.types import ApiError, UnreachableError
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import EventView
+    from learningchain.client.api.schema import EventView, TransferView
     from learningchain.client.contracts.federation.http.schema import FederationRoundView, FederationView
     from learningchain.client.sdk.client import Client
 
@@ -62,7 +65,7 @@ def watch(
             if sys.stdout.isatty()
             else FedLineView(common.out, story)
         )
-        with view:
+        with view, transfers_in(node, ref, story) if isinstance(view, FedLiveView) else nullcontext():
             async for event in _events(node, ref):
                 if story.target is None and event["topic"] != FIRST:
                     story.remember(await node.federation(ref), await node.federation_rounds(ref, limit=MOST_ROUNDS))
@@ -90,6 +93,23 @@ async def _events(node: Client, ref: str) -> Any:
             if failures > RETRIES:
                 raise
             await asyncio.sleep(min(0.2 * 2**failures, 5.0))
+
+
+@contextmanager
+def transfers_in(node: Client, ref: str, story: Story) -> Iterator[None]:
+    """Keep in the story what this node fetches for the federation. A node that is away for a while is asked again."""
+
+    async def look() -> None:
+        while True:
+            with suppress(UnreachableError):
+                story.coming = await coming_for(node, ref)
+            await asyncio.sleep(COMING_S)
+
+    task = asyncio.create_task(look())
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 # --- what is told ---------------------------------------------------------------------------------------------------------------
@@ -150,6 +170,8 @@ class Story:
         self.target: float | None = None
         self.used = self.refused = 0
         self.record: FederationView | None = None
+        self.coming: list[TransferView] = []
+        """What this node fetches for it now."""
 
     @property
     def losses(self) -> list[tuple[int, float]]:
@@ -275,7 +297,7 @@ class FedLiveView(WatchView):
 
 
 def display(story: Story) -> list[Any]:
-    """Where it stands, and the curve."""
+    """Where it stands, what is being fetched for it, and the curve."""
     parts: list[Any] = []
     if (one := story.record) is not None:
         rows: list[tuple[str, Any]] = [
@@ -288,6 +310,8 @@ def display(story: Story) -> list[Any]:
         if story.used or story.refused:
             rows.append(("your updates", f"{story.used} used, {story.refused} not"))
         parts.append(facts(f"Federation {one['id']}", rows))
+    if story.coming:
+        parts += [coming_table(story.coming), Text()]
     return [*parts, *(cell(row, "cyan") for row in curve(story.losses, story.target)), Text()]
 
 

@@ -31,7 +31,7 @@ from learningchain.client.contracts.job.references import find
 from learningchain.client.sdk.types import ApiError, Fetched, UnreachableError
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import ParkedView, RunCancelled, StatusView, TransferView
+    from learningchain.client.api.schema import ParkedView, RunCancelled, StatusView
     from learningchain.client.contracts.job.http.schema import JobSummary, JobView, SetInUse
     from learningchain.client.sdk.client import Client
 
@@ -195,16 +195,6 @@ async def own_runs(node: Client, job: str) -> list[Any]:
     except UnreachableError:
         raise
     except ApiError:  # a node without a worker
-        return []
-
-
-async def coming_for(node: Client, job: str) -> list[TransferView]:
-    """What this node fetches for a job now: its image, data and models."""
-    try:
-        return [one for one in await node.transfers() if any(why["ref"] == job for why in one["kept_for"])]
-    except UnreachableError:
-        raise
-    except ApiError:  # an older node, or a token of less
         return []
 
 

@@ -20,13 +20,12 @@ from rich.live import Live
 from rich.text import Text
 
 from learningchain.client.cli.common import HERE, Common, Output, cell, clean, facts, listing, named, nested, span, when
-from learningchain.client.cli.files import progress
+from learningchain.client.cli.files import coming_for, coming_table
 from learningchain.client.contracts.job.cli.export import CsvExport
 from learningchain.client.contracts.job.cli.jobs import (
     ENDED,
     JobId,
     claims_table,
-    coming_for,
     meaning,
     own_runs,
     parked_here,
@@ -321,12 +320,6 @@ def display(shown: Shown, own: str) -> list[Any]:
     if shown.runs:
         parts += [Text(), runs_table(shown.runs)]
     return parts
-
-
-def coming_table(coming: list[TransferView]) -> Any:
-    """What this node fetches for the job, with rate and time left."""
-    rows = [[one["kept_for"][0]["what"], one["cid"], *progress(one)] for one in coming[:8]]
-    return listing(["being fetched", "content", "bytes", "rate", "left"], rows, {"bytes", "rate", "left"})
 
 
 _WAITING = {
