@@ -491,9 +491,7 @@ async def test_who_watches_sees_what_is_fetched_for_the_federation(away: bool, m
         while not story.coming:
             await asyncio.sleep(0)
     shown = rendered(watching.display(story))
-    assert all(
-        word in shown for word in ("being fetched", "file of a round", "cid-ab", "10.0 MiB of 40.0 MiB", "1.0 MiB/s")
-    )
+    assert all(word in shown for word in ("being fetched", "file of a round", "cid-ab", "10.0 MiB of 40.0 MiB", "1.0 MiB/s"))
     assert "cid-cd" not in shown
 
 
