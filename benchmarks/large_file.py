@@ -64,47 +64,56 @@ def random_file(path: Path, mebibytes: int) -> None:
         os.fsync(file.fileno())
 
 
-def _send(path: str, pem: str, port: Any) -> float:
-    """Serve one copy; processor seconds."""
+def _send(path: str, pem: str, port: Any, times: int) -> float:
+    """Serve one connection; processor seconds."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
     with create_server(("127.0.0.1", 0)) as listener:
         port.put(listener.getsockname()[1])
-        with context.wrap_socket(listener.accept()[0], server_side=True) as link, open(path, "rb", buffering=0) as file:
+        with context.wrap_socket(listener.accept()[0], server_side=True) as link:
             began, buffer = time.process_time(), memoryview(bytearray(_PIECE))
-            while size := file.readinto(buffer):
-                link.sendall(buffer[:size])
+            for _ in range(times):
+                with open(path, "rb", buffering=0) as file:
+                    while size := file.readinto(buffer):
+                        link.sendall(buffer[:size])
     return time.process_time() - began
 
 
-def _receive(path: str, size: int, port: int) -> float:
+def _receive(path: str, size: int, port: int, times: int) -> float:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    began, buffer, missing = time.process_time(), memoryview(bytearray(_PIECE)), size
-    with context.wrap_socket(create_connection(("127.0.0.1", port))) as link, open(path, "wb", buffering=0) as file:
+    began = time.process_time()
+    with context.wrap_socket(create_connection(("127.0.0.1", port))) as link:
+        for _ in range(times):
+            _receive_one(link, path, size)
+    return time.process_time() - began
+
+
+def _receive_one(link: ssl.SSLSocket, path: str, size: int) -> None:
+    buffer, missing = memoryview(bytearray(_PIECE)), size
+    with open(path, "wb", buffering=0) as file:
         while missing:
             filled = 0
             while filled < min(_PIECE, missing):
-                got = link.recv_into(buffer[filled:])
+                got = link.recv_into(buffer[filled : min(_PIECE, missing)])
                 if not got:
                     raise RuntimeError("the copy broke off")
                 filled += got
             file.write(buffer[:filled])
             missing -= filled
         os.fsync(file.fileno())
-    return time.process_time() - began
 
 
-def copy(source: Path, target: Path, pem: Path) -> _Took:
-    """By two processes that are started before the clock."""
+def copy(source: Path, target: Path, pem: Path, times: int = 1) -> _Took:
+    """By two processes that are started before the clock, through one connection, one copy after the other."""
     context = get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(2, mp_context=context) as pool:
         port = manager.Queue()
-        sending = pool.submit(_send, str(source), str(pem), port)
+        sending = pool.submit(_send, str(source), str(pem), port, times)
         where = port.get()
         pool.submit(os.getpid).result()
         began = time.perf_counter()
-        cpu = pool.submit(_receive, str(target), source.stat().st_size, where).result()
+        cpu = pool.submit(_receive, str(target), source.stat().st_size, where, times).result()
         return _Took(time.perf_counter() - began, cpu + sending.result())
 
 

@@ -1,13 +1,13 @@
 """The receiving half of the mover: one data connection, in three threads (LC-CONTENT-18).
 
 One reads into a few large buffers; another hashes each leaf, compares, writes it to its place, and reports it. So nothing wrong
-ever reaches the file, and what is reported is there. The third has the disk take what is written, a part at a time: for what waits
-in memory when the ledger syncs a vote, the vote may wait, too.
+ever reaches the file, and what is reported is there. The third is the writer's (`writing`): it has the disk take what is written.
 """
 
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import socket
 import ssl
@@ -26,17 +26,16 @@ from learningchain.p2p.content.events import LeavesMoved, MoveEnded, MoveOpened,
 from learningchain.p2p.mover.orders import Connect
 from learningchain.p2p.mover.places import cut, yield_to_others
 from learningchain.p2p.mover.sending import ASK, SILENCE_S, read_exactly
+from learningchain.p2p.mover.writing import SteadyWriter
 from learningchain.p2p.tls import NotAuthenticated, check_member, peer_identity
 
 BUFFER: Final = 4 * CHUNK
 BUFFERS: Final = 4
 CONNECT_S: Final = 5.0
-SYNCED: Final = 32 * 2**20
-"""So many bytes are synced at a time."""
 
 
 class _Filled(NamedTuple):
-    buffer: bytearray
+    buffer: mmap.mmap
     size: int
     at: int
     digests: list[bytes]
@@ -55,16 +54,14 @@ class LeafReceiver:
         self._order, self._context, self._chain_id, self._report = order, context, chain_id, report
         self._takes: SimpleQueue[TakeLeaves | None] = SimpleQueue()
         self._asked: deque[TakeLeaves] = deque()
-        self._free: SimpleQueue[bytearray] = SimpleQueue()
+        self._free: SimpleQueue[mmap.mmap] = SimpleQueue()
         self._filled: SimpleQueue[_Filled | None] = SimpleQueue()
-        self._unsynced = 0
-        self._syncs: SimpleQueue[bool] = SimpleQueue()
         self._socket: socket.socket | None = None
         self._ended = False
         self._wrong = False
         self._disk = ""
         for _ in range(BUFFERS):
-            self._free.put(bytearray(BUFFER))
+            self._free.put(mmap.mmap(-1, BUFFER))  # whole pages: the disk takes them directly
         threading.Thread(target=self._run, daemon=True, name="receiving").start()
 
     def take(self, order: TakeLeaves) -> None:
@@ -83,10 +80,9 @@ class LeafReceiver:
         except OSError as fault:
             self._report(MoveEnded(self._order.move, f"the file of the download cannot be opened: {fault.strerror}"))
             return
-        hashing = threading.Thread(target=self._check, args=(file,), daemon=True, name="hashing")
+        writer = SteadyWriter(file)
+        hashing = threading.Thread(target=self._check, args=(writer,), daemon=True, name="hashing")
         hashing.start()
-        syncing = threading.Thread(target=self._sync, args=(file,), daemon=True, name="syncing")
-        syncing.start()
         try:
             self._converse()
         except (OSError, ValueError, NotAuthenticated) as fault:
@@ -94,8 +90,7 @@ class LeafReceiver:
         finally:
             self._filled.put(None)
             hashing.join()
-            self._syncs.put(False)
-            syncing.join()
+            writer.close()
             os.close(file)
         self._report(MoveEnded(self._order.move, why, self._wrong, self._disk))
 
@@ -142,16 +137,16 @@ class LeafReceiver:
             if not self._ask(tls, wait=False):
                 return
 
-    def _check(self, file: int) -> None:
+    def _check(self, writer: SteadyWriter) -> None:
         """Until the end; after a fault, buffers are only given back."""
         while (filled := self._filled.get()) is not None:
             if not self._wrong and not self._disk:
-                self._keep(file, filled)
+                self._keep(writer, filled)
                 if self._wrong or self._disk:
                     self.end()
             self._free.put(filled.buffer)
 
-    def _keep(self, file: int, filled: _Filled) -> None:
+    def _keep(self, writer: SteadyWriter, filled: _Filled) -> None:
         view, good = memoryview(filled.buffer)[: filled.size], 0
         for digest in filled.digests:
             if hashlib.sha256(view[good * CHUNK : (good + 1) * CHUNK]).digest() != digest:
@@ -160,22 +155,10 @@ class LeafReceiver:
             good += 1
         size = min(good * CHUNK, filled.size)
         try:
-            done = 0
-            while done < size:
-                done += os.pwrite(file, view[done:size], filled.at + done)
+            writer.write(view[:size], filled.at)
         except OSError as fault:
             full = "is full: free space on it, then try again" if fault.errno in FULL else f"failed: {fault.strerror}"
             self._disk = f"the disk of the content store {full}; nothing incomplete counts as stored"
             return
-        self._unsynced += size
-        if self._unsynced >= SYNCED:
-            self._unsynced = 0
-            self._syncs.put(True)
         if good:
             self._report(LeavesMoved(self._order.move, good, size))
-
-    def _sync(self, file: int) -> None:
-        """What the disk cannot take the node is told when it makes the whole file durable."""
-        while self._syncs.get():
-            with suppress(OSError):
-                os.fdatasync(file)
