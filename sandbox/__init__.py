@@ -20,7 +20,7 @@ from learningchain.sandbox.errors import (
     SandboxUnavailable,
 )
 from learningchain.sandbox.progress import Progress
-from learningchain.sandbox.results import Evaluated, UnfitRow
+from learningchain.sandbox.results import Evaluated, EvaluatedModels, UnfitRow
 from learningchain.sandbox.spec import (
     AnswerOutcome,
     Check,
@@ -56,6 +56,7 @@ __all__ = [
     "EngineError",
     "EngineInfo",
     "Evaluated",
+    "EvaluatedModels",
     "ImageLimits",
     "ImageNotFound",
     "Outcome",

@@ -14,7 +14,7 @@ import msgspec
 
 from learningchain.sandbox.answers import MAX_ANSWER_BYTES, AnswerReader
 from learningchain.sandbox.losses import MAX_LOSSES_BYTES
-from learningchain.sandbox.results import EvaluationReader, ResultReader
+from learningchain.sandbox.results import EvaluationReader, EvaluationsReader, ResultReader
 
 _MIB = 1 << 20
 LONGEST_S = 30 * 86400.0
@@ -143,6 +143,10 @@ PHASES: dict[str, PhaseRow] = {
         (InputRow("model"), InputRow("eval", needed=False), InputRow(SETS, needed=False, folder=True)),
         (OutputRow("losses", MAX_LOSSES_BYTES, EvaluationReader),),
     ),
+    "evaluates": PhaseRow(
+        (InputRow("models"), InputRow("eval", needed=False)),
+        (OutputRow("losses", MAX_LOSSES_BYTES, EvaluationsReader),),
+    ),
     "predict": PhaseRow(
         (InputRow("model"), InputRow("request.json", late=True, cap=4096), InputRow("input", late=True, cap=MAX_INPUT_BYTES)),
         (OutputRow("answer", MAX_ANSWER_BYTES, AnswerReader),),
@@ -154,5 +158,5 @@ PHASES: dict[str, PhaseRow] = {
         seeded=True,
     ),
 }
-"""The container contract (docs/sandbox.md), version 2: the phases of jobs, that of models which are asked, and that of training on
-the owner's own data, the only one that ever sees them."""
+"""The container contract (docs/sandbox.md), version 2: the phases of jobs, that of several models at once, that of models which are
+asked, and that of training on the owner's own data, the only one that ever sees them."""

@@ -12,8 +12,11 @@ from typing import Protocol
 
 import msgspec
 
-from learningchain.chain.losses import LossesOutOfRange, LossTree, Measurement
-from learningchain.sandbox.losses import LossesBroken, LossesInvalid, LossReader
+from learningchain.chain.losses import MAX_EXAMPLES, LossesOutOfRange, LossTree, Measurement
+from learningchain.sandbox.losses import MAX_LOSSES_BYTES, LossesBroken, LossesInvalid, LossReader
+
+MAX_MODELS = 52
+"""Most models that one run of `evaluates` measures: four lengths of thirteen directions (LC-FED-61)."""
 
 
 class BadResult(ValueError):
@@ -82,3 +85,47 @@ class EvaluationReader:
             raise BadResult(f"losses, {problem}") from None
         except LossesOutOfRange as problem:
             raise InvalidModel(str(problem)) from None
+
+
+class EvaluatedModels(msgspec.Struct, frozen=True):
+    """What one run measured of several models, in their order; None: a model that cannot be evaluated."""
+
+    each: tuple[Evaluated | None, ...]
+
+
+class EvaluationsReader:
+    """/lc/out/losses of several models: for each what LC-LOSS-15 to LC-LOSS-18 say, an empty line between two. What is invalid is
+    so of its model alone. All of it, 24 MiB at most, is kept until `finish`, which takes as long as that of `EvaluationReader`."""
+
+    def __init__(self) -> None:
+        self._raw = bytearray()
+
+    def take(self, piece: bytes) -> None:
+        """Raises BadResult."""
+        if len(self._raw) + len(piece) > MAX_LOSSES_BYTES:
+            raise BadResult(f"losses: the file has more than {MAX_LOSSES_BYTES:,} bytes")
+        self._raw += piece
+
+    def finish(self) -> EvaluatedModels:
+        """Raises BadResult."""
+        parts = bytes(self._raw).split(b"\n\n", MAX_MODELS)
+        if len(parts) > MAX_MODELS:
+            raise BadResult(f"losses: more than {MAX_MODELS} models, with an empty line between two")
+        found = list[Evaluated | None]()
+        for number, part in enumerate(parts, 1):
+            found.append(self._one(number, part if number == len(parts) else part + b"\n"))
+            if sum(len(one.losses) for one in found if one is not None) > MAX_EXAMPLES:
+                raise BadResult(f"losses: all models together have at most {MAX_EXAMPLES:,}")
+        return EvaluatedModels(tuple(found))
+
+    @staticmethod
+    def _one(number: int, raw: bytes) -> Evaluated | None:
+        reader = LossReader()
+        try:
+            reader.take(raw)
+            losses = reader.finish()
+            return Evaluated(LossTree(losses).measurement, losses)
+        except LossesBroken as problem:
+            raise BadResult(f"losses of model {number}, {problem}") from None
+        except (LossesInvalid, LossesOutOfRange):
+            return None

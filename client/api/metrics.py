@@ -27,7 +27,7 @@ _LISTS = {
     "validators": "Validators of the next block",
 }
 _FLAGS = {"syncing": "The node still fetches blocks", "validator": "The node is a validator", "working": "The node runs jobs"}
-RUN_PHASES = ("train", "evaluate", "predict", "local")
+RUN_PHASES = ("train", "evaluate", "evaluates", "predict", "local")
 RUN_STATES = (
     "ok",
     "unsupported",

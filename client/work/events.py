@@ -112,7 +112,8 @@ class ImageFailed:
 @dataclass(frozen=True)
 class RunEnded:
     """A run is over; `status.outcome` says what the end of an evaluation means for a vote. `result`: what its phase's row makes of
-    what it left, where it succeeded: of an evaluation the `Measurement` (`result.mean` is the loss), never the losses themselves.
+    what it left, where it succeeded: of an evaluation the `Measurement` (`result.mean` is the loss), of several models at once a
+    tuple of them, None of one that cannot be evaluated; never the losses themselves.
 
     With `StartRun.keep` a training's `model` is set, and an evaluation's losses are on this disk under the run's name, for
     `OpenLosses`.
@@ -123,6 +124,11 @@ class RunEnded:
     reason: str
     result: object = None
     model: Model | None = None
+
+
+def one_of_run(run: str, place: int) -> str:
+    """The name under which the losses of one of the models are kept that a run of `evaluates` measured."""
+    return f"{run}-{place}"
 
 
 @dataclass(frozen=True)

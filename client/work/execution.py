@@ -14,11 +14,11 @@ from learningchain.client.work.artifacts import KeptLosses, Models, durably, in_
 from learningchain.client.work.checkpoints import SAME, AttemptKey, Checkpoints
 from learningchain.client.work.database import RunUnderWay, WorkDatabase
 from learningchain.client.work.engine import Run, RunLog
-from learningchain.client.work.events import Attempt, LateInputRefused, LateInputs, Model, RunEnded, StartRun
+from learningchain.client.work.events import Attempt, LateInputRefused, LateInputs, Model, RunEnded, StartRun, one_of_run
 from learningchain.client.work.slots import MachineShare
 from learningchain.client.work.vanished import RunMaker
 from learningchain.client.work.warm_pool import LateRequest, WarmPool, finish
-from learningchain.sandbox import Evaluated, OutputFile, RunResult, RunSpec, RunStatus
+from learningchain.sandbox import Evaluated, EvaluatedModels, OutputFile, RunResult, RunSpec, RunStatus
 from learningchain.sandbox.phases import CHECKPOINT
 from learningchain.sandbox.spec import dump_run, known, load_run
 
@@ -138,17 +138,17 @@ class Execution:
                 model = await self._models.adopt(result.outputs["model"].path, start.run)
             except OSError as problem:
                 result = RunResult(status=RunStatus.ENGINE_ERROR, reason=f"the model could not be kept on this disk: {problem}")
-        if start.keep and isinstance(result.result, Evaluated):
+        if start.keep:
             try:
-                await self._losses.keep(start.ref, start.run, result.result.losses)
+                for name, one in _evaluated(start.run, result.result):
+                    await self._losses.keep(start.ref, name, one.losses)
             except OSError as problem:
                 result = RunResult(status=RunStatus.ENGINE_ERROR, reason=f"the losses could not be kept on this disk: {problem}")
         self._log.end(run, result)
         await self._note_end(start, result, model)
         log.info("run ended", run=start.run, status=result.status.value, why=run.reason, loss=result.loss)
         # The losses themselves, up to 8 MiB, are for the disk: no machine holds them.
-        measured = result.result.measurement if isinstance(result.result, Evaluated) else result.result
-        return RunEnded(start.run, result.status, run.reason, measured, model)
+        return RunEnded(start.run, result.status, run.reason, _measured(result.result), model)
 
     async def _note_end(self, start: StartRun, result: RunResult, model: Model | None) -> None:
         attempt = _first_of(start)
@@ -270,3 +270,17 @@ def _first_of(start: StartRun) -> tuple[str, bytes, int] | None:
     """The attempt that a run begins."""
     attempt = start.attempt
     return (attempt.kind, start.ref, attempt.number) if attempt is not None and attempt.first else None
+
+
+def _evaluated(run: str, result: object) -> list[tuple[str, Evaluated]]:
+    """What was evaluated, each with the name under which its losses are kept."""
+    if isinstance(result, EvaluatedModels):
+        return [(one_of_run(run, place), one) for place, one in enumerate(result.each) if one is not None]
+    return [(run, result)] if isinstance(result, Evaluated) else []
+
+
+def _measured(result: object) -> object:
+    """Without the losses themselves."""
+    if isinstance(result, EvaluatedModels):
+        return tuple(None if one is None else one.measurement for one in result.each)
+    return result.measurement if isinstance(result, Evaluated) else result

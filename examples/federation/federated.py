@@ -56,6 +56,12 @@ def read_model(raw: bytes, shapes: dict[str, list[int]]) -> Model:
     return {name: part.reshape(shapes[name]).copy() for name, part in zip(shapes, np.split(values, cuts), strict=True)}
 
 
+def models_in(raw: bytes, shapes: dict[str, list[int]]) -> list[bytes]:
+    """The files of several models, which lie one behind the other."""
+    size = len(model_bytes({name: np.zeros(shape, np.float32) for name, shape in shapes.items()}))
+    return [raw[at : at + size] for at in range(0, len(raw), size)]
+
+
 def tables(paths: list[Path], inputs: list[dict[str, Any]]) -> tuple[Floats, Floats]:
     """Features and truths of files, one after the other. Raises Stop, ValueError, OSError."""
     found = [read_table(path.read_text().splitlines(), inputs) for path in paths]
@@ -68,26 +74,50 @@ def tables(paths: list[Path], inputs: list[dict[str, Any]]) -> tuple[Floats, Flo
 def run(phase: str, lc: Path, train: Train, losses: Losses, answer: Answer) -> None:
     job = json.loads((lc / "in/job.json").read_bytes())
     inputs = json.loads((lc / "schema.json").read_bytes())["inputs"]
-    model = read_model((lc / "in/model").read_bytes(), json.loads((lc / "shapes.json").read_bytes()))
+    shapes = json.loads((lc / "shapes.json").read_bytes())
+    if phase == "evaluates":
+        found = [
+            lines_of(one, shapes, losses, *eval_rows(lc, inputs)) for one in models_in((lc / "in/models").read_bytes(), shapes)
+        ]
+        (lc / "out/losses").write_text("\n".join(found))
+        return
+    model = read_model((lc / "in/model").read_bytes(), shapes)
     if phase == "predict":
         predict(lc, inputs, model, answer)  # type: ignore[arg-type]
         return
-    hidden = lc / "in/eval"
-    measured = [hidden if hidden.exists() else lc / "eval.csv"]
-    rows, truths = tables(sorted((lc / "in/data").rglob("*.csv")) if phase == "local" else measured, inputs)
+    rows, truths = tables(sorted((lc / "in/data").rglob("*.csv")), inputs) if phase == "local" else eval_rows(lc, inputs)
     # Of the model as it came, in `local` too: the owner sees how the common model does on its own rows.
-    each = np.nan_to_num(losses(model, rows, truths), nan=MAX_SCORE - 1)
+    each = losses(model, rows, truths)
     if phase == "local":
         (lc / "out/model").write_bytes(model_bytes(train(model, rows, truths, job)))
-    (lc / "out/losses").write_text("".join(f"{min(max(one, 0.0), MAX_SCORE - 1):.9f}\n" for one in each))
-    print(f'LC {{"step":1,"of":1,"loss":{math.fsum(each) / len(each):.9f}}}', flush=True)
+    (lc / "out/losses").write_text(lines(each))
+    print(f'LC {{"step":1,"of":1,"loss":{math.fsum(np.nan_to_num(each)) / len(each):.9f}}}', flush=True)
+
+
+def eval_rows(lc: Path, inputs: list[dict[str, Any]]) -> tuple[Floats, Floats]:
+    """The hidden rows, or where there are none those of the image."""
+    hidden = lc / "in/eval"
+    return tables([hidden if hidden.exists() else lc / "eval.csv"], inputs)
+
+
+def lines(each: Floats) -> str:
+    """Losses as they are written."""
+    return "".join(f"{min(max(one, 0.0), MAX_SCORE - 1):.9f}\n" for one in np.nan_to_num(each, nan=MAX_SCORE - 1))
+
+
+def lines_of(raw: bytes, shapes: dict[str, list[int]], losses: Losses, rows: Floats, truths: Floats) -> str:
+    """Of one of several models: one that is none is `nan`."""
+    try:
+        return lines(losses(read_model(raw, shapes), rows, truths))
+    except Stop:
+        return "nan\n"
 
 
 def main(train: Train, losses: Losses, answer: Answer, lc: Path = Path("/lc")) -> None:
     """Runs the phase that the command line names, and ends the program. `lc`: another folder, in tests."""
     try:
-        if sys.argv[1:] not in (["local"], ["evaluate"], ["predict"]):
-            raise Stop(UNSUPPORTED, "this image knows local, evaluate and predict")
+        if sys.argv[1:] not in (["local"], ["evaluate"], ["evaluates"], ["predict"]):
+            raise Stop(UNSUPPORTED, "this image knows local, evaluate, evaluates and predict")
         run(sys.argv[1], lc, train, losses, answer)
     except Stop as stop:
         print(f"error: {stop}", file=sys.stderr)

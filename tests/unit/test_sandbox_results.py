@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from learningchain.chain.losses import MAX_LOSS, LossTree
+from learningchain.chain.losses import MAX_EXAMPLES, MAX_LOSS, LossTree
 from learningchain.sandbox import Outcome, RunStatus
 from learningchain.sandbox.losses import MAX_LOSSES_BYTES
-from learningchain.sandbox.results import BadResult, EvaluationReader, InvalidModel
+from learningchain.sandbox.results import BadResult, EvaluatedModels, EvaluationReader, EvaluationsReader, InvalidModel
 
 
 def read(*pieces: bytes) -> object:
@@ -65,6 +65,43 @@ def test_what_is_no_list_of_losses_is_the_containers(raw: bytes, why: str) -> No
         read(raw)
     assert not isinstance(told.value, InvalidModel)
     assert str(told.value).startswith(why)
+
+
+def read_all(raw: bytes) -> EvaluatedModels:
+    reader = EvaluationsReader()
+    for at in range(0, len(raw), 1 << 20):
+        reader.take(raw[at : at + (1 << 20)])
+    return reader.finish()
+
+
+def test_losses_of_several_models_are_told_apart_by_empty_lines() -> None:
+    """One that cannot be evaluated takes nothing from the others."""
+    found = read_all(b"0.5\n0.25\n\nnan\n\n-1\n0\n" + b"\n999999999.999999999\n" + b"999999999.999999999\n" * 9)
+    assert [None if one is None else list(one.losses) for one in found.each] == [
+        [500_000_000, 250_000_000],
+        None,
+        [-1_000_000_000, 0],
+        None,
+    ]
+    assert found.each[0] is not None and found.each[0].measurement == LossTree([500_000_000, 250_000_000]).measurement
+
+
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        (b"", "losses of model 1, line 1: the file is empty"),
+        (b"1\n\n", "losses of model 2, line 1: the file is empty"),
+        (b"1\n\n\n2\n", "losses of model 2, line 1: it is empty"),
+        (b"1\n\n2", "losses of model 2, line 1: it has no newline"),
+        (b"1\n\n" * 52 + b"1\n", "losses: more than 52 models"),
+        (b"0\n" * MAX_EXAMPLES + b"\n0\n", "losses: all models together have at most 1,048,576"),
+        (b"x" * (MAX_LOSSES_BYTES + 1), "losses: the file has more than 25,165,824 bytes"),
+    ],
+)
+def test_what_is_no_list_of_lists_is_the_containers(raw: bytes, why: str) -> None:
+    with pytest.raises(BadResult) as told:
+        read_all(raw)
+    assert not isinstance(told.value, InvalidModel) and str(told.value).startswith(why)
 
 
 def test_every_end_of_an_evaluation_says_one_thing_of_the_model() -> None:

@@ -18,10 +18,10 @@ from learningchain.client.work.artifacts import KeptLosses, Models
 from learningchain.client.work.checkpoints import Checkpoints
 from learningchain.client.work.database import WorkDatabase
 from learningchain.client.work.engine import RunLog
-from learningchain.client.work.events import OpenLosses, RunEnded, StartRun
+from learningchain.client.work.events import OpenLosses, RunEnded, StartRun, one_of_run
 from learningchain.client.work.execution import Execution
 from learningchain.client.work.warm_pool import WarmPool
-from learningchain.sandbox import Evaluated, RunResult, RunSpec, RunStatus
+from learningchain.sandbox import Evaluated, EvaluatedModels, RunResult, RunSpec, RunStatus
 from tests.unit.work_kit import Inline
 
 REF, OTHER = b"r" * 32, b"s" * 32
@@ -131,6 +131,14 @@ GOOD = RunResult(status=RunStatus.OK, reason="done", result=Evaluated(MEASURED, 
 async def test_a_machine_hears_of_the_measurement_and_the_losses_are_on_the_disk_before(tmp_path: Path, kept: KeptLosses) -> None:
     assert await ended(tmp_path, kept, GOOD) == RunEnded("verify-1", RunStatus.OK, "done", MEASURED)
     assert kept.read(REF, "verify-1") == LOSSES
+
+
+async def test_of_several_models_each_has_its_losses_on_the_disk(tmp_path: Path, kept: KeptLosses) -> None:
+    each = (Evaluated(MEASURED, LOSSES), None, Evaluated(MEASURED, LOSSES))
+    found = await ended(tmp_path, kept, RunResult(status=RunStatus.OK, reason="done", result=EvaluatedModels(each)))
+    assert found.result == (MEASURED, None, MEASURED)
+    assert {path.name for path in kept.path(REF, "").iterdir()} == {one_of_run("verify-1", 0), one_of_run("verify-1", 2)}
+    assert kept.read(REF, one_of_run("verify-1", 2)) == LOSSES
 
 
 async def test_losses_that_the_disk_refuses_are_this_nodes_trouble(
