@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from learningchain.chain.codec import read
 from learningchain.chain.contracts import BY_NUMBER, perform
-from learningchain.chain.contracts.federation import messages, records
+from learningchain.chain.contracts.federation import formulas, messages, records
 from learningchain.chain.contracts.federation.messages import FederationTerms
 from learningchain.chain.contracts.federation.params import FederationParams
 from learningchain.chain.contracts.federation.records import FederationRecord, FederationState
@@ -35,14 +35,15 @@ from learningchain.chain.losses import LossTree, open_losses
 from learningchain.client.contracts.federation.arithmetic.vault import of_secret
 from learningchain.client.contracts.federation.roles.aggregator import AggregatorBook, AggregatorMachine
 from learningchain.client.contracts.federation.roles.channel import encode_fed
-from learningchain.client.contracts.federation.roles.computing import CannotCompute
 from learningchain.client.contracts.federation.roles.computing import perform as compute
 from learningchain.client.contracts.federation.roles.hearing import hear
 from learningchain.client.contracts.federation.roles.looking import text_of
 from learningchain.client.contracts.federation.roles.member import VAULTS, MemberBook, MemberMachine, VaultBook
 from learningchain.client.contracts.federation.roles.panel import PanelBook, PanelMachine
 from learningchain.client.contracts.federation.roles.sponsor import SponsorBook, SponsorMachine
+from learningchain.client.contracts.federation.roles.task_files import CannotCompute
 from learningchain.client.contracts.federation.steps import (
+    EvaluateAll,
     EvaluateRun,
     FedInput,
     FedMachine,
@@ -51,6 +52,7 @@ from learningchain.client.contracts.federation.steps import (
     SendFed,
     SponsorWith,
     TrainWith,
+    one_of,
 )
 from learningchain.client.contracts.federation.tasks import MadeFile
 from learningchain.client.keys.boxes import public_of
@@ -276,6 +278,11 @@ class FedNode:
             case LocalRun():
                 self.runs.append(effect.run)
                 self.give(name, self._local(effect))
+            case EvaluateAll():
+                self.runs.append(effect.run)
+                trees = [LossTree(losses) for losses in world.all_measured(effect)]
+                self.losses |= {one_of(effect.run, place): tree for place, tree in enumerate(trees)}
+                self.give(name, RunEnded(effect.run, RunStatus.OK, "", result=tuple(tree.measurement for tree in trees)))
             case EvaluateRun():
                 self.runs.append(effect.run)
                 tree = LossTree(world.measured(effect))
@@ -338,6 +345,8 @@ class FedWorld:
     def _begin(self, problem: Problem) -> None:
         for one in self.verifiers or self.owners:
             self.submit(one, messages.ServeFederation(True))
+            if formulas.has_cells(self.terms):
+                self.submit(one, messages.ServeCells(True))
         self.block()
         self.submit(self.sponsor, messages.OpenFederation(self.terms))
         for n, one in enumerate(self.owners):
@@ -362,6 +371,11 @@ class FedWorld:
     def measured(self, effect: EvaluateRun) -> Sequence[int]:
         """What `evaluate` says, in units of 1e-9."""
         return losses_of(values_in(self.store.read(effect.model)), self.tested)
+
+    def all_measured(self, effect: EvaluateAll) -> list[Sequence[int]]:
+        """What `evaluates` says of each model in its file."""
+        raw, size = self.store.read(effect.model), self.terms.size
+        return [losses_of(values_in(raw[at : at + size]), self.tested) for at in range(0, len(raw), size)]
 
     # --- what is so --------------------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace as replace_data
 from learningchain.chain.codec import encode
 from learningchain.chain.contracts.federation.records import FederationMember, FederationState, member_key
 from learningchain.chain.errors import Malformed
-from learningchain.chain.losses import LossTree, Measurement
+from learningchain.chain.losses import LossTree, Measurement, draw_probe
 from learningchain.client.contracts.federation import work
 from learningchain.client.contracts.federation.arithmetic.places import published_digest
 from learningchain.client.contracts.federation.desk import DiskDesk
@@ -41,7 +41,7 @@ from learningchain.client.contracts.federation.roles.making import LocalKept, Ma
 from learningchain.client.contracts.federation.roles.member import MemberBook, MemberMachine, TrainedFederation
 from learningchain.client.contracts.federation.roles.runs import run_name
 from learningchain.client.contracts.federation.roles.sealing import open_key, seal_key
-from learningchain.client.contracts.federation.steps import EvaluateRun, NodeSelf
+from learningchain.client.contracts.federation.steps import EvaluateAll, EvaluateRun, NodeSelf, one_of
 from learningchain.client.contracts.federation.tasks import MadeFile, MakeUpdate, OpenUpdate, SumMasks
 from learningchain.client.contracts.federation.wishes import PreviewWish, StopWish, TrainWish, of_wish
 from learningchain.client.node.interface import PRIVATE
@@ -65,11 +65,13 @@ from learningchain.client.work.events import (
     Kept,
     Kill,
     Model,
+    OpenLosses,
     ReleaseImage,
     RunEnded,
     StartRun,
     StopServing,
     Unpin,
+    one_of_run,
 )
 from learningchain.client.work.machine import LedgerStatus, Recalled
 from learningchain.client.work.peers import BURST, PER_S, PeerChannels
@@ -300,6 +302,29 @@ def test_what_a_scope_was_for_is_over_so_its_run_is_killed() -> None:
     machine.saying = (EndScope("scope"),)
     assert of(part.handle(world.chain()), Kill)[0].run == start.run
     assert not part.busy
+
+
+def test_candidates_are_measured_in_one_run_and_each_is_opened_by_its_place() -> None:
+    class Said(MemberMachine):
+        saying: tuple[Any, ...] = ()
+
+        def handle(self, given: Any) -> list[Any]:
+            said, self.saying = list(self.saying), ()
+            return said
+
+    world = in_training()
+    machine = Said(NodeSelf(world.owners[0], CHAIN_ID, os.urandom, None, list))
+    part = FedPart(machine, known(world, world.owners[0]), NodeBoxKeys([]))
+    machine.saying = (EvaluateAll("scope:1", world.federation, world.terms, Path("/m"), Path("/hidden")),)
+    part.handle(world.chain())
+    (start,) = of(part.handle(ImageReady(world.federation, IMAGE)), StartRun)
+    assert (start.spec.phase, start.spec.inputs) == ("evaluates", {"models": Path("/m"), "eval": Path("/hidden")}) and start.keep
+    measured = LossTree([1]).measurement
+    machine.saying = (
+        OpenLosses("open", "losses", world.federation, one_of("scope:1", 3), measured, draw_probe(bytes(32), bytes(32), 0, 0, 1)),
+    )
+    (asked,) = of(part.handle(world.chain()), OpenLosses)
+    assert asked.run == one_of_run(start.run, 3), "as the losses are kept"
 
 
 # --- wishes and the journal ------------------------------------------------------------------------------------------------------

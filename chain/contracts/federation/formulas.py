@@ -53,11 +53,22 @@ def update_size(terms: FederationTerms) -> int:
     return 4 * terms.dims + UPDATE_HEAD
 
 
+def view_numbers(terms: FederationTerms) -> int:
+    """LC-FILE-56: of a view of one file of a cell."""
+    return 2 * _rows(terms.dims)[1] + 2
+
+
+def _rows(dims: int) -> tuple[int, int]:
+    """LC-FILE-52: N, M"""
+    gates = 17 * dims + 30
+    points = 8 if gates < 2_000 else 32
+    return points, ceil_div(gates, points)
+
+
 def _content(dims: int) -> int:
     """L"""
-    bits = 16 * dims + 30
-    points = 8 if bits + dims < 2_000 else 32
-    return bits + 2 * ceil_div(bits + dims, points) + 2 * points + 1
+    points, rows = _rows(dims)
+    return 16 * dims + 30 + 2 * rows + 2 * points + 1
 
 
 def has_cells(terms: FederationTerms) -> bool:

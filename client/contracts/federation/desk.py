@@ -14,6 +14,8 @@ from typing import Any
 from learningchain.chain.storage import private
 from learningchain.client.contracts.federation.arithmetic.tensors import Buffer
 from learningchain.client.contracts.federation.roles import computing
+from learningchain.client.contracts.federation.roles.task_files import CannotCompute
+from learningchain.client.contracts.federation.small_tasks import SmallTask
 from learningchain.client.contracts.federation.tasks import FederationTask, MadeFile
 from learningchain.client.work.computing import TaskRefused
 from learningchain.p2p.content.dag import CHUNK, Builder
@@ -72,9 +74,9 @@ def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield bytes(waiting)
 
 
-def perform_in(task: FederationTask, folder: Path) -> Any:
+def perform_in(task: FederationTask | SmallTask, folder: Path) -> Any:
     """What the task's docstring says. Raises TaskRefused, OSError."""
     try:
         return computing.perform(task, DiskDesk(folder), secrets.token_bytes)
-    except computing.CannotCompute as why:
+    except CannotCompute as why:
         raise TaskRefused(str(why)) from None

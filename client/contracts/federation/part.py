@@ -1,6 +1,6 @@
 """A machine of federated training as the node's driver sees it: its runs get an image and a place, its messages the channel. Pure.
 
-    LocalRun, EvaluateRun --> BringImage --ImageReady--> StartRun --RunEnded--> the machine
+    LocalRun, EvaluateRun, EvaluateAll --> BringImage --ImageReady--> StartRun --RunEnded--> the machine
     SendFed --> SendPeer        Kept, wishes of a user --> the machine, and DropSecret once its book has them
 
 What a machine says comes out in its order; a run waits for its image, a training also for room on the machine.
@@ -17,8 +17,17 @@ from learningchain.chain.contracts.federation.records import FederationState
 from learningchain.client.config import WorkConfig
 from learningchain.client.contracts.federation.roles.channel import encode_fed
 from learningchain.client.contracts.federation.roles.looking import FederationLook, look
-from learningchain.client.contracts.federation.roles.runs import evaluate_spec, local_spec, run_name, wanted_image
-from learningchain.client.contracts.federation.steps import EvaluateRun, FedCame, FedMachine, LocalRun, NodeSelf, SendFed
+from learningchain.client.contracts.federation.roles.runs import evaluate_spec, evaluates_spec, local_spec, run_name, wanted_image
+from learningchain.client.contracts.federation.steps import (
+    ONE_OF,
+    EvaluateAll,
+    EvaluateRun,
+    FedCame,
+    FedMachine,
+    LocalRun,
+    NodeSelf,
+    SendFed,
+)
 from learningchain.client.contracts.federation.wishes import WISH, Wish, wish_in
 from learningchain.client.work.boxes import box_in
 from learningchain.client.work.events import (
@@ -48,6 +57,7 @@ from learningchain.client.work.events import (
     SendPeer,
     Settled,
     StartRun,
+    one_of_run,
 )
 from learningchain.client.work.machine import Machine, Recalled
 from learningchain.client.work.slots import MachineShare
@@ -223,7 +233,8 @@ class FedPart(Machine):
             case SendFed():
                 yield SendPeer(FED, effect.to, encode_fed(effect.message))
             case OpenLosses():
-                yield replace(effect, run=run_name(effect.run))
+                whole, _, place = effect.run.partition(ONE_OF)
+                yield replace(effect, run=one_of_run(run_name(whole), int(place)) if place else run_name(whole))
             case EndScope():
                 yield from self._end(effect)
                 yield effect
@@ -286,6 +297,9 @@ class FedPart(Machine):
     def _start(self, run: _Run) -> StartRun:
         run.begun = True
         wanted, name, image = run.wanted, run.name, run.image
+        if isinstance(wanted, EvaluateAll):
+            spec = evaluates_spec(wanted.terms, run=name, image_id=image, models=wanted.model, hidden=wanted.hidden)
+            return StartRun(name, wanted.ref, spec, ("evaluates", 1), keep=True)
         if isinstance(wanted, EvaluateRun):
             spec = evaluate_spec(wanted.terms, run=name, image_id=image, model=wanted.model, hidden=wanted.hidden)
             return StartRun(name, wanted.ref, spec, ("evaluate", 1), keep=True)

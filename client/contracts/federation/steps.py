@@ -46,6 +46,9 @@ KIND = "federation"
 MODEL_PIN = "fed-model"
 """Why a model of a federation is pinned that was measured, or is the final one."""
 
+ONE_OF = "#"
+"""Stands in a run's name before the place of one of its models."""
+
 # --- inputs ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -148,6 +151,17 @@ class EvaluateRun:
 
 
 @dataclass(frozen=True)
+class EvaluateAll(EvaluateRun):
+    """Run `evaluates` on several models, which lie in the file one behind the other; answered by RunEnded, whose result has for
+    each a `Measurement`, or None where it is not to be evaluated. Losses of each are kept under the name that `one_of` gives."""
+
+
+def one_of(run: str, place: int) -> str:
+    """The run of one of the models of an `EvaluateAll`."""
+    return f"{run}{ONE_OF}{place}"
+
+
+@dataclass(frozen=True)
 class SendFed:
     """Tell an account, once, as far as it can be reached."""
 
@@ -159,6 +173,7 @@ FedEffect = (
     KeepBook
     | LocalRun
     | EvaluateRun
+    | EvaluateAll
     | Compute
     | ServeFile
     | StopServing

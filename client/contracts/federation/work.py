@@ -17,8 +17,9 @@ from learningchain.chain.host import Reader
 from learningchain.client.config import WorkConfig
 from learningchain.client.contracts.federation.member_part import MemberPart, member_files
 from learningchain.client.contracts.federation.part import BOX_KEYS, FedPart, NodeBoxKeys, node_self
-from learningchain.client.contracts.federation.roles.aggregator import SUMMED, AggregatorBook, AggregatorMachine
+from learningchain.client.contracts.federation.roles.aggregator import AggregatorBook, AggregatorMachine
 from learningchain.client.contracts.federation.roles.best_round import NOTHING_NOTED, BestRoundBook
+from learningchain.client.contracts.federation.roles.cell_work import SUMMED
 from learningchain.client.contracts.federation.roles.cleanup import FedCleanUp
 from learningchain.client.contracts.federation.roles.hearing import HEARING
 from learningchain.client.contracts.federation.roles.ledger_status import LEDGER_STATUSES

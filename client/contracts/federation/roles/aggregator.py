@@ -28,6 +28,8 @@ from msgspec import Meta
 from learningchain.chain.codec import Wire
 from learningchain.chain.contracts.federation import formulas, records
 from learningchain.chain.contracts.federation.messages import (
+    MOST_DIRECTIONS,
+    STEPS,
     AggregationRule,
     HaveUpdates,
     MaskDigest,
@@ -43,18 +45,22 @@ from learningchain.chain.contracts.federation.views import AggregatedFederations
 from learningchain.chain.host.terms import Small
 from learningchain.chain.types import Hash, Uint
 from learningchain.client.contracts.federation.arithmetic.places import MASKS, SKETCH
+from learningchain.client.contracts.federation.roles.cell_work import SUMMED, cell_work
 from learningchain.client.contracts.federation.roles.channel import FileAnswer, UpdateAnswer, UpdateOffer, answer_digest
 from learningchain.client.contracts.federation.roles.looking import (
     FederationLook,
+    candidates_of,
     digest_of,
     indexed,
     look,
     owed,
     part_cid,
+    reference_size,
     text_of,
 )
 from learningchain.client.contracts.federation.roles.making import PathText
 from learningchain.client.contracts.federation.roles.sealing import SEALED, open_key, seal_key
+from learningchain.client.contracts.federation.small_tasks import OpenSmall, SummedCells
 from learningchain.client.contracts.federation.steps import (
     KIND,
     FedCame,
@@ -95,11 +101,13 @@ from learningchain.p2p.content.cid import CidBytes
 
 if TYPE_CHECKING:
     from learningchain.client.contracts.federation.arithmetic.screening import Screening
+    from learningchain.client.contracts.federation.arithmetic.small.screening import SmallScreen
 
 MARGIN_MS = 15_000
 """Chain clock before the end of HAVE at which this node says what it has, whatever still comes."""
 MOST_OFFERS = 256
 """Offers that wait for the next look at the ledger: as many as members, twice."""
+MOST_PARTS = 6 + len(STEPS) * MOST_DIRECTIONS
 PUBLIC_PIN, PRIVATE_PIN = "fed-summed", PRIVATE + "fed-sum"
 """Why what was fetched for an attempt is pinned, until it is over."""
 SORTED = (AggregationRule.TRIMMED, AggregationRule.MEDIAN)
@@ -115,7 +123,7 @@ WORKING = (
 
 class PinnedPart(Wire, frozen=True):
     """What this node pins of a mask; `stage` 3: the model (mask 1) and the delta (mask 2) of its sum, or a sum that is not finite
-    (no record)."""
+    (no record). With a cell that stage has the file of the sums (mask 0) and the candidates, from 1 on."""
 
     stage: Small
     mask: Small
@@ -125,12 +133,15 @@ class PinnedPart(Wire, frozen=True):
 
 
 class AggregatedAttempt(Wire, frozen=True):
-    """`sealed`: the private key, `KeySeal`; empty where it cannot be sealed."""
+    """`sealed`: the private key, `KeySeal`; empty where it cannot be sealed. `salts` of what was sealed, by stage; `beacon`:
+    the one for which views were made, and for no other ever (LC-FILE-56)."""
 
     federation: Hash
     attempt: Uint
     sealed: Annotated[bytes, Meta(max_length=SEALED)]
-    parts: Annotated[list[PinnedPart], Meta(max_length=6)]
+    parts: Annotated[list[PinnedPart], Meta(max_length=MOST_PARTS)]
+    salts: Annotated[list[Hash], Meta(max_length=2)]
+    beacon: Annotated[bytes, Meta(max_length=32)]
 
 
 class AggregatorBook(Wire, frozen=True):
@@ -138,11 +149,10 @@ class AggregatorBook(Wire, frozen=True):
 
 
 NEW_AGGREGATOR_BOOK = AggregatorBook([])
-SUMMED = 3
 
 
 @dataclass
-class _Attempt:
+class SeatedAttempt:
     """One attempt with a seat of this node."""
 
     federation: bytes
@@ -151,6 +161,8 @@ class _Attempt:
     sealed: bytes = b""
     parts: dict[tuple[int, int], MadeFile] = field(default_factory=dict)
     """By stage and mask: own ones."""
+    salts: list[bytes] = field(default_factory=list)
+    beacon: bytes = b""
     seeds: dict[int, dict[int, bytes]] = field(default_factory=dict)
     """By the place of the file: seeds by mask."""
     reference: tuple[bytes, ...] = ()
@@ -163,7 +175,7 @@ class _Attempt:
     asked: set[str] = field(default_factory=set)
     told: set[int] = field(default_factory=set)
     """Members that were told of their file, by its place."""
-    screening: Screening | None = None
+    screening: Screening | SmallScreen | None = None
     summed: bool = False
     why: str = ""
 
@@ -176,12 +188,14 @@ class AggregatorMachine(FedMachine):
     name = f"{KIND}.aggregator"
 
     def __init__(self, node: NodeSelf, book: AggregatorBook = NEW_AGGREGATOR_BOOK) -> None:
-        self._node = node
-        self._attempts: dict[bytes, _Attempt] = {}
+        self.node = node
+        self._attempts: dict[bytes, SeatedAttempt] = {}
         for one in book.attempts:
             parts = {(part.stage, part.mask): MadeFile(Path(part.path), part.cid, part.size) for part in one.parts}
             private = open_key(node, one.federation, one.attempt, one.sealed)
-            self._attempts[one.federation] = _Attempt(one.federation, one.attempt, private, one.sealed, parts)
+            self._attempts[one.federation] = SeatedAttempt(
+                one.federation, one.attempt, private, one.sealed, parts, list(one.salts), one.beacon
+            )
         self._recalled = set(self._attempts)
         """Attempts of an earlier process whose parts are to be served again."""
         self._offers: list[FedCame] = []
@@ -195,6 +209,8 @@ class AggregatorMachine(FedMachine):
                     one.number,
                     one.sealed,
                     [PinnedPart(*key, made.cid, str(made.path), made.size) for key, made in sorted(one.parts.items())],
+                    list(one.salts),
+                    one.beacon,
                 )
                 for _, one in sorted(self._attempts.items())
             ]
@@ -214,7 +230,7 @@ class AggregatorMachine(FedMachine):
 
     # --- what came -------------------------------------------------------------------------------------------------------------
 
-    def _hear(self, mine: _Attempt, given: ContentReady | ContentMissing | Computed | ComputeFailed) -> None:
+    def _hear(self, mine: SeatedAttempt, given: ContentReady | ContentMissing | Computed | ComputeFailed) -> None:
         match given:
             case ContentReady():
                 mine.paths[given.tag] = given.path
@@ -229,7 +245,7 @@ class AggregatorMachine(FedMachine):
             case Computed(tag=tag):
                 self._made(mine, tag, given.result)
 
-    def _opened(self, mine: _Attempt, tag: str, opened: OpenedUpdate) -> None:
+    def _opened(self, mine: SeatedAttempt, tag: str, opened: OpenedUpdate) -> None:
         fine = opened.answer == FileAnswer.FETCHED.name
         if tag == "open-reference":
             mine.reference = (dict(opened.seeds)[1],) if fine else ()
@@ -241,22 +257,25 @@ class AggregatorMachine(FedMachine):
             mine.seeds[place] = dict(opened.seeds)
 
     @staticmethod
-    def _made(mine: _Attempt, tag: str, result: object) -> None:
+    def _made(mine: SeatedAttempt, tag: str, result: object) -> None:
         """`parts-STAGE-FIRST-SECOND`, the Screen, or the sum."""
         if tag.startswith("parts-") and isinstance(result, tuple):
             stage, *masks = map(int, tag.split("-")[1:])
             mine.parts |= {(stage, mask): made for mask, made in zip(masks, result, strict=True)}
         elif tag == "screen":
-            mine.screening = cast("Screening", result)
+            mine.screening = cast("Screening | SmallScreen", result)
         elif tag == "sum":
             mine.summed = True
             if isinstance(result, tuple):
                 mine.parts |= {(SUMMED, 1): result[0], (SUMMED, 2): result[1]}
+            elif isinstance(result, SummedCells):
+                found = enumerate((result.sums, *result.models))
+                mine.parts |= {(SUMMED, number): made for number, made in found if made is not None}
 
     # --- the ledger --------------------------------------------------------------------------------------------------------------
 
     def _look(self, given: Chain) -> Iterator[FedEffect]:
-        me, duties = self._node.me, owed(given, self._node.me)
+        me, duties = self.node.me, owed(given, self.node.me)
         seen: dict[bytes, FederationLook] = {}
         for federation in federations_of(indexed(given), AggregatedFederations, me):
             at = look(given.reader, federation)
@@ -268,16 +287,16 @@ class AggregatorMachine(FedMachine):
         for federation, at in sorted(seen.items()):
             mine = self._attempts.get(federation)
             if mine is None:
-                mine = self._attempts[federation] = _Attempt(federation, at.now.starts)
+                mine = self._attempts[federation] = SeatedAttempt(federation, at.now.starts)
             yield from self._work(at, mine, duties.get(federation, set()), given.clock)
         yield from self._answer_offers(seen)
 
-    def _leave(self, one: _Attempt, at: FederationLook | None) -> Iterator[FedEffect]:
+    def _leave(self, one: SeatedAttempt, at: FederationLook | None) -> Iterator[FedEffect]:
         """Keys, seeds, parts and what was fetched go; model and delta are everybody's once they stand on the ledger as a
         round's, and stay as long as they are needed (`cleanup`)."""
         rounds = [at.reader.get(records.round_key(at.id, r)) for r in (at.now.r, at.now.r - 1)] if at is not None else []
         done = [found for found in rounds if isinstance(found, RoundRecord) and found.attempt == one.number]
-        summed = {cid for found in done for cid in (found.model, found.delta)}
+        summed = {cid for found in done for cid in (found.model, found.delta, *candidates_of(at))}
         del self._attempts[one.federation]
         self._recalled.discard(one.federation)
         yield EndScope(one.scope)
@@ -287,19 +306,23 @@ class AggregatorMachine(FedMachine):
             if stage != SUMMED or made.cid not in summed:
                 yield StopServing(one.federation, made.cid, made.path)
 
-    def _work(self, at: FederationLook, mine: _Attempt, asked: set[FederationDuty], clock: int) -> Iterator[FedEffect]:
+    def _work(self, at: FederationLook, mine: SeatedAttempt, asked: set[FederationDuty], clock: int) -> Iterator[FedEffect]:
         if at.id in self._recalled and at.state in (FederationState.SCREEN, FederationState.SUM):
             self._recalled.discard(at.id)
-            yield from self._serve(at, mine)
+            yield from self.serve(at, mine)
         if FederationDuty.READY in asked:
             yield from self._ready(at, mine)
         if at.state in (FederationState.TRAIN, FederationState.HAVE):
             yield from self._collect(at, mine)
         elif at.state in (FederationState.ROWS, FederationState.SCREEN, FederationState.SUM):
             yield from self._open_again(at, mine)
-        yield from self._fetch_early(at, mine)
+        if not at.has_cells:
+            yield from self._fetch_early(at, mine)
         if FederationDuty.HAVE in asked:
             yield from self._have(at, mine, clock)
+        if at.has_cells:
+            yield from cell_work(self, at, mine, asked)
+            return
         if FederationDuty.PIN_ROWS in asked:
             yield from self._pin(at, mine, PartStage.ROWS)
         if FederationDuty.SCREEN in asked:
@@ -309,124 +332,131 @@ class AggregatorMachine(FedMachine):
         if FederationDuty.SUM in asked:
             yield from self._sum(at, mine)
 
-    def _position(self, at: FederationLook) -> int:
-        return at.seats.index(self._node.me) + 1
+    def position(self, at: FederationLook) -> int:
+        """This node's place among the seats, from 1 on."""
+        return at.seats.index(self.node.me) + 1
 
-    def _submit(self, mine: _Attempt, what: str, op: object) -> Submit:
+    def submit(self, mine: SeatedAttempt, what: str, op: object) -> Submit:
+        """Send a message of this attempt, once."""
         return Submit(KIND, f"{what}:{mine.federation.hex()}:{mine.number}", mine.federation, op)
 
-    def _ready(self, at: FederationLook, mine: _Attempt) -> Iterator[FedEffect]:
+    def _ready(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[FedEffect]:
         """A process that finds this attempt in its book without the key has lost it, and it may be on its way to the ledger."""
         if "ready" in mine.asked or (at.id in self._recalled and not mine.private):
             return
         mine.asked.add("ready")
         if not mine.private:
-            mine.private = self._node.rng(32)
-            mine.sealed = seal_key(self._node, mine.federation, mine.number, mine.private)
-        yield self._submit(mine, "ready", ReadyKey(at.id, mine.number, public_of(mine.private)))
+            mine.private = self.node.rng(32)
+            mine.sealed = seal_key(self.node, mine.federation, mine.number, mine.private)
+        yield self.submit(mine, "ready", ReadyKey(at.id, mine.number, public_of(mine.private)))
 
-    def _opens(self, at: FederationLook, mine: _Attempt) -> bool:
+    def opens(self, at: FederationLook, mine: SeatedAttempt) -> bool:
         """Whether the key on the ledger is the one in memory."""
-        return bool(mine.private) and at.seat(self._node.me).key == public_of(mine.private)
+        return bool(mine.private) and at.seat(self.node.me).key == public_of(mine.private)
 
     # --- files -----------------------------------------------------------------------------------------------------------------
 
-    def _fetch(self, at: FederationLook, mine: _Attempt, tag: str, cid: bytes, size: int, until: int = 0) -> Iterator[FedEffect]:
+    def fetch(
+        self, at: FederationLook, mine: SeatedAttempt, tag: str, cid: bytes, size: int, until: int = 0
+    ) -> Iterator[FedEffect]:
         """Base and deltas are everybody's; updates and parts are for who sits in the attempt."""
         pin = PUBLIC_PIN if tag == "base" or tag.startswith("delta-") else PRIVATE_PIN
         if f"fetch-{tag}" not in mine.asked:
             mine.asked.add(f"fetch-{tag}")
             yield FetchContent(mine.scope, tag, at.id, text_of(cid), size, until or at.now.deadline, pin=pin)
 
-    def _collect(self, at: FederationLook, mine: _Attempt) -> Iterator[FedEffect]:
+    def _collect(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[FedEffect]:
         """Each file is fetched as soon as it is named, and opened as soon as it is here."""
-        if not self._opens(at, mine):
+        if not self.opens(at, mine):
             return
         size, attempt = formulas.update_size(at.terms), at.attempt
         until = at.now.deadline + (at.params.fed_base if at.state == FederationState.TRAIN else 0)
         for place, file in enumerate(at.files):
-            yield from self._fetch(at, mine, f"file-{place}", file.cid, size, until)
+            yield from self.fetch(at, mine, f"file-{place}", file.cid, size, until)
             if f"file-{place}" in mine.paths:
                 yield from self._open(at, mine, str(place), file.account, at.secret)
         if attempt is not None and attempt.reference and at.state == FederationState.HAVE:
-            yield from self._fetch(at, mine, "reference", attempt.reference, size)
+            yield from self.fetch(at, mine, "reference", attempt.reference, reference_size(at.terms))
             if "reference" in mine.paths:
                 yield from self._open(at, mine, "reference", at.posting.sponsor, secret=False)
 
-    def _fetch_early(self, at: FederationLook, mine: _Attempt) -> Iterator[FedEffect]:
+    def _fetch_early(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[FedEffect]:
         """What the Screen and the Sum need of others comes while the own parts are made and pinned."""
-        if at.attempt is None or self._node.me not in at.attempt.deciding:
+        if at.attempt is None or self.node.me not in at.attempt.deciding:
             return
         if at.state == FederationState.SCREEN:
             yield from self._third(at, mine, PartStage.ROWS)
             yield from self._bring_deltas(at, mine)
         elif at.state == FederationState.SUM:
             yield from self._third(at, mine, PartStage.SUMS)
-            yield from self._fetch(at, mine, "base", at.now.base, at.terms.size)
+            yield from self.fetch(at, mine, "base", at.now.base, at.terms.size)
 
-    def _open_again(self, at: FederationLook, mine: _Attempt) -> Iterator[FedEffect]:
+    def _open_again(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[FedEffect]:
         """The files that count, once more, where an earlier process opened them: no seed was on the disk."""
-        if not self._opens(at, mine) or self._node.me not in (at.attempt.deciding if at.attempt is not None else ()):
+        if not self.opens(at, mine) or self.node.me not in (at.attempt.deciding if at.attempt is not None else ()):
             return
         size = formulas.update_size(at.terms)
         for place in at.judged:
             if place not in mine.seeds:
                 mine.told.add(place)
-                yield from self._fetch(at, mine, f"file-{place}", at.files[place].cid, size)
+                yield from self.fetch(at, mine, f"file-{place}", at.files[place].cid, size)
                 if f"file-{place}" in mine.paths:
                     yield from self._open(at, mine, str(place), at.files[place].account, at.secret)
         if at.attempt is not None and at.attempt.with_reference and not mine.reference:
-            yield from self._fetch(at, mine, "reference", at.attempt.reference, size)
+            yield from self.fetch(at, mine, "reference", at.attempt.reference, reference_size(at.terms))
             if "reference" in mine.paths:
                 yield from self._open(at, mine, "reference", at.posting.sponsor, secret=False)
 
-    def _open(self, at: FederationLook, mine: _Attempt, tag: str, member: bytes, secret: bool) -> Iterator[FedEffect]:
+    def _open(self, at: FederationLook, mine: SeatedAttempt, tag: str, member: bytes, secret: bool) -> Iterator[FedEffect]:
         if f"open-{tag}" in mine.asked:
             return
         mine.asked.add(f"open-{tag}")
         path = mine.paths["reference" if tag == "reference" else f"file-{tag}"]
-        place, position = at.place(self._node.chain_id), self._position(at)
-        task = OpenUpdate(
-            place, member, path, at.terms.dims, position, mine.private, secret, len(at.seats), reference=tag == "reference"
+        place, position = at.place(self.node.chain_id), self.position(at)
+        dims, reference = at.terms.dims, tag == "reference"
+        task: OpenUpdate | OpenSmall = OpenUpdate(
+            place, member, path, dims, position, mine.private, secret, len(at.seats), reference
         )
+        if at.has_cells:
+            task = OpenSmall(place, member, path, dims, position, mine.private, reference)
         yield Compute(mine.scope, f"open-{tag}", at.id, task)
 
-    def _have(self, at: FederationLook, mine: _Attempt, clock: int) -> Iterator[FedEffect]:
+    def _have(self, at: FederationLook, mine: SeatedAttempt, clock: int) -> Iterator[FedEffect]:
         attempt = at.attempt
         if attempt is None:
             return
         waits = attempt.reference and not mine.reference and "reference" not in mine.gone
         resolved = len(mine.answers) == len(at.files) and not waits
-        lost = not self._opens(at, mine)
+        lost = not self.opens(at, mine)
         if not (resolved or lost or clock >= at.now.deadline - MARGIN_MS) or "have" in mine.asked:
             return
         mine.asked.add("have")
         bits = formulas.to_bitmap(sum(1 << place for place in mine.seeds), len(at.files))
-        yield self._submit(mine, "have", HaveUpdates(at.id, mine.number, bits, bool(attempt.reference and mine.reference)))
+        yield self.submit(mine, "have", HaveUpdates(at.id, mine.number, bits, bool(attempt.reference and mine.reference)))
 
     # --- parts -----------------------------------------------------------------------------------------------------------------
 
     def _masks(self, at: FederationLook) -> list[int]:
-        return formulas.masks(self._position(at))
+        return formulas.masks(self.position(at))
 
-    def _seeds(self, at: FederationLook, mine: _Attempt, mask: int, places: Sequence[int]) -> tuple[bytes, ...]:
+    def _seeds(self, at: FederationLook, mine: SeatedAttempt, mask: int, places: Sequence[int]) -> tuple[bytes, ...]:
         if not at.secret and mask != 1:
             return (b"",) * len(places)
         return tuple(mine.seeds[place][mask] for place in places)
 
-    def _reference(self, at: FederationLook, mine: _Attempt) -> ReferenceFile | None:
+    def _reference(self, at: FederationLook, mine: SeatedAttempt) -> ReferenceFile | None:
         if at.attempt is None or not at.attempt.with_reference:
             return None
         return ReferenceFile(mine.paths["reference"], mine.reference[0], self._deltas(at, mine))
 
-    def _deltas(self, at: FederationLook, mine: _Attempt) -> tuple[Path, ...]:
+    def _deltas(self, at: FederationLook, mine: SeatedAttempt) -> tuple[Path, ...]:
         return tuple(mine.paths[f"delta-{i}"] for i in range(len(at.deltas)))
 
-    def _bring_deltas(self, at: FederationLook, mine: _Attempt) -> Iterator[FedEffect]:
+    def _bring_deltas(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[FedEffect]:
         for i, cid in enumerate(at.deltas):
-            yield from self._fetch(at, mine, f"delta-{i}", cid, 4 * at.terms.dims)
+            yield from self.fetch(at, mine, f"delta-{i}", cid, 4 * at.terms.dims)
 
-    def _pin(self, at: FederationLook, mine: _Attempt, stage: PartStage) -> Iterator[FedEffect]:
+    def _pin(self, at: FederationLook, mine: SeatedAttempt, stage: PartStage) -> Iterator[FedEffect]:
         """Sketches or sums of the two masks that this place knows."""
         masks, attempt = self._masks(at), at.attempt
         if attempt is None:
@@ -434,13 +464,13 @@ class AggregatorMachine(FedMachine):
         if all((stage, mask) in mine.parts for mask in masks):
             if f"pin-{stage}" not in mine.asked:
                 mine.asked.add(f"pin-{stage}")
-                yield from self._serve(at, mine)
+                yield from self.serve(at, mine)
                 parts = [MaskDigest(mask, digest_of(mine.parts[stage, mask].cid)) for mask in masks]
-                yield self._submit(mine, f"pin-{int(stage)}", PinParts(at.id, mine.number, stage, parts))
+                yield self.submit(mine, f"pin-{int(stage)}", PinParts(at.id, mine.number, stage, parts))
             return
         places = at.judged if stage == PartStage.ROWS else at.accepted
         missing = any(place not in mine.seeds for place in places)
-        lost = missing and not self._opens(at, mine)
+        lost = missing and not self.opens(at, mine)
         mine.why = "this node started again during the attempt, and the key that opens its boxes is not on its disk" if lost else ""
         if missing or (attempt.with_reference and stage == PartStage.ROWS and not mine.reference):
             return
@@ -453,8 +483,10 @@ class AggregatorMachine(FedMachine):
             mine.asked.add(tag)
             yield Compute(mine.scope, tag, at.id, self._part_task(at, mine, stage, places))
 
-    def _part_task(self, at: FederationLook, mine: _Attempt, stage: PartStage, places: Sequence[int]) -> SketchMasks | SumMasks:
-        place, dims, masks = at.place(self._node.chain_id), at.terms.dims, self._masks(at)
+    def _part_task(
+        self, at: FederationLook, mine: SeatedAttempt, stage: PartStage, places: Sequence[int]
+    ) -> SketchMasks | SumMasks:
+        place, dims, masks = at.place(self.node.chain_id), at.terms.dims, self._masks(at)
         if stage == PartStage.ROWS:
             seeds = tuple(self._seeds(at, mine, mask, places) for mask in masks)
             beacon = at.attempt.rows if at.attempt is not None else b""
@@ -462,23 +494,23 @@ class AggregatorMachine(FedMachine):
         known = tuple((mask, tuple(filter(None, self._seeds(at, mine, mask, places)))) for mask in masks)
         return SumMasks(place, dims, known, at.terms.dp_milli)
 
-    def _serve(self, at: FederationLook, mine: _Attempt) -> Iterator[FedEffect]:
+    def serve(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[FedEffect]:
         """Parts to the other seats, model and delta to everybody."""
-        others = tuple(seat for seat in at.seats if seat != self._node.me)
+        others = tuple(seat for seat in at.seats if seat != self.node.me)
         for (stage, _), made in sorted(mine.parts.items()):
             yield ServeFile(at.id, made.cid, made.path, () if stage == SUMMED else others)
 
-    def _third(self, at: FederationLook, mine: _Attempt, stage: PartStage) -> Iterator[FedEffect]:
+    def _third(self, at: FederationLook, mine: SeatedAttempt, stage: PartStage) -> Iterator[FedEffect]:
         """The part of the mask that this place does not know."""
-        own = self._position(at)
-        digest = at.supplied(own, stage, self._node.me)
+        own = self.position(at)
+        digest = at.supplied(own, stage, self.node.me)
         if digest is not None:
             size = 4 * SKETCH * len(at.judged) if stage == PartStage.ROWS else 4 * at.terms.dims
-            yield from self._fetch(at, mine, f"part-{int(stage)}", part_cid(digest, size), size)
+            yield from self.fetch(at, mine, f"part-{int(stage)}", part_cid(digest, size), size)
 
-    def _parts(self, at: FederationLook, mine: _Attempt, stage: PartStage) -> tuple[Path, ...]:
+    def _parts(self, at: FederationLook, mine: SeatedAttempt, stage: PartStage) -> tuple[Path, ...]:
         """Of all three masks; nothing where one is not here."""
-        own = self._position(at)
+        own = self.position(at)
         paths = [
             mine.paths.get(f"part-{int(stage)}") if mask == own else getattr(mine.parts.get((stage, mask)), "path", None)
             for mask in range(1, MASKS + 1)
@@ -487,12 +519,12 @@ class AggregatorMachine(FedMachine):
 
     # --- Screen and Sum ----------------------------------------------------------------------------------------------------------
 
-    def _files(self, at: FederationLook, mine: _Attempt, places: Sequence[int]) -> Iterator[FedEffect]:
+    def _files(self, at: FederationLook, mine: SeatedAttempt, places: Sequence[int]) -> Iterator[FedEffect]:
         """Those of an earlier process are fetched again: their numbers are masked, and no key is needed for them."""
         for place in places:
-            yield from self._fetch(at, mine, f"file-{place}", at.files[place].cid, formulas.update_size(at.terms))
+            yield from self.fetch(at, mine, f"file-{place}", at.files[place].cid, formulas.update_size(at.terms))
 
-    def _screen(self, at: FederationLook, mine: _Attempt) -> Iterator[FedEffect]:
+    def _screen(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[FedEffect]:
         yield from self._third(at, mine, PartStage.ROWS)
         yield from self._files(at, mine, at.judged)
         yield from self._bring_deltas(at, mine)
@@ -507,7 +539,7 @@ class AggregatorMachine(FedMachine):
             mine.asked.add("screen")
             paths = tuple(mine.paths[f"file-{n}"] if n in at.judged else None for n in range(len(at.files)))
             task = ScreenFiles(
-                at.place(self._node.chain_id),
+                at.place(self.node.chain_id),
                 attempt.rows,
                 at.terms.dims,
                 paths,
@@ -518,16 +550,16 @@ class AggregatorMachine(FedMachine):
                 aligned,
             )
             yield Compute(mine.scope, "screen", at.id, task)
-        found = mine.screening
+        found = cast("Screening | None", mine.screening)
         if found is not None and "say-screen" not in mine.asked:
             mine.asked.add("say-screen")
             op = ScreenUpdates(at.id, mine.number, bytes(found.codes), bytes(found.points), found.norm, found.digest)
-            yield self._submit(mine, "screen", op)
+            yield self.submit(mine, "screen", op)
 
-    def _sum(self, at: FederationLook, mine: _Attempt) -> Iterator[FedEffect]:
+    def _sum(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[FedEffect]:
         yield from self._third(at, mine, PartStage.SUMS)
         yield from self._files(at, mine, at.accepted)
-        yield from self._fetch(at, mine, "base", at.now.base, at.terms.size)
+        yield from self.fetch(at, mine, "base", at.now.base, at.terms.size)
         parts, rule = self._parts(at, mine, PartStage.SUMS), AggregationRule(at.terms.rule)
         needed = [f"file-{place}" for place in at.accepted] + ["base"]
         if not parts or any(tag not in mine.paths for tag in needed):
@@ -544,8 +576,8 @@ class AggregatorMachine(FedMachine):
             yield Compute(mine.scope, "sum", at.id, task)
         if (made or mine.summed) and "say-sum" not in mine.asked:
             mine.asked.add("say-sum")
-            yield from self._serve(at, mine)
-            yield self._submit(mine, "sum", SumUpdates(at.id, mine.number, *(made or [b"", b""])))
+            yield from self.serve(at, mine)
+            yield self.submit(mine, "sum", SumUpdates(at.id, mine.number, *(made or [b"", b""])))
 
     # --- members ---------------------------------------------------------------------------------------------------------------
 
@@ -578,9 +610,9 @@ class AggregatorMachine(FedMachine):
 
     def _signed(self, member: bytes, offer: UpdateOffer, answer: FileAnswer) -> Iterator[SendFed]:
         """A node whose account's key lies elsewhere gives no answer: the member offers its file again, and loses nothing."""
-        if self._node.sign is None:
+        if self.node.sign is None:
             return
-        signature = self._node.sign(answer_digest(self._node.chain_id, member, offer, answer))
+        signature = self.node.sign(answer_digest(self.node.chain_id, member, offer, answer))
         yield SendFed(member, UpdateAnswer(offer.federation, offer.attempt, offer.cid, answer, signature))
 
     def notices(self) -> list[Notice]:

@@ -23,7 +23,7 @@ from learningchain.chain.contracts.federation.formulas import KEPT_ROUNDS
 from learningchain.chain.contracts.federation.records import FederationState, RoundRecord
 from learningchain.client.contracts.federation.arithmetic.places import DELTAS
 from learningchain.client.contracts.federation.roles.best_round import NOTHING_NOTED, BestRoundBook, BestRounds
-from learningchain.client.contracts.federation.roles.looking import FederationLook, look, text_of
+from learningchain.client.contracts.federation.roles.looking import FederationLook, candidates_of, delta_size, look, text_of
 from learningchain.client.contracts.federation.steps import KIND, MODEL_PIN
 from learningchain.client.work.events import (
     SERVED,
@@ -108,7 +108,7 @@ class FedCleanUp(Machine):
         """At the end, as long as who made them is likely there; the initial model at once, for the sponsor alone has that, and may
         vanish before. The best model is the own machines' to fetch."""
         best, over, terms = self._best.of(at.id), at.state == FederationState.END, at.terms
-        wanted, sizes = dict[str, bytes](), {"base": terms.size, "delta": 4 * terms.dims}
+        wanted, sizes = dict[str, bytes](), {"base": terms.size, "delta": delta_size(terms)}
         if best is not None and (over or best.base == terms.model):
             wanted = {"base": best.base} | ({"delta": best.delta} if over else {})
         before = self._brought.get(at.id)
@@ -144,7 +144,11 @@ class FedCleanUp(Machine):
         needed = {at.terms.model, now.best_model} | (best.contents if best is not None else set())
         if now.state != FederationState.END:
             needed |= {now.base, now.model}
-        made = {model_before} - {b""} | (best_before.contents if best_before is not None else set())
+        proposed = set(candidates_of(at))
+        if now.state in (FederationState.MEASURE, FederationState.OPEN):
+            needed |= proposed
+            proposed = set()
+        made = proposed | {model_before} - {b""} | (best_before.contents if best_before is not None else set())
         for r in range(max(1, now.r - KEPT_ROUNDS), now.r + 1):
             one = at.reader.get(records.round_key(at.id, r))
             if isinstance(one, RoundRecord):

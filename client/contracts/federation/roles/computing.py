@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,13 @@ from learningchain.client.contracts.federation.arithmetic.masks import Words
 from learningchain.client.contracts.federation.arithmetic.places import SKETCH, AttemptPlace, noise_key, rows_key
 from learningchain.client.contracts.federation.arithmetic.rows import Sketches
 from learningchain.client.contracts.federation.arithmetic.screening import Screening, ScreenRule, screen
-from learningchain.client.contracts.federation.arithmetic.tensors import BadTensors, Buffer
+from learningchain.client.contracts.federation.arithmetic.small.sums import BadSums
+from learningchain.client.contracts.federation.arithmetic.tensors import BadTensors
 from learningchain.client.contracts.federation.arithmetic.updates import BadUpdate, Random
 from learningchain.client.contracts.federation.arithmetic.vault import BadVault
+from learningchain.client.contracts.federation.roles import small_computing
+from learningchain.client.contracts.federation.roles.task_files import CannotCompute, FileDesk, read_base
+from learningchain.client.contracts.federation.small_tasks import SmallTask
 from learningchain.client.contracts.federation.tasks import (
     FederationTask,
     MadeFile,
@@ -40,25 +44,7 @@ from learningchain.client.keys import hidden
 _PIECE = 1 << 20
 
 
-class FileDesk(Protocol):
-    """Where a task finds its files, and leaves what it makes."""
-
-    def read(self, path: Path) -> Buffer:
-        """The whole file, which the system may map. Raises OSError."""
-        ...
-
-    def write(self, pieces: Iterable[bytes]) -> MadeFile: ...
-
-    def lay(self, pieces: Iterable[bytes]) -> Buffer:
-        """What a task needs for a while and is as large as a model: on the disk, and gone with the task. Raises OSError."""
-        ...
-
-
-class CannotCompute(ValueError):
-    """With these files it cannot be done, by anybody; the text says why."""
-
-
-def perform(task: FederationTask, desk: FileDesk, rng: Random) -> Any:
+def perform(task: FederationTask | SmallTask, desk: FileDesk, rng: Random) -> Any:
     """What the task's docstring says. Raises CannotCompute, OSError."""
     try:
         match task:
@@ -82,12 +68,14 @@ def perform(task: FederationTask, desk: FileDesk, rng: Random) -> Any:
                 return _read_vault(task, desk)
             case OpenVault():
                 return _open_vault(task, desk)
-    except (BadTensors, BadVault) as bad:
+            case _:
+                return small_computing.perform(task, desk, rng)
+    except (BadTensors, BadVault, BadSums) as bad:
         raise CannotCompute(str(bad)) from None
 
 
 def _make(task: MakeUpdate, desk: FileDesk, rng: Random) -> MadeFile:
-    base, layout = _base(desk, task.base, task.dims, task.size)
+    base, layout = read_base(desk, task.base, task.dims, task.size)
     local = tensors.read_model(desk.read(task.local), layout)
     if task.secret:
         _refuse_sparse(updates.changed_values(updates.update_of(base, local, task.clip)), task.dims)
@@ -104,18 +92,9 @@ def _refuse_sparse(changed: int, dims: int) -> None:
 
 
 def _is_reference(task: TryReference, desk: FileDesk) -> bool:
-    base, layout = _base(desk, task.base, task.dims, task.size)
+    base, layout = read_base(desk, task.base, task.dims, task.size)
     local = tensors.read_model(desk.read(task.local), layout)
     return reference.is_reference(_laid(updates.update_of(base, local, task.clip), desk))
-
-
-def _base(desk: FileDesk, path: Path, dims: int, size: int) -> tuple[NDArray[np.float32], tensors.TensorLayout]:
-    """LC-FILE-5: the ledger cannot look into a model, so everybody does that trains on it or adds to it."""
-    file = desk.read(path)
-    layout = tensors.read_layout(file)
-    if (layout.dims, layout.size) != (dims, size):
-        raise CannotCompute(f"the model has {layout.dims} values in {layout.size} bytes, the terms say {dims} in {size}")
-    return tensors.read_model(file, layout), layout
 
 
 def _open(task: OpenUpdate, desk: FileDesk) -> OpenedUpdate:
@@ -199,7 +178,7 @@ def _sum_masks(task: SumMasks, desk: FileDesk) -> tuple[MadeFile, ...]:
 
 
 def _sum(task: SumFiles, desk: FileDesk) -> tuple[MadeFile, MadeFile] | None:
-    base, layout = _base(desk, task.base, task.dims, task.size)
+    base, layout = read_base(desk, task.base, task.dims, task.size)
     files, rule = [_numbers(desk, path, task.dims) for path in task.files], cast(summing.Rule, task.rule)
     if task.rule in ("trimmed", "median"):
         total = summing.sorted_sum([masks.unmasked(file, seed) for file, seed in zip(files, task.seeds, strict=True)], rule)

@@ -16,6 +16,7 @@ from learningchain.chain.contracts.federation.records import (
     AggregatorSeat,
     AttemptRecord,
     AttemptRoster,
+    CellRecord,
     FederationMember,
     FederationPosting,
     FederationRecord,
@@ -34,6 +35,8 @@ from learningchain.p2p.content.dag import CHUNK
 if TYPE_CHECKING:
     from learningchain.client.work.events import Chain
 
+SUMS_HEAD = 84
+"""Bytes of the file of the sums of one cell beside its numbers: kind, place, counts, and whether there is a reference."""
 ATTEMPTING = (
     FederationState.DRAW,
     FederationState.READY,
@@ -93,6 +96,10 @@ class FederationLook:
     @property
     def secret(self) -> bool:
         return self.terms.secrecy == Secrecy.SUM
+
+    @property
+    def has_cells(self) -> bool:
+        return formulas.has_cells(self.terms)
 
     @cached_property
     def params(self) -> FederationParams:
@@ -166,6 +173,28 @@ def look(reader: Reader, federation: bytes) -> FederationLook | None:
         return None
     attempt = reader.get(records.attempt_key(federation))
     return FederationLook(reader, federation, posting, now, attempt if isinstance(attempt, AttemptRecord) else None)
+
+
+def candidates_of(at: FederationLook | None) -> list[bytes]:
+    """Those of the last sum of a cell."""
+    found = at.reader.get(records.cell_key(at.id)) if at is not None else None
+    return [cid for cid in found.models if cid] if isinstance(found, CellRecord) else []
+
+
+def proposed_in(at: FederationLook) -> tuple[bytes, ...]:
+    """The candidates that the panel measures now, empty where one is not finite; nothing where it measures a model."""
+    found = at.reader.get(records.cell_key(at.id))
+    return tuple(found.models) if at.now.r and at.has_cells and isinstance(found, CellRecord) else ()
+
+
+def delta_size(terms: FederationTerms) -> int:
+    """Most bytes of what stands as a round's delta: with a cell the file of its sums (LC-FILE-60)."""
+    return SUMS_HEAD + 8 * terms.dims if formulas.has_cells(terms) else 4 * terms.dims
+
+
+def reference_size(terms: FederationTerms) -> int:
+    """LC-FILE-11, 21, 61: bytes of the sponsor's file."""
+    return formulas.UPDATE_HEAD + 4 * terms.dims
 
 
 def was_summed(reader: Reader, federation: bytes, account: bytes, base: bytes) -> bool:

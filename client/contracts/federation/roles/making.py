@@ -2,9 +2,9 @@
 
     base fetched --LocalRun--> local model (in the book) --MakeUpdate--> update file (in the book) --> the ledger names it
 
-A local model stays as long as its base may be trained on again: the same one is sent then (LC-FILE-8). A file stays until its
-attempt is over. How many attempts on a base showed rows of it is counted, by the name of the base, whichever federation it is of;
-that count outlives the federation, and the owner's part in it.
+A local model stays as long as its base may be trained on again: the same one is sent then (LC-FILE-8). With a cell each attempt
+trains anew, with the seed of the attempt. A file stays until its attempt is over. How many attempts on a base showed rows of it is
+counted, by the name of the base, whichever federation it is of; that count outlives the federation, and the owner's part in it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from learningchain.chain.codec import Wire
 from learningchain.chain.contracts.federation.records import FederationMember, FederationState, member_key
 from learningchain.chain.types import Hash, Uint
 from learningchain.client.contracts.federation.roles.looking import ATTEMPTING, FederationLook, local_seed, text_of
+from learningchain.client.contracts.federation.small_tasks import MakeSmall
 from learningchain.client.contracts.federation.steps import (
     FedEffect,
     FedInput,
@@ -125,6 +126,10 @@ class UpdateMaker:
         """Runs that go on: federation and base."""
         self._scopes: dict[str, tuple[_AttemptOf, bytes]] = {}
         """Attempts that are worked on, and their bases."""
+        self._anew: set[bytes] = set()
+        """Federations with a cell, where each attempt trains anew."""
+        self._trained_for: dict[bytes, int] = {}
+        """By federation: for which attempt the local model that is here was trained, as far as this process knows."""
         self._watched: dict[_AttemptOf, FederationState] = {}
         self.failed: dict[_AttemptOf, str] = {}
         self._tried: dict[tuple[bytes, int], bool] = {}
@@ -152,23 +157,20 @@ class UpdateMaker:
         this = _AttemptOf(at.id, at.now.starts)
         if self.made(*this) is not None or this in self.failed:
             return
+        if at.has_cells:
+            self._anew.add(at.id)
         scope, local = self._scope(this), self._trained(at)
         self._scopes[scope] = this, at.now.base
         if local is None:
             yield from self._train(at, scope, data)
         elif self._first(scope, "update"):
-            task = MakeUpdate(
-                at.place(self._node.chain_id),
-                self._node.me,
-                self._bases[at.id][1],
-                Path(local.path),
-                at.terms.dims,
-                at.terms.size,
-                at.now.clip,
-                at.keys,
-                secret,
-            )
-            yield Compute(scope, "update", at.id, task)
+            yield Compute(scope, "update", at.id, self._task(at, Path(local.path), secret))
+
+    def _task(self, at: FederationLook, local: Path, secret: bool) -> MakeUpdate | MakeSmall:
+        place, base, terms = at.place(self._node.chain_id), self._bases[at.id][1], at.terms
+        if at.has_cells:
+            return MakeSmall(place, self._node.me, base, local, terms.dims, terms.size, at.keys, reference=not secret)
+        return MakeUpdate(place, self._node.me, base, local, terms.dims, terms.size, at.now.clip, at.keys, secret)
 
     def try_reference(self, at: FederationLook, data: str) -> Iterator[FedEffect]:
         """Before the next start: the next step to know whether what is trained on this base would be a reference (`tried`)."""
@@ -201,6 +203,8 @@ class UpdateMaker:
     def _trained(self, at: FederationLook) -> LocalKept | None:
         """The local model on this base, where both are here."""
         if self._bases.get(at.id, (b"",))[0] != at.now.base:
+            return None
+        if at.has_cells and self._trained_for.get(at.id) != at.now.starts:
             return None
         return self.local_on_base(at)
 
@@ -248,14 +252,17 @@ class UpdateMaker:
 
     def _ran(self, ended: RunEnded) -> None:
         federation, base = self._runs.pop(ended.run)
+        scope = next((one for one in self._scopes if _local_run(one) == ended.run), None)
         if ended.model is None:
-            scope = next((one for one in self._scopes if _local_run(one) == ended.run), None)
             if scope is not None:
                 self.failed[self._scopes[scope][0]] = f"`local` left no model: {ended.reason or ended.status.value}"
             return
-        if all((one.federation, one.base) != (federation, base) for one in self.book.locals):
+        others = [one for one in self.book.locals if (one.federation, one.base) != (federation, base)]
+        if len(others) == len(self.book.locals) or federation in self._anew:
             kept = LocalKept(federation, base, str(ended.model.path))
-            self.book = replace(self.book, locals=[*self.book.locals, kept])
+            self.book = replace(self.book, locals=[*others, kept])
+            if scope is not None:
+                self._trained_for[federation] = self._scopes[scope][0].attempt
 
     def _keep_file(self, done: Computed) -> None:
         this, base = self._scopes[done.scope]
@@ -328,12 +335,14 @@ class UpdateMaker:
         for scope in [scope for scope, (this, _) in self._scopes.items() if this.federation == federation]:
             yield self._end(scope)
         self._tried = {key: one for key, one in self._tried.items() if key[0] != federation}
+        self._trained_for.pop(federation, None)
         self.book = replace(self.book, locals=[one for one in self.book.locals if one.federation != federation])
 
     def forget(self, federation: bytes) -> Iterator[FedEffect]:
         """It left the state, or this node trains there no more: nothing that was for it goes on or stays on the disk, but on which
         bases it sent. A file that stands is summed all the same."""
         yield from self.train_anew(federation)
+        self._anew.discard(federation)
         for one in self.book.made:
             if one.federation == federation:
                 self._count(one)

@@ -244,7 +244,7 @@ class MemberMachine(FedMachine):
             yield from self._maker.train_anew(at.id)
 
     def _train(self, at: FederationLook, joined: TrainedFederation, clock: int) -> Iterator[FedEffect]:
-        if other := self._maker.sent_in(at.now.base, at.id) or summed_in(at, self._node.me):
+        if (not at.has_cells) and (other := self._maker.sent_in(at.now.base, at.id) or summed_in(at, self._node.me)):
             self._why[at.id] = f"it {sent_before(other)}"
             return
         made = self._maker.made(at.id, at.now.starts)
@@ -257,6 +257,8 @@ class MemberMachine(FedMachine):
             self._why[at.id] = f"{vetted} other members carry the flag, and it was joined with at least {joined.min_vetted}"
         elif few := too_few_to_draw(len(deciders(at, clock).aggregators), self._min_verifiers):
             self._why[at.id] = few
+        elif at.has_cells:
+            yield from self._maker.work(at, joined.data, secret=True)
         elif self._maker.local_on_base(at) is None and was_summed(at.reader, at.id, self._node.me, at.now.base):
             back = "its vault is on its way back" if self._own.awaits(at.id) else "the next base is trained on"
             self._why[at.id] = f"an update on this base was summed, and the local model of it is not here: {back} (LC-FILE-8)"

@@ -9,6 +9,9 @@
     OPEN, own commitment stands                       OpenLosses
                                 LossesOpened          Submit OpenMeasure
 
+Of a sum of cells it measures the candidates (LC-FED-61): FetchContent of base and sums, Compute of the candidates, one EvaluateAll,
+and OpenSteps in the place of OpenMeasure. Candidates that are not those of the ledger are NOMODEL.
+
 Book: what was committed, with its salt: a node that starts again opens that, or nothing.
 """
 
@@ -22,27 +25,33 @@ from typing import Annotated
 from msgspec import Meta
 
 from learningchain.chain.codec import Wire
+from learningchain.chain.contracts.federation import records
 from learningchain.chain.contracts.federation.formulas import evaluation_window
 from learningchain.chain.contracts.federation.messages import (
     CommitMeasure,
     MeasureCode,
     ModelMeasure,
     OpenMeasure,
+    OpenSteps,
+    StepsMeasure,
     measure_commitment,
 )
-from learningchain.chain.contracts.federation.records import FederationState, PanelSeat
+from learningchain.chain.contracts.federation.records import FederationState, PanelSeat, RoundRecord
 from learningchain.chain.contracts.federation.views import FederationDuty
 from learningchain.chain.crypto import sha256
 from learningchain.chain.host.terms import Small
 from learningchain.chain.losses import Measurement, draw_probe
 from learningchain.chain.types import Hash, Uint
 from learningchain.client.contracts.federation.roles.channel import KeyAsk, KeyGive
-from learningchain.client.contracts.federation.roles.looking import FederationLook, look, owed, text_of
+from learningchain.client.contracts.federation.roles.looking import FederationLook, delta_size, look, owed, proposed_in, text_of
+from learningchain.client.contracts.federation.roles.measured_list import AskedLosses, asked_of, list_of
 from learningchain.client.contracts.federation.roles.sponsor import BOX as KEY_BOX
 from learningchain.client.contracts.federation.roles.sponsor import KEY_BOX_LABEL, key_context
+from learningchain.client.contracts.federation.small_tasks import ProposeModels
 from learningchain.client.contracts.federation.steps import (
     KIND,
     MODEL_PIN,
+    EvaluateAll,
     EvaluateRun,
     FedCame,
     FedEffect,
@@ -50,13 +59,19 @@ from learningchain.client.contracts.federation.steps import (
     FedMachine,
     NodeSelf,
     SendFed,
+    one_of,
 )
+from learningchain.client.contracts.federation.tasks import MadeFile
 from learningchain.client.keys.boxes import CannotOpen, CannotSeal, open_box, seal_box
 from learningchain.client.work.events import (
     Chain,
+    Compute,
+    Computed,
+    ComputeFailed,
     ContentMissing,
     ContentReady,
     Decrypt,
+    DropFile,
     EndScope,
     FetchContent,
     LossesOpened,
@@ -85,6 +100,12 @@ class SealedMeasure(Wire, frozen=True):
     measure: ModelMeasure
     salt: Hash
     run: Annotated[str, Meta(max_length=256)]
+    steps: Annotated[list[StepsMeasure], Meta(max_length=1)]
+    """Of a sum of cells: the list that is said in the place of `measure`."""
+
+    @property
+    def said(self) -> ModelMeasure | StepsMeasure:
+        return self.steps[0] if self.steps else self.measure
 
 
 class PanelBook(Wire, frozen=True):
@@ -108,6 +129,11 @@ class _Measuring:
     run: str = ""
     tries: int = 0
     measure: ModelMeasure | None = None
+    steps: StepsMeasure | None = None
+    base: Path | None = None
+    sums: Path | None = None
+    models: tuple[bytes, ...] = ()
+    """The candidates that the ledger names, of a sum of cells."""
     asked_at: int = -ASK_MS
     why: str = ""
 
@@ -141,25 +167,32 @@ class PanelMachine(FedMachine):
                 self._heard.append(given)
             case LossesOpened() if given.scope in self._opening:
                 self._opening[given.scope] = self._opening[given.scope][0], given
-            case ContentReady() | ContentMissing() | RunEnded():
+            case ContentReady() | ContentMissing() | RunEnded() | Computed() | ComputeFailed():
                 self._hear(given)
             case Chain():
                 return self._look(given)
         return ()
 
-    def _hear(self, given: ContentReady | ContentMissing | RunEnded) -> None:
+    def _hear(self, given: ContentReady | ContentMissing | RunEnded | Computed | ComputeFailed) -> None:
         for one in self._now.values():
             if isinstance(given, RunEnded):
                 if given.run == one.run:
                     self._ran(one, given)
-            elif given.scope == one.scope and isinstance(given, ContentReady):
-                if given.tag == "model":
-                    one.model = given.path
-                else:
-                    one.hidden = given.path
-            elif given.scope == one.scope and isinstance(given, ContentMissing):
-                code = MeasureCode.NOMODEL if given.tag == "model" else MeasureCode.ABSTAIN
+            elif given.scope == one.scope:
+                self._came(one, given)
+
+    @staticmethod
+    def _came(one: _Measuring, given: ContentReady | ContentMissing | Computed | ComputeFailed) -> None:
+        match given:
+            case ContentReady():
+                setattr(one, given.tag, given.path)
+            case ContentMissing():
+                code = MeasureCode.NOMODEL if given.tag != "hidden" else MeasureCode.ABSTAIN
                 one.missing, one.why = MeasureCode.BADKEY if given.bad else code, given.reason
+            case Computed(result=MadeFile() as made):
+                one.model = made.path
+            case ComputeFailed():
+                one.missing, one.why = MeasureCode.NOMODEL, given.reason
 
     @staticmethod
     def _ran(one: _Measuring, ended: RunEnded) -> None:
@@ -167,6 +200,9 @@ class PanelMachine(FedMachine):
         one.run = ""
         if outcome is Outcome.MEASURED and isinstance(ended.result, Measurement):
             one.measure, one.run = ModelMeasure(MeasureCode.OK, [ended.result]), run
+        elif outcome is Outcome.MEASURED and isinstance(ended.result, tuple) and len(ended.result) == sum(map(bool, one.models)):
+            one.steps, one.run = list_of(one.models, ended.result), run
+            one.measure = ModelMeasure(one.steps.code, [])
         elif outcome is Outcome.INVALID:
             one.measure = ModelMeasure(MeasureCode.INVALID, [])
         else:
@@ -228,14 +264,18 @@ class PanelMachine(FedMachine):
                 self._pinned[at.id] = at.now.r
                 yield Unpin(at.id, f"{MODEL_PIN}:{at.id.hex()}")
             one = self._now[at.id] = _Measuring(at.id, *this, asked=set())
+            one.models = proposed_in(at)
         late = clock >= at.now.deadline - min(MARGIN_MS, evaluation_window(at.params, at.terms) // 4)
         if one.measure is None and (one.missing is not None or late):
             one.measure = ModelMeasure(one.missing or self._without(at, one), [])
         if one.measure is None:
             yield from self._bring(at, seat, one, clock)
             return
-        sealed = SealedMeasure(at.id, *this, one.measure, self._node.rng(32), one.run)
+        steps = [one.steps or StepsMeasure(one.measure.code, [])] if one.models else []
+        sealed = SealedMeasure(at.id, *this, one.measure, self._node.rng(32), one.run, steps)
         self._sealed[at.id] = sealed
+        if one.models and one.model is not None:
+            yield DropFile(one.model)
         yield self._commit(sealed)
 
     @staticmethod
@@ -249,13 +289,15 @@ class PanelMachine(FedMachine):
 
     def _commit(self, sealed: SealedMeasure) -> Submit:
         ref, r, again = sealed.federation, sealed.r, sealed.again
-        seal = measure_commitment(self._node.chain_id, ref, r, again, self._node.me, sealed.measure, sealed.salt)
+        seal = measure_commitment(self._node.chain_id, ref, r, again, self._node.me, sealed.said, sealed.salt)
         return Submit(KIND, f"measure:{ref.hex()}:{r}:{again}", ref, CommitMeasure(ref, r, again, seal))
 
     def _bring(self, at: FederationLook, seat: PanelSeat, one: _Measuring, clock: int) -> Iterator[FedEffect]:
         """The model, the hidden file where there is one, then the run."""
         half = at.now.deadline - evaluation_window(at.params, at.terms) // 2
-        if "model" not in one.asked:
+        if one.models:
+            yield from self._propose(at, one, half)
+        elif "model" not in one.asked:
             one.asked.add("model")
             yield FetchContent(one.scope, "model", at.id, text_of(at.now.model), at.terms.size, half, pin=MODEL_PIN)
         for hidden in at.terms.hidden:
@@ -272,7 +314,24 @@ class PanelMachine(FedMachine):
             return
         one.tries += 1
         one.run = f"{one.scope}:{one.tries}"
-        yield EvaluateRun(one.run, at.id, at.terms, one.model, one.hidden)
+        kind = EvaluateAll if one.models else EvaluateRun
+        yield kind(one.run, at.id, at.terms, one.model, one.hidden)
+
+    def _propose(self, at: FederationLook, one: _Measuring, until: int) -> Iterator[FedEffect]:
+        """The candidates, by this node's own computation."""
+        found = at.reader.get(records.round_key(at.id, at.now.r))
+        if not isinstance(found, RoundRecord):
+            return
+        for tag, cid, size in (("base", found.base, at.terms.size), ("sums", found.delta, delta_size(at.terms))):
+            if tag not in one.asked:
+                one.asked.add(tag)
+                yield FetchContent(one.scope, tag, at.id, text_of(cid), size, until, pin=MODEL_PIN)
+        if one.base is not None and one.sums is not None and "models" not in one.asked:
+            one.asked.add("models")
+            place = at.place(self._node.chain_id)._replace(attempt=found.attempt)
+            terms = at.terms
+            task = ProposeModels(place, terms.dims, terms.size, one.base, one.sums, found.clip, one.models)
+            yield Compute(one.scope, "models", at.id, task)
 
     # --- keys ------------------------------------------------------------------------------------------------------------------
 
@@ -323,26 +382,38 @@ class PanelMachine(FedMachine):
         sealed = self._sealed.get(at.id)
         if sealed is None or (sealed.r, sealed.again) != (at.now.r, at.now.again):
             return
-        own = measure_commitment(self._node.chain_id, at.id, sealed.r, sealed.again, self._node.me, sealed.measure, sealed.salt)
+        own = measure_commitment(self._node.chain_id, at.id, sealed.r, sealed.again, self._node.me, sealed.said, sealed.salt)
         if own != seat.commitment:
             return
         scope = f"fed-open:{at.id.hex()}:{sealed.r}:{sealed.again}"
         opening = []
-        for measured in sealed.measure.measured:
+        for asked, run in _asked_in(at, sealed):
             _, opened = self._opening.get(scope, (b"", None))
             if opened is None:
                 if scope not in self._opening:
                     self._opening[scope] = at.id, None
-                    probe = draw_probe(at.now.probe, at.id, 0, sealed.again, measured.count)
-                    yield OpenLosses(scope, "losses", at.id, sealed.run, measured, probe)
+                    probe = draw_probe(at.now.probe, at.id, asked.direction, sealed.again, asked.measured.count)
+                    yield OpenLosses(scope, "losses", at.id, run, asked.measured, probe)
                 return
             if opened.opening is None:
                 return  # the losses are gone: the seat is struck for not opening, which is so
             opening.append(opened.opening)
-        op = OpenMeasure(at.id, sealed.r, sealed.again, sealed.measure, opening, sealed.salt)
+        op: OpenMeasure | OpenSteps = OpenMeasure(at.id, sealed.r, sealed.again, sealed.measure, opening, sealed.salt)
+        if sealed.steps:
+            op = OpenSteps(at.id, sealed.r, sealed.again, sealed.steps[0], opening, sealed.salt)
         yield Submit(KIND, f"open:{at.id.hex()}:{sealed.r}:{sealed.again}", at.id, op)
 
     def notices(self) -> list[Notice]:
         text = "this node has a seat on the panel of {} and cannot measure round {}: {}"
         found = sorted(self._now.items())
         return [Notice("fed.panel", ref, text.format(ref.hex()[:12], one.r, one.why)) for ref, one in found if one.why]
+
+
+def _asked_in(at: FederationLook, sealed: SealedMeasure) -> list[tuple[AskedLosses, str]]:
+    """What leaves are asked for, if any, and the run that measured them."""
+    if not sealed.steps:
+        return [(AskedLosses(0, 0, measured), sealed.run) for measured in sealed.measure.measured]
+    if sealed.steps[0].code != MeasureCode.OK:
+        return []
+    asked = asked_of(proposed_in(at), sealed.steps[0], at.now.probe)
+    return [(asked, one_of(sealed.run, asked.place))]

@@ -91,6 +91,13 @@ def evaluate_spec(terms: FederationTerms, *, run: str, image_id: str, model: Pat
     return _spec(terms, wall, run_id=run, image_id=image_id, phase="evaluate", budget_s=terms.limits.eval_s, inputs=inputs)
 
 
+def evaluates_spec(terms: FederationTerms, *, run: str, image_id: str, models: Path, hidden: Path | None) -> RunSpec | str:
+    """The measurement of the candidates of a sum of cells, in one run."""
+    inputs: dict[str, Path | DataSet] = {"models": models} if hidden is None else {"models": models, "eval": hidden}
+    wall = float(terms.limits.eval_s)
+    return _spec(terms, wall, run_id=run, image_id=image_id, phase="evaluates", budget_s=terms.limits.eval_s, inputs=inputs)
+
+
 def _budget(wall_s: float) -> int:
     return max(1, int(wall_s * BUDGET))
 

@@ -1,9 +1,10 @@
-"""Says on the ledger that this account may be drawn for federations, where the settings want it. Its owner takes it back. Pure."""
+"""Says on the ledger that this account may be drawn for federations, and for those with cells, where the settings want it. Its
+owner takes it back. Pure."""
 
 from __future__ import annotations
 
 from learningchain.chain.contracts.federation import records
-from learningchain.chain.contracts.federation.messages import ServeFederation
+from learningchain.chain.contracts.federation.messages import ServeCells, ServeFederation
 from learningchain.chain.contracts.membership import Member, member_key
 from learningchain.chain.host import Account, account_key
 from learningchain.client.contracts.federation.steps import KIND
@@ -30,10 +31,12 @@ class ServingAnnouncer(Machine):
         if self._said_at is not None and given.clock < self._said_at + AGAIN_MS:
             return []
         serves = given.reader.get(records.serving_key(self._me)) is not None
-        if serves or not self._wants or not self._may(given):
+        with_cells = given.reader.get(records.cell_serving_key(self._me)) is not None
+        if (serves and with_cells) or not self._wants or not self._may(given):
             return []
         self._said_at = given.clock
-        return [Submit(KIND, f"serve:1:{given.clock}", b"", ServeFederation(True))]
+        op = ServeCells(True) if serves else ServeFederation(True)
+        return [Submit(KIND, f"serve:{1 + serves}:{given.clock}", b"", op)]
 
     def _may(self, given: Chain) -> bool:
         """Flagged, with a box key, and neither suspended nor banned: else it would be refused."""

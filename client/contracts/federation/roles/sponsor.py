@@ -178,8 +178,9 @@ class SponsorMachine(FedMachine):
     # --- rounds ----------------------------------------------------------------------------------------------------------------
 
     def _start_with_reference(self, at: FederationLook, own: SponsoredFederation) -> Iterator[FedEffect]:
-        """LC-FILE-18: with split aligned a start without a reference comes to nothing, so the node tries its own first."""
-        if not at.now.r or not at.terms.reference or not own.data:
+        """LC-FILE-18: with split aligned a start without a reference comes to nothing, so the node tries its own first. Beside
+        a cell each is long enough (LC-FILE-50)."""
+        if not at.now.r or not at.terms.reference or not own.data or at.has_cells:
             yield from self._start(at)
             return
         found, aligned = self._maker.tried(at), at.terms.split == PaySplit.ALIGNED

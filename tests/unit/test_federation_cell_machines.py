@@ -1,0 +1,236 @@
+"""The machines of a federation with a cell, all together on the real contract, with real proofs, sums and candidates: whole
+federations; who is silent, lies or begins again; what leaves a node, and to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+
+from learningchain.chain.contracts.federation import messages, records
+from learningchain.chain.contracts.federation.messages import FileCode
+from learningchain.chain.contracts.federation.records import EndReason, FederationState, MemberState
+from learningchain.client.contracts.federation.arithmetic.small.files import small_size
+from learningchain.client.contracts.federation.small_tasks import MakeSmall, ViewShares
+from learningchain.client.work.events import Computed, Submit
+from tests.federation_nodes import MACHINES, FedNode, FedWorld, values_in
+
+SMALL: dict[str, Any] = {
+    "owners": 4,
+    "verifiers": 5,
+    "dims": 21,
+    "reference": True,
+    "clip": 2 * 10**8,
+    "dp_milli": 251,
+    "round_ms": 600_000,
+    "max_members": 7,
+    "target": 60_000_000,
+}
+RUNNING = (FederationState.TRAIN, FederationState.HAVE, FederationState.ROWS, FederationState.SCREEN, FederationState.SUM)
+
+
+def events(world: FedWorld, topic: str) -> list[Any]:
+    return [one.data for one in world.ledger.events if getattr(one, "topic", "") == topic]
+
+
+def voids(world: FedWorld) -> list[str]:
+    return [records.VoidReason(one[2]).name for one in events(world, "fed.void")]
+
+
+def check_reached(world: FedWorld) -> None:
+    assert EndReason(world.now.end) is EndReason.REACHED
+    assert world.now.paid == world.terms.bounty == sum(world.paid(one) for one in world.owners)
+    path = next(path for path in world.store.files if path.name == world.now.best_model.hex())
+    x, y = world.tested
+    found = float(np.mean((x @ values_in(world.store.read(path)).astype(np.float64) - y) ** 2)) * 1e9
+    assert found == pytest.approx(world.now.best, rel=1e-6), "the ledger's loss is that of the model"
+
+
+def test_owners_of_a_small_model_train_to_the_target_and_nobody_reads_an_update() -> None:
+    world = FedWorld(**SMALL)
+    seen: dict[bytes, tuple[bytes, ...]] = {}
+    while world.state != FederationState.END:
+        world.block()
+        for one in world.owners:
+            seen |= world.nodes[one].served
+    check_reached(world)
+    assert world.now.r >= 2, "one round is no training"
+    assert not world.ledger.refused, "no machine sends what the ledger refuses"
+    assert not voids(world) and not events(world, "fed.missed") and not events(world, "fed.differs")
+    assert {one[3] for one in events(world, "fed.code")} == {FileCode.USED}
+    sizes = {
+        cid: len(content) for content, cid in ((content, bytes.fromhex(path.name)) for path, content in world.store.files.items())
+    }
+    updates = {cid: peers for cid, peers in seen.items() if sizes[cid] == small_size(21)}
+    assert len(updates) == len(world.owners) * world.now.r
+    assert all(len(peers) == 3 and set(peers) <= set(world.verifiers) for peers in updates.values()), "aggregators alone"
+    trained = [(who, task.place.attempt) for who, task in world.tasks if isinstance(task, MakeSmall)]
+    runs = [run for one in world.owners for run in world.nodes[one].runs if run.endswith(":local")]
+    assert len(set(trained)) == len(trained) and len(runs) == len(updates), "each attempt trains anew"
+    for node in world.nodes.values():
+        assert not [notice.topic for machine in node.machines.values() for notice in machine.notices()]
+
+
+FULL = pytest.mark.full("seconds for each; of the same kind one runs always")
+
+
+@pytest.mark.parametrize("who", ["verifiers", pytest.param("owners", marks=FULL), pytest.param("sponsor", marks=FULL)])
+def test_nodes_that_begin_again_after_every_block_come_to_the_same_end(who: str) -> None:
+    """Seals, salts, parts and lists are in the books: nothing is made twice that must be made once."""
+    world = FedWorld(**SMALL)
+    nodes = [world.nodes[one] for one in ([world.sponsor] if who == "sponsor" else getattr(world, who))]
+
+    def begin_again() -> bool:
+        for node in nodes:
+            for name in MACHINES:
+                node.restart(name)
+        return world.state == FederationState.END
+
+    world.run(begin_again)
+    check_reached(world)
+    assert not voids(world) and not events(world, "fed.silent")
+    views = [(one, task.place.attempt) for one, task in world.tasks if isinstance(task, ViewShares)]
+    assert len(set(views)) == len(views), "two views of a file open its update"
+
+
+def test_a_beacon_that_changes_finds_the_aggregator_silent() -> None:
+    """LC-FILE-56"""
+    world = FedWorld(**SMALL)
+    world.run(lambda: world.state == FederationState.ROWS)
+    node = world.nodes[world.attempt().seats[0]]
+    machine: Any = node.machines["aggregator"]
+    mine = machine._attempts[world.federation]
+    mine.beacon = bytes(32)
+    world.run(lambda: world.state == FederationState.IDLE)
+    assert voids(world) == ["DISPUTE"]
+    assert not [task for who, task in world.tasks if who == node.me and isinstance(task, ViewShares)]
+
+
+# --- who is silent, or lies -----------------------------------------------------------------------------------------------------
+
+
+@FULL
+def test_a_silent_owner_misses_three_attempts_and_the_cell_goes_on_without_it() -> None:
+    world = FedWorld(**SMALL)
+    gone = world.owners[0]
+    world.nodes[gone].dead = True
+    world.run()
+    assert voids(world) == ["TOO_FEW"] * 3
+    assert [one[1] for one in events(world, "fed.missed")] == [gone] * 3
+    assert world.ledger.get(records.member_key(world.federation, gone)).state == MemberState.GONE
+    assert EndReason(world.now.end) is EndReason.REACHED and not world.paid(gone)
+
+
+def test_an_owner_whose_update_is_too_long_is_found_and_its_cell_pauses() -> None:
+    world = FedWorld(**SMALL)
+    liar = world.nodes[world.owners[1]]
+
+    compute: Any = liar._compute
+
+    def lie(effect: Any) -> Any:
+        made = compute(effect)
+        if not isinstance(effect.task, MakeSmall):
+            return made
+        raw = bytearray(world.store.read(made.result.path))
+        raw[600] ^= 1
+        return Computed(made.scope, made.tag, world.store.write([bytes(raw)]))
+
+    liar._compute = lie  # type: ignore[method-assign]
+    world.run()
+    codes = [(one[2], FileCode(one[3]).name) for one in events(world, "fed.code")]
+    assert codes.count((liar.me, "UNPROVED")) == 3 and voids(world) == ["SPLIT"] * 3
+    assert {code for who, code in codes if who != liar.me} == {"IDLE", "USED"}
+    assert EndReason(world.now.end) is EndReason.REACHED and not world.paid(liar.me)
+
+
+def changed(op: Any) -> Any:
+    """Another word than the honest one."""
+    match op:
+        case messages.ScreenUpdates():
+            return replace(op, digest=bytes(32))
+        case messages.SumCells():
+            return replace(op, models=[op.sums, *op.models[1:]])
+        case messages.HaveUpdates():
+            return replace(op, files=b"\0")
+    return op
+
+
+@pytest.mark.parametrize(
+    ("lies", "reasons"),
+    [(messages.ScreenUpdates, set[str]()), (messages.SumCells, set[str]()), (messages.HaveUpdates, {"SPLIT"})],
+    ids=["screen", "sum", "have"],
+)
+def test_one_aggregator_that_lies_stops_an_attempt_at_most_and_is_drawn_no_more(lies: type, reasons: set[str]) -> None:
+    """Of four, so that three others are there."""
+    world = FedWorld(**SMALL)
+    world.run(lambda: world.state == FederationState.TRAIN)
+    liar = world.nodes[world.attempt().seats[0]]
+    drawn = list[bytes]()
+
+    def lie() -> bool:
+        for n, one in enumerate(liar.outbox):
+            if isinstance(one.op, lies):
+                liar.outbox[n] = Submit(one.kind, one.key, one.ref, changed(one.op))
+        if world.state == FederationState.READY:
+            drawn.extend(world.attempt().seats)
+        return world.state == FederationState.END
+
+    world.run(lie)
+    check_reached(world)
+    assert set(voids(world)) == reasons and len(voids(world)) <= 1
+    assert liar.me not in drawn, "three others are there"
+
+
+def silenced(world: FedWorld, node: FedNode, kinds: tuple[type, ...]) -> Callable[[], bool]:
+    def drop() -> bool:
+        node.outbox = [one for one in node.outbox if not isinstance(one.op, kinds)]
+        return world.state == FederationState.END
+
+    return drop
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        messages.PinSealed,
+        *(pytest.param(one, marks=FULL) for one in (messages.SealParts, messages.ScreenUpdates, messages.SumCells)),
+    ],
+)
+def test_an_aggregator_that_withholds_voids_one_attempt_and_is_drawn_no_more(kind: type) -> None:
+    world = FedWorld(**SMALL)
+    world.run(lambda: world.state == FederationState.TRAIN)
+    silent = world.nodes[world.attempt().seats[1]]
+    world.run(silenced(world, silent, (kind,)))
+    check_reached(world)
+    assert voids(world) == ["DISPUTE"]
+    assert [one[2] for one in events(world, "fed.silent")] == [silent.me]
+
+
+def test_a_seat_that_lies_of_losses_decides_nothing_and_is_not_paid_for_it() -> None:
+    world = FedWorld(**SMALL)
+    world.run(lambda: world.state == FederationState.TRAIN)
+    liar = world.nodes[world.now.panel[0].account]
+    honest = world.all_measured
+
+    def lie(effect: Any) -> Any:
+        found = honest(effect)
+        return [[loss // 3 for loss in losses] for losses in found] if lying[0] else found
+
+    lying = [False]
+    world.all_measured = lie  # type: ignore[method-assign]
+    give = liar.give
+
+    def give_lying(name: str, given: Any) -> None:
+        lying.append(lying[0])
+        lying[0] = True
+        give(name, given)
+        lying[0] = lying.pop()
+
+    liar.give = give_lying  # type: ignore[method-assign]
+    world.run()
+    check_reached(world)
+    counted = events(world, "fed.measured")
+    assert counted and not any(liar.me in one for one in counted if one[0] >= 1)
