@@ -705,8 +705,9 @@ class MachineToken(TypedDict):
 
 
 class MachineView(TypedDict):
-    """`state`: invited, queued, away, failing, draining or ready; `why`: not ready. `heard`: when it said something last; null:
-    never since the node's start. Memory in MiB, processors in thousandths."""
+    """`state`: invited, queued, away, failing, draining or ready; `why`: not ready. `drains`: it takes no further run, also once it
+    is back. `heard`: when it said something last; null: never since the node's start. Memory in MiB, processors in thousandths.
+    `version`: of its program; empty: not known."""
 
     name: str
     state: str
@@ -714,6 +715,8 @@ class MachineView(TypedDict):
     cpus_milli: int
     mem_mb: int
     engine: str
+    version: str
+    drains: bool
     runs: list[str]
     heard: int | None
 

@@ -129,6 +129,12 @@ _OWN: Sections = {
             (
                 Command("add", "machine:add", "Make a token with which one machine joins; it is shown once.", "machine add gpu1"),
                 Command(
+                    "doctor",
+                    "machine:doctor",
+                    "On the machine: look at all that it needs, and say what to do.",
+                    "machine doctor",
+                ),
+                Command(
                     "drain", "machine:drain", "Let a machine take no further training; what it has goes on.", "machine drain gpu1"
                 ),
                 Command("join", "machine:join", "On the machine: join the node that made the token.", "machine join lcm_k9..."),

@@ -39,13 +39,18 @@ def doctor(
     common: Common = HERE,
 ) -> int:
     """Look at all that this node needs, running or not, and say what to do. Exit code: 0 fine, 1 warnings, 2 failures."""
-    from learningchain.client.doctor.findings import exit_code
-
     folder = common.folder
     if not folder.is_dir():
         raise WrongUsage(f"There is no data folder {folder}. Run: learningchain init, or name one with --data")
-    with _scratch() if self_test else nullcontext() as place:
+    with scratch() if self_test else nullcontext() as place:
         findings = _examine(common, folder, place)
+    return show_findings(common, findings)
+
+
+def show_findings(common: Common, findings: list[DoctorFinding]) -> int:
+    """Their exit code."""
+    from learningchain.client.doctor.findings import exit_code
+
     code = exit_code(findings)
     document = {"exit_code": code, "findings": [vars(finding) for finding in findings]}
     common.out.show(document, lambda console: _print(console, findings))
@@ -53,7 +58,7 @@ def doctor(
 
 
 @contextmanager
-def _scratch() -> Iterator[str]:
+def scratch() -> Iterator[str]:
     """A folder that is gone afterwards, also where this command was told to end and threads still write into it."""
     place = tempfile.mkdtemp(prefix="learningchain-doctor-")
     try:
@@ -122,6 +127,7 @@ def _of_node(common: Common, said: Said, runs: bool) -> dict[str, Callable[[], l
         "node": lambda: node.judge_run(said, runs, common.again),
         "blocks": lambda: node.judge_progress(said, now),
         "sandbox": lambda: node.judge_sandbox(said),
+        "machines": lambda: node.judge_machines(said),
         "words": lambda: node.judge_words(said),
         "clock": lambda: machine.judge_clock(offset, others, machine.kernel_keeps_time(), drift),
         "versions": lambda: machine.look_at_versions(status.get("version")),

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -155,6 +155,40 @@ def run(*, common: Common = HERE) -> int:
 
     with _alone(data / program.FOLDER), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run(data, secrets))
+
+
+def doctor(
+    *,
+    self_test: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Also try to break the sandbox's limits here: about a minute.")
+    ] = False,
+    common: Common = HERE,
+) -> int:
+    """Look at all that this machine needs to train for its node, and say what to do. Exit code as learningchain doctor."""
+    from learningchain.client import config
+    from learningchain.client.cli.doctor import LOOK_S, TEST_S, scratch, show_findings
+    from learningchain.client.doctor import files, joined, machine
+    from learningchain.client.doctor.findings import examine
+
+    data = common.folder
+    looks = {
+        "permissions": lambda: files.look_at_folder(data),
+        "settings": lambda: files.look_at_settings(data),
+        "program": lambda: joined.look_at_program(data),
+        "node": lambda: joined.look_at_node(data),
+        "clock": lambda: machine.judge_clock(None, 0, machine.kernel_keeps_time(), 0),
+        "disk": lambda: files.look_at_disk(data),
+        "limits": machine.look_at_limits,
+    }
+    with scratch() if self_test else nullcontext() as place:
+        try:
+            loaded = config.load(data).config
+            looks["engine"] = lambda: machine.look_at_engine(data, loaded.sandbox, True)
+            if place is not None:
+                looks["sandbox"] = lambda: machine.prove_sandbox(data, loaded.sandbox, place)
+        except config.ConfigError:  # a finding already
+            pass
+        return show_findings(common, examine(looks, LOOK_S if place is None else TEST_S))
 
 
 @contextmanager

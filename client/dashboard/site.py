@@ -32,7 +32,7 @@ from learningchain.client.dashboard import live
 from learningchain.client.dashboard.drawing import Drawing
 from learningchain.client.dashboard.forms import MAX_BODY, parse_form
 from learningchain.client.dashboard.page import Done, Drawn, Nav, Uploaded, Visit, WebPage, about
-from learningchain.client.dashboard.pages import account, chain, files, home, machine, peers, runs, settings
+from learningchain.client.dashboard.pages import account, chain, files, home, machine, machines, peers, runs, settings
 from learningchain.client.dashboard.security import COOKIE, HEADERS, host_name, may_change, may_read
 from learningchain.client.dashboard.sessions import LOGIN_PATH, MAX_LOGIN, MAX_TEXT, BrowserSession
 from learningchain.client.dashboard.uploads import MULTIPART, read_file_form
@@ -46,7 +46,7 @@ DOOR: Final = "/dashboard"
 KEPT: Final = "kept."
 """Fields of a form with a file whose names begin so go back to the page beside what the file became."""
 HOW: Final = "On the node's machine, run: learningchain dashboard"
-OWN: Final = (home, account, chain, runs, peers, files, machine, settings)
+OWN: Final = (home, account, chain, runs, machines, peers, files, machine, settings)
 _PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
 GROUPS: Final = ((0, "Overview"), (10, "Work"), (30, "Models"), (40, "Federations"), (50, "Network"), (85, "Machine"))
 """Of the menu: from which order of entries on, and its name."""

@@ -126,7 +126,7 @@ def look_at_guard(folder: Path) -> list[DoctorFinding]:
 def look_at_disk(folder: Path) -> list[DoctorFinding]:
     """Room for bytes and for files, on each disk that the folder uses."""
     findings, seen = [], set()
-    for place in (folder, folder / "blobs", folder / "sandbox", folder / "work"):
+    for place in (folder, folder / "blobs", folder / "sandbox", folder / "work", folder / "machine"):
         if not place.exists() or (device := os.stat(place).st_dev) in seen:
             continue
         seen.add(device)

@@ -25,6 +25,8 @@ class Said:
 
     status: Mapping[str, Any] = field(default_factory=dict)
     connections: list[Any] = field(default_factory=list)
+    machines: list[Any] = field(default_factory=list)
+    """Others that train for the node."""
     unready: tuple[str, str] | None = None
     """Name and text, where the node is not ready."""
     sandbox: Mapping[str, Any] | None = None
@@ -37,12 +39,12 @@ def ask(connect: Callable[[], Client], seconds: float) -> Said:
     async def all_of() -> Said:
         async with asyncio.timeout(seconds), connect() as node:
             status = await node.status()
-            connections = await node.connections()
+            connections, machines = await node.connections(), await node.machines()
             try:
                 ready = await node.ready()
             except UnavailableError as fault:
-                return Said(status, connections, (fault.name or "", fault.message))
-            return Said(status, connections, sandbox=ready.get("sandbox"))
+                return Said(status, connections, machines, (fault.name or "", fault.message))
+            return Said(status, connections, machines, sandbox=ready.get("sandbox"))
 
     try:
         return asyncio.run(all_of())
@@ -112,6 +114,24 @@ def judge_sandbox(said: Said) -> list[DoctorFinding]:
     return [
         skipped("sandbox", "no node runs that made a self-test", "learningchain doctor --self-test makes one, in about a minute")
     ]
+
+
+def judge_machines(said: Said) -> list[DoctorFinding]:
+    """Others that train for the node: who is away or fails, and who has another version."""
+    own, here = said.status.get("version"), [one for one in said.machines if one["state"] not in ("invited", "queued")]
+    findings = [
+        warning("machines", f"{one['name']} is {one['state']}: {one['why']}", "On that machine: learningchain machine doctor")
+        for one in here
+        if one["state"] in ("away", "failing")
+    ]
+    findings += [
+        warning("machines", f"{one['name']} has LearningChain {one['version']}, and the node {own}", "Install the same on both")
+        for one in here
+        if own and one["version"] not in ("", own)
+    ]
+    if here and not findings:
+        findings.append(fine("machines", f"all {len(here)} that train for this node are there"))
+    return findings
 
 
 def judge_words(said: Said) -> list[DoctorFinding]:

@@ -42,14 +42,14 @@ class _NotedArchive(msgspec.Struct, frozen=True):
 
 
 class MachinesBackend:
-    """`own`: the node's engine. `data`: its data folder. Implements `sandbox.AsyncBackend`."""
+    """`own`: the node's engine. `data`: its data folder. `version`: of the node's program. Implements `sandbox.AsyncBackend`."""
 
-    def __init__(self, own: AsyncBackend, data: Path, listen: str, now_ms: Callable[[], int]) -> None:
+    def __init__(self, own: AsyncBackend, data: Path, listen: str, now_ms: Callable[[], int], version: str = "") -> None:
         """Raises `MachineError`."""
         self._own = own
         self._path = data / FOLDER / "images.json"
         self.hub = MachineHub(
-            MachineBook(data / FOLDER, now_ms()), listen, data / FOLDER / "out", data / FOLDER / "runs.json", now_ms
+            MachineBook(data / FOLDER, now_ms()), listen, data / FOLDER / "out", data / FOLDER / "runs.json", now_ms, version
         )
         self.leases: Leases | None = None
         """Where a training runs that no machine has room for, if the site gives any."""
@@ -139,6 +139,9 @@ class MachinesBackend:
         finally:
             if self.leases is not None and not left:
                 self.leases.let_go(spec.run_id)
+
+    def elsewhere(self) -> int:
+        return self.hub.idle()
 
     def leave(self) -> None:
         if self.leases is not None:

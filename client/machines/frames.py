@@ -1,14 +1,15 @@
 """What a node and its machines say to each other, and what both refuse to hear.
 
     machine -> node   JoinMachine | MachineHello, then Began, RunProgress, Printed, RunOver, MachinePing | Want | GiveOutput
-    node -> machine   Joined | Admitted, then Take, EndRun, ReleaseRun, DropImage, MachinePing | Sized | OutputReceived
+                      | AskNode
+    node -> machine   Joined | Admitted, then Take, EndRun, ReleaseRun, DropImage, MachinePing | Sized | OutputReceived | NodeSays
                       and MachineRefused in place of each
 
-Four kinds of connections, told apart by the machine's first frame, over TLS 1.3. `JoinMachine` comes once, without a certificate.
+Five kinds of connections, told apart by the machine's first frame, over TLS 1.3. `JoinMachine` comes once, without a certificate.
 `MachineHello` opens the one that stays. `Want` asks for the image of a run, whose bytes follow the answer. `GiveOutput` offers an
-output of a run, whose bytes follow once the answer says that they may. A frame is its length (four bytes, big-endian), then one of
-the records in the canonical encoding. Whatever is longer, unknown or comes too fast ends the connection. Nothing here is a protocol
-between members: both ends are one owner's, and of one version of the program.
+output of a run, whose bytes follow once the answer says that they may. `AskNode` is for whoever looks whether all is well. A frame
+is its length (four bytes, big-endian), then one of the records in the canonical encoding. Whatever is longer, unknown or comes too
+fast ends the connection. Nothing here is a protocol between members: both ends are one owner's, and of one version of the program.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from msgspec import Meta
 from learningchain.chain.codec import Wire, decode, encode
 from learningchain.chain.errors import Malformed
 
-PROTOCOL: Final = 2
+PROTOCOL: Final = 3
 MAX_FRAME: Final = 1 << 20
 PIECE: Final = 256 << 10
 """Bytes of an image or an output that are under way at a time."""
@@ -126,6 +127,12 @@ class MachinePing(Wire, frozen=True, tag=9):
     pass
 
 
+class AskNode(Wire, frozen=True, tag=10):
+    """Whether this machine would be let in."""
+
+    protocol: Version
+
+
 class Joined(Wire, frozen=True, tag=32):
     name: Name
     certificate: Pem
@@ -176,16 +183,25 @@ class OutputReceived(Wire, frozen=True, tag=40):
     pass
 
 
-FromMachine = JoinMachine | MachineHello | Want | GiveOutput | Began | RunProgress | Printed | RunOver | MachinePing
-FromNode = Joined | MachineRefused | Admitted | Take | EndRun | ReleaseRun | DropImage | Sized | OutputReceived | MachinePing
+class NodeSays(Wire, frozen=True, tag=41):
+    """It would. `program`: the node's version; `now`: its wall clock, ms."""
+
+    program: Annotated[str, Meta(max_length=64)]
+    now: Annotated[int, Meta(ge=0, le=2**53)]
+
+
+FromMachine = JoinMachine | MachineHello | Want | GiveOutput | Began | RunProgress | Printed | RunOver | MachinePing | AskNode
+FromNode = (
+    Joined | MachineRefused | Admitted | Take | EndRun | ReleaseRun | DropImage | Sized | OutputReceived | MachinePing | NodeSays
+)
 
 
 class FrameReader:
     """Reads frames, and bytes between them. Raises `Malformed` for what is no frame, for a flood, and where nothing is heard for
     `SILENT_S`; ConnectionError at the end of the connection."""
 
-    def __init__(self, reader: asyncio.StreamReader, silent_s: float = SILENT_S) -> None:
-        self._reader, self._silent_s = reader, silent_s
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
         self._allowed, self._at = float(BURST), time.monotonic()
 
     async def of_machine(self) -> FromMachine:
@@ -213,12 +229,12 @@ class FrameReader:
 
     async def exactly(self, size: int) -> bytes:
         try:
-            async with asyncio.timeout(self._silent_s):
+            async with asyncio.timeout(SILENT_S):
                 return await self._reader.readexactly(size)
         except asyncio.IncompleteReadError:
             raise ConnectionError("the other side closed the connection") from None
         except TimeoutError:
-            raise Malformed(f"nothing was heard for {self._silent_s:g} s") from None
+            raise Malformed(f"nothing was heard for {SILENT_S:g} s") from None
 
 
 def framed(message: Wire) -> bytes:

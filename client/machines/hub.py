@@ -137,8 +137,8 @@ class MachineHub:
     """`out`: where outputs are written, each its caller's from then on. `notes`: the file of runs under way. `start` it, `stop` it
     in the end."""
 
-    def __init__(self, book: MachineBook, listen: str, out: Path, notes: Path, now_ms: Callable[[], int]) -> None:
-        self.book, self._listen, self._out, self._now_ms = book, listen, out, now_ms
+    def __init__(self, book: MachineBook, listen: str, out: Path, notes: Path, now_ms: Callable[[], int], version: str) -> None:
+        self.book, self._listen, self._out, self._now_ms, self._version = book, listen, out, now_ms, version
         self._notes = RunNotes(notes)
         self._leaving = False
         self.arch = ""
@@ -247,6 +247,8 @@ class MachineHub:
                 "cpus_milli": 0,
                 "mem_mb": 0,
                 "engine": "",
+                "version": "",
+                "drains": False,
                 "runs": [],
                 "heard": None,
             }
@@ -264,6 +266,8 @@ class MachineHub:
             "cpus_milli": 0 if hello is None else hello.cpus_milli,
             "mem_mb": 0 if hello is None else hello.mem_mb,
             "engine": "" if hello is None else f.shown(hello.engine),
+            "version": "" if hello is None else f.shown(hello.program),
+            "drains": self.book.drains(machine.name),
             "runs": sorted(machine.runs),
             "heard": machine.heard_ms,
         }
@@ -284,6 +288,12 @@ class MachineHub:
             if machine.hello is not None and machine.name not in self.leased
         ]
         return choose(share_of(spec), places)
+
+    def idle(self) -> int:
+        """Machines that have no run and would take one."""
+        now = self._now()
+        there = [machine for machine in self._machines.values() if machine.name not in self.leased and not machine.runs]
+        return sum(not (machine.why_not(now, self.arch) or self.book.drains(machine.name)) for machine in there)
 
     def trouble_of(self, name: str) -> str | None:
         """Why a machine that is there takes no run, empty where it takes some; None where it is not there."""
@@ -485,6 +495,10 @@ class MachineHub:
         match first:
             case f.MachineHello():
                 await self._stay(machine, first, frames, writer)
+            case f.AskNode():
+                _same_protocol(first.protocol)
+                writer.write(f.framed(f.NodeSays(self._version[:64], self._now_ms())))
+                await f.drained(writer)
             case f.Want():
                 await self._bulk(machine, self._send_image(machine, first, writer))
             case f.GiveOutput():

@@ -102,6 +102,16 @@ async def join(token: MachineJoinToken) -> MachineSecrets:
         return MachineSecrets(answer.name, token.address, answer.authority, answer.certificate, key_pem(key))
 
 
+async def ask_node(secrets: MachineSecrets) -> f.NodeSays:
+    """What the node says to a machine that it would let in. Raises as `join`."""
+    async with asyncio.timeout(CONNECT_S), _connected(secrets.address, machine_context(secrets)) as (frames, writer):
+        writer.write(f.framed(f.AskNode(f.PROTOCOL)))
+        answer = await _answer(frames)
+        if not isinstance(answer, f.NodeSays):
+            raise Malformed("the node answered with something else than who it is")
+        return answer
+
+
 @contextlib.asynccontextmanager
 async def _connected(address: str, context: ssl.SSLContext) -> AsyncIterator[tuple[f.FrameReader, asyncio.StreamWriter]]:
     host, port = parse_endpoint(address)

@@ -630,7 +630,7 @@ class Daemon:
             return own
         from learningchain.client.machines.backend import MachinesBackend, make_leases
 
-        engine = MachinesBackend(own, self.data, config.cluster.listen, now_ms)
+        engine = MachinesBackend(own, self.data, config.cluster.listen, now_ms, version())
         if config.cluster.kind == "slurm":
             engine.leases = make_leases(config, self.data, engine.hub)
         self.view.machines = engine.hub

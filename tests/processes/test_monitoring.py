@@ -43,6 +43,7 @@ FIRED_BY: dict[str, dict[str, str]] = {
     "WorkFails": {f"lc_failing{{{NODE}}}": "1x90"},
     "Parked": {f"lc_parked{{{NODE}}}": "2x90"},
     "NoSandbox": {f"lc_runs_work{{{NODE}}}": "1x90", f"lc_sandbox_ok{{{NODE}}}": "0x90"},
+    "MachineAway": {f'lc_machines{{{NODE},state="away"}}': "1x90"},
     "RunsFail": {
         f'lc_runs_ended_total{{{NODE},phase="train",state="failed"}}': "0+1x90",
         f'lc_runs_ended_total{{{NODE},phase="train",state="ok"}}': "0x90",

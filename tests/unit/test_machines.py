@@ -82,9 +82,10 @@ async def test_what_is_no_frame_ends_the_connection(case: str) -> None:
     assert encode(f.MachinePing()) == PING[4:]
 
 
-async def test_who_says_nothing_is_gone() -> None:
+async def test_who_says_nothing_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f, "SILENT_S", 0.01)
     with pytest.raises(Malformed, match="nothing was heard"):
-        await f.FrameReader(asyncio.StreamReader(), silent_s=0.01).of_machine()
+        await f.FrameReader(asyncio.StreamReader()).of_machine()
 
 
 # --- placing -------------------------------------------------------------------------------------------------------------------
@@ -238,6 +239,21 @@ async def test_a_machine_that_drains_goes_on_with_what_it_has(site: Site) -> Non
     site.hub.drain("gpu1", False)
     await site.run(spec(run_id="train-2"))
     assert machine.ran == ["train-wait", "train-2"]
+
+
+async def test_how_many_trainings_would_begin_elsewhere(site: Site) -> None:
+    assert site.backend.elsewhere() == 0
+    await site.image()
+    machine = await site.machine("gpu1")
+    await site.machine("gpu2")
+    assert site.backend.elsewhere() == 2
+    running = asyncio.create_task(site.run(spec("wait")))
+    await site.until(machine.began.is_set)
+    assert site.backend.elsewhere() == 1
+    site.hub.drain("gpu2", True)
+    assert site.backend.elsewhere() == 0
+    machine.go.set()
+    await running
 
 
 async def test_an_engine_of_another_processor_takes_nothing(site: Site) -> None:
