@@ -215,6 +215,10 @@ class AsyncBackend(Protocol):
         """As `Backend.leave`: at once."""
         ...
 
+    def elsewhere(self) -> int:
+        """How many trainings would begin now on other machines than the one whose engine does everything else: at once."""
+        ...
+
     async def start(self, spec: RunSpec, cancel: threading.Event) -> AsyncWarmRun | RunResult:
         """Of a phase with late inputs: ready for them, or with its result where it ended before."""
         ...

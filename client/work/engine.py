@@ -172,6 +172,9 @@ class ThreadedSandbox:
     def leave(self) -> None:
         self._sandbox.leave()
 
+    def elsewhere(self) -> int:
+        return 0
+
     async def start(self, spec: RunSpec, cancel: threading.Event) -> ThreadedWarmRun | RunResult:
         started = await asyncio.get_running_loop().run_in_executor(self._starts, lambda: self._sandbox.start(spec, cancel=cancel))
         return started if isinstance(started, RunResult) else ThreadedWarmRun(started, self._answers, self._looks)

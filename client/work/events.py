@@ -74,6 +74,8 @@ class Chain:
     """The last block is not older than `RECENT_MS` and a few heartbeats: this node is not behind."""
     room: MachineShare | None = None
     """What trainings that start now may take together, beside the models that this node serves; None: whatever they ask for."""
+    elsewhere: int = 0
+    """Trainings that would begin now on other computers of the owner's: what keeps this one busy holds up none of them."""
 
 
 @dataclass(frozen=True)

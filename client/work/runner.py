@@ -477,8 +477,8 @@ class WorkDriver:
         busy = any(other.machine.busy for other in self._parts.values() if other is not part)
         room = training_room(self._machine(), self._warm.aside(), self._execution.taken())
         recent = self._now() - chain_record(state).time <= RECENT_MS + 3 * self._ledger.params.heartbeat
-        held = self._held.get(part.slice.name, frozenset())
-        return Chain(state, self._ledger.clock, busy, part.changes.complete, held, recent, room)
+        held, there = self._held.get(part.slice.name, frozenset()), self._engine.elsewhere()
+        return Chain(state, self._ledger.clock, busy, part.changes.complete, held, recent, room, there)
 
     def _machine(self) -> MachineShare | None:
         """What the engine's machine has, where the engine is there."""

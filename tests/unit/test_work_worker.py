@@ -103,10 +103,10 @@ class Bench:
     def restart(self, config: WorkConfig | None = None, **known: Any) -> None:
         self.worker = Worker(recalled(self.chain, "w", config, **known))
 
-    def look(self, busy: bool = False, room: MachineShare | None = None) -> list[Effect]:
+    def look(self, busy: bool = False, room: MachineShare | None = None, elsewhere: int = 0) -> list[Effect]:
         """What blocks changed, then a look; a worker that has just started is told all jobs."""
         self.told = tell(self.chain, self.worker, self.told)
-        return self.worker.handle(Look(self.chain.state, self.chain.clock, busy, room=room))
+        return self.worker.handle(Look(self.chain.state, self.chain.clock, busy, room=room, elsewhere=elsewhere))
 
     def bring(self, job: bytes, *, urgent: bool = False) -> Effect:
         return bring(self.chain, job, urgent=urgent)
@@ -274,6 +274,15 @@ def test_a_training_waits_for_room_beside_served_models_and_is_said_so() -> None
     assert len(trainings(b.look(room=MachineShare(0, 0)))) == 0, "what runs goes on, and nothing more begins"
     assert len(trainings(b.look())) == 1, "nothing is served any more"
     assert b.worker.notices() == []
+
+
+@pytest.mark.parametrize(("busy", "elsewhere", "begun"), [(True, 0, 0), (True, 1, 1), (True, 9, 3), (False, 1, 3), (False, 0, 3)])
+def test_a_committee_s_seat_keeps_this_computer_busy_and_none_of_the_others(busy: bool, elsewhere: int, begun: int) -> None:
+    b = Bench(working(attempts=9, concurrent=3))
+    job = b.chain.post("boss")
+    b.look()
+    b.worker.handle(ImageReady(job, IMAGE))
+    assert len(trainings(b.look(busy, elsewhere=elsewhere))) == begun
 
 
 def test_no_training_starts_while_a_committee_waits_but_a_check_goes_on() -> None:

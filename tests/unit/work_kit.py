@@ -507,6 +507,9 @@ class FakeEngine:
     def leave(self) -> None:
         self._leaving = True
 
+    def elsewhere(self) -> int:
+        return 0
+
     async def start(self, spec: RunSpec, cancel: threading.Event) -> AsyncWarmRun | RunResult:
         return RunResult(status=RunStatus.ENGINE_ERROR, reason="no model is served here")
 

@@ -148,6 +148,9 @@ class SimEngine:
     def leave(self) -> None:
         raise NotImplementedError
 
+    def elsewhere(self) -> int:
+        return 0
+
     async def start(self, spec: RunSpec, cancel: threading.Event) -> AsyncWarmRun | RunResult:
         return RunResult(status=RunStatus.ENGINE_ERROR, reason="no model is served here")
 

@@ -7,7 +7,7 @@ nothing here comes after the others, and one contractor alone never has every im
     input                      when                                   effect
     Chain, OPEN                image unknown                          BringImage
     Chain, OPEN                a training of an earlier start         BringImage, then StartRun: the same attempt, before all others
-    Chain, OPEN                image ready, a slot free, not busy     StartRun: train (attempt n, its own seed)
+    Chain, OPEN                image ready, a slot free, room (*)     StartRun: train (attempt n, its own seed)
     RunEnded train OK          still OPEN                             StartRun: the job's own evaluation, as a committee runs it
     RunEnded train OK          the same model as an earlier attempt   it is dropped, and no further attempt is made
     RunEnded check OK          better than this job's best so far     kept; the other model is dropped
@@ -21,6 +21,7 @@ nothing here comes after the others, and one contractor alone never has every im
     Chain, COMMIT or COUNT     own model under audit                  PublishFile, to its seats alone (`cleanup.may_have`)
     Chain                      given up, or all attempts made         ReleaseImage
     Chain, ended               anything kept for the job              Forget
+    (*) no committee's evaluation waits or runs here, or other computers of the owner's would take the training
 
 Salts are drawn here, and the outbox has each in the database before the message that seals something with it leaves the node.
 Claims stand on the ledger and models, salts and attempts on this disk: a worker that starts again goes on from both.
@@ -525,12 +526,14 @@ class Worker(Machine):
             return
         taken = sum(progress.training for progress in self._progress_of.values())
         slots = self._config.concurrent - taken - len(self._resumes)
+        if given.busy:
+            slots = min(slots, given.elsewhere)
         if not given.complete or (slots <= 0 and clock < self._look_again):
             return
         self._look_again = clock + AHEAD_MS
         for _, job in sorted(self._ready(clock)):
             said: list[Effect] = []
-            take(said, job, self._attempts(reader, job, 0 if given.busy else slots, clock))
+            take(said, job, self._attempts(reader, job, slots, clock))
             slots -= sum(isinstance(effect, StartRun) for effect in said)
             yield from said
         yield from self._fetch_ahead(reader, clock)
