@@ -108,21 +108,22 @@ class MachinesBackend:
         cancel: threading.Event,
         on_checkpoint: OnCheckpoint | None = None,
     ) -> RunResult:
-        """Checkpoints are of trainings on the own engine: another machine keeps its run while this node is away, and its own."""
+        """Wherever it runs, its checkpoints come here."""
         if self.hub.waits(spec.run_id):
-            return await self._on_lease(spec, self.hub.resume(spec, on_progress, cancel))
+            return await self._on_lease(spec, self.hub.resume(spec, on_progress, cancel, on_checkpoint))
         archive = self._archives.get(spec.image_id)
         if may_leave(spec) and archive is not None and spec.run_id not in self._going_on and archive.path.is_file():
             machine = self.hub.place(spec)
             if machine is not None:
-                return await self.hub.run(machine, spec, archive, on_progress, cancel)
+                return await self.hub.run(machine, spec, archive, on_progress, cancel, on_checkpoint=on_checkpoint)
             if self.leases is not None:
                 lease = await self.leases.take(spec, archive, cancel)
                 if isinstance(lease, RunResult):
                     return lease
                 if lease is not None:
                     waited_s = self.leases.waited_s(lease)
-                    return await self._on_lease(spec, self.hub.run(lease.name, spec, archive, on_progress, cancel, waited_s))
+                    running = self.hub.run(lease.name, spec, archive, on_progress, cancel, waited_s, on_checkpoint)
+                    return await self._on_lease(spec, running)
         return await self._own.run(spec, on_progress, cancel, on_checkpoint)
 
     def printed(self, run_id: str) -> str | None:

@@ -6,10 +6,11 @@
                       and MachineRefused in place of each
 
 Five kinds of connections, told apart by the machine's first frame, over TLS 1.3. `JoinMachine` comes once, without a certificate.
-`MachineHello` opens the one that stays. `Want` asks for the image of a run, whose bytes follow the answer. `GiveOutput` offers an
-output of a run, whose bytes follow once the answer says that they may. `AskNode` is for whoever looks whether all is well. A frame
-is its length (four bytes, big-endian), then one of the records in the canonical encoding. Whatever is longer, unknown or comes too
-fast ends the connection. Nothing here is a protocol between members: both ends are one owner's, and of one version of the program.
+`MachineHello` opens the one that stays. `Want` asks for the image or an input of a run, whose bytes follow the answer. `GiveOutput`
+offers an output of a run or its checkpoint, whose bytes follow once the answer says that they may. `AskNode` is for whoever looks
+whether all is well. A frame is its length (four bytes, big-endian), then one of the records in the canonical encoding. Whatever is
+longer, unknown or comes too fast ends the connection. Nothing here is a protocol between members: both ends are one owner's, and of
+one version of the program.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ MAX_TEXT: Final = 400
 MAX_TAIL: Final = 8_192
 MAX_HELD: Final = 64
 """Runs that a machine may hold."""
+MAX_INPUTS: Final = 8
 PING_S: Final = 10.0
 SILENT_S: Final = 30.0
 """A connection on which nothing is heard for so long is at its end."""
@@ -83,9 +85,10 @@ class MachineHello(Wire, frozen=True, tag=2):
 
 
 class Want(Wire, frozen=True, tag=3):
-    """The image of this run."""
+    """An input of this run, by its name; empty: its image."""
 
     run: Run
+    name: Annotated[str, Meta(pattern=r"\A([a-z][a-z0-9._-]{0,31})?\Z")]
 
 
 class GiveOutput(Wire, frozen=True, tag=4):
@@ -147,9 +150,16 @@ class Admitted(Wire, frozen=True, tag=34):
     name: Name
 
 
+class InputFile(Wire, frozen=True):
+    """A file that the job finds in /lc/in under this name."""
+
+    name: File
+    size: Size
+
+
 class Take(Wire, frozen=True, tag=35):
-    """`order`: `sandbox.spec.dump_run` of the run; what its image may weigh, as `ImageLimits` has it; how much of the order's time
-    has passed, waiting for the machine."""
+    """`order`: `sandbox.spec.dump_run` of the run without the files that it is given: those are `inputs`. What its image may weigh,
+    as `ImageLimits` has it; and how much of the order's time has passed, waiting for the machine."""
 
     run: Run
     order: Annotated[bytes, Meta(max_length=MAX_FRAME // 2)]
@@ -158,6 +168,7 @@ class Take(Wire, frozen=True, tag=35):
     files: Small
     layers: Small
     waited_ms: Small
+    inputs: Annotated[list[InputFile], Meta(max_length=MAX_INPUTS)]
 
 
 class EndRun(Wire, frozen=True, tag=36):

@@ -4,7 +4,8 @@
                     ^                |
                     +-- connection lost; its runs end once it has been away for `LOST_S`
 
-    run            noted -> Take -> Began, RunProgress, Printed ... -> GiveOutput (each output) -> RunOver -> ReleaseRun
+    run            noted -> Take -> Began, RunProgress, Printed, GiveOutput (checkpoints) ... -> GiveOutput (each output)
+                         -> RunOver -> ReleaseRun
                     any of: another run_id or order after a new Hello, LOST_S, its time and more, a wrong output -> ENGINE_ERROR
 
 What is believed of a machine: bytes that this node counted and hashed itself. The rest is shown to people. Every end that is the
@@ -45,7 +46,9 @@ from learningchain.p2p.half_open import HalfOpen
 from learningchain.p2p.hosts import host_of_address
 from learningchain.p2p.limits import TokenBucket
 from learningchain.sandbox import EngineError, ImageLimits, OutputFile, Progress, RunResult, RunSpec, RunStatus
+from learningchain.sandbox.backend import OnCheckpoint
 from learningchain.sandbox.disk import leave_room
+from learningchain.sandbox.phases import CHECKPOINT
 from learningchain.sandbox.spec import dump_run, load_run
 
 log: Any = structlog.get_logger("machines")
@@ -88,6 +91,7 @@ class RemoteRun:
     """None where an earlier start gave it."""
     on_progress: Callable[[Progress], None]
     done: asyncio.Future[RunResult]
+    on_checkpoint: OnCheckpoint | None = None
     asked: bool = True
     """False for one of an earlier start that nobody has asked for yet."""
     outputs: dict[str, OutputFile] = field(default_factory=dict)
@@ -96,6 +100,18 @@ class RemoteRun:
     @property
     def order(self) -> bytes:
         return hashlib.sha256(self.take.order).digest()
+
+    def cap(self, name: str) -> int:
+        """Most bytes of an output or a checkpoint; 0 for what it has none of."""
+        row, limits = self.spec.row, self.spec.limits
+        if name == CHECKPOINT:
+            return min(row.checkpoint_cap(limits.model_cap), limits.file_cap)
+        caps = {output.name: row.cap(output, limits.model_cap) for output in row.outputs if output.read is None}
+        return caps.get(name, 0)
+
+    def moving(self) -> int:
+        """Bytes that may move for it in both directions."""
+        return self.spec.limits.model_cap + self.take.archive_bytes + self.cap(CHECKPOINT) + sum(i.size for i in self.take.inputs)
 
 
 class LeasedFor(NamedTuple):
@@ -318,13 +334,15 @@ class MachineHub:
         on_progress: Callable[[Progress], None],
         cancel: threading.Event,
         waited_s: float = 0.0,
+        on_checkpoint: OnCheckpoint | None = None,
     ) -> RunResult:
         """One run on a machine that `place` named, or that is leased for it, to its end, whatever it comes to. `waited_s`: how much
         of its time it has waited for the machine."""
         machine, limits, order = self._machines[name], archive.limits, _order(spec)
         sizes = limits.archive_bytes, limits.unpacked_bytes, limits.files, limits.layers
-        take = f.Take(spec.run_id, order, *sizes, int(1_000 * waited_s))
-        run = RemoteRun(spec, take, archive, on_progress, asyncio.get_running_loop().create_future())
+        inputs = [f.InputFile(name, path.stat().st_size) for name, path in _files(spec).items()]
+        take = f.Take(spec.run_id, order, *sizes, int(1_000 * waited_s), inputs)
+        run = RemoteRun(spec, take, archive, on_progress, asyncio.get_running_loop().create_future(), on_checkpoint)
         if spec.run_id in machine.runs:
             raise ValueError(f"run {spec.run_id} is under way already")
         machine.runs[spec.run_id] = run
@@ -347,11 +365,17 @@ class MachineHub:
         """Whether a run of an earlier start waits for `resume`."""
         return any(run_id in machine.runs and not machine.runs[run_id].asked for machine in self._machines.values())
 
-    async def resume(self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event) -> RunResult:
+    async def resume(
+        self,
+        spec: RunSpec,
+        on_progress: Callable[[Progress], None],
+        cancel: threading.Event,
+        on_checkpoint: OnCheckpoint | None = None,
+    ) -> RunResult:
         """Goes on with a run of an earlier start that waits, or has ended meanwhile."""
         machine = next(machine for machine in self._machines.values() if spec.run_id in machine.runs)
         run = machine.runs[spec.run_id]
-        run.spec, run.on_progress, run.asked = spec, on_progress, True
+        run.spec, run.on_progress, run.on_checkpoint, run.asked = spec, on_progress, on_checkpoint, True
         log.info("a run on a machine goes on", run=spec.run_id, machine=machine.name)
         return await self._to_its_end(machine, run, cancel)
 
@@ -381,9 +405,8 @@ class MachineHub:
                     file.path.unlink(missing_ok=True)
 
     async def _result(self, machine: JoinedMachine, run: RemoteRun, cancel: threading.Event) -> RunResult:
-        limits, began = run.spec.limits, self._now()
-        moving = (limits.model_cap + run.take.archive_bytes) / SLOWEST
-        until = began + limits.wall_s + moving + ENDING_S
+        began = self._now()
+        until = began + run.spec.limits.wall_s + run.moving() / SLOWEST + ENDING_S
         while not run.done.done():
             await asyncio.wait({run.done}, timeout=CANCEL_LOOK_S)
             if self._leaving and run.spec.stays and not run.done.done():
@@ -500,7 +523,7 @@ class MachineHub:
                 writer.write(f.framed(f.NodeSays(self._version[:64], self._now_ms())))
                 await f.drained(writer)
             case f.Want():
-                await self._bulk(machine, self._send_image(machine, first, writer))
+                await self._bulk(machine, self._send_file(machine, first, writer))
             case f.GiveOutput():
                 await self._bulk(machine, self._take_output(machine, first, frames, writer))
             case _:
@@ -640,13 +663,16 @@ class MachineHub:
         finally:
             machine.bulk -= 1
 
-    async def _send_image(self, machine: JoinedMachine, wanted: f.Want, writer: asyncio.StreamWriter) -> None:
-        """A machine gets the images of its runs and no other file."""
+    async def _send_file(self, machine: JoinedMachine, wanted: f.Want, writer: asyncio.StreamWriter) -> None:
+        """A machine gets the images and the inputs of its runs, and no other file."""
         run = machine.runs.get(wanted.run)
         if run is None or run.archive is None:
             raise MachineError("The node has no such run on this machine, or not its image")
-        with await asyncio.to_thread(private.reading, run.archive.path) as file:
-            writer.write(f.framed(f.Sized(run.archive.path.stat().st_size)))
+        path = _files(run.spec).get(wanted.name) if wanted.name else run.archive.path
+        if path is None:
+            raise MachineError(f"The run has no input {wanted.name}")
+        with await asyncio.to_thread(private.reading, path) as file:
+            writer.write(f.framed(f.Sized(path.stat().st_size)))
             while piece := await asyncio.to_thread(file.read, f.PIECE):
                 writer.write(piece)
                 await f.drained(writer)
@@ -658,8 +684,9 @@ class MachineHub:
         run = machine.runs.get(given.run)
         if run is None or run.done.done():
             raise MachineError("The node has no such run on this machine (any more)")
-        caps = {row.name: run.spec.row.cap(row, run.spec.limits.model_cap) for row in run.spec.row.outputs if row.read is None}
-        cap = caps.get(given.name, 0)
+        cap = run.cap(given.name)
+        if given.name == CHECKPOINT and run.on_checkpoint is None:
+            raise MachineError("Nobody takes a checkpoint of this run now")
         if not 0 < given.size <= cap:
             self._blame(machine, run, f"it gives {given.name} with {given.size} bytes; 1 to {cap} are allowed")
             raise MachineError(f"{given.name} has {given.size} bytes; 1 to {cap} are allowed")
@@ -676,9 +703,7 @@ class MachineHub:
         if run.done.done():
             file.path.unlink(missing_ok=True)
             raise MachineError("The run is over for the node")
-        if (before := run.outputs.pop(given.name, None)) is not None:
-            before.path.unlink(missing_ok=True)
-        run.outputs[given.name] = file
+        await _keep_output(run, given.name, file)
         writer.write(f.framed(f.OutputReceived()))
         await f.drained(writer)
 
@@ -708,9 +733,28 @@ def _keep(file: IO[bytes], digest: Any, piece: bytes) -> None:
     digest.update(piece)
 
 
+async def _keep_output(run: RemoteRun, name: str, file: OutputFile) -> None:
+    if name == CHECKPOINT and run.on_checkpoint is not None:
+        try:
+            await asyncio.to_thread(run.on_checkpoint, file)  # it moves the file away
+        finally:
+            file.path.unlink(missing_ok=True)
+        return
+    if (before := run.outputs.pop(name, None)) is not None:
+        before.path.unlink(missing_ok=True)
+    run.outputs[name] = file
+
+
+def _files(spec: RunSpec) -> dict[str, Path]:
+    """What of a run's inputs goes to its machine as a file."""
+    return {name: given for name, given in spec.inputs.items() if isinstance(given, Path)}
+
+
 def _order(spec: RunSpec) -> bytes:
-    """Whether it outlives the node is not the machine's to know: it ends what its own program leaves behind."""
-    return dump_run(structs.replace(spec, stays=False))
+    """Whether it outlives the node is not the machine's to know: it ends what its own program leaves behind. The files come by
+    themselves."""
+    kept = {name: given for name, given in spec.inputs.items() if not isinstance(given, Path)}
+    return dump_run(structs.replace(spec, stays=False, inputs=kept))
 
 
 def _same_protocol(theirs: int) -> None:

@@ -1,6 +1,6 @@
 """Where a training runs. Pure.
 
-    a training, without files of this node  ->  the ready machine that has room and is least full then  ->  else the own engine
+    a training with no data sets or GPUs    ->  the ready machine that has room and is least full then  ->  else the own engine
     everything else                         ->  the own engine
 
 A machine has room where what it has, without `ASIDE_MB` for its engine and program, holds the run beside those that it has from
@@ -14,6 +14,7 @@ node.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
@@ -41,7 +42,7 @@ class MachinePlace(msgspec.Struct, frozen=True):
 
 def may_leave(spec: RunSpec) -> bool:
     """Whether a run may be made on another machine at all."""
-    return spec.phase == "train" and not spec.inputs and not spec.devices
+    return spec.phase == "train" and not spec.devices and all(isinstance(given, Path) for given in spec.inputs.values())
 
 
 def share_of(spec: RunSpec) -> RoomShare:

@@ -16,12 +16,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import os
 import ssl
 import threading
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_hex
 from typing import IO, Any, Final
 
 import msgspec
@@ -43,8 +45,9 @@ from learningchain.client.machines.trust import (
     public_der,
 )
 from learningchain.p2p.address_book import parse_endpoint
-from learningchain.sandbox import AsyncBackend, ImageLimits, Progress, RunResult, RunSpec, RunStatus, SandboxError
+from learningchain.sandbox import AsyncBackend, ImageLimits, OutputFile, Progress, RunResult, RunSpec, RunStatus, SandboxError
 from learningchain.sandbox.disk import leave_room
+from learningchain.sandbox.phases import CHECKPOINT
 from learningchain.sandbox.spec import load_run
 
 log: Any = structlog.get_logger("machine")
@@ -78,6 +81,9 @@ class _Held:
     ended: float = 0.0
     told: bool = False
     progressed: float = 0.0
+    saved: OutputFile | None = None
+    """The newest checkpoint that the node has not got."""
+    saving: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def order(self) -> bytes:
@@ -203,7 +209,7 @@ class MachineProgram:
 
     def _sweep(self) -> None:
         """Nothing of an earlier process counts."""
-        for name in ("images", "sandbox/out"):
+        for name in ("images", "in", "checkpoints", "sandbox/out"):
             folder = self._folder / name
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for path in folder.iterdir():
@@ -238,8 +244,7 @@ class MachineProgram:
             self._writer = writer
             log.info("the node is there", address=self._secrets.address, name=answer.name)
             for run, held in self._held.items():
-                if held.result is not None:
-                    self._spawn(self._deliver(run, held))
+                self._spawn(self._deliver(run, held) if held.result is not None else self._give_checkpoint(run, held))
             pings = asyncio.get_running_loop().create_task(self._ping(writer))
             try:
                 while True:
@@ -301,8 +306,10 @@ class MachineProgram:
             self.over.set()
         held.told = True
         held.cancel.set()
-        for file in {} if held.result is None else held.result.outputs.values():
+        for file in [] if held.result is None else held.result.outputs.values():
             file.path.unlink(missing_ok=True)
+        if held.saved is not None:
+            held.saved.path.unlink(missing_ok=True)
 
     def _forget_old(self) -> None:
         now = time.monotonic()
@@ -326,6 +333,8 @@ class MachineProgram:
             log.error("a run failed outside its container", run=run, exc_info=problem)
             result = RunResult(status=RunStatus.ENGINE_ERROR, reason=f"{type(problem).__name__}: {problem}")
         held.result, held.ended = result, time.monotonic()
+        for given in held.take.inputs:
+            self._input(held, given).unlink(missing_ok=True)
         log.info("run ended", run=run, status=result.status.value, why=result.reason)
         if held.told:  # the node let go of it meanwhile
             for file in result.outputs.values():
@@ -336,8 +345,11 @@ class MachineProgram:
     async def _result(self, held: _Held, began: float) -> RunResult:
         spec = load_run(held.take.order)
         if spec.run_id != held.take.run or spec.inputs:
-            return RunResult(status=RunStatus.ENGINE_ERROR, reason="the order is of another run, or needs files")
+            return RunResult(status=RunStatus.ENGINE_ERROR, reason="the order is of another run, or needs data sets")
         await self._bring_image(held, spec)
+        for given in held.take.inputs:
+            await self._fetch(f.Want(held.take.run, given.name), self._input(held, given), given.size)
+        spec = structs.replace(spec, inputs={given.name: self._input(held, given) for given in held.take.inputs})
         left = spec.limits.wall_s - held.take.waited_ms / 1_000 - (time.monotonic() - began)
         if left < 1:
             return RunResult(status=RunStatus.ENGINE_ERROR, reason="the machine and the image were there too late for the run")
@@ -348,9 +360,47 @@ class MachineProgram:
         log.info("run begins", run=spec.run_id, phase=spec.phase)
         printing = asyncio.get_running_loop().create_task(self._print(spec.run_id))
         try:
-            return await self._sandbox.run(spec, lambda progress: self._progress(held, progress), held.cancel)
+            return await self._sandbox.run(spec, lambda progress: self._progress(held, progress), held.cancel, self._keeper(held))
         finally:
             printing.cancel()
+
+    def _input(self, held: _Held, given: f.InputFile) -> Path:
+        return self._folder / "in" / f"{held.take.run}.{given.name}"
+
+    def _keeper(self, held: _Held) -> Callable[[OutputFile], None]:
+        """What takes a run's checkpoints, on the run's own thread."""
+        loop = asyncio.get_running_loop()
+
+        def keep(file: OutputFile) -> None:
+            path = self._folder / "checkpoints" / f"{held.take.run}.{token_hex(4)}"
+            os.replace(file.path, path)
+            loop.call_soon_threadsafe(self._saved, held, structs.replace(file, path=path))
+
+        return keep
+
+    def _saved(self, held: _Held, file: OutputFile) -> None:
+        before, held.saved = held.saved, file
+        if before is not None:
+            before.path.unlink(missing_ok=True)
+        if held.result is None:
+            self._spawn(self._give_checkpoint(held.take.run, held))
+
+    async def _give_checkpoint(self, run: str, held: _Held) -> None:
+        """The newest, as soon as the node is there. Where it came to nothing it stays for the next connection."""
+        async with held.saving:
+            file = held.saved
+            if file is None or self._writer is None:
+                return
+            try:
+                await self._give(f.GiveOutput(run, CHECKPOINT, file.size), file.path)
+            except NodeRefused as problem:
+                log.warning("the node takes no checkpoint of a run", run=run, why=str(problem))
+            except (OSError, ssl.SSLError, TimeoutError, Malformed) as fault:
+                log.warning("a checkpoint could not be given; it is kept", run=run, why=str(fault) or type(fault).__name__)
+                return
+            if held.saved is file:
+                held.saved = None
+            file.path.unlink(missing_ok=True)
 
     def _progress(self, held: _Held, progress: Progress) -> None:
         now = time.monotonic()
@@ -376,7 +426,7 @@ class MachineProgram:
                 return
             path = self._folder / "images" / f"{spec.image_id.removeprefix('sha256:')}.tar"
             try:
-                await self._fetch(held.take, path)
+                await self._fetch(f.Want(held.take.run, ""), path, held.take.archive_bytes)
                 limits = ImageLimits(
                     archive_bytes=held.take.archive_bytes,
                     unpacked_bytes=held.take.unpacked_bytes,
@@ -388,27 +438,32 @@ class MachineProgram:
             finally:
                 path.unlink(missing_ok=True)
 
-    async def _fetch(self, take: f.Take, path: Path) -> None:
+    async def _fetch(self, wanted: f.Want, path: Path, most: int) -> None:
+        what = wanted.name or "image"
         async with _connected(self._secrets.address, self._context) as (frames, writer):
-            writer.write(f.framed(f.Want(take.run)))
+            writer.write(f.framed(wanted))
             answer = await _answer(frames)
-            if not isinstance(answer, f.Sized) or answer.size > take.archive_bytes:
-                raise Malformed("the image is larger than the order says")
-            leave_room(path.parent, "fetching an image", answer.size, 1)
+            if not isinstance(answer, f.Sized) or answer.size > most:
+                raise Malformed(f"the {what} is larger than the order says")
+            leave_room(path.parent, f"fetching the {what} of a run", answer.size, 1)
             with private.writing(path) as file:
                 left = answer.size
                 while left:
                     piece = await frames.exactly(min(left, f.PIECE))
                     left -= len(piece)
                     await asyncio.to_thread(file.write, piece)
-            log.info("an image was fetched", bytes=answer.size)
+            log.info("an image was fetched" if not wanted.name else "an input was fetched", bytes=answer.size, name=wanted.name)
 
     async def _deliver(self, run: str, held: _Held) -> None:
         """Outputs, then how it ended. A connection that is gone: with the next one; the node refuses what it needs no more."""
         result = held.result
         if result is None or self._writer is None:
             return
+        if result.status is not RunStatus.OK:
+            await self._give_checkpoint(run, held)
         try:
+            if held.saved is not None and result.status is not RunStatus.OK:
+                raise ConnectionError("its checkpoint is not there yet")
             for name, file in result.outputs.items():
                 await self._give(f.GiveOutput(run, name, file.size), file.path)
         except NodeRefused as problem:

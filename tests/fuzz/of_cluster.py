@@ -74,19 +74,22 @@ def _of_machines() -> list[bytes]:
     return [
         _frames(f.JoinMachine(f.PROTOCOL, bytes(32), b"key")),
         _frames(hello, *told, over),
-        _frames(f.Want("train-1")),
+        _frames(f.Want("train-1", "")),
+        _frames(f.Want("train-1", "checkpoint")),
         _frames(f.GiveOutput("train-1", "model", 7)),
+        _frames(f.AskNode(f.PROTOCOL)),
     ]
 
 
 def _of_nodes() -> list[bytes]:
-    take = f.Take("train-1", b"{}", 1 << 20, 1 << 20, 10, 2, 0)
+    take = f.Take("train-1", b"{}", 1 << 20, 1 << 20, 10, 2, 0, [f.InputFile("checkpoint", 7)])
     ends = (f.EndRun("train-1", "over"), f.ReleaseRun("train-1"), f.DropImage("sha256:" + "a" * 64), f.MachinePing())
     return [
         _frames(f.Admitted("gpu1"), take, *ends),
         _frames(f.Joined("gpu1", "a", "b")),
         _frames(f.MachineRefused("no")),
         _frames(f.Sized(7), f.OutputReceived()),
+        _frames(f.NodeSays("1", 1_000)),
     ]
 
 

@@ -96,6 +96,8 @@ async def test_a_job_that_somebody_cancels_ends_its_container_and_costs_no_attem
 
     await eventually("the container of the job is gone", is_gone, SLOW_S)
     await _is_paid_at_the_second_try(site, job)
+    _, second = sorted(await site.lab.runs(job, "train"), key=lambda run: run["started"])
+    assert second["progress"][0]["step"] > 1, "it went on from what the first one left"
 
 
 @pytest.mark.full("unit/test_slurm.py has NODE_FAIL with a process that goes on; Slurm takes half a minute to say it")

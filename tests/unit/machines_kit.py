@@ -25,6 +25,8 @@ from learningchain.sandbox import ContainerLimits, DataSet, ImageLimits, OutputF
 IMAGE = "sha256:" + "ab" * 32
 LIMITS = ContainerLimits(cpus=1, mem_mb=64, model_cap=100)
 ARCHIVE = b"an image" * 100_000
+STEP = b"step 5 of 10"
+"""What a training leaves on its way."""
 
 
 def spec(mode: str = "ok", **more: Any) -> RunSpec:
@@ -39,6 +41,7 @@ class ScriptedEngine:
         self.folder, self.images, self.ran = folder, set[str](), list[str]()
         self.began, self.go = asyncio.Event(), asyncio.Event()
         self.loaded = b""
+        self.given: dict[str, bytes] = {}
 
     async def prepare(self, keep_images: Collection[str], keep_runs: Collection[RunSpec]) -> dict[str, Any]:
         return {"ok": True, "engine": "1", "arch": "x86_64", "cpus": 4, "mem_mb": 4_096, "runs": (), "kept": ()}
@@ -64,11 +67,20 @@ class ScriptedEngine:
         self, spec: RunSpec, on_progress: Callable[[Progress], None], cancel: threading.Event, on_checkpoint: Any = None
     ) -> RunResult:
         self.ran.append(spec.run_id)
+        self.given = {name: path.read_bytes() for name, path in spec.inputs.items() if isinstance(path, Path)}
         self.began.set()
         on_progress(Progress(1, 2, 0.5))
         match json.loads(spec.params)["mode"]:
             case "wait":
                 await self.go.wait()
+            case "save":
+                await self._save(spec, on_checkpoint)
+                await self.go.wait()
+            case "last":
+                while not cancel.is_set():
+                    await asyncio.sleep(0)
+                await self._save(spec, on_checkpoint)
+                return RunResult(status=RunStatus.CANCELLED, reason="cancelled")
             case "exit":
                 return RunResult(status=RunStatus.FAILED, reason="exit 3", exit_code=3, log_tail="no\n")
             case "late":
@@ -82,6 +94,12 @@ class ScriptedEngine:
         path.write_bytes(b"a model")
         digest = hashlib.sha256(b"a model").digest()
         return RunResult(status=RunStatus.OK, reason="done", outputs={"model": OutputFile(path, 7, digest)}, exit_code=0)
+
+    async def _save(self, spec: RunSpec, on_checkpoint: Any) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{spec.run_id}.checkpoint"
+        path.write_bytes(STEP)
+        await asyncio.to_thread(on_checkpoint, OutputFile(path, len(STEP), hashlib.sha256(STEP).digest()))
 
     def leave(self) -> None:
         return None

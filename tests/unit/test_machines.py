@@ -110,10 +110,10 @@ def test_a_training_goes_where_there_is_most_room(case: str) -> None:
     assert choose(WANTED, places) == expected
 
 
-def test_only_a_training_without_files_leaves_the_node(tmp_path: Path) -> None:
+def test_only_a_training_without_data_sets_leaves_the_node(tmp_path: Path) -> None:
     path = tmp_path / "file"
     sets = DataSet((DataFile("digits/a", path, 1, bytes(32)),))
-    assert may_leave(spec())
+    assert may_leave(spec()) and may_leave(spec(inputs={"model": path, "checkpoint": path}))
     assert not may_leave(spec(inputs={"sets": sets}))
     assert not may_leave(spec(phase="evaluate", seed=None, inputs={"model": path}))
 
@@ -352,7 +352,7 @@ async def test_a_lying_machine_costs_the_run_alone(site: Site, case: str) -> Non
     assert (await site.run(spec(run_id="train-2"))).status is RunStatus.OK, "the next one runs elsewhere"
 
 
-@pytest.mark.parametrize("frame", [f.RunOver("train-ok", "splendid", "", 0, 1, ""), f.Want("train-ok")])
+@pytest.mark.parametrize("frame", [f.RunOver("train-ok", "splendid", "", 0, 1, ""), f.Want("train-ok", "")])
 async def test_what_has_no_place_ends_the_connection(site: Site, frame: f.FromMachine) -> None:
     await site.image()
     async with _by_hand(site, await site.joined("gpu1")) as (frames, writer):
@@ -389,7 +389,7 @@ async def test_a_machine_gets_no_image_but_those_of_its_runs(site: Site) -> None
     await site.image()
     secrets = await site.joined("gpu1")
     async with _open(secrets) as (frames, writer):
-        writer.write(f.framed(f.Want("train-ok")))
+        writer.write(f.framed(f.Want("train-ok", "")))
         with pytest.raises(NodeRefused, match="no such run"):
             await program_module._answer(frames)
 

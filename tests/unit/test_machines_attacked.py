@@ -53,12 +53,12 @@ SAYS: dict[str, bytes] = {
     "a key that is none": f.framed(f.JoinMachine(f.PROTOCOL, bytes(32), b"key")),
     "another version": f.framed(f.JoinMachine(f.PROTOCOL + 1, bytes(32), KEY)),
     "a hello without a certificate": f.framed(HELLO),
-    "an image without a certificate": f.framed(f.Want(RUN)),
+    "an image without a certificate": f.framed(f.Want(RUN, "")),
     "an output without a certificate": f.framed(f.GiveOutput(RUN, "model", 7)),
     "half a frame": f.framed(HELLO)[:-1],
     "a frame that is too long": (f.MAX_FRAME + 1).to_bytes(4, "big") + bytes(1_000),
     "a frame of the longest kind": f.MAX_FRAME.to_bytes(4, "big") + bytes(f.MAX_FRAME),
-    "a node's frame": f.framed(f.Take(RUN, b"", 1, 1, 1, 1, 0)),
+    "a node's frame": f.framed(f.Take(RUN, b"", 1, 1, 1, 1, 0, [])),
     "a flood": f.framed(f.MachinePing()) * 2_000,
     "no frame at all": b"GET / HTTP/1.1\r\n\r\n",
 }
@@ -79,9 +79,10 @@ async def test_a_stranger_gets_a_refusal_or_nothing(site: Site, case: str) -> No
         assert [row["name"] for row in site.hub.shown()] == ["honest"]
 
 
-async def test_one_address_that_dials_without_end_is_cut_short(site: Site) -> None:
+async def test_one_address_that_dials_without_end_is_cut_short(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     async with _training(site):
-        served = 0
+        now, served = site.hub._now(), 0
+        monkeypatch.setattr(site.hub, "_now", lambda: now)
         for _ in range(int(hub_module.DIALS_AT_ONCE) + 50):
             with contextlib.suppress(OSError, ssl.SSLError, Malformed, TimeoutError):
                 async with _connected(site.where, joining_context()) as (frames, writer):
@@ -89,7 +90,7 @@ async def test_one_address_that_dials_without_end_is_cut_short(site: Site) -> No
                     with pytest.raises(NodeRefused):
                         await _answer(frames)
                     served += 1
-        assert served <= hub_module.DIALS_AT_ONCE + 40, "it may take seconds, with ten more in each"
+        assert 0 < served <= hub_module.DIALS_AT_ONCE
         for number in range(hub_module.MAX_ADDRESSES + 10):
             assert site.hub._may_dial(f"10.0.{number >> 8}.{number & 255}"), "others dial as before"
         assert len(site.hub._dials) <= hub_module.MAX_ADDRESSES
@@ -109,7 +110,7 @@ async def _says(site: Site, secrets: MachineSecrets, *told: f.FromMachine) -> f.
 
 async def _takes_its_image(site: Site, secrets: MachineSecrets) -> None:
     with pytest.raises(NodeRefused, match="no such run on this machine"):
-        await _says(site, secrets, f.Want(RUN))
+        await _says(site, secrets, f.Want(RUN, ""))
 
 
 async def _gives_its_model(site: Site, secrets: MachineSecrets) -> None:
@@ -123,7 +124,7 @@ async def _ends_it(site: Site, secrets: MachineSecrets) -> None:
         assert isinstance(await _answer(frames), f.Admitted)
         for frame in (f.RunOver(RUN, "failed", "no", 1, 1, ""), f.Printed(RUN, "lies"), f.RunProgress(RUN, 1, 1, "nan")):
             writer.write(f.framed(frame))
-        writer.write(f.framed(f.Want(RUN)))  # what has no place here: the node has read all before it
+        writer.write(f.framed(f.Want(RUN, "")))  # what has no place here: the node has read all before it
         with pytest.raises(ConnectionError):
             while True:
                 await _answer(frames)

@@ -125,7 +125,7 @@ async def removed(site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def of_another_version(site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(program_module.f, "AskNode", lambda _: f.JoinMachine(f.PROTOCOL + 1, bytes(32), b""))
+    monkeypatch.setattr(f, "AskNode", lambda _: f.JoinMachine(f.PROTOCOL + 1, bytes(32), b""))
 
 
 async def unreadable(site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
