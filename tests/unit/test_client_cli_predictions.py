@@ -235,6 +235,26 @@ def test_the_first_line_is_the_answer(api: Fake, run: Any, view: dict[str, Any],
         assert (line, title) == (first, f"Request {REQUEST}")
 
 
+@pytest.mark.parametrize(
+    ("classes", "called"),
+    [([*"abcdefg", "[red]bill"], "[red]bill"), (["a"], "class 7"), (None, "class 7")],
+)
+def test_a_class_is_called_as_the_models_schema_does(api: Fake, run: Any, classes: Any, called: str) -> None:
+    raw = json.dumps({"inputs": [{"name": "x", "datatype": "FP64"}]} | ({"classes": classes} if classes else {})).encode()
+    cid, number = cid_of(raw)[0], {"classes": len(classes or "12345678"), "schema": cid_of(raw)[0]}
+    api.answers |= {f"GET /v1/models/{MODEL}": WHOLE | number, f"GET /v1/files/{cid}": (200, raw)}
+    changed = AGREED | {"values": [VALUES[0] | {"new_class": 7, "new_score": "1.0"}]}
+    hidden = AGREED | {"private": True, "plain": {"values": [{"class": 7, "score": "1.0"}], "decisions": []}}
+    ways_in = [("predict", "digits", "[1]", "--wait", "0.01"), *(("prediction", word, REQUEST) for word in ("show", "watch"))]
+    for view, said in ((AGREED, "2.500000000; no value"), (changed, "1.0"), (hidden, "1.0")):
+        api.answers[f"GET /v1/predictions/{REQUEST}"] = ways(view)
+        for words in ways_in:
+            out = run(*words).out
+            assert out.startswith(f"{called}, {said}") and out.count(called) >= 2, "in the first line, and in the row's own"
+    api.answers[f"GET /v1/files/{cid}"] = (404, b"")
+    assert "class 7, 1.0" in run("prediction", "show", REQUEST).out, "who has no schema at hand still says what the ledger does"
+
+
 def test_a_price_is_told_before_anything_is_sent(api: Fake, run: Any) -> None:
     ran = run("predict", MODEL, "[1]", "--dry-run")
     assert ran.code == 0 and "0.00273" in ran.out and api.bodies("POST", "/v1/predictions") == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +17,7 @@ from learningchain.client.cli.callbacks import say_secret, secret_in
 from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, facts, seconds, span
 from learningchain.client.cli.ledger import PENDING
 from learningchain.client.contracts.prediction.cli.models import ModelText
-from learningchain.client.contracts.prediction.cli.shown import RequestFollower, exit_code, show_request
+from learningchain.client.contracts.prediction.cli.shown import RequestFollower, class_names, exit_code, show_request
 from learningchain.client.contracts.prediction.cli.tables import ask_table
 from learningchain.client.contracts.prediction.cli.typed import are_values, one_line, rows_of_values, say_unchecked
 from learningchain.client.contracts.prediction.references import find_model, find_policy
@@ -88,7 +89,9 @@ def predict(
     if not 0 <= wait <= MAX_FOLLOW:
         raise WrongUsage(f"--wait is a number of seconds up to {MAX_FOLLOW:g}, not {wait:g}")
 
-    async def send(node: Client) -> tuple[PredictionQuote | None, PredictionPosted | None, PredictionView | None]:
+    async def send(
+        node: Client,
+    ) -> tuple[PredictionQuote | None, PredictionPosted | None, PredictionView | None, Sequence[str]]:
         known = await node.model(await find_model(node, common, model))
         sent = await rows_of_values(node, known, rows) if values else text if cid is None else await rows_in(node, cid)
         say_unchecked(common, known)
@@ -97,7 +100,7 @@ def predict(
             body["policy"] = await find_policy(node, policy)
         body |= await node.send_rows(sent, private=private) | told
         if dry_run:
-            return await node.quote_prediction(body), None, None
+            return await node.quote_prediction(body), None, None, ()
         common.goes_on("The request may be sent already, and goes on then", "prediction show latest")
         posted = await node.request_prediction(body, wait=min(30.0, wait))
         common.goes_on(
@@ -107,11 +110,12 @@ def predict(
         say_secret(common, posted.get("callback_secret"))
         common.keep_receipt(posted)
         if not wait:
-            return None, posted, None
+            return None, posted, None, ()
         with RequestFollower(common.out) as follower:
-            return None, posted, await follower.follow(node, posted["request"], wait, final=final, sent=True)
+            view = await follower.follow(node, posted["request"], wait, final=final, sent=True)
+        return None, posted, view, () if view is None or common.json else await class_names(node, view)
 
-    quote, posted, view = common.ask(send)
+    quote, posted, view, names = common.ask(send)
     if quote is not None:
         known = quote
         common.out.show(known, lambda console: show_quote(console, known))
@@ -126,7 +130,7 @@ def predict(
     found = view
     # Nothing but the document is said with --json, and the secret is not shown again.
     once = {"callback_secret": posted["callback_secret"]} if posted is not None and "callback_secret" in posted else {}
-    common.out.show({**found, **once}, lambda console: show_request(console, found))
+    common.out.show({**found, **once}, lambda console: show_request(console, found, names))
     return exit_code(found)
 
 

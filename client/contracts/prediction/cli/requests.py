@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -11,7 +11,7 @@ from rich.console import Console
 
 from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, listing, relative, short
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
-from learningchain.client.contracts.prediction.cli.shown import RequestFollower, exit_code, show_request, state_text
+from learningchain.client.contracts.prediction.cli.shown import RequestFollower, class_names, exit_code, show_request, state_text
 from learningchain.client.contracts.prediction.references import find_model, find_request
 from learningchain.client.sdk.types import NotFoundError
 
@@ -135,11 +135,12 @@ async def _called(node: Client, models: Iterable[str]) -> dict[str, str]:
 def show(request: RequestText, /, *, common: Common = HERE) -> int:
     """Everything about one request."""
 
-    async def read(node: Client) -> PredictionView:
-        return await node.prediction(await find_request(node, request))
+    async def read(node: Client) -> tuple[PredictionView, Sequence[str]]:
+        view = await node.prediction(await find_request(node, request))
+        return view, () if common.json else await class_names(node, view)
 
-    found = common.ask(read)
-    common.out.show(found, lambda console: show_request(console, found))
+    found, names = common.ask(read)
+    common.out.show(found, lambda console: show_request(console, found, names))
     return 0
 
 
@@ -154,19 +155,20 @@ def watch(
 ) -> int:
     """Follow a request until it is answered. With --json one line for each change. Exit codes are those of predict."""
 
-    async def follow(node: Client) -> PredictionView | None:
+    async def follow(node: Client) -> tuple[PredictionView | None, Sequence[str]]:
         ref = await find_request(node, request)
         if common.json:
-            return await _lines(common, node, ref, final)
+            return await _lines(common, node, ref, final), ()
         with RequestFollower(common.out) as follower:
-            return await follower.follow(node, ref, WATCHED_S, final=final)
+            view = await follower.follow(node, ref, WATCHED_S, final=final)
+        return view, () if view is None else await class_names(node, view)
 
-    found = common.ask(follow)
+    found, names = common.ask(follow)
     if found is None:
         raise WrongUsage(f"There is no request {request[:64]}. learningchain prediction list shows the ids")
     view = found
     if not common.json:
-        show_request(common.out.console, view)
+        show_request(common.out.console, view, names)
     return exit_code(view)
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
 
 from learningchain.client.cli.callbacks import event_words
-from learningchain.client.cli.common import Output, cell, clean, facts, listing, short
-from learningchain.client.sdk.types import NotFoundError, UnreachableError
+from learningchain.client.cli.common import Output, cell, clean, facts, listing, one_line, short
+from learningchain.client.sdk.types import ApiError, NotFoundError, UnreachableError
 
 if TYPE_CHECKING:
     from learningchain.client.contracts.prediction.http.schema import PredictionView, ValueView
@@ -60,8 +61,27 @@ def state_text(view: Any) -> Text:
     return cell(view["state"], _COLORS.get(view["state"], "cyan"))
 
 
-def answer_line(view: PredictionView) -> str:
-    """What a request came to, in the line that people look for first."""
+async def class_names(node: Client, view: PredictionView) -> Sequence[str]:
+    """What the model's schema calls its classes; nothing where it names none, or cannot be had now."""
+    from learningchain.client.contracts.prediction.http.model_schema import BadSchema
+    from learningchain.client.contracts.prediction.objects import schema_of
+
+    if not view["values"]:
+        return ()
+    try:
+        model = await node.model(view["model"])
+        schema = await schema_of(node, model) if model["classes"] else None
+    except (ApiError, BadSchema):
+        return ()
+    return (schema.classes if schema is not None else None) or ()
+
+
+def class_text(number: int, names: Sequence[str]) -> str:
+    return one_line(names[number]) if number < len(names) else f"class {number}"
+
+
+def answer_line(view: PredictionView, names: Sequence[str] = ()) -> str:
+    """What a request came to, in the line that people look for first. `names`: of the model's classes."""
     if not view["outcome"]:
         return f"no answer yet   ({view['state']}, {view['locked']} locked)"
     if not view["values"]:
@@ -70,9 +90,9 @@ def answer_line(view: PredictionView) -> str:
     if view["private"] and plain is None:
         said = ["blinded: this node has not the key"]
     elif plain is not None:
-        said = [_plain(value, None) for value in plain["values"]]
+        said = [_plain(value, None, names) for value in plain["values"]]
     else:
-        said = [_plain(_appealed(value), None) for value in view["values"]]
+        said = [_plain(_appealed(value), None, names) for value in view["values"]]
     more = f" and {len(said) - ANSWERS} more" if len(said) > ANSWERS else ""
     asked = f", asked for {view['agree_asked']}" if view["outcome"] == "WEAK" else ""
     return f"{'; '.join(said[:ANSWERS])}{more}   ({view['agree']} of {view['asked']} agree{asked}, cost {view['cost']})"
@@ -85,9 +105,9 @@ def _appealed(value: ValueView) -> dict[str, Any] | None:
     return None if value["score"] is None else {"class": value["class"], "score": value["score"]}
 
 
-def show_request(console: Console, view: PredictionView) -> None:
-    """Everything about a request that people ask for, the answer first."""
-    console.print(Text(clean(answer_line(view)), style="bold"), soft_wrap=True)
+def show_request(console: Console, view: PredictionView, names: Sequence[str]) -> None:
+    """Everything about a request that people ask for, the answer first. `names`: of the model's classes."""
+    console.print(Text(clean(answer_line(view, names)), style="bold"), soft_wrap=True)
     outcome = view["outcome"] or ""
     rows: list[tuple[str, Any]] = [
         ("state", state_text(view)),
@@ -108,11 +128,11 @@ def show_request(console: Console, view: PredictionView) -> None:
     console.print(facts(f"Request {view['id']}", [row for row in rows if row[1] is not None]))
     if view["values"]:
         if view.get("plain") is None:
-            console.print(values_table(view))
+            console.print(values_table(view, names))
         if len(view["values"]) > SHOWN_ROWS:
             console.print(f"{len(view['values']) - SHOWN_ROWS} rows more: --json shows all of them.")
-        for line in _plain_lines(view):
-            console.print(line, soft_wrap=True)
+        for line in _plain_lines(view, names):
+            console.print(Text(line), soft_wrap=True)
 
 
 def _callback_rows(view: PredictionView) -> list[tuple[str, Any]]:
@@ -124,18 +144,18 @@ def _callback_rows(view: PredictionView) -> list[tuple[str, Any]]:
     return [("callback", clean(found["url"])), *(("", clean(event)) for event in events)]
 
 
-def _plain_lines(view: PredictionView) -> list[str]:
+def _plain_lines(view: PredictionView, names: Sequence[str]) -> list[str]:
     """Of a private request of this node."""
     found = view.get("plain")
     if found is None:
         return ["The request is private: its values above are blinded, and this node has not its key."] if view["private"] else []
     decisions = found["decisions"] or [None] * len(found["values"])
     rows = enumerate(zip(found["values"][:SHOWN_ROWS], decisions, strict=False))
-    return ["Values, in plain, for this node has the key:", *(f"  row {row}: {_plain(*both)}" for row, both in rows)]
+    return ["Values, in plain, for this node has the key:", *(f"  row {row}: {_plain(*both, names)}" for row, both in rows)]
 
 
-def _plain(value: Any, decision: Any) -> str:
-    label = "" if value is None or value["class"] is None else f"class {value['class']}, "
+def _plain(value: Any, decision: Any, names: Sequence[str]) -> str:
+    label = "" if value is None or value["class"] is None else f"{class_text(value['class'], names)}, "
     said = "no value" if value is None else f"{label}{value['score']}"
     rate = f" at {decision['rate_ppm'] / 10_000:g} %" if decision is not None and decision["decision"] == "accept" else ""
     return said if decision is None else f"{said}: {decision['decision']}{rate}"
@@ -171,23 +191,24 @@ def _appeal_line(view: PredictionView) -> str | None:
     return f"by {short(appeal['appellant'])}: {verdict}, {appeal['judges']} judges"
 
 
-def values_table(view: PredictionView) -> Any:
-    """Values row by row, with the decision where a policy makes one."""
+def values_table(view: PredictionView, names: Sequence[str] = ()) -> Any:
+    """Values row by row, with the decision where a policy makes one. `names`: of the model's classes."""
     decided = {one["row"]: one for one in view["decisions"]}
     classes = any(value["class"] is not None for value in view["values"])
     changed = any(value["new_score"] is not None for value in view["values"])
-    names = ["row", *(["class"] if classes else []), "score", "support"]
-    names += [*(["after the appeal"] if changed else []), *(["decision", "rate"] if decided else [])]
+    columns = ["row", *(["class"] if classes else []), "score", "support"]
+    columns += [*(["after the appeal"] if changed else []), *(["decision", "rate"] if decided else [])]
     rows: list[list[Any]] = []
     for value in view["values"][:SHOWN_ROWS]:
-        line: list[Any] = [value["row"], *([value["class"]] if classes else []), value["score"], value["support"]]
+        label = None if value["class"] is None else class_text(value["class"], names)
+        line: list[Any] = [value["row"], *([label] if classes else []), value["score"], value["support"]]
         if changed:
             new = value["new_score"]
-            line.append(None if new is None else f"{value['new_class']} {new}" if classes else new)
+            line.append(None if new is None else f"{class_text(value['new_class'] or 0, names)} {new}" if classes else new)
         if (one := decided.get(value["row"])) is not None:
             line += [one["decision"] + (" (borderline)" if one["borderline"] else ""), f"{one['rate_ppm'] / 10_000:g} %"]
         rows.append(line)
-    return listing(names, rows, {"row", "score", "support", "rate"})
+    return listing(columns, rows, {"row", "score", "support", "rate"})
 
 
 # --- following ------------------------------------------------------------------------------------------------------------------
