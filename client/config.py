@@ -110,6 +110,9 @@ class NetworkConfig(_Section, frozen=True, kw_only=True):
     bulk_mb_s: Annotated[
         int, Meta(ge=0, le=100_000, description="Most megabytes that this node sends by data connections in a second; 0: no bound.")
     ] = 0
+    peer_gb_a_day: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="Most gigabytes of files that this node sends one peer in a day; 0: no bound.")
+    ] = 200
 
 
 class ApiConfig(_Section, frozen=True, kw_only=True):

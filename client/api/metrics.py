@@ -74,6 +74,8 @@ class _NodeGauges(Collector):
         yield from (_family(GaugeMetricFamily, figure) for figure in self._node.work.figures())
         text = "Bytes of files, by way and direction"
         yield _family(CounterMetricFamily, Figure("lc_file_bytes", text, ("way", "direction"), self._node.carried()))
+        text = "Questions for files of peers that had all the bytes that a peer is sent in a day"
+        yield CounterMetricFamily("lc_file_refusals", text, value=self._node.refused_files())
         if self._node.figures is not None:
             yield from _blocks(self._node.figures)
             yield from (_family(CounterMetricFamily, figure) for part in self._node.figures.own for figure in part.figures())

@@ -492,6 +492,7 @@ class Daemon:
             has_room=lambda: self.node.has_room_for_content,
             served=lambda size: self.node.served_content(size),
             mover=self._mover(stack) if config.network.bulk else None,
+            most_a_day=config.network.peer_gb_a_day * 10**9,
         )
         stack.push_async_callback(self.content.close)
         with listening("network.listen", config.network.listen):

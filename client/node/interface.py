@@ -317,6 +317,10 @@ class NodeService(Protocol):
         """Bytes of files since the start, by way (messages, connections) and direction (in, out)."""
         ...
 
+    def refused_files(self) -> int:
+        """Questions for files of peers that had all the bytes of a day, since the start."""
+        ...
+
     def contents(self) -> list[KeptContent]:
         """All content on this disk, the largest first. Not for the event loop."""
         ...

@@ -194,6 +194,9 @@ class RunningNode:
     def carried(self) -> dict[tuple[str, ...], float]:
         return self._content.carried()
 
+    def refused_files(self) -> int:
+        return self._content.refused
+
     def contents(self) -> list[KeptContent]:
         store = self._content.store
         goes = {row.root: place for place, row in enumerate(store.loose(), 1)}

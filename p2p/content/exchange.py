@@ -23,6 +23,7 @@ from learningchain.chain.crypto import sha256
 from learningchain.chain.errors import Malformed
 from learningchain.p2p.content.cid import Cid, from_bytes
 from learningchain.p2p.content.dag import TooLarge
+from learningchain.p2p.content.day import DAY_MS
 from learningchain.p2p.content.events import (
     Arrived,
     BlockStored,
@@ -54,7 +55,17 @@ from learningchain.p2p.content.events import (
     TimerTick,
 )
 from learningchain.p2p.content.faults import Reason
-from learningchain.p2p.content.messages import ContentBlock, DontHave, Has, HasBulk, Message, WantBlocks, WhoHas, decode_message
+from learningchain.p2p.content.messages import (
+    ContentBlock,
+    DontHave,
+    Has,
+    HasBulk,
+    Later,
+    Message,
+    WantBlocks,
+    WhoHas,
+    decode_message,
+)
 from learningchain.p2p.content.moves import Moves
 from learningchain.p2p.content.questions import OpenQuestions
 from learningchain.p2p.content.serving import Serving
@@ -93,7 +104,8 @@ class _Peer:
 class Exchange:
     """`allowed(peer, root)` says whether that peer may be served that content now (it is complete here, and the policy agrees),
     `queued(peer)` how many bytes of content wait to be sent to it, `has_room()` whether another block may be served now,
-    `offer(peer, root)` the port and the ticket of a data connection for it. `moves`: this node can open such connections."""
+    `offer(peer, root)` the port and the ticket of a data connection for it, `wait_ms(peer)` how long it has to wait for more of
+    anything. `moves`: this node can open such connections."""
 
     def __init__(
         self,
@@ -102,8 +114,9 @@ class Exchange:
         has_room: Callable[[], bool] = lambda: True,
         offer: Callable[[bytes, Cid], tuple[int, bytes] | None] = lambda peer, root: None,
         moves: bool = False,
+        wait_ms: Callable[[bytes], int] = lambda peer: 0,
     ) -> None:
-        self._allowed, self._offer = allowed, offer
+        self._allowed, self._offer, self._wait_ms = allowed, offer, wait_ms
         self._moves = Moves(moves)
         self._peers: dict[bytes, _Peer] = {}
         self._sessions: dict[Cid, Session] = {}
@@ -202,7 +215,7 @@ class Exchange:
             match message:
                 case WhoHas():
                     if self._allowed(peer, root):
-                        self._send(peer, self._yes(peer, root))
+                        self._send(peer, self._later(peer, root) or self._yes(peer, root))
                     else:
                         self._questions.add(peer, root)
                 case Has():
@@ -212,6 +225,9 @@ class Exchange:
                 case DontHave():
                     if root in self._sessions:
                         self._drop_provider(root, peer)
+                case Later() if (session := self._sessions.get(root)) is not None:
+                    session.later = min(session.later or DAY_MS, message.after_s * 1_000)
+                    self._drop_provider(root, peer)
                 case WantBlocks():
                     self._wanted(peer, root, [from_bytes(cid) for cid in message.blocks])
                 case ContentBlock():
@@ -224,11 +240,16 @@ class Exchange:
         for peer in self._questions.who(root):
             if self._allowed(peer, root):
                 self._questions.drop(peer, root)
-                self._send(peer, self._yes(peer, root))
+                self._send(peer, self._later(peer, root) or self._yes(peer, root))
 
     def _yes(self, peer: bytes, root: Cid) -> Has | HasBulk:
         offer = self._offer(peer, root)
         return Has(root.to_bytes()) if offer is None else HasBulk(root.to_bytes(), *offer)
+
+    def _later(self, peer: bytes, root: Cid) -> Later | None:
+        """LC-CONTENT-21"""
+        wait = self._wait_ms(peer)
+        return Later(root.to_bytes(), -(-wait // 1_000)) if wait else None
 
     def _has(self, peer: bytes, root: Cid, bulk: HasBulk | None = None) -> None:
         session = self._sessions.get(root)
@@ -239,10 +260,12 @@ class Exchange:
                 self._moves.told(session, peer, bulk.port, bulk.ticket, self._now)
 
     def _wanted(self, peer: bytes, root: Cid, cids: list[Cid]) -> None:
-        if self._allowed(peer, root):
-            self._out += self._serving.want(peer, root, cids)
-        else:
+        if not self._allowed(peer, root):
             self._send(peer, DontHave(root.to_bytes()))
+        elif (later := self._later(peer, root)) is not None:
+            self._send(peer, later)
+        else:
+            self._out += self._serving.want(peer, root, cids)
 
     def owed(self, peer: bytes) -> int:
         """How many blocks the peer may still send."""
@@ -401,10 +424,10 @@ class Exchange:
         got = f"{session.bytes_done} of {session.size or 'an unknown number of'} bytes arrived and are kept"
         if self._now >= session.deadline:
             reason = Reason.TIMEOUT if session.ever_found else Reason.NOBODY
-            why = "the time is up" if session.ever_found else "no connected peer offers it"
+            why = session.later_text or ("the time is up" if session.ever_found else "no connected peer offers it")
             self._fail(session.root, reason, f"{why}; {got}; try again, or with a longer timeout")
         elif not session.providers and self._now - session.alone_since >= NOBODY_MS:
-            why = (
+            why = session.later_text or (
                 "every peer that had it went away, sent wrong data or stopped answering"
                 if session.ever_found
                 else "no connected peer offers it"

@@ -44,6 +44,13 @@ class DontHave(Wire, frozen=True, tag=3):
     root: CidBytes
 
 
+class Later(Wire, frozen=True, tag=7):
+    """Yes, but you had all that I send one peer in a day (LC-CONTENT-21): ask again after so many seconds."""
+
+    root: CidBytes
+    after_s: Annotated[int, Meta(ge=1, le=86_400)]
+
+
 class WantBlocks(Wire, frozen=True, tag=4):
     root: CidBytes
     blocks: Annotated[list[CidBytes], Meta(min_length=1, max_length=MAX_WANTS)]
@@ -55,7 +62,7 @@ class ContentBlock(Wire, frozen=True, tag=5):
     data: Annotated[bytes, Meta(max_length=CHUNK)]
 
 
-Message = WhoHas | Has | HasBulk | DontHave | WantBlocks | ContentBlock
+Message = WhoHas | Has | HasBulk | DontHave | Later | WantBlocks | ContentBlock
 
 
 def decode_message(payload: bytes) -> Message:

@@ -19,6 +19,7 @@ from learningchain.chain.codec import encode
 from learningchain.chain.crypto import sha256
 from learningchain.chain.errors import Malformed
 from learningchain.p2p.content.cid import Cid
+from learningchain.p2p.content.day import DaysOfPeers
 from learningchain.p2p.content.events import (
     Arrived,
     BlockStored,
@@ -91,6 +92,9 @@ class DataConnections(Protocol):
     ready: Callable[[], None]
     """Called when there is a port to offer."""
 
+    served: Callable[[bytes, int], None]
+    """Called with what a peer was sent."""
+
     def begin(self) -> bool:
         """Something large is fetched, or may be asked for: get ready. Whether there is a port to offer."""
 
@@ -120,7 +124,7 @@ class Content:
     of any monotonic clock. `allow(peer, root)` is the policy on whom to serve what; by default, everybody what is pinned here.
     `penalize(peer, text)` is told who broke the protocol. `queued(peer)`: bytes of content that wait to be sent to it.
     `has_room()`: whether a block may be served now, by what all peers were sent; `served(size)` is told the bytes of each answer.
-    `mover`: data connections, where this node has them.
+    `mover`: data connections, where this node has them. `most_a_day`: bytes that a peer is sent in a day, 0: no bound.
     """
 
     def __init__(
@@ -135,18 +139,26 @@ class Content:
         has_room: Callable[[], bool] = lambda: True,
         served: Callable[[int], None] = lambda size: None,
         mover: DataConnections | None = None,
+        most_a_day: int = 0,
     ) -> None:
         self.store, self._mover = store, mover
         self.sent = self.received = 0
         """Bytes of content by messages."""
         self._send, self._now, self._penalize, self._served = send, now, penalize, served
         self.allow = allow or (lambda _peer, root: store.pinned(root))
-        able = mover is not None
+        self._days = DaysOfPeers(most_a_day)
+        self.refused = 0
+        """Questions of peers that had all of their day."""
         self._machine = Exchange(
-            lambda peer, root: store.has(root) and self.allow(peer, root), queued, has_room, self._offer_of, moves=able
+            lambda peer, root: store.has(root) and self.allow(peer, root),
+            queued,
+            has_room,
+            self._offer_of,
+            moves=mover is not None,
+            wait_ms=self._wait_of,
         )
         if mover is not None:
-            mover.report, mover.ready = self._feed_open, self._ask_again
+            mover.report, mover.ready, mover.served = self._feed_open, self._ask_again, self._count
         self._unoffered: dict[tuple[bytes, Cid], None] = {}
         """Who asked for what before there was a port to offer, the oldest first."""
         self._downloads = Downloads(store)
@@ -304,6 +316,20 @@ class Content:
                 del self._unoffered[next(iter(self._unoffered))]
         return self._mover.offer(peer, root, self.store.path(root), size)
 
+    def _wait_of(self, peer: bytes) -> int:
+        wait = self._days.wait_ms(peer, self._now())
+        self.refused += wait > 0
+        return wait
+
+    def _count(self, peer: bytes, size: int) -> None:
+        """LC-CONTENT-21. What was asked for before still goes by messages; data connections end."""
+        if self._days.add(peer, size, self._now()):
+            log.warning(
+                "a peer had all the bytes of files that it is sent in a day; it is told when there is more", peer=peer.hex()
+            )
+            if self._mover is not None:
+                self._mover.forget(peer)
+
     def _ask_again(self) -> None:
         """As if each had asked now: it asks for nothing else until its next tick."""
         asked, self._unoffered = self._unoffered, {}
@@ -446,6 +472,7 @@ class Content:
                 payload = encode(DontHave(effect.root.to_bytes()))
             self._served(len(payload))
             self.sent += len(payload)
+            self._count(effect.peer, len(payload))
             if self._peers.get(effect.peer) == connection and not self._send(effect.peer, payload):
                 self._insist_later(effect.peer, payload, connection)
         finally:

@@ -44,6 +44,19 @@ class Session:
         self.alone_since = now
         self.asked_at = now
         self.ever_found = False
+        self.later = 0
+        """Milliseconds until the first peer sends more of what it has, of those that said so; 0: none did."""
+
+    @property
+    def later_text(self) -> str:
+        """Why nobody sends it, where the nodes that have it sent this one all that they send a peer in a day; else empty."""
+        if not self.later or self.providers:
+            return ""
+        minutes = -(-self.later // 60_000)
+        return (
+            "whoever has it sent this node all the bytes of files that it sends one peer in a day (network.peer_gb_a_day there), "
+            f"and sends more in {minutes // 60} h {minutes % 60} min at the earliest"
+        )
 
     def take(self, cid: Cid, block: bytes) -> None:
         """Place a node and queue what it makes wanted. Raises `Malformed`, `TooLarge`."""

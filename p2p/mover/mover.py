@@ -127,6 +127,7 @@ class Mover:
     ) -> None:
         self.report: Callable[[MoveOpened | LeavesMoved | MoveEnded], None] = lambda report: None
         self.ready: Callable[[], None] = lambda: None
+        self.served: Callable[[bytes, int], None] = lambda peer, size: None
         self.sent = self.received = 0
         """Bytes of files."""
         self._listen, self._chain_id, self._ca, self._leaf, self._find = listen, chain_id, ca, leaf, find
@@ -227,6 +228,7 @@ class Mover:
                 self._tell_fault(report.why and f"nobody can open one: port {port} of {host} cannot be listened on: {report.why}")
             case LeavesSent():
                 self.sent += report.size
+                self.served(report.peer, report.size)
                 self._used = self._loop.time()
             case MoveOpened() | LeavesMoved() | MoveEnded():
                 self._tell(report)

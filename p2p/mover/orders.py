@@ -59,8 +59,9 @@ class MoverListens(msgspec.Struct, frozen=True, tag=4):
 
 
 class LeavesSent(msgspec.Struct, frozen=True, tag=5):
-    """So many bytes were sent, since the last report."""
+    """So many bytes were sent to the peer, since the last report on it."""
 
+    peer: bytes
     size: int
 
 

@@ -186,7 +186,7 @@ class LeafServer:
             with private.reading(held.path) as file:
                 if os.fstat(file.fileno()).st_size != held.size:
                     raise NotAdmitted("the file has another length than the ticket says")
-                self._serve(tls, file.fileno(), held.size, until)
+                self._serve(tls, file.fileno(), held, until)
         except (OSError, ValueError, NotAuthenticated, NotAdmitted) as fault:
             self._refused(str(fault))
         finally:
@@ -207,8 +207,8 @@ class LeafServer:
             raise NotAdmitted("no place: too many data connections")
         return found
 
-    def _serve(self, tls: ssl.SSLSocket, file: int, size: int, until: float) -> None:
-        leaves = -(-size // CHUNK)
+    def _serve(self, tls: ssl.SSLSocket, file: int, held: KnowTicket, until: float) -> None:
+        size, leaves = held.size, -(-held.size // CHUNK)
         question, buffer = bytearray(ASK.size), memoryview(bytearray(CHUNK))
         while self._question(tls, memoryview(question)):
             first, count = ASK.unpack(question)
@@ -218,9 +218,14 @@ class LeafServer:
                 raise NotAdmitted("an expired ticket")
             start, end = first * CHUNK, min((first + count) * CHUNK, size)
             self._deadlines.set(tls, SILENCE_S + (end - start) / self._min_rate)
-            for at in range(start, end, CHUNK):
-                self._send(tls, file, at, buffer[: min(CHUNK, end - at)])
-            self._sent(LeavesSent(end - start))
+            at = start
+            try:
+                while at < end:
+                    self._send(tls, file, at, buffer[: min(CHUNK, end - at)])
+                    at = min(at + CHUNK, end)
+            finally:  # whoever leaves before the last leaf had the others
+                if at > start:
+                    self._sent(LeavesSent(held.peer, at - start))
 
     def _question(self, tls: ssl.SSLSocket, view: memoryview) -> bool:
         """However few bytes of it come at a time, it has come within its time."""

@@ -486,6 +486,7 @@ CONTENT = (
     Record("DontHave", ("root", CID), tag=3),
     Record("WantBlocks", ("root", CID), ("blocks", items(CID, 1, 32)), tag=4),
     Record("HasBulk", ("root", CID), ("port", integer(1, 65_535)), ("ticket", HASH), tag=6),
+    Record("Later", ("root", CID), ("after_s", integer(1, 86_400)), tag=7),
     Record("ContentBlock", ("root", CID), ("cid", CID), ("data", binary(0, 262_144)), tag=5),
 )
 

@@ -220,6 +220,7 @@ def _content_messages() -> list[bytes]:
         content.WhoHas(raw),
         content.HasBulk(raw, 7_402, bytes(32)),
         content.DontHave(raw),
+        content.Later(raw, 3_600),
         content.WantBlocks(raw, [raw]),
         content.ContentBlock(raw, raw, b"leaf"),
     ]

@@ -148,7 +148,7 @@ def content_conversations() -> list[bytes]:
     root = _ROOT.to_bytes()
     blocks = [content.ContentBlock(root, cid.to_bytes(), block) for cid, block in _BLOCKS.items() if len(block) < 60_000]
     talk: list[list[Any]] = [
-        [content.Has(root), *blocks, content.DontHave(root)],
+        [content.Has(root), *blocks, content.DontHave(root), content.Later(root, 60)],
         [content.WhoHas(root), content.WantBlocks(root, [cid.to_bytes() for cid in _BLOCKS])],
     ]
     return [join([bytes([0x80 | i]) + encode(message) for i, message in enumerate(part)]) for part in talk]

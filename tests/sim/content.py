@@ -215,6 +215,7 @@ class Carrier:
     def __init__(self, machine: Honest, rng: random.Random) -> None:
         self.report: Callable[[MoveReport], None] = lambda report: None
         self.ready: Callable[[], None] = lambda: None
+        self.served: Callable[[bytes, int], None] = lambda peer, size: None
         self.sent = self.received = 0
         self.tickets: dict[bytes, tuple[bytes, Path]] = {}
         self.dead = False

@@ -511,6 +511,9 @@ class FakeNode:
     def carried(self) -> dict[tuple[str, ...], float]:
         return {("messages", "in"): 5, ("connections", "in"): 7}
 
+    def refused_files(self) -> int:
+        return 5
+
     def status(self) -> dict[str, Any]:
         if self.fault:
             raise self.fault

@@ -37,7 +37,17 @@ from learningchain.p2p.content.events import (
     TimerTick,
 )
 from learningchain.p2p.content.exchange import Exchange
-from learningchain.p2p.content.messages import ContentBlock, DontHave, Has, HasBulk, Message, WantBlocks, WhoHas, decode_message
+from learningchain.p2p.content.messages import (
+    ContentBlock,
+    DontHave,
+    Has,
+    HasBulk,
+    Later,
+    Message,
+    WantBlocks,
+    WhoHas,
+    decode_message,
+)
 from learningchain.p2p.content.serving import Serve
 from learningchain.p2p.content.store import ContentStore
 
@@ -234,6 +244,8 @@ class ScriptedPeer:
         self.name, self.blocks, self.delay, self.lies, self.mute = name, blocks, delay, lies, mute
         self.port = 0
         """Of its data connections."""
+        self.later_s = 0
+        """With this it answers every question: it sends no more for so long."""
         self.asked: list[Cid] = []
         self.waiting = 0
         self.most_waiting = 0
@@ -242,6 +254,8 @@ class ScriptedPeer:
     def on(self, world: World, message: Message) -> None:
         root = from_bytes(message.root)
         match message:
+            case WhoHas() | WantBlocks() if self.later_s:
+                self._answer(world, Later(message.root, self.later_s))
             case WhoHas():
                 if root in self.blocks:
                     self._answer(world, HasBulk(message.root, self.port, bytes(32)) if self.port else Has(message.root))

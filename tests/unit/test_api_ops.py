@@ -90,6 +90,7 @@ async def test_metrics_tell_height_peers_runs_and_requests_by_route(api: Api) ->
         'lc_notices{topic="case.waits"} 2.0',
         "lc_syncing 0.0",
         'lc_file_bytes_total{direction="in",way="connections"} 7.0',
+        "lc_file_refusals_total 5.0",
         'lc_runs{phase="train",state="running"} 2.0',
         'lc_http_requests_total{route="GET /v1/blocks/{height}",status="200"} 1.0',
         'lc_http_requests_total{route="GET /v1/blocks/{height}",status="404"} 1.0',

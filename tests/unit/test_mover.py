@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
 import resource
 import signal
 import socket
@@ -109,6 +110,22 @@ def test_who_shows_its_ticket_gets_the_leaves_that_it_asks_for_and_nothing_else(
         assert [served.sent.get(timeout=WAIT), served.sent.get(timeout=WAIT)] == [2 * CHUNK, 5]
     with served.open(contexts(RECEIVER), OTHERS_TICKET) as tls:
         assert served.ask(tls, 0, 1) == OTHER[:CHUNK], "a ticket is for its file, and no question names another one"
+
+
+def test_what_was_sent_counts_also_where_the_other_side_leaves_before_the_last_leaf(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = LeafServer._send
+
+    def breaks(server: LeafServer, tls: ssl.SSLSocket, file: int, at: int, view: memoryview) -> None:
+        if at == 2 * CHUNK:
+            raise ConnectionResetError
+        send(server, tls, file, at, view)
+
+    monkeypatch.setattr(LeafServer, "_send", breaks)
+    with served.open(contexts(RECEIVER)) as tls, suppress(ConnectionError):
+        served.ask(tls, 0, 4)
+    assert served.sent.get(timeout=WAIT) == 2 * CHUNK
 
 
 def late(served: Served) -> None:
@@ -380,7 +397,9 @@ class Two:
         self.told: list[Any] = []
         self.wrong_port = 0
 
-    def add(self, i: int, *, mb_s: int = 0, prepare: Callable[[], None] | None = None, moving: bool = True) -> Content:
+    def add(
+        self, i: int, *, mb_s: int = 0, prepare: Callable[[], None] | None = None, moving: bool = True, most_a_day: int = 0
+    ) -> Content:
         me, leaf = id_of(i), issue_leaf(key_of(i), id_of(i), CHAIN, CA_, time.time())
         who = {id_of(n): ("127.0.0.1", key_of(n).public) for n in (SENDER, RECEIVER, STRANGER)}
         more: dict[str, Any] = {} if prepare is None else {"prepare": prepare}
@@ -397,6 +416,7 @@ class Two:
             has_room=lambda: self.by_messages > 0,
             served=self._served,
             mover=self.movers.get(me),
+            most_a_day=most_a_day,
         )
         for other, there in self.nodes.items():
             if other != me:
@@ -452,6 +472,22 @@ async def test_a_large_file_goes_by_a_data_connection(two: Two) -> None:
     two.told.clear()
     assert await get(b, small) == b"small"
     assert not any(isinstance(one, HasBulk) for one in two.told)
+
+
+@pytest.mark.parametrize("moving", [True, False])
+async def test_who_had_the_bytes_of_a_day_gets_no_more_by_either_way_and_is_told_so(two: Two, moving: bool) -> None:
+    two.by_messages = 2**30
+    a, b, other = two.add(SENDER, moving=moving, most_a_day=len(BIG) // 2), two.add(RECEIVER), two.add(STRANGER)
+    first, second = await a.add(BIG, pin="test"), await a.add(b"another", pin="test")
+    with suppress(FetchFailed):  # half of it comes, and what was asked for before that
+        await get(b, first)
+    assert await get(other, second) == b"another", "each has a day of its own"
+    with pytest.raises(FetchFailed) as told:
+        await b.fetch(second, max_size=2**30, timeout_s=3)
+    assert re.search(
+        "all the bytes of files that it sends one peer in a day .* sends more in (24 h 0|23 h 59) min", str(told.value)
+    )
+    assert a.refused > 0
 
 
 async def test_it_goes_by_data_connections_of_several_nodes_at_once(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:

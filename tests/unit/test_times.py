@@ -144,6 +144,7 @@ CASES: dict[str, str] = {
     "p2p/content/exchange.py STALL_MS": (
         "tests/unit/test_content_exchange.py::test_who_lets_requests_lie_is_asked_for_one_block_until_it_delivers_again"
     ),
+    "p2p/content/day.py DAY_MS": "tests/unit/test_content_day.py::test_a_peer_is_sent_the_bytes_of_a_day_in_a_day",
     "p2p/content/exchange.py NOBODY_MS": "tests/unit/test_content_exchange.py::test_nobody_has_it",
     "sandbox/docker/reaper.py LEAVE_S": "tests/sandbox/test_outliving.py::test_a_training_that_nobody_comes_back_for_ends",
     "sandbox/docker/reaper_program.py GRACE_S": "tests/unit/test_sandbox_reaper.py::test_what_becomes_of_a_container",

@@ -250,6 +250,7 @@ def other_records(header: Header, vote: Vote, proposal: Proposal, validators: li
             content.Has(cid),
             content.HasBulk(cid, 7_402, H[2]),
             content.DontHave(cid),
+            content.Later(cid, 86_400),
             content.WantBlocks(cid, [cid]),
             content.ContentBlock(cid, cid, b"x"),
         ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from learningchain.chain.codec import encode
 from learningchain.p2p.content.cid import Cid, Codec
-from learningchain.p2p.content.messages import MAX_WANTS, ContentBlock, DontHave, Has, HasBulk, WantBlocks, WhoHas
+from learningchain.p2p.content.messages import MAX_WANTS, ContentBlock, DontHave, Has, HasBulk, Later, WantBlocks, WhoHas
 from tests.sim.content import Graph, Peer
 
 EVERY_S = 0.02
@@ -43,7 +43,7 @@ class Floods(Peer):
             self.world.counts[f"{self.name}: sent {type(message).__name__}"] += 1
         self.world.loop.call_later(EVERY_S, self._flood, peer)
 
-    def _message(self) -> WhoHas | Has | HasBulk | DontHave | WantBlocks | ContentBlock:
+    def _message(self) -> WhoHas | Has | HasBulk | DontHave | Later | WantBlocks | ContentBlock:
         r = self.rng
         root = r.choice([*sorted(self.world.blocks), Cid(Codec.RAW, r.randbytes(32))])
         cids = [cid.to_bytes() for cid in sorted(self.world.blocks.get(root, {root: b""}))]
@@ -52,7 +52,8 @@ class Floods(Peer):
                 return WhoHas(root.to_bytes())
             case 1:
                 bulk = HasBulk(root.to_bytes(), r.randint(1, 65_535), r.randbytes(32))
-                answers: list[Has | HasBulk | DontHave] = [Has(root.to_bytes()), bulk, DontHave(root.to_bytes())]
+                later = Later(root.to_bytes(), r.randint(1, 86_400))
+                answers: list[Has | HasBulk | DontHave | Later] = [Has(root.to_bytes()), bulk, DontHave(root.to_bytes()), later]
                 return r.choice(answers)
             case 2 | 3:
                 return WantBlocks(root.to_bytes(), (cids * MAX_WANTS)[:MAX_WANTS])
