@@ -70,6 +70,9 @@ CASES: dict[str, str] = {
     "client/config.py LONGEST_RUN_S": (
         "tests/unit/test_work_policy.py::test_a_training_of_hours_is_taken_on_and_a_longer_one_than_the_owner_wants_is_left_alone"
     ),
+    "client/contracts/job/roles/verifier.py LARGE_MS": (
+        "tests/unit/test_work_verifier.py::test_a_large_image_is_fetched_before_its_job_closes"
+    ),
     "client/contracts/membership/roles/box.py KEEP_MS": (
         "tests/unit/test_work_box_keys.py::test_old_private_keys_go_after_their_time_and_are_never_many"
     ),

@@ -56,7 +56,7 @@ from learningchain.client.work.events import (
     Submit,
 )
 from learningchain.sandbox import RunSpec, RunStatus
-from tests.unit.work_kit import Chain, Told, bring, evaluated, measured, recalled, tell, working
+from tests.unit.work_kit import CAPACITY, Chain, Told, bring, evaluated, measured, posting, recalled, tell, working
 
 IMAGE = "sha256:" + "cd" * 32
 PATH, EVAL = Path("/models/1"), Path("/hidden/1")
@@ -223,6 +223,32 @@ def test_the_image_is_fetched_ahead_and_the_model_once_it_is_under_audit() -> No
     deadline = b.chain.describe(b.job)["deadline"]
     assert b.chain.clock < fetch.until < deadline - 10_000  # the evaluation itself needs its time
     assert b.verifier.busy
+
+
+@pytest.mark.parametrize(
+    ("size", "claimed", "before_ms"),
+    [
+        pytest.param(3_565_158_400, True, 3_565_158, id="an image of an hour"),
+        pytest.param(3_565_158_400, False, None, id="which nobody claimed with: no committee is drawn"),
+        pytest.param(50_000_000, True, None, id="what comes within the time for reveals"),
+    ],
+)
+def test_a_large_image_is_fetched_before_its_job_closes(size: int, claimed: bool, before_ms: int | None) -> None:
+    """The windows of a committee are for its evaluations: who begins then abstains."""
+    b = Bench(chain=Chain(["a", "b", "c"], ["boss", "rival", "w"], capacity=CAPACITY))
+    chain, expiry = b.chain, b.chain.clock + 7_200_000
+    job = chain.post("rival", expiry=expiry, image=replace(posting(0).image, size=size))
+    sealed = claim_commitment(chain.chain_id, job, b.w, model_id(CID), bytes(32))
+    assert not claimed or chain.now("w", Claim(job, CLAIMED, sealed, True)) == 0
+
+    def asked_at(clock: int) -> bool:
+        while chain.clock < clock:
+            chain.block(min(50_000, clock - chain.clock))
+        return bring(chain, job) in b.look()
+
+    begins = expiry if before_ms is None else expiry - before_ms
+    assert not asked_at(chain.clock + 1_000) and not asked_at(begins - 2_000)
+    assert before_ms is None or (asked_at(begins + 1_000) and not b.look() and not b.verifier.gives_up(job))
 
 
 def test_an_evaluation_says_nothing_of_who_runs_it_and_its_losses_are_kept() -> None:

@@ -76,6 +76,7 @@ from learningchain.client.work.events import (
 )
 from learningchain.client.work.machine import Machine, Recalled
 from learningchain.client.work.order import FairQueue
+from learningchain.client.work.transfers import SLOWEST
 from learningchain.sandbox import DataSet
 
 _JOB = records.job_key(b"")
@@ -87,6 +88,8 @@ MIN_MARGIN_MS = 2_000
 """But so much where a third of the window has it: a quiet graph makes no blocks, and the clock is looked at once a second."""
 MAX_AHEAD, MAX_AHEAD_OF_ONE = 16, 4
 """Images that are fetched before a committee is drawn, in all and of one contractor's jobs. A seat always gets its image."""
+LARGE_MS = 60_000
+"""An image that may be on its way for longer than this is fetched before its job closes, as the windows are for evaluations."""
 SLACK = 1.5
 """A verifier grants more wall clock than was posted: machines differ, and the window allows twice."""
 SLACK_S = 5.0
@@ -129,6 +132,8 @@ class Verifier(Machine):
         """Jobs under audit in whose committee this node sits."""
         self._soon = FairQueue()
         """Jobs whose committee is drawn next, the nearest deadline first."""
+        self._later: dict[bytes, int] = {}
+        """Open jobs with claims and large images: when these are to be fetched, that they are here when the committee is drawn."""
 
     @property
     def busy(self) -> bool:
@@ -184,6 +189,7 @@ class Verifier(Machine):
         jobs = given.under(_JOB)
         if given.anew:
             self._soon.clear()
+            self._later.clear()
         # A seat that is being worked on stays while the other jobs are told anew.
         for job in [*self._sitting, *jobs] if given.anew else jobs:
             self._place(given.reader, job)
@@ -193,15 +199,18 @@ class Verifier(Machine):
         record, posting = reader.get(records.job_key(job)), reader.get(records.posting_key(job))
         self._sitting.discard(job)
         self._soon.drop(job)
+        self._later.pop(job, None)
         if not isinstance(record, Job) or not isinstance(posting, Posting):
             return
         if record.state in (JobState.COMMIT, JobState.COUNT):
             if reader.get(records.seat_key(job, record.audit, record.round, self._me)) is not None:
                 self._sitting.add(job)
-        elif record.state not in (JobState.REVEAL, JobState.KEY, JobState.DRAW) or posting.poster == self._me:
+        elif posting.poster == self._me or policy.too_large(self._config, posting.terms) or not self._covers(reader, posting.terms):
             return
-        elif not policy.too_large(self._config, posting.terms) and self._covers(reader, posting.terms):
+        elif record.state in (JobState.REVEAL, JobState.KEY, JobState.DRAW):
             self._soon.add(job, posting.poster, (record.deadline,))
+        elif record.state == JobState.OPEN and record.claimants and (ahead := _arrives_ms(posting.terms)) > LARGE_MS:
+            self._later[job] = posting.terms.expiry - ahead
 
     def _covers(self, reader: Reader, terms: PostJob) -> bool:
         """What this node declared is enough for the job: else it is not drawn."""
@@ -227,6 +236,11 @@ class Verifier(Machine):
 
     def _fetch_ahead(self, reader: Reader) -> list[Effect]:
         """Images before the audit starts, of jobs on whose committee this node may sit."""
+        for job in [job for job, at in self._later.items() if at <= self._clock]:
+            posting = reader.get(records.posting_key(job))
+            if isinstance(posting, Posting):
+                self._soon.add(job, posting.poster, (posting.terms.expiry,))
+            del self._later[job]
         member = reader.get(member_key(self._me))
         if not self._config.verify or not isinstance(member, Member) or not member.verifier:
             return []
@@ -564,6 +578,11 @@ def _came(duty: SeatProgress, given: ContentReady | ContentMissing) -> None:
         candidate.path = given.path
     else:
         duty.decide(candidate, BallotCode.ABSTAIN if given.local else BallotCode.NOMODEL)
+
+
+def _arrives_ms(terms: PostJob) -> int:
+    """How long what an evaluation needs may be on its way."""
+    return 1_000 * messages.needed_capacity(terms).image // SLOWEST
 
 
 def _scope_of(seat: Seat) -> str:
