@@ -330,7 +330,13 @@ def read_token(path: Path, *, own: bool = False) -> str | None:
 def given(request: msgspec.Struct) -> Json:
     """A request as it is sent: without the fields that say nothing."""
     said = {name: getattr(request, name) for name in request.__struct_fields__}
-    return {name: given(part) if isinstance(part, msgspec.Struct) else part for name, part in said.items() if part is not None}
+    return {name: _given(part) for name, part in said.items() if part is not None}
+
+
+def _given(part: Any) -> Any:
+    if isinstance(part, list | tuple):
+        return [_given(one) for one in part]
+    return given(part) if isinstance(part, msgspec.Struct) else part
 
 
 def path_id(text: str) -> str:

@@ -14,7 +14,7 @@ from learningchain.chain.crypto import SigningKey, account_id, address, parse_ad
 from learningchain.chain.errors import TxCode
 from learningchain.chain.ledger.tx import parse_tx
 from learningchain.chain.types import net_of
-from learningchain.client.contracts.job.http.schema import ImageRequest, JobRequest
+from learningchain.client.contracts.job.http.schema import ImageRequest, JobRequest, SetRequest
 from learningchain.client.sdk import node as sdk_node
 from learningchain.client.sdk import types as t
 from learningchain.client.sdk.client import Client, SyncClient
@@ -88,11 +88,15 @@ async def test_submitting(node: Client, api: Fake) -> None:
     assert api.seen[-1][2] == {"wait": "2"}
     assert api.bodies("POST", "/v1/transfers") == [{"to": OTHER, "amount": "1.5", "memo": "hello"}]
     image = ImageRequest(reference="x@sha256:" + "0" * 64)
-    posted = await node.submit_job(JobRequest(image=image, bounty="5", expires_in_s=60, finalists=2, params={"a": 1}))
+    digits = SetRequest(cid="bafy", size=3, files=1, name="digits")
+    posted = await node.submit_job(
+        JobRequest(image=image, bounty="5", expires_in_s=60, finalists=2, params={"a": 1}, data=[digits])
+    )
     assert posted["job"] == JOB and api.seen[-1][2] == {}
     (body,) = api.bodies("POST", "/v1/jobs")
     assert body["image"] == {"reference": "x@sha256:" + "0" * 64}
     assert (body["bounty"], body["expires_in_s"], body["finalists"], body["params"]) == ("5", 60, 2, {"a": 1})
+    assert body["data"] == [{"cid": "bafy", "size": 3, "files": 1, "name": "digits", "use": "both"}]
     await node.judge(OTHER, confirm=True)
     assert api.bodies("POST", "/v1/judgements") == [{"account": OTHER, "confirm": True}]
     await node.release("job", JOB, give_back=True)
