@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-predictions demo-federation test test-full lint types unit package swarm mutants fuzz verification bench soak debian lock clean
+.PHONY: help setup demo demo-predictions demo-federation demo-sentences test test-full lint types unit package swarm mutants fuzz verification bench soak debian lock clean
 MAKEFLAGS += --no-print-directory
 JSON ?=
 TARGET ?=
@@ -26,6 +26,9 @@ demo-predictions: setup ## train a model, register it, ask it: three servers, on
 
 demo-federation: setup ## three hospitals train one model on data that stay at home, a fourth poisons; the target is paid, the model is asked
 	@scripts/engine.sh run .venv/bin/python -m learningchain.examples.federating
+
+demo-sentences: setup ## a classifier on a language model is trained on a published set, registered, and asked about sentences
+	@scripts/engine.sh run .venv/bin/python -m learningchain.examples.sentences.demo
 
 test: ## what decides about a change: lint, types, tests, real nodes, real containers; ONLY="words for pytest" for some of it
 	@scripts/test.sh $(if $(ONLY),only $(ONLY),test)

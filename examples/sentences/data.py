@@ -59,14 +59,17 @@ def _table(rows: list[tuple[str, int]]) -> bytes:
     return text.getvalue().encode()
 
 
+def write_folder(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in zip(("train.csv", "eval.csv"), split_sentences(), strict=True):
+        (folder / name).write_bytes(table)
+
+
 def main(argv: list[str]) -> int:
     if len(argv) != 1 or argv[0].startswith("-"):
         print("usage: python -m learningchain.examples.sentences.data FOLDER", file=sys.stderr)
         return 2
-    folder = Path(argv[0])
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, table in zip(("train.csv", "eval.csv"), split_sentences(), strict=True):
-        (folder / name).write_bytes(table)
+    write_folder(Path(argv[0]))
     return 0
 
 
