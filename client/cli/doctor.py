@@ -73,7 +73,7 @@ def scratch() -> Iterator[str]:
 
 def _examine(common: Common, folder: Path, place: str | None) -> list[DoctorFinding]:
     from learningchain.client import config
-    from learningchain.client.doctor import files, machine
+    from learningchain.client.doctor import files, gpus, machine
     from learningchain.client.doctor.findings import examine
 
     looks: dict[str, Callable[[], list[DoctorFinding]]] = {
@@ -97,6 +97,7 @@ def _examine(common: Common, folder: Path, place: str | None) -> list[DoctorFind
             "ports": lambda: machine.look_at_ports(settings, runs),
             "reachable": lambda: machine.look_at_addresses(settings),
             "engine": lambda: machine.look_at_engine(folder, settings.sandbox, needed, settings.work.gpus),
+            "gpu-toolkit": lambda: gpus.look_at_toolkit(settings.work.gpus),
         }
         if "://" in loaded.storage.url:
             from learningchain.client.doctor import database

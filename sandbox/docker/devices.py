@@ -34,11 +34,13 @@ _JSON = "Write them as JSON, without hooks (docs/gpus.md)"
 
 
 class DeviceEdits(msgspec.Struct, frozen=True):
-    """What a device brings into a container: paths there, and names of variables."""
+    """What a device brings into a container: paths there, and names of variables. `source`: the file that says so, and by which
+    version of CDI."""
 
     nodes: tuple[str, ...]
     mounts: tuple[str, ...]
     variables: tuple[str, ...]
+    source: str
 
 
 class _CdiNode(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
@@ -171,7 +173,10 @@ def _understood(name: str, path: Path, raw: bytes, of: str) -> DeviceEdits:
     if fault := next(filter(None, faults), ""):
         raise DeviceRefused(name, f"{path}: {fault}", _JSON)
     return DeviceEdits(
-        tuple(sorted({node.path for node in nodes})), tuple(sorted({mount.container_path for mount in mounts})), tuple(variables)
+        tuple(sorted({node.path for node in nodes})),
+        tuple(sorted({mount.container_path for mount in mounts})),
+        tuple(variables),
+        f"{path} (CDI {file.cdi_version[:20]}, no hooks)",
     )
 
 

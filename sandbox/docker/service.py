@@ -159,7 +159,7 @@ class Sandbox:
             edits = self.edits_of(device)
         except DeviceRefused as refused:
             return Check(device, False, str(refused))
-        return Check(device, True, f"it brings {', '.join((*edits.nodes, *edits.mounts))}")
+        return Check(device, True, f"it brings {', '.join((*edits.nodes, *edits.mounts))}, by {edits.source}")
 
     def edits_of(self, device: str) -> DeviceEdits:
         """What a device brings into a container, as the engine's files have it now. Raises DeviceRefused."""

@@ -75,7 +75,11 @@ async def test_a_job_for_a_gpu_is_trained_where_one_is_offered_judged_without_an
     reasons = " ".join((await other[WITHOUT].types("learningchain runs")).split())
     assert "its training needs 1 CUDA GPUs of at least 8000 MiB, and this node offers no GPUs ([work] gpus)" in reasons
     found = " ".join((await other[WITH].types("learningchain doctor || true")).split())
-    assert f"{FIRST}: it brings /dev/lctest0" in found and f"the device {HOOKED} is given to no job" in found
+    assert (
+        f"{FIRST}: it brings /dev/lctest0, by " in found
+        and "(CDI 0.5.0, no hooks)" in found
+        and f"the device {HOOKED} is given to no job" in found
+    )
     (notice,) = [one for one in (await graph[WITH].api.status())["notices"] if one["topic"] == "device.refused"]
     assert "hooks, programs that the engine would run as root" in notice["text"]
 

@@ -14,7 +14,7 @@ import pytest
 from learningchain.chain.storage.datadir import MIN_FREE
 from learningchain.client import config
 from learningchain.client.config import Config
-from learningchain.client.doctor import files, machine, node
+from learningchain.client.doctor import files, gpus, machine, node
 from learningchain.client.doctor.findings import DoctorFinding, FindingLevel, examine, exit_code, fine
 from learningchain.client.doctor.node import Said
 from learningchain.client.keys.keystore import Keystore
@@ -221,6 +221,29 @@ def test_the_engine_of_docker_s_context_is_named(folder: Path, monkeypatch: pyte
     assert "sandbox.engine URL" in away.remedy
     monkeypatch.setattr(engine_module, "_make_client", lambda **_: AnsweringEngine())
     assert machine.look_at_engine(folder, settings, needed=True)[0].text.endswith(", by docker's context rootless")
+
+
+@pytest.mark.parametrize(
+    ("said", "level", "text"),
+    [
+        ("NVIDIA Container Toolkit CLI version 1.17.8\ncommit: f202b80a\n", "fine", "toolkit 1.17.8"),
+        ("NVIDIA Container Toolkit CLI version 1.17.7\n", "warning", "CVE-2025-23266"),
+        ("NVIDIA Container Toolkit CLI version 1.9.12\n", "warning", "CVE-2025-23266"),
+        ("nvidia-ctk version 2.0.0", "fine", "toolkit 2.0.0"),
+        ("", "warning", "says nothing"),
+        ("version 1.17", "warning", "no version"),
+    ],
+)
+def test_a_toolkit_whose_hooks_an_image_can_turn_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, level: str, text: str
+) -> None:
+    tool = tmp_path / "nvidia-ctk"
+    tool.write_text(f"#!/bin/sh\ncat <<'END'\n{said}\nEND\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    (found,) = gpus.look_at_toolkit(["nvidia.com/gpu=0 cuda 24000"])
+    assert found.level == level and text in found.text
+    assert gpus.look_at_toolkit(["lctest.io/gpu=first cuda 8000"]) == [], "nobody else's GPUs ask for it"
 
 
 # --- the running node -----------------------------------------------------------------------------------------------------------

@@ -28,7 +28,8 @@ def test_nodes_single_files_and_variables_are_understood(tmp_path: Path) -> None
     write_spec(tmp_path, device("first", {"mounts": [mount], "env": ["A=1"]}), device("second"), containerEdits=common)
     write_spec(tmp_path, {"name": "first", "anything": 1}, file="other.json", kind="vendor.com/nic")
     found = edits_of(GPU, [str(tmp_path / "none"), str(tmp_path)])
-    assert found == DeviceEdits(("/dev/lctest0", "/dev/lctestctl"), ("/usr/lib/lctest.so",), ("B", "A"))
+    source = f"{tmp_path}/test.json (CDI 0.5.0, no hooks)"
+    assert found == DeviceEdits(("/dev/lctest0", "/dev/lctestctl"), ("/usr/lib/lctest.so",), ("B", "A"), source)
 
 
 @pytest.mark.parametrize(

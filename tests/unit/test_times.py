@@ -295,6 +295,7 @@ REASONS: dict[str, str] = {
         client/callbacks/resolving.py RESOLVE_S
         client/cli/doctor.py LOOK_S TEST_S
         client/cli/lab.py START_S STOP_S KILL_S LOOK_S ENGINE_S
+        client/doctor/gpus.py ASK_S
         client/doctor/machine.py CONNECT_S
         client/node/restart.py WAIT_S
         client/signer/remote.py ANSWER_S CONNECT_S
