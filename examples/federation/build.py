@@ -65,6 +65,7 @@ EXAMPLES = {
     "breast-cancer": Example("breast_cancer", "logistic", '{"steps":100,"rate":2.0}', 20.0, 192, "0.25"),
     "breast-cancer-layer": Example("breast_cancer", "layer", '{"steps":40,"rate":0.3}', 3.0, 192, "0.2"),
     "breast-cancer-network": Example("breast_cancer", "tables", '{"steps":40,"rate":0.3}', 3.0, 768, "0.2"),
+    "credit": Example("german_credit", "logistic", '{"steps":20,"rate":0.3}', 1.0, 192, "0.53"),
     "credit-network": Example("german_credit", "tables", '{"steps":20,"rate":0.1}', 3.0, 768, "0.54"),
     "digits-network": Example("digits", "pictures", '{"steps":40,"rate":0.1}', 5.0, 768, "0.3"),
 }

@@ -1,5 +1,5 @@
 #!/usr/local/bin/python3
-"""Malignant (0) or benign (1): logistic regression over thirty measurements, on an owner's own cases. numpy alone."""
+"""Malignant (0) or benign (1), lost (0) or paid back (1): logistic regression over a row, on an owner's own cases. numpy alone."""
 
 from typing import Any
 

@@ -69,12 +69,14 @@ async def add_rows(node: NodeProcess, rows: Sequence[bytes], folder: Path) -> No
     assert code == 0, err
 
 
-async def drawable(asked: NodeProcess, *nodes: NodeProcess) -> None:
-    """Each proved its sandbox, declared what its machine takes, and serves."""
+async def drawable(asked: NodeProcess, *nodes: NodeProcess, cells: bool = False) -> None:
+    """Each proved its sandbox, declared what its machine takes, and serves; `cells`: those of small models, too."""
 
     async def serves(node: NodeProcess) -> bool:
         found = (await asked.api.proof(records.serving_key(node.id)))["record"]
         known = found is not None and read(FederationServer, bytes.fromhex(found)) is not None
+        if known and cells:
+            known = (await asked.api.proof(records.cell_serving_key(node.id)))["record"] is not None
         return known and bool((await asked.api.account(node.address))["capacity"])
 
     await asked.reaches(1)

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from learningchain.chain.contracts.federation.messages import FileCode
+from learningchain.chain.contracts.federation.messages import FileCode, ServeCells
 from learningchain.chain.crypto import address
 from learningchain.client.contracts.federation import callbacks
 from learningchain.client.contracts.federation.arithmetic.places import published_digest
 from learningchain.client.contracts.federation.http.live import LiveFederations
 from learningchain.client.keys.tokens import Tokens, TokenScope, now_ms
 from tests.unit.api_kit import MODEL_CID, Api, serving, sha
-from tests.unit.federation_play import OPENING, OWNERS, FederationPlay, helpers_serve
+from tests.unit.federation_play import HELPERS, OPENING, OWNERS, FederationPlay, helpers_serve
 
 SECOND = 10**9
 DATA = "ab" * 32
@@ -78,6 +78,35 @@ async def test_a_federation_is_opened_listed_and_shown(api: Api) -> None:
     assert await api.get(f"/v1/federations?member={own}") == []
 
 
+SMALL: dict[str, Any] = {
+    "model": {"cid": str(MODEL_CID), "size": 284, "dims": 21},
+    "round_s": 600,
+    "min_members": 3,
+    "max_members": 20,
+    "reference": True,
+}
+
+
+async def test_a_small_model_is_opened_with_sum_where_all_that_it_takes_is_there(api: Api) -> None:
+    """Where nothing is said of secrecy the terms follow; what is said stays, and the ledger judges it."""
+
+    async def taken(**changes: Any) -> tuple[str, str | None]:
+        quote = await api.post("/v1/federations/quote", OPENING | SMALL | changes)
+        return quote["secrecy"], None if quote["refusal"] is None else quote["refusal"]["name"]
+
+    assert await taken() == ("open", None), "nobody serves such federations"
+    cells: dict[str, Any] = {name: ServeCells(True) for name in HELPERS}
+    assert set(api.node.ledger.block(**cells)) == {0}
+    assert await taken() == ("sum", None)
+    for less in ({"reference": False}, {"min_members": 2}, {"round_s": 60}, {"rule": "krum"}, {"rounds": 21}):
+        assert await taken(**less) == ("open", None), less
+        assert await taken(secrecy="sum", **less) == ("sum", "BAD_TERMS"), less
+    terms = (await api.get(f"/v1/federations/{await opened(api, **SMALL)}"))["terms"]
+    assert (terms["secrecy"], terms["split"], terms["max_members"], terms["dp_milli"]) == ("sum", "equal", 7, 251)
+    found = await api.get(f"/v1/federations/{(await api.get('/v1/federations'))[0]['id']}/joining")
+    assert any("cosine" in text for text in found["warnings"]) and found["sketch_numbers"] == 100
+
+
 async def test_a_quote_says_what_is_locked_and_who_could_serve_and_sends_nothing(api: Api) -> None:
     quote = await api.post("/v1/federations/quote", OPENING)
     assert (quote["bounty"], quote["panel"], quote["aggregators"], quote["refusal"]) == ("100", 4, 4, None)
@@ -104,7 +133,6 @@ async def test_a_quote_says_what_is_locked_and_who_could_serve_and_sends_nothing
         ({"target": "low"}, "target"),
         ({"target": "1000000000"}, "target"),
         ({"secrecy": "none"}, "secrecy"),
-        ({"secrecy": "sum", "model": {"cid": str(MODEL_CID), "size": 284, "dims": 21}}, "sum takes a model of 1,024 values"),
         ({"schema": "x"}, "schema"),
         ({"params": {"x": "y" * 9_000}}, "params"),
         ({"rounds": -1}, "rounds"),

@@ -198,7 +198,7 @@ async def test_a_small_models_updates_are_open_where_nothing_is_said_and_the_com
         _, _, err = await run(*typed, "--dry-run")
         found = await api.get(f"/v1/federations/{json.loads(out)['federation']}")
         assert found["terms"]["secrecy"] == secrecy
-        assert ("hides nothing: --secrecy open is taken" in err) is (dims == 31)
+        assert ("31 values, and --secrecy open is taken" in err) is (dims == 31)
 
 
 async def test_latest_is_an_own_one_and_for_who_joins_the_newest_that_lives(api: Api, run: Run, shelf: dict[str, OwnData]) -> None:

@@ -153,7 +153,7 @@ def test_what_a_sponsor_posts_fits_together(name: str) -> None:
     for table in build.split_rows(name):
         head, *rows = list(csv.reader(table.decode().splitlines()))
         assert head == names and {len(row) for row in rows} == {len(names)}
-    assert (layout.dims >= 1_024) == (name != "breast-cancer"), "from there on updates can be summed in secret"
+    assert (layout.dims >= 1_024) == (name not in ("breast-cancer", "credit")), "from there on updates can be summed in secret"
     if build.EXAMPLES[name].torch:
         program = (Path(build.__file__).parent / f"{build.EXAMPLES[name].program}.py").read_text()
         assert "import torch" in program and len(program.splitlines()) <= 70

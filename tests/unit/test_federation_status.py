@@ -8,8 +8,23 @@ from typing import Any
 import pytest
 
 from learningchain.chain.contracts.federation import records
-from learningchain.chain.contracts.federation.messages import CommitMeasure, CommitUpdate, ReferUpdate, ServeFederation, VaultModel
-from learningchain.chain.contracts.federation.records import FederationMember, FederationServer, FederationState
+from learningchain.chain.contracts.federation.messages import (
+    CommitMeasure,
+    CommitUpdate,
+    ReferUpdate,
+    SealParts,
+    ServeCells,
+    ServeFederation,
+    SumCells,
+    VaultModel,
+)
+from learningchain.chain.contracts.federation.records import (
+    CellSeat,
+    CellServer,
+    FederationMember,
+    FederationServer,
+    FederationState,
+)
 from learningchain.client.contracts.federation.roles import hearing, keeping, ledger_status
 from learningchain.client.contracts.federation.roles.channel import ShareAsk, ShareGive
 from learningchain.client.contracts.federation.roles.keeping import OthersVaults
@@ -82,6 +97,23 @@ def test_serving_stands_as_it_was_said() -> None:
     none: Any = {}
     for reader, on, status in ((serves, True, STANDS), (serves, False, OPEN), (none, False, STANDS), (none, True, OPEN)):
         assert ledger_status._serve(reader, ME, 0, ServeFederation(on)) == (status, None)
+    cells: Any = {records.cell_serving_key(ME): CellServer(since=1)}
+    assert ledger_status._serve(cells, ME, 0, ServeCells(True)) == (STANDS, None)
+    assert ledger_status._serve(serves, ME, 0, ServeCells(True)) == (OPEN, None), "other federations are another word"
+
+
+def test_of_two_nodes_of_an_account_one_has_sealed_and_summed() -> None:
+    """Another seal in its place: this node's parts can never be pinned."""
+    seat = CellSeat([b"s" * 32], [])
+    found = at(FederationState.SCREEN, {records.cell_seat_key(FED, ME): seat}, seats=[ME], seat=lambda _: None)
+    for seal, stage, status in ((b"s", 1, STANDS), (b"x", 1, DISPLACED), (b"s", 2, TOO_LATE)):
+        assert ledger_status._seal(found, ME, SealParts(FED, 2, stage, seal * 32)) is status
+    summing = at(FederationState.SUM, {records.cell_seat_key(FED, ME): seat}, seats=[ME], seat=lambda _: None)
+    assert ledger_status._seal(summing, ME, SealParts(FED, 2, 2, b"s" * 32)) is OPEN
+    said = SumCells(FED, 2, b"", [])
+    assert ledger_status._summed_cells(summing, ME, said) is OPEN
+    summing.reader[records.cell_seat_key(FED, ME)] = CellSeat([b"s" * 32] * 2, [said])
+    assert ledger_status._summed_cells(summing, ME, said) is STANDS
 
 
 # --- who may speak of vaults -----------------------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ async def test_a_sponsor_opens_one_and_it_stands_as_it_was_said(api: Api, tmp_pa
     assert (await api.get(f"/v1/federations/{federation}"))["terms"]["model"]["dims"] == DIMS
     wish = wish_in(api.node.work.kept_secrets[0])
     assert isinstance(wish, SponsorWish) and wish.auto
-    with pytest.warns(UserWarning, match="hides nothing: secrecy='open' is taken"):
+    with pytest.warns(UserWarning, match="31 values, and secrecy='open' is taken"):
         await blocking(api, lambda node: node.federations.open(PINNED, initial(tmp_path / "small", 31), **TERMS))
 
 

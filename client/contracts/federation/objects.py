@@ -347,7 +347,7 @@ class FederationsCalls(NodeObject, Generic[F]):
             content_name,
             encrypted,
             initial_model,
-            is_open,
+            said_of_secrecy,
             too_few,
         )
         from learningchain.client.sdk.images import prepare
@@ -378,7 +378,8 @@ class FederationsCalls(NodeObject, Generic[F]):
             if (refusal := quote["refusal"]) is not None:
                 why = f"The federation would be refused and was not sent: {refusal['message']}"
                 raise RejectedError(why, code=refusal["code"], name=refusal["name"])
-            for said in (is_open(first["dims"]).format(terms="secrecy='open'") if secrecy is None else "", too_few(quote)):
+            told = said_of_secrecy(first["dims"], secrecy, quote["secrecy"]).format(terms="secrecy='open'")
+            for said in (told, too_few(quote)):
                 if said:
                     warnings.warn(said, stacklevel=2)
             for path in (archive, began, table, sealed):

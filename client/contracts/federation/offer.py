@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from learningchain.client.contracts.federation.arithmetic.places import MASKS
+from learningchain.client.contracts.federation.small_words import OPEN_ALTHOUGH_SMALL, TO_SPONSOR
 from learningchain.client.sdk.types import Json, UsageError
 
 if TYPE_CHECKING:
@@ -37,15 +38,18 @@ def initial_model(path: Path) -> Json:
     return {"size": layout.size, "dims": layout.dims}
 
 
-def is_open(dims: int) -> str:
-    """What is said of a small model, whose updates the aggregators read; empty where a sum hides them."""
+def said_of_secrecy(dims: int, wanted: str | None, taken: str) -> str:
+    """What is said of a small model before it is offered: what a cell is, or that aggregators read its updates where nobody asked
+    for that; of others nothing."""
     from learningchain.chain.contracts.federation.messages import MASKED_DIMS
 
-    if dims >= MASKED_DIMS:
+    if dims >= MASKED_DIMS or wanted == "open":
         return ""
+    if taken == "sum":
+        return TO_SPONSOR
     return (
-        f"The model has {dims} values, and a sum of so few hides nothing: {{terms}} is taken. The aggregators of a round "
-        "read each member's update as it is; members are told before they join."
+        f"The model has {dims} values, and {{terms}} is taken. The aggregators of a round read each member's update as it is; "
+        f"members are told before they join. {OPEN_ALTHOUGH_SMALL}"
     )
 
 

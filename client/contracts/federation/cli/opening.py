@@ -19,7 +19,7 @@ from learningchain.client.contracts.federation.offer import (
     content_name,
     encrypted,
     initial_model,
-    is_open,
+    said_of_secrecy,
     too_few,
 )
 from learningchain.client.contracts.federation.rule_warnings import screening_warnings
@@ -55,8 +55,8 @@ def open_(
     secrecy: Annotated[
         Literal["sum", "open"] | None,
         Parameter(
-            help="sum: only sums of members can be read. open: aggregators read each update. Default: sum, but open for a model of "
-            "fewer than 1,024 values, of which a sum would hide nothing."
+            help="sum: only sums of members can be read. open: aggregators read each update. Default: sum; with a model of fewer "
+            "than 1,024 values where it has --reference and three nodes serve such federations, else open."
         ),
     ] = None,
     rule: Annotated[
@@ -126,7 +126,6 @@ def open_(
         body["params"] = json_object(params)
     begin = initial_model(model)
     check_noise(dp, begin["dims"], min_members, force)
-    tell_secrecy(common, secrecy, begin["dims"])
     for text in screening_warnings(min_members, reference=reference is not None, krum=rule == "krum"):
         common.out.note(f"Before you open it: {text}.")
     if schema is not None:
@@ -149,6 +148,8 @@ def open_(
             sent["hidden"], duties["hidden_key"] = await asyncio.to_thread(encrypted, hidden, sealed)
         sent["look_after"] = duties
         quote = await node.quote_federation(sent)
+        if said := said_of_secrecy(begin["dims"], secrecy, quote["secrecy"]):
+            common.out.note(said.format(terms="--secrecy open"))
         if dry_run:
             return quote, None
         _require(quote, force=force)
@@ -213,12 +214,6 @@ def _tell(common: Common, quote: FederationQuote, posted: FederationPosted, *, m
 
 
 # --- checks ---------------------------------------------------------------------------------------------------------------------
-
-
-def tell_secrecy(common: Common, wanted: str | None, dims: int) -> None:
-    """Say that a small model's updates are open, where nobody asked for it."""
-    if wanted is None and (said := is_open(dims)):
-        common.out.note(said.format(terms="--secrecy open"))
 
 
 def archived_image(archive: Path) -> Json:

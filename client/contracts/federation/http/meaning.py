@@ -17,6 +17,7 @@ from learningchain.chain.types import format_credits, format_loss
 from learningchain.client.api.render import Json
 from learningchain.client.contracts.federation.http.ledger_views import Members, cid_text, describe_terms
 from learningchain.client.contracts.federation.rule_warnings import screening_warnings
+from learningchain.client.contracts.federation.small_words import OF_A_CELL
 
 SKETCH_ROWS, REFERENCE_ROWS = 64, 2
 """Numbers of an update that the aggregators see: 64 rows, and two more where there is a reference (LC-FILE-16, 20)."""
@@ -42,7 +43,7 @@ def describe_joining(host: Host, federation: bytes, posting: FederationPosting, 
         "dims": terms.dims,
         "bytes_each_round": formulas.update_size(terms),
         "rounds_left": max(0, terms.rounds - max(now.r, 1) + 1),
-        "sketch_numbers": SKETCH_ROWS + (REFERENCE_ROWS if terms.reference else 0),
+        "sketch_numbers": _shown_numbers(terms),
         "readable_from": terms.min_sum if secret else 1,
         "opens_alone": max(1, terms.min_sum - 1) if secret else 0,
         "split": PaySplit(terms.split).name.lower(),
@@ -69,6 +70,13 @@ def describe_joining(host: Host, federation: bytes, posting: FederationPosting, 
     }
 
 
+def _shown_numbers(terms: FederationTerms) -> int:
+    """Of an update, to aggregators: sketches; with a cell those that prove its length."""
+    if formulas.has_cells(terms):
+        return formulas.view_numbers(terms)
+    return SKETCH_ROWS + (REFERENCE_ROWS if terms.reference else 0)
+
+
 def _pays_at_zero(terms: FederationTerms, now: FederationRecord) -> int:
     """Micro-credits still to be paid for a model whose loss is 0: a target out of reach is never paid in full. Before the first
     measurement nothing is known, and it is the whole rest."""
@@ -88,7 +96,9 @@ def epsilon(terms: FederationTerms) -> float | None:
 def warnings(terms: FederationTerms, members: int, vetted: int) -> list[str]:
     """What a careful owner would want to know before agreeing."""
     found: list[str] = []
-    if terms.secrecy == Secrecy.OPEN:
+    if formulas.has_cells(terms):
+        found += OF_A_CELL
+    elif terms.secrecy == Secrecy.OPEN:
         found.append("secrecy is open: three drawn aggregators read this node's update of every round as it is")
     elif terms.min_sum == 2:
         found.append("a sum may be of two members: each of them can compute the other's update from it")
@@ -97,13 +107,13 @@ def warnings(terms: FederationTerms, members: int, vetted: int) -> list[str]:
         found.append(f"{others} other members who work together, or two of the three aggregators, can open this node's update")
     if terms.secrecy == Secrecy.SUM and not terms.vetted:
         found.append("members without the verifier flag count towards a sum: a sponsor may fill it with accounts of its own")
-    if terms.dims < SMALL_DIMS:
+    if terms.dims < SMALL_DIMS and not formulas.has_cells(terms):
         found.append(f"the model has {terms.dims} values: sums of so few hide little")
     if not terms.dp_milli:
         found.append(
             "there is no noise (dp): an image that wants to can hide data in the update, so read its source or trust who made it"
         )
-    else:
+    elif not formulas.has_cells(terms):
         found.append("the noise covers the sums; codes, the norm and the numbers that aggregators see are not covered")
     if terms.vetted and vetted < terms.min_sum:
         found.append(

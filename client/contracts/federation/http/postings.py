@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from learningchain.chain.contracts.federation import formulas, records
+from learningchain.chain.contracts.federation.cell_formulas import MOST_IN_CELL, cell_fault, least_noise
 from learningchain.chain.contracts.federation.messages import (
+    AGGREGATORS,
     MASKED_DIMS,
     MAX_FEDERATION_PARAMS,
     AggregationRule,
@@ -30,6 +33,7 @@ from learningchain.client.api.route import parse_field, parse_hash
 from learningchain.client.contracts.federation.http.schema import FederationImage, FederationLimits, FederationRequest, HiddenTest
 from learningchain.p2p.content.cid import parse as parse_cid
 
+Able = Callable[[FederationTerms], int]
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.ASCII)
 LEAST_SUM = 3
 """Members in a sum, unless the request says otherwise: of two each computes the other's update."""
@@ -48,19 +52,31 @@ def find_federation(reader: Reader, text: str) -> bytes:
 
 
 def secrecy_of(wanted: str | None, dims: int) -> Secrecy:
-    """Where nothing is said: sums alone can be read, unless the model is so small that a sum would hide nothing."""
-    if wanted == "sum" and dims < MASKED_DIMS:
-        raise usage(
-            f"secrecy: sum takes a model of {MASKED_DIMS:,} values or more, this one has {dims:,}. Leave secrecy out, or say open: "
-            "the aggregators then read each update"
-        )
+    """Where nothing is said: sums alone can be read, and of a small model where `of_cell` can have it so."""
     if wanted is not None:
         return Secrecy[wanted.upper()]
     return Secrecy.SUM if dims >= MASKED_DIMS else Secrecy.OPEN
 
 
-def build_federation(body: FederationRequest, reader: Reader, clock: int) -> OpenFederation:
-    """Raises `RequestError` naming the field; the rules check the rest."""
+def of_cell(body: FederationRequest, terms: FederationTerms, able: Able) -> FederationTerms:
+    """Of a model of few values: with `sum` and what that takes where the request leaves it open (LC-FED-55). Without a word about
+    secrecy it is `sum` where all fits, and three serve such federations; otherwise the terms as they are."""
+    if terms.dims >= MASKED_DIMS or body.secrecy == "open":
+        return terms
+    found = replace(
+        terms,
+        secrecy=Secrecy.SUM,
+        split=PaySplit.EQUAL if body.split is None else terms.split,
+        max_members=min(terms.max_members, MOST_IN_CELL),
+        dp_milli=terms.dp_milli or least_noise(max(1, terms.dims)),
+    )
+    if body.secrecy == "sum":
+        return found
+    return found if not cell_fault(found) and able(found) >= AGGREGATORS else terms
+
+
+def build_federation(body: FederationRequest, reader: Reader, clock: int, able: Able) -> OpenFederation:
+    """`able`: how many could aggregate under these terms. Raises `RequestError` naming the field; the rules check the rest."""
     reference, secrecy = body.reference, secrecy_of(body.secrecy, body.model.dims)
     split = PaySplit.ALIGNED if body.split is None and reference else PaySplit[(body.split or "equal").upper()]
     terms = FederationTerms(
@@ -96,6 +112,7 @@ def build_federation(body: FederationRequest, reader: Reader, clock: int) -> Ope
         outside=body.outside,
         dp_milli=body.dp_milli,
     )
+    terms = of_cell(body, terms, able)
     fee = least_fee(reader, terms) if body.fee is None else parse_field("fee", parse_credits, body.fee)
     return OpenFederation(replace(terms, fee=fee))
 

@@ -178,6 +178,7 @@ class FederationQuote(TypedDict):
     """What opening would lock, and burn for what it keeps (`price`), who could measure and aggregate, and why the ledger would
     refuse it now, if it would. `panel` and `aggregators` are those who serve federations and whose machines take this model."""
 
+    secrecy: Literal["sum", "open"]
     bounty: Amount
     fees: Amount
     price: Amount

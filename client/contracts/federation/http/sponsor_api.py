@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from learningchain.chain.contracts.federation.messages import (
     FederationTerms,
     OpenFederation,
     RemoveMember,
+    Secrecy,
     StartRound,
     federation_id_of,
 )
@@ -53,7 +55,7 @@ MOST_COUNTED = 1_000
 async def post_federation(call: Call) -> Reply:
     """What the node is to do for it by itself is on the disk before the opening leaves."""
     ledger, wanted = call.node.ledger, call.body.look_after
-    op = build_federation(call.body, ledger.state, ledger.clock)
+    op = build_federation(call.body, ledger.state, ledger.clock, partial(_able, call))
     what, before = "The federation", None
     if wanted is not None:
         if wanted.reference is not None:
@@ -113,13 +115,20 @@ async def _look_after(call: Call, federation: bytes, initial: Path, wanted: Look
         raise usage(f"The federation is not looked after: {problem}", name="CANNOT_LOOK_AFTER", status=409) from None
 
 
+def _able(call: Call, terms: FederationTerms) -> int:
+    """How many could aggregate and measure."""
+    ledger = call.node.ledger
+    return sum(1 for _ in islice(pool.each_able(trial_host(ledger), ledger.own_id, terms), MOST_COUNTED))
+
+
 async def post_federation_quote(call: Call) -> Json:
     """Nothing is sent."""
     ledger = call.node.ledger
-    op = build_federation(call.body, ledger.state, ledger.clock)
+    op = build_federation(call.body, ledger.state, ledger.clock, partial(_able, call))
     terms, params = op.terms, read_params(ledger.state, records.NUMBER, FederationParams)
-    able = sum(1 for _ in islice(pool.each_able(trial_host(ledger), ledger.own_id, terms), MOST_COUNTED))
+    able = _able(call, terms)
     return {
+        "secrecy": Secrecy(terms.secrecy).name.lower(),
         "bounty": format_credits(terms.bounty),
         "fees": format_credits(formulas.fees_locked(terms.fee, terms.rounds)),
         "price": format_credits(formulas.price(params.fed_rate, terms)),

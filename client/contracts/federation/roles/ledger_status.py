@@ -11,18 +11,23 @@ from learningchain.chain.contracts.federation.messages import (
     CommitUpdate,
     HaveUpdates,
     OpenMeasure,
+    OpenSteps,
     PartStage,
     PinParts,
+    PinSealed,
     ReadyKey,
     ReferUpdate,
     ScreenUpdates,
     SealKey,
+    SealParts,
+    ServeCells,
     ServeFederation,
     StartRound,
+    SumCells,
     SumUpdates,
     VaultModel,
 )
-from learningchain.chain.contracts.federation.records import AggregatorSeat, FederationMember, FederationState, PanelSeat
+from learningchain.chain.contracts.federation.records import AggregatorSeat, CellSeat, FederationMember, FederationState, PanelSeat
 from learningchain.chain.host import Reader
 from learningchain.client.contracts.federation.roles.looking import FederationLook, look
 from learningchain.client.work.machine import LedgerStatus, LedgerStatusOf
@@ -70,13 +75,26 @@ def _in(*states: FederationState, done: Callable[[FederationLook, AggregatorSeat
     return says
 
 
-def _pinned(at: FederationLook, seat: AggregatorSeat, op: PinParts) -> bool:
+def _pinned(at: FederationLook, seat: AggregatorSeat, op: PinParts | PinSealed) -> bool:
     return bool(seat.rows if op.stage == PartStage.ROWS else seat.sums)
 
 
-def _pin(at: FederationLook, me: bytes, op: PinParts) -> LedgerStatus:
+def _pin(at: FederationLook, me: bytes, op: PinParts | PinSealed) -> LedgerStatus:
     state = FederationState.SCREEN if op.stage == PartStage.ROWS else FederationState.SUM
     return _in(state, done=_pinned)(at, me, op)
+
+
+def _of_cell(at: FederationLook, me: bytes) -> CellSeat:
+    found = at.reader.get(records.cell_seat_key(at.id, me))
+    return found if isinstance(found, CellSeat) else CellSeat([], [])
+
+
+def _seal(at: FederationLook, me: bytes, op: SealParts) -> LedgerStatus:
+    state = FederationState.SCREEN if op.stage == PartStage.ROWS else FederationState.SUM
+    seals = _of_cell(at, me).seals
+    if at.now.starts == op.attempt and len(seals) >= op.stage:
+        return STANDS if seals[op.stage - 1] == op.seal else DISPLACED
+    return _in(state, done=lambda _, __, ___: False)(at, me, op)
 
 
 def _commit(at: FederationLook, me: bytes, op: CommitUpdate) -> LedgerStatus:
@@ -96,7 +114,7 @@ def _refer(at: FederationLook, me: bytes, op: ReferUpdate) -> LedgerStatus:
     return OPEN if at.state in (FederationState.READY, FederationState.TRAIN) else TOO_LATE
 
 
-def _own_seat(at: FederationLook, me: bytes, op: CommitMeasure | OpenMeasure) -> PanelSeat | None:
+def _own_seat(at: FederationLook, me: bytes, op: CommitMeasure | OpenMeasure | OpenSteps) -> PanelSeat | None:
     if (at.now.r, at.now.again) != (op.r, op.again):
         return None
     return next((seat for seat in at.now.panel if seat.account == me), None)
@@ -111,7 +129,7 @@ def _measure(at: FederationLook, me: bytes, op: CommitMeasure) -> LedgerStatus:
     return OPEN if at.state == FederationState.MEASURE else TOO_LATE
 
 
-def _open(at: FederationLook, me: bytes, op: OpenMeasure) -> LedgerStatus:
+def _open(at: FederationLook, me: bytes, op: OpenMeasure | OpenSteps) -> LedgerStatus:
     seat = _own_seat(at, me, op)
     if seat is None:
         return TOO_LATE
@@ -120,8 +138,13 @@ def _open(at: FederationLook, me: bytes, op: OpenMeasure) -> LedgerStatus:
     return OPEN if at.state in (FederationState.MEASURE, FederationState.OPEN) else TOO_LATE
 
 
-def _serve(reader: Reader, me: bytes, clock: int, op: ServeFederation) -> tuple[LedgerStatus, int | None]:
-    serves = reader.get(records.serving_key(me)) is not None
+def _summed_cells(at: FederationLook, me: bytes, op: SumCells) -> LedgerStatus:
+    return _in(FederationState.SUM, done=lambda _, __, ___: bool(_of_cell(at, me).sum))(at, me, op)
+
+
+def _serve(reader: Reader, me: bytes, clock: int, op: ServeFederation | ServeCells) -> tuple[LedgerStatus, int | None]:
+    key = records.serving_key if isinstance(op, ServeFederation) else records.cell_serving_key
+    serves = reader.get(key(me)) is not None
     return (STANDS if serves is op.on else OPEN), None
 
 
@@ -147,5 +170,10 @@ LEDGER_STATUSES: dict[type, LedgerStatusOf] = {
     CommitMeasure: _of_federation(_measure),
     OpenMeasure: _of_federation(_open),
     ServeFederation: _serve,
+    ServeCells: _serve,
+    SealParts: _of_federation(_seal),
+    PinSealed: _of_federation(_pin),
+    SumCells: _of_federation(_summed_cells),
+    OpenSteps: _of_federation(_open),
     VaultModel: _of_federation(_vault),
 }

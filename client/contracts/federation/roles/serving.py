@@ -1,5 +1,5 @@
-"""Says on the ledger that this account may be drawn for federations, and for those with cells, where the settings want it. Its
-owner takes it back. Pure."""
+"""Says on the ledger that this account may be drawn for federations, where the settings want it, and who may for those with cells,
+too. Its owner takes it back. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class ServingAnnouncer(Machine):
     name = f"{KIND}.serving"
 
     def __init__(self, known: Recalled) -> None:
-        self._me, self._wants = known.me, known.config.federation.serve and known.config.verify
+        self._me, self._verifies = known.me, known.config.verify
+        self._wants = known.config.federation.serve and known.config.verify
         self._said_at: int | None = None
 
     def handle(self, given: Input) -> list[Effect]:
@@ -32,7 +33,8 @@ class ServingAnnouncer(Machine):
             return []
         serves = given.reader.get(records.serving_key(self._me)) is not None
         with_cells = given.reader.get(records.cell_serving_key(self._me)) is not None
-        if (serves and with_cells) or not self._wants or not self._may(given):
+        wants = self._wants or (serves and self._verifies)
+        if (serves and with_cells) or not wants or not self._may(given):
             return []
         self._said_at = given.clock
         op = ServeCells(True) if serves else ServeFederation(True)

@@ -122,6 +122,10 @@ ALLOWED = {
 }
 
 
+SMALL = 1_024
+"""Values below which sums are of a cell (LC-FED-55)."""
+
+
 def agreement(found: JoiningView, own: OwnDataView | None, *, vault: bool) -> list[tuple[str, tuple[str, ...]]]:
     """What a data owner agrees to: names, and the lines of each. `own`: the data that are meant, where they are chosen already."""
     image, dims = found["image"], f"{found['dims']:,}"
@@ -130,6 +134,8 @@ def agreement(found: JoiningView, own: OwnDataView | None, *, vault: bool) -> li
     how, seen = "as it is", f"all {dims} values"
     if found["secrecy"] == "sum":
         how, seen = "masked", f"{found['sketch_numbers']} numbers made of its {dims}, to turn away what does not fit"
+        if found["dims"] < SMALL:
+            seen = f"{found['sketch_numbers']} random numbers, which prove that it is no longer than others and say nothing else"
     leaves = f"one file of {size(found['bytes_each_round'])}, {how}, to each of three aggregators"
     within = f"{found['cpus_milli'] / 1000:g} processors, {found['mem_mb']} MiB of memory, no network"
     runs = f"{span(1_000 * found['train_s'])} a round at most, {within}"

@@ -1,0 +1,33 @@
+"""What people are told of a federation whose model is small and whose updates are summed in a cell: figures of games, in words.
+
+`docs/federation.md` has where they come from. A cosine of 1 is the update itself, 0 says nothing of it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+OF_A_CELL: Final = (
+    "a sum of a few owners is read by everybody, with noise: it points this node's way at cosine 0.5 to 0.6 at the first model, "
+    "where all owners' updates are alike, 0.3 after three rounds, 0.2 after eight; to an aggregator 0.6, 0.4, 0.25",
+    "two of the three aggregators together, or all others of the cell together, read this node's update",
+    "who leaves, or is silent, is guessed from the sums before and after: cosine 0.3 from two sums, 0.6 from ten; by an aggregator "
+    "that is drawn each time 0.5 and 0.75",
+    "nobody can remove you from the cell but by closing; a sponsor whose image fails on your data three times can",
+    "if you send nothing within the round's time in three of 16 attempts you are out of the cell for good",
+    "one bad owner of five can halve what is reached or stop it, and is paid like the others; the best model never gets worse",
+    "use these data in this federation only: in a second one the sums of the two are compared, cosine 0.5 to 0.7",
+    "the noise is a blur, no proof of privacy: epsilon is above 100",
+)
+"""To who joins."""
+TO_SPONSOR: Final = (
+    "The model is small, so its updates are summed in one cell of three to seven owners, beside your reference: nobody reads one. "
+    "You pay what the measured best is worth, whoever made it: of 21 values, owners who send noise beside a reference were paid 72 "
+    "to 96 % of it. Admit whom you know, and close when the cell adds nothing to what your reference reaches. What your reference "
+    "data say, one direction a round, is public. You cannot remove a member that has the cell. Of three aggregators one that lies "
+    "about files stops it, with four or five two do."
+)
+OPEN_ALTHOUGH_SMALL: Final = (
+    "Sums of so small a model take three to seven owners, your own data as a reference, at most 20 rounds of ten minutes or more, "
+    "and three nodes that serve such federations (learningchain fed serve on)."
+)
