@@ -252,10 +252,13 @@ class SandboxConfig(_Section, frozen=True, kw_only=True):
         str,
         Meta(
             pattern="^[a-z0-9][a-z0-9_-]{0,63}$",
-            description="What runs containers: docker, or a backend that another distribution brought (learningchain.sandbox).",
+            description="What runs containers: docker, oci (without Docker), or what another distribution brought.",
         ),
     ] = "docker"
-    engine: Annotated[str, Meta(max_length=1_024, description="Docker Engine; empty: DOCKER_HOST, else docker's context.")] = ""
+    engine: Annotated[
+        str,
+        Meta(max_length=1_024, description="Docker Engine; empty: DOCKER_HOST, else docker's context. With oci: where crun is."),
+    ] = ""
     runtime: Annotated[str, Meta(min_length=1, max_length=64, description="Container runtime: runc, or runsc for gVisor.")] = "runc"
     cache_dir: Annotated[str, Meta(max_length=4_096, description="Folder for image archives; empty: in the data folder.")] = ""
     disk_from_mb: Annotated[int, Meta(ge=1, le=1 << 20, description="Inputs from this size on lie on the engine's disk.")] = 64

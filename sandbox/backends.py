@@ -17,7 +17,7 @@ import msgspec
 from learningchain.sandbox.backend import Backend
 
 GROUP = "learningchain.sandbox"
-OWN = {"docker": "learningchain.sandbox.docker"}
+OWN = {"docker": "learningchain.sandbox.docker", "oci": "learningchain.sandbox.oci"}
 
 
 class BackendSettings(msgspec.Struct, frozen=True, kw_only=True):

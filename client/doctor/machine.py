@@ -47,7 +47,7 @@ def look_at_engine(folder: Path, settings: SandboxConfig, needed: bool, gpus: Se
     except SandboxError as fault:
         why = f"{fault}" if needed else f"{fault} (this node runs no jobs: work.enabled is off)"
         return [made("engine", why, _ENGINE)]
-    if settings.runtime not in engine.runtimes:
+    if settings.backend == "docker" and settings.runtime not in engine.runtimes:
         text = f"the engine has no runtime {settings.runtime}: it has {', '.join(engine.runtimes)}"
         return [made("engine", text, "Install it for the engine, or: learningchain config set sandbox.runtime runc")]
     text = f"engine {engine.version}, {engine.architecture}, {engine.cpus} processors, {engine.mem_mb:,} MiB of memory"

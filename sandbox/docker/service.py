@@ -90,6 +90,7 @@ class Sandbox:
         devices: Collection[str] = (),
         leave_s: float = LEAVE_S,
         checkpoint_s: float = EVERY_S,
+        engine: Engine | None = None,
     ) -> None:
         if len(node_tag) > 40 or _NODE_TAG.fullmatch(node_tag) is None:
             raise ValueError(f"node_tag {node_tag!r} must be at most 40 of a-z, 0-9 and single . _ - between them")
@@ -98,7 +99,7 @@ class Sandbox:
         self._runtime = runtime
         self._node_tag = node_tag
         self._offered = tuple(sorted(devices))
-        self._engine = Engine(base_url)
+        self._engine = engine or Engine(base_url)
         self._reaper = Reaper(base_url or (self._engine.context.url if self._engine.context else ""), node_tag, data_dir, leave_s)
         self._leave_s, self._leaving = leave_s, threading.Event()
         self._checkpoint_s = checkpoint_s

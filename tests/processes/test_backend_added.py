@@ -54,4 +54,4 @@ async def test_a_node_whose_backend_is_not_there_says_which_there_are(tmp_path: 
     async with Graph(tmp_path, [Role("v0", validator=True, settings=settings)]) as graph:
         code, said = await graph["v0"].refuses()
         assert code == 1 and "Traceback" not in said
-        assert "no sandbox backend 'podman' (there is: docker, still)" in said, said
+        assert "no sandbox backend 'podman' (there is: docker, oci, still)" in said, said

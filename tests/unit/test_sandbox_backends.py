@@ -23,9 +23,10 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return installed_backend(tmp_path / "site", "still", "tests.toy.stillness")
 
 
-def test_docker_is_the_one_here(settings: BackendSettings) -> None:
-    assert backends() == {"docker": "learningchain.sandbox.docker"}
-    made = make_backend("docker", settings)
+@pytest.mark.parametrize("name", ["docker", "oci"])
+def test_docker_and_what_does_without_it_are_here(settings: BackendSettings, name: str) -> None:
+    assert backends()[name] == f"learningchain.sandbox.{name}"
+    made = make_backend(name, settings)
     assert isinstance(made, Sandbox)
     made.close()
 
@@ -36,7 +37,9 @@ def test_no_other_distribution_takes_the_name_of_the_one_here(site: Path, settin
 
 
 def test_a_name_that_nothing_has_is_refused_with_the_names_that_there_are(site: Path, settings: BackendSettings) -> None:
-    with pytest.raises(UnknownBackend, match=r"no sandbox backend 'podman' \(there is: docker, still\)\. Set sandbox\.backend"):
+    with pytest.raises(
+        UnknownBackend, match=r"no sandbox backend 'podman' \(there is: docker, oci, still\)\. Set sandbox\.backend"
+    ):
         make_backend("podman", settings)
 
 

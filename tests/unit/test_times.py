@@ -248,6 +248,8 @@ REASONS: dict[str, str] = {
         sandbox/docker/reaper_program.py LOOK_S LOOK_ALIVE_S
         sandbox/docker/runner.py _POLL_S _PROGRESS_EVERY_S
         sandbox/docker/warm.py LOOK_S
+        sandbox/oci/containers.py WATCH_S
+        sandbox/oci/engine_program.py LOOK_S
         chain/node/double_sign_check.py STABLE_TICKS
         chain/node/events.py TICK_MS LATE_MS
         chain/node/mempool.py REST_MS
@@ -312,6 +314,9 @@ REASONS: dict[str, str] = {
         sandbox/docker/reaper.py START_S
         sandbox/docker/reaper_program.py CALL_S
         sandbox/docker/runner.py _KILL_WAIT_S _OOM_WAIT_S
+        sandbox/oci/containers.py START_S KILL_S
+        sandbox/oci/groups.py _GONE_S
+        sandbox/oci/host.py START_S
         sandbox/images.py timeout=60 timeout=120
         chain/storage/server.py LOCK_WAIT_MS
         chain/storage/server_look.py CONNECT_S STATEMENT_MS
@@ -329,6 +334,7 @@ REASONS: dict[str, str] = {
         client/contracts/prediction/roles/trial.py LONGEST_S
         client/work/warm_pool.py ENGINE_S
         sandbox/docker/runner.py START_S _LATE_S
+        sandbox/oci/engine_program.py LEAVE_S
         sandbox/docker/warm.py IDLE_CPU_S WARM_S
         sandbox/phases.py LONGEST_S
     """,
@@ -338,6 +344,7 @@ REASONS: dict[str, str] = {
         client/contracts/federation/roles/member.py KEEP_MS
         client/contracts/federation/roles/sponsor.py KEEP_MS
         client/node/helpers.py IDLE_S
+        sandbox/oci/engine_program.py IDLE_S
         client/node/snapshots.py KEPT_S
         client/work/computing.py IDLE_S
         client/work/trials.py KEPT_S

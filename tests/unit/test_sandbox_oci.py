@@ -1,0 +1,130 @@
+"""What the engine for machines without Docker makes of a description and of an archive, without any container."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from learningchain.sandbox import ContainerLimits, RunSpec
+from learningchain.sandbox.docker.isolation import MASKED_PATHS, job_config, volume_mount
+from learningchain.sandbox.oci.bundle import environment, runtime_config
+from learningchain.sandbox.oci.containers import code_of
+from learningchain.sandbox.oci.trees import apply_layer
+from learningchain.sandbox.targuard import FILE, FOLDER, HARD_LINK, SYMBOLIC_LINK
+from learningchain.sandbox.tarwriter import END, header, padding
+
+UID = 1 << 30
+SPEC = RunSpec(
+    run_id="r", image_id="sha256:" + "0" * 64, phase="train", seed=1, budget_s=5, limits=ContainerLimits(pids=64, nofile=128)
+)
+
+
+def described() -> dict[str, Any]:
+    mounts = [volume_mount("lc-1-in", "/lc/in", "o", {}, read_only=True), volume_mount("lc-1-out", "/lc/out", "o", {})]
+    return job_config(SPEC, runtime="crun", uid=UID, labels={}, mounts=mounts, without=["LD_AUDIT"])
+
+
+def made(asked: dict[str, Any], *, count: bool = True) -> dict[str, Any]:
+    places = {"lc-1-in": "/run/in", "lc-1-out": "/run/out"}
+    return runtime_config(asked, image_env=["LD_AUDIT=x", "A=1"], rootfs="/root", dev="/run/dev", places=places, count=count)
+
+
+def test_a_jobs_container_has_every_limit_of_its_description() -> None:
+    config = made(described())
+    process, linux = config["process"], config["linux"]
+    assert (process["user"], process["args"]) == ({"uid": UID, "gid": UID}, ["/lc/job", "train"])
+    assert process["noNewPrivileges"] and not any(process["capabilities"].values()) and config["root"]["readonly"]
+    assert process["env"][0] == "A=1" and "LC_PHASE=train" in process["env"] and process["oomScoreAdj"] == 1000
+    rlimits = {one["type"]: (one["soft"], one["hard"]) for one in process["rlimits"]}
+    assert (rlimits["RLIMIT_NOFILE"], rlimits["RLIMIT_NPROC"], rlimits["RLIMIT_CORE"]) == ((128, 128), (64, 64), (1, 1))
+    assert "RLIMIT_NPROC" not in {one["type"] for one in made(described(), count=False)["process"]["rlimits"]}
+    assert {one["type"] for one in linux["namespaces"]} == {"pid", "mount", "ipc", "uts", "network", "cgroup", "user"}
+    assert linux["uidMappings"] == linux["gidMappings"] == [{"containerID": UID, "hostID": 0, "size": 1}]
+    assert linux["maskedPaths"] == list(MASKED_PATHS) and linux["readonlyPaths"][0] == "/proc/sys"
+    assert "/proc/sys/fs/quota" in linux["readonlyPaths"], "a masked folder below it is mounted anew"
+    assert linux["seccomp"]["defaultAction"] == "SCMP_ACT_ERRNO" and "SCMP_ARCH_X86_64" in linux["seccomp"]["architectures"]
+    assert not config.keys() & {"hooks", "annotations"}
+    mounts = {one["destination"]: one for one in config["mounts"]}
+    for place in ("/lc/in", "/lc/out", "/tmp", "/dev/shm", "/proc", "/sys"):
+        assert {"nosuid", "nodev", "noexec"} <= set(mounts[place]["options"]), place
+    assert "ro" in mounts["/lc/in"]["options"] and "ro" not in mounts["/lc/out"]["options"] and "ro" in mounts["/dev"]["options"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("CapDrop", []), ("ReadonlyRootfs", False), ("SecurityOpt", ["seccomp={}"]), ("SecurityOpt", ["no-new-privileges:true"])],
+)
+def test_a_container_without_our_isolation_is_none_of_this_engines(key: str, value: object) -> None:
+    asked = described()
+    asked["HostConfig"][key] = value
+    with pytest.raises(ValueError, match="our own isolation"):
+        made(asked)
+
+
+def test_an_images_environment_gives_way() -> None:
+    assert environment(["A=1", "B=2", "C=3"], ["B=4", "C"]) == ["A=1", "B=4"]
+
+
+@pytest.mark.parametrize(
+    ("code", "log", "told"),
+    [
+        (0, "", 0),
+        (9, "", 9),
+        (-9, "", 137),
+        (1, "open executable: No such file or directory", 127),
+        (1, "exec container process: Exec format error", 126),
+        (1, "something else", 1),
+    ],
+)
+def test_an_end_is_told_as_engines_tell_it(code: int, log: str, told: int) -> None:
+    assert code_of(code, log) == told
+
+
+def layer(*entries: tuple[str, bytes, object]) -> io.BytesIO:
+    data = b""
+    for name, kind, more in entries:
+        content = more if isinstance(more, bytes) else b""
+        mode = more if isinstance(more, int) else 0o755
+        link = more if isinstance(more, str) else ""
+        data += header(name, kind, size=len(content), link=link, mode=mode, mtime=0) + content + padding(len(content))
+    return io.BytesIO(data + END)
+
+
+def test_layers_lie_over_each_other(tmp_path: Path) -> None:
+    first = layer(
+        ("a", FOLDER, 0o755),
+        ("a/old", FILE, b"old"),
+        ("a/both", FILE, b"first"),
+        ("gone", FOLDER, 0o700),
+        ("gone/x", FILE, b"x"),
+        ("emptied", FOLDER, 0o755),
+        ("emptied/below", FOLDER, 0o755),
+        ("emptied/below/x", FILE, b"x"),
+        ("link", SYMBOLIC_LINK, "a/old"),
+        ("again", HARD_LINK, "a/both"),
+    )
+    second = layer(
+        ("a", FOLDER, 0o755),
+        ("a/.wh.old", FILE, b""),
+        ("a/both", FILE, b"second"),
+        (".wh.gone", FILE, b""),
+        ("emptied", FOLDER, 0o755),
+        ("emptied/below", FOLDER, 0o755),
+        ("emptied/below/y", FILE, b"y"),
+        ("emptied/.wh..wh..opq", FILE, b""),
+        ("link", FILE, b"a file now"),
+    )
+    assert (apply_layer(first, tmp_path), apply_layer(second, tmp_path)) == (3 + 5 + 1 + 1, 6 + 1 + 10)
+    found = {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == {"a/both": b"second", "emptied/below/y": b"y", "link": b"a file now", "again": b"first"}
+    assert not (tmp_path / "link").is_symlink()
+
+
+def test_what_only_an_owner_might_do_nobody_may(tmp_path: Path) -> None:
+    """The job is the owner of its image's files on the host; where the files have users of their own it is nobody."""
+    apply_layer(layer(("secret", FILE, 0o700), ("open", FILE, 0o745), ("folder", FOLDER, 0o700)), tmp_path)
+    modes = {path.name: path.stat().st_mode & 0o7777 for path in tmp_path.iterdir()}
+    assert modes == {"secret": 0, "open": 0o555, "folder": 0o200}
