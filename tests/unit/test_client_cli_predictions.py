@@ -114,7 +114,7 @@ WAITING: dict[str, Any] = {
     "appeal": None,
     "left": None,
 }
-VALUES = [
+VALUES: list[dict[str, Any]] = [
     {"row": 0, "class": 7, "score": "2.500000000", "support": 3, "new_class": None, "new_score": None},
     {"row": 1, "class": None, "score": None, "support": 0, "new_class": None, "new_score": None},
 ]
@@ -240,7 +240,9 @@ def test_the_first_line_is_the_answer(api: Fake, run: Any, view: dict[str, Any],
     [([*"abcdefg", "[red]bill"], "[red]bill"), (["a"], "class 7"), (None, "class 7")],
 )
 def test_a_class_is_called_as_the_models_schema_does(api: Fake, run: Any, classes: Any, called: str) -> None:
-    raw = json.dumps({"inputs": [{"name": "x", "datatype": "FP64"}]} | ({"classes": classes} if classes else {})).encode()
+    schema: dict[str, Any] = {"inputs": [{"name": "x", "datatype": "FP64"}]}
+    schema |= {"classes": classes} if classes else {}
+    raw = json.dumps(schema).encode()
     cid, number = cid_of(raw)[0], {"classes": len(classes or "12345678"), "schema": cid_of(raw)[0]}
     api.answers |= {f"GET /v1/models/{MODEL}": WHOLE | number, f"GET /v1/files/{cid}": (200, raw)}
     changed = AGREED | {"values": [VALUES[0] | {"new_class": 7, "new_score": "1.0"}]}
