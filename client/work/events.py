@@ -302,6 +302,12 @@ class WantedImage:
     model: tuple[str, int] | None = None
     """(CID, size) of the model that trainings begin with."""
 
+    @property
+    def contents(self) -> list[str]:
+        """The CIDs of all that is fetched for it; of a data set that of its list, which comes first."""
+        named = [cid for cid, _ in self.files] + [one.cid for one in self.sets] + [self.model[0] if self.model else ""]
+        return [cid for cid in (self.cid, *named) if cid]
+
 
 @dataclass(frozen=True)
 class BringImage:
@@ -402,7 +408,7 @@ class FetchContent:
 @dataclass(frozen=True)
 class Decrypt:
     """Fetch an encrypted file and decrypt it to a file that lives as long as the scope; answered by ContentReady or ContentMissing
-    (`bad`: the key opens junk)."""
+    (`bad`: the key opens junk). `holder`: the account that has it first of all."""
 
     scope: str
     tag: str
@@ -411,6 +417,7 @@ class Decrypt:
     plain_hash: bytes
     key: bytes
     until: int
+    holder: bytes = b""
 
 
 @dataclass(frozen=True)

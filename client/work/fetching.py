@@ -59,8 +59,8 @@ class Fetching:
 
     async def image(self, wanted: BringImage) -> Input:
         ref = wanted.ref
-        if wanted.holder and wanted.image.cid and not self._files.has(wanted.image.cid):
-            self._seek(wanted.holder)
+        if wanted.holder:
+            self._seek_holder(wanted.holder, *wanted.image.contents)
         try:
             image = await self._images.ensure(ref, wanted.image, urgent=wanted.urgent)
             return ImageReady(ref, image, self._images.sets(ref), self._images.model(ref))
@@ -82,8 +82,7 @@ class Fetching:
         ref = wanted.ref
         try_s, pause, why, local, own_disk = SHORT_TRY_S, FIRST_RETRY_S, "nobody was asked", False, False
         while (left := (wanted.until - self._ledger.clock) / 1_000) > 0:
-            if wanted.holder and not self._files.has(wanted.cid):
-                self._seek(wanted.holder)
+            self._seek_holder(wanted.holder, wanted.cid)
             try:
                 await self._pins.pin(wanted.cid, reason(wanted.pin, ref), ref)
                 path = await self._content.fetch(wanted.cid, max_size=wanted.max_size, timeout_s=min(left, try_s), wait_s=left)
@@ -107,6 +106,7 @@ class Fetching:
         """`owner`: the machine that asked; two machines' scopes may have one name."""
         target, bad = self._path(owner, wanted.scope), False
         left = max(1.0, (wanted.until - self._ledger.clock) / 1_000)
+        self._seek_holder(wanted.holder, wanted.cid)
         try:
             source = await self._files.fetch(wanted.cid, max_size=wanted.size, timeout_s=left)
             await in_thread(self._executor, lambda: self._decrypt(source, target, wanted))
@@ -117,6 +117,11 @@ class Fetching:
             why = f"{type(problem).__name__}: {problem}"
         log.warning("the key of an encrypted file is bad" if bad else "an encrypted file is not to be had", cid=wanted.cid, why=why)
         return ContentMissing(wanted.scope, wanted.tag, not bad, why, bad)
+
+    def _seek_holder(self, holder: bytes, *cids: str) -> None:
+        """Connect with whoever has them first of all, where one of them is not here."""
+        if holder and not all(map(self._files.has, cids)):
+            self._seek(holder)
 
     def _decrypt(self, source: Path, target: Path, wanted: Decrypt) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -130,8 +130,10 @@ def test_a_local_run_waits_for_its_image_and_for_room_and_gets_the_own_data() ->
     assert [type(one) for one in said] == [KeepBook, DropSecret], "the wish goes once the book has it"
     assert part.runs, "it needs an engine whatever the settings say"
     (fetch,) = of(part.handle(world.chain()), FetchContent)
+    assert fetch.holder == world.sponsor, "the initial model"
     part.handle(ContentReady(fetch.scope, fetch.tag, Path("/base")))
     (bring,) = of(part.handle(world.chain()), BringImage)
+    assert bring.holder == world.sponsor
     assert (bring.ref, bring.urgent, bring.image.files) == (world.federation, True, ())
     assert not part.handle(ImageReady(world.federation, IMAGE))
     assert part.busy and not part.gives_up(world.federation)
@@ -227,6 +229,7 @@ def test_an_image_stays_after_the_end_for_the_final_model_on_own_data_and_no_lon
     world, part = at_the_end()
     said = part.handle(world.chain())
     (fetch,) = [one for one in of(said, FetchContent) if one.scope.startswith("fed-final:")]
+    assert fetch.holder == world.sponsor
     assert not of(said, ReleaseImage), "the final model is still to be tried"
     assert of(part.handle(ContentReady(fetch.scope, fetch.tag, Path("/final"))), BringImage)
     part.handle(ImageReady(world.federation, IMAGE))

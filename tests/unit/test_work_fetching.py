@@ -9,12 +9,21 @@ from typing import Any, cast
 import pytest
 
 from learningchain.client.keys import hidden
-from learningchain.client.work.events import BringImage, ContentMissing, ContentReady, Decrypt, FetchContent, ImageFailed
+from learningchain.client.work.events import (
+    BringImage,
+    ContentMissing,
+    ContentReady,
+    Decrypt,
+    FetchContent,
+    ImageFailed,
+    WantedImage,
+    WantedSet,
+)
 from learningchain.client.work.fetching import Fetching
 from learningchain.client.work.sets import BadSet
 from learningchain.p2p.content.cid import Codec, cid_of
 from learningchain.p2p.content.faults import FetchFailed, Reason
-from learningchain.sandbox import BadImage
+from learningchain.sandbox import BadImage, SandboxError
 from tests.unit.work_kit import Inline, run_virtual
 
 CID = cid_of(Codec.RAW, b"a model")
@@ -145,3 +154,47 @@ def test_whoever_has_it_first_of_all_is_sought_until_it_is_here() -> None:
 
     run_virtual(main())
     assert sought == [b"claimant"] * 3
+
+
+SET = WantedSet("rows", "set", 10, 1)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "here", "seeks"),
+    [
+        pytest.param({"cid": "archive"}, {"archive"}, False, id="all of it is here"),
+        pytest.param({"cid": "archive"}, set(), True, id="the archive is not"),
+        pytest.param({"cid": "archive", "sets": (SET,)}, {"archive"}, True, id="a data set is not"),
+        pytest.param({"cid": "archive", "sets": (SET,)}, {"archive", "set"}, False, id="it is"),
+        pytest.param({"cid": "", "files": (("hidden", 9),)}, set(), True, id="a file beside an image of a registry is not"),
+        pytest.param({"cid": "", "model": ("model", 9)}, set(), True, id="the model that it begins with is not"),
+        pytest.param({"cid": ""}, set(), False, id="an image of a registry"),
+    ],
+)
+def test_whoever_posted_is_sought_for_each_content_that_a_run_needs(wanted: dict[str, Any], here: set[str], seeks: bool) -> None:
+    sought, nothing = list[bytes](), cast(Any, None)
+    given: dict[str, Any] = {"reference": "jobs/toy", "image_id": "", "size": 1, "packed": 1, "unpacked": 1} | wanted
+    image = WantedImage(**given)
+
+    class World:
+        has = here.__contains__
+
+        async def ensure(self, *_: Any, **__: Any) -> str:
+            raise SandboxError("no engine")
+
+    world = cast(Any, World())
+    fetching = Fetching(nothing, world, world, nothing, Path("/nowhere"), Inline(), sought.append)
+    answer = asyncio.run(fetching.image(BringImage(JOB, image, holder=b"poster")))
+    assert isinstance(answer, ImageFailed) and sought == [b"poster"] * seeks
+
+
+def test_whoever_posted_is_sought_for_an_encrypted_file(tmp_path: Path) -> None:
+    sought: list[bytes] = []
+
+    async def main() -> Any:
+        world = cast(Any, Clock(failed(Reason.NOBODY)))
+        fetching = Fetching(world, world, cast(Any, None), world, tmp_path, Inline(), sought.append)
+        return await fetching.decrypted("verifier", Decrypt("seat", "hidden", str(CID), 100, b"", b"", WINDOW_MS, b"poster"))
+
+    assert isinstance(run_virtual(main()), ContentMissing)
+    assert sought == [b"poster"]

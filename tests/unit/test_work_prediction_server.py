@@ -116,8 +116,9 @@ def test_a_server_fetches_and_warms_its_model_before_anybody_asks() -> None:
     table = Table()
     bench = Bench(table)
     said = bench.look()
-    assert [(one.ref, one.urgent) for one in of(said, BringImage)] == [(table.model, False)]
-    assert [(one.cid, one.pin) for one in of(said, FetchContent)] == [(cid_text(cid_of("model")), "serve")]
+    assert [(one.ref, one.urgent, one.holder) for one in of(said, BringImage)] == [(table.model, False, id_of("owner"))]
+    fetches = [(one.cid, one.pin, one.holder) for one in of(said, FetchContent)]
+    assert fetches == [(cid_text(cid_of("model")), "serve", id_of("owner"))]
     assert bench.look() == [], "what was asked for is not asked for again"
     bench.ready()
     assert not bench.machine.gives_up(table.model) and bench.machine.notices() == []
@@ -284,7 +285,7 @@ def test_inputs_of_others_have_a_bound_and_an_answered_one_goes_first(most: int,
     said = bench.look()
     assert [(one.ref, one.reason) for one in of(said, Unpin)] == [(answered, f"predict:{answered.hex()}")] * room
     fetches = [one for one in of(said, FetchContent) if one.tag == "input"]
-    assert [one.ref for one in fetches] == [request] * room and of(said, Forget) == []
+    assert [(one.ref, one.holder) for one in fetches] == [(request, id_of("asker"))] * room and of(said, Forget) == []
     assert (answered in machine._inputs, request in machine._held) == (not room, room)
     if not room:
         (commit,) = of(said, Submit)

@@ -422,7 +422,12 @@ class Hidden(Bench):
         """The public data need no key: their run starts at once."""
         effects = self.audit().look()
         (wanted,) = [e for e in effects if isinstance(e, Decrypt)]
-        assert (wanted.key, wanted.plain_hash, wanted.size) == (KEY, HIDDEN.plain_hash, 50)
+        assert (wanted.key, wanted.plain_hash, wanted.size, wanted.holder) == (
+            KEY,
+            HIDDEN.plain_hash,
+            50,
+            self.chain.ids[self.poster],
+        )
         self.verifier.handle(ImageReady(self.job, IMAGE))
         self.verifier.handle(ContentReady(self.scope, "0", PATH))
         (start,) = self.look()

@@ -150,14 +150,18 @@ class MemberPart(FedPart):
             elif at is not None and scope not in self._previewing:
                 self._previewing[scope] = at
                 until = given.clock + fetch_ms(at.terms.size)
-                yield FetchContent(scope, "base", at.id, text_of(at.now.base or at.terms.model), at.terms.size, until, pin=PREVIEW)
+                base = at.now.base or at.terms.model
+                cid, who = text_of(base), at.holder_of(base)
+                yield FetchContent(scope, "base", at.id, cid, at.terms.size, until, pin=PREVIEW, holder=who)
 
     # --- runs whose model goes nowhere -------------------------------------------------------------------------------------------
 
     def _preview(self, given: ContentReady) -> Iterator[Effect]:
         wish, at = self._asked[given.scope], self._previewing[given.scope]
         seed = local_seed(at.place(self._chain_id))
-        yield from self.carry(LocalRun(f"{given.scope}:local", at.id, at.terms, given.path, wish.data, seed))
+        yield from self.carry(
+            LocalRun(f"{given.scope}:local", at.id, at.terms, given.path, wish.data, seed, sponsor=at.posting.sponsor)
+        )
 
     def _previewed(self, scope: str, ended: RunEnded) -> Iterator[Effect]:
         wish = self._asked.pop(scope)
@@ -192,7 +196,9 @@ class MemberPart(FedPart):
             return
         self._lasting.add(federation)
         seed = local_seed(at.place(self._chain_id))
-        yield from self.carry(LocalRun(f"{LAST}:{federation.hex()}:local", federation, at.terms, path, joined.data, seed))
+        yield from self.carry(
+            LocalRun(f"{LAST}:{federation.hex()}:local", federation, at.terms, path, joined.data, seed, sponsor=at.posting.sponsor)
+        )
 
     def _last_no_more(self, federation: bytes) -> Iterator[Effect]:
         """Its owner left, or the federation left the state: nobody waits for these losses."""

@@ -260,7 +260,9 @@ class FedPart(Machine):
     def _bring(self, run: _Run) -> BringImage:
         self._images.add(run.wanted.ref)
         hidden = isinstance(run.wanted, EvaluateRun) and run.wanted.hidden is not None
-        return BringImage(run.wanted.ref, wanted_image(self._config, run.terms, hidden=hidden), urgent=True)
+        return BringImage(
+            run.wanted.ref, wanted_image(self._config, run.terms, hidden=hidden), urgent=True, holder=run.wanted.sponsor
+        )
 
     def _begin(self, ready: ImageReady) -> Iterator[Effect]:
         for run in list(self._runs.values()):

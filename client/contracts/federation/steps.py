@@ -128,7 +128,8 @@ FedInput = (
 @dataclass(frozen=True)
 class LocalRun:
     """Run `local` on own data; answered by RunEnded with the model that it left. `seed` is the same for all of an attempt.
-    `published`: what the ledger has of the data (LC-FILE-48), which they have to be; empty: they are nobody's word."""
+    `published`: what the ledger has of the data (LC-FILE-48), which they have to be; empty: they are nobody's word.
+    `sponsor` has the image first of all."""
 
     run: str
     ref: bytes
@@ -137,17 +138,20 @@ class LocalRun:
     data: str
     seed: int
     published: bytes = b""
+    sponsor: bytes = b""
 
 
 @dataclass(frozen=True)
 class EvaluateRun:
-    """Run `evaluate`; answered by RunEnded, whose result is a `Measurement`. Losses are kept as `StartRun.keep` says."""
+    """Run `evaluate`; answered by RunEnded, whose result is a `Measurement`. Losses are kept as `StartRun.keep` says.
+    `sponsor` as above."""
 
     run: str
     ref: bytes
     terms: FederationTerms
     model: Path
     hidden: Path | None
+    sponsor: bytes = b""
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ class RunTerms:
     model: bytes
     program: Program
     terms: RegisterModel
+    owner: bytes
 
     @property
     def cid(self) -> str:
@@ -84,6 +85,7 @@ class AnswerDuty:
     key_hash: bytes = b""
     box: bytes = b""
     box_key: bytes = b""
+    requester: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ def is_known(reader: Reader, ref: bytes) -> bool:
 
 def run_terms(reader: Reader, model: bytes) -> RunTerms | None:
     found = reader.get(records.model_key(model))
-    return RunTerms(model, found.program, found.terms) if isinstance(found, ModelRecord) else None
+    return RunTerms(model, found.program, found.terms, found.owner) if isinstance(found, ModelRecord) else None
 
 
 def model_of(reader: Reader, request: bytes) -> bytes:
@@ -239,6 +241,7 @@ def _answer(
         key_hash=terms.key_hash[0] if terms.key_hash else b"",
         box=seat.box,
         box_key=seat.box_key,
+        requester=asked.requester,
     )
 
 

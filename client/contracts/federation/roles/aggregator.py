@@ -357,13 +357,13 @@ class AggregatorMachine(FedMachine):
     # --- files -----------------------------------------------------------------------------------------------------------------
 
     def fetch(
-        self, at: FederationLook, mine: SeatedAttempt, tag: str, cid: bytes, size: int, until: int = 0
+        self, at: FederationLook, mine: SeatedAttempt, tag: str, cid: bytes, size: int, until: int = 0, who: bytes = b""
     ) -> Iterator[FedEffect]:
-        """Base and deltas are everybody's; updates and parts are for who sits in the attempt."""
+        """Base and deltas are everybody's; updates and parts are for who sits in the attempt. `who` has it first of all."""
         pin = PUBLIC_PIN if tag == "base" or tag.startswith("delta-") else PRIVATE_PIN
         if f"fetch-{tag}" not in mine.asked:
             mine.asked.add(f"fetch-{tag}")
-            yield FetchContent(mine.scope, tag, at.id, text_of(cid), size, until or at.now.deadline, pin=pin)
+            yield FetchContent(mine.scope, tag, at.id, text_of(cid), size, until or at.now.deadline, pin=pin, holder=who)
 
     def _collect(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[FedEffect]:
         """Each file is fetched as soon as it is named, and opened as soon as it is here."""
@@ -372,11 +372,11 @@ class AggregatorMachine(FedMachine):
         size, attempt = formulas.update_size(at.terms), at.attempt
         until = at.now.deadline + (at.params.fed_base if at.state == FederationState.TRAIN else 0)
         for place, file in enumerate(at.files):
-            yield from self.fetch(at, mine, f"file-{place}", file.cid, size, until)
+            yield from self.fetch(at, mine, f"file-{place}", file.cid, size, until, file.account)
             if f"file-{place}" in mine.paths:
                 yield from self._open(at, mine, str(place), file.account, at.secret)
         if attempt is not None and attempt.reference and at.state == FederationState.HAVE:
-            yield from self.fetch(at, mine, "reference", attempt.reference, reference_size(at.terms))
+            yield from self.fetch(at, mine, "reference", attempt.reference, reference_size(at.terms), who=at.posting.sponsor)
             if "reference" in mine.paths:
                 yield from self._open(at, mine, "reference", at.posting.sponsor, secret=False)
 
@@ -389,7 +389,7 @@ class AggregatorMachine(FedMachine):
             yield from self._bring_deltas(at, mine)
         elif at.state == FederationState.SUM:
             yield from self._third(at, mine, PartStage.SUMS)
-            yield from self.fetch(at, mine, "base", at.now.base, at.terms.size)
+            yield from self.fetch(at, mine, "base", at.now.base, at.terms.size, who=at.holder_of(at.now.base))
 
     def _open_again(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[FedEffect]:
         """The files that count, once more, where an earlier process opened them: no seed was on the disk."""
@@ -399,11 +399,11 @@ class AggregatorMachine(FedMachine):
         for place in at.judged:
             if place not in mine.seeds:
                 mine.told.add(place)
-                yield from self.fetch(at, mine, f"file-{place}", at.files[place].cid, size)
+                yield from self.fetch(at, mine, f"file-{place}", at.files[place].cid, size, who=at.files[place].account)
                 if f"file-{place}" in mine.paths:
                     yield from self._open(at, mine, str(place), at.files[place].account, at.secret)
         if at.attempt is not None and at.attempt.with_reference and not mine.reference:
-            yield from self.fetch(at, mine, "reference", at.attempt.reference, reference_size(at.terms))
+            yield from self.fetch(at, mine, "reference", at.attempt.reference, reference_size(at.terms), who=at.posting.sponsor)
             if "reference" in mine.paths:
                 yield from self._open(at, mine, "reference", at.posting.sponsor, secret=False)
 
@@ -522,7 +522,8 @@ class AggregatorMachine(FedMachine):
     def _files(self, at: FederationLook, mine: SeatedAttempt, places: Sequence[int]) -> Iterator[FedEffect]:
         """Those of an earlier process are fetched again: their numbers are masked, and no key is needed for them."""
         for place in places:
-            yield from self.fetch(at, mine, f"file-{place}", at.files[place].cid, formulas.update_size(at.terms))
+            file = at.files[place]
+            yield from self.fetch(at, mine, f"file-{place}", file.cid, formulas.update_size(at.terms), who=file.account)
 
     def _screen(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[FedEffect]:
         yield from self._third(at, mine, PartStage.ROWS)
@@ -559,7 +560,7 @@ class AggregatorMachine(FedMachine):
     def _sum(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[FedEffect]:
         yield from self._third(at, mine, PartStage.SUMS)
         yield from self._files(at, mine, at.accepted)
-        yield from self.fetch(at, mine, "base", at.now.base, at.terms.size)
+        yield from self.fetch(at, mine, "base", at.now.base, at.terms.size, who=at.holder_of(at.now.base))
         parts, rule = self._parts(at, mine, PartStage.SUMS), AggregationRule(at.terms.rule)
         needed = [f"file-{place}" for place in at.accepted] + ["base"]
         if not parts or any(tag not in mine.paths for tag in needed):

@@ -229,7 +229,7 @@ class OthersVaults:
         if one.scope not in self._reading and not left:
             self._reading[one.scope] = one
             cid, pin = text_of(member.vault), one.pin
-            yield FetchContent(one.scope, "vault", at.id, cid, most_bytes(at.terms), until, pin=pin)
+            yield FetchContent(one.scope, "vault", at.id, cid, most_bytes(at.terms), until, pin=pin, holder=owner)
 
     # --- shares ------------------------------------------------------------------------------------------------------------------
 

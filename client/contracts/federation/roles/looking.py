@@ -117,6 +117,11 @@ class FederationLook:
         count = self.attempt.files if self.attempt is not None else 0
         return [cast(UpdateFile, self.reader.get(records.file_key(self.id, place))) for place in range(count)]
 
+    def holder_of(self, model: bytes) -> bytes:
+        """Who has a global model first of all: the sponsor the initial one, the aggregators of the attempt what they made."""
+        made = self.attempt.deciding if self.attempt is not None else []
+        return self.posting.sponsor if model == self.terms.model or not made else made[0]
+
     @property
     def seats(self) -> list[bytes]:
         return self.attempt.seats if self.attempt is not None else []

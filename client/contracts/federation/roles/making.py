@@ -220,12 +220,15 @@ class UpdateMaker:
         base = at.now.base
         if self._bases.get(at.id, (b"",))[0] != base:
             if self._first(scope, "base"):
-                yield FetchContent(scope, "base", at.id, text_of(base), at.terms.size, at.now.deadline, pin=BASE_PIN)
+                until, who = at.now.deadline, at.holder_of(base)
+                yield FetchContent(scope, "base", at.id, text_of(base), at.terms.size, until, pin=BASE_PIN, holder=who)
         elif (at.id, base) not in self._runs.values() and self._first(scope, "local"):
             run, attempt = _local_run(scope), self._scopes[scope][0].attempt
             self._runs[run] = at.id, base
             seed = local_seed(at.place(self._node.chain_id)._replace(attempt=attempt))
-            yield LocalRun(run, at.id, at.terms, self._bases[at.id][1], data, seed, published_by(at, self._node.me))
+            yield LocalRun(
+                run, at.id, at.terms, self._bases[at.id][1], data, seed, published_by(at, self._node.me), at.posting.sponsor
+            )
 
     def _scope(self, this: _AttemptOf) -> str:
         return f"{self._who}:{this.federation.hex()}:{this.attempt}"

@@ -232,7 +232,8 @@ class MemberMachine(FedMachine):
             if at.state == FederationState.END and at.now.best_r and federation not in self._final:
                 self._final.add(federation)
                 scope, until = f"fed-final:{federation.hex()}", given.clock + KEEP_MS
-                yield FetchContent(scope, "final", federation, text_of(at.now.best_model), at.terms.size, until, pin="fed-model")
+                cid, who = text_of(at.now.best_model), at.posting.sponsor
+                yield FetchContent(scope, "final", federation, cid, at.terms.size, until, pin="fed-model", holder=who)
 
     def _data_changed(self, at: FederationLook) -> Iterator[FedEffect]:
         """The ledger has the word on other data: what was trained on those of before is nothing any more, and a run that was

@@ -299,7 +299,8 @@ class PanelMachine(FedMachine):
             yield from self._propose(at, one, half)
         elif "model" not in one.asked:
             one.asked.add("model")
-            yield FetchContent(one.scope, "model", at.id, text_of(at.now.model), at.terms.size, half, pin=MODEL_PIN)
+            cid, who = text_of(at.now.model), at.holder_of(at.now.model)
+            yield FetchContent(one.scope, "model", at.id, cid, at.terms.size, half, pin=MODEL_PIN, holder=who)
         for hidden in at.terms.hidden:
             key = self._key(at, seat)
             if key is None and clock >= one.asked_at + ASK_MS:
@@ -309,13 +310,13 @@ class PanelMachine(FedMachine):
             if key is not None and "hidden" not in one.asked:
                 one.asked.add("hidden")
                 cid = text_of(hidden.cid)
-                yield Decrypt(one.scope, "hidden", cid, hidden.size, hidden.plain_hash, key, half)
+                yield Decrypt(one.scope, "hidden", cid, hidden.size, hidden.plain_hash, key, half, at.posting.sponsor)
         if one.model is None or (at.terms.hidden and one.hidden is None) or one.run:
             return
         one.tries += 1
         one.run = f"{one.scope}:{one.tries}"
         kind = EvaluateAll if one.models else EvaluateRun
-        yield kind(one.run, at.id, at.terms, one.model, one.hidden)
+        yield kind(one.run, at.id, at.terms, one.model, one.hidden, at.posting.sponsor)
 
     def _propose(self, at: FederationLook, one: _Measuring, until: int) -> Iterator[FedEffect]:
         """The candidates, by this node's own computation."""
@@ -325,7 +326,8 @@ class PanelMachine(FedMachine):
         for tag, cid, size in (("base", found.base, at.terms.size), ("sums", found.delta, delta_size(at.terms))):
             if tag not in one.asked:
                 one.asked.add(tag)
-                yield FetchContent(one.scope, tag, at.id, text_of(cid), size, until, pin=MODEL_PIN)
+                who = at.holder_of(cid)
+                yield FetchContent(one.scope, tag, at.id, text_of(cid), size, until, pin=MODEL_PIN, holder=who)
         if one.base is not None and one.sums is not None and "models" not in one.asked:
             one.asked.add("models")
             place = at.place(self._node.chain_id)._replace(attempt=found.attempt)

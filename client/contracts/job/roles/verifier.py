@@ -324,8 +324,8 @@ class Verifier(Machine):
             cid, who = cid_text(known.model), known.claimant
             effects.append(FetchContent(scope, str(index), seat[0], cid, known.size, until, pin=SEAT_PIN, holder=who))
         if asked.hidden is not None:
-            sealed = asked.hidden
-            effects.append(Decrypt(scope, HIDDEN, cid_text(sealed.cid), sealed.size, sealed.plain_hash, asked.key, until))
+            sealed, who = asked.hidden, posting.poster
+            effects.append(Decrypt(scope, HIDDEN, cid_text(sealed.cid), sealed.size, sealed.plain_hash, asked.key, until, who))
         return effects
 
     def _recall(self, duty: SeatProgress) -> None:

@@ -331,7 +331,8 @@ class PredictionServer(Machine):
             for request in gone:
                 yield from self._put_out(request)
             until = duty.started + window // 2
-            yield FetchContent(_scope_of(seat), DATA, seat.request, duty.cid, duty.size, until, pin=INPUT_PIN)
+            scope, who = _scope_of(seat), duty.requester
+            yield FetchContent(scope, DATA, seat.request, duty.cid, duty.size, until, pin=INPUT_PIN, holder=who)
 
     def _room(self, reader: Reader, request: bytes) -> list[bytes] | None:
         """The requests whose inputs go so that this one's may come; None where there is no room."""
@@ -400,11 +401,11 @@ class PredictionServer(Machine):
         hurry = urgent and not model.hurried
         if not model.image and (self._clock >= model.image_at or hurry):
             model.image_at, model.hurried = 2**63, model.hurried or urgent
-            yield BringImage(ref, runs.wanted_image(self._config, model.terms), urgent)
+            yield BringImage(ref, runs.wanted_image(self._config, model.terms), urgent, model.terms.owner)
         if model.path is None and self._clock >= model.file_at:
             model.file_at = 2**63
-            until = self._clock + FETCH_MS
-            yield FetchContent(_model_scope_of(ref), MODEL, ref, model.terms.cid, model.terms.size, until, pin=SERVE_PIN)
+            scope, until, terms = _model_scope_of(ref), self._clock + FETCH_MS, model.terms
+            yield FetchContent(scope, MODEL, ref, terms.cid, terms.size, until, pin=SERVE_PIN, holder=terms.owner)
         if model.image and model.path is not None and not model.kept and ref in self._served:
             model.kept = True
             spec = runs.predict_spec(model.terms, run=f"predict-{ref.hex()[:32]}", image=model.image, path=model.path)
@@ -529,7 +530,8 @@ class PredictionServer(Machine):
             until = unpaid.appeal_by
             for request in self._room(reader, seat.request) or ():
                 yield from self._put_out(request)
-            yield FetchContent(_scope_of(seat), DATA, seat.request, unpaid.duty.cid, unpaid.duty.size, until, pin=INPUT_PIN)
+            scope, asked = _scope_of(seat), unpaid.duty
+            yield FetchContent(scope, DATA, seat.request, asked.cid, asked.size, until, pin=INPUT_PIN, holder=asked.requester)
         source = source or unpaid.duty.inline
         if not source or model is None or not model.image or model.path is None:
             return
