@@ -14,9 +14,12 @@ from learningchain.chain.contracts.federation import messages, records
 from learningchain.chain.contracts.federation.messages import FileCode
 from learningchain.chain.contracts.federation.records import EndReason, FederationState, MemberState
 from learningchain.client.contracts.federation.arithmetic.small.files import small_size
-from learningchain.client.contracts.federation.small_tasks import MakeSmall, ViewShares
+from learningchain.client.contracts.federation.audit.evidence import AuditStep, FederationEvidence
+from learningchain.client.contracts.federation.audit.replay import FederationAudit, audit_federation
+from learningchain.client.contracts.federation.small_tasks import MakeSmall, SumSmallMasks, ViewShares
 from learningchain.client.work.events import Computed, Submit
 from tests.federation_nodes import MACHINES, FedNode, FedWorld, values_in
+from tests.unit.job_kit import CHAIN_ID
 
 SMALL: dict[str, Any] = {
     "owners": 4,
@@ -209,28 +212,91 @@ def test_an_aggregator_that_withholds_voids_one_attempt_and_is_drawn_no_more(kin
     assert [one[2] for one in events(world, "fed.silent")] == [silent.me]
 
 
-def test_a_seat_that_lies_of_losses_decides_nothing_and_is_not_paid_for_it() -> None:
-    world = FedWorld(**SMALL)
+def lying_seat(world: FedWorld, liar: FedNode) -> None:
+    """Its runs find a third of each loss."""
+    honest, give, lies = world.all_measured, liar.give, [False]
+
+    def measured(effect: Any) -> Any:
+        found = honest(effect)
+        return [[loss // 3 for loss in losses] for losses in found] if lies[-1] else found
+
+    def given(name: str, what: Any) -> None:
+        lies.append(True)
+        give(name, what)
+        lies.pop()
+
+    world.all_measured, liar.give = measured, given  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("seats", [5, pytest.param(3, marks=FULL)])
+def test_a_seat_that_lies_of_losses_decides_nothing_and_is_not_paid_for_it(seats: int) -> None:
+    """Of five the others are enough; of three they are so at the third time."""
+    world = FedWorld(**SMALL | {"verifiers": seats})
     world.run(lambda: world.state == FederationState.TRAIN)
     liar = world.nodes[world.now.panel[0].account]
-    honest = world.all_measured
-
-    def lie(effect: Any) -> Any:
-        found = honest(effect)
-        return [[loss // 3 for loss in losses] for losses in found] if lying[0] else found
-
-    lying = [False]
-    world.all_measured = lie  # type: ignore[method-assign]
-    give = liar.give
-
-    def give_lying(name: str, given: Any) -> None:
-        lying.append(lying[0])
-        lying[0] = True
-        give(name, given)
-        lying[0] = lying.pop()
-
-    liar.give = give_lying  # type: ignore[method-assign]
+    lying_seat(world, liar)
     world.run()
     check_reached(world)
-    counted = events(world, "fed.measured")
-    assert counted and not any(liar.me in one for one in counted if one[0] >= 1)
+    trained = [one for one in events(world, "fed.measured") if one[0]]
+    assert trained and not any(liar.me in one[4:] for one in trained)
+    assert len(events(world, "fed.again")) == (0 if seats == 5 else 2 * len(trained))
+
+
+# --- what an attacker gains ------------------------------------------------------------------------------------------------------
+
+
+@FULL
+@pytest.mark.parametrize("pool", [3, 4])
+def test_one_of_three_aggregators_that_denies_a_file_stops_a_federation_and_one_of_four_costs_one_attempt(pool: int) -> None:
+    """As people are told. The file's owner has its miss: nobody can say who lied, and with three misses each two owners are out."""
+    world = FedWorld(**SMALL | {"verifiers": pool, "outside": True})
+    world.run(lambda: world.state == FederationState.TRAIN)
+    liar = world.nodes[world.attempt().seats[0]]
+
+    def lie() -> bool:
+        for n, one in enumerate(liar.outbox):
+            if isinstance(one.op, messages.HaveUpdates):
+                liar.outbox[n] = Submit(one.kind, one.key, one.ref, replace(one.op, files=bytes([one.op.files[0] & 0xFE])))
+        return world.state == FederationState.END or len(voids(world)) == 6
+
+    world.run(lie)
+    gone = [one for one in world.owners if world.ledger.get(records.member_key(world.federation, one)).state == MemberState.GONE]
+    if pool == 3:
+        assert voids(world) == ["SPLIT"] * 6 and len(gone) == 2 and world.now.r == 1
+    else:
+        check_reached(world)
+        assert voids(world) == ["SPLIT"] and not gone
+
+
+@FULL
+def test_who_leaves_on_a_base_that_stays_is_drowned_in_four_times_the_noise() -> None:
+    """LC-FED-59: a sum that comes to nothing put its set there; the next one has another member less."""
+    world = FedWorld(**SMALL)
+    world.run(lambda: world.state == FederationState.SUM)
+    base, silent = world.now.base, world.nodes[world.attempt().seats[0]]
+    world.run(lambda: silenced(world, silent, (messages.SumCells,))() or world.state == FederationState.IDLE)
+    assert voids(world) == ["DISPUTE"] and world.now.base == base
+    world.submit(world.owners[0], messages.LeaveFederation(world.federation))
+    world.run()
+    check_reached(world)
+    noise = {task.place.attempt: task.again for _, task in world.tasks if isinstance(task, SumSmallMasks)}
+    assert noise == {number: number == 3 for number in noise}, "start 1 measured the initial model, 2 came to nothing"
+
+
+def test_an_audit_follows_every_credit_of_a_cell_and_says_what_it_does_not_judge() -> None:
+    world = FedWorld(**SMALL)
+    world.run()
+    members = [(who, world.ledger.get(records.member_key(world.federation, who))) for who in world.owners]
+    own = [event for event in world.ledger.events if getattr(event, "ref", b"") == world.federation]
+
+    def audited(events: list[Any]) -> FederationAudit:
+        evidence = FederationEvidence(CHAIN_ID, world.federation, world.sponsor, world.terms)
+        evidence.steps.append(AuditStep(1, 0, b"", bytes(32), world.sponsor, (), tuple(events)))
+        evidence.record, evidence.members = world.now, members
+        return audit_federation(evidence)
+
+    found = audited(own)
+    assert found.holds, [one for one in found.findings if one.verdict == "DIFFERS"]
+    assert [one.item for one in found.findings if one.verdict == "UNCHECKED"] == ["screen"]
+    paid = next(at for at, event in enumerate(own) if getattr(event, "source", b"") == records.bounty_escrow(world.federation))
+    assert not audited(own[:paid] + own[paid + 1 :]).holds, "a payment that the audit does not see is missed"

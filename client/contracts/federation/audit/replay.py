@@ -7,6 +7,7 @@ execution of the blocks, which made the roots that the validators signed, has lo
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +59,8 @@ def audit_federation(evidence: FederationEvidence) -> FederationAudit:
     if evidence.terms is None:
         fault = AuditFinding("terms", None, None, AuditVerdict.DIFFERS, "no signed message has these terms under this id")
         return FederationAudit([fault], [], {})
-    return _Replay(evidence, AuditNotes(evidence.chain_id, evidence.federation, evidence.sponsor, evidence.terms)).run()
+    notes = AuditNotes(evidence.chain_id, evidence.federation, evidence.sponsor, evidence.terms)
+    return _OfCell(evidence, notes).run() if formulas.has_cells(evidence.terms) else _Replay(evidence, notes).run()
 
 
 class _Replay:
@@ -340,3 +342,36 @@ class _Replay:
             notes.leave(
                 "loss", "the seats' agreement is judged; to repeat what one measured, run the image's evaluate on the model"
             )
+
+
+class _OfCell(_Replay):
+    """Of a federation with a cell (LC-FED-55 to 62): terms and every credit of its escrows; that its attempts and lists follow the
+    rules says the execution of the blocks alone."""
+
+    def _happened(self, step: AuditStep, event: LogEvent) -> None:
+        if event.topic == "fed.opened":
+            self._on_opened(step, *event.data)
+        elif event.topic == "fed.ended":
+            self._ended = event.data[0]
+            for reason in BACK:
+                self._notes.take_paid(reason)
+            left = [f"{amount} micro-credits stayed in an escrow" for amount in self._held.values() if amount]
+            self._notes.judge("escrow", left, "what was locked was paid, or went back; nothing is left in either")
+
+    def _finish(self) -> None:
+        notes, evidence = self._notes, self._evidence
+        bounty = records.bounty_escrow(notes.federation)
+        told, held = tuple(self._held.values()), evidence.escrows
+        if not self._ended:
+            wrong = [] if told == held else [f"the escrows hold {held}, {told} follows from the payments"]
+            notes.judge("escrow", wrong, "as locked and paid give")
+        paid = Counter[bytes]()
+        for one in notes.paid:
+            if one.source == bounty and one.target:
+                paid[one.target] += one.amount
+        stood = {who: one.paid for who, one in evidence.members if one.paid}
+        wrong = [] if stood == dict(paid) else ["what the ledger's records say members were paid is not what left the bounty"]
+        notes.judge("pay", wrong, f"{format_credits(paid.total())} credits to {len(paid)} owners in all")
+        notes.leave(
+            "screen", "attempts, sums and lists of a federation with a cell are judged by the execution of the blocks alone"
+        )

@@ -135,6 +135,9 @@ _WORDS = {
     "fed.sealed": "the sponsor opened the test file to the panel",
     "fed.benched": "{member} is out up to start {until}: three updates in a row were refused",
     "fed.excluded": "{aggregator} is drawn only where others are too few: it contradicted itself or others",
+    "fed.cell": "the cell is drawn: it is summed whole or not at all, and nobody is added to it",
+    "fed.missed": "{member} missed attempt {attempt}: three of sixteen cost it its place",
+    "fed.gone.cell": "{member} has no place in the cell any more",
     "fed.again": "the measurement of round {r} came to nothing and is repeated",
     "fed.gone": "its records left the state",
 }
@@ -145,6 +148,8 @@ _STEPS = {
     "fed.collect": "{files} updates are there",
     "fed.ready": "{aggregator} is ready",
     "fed.have": "{aggregator} has {files} updates",
+    "fed.sealed.parts": "{aggregator} sealed what it is to show",
+    "fed.cells.summed": "the cell is added up in round {r}",
     "fed.said": "{aggregator} has judged or added up",
     "fed.silent": "{aggregator} was silent",
     "fed.differs": "{aggregator} said something else than the others",
