@@ -94,26 +94,31 @@ class Checks:
         found: dict[str, int] = {"ledger": sum(1 for _ in self.graph.chain.state.records(b""))}
         for name, node in self.graph.nodes.items():
             if node.work is not None and not node.work._stopping:
-                found |= {f"{name} {what}": count for what, count in holdings(node).items()}
-                found[f"{name} files"] = len(node.files.held)
-                found[f"{name} images"] = len(node.engine.images)
+                found |= {f"{name}: {what}": count for what, count in holdings(node).items()}
+                found[f"{name}: files"] = len(node.files.held)
+                found[f"{name}: images"] = len(node.engine.images)
         self.sizes.append((now_s(), found))
 
-    def grown(self, begin_s: float, middle_s: float, end_s: float, stays: Collection[str], spare: int = 1) -> list[str]:
-        """What has more, at its most, in the second span than in the first, but for what is to stay."""
+    def grown(self, begin_s: float, middle_s: float, end_s: float, passing: Collection[str], stays: Collection[str]) -> list[str]:
+        """What all nodes together have more of in the second span than in the first, on average: who does a job differs from day to
+        day, how many jobs there are does not. Apart from what is to stay, and from nodes that pass through."""
 
-        def most(since: float, until: float) -> Counter[str]:
-            top: Counter[str] = Counter()
+        def usual(since: float, until: float) -> dict[str, float]:
+            samples, total = 0, Counter[str]()
             for at, found in self.sizes:
                 if since <= at < until:
-                    top |= Counter(found)
-            return top
+                    samples += 1
+                    for name, count in found.items():
+                        node, _, what = name.rpartition(": ")
+                        if node not in passing:
+                            total[what] += count
+            return {what: count / samples for what, count in total.items()}
 
-        before, after = most(begin_s, middle_s), most(middle_s, end_s)
+        before, after = usual(begin_s, middle_s), usual(middle_s, end_s)
         return [
-            f"{what}: {before[what]}, then {n}"
+            f"{what}: {before.get(what, 0):.1f}, then {n:.1f}"
             for what, n in sorted(after.items())
-            if n > MORE * before[what] + spare and what.split(" ", 1)[-1] not in stays
+            if n > MORE * before.get(what, 0) + 1 and what not in stays
         ]
 
     def owed(self) -> list[str]:

@@ -14,11 +14,13 @@ from typing import Any
 from unittest import mock
 
 from learningchain.chain.contracts.job import messages
+from learningchain.chain.contracts.membership import Member, member_key
 from learningchain.chain.crypto import account_id, sha256
 from learningchain.chain.host.terms import HiddenSet, Image, ImageKind
 from learningchain.chain.ledger.transition import chain_record, clock_at
 from learningchain.chain.node.events import Decided
 from learningchain.chain.types import Event
+from learningchain.client.contracts.federation.roles import cleanup
 from learningchain.client.contracts.federation.settings import FederationSettings
 from learningchain.client.contracts.job.roles import secrets
 from learningchain.client.keys import hidden
@@ -39,9 +41,10 @@ HOUR_MS = 3_600_000
 @contextmanager
 def idle_looks() -> Iterator[None]:
     """Nodes look by themselves each minute: `Lasting` wakes them each second where that decides anything. What they keep for
-    two months they keep for two days: its size stands still after a week. Nothing takes processor time in virtual time."""
+    one month or two they keep for two days: its size stands still after a week. Nothing takes processor time in virtual time."""
     with (
         mock.patch.object(database, "KEEP_MS", 48 * HOUR_MS),
+        mock.patch.object(cleanup, "KEEP_MS", 48 * HOUR_MS),
         mock.patch.object(runner, "TICK_S", IDLE_S),
         mock.patch.object(runner, "spent", lambda: (0.0, now_s())),
         mock.patch.object(warm_pool, "TICK_S", IDLE_S),
@@ -170,13 +173,17 @@ class Lasting(Network):
         assert self.chain.results[tx].code == 0, self.chain.results[tx]
         return messages.job_id_of(tx, 0)
 
+    def rests(self, name: str) -> bool:
+        """Whether its flag rests."""
+        member = self.chain.state.get(member_key(self.chain.ids[name]))
+        return isinstance(member, Member) and self.chain.clock < member.rests_until
+
     def unpublish(self, name: str) -> None:
         """Boss gives up the image and the hidden data of a job."""
-        boss = self.nodes["boss"].files
-        for cid in [
-            cid for cid, reasons in boss.pins.items() if "posted" in reasons and boss.held[cid].read_bytes() == name.encode()
-        ]:
-            boss.unpin(cid, "posted")
+        boss, given = self.nodes["boss"].files, {"posted": name.encode(), "hidden": self._sealed.pop(name, b"")}
+        for reason, data in given.items():
+            for cid in [cid for cid, why in boss.pins.items() if reason in why and boss.held[cid].read_bytes() == data]:
+                boss.unpin(cid, reason)
 
     async def hide(self, name: str, loss: str) -> HiddenSet:
         """Hidden data that add this to each loss."""

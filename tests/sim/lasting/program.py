@@ -20,6 +20,8 @@ OWN = OWN_FEDERATIONS | OWN_REQUESTS | {"contractor.keys", "capacity.said"}
 """What users keep: a contractor its keys, too, as long as it may post its sealed data once more. And what a newcomer declared."""
 BOUNDED = LOGS - {"table intents"}
 """As full as their own bound, sooner or later."""
+RESTS = frozenset({"capacity.notices", "driver.notices.noticed"})
+"""What a verifier says while it rests, as it slept when it was asked."""
 WEEKS = 12
 """Days from which on sizes are compared: after four of them everything that is kept for two days has been let go of once."""
 
@@ -90,7 +92,7 @@ def weeks(days: int) -> Plan:
             (LARGE, daily(6, every=2)),
             (LONG, tuple(hour for hour in daily(8, every=3) if hour < 24 * days - 72)),
         ),
-        rounds=(30,) * (2 * (days - 3) // 3),
+        rounds=(30,) * (days - 3),
         owners="abc",
         servers="bcde",
         ask_every_h=5,
@@ -135,13 +137,15 @@ def play(plan: Plan, folder: Path, tell: Callable[[str], None] = lambda _: None)
         await asyncio.gather(*scenes(plan, people))
         await graph.minutes(2 * plan.keep_ms / 60_000 + 60)
         for name, node in graph.nodes.items():
-            stays = left(holdings(node), before.get(name, before["a"]), LOGS | OWN | PINS)
+            rests = RESTS if graph.rests(name) else frozenset()
+            stays = left(holdings(node), before.get(name, before["a"]), LOGS | OWN | PINS | rests)
             if stays or node.engine.images or node.engine.waiting:
                 people.checks.fault(f"{name} still has {stays}, {node.engine.images}, {node.engine.waiting}")
         for run in (run for node in graph.nodes.values() for run in node.engine.ended_by_a_start):
             people.checks.fault(f"a start of its node ended {run}")
+        guests = {name for name, _ in plan.joins}
         third = 8 * HOUR_S * plan.days
-        for grown in people.checks.grown(third, 2 * third, 3 * third, OWN | BOUNDED) if plan.days >= WEEKS else ():
+        for grown in people.checks.grown(third, 2 * third, 3 * third, guests, OWN | BOUNDED) if plan.days >= WEEKS else ():
             people.checks.fault(f"it grows: {grown}")
         for owed in people.checks.owed():
             people.checks.fault(f"an escrow is not settled: {owed}")
