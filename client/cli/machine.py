@@ -218,6 +218,7 @@ async def _run(data: Path, secrets: MachineSecrets) -> int:
     from learningchain.client.machines.program import FOLDER, MachineProgram
     from learningchain.client.machines.trust import fingerprint
     from learningchain.client.work.engine import ThreadedSandbox
+    from learningchain.client.work.engine_watch import EngineWatch
     from learningchain.sandbox import BackendSettings
 
     settings, folder = config.load(data).config.sandbox, (data / FOLDER).absolute()
@@ -230,8 +231,13 @@ async def _run(data: Path, secrets: MachineSecrets) -> int:
         disk_from=settings.disk_from_mb << 20,
         images_cap=settings.images_mb << 20,
     )
-    backend = _backend(settings.backend, wanted)
-    return await _serve(MachineProgram(secrets, folder, ThreadedSandbox(backend, MAX_HELD, self_test=True), own_version()))
+    sandbox = ThreadedSandbox(_backend(settings.backend, wanted), MAX_HELD, self_test=True)
+    program = MachineProgram(secrets, folder, sandbox, own_version())
+    watch = asyncio.ensure_future(EngineWatch(sandbox, program.engine_is).run())
+    try:
+        return await _serve(program)
+    finally:
+        watch.cancel()
 
 
 def _backend(name: str, wanted: BackendSettings) -> Backend:

@@ -232,16 +232,29 @@ class MachineProgram:
             if self._trouble:
                 await asyncio.sleep(TEST_AGAIN_S)
 
+    def engine_is(self, gone: str) -> None:
+        """What a look at the engine came to: why it cannot be used, or an empty text. The node hears of a change at once."""
+        said = f.shown(f"the container engine is gone: {gone}") if gone else ""
+        if not self._report or said == self._trouble:  # before the first self-test has ended, that says how it is
+            return
+        self._trouble = said
+        log.warning("the engine is gone: no run is taken here", why=gone) if gone else log.info("the engine is back")
+        if self._writer is not None:
+            self._writer.close()  # the next Hello says how it is
+
     # --- the connection ----------------------------------------------------------------------------------------------------------
 
     async def _live(self) -> None:
         """One connection until it ends, which it always does with an exception."""
         async with _connected(self._secrets.address, self._context) as (frames, writer):
+            said = self._trouble
             writer.write(f.framed(self._hello()))
             answer = await _answer(frames)
             if not isinstance(answer, f.Admitted):
                 raise Malformed("the node's first answer is no welcome")
             self._writer = writer
+            if said != self._trouble:  # it changed on the way: the next Hello says how it is now
+                writer.close()
             log.info("the node is there", address=self._secrets.address, name=answer.name)
             for run, held in self._held.items():
                 self._spawn(self._deliver(run, held) if held.result is not None else self._give_checkpoint(run, held))

@@ -17,7 +17,7 @@ from learningchain.client.machines import frames as f
 from learningchain.client.machines import program as program_module
 from learningchain.client.machines.program import NodeRefused
 from learningchain.client.machines.trust import MachineSecrets, machine_context
-from learningchain.sandbox import OutputFile, RunResult, RunStatus
+from learningchain.sandbox import EngineError, OutputFile, RunResult, RunStatus
 from learningchain.sandbox.phases import CHECKPOINT, CHECKPOINT_FOLD
 from tests.unit.machines_kit import LIMITS, STEP, ScriptedEngine, Site, a_site, spec
 
@@ -103,6 +103,33 @@ async def test_a_machine_that_winds_down_brings_the_last_checkpoint_first(site: 
     result = await running
     assert result.status is RunStatus.ENGINE_ERROR and keeper.found == [STEP]
     assert left(site) == []
+
+
+async def test_a_full_disk_of_the_machine_ends_the_run_there_and_names_itself(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    await site.machine("gpu1")
+
+    def full(place: Path, what: str, size: int, files: int) -> None:
+        raise EngineError(what, f"the disk of {place} is full")
+
+    monkeypatch.setattr(program_module, "leave_room", full)
+    result = await site.run(spec())
+    assert result.status is RunStatus.ENGINE_ERROR and "is full" in result.reason
+    assert site.state("gpu1") == "failing" and (await site.run(spec())).status is RunStatus.OK and site.own.ran == ["train-ok"]
+    assert left(site) == []
+
+
+async def test_a_machine_whose_engine_is_gone_says_so_until_it_is_back(site: Site) -> None:
+    machine, program = await site.machine("gpu1"), site.programs["gpu1"]
+    running = asyncio.create_task(site.run(spec("wait")))
+    await machine.began.wait()
+    program.engine_is("it has not answered for 20 s")
+    await site.until(lambda: site.state("gpu1") == "failing")
+    assert "not answered" in site.hub.shown()[0]["why"]
+    assert (await site.run(spec())).status is RunStatus.OK and site.own.ran == ["train-ok"], "nothing is placed there"
+    program.engine_is("")
+    await site.until(lambda: site.state("gpu1") == "ready")
+    machine.go.set()
+    assert (await running).status is RunStatus.OK and machine.ran == ["train-wait"], "what it has goes on over all that"
 
 
 async def _offered(site: Site, secrets: MachineSecrets, frame: f.FromMachine) -> f.FromNode:
