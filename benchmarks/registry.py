@@ -29,6 +29,7 @@ from benchmarks.idle import IdleFigure, idle
 from benchmarks.large_file import LargeFileFigure, large_file
 from benchmarks.ledger import LedgerFigures, LedgerSize, ledger
 from benchmarks.limits import Limits, limits
+from benchmarks.machines import MachinesFigure, machines_here
 from benchmarks.many_jobs import ManyJobsFigure, many_jobs
 from benchmarks.peers import install
 from benchmarks.peers.base import Unavailable
@@ -82,7 +83,7 @@ class Size:
     `dashboard`: members and jobs of the state, transfers of a turn, turns. `full_mempools`: accounts that fill them, pairs of
     turns. `askers`: turns, seconds of each while. `slow_link`: pairs of turns, transfers of each. `block_askers`: transfers of
     a turn, turns. `building`: what pip is asked for, turns. `large_file`, `published_set`: MiB, turns. `beside_file`: transfers
-    of a turn, turns, MiB.
+    of a turn, turns, MiB. `machines`: how many, seconds, starts of the node.
     """
 
     rounds: int
@@ -110,6 +111,7 @@ class Size:
     large_file: tuple[int, int]
     published_set: tuple[int, int]
     beside_file: tuple[int, int, int]
+    machines: tuple[int, int, int]
 
 
 FULL = Size(
@@ -151,6 +153,7 @@ FULL = Size(
     large_file=(512, 5),
     published_set=(1_024, 3),
     beside_file=(400, 3, 512),
+    machines=(64, 20, 20),
 )
 QUICK = Size(
     rounds=1,
@@ -191,6 +194,7 @@ QUICK = Size(
     large_file=(128, 1),
     published_set=(128, 1),
     beside_file=(60, 1, 128),
+    machines=(16, 5, 5),
 )
 SMALLEST = Size(
     rounds=1,
@@ -229,6 +233,7 @@ SMALLEST = Size(
     large_file=(8, 1),
     published_set=(16, 1),
     beside_file=(8, 1, 16),
+    machines=(2, 1, 1),
 )
 """What shows that a measurement runs, and nothing about speed: tests/processes/test_benchmark_rows.py."""
 
@@ -320,5 +325,6 @@ MEASURES = (
     Measure("large_file", lambda size, say: large_file(*size.large_file), LargeFileFigure, once=True),
     Measure("published_set", lambda size, say: apart(boxed, published_set, *size.published_set), PublishedSetFigure, once=True),
     Measure("beside_file", lambda size, say: beside_file(*size.beside_file), BesideFileFigure, once=True),
+    Measure("machines", lambda size, say: apart(machines_here, *size.machines), MachinesFigure, once=True),
     Measure("slow_link", _slow_link, SlowLinkFigure, once=True),
 )

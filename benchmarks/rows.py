@@ -226,6 +226,23 @@ class _WithBlocks:
 
 
 _FED = "federated training"
+MACHINES = (
+    Row(
+        "machines_core",
+        "machines",
+        "64 machines that train: the node's loop, % of a core",
+        pick("machines.core_percent"),
+        2,
+        most=2,
+    ),
+    Row("machines_step", "machines", "its steps beside them, p99.9 ms", pick("machines.step_ms"), 2, most=5),
+    Row("machines_added", "machines", "a run that does nothing: there, not here, ms more", pick("machines.added_ms"), 1, most=60),
+    Row("machines_cpu", "machines", "processor time of the node for it, ms", pick("machines.added_cpu_ms"), 1),
+    Row("machines_adopt", "machines", "a start of the node to its machine's run, s", pick("machines.adopt_s"), 2, most=2),
+    Row("machines_adopt_most", "machines", "the longest of 20, s", pick("machines.adopt_most_s"), 2),
+    Row("machines_lost", "machines", "runs that 20 starts lost", pick("machines.lost"), most=0),
+    Row("machines_mb", "machines", "memory of a machine's program, MiB", pick("machines.program_mb"), 1, most=120),
+)
 FEDERATION = (
     Row(
         "fed_sum",
@@ -335,4 +352,4 @@ ATTACKED = (
     Row("slow_turns", _BESIDE, "of its turns, those that have its block", pick("slow_link.slow_turns_taken"), 2, least=0.5),
 )
 
-ROWS = (*LIMITS, *THROUGHPUT, *FINALITY, *OTHERS, *FEDERATION, *DASHBOARD, *ASKERS, *ATTACKED)
+ROWS = (*LIMITS, *THROUGHPUT, *FINALITY, *OTHERS, *MACHINES, *FEDERATION, *DASHBOARD, *ASKERS, *ATTACKED)

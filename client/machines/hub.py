@@ -94,6 +94,9 @@ class RemoteRun:
     on_checkpoint: OnCheckpoint | None = None
     asked: bool = True
     """False for one of an earlier start that nobody has asked for yet."""
+    cancel: threading.Event | None = None
+    """None until somebody waits for its end; `began`: since when, by the hub's clock."""
+    began: float = 0.0
     outputs: dict[str, OutputFile] = field(default_factory=dict)
     printed: str = ""
 
@@ -190,6 +193,7 @@ class MachineHub:
             path.unlink()
         self._recall()
         self._spawn(self._accept(self._socket))
+        self._spawn(self._look())
         log.info("waiting for machines", listen=endpoint(host, self.port), known=len(self._machines))
 
     def _recall(self) -> None:
@@ -392,7 +396,7 @@ class MachineHub:
         finally:
             if not (run.spec.stays and self._leaving if result is None else result.left):
                 self._forget(machine, run, result)
-                await self._note()
+                self._spawn(self._note())  # a note of what is over costs nothing: the next start ends it
 
     def _forget(self, machine: JoinedMachine, run: RemoteRun, result: RunResult | None) -> None:
         """The machine lets go of it. What it brought stays where it is in the result."""
@@ -405,17 +409,31 @@ class MachineHub:
                     file.path.unlink(missing_ok=True)
 
     async def _result(self, machine: JoinedMachine, run: RemoteRun, cancel: threading.Event) -> RunResult:
-        began = self._now()
-        until = began + run.spec.limits.wall_s + run.moving() / SLOWEST + ENDING_S
-        while not run.done.done():
-            await asyncio.wait({run.done}, timeout=CANCEL_LOOK_S)
-            if self._leaving and run.spec.stays and not run.done.done():
-                return RunResult(status=RunStatus.CANCELLED, reason="it goes on, for the node to come back to", left=True)
-            if cancel.is_set() and not run.done.done():
-                return RunResult(status=RunStatus.CANCELLED, reason="cancelled", wall_s=self._now() - began)
-            if self._now() > until and not run.done.done():
-                self._blame(machine, run, f"it did not say within {until - began:.0f} s how the run ended")
-        return run.done.result()
+        run.cancel, run.began = cancel, self._now()
+        self._look_at(machine, run)
+        return await asyncio.shield(run.done)
+
+    async def _look(self) -> None:
+        """One look for all runs: a timer for each would cost a node with 64 machines more than all that they say."""
+        while True:
+            await asyncio.sleep(CANCEL_LOOK_S)
+            for machine in self._machines.values():
+                for run in machine.runs.values():
+                    self._look_at(machine, run)
+
+    def _look_at(self, machine: JoinedMachine, run: RemoteRun) -> None:
+        """A run that was called off, is left to go on, or took too long, ends here."""
+        if run.done.done() or run.cancel is None:
+            return
+        now = self._now()
+        until = run.began + run.spec.limits.wall_s + run.moving() / SLOWEST + ENDING_S
+        if self._leaving and run.spec.stays:
+            why = "it goes on, for the node to come back to"
+            run.done.set_result(RunResult(status=RunStatus.CANCELLED, reason=why, left=True))
+        elif run.cancel.is_set():
+            run.done.set_result(RunResult(status=RunStatus.CANCELLED, reason="cancelled", wall_s=now - run.began))
+        elif now > until:
+            self._blame(machine, run, f"it did not say within {until - run.began:.0f} s how the run ended")
 
     async def _note(self) -> None:
         """A run that could not be noted ends with the node."""

@@ -40,6 +40,7 @@ SECOND = {
     "block_askers": "four more nodes and a process of those that ask; sim/attacks has them in virtual time",
     "large_file": "four more nodes; test_large_files.py has such a file between two",
     "beside_file": "four more nodes; test_large_files.py has such a file between two, and transfers beside it",
+    "machines": "unit/test_machines.py has the same programs, and starts of the node",
     "published_set": "four containers and a copy; sandbox/test_data.py has data sets on an engine",
     "slow_link": "four more nodes behind 200 ms; sim/test_sim.py has slow links in virtual time",
 }
