@@ -6,8 +6,9 @@ protocol_spec/openapi.json is these bytes: tests/unit/test_api_ops.py compares, 
 from __future__ import annotations
 
 import inspect
+import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -69,7 +70,9 @@ def _schemas() -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     components |= event_schemas.components(_REF)
     for view in event_schemas.VIEWS:
         components[view]["allOf"] = [{"$ref": _REF.format(name=event_schemas.PAIRS)}]
-    _name_items(components)
+    queries = {route.query.__name__ for _, route in ROUTES}
+    _say_defaults(schema for name, schema in components.items() if name not in queries)
+    _open_maps([components, *schemas])
     return {str(kind): schema for kind, schema in zip(types, schemas, strict=True)}, components
 
 
@@ -82,12 +85,26 @@ def _whole_cases(choices: tuple[Schema, ...], always: list[str]) -> list[Schema]
     ]
 
 
-def _name_items(schema: Any) -> None:
-    """Lists of anything say so: some makers of clients stop at a list that says nothing of its items."""
+def _say_defaults(components: Iterable[Schema]) -> None:
+    """What a field is where it is left out stands in its description: beside `default`, makers of clients demand the field, or
+    send what they read there."""
+    for schema in components:
+        for field in schema.get("properties", {}).values():
+            default = field.pop("default", None)
+            if default or default == 0:
+                text = default if isinstance(default, str) else json.dumps(default, ensure_ascii=False)
+                field["description"] = "; ".join([*filter(None, [field.get("description")]), f"left out: {text}"])
+
+
+def _open_maps(schema: Any) -> None:
+    """Lists and objects of anything say so: makers of clients stop at a list that says nothing of its items, and let nobody put a
+    member into an object that says nothing of them."""
     for one in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
-        _name_items(one)
+        _open_maps(one)
     if isinstance(schema, dict) and schema.get("type") == "array" and "prefixItems" not in schema:
         schema.setdefault("items", {})
+    if isinstance(schema, dict) and schema.get("type") == "object" and "properties" not in schema:
+        schema.setdefault("additionalProperties", True)
 
 
 def _structs(kind: type[Strict]) -> Iterator[type[Strict]]:
@@ -150,7 +167,8 @@ def _told(route: Route, statuses: Sequence[str]) -> str:
     if route.ticket:
         told.append("A browser may call it with a ticket instead.")
     if route.upload:
-        told.append("The body is the file itself.")
+        also = "" if route.either is None else "JSON, or, where bytes follow the JSON, as octet-stream"
+        told.append(f"The body is {also or 'the file itself'}.")
     if "202" in statuses:
         told.append("Answers 200 once the transaction is final, 202 where it is not after `wait` seconds.")
     return " ".join(told)

@@ -86,6 +86,21 @@ def test_an_inference_is_described_as_the_json_that_it_is() -> None:
     assert described["servers"][0]["url"] == "http://127.0.0.1:7401" and described["info"]["license"]["identifier"] == "Apache-2.0"
 
 
+def test_what_may_be_left_out_is_demanded_by_no_maker_of_clients() -> None:
+    """openapi-typescript demands what has a `default`, and takes no member of an object that says nothing of its members."""
+    described = build()["components"]["schemas"]
+    fields = [field for schema in described.values() for field in schema.get("properties", {}).values()]
+    assert not [field for field in fields if "default" in field]
+    job = described["JobRequest"]
+    assert job["required"] == ["image", "bounty"] and job["properties"]["finalists"]["description"] == "left out: 4"
+    assert job["properties"]["tol"]["description"] == "a loss that is not negative; left out: 0"
+    assert (
+        job["properties"]["params"]["additionalProperties"]
+        is described["EventView"]["properties"]["data"]["additionalProperties"]
+        is True
+    )
+
+
 def test_every_link_leads_to_a_part_of_the_path_by_a_field_of_the_answer() -> None:
     described = build()
     reads = {methods["get"]["operationId"]: methods["get"] for methods in described["paths"].values() if "get" in methods}

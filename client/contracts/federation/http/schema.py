@@ -122,7 +122,7 @@ class LookAfterRequest(Strict, frozen=True, kw_only=True):
 
 
 class FederationRequest(Strict, frozen=True, kw_only=True):
-    """A federation to open. One of `ends_in_s` and `ends` is needed; everything that has a default may be left out.
+    """A federation to open. One of `ends_in_s` and `ends` is needed; what is not required may be left out.
 
     `target`: the measured loss at which all of the bounty is paid. `fee`: of an aggregator's attempt and of a seat's measurement,
     left out the least that the network allows. `round_s`: how long members may train; `pace_s`: how long the sponsor may rest

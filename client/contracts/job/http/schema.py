@@ -104,7 +104,7 @@ class EarlierRequest(Strict, frozen=True, kw_only=True):
 
 
 class JobRequest(Strict, frozen=True, kw_only=True):
-    """A job to post. One of `expires_in_s` and `expiry` is needed; everything that has a default may be left out.
+    """A job to post. One of `expires_in_s` and `expiry` is needed; what is not required may be left out.
 
     `fee` is paid per judged vote, and fee × 71 × finalists is locked while the job runs; left out it is a thousandth of the
     bounty, or the least that the network allows for the evaluation where that is more. `floor` is the lowest loss that is believed
