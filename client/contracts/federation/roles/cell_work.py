@@ -170,8 +170,9 @@ def _sum(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt) -> It
     terms, attempt = at.terms, at.attempt
     yield from _third(seat, at, mine, PartStage.SUMS, 8 * terms.dims)
     for place in at.accepted:
-        yield from seat.fetch(at, mine, f"file-{place}", at.files[place].cid, formulas.update_size(terms))
-    yield from seat.fetch(at, mine, "base", at.now.base, terms.size)
+        file = at.files[place]
+        yield from seat.fetch(at, mine, f"file-{place}", file.cid, formulas.update_size(terms), who=file.account)
+    yield from seat.fetch(at, mine, "base", at.now.base, terms.size, who=at.holder_of(at.now.base))
     made, parts = (SUMMED, 0) in mine.parts, _parts(seat, at, mine, PartStage.SUMS)
     needed = [f"file-{place}" for place in at.accepted] + ["base"]
     if attempt is None or not parts or any(tag not in mine.paths for tag in needed):
