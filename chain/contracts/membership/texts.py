@@ -29,6 +29,7 @@ EVENTS: dict[str, Data] = {
         Datum("image"),
         Datum("model_cap"),
         Datum("eval_s"),
+        Datum("train_s"),
     ),
     "double.signing": (Datum("height"),),
     "validator.ejected": (Datum("height"),),
