@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import secrets
 import shutil
@@ -22,6 +23,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes.harness import _die_with_parent, eventually, free_port
+from tests.slow import SLOW
 
 START_S = 60.0
 MACHINES = ("n1", "n2")
@@ -73,7 +75,7 @@ class Cluster:
             "SelectTypeParameters=CR_CPU_Memory",
             "MpiDefault=none",
             "SlurmdParameters=config_overrides",
-            "SlurmdTimeout=5",
+            f"SlurmdTimeout={math.ceil(5 * SLOW)}",  # a machine that is slow is not gone
             "KillWait=10",
             "ReturnToService=2",
             *(f"NodeName={name} {machine.format(ADDRESS, free_port())}" for name in MACHINES),
