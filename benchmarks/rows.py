@@ -136,6 +136,7 @@ OTHERS = (
     Row("find_best", "jobs", "a look for the best-paying of 65,000 open postings, ms", pick("many_jobs.worker_ms"), 2, most=100),
     Row("find_seat", "jobs", "a look for the own seat among 65,000 live jobs, ms", pick("many_jobs.verifier_ms"), 2, most=100),
     Row("help", "start", "learningchain --help, ms", pick("startup.help_ms"), most=150),
+    Row("question", "start", "learningchain status / python -c pass, processor time", pick("startup.question_ratio"), 1, most=7),
     Row("first_vote", "start", "four new nodes, to the first vote of the last, s", pick("startup.fresh_s"), 2, most=2),
     Row("rejoin", "start", "a node that comes back, to its first vote, s", pick("startup.rejoin_s"), 2, most=2),
     Row("start", "start", "four validators from start to connected, s", pick("ledger.start_s"), 1),

@@ -1,10 +1,12 @@
-"""How long a start takes: the command's help, and a validator from its process's first instruction to its first signed vote."""
+"""How long a start takes: the command's help, a validator from its process's first instruction to its first signed vote; and what a
+question to a node costs."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import itertools
+import resource
 import statistics
 import subprocess
 import sys
@@ -23,6 +25,7 @@ _LOOK_S = 0.005
 _LOAD_S = 0.05
 _PAYERS = 4
 _EACH = 500
+_QUESTIONS = 9
 
 
 DAEMON = ("learningchain.client.node.daemon", "learningchain.client.work.compose")
@@ -39,6 +42,8 @@ class StartupFigure:
     help_ms: float
     command_help_ms: float
     """`learningchain status --help`."""
+    question_ratio: float
+    """Processor time of `learningchain status`, asking a node that runs, by that of the bare interpreter."""
     keystore_s: float
     """Opening the keystore, which is slow on purpose: part of what follows."""
     import_s: float
@@ -59,13 +64,14 @@ async def _measure(rounds: int) -> StartupFigure:
     commands.append(["-c", f"import {', '.join(DAEMON)}"])
     quick = [[_process(words) for words in commands] for _ in range(2 * rounds + 1)][1:]
     graphs = [await _graph() for _ in range(rounds)]
-    keystore, fresh, rejoin = ([figures[at] for figures in graphs] for at in range(3))
+    keystore, fresh, rejoin, question = ([figures[at] for figures in graphs] for at in range(4))
     python, overview, command, imports = (statistics.median(row[at] for row in quick) for at in range(4))
     return StartupFigure(
         rounds,
         python * 1000,
         overview * 1000,
         command * 1000,
+        statistics.median(question),
         statistics.median(keystore),
         imports,
         statistics.median(rejoin),
@@ -79,8 +85,25 @@ def _process(words: list[str]) -> float:
     return time.perf_counter() - began
 
 
-async def _graph() -> tuple[float, float, float]:
-    """Seconds to open a keystore, to the first vote of four that start together, and of one that comes back."""
+def _question_ratio(member: Member) -> float:
+    """The least of several, in turns: what else runs on this machine only adds to either."""
+    status = ["-m", "learningchain", "status", "--data", str(member.folder), "--json"]
+    turns = [(_processor_s(["-c", "pass"]), _processor_s(status)) for _ in range(_QUESTIONS)]
+    bare, asked = (min(turn[at] for turn in turns) for at in range(2))
+    return asked / bare
+
+
+def _processor_s(words: list[str]) -> float:
+    """Of a process and of those that it started, in user and system time."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    _process(words)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+async def _graph() -> tuple[float, float, float, float]:
+    """Seconds to open a keystore, to the first vote of four that start together, and of one that comes back; what a question to it
+    costs beside the bare interpreter."""
     graph = make(_PAYERS)
     try:
         began = time.perf_counter()
@@ -100,7 +123,8 @@ async def _graph() -> tuple[float, float, float]:
             began = time.perf_counter()
             start(last)
             await _votes_above(graph, last, before)
-            return keystore, fresh, time.perf_counter() - began
+            rejoin = time.perf_counter() - began
+            return keystore, fresh, rejoin, await asyncio.to_thread(_question_ratio, last)
     finally:
         await graph.close()
 

@@ -32,9 +32,9 @@ from learningchain.client.addresses import AllowedAddresses, UrlRefused, parse_n
 from learningchain.client.callbacks.urls import CallbackUrl
 from learningchain.p2p.address_book import parse_endpoint, parse_seed
 
-FILE: Final = "config.toml"
+FILE: Final = reading.SETTINGS
 PREFIX: Final = "LEARNINGCHAIN_"
-MAX_FILE: Final = 262_144
+MAX_FILE: Final = reading.MAX_SETTINGS
 LOCK_S: Final = 10.0
 """A change takes milliseconds."""
 
@@ -119,7 +119,7 @@ class ApiConfig(_Section, frozen=True, kw_only=True):
     listen: Annotated[
         str,
         Meta(max_length=1_024, description="Where the HTTP API listens. Keep it on loopback: its token is all that protects it."),
-    ] = "127.0.0.1:7401"
+    ] = reading.API_LISTEN
     dashboard: Annotated[bool, Meta(description="Whether this node has a dashboard for browsers (learningchain dashboard).")] = True
 
 

@@ -16,6 +16,10 @@ from learningchain.chain.storage import private
 
 MARK: Final = "\N{ZERO WIDTH NO-BREAK SPACE}"
 """The byte order mark, decoded."""
+SETTINGS: Final = "config.toml"
+MAX_SETTINGS: Final = 262_144
+API_LISTEN: Final = "127.0.0.1:7401"
+"""Where a node's API listens unless its owner says otherwise."""
 
 
 def variable(name: str, environ: Mapping[str, str] | None = None) -> str | None:
@@ -25,10 +29,12 @@ def variable(name: str, environ: Mapping[str, str] | None = None) -> str | None:
 
 def folder(given: Path | None) -> Path:
     """The data folder that is named, else this user's. Raises ValueError where that user has no home."""
-    from platformdirs import user_data_path
-
     try:
-        return user_data_path("learningchain", appauthor=False) if given is None else given.expanduser()
+        if given is not None:
+            return given.expanduser()
+        from platformdirs import user_data_path
+
+        return user_data_path("learningchain", appauthor=False)
     except RuntimeError as e:
         raise ValueError(f"The data folder cannot be told: {e}. Name it with --data or LEARNINGCHAIN_DATA") from None
 
@@ -51,3 +57,19 @@ def file(path: Path, most: int, *, own: bool = False) -> bytes:
     neither a link nor a pipe has its name. Raises OSError."""
     with private.reading(path) if own else path.open("rb") as source:
         return unmarked(source.read(most + 1 + len(MARK.encode())))[: most + 1]
+
+
+def api_listen(data: Path) -> str | None:
+    """Where the API of the node in a folder listens, by the environment and its settings, of which nothing else is looked at: who
+    asks a node that runs needs no more. None where they cannot be read: `client.config.load` says why."""
+    import tomllib
+
+    if (said := variable("LEARNINGCHAIN_API_LISTEN")) is not None:
+        return said
+    try:
+        found = tomllib.loads(file(data / SETTINGS, MAX_SETTINGS, own=True).decode()).get("api", {}).get("listen", API_LISTEN)
+    except FileNotFoundError:
+        return API_LISTEN
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None
+    return found if isinstance(found, str) else None

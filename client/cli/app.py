@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from learningchain.client.cli import streams
+from learningchain.client.cli.asking import question
 from learningchain.client.cli.commands import ABOUT, HINT, SECTIONS, example, page
 from learningchain.client.cli.entries import Command, Family
 
@@ -47,8 +48,12 @@ def own_version() -> str:
 
 def build() -> App:
     """The command tree. Nothing of a command is imported before it is called or its help is shown."""
-    from cyclopts import App, Group
+    from cyclopts import App, Group, Parameter
 
+    from learningchain.client.cli.common import Common
+
+    if not hasattr(Common, "__cyclopts__"):  # once in a process
+        Parameter(name="*", group=Group("Options of every command", sort_key=9))(Common)
     app = App(
         name="learningchain",
         help=ABOUT,
@@ -156,19 +161,14 @@ def _terminable() -> Iterator[None]:
 
 
 def _run(words: list[str], as_json: bool) -> int:
-    from cyclopts import CycloptsError
-
     from learningchain.client.cli.common import NeverReady, NotStarted, WrongUsage, begin, no_submission
 
-    begin()
     try:
-        result = build()(words, exit_on_error=False, print_error=False)
+        asked = question(words)
+        begin(plainly=asked is not None)
+        result = _parsed(words) if asked is None else asked.ask()
         if result in (OK, None) and (why := no_submission(words)):
             raise WrongUsage(why)
-    except CycloptsError as e:
-        return _usage(
-            f"{_parse_text(e)}{_typographic(words)} Try: {' '.join(['learningchain', *(e.command_chain or ())])} --help", as_json
-        )
     except WrongUsage as e:
         return _usage(str(e), as_json)
     except NotStarted as e:
@@ -180,6 +180,19 @@ def _run(words: list[str], as_json: bool) -> int:
     except Exception as e:  # the one place where every error ends: people get a text, never a trace
         return _failed(e, as_json)
     return result if isinstance(result, int) else OK
+
+
+def _parsed(words: list[str]) -> Any:
+    """What the command returns that the words call, by the parser."""
+    from cyclopts import CycloptsError
+
+    from learningchain.client.cli.common import WrongUsage
+
+    try:
+        return build()(words, exit_on_error=False, print_error=False)
+    except CycloptsError as e:
+        called = " ".join(["learningchain", *(e.command_chain or ())])
+        raise WrongUsage(f"{_parse_text(e)}{_typographic(words)} Try: {called} --help") from None
 
 
 _DASHES: Final = "\N{EM DASH}\N{EN DASH}\N{MINUS SIGN}\N{HORIZONTAL BAR}\N{NON-BREAKING HYPHEN}"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Parameter
-
 from learningchain.client.cli.common import HERE, Common, PassphraseFile, WrongUsage, facts, passphrase, when
+from learningchain.client.cli.options import Parameter
 
 
 def backup(

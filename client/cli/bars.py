@@ -5,15 +5,17 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
 from learningchain.client.cli.common import Output, clean
 
 if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
+
     from learningchain.client.sdk.http import Progress as OnProgress
 
 
 def columns() -> tuple[ProgressColumn, ...]:
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
     return TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
 
 
@@ -21,6 +23,8 @@ class Bar:
     """A progress bar on standard error."""
 
     def __init__(self, out: Output, text: str) -> None:
+        from rich.progress import Progress
+
         self.on = not out.as_json and sys.stderr.isatty()
         self._bar = Progress(*columns(), console=out.notes, transient=True, disable=not self.on)
         self._task = self._bar.add_task(clean(text), total=None)

@@ -6,11 +6,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
-from rich.console import Console
-
 from learningchain.client import reading
 from learningchain.client.cli.common import HERE, Common, WrongUsage, clean, facts, listing, when
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console
 
 if TYPE_CHECKING:
     from learningchain.client.api.schema import CallbackEventView, CallbackView

@@ -102,7 +102,7 @@ _OWN: Sections = {
     ),
     "The node": (
         Command("node", "daemon:node", "Run the node until it is interrupted.", "node --work"),
-        Command("status", "ledger:status", "Where the node stands: network, height, peers.", "status --json"),
+        Command("status", "ledger:status", "Where the node stands: network, height, peers.", "status --json", asks=(0, 0)),
         Command("doctor", "doctor:doctor", "Look at all that the node needs, running or not, and say what to do.", "doctor --json"),
         Command("top", "top:top", "Watch blocks, runs, live jobs and leaderboards in this terminal.", "top"),
         Command("dashboard", "dashboard:dashboard", "Open the node's pages in a browser, logged in.", "dashboard"),
@@ -145,7 +145,7 @@ _OWN: Sections = {
                 Command("remove", "machine:remove", "Let a machine train no more; its runs end.", "machine remove gpu1"),
             ),
         ),
-        Command("peers", "ledger:peers", "Nodes that this one is connected to.", "peers"),
+        Command("peers", "ledger:peers", "Nodes that this one is connected to.", "peers", asks=(0, 0)),
         Family(
             "config",
             "Show the effective settings and where each comes from, or change one.",
@@ -164,20 +164,20 @@ _OWN: Sections = {
                 Command(
                     "add", "data:add", "Copy the files of a folder to the node's engine under a name.", "data add scans ./folder"
                 ),
-                Command("list", "data:list_data", "Own data and published sets, how large, and where.", "data list"),
+                Command("list", "data:list_data", "Own data and published sets, how large, and where.", "data list", asks=(0, 0)),
                 Command("publish", "data:publish", "Publish a folder for jobs; its CID is printed.", "data publish ./digits"),
                 Command("remove", "data:remove", "Remove own data from the node's engine.", "data remove scans"),
                 Command("unpublish", "data:unpublish", "Keep a published set no longer.", "data unpublish bafk..."),
             ),
         ),
-        Command("files", "files:files", "What lies on this node, for what, since when, and what may go.", "files"),
+        Command("files", "files:files", "What lies on this node, for what, since when, and what may go.", "files", asks=(0, 0)),
         Family(
             "file",
             "Files of the graph, by CID: give one, get one, see what this node keeps.",
             (
                 Command("add", "files:add", "Give a file to the graph; its CID is printed.", "file add rows.jsonl"),
                 Command("get", "files:get", "Get a file by its CID.", "file get bafk... --out rows.jsonl"),
-                Command("list", "files:list_files", "What users gave to this node.", "file list"),
+                Command("list", "files:list_files", "What users gave to this node.", "file list", asks=(0, 0)),
                 Command("remove", "files:remove", "Keep a file no longer.", "file remove bafk..."),
             ),
         ),
@@ -213,8 +213,10 @@ _OWN: Sections = {
         ),
     ),
     "Credits and blocks": (
-        Command("balance", "ledger:balance", "Credits of an account.", "balance lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq"),
-        Command("history", "ledger:history", "Movements of an account's credits, newest first.", "history --limit 20"),
+        Command(
+            "balance", "ledger:balance", "Credits of an account.", "balance lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq", asks=(0, 1)
+        ),
+        Command("history", "ledger:history", "Movements of an account's credits, newest first.", "history --limit 20", asks=(0, 1)),
         Command("why", "receipts:why", "Why credits came or went, proven on the spot.", "why 3fa9c1"),
         Family(
             "receipt",
@@ -252,13 +254,13 @@ _OWN: Sections = {
         Family(
             "block",
             "Look at blocks.",
-            (Command("show", "ledger:block_show", "Show a block.", "block show latest"),),
+            (Command("show", "ledger:block_show", "Show a block.", "block show latest", asks=(0, 1)),),
         ),
         Family(
             "tx",
             "Look at transactions; make, sign and submit them on different machines.",
             (
-                Command("show", "ledger:tx_show", "Show a transaction and its receipt.", "tx show 9c1f..."),
+                Command("show", "ledger:tx_show", "Show a transaction and its receipt.", "tx show 9c1f...", asks=(1, 1)),
                 Command(
                     "make",
                     "offline:make",
@@ -280,7 +282,7 @@ _OWN: Sections = {
             "callback",
             "Where this node tells programs what happens to something of yours: signed posts to a URL.",
             (
-                Command("list", "callbacks:list_callbacks", "What is told where, and how that goes.", "callback list"),
+                Command("list", "callbacks:list_callbacks", "What is told where, and how that goes.", "callback list", asks=(0, 0)),
                 Command("show", "callbacks:show", "What was told of one thing, and what waits.", "callback show 9c1f..."),
                 Command(
                     "add",
@@ -304,10 +306,11 @@ _OWN: Sections = {
             "runs",
             "Runs of this node's worker and verifier, and why it leaves jobs alone.",
             (
-                Command("show", "runs:show", "One run: its state, its curve, the end of its log.", "runs show latest"),
+                Command("show", "runs:show", "One run: its state, its curve, the end of its log.", "runs show latest", asks=(1, 1)),
                 Command("log", "runs:log", "What the program of a run printed.", "runs log latest --lines 100"),
             ),
             alone="runs:runs",
+            asks=(0, 0),
         ),
     ),
 }

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-import getpass
 import json
 import os
 import re
 import shlex
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
-
-from cyclopts import Group as Heading
-from cyclopts import Parameter
-from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, Group, RenderResult
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from learningchain.client import contracts, reading
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Columns, Console, Line, Printable, Stack, Surface, Text, columns_of
 from learningchain.client.keys.names import MAX_CHARACTERS, Names, NamesError, label, load, own_address
 from learningchain.client.reading import folder, variable
 
 if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+
     from learningchain.client.sdk.client import Client
 
 T = TypeVar("T")
@@ -48,7 +45,6 @@ class NeverReady(Exception):
     """Waiting for the node cannot help: the graph will not have it, or it ended. The text says why and what to do. Exit code 1."""
 
 
-@Parameter(name="*", group=Heading("Options of every command", sort_key=9))
 @dataclass(frozen=True)
 class Common:
     """Options that every command has."""
@@ -136,9 +132,8 @@ class Common:
 
     def client(self) -> Client:
         """The SDK on this node; from here on also what is refused has names. Raises `WrongUsage`."""
-        from learningchain.client import config
         from learningchain.client.sdk.client import Client
-        from learningchain.client.sdk.http import local_url, read_token
+        from learningchain.client.sdk.http import read_token
 
         show_names(self.names)
         if self.api is None and not self.folder.is_dir():
@@ -149,10 +144,7 @@ class Common:
         token = read_token(self.token_file) if self.token_file else read_token(self.folder / "api.token", own=True)
         if self.token_file is not None and token is None:
             raise WrongUsage(f"There is no token file {self.token_file}. The node writes api.token into its data folder")
-        try:
-            url = self.api or local_url(config.load(self.folder).config.api.listen)
-        except config.ConfigError as e:
-            raise WrongUsage(str(e)) from None
+        url = self.api or self._own_url()
         if not re.match(r"https?://", url):
             raise WrongUsage(f"--api is a URL such as http://127.0.0.1:7401, not {url!r}")
         if self.receipt is None:
@@ -160,6 +152,19 @@ class Common:
         if os.path.lexists(self.receipt):
             raise WrongUsage(f"{self.receipt} exists already and is not overwritten. Nothing was sent. Choose another --receipt")
         return Client(url, token, receipts=True)
+
+    def _own_url(self) -> str:
+        """Where the node of this folder listens, by its settings. Raises `WrongUsage`."""
+        from learningchain.client.sdk.http import local_url
+
+        if _plainly and (listen := reading.api_listen(self.folder)):
+            return local_url(listen)
+        from learningchain.client import config
+
+        try:
+            return local_url(config.load(self.folder).config.api.listen)
+        except config.ConfigError as e:
+            raise WrongUsage(str(e)) from None
 
     def keep_receipt(self, done: Mapping[str, Any]) -> None:
         """Write the receipt that came with a submission, where one was asked for."""
@@ -183,11 +188,21 @@ class Common:
     def ask(self, call: Callable[[Client], Awaitable[T]]) -> T:
         """Run one conversation with the node."""
 
-        async def conversation() -> T:
-            async with self.client() as node:
+        async def conversation(client: Client) -> T:
+            async with client as node:
                 return await call(node)
 
-        return asyncio.run(conversation())
+        from learningchain.client.sdk.plain import NeedsMoreError, is_plain
+
+        client = self.client()
+        if _plainly and is_plain(client.api.url):
+            client.api.plain = True
+            with suppress(NeedsMoreError):
+                return answered(conversation(client))
+            client = self.client()
+        import asyncio
+
+        return asyncio.run(conversation(client))
 
 
 HERE = Common()
@@ -198,6 +213,19 @@ _going = ""
 """What goes on by itself where this process is interrupted; nothing where nothing was sent."""
 
 
+def answered(asking: Coroutine[Any, Any, T]) -> T:
+    """Run a conversation without a loop, which takes long to import. Raises `NeedsMoreError` where it waits for another one."""
+    try:
+        asking.send(None)
+    except StopIteration as done:
+        found: T = done.value
+        return found
+    from learningchain.client.sdk.plain import NeedsMoreError
+
+    asking.close()
+    raise NeedsMoreError
+
+
 def going() -> str:
     return _going
 
@@ -206,9 +234,14 @@ _kept: list[Path] = []
 """Receipts that a submission of this process came to: where one was asked for and there is none, the command submits nothing."""
 
 
-def begin() -> None:
+_plainly = False
+"""Whether this command asks the node and does nothing else."""
+
+
+def begin(*, plainly: bool = False) -> None:
     """A command begins."""
-    global _going
+    global _going, _plainly
+    _plainly = plainly
     _kept.clear()
     _going = ""
 
@@ -253,20 +286,21 @@ class Output:
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
         # Into a pipe or a file nothing is folded: lines are for grep there.
-        width = None if sys.stdout.isatty() else PIPE_WIDTH
-        self.console = Console(highlight=False, markup=False, emoji=False, width=width)
-        self.notes = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self.console = Console(None if sys.stdout.isatty() else PIPE_WIDTH)
+
+    @cached_property
+    def notes(self) -> RichConsole:
+        """Standard error for what moves there."""
+        from rich.console import Console as RichConsole
+
+        return RichConsole(stderr=True, highlight=False, markup=False, emoji=False)
 
     def show(self, document: Any, people: Callable[[Console], None]) -> None:
         """One result: the document for machines, `people` prints it for people."""
         if self.as_json:
             self.line(document)
-        elif self.console.is_terminal:
+        else:
             people(self.console)
-        else:  # a table's last column ends where its words do
-            with self.console.capture() as caught:
-                people(self.console)
-            sys.stdout.write("\n".join(line.rstrip(" ") for line in caught.get().split("\n")))
 
     def line(self, document: Any) -> None:
         """One line of JSON; ASCII, so that no terminal and no locale can trip over it."""
@@ -276,7 +310,7 @@ class Output:
     def note(self, text: str) -> None:
         """A hint for people; machines are spared it."""
         if not self.as_json:
-            self.notes.print(Text(named(one_line(text))), soft_wrap=True)
+            sys.stderr.write(f"{named(one_line(text))}\n")
 
 
 # --- text for people -----------------------------------------------------------------------------------------------------------
@@ -316,17 +350,18 @@ def in_commands(text: str) -> str:
 
 def cell(value: Any, style: str = "") -> Text:
     shown = "-" if value is None or value == "" else "yes" if value is True else "no" if value is False else named(clean(value))
-    return Text(shown, style=style)
+    return Text(shown, style)
 
 
-def facts(title: str, rows: list[tuple[str, Any]]) -> Group:
+def facts(title: str, rows: list[tuple[str, Any]]) -> Stack:
     """A heading, then name and value, one a line."""
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="cyan", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(Text(name), value if isinstance(value, Text) else cell(value))
-    return Group(Text(named(clean(title)), style="bold"), table)
+    cells = [(Text(name, "cyan"), value if isinstance(value, Text) else cell(value)) for name, value in rows]
+    return Stack(Text(named(clean(title)), "bold"), _pairs(cells))
+
+
+def _pairs(cells: Sequence[tuple[Text, Text]]) -> Columns:
+    """Names and values."""
+    return Columns(cells, (0, 0), {0}, set(), gap=2)
 
 
 def listing(
@@ -337,7 +372,7 @@ def listing(
     return UnbrokenTable(columns, cells, right or set(), whole or set())
 
 
-class UnbrokenTable:
+class UnbrokenTable(Printable):
     """A table in which no number, id or name is broken: where it is too wide for that, each row stands in lines of its own."""
 
     def __init__(self, columns: list[str], rows: list[list[Text]], right: set[str], whole: set[str]) -> None:
@@ -345,48 +380,43 @@ class UnbrokenTable:
         kept = [name in right | whole or all(" " not in row[at].plain for row in rows) for at, name in enumerate(columns)]
         self._whole = {name for name, one in zip(columns, kept, strict=True) if one}
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        least = sum(self._least(at, name) for at, name in enumerate(self._columns)) + len(self._columns) - 1
-        yield self._table() if least <= options.max_width else Group(*self._records(options.max_width))
+    def lines(self, width: int | None) -> Iterator[Line]:
+        least = [self._least(at, name) for at, name in enumerate(self._columns)]
+        if width is None or sum(least) + len(least) - 1 <= width:
+            yield from self._table(least).lines(width)
+        else:
+            yield from Stack(*self._records(width)).lines(width)
 
     def _least(self, at: int, name: str) -> int:
         """The fewest characters in which a column has its words whole."""
         texts = [row[at].plain for row in self._rows]
-        longest = max((cell_len(word) for text in texts for word in ([text] if name in self._whole else text.split())), default=0)
-        return max(longest, *map(cell_len, name.split() or [""]))
+        longest = max((columns_of(word) for text in texts for word in ([text] if name in self._whole else text.split())), default=0)
+        return max(longest, *map(columns_of, name.split() or [""]))
 
-    def _table(self) -> Table:
-        table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
-        for at, name in enumerate(self._columns):
-            justify: Literal["left", "right"] = "right" if name in self._right else "left"
-            table.add_column(name, justify=justify, overflow="fold", no_wrap=name in self._whole, min_width=self._least(at, name))
-        for row in self._rows:
-            table.add_row(*row)
-        return table
+    def _table(self, least: list[int]) -> Columns:
+        heads = [Text(name, "bold") for name in self._columns]
+        whole, right = ({at for at, name in enumerate(self._columns) if name in names} for names in (self._whole, self._right))
+        return Columns([heads, *self._rows], least, whole, right)
 
-    def _records(self, width: int) -> Iterator[Table | Text]:
-        names = max(map(cell_len, self._columns)) + 1
-        longest = max((cell_len(word) for row in self._rows for value in row for word in value.plain.split()), default=0)
+    def _records(self, width: int) -> Iterator[Printable]:
+        names = max(map(columns_of, self._columns)) + 1
+        longest = max((columns_of(word) for row in self._rows for value in row for word in value.plain.split()), default=0)
         for at, row in enumerate(self._rows):
             if at:
                 yield Text()
+            pairs = [(Text(name, "cyan"), value) for name, value in zip(self._columns, row, strict=True)]
             if names + longest > width:
-                yield from (text for name, value in zip(self._columns, row, strict=True) for text in (Text(name, "cyan"), value))
-                continue
-            table = Table(show_header=False, box=None, pad_edge=False)
-            table.add_column(style="cyan", no_wrap=True)
-            table.add_column(overflow="fold")
-            for name, value in zip(self._columns, row, strict=True):
-                table.add_row(Text(name), value)
-            yield table
+                yield from (text for pair in pairs for text in pair)
+            else:
+                yield _pairs(pairs)
 
 
 def when(milliseconds: Any) -> str:
     """A time of day in this machine's zone."""
-    from datetime import datetime
+    import time
 
     try:
-        return datetime.fromtimestamp(int(milliseconds) / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(int(milliseconds) / 1000))
     except (TypeError, ValueError, OverflowError, OSError):
         return "-"
 
@@ -409,7 +439,7 @@ def ago(milliseconds: Any) -> str:
     return f"{span(time.time() - milliseconds / 1000)} ago" if isinstance(milliseconds, int) else "-"
 
 
-def brief(console: Console, text: Any) -> str:
+def brief(console: Surface, text: Any) -> str:
     """Ids short enough for a terminal; whole where a program or a file reads them."""
     shown = "-" if text is None else str(text)
     return _LONG_ID.sub(r"\1…", named(shown)) if console.is_terminal else shown
@@ -555,6 +585,8 @@ def new_passphrase(file: Path | None) -> str:
 
 
 def _prompt(text: str) -> str:
+    import getpass
+
     try:
         return getpass.getpass(text)
     except EOFError:

@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from cyclopts import Parameter
-from rich.console import Console
-
 from learningchain.client.cli.common import HERE, Common, WrongUsage
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console
 
 Shell = Literal["bash", "zsh", "fish"]
 _STARTUP: Final[dict[str, str]] = {"bash": ".bashrc", "zsh": ".zshrc"}

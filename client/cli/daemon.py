@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from learningchain.client.cli.common import HERE, PASSPHRASE_VARIABLE, Common, NotStarted, PassphraseFile, passphrase
+from learningchain.client.cli.options import Parameter
 from learningchain.client.node import process
 
 

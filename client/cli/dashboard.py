@@ -12,11 +12,10 @@ import webbrowser
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from cyclopts import Parameter
-from rich.console import Console
-
 from learningchain.chain.storage import private
 from learningchain.client.cli.common import HERE, Common
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console
 from learningchain.client.sdk.client import Client
 from learningchain.client.sdk.http import is_local, link_url
 

@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
-
 from learningchain.client import reading
 from learningchain.client.cli.common import HERE, Common, NotStarted, WrongUsage, facts
+from learningchain.client.cli.options import Parameter
 
 if TYPE_CHECKING:
     from learningchain.chain.storage.blockstore import BlockStore

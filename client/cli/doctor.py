@@ -11,11 +11,9 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from cyclopts import Parameter
-from rich.console import Console
-from rich.text import Text
-
 from learningchain.client.cli.common import HERE, Common, WrongUsage, clean, in_commands, named
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console, Spans
 from learningchain.client.cli.ready import runs_here
 
 if TYPE_CHECKING:
@@ -139,9 +137,8 @@ def _print(console: Console, findings: list[DoctorFinding]) -> None:
     """The worst at the end, where people look first."""
     order = list(_STYLE)
     for finding in sorted(findings, key=lambda one: order.index(one.level)):
-        line = Text(f"{finding.level:8} ", style=_STYLE[finding.level])
-        line.append(f"{finding.check}: {_said_plainly(finding.text)}", style="")
-        console.print(line, soft_wrap=True)
+        said = f"{finding.check}: {_said_plainly(finding.text)}"
+        console.print(Spans((f"{finding.level:8} ", _STYLE[finding.level]), (said, "")), soft_wrap=True)
         if finding.remedy:
             console.print(f"{'':9}-> {_said_plainly(finding.remedy)}", soft_wrap=True)
     bad: dict[str, int] = {level: sum(one.level == level for one in findings) for level in ("failure", "warning")}

@@ -7,24 +7,27 @@ from typing import NamedTuple
 
 class Command(NamedTuple):
     """One command. `where` is its module, seen from the table's package, and its function; `example` is what one types after
-    `learningchain`."""
+    `learningchain`. `asks`: where it asks the node, prints and ends, how few and how many words it takes (`client.cli.asking`)."""
 
     name: str
     where: str
     text: str
     example: str
+    asks: tuple[int, int] | None = None
 
     def of(self, package: str) -> Command:
         return self._replace(where=f"{package}.{self.where}")
 
 
 class Family(NamedTuple):
-    """Commands under one word, as in `job list`. `alone`: what that word alone calls, as `Command.where` says it."""
+    """Commands under one word, as in `job list`. `alone`: what that word alone calls, as `Command.where` says it; `asks` is
+    of that."""
 
     name: str
     text: str
     commands: tuple[Command, ...]
     alone: str = ""
+    asks: tuple[int, int] | None = None
 
     def of(self, package: str) -> Family:
         """The same commands, with the full names of their modules."""
@@ -33,7 +36,11 @@ class Family(NamedTuple):
 
     def joined(self, other: Family) -> Family:
         """With the commands that another slice has under the same word."""
-        return self._replace(commands=self.commands + other.commands, alone=self.alone or other.alone)
+        return self._replace(
+            commands=self.commands + other.commands,
+            alone=self.alone or other.alone,
+            asks=self.asks if self.alone else other.asks,
+        )
 
 
 Sections = dict[str, tuple[Command | Family, ...]]

@@ -6,10 +6,9 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
-from rich.console import Console
-
 from learningchain.client.cli.common import HERE, Common, PassphraseFile, WrongUsage, facts, new_passphrase, passphrase
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console
 
 NewPassphraseFile = Annotated[
     Path | None, Parameter(help="File with the new passphrase. Without it: $LEARNINGCHAIN_NEW_PASSPHRASE, else a prompt.")

@@ -29,12 +29,12 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from cyclopts import Parameter
 from cyclopts.validators import Number
-from rich.console import Console
 
 from learningchain.chain.storage import private
 from learningchain.client.cli.common import HERE, PASSPHRASE_VARIABLE, Common, NotStarted, WrongUsage, clean, listing
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console
 from learningchain.client.cli.ready import locked_by
 from learningchain.client.reading import variable
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
-
-from cyclopts import Parameter
-from rich.console import Console
 
 from learningchain.client import contracts
 from learningchain.client.cli.common import (
@@ -25,7 +21,8 @@ from learningchain.client.cli.common import (
     size_text,
     when,
 )
-from learningchain.client.cli.ready import ready
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console
 from learningchain.client.keys.names import ADDRESS, Names, near
 from learningchain.client.sdk.types import ApiError, NotFoundError
 
@@ -53,6 +50,10 @@ def status(
 ) -> int:
     """Where the node stands: network, height, peers, sandbox."""
     if wait > 0:
+        import asyncio
+
+        from learningchain.client.cli.ready import ready
+
         asyncio.run(ready(common, min(wait, MAX_WAIT)))
     found, role, sandbox = common.ask(read_status)
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
-from rich.console import Console
-
 from learningchain.client.cli.common import HERE, Common, WrongUsage, cell, listing, show_names
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console
 from learningchain.client.keys import names
 
 WhoIs = Annotated[str, Parameter(name="ACCOUNT", help="lc1... of the account, or the name that it has.")]

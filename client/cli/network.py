@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from cyclopts import Parameter
-from rich.console import Console
 
 from learningchain.chain.crypto import account_id, address, is_public_key
 from learningchain.chain.errors import Malformed
@@ -33,6 +31,8 @@ from learningchain.chain.params import PROTOCOL_VERSION, Params
 from learningchain.chain.types import format_credits, parse_credits
 from learningchain.client import reading
 from learningchain.client.cli.common import HERE, Common, WrongUsage, facts, listing, seconds, span
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console
 from learningchain.client.config import suggest
 
 FILE = "genesis.json"

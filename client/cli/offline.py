@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
-from rich.console import Console
-
 from learningchain.client.cli.common import HERE, Common, PassphraseFile, WrongUsage, agree, facts, named, nested, passphrase
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console
 
 if TYPE_CHECKING:
     from learningchain.client.receipts.offline import TxFile

@@ -7,7 +7,6 @@ look -> ready? then done
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from pathlib import Path
@@ -41,6 +40,8 @@ class Awaited(NamedTuple):
 
 async def ready(common: Common, seconds: float) -> None:
     """Returns once the node is ready. Raises why it is not when the time is over; before that, when waiting cannot help."""
+    import asyncio
+
     watch = _Watch(common)
     end, last, told_at = time.monotonic() + seconds, Awaited("", "", UnavailableError("")), 0.0
     while (missing := await watch.look()) is not None:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
-from rich.console import Console
-
 from learningchain.client import reading
 from learningchain.client.cli.common import HERE, Common, NotStarted, WrongUsage, clean, named
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console
 from learningchain.client.sdk.types import NotFoundError
 
 if TYPE_CHECKING:

@@ -14,10 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from cyclopts import Parameter
-from rich.console import Console
-
 from learningchain.client.cli.common import HERE, Common, NotStarted, WrongUsage, facts, listing, named
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console
 
 if TYPE_CHECKING:
     from learningchain.chain.ledger.genesis import Genesis, RestartedGenesis

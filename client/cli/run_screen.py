@@ -6,11 +6,12 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.text import Text
 
-from learningchain.client.cli.common import brief, cell, clean
+from learningchain.client.cli.common import brief, clean
 from learningchain.client.cli.curve import Point, curve
+from learningchain.client.cli.paper import Surface
 
 LINES, FEWEST_LINES = 4, 2
 """Of the log, the last: those that it has before the curve is drawn higher than LOWEST, and before there is a curve at all."""
@@ -32,7 +33,7 @@ _ESCAPES: Final = re.compile(
 """Control sequences of ECMA-48: CSI, strings such as a title (OSC), and the others; also those that break off."""
 
 
-def run_screen(run: Any, console: Console, rows: int) -> Group:
+def run_screen(run: Any, console: Surface, rows: int) -> Group:
     """`run` as `GET /v1/runs/{run}` tells it, in at most `rows` lines, of which the log has what the curve leaves; nothing in fewer
     than two."""
     height = min(HEIGHT, max(LOWEST, rows - _AROUND_CURVE - _HEADING - LINES))
@@ -73,21 +74,21 @@ def _number(value: Any) -> float | None:
     return found if abs(found) < BOUND else None
 
 
-def _curve(run: Any, console: Console, height: int) -> list[Any]:
+def _curve(run: Any, console: Surface, height: int) -> list[Any]:
     points = losses(run.get("progress"))
     width = min(WIDTH, console.width - _LABEL - 1)
-    lines = curve(points, width, height, ascii_only=console.options.ascii_only)
+    lines = curve(points, width, height, ascii_only=not console.encoding.startswith("utf"))
     if not lines:
         return []
     labels = _labels(points, len(lines))
     drawn = [
-        Text.assemble((f"{label:>{_LABEL}} ", "dim"), cell(line or " ", "cyan")) for label, line in zip(labels, lines, strict=True)
+        Text.assemble((f"{label:>{_LABEL}} ", "dim"), (line or " ", "cyan")) for label, line in zip(labels, lines, strict=True)
     ]
     ends = f"{'step':>{_LABEL}} {points[0][0]:g} to {points[-1][0]:g}"
     return [_heading("Loss by step", run, console), *drawn, Text(ends, "dim", no_wrap=True, overflow="ellipsis"), Text()]
 
 
-def _heading(what: str, run: Any, console: Console) -> Text:
+def _heading(what: str, run: Any, console: Surface) -> Text:
     return Text(f"{what}, run {brief(console, clean(run['id']))}", style="bold", no_wrap=True, overflow="ellipsis")
 
 

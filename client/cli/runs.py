@@ -5,11 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
-from rich.console import Console
-
 from learningchain.client.cli.common import HERE, Common, ago, cell, clean, facts, listing, named, short_id
-from learningchain.client.cli.run_screen import last_lines, run_screen
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console
 from learningchain.client.sdk.types import UsageError
 
 if TYPE_CHECKING:
@@ -61,6 +59,8 @@ def show(run: RunRef, /, *, common: Common = HERE) -> int:
         ]
         told = [(name, ago(value) if name in ("started", "ended") else value) for name, value in rows]
         console.print(facts(f"Run {found['id']}", told))
+        from learningchain.client.cli.run_screen import run_screen
+
         console.print(run_screen(found, console, ROWS))
 
     common.out.show(found, people)
@@ -76,6 +76,8 @@ def log(
 ) -> int:
     """What the program of a run printed: a stranger's words, without what would move the cursor or colour it."""
     found = common.ask(lambda node: _run(node, run))
+    from learningchain.client.cli.run_screen import last_lines
+
     said = last_lines(found.get("log"), max(1, min(lines, MOST_LINES)), whole=True)
     common.out.show(
         {"run": found["id"], "log": found.get("log") or ""}, lambda _: sys.stdout.writelines(f"{line}\n" for line in said)

@@ -9,9 +9,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
-
 from learningchain.client.cli.common import HERE, PASSPHRASE_VARIABLE, Common, NotStarted, PassphraseFile, WrongUsage, passphrase
+from learningchain.client.cli.options import Parameter
 
 if TYPE_CHECKING:
     from learningchain.client.keys.keystore import Identity

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Parameter
-from rich.console import Console
-
 from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, listing, when
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console
 
 if TYPE_CHECKING:
     from learningchain.client.keys.tokens import Token, Tokens

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.text import Text
 
 from learningchain.client.cli.common import HERE, Common, ago, brief, cell, facts, listing, span
+from learningchain.client.cli.paper import Printable, Text
 from learningchain.client.cli.run_screen import run_screen
 from learningchain.client.sdk.types import ApiError, NotFoundError, UnreachableError
 
@@ -76,7 +76,7 @@ def top(*, common: Common = HERE) -> int:
     frame = common.ask(look)
     document = {"status": frame.status, "account": frame.account, "runs": frame.runs, "jobs": frame.jobs, "boards": frame.boards}
     document |= {"load": frame.load, "watched": frame.watched}
-    common.out.show(document, lambda console: console.print(draw(frame, console, Pace())))
+    common.out.show(document, lambda console: console.print(draw(frame, _rich(console.width), Pace())))
     return 0
 
 
@@ -130,7 +130,7 @@ class Pace:
 
 
 async def _live(node: Client) -> int:
-    console, pace, left = Console(highlight=False, markup=False, emoji=False), Pace(), asyncio.Event()
+    console, pace, left = _rich(), Pace(), asyncio.Event()
     first = await look(node)
     happened = asyncio.Event()
     listening = asyncio.create_task(_listen(node, happened))
@@ -202,6 +202,10 @@ def _keys(left: asyncio.Event) -> Iterator[None]:
         termios.tcsetattr(keys, termios.TCSADRAIN, before)
 
 
+def _rich(width: int | None = None) -> Console:
+    return Console(highlight=False, markup=False, emoji=False, width=width)
+
+
 # --- what is drawn --------------------------------------------------------------------------------------------------------------
 
 
@@ -221,7 +225,7 @@ def draw(frame: Frame, console: Console, pace: Pace, trouble: str = "") -> Group
     return Group(*parts, *end)
 
 
-def _facts(frame: Frame, pace: Pace) -> Group:
+def _facts(frame: Frame, pace: Pace) -> Printable:
     status = frame.status
     rows: list[tuple[str, Any]] = [
         ("height", f"{status['height']}, {ago(status['time'])}{pace.text}"),

@@ -31,6 +31,7 @@ import importlib
 import os
 import pkgutil
 import sys
+from functools import lru_cache
 from importlib.util import find_spec
 from types import ModuleType
 
@@ -39,17 +40,22 @@ GROUP = "learningchain.client"
 
 def packages() -> dict[str, str]:
     """Each slice's package by its name, in the order of the names. Two of one name: the one that lies here counts."""
-    here = {info.name: f"{__name__}.{info.name}" for info in pkgutil.iter_modules(__path__) if info.ispkg}
-    return dict(sorted((_installed() | here).items()))
+    return dict(sorted((_installed(tuple(sys.path)) | _here()).items()))
 
 
 def is_own(name: str) -> bool:
     """Whether the slice is this program's."""
-    return packages()[name].startswith(f"{__name__}.")
+    return name in _here()
 
 
-def _installed() -> dict[str, str]:
-    if not any(_names_slices(folder) for folder in sys.path):
+def _here() -> dict[str, str]:
+    return {info.name: f"{__name__}.{info.name}" for info in pkgutil.iter_modules(__path__) if info.ispkg}
+
+
+@lru_cache(4)
+def _installed(path: tuple[str, ...]) -> dict[str, str]:
+    """Those of other distributions on the path: looked for once, as each question to the node needs them many times."""
+    if not any(_names_slices(folder) for folder in path):
         return {}
     from importlib.metadata import entry_points
 

@@ -10,13 +10,14 @@ A type checker sees both: `__get__` says which one an object has.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 if TYPE_CHECKING:
+    import asyncio
+
     from learningchain.client.sdk.http import NodeApi
 
 S = TypeVar("S")
@@ -38,6 +39,8 @@ class Blocking:
     _loop: asyncio.AbstractEventLoop
 
     def _wait(self, running: Coroutine[Any, Any, R]) -> R:
+        import asyncio
+
         future = asyncio.run_coroutine_threadsafe(running, self._loop)
         try:
             return future.result()

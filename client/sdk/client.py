@@ -13,20 +13,19 @@ under its name where another distribution brought it (`node.toy.greet("alice")`)
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from learningchain.client import config, contracts
+from learningchain.client import contracts
 from learningchain.client.sdk.calls import Blocking, Calls
 from learningchain.client.sdk.http import TIMEOUT_S, NodeApi, local_url, read_token
 from learningchain.client.sdk.node import NodeCalls
-from learningchain.client.sdk.objects import NodeLink
 from learningchain.client.sdk.types import UsageError
 
 if TYPE_CHECKING:
+    import asyncio
+
     # What a type checker knows of the slices that are found when the program runs.
     from learningchain.client.contracts.credits.sdk import CreditsCalls
     from learningchain.client.contracts.federation.sdk import FederationCalls
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from learningchain.client.contracts.keys.sdk import KeyCalls
     from learningchain.client.contracts.membership.sdk import MembershipCalls
     from learningchain.client.contracts.prediction.sdk import PredictionCalls
+    from learningchain.client.sdk.objects import NodeLink
 
     class _Own(CreditsCalls, FederationCalls, GovernanceCalls, JobCalls, KeyCalls, MembershipCalls, PredictionCalls): ...
 
@@ -81,6 +81,9 @@ class SyncClient(Blocking, _Own, NodeCalls):
 
     def __init__(self, url: str, token: str | None = None, *, timeout_s: float = TIMEOUT_S, receipts: bool = False) -> None:
         self._awaited: Client = Client(url, token, timeout_s=timeout_s, receipts=receipts)
+        import asyncio
+        import threading
+
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="learningchain-sdk", daemon=True)
         self._thread.start()
@@ -108,11 +111,15 @@ class SyncClient(Blocking, _Own, NodeCalls):
 
 def link_of(client: SyncClient, folder: Path | None = None) -> NodeLink:
     """For objects whose calls block: they run on the same loop."""
+    from learningchain.client.sdk.objects import NodeLink
+
     return NodeLink(client._awaited, client._loop, folder)
 
 
 def at_folder(data: Path) -> tuple[str, str | None]:
     """URL and token of the node whose data folder this is."""
+    from learningchain.client import config
+
     try:
         listen = config.load(data).config.api.listen
     except config.ConfigError as e:

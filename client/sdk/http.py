@@ -1,23 +1,21 @@
-"""Requests to one node's API: what goes over the wire, what may come back, and every way in which it can fail."""
+"""Requests to one node's API: what goes over the wire, what may come back, and every way in which it can fail.
+
+What takes long to import is imported where it is needed: a command that asks one question needs a socket and JSON (`plain`).
+"""
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit, urlunsplit
 
-import aiohttp
-import msgspec
-
 from learningchain.client import reading
-from learningchain.client.api.schema import ALIVE, FileStored, TxAnswer
-from learningchain.client.sdk.files import StreamName, appearing
 from learningchain.client.sdk.listener import LOCALHOST, PortHolder, Stranger, is_localhost, local_host
+from learningchain.client.sdk.plain import NeedsMoreError, PlainAnswer, ask_plainly
 from learningchain.client.sdk.types import (
     KINDS,
     ApiError,
@@ -29,6 +27,13 @@ from learningchain.client.sdk.types import (
     UnreachableError,
     UsageError,
 )
+
+if TYPE_CHECKING:
+    import aiohttp
+    import msgspec
+
+    from learningchain.client.api.schema import FileStored, TxAnswer
+    from learningchain.client.sdk.files import StreamName
 
 Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in all (0: unknown)."""
@@ -45,7 +50,8 @@ SILENCE_S: Final = 600.0
 COMING_S: Final = 1.0
 """Between two questions how far the node is with a file that it fetches for us."""
 _PIECE: Final = 256 * 1024
-_BROKEN: Final = (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, TimeoutError)
+_ALIVE: Final = "alive"
+"""The event that only shows that the stream stands (`client.api.schema.ALIVE`)."""
 _BY_STATUS: Final = {
     400: "usage",
     401: "unauthorized",
@@ -69,6 +75,8 @@ class NodeApi:
     def __init__(self, url: str, token: str | None = None, *, timeout_s: float = TIMEOUT_S, receipts: bool = False) -> None:
         """`receipts`: ask for the receipt file of every submission that is waited for."""
         self.url = dialled(url.rstrip("/"))
+        self.plain = False
+        """Whether `call` uses a plain socket and does not let other coroutines run: for a process that asks and ends."""
         self._token, self._timeout, self._receipts = token, timeout_s, receipts
         self._session: aiohttp.ClientSession | None = None
 
@@ -108,12 +116,16 @@ class NodeApi:
         query: Json | None = {"wait": wait} if wait else None
         if query is not None and self._receipts:
             query["receipt"] = "true"
-        done = cast(TxAnswer, document(await self.call("POST", path, query=query, body=body, extra_s=wait)))
+        done = cast("TxAnswer", document(await self.call("POST", path, query=query, body=body, extra_s=wait)))
         if code := done.get("code"):
             raise RejectedError(f"Refused in block {done.get('height')}", code=code, name=done.get("code_name"))
         return done
 
     def _open(self) -> aiohttp.ClientSession:
+        if self.plain:
+            raise NeedsMoreError
+        import aiohttp
+
         if self._session is None:
             headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
             # Proxies of the environment would see the token: they are not used.
@@ -125,6 +137,8 @@ class NodeApi:
 
     def _looking(self) -> aiohttp.TraceConfig:
         """Of each new connection to a port of this machine, before anything is sent over it: does the other side know the token?"""
+        import aiohttp
+
         parts, looking = urlsplit(self.url), aiohttp.TraceConfig()
         host, port = local_host(parts.hostname or ""), parts.port or 80
         if host is None or parts.scheme != "http":
@@ -146,6 +160,9 @@ class NodeApi:
 
     async def _proof(self, token: str, nonce: str) -> str:
         """What the other side says, asked without the token; nothing where it says nothing that is one."""
+        import aiohttp
+        import msgspec
+
         timeout = aiohttp.ClientTimeout(total=self._timeout, sock_connect=5.0)
         try:
             async with (
@@ -153,18 +170,26 @@ class NodeApi:
                 session.get(self.url + "/v1/proof", params={"token": token, "nonce": nonce}, timeout=timeout) as response,
             ):
                 said = msgspec.json.decode(await response.content.read(4_096))
-        except (*_BROKEN, OSError, ValueError):
+        except _broken(OSError, ValueError):
             return ""
         return str(said.get("proof", "")) if isinstance(said, dict) else ""
 
     async def call(self, method: str, path: str, *, query: Json | None = None, body: Any = None, extra_s: float = 0.0) -> Any:
-        timeout = aiohttp.ClientTimeout(total=self._timeout + extra_s, sock_connect=5.0)
         params = {k: str(v) for k, v in (query or {}).items() if v is not None}
+        if self.plain:
+            try:
+                found = ask_plainly(self.url, method, path, params, body, self._token, self._timeout + extra_s, MAX_ANSWER)
+            except (OSError, ValueError) as e:
+                raise self._unreachable(e) from None
+            return self._decoded(found)
+        import aiohttp
+
+        timeout = aiohttp.ClientTimeout(total=self._timeout + extra_s, sock_connect=5.0)
         sent: Json = {} if body is None else {"json": body}
         try:
             async with self._open().request(method, self.url + path, params=params, timeout=timeout, **sent) as response:
                 return await self.answer(response)
-        except (*_BROKEN, OSError, ValueError) as e:
+        except _broken(OSError, ValueError) as e:
             raise self._unreachable(e) from None
 
     async def answer(self, response: aiohttp.ClientResponse) -> Any:
@@ -173,17 +198,24 @@ class NodeApi:
             raw += piece
             if len(raw) > MAX_ANSWER:
                 raise UnreachableError(f"{self.url} sent more than {MAX_ANSWER >> 20} MiB. Ask for less at once")
+        return self._decoded(PlainAnswer(response.status, bytes(raw)))
+
+    def _decoded(self, answer: PlainAnswer) -> Any:
+        import json
+
         try:
-            document = msgspec.json.decode(bytes(raw)) if raw else {}
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            document = json.loads(answer.body, parse_constant=_no_number) if answer.body else {}
+        except (ValueError, RecursionError):
             raise UnreachableError(
-                f"{self.url} answered {response.status} with something else than JSON: is this the API of a node? Check --api"
+                f"{self.url} answered {answer.status} with something else than JSON: is this the API of a node? Check --api"
             ) from None
-        if response.status >= 400:
-            raise _error(response.status, document)
+        if answer.status >= 400:
+            raise _error(answer.status, document)
         return document
 
     def _unreachable(self, e: BaseException) -> UnreachableError:
+        import aiohttp
+
         if isinstance(e, aiohttp.InvalidURL):
             return UnreachableError(f"{self.url} is no address of an API. It looks like http://127.0.0.1:7401")
         why = "it did not answer in time" if isinstance(e, TimeoutError) else str(e) or type(e).__name__
@@ -199,6 +231,10 @@ class NodeApi:
     async def upload(self, path: Path, on_progress: Progress | None = None, *, of_set: str | None = None) -> FileStored:
         """Give a file to the node, which keeps and serves it. The CID it answers is checked against the bytes sent. `of_set`: the
         CID of the published set that it belongs to, and with which it is kept."""
+        import aiohttp
+
+        from learningchain.client.sdk.files import StreamName
+
         name = StreamName()
         try:
             total = path.stat().st_size
@@ -207,10 +243,10 @@ class NodeApi:
             headers = {"Content-Length": str(total), "Content-Type": "application/octet-stream"}
             address = self.url + "/v1/files" + ("" if of_set is None else f"?set={of_set}")
             async with self._open().post(address, data=pieces, headers=headers, timeout=timeout) as response:
-                stored = cast(FileStored, document(await self.answer(response)))
+                stored = cast("FileStored", document(await self.answer(response)))
         except FileNotFoundError:
             raise UsageError(f"There is no file {path}") from None
-        except (*_BROKEN, OSError) as e:
+        except _broken(OSError) as e:
             raise self._unreachable(e) from None
         own, _ = name.finish()
         if stored["cid"] != own:
@@ -221,6 +257,12 @@ class NodeApi:
         self, path: str, query: Json, cid: str, dest: Path, limit: int, overwrite: bool, on_progress: Progress | None
     ) -> Fetched:
         """`on_progress` is told of what the node has to fetch itself first, and then of what comes from the node."""
+        import asyncio
+
+        import aiohttp
+
+        from learningchain.client.sdk.files import StreamName, appearing
+
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=SILENCE_S)
         name = StreamName()
         told = None if on_progress is None else asyncio.ensure_future(self._tell_coming(cid, on_progress))
@@ -242,7 +284,7 @@ class NodeApi:
                 found, sha256 = name.finish()
                 if found != cid:
                     raise BadContentError(f"The bytes received are {found}, not {cid}. Nothing was kept; fetch it again")
-        except _BROKEN as e:
+        except _broken() as e:
             raise self._unreachable(e) from None
         except OSError as e:
             raise UsageError(f"{dest} cannot be written: {e.strerror}. Check the folder and its free space") from None
@@ -253,6 +295,8 @@ class NodeApi:
 
     async def _tell_coming(self, cid: str, on_progress: Progress) -> None:
         """A token of less is told nothing of it, as by a node that does not know the question."""
+        import asyncio
+
         with suppress(ApiError):
             while True:
                 await asyncio.sleep(COMING_S)
@@ -268,6 +312,8 @@ class NodeApi:
 
         Ends with `UnreachableError` when the connection breaks.
         """
+        import aiohttp
+
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=SILENCE_S)
         query = {"kinds": ",".join(kinds)} if kinds else {}
         try:
@@ -277,7 +323,7 @@ class NodeApi:
                     await self.answer(response)
                 async for event in _events(response.content, place):
                     yield event
-        except (*_BROKEN, OSError, ValueError) as e:
+        except _broken(OSError, ValueError) as e:
             raise self._unreachable(e) from None
         raise UnreachableError(f"The node at {self.url} closed the stream of events. Is it still running?")
 
@@ -336,7 +382,7 @@ def given(request: msgspec.Struct) -> Json:
 def _given(part: Any) -> Any:
     if isinstance(part, list | tuple):
         return [_given(one) for one in part]
-    return given(part) if isinstance(part, msgspec.Struct) else part
+    return given(part) if hasattr(part, "__struct_fields__") else part
 
 
 def path_id(text: str) -> str:
@@ -367,7 +413,20 @@ def _error(status: int, document: Any) -> ApiError:
     )
 
 
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _broken(*more: type[Exception]) -> tuple[type[Exception], ...]:
+    """What aiohttp raises where a connection cannot be made, or breaks, and more."""
+    import aiohttp
+
+    return (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, TimeoutError, *more)
+
+
 async def _pieces(path: Path, name: StreamName, total: int, on_progress: Progress | None) -> AsyncIterator[bytes]:
+    import asyncio
+
     with await asyncio.to_thread(path.open, "rb") as file:
         if os.fstat(file.fileno()).st_size != total:
             raise UsageError(f"{path} changes while it is read. Upload it when it is complete")
@@ -379,6 +438,8 @@ async def _pieces(path: Path, name: StreamName, total: int, on_progress: Progres
 
 
 def _event_data(text: str) -> Any:
+    import msgspec
+
     try:
         return msgspec.json.decode(text)
     except RecursionError:
@@ -400,7 +461,7 @@ async def _events(stream: aiohttp.StreamReader, place: StreamPlace) -> AsyncIter
         if not text:
             document = _event_data("\n".join(data)) if data else None
             place.last = last
-            if data and kind != ALIVE:
+            if data and kind != _ALIVE:
                 yield Event(kind, document if isinstance(document, dict) else {"value": document}, last)
             kind, data, size = "message", [], 0
         elif field == "event":

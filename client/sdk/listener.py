@@ -14,18 +14,13 @@ the same user listens.
 
 from __future__ import annotations
 
-import asyncio
-import hmac
 import ipaddress
 import os
 import re
-import secrets
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Final
-
-from learningchain.chain.crypto import sha256
 
 PROOF: Final = b"learningchain: the API at an address and port knows a token\0"
 NONCE: Final = 32
@@ -47,11 +42,15 @@ def token_name(token: str) -> str:
 
 
 def token_key(token: bytes) -> bytes:
-    return sha256(token)
+    import hashlib
+
+    return hashlib.sha256(token).digest()
 
 
 def proof_of(key: bytes, address: str, port: int, nonce: bytes) -> str:
     """By the key of a token, in hex. `address`: an IP address, with IPv4 also as IPv6 writes it."""
+    import hmac
+
     at = ipaddress.ip_address(address.partition("%")[0])
     packed = at.packed if at.version == 6 else bytes(10) + b"\xff\xff" + at.packed
     return hmac.digest(key, PROOF + packed + port.to_bytes(2, "big") + nonce, "sha256").hex()
@@ -79,6 +78,10 @@ class PortHolder:
 
     async def check(self) -> None:
         """Once for each new connection. Raises `Stranger`."""
+        import asyncio
+        import hmac
+        import secrets
+
         users = await asyncio.to_thread(self._owners, [self._host], self._port)
         if users and users <= {os.getuid(), 0, self._proved}:
             return

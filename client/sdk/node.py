@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import tempfile
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-import msgspec
-
-from learningchain.chain.codec import encode
-from learningchain.chain.crypto import SigningKey, account_id, address
-from learningchain.chain.types import TxBody, net_of
 from learningchain.client.sdk.calls import Calls, call, stream
 from learningchain.client.sdk.http import NodeApi, Progress, StreamPlace, document, path_id
 from learningchain.client.sdk.types import (
@@ -25,9 +17,9 @@ from learningchain.client.sdk.types import (
     RejectedError,
     UnreachableError,
 )
-from learningchain.p2p.content.cid import from_bytes
 
 if TYPE_CHECKING:
+    from learningchain.chain.crypto import SigningKey
     from learningchain.client.api.schema import (
         BlockView,
         CallbackRemoved,
@@ -246,7 +238,12 @@ class NodeCalls(Calls):
 
         Sequences go on from this client's last one, so several may be outstanding; after a refusal the ledger's count stands again.
         """
+        import msgspec
+
+        from learningchain.chain.codec import encode
+        from learningchain.chain.crypto import account_id, address
         from learningchain.chain.ledger.tx import sign_tx
+        from learningchain.chain.types import TxBody, net_of
 
         own = account_id(key.public) if sender is None else sender
         status = await self.status()
@@ -286,7 +283,11 @@ class NodeCalls(Calls):
     async def publish(self, folder: Path, on_bytes: Callable[[int], None] = lambda size: None) -> SetView:
         """Make a folder a data set of the graph: the node keeps its files and serves them to whoever asks. `on_bytes` is told of
         all of them twice: as they are named, and as they are sent. Raises ValueError and OSError for what cannot be one."""
+        import asyncio
+        import tempfile
+
         from learningchain.client.data.published import cid_of_manifest, describe
+        from learningchain.p2p.content.cid import from_bytes
 
         found, paths = await asyncio.to_thread(describe, folder, on_bytes)
         cid = cid_of_manifest(found.manifest)
@@ -371,6 +372,9 @@ class NodeCalls(Calls):
         A connection that breaks is made anew, and goes on where it broke; where the node no longer has what came meanwhile, "gap"
         says so: read the state again. Ends with `UnreachableError` when that did not help within seconds.
         """
+        import asyncio
+        import time
+
         place, waits = StreamPlace(), iter(WATCH_AGAIN_S)
         while True:
             began = time.monotonic()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from learningchain.client.cli import app, commands, common, entries
+from learningchain.client.cli import app, asking, commands, common, entries
 from learningchain.client.cli.common import Output, in_commands
 from learningchain.client.contracts.job.cli import watch
 from learningchain.client.sdk.http import NodeApi
@@ -70,6 +70,67 @@ def test_help_loads_nothing_heavy(words: list[str], more: set[str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
+
+
+QUESTIONS = [
+    ["status"],
+    ["status", "--json"],
+    ["balance"],
+    ["history"],
+    ["peers"],
+    ["accounts"],
+    ["runs"],
+    ["files"],
+    ["block", "show"],
+    ["tx", "show", TX],
+    ["job", "list"],
+    ["job", "show", "3fa9c1"],
+]
+NOT_FOR_A_QUESTION = HEAVY - {"learningchain.client.sdk.client"} | {
+    *("cyclopts", "rich", "asyncio", "ssl", "http.client", "numpy", "pydantic", "importlib.metadata", "platformdirs"),
+    *(
+        "learningchain.client.config",
+        "learningchain.client.api.schema",
+        "learningchain.chain.contracts",
+        "learningchain.chain.host",
+    ),
+}
+
+
+@pytest.mark.parametrize("words", QUESTIONS, ids=" ".join)
+def test_a_question_loads_a_socket_and_json(api: Fake, words: list[str]) -> None:
+    """Most of what such a command costs is what it imports."""
+    program = (
+        f"import sys; from learningchain.client.cli.app import main; code = main({words!r}); "
+        f"heavy = {NOT_FOR_A_QUESTION!r} & set(sys.modules); sys.exit(repr(heavy) if heavy else code)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        (["job", "show", "latest"], True),
+        (["job", "show", "--json", "latest", "--data", "node"], True),
+        (["job", "show", "--data=node", "latest"], True),
+        (["job", "show"], False),
+        (["job", "show", "a", "b"], False),
+        (["job", "list", "--live"], False),
+        (["job", "list", "--data"], False),
+        (["job", "list", "--data", "--json"], False),
+        (["job", "list", "--receipt", "r"], False),
+        (["status", "--help"], False),
+        (["job"], False),
+        (["runs"], True),
+        (["transfer", OTHER, "5"], False),
+        ([""], False),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, list) else "",
+)
+def test_only_a_question_in_plain_words_goes_without_the_parser(words: list[str], asked: bool) -> None:
+    assert (asking.question(words) is not None) is asked
 
 
 # --- reading commands ----------------------------------------------------------------------------------------------------------

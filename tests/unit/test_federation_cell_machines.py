@@ -225,7 +225,7 @@ def lying_seat(world: FedWorld, liar: FedNode) -> None:
         give(name, what)
         lies.pop()
 
-    world.all_measured, liar.give = measured, given  # type: ignore[method-assign]
+    world.all_measured, liar.give = measured, given  # type: ignore[method-assign,assignment]
 
 
 @pytest.mark.parametrize("seats", [5, pytest.param(3, marks=FULL)])

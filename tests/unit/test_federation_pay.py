@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from rich.console import Console
 
 from learningchain.chain.contracts.federation.messages import FileCode
 from learningchain.client.callbacks.following import find_sources
+from learningchain.client.cli.paper import Console
 from learningchain.client.contracts.federation import callbacks
 from learningchain.client.contracts.federation.cli.reading import show_round
 from learningchain.client.contracts.federation.web.phrases import PAY
@@ -42,9 +42,9 @@ def whys(found: dict[str, Any]) -> list[tuple[str, str]]:
 async def test_a_round_that_paid_says_to_whom_and_who_measured(api: Api) -> None:
     play = await played(api, (2 * SECOND - STEP, BOTH))
     found = await pay(api, play, 1)
-    console = Console(width=200, record=True, file=io.StringIO())
-    show_round(console, cast(Any, found))
-    told = console.export_text()
+    written = io.StringIO()
+    show_round(Console(200, written), cast(Any, found))
+    told = written.getvalue()
     assert "12.5" in told and "PROGRESS" in told and "seats agreed" in told and PAY["PAID"] in told
     assert (found["outcome"], found["loss"], found["pot"], found["shared"]) == ("PROGRESS", "1.750000000", "25", "25")
     assert [one["member"] for one in found["owners"]] == [who(api, name) for name in OWNERS]

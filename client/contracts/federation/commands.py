@@ -8,16 +8,24 @@ SECTIONS: Sections = {
             "fed",
             "Train one model together: data stay where they are, the model travels, measured improvement is paid.",
             (
-                Command("list", "cli.reading:list_federations", "Federations of the network, the newest first.", "fed list --live"),
-                Command("show", "cli.reading:show", "Everything about one federation.", "fed show 3fa9c1"),
+                Command(
+                    "list",
+                    "cli.reading:list_federations",
+                    "Federations of the network, the newest first.",
+                    "fed list --live",
+                    asks=(0, 0),
+                ),
+                Command("show", "cli.reading:show", "Everything about one federation.", "fed show 3fa9c1", asks=(1, 1)),
                 Command(
                     "watch",
                     "cli.watch:watch",
                     "Follow a federation: the loss, and whether each update was used.",
                     "fed watch latest",
                 ),
-                Command("rounds", "cli.reading:rounds", "Rounds that were summed, with loss and pay.", "fed rounds 3fa9c1"),
-                Command("members", "cli.reading:members", "Who is in, and what each was paid.", "fed members 3fa9c1"),
+                Command(
+                    "rounds", "cli.reading:rounds", "Rounds that were summed, with loss and pay.", "fed rounds 3fa9c1", asks=(1, 1)
+                ),
+                Command("members", "cli.reading:members", "Who is in, and what each was paid.", "fed members 3fa9c1", asks=(1, 1)),
                 Command(
                     "files",
                     "cli.reading:files",

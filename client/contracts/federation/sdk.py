@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -112,6 +111,8 @@ class FederationCalls(NodeCalls):
         """What happens to a federation, oldest first, from the event behind the cursor `after` on (-1: the first), until it ended:
         attempts, codes of files, measurements, pay. Asks the node every `poll_s` seconds. Of what happened already it tells the
         newest `backlog` events, in whole pages."""
+        import asyncio
+
         while True:
             new: list[EventView] = []
             before: int | None = None
@@ -270,6 +271,8 @@ class FederationCalls(NodeCalls):
     async def preview_local(self, federation: str, data: str, *, timeout_s: float = 7_200.0) -> PreviewView:
         """Train once on own data of the node. Nothing is sent, and what it leaves is deleted. After `timeout_s` seconds its `state`
         may still be "running"."""
+        import asyncio
+
         loop = asyncio.get_running_loop()
         until, path = loop.time() + timeout_s, _path(federation, "preview")
         found = cast("PreviewView", await self.api.call("POST", path, body={"data": data}, extra_s=HOLD_S))

@@ -18,7 +18,13 @@ SECTIONS: Sections = {
         ),
     ),
     "Jobs": (
-        Command("earnings", "cli.earnings:earnings", "What this machine earned a day, and what jobs paid.", "earnings --days 7"),
+        Command(
+            "earnings",
+            "cli.earnings:earnings",
+            "What this machine earned a day, and what jobs paid.",
+            "earnings --days 7",
+            asks=(0, 0),
+        ),
         Command("pause", "cli.resting:pause", "Start no new training on this machine; what runs goes on.", "pause"),
         Command("resume", "cli.resting:resume", "Start trainings again after a pause.", "resume"),
         Family(
@@ -40,8 +46,8 @@ SECTIONS: Sections = {
                     "Post a job with a bounty, or see what that would cost.",
                     "job submit --image-archive job.tar --bounty 100 --expires 10m --dry-run",
                 ),
-                Command("list", "cli.jobs:list_jobs", "Jobs of the network, newest first.", "job list --live"),
-                Command("show", "cli.jobs:show", "Everything about one job.", "job show 3fa9c1"),
+                Command("list", "cli.jobs:list_jobs", "Jobs of the network, newest first.", "job list --live", asks=(0, 0)),
+                Command("show", "cli.jobs:show", "Everything about one job.", "job show 3fa9c1", asks=(1, 1)),
                 Command("watch", "cli.watch:watch", "Follow a job until it has ended.", "job watch 3fa9c1"),
                 Command(
                     "fetch",

@@ -17,7 +17,13 @@ SECTIONS: Sections = {
                 Command(
                     "new", "cli.entry:invite", "Print a token that lets one machine join.", "invite new --credits 5 --expires 1d"
                 ),
-                Command("list", "cli.entry:invite_list", "This node's invitations: open, used, revoked, expired.", "invite list"),
+                Command(
+                    "list",
+                    "cli.entry:invite_list",
+                    "This node's invitations: open, used, revoked, expired.",
+                    "invite list",
+                    asks=(0, 0),
+                ),
                 Command("revoke", "cli.entry:invite_revoke", "Take an open invitation back.", "invite revoke 7a41..."),
             ),
             "cli.entry:invite",
@@ -49,7 +55,7 @@ SECTIONS: Sections = {
         Command("leave", "cli.entry:leave", "Leave the network: what is open is said first.", "leave --yes"),
     ),
     "Credits and blocks": (
-        Command("accounts", "cli.members:accounts", "Accounts of the network, with their credits.", "accounts"),
+        Command("accounts", "cli.members:accounts", "Accounts of the network, with their credits.", "accounts", asks=(0, 0)),
         Command(
             "judge",
             "cli.members:judge",
@@ -60,7 +66,13 @@ SECTIONS: Sections = {
             "case",
             "Cases against suspended accounts, which the validators judge.",
             (
-                Command("list", "cli.members:case_list", "Open cases: what each is about, what it needs, until when.", "case list"),
+                Command(
+                    "list",
+                    "cli.members:case_list",
+                    "Open cases: what each is about, what it needs, until when.",
+                    "case list",
+                    asks=(0, 0),
+                ),
                 Command("show", "cli.members:case_show", "One case whole.", "case show lc1qzhpf322g4gqk3mwqswl4843jalz4y88hettnq"),
             ),
         ),

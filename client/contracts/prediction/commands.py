@@ -20,8 +20,10 @@ SECTIONS: Sections = {
                     "Offer a model to everybody who asks.",
                     "model register --job 3fa9c1 --name digits --kind class --classes 10 --price 0.0001 --floor 0.00001",
                 ),
-                Command("list", "cli.models:list_models", "Models of the network, the newest first.", "model list --mine"),
-                Command("show", "cli.models:show", "Everything about one model.", "model show digits"),
+                Command(
+                    "list", "cli.models:list_models", "Models of the network, the newest first.", "model list --mine", asks=(0, 0)
+                ),
+                Command("show", "cli.models:show", "Everything about one model.", "model show digits", asks=(1, 1)),
                 Command(
                     "price",
                     "cli.models:price",
@@ -48,8 +50,10 @@ SECTIONS: Sections = {
             "prediction",
             "Follow what was asked, add a tip, take it back, appeal.",
             (
-                Command("list", "cli.requests:list_predictions", "Requests, the newest first.", "prediction list --cost"),
-                Command("show", "cli.requests:show", "Everything about one request.", "prediction show 7b12e0"),
+                Command(
+                    "list", "cli.requests:list_predictions", "Requests, the newest first.", "prediction list --cost", asks=(0, 0)
+                ),
+                Command("show", "cli.requests:show", "Everything about one request.", "prediction show 7b12e0", asks=(1, 1)),
                 Command("watch", "cli.requests:watch", "Follow a request to its end.", "prediction watch 7b12e0"),
                 Command(
                     "receipt",

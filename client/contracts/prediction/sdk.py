@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import json
-import secrets
-import tempfile
+import os
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
@@ -52,7 +48,7 @@ AT_ONCE = 4
 BUSY_S = 0.2
 """Another call with the same key is being sent: how soon to ask again."""
 MOST_FAILED = 10_000
-_RUN = secrets.token_hex(8)
+_RUN = os.urandom(8).hex()
 """This run of the program."""
 _failed: dict[str, int] = {}
 """Batches of this run without an answer, by their key, and how often: asked again they are new requests."""
@@ -129,6 +125,8 @@ class PredictionCalls(NodeCalls):
         the model's sample twice first, unless `untried`: raises `UsageError` (TRIAL_FAILED) where the answers differ, and
         `UnavailableError` (TRIAL_RUNNING) where that takes longer than `trial_s` seconds; it goes on then, and the same call asks
         for it again. `tell` hears how far it is."""
+        import asyncio
+
         loop = asyncio.get_running_loop()
         until, said = loop.time() + trial_s, ""
         body: Json = ({} if stake is None else {"stake": stake}) | ({"untried": True} if untried else {})
@@ -217,6 +215,8 @@ class PredictionCalls(NodeCalls):
         request. Called again with the same rows and terms in one run of a program, the requests that exist are waited for and
         nothing is paid twice, but for those that failed: they are asked again; `anew` asks for all of them again. `once`: a word of
         your own for these rows, at most 100 characters: the same also after a crash of this program or the node."""
+        import asyncio
+
         from learningchain.client.contracts.prediction.http.schema import MAX_ROWS
 
         known = await self._model_view(model)
@@ -341,6 +341,8 @@ class PredictionCalls(NodeCalls):
 
     async def _post_once(self, body: Json, key: str, *, own: bool, timeout_s: float) -> PredictionPosted:
         """Under a key, where there is one. `own`: it is this module's; a node that can keep no more of them is asked without."""
+        import asyncio
+
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
         while True:
@@ -366,6 +368,9 @@ class PredictionCalls(NodeCalls):
 
     async def _sent(self, rows: Sequence[Any] | str | bytes | Path, private: bool = False) -> Json:
         """The rows as a request names them: in it, or as a file that was uploaded. What is uploaded lies in the open."""
+        import asyncio
+        import tempfile
+
         text = await asyncio.to_thread(rows_text, rows)
         if len(text) <= MAX_INLINE_BODY:
             return {"input": as_text(text), **({"private": True} if private else {})}
@@ -379,6 +384,10 @@ class PredictionCalls(NodeCalls):
 
     async def _sent_encrypted(self, text: bytes) -> Json:
         """Nothing of it lies on a disk, or in a peer's hands, in the open."""
+        import asyncio
+        import secrets
+        import tempfile
+
         from learningchain.client.contracts.prediction.roles.private import encrypted, new_key
 
         key = new_key(secrets.token_bytes)
@@ -390,6 +399,8 @@ class PredictionCalls(NodeCalls):
 
     async def _answered(self, posted: PredictionPosted, *, final: bool, timeout_s: float) -> PredictionView:
         """The request when it is answered."""
+        import asyncio
+
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
         request, wanted = posted["request"], ("FAILED", "FINAL") if final else ANSWERED
@@ -405,6 +416,9 @@ class PredictionCalls(NodeCalls):
 
 def _own_key(body: Json, number: int) -> str:
     """The same for the same batch of the same request in one run of a program. What it may cost at most is no part of it."""
+    import hashlib
+    import json
+
     asked = {name: value for name, value in body.items() if name != "max_charge"}
     text = json.dumps([asked, number], sort_keys=True)
     key = f"run:{_RUN}:{hashlib.sha256(text.encode()).hexdigest()[:32]}"
@@ -428,6 +442,8 @@ def as_text(rows: bytes) -> str:
 
 def rows_text(rows: Sequence[Any] | str | bytes | Path) -> bytes:
     """The input of a request: a line for each row. Raises `UsageError`."""
+    import json
+
     if isinstance(rows, Path):
         try:
             return unmarked(rows.read_bytes())

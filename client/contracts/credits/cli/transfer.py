@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
-from rich.console import Console
-
 from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, clean, named
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished, paid_by_hand
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console
 from learningchain.client.keys.names import Names, near
 from learningchain.client.sdk.types import NotFoundError
 

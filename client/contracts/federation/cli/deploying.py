@@ -6,13 +6,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Parameter
-from rich.console import Console
-
 from learningchain.chain.types import parse_credits
 from learningchain.client import contracts
 from learningchain.client.cli.common import HERE, Common, WrongUsage, facts, listing, seconds
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console
 from learningchain.client.contracts.federation.cli.reading import FedText
 from learningchain.client.contracts.federation.http.offers import why_not_offered
 from learningchain.client.contracts.federation.references import find_federation

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
-from rich.console import Console
-
 from learningchain.client.cli.common import HERE, Common, WrongUsage, agree, cell, facts, listing, size_text, span
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console
 from learningchain.client.contracts.federation.cli.reading import FedText
 from learningchain.client.contracts.federation.cli.sponsoring import sent
 from learningchain.client.contracts.federation.consent import check_open, check_own, own_data
@@ -78,7 +78,7 @@ def join(
         common.out.show(_document(found, own), people)
         return 0
     if not common.json:
-        show_joining(common.out.notes, found, own, vault=vault, min_vetted=min_vetted)
+        show_joining(Console(file=sys.stderr), found, own, vault=vault, min_vetted=min_vetted)
     check_open(found)
     if not yes:
         agree(common, "", "Join?", "Nothing was sent")

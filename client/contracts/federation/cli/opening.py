@@ -7,12 +7,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Parameter
-from rich.console import Console
-
 from learningchain.client.cli.app import OK, REFUSED, USAGE
 from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, facts, json_object, seconds, size_text, span
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console
 from learningchain.client.contracts.federation.offer import (
     check_noise,
     check_schema,

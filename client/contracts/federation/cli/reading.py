@@ -5,9 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
-from rich.console import Console
-
 from learningchain.client.cli.common import (
     HERE,
     Common,
@@ -22,6 +19,8 @@ from learningchain.client.cli.common import (
     span,
     when,
 )
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console
 from learningchain.client.contracts.federation.cli.words import colored, meaning, state_text
 from learningchain.client.contracts.federation.references import find_federation
 from learningchain.client.contracts.federation.web.phrases import CODES, MEMBERS, OUTCOMES, VOIDS, pay_text

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
-
 from learningchain.client.cli.common import HERE, Common, WrongUsage
+from learningchain.client.cli.options import Parameter
 from learningchain.client.contracts.federation.cli.reading import FedText
 from learningchain.client.contracts.federation.references import find_federation
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Parameter
-
 from learningchain.client.cli.common import HERE, Common
 from learningchain.client.cli.ledger import MAX_WAIT, Wait
+from learningchain.client.cli.options import Parameter
 from learningchain.client.contracts.federation.cli.sponsoring import sent
 
 if TYPE_CHECKING:

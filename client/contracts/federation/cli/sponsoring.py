@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
-
 from learningchain.client.cli.common import HERE, Common
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.cli.options import Parameter
 from learningchain.client.contracts.federation.cli.reading import FedText
 from learningchain.client.contracts.federation.references import find_federation
 

@@ -14,13 +14,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
 from rich.console import Console, Group
 from rich.live import Live
-from rich.text import Text
 
 from learningchain.client.cli.common import HERE, Common, Output, cell, clean, facts, named, when
 from learningchain.client.cli.files import coming_for, coming_table
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Text
 from learningchain.client.contracts.federation.cli.reading import FedText
 from learningchain.client.contracts.federation.cli.words import meaning, state_text
 from learningchain.client.contracts.federation.references import find_federation

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.text import Text
-
 from learningchain.client.cli.common import cell
+from learningchain.client.cli.paper import Text
 from learningchain.client.contracts.federation.web.phrases import ENDS, STATES
 
 _COLORS = {"REACHED": "green", "MET": "green", "ROUNDS": "green", "USED": "green", "PROGRESS": "green", "END": "", "IDLE": "cyan"}

@@ -7,11 +7,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
-from rich.console import Console
-
 from learningchain.client.cli.audit import FAULTY, lacks, opened, run
 from learningchain.client.cli.common import HERE, Common, NotStarted, WrongUsage, clean, short
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console
 from learningchain.client.contracts.job.references import find
 from learningchain.client.sdk.types import NotFoundError
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
-
 from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, facts, relative, seconds
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.cli.options import Parameter
 from learningchain.client.contracts.job.cli.jobs import ENDED, JobId
 from learningchain.client.contracts.job.references import find
 

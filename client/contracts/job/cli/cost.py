@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.text import Text
-
 from learningchain.client.cli.common import cell, facts, listing, span
+from learningchain.client.cli.paper import Console, Text
 
 if TYPE_CHECKING:
     from learningchain.client.contracts.job.http.schema import JobQuote

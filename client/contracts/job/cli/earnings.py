@@ -9,10 +9,9 @@ from decimal import Decimal
 from statistics import median
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
-from rich.console import Console
-
 from learningchain.client.cli.common import HERE, Common, WrongUsage, facts, listing
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console
 from learningchain.client.contracts.job.earned import COLUMNS, EARNED
 
 if TYPE_CHECKING:

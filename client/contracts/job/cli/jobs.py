@@ -7,10 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
-from rich.console import Console
-from rich.text import Text
-
 from learningchain.client.cli.bars import Bar
 from learningchain.client.cli.common import (
     HERE,
@@ -26,6 +22,8 @@ from learningchain.client.cli.common import (
     size_text,
     span,
 )
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console, Text
 from learningchain.client.contracts.job.cli.cost import FULL_COMMITTEE
 from learningchain.client.contracts.job.references import find
 from learningchain.client.sdk.types import ApiError, Fetched, UnreachableError

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
-from rich.console import Console
-
 from learningchain.client.cli.bars import Bar
 from learningchain.client.cli.common import HERE, Common, WrongUsage, cell, facts, listing, short
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console
 from learningchain.client.contracts.job.cli.jobs import JobId
 from learningchain.client.contracts.job.cli.local_runs import RunFailed, opened
 from learningchain.client.contracts.job.references import find

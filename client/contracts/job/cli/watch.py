@@ -14,13 +14,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
 from rich.console import Console, Group
 from rich.live import Live
-from rich.text import Text
 
 from learningchain.client.cli.common import HERE, Common, Output, cell, clean, facts, listing, named, nested, span, when
 from learningchain.client.cli.files import coming_for, coming_table
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console as Paper
+from learningchain.client.cli.paper import Text
 from learningchain.client.contracts.job.cli.export import CsvExport
 from learningchain.client.contracts.job.cli.jobs import (
     ENDED,
@@ -288,7 +289,7 @@ class LiveView(View):
     def __exit__(self, *_: object) -> None:
         self._live.stop()
         if self._shown is not None:
-            show_job(self._console, self._shown.job, self._own, self._shown.now(), self._shown.parked)
+            show_job(Paper(), self._shown.job, self._own, self._shown.now(), self._shown.parked)
 
     def update(self, shown: Shown) -> None:
         self._shown = shown

@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
-from rich.console import Console
-
 from learningchain.client.cli.common import (
     HERE,
     Common,
@@ -21,6 +18,8 @@ from learningchain.client.cli.common import (
     span,
 )
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console
 
 if TYPE_CHECKING:
     from learningchain.client.sdk.client import Client

@@ -6,11 +6,10 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Parameter
-from rich.console import Console
-
 from learningchain.client.cli.common import HERE, Common, PassphraseFile, WrongUsage, facts, passphrase
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console
 from learningchain.client.contracts.keys.cli.keys import Who, asked, guardian_rows, recovery_rows
 
 

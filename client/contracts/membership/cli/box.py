@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
-
 from learningchain.client.cli.common import HERE, Common, facts, relative
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.cli.options import Parameter
 
 if TYPE_CHECKING:
     from learningchain.client.contracts.membership.http.schema import BoxKeyView

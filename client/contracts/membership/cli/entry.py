@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-
-from cyclopts import Parameter
-from rich.console import Console
 
 from learningchain.chain.errors import Malformed
 from learningchain.client.cli.common import (
@@ -30,6 +26,8 @@ from learningchain.client.cli.common import (
     span,
 )
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console
 from learningchain.client.node import process
 from learningchain.client.reading import variable
 
@@ -216,6 +214,8 @@ def join(
         "api.listen": api_listen,
         "work.enabled": work or None,
     }
+    import asyncio
+
     common.out.note(f"Invitation of {_who(token)} to the network {token.network}")
     identity, word = _identity(common, data, passphrase_file, {k: v for k, v in changes.items() if v is not None})
     process.guard(PASSPHRASE_VARIABLE)
@@ -307,6 +307,8 @@ def genesis_fetch(
 
 
 def _install_genesis(common: Common, data: Path, token: JoinToken) -> None:
+    import asyncio
+
     from learningchain.client.cli.network import FILE, read_genesis
     from learningchain.client.contracts.membership.http import joining
     from learningchain.client.sdk.files import appearing

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
-from rich.console import Console
-from rich.text import Text
-
 from learningchain.client import contracts
 from learningchain.client.cli.common import HERE, Common, WrongUsage, facts, listing, named, relative
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished, role_of
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console, Text
 
 if TYPE_CHECKING:
     from learningchain.client.api.accounts import AccountView

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
-from rich.console import Console
-
 from learningchain.client import reading
 from learningchain.client.cli.app import OK, REFUSED
 from learningchain.client.cli.callbacks import say_secret, secret_in
 from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, facts, seconds, span
 from learningchain.client.cli.ledger import PENDING
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console
 from learningchain.client.contracts.prediction.cli.models import ModelText
 from learningchain.client.contracts.prediction.cli.shown import RequestFollower, class_names, exit_code, show_request
 from learningchain.client.contracts.prediction.cli.tables import ask_table

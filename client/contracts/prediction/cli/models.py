@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
-from rich.console import Console
-from rich.text import Text
-
 from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, cell, facts, listing, relative, short, size_text, span
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console, Text
 from learningchain.client.contracts.prediction.references import find_model
 from learningchain.client.sdk.types import ApiError
 

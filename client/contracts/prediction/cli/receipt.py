@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
-
 from learningchain.client.cli.common import HERE, Common, WrongUsage
+from learningchain.client.cli.options import Parameter
 from learningchain.client.cli.receipts import ENDING, keep_receipt_file
 from learningchain.client.contracts.prediction.references import find_request
 

@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
-from rich.console import Console
-
 from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, listing, relative, short
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console
 from learningchain.client.contracts.prediction.cli.shown import RequestFollower, class_names, exit_code, show_request, state_text
 from learningchain.client.contracts.prediction.references import find_model, find_request
 from learningchain.client.sdk.types import NotFoundError
@@ -173,6 +172,7 @@ def watch(
 
 
 async def _lines(common: Common, node: Client, ref: str, final: bool) -> PredictionView:
+
     view = await node.prediction(ref)
     common.out.line(view)
     while not (view["state"] in ("FAILED", "FINAL") or (not final and view["outcome"])):

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.text import Text
-
 from learningchain.client.cli.callbacks import event_words
 from learningchain.client.cli.common import Output, cell, clean, facts, listing, one_line, short
+from learningchain.client.cli.paper import Console, Text
 from learningchain.client.sdk.types import ApiError, NotFoundError, UnreachableError
 
 if TYPE_CHECKING:
@@ -236,6 +233,8 @@ class RequestFollower:
     ) -> PredictionView | None:
         """The request when it is answered, or with `final` over; as it is when the time has passed; None where it never came.
         Raises NotFoundError where it was seen and is known no more: it left in blocks that the node has not."""
+        import asyncio
+
         until, failures = time.monotonic() + within_s, 0
         view: PredictionView | None = None
         while True:

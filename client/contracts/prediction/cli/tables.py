@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from learningchain.chain.types import parse_credits
 from learningchain.client.cli.app import OK, REFUSED
 from learningchain.client.cli.common import Common, WrongUsage, amount, facts, when
+from learningchain.client.cli.paper import Console
 from learningchain.client.contracts.prediction.cli.shown import FAILED, WEAK
 from learningchain.client.contracts.prediction.http.model_schema import BadSchema, ModelSchema
 from learningchain.client.contracts.prediction.objects import schema_of

@@ -13,12 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
-from rich.console import Console
-
 from learningchain.client.cli.app import OK, REFUSED
 from learningchain.client.cli.common import HERE, Common, WrongUsage, facts, listing, size_text
 from learningchain.client.cli.local_sandbox import opened_sandbox
+from learningchain.client.cli.options import Parameter
+from learningchain.client.cli.paper import Console
 from learningchain.client.contracts.prediction.cli.ask import read_rows
 from learningchain.client.contracts.prediction.cli.models import ModelText
 from learningchain.client.contracts.prediction.cli.tables import schema_for

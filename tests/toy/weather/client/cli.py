@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-
 from learningchain.client.cli.common import HERE, Common, amount, listing, named
 from learningchain.client.cli.ledger import Wait, finished
+from learningchain.client.cli.paper import Console
 
 
 def say(place: str, /, *, rain: bool = False, stake: str = "0.1", wait: Wait = 30, common: Common = HERE) -> int:
