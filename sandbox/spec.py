@@ -298,6 +298,8 @@ class EngineInfo(msgspec.Struct, frozen=True):
     """Of each device that the owner offers, by its name: whether all that it brings into a container is known. No run tried it."""
     context: str = ""
     """The context of the command `docker` that led to it; empty where it was named, or is at its usual place."""
+    whole_processors: bool = False
+    """Whether it keeps its containers to its own processors, all of them, and none to a share of these."""
 
 
 class SelfTestReport(msgspec.Struct, frozen=True):

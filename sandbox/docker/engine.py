@@ -164,6 +164,7 @@ def _described(facts: dict[str, Any], api_version: str, context: DockerContext |
         str(facts.get("DockerRootDir") or ""),
         tuple(str(folder) for folder in facts.get("CDISpecDirs") or ()),
         context="" if context is None else context.name,
+        whole_processors=facts.get("WholeProcessors") is True,
     )
 
 

@@ -88,8 +88,11 @@ class SelfTestRunner(Protocol):
         ...
 
 
-def self_test(sandbox: SelfTestRunner, cache: Path, scratch: Path, runtime: str, devices: Sequence[str] = ()) -> SelfTestReport:
-    """Runs all probes and reports on every limit; its files lie below `scratch` meanwhile.
+def self_test(
+    sandbox: SelfTestRunner, cache: Path, scratch: Path, runtime: str, devices: Sequence[str] = (), whole: int = 0
+) -> SelfTestReport:
+    """Runs all probes and reports on every limit; its files lie below `scratch` meanwhile. `whole`: how many processors the engine
+    has for its containers, where it keeps none to a share of them.
 
     Raises SandboxUnavailable where no probe image can be made.
     """
@@ -112,7 +115,8 @@ def self_test(sandbox: SelfTestRunner, cache: Path, scratch: Path, runtime: str,
         "shm_inodes": SHM_INODES,
         "out_inodes": OUT_INODES,
         "pids": _LIMITS.pids,
-        "millicpus": int(_LIMITS.cpus * 1000),
+        "millicpus": whole * 1000 or int(_LIMITS.cpus * 1000),
+        "burners": min(whole + 2, _LIMITS.pids // 2) if whole else 4,
         "gvisor": is_gvisor(runtime),
         "canary": _CANARY.decode(),
         "unset": list(_SET_BY_IMAGE),

@@ -152,8 +152,9 @@ class Sandbox:
 
         Takes a few seconds. Raises SandboxUnavailable where there is nothing to test.
         """
-        self.check_engine()
-        return self_test(self, self._cache, self._dir / "scratch", self._runtime, self._offered)
+        engine = self.check_engine()
+        whole = engine.cpus if engine.whole_processors else 0
+        return self_test(self, self._cache, self._dir / "scratch", self._runtime, self._offered, whole)
 
     def _known_device(self, device: str) -> Check:
         try:

@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from learningchain.sandbox.oci.containers import CallRefused, Container, Containers
-from learningchain.sandbox.oci.groups import ControlGroups
+from learningchain.sandbox.oci.groups import ControlGroups, processors_bound
 from learningchain.sandbox.oci.trees import TreeError, Trees, UnpackedImage
 from learningchain.sandbox.oci.volumes import Volumes
 
@@ -145,6 +145,8 @@ class Handler(BaseHTTPRequestHandler):
                 # A bound of the whole engine, with a watch over each container, is as good: nobody else's memory is at stake.
                 "MemoryLimit": groups.has("memory") or bool(bound),
                 "PidsLimit": True,
+                "CpuCfsQuota": groups.has("cpu") or processors_bound(),
+                "WholeProcessors": not groups.has("cpu"),
                 "DockerRootDir": str(self.server.data),
             },
         )

@@ -17,6 +17,8 @@ _SECCOMP = "seccomp="
 _CAPABILITIES = ("bounding", "effective", "permitted", "inheritable", "ambient")
 _RLIMITS = {"core": "RLIMIT_CORE", "fsize": "RLIMIT_FSIZE", "nofile": "RLIMIT_NOFILE", "msgqueue": "RLIMIT_MSGQUEUE"}
 _RLIMITS |= {"memlock": "RLIMIT_MEMLOCK"}
+INIT = "/dev/init"
+"""The first process of a container that asks for one: it ends with the job's, and waits for what the job left behind."""
 NODES = tuple(f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty"))
 """Devices that every container has. None of them holds anything."""
 
@@ -42,10 +44,10 @@ def seccomp(profile: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def runtime_config(
-    asked: Mapping[str, Any], *, image_env: Sequence[str], rootfs: str, dev: str, places: Mapping[str, str], count: bool
+    asked: Mapping[str, Any], *, image_env: Sequence[str], rootfs: str, dev: str, places: Mapping[str, str], init: str = ""
 ) -> dict[str, Any]:
-    """config.json. `dev`: the folder that is /dev; `places`: the folder of each volume by its name; `count`: no control group
-    counts its processes. Raises ValueError for a description that cannot be kept."""
+    """config.json. `dev`: the folder that is /dev; `places`: the folder of each volume by its name; `init`: a program that stands
+    before the job's, where there is one. Raises ValueError for a description that cannot be kept."""
     host = asked["HostConfig"]
     user, _, group = asked["User"].partition(":")
     mapped = [{"containerID": int(user), "hostID": 0, "size": 1}]
@@ -64,17 +66,17 @@ def runtime_config(
         "process": {
             "terminal": False,
             "user": {"uid": int(user), "gid": int(group)},
-            "args": [*asked["Entrypoint"], *asked["Cmd"]],
+            "args": [*([INIT, "--"] if init else []), *asked["Entrypoint"], *asked["Cmd"]],
             "env": environment(image_env, asked["Env"]),
             "cwd": asked["WorkingDir"],
             "capabilities": {name: [] for name in _CAPABILITIES},
-            "rlimits": _rlimits(host, count),
+            "rlimits": _rlimits(host),
             "noNewPrivileges": True,
             **({"oomScoreAdj": host["OomScoreAdj"]} if "OomScoreAdj" in host else {}),
         },
         "root": {"path": rootfs, "readonly": True},
         "hostname": asked.get("Hostname", "job"),
-        "mounts": _mounts(host, dev, places),
+        "mounts": _mounts(host, dev, places, init),
         "linux": {
             "namespaces": [{"type": name} for name in NAMESPACES],
             "uidMappings": mapped,
@@ -87,14 +89,11 @@ def runtime_config(
     }
 
 
-def _rlimits(host: Mapping[str, Any], count: bool) -> list[dict[str, Any]]:
-    found = [{"type": _RLIMITS[one["Name"]], "soft": one["Soft"], "hard": one["Hard"]} for one in host.get("Ulimits", ())]
-    # Counted for each user namespace since Linux 5.14. The runtime has it too, with the engine, before it makes the container's.
-    most = host["PidsLimit"]
-    return [*found, {"type": "RLIMIT_NPROC", "soft": most, "hard": most}] if count else found
+def _rlimits(host: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{"type": _RLIMITS[one["Name"]], "soft": one["Soft"], "hard": one["Hard"]} for one in host.get("Ulimits", ())]
 
 
-def _mounts(host: Mapping[str, Any], dev: str, places: Mapping[str, str]) -> list[dict[str, Any]]:
+def _mounts(host: Mapping[str, Any], dev: str, places: Mapping[str, str], init: str) -> list[dict[str, Any]]:
     locked = ["nosuid", "nodev", "noexec"]
     found = [
         {"destination": "/proc", "type": "proc", "source": "proc", "options": locked},
@@ -104,6 +103,8 @@ def _mounts(host: Mapping[str, Any], dev: str, places: Mapping[str, str]) -> lis
     # One by one: crun 1.8 binds no tree of mounts where the container has a user namespace.
     for node in NODES:
         found.append({"destination": node, "type": "bind", "source": node, "options": ["bind", "ro", "nosuid", "noexec"]})
+    if init:
+        found.append({"destination": INIT, "type": "bind", "source": init, "options": ["bind", "ro", "nosuid", "nodev"]})
     for place, options in sorted(host.get("Tmpfs", {}).items()):
         found.append({"destination": place, "type": "tmpfs", "source": "tmpfs", "options": options.split(",")})
     for mount in host["Mounts"]:

@@ -11,11 +11,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
+import shutil
 import signal
 import socket
 import subprocess
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +28,11 @@ from learningchain.sandbox.oci.trees import Trees, UnpackedImage, remove_tree
 from learningchain.sandbox.oci.volumes import Volumes
 from learningchain.sandbox.oci.watch import held_by, used_by
 
+INITS = ("tini-static", "catatonit", "docker-init")
+"""Programs that need no library, any of which is the first process of a job's container."""
 START_S = 60.0
 KILL_S = 20.0
-WATCH_S = 0.1
+WATCH_S = 0.05
 _READ = 1 << 16
 _ERROR_CAP = 1 << 14
 _NOT_FOUND, _NOT_EXECUTABLE, _KILLED = 127, 126, 137
@@ -70,6 +75,12 @@ class Container:
         return list(self.asked["HostConfig"]["Mounts"])
 
     @property
+    def in_memory(self) -> list[str]:
+        """Where it may write, and what it writes counts as its memory."""
+        made = [mount for mount in self.mounts if not mount["ReadOnly"] and (mount.get("VolumeOptions") or {}).get("DriverConfig")]
+        return [*self.asked["HostConfig"].get("Tmpfs", {}), *(mount["Target"] for mount in made)]
+
+    @property
     def labels(self) -> dict[str, str]:
         return self.image.labels | (self.asked.get("Labels") or {})
 
@@ -103,6 +114,7 @@ class Containers:
 
     def __init__(self, crun: str, folder: Path, dev: Path, trees: Trees, volumes: Volumes, groups: ControlGroups) -> None:
         self._crun, self._folder, self._dev = crun, folder, dev
+        self._init = next((path for name in INITS if (path := shutil.which(name))), "")
         self._trees, self._volumes, self._groups = trees, volumes, groups
         self._lock = threading.RLock()
         self._all: dict[str, Container] = {}
@@ -150,19 +162,20 @@ class Containers:
         if container.state != "created":
             raise CallRefused(304, "it was started before")
         container.folder.mkdir()
-        places = {mount["Source"]: self._volumes.take(mount["Source"]) for mount in container.mounts}
-        root = self._trees.root(container.image)
-        config = runtime_config(
-            container.asked,
-            image_env=container.image.env,
-            rootfs=str(root),
-            dev=str(self._dev),
-            places=places,
-            count=not self._groups.has("pids"),
-        )
-        (container.folder / "config.json").write_text(json.dumps(config))
-        container.group = self._make_group(container)
-        self._run(container)
+        root, places = str(self._trees.root(container.image)), dict[str, str]()
+        try:
+            for mount in container.mounts:
+                places[mount["Source"]] = self._volumes.take(mount["Source"])
+            init = self._init if container.asked["HostConfig"].get("Init") else ""
+            env, dev = container.image.env, str(self._dev)
+            config = runtime_config(container.asked, image_env=env, rootfs=root, dev=dev, places=places, init=init)
+            (container.folder / "config.json").write_text(json.dumps(config))
+            container.group = self._make_group(container)
+            self._run(container)
+        except BaseException:
+            if container.state == "created":
+                self._give_back(places)
+            raise
 
     def _make_group(self, container: Container) -> ControlGroup | None:
         host = container.asked["HostConfig"]
@@ -174,10 +187,8 @@ class Containers:
 
     def _run(self, container: Container) -> None:
         folder, group = container.folder, container.group
-        command = [self._crun, "--root", str(self._folder / "state"), "--cgroup-manager=disabled", f"--log={folder}/log"]
-        command += ["run", "--bundle", str(folder), f"--pid-file={folder}/pid", container.container_id]
         container.process = subprocess.Popen(
-            command,
+            self._command(container, "create", "--bundle", str(folder), f"--pid-file={folder}/pid"),
             stdin=subprocess.PIPE if container.asked.get("OpenStdin") else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -195,22 +206,33 @@ class Containers:
             pump.start()
         if container.listener is not None and container.process.stdin is not None:
             threading.Thread(target=self._hand_in, args=(container, container.listener), daemon=True).start()
-        threading.Thread(target=self._reap, args=(container, pumps), daemon=True).start()
-        self._wait_for_init(container)
-        if not self._groups.has("memory"):
+        code = self._begin(container)
+        threading.Thread(target=self._reap, args=(container, pumps, code), daemon=True).start()
+        if container.init is not None and not self._groups.has("memory"):
             threading.Thread(target=self._watch, args=(container,), daemon=True).start()
 
-    def _wait_for_init(self, container: Container) -> None:
-        """Until its first process is known, by a descriptor that never means another one."""
-        path, until = container.folder / "pid", time.monotonic() + START_S
-        while time.monotonic() < until:
-            with contextlib.suppress(OSError, ValueError):
-                container.init_pid = int(path.read_text())
-                container.init = os.pidfd_open(container.init_pid)
-                return
-            if container.process is None or container.process.poll() is not None:
-                return
-            time.sleep(0.002)
+    def _command(self, container: Container, *words: str) -> list[str]:
+        there = [self._crun, "--root", str(self._folder / "state"), "--cgroup-manager=disabled", f"--log={container.folder}/log"]
+        return [*there, *words, container.container_id]
+
+    def _begin(self, container: Container) -> int:
+        """Lets its first process go on, which the runtime made and holds; the runtime's exit code where there is none.
+
+        The number of its processes is bounded in between. A runtime would set that for itself and so for its user namespace, where
+        all processes of the engine count.
+        """
+        process, most = container.process, container.asked["HostConfig"]["PidsLimit"]
+        try:
+            code = process.wait(START_S) if process is not None else 1
+        except subprocess.TimeoutExpired:
+            raise CallRefused(500, f"crun makes no container within {START_S:g} s") from None
+        if code:
+            return code
+        container.init_pid = int((container.folder / "pid").read_text())
+        container.init = os.pidfd_open(container.init_pid)
+        resource.prlimit(container.init_pid, resource.RLIMIT_NPROC, (most, most))
+        subprocess.run(self._command(container, "start"), cwd="/", env={}, capture_output=True, timeout=START_S, check=False)
+        return 0
 
     def _hand_on(self, container: Container, number: int, stream: Any) -> None:
         """What it prints, to whoever is attached; where nobody is, nowhere."""
@@ -236,22 +258,21 @@ class Containers:
         with contextlib.suppress(OSError):
             process.stdin.close()
 
-    def _reap(self, container: Container, pumps: list[threading.Thread]) -> None:
-        process = container.process
-        if process is None:
-            return
-        code = process.wait()
+    def _reap(self, container: Container, pumps: list[threading.Thread], code: int) -> None:
+        """Its first process is this one's child: the runtime that made it has ended. `code`: where there is none."""
+        if container.init is not None:
+            code = os.waitstatus_to_exitcode(os.waitpid(container.init_pid, 0)[1])
         for pump in pumps:
-            pump.join()
+            pump.join(KILL_S)
         log = ""
         with contextlib.suppress(OSError):
             log = (container.folder / "log").read_text(errors="replace")[-_ERROR_CAP:]
         if container.group is not None:
             container.out_of_memory = container.out_of_memory or container.group.killed_for_memory()
             container.group.remove()
+        remove_tree(self._folder / "state" / container.container_id)
         container.code = code_of(code, log)
-        for mount in container.mounts:
-            self._volumes.give_back(mount["Source"])
+        self._give_back([mount["Source"] for mount in container.mounts])
         with container.changed:
             container.state = "exited"
             container.changed.notify_all()
@@ -259,6 +280,10 @@ class Containers:
         if listener is not None:
             with contextlib.suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
+
+    def _give_back(self, volumes: Iterable[str]) -> None:
+        for name in volumes:
+            self._volumes.give_back(name)
 
     def _watch(self, container: Container) -> None:
         """Keeps a container to its memory where no control group is its own; that of the whole engine is the bound that holds."""
@@ -271,7 +296,7 @@ class Containers:
 
     def memory_of(self, container: Container) -> int:
         held = container.group.memory() if container.group is not None else None
-        return held if held is not None else held_by(container.init_pid)
+        return held if held is not None else held_by(container.init_pid, container.in_memory)
 
     def computed_by(self, container: Container) -> float:
         return used_by(container.init_pid)
@@ -280,9 +305,7 @@ class Containers:
         container = self.find(name)
         if container.state != "running":
             raise CallRefused(409, "it does not run")
-        if container.init is None and container.process is not None:
-            container.process.kill()
-        elif container.init is not None:
+        if container.init is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(container.init, signal.SIGKILL)
 

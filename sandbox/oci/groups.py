@@ -18,6 +18,8 @@ ROOT = Path("/sys/fs/cgroup")
 WANTED = ("memory", "cpu", "pids")
 _PERIOD = 100_000
 """Microseconds over which a share of the processors is kept."""
+GIVEN = "SLURM_CPUS_ON_NODE"
+"""How many processors of this machine a cluster's job has."""
 _OWN = "lc-engine"
 _GONE_S = 5.0
 _UNLIMITED = 1 << 60
@@ -154,6 +156,12 @@ def memory_bound() -> int:
             if folder == top:
                 break
     return min((bound for bound in bounds if bound < _UNLIMITED), default=0)
+
+
+def processors_bound() -> bool:
+    """Whether this process may run on some of the machine's processors alone, or on all since they were given to it."""
+    mine = len(os.sched_getaffinity(0))
+    return mine < (os.cpu_count() or 1) or mine <= int(os.environ.get(GIVEN) or 0)
 
 
 def _write(place: int, file: str, value: str) -> None:

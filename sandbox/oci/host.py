@@ -25,6 +25,7 @@ from weakref import WeakSet
 from learningchain.sandbox.docker.engine import Engine
 from learningchain.sandbox.errors import SandboxUnavailable
 from learningchain.sandbox.oci.engine_program import READY, SOCKET
+from learningchain.sandbox.oci.groups import GIVEN
 from learningchain.sandbox.spec import EngineInfo
 
 START_S = 60.0
@@ -46,7 +47,7 @@ NO_BOUND = (
 )
 _FORBIDDEN = ("unshare failed", "uid_map", "cannot open /proc/self", "operation not permitted", "no space left")
 NAMESPACES = ("--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child=KILL")
-_KEEP = ("HOME", "LANG", "PATH", "LD_LIBRARY_PATH", "TMPDIR")
+_KEEP = ("HOME", "LANG", "PATH", "LD_LIBRARY_PATH", "TMPDIR", GIVEN)
 
 
 def run_folder(data: Path) -> Path:
@@ -70,8 +71,8 @@ class OciEngine(Engine):
     """The engine of this user over one folder; started with the first call that needs it, and again where it is gone."""
 
     def __init__(self, data: Path, crun: str = "") -> None:
-        self._data, self._crun = data.absolute() / "oci", crun
-        self.folder = run_folder(self._data)
+        self.data, self._crun = data.absolute() / "oci", crun
+        self.folder = run_folder(self.data)
         self.url = f"unix://{self.folder / SOCKET}"
         super().__init__(self.url)
         self._mutex = threading.Lock()
@@ -119,8 +120,8 @@ class OciEngine(Engine):
 
     def _start(self) -> None:
         crun, unshare = self._program(self._crun or "crun", "crun"), self._program("unshare", "unshare")
-        self._data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        program = [sys.executable, "-P", "-m", "learningchain.sandbox.oci.engine_program", crun, str(self._data), str(self.folder)]
+        self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        program = [sys.executable, "-P", "-m", "learningchain.sandbox.oci.engine_program", crun, str(self.data), str(self.folder)]
         environment = {name: value for name, value in os.environ.items() if name in _KEEP}
         environment |= {"PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path if path)}
         log = self.folder / "engine.log"

@@ -13,6 +13,7 @@ class OciSandbox(Sandbox):
 
     def __init__(self, settings: BackendSettings) -> None:
         self.host = OciEngine(settings.data, settings.engine)
+        self.tag = settings.node_tag
         super().__init__(
             settings.data,
             base_url=self.host.url,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 _KIB = 1024
 _TICK_RATE = os.sysconf("SC_CLK_TCK")
-_IN_MEMORY = ("/tmp", "/dev/shm", "/lc/out")
 
 
 def processes_of(init: int) -> list[int]:
@@ -26,15 +26,15 @@ def processes_of(init: int) -> list[int]:
     return found
 
 
-def held_by(init: int) -> int:
-    """Bytes: the part of each process in what it maps, and the files that lie in memory."""
+def held_by(init: int, in_memory: Iterable[str]) -> int:
+    """Bytes: the part of each process in what it maps, and the files below these places, which lie in memory."""
     total = 0
     for process in processes_of(init):
         with suppress(OSError, ValueError):
             for line in Path("/proc", str(process), "smaps_rollup").read_text().splitlines():
                 if line.startswith(("Pss_Anon:", "SwapPss:")):
                     total += int(line.split()[1]) * _KIB
-    for place in _IN_MEMORY:
+    for place in in_memory:
         with suppress(OSError):
             facts = os.statvfs(f"/proc/{init}/root{place}")
             total += (facts.f_blocks - facts.f_bfree) * facts.f_frsize

@@ -24,6 +24,7 @@ NOBODY = 65534
 _GONE_S = 10.0
 UNSHARE = shutil.which("unshare") or "/usr/bin/unshare"
 AS_NOBODY = f"exec setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups {UNSHARE} "
+ON_ONE = AS_NOBODY.replace("exec ", "exec taskset -c 0 ", 1)
 DELEGATED = dict.fromkeys(WANTED, "")
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from learningchain.sandbox import RunStatus, SandboxUnavailable
+from learningchain.sandbox import Progress, RunStatus, SandboxUnavailable
 from learningchain.sandbox.oci.service import OciSandbox
 
 from .backend_suite import LARGE, BackendSuite
-from .oci_room import DELEGATED, UNSHARE, oci_room
+from .oci_room import DELEGATED, ON_ONE, UNSHARE, oci_room
 from .test_backend import archive as archive
 
 pytestmark = pytest.mark.skipif(shutil.which("crun") is None, reason="there is no crun: apt-get install crun")
@@ -47,6 +51,71 @@ def test_every_limit_holds(backend: OciSandbox) -> None:
     report = backend.self_test()
     assert report.failures == ()
     assert {"memory", "cpu", "pids", "namespaces", "clock"} <= {check.name for check in report.checks}
+
+
+LEASE = {"memory": f"memory.limit_in_bytes={1 << 30}"}
+"""What a cluster's job has: a group that is not the user's, with a bound, and a processor."""
+
+
+@pytest.mark.full("it takes seconds; the limits of groups that are the user's hold in the test above")
+def test_every_limit_holds_in_a_clusters_job(monkeypatch: pytest.MonkeyPatch, archive: tuple[Path, str]) -> None:
+    with oci_room(monkeypatch, limits=LEASE, owner=0, begin=ON_ONE) as sandbox:
+        engine = sandbox.check_engine()
+        assert (engine.cpus, engine.mem_mb, engine.whole_processors) == (1, 1024, True)
+        assert sandbox.self_test().failures == ()
+        image = sandbox.load_archive(*archive)
+        spec, held = BackendSuite().spec(image, "forever"), list[int | None]()
+
+        def look(_: Progress) -> None:
+            held.append(sandbox.memory(spec.run_id))
+            sandbox.cancel(spec.run_id)
+
+        assert sandbox.run(spec, on_progress=look).status is RunStatus.CANCELLED
+        assert held[0] is not None and 1 << 17 < held[0] < 96 << 20
+        assert sandbox.cleanup().problems == ()
+
+
+def test_nothing_is_left_of_an_engine_that_was_killed(monkeypatch: pytest.MonkeyPatch, archive: tuple[Path, str]) -> None:
+    """The kernel ends what runs with it; the next call has a new one, with the images of the old."""
+    with oci_room(monkeypatch) as sandbox:
+        image = sandbox.load_archive(*archive)
+        spec, ran = BackendSuite().spec(image, "forever"), list[int]()
+
+        def kill(_: Progress) -> None:
+            ran.extend(engine_of(sandbox))
+            for process in ran[:1]:
+                os.kill(process, signal.SIGKILL)
+
+        outcome = sandbox.run(spec, on_progress=kill)
+        assert outcome.status is RunStatus.ENGINE_ERROR, outcome
+        until = time.monotonic() + 10
+        while left := [process for process in ran if lives(process)]:
+            assert time.monotonic() < until, left
+            time.sleep(0.01)
+        assert len(ran) > 3
+        assert sandbox.cleanup(keep_images=[image]).problems == ()
+        assert sandbox.run(BackendSuite().spec(image, "good")).status is RunStatus.OK
+
+
+def lives(process: int) -> bool:
+    """One that only waits to be buried has no words."""
+    with suppress(OSError):
+        return Path("/proc", str(process), "cmdline").read_bytes() != b""
+    return False
+
+
+def engine_of(sandbox: OciSandbox) -> list[int]:
+    """What started the engine, the engine, and all that runs in it."""
+    parents, found = dict[int, int](), list[int]()
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):
+            parents[int(name)] = int(Path("/proc", name, "stat").read_text().rpartition(")")[2].split()[1])
+            words = Path("/proc", name, "cmdline").read_bytes().split(b"\0")
+            if words[0].endswith(b"unshare") and str(sandbox.host.folder).encode() in words:
+                found.append(int(name))
+    for process in found:
+        found += [child for child, parent in parents.items() if parent == process]
+    return found
 
 
 @pytest.mark.parametrize(

@@ -27,9 +27,9 @@ def described() -> dict[str, Any]:
     return job_config(SPEC, runtime="crun", uid=UID, labels={}, mounts=mounts, without=["LD_AUDIT"])
 
 
-def made(asked: dict[str, Any], *, count: bool = True) -> dict[str, Any]:
+def made(asked: dict[str, Any]) -> dict[str, Any]:
     places = {"lc-1-in": "/run/in", "lc-1-out": "/run/out"}
-    return runtime_config(asked, image_env=["LD_AUDIT=x", "A=1"], rootfs="/root", dev="/run/dev", places=places, count=count)
+    return runtime_config(asked, image_env=["LD_AUDIT=x", "A=1"], rootfs="/root", dev="/run/dev", places=places)
 
 
 def test_a_jobs_container_has_every_limit_of_its_description() -> None:
@@ -39,8 +39,7 @@ def test_a_jobs_container_has_every_limit_of_its_description() -> None:
     assert process["noNewPrivileges"] and not any(process["capabilities"].values()) and config["root"]["readonly"]
     assert process["env"][0] == "A=1" and "LC_PHASE=train" in process["env"] and process["oomScoreAdj"] == 1000
     rlimits = {one["type"]: (one["soft"], one["hard"]) for one in process["rlimits"]}
-    assert (rlimits["RLIMIT_NOFILE"], rlimits["RLIMIT_NPROC"], rlimits["RLIMIT_CORE"]) == ((128, 128), (64, 64), (1, 1))
-    assert "RLIMIT_NPROC" not in {one["type"] for one in made(described(), count=False)["process"]["rlimits"]}
+    assert (rlimits["RLIMIT_NOFILE"], rlimits["RLIMIT_CORE"]) == ((128, 128), (1, 1))
     assert {one["type"] for one in linux["namespaces"]} == {"pid", "mount", "ipc", "uts", "network", "cgroup", "user"}
     assert linux["uidMappings"] == linux["gidMappings"] == [{"containerID": UID, "hostID": 0, "size": 1}]
     assert linux["maskedPaths"] == list(MASKED_PATHS) and linux["readonlyPaths"][0] == "/proc/sys"

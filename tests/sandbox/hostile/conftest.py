@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from learningchain.sandbox import SandboxUnavailable
 
+from ..oci_room import oci_room
 from .engine import OwnEngine, lacking, lacking_gvisor
 from .stage import Stage, build_image
 
@@ -44,6 +46,21 @@ def runsc(
     if own_engine is None or lacking_gvisor():
         pytest.skip(f"no gVisor here: {lacking_gvisor()}")
     yield from _stage(own_engine, "runsc", hostile_image, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def oci(hostile_image: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Without Docker, as the user nobody."""
+    if shutil.which("crun") is None:
+        pytest.skip("there is no crun: apt-get install crun")
+    with pytest.MonkeyPatch.context() as patch, oci_room(patch) as sandbox:
+        folder = tmp_path_factory.mktemp("oci")
+        archive, image = hostile_image
+        stage = Stage(
+            folder, url=sandbox.host.url, runtime="crun", archive=archive, image=image, oci=sandbox, data=sandbox.host.data
+        )
+        yield stage
+        stage.close()
 
 
 def _stage(

@@ -17,6 +17,7 @@ from learningchain.sandbox.answers import AnswerForm, AnswerReader
 from learningchain.sandbox.data import DataSet, OwnData, scan_folder
 from learningchain.sandbox.docker.engine import Engine
 from learningchain.sandbox.images import build_python_image
+from learningchain.sandbox.oci.service import OciSandbox
 from learningchain.sandbox.phases import PHASES
 
 from .host import SLACK, Host, HostState
@@ -58,16 +59,28 @@ def _data(folder: Path) -> DataSet:
 class Stage:
     """One sandbox on one engine with one runtime, with things of the host beside it that no job may reach."""
 
-    def __init__(self, folder: Path, *, url: str | None, runtime: str, archive: Path, image: str, data: Path | None = None) -> None:
-        """`data` is the folder of an engine of the tests' own."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        url: str | None,
+        runtime: str,
+        archive: Path,
+        image: str,
+        data: Path | None = None,
+        oci: OciSandbox | None = None,
+    ) -> None:
+        """`data` is the folder of an engine of the tests' own; `oci` a sandbox without Docker, in place of one at `url`."""
         self.runtime = runtime
         self.archive, self.image = archive, image
-        self.tag = f"hostile-{os.getpid()}-{runtime}"
-        self.sandbox = Sandbox(folder / "sandbox", base_url=url, runtime=runtime, node_tag=self.tag, cache_dir=folder / "cache")
+        self.tag = f"hostile-{os.getpid()}-{runtime}" if oci is None else oci.tag
+        self.sandbox = oci or Sandbox(
+            folder / "sandbox", base_url=url, runtime=runtime, node_tag=self.tag, cache_dir=folder / "cache"
+        )
         self.sandbox.check_engine()
         canary = folder / "canary"
         canary.write_bytes(b"a file of the host")
-        self.engine = Engine(url)
+        self.engine = Engine(url) if oci is None else oci.host
         self.host = Host(self.engine, self.tag, canary, data)
         self._listener = socket.socket(socket.AF_UNIX)
         self._abstract = f"learningchain-{self.tag}"
