@@ -22,7 +22,7 @@ pytest_plugins = ["tests.unit.client_cli_kit"]
 
 PROGRAMS = {name: "job.sh" if name == "shell" else "job.py" for name in TEMPLATES}
 INTERPRETERS = {"job.py": sys.executable, "job.sh": "sh"}
-MODULES = {"sklearn": "sklearn", "xgboost": "xgboost"}
+MODULES = {"sklearn": "sklearn", "xgboost": "xgboost", "torch": "torch"}
 
 
 @pytest.mark.parametrize(("template", "program"), PROGRAMS.items())

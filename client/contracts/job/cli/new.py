@@ -14,7 +14,7 @@ from learningchain.client.cli.options import Parameter
 from learningchain.client.cli.paper import Console
 from learningchain.client.keys.names import MAX_CHARACTERS
 
-TEMPLATES = ("python", "sklearn", "xgboost", "shell")
+TEMPLATES = ("python", "sklearn", "xgboost", "torch", "shell")
 BY_HAND = "shell"
 """What `job build` makes no image of, for it has Python and no shell, and whose model cannot be asked."""
 BUILT = """| `job.toml` | what goes into the image, and how the job is posted: bounty, time, limits, data sets |
@@ -55,8 +55,8 @@ def new(
     /,
     *,
     template: Annotated[
-        Literal["python", "sklearn", "xgboost", "shell"],
-        Parameter(help="What it begins from: Python alone, scikit-learn, xgboost, or a shell script."),
+        Literal["python", "sklearn", "xgboost", "torch", "shell"],
+        Parameter(help="What it begins from: Python alone, scikit-learn, xgboost, torch, or a shell script."),
     ] = "python",
     common: Common = HERE,
 ) -> int:
