@@ -245,7 +245,7 @@ def test_a_class_is_called_as_the_models_schema_does(api: Fake, run: Any, classe
     raw = json.dumps(schema).encode()
     cid, number = cid_of(raw)[0], {"classes": len(classes or "12345678"), "schema": cid_of(raw)[0]}
     api.answers |= {f"GET /v1/models/{MODEL}": WHOLE | number, f"GET /v1/files/{cid}": (200, raw)}
-    changed = AGREED | {"values": [VALUES[0] | {"new_class": 7, "new_score": "1.0"}]}
+    changed = AGREED | {"values": [SCORE | {"class": 7, "new_class": 7, "new_score": "1.0"}]}
     hidden = AGREED | {"private": True, "plain": {"values": [{"class": 7, "score": "1.0"}], "decisions": []}}
     ways_in = [("predict", "digits", "[1]", "--wait", "0.01"), *(("prediction", word, REQUEST) for word in ("show", "watch"))]
     for view, said in ((AGREED, "2.500000000; no value"), (changed, "1.0"), (hidden, "1.0")):
