@@ -17,7 +17,7 @@ from learningchain.client.cli.common import Common
 from learningchain.client.contracts.job.cli import check, jobs, watch
 from learningchain.client.contracts.job.http.quotes import conspirators
 from learningchain.client.keys import hidden
-from tests.unit.client_fake_api import FINISHED, JOB, MODEL, OPEN, OWN, QUOTE, RUN, Fake, cid_of, refusal
+from tests.unit.client_fake_api import FINISHED, JOB, MODEL, OPEN, OWN, QUOTE, RUN, TOKEN, Fake, cid_of, refusal
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
 
@@ -331,6 +331,32 @@ def test_fetch(api: Fake, run: Any, tmp_path: Path) -> None:
     assert run("job", "fetch", JOB, "--out", out).code == 2
     ran = run("job", "fetch", JOB, "--out", out, "--force")
     assert ran.code == 0 and hashlib.sha256(MODEL).hexdigest() in ran.out
+
+
+MLFLOW: dict[str, Any] = {
+    "GET /api/2.0/mlflow/experiments/get-by-name": (404, b"{}"),
+    "POST /api/2.0/mlflow/experiments/create": {"experiment_id": "7"},
+    "POST /api/2.0/mlflow/runs/create": {"run": {"info": {"run_id": "a1", "artifact_uri": "mlflow-artifacts:/7/a1/artifacts"}}},
+    "POST /api/2.0/mlflow/runs/log-batch": {},
+    "POST /api/2.0/mlflow/runs/update": {},
+    "PUT /api/2.0/mlflow-artifacts/artifacts/7/a1/artifacts/model/m": {},
+}
+
+
+def test_a_fetched_job_is_logged_at_an_mlflow_server(api: Fake, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it asks for what it takes; clients/test_mlflow.py has a real one."""
+    api.answers |= MLFLOW
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", TOKEN)
+    base = "/api/2.0/mlflow/"
+    ran = run("job", "fetch", JOB, "--out", tmp_path / "m", "--mlflow", api.url, "--json")
+    assert (ran.code, ran.json["mlflow_run"]) == (0, "a1"), ran.err
+    params, points = api.bodies("POST", f"{base}runs/log-batch")
+    assert {"key": "bounty", "value": "100"} in params["params"]
+    curve = [(one["step"], one["value"]) for one in points["metrics"] if one["key"] == "run_r-17_loss"]
+    assert curve == [(1, 0.5), (2, 0.2)]
+    assert {"claimed_loss", "best_loss"} <= {one["key"] for one in points["metrics"]}
+    assert [body for method, path, _, body in api.seen if method == "PUT" and path.endswith("/7/a1/artifacts/model/m")] == [MODEL]
+    assert api.bodies("POST", f"{base}runs/update")[-1]["status"] == "FINISHED"
 
 
 def test_fetch_of_other_bytes_is_no_success(api: Fake, run: Any, tmp_path: Path) -> None:

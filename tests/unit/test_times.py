@@ -281,6 +281,8 @@ REASONS: dict[str, str] = {
         client/dashboard/page.py WAIT_S FETCH_S
         client/node/daemon.py SIGNER_PATIENCE_S
         client/sdk/http.py TIMEOUT_S SILENCE_S
+        client/sdk/plain.py CONNECT_S
+        client/contracts/job/cli/mlflow.py TIMEOUT_S UPLOAD_S
         client/work/trials.py READY_S
         client/keys/tokens.py timeout=5.0 timeout=0.1
         client/node/backup.py timeout=30

@@ -374,6 +374,9 @@ def fetch(
     *,
     out: Annotated[Path, Parameter(help="File to write, or a folder.")] = Path("."),
     force: Annotated[bool, Parameter(negative="", show_default=False, help="Overwrite the file.")] = False,
+    mlflow: Annotated[
+        str | None, Parameter(help="URL of an MLflow server to which the job is logged as a run: parameters, curves, model.")
+    ] = None,
     common: Common = HERE,
 ) -> int:
     """Save the winner's model, checked against the ledger."""
@@ -384,11 +387,26 @@ def fetch(
             return await node.fetch_model(await find(node, job), out, overwrite=force, on_progress=on_progress)
 
     got = common.ask(download)
-    document = {"path": str(got.path), "cid": got.cid, "size": got.size, "sha256": got.sha256}
+    logged = {} if mlflow is None else {"mlflow_run": _logged(common, mlflow, job, got.path)}
+    document = {"path": str(got.path), "cid": got.cid, "size": got.size, "sha256": got.sha256} | logged
     rows: list[tuple[str, Any]] = [("file", got.path), ("cid", got.cid), ("size", size_text(got.size)), ("sha256", got.sha256)]
+    rows += [("MLflow run", run) for run in logged.values()]
     common.out.show(document, lambda console: console.print(facts("The winner's model", rows)))
     common.out.note(f"Fetched in {span(time.monotonic() - started)}. A stranger made these bytes: never unpickle them.")
     return 0
+
+
+def _logged(common: Common, uri: str, text: str, model: Path) -> str:
+    """Log the job at an MLflow server; the id of its run there."""
+    from learningchain.client.contracts.job.cli.mlflow import log_job
+
+    async def look(node: Client) -> tuple[JobView, list[Any]]:
+        ref = await find(node, text)
+        whole = [run["id"] for run in await own_runs(node, ref)][:MAX_RUNS]
+        return await node.job(ref), [await node.run(run) for run in whole]
+
+    job, runs = common.ask(look)
+    return log_job(uri, job, runs, model, name=common.names.of(str(job["id"])) or None)
 
 
 def cancel_run(
