@@ -381,6 +381,7 @@ ELSEWHERE = {
     "client/contracts/job/sealing.py": "sealed data in a folder of its own",
     "client/contracts/job/cli/new.py": "a skeleton in a folder that the user names",
     "client/contracts/job/cli/export.py": "curves where the user wants them",
+    "client/contracts/job/cli/mlflow.py": "a model that was saved where the user wants it",
     "client/contracts/job/cli/check.py": "a stranger's model in a folder of its own",
     "client/contracts/federation/offer.py": "an initial model, an image's archive, a schema",
     "client/contracts/prediction/roles/table.py": "a table",
