@@ -363,6 +363,50 @@ def test_what_is_said_to_mend_an_archive_does(tmp_path: Path, program: str) -> N
     assert mended.layers[0].written_digest == scan_archive(plain, LIMITS).layers[0].written_digest
 
 
+def blob(kind: str, raw: bytes, **more: object) -> tuple[dict[str, object], tuple[str, bytes]]:
+    name = hashlib.sha256(raw).hexdigest()
+    described = {"mediaType": f"application/vnd.oci.image.{kind}", "digest": f"sha256:{name}", "size": len(raw)}
+    return described | more, (f"blobs/sha256/{name}", raw)
+
+
+def exported(layer: bytes) -> bytes:
+    """As `docker buildx build --output type=oci` writes it: a list of manifests, statements about the build beside the image."""
+
+    def manifest(config: dict[str, object], kind: str, raw: bytes, **more: object) -> dict[str, object]:
+        settings, first = blob("config.v1+json", json.dumps(config).encode())
+        held, second = blob(kind, raw)
+        files.extend((first, second))
+        text = json.dumps({"schemaVersion": 2, "config": settings, "layers": [held]}).encode()
+        described, third = blob("manifest.v1+json", text, **more)
+        files.append(third)
+        return described
+
+    files: list[tuple[str, bytes]] = []
+    of = {"os": "linux", "architecture": "amd64"}
+    digest = f"sha256:{hashlib.sha256(layer).hexdigest()}"
+    rootfs = {"type": "layers", "diff_ids": [digest]}
+    image = manifest({**of, "config": {}, "rootfs": rootfs}, "layer.v1.tar+gzip", gzip.compress(layer, mtime=0), platform=of)
+    none = {"os": "unknown", "architecture": "unknown"}
+    statement = manifest({**none, "config": {}, "rootfs": rootfs}, "layer.v1.tar", b"{}", platform=none)
+    several, file = blob("index.v1+json", json.dumps({"schemaVersion": 2, "manifests": [image, statement]}).encode())
+    index = json.dumps({"schemaVersion": 2, "manifests": [several]}).encode()
+    top = {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}', "index.json": index}
+    return tar(*(entry(*one) for one in (*files, file, *top.items())))
+
+
+@pytest.mark.full("it needs skopeo; the test below reads what is said")
+@pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed here")
+def test_what_is_said_to_mend_an_oci_layout_with_statements_does(tmp_path: Path) -> None:
+    (tmp_path / "a.tar").write_bytes(exported(GOOD))
+    docker_archive(tmp_path / "plain.tar", [GOOD])
+    with pytest.raises(BadImage, match="OCI layout") as told:
+        scan_archive(tmp_path / "a.tar", LIMITS)
+    command = told.value.remedy.partition(": ")[2].replace("FILE", "a.tar")
+    subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, check=True)  # noqa: S602 - it is what people type
+    mended, plain = (scan_archive(tmp_path / name, LIMITS) for name in ("image.tar", "plain.tar"))
+    assert mended.layers[0].written_digest == plain.layers[0].written_digest
+
+
 def test_other_archives_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     path.write_bytes(tar(entry("oci-layout", b"{}"), entry("index.json", b"{}")))
