@@ -109,6 +109,7 @@ def _add(app: App, command: Command, group: Group | None) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Never lets an exception through."""
     streams.prepare()
+    os.umask(os.umask(0o077) & 0o077)  # A file that its own owner may not read is of no use to anybody.
     words = list(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in words
     try:

@@ -92,8 +92,8 @@ def test_a_folder_of_any_name_is_found_again_by_it(run: Any, name: str, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == [name], "no other form of the same letters"
 
 
-@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
-def test_whatever_a_user_s_umask_is_nobody_else_reads_an_identity(run: Any, mask: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077, 0o277, 0o777])
+def test_whatever_a_user_s_umask_is_its_owner_and_nobody_else_reads_an_identity(run: Any, mask: int, tmp_path: Path) -> None:
     (tmp_path / "word").write_text(WORD)
     before = os.umask(mask)
     try:
