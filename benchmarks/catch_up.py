@@ -39,8 +39,8 @@ from learningchain.chain.storage.blockstore import BlockStore, CommitBatch
 from learningchain.chain.storage.guard import Guard
 from learningchain.chain.storage.wal import Wal
 from learningchain.chain.types import PRECOMMIT, Certificate, TxBody, block_id, net_of, vote_digest
+from learningchain.client.daemon.running import GC_AFTER
 from learningchain.client.keys.signing import LocalSigner
-from learningchain.client.node.daemon import GC_AFTER
 from learningchain.client.node.driver import Driver
 from learningchain.p2p.gossip import GossipTargets
 

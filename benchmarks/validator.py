@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from learningchain.client.node.start import run
+from learningchain.client.daemon.start import run
 
 if __name__ == "__main__":
     sys.exit(run(Path(sys.argv[1]), os.environ["LEARNINGCHAIN_PASSPHRASE"], work=False))

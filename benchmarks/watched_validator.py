@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.probed_node import Probe, watch_loop
-from learningchain.client.node.start import run
+from learningchain.client.daemon.start import run
 
 if __name__ == "__main__":
     probe = Probe(Path(sys.argv[2]))

@@ -28,8 +28,7 @@ from learningchain.chain.host.terms import DeviceKind
 from learningchain.chain.storage import private
 from learningchain.chain.types import parse_checkpoint, parse_credits
 from learningchain.client import contracts, reading
-from learningchain.client.addresses import AllowedAddresses, UrlRefused, parse_networks
-from learningchain.client.callbacks.urls import CallbackUrl
+from learningchain.client.addresses import AllowedAddresses, CallbackUrl, UrlRefused, parse_networks
 from learningchain.p2p.address_book import parse_endpoint, parse_seed
 
 FILE: Final = reading.SETTINGS

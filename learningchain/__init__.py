@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from learningchain.chain.types import format_loss as format_loss
     from learningchain.chain.types import parse_credits as parse_credits
     from learningchain.chain.types import parse_loss as parse_loss
-    from learningchain.client.api.schema import OwnDataView as OwnDataView
-    from learningchain.client.api.schema import StatusView as StatusView
-    from learningchain.client.api.schema import TxAnswer as TxAnswer
     from learningchain.client.config import Config as Config
     from learningchain.client.contracts.federation.http.schema import FederationPosted as FederationPosted
     from learningchain.client.contracts.federation.http.schema import FederationSummary as FederationSummary
@@ -65,6 +62,9 @@ if TYPE_CHECKING:
     from learningchain.client.keys.keystore import KeystoreError as KeystoreError
     from learningchain.client.receipts.files import CheckedReceipt as CheckedReceipt
     from learningchain.client.receipts.files import check_receipt as check_receipt
+    from learningchain.client.schema.bodies import OwnDataView as OwnDataView
+    from learningchain.client.schema.bodies import StatusView as StatusView
+    from learningchain.client.schema.bodies import TxAnswer as TxAnswer
     from learningchain.client.sdk.client import Client as Client
     from learningchain.client.sdk.connecting import AsyncNode as AsyncNode
     from learningchain.client.sdk.connecting import Node as Node
@@ -106,7 +106,7 @@ _NAMES: Final = {
     "chain.contracts.job.messages": "Claim CommitVote OpenVote PostJob Reveal RevealKey",
     "chain.crypto": "SigningKey account_id address parse_address",
     "chain.types": "format_credits format_loss parse_credits parse_loss",
-    "client.api.schema": "OwnDataView StatusView TxAnswer",
+    "client.schema.bodies": "OwnDataView StatusView TxAnswer",
     "client.config": "Config",
     "client.contracts.federation.http.schema": "FederationPosted FederationSummary FederationView OwnPartView",
     "client.contracts.federation.objects": "AsyncFederation Federation",

@@ -17,10 +17,10 @@ import grimp
 
 PACKAGE: Final = "learningchain"
 FLOORS: Final = (
-    *("slices", "cli", "doctor", "notify", "receipts", "dashboard", "api", "callbacks", "work", "sdk", "node"),
-    *("machines", "data", "config_change", "signer", "keys", "kept", "config", "addresses", "reading", "contracts"),
+    *("slices", "cli", "doctor", "daemon", "dashboard", "api", "notify", "receipts", "callbacks", "work", "sdk", "node"),
+    *("machines", "data", "config_change", "signer", "keys", "kept", "config", "schema", "addresses", "reading", "contracts"),
 )
-UPWARDS: Final = 12
+UPWARDS: Final = 3
 
 
 def room_of(module: str) -> str | None:

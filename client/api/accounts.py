@@ -14,9 +14,9 @@ from learningchain.client import contracts
 from learningchain.client.api.chain import first_block
 from learningchain.client.api.errors import RequestError, not_found, not_kept
 from learningchain.client.api.locked import Locked
-from learningchain.client.api.render import Json
 from learningchain.client.api.route import Call, Route, parse_account
-from learningchain.client.api.schema import AccountBase, HistoryQuery, HistoryView
+from learningchain.client.schema.bodies import AccountBase, HistoryQuery, HistoryView
+from learningchain.client.schema.render import Json
 
 _PARTS = contracts.parts("account")
 _STANDING = {ACTIVE: "active", SUSPENDED: "suspended"}

@@ -9,9 +9,13 @@ from typing import Final, Self
 
 from learningchain.client.addresses import UrlRefused
 from learningchain.client.api.errors import RequestError, not_found, unavailable, usage
-from learningchain.client.api.render import Json
 from learningchain.client.api.route import Call, Route, parse_field, parse_hash
-from learningchain.client.api.schema import (
+from learningchain.client.callbacks.database import CallbackTarget, TooManyTargets
+from learningchain.client.callbacks.posting import Told
+from learningchain.client.callbacks.service import CallbackService, shown
+from learningchain.client.callbacks.signatures import new_secret, parse_secret, secret_text
+from learningchain.client.keys.tokens import FULL, TokenScope
+from learningchain.client.schema.bodies import (
     CallbackRemoved,
     CallbackRequest,
     CallbackRetried,
@@ -20,11 +24,7 @@ from learningchain.client.api.schema import (
     CallbackTestRequest,
     CallbackView,
 )
-from learningchain.client.callbacks.database import CallbackTarget, TooManyTargets
-from learningchain.client.callbacks.posting import Told
-from learningchain.client.callbacks.service import CallbackService, shown
-from learningchain.client.callbacks.signatures import new_secret, parse_secret, secret_text
-from learningchain.client.keys.tokens import FULL, TokenScope
+from learningchain.client.schema.render import Json
 
 
 def service_of(call: Call) -> CallbackService:

@@ -7,9 +7,10 @@ import re
 
 from learningchain.chain.errors import InvalidTx, TxCode
 from learningchain.client.api.errors import RequestError, invalid, not_found, not_kept
-from learningchain.client.api.render import Json
 from learningchain.client.api.route import Call, Reply, Route, parse_field, parse_hash
-from learningchain.client.api.schema import (
+from learningchain.client.api.submit import answer
+from learningchain.client.keys.tokens import TokenScope
+from learningchain.client.schema.bodies import (
     BlockView,
     HandoversQuery,
     HandoversView,
@@ -24,8 +25,7 @@ from learningchain.client.api.schema import (
     TxView,
     WaitQuery,
 )
-from learningchain.client.api.submit import answer
-from learningchain.client.keys.tokens import TokenScope
+from learningchain.client.schema.render import Json
 
 SLICE = 32
 """Transactions of a batch that are checked in one go: about two milliseconds."""

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from itertools import islice
 
 from learningchain.client.api.files import PIN, SET
-from learningchain.client.api.render import Json
 from learningchain.client.api.route import Call, Route
-from learningchain.client.api.schema import ContentsQuery, ContentsView, TransferView
 from learningchain.client.keys.tokens import TokenScope
 from learningchain.client.node.interface import ComingContent, KeptContent, KeptFor
 from learningchain.client.node.sharing import CLOSED
+from learningchain.client.schema.bodies import ContentsQuery, ContentsView, TransferView
+from learningchain.client.schema.render import Json
 
 MAX_SHOWN = 8
 """Reasons that are told of one content."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from learningchain.client.api.render import Json
 from learningchain.client.api.route import Call, Route
-from learningchain.client.api.schema import DashboardLink, DashboardLinkQuery
-from learningchain.client.dashboard.sessions import LINK_S
+from learningchain.client.api.sessions import LINK_S
+from learningchain.client.schema.bodies import DashboardLink, DashboardLinkQuery
+from learningchain.client.schema.render import Json
 
 
 async def post_dashboard_link(call: Call) -> Json:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from learningchain.client.api.errors import not_found, unavailable, usage
-from learningchain.client.api.render import Json
 from learningchain.client.api.route import Call, Route
-from learningchain.client.api.schema import DataRemoved, OwnDataView
 from learningchain.client.keys.tokens import TokenScope
+from learningchain.client.schema.bodies import DataRemoved, OwnDataView
+from learningchain.client.schema.render import Json
 
 if TYPE_CHECKING:
     from learningchain.sandbox import OwnData

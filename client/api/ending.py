@@ -15,7 +15,7 @@ from msgspec import Meta
 from learningchain.chain.ledger.state import State
 from learningchain.client.api.errors import usage
 from learningchain.client.api.following import Follower
-from learningchain.client.api.schema import Page, Strict
+from learningchain.client.schema.bodies import Page, Strict
 
 PIECE = 64
 """Records that are looked at before others have the loop."""

@@ -7,8 +7,8 @@ from typing import Literal
 import msgspec
 
 from learningchain.chain.errors import InvalidTx, TxCode
-from learningchain.client.api.explain import explain
-from learningchain.client.api.render import code_name
+from learningchain.client.schema.explain import explain
+from learningchain.client.schema.render import code_name
 
 Kind = Literal["rejected", "invalid", "usage", "not_found", "unauthorized", "unavailable"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from learningchain.chain.contracts import CONTRACTS
 from learningchain.chain.host import BASE_EVENTS, Data, Datum, Form, OneOf
-from learningchain.client.api.render import in_form
+from learningchain.client.schema.render import in_form
 
 Schema = dict[str, Any]
 

@@ -10,11 +10,11 @@ from aiohttp import web
 
 from learningchain.client.api.errors import RequestError, unavailable, usage
 from learningchain.client.api.hub import KINDS, Subscriber
-from learningchain.client.api.render import Json
 from learningchain.client.api.route import SAFE_HEADERS, Call, Route, ServerLimits
-from learningchain.client.api.schema import ALIVE, EventsQuery, StreamTicket
 from learningchain.client.api.tickets import TICKET_S
 from learningchain.client.keys.tokens import FULL, Token, TokenError, TokenScope, now_ms
+from learningchain.client.schema.bodies import ALIVE, EventsQuery, StreamTicket
+from learningchain.client.schema.render import Json
 
 WRITE_TIMEOUT_S = 30.0
 _HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no", **SAFE_HEADERS}

@@ -17,10 +17,10 @@ from aiohttp.abc import AbstractStreamWriter
 from learningchain.chain.errors import Malformed
 from learningchain.chain.storage import private
 from learningchain.client.api.errors import RequestError, not_found, unavailable, usage
-from learningchain.client.api.render import Json
 from learningchain.client.api.route import SAFE_HEADERS, Call, Context, Route, parse_field
-from learningchain.client.api.schema import FileKept, FileQuery, FileRemoved, FileStored, UploadQuery
 from learningchain.client.keys.tokens import FULL, Token, TokenScope
+from learningchain.client.schema.bodies import FileKept, FileQuery, FileRemoved, FileStored, UploadQuery
+from learningchain.client.schema.render import Json
 from learningchain.p2p.content.cid import parse as parse_cid
 from learningchain.p2p.content.faults import FetchFailed, Reason, StoreError
 

@@ -19,9 +19,9 @@ import structlog
 
 from learningchain.chain.node.events import Decided
 from learningchain.chain.types import LogEvent
-from learningchain.client.api.render import Json, render_event, render_run
 from learningchain.client.api.replay import Replay
-from learningchain.client.node.interface import NodeService
+from learningchain.client.api.whole_node import NodeService
+from learningchain.client.schema.render import Json, render_event, render_run
 
 log = structlog.get_logger(__name__)
 

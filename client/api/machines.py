@@ -5,9 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from learningchain.client.api.errors import RequestError, not_found, usage
-from learningchain.client.api.render import Json
 from learningchain.client.api.route import Call, Route, parse_field
-from learningchain.client.api.schema import DrainRequest, MachineDrained, MachineRemoved, MachineRequest, MachineToken, MachineView
+from learningchain.client.schema.bodies import (
+    DrainRequest,
+    MachineDrained,
+    MachineRemoved,
+    MachineRequest,
+    MachineToken,
+    MachineView,
+)
+from learningchain.client.schema.render import Json
 from learningchain.p2p.address_book import parse_endpoint
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from prometheus_client.registry import Collector
 
 from learningchain.chain.host import K_SUPPLY, Account, Supply, account_key
 from learningchain.chain.params import CREDIT
+from learningchain.client.api.whole_node import NodeService
 from learningchain.client.node.block_figures import AnyFigure, BlockFigures, Figure, HistogramFigure
-from learningchain.client.node.interface import NodeService
 
 _GAUGES = {
     "peers": ("peers", "Connected peers"),

@@ -16,13 +16,13 @@ import msgspec
 
 from learningchain.client import contracts
 from learningchain.client.api import event_schemas
-from learningchain.client.api.choices import Schema
 from learningchain.client.api.errors import ErrorResponse
 from learningchain.client.api.route import Route
-from learningchain.client.api.schema import CallbackRequest, Strict
 from learningchain.client.api.table import PATH, ROUTES, THEMES
 from learningchain.client.config import ApiConfig
 from learningchain.client.keys.tokens import TokenScope
+from learningchain.client.schema.bodies import CallbackRequest, Strict
+from learningchain.client.schema.choices import Schema
 
 _REF = "#/components/schemas/{name}"
 _PARAM = re.compile(r"{(\w+)}")

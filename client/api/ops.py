@@ -14,9 +14,10 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from learningchain.client.api.errors import forbidden, not_found, unavailable, usage
-from learningchain.client.api.render import Json, render_supply
 from learningchain.client.api.route import Call, Route
-from learningchain.client.api.schema import (
+from learningchain.client.config import ConfigError, display
+from learningchain.client.config_change import AFTER_RESTART, AT_ONCE, CHANGEABLE, NotChangeable, is_at_once
+from learningchain.client.schema.bodies import (
     ConnectionView,
     Health,
     LoadQuery,
@@ -28,8 +29,7 @@ from learningchain.client.api.schema import (
     StatusView,
     TokenProof,
 )
-from learningchain.client.config import ConfigError, display
-from learningchain.client.config_change import AFTER_RESTART, AT_ONCE, CHANGEABLE, NotChangeable, is_at_once
+from learningchain.client.schema.render import Json, render_supply
 
 
 async def get_status(call: Call) -> Json:

@@ -13,9 +13,9 @@ from learningchain.chain.errors import Malformed
 from learningchain.chain.ledger.receipt_file import MAX_RECORDS
 from learningchain.client.api.chain import check_kept, first_block, parse_key
 from learningchain.client.api.errors import not_found, not_kept, usage
-from learningchain.client.api.render import Json
 from learningchain.client.api.route import Call, Route, parse_field, parse_hash
-from learningchain.client.api.schema import ReceiptFileView, RecordsQuery, TrustedQuery
+from learningchain.client.schema.bodies import ReceiptFileView, RecordsQuery, TrustedQuery
+from learningchain.client.schema.render import Json
 
 _PLACE = re.compile(r"([0-9]{1,15})-([0-9]{1,5})", re.ASCII)
 

@@ -21,10 +21,10 @@ from aiohttp import web
 from learningchain.chain.crypto import parse_address
 from learningchain.chain.errors import Malformed
 from learningchain.client.api.errors import ErrorResponse, RequestError, unavailable, usage
-from learningchain.client.api.schema import NoQuery, Strict
+from learningchain.client.api.whole_node import NodeService
 from learningchain.client.kept import KeptFiles
 from learningchain.client.keys.tokens import FULL, Token, Tokens, TokenScope
-from learningchain.client.node.interface import NodeService
+from learningchain.client.schema.bodies import NoQuery, Strict
 from learningchain.p2p.limits import TokenBucket
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
     from learningchain.client.api.following import Followers
     from learningchain.client.api.hub import Hub
+    from learningchain.client.api.load import Load
     from learningchain.client.api.metrics import Metrics
+    from learningchain.client.api.sessions import Sessions
     from learningchain.client.api.tickets import Tickets
-    from learningchain.client.dashboard.load import Load
-    from learningchain.client.dashboard.sessions import Sessions
 
 T = TypeVar("T")
 

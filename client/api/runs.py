@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from learningchain.client.api.errors import not_found, usage
-from learningchain.client.api.render import Json, render_run
 from learningchain.client.api.route import Call, Route, parse_field, parse_hash
-from learningchain.client.api.schema import ReasonsQuery, ReasonView, RunCancelled
 from learningchain.client.keys.tokens import TokenScope
+from learningchain.client.schema.bodies import ReasonsQuery, ReasonView, RunCancelled
+from learningchain.client.schema.render import Json, render_run
 
 MAX_RUN_ID = 128
 NO_WORK = "this node runs nothing: start it with --work"

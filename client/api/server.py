@@ -26,10 +26,12 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from learningchain.chain.storage.errors import StorageError
+from learningchain.client.api.browsers import host_name
 from learningchain.client.api.errors import ErrorBody, ErrorResponse, RequestError, forbidden, not_found, unauthorized, usage
 from learningchain.client.api.following import Followers
 from learningchain.client.api.http_listener import HttpConnection, HttpListener
 from learningchain.client.api.hub import Hub
+from learningchain.client.api.load import Load
 from learningchain.client.api.metrics import Metrics
 from learningchain.client.api.openapi import document
 from learningchain.client.api.route import (
@@ -47,14 +49,12 @@ from learningchain.client.api.route import (
     parse_query,
     read_bounded,
 )
+from learningchain.client.api.sessions import LOGIN_PATH, MAX_LOGIN, Sessions
 from learningchain.client.api.table import FOLLOWERS, ROUTES
 from learningchain.client.api.tickets import TICKET_S, Tickets
-from learningchain.client.dashboard.load import Load
-from learningchain.client.dashboard.security import host_name
-from learningchain.client.dashboard.sessions import LOGIN_PATH, MAX_LOGIN, Sessions
+from learningchain.client.api.whole_node import NodeService
 from learningchain.client.kept import KeptFiles
 from learningchain.client.keys.tokens import FULL, Token, TokenError, TokenFile, now_ms
-from learningchain.client.node.interface import NodeService
 from learningchain.client.node.request_id import HEADER, RequestLines, current, request_id
 from learningchain.client.sdk.listener import proof_of, token_key
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from learningchain.client.api.errors import RequestError, not_found, usage
 from learningchain.client.api.files import SET, local_copy, pin_of
-from learningchain.client.api.render import Json
 from learningchain.client.api.route import Call, Route, parse_field
-from learningchain.client.api.schema import SetQuery, SetRemoved, SetView
 from learningchain.client.data.published import MAX_MANIFEST_BYTES, PublishedSet, read_manifest
 from learningchain.client.keys.tokens import TokenScope
 from learningchain.client.node.interface import Files
+from learningchain.client.schema.bodies import SetQuery, SetRemoved, SetView
+from learningchain.client.schema.render import Json
 from learningchain.p2p.content.cid import from_bytes
 from learningchain.p2p.content.cid import parse as parse_cid
 

@@ -18,11 +18,11 @@ from learningchain.chain.ledger.state import Overlay
 from learningchain.chain.ledger.transition import chain_record
 from learningchain.chain.types import format_credits
 from learningchain.client.api.errors import RequestError, forbidden, invalid, rejected, unavailable
-from learningchain.client.api.render import code_name, render_event
 from learningchain.client.api.route import Call, Reply
 from learningchain.client.keys.signing import SignerUnavailable
 from learningchain.client.keys.tokens import FULL, LimitReached, TokenError, now_ms
 from learningchain.client.node.interface import Before, Ledger, TxResult
+from learningchain.client.schema.render import code_name, render_event
 
 
 def trial_host(ledger: Ledger) -> Host:

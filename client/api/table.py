@@ -24,7 +24,7 @@ from learningchain.client.api import (
 from learningchain.client.api.following import Follower
 from learningchain.client.api.locked import Locked
 from learningchain.client.api.route import Route
-from learningchain.client.api.texts import ADDRESS, form
+from learningchain.client.schema.texts import ADDRESS, form
 
 _SLICES = contracts.parts("api")
 THEMES: dict[str, ModuleType] = {

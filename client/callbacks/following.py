@@ -16,8 +16,8 @@ import structlog
 from learningchain.chain.host import Reader
 from learningchain.chain.types import LogEvent
 from learningchain.client import contracts
-from learningchain.client.api.render import render_event
 from learningchain.client.callbacks.database import MAX_BODY, NewRow
+from learningchain.client.schema.render import render_event
 
 log: Any = structlog.get_logger("callbacks")
 

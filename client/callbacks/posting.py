@@ -21,10 +21,9 @@ import aiohttp
 from aiohttp.connector import AddrInfoType
 from yarl import URL
 
-from learningchain.client.addresses import AllowedAddresses, UrlRefused, check_address
+from learningchain.client.addresses import AllowedAddresses, CallbackUrl, UrlRefused, check_address
 from learningchain.client.callbacks.resolving import CheckedResolver, LookUp, system_look_up
 from learningchain.client.callbacks.signatures import signed_headers
-from learningchain.client.callbacks.urls import CallbackUrl
 
 CONNECT_S: Final = 5.0
 ANSWER_S: Final = 15.0

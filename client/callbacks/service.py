@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 import structlog
 
 from learningchain.chain.node.events import Decided
+from learningchain.client.addresses import CallbackUrl
 from learningchain.client.callbacks.database import CallbackDatabase, CallbackRow, CallbackTarget, NewRow, RowState, TargetState
 from learningchain.client.callbacks.following import TEST, CallbackEvents, CallbackSource, Json, body_of
 from learningchain.client.callbacks.posting import Caller, PostOutcome, Told
 from learningchain.client.callbacks.schedule import CallbackSchedule
 from learningchain.client.callbacks.signatures import new_secret
-from learningchain.client.callbacks.urls import CallbackUrl
 from learningchain.client.keys.tokens import TokenError
 from learningchain.client.node.interface import Ledger, Past
 from learningchain.client.node.ledger import VALID_FOR

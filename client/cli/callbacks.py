@@ -12,7 +12,7 @@ from learningchain.client.cli.options import Parameter
 from learningchain.client.cli.paper import Console
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import CallbackEventView, CallbackView
+    from learningchain.client.schema.bodies import CallbackEventView, CallbackView
     from learningchain.client.sdk.client import Client
 
 MAX_SECRET_FILE = 1_024

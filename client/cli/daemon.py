@@ -66,7 +66,7 @@ def node(
     process.guard(PASSPHRASE_VARIABLE)
     if sys.stderr.isatty():
         common.out.note(f"The node starts; Ctrl-C stops it. Look around from a second terminal: learningchain status{common.again}")
-    from learningchain.client.node import start
+    from learningchain.client.daemon import start
 
     return start.run(data, word, work=work, accept_new_guard=accept_new_guard, signed_up_to=signed_up_to, restart=restart)
 

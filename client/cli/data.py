@@ -13,8 +13,8 @@ from learningchain.client.cli.options import Parameter
 from learningchain.client.cli.paper import Console
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import SetView
     from learningchain.client.data.table_schema import Lines, TableReport
+    from learningchain.client.schema.bodies import SetView
     from learningchain.sandbox import Backend, OwnData
 
 DataName = Annotated[str, Parameter(name="NAME", help="Of the data: a-z, 0-9, - and _, at most 32.")]

@@ -12,7 +12,7 @@ from learningchain.client.cli.paper import Console
 from learningchain.client.sdk.types import ApiError, UnreachableError
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import ContentView, FileStored, KeptForView, TransferView
+    from learningchain.client.schema.bodies import ContentView, FileStored, KeptForView, TransferView
     from learningchain.client.sdk.client import Client
     from learningchain.client.sdk.types import Fetched
 

@@ -28,7 +28,7 @@ from learningchain.client.sdk.types import ApiError, NotFoundError
 
 if TYPE_CHECKING:
     from learningchain.client.api.accounts import AccountView
-    from learningchain.client.api.schema import ParkedView, ReceiptProof, ServingView, StatusView, TxAnswer
+    from learningchain.client.schema.bodies import ParkedView, ReceiptProof, ServingView, StatusView, TxAnswer
     from learningchain.client.sdk.client import Client
 
 Wait = Annotated[float, Parameter(help="Seconds to wait until it is final; 0: do not wait.")]

@@ -17,7 +17,7 @@ from learningchain.client.cli.common import Common, NeverReady, WrongUsage, in_c
 from learningchain.client.sdk.types import ApiError, NotFoundError, UnauthorizedError, UnavailableError, UnreachableError
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import StatusView
+    from learningchain.client.schema.bodies import StatusView
     from learningchain.client.sdk.client import Client
 
 POLL_S = 0.25

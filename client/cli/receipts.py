@@ -16,8 +16,8 @@ from learningchain.client.sdk.types import NotFoundError
 
 if TYPE_CHECKING:
     from learningchain.chain.ledger.genesis import Genesis
-    from learningchain.client.api.schema import HistoryView, ReceiptFileView
     from learningchain.client.receipts.files import CheckedReceipt
+    from learningchain.client.schema.bodies import HistoryView, ReceiptFileView
     from learningchain.client.sdk.client import Client
 
 ENDING = ".lcr"
@@ -268,8 +268,8 @@ def explain_line(whose: str, line: Mapping[str, Any], place: str, raw: bytes, tr
     """What the proven receipt says of a line that a node told: a line that it does not hold is not explained."""
     from learningchain.chain.crypto import parse_address
     from learningchain.chain.node.history import lines as lines_of
-    from learningchain.client.api.render import render_history
     from learningchain.client.receipts.files import check_receipt, event_line
+    from learningchain.client.schema.render import render_history
 
     said = f"{named(whose)}: {line['amount'] or 'no'} credits, {line['reason']}, in block {line['height']}"
     told = {"account": whose, "line": dict(line), "receipt": place}

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from learningchain.client.api.browsers import HEADERS
 from learningchain.client.api.errors import unavailable
 from learningchain.client.api.events import WRITE_TIMEOUT_S
-from learningchain.client.dashboard.security import HEADERS
 
 if TYPE_CHECKING:
     from learningchain.client.api.hub import Subscriber
     from learningchain.client.api.route import Context
-    from learningchain.client.dashboard.sessions import BrowserSession
+    from learningchain.client.api.sessions import BrowserSession
 
 PAUSE_S: Final = 1.0
 COMING_S: Final = 2.0

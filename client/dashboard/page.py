@@ -20,9 +20,9 @@ from aiohttp import web
 from learningchain.client import contracts
 from learningchain.client.api.errors import RequestError, not_found, unavailable, usage
 from learningchain.client.api.files import PIN, Read, store_upload
+from learningchain.client.api.load import Load
 from learningchain.client.api.route import Call, Context, Reply, Route
-from learningchain.client.dashboard.load import Load
-from learningchain.client.dashboard.sessions import BrowserSession
+from learningchain.client.api.sessions import BrowserSession
 from learningchain.client.dashboard.text import in_pages
 from learningchain.client.keys.names import Names
 from learningchain.client.keys.tokens import FULL

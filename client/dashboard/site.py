@@ -25,16 +25,16 @@ from aiohttp import web
 
 from learningchain.chain.crypto import address
 from learningchain.client import contracts
+from learningchain.client.api.browsers import COOKIE, HEADERS, host_name, may_change, may_read
 from learningchain.client.api.errors import RequestError, forbidden, not_found, unauthorized, usage
 from learningchain.client.api.http_listener import HttpConnection
 from learningchain.client.api.route import LOGIN_BODY, Context, Route, read_bounded
+from learningchain.client.api.sessions import LOGIN_PATH, MAX_LOGIN, MAX_TEXT, BrowserSession
 from learningchain.client.dashboard import live
 from learningchain.client.dashboard.drawing import Drawing
 from learningchain.client.dashboard.forms import MAX_BODY, parse_form
 from learningchain.client.dashboard.page import Done, Drawn, Nav, Uploaded, Visit, WebPage, about
 from learningchain.client.dashboard.pages import account, chain, files, home, machine, machines, peers, runs, settings
-from learningchain.client.dashboard.security import COOKIE, HEADERS, host_name, may_change, may_read
-from learningchain.client.dashboard.sessions import LOGIN_PATH, MAX_LOGIN, MAX_TEXT, BrowserSession
 from learningchain.client.dashboard.uploads import MULTIPART, read_file_form
 from learningchain.client.keys.names import FILE as NAMES
 from learningchain.client.keys.names import Names, NamesError

@@ -45,7 +45,7 @@ class Signer(Protocol):
         ...
 
     def failing(self) -> list[dict[str, Any]]:
-        """What the node's status says of it, as `client.api.schema.FailingView`: nothing where all is well."""
+        """What the node's status says of it, as `client.schema.bodies.FailingView`: nothing where all is well."""
         ...
 
 

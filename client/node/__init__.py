@@ -1,1 +1,1 @@
-"""The process of a node: what it opens, how its parts are wired, what its loop runs, and how it ends."""
+"""A node of the graph: it follows consensus, keeps blocks, state and content, and says what its other parts may ask of it."""

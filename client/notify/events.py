@@ -12,7 +12,7 @@ from learningchain.chain.crypto import address
 from learningchain.chain.node.events import Decided
 from learningchain.chain.types import LogEvent, TransferEvent, format_credits
 from learningchain.client import contracts
-from learningchain.client.api.render import render_event
+from learningchain.client.schema.render import render_event
 
 CASES, VOTES, INVITATIONS, PAYMENTS, NOTICES = "cases", "votes", "invitations", "payments", "notices"
 KINDS: Final = (CASES, VOTES, INVITATIONS, PAYMENTS, NOTICES)

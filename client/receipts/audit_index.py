@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from learningchain.chain.codec import encode
 from learningchain.chain.types import Event
-from learningchain.client.api.render import Json, render_event
 from learningchain.client.receipts.files import event_line
+from learningchain.client.schema.render import Json, render_event
 
 if TYPE_CHECKING:
     from learningchain.chain.storage.blockstore import BlockStore

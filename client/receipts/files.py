@@ -18,8 +18,8 @@ from learningchain.chain.ledger.listings import MAX_RECORD, type_of
 from learningchain.chain.ledger.receipt_file import MAX_RECEIPT_FILE, Proven, check_receipt_file
 from learningchain.chain.types import LogEvent, TransferEvent, block_id, format_credits, parse_checkpoint
 from learningchain.client import contracts
-from learningchain.client.api.explain import explain
-from learningchain.client.api.render import code_name, render_event, render_op
+from learningchain.client.schema.explain import explain
+from learningchain.client.schema.render import code_name, render_event, render_op
 from learningchain.client.sdk.files import beginning
 
 Json = dict[str, Any]

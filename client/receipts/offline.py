@@ -22,8 +22,8 @@ from learningchain.chain.ledger.tx import ParsedTx, parse_tx, sign_tx
 from learningchain.chain.params import MAX_TX_BYTES
 from learningchain.chain.types import SignedTx, TxBody, net_of
 from learningchain.client import reading
-from learningchain.client.api.render import render_op
 from learningchain.client.keys.keystore import Identity
+from learningchain.client.schema.render import render_op
 
 VERSION = 1
 MAX_FILE = 4 * MAX_TX_BYTES

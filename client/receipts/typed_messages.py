@@ -1,4 +1,4 @@
-"""A contract's message from what a person types: `Transfer`, `to=lc1…`, `amount=2.5`. The other way round: `client.api.render`.
+"""A contract's message from what a person types: `Transfer`, `to=lc1…`, `amount=2.5`. The other way round: `client.schema.render`.
 
 A field is read as its contract's descriptor says, or else by its type, so a new contract needs no line here. Pure.
 """
@@ -18,8 +18,8 @@ from learningchain.chain.crypto import parse_address
 from learningchain.chain.errors import Malformed
 from learningchain.chain.host import Contract, Form, OneOf
 from learningchain.chain.types import parse_credits, parse_loss
-from learningchain.client.api.render import contract_number
 from learningchain.client.config import suggest
+from learningchain.client.schema.render import contract_number
 from learningchain.p2p.content import cid
 
 MAX_NESTED = 16

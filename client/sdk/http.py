@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import aiohttp
     import msgspec
 
-    from learningchain.client.api.schema import FileStored, TxAnswer
+    from learningchain.client.schema.bodies import FileStored, TxAnswer
     from learningchain.client.sdk.files import StreamName
 
 Progress = Callable[[int, int], None]
@@ -51,7 +51,7 @@ COMING_S: Final = 1.0
 """Between two questions how far the node is with a file that it fetches for us."""
 _PIECE: Final = 256 * 1024
 _ALIVE: Final = "alive"
-"""The event that only shows that the stream stands (`client.api.schema.ALIVE`)."""
+"""The event that only shows that the stream stands (`client.schema.bodies.ALIVE`)."""
 _BY_STATUS: Final = {
     400: "usage",
     401: "unauthorized",

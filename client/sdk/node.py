@@ -20,7 +20,7 @@ from learningchain.client.sdk.types import (
 
 if TYPE_CHECKING:
     from learningchain.chain.crypto import SigningKey
-    from learningchain.client.api.schema import (
+    from learningchain.client.schema.bodies import (
         BlockView,
         CallbackRemoved,
         CallbackRetried,

@@ -1,6 +1,6 @@
 """What the SDK raises, and what it gives back that is not a document of the HTTP API.
 
-Documents are typed dictionaries as the API sends them, described once, where its routes are (`client.api.schema`,
+Documents are typed dictionaries as the API sends them, described once, where its routes are (`client.schema.bodies`,
 `client.contracts.<name>.schema`). A newer node may send more fields; nothing here refuses them.
 """
 

@@ -43,7 +43,7 @@ from learningchain.chain.types import (
     parse_credits,
     parse_loss,
 )
-from learningchain.client.api.render import render_event, render_header, render_op
+from learningchain.client.schema.render import render_event, render_header, render_op
 from tests.fuzz.targets import Target, check, text_of
 from tests.unit import consensus_kit as kit
 

@@ -19,14 +19,12 @@ from learningchain.chain.crypto import sha256
 from learningchain.chain.errors import Malformed
 from learningchain.chain.params import MAX_TX_BYTES
 from learningchain.client import config
-from learningchain.client.addresses import AllowedAddresses, UrlRefused, is_public
-from learningchain.client.api import schema
+from learningchain.client.addresses import AllowedAddresses, CallbackUrl, UrlRefused, is_public
 from learningchain.client.api.chain import _parse_raw
 from learningchain.client.api.errors import ErrorResponse, RequestError
 from learningchain.client.api.route import MAX_JSON, parse_account, parse_body, parse_field, parse_hash, parse_query
 from learningchain.client.callbacks.posting import same_url
 from learningchain.client.callbacks.signatures import parse_secret, secret_text
-from learningchain.client.callbacks.urls import CallbackUrl
 from learningchain.client.cli.common import WrongUsage
 from learningchain.client.contracts.credits.api import build_transfer
 from learningchain.client.contracts.credits.http.schema import TransferRequest
@@ -38,6 +36,7 @@ from learningchain.client.contracts.prediction.roles.private import BoxPlace, op
 from learningchain.client.keys.boxes import public_of
 from learningchain.client.keys.hidden import BadKey, decrypt
 from learningchain.client.keys.keystore import Keystore, KeystoreError
+from learningchain.client.schema import bodies as schema
 from learningchain.client.sdk.http import NodeApi, StreamPlace, _events
 from learningchain.client.sdk.types import ApiError as SdkError
 from tests.fuzz.targets import Target, check, scratch, text_of

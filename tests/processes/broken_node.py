@@ -24,8 +24,8 @@ from learningchain.chain.node import messages as m
 from learningchain.chain.storage.disk import OsFile
 from learningchain.chain.storage.guard import Guard, Kind
 from learningchain.chain.types import NO_ROUND, Proposal, Vote, block_id, proposal_digest, vote_digest
+from learningchain.client.daemon import running as daemon
 from learningchain.client.keys.signing import LocalSigner
-from learningchain.client.node import daemon
 from learningchain.client.node.driver import Driver, now_ms
 from learningchain.p2p.wire import NODE
 

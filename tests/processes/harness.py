@@ -35,9 +35,9 @@ from learningchain.chain.ledger.genesis import Genesis, GenesisAccount, to_json
 from learningchain.chain.params import CREDIT
 from learningchain.chain.types import parse_credits
 from learningchain.client import config
-from learningchain.client.api.schema import CertificateView, StatusView, TxAnswer
 from learningchain.client.keys import keystore
 from learningchain.client.keys.keystore import Identity, Keystore
+from learningchain.client.schema.bodies import CertificateView, StatusView, TxAnswer
 from learningchain.client.sdk.client import Client
 from learningchain.client.sdk.http import local_url, read_token
 from learningchain.client.sdk.types import ApiError, Json

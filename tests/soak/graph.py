@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from learningchain.client import config
-from learningchain.client.api.schema import StatusView
+from learningchain.client.schema.bodies import StatusView
 from learningchain.client.sdk.client import Client
 from learningchain.client.sdk.http import local_url, read_token
 from learningchain.client.sdk.types import ApiError

@@ -15,8 +15,8 @@ from learningchain.chain.ledger.genesis import all_params, from_json, to_json
 from learningchain.chain.ledger.listings import stored
 from learningchain.chain.ledger.state import Overlay, State
 from learningchain.chain.ledger.transition import chain_record, params_of
-from learningchain.client.api.explain import explain
-from learningchain.client.api.render import code_name, render_event, render_op, render_party
+from learningchain.client.schema.explain import explain
+from learningchain.client.schema.render import code_name, render_event, render_op, render_party
 from tests.unit.ledger_kit import GRANT, Chain, genesis_of, id_of
 
 

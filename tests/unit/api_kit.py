@@ -65,21 +65,21 @@ from learningchain.chain.types import (
 )
 from learningchain.client import config, config_change
 from learningchain.client.api.errors import ErrorResponse
-from learningchain.client.api.render import render_block, render_history, render_noted, render_supply, render_tx
 from learningchain.client.api.route import ServerLimits
 from learningchain.client.api.server import ApiServer
 from learningchain.client.api.table import ROUTES
 from learningchain.client.callbacks.service import CallbackService
+from learningchain.client.daemon.service import past_of
 from learningchain.client.keys.keystore import KeystoreError
 from learningchain.client.keys.signing import SignerUnavailable
 from learningchain.client.keys.statements import Speaker, statement_digest
 from learningchain.client.machines.hub import MachineHub
+from learningchain.client.node import proofs
 from learningchain.client.node.block_figures import AnyFigure, BlockFigures
 from learningchain.client.node.disk_use import DiskRoom
 from learningchain.client.node.interface import Before, ComingContent, KeptContent, KeptFor, KeptRoom, MayHave, Past, TxResult
-from learningchain.client.node.service import past_of
 from learningchain.client.notify.service import NotifyService
-from learningchain.client.receipts import proofs
+from learningchain.client.schema.render import render_block, render_history, render_noted, render_supply, render_tx
 from learningchain.client.work.events import Secret
 from learningchain.client.work.trials import Trials
 from learningchain.p2p.content.cid import Codec, cid_of, parse

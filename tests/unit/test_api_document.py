@@ -11,11 +11,11 @@ import pytest
 
 from learningchain.chain.crypto import address, parse_address
 from learningchain.chain.types import parse_credits, parse_loss
-from learningchain.client.api import texts
 from learningchain.client.api.openapi import build
 from learningchain.client.api.table import ROUTES
 from learningchain.client.contracts.job.http.postings import parse_digest
 from learningchain.client.contracts.prediction.settings import parse_model
+from learningchain.client.schema import texts
 from learningchain.p2p.address_book import parse_endpoint
 from learningchain.p2p.content.cid import Codec, cid_of
 from learningchain.p2p.content.cid import parse as parse_cid
@@ -33,7 +33,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 
 
 def pattern(text: Any) -> str:
-    """Of one of the aliases of client/api/texts.py."""
+    """Of one of the aliases of client/schema/texts.py."""
     (meta,) = get_args(text)[1:]
     found: str = meta.extra_json_schema["pattern"]
     return found

@@ -25,9 +25,9 @@ from learningchain.chain.host import BANNED, Host, account_key, read_parked
 from learningchain.chain.ledger.transition import chain_record
 from learningchain.chain.types import tx_id
 from learningchain.chain.verification.votes import BallotCode
-from learningchain.client.api.render import render_event, render_parked
 from learningchain.client.api.route import ServerLimits
 from learningchain.client.api.submit import try_out
+from learningchain.client.schema.render import render_event, render_parked
 from tests.unit.api_kit import CREDIT, GRANT, MODEL, MODEL_CID, NAMES, Api, serving, sha
 from tests.unit.job_kit import ballot
 

@@ -16,8 +16,8 @@ from learningchain.chain.host import Form, OneOf
 from learningchain.chain.types import LogEvent
 from learningchain.client.api.event_schemas import OWNERS
 from learningchain.client.api.openapi import build, document
-from learningchain.client.api.render import render_event
 from learningchain.client.api.table import ROUTES
+from learningchain.client.schema.render import render_event
 from tests.unit.api_kit import GRANT, Api, a_run, serving
 
 

@@ -21,7 +21,7 @@ from learningchain.chain.host import terms
 from learningchain.chain.losses import Measurement, Opening
 from learningchain.chain.types import LogEvent, TransferEvent, Vote, VoteEvidence
 from learningchain.chain.verification.votes import BallotCode
-from learningchain.client.api.render import (
+from learningchain.client.schema.render import (
     code_name,
     render_event,
     render_history,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from learningchain.client.api.hub import Hub
-from learningchain.client.api.render import OWN_DATA_PHASE
+from learningchain.client.schema.render import OWN_DATA_PHASE
 from tests.unit.api_kit import FakeNode, a_run
 from tests.unit.dashboard_kit import HOSTILE, browsing
 

@@ -8,10 +8,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from learningchain.client.addresses import AllowedAddresses, UrlRefused, is_public
+from learningchain.client.addresses import AllowedAddresses, CallbackUrl, UrlRefused, is_public
 from learningchain.client.callbacks.posting import Caller, Told
 from learningchain.client.callbacks.resolving import MOST_ADDRESSES, CheckedResolver
-from learningchain.client.callbacks.urls import CallbackUrl
 from tests.slow import SLOW
 from tests.unit.callbacks_kit import SECRET, HttpServer
 

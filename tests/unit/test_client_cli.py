@@ -90,7 +90,7 @@ NOT_FOR_A_QUESTION = HEAVY - {"learningchain.client.sdk.client"} | {
     *("cyclopts", "rich", "asyncio", "ssl", "http.client", "numpy", "pydantic", "importlib.metadata", "platformdirs"),
     *(
         "learningchain.client.config",
-        "learningchain.client.api.schema",
+        "learningchain.client.schema.bodies",
         "learningchain.chain.contracts",
         "learningchain.chain.host",
     ),

@@ -14,9 +14,10 @@ from learningchain.client.contracts.membership.cli import entry
 from learningchain.client.contracts.membership.http import joining
 from learningchain.client.contracts.membership.http.token import JoinToken, to_text, token_digest
 from learningchain.client.contracts.membership.statements import JOIN, join_body
+from learningchain.client.daemon import start
 from learningchain.client.keys.keystore import Keystore
 from learningchain.client.keys.statements import Speaker, statement_digest
-from learningchain.client.node import process, start
+from learningchain.client.node import process
 from learningchain.client.signer import pairing
 from tests.unit.client_fake_api import OWN, Fake
 from tests.unit.ledger_kit import id_of, key_of

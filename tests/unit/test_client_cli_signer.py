@@ -12,8 +12,9 @@ from learningchain.chain.crypto import SigningKey
 from learningchain.chain.storage import private
 from learningchain.chain.storage.datadir import DataDir
 from learningchain.chain.storage.guard import Guard, Kind
+from learningchain.client.daemon import start
 from learningchain.client.keys.keystore import Keystore
-from learningchain.client.node import logs, process, start
+from learningchain.client.node import logs, process
 from learningchain.client.signer import pairing
 from learningchain.client.signer.server import SignerServer
 

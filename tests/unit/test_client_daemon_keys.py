@@ -17,12 +17,12 @@ from learningchain.chain.ledger.transition import validators_of
 from learningchain.chain.node import events as e
 from learningchain.chain.storage.errors import StorageDamaged
 from learningchain.chain.types import Header, Receipt
+from learningchain.client.daemon import running as daemon
+from learningchain.client.daemon.running import StartError, UnknownProtocol
 from learningchain.client.keys import keyring
 from learningchain.client.keys.keyring import Keyring
 from learningchain.client.keys.keystore import Identity, beacon_key
 from learningchain.client.keys.signing import LocalSigner
-from learningchain.client.node import daemon
-from learningchain.client.node.daemon import StartError, UnknownProtocol
 from tests.unit.node_kit import CHAIN, genesis, ident, state_of
 from tests.unit.test_client_daemon_parts import Node
 

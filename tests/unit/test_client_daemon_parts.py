@@ -27,8 +27,9 @@ from learningchain.chain.storage.guard import Guard, Kind
 from learningchain.chain.storage.wal import Wal
 from learningchain.chain.types import Certificate, Header, LogEvent, Receipt
 from learningchain.client.config import Config, Loaded, ServeConfig, WorkConfig
-from learningchain.client.node import daemon, process
-from learningchain.client.node.daemon import Daemon, StartError, load_genesis, open_guard, open_state
+from learningchain.client.daemon import running as daemon
+from learningchain.client.daemon.running import Daemon, StartError, load_genesis, open_guard, open_state
+from learningchain.client.node import process
 from tests.unit.node_kit import CHAIN, genesis, ident, state_of
 
 G = genesis()

@@ -14,11 +14,11 @@ import pytest
 from learningchain.chain.storage.datadir import MIN_FREE
 from learningchain.client import config
 from learningchain.client.config import Config
+from learningchain.client.daemon.running import version
 from learningchain.client.doctor import files, gpus, machine, node
 from learningchain.client.doctor.findings import DoctorFinding, FindingLevel, examine, exit_code, fine
 from learningchain.client.doctor.node import Said
 from learningchain.client.keys.keystore import Keystore
-from learningchain.client.node.daemon import version
 from learningchain.client.node.peer_clock import ClockSeen, PeerClock
 from learningchain.sandbox.docker import engine as engine_module
 from learningchain.sandbox.docker.context import DockerContext

@@ -9,7 +9,7 @@ import pytest
 
 from learningchain.chain.errors import Malformed
 from learningchain.chain.ledger.receipt_file import MAX_HANDOVERS
-from learningchain.client.receipts import proofs
+from learningchain.client.node import proofs
 
 FIRST = ["the set of genesis"]
 CHANGES = (4, 5, 9)

@@ -17,10 +17,10 @@ from learningchain.client.cli.common import json_object
 from learningchain.client.contracts.prediction.cli.ask import read_rows
 from learningchain.client.contracts.prediction.http.model_schema import BadRow, decode_rows, parse_schema
 from learningchain.client.contracts.prediction.sdk import rows_text
+from learningchain.client.daemon.running import api_token
 from learningchain.client.data.table_schema import parse_table_schema
 from learningchain.client.keys import names
 from learningchain.client.keys.keystore import Keystore
-from learningchain.client.node.daemon import api_token
 from learningchain.client.notify.service import secret_of
 from learningchain.client.sdk.http import read_token
 from learningchain.sandbox.building.folder import read_list
@@ -123,7 +123,7 @@ WAYS: dict[str, dict[str, str]] = {
         "client/cli/lab.py": "hands it on to nodes",
         "client/machines/slurm.py": "hands it on to Slurm's commands, without what is the node's",
         "client/notify/delivery.py": "hands it on to the owner's command",
-        "client/node/start.py": "puts back what a library would load",
+        "client/daemon/start.py": "puts back what a library would load",
         "client/node/process.py": "takes secrets out of it",
     },
     "a text file": {
@@ -132,9 +132,9 @@ WAYS: dict[str, dict[str, str]] = {
         "client/contracts/__init__.py": "what a package says of itself",
         "client/contracts/job/cli/new.py": "files of this package",
         "client/contracts/prediction/roles/table.py": "the one for tables of rows",
-        "client/dashboard/load.py": "the kernel's",
+        "client/api/load.py": "the kernel's",
         "client/node/process.py": "the kernel's",
-        "client/node/restart.py": "the kernel's",
+        "client/daemon/restart.py": "the kernel's",
         "client/sdk/listener.py": "the kernel's",
         "sandbox/building/folder.py": "a list of packages; rooms below the client have no other way",
         "sandbox/building/function.py": "in a container, what the sandbox wrote",

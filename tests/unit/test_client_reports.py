@@ -24,8 +24,8 @@ from learningchain.chain.errors import InvalidTx, TxCode
 from learningchain.chain.ledger.transition import validators_of
 from learningchain.chain.storage import private
 from learningchain.chain.types import PREVOTE, Vote, VoteEvidence, vote_digest
+from learningchain.client.daemon.reports import MAX_ASIDE, MAX_OF_ONE, Reports
 from learningchain.client.node.interface import Before
-from learningchain.client.node.reports import MAX_ASIDE, MAX_OF_ONE, Reports
 from learningchain.client.work.tables import VERSION
 from tests.unit.test_client_daemon_parts import Node as Daemon
 from tests.unit.work_kit import PARAMS, Chain, Inline, LedgerDouble, blocks, key_of, run_virtual

@@ -94,12 +94,12 @@ CALLS = ToyCalls
 
 from learningchain.chain.types import parse_credits
 from learningchain.client.api.route import Route, parse_field
-from learningchain.client.api.schema import (
+from learningchain.client.schema.bodies import (
     Strict,
     TxAnswer,
     WaitQuery,
 )
-from learningchain.client.api.texts import (
+from learningchain.client.schema.texts import (
     Amount,
 )
 from learningchain.client.api.submit import answer, submit
@@ -127,9 +127,9 @@ from pathlib import Path
 import structlog
 
 from learningchain.chain.contracts import MESSAGES
-from learningchain.client.api.explain import explain
+from learningchain.client.schema.explain import explain
 from learningchain.client.api.openapi import build
-from learningchain.client.api.render import code_name
+from learningchain.client.schema.render import code_name
 from learningchain.client.cli.app import main
 from learningchain.client.sdk.client import Client, SyncClient
 from learningchain.client.sdk.types import RejectedError

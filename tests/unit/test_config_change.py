@@ -11,7 +11,7 @@ import pytest
 
 from learningchain.client import config, config_change
 from learningchain.client.config_change import CHANGEABLE, NotChangeable
-from learningchain.client.node.settings_watch import SettingsWatch
+from learningchain.client.daemon.settings_watch import SettingsWatch
 from tests.unit.dashboard_kit import Browser, browsing
 
 OWN = """\

@@ -6,10 +6,10 @@ from itertools import count
 
 import pytest
 
+from learningchain.client.api import browsers as security
 from learningchain.client.api.errors import RequestError
-from learningchain.client.dashboard import security
+from learningchain.client.api.sessions import IDLE_S, LIFE_S, LINK_S, MAX_MARKS, MAX_SESSIONS, MAX_TEXT, Sessions
 from learningchain.client.dashboard.forms import MAX_FIELDS, parse_form
-from learningchain.client.dashboard.sessions import IDLE_S, LIFE_S, LINK_S, MAX_MARKS, MAX_SESSIONS, MAX_TEXT, Sessions
 from learningchain.client.dashboard.text import clean, flat, short
 
 

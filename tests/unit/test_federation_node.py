@@ -44,8 +44,8 @@ from learningchain.client.contracts.federation.roles.sealing import open_key, se
 from learningchain.client.contracts.federation.steps import EvaluateAll, EvaluateRun, NodeSelf, one_of
 from learningchain.client.contracts.federation.tasks import MadeFile, MakeUpdate, OpenUpdate, SumMasks
 from learningchain.client.contracts.federation.wishes import PreviewWish, StopWish, TrainWish, of_wish
+from learningchain.client.daemon.service import NodeFiles
 from learningchain.client.node.interface import PRIVATE
-from learningchain.client.node.service import NodeFiles
 from learningchain.client.work import WorkConfig
 from learningchain.client.work.artifacts import cid_of_file
 from learningchain.client.work.computing import ComputingProcess, TaskRefused

@@ -11,8 +11,8 @@ from learningchain.chain.contracts.job.messages import Claim, OnCheat, Reveal, c
 from learningchain.chain.host.terms import model_id
 from learningchain.chain.verification.votes import BallotCode
 from learningchain.client.contracts.job.roles.cleanup import OWN_PIN, SEAT_PIN, UNCLEAR_PIN, WON_PIN, may_have
+from learningchain.client.daemon.service import NodeFiles
 from learningchain.client.node.interface import PRIVATE
-from learningchain.client.node.service import NodeFiles
 from learningchain.client.node.sharing import CLOSED
 from learningchain.client.work.artifacts import parse_reason, reason
 from learningchain.p2p.content.cid import Cid, parse

@@ -11,12 +11,12 @@ import msgspec
 import pytest
 
 from learningchain.chain.storage import private
+from learningchain.client.daemon.running import version
 from learningchain.client.doctor import joined, node
 from learningchain.client.doctor.findings import DoctorFinding
 from learningchain.client.doctor.node import Said
 from learningchain.client.machines import frames as f
 from learningchain.client.machines import program as program_module
-from learningchain.client.node.daemon import version
 from tests.unit.api_kit import a_run
 from tests.unit.dashboard_kit import HOSTILE, browsing
 from tests.unit.machines_kit import Site, a_site, spec

@@ -26,7 +26,7 @@ from learningchain.chain.types import PRECOMMIT, Certificate, Header, block_id, 
 from learningchain.client.contracts.prediction.proven import keys_of, said
 from learningchain.client.contracts.prediction.roles.private import BoxPlace, blinded, box, boxes, encrypted, opened, plain_input
 from learningchain.client.keys.boxes import public_of
-from learningchain.client.receipts import proofs
+from learningchain.client.node import proofs
 from learningchain.client.receipts.files import check_receipt
 from tests.unit.ledger_kit import VALIDATORS, id_of, key_of
 from tests.unit.prediction_kit import ASKER, INPUT, OWNER, Table, genesis_with, number, sha

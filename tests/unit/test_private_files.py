@@ -25,10 +25,10 @@ from learningchain.client import config
 from learningchain.client.cli.common import WrongUsage
 from learningchain.client.cli.network import read_genesis
 from learningchain.client.config import ConfigError
+from learningchain.client.daemon import running as daemon
+from learningchain.client.daemon.running import StartError, api_token, load_genesis
 from learningchain.client.keys.hidden import decrypt, encrypt
 from learningchain.client.keys.keystore import Keystore, KeystoreError
-from learningchain.client.node import daemon
-from learningchain.client.node.daemon import StartError, api_token, load_genesis
 from learningchain.client.sdk.http import read_token
 from learningchain.client.sdk.types import UsageError
 from learningchain.client.work.artifacts import Models

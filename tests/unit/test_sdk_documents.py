@@ -13,12 +13,12 @@ import pytest
 
 from learningchain.client import contracts
 from learningchain.client.api.accounts import AccountView
-from learningchain.client.api.schema import Strict
 from learningchain.client.api.table import ROUTES
 from learningchain.client.contracts.federation.http.schema import DeployRequest, FederationImage, FederationRequest, InitialModel
 from learningchain.client.contracts.governance.http.schema import ParameterView, ProposalView
 from learningchain.client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
 from learningchain.client.contracts.prediction.http.schema import ModelRequest, PolicyRequest, PredictionRequest
+from learningchain.client.schema.bodies import Strict
 from learningchain.client.sdk.calls import Calls, call
 from learningchain.client.sdk.client import Client
 from learningchain.client.sdk.http import NodeApi

@@ -16,7 +16,7 @@ from learningchain.chain.contracts.job import views
 from learningchain.chain.storage import archive
 from learningchain.chain.storage.blockstore import BlockStore
 from learningchain.chain.storage.errors import StorageDamaged
-from learningchain.client.node.service import RunningNode
+from learningchain.client.daemon.service import RunningNode
 from tests.unit.api_kit import PARAMS, FakeLedger
 from tests.unit.storage_backends import backend as backend
 from tests.unit.storage_backends import postgres as postgres

@@ -105,18 +105,18 @@ CASES: dict[str, str] = {
     ),
     "client/api/tickets.py TICKET_S": "tests/unit/test_api_tickets.py::test_a_ticket_is_good_once_and_for_its_time",
     "client/api/route.py BODY_TIMEOUT_S": "tests/unit/test_api_http_listener.py::test_a_body_that_drips_is_given_up",
-    "client/dashboard/sessions.py LINK_S": "tests/unit/test_dashboard_sessions.py::test_a_link_opens_one_session_and_no_second",
-    "client/dashboard/sessions.py IDLE_S": (
+    "client/api/sessions.py LINK_S": "tests/unit/test_dashboard_sessions.py::test_a_link_opens_one_session_and_no_second",
+    "client/api/sessions.py IDLE_S": (
         "tests/unit/test_dashboard_sessions.py::test_a_session_ends_when_it_rests_when_it_is_old_and_when_it_is_closed"
     ),
-    "client/dashboard/sessions.py LIFE_S": (
+    "client/api/sessions.py LIFE_S": (
         "tests/unit/test_dashboard_sessions.py::test_a_session_ends_when_it_rests_when_it_is_old_and_when_it_is_closed"
     ),
     "client/keys/tokens.py KEEP_MS": "tests/unit/test_api_tokens.py::test_tokens_are_bounded_and_old_ones_go",
     "client/node/block_clock.py AHEAD_MS": (
         "tests/unit/test_block_clock.py::test_a_clock_that_is_wrong_counts_no_further_than_what_passed_since_the_block"
     ),
-    "client/node/daemon.py PART_S": (
+    "client/daemon/running.py PART_S": (
         "tests/unit/test_client_daemon_parts.py::test_who_left_hears_of_it_before_it_is_cut_off_and_who_was_banned_does_not"
     ),
     "client/notify/delivery.py COMMAND_S": (
@@ -212,17 +212,17 @@ REASONS: dict[str, str] = {
         client/contracts/prediction/roles/server.py RETRY_MS
         client/contracts/prediction/sdk.py BUSY_S
         client/dashboard/live.py PAUSE_S
-        client/dashboard/load.py EVERY_S
-        client/node/daemon.py REFRESH_S ALONE_S
+        client/api/load.py EVERY_S
+        client/daemon/running.py REFRESH_S ALONE_S
         client/node/database_watch.py EVERY_S
         client/node/disk_use.py EVERY_S
         client/node/driver.py GATHER_MS
         client/node/ledger.py ROOM_EVERY_S
         client/node/pruning.py AGAIN_S
-        client/node/reports.py RETRY_S MAX_RETRY_S
+        client/daemon/reports.py RETRY_S MAX_RETRY_S
         client/node/request_id.py LINES_PER_S
-        client/node/restart.py _LOOK_S
-        client/node/settings_watch.py EVERY_S
+        client/daemon/restart.py _LOOK_S
+        client/daemon/settings_watch.py EVERY_S
         client/node/snapshots.py REST_S
         client/notify/delivery.py FIRST_S MOST_S APART_S
         client/notify/service.py AGAIN_S LOOK_S
@@ -260,7 +260,7 @@ REASONS: dict[str, str] = {
     "one question or one wait: who asked is told that it is not over yet, and what it asked for goes on": """
         client/contracts/federation/objects.py SENT_S
         client/api/chain.py ROOM_S
-        client/api/schema.py MAX_WAIT_S
+        client/schema/bodies.py MAX_WAIT_S
         client/cli/ready.py GRACE_S
         client/config.py LOCK_S
         client/contracts/federation/http/joining.py WISHED_S
@@ -279,7 +279,7 @@ REASONS: dict[str, str] = {
         client/contracts/prediction/schemas.py FETCH_S
         client/contracts/prediction/sdk.py POST_S WATCH_S
         client/dashboard/page.py WAIT_S FETCH_S
-        client/node/daemon.py SIGNER_PATIENCE_S
+        client/daemon/running.py SIGNER_PATIENCE_S
         client/sdk/http.py TIMEOUT_S SILENCE_S
         client/sdk/plain.py CONNECT_S
         client/contracts/job/cli/mlflow.py TIMEOUT_S UPLOAD_S
@@ -301,7 +301,7 @@ REASONS: dict[str, str] = {
         client/cli/lab.py START_S STOP_S KILL_S LOOK_S ENGINE_S
         client/doctor/gpus.py ASK_S
         client/doctor/machine.py CONNECT_S
-        client/node/restart.py WAIT_S
+        client/daemon/restart.py WAIT_S
         client/signer/remote.py ANSWER_S CONNECT_S
         client/signer/server.py HELLO_S HANDSHAKE_S
         client/api/events.py WRITE_TIMEOUT_S
@@ -369,7 +369,7 @@ REASONS: dict[str, str] = {
         client/doctor/machine.py SLOW_MS
         client/doctor/node.py STALE_S
         client/keys/tokens.py DAY_MS
-        client/node/daemon.py GC_AFTER
+        client/daemon/running.py GC_AFTER
         client/node/peer_clock.py OLD_MS
         client/notify/events.py FRESH_MS
     """,

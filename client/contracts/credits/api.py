@@ -6,12 +6,12 @@ from typing import Any
 
 from learningchain.chain.contracts.credits import Transfer, supply
 from learningchain.chain.types import format_credits, parse_credits
-from learningchain.client.api.render import Json
 from learningchain.client.api.route import Call, Reply, Route, parse_account, parse_field
-from learningchain.client.api.schema import TxAnswer, WaitQuery
 from learningchain.client.api.submit import answer, submit
 from learningchain.client.contracts.credits.http.counted import Counted
 from learningchain.client.contracts.credits.http.schema import SupplyView, TransferRequest
+from learningchain.client.schema.bodies import TxAnswer, WaitQuery
+from learningchain.client.schema.render import Json
 
 
 async def get_supply(call: Call) -> Json:

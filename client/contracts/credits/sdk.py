@@ -8,8 +8,8 @@ from learningchain.client.sdk.calls import call
 from learningchain.client.sdk.node import NodeCalls
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import TxAnswer
     from learningchain.client.contracts.credits.http.schema import SupplyView
+    from learningchain.client.schema.bodies import TxAnswer
 
 
 class CreditsCalls(NodeCalls):

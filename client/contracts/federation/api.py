@@ -17,9 +17,7 @@ from learningchain.chain.contracts.federation.views import JoinedFederations, Sp
 from learningchain.client.api.chain import first_block
 from learningchain.client.api.errors import not_found, not_kept
 from learningchain.client.api.files import serve_file
-from learningchain.client.api.render import Json
 from learningchain.client.api.route import Call, Route, parse_account, parse_field, parse_hash
-from learningchain.client.api.schema import EventView, HistoryQuery
 from learningchain.client.contracts.federation.http import deploy_api, member_api, pay_api, sponsor_api
 from learningchain.client.contracts.federation.http.happened import AttemptsTold, MeasurementsTold, ToldSteps
 from learningchain.client.contracts.federation.http.ledger_views import (
@@ -45,6 +43,8 @@ from learningchain.client.contracts.federation.http.schema import (
     FederationSummary,
     FederationView,
 )
+from learningchain.client.schema.bodies import EventView, HistoryQuery
+from learningchain.client.schema.render import Json
 
 AT_ONCE = 64
 """Federations that are looked at before others have the loop."""

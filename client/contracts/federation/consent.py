@@ -8,8 +8,8 @@ from learningchain.client.contracts.federation.web.phrases import held_against
 from learningchain.client.sdk.types import RejectedError, UsageError
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import OwnDataView
     from learningchain.client.contracts.federation.http.schema import JoiningView
+    from learningchain.client.schema.bodies import OwnDataView
     from learningchain.client.sdk.client import Client
 
 

@@ -26,8 +26,8 @@ from learningchain.client.sdk.types import RejectedError, UnavailableError
 from learningchain.client.sdk.values import Credits, Span, credits_text, loss_text, moment, own_name, seconds
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import EventView, OwnDataView
     from learningchain.client.contracts.federation.http.schema import FederationRoundView, JoiningView
+    from learningchain.client.schema.bodies import EventView, OwnDataView
     from learningchain.client.sdk.client import Client
 
 POLL_S: Final = 1.0

@@ -12,7 +12,6 @@ from learningchain.client.sdk.node import NodeCalls
 from learningchain.client.sdk.types import Fetched, Json, NotFoundError
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import DataRemoved, EventView, OwnDataView, TxAnswer
     from learningchain.client.contracts.federation.http.schema import (
         DemandKept,
         DeployRequest,
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
         RoundStarted,
         VaultKept,
     )
+    from learningchain.client.schema.bodies import DataRemoved, EventView, OwnDataView, TxAnswer
 
 POLL_S = 1.0
 """How often a federation that is watched is asked about."""

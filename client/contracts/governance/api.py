@@ -32,9 +32,7 @@ from learningchain.chain.ledger.genesis import CORE, OF_CONTRACTS, unit_of
 from learningchain.chain.params import votable
 from learningchain.client.api.ending import Ending, EndingQuery
 from learningchain.client.api.errors import usage
-from learningchain.client.api.render import Json
 from learningchain.client.api.route import Call, Reply, Route, parse_account, parse_field, parse_hash
-from learningchain.client.api.schema import TxAnswer, WaitQuery
 from learningchain.client.api.submit import answer, submit
 from learningchain.client.contracts.governance.http.schema import (
     ParameterView,
@@ -44,6 +42,8 @@ from learningchain.client.contracts.governance.http.schema import (
     WithdrawRequest,
 )
 from learningchain.client.contracts.governance.http.views import describe, view
+from learningchain.client.schema.bodies import TxAnswer, WaitQuery
+from learningchain.client.schema.render import Json
 
 AT_ONCE = 64
 """Proposals that are shown before others have the loop."""

@@ -17,9 +17,7 @@ from learningchain.chain.host.terms import Arch
 from learningchain.client.api.chain import first_block
 from learningchain.client.api.errors import RequestError, not_found, not_kept
 from learningchain.client.api.files import serve_file
-from learningchain.client.api.render import Json
 from learningchain.client.api.route import Call, Reply, Route, parse_field, parse_hash
-from learningchain.client.api.schema import EventView, HistoryQuery, WaitQuery
 from learningchain.client.api.sets import bytes_here
 from learningchain.client.api.submit import answer, submit, trial_host
 from learningchain.client.contracts.job.http import contractor_api, quotes
@@ -37,6 +35,8 @@ from learningchain.client.contracts.job.http.schema import (
     TrainersView,
 )
 from learningchain.client.keys.tokens import TokenScope
+from learningchain.client.schema.bodies import EventView, HistoryQuery, WaitQuery
+from learningchain.client.schema.render import Json
 
 AT_ONCE = 64
 """Jobs that are listed before others have the loop."""

@@ -12,7 +12,6 @@ from learningchain.client.sdk.node import NodeCalls
 from learningchain.client.sdk.types import Fetched, Json, NotFoundError, UnreachableError
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import EventView
     from learningchain.client.contracts.job.http.schema import (
         HiddenKept,
         JobCancelled,
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
         JobView,
         TrainersView,
     )
+    from learningchain.client.schema.bodies import EventView
 
 
 class JobCalls(NodeCalls):

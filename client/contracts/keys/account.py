@@ -5,8 +5,8 @@ from __future__ import annotations
 from learningchain.chain.contracts.keys import GuardianSet, changes_of, guardians_of, recovery_of, words_needed
 from learningchain.chain.crypto import address
 from learningchain.chain.host import K_CHAIN, ChainRecord, Reader
-from learningchain.client.api.render import Json
 from learningchain.client.contracts.keys.http.schema import KeysView
+from learningchain.client.schema.render import Json
 
 
 def of(reader: Reader, account: bytes) -> Json:

@@ -6,11 +6,11 @@ from learningchain.chain.contracts.keys import ObjectRecovery, Recover, RotateKe
 from learningchain.chain.crypto import address, is_public_key
 from learningchain.client.api.errors import usage
 from learningchain.client.api.route import Call, Reply, Route, parse_account, parse_field
-from learningchain.client.api.schema import TxAnswer, WaitQuery
 from learningchain.client.api.submit import answer, submit
 from learningchain.client.contracts.keys.http.request import check_request, parse_request
 from learningchain.client.contracts.keys.http.schema import GuardiansRequest, RecoveryRequest, RotationRequest
 from learningchain.client.keys.keystore import KeystoreError
+from learningchain.client.schema.bodies import TxAnswer, WaitQuery
 
 
 def _key(text: str) -> bytes:

@@ -9,7 +9,7 @@ from learningchain.client.sdk.calls import call
 from learningchain.client.sdk.node import NodeCalls
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import TxAnswer
+    from learningchain.client.schema.bodies import TxAnswer
 
 
 class KeyCalls(NodeCalls):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from learningchain.chain.contracts.membership import Member, member_key
 from learningchain.chain.crypto import address
 from learningchain.chain.host import Reader
-from learningchain.client.api.render import Json
 from learningchain.client.contracts.membership.http import cases
 from learningchain.client.contracts.membership.http.schema import MemberView
+from learningchain.client.schema.render import Json
 
 
 def of(reader: Reader, account: bytes) -> Json:

@@ -32,9 +32,7 @@ from learningchain.chain.types import parse_credits
 from learningchain.client.api.accounts import AccountView, view
 from learningchain.client.api.ending import Ending, EndingQuery, cursor_of
 from learningchain.client.api.errors import unavailable, usage
-from learningchain.client.api.render import Json, contract_number
 from learningchain.client.api.route import Call, Reply, Route, parse_account, parse_field
-from learningchain.client.api.schema import TxAnswer, WaitQuery
 from learningchain.client.api.submit import answer, spending, submit
 from learningchain.client.contracts.membership.http import cases, joining
 from learningchain.client.contracts.membership.http.schema import (
@@ -54,6 +52,8 @@ from learningchain.client.contracts.membership.http.schema import (
 from learningchain.client.contracts.membership.http.token import to_text
 from learningchain.client.contracts.membership.statements import TOKEN, token_body
 from learningchain.client.keys.signing import SignerUnavailable
+from learningchain.client.schema.bodies import TxAnswer, WaitQuery
+from learningchain.client.schema.render import Json, contract_number
 from learningchain.p2p.address_book import parse_endpoint
 
 AT_ONCE = 64

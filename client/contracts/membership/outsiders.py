@@ -24,10 +24,10 @@ from learningchain.chain.contracts.membership.records import Invitation
 from learningchain.chain.crypto import account_id, is_public_key
 from learningchain.chain.errors import InvalidTx, Malformed, Reject
 from learningchain.chain.types import AccountId, Hash
-from learningchain.client.api.render import code_name
 from learningchain.client.api.submit import try_out
 from learningchain.client.keys.signing import SignerUnavailable
 from learningchain.client.node.interface import Ledger
+from learningchain.client.schema.render import code_name
 from learningchain.p2p.outsiders import MAX_ASK, Answer, Door
 
 AGAIN_MS: Final = 5_000

@@ -11,7 +11,6 @@ from learningchain.client.sdk.node import NodeCalls
 
 if TYPE_CHECKING:
     from learningchain.client.api.accounts import AccountView
-    from learningchain.client.api.schema import TxAnswer
     from learningchain.client.contracts.membership.http.schema import (
         BoxKeyAnswer,
         BoxKeyView,
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
         InviteAnswer,
         OpenCase,
     )
+    from learningchain.client.schema.bodies import TxAnswer
 
 
 class MembershipCalls(NodeCalls):

@@ -10,11 +10,8 @@ from learningchain.chain.contracts.prediction.records import LiveKind, ModelReco
 from learningchain.chain.crypto import parse_address
 from learningchain.chain.types import parse_credits
 from learningchain.client.api.errors import not_found, usage
-from learningchain.client.api.render import Json
 from learningchain.client.api.route import Call, Reply, Route, parse_field
-from learningchain.client.api.schema import TxAnswer, WaitQuery
 from learningchain.client.api.submit import answer, submit
-from learningchain.client.api.texts import ADDRESS, HASH, MODEL_NAME, form
 from learningchain.client.contracts.prediction.http import inference_api, policy_api, request_api, serving_api
 from learningchain.client.contracts.prediction.http.live import LivePredictions
 from learningchain.client.contracts.prediction.http.postings import build_model, find_model
@@ -30,6 +27,9 @@ from learningchain.client.contracts.prediction.http.schema import (
 from learningchain.client.contracts.prediction.http.views import describe_model, summarise_model
 from learningchain.client.contracts.prediction.schemas import schema_of
 from learningchain.client.keys.tokens import TokenScope
+from learningchain.client.schema.bodies import TxAnswer, WaitQuery
+from learningchain.client.schema.render import Json
+from learningchain.client.schema.texts import ADDRESS, HASH, MODEL_NAME, form
 
 AT_ONCE = 64
 """Models that are looked at before others have the loop."""

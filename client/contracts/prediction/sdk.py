@@ -14,7 +14,6 @@ from learningchain.client.sdk.node import NodeCalls
 from learningchain.client.sdk.types import Json, UnavailableError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import EventView, TxAnswer
     from learningchain.client.contracts.prediction.http.schema import (
         ModelPosted,
         ModelRequest,
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
         ServePosted,
         ValueView,
     )
+    from learningchain.client.schema.bodies import EventView, TxAnswer
 
 ANSWERED = ("AGREED", "WEAK", "FAILED", "FINAL")
 """States in which it is known what a request came to; an appeal may change what AGREED and WEAK say."""

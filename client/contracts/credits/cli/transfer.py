@@ -12,7 +12,7 @@ from learningchain.client.keys.names import Names, near
 from learningchain.client.sdk.types import NotFoundError
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import TxAnswer
+    from learningchain.client.schema.bodies import TxAnswer
     from learningchain.client.sdk.client import Client
 
 LATELY = 200

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from learningchain.client.api.schema import (
+from learningchain.client.schema.bodies import (
     Strict,
     SupplyPart,
 )
-from learningchain.client.api.texts import Address, Amount, GivenAmount
+from learningchain.client.schema.texts import Address, Amount, GivenAmount
 
 
 class TransferRequest(Strict, frozen=True, kw_only=True):

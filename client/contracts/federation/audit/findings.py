@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from learningchain.chain.contracts.federation.messages import FederationTerms
 from learningchain.chain.types import TransferEvent
-from learningchain.client.api.render import Json
+from learningchain.client.schema.render import Json
 
 BURNED = ":banned"
 """Behind the reason of what would have been a banned payee's: it burns (LC-FED-44)."""

@@ -17,7 +17,6 @@ from learningchain.client.contracts.federation.references import find_federation
 from learningchain.client.contracts.federation.web.phrases import agreement, became, vault_text
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import OwnDataView, TxAnswer
     from learningchain.client.contracts.federation.http.schema import (
         DemandKept,
         FederationJoined,
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
         OwnPartView,
         PreviewView,
     )
+    from learningchain.client.schema.bodies import OwnDataView, TxAnswer
     from learningchain.client.sdk.client import Client
 
 MAX_SCHEMA = 64 * 1024

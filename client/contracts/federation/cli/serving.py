@@ -10,8 +10,8 @@ from learningchain.client.cli.options import Parameter
 from learningchain.client.contracts.federation.cli.sponsoring import sent
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import TxAnswer
     from learningchain.client.contracts.federation.http.schema import FederationServing
+    from learningchain.client.schema.bodies import TxAnswer
     from learningchain.client.sdk.client import Client
 
 

@@ -11,8 +11,8 @@ from learningchain.client.contracts.federation.cli.reading import FedText
 from learningchain.client.contracts.federation.references import find_federation
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import TxAnswer
     from learningchain.client.contracts.federation.http.schema import LookedAfter, RoundStarted
+    from learningchain.client.schema.bodies import TxAnswer
     from learningchain.client.sdk.client import Client
 
 MemberText = Annotated[str, Parameter(name="ACCOUNT", help="An address, or one of your names.")]

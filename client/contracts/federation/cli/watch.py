@@ -29,8 +29,8 @@ from learningchain.client.sdk.http import COMING_S
 from learningchain.client.sdk.types import ApiError, UnreachableError
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import EventView, TransferView
     from learningchain.client.contracts.federation.http.schema import FederationRoundView, FederationView
+    from learningchain.client.schema.bodies import EventView, TransferView
     from learningchain.client.sdk.client import Client
 
 RETRIES = 10

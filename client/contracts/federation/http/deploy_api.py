@@ -26,7 +26,6 @@ from learningchain.chain.types import parse_credits, parse_loss
 from learningchain.client import contracts
 from learningchain.client.api.errors import usage
 from learningchain.client.api.route import Call, Reply, Route, parse_field, parse_hash
-from learningchain.client.api.schema import WaitQuery
 from learningchain.client.api.submit import answer, submit
 from learningchain.client.contracts.federation.http.ledger_views import Members, members_of
 from learningchain.client.contracts.federation.http.lookup import known, unknown
@@ -34,6 +33,7 @@ from learningchain.client.contracts.federation.http.offers import why_not_offere
 from learningchain.client.contracts.federation.http.postings import binary_cid
 from learningchain.client.contracts.federation.http.schema import DeployRequest, FederationDeployed
 from learningchain.client.keys.tokens import TokenScope
+from learningchain.client.schema.bodies import WaitQuery
 
 
 async def post_deployment(call: Call) -> Reply:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from learningchain.client.api.render import Json
+from learningchain.client.schema.render import Json
 
 SCREENED, VOID, CODE, STARTED = "fed.screened", "fed.void", "fed.code", "fed.started"
 MEASURED, VOTE, UNOPENED, MEASURE = "fed.measured", "fed.vote", "fed.unopened", "fed.measure"

@@ -27,6 +27,7 @@ from learningchain.chain.contracts.federation.records import FederationMember, F
 from learningchain.chain.contracts.membership import Member
 from learningchain.chain.contracts.membership import member_key as membership_key
 from learningchain.chain.crypto import address
+from learningchain.client.api.whole_node import NodeService
 from learningchain.client.contracts.federation.arithmetic.places import published_digest
 from learningchain.client.contracts.federation.arithmetic.vault import LEAST_HOLDERS, MOST_HOLDERS
 from learningchain.client.contracts.federation.http.schema import PreviewView
@@ -38,7 +39,6 @@ from learningchain.client.contracts.federation.roles.runs import SCHEMA
 from learningchain.client.contracts.federation.roles.verifiers import deciders, least_verifiers, too_few_to_draw
 from learningchain.client.contracts.federation.wishes import PreviewWish, SponsorWish, StopWish, TrainWish, VaultWish, Wish, of_wish
 from learningchain.client.contracts.federation.without_numpy import numpy_missing
-from learningchain.client.node.interface import NodeService
 from learningchain.sandbox import OwnData
 
 MIN_VETTED: Final = 2

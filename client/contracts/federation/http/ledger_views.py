@@ -39,7 +39,7 @@ from learningchain.chain.host import Escrow, PastReader, Reader, escrow_key, par
 from learningchain.chain.host.terms import LIMITS, Arch, ImageKind
 from learningchain.chain.types import format_credits, format_loss
 from learningchain.chain.verification.scale import FloatKind
-from learningchain.client.api.render import Json
+from learningchain.client.schema.render import Json
 
 MILLION = 10**6
 Members = Sequence[tuple[bytes, FederationMember]]

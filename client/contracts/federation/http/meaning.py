@@ -14,10 +14,10 @@ from learningchain.chain.contracts.federation.records import FederationPosting, 
 from learningchain.chain.crypto import address
 from learningchain.chain.host import VERIFIERS, Host
 from learningchain.chain.types import format_credits, format_loss
-from learningchain.client.api.render import Json
 from learningchain.client.contracts.federation.http.ledger_views import Members, cid_text, describe_terms
 from learningchain.client.contracts.federation.rule_warnings import screening_warnings
 from learningchain.client.contracts.federation.small_words import OF_A_CELL
+from learningchain.client.schema.render import Json
 
 SKETCH_ROWS, REFERENCE_ROWS = 64, 2
 """Numbers of an update that the aggregators see: 64 rows, and two more where there is a reference (LC-FILE-16, 20)."""

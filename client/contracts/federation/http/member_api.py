@@ -15,9 +15,7 @@ from learningchain.chain.contracts.federation.records import FederationMember, F
 from learningchain.chain.contracts.federation.views import duties
 from learningchain.chain.errors import InvalidTx, Reject
 from learningchain.client.api.errors import invalid, not_found, rejected, unavailable, usage
-from learningchain.client.api.render import Json
 from learningchain.client.api.route import Call, Reply, Route, parse_account, parse_field, parse_hash
-from learningchain.client.api.schema import TxAnswer, WaitQuery
 from learningchain.client.api.submit import answer, spending, submit, trial_host
 from learningchain.client.contracts.federation.arithmetic.places import published_digest
 from learningchain.client.contracts.federation.http.ledger_views import members_of
@@ -46,6 +44,8 @@ from learningchain.client.contracts.federation.roles.verifiers import least_veri
 from learningchain.client.contracts.federation.without_numpy import numpy_missing
 from learningchain.client.keys.signing import SignerUnavailable
 from learningchain.client.keys.tokens import TokenScope
+from learningchain.client.schema.bodies import TxAnswer, WaitQuery
+from learningchain.client.schema.render import Json
 
 MOST_DUTIES = 1_000
 HOLD_S, POLL_S = 10.0, 0.1

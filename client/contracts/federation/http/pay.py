@@ -18,8 +18,8 @@ from learningchain.chain.contracts.federation.messages import FileCode
 from learningchain.chain.contracts.federation.records import FederationMember, RoundOutcome
 from learningchain.chain.crypto import address
 from learningchain.chain.types import TransferEvent, format_credits
-from learningchain.client.api.render import Json
 from learningchain.client.contracts.federation.http.happened import AttemptsTold, MeasurementsTold
+from learningchain.client.schema.render import Json
 
 SETTLED, SHARE = "fed.settled", "fed.share"
 WHYS: Final = (

@@ -8,12 +8,12 @@ from learningchain.chain.contracts.federation.formulas import KEPT_ROUNDS
 from learningchain.chain.contracts.federation.messages import MAX_ROUNDS
 from learningchain.client.api.chain import first_block
 from learningchain.client.api.errors import not_found, not_kept
-from learningchain.client.api.render import Json
 from learningchain.client.api.route import Call, Route, parse_field
 from learningchain.client.contracts.federation.http.ledger_views import describe_rounds, members_of
 from learningchain.client.contracts.federation.http.lookup import known
 from learningchain.client.contracts.federation.http.pay import RoundTold, describe_pay, shares_in
 from learningchain.client.contracts.federation.http.schema import FederationPayQuery, RoundPayView
+from learningchain.client.schema.render import Json
 
 EVENTS, MOST_PAGES = 500, 32
 """Events of a page, and pages that one call reads: a round of long ago is found by going on from `before`."""

@@ -8,15 +8,15 @@ from msgspec import Meta, field
 
 from learningchain.chain.contracts.federation.messages import MAX_EXAMPLES_CLAIMED, MAX_ROUNDS, MOST_MEMBERS
 from learningchain.chain.params import MAX_INT
-from learningchain.client.api.choices import exactly_one, given, needs
-from learningchain.client.api.schema import (
+from learningchain.client.schema.bodies import (
     Count,
     Page,
     StoredFile,
     Strict,
     TxAnswer,
 )
-from learningchain.client.api.texts import (
+from learningchain.client.schema.choices import exactly_one, given, needs
+from learningchain.client.schema.texts import (
     Address,
     Amount,
     CidText,

@@ -26,9 +26,7 @@ from learningchain.chain.errors import Reject
 from learningchain.chain.host import read_params
 from learningchain.chain.types import format_credits, tx_id
 from learningchain.client.api.errors import rejected, usage
-from learningchain.client.api.render import Json
 from learningchain.client.api.route import Call, Reply, Route, parse_account
-from learningchain.client.api.schema import TxAnswer, WaitQuery
 from learningchain.client.api.submit import answer, spending, submit, trial_host
 from learningchain.client.contracts.federation.http.ledger_views import cid_text
 from learningchain.client.contracts.federation.http.lending import lends
@@ -45,6 +43,8 @@ from learningchain.client.contracts.federation.http.schema import (
 )
 from learningchain.client.contracts.federation.roles.images import listed_programs, why_not_run
 from learningchain.client.keys.tokens import TokenScope
+from learningchain.client.schema.bodies import TxAnswer, WaitQuery
+from learningchain.client.schema.render import Json
 from learningchain.p2p.content.faults import FetchFailed
 
 FETCH_S = 60.0

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from learningchain.client.dashboard.text import size, span
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import OwnDataView
     from learningchain.client.contracts.federation.http.schema import (
         JoiningVerifier,
         JoiningView,
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
         OwnerPay,
         VaultView,
     )
+    from learningchain.client.schema.bodies import OwnDataView
 
 STATES = {
     "IDLE": "waits for the sponsor to start a round",

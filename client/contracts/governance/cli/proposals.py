@@ -11,8 +11,8 @@ from learningchain.client.cli.options import Parameter
 from learningchain.client.cli.paper import Console
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import TxAnswer
     from learningchain.client.contracts.governance.http.schema import ParameterView, ProposalView
+    from learningchain.client.schema.bodies import TxAnswer
     from learningchain.client.sdk.client import Client
 
 Details = dict[str, Any]

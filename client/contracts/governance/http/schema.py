@@ -7,11 +7,11 @@ from typing import Annotated, Literal, TypedDict
 from msgspec import Meta
 
 from learningchain.chain.params import MAX_INT
-from learningchain.client.api.choices import given
-from learningchain.client.api.schema import (
+from learningchain.client.schema.bodies import (
     Strict,
 )
-from learningchain.client.api.texts import (
+from learningchain.client.schema.choices import given
+from learningchain.client.schema.texts import (
     Address,
     Hash,
     Hex,

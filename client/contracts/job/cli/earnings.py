@@ -15,8 +15,8 @@ from learningchain.client.cli.paper import Console
 from learningchain.client.contracts.job.earned import COLUMNS, EARNED
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import HistoryView
     from learningchain.client.contracts.job.http.schema import JobSummary
+    from learningchain.client.schema.bodies import HistoryView
     from learningchain.client.sdk.client import Client
 
 MOST_DAYS = 365

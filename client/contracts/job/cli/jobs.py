@@ -29,8 +29,8 @@ from learningchain.client.contracts.job.references import find
 from learningchain.client.sdk.types import ApiError, Fetched, UnreachableError
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import ParkedView, RunCancelled, StatusView
     from learningchain.client.contracts.job.http.schema import JobSummary, JobView, SetInUse
+    from learningchain.client.schema.bodies import ParkedView, RunCancelled, StatusView
     from learningchain.client.sdk.client import Client
 
 MAX_LIST = 20_000

@@ -41,8 +41,8 @@ from learningchain.client.sdk.http import COMING_S
 from learningchain.client.sdk.types import ApiError, NotFoundError, UnreachableError
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import EventView, ParkedView, TransferView
     from learningchain.client.contracts.job.http.schema import JobView
+    from learningchain.client.schema.bodies import EventView, ParkedView, TransferView
     from learningchain.client.sdk.client import Client
 
 POLL_S = 3.0

@@ -14,9 +14,7 @@ from learningchain.chain.errors import Reject
 from learningchain.chain.host import Account, account_key, read_params
 from learningchain.chain.types import format_credits
 from learningchain.client.api.errors import rejected
-from learningchain.client.api.render import Json, code_name
 from learningchain.client.api.route import Call, Reply, Route, parse_field, parse_hash
-from learningchain.client.api.schema import WaitQuery
 from learningchain.client.api.submit import answer, submit, trial_host, try_out
 from learningchain.client.contracts.job.http import quotes
 from learningchain.client.contracts.job.http.postings import build_job, check_open, expiry_of, parse_digest
@@ -30,6 +28,8 @@ from learningchain.client.contracts.job.http.schema import (
     JobRequest,
 )
 from learningchain.client.keys.tokens import TokenScope
+from learningchain.client.schema.bodies import WaitQuery
+from learningchain.client.schema.render import Json, code_name
 
 AT_ONCE = 64
 """Jobs that are compared before others have the loop."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from learningchain.chain.types import format_credits, format_loss
-from learningchain.client.api.render import Json
+from learningchain.client.schema.render import Json
 
 _JOB_CREDITS = frozenset(
     (

@@ -8,14 +8,14 @@ from msgspec import Meta, field
 
 from learningchain.chain.host.terms import LIMITS, MAX_DEVICE_MB
 from learningchain.chain.params import MAX_INT
-from learningchain.client.api.choices import exactly_one
-from learningchain.client.api.schema import (
+from learningchain.client.schema.bodies import (
     Count,
     Page,
     Strict,
     TxAnswer,
 )
-from learningchain.client.api.texts import (
+from learningchain.client.schema.choices import exactly_one
+from learningchain.client.schema.texts import (
     Address,
     Amount,
     CidText,

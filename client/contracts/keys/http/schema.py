@@ -6,12 +6,12 @@ from typing import Annotated, TypedDict
 
 from msgspec import Meta
 
-from learningchain.client.api.schema import (
+from learningchain.client.schema.bodies import (
     Count,
     Strict,
     TxAnswer,
 )
-from learningchain.client.api.texts import (
+from learningchain.client.schema.texts import (
     ADDRESS,
     Address,
     Hex,

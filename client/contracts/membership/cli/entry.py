@@ -229,7 +229,7 @@ def join(
         return 0
     common.out.note(f"The node starts; Ctrl-C stops it. Look around from a second terminal: learningchain status{common.again}")
     _tell_when_synced(common, height)
-    from learningchain.client.node import start
+    from learningchain.client.daemon import start
 
     return start.run(data, word)
 

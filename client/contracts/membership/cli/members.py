@@ -12,8 +12,8 @@ from learningchain.client.cli.paper import Console, Text
 
 if TYPE_CHECKING:
     from learningchain.client.api.accounts import AccountView
-    from learningchain.client.api.schema import TxAnswer
     from learningchain.client.contracts.membership.http.schema import OpenCase
+    from learningchain.client.schema.bodies import TxAnswer
     from learningchain.client.sdk.client import Client
 
 PAGE = 1_000

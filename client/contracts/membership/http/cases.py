@@ -11,7 +11,7 @@ from learningchain.chain.crypto import address
 from learningchain.chain.host import BANNED, K_VALIDATORS, SUSPENDED, Account, Reader, Validators, account_key, read_params
 from learningchain.chain.host.terms import Arch
 from learningchain.chain.verification.votes import Judgement
-from learningchain.client.api.render import Json
+from learningchain.client.schema.render import Json
 
 
 def open_case(reader: Reader, account: bytes) -> Case | None:

@@ -32,10 +32,10 @@ from learningchain.chain.errors import Malformed
 from learningchain.chain.host import Account, Reader, account_key
 from learningchain.chain.ledger.genesis import Genesis, from_json
 from learningchain.chain.types import format_credits
-from learningchain.client.api.render import Json
 from learningchain.client.contracts.membership.http.token import MAX_PEERS, VERSION, Contact, JoinToken
 from learningchain.client.contracts.membership.outsiders import ADMITTED, Ask, Wish
 from learningchain.client.contracts.membership.statements import UNSIGNED
+from learningchain.client.schema.render import Json
 from learningchain.client.sdk.types import ApiError, RejectedError, UnreachableError
 from learningchain.p2p.address_book import parse_endpoint
 from learningchain.p2p.connection import Refused

@@ -8,12 +8,12 @@ from msgspec import Meta
 
 from learningchain.chain.contracts import CONTRACTS
 from learningchain.chain.params import MAX_INT
-from learningchain.client.api.schema import (
+from learningchain.client.schema.bodies import (
     Page,
     Strict,
     TxAnswer,
 )
-from learningchain.client.api.texts import ADDRESS, Address, Endpoint, GivenAmount, Hash, Hex, form
+from learningchain.client.schema.texts import ADDRESS, Address, Endpoint, GivenAmount, Hash, Hex, form
 
 
 class BoxKeyRequest(Strict, frozen=True, kw_only=True):

@@ -12,13 +12,13 @@ from learningchain.client.contracts.prediction.references import find_model
 from learningchain.client.sdk.types import ApiError
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import TxAnswer
     from learningchain.client.contracts.prediction.http.schema import (
         RecentAnswersView,
         RegisteredModelSummary,
         RegisteredModelView,
         ServePosted,
     )
+    from learningchain.client.schema.bodies import TxAnswer
     from learningchain.client.sdk.client import Client
 
 MAX_LIST = 1_000

@@ -11,8 +11,8 @@ from learningchain.client.cli.receipts import ENDING, keep_receipt_file
 from learningchain.client.contracts.prediction.references import find_request
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import ReceiptFileView
     from learningchain.client.contracts.prediction.http.schema import PredictionView
+    from learningchain.client.schema.bodies import ReceiptFileView
     from learningchain.client.sdk.client import Client
 
 

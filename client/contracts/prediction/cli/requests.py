@@ -15,8 +15,8 @@ from learningchain.client.contracts.prediction.references import find_model, fin
 from learningchain.client.sdk.types import NotFoundError
 
 if TYPE_CHECKING:
-    from learningchain.client.api.schema import TxAnswer
     from learningchain.client.contracts.prediction.http.schema import PredictionSummary, PredictionView
+    from learningchain.client.schema.bodies import TxAnswer
     from learningchain.client.sdk.client import Client
 
 MAX_LIST = 1_000

@@ -28,10 +28,7 @@ from learningchain.chain.host import Reader
 from learningchain.chain.types import format_credits, parse_credits
 from learningchain.client.api.errors import RequestError, not_found, rejected, unavailable, usage
 from learningchain.client.api.ops import get_ready
-from learningchain.client.api.render import Json
 from learningchain.client.api.route import SAFE_HEADERS, Call, Route, read_bounded
-from learningchain.client.api.schema import WaitQuery
-from learningchain.client.api.texts import ADDRESS, HASH, MODEL_NAME, form
 from learningchain.client.contracts.prediction.http import views
 from learningchain.client.contracts.prediction.http.day_budget import FILE, DayBudget
 from learningchain.client.contracts.prediction.http.inference import (
@@ -61,6 +58,9 @@ from learningchain.client.contracts.prediction.http.schema import (
 )
 from learningchain.client.contracts.prediction.schemas import schema_of
 from learningchain.client.keys.tokens import TokenScope, now_ms
+from learningchain.client.schema.bodies import WaitQuery
+from learningchain.client.schema.render import Json
+from learningchain.client.schema.texts import ADDRESS, HASH, MODEL_NAME, form
 
 T = TypeVar("T")
 

@@ -9,12 +9,12 @@ from learningchain.chain.crypto import sha256
 from learningchain.chain.host import Reader
 from learningchain.client.api.callbacks import NoCallback, WantedCallback, service_of
 from learningchain.client.api.errors import not_found, usage
-from learningchain.client.api.render import Json
 from learningchain.client.api.route import Call, parse_field, parse_hash
 from learningchain.client.callbacks.service import shown
 from learningchain.client.contracts.prediction.proven import plain_document
 from learningchain.client.contracts.prediction.roles.private import KEY, of_key
 from learningchain.client.keys.tokens import TokenScope
+from learningchain.client.schema.render import Json
 
 SOURCE = "prediction"
 """What this contract is called among the callbacks."""

@@ -7,15 +7,15 @@ import asyncio
 from learningchain.chain.contracts.prediction.messages import policy_id_of
 from learningchain.chain.contracts.prediction.records import LiveKind
 from learningchain.client.api.errors import not_found
-from learningchain.client.api.render import Json
 from learningchain.client.api.route import Call, Reply, Route, parse_field, parse_hash
-from learningchain.client.api.schema import WaitQuery
 from learningchain.client.api.submit import answer, submit
 from learningchain.client.contracts.prediction.http.live import LivePredictions
 from learningchain.client.contracts.prediction.http.postings import build_policy, find_model
 from learningchain.client.contracts.prediction.http.schema import PoliciesQuery, PolicyPosted, PolicyRequest, PolicyView
 from learningchain.client.contracts.prediction.http.views import describe_policy
 from learningchain.client.keys.tokens import TokenScope
+from learningchain.client.schema.bodies import WaitQuery
+from learningchain.client.schema.render import Json
 
 AT_ONCE = 64
 """Policies that are looked at before others have the loop."""

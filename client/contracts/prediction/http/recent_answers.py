@@ -8,8 +8,8 @@ from typing import Final
 from learningchain.chain.contracts.prediction import records
 from learningchain.chain.ledger.state import State
 from learningchain.client.api.following import Follower
-from learningchain.client.api.render import Json
 from learningchain.client.contracts.prediction.roles.answer_window import NO_ANSWERS, AnswerFigures, AnswerWindow, sample_of
+from learningchain.client.schema.render import Json
 
 MOST_MODELS: Final = 1_024
 """Models of which answers are remembered; beyond it that whose window changed longest ago is forgotten."""

@@ -23,9 +23,7 @@ from learningchain.chain.host import VERIFIERS, Reader, read_params
 from learningchain.chain.types import format_credits, parse_credits, tx_id
 from learningchain.client.api.chain import first_block
 from learningchain.client.api.errors import RequestError, not_found, not_kept, unavailable
-from learningchain.client.api.render import Json, code_name
 from learningchain.client.api.route import Call, Reply, Route, parse_field, parse_hash
-from learningchain.client.api.schema import EventView, HistoryQuery, TxAnswer, WaitQuery
 from learningchain.client.api.submit import answer, submit, trial_host, try_out
 from learningchain.client.contracts.prediction.http import views
 from learningchain.client.contracts.prediction.http.asked_once import OnceKey, asked_once
@@ -55,6 +53,8 @@ from learningchain.client.contracts.prediction.http.schema import (
 from learningchain.client.contracts.prediction.schemas import fitted
 from learningchain.client.keys.tokens import TokenScope
 from learningchain.client.node.interface import Ledger
+from learningchain.client.schema.bodies import EventView, HistoryQuery, TxAnswer, WaitQuery
+from learningchain.client.schema.render import Json, code_name
 from learningchain.p2p.content.cid import parse as parse_cid
 from learningchain.p2p.content.faults import StoreError
 

@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 from msgspec import Meta, field
 
 from learningchain.chain.params import MAX_INT
-from learningchain.client.api.choices import at_least_one, exactly_one, given, needs
-from learningchain.client.api.schema import (
+from learningchain.client.schema.bodies import (
     CallbackSecretText,
     CallbackUrlText,
     CallbackView,
@@ -18,7 +17,8 @@ from learningchain.client.api.schema import (
     Strict,
     TxAnswer,
 )
-from learningchain.client.api.texts import (
+from learningchain.client.schema.choices import at_least_one, exactly_one, given, needs
+from learningchain.client.schema.texts import (
     Address,
     Amount,
     CidText,

@@ -14,13 +14,13 @@ from learningchain.chain.contracts.prediction.records import ModelStanding
 from learningchain.chain.host import Escrow, escrow_key, read_params
 from learningchain.chain.types import parse_credits
 from learningchain.client.api.errors import RequestError, not_found, unavailable, usage
-from learningchain.client.api.render import Json
 from learningchain.client.api.route import Call, Reply, Route, parse_field
-from learningchain.client.api.schema import TxAnswer, WaitQuery
 from learningchain.client.api.submit import answer, spending, submit
 from learningchain.client.contracts.prediction.http.postings import find_model
 from learningchain.client.contracts.prediction.http.schema import ModelTrial, ServePosted, ServeRequest
 from learningchain.client.keys.tokens import FULL, TokenScope
+from learningchain.client.schema.bodies import TxAnswer, WaitQuery
+from learningchain.client.schema.render import Json
 
 if TYPE_CHECKING:
     from learningchain.client.contracts.prediction.duties import RunTerms

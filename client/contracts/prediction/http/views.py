@@ -35,7 +35,7 @@ from learningchain.chain.crypto import address
 from learningchain.chain.host import Escrow, Reader, escrow_key, read_params
 from learningchain.chain.host.terms import Arch, ImageKind
 from learningchain.chain.types import format_credits, format_loss
-from learningchain.client.api.render import Json
+from learningchain.client.schema.render import Json
 
 APPEAL_ROUND = 3
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from learningchain.chain.host import Reader
-from learningchain.client.api.render import Json
+from learningchain.client.schema.render import Json
 
 
 class ForecasterView(TypedDict):

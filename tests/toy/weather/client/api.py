@@ -8,15 +8,15 @@ from msgspec import Meta
 
 from learningchain.chain.crypto import address
 from learningchain.chain.types import parse_credits
-from learningchain.client.api.render import Json
 from learningchain.client.api.route import Call, Reply, Route, parse_field
-from learningchain.client.api.schema import (
+from learningchain.client.api.submit import answer, submit
+from learningchain.client.schema.bodies import (
     Strict,
     TxAnswer,
     WaitQuery,
 )
-from learningchain.client.api.submit import answer, submit
-from learningchain.client.api.texts import Address, GivenAmount
+from learningchain.client.schema.render import Json
+from learningchain.client.schema.texts import Address, GivenAmount
 
 from .. import Forecast
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from learningchain.client.api.schema import TxAnswer
+from learningchain.client.schema.bodies import TxAnswer
 from learningchain.client.sdk.calls import Calls, call
 
 

@@ -50,9 +50,12 @@ from learningchain.chain.storage.wal import Wal
 from learningchain.chain.types import Checkpoint, Evidence, LogEvent, Validator, block_id, parse_checkpoint, quorum
 from learningchain.client import config as configuration
 from learningchain.client import contracts, reading
-from learningchain.client.api.render import render_event
 from learningchain.client.api.route import ServerLimits
 from learningchain.client.api.server import MIN_TOKEN, ApiServer
+from learningchain.client.daemon.reports import Reports
+from learningchain.client.daemon.restart import LEAVE, NotReplaced, replace_running
+from learningchain.client.daemon.service import RunningNode
+from learningchain.client.daemon.settings_watch import SettingsWatch
 from learningchain.client.keys import keyring
 from learningchain.client.keys.keyring import Keyring
 from learningchain.client.keys.keystore import Identity, KeystoreError, derived
@@ -64,12 +67,9 @@ from learningchain.client.node.disk_use import DiskUse
 from learningchain.client.node.driver import Driver, now_ms
 from learningchain.client.node.ledger import NodeLedger
 from learningchain.client.node.pruning import Pruner
-from learningchain.client.node.reports import Reports
-from learningchain.client.node.restart import LEAVE, NotReplaced, replace_running
 from learningchain.client.node.screen import Screen
-from learningchain.client.node.service import RunningNode
-from learningchain.client.node.settings_watch import SettingsWatch
 from learningchain.client.node.snapshots import SnapshotService
+from learningchain.client.schema.render import render_event
 from learningchain.client.signer.certificate import certificate
 from learningchain.client.signer.pairing import Pairing, PairingError
 from learningchain.client.signer.remote import AHEAD, RemoteSigner

@@ -20,16 +20,16 @@ from learningchain.chain.storage import archive, state_diffs, validator_changes
 from learningchain.chain.storage.blockstore import MAX_RECEIPT, BlockStore, StoredBlock
 from learningchain.chain.types import LogEvent, Receipt, Validator, decode_block, tx_id
 from learningchain.client import config_change
-from learningchain.client.api.render import render_block, render_history, render_noted, render_parked, render_supply, render_tx
 from learningchain.client.config import Loaded, shown
 from learningchain.client.keys.keyring import Keyring
 from learningchain.client.keys.keystore import KeystoreError
 from learningchain.client.keys.signing import Signer, SignerUnavailable
+from learningchain.client.node import proofs
 from learningchain.client.node.driver import Driver, now_ms
 from learningchain.client.node.interface import PRIVATE, ComingContent, KeptContent, MayHave, Past, Runs
 from learningchain.client.node.ledger import NodeLedger
 from learningchain.client.node.sharing import CLOSED, Sharing
-from learningchain.client.receipts import proofs
+from learningchain.client.schema.render import render_block, render_history, render_noted, render_parked, render_supply, render_tx
 from learningchain.p2p.content.cid import Cid, parse
 from learningchain.p2p.content.service import Content
 from learningchain.p2p.transport import Network

@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Meta
 
 from learningchain.chain.params import MAX_INT, MAX_TX_BYTES
-from learningchain.client.api.choices import Schema
-from learningchain.client.api.texts import Address, Amount, CidText, Hash, Hex, form, hex_form
+from learningchain.client.schema.choices import Schema
+from learningchain.client.schema.texts import Address, Amount, CidText, Hash, Hex, form, hex_form
 
 ALIVE = "alive"
 """The event of a stream that has nothing to tell: its id says how far the stream is."""
