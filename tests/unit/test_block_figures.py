@@ -100,6 +100,7 @@ def exposed(tmp_path: Path) -> str:
         "serving": [{"model": "ab", "starting": 1, "ready": 2, "answering": 3}] * 2,
     }
     node.callbacks = SimpleNamespace(metrics=lambda: {"rows": {"waiting": 2}, "attempts": {"told": 5}, "running": 3})  # type: ignore[assignment]
+    node.machines = SimpleNamespace(shown=lambda: [{"state": "away"}])  # type: ignore[assignment]
     metrics = Metrics(node)
     metrics.count("GET /v1/jobs", 200, 0.1)
     return metrics.expose({"ok": True, "checks": []}).decode()

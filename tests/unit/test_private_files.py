@@ -403,6 +403,7 @@ ELSEWHERE = {
     "p2p/tls.py": "the TLS key, in memory or in a folder of its own",
     "client/signer/pairing.py": "a TLS key in a folder of its own",
     "client/node/process.py": "/proc/self/stat",
+    "client/doctor/joined.py": "the folder of a machine, to see who holds it",
     "client/contracts/__init__.py": "entry points of installed distributions",
     "p2p/content/index.py": "a database that was claimed",
     "client/kept.py": "a database that was claimed",

@@ -64,7 +64,7 @@ def documents() -> dict[str, Any]:
     for part in PARTS:
         for block in ast.parse(inspect.getsource(inspect.getmodule(part) or part)).body:
             named = block.body if isinstance(block, ast.If) else []
-            for one in (one for one in named if isinstance(one, ast.ImportFrom) and one.module and one.module.endswith("schema")):
+            for one in (one for one in named if isinstance(one, ast.ImportFrom) and one.module and ".schema" in one.module):
                 found |= {alias.name: getattr(importlib.import_module(str(one.module)), alias.name) for alias in one.names}
     return found
 

@@ -358,6 +358,7 @@ REASONS: dict[str, str] = {
     "a measure of a report, a default or a unit: nothing ends by it": """
         client/contracts/job/pages.py WEEK_MS
         client/cli/doctor.py DRIFT_MS
+        client/doctor/joined.py APART_MS
         client/config.py DAY_MS
         client/contracts/job/cli/check.py SHORT_S
         client/contracts/job/http/postings.py MAX_DEFAULT_TRAIN_S

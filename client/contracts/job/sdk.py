@@ -67,9 +67,9 @@ class JobCalls(NodeCalls):
         return cast("JobQuote", await self.api.call("POST", "/v1/jobs/quote", body=job if isinstance(job, dict) else given(job)))
 
     @call
-    async def trainers(self, arch: str, train_s: int) -> int:
+    async def trainers(self, arch: str, train_s: int) -> TrainersView:
         """How many verifiers' nodes declared that they take on a training of so many seconds on this architecture."""
-        return cast("TrainersView", await self.api.get("/v1/trainers", arch=arch, train_s=train_s))["trainers"]
+        return cast("TrainersView", await self.api.get("/v1/trainers", arch=arch, train_s=train_s))
 
     @call
     async def cancel_job(self, job: str, *, wait: float = 0) -> JobCancelled:

@@ -264,7 +264,7 @@ class UpdateMaker:
         if len(others) == len(self.book.locals) or federation in self._anew:
             kept = LocalKept(federation, base, str(ended.model.path))
             self.book = replace(self.book, locals=[*others, kept])
-            if scope is not None:
+            if scope is not None and federation in self._anew:
                 self._trained_for[federation] = self._scopes[scope][0].attempt
 
     def _keep_file(self, done: Computed) -> None:

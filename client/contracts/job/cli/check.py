@@ -321,7 +321,7 @@ def _trainers(common: Common, checked: Checked) -> int | None:
 
     arch, train_s = checked.image.config.architecture, checked.limits.train_s
     try:
-        return common.ask(lambda node: node.trainers(arch, train_s))
+        return common.ask(lambda node: node.trainers(arch, train_s))["trainers"]
     except (ApiError, UnreachableError, WrongUsage):
         return None
 
