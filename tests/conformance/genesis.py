@@ -211,7 +211,7 @@ def first_state(raw: bytes) -> dict[bytes, bytes]:
     found |= {b"gp%d/" % number: values for number, values in read_sections(sections).items()}
     for key, credits, _, verifier in accounts:
         found[b"a/" + identity(key)] = [key, 0, credits, 0, [0, 0, 0, 0], 0]
-        found[b"m/" + identity(key)] = [identity(key), verifier, 0, 0, [], 0, [], [], b"", 0, 0, b"", 0, 0]
+        found[b"m/" + identity(key)] = [identity(key), verifier, 0, 0, [], 0, [], [], b"", 0, 0, b"", 0]
     return {key: encode(fields) for key, fields in found.items()}
 
 

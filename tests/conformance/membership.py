@@ -49,7 +49,6 @@ class Member(NamedTuple):
     left: int = 0
     box_key: bytes = b""
     box_since: int = 0
-    train_s: int = 0
 
 
 class Case(NamedTuple):
@@ -146,27 +145,20 @@ def a_capacity_is_within_bounds(capacity: list[int]) -> bool:
     return all(low <= value <= high for value, (low, high) in zip(capacity[1:], CAPACITY, strict=True))
 
 
-@check("LC-MEM-16", 211)
-def a_training_is_one_that_a_job_may_ask_for(train_s: int) -> bool:
-    return train_s <= 30 * 86_400
-
-
 @check("LC-MEM-16", 212)
-def a_capacity_is_another_one(member: Member, capacity: list[int], train_s: int) -> bool:
-    return (member.capacity, member.train_s) != ([capacity], train_s)
+def a_capacity_is_another_one(member: Member, capacity: list[int]) -> bool:
+    return member.capacity != [capacity]
 
 
-def set_capacity(s: State, sender: bytes, capacity: list[int], train_s: int) -> None:
+def set_capacity(s: State, sender: bytes, capacity: list[int]) -> None:
     """LC-MEM-16"""
     who_declares_is_a_member(s, sender)
     a_capacity_has_a_known_architecture(capacity[0])
     a_capacity_is_within_bounds(capacity)
-    a_training_is_one_that_a_job_may_ask_for(train_s)
     member = member_of(s, sender)
-    a_capacity_is_another_one(member, capacity, train_s)
-    since = member.capacity_since if member.capacity == [capacity] else s.clock
-    set_member(s, sender, member._replace(capacity=[capacity], capacity_since=since, train_s=train_s))
-    s.noted("capacity", sender, *capacity, train_s)
+    a_capacity_is_another_one(member, capacity)
+    set_member(s, sender, member._replace(capacity=[capacity], capacity_since=s.clock))
+    s.noted("capacity", sender, *capacity)
 
 
 def record_draw(s: State, identity: bytes, owner: bytes, bad: bool, silent: bool) -> None:

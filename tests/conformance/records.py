@@ -100,7 +100,7 @@ MESSAGES = (
     Record("JudgeCase", ("account", ID), ("confirm", BOOL), tag=64),
     Record("ReportDouble", ("evidence", OneOf(VOTE_EVIDENCE, PROPOSAL_EVIDENCE)), tag=65),
     Record("Release", ("contract", SMALL), ("ref", REF), ("give_back", BOOL), tag=66),
-    Record("SetCapacity", ("capacity", CAPACITY), ("train_s", UINT), tag=67),
+    Record("SetCapacity", ("capacity", CAPACITY), tag=67),
     Record("Invite", ("key", KEY), ("expires", UINT), ("credits", UINT), tag=68),
     Record("RevokeInvite", ("invitation", HASH), tag=69),
     Record("Join", ("inviter", ID), ("invitation", KEY), ("key", KEY), ("signature", SIGNATURE), ("token", SIGNATURE), tag=70),
@@ -282,7 +282,7 @@ MEMBER = Record(
     ("strikes", items(Inline(("origin", ID), ("end", UINT)), 0, 16)),
     ("draws", items(Inline(("origin", ID), ("bad", BOOL), ("silent", BOOL)), 0, 10)),
     *(("inviter", binary(0, 20)), ("since", UINT), ("left", UINT)),
-    *(("box_key", BLOCK_ID), ("box_since", UINT), ("train_s", UINT)),
+    *(("box_key", BLOCK_ID), ("box_since", UINT)),
 )
 SLOT = Inline(("invitation", HASH), ("state", SMALL), ("until", UINT))
 PAST_VERDICT = Inline(("origin", ID), ("verdict", SMALL), ("time", UINT), ("case", UINT), ("lifted", BOOL))

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from learningchain.chain.contracts.membership import Member, VotesFor, able, flagged, marked, member_key, training, votes_key
+from learningchain.chain.contracts.membership import Member, VotesFor, able, flagged, marked, member_key, votes_key
 from learningchain.chain.contracts.membership.indexes import Pool
 from learningchain.chain.host.terms import Capacity
 from learningchain.chain.ledger.state import Overlay, State
@@ -19,7 +19,7 @@ LIFE = 10
 CAPACITIES = [Capacity(arch, cpus, 10, 10, 10, 10) for arch in (1, 2) for cpus in (10, 20)]
 
 MEMBERS = st.builds(
-    lambda flag, since, rests, capacity, capacity_since, ends, left, train_s: Member(
+    lambda flag, since, rests, capacity, capacity_since, ends: Member(
         WHO[0],
         flag,
         since,
@@ -28,8 +28,6 @@ MEMBERS = st.builds(
         capacity_since if capacity else 0,
         [Strike(who, end) for who, end in zip(WHO, sorted(ends), strict=False)],
         [],
-        left=left,
-        train_s=train_s if capacity else 0,
     ),
     st.sampled_from([True, True, False]),
     st.integers(0, 9),
@@ -37,8 +35,6 @@ MEMBERS = st.builds(
     st.lists(st.sampled_from(CAPACITIES), max_size=1),
     st.integers(0, 9),
     st.lists(st.integers(1, 15), max_size=5),
-    st.sampled_from([0, 0, 7]),
-    st.sampled_from([0, 3, 4]),
 )
 VOTES = st.lists(st.builds(CountedVote, st.integers(0, 9), st.booleans()), min_size=1, max_size=10)
 RECORDS = st.one_of(
@@ -79,8 +75,6 @@ def compare(overlay: Overlay, asked: Any) -> None:
     ready = {who: m for who, m in members.items() if m.verifier and clock >= m.rests_until and stands(m.strikes, clock)}
     can = {who: m for who, m in ready.items() if m.capacity and m.capacity[0].covers(needed)}
     assert flagged(overlay, clock, owner, needed) == (len(ready.keys() - {owner}), len(can.keys() - {owner}))
-    train = [m for m in members.values() if m.capacity and m.capacity[0].arch == needed.arch and m.train_s >= 1 + before % 4]
-    assert training(overlay, needed.arch, 1 + before % 4) == sum(m.verifier and not m.left for m in train)
     wanted = sorted(who for who, m in can.items() if m.verifier_since < before and m.capacity_since < before)
     assert able(overlay, clock, needed, before) == wanted
     for origin in WHO[:2]:

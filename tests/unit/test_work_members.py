@@ -22,7 +22,6 @@ from learningchain.chain.contracts.membership.records import NUMBER
 from learningchain.chain.crypto import address
 from learningchain.chain.host import BANNED, account_key, read_params
 from learningchain.chain.host.terms import LIMITS, Arch, Capacity
-from learningchain.client.config import LONGEST_RUN_S, WorkConfig
 from learningchain.client.contracts.membership.http import cases
 from learningchain.client.contracts.membership.roles.capacity import Capacities, least, offered
 from learningchain.client.contracts.membership.roles.watching import CaseWatch
@@ -43,19 +42,19 @@ def put(chain: Chain, key: bytes, record: Any) -> None:
 class Bench:
     def __init__(self, *, declared: Capacity | None = None, name: str = "v", **settings: Any) -> None:
         self.chain = Chain(["v"], ["w"], capacity=declared)
-        self.machine = Capacities(recalled(self.chain, name, WorkConfig(**{"enabled": True} | settings)))
+        self.machine = Capacities(recalled(self.chain, name, working(**settings)))
 
     def look(self) -> list[Effect]:
         return self.machine.handle(Look(self.chain.state, self.chain.clock))
 
-    def declares(self) -> SetCapacity | None:
+    def declares(self) -> Capacity | None:
         """What is sent now."""
         said = self.look()
         if not said:
             return None
         (submit,) = said
         assert isinstance(submit, Submit) and isinstance(submit.op, SetCapacity)
-        return submit.op
+        return submit.op.capacity
 
     def told(self) -> list[str]:
         return [notice.topic for notice in self.machine.notices()]
@@ -65,9 +64,9 @@ def test_a_verifier_declares_what_its_settings_allow_of_its_machine_and_says_it_
     b = Bench()
     assert b.declares() is None and b.told() == ["capacity.none"], "the engine is not ready"
     b.machine.handle(ENGINE)
-    assert b.declares() == SetCapacity(CAPACITY, LONGEST_RUN_S)
+    assert b.declares() == CAPACITY
     assert b.declares() is None and b.told() == ["capacity.none"]
-    assert b.chain.now("v", SetCapacity(CAPACITY, LONGEST_RUN_S)) == 0
+    assert b.chain.now("v", SetCapacity(CAPACITY)) == 0
     assert b.declares() is None and b.told() == []
 
 
@@ -104,32 +103,12 @@ def test_an_engine_that_changed_while_the_node_runs_is_declared_anew_and_the_fir
 
 
 def test_who_is_not_to_verify_takes_itself_out_of_the_draw() -> None:
-    b = Bench(declared=replace(CAPACITY, arch=Arch.ARM64), verify=False, enabled=False)
-    assert b.declares() == SetCapacity(Capacity(Arch.ARM64, cpus_milli=10, mem_mb=6, image=1, model_cap=1, eval_s=1))
-    assert b.chain.now("v", SetCapacity(CAPACITY)) == 0 and b.declares() == SetCapacity(least(Arch.AMD64))
+    b = Bench(declared=replace(CAPACITY, arch=Arch.ARM64), verify=False)
+    assert b.declares() == Capacity(Arch.ARM64, cpus_milli=10, mem_mb=6, image=1, model_cap=1, eval_s=1)
+    assert b.chain.now("v", SetCapacity(CAPACITY)) == 0 and b.declares() == least(Arch.AMD64)
     assert b.chain.now("v", SetCapacity(least(Arch.AMD64))) == 0 and b.declares() is None
-    never = Bench(verify=False, enabled=False)
+    never = Bench(verify=False)
     assert never.declares() is None and never.told() == []
-
-
-@pytest.mark.parametrize(
-    ("name", "settings", "said"),
-    [
-        ("v", {"max_run_s": 60}, SetCapacity(CAPACITY, 60)),
-        ("v", {"enabled": False}, SetCapacity(CAPACITY, 0)),
-        ("v", {"verify": False}, SetCapacity(least(Arch.AMD64), LONGEST_RUN_S)),
-        ("w", {}, None),
-    ],
-)
-def test_a_verifier_that_trains_says_for_how_long(name: str, settings: dict[str, Any], said: SetCapacity | None) -> None:
-    b = Bench(name=name, **settings)
-    b.machine.handle(ENGINE)
-    assert b.declares() == said
-    if said is not None:
-        assert b.chain.now(name, said) == 0 and b.declares() is None
-        training = replace(WorkConfig(**{"enabled": True} | settings), max_run_s=100)
-        b.machine.reconfigure(training)
-        assert b.declares() == (replace(said, train_s=100) if training.enabled else None)
 
 
 # --- cases ---------------------------------------------------------------------------------------------------------------------

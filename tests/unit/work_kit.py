@@ -37,7 +37,6 @@ from learningchain.chain.ledger.tx import ParsedTx, parse_tx, sign_tx
 from learningchain.chain.losses import LossTree, Measurement
 from learningchain.chain.node.events import Decided
 from learningchain.chain.types import Header, TxBody, net_of, parse_loss
-from learningchain.client.config import LONGEST_RUN_S
 from learningchain.client.contracts.job.roles.runs import wanted_image
 from learningchain.client.contracts.job.work import WORK
 from learningchain.client.node.interface import Before, MayHave, TxResult
@@ -133,7 +132,7 @@ class Chain:
         """Every message that was ever offered, by whom."""
         self.time = START_MS
         for name in validators if capacity is not None else ():
-            self.offer(name, [SetCapacity(capacity, LONGEST_RUN_S)])
+            self.offer(name, [SetCapacity(capacity)])
         if capacity is not None:
             self.block()
             self.sent.clear()

@@ -31,7 +31,6 @@ from learningchain.chain.host import (
     account_key,
     due_key,
 )
-from learningchain.chain.host.terms import LIMITS
 from learningchain.chain.verification.standing import Strike
 from tests.vectors.base_vectors import job_terms
 from tests.vectors.executed import (
@@ -262,19 +261,8 @@ def _capacities() -> list[Maker]:
         found.append(say(f"{name} below its least", "v1", replace(good, **{name: low - 1})))
         found.append(say(f"{name} above its most", "v1", replace(good, **{name: high + 1})))
     known = member_record("v1", capacity=[good], capacity_since=5)
-    trains = member_record("v1", capacity=[good], capacity_since=5, train_s=60)
-
-    def train(name: str, train_s: int, capacity: Capacity = good) -> Maker:
-        return Maker(name, "LC-MEM-16", [tx("v1", SetCapacity(capacity, train_s))], dict(trains))
-
-    longest = LIMITS["train_s"][1]
     return [
         *found,
-        train("the longest training, with the capacity of before, which is as old as it was", longest),
-        train("a training that is longer than any job may ask for", longest + 1),
-        train("the same training and capacity again", 60),
-        train("the same training with another capacity", 60, replace(good, mem_mb=2_049)),
-        train("no training any more", 0),
         say("a capacity of who is no verifier", "alice", good),
         say("another capacity", "v1", replace(good, mem_mb=2_049), known),
         say("the same capacity again", "v1", good, known),

@@ -55,7 +55,7 @@ from learningchain.chain.contracts.membership.cases import (
     reinstate,
 )
 from learningchain.chain.contracts.membership.evidence import report_double
-from learningchain.chain.contracts.membership.indexes import Marks, Pool, able, flagged, marked, training
+from learningchain.chain.contracts.membership.indexes import Marks, Pool, able, flagged, marked
 from learningchain.chain.contracts.membership.invitations import (
     INVITE_WORK,
     JOIN_WORK,
@@ -264,6 +264,5 @@ __all__ = [
     "reinstate",
     "root_of",
     "slots_of",
-    "training",
     "votes_key",
 ]

@@ -119,28 +119,6 @@ class Pool:
                     yield identity
 
 
-class Trainings:
-    """Of verifiers under `m/`, how long a training they take on: those that do. Members without the flag stand in no list."""
-
-    prefix: ClassVar[bytes] = b"m/"
-
-    def __init__(self) -> None:
-        self.of: dict[bytes, tuple[int, int]] = {}
-        """By identity: architecture and seconds."""
-        self.sorted: list[tuple[int, int]] = []
-
-    def put(self, key: bytes, record: Any | None) -> None:
-        identity = key[len(self.prefix) :]
-        if (old := self.of.pop(identity, None)) is not None:
-            del self.sorted[bisect_left(self.sorted, old)]
-        if isinstance(record, Member) and record.verifier and record.train_s and not record.left:
-            self.of[identity] = record.capacity[0].arch, record.train_s
-            insort(self.sorted, self.of[identity])
-
-    def count(self, arch: int, train_s: int) -> int:
-        return bisect_left(self.sorted, (arch + 1, 0)) - bisect_left(self.sorted, (arch, train_s))
-
-
 class Marks:
     """The votes under `mv/`, by origin and identity."""
 
@@ -165,13 +143,6 @@ def flagged(reader: Indexed, clock: int, owner: bytes, needed: Capacity) -> tupl
     counts = [pool.count(owner, needed, clock) for pool in (layers.base, layers.gone, layers.new)]
     (all_base, base), (all_gone, gone), (all_new, new) = counts
     return all_base - all_gone + all_new, base - gone + new
-
-
-def training(reader: Indexed, arch: int, train_s: int) -> int:
-    """How many verifiers declared (LC-MEM-16) that they take on trainings of so many seconds on this architecture."""
-    layers = reader.index(Trainings)
-    base, gone, new = (one.count(arch, train_s) for one in (layers.base, layers.gone, layers.new))
-    return base - gone + new
 
 
 def is_available(reader: Reader, clock: int, identity: bytes) -> bool:

@@ -104,21 +104,13 @@ def set_capacity(host: Host, sender: bytes, m: SetCapacity) -> None:
     member = host.get(member_key(sender), Member)
     if member is None:
         raise Reject(MemberCode.NOT_A_MEMBER, "only members verify, and so declare what their machines take")
-    fault = capacity_fault(m.capacity) or training_fault(m.train_s)
+    fault = capacity_fault(m.capacity)
     if fault:
         raise Reject(MemberCode.BAD_CAPACITY, fault)
-    same = member.capacity == [m.capacity]
-    if same and member.train_s == m.train_s:
+    if member.capacity == [m.capacity]:
         raise Reject(MemberCode.SAME_CAPACITY, f"{address(sender)} declared this already")
-    since = member.capacity_since if same else host.clock
-    host.put(member_key(sender), replace(member, capacity=[m.capacity], capacity_since=since, train_s=m.train_s))
-    host.emit("capacity", sender, *(getattr(m.capacity, name) for name in Capacity.__struct_fields__), m.train_s)
-
-
-def training_fault(train_s: int) -> str:
-    """Why no job asks for such a training; empty where one can. 0: no training."""
-    high = LIMITS["train_s"][1]
-    return "" if train_s <= high else f"train_s is {train_s}; no job may ask for more than {high}"
+    host.put(member_key(sender), replace(member, capacity=[m.capacity], capacity_since=host.clock))
+    host.emit("capacity", sender, *(getattr(m.capacity, name) for name in Capacity.__struct_fields__))
 
 
 def capacity_fault(capacity: Capacity) -> str:

@@ -78,13 +78,9 @@ class Release(Wire, frozen=True, tag=66):
 
 
 class SetCapacity(Wire, frozen=True, tag=67):
-    """LC-MEM-16: the largest work that the sender's machine takes. Who declared nothing is not drawn.
-
-    `train_s`: seconds of the longest training that it takes on; 0: it trains for nobody.
-    """
+    """LC-MEM-16: the largest work that the sender's machine takes. Who declared nothing is not drawn."""
 
     capacity: Capacity
-    train_s: Uint = 0
 
 
 class Invite(Wire, frozen=True, tag=68):

@@ -37,8 +37,7 @@ class Member(Wire, frozen=True):
     """What is known of a member. Times are of the chain clock.
 
     `root` is the member at the root of its invitations, or itself. `verifier_since` is when the flag was set, `rests_until` when
-    it may be drawn again; `capacity` is what it declared, at `capacity_since`, and `train_s` the longest training that it takes
-    on, in seconds (0: none). `inviter` is who invited it, empty for those
+    it may be drawn again; `capacity` is what it declared, at `capacity_since`. `inviter` is who invited it, empty for those
     of genesis and voted ones; `since` is when it became a member, `left` when it was none any more (0: it is one); `box_key`
     its X25519 key, set at `box_since` (empty: none).
     """
@@ -56,7 +55,6 @@ class Member(Wire, frozen=True):
     left: Uint = 0
     box_key: Annotated[bytes, Meta(max_length=32)] = b""
     box_since: Uint = 0
-    train_s: Uint = 0
 
 
 class Invitation(Wire, frozen=True):

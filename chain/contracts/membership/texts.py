@@ -29,7 +29,6 @@ EVENTS: dict[str, Data] = {
         Datum("image"),
         Datum("model_cap"),
         Datum("eval_s"),
-        Datum("train_s"),
     ),
     "double.signing": (Datum("height"),),
     "validator.ejected": (Datum("height"),),

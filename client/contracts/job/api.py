@@ -11,9 +11,7 @@ from learningchain.chain.contracts.job import records
 from learningchain.chain.contracts.job.messages import job_id_of
 from learningchain.chain.contracts.job.params import JobParams
 from learningchain.chain.contracts.job.views import describe, newest, summarise
-from learningchain.chain.contracts.membership import training
 from learningchain.chain.host import Reader, read_params
-from learningchain.chain.host.terms import Arch
 from learningchain.client.api.chain import first_block
 from learningchain.client.api.errors import RequestError, not_found, not_kept
 from learningchain.client.api.files import serve_file
@@ -24,16 +22,7 @@ from learningchain.client.contracts.job.http import contractor_api, quotes
 from learningchain.client.contracts.job.http.live import LiveJobs
 from learningchain.client.contracts.job.http.postings import build_job
 from learningchain.client.contracts.job.http.render import render_job
-from learningchain.client.contracts.job.http.schema import (
-    JobPosted,
-    JobRequest,
-    JobsQuery,
-    JobSummary,
-    JobView,
-    ModelQuery,
-    TrainersQuery,
-    TrainersView,
-)
+from learningchain.client.contracts.job.http.schema import JobPosted, JobRequest, JobsQuery, JobSummary, JobView, ModelQuery
 from learningchain.client.keys.tokens import TokenScope
 from learningchain.client.schema.bodies import EventView, HistoryQuery, WaitQuery
 from learningchain.client.schema.render import Json
@@ -51,13 +40,6 @@ async def post_job(call: Call) -> Reply:
     contractor_api.require_open(call, "The job", call.body.expires_in_s)
     tx = await submit(call, "The job", op)
     return await answer(call, "The job", tx, job=job_id_of(tx, 0).hex(), expiry=op.expiry)
-
-
-# --- who would train ----------------------------------------------------------------------------------------------------------
-
-
-async def get_trainers(call: Call) -> Json:
-    return {"trainers": training(call.node.ledger.state, Arch[call.query.arch.upper()], call.query.train_s)}
 
 
 # --- reading ------------------------------------------------------------------------------------------------------------------
@@ -184,7 +166,6 @@ ROUTES = (
         scope=TokenScope.POST,
     ),
     Route("GET", "/v1/jobs", "Jobs, newest first", get_jobs, list[JobSummary], query=JobsQuery),
-    Route("GET", "/v1/trainers", "How many verifiers' nodes train for so long", get_trainers, TrainersView, query=TrainersQuery),
     Route("GET", "/v1/jobs/{job}", "Everything about a job", get_job, JobView, failures=(404,)),
     Route(
         "GET",

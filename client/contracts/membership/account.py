@@ -34,7 +34,6 @@ def _capacity(member: Member) -> Json | None:
     return {name: getattr(declared, name) for name in declared.__struct_fields__} | {
         "arch": cases.arch_text(declared.arch),
         "since": member.capacity_since,
-        "train_s": member.train_s,
     }
 
 

@@ -52,7 +52,7 @@ def _declared(reader: Reader, me: bytes, clock: int, op: SetCapacity) -> tuple[L
     member = reader.get(member_key(me))
     if not isinstance(member, Member):
         return LedgerStatus.TOO_LATE, None
-    return (LedgerStatus.STANDS if op.capacity in member.capacity and op.train_s == member.train_s else LedgerStatus.OPEN), None
+    return (LedgerStatus.STANDS if op.capacity in member.capacity else LedgerStatus.OPEN), None
 
 
 def _boxed(reader: Reader, me: bytes, clock: int, op: SetBoxKey) -> tuple[LedgerStatus, int | None]:

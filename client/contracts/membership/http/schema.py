@@ -144,8 +144,8 @@ class StrikeView(TypedDict):
 
 
 class CapacityView(TypedDict):
-    """The largest work that a member's machine takes, as declared at `since` (chain clock): thousandths of a processor, MiB,
-    bytes of an image and of a model, seconds of an evaluation; seconds of the longest training, 0 where it trains for nobody."""
+    """The largest work that a verifier's machine takes, as declared at `since` (chain clock): thousandths of a processor, MiB,
+    bytes of an image and of a model, seconds of an evaluation."""
 
     arch: str
     cpus_milli: int
@@ -154,7 +154,6 @@ class CapacityView(TypedDict):
     model_cap: int
     eval_s: int
     since: int
-    train_s: int
 
 
 class MemberView(TypedDict):

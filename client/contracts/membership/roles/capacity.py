@@ -1,10 +1,9 @@
-"""Declares what this node's machine takes, by itself, and again when that changes. Pure.
+"""Declares what this node's machine takes as a verifier, by itself, and again when that changes. Pure.
 
     what the settings allow of what the engine's machine has --> Capacity --> SetCapacity, where the ledger has another one
 
 A node with the flag that declared nothing is not drawn. One that is not to verify (`work.verify` off) declares the least, if it
-declared anything, so that it is not drawn and has nothing to abstain from. One that trains for others
-says how long a training it takes on: so a contractor knows how many nodes with the flag do its job.
+declared anything, so that it is not drawn and has nothing to abstain from.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ class Capacities(Machine):
     def __init__(self, known: Recalled) -> None:
         self._me, self._config = known.me, known.config
         self._engine: EngineReady | None = None
-        self._said: set[tuple[int, int, SetCapacity]] = set()
-        """What was sent, with time and training of the declaration that it replaces."""
+        self._said: set[tuple[int, Capacity]] = set()
+        """What was sent, with the time of the declaration that it replaces."""
         self._notices: list[Notice] = []
 
     def reconfigure(self, config: WorkConfig) -> None:
@@ -52,26 +51,25 @@ class Capacities(Machine):
         self._notices = []
         if not isinstance(member, Member) or not member.verifier:
             return []
-        wanted = self._wanted(member)
-        self._note(member, wanted, clock)
-        said = (member.capacity_since, member.train_s, wanted)
-        if wanted is None or ([wanted.capacity], wanted.train_s) == (member.capacity, member.train_s) or said in self._said:
-            return []
-        self._said.add((member.capacity_since, member.train_s, wanted))
-        # The outbox takes a key once: the same may be declared again after something else.
-        key = f"capacity:{member.capacity_since}:{member.train_s}:{sha256(encode(wanted)).hex()[:16]}"
-        return [Submit(KIND, key, b"", wanted)]
-
-    def _wanted(self, member: Member) -> SetCapacity | None:
-        """What is to stand on the ledger; None: what stands there stays."""
-        config, arch = self._config, None if self._engine is None else self._engine.arch
         declared = member.capacity[0] if member.capacity else None
-        if self._engine is not None and arch is not None and (config.verify or config.enabled):
-            capacity = offered(config, self._engine, arch) if config.verify else least(arch)
-            return SetCapacity(capacity, config.max_run_s if config.enabled else 0)
-        return None if config.verify or config.enabled or declared is None else SetCapacity(least(declared.arch))
+        wanted = self._wanted(declared)
+        self._note(member, wanted, clock)
+        if wanted is None or wanted == declared or (member.capacity_since, wanted) in self._said:
+            return []
+        self._said.add((member.capacity_since, wanted))
+        # The outbox takes a key once: the same capacity may be declared again after another one.
+        key = f"capacity:{member.capacity_since}:{sha256(encode(wanted)).hex()[:16]}"
+        return [Submit(KIND, key, b"", SetCapacity(wanted))]
 
-    def _note(self, member: Member, wanted: SetCapacity | None, clock: int) -> None:
+    def _wanted(self, declared: Capacity | None) -> Capacity | None:
+        """What is to stand on the ledger; None: what stands there stays."""
+        if not self._config.verify:
+            return least(declared.arch) if declared is not None else None
+        if self._engine is None or self._engine.arch is None:
+            return None
+        return offered(self._config, self._engine, self._engine.arch)
+
+    def _note(self, member: Member, wanted: Capacity | None, clock: int) -> None:
         if clock < member.rests_until:
             text = f"This node's verifier flag rests until {clock_text(member.rests_until)}: too many of its last duties were bad. "
             self._notices.append(Notice("verifier.rests", self._me, f"{text}Until then it is not drawn; see the log for why"))
