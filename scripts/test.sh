@@ -19,7 +19,9 @@ set_up() { # bash ignores `set -e` in what stands before ||
     # Debian 12 has the command in the same package, Debian 13 in one of its own.
     command -v docker >/dev/null 2>&1 || apt_install "the command docker" docker-cli
     command -v ip >/dev/null 2>&1 || apt_install "the command ip" iproute2
+    command -v crun >/dev/null 2>&1 || apt_install "crun, which runs containers without Docker" crun
     scripts/postgresql.sh || return 1
+    [ "$1" != full ] || command -v tini-static >/dev/null 2>&1 || apt_install "a first process of containers" tini
     [ "$1" != full ] || command -v runsc >/dev/null 2>&1 || apt_install "gVisor" runsc
 }
 

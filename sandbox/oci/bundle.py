@@ -17,7 +17,7 @@ _SECCOMP = "seccomp="
 _CAPABILITIES = ("bounding", "effective", "permitted", "inheritable", "ambient")
 _RLIMITS = {"core": "RLIMIT_CORE", "fsize": "RLIMIT_FSIZE", "nofile": "RLIMIT_NOFILE", "msgqueue": "RLIMIT_MSGQUEUE"}
 _RLIMITS |= {"memlock": "RLIMIT_MEMLOCK"}
-INIT = "/dev/init"
+INIT = "/lc/init"
 """The first process of a container that asks for one: it ends with the job's, and waits for what the job left behind."""
 NODES = tuple(f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty"))
 """Devices that every container has. None of them holds anything."""

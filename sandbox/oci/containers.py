@@ -1,4 +1,4 @@
-"""The containers of the engine: each is one `crun run`, a child of the engine, in namespaces of its own.
+"""The containers of the engine: each is made and begun by crun, a child of the engine, in namespaces of its own.
 
     create -> its volumes in memory mounted -> start: config.json, control group, crun -> output handed on -> ended -> remove
 
@@ -126,7 +126,7 @@ class Containers:
     def create(self, name: str, asked: dict[str, Any]) -> Container:
         image = self._trees.find(asked["Image"])
         if image is None:
-            raise CallRefused(404, f"No such image: {asked['UnpackedImage'][:100]}")
+            raise CallRefused(404, f"No such image: {asked['Image'][:100]}")
         with self._lock:
             if any(other.name == name for other in self._all.values()):
                 raise CallRefused(409, f"the name {name[:100]} is in use")

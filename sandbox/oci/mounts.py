@@ -6,7 +6,7 @@ import ctypes
 import os
 from pathlib import Path
 
-from learningchain.sandbox.oci.bundle import INIT, NODES
+from learningchain.sandbox.oci.bundle import NODES
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 RDONLY, NOSUID, NODEV, NOEXEC, DETACH = 1, 2, 4, 8, 2
@@ -30,7 +30,7 @@ def make_dev(folder: Path) -> None:
     """What is /dev in every container, where it is read-only: places for what is mounted below."""
     folder.mkdir(exist_ok=True)
     mount("tmpfs", str(folder), "tmpfs", NOSUID | NOEXEC, "size=64k,nr_inodes=64,mode=0755")
-    for node in (*NODES, INIT):
+    for node in NODES:
         (folder / Path(node).name).touch()
     for name in ("pts", "shm", "mqueue"):
         (folder / name).mkdir()

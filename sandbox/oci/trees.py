@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 
 from learningchain.sandbox.layers import split
+from learningchain.sandbox.oci.bundle import INIT
 from learningchain.sandbox.spec import MIB
 from learningchain.sandbox.targuard import FILE, FOLDER, HARD_LINK, SYMBOLIC_LINK, BadTar, TarStream, TarWalk
 
@@ -119,6 +120,8 @@ class Trees:
             raise TreeError("the archive's layers are not those of its configuration")
         for place in PLACES:
             (root / place).mkdir(parents=True, exist_ok=True)
+        if not os.path.lexists(root / INIT.lstrip("/")):
+            (root / INIT.lstrip("/")).touch(0o444)
         settings = config["config"]
         name = f"sha256:{hashlib.sha256(raw).hexdigest()}"
         return UnpackedImage(name, config["architecture"], settings["Env"], settings["Labels"], digests, size, tags)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -20,6 +22,7 @@ from learningchain.sandbox.oci.engine_program import SOCKET
 from learningchain.sandbox.oci.groups import ROOT, WANTED
 from learningchain.sandbox.oci.service import OciSandbox
 
+PROGRAM = Path(__file__).resolve().parents[2]
 NOBODY = 65534
 _GONE_S = 10.0
 UNSHARE = shutil.which("unshare") or "/usr/bin/unshare"
@@ -65,13 +68,27 @@ def _remove(place: Path) -> None:
 
 
 @contextmanager
+def readable(patch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This program at a place that every user gets to: a checkout may lie in a folder of root's alone."""
+    place = tempfile.mkdtemp(prefix="lc-oci-program-", dir="/tmp")
+    subprocess.run(["mount", "--bind", str(PROGRAM), place], check=True)
+    try:
+        patch.setattr(sys, "executable", sys.executable.replace(str(PROGRAM), place, 1))
+        patch.setattr(sys, "path", [place, *(path.replace(str(PROGRAM), place, 1) for path in sys.path)])
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
+        Path(place).rmdir()
+
+
+@contextmanager
 def oci_room(
     patch: pytest.MonkeyPatch, *, limits: Mapping[str, str] = DELEGATED, owner: int = NOBODY, begin: str = "", **settings: object
 ) -> Iterator[OciSandbox]:
     """A sandbox whose engine is nobody's. `begin`: what its shell does before all else, in place of what makes it nobody."""
     folder = Path(tempfile.mkdtemp(prefix="lc-oci-test-", dir="/tmp"))
     folder.chmod(0o711)
-    with groups(limits, owner) as enter:
+    with groups(limits, owner) as enter, readable(patch):
         (folder / "bin").mkdir()
         (folder / "bin" / "unshare").write_text(f'#!/bin/sh\n{enter}{begin or AS_NOBODY}"$@"\n')
         (folder / "bin" / "unshare").chmod(0o755)
