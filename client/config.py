@@ -107,7 +107,13 @@ class NetworkConfig(_Section, frozen=True, kw_only=True):
         ),
     ] = 0
     bulk_mb_s: Annotated[
-        int, Meta(ge=0, le=100_000, description="Most megabytes that this node sends by data connections in a second; 0: no bound.")
+        int,
+        Meta(
+            ge=0,
+            le=100_000,
+            description="Most megabytes that this node sends by data connections in a second, and most that it takes; 0: no bound, "
+            "but 100 for a validator, whose votes wait for the same disk.",
+        ),
     ] = 0
     peer_gb_a_day: Annotated[
         int, Meta(ge=0, le=1_000_000, description="Most gigabytes of files that this node sends one peer in a day; 0: no bound.")

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 class TokenBucket:
     """A token bucket that allows debt: `take` says how long to stop reading before the next message."""
 
-    __slots__ = ("_burst", "_level", "_rate", "_then")
+    __slots__ = ("_burst", "_level", "_then", "rate")
 
     def __init__(self, rate: float, burst: float, now: float) -> None:
-        self._rate, self._burst, self._level, self._then = rate, burst, burst, now
+        self.rate, self._burst, self._level, self._then = rate, burst, burst, now
 
     def take(self, now: float, amount: float) -> float:
         """Seconds to wait until the debt is paid (0: go on)."""
-        self._level = min(self._burst, self._level + max(0.0, now - self._then) * self._rate) - amount
+        self._level = min(self._burst, self._level + max(0.0, now - self._then) * self.rate) - amount
         self._then = now
-        return 0.0 if self._level >= 0 else -self._level / self._rate
+        return 0.0 if self._level >= 0 else -self._level / self.rate
 
     def spend(self, now: float, amount: float) -> bool:
         """Whether there is enough; only then it is taken. For what is refused otherwise: refusals leave no debt."""

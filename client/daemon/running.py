@@ -101,6 +101,8 @@ PART_S = 5.0
 """For how long who left stays connected, to hear of it."""
 MAX_TOKEN = 1_024
 GC_AFTER = 50_000
+VALIDATORS_RATE = 100
+"""Megabytes a second by data connections, where the owner set nothing."""
 """Objects that appear between two looks of the garbage collector."""
 _TODO_STATE = "Move the file `db` of the data folder away and start again: the node fetches the chain from its peers"
 
@@ -274,6 +276,7 @@ class Daemon:
     keys: Keyring | None = None
     """Those of this node, where they are here."""
     _remote: RemoteSigner | None = None
+    _mover: Mover | None = None
     """Where the key lies elsewhere."""
     _work: WorkDriver | None = None
     """What has the channels of contracts, once the node works."""
@@ -483,6 +486,7 @@ class Daemon:
         self._set_validators()
         files = await asyncio.to_thread(ContentStore, Path(folder.blobs), quota=config.storage.quota_mb * 2**20)
         stack.callback(files.close)
+        self._mover = self._make_mover(stack) if config.network.bulk else None
         self.content = Content(
             files,
             lambda peer, payload: self.network.send(peer, CONTENT, payload, QUEUE_CONTENT),
@@ -491,7 +495,7 @@ class Daemon:
             queued=lambda peer: self.network.queued(peer, QUEUE_CONTENT),
             has_room=lambda: self.node.has_room_for_content,
             served=lambda size: self.node.served_content(size),
-            mover=self._mover(stack) if config.network.bulk else None,
+            mover=self._mover,
             most_a_day=config.network.peer_gb_a_day * 10**9,
         )
         stack.push_async_callback(self.content.close)
@@ -503,7 +507,7 @@ class Daemon:
             lan.start()
             stack.push_async_callback(lan.stop)
 
-    def _mover(self, stack: contextlib.AsyncExitStack) -> Mover:
+    def _make_mover(self, stack: contextlib.AsyncExitStack) -> Mover:
         network, config = self.network, self.settings.config.network
         mover = Mover(
             listen=(parse_endpoint(config.listen)[0], config.bulk_port),
@@ -511,12 +515,17 @@ class Daemon:
             ca=CA(self.genesis.ca_cert, self.genesis.ca_key),
             leaf=lambda: network.leaf,
             find=network.whereabouts,
-            mb_s=config.bulk_mb_s,
+            mb_s=self._mb_s(),
             prepare=process.guard,
             tell=functools.partial(self._tell, "data connections"),
         )
         stack.callback(mover.close)
         return mover
+
+    def _mb_s(self) -> int:
+        """What the owner says; without a word of theirs a validator's votes go first, which wait for the same disk."""
+        votes = any(v.id == self.identity.id for v in validators_of(self.node.state))
+        return self.settings.config.network.bulk_mb_s or (VALIDATORS_RATE if votes else 0)
 
     def _lan(self, listen: str) -> LanDiscovery:
         host = parse_endpoint(listen)[0]
@@ -795,6 +804,8 @@ class Daemon:
         ids = [v.id for v in validators_of(self.node.state)]
         self._gossip.set_validators(ids)
         self.network.set_validators(ids)
+        if self._mover is not None:
+            self._mover.bound(self._mb_s())
 
     def _decided(self, d: e.Decided) -> None:
         self.ledger.on_decided(d)

@@ -13,6 +13,7 @@ from typing import Final
 from learningchain.p2p.content.events import EndMove, MoveEnded, TakeLeaves
 from learningchain.p2p.mover.orders import (
     BeginMoving,
+    BoundMoving,
     Connect,
     ForgetPeer,
     KnowTicket,
@@ -22,6 +23,7 @@ from learningchain.p2p.mover.orders import (
     encode,
     read_order,
 )
+from learningchain.p2p.mover.pace import Pace
 from learningchain.p2p.mover.receiving import LeafReceiver
 from learningchain.p2p.mover.sending import LeafServer
 from learningchain.p2p.tls import CA, Leaf, make_contexts
@@ -37,7 +39,8 @@ class _Child:
         self._moves: dict[int, LeafReceiver] = {}
         contexts = make_contexts(Leaf(begin.cert_pem, begin.key_pem), CA(begin.ca_cert, b""))
         self._dialling: ssl.SSLContext = contexts.client
-        self._server = LeafServer(contexts.server, begin.chain_id, begin.mb_s, self.report)
+        self._sending, self._writing = Pace(begin.mb_s), Pace(begin.mb_s)
+        self._server = LeafServer(contexts.server, begin.chain_id, self._sending, self.report)
 
     def report(self, what: Report) -> None:
         """From any thread."""
@@ -58,12 +61,15 @@ class _Child:
 
     def obey(self, order: Order) -> None:
         match order:
+            case BoundMoving():
+                self._sending.set(order.mb_s)
+                self._writing.set(order.mb_s)
             case KnowTicket():
                 self._server.tickets.add(order)
             case ForgetPeer():
                 self._server.forget(order.peer)
             case Connect():
-                self._moves[order.move] = LeafReceiver(order, self._dialling, self._begin.chain_id, self.report)
+                self._moves[order.move] = LeafReceiver(order, self._dialling, self._begin.chain_id, self._writing, self.report)
             case TakeLeaves() if (move := self._moves.get(order.move)) is not None:
                 move.take(order)
             case EndMove() if (move := self._moves.get(order.move)) is not None:

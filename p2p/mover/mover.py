@@ -27,6 +27,7 @@ from learningchain.p2p.content.moves import MAX_MOVES, SPARE_MS, TICKET_MS
 from learningchain.p2p.mover.child import serve
 from learningchain.p2p.mover.orders import (
     BeginMoving,
+    BoundMoving,
     Connect,
     ForgetPeer,
     KnowTicket,
@@ -168,6 +169,13 @@ class Mover:
         self._moves.add(wanted.move)
         host, key = found
         running.order(Connect(wanted.move, host, wanted.port, wanted.peer, key, wanted.ticket, str(path), wanted.size))
+
+    def bound(self, mb_s: int) -> None:
+        """Most megabytes in a second that are sent, and that are written, from now on; 0: no bound."""
+        if mb_s != self._mb_s:
+            self._mb_s = mb_s
+            if self._running is not None:
+                self._running.order(BoundMoving(mb_s))
 
     def order(self, order: TakeLeaves | EndMove) -> None:
         if self._running is not None and order.move in self._moves:

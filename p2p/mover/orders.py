@@ -11,7 +11,7 @@ from learningchain.p2p.content.events import EndMove, LeavesMoved, MoveEnded, Mo
 
 
 class BeginMoving(msgspec.Struct, frozen=True, tag=1):
-    """The first order. `port` 0: one that the system chooses. `mb_s`: most megabytes that are sent in a second, 0: no bound."""
+    """The first order. `port` 0: one that the system chooses. `mb_s`: as in `BoundMoving`."""
 
     cert_pem: bytes
     key_pem: bytes
@@ -19,6 +19,12 @@ class BeginMoving(msgspec.Struct, frozen=True, tag=1):
     chain_id: bytes
     host: str
     port: int
+    mb_s: int
+
+
+class BoundMoving(msgspec.Struct, frozen=True, tag=7):
+    """Most megabytes in a second that are sent, and that are written; 0: no bound."""
+
     mb_s: int
 
 
@@ -65,7 +71,7 @@ class LeavesSent(msgspec.Struct, frozen=True, tag=5):
     size: int
 
 
-Order = BeginMoving | KnowTicket | ForgetPeer | TakeLeaves | EndMove | Connect
+Order = BeginMoving | BoundMoving | KnowTicket | ForgetPeer | TakeLeaves | EndMove | Connect
 Report = MoveOpened | LeavesMoved | MoveEnded | MoverListens | LeavesSent
 
 encode = msgspec.msgpack.Encoder().encode

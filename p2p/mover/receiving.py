@@ -24,6 +24,7 @@ from learningchain.p2p.content.dag import CHUNK
 from learningchain.p2p.content.disk import FULL
 from learningchain.p2p.content.events import LeavesMoved, MoveEnded, MoveOpened, TakeLeaves
 from learningchain.p2p.mover.orders import Connect
+from learningchain.p2p.mover.pace import Pace
 from learningchain.p2p.mover.places import cut, yield_to_others
 from learningchain.p2p.mover.sending import ASK, SILENCE_S, read_exactly
 from learningchain.p2p.mover.writing import SteadyWriter
@@ -49,9 +50,10 @@ class LeafReceiver:
         order: Connect,
         context: ssl.SSLContext,
         chain_id: bytes,
+        pace: Pace,
         report: Callable[[MoveOpened | LeavesMoved | MoveEnded], None],
     ) -> None:
-        self._order, self._context, self._chain_id, self._report = order, context, chain_id, report
+        self._order, self._context, self._chain_id, self._pace, self._report = order, context, chain_id, pace, report
         self._takes: SimpleQueue[TakeLeaves | None] = SimpleQueue()
         self._asked: deque[TakeLeaves] = deque()
         self._free: SimpleQueue[mmap.mmap] = SimpleQueue()
@@ -154,6 +156,7 @@ class LeafReceiver:
                 break
             good += 1
         size = min(good * CHUNK, filled.size)
+        self._pace.wait(size)
         try:
             writer.write(view[:size], filled.at)
         except OSError as fault:

@@ -21,8 +21,8 @@ from learningchain.p2p.content.dag import CHUNK
 from learningchain.p2p.content.messages import TICKET_BYTES
 from learningchain.p2p.content.moves import TICKET_MS
 from learningchain.p2p.hosts import host_of_address
-from learningchain.p2p.limits import TokenBucket
 from learningchain.p2p.mover.orders import KnowTicket, LeavesSent
+from learningchain.p2p.mover.pace import Pace
 from learningchain.p2p.mover.places import MAX_SENDING, Places, cut, yield_to_others
 from learningchain.p2p.tls import NotAuthenticated, PeerIdentity, peer_identity
 
@@ -132,7 +132,7 @@ class LeafServer:
         self,
         context: ssl.SSLContext,
         chain_id: bytes,
-        mb_s: int,
+        pace: Pace,
         sent: Callable[[LeavesSent], None],
         refused: Callable[[str], None] = lambda why: None,
         clock: Callable[[], float] = time.monotonic,
@@ -141,10 +141,8 @@ class LeafServer:
         self._clock = clock
         self.tickets = _Tickets(clock)
         self._deadlines = Deadlines()
-        self._lock = threading.Lock()
         self._places = Places(clock)
-        self._min_rate = min(MIN_RATE, mb_s * 1e6 / MAX_SENDING / 2) if mb_s else MIN_RATE
-        self._pace = TokenBucket(mb_s * 1e6, mb_s * 1e6 / 4, time.monotonic()) if mb_s else None
+        self._pace = pace
         self._socket: socket.socket | None = None
 
     def listen(self, host: str, port: int) -> int:
@@ -217,7 +215,7 @@ class LeafServer:
             if self._clock() >= until:
                 raise NotAdmitted("an expired ticket")
             start, end = first * CHUNK, min((first + count) * CHUNK, size)
-            self._deadlines.set(tls, SILENCE_S + (end - start) / self._min_rate)
+            self._deadlines.set(tls, SILENCE_S + (end - start) / self._pace.least(MIN_RATE, MAX_SENDING))
             at = start
             try:
                 while at < end:
@@ -235,8 +233,5 @@ class LeafServer:
     def _send(self, tls: ssl.SSLSocket, file: int, at: int, view: memoryview) -> None:
         if os.preadv(file, [view], at) != len(view):
             raise NotAdmitted("the file ended before its time")
-        if self._pace is not None:
-            with self._lock:
-                wait = self._pace.take(time.monotonic(), len(view))
-            time.sleep(wait)
+        self._pace.wait(len(view))
         tls.sendall(view)

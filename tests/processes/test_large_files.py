@@ -7,6 +7,7 @@ import asyncio
 import os
 import re
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ async def test_a_file_of_200_mib(tmp_path: Path, file: Path, sender: dict[str, A
         await graph.start()
         giver, taker = graph["v0"], graph["v1"]
         stored = await giver.api.upload(file)
+        began = time.monotonic()
         fetching = asyncio.create_task(taker.api.fetch(stored["cid"], tmp_path / "copy", max_size=2**30))
         if killed:
             await eventually("leaves come by a data connection", lambda: _came(taker), SLOW_S)
@@ -54,9 +56,11 @@ async def test_a_file_of_200_mib(tmp_path: Path, file: Path, sender: dict[str, A
         done = await giver.api.transfer(taker.address, "1", wait=30)
         assert done["code"] == 0
         await fetching
+        took = time.monotonic() - began
         assert (tmp_path / "copy").read_bytes() == file.read_bytes()
         assert least * MIB <= await _bytes(taker, "in", "connections") <= most * MIB
         assert await _bytes(giver, "out", "connections") <= most * MIB
+        assert took >= await _bytes(taker, "in", "connections") / 100e6 - 0.3, "validators take 100 MB in a second"
         assert sum([await _bytes(taker, "in", way) for way in ("connections", "messages")]) >= 200 * MIB
         assert not (await giver.api.status())["failing"]
         (kept,), (loose,) = [(await node.api.contents())["contents"] for node in (giver, taker)]

@@ -34,6 +34,7 @@ from learningchain.p2p.content.store import ContentStore
 from learningchain.p2p.mover import mover, receiving, sending
 from learningchain.p2p.mover.mover import Mover
 from learningchain.p2p.mover.orders import Connect, KnowTicket
+from learningchain.p2p.mover.pace import Pace
 from learningchain.p2p.mover.places import (
     LOWER_EFFORT,
     MAX_SENDING,
@@ -69,7 +70,7 @@ class Served:
     def __init__(self, folder: Path, mb_s: int = 0) -> None:
         self.now, self.why, self.sent = 1_000.0, SimpleQueue[str](), SimpleQueue[int]()
         self.server = LeafServer(
-            contexts(SENDER).server, CHAIN, mb_s, lambda report: self.sent.put(report.size), self.why.put, lambda: self.now
+            contexts(SENDER).server, CHAIN, Pace(mb_s), lambda report: self.sent.put(report.size), self.why.put, lambda: self.now
         )
         self.port = self.server.listen("127.0.0.1", 0)
         for ticket, data in ((TICKET, FILE), (OTHERS_TICKET, OTHER)):
@@ -318,7 +319,7 @@ def fetch(path: Path, port: int) -> list[Any]:
     path.write_bytes(bytes(len(FILE)))
     told: SimpleQueue[Any] = SimpleQueue()
     order = Connect(7, "127.0.0.1", port, id_of(SENDER), key_of(SENDER).public, TICKET, str(path), len(FILE))
-    receiver = LeafReceiver(order, contexts(RECEIVER).client, CHAIN, told.put)
+    receiver = LeafReceiver(order, contexts(RECEIVER).client, CHAIN, Pace(0), told.put)
     receiver.take(TakeLeaves(7, 0, DIGESTS))
     found: list[Any] = []
     while not found or not isinstance(found[-1], MoveEnded):
@@ -472,6 +473,29 @@ async def test_a_large_file_goes_by_a_data_connection(two: Two) -> None:
     two.told.clear()
     assert await get(b, small) == b"small"
     assert not any(isinstance(one, HasBulk) for one in two.told)
+
+
+@pytest.mark.parametrize("whose", [SENDER, RECEIVER])
+async def test_a_process_that_runs_obeys_a_new_bound_both_ways(two: Two, whose: int) -> None:
+    a, b = two.add(SENDER), two.add(RECEIVER)
+    first, second = await a.add(BIG, pin="test"), await a.add(BIG[::-1], pin="test")
+    assert await two.moved(first) == BIG
+    came, began = b.carried()["connections", "in"], time.monotonic()
+    two.movers[id_of(whose)].bound(16)
+    assert await get(b, second) == BIG[::-1]
+    assert time.monotonic() - began >= (b.carried()["connections", "in"] - came) / 16e6 - 0.25 - 4 * CHUNK / 16e6
+
+
+def test_the_pace_holds_for_all_threads_together_and_leaves_each_enough_time() -> None:
+    now, slept = [0.0], list[float]()
+    pace = Pace(8, lambda: now[0], slept.append)
+    for _ in range(3):
+        pace.wait(2_000_000)
+    assert slept == [0.25, 0.5], "a quarter of a second goes at once, and what is too much waits for all that was before it"
+    assert (pace.least(100_000, 4), pace.least(10_000_000, 4)) == (100_000, 1_000_000)
+    pace.set(0)
+    pace.wait(10**12)
+    assert slept == [0.25, 0.5] and pace.least(10_000_000, 4) == 10_000_000
 
 
 @pytest.mark.parametrize("moving", [True, False])
