@@ -101,9 +101,9 @@ PART_S = 5.0
 """For how long who left stays connected, to hear of it."""
 MAX_TOKEN = 1_024
 GC_AFTER = 50_000
+"""Objects that appear between two looks of the garbage collector."""
 VALIDATORS_RATE = 100
 """Megabytes a second by data connections, where the owner set nothing."""
-"""Objects that appear between two looks of the garbage collector."""
 _TODO_STATE = "Move the file `db` of the data folder away and start again: the node fetches the chain from its peers"
 
 
