@@ -25,7 +25,7 @@ from socket import create_connection, create_server
 from typing import Any
 
 from benchmarks.graph import Graph, Member, make, start
-from benchmarks.idle import cpu_s
+from benchmarks.idle import cpu_s, peak_mb
 from learningchain.p2p.tls import make_ca
 
 _PIECE = 2**20
@@ -48,6 +48,8 @@ class LargeFileFigure:
     cpu_of_copy: float
     moved: float
     """The share of the file's bytes that came by data connections."""
+    memory_mb: float
+    """MiB at most, of the larger one of the two processes beside the nodes."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,7 @@ async def large_file(mebibytes: int, turns: int) -> LargeFileFigure:
                 copied = await asyncio.to_thread(copy, path, folder / "copy", pem)
                 found.append((took or await _fetch(graph, source, target, path), copied))
             moved = (await bytes_moved(graph, target) - before) / (turns * mebibytes * _PIECE)
+            memory = max(peak_mb(pid) for node in nodes[:2] for pid in _pids(node)[1:])
     finally:
         await graph.close()
     size = mebibytes * _PIECE
@@ -216,6 +219,7 @@ async def large_file(mebibytes: int, turns: int) -> LargeFileFigure:
         statistics.median(copied.seconds / took.seconds for took, copied in found),
         statistics.median(took.cpu / copied.cpu for took, copied in found),
         moved,
+        memory,
     )
 
 

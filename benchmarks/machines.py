@@ -26,6 +26,7 @@ from typing import Any
 
 import structlog
 
+from benchmarks.idle import peak_mb
 from learningchain.client.machines import hub
 from learningchain.client.machines.program import MachineProgram, join
 from learningchain.client.machines.trust import parse_token
@@ -214,8 +215,7 @@ async def _memory(site: Site, folder: Path) -> float:
             return any(row["state"] == "ready" or (row["state"] == "failing" and "not ended" not in row["why"]) for row in rows)
 
         await _until(tested)
-        lines = Path(f"/proc/{program.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1_024
+        return peak_mb(program.pid)
     finally:
         program.terminate()
         await program.wait()

@@ -146,6 +146,13 @@ OTHERS = (
     Row("file_cpu", "files", "its processor time, both ends, s/GiB", pick("large_file.cpu_s_per_gib"), 1),
     Row("file_cpu_of_copy", "files", "that / the copy's", pick("large_file.cpu_of_copy"), 2, most=2),
     Row("file_moved", "files", "bytes of it by data connections, %", pick("large_file.moved", 100)),
+    Row(
+        "file_memory",
+        "files",
+        "memory of the process beside the node (64 MB and 10 for each of 4 connections), MiB",
+        pick("large_file.memory_mb"),
+        most=99,
+    ),
     Row("beside_none", "files", "finality without files, p99 ms", pick("beside_file.without_p99_ms"), 1),
     Row("beside_file", "files", "finality beside large files, in turns, p99 ms", pick("beside_file.with_p99_ms"), 1),
     Row("beside_ratio", "files", "beside files / without, p99", pick("beside_file.ratio_p99"), 2, most=2),
