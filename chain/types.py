@@ -7,6 +7,7 @@ on another.
 from __future__ import annotations
 
 import re
+from base64 import b32encode
 from functools import lru_cache
 from itertools import pairwise
 from typing import Annotated, Any, NamedTuple
@@ -367,6 +368,11 @@ def format_credits(amount: int) -> str:
     sign, amount = ("-", -amount) if amount < 0 else ("", amount)
     whole, fraction = divmod(amount, 10**6)
     return f"{sign}{whole}" + (f".{fraction:06d}".rstrip("0") if fraction else "")
+
+
+def cid_text(cid: bytes) -> str:
+    """The base32 text of a binary CID, empty for none (LC-CONTENT-1)."""
+    return "b" + b32encode(cid).decode("ascii").rstrip("=").lower() if cid else ""
 
 
 def format_span(milliseconds: int) -> str:

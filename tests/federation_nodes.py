@@ -32,12 +32,12 @@ from learningchain.chain.crypto import SigningKey, account_id
 from learningchain.chain.errors import Reject
 from learningchain.chain.host import account_key, params_key
 from learningchain.chain.losses import LossTree, open_losses
+from learningchain.chain.types import cid_text
 from learningchain.client.contracts.federation.arithmetic.vault import of_secret
 from learningchain.client.contracts.federation.roles.aggregator import AggregatorBook, AggregatorMachine
 from learningchain.client.contracts.federation.roles.channel import encode_fed
 from learningchain.client.contracts.federation.roles.computing import perform as compute
 from learningchain.client.contracts.federation.roles.hearing import hear
-from learningchain.client.contracts.federation.roles.looking import text_of
 from learningchain.client.contracts.federation.roles.member import VAULTS, MemberBook, MemberMachine, VaultBook
 from learningchain.client.contracts.federation.roles.panel import PanelBook, PanelMachine
 from learningchain.client.contracts.federation.roles.sponsor import SponsorBook, SponsorMachine
@@ -440,7 +440,7 @@ class FedWorld:
             fine = ContentReady(wanted.scope, wanted.tag, path)
             node.give(key[0], fine if opens else ContentMissing(wanted.scope, wanted.tag, False, "it opens junk", bad=True))
             return
-        found = next((cid for cid in self._served_to(node.me) if text_of(cid) == wanted.cid), None)
+        found = next((cid for cid in self._served_to(node.me) if cid_text(cid) == wanted.cid), None)
         if found is not None:
             del node.fetches[key]
             node.give(key[0], ContentReady(wanted.scope, wanted.tag, Path("/content") / found.hex()))

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from learningchain.chain.errors import Malformed
+from learningchain.chain.types import cid_text
 
 CID_BYTES = 36
 """Binary form: version 1, codec, sha2-256 (0x12), length 32, digest. Every part is a varint below 128: one byte each."""
@@ -49,7 +50,7 @@ class Cid(msgspec.Struct, frozen=True, order=True):
         return _HEAD_OF[self.codec] + self.digest
 
     def __str__(self) -> str:
-        return "b" + base64.b32encode(self.to_bytes()).decode("ascii").rstrip("=").lower()
+        return cid_text(self.to_bytes())
 
 
 def cid_of(codec: Codec, block: bytes | memoryview) -> Cid:

@@ -22,8 +22,8 @@ from learningchain.chain.contracts.federation.records import (
     FederationState,
     RoundRecord,
 )
+from learningchain.chain.types import cid_text
 from learningchain.client.contracts.federation.arithmetic import vault
-from learningchain.client.contracts.federation.roles.looking import text_of
 from learningchain.client.keys import hidden
 from tests.processes.clocked import DAY_MS, HOUR_MS, ClockedGraph
 from tests.processes.harness import PASSPHRASE, Graph, NodeProcess, command, eventually, with_params
@@ -100,7 +100,7 @@ async def test_lost_machines_come_back_with_the_account_alone(tmp_path: Path, ma
         await eventually("everybody's vault is kept by the two others", kept, SLOW_S)
         named = (await member_of(graph, federation, "o3")).vault
         secret, me = lost.identity.key.secret, lost.id
-        file = (graph["o1"].data / "blobs" / "files" / text_of(named)).read_bytes()
+        file = (graph["o1"].data / "blobs" / "files" / cid_text(named)).read_bytes()
         place = vault.place_of(file, federation.id, me)
         head = vault.read_vault(file[: vault.HEAD], place)
         model = hidden.unseal(file[head.size :], vault.own_key(head, place, secret))
@@ -139,7 +139,7 @@ async def test_lost_machines_come_back_with_the_account_alone(tmp_path: Path, ma
         target = tmp_path / "final.safetensors"
         code, out, err = await command(sponsor, "fed", "fetch", ref, "--out", str(target), environment=PASS)
         assert code == 0, out + err
-        best = graph["o1"].data / "blobs" / "files" / text_of(now.best_model)
+        best = graph["o1"].data / "blobs" / "files" / cid_text(now.best_model)
         assert sha256(target.read_bytes()).digest() == sha256(best.read_bytes()).digest()
         await graph.agree()
         await graph.conserved()
@@ -186,7 +186,7 @@ async def test_a_sponsor_that_is_killed_in_a_round_and_stays_away_owes_nobody_an
 
         async def whole() -> bool:
             files = loser.data / "blobs" / "files"
-            return all((files / text_of(cid)).is_file() for cid in (now.best_model, best.base, best.delta))
+            return all((files / cid_text(cid)).is_file() for cid in (now.best_model, best.base, best.delta))
 
         await eventually("the member has the final model again", whole, SLOW_S)
         code, out, err = await command(loser, "fed", "audit", federation.id.hex(), "--models", "--json", environment=PASS)

@@ -37,10 +37,9 @@ from learningchain.chain.contracts.federation.records import (
 )
 from learningchain.chain.host.terms import Arch, Image, ImageKind, Limits
 from learningchain.chain.ledger.tx import sign_tx
-from learningchain.chain.types import TxBody, net_of, tx_id
+from learningchain.chain.types import TxBody, cid_text, net_of, tx_id
 from learningchain.client.contracts.federation.arithmetic.places import published_digest
 from learningchain.client.contracts.federation.http.views import own_view
-from learningchain.client.contracts.federation.roles.looking import text_of
 from learningchain.client.contracts.federation.wishes import SponsorWish, TrainWish, Wish, of_wish
 from learningchain.client.work.artifacts import cid_of_file
 from learningchain.client.work.database import WorkDatabase
@@ -372,7 +371,7 @@ async def test_a_member_an_aggregator_and_the_sponsor_are_killed_in_a_round_and_
         await graph["v0"].start()
 
         async def whole() -> bool:
-            return (graph["v0"].data / "blobs" / "files" / text_of(now.best_model)).is_file()
+            return (graph["v0"].data / "blobs" / "files" / cid_text(now.best_model)).is_file()
 
         await eventually("the sponsor, which lost its files, has the final model from the members", whole, SLOW_S)
         await graph.agree()

@@ -19,7 +19,7 @@ from learningchain.chain.contracts.federation import messages as m
 from learningchain.chain.contracts.federation.messages import AggregationRule, FileCode
 from learningchain.chain.contracts.federation.records import EndReason, RosterEntry, VoidReason
 from learningchain.chain.crypto import address
-from learningchain.chain.types import LogEvent, TransferEvent
+from learningchain.chain.types import LogEvent, TransferEvent, cid_text
 from learningchain.client.contracts.federation.arithmetic.places import CQ
 from learningchain.client.contracts.federation.arithmetic.summing import Rule, divisor, next_model
 from learningchain.client.contracts.federation.audit.evidence import FederationEvidence, FederationWatch
@@ -28,7 +28,6 @@ from learningchain.client.contracts.federation.audit.models import model_faults
 from learningchain.client.contracts.federation.audit.payments import PaymentsAudit
 from learningchain.client.contracts.federation.audit.replay import AuditedSum, FederationAudit, audit_federation
 from learningchain.client.contracts.federation.cli import auditing
-from learningchain.client.contracts.federation.http.ledger_views import cid_text
 from learningchain.client.receipts.audit import Audit
 from learningchain.client.sdk.types import NotFoundError
 from tests.federation_evidence import evidence_of

@@ -15,6 +15,7 @@ from learningchain.chain.codec import read
 from learningchain.chain.contracts.federation import records
 from learningchain.chain.contracts.federation.formulas import of_bitmap
 from learningchain.chain.contracts.federation.records import FederationState
+from learningchain.chain.types import cid_text
 from learningchain.client.contracts.federation.arithmetic.places import DELTAS
 from learningchain.client.contracts.federation.audit.findings import AuditVerdict
 from learningchain.client.contracts.federation.audit.replay import AuditedSum
@@ -22,7 +23,6 @@ from learningchain.client.contracts.federation.cli import auditing
 from learningchain.client.contracts.federation.roles.aggregator import AggregatorMachine
 from learningchain.client.contracts.federation.roles.best_round import NOTHING_NOTED, BestRound, BestRoundBook
 from learningchain.client.contracts.federation.roles.cleanup import FINAL_PIN, KEEP_MS, MADE_OF_PIN, FedCleanUp
-from learningchain.client.contracts.federation.roles.looking import text_of
 from learningchain.client.contracts.federation.roles.panel import PanelMachine
 from learningchain.client.contracts.federation.steps import MODEL_PIN
 from learningchain.client.sdk.types import NotFoundError
@@ -74,7 +74,7 @@ def test_at_the_end_only_the_best_model_and_what_it_was_made_of_stay_and_only_fo
     world.run()
     best = best_record(world)
     stays = sorted({world.now.best_model, best.base, best.delta})
-    kept = tuple(Keep(text_of(cid), KEEP_MS, why, FINAL_PIN) for cid in stays for why in (SERVED, MODEL_PIN))
+    kept = tuple(Keep(cid_text(cid), KEEP_MS, why, FINAL_PIN) for cid in stays for why in (SERVED, MODEL_PIN))
     assert told(FedCleanUp(lambda: ()), world)[1] == [Forget(world.federation, kept)]
     gone, over = told(FedCleanUp(lambda: {world.federation}), world)
     assert gone and not over, "who trains in it or opened it still needs its image: the losses of the final model on own data"
@@ -102,7 +102,7 @@ def test_members_and_sponsor_fetch_what_the_best_model_was_made_of_once_it_has_e
     assert world.now.best_r > 1
     best, terms = best_record(world), world.terms
     wanted = {"base": (best.base, terms.size), "delta": (best.delta, 4 * terms.dims)}
-    assert brought(part.handle(held(world))) == {tag: (text_of(cid), size, MADE_OF_PIN) for tag, (cid, size) in wanted.items()}
+    assert brought(part.handle(held(world))) == {tag: (cid_text(cid), size, MADE_OF_PIN) for tag, (cid, size) in wanted.items()}
     assert not part.handle(held(world)), "once"
     ended = part.handle(replace(world.chain(), held=frozenset()))
     assert ended == list(given_up(world)), "what is not held any more is not fetched either"
@@ -119,7 +119,7 @@ def test_the_initial_model_is_kept_by_members_while_the_best_one_was_made_of_it(
     part = FedCleanUp(lambda: {world.federation})
     world.run(lambda: world.now.best_r == 1)
     said = part.handle(held(world))
-    assert brought(said) == {"base": (text_of(world.terms.model), world.terms.size, MADE_OF_PIN)}
+    assert brought(said) == {"base": (cid_text(world.terms.model), world.terms.size, MADE_OF_PIN)}
     world.run(lambda: world.now.best_r > 1)
     said = part.handle(held(world))
     assert set(given_up(world)) <= set(said) and not brought(said), "another base is served by those who made it"
@@ -149,8 +149,8 @@ def test_what_the_best_model_was_made_of_is_known_when_its_round_has_left_the_le
     world.ledger.store.delete(records.round_key(world.federation, world.now.best_r))
     world.ledger.store.put(records.federation_key(world.federation), msgspec.structs.replace(world.now, r=world.now.r + 100))
     (over,) = told(FedCleanUp(lambda: (), known if noted else NOTHING_NOTED), world)[1]
-    assert ({text_of(best.base), text_of(best.delta)} <= {one.cid for one in over.keep}) is stays
-    assert text_of(world.now.best_model) in {one.cid for one in over.keep}
+    assert ({cid_text(best.base), cid_text(best.delta)} <= {one.cid for one in over.keep}) is stays
+    assert cid_text(world.now.best_model) in {one.cid for one in over.keep}
 
 
 def test_a_former_best_round_is_given_up_and_its_note_with_the_federation() -> None:
@@ -171,7 +171,7 @@ class Stranger:
     """Fetches by CID from whoever still serves, and takes no part."""
 
     def __init__(self, world: FedWorld, disks: list[set[str]]) -> None:
-        self._there = {text_of(bytes.fromhex(path.name)): raw for path, raw in world.store.files.items()}
+        self._there = {cid_text(bytes.fromhex(path.name)): raw for path, raw in world.store.files.items()}
         self._had = set[str]().union(*disks)
 
     async def fetch(self, name: str, dest: Path, *, max_size: int) -> Any:
@@ -199,11 +199,11 @@ def test_a_stranger_holds_the_final_model_against_what_it_was_made_of(roles: set
     while not world.now.end:
         world.block()
         for me, part in parts.items():
-            disks[me] |= {text_of(cid) for cid in world.nodes[me].served}
+            disks[me] |= {cid_text(cid) for cid in world.nodes[me].served}
             for said in part.handle(held(world)):
                 match said:
                     case StopServing():
-                        disks[me].discard(text_of(said.cid))
+                        disks[me].discard(cid_text(said.cid))
                         world.nodes[me].served.pop(said.cid, None)
                     case Forget():
                         disks[me] &= {one.cid for one in said.keep if one.pinned == SERVED}
@@ -211,7 +211,7 @@ def test_a_stranger_holds_the_final_model_against_what_it_was_made_of(roles: set
                         disks[me].add(said.cid)
     now, best, terms = world.now, best_record(world), world.terms
     for me in {world.sponsor, *world.owners}:
-        disks[me].add(text_of(now.best_model))  # the own machines fetch it
+        disks[me].add(cid_text(now.best_model))  # the own machines fetch it
     summed = AuditedSum(now.best_r, best.base, now.best_model, best.delta, best.clip, of_bitmap(best.accepted).bit_count())
     who = {me for me in world.nodes if role(world, me) in roles}
     found = asyncio.run(auditing._model(cast(Any, Stranger(world, [disks[me] for me in who])), terms, summed))

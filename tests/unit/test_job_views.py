@@ -13,6 +13,7 @@ from learningchain.chain.contracts.job.records import contractor_key
 from learningchain.chain.crypto import address
 from learningchain.chain.host.terms import Arch, Capacity, is_reference, model_id
 from learningchain.chain.losses import draw_probe
+from learningchain.chain.types import cid_text
 from learningchain.chain.verification.votes import BallotCode
 from tests.unit.job_kit import FEE, KEY, PARAMS, START, World, ballot, cid_of, hidden_set, key_message, posting, replaced, who
 
@@ -71,7 +72,7 @@ def test_a_job_is_described_through_its_whole_life() -> None:
     w.everybody(job, ballot(BallotCode.OK, 3_000, 7), ballot(BallotCode.INVALID))
     shown = describe(w, job)
     assert (shown["state"], shown["winner"], shown["deadline"]) == ("PAID", address(who("b")), None)
-    assert shown["model"] == {"cid": views.cid_text(cid_of("b")), "sha256": model_id(cid_of("b")).hex(), "size": 1_000}
+    assert shown["model"] == {"cid": cid_text(cid_of("b")), "sha256": model_id(cid_of("b")).hex(), "size": 1_000}
     assert [(c["result"], c["line"], c["rank"]) for c in shown["claims"]] == [
         ("OK", "QUORUM_OK", 1),
         ("REFUSED", "QUORUM_NEGATIVE", 2),
@@ -131,7 +132,7 @@ def test_an_archive_image_is_shown_by_its_cid() -> None:
     fields = {"image_kind": 2, "image_reference": "", "image_cid": cid_of("image"), "image_image_id": b"\x07" * 32}
     job = w.post("boss", **fields)
     image = describe(w, job)["image"]
-    assert (image["kind"], image["cid"], image["image_id"]) == ("archive", views.cid_text(cid_of("image")), "07" * 32)
+    assert (image["kind"], image["cid"], image["image_id"]) == ("archive", cid_text(cid_of("image")), "07" * 32)
 
 
 def test_there_is_no_unknown_job() -> None:

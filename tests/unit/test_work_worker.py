@@ -10,10 +10,10 @@ from msgspec.structs import replace
 
 from learningchain.chain.contracts.job.messages import Claim, Reveal, claim_commitment
 from learningchain.chain.contracts.job.records import posting_key
-from learningchain.chain.contracts.job.views import cid_text
 from learningchain.chain.contracts.membership import Case, CaseRef, case_key, member_key
 from learningchain.chain.host import BANNED, SUSPENDED, account_key
 from learningchain.chain.host.terms import Arch, DataRef, DeviceAsk, Earlier, Use, model_id
+from learningchain.chain.types import cid_text
 from learningchain.client.config import WorkConfig
 from learningchain.client.contracts.job.roles import policy, secrets
 from learningchain.client.contracts.job.roles.cleanup import OWN_PIN

@@ -6,7 +6,6 @@ identities `lc1…`, content ids the usual base32 text. Every function reads a b
 
 from __future__ import annotations
 
-from base64 import b32encode
 from typing import Any
 
 from learningchain.chain.contracts.job import messages, records, store
@@ -31,7 +30,7 @@ from learningchain.chain.crypto import address
 from learningchain.chain.host import K_VALIDATORS, Escrow, Listed, Reader, Validators, escrow_key, params_at
 from learningchain.chain.host.terms import LIMITS, Arch, DeviceKind, ImageKind, Use, model_id
 from learningchain.chain.losses import draw_probe
-from learningchain.chain.types import quorum
+from learningchain.chain.types import cid_text, quorum
 from learningchain.chain.verification import ranking, scale, windows
 from learningchain.chain.verification.votes import BallotCode
 
@@ -39,11 +38,6 @@ MAX_LIST = 1_000
 """Most jobs that one call lists."""
 USES = {Use.TRAIN: "train", Use.EVALUATE: "evaluate", Use.TRAIN | Use.EVALUATE: "both"}
 WHOLE_METRIC = "the evaluation writes one number: this gives up the protection against partial runs"
-
-
-def cid_text(cid: bytes) -> str:
-    """The base32 text of a binary CID, empty for none."""
-    return "b" + b32encode(cid).decode("ascii").rstrip("=").lower() if cid else ""
 
 
 def _read(reader: Reader, job_id: bytes) -> tuple[Posting, Job] | None:

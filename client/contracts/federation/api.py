@@ -14,6 +14,7 @@ from learningchain.chain.contracts.federation import records
 from learningchain.chain.contracts.federation.formulas import KEPT_ROUNDS
 from learningchain.chain.contracts.federation.records import FederationRecord
 from learningchain.chain.contracts.federation.views import JoinedFederations, SponsoredFederations, federations_of
+from learningchain.chain.types import cid_text
 from learningchain.client.api.chain import first_block
 from learningchain.client.api.errors import not_found, not_kept
 from learningchain.client.api.files import serve_file
@@ -21,7 +22,6 @@ from learningchain.client.api.route import Call, Route, parse_account, parse_fie
 from learningchain.client.contracts.federation.http import deploy_api, member_api, pay_api, sponsor_api
 from learningchain.client.contracts.federation.http.happened import AttemptsTold, MeasurementsTold, ToldSteps
 from learningchain.client.contracts.federation.http.ledger_views import (
-    cid_text,
     describe,
     describe_members,
     describe_rounds,

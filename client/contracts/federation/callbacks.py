@@ -22,8 +22,8 @@ from learningchain.chain.contracts.federation.records import (
 )
 from learningchain.chain.crypto import address
 from learningchain.chain.host import Reader
-from learningchain.chain.types import format_credits
-from learningchain.client.contracts.federation.http.ledger_views import cid_text, members_of, summarise
+from learningchain.chain.types import cid_text, format_credits
+from learningchain.client.contracts.federation.http.ledger_views import members_of, summarise
 
 Json = dict[str, Any]
 MEASURED, IMPROVED, ENDED, LEFT = "measured", "improved", "ended", "left"

@@ -13,9 +13,10 @@ from typing import Any
 from learningchain.chain.codec import encode
 from learningchain.chain.contracts.federation.records import FederationState
 from learningchain.chain.losses import Measurement
+from learningchain.chain.types import cid_text
 from learningchain.client.contracts.federation.part import FedPart, NodeBoxKeys
 from learningchain.client.contracts.federation.roles.journal import JOURNAL, OwnJournal, PreviewNote, journal_in
-from learningchain.client.contracts.federation.roles.looking import FederationLook, local_seed, look, text_of
+from learningchain.client.contracts.federation.roles.looking import FederationLook, local_seed, look
 from learningchain.client.contracts.federation.roles.member import MemberMachine
 from learningchain.client.contracts.federation.steps import EvaluateRun, FedCame, LocalRun, TrainNoMore
 from learningchain.client.contracts.federation.wishes import (
@@ -151,7 +152,7 @@ class MemberPart(FedPart):
                 self._previewing[scope] = at
                 until = given.clock + fetch_ms(at.terms.size)
                 base = at.now.base or at.terms.model
-                cid, who = text_of(base), at.holder_of(base)
+                cid, who = cid_text(base), at.holder_of(base)
                 yield FetchContent(scope, "base", at.id, cid, at.terms.size, until, pin=PREVIEW, holder=who)
 
     # --- runs whose model goes nowhere -------------------------------------------------------------------------------------------

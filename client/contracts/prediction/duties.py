@@ -31,7 +31,7 @@ from learningchain.chain.contracts.prediction.records import (
 from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode
 from learningchain.chain.contracts.prediction.verdicts import AppealVerdict
 from learningchain.chain.host import Reader, read_params
-from learningchain.client.contracts.prediction.http.views import cid_text
+from learningchain.chain.types import cid_text
 from learningchain.client.work.events import Changed
 
 REQUEST = records.request_key(b"")

@@ -11,6 +11,7 @@ import msgspec
 from learningchain.chain.contracts.prediction import records
 from learningchain.chain.contracts.prediction.messages import MAX_INPUT, RegisterModel
 from learningchain.chain.contracts.prediction.records import ModelRecord
+from learningchain.chain.types import cid_text
 from learningchain.client.api.errors import unavailable, usage
 from learningchain.client.api.route import Call
 from learningchain.client.contracts.prediction.http.model_schema import (
@@ -24,7 +25,6 @@ from learningchain.client.contracts.prediction.http.model_schema import (
 )
 from learningchain.client.contracts.prediction.http.postings import find_model
 from learningchain.client.contracts.prediction.http.schema import PredictionRequest
-from learningchain.client.contracts.prediction.http.views import cid_text
 from learningchain.client.contracts.prediction.roles.private import plain_input
 from learningchain.client.keys.hidden import BadKey
 from learningchain.p2p.content.faults import FetchFailed, StoreError

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from learningchain.chain.contracts.job.views import cid_text
+from learningchain.chain.types import cid_text
 from learningchain.client.node.interface import MayHave
 from learningchain.client.node.sharing import Sharing
 from learningchain.p2p.content.cid import parse

@@ -15,7 +15,7 @@ import msgspec
 
 from learningchain.chain.codec import encode
 from learningchain.chain.contracts import decode_message
-from learningchain.chain.contracts.job import records, views
+from learningchain.chain.contracts.job import records
 from learningchain.chain.contracts.job.records import Job, Posting
 from learningchain.chain.contracts.membership.messages import SetCapacity
 from learningchain.chain.contracts.membership.records import Member, member_key
@@ -25,7 +25,7 @@ from learningchain.chain.host import BANNED, Account, account_key
 from learningchain.chain.ledger.state import State
 from learningchain.chain.ledger.transition import chain_record
 from learningchain.chain.ledger.tx import sign_tx
-from learningchain.chain.types import TxBody, net_of, tx_id
+from learningchain.chain.types import TxBody, cid_text, net_of, tx_id
 from tests.sim.market.clients import CAPACITY
 from tests.sim.market.content import cid_of
 
@@ -93,7 +93,7 @@ class Outsider:
     def keep(self, data: bytes) -> bytes:
         """Make a file known under its name, and hold it."""
         cid = self.world.web.made(data)
-        self.held[views.cid_text(cid)] = data
+        self.held[cid_text(cid)] = data
         return cid
 
     def random_bytes(self) -> bytes:

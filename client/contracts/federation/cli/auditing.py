@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from learningchain.chain.crypto import address
-from learningchain.chain.types import TransferEvent, format_credits
+from learningchain.chain.types import TransferEvent, cid_text, format_credits
 from learningchain.client.cli.audit import FAULTY, lacks, opened, run
 from learningchain.client.cli.common import HERE, Common, NotStarted, WrongUsage, clean
 from learningchain.client.cli.options import Parameter
 from learningchain.client.cli.paper import Console
 from learningchain.client.contracts.federation.arithmetic.places import DELTAS
-from learningchain.client.contracts.federation.http.ledger_views import cid_text
 from learningchain.client.contracts.federation.references import find_federation
 from learningchain.client.sdk.types import ApiError, NotFoundError
 

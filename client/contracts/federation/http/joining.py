@@ -27,13 +27,14 @@ from learningchain.chain.contracts.federation.records import FederationMember, F
 from learningchain.chain.contracts.membership import Member
 from learningchain.chain.contracts.membership import member_key as membership_key
 from learningchain.chain.crypto import address
+from learningchain.chain.types import cid_text
 from learningchain.client.api.whole_node import NodeService
 from learningchain.client.contracts.federation.arithmetic.places import published_digest
 from learningchain.client.contracts.federation.arithmetic.vault import LEAST_HOLDERS, MOST_HOLDERS
 from learningchain.client.contracts.federation.http.schema import PreviewView
 from learningchain.client.contracts.federation.http.views import preview_view
 from learningchain.client.contracts.federation.roles.images import listed_programs, why_not_run
-from learningchain.client.contracts.federation.roles.looking import FederationLook, look, text_of
+from learningchain.client.contracts.federation.roles.looking import FederationLook, look
 from learningchain.client.contracts.federation.roles.member import VAULTS, MemberBook, MemberMachine, TrainedFederation, VaultBook
 from learningchain.client.contracts.federation.roles.runs import SCHEMA
 from learningchain.client.contracts.federation.roles.verifiers import deciders, least_verifiers, too_few_to_draw
@@ -85,7 +86,7 @@ def check_join(node: NodeService, federation: bytes, own: OwnData) -> Federation
         raise CannotJoin(few)
     if at.terms.schema and own.notes.get(SCHEMA) != schema_hash(at):
         raise CannotJoin(
-            f"the data {own.name!r} were not held against the schema that the sponsor posted ({text_of(at.terms.schema)}). Do it, "
+            f"the data {own.name!r} were not held against the schema that the sponsor posted ({cid_text(at.terms.schema)}). Do it, "
             f"and join then: learningchain fed schema {federation.hex()[:12]}; learningchain data remove {own.name}; "
             f"learningchain data add {own.name} FOLDER --schema schema.json"
         )

@@ -5,7 +5,6 @@ Every one reads a bounded number of records: a federation knows 256 members at m
 
 from __future__ import annotations
 
-from base64 import b32encode
 from collections.abc import Sequence
 
 from learningchain.chain.contracts.federation import formulas, records
@@ -37,18 +36,13 @@ from learningchain.chain.contracts.federation.records import (
 from learningchain.chain.crypto import address
 from learningchain.chain.host import Escrow, PastReader, Reader, escrow_key, params_at
 from learningchain.chain.host.terms import LIMITS, Arch, ImageKind
-from learningchain.chain.types import format_credits, format_loss
+from learningchain.chain.types import cid_text, format_credits, format_loss
 from learningchain.chain.verification.scale import FloatKind
 from learningchain.client.schema.render import Json
 
 MILLION = 10**6
 Members = Sequence[tuple[bytes, FederationMember]]
 """Of one federation, in any order."""
-
-
-def cid_text(cid: bytes) -> str:
-    """The base32 text of a binary CID, empty for none."""
-    return "b" + b32encode(cid).decode("ascii").rstrip("=").lower() if cid else ""
 
 
 def _read(reader: Reader, federation: bytes) -> tuple[FederationPosting, FederationRecord] | None:

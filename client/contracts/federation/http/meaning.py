@@ -13,8 +13,8 @@ from learningchain.chain.contracts.federation.messages import AggregationRule, F
 from learningchain.chain.contracts.federation.records import FederationPosting, FederationRecord, FederationState, MemberState
 from learningchain.chain.crypto import address
 from learningchain.chain.host import VERIFIERS, Host
-from learningchain.chain.types import format_credits, format_loss
-from learningchain.client.contracts.federation.http.ledger_views import Members, cid_text, describe_terms
+from learningchain.chain.types import cid_text, format_credits, format_loss
+from learningchain.client.contracts.federation.http.ledger_views import Members, describe_terms
 from learningchain.client.contracts.federation.rule_warnings import screening_warnings
 from learningchain.client.contracts.federation.small_words import OF_A_CELL
 from learningchain.client.schema.render import Json

@@ -24,11 +24,10 @@ from learningchain.chain.contracts.federation.params import FederationParams
 from learningchain.chain.contracts.federation.records import FederationPosting, FederationRecord
 from learningchain.chain.errors import Reject
 from learningchain.chain.host import read_params
-from learningchain.chain.types import format_credits, tx_id
+from learningchain.chain.types import cid_text, format_credits, tx_id
 from learningchain.client.api.errors import rejected, usage
 from learningchain.client.api.route import Call, Reply, Route, parse_account
 from learningchain.client.api.submit import answer, spending, submit, trial_host
-from learningchain.client.contracts.federation.http.ledger_views import cid_text
 from learningchain.client.contracts.federation.http.lending import lends
 from learningchain.client.contracts.federation.http.postings import build_federation, find_federation, least_fee
 from learningchain.client.contracts.federation.http.schema import (

@@ -43,7 +43,7 @@ from learningchain.chain.contracts.federation.messages import (
 from learningchain.chain.contracts.federation.records import FederationState, RoundRecord
 from learningchain.chain.contracts.federation.views import AggregatedFederations, FederationDuty, federations_of
 from learningchain.chain.host.terms import Small
-from learningchain.chain.types import Hash, Uint
+from learningchain.chain.types import Hash, Uint, cid_text
 from learningchain.client.contracts.federation.arithmetic.places import MASKS, SKETCH
 from learningchain.client.contracts.federation.roles.cell_work import SUMMED, cell_work
 from learningchain.client.contracts.federation.roles.channel import FileAnswer, UpdateAnswer, UpdateOffer, answer_digest
@@ -56,7 +56,6 @@ from learningchain.client.contracts.federation.roles.looking import (
     owed,
     part_cid,
     reference_size,
-    text_of,
 )
 from learningchain.client.contracts.federation.roles.making import PathText
 from learningchain.client.contracts.federation.roles.sealing import SEALED, open_key, seal_key
@@ -363,7 +362,7 @@ class AggregatorMachine(FedMachine):
         pin = PUBLIC_PIN if tag == "base" or tag.startswith("delta-") else PRIVATE_PIN
         if f"fetch-{tag}" not in mine.asked:
             mine.asked.add(f"fetch-{tag}")
-            yield FetchContent(mine.scope, tag, at.id, text_of(cid), size, until or at.now.deadline, pin=pin, holder=who)
+            yield FetchContent(mine.scope, tag, at.id, cid_text(cid), size, until or at.now.deadline, pin=pin, holder=who)
 
     def _collect(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[FedEffect]:
         """Each file is fetched as soon as it is named, and opened as soon as it is here."""

@@ -21,9 +21,10 @@ from learningchain.chain.codec import encode
 from learningchain.chain.contracts.federation import records
 from learningchain.chain.contracts.federation.formulas import KEPT_ROUNDS
 from learningchain.chain.contracts.federation.records import FederationState, RoundRecord
+from learningchain.chain.types import cid_text
 from learningchain.client.contracts.federation.arithmetic.places import DELTAS
 from learningchain.client.contracts.federation.roles.best_round import NOTHING_NOTED, BestRoundBook, BestRounds
-from learningchain.client.contracts.federation.roles.looking import FederationLook, candidates_of, delta_size, look, text_of
+from learningchain.client.contracts.federation.roles.looking import FederationLook, candidates_of, delta_size, look
 from learningchain.client.contracts.federation.steps import KIND, MODEL_PIN
 from learningchain.client.work.events import (
     SERVED,
@@ -120,7 +121,7 @@ class FedCleanUp(Machine):
         self._brought[at.id] = wanted
         for tag, cid in wanted.items():
             if tag not in before:
-                yield FetchContent(_scope(at.id), tag, at.id, text_of(cid), sizes[tag], clock + BRING_MS, pin=MADE_OF_PIN)
+                yield FetchContent(_scope(at.id), tag, at.id, cid_text(cid), sizes[tag], clock + BRING_MS, pin=MADE_OF_PIN)
 
     def _give_up(self, federation: bytes) -> Iterator[Effect]:
         self._brought.pop(federation, None)
@@ -130,7 +131,7 @@ class FedCleanUp(Machine):
     def _forget(self, at: FederationLook) -> Iterator[Forget]:
         best = self._best.of(at.id)
         stays = ({at.now.best_model} - {b""}) | (best.contents if best is not None else set())
-        keep = [Keep(text_of(cid), KEEP_MS, why, FINAL_PIN) for cid in sorted(stays) for why in (SERVED, MODEL_PIN)]
+        keep = [Keep(cid_text(cid), KEEP_MS, why, FINAL_PIN) for cid in sorted(stays) for why in (SERVED, MODEL_PIN)]
         yield Forget(at.id, tuple(keep))
 
     def _superfluous(self, at: FederationLook) -> Iterator[StopServing]:

@@ -23,10 +23,10 @@ from learningchain.chain.contracts.federation.records import FederationMember
 from learningchain.chain.contracts.membership import Member
 from learningchain.chain.contracts.membership import member_key as membership_key
 from learningchain.chain.host.terms import Small
-from learningchain.chain.types import AccountId, Hash, Uint
+from learningchain.chain.types import AccountId, Hash, Uint, cid_text
 from learningchain.client.contracts.federation.arithmetic.vault import BadVault, VaultPlace, give_share, own_share
 from learningchain.client.contracts.federation.roles.channel import ShareAsk, ShareGive
-from learningchain.client.contracts.federation.roles.looking import FederationLook, text_of
+from learningchain.client.contracts.federation.roles.looking import FederationLook
 from learningchain.client.contracts.federation.roles.making import PathText
 from learningchain.client.contracts.federation.roles.ring import RING_MS, keepers_of, kept_by, most_bytes
 from learningchain.client.contracts.federation.steps import FedCame, FedEffect, FedInput, NodeSelf, SendFed
@@ -228,7 +228,7 @@ class OthersVaults:
         left = not share and bad == member.vault and (until_then is None or self._clock < until_then)
         if one.scope not in self._reading and not left:
             self._reading[one.scope] = one
-            cid, pin = text_of(member.vault), one.pin
+            cid, pin = cid_text(member.vault), one.pin
             yield FetchContent(one.scope, "vault", at.id, cid, most_bytes(at.terms), until, pin=pin, holder=owner)
 
     # --- shares ------------------------------------------------------------------------------------------------------------------

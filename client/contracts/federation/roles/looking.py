@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b32encode
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
@@ -47,10 +46,6 @@ ATTEMPTING = (
     FederationState.SUM,
 )
 """An attempt runs, unless r = 0."""
-
-
-def text_of(cid: bytes) -> str:
-    return "b" + b32encode(cid).decode("ascii").rstrip("=").lower()
 
 
 def part_cid(digest: bytes, size: int) -> bytes:

@@ -18,8 +18,8 @@ from msgspec.structs import replace
 
 from learningchain.chain.codec import Wire
 from learningchain.chain.contracts.federation.records import FederationMember, FederationState, member_key
-from learningchain.chain.types import Hash, Uint
-from learningchain.client.contracts.federation.roles.looking import ATTEMPTING, FederationLook, local_seed, text_of
+from learningchain.chain.types import Hash, Uint, cid_text
+from learningchain.client.contracts.federation.roles.looking import ATTEMPTING, FederationLook, local_seed
 from learningchain.client.contracts.federation.small_tasks import MakeSmall
 from learningchain.client.contracts.federation.steps import (
     FedEffect,
@@ -221,7 +221,7 @@ class UpdateMaker:
         if self._bases.get(at.id, (b"",))[0] != base:
             if self._first(scope, "base"):
                 until, who = at.now.deadline, at.holder_of(base)
-                yield FetchContent(scope, "base", at.id, text_of(base), at.terms.size, until, pin=BASE_PIN, holder=who)
+                yield FetchContent(scope, "base", at.id, cid_text(base), at.terms.size, until, pin=BASE_PIN, holder=who)
         elif (at.id, base) not in self._runs.values() and self._first(scope, "local"):
             run, attempt = _local_run(scope), self._scopes[scope][0].attempt
             self._runs[run] = at.id, base

@@ -26,7 +26,7 @@ from learningchain.chain.contracts.federation.records import FederationState
 from learningchain.chain.contracts.federation.views import FederationDuty
 from learningchain.chain.host import Account, account_key
 from learningchain.chain.host.terms import Small
-from learningchain.chain.types import Hash
+from learningchain.chain.types import Hash, cid_text
 from learningchain.client.contracts.federation.arithmetic.places import ROWS
 from learningchain.client.contracts.federation.roles.channel import (
     FileAnswer,
@@ -44,7 +44,6 @@ from learningchain.client.contracts.federation.roles.looking import (
     owed,
     sent_before,
     summed_in,
-    text_of,
     was_summed,
 )
 from learningchain.client.contracts.federation.roles.making import NO_UPDATES, MakerBook, UpdateMade, UpdateMaker, published_by
@@ -232,7 +231,7 @@ class MemberMachine(FedMachine):
             if at.state == FederationState.END and at.now.best_r and federation not in self._final:
                 self._final.add(federation)
                 scope, until = f"fed-final:{federation.hex()}", given.clock + KEEP_MS
-                cid, who = text_of(at.now.best_model), at.posting.sponsor
+                cid, who = cid_text(at.now.best_model), at.posting.sponsor
                 yield FetchContent(scope, "final", federation, cid, at.terms.size, until, pin="fed-model", holder=who)
 
     def _data_changed(self, at: FederationLook) -> Iterator[FedEffect]:

@@ -41,9 +41,9 @@ from learningchain.chain.contracts.federation.views import FederationDuty
 from learningchain.chain.crypto import sha256
 from learningchain.chain.host.terms import Small
 from learningchain.chain.losses import Measurement, draw_probe
-from learningchain.chain.types import Hash, Uint
+from learningchain.chain.types import Hash, Uint, cid_text
 from learningchain.client.contracts.federation.roles.channel import KeyAsk, KeyGive
-from learningchain.client.contracts.federation.roles.looking import FederationLook, delta_size, look, owed, proposed_in, text_of
+from learningchain.client.contracts.federation.roles.looking import FederationLook, delta_size, look, owed, proposed_in
 from learningchain.client.contracts.federation.roles.measured_list import AskedLosses, asked_of, list_of
 from learningchain.client.contracts.federation.roles.sponsor import BOX as KEY_BOX
 from learningchain.client.contracts.federation.roles.sponsor import KEY_BOX_LABEL, key_context
@@ -299,7 +299,7 @@ class PanelMachine(FedMachine):
             yield from self._propose(at, one, half)
         elif "model" not in one.asked:
             one.asked.add("model")
-            cid, who = text_of(at.now.model), at.holder_of(at.now.model)
+            cid, who = cid_text(at.now.model), at.holder_of(at.now.model)
             yield FetchContent(one.scope, "model", at.id, cid, at.terms.size, half, pin=MODEL_PIN, holder=who)
         for hidden in at.terms.hidden:
             key = self._key(at, seat)
@@ -309,7 +309,7 @@ class PanelMachine(FedMachine):
                 yield from (SendFed(who, KeyAsk(at.id)) for who in (at.posting.sponsor, *others))
             if key is not None and "hidden" not in one.asked:
                 one.asked.add("hidden")
-                cid = text_of(hidden.cid)
+                cid = cid_text(hidden.cid)
                 yield Decrypt(one.scope, "hidden", cid, hidden.size, hidden.plain_hash, key, half, at.posting.sponsor)
         if one.model is None or (at.terms.hidden and one.hidden is None) or one.run:
             return
@@ -327,7 +327,7 @@ class PanelMachine(FedMachine):
             if tag not in one.asked:
                 one.asked.add(tag)
                 who = at.holder_of(cid)
-                yield FetchContent(one.scope, tag, at.id, text_of(cid), size, until, pin=MODEL_PIN, holder=who)
+                yield FetchContent(one.scope, tag, at.id, cid_text(cid), size, until, pin=MODEL_PIN, holder=who)
         if one.base is not None and one.sums is not None and "models" not in one.asked:
             one.asked.add("models")
             place = at.place(self._node.chain_id)._replace(attempt=found.attempt)

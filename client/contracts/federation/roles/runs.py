@@ -9,10 +9,10 @@ from typing import Any
 from learningchain.chain.contracts.federation.messages import FederationTerms
 from learningchain.chain.crypto import sha256
 from learningchain.chain.host.terms import ImageKind
+from learningchain.chain.types import cid_text
 from learningchain.client.config import WorkConfig
 from learningchain.client.contracts.federation.arithmetic.places import published_digest
 from learningchain.client.contracts.federation.roles.images import why_not_run
-from learningchain.client.contracts.federation.roles.looking import text_of
 from learningchain.client.work.events import WantedImage
 from learningchain.p2p.content.cid import from_bytes
 from learningchain.sandbox import ContainerLimits, DataSet, OwnData, RunSpec
@@ -37,12 +37,12 @@ def wanted_image(config: WorkConfig, terms: FederationTerms, *, hidden: bool) ->
     posted = terms.image
     return WantedImage(
         reference=posted.reference,
-        cid=text_of(posted.cid) if posted.kind == ImageKind.ARCHIVE else "",
+        cid=cid_text(posted.cid) if posted.kind == ImageKind.ARCHIVE else "",
         image_id=f"sha256:{posted.image_id.hex()}" if posted.image_id else "",
         size=posted.size,
         packed=max(1, min(posted.size, config.max_image_mb * MIB)),
         unpacked=UNPACKED * config.max_image_mb * MIB,
-        files=tuple((text_of(one.cid), one.size) for one in terms.hidden) if hidden else (),
+        files=tuple((cid_text(one.cid), one.size) for one in terms.hidden) if hidden else (),
     )
 
 

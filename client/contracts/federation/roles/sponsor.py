@@ -25,9 +25,9 @@ from learningchain.chain.codec import Wire
 from learningchain.chain.contracts.federation.messages import PaySplit, ReferUpdate, SealKey, StartRound
 from learningchain.chain.contracts.federation.records import FederationState
 from learningchain.chain.contracts.federation.views import FederationDuty
-from learningchain.chain.types import Hash
+from learningchain.chain.types import Hash, cid_text
 from learningchain.client.contracts.federation.roles.channel import KeyAsk, KeyGive
-from learningchain.client.contracts.federation.roles.looking import FederationLook, look, owed, text_of
+from learningchain.client.contracts.federation.roles.looking import FederationLook, look, owed
 from learningchain.client.contracts.federation.roles.making import NO_UPDATES, MakerBook, PathText, UpdateMaker
 from learningchain.client.contracts.federation.steps import (
     KIND,
@@ -173,7 +173,7 @@ class SponsorMachine(FedMachine):
             if at.state == FederationState.END and at.now.best_r and federation not in self._final:
                 self._final.add(federation)
                 scope, until = f"fed-final:{federation.hex()}", given.clock + KEEP_MS
-                yield FetchContent(scope, "final", federation, text_of(at.now.best_model), at.terms.size, until, pin="fed-model")
+                yield FetchContent(scope, "final", federation, cid_text(at.now.best_model), at.terms.size, until, pin="fed-model")
 
     # --- rounds ----------------------------------------------------------------------------------------------------------------
 

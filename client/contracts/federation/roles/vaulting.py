@@ -25,7 +25,7 @@ from learningchain.chain.contracts.federation.records import FederationMember, F
 from learningchain.chain.contracts.membership import Member
 from learningchain.chain.contracts.membership import member_key as membership_key
 from learningchain.chain.host.terms import Small
-from learningchain.chain.types import AccountId, Hash, Uint
+from learningchain.chain.types import AccountId, Hash, Uint, cid_text
 from learningchain.client.contracts.federation.arithmetic.vault import (
     LEAST_HOLDERS,
     MOST_HOLDERS,
@@ -38,7 +38,7 @@ from learningchain.client.contracts.federation.arithmetic.vault import (
     own_key_by,
 )
 from learningchain.client.contracts.federation.roles.channel import ShareAsk, ShareGive
-from learningchain.client.contracts.federation.roles.looking import FederationLook, text_of
+from learningchain.client.contracts.federation.roles.looking import FederationLook
 from learningchain.client.contracts.federation.roles.making import LocalKept, PathText
 from learningchain.client.contracts.federation.roles.ring import RING_MS, keepers_of, most_bytes
 from learningchain.client.contracts.federation.steps import (
@@ -331,7 +331,7 @@ class OwnVaults:
             lost = self._lost[at.id] = _Lost(f"fed-lost:{at.id.hex()}:{member.vault_r}", member.vault, clock + FETCH_MS)
             self._say(at.id, VaultStage.FETCHING)
             size = most_bytes(at.terms)
-            yield FetchContent(lost.scope, "vault", at.id, text_of(lost.cid), size, lost.until, pin=OWN_PIN)
+            yield FetchContent(lost.scope, "vault", at.id, cid_text(lost.cid), size, lost.until, pin=OWN_PIN)
         if lost.over or lost.path is None:
             return
         if lost.read is None:

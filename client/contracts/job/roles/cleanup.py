@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from learningchain.chain.contracts.job import duties, records
 from learningchain.chain.contracts.job.records import ENDED, Job
-from learningchain.chain.contracts.job.views import cid_text
 from learningchain.chain.host import Reader
+from learningchain.chain.types import cid_text
 from learningchain.client.config import WorkConfig
 from learningchain.client.contracts.job.roles import policy, secrets
 from learningchain.client.node.interface import PRIVATE, PUBLIC

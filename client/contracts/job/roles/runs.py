@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from learningchain.chain.contracts.job.messages import PostJob
-from learningchain.chain.contracts.job.views import cid_text
 from learningchain.chain.host.terms import ImageKind, Use
+from learningchain.chain.types import cid_text
 from learningchain.client.config import WorkConfig
 from learningchain.client.contracts.job.roles import policy
 from learningchain.client.work.events import WantedImage, WantedSet

@@ -33,11 +33,11 @@ from learningchain.chain.contracts.job.duties import DueBallots, DueOpening
 from learningchain.chain.contracts.job.messages import PostJob
 from learningchain.chain.contracts.job.records import Job, JobState, Posting
 from learningchain.chain.contracts.job.records import Seat as SeatRecord
-from learningchain.chain.contracts.job.views import cid_text
 from learningchain.chain.contracts.membership import Member, member_key
 from learningchain.chain.host import Reader
 from learningchain.chain.host.terms import Use
 from learningchain.chain.losses import Opening, draw_probe
+from learningchain.chain.types import cid_text
 from learningchain.chain.verification.votes import BallotCode
 from learningchain.client.config import WorkConfig
 from learningchain.client.contracts.job.roles import policy, runs, secrets

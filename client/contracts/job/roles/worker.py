@@ -38,10 +38,11 @@ from learningchain.chain.contracts.job import duties, messages, records
 from learningchain.chain.contracts.job.duties import DueReveal, DueService, Duty
 from learningchain.chain.contracts.job.messages import PostJob
 from learningchain.chain.contracts.job.records import ENDED, Job, JobState, Posting
-from learningchain.chain.contracts.job.views import cid_text, params_of
+from learningchain.chain.contracts.job.views import params_of
 from learningchain.chain.host import Reader
 from learningchain.chain.host.terms import model_id
 from learningchain.chain.losses import Measurement
+from learningchain.chain.types import cid_text
 from learningchain.client.config import WorkConfig
 from learningchain.client.contracts.job.roles import cleanup, policy, runs, secrets
 from learningchain.client.contracts.job.roles.policy import JobOffer

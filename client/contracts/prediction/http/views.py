@@ -3,7 +3,6 @@ left it."""
 
 from __future__ import annotations
 
-from base64 import b32encode
 from collections import Counter
 from typing import Any
 
@@ -34,15 +33,10 @@ from learningchain.chain.contracts.prediction.verdicts import AppealVerdict
 from learningchain.chain.crypto import address
 from learningchain.chain.host import Escrow, Reader, escrow_key, read_params
 from learningchain.chain.host.terms import Arch, ImageKind
-from learningchain.chain.types import format_credits, format_loss
+from learningchain.chain.types import cid_text, format_credits, format_loss
 from learningchain.client.schema.render import Json
 
 APPEAL_ROUND = 3
-
-
-def cid_text(cid: bytes) -> str:
-    """The base32 text of a binary CID, empty for none."""
-    return "b" + b32encode(cid).decode("ascii").rstrip("=").lower() if cid else ""
 
 
 def _escrowed(reader: Reader, escrow: bytes) -> int:

@@ -17,8 +17,8 @@ from collections import Counter
 from learningchain.chain.contracts.prediction import records
 from learningchain.chain.contracts.prediction.records import ENDED, RequestRecord, RequestState, RequestTerms
 from learningchain.chain.host import Reader
+from learningchain.chain.types import cid_text
 from learningchain.client.contracts.prediction import duties
-from learningchain.client.contracts.prediction.http.views import cid_text
 from learningchain.client.node.block_figures import Figure
 from learningchain.client.work.events import Chain, Changed, Effect, Forget, Input, Pin, take
 from learningchain.client.work.gone import GoneRefs

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from learningchain.chain.contracts.prediction.tally import ModelKind
+from learningchain.chain.types import cid_text
 from learningchain.client.contracts.prediction.duties import RunTerms
 from learningchain.client.contracts.prediction.http.lines import MAX_ANSWERS, MAX_SAMPLE, lines_of
-from learningchain.client.contracts.prediction.http.views import cid_text
 from learningchain.client.contracts.prediction.roles import runs
 from learningchain.client.contracts.prediction.roles.inputs import PredictionInput
 from learningchain.client.work.trials import PreparedTrial, TrialImpossible, WantedTrial
