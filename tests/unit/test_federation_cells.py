@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from learningchain.chain.contracts.federation import cell_formulas, formulas, records, views
+from learningchain.chain.contracts.federation import cell_formulas, duties, formulas, records
 from learningchain.chain.contracts.federation import messages as m
 from learningchain.chain.contracts.federation.records import FederationState as S
 from learningchain.chain.host import K_SUPPLY, Account, Escrow
@@ -49,8 +49,8 @@ def test_a_play_goes_as_it_says(make: Any) -> None:
 
 def owed(play: Cells) -> list[str]:
     """Of each aggregator, in the order of the seats."""
-    found = [[one.duty.name for one in views.duties(play.state, id_of(name))] for name in play.aggregators()]
-    return [" ".join(duties) for duties in found]
+    found = [[one.duty.name for one in duties.duties(play.state, id_of(name))] for name in play.aggregators()]
+    return [" ".join(names) for names in found]
 
 
 def test_an_aggregator_of_a_cell_owes_a_seal_then_parts_then_a_word() -> None:

@@ -1,4 +1,4 @@
-"""What only a ledger has of federations: views and their indexes, parking, bytes that are no names, weights."""
+"""What only a ledger has of federations: duties and indexes, parking, bytes that are no names, weights."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ import pytest
 from msgspec.structs import replace
 
 from learningchain.chain.contracts import perform
-from learningchain.chain.contracts.federation import CONTRACT, FederationCode, messages, records, views
+from learningchain.chain.contracts.federation import CONTRACT, FederationCode, duties, indexes, messages, records
 from learningchain.chain.contracts.federation.deadlines import due_work
+from learningchain.chain.contracts.federation.duties import FederationDuty, OwedDuty
 from learningchain.chain.contracts.federation.formulas import update_size
-from learningchain.chain.contracts.federation.records import EndReason, FederationState
-from learningchain.chain.contracts.federation.views import (
+from learningchain.chain.contracts.federation.indexes import (
     AggregatedFederations,
-    FederationDuty,
     JoinedFederations,
     MeasuredFederations,
-    OwedDuty,
     SponsoredFederations,
 )
+from learningchain.chain.contracts.federation.records import EndReason, FederationState
 from learningchain.chain.errors import Code, Reject
 from learningchain.chain.host import K_SUPPLY, parked_key
 from tests.federation import scenario
@@ -60,7 +59,7 @@ def until(*states: FederationState) -> tuple[Ledger, bytes]:
     raise AssertionError("no run comes there")
 
 
-# --- views ---------------------------------------------------------------------------------------------------------------------
+# --- indexes -------------------------------------------------------------------------------------------------------------------
 
 PREFIXES = {JoinedFederations: b"fm/", AggregatedFederations: b"fg/", MeasuredFederations: b"fs/"}
 
@@ -71,11 +70,11 @@ def test_indexes_say_what_the_records_say() -> None:
         for member in ledger.scenario.members:
             for kind, prefix in PREFIXES.items():
                 keys = [key for key, _ in ledger.below(prefix) if key[32:] == member.id]
-                found: list[bytes] = views.federations_of(ledger.store, kind, member.id)
+                found: list[bytes] = indexes.federations_of(ledger.store, kind, member.id)
                 assert found == sorted(key[:32] for key in keys)
                 seen |= {kind} if found else set()
             own = [key for key, posting in ledger.below(b"fp/") if posting.sponsor == member.id]
-            assert views.federations_of(ledger.store, SponsoredFederations, member.id) == sorted(own)
+            assert indexes.federations_of(ledger.store, SponsoredFederations, member.id) == sorted(own)
     assert seen == set(PREFIXES)
 
 
@@ -96,7 +95,7 @@ class DutyLedger(Ledger):
 
     def owed(self, entry: Entry, duty: FederationDuty) -> OwedDuty | None:
         ref = hash_of(entry.message.federation)  # type: ignore[union-attr]
-        found = [one for one in views.duties(self.store, entry.sender) if (one.federation, one.duty) == (ref, duty)]
+        found = [one for one in duties.duties(self.store, entry.sender) if (one.federation, one.duty) == (ref, duty)]
         return found[0] if found else None
 
 

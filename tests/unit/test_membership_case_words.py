@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from learningchain.chain.contracts.membership import Case, CaseRef, Judged, MemberParams, case_key, judged_key
+from learningchain.chain.contracts.membership import Case, CaseRef, Judged, MemberParams, case_key, duties, judged_key
 from learningchain.chain.contracts.membership.records import NUMBER, PastVerdict
 from learningchain.chain.host import ACTIVE, BANNED, K_VALIDATORS, SUSPENDED, Account, Validators, account_key, params_key
 from learningchain.chain.types import Validator
@@ -78,7 +78,7 @@ def test_who_judges_and_what_each_may_say() -> None:
     """The accused and the banned are no judges, a suspended one may lift alone, and nobody else is asked."""
     state = court(5, confirm=1, lift=1, status={"v3": BANNED, "v4": SUSPENDED})
     state[K_VALIDATORS] = Validators(1, [*state[K_VALIDATORS].members, Validator(ACCUSED, key_of("accused").public)])
-    assert cases.judges(state, ACCUSED) == {id_of(name) for name in ("v1", "v2", "v4", "v5")}
+    assert duties.judges(state, ACCUSED) == {id_of(name) for name in ("v1", "v2", "v4", "v5")}
     words = {name: cases.waiting(state, ACCUSED, id_of(name)) for name in ("v1", "v2", "v3", "v4", "v5", "alice")}
     assert {name: (one["own_word"], one["may"]) for name, one in words.items() if one} == {
         "v1": ("confirm", ["confirm", "lift"]),

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction import duties, records
+from learningchain.chain.contracts.prediction.duties import AnswerDuty, OpenDuty, Over, Unpaid
 from learningchain.chain.contracts.prediction.formulas import Amounts, appeal_opens, bond, least_stake
 from learningchain.chain.contracts.prediction.messages import PolicyRate, RegisterPolicy, challenge
 from learningchain.chain.contracts.prediction.params import PredictionParams
@@ -33,8 +34,7 @@ from learningchain.chain.contracts.prediction.verdicts import AppealVerdict
 from learningchain.chain.crypto import address
 from learningchain.chain.host import Escrow, escrow_key, params_key
 from learningchain.chain.types import format_credits
-from learningchain.client.contracts.prediction import callbacks, duties
-from learningchain.client.contracts.prediction.duties import AnswerDuty, OpenDuty, Over, Unpaid
+from learningchain.client.contracts.prediction import callbacks
 from learningchain.client.contracts.prediction.http import views
 from learningchain.client.contracts.prediction.roles.private import KEY
 from tests.unit.prediction_kit import asking, code, number, program, registration, sha

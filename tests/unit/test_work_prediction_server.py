@@ -9,14 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction import duties, records
 from learningchain.chain.contracts.prediction.messages import AppealAnswer, CommitAnswer, OpenAnswer
 from learningchain.chain.contracts.prediction.records import RequestState
 from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode
 from learningchain.chain.contracts.prediction.verdicts import AppealVerdict
 from learningchain.chain.types import cid_text
 from learningchain.client.config import ServeConfig, WorkConfig
-from learningchain.client.contracts.prediction import duties
 from learningchain.client.contracts.prediction.roles import sealed
 from learningchain.client.contracts.prediction.roles.held_inputs import HeldInputs
 from learningchain.client.contracts.prediction.roles.inputs import InputUnfit, PredictionInput

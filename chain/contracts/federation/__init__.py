@@ -29,7 +29,7 @@ Every state has a deadline, so every federation ends; every escrow is paid out o
     guards -> opening, members, starting, aggregating, screening, measuring    what messages do
     cells, steps, cell_formulas  the same where few values are summed in a cell, from DRAW to the panel's lists
     deadlines -> the same, ends  what deadlines do                   pool              who is drawn
-    views                        what clients ask                    texts             what people are told
+    duties, indexes              what is asked of whom               texts             what people are told
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from learningchain.chain.contracts.federation import (
     aggregating,
     cells,
     deadlines,
+    indexes,
     measuring,
     members,
     opening,
     screening,
     starting,
-    views,
 )
 from learningchain.chain.contracts.federation.messages import (
     AdmitMember,
@@ -150,7 +150,7 @@ CONTRACT = Contract(
     state=STATE,
     listed=LISTED,
     services={TRAINED: BestModels},
-    indexes=views.INDEXES,
+    indexes=indexes.INDEXES,
     archive=Archive(records=(b"fb/", b"fm/", b"fp/", b"fr/"), numbers=FEDERATIONS.prefix),
     events=EVENTS,
     texts=TEXTS,

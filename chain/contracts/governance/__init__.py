@@ -20,7 +20,7 @@ The validator set changes once a block; what comes second waits, and is counted 
     decided  -                  the action cannot be done any more               failed
 
     messages, params, records, texts   what it takes, keeps and says      actions   what can be asked for      proposals   votes
-    views   what clients read
+    duties  whose word is waited for
 """
 
 from __future__ import annotations
@@ -47,9 +47,17 @@ from learningchain.chain.contracts.governance.messages import (
 )
 from learningchain.chain.contracts.governance.params import GovernanceParams
 from learningchain.chain.contracts.governance.proposals import WORK, give_back, on_due, propose, vote, withdraw
-from learningchain.chain.contracts.governance.records import NUMBER, OpenCount, OpenProposal, count_key, proposal_id, proposal_key
+from learningchain.chain.contracts.governance.records import (
+    NUMBER,
+    OpenCount,
+    OpenProposal,
+    count_key,
+    proposal,
+    proposal_id,
+    proposal_key,
+    proposals,
+)
 from learningchain.chain.contracts.governance.texts import EVENTS, FORMS, TEXTS
-from learningchain.chain.contracts.governance.views import proposal, proposals
 from learningchain.chain.host import ALL, Contract, MessageSpec, Power
 
 CONTRACT = Contract(

@@ -8,11 +8,14 @@ from msgspec import Meta
 
 from learningchain.chain.codec import Wire
 from learningchain.chain.contracts.governance.messages import MAX_OPEN, Action
+from learningchain.chain.host import Reader
 from learningchain.chain.params import MAX_VALIDATORS
 from learningchain.chain.tags import Tag
 from learningchain.chain.types import AccountId, Uint
 
 NUMBER = 6
+MOST = MAX_OPEN * 4 * MAX_VALIDATORS
+"""Proposals that are listed: those of who left the set stay until they end."""
 _PROPOSAL = Tag("lc/open-proposal", "proposals' ids")
 Voters = Annotated[list[AccountId], Meta(max_length=MAX_VALIDATORS)]
 
@@ -49,3 +52,19 @@ def proposal_key(proposal: bytes) -> bytes:
 
 def count_key(proposer: bytes) -> bytes:
     return b"oc/" + proposer
+
+
+# --- reading -------------------------------------------------------------------------------------------------------------------
+
+
+def proposals(reader: Reader) -> list[tuple[bytes, OpenProposal]]:
+    """(id, record) of the open ones, the one that expires first comes first."""
+    prefix = proposal_key(b"")
+    return sorted(
+        ((key[len(prefix) :], record) for key, record in reader.scan(prefix, MOST)), key=lambda one: (one[1].expires, one[0])
+    )
+
+
+def proposal(reader: Reader, identity: bytes) -> OpenProposal | None:
+    record = reader.get(proposal_key(identity))
+    return record if isinstance(record, OpenProposal) else None

@@ -30,6 +30,7 @@ NOT_ALLOWED, and a recovery tries again after RETRY_MS.
     messages, params, records, texts   what it takes, keeps and says      rotation   by the owner
     guardians                          who they are                       recovery   their words, and the new key
     agreement                          how many, on which key             recovery_end   objections, and other ends
+    duties                             what an owner has to look at
 """
 
 from __future__ import annotations

@@ -41,6 +41,7 @@ for a month and comes back with an empty record.
     cases      suspensions             verdicts   what a case asks of     evidence   double signing
     indexes    who can be drawn        releases   what is parked          services   what other contracts use
     invitations   made, used, ended    admission  coming, going, flags, bans and their lifting, box keys
+    duties     whose word a case waits for
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ Every state but the ends has a deadline, so every request ends; every escrow is 
     deadlines -> queue, pool, rounds, settling, judging, ends        what deadlines do
     tally, payouts, histories, verdicts, decisions, blinding         pure: what answers come to, and who gets what of it
     retiring                     how servers leave and models end    texts             what people are told
+    duties                       what is asked of whom
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from aiohttp import web
 
 from learningchain.chain.contracts.federation import records
 from learningchain.chain.contracts.federation.formulas import KEPT_ROUNDS
+from learningchain.chain.contracts.federation.indexes import JoinedFederations, SponsoredFederations, federations_of
 from learningchain.chain.contracts.federation.records import FederationRecord
-from learningchain.chain.contracts.federation.views import JoinedFederations, SponsoredFederations, federations_of
 from learningchain.chain.types import cid_text
 from learningchain.client.api.chain import first_block
 from learningchain.client.api.errors import not_found, not_kept

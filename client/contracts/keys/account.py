@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from learningchain.chain.contracts.keys import GuardianSet, changes_of, guardians_of, recovery_of, words_needed
+from learningchain.chain.contracts.keys import ComingGuardians, changes_of
+from learningchain.chain.contracts.keys.duties import RecoveryAgainst, coming_guardians, guardians_at_head, recovery_against
 from learningchain.chain.crypto import address
-from learningchain.chain.host import K_CHAIN, ChainRecord, Reader
+from learningchain.chain.host import Reader
 from learningchain.client.contracts.keys.http.schema import KeysView
 from learningchain.client.schema.render import Json
 
@@ -16,36 +17,29 @@ def of(reader: Reader, account: bytes) -> Json:
         "guardians": [address(one) for one in known.guardians] if known else [],
         "guardian_threshold": known.threshold if known else 0,
         "guardian_delay": known.delay if known else 0,
-        "guardians_coming": _coming(known),
+        "guardians_coming": _coming(coming_guardians(reader, account)),
         "recovery_barred_until": changed.barred_until,
-        "recovery": _recovery(reader, account, known),
+        "recovery": _recovery(recovery_against(reader, account)),
     }
 
 
-def guardians_at_head(reader: Reader, account: bytes) -> GuardianSet | None:
-    """Those in force at the time of the last block."""
-    chain = reader.get(K_CHAIN)
-    return guardians_of(reader, account, chain.clock) if isinstance(chain, ChainRecord) else None
-
-
-def _coming(known: GuardianSet | None) -> Json | None:
-    if known is None or not known.coming:
+def _coming(later: ComingGuardians | None) -> Json | None:
+    if later is None:
         return None
-    later = known.coming[0]
     guardians = [address(one) for one in later.guardians]
     return {"since": later.since, "guardians": guardians, "threshold": later.threshold, "delay": later.delay}
 
 
-def _recovery(reader: Reader, account: bytes, of: GuardianSet | None) -> Json | None:
-    found = recovery_of(reader, account)
-    if found is None or of is None:
+def _recovery(against: RecoveryAgainst | None) -> Json | None:
+    if against is None:
         return None
+    found = against.recovery
     words = [{"guardian": address(word.guardian), "key": word.key.hex()} for word in found.words]
     return {
         "since": found.since,
         "until": found.until,
         "key": found.key.hex() or None,
-        "needed": words_needed(of, objected=found.objected),
+        "needed": against.needed,
         "objected": found.objected,
         "words": words,
     }

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from learningchain.chain.contracts.keys import recovery_of, words_needed
+from learningchain.chain.contracts.keys.duties import coming_guardians, recovery_against
 from learningchain.chain.host import Reader
-from learningchain.client.contracts.keys.account import guardians_at_head
 from learningchain.client.work.events import Chain, Effect, Input, Notice
 from learningchain.client.work.machine import Machine, Recalled, Slice, knows_no_ref
 
@@ -35,12 +34,11 @@ class RecoveryWatch(Machine):
 
 def say(reader: Reader, account: bytes) -> str:
     """What the owner should know; empty where no recovery is open."""
-    found, of = recovery_of(reader, account), guardians_at_head(reader, account)
-    if found is None or of is None:
+    against = recovery_against(reader, account)
+    if against is None:
         return ""
-    words = max(sum(w.key == word.key for w in found.words) for word in found.words)
-    needed = words_needed(of, objected=found.objected)
-    more = "" if found.key else f" ({words} agree, {needed} of {len(of.guardians)} have to, until {_time(found.until)})"
+    found, of, agree, needed = against
+    more = "" if found.key else f" ({agree} agree, {needed} of {len(of.guardians)} have to, until {_time(found.until)})"
     what = f"get another key at {_time(found.until)}" if found.key else f"get another key{more}"
     end = "It objected: speak with them" if found.objected else "If you have not asked for it: learningchain recover object"
     return f"Guardians want this account to {what}. {end}"
@@ -48,10 +46,9 @@ def say(reader: Reader, account: bytes) -> str:
 
 def say_coming(reader: Reader, account: bytes) -> str:
     """Empty where the guardians stay who they are."""
-    of = guardians_at_head(reader, account)
-    if of is None or not of.coming:
+    later = coming_guardians(reader, account)
+    if later is None:
         return ""
-    later = of.coming[0]
     who = f"{len(later.guardians)} other guardians" if later.guardians else "no guardians"
     return (
         f"This account has {who} from {_time(later.since)} on. If you have not asked for it, its key is stolen: "

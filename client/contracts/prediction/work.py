@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction import duties, records
 from learningchain.chain.contracts.prediction.messages import GiveKeys
 from learningchain.chain.contracts.prediction.records import ModelRecord, ModelStanding, ModelState
 from learningchain.chain.host import Reader
 from learningchain.client.config import WorkConfig
-from learningchain.client.contracts.prediction import duties
 from learningchain.client.contracts.prediction.roles import sealed
 from learningchain.client.contracts.prediction.roles.giving import BOX_KEYS, KeyGiver, given_status
 from learningchain.client.contracts.prediction.roles.ledger_status import LEDGER_STATUSES

@@ -1,4 +1,4 @@
-"""What members do with federations: open one, join it, and whatever is theirs to do (`views.duties`).
+"""What members do with federations: open one, join it, and whatever is theirs to do (`duties.duties`).
 
 What is true follows from what is asked, so honest aggregators and seats say the same. A liar adds the same lie as every other liar.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from learningchain.chain.contracts.federation import formulas, messages, records, views
+from learningchain.chain.contracts.federation import duties, formulas, messages, records
+from learningchain.chain.contracts.federation.duties import FederationDuty, OwedDuty
 from learningchain.chain.contracts.federation.messages import (
     CQ,
     AggregationRule,
@@ -22,7 +23,6 @@ from learningchain.chain.contracts.federation.messages import (
     Secrecy,
 )
 from learningchain.chain.contracts.federation.records import AttemptRecord, FederationPosting, FederationRecord
-from learningchain.chain.contracts.federation.views import FederationDuty, OwedDuty
 from learningchain.chain.contracts.membership.messages import SetBoxKey, SetCapacity
 from learningchain.chain.contracts.membership.records import Member, member_key
 from learningchain.chain.crypto import sha256
@@ -69,7 +69,7 @@ class Trainer:
             return SetCapacity(CAPACITY)
         if not member.box_key:
             return SetBoxKey(sha256(b"box" + self.id))
-        for owed in views.duties(state, self.id):
+        for owed in duties.duties(state, self.id):
             message = self._duty(state, owed) if clock < owed.deadline else None
             if message is not None:
                 return message

@@ -15,9 +15,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from learningchain.chain.contracts.federation import formulas, messages, records
+from learningchain.chain.contracts.federation.duties import FederationDuty, OwedDuty
 from learningchain.chain.contracts.federation.messages import FederationTerms, FileCode, MeasureCode, ModelMeasure, PaySplit
 from learningchain.chain.contracts.federation.records import AttemptRecord, FederationPosting, FederationState
-from learningchain.chain.contracts.federation.views import FederationDuty, OwedDuty
 from learningchain.chain.contracts.governance import Ban, Propose
 from learningchain.chain.contracts.membership.records import Member
 from learningchain.chain.crypto import SigningKey, account_id, sha256

@@ -10,9 +10,9 @@ from typing import Any
 
 from learningchain.chain.contracts import perform
 from learningchain.chain.contracts.federation import records
+from learningchain.chain.contracts.federation.duties import duties
 from learningchain.chain.contracts.federation.messages import JoinFederation, LeaveFederation, NewData, PaySplit, ServeFederation
 from learningchain.chain.contracts.federation.records import FederationMember, FederationPosting, FederationRecord, FederationServer
-from learningchain.chain.contracts.federation.views import duties
 from learningchain.chain.errors import InvalidTx, Reject
 from learningchain.client.api.errors import invalid, not_found, rejected, unavailable, usage
 from learningchain.client.api.route import Call, Reply, Route, parse_account, parse_field, parse_hash

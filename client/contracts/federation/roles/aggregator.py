@@ -27,6 +27,8 @@ from msgspec import Meta
 
 from learningchain.chain.codec import Wire
 from learningchain.chain.contracts.federation import formulas, records
+from learningchain.chain.contracts.federation.duties import FederationDuty
+from learningchain.chain.contracts.federation.indexes import AggregatedFederations, federations_of
 from learningchain.chain.contracts.federation.messages import (
     MOST_DIRECTIONS,
     STEPS,
@@ -41,7 +43,6 @@ from learningchain.chain.contracts.federation.messages import (
     SumUpdates,
 )
 from learningchain.chain.contracts.federation.records import FederationState, RoundRecord
-from learningchain.chain.contracts.federation.views import AggregatedFederations, FederationDuty, federations_of
 from learningchain.chain.host.terms import Small
 from learningchain.chain.types import Hash, Uint, cid_text
 from learningchain.client.contracts.federation.arithmetic.places import MASKS, SKETCH

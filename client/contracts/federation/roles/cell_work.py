@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from learningchain.chain.contracts.federation import formulas, records
+from learningchain.chain.contracts.federation.duties import FederationDuty
 from learningchain.chain.contracts.federation.messages import (
     STEPS,
     MaskDigest,
@@ -28,7 +29,6 @@ from learningchain.chain.contracts.federation.messages import (
     parts_seal,
 )
 from learningchain.chain.contracts.federation.records import AcceptedSets
-from learningchain.chain.contracts.federation.views import FederationDuty
 from learningchain.client.contracts.federation.arithmetic.places import MASKS
 from learningchain.client.contracts.federation.roles.looking import FederationLook, digest_of, part_cid
 from learningchain.client.contracts.federation.small_tasks import ScreenSmall, SumSmall, SumSmallMasks, ViewShares

@@ -7,6 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from learningchain.chain.contracts.federation import formulas, records
+from learningchain.chain.contracts.federation.duties import FederationDuty, duties
+from learningchain.chain.contracts.federation.indexes import JoinedFederations, federations_of
 from learningchain.chain.contracts.federation.messages import FederationTerms, PartStage, Secrecy
 from learningchain.chain.contracts.federation.params import FederationParams
 from learningchain.chain.contracts.federation.records import (
@@ -24,7 +26,6 @@ from learningchain.chain.contracts.federation.records import (
     RoundRecord,
     UpdateFile,
 )
-from learningchain.chain.contracts.federation.views import FederationDuty, JoinedFederations, duties, federations_of
 from learningchain.chain.crypto import sha256
 from learningchain.chain.host import Indexed, Reader, read_params
 from learningchain.client.contracts.federation.arithmetic.places import DELTAS, AttemptPlace

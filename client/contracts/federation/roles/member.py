@@ -20,10 +20,10 @@ from typing import Annotated
 from msgspec import Meta
 
 from learningchain.chain.codec import Wire, encode
+from learningchain.chain.contracts.federation.duties import FederationDuty
 from learningchain.chain.contracts.federation.formulas import update_size
 from learningchain.chain.contracts.federation.messages import CommitUpdate
 from learningchain.chain.contracts.federation.records import FederationState
-from learningchain.chain.contracts.federation.views import FederationDuty
 from learningchain.chain.host import Account, account_key
 from learningchain.chain.host.terms import Small
 from learningchain.chain.types import Hash, cid_text

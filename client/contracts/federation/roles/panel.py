@@ -26,6 +26,7 @@ from msgspec import Meta
 
 from learningchain.chain.codec import Wire
 from learningchain.chain.contracts.federation import records
+from learningchain.chain.contracts.federation.duties import FederationDuty
 from learningchain.chain.contracts.federation.formulas import evaluation_window
 from learningchain.chain.contracts.federation.messages import (
     CommitMeasure,
@@ -37,7 +38,6 @@ from learningchain.chain.contracts.federation.messages import (
     measure_commitment,
 )
 from learningchain.chain.contracts.federation.records import FederationState, PanelSeat, RoundRecord
-from learningchain.chain.contracts.federation.views import FederationDuty
 from learningchain.chain.crypto import sha256
 from learningchain.chain.host.terms import Small
 from learningchain.chain.losses import Measurement, draw_probe

@@ -22,9 +22,9 @@ from typing import Annotated
 from msgspec import Meta
 
 from learningchain.chain.codec import Wire
+from learningchain.chain.contracts.federation.duties import FederationDuty
 from learningchain.chain.contracts.federation.messages import PaySplit, ReferUpdate, SealKey, StartRound
 from learningchain.chain.contracts.federation.records import FederationState
-from learningchain.chain.contracts.federation.views import FederationDuty
 from learningchain.chain.types import Hash, cid_text
 from learningchain.client.contracts.federation.roles.channel import KeyAsk, KeyGive
 from learningchain.client.contracts.federation.roles.looking import FederationLook, look, owed

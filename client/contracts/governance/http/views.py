@@ -8,7 +8,6 @@ from learningchain.chain.contracts.governance import (
     Admit,
     Ban,
     LiftBan,
-    OpenProposal,
     Remove,
     RemoveValidator,
     SetParameters,
@@ -17,8 +16,9 @@ from learningchain.chain.contracts.governance import (
     kind_of,
     proposal,
 )
+from learningchain.chain.contracts.governance.duties import may_say, present
 from learningchain.chain.crypto import account_id, address
-from learningchain.chain.host import K_VALIDATORS, Reader, Validators
+from learningchain.chain.host import Reader
 from learningchain.chain.ledger.genesis import CORE, OF_CONTRACTS, unit_of
 from learningchain.chain.types import format_credits, format_span, quorum
 from learningchain.client.api.ending import cursor_of
@@ -57,24 +57,6 @@ def describe(action: Action) -> str:
             return "set " + ", ".join(f"{entry.name} to {with_unit(entry.value, _UNITS.get(entry.name, ''))}" for entry in values)
         case Upgrade(version, height):
             return f"begin version {version} of the protocol at block {height}"
-
-
-def present(reader: Reader) -> list[bytes]:
-    """The ids of the validators."""
-    record = reader.get(K_VALIDATORS)
-    return [v.id for v in record.members] if isinstance(record, Validators) else []
-
-
-def may_say(reader: Reader, identity: bytes, record: OpenProposal) -> list[str]:
-    """The words that would change something, of a validator."""
-    if identity not in present(reader) or record.turn:
-        return []
-    return [word for word, said in (("yes", record.yes), ("no", record.no)) if identity not in said]
-
-
-def waits_for(reader: Reader, identity: bytes, record: OpenProposal) -> bool:
-    """This validator has said nothing yet."""
-    return len(may_say(reader, identity, record)) == 2
 
 
 def view(reader: Reader, ref: bytes, own: bytes) -> ProposalView | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from learningchain.chain.contracts.governance import proposal, proposal_key
+from learningchain.chain.contracts.governance.duties import waits_for
 from learningchain.chain.host import K_PROTOCOL, Protocol, Reader
 from learningchain.chain.params import PROTOCOL_VERSION
-from learningchain.client.contracts.governance.http.views import describe, waits_for
+from learningchain.client.contracts.governance.http.views import describe
 from learningchain.client.work.events import Chain, Changed, Effect, Input, Notice
 from learningchain.client.work.machine import Machine, Recalled
 

@@ -5,25 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from learningchain.chain.contracts import BY_NUMBER
-from learningchain.chain.contracts.membership import Case, Judged, MemberParams, case_key, confirmations_needed, judged_key
+from learningchain.chain.contracts.membership import Case, Judged, MemberParams, confirmations_needed, judged_key
+from learningchain.chain.contracts.membership.duties import judges, open_case
 from learningchain.chain.contracts.membership.records import NUMBER
 from learningchain.chain.crypto import address
-from learningchain.chain.host import BANNED, K_VALIDATORS, SUSPENDED, Account, Reader, Validators, account_key, read_params
+from learningchain.chain.host import SUSPENDED, Account, Reader, account_key, read_params
 from learningchain.chain.host.terms import Arch
 from learningchain.chain.verification.votes import Judgement
 from learningchain.client.schema.render import Json
-
-
-def open_case(reader: Reader, account: bytes) -> Case | None:
-    case = reader.get(case_key(account))
-    return case if isinstance(case, Case) else None
-
-
-def judges(reader: Reader, accused: bytes) -> set[bytes]:
-    """LC-MEM-6: the validators of now, without the accused and banned ones."""
-    record = reader.get(K_VALIDATORS)
-    members = record.members if isinstance(record, Validators) else []
-    return {v.id for v in members if v.id != accused and _status(reader, v.id) != BANNED}
 
 
 def why_not_confirm(reader: Reader, judge: bytes, case: Case) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from learningchain.chain.contracts.membership import case_key
+from learningchain.chain.contracts.membership import case_key, duties
 from learningchain.chain.crypto import address
 from learningchain.chain.host import Reader
 from learningchain.client.contracts.membership.http import cases
@@ -27,7 +27,7 @@ class CaseWatch(Machine):
         match given:
             case Changed():
                 for account in {*given.under(_CASE), *(self._open if given.anew else ())}:
-                    (self._open.discard if cases.open_case(given.reader, account) is None else self._open.add)(account)
+                    (self._open.discard if duties.open_case(given.reader, account) is None else self._open.add)(account)
             case Chain():
                 self._notices = [said for account in sorted(self._open) if (said := self._say(given.reader, account)) is not None]
         return []
@@ -36,13 +36,13 @@ class CaseWatch(Machine):
         return self._notices
 
     def _say(self, reader: Reader, account: bytes) -> Notice | None:
-        case, shown = cases.open_case(reader, account), cases.view(reader, account)
+        case, shown = duties.open_case(reader, account), cases.view(reader, account)
         if case is None or shown is None:
             return None
         text = " ".join(shown["words"])
         if account == self._me:
             return Notice(OWN, account, f"A case is open against this node's identity. {text} Ask the judges to look at it.")
-        if self._me not in cases.judges(reader, account) or self._me in (*case.confirm, *case.lift):
+        if not duties.waits_for(reader, self._me, account):
             return None
         why_not = cases.why_not_confirm(reader, self._me, case)
         can = f"--lift ({why_not})" if why_not else "--confirm or --lift"

@@ -23,7 +23,7 @@ from learningchain.client.schema.bodies import TxAnswer, WaitQuery
 from learningchain.client.schema.render import Json
 
 if TYPE_CHECKING:
-    from learningchain.client.contracts.prediction.duties import RunTerms
+    from learningchain.chain.contracts.prediction.duties import RunTerms
     from learningchain.client.work.trials import TrialState
 
 HOLD_S = 10.0
@@ -55,7 +55,7 @@ def stake_missing(call: Call, model: bytes) -> int:
 
 async def _passed(call: Call, model: bytes) -> bool:
     """Whether it was tried, and its answers are the same; False where it has no sample. Raises `RequestError`: nothing is sent."""
-    from learningchain.client.contracts.prediction.duties import run_terms  # the sandbox's words load after the node's start
+    from learningchain.chain.contracts.prediction.duties import run_terms  # the sandbox's words load after the node's start
 
     terms = run_terms(call.node.ledger.state, model)
     if terms is None or not terms.terms.sample:

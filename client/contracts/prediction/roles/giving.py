@@ -14,12 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction import duties, records
 from learningchain.chain.contracts.prediction.messages import GiveKeys
 from learningchain.chain.contracts.prediction.records import ENDED, PredictionSeat, RequestRecord, RequestState, RequestTerms
 from learningchain.chain.crypto import sha256
 from learningchain.chain.host import Reader
-from learningchain.client.contracts.prediction import duties
 from learningchain.client.contracts.prediction.roles import private
 from learningchain.client.work.boxes import box_in
 from learningchain.client.work.events import Chain, Changed, Effect, Input, Kept, Notice, Secret, SecretStored, Submit, take
@@ -79,7 +78,7 @@ class KeyGiver(Machine):
             case Kept(secret) | SecretStored(secret) if secret.kind == private.KEY:
                 self._keys[sha256(secret.blob)] = secret.blob
             case Changed():
-                for request in duties.requests_in(given):
+                for request in given.under(duties.REQUESTS):
                     take(effects, request, self._look(given.reader, request))
             case Chain() if self._waits:
                 for request in sorted(self._waits):

@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from learningchain.chain.contracts.prediction import records
+from learningchain.chain.contracts.prediction import duties, records
 from learningchain.chain.contracts.prediction.records import ENDED, RequestRecord, RequestState, RequestTerms
 from learningchain.chain.host import Reader
 from learningchain.chain.types import cid_text
-from learningchain.client.contracts.prediction import duties
 from learningchain.client.node.block_figures import Figure
 from learningchain.client.work.events import Chain, Changed, Effect, Forget, Input, Pin, take
 from learningchain.client.work.gone import GoneRefs
@@ -49,7 +48,7 @@ class Requester(Machine):
             case Changed():
                 for request in list(self._states) if given.anew else ():
                     take(effects, request, self._look(given.reader, request))
-                for request in duties.requests_in(given):
+                for request in given.under(duties.REQUESTS):
                     take(effects, request, self._look(given.reader, request))
             case Chain():
                 held = {ref for ref in given.held if self._ended(given.reader, ref)}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from learningchain.chain.contracts.prediction.duties import ABSTAIN, BAD_INPUT, BAD_KEY, AnswerDuty, RunTerms
 from learningchain.chain.contracts.prediction.messages import seed_of
 from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode, ModelKind
 from learningchain.chain.host.terms import ImageKind
 from learningchain.chain.types import cid_text
 from learningchain.client.config import WorkConfig
-from learningchain.client.contracts.prediction.duties import ABSTAIN, BAD_INPUT, BAD_KEY, AnswerDuty, RunTerms
 from learningchain.client.contracts.prediction.roles.inputs import InputSealed, InputUnfit, PredictionInput
 from learningchain.client.work.events import RunEnded, WantedImage
 from learningchain.sandbox import AnswerForm, AnswerOutcome, ContainerLimits, ParsedAnswer, RunSpec, RunStatus, UnfitRow

@@ -27,13 +27,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from learningchain.chain.contracts.prediction import duties
+from learningchain.chain.contracts.prediction.duties import ABSTAIN, NO_DATA, AnswerDuty, RunTerms, Unpaid
 from learningchain.chain.contracts.prediction.messages import AppealAnswer, CommitAnswer, OpenAnswer, answer_commitment
 from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode
 from learningchain.chain.host import Reader
 from learningchain.chain.types import parse_credits
 from learningchain.client.config import WorkConfig
-from learningchain.client.contracts.prediction import duties
-from learningchain.client.contracts.prediction.duties import ABSTAIN, NO_DATA, AnswerDuty, RunTerms, Unpaid
 from learningchain.client.contracts.prediction.roles import runs, sealed
 from learningchain.client.contracts.prediction.roles.answer_window import AnswerFigures, AnswerWindow, sample_of
 from learningchain.client.contracts.prediction.roles.giving import OwnBoxKeys
@@ -244,10 +244,10 @@ class PredictionServer(Machine):
     def _changed(self, given: Changed) -> None:
         if given.anew:
             self._served = set(duties.served(given.reader, self._me))
-        for model in duties.models_in(given, self._me):
+        for model in given.under(duties.served_of(self._me)):
             self._place_model(given.reader, model)
         self._answers = {model: window for model, window in self._answers.items() if model in self._served}
-        for request in duties.requests_in(given):
+        for request in given.under(duties.REQUESTS):
             self._count(given.reader, request)
             if request in self._ours or duties.has_seat(given.reader, request, self._me):
                 self._ours.add(request)

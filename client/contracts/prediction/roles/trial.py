@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from learningchain.chain.contracts.prediction.duties import RunTerms
 from learningchain.chain.contracts.prediction.tally import ModelKind
 from learningchain.chain.types import cid_text
-from learningchain.client.contracts.prediction.duties import RunTerms
 from learningchain.client.contracts.prediction.http.lines import MAX_ANSWERS, MAX_SAMPLE, lines_of
 from learningchain.client.contracts.prediction.roles import runs
 from learningchain.client.contracts.prediction.roles.inputs import PredictionInput

@@ -1,5 +1,5 @@
-"""What the ledger asks of this node about requests: seats to answer, answers to open, answers that were not paid. Plain functions
-over the committed state; the machines decide what to do about it."""
+"""What the ledger asks of an account about requests: seats to answer, answers to open, answers that were not paid. Plain functions
+over the committed state; machines decide what to do about it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,8 @@ from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode
 from learningchain.chain.contracts.prediction.verdicts import AppealVerdict
 from learningchain.chain.host import Reader, read_params
 from learningchain.chain.types import cid_text
-from learningchain.client.work.events import Changed
 
-REQUEST = records.request_key(b"")
+REQUESTS = records.request_key(b"")
 MOST_SERVED = 4_096
 """Models of one server that are looked for at a start."""
 APPEAL_ROUND = 3
@@ -119,21 +118,17 @@ class Over:
 Duty = AnswerDuty | OpenDuty | Unpaid | Over
 
 
-# --- what changed --------------------------------------------------------------------------------------------------------------
+# --- what an account serves ----------------------------------------------------------------------------------------------------
 
 
-def requests_in(changed: Changed) -> tuple[bytes, ...]:
-    return changed.under(REQUEST)
-
-
-def models_in(changed: Changed, me: bytes) -> tuple[bytes, ...]:
-    """Models that this node serves now, or served."""
-    return changed.under(records.served_key(me, b""))
+def served_of(me: bytes) -> bytes:
+    """The prefix of the keys that name the models which an account serves."""
+    return records.served_key(me, b"")
 
 
 def served(reader: Reader, me: bytes) -> list[bytes]:
     """All models that this node serves or is leaving: at most as many as it staked on."""
-    prefix = records.served_key(me, b"")
+    prefix = served_of(me)
     return [key[len(prefix) :] for key, _ in reader.scan(prefix, MOST_SERVED)]
 
 
