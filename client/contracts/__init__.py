@@ -4,7 +4,7 @@ A slice is a package with the modules that its contract needs, each found by its
 
     commands   SECTIONS, its commands, and SAYS; imports nothing but `client.cli.entries`     read by client.cli
     settings   WORK, its settings of the section [work], SECTIONS, others, and CHECKS         read by client.config
-    people     role and rows, its part of an account on the terminal                          read by client.cli.ledger
+    people     role and rows, its part of an account in words                                 read by client.cli.ledger, dashboard
     references find, how what it keeps is named where one is typed                           read by commands
     work       WORK, its machines                                                            read by client.work.machine
     api        ROUTES, and PATH and FOLLOWERS where there are some                           read by client.api.table

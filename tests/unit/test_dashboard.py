@@ -14,9 +14,11 @@ import pytest
 
 from learningchain.chain.contracts.credits import Transfer
 from learningchain.chain.contracts.job.messages import Ballot, job_id_of
+from learningchain.chain.contracts.keys import SetGuardians
 from learningchain.chain.crypto import address
 from learningchain.chain.verification.votes import BallotCode
 from learningchain.client.dashboard import site
+from learningchain.client.dashboard.text import flat, words
 from learningchain.client.keys.names import FILE as NAMES
 from tests.unit.api_kit import CREDIT, a_run
 from tests.unit.dashboard_kit import HOSTILE, Browser, Form, browsing
@@ -96,6 +98,18 @@ async def test_who_founded_the_network_is_a_member_since_its_beginning(tmp_path:
         for path in ("members", f"accounts/{address(browser.api.node.ledger.own_id)}"):
             _, page = await browser.get(f"/dashboard/{path}")
             assert "the network's beginning" in page.text and " d ago" not in page.text, path
+
+
+async def test_an_account_is_told_in_words_and_not_by_the_fields_of_the_api(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        ledger = browser.api.node.ledger
+        assert ledger.block(n1=SetGuardians([ledger.own_id], 1, 86_400_000)) == [0]
+        own, guarded = address(ledger.own_id), address(ledger.ids["n1"])
+        fields = {words(name) for name, _ in flat(await browser.api.get(f"/v1/accounts/{guarded}")) if not name.isalpha()}
+        assert {"guardian threshold", "bandwidth per s"} <= fields
+        _, page = await browser.get(f"/dashboard/accounts/{guarded}")
+        assert not [name for name in fields - {"box key"} if name in page.text]
+        assert f"/dashboard/accounts/{own}" in page.links and "1 of 1, and 1 d to object" in page.text
 
 
 @pytest.mark.parametrize(("plain", "status"), [(False, 403), (True, 401)])

@@ -1,10 +1,10 @@
-"""The membership contract's part of an account on the terminal: what it verifies with, its strikes, and the case against it."""
+"""The membership contract's part of an account in words: its inviter, what it verifies with, its strikes, the case against it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from learningchain.client.cli.common import relative, size_text
+from learningchain.client.cli.common import relative, size_text, when
 
 if TYPE_CHECKING:
     from learningchain.client.api.accounts import AccountView
@@ -18,7 +18,12 @@ def role(found: AccountView) -> str | None:
 
 def rows(found: AccountView, clock: int) -> list[tuple[str, Any]]:
     """A case in words: what bans, what happens otherwise, until when."""
-    told: list[tuple[str, Any]] = []
+    told: list[tuple[str, Any]] = [
+        ("invited by", found.get("inviter") or "nobody: it was there first, or the validators admitted it")
+    ]
+    told.append(("member since", when(found["since"]) if found.get("since") else "the network's beginning"))
+    if left := found.get("left"):
+        told.append(("left", relative(left, clock)))
     if strikes := [strike for strike in found.get("strikes") or [] if strike["end"] > clock]:
         last = relative(max(strike["end"] for strike in strikes), clock)
         told.append(("strikes", f"of {len(strikes)} posters, the last ends {last}; with 3 it neither claims nor is drawn"))

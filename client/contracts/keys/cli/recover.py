@@ -10,7 +10,8 @@ from learningchain.client.cli.common import HERE, Common, PassphraseFile, WrongU
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 from learningchain.client.cli.options import Parameter
 from learningchain.client.cli.paper import Console
-from learningchain.client.contracts.keys.cli.keys import Who, asked, guardian_rows, recovery_rows
+from learningchain.client.contracts.keys.cli.keys import Who, asked
+from learningchain.client.contracts.keys.people import guardian_rows, recovery_rows
 
 
 def start(
