@@ -38,6 +38,7 @@ LINT = (
     Part("format", (".venv/bin/ruff", "format", "--check", "--quiet", "."), 0.1),
     Part("import rule", (".venv/bin/lint-imports",), 0.2),
     Part("rooms of the client", (PYTHON, "scripts/rooms.py"), 0.1),
+    Part("words of the ledger", (PYTHON, "scripts/ledger_words.py"), 0.0),
     Part("quarantine", (PYTHON, "-m", "tests.quarantined"), 0.0),
 )
 MYPY = (".venv/bin/mypy",)

@@ -152,10 +152,6 @@ class Contract:
     archive: Archive | None = None
     events: Mapping[str, Data] = field(default_factory=dict)
     """What it notes, by topic."""
-    texts: Mapping[int, tuple[str, str]] = field(default_factory=dict)
-    """For every code: why a message is refused, and what to do about it."""
-    reasons: Mapping[str, str] = field(default_factory=dict)
-    """For every reason for which it moves credits: the rule in words, as whoever paid or was paid reads it."""
     forms: Mapping[str, Form | OneOf] = field(default_factory=dict)
     """How the fields of its messages are shown, where their type does not say it: by `field`, or by `Type.field`."""
     escrows: tuple[EscrowShape, ...] = ()

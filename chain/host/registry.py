@@ -63,7 +63,7 @@ class Registry:
             )
         _check_messages(c)
         _check_state(c)
-        _check_words(c)
+        _check_events(c)
         names = [listing.name for listing in c.listed.values() if listing.shows is not None]
         for what, found in (
             ("the number", [c.number]),
@@ -142,10 +142,7 @@ def _check_state(c: Contract) -> None:
             raise InvalidContract(f"contract {c.name} archives {prefix!r} and keeps no records there")
 
 
-def _check_words(c: Contract) -> None:
-    unknown = {int(code) for code in c.codes} ^ {int(code) for code in c.texts}
-    if unknown:
-        raise InvalidContract(f"contract {c.name}: codes without a text, or texts without a code: {sorted(unknown)}")
+def _check_events(c: Contract) -> None:
     for topic, data in c.events.items():
         if len(topic) > MAX_TOPIC:
             raise InvalidContract(f"contract {c.name}: the topic {topic!r} has more than {MAX_TOPIC} characters")

@@ -125,7 +125,7 @@ class Ancestry:
             raise ForeignHistory(
                 f"block {head.height} here is {head.block_id.hex()}, and the trusted block {self.checkpoint} rests on "
                 f"{header.parent.hex()} at that height. Either it is not of this network, or what this node holds is another "
-                "history, which former validators can make. Ask a member you know for a block of now (learningchain status), set "
+                "history, which former validators can make. Ask a member you know for a block of now (its status says one), set "
                 "sync.trusted to it, and where this stays, begin again in a new data folder"
             )
 

@@ -13,7 +13,7 @@ was put back from a backup, or the keystore alone came through. What the key sig
 Waiting costs no progress: without a quorum in reach nothing is decided anyway. Where validators are not connected with each
 other directly, FALLBACK_MS ends it for a guard that is not known to be old. One that is waits for the quorum, however long that
 takes: a single peer could tell it a height of long ago, and get a second signature for every place after that. Only the operator's
-word up to where the key signed (`learningchain node --signed-up-to`) does instead.
+word up to where the key signed (`--signed-up-to`) does instead.
 
 Lemma: nothing was signed above the highest reported height + ABSTAIN_MARGIN. Let M be the last height that the former life decided.
 1. It signed nothing above M + 1.

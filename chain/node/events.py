@@ -208,7 +208,7 @@ class Commit(Item, frozen=True):
     state: list[tuple[bytes, bytes | None]]
     durable: bool
     executed: bool = True
-    """Otherwise it was taken over as an executed block, and `learningchain audit` has to look at it."""
+    """Otherwise it was taken over as an executed block, and an audit has to look at it."""
     archived: list[tuple[bytes, bytes]] = []
     """Records that left the state and are to be kept (`Contract.archive`)."""
 

@@ -230,7 +230,7 @@ class BlockStore:
             if copying is not None:
                 why = "it holds something else than the beginning of this copy"
                 raise StorageFailed(f"The database {self.where} is not empty", why, "Give an empty one, or remove what is in it")
-            todo = "Finish it (learningchain db copy, from where it came), or use another database"
+            todo = "Finish the copy, from where it came, or use another database"
             raise StorageFailed(f"Cannot use the database {self.where}", "a copy into it did not end", todo)
         if self._hold is not None:
             with self.engine.begin() as c:

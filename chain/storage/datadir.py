@@ -79,7 +79,7 @@ class DataDir:
                 if os.path.lexists(path):
                     raise StorageFailed(f"{path} is no data folder", "it is not a folder", "Choose another data folder")
                 if not create:
-                    raise StorageFailed(f"There is no data folder {path}", "it does not exist", "Run: learningchain init")
+                    raise StorageFailed(f"There is no data folder {path}", "it does not exist", "Run init first")
             take_folder(path)
             lock = private.open_or_create(os.path.join(path, "lock"))
             try:

@@ -51,8 +51,8 @@ ALL_ROUNDS = 2**31 - 1
 _PAIRS = ((0, 2), (1, 3))
 _RISK = (
     "If this key has signed before, here or on another machine that still runs, signing now may contradict it, and contradicting "
-    "signatures cost a validator its seat. Make sure that no second machine uses this key; then start once with: "
-    "learningchain node --accept-new-guard"
+    "signatures cost a validator its seat. Make sure that no second machine uses this key; then start the node once with "
+    "--accept-new-guard"
 )
 
 

@@ -1,4 +1,4 @@
-"""What a PostgreSQL server is like, and the node's database in it: read for `learningchain doctor`, beside the node that holds it.
+"""What a PostgreSQL server is like, and the node's database in it: read beside the node that holds it.
 
 It takes no lock and changes no table. How long a commit takes is measured by a message in the server's log of changes, which every
 user may write, which a commit waits for as for a row, and which nobody reads.

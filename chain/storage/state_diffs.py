@@ -1,7 +1,7 @@
 """What each block changed, kept for peers that catch up by certificates and roots, and which heights nobody executed here yet.
 
 The changes of a block cost its size again where all its transfers have other accounts: 74 bytes for each account that it touched.
-A height that was taken over as an executed block stands among the unaudited until `learningchain audit` has executed it.
+A height that was taken over as an executed block stands among the unaudited until an audit has executed it.
 """
 
 from __future__ import annotations

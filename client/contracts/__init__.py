@@ -6,6 +6,7 @@ A slice is a package with the modules that its contract needs, each found by its
     settings   WORK, its settings of the section [work], SECTIONS, others, and CHECKS         read by client.config
     people     role and rows, its part of an account in words                                 read by client.cli.ledger, dashboard
     references find, how what it keeps is named where one is typed                           read by commands
+    texts      TEXTS, why its codes refuse and what to do, and REASONS, why credits move       read by client.schema.explain
     work       WORK, its machines                                                            read by client.work.machine
     api        ROUTES, and PATH and FOLLOWERS where there are some                           read by client.api.table
     account    VIEW and of, its part of what is said of an account                           read by client.api.accounts

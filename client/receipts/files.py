@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from learningchain.chain.codec import decode
-from learningchain.chain.contracts import CONTRACTS
 from learningchain.chain.crypto import address
 from learningchain.chain.errors import Malformed
 from learningchain.chain.host import BASE_REASONS, Account
@@ -25,7 +24,9 @@ from learningchain.client.sdk.files import beginning
 Json = dict[str, Any]
 MOST_EVENTS = 100
 """Events of one receipt that are told to people; a program gets all."""
-_REASONS = BASE_REASONS | {reason: words for contract in CONTRACTS for reason, words in contract.reasons.items()}
+_REASONS: dict[str, str] = dict(BASE_REASONS)
+for _slice in contracts.parts("texts").values():
+    _REASONS |= getattr(_slice, "REASONS", {})
 _BURNED = ":banned"
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from learningchain.chain.contracts import CONTRACTS
 from learningchain.chain.errors import Code, TxCode
 from learningchain.chain.params import MAX_VALID_FOR
+from learningchain.client import contracts
 
 _TEXTS: dict[int, tuple[str, str]] = {
     Code.INSUFFICIENT_CREDITS: ("the sender has too few free credits", "Use a smaller amount, or wait until credits arrive"),
@@ -37,7 +37,7 @@ _TEXTS: dict[int, tuple[str, str]] = {
         "Mend what the code in this text says, and sign it again with the next sequence",
     ),
     TxCode.QUARANTINED: ("the transaction was set aside because it breaks an invariant", "Report it with the transaction's id"),
-} | {int(code): text for contract in CONTRACTS for code, text in contract.texts.items()}
+} | {int(code): text for slice_ in contracts.parts("texts").values() for code, text in slice_.TEXTS.items()}
 
 
 def explain(code: int) -> tuple[str, str]:

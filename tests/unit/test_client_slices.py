@@ -55,11 +55,15 @@ CONTRACT = Contract(
     codes=ToyCode,
     state={},
     events={"toy.greeted": (Datum("name", Form.TEXT), Datum("price", Form.CREDITS))},
-    texts={ToyCode.RUDE: ("nobody is greeted", "Greet somebody")},
     forms={"price": Form.CREDITS},
 )
 """,
     "toy_client/__init__.py": "",
+    "toy_client/texts.py": """
+from toy_chain import ToyCode
+
+TEXTS = {ToyCode.RUDE: ("nobody is greeted", "Greet somebody")}
+""",
     "toy_client/commands.py": """
 from learningchain.client.cli.entries import Command, Family
 

@@ -72,7 +72,6 @@ TOY = Contract(
     {b"ts/": Said},
     listed={b"ts/": Listing(lambda said: bool(said.text), b"tl/")},
     events={"said": (Datum("text", Form.TEXT),)},
-    texts={SayCode.TOO_LOUD: ("it is too loud", "Speak softly")},
     escrows=(EscrowShape("deposit for speech", b"S"),),
 )
 
@@ -87,14 +86,12 @@ def test_a_contract_stands_in_every_table() -> None:
 
 
 CLAIMS: dict[str, tuple[Callable[[], Contract], str]] = {
-    "a number twice": (lambda: replace(TOY, number=3, messages={}, codes=Nothing, texts={}), "claims the number 3"),
+    "a number twice": (lambda: replace(TOY, number=3, messages={}, codes=Nothing), "claims the number 3"),
     "a name twice": (lambda: replace(TOY, name="job"), "claims the name 'job'"),
-    "a number that is no byte": (lambda: replace(TOY, number=256, messages={}, codes=Nothing, texts={}), "1 to 255, not 256"),
+    "a number that is no byte": (lambda: replace(TOY, number=256, messages={}, codes=Nothing), "1 to 255, not 256"),
     "a tag of another's range": (lambda: replace(TOY, messages={Foreign: SPEC}), "tag 896 is not among 864 to 895"),
     "a tag twice": (lambda: replace(TOY, messages={Say: SPEC, SayAgain: SPEC}), "two messages have the same tag"),
     "a code of another's range": (lambda: replace(TOY, codes=ForeignCode), "TOO_LOUD is 2699, not among 2700 to 2799"),
-    "a code without a text": (lambda: replace(TOY, texts={}), "codes without a text"),
-    "a text without a code": (lambda: replace(TOY, codes=Nothing), "texts without a code"),
     "a prefix of the ledger": (lambda: replace(TOY, state={b"a/": Said}, listed={}), "claims the state prefix b'a/'"),
     "a prefix of another": (lambda: replace(TOY, state={b"jb/": Said}, listed={}), "which is that of contract job"),
     "a prefix without an end": (lambda: replace(TOY, state={b"ts": Said}, listed={}), "does not end with its only slash"),

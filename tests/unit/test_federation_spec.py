@@ -9,6 +9,7 @@ from typing import Any
 
 from learningchain.chain.contracts.federation import CONTRACT, FederationCode, FederationParams
 from learningchain.chain.contracts.federation.records import ESCROWS, LISTED, STATE
+from learningchain.client.contracts.federation.texts import REASONS
 from tests.federation.scenario import Params
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +43,7 @@ def test_events_and_reasons_are_those_of_the_contract() -> None:
         names = [name.strip() for name in data.split(",") if name.strip()]
         stated |= dict.fromkeys(re.findall(r"`([a-z._]+)`", topics), names)
     assert stated == {topic: [datum.name for datum in data] for topic, data in CONTRACT.events.items()}
-    assert set(re.findall(r"`([a-z._]+)`", text.partition("| reason |")[2])) == set(CONTRACT.reasons)
+    assert set(re.findall(r"`([a-z._]+)`", text.partition("| reason |")[2])) == set(REASONS)
 
 
 def test_codes_are_the_refusals_of_the_model() -> None:

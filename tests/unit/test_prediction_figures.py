@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from learningchain.chain.contracts.prediction import CONTRACT, records
+from learningchain.chain.contracts.prediction import records
 from learningchain.chain.contracts.prediction.messages import AddTip, CancelRequest
 from learningchain.chain.contracts.prediction.records import RequestState
 from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode
 from learningchain.client.config import WorkConfig
 from learningchain.client.contracts.prediction.figures import FLOWS, JUDGE, SERVER, PredictionFigures
 from learningchain.client.contracts.prediction.roles.requester import Requester
+from learningchain.client.contracts.prediction.texts import REASONS
 from learningchain.client.work.events import Changed
 from learningchain.client.work.machine import Recalled
 from tests.unit.ledger_kit import id_of
@@ -129,7 +130,7 @@ def test_a_request_that_is_taken_back_ended_without_seats() -> None:
 
 
 def test_reasons_are_those_of_the_contract() -> None:
-    assert set(FLOWS) <= set(CONTRACT.reasons)
+    assert set(FLOWS) <= set(REASONS)
 
 
 def test_what_is_under_way_is_told_by_state_also_after_a_restart() -> None:

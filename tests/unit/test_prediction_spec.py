@@ -10,6 +10,7 @@ from typing import Any
 
 from learningchain.chain.contracts.prediction import CONTRACT, PredictionCode, PredictionParams
 from learningchain.chain.contracts.prediction.records import ESCROWS, STATE
+from learningchain.client.contracts.prediction.texts import REASONS
 from tests.predictions.scenario import Params
 
 ROOT = Path(__file__).parents[2]
@@ -60,4 +61,4 @@ def test_events_and_reasons_are_those_of_the_contract() -> None:
         names = [name.strip() for name in re.sub(r"\([^()]*\)", "", data).split(",") if name.strip()]
         stated |= dict.fromkeys(re.findall(r"`([a-z._]+)`", topics), names)
     assert stated == {topic: [datum.name for datum in data] for topic, data in CONTRACT.events.items()}
-    assert set(re.findall(r"`([a-z._]+)`", text.partition("| reason |")[2])) == set(CONTRACT.reasons)
+    assert set(re.findall(r"`([a-z._]+)`", text.partition("| reason |")[2])) == set(REASONS)

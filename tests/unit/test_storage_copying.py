@@ -109,7 +109,7 @@ def test_a_copy_that_was_cut_off_is_no_store_and_goes_on(
     with pytest.raises(KeyboardInterrupt):
         copying.copy_store(store, ways[target], heard)
     for create in (True, False):
-        with pytest.raises(StorageFailed, match=r"a copy into it did not end.*db copy"):
+        with pytest.raises(StorageFailed, match=r"a copy into it did not end.*Finish the copy"):
             BlockStore.open(ways[target], chain_id=CHAIN, create=create)
     copied = copying.copy_store(store, ways[target], heard)
     assert copied.resumed >= 8 and copied.height == HEIGHTS

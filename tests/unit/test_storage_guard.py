@@ -204,8 +204,8 @@ def test_a_full_disk_is_as_final_as_any_other_failure(monkeypatch: pytest.Monkey
             again()
 
 
-def test_a_missing_guard_signs_nothing_and_names_command_and_risk() -> None:
-    with pytest.raises(GuardMissing, match="learningchain node --accept-new-guard") as e:
+def test_a_missing_guard_signs_nothing_and_names_remedy_and_risk() -> None:
+    with pytest.raises(GuardMissing, match="once with --accept-new-guard") as e:
         reopen(SimDisk())
     assert "no second machine uses this key" in str(e.value)
 

@@ -8,15 +8,15 @@ credits. It is changed by compare-and-set (`expected` must be the present amount
     Approve        spender has an account, present == expected        allowance := amount (0 removes it)
     TransferFrom   allowance >= amount, the owner is not banned       free credits move, allowance shrinks
 
-    messages, records, texts   what it takes, keeps and says      handlers   what each message does
+    messages, records, events   what it takes, keeps and says      handlers   what each message does
 """
 
 from __future__ import annotations
 
+from learningchain.chain.contracts.credits.events import EVENTS, FORMS
 from learningchain.chain.contracts.credits.handlers import approve, transfer, transfer_from
 from learningchain.chain.contracts.credits.messages import Approve, CreditCode, Memo, Transfer, TransferFrom
 from learningchain.chain.contracts.credits.records import NUMBER, Allowance, allowance, allowance_key, supply
-from learningchain.chain.contracts.credits.texts import EVENTS, FORMS, REASONS, TEXTS
 from learningchain.chain.host import Contract, MessageSpec
 
 CONTRACT = Contract(
@@ -30,8 +30,6 @@ CONTRACT = Contract(
     codes=CreditCode,
     state={b"ca/": Allowance},
     events=EVENTS,
-    texts=TEXTS,
-    reasons=REASONS,
     forms=FORMS,
 )
 

@@ -29,7 +29,7 @@ Every state has a deadline, so every federation ends; every escrow is paid out o
     guards -> opening, members, starting, aggregating, screening, measuring    what messages do
     cells, steps, cell_formulas  the same where few values are summed in a cell, from DRAW to the panel's lists
     deadlines -> the same, ends  what deadlines do                   pool              who is drawn
-    duties, indexes              what is asked of whom               texts             what people are told
+    duties, indexes              what is asked of whom               events            what it notes
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from learningchain.chain.contracts.federation import (
     screening,
     starting,
 )
+from learningchain.chain.contracts.federation.events import EVENTS, FORMS
 from learningchain.chain.contracts.federation.messages import (
     AdmitMember,
     AggregationRule,
@@ -100,7 +101,6 @@ from learningchain.chain.contracts.federation.records import (
     VoidReason,
 )
 from learningchain.chain.contracts.federation.store import BestModels
-from learningchain.chain.contracts.federation.texts import EVENTS, FORMS, REASONS, TEXTS
 from learningchain.chain.host import TRAINED, Archive, Contract, MessageSpec
 
 WORK, SMALL = 32, 8
@@ -153,8 +153,6 @@ CONTRACT = Contract(
     indexes=indexes.INDEXES,
     archive=Archive(records=(b"fb/", b"fm/", b"fp/", b"fr/"), numbers=FEDERATIONS.prefix),
     events=EVENTS,
-    texts=TEXTS,
-    reasons=REASONS,
     forms=FORMS,
     escrows=ESCROWS,
     live=LIVE_INDEX,

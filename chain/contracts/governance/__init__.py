@@ -19,12 +19,13 @@ The validator set changes once a block; what comes second waits, and is counted 
     waits    the next block     otherwise                                        open, or expired where its time is over
     decided  -                  the action cannot be done any more               failed
 
-    messages, params, records, texts   what it takes, keeps and says      actions   what can be asked for      proposals   votes
+    messages, params, records, events   what it takes, keeps and says      actions   what can be asked for      proposals   votes
     duties  whose word is waited for
 """
 
 from __future__ import annotations
 
+from learningchain.chain.contracts.governance.events import EVENTS, FORMS
 from learningchain.chain.contracts.governance.messages import (
     MAX_OPEN,
     Action,
@@ -57,7 +58,6 @@ from learningchain.chain.contracts.governance.records import (
     proposal_key,
     proposals,
 )
-from learningchain.chain.contracts.governance.texts import EVENTS, FORMS, TEXTS
 from learningchain.chain.host import ALL, Contract, MessageSpec, Power
 
 CONTRACT = Contract(
@@ -73,7 +73,6 @@ CONTRACT = Contract(
     state={b"op/": OpenProposal, b"oc/": OpenCount},
     listed={b"op/": ALL},
     events=EVENTS,
-    texts=TEXTS,
     forms=FORMS,
     admission=frozenset({"validator.added", "validator.removed"}),
     powers=frozenset({Power.VALIDATORS, Power.PARAMS}),

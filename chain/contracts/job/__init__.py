@@ -35,12 +35,13 @@ Every state but the ends has a deadline, so every job ends; every escrow is paid
     guards -> posting, claiming, voting     what messages do
     deadlines -> claims, draws, verdicts    what deadlines do: T0 to T2, committees, verdicts and what follows
     rewards, ends, leaving                  who is paid and struck, where escrows go, how what ended leaves
-    duties, views, texts                    what machines are to do, what people read and are told
+    duties, views, events                   what machines are to do, what people read, what it notes
 """
 
 from __future__ import annotations
 
 from learningchain.chain.contracts.job import claiming, deadlines, ends, posting, views, voting
+from learningchain.chain.contracts.job.events import EVENTS, FORMS
 from learningchain.chain.contracts.job.messages import (
     OPEN_VOTE_MOST,
     WORK,
@@ -68,7 +69,6 @@ from learningchain.chain.contracts.job.messages import (
 from learningchain.chain.contracts.job.params import JobParams
 from learningchain.chain.contracts.job.records import ESCROWS, NUMBER, STATE, JobState, Line, Result, claimants, is_party
 from learningchain.chain.contracts.job.store import Finished
-from learningchain.chain.contracts.job.texts import EVENTS, FORMS, REASONS, TEXTS
 from learningchain.chain.contracts.job.voting import check_ballot
 from learningchain.chain.host import ALL, WINNERS, Archive, Contract, LiveIndex, MessageSpec
 from learningchain.chain.host.terms import Arch, Capacity, HiddenSet, Image, ImageKind, Limits, is_cid, is_reference, model_id
@@ -101,8 +101,6 @@ CONTRACT = Contract(
     listed={b"j/": ALL, b"jn/": ALL},
     archive=Archive(records=(b"jb/", b"jc/", b"jm/", b"jp/", b"jr/", b"js/"), numbers=b"jn/"),
     events=EVENTS,
-    texts=TEXTS,
-    reasons=REASONS,
     forms=FORMS,
     escrows=ESCROWS,
     live=LiveIndex(b"j/", claimants),

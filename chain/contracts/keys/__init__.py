@@ -27,7 +27,7 @@ docs/keys.md.
 A validator's key changes in the set of the next height; where the set changes in this block already, rotation is refused with
 NOT_ALLOWED, and a recovery tries again after RETRY_MS.
 
-    messages, params, records, texts   what it takes, keeps and says      rotation   by the owner
+    messages, params, records, events   what it takes, keeps and says      rotation   by the owner
     guardians                          who they are                       recovery   their words, and the new key
     agreement                          how many, on which key             recovery_end   objections, and other ends
     duties                             what an owner has to look at
@@ -36,6 +36,7 @@ NOT_ALLOWED, and a recovery tries again after RETRY_MS.
 from __future__ import annotations
 
 from learningchain.chain.contracts.keys.agreement import words_needed
+from learningchain.chain.contracts.keys.events import EVENTS, FORMS
 from learningchain.chain.contracts.keys.guardians import set_guardians
 from learningchain.chain.contracts.keys.messages import (
     MAX_GUARDIANS,
@@ -65,7 +66,6 @@ from learningchain.chain.contracts.keys.records import (
 from learningchain.chain.contracts.keys.recovery import RETRY_MS, due_work, end_parked, on_due, recover
 from learningchain.chain.contracts.keys.recovery_end import object_recovery
 from learningchain.chain.contracts.keys.rotation import rotate_key
-from learningchain.chain.contracts.keys.texts import EVENTS, FORMS, TEXTS
 from learningchain.chain.host import ALL, DUE_WORK, Contract, MessageSpec, Power
 
 ROTATE_WORK = 4
@@ -87,7 +87,6 @@ CONTRACT = Contract(
     state={b"kg/": GuardianSet, b"kr/": Recovery, b"kc/": KeyChanges},
     listed={b"kr/": ALL},
     events=EVENTS,
-    texts=TEXTS,
     forms=FORMS,
     admission=frozenset({"key.rotated", "key.recovered"}),
     powers=frozenset({Power.KEYS}),

@@ -37,7 +37,7 @@ Strikes, marks and draws carry the root of whose work it was. A strike lives a m
 ones of three roots an account may not post, claim or be drawn. A verifier with more than five bad ones of its last ten draws rests
 for a month and comes back with an empty record.
 
-    messages, params, records, texts   what it takes, keeps and says      members    roots, strikes, duties, capacity
+    messages, params, records, events   what it takes, keeps and says      members    roots, strikes, duties, capacity
     cases      suspensions             verdicts   what a case asks of     evidence   double signing
     indexes    who can be drawn        releases   what is parked          services   what other contracts use
     invitations   made, used, ended    admission  coming, going, flags, bans and their lifting, box keys
@@ -55,6 +55,7 @@ from learningchain.chain.contracts.membership.cases import (
     judge_case,
     reinstate,
 )
+from learningchain.chain.contracts.membership.events import EVENTS, FORMS
 from learningchain.chain.contracts.membership.evidence import report_double
 from learningchain.chain.contracts.membership.indexes import Marks, Pool, able, flagged, marked
 from learningchain.chain.contracts.membership.invitations import (
@@ -123,7 +124,6 @@ from learningchain.chain.contracts.membership.records import (
 )
 from learningchain.chain.contracts.membership.releases import RELEASE_WORK, release
 from learningchain.chain.contracts.membership.services import MembersService, StandingService, SuspensionsService, VerifiersService
-from learningchain.chain.contracts.membership.texts import EVENTS, FORMS, REASONS, TEXTS
 from learningchain.chain.host import (
     ALL,
     MEMBERS,
@@ -185,8 +185,6 @@ CONTRACT = Contract(
     listed={b"m/": Listing(lambda member: member.verifier, b"v/"), b"mc/": ALL, b"mk/": ALL, b"mv/": ALL},
     indexes=(Pool, Marks),
     events=EVENTS,
-    texts=TEXTS,
-    reasons=REASONS,
     forms=FORMS,
     admission=frozenset({"banned", "ban.lifted", "joined", "left", "validator.ejected"}),
     drawn=is_verifier,

@@ -30,7 +30,7 @@ Every state but the ends has a deadline, so every request ends; every escrow is 
     guards -> models, serving, requests, answers, appeals, policies  what messages do
     deadlines -> queue, pool, rounds, settling, judging, ends        what deadlines do
     tally, payouts, histories, verdicts, decisions, blinding         pure: what answers come to, and who gets what of it
-    retiring                     how servers leave and models end    texts             what people are told
+    retiring                     how servers leave and models end    events            what it notes
     duties                       what is asked of whom
 """
 
@@ -47,6 +47,7 @@ from learningchain.chain.contracts.prediction import (
     retiring,
     serving,
 )
+from learningchain.chain.contracts.prediction.events import EVENTS, FORMS
 from learningchain.chain.contracts.prediction.messages import (
     AddTip,
     AppealAnswer,
@@ -85,7 +86,6 @@ from learningchain.chain.contracts.prediction.records import (
     RequestState,
 )
 from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode, ModelKind, PredictionOutcome
-from learningchain.chain.contracts.prediction.texts import EVENTS, FORMS, REASONS, TEXTS
 from learningchain.chain.host import Archive, Contract, MessageSpec, Power
 
 WORK, SMALL = 32, 8
@@ -130,8 +130,6 @@ CONTRACT = Contract(
     indexes=(queue.Order,),
     archive=Archive(records=(b"pb/", b"pm/", b"pr/", b"pv/"), numbers=REQUESTS.prefix),
     events=EVENTS,
-    texts=TEXTS,
-    reasons=REASONS,
     forms=FORMS,
     escrows=ESCROWS,
     live=LIVE_INDEX,

@@ -154,11 +154,6 @@ CONTRACT = Contract(
         "forecast": (Datum("by", Form.ID), Datum("stake", Form.CREDITS), Datum("place", Form.TEXT)),
         "measured": (Datum("by", Form.ID), Datum("place", Form.TEXT), Datum("rain")),
     },
-    texts={
-        WeatherCode.FORECAST_STANDS: ("there is a forecast for this place", "Wait until it ends"),
-        WeatherCode.NO_FORECAST: ("there is no forecast for this place", "Nothing to do"),
-        WeatherCode.NO_STATION: ("this account may not measure", "Let a verifier measure"),
-    },
     forms={"stake": Form.CREDITS},
     escrows=(EscrowShape("forecast", b"W", owner=forecaster),),
     live=LiveIndex(b"wf/"),

@@ -26,7 +26,6 @@ from learningchain.chain.contracts.membership import (
     join_digest,
 )
 from learningchain.chain.contracts.membership.invitations import counts
-from learningchain.chain.contracts.membership.texts import TEXTS
 from learningchain.chain.crypto import SigningKey
 from learningchain.chain.errors import Malformed
 from learningchain.chain.host import Account, Reader, account_key
@@ -35,6 +34,7 @@ from learningchain.chain.types import format_credits
 from learningchain.client.contracts.membership.http.token import MAX_PEERS, VERSION, Contact, JoinToken
 from learningchain.client.contracts.membership.outsiders import ADMITTED, Ask, Wish
 from learningchain.client.contracts.membership.statements import UNSIGNED
+from learningchain.client.contracts.membership.texts import TEXTS
 from learningchain.client.schema.render import Json
 from learningchain.client.sdk.types import ApiError, RejectedError, UnreachableError
 from learningchain.p2p.address_book import parse_endpoint

@@ -1,19 +1,9 @@
-"""The words for people: events, codes, and how fields are shown."""
+"""What people are told of this contract: why a message is refused and what to do."""
 
 from __future__ import annotations
 
 from learningchain.chain.contracts.keys.messages import KeyCode
-from learningchain.chain.host import Data, Datum, Form, OneOf
 
-_KEY, _NUMBER = Datum("key", Form.HASH), Datum("number")
-EVENTS: dict[str, Data] = {  # LC-KEY-10
-    "key.rotated": (_KEY, _NUMBER),
-    "key.recovered": (_KEY, _NUMBER),
-    "guardians": (Datum("guardians"), Datum("threshold"), Datum("delay"), Datum("since", Form.TIME)),
-    "recovery.word": (Datum("guardian", Form.ID), _KEY, Datum("words"), Datum("needed")),
-    "recovery.objected": (Datum("needed"), Datum("until", Form.TIME)),
-    "recovery.ended": (Datum("why", Form.TEXT),),
-}
 TEXTS: dict[int, tuple[str, str]] = {
     KeyCode.BAD_KEY: ("this is no public key", "Send a compressed secp256k1 key of 33 bytes"),
     KeyCode.KEY_TAKEN: ("this key is or was an account's key", "Make a new key: learningchain key rotate does"),
@@ -37,11 +27,4 @@ TEXTS: dict[int, tuple[str, str]] = {
     KeyCode.RECOVERY_BARRED: ("the owner objected to a recovery a while ago", "Speak with the owner; wait until the delay is over"),
     KeyCode.SAME_WORD: ("this word is recorded already", "Nothing to do; a word for another key would replace it"),
     KeyCode.NO_RECOVERY: ("no recovery of this account is open", "Nothing to do"),
-}
-FORMS: dict[str, Form | OneOf] = {
-    "RotateKey.key": Form.HASH,
-    "RotateKey.signature": Form.HASH,
-    "Recover.key": Form.HASH,
-    "Recover.signature": Form.HASH,
-    "SetGuardians.delay": Form.NUMBER,
 }

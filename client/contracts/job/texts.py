@@ -1,13 +1,8 @@
-"""What people are told of this contract: why a message is refused, what an event's data are, how fields are shown."""
+"""What people are told of this contract: why a message is refused and what to do, and for what rule credits move."""
 
 from __future__ import annotations
 
-from learningchain.chain.contracts.job.messages import JobCode, OnCheat
-from learningchain.chain.contracts.job.records import JobState, Line, Result
-from learningchain.chain.host import Data, Datum, Form, OneOf
-from learningchain.chain.host.terms import Arch, ImageKind
-from learningchain.chain.verification.scale import FloatKind
-from learningchain.chain.verification.votes import BallotCode
+from learningchain.chain.contracts.job.messages import JobCode
 
 _READ_JOB = "Read the job (GET /v1/jobs/{id}) and send what fits its present state"
 TEXTS: dict[int, tuple[str, str]] = {
@@ -94,11 +89,6 @@ TEXTS: dict[int, tuple[str, str]] = {
     ),
     JobCode.HAS_CLAIMS: ("somebody has claimed on the job", "Nothing to do: it runs to its end"),
 }
-
-_AUDIT = (Datum("audit"), Datum("round"))
-_CLAIMANT, _VOTER, _POSTER = Datum("claimant", Form.ID), Datum("voter", Form.ID), Datum("poster", Form.ID)
-_LOSS, _DEADLINE, _EXPIRY = Datum("loss", Form.LOSS), Datum("deadline", Form.TIME), Datum("expiry", Form.TIME)
-_BOUNTY, _AMOUNT = Datum("bounty", Form.CREDITS), Datum("amount", Form.CREDITS)
 REASONS: dict[str, str] = {
     "bounty.locked": "the poster posted the job: the bounty is set aside until the job ends (LC-JOB-14)",
     "fees.locked": "the poster posted the job: the verifiers' fees are set aside (LC-JOB-14)",
@@ -116,54 +106,4 @@ REASONS: dict[str, str] = {
     "fees.burned": "no verdict came about: fees of its votes are burned (LC-JOB-11)",
     "bond.burned": "a claim on this job was judged false, which costs its poster as much as the claimant (LC-JOB-40)",
     "deposit.burned": "the hidden data was not opened in time, or its key opened something else (LC-JOB-33)",
-}
-EVENTS: dict[str, Data] = {
-    "job.posted": (_POSTER, _BOUNTY, Datum("fee", Form.CREDITS), _EXPIRY),
-    "cancelled": (_POSTER,),
-    "extended": (_POSTER, _EXPIRY),
-    "claim": (_CLAIMANT, _LOSS, Datum("claim")),
-    "reveal.open": (_DEADLINE, Datum("must", Form.ID, many=True)),
-    "reveal": (_CLAIMANT, _LOSS, Datum("model", Form.ID), Datum("size")),
-    "silent": (_CLAIMANT,),
-    "key.open": (_DEADLINE,),
-    "key": (Datum("key", Form.HASH),),
-    "key.missing": (),
-    "key.bad": (),
-    "draw": (*_AUDIT, Datum("height")),
-    "audit": (*_AUDIT, _DEADLINE, Datum("models", Form.ID, many=True)),
-    "dropped": (_CLAIMANT,),
-    "commit": (*_AUDIT, _VOTER),
-    "count": (*_AUDIT, _DEADLINE),
-    "vote": (*_AUDIT, _VOTER, Datum("candidate"), Datum("vote", OneOf(BallotCode, upper=True)), Datum("measured", Form.LOSS)),
-    "column": (*_AUDIT, _VOTER, Datum("candidate"), Datum("hidden")),
-    "opened": (*_AUDIT, _VOTER),
-    "second.round": (Datum("audit"), Datum("candidates", many=True)),
-    "verdict": (
-        *_AUDIT,
-        _CLAIMANT,
-        Datum("result", OneOf(Result, upper=True)),
-        Datum("line", OneOf(Line, upper=True)),
-        Datum("opened"),
-    ),
-    "unrepeatable": (_CLAIMANT,),
-    "paid": (Datum("winner", Form.ID), _BOUNTY, Datum("model", Form.ID), _LOSS),
-    "refunded": (_POSTER, _AMOUNT),
-    "empty": (_POSTER, _AMOUNT),
-    "bond": (Datum("burned", Form.CREDITS), Datum("returned", Form.CREDITS)),
-    "job.left": (Datum("state", OneOf(JobState, upper=True)), Datum("ended", Form.TIME)),
-}
-FORMS: dict[str, Form | OneOf] = {
-    "job": Form.HASH,
-    "bounty": Form.CREDITS,
-    "fee": Form.CREDITS,
-    "loss": Form.LOSS,
-    "tol": Form.LOSS,
-    "floor": Form.LOSS,
-    "total": Form.LOSS,
-    "root": Form.HASH,
-    "arch": OneOf(Arch),
-    "float_kind": OneOf(FloatKind),
-    "on_cheat": OneOf(OnCheat),
-    "Image.kind": OneOf(ImageKind),
-    "Ballot.code": OneOf(BallotCode, upper=True),
 }

@@ -1,27 +1,9 @@
-"""The words for people: events, codes, and how fields are shown."""
+"""What people are told of this contract: why a message is refused and what to do."""
 
 from __future__ import annotations
 
-from learningchain.chain.contracts.governance.messages import MAX_OPEN, ActionKind, GovernanceCode
-from learningchain.chain.host import Data, Datum, Form, OneOf
+from learningchain.chain.contracts.governance.messages import MAX_OPEN, GovernanceCode
 
-_VOTES: Data = (Datum("yes"), Datum("no"), Datum("validators"))
-_CONTRACT = Datum("contract", Form.CONTRACT)
-EVENTS: dict[str, Data] = {
-    "proposal.made": (Datum("proposer", Form.ID), Datum("action", OneOf(ActionKind)), Datum("expires", Form.TIME)),
-    "proposal.voted": (Datum("validator", Form.ID), Datum("word", Form.TEXT)),
-    "proposal.waits": (Datum("height"),),
-    "proposal.reopened": (Datum("yes"), Datum("validators")),
-    "proposal.accepted": _VOTES,
-    "proposal.rejected": _VOTES,
-    "proposal.expired": _VOTES,
-    "proposal.withdrawn": _VOTES,
-    "proposal.failed": (Datum("code"),),
-    "validator.added": (),
-    "validator.removed": (),
-    "parameter.changed": (Datum("contract"), Datum("name", Form.TEXT), Datum("before"), Datum("after")),
-    "upgrade.set": (Datum("version"), Datum("height")),
-}
 TEXTS: dict[int, tuple[str, str]] = {
     GovernanceCode.NOT_A_VALIDATOR: ("only validators of the present set propose and vote", "Send this from a validator's node"),
     GovernanceCode.NO_PROPOSAL: ("there is no open proposal with this id", "GET /v1/proposals lists those that are open"),
@@ -53,4 +35,3 @@ TEXTS: dict[int, tuple[str, str]] = {
         "GET /v1/status says the height and version of the network",
     ),
 }
-FORMS: dict[str, Form | OneOf] = {"expires": Form.TIME, "SetParameters.contract": Form.NUMBER}
