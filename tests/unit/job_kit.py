@@ -17,7 +17,7 @@ import msgspec
 
 from learningchain.chain.codec import decode, encode
 from learningchain.chain.contracts import ARCHIVED, LISTED, decode_message, host_of, membership, perform, state_type
-from learningchain.chain.contracts.job import CONTRACT, records, views
+from learningchain.chain.contracts.job import CONTRACT, records
 from learningchain.chain.contracts.job.messages import (
     Ballot,
     Claim,
@@ -65,6 +65,7 @@ from learningchain.chain.params import MAX_INT
 from learningchain.chain.types import Validator
 from learningchain.chain.verification.votes import BallotCode, Judgement
 from learningchain.chain.verification.windows import least_fee
+from learningchain.client.contracts.job.http import views
 from tests.network import NetworkParams
 
 CHAIN_ID = hashlib.sha256(b"the test network").digest()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from learningchain.chain.contracts.job import CONTRACT, leaving, records, views
+from learningchain.chain.contracts.job import CONTRACT, leaving, records
 from learningchain.chain.contracts.job.messages import JobCode
 from learningchain.chain.contracts.job.records import CaseState, ContractorRecord, Leaving
 from learningchain.chain.crypto import ZERO_HASH
@@ -17,6 +17,7 @@ from learningchain.chain.ledger.state_diff import changes_of, follow
 from learningchain.chain.ledger.transition import BlockInput, apply_block, chain_record, validators_of
 from learningchain.chain.types import Header, validators_hash
 from learningchain.chain.verification.committee import SECOND_ROUND
+from learningchain.client.contracts.job.http import views
 from tests.unit.api_kit import FakeLedger
 from tests.unit.job_kit import PARAMS, World, cid_of, who
 from tests.unit.test_job_rows import LIE, YES, audit, world

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from learningchain.chain.contracts.job import views
 from learningchain.chain.contracts.job.records import JobState
 from learningchain.chain.contracts.membership import JudgeCase, votes_key
 from learningchain.chain.host import K_SUPPLY, Escrow, Supply
 from learningchain.chain.ledger.state import Overlay, State
 from learningchain.chain.verification.votes import BallotCode
+from learningchain.client.contracts.job.http import views
 from tests.settlement.play import BlockView
 from tests.settlement.scenario import Block
 from tests.settlement_driver import Ledger, play_seed

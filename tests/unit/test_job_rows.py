@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from learningchain.chain.contracts.job import CONTRACT, records, views
+from learningchain.chain.contracts.job import CONTRACT, records
 from learningchain.chain.contracts.job.messages import OnCheat
 from learningchain.chain.contracts.job.records import NO_JOBS, CaseState, ContractorRecord, Hidden
 from learningchain.chain.host import BANNED, K_VALIDATORS, SUSPENDED, Validators
@@ -14,6 +14,7 @@ from learningchain.chain.params import MAX_INT
 from learningchain.chain.types import Validator
 from learningchain.chain.verification import committee
 from learningchain.chain.verification.votes import BallotCode, Judgement
+from learningchain.client.contracts.job.http import views
 from tests.unit.job_kit import FEE, GRANT, PARAMS, World, ballot, hidden_set, replaced, roundtrip, sha, who
 
 CLAIMANTS = ["a", "b", "c", "d"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from learningchain.chain.contracts.job import messages, views
+from learningchain.chain.contracts.job import messages
 from learningchain.chain.contracts.job.duties import DueBallots, DueKey, DueOpening, DueReveal, DueService, duties_in
 from learningchain.chain.contracts.job.records import contractor_key
 from learningchain.chain.crypto import address
@@ -15,6 +15,7 @@ from learningchain.chain.host.terms import Arch, Capacity, is_reference, model_i
 from learningchain.chain.losses import draw_probe
 from learningchain.chain.types import cid_text
 from learningchain.chain.verification.votes import BallotCode
+from learningchain.client.contracts.job.http import views
 from tests.unit.job_kit import FEE, KEY, PARAMS, START, World, ballot, cid_of, hidden_set, key_message, posting, replaced, who
 
 VERIFIERS = ["v1", "v2", "v3"]

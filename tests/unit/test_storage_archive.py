@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from learningchain.chain.codec import encode
-from learningchain.chain.contracts.job import views
 from learningchain.chain.storage import archive
 from learningchain.chain.storage.blockstore import BlockStore
 from learningchain.chain.storage.errors import StorageDamaged
+from learningchain.client.contracts.job.http import views
 from learningchain.client.daemon.service import RunningNode
 from tests.unit.api_kit import PARAMS, FakeLedger
 from tests.unit.storage_backends import backend as backend

@@ -23,7 +23,7 @@ import msgspec
 
 from learningchain.chain.codec import encode
 from learningchain.chain.contracts import decode_message
-from learningchain.chain.contracts.job import PostJob, records, views
+from learningchain.chain.contracts.job import PostJob, records
 from learningchain.chain.contracts.job.messages import OnCheat
 from learningchain.chain.contracts.membership import Member, SetCapacity, member_key
 from learningchain.chain.crypto import SigningKey, account_id, sha256
@@ -37,6 +37,7 @@ from learningchain.chain.ledger.tx import ParsedTx, parse_tx, sign_tx
 from learningchain.chain.losses import LossTree, Measurement
 from learningchain.chain.node.events import Decided
 from learningchain.chain.types import Header, TxBody, net_of, parse_loss
+from learningchain.client.contracts.job.http import views
 from learningchain.client.contracts.job.roles.runs import wanted_image
 from learningchain.client.contracts.job.work import WORK
 from learningchain.client.node.interface import Before, MayHave, TxResult

@@ -35,12 +35,12 @@ Every state but the ends has a deadline, so every job ends; every escrow is paid
     guards -> posting, claiming, voting     what messages do
     deadlines -> claims, draws, verdicts    what deadlines do: T0 to T2, committees, verdicts and what follows
     rewards, ends, leaving                  who is paid and struck, where escrows go, how what ended leaves
-    duties, views, events                   what machines are to do, what people read, what it notes
+    duties, events                          what machines are to do, what it notes
 """
 
 from __future__ import annotations
 
-from learningchain.chain.contracts.job import claiming, deadlines, ends, posting, views, voting
+from learningchain.chain.contracts.job import claiming, deadlines, ends, posting, voting
 from learningchain.chain.contracts.job.events import EVENTS, FORMS
 from learningchain.chain.contracts.job.messages import (
     OPEN_VOTE_MOST,
@@ -149,6 +149,5 @@ __all__ = [
     "job_id_of",
     "model_id",
     "tolerance",
-    "views",
     "vote_commitment",
 ]

@@ -13,7 +13,7 @@ from learningchain.chain.contracts.job.messages import PostJob
 from learningchain.chain.contracts.job.params import JobParams
 from learningchain.chain.contracts.job.records import AuditRound, ClaimRecord, Job, JobState, Posting, Seat
 from learningchain.chain.errors import BrokenInvariant
-from learningchain.chain.host import Host, Reader, Won
+from learningchain.chain.host import Host, Reader, Won, params_at
 from learningchain.chain.host.deadlines import Deadline
 from learningchain.chain.losses import Measurement
 from learningchain.chain.verification import ranking, windows
@@ -126,6 +126,12 @@ def read_claim(reader: Reader, job_id: bytes, index: int) -> ClaimRecord:
     if not isinstance(record, ClaimRecord):
         raise BrokenInvariant(f"job {job_id.hex()} has no claim {index}")
     return record
+
+
+def params_of(reader: Reader, job_id: bytes) -> JobParams:
+    """The parameters that a job of the state runs by: those of its posting (LC-BLK-35)."""
+    posting: Any = reader.get(records.posting_key(job_id))
+    return params_at(reader, records.NUMBER, JobParams, posting.posted)
 
 
 def ranked_claims(job: Job, claims: Iterable[tuple[int, ClaimRecord]]) -> list[RankedClaim]:

@@ -10,7 +10,6 @@ from aiohttp import web
 from learningchain.chain.contracts.job import records
 from learningchain.chain.contracts.job.messages import job_id_of
 from learningchain.chain.contracts.job.params import JobParams
-from learningchain.chain.contracts.job.views import describe, newest, summarise
 from learningchain.chain.host import Reader, read_params
 from learningchain.client.api.chain import first_block
 from learningchain.client.api.errors import RequestError, not_found, not_kept
@@ -23,6 +22,7 @@ from learningchain.client.contracts.job.http.live import LiveJobs
 from learningchain.client.contracts.job.http.postings import build_job
 from learningchain.client.contracts.job.http.render import render_job
 from learningchain.client.contracts.job.http.schema import JobPosted, JobRequest, JobsQuery, JobSummary, JobView, ModelQuery
+from learningchain.client.contracts.job.http.views import describe, newest, summarise
 from learningchain.client.keys.tokens import TokenScope
 from learningchain.client.schema.bodies import EventView, HistoryQuery, WaitQuery
 from learningchain.client.schema.render import Json

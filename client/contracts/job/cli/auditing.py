@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from learningchain.chain.contracts.job.views import describe
 from learningchain.chain.ledger.state import State
 from learningchain.chain.ledger.transition import Executed
 from learningchain.chain.types import LogEvent, TransferEvent
 from learningchain.client.contracts.job.http.render import render_job
+from learningchain.client.contracts.job.http.views import describe
 from learningchain.client.receipts.audit_index import Happened
 from learningchain.client.schema.render import Json
 

@@ -8,7 +8,6 @@ from typing import Any
 from learningchain.chain.contracts.job import records
 from learningchain.chain.contracts.job.messages import CancelJob, ExtendJob, PostJob
 from learningchain.chain.contracts.job.params import JobParams
-from learningchain.chain.contracts.job.views import newest, summarise
 from learningchain.chain.crypto import sha256
 from learningchain.chain.errors import Reject
 from learningchain.chain.host import Account, account_key, read_params
@@ -27,6 +26,7 @@ from learningchain.client.contracts.job.http.schema import (
     JobQuote,
     JobRequest,
 )
+from learningchain.client.contracts.job.http.views import newest, summarise
 from learningchain.client.keys.tokens import TokenScope
 from learningchain.client.schema.bodies import WaitQuery
 from learningchain.client.schema.render import Json, code_name

@@ -38,7 +38,7 @@ from learningchain.chain.contracts.job import duties, messages, records
 from learningchain.chain.contracts.job.duties import DueReveal, DueService, Duty
 from learningchain.chain.contracts.job.messages import PostJob
 from learningchain.chain.contracts.job.records import ENDED, Job, JobState, Posting
-from learningchain.chain.contracts.job.views import params_of
+from learningchain.chain.contracts.job.store import params_of
 from learningchain.chain.host import Reader
 from learningchain.chain.host.terms import model_id
 from learningchain.chain.losses import Measurement

@@ -125,12 +125,6 @@ def _limits(terms: PostJob) -> dict[str, int]:
     return {name: getattr(terms.limits, name) for name in LIMITS}
 
 
-def params_of(reader: Reader, job_id: bytes) -> JobParams:
-    """The parameters that a job of the state runs by: those of its posting (LC-BLK-35)."""
-    posting: Any = reader.get(records.posting_key(job_id))
-    return params_at(reader, records.NUMBER, JobParams, posting.posted)
-
-
 # --- one job -------------------------------------------------------------------------------------------------------------------
 
 
