@@ -46,7 +46,7 @@ async def get_models(call: Call) -> list[Json]:
     owner = None if query.owner is None else parse_field("owner", parse_address, query.owner)
     found: list[Json] = []
     before = query.before
-    while len(found) < query.limit and (page := follower.of[LiveKind.MODEL].below(before, AT_ONCE)):
+    while len(found) < query.limit and (page := follower.newest(before, AT_ONCE, LiveKind.MODEL)):
         before = page[-1][0]
         for _, model in page:
             record, standing = ledger.state.get(records.model_key(model)), ledger.state.get(records.standing_key(model))

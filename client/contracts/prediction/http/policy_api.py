@@ -33,7 +33,7 @@ async def get_policies(call: Call) -> list[Json]:
     model = None if query.model is None else find_model(state, query.model).hex()
     found: list[Json] = []
     before = query.before
-    while len(found) < query.limit and (page := follower.of[LiveKind.POLICY].below(before, AT_ONCE)):
+    while len(found) < query.limit and (page := follower.newest(before, AT_ONCE, LiveKind.POLICY)):
         before = page[-1][0]
         shown = [describe_policy(state, ref) for _, ref in page]
         found += [one for one in shown if one is not None and (model is None or one["model"] == model)]

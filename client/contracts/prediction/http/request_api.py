@@ -227,7 +227,7 @@ async def get_predictions(call: Call) -> list[Json]:
 async def _page(call: Call, before: int | None) -> list[tuple[int, bytes]]:
     """Numbers and ids, the newest first."""
     if call.query.live:
-        return (await call.context.followers.settled(LivePredictions)).of[LiveKind.REQUEST].below(before, AT_ONCE)
+        return (await call.context.followers.settled(LivePredictions)).newest(before, AT_ONCE, LiveKind.REQUEST)
     here = {number: one.request for number, one in records.REQUESTS.newest(call.node.ledger.state, before, AT_ONCE)}
     left = dict(await call.node.archived_below(records.REQUESTS.prefix, before, AT_ONCE))
     return sorted((left | here).items(), reverse=True)[:AT_ONCE]
