@@ -23,7 +23,7 @@ from learningchain.client.contracts.federation.arithmetic.places import publishe
 from learningchain.client.contracts.federation.desk import DiskDesk
 from learningchain.client.contracts.federation.http.views import own_view, preview_view
 from learningchain.client.contracts.federation.member_part import MemberPart
-from learningchain.client.contracts.federation.part import FedPart, NodeBoxKeys
+from learningchain.client.contracts.federation.part import FedPart
 from learningchain.client.contracts.federation.roles.aggregator import AggregatorMachine
 from learningchain.client.contracts.federation.roles.channel import (
     FileAnswer,
@@ -48,6 +48,7 @@ from learningchain.client.daemon.service import NodeFiles
 from learningchain.client.node.interface import PRIVATE
 from learningchain.client.work import WorkConfig
 from learningchain.client.work.artifacts import cid_of_file
+from learningchain.client.work.boxes import OwnBoxKeys
 from learningchain.client.work.computing import ComputingProcess, TaskRefused
 from learningchain.client.work.events import (
     BringImage,
@@ -104,7 +105,7 @@ def says(world: FedWorld, data: OwnData) -> None:
 
 def member(world: FedWorld, **more: Any) -> MemberPart:
     says(world, ROWS)
-    recalled, keys = known(world, world.owners[0], **more), NodeBoxKeys([])
+    recalled, keys = known(world, world.owners[0], **more), OwnBoxKeys([])
     node = world.nodes[world.owners[0]]
     return MemberPart(MemberMachine(NodeSelf(node.me, CHAIN_ID, os.urandom, node.key.sign, keys.privates)), recalled, keys)
 
@@ -297,7 +298,7 @@ def test_what_a_scope_was_for_is_over_so_its_run_is_killed() -> None:
 
     world = in_training()
     machine = Said(NodeSelf(world.owners[0], CHAIN_ID, os.urandom, None, list))
-    part = FedPart(machine, known(world, world.owners[0]), NodeBoxKeys([]))
+    part = FedPart(machine, known(world, world.owners[0]), OwnBoxKeys([]))
     machine.saying = (EvaluateRun("scope:1", world.federation, world.terms, Path("/m"), None),)
     part.handle(world.chain())
     (start,) = of(part.handle(ImageReady(world.federation, IMAGE)), StartRun)
@@ -317,7 +318,7 @@ def test_candidates_are_measured_in_one_run_and_each_is_opened_by_its_place() ->
 
     world = in_training()
     machine = Said(NodeSelf(world.owners[0], CHAIN_ID, os.urandom, None, list))
-    part = FedPart(machine, known(world, world.owners[0]), NodeBoxKeys([]))
+    part = FedPart(machine, known(world, world.owners[0]), OwnBoxKeys([]))
     machine.saying = (EvaluateAll("scope:1", world.federation, world.terms, Path("/m"), Path("/hidden")),)
     part.handle(world.chain())
     (start,) = of(part.handle(ImageReady(world.federation, IMAGE)), StartRun)

@@ -17,7 +17,7 @@ from learningchain.chain.contracts.prediction.records import PredictionSeat, Req
 from learningchain.chain.contracts.prediction.tally import Answer, AnswerCode
 from learningchain.chain.crypto import sha256
 from learningchain.client.config import WorkConfig
-from learningchain.client.contracts.membership.roles.box import BOX, of_box
+from learningchain.client.contracts.membership.roles.box import of_box
 from learningchain.client.contracts.prediction.roles.giving import KeyGiver, given_status
 from learningchain.client.contracts.prediction.roles.inputs import InputSealed, InputUnfit, PredictionInput
 from learningchain.client.contracts.prediction.roles.private import BoxPlace, blinded, encrypted, of_key, opened
@@ -25,6 +25,7 @@ from learningchain.client.contracts.prediction.roles.runs import answer_of
 from learningchain.client.contracts.prediction.roles.sealed import answer_in
 from learningchain.client.contracts.prediction.work import WORK
 from learningchain.client.keys.boxes import public_of
+from learningchain.client.work.boxes import BOX_KEYS
 from learningchain.client.work.events import (
     Chain,
     Changed,
@@ -230,5 +231,5 @@ def test_an_input_that_the_key_does_not_open_is_a_bad_key_and_one_of_other_rows_
 
 
 def test_the_work_of_predictions_is_told_of_the_accounts_box_keys() -> None:
-    assert BOX in WORK.reads and GiveKeys in WORK.ledger_statuses
-    assert not WORK.owns(BOX)
+    assert BOX_KEYS in WORK.reads and GiveKeys in WORK.ledger_statuses
+    assert not WORK.owns(BOX_KEYS)

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from learningchain.chain.contracts.membership import Member, SetBoxKey, member_key
 from learningchain.chain.crypto import SigningKey
 from learningchain.chain.host import BANNED, Account, account_key
-from learningchain.client.contracts.membership.roles.box import BOX, KEEP_MS, MOST, OWNER_MS, BoxKeys, after, of_box
+from learningchain.client.contracts.membership.roles.box import KEEP_MS, MOST, OWNER_MS, BoxKeys, after, of_box
 from learningchain.client.keys.boxes import public_of
-from learningchain.client.work.boxes import box_in
+from learningchain.client.work.boxes import BOX_KEYS, box_in
 from learningchain.client.work.database import WorkDatabase
 from learningchain.client.work.events import Chain as Look
 from learningchain.client.work.events import DropSecret, Effect, KeepSecret, Kept, Secret, SecretRefused, SecretStored, Submit
@@ -82,7 +82,7 @@ class Bench:
 def test_a_member_gets_a_box_key_whose_private_half_is_on_the_disk_first() -> None:
     b = Bench()
     (kept,) = b.look()
-    assert isinstance(kept, KeepSecret) and kept.secret.kind == BOX
+    assert isinstance(kept, KeepSecret) and kept.secret.kind == BOX_KEYS
     assert b.look() == [], "nothing is sent, and nothing else drawn, before the disk has it"
     b.machine.handle(SecretRefused(kept.secret))
     (again,) = b.look()
@@ -183,7 +183,7 @@ def test_a_node_that_is_killed_has_the_private_half_of_what_its_ledger_shows(tmp
         await blocks(chain, lambda: bool(shown()))
         await node.kill()
         database = WorkDatabase(tmp_path / "w" / "work" / "work.db", node.ledger.chain_id, me)
-        kept = {one.key: box_in(one) for one in database.secrets() if one.kind == BOX}
+        kept = {one.key: box_in(one) for one in database.secrets() if one.kind == BOX_KEYS}
         database.close()
         assert kept[shown()].account_key == key_of("w").public and public_of(kept[shown()].private) == shown()
 

@@ -14,7 +14,7 @@ from learningchain.chain.codec import encode
 from learningchain.chain.contracts.federation.records import FederationState
 from learningchain.chain.losses import Measurement
 from learningchain.chain.types import cid_text
-from learningchain.client.contracts.federation.part import FedPart, NodeBoxKeys
+from learningchain.client.contracts.federation.part import FedPart
 from learningchain.client.contracts.federation.roles.journal import JOURNAL, OwnJournal, PreviewNote, journal_in
 from learningchain.client.contracts.federation.roles.looking import FederationLook, local_seed, look
 from learningchain.client.contracts.federation.roles.member import MemberMachine
@@ -28,6 +28,7 @@ from learningchain.client.contracts.federation.wishes import (
     train_with,
     vault_with,
 )
+from learningchain.client.work.boxes import OwnBoxKeys
 from learningchain.client.work.events import (
     Chain,
     ContentMissing,
@@ -62,7 +63,7 @@ class MemberPart(FedPart):
     wishes = "member"
     machine: MemberMachine
 
-    def __init__(self, machine: MemberMachine, known: Recalled, keys: NodeBoxKeys) -> None:
+    def __init__(self, machine: MemberMachine, known: Recalled, keys: OwnBoxKeys) -> None:
         super().__init__(machine, known, keys, member_files)
         self._chain_id = known.chain_id
         self.journal = OwnJournal(known.me, journal_in(known.books.get(JOURNAL)))

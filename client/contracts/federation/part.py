@@ -29,7 +29,7 @@ from learningchain.client.contracts.federation.steps import (
     SendFed,
 )
 from learningchain.client.contracts.federation.wishes import WISH, Wish, wish_in
-from learningchain.client.work.boxes import box_in
+from learningchain.client.work.boxes import OwnBoxKeys
 from learningchain.client.work.events import (
     BringImage,
     Chain,
@@ -64,31 +64,11 @@ from learningchain.client.work.slots import MachineShare
 from learningchain.p2p.wire import FED
 from learningchain.sandbox import RunStatus
 
-BOX_KEYS = "membership.box"
-"""The kind of the secrets that open boxes: another slice's, which this one is told of (`Slice.reads`)."""
 AGAIN_MS = 5_000
 """Chain clock after which an image that was not to be had is asked for again."""
 
 
-class NodeBoxKeys:
-    """The private keys of this node's box keys, present and replaced ones, as the node's secrets say."""
-
-    def __init__(self, secrets: Iterable[Secret]) -> None:
-        self._by_public: dict[bytes, tuple[int, bytes]] = {}
-        for secret in secrets:
-            self.learn(secret)
-
-    def learn(self, secret: Secret) -> None:
-        if secret.kind == BOX_KEYS:
-            found = box_in(secret)
-            self._by_public[secret.key] = (found.made, found.private)
-
-    def privates(self) -> list[bytes]:
-        """The newest first."""
-        return [own for _, own in sorted(self._by_public.values(), reverse=True)]
-
-
-def node_self(known: Recalled, keys: NodeBoxKeys) -> NodeSelf:
+def node_self(known: Recalled, keys: OwnBoxKeys) -> NodeSelf:
     return NodeSelf(known.me, known.chain_id, known.rng, known.sign, keys.privates, known.derive)
 
 
@@ -125,7 +105,7 @@ class FedPart(Machine):
         self,
         machine: FedMachine,
         known: Recalled,
-        keys: NodeBoxKeys,
+        keys: OwnBoxKeys,
         files: Callable[[Any], set[Any]] = lambda _: set(),
     ) -> None:
         self.name, self.machine = machine.name, machine

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from learningchain.client.contracts.federation.member_part import member_files
-from learningchain.client.contracts.federation.part import FedPart, NodeBoxKeys
+from learningchain.client.contracts.federation.part import FedPart
 from learningchain.client.contracts.federation.roles.sponsor import SponsorMachine
 from learningchain.client.contracts.federation.wishes import SponsorWish, Wish, sponsor_with
+from learningchain.client.work.boxes import OwnBoxKeys
 from learningchain.client.work.events import Effect
 from learningchain.client.work.machine import Recalled
 
@@ -16,7 +17,7 @@ class SponsorPart(FedPart):
     wishes = "sponsor"
     machine: SponsorMachine
 
-    def __init__(self, machine: SponsorMachine, known: Recalled, keys: NodeBoxKeys) -> None:
+    def __init__(self, machine: SponsorMachine, known: Recalled, keys: OwnBoxKeys) -> None:
         super().__init__(machine, known, keys, member_files)
 
     @property

@@ -16,7 +16,7 @@ from learningchain.chain.errors import Malformed
 from learningchain.chain.host import Reader
 from learningchain.client.config import WorkConfig
 from learningchain.client.contracts.federation.member_part import MemberPart, member_files
-from learningchain.client.contracts.federation.part import BOX_KEYS, FedPart, NodeBoxKeys, node_self
+from learningchain.client.contracts.federation.part import FedPart, node_self
 from learningchain.client.contracts.federation.roles.aggregator import AggregatorBook, AggregatorMachine
 from learningchain.client.contracts.federation.roles.best_round import NOTHING_NOTED, BestRoundBook
 from learningchain.client.contracts.federation.roles.cell_work import SUMMED
@@ -31,6 +31,7 @@ from learningchain.client.contracts.federation.sponsor_part import SponsorPart
 from learningchain.client.contracts.federation.steps import KIND
 from learningchain.client.contracts.federation.without_numpy import numpy_missing
 from learningchain.client.node.interface import PRIVATE
+from learningchain.client.work.boxes import BOX_KEYS, OwnBoxKeys
 from learningchain.client.work.events import Effect, Input, Notice
 from learningchain.client.work.machine import Machine, Recalled, Slice
 
@@ -95,7 +96,7 @@ def with_files(book: VaultBook) -> VaultBook:
 def _machines(known: Recalled) -> Sequence[Machine]:
     if numpy_missing():
         return (NoNumpy(known),)
-    keys = NodeBoxKeys(known.secrets)
+    keys = OwnBoxKeys(known.secrets)
     node = node_self(known, keys)
 
     def made(kind: Any) -> Any:

@@ -98,12 +98,11 @@ async def list_cases(call: Call) -> list[Json]:
 
 
 async def get_box_key(call: Call) -> Json:
-    from learningchain.client.contracts.membership.roles import box  # what work needs loads after the node's start
-    from learningchain.client.work.boxes import box_in
+    from learningchain.client.work.boxes import BOX_KEYS, box_in  # what work needs loads after the node's start
 
     member = call.node.ledger.state.get(member_key(call.node.ledger.own_id))
     key, since = (member.box_key, member.box_since) if isinstance(member, Member) else (b"", 0)
-    kept = sorted((box_in(one).made, one.key) for one in await call.node.work.kept(box.BOX))
+    kept = sorted((box_in(one).made, one.key) for one in await call.node.work.kept(BOX_KEYS))
     return {
         "key": key.hex() or None,
         "since": since,
@@ -188,13 +187,13 @@ async def post_leave(call: Call) -> Reply:
 async def post_box_key(call: Call) -> Reply:
     """The private key is on the disk before the message leaves."""
     from learningchain.client.contracts.membership.roles import box
-    from learningchain.client.work.boxes import box_in
+    from learningchain.client.work.boxes import BOX_KEYS, box_in
 
     node, what = call.node, "The new box key"
     account = node.ledger.state.get(account_key(node.ledger.own_id))
     if not isinstance(account, Account):
         raise unavailable(f"{what} was not made: this node has no account on the ledger yet")
-    here = {one.key: box_in(one) for one in await node.work.kept(box.BOX)}
+    here = {one.key: box_in(one) for one in await node.work.kept(BOX_KEYS)}
     made = box.of_box(secrets.token_bytes(32), account.key, box.after(here, node.ledger.clock))
     op = SetBoxKey(made.key)
     spending(call, what, op)  # what is refused leaves nothing behind

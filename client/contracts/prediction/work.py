@@ -10,10 +10,11 @@ from learningchain.chain.contracts.prediction.records import ModelRecord, ModelS
 from learningchain.chain.host import Reader
 from learningchain.client.config import WorkConfig
 from learningchain.client.contracts.prediction.roles import sealed
-from learningchain.client.contracts.prediction.roles.giving import BOX_KEYS, KeyGiver, given_status
+from learningchain.client.contracts.prediction.roles.giving import KeyGiver, given_status
 from learningchain.client.contracts.prediction.roles.ledger_status import LEDGER_STATUSES
 from learningchain.client.contracts.prediction.roles.requester import PINNED, Requester
 from learningchain.client.contracts.prediction.roles.server import INPUT_PIN, SERVE_PIN, PredictionServer
+from learningchain.client.work.boxes import BOX_KEYS
 from learningchain.client.work.machine import Machine, Recalled, Slice, Watch
 
 _REQUEST, _SERVED = records.request_key(b""), records.served_key(b"", b"")

@@ -17,7 +17,7 @@ from learningchain.chain.contracts.membership import Member, SetBoxKey, member_k
 from learningchain.chain.host import BANNED, Account, Reader, account_key
 from learningchain.client.contracts.membership.roles.capacity import KIND
 from learningchain.client.keys.boxes import public_of
-from learningchain.client.work.boxes import BoxSecret, box_in
+from learningchain.client.work.boxes import BOX_KEYS, BoxSecret, box_in
 from learningchain.client.work.events import (
     Chain,
     DropSecret,
@@ -32,7 +32,6 @@ from learningchain.client.work.events import (
 )
 from learningchain.client.work.machine import Machine, Recalled
 
-BOX: Final = "membership.box"
 KEEP_MS: Final = 30 * 24 * 3_600_000
 """Chain clock: so long after it was replaced by the one on the ledger, nobody sends anything any more that is sealed to it."""
 MOST: Final = 64
@@ -43,7 +42,7 @@ OWNER_MS: Final = 60_000
 
 def of_box(private: bytes, account_public: bytes, made: int) -> Secret:
     """Stays until it is dropped."""
-    return Secret(BOX, public_of(private), b"", encode(BoxSecret(private, account_public, made)))
+    return Secret(BOX_KEYS, public_of(private), b"", encode(BoxSecret(private, account_public, made)))
 
 
 def newest(secrets: dict[bytes, BoxSecret]) -> tuple[bytes, BoxSecret] | None:
@@ -61,7 +60,7 @@ class BoxKeys(Machine):
 
     def __init__(self, known: Recalled) -> None:
         self._me, self._rng = known.me, known.rng
-        self._here = {secret.key: box_in(secret) for secret in known.secrets if secret.kind == BOX}
+        self._here = {secret.key: box_in(secret) for secret in known.secrets if secret.kind == BOX_KEYS}
         self._waits: bytes | None = None
         """The public key of one that is being written to the disk."""
         self._owners: dict[bytes, int] = {}
@@ -70,12 +69,12 @@ class BoxKeys(Machine):
 
     def handle(self, given: Input) -> list[Effect]:
         match given:
-            case Kept(secret) if secret.kind == BOX:
+            case Kept(secret) if secret.kind == BOX_KEYS:
                 made = box_in(secret)
                 self._here[secret.key], self._owners = made, {secret.key: made.made + OWNER_MS}
-            case SecretStored(secret) if secret.kind == BOX:
+            case SecretStored(secret) if secret.kind == BOX_KEYS:
                 self._here[secret.key], self._waits = box_in(secret), None
-            case SecretRefused(secret) if secret.kind == BOX:
+            case SecretRefused(secret) if secret.kind == BOX_KEYS:
                 self._waits = None
             case Chain() if given.recent:
                 return self._look(given.reader, given.clock)
@@ -114,4 +113,4 @@ class BoxKeys(Machine):
         gone = old if clock >= since + KEEP_MS else old[: max(0, len(old) + 1 - MOST)]
         for key in gone:
             del self._here[key]
-        return [DropSecret(BOX, key) for key in gone]
+        return [DropSecret(BOX_KEYS, key) for key in gone]

@@ -11,7 +11,6 @@ is on the disk: after a kill the same boxes go out. The private keys that open t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 from learningchain.chain.contracts.prediction import duties, records
@@ -20,37 +19,11 @@ from learningchain.chain.contracts.prediction.records import ENDED, PredictionSe
 from learningchain.chain.crypto import sha256
 from learningchain.chain.host import Reader
 from learningchain.client.contracts.prediction.roles import private
-from learningchain.client.work.boxes import box_in
-from learningchain.client.work.events import Chain, Changed, Effect, Input, Kept, Notice, Secret, SecretStored, Submit, take
+from learningchain.client.work.events import Chain, Changed, Effect, Input, Kept, Notice, SecretStored, Submit, take
 from learningchain.client.work.machine import LedgerStatus, Machine, Recalled
 
-BOX_KEYS: Final = "membership.box"
-"""The kind of the secrets that open boxes: another slice's, which this one is told of (`Slice.reads`)."""
 KIND: Final = "prediction"
 APPEAL_ROUND = 3
-
-
-class OwnBoxKeys:
-    """The private keys of this node's box keys, present and replaced ones."""
-
-    def __init__(self, secrets: Iterable[Secret]) -> None:
-        self._by_public: dict[bytes, tuple[int, bytes]] = {}
-        for secret in secrets:
-            self.learn(secret)
-
-    def learn(self, secret: Secret) -> None:
-        if secret.kind == BOX_KEYS:
-            found = box_in(secret)
-            self._by_public[secret.key] = (found.made, found.private)
-
-    def hear(self, given: Input) -> None:
-        if isinstance(given, Kept | SecretStored):
-            self.learn(given.secret)
-
-    @property
-    def privates(self) -> list[bytes]:
-        """The newest first."""
-        return [own for _, own in sorted(self._by_public.values(), reverse=True)]
 
 
 class KeyGiver(Machine):

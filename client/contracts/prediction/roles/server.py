@@ -36,7 +36,6 @@ from learningchain.chain.types import parse_credits
 from learningchain.client.config import WorkConfig
 from learningchain.client.contracts.prediction.roles import runs, sealed
 from learningchain.client.contracts.prediction.roles.answer_window import AnswerFigures, AnswerWindow, sample_of
-from learningchain.client.contracts.prediction.roles.giving import OwnBoxKeys
 from learningchain.client.contracts.prediction.roles.held_inputs import HeldInputs
 from learningchain.client.contracts.prediction.roles.inputs import InputUnfit
 from learningchain.client.contracts.prediction.roles.private import BoxPlace, NoBoxKey, answer_without, blinded, opened
@@ -44,6 +43,7 @@ from learningchain.client.contracts.prediction.roles.sealed import SealedAnswer,
 from learningchain.client.keys.hidden import BadKey
 from learningchain.client.node.block_figures import AnyFigure, Distribution, Figure, HistogramFigure
 from learningchain.client.work.artifacts import reason as pin_reason
+from learningchain.client.work.boxes import OwnBoxKeys
 from learningchain.client.work.events import (
     BringImage,
     Chain,
@@ -349,7 +349,7 @@ class PredictionServer(Machine):
         """LC-PRIV-4, 5: without the key there is nothing to run."""
         duty, place = found.duty, BoxPlace(seat.request, seat.round, self._me)
         try:
-            found.key = opened(duty.box, place, duty.box_key, self._boxes.privates, duty.key_hash)
+            found.key = opened(duty.box, place, duty.box_key, self._boxes.privates(), duty.key_hash)
         except (BadKey, NoBoxKey) as why:
             found.answer = answer_without(why)
 
