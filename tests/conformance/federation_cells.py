@@ -57,13 +57,15 @@ from tests.conformance.ledger import ACTIVE, State
 from tests.conformance.losses import check_opening, mean, probe
 from tests.conformance.wire import encode
 
-USED, UNPROVED, IDLE = 1, 9, 10
+USED, AWAY, UNPROVED, IDLE = 1, 2, 9, 10
 STEPS = (2000, 1000, 500, 250)
 ABSENT, LACKED, NOT_PROVED = 1, 2, 3
 OK, INVALID = 1, 2
 BANNED_LEAVE = register("LC-FED-56: who was banned has no cell")
 OTHERS_REMAIN = register("LC-FED-57: excluded ones come back where fewer than three others are")
 LACKED_OUT = register("LC-FED-57: who lacked is out for a while")
+COUNTED_FIRST = register("LC-FED-56: counted ones are dealt first")
+SMALL_IS_OVER = register("LC-FED-56: a cell of fewer than three is over")
 THREE_MISSES = register("LC-FED-58: three misses cost the place")
 BELIEVED = register("LC-FED-59: who lacks most is not believed")
 KEPT_ONCE = register("LC-FED-59: a set is kept once")
@@ -71,6 +73,7 @@ ODD_ONE = register("LC-FED-60: of share 0 the one that differs from two")
 OUT_FOR_SILENCE = register("LC-FED-60: who was silent is excluded")
 DIRECTION = register("LC-FED-61: the beacon names the direction")
 ALL_AGREE = register("LC-FED-61: who agrees on all directions has the fee")
+LOSS_OF_BASE = register("LC-FED-62: a base that is not the best has its own loss")
 LEAST_RADIUS = register("LC-FED-62: the least radius")
 
 
@@ -78,13 +81,13 @@ LEAST_RADIUS = register("LC-FED-62: the least radius")
 
 
 @check("LC-FED-55", 501)
-def a_cell_has_3_to_7_members(t: Terms) -> bool:
-    return t.min_members >= 3 and t.max_members <= 7
+def cells_have_three_members(t: Terms) -> bool:
+    return t.min_members >= 3
 
 
 @check("LC-FED-55", 501)
-def a_cell_s_sum_is_of_three(t: Terms) -> bool:
-    return t.min_sum >= 3
+def a_cell_s_sum_is_of_3_to_16(t: Terms) -> bool:
+    return 3 <= t.min_sum <= 16
 
 
 @check("LC-FED-55", 501)
@@ -108,8 +111,8 @@ def a_cell_s_rule_is_mean(t: Terms) -> bool:
 
 
 @check("LC-FED-55", 501)
-def a_cell_is_paid_equally(t: Terms) -> bool:
-    return t.split == rules.EQUAL
+def a_cell_is_paid_equally_or_half(t: Terms) -> bool:
+    return t.split in (rules.EQUAL, rules.BY_HALVES)
 
 
 @check("LC-FED-55", 501)
@@ -125,13 +128,13 @@ def a_cell_s_sum_has_noise(t: Terms) -> bool:
 def check_terms(t: Terms) -> None:
     if not t.has_cells:
         return
-    a_cell_has_3_to_7_members(t)
-    a_cell_s_sum_is_of_three(t)
+    cells_have_three_members(t)
+    a_cell_s_sum_is_of_3_to_16(t)
     a_cell_has_at_most_20_rounds(t)
     a_round_of_a_cell_is_long(t)
     a_radius_is_within_bounds(t)
     a_cell_s_rule_is_mean(t)
-    a_cell_is_paid_equally(t)
+    a_cell_is_paid_equally_or_half(t)
     a_cell_has_a_reference(t)
     a_cell_s_sum_has_noise(t)
 
@@ -146,8 +149,9 @@ def it_has_a_cell(work: Work) -> bool:
 
 @check("LC-FED-56", 514)
 def enough_are_left(work: Work) -> bool:
-    least = 3 if work.cell.stands else work.terms.min_members
-    return _is_enough(work, _left(work), least)
+    if work.cell.numbered:
+        return bool(_left(work))
+    return _is_enough(work, work.candidates(), work.terms.min_members)
 
 
 @check("LC-FED-56", 516)
@@ -155,9 +159,14 @@ def there_are_three_aggregators(work: Work) -> bool:
     return len(pool(work)) >= 3
 
 
-def _left(work: Work) -> list[rules.Candidate]:
-    inside = set(places(work.cell.cell))
-    return [one for one in work.candidates() if not work.cell.stands or one.number in inside]
+def _left(work: Work) -> list[tuple[int, list[rules.Candidate]]]:
+    """Numbers of the cells that can be summed, and who is in them."""
+    found = []
+    for number, bits in work.cell.living:
+        inside = [one for one in work.candidates() if one.number in places(bits)]
+        if _is_enough(work, inside, 3):
+            found.append((number, inside))
+    return found
 
 
 def _is_enough(work: Work, members: list[rules.Candidate], least: int) -> bool:
@@ -172,26 +181,50 @@ def may_start(work: Work) -> None:
 
 def form(work: Work) -> None:
     """The end of DRAW, before the aggregators."""
-    members, cell = _left(work), work.cell
-    enough = _is_enough(work, members, 3)
-    if not cell.stands and enough:
-        cell.stands, cell.cell = True, bitmap([one.number for one in members])
-        cell.missed = [[place, 0] for place in sorted(one.number for one in members)]
-        work.noted("fed.cell", 1, *(work.of(one.number).id for one in members))
-    if cell.stands:
+    cell = work.cell
+    if not cell.numbered and _is_enough(work, work.candidates(), 3):
+        _deal(work)
+    if cell.numbered:
         for member in sorted(work.members.values(), key=lambda one: one.id):
             if work.is_banned(member.id) and part(BANNED_LEAVE):
                 leave(work, member)
-        work.set_roster(members)
-    if not enough:
+        left = _left(work)
+        cell.inside = [[number, bitmap([one.number for one in inside])] for number, inside in left]
+        roster = [one for _, inside in left for one in inside]
+        work.set_roster(sorted(roster, key=lambda one: work.of(one.number).id))
+    if not cell.numbered or not cell.inside:
         void(work, TOO_FEW)
 
 
+def _deal(work: Work) -> None:
+    """The counted ones in the order of their tickets, then the others, round and round."""
+    cell, least = work.cell, work.terms.min_sum
+    everybody = work.candidates()
+    vetted = {one.number for one in rules.counted(everybody, work.terms.vetted)}
+    ids = {work.of(one.number).id: one.number for one in everybody}
+    drawn = [ids[who] for who in work.tickets(list(ids), work.running.beacon, work.now.r, work.running.number)]
+    order = [at for at in drawn if at in vetted or not part(COUNTED_FIRST)]
+    order += [at for at in drawn if at not in order]
+    many = max(1, min(10, len(order) // max(4, least), len(vetted) // least))
+    hands: list[list[int]] = [[] for _ in range(many)]
+    for turn, at in enumerate(order[: 16 * many]):
+        hands[turn % many].append(at)
+    cell.numbered, cell.living = many, [[number, bitmap(hand)] for number, hand in enumerate(hands, 1)]
+    cell.members = [[at, 0, 0] for at in sorted(at for hand in hands for at in hand)]
+    for number, hand in enumerate(hands, 1):
+        work.noted("fed.cell", number, *sorted(work.of(at).id for at in hand))
+
+
 def leave(work: Work, member: Member) -> None:
-    inside = places(work.cell.cell)
-    if member.place in inside:
-        work.cell.cell = bitmap([place for place in inside if place != member.place])
-        work.noted("fed.gone.cell", member.id)
+    found = work.cell.of(member.place)
+    if found is None:
+        return
+    rest = [place for place in places(found[1]) if place != member.place]
+    found[1] = bitmap(rest)
+    work.noted("fed.gone.cell", member.id)
+    if len(rest) < 3 and part(SMALL_IS_OVER):
+        work.cell.living.remove(found)
+        work.noted("fed.cell.over", found[0])
 
 
 # --- who serves: LC-FED-57 ------------------------------------------------------------------------------------------------------
@@ -242,27 +275,36 @@ def _fails(work: Work, silent: list[bytes], different: list[bytes]) -> None:
 
 
 def _missed(work: Work, member: Member, why: int) -> None:
-    row = next(one for one in work.cell.missed if one[0] == member.place)
+    row = next(one for one in work.cell.members if one[0] == member.place)
     row[1] |= 1
     work.noted("fed.missed", work.running.number, member.id, why)
-    if row[1].bit_count() >= 3 and member.place in places(work.cell.cell) and part(THREE_MISSES):
+    if row[1].bit_count() >= 3 and work.cell.of(member.place) is not None and part(THREE_MISSES):
         member.state = GONE
         leave(work, member)
 
 
 def trained(work: Work) -> None:
     inside, committed = [place for _, place, _ in work.roster], {one.account for one in work.files}
-    for row in work.cell.missed:
+    for row in work.cell.members:
         if row[0] in inside:
             row[1] = row[1] * 2 % 2**16
     absent = [account for account, _, _ in work.roster if account not in committed]
     for account in absent:
         _missed(work, work.members[account], ABSENT)
-    if absent:
+    if not _within(work, {one.index for one in work.files}):
         void(work, TOO_FEW)
         return
     work.enter(HAVE, work.windows().base)
     work.noted("fed.collect", work.running.number, work.now.deadline, len(work.files))
+
+
+def _within(work: Work, indexes: set[int]) -> list[set[int]]:
+    """Cells of the attempt that are whole among these."""
+    return [inside for inside in (set(places(bits)) for _, bits in work.cell.inside) if inside <= indexes]
+
+
+def _complete(work: Work) -> list[set[int]]:
+    return _within(work, {work.files[at].index for at in places(work.running.shared)})
 
 
 def haves(work: Work) -> None:
@@ -285,15 +327,14 @@ def haves(work: Work) -> None:
         if both - have[one.id] or alone:
             work.cell.lacked = [*(who for who in work.cell.lacked if who != one.id), one.id][-64:]
     common = reduce(set.__and__, have.values())
-    roster = [rules.Candidate(place, flagged, 0) for _, place, flagged in work.roster]
-    if len(common) < many or not _is_enough(work, roster, 3):
-        void(work, SPLIT)
-        return
     attempt.deciding = list(attempt.seats)
     attempt.shared = bitmap(common).ljust((many + 7) // 8, b"\0")
     attempt.with_reference = all(one.have_reference for one in said)
+    if not _complete(work):
+        void(work, SPLIT)
+        return
     work.enter_draw(ROWS)
-    work.noted("fed.rows", attempt.number, work.now.draw_height, many, *attempt.seats)
+    work.noted("fed.rows", attempt.number, work.now.draw_height, len(common), *attempt.seats)
 
 
 # --- seals, parts: LC-FED-60 ------------------------------------------------------------------------------------------------------
@@ -338,9 +379,14 @@ def all_three_have_pinned(work: Work, stage: int) -> bool:
 
 
 @check("LC-FED-60", 524)
-def a_cell_s_codes_go_together(codes: bytes, files: int) -> bool:
-    others = IDLE if UNPROVED in codes else USED
-    return len(codes) == files and all(code in (UNPROVED, others) for code in codes)
+def a_cell_s_codes_go_together(work: Work, codes: bytes) -> bool:
+    files = work.files
+    bad = {file.index for file, code in zip(files, codes, strict=False) if code == UNPROVED}
+    sums = {index for cell in _complete(work) if not cell & bad for index in cell}
+    shared = places(work.running.shared)
+    expected = [AWAY if at not in shared else USED if file.index in sums else IDLE for at, file in enumerate(files)]
+    told = [want if code == UNPROVED and want != AWAY else code for code, want in zip(codes, expected, strict=False)]
+    return len(codes) == len(files) and told == expected
 
 
 @check("LC-FED-60", 524)
@@ -354,8 +400,10 @@ def candidates_are_named(work: Work, sums: bytes, models: list[bytes]) -> bool:
 
 
 @check("LC-FED-60", 521)
-def candidates_are_four_or_with_a_reference_twelve(work: Work, sums: bytes, models: list[bytes]) -> bool:
-    return not sums or len(models) == 4 or (len(models) == 12 and work.running.with_reference)
+def there_are_four_candidates_of_each_direction(work: Work, sums: bytes, models: list[bytes]) -> bool:
+    cells = len(_within(work, set(places(work.running.accepted))))
+    own = 1 if cells == 1 else 1 + cells
+    return not sums or len(models) == 4 * own or (len(models) == 4 * own + 8 and work.running.with_reference)
 
 
 @check("LC-FED-60", 521)
@@ -434,7 +482,7 @@ def screen_updates(work: Work, aggregator: Aggregator, codes: bytes, points: byt
     attempt = work.running.number
     a_screen_comes_once(aggregator)
     all_three_have_pinned(work, OF_ROWS)
-    a_cell_s_codes_go_together(codes, len(work.files))
+    a_cell_s_codes_go_together(work, codes)
     a_cell_has_no_points_and_no_norm(points, norm)
     aggregator.screen = [[173, work.id, attempt, codes, points, norm, digest]]
     work.noted("fed.said", attempt, OF_ROWS, aggregator.id)
@@ -476,25 +524,24 @@ def screens(work: Work) -> None:
         void(work, DISPUTE)
         return
     attempt.codes = work.drawn[agreed[0]].screen[0][3]
-    good = UNPROVED not in attempt.codes
-    accepted = [file.index for file in work.files] if good else []
+    accepted = [file.index for file, code in zip(work.files, attempt.codes, strict=True) if code == USED]
     attempt.accepted = bitmap(accepted)
     for file, code in zip(work.files, attempt.codes, strict=True):
-        work.noted("fed.code", now.r, attempt.number, file.account, code, 0, int(good))
+        work.noted("fed.code", now.r, attempt.number, file.account, code, 0, int(code == USED))
     for file, code in zip(work.files, attempt.codes, strict=True):
         if code == UNPROVED:
             _missed(work, work.members[file.account], NOT_PROVED)
-    if not good:
+    if not accepted:
         pay_aggregators(work, set(agreed))
         void(work, SPLIT)
         return
     now.named = bitmap([*places(now.named), *(one for one in accepted if one not in places(now.named))])
     chain = work.chains.setdefault(now.base, [])
-    if frozenset(accepted) not in chain or not part(KEPT_ONCE):
-        chain.append(frozenset(accepted))
-        now.kept += 1
+    fresh = [frozenset(cell) for cell in _within(work, set(accepted)) if frozenset(cell) not in chain or not part(KEPT_ONCE)]
+    now.kept += len(fresh)
+    chain += fresh
     work.enter(SUM, work.windows().sum)
-    work.noted("fed.screened", now.r, attempt.number, len(accepted), len(accepted), 0, now.deadline)
+    work.noted("fed.screened", now.r, attempt.number, len(places(attempt.shared)), len(accepted), 0, now.deadline)
 
 
 def sum_cells(work: Work, sender: bytes, attempt: int, sums: bytes, models: list[bytes]) -> None:
@@ -505,7 +552,7 @@ def sum_cells(work: Work, sender: bytes, attempt: int, sums: bytes, models: list
     a_sum_comes_once(seat)
     all_three_have_pinned(work, OF_SUMS)
     candidates_are_named(work, sums, models)
-    candidates_are_four_or_with_a_reference_twelve(work, sums, models)
+    there_are_four_candidates_of_each_direction(work, sums, models)
     one_candidate_at_least_has_a_name(models)
     seat.sum = [[183, work.id, attempt, sums, models]]
     work.noted("fed.said", attempt, OF_SUMS, sender)
@@ -528,12 +575,15 @@ def summed(work: Work) -> None:
     if not models:
         void(work, NOT_FINITE)
         return
+    summed_ = places(attempt.accepted)
     for file in work.files:
-        work.members[file.account].points += 1
+        if file.index in summed_:
+            work.members[file.account].points += 1
+    work.cell.inside = [one for one in work.cell.inside if set(places(one[1])) <= set(summed_)]
     work.put_round([attempt.number, now.base, b"", sums, now.clip, agreed, attempt.accepted, False, 0, 0, 0, 0])
-    work.cell.models, work.cell.step = models, 0
+    work.cell.models, work.cell.found, work.cell.chosen = models, [], 0
     now.model, now.last, now.pair = b"", attempt.accepted, []
-    work.noted("fed.cells.summed", now.r, attempt.number, sums, 1, *agreed)
+    work.noted("fed.cells.summed", now.r, attempt.number, sums, len(work.cell.inside), *agreed)
     work.end_attempt()
     begin_measuring(work)
 
@@ -642,12 +692,45 @@ def found_lists(work: Work, third: bool) -> tuple[list[bytes], int | None] | lis
     chosen = min(known)[1] if known else None
     if chosen is not None:
         now.model = work.cell.models[4 * chosen + STEPS.index(steps[chosen])]
-        work.cell.step = steps[chosen]
         record = work.round()
         work.put_round([*record[:2], now.model, *record[3:]])
+    work.cell.chosen = chosen or 0
+    work.cell.found = [[step_, [] if loss is None else [loss]] for step_, loss in zip(steps, losses, strict=True)]
+    _gain(work, losses)
     pairs = [n for step_, loss in zip(steps, losses, strict=True) for n in (step_, loss or 0)]
     work.noted("fed.directions", now.r, chosen or 0, *pairs)
     return [voters[at].account for at in side], None if chosen is None else losses[chosen]
+
+
+def _gain(work: Work, losses: list[int | None]) -> None:
+    """What each of several cells reached alone, below the loss of the base."""
+    inside, now = work.cell.inside, work.now
+    if len(inside) == 1:
+        return
+    before = now.best
+    if now.base != now.best_model and part(LOSS_OF_BASE):
+        before = work.s.get(b"fr/" + work.id + (now.r - 1).to_bytes(2, "big"))[8]
+    for (_, bits), loss in zip(inside, losses[1:], strict=False):
+        own = places(bits)
+        for row in work.cell.members:
+            if row[0] in own and loss is not None:
+                row[2] += min(2**59, max(0, before - loss)) // len(own)
+
+
+def split(work: Work, pot: int, held: dict[int, int]) -> dict[int, int]:
+    """LC-FED-62, by index."""
+    own = {at: gain for at, _, gain in work.cell.members if gain}
+    half = pot // 2 if work.terms.split == rules.BY_HALVES and own else 0
+    paid = rules.shares(pot - half, held, places(work.now.last))
+    if half:
+        for at, more in rules.shares(half, own, []).items():
+            paid[at] += more
+    return paid
+
+
+def clear(work: Work) -> None:
+    for row in work.cell.members:
+        row[2] = 0
 
 
 def _row(measure: list[Any], many: int) -> list[int | None]:
@@ -678,7 +761,8 @@ def _near(centre: int | None, other: int | None, scale: rules.Scale) -> bool:
 
 def keep_radius(work: Work, keeps: bool) -> None:
     """LC-FED-62"""
-    radius = work.now.clip * work.cell.step // 1000 if keeps else work.now.clip // 4
+    step_ = work.cell.found[work.cell.chosen][0]
+    radius = work.now.clip * step_ // 1000 if keeps else work.now.clip // 4
     work.now.clip = max(10**6 if part(LEAST_RADIUS) else 0, min(64 * 10**9, radius))
 
 
@@ -694,4 +778,6 @@ CELL_HOOKS.update(
     lists=found_lists,
     radius=keep_radius,
     leave=leave,
+    split=split,
+    clear=clear,
 )

@@ -90,7 +90,7 @@ def it_is_a_member(member: Member | None) -> bool:
 
 @check("LC-FED-12", 539)
 def who_has_a_cell_is_not_removed(work: Work, account: bytes) -> bool:
-    return not work.terms.has_cells or work.members[account].place not in places(work.cell.cell)
+    return not work.terms.has_cells or work.cell.of(work.members[account].place) is None
 
 
 @check("LC-FED-13", 507)

@@ -109,7 +109,7 @@ def the_rule_is_one_of_the_secrecy_s(t: Terms) -> bool:
 
 @check("LC-FED-7", 501)
 def the_split_is_one_of_three(t: Terms) -> bool:
-    return t.split in (rules.EQUAL, rules.SAMPLES, rules.ALIGNED)
+    return t.split in (rules.EQUAL, rules.SAMPLES, rules.ALIGNED) or t.has_cells
 
 
 @check("LC-FED-7", 501)
@@ -273,7 +273,7 @@ def open_federation(s: State, sender: bytes, terms: list[Any]) -> None:
     nothing = Now(IDLE, 0, 0, 0, 0, t.clip, 0, t.model, b"", 0, 0, b"", 0, 0, 0, b"", 0, [], b"", b"", [], 0, 0, 0, 0)
     s.put(b"fb/" + federation, nothing.told())
     if t.has_cells:
-        s.put(b"fh/" + federation, [False, b"", [], [], [], 0, []])
+        s.put(b"fh/" + federation, [0, [], [], [], [], [], [], 0, []])
     s.noted("fed.opened", federation, sender, t.bounty, t.u, t.target, t.rounds, t.ends)
     work = Work(s, federation)
     idle(work)

@@ -304,7 +304,11 @@ def _settle(work: Work, loss: int | None) -> None:
 
 def _pay_owners(work: Work, pot: int) -> None:
     held = {one.place: one.points for one in work.members.values() if one.place is not None}
-    for place, amount in rules.shares(pot, held, places(work.now.last)).items():
+    if work.terms.has_cells:
+        found = CELL_HOOKS["split"](work, pot, held)
+    else:
+        found = rules.shares(pot, held, places(work.now.last))
+    for place, amount in found.items():
         member = work.of(place)
         member.paid += amount
         pay(work.s, work.id + b"fB", member.id, amount, "fed.share", work.id)
@@ -314,3 +318,5 @@ def _pay_owners(work: Work, pot: int) -> None:
 def _clear_points(work: Work) -> None:
     for one in work.members.values():
         one.points = 0
+    if work.terms.has_cells:
+        CELL_HOOKS["clear"](work)

@@ -87,6 +87,7 @@ SEAT = Inline(
     *(("account", ID), ("box_key", BLOCK_ID), ("box", binary(0, 80)), ("silent", SMALL), ("commitment", BLOCK_ID)),
     *(("opened", items(MEASURE, 0, 1)), ("holds", BOOL)),
 )
+CELL = Inline(("number", SMALL), ("members", BITMAP))
 ENTRY = Inline(("account", ID), ("index", SMALL), ("vetted", BOOL))
 STATE = {
     b"f/": Record("LiveFederation", ("number", UINT)),
@@ -135,8 +136,10 @@ STATE = {
     b"fy/": Record("CellServer", ("since", UINT)),
     b"fh/": Record(
         "CellRecord",
-        *(("stands", BOOL), ("cell", BITMAP), ("missed", items(Inline(("index", SMALL), ("attempts", UINT)), 0, 7))),
-        *(("lacked", items(ID, 0, 64)), ("models", items(REF, 0, 52)), ("step", UINT)),
+        *(("numbered", SMALL), ("cells", items(CELL, 0, 10))),
+        ("members", items(Inline(("index", SMALL), ("attempts", UINT), ("gained", UINT)), 0, 128)),
+        *(("lacked", items(ID, 0, 64)), ("inside", items(CELL, 0, 10)), ("models", items(REF, 0, 52))),
+        *(("found", items(Inline(("step", UINT), ("loss", items(INT, 0, 1))), 0, 13)), ("chosen", SMALL)),
         ("opened", items(Inline(("account", ID), ("measure", LIST)), 0, 5)),
     ),
     b"fi/": Record("CellSeat", ("seals", items(HASH, 0, 2)), ("sum", items(SUMMED_CELLS, 0, 1))),

@@ -17,7 +17,7 @@ USED, AWAY, LARGE, EMPTY, WRONG, STALE, COPY, OUTLIER = range(1, 9)
 """LC-FED-26"""
 BAD, GOOD = (LARGE, WRONG, OUTLIER), (USED, COPY, STALE)
 IN_A_ROW, BENCHED_FOR = 3, 5
-EQUAL, SAMPLES, ALIGNED = 1, 2, 3
+EQUAL, SAMPLES, ALIGNED, BY_HALVES = 1, 2, 3, 4
 
 CLIP_LOW = register("LC-FED-4: a clip halves at most")
 CLIP_HIGH = register("LC-FED-4: a clip grows by a tenth at most")
@@ -71,7 +71,7 @@ def price(params: str, max_members: int, rounds: int, rate: int, cells: bool) ->
     """P"""
     kept = 2_048 + len(params.encode()) + 256 * (max_members + min(rounds, 16))
     if cells:
-        kept += 64 * max_members + 16 * rounds
+        kept += 64 * max_members + 160 * rounds
     return rate * cd(kept, 32)
 
 

@@ -178,15 +178,21 @@ class Aggregator:
 
 @dataclass
 class Cell:
-    """CellRecord"""
+    """CellRecord. A cell is its number and a bitmap, a member its index, attempts and gain, what was found a step and a loss."""
 
-    stands: bool
-    cell: bytes
-    missed: list[list[int]]
+    numbered: int
+    living: list[list[Any]]
+    members: list[list[int]]
     lacked: list[bytes]
+    inside: list[list[Any]]
     models: list[bytes]
-    step: int
+    found: list[list[Any]]
+    chosen: int
     opened: list[list[Any]]
+
+    def of(self, place: int | None) -> list[Any] | None:
+        """The living cell that has an index."""
+        return next((one for one in self.living if place in places(one[1])), None)
 
 
 @dataclass

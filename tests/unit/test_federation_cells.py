@@ -22,9 +22,11 @@ from learningchain.client.contracts.federation.arithmetic.small.files import sma
 from tests.reached import reached
 from tests.vectors.celled_plays import CELL, SIZE, Cells, Losses, drawn
 from tests.vectors.celled_rounds import CELLED
-from tests.vectors.federation_plays import FIRST, HELPERS, OWNERS, TERMS, cid, flagged_alone
+from tests.vectors.celled_several import SEVERAL
+from tests.vectors.federation_plays import FIRST, HELPERS, OWNERS, TERMS, VALIDATORS, cid, flagged_alone
 from tests.vectors.kit import id_of
 
+PEOPLE = (*OWNERS, *VALIDATORS[:3])
 CELL_TERMS = replace(TERMS, **CELL)
 
 
@@ -39,7 +41,7 @@ def test_noise_is_twice_an_update_at_least(dims: int, least: int) -> None:
     assert cell_formulas.least_noise(dims) == least and 3 * dims * (least / 1_000) ** 2 == pytest.approx(4, rel=0.05)
 
 
-@pytest.mark.parametrize("make", CELLED, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", (*CELLED, *SEVERAL), ids=lambda make: make.__name__)
 def test_a_play_goes_as_it_says(make: Any) -> None:
     make()
 
@@ -74,6 +76,45 @@ def test_an_aggregator_of_a_cell_owes_a_seal_then_parts_then_a_word() -> None:
         assert owed(play) == ["", word, word]
         play.all(dict.fromkeys((two, three), said))
     assert play.read().state == S.MEASURE
+
+
+# --- dealing, pay ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("members", "counted", "least", "sizes"),
+    [
+        (3, 3, 3, [3]),
+        (7, 7, 3, [7]),
+        (8, 8, 3, [4, 4]),
+        (9, 5, 3, [9]),
+        (11, 11, 3, [6, 5]),
+        (12, 12, 5, [6, 6]),
+        (20, 20, 3, [4] * 5),
+        (128, 128, 3, [13] * 8 + [12] * 2),
+        (40, 3, 3, [16]),
+        (128, 128, 16, [16] * 8),
+    ],
+)
+def test_members_are_dealt_into_cells_of_four_or_more(members: int, counted: int, least: int, sizes: list[int]) -> None:
+    """LC-FED-56: each has as many that count as a sum needs, wherever that can be; nobody is in two."""
+    found = cell_formulas.dealt(replace(CELL_TERMS, min_sum=least), members, counted)
+    assert [len(cell) for cell in found] == sizes
+    every = [place for cell in found for place in cell]
+    assert sorted(every) == list(range(len(every)))
+    assert all(sum(place < counted for place in cell) >= min(counted, least) for cell in found)
+
+
+@given(pot=st.integers(0, 10**15), rows=st.lists(st.tuples(st.integers(1, 5), st.integers(0, 2**61)), min_size=1, max_size=128))
+def test_a_pot_is_given_to_the_last_micro_credit_and_nobody_without_gain_is_paid_less_than_half(
+    pot: int, rows: list[tuple[int, int]]
+) -> None:
+    points, gains = [one for one, _ in rows], [gain for _, gain in rows]
+    found = cell_formulas.half_shares(pot, points, gains)
+    assert sum(found) == pot and min(found) >= 0
+    assert all(2 * part >= pot * own // sum(points) - 1 for part, own in zip(found, points, strict=True))
+    if not any(gains):
+        assert found == formulas.shares(pot, points)
 
 
 # --- lists ---------------------------------------------------------------------------------------------------------------------
@@ -122,13 +163,14 @@ class Wild:
         self.draw = random.Random(seed)
         few = self.draw.random() < 0.3
         self.play = Cells(f"wild {seed}", "LC-FED-55", flagged_alone(*HELPERS[:4]) if few else {})
-        terms = {"rounds": self.draw.randint(1, 4), "patience": self.draw.randint(1, 3), "max_members": 7}
-        self.play.serving(*HELPERS[: 4 if few else 9]).opens(**(CELL | terms))
-        self.play.join(*OWNERS[: self.draw.randint(3, 5)])
+        terms = {"rounds": self.draw.randint(1, 4), "patience": self.draw.randint(1, 3), "max_members": 10}
+        self.play.serving(*HELPERS[: 4 if few else 9]).opens(**(CELL | terms | {"split": self.draw.choice((1, 4))}))
+        self.play.join(*PEOPLE[: self.draw.randint(3, 10)])
         self.play.begin(0)
         self.play.measured(FIRST)
         self.seen: set[S] = set()
-        self.inside = (1 << 128) - 1
+        self.inside: dict[int, int] = {}
+        self.several = False
 
     @property
     def state(self) -> S:
@@ -162,12 +204,13 @@ class Wild:
         held = sum(one.balance + one.frozen for one in records_ if isinstance(one, Account))
         assert held + sum(one.amount for one in records_ if isinstance(one, Escrow)) == supply.minted - supply.burned
         assert now.paid == (formulas.due(CELL_TERMS, now.initial, now.best) if now.r else 0) <= TERMS.bounty
-        assert sum(one.paid for who, one in ((name, play.member(name)) for name in OWNERS if play.knows(name))) == now.paid
-        cell = play.cell()
-        inside = formulas.of_bitmap(cell.cell)
-        assert not inside & ~self.inside, "nobody comes into a cell that stands"
-        if cell.stands:
-            self.inside = inside
+        assert sum(one.paid for who, one in ((name, play.member(name)) for name in PEOPLE if play.knows(name))) == now.paid
+        cells = play.cells()
+        for cell in cells.cells:
+            inside = formulas.of_bitmap(cell.members)
+            assert not inside & ~self.inside.get(cell.number, inside), "nobody comes into a cell that stands"
+            assert inside.bit_count() >= cell_formulas.LEAST_IN_CELL
+            self.inside[cell.number] = inside
         low, high = cell_formulas.RADIUS
         assert low <= now.clip <= high
 
@@ -176,10 +219,10 @@ class Wild:
     def idle(self) -> None:
         now = self.play.read()
         if not self.often(0.9):
-            self.send({self.draw.choice(OWNERS): m.LeaveFederation(self.play.federation)})
+            self.send({self.draw.choice(PEOPLE): m.LeaveFederation(self.play.federation)})
         if not self.often(0.9):
-            name = self.draw.choice(OWNERS)
-            self.send({name: m.JoinFederation(self.play.federation, bytes([OWNERS.index(name)]) * 32, 0)})
+            name = self.draw.choice(PEOPLE)
+            self.send({name: m.JoinFederation(self.play.federation, bytes([PEOPLE.index(name)]) * 32, 0)})
         self.send({"alice": m.StartRound(self.play.federation, now.r)})
         if self.state == S.IDLE:
             self.send({"alice": m.CloseFederation(self.play.federation)})
@@ -194,14 +237,14 @@ class Wild:
     def train(self) -> None:
         at, ref = self.play.attempt().number, self.play.federation
         file = m.CommitUpdate(ref, at, cid("file"), SIZE)
-        self.send({name: file for name in OWNERS if self.often(0.96)} | {"alice": m.ReferUpdate(ref, at, cid("reference"))})
+        self.send({name: file for name in PEOPLE if self.often(0.96)} | {"alice": m.ReferUpdate(ref, at, cid("reference"))})
 
     def have(self) -> None:
         attempt = self.play.attempt()
         every = (1 << attempt.files) - 1
         bits = {name: every & ~(self.draw.randrange(every + 1) if not self.often(0.97) else 0) for name in self.some(0.98)}
         said = {
-            name: m.HaveUpdates(self.play.federation, attempt.number, some.to_bytes(1, "little"), self.often())
+            name: m.HaveUpdates(self.play.federation, attempt.number, some.to_bytes(-(-attempt.files // 8), "little"), self.often())
             for name, some in bits.items()
         }
         self.send(said)
@@ -210,13 +253,33 @@ class Wild:
         self._stage(1)
         if self.state != S.SCREEN:
             return
-        many = self.play.attempt().files
-        codes = [1] * many if self.often() else [9, *[10] * (many - 1)]
+        codes = self.codes()
         self._say(lambda: self.play.screen(codes, what="rows" if self.often() else "others"), S.SCREEN)
+
+    def codes(self) -> list[int]:
+        """Few are UNPROVED; the rest follows from who has a cell."""
+        attempt, state = self.play.attempt(), self.play.state
+        files: list[Any] = [state.get(records.file_key(self.play.federation, place)) for place in range(attempt.files)]
+        shared = formulas.of_bitmap(attempt.shared)
+        good = {file.index: bool(shared >> place & 1) and self.often(0.98) for place, file in enumerate(files)}
+        sums = [index for cell in self.inside_now() if all(map(good.get, cell)) for index in cell]
+        return [
+            2 if not shared >> place & 1 else 9 if not good[file.index] else 1 if file.index in sums else 10
+            for place, file in enumerate(files)
+        ]
+
+    def inside_now(self) -> list[list[int]]:
+        return [formulas.indexes_of(formulas.of_bitmap(cell.members)) for cell in self.play.cells().inside]
 
     def sum(self) -> None:
         self._stage(2)
-        many = 3 if self.state == S.SUM and self.play.attempt().with_reference else 1
+        if self.state != S.SUM:
+            return
+        attempt = self.play.attempt()
+        accepted = formulas.indexes_of(formulas.of_bitmap(attempt.accepted))
+        cells = sum(set(cell) <= set(accepted) for cell in self.inside_now())
+        self.several |= cells > 1
+        many = cell_formulas.directions(cells, attempt.with_reference)
         what = "" if not self.often(0.97) else f"sum {self.play.read().starts}"
         self._say(lambda: self.play.sum_of(what if self.often() else "other", many), S.SUM)
 
@@ -232,7 +295,7 @@ class Wild:
             self.send({name: word() for name in self.some(0.98)})
 
     def measure(self) -> None:
-        many = len(self.play.cell().models) // 4
+        many = len(self.play.cells().models) // 4
         truth = [(self.draw.choice(m.STEPS), self.draw.randint(8, 22) * 10**8) for _ in range(many)]
         self.said: dict[str, m.StepsMeasure] = {}
         for name in self.play.panel():
@@ -247,11 +310,13 @@ class Wild:
 
 
 def test_random_federations_with_cells_keep_their_money_and_end() -> None:
-    ends, seen = set[int](), set[S]()
+    ends, seen, several = set[int](), set[S](), 0
     for seed in range(60):
         wild = Wild(seed)
         wild.run()
         ends.add(wild.play.read().end)
         seen |= wild.seen
+        several += wild.several
     reached(seen >= {S.IDLE, S.READY, S.TRAIN, S.HAVE, S.SCREEN, S.SUM, S.MEASURE, S.OPEN}, f"states: {seen}")
+    reached(several > 5, f"{several} with sums of two cells")
     assert {records.EndReason.REACHED, records.EndReason.ROUNDS, records.EndReason.CLOSED} <= ends, ends

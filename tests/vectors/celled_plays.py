@@ -10,10 +10,10 @@ from msgspec.structs import replace
 
 from learningchain.chain.contracts.federation import messages as m
 from learningchain.chain.contracts.federation import records
-from learningchain.chain.contracts.federation.formulas import update_size
+from learningchain.chain.contracts.federation.formulas import of_bitmap, update_size
 from learningchain.chain.contracts.federation.records import CellRecord, FederationState
 from learningchain.chain.losses import LossTree, Opening, draw_probe, open_losses
-from tests.vectors.federation_plays import BEGIN, FIRST, HELPERS, OWNERS, SALT, TERMS, Train, cid, digest
+from tests.vectors.federation_plays import BEGIN, FIRST, HELPERS, NAMES, OWNERS, SALT, TERMS, Train, cid, digest
 from tests.vectors.kit import id_of
 
 CELL: dict[str, Any] = {
@@ -32,10 +32,20 @@ Says = Callable[[str], m.StepsMeasure | None]
 
 @dataclass
 class Cells(Train):
-    def cell(self) -> CellRecord:
+    def cells(self) -> CellRecord:
         found = self.state.get(records.cell_key(self.federation))
         assert isinstance(found, CellRecord), self.name
         return found
+
+    def inside(self) -> list[bytes]:
+        """Bitmaps of the living cells."""
+        return [cell.members for cell in self.cells().cells]
+
+    def of_cell(self, number: int) -> list[str]:
+        """Who is left of it."""
+        cell = next(one for one in self.cells().cells if one.number == number)
+        bits = of_bitmap(cell.members) << 1
+        return [name for name in NAMES.values() if self.knows(name) and bits >> self.member(name).index & 1]
 
     def serving(self, *names: str) -> Cells:
         super().serving(*names)

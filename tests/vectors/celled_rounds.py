@@ -41,7 +41,13 @@ def terms() -> Cells:
     play.refuse(C.WRONG_STATE, "o1", m.ServeCells(True))
     play.all({name: m.ServeCells(True) for name in HELPERS})
     bad = (
-        *({"min_members": 2, "min_sum": 2}, {"max_members": 8}, {"min_sum": 2}, {"rounds": 21}, {"round_ms": 599_999}),
+        *(
+            {"min_members": 2, "min_sum": 2},
+            {"min_sum": 2},
+            {"max_members": 17, "min_members": 17, "min_sum": 17},
+            {"rounds": 21},
+            {"round_ms": 599_999},
+        ),
         *({"clip": 10**6 - 1}, {"clip": 64 * 10**9 + 1}, {"rule": 2}, {"split": 2}, {"dp_milli": 250}, {"dp_milli": 8_001}),
         *({"reference": False}, {"dims": 1_023, "size": 4_292, "dp_milli": 35}, {"fee": 19}),
     )
@@ -126,7 +132,7 @@ def whole() -> Cells:
     assert [play.member(name).paid for name in FOUR] == [125_001, 125_000, 125_000, 125_000] and not play.member("o5").paid
     play.begin(2)
     play.ready()
-    assert len(play.cell().missed) == 4 and play.attempt().number == 3
+    assert len(play.cells().members) == 4 and play.attempt().number == 3
     play.sums(*FOUR, what="second", directions=1)
     play.settles((2000, 10**9))
     assert play.read().end == records.EndReason.REACHED and play.read().paid == TERMS.bounty
@@ -174,10 +180,10 @@ def small_cell() -> Cells:
     play.do("o3", m.LeaveFederation(ref))
     play.drawn()
     void(play)
-    assert not play.cell().stands
+    assert not play.cells().numbered
     play.join("o3", "o4", "o5")
     play.begin(1)
-    assert play.cell().cell == b"\x1f"
+    assert play.inside() == [b"\x1f"]
     play.do("o4", m.LeaveFederation(ref))
     play.ready()
     play.files("o1", "o2", "o3", "o5")
@@ -187,7 +193,7 @@ def small_cell() -> Cells:
     play = Cells(play.name, play.rule, banned, play)
     play.do("o4", m.JoinFederation(ref, digest("o4"), 0))
     play.begin(1)
-    assert play.cell().cell == b"\x07", "who left and joined again waits"
+    assert play.inside() == [b"\x07"], "who left and joined again waits"
     play.ready()
     play.to_screen("o1", "o2", "o3")
     for _ in range(3):
@@ -204,7 +210,7 @@ def vetted() -> Cells:
     play.refuse(C.TOO_FEW_MEMBERS, "alice", m.StartRound(play.federation, 1))
     play.join("o3")
     play.begin(1)
-    assert play.cell().cell == b"\x1f"
+    assert play.inside() == [b"\x1f"]
     play.do("o1", m.LeaveFederation(play.federation))
     play.pass_deadline()
     return play
@@ -220,8 +226,8 @@ def misses() -> Cells:
         play.files("o1", "o2", "o3")
         play.pass_deadline()
         void(play)
-        assert [one.attempts for one in play.cell().missed] == [0, 0, 0, 2 ** (times + 1) - 1]
-    assert play.member("o4").state == MemberState.GONE and play.cell().cell == b"\x07"
+        assert [one.attempts for one in play.cells().members] == [0, 0, 0, 2 ** (times + 1) - 1]
+    assert play.member("o4").state == MemberState.GONE and play.inside() == [b"\x07"]
     play.begin(1)
     play.ready()
     play.sums("o1", "o2", "o3")
@@ -266,7 +272,7 @@ def haves() -> Cells:
         else:
             play.have(of={names[place]: files for place, files in of.items()}, reference=True)
         void(play)
-    rows = [one.attempts.bit_count() for one in play.cell().missed]
+    rows = [one.attempts.bit_count() for one in play.cells().members]
     assert rows == [0, 0, 0, 1], rows
     play.begin(1)
     play.ready()
@@ -276,7 +282,7 @@ def haves() -> Cells:
     said = {name: m.HaveUpdates(play.federation, at, b"\x0f", name != first) for name in (first, *others)}
     play.all(said)
     play.drawn()
-    assert play.cell().lacked[-1] == id_of(first) and not play.attempt().with_reference
+    assert play.cells().lacked[-1] == id_of(first) and not play.attempt().with_reference
     play.pins(1)
     play.screens([USED] * 4)
     play.pins(2)
@@ -453,7 +459,7 @@ def unproved() -> Cells:
     play.pins(1)
     play.screens([IDLE, UNPROVED, IDLE, IDLE])
     void(play)
-    assert [one.attempts for one in play.cell().missed] == [0, 1, 0, 0]
+    assert [one.attempts for one in play.cells().members] == [0, 1, 0, 0]
     return play
 
 

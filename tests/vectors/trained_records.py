@@ -25,6 +25,17 @@ def trained() -> list[tuple[str, Any]]:
     summed = m.SumUpdates(HASHES[1], 7, CID, OTHER)
     cells = m.SumCells(HASHES[1], 7, CID, [OTHER, b"", CID, OTHER])
     steps = m.StepsMeasure(1, [m.DirectionMeasure(2_000, measured.measured), m.DirectionMeasure(0, [])])
+    celled = r.CellRecord(
+        numbered=11,
+        cells=[r.Cell(2, b"\x0b"), r.Cell(11, b"\0" * 15 + b"\xe0")],
+        members=[r.CellMember(3, 2**16 - 1, 0), r.CellMember(127, 1, 2**63 - 1)],
+        lacked=[A, C],
+        inside=[r.Cell(2, b"\x0b")],
+        models=[CID, b""],
+        found=[r.FoundDirection(250, [-(10**18)]), r.FoundDirection(0, [])],
+        chosen=12,
+        opened=[r.OpenedSteps(A, steps)],
+    )
     seats = [
         r.PanelSeat(A, HASHES[1], bytes(80), 2, HASHES[2], [measured], True),
         r.PanelSeat(B, b"", b"", 0, b"", [], False),
@@ -64,11 +75,8 @@ def trained() -> list[tuple[str, Any]]:
         ("OpenSteps", m.OpenSteps(HASHES[1], 3, 2, steps, [_opening()], HASHES[4])),
         ("OpenSteps", m.OpenSteps(HASHES[1], 1, 0, m.StepsMeasure(2, []), [], HASHES[4])),
         ("CellServer", r.CellServer(LARGEST)),
-        ("CellRecord", r.NEW_CELL),
-        (
-            "CellRecord",
-            r.CellRecord(True, b"\x0b", [r.MissedAttempts(3, 2**16 - 1)], [A, C], [CID, b""], 250, [r.OpenedSteps(A, steps)]),
-        ),
+        ("CellRecord", r.NEW_CELLS),
+        ("CellRecord", celled),
         ("CellSeat", r.CellSeat([HASHES[1], HASHES[2]], [cells])),
         ("LiveFederation", r.LiveFederation(70_000)),
         ("FederationTotals", r.FederationTotals(3, 2, 1)),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.vectors.celled_rounds import CELLED
+from tests.vectors.celled_several import SEVERAL
 from tests.vectors.federation_plays import Train, start
 from tests.vectors.trained_members import MEMBERS
 from tests.vectors.trained_panels import PANELS
@@ -22,4 +23,4 @@ def federations() -> dict[str, Any]:
     }
 
 
-PLAYS: tuple[Callable[[], Train], ...] = (*MEMBERS, *ROUNDS, *PANELS, *CELLED)
+PLAYS: tuple[Callable[[], Train], ...] = (*MEMBERS, *ROUNDS, *PANELS, *CELLED, *SEVERAL)

@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from math import isqrt
 from typing import NamedTuple
 
-from learningchain.chain.contracts.federation.formulas import tol
-from learningchain.chain.contracts.federation.messages import AggregationRule, FederationTerms, PaySplit
+from learningchain.chain.contracts.federation.formulas import shares, tol
+from learningchain.chain.contracts.federation.messages import MOST_CELLS, AggregationRule, FederationTerms, PaySplit
 from learningchain.chain.verification.scale import lower_median
 
-LEAST_IN_CELL, MOST_IN_CELL, MOST_CELL_ROUNDS = 3, 7, 20
+LEAST_IN_CELL, MOST_IN_CELL, MOST_CELL_ROUNDS = 3, 16, 20
+USUAL_IN_CELL = 4
+"""A sum of so few is read by everybody, with noise: where min_sum is more, that many."""
 CELL_ROUND_MS = 600_000
 """A member that is offline for less than a round's time misses nothing: minutes, not seconds."""
 RADIUS = 10**6, 64 * 10**9
 """The first and every later one, in units of 1e-9."""
 MISSES, LOOKED_AT = 3, 16
+MOST_GAINED = 2**59
 
 
 def least_noise(dims: int) -> int:
@@ -24,16 +27,14 @@ def least_noise(dims: int) -> int:
 
 
 def cell_fault(terms: FederationTerms) -> str:
-    """LC-FED-55: what is wrong with the terms of a federation with a cell; nothing: empty."""
+    """LC-FED-55: what is wrong with the terms of a federation with cells; nothing: empty."""
     bounds = {
-        "min_members": (LEAST_IN_CELL, MOST_IN_CELL),
-        "max_members": (LEAST_IN_CELL, MOST_IN_CELL),
+        "min_members": (LEAST_IN_CELL, terms.max_members),
         "min_sum": (LEAST_IN_CELL, MOST_IN_CELL),
         "rounds": (1, MOST_CELL_ROUNDS),
         "round_ms": (CELL_ROUND_MS, terms.round_ms),
         "clip": RADIUS,
         "rule": (AggregationRule.MEAN, AggregationRule.MEAN),
-        "split": (PaySplit.EQUAL, PaySplit.EQUAL),
         "dp_milli": (least_noise(max(1, terms.dims)), terms.dp_milli),
     }
     for name, (low, high) in bounds.items():
@@ -41,7 +42,40 @@ def cell_fault(terms: FederationTerms) -> str:
         if not low <= value <= high:
             allowed = f"from {low} on" if high < low or high == value else f"{int(low)} to {int(high)}"
             return f"with secrecy sum and {terms.dims} values {name} is {int(value)}, it may be {allowed}"
+    if terms.split not in (PaySplit.EQUAL, PaySplit.HALF):
+        return f"with secrecy sum and {terms.dims} values split is {int(terms.split)}, it may be 1 (equal) or 4 (half)"
     return "" if terms.reference else f"with secrecy sum and {terms.dims} values a reference is needed"
+
+
+def dealt(terms: FederationTerms, members: int, counted: int) -> list[list[int]]:
+    """LC-FED-56: places of an order that begins with those that count, for each cell. Who is beyond its bound is in none."""
+    wanted = min(members // max(USUAL_IN_CELL, terms.min_sum), counted // terms.min_sum, MOST_CELLS)
+    cells = max(1, wanted)
+    inside = min(members, cells * MOST_IN_CELL)
+    return [list(range(first, inside, cells)) for first in range(cells)]
+
+
+def directions(cells: int, with_reference: bool) -> int:
+    """LC-FILE-62: the whole, each of several cells, the reference and what lies between."""
+    return 1 + (cells if cells > 1 else 0) + (2 if with_reference else 0)
+
+
+def gained(base: int, loss: int | None, members: int) -> int:
+    """LC-FED-62: of each member of a cell whose own direction has this loss."""
+    return 0 if loss is None else min(MOST_GAINED, max(0, base - loss)) // members
+
+
+def half_shares(pot: int, points: Sequence[int], gains: Sequence[int]) -> list[int]:
+    """LC-FED-62: half by what was gained, where anything was, the rest by points, all above 0; remainders are the first one's."""
+    half = pot // 2 if any(gains) else 0
+    parts = shares(pot - half, points)
+    if half:
+        first = next(place for place, one in enumerate(gains) if one)
+        whole = sum(gains)
+        by_gain = [half * one // whole for one in gains]
+        by_gain[first] += half - sum(by_gain)
+        parts = [one + other for one, other in zip(parts, by_gain, strict=True)]
+    return parts
 
 
 def next_radius(radius: int, step: int) -> int:

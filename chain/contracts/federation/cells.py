@@ -1,8 +1,8 @@
-"""Federations of few values with secrecy `sum`: a cell of owners that is summed whole or not at all. LC-FED-55 to 60.
+"""Federations of few values with secrecy `sum`: cells of owners, each summed whole or not at all. LC-FED-55 to 60.
 
-    DRAW    form      the first time the cell is drawn, of all that are in; nobody is ever added to it
-    TRAIN   trained   who sent no file has missed; one that is missing: VOID TOO_FEW
-    HAVE    decide    a file that one of three aggregators lacks: VOID SPLIT, and its owner has missed
+    DRAW    form      the first time the cells are drawn, of all that are in; nobody is ever added to one
+    TRAIN   trained   who sent no file has missed, and its cell pauses; where all pause: VOID TOO_FEW
+    HAVE    decide    a file that one of three aggregators lacks: its owner has missed, and its cell pauses; all: VOID SPLIT
     SCREEN, SUM       SealParts by all three, then PinSealed by all three, then the Screen, and the sum, as two of them say
 
 An attempt needs three aggregators to its end: who is silent, or sealed another part of a mask than the one that knows it too, ends
@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
-from operator import and_
+from itertools import chain
+from operator import and_, or_
 from typing import TypeVar
 
 from msgspec.structs import replace
@@ -32,16 +33,18 @@ from learningchain.chain.contracts.federation.messages import (
     ServeCells,
     SumCells,
     parts_seal,
+    ticket,
 )
 from learningchain.chain.contracts.federation.records import (
     AcceptedSets,
     AttemptRecord,
     AttemptRoster,
+    Cell,
+    CellMember,
     CellServer,
     FederationServer,
     FederationState,
     MemberState,
-    MissedAttempts,
     RosterEntry,
     RoundRecord,
     VoidReason,
@@ -58,70 +61,119 @@ MASKED = 0
 """The share that is the masked numbers themselves: all three have it."""
 
 
-# --- the cell (LC-FED-56 to 58) ---------------------------------------------------------------------------------------------------
+# --- the cells (LC-FED-56 to 58) --------------------------------------------------------------------------------------------------
 
 
 def is_in_cell(federation: FederationContext, index: int) -> bool:
     """By one more than the index."""
-    return bool(index) and bool(formulas.of_bitmap(federation.cell.cell) >> (index - 1) & 1)
+    return bool(index) and any(_has(cell, index - 1) for cell in federation.cells.cells)
 
 
-def _members(federation: FederationContext) -> list[RosterEntry]:
-    """Who is left of the cell, or could be in it before it is drawn."""
-    host, now = federation.host, federation.cell
-    vetted, left = host.service(VERIFIERS).is_available, formulas.of_bitmap(now.cell)
-    active = [(who, one.index - 1) for who, one in federation.active() if not host.is_banned(who)]
-    return [RosterEntry(who, index, vetted(who)) for who, index in active if not now.stands or left >> index & 1]
+def _has(cell: Cell, index: int) -> bool:
+    return bool(formulas.of_bitmap(cell.members) >> index & 1)
+
+
+def members_of(cell: Cell) -> list[int]:
+    """Indexes."""
+    return formulas.indexes_of(formulas.of_bitmap(cell.members))
+
+
+def cell_of(number: int, indexes: Iterable[int]) -> Cell:
+    bits = reduce(or_, (1 << index for index in indexes), 0)
+    return Cell(number, formulas.to_bitmap(bits, bits.bit_length()))
+
+
+def _active(federation: FederationContext) -> list[RosterEntry]:
+    """Banned ones are not among them."""
+    host = federation.host
+    vetted = host.service(VERIFIERS).is_available
+    return [RosterEntry(who, one.index - 1, vetted(who)) for who, one in federation.active() if not host.is_banned(who)]
 
 
 def _is_enough(federation: FederationContext, members: Sequence[RosterEntry], least: int) -> bool:
-    terms = federation.terms
-    return len(members) >= least and sum(one.vetted or not terms.vetted for one in members) >= terms.min_sum
+    return len(members) >= least and len(_counted(federation, members)) >= federation.terms.min_sum
+
+
+def _counted(federation: FederationContext, members: Sequence[RosterEntry]) -> list[RosterEntry]:
+    return [one for one in members if one.vetted or not federation.terms.vetted]
+
+
+def _left(federation: FederationContext) -> list[tuple[Cell, list[RosterEntry]]]:
+    """The cells that may be in an attempt, with their members."""
+    active = _active(federation)
+    found = [(cell, [one for one in active if _has(cell, one.index)]) for cell in federation.cells.cells]
+    return [(cell, left) for cell, left in found if _is_enough(federation, left, cell_formulas.LEAST_IN_CELL)]
 
 
 def require_cell(federation: FederationContext) -> None:
     """LC-FED-56: 514, 516."""
-    terms, stands, members = federation.terms, federation.cell.stands, _members(federation)
-    least = cell_formulas.LEAST_IN_CELL if stands else terms.min_members
-    if not _is_enough(federation, members, least):
-        text = f"{len(members)} members {'are left of the cell' if stands else 'are in'}, {least} are needed"
-        counted = f", and {terms.min_sum} with the flag" if terms.vetted else ""
-        raise Reject(FederationCode.TOO_FEW_MEMBERS, text + counted)
+    terms = federation.terms
+    counted = f", {terms.min_sum} with the flag" if terms.vetted else ""
+    if federation.cells.numbered:
+        if not _left(federation):
+            text = f"no cell has {cell_formulas.LEAST_IN_CELL} members left{counted}: those of before are over or too small"
+            raise Reject(FederationCode.TOO_FEW_MEMBERS, text)
+    elif not _is_enough(federation, members := _active(federation), terms.min_members):
+        raise Reject(FederationCode.TOO_FEW_MEMBERS, f"{len(members)} members are in, {terms.min_members} are needed{counted}")
     if len(aggregators(federation)) < AGGREGATORS:
         raise Reject(FederationCode.NO_AGGREGATORS, "fewer than three verifiers may aggregate, and a cell needs three")
 
 
 def form(federation: FederationContext) -> bool:
-    """At the end of DRAW: the cell, where it does not stand, and who of it is in this attempt; False where too few are."""
-    members, now = _members(federation), federation.cell
-    if not now.stands:
+    """At the end of DRAW: the cells, where none was ever drawn, and who of them is in this attempt; False where nobody is."""
+    if not federation.cells.numbered:
+        members = _active(federation)
         if not _is_enough(federation, members, cell_formulas.LEAST_IN_CELL):
             return False
-        bits = sum(1 << one.index for one in members)
-        missed = [MissedAttempts(one.index, 0) for one in sorted(members, key=lambda one: one.index)]
-        federation.change_cell(stands=True, cell=formulas.to_bitmap(bits, bits.bit_length()), missed=missed)
-        federation.emit("fed.cell", 1, *(one.account for one in members))
+        _deal(federation, members)
     for who, one in federation.members():
         if federation.host.is_banned(who):
             leave_cell(federation, who, one.index)
-    federation.host.put(records.roster_key(federation.id), AttemptRoster(members))
-    return _is_enough(federation, members, cell_formulas.LEAST_IN_CELL)
+    left = _left(federation)
+    inside = [cell_of(cell.number, (one.index for one in members)) for cell, members in left]
+    federation.change_cells(inside=inside)
+    roster = sorted(chain.from_iterable(members for _, members in left), key=lambda one: one.account)
+    federation.host.put(records.roster_key(federation.id), AttemptRoster(roster))
+    return bool(left)
+
+
+def _deal(federation: FederationContext, members: Sequence[RosterEntry]) -> None:
+    """By the tickets of this draw, those that count first, so that each cell has enough of them; each gets the next in turn."""
+    r, attempt = federation.record.r, federation.attempt
+    counted = _counted(federation, members)
+
+    def place(one: RosterEntry) -> tuple[bool, bytes]:
+        return one not in counted, ticket(attempt.beacon, federation.id, r, attempt.number, one.account)
+
+    order = sorted(members, key=place)
+    dealt = [[order[n] for n in places] for places in cell_formulas.dealt(federation.terms, len(members), len(counted))]
+    found = [cell_of(number, (one.index for one in cell)) for number, cell in enumerate(dealt, 1)]
+    indexes = sorted(one.index for one in chain.from_iterable(dealt))
+    rows = [CellMember(index, 0, 0) for index in indexes]
+    federation.change_cells(numbered=len(found), cells=found, members=rows)
+    for number, cell in enumerate(dealt, 1):
+        federation.emit("fed.cell", number, *sorted(one.account for one in cell))
 
 
 def leave_cell(federation: FederationContext, account: bytes, index: int) -> None:
-    """For ever: its place stays empty. `index`: one more than the index."""
+    """For ever: its place stays empty, and with fewer than three left the cell is over. `index`: one more than the index."""
     if not is_in_cell(federation, index):
         return
-    left = formulas.of_bitmap(federation.cell.cell) & ~(1 << (index - 1))
-    federation.change_cell(cell=formulas.to_bitmap(left, left.bit_length()))
+    cell = next(one for one in federation.cells.cells if _has(one, index - 1))
+    left = [one for one in members_of(cell) if one != index - 1]
+    over = len(left) < cell_formulas.LEAST_IN_CELL
+    after = [cell_of(cell.number, left) if one is cell else one for one in federation.cells.cells if one is not cell or not over]
+    federation.change_cells(cells=after)
     federation.emit("fed.gone.cell", account)
+    if over:
+        federation.emit("fed.cell.over", cell.number)
 
 
 def _miss(federation: FederationContext, account: bytes, index: int, why: int) -> None:
     """LC-FED-58: the latest of its attempts is a miss; the third of sixteen costs it its place."""
-    known = federation.cell.missed
+    known = federation.cells.members
     row = next(one.attempts for one in known if one.index == index) | 1
-    federation.change_cell(missed=[replace(one, attempts=row) if one.index == index else one for one in known])
+    federation.change_cells(members=[replace(one, attempts=row) if one.index == index else one for one in known])
     federation.emit("fed.missed", federation.attempt.number, account, why)
     member = federation.member(account)
     if cell_formulas.is_gone(row) and member is not None and is_in_cell(federation, index + 1):
@@ -148,7 +200,7 @@ def aggregators(federation: FederationContext) -> list[bytes]:
     """Without those that failed in an attempt, and the last that alone lacked what two others had, while three remain; then without
     members, while as many remain as have to be able."""
     found = list(pool.able(federation))
-    lacked = federation.cell.lacked[-max(1, len(found) // 3) :]
+    lacked = federation.cells.lacked[-max(1, len(found) // 3) :]
     others = [one for one in found if one not in lacked and not federation.is_excluded(one)]
     if len(others) >= AGGREGATORS:
         found = others
@@ -158,8 +210,8 @@ def aggregators(federation: FederationContext) -> list[bytes]:
 
 
 def _lack(federation: FederationContext, account: bytes) -> None:
-    known = [one for one in federation.cell.lacked if one != account]
-    federation.change_cell(lacked=[*known, account][-records.MOST_LACKED :])
+    known = [one for one in federation.cells.lacked if one != account]
+    federation.change_cells(lacked=[*known, account][-records.MOST_LACKED :])
 
 
 def _fails(federation: FederationContext, silent: Iterable[bytes] = (), differs: Iterable[bytes] = ()) -> None:
@@ -176,18 +228,29 @@ def _fails(federation: FederationContext, silent: Iterable[bytes] = (), differs:
 
 def trained(federation: FederationContext) -> None:
     attempt, roster = federation.attempt, federation.roster
-    committed, rows = formulas.of_bitmap(attempt.committed), federation.cell.missed
+    committed, rows = formulas.of_bitmap(attempt.committed), federation.cells.members
     inside = {one.index for one in roster}
     after = [replace(one, attempts=cell_formulas.after_attempt(one.attempts, False)) for one in rows]
-    federation.change_cell(missed=[new if new.index in inside else old for new, old in zip(after, rows, strict=True)])
-    absent = [one for one in roster if not committed >> one.index & 1]
-    for one in absent:
-        _miss(federation, one.account, one.index, ABSENT)
-    if absent:
+    federation.change_cells(members=[new if new.index in inside else old for new, old in zip(after, rows, strict=True)])
+    for one in roster:
+        if not committed >> one.index & 1:
+            _miss(federation, one.account, one.index, ABSENT)
+    if not _whole(federation, committed):
         ends.void(federation, VoidReason.TOO_FEW)
         return
     at = federation.enter(FederationState.HAVE, federation.params.fed_base)
     federation.emit("fed.collect", attempt.number, at, attempt.files)
+
+
+def _whole(federation: FederationContext, indexes: int) -> list[Cell]:
+    """The cells of the attempt of which all are among these."""
+    return [cell for cell in federation.cells.inside if not formulas.of_bitmap(cell.members) & ~indexes]
+
+
+def _complete(federation: FederationContext, attempt: AttemptRecord) -> list[Cell]:
+    """LC-FED-59: the cells of which all files count."""
+    shared = formulas.of_bitmap(attempt.shared)
+    return _whole(federation, sum(1 << file.index for place, file in enumerate(federation.files()) if shared >> place & 1))
 
 
 def decide(federation: FederationContext) -> None:
@@ -206,12 +269,12 @@ def decide(federation: FederationContext) -> None:
         return
     _note_lacks(federation, said, have)
     shared = reduce(and_, have)
-    if shared.bit_count() < len(files) or not _is_enough(federation, federation.roster, cell_formulas.LEAST_IN_CELL):
-        ends.void(federation, VoidReason.SPLIT)
-        return
     with_reference = all(federation.aggregator(who).have_reference for who in said)
     bits = formulas.to_bitmap(shared, attempt.files)
     federation.change_attempt(deciding=attempt.seats, shared=bits, with_reference=with_reference)
+    if not _complete(federation, federation.attempt):
+        ends.void(federation, VoidReason.SPLIT)
+        return
     height = federation.enter_draw(FederationState.ROWS)
     federation.emit("fed.rows", attempt.number, height, shared.bit_count(), *attempt.seats)
 
@@ -317,7 +380,7 @@ def _require_all_pinned(federation: FederationContext, attempt: AttemptRecord, s
 def screen_updates(federation: FederationContext, attempt: AttemptRecord, sender: bytes, m: ScreenUpdates) -> None:
     """Of a message that may come now."""
     _require_all_pinned(federation, attempt, PartStage.ROWS)
-    if fault := _screen_fault(attempt, m):
+    if fault := _screen_fault(federation, attempt, m):
         raise Reject(FederationCode.BAD_SCREEN, fault)
     federation.change_aggregator(sender, screen=[m])
     federation.emit("fed.said", m.attempt, PartStage.ROWS, sender)
@@ -325,12 +388,30 @@ def screen_updates(federation: FederationContext, attempt: AttemptRecord, sender
         screened(federation)
 
 
-def _screen_fault(attempt: AttemptRecord, m: ScreenUpdates) -> str:
-    """All files count here: they are USED, or some are UNPROVED and the others IDLE."""
-    others = FileCode.IDLE if FileCode.UNPROVED in m.codes else FileCode.USED
-    if len(m.codes) != attempt.files or any(code not in (FileCode.UNPROVED, others) for code in m.codes):
-        return f"{attempt.files} files have a code each: all USED, or UNPROVED and beside it IDLE"
-    return "a cell has neither points nor norms" if m.points or m.norm else ""
+def _screen_fault(federation: FederationContext, attempt: AttemptRecord, m: ScreenUpdates) -> str:
+    """Which files are proved the aggregators say; all else follows (LC-FILE-58)."""
+    if m.points or m.norm:
+        return "a cell has neither points nor norms"
+    if len(m.codes) != attempt.files:
+        return f"{attempt.files} files have a code each"
+    files, shared = list(federation.files()), formulas.of_bitmap(attempt.shared)
+    unproved = sum(1 << file.index for file, code in zip(files, m.codes, strict=True) if code == FileCode.UNPROVED)
+    used = _summing(_complete(federation, attempt), unproved)
+    for place, (file, code) in enumerate(zip(files, m.codes, strict=True)):
+        if not shared >> place & 1:
+            allowed = [FileCode.AWAY]
+        else:
+            allowed = [FileCode.UNPROVED, FileCode.USED if used >> file.index & 1 else FileCode.IDLE]
+        if code not in allowed:
+            text = " or ".join(one.name for one in allowed)
+            return f"the file of {file.account.hex()} is {text}: a cell sums where all of its files count and are proved"
+    return ""
+
+
+def _summing(complete: Iterable[Cell], unproved: int) -> int:
+    """Indexes of the members of cells without an UNPROVED one."""
+    found = (formulas.of_bitmap(cell.members) for cell in complete)
+    return reduce(or_, (bits for bits in found if not bits & unproved), 0)
 
 
 def _votes(federation: FederationContext, of: Callable[[bytes], T | None]) -> list[tuple[bytes, T | None]]:
@@ -380,33 +461,34 @@ def screened(federation: FederationContext) -> None:
         return
     said, attempt, r = federation.aggregator(side[0]).screen[0], federation.attempt, federation.record.r
     files = list(federation.files())
-    sums = FileCode.UNPROVED not in said.codes
-    accepted = sum(1 << file.index for file in files) if sums else 0
+    accepted = sum(1 << file.index for file, code in zip(files, said.codes, strict=True) if code == FileCode.USED)
     federation.change_attempt(codes=said.codes, accepted=formulas.to_bitmap(accepted, accepted.bit_length()))
     for file, code in zip(files, said.codes, strict=True):
-        federation.emit("fed.code", r, attempt.number, file.account, code, 0, int(sums))
+        federation.emit("fed.code", r, attempt.number, file.account, code, 0, int(code == FileCode.USED))
     for file, code in zip(files, said.codes, strict=True):
         if code == FileCode.UNPROVED:
             _miss(federation, file.account, file.index, UNPROVED)
-    if not sums:
+    if not accepted:
         ends.pay_fees(federation, side)
         ends.void(federation, VoidReason.SPLIT)
         return
-    _keep_set(federation, accepted)
+    _keep_sets(federation, accepted)
     at = federation.enter(FederationState.SUM, formulas.sum_window(federation.params, federation.terms))
-    federation.emit("fed.screened", r, attempt.number, len(files), len(files), 0, at)
+    federation.emit("fed.screened", r, attempt.number, formulas.of_bitmap(attempt.shared).bit_count(), accepted.bit_count(), 0, at)
 
 
-def _keep_set(federation: FederationContext, accepted: int) -> None:
+def _keep_sets(federation: FederationContext, accepted: int) -> None:
     """LC-FED-59: whoever sums another set with a common member on this base adds more noise."""
     base, now = federation.record.base, federation.record
     known = federation.accepted_on(base)
     named = formulas.of_bitmap(now.named) | accepted
     federation.change(named=formulas.to_bitmap(named, named.bit_length()))
-    if accepted not in known:
-        sets = [formulas.to_bitmap(one, one.bit_length()) for one in [*known, accepted]]
+    found = [formulas.of_bitmap(cell.members) for cell in _whole(federation, accepted)]
+    new = [one for one in found if one not in known]
+    if new:
+        sets = [formulas.to_bitmap(one, one.bit_length()) for one in [*known, *new]]
         federation.host.put(records.sets_key(federation.id, base), AcceptedSets(base, sets))
-        federation.change(kept=now.kept + 1)
+        federation.change(kept=now.kept + len(new))
 
 
 # --- sums (LC-FED-60) -------------------------------------------------------------------------------------------------------------
@@ -420,16 +502,17 @@ def sum_cells(host: Host, sender: bytes, m: SumCells) -> None:
     if seat.sum:
         raise Reject(FederationCode.ALREADY_SUMMED, "your sum of this attempt stands")
     _require_all_pinned(federation, attempt, PartStage.SUMS)
-    _check_sum(attempt, m)
+    _check_sum(federation, attempt, m)
     federation.change_cell_seat(sender, sum=[m])
     federation.emit("fed.said", m.attempt, PartStage.SUMS, sender)
     if all(federation.cell_seat(who).sum for who in attempt.seats):
         summed(federation)
 
 
-def _check_sum(attempt: AttemptRecord, m: SumCells) -> None:
-    """Of one cell: the whole, and with a reference that and what lies between, at four lengths each; or nothing."""
-    allowed = (len(STEPS), 3 * len(STEPS)) if attempt.with_reference else (len(STEPS),)
+def _check_sum(federation: FederationContext, attempt: AttemptRecord, m: SumCells) -> None:
+    """Each direction at four lengths, of a reference two where there is one; or nothing."""
+    cells = len(_whole(federation, formulas.of_bitmap(attempt.accepted)))
+    allowed = [len(STEPS) * cell_formulas.directions(cells, one) for one in sorted({False, attempt.with_reference})]
     if not m.sums and not m.models:
         return
     require_cid(m.sums, "the file of the sums")
@@ -460,9 +543,11 @@ def summed(federation: FederationContext) -> None:
 def _record(federation: FederationContext, by: list[bytes], said: SumCells) -> None:
     """The round's sum stands, once; each member has a point (LC-FED-62). Which model it is the panel says."""
     attempt, now, host = federation.attempt, federation.record, federation.host
+    accepted = formulas.of_bitmap(attempt.accepted)
+    summing = _whole(federation, accepted)
     for file in federation.files():
         member = federation.member(file.account)
-        if member is not None:
+        if member is not None and accepted >> file.index & 1:
             federation.put_member(file.account, replace(member, points=member.points + 1))
     summed_round = RoundRecord(
         attempt=attempt.number,
@@ -481,8 +566,8 @@ def _record(federation: FederationContext, by: list[bytes], said: SumCells) -> N
     host.put(records.round_key(federation.id, now.r), summed_round)
     if now.r > formulas.KEPT_ROUNDS:
         host.delete(records.round_key(federation.id, now.r - formulas.KEPT_ROUNDS))
-    federation.change_cell(models=said.models, step=0)
+    federation.change_cells(inside=summing, models=said.models, found=[], chosen=0)
     federation.change(model=b"", last=attempt.accepted, pair=[])
-    federation.emit("fed.cells.summed", now.r, attempt.number, said.sums, 1, *by)
+    federation.emit("fed.cells.summed", now.r, attempt.number, said.sums, len(summing), *by)
     federation.drop_attempt()
     measuring.begin(federation)

@@ -37,6 +37,7 @@ EVENTS: dict[str, Data] = {
     "fed.cell": (Datum("cell"), Datum("members", Form.ID, many=True)),
     "fed.missed": (_ATTEMPT, _MEMBER, Datum("why")),
     "fed.gone.cell": (_MEMBER,),
+    "fed.cell.over": (Datum("cell"),),
     "fed.sealed.parts": (_ATTEMPT, _STAGE, _AGGREGATOR),
     "fed.cells.summed": (_R, _ATTEMPT, Datum("sums", Form.ID), Datum("cells"), _BY),
     "fed.directions": (_R, Datum("chosen"), Datum("found", many=True)),

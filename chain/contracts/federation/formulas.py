@@ -100,7 +100,7 @@ def least_fee(rate: int, terms: FederationTerms) -> int:
 def kept_bytes(terms: FederationTerms) -> int:
     """K: what a federation may leave in the state for `fed_keep`: its own records, its members and the rounds that are kept."""
     members_and_rounds = terms.max_members + min(terms.rounds, KEPT_ROUNDS)
-    of_cells = 64 * terms.max_members + 16 * terms.rounds if has_cells(terms) else 0
+    of_cells = 64 * terms.max_members + 160 * terms.rounds if has_cells(terms) else 0
     return OWN_BYTES + len(terms.params.encode()) + RECORD_BYTES * members_and_rounds + of_cells
 
 

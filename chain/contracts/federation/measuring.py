@@ -90,7 +90,7 @@ def _ask(federation: FederationContext) -> None:
     panel = [replace(seat, commitment=b"", opened=[], holds=False) for seat in federation.record.panel]
     federation.change(panel=panel)
     if steps.is_asked(federation):
-        federation.change_cell(opened=[])
+        federation.change_cells(opened=[])
     at = federation.enter(FederationState.MEASURE, formulas.evaluation_window(federation.params, federation.terms))
     now = federation.record
     federation.emit("fed.measure", now.r, now.again, at, *(seat.account for seat in panel))
@@ -157,7 +157,7 @@ def open_steps(host: Host, sender: bytes, m: OpenSteps) -> None:
     if fault := steps.list_fault(federation, m):
         raise Reject(FederationCode.BAD_VOTE, fault)
     holds = m.measure.code != MeasureCode.OK or steps.is_shown(federation, m)
-    federation.change_cell(opened=[*federation.cell.opened, OpenedSteps(sender, m.measure)])
+    federation.change_cells(opened=[*federation.cells.opened, OpenedSteps(sender, m.measure)])
     _opened(federation, place, m, ModelMeasure(m.measure.code, []), steps.least_of(m.measure), holds)
 
 
@@ -337,7 +337,11 @@ def _progress(federation: FederationContext, loss: int) -> int:
     if not shares:
         last = formulas.of_bitmap(now.last)
         shares = sorted((one.index, who, 1) for who, one in members if one.index and last >> (one.index - 1) & 1)
-    parts = formulas.shares(pot, [points for _, _, points in shares])
+    if federation.has_cells:
+        parts = steps.shares(federation, pot, [(index - 1, points) for index, _, points in shares])
+        steps.clear_gains(federation)
+    else:
+        parts = formulas.shares(pot, [points for _, _, points in shares])
     known = dict(members)
     for (_, who, _), part in zip(shares, parts, strict=True):
         federation.host.pay(records.bounty_escrow(federation.id), who, part, "fed.share", federation.id)
@@ -349,3 +353,5 @@ def _clear_points(federation: FederationContext) -> None:
     for who, one in federation.members():
         if one.points:
             federation.put_member(who, replace(one, points=0))
+    if federation.has_cells:
+        steps.clear_gains(federation)

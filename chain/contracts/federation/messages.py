@@ -49,7 +49,8 @@ BOX_BYTES = 80
 BITMAP = MOST_MEMBERS // 8
 STEPS = (2_000, 1_000, 500, 250)
 """LC-FILE-63: a direction is tried at four lengths, in thousandths of the radius."""
-MOST_DIRECTIONS = 13
+MOST_CELLS = 10
+MOST_DIRECTIONS = MOST_CELLS + 3
 
 
 class Secrecy(IntEnum):
@@ -70,6 +71,8 @@ class PaySplit(IntEnum):
     EQUAL = 1
     SAMPLES = 2
     ALIGNED = 3
+    HALF = 4
+    """With cells: half by what each cell reached alone, half equally (LC-FED-62)."""
 
 
 class FileCode(IntEnum):

@@ -63,7 +63,7 @@ def open_federation(host: Host, sender: bytes, m: OpenFederation) -> None:
     host.put(records.posting_key(federation.id), FederationPosting(sender, root, number, host.clock, terms))
     host.put(records.federation_key(federation.id), _new_record(terms))
     if formulas.has_cells(terms):
-        host.put(records.cell_key(federation.id), records.NEW_CELL)
+        host.put(records.cell_key(federation.id), records.NEW_CELLS)
     federation.emit("fed.opened", sender, terms.bounty, terms.fee, terms.target, terms.rounds, terms.ends)
     ends.idle(federation)
 
@@ -155,6 +155,8 @@ def _check_choices(terms: FederationTerms) -> None:
         raise _bad(f"no rule {terms.rule} with secrecy {Secrecy(terms.secrecy).name}")
     if terms.split not in frozenset(PaySplit):
         raise _bad(f"unknown split {terms.split}")
+    if terms.split == PaySplit.HALF and not formulas.has_cells(terms):
+        raise _bad("the split HALF is by cells: it takes a model of few values and secrecy sum")
     if formulas.has_cells(terms) and (fault := cell_formulas.cell_fault(terms)):
         raise _bad(fault)
     if terms.split == PaySplit.ALIGNED and not terms.reference:

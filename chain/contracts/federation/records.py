@@ -26,6 +26,7 @@ from learningchain.chain.codec import Wire
 from learningchain.chain.contracts.federation.formulas import READY_WINDOWS
 from learningchain.chain.contracts.federation.messages import (
     AGGREGATORS,
+    MOST_CELLS,
     MOST_DIRECTIONS,
     MOST_MEMBERS,
     PANEL,
@@ -330,14 +331,33 @@ class UpdateFile(Wire, frozen=True):
 
 # --- cells (LC-FED-55) -----------------------------------------------------------------------------------------------------------
 
-MOST_IN_CELL, MOST_LACKED = 7, 64
+MOST_LACKED = 64
 
 
-class MissedAttempts(Wire, frozen=True):
-    """LC-FED-58: a member of the cell by its index, and its last attempts, a bit each, the latest the lowest: 1 is a miss."""
+class CellMember(Wire, frozen=True):
+    """Who has or had a cell, by its index. `attempts`: its last ones, a bit each, the latest the lowest: 1 is a miss (LC-FED-58).
+    `gained`: by how much its cell's sums were better than their bases, in this streak (LC-FED-62)."""
 
     index: Small
     attempts: Uint
+    gained: Uint
+
+
+class Cell(Wire, frozen=True):
+    """Its number, from 1 on, and the indexes of its members."""
+
+    number: Small
+    members: Bitmap
+
+
+Cells = Annotated[list[Cell], Meta(max_length=MOST_CELLS)]
+
+
+class FoundDirection(Wire, frozen=True):
+    """What the panel agreed on of a direction: the step that loses least, and the loss. INVALID: step 0, and none."""
+
+    step: Uint
+    loss: Annotated[list[Int], Meta(max_length=1)]
 
 
 class OpenedSteps(Wire, frozen=True):
@@ -348,19 +368,23 @@ class OpenedSteps(Wire, frozen=True):
 
 
 class CellRecord(Wire, frozen=True):
-    """Of a federation with a cell. `stands`: it was drawn; `cell` are the indexes of those that are left of it. `lacked`: who alone
-    lacked a file that two had, the latest last. `models` are the candidates of the last sum, `step` is that of the chosen one."""
+    """Of a federation with cells. `numbered`: how many were ever drawn; `cells` are those that live, with who is left of each.
+    `members`, by index. `lacked`: who alone lacked a file that two had, the latest last. `inside` are the cells of the attempt as
+    its DRAW left them, then those of the last sum; `models` are its candidates, `found` is what the panel said of its directions,
+    of which the round's model has the one that is `chosen`."""
 
-    stands: bool
-    cell: Bitmap
-    missed: Annotated[list[MissedAttempts], Meta(max_length=MOST_IN_CELL)]
+    numbered: Small
+    cells: Cells
+    members: Annotated[list[CellMember], Meta(max_length=MOST_MEMBERS)]
     lacked: Annotated[list[AccountId], Meta(max_length=MOST_LACKED)]
+    inside: Cells
     models: Annotated[list[Cid], Meta(max_length=len(STEPS) * MOST_DIRECTIONS)]
-    step: Uint
+    found: Annotated[list[FoundDirection], Meta(max_length=MOST_DIRECTIONS)]
+    chosen: Small
     opened: Annotated[list[OpenedSteps], Meta(max_length=PANEL)]
 
 
-NEW_CELL = CellRecord(False, b"", [], [], [], 0, [])
+NEW_CELLS = CellRecord(0, [], [], [], [], [], [], 0, [])
 
 
 class CellSeat(Wire, frozen=True):

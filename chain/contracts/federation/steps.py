@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from learningchain.chain.contracts.federation import cell_formulas, records
-from learningchain.chain.contracts.federation.messages import STEPS, MeasureCode, OpenSteps, StepsMeasure
-from learningchain.chain.contracts.federation.records import RoundOutcome, RoundRecord
+from learningchain.chain.contracts.federation import cell_formulas, formulas, records
+from learningchain.chain.contracts.federation.messages import STEPS, MeasureCode, OpenSteps, PaySplit, StepsMeasure
+from learningchain.chain.contracts.federation.records import FoundDirection, RoundOutcome, RoundRecord
 from learningchain.chain.contracts.federation.store import FederationContext, must
 from learningchain.chain.losses import MAX_LOSS, BadOpening, check_opening, draw_probe
 
@@ -33,7 +34,7 @@ def least_of(measure: StepsMeasure) -> int:
 
 def list_fault(federation: FederationContext, m: OpenSteps) -> str:
     """An entry for each direction, of a candidate that there is, or INVALID; not of all, which has a code."""
-    measure, models = m.measure, federation.cell.models
+    measure, models = m.measure, federation.cells.models
     count = len(models) // len(STEPS)
     if measure.code not in CODES:
         return f"unknown code {measure.code}"
@@ -68,23 +69,24 @@ def is_shown(federation: FederationContext, m: OpenSteps) -> bool:
 
 def count_lists(federation: FederationContext, enough: int) -> ListFound | list[bytes]:
     """LC-FED-37 of all directions at once: what was found, and then it is chosen; or the largest set of seats that agree."""
-    now, terms, cell = federation.record, federation.terms, federation.cell
-    count, said = len(cell.models) // len(STEPS), {one.account: one.measure for one in cell.opened}
+    now, terms, cells = federation.record, federation.terms, federation.cells
+    count, said = len(cells.models) // len(STEPS), {one.account: one.measure for one in cells.opened}
     voters = [seat.account for seat in now.panel if seat.opened and seat.holds and said[seat.account].code <= MeasureCode.INVALID]
     votes = [_losses(said[who], count) for who in voters]
-    found = cell_formulas.measured_lists(terms, votes, enough)
-    if found is None:
+    agreed = cell_formulas.measured_lists(terms, votes, enough)
+    if agreed is None:
         return [voters[place] for place in cell_formulas.largest_agreeing(terms, votes)]
-    chosen = cell_formulas.chosen_direction(found.losses)
-    steps = [
-        0 if loss is None else said[voters[seat]].directions[number].step
-        for number, (loss, seat) in enumerate(zip(found.losses, found.seats, strict=True))
+    chosen = cell_formulas.chosen_direction(agreed.losses)
+    found = [
+        FoundDirection(0, []) if loss is None else FoundDirection(said[voters[seat]].directions[number].step, [loss])
+        for number, (loss, seat) in enumerate(zip(agreed.losses, agreed.seats, strict=True))
     ]
+    federation.change_cells(found=found, chosen=chosen or 0)
     if chosen is not None:
-        _choose(federation, cell.models[chosen * len(STEPS) + STEPS.index(steps[chosen])], steps[chosen])
-    told = [number for step, loss in zip(steps, found.losses, strict=True) for number in (step, loss or 0)]
-    federation.emit("fed.directions", now.r, chosen or 0, *told)
-    return ListFound([voters[place] for place in found.side], None if chosen is None else found.losses[chosen])
+        _choose(federation, cells.models[chosen * len(STEPS) + STEPS.index(found[chosen].step)])
+    _gain(federation, agreed.losses)
+    federation.emit("fed.directions", now.r, chosen or 0, *(n for one in found for n in (one.step, *(one.loss or [0]))))
+    return ListFound([voters[place] for place in agreed.side], None if chosen is None else agreed.losses[chosen])
 
 
 def _losses(measure: StepsMeasure, count: int) -> list[int | None]:
@@ -94,19 +96,50 @@ def _losses(measure: StepsMeasure, count: int) -> list[int | None]:
     return [one.measured[0].mean if one.measured else None for one in measure.directions]
 
 
-def _choose(federation: FederationContext, model: bytes, step: int) -> None:
+def _choose(federation: FederationContext, model: bytes) -> None:
     """This is the round's model, from now on."""
     host, key = federation.host, records.round_key(federation.id, federation.record.r)
     known = must(host.get(key, RoundRecord), "round", federation.id)
     host.put(key, replace(known, model=model))
     federation.change(model=model)
-    federation.change_cell(step=step)
+
+
+def _gain(federation: FederationContext, losses: cell_formulas.Losses) -> None:
+    """LC-FED-62: what the own direction of each of several cells is worth, by its members."""
+    cells, base = federation.cells, _base_loss(federation)
+    if len(cells.inside) < 2:
+        return
+    gained: dict[int, int] = {}
+    for cell, loss in zip(cells.inside, losses[1:], strict=False):
+        members = formulas.indexes_of(formulas.of_bitmap(cell.members))
+        gained |= dict.fromkeys(members, cell_formulas.gained(base, loss, len(members)))
+    rows = [replace(one, gained=one.gained + gained.get(one.index, 0)) for one in cells.members]
+    federation.change_cells(members=rows)
+
+
+def _base_loss(federation: FederationContext) -> int:
+    """That of the best model, or of the round that made the base."""
+    now = federation.record
+    if now.base == now.best_model:
+        return now.best
+    return must(federation.host.get(records.round_key(federation.id, now.r - 1), RoundRecord), "round", federation.id).loss
+
+
+def shares(federation: FederationContext, pot: int, points: Sequence[tuple[int, int]]) -> list[int]:
+    """LC-FED-41, 62: of (index, points), by the index."""
+    gains = {one.index: one.gained for one in federation.cells.members}
+    half = [gains.get(index, 0) if federation.terms.split == PaySplit.HALF else 0 for index, _ in points]
+    return cell_formulas.half_shares(pot, [one for _, one in points], half)
+
+
+def clear_gains(federation: FederationContext) -> None:
+    federation.change_cells(members=[replace(one, gained=0) for one in federation.cells.members])
 
 
 def keep_radius(federation: FederationContext, outcome: RoundOutcome) -> None:
     """LC-FED-62"""
-    radius = federation.record.clip
+    radius, cells = federation.record.clip, federation.cells
     if outcome == RoundOutcome.REVERTED:
         federation.change(clip=cell_formulas.shorter_radius(radius))
     else:
-        federation.change(clip=cell_formulas.next_radius(radius, federation.cell.step))
+        federation.change(clip=cell_formulas.next_radius(radius, cells.found[cells.chosen].step))

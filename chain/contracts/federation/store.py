@@ -189,18 +189,18 @@ class FederationContext:
         self.host.delete(records.roster_key(self.id))
         self.host.delete(records.attempt_key(self.id))
 
-    # its cell, where it has one
+    # its cells, where it has some
 
     @property
     def has_cells(self) -> bool:
         return formulas.has_cells(self.terms)
 
     @property
-    def cell(self) -> CellRecord:
-        return must(self.host.get(records.cell_key(self.id), CellRecord), "cell", self.id)
+    def cells(self) -> CellRecord:
+        return must(self.host.get(records.cell_key(self.id), CellRecord), "cells", self.id)
 
-    def change_cell(self, **changes: Any) -> None:
-        self.host.put(records.cell_key(self.id), replace(self.cell, **changes))
+    def change_cells(self, **changes: Any) -> None:
+        self.host.put(records.cell_key(self.id), replace(self.cells, **changes))
 
     def cell_seat(self, account: bytes) -> CellSeat:
         return self.host.get(records.cell_seat_key(self.id, account), CellSeat) or CellSeat([], [])

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from learningchain.chain.contracts.federation import formulas, records
-from learningchain.chain.contracts.federation.cell_formulas import MOST_IN_CELL, cell_fault, least_noise
+from learningchain.chain.contracts.federation.cell_formulas import cell_fault, least_noise
 from learningchain.chain.contracts.federation.messages import (
     AGGREGATORS,
     MASKED_DIMS,
@@ -51,6 +51,10 @@ def find_federation(reader: Reader, text: str) -> bytes:
 # --- opening --------------------------------------------------------------------------------------------------------------------
 
 
+MOST_OWNERS = 7
+"""So many make one cell: nodes do not sum several yet."""
+
+
 def secrecy_of(wanted: str | None, dims: int) -> Secrecy:
     """Where nothing is said: sums alone can be read, and of a small model where `of_cell` can have it so."""
     if wanted is not None:
@@ -67,7 +71,7 @@ def of_cell(body: FederationRequest, terms: FederationTerms, able: Able) -> Fede
         terms,
         secrecy=Secrecy.SUM,
         split=PaySplit.EQUAL if body.split is None else terms.split,
-        max_members=min(terms.max_members, MOST_IN_CELL),
+        max_members=min(terms.max_members, MOST_OWNERS),
         dp_milli=terms.dp_milli or least_noise(max(1, terms.dims)),
     )
     if body.secrecy == "sum":

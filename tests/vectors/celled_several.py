@@ -1,0 +1,262 @@
+"""Plays of federations with several cells (LC-FED-56, 59, 60, 62): dealing, pausing, cells that are over, lists, pay by halves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from learningchain.chain.contracts.federation import messages as m
+from learningchain.chain.contracts.federation import records
+from learningchain.chain.contracts.federation.messages import FederationCode
+from learningchain.chain.contracts.federation.records import FederationState, MemberState
+from tests.vectors.celled_plays import Cells, celled, drawn
+from tests.vectors.federation_plays import HELPERS, OWNERS, VALIDATORS, Train, cid
+from tests.vectors.kit import id_of
+
+C = FederationCode
+NINE = (*OWNERS, *VALIDATORS[:2])
+USED, AWAY, UNPROVED, IDLE = 1, 2, 9, 10
+MANY = {"max_members": 20}
+
+
+def void(play: Cells) -> None:
+    assert (play.read().state, play.read().r) == (FederationState.IDLE, 1), play.name
+
+
+def several(name: str, rule: str, *owners: str, **changed: int) -> Cells:
+    """In TRAIN of the first attempt of r = 1: two cells of nine stand."""
+    return drawn(name, rule, *(owners or NINE), **(MANY | changed))
+
+
+def to_measure(play: Cells, codes: Sequence[int], directions: int, what: str = "sum") -> None:
+    """From SCREEN on."""
+    play.pins(1)
+    play.screens(codes)
+    play.pins(2)
+    play.all({name: play.sum_of(what, directions) for name in play.aggregators()})
+    assert play.read().state == FederationState.MEASURE, play.name
+
+
+def again(play: Cells) -> None:
+    play.begin(play.read().r)
+    play.ready()
+
+
+# --- dealing ----------------------------------------------------------------------------------------------------------------------
+
+
+def dealt() -> Cells:
+    """Of ten with six that count two cells, each with three of these; who joins later waits."""
+    owners = (*OWNERS, *HELPERS[:3])
+    play = several("cells are dealt by tickets, those that count first", "LC-FED-56", *owners, vetted=True)
+    assert [len(play.of_cell(number)) for number in (1, 2)] == [5, 5]
+    vetted = {*OWNERS[:3], *HELPERS[:3]}
+    assert [len(vetted & {*play.of_cell(number)}) for number in (1, 2)] == [3, 3]
+    play.join("v1")
+    play.refuse(C.OUT_OF_ATTEMPT, "v1", m.CommitUpdate(play.federation, play.attempt().number, cid("x"), 1))
+    play.refuse(C.IN_A_CELL, "alice", m.RemoveMember(play.federation, id_of("o7")))
+    play.do("alice", m.RemoveMember(play.federation, id_of("v1")))
+    play.pass_deadline()
+    void(play)
+    return play
+
+
+def few_counted() -> Cells:
+    """Five that count make one cell of nine."""
+    owners = (*OWNERS, *HELPERS[:2])
+    play = several("too few that count for a second cell", "LC-FED-56", *owners, vetted=True)
+    assert [len(play.of_cell(one.number)) for one in play.cells().cells] == [9]
+    return play
+
+
+def widest() -> Cells:
+    """Cells of nine at least: seventeen make one, of sixteen; the last one waits."""
+    owners = (*OWNERS, *VALIDATORS, "bob", "carol", "erin")
+    play = several("a cell has sixteen members at most", "LC-FED-56", *owners, min_sum=9, min_members=9)
+    assert [len(play.of_cell(one.number)) for one in play.cells().cells] == [16] and len(play.cells().members) == 16
+    return play
+
+
+# --- two cells, to the end --------------------------------------------------------------------------------------------------------
+
+
+def halves() -> Cells:
+    """Half of what is paid goes by what each cell reached alone: one gained 2, the other 3 in 10 of what there was to gain."""
+    play = several("two cells are paid half by what each reached alone", "LC-FED-62", split=4, rounds=3)
+    one, two = play.of_cell(1), play.of_cell(2)
+    assert [len(one), len(two)] == [5, 4]
+    play.to_screen(*NINE)
+    to_measure(play, [USED] * 9, 5)
+    assert [cell.number for cell in play.cells().inside] == [1, 2]
+    play.settles((1000, 14 * 10**8), (500, 18 * 10**8), (2000, 17 * 10**8), None, (250, 16 * 10**8))
+    now, found = play.read(), play.cells()
+    assert [(one_.step, one_.loss) for one_ in found.found[1:4]] == [(500, [18 * 10**8]), (2000, [17 * 10**8]), (0, [])]
+    pot = now.paid
+    paid = [sum(play.member(name).paid for name in names) for names in (one, two)]
+    equal, gained = pot - pot // 2, pot // 2
+    assert abs(paid[0] - (5 * equal // 9 + 2 * gained // 5)) <= 9 and sum(paid) == pot, paid
+    assert not any(row.gained for row in found.members)
+    return play
+
+
+def no_gain() -> Cells:
+    """Neither cell alone is better than the base, both together are: equal parts. INVALID of a cell gains nothing."""
+    play = several("where no cell gained alone, all is paid equally", "LC-FED-62", split=4)
+    play.to_screen(*NINE)
+    to_measure(play, [USED] * 9, 5)
+    play.settles((1000, 15 * 10**8), (500, 21 * 10**8), None, (250, 3 * 10**9), (250, 16 * 10**8))
+    paid = sorted(play.member(name).paid for name in NINE)
+    assert paid[-1] - paid[0] <= 8 and paid[0] > 0, paid
+    return play
+
+
+def streaks() -> Cells:
+    """Each round's gain is below the loss of its own base, and adds up until there is progress, or until the best is the base."""
+    play = several("what cells gained adds up within a streak", "LC-FED-62", split=4, rounds=7, patience=5)
+    one, two = play.of_cell(1), play.of_cell(2)
+
+    def settles(whole: int, first: int | None, second: int | None) -> None:
+        play.to_screen(*NINE)
+        to_measure(play, [USED] * 9, 5, f"sum {play.read().starts}")
+        own = [None if loss is None else (250, loss * 10**7) for loss in (first, second)]
+        play.settles((250, whole * 10**7), *own, None, None)
+        if play.read().end == 0:
+            again(play)
+
+    settles(205, 206, None)
+    settles(203, 202, 205)
+    assert [row.gained for row in play.cells().members if row.gained] == [3 * 10**7 // 5] * 5
+    settles(190, None, 199)
+    pot = play.read().paid
+    paid = [sum(play.member(name).paid for name in names) for names in (one, two)]
+    assert abs(paid[0] - (pot * 5 // 18 + pot // 4)) <= 9 and sum(paid) == pot, paid
+    settles(195, 195, 195)
+    settles(194, 193, None)
+    assert [row.gained for row in play.cells().members if row.gained] == [2 * 10**7 // 5] * 5
+    settles(400, 400, 400)
+    assert not any(row.gained for row in play.cells().members)
+    return play
+
+
+# --- pausing ----------------------------------------------------------------------------------------------------------------------
+
+
+def absent() -> Cells:
+    """One sends nothing: its cell pauses, and the other one is summed and paid."""
+    play = several("a cell pauses where one of it sends nothing, others go on", "LC-FED-58", rounds=3)
+    one, two = play.of_cell(1), play.of_cell(2)
+    missing = one[0]
+    owners = [name for name in NINE if name != missing]
+    play.refers()
+    play.files(*owners)
+    play.pass_deadline()
+    play.have(reference=True)
+    play.pins(1)
+    wrong = [USED] * 8
+    right = [USED if name in two else IDLE for name in owners]
+    play.refuse(C.BAD_SCREEN, play.aggregators()[0], play.screen(wrong))
+    play.screens(right)
+    play.pins(2)
+    first = play.aggregators()[0]
+    play.refuse(C.BAD_FILE, first, play.sum_of("sum", 5))
+    play.all({name: play.sum_of("sum", 3) for name in play.aggregators()})
+    play.settles((1000, 15 * 10**8), None, None)
+    assert [play.member(name).paid > 0 for name in (*one, *two)] == [False] * 5 + [True] * 4
+    found = play.state.get(records.sets_key(play.federation, cid("initial")))
+    assert isinstance(found, records.AcceptedSets) and len(found.sets) == 1
+    return play
+
+
+def away() -> Cells:
+    """One aggregator lacks one file: AWAY, its cell is IDLE, and the other one is summed. Of each cell one: VOID SPLIT."""
+    play = several("a file that one aggregator lacks pauses a cell", "LC-FED-59", rounds=4)
+    one, two = play.of_cell(1), play.of_cell(2)
+    play.to_have(*NINE)
+    names = play.aggregators()
+    play.have(of={names[0]: [at for at, name in enumerate(NINE) if name != one[0]]}, reference=True)
+    play.pins(1)
+    codes = [AWAY if name == one[0] else IDLE if name in one else USED for name in NINE]
+    for place, code in ((NINE.index(one[0]), UNPROVED), (NINE.index(one[1]), USED), (NINE.index(two[0]), IDLE)):
+        bad = [code if at == place else known for at, known in enumerate(codes)]
+        play.refuse(C.BAD_SCREEN, names[0], play.screen(bad))
+    play.screens(codes)
+    play.pins(2)
+    play.all({name: play.sum_of("sum", 3) for name in names})
+    play.settles((1000, 15 * 10**8), None, None)
+    again(play)
+    play.to_have(*NINE)
+    names = play.aggregators()
+    play.have(of={names[0]: [at for at, name in enumerate(NINE) if name not in (one[0], two[0])]}, reference=True)
+    assert play.read().state == FederationState.IDLE and play.read().r == 2
+    return play
+
+
+def unproved() -> Cells:
+    """One that is not proved: its cell is IDLE, the other one is summed; of each one: VOID SPLIT."""
+    play = several("one that is not proved pauses its cell alone", "LC-FED-59", rounds=4)
+    one, two = play.of_cell(1), play.of_cell(2)
+    play.to_screen(*NINE)
+    to_measure(play, [UNPROVED if name == two[0] else IDLE if name in two else USED for name in NINE], 3)
+    play.settles((1000, 15 * 10**8), None, None)
+    assert [play.member(name).paid > 0 for name in (*one, *two)] == [True] * 5 + [False] * 4
+    again(play)
+    play.to_screen(*NINE)
+    play.pins(1)
+    play.screens([UNPROVED if name in (one[0], two[0]) else IDLE for name in NINE])
+    assert play.read().state == FederationState.IDLE and play.read().r == 2
+    return play
+
+
+def over() -> Cells:
+    """A cell that falls below three is over and its members wait; the other one goes on, until it is over, too."""
+    play = several("a cell of fewer than three is over, others go on", "LC-FED-56", rounds=4, pace_ms=10**6)
+    one, two = play.of_cell(1), play.of_cell(2)
+    for name in two[:2]:
+        play.do(name, m.LeaveFederation(play.federation))
+    assert [cell.number for cell in play.cells().cells] == [1] and len(play.cells().inside) == 2
+    play.do("alice", m.RemoveMember(play.federation, id_of(two[2])))
+    play.to_screen(*NINE)
+    to_measure(play, [USED] * 9, 5)
+    play.settles((1000, 15 * 10**8), None, None, None, None)
+    again(play)
+    play.refuse(C.OUT_OF_ATTEMPT, two[3], m.CommitUpdate(play.federation, play.attempt().number, cid("x"), 1))
+    play.to_screen(*one)
+    to_measure(play, [USED] * 5, 3, "second")
+    play.settles((1000, 14 * 10**8), None, None)
+    for name in one[:3]:
+        play.do(name, m.LeaveFederation(play.federation))
+    assert not play.cells().cells and play.member(one[3]).state == MemberState.ACTIVE
+    play.refuse(C.TOO_FEW_MEMBERS, "alice", m.StartRound(play.federation, play.read().r))
+    return play
+
+
+def sets() -> Cells:
+    """Each cell is a set of its own on a base; without one of its members another one, behind them."""
+    play = several("cells are sets of their own on a base", "LC-FED-59", rounds=3)
+    two = play.of_cell(2)
+    play.to_screen(*NINE)
+    to_measure(play, [USED] * 9, 5)
+    play.settles((250, 3 * 10**9), *[None] * 4)
+    play.do(two[0], m.LeaveFederation(play.federation))
+    again(play)
+    rest = [name for name in NINE if name != two[0]]
+    play.to_screen(*rest)
+    to_measure(play, [USED] * 8, 5, "second")
+    found = play.state.get(records.sets_key(play.federation, cid("initial")))
+    assert isinstance(found, records.AcceptedSets) and len(found.sets) == 3, found
+    assert found.sets[2] == play.inside()[1]
+    return play
+
+
+def early() -> Cells:
+    """Fewer are in when the cells are dealt than when the start was asked for: one cell."""
+    play = celled("who leaves before the draw is in no cell", "LC-FED-56", *NINE, **MANY)
+    play.do("alice", m.StartRound(play.federation, 1))
+    play.all({name: m.LeaveFederation(play.federation) for name in NINE[:2]})
+    play.drawn()
+    assert [len(play.of_cell(one.number)) for one in play.cells().cells] == [7]
+    return play
+
+
+SEVERAL: tuple[Callable[[], Train], ...] = (
+    *(dealt, few_counted, widest, early, halves, no_gain, streaks, absent, away, unproved, over, sets),
+)
