@@ -226,6 +226,9 @@ def test_parameters_that_others_send_change_nothing_and_a_misspelt_one_is_refuse
     others = {"sequence_id": 7, "triton_enable_empty_final_response": True, "content_type": "np", "priority": 1, "headers": {}}
     assert parse(PLAIN, parameters=others).terms == parse(PLAIN).terms
     assert parse(PLAIN, parameters=others | {"max_charge": "2"}).terms.max_charge == "2"
+    inputs = [one | {"parameters": {"content_type": "np"}} for one in PLAIN]
+    outputs = [{"name": name, "parameters": {"content_type": "np", "x": {}}} for name in ("class", "score", "agree")]
+    assert parse(inputs, outputs=outputs, more={}) == parse(PLAIN), "nor where they stand with a tensor"
     for name in ("max_charg", "maxcharge", "Max-Charge", "agre", "tips"):
         with pytest.raises(BadInference, match="did you mean"):
             parse(PLAIN, parameters={name: "2"})

@@ -38,6 +38,8 @@ FORMATS: Final = {
 OUTPUTS: Final = {"class": "INT64", "score": "FP64", "agree": "INT32"}
 OTHERS: Final = frozenset({"timeout", "priority", "binary_data_output"})
 """Parameters of the protocol's extensions."""
+CHANGES: Final = frozenset({"classification", "shared_memory_region"})
+"""Those that change what an output is: whoever asks for one and is answered without it reads something else."""
 
 Name = Annotated[str, Meta(max_length=256)]
 
@@ -287,8 +289,10 @@ def _outputs(body: InferenceBody, known: Sequence[str]) -> tuple[tuple[str, bool
         binary = output.parameters.get("binary_data", all_binary)
         if output.name not in known:
             raise BadInference(f"the model has no output {output.name[:40]!r}; it has {', '.join(known)}")
-        if type(binary) is not bool or output.parameters.keys() - {"binary_data"}:
-            raise BadInference(f"output {output.name} may have the parameter binary_data, true or false, and no other")
+        if type(binary) is not bool:
+            raise BadInference(f"output {output.name}: binary_data is true or false")
+        if changed := sorted(output.parameters.keys() & CHANGES):
+            raise BadInference(f"output {output.name}: this server has no extension for {changed[0]}. Ask without it")
         wanted.append((output.name, binary))
     if len({name for name, _ in wanted}) != len(wanted):
         raise BadInference("an output is asked for twice")
