@@ -21,18 +21,17 @@ import re
 import sys
 import termios
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
-import msgspec
 import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
-from learningchain.client.api.errors import ErrorResponse, usage
-from learningchain.client.api.route import SAFE_HEADERS, ServerLimits
+from learningchain.client.api.errors import RequestError, usage
+from learningchain.client.api.route import ServerLimits
 from learningchain.p2p.hosts import host_of_address
 
 log: Any = structlog.get_logger(__name__)
@@ -47,15 +46,14 @@ MAX_HEADERS: Final = 32
 MAX_FIELD: Final = 4_096
 """Bytes of a request's first line; header fields, and bytes of a name and of a value. Half a request holds at most 256 KiB, all
 connections together 128 MiB."""
-TOO_LARGE: Final = (
-    f"The request's header is too large: at most {MAX_LINE:,} bytes in its first line, {MAX_HEADERS} fields and {MAX_FIELD:,} "
-    "bytes in each. A browser sends the cookies of every program on this host: open the node by another name of it, or remove some"
-)
+_COOKIES: Final = "A browser sends the cookies of every program on this host: open the node by another name of it, or remove some"
 LOG_LINES: Final = 5
 LOG_WINDOW_S: Final = 60.0
 """At most LOG_LINES lines about requests that are none in this time; the next one says how many were left out."""
 MAX_SHOWN: Final = 120
 LOOPBACK: Final = "loopback"
+BEGIN: Final = 64
+"""Bytes of a header that are looked at where it cannot be read: its method, and the beginning of its path."""
 _THEIRS: Final = (HttpProcessingError, web.RequestPayloadError, ConnectionError, TimeoutError)
 """What aiohttp raises for what the other side did."""
 
@@ -63,6 +61,19 @@ _THEIRS: Final = (HttpProcessingError, web.RequestPayloadError, ConnectionError,
 def escaped(text: object) -> str:
     """Bytes of a stranger as printable ASCII, bounded."""
     return str(text)[:MAX_SHOWN].encode("unicode_escape").decode("ascii")[:MAX_SHOWN]
+
+
+def why_unread(fault: BaseException | None) -> RequestError:
+    """What is said to whoever sent what cannot be read; a bound that it exceeds by name, and nothing of what was sent."""
+    if isinstance(fault, LineTooLong) and fault.args[1] == MAX_LINE:
+        why = f"its first line has more than {MAX_LINE:,} bytes. Ask by a shorter path and query"
+    elif isinstance(fault, LineTooLong):
+        why = f"one of its fields has more than {MAX_FIELD:,} bytes. {_COOKIES}"
+    elif isinstance(fault, BadHttpMessage) and "Too many headers" in fault.message:
+        why = f"it has more than {MAX_HEADERS} fields. Send fewer; a proxy on the way may add some"
+    else:
+        return usage("This is no HTTP request that the node can read. Send HTTP/1.1", name="BAD_HTTP", status=400)
+    return usage(f"The request's header is too large: {why}", name="HEADERS_TOO_LARGE", status=431)
 
 
 def host_of_client(address: str) -> str:
@@ -106,6 +117,8 @@ class HttpConnection(RequestHandler):
         """Its place among all connections so far: the loop's clock tells those of a millisecond not apart."""
         self.since = listener.loop.time()
         """When it began to wait."""
+        self._begin = b""
+        """Of the request that it waits for."""
         self._header_since: float | None = self.since
         """When the header that it waits for began; a new connection owes one at once."""
         self._unsent: tuple[int, float] | None = None
@@ -130,6 +143,8 @@ class HttpConnection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         if data and not self.busy and self._header_since is None:
             self._header_since = self._loop.time()
+        if not self.busy and len(self._begin) < BEGIN:
+            self._begin += data[:BEGIN]
         super().data_received(data)
 
     def pause_writing(self) -> None:
@@ -151,7 +166,7 @@ class HttpConnection(RequestHandler):
             yield
         finally:
             self.busy -= 1
-            self.since, self._header_since = self._loop.time(), None
+            self.since, self._header_since, self._begin = self._loop.time(), None, b""
 
     def read_no_more(self) -> None:
         """The rest of a stranger's body is left where it is, and the connection ends with the refusal: nothing that may be asked
@@ -193,13 +208,14 @@ class HttpConnection(RequestHandler):
         self._listener.complain(self.host, exc)
         if request.writer.output_size > 0:
             raise ConnectionError("the answer was under way")
-        error = usage("This is no HTTP request that the node can read. Send HTTP/1.1", name="BAD_HTTP", status=400)
-        if isinstance(exc, LineTooLong) or (isinstance(exc, BadHttpMessage) and "Too many headers" in exc.message):
-            error = usage(TOO_LARGE, name="HEADERS_TOO_LARGE", status=431)
-        body = msgspec.json.encode(ErrorResponse(error.body))
-        response = web.Response(body=body, status=error.status, content_type="application/json", headers=SAFE_HEADERS)
+        response = self._listener.refusal(self._path(), why_unread(exc))
         response.force_close()
         return response
+
+    def _path(self) -> str:
+        """Of a request that cannot be read, as far as it can be told: other protocols have refusals of their own."""
+        words = self._begin.split(b" ", 2)
+        return words[1].partition(b"?")[0].decode("latin-1") if len(words) > 1 else ""
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """In place of a traceback for everything that somebody sends."""
@@ -207,10 +223,10 @@ class HttpConnection(RequestHandler):
 
 
 class HttpListener:
-    """All connections of one server. `listen` begins, `close` ends."""
+    """All connections of one server. `listen` begins, `close` ends. `refusal`: how a path's requests are refused."""
 
-    def __init__(self, limits: ServerLimits) -> None:
-        self.limits = limits
+    def __init__(self, limits: ServerLimits, refusal: Callable[[str, RequestError], web.Response]) -> None:
+        self.limits, self.refusal = limits, refusal
         self.loop = asyncio.get_running_loop()
         self.connections: set[HttpConnection] = set()
         self.seen = self.refused = 0

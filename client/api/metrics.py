@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
@@ -243,7 +243,7 @@ class Metrics:
         self._requests.labels(route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def expose(self, sandbox: Mapping[str, Any] | None = None) -> bytes:
-        """`sandbox`: what its self-test said, where there was one."""
+    def expose(self, sandbox: Mapping[str, Any] | None = None, *, encode: Callable[..., bytes] = generate_latest) -> bytes:
+        """`sandbox`: what its self-test said, where there was one. `encode`: the form of a library."""
         self._gauges.sandbox = sandbox
-        return generate_latest(self._registry)
+        return encode(self._registry)

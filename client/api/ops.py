@@ -5,13 +5,16 @@ from __future__ import annotations
 import gzip
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import lru_cache
 from itertools import islice
 from typing import Any
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.openmetrics import exposition as openmetrics
 
 from learningchain.client.api.errors import forbidden, not_found, unavailable, usage
 from learningchain.client.api.route import Call, Route
@@ -103,8 +106,12 @@ async def get_ready(call: Call) -> Json:
 
 async def get_metrics(call: Call) -> web.Response:
     """Whoever asks without a token waits in the line of strangers."""
-    body = call.context.metrics.expose(call.node.work.report)
-    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+    encode: Callable[..., bytes] = generate_latest
+    kind = CONTENT_TYPE_PLAIN_0_0_4
+    if "application/openmetrics-text" in call.request.headers.get("Accept", "").lower():
+        encode, kind = openmetrics.generate_latest, openmetrics.CONTENT_TYPE_LATEST
+    body = call.context.metrics.expose(call.node.work.report, encode=encode)
+    return web.Response(body=body, headers={"Content-Type": kind, "Vary": "Accept"})
 
 
 async def get_proof_of_token(call: Call) -> Json:

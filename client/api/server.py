@@ -27,7 +27,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from learningchain.chain.storage.errors import StorageError
 from learningchain.client.api.browsers import host_name
-from learningchain.client.api.errors import ErrorBody, ErrorResponse, RequestError, forbidden, not_found, unauthorized, usage
+from learningchain.client.api.errors import ErrorResponse, RequestError, forbidden, not_found, unauthorized, usage
 from learningchain.client.api.following import Followers
 from learningchain.client.api.http_listener import HttpConnection, HttpListener
 from learningchain.client.api.hub import Hub
@@ -142,7 +142,7 @@ class ApiServer:
         server = self._runner.server
         if server is None:
             raise RuntimeError("the server was not set up")
-        self._door = HttpListener(self._limits)
+        self._door = HttpListener(self._limits, refused)
         self._strangers = Turns(self._limits.strangers_per_s, self._limits.strangers_at_once)
         try:
             port = self._port = await self._door.listen(server, *self._listen)
@@ -495,19 +495,20 @@ _REFUSALS: Final = {_room(route.path): route.refusal for _, route in ROUTES if r
 """How paths of another protocol are refused, also those that it does not have."""
 
 
-def _failure(request: web.Request, e: RequestError) -> web.Response:
-    route: Route | None = request.get(_ROUTE)
-    refusal = _REFUSALS.get(_room(request.path)) if route is None else route.refusal
+def refused(path: str, e: RequestError) -> web.Response:
+    """A refusal in the form of the protocol that the path belongs to."""
+    refusal = _REFUSALS.get(_room(path))
     if refusal is not None:
         return refusal(e)
-    headers = dict(SAFE_HEADERS)
-    headers |= e.headers
+    headers = SAFE_HEADERS | e.headers
     if e.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="learningchain"'
-    body: ErrorBody = e.body
-    return web.Response(
-        body=msgspec.json.encode(ErrorResponse(body)), status=e.status, content_type="application/json", headers=headers
-    )
+    body = msgspec.json.encode(ErrorResponse(e.body))
+    return web.Response(body=body, status=e.status, content_type="application/json", headers=headers)
+
+
+def _failure(request: web.Request, e: RequestError) -> web.Response:
+    return refused(request.path, e)
 
 
 def _of_http(e: web.HTTPException, request: web.Request) -> RequestError:

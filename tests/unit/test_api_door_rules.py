@@ -13,6 +13,7 @@ from aiohttp import web
 from learningchain.client.api.errors import RequestError
 from learningchain.client.api.http_listener import LOG_LINES, LOG_WINDOW_S, STALL_BYTES, HttpConnection, HttpListener
 from learningchain.client.api.route import ServerLimits, Slots
+from learningchain.client.api.server import refused
 
 HEADER, IDLE, STALL = 10.0, 75.0, 30.0
 
@@ -51,7 +52,7 @@ class Door:
     def __init__(self, now: list[float], **limits: Any) -> None:
         patient: dict[str, Any] = {"header_s": HEADER, "idle_s": IDLE, "stall_s": STALL}
         self._now = now
-        self.listener = HttpListener(ServerLimits(**(patient | limits)))
+        self.listener = HttpListener(ServerLimits(**(patient | limits)), refused)
         self._server = web.Server(cast(Any, lambda request: web.Response()))
 
     def connect(self, address: str = "192.0.2.1", *, known: bool = False, waits: float = 0.0) -> HttpConnection:

@@ -11,6 +11,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 import structlog
+from prometheus_client.openmetrics import parser as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
 
 from learningchain.chain.storage.errors import StorageDamaged
 from learningchain.client.api.route import ServerLimits
@@ -210,18 +212,38 @@ async def test_a_form_is_not_kept_with_its_envelope(api: Api) -> None:
         assert response.status == 415 and "--data-binary @FILE" in (await response.json())["error"]["message"]
 
 
+SECRETS = {"Cookie": "; ".join(f"_xsrf_{n}={'SECRET' * 40}" for n in range(20))}
+
+
 @pytest.mark.parametrize(
-    "fields",
-    [{"Cookie": "; ".join(f"_xsrf_{n}={'SECRET' * 40}" for n in range(20))}, {f"X-{n}": "SECRET" for n in range(40)}],
+    ("query", "fields", "bound"),
+    [
+        ("", SECRETS, "one of its fields has more than 4,096 bytes. A browser sends the cookies"),
+        ("", {f"X-{n}": "SECRET" for n in range(40)}, "it has more than 32 fields"),
+        ("?cursor=" + "SECRET" * 2_000, {}, "its first line has more than 8,190 bytes"),
+    ],
+    ids=["cookies", "fields", "a query"],
 )
-async def test_a_header_that_is_too_large_is_told_with_its_bounds_and_stays_out_of_the_log(
-    api: Api, fields: dict[str, str]
+async def test_a_header_that_is_too_large_is_told_with_its_bound_and_stays_out_of_the_log(
+    api: Api, query: str, fields: dict[str, str], bound: str
 ) -> None:
     with structlog.testing.capture_logs() as log:
-        async with api.session.get(api.url + "/v1/status", headers=fields) as response:
+        async with api.session.get(api.url + "/v1/jobs" + query, headers=fields) as response:
             error = (await response.json())["error"]
-    assert response.status == 431 and error["name"] == "HEADERS_TOO_LARGE" and "4,096 bytes" in error["message"]
+    assert response.status == 431 and error["name"] == "HEADERS_TOO_LARGE" and bound in error["message"]
     assert "SECRET" not in str(log) + str(error)
+
+
+async def test_metrics_come_as_openmetrics_to_whoever_asks_for_them(api: Api) -> None:
+    asked = "application/openmetrics-text;version=x,text/plain;version=0.0.4;q=0.5"
+    for accept, kind, parsed in (
+        (asked, "application/openmetrics-text; version=1.0.0; charset=utf-8", openmetrics.text_string_to_metric_families),
+        ("*/*", "text/plain; version=0.0.4; charset=utf-8", text_string_to_metric_families),
+    ):
+        async with api.session.get(api.url + "/metrics", headers={"Accept": accept}) as response:
+            assert (response.status, response.headers["Content-Type"]) == (200, kind)
+            found = {one.name: one for one in parsed(await response.text())}
+        assert [sample.value for sample in found["lc_sandbox_ok"].samples] in ([0.0], [1.0])
 
 
 async def test_what_the_inference_protocol_does_not_have_is_refused_in_its_form(api: Api) -> None:
@@ -236,3 +258,15 @@ async def test_what_the_inference_protocol_does_not_have_is_refused_in_its_form(
             body = await response.json()
             assert response.status == status and isinstance(body["error"], str) and list(body) == ["error"], (path, body)
             assert (response.headers.get("Allow") is not None) is (status == 405)
+
+
+@pytest.mark.parametrize("path", ["/v2/models/x/infer", "/v2?x", "/v2"])
+@pytest.mark.parametrize(("fields", "status"), [(SECRETS, 431), ({"Host": "evil.example"}, 403)])
+async def test_nor_is_there_another_form_where_a_request_cannot_be_read(
+    api: Api, path: str, fields: dict[str, str], status: int
+) -> None:
+    for _ in range(2):  # a connection that is kept, too
+        await (await api.session.get(api.url + "/v2/health/live")).read()
+        async with api.session.post(api.url + path, headers=fields) as response:
+            body = await response.json()
+            assert response.status == status and isinstance(body["error"], str) and list(body) == ["error"]
