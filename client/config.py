@@ -292,6 +292,14 @@ class ClusterConfig(_Section, frozen=True, kw_only=True):
         str,
         Meta(max_length=1_024, description="Where those machines reach this node: host:port, or [::]:port for IPv6."),
     ] = "127.0.0.1:7403"
+    trusted: Annotated[
+        list[Text],
+        Meta(
+            max_length=64,
+            description="Names of machines that joined and whose word counts as this node's own: they evaluate models, on hidden "
+            "data too, and what they measure is what this node claims and votes.",
+        ),
+    ] = []
 
 
 class SlurmConfig(_Section, frozen=True, kw_only=True):
@@ -610,6 +618,11 @@ def parse_gpu(text: str) -> OfferedGpu:
     return OfferedGpu(device, DeviceKind[kind.upper()], int(mem_mb))
 
 
+def _is_machine(text: str) -> None:
+    if re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", text) is None:
+        raise ValueError(f"{text[:40]!r} is no name of a machine (learningchain machines lists them)")
+
+
 def parse_gpus(texts: list[str]) -> list[OfferedGpu]:
     """What `work.gpus` says. Raises ValueError."""
     found = [parse_gpu(text) for text in texts]
@@ -625,6 +638,7 @@ _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "api.listen": _listens_on,
     "storage.url": _is_database,
     "cluster.listen": _listens_on,
+    "cluster.trusted": _each(_is_machine),
     "slurm.address": lambda text: text and parse_endpoint(text),
     "storage.keep_blocks": parse_keep,
     "sync.trusted": parse_checkpoint,

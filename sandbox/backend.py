@@ -219,6 +219,10 @@ class AsyncBackend(Protocol):
         """How many trainings would begin now on other machines than the one whose engine does everything else: at once."""
         ...
 
+    def evaluators(self) -> int:
+        """How many machines may evaluate now, that one and others whose word is as good: at once."""
+        ...
+
     async def start(self, spec: RunSpec, cancel: threading.Event) -> AsyncWarmRun | RunResult:
         """Of a phase with late inputs: ready for them, or with its result where it ended before."""
         ...

@@ -138,25 +138,30 @@ def on_disk(name: str, data: DataSet) -> list[DataSet]:
 
 
 def known(spec: RunSpec) -> RunSpec:
-    """A run that may stay, with its data sets by their hashes alone."""
+    """A run, with its data sets by their hashes alone."""
 
     def sets(name: str, given: Any) -> KnownSets:
         if isinstance(given, DataSet):
             return KnownSets(tuple(KnownSet(part.digest, part.size) for part in on_disk(name, given)))
         return msgspec.convert(given, KnownSets)
 
-    return msgspec.structs.replace(spec, inputs={name: sets(name, given) for name, given in spec.inputs.items()})
+    inputs = {name: given if isinstance(given, Path) else sets(name, given) for name, given in spec.inputs.items()}
+    return msgspec.structs.replace(spec, inputs=inputs)
 
 
 def dump_run(spec: RunSpec) -> bytes:
-    """A run that stays, as text that `load_run` reads: the same from a newer program that knows more fields, at their defaults."""
-    return msgspec.json.encode(known(spec))
+    """A run as text that `load_run` reads, without its files: the same from a newer program that knows more fields, at their
+    defaults."""
+    fields = msgspec.to_builtins(known(spec), enc_hook=lambda path: None)
+    if inputs := {name: given for name, given in fields.pop("inputs", {}).items() if given is not None}:
+        fields["inputs"] = inputs
+    return msgspec.json.encode(fields)
 
 
-def load_run(text: bytes) -> RunSpec:
-    """The run, with its data sets by their hashes. Raises ValueError."""
+def load_run(text: bytes, files: Mapping[str, Path] | None = None) -> RunSpec:
+    """The run, with its data sets by their hashes, and these files. Raises ValueError."""
     fields = msgspec.json.decode(text, type=dict[str, Any])
-    inputs = msgspec.convert(fields.get("inputs", {}), dict[str, KnownSets])
+    inputs = {**msgspec.convert(fields.get("inputs", {}), dict[str, KnownSets]), **(files or {})}
     return RunSpec(**fields | {"limits": msgspec.convert(fields.get("limits", {}), ContainerLimits), "inputs": inputs})
 
 

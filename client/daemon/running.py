@@ -640,7 +640,7 @@ class Daemon:
             return own
         from learningchain.client.machines.backend import MachinesBackend, make_leases
 
-        engine = MachinesBackend(own, self.data, config.cluster.listen, now_ms, version())
+        engine = MachinesBackend(own, self.data, config.cluster.listen, now_ms, version(), config.cluster.trusted)
         if config.cluster.kind == "slurm":
             engine.leases = make_leases(config, self.data, engine.hub)
         self.view.machines = engine.hub

@@ -20,7 +20,7 @@ from learningchain.chain.storage import private
 from learningchain.client.machines.book import FOLDER, MachineBook, MachineError
 from learningchain.client.machines.hub import ImageArchive, MachineHub
 from learningchain.client.machines.leases import Leases, LeaseTerms
-from learningchain.client.machines.placing import may_leave
+from learningchain.client.machines.placing import may_leave, needs_trust
 from learningchain.client.machines.slurm import Slurm, SlurmTerms
 from learningchain.p2p.address_book import parse_endpoint
 from learningchain.sandbox import AsyncBackend, AsyncWarmRun, DataSet, ImageLimits, OwnData, Progress, RunResult, RunSpec
@@ -44,13 +44,22 @@ class _NotedArchive(msgspec.Struct, frozen=True):
 class MachinesBackend:
     """`own`: the node's engine. `data`: its data folder. `version`: of the node's program. Implements `sandbox.AsyncBackend`."""
 
-    def __init__(self, own: AsyncBackend, data: Path, listen: str, now_ms: Callable[[], int], version: str = "") -> None:
+    def __init__(
+        self,
+        own: AsyncBackend,
+        data: Path,
+        listen: str,
+        now_ms: Callable[[], int],
+        version: str = "",
+        trusted: Collection[str] = (),
+    ) -> None:
         """Raises `MachineError`."""
         self._own = own
         self._path = data / FOLDER / "images.json"
         self.hub = MachineHub(
             MachineBook(data / FOLDER, now_ms()), listen, data / FOLDER / "out", data / FOLDER / "runs.json", now_ms, version
         )
+        self.hub.trusted = frozenset(trusted)
         self.leases: Leases | None = None
         """Where a training runs that no machine has room for, if the site gives any."""
         self._archives: dict[str, ImageArchive] = {}
@@ -116,7 +125,7 @@ class MachinesBackend:
             machine = self.hub.place(spec)
             if machine is not None:
                 return await self.hub.run(machine, spec, archive, on_progress, cancel, on_checkpoint=on_checkpoint)
-            if self.leases is not None:
+            if self.leases is not None and not needs_trust(spec):
                 lease = await self.leases.take(spec, archive, cancel)
                 if isinstance(lease, RunResult):
                     return lease
@@ -143,6 +152,9 @@ class MachinesBackend:
 
     def elsewhere(self) -> int:
         return self.hub.idle()
+
+    def evaluators(self) -> int:
+        return 1 + self.hub.evaluators()
 
     def leave(self) -> None:
         if self.leases is not None:

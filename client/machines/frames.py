@@ -24,7 +24,7 @@ from msgspec import Meta
 from learningchain.chain.codec import Wire, decode, encode
 from learningchain.chain.errors import Malformed
 
-PROTOCOL: Final = 3
+PROTOCOL: Final = 4
 MAX_FRAME: Final = 1 << 20
 PIECE: Final = 256 << 10
 """Bytes of an image or an output that are under way at a time."""

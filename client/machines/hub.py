@@ -8,10 +8,10 @@
                          -> RunOver -> ReleaseRun
                     any of: another run_id or order after a new Hello, LOST_S, its time and more, a wrong output -> ENGINE_ERROR
 
-What is believed of a machine: bytes that this node counted and hashed itself. The rest is shown to people. Every end that is the
-machine's doing is an ENGINE_ERROR here: the attempt is not used up, and what the machine says of that run later is told to let go.
-A run is noted in a file before it is given away: the node's next start knows it again, takes what comes of it, and has it ready for
-whoever asks for the run (`resume`). For the loop's thread alone.
+What is believed of a machine: bytes that this node counted and hashed, and losses that it read itself, of machines that its owner
+trusts. The rest is shown to people. Every end that is the machine's doing is an ENGINE_ERROR here: the attempt is not used up, and
+what the machine says of that run later is told to let go. A run is noted in a file before it is given away: the node's next start
+knows it again, takes what comes of it, and has it ready for whoever asks for the run (`resume`). For the loop's thread alone.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from learningchain.chain.errors import Malformed
 from learningchain.chain.storage import private
 from learningchain.client.machines import frames as f
 from learningchain.client.machines.book import TOKEN_MS, MachineBook, MachineError
-from learningchain.client.machines.placing import MachinePlace, RoomShare, choose, share_of
-from learningchain.client.machines.run_notes import RunNotes
+from learningchain.client.machines.placing import MachinePlace, RoomShare, choose, needs_trust, share_of
+from learningchain.client.machines.run_notes import RunNotes, load_order
 from learningchain.client.machines.trust import name_in, node_context
 from learningchain.p2p.address_book import endpoint, parse_endpoint
 from learningchain.p2p.half_open import HalfOpen
@@ -49,7 +49,8 @@ from learningchain.sandbox import EngineError, ImageLimits, OutputFile, Progress
 from learningchain.sandbox.backend import OnCheckpoint
 from learningchain.sandbox.disk import leave_room
 from learningchain.sandbox.phases import CHECKPOINT
-from learningchain.sandbox.spec import dump_run, load_run
+from learningchain.sandbox.results import BadResult, ResultReader
+from learningchain.sandbox.spec import dump_run
 
 log: Any = structlog.get_logger("machines")
 
@@ -70,6 +71,8 @@ MAX_BULK: Final = 8
 """Transfers of one machine at a time."""
 ENDING_S: Final = 180.0
 """What a machine may take, beyond a run's wall clock and its transfers, to say how the run ended."""
+MAX_BROUGHT: Final = 1_024
+"""Jobs of which it is remembered who brought a model."""
 SLOWEST: Final = 1_000_000
 """Bytes per second at which image and outputs have to move."""
 _STATUSES: Final = {status.value: status for status in RunStatus}
@@ -98,6 +101,8 @@ class RemoteRun:
     """None until somebody waits for its end; `began`: since when, by the hub's clock."""
     began: float = 0.0
     outputs: dict[str, OutputFile] = field(default_factory=dict)
+    measured: object = None
+    """What this node read of the output that is read."""
     printed: str = ""
 
     @property
@@ -109,12 +114,17 @@ class RemoteRun:
         row, limits = self.spec.row, self.spec.limits
         if name == CHECKPOINT:
             return min(row.checkpoint_cap(limits.model_cap), limits.file_cap)
-        caps = {output.name: row.cap(output, limits.model_cap) for output in row.outputs if output.read is None}
-        return caps.get(name, 0)
+        return {output.name: row.cap(output, limits.model_cap) for output in row.outputs}.get(name, 0)
+
+    def lacks(self) -> str:
+        """The name of an output that did not come; empty where all are here."""
+        came = {row.name: self.measured is not None if row.read else row.name in self.outputs for row in self.spec.row.outputs}
+        return min((name for name, there in came.items() if not there), default="")
 
     def moving(self) -> int:
         """Bytes that may move for it in both directions."""
-        return self.spec.limits.model_cap + self.take.archive_bytes + self.cap(CHECKPOINT) + sum(i.size for i in self.take.inputs)
+        outputs = sum(self.cap(row.name) for row in self.spec.row.outputs)
+        return outputs + self.take.archive_bytes + self.cap(CHECKPOINT) + sum(i.size for i in self.take.inputs)
 
 
 class LeasedFor(NamedTuple):
@@ -162,6 +172,10 @@ class MachineHub:
         self._leaving = False
         self.arch = ""
         """Of the own engine, in the engines' word: an image for it runs on no other."""
+        self.trusted: frozenset[str] = frozenset()
+        """Machines whose measurements are this node's own word."""
+        self._brought: OrderedDict[tuple[str, str], set[str]] = OrderedDict()
+        """By a job's image and parameters, who brought a model of it to this process: it is measured by another."""
         self.leased: dict[str, LeasedFor] = {}
         """Machines that are there for one run each, or will be: no other run is placed on them."""
         self._machines: dict[str, JoinedMachine] = {known.name: JoinedMachine(known.name) for known in book.machines}
@@ -203,7 +217,7 @@ class MachineHub:
             machine = self._machines.get(name)
             if machine is None:
                 continue
-            run = RemoteRun(load_run(take.order), take, None, lambda _: None, loop.create_future(), asked=False)
+            run = RemoteRun(load_order(take), take, None, lambda _: None, loop.create_future(), asked=False)
             machine.runs[take.run] = run
             machine.lost = machine.lost or loop.call_later(BACK_S, self._end_runs, machine, "it did not come back to the node")
         loop.call_later(UNASKED_S, self.keep, ())
@@ -297,6 +311,9 @@ class MachineHub:
     def place(self, spec: RunSpec) -> str | None:
         """The machine for a run (`placing`); None where none takes it."""
         now = self._now()
+        allowed = self._machines.keys() - self.leased.keys()
+        if needs_trust(spec):
+            allowed &= self.trusted - self._brought.get(_job_of(spec), set())
         places = [
             MachinePlace(
                 machine.name,
@@ -305,7 +322,7 @@ class MachineHub:
                 not (machine.why_not(now, self.arch) or self.book.drains(machine.name)) and len(machine.runs) < f.MAX_HELD,
             )
             for machine in self._machines.values()
-            if machine.hello is not None and machine.name not in self.leased
+            if machine.hello is not None and machine.name in allowed
         ]
         return choose(share_of(spec), places)
 
@@ -314,6 +331,12 @@ class MachineHub:
         now = self._now()
         there = [machine for machine in self._machines.values() if machine.name not in self.leased and not machine.runs]
         return sum(not (machine.why_not(now, self.arch) or self.book.drains(machine.name)) for machine in there)
+
+    def evaluators(self) -> int:
+        """Trusted machines that are there and have no training: each may have an evaluation."""
+        now, there = self._now(), [self._machines[name] for name in self.trusted & self._machines.keys()]
+        free = [machine for machine in there if all(needs_trust(run.spec) for run in machine.runs.values())]
+        return sum(not (machine.why_not(now, self.arch) or self.book.drains(machine.name)) for machine in free)
 
     def trouble_of(self, name: str) -> str | None:
         """Why a machine that is there takes no run, empty where it takes some; None where it is not there."""
@@ -653,9 +676,8 @@ class MachineHub:
         status, run.printed = _STATUSES.get(told.status), _tail(told.tail)
         if status is None:
             raise Malformed("no run ends so")
-        missing = sorted({row.name for row in run.spec.row.outputs if row.read is None} - run.outputs.keys())
-        if status is RunStatus.OK and missing:
-            self._blame(machine, run, f"it says that the run is done, and gave no {missing[0]}")
+        if status is RunStatus.OK and (lacks := run.lacks()):
+            self._blame(machine, run, f"it says that the run is done, and gave no {lacks}")
             return
         if status in (RunStatus.ENGINE_ERROR, RunStatus.CANCELLED):
             self._blame(machine, run, f.shown(told.reason))
@@ -663,6 +685,7 @@ class MachineHub:
         result = RunResult(
             status=status,
             reason=f"on the machine {machine.name}: {f.shown(told.reason)}",
+            result=run.measured if status is RunStatus.OK else None,
             outputs=dict(run.outputs) if status is RunStatus.OK else {},
             exit_code=None if told.exit_code < 0 else told.exit_code,
             wall_s=told.wall_ms / 1_000,
@@ -721,9 +744,20 @@ class MachineHub:
         if run.done.done():
             file.path.unlink(missing_ok=True)
             raise MachineError("The run is over for the node")
-        await _keep_output(run, given.name, file)
+        try:
+            await _keep_output(run, given.name, file)
+        except BadResult as fault:
+            self._blame(machine, run, f"what it gives as {given.name} is none: {fault}")
+            raise MachineError(f"{given.name} cannot be read") from None
+        if given.name == "model":
+            self._note_bringer(machine, run)
         writer.write(f.framed(f.OutputReceived()))
         await f.drained(writer)
+
+    def _note_bringer(self, machine: JoinedMachine, run: RemoteRun) -> None:
+        self._brought.setdefault(_job_of(run.spec), set()).add(machine.name)
+        while len(self._brought) > MAX_BROUGHT:
+            self._brought.popitem(last=False)
 
     async def _written(self, frames: f.FrameReader, given: f.GiveOutput, run: RemoteRun) -> OutputFile:
         # Each has a name of its own: a transfer that broke off never ends the file of the one after it.
@@ -752,9 +786,17 @@ def _keep(file: IO[bytes], digest: Any, piece: bytes) -> None:
 
 
 async def _keep_output(run: RemoteRun, name: str, file: OutputFile) -> None:
+    """Raises `BadResult` for one that is read here."""
     if name == CHECKPOINT and run.on_checkpoint is not None:
         try:
             await asyncio.to_thread(run.on_checkpoint, file)  # it moves the file away
+        finally:
+            file.path.unlink(missing_ok=True)
+        return
+    read = next((row.read for row in run.spec.row.outputs if row.name == name), None)
+    if read is not None:
+        try:
+            run.measured = await asyncio.to_thread(_read_with, read(), file.path)
         finally:
             file.path.unlink(missing_ok=True)
         return
@@ -763,16 +805,26 @@ async def _keep_output(run: RemoteRun, name: str, file: OutputFile) -> None:
     run.outputs[name] = file
 
 
+def _read_with(reader: ResultReader, path: Path) -> object:
+    with private.reading(path) as file:
+        while piece := file.read(f.PIECE):
+            reader.take(piece)
+    return reader.finish()
+
+
+def _job_of(spec: RunSpec) -> tuple[str, str]:
+    """What the runs of one job have in common, wherever they run."""
+    return spec.image_id, spec.params
+
+
 def _files(spec: RunSpec) -> dict[str, Path]:
     """What of a run's inputs goes to its machine as a file."""
     return {name: given for name, given in spec.inputs.items() if isinstance(given, Path)}
 
 
 def _order(spec: RunSpec) -> bytes:
-    """Whether it outlives the node is not the machine's to know: it ends what its own program leaves behind. The files come by
-    themselves."""
-    kept = {name: given for name, given in spec.inputs.items() if not isinstance(given, Path)}
-    return dump_run(structs.replace(spec, stays=False, inputs=kept))
+    """Whether it outlives the node is not the machine's to know: it ends what its own program leaves behind."""
+    return dump_run(structs.replace(spec, stays=False))
 
 
 def _same_protocol(theirs: int) -> None:

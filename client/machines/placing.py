@@ -1,14 +1,16 @@
 """Where a training runs. Pure.
 
-    a training with no data sets or GPUs    ->  the ready machine that has room and is least full then  ->  else the own engine
-    everything else                         ->  the own engine
+    a training with no data sets or GPUs     ->  the ready machine that has room and is least full then  ->  else the own engine
+    an evaluation, with or without hidden    ->  the same of the machines that the owner trusts, without those that brought a
+    data, but without data sets                  model of this job  ->  else the own engine
+    everything else                          ->  the own engine
 
 A machine has room where what it has, without `ASIDE_MB` for its engine and program, holds the run beside those that it has from
 this node. Its fullness is the larger of its two parts, processors or memory; of two that are as full the first by name takes it.
 One whose engine is of another architecture than the own one takes nothing: the image is for that.
 Machines come first, because the node's own engine has duties with deadlines: a committee waits for no training. `work.concurrent`
-bounds the trainings of both together. Evaluations, answers, published sets, hidden data, GPUs and the owner's own data stay on the
-node.
+bounds the trainings of both together. Answers, published sets, GPUs and the owner's own data stay on the node. What an evaluation
+measured is this node's word, and its stake: a machine's owner says which of them may give it.
 """
 
 from __future__ import annotations
@@ -42,7 +44,13 @@ class MachinePlace(msgspec.Struct, frozen=True):
 
 def may_leave(spec: RunSpec) -> bool:
     """Whether a run may be made on another machine at all."""
-    return spec.phase == "train" and not spec.devices and all(isinstance(given, Path) for given in spec.inputs.values())
+    files = all(isinstance(given, Path) for given in spec.inputs.values())
+    return spec.phase in ("train", "evaluate") and not spec.devices and files
+
+
+def needs_trust(spec: RunSpec) -> bool:
+    """Whether it may only go to machines that the owner trusts as the node itself."""
+    return spec.phase != "train"
 
 
 def share_of(spec: RunSpec) -> RoomShare:

@@ -32,6 +32,7 @@ from msgspec import structs
 
 from learningchain.chain.errors import Malformed
 from learningchain.chain.storage import private
+from learningchain.chain.types import format_loss
 from learningchain.client.machines import frames as f
 from learningchain.client.machines.trust import (
     MAX_FILE,
@@ -45,7 +46,17 @@ from learningchain.client.machines.trust import (
     public_der,
 )
 from learningchain.p2p.address_book import parse_endpoint
-from learningchain.sandbox import AsyncBackend, ImageLimits, OutputFile, Progress, RunResult, RunSpec, RunStatus, SandboxError
+from learningchain.sandbox import (
+    AsyncBackend,
+    Evaluated,
+    ImageLimits,
+    OutputFile,
+    Progress,
+    RunResult,
+    RunSpec,
+    RunStatus,
+    SandboxError,
+)
 from learningchain.sandbox.disk import leave_room
 from learningchain.sandbox.phases import CHECKPOINT
 from learningchain.sandbox.spec import load_run
@@ -356,26 +367,37 @@ class MachineProgram:
         await self._deliver(run, held)
 
     async def _result(self, held: _Held, began: float) -> RunResult:
-        spec = load_run(held.take.order)
-        if spec.run_id != held.take.run or spec.inputs:
+        spec = load_run(held.take.order, {given.name: self._input(held, given) for given in held.take.inputs})
+        if spec.run_id != held.take.run or not all(isinstance(given, Path) for given in spec.inputs.values()):
             return RunResult(status=RunStatus.ENGINE_ERROR, reason="the order is of another run, or needs data sets")
         await self._bring_image(held, spec)
         for given in held.take.inputs:
             await self._fetch(f.Want(held.take.run, given.name), self._input(held, given), given.size)
-        spec = structs.replace(spec, inputs={given.name: self._input(held, given) for given in held.take.inputs})
-        left = spec.limits.wall_s - held.take.waited_ms / 1_000 - (time.monotonic() - began)
-        if left < 1:
-            return RunResult(status=RunStatus.ENGINE_ERROR, reason="the machine and the image were there too late for the run")
-        spec = _shorter(spec, left)
+        if spec.phase == "train":  # an evaluation has the time that everybody gives it: what measures is the same everywhere
+            left = spec.limits.wall_s - held.take.waited_ms / 1_000 - (time.monotonic() - began)
+            if left < 1:
+                return RunResult(status=RunStatus.ENGINE_ERROR, reason="the machine and the image were there too late for the run")
+            spec = _shorter(spec, left)
         if held.cancel.is_set():
             return RunResult(status=RunStatus.CANCELLED, reason="cancelled")
         self._say(f.Began(spec.run_id))
         log.info("run begins", run=spec.run_id, phase=spec.phase)
         printing = asyncio.get_running_loop().create_task(self._print(spec.run_id))
         try:
-            return await self._sandbox.run(spec, lambda progress: self._progress(held, progress), held.cancel, self._keeper(held))
+            result = await self._sandbox.run(spec, lambda progress: self._progress(held, progress), held.cancel, self._keeper(held))
         finally:
             printing.cancel()
+        return await asyncio.to_thread(self._with_losses, result, spec.run_id)
+
+    def _with_losses(self, result: RunResult, run: str) -> RunResult:
+        """What was measured goes to the node as a job writes it: the node reads it itself."""
+        if not isinstance(result.result, Evaluated):
+            return result
+        raw = "".join(f"{format_loss(loss)}\n" for loss in result.result.losses).encode()
+        path = self._folder / "sandbox" / "out" / f"{run}.losses"
+        with private.writing(path) as file:
+            file.write(raw)
+        return structs.replace(result, outputs={"losses": OutputFile(path, len(raw), hashlib.sha256(raw).digest())})
 
     def _input(self, held: _Held, given: f.InputFile) -> Path:
         return self._folder / "in" / f"{held.take.run}.{given.name}"

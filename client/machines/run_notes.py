@@ -12,6 +12,7 @@ import structlog
 
 from learningchain.chain.storage import private
 from learningchain.client.machines.frames import MAX_FRAME, MAX_HELD, Take
+from learningchain.sandbox import RunSpec
 from learningchain.sandbox.spec import load_run
 
 log: Any = structlog.get_logger("machines")
@@ -19,6 +20,11 @@ log: Any = structlog.get_logger("machines")
 MAX_NOTES: Final = MAX_HELD * 2 * MAX_FRAME
 GivenRun = tuple[str, Take]
 """The machine, and what it was given."""
+
+
+def load_order(take: Take) -> RunSpec:
+    """The run that was ordered; its files are not where it says. Raises ValueError."""
+    return load_run(take.order, {given.name: Path(given.name) for given in take.inputs})
 
 
 class RunNotes:
@@ -37,7 +43,7 @@ class RunNotes:
             with private.reading(self._path) as file:
                 found = msgspec.json.decode(file.read(MAX_NOTES), type=list[GivenRun])
             for _, take in found:
-                load_run(take.order)
+                load_order(take)
         except FileNotFoundError:
             return []
         except (OSError, TypeError, ValueError) as fault:

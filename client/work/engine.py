@@ -175,6 +175,9 @@ class ThreadedSandbox:
     def elsewhere(self) -> int:
         return 0
 
+    def evaluators(self) -> int:
+        return 1
+
     async def start(self, spec: RunSpec, cancel: threading.Event) -> ThreadedWarmRun | RunResult:
         started = await asyncio.get_running_loop().run_in_executor(self._starts, lambda: self._sandbox.start(spec, cancel=cancel))
         return started if isinstance(started, RunResult) else ThreadedWarmRun(started, self._answers, self._looks)

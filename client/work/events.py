@@ -76,6 +76,8 @@ class Chain:
     """What trainings that start now may take together, beside the models that this node serves; None: whatever they ask for."""
     elsewhere: int = 0
     """Trainings that would begin now on other computers of the owner's: what keeps this one busy holds up none of them."""
+    evaluators: int = 1
+    """Computers that may evaluate, this one and others that the owner trusts with it."""
 
 
 @dataclass(frozen=True)

@@ -478,7 +478,8 @@ class WorkDriver:
         room = training_room(self._machine(), self._warm.aside(), self._execution.taken())
         recent = self._now() - chain_record(state).time <= RECENT_MS + 3 * self._ledger.params.heartbeat
         held, there = self._held.get(part.slice.name, frozenset()), self._engine.elsewhere()
-        return Chain(state, self._ledger.clock, busy, part.changes.complete, held, recent, room, there)
+        evaluators = self._engine.evaluators()
+        return Chain(state, self._ledger.clock, busy, part.changes.complete, held, recent, room, there, evaluators)
 
     def _machine(self) -> MachineShare | None:
         """What the engine's machine has, where the engine is there."""

@@ -9,22 +9,36 @@ import contextlib
 import hashlib
 import json
 import threading
+from array import array
 from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from learningchain.chain.losses import LossTree
 from learningchain.client.machines import hub as hub_module
 from learningchain.client.machines import program as program_module
 from learningchain.client.machines.backend import MachinesBackend
 from learningchain.client.machines.program import MachineProgram, join
 from learningchain.client.machines.trust import MachineSecrets, parse_token
-from learningchain.sandbox import ContainerLimits, DataSet, ImageLimits, OutputFile, Progress, RunResult, RunSpec, RunStatus
+from learningchain.sandbox import (
+    ContainerLimits,
+    DataSet,
+    Evaluated,
+    ImageLimits,
+    OutputFile,
+    Progress,
+    RunResult,
+    RunSpec,
+    RunStatus,
+)
 
 IMAGE = "sha256:" + "ab" * 32
 LIMITS = ContainerLimits(cpus=1, mem_mb=64, model_cap=100)
 ARCHIVE = b"an image" * 100_000
+MEASURED = (500_000_123, 0, -7, 3_000_000_000)
+"""Losses that an evaluation comes to."""
 STEP = b"step 5 of 10"
 """What a training leaves on its way."""
 
@@ -89,6 +103,10 @@ class ScriptedEngine:
                 while not cancel.is_set():
                     await asyncio.sleep(0)
                 return RunResult(status=RunStatus.CANCELLED, reason="cancelled")
+        if spec.phase == "evaluate":
+            losses = array("q", MEASURED)
+            found = Evaluated(LossTree(losses).measurement, losses)
+            return RunResult(status=RunStatus.OK, reason="done", result=found, exit_code=0)
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{spec.run_id}.model"
         path.write_bytes(b"a model")
@@ -111,10 +129,16 @@ class ScriptedEngine:
 class Site:
     """A node with a place for machines, and the programs of those that joined."""
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
+    def __init__(self, folder: Path, port: int = 0, trusted: Collection[str] = ()) -> None:
         self.folder, self.now = folder, 1_000_000
         self.own = ScriptedEngine(folder / "own")
-        self.backend = MachinesBackend(self.own, folder / "node", f"127.0.0.1:{port}", lambda: self.now)  # type: ignore[arg-type]
+        self.backend = MachinesBackend(
+            self.own,  # type: ignore[arg-type]
+            folder / "node",
+            f"127.0.0.1:{port}",
+            lambda: self.now,
+            trusted=trusted,
+        )
         self.hub = self.backend.hub
         self.hub.arch = "x86_64"
         self.hub.start()
@@ -158,11 +182,11 @@ class Site:
 
 
 @contextlib.asynccontextmanager
-async def a_site(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
+async def a_site(folder: Path, monkeypatch: pytest.MonkeyPatch, trusted: Collection[str] = ()) -> AsyncIterator[Site]:
     monkeypatch.setattr(program_module, "FIRST_PAUSE_S", 0.01)
     # Whoever runs these beside much else has a slow machine, and no hostile one.
     monkeypatch.setattr(hub_module, "HELLO_S", 60.0)
     monkeypatch.setattr(program_module, "CONNECT_S", 60.0)
-    made = Site(folder)
+    made = Site(folder, trusted=trusted)
     yield made
     await made.close()

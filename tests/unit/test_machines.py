@@ -24,7 +24,7 @@ from learningchain.client.machines import hub as hub_module
 from learningchain.client.machines import program as program_module
 from learningchain.client.machines.book import TOKEN_MS, MachineBook, MachineError
 from learningchain.client.machines.hub import LeasedFor
-from learningchain.client.machines.placing import ASIDE_MB, MachinePlace, RoomShare, choose, may_leave
+from learningchain.client.machines.placing import ASIDE_MB, MachinePlace, RoomShare, choose, may_leave, needs_trust
 from learningchain.client.machines.program import NodeRefused, join
 from learningchain.client.machines.trust import (
     BadToken,
@@ -36,7 +36,7 @@ from learningchain.client.machines.trust import (
     parse_token,
     public_der,
 )
-from learningchain.sandbox import EngineError, RunStatus
+from learningchain.sandbox import EngineError, OwnData, RunSpec, RunStatus
 from learningchain.sandbox.data import DataFile, DataSet
 from tests.unit.api_kit import FakeRuns, serving
 from tests.unit.client_fake_api import Fake
@@ -110,12 +110,30 @@ def test_a_training_goes_where_there_is_most_room(case: str) -> None:
     assert choose(WANTED, places) == expected
 
 
-def test_only_a_training_without_data_sets_leaves_the_node(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    sets = DataSet((DataFile("digits/a", path, 1, bytes(32)),))
-    assert may_leave(spec()) and may_leave(spec(inputs={"model": path, "checkpoint": path}))
-    assert not may_leave(spec(inputs={"sets": sets}))
-    assert not may_leave(spec(phase="evaluate", seed=None, inputs={"model": path}))
+FILE = Path("/a/file")
+SETS = DataSet((DataFile("digits/a", FILE, 1, bytes(32)),))
+LEAVES: dict[str, tuple[RunSpec, str]] = {
+    "a training": (spec(), "to any"),
+    "a training that goes on": (spec(inputs={"model": FILE, "checkpoint": FILE}), "to any"),
+    "a training with a data set": (spec(inputs={"sets": SETS}), "nowhere"),
+    "a training with a GPU": (spec(devices=("nvidia.com/gpu=0",)), "nowhere"),
+    "an evaluation": (spec(phase="evaluate", seed=None, inputs={"model": FILE}), "to trusted ones"),
+    "an evaluation on hidden data": (spec(phase="evaluate", seed=None, inputs={"model": FILE, "eval": FILE}), "to trusted ones"),
+    "an evaluation with a data set": (spec(phase="evaluate", seed=None, inputs={"model": FILE, "sets": SETS}), "nowhere"),
+    "an audit of a round": (spec(phase="evaluates", seed=None, inputs={"models": FILE}), "nowhere"),
+    "an answer": (spec(phase="predict", inputs={"model": FILE}), "nowhere"),
+    "a training on own data": (
+        spec(phase="local", inputs={"model": FILE, "data": OwnData(name="own", digest=bytes(32), size=1, files=1)}),
+        "nowhere",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LEAVES)
+def test_what_leaves_the_node_and_to_whom(case: str) -> None:
+    given, where = LEAVES[case]
+    leaves = "nowhere" if not may_leave(given) else "to trusted ones" if needs_trust(given) else "to any"
+    assert leaves == where
 
 
 # --- who may join --------------------------------------------------------------------------------------------------------------

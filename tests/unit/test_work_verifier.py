@@ -30,6 +30,7 @@ from learningchain.chain.verification import scale
 from learningchain.chain.verification.votes import BallotCode
 from learningchain.client.config import WorkConfig
 from learningchain.client.contracts.job.roles import secrets
+from learningchain.client.contracts.job.roles.ballots import CandidateProgress
 from learningchain.client.contracts.job.roles.judging import CaseJudge
 from learningchain.client.contracts.job.roles.secrets import ColumnId, FalseClaim, KeptColumn, VoteSecret
 from learningchain.client.contracts.job.roles.verifier import Verifier
@@ -121,10 +122,11 @@ class Bench:
         assert self.state == "COMMIT"
         return self
 
-    def look(self) -> list[Any]:
+    def look(self, evaluators: int = 1) -> list[Any]:
         """The effects, with commitments as what is in them."""
         self.told = tell(self.chain, self.verifier, self.told)
-        return [self.read(effect) for effect in self.verifier.handle(Look(self.chain.state, self.chain.clock))]
+        given = Look(self.chain.state, self.chain.clock, evaluators=evaluators)
+        return [self.read(effect) for effect in self.verifier.handle(given)]
 
     def read(self, effect: Effect) -> Any:
         if not isinstance(effect, Submit) or not isinstance(effect.op, CommitVote):
@@ -256,6 +258,20 @@ def test_an_evaluation_says_nothing_of_who_runs_it_and_its_losses_are_kept() -> 
     start = b.sitting()
     assert (spec(start).seed, start.keep) == (None, True)
     assert (spec(start).inputs, spec(start).image_id, spec(start).limits.wall_s) == ({"model": PATH}, IMAGE, 12.5)
+
+
+def test_each_computer_that_evaluates_has_one_evaluation_at_a_time() -> None:
+    b = Bench()
+    first = b.sitting()
+    seat = b.verifier._duties[b.seat]
+    seat.candidates += [CandidateProgress(b"other", CLAIMED, path=PATH), CandidateProgress(b"third", CLAIMED, path=PATH)]
+    assert b.look() == [] and b.look(evaluators=1) == []
+    (second,) = b.look(evaluators=2)
+    assert isinstance(second, StartRun) and second.run != first.run
+    assert b.look(evaluators=2) == []
+    b.verifier.handle(RunEnded(first.run, RunStatus.FAILED, "why", None))
+    (third,) = b.look(evaluators=2)
+    assert isinstance(third, StartRun) and third.run not in (first.run, second.run)
 
 
 TOL = scale.tolerance(1, 1_000, CLAIMED)

@@ -511,6 +511,9 @@ class FakeEngine:
     def elsewhere(self) -> int:
         return 0
 
+    def evaluators(self) -> int:
+        return 1
+
     async def start(self, spec: RunSpec, cancel: threading.Event) -> AsyncWarmRun | RunResult:
         return RunResult(status=RunStatus.ENGINE_ERROR, reason="no model is served here")
 

@@ -151,6 +151,9 @@ class SimEngine:
     def elsewhere(self) -> int:
         return 0
 
+    def evaluators(self) -> int:
+        return 1
+
     async def start(self, spec: RunSpec, cancel: threading.Event) -> AsyncWarmRun | RunResult:
         return RunResult(status=RunStatus.ENGINE_ERROR, reason="no model is served here")
 

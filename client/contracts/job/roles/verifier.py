@@ -6,7 +6,7 @@ however many other jobs there are. A seat is (job, audit, round). For each seat 
     input                        when                                        effect
     Chain, REVEAL, KEY, DRAW     this node may be drawn                      BringImage, ahead of the audit
     Chain, COMMIT                a new seat                                  BringImage, FetchContent for each candidate, Decrypt
-    ImageReady, ContentReady     one evaluation at a time, nearest deadline  StartRun
+    ImageReady, ContentReady     one at a time on a machine, deadlines first StartRun
     RunEnded                     losses measured                             KeepSecret: they are on this disk before they count
     SecretStored                 for a candidate                             its ballot (`ballots`), or the hidden data's run
     ContentMissing, RunEnded     no losses                                   its ballot
@@ -128,6 +128,8 @@ class Verifier(Machine):
         self._said: set[tuple[str, Seat]] = set()
         self._clock = 0
         self._started = 0
+        self._at_once = 1
+        """Evaluations that may go on."""
         self._sitting: set[bytes] = set()
         """Jobs under audit in whose committee this node sits."""
         self._soon = FairQueue()
@@ -148,6 +150,7 @@ class Verifier(Machine):
         """Runs and commits start with `Chain`, which follows every other input but `Changed`."""
         match given:
             case Chain():
+                self._at_once = given.evaluators
                 return self._chain(given.reader, given.clock)
             case Changed():
                 self._changed(given)
@@ -391,7 +394,7 @@ class Verifier(Machine):
         image = self._images.get(duty.job)
         if image is None:
             return effects + self._want_image(reader, duty.job, urgent=True)
-        if any(c.run for d in self._duties.values() for c in d.candidates):
+        if sum(bool(c.run) for d in self._duties.values() for c in d.candidates) >= self._at_once:
             return effects
         for index, candidate in enumerate(duty.candidates):
             if candidate.path is None or candidate.ballot is not None or candidate.is_under_way or clock < candidate.retry_at:
