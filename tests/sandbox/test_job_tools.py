@@ -193,6 +193,38 @@ open("/lc/out/model", "w").write("m") if sys.argv[1] == "train" else open("/lc/o
 """
 
 
+STEADY = b"""#!/usr/local/bin/python3
+import sys
+if sys.argv[1] == "train" or open("/lc/in/model", "rb").read() != b"m":
+    sys.exit(65)
+open("/lc/out/losses", "w").write("".join(f"0.{n + 1:02}\\n" for n in range(40)))
+"""
+
+
+def test_a_gpus_own_losses_are_held_against_what_processors_measure(run: Any, tmp_path: Path) -> None:
+    build_python_image(tmp_path / "steady.tar", {"/lc/job": STEADY}, with_packages=())
+    (tmp_path / "model").write_text("m")
+    lines = [f"0.{n + 1:02}" for n in range(40)]
+    words = ["image", "check", tmp_path / "steady.tar", "--data", tmp_path / "nowhere", "--json", "--gpu-losses", tmp_path / "gpu"]
+
+    def check(*losses: str) -> Any:
+        (tmp_path / "gpu").write_text("".join(f"{one}\n" for one in losses))
+        return run(*words, "--model", tmp_path / "model")
+
+    found = check(*lines).json
+    assert found["gpu"]["inside"] and found["advice"] == []
+    assert found["reach"]["most_s"] == 600 and found["reach"]["examples"] > 40
+    found = check(*lines[:39], "0.41").json
+    assert not found["gpu"]["inside"] and found["gpu"]["difference"] == "0.000250000" and found["ok"]
+    assert found["gpu"]["widest"] == [{"example": 39, "processors": "0.400000000", "gpu": "0.410000000"}]
+    assert "Committees measure on processors" in found["advice"][0]
+    for wrong, text in ((lines[:39], "39 lines"), (["nan"], "no file of losses")):
+        ran = check(*wrong)
+        assert ran.code == 2 and text in ran.err
+    assert run(*words).code == 2, "whose losses they are is not known"
+    assert left() == []
+
+
 def test_a_program_that_does_not_repeat_is_no_job(run: Any, tmp_path: Path) -> None:
     build_python_image(tmp_path / "bad.tar", {"/lc/job": BAD}, with_packages=())
     ran = run("image", "check", tmp_path / "bad.tar", "--data", tmp_path / "nowhere", "--json")

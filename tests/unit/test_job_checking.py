@@ -10,14 +10,19 @@ import pytest
 from learningchain.chain.types import LOSS_UNIT
 from learningchain.chain.verification.scale import FloatKind, base
 from learningchain.client.contracts.job.cli.checking import (
+    LEAVES,
     MAX_TOL,
+    SLOWER,
     SPARE,
     Evaluation,
     Finding,
+    beside,
     fitting,
     judge,
     looks_single,
     memory_tries,
+    reach,
+    too_long,
     wanted,
 )
 
@@ -96,3 +101,32 @@ def test_memory_is_tried_from_little_up_and_above_what_was_seen() -> None:
     assert memory_tries(None, 256) == [32, 64, 128]
     assert memory_tries(70 * 2**20, 1_024) == [128, 256, 512]
     assert memory_tries(None, 32) == []
+
+
+def test_a_gpus_own_loss_is_held_against_the_tolerance_that_is_to_be_posted() -> None:
+    mean = found(DOUBLE, DOUBLE).loss
+    room = base(FloatKind.F32, mean)
+    all_ = [loss + room for loss in DOUBLE]
+    assert beside(DOUBLE, DOUBLE, FloatKind.F32, 0).inside
+    assert beside(DOUBLE, all_, FloatKind.F32, 0).difference == room and beside(DOUBLE, all_, FloatKind.F32, 0).inside
+    further = beside(DOUBLE, [loss + room + 1 for loss in DOUBLE], FloatKind.F32, 0)
+    assert (further.inside, further.allowed, further.outside) == (False, room, 0)
+    assert "Committees measure on processors" in further.advice[0]
+    assert beside(DOUBLE, [loss + room + 1 for loss in DOUBLE], FloatKind.F32, 2 * room).inside, "a posted tolerance counts"
+
+
+def test_a_gpus_loss_of_one_example_is_held_against_twenty_times_that() -> None:
+    room = base(FloatKind.F32, found(DOUBLE, DOUBLE).loss)
+    assert beside(DOUBLE, moved(DOUBLE, LEAVES * room), FloatKind.F32, 0).inside
+    one = beside(DOUBLE, moved(DOUBLE, LEAVES * room + 1), FloatKind.F32, 0)
+    assert (one.inside, one.outside, one.widest[0].losses) == (False, 1, (DOUBLE[0], DOUBLE[0] + LEAVES * room + 1))
+    assert "example 0" in one.advice[0]
+
+
+def test_how_much_evaluation_fits_counts_a_verifier_that_is_slower() -> None:
+    can = reach(600 / SLOWER / 10, 600, 100, 1_000, 2**30)
+    assert can.fits and (can.examples, can.model) == (1_000, 10_000) and too_long(can) == []
+    assert reach(1.0, 600, 100, 2**30, 2**30).model == 2**30, "verifiers take no larger one"
+    long = reach(600.0, 600, 100, 1_000, 2**30)
+    assert (long.fits, long.examples) == (False, 100 // SLOWER)
+    assert f"{100 // SLOWER} of this model" in too_long(long)[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,7 +23,7 @@ from learningchain.client.contracts.job.cli.submit import long_training, read_li
 
 if TYPE_CHECKING:
     from learningchain.chain.host.terms import Limits
-    from learningchain.client.contracts.job.cli.checking import Evaluation, Finding, LimitsToAsk
+    from learningchain.client.contracts.job.cli.checking import Beside, Evaluation, Finding, LimitsToAsk, Reach
     from learningchain.sandbox import DataSet
     from learningchain.sandbox.archive import ScannedImage
 
@@ -43,6 +44,8 @@ class Checked:
     archive: Path
     image: ScannedImage
     limits: Limits
+    on_gpu: Sequence[int] = ()
+    """Losses of the model as the owner's GPU measured them."""
     runs: list[tuple[str, int, int, Ran]] = field(default_factory=list)
     """(what, threads, processors, how it went)"""
     model_bytes: int = 0
@@ -62,6 +65,10 @@ def check(
     params: Annotated[str | None, Parameter(help="JSON object for the container, or @FILE.")] = None,
     model: Annotated[Path | None, Parameter(help="A model to evaluate. Default: train one.")] = None,
     hidden: Annotated[Path | None, Parameter(help="A hidden evaluation file, as for job submit.")] = None,
+    gpu_losses: Annotated[
+        Path | None,
+        Parameter(help="What the evaluation of --model wrote on a GPU of yours: is it what processors measure?"),
+    ] = None,
     sets: Annotated[
         list[str] | None,
         Parameter(
@@ -86,8 +93,9 @@ def check(
     for path in (model, hidden):
         if path is not None and not path.is_file():
             raise WrongUsage(f"There is no file {path}")
+    on_gpu = () if gpu_losses is None else _on_gpu(gpu_losses, model)
     data = folders(sets or [])
-    checked = Checked(archive, scanned(archive), limits)
+    checked = Checked(archive, scanned(archive), limits, on_gpu)
     try:
         with opened(common, text, limits) as runs:
             runs.sets = data
@@ -97,6 +105,20 @@ def check(
     except RunFailed as failed:
         return _failed(common, checked, failed)
     return _report(common, checked, hidden is not None, params, tuple(data))
+
+
+def _on_gpu(losses: Path, model: Path | None) -> Sequence[int]:
+    """What a GPU measured. Raises `WrongUsage`."""
+    from learningchain.sandbox.losses import MAX_LOSSES_BYTES, BadLosses, parse_losses
+
+    if model is None:
+        raise WrongUsage(
+            "--gpu-losses needs the model that was evaluated on the GPU: --model FILE. One that is trained here is another"
+        )
+    try:
+        return parse_losses(reading.file(losses, MAX_LOSSES_BYTES))
+    except (OSError, BadLosses) as problem:
+        raise WrongUsage(f"{losses} is no file of losses, as an evaluation writes to /lc/out/losses: {problem}") from None
 
 
 def folders(sets: list[str]) -> dict[str, DataSet]:
@@ -184,6 +206,10 @@ def _evaluate(
         threads, processors = threads or checked.limits.threads, processors or runs.engine.cpus
         _noted(checked, what, threads, processors, ran)
         into.append(Evaluation(threads, processors, ran.losses or (), ran.seconds))
+        if checked.on_gpu and hidden is None and len(checked.on_gpu) != (here := len(into[-1].losses)):
+            raise WrongUsage(
+                f"--gpu-losses has {len(checked.on_gpu)} lines, the evaluation here {here}: they are of other examples"
+            )
 
 
 def _noted(checked: Checked, what: str, threads: int, processors: int, ran: Ran) -> Ran:
@@ -210,22 +236,33 @@ def _stranger(runs: LocalRuns, checked: Checked) -> None:
 
 
 def _report(common: Common, checked: Checked, hidden: bool, params: str | None, sets: tuple[str, ...]) -> int:
-    from learningchain.client.contracts.job.cli.checking import judge, wanted
+    from learningchain.chain.verification.scale import FloatKind
+    from learningchain.client.config import WorkConfig
+    from learningchain.client.contracts.job.cli.checking import beside, judge, reach, too_long, wanted
 
     finding = judge(checked.evaluations)
     of_hidden = judge(checked.hidden) if checked.hidden else None
     repeats = finding.repeats and (of_hidden is None or of_hidden.repeats)
     kind = max((f.float_kind for f in (finding, of_hidden) if f and f.float_kind), default=None)
     tol = max(f.tol for f in (finding, of_hidden) if f)
-    advice = [*finding.advice, *(f"hidden data: {a}" for a in (of_hidden.advice if of_hidden else ())), *checked.advice]
+    gpu = beside(checked.evaluations[0].losses, checked.on_gpu, kind or FloatKind.F32, tol) if checked.on_gpu else None
+    advice = [
+        *finding.advice,
+        *(gpu.advice if gpu else ()),
+        *(f"hidden data: {a}" for a in (of_hidden.advice if of_hidden else ())),
+        *checked.advice,
+    ]
     if long := long_training(checked.limits.train_s):
         advice.append(long.removesuffix("."))
     slowest = max(ran.seconds for _, _, _, ran in checked.runs[-len(checked.evaluations) - len(checked.hidden) :])
+    usual = WorkConfig()
+    can = reach(slowest, usual.max_eval_s, finding.examples, checked.model_bytes, usual.max_model_mb << 20)
+    advice += too_long(can)
     want = wanted(slowest, checked.enough_mb, checked.limits.mem_mb, checked.model_bytes)
     needs, fee = _needs(checked, want), _fee(common, checked, want, hidden)
     name = None if kind is None else kind.name.lower()
     command = _command(checked, want, name, tol, params, hidden, sets) if repeats else None
-    document = _document(checked, finding, of_hidden, want, needs, fee, name, tol, advice, command)
+    document = _document(checked, finding, of_hidden, gpu, can, want, needs, fee, name, tol, advice, command)
 
     def people(console: Console) -> None:
         console.print(facts(f"Image {checked.archive}", _image_rows(checked)))
@@ -233,7 +270,7 @@ def _report(common: Common, checked: Checked, hidden: bool, params: str | None, 
         console.print(_runs_table(checked))
         console.print(cell(_others_text(checked), "dim"), soft_wrap=True)
         console.print()
-        console.print(facts("Found", _found_rows(checked, finding, of_hidden, name, tol, needs, fee)))
+        console.print(facts("Found", _found_rows(checked, finding, of_hidden, gpu, can, name, tol, needs, fee)))
         if finding.widest:
             console.print()
             console.print(_widest_table(checked, finding))
@@ -374,6 +411,8 @@ def _found_rows(
     checked: Checked,
     finding: Finding,
     hidden: Finding | None,
+    gpu: Beside | None,
+    can: Reach,
     kind: str | None,
     tol: int,
     needs: dict[str, Any],
@@ -396,12 +435,25 @@ def _found_rows(
         ("model", size_text(checked.model_bytes)),
         ("memory", f"{checked.enough_mb} MiB were enough here"),
         ("a verifier needs", f"{machine}, a model of {size_text(needs['model_cap'])}, {span(needs['eval_s'])} for an evaluation"),
+        ("evaluation", _reach_text(can)),
         ("fee of a vote", price),
         ("fees locked", f"{fee['locked']} with {fee['finalists']} finalists; what is not paid comes back"),
     ]
+    if gpu is not None:
+        text = f"{format_loss(gpu.loss)}, {format_loss(abs(gpu.difference))} from that, of {format_loss(gpu.allowed)} allowed"
+        apart = f": {gpu.outside} examples are outside" if gpu.outside else "" if gpu.inside else ": outside"
+        rows.insert(3, ("loss on your GPU", cell(text + apart, "green" if gpu.inside else "red")))
     if hidden is not None:
         rows.insert(3, ("hidden loss", f"{format_loss(hidden.loss)} over {hidden.examples} examples"))
     return rows
+
+
+def _reach_text(can: Reach) -> str:
+    text = f"{span(can.seconds)} on processors here"
+    if not can.fits:
+        return f"{text}: too long for many verifiers"
+    more = f"{can.examples:,} examples of this model, or a model of {size_text(can.model)} on these"
+    return f"{text}; up to {more}, where a verifier's {span(can.most_s)} are to be enough"
 
 
 def _widest_table(checked: Checked, finding: Finding) -> Any:
@@ -420,6 +472,8 @@ def _document(
     checked: Checked,
     finding: Finding,
     hidden: Finding | None,
+    gpu: Beside | None,
+    can: Reach,
     want: LimitsToAsk,
     needs: dict[str, Any],
     fee: dict[str, Any],
@@ -441,6 +495,8 @@ def _document(
         "spread": format_loss(finding.spread),
         "widest": [{"example": one.example, "losses": [format_loss(loss) for loss in one.losses]} for one in finding.widest],
         "hidden": None if hidden is None else {"examples": hidden.examples, "loss": format_loss(hidden.loss)},
+        "gpu": None if gpu is None else _gpu_view(gpu),
+        "reach": {"seconds": round(can.seconds, 3), "most_s": can.most_s, "examples": can.examples, "model_bytes": can.model},
         "float_kind": kind,
         "tol": format_loss(tol),
         "model_bytes": checked.model_bytes,
@@ -451,6 +507,16 @@ def _document(
         "advice": advice,
         "command": command,
     }
+
+
+def _gpu_view(gpu: Beside) -> dict[str, Any]:
+    from learningchain.chain.types import format_loss
+
+    widest = [
+        {"example": one.example, "processors": format_loss(one.losses[0]), "gpu": format_loss(one.losses[1])} for one in gpu.widest
+    ]
+    found = {"loss": format_loss(gpu.loss), "difference": format_loss(gpu.difference), "tol": format_loss(gpu.allowed)}
+    return {**found, "inside": gpu.inside, "examples_outside": gpu.outside, "widest": widest}
 
 
 # --- reading what was typed ----------------------------------------------------------------------------------------------------

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from learningchain.chain.losses import MAX_EXAMPLES
 from learningchain.chain.types import LOSS_UNIT
-from learningchain.chain.verification.scale import FloatKind, base, ceil_div, lower_median
+from learningchain.chain.verification.scale import FloatKind, base, ceil_div, lower_median, tolerance
 
 LEAVES = 20
 """Losses of one example may lie within so many times t of each other (rule page, FEE)."""
@@ -159,6 +160,87 @@ def _not_repeatable(loss: int, spread: int, widest: Sequence[Difference]) -> str
         f"it does not repeat: the loss differs by {spread / LOSS_UNIT:.9f}{widest_text}, and no job may differ by more than "
         f"{allowed / LOSS_UNIT:.9f}. Votes on it would disagree: you would pay for rounds that decide nothing"
     )
+
+
+# --- a GPU beside processors ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A GPU's own losses of a model beside those that committees measure, on processors. `widest`: (processors, GPU)."""
+
+    loss: int
+    difference: int
+    """Of the means, of the GPU's less that of processors."""
+    allowed: int
+    """As far may means of honest machines be apart, and losses of one example `LEAVES` times as far."""
+    outside: int
+    """Examples whose losses are further apart than that."""
+    widest: tuple[Difference, ...]
+    advice: tuple[str, ...]
+
+    @property
+    def inside(self) -> bool:
+        return abs(self.difference) <= self.allowed and not self.outside
+
+
+def beside(processors: Sequence[int], gpu: Sequence[int], kind: FloatKind, tol: int, *, shown: int = 3) -> Beside:
+    """Of the same examples. `kind` and `tol`: as they are to be posted."""
+    here, there = (-(-sum(losses) // len(losses)) for losses in (processors, gpu))
+    allowed = tolerance(kind, tol, here)
+    differing = [Difference(i, pair) for i, pair in enumerate(zip(processors, gpu, strict=True)) if pair[0] != pair[1]]
+    widest = tuple(sorted(differing, key=lambda one: (-one.width, one.example))[:shown])
+    outside = sum(one.width > LEAVES * allowed for one in differing)
+    found = Beside(there, there - here, allowed, outside, widest, ())
+    return found if found.inside else replace(found, advice=(_other_on_gpu(found, here),))
+
+
+def _other_on_gpu(found: Beside, here: int) -> str:
+    text = f"on the GPU the loss was {_text(found.loss)}, on processors it is {_text(here)}"
+    if found.outside:
+        worst = found.widest[0]
+        text += f"; {found.outside} examples are outside, most of all example {worst.example}: {_text(worst.width)} apart"
+    return (
+        f"{text}. Committees measure on processors: expect the second figure, and let no bounty hang on the first. Halves, TF32 "
+        "and autocast make such differences: evaluate in float32 without them, or in float64"
+    )
+
+
+def _text(loss: int) -> str:
+    return f"{loss / LOSS_UNIT:.9f}"
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How much evaluation fits into what verifiers take on, where a slow one takes `SLOWER` times as long as this machine."""
+
+    seconds: float
+    most_s: int
+    examples: int
+    """Of this model, in so many seconds."""
+    model: int
+    """Bytes of a model that takes as much longer as it is larger, over the same examples."""
+
+    @property
+    def fits(self) -> bool:
+        return SLOWER * self.seconds <= self.most_s
+
+
+def reach(seconds: float, most_s: int, examples: int, model: int, most_model: int) -> Reach:
+    """`seconds`: what the slowest evaluation of `examples` by a model of so many bytes took here, the container's start in it."""
+    times = most_s / (SLOWER * max(seconds, 1e-3))
+    return Reach(seconds, most_s, min(MAX_EXAMPLES, int(examples * times)), min(most_model, int(model * times)))
+
+
+def too_long(found: Reach) -> list[str]:
+    """What to do where an evaluation is too long for processors."""
+    if found.fits:
+        return []
+    return [
+        f"an evaluation took {found.seconds:.0f} s on processors here, so a slow verifier needs {SLOWER * found.seconds:.0f} s, "
+        f"and many take on no more than {found.most_s} s. Evaluate fewer examples, {found.examples:,} of this model, or a smaller "
+        "model: committees have no GPU"
+    ]
 
 
 # --- what to ask for -----------------------------------------------------------------------------------------------------------
