@@ -42,7 +42,7 @@ def building(name: str, turns: int) -> BuildingFigure:
         try:
             base = own_base(Path(scratch))
             with open_base(base) as opened:
-                packages = lock_folder(folder, opened)
+                packages = len(lock_folder(folder, opened))
 
             def build() -> None:
                 with open_base(base) as opened:

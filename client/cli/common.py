@@ -547,7 +547,7 @@ def agree(common: Common, told: str, question: str, otherwise: str) -> None:
     if told:
         common.out.note(told)
     if input(f"{question} Type yes: ").strip().lower() != "yes":
-        raise WrongUsage(otherwise)
+        raise WrongUsage(f"{otherwise}: only the whole word yes agrees")
 
 
 def passphrase(file: Path | None, *, confirm: bool) -> str:

@@ -58,8 +58,8 @@ def build_job(job: JobFolder, dest: Path, base: OpenBase, wheels: Path | None = 
     )
 
 
-def lock_folder(folder: Path, base: OpenBase, wheels: Path | None = None) -> int:
-    """Writes the locked list of what a folder's requirements.txt names; returns the number of packages.
+def lock_folder(folder: Path, base: OpenBase, wheels: Path | None = None) -> list[str]:
+    """Writes the locked list of what a folder's requirements.txt names; returns the names of its packages.
 
     Raises ImageBuildError, OSError.
     """
@@ -69,7 +69,7 @@ def lock_folder(folder: Path, base: OpenBase, wheels: Path | None = None) -> int
     unfinished = folder / f".{LOCK}.{os.getpid()}"
     unfinished.write_text(text, "utf-8")
     unfinished.replace(folder / LOCK)
-    return len(read_lock(text, base.facts))
+    return [one.name for one in read_lock(text, base.facts)]
 
 
 def _expect_base(job: JobFolder, base: OpenBase) -> None:

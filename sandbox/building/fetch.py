@@ -31,6 +31,13 @@ _LEGACY: Final = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 _OTHER_FILE: Final = re.compile(r"^\s+(\S+==\S+) from ", re.MULTILINE)
 """Where pip names a file whose hash is not among those that were asked for."""
 _REFUSALS: Final = ("No matching distribution found for ", "Could not find a version that satisfies the requirement ")
+_CONFLICT: Final = re.compile(r"^The conflict is caused by:\n(.+?)\n\s*$", re.MULTILINE | re.DOTALL)
+"""Why no versions fit together, where pip says it."""
+_NOT_BUILT: Final = "Source distributions are not built: take a version that has such a wheel"
+_RANGES: Final = "Let one of them take more versions"
+_ELSEWHERE: Final = (
+    "A version with + is of an index of its maker's, which pip has to know: once: pip config set global.extra-index-url URL"
+)
 
 
 @dataclass(frozen=True)
@@ -115,7 +122,7 @@ def _tags(base: OpenBase) -> list[tags.Tag]:
 
 def _pip(words: list[str], base: OpenBase) -> None:
     # -P: no module of the folder where the command was typed takes the place of pip or of Python's own.
-    command = [sys.executable, "-P", "-m", "pip", *words, "--quiet", "--no-input", "--disable-pip-version-check"]
+    command = [sys.executable, "-P", "-m", "pip", *words, "--progress-bar=off", "--no-input", "--disable-pip-version-check"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=FETCH_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as problem:
@@ -134,9 +141,10 @@ def _pip(words: list[str], base: OpenBase) -> None:
     for begin in _REFUSALS:
         if begin in said:
             name = said.split(begin)[1].split()[0]
-            raise ImageBuildError(
-                f"{name} has no wheel for {kind}. Source distributions are not built: take a version that has such a wheel"
-            )
+            raise ImageBuildError(f"{name} has no wheel for {kind}. {_ELSEWHERE if '+' in name else _NOT_BUILT}")
+    if (cause := _CONFLICT.search(done.stdout)) is not None:
+        lines = "; ".join(line.strip() for line in cause[1].strip().splitlines())
+        raise ImageBuildError(f"no versions of the packages fit together: {lines[:500]}. {_ELSEWHERE if '+' in lines else _RANGES}")
     raise ImageBuildError(f"the packages cannot be fetched, pip says: {' '.join(said.splitlines()[-3:])[:500] or done.returncode}")
 
 

@@ -108,8 +108,23 @@ def test_a_lock_is_written_of_names(tmp_path: Path, own: OpenBase) -> None:
     (made / "requirements.txt").write_text("Thing\n")
     with pytest.raises(ImageBuildError, match=r"without their hashes. Lock them: learningchain job lock"):
         build((made, found), own)
-    assert building.lock_folder(made, own, found) == 1
+    assert building.lock_folder(made, own, found) == ["thing"]
     assert (made / "requirements.lock").read_text().splitlines()[1:] == wanted.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ("thing==1.0+cpu", r"thing==1.0\+cpu has no wheel for CPython.*extra-index-url URL"),
+        ("thing\nthing<1", r"fit together: .*thing<1.*take more versions"),
+        ("thing==2", r"thing==2 has no wheel for CPython.*not built"),
+    ],
+)
+def test_why_a_list_cannot_be_locked_is_said(tmp_path: Path, own: OpenBase, names: str, said: str) -> None:
+    made, found = job(tmp_path)
+    (made / "requirements.txt").write_text(names)
+    with pytest.raises(ImageBuildError, match=said):
+        building.lock_folder(made, own, found)
 
 
 # --- refused ----------------------------------------------------------------------------------------------------------------------

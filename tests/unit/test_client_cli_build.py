@@ -47,6 +47,14 @@ def test_a_list_is_locked(run: Any, tmp_path: Path) -> None:
     assert run("job", "build", made, "-o", tmp_path / "image.tar", "--wheels", wheels).code == 0
 
 
+def test_whoever_locks_libraries_for_gpus_is_told_what_else_there_is(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("learningchain.sandbox.building.lock_folder", lambda *_: ["cuda-toolkit", "nvidia-cublas", "torch"])
+    ran = run("job", "lock", job(tmp_path)[0])
+    assert ran.code == 0 and "3 packages" in ran.out and "2 of them are for NVIDIA" in ran.err and "torch==2.13.0+cpu" in ran.err
+
+
 def test_a_folder_is_posted_as_its_archive_would_be(api: Fake, run: Any, tmp_path: Path) -> None:
     made, _ = job(tmp_path)
     (made / "requirements.lock").unlink()

@@ -19,6 +19,9 @@ Base = Annotated[
 ]
 Wheels = Annotated[Path | None, Parameter(help="A folder of wheels to take. Default: the index of pip's own settings.")]
 
+CUDA = ("nvidia-", "cuda-")
+"""How packages begin that bring libraries for GPUs."""
+
 
 def build(
     folder: Annotated[Path, Parameter(name="DIR", help="The job's folder (job.py, data, requirements.lock), or a module FILE.py.")],
@@ -69,9 +72,14 @@ def lock(
     from learningchain.sandbox.building import lock_folder
 
     with _opened(base) as opened:
-        count = lock_folder(folder, opened, wheels)
-    target = folder / "requirements.lock"
+        names = lock_folder(folder, opened, wheels)
+    target, count = folder / "requirements.lock", len(names)
     common.out.show({"lock": str(target), "packages": count}, lambda console: console.print(f"{target}: {count} packages"))
+    if cuda := [name for name in names if name.startswith(CUDA)]:
+        common.out.note(
+            f"{len(cuda)} of them are for NVIDIA's GPUs ({', '.join(cuda[:2])} …), gigabytes of libraries: an image may have "
+            "2 GiB. Where the maker has a build for processors alone, name that in requirements.txt, such as torch==2.13.0+cpu"
+        )
     common.out.note(f"Build the image: learningchain job build {folder}")
     return 0
 

@@ -383,8 +383,9 @@ def fetch(
     started = time.monotonic()
 
     async def download(node: Client) -> Fetched:
+        ref = await find(node, job)
         with Bar(common.out, "model") as on_progress:
-            return await node.fetch_model(await find(node, job), out, overwrite=force, on_progress=on_progress)
+            return await node.fetch_model(ref, out, overwrite=force, on_progress=on_progress)
 
     got = common.ask(download)
     logged = {} if mlflow is None else {"mlflow_run": _logged(common, mlflow, job, got.path)}
