@@ -34,6 +34,8 @@ END_S: Final = 5.0
 MAX_ANSWER: Final = 1 << 20
 WARN_S: Final = 120
 """Slurm sends USR1 so long before a lease's time is over."""
+HANDED_ON: Final = frozenset({"HOME", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "SLURM_CONF", "USER"})
+"""What sbatch, and so a lease's job, has of the node's environment."""
 _STATES: Final = re.compile(r"[A-Z_]{2,32}")
 _START: Final = re.compile(r"to start at (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\b")
 _QUEUED: Final = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"})
@@ -123,13 +125,15 @@ class Slurm:
         await _call(["scancel", f"--name={name}"])
 
     def _words(self, command: str, shape: LeaseShape) -> list[str]:
-        """A shape as Slurm's options. Nothing of the node's environment is handed on."""
+        """A shape as Slurm's options. A job has of this node's environment what `HANDED_ON` names, which is all that sbatch
+        has: for every other choice Slurm 22.05 first runs a login shell of the user on the machine, for NIL as well, and gives the
+        job up (NODE_FAIL) where that takes longer than ten seconds."""
         terms = self._terms
         chosen = {"partition": terms.partition, "account": terms.account, "qos": terms.qos, "constraint": terms.constraint}
         return [
             command,
             "--no-requeue",
-            "--export=NIL",
+            "--export=ALL",
             "--chdir=/",
             "--nodes=1",
             "--ntasks=1",
@@ -162,6 +166,8 @@ async def _call(words: Sequence[str], given: bytes = b"") -> tuple[str, str]:
     """What a command of Slurm wrote, and what it complained of. Raises `SlurmError`."""
     command, pipe = words[0], asyncio.subprocess.PIPE
     kept = {name: text for name, text in os.environ.items() if not name.startswith(("LEARNINGCHAIN_", "SBATCH_", "SQUEUE_"))}
+    if command == "sbatch":
+        kept = {name: text for name, text in kept.items() if name in HANDED_ON}
     kept |= {"LC_ALL": "C", "SLURM_TIME_FORMAT": "standard"}
     try:
         process = await asyncio.create_subprocess_exec(

@@ -29,7 +29,7 @@ from learningchain.client.machines.book import MachineBook
 from learningchain.client.machines.lease_file import read_lease
 from learningchain.client.machines.leases import Leases, LeaseTerms, shape_of
 from learningchain.client.machines.program import MachineProgram, _shorter, join
-from learningchain.client.machines.slurm import LeaseNews, LeaseShape, LeaseStanding, Slurm, SlurmError, SlurmTerms
+from learningchain.client.machines.slurm import HANDED_ON, LeaseNews, LeaseShape, LeaseStanding, Slurm, SlurmError, SlurmTerms
 from learningchain.client.machines.trust import parse_token
 from learningchain.sandbox import RunResult, RunStatus, SandboxError
 from tests.unit.machines_kit import ScriptedEngine, Site, a_site, spec
@@ -108,7 +108,7 @@ async def test_a_job_is_asked_for_word_by_word(played: Played, tmp_path: Path) -
     (words,) = played.given("sbatch")
     assert words == [
         "--no-requeue",
-        "--export=NIL",
+        "--export=ALL",
         "--chdir=/",
         "--nodes=1",
         "--ntasks=1",
@@ -127,6 +127,16 @@ async def test_a_job_is_asked_for_word_by_word(played: Played, tmp_path: Path) -
     assert shlex.split(second) == ["exec", "/opt/learning chain/bin", "-q", "machine", "lease", str(tmp_path / "it's.json")]
     await Slurm(TERMS).end("slurm-1")
     assert played.given("scancel") == [["--name=slurm-1"]]
+
+
+async def test_a_job_has_of_the_node_s_environment_what_it_needs_alone(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of the node")
+    monkeypatch.setenv("SLURM_CONF", "/etc/slurm.conf")
+    played.does("sbatch", f"env >{played.folder}/env; echo 1")
+    await Slurm(TERMS).ask("slurm-1", SHAPE, played.folder / "order", played.folder / "log")
+    seen = {line.partition("=")[0] for line in (played.folder / "env").read_text().splitlines()}
+    of_the_shell = {"LC_CTYPE", "OLDPWD", "PWD", "SHLVL", "_"}
+    assert {"PATH", "SLURM_CONF"} <= seen - of_the_shell <= HANDED_ON | {"LC_ALL", "SLURM_TIME_FORMAT"}
 
 
 async def test_no_secret_of_the_node_is_in_what_slurm_s_commands_see(played: Played) -> None:
