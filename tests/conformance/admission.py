@@ -79,7 +79,7 @@ def put_slots(s: State, inviter: bytes, slots: list[list[Any]]) -> None:
 
 # --- who may: LC-MEM-27 ---------------------------------------------------------------------------------------------------------
 
-FOR_MEMBERS = {67, 68, 70, 72, 96, 97, 128, 131, 133, 139, 140, 160, 161, 178, 181}
+FOR_MEMBERS = {67, 68, 70, 72, 73, 96, 97, 128, 131, 133, 139, 140, 160, 161, 178, 181}
 
 
 @check("LC-MEM-27", 7)
@@ -423,6 +423,7 @@ def go(s: State, who: bytes, how: str) -> None:
     who_goes_is_a_member(s, who)
     who_goes_is_no_validator_of_the_next_block(s, who)
     all_are_revoked(s, who)
+    membership.it_trains_for_nobody(s, who)
     set_member(s, who, member_of(s, who)._replace(verifier=False, left=s.clock))
     s.noted("left", who, how)
 

@@ -85,6 +85,7 @@ HANDLERS: dict[int, Callable[..., None]] = {
     70: admission.join,
     71: admission.leave,
     72: admission.set_box_key,
+    73: membership.set_training,
     192: governance.propose,
     193: governance.vote,
     194: governance.withdraw,

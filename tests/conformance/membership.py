@@ -161,6 +161,43 @@ def set_capacity(s: State, sender: bytes, capacity: list[int]) -> None:
     s.noted("capacity", sender, *capacity)
 
 
+@check("LC-MEM-34", 210)
+def who_trains_is_a_member(s: State, identity: bytes) -> bool:
+    return s.get(b"m/" + identity) is not None
+
+
+@check("LC-MEM-34", 211)
+def a_training_is_on_a_known_architecture(arch: int) -> bool:
+    return arch in (1, 2)
+
+
+@check("LC-MEM-34", 211)
+def a_training_is_one_that_a_job_may_ask_for(train_s: int) -> bool:
+    return train_s <= 30 * 86_400
+
+
+@check("LC-MEM-34", 212)
+def a_training_is_another_one(known: list[int] | None, arch: int, train_s: int) -> bool:
+    return train_s > 0 if known is None else known[:2] != [arch, train_s]
+
+
+def set_training(s: State, sender: bytes, arch: int, train_s: int) -> None:
+    """LC-MEM-34"""
+    who_trains_is_a_member(s, sender)
+    a_training_is_on_a_known_architecture(arch)
+    a_training_is_one_that_a_job_may_ask_for(train_s)
+    a_training_is_another_one(s.get(b"mw/" + sender), arch, train_s)
+    s.put(b"mw/" + sender, [arch, train_s, s.clock])
+    s.noted("training", sender, arch, train_s)
+
+
+@step("LC-MEM-34")
+def it_trains_for_nobody(s: State, identity: bytes) -> None:
+    known = s.get(b"mw/" + identity)
+    if known is not None and known[1] > 0:
+        s.put(b"mw/" + identity, [known[0], 0, s.clock])
+
+
 def record_draw(s: State, identity: bytes, owner: bytes, bad: bool, silent: bool) -> None:
     """LC-MEM-3, 18"""
     member = member_of(s, identity)
@@ -380,6 +417,7 @@ def end_account(s: State, identity: bytes, ref: bytes) -> None:
     s.set_account(identity, account._replace(status=BANNED, balance=0, frozen=0))
     member = member_of(s, identity)._replace(verifier=False)
     set_member(s, identity, member)
+    it_trains_for_nobody(s, identity)
     if member.inviter:
         the_inviter_is_struck(s, member.inviter, identity, ref)
     for told in ON_BAN:

@@ -106,6 +106,7 @@ MESSAGES = (
     Record("Join", ("inviter", ID), ("invitation", KEY), ("key", KEY), ("signature", SIGNATURE), ("token", SIGNATURE), tag=70),
     Record("Leave", tag=71),
     Record("SetBoxKey", ("key", HASH), tag=72),
+    Record("SetTraining", ("arch", SMALL), ("train_s", UINT), tag=73),
     Record("RotateKey", ("key", KEY), ("signature", SIGNATURE), tag=224),
     Record("SetGuardians", ("guardians", items(ID, 0, 16)), ("threshold", SMALL), ("delay", UINT), tag=225),
     Record("Recover", ("account", ID), ("key", KEY), ("signature", SIGNATURE), tag=226),
@@ -383,6 +384,7 @@ STATE: dict[bytes, Record] = {
     b"mq/": Record("Inviting", ("slots", items(SLOT, 0, 16))),
     b"mt/": Record("Branch", ("below", UINT), ("above", binary(0, 20))),
     b"mv/": VOTES_FOR,
+    b"mw/": Record("Training", ("arch", SMALL), ("train_s", UINT), ("since", UINT)),
     b"kg/": Record(
         "GuardianSet",
         ("guardians", items(ID, 1, 16)),

@@ -19,7 +19,16 @@ from learningchain.chain.contracts.governance import (
     VoteProposal,
     proposals,
 )
-from learningchain.chain.contracts.membership import Invite, Join, Leave, RevokeInvite, SetBoxKey, invitation_id, join_digest
+from learningchain.chain.contracts.membership import (
+    Invite,
+    Join,
+    Leave,
+    RevokeInvite,
+    SetBoxKey,
+    SetTraining,
+    invitation_id,
+    join_digest,
+)
 from learningchain.chain.crypto import SigningKey
 from learningchain.chain.ledger.state import State
 from learningchain.chain.ledger.transition import chain_record
@@ -53,7 +62,8 @@ class Comings:
             self.tokens.append((sender, key))
             return Invite(key.public, clock + r.choice([0, 400, 3_000, 20_000]), r.choice([0, 0, 40, 10**15]))
         if kind == "box":
-            return SetBoxKey(r.choice([bytes(32), sha("box", r.randrange(3))]))
+            made = SetBoxKey(r.choice([bytes(32), sha("box", r.randrange(3))]))
+            return made if r.random() < 0.5 else SetTraining(r.choice([1, 1, 2, 3]), r.choice([0, 60, 61, 10**9]))
         inviter, token = r.choice(self.tokens[-6:])
         if kind == "revoke":
             return RevokeInvite(invitation_id(token.public))

@@ -188,6 +188,8 @@ QUOTE: dict[str, Any] = {
     ],
     "verifiers": 12,
     "judges": 9,
+    "train_s": 60,
+    "trainers": 3,
     "conspirators": None,
     "refusal": None,
     "comparable": {

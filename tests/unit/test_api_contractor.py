@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from learningchain.chain.contracts.job import records
-from learningchain.chain.contracts.membership import SetCapacity
+from learningchain.chain.contracts.membership import SetCapacity, SetTraining
 from learningchain.chain.crypto import account_id, address
 from learningchain.chain.host.terms import Arch, Capacity, HiddenSet
 from learningchain.chain.types import format_credits
@@ -21,6 +21,7 @@ from tests.unit.api_kit import CREDIT, GRANT, MODEL_CID, Api, FakeLedger, servin
 ARCHIVE = {"cid": str(MODEL_CID), "image_id": "sha256:" + sha("image").hex(), "size": 1_000}
 JOB: dict[str, Any] = {"image": ARCHIVE, "bounty": "10", "expires_in_s": 60}
 HIDDEN = {"cid": str(MODEL_CID), "plain_hash": "11" * 32, "key_hash": hashlib.sha256(b"k" * 32).hexdigest(), "size": 99}
+HOUR_S = 3_600
 LARGE = Capacity(Arch.AMD64, 8_000, 16_384, 2**34, 2**33, 3_600)
 
 
@@ -34,6 +35,8 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         small = SetCapacity(Capacity(Arch.AMD64, 500, 16_384, 2**34, 2**33, 3_600))
         codes = api.node.ledger.block(**declared, n4=small)
         assert set(codes) <= {0, 212}, "where the kit declared the same already"
+        trains: dict[str, Any] = {name: SetTraining(Arch.AMD64, HOUR_S) for name in ("boss", "n1", "n2", "n3")}
+        assert set(api.node.ledger.block(**trains)) == {0}
         yield api
 
 
@@ -46,6 +49,9 @@ async def test_a_price_names_every_line_and_sends_nothing(api: Api) -> None:
     assert quote["total"] == format_credits(10 * CREDIT + fees + 4 * CREDIT) and quote["free"] == format_credits(GRANT)
     assert quote["least_fee"] == "0.00066", "60 seconds of one processor, and six of what a verifier does besides"
     assert quote["refusal"] is None
+    assert (quote["trainers"], quote["train_s"]) == (3, 30), "its own node does not train for it"
+    for arch, train_s, count in (("amd64", HOUR_S, 3), ("amd64", HOUR_S + 1, 0), ("arm64", 1, 0)):
+        assert await api.get(f"/v1/trainers?arch={arch}&train_s={train_s}") == {"trainers": count}
     assert {end["state"]: (end["usual"], end["most"]) for end in quote["ends"]} == {
         "PAID": ("10.07", quote["total"]),
         "REFUNDED": ("1.07", format_credits(fees + 4 * CREDIT)),

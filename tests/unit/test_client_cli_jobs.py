@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from learningchain.chain.contracts.job.records import JobState
-from learningchain.client.contracts.job.cli import jobs, watch
+from learningchain.client.cli.common import Common
+from learningchain.client.contracts.job.cli import check, jobs, watch
 from learningchain.client.contracts.job.http.quotes import conspirators
 from learningchain.client.keys import hidden
 from tests.unit.client_fake_api import FINISHED, JOB, MODEL, OPEN, OWN, QUOTE, RUN, TOKEN, Fake, cid_of, refusal
@@ -160,6 +161,22 @@ def test_a_dry_run_of_what_would_be_refused_says_why(api: Fake, run: Any) -> Non
     ran = run("job", "submit", *IMAGE, "--json")
     assert (ran.code, ran.error["code"], ran.error["name"]) == (1, 332, "LOW_FEE")
     assert api.bodies("POST", "/v1/jobs") == []
+
+
+@pytest.mark.parametrize(("trainers", "said"), [(0, "no nodes take on"), (1, "1 node takes on"), (4, "4 nodes take on")])
+def test_a_dry_run_says_how_many_nodes_train_for_so_long(api: Fake, run: Any, trainers: int, said: str) -> None:
+    api.answers["POST /v1/jobs/quote"] = QUOTE | {"trainers": trainers, "train_s": 172_800}
+    told = " ".join(run("job", "submit", *IMAGE, "--dry-run").out.split())
+    assert f"{said} a training of 2 d" in told and ("work.max_run_s" in told) == (trainers == 0)
+
+
+def test_a_check_of_an_image_asks_the_node_that_is_there_who_trains_for_so_long(api: Fake, tmp_path: Path) -> None:
+    image = SimpleNamespace(config=SimpleNamespace(architecture="amd64"))
+    checked: Any = SimpleNamespace(image=image, limits=SimpleNamespace(train_s=172_800))
+    api.answers["GET /v1/trainers"] = {"trainers": 4}
+    node = tmp_path / "node"
+    assert check._trainers(Common(data=node, api=api.url), checked) == 4
+    assert check._trainers(Common(data=node, api="http://127.0.0.1:9"), checked) is None
 
 
 @pytest.mark.parametrize(

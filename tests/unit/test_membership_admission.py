@@ -22,6 +22,7 @@ from learningchain.chain.contracts.membership import (
     RevokeInvite,
     SetBoxKey,
     SetCapacity,
+    SetTraining,
     SlotState,
     ban_key,
     invitation_escrow,
@@ -305,6 +306,7 @@ def test_who_leaves_keeps_its_credits_and_may_move_them(door: Door) -> None:
     for message in (
         SetCapacity(SMALL),
         SetBoxKey(b"b" * 32),
+        SetTraining(1, 60),
         Invite(token("x").public, door.chain.clock + HOUR, 0),
         Claim(JOB, 1, bytes(32), False),
         door.joining("nina", "one"),

@@ -7,7 +7,18 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from learningchain.chain.contracts.membership import Member, VotesFor, able, flagged, marked, member_key, votes_key
+from learningchain.chain.contracts.membership import (
+    Member,
+    Training,
+    VotesFor,
+    able,
+    flagged,
+    marked,
+    member_key,
+    training,
+    training_key,
+    votes_key,
+)
 from learningchain.chain.contracts.membership.indexes import Pool
 from learningchain.chain.host.terms import Capacity
 from learningchain.chain.ledger.state import Overlay, State
@@ -44,7 +55,11 @@ RECORDS = st.one_of(
         st.one_of(st.builds(VotesFor, VOTES), st.none()),
     ),
 )
-STEPS = st.lists(st.one_of(RECORDS, st.sampled_from(["begin", "keep", "drop", "look"])), max_size=30)
+TRAININGS = st.tuples(
+    st.sampled_from([training_key(who) for who in WHO]),
+    st.one_of(st.builds(Training, st.integers(1, 2), st.integers(0, 4), st.integers(0, 9)), st.none()),
+)
+STEPS = st.lists(st.one_of(RECORDS, TRAININGS, st.sampled_from(["begin", "keep", "drop", "look"])), max_size=30)
 ASKED = st.tuples(st.integers(0, 20), st.sampled_from(WHO), st.sampled_from(CAPACITIES), st.integers(0, 10))
 
 
@@ -77,6 +92,8 @@ def compare(overlay: Overlay, asked: Any) -> None:
     assert flagged(overlay, clock, owner, needed) == (len(ready.keys() - {owner}), len(can.keys() - {owner}))
     wanted = sorted(who for who, m in can.items() if m.verifier_since < before and m.capacity_since < before)
     assert able(overlay, clock, needed, before) == wanted
+    train = {key[3:] for key, one in overlay.scan(b"mw/", 100) if one.arch == needed.arch and one.train_s >= 1 + before % 4}
+    assert training(overlay, owner, needed.arch, 1 + before % 4) == len(train - {owner})
     for origin in WHO[:2]:
         bearing = {key[23:] for key, record in overlay.scan(b"mv/" + origin, 100) if is_marked(record.votes, clock, LIFE)}
         assert marked(overlay, clock, LIFE, WHO[:4], origin) == bearing & set(WHO[:4])

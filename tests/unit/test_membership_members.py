@@ -1,4 +1,4 @@
-"""Roots, strikes, duties, marks and capacity of members: LC-MEM-1, 2, 3, 15, 16, 17, 18."""
+"""Roots, strikes, duties, marks and what members declare: LC-MEM-1, 2, 3, 15, 16, 17, 18, 34."""
 
 from __future__ import annotations
 
@@ -7,9 +7,19 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from learningchain.chain.contracts.membership import MemberCode, SetCapacity, VotesFor, member_key, votes_key
+from learningchain.chain.contracts.membership import (
+    Leave,
+    MemberCode,
+    SetCapacity,
+    SetTraining,
+    VotesFor,
+    member_key,
+    training,
+    votes_key,
+)
 from learningchain.chain.host import STANDING, VERIFIERS, Host
 from learningchain.chain.host.terms import LIMITS, MAX_IMAGE_BYTES, Arch, Capacity
+from learningchain.chain.ledger.state import Overlay
 from learningchain.chain.types import LogEvent
 from tests.unit.ledger_kit import VALIDATORS, id_of
 from tests.unit.membership_kit import JOB, LIFE, SMALL, Court
@@ -241,3 +251,41 @@ def test_a_suspended_verifier_keeps_its_seat_and_a_barred_one_loses_it(court: Co
     for owner in ("alice", "carol", "dave"):
         court.strike(owner, who="v2")
     assert able(court) == sorted(map(id_of, ("v1", "v3", "v4"))) and flagged(court) == (3, 3)
+
+
+# --- trainings ----------------------------------------------------------------------------------------------------------------
+
+
+def trains(court: Court, name: str, train_s: int, arch: int = Arch.AMD64) -> int:
+    return court.chain.codes(court.chain.tx(name, SetTraining(arch, train_s)))[0]
+
+
+def trainers(court: Court, train_s: int, owner: str = "carol") -> int:
+    return training(Overlay(court.chain.state), id_of(owner), Arch.AMD64, train_s)
+
+
+def test_a_member_says_how_long_it_trains_with_or_without_the_flag(court: Court) -> None:
+    """LC-MEM-34"""
+    assert [trains(court, name, train_s) for name, train_s in (("v1", 60), ("bob", 3_600))] == [0, 0]
+    assert [trainers(court, train_s) for train_s in (60, 61, 3_601)] == [2, 1, 0] and trainers(court, 60, owner="bob") == 1
+    assert court.last_events("training") == [LogEvent("training", id_of("bob"), [1, 3_600])]
+    assert trains(court, "bob", 3_600) == MemberCode.SAME_CAPACITY and trains(court, "bob", 3_600, Arch.ARM64) == 0
+    assert trainers(court, 61) == 0
+    assert trains(court, "bob", 0, Arch.ARM64) == 0 and trains(court, "alice", 0) == MemberCode.SAME_CAPACITY
+
+
+def test_a_training_that_no_job_asks_for_is_refused(court: Court) -> None:
+    longest = LIMITS["train_s"][1]
+    for train_s, arch, code in ((longest + 1, 1, MemberCode.BAD_CAPACITY), (60, 3, MemberCode.BAD_CAPACITY), (longest, 1, 0)):
+        assert trains(court, "bob", train_s, arch) == code
+
+
+def test_who_left_or_is_banned_trains_for_nobody_and_says_it_again_where_it_comes_back(court: Court) -> None:
+    """LC-MEM-26, 8, 34"""
+    assert trains(court, "alice", 60) == trains(court, "bob", 60) == 0 and trainers(court, 1) == 2
+    court.accuse()
+    assert trains(court, "bob", 61) == 0 and trainers(court, 61) == 1, "who is suspended works on"
+    court.judge(True, *VALIDATORS)
+    court.end()
+    assert trainers(court, 1) == 1
+    assert court.chain.codes(court.chain.tx("alice", Leave())) == [0] and trainers(court, 1) == 0

@@ -12,9 +12,11 @@ from learningchain.chain.contracts.membership import (
     Case,
     CaseRef,
     Judged,
+    Leave,
     MemberParams,
     PastVerdict,
     SetCapacity,
+    SetTraining,
     case_key,
     judged_key,
 )
@@ -22,11 +24,15 @@ from learningchain.chain.contracts.membership.records import NUMBER
 from learningchain.chain.crypto import address
 from learningchain.chain.host import BANNED, account_key, read_params
 from learningchain.chain.host.terms import LIMITS, Arch, Capacity
+from learningchain.client.config import LONGEST_RUN_S, WorkConfig
 from learningchain.client.contracts.membership.http import cases
 from learningchain.client.contracts.membership.roles.capacity import Capacities, least, offered
+from learningchain.client.contracts.membership.roles.training import Trainings
 from learningchain.client.contracts.membership.roles.watching import CaseWatch
+from learningchain.client.contracts.membership.work import _trains
 from learningchain.client.work.events import Chain as Look
 from learningchain.client.work.events import Changed, Effect, EngineReady, Submit
+from learningchain.client.work.machine import LedgerStatus
 from tests.unit.work_kit import CAPACITY, Chain, posting, recalled, working
 
 ENGINE = EngineReady(Arch.AMD64, 4_000, 8_192)
@@ -109,6 +115,57 @@ def test_who_is_not_to_verify_takes_itself_out_of_the_draw() -> None:
     assert b.chain.now("v", SetCapacity(least(Arch.AMD64))) == 0 and b.declares() is None
     never = Bench(verify=False)
     assert never.declares() is None and never.told() == []
+
+
+# --- trainings -----------------------------------------------------------------------------------------------------------------
+
+
+class Trains:
+    """Of one without the verifier flag."""
+
+    def __init__(self, chain: Chain, **settings: Any) -> None:
+        self.chain, self.machine = chain, Trainings(recalled(chain, "w", WorkConfig(**settings)))
+
+    def says(self) -> SetTraining | None:
+        """What it sends now, which a block then has."""
+        said = self.machine.handle(Look(self.chain.state, self.chain.clock))
+        assert self.machine.handle(Look(self.chain.state, self.chain.clock)) == [], "it is on its way"
+        if not said:
+            return None
+        (submit,) = said
+        assert isinstance(submit, Submit) and isinstance(submit.op, SetTraining)
+        assert _trains(self.chain.state, self.chain.ids["w"], self.chain.clock, submit.op)[0] is LedgerStatus.OPEN
+        assert self.chain.now("w", submit.op) == 0
+        assert _trains(self.chain.state, self.chain.ids["w"], self.chain.clock, submit.op)[0] is LedgerStatus.STANDS
+        return submit.op
+
+
+def test_a_node_that_works_says_how_long_it_trains_and_says_it_again_when_that_changes() -> None:
+    chain = Chain(["v"], ["w"])
+    one = Trains(chain, enabled=True)
+    assert one.says() is None, "the engine is not ready"
+    one.machine.handle(ENGINE)
+    assert one.says() == SetTraining(Arch.AMD64, LONGEST_RUN_S) and one.says() is None
+    for settings, said in (
+        ({"max_run_s": 60}, 60),
+        ({}, LONGEST_RUN_S),
+        ({"max_run_s": 60}, 60),
+        ({"enabled": False}, 0),
+        ({"max_run_s": 60}, 60),
+    ):
+        one.machine.reconfigure(WorkConfig(**{"enabled": True} | settings))
+        assert one.says() == SetTraining(Arch.AMD64, said) and one.says() is None
+    again = Trains(chain, enabled=True, max_run_s=60)
+    assert again.says() is None, "the engine that is not there yet takes nothing back"
+    again.machine.handle(EngineReady(Arch.ARM64, 4_000, 8_192))
+    assert again.says() == SetTraining(Arch.ARM64, 60)
+    assert chain.now("w", Leave()) == 0 and again.says() is None
+
+
+def test_a_node_that_does_not_work_declares_nothing() -> None:
+    one = Trains(Chain(["v"], ["w"]))
+    one.machine.handle(ENGINE)
+    assert one.says() is None
 
 
 # --- cases ---------------------------------------------------------------------------------------------------------------------

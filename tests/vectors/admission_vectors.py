@@ -23,8 +23,10 @@ from learningchain.chain.contracts.membership import (
     RevokeInvite,
     SetBoxKey,
     SetCapacity,
+    SetTraining,
     Slot,
     SlotState,
+    Training,
     ban_key,
     branch_key,
     invitation_escrow,
@@ -33,6 +35,7 @@ from learningchain.chain.contracts.membership import (
     inviting_key,
     join_digest,
     member_key,
+    training_key,
 )
 from learningchain.chain.contracts.membership.records import SLOTS_KEPT
 from learningchain.chain.crypto import LOW_ORDER
@@ -309,6 +312,7 @@ def _leaves() -> list[Maker]:
         Invite(token("two"), now() + 5, 0),
         joining(),
         SetBoxKey(JOB),
+        SetTraining(1, 60),
         job_terms()[0],
         Claim(JOB, 1, bytes(32), False),
     )
@@ -320,6 +324,8 @@ def _leaves() -> list[Maker]:
             "alice",
             suspended(until=now() + 99) | member_record("alice", verifier=True, verifier_since=3),
         ),
+        say("a member that trains leaves", "alice", {training_key(ALICE): Training(1, 60, 5)}),
+        say("a member that trains for nobody any more leaves", "alice", {training_key(ALICE): Training(1, 0, 5)}),
         say("a validator leaves", "v1"),
         say("a validator that this block takes out of the set", "v1", {K_NEXT_VALIDATORS: following}),
         say("who has no member record leaves", "alice", {member_key(ALICE): None}),
@@ -390,6 +396,7 @@ def admission_services() -> list[dict[str, Any]]:
         service_case("a ban by vote", "LC-MEM-30", "ban", [ALICE, JOB], open_one()),
         service_case("a ban of one with an open case", "LC-MEM-30", "ban", [ALICE, JOB[::-1]], case),
         service_case("a ban of an invited one", "LC-MEM-30", "ban", [ALICE, JOB], invited),
+        service_case("a ban of one that trains", "LC-MEM-34", "ban", [ALICE, JOB], {training_key(ALICE): Training(1, 60, 5)}),
         service_case(
             "a ban of one whose inviter was struck for it before",
             "LC-MEM-30",

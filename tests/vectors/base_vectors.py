@@ -140,6 +140,8 @@ def records() -> list[tuple[str, Any]]:
         ("Join", membership.Join(A, key, key2, SIG, SIG)),
         ("Leave", membership.Leave()),
         ("SetBoxKey", membership.SetBoxKey(H[1])),
+        ("SetTraining", membership.SetTraining(1, 2_592_000)),
+        ("Training", membership.Training(2, 0, 300)),
         ("RotateKey", keys.RotateKey(key, SIG)),
         ("SetGuardians", keys.SetGuardians([A, B], 2, 86_400_000)),
         ("SetGuardians", keys.SetGuardians([], 0, 0)),

@@ -19,9 +19,12 @@ from learningchain.chain.contracts.membership import (
     Member,
     PastVerdict,
     SetCapacity,
+    SetTraining,
+    Training,
     case_key,
     judged_key,
     member_key,
+    training_key,
 )
 from learningchain.chain.host import (
     BANNED,
@@ -277,5 +280,27 @@ def _capacities() -> list[Maker]:
     ]
 
 
+def _trainings() -> list[Maker]:
+    longest = 30 * 86_400
+    known: Records = {training_key(ALICE): Training(1, 60, 5)}
+
+    def say(name: str, arch: int, train_s: int, records: Records | None = None) -> Maker:
+        return Maker(name, "LC-MEM-34", [tx("alice", SetTraining(arch, train_s))], dict(records or {}))
+
+    return [
+        say("the shortest training", 1, 1),
+        say("the longest training, on another machine", 2, longest, known),
+        say("a longer training than any job may ask for", 1, longest + 1),
+        say("a training on a machine of no known kind", 3, 60),
+        say("the same training again", 1, 60, known),
+        say("no training any more", 1, 0, known),
+        say("no training, of who declared none", 1, 0),
+        say("no training, of who declared none any more, on another machine", 2, 0, {training_key(ALICE): Training(1, 0, 5)}),
+        say("a training of no member", 1, 60, {member_key(ALICE): None}),
+        say("no member, and no machine of that kind: the member is tested first", 0, longest + 1, {member_key(ALICE): None}),
+        say("a suspended one trains", 1, 60, {account_key(ALICE): account("alice", status=SUSPENDED)}),
+    ]
+
+
 def cases() -> list[Maker]:
-    return [*_deadlines(), *_judging(), *_capacities()]
+    return [*_deadlines(), *_judging(), *_capacities(), *_trainings()]

@@ -26,6 +26,7 @@ validators may confirm it or lift it; nobody is banned by silence, and a verdict
     member  Leave         no validator                                   no member: no posting, claiming, judging, inviting
     any     SetBoxKey     member, sound, another than before             its box key from now on
     any     SetCapacity   member, within bounds, not declared already    declared from now on
+    any     SetTraining   member, within bounds, not declared already    declared from now on; ends with Leave and ban
     any     ReportDouble  a valid pair, in that height's set, not        the validator leaves the set from the next height on;
                           too old by blocks and time, never the last     once per validator and height
 
@@ -37,7 +38,7 @@ Strikes, marks and draws carry the root of whose work it was. A strike lives a m
 ones of three roots an account may not post, claim or be drawn. A verifier with more than five bad ones of its last ten draws rests
 for a month and comes back with an empty record.
 
-    messages, params, records, events   what it takes, keeps and says      members    roots, strikes, duties, capacity
+    messages, params, records, events  what it takes, keeps and says      members    roots, strikes, duties, what is declared
     cases      suspensions             verdicts   what a case asks of     evidence   double signing
     indexes    who can be drawn        releases   what is parked          services   what other contracts use
     invitations   made, used, ended    admission  coming, going, flags, bans and their lifting, box keys
@@ -57,7 +58,7 @@ from learningchain.chain.contracts.membership.cases import (
 )
 from learningchain.chain.contracts.membership.events import EVENTS, FORMS
 from learningchain.chain.contracts.membership.evidence import report_double
-from learningchain.chain.contracts.membership.indexes import Marks, Pool, able, flagged, marked
+from learningchain.chain.contracts.membership.indexes import Marks, Pool, Trainers, able, flagged, marked, training
 from learningchain.chain.contracts.membership.invitations import (
     INVITE_WORK,
     JOIN_WORK,
@@ -75,6 +76,7 @@ from learningchain.chain.contracts.membership.members import (
     member_in,
     root_of,
     set_capacity,
+    set_training,
 )
 from learningchain.chain.contracts.membership.messages import (
     Invite,
@@ -87,6 +89,7 @@ from learningchain.chain.contracts.membership.messages import (
     RevokeInvite,
     SetBoxKey,
     SetCapacity,
+    SetTraining,
 )
 from learningchain.chain.contracts.membership.params import JoinPolicy, MemberParams
 from learningchain.chain.contracts.membership.records import (
@@ -109,6 +112,7 @@ from learningchain.chain.contracts.membership.records import (
     PastVerdict,
     Slot,
     SlotState,
+    Training,
     VotesFor,
     ban_key,
     branch_key,
@@ -120,6 +124,7 @@ from learningchain.chain.contracts.membership.records import (
     inviting_key,
     judged_key,
     member_key,
+    training_key,
     votes_key,
 )
 from learningchain.chain.contracts.membership.releases import RELEASE_WORK, release
@@ -167,6 +172,7 @@ CONTRACT = Contract(
         Join: MessageSpec(join, work=JOIN_WORK, subject=lambda m: invitation_id(m.invitation), members=True),
         Leave: MessageSpec(leave, work=LEAVE_WORK, for_good=True),
         SetBoxKey: MessageSpec(set_box_key, members=True),
+        SetTraining: MessageSpec(set_training, members=True),
     },
     codes=MemberCode,
     params=MemberParams,
@@ -181,9 +187,10 @@ CONTRACT = Contract(
         b"mq/": Inviting,
         b"mt/": Branch,
         b"mv/": VotesFor,
+        b"mw/": Training,
     },
-    listed={b"m/": Listing(lambda member: member.verifier, b"v/"), b"mc/": ALL, b"mk/": ALL, b"mv/": ALL},
-    indexes=(Pool, Marks),
+    listed={b"m/": Listing(lambda member: member.verifier, b"v/"), b"mc/": ALL, b"mk/": ALL, b"mv/": ALL, b"mw/": ALL},
+    indexes=(Pool, Marks, Trainers),
     events=EVENTS,
     forms=FORMS,
     admission=frozenset({"banned", "ban.lifted", "joined", "left", "validator.ejected"}),
@@ -238,8 +245,10 @@ __all__ = [
     "RevokeInvite",
     "SetBoxKey",
     "SetCapacity",
+    "SetTraining",
     "Slot",
     "SlotState",
+    "Training",
     "VotesFor",
     "able",
     "ban_key",
@@ -263,5 +272,7 @@ __all__ = [
     "reinstate",
     "root_of",
     "slots_of",
+    "training",
+    "training_key",
     "votes_key",
 ]

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from learningchain.chain.contracts.membership import invitations
 from learningchain.chain.contracts.membership.cases import ban_member
-from learningchain.chain.contracts.membership.members import member_in, root_of
+from learningchain.chain.contracts.membership.members import end_training, member_in, root_of
 from learningchain.chain.contracts.membership.messages import Join, Leave, MemberCode, SetBoxKey
 from learningchain.chain.contracts.membership.params import JoinPolicy, MemberParams
 from learningchain.chain.contracts.membership.records import (
@@ -151,6 +151,7 @@ def _go(host: Host, identity: bytes, how: str) -> None:
     if any(v.id == identity for v in host.following_validators()):
         raise Reject(MemberCode.STILL_A_VALIDATOR, "a validator leaves the set first: by the validators' vote")
     invitations.end_all(host, identity)
+    end_training(host, identity)
     host.put(member_key(identity), replace(member, verifier=False, left=host.clock))
     host.emit("left", identity, how)
 

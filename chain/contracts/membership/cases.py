@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from learningchain.chain.contracts.membership.invitations import end_all
-from learningchain.chain.contracts.membership.members import member_in, root_of, strike
+from learningchain.chain.contracts.membership.members import end_training, member_in, root_of, strike
 from learningchain.chain.contracts.membership.messages import JudgeCase, MemberCode
 from learningchain.chain.contracts.membership.params import MemberParams
 from learningchain.chain.contracts.membership.records import (
@@ -204,6 +204,7 @@ def _end_account(host: Host, identity: bytes, ref: bytes) -> None:
     host.ban(identity, ref)
     member = member_in(host.store, identity)
     host.put(member_key(identity), replace(member, verifier=False))
+    end_training(host, identity)
     if member.inviter:
         strike(host, member.inviter, identity, identity, "invitee.banned", ref)
 

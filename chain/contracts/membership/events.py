@@ -29,6 +29,7 @@ EVENTS: dict[str, Data] = {
         Datum("model_cap"),
         Datum("eval_s"),
     ),
+    "training": (Datum("arch", OneOf(Arch)), Datum("train_s")),
     "double.signing": (Datum("height"),),
     "validator.ejected": (Datum("height"),),
     "invited": (_INVITATION, Datum("expires", Form.TIME), Datum("credits", Form.CREDITS)),
@@ -43,6 +44,7 @@ EVENTS: dict[str, Data] = {
 FORMS: dict[str, Form | OneOf] = {
     "Release.contract": Form.CONTRACT,
     "Capacity.arch": OneOf(Arch),
+    "SetTraining.arch": OneOf(Arch),
     "Invite.expires": Form.TIME,
     "Invite.credits": Form.CREDITS,
     "Invite.key": Form.HASH,

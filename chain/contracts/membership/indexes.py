@@ -8,6 +8,7 @@ and 65,536 of them.
 
     m/  ──> Pool   by capacity: how many, and when those that are not available will be
     mv/ ──> Marks  by origin: who has bad votes
+    mw/ ──> Trainers  how long those train that do, by architecture
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any, ClassVar
 
 from msgspec.structs import astuple
 
-from learningchain.chain.contracts.membership.records import Member, VotesFor, member_key, split_votes
+from learningchain.chain.contracts.membership.records import Member, Training, VotesFor, member_key, split_votes, training_key
 from learningchain.chain.host import Indexed, Reader
 from learningchain.chain.host.terms import Capacity
 from learningchain.chain.verification.standing import BARRED_BY, is_marked
@@ -137,6 +138,28 @@ class Marks:
                 del self.of[origin]
 
 
+class Trainers:
+    """The trainings under `mw/` that somebody takes on."""
+
+    prefix: ClassVar[bytes] = b"mw/"
+
+    def __init__(self) -> None:
+        self.of: dict[bytes, tuple[int, int]] = {}
+        """By identity: architecture and seconds."""
+        self.sorted: list[tuple[int, int]] = []
+
+    def put(self, key: bytes, record: Any | None) -> None:
+        identity = key[len(self.prefix) :]
+        if (old := self.of.pop(identity, None)) is not None:
+            del self.sorted[bisect_left(self.sorted, old)]
+        if isinstance(record, Training) and record.train_s:
+            self.of[identity] = record.arch, record.train_s
+            insort(self.sorted, self.of[identity])
+
+    def count(self, arch: int, train_s: int) -> int:
+        return bisect_left(self.sorted, (arch + 1, 0)) - bisect_left(self.sorted, (arch, train_s))
+
+
 def flagged(reader: Indexed, clock: int, owner: bytes, needed: Capacity) -> tuple[int, int]:
     """LC-MEM-2: how many have the flag, stand and do not rest, the owner left out; how many of them declared enough for this."""
     layers = reader.index(Pool)
@@ -172,3 +195,11 @@ def marked(reader: Indexed, clock: int, life: int, identities: list[bytes], orig
     votes = {i: found for i, found in layers.base.of.get(origin, {}).items() if i not in gone} | layers.new.of.get(origin, {})
     bearing = {identity for identity, found in votes.items() if is_marked(found.votes, clock, life)}
     return bearing & set(identities) if bearing else bearing
+
+
+def training(reader: Indexed, owner: bytes, arch: int, train_s: int) -> int:
+    """LC-MEM-34: how many members declared that they take on a training of so many seconds (at least 1), the owner left out."""
+    layers = reader.index(Trainers)
+    base, gone, new = (one.count(arch, train_s) for one in (layers.base, layers.gone, layers.new))
+    own = reader.get(training_key(owner))
+    return base - gone + new - (isinstance(own, Training) and own.arch == arch and own.train_s >= train_s)

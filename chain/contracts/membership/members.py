@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from learningchain.chain.contracts.membership.messages import MemberCode, SetCapacity
+from learningchain.chain.contracts.membership.messages import MemberCode, SetCapacity, SetTraining
 from learningchain.chain.contracts.membership.params import MemberParams
-from learningchain.chain.contracts.membership.records import Member, VotesFor, member_key, votes_key
+from learningchain.chain.contracts.membership.records import Member, Training, VotesFor, member_key, training_key, votes_key
 from learningchain.chain.crypto import account_id, address
 from learningchain.chain.errors import Reject
 from learningchain.chain.host import GenesisAccount, Host, KVStore, Reader
@@ -115,11 +115,41 @@ def set_capacity(host: Host, sender: bytes, m: SetCapacity) -> None:
 
 def capacity_fault(capacity: Capacity) -> str:
     """Why no machine has this capacity; empty where one can."""
-    if capacity.arch not in [*Arch]:
-        return f"unknown architecture {capacity.arch}: {', '.join(f'{a.value} is {a.name.lower()}' for a in Arch)}"
+    if fault := arch_fault(capacity.arch):
+        return fault
     bounds = {name: LIMITS[name] for name in ("cpus_milli", "mem_mb", "model_cap", "eval_s")} | {"image": (1, MAX_IMAGE_BYTES)}
     for name, (low, high) in bounds.items():
         value = getattr(capacity, name)
         if not low <= value <= high:
             return f"capacity {name} is {value}; no machine offers that: use {low} to {high}"
     return ""
+
+
+def arch_fault(arch: int) -> str:
+    """Why no machine is of it; empty where it is known."""
+    known = ", ".join(f"{a.value} is {a.name.lower()}" for a in Arch)
+    return "" if arch in [*Arch] else f"unknown architecture {arch}: {known}"
+
+
+# --- trainings ----------------------------------------------------------------------------------------------------------------
+
+
+def set_training(host: Host, sender: bytes, m: SetTraining) -> None:
+    """LC-MEM-34: any member may, for who trains needs no flag. No rule reads it: who posts a job sees how many would take it on."""
+    if host.get(member_key(sender), Member) is None:
+        raise Reject(MemberCode.NOT_A_MEMBER, "only members claim, and so declare how long they train")
+    fault, longest = arch_fault(m.arch), LIMITS["train_s"][1]
+    if fault or m.train_s > longest:
+        raise Reject(MemberCode.BAD_CAPACITY, fault or f"train_s is {m.train_s}; no job may ask for more than {longest}")
+    known = host.get(training_key(sender), Training) or Training(m.arch, 0, 0)
+    if (known.arch, known.train_s) == (m.arch, m.train_s):
+        raise Reject(MemberCode.SAME_CAPACITY, f"this stands for {address(sender)} already")
+    host.put(training_key(sender), Training(m.arch, m.train_s, host.clock))
+    host.emit("training", sender, m.arch, m.train_s)
+
+
+def end_training(host: Host, identity: bytes) -> None:
+    """LC-MEM-34: who left or is banned trains for nobody."""
+    known = host.get(training_key(identity), Training)
+    if known is not None and known.train_s:
+        host.put(training_key(identity), replace(known, train_s=0, since=host.clock))

@@ -118,3 +118,10 @@ class SetBoxKey(Wire, frozen=True, tag=72):
     """LC-MEM-29: the X25519 key under which others seal what only the sender shall read."""
 
     key: Hash
+
+
+class SetTraining(Wire, frozen=True, tag=73):
+    """LC-MEM-34: the longest training that the sender takes on, in seconds (0: none), on a machine of this architecture."""
+
+    arch: Annotated[int, Meta(ge=0, le=255)]
+    train_s: Uint

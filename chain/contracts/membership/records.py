@@ -57,6 +57,14 @@ class Member(Wire, frozen=True):
     box_since: Uint = 0
 
 
+class Training(Wire, frozen=True):
+    """LC-MEM-34: the longest training that a member takes on, in seconds (0: none), since when, and its machine's architecture."""
+
+    arch: Small
+    train_s: Uint
+    since: Uint
+
+
 class Invitation(Wire, frozen=True):
     """LC-MEM-21: an open invitation: the token's one-time public key, who made it, until when it stands, what it brings."""
 
@@ -161,6 +169,10 @@ class Ejection(Wire, frozen=True):
 
 def member_key(identity: bytes) -> bytes:
     return b"m/" + identity
+
+
+def training_key(identity: bytes) -> bytes:
+    return b"mw/" + identity
 
 
 _INVITATION = Tag("lc/invitation", "invitations' ids")

@@ -10,7 +10,9 @@ from aiohttp import web
 from learningchain.chain.contracts.job import records
 from learningchain.chain.contracts.job.messages import job_id_of
 from learningchain.chain.contracts.job.params import JobParams
+from learningchain.chain.contracts.membership import training
 from learningchain.chain.host import Reader, read_params
+from learningchain.chain.host.terms import Arch
 from learningchain.client.api.chain import first_block
 from learningchain.client.api.errors import RequestError, not_found, not_kept
 from learningchain.client.api.files import serve_file
@@ -21,7 +23,16 @@ from learningchain.client.contracts.job.http import contractor_api, quotes
 from learningchain.client.contracts.job.http.live import LiveJobs
 from learningchain.client.contracts.job.http.postings import build_job
 from learningchain.client.contracts.job.http.render import render_job
-from learningchain.client.contracts.job.http.schema import JobPosted, JobRequest, JobsQuery, JobSummary, JobView, ModelQuery
+from learningchain.client.contracts.job.http.schema import (
+    JobPosted,
+    JobRequest,
+    JobsQuery,
+    JobSummary,
+    JobView,
+    ModelQuery,
+    TrainersQuery,
+    TrainersView,
+)
 from learningchain.client.contracts.job.http.views import describe, newest, summarise
 from learningchain.client.keys.tokens import TokenScope
 from learningchain.client.schema.bodies import EventView, HistoryQuery, WaitQuery
@@ -40,6 +51,14 @@ async def post_job(call: Call) -> Reply:
     contractor_api.require_open(call, "The job", call.body.expires_in_s)
     tx = await submit(call, "The job", op)
     return await answer(call, "The job", tx, job=job_id_of(tx, 0).hex(), expiry=op.expiry)
+
+
+# --- who would train ----------------------------------------------------------------------------------------------------------
+
+
+async def get_trainers(call: Call) -> Json:
+    ledger = call.node.ledger
+    return {"trainers": training(ledger.state, ledger.own_id, Arch[call.query.arch.upper()], call.query.train_s)}
 
 
 # --- reading ------------------------------------------------------------------------------------------------------------------
@@ -166,6 +185,7 @@ ROUTES = (
         scope=TokenScope.POST,
     ),
     Route("GET", "/v1/jobs", "Jobs, newest first", get_jobs, list[JobSummary], query=JobsQuery),
+    Route("GET", "/v1/trainers", "How many nodes of others train for so long", get_trainers, TrainersView, query=TrainersQuery),
     Route("GET", "/v1/jobs/{job}", "Everything about a job", get_job, JobView, failures=(404,)),
     Route(
         "GET",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         JobRequest,
         JobSummary,
         JobView,
+        TrainersView,
     )
     from learningchain.client.schema.bodies import EventView
 
@@ -64,6 +65,11 @@ class JobCalls(NodeCalls):
     async def quote_job(self, job: JobRequest | Json) -> JobQuote:
         """What a job would lock and cost, and who could judge it. Nothing is sent, and nothing need be uploaded."""
         return cast("JobQuote", await self.api.call("POST", "/v1/jobs/quote", body=job if isinstance(job, dict) else given(job)))
+
+    @call
+    async def trainers(self, arch: str, train_s: int) -> TrainersView:
+        """How many nodes of others declared that they take on a training of so many seconds on this architecture."""
+        return cast("TrainersView", await self.api.get("/v1/trainers", arch=arch, train_s=train_s))
 
     @call
     async def cancel_job(self, job: str, *, wait: float = 0) -> JobCancelled:

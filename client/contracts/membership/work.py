@@ -12,9 +12,12 @@ from learningchain.chain.contracts.membership import (
     ReportDouble,
     SetBoxKey,
     SetCapacity,
+    SetTraining,
+    Training,
     case_key,
     ejection_key,
     member_key,
+    training_key,
 )
 from learningchain.chain.host import K_CHAIN, K_CLOCK_MARKS, K_PARAMS, ChainRecord, ClockMarks, Reader
 from learningchain.chain.host.ages import first_reportable
@@ -22,6 +25,7 @@ from learningchain.chain.params import Params
 from learningchain.chain.types import signer_of
 from learningchain.client.contracts.membership.roles.box import BoxKeys
 from learningchain.client.contracts.membership.roles.capacity import KIND, Capacities
+from learningchain.client.contracts.membership.roles.training import Trainings
 from learningchain.client.contracts.membership.roles.watching import CaseWatch
 from learningchain.client.work.machine import LedgerStatus, LedgerStatusOf, Machine, Recalled, Slice, Watch, knows_no_ref
 
@@ -63,8 +67,17 @@ def _boxed(reader: Reader, me: bytes, clock: int, op: SetBoxKey) -> tuple[Ledger
     return (LedgerStatus.STANDS if op.key == member.box_key else LedgerStatus.OPEN), None
 
 
+def _trains(reader: Reader, me: bytes, clock: int, op: SetTraining) -> tuple[LedgerStatus, int | None]:
+    """LC-MEM-34"""
+    member, found = reader.get(member_key(me)), reader.get(training_key(me))
+    if not isinstance(member, Member) or member.left:
+        return LedgerStatus.TOO_LATE, None
+    stands = isinstance(found, Training) and (found.arch, found.train_s) == (op.arch, op.train_s)
+    return (LedgerStatus.STANDS if stands else LedgerStatus.OPEN), None
+
+
 def _machines(known: Recalled) -> Sequence[Machine]:
-    return Capacities(known), BoxKeys(known), CaseWatch(known)
+    return Capacities(known), Trainings(known), BoxKeys(known), CaseWatch(known)
 
 
 _CASES = case_key(b"")
@@ -72,6 +85,7 @@ STATUSES: dict[type, LedgerStatusOf] = {
     JudgeCase: _judged,
     ReportDouble: _reported,
     SetCapacity: _declared,
+    SetTraining: _trains,
     SetBoxKey: _boxed,
 }
 WORK = Slice(

@@ -18,6 +18,7 @@ from learningchain.client import reading
 from learningchain.client.cli.common import HERE, Common, WrongUsage, cell, facts, listing, size_text, span
 from learningchain.client.cli.options import Parameter
 from learningchain.client.cli.paper import Console
+from learningchain.client.contracts.job.cli.cost import trainers_text
 from learningchain.client.contracts.job.cli.local_runs import LocalRuns, Ran, RunFailed, opened
 from learningchain.client.contracts.job.cli.submit import long_training, read_limits, read_params
 
@@ -33,6 +34,7 @@ SHORT_S = 20.0
 """Runs that take longer are not repeated to see how much memory is enough."""
 STRANGERS_MODEL = bytes(range(256))
 """What somebody may claim with who has no model."""
+NOBODY_ASKED = "not known: no node of yours answers"
 DEFAULT_RATE = 10
 """Micro-credits a CPU second where no network is known."""
 
@@ -262,7 +264,10 @@ def _report(common: Common, checked: Checked, hidden: bool, params: str | None, 
     needs, fee = _needs(checked, want), _fee(common, checked, want, hidden)
     name = None if kind is None else kind.name.lower()
     command = _command(checked, want, name, tol, params, hidden, sets) if repeats else None
-    document = _document(checked, finding, of_hidden, gpu, can, want, needs, fee, name, tol, advice, command)
+    trainers = _trainers(common, checked)
+    document = {"trainers": trainers} | _document(
+        checked, finding, of_hidden, gpu, can, want, needs, fee, name, tol, advice, command
+    )
 
     def people(console: Console) -> None:
         console.print(facts(f"Image {checked.archive}", _image_rows(checked)))
@@ -270,7 +275,10 @@ def _report(common: Common, checked: Checked, hidden: bool, params: str | None, 
         console.print(_runs_table(checked))
         console.print(cell(_others_text(checked), "dim"), soft_wrap=True)
         console.print()
-        console.print(facts("Found", _found_rows(checked, finding, of_hidden, gpu, can, name, tol, needs, fee)))
+        found = _found_rows(checked, finding, of_hidden, gpu, can, name, tol, needs, fee)
+        train_s = checked.limits.train_s
+        told = NOBODY_ASKED if trainers is None else trainers_text(trainers, train_s)
+        console.print(facts("Found", [*found, ("train so long", told)]))
         if finding.widest:
             console.print()
             console.print(_widest_table(checked, finding))
@@ -344,6 +352,17 @@ def _fee(common: Common, checked: Checked, want: LimitsToAsk, hidden: bool) -> d
         "finalists": DEFAULT_FINALISTS,
         "locked": format_credits(windows.fees_locked(fee, DEFAULT_FINALISTS)),
     }
+
+
+def _trainers(common: Common, checked: Checked) -> int | None:
+    """How many nodes train for as long as a training may take here; None where no node can be asked."""
+    from learningchain.client.sdk.types import ApiError, UnreachableError
+
+    arch, train_s = checked.image.config.architecture, checked.limits.train_s
+    try:
+        return common.ask(lambda node: node.trainers(arch, train_s))["trainers"]
+    except (ApiError, UnreachableError, WrongUsage):
+        return None
 
 
 def _rate(common: Common) -> tuple[int, str]:

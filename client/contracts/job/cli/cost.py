@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from learningchain.client.cli.common import cell, facts, listing
+from learningchain.client.cli.common import cell, facts, listing, span
 from learningchain.client.cli.paper import Console, Text
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def show_quote(console: Console, quote: JobQuote) -> None:
     console.print()
     rows: list[tuple[str, Any]] = [
         ("can judge", judges_text(quote)),
+        ("train so long", trainers_text(quote["trainers"], quote["train_s"])),
         ("least fee", f"{quote['least_fee']} a vote; you offer {quote['fee']}"),
         ("a worker stakes", f"{quote['stake']}, or nothing: then its claim can win, but end nothing"),
         ("comparable jobs", comparable_text(quote)),
@@ -50,6 +51,15 @@ def show_quote(console: Console, quote: JobQuote) -> None:
 def judges_text(quote: JobQuote) -> Text:
     text = f"{quote['judges']} of {quote['verifiers']} verifiers declared machines that cover these limits"
     return cell(text, "" if quote["judges"] >= FULL_COMMITTEE else "red")
+
+
+def trainers_text(trainers: int, train_s: int) -> Text:
+    """How many nodes of others take on a training that is so long."""
+    nodes = "node takes" if trainers == 1 else "nodes take"
+    text = f"{trainers or 'no'} {nodes} on a training of {span(train_s)}"
+    return cell(
+        text if trainers else f"{text}: ask for less (--train-time), or owners to raise work.max_run_s", "" if trainers else "red"
+    )
 
 
 def comparable_text(quote: JobQuote) -> str:

@@ -44,6 +44,7 @@ async def post_quote(call: Call) -> Json:
     terms: PostJob = build_job(call.body, node.ledger.clock, params.job_rate)
     locked = quotes.price(terms)
     flagged, able = quotes.judges(trial_host(node.ledger), node.ledger.own_id, terms)
+    train_s, trainers = quotes.trainers(node.ledger.state, node.ledger.own_id, terms, node.ledger.clock)
     account = node.ledger.state.get(account_key(node.ledger.own_id))
     amounts = {
         "bounty": locked.bounty,
@@ -66,6 +67,8 @@ async def post_quote(call: Call) -> Json:
         ],
         "verifiers": flagged,
         "judges": able,
+        "train_s": train_s,
+        "trainers": trainers,
         "conspirators": quotes.conspirators(able),
         "refusal": _refusal(call, terms),
         "comparable": _rendered(quotes.comparable(_limits(terms), await _recent(call))),

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 from learningchain.chain.contracts.job import messages
 from learningchain.chain.contracts.job.messages import PostJob
 from learningchain.chain.contracts.job.params import JobParams
 from learningchain.chain.contracts.job.records import ENDED, JobState
-from learningchain.chain.host import VERIFIERS, Host
+from learningchain.chain.contracts.membership import training
+from learningchain.chain.host import VERIFIERS, Host, Indexed
 from learningchain.chain.verification import windows
 from learningchain.chain.verification.committee import FIRST_ROUND
 from learningchain.chain.verification.scale import lower_median
@@ -59,6 +61,14 @@ def least_fee(terms: PostJob, params: JobParams) -> int:
 def judges(host: Host, poster: bytes, terms: PostJob) -> tuple[int, int]:
     """How many verifiers there are for this poster, and how many of them declared a machine that covers the limits."""
     return host.service(VERIFIERS).flagged(poster, messages.needed_capacity(terms))
+
+
+def trainers(state: Indexed, poster: bytes, terms: PostJob, clock: int) -> tuple[int, int]:
+    """Seconds that a training may take which begins now, and how many nodes take one on that is so long, the poster's apart."""
+    from learningchain.client.contracts.job.roles.policy import train_seconds  # with the machines: no start waits for them
+
+    longest = ceil(train_seconds(terms, clock) or terms.limits.train_s)
+    return longest, training(state, poster, terms.arch, longest)
 
 
 def conspirators(judges: int) -> int | None:

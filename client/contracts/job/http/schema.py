@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypedDict
 
 from msgspec import Meta, field
 
-from learningchain.chain.host.terms import MAX_DEVICE_MB
+from learningchain.chain.host.terms import LIMITS, MAX_DEVICE_MB
 from learningchain.chain.params import MAX_INT
 from learningchain.client.schema.bodies import (
     Count,
@@ -34,6 +34,17 @@ class JobsQuery(Strict, frozen=True, kw_only=True):
     id: Annotated[str, Meta(pattern="^[0-9a-f]{1,64}$", description="the first characters of the id")] | None = None
     before: Annotated[int, Meta(ge=0, le=MAX_INT, description="the job number below which to go on")] | None = None
     limit: Page = 100
+
+
+class TrainersQuery(Strict, frozen=True, kw_only=True):
+    arch: Annotated[str, Meta(pattern="^(amd64|arm64)$", description="the processor that the image is built for")]
+    train_s: Annotated[int, Meta(ge=1, le=LIMITS["train_s"][1], description="seconds of the training")]
+
+
+class TrainersView(TypedDict):
+    """How many nodes of others declared that they take on such a training."""
+
+    trainers: int
 
 
 class ModelQuery(Strict, frozen=True, kw_only=True):
@@ -198,7 +209,8 @@ class JobQuote(TypedDict):
 
     `stake` is what a full claim locks, `least_fee` the least for a judged vote. `verifiers` have the flag, `judges` of
     them declared a machine that covers the limits; `conspirators`: how many of these can have a false claim paid, null where a
-    whole committee of seven can judge. `refusal`: why the ledger would refuse the posting now.
+    whole committee of seven can judge. `trainers`: nodes of others that declared to take on a training of `train_s` seconds, the
+    longest that this job allows from now on. `refusal`: why the ledger would refuse the posting now.
     """
 
     bounty: Amount
@@ -215,6 +227,8 @@ class JobQuote(TypedDict):
     ends: list[EndView]
     verifiers: int
     judges: int
+    train_s: int
+    trainers: int
     conspirators: int | None
     refusal: RefusalView | None
     comparable: ComparableView
