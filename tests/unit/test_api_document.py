@@ -12,8 +12,8 @@ import pytest
 from learningchain.chain.crypto import address, parse_address
 from learningchain.chain.types import parse_credits, parse_loss
 from learningchain.client.api.openapi import build
+from learningchain.client.api.posting import parse_digest
 from learningchain.client.api.table import ROUTES
-from learningchain.client.contracts.job.http.postings import parse_digest
 from learningchain.client.contracts.prediction.settings import parse_model
 from learningchain.client.schema import texts
 from learningchain.p2p.address_book import parse_endpoint

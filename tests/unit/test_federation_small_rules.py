@@ -15,6 +15,7 @@ import pytest
 from learningchain.chain.contracts.federation.messages import FederationTerms
 from learningchain.chain.contracts.federation.records import FederationMember
 from learningchain.chain.storage import private
+from learningchain.client.api import posting
 from learningchain.client.api.errors import RequestError
 from learningchain.client.contracts.federation.desk import DiskDesk
 from learningchain.client.contracts.federation.http import deploy_api
@@ -42,9 +43,9 @@ def test_whoever_was_paid_anything_has_a_share_and_the_others_none() -> None:
 
 
 def test_a_tolerance_is_not_negative() -> None:
-    assert deploy_api._not_negative("0.5") == 5 * 10**8
+    assert posting.parse_not_negative("0.5") == 5 * 10**8
     with pytest.raises(ValueError, match="not negative"):
-        deploy_api._not_negative("-0.5")
+        posting.parse_not_negative("-0.5")
 
 
 def test_of_a_federation_that_left_the_state_the_best_model_is_named_with_its_program(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,15 +22,15 @@ from learningchain.chain.contracts.federation.records import (
 from learningchain.chain.contracts.prediction.messages import Program, RegisterModel, Share, model_id_of
 from learningchain.chain.contracts.prediction.tally import ModelKind
 from learningchain.chain.crypto import address
-from learningchain.chain.types import parse_credits, parse_loss
+from learningchain.chain.types import parse_credits
 from learningchain.client import contracts
 from learningchain.client.api.errors import usage
+from learningchain.client.api.posting import binary_cid, parse_not_negative
 from learningchain.client.api.route import Call, Reply, Route, parse_field, parse_hash
 from learningchain.client.api.submit import answer, submit
 from learningchain.client.contracts.federation.http.ledger_views import Members, members_of
 from learningchain.client.contracts.federation.http.lookup import known, unknown
 from learningchain.client.contracts.federation.http.offers import why_not_offered
-from learningchain.client.contracts.federation.http.postings import binary_cid
 from learningchain.client.contracts.federation.http.schema import DeployRequest, FederationDeployed
 from learningchain.client.keys.tokens import TokenScope
 from learningchain.client.schema.bodies import WaitQuery
@@ -83,7 +83,7 @@ def registration(
         program=[_program(terms, model)] if source is None else [],
         kind=ModelKind.CLASS if body.kind == "class" else ModelKind.NUMBER,
         classes=body.classes or 0,
-        tol=parse_field("tol", _not_negative, body.tol),
+        tol=parse_field("tol", parse_not_negative, body.tol),
         royalty=parse_field("price", parse_credits, body.price),
         floor=parse_field("floor", parse_credits, body.floor),
         slots=body.slots,
@@ -103,13 +103,6 @@ def _program(terms: FederationTerms, model: bytes) -> Program:
     limits = terms.limits
     within = (limits.cpus_milli, limits.mem_mb, limits.tmp_mb, limits.threads)
     return Program(terms.image, terms.arch, terms.params, model, terms.size, *within)
-
-
-def _not_negative(text: str) -> int:
-    found = parse_loss(text)
-    if found < 0:
-        raise ValueError("a tolerance is not negative")
-    return found
 
 
 ROUTES = (

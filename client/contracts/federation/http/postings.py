@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
-from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
 from learningchain.chain.contracts.federation import formulas, records
@@ -24,17 +21,16 @@ from learningchain.chain.contracts.federation.messages import (
 )
 from learningchain.chain.contracts.federation.params import FederationParams
 from learningchain.chain.host import Reader, read_params
-from learningchain.chain.host.terms import Arch, HiddenSet, Image, ImageKind, Limits, is_reference
+from learningchain.chain.host.terms import Arch, Limits
 from learningchain.chain.params import MAX_INT
 from learningchain.chain.types import parse_credits, parse_loss
 from learningchain.chain.verification.scale import FloatKind
 from learningchain.client.api.errors import not_found, usage
+from learningchain.client.api.posting import binary_cid, build_hidden, build_image, params_text, parse_not_negative
 from learningchain.client.api.route import parse_field, parse_hash
-from learningchain.client.contracts.federation.http.schema import FederationImage, FederationLimits, FederationRequest, HiddenTest
-from learningchain.p2p.content.cid import parse as parse_cid
+from learningchain.client.contracts.federation.http.schema import FederationLimits, FederationRequest
 
 Able = Callable[[FederationTerms], int]
-_DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.ASCII)
 LEAST_SUM = 3
 """Members in a sum, unless the request says otherwise: of two each computes the other's update."""
 
@@ -84,20 +80,20 @@ def build_federation(body: FederationRequest, reader: Reader, clock: int, able: 
     reference, secrecy = body.reference, secrecy_of(body.secrecy, body.model.dims)
     split = PaySplit.ALIGNED if body.split is None and reference else PaySplit[(body.split or "equal").upper()]
     terms = FederationTerms(
-        image=_image(body.image),
+        image=build_image(body.image, "the members"),
         arch=Arch[body.arch.upper()],
-        params=_params(body.params),
+        params=params_text(body.params, MAX_FEDERATION_PARAMS),
         limits=_limits(body.limits, body.model.size),
         model=binary_cid("model.cid", body.model.cid),
         size=body.model.size,
         dims=body.model.dims,
-        hidden=[] if body.hidden is None else [_hidden(body.hidden)],
+        hidden=[] if body.hidden is None else [build_hidden(body.hidden)],
         schema=b"" if body.schema is None else binary_cid("schema", body.schema),
         bounty=parse_field("bounty", parse_credits, body.bounty),
         fee=0,
         target=parse_field("target", parse_loss, body.target),
         float_kind=FloatKind[body.float_kind.upper()],
-        tol=parse_field("tol", _not_negative, body.tol),
+        tol=parse_field("tol", parse_not_negative, body.tol),
         rounds=body.rounds,
         round_ms=_milliseconds("round_s", body.round_s),
         pace_ms=_milliseconds("pace_s", body.pace_s),
@@ -110,7 +106,7 @@ def build_federation(body: FederationRequest, reader: Reader, clock: int, able: 
         rule=AggregationRule[body.rule.upper()],
         split=split,
         reference=reference,
-        clip=parse_field("clip", _not_negative, body.clip),
+        clip=parse_field("clip", parse_not_negative, body.clip),
         patience=body.patience,
         admit_open=body.admit == "open",
         outside=body.outside,
@@ -138,19 +134,6 @@ def _milliseconds(name: str, in_s: float) -> int:
     return min(MAX_INT >> 1, round(in_s * 1_000))
 
 
-def _image(image: FederationImage) -> Image:
-    if (image.cid is None) == (image.reference is None):
-        raise usage("image is not valid: exactly one of image.cid and image.reference is needed. Give one of them")
-    image_id = b"" if image.image_id is None else parse_field("image.image_id", _digest, image.image_id)
-    if image.reference is not None:
-        return Image(
-            ImageKind.REGISTRY, parse_field("image.reference", _reference, image.reference), b"", image_id, image.size or 1
-        )
-    if image.size is None or not image_id:
-        raise usage("image is not valid: an archive needs image.image_id and image.size beside image.cid. Give both")
-    return Image(ImageKind.ARCHIVE, "", binary_cid("image.cid", image.cid or ""), image_id, image.size)
-
-
 def _limits(limits: FederationLimits, model_bytes: int) -> Limits:
     return Limits(
         cpus_milli=round(limits.cpus * 1_000),
@@ -161,42 +144,3 @@ def _limits(limits: FederationLimits, model_bytes: int) -> Limits:
         tmp_mb=limits.tmp_mb,
         threads=math.ceil(limits.cpus) if limits.threads is None else limits.threads,
     )
-
-
-def _hidden(hidden: HiddenTest) -> HiddenSet:
-    plain, key = (parse_field(f"hidden.{name}", _digest, getattr(hidden, name)) for name in ("plain_hash", "key_hash"))
-    return HiddenSet(binary_cid("hidden.cid", hidden.cid), plain, key, hidden.size)
-
-
-def _params(params: dict[str, Any]) -> str:
-    text = msgspec.json.encode(params).decode("utf-8")
-    if len(text.encode("utf-8")) > MAX_FEDERATION_PARAMS:
-        raise usage(
-            f"params is not valid: more than {MAX_FEDERATION_PARAMS} bytes. Keep settings in params, put data into the image"
-        )
-    return text
-
-
-def binary_cid(name: str, text: str) -> bytes:
-    """Raises `RequestError` naming the field."""
-    return parse_field(name, parse_cid, text).to_bytes()
-
-
-def _digest(text: str) -> bytes:
-    found = _DIGEST.fullmatch(text)
-    if found is None:
-        raise ValueError("a digest is 64 hex digits, with or without sha256: in front")
-    return bytes.fromhex(found[1])
-
-
-def _reference(text: str) -> str:
-    if not is_reference(text):
-        raise ValueError("a registry image is named with its digest, name@sha256:<64 hex>: a tag could change under the members")
-    return text
-
-
-def _not_negative(text: str) -> int:
-    found = parse_loss(text)
-    if found < 0:
-        raise ValueError("it is not negative")
-    return found

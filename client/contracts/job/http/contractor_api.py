@@ -13,10 +13,11 @@ from learningchain.chain.errors import Reject
 from learningchain.chain.host import Account, account_key, read_params
 from learningchain.chain.types import format_credits
 from learningchain.client.api.errors import rejected
+from learningchain.client.api.posting import parse_digest
 from learningchain.client.api.route import Call, Reply, Route, parse_field, parse_hash
 from learningchain.client.api.submit import answer, submit, trial_host, try_out
 from learningchain.client.contracts.job.http import quotes
-from learningchain.client.contracts.job.http.postings import build_job, check_open, expiry_of, parse_digest
+from learningchain.client.contracts.job.http.postings import build_job, check_open, expiry_of
 from learningchain.client.contracts.job.http.schema import (
     ExtensionRequest,
     HiddenKept,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
-from typing import Any
 
 import msgspec
 
@@ -17,62 +15,29 @@ from learningchain.chain.host.terms import (
     DeviceAsk,
     DeviceKind,
     Earlier,
-    HiddenSet,
-    Image,
-    ImageKind,
     Limits,
     Use,
-    is_reference,
 )
 from learningchain.chain.params import MAX_INT
 from learningchain.chain.types import parse_credits, parse_loss
 from learningchain.chain.verification import windows
 from learningchain.chain.verification.scale import FloatKind
 from learningchain.client.api.errors import usage
+from learningchain.client.api.posting import binary_cid, build_hidden, build_image, params_text, parse_not_negative
 from learningchain.client.api.route import parse_field, parse_hash
 from learningchain.client.contracts.job.http.schema import (
     DevicesRequest,
     EarlierRequest,
-    HiddenRequest,
-    ImageRequest,
     JobRequest,
     LimitsRequest,
     SetRequest,
 )
-from learningchain.p2p.content.cid import parse as parse_cid
 
 DEFAULT_FEE_PART = 1_000
 """The default fee per judged vote is the bounty divided by this, or the least that the rules allow where that is more."""
 MAX_DEFAULT_TRAIN_S = 3_600
 BLOCK_WAIT_MS = 2_000
 """A posting whose time is counted from now has so much to spare until its block: hardly one waits longer."""
-_DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.ASCII)
-
-
-def parse_digest(text: str) -> bytes:
-    found = _DIGEST.fullmatch(text)
-    if found is None:
-        raise ValueError("a digest is 64 hex digits, with or without sha256: in front")
-    return bytes.fromhex(found[1])
-
-
-def _parse_reference(text: str) -> str:
-    if not is_reference(text):
-        raise ValueError("a registry image is named with its digest, name@sha256:<64 hex>: a tag could change under the job")
-    return text
-
-
-def build_image(image: ImageRequest) -> Image:
-    if (image.cid is None) == (image.reference is None):
-        raise usage("image is not valid: exactly one of image.cid and image.reference is needed. Give one of them")
-    image_id = b"" if image.image_id is None else parse_field("image.image_id", parse_digest, image.image_id)
-    if image.reference is not None:
-        reference = parse_field("image.reference", _parse_reference, image.reference)
-        return Image(ImageKind.REGISTRY, reference, b"", image_id, image.size or 1)
-    if image.size is None or not image_id:
-        raise usage("image is not valid: an archive needs image.image_id and image.size beside image.cid. Give both")
-    cid = parse_field("image.cid", parse_cid, image.cid or "")
-    return Image(ImageKind.ARCHIVE, "", cid.to_bytes(), image_id, image.size)
 
 
 def build_limits(limits: LimitsRequest, open_ms: int) -> Limits:
@@ -111,16 +76,10 @@ def check_open(in_s: float | None, params: JobParams) -> None:
     raise Reject(JobCode.BAD_EXPIRY, f"{text}, which may be {BLOCK_WAIT_MS // 1_000} s away: {in_s:.10g} s from now are too short")
 
 
-def build_hidden(hidden: HiddenRequest) -> HiddenSet:
-    cid = parse_field("hidden.cid", parse_cid, hidden.cid)
-    plain, key = (parse_field(f"hidden.{name}", parse_digest, getattr(hidden, name)) for name in ("plain_hash", "key_hash"))
-    return HiddenSet(cid.to_bytes(), plain, key, hidden.size)
-
-
 def build_set(given: SetRequest) -> DataRef:
-    cid = parse_field("data.cid", parse_cid, given.cid)
+    cid = binary_cid("data.cid", given.cid)
     use = Use.TRAIN | Use.EVALUATE if given.use == "both" else Use[given.use.upper()]
-    return DataRef(cid.to_bytes(), given.size, given.files, given.name, int(use))
+    return DataRef(cid, given.size, given.files, given.name, int(use))
 
 
 def build_devices(given: DevicesRequest) -> DeviceAsk:
@@ -128,16 +87,9 @@ def build_devices(given: DevicesRequest) -> DeviceAsk:
 
 
 def build_earlier(given: EarlierRequest) -> Earlier:
-    cid = parse_field("earlier.cid", parse_cid, given.cid)
+    cid = binary_cid("earlier.cid", given.cid)
     job = bytes(32) if given.job is None else parse_field("earlier.job", parse_hash, given.job)
-    return Earlier(job, cid.to_bytes(), given.size, parse_field("earlier.loss", parse_loss, given.loss))
-
-
-def _params(params: dict[str, Any]) -> str:
-    text = msgspec.json.encode(params).decode("utf-8")
-    if len(text.encode("utf-8")) > MAX_PARAMS_BYTES:
-        raise usage(f"params is not valid: more than {MAX_PARAMS_BYTES} bytes. Keep settings in params, put data into the image")
-    return text
+    return Earlier(job, cid, given.size, parse_field("earlier.loss", parse_loss, given.loss))
 
 
 def build_job(body: JobRequest, clock: int, rate: int) -> PostJob:
@@ -147,15 +99,15 @@ def build_job(body: JobRequest, clock: int, rate: int) -> PostJob:
     expiry = expiry_of(body.expires_in_s, body.expiry, clock)
     limits = build_limits(body.limits, max(0, expiry - clock))
     posted = PostJob(
-        image=build_image(body.image),
+        image=build_image(body.image, "the job"),
         arch=Arch[body.arch.upper()],
-        params=_params(body.params),
+        params=params_text(body.params, MAX_PARAMS_BYTES),
         bounty=bounty,
         fee=0 if body.fee is None else parse_field("fee", parse_credits, body.fee),
         finalists=body.finalists,
         expiry=expiry,
         float_kind=FloatKind[body.float_kind.upper()],
-        tol=parse_field("tol", _parse_tolerance, body.tol),
+        tol=parse_field("tol", parse_not_negative, body.tol),
         floor=parse_field("floor", parse_loss, body.floor),
         on_cheat=OnCheat.REFUND if body.on_cheat == "refund" else OnCheat.NEXT_BEST,
         limits=limits,
@@ -168,10 +120,3 @@ def build_job(body: JobRequest, clock: int, rate: int) -> PostJob:
         return posted
     least = windows.least_fee(judging_work(posted), rate)
     return msgspec.structs.replace(posted, fee=max(1, least, bounty // DEFAULT_FEE_PART))
-
-
-def _parse_tolerance(text: str) -> int:
-    tolerance = parse_loss(text)
-    if tolerance < 0:
-        raise ValueError("a tolerance is not negative")
-    return tolerance

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
@@ -27,18 +25,17 @@ from learningchain.chain.contracts.prediction.records import ModelRecord, ModelS
 from learningchain.chain.contracts.prediction.tally import ModelKind
 from learningchain.chain.crypto import parse_address, sha256
 from learningchain.chain.host import Reader, read_params
-from learningchain.chain.host.terms import Arch, Image, ImageKind, is_reference
+from learningchain.chain.host.terms import Arch
 from learningchain.chain.types import parse_credits, parse_loss
 from learningchain.client.api.errors import not_found, usage
+from learningchain.client.api.posting import binary_cid, build_image, params_text, parse_not_negative
 from learningchain.client.api.route import parse_field, parse_hash
 from learningchain.client.contracts.prediction.http.lines import lines_of
-from learningchain.client.contracts.prediction.http.schema import ModelImage, ModelRequest, PolicyRequest, PredictionRequest
+from learningchain.client.contracts.prediction.http.schema import ModelRequest, PolicyRequest, PredictionRequest
 from learningchain.client.contracts.prediction.http.views import prices
 from learningchain.client.contracts.prediction.roles import private
 from learningchain.client.contracts.prediction.settings import parse_model
-from learningchain.p2p.content.cid import parse as parse_cid
 
-_DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.ASCII)
 LOWEST_START = -999_999_999 * 10**9
 """What the first rate of a policy may be written to begin at: nothing that a model says is below it but the least scores of all."""
 ROWS_JSON = "rows is not valid: a row is no JSON value that this node can write. Correct rows"
@@ -75,7 +72,7 @@ def build_model(body: ModelRequest) -> RegisterModel:
         program=[] if body.job is not None else [_program(body)],
         kind=ModelKind.CLASS if body.kind == "class" else ModelKind.NUMBER,
         classes=body.classes or 0,
-        tol=parse_field("tol", _not_negative, body.tol),
+        tol=parse_field("tol", parse_not_negative, body.tol),
         royalty=parse_field("price", parse_credits, body.price),
         floor=parse_field("floor", parse_credits, body.floor),
         slots=body.slots,
@@ -83,9 +80,9 @@ def build_model(body: ModelRequest) -> RegisterModel:
         input_cap=body.input_cap,
         row_ms=body.row_ms,
         start_s=body.start_s,
-        schema=_cid("schema.cid", body.schema.cid) if body.schema is not None else b"",
-        sample=_cid("sample", body.sample) if body.sample is not None else b"",
-        sample_answers=_cid("sample_answers", body.sample_answers) if body.sample_answers is not None else b"",
+        schema=binary_cid("schema.cid", body.schema.cid) if body.schema is not None else b"",
+        sample=binary_cid("sample", body.sample) if body.sample is not None else b"",
+        sample_answers=binary_cid("sample_answers", body.sample_answers) if body.sample_answers is not None else b"",
         origin=[],
         shares=[Share(parse_field("shares.account", parse_address, one.account), one.weight) for one in body.shares],
     )
@@ -98,59 +95,16 @@ def _program(body: ModelRequest) -> Program:
     cpus = 1.0 if limits is None else limits.cpus
     threads = None if limits is None else limits.threads
     return Program(
-        image=_image(body.image),
+        image=build_image(body.image, "the model"),
         arch=Arch[(limits.arch if limits is not None else "amd64").upper()],
-        params=_params(body.params),
-        model=_cid("model.cid", body.model.cid),
+        params=params_text(body.params, MAX_MODEL_PARAMS),
+        model=binary_cid("model.cid", body.model.cid),
         size=body.model.size,
         cpus_milli=round(cpus * 1_000),
         mem_mb=512 if limits is None else limits.mem_mb,
         tmp_mb=64 if limits is None else limits.tmp_mb,
         threads=math.ceil(cpus) if threads is None else threads,
     )
-
-
-def _image(image: ModelImage) -> Image:
-    if (image.cid is None) == (image.reference is None):
-        raise usage("image is not valid: exactly one of image.cid and image.reference is needed. Give one of them")
-    image_id = b"" if image.image_id is None else parse_field("image.image_id", _digest, image.image_id)
-    if image.reference is not None:
-        reference = parse_field("image.reference", _reference, image.reference)
-        return Image(ImageKind.REGISTRY, reference, b"", image_id, image.size or 1)
-    if image.size is None or not image_id:
-        raise usage("image is not valid: an archive needs image.image_id and image.size beside image.cid. Give both")
-    return Image(ImageKind.ARCHIVE, "", _cid("image.cid", image.cid or ""), image_id, image.size)
-
-
-def _digest(text: str) -> bytes:
-    found = _DIGEST.fullmatch(text)
-    if found is None:
-        raise ValueError("a digest is 64 hex digits, with or without sha256: in front")
-    return bytes.fromhex(found[1])
-
-
-def _reference(text: str) -> str:
-    if not is_reference(text):
-        raise ValueError("a registry image is named with its digest, name@sha256:<64 hex>: a tag could change under the model")
-    return text
-
-
-def _cid(name: str, text: str) -> bytes:
-    return parse_field(name, parse_cid, text).to_bytes()
-
-
-def _params(params: dict[str, Any]) -> str:
-    text = msgspec.json.encode(params).decode("utf-8")
-    if len(text.encode("utf-8")) > MAX_MODEL_PARAMS:
-        raise usage(f"params is not valid: more than {MAX_MODEL_PARAMS} bytes. Keep settings in params, put data into the image")
-    return text
-
-
-def _not_negative(text: str) -> int:
-    found = parse_loss(text)
-    if found < 0:
-        raise ValueError("a tolerance is not negative")
-    return found
 
 
 # --- requests ------------------------------------------------------------------------------------------------------------------
@@ -178,7 +132,7 @@ def asked_rows(body: PredictionRequest) -> AskedRows:
     if body.data is not None:
         if body.count is None:
             raise usage("count is missing: beside data stands how many rows the file has")
-        return AskedRows(_cid("data.cid", body.data.cid), body.data.size, body.count)
+        return AskedRows(binary_cid("data.cid", body.data.cid), body.data.size, body.count)
     try:
         if body.rows is not None:
             text = b"".join(msgspec.json.encode(row) + b"\n" for row in body.rows)
