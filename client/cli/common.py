@@ -503,6 +503,8 @@ def amount(text: str, option: str) -> str:
 
 
 MAX_OBJECT = 65_536
+MAX_PARAMS = 8_192
+"""Bytes of params that the ledger takes, of each contract."""
 
 
 def json_object(text: str, option: str = "--params") -> dict[str, Any]:
@@ -526,6 +528,14 @@ def json_object(text: str, option: str = "--params") -> dict[str, Any]:
         raise WrongUsage(f"{option} is no JSON{where}. Example: {option} '{{\"epochs\": 5}}'") from None
     if not isinstance(value, dict):
         raise WrongUsage(f'{option} is a JSON object, such as {{"epochs": 5}}')
+    return value
+
+
+def read_params(text: str) -> dict[str, Any]:
+    """What `--params` says, for jobs, models and federations alike. Raises `WrongUsage`."""
+    value = json_object(text)
+    if len(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")) > MAX_PARAMS:
+        raise WrongUsage(f"--params has more than {MAX_PARAMS} bytes: settings go there, data goes into the image")
     return value
 
 

@@ -25,10 +25,9 @@ from learningchain.client.api.errors import ErrorResponse, RequestError
 from learningchain.client.api.route import MAX_JSON, parse_account, parse_body, parse_field, parse_hash, parse_query
 from learningchain.client.callbacks.posting import same_url
 from learningchain.client.callbacks.signatures import parse_secret, secret_text
-from learningchain.client.cli.common import WrongUsage
+from learningchain.client.cli.common import WrongUsage, read_params
 from learningchain.client.contracts.credits.api import build_transfer
 from learningchain.client.contracts.credits.http.schema import TransferRequest
-from learningchain.client.contracts.job.cli.submit import read_params
 from learningchain.client.contracts.job.http.postings import build_job
 from learningchain.client.contracts.job.http.schema import JobRequest, JobsQuery, ModelQuery
 from learningchain.client.contracts.membership.http.schema import AccountsQuery, JudgementRequest

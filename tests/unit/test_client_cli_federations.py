@@ -154,6 +154,8 @@ async def test_a_sponsor_admits_and_removes_by_name(api: Api, run: Run) -> None:
         ({"model": "nowhere"}, "there is no file"),
         ({"schema": "nowhere"}, "schema: there is no file"),
         ({"params": "[1]"}, "--params is a JSON object"),
+        ({"params": '{"a": NaN}'}, "no JSON"),
+        ({"params": '{"a": "' + "x" * 9000 + '"}'}, "8192"),
         ({"dp": "9"}, "--dp is noise"),
         ({"dp": "8", "min_members": "2"}, "times what it should find"),
         ({"dp": "0.2", "min_members": "3"}, "12 times what it should find"),

@@ -402,6 +402,7 @@ def test_a_paid_job_becomes_a_model_by_one_message(api: Fake, run: Any) -> None:
         (["--job", "3f", "--cpus", "2"], "brings its limits"),
         (["--job", "3f", "--params", "{}"], "and its params along"),
         (["--image-archive", "x.tar", "--model", "m", "--params", "[5]"], "--params is a JSON object"),
+        (["--image-archive", "x.tar", "--model", "m", "--params", '{"a": NaN}'], "no JSON"),
         (["--job", "3f", "--schema", "/nowhere"], "there is no file"),
         (["--job", "3f", "--share", "alice"], "ACCOUNT=WEIGHT"),
         (["--job", "3f", "--row-time", "2m"], "--row-time is a time from 1ms to 60000ms, not 2m"),

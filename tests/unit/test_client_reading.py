@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
+from learningchain.chain.contracts.federation.messages import MAX_FEDERATION_PARAMS
+from learningchain.chain.contracts.job.messages import MAX_PARAMS_BYTES
+from learningchain.chain.contracts.prediction.messages import MAX_MODEL_PARAMS
 from learningchain.client import config
 from learningchain.client.callbacks.signatures import secret_text
 from learningchain.client.cli.callbacks import secret_in
-from learningchain.client.cli.common import json_object
+from learningchain.client.cli.common import MAX_PARAMS, WrongUsage, json_object, read_params
 from learningchain.client.contracts.prediction.cli.ask import read_rows
 from learningchain.client.contracts.prediction.http.model_schema import BadRow, decode_rows, parse_schema
 from learningchain.client.contracts.prediction.sdk import rows_text
@@ -192,3 +195,13 @@ OTHER = (
 def test_each_other_way_is_seen(line: str) -> None:
     assert len(ways_of(ast.parse(line))) == 1
     assert not ways_of(ast.parse("reading.file(path, 9); path.open('rb'); path.open('x'); Store.open(path); os.fdopen(3, 'wb')"))
+
+
+def test_a_file_of_params_is_read_whole_or_refused_and_the_bound_is_that_of_the_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "params.json"
+    path.write_text('{"a": 1}' + " " * (65_536 - 8))
+    assert read_params(f"@{path}") == {"a": 1}
+    path.write_text('{"a": 1}' + " " * 65_536)
+    with pytest.raises(WrongUsage, match="more than 65536 bytes"):
+        read_params(f"@{path}")
+    assert MAX_PARAMS == MAX_PARAMS_BYTES == MAX_FEDERATION_PARAMS == MAX_MODEL_PARAMS

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from learningchain.client.cli.app import OK, REFUSED, USAGE
-from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, facts, json_object, seconds, size_text, span
+from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, facts, read_params, seconds, size_text, span
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 from learningchain.client.cli.options import Parameter
 from learningchain.client.cli.paper import Console
@@ -122,7 +122,7 @@ def open_(
     limits |= {"train_s": round(seconds(train_time, "--train-time")), "eval_s": round(seconds(eval_time, "--eval-time"))}
     body["limits"] = limits | ({"threads": threads} if threads is not None else {})
     if params is not None:
-        body["params"] = json_object(params)
+        body["params"] = read_params(params)
     begin = initial_model(model)
     check_noise(dp, begin["dims"], min_members, force)
     for text in screening_warnings(min_members, reference=reference is not None, krum=rule == "krum"):

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from learningchain.client import reading
-from learningchain.client.cli.common import HERE, Common, WrongUsage, cell, facts, listing, size_text, span
+from learningchain.client.cli.common import HERE, Common, WrongUsage, cell, facts, listing, read_params, size_text, span
 from learningchain.client.cli.options import Parameter
 from learningchain.client.cli.paper import Console
 from learningchain.client.contracts.job.cli.cost import trainers_text
 from learningchain.client.contracts.job.cli.local_runs import LocalRuns, Ran, RunFailed, opened
-from learningchain.client.contracts.job.cli.submit import long_training, read_limits, read_params
+from learningchain.client.contracts.job.cli.submit import long_training, read_limits
 
 if TYPE_CHECKING:
     from learningchain.chain.host.terms import Limits

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from learningchain.client.cli.app import OK, REFUSED
 from learningchain.client.cli.bars import Bar
-from learningchain.client.cli.common import HERE, Common, WrongUsage, agree, amount, facts, json_object, listing, seconds, span
+from learningchain.client.cli.common import HERE, Common, WrongUsage, agree, amount, facts, listing, read_params, seconds, span
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 from learningchain.client.cli.options import Parameter
 from learningchain.client.cli.paper import Console
@@ -315,16 +315,6 @@ def registry_image(text: str) -> Json:
             "docker inspect shows it as RepoDigests"
         )
     return {"reference": text}
-
-
-def read_params(text: str) -> dict[str, Any]:
-    """A JSON object from the command line or, after @, from a file. Raises `WrongUsage`."""
-    from learningchain.chain.contracts.job.messages import MAX_PARAMS_BYTES
-
-    value = json_object(text)
-    if len(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")) > MAX_PARAMS_BYTES:
-        raise WrongUsage(f"--params has more than {MAX_PARAMS_BYTES} bytes: settings go there, data goes into the image")
-    return value
 
 
 def read_limits(

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from learningchain.client.cli.common import HERE, Common, WrongUsage, facts, json_object, seconds, size_text
+from learningchain.client.cli.common import HERE, Common, WrongUsage, facts, read_params, seconds, size_text
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 from learningchain.client.cli.options import Parameter
 from learningchain.client.cli.paper import Console
@@ -75,7 +75,7 @@ def register(
     body |= {"max_rows": max_rows, "row_ms": row_ms, "start_s": start_s}
     body |= {"classes": classes} if classes is not None else {}
     body |= {"shares": [_share(common, text) for text in share]} if share else {}
-    body |= {"params": json_object(params)} if params is not None else {}
+    body |= {"params": read_params(params)} if params is not None else {}
     limits = {name: value for name, value in (("cpus", cpus), ("mem_mb", mem_mb)) if value is not None}
     offered = offering.ModelExtras(schema, sample, sample_answers, previous)
     offering.check(offered)
