@@ -11,7 +11,7 @@ from learningchain.chain.contracts.keys import ObjectRecovery, Recover, SetGuard
 from learningchain.chain.crypto import SigningKey, address
 from learningchain.chain.errors import Malformed
 from learningchain.client.contracts.keys.http.request import check_request, make_request, parse_request
-from learningchain.client.contracts.keys.work import say, say_coming
+from learningchain.client.contracts.keys.roles.watching import say, say_coming
 from tests.unit.api_kit import Api, serving
 
 NEW = SigningKey(b"\7" * 32)

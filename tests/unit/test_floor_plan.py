@@ -31,3 +31,69 @@ def test_every_code_of_a_contract_has_words_for_people_and_no_words_are_without_
     texts = contracts.parts("texts")
     for contract in CONTRACTS:
         assert {int(code) for code in contract.codes} == set(texts[contract.name].TEXTS), contract.name
+
+
+# --- the rooms of a contract ----------------------------------------------------------------------------------------------------
+
+LEDGER = {"messages", "records", "events", "params", "duties"}
+"""What each contract has in `chain/contracts`, beside modules of its own rules."""
+CLIENT = {"http", "cli", "roles", "api", "commands", "sdk", "texts"}
+"""What each has in `client/contracts`: three rooms, and modules that are found by their names."""
+FOUND = CLIENT | {
+    *("web", "templates", "work", "pages", "settings", "account", "people", "references", "outsiders", "callbacks", "notify"),
+    *("objects", "figures", "proven", "offering", "schemas", "statements"),
+}
+"""What may lie there."""
+LACKING = {
+    "chain/contracts/credits": {"params": "the network's own parameters hold", "duties": "it asks nothing of anybody"},
+    "client/contracts/credits": {"roles": "a node moves no credits by itself"},
+}
+_SHARED = "the command, Python and the pages share it"
+_ROLES = "what the roles of federated training are driven by: see docs/architecture.md"
+MORE = {
+    "client/contracts/federation": {
+        "arithmetic": "tensors, masks and sums: needs numpy alone, and can be read alone",
+        "audit": "the second look at a whole federation, from its blocks",
+        **dict.fromkeys(("consent", "offer", "rule_warnings", "small_words", "without_numpy"), _SHARED),
+        **dict.fromkeys(("desk", "part", "member_part", "sponsor_part", "steps", "tasks", "small_tasks", "wishes"), _ROLES),
+    },
+    "client/contracts/job": {
+        "skeleton": "the files that `job new` writes",
+        **dict.fromkeys(("earned", "sealing", "terms"), _SHARED),
+    },
+    "client/contracts/prediction": {"rows": _SHARED},
+}
+
+
+def lying_in(folder: Path) -> set[str]:
+    """The rooms and modules of a folder."""
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    rooms = {path.name for path in folder.iterdir() if any(one.suffix != ".pyc" for one in path.rglob("*.*"))}
+    return modules | rooms
+
+
+def misplaced(where: str, there: set[str]) -> list[str]:
+    """What a contract's folder lacks, and on the client's side what lies there and belongs into a room."""
+    expected = LEDGER if where.startswith("chain/") else CLIENT
+    lacking, more = LACKING.get(where, {}), MORE.get(where, {})
+    found = [f"{where} lacks {one}" for one in sorted(expected - there - lacking.keys())]
+    found += [f"{where} has {one} now: it is no exception" for one in sorted(there & lacking.keys())]
+    found += [f"{where} has no {one} any more: it is no exception" for one in sorted(more.keys() - there)]
+    if expected is CLIENT:
+        found += [f"{where}/{one}: put it into a room, or say in MORE why not" for one in sorted(there - FOUND - more.keys())]
+    return found
+
+
+@pytest.mark.parametrize("side", ["chain", "client"])
+@pytest.mark.parametrize("contract", [contract.name for contract in CONTRACTS])
+def test_every_contract_has_the_same_rooms(side: str, contract: str) -> None:
+    where = f"{side}/contracts/{contract}"
+    assert misplaced(where, lying_in(ROOT / where)) == []
+
+
+def test_a_contract_without_a_room_and_a_module_without_one_are_seen() -> None:
+    assert misplaced("chain/contracts/job", LEDGER - {"duties"}) == ["chain/contracts/job lacks duties"]
+    assert misplaced("client/contracts/governance", CLIENT | {"looking"})[0].startswith(
+        "client/contracts/governance/looking: put it"
+    )
+    assert misplaced("client/contracts/credits", CLIENT) == ["client/contracts/credits has roles now: it is no exception"]
