@@ -102,7 +102,9 @@ async def test_a_small_model_is_opened_with_sum_where_all_that_it_takes_is_there
         assert await taken(**less) == ("open", None), less
         assert await taken(secrecy="sum", **less) == ("sum", "BAD_TERMS"), less
     terms = (await api.get(f"/v1/federations/{await opened(api, **SMALL)}"))["terms"]
-    assert (terms["secrecy"], terms["split"], terms["max_members"], terms["dp_milli"]) == ("sum", "equal", 7, 251)
+    assert (terms["secrecy"], terms["split"], terms["max_members"], terms["dp_milli"]) == ("sum", "equal", 20, 251)
+    many = (await api.get(f"/v1/federations/{await opened(api, **SMALL | {'min_members': 12})}"))["terms"]
+    assert many["split"] == "half", "of three cells and more each earns by what it reaches"
     found = await api.get(f"/v1/federations/{(await api.get('/v1/federations'))[0]['id']}/joining")
     assert any("cosine" in text for text in found["warnings"]) and found["sketch_numbers"] == 100
 

@@ -112,6 +112,37 @@ def test_a_beacon_that_changes_finds_the_aggregator_silent() -> None:
     assert not [task for who, task in world.tasks if who == node.me and isinstance(task, ViewShares)]
 
 
+# --- several cells --------------------------------------------------------------------------------------------------------------
+
+NINE = SMALL | {"owners": 9, "max_members": 12, "split": 4}
+
+
+def test_owners_of_two_cells_train_to_the_target_and_half_is_paid_by_cells() -> None:
+    """The panel measures the whole, each cell, and with the reference two directions more."""
+    world = FedWorld(**NINE)
+    world.run()
+    check_reached(world)
+    assert not voids(world) and not world.ledger.refused
+    cells = [one[1:] for one in events(world, "fed.cell")]
+    assert sorted(map(len, cells)) == [4, 5] and {who for cell in cells for who in cell} == set(world.owners)
+    assert {len(one) for one in events(world, "fed.directions")} == {2 + 2 * 5}
+    paid = [{world.paid(who) for who in cell} for cell in cells]
+    assert all(max(one) - min(one) <= 2 * len(world.owners) * world.now.r for one in paid), "members of one cell are paid alike"
+
+
+def test_a_cell_with_a_silent_owner_pauses_and_the_other_one_goes_on() -> None:
+    world = FedWorld(**NINE)
+    gone = world.owners[0]
+    world.nodes[gone].dead = True
+    world.run()
+    check_reached(world)
+    assert not voids(world) and not world.paid(gone)
+    own = next(one[1:] for one in events(world, "fed.cell") if gone in one[1:])
+    codes = {(FileCode(one[3]).name, one[2] in own) for one in events(world, "fed.code") if one[1] <= 4}
+    assert codes == {("IDLE", True), ("USED", False)}, "while the silent one has its place"
+    assert [one[1] for one in events(world, "fed.missed")] == [gone] * min(3, world.now.r)
+
+
 # --- who is silent, or lies -----------------------------------------------------------------------------------------------------
 
 
@@ -279,7 +310,7 @@ def test_who_leaves_on_a_base_that_stays_is_drowned_in_four_times_the_noise() ->
     world.submit(world.owners[0], messages.LeaveFederation(world.federation))
     world.run()
     check_reached(world)
-    noise = {task.place.attempt: task.again for _, task in world.tasks if isinstance(task, SumSmallMasks)}
+    noise = {task.place.attempt: task.cells[0].again for _, task in world.tasks if isinstance(task, SumSmallMasks)}
     assert noise == {number: number == 3 for number in noise}, "start 1 measured the initial model, 2 came to nothing"
 
 

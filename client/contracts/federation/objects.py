@@ -323,7 +323,7 @@ class FederationsCalls(NodeObject, Generic[F]):
         admit: Literal["approve", "open"] = "approve",
         secrecy: Literal["sum", "open"] | None = None,
         rule: Literal["mean", "krum", "trimmed", "median"] = "mean",
-        split: Literal["equal", "samples", "aligned"] | None = None,
+        split: Literal["equal", "samples", "aligned", "half"] | None = None,
         min_members: int = 3,
         max_members: int = 20,
         min_sum: int | None = None,

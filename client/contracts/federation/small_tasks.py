@@ -8,8 +8,24 @@ from pathlib import Path
 from learningchain.client.contracts.federation.arithmetic.places import AttemptPlace
 from learningchain.client.contracts.federation.tasks import MadeFile
 
-CELL = 1
-"""The number of the one cell that there is (LC-FED-56)."""
+
+@dataclass(frozen=True)
+class JudgedFile:
+    """A file of the attempt: the number of its member's cell, whether the file counts, and whether all of the cell do."""
+
+    cell: int
+    counts: bool
+    complete: bool
+
+
+@dataclass(frozen=True)
+class CellSeeds:
+    """A cell that sums: of each mask that this place knows the seeds of the members. `again`: another set with a common member
+    was summed on this base."""
+
+    cell: int
+    again: bool
+    seeds: tuple[tuple[bytes, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -54,25 +70,24 @@ class ViewShares:
 
 @dataclass(frozen=True)
 class ScreenSmall:
-    """LC-FILE-57, 58 -> SmallScreen. `parts` of share 0 and the three masks."""
+    """LC-FILE-57, 58 -> SmallScreen. `files` in the order of the commitments; `parts` of share 0 and the three masks."""
 
     place: AttemptPlace
     dims: int
-    files: int
+    files: tuple[JudgedFile, ...]
     parts: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
 class SumSmallMasks:
-    """LC-FILE-59 -> one MadeFile for each of `masks`: (number, seeds of the cell's members). `again`: another set with a common
-    member was summed on this base."""
+    """LC-FILE-59 -> one MadeFile for each of `masks`, which are numbers. `cells`: those that sum, by their numbers."""
 
     place: AttemptPlace
     beacon: bytes
     dims: int
-    masks: tuple[tuple[int, tuple[bytes, ...]], ...]
+    masks: tuple[int, ...]
+    cells: tuple[CellSeeds, ...]
     dp_milli: int
-    again: bool
 
 
 @dataclass(frozen=True)
@@ -85,14 +100,14 @@ class SummedCells:
 
 @dataclass(frozen=True)
 class SumSmall:
-    """LC-FILE-60 to 63 -> SummedCells, or None where the sum is not finite. `parts`: of the three masks; `reference`: the sponsor's
-    file and its seed. `size` of the models."""
+    """LC-FILE-60 to 63 -> SummedCells, or None where the sum is not finite. `cells`: number and files of each that sums;
+    `parts`: of the three masks; `reference`: the sponsor's file and its seed. `size` of the models."""
 
     place: AttemptPlace
     dims: int
     size: int
     base: Path
-    files: tuple[Path, ...]
+    cells: tuple[tuple[int, tuple[Path, ...]], ...]
     parts: tuple[Path, ...]
     reference: tuple[Path, bytes] | None
     radius: int

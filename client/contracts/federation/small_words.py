@@ -20,14 +20,20 @@ OF_A_CELL: Final = (
     "the noise is a blur, no proof of privacy: epsilon is above 100",
 )
 """To who joins."""
+OF_HALVES: Final = (
+    "half of the pay goes by what each cell reaches alone: beside a bad one in your cell you may get half of an equal share, and "
+    "where so many of your cell go that fewer than three are left, you wait unpaid",
+)
+"""To who joins, where the split is so."""
 TO_SPONSOR: Final = (
-    "The model is small, so its updates are summed in one cell of three to seven owners, beside your reference: nobody reads one. "
+    "The model is small, so its updates are summed in cells of four owners or more, of three to seven owners in one, beside your "
+    "reference: nobody reads one. "
     "You pay what the measured best is worth, whoever made it: of 21 values, owners who send noise beside a reference were paid 72 "
-    "to 96 % of it. Admit whom you know, and close when the cell adds nothing to what your reference reaches. What your reference "
-    "data say, one direction a round, is public. You cannot remove a member that has the cell. Of three aggregators one that lies "
+    "to 96 % of it. Admit whom you know, and close when the cells add nothing to what your reference reaches. What your reference "
+    "data say, one direction a round, is public. You cannot remove a member that has a cell. Of three aggregators one that lies "
     "about files stops it, with four or five two do."
 )
 OPEN_ALTHOUGH_SMALL: Final = (
-    "Sums of so small a model take three to seven owners, your own data as a reference, at most 20 rounds of ten minutes or more, "
+    "Sums of so small a model take three owners or more, your own data as a reference, at most 20 rounds of ten minutes or more, "
     "and three nodes that serve such federations (learningchain fed serve on)."
 )

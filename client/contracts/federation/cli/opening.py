@@ -62,8 +62,11 @@ def open_(
         Literal["mean", "krum", "trimmed", "median"], Parameter(help="How updates become one; the last two with --secrecy open.")
     ] = "mean",
     split: Annotated[
-        Literal["equal", "samples", "aligned"] | None,
-        Parameter(help="How pay is split in a round. aligned needs --reference. Default: equal, or aligned with a reference."),
+        Literal["equal", "samples", "aligned", "half"] | None,
+        Parameter(
+            help="How pay is split in a round. aligned needs --reference; half is of small models: half by what each cell reached. "
+            "Default: equal, or aligned with a reference; of a small model equal, from twelve --min-members on half."
+        ),
     ] = None,
     reference: Annotated[
         str | None, Parameter(help="Own data of this node: an update on them says the direction in each round.")

@@ -16,7 +16,7 @@ from learningchain.chain.host import VERIFIERS, Host
 from learningchain.chain.types import cid_text, format_credits, format_loss
 from learningchain.client.contracts.federation.http.ledger_views import Members, describe_terms
 from learningchain.client.contracts.federation.rule_warnings import screening_warnings
-from learningchain.client.contracts.federation.small_words import OF_A_CELL
+from learningchain.client.contracts.federation.small_words import OF_A_CELL, OF_HALVES
 from learningchain.client.schema.render import Json
 
 SKETCH_ROWS, REFERENCE_ROWS = 64, 2
@@ -97,7 +97,7 @@ def warnings(terms: FederationTerms, members: int, vetted: int) -> list[str]:
     """What a careful owner would want to know before agreeing."""
     found: list[str] = []
     if formulas.has_cells(terms):
-        found += OF_A_CELL
+        found += [*OF_A_CELL, *OF_HALVES] if terms.split == PaySplit.HALF else OF_A_CELL
     elif terms.secrecy == Secrecy.OPEN:
         found.append("secrecy is open: three drawn aggregators read this node's update of every round as it is")
     elif terms.min_sum == 2:

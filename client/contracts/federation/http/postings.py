@@ -47,8 +47,8 @@ def find_federation(reader: Reader, text: str) -> bytes:
 # --- opening --------------------------------------------------------------------------------------------------------------------
 
 
-MOST_OWNERS = 7
-"""So many make one cell: nodes do not sum several yet."""
+BY_HALVES_FROM = 12
+"""Owners, at least: three cells. With fewer a cell's own direction says little of its members."""
 
 
 def secrecy_of(wanted: str | None, dims: int) -> Secrecy:
@@ -63,11 +63,11 @@ def of_cell(body: FederationRequest, terms: FederationTerms, able: Able) -> Fede
     secrecy it is `sum` where all fits, and three serve such federations; otherwise the terms as they are."""
     if terms.dims >= MASKED_DIMS or body.secrecy == "open":
         return terms
+    split = PaySplit.EQUAL if terms.min_members < BY_HALVES_FROM else PaySplit.HALF
     found = replace(
         terms,
         secrecy=Secrecy.SUM,
-        split=PaySplit.EQUAL if body.split is None else terms.split,
-        max_members=min(terms.max_members, MOST_OWNERS),
+        split=split if body.split is None else terms.split,
         dp_milli=terms.dp_milli or least_noise(max(1, terms.dims)),
     )
     if body.secrecy == "sum":

@@ -159,7 +159,7 @@ class FederationRequest(Strict, frozen=True, kw_only=True):
     vetted: bool = True
     secrecy: Literal["sum", "open"] | None = None
     rule: Literal["mean", "krum", "trimmed", "median"] = "mean"
-    split: Literal["equal", "samples", "aligned"] | None = None
+    split: Literal["equal", "samples", "aligned", "half"] | None = None
     reference: bool = False
     clip: Tolerance = "1"
     patience: Count = 3

@@ -1,4 +1,4 @@
-"""What an aggregator does in SCREEN and SUM of a federation with a cell (LC-FED-60). Pure.
+"""What an aggregator does in SCREEN and SUM of a federation with cells (LC-FED-60). Pure.
 
     ledger                        effect
     SCREEN, not sealed            the beacon into the book; Compute of the views of share 0 and the two own masks; Submit SealParts
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from learningchain.chain.contracts.federation import formulas, records
+from learningchain.chain.contracts.federation.cell_formulas import directions
 from learningchain.chain.contracts.federation.duties import FederationDuty
 from learningchain.chain.contracts.federation.messages import (
     STEPS,
@@ -31,7 +32,14 @@ from learningchain.chain.contracts.federation.messages import (
 from learningchain.chain.contracts.federation.records import AcceptedSets
 from learningchain.client.contracts.federation.arithmetic.places import MASKS
 from learningchain.client.contracts.federation.roles.looking import FederationLook, digest_of, part_cid
-from learningchain.client.contracts.federation.small_tasks import ScreenSmall, SumSmall, SumSmallMasks, ViewShares
+from learningchain.client.contracts.federation.small_tasks import (
+    CellSeeds,
+    JudgedFile,
+    ScreenSmall,
+    SumSmall,
+    SumSmallMasks,
+    ViewShares,
+)
 from learningchain.client.contracts.federation.steps import FedEffect
 from learningchain.client.work.events import Compute
 
@@ -41,8 +49,6 @@ if TYPE_CHECKING:
 SUMMED = 3
 MASKED = 0
 """The share that is the masked numbers themselves."""
-REFERENCE_DIRECTIONS = 3
-"""The whole, the reference, and what lies between (LC-FILE-62)."""
 
 
 def cell_work(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt, asked: set[FederationDuty]) -> Iterator[FedEffect]:
@@ -106,19 +112,35 @@ def _task(
     seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt, stage: PartStage, places: list[int]
 ) -> ViewShares | SumSmallMasks:
     place, dims = at.place(seat.node.chain_id), at.terms.dims
-    known = [(mask, tuple(mine.seeds[n][mask] for n in places)) for mask in formulas.masks(seat.position(at))]
+    masks = formulas.masks(seat.position(at))
     if stage == PartStage.ROWS:
         files = tuple((at.files[n].account, mine.paths[f"file-{n}"]) for n in places)
-        return ViewShares(place, mine.beacon, dims, files, tuple(seeds for _, seeds in known))
-    return SumSmallMasks(place, mine.beacon, dims, tuple(known), at.terms.dp_milli, _summed_otherwise(at))
+        seeds = tuple(tuple(mine.seeds[n][mask] for n in places) for mask in masks)
+        return ViewShares(place, mine.beacon, dims, files, seeds)
+    cells = tuple(
+        CellSeeds(cell.number, _summed_otherwise(at, cell), tuple(tuple(mine.seeds[n][mask] for n in inside) for mask in masks))
+        for cell, inside in at.summing
+    )
+    return SumSmallMasks(place, mine.beacon, dims, tuple(masks), cells, at.terms.dp_milli)
 
 
-def _summed_otherwise(at: FederationLook) -> bool:
+def _summed_otherwise(at: FederationLook, cell: records.Cell) -> bool:
     """LC-FILE-59: another set with a common member was summed on this base."""
-    found = at.reader.get(records.sets_key(at.id, at.now.base))
-    own = formulas.of_bitmap(at.attempt.accepted) if at.attempt is not None else 0
+    found, own = at.reader.get(records.sets_key(at.id, at.now.base)), formulas.of_bitmap(cell.members)
     sets = [formulas.of_bitmap(one) for one in found.sets] if isinstance(found, AcceptedSets) else []
     return any(one != own and one & own for one in sets)
+
+
+def _judged(at: FederationLook) -> tuple[JudgedFile, ...]:
+    """LC-FED-59: which files count, and of which cells all do."""
+    counting = {at.files[n].index for n in at.judged}
+    cells = [(cell.number, {*formulas.indexes_of(formulas.of_bitmap(cell.members))}) for cell in at.cells]
+    return tuple(
+        JudgedFile(number, file.index in counting, members <= counting)
+        for file in at.files
+        for number, members in cells
+        if file.index in members
+    )
 
 
 def _pin(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt, stage: PartStage) -> Iterator[FedEffect]:
@@ -159,7 +181,7 @@ def _screen(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt) ->
     if parts and "screen" not in mine.asked:
         mine.asked.add("screen")
         place = at.place(seat.node.chain_id)
-        yield Compute(mine.scope, "screen", at.id, ScreenSmall(place, at.terms.dims, len(at.judged), parts))
+        yield Compute(mine.scope, "screen", at.id, ScreenSmall(place, at.terms.dims, _judged(at), parts))
     if mine.screening is not None and "say-screen" not in mine.asked:
         mine.asked.add("say-screen")
         found = mine.screening
@@ -168,7 +190,7 @@ def _screen(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt) ->
 
 def _sum(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt) -> Iterator[FedEffect]:
     terms, attempt = at.terms, at.attempt
-    yield from _third(seat, at, mine, PartStage.SUMS, 8 * terms.dims)
+    yield from _third(seat, at, mine, PartStage.SUMS, 8 * terms.dims * len(at.summing))
     for place in at.accepted:
         file = at.files[place]
         yield from seat.fetch(at, mine, f"file-{place}", file.cid, formulas.update_size(terms), who=file.account)
@@ -181,10 +203,10 @@ def _sum(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt) -> It
         return  # it is being opened again, or cannot be
     if not made and "sum" not in mine.asked:
         mine.asked.add("sum")
-        files = tuple(mine.paths[f"file-{place}"] for place in at.accepted)
+        cells = tuple((cell.number, tuple(mine.paths[f"file-{n}"] for n in inside)) for cell, inside in at.summing)
         reference = (mine.paths["reference"], mine.reference[0]) if attempt.with_reference else None
         task = SumSmall(
-            at.place(seat.node.chain_id), terms.dims, terms.size, mine.paths["base"], files, parts, reference, at.now.clip
+            at.place(seat.node.chain_id), terms.dims, terms.size, mine.paths["base"], cells, parts, reference, at.now.clip
         )
         yield Compute(mine.scope, "sum", at.id, task)
     if (made or mine.summed) and "say-sum" not in mine.asked:
@@ -197,6 +219,6 @@ def _said(at: FederationLook, mine: SeatedAttempt) -> SumCells:
     if (SUMMED, 0) not in mine.parts:
         return SumCells(at.id, mine.number, b"", [])
     with_reference = at.attempt is not None and at.attempt.with_reference
-    count = len(STEPS) * (REFERENCE_DIRECTIONS if with_reference else 1)
+    count = len(STEPS) * directions(len(at.summing), with_reference)
     named = [mine.parts[SUMMED, n].cid if (SUMMED, n) in mine.parts else b"" for n in range(1, count + 1)]
     return SumCells(at.id, mine.number, mine.parts[SUMMED, 0].cid, named)

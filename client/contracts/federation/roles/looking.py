@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from learningchain.chain.contracts.federation import formulas, records
 from learningchain.chain.contracts.federation.duties import FederationDuty, duties
 from learningchain.chain.contracts.federation.indexes import JoinedFederations, federations_of
-from learningchain.chain.contracts.federation.messages import FederationTerms, PartStage, Secrecy
+from learningchain.chain.contracts.federation.messages import MOST_CELLS, FederationTerms, PartStage, Secrecy
 from learningchain.chain.contracts.federation.params import FederationParams
 from learningchain.chain.contracts.federation.records import (
     NEW_AGGREGATOR,
@@ -35,8 +35,8 @@ from learningchain.p2p.content.dag import CHUNK
 if TYPE_CHECKING:
     from learningchain.client.work.events import Chain
 
-SUMS_HEAD = 84
-"""Bytes of the file of the sums of one cell beside its numbers: kind, place, counts, and whether there is a reference."""
+SUMS_HEAD = 82 + 2 * MOST_CELLS
+"""Bytes of the file of the sums of all cells beside its numbers: kind, place, counts, and whether there is a reference."""
 ATTEMPTING = (
     FederationState.DRAW,
     FederationState.READY,
@@ -149,6 +149,20 @@ class FederationLook:
         indexes = formulas.of_bitmap(self.attempt.accepted) if self.attempt is not None else 0
         return [place for place, file in enumerate(self.files) if indexes >> file.index & 1]
 
+    @cached_property
+    def cells(self) -> list[records.Cell]:
+        """Those of the attempt, by their numbers; without cells none."""
+        found = self.reader.get(records.cell_key(self.id))
+        return list(found.inside) if isinstance(found, CellRecord) else []
+
+    @cached_property
+    def summing(self) -> list[tuple[records.Cell, list[int]]]:
+        """The cells that are summed, each with the places of its files."""
+        accepted = formulas.of_bitmap(self.attempt.accepted) if self.attempt is not None else 0
+        cells = [(cell, formulas.of_bitmap(cell.members)) for cell in self.cells]
+        files = list(enumerate(self.files))
+        return [(cell, [n for n, file in files if bits >> file.index & 1]) for cell, bits in cells if not bits & ~accepted]
+
     def pinned(self, account: bytes, stage: PartStage) -> dict[int, bytes]:
         """Digests by mask."""
         seat = self.seat(account)
@@ -189,8 +203,8 @@ def proposed_in(at: FederationLook) -> tuple[bytes, ...]:
 
 
 def delta_size(terms: FederationTerms) -> int:
-    """Most bytes of what stands as a round's delta: with a cell the file of its sums (LC-FILE-60)."""
-    return SUMS_HEAD + 8 * terms.dims if formulas.has_cells(terms) else 4 * terms.dims
+    """Most bytes of what stands as a round's delta: with cells the file of their sums (LC-FILE-60)."""
+    return SUMS_HEAD + 4 * (MOST_CELLS + 1) * terms.dims if formulas.has_cells(terms) else 4 * terms.dims
 
 
 def reference_size(terms: FederationTerms) -> int:

@@ -20,10 +20,10 @@ from typing import Annotated
 from msgspec import Meta
 
 from learningchain.chain.codec import Wire, encode
+from learningchain.chain.contracts.federation import formulas
 from learningchain.chain.contracts.federation.duties import FederationDuty
-from learningchain.chain.contracts.federation.formulas import update_size
 from learningchain.chain.contracts.federation.messages import CommitUpdate
-from learningchain.chain.contracts.federation.records import FederationState
+from learningchain.chain.contracts.federation.records import FederationState, RosterEntry
 from learningchain.chain.host import Account, account_key
 from learningchain.chain.host.terms import Small
 from learningchain.chain.types import Hash, cid_text
@@ -108,6 +108,14 @@ class VaultBook(Wire, frozen=True):
 
 VAULTS = f"{KIND}.vaults"
 NO_VAULTS = VaultBook(NO_OWN_VAULTS, NOTHING_HELD)
+
+
+def beside(at: FederationLook, account: bytes) -> list[RosterEntry]:
+    """Whose updates stand in one sum with the account's: with cells those of its own."""
+    own = next((one.index for one in at.roster if one.account == account), None)
+    cells = [formulas.of_bitmap(cell.members) for cell in at.cells]
+    inside = next((bits for bits in cells if own is not None and bits >> own & 1), 0)
+    return [one for one in at.roster if one.account != account and (not at.has_cells or inside >> one.index & 1)]
 
 
 class MemberMachine(FedMachine):
@@ -249,12 +257,13 @@ class MemberMachine(FedMachine):
             return
         made = self._maker.made(at.id, at.now.starts)
         if made is not None:
-            op = CommitUpdate(at.id, at.now.starts, made.cid, update_size(at.terms))
+            op = CommitUpdate(at.id, at.now.starts, made.cid, formulas.update_size(at.terms))
             yield Submit(KIND, f"commit:{at.id.hex()}:{at.now.starts}", at.id, op)
             return
-        vetted = sum(one.vetted for one in at.roster if one.account != self._node.me)
+        vetted = sum(one.vetted for one in beside(at, self._node.me))
         if vetted < joined.min_vetted:
-            self._why[at.id] = f"{vetted} other members carry the flag, and it was joined with at least {joined.min_vetted}"
+            where = " of its cell" if at.has_cells else ""
+            self._why[at.id] = f"{vetted} other members{where} carry the flag, and it was joined with at least {joined.min_vetted}"
         elif few := too_few_to_draw(len(deciders(at, clock).aggregators), self._min_verifiers):
             self._why[at.id] = few
         elif at.has_cells:

@@ -20,7 +20,6 @@ from learningchain.client.contracts.federation.arithmetic.summing import NotFini
 from learningchain.client.contracts.federation.arithmetic.updates import BadUpdate, Random
 from learningchain.client.contracts.federation.roles.task_files import FileDesk, read_base
 from learningchain.client.contracts.federation.small_tasks import (
-    CELL,
     MakeSmall,
     OpenSmall,
     ProposeModels,
@@ -108,11 +107,10 @@ def _numbers(raw: tensors.Buffer, place: AttemptPlace, member: bytes, dims: int)
 
 
 def _screen(task: ScreenSmall, desk: FileDesk) -> screening.SmallScreen:
-    shape = proof_shape(task.dims)
-    masked, *others = (_part(desk, path, task.files, shape.view) for path in task.parts)
-    opened = [
-        screening.OpenedFile(CELL, True, _less(masked[place], [other[place] for other in others])) for place in range(task.files)
-    ]
+    shape, count = proof_shape(task.dims), sum(file.counts for file in task.files)
+    masked, *others = (_part(desk, path, count, shape.view) for path in task.parts)
+    views = iter(_less(masked[place], [other[place] for other in others]) for place in range(count))
+    opened = [screening.OpenedFile(file.cell, file.complete, next(views) if file.counts else None) for file in task.files]
     return screening.screen(task.place, shape, opened)
 
 
@@ -131,25 +129,31 @@ def _part(desk: FileDesk, path: Path, rows: int, width: int) -> NDArray[np.uint6
 
 
 def _sum_masks(task: SumSmallMasks, desk: FileDesk) -> tuple[MadeFile, ...]:
-    shape, sigma = proof_shape(task.dims), sums.cell_sigma(task.dp_milli, task.again)
-    found = [sums.mask_of_cell(task.place, task.beacon, shape, CELL, mask, seeds, sigma) for mask, seeds in task.masks]
-    return tuple(desk.write([sums.part_bytes([one])]) for one in found)
+    shape = proof_shape(task.dims)
+
+    def part(nth: int, mask: int) -> list[Numbers]:
+        given = [(one.cell, one.seeds[nth], sums.cell_sigma(task.dp_milli, one.again)) for one in task.cells]
+        return [sums.mask_of_cell(task.place, task.beacon, shape, cell, mask, seeds, sigma) for cell, seeds, sigma in given]
+
+    return tuple(desk.write([sums.part_bytes(part(nth, mask))]) for nth, mask in enumerate(task.masks))
 
 
 def _sum(task: SumSmall, desk: FileDesk) -> SummedCells | None:
     base, layout = read_base(desk, task.base, task.dims, task.size)
     shape = proof_shape(task.dims)
-    masked = [np.frombuffer(desk.read(path), "<u8", shape.size, updates.OVERHEAD) for path in task.files]
-    pinned = [_part(desk, path, 1, task.dims)[0] for path in task.parts]
-    try:
-        total = sums.cell_sum(shape, masked, pinned)
-    except NotFinite:
-        return None
+    pinned = [_part(desk, path, len(task.cells), task.dims) for path in task.parts]
+    found = list[CellSum]()
+    for place, (cell, paths) in enumerate(task.cells):
+        masked = [np.frombuffer(desk.read(path), "<u8", shape.size, updates.OVERHEAD) for path in paths]
+        try:
+            found.append(CellSum(cell, len(paths), sums.cell_sum(shape, masked, [part[place] for part in pinned])))
+        except NotFinite:
+            return None
     reference = None
     if task.reference is not None:
         path, seed = task.reference
         reference = _unmasked(np.frombuffer(desk.read(path), "<u4", task.dims, updates.OVERHEAD), seed)
-    told = Sums((CellSum(CELL, len(task.files), total),), reference)
+    told = Sums(tuple(found), reference)
     models = _models(base, layout, told, task.radius)
     if not any(models):
         return None
