@@ -94,7 +94,7 @@ class Credit:
 
 
 @asynccontextmanager
-async def credit(folder: Path, *more: str) -> AsyncIterator[Credit]:
+async def credit(folder: Path, *more: str, lie: bool = True) -> AsyncIterator[Credit]:
     """The owners add up and measure for each other, as nobody else is there; the sponsor's rows are the reference."""
     archive, first = folder / "image.tar", folder / "initial.safetensors"
     image_id = await asyncio.to_thread(build, "credit", archive)
@@ -102,7 +102,7 @@ async def credit(folder: Path, *more: str) -> AsyncIterator[Credit]:
     names = (*OWNERS, *more)
     roles = [Role("v0", validator=True), *(owner(name, validator=name in OWNERS) for name in names)]
     async with federated_graph(folder / "graph", roles) as graph:
-        for name in more:
+        for name in more if lie else ():
             *python, _, clock = graph[name].program
             graph[name].program = [*python, "tests.processes.lying_cell", clock]
         for name, table in zip((*names, "v0"), dealt(split_rows("credit")[0], len(roles), seed=1, skew=4.0), strict=True):
@@ -144,4 +144,29 @@ async def test_a_bad_owner_decides_nothing_and_a_node_that_was_killed_goes_on(tm
         assert all(one["void"] is None for one in told.attempts), told.attempts
         assert told.best <= FLOOR, "the panel takes the best of twelve models, and the reference is one of their directions"
         assert not any(graph[LIAR].address in one["aggregators"] for one in told.rounds), "two others say the same"
+        await stage.settled(told, owners)
+
+
+async def test_eight_owners_are_two_cells_and_one_pauses_while_the_other_goes_on(tmp_path: Path) -> None:
+    """One is killed before the second attempt and stays so: its cell pauses, and half of the pay goes by what each cell reaches."""
+    others = tuple(f"o{n}" for n in range(4, 9))
+    owners = (*OWNERS, *others)
+    async with credit(tmp_path, *others, lie=False) as stage:
+        graph, sponsor = stage.graph, stage.sponsor
+        federation = await stage.opened(owners, rounds=2, max_members=8, min_members=8, split="half", target="0.3")
+
+        async def second() -> bool:
+            return bool((await sponsor.api.federation(federation))["round"] == 2)
+
+        await eventually("the first round is settled", second, SLOW_S)
+        await graph["o8"].kill()
+        told = await ended(sponsor, federation)
+        say("two cells", told, graph)
+        shown = await sponsor.api.federation(federation)
+        assert [len(cell["members"]) for cell in shown["cells"]] == [4, 4]
+        paused = next(cell["members"] for cell in shown["cells"] if graph["o8"].address in cell["members"])
+        await graph["o8"].start()
+        later = {name: told.codes(graph[name])[1:] for name in OWNERS}
+        assert all(set(codes) == {"IDLE" if graph[name].address in paused else "USED"} for name, codes in later.items()), later
+        assert told.best < 693_000_000
         await stage.settled(told, owners)

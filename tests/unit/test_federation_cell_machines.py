@@ -4,7 +4,7 @@ federations; who is silent, lies or begins again; what leaves a node, and to who
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,9 +13,12 @@ from msgspec.structs import replace
 from learningchain.chain.contracts.federation import messages, records
 from learningchain.chain.contracts.federation.messages import FileCode
 from learningchain.chain.contracts.federation.records import EndReason, FederationState, MemberState
+from learningchain.chain.types import parse_loss
 from learningchain.client.contracts.federation.arithmetic.small.files import small_size
 from learningchain.client.contracts.federation.audit.evidence import AuditStep, FederationEvidence
 from learningchain.client.contracts.federation.audit.replay import FederationAudit, audit_federation
+from learningchain.client.contracts.federation.cli.watch import Story
+from learningchain.client.contracts.federation.http.cell_views import describe_cells
 from learningchain.client.contracts.federation.small_tasks import MakeSmall, SumSmallMasks, ViewShares
 from learningchain.client.work.events import Computed, Submit
 from tests.federation_nodes import MACHINES, FedNode, FedWorld, values_in
@@ -128,6 +131,27 @@ def test_owners_of_two_cells_train_to_the_target_and_half_is_paid_by_cells() -> 
     assert {len(one) for one in events(world, "fed.directions")} == {2 + 2 * 5}
     paid = [{world.paid(who) for who in cell} for cell in cells]
     assert all(max(one) - min(one) <= 2 * len(world.owners) * world.now.r for one in paid), "members of one cell are paid alike"
+
+
+DIRECTIONS = ["all", "cell 1", "cell 2", "the reference alone", "both, half way"]
+
+
+def test_what_the_panel_said_of_each_direction_is_shown_and_told() -> None:
+    """The sponsor sees what its reference alone reaches."""
+    world = FedWorld(**NINE | {"rounds": 1, "target": 1})
+    world.run()
+    members = [(who, world.ledger.get(records.member_key(world.federation, who))) for who in world.owners]
+    shown = describe_cells(world.ledger.store, world.federation, members)
+    assert sorted(len(cell["members"]) for cell in shown["cells"]) == [4, 5]
+    assert [one["of"] for one in shown["directions"]] == DIRECTIONS
+    losses = [parse_loss(one["loss"]) for one in shown["directions"] if one["loss"] is not None]
+    assert [parse_loss(one["loss"] or "0") for one in shown["directions"] if one["chosen"]] == [min(losses)]
+    story, line = Story("", verbose=False), ""
+    for topic in ("fed.cells.summed", "fed.directions"):
+        data = events(world, topic)[0]
+        said = {"cells": data[3]} if topic == "fed.cells.summed" else {"r": data[0], "chosen": data[1], "found": list(data[2:])}
+        line = story.take(cast(Any, {"topic": topic, "data": said})).line or ""
+    assert line.startswith("round 1 reached all ") and f"the reference alone {shown['directions'][3]['loss']}" in line
 
 
 def test_a_cell_with_a_silent_owner_pauses_and_the_other_one_goes_on() -> None:

@@ -124,6 +124,11 @@ def show(
     return 0
 
 
+def _directions(found: FederationView) -> str | None:
+    """The sponsor closes where the cells add nothing to what its reference alone reaches."""
+    return ", ".join(f"{one['of']} {one['loss'] or 'no model'}" for one in found["directions"]) or None
+
+
 def show_federation(console: Console, found: FederationView, clock: int) -> None:
     terms, counts = found["terms"], found["members"]
     limits, image = terms["limits"], terms["image"]
@@ -149,6 +154,8 @@ def show_federation(console: Console, found: FederationView, clock: int) -> None
         ("a round takes", f"{span(terms['round_ms'] / 1000)} at most for training"),
         ("test data", "hidden" if terms["hidden"] else "in the image"),
         ("tables", f"have to fit the schema {terms['schema']}" if terms["schema"] else None),
+        ("cells", ", ".join(f"{len(one['members'])} in cell {one['number']}" for one in found["cells"]) or None),
+        ("last sum reached", _directions(found)),
         ("best model", found["best_model"]["cid"] if found["best_model"] else None),
         ("opened", relative(found["opened"], clock)),
         ("ends", relative(found["ends"], clock) if not found["ended"] else None),

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from rich.console import Console, Group
 from rich.live import Live
 
+from learningchain.chain.types import format_loss
 from learningchain.client.cli.common import HERE, Common, Output, cell, clean, facts, named, when
 from learningchain.client.cli.files import coming_for, coming_table
 from learningchain.client.cli.options import Parameter
 from learningchain.client.cli.paper import Text
 from learningchain.client.contracts.federation.cli.reading import FedText
 from learningchain.client.contracts.federation.cli.words import meaning, state_text
+from learningchain.client.contracts.federation.directions import names_of
 from learningchain.client.contracts.federation.references import find_federation
 from learningchain.client.contracts.federation.web.phrases import CODES, ENDS, OUTCOMES, VOIDS
 from learningchain.client.sdk.http import COMING_S
@@ -173,6 +175,7 @@ class Story:
         self._own, self._verbose = own, verbose
         self._by_round: dict[int, float] = {}
         self._read_at = float("-inf")
+        self._cells = 1
         self.target: float | None = None
         self.used = self.refused = 0
         self.record: FederationView | None = None
@@ -204,6 +207,8 @@ class Story:
             self.target = float(data["target"])
         if topic == "fed.measured" and not data["invalid"]:
             self._by_round[data["r"]] = float(data["loss"])
+        if topic == "fed.cells.summed":
+            self._cells = data["cells"]
         line = self._line(topic, data)
         return ToldEvent(line, topic in RECORDED)
 
@@ -218,6 +223,8 @@ class Story:
             case "fed.measured":
                 what = "the panel finds no model in it" if data["invalid"] else f"measured loss {data['loss']}"
                 return f"{'the initial model' if data['r'] == 0 else 'round ' + str(data['r'])}: {what}"
+            case "fed.directions":
+                return f"round {data['r']} reached {self._directions(data['found'])}"
             case "fed.settled":
                 said = OUTCOMES.get(data["outcome"], data["outcome"])
                 return f"round {data['r']}: {said}" + (f", {data['pot']} to its members" if data["pot"] != "0" else "")
@@ -230,6 +237,13 @@ class Story:
             return words.format_map(data)
         except KeyError:
             return topic.replace(".", " ")
+
+    def _directions(self, found: Sequence[int]) -> str:
+        """Of each a step and a loss. Which cells were summed `fed show` says."""
+        steps, losses = found[::2], found[1::2]
+        names = names_of(len(steps), ["a cell"] * self._cells)
+        told = zip(names, steps, losses, strict=True)
+        return ", ".join(f"{name} {format_loss(loss) if step else 'no model'}" for name, step, loss in told)
 
     def _file(self, data: dict[str, Any]) -> str | None:
         said = CODES.get(data["code"], data["code"])

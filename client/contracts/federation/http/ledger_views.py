@@ -38,6 +38,7 @@ from learningchain.chain.host import Escrow, PastReader, Reader, escrow_key, par
 from learningchain.chain.host.terms import LIMITS, Arch, ImageKind
 from learningchain.chain.types import cid_text, format_credits, format_loss
 from learningchain.chain.verification.scale import FloatKind
+from learningchain.client.contracts.federation.http.cell_views import describe_cells
 from learningchain.client.schema.render import Json
 
 MILLION = 10**6
@@ -119,6 +120,7 @@ def describe(reader: Reader, federation: bytes, members: Members) -> Json | None
         "again": now.again,
         "panel": [_seat(one) for one in now.panel],
         "attempt": _attempt(reader, federation),
+        **describe_cells(reader, federation, members),
     }
 
 

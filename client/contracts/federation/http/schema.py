@@ -462,8 +462,27 @@ class RunningAttempt(TypedDict):
     reference: bool
 
 
+class FederationCellView(TypedDict):
+    """A cell of a small model's owners, and who is left of it: they are summed together or not at all."""
+
+    number: int
+    members: list[Address]
+
+
+class FederationDirectionView(TypedDict):
+    """What the panel said of a direction of the last sum of cells: `of` all cells, one of them, the sponsor's reference, or both.
+    `step_milli`: thousandths of the radius at which it loses least. `loss` is null where it is no model; the chosen one is the
+    round's."""
+
+    of: str
+    step_milli: int
+    loss: LossText | None
+    chosen: bool
+
+
 class FederationView(FederationSummary):
-    """Everything about a federation. `best_round` 0 is the initial model. `attempt` is null while none runs."""
+    """Everything about a federation. `best_round` 0 is the initial model. `attempt` is null while none runs. `cells` and
+    `directions` are of small models; both are empty elsewhere."""
 
     terms: dict[str, Any]
     fee: Amount
@@ -480,6 +499,8 @@ class FederationView(FederationSummary):
     again: int
     panel: list[FederationSeatView]
     attempt: RunningAttempt | None
+    cells: list[FederationCellView]
+    directions: list[FederationDirectionView]
 
 
 class FederationMemberView(TypedDict):
