@@ -16,7 +16,7 @@ from learningchain.chain.losses import LossTree
 from learningchain.client.contracts.federation.roles import journal
 from learningchain.client.contracts.federation.roles.member import MOST_JOINED, MemberBook
 from learningchain.client.contracts.federation.roles.sponsor import MOST_OPENED, SponsorBook
-from learningchain.client.contracts.federation.steps import SponsorWith, TrainWith
+from learningchain.client.contracts.federation.steps import SponsorWith, TrainNoMore, TrainWith
 from learningchain.client.node.interface import PRIVATE
 from learningchain.client.work.events import FetchContent, ServeFile, Unpin
 from tests.federation_nodes import FedNode, FedWorld
@@ -109,7 +109,12 @@ def test_a_members_book_can_be_read_again_however_many_federations_it_joins() ->
     for n in range(MOST_JOINED + 9):
         machine.handle(TrainWith(ref(n), "own", 2))
     assert read(MemberBook, encode(machine.book)) == machine.book and world.federation in machine.joined
-    assert any(one.topic == "fed.full" for one in machine.notices())
+    full = MOST_JOINED + 8
+    assert [one.ref for one in machine.notices() if one.topic == "fed.full"] == [ref(full)]
+    machine.handle(TrainNoMore(ref(full)))
+    assert not machine.notices(), "who leaves it wants to know no more"
+    machine.handle(TrainWith(ref(full), "own", 2))
+    assert machine.notices()
     machine.handle(replace(world.chain(), recent=False))
     machine.handle(TrainWith(ref(5_000), "own", 2))
     assert ref(5_000) not in machine.joined, "a node that is behind does not know what left the state"

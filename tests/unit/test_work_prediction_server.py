@@ -29,9 +29,12 @@ from learningchain.client.work.events import (
     EndScope,
     FetchContent,
     Forget,
+    ImageFailed,
     ImageReady,
     KeepWarm,
     Kill,
+    ModelFailed,
+    ModelWarm,
     RunEnded,
     SecretRefused,
     SecretStored,
@@ -121,6 +124,20 @@ def test_a_server_fetches_and_warms_its_model_before_anybody_asks() -> None:
     assert bench.look() == [], "what was asked for is not asked for again"
     bench.ready()
     assert not bench.machine.gives_up(table.model) and bench.machine.notices() == []
+
+
+def test_a_model_that_cannot_be_run_is_told_of_until_it_can() -> None:
+    table = Table()
+    bench = Bench(table)
+    bench.look()
+    for wrong, right in (
+        (ImageFailed(table.model, "nobody has it", lasting=False), ImageReady(table.model, "sha256:" + "ab" * 32)),
+        (ModelFailed(table.model, "it does not start", lasting=False), ModelWarm(table.model)),
+    ):
+        bench.give(wrong)
+        assert [(one.topic, one.ref) for one in bench.machine.notices()] == [("serve.not-ready", table.model)]
+        bench.give(right)
+        assert bench.machine.notices() == []
 
 
 def test_from_seat_to_paid_answer() -> None:

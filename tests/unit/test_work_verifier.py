@@ -386,8 +386,13 @@ def test_an_image_that_breaks_a_rule_means_an_abstention_and_a_missing_one_anoth
     b.audit().look()
     b.verifier.handle(ImageFailed(b.job, "nobody", lasting=False))
     assert b.look() == []
+    assert [one.topic for one in b.verifier.notices()] == ["vote.no-image"]
     b.chain.block(3_000)
     assert b.look() == [b.bring(urgent=True)]
+    b.verifier.handle(ImageReady(b.job, "sha256:" + "ab" * 32))
+    assert b.verifier.notices() == []
+    b.restart()
+    b.look()
     b.verifier.handle(ImageFailed(b.job, "a VOLUME", lasting=True))
     assert b.look() == [b.committed(ballot(BallotCode.ABSTAIN))]
 

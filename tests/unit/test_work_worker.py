@@ -24,6 +24,7 @@ from learningchain.client.work.events import (
     Effect,
     EngineReady,
     Forget,
+    ImageFailed,
     ImageReady,
     Kill,
     Model,
@@ -188,6 +189,16 @@ def test_a_training_finds_the_model_that_it_begins_with_and_claims_what_is_bette
     assert str(b.worker.explain(b.chain.state, job, b.chain.clock)).startswith("trainings begin with a model of loss")
     (train,) = trainings(b.look())
     assert claims(b.evaluates(train, 2, 4_978)) == [(job, 4_978, model(2).path)]
+
+
+def test_an_image_that_is_missing_is_told_of_until_it_is_here() -> None:
+    b = Bench()
+    job = b.chain.post("boss")
+    b.look()
+    b.worker.handle(ImageFailed(job, "nobody has it", lasting=False))
+    assert [one.topic for one in b.worker.notices()] == ["image.missing"]
+    b.worker.handle(ImageReady(job, IMAGE))
+    assert b.worker.notices() == []
 
 
 def test_a_training_gets_a_gpu_that_works_and_that_no_other_has_and_its_evaluation_none() -> None:

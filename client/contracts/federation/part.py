@@ -189,7 +189,8 @@ class FedPart(Machine):
         return at.state != FederationState.END
 
     def _release_images(self, given: Chain) -> Iterator[ReleaseImage]:
-        """Gigabytes of the engine's disk, which would stay until the federation leaves the state."""
+        """Gigabytes of the engine's disk, which would stay until the federation leaves the state; and what was said of an image
+        that nobody waits for any more."""
         for ref in sorted(self._images):
             at = look(given.reader, ref)
             if at is None and given.recent:
@@ -197,6 +198,7 @@ class FedPart(Machine):
             elif at is not None and self.gives_up(ref) and not self.needs_image(at, given.clock):
                 self._images.discard(ref)
                 yield ReleaseImage(ref)
+        self._troubles = {ref: why for ref, why in self._troubles.items() if ref in self._images}
 
     # --- what the machine says ---------------------------------------------------------------------------------------------------
 
@@ -232,6 +234,7 @@ class FedPart(Machine):
         for name, run in list(self._runs.items()):
             if run.wanted.run.startswith(f"{effect.scope}:"):
                 del self._runs[name]
+                self._troubles.pop(run.wanted.ref, None)
                 if run.begun:
                     yield Kill(name, "what it was for is over")
 

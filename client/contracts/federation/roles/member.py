@@ -188,7 +188,9 @@ class MemberMachine(FedMachine):
         return self._why | {this.federation: why for this, why in self._maker.failed.items()}
 
     def _stop(self, federation: bytes) -> Iterator[FedEffect]:
-        """A run on the owner's data ends at once, and what it left goes."""
+        """A run on the owner's data ends at once, and what it left goes; so does what was said of it."""
+        self.answers = {key: one for key, one in self.answers.items() if key[0] != federation}
+        self._full = b"" if self._full == federation else self._full
         self._joined.pop(federation, None)
         self._absent.discard(federation)
         self._published.pop(federation, None)
@@ -216,6 +218,9 @@ class MemberMachine(FedMachine):
         missing = [one for one in self._joined if self._has_vaults(one) and look(given.reader, one) is None]
         gone = self._gone.look(given, missing)
         self._why.clear()
+        full = look(given.reader, self._full) if self._full else None
+        if full is not None and full.state == FederationState.END:
+            self._full = b""
         for federation, joined in sorted(self._joined.items()):
             at = look(given.reader, federation)
             if at is None:

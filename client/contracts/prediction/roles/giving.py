@@ -43,7 +43,7 @@ class KeyGiver(Machine):
 
     def notices(self) -> list[Notice]:
         text = "this request of yours waits for its key, which is not on this node: restore the backup that has it, or it fails"
-        return [Notice("key missing", request, text) for request in sorted(self._waits)]
+        return [Notice("request.key", request, text) for request in sorted(self._waits)]
 
     def handle(self, given: Input) -> list[Effect]:
         effects: list[Effect] = []
