@@ -19,6 +19,7 @@ import pytest
 from learningchain.chain.crypto import SigningKey, account_id, address, sha256
 from tests.environments import environment
 from tests.processes.harness import Graph, NodeProcess, validators
+from tests.slow import SLOW
 
 HERE = Path(__file__).parent
 MINUTES = 4
@@ -132,7 +133,7 @@ async def fuzz(python: Path, folder: Path, node: NodeProcess, *chosen: str) -> N
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env=kept | more, cwd=folder
     )
     try:
-        async with asyncio.timeout(MINUTES * 60):
+        async with asyncio.timeout(MINUTES * 60 * SLOW):
             said = (await process.communicate())[0].decode("utf-8", "replace")
     finally:
         if process.returncode is None:
