@@ -8,6 +8,7 @@ that it is asked for.
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -50,6 +51,12 @@ def one_line(given: str) -> str:
     if "\n" in line or "\r" in line:
         raise ValueError("it has more than one line, and only one can be typed")
     return line
+
+
+def one_word(copied: str) -> str:
+    """A token or another long word that somebody copied: white space, as mail wraps lines, and signs without width, as chats and
+    pages put between letters, are no part of it."""
+    return "".join(sign for sign in copied if not sign.isspace() and unicodedata.category(sign) != "Cf")
 
 
 def file(path: Path, most: int, *, own: bool = False) -> bytes:

@@ -14,6 +14,8 @@ import hmac
 import secrets
 from typing import Final
 
+from learningchain.client import reading
+
 PREFIX: Final = "whsec_"
 LEAST, MOST = 24, 64
 """Bytes of a secret."""
@@ -31,7 +33,7 @@ def secret_text(secret: bytes) -> str:
 def parse_secret(text: str) -> bytes:
     """Raises ValueError."""
     try:
-        secret = base64.b64decode(text.strip().removeprefix(PREFIX), validate=True)
+        secret = base64.b64decode(reading.one_word(text).removeprefix(PREFIX), validate=True)
     except (binascii.Error, ValueError):
         raise ValueError(f"a callback's secret is {PREFIX} and base64") from None
     if not LEAST <= len(secret) <= MOST:

@@ -25,6 +25,7 @@ from msgspec import Meta
 
 from learningchain.chain.codec import Wire, decode, encode
 from learningchain.chain.errors import Malformed
+from learningchain.client import reading
 from learningchain.client.machines.frames import Digest, Name
 from learningchain.p2p.address_book import parse_endpoint
 from learningchain.p2p.tls import CA, Leaf, make_contexts
@@ -55,6 +56,7 @@ class MachineJoinToken(Wire, frozen=True):
 
 def parse_token(text: str) -> MachineJoinToken:
     """Raises `BadToken`."""
+    text = reading.one_word(text)
     try:
         if not text.startswith(_PREFIX) or len(text) > MAX_TOKEN or not text.isascii():
             raise ValueError("it does not begin with lcm_")

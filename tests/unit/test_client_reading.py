@@ -13,10 +13,12 @@ import pytest
 from learningchain.chain.contracts.federation.messages import MAX_FEDERATION_PARAMS
 from learningchain.chain.contracts.job.messages import MAX_PARAMS_BYTES
 from learningchain.chain.contracts.prediction.messages import MAX_MODEL_PARAMS
-from learningchain.client import config
-from learningchain.client.callbacks.signatures import secret_text
+from learningchain.client import config, reading
+from learningchain.client.callbacks.signatures import parse_secret, secret_text
 from learningchain.client.cli.callbacks import secret_in
 from learningchain.client.cli.common import MAX_PARAMS, WrongUsage, json_object, read_params
+from learningchain.client.contracts.keys.http import request
+from learningchain.client.contracts.membership.http import token
 from learningchain.client.contracts.prediction.cli.ask import read_rows
 from learningchain.client.contracts.prediction.http.model_schema import BadRow, decode_rows, parse_schema
 from learningchain.client.contracts.prediction.sdk import rows_text
@@ -24,10 +26,13 @@ from learningchain.client.daemon.running import api_token
 from learningchain.client.data.table_schema import parse_table_schema
 from learningchain.client.keys import names
 from learningchain.client.keys.keystore import Keystore
+from learningchain.client.machines import trust
 from learningchain.client.notify.service import secret_of
 from learningchain.client.sdk.http import read_token
 from learningchain.sandbox.building.folder import read_list
 from tests.unit.client_cli_kit import WORD
+from tests.unit.ledger_kit import id_of, key_of
+from tests.unit.test_client_cli_members import signed
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
 ROOT = Path(__file__).parents[2]
@@ -104,6 +109,24 @@ def test_a_passphrase_of_two_lines_is_refused_by_name(
         ran = run("init", "--data", data, *words)
         assert ran.code == 2 and where in ran.err and "more than one line" in ran.err and not data.exists()
         assert WORD not in ran.err
+
+
+WRAPPED = ("\r\n\t", *"\N{NO-BREAK SPACE}\N{ZERO WIDTH SPACE}\N{SOFT HYPHEN}\N{WORD JOINER}", reading.MARK)
+MACHINE = trust.MachineJoinToken("127.0.0.1:7403", bytes(32), bytes(range(32))).text()
+COPIED: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "invitation": (signed(), token.parse_token),
+    "recovery": (request.make_request(key_of("alice"), id_of("alice"), bytes(32)), request.parse_request),
+    "machine": (MACHINE, trust.parse_token),
+    "callback": (secret_text(bytes(range(32))), parse_secret),
+}
+
+
+@pytest.mark.parametrize("sign", WRAPPED, ids=ascii)
+@pytest.mark.parametrize("kind", COPIED)
+def test_what_mail_and_chats_put_into_a_long_word_is_no_part_of_it(kind: str, sign: str) -> None:
+    text, parse = COPIED[kind]
+    for place in (0, 2, len(text) // 2, len(text)):
+        assert parse(text[:place] + sign + text[place:]) == parse(text)
 
 
 def test_a_network_s_file_is_installed_without_its_mark(run: Any, tmp_path: Path) -> None:

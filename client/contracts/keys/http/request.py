@@ -7,6 +7,7 @@ import re
 from learningchain.chain.contracts.keys import Recover, is_proven, new_key_digest
 from learningchain.chain.crypto import SigningKey, address, is_public_key, parse_address
 from learningchain.chain.errors import Malformed
+from learningchain.client import reading
 
 _LINE = re.compile(r"(lc1[0-9a-z]{38})\.([0-9a-f]{66})\.([0-9a-f]{128})", re.ASCII)
 
@@ -17,8 +18,8 @@ def make_request(key: SigningKey, account: bytes, chain_id: bytes) -> str:
 
 
 def parse_request(text: str) -> Recover:
-    """White space in it, as mail wraps lines, is no part of it. Raises `Malformed` with what is wrong."""
-    found = _LINE.fullmatch("".join(text.split()))
+    """Raises `Malformed` with what is wrong."""
+    found = _LINE.fullmatch(reading.one_word(text))
     if found is None:
         raise Malformed("a request is one line: lc1... of the account, a key in hex and its signature, with points between them")
     account, key = parse_address(found[1]), bytes.fromhex(found[2])

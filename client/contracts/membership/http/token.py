@@ -20,6 +20,7 @@ from learningchain.chain.crypto import SigningKey, address, verify
 from learningchain.chain.errors import Malformed
 from learningchain.chain.tags import Tag
 from learningchain.chain.types import AccountId, Hash, Height, PublicKey, Uint
+from learningchain.client import reading
 from learningchain.p2p.wire import Address
 
 PREFIX: Final = "lcjoin1"
@@ -69,9 +70,9 @@ def to_text(token: JoinToken) -> str:
 
 
 def parse_token(text: str) -> JoinToken:
-    """LC-MEM-32. White space in it, as mail wraps lines, is no part of it. Raises `Malformed` with what is wrong: no token, cut or
+    """LC-MEM-32. Raises `Malformed` with what is wrong: no token, cut or
     altered."""
-    text = "".join(text.split())
+    text = reading.one_word(text)
     if not text.startswith(PREFIX):
         raise Malformed(f"an invitation begins with {PREFIX}: copy the whole line that learningchain invite printed")
     if len(text) > MAX_TOKEN:
