@@ -270,6 +270,8 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """The last few KiB of the job's output, control characters replaced."""
     left: bool = False
     """Whether it goes on, without this node: `Backend.leave`."""
+    lost: bool = False
+    """Whether its machine went away with it: how it ended says nothing of the job."""
 
     @property
     def loss(self) -> int | None:

@@ -477,9 +477,9 @@ class MachineHub:
     def _run(self, run_id: str) -> RemoteRun | None:
         return next((machine.runs[run_id] for machine in self._machines.values() if run_id in machine.runs), None)
 
-    def _over(self, run: RemoteRun, why: str) -> None:
+    def _over(self, run: RemoteRun, why: str, *, lost: bool = False) -> None:
         if not run.done.done():
-            run.done.set_result(RunResult(status=RunStatus.ENGINE_ERROR, reason=why))
+            run.done.set_result(RunResult(status=RunStatus.ENGINE_ERROR, reason=why, lost=lost))
 
     def _blame(self, machine: JoinedMachine, run: RemoteRun, why: str) -> None:
         """The run ends, and others go elsewhere for a while."""
@@ -489,7 +489,7 @@ class MachineHub:
 
     def _end_runs(self, machine: JoinedMachine, why: str) -> None:
         for run in machine.runs.values():
-            self._over(run, f"the machine {machine.name}: {why}")
+            self._over(run, f"the machine {machine.name}: {why}", lost=True)
 
     # --- connections -----------------------------------------------------------------------------------------------------------
 
@@ -644,7 +644,7 @@ class MachineHub:
         held = {run.run: run.order for run in hello.runs}
         for run in machine.runs.values():
             if held.get(run.spec.run_id) != run.order:
-                self._over(run, f"the machine {machine.name} started anew, and holds the run no more")
+                self._over(run, f"the machine {machine.name} started anew, and holds the run no more", lost=True)
         for held_run, order in held.items():
             known = machine.runs.get(held_run)
             if known is None or known.order != order:

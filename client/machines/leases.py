@@ -300,4 +300,4 @@ def shape_of(spec: RunSpec, archive: int) -> LeaseShape:
 
 
 def _came_to_nothing(why: str) -> RunResult:
-    return RunResult(status=RunStatus.ENGINE_ERROR, reason=why)
+    return RunResult(status=RunStatus.ENGINE_ERROR, reason=why, lost=True)

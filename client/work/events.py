@@ -120,7 +120,8 @@ class RunEnded:
     tuple of them, None of one that cannot be evaluated; never the losses themselves.
 
     With `StartRun.keep` a training's `model` is set, and an evaluation's losses are on this disk under the run's name, for
-    `OpenLosses`.
+    `OpenLosses`. `excused`: where it is an ENGINE_ERROR, that says nothing of the job: its machine went away, or it had left a
+    checkpoint, from which the next one goes on.
     """
 
     run: str
@@ -128,6 +129,7 @@ class RunEnded:
     reason: str
     result: object = None
     model: Model | None = None
+    excused: bool = False
 
 
 def one_of_run(run: str, place: int) -> str:

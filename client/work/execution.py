@@ -61,6 +61,8 @@ class Execution:
         self._going_on: dict[str, tuple[RunSpec, Model | None]] = {}
         """By the name of a run of this process, the earlier one that it goes on with, and what that left where it has ended."""
         self._spent: set[tuple[str, bytes, int]] = set()
+        self._saved: set[str] = set()
+        """Runs under way that left a checkpoint."""
         self.stopping = False
         """This node is stopping: runs that it kills now may be started again."""
 
@@ -148,7 +150,9 @@ class Execution:
         await self._note_end(start, result, model)
         log.info("run ended", run=start.run, status=result.status.value, why=run.reason, loss=result.loss)
         # The losses themselves, up to 8 MiB, are for the disk: no machine holds them.
-        return RunEnded(start.run, result.status, run.reason, _measured(result.result), model)
+        excused = result.lost or start.run in self._saved
+        self._saved.discard(start.run)
+        return RunEnded(start.run, result.status, run.reason, _measured(result.result), model, excused)
 
     async def _note_end(self, start: StartRun, result: RunResult, model: Model | None) -> None:
         attempt = _first_of(start)
@@ -225,6 +229,7 @@ class Execution:
             except OSError as problem:
                 log.warning("a checkpoint could not be kept on this disk", run=run.id, why=str(problem))
                 return
+            self._saved.add(run.id)
             self._executor.submit(self._database.run_saved, *attempt)
 
         return keep

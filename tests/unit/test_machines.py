@@ -322,7 +322,7 @@ async def test_a_run_is_over_where_its_machine_stays_away(site: Site, monkeypatc
         assert isinstance(await _next(frames), f.Take)
         writer.close()
         result = await running
-    assert result.status is RunStatus.ENGINE_ERROR and "has been away" in result.reason
+    assert result.status is RunStatus.ENGINE_ERROR and result.lost and "has been away" in result.reason
     order = bytes(32)
     hello = f.MachineHello(f.PROTOCOL, "1", "1", "x86_64", 4_000, 4_096, "", [f.HeldRun("train-ok", order)])
     async with _by_hand(site, secrets, hello) as (frames, _):
@@ -365,6 +365,7 @@ async def test_a_lying_machine_costs_the_run_alone(site: Site, case: str) -> Non
                 writer.write(f.framed(frame))
         result = await running
         assert result.status is RunStatus.ENGINE_ERROR and why in result.reason
+        assert result.lost is (why == "started anew"), "what it says and gives is its doing"
         assert not list((site.folder / "node" / "machines").rglob("*.model*"))
     await site.until(lambda: site.state("gpu1") == "away")
     assert (await site.run(spec(run_id="train-2"))).status is RunStatus.OK, "the next one runs elsewhere"

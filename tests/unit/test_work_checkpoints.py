@@ -68,6 +68,21 @@ def test_they_go_with_their_attempt_their_job_and_what_nobody_knows_goes_at_the_
     assert names(kept) == [f"job-{OTHER.hex()}-2"]
 
 
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_run_without_a_checkpoint_is_excused_where_its_machine_went(tmp_path: Path, lost: bool) -> None:
+    class Gone:
+        async def run(self, *_: Any) -> RunResult:
+            return RunResult(status=RunStatus.ENGINE_ERROR, reason="why", lost=lost)
+
+    engine: Any = Gone()
+    database, nothing = WorkDatabase(tmp_path / "work.db", bytes(32), bytes(20)), object()
+    kept, rest = Checkpoints(tmp_path / "kept"), (nothing, nothing, database, Inline(), nothing)
+    execution = Execution(engine, RunLog(lambda: 1_000), *rest, kept)  # type: ignore[arg-type]
+    start = StartRun("train-1", REF, SPEC, ("train", 1), Attempt("job", 1, True))
+    assert (await execution.run(start, execution.begin(start))).excused is lost
+    database.close()
+
+
 class Engine:
     """Each run leaves a checkpoint after a minute and comes to the next end."""
 
@@ -101,7 +116,8 @@ async def test_the_next_run_of_an_attempt_goes_on_with_what_is_left_of_its_time(
             f"train-{number}", REF, structs.replace(SPEC, run_id=f"train-{number}"), ("train", 1), Attempt("job", 1, True)
         )
         database.run_over(*ATTEMPT, lost=True)
-        await execution.run(start, execution.begin(start))
+        ended = await execution.run(start, execution.begin(start))
+        assert ended.excused
         assert database.run_over(*ATTEMPT) == 0, "it came further: that it ended by itself before counts no more"
     first, *later = engine.specs
     assert (first.inputs, first.stays) == ({}, True)

@@ -17,7 +17,7 @@ from learningchain.chain.types import cid_text
 from learningchain.client.config import WorkConfig
 from learningchain.client.contracts.job.roles import policy, secrets
 from learningchain.client.contracts.job.roles.cleanup import OWN_PIN
-from learningchain.client.contracts.job.roles.worker import MAX_FAILURES, Worker
+from learningchain.client.contracts.job.roles.worker import MAX_EXCUSED, MAX_FAILURES, Worker
 from learningchain.client.work.events import (
     BringImage,
     DropFile,
@@ -370,6 +370,21 @@ def test_a_failed_training_uses_its_attempt_up_but_for_the_engines_faults(status
         b.chain.block(12_000)
     started = [attempt(e) for e in trainings(b.look())]
     assert started == ([again] if again else [])
+
+
+def test_machines_that_go_away_cost_no_job_however_often_but_not_for_ever() -> None:
+    b = Bench()
+    job = b.chain.post("boss", expiry=b.chain.clock + 10**7)
+    (train,) = b.ready(job)
+    for _ in range(MAX_EXCUSED + MAX_FAILURES - 1):
+        b.worker.handle(RunEnded(train.run, RunStatus.ENGINE_ERROR, "it went away", excused=True))
+        assert b.look() == []  # not at once
+        b.chain.block(60_000)
+        (train,) = trainings(b.look())
+        assert attempt(train) == 1
+    b.worker.handle(RunEnded(train.run, RunStatus.ENGINE_ERROR, "it went away", excused=True))
+    b.chain.block(60_000)
+    assert trainings(b.look()) == [] and "given up" in (b.worker.explain(b.chain.state, job, b.chain.clock) or "")
 
 
 def test_a_model_that_its_own_evaluation_refuses_is_never_claimed() -> None:

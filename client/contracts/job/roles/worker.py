@@ -88,6 +88,8 @@ BRING_AHEAD_MS = 120_000
 """So long before the second evaluation its image is asked for, where it was released."""
 MAX_FAILURES = 3
 """Failures in a row after which a job is given up."""
+MAX_EXCUSED = 64
+"""Runs of a job that may end by no doing of the job's: more are failures, for a job may well be what brings machines down."""
 RETRY_MS = 10_000
 """How long the chain clock runs before an image or an engine that failed is tried again; doubles with each failure."""
 AHEAD_MS = 2_000
@@ -123,6 +125,7 @@ class _JobProgress:
     """What its trainings begin with, too."""
     asked: bool = False
     failures: int = 0
+    excused: int = 0
     retry_at: int = 0
     gave_up: str = ""
     best: tuple[int, Model] | None = None
@@ -678,7 +681,10 @@ class Worker(Machine):
             return []
         if ended.status is RunStatus.ENGINE_ERROR:
             self._weigh_again.add(job)  # the attempt is not used up
-            self._failed(job, progress, ended.reason, lasting=False)
+            if ended.excused and progress.excused < MAX_EXCUSED:
+                progress.excused, progress.retry_at = progress.excused + 1, self.clock + RETRY_MS
+            else:
+                self._failed(job, progress, ended.reason, lasting=False)
             return _dropped(running.model)
         if running.model is None:
             return self._trained(job, progress, running, ended)
