@@ -23,7 +23,7 @@ from learningchain.client.machines.leases import Leases, LeaseTerms
 from learningchain.client.machines.placing import may_leave, needs_trust
 from learningchain.client.machines.slurm import Slurm, SlurmTerms
 from learningchain.p2p.address_book import parse_endpoint
-from learningchain.sandbox import AsyncBackend, AsyncWarmRun, DataSet, ImageLimits, OwnData, Progress, RunResult, RunSpec
+from learningchain.sandbox import AsyncBackend, AsyncWarmRun, DataSet, ImageLimits, OwnData, Progress, RunResult, RunSpec, RunStatus
 from learningchain.sandbox.backend import OnCheckpoint
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class _NotedArchive(msgspec.Struct, frozen=True):
     image: str
     path: str
     limits: ImageLimits
+    reference: str = ""
 
 
 class MachinesBackend:
@@ -83,14 +84,19 @@ class MachinesBackend:
 
     async def load(self, path: Path, image_id: str, limits: ImageLimits) -> str:
         image = await self._own.load(path, image_id, limits)
-        self._archives[image] = ImageArchive(path, limits)
-        while len(self._archives) > MAX_ARCHIVES:
-            del self._archives[next(iter(self._archives))]
-        await self._note()
+        await self._add(image, ImageArchive(path, limits))
         return image
 
     async def pull(self, reference: str, limits: ImageLimits) -> str:
-        return await self._own.pull(reference, limits)
+        image = await self._own.pull(reference, limits)
+        await self._add(image, ImageArchive(Path(), limits, reference))
+        return image
+
+    async def _add(self, image: str, archive: ImageArchive) -> None:
+        self._archives[image] = archive
+        while len(self._archives) > MAX_ARCHIVES:
+            del self._archives[next(iter(self._archives))]
+        await self._note()
 
     async def keep_set(self, name: str, data: DataSet) -> None:
         await self._own.keep_set(name, data)
@@ -121,10 +127,11 @@ class MachinesBackend:
         if self.hub.waits(spec.run_id):
             return await self._on_lease(spec, self.hub.resume(spec, on_progress, cancel, on_checkpoint))
         archive = self._archives.get(spec.image_id)
-        if may_leave(spec) and archive is not None and spec.run_id not in self._going_on and archive.path.is_file():
+        if may_leave(spec) and archive is not None and spec.run_id not in self._going_on and archive.there:
             machine = self.hub.place(spec)
             if machine is not None:
-                return await self.hub.run(machine, spec, archive, on_progress, cancel, on_checkpoint=on_checkpoint)
+                result = await self.hub.run(machine, spec, archive, on_progress, cancel, on_checkpoint=on_checkpoint)
+                return await self._judged(spec, archive, result)
             if self.leases is not None and not needs_trust(spec):
                 lease = await self.leases.take(spec, archive, cancel)
                 if isinstance(lease, RunResult):
@@ -132,7 +139,7 @@ class MachinesBackend:
                 if lease is not None:
                     waited_s = self.leases.waited_s(lease)
                     running = self.hub.run(lease.name, spec, archive, on_progress, cancel, waited_s, on_checkpoint)
-                    return await self._on_lease(spec, running)
+                    return await self._judged(spec, archive, await self._on_lease(spec, running))
         return await self._own.run(spec, on_progress, cancel, on_checkpoint)
 
     def printed(self, run_id: str) -> str | None:
@@ -171,10 +178,17 @@ class MachinesBackend:
         await self.hub.stop()
         await self._own.close()
 
+    async def _judged(self, spec: RunSpec, archive: ImageArchive, result: RunResult) -> RunResult:
+        """A machine may not reach a registry that the node reaches: its image stays here then."""
+        if archive.reference and result.status is RunStatus.ENGINE_ERROR and not (result.lost or result.left):
+            self._archives.pop(spec.image_id, None)
+            await self._note()
+        return result
+
     async def _note(self) -> None:
         """An archive that could not be noted is not known after the next start: its trainings stay on the own engine."""
         async with self._noting:
-            rows = [_NotedArchive(image, str(one.path), one.limits) for image, one in self._archives.items()]
+            rows = [_NotedArchive(image, str(one.path), one.limits, one.reference) for image, one in self._archives.items()]
             try:
                 await asyncio.to_thread(private.replace, self._path, msgspec.json.encode(rows))
             except OSError as fault:
@@ -189,7 +203,7 @@ class MachinesBackend:
         except (OSError, ValueError) as fault:
             log.warning("images noted for machines cannot be read", why=str(fault))
             return {}
-        return {row.image: ImageArchive(Path(row.path), row.limits) for row in rows}
+        return {row.image: ImageArchive(Path(row.path), row.limits, row.reference) for row in rows}
 
 
 def make_leases(config: Config, data: Path, hub: MachineHub) -> Leases:

@@ -23,6 +23,7 @@ from msgspec import Meta
 
 from learningchain.chain.codec import Wire, decode, encode
 from learningchain.chain.errors import Malformed
+from learningchain.chain.host.terms import MAX_REFERENCE
 
 PROTOCOL: Final = 4
 MAX_FRAME: Final = 1 << 20
@@ -159,7 +160,8 @@ class InputFile(Wire, frozen=True):
 
 class Take(Wire, frozen=True, tag=35):
     """`order`: `sandbox.spec.dump_run` of the run without the files that it is given: those are `inputs`. What its image may weigh,
-    as `ImageLimits` has it; and how much of the order's time has passed, waiting for the machine."""
+    as `ImageLimits` has it; and how much of the order's time has passed, waiting for the machine. `reference`: of an image that the
+    machine pulls from its registry; empty where the node has it."""
 
     run: Run
     order: Annotated[bytes, Meta(max_length=MAX_FRAME // 2)]
@@ -169,6 +171,7 @@ class Take(Wire, frozen=True, tag=35):
     layers: Small
     waited_ms: Small
     inputs: Annotated[list[InputFile], Meta(max_length=MAX_INPUTS)]
+    reference: Annotated[str, Meta(max_length=MAX_REFERENCE)] = ""
 
 
 class EndRun(Wire, frozen=True, tag=36):

@@ -80,10 +80,20 @@ _STATUSES: Final = {status.value: status for status in RunStatus}
 
 @dataclass(eq=False)
 class ImageArchive:
-    """An image as the content store has it, already checked by this node."""
+    """An image, already checked by this node: as the content store has it, or where its registry has it (`reference`)."""
 
     path: Path
     limits: ImageLimits
+    reference: str = ""
+
+    @property
+    def there(self) -> bool:
+        return bool(self.reference) or self.path.is_file()
+
+    @property
+    def size(self) -> int:
+        """Bytes that a machine fetches at most. Raises OSError."""
+        return self.limits.archive_bytes if self.reference else self.path.stat().st_size
 
 
 @dataclass(eq=False)
@@ -368,7 +378,7 @@ class MachineHub:
         machine, limits, order = self._machines[name], archive.limits, _order(spec)
         sizes = limits.archive_bytes, limits.unpacked_bytes, limits.files, limits.layers
         inputs = [f.InputFile(name, path.stat().st_size) for name, path in _files(spec).items()]
-        take = f.Take(spec.run_id, order, *sizes, int(1_000 * waited_s), inputs)
+        take = f.Take(spec.run_id, order, *sizes, int(1_000 * waited_s), inputs, archive.reference)
         run = RemoteRun(spec, take, archive, on_progress, asyncio.get_running_loop().create_future(), on_checkpoint)
         if spec.run_id in machine.runs:
             raise ValueError(f"run {spec.run_id} is under way already")
@@ -710,6 +720,8 @@ class MachineHub:
         if run is None or run.archive is None:
             raise MachineError("The node has no such run on this machine, or not its image")
         path = _files(run.spec).get(wanted.name) if wanted.name else run.archive.path
+        if not wanted.name and run.archive.reference:
+            raise MachineError("The machine pulls this image from its registry: the node does not have it as a file")
         if path is None:
             raise MachineError(f"The run has no input {wanted.name}")
         with await asyncio.to_thread(private.reading, path) as file:

@@ -98,7 +98,7 @@ class Leases:
     async def take(self, spec: RunSpec, archive: ImageArchive, cancel: threading.Event) -> Lease | RunResult | None:
         """A lease whose machine waits for this run; None where there is none to be had; a result where it came to nothing."""
         try:
-            shape = shape_of(spec, archive.path.stat().st_size)
+            shape = shape_of(spec, archive.size)
             start = await self._engine.try_out(shape)
         except (OSError, SlurmError) as fault:
             log.warning("no lease is to be had: the run stays here", run=spec.run_id, why=str(fault))

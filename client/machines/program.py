@@ -460,14 +460,20 @@ class MachineProgram:
             if await self._sandbox.has_image(spec.image_id):
                 return
             path = self._folder / "images" / f"{spec.image_id.removeprefix('sha256:')}.tar"
+            limits = ImageLimits(
+                archive_bytes=held.take.archive_bytes,
+                unpacked_bytes=held.take.unpacked_bytes,
+                files=held.take.files,
+                layers=held.take.layers,
+            )
+            if held.take.reference:
+                pulled = await self._sandbox.pull(held.take.reference, limits)
+                self._loaded.add(pulled)
+                if pulled != spec.image_id:
+                    raise Malformed(f"what the registry gives here is {pulled}, and the node's is {spec.image_id}")
+                return
             try:
                 await self._fetch(f.Want(held.take.run, ""), path, held.take.archive_bytes)
-                limits = ImageLimits(
-                    archive_bytes=held.take.archive_bytes,
-                    unpacked_bytes=held.take.unpacked_bytes,
-                    files=held.take.files,
-                    layers=held.take.layers,
-                )
                 self._loaded.add(spec.image_id)
                 await self._sandbox.load(path, spec.image_id, limits)
             finally:

@@ -82,7 +82,7 @@ def _of_machines() -> list[bytes]:
 
 
 def _of_nodes() -> list[bytes]:
-    take = f.Take("train-1", b"{}", 1 << 20, 1 << 20, 10, 2, 0, [f.InputFile("checkpoint", 7)])
+    take = f.Take("train-1", b"{}", 1 << 20, 1 << 20, 10, 2, 0, [f.InputFile("checkpoint", 7)], "a/b@sha256:" + "a" * 64)
     ends = (f.EndRun("train-1", "over"), f.ReleaseRun("train-1"), f.DropImage("sha256:" + "a" * 64), f.MachinePing())
     return [
         _frames(f.Admitted("gpu1"), take, *ends),

@@ -25,6 +25,7 @@ from learningchain.client.machines.trust import MachineSecrets, parse_token
 from learningchain.sandbox import (
     ContainerLimits,
     DataSet,
+    EngineError,
     Evaluated,
     ImageLimits,
     OutputFile,
@@ -55,6 +56,9 @@ class ScriptedEngine:
         self.folder, self.images, self.ran = folder, set[str](), list[str]()
         self.began, self.go = asyncio.Event(), asyncio.Event()
         self.loaded = b""
+        self.pulled: list[str] = []
+        self.registry: str | None = IMAGE
+        """What the registry gives here, if it can be reached."""
         self.given: dict[str, bytes] = {}
 
     async def prepare(self, keep_images: Collection[str], keep_runs: Collection[RunSpec]) -> dict[str, Any]:
@@ -64,6 +68,13 @@ class ScriptedEngine:
         self.loaded = path.read_bytes()
         self.images.add(image_id)
         return image_id
+
+    async def pull(self, reference: str, limits: ImageLimits) -> str:
+        if self.registry is None:
+            raise EngineError("pulling an image", "the registry cannot be reached")
+        self.pulled.append(reference)
+        self.images.add(self.registry)
+        return self.registry
 
     async def keep_set(self, name: str, data: DataSet) -> None:
         raise NotImplementedError

@@ -36,7 +36,7 @@ from learningchain.client.machines.trust import (
     parse_token,
     public_der,
 )
-from learningchain.sandbox import EngineError, OwnData, RunSpec, RunStatus
+from learningchain.sandbox import EngineError, ImageLimits, OwnData, RunSpec, RunStatus
 from learningchain.sandbox.data import DataFile, DataSet
 from tests.unit.api_kit import FakeRuns, serving
 from tests.unit.client_fake_api import Fake
@@ -242,6 +242,29 @@ async def test_an_image_comes_once_and_goes_with_its_last_job(site: Site) -> Non
     assert machine.loaded == b""
     await site.backend.remove(IMAGE)
     await site.until(lambda: IMAGE not in machine.images)
+
+
+REFERENCE = f"registry.example/net@{IMAGE}"
+
+
+async def test_an_image_of_a_registry_is_pulled_where_it_is_needed(site: Site) -> None:
+    assert await site.backend.pull(REFERENCE, ImageLimits()) == IMAGE
+    machine = await site.machine("gpu1")
+    for run in ("train-1", "train-2"):
+        assert (await site.run(spec(run_id=run))).status is RunStatus.OK
+    assert (machine.ran, machine.pulled, machine.loaded) == (["train-1", "train-2"], [REFERENCE], b"")
+    await site.backend.remove(IMAGE)
+    await site.until(lambda: IMAGE not in machine.images)
+
+
+@pytest.mark.parametrize("registry", [None, "sha256:" + "cd" * 32], ids=["out of reach", "another image"])
+async def test_an_image_that_a_machine_does_not_get_from_its_registry_stays_on_the_node(site: Site, registry: str | None) -> None:
+    await site.backend.pull(REFERENCE, ImageLimits())
+    machine, other = await site.machine("gpu1"), await site.machine("gpu2")
+    machine.registry = registry
+    result = await site.run(spec())
+    assert result.status is RunStatus.ENGINE_ERROR and "registry" in result.reason
+    assert (await site.run(spec())).status is RunStatus.OK and (machine.ran, other.ran, site.own.ran) == ([], [], ["train-ok"])
 
 
 async def test_a_machine_that_drains_goes_on_with_what_it_has(site: Site) -> None:
