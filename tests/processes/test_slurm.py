@@ -88,6 +88,11 @@ async def test_a_job_that_somebody_cancels_ends_its_container_and_costs_no_attem
     job = await site.lab.post({"train": 15, "evaluate": 0.2, "examples": 40})
     await site.trains()
     (before,) = site.containers()
+
+    async def has_left_something() -> bool:
+        return any(run["progress"] and run["progress"][-1]["step"] > 1 for run in await site.lab.runs(job, "train"))
+
+    await eventually("its second step is told, after the first checkpoint", has_left_something, SLOW_S)
     (lease,) = await site.lab.node.api.machines()
     site.cluster.say("scancel", f"--name={lease['name']}")
 
