@@ -8,10 +8,11 @@ a few milliseconds.
 from __future__ import annotations
 
 from bisect import bisect_right
+from dataclasses import dataclass
 
 from learningchain.chain.ledger.state import State
 from learningchain.client.work.events import Changed
-from learningchain.client.work.machine import Watch
+from learningchain.client.work.machine import Machine, Slice, Watch
 
 MAX_PIECE = 64
 """Keys in one piece."""
@@ -58,3 +59,12 @@ class WatchedChanges:
         found = living[start : start + most]
         self._after = found[-1] if start + most < len(living) else None
         return [watch.told_as + key[len(watch.live) :] for key in found]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A machine, and what is told to it: its contract's changes."""
+
+    machine: Machine
+    changes: WatchedChanges
+    slice: Slice

@@ -297,7 +297,7 @@ def holdings(node: WholeNode) -> dict[str, int]:
     found = _collections(work, "driver", seen)
     for name, part in work._parts.items():
         found |= _collections(part.machine, name, seen)
-    db = work._database._db
+    db = work._stores.database._db
     for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
         found[f"table {table}"] = db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
     for path in (node.folder / "work").rglob("*"):

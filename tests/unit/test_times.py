@@ -123,7 +123,7 @@ CASES: dict[str, str] = {
         "tests/unit/test_notify.py::test_a_command_that_does_not_end_is_killed_with_what_it_started"
     ),
     "client/signer/server.py IDLE_S": "tests/unit/test_signer.py::test_a_node_that_falls_silent_loses_its_place",
-    "client/work/runner.py AHEAD_MS": (
+    "client/work/stores.py AHEAD_MS": (
         "tests/unit/test_work_composed.py::test_a_clock_that_is_wrong_for_a_start_ends_nothing_that_is_kept_up_to_a_date"
     ),
     "client/work/transfers.py FETCH_MS": (
@@ -233,7 +233,9 @@ REASONS: dict[str, str] = {
         client/work/kept_secrets.py AGAIN_S
         client/work/outbox.py WAIT_S RETRY_S MAX_RETRY_S
         client/work/peers.py PER_S
-        client/work/runner.py TICK_S PUMP_S PREPARE_SOON_S PREPARE_AGAIN_S
+        client/work/effects.py AGAIN_S
+        client/work/prepared.py SOON_S AGAIN_S
+        client/work/runner.py TICK_S PUMP_S
         client/work/warm.py RETRY_S RETRY_MOST_S
         client/work/warm_pool.py TICK_S
         p2p/content/exchange.py ENDGAME_MS ASK_AGAIN_MS

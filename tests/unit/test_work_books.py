@@ -101,7 +101,7 @@ def test_nothing_is_said_before_the_book_is_on_the_disk_and_the_next_process_has
         made, sent = list[Diary](), list[Any]()
         node = a_node(tmp_path)
         work = await driven(node, made, sent)
-        disk = work._database.keep_book = Slow(work._database)  # type: ignore[method-assign]
+        disk = work._stores.database.keep_book = Slow(work._stores.database)  # type: ignore[method-assign]
         first = [KeepBook("toy.book", b"one"), SendPeer(CHANNEL, b"a" * 20, b"1")]
         made[0].saying = [*first, KeepBook("toy.book", b"two"), SendPeer(CHANNEL, b"a" * 20, b"2")]
         await asyncio.sleep(3)

@@ -55,7 +55,7 @@ OWN_REQUESTS = {"keys of requests.keys", "table secrets"}
 """A requester can read its answers for good."""
 LAST_ANSWERS = {"prediction server.answers"}
 """How a served model was answered of late."""
-PINS = {"driver.pins.held", "table pins"}
+PINS = {"driver.stores.pins.held", "table pins"}
 """Looked at by their reasons."""
 
 

@@ -38,7 +38,7 @@ def test_an_engine_that_is_gone_is_told_and_taken_back_within_a_minute(tmp_path:
         await asyncio.sleep(MINUTE_S)
         assert not work.report["ok"] and said in work.report["reason"]
         assert [one["topic"] for one in work.notices()] == ["engine.gone"] and said in work.notices()[0]["text"]
-        assert work._machine() is None, "no training begins"
+        assert work._sandbox.machine() is None, "no training begins"
         asked = len(node.engine.looks)
         await asyncio.sleep(2 * MINUTE_S)
         assert not hangs or len(node.engine.looks) == asked, "who hangs is asked no other question"

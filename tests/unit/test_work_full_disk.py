@@ -55,7 +55,7 @@ def outage(tmp_path: Path, start: int, logged: list[structlog.typing.EventDict],
         for name in VALIDATORS:
             work = graph.nodes[name].work
             assert work is not None
-            work._database._db = FullDisk(work._database._db, full, reads=reads)  # type: ignore[assignment]
+            work._stores.database._db = FullDisk(work._stores.database._db, full, reads=reads)  # type: ignore[assignment]
         job = graph.chain.post("boss")
         (found,) = await graph.finish(job)
         assert found["state"] == "PAID"
@@ -63,13 +63,13 @@ def outage(tmp_path: Path, start: int, logged: list[structlog.typing.EventDict],
         works = [node.work for node in graph.nodes.values() if node.work is not None]
         await blocks(
             graph.chain,
-            lambda: not any(w._outbox.waiting or machine(w, Worker)._progress_of or w._images.refs for w in works),
+            lambda: not any(w._outbox.waiting or machine(w, Worker)._progress_of or w._stores.images.refs for w in works),
             60,
         )
         over = True
         kept = [p for n in graph.nodes.values() for p in (n.folder / "work").rglob("*.model")]
         assert kept == []
-        assert not [w._database.pending() for w in works if w._database.pending()]
+        assert not [w._stores.database.pending() for w in works if w._stores.database.pending()]
         assert not [event for event in logged if "exc_info" in event]
         await graph.stop()
 

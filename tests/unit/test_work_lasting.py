@@ -76,7 +76,7 @@ def nothing_is_left(node: Node, stays: set[str]) -> bool:
     losses, models = node.folder / "work" / "losses", node.folder / "work" / "models"
     files = [path for folder in (losses, models) if folder.is_dir() for path in folder.iterdir()]
     assert node.work is not None
-    return words <= stays and not files and not node.work._database.owners()
+    return words <= stays and not files and not node.work._stores.database.owners()
 
 
 # --- what is held for one contract is released by no other ------------------------------------------------------------------------
@@ -119,7 +119,7 @@ def test_every_contract_that_holds_something_for_a_ref_is_tried_here() -> None:
 
 def held(work: WorkDriver, ref: bytes) -> set[str]:
     """Why contents are pinned for it."""
-    return {why.partition(":")[0] for (_, why), (of, _) in work._pins._held.items() if of == ref}
+    return {why.partition(":")[0] for (_, why), (of, _) in work._stores.pins._held.items() if of == ref}
 
 
 async def hold(node: Node, ref: bytes, machine: str) -> str:
@@ -130,7 +130,7 @@ async def hold(node: Node, ref: bytes, machine: str) -> str:
     path.write_bytes(ref)
     cid = cid_of(Codec.RAW, ref)
     work._do(machine, [Pin(ref, str(cid), "ask"), ServeFile(ref, cid.to_bytes(), path)])
-    await work._losses.keep(ref, "a run", array("q", [1, 2]))
+    await work._stores.losses.keep(ref, "a run", array("q", [1, 2]))
     await asyncio.sleep(1)
     assert held(work, ref) == {"ask", SERVED}
     return str(cid)
@@ -150,7 +150,7 @@ def test_what_is_held_for_something_alive_stays_for_as_long_as_it_lives(tmp_path
         await hold(node, ref, machine)
         await hours(graph.chain, LONG_S / 2)
         if not noted:
-            await node.work._owners.drop(ref)  # type: ignore[union-attr]
+            await node.work._stores.owners.drop(ref)  # type: ignore[union-attr]
         await node.kill()
         work = await node.start()
         await hours(graph.chain, LONG_S / 2)
@@ -158,10 +158,10 @@ def test_what_is_held_for_something_alive_stays_for_as_long_as_it_lives(tmp_path
         for other in [*others, "box key"]:
             work._do(other, [Forget(ref), Unpin(ref, f"ask:{ref.hex()}"), ReleaseImage(ref)])
         await asyncio.sleep(5)
-        assert held(work, ref) == {"ask", SERVED} and work._losses.path(ref, "a run").is_file()
+        assert held(work, ref) == {"ask", SERVED} and work._stores.losses.path(ref, "a run").is_file()
         work._do(machine, [Forget(ref)])
         await asyncio.sleep(5)
-        assert not held(work, ref) and ref not in work._losses.refs and not work._database.owners()
+        assert not held(work, ref) and ref not in work._stores.losses.refs and not work._stores.database.owners()
         await graph.stop()
 
     run_virtual(main())
@@ -184,7 +184,7 @@ def test_what_is_on_its_way_when_the_last_thing_of_its_ref_is_given_up_keeps_its
         await graph.nodes["boss"].files.add(tmp_path / "late", pin="posted")
         work._do(machine, [over(ref), FetchContent("late", "file", ref, cid, 4, until, pin="ask")])
         await hours(graph.chain, 120)
-        assert held(work, ref) == {"ask"} and work._database.owners() == {ref: "job"}
+        assert held(work, ref) == {"ask"} and work._stores.database.owners() == {ref: "job"}
         await graph.stop()
 
     run_virtual(main())
@@ -212,7 +212,7 @@ def test_what_left_the_state_goes_by_the_word_of_its_own_contract_but_not_while_
         await hours(graph.chain, 1.2 * GONE_MS / 1_000)
         unclear = {UNCLEAR_PIN} if name == "job" else set()
         assert held(work, ref) == unclear, "a model that was under audit is kept for its owner: nobody can tell whether it won"
-        assert ref not in work._losses.refs and not work._database.owners()
+        assert ref not in work._stores.losses.refs and not work._stores.database.owners()
         await graph.stop()
 
     run_virtual(main())

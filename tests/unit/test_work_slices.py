@@ -133,7 +133,7 @@ def test_a_foreign_machine_works_beside_the_others_and_goes_on_after_a_kill(tmp_
         await asyncio.sleep(1)
         work = await node.start()
         if stage in ("sealed", "open"):
-            (secret,) = (s for s in work._database.secrets() if s.kind == "toy.answer")
+            (secret,) = (s for s in work._stores.database.secrets() if s.kind == "toy.answer")
             assert secret.path is not None and secret.path.is_file(), "it is not swept: a secret names it"
         await blocks(chain, lambda: got() == 18)
         sent = {op.memo: op.amount for name, op in chain.sent if isinstance(op, Transfer)}
@@ -142,9 +142,9 @@ def test_a_foreign_machine_works_beside_the_others_and_goes_on_after_a_kill(tmp_
         assert found["state"] == "PAID"
         toys = [run for run in work.list_runs() if run["phase"] == "toy"]
         assert len(toys) == (1 if stage in ("nothing", "running") else 0)
-        await blocks(chain, lambda: not [s for s in work._database.secrets() if s.kind.startswith("toy")], 60)
+        await blocks(chain, lambda: not [s for s in work._stores.database.secrets() if s.kind.startswith("toy")], 60)
         await blocks(chain, lambda: not list((node.folder / "work" / "models").glob("toy*")), 60)
-        assert "toy" not in work._database.attempts(1) and not node.files.pins.get("bafytoy")
+        assert "toy" not in work._stores.database.attempts(1) and not node.files.pins.get("bafytoy")
         assert work.failing() == []
         graph.honest()
         await graph.stop()

@@ -649,11 +649,11 @@ class Node:
         assert work is not None
         self.files.up = False
         work._stopping = True
-        tasks = [*work._tasks, *work._outbox._tasks.values()]
+        tasks = [*work._tasks.all, *work._outbox._tasks.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        work._database.close()
+        work._stores.database.close()
 
 
 async def blocks(chain: Chain, until: Callable[[], bool], limit_s: float = 600.0, every_s: float = 1.0) -> None:

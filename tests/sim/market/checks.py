@@ -173,12 +173,12 @@ class MarketChecks(Checks):
             work = actor.work
             most = PER_JOB * live + SPARE
             bounds = (
-                ("tasks", len(work._tasks), most),
+                ("tasks", len(work._tasks.all), most),
                 ("intents under way", work._outbox.waiting, most),
                 ("remembered runs", len(work._log._runs), MAX_RUNS),
                 ("tasks of the loop", actor.loop.pending, 2 * most),
                 ("containers", actor.engine.running, actor.config.concurrent + 1),
-                ("seats", len(work._scopes) + len(machine(work, Verifier)._duties), 2 * live + SPARE),
+                ("seats", len(work._tasks.scopes) + len(machine(work, Verifier)._duties), 2 * live + SPARE),
                 ("races", len(machine(work, Worker)._progress_of), live + SPARE),
             )
             for name, size, limit in bounds:

@@ -125,7 +125,7 @@ class WorkActor(Actor):
 
     async def _begin(self, work: WorkDriver) -> None:
         await work.start()
-        work._database._db = FullDisk(work._database._db, self._full)
+        work._stores.database._db = FullDisk(work._stores.database._db, self._full)  # type: ignore[assignment]
         self._world.note(self.machine.index, "working", b"")
 
     def stop(self) -> None:
@@ -135,8 +135,8 @@ class WorkActor(Actor):
             loop.kill()
         self.files.lost_power()
         self.engine.lost_power()
-        if work is not None and hasattr(work, "_database"):
-            work._database._db.close()
+        if work is not None and hasattr(work, "_stores"):
+            work._stores.database._db.close()
 
     # --- faults -----------------------------------------------------------------------------------------------------------------
 
@@ -195,10 +195,10 @@ class WorkActor(Actor):
             ("votes", v._votes),
             ("claims in the making", w._making),
             ("ballots in the making", v._making),
-            ("images", work._images.refs),
-            ("fetches", work._fetching),
-            ("clean-ups", work._releasing),
-            ("seats", work._scopes),
+            ("images", work._stores.images.refs),
+            ("fetches", work._effects._fetching),
+            ("clean-ups", work._effects.releasing),
+            ("seats", work._tasks.scopes),
             ("intents", work._outbox._tasks),
             ("runs", [run for run in work._log._runs.values() if run.ended is None]),
         )
