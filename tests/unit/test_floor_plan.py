@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -97,3 +100,70 @@ def test_a_contract_without_a_room_and_a_module_without_one_are_seen() -> None:
         "client/contracts/governance/looking: put it"
     )
     assert misplaced("client/contracts/credits", CLIENT) == ["client/contracts/credits has roles now: it is no exception"]
+
+
+# --- the walks ------------------------------------------------------------------------------------------------------------------
+
+WALKS = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+STATION = re.compile(r"^\| \d+ \| `([\w/]+\.py)`(?: `(\w+)`)? \|", re.MULTILINE)
+MOST_RETURNS = 2
+
+
+def legs() -> dict[str, list[tuple[str, str]]]:
+    """By its heading, the files of each leg of a walk and what is to be found in each."""
+    parts = re.split(r"^##+ (.+)$", WALKS, flags=re.MULTILINE)[1:]
+    found = {heading: STATION.findall(text) for heading, text in zip(parts[::2], parts[1::2], strict=True)}
+    return {heading: stations for heading, stations in found.items() if stations}
+
+
+def room_of(file: str) -> str:
+    """A folder of a room's own; of a contract in the client, each of its rooms."""
+    parts = file.split("/")[:-1]
+    return "/".join(parts[: 4 if parts[:2] == ["client", "contracts"] else 3 if parts[1:2] == ["contracts"] else 2])
+
+
+def returns(files: list[str]) -> Counter[str]:
+    """How often a walk comes back into each room that it left."""
+    rooms = [room_of(file) for file in files]
+    entered = [room for place, room in enumerate(rooms) if not place or rooms[place - 1] != room]
+    return Counter({room: times - 1 for room, times in Counter(entered).items() if times > 1})
+
+
+def defined_in(path: Path) -> set[str]:
+    """Names of functions, methods, classes and constants."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign):
+            found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return found
+
+
+def test_the_page_has_the_three_walks_and_the_way_to_the_disk() -> None:
+    assert list(legs()) == [
+        *("From a signed message to the disk", "A claim", "A prediction's input"),
+        *("The wish", "The training", "The update"),
+    ]
+
+
+@pytest.mark.parametrize("leg", legs())
+def test_every_station_of_a_walk_is_there(leg: str) -> None:
+    for file, name in legs()[leg]:
+        assert (ROOT / file).is_file(), file
+        assert not name or name in defined_in(ROOT / file), f"{file} has no {name}"
+
+
+@pytest.mark.parametrize("leg", legs())
+def test_no_leg_of_a_walk_comes_back_into_a_room_more_than_twice(leg: str) -> None:
+    assert not {room: times for room, times in returns([file for file, _ in legs()[leg]]).items() if times > MOST_RETURNS}
+
+
+def test_a_room_that_a_walk_enters_four_times_is_seen() -> None:
+    there, away = "client/contracts/job/http/a.py", "client/api/b.py"
+    assert returns([there, away, there, away, there, there, away, there]) == {"client/contracts/job/http": 3, "client/api": 2}
+
+
+def test_every_file_that_the_page_names_is_there() -> None:
+    for path in re.findall(r"`((?:client|chain|p2p|sandbox|scripts|tests)/[\w/]+(?:\.\w+)?)`", WALKS):
+        assert (ROOT / path).exists(), path
