@@ -50,11 +50,10 @@ from learningchain.client.contracts.federation.steps import (
     LocalRun,
     NodeSelf,
     SendFed,
-    SponsorWith,
-    TrainWith,
     one_of,
 )
 from learningchain.client.contracts.federation.tasks import MadeFile
+from learningchain.client.contracts.federation.wishes import SponsorWish, TrainWish
 from learningchain.client.keys.boxes import public_of
 from learningchain.client.work.events import (
     Chain,
@@ -356,9 +355,9 @@ class FedWorld:
         self.nodes[self.sponsor].data = problem.draw(400)
         self.block()
         data = "reference" if self.terms.reference else ""
-        self.nodes[self.sponsor].give("sponsor", SponsorWith(self.federation, self.initial, self.hidden_key, data, True))
+        self.nodes[self.sponsor].give("sponsor", SponsorWish(self.federation, str(self.initial), self.hidden_key, data, True))
         for one in self.owners:
-            self.nodes[one].give("member", TrainWith(self.federation, "own", 2 if self.terms.vetted else 0))
+            self.nodes[one].give("member", TrainWish(self.federation, "own", 2 if self.terms.vetted else 0))
 
     # --- programs --------------------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from learningchain.chain.contracts.federation import messages
 from learningchain.chain.contracts.federation.messages import FederationTerms, Secrecy
-from learningchain.client.contracts.federation.steps import EvaluateRun, LocalRun, SponsorWith, TrainWith
+from learningchain.client.contracts.federation.steps import EvaluateRun, LocalRun
+from learningchain.client.contracts.federation.wishes import SponsorWish, TrainWish
 from learningchain.examples.federation.build import EXAMPLES, build, initial
 from learningchain.examples.federation.federated import model_bytes
 from learningchain.sandbox import ContainerLimits, Evaluated, OwnData, RunResult, RunSpec, RunStatus, Sandbox
@@ -107,9 +108,9 @@ class RoomWorld(FedWorld):
             self.own[one] = self.room.add(f"owner-{n}-{self.federation.hex()[:8]}-{os.urandom(2).hex()}", table)
             self.submit(one, messages.JoinFederation(self.federation, self.own[one].digest, 0))
         self.block()
-        self.nodes[self.sponsor].give("sponsor", SponsorWith(self.federation, self.initial, b"", "", True))
+        self.nodes[self.sponsor].give("sponsor", SponsorWish(self.federation, str(self.initial), b"", "", True))
         for one in self.owners:
-            self.nodes[one].give("member", TrainWith(self.federation, "own", 2))
+            self.nodes[one].give("member", TrainWish(self.federation, "own", 2))
 
     def trained(self, node: FedNode, effect: LocalRun) -> bytes:
         return self.room.trained(bytes(self.store.read(effect.base)), self.own[node.me], effect.seed)

@@ -27,7 +27,8 @@ from learningchain.client.contracts.federation.roles.channel import KeyAsk, KeyG
 from learningchain.client.contracts.federation.roles.looking import was_summed
 from learningchain.client.contracts.federation.roles.panel import MOST_HEARD
 from learningchain.client.contracts.federation.roles.sponsor import KEY_BOX_LABEL, key_context
-from learningchain.client.contracts.federation.steps import FedCame, SponsorWith, TrainNoMore, TrainWith
+from learningchain.client.contracts.federation.steps import FedCame
+from learningchain.client.contracts.federation.wishes import SponsorWish, StopWish, TrainWish
 from learningchain.client.keys.boxes import seal_box
 from tests.federation_nodes import HIDDEN_KEY, FedWorld, descend, raw_cid, values_in
 from tests.played_ledger import AMPLE
@@ -169,9 +170,9 @@ def begin_second(world: FedWorld) -> bytes:
     for n, one in enumerate(world.owners[:3]):
         world.submit(one, messages.JoinFederation(second, sha256(b"data %d" % n).digest(), 0))
     world.block()
-    world.nodes[sponsor].give("sponsor", SponsorWith(second, world.initial, b"", "", True))
+    world.nodes[sponsor].give("sponsor", SponsorWish(second, str(world.initial), b"", "", True))
     for one in world.owners[:3]:
-        world.nodes[one].give("member", TrainWith(second, "own", 2))
+        world.nodes[one].give("member", TrainWish(second, "own", 2))
     return second
 
 
@@ -190,8 +191,8 @@ def test_two_federations_on_one_model_do_not_open_who_is_in_one_of_them(monkeypa
     second = begin_second(world)
     world.nodes[world.owners[0]].restart("member")
     world.nodes[world.owners[1]].lose()
-    world.nodes[world.owners[1]].give("member", TrainWith(second, "own", 2))
-    world.nodes[world.owners[2]].give("member", TrainNoMore(world.federation))
+    world.nodes[world.owners[1]].give("member", TrainWish(second, "own", 2))
+    world.nodes[world.owners[2]].give("member", StopWish(world.federation))
     world.run(lambda: any(one.ref == second for one in world.ledger.topics("fed.train")))
     for one in world.owners[:3]:
         told: Any = world.nodes[one].machines["member"]

@@ -30,7 +30,8 @@ from learningchain.client.contracts.federation.roles.looking import look, was_su
 from learningchain.client.contracts.federation.roles.member import VAULTS, MemberMachine, VaultBook
 from learningchain.client.contracts.federation.roles.ring import keepers_of, kept_by
 from learningchain.client.contracts.federation.roles.vaulting import VaultStage
-from learningchain.client.contracts.federation.steps import FedCame, KeepNoVault, KeepVault, SendFed, TrainNoMore, TrainWith
+from learningchain.client.contracts.federation.steps import FedCame, SendFed
+from learningchain.client.contracts.federation.wishes import StopWish, TrainWish, VaultWish
 from learningchain.client.keys.boxes import public_of
 from learningchain.client.work import WorkConfig
 from learningchain.client.work.events import Chain, FetchContent
@@ -46,7 +47,7 @@ def begun(owners: int = 3, holders: int = 0, **more: Any) -> FedWorld:
     world = FedWorld(owners=owners, **(SMALL | {"target": 1, "max_members": 8} | more))
     for one in world.owners:
         named = tuple(world.owners[1 : 1 + holders]) if one == world.owners[0] else ()
-        world.nodes[one].give("member", KeepVault(world.federation, named))
+        world.nodes[one].give("member", VaultWish(world.federation, True, list(named)))
     return world
 
 
@@ -90,8 +91,8 @@ def back(world: FedWorld, who: bytes, *holders: bytes) -> None:
     """The account has a node again, which knows nothing."""
     node = world.nodes[who]
     node.dead = False
-    node.give("member", TrainWith(world.federation, "own", 2))
-    node.give("member", KeepVault(world.federation, holders))
+    node.give("member", TrainWish(world.federation, "own", 2))
+    node.give("member", VaultWish(world.federation, True, list(holders)))
 
 
 def lost(world: FedWorld, who: bytes) -> bytes:
@@ -132,7 +133,7 @@ def test_the_vault_of_every_fifth_round_is_named_and_kept_by_the_next_two_member
 def test_a_member_that_wants_none_or_joined_before_has_none() -> None:
     world = begun()
     first, second = world.owners[:2]
-    world.nodes[first].give("member", KeepNoVault(world.federation))
+    world.nodes[first].give("member", VaultWish(world.federation, False, []))
     until_named(world, second)
     world.run(lambda: world.now.r == 8)
     assert not on_ledger(world, first).vault and on_ledger(world, second).vault
@@ -168,7 +169,7 @@ def test_whose_owner_leaves_is_kept_no_more() -> None:
     until_named(world, me)
     named = on_ledger(world, me).vault
     world.submit(me, LeaveFederation(world.federation))
-    world.nodes[me].give("member", TrainNoMore(world.federation))
+    world.nodes[me].give("member", StopWish(world.federation))
     for _ in range(10):
         world.block()
     assert on_ledger(world, me).vault == named and all(named not in node.served for node in world.nodes.values())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from learningchain.chain.losses import LossTree
 from learningchain.client.contracts.federation.roles import journal
 from learningchain.client.contracts.federation.roles.member import MOST_JOINED, MemberBook
 from learningchain.client.contracts.federation.roles.sponsor import MOST_OPENED, SponsorBook
-from learningchain.client.contracts.federation.steps import SponsorWith, TrainNoMore, TrainWith
+from learningchain.client.contracts.federation.wishes import SponsorWish, StopWish, TrainWish
 from learningchain.client.node.interface import PRIVATE
 from learningchain.client.work.events import FetchContent, ServeFile, Unpin
 from tests.federation_nodes import FedNode, FedWorld
@@ -107,20 +106,20 @@ def test_a_members_book_can_be_read_again_however_many_federations_it_joins() ->
     world = FedWorld(**SMALL)
     machine: Any = world.nodes[world.owners[0]].machines["member"]
     for n in range(MOST_JOINED + 9):
-        machine.handle(TrainWith(ref(n), "own", 2))
+        machine.handle(TrainWish(ref(n), "own", 2))
     assert read(MemberBook, encode(machine.book)) == machine.book and world.federation in machine.joined
     full = MOST_JOINED + 8
     assert [one.ref for one in machine.notices() if one.topic == "fed.full"] == [ref(full)]
-    machine.handle(TrainNoMore(ref(full)))
+    machine.handle(StopWish(ref(full)))
     assert not machine.notices(), "who leaves it wants to know no more"
-    machine.handle(TrainWith(ref(full), "own", 2))
+    machine.handle(TrainWish(ref(full), "own", 2))
     assert machine.notices()
     machine.handle(replace(world.chain(), recent=False))
-    machine.handle(TrainWith(ref(5_000), "own", 2))
+    machine.handle(TrainWish(ref(5_000), "own", 2))
     assert ref(5_000) not in machine.joined, "a node that is behind does not know what left the state"
     machine.handle(world.chain())
     assert len(machine.joined) == MOST_JOINED, "a wish may come before its federation is opened here"
-    machine.handle(TrainWith(ref(5_000), "own", 2))
+    machine.handle(TrainWish(ref(5_000), "own", 2))
     assert ref(5_000) in machine.joined and world.federation in machine.joined and len(machine.joined) == MOST_JOINED
     assert not machine.notices(), "the oldest that is not in the state made room"
 
@@ -129,7 +128,7 @@ def test_a_sponsors_book_keeps_the_keys_of_what_lives_however_many_it_opens() ->
     world = FedWorld(**SMALL)
     machine = world.nodes[world.sponsor].machines["sponsor"]
     for n in range(MOST_OPENED + 9):
-        machine.handle(SponsorWith(ref(n), Path("/initial"), b"k" * 32, "", False))
+        machine.handle(SponsorWish(ref(n), "/initial", b"k" * 32, "", False))
         if n % 64 == 0:
             machine.handle(world.chain())
     book = read(SponsorBook, encode(machine.book))

@@ -18,15 +18,13 @@ from learningchain.client.contracts.federation.part import FedPart
 from learningchain.client.contracts.federation.roles.journal import JOURNAL, OwnJournal, PreviewNote, journal_in
 from learningchain.client.contracts.federation.roles.looking import FederationLook, local_seed, look
 from learningchain.client.contracts.federation.roles.member import MemberMachine
-from learningchain.client.contracts.federation.steps import EvaluateRun, FedCame, LocalRun, TrainNoMore
+from learningchain.client.contracts.federation.steps import EvaluateRun, FedCame, LocalRun
 from learningchain.client.contracts.federation.wishes import (
     PreviewWish,
     StopWish,
     TrainWish,
     VaultWish,
     Wish,
-    train_with,
-    vault_with,
 )
 from learningchain.client.work.boxes import OwnBoxKeys
 from learningchain.client.work.events import (
@@ -95,13 +93,11 @@ class MemberPart(FedPart):
 
     def wished(self, wish: Wish) -> Iterator[Effect]:
         match wish:
-            case TrainWish():
-                yield from self._say(train_with(wish))
+            case TrainWish() | VaultWish():
+                yield from self._say(wish)
             case StopWish():
-                yield from self._say(TrainNoMore(wish.federation))
+                yield from self._say(wish)
                 yield from self._last_no_more(wish.federation)
-            case VaultWish():
-                yield from self._say(vault_with(wish))
             case PreviewWish() if len(self._asked) >= MOST_AT_ONCE:
                 why = f"{MOST_AT_ONCE} previews wait or run on this node: wait until one has ended"
                 self.journal.preview(PreviewNote(wish.number, wish.federation, wish.data, RunStatus.NOT_STARTED.value, why, [], 0))

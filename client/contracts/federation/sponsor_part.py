@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from learningchain.client.contracts.federation.member_part import member_files
 from learningchain.client.contracts.federation.part import FedPart
 from learningchain.client.contracts.federation.roles.sponsor import SponsorMachine
-from learningchain.client.contracts.federation.wishes import SponsorWish, Wish, sponsor_with
+from learningchain.client.contracts.federation.wishes import SponsorWish, Wish
 from learningchain.client.work.boxes import OwnBoxKeys
 from learningchain.client.work.events import Effect
 from learningchain.client.work.machine import Recalled
@@ -30,4 +30,4 @@ class SponsorPart(FedPart):
 
     def wished(self, wish: Wish) -> Iterator[Effect]:
         if isinstance(wish, SponsorWish):
-            yield from self._say(sponsor_with(wish))
+            yield from self._say(wish)

@@ -17,6 +17,7 @@ from learningchain.chain.codec import Wire, encode
 from learningchain.chain.contracts.federation.messages import FederationTerms
 from learningchain.client.contracts.federation.arithmetic.vault import Derive
 from learningchain.client.contracts.federation.roles.channel import FedMessage
+from learningchain.client.contracts.federation.wishes import SponsorWish, StopWish, TrainWish, VaultWish
 from learningchain.client.work.events import (
     Chain,
     Compute,
@@ -60,57 +61,11 @@ class FedCame:
     message: FedMessage
 
 
-@dataclass(frozen=True)
-class TrainWith:
-    """A user of this node joined a federation: own data that it trains on, and how many other members have to carry the flag for
-    that. Said again it counts from the next start on."""
-
-    federation: bytes
-    data: str
-    min_vetted: int
-
-
-@dataclass(frozen=True)
-class TrainNoMore:
-    """A user of this node wants no further update of its own in a federation; duties of its seats go on."""
-
-    federation: bytes
-
-
-@dataclass(frozen=True)
-class KeepVault:
-    """A user of this node wants its vault in a federation: kept from now on, and opened where one is on the ledger that this node
-    has not. `holders`: those who get a share of each key, none or four to five."""
-
-    federation: bytes
-    holders: tuple[bytes, ...]
-
-
-@dataclass(frozen=True)
-class KeepNoVault:
-    """A user of this node wants no further vault in a federation."""
-
-    federation: bytes
-
-
-@dataclass(frozen=True)
-class SponsorWith:
-    """A user of this node opened a federation: the initial model as a file of this node, the key of the hidden file (empty: none),
-    reference data (empty: none), and whether rounds are started by the node."""
-
-    federation: bytes
-    initial: Path
-    hidden_key: bytes
-    data: str
-    auto: bool
-
-
 FedInput = (
-    TrainWith
-    | TrainNoMore
-    | KeepVault
-    | KeepNoVault
-    | SponsorWith
+    TrainWish
+    | StopWish
+    | VaultWish
+    | SponsorWish
     | Chain
     | ContentReady
     | ContentMissing

@@ -11,7 +11,6 @@ book has it, so that a node that is killed in between does not forget it. Pure.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta
@@ -20,21 +19,26 @@ from learningchain.chain.codec import Wire, encode, read
 from learningchain.chain.host.terms import Small
 from learningchain.chain.types import AccountId, Hash
 from learningchain.client.contracts.federation.arithmetic.vault import MOST_HOLDERS
-from learningchain.client.contracts.federation.roles.making import PathText
-from learningchain.client.contracts.federation.steps import KeepNoVault, KeepVault, SponsorWith, TrainWith
 from learningchain.client.work.events import Secret
 
 WISH = "federation.wish."
+PathText = Annotated[str, Meta(max_length=4_096)]
+"""Of a file of this node."""
 DataName = Annotated[str, Meta(max_length=256)]
 
 
 class TrainWish(Wire, frozen=True, tag=1):
+    """Own data that it trains on, and how many other members have to carry the flag for that. Said again it counts from the next
+    start on."""
+
     federation: Hash
     data: DataName
     min_vetted: Small
 
 
 class StopWish(Wire, frozen=True, tag=2):
+    """No further update of its own; duties of its seats go on."""
+
     federation: Hash
 
 
@@ -47,6 +51,9 @@ class PreviewWish(Wire, frozen=True, tag=3):
 
 
 class SponsorWish(Wire, frozen=True, tag=4):
+    """The initial model as a file of this node, the key of the hidden file (empty: none), reference data (empty: none), and whether
+    rounds are started by the node."""
+
     federation: Hash
     initial: PathText
     hidden_key: Annotated[bytes, Meta(max_length=32)]
@@ -55,7 +62,8 @@ class SponsorWish(Wire, frozen=True, tag=4):
 
 
 class VaultWish(Wire, frozen=True, tag=5):
-    """`holders`: none or four to five accounts that get a share of each key."""
+    """A vault is kept from now on, and opened where one is on the ledger that this node has not; or no further one. `holders`: none
+    or four to five accounts that get a share of each key."""
 
     federation: Hash
     on: bool
@@ -73,15 +81,3 @@ def of_wish(wish: Wish, number: bytes) -> Secret:
 
 def wish_in(secret: Secret) -> Wish:
     return read(Wish, secret.blob)  # type: ignore[arg-type]
-
-
-def train_with(wish: TrainWish) -> TrainWith:
-    return TrainWith(wish.federation, wish.data, wish.min_vetted)
-
-
-def vault_with(wish: VaultWish) -> KeepVault | KeepNoVault:
-    return KeepVault(wish.federation, tuple(wish.holders)) if wish.on else KeepNoVault(wish.federation)
-
-
-def sponsor_with(wish: SponsorWish) -> SponsorWith:
-    return SponsorWith(wish.federation, Path(wish.initial), wish.hidden_key, wish.data, wish.auto)

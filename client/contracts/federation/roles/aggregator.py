@@ -58,7 +58,6 @@ from learningchain.client.contracts.federation.roles.looking import (
     part_cid,
     reference_size,
 )
-from learningchain.client.contracts.federation.roles.making import PathText
 from learningchain.client.contracts.federation.roles.sealing import SEALED, open_key, seal_key
 from learningchain.client.contracts.federation.small_tasks import OpenSmall, SummedCells
 from learningchain.client.contracts.federation.steps import (
@@ -80,6 +79,7 @@ from learningchain.client.contracts.federation.tasks import (
     SumFiles,
     SumMasks,
 )
+from learningchain.client.contracts.federation.wishes import PathText
 from learningchain.client.keys.boxes import public_of
 from learningchain.client.node.interface import PRIVATE
 from learningchain.client.work.events import (

@@ -27,10 +27,10 @@ from learningchain.chain.types import AccountId, Hash, Uint, cid_text
 from learningchain.client.contracts.federation.arithmetic.vault import BadVault, VaultPlace, give_share, own_share
 from learningchain.client.contracts.federation.roles.channel import ShareAsk, ShareGive
 from learningchain.client.contracts.federation.roles.looking import FederationLook
-from learningchain.client.contracts.federation.roles.making import PathText
 from learningchain.client.contracts.federation.roles.ring import RING_MS, keepers_of, kept_by, most_bytes
 from learningchain.client.contracts.federation.steps import FedCame, FedEffect, FedInput, NodeSelf, SendFed
 from learningchain.client.contracts.federation.tasks import ReadHead, ReadVault
+from learningchain.client.contracts.federation.wishes import PathText
 from learningchain.client.node.interface import PRIVATE
 from learningchain.client.work.events import (
     Compute,

@@ -28,6 +28,7 @@ from learningchain.client.contracts.federation.steps import (
     NodeSelf,
 )
 from learningchain.client.contracts.federation.tasks import MadeFile, MakeUpdate, TryReference
+from learningchain.client.contracts.federation.wishes import PathText
 from learningchain.client.work.events import (
     Compute,
     Computed,
@@ -49,7 +50,6 @@ BASE_PIN = "fed-base"
 MOST_KEPT = 4_096
 MOST_SHOWN = 64 * MOST_KEPT
 """Bases that are remembered, 20 MB of a book; the oldest go."""
-PathText = Annotated[str, Meta(max_length=4_096)]
 
 
 def published_by(at: FederationLook, account: bytes) -> bytes:

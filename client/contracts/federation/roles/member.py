@@ -57,9 +57,8 @@ from learningchain.client.contracts.federation.steps import (
     FedMachine,
     NodeSelf,
     SendFed,
-    TrainNoMore,
-    TrainWith,
 )
+from learningchain.client.contracts.federation.wishes import StopWish, TrainWish
 from learningchain.client.work.events import (
     Chain,
     FetchContent,
@@ -162,9 +161,9 @@ class MemberMachine(FedMachine):
 
     def respond(self, given: FedInput) -> Iterable[FedEffect]:
         match given:
-            case TrainWith():
+            case TrainWish():
                 return self._take_up(given)
-            case TrainNoMore():
+            case StopWish():
                 return self._stop(given.federation)
             case FedCame(message=UpdateAnswer()) if len(self._heard) < MOST_HEARD:
                 self._heard.append(given)
@@ -198,7 +197,7 @@ class MemberMachine(FedMachine):
         yield from self._own.stop(federation)
         yield from self._others.stop(federation)
 
-    def _take_up(self, given: TrainWith) -> Iterator[FedEffect]:
+    def _take_up(self, given: TrainWish) -> Iterator[FedEffect]:
         """The oldest that is not in the state makes room: it left it, or never came. Joined again: with other data, perhaps, under
         the same name."""
         old = next((one for one in self._joined if one in self._absent), None)

@@ -28,7 +28,7 @@ from learningchain.chain.contracts.federation.records import FederationState
 from learningchain.chain.types import Hash, cid_text
 from learningchain.client.contracts.federation.roles.channel import KeyAsk, KeyGive
 from learningchain.client.contracts.federation.roles.looking import FederationLook, look, owed
-from learningchain.client.contracts.federation.roles.making import NO_UPDATES, MakerBook, PathText, UpdateMaker
+from learningchain.client.contracts.federation.roles.making import NO_UPDATES, MakerBook, UpdateMaker
 from learningchain.client.contracts.federation.steps import (
     KIND,
     FedCame,
@@ -37,8 +37,8 @@ from learningchain.client.contracts.federation.steps import (
     FedMachine,
     NodeSelf,
     SendFed,
-    SponsorWith,
 )
+from learningchain.client.contracts.federation.wishes import PathText, SponsorWish
 from learningchain.client.keys.boxes import CannotSeal, seal_box
 from learningchain.client.work.events import (
     Chain,
@@ -113,8 +113,8 @@ class SponsorMachine(FedMachine):
 
     def respond(self, given: FedInput) -> Iterable[FedEffect]:
         match given:
-            case SponsorWith():
-                found = SponsoredFederation(given.federation, str(given.initial), given.hidden_key, given.data, given.auto)
+            case SponsorWish():
+                found = SponsoredFederation(given.federation, str(Path(given.initial)), given.hidden_key, given.data, given.auto)
                 gone = list(self._make_room(given.federation))
                 if given.federation in self._opened and self._opened[given.federation].data != given.data:
                     gone += self._maker.train_anew(given.federation)

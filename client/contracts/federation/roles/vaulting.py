@@ -39,19 +39,18 @@ from learningchain.client.contracts.federation.arithmetic.vault import (
 )
 from learningchain.client.contracts.federation.roles.channel import ShareAsk, ShareGive
 from learningchain.client.contracts.federation.roles.looking import FederationLook
-from learningchain.client.contracts.federation.roles.making import LocalKept, PathText
+from learningchain.client.contracts.federation.roles.making import LocalKept
 from learningchain.client.contracts.federation.roles.ring import RING_MS, keepers_of, most_bytes
 from learningchain.client.contracts.federation.steps import (
     KIND,
     FedCame,
     FedEffect,
     FedInput,
-    KeepNoVault,
-    KeepVault,
     NodeSelf,
     SendFed,
 )
 from learningchain.client.contracts.federation.tasks import MadeFile, MakeVault, OpenVault, ReadHead, ReadVault
+from learningchain.client.contracts.federation.wishes import PathText, VaultWish
 from learningchain.client.node.interface import PRIVATE
 from learningchain.client.work.events import (
     Compute,
@@ -191,9 +190,9 @@ class OwnVaults:
 
     def hear(self, given: FedInput) -> list[FedEffect]:
         match given:
-            case KeepVault():
+            case VaultWish(on=True):
                 self._want(given)
-            case KeepNoVault():
+            case VaultWish():
                 return list(self.stop(given.federation))
             case FedCame(message=ShareGive() as give) if self.awaits(give.federation) and len(self._heard) < MOST_HEARD:
                 self._heard.append((given.sender, give))
@@ -210,7 +209,7 @@ class OwnVaults:
                         self._hear_of(federation, lost, given)
         return []
 
-    def _want(self, given: KeepVault) -> None:
+    def _want(self, given: VaultWish) -> None:
         """Said again, with a vault that did not come back, it is tried once more."""
         if self._wanted(given.federation) is None and len(self.book.wanted) >= MOST_WANTED:
             return
