@@ -32,7 +32,6 @@ MAX_PEER_MESSAGE = 4_500_000
 CREDIT = 1_000_000
 
 Positive = Annotated[int, Meta(ge=1, le=MAX_INT)]
-Unsigned = Annotated[int, Meta(ge=0, le=MAX_INT)]
 Span = Annotated[int, Meta(ge=1, le=MAX_INT, extra={"span": "ms"})]
 """A length of time in milliseconds. Genesis allows at most `MAX_TIME`, so that sums stay far below MAX_INT."""
 MicroCredits = Annotated[int, Meta(ge=0, le=MAX_INT, extra={"unit": "micro-credits"})]

@@ -106,8 +106,3 @@ def perform(host: Host, sender: bytes, message: Any) -> None:
             text = f"parked since block {parked.height}: a program failed there; the validators release it"
             raise Reject(Code.PARKED, text)
     spec.handler(host.acting(contract), sender, message)
-
-
-def state_type(key: bytes) -> type:
-    """The record type behind a state key: keys are `<prefix>/<rest>`."""
-    return STATE_TYPES[key[: key.index(b"/") + 1]]

@@ -117,11 +117,6 @@ class PeerService:
     def reading(self) -> int:
         return len(self._reading)
 
-    @property
-    def most_open(self) -> int:
-        """Open questions of the peer that has most."""
-        return max(map(self.open, (*self._waiting, *self._reading)), default=0)
-
     # --- from memory ----------------------------------------------------------------------------------------------------------
 
     def allows(self, peer: bytes, what: AnswerLimit, now: int) -> bool:

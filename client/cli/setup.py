@@ -15,8 +15,6 @@ from learningchain.client.cli.ready import runs_here
 if TYPE_CHECKING:
     from learningchain.client.keys.keystore import Identity, Public
 
-_OPTIONAL = Parameter(negative="")
-
 
 def init(
     *,

@@ -132,16 +132,3 @@ class ComputingProcess:
             child.kill()
         self._thread.submit(self._stop)
         self._thread.shutdown(wait=False)
-
-
-class ComputingHere:
-    """The same in this process, on the loop's thread: for tests and simulations."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    async def perform(self, module: str, task: Any) -> Any:
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return importlib.import_module(module).perform_in(task, self._folder)
-
-    def close(self) -> None: ...

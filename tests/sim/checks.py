@@ -281,6 +281,7 @@ class Checks:
             return
         node = machine.node
         n = len(validators_of(node.state))
+        asking = (*node.service._waiting, *node.service._reading)
         bounds = (
             ("mempool", len(node.pool), space.LIMITS[-1] // space.MIN_CHARGE),
             ("candidates", len(node._bodies.blocks), MAX_CANDIDATES),
@@ -295,7 +296,11 @@ class Checks:
             *pool_bounds(node.pool),
             ("waiting inputs", len(node._inputs), 0),
             ("batches of decided blocks", len(node._batches), MAX_BATCHES),
-            ("questions of one peer", node.service.most_open, service.MAX_OPEN),
+            (
+                "questions of one peer",
+                max(map(node.service.open, asking), default=0),
+                service.MAX_OPEN,
+            ),
             ("questions that are being read", node.service.reading, service.MAX_READS),
         )
         for name, size, most in bounds:

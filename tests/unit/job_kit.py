@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from learningchain.chain.codec import decode, encode
-from learningchain.chain.contracts import ARCHIVED, LISTED, decode_message, host_of, membership, perform, state_type
+from learningchain.chain.contracts import ARCHIVED, LISTED, STATE_TYPES, decode_message, host_of, membership, perform
 from learningchain.chain.contracts.job import CONTRACT, records
 from learningchain.chain.contracts.job.messages import (
     Ballot,
@@ -125,7 +125,7 @@ class MemoryStore:
         return self.records.get(key)
 
     def put(self, key: bytes, record: Any) -> None:
-        assert type(record) is state_type(key), f"{key!r} cannot hold a {type(record).__name__}"
+        assert type(record) is STATE_TYPES[key[: key.index(b"/") + 1]], f"{key!r} cannot hold a {type(record).__name__}"
         self.writes += 1
         if self.measure:
             self.bytes_written += len(encode(record))

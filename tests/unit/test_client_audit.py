@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from msgspec.structs import replace
 
 from learningchain.chain.codec import decode, encode
-from learningchain.chain.contracts import state_type
+from learningchain.chain.contracts import STATE_TYPES
 from learningchain.chain.errors import BrokenInvariant, Malformed, SupplyBroken
 from learningchain.chain.host import account_key
 from learningchain.chain.ledger.genesis import first_state, to_json
@@ -128,7 +128,7 @@ def root_after(state, put: list[Record]) -> bytes:  # type: ignore[no-untyped-de
     """Of the state with these records: what a node says that takes them over."""
     overlay = Overlay(state)
     for record in put:
-        overlay.put(record.key, decode(state_type(record.key), record.value, 10**6))
+        overlay.put(record.key, decode(STATE_TYPES[record.key[: record.key.index(b"/") + 1]], record.value, 10**6))
     changes, _, tree = overlay.finish()
     state.commit(changes, tree)
     return state.root  # type: ignore[no-any-return]

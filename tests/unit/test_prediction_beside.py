@@ -84,5 +84,3 @@ def same_windows(params: Params, terms: ModelTerms, rows: int, posted: int, rng:
     assert appeal == model_formulas.appeal_window(params, terms, rows, size)
     answered = formulas.answered_by(posted, wait, params.w_k, answer, params.w_o)
     assert answered == model_formulas.answered_by(params, terms, posted, wait, rows, size)
-    final = formulas.final_by(answered, params.w_p, params.w_k, appeal, params.w_o3)
-    assert final == model_formulas.final_by(params, terms, answered, rows, size)

@@ -36,9 +36,7 @@ def test_near_and_equal_take_their_edges_in() -> None:
 
 def test_windows() -> None:
     assert formulas.answer_window(3_000, 1, 10, 100, 2_000_001) == 3_000 + 2_000 + 2_000 + 2_001
-    assert formulas.data_window(9_001) == 4_500
     assert formulas.answered_by(1_000, 60_000, 5_000, 7_000, 2_000) == 1_000 + 60_000 + 24_000 + 2_000
-    assert formulas.final_by(87_000, 600_000, 5_000, 125_000, 60_000) == 877_000
 
 
 @given(st.integers(0, 2**48), st.integers(1, MAX_TIP), st.integers(1, MAX_TIP), st.integers(1, 10**15))

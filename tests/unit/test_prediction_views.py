@@ -20,6 +20,7 @@ from learningchain.chain.contracts.prediction.records import (
     PolicyRecord,
     PredictionResult,
     PredictionRound,
+    PredictionSeat,
     RequestState,
     RequestTerms,
     SeatResult,
@@ -76,7 +77,7 @@ class State:
         self.records[records.request_key(REQUEST)] = self.record
 
     def seat(self, account: bytes, round_: int = 1, **changes: Any) -> None:
-        self.records[records.seat_key(REQUEST, round_, account)] = replace(records.NEW_SEAT, **changes)
+        self.records[records.seat_key(REQUEST, round_, account)] = replace(PredictionSeat(b"", b"", b"", 0, [], 0), **changes)
 
     def result(self, *values: ValueRecord, outcome: PredictionOutcome = PredictionOutcome.AGREED, **more: Any) -> None:
         given: dict[str, Any] = {"agree": 3, "changed": [], "appealed": 0, "decisions": [], "seats": []} | more

@@ -172,19 +172,9 @@ def answer_window(base: int, start_s: int, row_ms: int, rows: int, size: int) ->
     return base + 2_000 * start_s + 2 * row_ms * rows + ceil_div(size, PULL_BYTES_PER_MS)
 
 
-def data_window(answer: int) -> int:
-    """LC-PRE-25: how long a seat waits for data before it says NO_DATA; `answer` is the window that it has."""
-    return answer // 2
-
-
 def answered_by(posted: int, wait: int, keys: int, answer: int, opening: int) -> int:
     """LC-PRE-45: when a request is answered or has failed, but for draws and lateness; windows W_K, W_A, W_O."""
     return posted + wait + 2 * (keys + answer) + opening
-
-
-def final_by(answered: int, appeal: int, keys: int, answer: int, opening: int) -> int:
-    """LC-PRE-45: when it is FINAL, but for draws and lateness; windows W_P, W_K, W_A3, W_O3."""
-    return answered + appeal + keys + answer + opening
 
 
 # --- the queue -----------------------------------------------------------------------------------------------------------------

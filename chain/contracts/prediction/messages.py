@@ -23,7 +23,6 @@ Int = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 # --- bounds (LC-PRE-1, LC-PRE-17, LC-PRE-25, LC-PRE-49) -----------------------------------------------------------------------
 
-MAX_NAME_BYTES = 64
 MAX_MODEL_PARAMS = 8_192
 """Bytes of a model's parameters: settings, not data."""
 MAX_TOL = 10**15

@@ -329,9 +329,6 @@ class PredictionSeat(Wire, frozen=True):
     paid: Uint
 
 
-NEW_SEAT = PredictionSeat(b"", b"", b"", 0, [], 0)
-
-
 class ValueRecord(Wire, frozen=True):
     """Of one row: class (0 of a NUMBER model), score, and how many support it: 0, and there is no value."""
 

@@ -33,7 +33,6 @@ from learningchain.client.dashboard.uploads import store_image
 _LINES: WeakKeyDictionary[Any, BestLines] = WeakKeyDictionary()
 """By node: a line that was read is kept between two views."""
 STATES = {"OPEN": "live", "PAID": "good", "REFUNDED": "", "EMPTY": ""}
-HIDDEN_FIELDS = frozenset({"expires_in_h"})
 _UPLOADED = ("cid", "image_id", "size", "arch")
 DRAWN = 6
 """Claimants whose losses are drawn: the best ones."""

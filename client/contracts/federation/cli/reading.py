@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 MAX_LIST = 1_000
 FedText = Annotated[str, Parameter(name="FED", help="The federation's id, its first characters, or latest: your newest one.")]
-SHOWN_PANEL = 5
 MOST_CALLS = 64
 """That look for one round, 16,000 events each."""
 

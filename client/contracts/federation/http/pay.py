@@ -12,7 +12,6 @@ why a file was not used in events alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
 
 from learningchain.chain.contracts.federation.messages import FileCode
 from learningchain.chain.contracts.federation.records import FederationMember, RoundOutcome
@@ -22,18 +21,6 @@ from learningchain.client.contracts.federation.http.happened import AttemptsTold
 from learningchain.client.schema.render import Json
 
 SETTLED, SHARE = "fed.settled", "fed.share"
-WHYS: Final = (
-    "PAID",
-    "NOT_MEASURED",
-    "NOT_IN",
-    "NO_FILE",
-    "REFUSED",
-    "NOT_ADDED",
-    RoundOutcome.NO_PROGRESS.name,
-    RoundOutcome.REVERTED.name,
-    "NO_POINTS",
-)
-"""Why an owner was paid in a round, or was not: the first that holds, in this order but for what the round as a whole came to."""
 
 
 class RoundTold:
