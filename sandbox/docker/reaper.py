@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import logging
 import os
-import select
 import subprocess
 import sys
 import threading
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from learningchain.sandbox.docker import reaper_program
 from learningchain.sandbox.errors import SandboxUnavailable
+from learningchain.sandbox.programs import start_program
 
 LEAVE_S = 600.0
 """How long a run that may outlive its node waits for one to come back."""
@@ -53,29 +53,18 @@ class Reaper:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock, told = self._folder / "reaper.lock", self._folder / "reaper.log"
         words = (reaper_program.__file__, self._engine, self._tag, str(lock), f"{self._leave_s:g}")
-        environment = {name: value for name, value in os.environ.items() if name in _KEEP or name.startswith("DOCKER_")}
-        # Where this process has docker-py from.
-        environment["PYTHONPATH"] = os.pathsep.join(os.path.abspath(path) for path in sys.path if path)
-        # A session of its own: what ends the node's terminal does not end it.
         with open(told, "ab") as said:
             if said.tell() > _LOG_CAP:
                 said.truncate(0)
-            process = subprocess.Popen(
+            process = start_program(
                 [sys.executable, "-P", *words],
+                ready=reaper_program.READY,
+                within_s=START_S,
+                said=said,
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=said,
-                cwd="/",
-                env=environment,
-                start_new_session=True,
+                keeps=lambda name: name in _KEEP or name.startswith("DOCKER_"),
             )
-        ready = b""
-        if process.stdout is not None:
-            with process.stdout as answers:
-                ready = answers.read(len(reaper_program.READY)) if select.select([answers], [], [], START_S)[0] else b""
-        if ready != reaper_program.READY:
-            process.kill()
-            process.wait()
+        if process is None:
             raise OSError(f"it ended or said nothing within {START_S:g} s; {told} says why")
         self._process = process
         threading.Thread(target=self._replace, args=(process,), name="sandbox-reaper", daemon=True).start()

@@ -26,6 +26,7 @@ from learningchain.sandbox.docker.engine import Engine
 from learningchain.sandbox.errors import SandboxUnavailable
 from learningchain.sandbox.oci.engine_program import READY, SOCKET
 from learningchain.sandbox.oci.groups import GIVEN
+from learningchain.sandbox.programs import start_program
 from learningchain.sandbox.spec import EngineInfo
 
 START_S = 60.0
@@ -122,26 +123,17 @@ class OciEngine(Engine):
         crun, unshare = self._program(self._crun or "crun", "crun"), self._program("unshare", "unshare")
         self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         program = [sys.executable, "-P", "-m", "learningchain.sandbox.oci.engine_program", crun, str(self.data), str(self.folder)]
-        environment = {name: value for name, value in os.environ.items() if name in _KEEP}
-        environment |= {"PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path if path)}
         log = self.folder / "engine.log"
         with log.open("wb") as said:
-            process = subprocess.Popen(
+            process = start_program(
                 [unshare, *NAMESPACES, "--", *program],
+                ready=READY.encode(),
+                within_s=START_S,
+                said=said,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=said,
-                cwd="/",
-                env=environment,
-                start_new_session=True,
+                keeps=_KEEP.__contains__,
             )
-        ready = b""
-        if process.stdout is not None:
-            with process.stdout as answers:
-                ready = answers.readline(64) if select.select([answers], [], [], START_S)[0] else b""
-        if ready.strip() != READY.encode():
-            process.kill()
-            process.wait()
+        if process is None:
             raise SandboxUnavailable(self._why(log.read_text(errors="replace"), crun))
         threading.Thread(target=process.wait, name="oci-engine", daemon=True).start()
 
