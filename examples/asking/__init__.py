@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import functools
 import importlib
 import json
 import random
@@ -30,7 +29,7 @@ from learningchain.client.receipts.files import check_receipt
 from learningchain.client.sdk.client import Client
 from learningchain.examples import build, tabular
 from learningchain.examples.asking.hook import Hook
-from learningchain.examples.demo.graph import DemoFailed, Graph, make_homes, make_network, start_node
+from learningchain.examples.demo.graph import DemoFailed, Graph, make_homes, make_network
 from learningchain.examples.demo.plan import NODES
 from learningchain.examples.demo.told import WAIT_S, Story, tell
 from learningchain.examples.place import EXAMPLES, RUN
@@ -85,20 +84,11 @@ class Asking(Story):
     async def set_up(self) -> None:
         await make_homes(self.graph, NODES, (), SETTINGS)
         await make_network(self.graph, PARAMS, SECTIONS)
-        for home in self.graph.nodes:
-            start_node(self.graph, home, "learningchain.examples.asking.liar" if home.name == LIAR else "learningchain")
-        for home in self.graph.nodes:
-            self.clients[home.name] = await self.until(f"{home.name}'s API", functools.partial(self.client_of, home))
+        await self.start_nodes({LIAR: "learningchain.examples.asking.liar"})
         self.step("five nodes run; carol's is made to answer wrongly, once")
         await self.hook.start()
-        verifiers = [home for home in self.graph.nodes if home.part.validator]
-
-        async def ready() -> bool:
-            accounts = [await self.requester.account(home.address) for home in verifiers]
-            return all(one["capacity"] is not None and one["box_key"] is not None for one in accounts)
-
-        await self.until("every verifier's sandbox proven, its capacity and box key declared", ready)
-        self.step("every sandbox has proven its limits")
+        validators = [home.address for home in self.graph.nodes if home.part.validator]
+        await self.all_proven(self.requester, "verifier", validators)
 
     # --- a model ----------------------------------------------------------------------------------------------------------------
 
@@ -112,14 +102,7 @@ class Asking(Story):
         job = JobRequest(image=image, bounty="60", fee="0.1", expires_in_s=EXPIRES_S, float_kind="f64", params={}, limits=limits)
         posted = await self.requester.submit_job(job, wait=30)
         self.step("erin posts a job: a credit score from the German Credit data, 60 credits for the lowest loss")
-
-        async def paid() -> Json | None:
-            found: Json = dict(await self.requester.job(posted["job"]))
-            return found if found["state"] in ("PAID", "REFUNDED", "EMPTY") else None
-
-        job_view = await self.until("the end of the job", paid)
-        if job_view["state"] != "PAID":
-            raise DemoFailed(f"the job ended {job_view['state']} instead of PAID")
+        job_view = await self.paid(self.requester, posted["job"])
         winner = self.name(job_view["winner"])
         self.promise("the job's winner is paid", job_view["state"] == "PAID")
         lowest = min((claim["loss"] for claim in job_view["claims"]), key=float)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from learningchain.examples.demo.graph import (
     dead,
     end_processes,
     new_folder,
+    start_node,
 )
 
 WAIT_S: Final = 240.0
@@ -65,6 +67,33 @@ class Story:
         supply = await client.supply()
         minted, burned, left = (parse_credits(supply[name]) for name in ("minted", "burned", "supply"))
         self.promise("no credit came from nowhere", minted - burned == left)
+
+    async def start_nodes(self, programs: Mapping[str, str] | None = None) -> None:
+        """Every node runs and answers. `programs`: those that run another one than the command, by their names."""
+        for home in self.graph.nodes:
+            start_node(self.graph, home, (programs or {}).get(home.name, "learningchain"))
+        for home in self.graph.nodes:
+            self.clients[home.name] = await self.until(f"{home.name}'s API", functools.partial(self.client_of, home))
+
+    async def all_proven(self, client: Client, who: str, addresses: Sequence[str]) -> None:
+        async def ready() -> bool:
+            accounts = [await client.account(address) for address in addresses]
+            return all(one["capacity"] is not None and one["box_key"] is not None for one in accounts)
+
+        await self.until(f"every {who}'s sandbox proven, its capacity and box key declared", ready)
+        self.step("every sandbox has proven its limits")
+
+    async def paid(self, client: Client, job: str) -> Any:
+        """The job, as the node tells of it, when its winner was paid. Raises DemoFailed where nobody was."""
+
+        async def ended() -> Any:
+            found = await client.job(job)
+            return found if found["state"] in ("PAID", "REFUNDED", "EMPTY") else None
+
+        found = await self.until("the end of the job", ended)
+        if found["state"] != "PAID":
+            raise DemoFailed(f"the job ended {found['state']} instead of PAID")
+        return found
 
     async def until(self, what: str, look: Callable[[], Awaitable[Any]]) -> Any:
         """What `look` finds. Raises DemoFailed when time is up, or a node ended."""

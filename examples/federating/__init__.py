@@ -22,7 +22,7 @@ from typing import Any, Final
 from learningchain.chain.ledger.genesis import make_params
 from learningchain.chain.types import parse_credits
 from learningchain.client.sdk.client import Client
-from learningchain.examples.demo.graph import DemoFailed, check_alive, command, make_homes, make_network, start_node
+from learningchain.examples.demo.graph import DemoFailed, check_alive, command, make_homes, make_network
 from learningchain.examples.demo.plan import Part
 from learningchain.examples.demo.told import Story, tell
 from learningchain.examples.federation import layer
@@ -83,18 +83,9 @@ class Training(Story):
         await make_homes(self.graph, NODES, (), SETTINGS)
         await make_network(self.graph, PARAMS, SECTIONS)
         await self._bring_data()
-        for home in self.graph.nodes:
-            start_node(self.graph, home)
-        for home in self.graph.nodes:
-            self.clients[home.name] = await self.until(f"{home.name}'s API", functools.partial(self.client_of, home))
+        await self.start_nodes()
         self.step("five nodes run: four hospitals and a sponsor")
-
-        async def ready() -> bool:
-            accounts = [await self.requester.account(self.graph.member(name).address) for name in OWNERS]
-            return all(one["capacity"] is not None and one["box_key"] is not None for one in accounts)
-
-        await self.until("every hospital's sandbox proven, its capacity and box key declared", ready)
-        self.step("every sandbox has proven its limits")
+        await self.all_proven(self.requester, "hospital", [self.graph.member(name).address for name in OWNERS])
 
     async def _bring_data(self) -> None:
         """Each hospital's own cases, with the command that it would type; a fifth share is the sponsor's own."""

@@ -12,7 +12,6 @@ the demo promises is looked at in the end; exit code 1 names what is not so.
 from __future__ import annotations
 
 import asyncio
-import functools
 import sys
 from typing import Any, Final
 
@@ -20,7 +19,7 @@ from learningchain.chain.ledger.genesis import make_params
 from learningchain.client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest, SetRequest
 from learningchain.client.contracts.prediction.http.model_schema import parse_schema
 from learningchain.client.sdk.client import Client
-from learningchain.examples.demo.graph import DemoFailed, make_homes, make_network, start_node
+from learningchain.examples.demo.graph import make_homes, make_network
 from learningchain.examples.demo.plan import Part
 from learningchain.examples.demo.told import Story, tell
 from learningchain.examples.place import RUN
@@ -70,18 +69,10 @@ class Sorting(Story):
     async def set_up(self) -> None:
         await make_homes(self.graph, NODES, (), SETTINGS)
         await make_network(self.graph, PARAMS, SECTIONS)
-        for home in self.graph.nodes:
-            start_node(self.graph, home)
-        for home in self.graph.nodes:
-            self.clients[home.name] = await self.until(f"{home.name}'s API", functools.partial(self.client_of, home))
+        await self.start_nodes()
         self.step("five nodes run; alice works, bob, carol and dave verify and serve")
-
-        async def ready() -> bool:
-            accounts = [await self.poster.account(home.address) for home in self.graph.nodes if home.part.validator]
-            return all(one["capacity"] is not None and one["box_key"] is not None for one in accounts)
-
-        await self.until("every verifier's sandbox proven, its capacity and box key declared", ready)
-        self.step("every sandbox has proven its limits")
+        validators = [home.address for home in self.graph.nodes if home.part.validator]
+        await self.all_proven(self.poster, "verifier", validators)
 
     async def publish(self) -> SetRequest:
         folder = self.graph.folder / "nodes" / "sentences"
@@ -110,14 +101,7 @@ class Sorting(Story):
         )
         posted = await self.poster.submit_job(job, wait=30)
         self.step("erin posts the job on the set: 50 credits for the classifier with the lowest loss")
-
-        async def ended() -> dict[str, Any] | None:
-            found = dict(await self.poster.job(posted["job"]))
-            return found if found["state"] in ("PAID", "REFUNDED", "EMPTY") else None
-
-        view = await self.until("the end of the job", ended)
-        if view["state"] != "PAID":
-            raise DemoFailed(f"the job ended {view['state']} instead of PAID")
+        view = await self.paid(self.poster, posted["job"])
         self.promise("the job on the published set is paid", True)
         measured = {vote["vote"] for round_ in view["rounds"] for seat in round_["committee"] for vote in seat["votes"]}
         self.promise("whoever measured again found the claimed loss", measured == {"OK"})
