@@ -49,7 +49,7 @@ def name_of(callback: Any) -> str:
 
 def watch_loop(probe: Probe) -> None:
     """Every step of Python's own loop."""
-    from learningchain.client.daemon import running as daemon
+    from learningchain.client.daemon import main as daemon
 
     plain = events.Handle._run
 

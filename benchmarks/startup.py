@@ -28,7 +28,7 @@ _EACH = 500
 _QUESTIONS = 9
 
 
-DAEMON = ("learningchain.client.daemon.running", "learningchain.client.work.compose")
+DAEMON = ("learningchain.client.daemon.main", "learningchain.client.work.compose")
 """What a node's processes import."""
 
 

@@ -87,7 +87,8 @@ def opened(common: Common, otherwise: str = "Nothing can be audited") -> Iterato
     from learningchain.chain.storage.blockstore import BlockStore
     from learningchain.chain.storage.errors import StorageError
     from learningchain.client import config as configuration
-    from learningchain.client.daemon.running import StartError, load_genesis
+    from learningchain.client.daemon.faults import StartError
+    from learningchain.client.daemon.opening import load_genesis
 
     data = common.folder
     try:

@@ -119,7 +119,8 @@ def _opened(common: Common) -> Iterator[BlockStore]:
     from learningchain.chain.storage.datadir import DataDir
     from learningchain.chain.storage.errors import StorageError
     from learningchain.client import config as configuration
-    from learningchain.client.daemon.running import StartError, load_genesis
+    from learningchain.client.daemon.faults import StartError
+    from learningchain.client.daemon.opening import load_genesis
 
     try:
         folder = DataDir.open(str(common.folder), create=False)

@@ -11,7 +11,7 @@ A slice is a package with the modules that its contract needs, each found by its
     api        ROUTES, and PATH and FOLLOWERS where there are some                           read by client.api.table
     account    VIEW and of, its part of what is said of an account                           read by client.api.accounts
     pages      PAGES and NAV, drawn with its folder `templates`; overview, FIRST             read by client.dashboard
-    outsiders  door, what it answers to who asks to join                                      read by client.daemon.running
+    outsiders  door, what it answers to who asks to join                                      read by client.daemon.services
     callbacks  NAMES, LAST, named, happened, data: what is told to URLs                      read by client.callbacks
     notify     EVENTS, TOPICS, told: what the operator is told of                             read by client.notify
     sdk        CALLS, its calls of the SDK                                                   read by client.sdk.client

@@ -31,7 +31,7 @@ def run(
     with ThreadPoolExecutor(1) as aside:
         opening = None if passphrase is None else aside.submit(open_keyring, data, passphrase)
         with quick_imports():
-            from learningchain.client.daemon import running as daemon
+            from learningchain.client.daemon import main as daemon
             from learningchain.client.signer import pairing
         keys = opening.result if opening is not None else lambda: pairing.read_pairing(data / pairing.FILE)
         return daemon.run(data, keys, work=work, accept_new_guard=accept_new_guard, signed_up_to=signed_up_to, restart=restart)

@@ -91,7 +91,8 @@ def look_at_keystore(folder: Path) -> list[DoctorFinding]:
 
 
 def look_at_genesis(folder: Path) -> list[DoctorFinding]:
-    from learningchain.client.daemon.running import OfAnotherVersion, StartError, load_genesis
+    from learningchain.client.daemon.faults import OfAnotherVersion, StartError
+    from learningchain.client.daemon.opening import load_genesis
 
     try:
         genesis = load_genesis(folder)
@@ -104,7 +105,8 @@ def look_at_genesis(folder: Path) -> list[DoctorFinding]:
 
 def chain_id(folder: Path) -> bytes | None:
     """Of the network's file; None where it cannot be used, which is a finding of its own."""
-    from learningchain.client.daemon.running import StartError, load_genesis
+    from learningchain.client.daemon.faults import StartError
+    from learningchain.client.daemon.opening import load_genesis
 
     try:
         return load_genesis(folder).chain_id

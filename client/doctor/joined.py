@@ -70,7 +70,7 @@ def look_at_node(data: Path) -> list[DoctorFinding]:
 
 def judge_answer(said: NodeSays, asked_ms: int, answered_ms: int) -> list[DoctorFinding]:
     """The node's version and time beside those of this machine, which asked and heard the answer at these times."""
-    from learningchain.client.daemon.running import version
+    from learningchain.client.daemon.opening import version
 
     own = version()
     findings = [fine("node", "the node is within reach, and lets this machine in")]

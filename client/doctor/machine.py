@@ -251,7 +251,7 @@ def look_at_limits() -> list[DoctorFinding]:
 def look_at_versions(running: str | None) -> list[DoctorFinding]:
     """`running`: the version of the node that runs."""
     from learningchain.chain.params import PROTOCOL_VERSION
-    from learningchain.client.daemon.running import version
+    from learningchain.client.daemon.opening import version
 
     own = version()
     python = f"Python {sys.version_info.major}.{sys.version_info.minor}"

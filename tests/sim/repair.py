@@ -61,7 +61,7 @@ def _end(machine: Machine, fault: Exception) -> None:
 
 
 def accept_new_guard(machine: Machine) -> None:
-    """As `client.daemon.running.open_guard` does it."""
+    """As `client.daemon.opening.open_guard` does it."""
     machine.world.faults["new guard accepted"] += 1
     wal = Wal.open("wal", chain_id=machine.chain_id, create=False, disk=machine.disk, segment=machine.segment)
     state, _ = machine.store.load()

@@ -286,10 +286,10 @@ def test_node_hands_over_to_the_daemon(run: Any, tmp_path: Path, monkeypatch: py
         calls.append((data, keys().newest.address, work, accept_new_guard, signed_up_to, restart))
         return 7
 
-    daemon = type(sys)("learningchain.client.daemon.running")
+    daemon = type(sys)("learningchain.client.daemon.main")
     daemon.run = daemon_run  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "learningchain.client.daemon.running", daemon)
-    monkeypatch.setattr("learningchain.client.daemon.running", daemon, raising=False)
+    monkeypatch.setitem(sys.modules, "learningchain.client.daemon.main", daemon)
+    monkeypatch.setattr("learningchain.client.daemon.main", daemon, raising=False)
     assert run("node", "--data", tmp_path / "n").code == 7
     assert guarded == ["LEARNINGCHAIN_PASSPHRASE"]
     assert run("node", "--data", tmp_path / "n", "--work", "--accept-new-guard").code == 7

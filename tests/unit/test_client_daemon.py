@@ -15,7 +15,9 @@ from learningchain.chain.storage.datadir import DataDir
 from learningchain.chain.storage.errors import DiskFull, ServerUnreachable, StorageDamaged
 from learningchain.chain.storage.guard import ALL_ROUNDS, Guard, Kind
 from learningchain.chain.storage.wal import Wal
-from learningchain.client.daemon.running import Daemon, exit_code, open_guard, take_at_word
+from learningchain.client.daemon.faults import exit_code
+from learningchain.client.daemon.opening import open_guard, take_at_word
+from learningchain.client.daemon.running import Daemon
 from learningchain.client.keys.signing import LocalSigner
 from learningchain.client.node import process
 

@@ -17,8 +17,10 @@ from learningchain.chain.ledger.transition import validators_of
 from learningchain.chain.node import events as e
 from learningchain.chain.storage.errors import StorageDamaged
 from learningchain.chain.types import Header, Receipt
-from learningchain.client.daemon import running as daemon
-from learningchain.client.daemon.running import StartError, UnknownProtocol
+from learningchain.client.daemon import identity
+from learningchain.client.daemon import main as daemon
+from learningchain.client.daemon.faults import StartError, UnknownProtocol
+from learningchain.client.daemon.identity import OwnKeys, present, use_key
 from learningchain.client.keys import keyring
 from learningchain.client.keys.keyring import Keyring
 from learningchain.client.keys.keystore import Identity, beacon_key
@@ -48,62 +50,61 @@ def ledger_says(keys: Keyring, public: bytes | None) -> Any:
 async def test_a_node_is_who_the_ledger_says_and_else_who_it_wants_to_be() -> None:
     keys = keyring_of(1, 2)
     first, second = keys.all
-    assert Node._present(keys, ledger_says(keys, first.key.public)) is first
-    assert Node._present(keys, ledger_says(keys, second.key.public)) is second
+    assert present(keys, ledger_says(keys, first.key.public)) is first
+    assert present(keys, ledger_says(keys, second.key.public)) is second
     for unknown in (SigningKey(b"\7" * 32).public, None):
-        assert Node._present(keys, ledger_says(keys, unknown)) is second
+        assert present(keys, ledger_says(keys, unknown)) is second
 
 
-@pytest.mark.parametrize(("present", "shows", "votes"), [(1, 1, True), (2, 2, True), (7, 2, False), (None, 2, True)])
-async def test_a_validator_signs_with_the_key_of_its_set_and_with_no_other(present: int | None, shows: int, votes: bool) -> None:
-    node, keys, used = Node(), keyring_of(1, 2), list[tuple[bytes, bool]]()
-    node.signer = LocalSigner(keys.all[0].key, cast(Any, None), CHAIN, keys.id)
-    node.signer.use_key = lambda key, *, votes: used.append((key.public, votes))  # type: ignore[method-assign]
-    public = None if present is None else SigningKey(bytes((present,)) * 32).public
-    node._use_key(keys, ledger_says(keys, public))
+@pytest.mark.parametrize(("named", "shows", "votes"), [(1, 1, True), (2, 2, True), (7, 2, False), (None, 2, True)])
+async def test_a_validator_signs_with_the_key_of_its_set_and_with_no_other(named: int | None, shows: int, votes: bool) -> None:
+    keys, used = keyring_of(1, 2), list[tuple[bytes, bool]]()
+    signer = LocalSigner(keys.all[0].key, cast(Any, None), CHAIN, keys.id)
+    signer.use_key = lambda key, *, votes: used.append((key.public, votes))  # type: ignore[method-assign]
+    public = None if named is None else SigningKey(bytes((named,)) * 32).public
+    use_key(signer, keys, ledger_says(keys, public))
     assert used == [(SigningKey(bytes((shows,)) * 32).public, votes)]
 
 
-async def test_a_node_whose_key_was_replaced_goes_on_with_the_other_one_everywhere() -> None:
-    node, keys, seen = Node(), keyring_of(1, 2), list[tuple[str, Any]]()
+def own_keys(data: Path, keys: Keyring, node: Any, spawn: Any, **parts: Any) -> OwnKeys:
+    given = {"signer": None, "network": None, "driver": None} | parts
+    return OwnKeys(data, keys, keys.all[0], node=node, spawn=spawn, **given)
+
+
+async def test_a_node_whose_key_was_replaced_goes_on_with_the_other_one_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys, seen = keyring_of(1, 2), list[tuple[str, Any]]()
     first, second = keys.all
-    node.keys, node.identity, node.signer = keys, first, cast(Any, None)
-    node.node = cast(Any, SimpleNamespace(height=9, use_beacon_key=lambda key: seen.append(("beacon", key))))
-    node.network = cast(Any, SimpleNamespace(use_key=lambda key: seen.append(("network", key.public))))
-    node._use_key = lambda keys, state: seen.append(("signer", keys))  # type: ignore[method-assign]
+    node = SimpleNamespace(height=9, use_beacon_key=lambda key: seen.append(("beacon", key)), state=None)
+    network = SimpleNamespace(use_key=lambda key: seen.append(("network", key.public)))
+    monkeypatch.setattr(identity, "use_key", lambda signer, keys, state: seen.append(("signer", keys)))
+    own = own_keys(Path("/nowhere"), keys, node, asyncio.create_task, network=network)
 
     async def settle(public: bytes) -> None:
         seen.append(("disk", public))
 
-    node._settle_keys = settle  # type: ignore[method-assign]
+    own.settle = settle  # type: ignore[method-assign]
     for public in (first.key.public, second.key.public, second.key.public):
         seen.clear()
-        node.node.state = ledger_says(keys, public)
-        node._look_at_key()
+        node.state = ledger_says(keys, public)
+        own.look()
         await asyncio.sleep(0)
         changed = [("beacon", second.beacon_key), ("network", second.key.public), ("signer", keys), ("disk", second.key.public)]
         fresh = public == second.key.public and ("disk", public) in seen
         assert seen == (changed if fresh else [("signer", keys)])
-    assert node.identity is second and seen == [("signer", keys)], "once"
-    node.keys = None
-    seen.clear()
-    node._look_at_key()
-    assert seen == [], "a key that lies with a signer is not looked for here"
+    assert own.identity is second and seen == [("signer", keys)], "once"
 
 
 async def test_a_replaced_key_s_file_is_moved_once_its_block_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    node, done = Node(), asyncio.Event()
-    moved: list[tuple[Path, bytes]] = []
-    node.data = tmp_path
-    node.driver = cast(Any, SimpleNamespace(settled=done.wait))
+    done, moved = asyncio.Event(), list[tuple[Path, bytes]]()
+    own = own_keys(tmp_path, keyring_of(1, 2), None, None, driver=SimpleNamespace(settled=done.wait))
     monkeypatch.setattr(keyring, "settle", lambda folder, public: moved.append((folder, public)))
-    node._spawn(node._settle_keys(b"public"))
+    settling = asyncio.create_task(own.settle(b"public"))
     for _ in range(5):
         await asyncio.sleep(0)
     assert moved == [], "not while the block may still be lost"
     done.set()
     async with asyncio.timeout(20):
-        await asyncio.gather(*node._tasks)
+        await settling
     assert moved == [(tmp_path, b"public")]
 
     def full(*_: object) -> bool:
@@ -111,7 +112,7 @@ async def test_a_replaced_key_s_file_is_moved_once_its_block_is_there(monkeypatc
 
     monkeypatch.setattr(keyring, "settle", full)
     with structlog.testing.capture_logs() as lines:
-        await node._settle_keys(b"public")
+        await own.settle(b"public")
     assert "at the next start" in lines[0]["event"] and "No space" in lines[0]["why"]
 
 

@@ -28,7 +28,9 @@ from learningchain.chain.storage.wal import Wal
 from learningchain.chain.types import Certificate, Header, LogEvent, Receipt
 from learningchain.client.config import Config, Loaded, ServeConfig, WorkConfig
 from learningchain.client.daemon import running as daemon
-from learningchain.client.daemon.running import Daemon, StartError, load_genesis, open_guard, open_state
+from learningchain.client.daemon.faults import StartError
+from learningchain.client.daemon.opening import load_genesis, open_guard, open_state
+from learningchain.client.daemon.running import Daemon
 from learningchain.client.node import process
 from tests.unit.node_kit import CHAIN, genesis, ident, state_of
 
@@ -215,7 +217,7 @@ async def test_who_left_hears_of_it_before_it_is_cut_off_and_who_was_banned_does
     node.network = cast(
         Any, SimpleNamespace(recheck_membership=recheck, peers=lambda: [SimpleNamespace(id=left), SimpleNamespace(id=banned)])
     )
-    node._set_validators = node._look_at_key = lambda: None  # type: ignore[method-assign]
+    node._set_validators = lambda: None  # type: ignore[method-assign]
     node._pruner = cast(Any, SimpleNamespace(decided=lambda: None))
     member = Member(left, False, 0, 0, [], 0, [], [], left=9)
     node.node = cast(Any, SimpleNamespace(state=SimpleNamespace(get={member_key(left): member}.get), parked=[]))
@@ -237,7 +239,7 @@ async def test_connections_are_looked_at_again_when_membership_changed(monkeypat
         node.network = cast(Any, SimpleNamespace(recheck_membership=lambda spared, seen=seen: seen.append("members"), peers=list))
         node._pruner = cast(Any, SimpleNamespace(decided=lambda: None))
         node._set_validators = lambda seen=seen: seen.append("validators")  # type: ignore[method-assign, misc]
-        node._look_at_key = lambda seen=seen: seen.append("key")  # type: ignore[method-assign, misc]
+        node._own_keys = cast(Any, SimpleNamespace(look=lambda seen=seen: seen.append("key")))
         told = [Receipt(bytes(32), 0, [LogEvent(name, b"r" * 20, [])] if name else []) for name in receipts]
         header = cast(Header, SimpleNamespace(proposer=ident(0)))
         node._decided(e.Decided(4, bytes(32), header, [], told, []))

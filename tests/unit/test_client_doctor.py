@@ -14,7 +14,7 @@ import pytest
 from learningchain.chain.storage.datadir import MIN_FREE
 from learningchain.client import config
 from learningchain.client.config import Config
-from learningchain.client.daemon.running import version
+from learningchain.client.daemon.opening import version
 from learningchain.client.doctor import files, gpus, machine, node
 from learningchain.client.doctor.findings import DoctorFinding, FindingLevel, examine, exit_code, fine
 from learningchain.client.doctor.node import Said

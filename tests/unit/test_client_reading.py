@@ -22,7 +22,7 @@ from learningchain.client.contracts.membership.http import token
 from learningchain.client.contracts.prediction.cli.ask import read_rows
 from learningchain.client.contracts.prediction.http.model_schema import BadRow, decode_rows, parse_schema
 from learningchain.client.contracts.prediction.sdk import rows_text
-from learningchain.client.daemon.running import api_token
+from learningchain.client.daemon.opening import api_token
 from learningchain.client.data.table_schema import parse_table_schema
 from learningchain.client.keys import names
 from learningchain.client.keys.keystore import Keystore

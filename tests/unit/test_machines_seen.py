@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from learningchain.chain.storage import private
-from learningchain.client.daemon.running import version
+from learningchain.client.daemon.opening import version
 from learningchain.client.doctor import joined, node
 from learningchain.client.doctor.findings import DoctorFinding
 from learningchain.client.doctor.node import Said

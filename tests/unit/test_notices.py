@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from learningchain.client.config import Config
 from learningchain.client.contracts.federation.roles.channel import FileAnswer, UpdateAnswer
 from learningchain.client.contracts.federation.wishes import StopWish, TrainWish, of_wish
-from learningchain.client.contracts.keys.work import COMING, OPEN, RecoveryWatch
+from learningchain.client.contracts.keys.roles.watching import COMING, OPEN, RecoveryWatch
 from learningchain.client.node.disk_use import EVERY_S
 from learningchain.client.work.engine_watch import ANSWER_S, LOOK_S
 from learningchain.client.work.events import BringImage, Chain, ContentReady, FetchContent, ImageFailed, ImageReady, Kept

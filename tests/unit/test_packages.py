@@ -64,7 +64,7 @@ BESIDE_OWN_FILES = """
 import chain, client
 import learningchain
 assert (chain.MINE, client.MINE) == (True, True), "files of the user's own stay what they are"
-import learningchain.client.daemon.running, learningchain.client.sdk.client, learningchain.examples.demo
+import learningchain.client.daemon.main, learningchain.client.sdk.client, learningchain.examples.demo
 assert learningchain.Client is learningchain.client.sdk.client.Client
 from learningchain.chain.contracts import CONTRACTS
 assert len(CONTRACTS) > 6

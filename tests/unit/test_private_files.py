@@ -22,11 +22,12 @@ from learningchain.chain.storage.guard import Guard
 from learningchain.chain.storage.snapshot import make
 from learningchain.chain.storage.wal import Wal
 from learningchain.client import config
+from learningchain.client.api.server import MIN_TOKEN
 from learningchain.client.cli.common import WrongUsage
 from learningchain.client.cli.network import read_genesis
 from learningchain.client.config import ConfigError
-from learningchain.client.daemon import running as daemon
-from learningchain.client.daemon.running import StartError, api_token, load_genesis
+from learningchain.client.daemon.faults import StartError
+from learningchain.client.daemon.opening import api_token, load_genesis
 from learningchain.client.keys.hidden import decrypt, encrypt
 from learningchain.client.keys.keystore import Keystore, KeystoreError
 from learningchain.client.sdk.http import read_token
@@ -291,7 +292,7 @@ def test_the_token_is_whole_durable_and_unreadable_to_others(folder: Path, monke
     # Its bytes before it has its name, then its name.
     assert synced == [(found.st_ino, False), (folder.stat().st_ino, True)]
     assert api_token(folder) == token
-    assert len(token) >= daemon.MIN_TOKEN
+    assert len(token) >= MIN_TOKEN
 
 
 def test_a_keystore_is_on_the_disk_before_it_has_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ from learningchain.chain.storage.errors import StorageDamaged
 from learningchain.chain.storage.snapshot import SnapshotFile, make
 from learningchain.chain.storage.staging import Staging
 from learningchain.chain.types import block_id, decode_block
-from learningchain.client.daemon.running import open_state, open_store
+from learningchain.client.daemon.opening import open_state, open_store
 from learningchain.client.node import snapshots
 from learningchain.client.node.snapshots import SnapshotService
 from tests.unit.node_kit import Net, genesis

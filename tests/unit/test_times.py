@@ -213,7 +213,8 @@ REASONS: dict[str, str] = {
         client/contracts/prediction/sdk.py BUSY_S
         client/dashboard/live.py PAUSE_S
         client/api/load.py EVERY_S
-        client/daemon/running.py REFRESH_S ALONE_S
+        client/daemon/identity.py ALONE_S
+        client/daemon/running.py REFRESH_S
         client/node/database_watch.py EVERY_S
         client/node/disk_use.py EVERY_S
         client/node/driver.py GATHER_MS
