@@ -80,7 +80,7 @@ AGAIN_S: Final = 1.0
 """What the disk or another effect holds up is tried again after this time."""
 
 
-class Feed(Protocol):
+class FeedMachines(Protocol):
     """Gives an input to a machine, or to all of them, as `WorkDriver` does it."""
 
     def __call__(self, given: Input, only: str | None = None, *, done: bool = False) -> None: ...
@@ -115,7 +115,7 @@ class Effects:
         outbox: Outbox,
         *,
         ready: asyncio.Event,
-        feed: Feed,
+        feed: FeedMachines,
         made: Path,
         send: Send,
         seek: Seek,
@@ -220,7 +220,7 @@ class Effects:
         return all(part.machine.gives_up(ref) for other, part in self._parts.items() if other != name)
 
     async def _answer(self, name: str, work: Callable[[], Awaitable[Input]]) -> None:
-        """Feed a machine with what the work comes to. The work begins with its task: one that is cancelled at once began none."""
+        """FeedMachines a machine with what the work comes to. The work begins with its task: one that is cancelled at once began none."""
         self._feed(await work(), name, done=True)
 
     async def _compute(self, name: str, wanted: Compute) -> Input:
