@@ -9,7 +9,6 @@ import shlex
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -45,30 +44,34 @@ class NeverReady(Exception):
     """Waiting for the node cannot help: the graph will not have it, or it ended. The text says why and what to do. Exit code 1."""
 
 
-@dataclass(frozen=True)
 class Common:
-    """Options that every command has."""
+    """Options that every command has. No dataclass: what those need takes longer to load than a question to the node."""
 
-    data: Annotated[
-        Path | None,
-        Parameter(env_var="LEARNINGCHAIN_DATA", show_env_var=True, help="Data folder of the node. Default: this user's."),
-    ] = None
-    api: Annotated[
-        str | None, Parameter(env_var="LEARNINGCHAIN_API", show_env_var=True, help="URL of the node's API. Default: as configured.")
-    ] = None
-    token_file: Annotated[
-        Path | None,
-        Parameter(
-            env_var="LEARNINGCHAIN_TOKEN_FILE", show_env_var=True, help="File with the API token. Default: in the data folder."
-        ),
-    ] = None
-    receipt: Annotated[
-        Path | None,
-        Parameter(help="Where the command submits something: write its receipt into this file (learningchain receipt check)."),
-    ] = None
-    json: Annotated[bool, Parameter(negative="", show_default=False, help="Print JSON, and errors as JSON on standard error.")] = (
-        False
-    )
+    def __init__(
+        self,
+        data: Annotated[
+            Path | None,
+            Parameter(env_var="LEARNINGCHAIN_DATA", show_env_var=True, help="Data folder of the node. Default: this user's."),
+        ] = None,
+        api: Annotated[
+            str | None,
+            Parameter(env_var="LEARNINGCHAIN_API", show_env_var=True, help="URL of the node's API. Default: as configured."),
+        ] = None,
+        token_file: Annotated[
+            Path | None,
+            Parameter(
+                env_var="LEARNINGCHAIN_TOKEN_FILE", show_env_var=True, help="File with the API token. Default: in the data folder."
+            ),
+        ] = None,
+        receipt: Annotated[
+            Path | None,
+            Parameter(help="Where the command submits something: write its receipt into this file (learningchain receipt check)."),
+        ] = None,
+        json: Annotated[
+            bool, Parameter(negative="", show_default=False, help="Print JSON, and errors as JSON on standard error.")
+        ] = False,
+    ) -> None:
+        self.data, self.api, self.token_file, self.receipt, self.json = data, api, token_file, receipt, json
 
     @property
     def folder(self) -> Path:

@@ -30,7 +30,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import pkgutil
 import sys
 from functools import lru_cache
 from importlib.util import find_spec
@@ -41,16 +40,30 @@ GROUP = "learningchain.client"
 
 def packages() -> dict[str, str]:
     """Each slice's package by its name, in the order of the names. Two of one name: the one that lies here counts."""
-    return dict(sorted((_installed(tuple(sys.path)) | _here()).items()))
+    return dict(sorted((_installed(tuple(sys.path)) | _here(tuple(__path__))).items()))
 
 
 def is_own(name: str) -> bool:
     """Whether the slice is this program's."""
-    return name in _here()
+    return name in _here(tuple(__path__))
 
 
-def _here() -> dict[str, str]:
-    return {info.name: f"{__name__}.{info.name}" for info in pkgutil.iter_modules(__path__) if info.ispkg}
+@lru_cache(4)
+def _here(folders: tuple[str, ...]) -> dict[str, str]:
+    """Looked for on the disk first: `pkgutil` loads much to look anywhere else, such as in a program that was packed."""
+    names = [name for folder in folders for name in _packages(folder)]
+    if not names:
+        import pkgutil
+
+        names = [info.name for info in pkgutil.iter_modules(folders) if info.ispkg]
+    return {name: f"{__name__}.{name}" for name in names}
+
+
+def _packages(folder: str) -> list[str]:
+    try:
+        return [entry.name for entry in os.scandir(folder) if os.path.isfile(os.path.join(entry.path, "__init__.py"))]
+    except OSError:
+        return []
 
 
 @lru_cache(4)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit, urlunsplit
@@ -62,11 +61,11 @@ _BY_STATUS: Final = {
 }
 
 
-@dataclass
 class StreamPlace:
     """How far a stream of events was read: `last` is the id of the newest event."""
 
-    last: str | None = None
+    def __init__(self, last: str | None = None) -> None:
+        self.last = last
 
 
 class NodeApi:

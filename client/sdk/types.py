@@ -6,9 +6,8 @@ Documents are typed dictionaries as the API sends them, described once, where it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 Json = dict[str, Any]
 
@@ -115,8 +114,7 @@ KINDS: dict[str, type[ApiError]] = {
 # --- what is more than a document ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """Something that happened on the node: `kind` is "block", "note", "move", "run", "notice", or "gap" where events are missing.
     `id` says where in the stream, for who comes back."""
 
@@ -125,8 +123,7 @@ class Event:
     id: str | None = None
 
 
-@dataclass(frozen=True)
-class Fetched:
+class Fetched(NamedTuple):
     """A file whose bytes are what `cid` names; `sha256` is of the whole file."""
 
     path: Path
