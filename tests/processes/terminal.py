@@ -23,7 +23,7 @@ class Owner:
         self._environment = kept | own | {"PATH": tools(folder / "bin"), "PYTHONPATH": str(ROOT)}
         self._folder = folder
 
-    async def types(self, *lines: str, answer: str = "") -> str:
+    async def types(self, *lines: str, answer: str = "", within: float = TYPED_S) -> str:
         """Line after line at a terminal, until one fails; what came of it. `answer`: what is typed where a command asks."""
         keyboard, terminal = pty.openpty()
         try:
@@ -36,7 +36,7 @@ class Owner:
                 cwd=self._folder,
                 env=self._environment,
             )
-            out, _ = await asyncio.wait_for(shell.communicate(), TYPED_S)
+            out, _ = await asyncio.wait_for(shell.communicate(), within)
         finally:
             os.close(terminal)
             os.close(keyboard)

@@ -129,7 +129,7 @@ async def test_what_readme_types_ends_in_a_model(graph: ClockedGraph, tmp_path: 
     so."""
     node = graph["v0"]
     owner = Owner(node, tmp_path)
-    before, watch, after = readme("job submit").partition("learningchain job watch")
+    before, watch, after = readme("image check").partition("learningchain job watch")
     assert watch, "README has another line after the posting"
     told = await owner.types(*before.splitlines(), answer="yes")
     assert "Only 3 verifiers beside you can judge this job" in told and "2 of them that conspire" in told

@@ -12,7 +12,8 @@ STARTS = [f"docs/start-{reader}.md" for reader in ("model", "machine", "data", "
 """Where each reader of README goes on; the first has the jobs."""
 TYPED = {
     "make demo": "tests/processes/test_demo.py",
-    "job submit": "tests/processes/test_main_job.py",
+    "image check": "tests/processes/test_main_job.py",
+    "job lock": "tests/processes/test_readme_torch.py",
     "join TOKEN": "tests/processes/test_readme.py",
     "fed join": "tests/processes/test_fed_typed.py",
     "prediction show": "tests/processes/test_readme_question.py",

@@ -42,6 +42,7 @@ def test_it_writes_a_whole_job(run: Any, tmp_path: Path, template: str, program:
     registers = [words for words in commands(readme) if words[:2] == ["model", "register"]]
     assert all({"schema.json", "sample.jsonl"} < set(words) for words in registers) and len(registers) == bool(asked)
     assert ("answers no questions" in readme) == (not asked) and all(f"| `{file}` |" in readme for file in asked)
+    assert ("--start-time 60s" in readme) == (template == "torch"), "importing it takes longer than the default"
     assert f"COPY {program} /lc/job" in docker and "hidden.csv" not in docker, "hidden data is not in the image"
 
 

@@ -30,7 +30,7 @@ ASKED = """Once a winner is paid, others can ask its model, and you get the pric
 verifiers' nodes, at least three beside whoever asks:
 
 ```sh
-learningchain model register --job latest --name {name} --kind number --price 0.001 --schema schema.json --sample sample.jsonl
+learningchain model register --job latest --name {name} --kind number --price 0.001 --schema schema.json --sample sample.jsonl{slow}
 learningchain model serve OWNER/{name}
 learningchain predict OWNER/{name} 2.5
 ```
@@ -38,6 +38,8 @@ learningchain predict OWNER/{name} 2.5
 With the schema a value out of its range is refused before anything is paid, and tables (`predict --csv`) and the dashboard's form
 know the names. The answers to the sample are taken from two runs of the winner on your machine, so `--sample` needs a container
 engine there; without one leave it out. Change both files with `predict` in `{program}`."""
+SLOW = {"torch": " --start-time 60s"}
+"""What a model that takes long to load says of it: five seconds are the default, and importing torch alone takes that."""
 UNASKED = "This program answers no questions about its model: that takes the phase `predict`, which the job in Python has."
 """What a job's page says of its model, once there is one."""
 SUBMITS = {
@@ -70,6 +72,7 @@ def new(
     words |= {"phases": "`train`, `evaluate` and `predict`" if built else "`train` and `evaluate`"}
     words |= {"more": (BUILT if built else "") + (PACKAGES if locked else ""), "terms": TERMS if built else ""}
     words |= {"build": (LOCKS if locked else "") + MAKES[built].format(**words), "submit": SUBMITS[built].format(**words)}
+    words |= {"slow": SLOW.get(template, "")}
     words |= {"asked": ASKED.format(**words) if built else UNASKED}
     for path, text in made.items():
         target = folder / path
