@@ -64,6 +64,7 @@ OK, INVALID = 1, 2
 BANNED_LEAVE = register("LC-FED-56: who was banned has no cell")
 OTHERS_REMAIN = register("LC-FED-57: excluded ones come back where fewer than three others are")
 LACKED_OUT = register("LC-FED-57: who lacked is out for a while")
+TEN_AT_MOST = register("LC-FED-56: ten cells live at most")
 COUNTED_FIRST = register("LC-FED-56: counted ones are dealt first")
 SMALL_IS_OVER = register("LC-FED-56: a cell of fewer than three is over")
 THREE_MISSES = register("LC-FED-58: three misses cost the place")
@@ -150,7 +151,7 @@ def it_has_a_cell(work: Work) -> bool:
 @check("LC-FED-56", 514)
 def enough_are_left(work: Work) -> bool:
     if work.cell.numbered:
-        return bool(_left(work))
+        return bool(_left(work) or _newcomers(work))
     return _is_enough(work, work.candidates(), work.terms.min_members)
 
 
@@ -169,6 +170,13 @@ def _left(work: Work) -> list[tuple[int, list[rules.Candidate]]]:
     return found
 
 
+def _newcomers(work: Work) -> list[rules.Candidate]:
+    """Who has no cell, where that is one."""
+    waiting = [one for one in work.candidates() if work.cell.of(one.number) is None]
+    room = len(work.cell.living) < 10 or not part(TEN_AT_MOST)
+    return waiting if room and _is_enough(work, waiting, max(4, work.terms.min_sum)) else []
+
+
 def _is_enough(work: Work, members: list[rules.Candidate], least: int) -> bool:
     return len(members) >= least and len(rules.counted(members, work.terms.vetted)) >= work.terms.min_sum
 
@@ -183,11 +191,14 @@ def form(work: Work) -> None:
     """The end of DRAW, before the aggregators."""
     cell = work.cell
     if not cell.numbered and _is_enough(work, work.candidates(), 3):
-        _deal(work)
+        _deal(work, work.candidates(), None)
     if cell.numbered:
         for member in sorted(work.members.values(), key=lambda one: one.id):
             if work.is_banned(member.id) and part(BANNED_LEAVE):
                 leave(work, member)
+        new = _newcomers(work)
+        if new:
+            _deal(work, new, 1)
         left = _left(work)
         cell.inside = [[number, bitmap([one.number for one in inside])] for number, inside in left]
         roster = [one for _, inside in left for one in inside]
@@ -196,23 +207,26 @@ def form(work: Work) -> None:
         void(work, TOO_FEW)
 
 
-def _deal(work: Work) -> None:
+def _deal(work: Work, people: list[rules.Candidate], many: int | None) -> None:
     """The counted ones in the order of their tickets, then the others, round and round."""
     cell, least = work.cell, work.terms.min_sum
-    everybody = work.candidates()
-    vetted = {one.number for one in rules.counted(everybody, work.terms.vetted)}
-    ids = {work.of(one.number).id: one.number for one in everybody}
+    vetted = {one.number for one in rules.counted(people, work.terms.vetted)}
+    ids = {work.of(one.number).id: one.number for one in people}
     drawn = [ids[who] for who in work.tickets(list(ids), work.running.beacon, work.now.r, work.running.number)]
     order = [at for at in drawn if at in vetted or not part(COUNTED_FIRST)]
     order += [at for at in drawn if at not in order]
-    many = max(1, min(10, len(order) // max(4, least), len(vetted) // least))
+    if many is None:
+        many = max(1, min(10, len(order) // max(4, least), len(vetted) // least))
     hands: list[list[int]] = [[] for _ in range(many)]
     for turn, at in enumerate(order[: 16 * many]):
         hands[turn % many].append(at)
-    cell.numbered, cell.living = many, [[number, bitmap(hand)] for number, hand in enumerate(hands, 1)]
-    cell.members = [[at, 0, 0] for at in sorted(at for hand in hands for at in hand)]
-    for number, hand in enumerate(hands, 1):
-        work.noted("fed.cell", number, *sorted(work.of(at).id for at in hand))
+    gains = {at: gain for at, _, gain in cell.members}
+    kept = [row for row in cell.members if all(row[0] not in hand for hand in hands)]
+    cell.members = sorted(kept + [[at, 0, gains.get(at, 0)] for hand in hands for at in hand])
+    for hand in hands:
+        cell.numbered += 1
+        cell.living.append([cell.numbered, bitmap(hand)])
+        work.noted("fed.cell", cell.numbered, *sorted(work.of(at).id for at in hand))
 
 
 def leave(work: Work, member: Member) -> None:

@@ -112,7 +112,7 @@ STATE = {
     ),
     b"fs/": Record("PanelSat", ("since", UINT)),
     b"fe/": Record("ExcludedAggregator", ("start", UINT)),
-    b"fc/": Record("AcceptedSets", ("base", REF), ("sets", items(BITMAP, 0, 129))),
+    b"fc/": Record("AcceptedSets", ("base", REF), ("sets", items(BITMAP, 0, 420))),
     b"fr/": Record(
         "RoundRecord",
         *(ATTEMPT, ("base", REF), ("model", REF), ("delta", REF), ("clip", UINT), ("by", items(ID, 0, 3))),

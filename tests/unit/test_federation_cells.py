@@ -98,7 +98,8 @@ def test_an_aggregator_of_a_cell_owes_a_seal_then_parts_then_a_word() -> None:
 )
 def test_members_are_dealt_into_cells_of_four_or_more(members: int, counted: int, least: int, sizes: list[int]) -> None:
     """LC-FED-56: each has as many that count as a sum needs, wherever that can be; nobody is in two."""
-    found = cell_formulas.dealt(replace(CELL_TERMS, min_sum=least), members, counted)
+    terms = replace(CELL_TERMS, min_sum=least)
+    found = cell_formulas.dealt(members, cell_formulas.cells_of(terms, members, counted))
     assert [len(cell) for cell in found] == sizes
     every = [place for cell in found for place in cell]
     assert sorted(every) == list(range(len(every)))

@@ -229,6 +229,53 @@ def over() -> Cells:
     return play
 
 
+def newcomers() -> Cells:
+    """Three wait for long; with a fourth they are a cell, and one that lost its place is among them, without its misses."""
+    play = several("who waits becomes a new cell", "LC-FED-56", rounds=6, max_members=12, pace_ms=10**6)
+    two = play.of_cell(2)
+    for _ in range(3):
+        play.refers()
+        play.files(*[name for name in NINE if name != two[0]])
+        play.pass_deadline()
+        play.have(reference=True)
+        play.pins(1)
+        play.screens([IDLE if name in two else USED for name in NINE if name != two[0]])
+        play.pins(2)
+        play.all({name: play.sum_of(f"sum {play.read().starts}", 3) for name in play.aggregators()})
+        play.settles((1000, (20 - play.read().r) * 10**8), None, None)
+        again(play)
+    assert play.member(two[0]).state == MemberState.GONE
+    play.join(two[0], "v3", "v4")
+    play.pass_deadline()
+    play.begin(4)
+    assert [cell.number for cell in play.cells().cells] == [1, 2], "three are too few"
+    play.ready()
+    play.join("v5")
+    play.pass_deadline()
+    play.begin(4)
+    assert play.of_cell(3) == [name for name in (*OWNERS, *VALIDATORS) if name in (two[0], "v3", "v4", "v5")]
+    assert not {row.index: row for row in play.cells().members}[play.member(two[0]).index - 1].attempts
+    play.ready()
+    play.to_screen(*NINE, "v3", "v4", "v5")
+    to_measure(play, [USED] * 12, 6)
+    assert [cell.number for cell in play.cells().inside] == [1, 2, 3]
+    return play
+
+
+def regrouped() -> Cells:
+    """Where no cell is left, two of each make a new one; a start is taken for that."""
+    play = several("cells that are over make a new one", "LC-FED-56", rounds=4, pace_ms=10**6)
+    one, two = play.of_cell(1), play.of_cell(2)
+    play.pass_deadline()
+    void(play)
+    for name in (*one[2:], *two[2:]):
+        play.do(name, m.LeaveFederation(play.federation))
+    assert not play.cells().cells
+    play.begin(1)
+    assert play.cells().numbered == 3 and sorted(play.of_cell(3)) == sorted([*one[:2], *two[:2]])
+    return play
+
+
 def sets() -> Cells:
     """Each cell is a set of its own on a base; without one of its members another one, behind them."""
     play = several("cells are sets of their own on a base", "LC-FED-59", rounds=3)
@@ -258,5 +305,5 @@ def early() -> Cells:
 
 
 SEVERAL: tuple[Callable[[], Train], ...] = (
-    *(dealt, few_counted, widest, early, halves, no_gain, streaks, absent, away, unproved, over, sets),
+    *(dealt, few_counted, widest, early, halves, no_gain, streaks, absent, away, unproved, over, newcomers, regrouped, sets),
 )

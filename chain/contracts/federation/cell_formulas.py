@@ -7,10 +7,16 @@ from math import isqrt
 from typing import NamedTuple
 
 from learningchain.chain.contracts.federation.formulas import shares, tol
-from learningchain.chain.contracts.federation.messages import MOST_CELLS, AggregationRule, FederationTerms, PaySplit
+from learningchain.chain.contracts.federation.messages import (
+    MOST_CELL_ROUNDS,
+    MOST_CELLS,
+    AggregationRule,
+    FederationTerms,
+    PaySplit,
+)
 from learningchain.chain.verification.scale import lower_median
 
-LEAST_IN_CELL, MOST_IN_CELL, MOST_CELL_ROUNDS = 3, 16, 20
+LEAST_IN_CELL, MOST_IN_CELL = 3, 16
 USUAL_IN_CELL = 4
 """A sum of so few is read by everybody, with noise: where min_sum is more, that many."""
 CELL_ROUND_MS = 600_000
@@ -47,10 +53,18 @@ def cell_fault(terms: FederationTerms) -> str:
     return "" if terms.reference else f"with secrecy sum and {terms.dims} values a reference is needed"
 
 
-def dealt(terms: FederationTerms, members: int, counted: int) -> list[list[int]]:
+def usual_size(terms: FederationTerms) -> int:
+    """LC-FED-56: of a cell, at least, where there are others."""
+    return max(USUAL_IN_CELL, terms.min_sum)
+
+
+def cells_of(terms: FederationTerms, members: int, counted: int) -> int:
+    """LC-FED-56: c"""
+    return max(1, min(members // usual_size(terms), counted // terms.min_sum, MOST_CELLS))
+
+
+def dealt(members: int, cells: int) -> list[list[int]]:
     """LC-FED-56: places of an order that begins with those that count, for each cell. Who is beyond its bound is in none."""
-    wanted = min(members // max(USUAL_IN_CELL, terms.min_sum), counted // terms.min_sum, MOST_CELLS)
-    cells = max(1, wanted)
     inside = min(members, cells * MOST_IN_CELL)
     return [list(range(first, inside, cells)) for first in range(cells)]
 

@@ -1,6 +1,6 @@
 """Federations of few values with secrecy `sum`: cells of owners, each summed whole or not at all. LC-FED-55 to 60.
 
-    DRAW    form      the first time the cells are drawn, of all that are in; nobody is ever added to one
+    DRAW    form      the first time the cells are drawn, of all that are in, later one of who waits; nobody is ever added to one
     TRAIN   trained   who sent no file has missed, and its cell pauses; where all pause: VOID TOO_FEW
     HAVE    decide    a file that one of three aggregators lacks: its owner has missed, and its cell pauses; all: VOID SPLIT
     SCREEN, SUM       SealParts by all three, then PinSealed by all three, then the Screen, and the sum, as two of them say
@@ -23,6 +23,7 @@ from learningchain.chain.contracts.federation import cell_formulas, ends, formul
 from learningchain.chain.contracts.federation.guards import attempt_in, live, require_active, require_cid, require_drawn
 from learningchain.chain.contracts.federation.messages import (
     AGGREGATORS,
+    MOST_CELLS,
     STEPS,
     FederationCode,
     FileCode,
@@ -105,13 +106,21 @@ def _left(federation: FederationContext) -> list[tuple[Cell, list[RosterEntry]]]
     return [(cell, left) for cell, left in found if _is_enough(federation, left, cell_formulas.LEAST_IN_CELL)]
 
 
+def _newcomers(federation: FederationContext) -> list[RosterEntry]:
+    """Who waits, where these are enough for a new cell, and there is room for one."""
+    waiting = [one for one in _active(federation) if not is_in_cell(federation, one.index + 1)]
+    room = len(federation.cells.cells) < MOST_CELLS
+    return waiting if room and _is_enough(federation, waiting, cell_formulas.usual_size(federation.terms)) else []
+
+
 def require_cell(federation: FederationContext) -> None:
     """LC-FED-56: 514, 516."""
     terms = federation.terms
     counted = f", {terms.min_sum} with the flag" if terms.vetted else ""
     if federation.cells.numbered:
-        if not _left(federation):
-            text = f"no cell has {cell_formulas.LEAST_IN_CELL} members left{counted}: those of before are over or too small"
+        if not _left(federation) and not _newcomers(federation):
+            least, new = cell_formulas.LEAST_IN_CELL, cell_formulas.usual_size(terms)
+            text = f"no cell has {least} members left{counted}, and fewer than {new} wait for a new one"
             raise Reject(FederationCode.TOO_FEW_MEMBERS, text)
     elif not _is_enough(federation, members := _active(federation), terms.min_members):
         raise Reject(FederationCode.TOO_FEW_MEMBERS, f"{len(members)} members are in, {terms.min_members} are needed{counted}")
@@ -120,15 +129,18 @@ def require_cell(federation: FederationContext) -> None:
 
 
 def form(federation: FederationContext) -> bool:
-    """At the end of DRAW: the cells, where none was ever drawn, and who of them is in this attempt; False where nobody is."""
+    """At the end of DRAW: the cells, where none was ever drawn, or a new one of those who wait; and who of them all is in this
+    attempt; False where nobody is."""
     if not federation.cells.numbered:
         members = _active(federation)
         if not _is_enough(federation, members, cell_formulas.LEAST_IN_CELL):
             return False
-        _deal(federation, members)
+        _deal(federation, members, many=0)
     for who, one in federation.members():
         if federation.host.is_banned(who):
             leave_cell(federation, who, one.index)
+    if newcomers := _newcomers(federation):
+        _deal(federation, newcomers, many=1)
     left = _left(federation)
     inside = [cell_of(cell.number, (one.index for one in members)) for cell, members in left]
     federation.change_cells(inside=inside)
@@ -137,21 +149,25 @@ def form(federation: FederationContext) -> bool:
     return bool(left)
 
 
-def _deal(federation: FederationContext, members: Sequence[RosterEntry]) -> None:
-    """By the tickets of this draw, those that count first, so that each cell has enough of them; each gets the next in turn."""
-    r, attempt = federation.record.r, federation.attempt
+def _deal(federation: FederationContext, members: Sequence[RosterEntry], many: int) -> None:
+    """By the tickets of this draw, those that count first, so that each cell has enough of them; each gets the next in turn.
+    `many` cells; 0: as many as they give."""
+    r, attempt, now = federation.record.r, federation.attempt, federation.cells
     counted = _counted(federation, members)
 
     def place(one: RosterEntry) -> tuple[bool, bytes]:
         return one not in counted, ticket(attempt.beacon, federation.id, r, attempt.number, one.account)
 
     order = sorted(members, key=place)
-    dealt = [[order[n] for n in places] for places in cell_formulas.dealt(federation.terms, len(members), len(counted))]
-    found = [cell_of(number, (one.index for one in cell)) for number, cell in enumerate(dealt, 1)]
-    indexes = sorted(one.index for one in chain.from_iterable(dealt))
-    rows = [CellMember(index, 0, 0) for index in indexes]
-    federation.change_cells(numbered=len(found), cells=found, members=rows)
-    for number, cell in enumerate(dealt, 1):
+    places = cell_formulas.dealt(len(members), many or cell_formulas.cells_of(federation.terms, len(members), len(counted)))
+    dealt = {now.numbered + n: [order[place] for place in cell] for n, cell in enumerate(places, 1)}
+    new = [cell_of(number, (one.index for one in cell)) for number, cell in dealt.items()]
+    rows = {one.index: one for one in now.members}
+    for one in chain.from_iterable(dealt.values()):
+        rows[one.index] = CellMember(one.index, 0, rows[one.index].gained if one.index in rows else 0)
+    members_ = [rows[index] for index in sorted(rows)]
+    federation.change_cells(numbered=now.numbered + len(new), cells=[*now.cells, *new], members=members_)
+    for number, cell in dealt.items():
         federation.emit("fed.cell", number, *sorted(one.account for one in cell))
 
 

@@ -49,7 +49,7 @@ BOX_BYTES = 80
 BITMAP = MOST_MEMBERS // 8
 STEPS = (2_000, 1_000, 500, 250)
 """LC-FILE-63: a direction is tried at four lengths, in thousandths of the radius."""
-MOST_CELLS = 10
+MOST_CELLS, MOST_CELL_ROUNDS = 10, 20
 MOST_DIRECTIONS = MOST_CELLS + 3
 
 

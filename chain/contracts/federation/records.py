@@ -23,9 +23,10 @@ from typing import Annotated
 from msgspec import Meta
 
 from learningchain.chain.codec import Wire
-from learningchain.chain.contracts.federation.formulas import READY_WINDOWS
+from learningchain.chain.contracts.federation.formulas import READY_WINDOWS, most_starts
 from learningchain.chain.contracts.federation.messages import (
     AGGREGATORS,
+    MOST_CELL_ROUNDS,
     MOST_CELLS,
     MOST_DIRECTIONS,
     MOST_MEMBERS,
@@ -228,11 +229,15 @@ class RoundRecord(Wire, frozen=True):
     settled: Uint
 
 
+MOST_SETS = MOST_CELLS * most_starts(MOST_CELL_ROUNDS)
+"""As many as cells in all attempts; without cells one more than members."""
+
+
 class AcceptedSets(Wire, frozen=True):
-    """LC-FED-30: the sets of indexes that were accepted on a base, each within the next."""
+    """LC-FED-30: the sets of indexes that were accepted on a base, each within the next; LC-FED-59: of cells, as they came."""
 
     base: Cid
-    sets: Annotated[list[Bitmap], Meta(max_length=MOST_MEMBERS + 1)]
+    sets: Annotated[list[Bitmap], Meta(max_length=MOST_SETS)]
 
 
 # --- an attempt ------------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ OF_A_CELL: Final = (
     "who leaves, or is silent, is guessed from the sums before and after: cosine 0.3 from two sums, 0.6 from ten; by an aggregator "
     "that is drawn each time 0.5 and 0.75",
     "nobody can remove you from the cell but by closing; a sponsor whose image fails on your data three times can",
-    "if you send nothing within the round's time in three of 16 attempts you are out of the cell for good",
+    "if you send nothing within the round's time in three of 16 attempts you are out of the cell for good; you may join again, "
+    "and wait until four do",
     "one bad owner of five can halve what is reached or stop it, and is paid like the others; the best model never gets worse",
     "use these data in this federation only: in a second one the sums of the two are compared, cosine 0.5 to 0.7",
     "the noise is a blur, no proof of privacy: epsilon is above 100",
