@@ -20,7 +20,7 @@ from learningchain.chain.contracts.federation.messages import FileCode
 from learningchain.chain.losses import Measurement
 from learningchain.client.cli.app import main
 from learningchain.client.contracts.federation.cli import watch as watching
-from learningchain.client.contracts.federation.offer import too_few
+from learningchain.client.contracts.federation.offer import said_of_secrecy, too_few
 from learningchain.client.contracts.federation.roles.journal import JOURNAL, AttemptNote, FederationNotes, JournalBook, PreviewNote
 from learningchain.client.contracts.federation.roles.making import NO_UPDATES
 from learningchain.client.contracts.federation.roles.member import MemberBook, MemberMachine, TrainedFederation
@@ -35,6 +35,7 @@ from tests.unit.federation_play import DIMS, FederationPlay, helpers_serve
 from tests.unit.test_api_federations import SECOND, opened, played, who
 
 if TYPE_CHECKING:
+    from learningchain.client.contracts.federation.http.schema import FederationQuote
     from learningchain.client.sdk.client import Client
 
 Run = Callable[..., Awaitable[tuple[int, str, str]]]
@@ -201,6 +202,22 @@ async def test_a_small_models_updates_are_open_where_nothing_is_said_and_the_com
         found = await api.get(f"/v1/federations/{json.loads(out)['federation']}")
         assert found["terms"]["secrecy"] == secrecy
         assert ("31 values, and --secrecy open is taken" in err) is (dims == 31)
+
+
+@pytest.mark.parametrize(
+    ("aggregators", "rows", "said"),
+    [(6, 1_050, ()), (5, 1_050, ("5 nodes could add up",)), (3, 1_049, ("3 nodes could add up", "1,049 lines")), (6, None, ())],
+)
+def test_who_opens_for_a_small_model_is_told_what_is_too_little(
+    tmp_path: Path, aggregators: int, rows: int | None, said: tuple[str, ...]
+) -> None:
+    """Of 21 values 1,050 hidden rows, and six that could aggregate."""
+    path = tmp_path / "hidden.csv"
+    path.write_bytes(b"1,2\n" * (rows or 0))
+    quote = cast("FederationQuote", {"secrecy": "sum", "aggregators": aggregators})
+    told = said_of_secrecy(21, None, quote, None if rows is None else path)
+    assert [text for text in ("nodes could add up", "lines") if text in told] == [text.split(" ", 1)[1] for text in said]
+    assert all(text in told for text in said)
 
 
 async def test_latest_is_an_own_one_and_for_who_joins_the_newest_that_lives(api: Api, run: Run, shelf: dict[str, OwnData]) -> None:

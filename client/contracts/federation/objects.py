@@ -354,6 +354,7 @@ class FederationsCalls(NodeObject, Generic[F]):
 
         called = own_name(name)
         began, table = Path(model).expanduser(), None if schema is None else Path(schema).expanduser()
+        test = None if hidden is None else Path(hidden).expanduser()
         first = await asyncio.to_thread(initial_model, began)
         check_noise(dp, first["dims"], min_members)
         body: dict[str, Any] = {"bounty": credits_text(bounty, "bounty"), "target": loss_text(target), "rounds": rounds}
@@ -372,13 +373,13 @@ class FederationsCalls(NodeObject, Generic[F]):
                 check_schema(table)
                 body["schema"] = content_name(table)
             sealed = None if hidden is None else Path(scratch) / "sealed"
-            if hidden is not None and sealed is not None:
-                body["hidden"], duties["hidden_key"] = await asyncio.to_thread(encrypted, Path(hidden).expanduser(), sealed)
+            if test is not None and sealed is not None:
+                body["hidden"], duties["hidden_key"] = await asyncio.to_thread(encrypted, test, sealed)
             quote = await self._node.quote_federation(body | {"look_after": duties})
             if (refusal := quote["refusal"]) is not None:
                 why = f"The federation would be refused and was not sent: {refusal['message']}"
                 raise RejectedError(why, code=refusal["code"], name=refusal["name"])
-            told = said_of_secrecy(first["dims"], secrecy, quote["secrecy"]).format(terms="secrecy='open'")
+            told = said_of_secrecy(first["dims"], secrecy, quote, test).format(terms="secrecy='open'")
             for said in (told, too_few(quote)):
                 if said:
                     warnings.warn(said, stacklevel=2)

@@ -3,6 +3,7 @@ is sent. The command and Python share it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 MAX_SCHEMA: Final = 64 * 1024
 LEAST_PANEL: Final = 3
 LEAST_AGGREGATORS: Final = 2
+AGGREGATORS_OF_CELLS: Final = 6
+ROWS_A_VALUE: Final = 50
 WARNED: Final = 10.0
 """Noise to signal of a round above which opening asks for --force."""
 
@@ -38,19 +41,38 @@ def initial_model(path: Path) -> Json:
     return {"size": layout.size, "dims": layout.dims}
 
 
-def said_of_secrecy(dims: int, wanted: str | None, taken: str) -> str:
-    """What is said of a small model before it is offered: what a cell is, or that aggregators read its updates where nobody asked
-    for that; of others nothing."""
+def said_of_secrecy(dims: int, wanted: str | None, quote: FederationQuote, hidden: Path | None) -> str:
+    """What is said of a small model before it is offered: what a cell is, and what is too little for one; or that aggregators read
+    its updates where nobody asked for that. Of others nothing."""
     from learningchain.chain.contracts.federation.messages import MASKED_DIMS
 
     if dims >= MASKED_DIMS or wanted == "open":
         return ""
-    if taken == "sum":
-        return TO_SPONSOR
+    if quote["secrecy"] == "sum":
+        return " ".join((TO_SPONSOR, *_too_little(dims, quote["aggregators"], hidden)))
     return (
         f"The model has {dims} values, and {{terms}} is taken. The aggregators of a round read each member's update as it is; "
         f"members are told before they join. {OPEN_ALTHOUGH_SMALL}"
     )
+
+
+def _too_little(dims: int, aggregators: int, hidden: Path | None) -> Iterator[str]:
+    if aggregators < AGGREGATORS_OF_CELLS:
+        yield (
+            f"{aggregators} nodes could add up: of {AGGREGATORS_OF_CELLS} and more, one or two that lie about files cost attempts "
+            "and stop nothing."
+        )
+    rows = 0 if hidden is None else _lines(hidden)
+    if hidden is not None and rows < ROWS_A_VALUE * dims:
+        yield (
+            f"{hidden.name} has {rows:,} lines: of fewer than {ROWS_A_VALUE * dims:,} rows, {ROWS_A_VALUE} for each value, what is "
+            "measured says more than the model can do (of 200 rows and 56 values 10 to 15 of 100 more), and can be learnt by heart."
+        )
+
+
+def _lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(piece.count(b"\n") for piece in iter(lambda: file.read(1 << 20), b""))
 
 
 def check_noise(dp: float, dims: int, members: int, force: bool = False) -> None:

@@ -150,7 +150,7 @@ def open_(
             sent["hidden"], duties["hidden_key"] = await asyncio.to_thread(encrypted, hidden, sealed)
         sent["look_after"] = duties
         quote = await node.quote_federation(sent)
-        if said := said_of_secrecy(begin["dims"], secrecy, quote["secrecy"]):
+        if said := said_of_secrecy(begin["dims"], secrecy, quote, hidden):
             common.out.note(said.format(terms="--secrecy open"))
         if dry_run:
             return quote, None
