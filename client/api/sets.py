@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from learningchain.client.api.errors import RequestError, not_found, usage
@@ -26,9 +27,14 @@ _OF_SET = re.compile(rf".*{SET}(b[a-z2-7]{{58}})", re.ASCII)
 
 
 async def get_sets(call: Call) -> list[Json]:
-    """By CID. One without its manifest was never finished."""
+    """By CID. One without its manifest was never finished, and what is none hides no other: anybody's client names its uploads."""
     held = await asyncio.to_thread(_published, call)
-    return [await view_of(call, cid) for cid in sorted(held)[:MAX_LISTED] if call.node.files.has(cid)]
+    found = []
+    for cid in sorted(held)[:MAX_LISTED]:
+        if call.node.files.has(cid):
+            with suppress(RequestError):
+                found.append(await view_of(call, cid))
+    return found
 
 
 async def get_set(call: Call) -> Json:

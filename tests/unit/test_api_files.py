@@ -218,6 +218,9 @@ async def test_a_published_set_is_kept_and_given_up_as_one(api: Api, tmp_path: P
     assert (await api.get(f"/v1/sets/{cid}"))["here"] == 2 * len(small)
     (api.node.files.folder / str(cid_of(Codec.RAW, b"other"))).write_bytes(b"other")
 
+    assert (await api.call("POST", f"/v1/files?set={single}", data=small))[0] == 200
+    assert await api.get("/v1/sets") == [{"cid": cid, **whole}], "what is no set hides none"
+    assert (await api.call("DELETE", f"/v1/sets/{single}"))[0] == 200
     assert await api.call("DELETE", f"/v1/sets/{cid}") == (200, {"cid": cid, "removed": True})
     assert await api.get("/v1/sets") == []
     assert [kept["cid"] for kept in await api.get("/v1/files")] == [single]
