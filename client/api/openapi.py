@@ -43,6 +43,7 @@ _STATUS = {
     "422": "The bytes are no transaction, or the value is none of this setting",
     "424": "Asked and paid as the rules say, and there is no agreed answer",
     "429": "This token has as much as one may have, at a time or in a day",
+    "431": "The first line or a field of the header is too large",
     "503": "Not possible now",
 }
 
@@ -128,7 +129,7 @@ def _operation(theme: str, route: Route, schemas: dict[str, Any], components: di
     answered = route.response or route.streamed
     content = {"application/json": {"schema": schemas[str(answered)]}} if answered else {route.media: {"schema": _TEXT}}
     error = {"application/json": {"schema": schemas[str(route.refused)]}}
-    failures = {400, 503, *route.failures} | (set() if route.public else {401, 403})
+    failures = {400, 431, 503, *route.failures} | (set() if route.public else {401, 403})
     statuses = ["200", "202"] if "wait" in route.query.__struct_fields__ else ["200"]
     answers: dict[str, Any] = {status: {"description": _STATUS[status], "content": content} for status in statuses}
     if said:

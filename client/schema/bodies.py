@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from learningchain.chain.params import MAX_INT, MAX_TX_BYTES
 from learningchain.client.schema.choices import Schema
-from learningchain.client.schema.texts import Address, Amount, CidText, Hash, Hex, form, hex_form
+from learningchain.client.schema.texts import ENDPOINT, Address, Amount, CidText, Hash, Hex, form, hex_form
 
 ALIVE = "alive"
 """The event of a stream that has nothing to tell: its id says how far the stream is."""
@@ -693,7 +693,7 @@ class MachineRequest(Strict, frozen=True, kw_only=True):
     """`address`: where the machine reaches the node, if that is not the one that the node listens on."""
 
     name: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,31}$")]
-    address: Annotated[str, Meta(max_length=256)] = ""
+    address: Annotated[str, Meta(max_length=256, extra_json_schema=form(f"({ENDPOINT})?"))] = ""
 
 
 class MachineToken(TypedDict):

@@ -18,6 +18,9 @@ _CREDITS: Final = r"(0|[1-9][0-9]{0,11}|[1-8][0-9]{12})([.][0-9]{1,6})?"
 """Fewer than can exist."""
 _LOSS: Final = r"(0|[1-9][0-9]{0,8})([.][0-9]{1,18})?"
 _HOST: Final = "[A-Za-z0-9]([A-Za-z0-9.-]{0,250}[A-Za-z0-9])?"
+_PORT: Final = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+ENDPOINT: Final = f"{_HOST}:{_PORT}"
+"""Addresses of IPv6 in brackets are taken, too: no pattern says which they are."""
 
 
 def form(pattern: str, name: str = "") -> dict[str, Any]:
@@ -83,4 +86,4 @@ ModelText = Annotated[
         extra_json_schema=form(f"{HASH}|{ADDRESS}[/~]{MODEL_NAME}", "lc-model"),
     ),
 ]
-Endpoint = Annotated[str, Meta(max_length=260, description="host:port", extra_json_schema=form(f"{_HOST}:[1-9][0-9]{{0,3}}"))]
+Endpoint = Annotated[str, Meta(max_length=260, description="host:port", extra_json_schema=form(ENDPOINT))]

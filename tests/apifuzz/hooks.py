@@ -1,22 +1,14 @@
 """Loaded by schemathesis in its own environment, for what a schema cannot say.
 
-Texts with a checksum, or of a curve, are drawn from those that the test made. JSON has one kind of number: 10.0 is sent as 10, as
-this API reads whole numbers. Waits are cut short: what they answer is the same.
+JSON has one kind of number: 10.0 is sent as 10, as this API reads whole numbers. Waits are cut short: what they answer is the same.
 """
 
-import json
-import os
-from pathlib import Path
 from typing import Any
 
 import schemathesis  # type: ignore[import-not-found]
-from hypothesis import strategies
 
 SHORT_S = 0.2
 LONGEST_S = {"wait": 300.0, "timeout_s": 24 * 3_600.0}
-
-for name, texts in json.loads(Path(os.environ["LC_FUZZ_TEXTS"]).read_text()).items():
-    schemathesis.openapi.format(name, strategies.sampled_from(texts))
 
 
 def whole(value: Any) -> Any:

@@ -53,7 +53,12 @@ def pattern(text: Any) -> str:
         (texts.Digest, parse_digest, (HASH, f"sha256:{HASH}"), ("", HASH.upper(), HASH[:-1], f"sha512:{HASH}")),
         (texts.CidText, parse_cid, (CID,), ("", CID.upper(), CID[:-1], "Qm" + "a" * 44, CID.replace("b", "z", 1))),
         (texts.ModelText, parse_model, (HASH, f"{LC1}/digits"), ("", "digits", f"{LC1}/", f"{LC1}/A", f"{HASH}/x")),
-        (texts.Endpoint, parse_endpoint, ("a.example:7400", "127.0.0.1:1"), ("", "a", ":1", "a:0", "a b:1", "a:x")),
+        (
+            texts.Endpoint,
+            parse_endpoint,
+            ("a.example:7400", "127.0.0.1:1", "a:65535"),
+            ("", "a", ":1", "a:0", "a:65536", "a b:1"),
+        ),
     ],
 )
 def test_what_a_pattern_takes_its_parser_takes_and_neither_takes_another_form(
@@ -139,6 +144,14 @@ def test_every_link_leads_to_a_part_of_the_path_by_a_field_of_the_answer() -> No
 async def test_what_the_document_forbids_together_is_refused_as_malformed(api: Api, path: str, body: dict[str, Any]) -> None:
     assert "allOf" in build()["components"]["schemas"][_request_of(path)]
     assert (await api.refused("POST", path, 400, json=body))["name"] == "BAD_REQUEST"
+
+
+@pytest.mark.parametrize("name", ["", "A", "a b", "a\n"])
+async def test_a_set_of_a_name_that_is_none_is_refused_before_it_is_quoted(api: Api, name: str) -> None:
+    image = {"reference": "x@sha256:" + HASH}
+    data = [{"cid": CID, "size": 1, "files": 1, "name": name}]
+    body = {"image": image, "bounty": "5", "expires_in_s": 90, "data": data}
+    assert "data.name" in (await api.refused("POST", "/v1/jobs/quote", 400, json=body))["message"]
 
 
 def _request_of(path: str) -> str:

@@ -78,6 +78,8 @@ def check_open(in_s: float | None, params: JobParams) -> None:
 
 def build_set(given: SetRequest) -> DataRef:
     cid = binary_cid("data.cid", given.cid)
+    if not re.fullmatch("[a-z0-9_-]{1,32}", given.name):
+        raise usage(f"data.name is not valid: {given.name[:32]!r} is not 1 to 32 of a-z, 0-9, - and _. Correct data.name")
     use = Use.TRAIN | Use.EVALUATE if given.use == "both" else Use[given.use.upper()]
     return DataRef(cid, given.size, given.files, given.name, int(use))
 

@@ -22,6 +22,7 @@ from learningchain.client.schema.texts import (
     Digest,
     GivenAmount,
     GivenLoss,
+    Hash,
     Hex,
     ImageReference,
     LossText,
@@ -111,7 +112,7 @@ class EarlierRequest(Strict, frozen=True, kw_only=True):
     cid: CidText
     size: Annotated[int, Meta(ge=1, le=MAX_INT, description="bytes")]
     loss: GivenLoss
-    job: Annotated[Hex, Meta(description="the job that it came from, for people")] | None = None
+    job: Annotated[Hash, Meta(description="the job that it came from, for people")] | None = None
 
 
 class JobRequest(Strict, frozen=True, kw_only=True):
