@@ -39,9 +39,14 @@ def lacking() -> str:
     return "" if os.geteuid() == 0 else "only root starts Slurm's daemons"
 
 
+BOUNDED = {"ProctrackType": "proctrack/cgroup", "TaskPlugin": "task/cgroup"}
+"""A cluster that keeps jobs to what they asked for, and ends all of a job's processes."""
+BOUNDS = "CgroupPlugin=cgroup/v1\nConstrainRAMSpace=yes\nConstrainCores=yes\nAllowedSwapSpace=0\n"
+
+
 class Cluster:
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.settings = folder, folder / "slurm.conf"
+    def __init__(self, folder: Path, bounded: bool = False) -> None:
+        self.folder, self.settings, self._bounded = folder, folder / "slurm.conf", bounded
         conf = ("-f", str(self.settings))
         key, gate = folder / "munge.key", folder / "munge.sock"
         own = [f"--{name}-file={folder / f'munge.{name}'}" for name in ("pid", "log", "seed")]
@@ -56,7 +61,11 @@ class Cluster:
         self.settings.write_text(self._written(gate))
 
     def _written(self, gate: Path) -> str:
-        host, machine = socket.gethostname(), "NodeHostname=localhost NodeAddr={} Port={} CPUs=4 RealMemory=2000"
+        host, cpus = socket.gethostname(), os.cpu_count() if self._bounded else 4
+        machine = f"NodeHostname=localhost NodeAddr={{}} Port={{}} CPUs={cpus} RealMemory=2000"
+        tracked = BOUNDED if self._bounded else {"ProctrackType": "proctrack/linuxproc", "TaskPlugin": "task/none"}
+        if self._bounded:
+            (self.folder / "cgroup.conf").write_text(BOUNDS)
         for name in ("state", *MACHINES):
             (self.folder / name).mkdir()
         lines = [
@@ -69,8 +78,7 @@ class Cluster:
             f"SlurmdSpoolDir={self.folder}/%n",
             f"SlurmctldPidFile={self.folder / 'slurmctld.pid'}",
             f"SlurmdPidFile={self.folder}/%n.pid",
-            "ProctrackType=proctrack/linuxproc",
-            "TaskPlugin=task/none",
+            *(f"{setting}={value}" for setting, value in tracked.items()),
             "SelectType=select/cons_tres",
             "SelectTypeParameters=CR_CPU_Memory",
             "MpiDefault=none",
@@ -114,12 +122,12 @@ class Cluster:
 
 
 @contextlib.asynccontextmanager
-async def slurm(folder: Path) -> AsyncIterator[Cluster]:
+async def slurm(folder: Path, *, bounded: bool = False) -> AsyncIterator[Cluster]:
     if why := lacking():
         pytest.skip(why)
     folder.mkdir()
     subprocess.run(["ip", "address", "replace", f"{ADDRESS}/32", "dev", "lo"], check=True, capture_output=True)
-    cluster = Cluster(folder)
+    cluster = Cluster(folder, bounded)
     before = os.environ.get("SLURM_CONF")
     os.environ["SLURM_CONF"] = str(cluster.settings)
     try:
