@@ -220,7 +220,8 @@ async def _run(data: Path, secrets: MachineSecrets) -> int:
     from learningchain.client.work.engine_watch import EngineWatch
     from learningchain.sandbox import BackendSettings
 
-    settings, folder = config.load(data).config.sandbox, (data / FOLDER).absolute()
+    loaded, folder = config.load(data).config, (data / FOLDER).absolute()
+    settings = loaded.sandbox
     wanted = BackendSettings(
         data=folder / "sandbox",
         node_tag=f"machine-{fingerprint(secrets.certificate).hex()[:20]}",
@@ -231,7 +232,7 @@ async def _run(data: Path, secrets: MachineSecrets) -> int:
         images_cap=settings.images_mb << 20,
     )
     sandbox = ThreadedSandbox(_backend(settings.backend, wanted), MAX_HELD, self_test=True)
-    program = MachineProgram(secrets, folder, sandbox, own_version())
+    program = MachineProgram(secrets, folder, sandbox, own_version(), sets_cap=loaded.work.data_mb << 20)
     watch = asyncio.ensure_future(EngineWatch(sandbox, program.engine_is).run())
     try:
         return await _serve(program)

@@ -20,7 +20,7 @@ from learningchain.chain.storage import private
 from learningchain.client.machines.book import FOLDER, MachineBook, MachineError
 from learningchain.client.machines.hub import ImageArchive, MachineHub
 from learningchain.client.machines.leases import Leases, LeaseTerms
-from learningchain.client.machines.placing import may_leave, needs_trust
+from learningchain.client.machines.placing import has_sets, may_leave, needs_trust
 from learningchain.client.machines.slurm import Slurm, SlurmTerms
 from learningchain.p2p.address_book import parse_endpoint
 from learningchain.sandbox import AsyncBackend, AsyncWarmRun, DataSet, ImageLimits, OwnData, Progress, RunResult, RunSpec, RunStatus
@@ -132,7 +132,7 @@ class MachinesBackend:
             if machine is not None:
                 result = await self.hub.run(machine, spec, archive, on_progress, cancel, on_checkpoint=on_checkpoint)
                 return await self._judged(spec, archive, result)
-            if self.leases is not None and not needs_trust(spec):
+            if self.leases is not None and not needs_trust(spec) and not has_sets(spec):
                 lease = await self.leases.take(spec, archive, cancel)
                 if isinstance(lease, RunResult):
                     return lease

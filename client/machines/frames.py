@@ -1,16 +1,17 @@
 """What a node and its machines say to each other, and what both refuse to hear.
 
-    machine -> node   JoinMachine | MachineHello, then Began, RunProgress, Printed, RunOver, MachinePing | Want | GiveOutput
-                      | AskNode
-    node -> machine   Joined | Admitted, then Take, EndRun, ReleaseRun, DropImage, MachinePing | Sized | OutputReceived | NodeSays
+    machine -> node   JoinMachine | MachineHello, then Began, RunProgress, Printed, RunOver, MachinePing | Want | WantSet
+                      | GiveOutput | AskNode
+    node -> machine   Joined | Admitted, then Take, EndRun, ReleaseRun, DropImage, MachinePing | Sized | SetSized | OutputReceived
+                      | NodeSays
                       and MachineRefused in place of each
 
-Five kinds of connections, told apart by the machine's first frame, over TLS 1.3. `JoinMachine` comes once, without a certificate.
-`MachineHello` opens the one that stays. `Want` asks for the image or an input of a run, whose bytes follow the answer. `GiveOutput`
-offers an output of a run or its checkpoint, whose bytes follow once the answer says that they may. `AskNode` is for whoever looks
-whether all is well. A frame is its length (four bytes, big-endian), then one of the records in the canonical encoding. Whatever is
-longer, unknown or comes too fast ends the connection. Nothing here is a protocol between members: both ends are one owner's, and of
-one version of the program.
+Six kinds of connections, told apart by the machine's first frame, over TLS 1.3. `JoinMachine` comes once, without a certificate.
+`MachineHello` opens the one that stays. `Want` asks for the image or an input of a run, whose bytes follow the answer; `WantSet`
+for a data set of it, whose listing and files follow, one after the other (`set_cache`). `GiveOutput` offers an output of a run or
+its checkpoint, whose bytes follow once the answer says that they may. `AskNode` is for whoever looks whether all is well. A frame
+is its length (four bytes, big-endian), then one of the records in the canonical encoding. Whatever is longer, unknown or comes too
+fast ends the connection. Nothing here is a protocol between members: both ends are one owner's, and of one version of the program.
 """
 
 from __future__ import annotations
@@ -137,6 +138,13 @@ class AskNode(Wire, frozen=True, tag=10):
     protocol: Version
 
 
+class WantSet(Wire, frozen=True, tag=11):
+    """A data set of this run, by its digest."""
+
+    run: Run
+    digest: Digest
+
+
 class Joined(Wire, frozen=True, tag=32):
     name: Name
     certificate: Pem
@@ -204,10 +212,18 @@ class NodeSays(Wire, frozen=True, tag=41):
     now: Annotated[int, Meta(ge=0, le=2**53)]
 
 
-FromMachine = JoinMachine | MachineHello | Want | GiveOutput | Began | RunProgress | Printed | RunOver | MachinePing | AskNode
-FromNode = (
-    Joined | MachineRefused | Admitted | Take | EndRun | ReleaseRun | DropImage | Sized | OutputReceived | MachinePing | NodeSays
+class SetSized(Wire, frozen=True, tag=42):
+    """Bytes of the listing, which follow, and of all files, which follow it."""
+
+    listing: Size
+    size: Size
+
+
+FromMachine = (
+    JoinMachine | MachineHello | Want | WantSet | GiveOutput | Began | RunProgress | Printed | RunOver | MachinePing | AskNode
 )
+_Orders = Admitted | Take | EndRun | ReleaseRun | DropImage | MachinePing
+FromNode = Joined | MachineRefused | _Orders | Sized | SetSized | OutputReceived | NodeSays
 
 
 class FrameReader:

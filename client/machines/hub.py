@@ -40,17 +40,18 @@ from learningchain.client.machines import frames as f
 from learningchain.client.machines.book import TOKEN_MS, MachineBook, MachineError
 from learningchain.client.machines.placing import MachinePlace, RoomShare, choose, needs_trust, share_of
 from learningchain.client.machines.run_notes import RunNotes, load_order
+from learningchain.client.machines.set_cache import listing_of
 from learningchain.client.machines.trust import name_in, node_context
 from learningchain.p2p.address_book import endpoint, parse_endpoint
 from learningchain.p2p.half_open import HalfOpen
 from learningchain.p2p.hosts import host_of_address
 from learningchain.p2p.limits import TokenBucket
-from learningchain.sandbox import EngineError, ImageLimits, OutputFile, Progress, RunResult, RunSpec, RunStatus
+from learningchain.sandbox import DataSet, EngineError, ImageLimits, OutputFile, Progress, RunResult, RunSpec, RunStatus
 from learningchain.sandbox.backend import OnCheckpoint
 from learningchain.sandbox.disk import leave_room
-from learningchain.sandbox.phases import CHECKPOINT
+from learningchain.sandbox.phases import CHECKPOINT, SETS
 from learningchain.sandbox.results import BadResult, ResultReader
-from learningchain.sandbox.spec import dump_run
+from learningchain.sandbox.spec import dump_run, on_disk
 
 log: Any = structlog.get_logger("machines")
 
@@ -134,7 +135,8 @@ class RemoteRun:
     def moving(self) -> int:
         """Bytes that may move for it in both directions."""
         outputs = sum(self.cap(row.name) for row in self.spec.row.outputs)
-        return outputs + self.take.archive_bytes + self.cap(CHECKPOINT) + sum(i.size for i in self.take.inputs)
+        sets = sum(given.size for given in self.spec.inputs.values() if isinstance(given, DataSet))
+        return outputs + self.take.archive_bytes + self.cap(CHECKPOINT) + sum(i.size for i in self.take.inputs) + sets
 
 
 class LeasedFor(NamedTuple):
@@ -575,6 +577,8 @@ class MachineHub:
                 await f.drained(writer)
             case f.Want():
                 await self._bulk(machine, self._send_file(machine, first, writer))
+            case f.WantSet():
+                await self._bulk(machine, self._send_set(machine, first, writer))
             case f.GiveOutput():
                 await self._bulk(machine, self._take_output(machine, first, frames, writer))
             case _:
@@ -724,11 +728,21 @@ class MachineHub:
             raise MachineError("The machine pulls this image from its registry: the node does not have it as a file")
         if path is None:
             raise MachineError(f"The run has no input {wanted.name}")
-        with await asyncio.to_thread(private.reading, path) as file:
-            writer.write(f.framed(f.Sized(path.stat().st_size)))
-            while piece := await asyncio.to_thread(file.read, f.PIECE):
-                writer.write(piece)
-                await f.drained(writer)
+        writer.write(f.framed(f.Sized(path.stat().st_size)))
+        await _send(path, writer)
+
+    async def _send_set(self, machine: JoinedMachine, wanted: f.WantSet, writer: asyncio.StreamWriter) -> None:
+        """As files: those of its runs. What a file here has too much or too little the machine finds out."""
+        run = machine.runs.get(wanted.run)
+        given = None if run is None else run.spec.inputs.get(SETS)
+        data = await asyncio.to_thread(_part_of, given, wanted.digest) if isinstance(given, DataSet) else None
+        if data is None:
+            raise MachineError("The node has no such run on this machine, or not this data set for it")
+        listing = await asyncio.to_thread(listing_of, data)
+        writer.write(f.framed(f.SetSized(len(listing), data.size)))
+        writer.write(listing)
+        for file in data.files:
+            await _send(file.path, writer)
 
     async def _take_output(
         self, machine: JoinedMachine, given: f.GiveOutput, frames: f.FrameReader, writer: asyncio.StreamWriter
@@ -795,6 +809,17 @@ class MachineHub:
 def _keep(file: IO[bytes], digest: Any, piece: bytes) -> None:
     file.write(piece)
     digest.update(piece)
+
+
+def _part_of(data: DataSet, digest: bytes) -> DataSet | None:
+    return next((part for part in on_disk(SETS, data) if part.digest == digest), None)
+
+
+async def _send(path: Path, writer: asyncio.StreamWriter) -> None:
+    with await asyncio.to_thread(private.reading, path) as file:
+        while piece := await asyncio.to_thread(file.read, f.PIECE):
+            writer.write(piece)
+            await f.drained(writer)
 
 
 async def _keep_output(run: RemoteRun, name: str, file: OutputFile) -> None:

@@ -34,6 +34,7 @@ from learningchain.chain.errors import Malformed
 from learningchain.chain.storage import private
 from learningchain.chain.types import format_loss
 from learningchain.client.machines import frames as f
+from learningchain.client.machines.set_cache import SetCache
 from learningchain.client.machines.trust import (
     MAX_FILE,
     MachineJoinToken,
@@ -48,6 +49,7 @@ from learningchain.client.machines.trust import (
 from learningchain.p2p.address_book import parse_endpoint
 from learningchain.sandbox import (
     AsyncBackend,
+    DataSet,
     Evaluated,
     ImageLimits,
     OutputFile,
@@ -57,8 +59,9 @@ from learningchain.sandbox import (
     RunStatus,
     SandboxError,
 )
+from learningchain.sandbox.data import KnownSets
 from learningchain.sandbox.disk import leave_room
-from learningchain.sandbox.phases import CHECKPOINT
+from learningchain.sandbox.phases import CHECKPOINT, SETS
 from learningchain.sandbox.spec import load_run
 
 log: Any = structlog.get_logger("machine")
@@ -74,6 +77,7 @@ MAX_GIVING: Final = 3
 """Outputs that are given at a time: a node takes eight transfers of a machine, and some may be the rest of a lost connection."""
 PRINT_S: Final = 1.0
 PROGRESS_S: Final = 0.5
+SETS_BYTES: Final = 64 << 30
 IDLE_S: Final = 300.0
 """A lease without a run is given back by then, whatever became of its node."""
 
@@ -95,6 +99,8 @@ class _Held:
     saved: OutputFile | None = None
     """The newest checkpoint that the node has not got."""
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)
+    sets: frozenset[bytes] = frozenset()
+    """Digests of its data sets."""
 
     @property
     def order(self) -> bytes:
@@ -156,7 +162,16 @@ def read_secrets(data: Path) -> MachineSecrets:
 class MachineProgram:
     """`folder` is its own; `sandbox` proves its limits in `prepare`. `run` never returns: it is cancelled."""
 
-    def __init__(self, secrets: MachineSecrets, folder: Path, sandbox: AsyncBackend, version: str, *, lease: bool = False) -> None:
+    def __init__(
+        self,
+        secrets: MachineSecrets,
+        folder: Path,
+        sandbox: AsyncBackend,
+        version: str,
+        *,
+        lease: bool = False,
+        sets_cap: int = SETS_BYTES,
+    ) -> None:
         self._secrets, self._folder, self._sandbox, self._version = secrets, folder, sandbox, version
         self._context, self._lease, self.over = machine_context(secrets), lease, asyncio.Event()
         self._held: dict[str, _Held] = {}
@@ -165,6 +180,7 @@ class MachineProgram:
         self._trouble = "its self-test has not ended"
         self._writer: asyncio.StreamWriter | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._sets, self._bringing = SetCache(folder / "sets", sets_cap), asyncio.Lock()
         self._loading, self._giving = asyncio.Lock(), asyncio.Semaphore(MAX_GIVING)
 
     async def run(self) -> None:
@@ -219,7 +235,8 @@ class MachineProgram:
         task.add_done_callback(self._tasks.discard)
 
     def _sweep(self) -> None:
-        """Nothing of an earlier process counts."""
+        """Nothing of an earlier process counts, but data sets that are whole."""
+        self._sets.sweep()
         for name in ("images", "in", "checkpoints", "sandbox/out"):
             folder = self._folder / name
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -368,11 +385,13 @@ class MachineProgram:
 
     async def _result(self, held: _Held, began: float) -> RunResult:
         spec = load_run(held.take.order, {given.name: self._input(held, given) for given in held.take.inputs})
-        if spec.run_id != held.take.run or not all(isinstance(given, Path) for given in spec.inputs.values()):
-            return RunResult(status=RunStatus.ENGINE_ERROR, reason="the order is of another run, or needs data sets")
+        if spec.run_id != held.take.run or not all(isinstance(given, Path | KnownSets) for given in spec.inputs.values()):
+            return RunResult(status=RunStatus.ENGINE_ERROR, reason="the order is of another run, or needs the owner's own data")
         await self._bring_image(held, spec)
         for given in held.take.inputs:
             await self._fetch(f.Want(held.take.run, given.name), self._input(held, given), given.size)
+        if isinstance(sets := spec.inputs.get(SETS), KnownSets):
+            spec = structs.replace(spec, inputs={**spec.inputs, SETS: await self._bring_sets(held, sets)})
         if spec.phase == "train":  # an evaluation has the time that everybody gives it: what measures is the same everywhere
             left = spec.limits.wall_s - held.take.waited_ms / 1_000 - (time.monotonic() - began)
             if left < 1:
@@ -398,6 +417,28 @@ class MachineProgram:
         with private.writing(path) as file:
             file.write(raw)
         return structs.replace(result, outputs={"losses": OutputFile(path, len(raw), hashlib.sha256(raw).digest())})
+
+    async def _bring_sets(self, held: _Held, sets: KnownSets) -> DataSet:
+        """Those of a run, each from this disk where it is here. One at a time: who needs the same one finds it."""
+        held.sets = frozenset(known.digest for known in sets.sets)
+        parts = []
+        async with self._bringing:
+            for known in sets.sets:
+                found = await asyncio.to_thread(self._sets.find, known.digest)
+                parts.append(found or await self._fetch_set(f.WantSet(held.take.run, known.digest), known.size))
+        files = [structs.replace(file, name=file.name.removeprefix(f"{SETS}/")) for part in parts for file in part.files]
+        return DataSet(tuple(sorted(files, key=lambda file: file.name)))
+
+    async def _fetch_set(self, wanted: f.WantSet, size: int) -> DataSet:
+        used = {digest for held in self._held.values() for digest in held.sets}
+        async with _connected(self._secrets.address, self._context) as (frames, writer):
+            writer.write(f.framed(wanted))
+            answer = await _answer(frames)
+            if not isinstance(answer, f.SetSized):
+                raise Malformed("the node answered with something else than a data set")
+            found = await self._sets.bring(wanted.digest, size, answer.listing, frames.exactly, used)
+            log.info("a data set was fetched", bytes=size, files=len(found.files))
+            return found
 
     def _input(self, held: _Held, given: f.InputFile) -> Path:
         return self._folder / "in" / f"{held.take.run}.{given.name}"

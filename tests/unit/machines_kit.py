@@ -93,6 +93,7 @@ class ScriptedEngine:
     ) -> RunResult:
         self.ran.append(spec.run_id)
         self.given = {name: path.read_bytes() for name, path in spec.inputs.items() if isinstance(path, Path)}
+        self.given |= {f.name: f.path.read_bytes() for s in spec.inputs.values() if isinstance(s, DataSet) for f in s.files}
         self.began.set()
         on_progress(Progress(1, 2, 0.5))
         match json.loads(spec.params)["mode"]:

@@ -115,7 +115,7 @@ SETS = DataSet((DataFile("digits/a", FILE, 1, bytes(32)),))
 LEAVES: dict[str, tuple[RunSpec, str]] = {
     "a training": (spec(), "to any"),
     "a training that goes on": (spec(inputs={"model": FILE, "checkpoint": FILE}), "to any"),
-    "a training with a data set": (spec(inputs={"sets": SETS}), "nowhere"),
+    "a training with a data set": (spec(inputs={"sets": SETS}), "to any"),
     "a training with a GPU": (spec(devices=("nvidia.com/gpu=0",)), "nowhere"),
     "an evaluation": (spec(phase="evaluate", seed=None, inputs={"model": FILE}), "to trusted ones"),
     "an evaluation on hidden data": (spec(phase="evaluate", seed=None, inputs={"model": FILE, "eval": FILE}), "to trusted ones"),
