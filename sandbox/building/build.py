@@ -66,10 +66,11 @@ def lock_folder(folder: Path, base: OpenBase, wheels: Path | None = None) -> lis
     if not (folder / NAMES).is_file():
         raise ImageBuildError(f"{folder / NAMES} is missing: write the names of the packages that the job imports, one a line")
     text = resolve(folder / NAMES, base, wheels)
+    names = [one.name for one in read_lock(text, base.facts)]
     unfinished = folder / f".{LOCK}.{os.getpid()}"
     unfinished.write_text(text, "utf-8")
     unfinished.replace(folder / LOCK)
-    return [one.name for one in read_lock(text, base.facts)]
+    return names
 
 
 def _expect_base(job: JobFolder, base: OpenBase) -> None:

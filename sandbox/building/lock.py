@@ -20,6 +20,8 @@ from learningchain.sandbox.image_writer import ImageBuildError
 
 MAX_BYTES: Final = 1 << 20
 MAX_PACKAGES: Final = 500
+_CUDA: Final = "nvidia-cudnn"
+"""What torch's build for CUDA brings along, and its build for processors does not."""
 _HASH = re.compile(r"\s--hash=([a-z0-9]+):([0-9a-f]+)(?=\s|$)")
 
 
@@ -45,6 +47,14 @@ def read_lock(text: str, facts: Mapping[str, str]) -> list[LockedPackage]:
             raise ImageBuildError(f"requirements.lock, line {number}: {locked.name} is there twice; keep one of them")
     if len(found) > MAX_PACKAGES:
         raise ImageBuildError(f"requirements.lock has {len(found)} packages; at most {MAX_PACKAGES} go into an image")
+    if "torch" in found and any(name.startswith(_CUDA) for name in found):
+        version = found["torch"].version.public
+        raise ImageBuildError(
+            f"the list has torch {version} for NVIDIA's GPUs: with their libraries some gigabytes, more than an image may have. "
+            f"Take the build for processors, which evaluate every job: torch=={version}+cpu in requirements.txt, and in the "
+            "settings of pip (extra-index-url) the index of such builds that torch's installation page names. Then: "
+            "learningchain job lock"
+        )
     return [found[name] for name in sorted(found)]
 
 

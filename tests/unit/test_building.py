@@ -194,6 +194,10 @@ LISTS: dict[str, tuple[str, str]] = {
     "a URL": ("thing @ file:///thing.whl --hash=sha256:" + "0" * 64, "is no package with one exact version"),
     "an option": ("--index-url file:///elsewhere\n" + LINE, "line 1: .* is an option"),
     "an editable folder": ("-e .\n", "line 1: '-e .' is an option"),
+    "torch for CUDA": (
+        f"{LINE.replace('thing==1.0', 'torch==2.1.0')}\n{LINE.replace('thing==1.0', 'nvidia-cudnn-cu13==9.1')}",
+        r"torch==2\.1\.0\+cpu in requirements\.txt",
+    ),
     "a package twice": (f"{LINE}\n{LINE.replace('1.0', '2')}", "line 2: thing is there twice"),
     "a long list": ("#" * (1 << 20) + "#", "has more than 1048576 bytes"),
     "many packages": ("".join(f"p{n}{LINE}\n" for n in range(501)), "has 501 packages"),
