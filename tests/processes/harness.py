@@ -16,6 +16,7 @@ import ctypes
 import itertools
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -28,6 +29,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar
 from unittest import mock
 
+import aiohttp
 import msgspec
 
 from learningchain.chain.crypto import SigningKey, account_id, address, sha256
@@ -327,6 +329,15 @@ class NodeProcess:
             return (await self.api.account())["box_key"] is not None
 
         await eventually(f"{self.name} has a box key", said, within)
+
+    async def carried(self, direction: str, *ways: str) -> float:
+        """Bytes of files that went `in` or `out` in this life, by `connections` and by `messages`, or one of both."""
+        url = local_url(config.load(self.data, {}).config.api.listen)
+        headers = {"Authorization": f"Bearer {read_token(self.data / 'api.token')}"}
+        async with aiohttp.ClientSession() as http, http.get(f"{url}/metrics", headers=headers) as answer:
+            text = await answer.text()
+        found = [(way, n) for way, n in re.findall(rf'lc_file_bytes_total{{direction="{direction}",way="(\w+)"}} (\S+)', text)]
+        return sum(float(number) for way, number in found if not ways or way in ways)
 
     async def job_in(self, job: str, *states: str, within: float = PATIENCE_S) -> Json:
         async def there() -> Json | None:

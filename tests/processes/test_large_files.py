@@ -5,17 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 import time
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
-from learningchain.client import config
-from learningchain.client.sdk.http import read_token
 from tests.processes.harness import Graph, NodeProcess, Role, eventually
 
 pytestmark = pytest.mark.timeout(300)
@@ -58,10 +54,10 @@ async def test_a_file_of_200_mib(tmp_path: Path, file: Path, sender: dict[str, A
         await fetching
         took = time.monotonic() - began
         assert (tmp_path / "copy").read_bytes() == file.read_bytes()
-        assert least * MIB <= await _bytes(taker, "in", "connections") <= most * MIB
-        assert await _bytes(giver, "out", "connections") <= most * MIB
-        assert took >= await _bytes(taker, "in", "connections") / 100e6 - 0.3, "validators take 100 MB in a second"
-        assert sum([await _bytes(taker, "in", way) for way in ("connections", "messages")]) >= 200 * MIB
+        assert least * MIB <= await taker.carried("in", "connections") <= most * MIB
+        assert await giver.carried("out", "connections") <= most * MIB
+        assert await taker.carried("in") >= 200 * MIB
+        assert took >= await taker.carried("in", "connections") / 100e6 - 0.3, "validators take 100 MB in a second"
         assert not (await giver.api.status())["failing"]
         (kept,), (loose,) = [(await node.api.contents())["contents"] for node in (giver, taker)]
         assert kept["cid"] == loose["cid"] == stored["cid"] and kept["size"] == loose["size"] == 200 * MIB
@@ -70,21 +66,12 @@ async def test_a_file_of_200_mib(tmp_path: Path, file: Path, sender: dict[str, A
 
 
 async def _came(node: NodeProcess) -> bool:
-    return await _bytes(node, "in", "connections") > 0
+    return await node.carried("in", "connections") > 0
 
 
 async def _told(node: NodeProcess, cid: str) -> bool:
     told = await node.api.transfers()
     return any(one["cid"] == cid and one["size"] == 200 * MIB and one["rate"] and one["left_s"] for one in told)
-
-
-async def _bytes(node: NodeProcess, direction: str, way: str) -> float:
-    """`lc_file_bytes_total` of the node's metrics."""
-    listen = config.load(node.data, {}).config.api.listen
-    headers = {"Authorization": f"Bearer {read_token(node.data / 'api.token')}"}
-    async with aiohttp.ClientSession() as http, http.get(f"http://{listen}/metrics", headers=headers) as answer:
-        found = re.search(rf'lc_file_bytes_total{{direction="{direction}",way="{way}"}} (\S+)', await answer.text())
-    return float(found[1]) if found else 0.0
 
 
 def _kill_mover(node: NodeProcess) -> None:

@@ -1,6 +1,6 @@
 """A job with a published data set on four real nodes and in real containers, as its contractor types it: published, posted,
 trained, evaluated by the committee, paid. Then nobody publishes the set any more, and a second job on it runs to its pay all the
-same: none of its bytes is sent again.
+same: none of its bytes is sent again. And a worker that is killed while it fetches a set goes on with what is missing.
 
 What was sent is printed (`pytest -s`).
 """
@@ -28,6 +28,8 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900)
 
 JUDGES, WORKER = ("v1", "v2"), "w0"
 SLOW_S = 240.0
+SENT_MB_S = 40
+"""What the first node sends in a second, by data connections: a set takes a while."""
 MIB = 1 << 20
 FILES = 20
 SUBMIT = (
@@ -47,7 +49,7 @@ async def graph(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clock
         room.close()
     common = {"sandbox.cache_dir": str(tmp_path_factory.mktemp("cache"))}
     roles = [
-        Role("v0", validator=True),
+        Role("v0", validator=True, settings={"network.bulk_mb_s": SENT_MB_S}),
         *(Role(name, validator=True, verifier=True, settings=common | {"work.verify": True}) for name in JUDGES),
         Role(WORKER, settings=common | {"work.enabled": True, "work.attempts": 1}),
     ]
@@ -62,17 +64,9 @@ async def graph(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clock
 async def test_a_published_set_is_trained_and_evaluated_on_and_never_sent_twice(
     graph: ClockedGraph, tmp_path: Path, mib: int
 ) -> None:
-    node, owner, folder = graph["v0"], Owner(graph["v0"], tmp_path), tmp_path / "digits" / "part"
-    folder.mkdir(parents=True)
-    for number in range(FILES):
-        (folder / f"{number:02}.bin").write_bytes(os.urandom(mib * MIB // FILES))
-    program = Path(__file__).with_name("set_job.py").read_bytes()
-    archive = tmp_path / "image.tar"
-    await asyncio.to_thread(build_python_image, archive, {"/lc/job": program}, with_packages=())
-
-    told = await owner.types("learningchain data publish digits")
-    cid = _cid_in(told)
-    size = mib * MIB // FILES * FILES
+    node, owner = graph["v0"], Owner(graph["v0"], tmp_path)
+    size, archive = await asyncio.to_thread(_made, tmp_path, mib)
+    cid = _cid_in(await owner.types("learningchain data publish digits"))
     assert (await node.api.published(cid)) == {"cid": cid, "files": FILES, "size": size, "here": size}
     assert cid in await owner.types("learningchain data list")
     assert cid not in await owner.types("learningchain file list"), "a set's files are kept together"
@@ -98,12 +92,57 @@ async def test_a_published_set_is_trained_and_evaluated_on_and_never_sent_twice(
     await graph.agree()
 
 
+@pytest.mark.full("a node is killed and started; unit/test_published_sets.py has a set of which files are here already")
+async def test_a_worker_that_is_killed_in_the_middle_of_a_set_goes_on_with_what_is_missing(
+    graph: ClockedGraph, tmp_path: Path
+) -> None:
+    node, owner, worker = graph["v0"], Owner(graph["v0"], tmp_path), graph[WORKER]
+    size, archive = await asyncio.to_thread(_made, tmp_path, 200)
+    cid = _cid_in(await owner.types("learningchain data publish digits"))
+    had = await worker.carried("in")
+    job = await _posted(node, owner, cid)
+    here = await eventually("some files of the set are here, and others not", lambda: _some(worker, cid), SLOW_S)
+    before = await worker.carried("in") - had
+    await worker.kill()
+    await worker.start()
+    await _judged(graph, node, job)
+    after = await worker.carried("in")
+    print(
+        f"of {size} bytes {here} were here, {before} received and {after} after the start; the image has {archive.stat().st_size}"
+    )
+    assert after <= size - here + archive.stat().st_size, "no file twice; the image comes after the set"
+    assert before + after <= archive.stat().st_size + size + FILES * 2 * MIB, "and of the files that were under way little"
+    await graph.agree()
+
+
+async def _some(node: NodeProcess, cid: str) -> int:
+    found = await node.api.published(cid)
+    return found["here"] if found["here"] < found["size"] else 0
+
+
+def _made(place: Path, mib: int) -> tuple[int, Path]:
+    """Files of a set, and the image of a job that reads them; the set's size, and the image's archive."""
+    folder, archive = place / "digits" / "part", place / "image.tar"
+    folder.mkdir(parents=True)
+    for number in range(FILES):
+        (folder / f"{number:02}.bin").write_bytes(os.urandom(mib * MIB // FILES))
+    program = Path(__file__).with_name("set_job.py").read_bytes()
+    build_python_image(archive, {"/lc/job": program}, with_packages=())
+    return mib * MIB // FILES * FILES, archive
+
+
 async def _paid(graph: ClockedGraph, node: NodeProcess, owner: Owner, cid: str) -> Json:
     """A job on the set, from the posting to the pay."""
+    return await _judged(graph, node, await _posted(node, owner, cid))
+
+
+async def _posted(node: NodeProcess, owner: Owner, cid: str) -> str:
     await owner.types(SUBMIT.format(cid))
     (live,) = await node.api.jobs(live=True)
-    job = live["id"]
+    return str(live["id"])
 
+
+async def _judged(graph: ClockedGraph, node: NodeProcess, job: str) -> Json:
     async def claimed() -> bool:
         return bool((await node.api.job(job))["claims"])
 
