@@ -77,7 +77,7 @@ def _turn(room: Sandbox, image: str, folder: Path, mebibytes: int) -> tuple[floa
     first = _first_step(room, image, data) - began
     began = time.monotonic()
     again = _first_step(room, image, data) - began
-    return first, again, _copied(room._store.require(image), folder)
+    return first, again, copied(room._store.require(image), folder)
 
 
 def _first_step(room: Sandbox, image: str, data: DataSet) -> float:
@@ -92,7 +92,7 @@ def _first_step(room: Sandbox, image: str, data: DataSet) -> float:
     return steps[0]
 
 
-def _copied(image: str, folder: Path) -> float:
+def copied(image: str, folder: Path) -> float:
     """Seconds of a copy into a new volume, whatever is done before and after it."""
     api: Any = docker.DockerClient.from_env(timeout=600).api  # type: ignore[no-untyped-call]
     with _volume(api, image) as container:

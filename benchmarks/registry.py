@@ -40,6 +40,7 @@ from benchmarks.predictions import Predictions, predictions
 from benchmarks.published_set import PublishedSetFigure, published_set
 from benchmarks.replay import replay
 from benchmarks.sandbox_overhead import SandboxFigure, sandbox_overhead
+from benchmarks.set_on_nodes import SetOnNodesFigure, set_on_nodes
 from benchmarks.slow_link import SlowLinkFigure, slow_link
 from benchmarks.snapshot import SnapshotFigure, snapshot
 from benchmarks.startup import StartupFigure, startup
@@ -82,8 +83,8 @@ class Size:
     `federation`: rounds of each kind; `federation_round`: on real nodes, and those of a million values.
     `dashboard`: members and jobs of the state, transfers of a turn, turns. `full_mempools`: accounts that fill them, pairs of
     turns. `askers`: turns, seconds of each while. `slow_link`: pairs of turns, transfers of each. `block_askers`: transfers of
-    a turn, turns. `building`: what pip is asked for, turns. `large_file`, `published_set`: MiB, turns. `beside_file`: transfers
-    of a turn, turns, MiB. `machines`: how many, seconds, starts of the node.
+    a turn, turns. `building`: what pip is asked for, turns. `large_file`, `published_set`: MiB, turns. `set_on_nodes`: MiB, files.
+    `beside_file`: transfers of a turn, turns, MiB. `machines`: how many, seconds, starts of the node.
     """
 
     rounds: int
@@ -110,6 +111,7 @@ class Size:
     building: tuple[str, int]
     large_file: tuple[int, int]
     published_set: tuple[int, int]
+    set_on_nodes: tuple[int, int]
     beside_file: tuple[int, int, int]
     machines: tuple[int, int, int]
 
@@ -152,6 +154,7 @@ FULL = Size(
     building=(f"torch=={TORCH}", 2),
     large_file=(512, 5),
     published_set=(1_024, 3),
+    set_on_nodes=(1_024, 10_000),
     beside_file=(400, 3, 512),
     machines=(64, 20, 20),
 )
@@ -193,6 +196,7 @@ QUICK = Size(
     building=("scikit-learn", 1),
     large_file=(128, 1),
     published_set=(128, 1),
+    set_on_nodes=(128, 1_000),
     beside_file=(60, 1, 128),
     machines=(16, 5, 5),
 )
@@ -232,6 +236,7 @@ SMALLEST = Size(
     building=("packaging", 1),
     large_file=(8, 1),
     published_set=(16, 1),
+    set_on_nodes=(16, 20),
     beside_file=(8, 1, 16),
     machines=(2, 1, 1),
 )
@@ -290,6 +295,13 @@ async def _slow_link(size: Size, say: Say) -> Any:
         raise Unavailable(str(problem)) from None
 
 
+async def _set_on_nodes(size: Size, say: Say) -> Any:
+    try:
+        return await set_on_nodes(*size.set_on_nodes)
+    except SandboxError as problem:
+        raise Unavailable(str(problem)) from None
+
+
 async def _wan(size: Size, say: Say) -> Any:
     try:
         return await wan(size.wan)
@@ -324,6 +336,7 @@ MEASURES = (
     Measure("block_askers", lambda size, say: block_askers(*size.block_askers), AskersCost, once=True),
     Measure("large_file", lambda size, say: large_file(*size.large_file), LargeFileFigure, once=True),
     Measure("published_set", lambda size, say: apart(boxed, published_set, *size.published_set), PublishedSetFigure, once=True),
+    Measure("set_on_nodes", _set_on_nodes, SetOnNodesFigure, once=True),
     Measure("beside_file", lambda size, say: beside_file(*size.beside_file), BesideFileFigure, once=True),
     Measure("machines", lambda size, say: apart(machines_here, *size.machines), MachinesFigure, once=True),
     Measure("slow_link", _slow_link, SlowLinkFigure, once=True),

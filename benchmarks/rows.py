@@ -179,6 +179,25 @@ OTHERS = (
     Row("set_copy", "sandbox", "a copy of it into the engine, s", pick("published_set.copy_s"), 1),
     Row("set_of_copy", "sandbox", "first step / the copy", pick("published_set.of_copy"), 2, most=1.5),
     Row("set_again", "sandbox", "first step of a second run on it, s", pick("published_set.again_s"), 2),
+    Row(
+        "set_nodes_step", "sandbox", "last byte of 1 GiB on another node to the first step, s", pick("set_on_nodes.first_step_s"), 1
+    ),
+    Row("set_nodes_of_copy", "sandbox", "that / a copy of it into the engine", pick("set_on_nodes.of_copy"), 2, most=1.5),
+    Row(
+        "set_nodes_memory",
+        "sandbox",
+        "that node's memory meanwhile, with its processes, more MB",
+        pick("set_on_nodes.grown_mb"),
+        most=64,
+    ),
+    Row(
+        "set_nodes_again",
+        "sandbox",
+        "bytes of it that a second job has sent to the node",
+        pick("set_on_nodes.second_bytes"),
+        most=0,
+    ),
+    Row("set_listed", "sandbox", "published sets, one of 10,000 files, told, s", pick("set_on_nodes.listed_s"), 2, most=1),
     Row("http_answer", "sandbox", "HTTP to a server in a container that stays, ms", pick("answers.http_ms"), 1),
     Row("warm_answer", "sandbox", "a request to a container that waits for it alone, ms", pick("answers.warm_ms"), 1),
     Row("cold_answer", "sandbox", "a request to a container that is started for it, ms", pick("answers.cold_ms"), 1),

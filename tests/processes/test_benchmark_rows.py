@@ -42,6 +42,7 @@ SECOND = {
     "beside_file": "four more nodes; test_large_files.py has such a file between two, and transfers beside it",
     "machines": "unit/test_machines.py has the same programs, and starts of the node",
     "published_set": "four containers and a copy; sandbox/test_data.py has data sets on an engine",
+    "set_on_nodes": "four more nodes, three with containers; test_published_set.py has a set between such nodes",
     "slow_link": "four more nodes behind 200 ms; sim/test_sim.py has slow links in virtual time",
 }
 """Left to `make test-full`, each with why and what stands for it."""
