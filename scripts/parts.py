@@ -39,6 +39,7 @@ LINT = (
     Part("import rule", (".venv/bin/lint-imports",), 0.2),
     Part("rooms of the client", (PYTHON, "scripts/rooms.py"), 0.1),
     Part("words of the ledger", (PYTHON, "scripts/ledger_words.py"), 0.0),
+    Part("long classes", (PYTHON, "scripts/classes.py"), 0.1),
     Part("quarantine", (PYTHON, "-m", "tests.quarantined"), 0.0),
 )
 MYPY = (".venv/bin/mypy",)

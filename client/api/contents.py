@@ -79,7 +79,7 @@ def _reason(call: Call, cid: str, why: str) -> KeptFor:
     if why == CLOSED:
         return KeptFor("private content that is kept for other reasons")
     if (user := _USERS.fullmatch(why)) is None:
-        return call.node.work.kept_for(cid, why)
+        return call.node.work.stores.kept_for(cid, why)
     token, of_set = user.groups()
     if of_set is not None:
         return KeptFor("file of a published set", "set", of_set)

@@ -36,7 +36,7 @@ async def delete_data(call: Call) -> Json:
     if name not in {own.name for own in await _kept(call)}:
         raise not_found(f"This node keeps no data called {name}. GET /v1/data lists them", name="NO_SUCH_DATA")
     try:
-        await call.node.work.remove_data(name)
+        await call.node.work.engine.remove_data(name)
     except DataRefused as problem:
         raise usage(f"The data are not removed: {problem}", name="DATA_IN_USE", status=409) from None
     except (SandboxError, OSError) as problem:
@@ -48,7 +48,7 @@ async def _kept(call: Call) -> list[OwnData]:
     from learningchain.sandbox import SandboxError  # the engine's client loads after the node's start
 
     try:
-        return await call.node.work.own_data()
+        return await call.node.work.engine.own_data()
     except (SandboxError, OSError) as problem:
         raise unavailable(f"The data of this node cannot be looked at: {problem}", name="DISK") from None
 

@@ -189,7 +189,7 @@ class Hub:
             await asyncio.sleep(self._poll_s)
             try:
                 if self._wanted("run") and self._node.runs is not None:
-                    self._send("run", self._changed_runs(self._node.runs.list_runs()))
+                    self._send("run", self._changed_runs(self._node.runs.list()))
                 if self._wanted("notice"):
                     self._send("notice", self._changed_notices(self._node.status().get("notices", [])))
             except Exception:
@@ -206,7 +206,7 @@ class Hub:
     def _printed(self, run: Json) -> int:
         """Of the log of one that runs, as far as every token may see it: another number where it printed more."""
         runs = self._node.runs
-        found = runs.get_run(run["id"]) if runs is not None and run.get("state") == "running" else None
+        found = runs.get(run["id"]) if runs is not None and run.get("state") == "running" else None
         return 0 if found is None else crc32(str(render_run(found).get("log")).encode("utf-8", "replace"))
 
     def _changed_runs(self, runs: list[Json]) -> list[bytes]:

@@ -147,7 +147,7 @@ class _NodeGauges(Collector):
         family = GaugeMetricFamily("lc_runs", "Runs that the node remembers, by phase and state", labels=["phase", "state"])
         runs = self._node.runs
         counts: dict[tuple[str, str], int] = {}
-        for run in [] if runs is None else runs.list_runs():
+        for run in [] if runs is None else runs.list():
             key = (str(run.get("phase")), str(run.get("state")))
             counts[key] = counts.get(key, 0) + 1
         for labels, count in sorted(counts.items()):
@@ -155,7 +155,7 @@ class _NodeGauges(Collector):
         yield family
         ended = CounterMetricFamily("lc_runs_ended", "Runs that ended since the start", labels=["phase", "state"])
         known = {(phase, status): 0 for phase in RUN_PHASES for status in RUN_STATES}
-        for labels, count in sorted((known | ({} if runs is None else runs.ended_runs())).items()):
+        for labels, count in sorted((known | ({} if runs is None else dict(runs.ended))).items()):
             ended.add_metric(labels, count)
         yield ended
 

@@ -11,13 +11,14 @@ from learningchain.client.schema.bodies import ReasonsQuery, ReasonView, RunCanc
 from learningchain.client.schema.render import Json, render_run
 
 MAX_RUN_ID = 128
+CANCELLED = "cancelled by the operator"
 NO_WORK = "this node runs nothing: start it with --work"
 
 
 def _found(call: Call) -> Json:
     run_id = call.path("run")
     runs = call.node.runs
-    run = runs.get_run(run_id) if runs is not None and len(run_id) <= MAX_RUN_ID else None
+    run = runs.get(run_id) if runs is not None and len(run_id) <= MAX_RUN_ID else None
     if run is None:
         why = "it runs no jobs: start it with --work" if runs is None else "GET /v1/runs lists the runs that it remembers"
         raise not_found(f"There is no run {run_id[:MAX_RUN_ID]} on this node; {why}", name="NO_SUCH_RUN")
@@ -32,7 +33,7 @@ def _shown(call: Call, run: Json) -> Json:
 
 
 async def get_runs(call: Call) -> list[Json]:
-    return [] if call.node.runs is None else [_shown(call, run) for run in call.node.runs.list_runs()]
+    return [] if call.node.runs is None else [_shown(call, run) for run in call.node.runs.list()]
 
 
 async def get_reasons(call: Call) -> list[Json]:
@@ -40,7 +41,7 @@ async def get_reasons(call: Call) -> list[Json]:
     query: ReasonsQuery = call.query
     refs = [parse_field("refs", parse_hash, text) for text in query.refs.split(",")]
     runs = call.node.runs
-    return [{"ref": ref.hex(), "why": NO_WORK if runs is None else runs.explain(ref)} for ref in refs]
+    return [{"ref": ref.hex(), "why": NO_WORK if runs is None else call.node.work.explain(ref)} for ref in refs]
 
 
 async def get_run(call: Call) -> Json:
@@ -50,7 +51,7 @@ async def get_run(call: Call) -> Json:
 async def delete_run(call: Call) -> Json:
     run = _found(call)
     runs = call.node.runs
-    if runs is None or not runs.cancel_run(call.path("run")):
+    if runs is None or not runs.cancel(call.path("run"), CANCELLED):
         state = run.get("state")
         text = f"Run {call.path('run')} has ended already (it is {state}): there is nothing to stop"
         raise usage(text, name="RUN_ENDED", status=409)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from learningchain.chain.ledger.genesis import Genesis
-from learningchain.client.node.interface import ComingContent, Files, KeptContent, KeptFor, KeptRoom, Ledger, Past, Runs
+from learningchain.client.node.interface import ComingContent, Files, KeptContent, KeptFor, KeptRoom, Ledger, Past
 
 if TYPE_CHECKING:
     from learningchain.client.callbacks.service import CallbackService
@@ -20,6 +20,65 @@ if TYPE_CHECKING:
     from learningchain.client.work.events import Secret
     from learningchain.client.work.trials import Trials
     from learningchain.sandbox import OwnData
+
+
+class Runs(Protocol):
+    """The runs of the worker and the verifier. A run: id, job, phase, state, attempt, seed, progress ([{"step", "of", "loss"}…],
+    bounded), loss (text or null), reason, log (tail), started, ended (wall-clock milliseconds)."""
+
+    @property
+    def ended(self) -> Mapping[tuple[str, str], int]:
+        """How many runs ended since the start, by phase and state."""
+        ...
+
+    def get(self, run_id: str) -> dict[str, Any] | None: ...
+
+    def cancel(self, run_id: str, reason: str) -> bool:
+        """Kill a run; false when there is no such run or it has ended."""
+        ...
+
+    def list(self) -> list[dict[str, Any]]:
+        """Newest first, without their logs."""
+        ...
+
+
+class UserSecrets(Protocol):
+    """What users hand to the work, such as keys."""
+
+    async def keep(self, secret: Secret) -> None:
+        """On the disk when this returns."""
+        ...
+
+    async def of(self, kind: str, beginning: bytes = b"") -> list[Secret]:
+        """What is kept of a kind, under keys that begin so."""
+        ...
+
+    async def room(self, kind: str, beginning: bytes, most: int) -> KeptRoom:
+        """For one more of a kind whose key begins so, where `most` are kept in all, without those whose time is over."""
+        ...
+
+
+class WorkStores(Protocol):
+    """What the work keeps on this disk."""
+
+    @property
+    def secrets(self) -> UserSecrets: ...
+
+    def kept_for(self, cid: str, why: str) -> KeptFor:
+        """What content is held for, by one of the reasons for which it is pinned."""
+        ...
+
+
+class OwnDataStore(Protocol):
+    """The owner's own data on this node's engine (`learningchain data`)."""
+
+    async def own_data(self) -> list[OwnData]:
+        """Raises OSError."""
+        ...
+
+    async def remove_data(self, name: str) -> None:
+        """Raises ValueError for the name, `SandboxError` where a run uses them or the engine fails, OSError."""
+        ...
 
 
 class Work(Protocol):
@@ -34,33 +93,20 @@ class Work(Protocol):
         """Gauges of what is under way."""
         ...
 
-    async def keep(self, secret: Secret) -> None:
-        """Keep what a user hands to the work, such as a key; on the disk when this returns."""
+    def explain(self, ref: bytes) -> str | None:
+        """Why this node leaves the work of a ref (a job) alone, in words; None where it does it."""
         ...
 
-    async def kept(self, kind: str, beginning: bytes = b"") -> list[Secret]:
-        """What is kept of a kind, under keys that begin so."""
+    @property
+    def books(self) -> Mapping[str, bytes]:
+        """What machines keep, by name."""
         ...
 
-    async def room(self, kind: str, beginning: bytes, most: int) -> KeptRoom:
-        """For one more of a kind whose key begins so, where `most` are kept in all, without those whose time is over."""
-        ...
+    @property
+    def engine(self) -> OwnDataStore: ...
 
-    def kept_for(self, cid: str, why: str) -> KeptFor:
-        """What content is held for, by one of the reasons for which it is pinned."""
-        ...
-
-    def book(self, name: str) -> bytes | None:
-        """What a machine keeps under this name; None where it keeps nothing."""
-        ...
-
-    async def own_data(self) -> list[OwnData]:
-        """The owner's own data on this node's engine (`learningchain data`). Raises OSError."""
-        ...
-
-    async def remove_data(self, name: str) -> None:
-        """Remove own data. Raises ValueError for the name, `SandboxError` where a run uses them or the engine fails, OSError."""
-        ...
+    @property
+    def stores(self) -> WorkStores: ...
 
 
 class NodeService(Protocol):

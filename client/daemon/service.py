@@ -26,7 +26,7 @@ from learningchain.client.keys.keystore import KeystoreError
 from learningchain.client.keys.signing import Signer, SignerUnavailable
 from learningchain.client.node import proofs
 from learningchain.client.node.driver import Driver, now_ms
-from learningchain.client.node.interface import PRIVATE, ComingContent, KeptContent, MayHave, Past, Runs
+from learningchain.client.node.interface import PRIVATE, ComingContent, KeptContent, MayHave, Past
 from learningchain.client.node.ledger import NodeLedger
 from learningchain.client.node.sharing import CLOSED, Sharing
 from learningchain.client.schema.render import render_block, render_history, render_noted, render_parked, render_supply, render_tx
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from learningchain.client.node.disk_use import DiskRoom, DiskUse
     from learningchain.client.notify.service import NotifyService
     from learningchain.client.work import WorkDriver
+    from learningchain.client.work.engine import RunLog
     from learningchain.client.work.trials import Trials
 
 MAX_PARKED = 16
@@ -188,8 +189,8 @@ class RunningNode:
         return self._work
 
     @property
-    def runs(self) -> Runs | None:
-        return self.work if self.work.runs else None
+    def runs(self) -> RunLog | None:
+        return self.work.run_log if self.work.runs else None
 
     def carried(self) -> dict[tuple[str, ...], float]:
         return self._content.carried()

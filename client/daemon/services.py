@@ -87,7 +87,7 @@ async def open_callbacks(view: RunningNode, config: Config, data: Path, stack: c
     tokens = TokenFile(data / TOKENS)
     stack.callback(tokens.close)
     path = data / "callbacks.db"
-    kept = view.work.kept
+    kept = view.work.stores.secrets.of
     service = CallbackService(path, view.ledger, view, find_sources(), caller, why_not=tokens.why_not, kept=kept)
     stack.push_async_callback(service.stop)
     try:

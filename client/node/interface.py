@@ -8,16 +8,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 from learningchain.chain.host import Reader
 from learningchain.chain.ledger.state import State
 from learningchain.chain.node.events import Decided
 from learningchain.chain.params import Params
-
-if TYPE_CHECKING:
-    pass
-
 
 PRIVATE: Final = "private."
 """The first word of a pin that begins so is none for which content is served, and while there is one, no pin of what is fetched is:
@@ -147,27 +143,6 @@ class Files(Protocol):
         ...
 
     def unpin_all(self, cids: Collection[str], reason: str) -> None: ...
-
-
-class Runs(Protocol):
-    """The runs of the worker and the verifier, for the API. `Run` dictionaries: id, job, phase, state, attempt, seed, progress
-    ([{"step", "of", "loss"}…], bounded), loss (text or null), reason, log (tail), started, ended (wall-clock milliseconds)."""
-
-    def list_runs(self) -> list[dict[str, Any]]: ...
-
-    def get_run(self, run_id: str) -> dict[str, Any] | None: ...
-
-    def cancel_run(self, run_id: str) -> bool:
-        """Kill a run; false when there is no such run or it has ended."""
-        ...
-
-    def explain(self, ref: bytes) -> str | None:
-        """Why this node leaves the work of a ref (a job) alone, in words; None where it does it."""
-        ...
-
-    def ended_runs(self) -> dict[tuple[str, str], int]:
-        """How many runs ended since the start, by phase and state."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -220,7 +220,7 @@ class Effects:
         return all(part.machine.gives_up(ref) for other, part in self._parts.items() if other != name)
 
     async def _answer(self, name: str, work: Callable[[], Awaitable[Input]]) -> None:
-        """FeedMachines a machine with what the work comes to. The work begins with its task: one that is cancelled at once began none."""
+        """Feed a machine with what the work comes to. The work begins with its task: one that is cancelled at once began none."""
         self._feed(await work(), name, done=True)
 
     async def _compute(self, name: str, wanted: Compute) -> Input:

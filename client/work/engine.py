@@ -253,8 +253,9 @@ class RunLog:
     """The runs of this node, in memory alone: the newest `MAX_RUNS`. Beside them, and never in their place, images that were not to
     be had: one entry for each ref, with what the last try came to."""
 
-    def __init__(self, now: Callable[[], int]) -> None:
-        self._now = now
+    def __init__(self, now: Callable[[], int], printed: Callable[[str], str | None] = lambda _: None) -> None:
+        """`printed`: what a container has printed so far, where the engine still has it."""
+        self._now, self._printed = now, printed
         self._runs: dict[str, Run] = {}
         self._not_fetched: dict[str, Run] = {}
         self.ended: Counter[tuple[str, str]] = Counter()
@@ -301,10 +302,13 @@ class RunLog:
         return [run.show() | {"log": ""} for run in reversed(both)]
 
     def get(self, run_id: str) -> dict[str, Any] | None:
+        """With its log: of one that runs, what it has printed so far."""
         run = self._runs.get(run_id) or self._not_fetched.get(run_id)
-        return run.show() if run else None
+        if run is None or run.ended is not None:
+            return None if run is None else run.show()
+        return run.show() | {"log": self._printed(self._container(run_id)) or ""}
 
-    def container(self, run_id: str) -> str:
+    def _container(self, run_id: str) -> str:
         """What the sandbox calls a run."""
         run = self._runs.get(run_id)
         return run_id if run is None else run.container or run_id

@@ -21,13 +21,21 @@ AGAIN_S = 1.0
 
 
 class KeptSecrets:
-    """Wall-clock milliseconds: `since()`, from which a secret is kept for its time, and `over()`, up to which that is over. The
-    database is used on the executor's thread alone."""
+    """`told` hears of each secret that a user handed over. Wall-clock milliseconds: `since()`, from which a secret is kept for its
+    time, and `over()`, up to which that is over. The database is used on the executor's thread alone."""
 
     def __init__(
-        self, database: WorkDatabase, models: Models, executor: Executor, *, since: Callable[[], int], over: Callable[[], int]
+        self,
+        database: WorkDatabase,
+        models: Models,
+        executor: Executor,
+        *,
+        since: Callable[[], int],
+        over: Callable[[], int],
+        told: Callable[[Secret], None],
     ) -> None:
         self._database, self._models, self._executor, self._since, self._over = database, models, executor, since, over
+        self._told = told
 
     async def save(self, secret: Secret) -> SecretStored | SecretRefused:
         """What counts now. A file of one that is not the first of its kind and key goes."""
@@ -45,8 +53,9 @@ class KeptSecrets:
         return SecretStored(counts)
 
     async def keep(self, secret: Secret) -> None:
-        """What a user hands over. Raises sqlite3.Error, WorkDatabaseError."""
+        """What a user hands over; its contract's machines are told. Raises sqlite3.Error, WorkDatabaseError."""
         await in_thread(self._executor, lambda: self._database.save(secret, self._since()))
+        self._told(secret)
 
     async def drop(self, which: DropSecret) -> None:
         known = await durably(self._executor, lambda: self._database.secret(which.kind, which.key))

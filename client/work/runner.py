@@ -23,7 +23,7 @@ import structlog
 from learningchain.chain.ledger.transition import chain_record
 from learningchain.client.config import WorkConfig
 from learningchain.client.node.block_figures import AnyFigure
-from learningchain.client.node.interface import Files, KeptFor, KeptRoom, Ledger
+from learningchain.client.node.interface import Files, Ledger
 from learningchain.client.work.artifacts import durably, in_thread
 from learningchain.client.work.changes import MAX_PIECE, Part, WatchedChanges
 from learningchain.client.work.computing import Computing, ComputingProcess
@@ -40,7 +40,6 @@ from learningchain.client.work.events import (
     Kept,
     Notice,
     RefFaulted,
-    Secret,
     Settled,
 )
 from learningchain.client.work.execution import MAX_STARTS
@@ -54,7 +53,7 @@ from learningchain.client.work.slots import training_room
 from learningchain.client.work.stores import Clocks, Stores
 from learningchain.client.work.tasks import Tasks
 from learningchain.client.work.trials import Trials
-from learningchain.sandbox import AsyncBackend, OwnData, SandboxError
+from learningchain.sandbox import AsyncBackend, SandboxError
 
 log = structlog.get_logger(__name__)
 
@@ -90,7 +89,7 @@ def rest(share: int, began: tuple[float, float]) -> float:
 
 
 class WorkDriver:
-    """Implements `client.node.interface.Runs` and `Work`. `data` is the folder of this part alone, beside the engine's (`sandbox`).
+    """Implements `client.api.whole_node.Work`. `data` is the folder of this part alone, beside the engine's (`sandbox`).
 
     `now()`: wall-clock milliseconds; `rng(n)`: n random bytes. `drawn()`: whether this account may now be called to a duty that it
     did not ask for; the engine is prepared when that, or the settings, call for runs. `executor` and `computing` replace the
@@ -124,7 +123,7 @@ class WorkDriver:
         self._ledger, self._files, self._config = ledger, files, config
         self._now, self._rng = now, rng
         self._folder, self._leftovers = data, data.parent / "sandbox" / "out"
-        self._engine = engine
+        self.engine = engine
         self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="work-database")
         # Trees over losses take seconds: nothing that has to be written down waits for one.
         self._trees = executor or ThreadPoolExecutor(1, thread_name_prefix="work-losses")
@@ -133,10 +132,11 @@ class WorkDriver:
         self._computing: Computing = computing or ComputingProcess(self._made)
         self._sign, self._derive, self._send, self._penalize, self._seek = sign, derive, send, penalize, seek
         self._peers: PeerChannels | None = None
-        self._books: dict[str, bytes] = {}
+        self.books: dict[str, bytes] = {}
+        """What each machine has in its book now, by its name, whether or not the disk has it."""
         self._waiting: dict[str, deque[Effect]] = {}
         """What machines said after a book that is not on the disk yet."""
-        self._log = RunLog(now)
+        self.run_log = RunLog(now, engine.printed)
         self._slices = list(slices)
         self._parts: dict[str, Part] = {}
         """By the machine's name, in the order in which they are asked."""
@@ -155,17 +155,18 @@ class WorkDriver:
 
     async def start(self) -> None:
         """Go on where this node stopped. Raises BookError. The sandbox is prepared meanwhile; duties that need none are done."""
-        ledger, path, runs = self._ledger, self._folder / "work.db", self._log
+        ledger, path, runs = self._ledger, self._folder / "work.db", self.run_log
         database = await in_thread(self._executor, lambda: WorkDatabase(path, ledger.chain_id, ledger.own_id))
         clocks, executors = Clocks(self._now, ledger), (self._executor, self._trees)
-        self._stores = stores = Stores(self._folder, database, clocks, self._files, self._engine, self._slices, *executors)
+        told = lambda secret: self._feed(Kept(secret))  # noqa: E731
+        self._stores = stores = Stores(self._folder, database, clocks, self._files, self.engine, self._slices, *executors, told)
         await stores.load()
         statuses = ledger_statuses_of(self._slices)
         self._outbox = Outbox(database, ledger, statuses, now=self._now, executor=self._executor, settled=self._settled)
         self._effects = Effects(
             ledger,
             self._files,
-            self._engine,
+            self.engine,
             stores,
             self._config,
             self._parts,
@@ -214,7 +215,7 @@ class WorkDriver:
         attempts = await call(lambda: database.attempts(MAX_STARTS))
         runs = await call(database.runs)
         books = await call(database.books)
-        self._books, named = dict(books), self._effects.execution.recall(runs)
+        self.books, named = dict(books), self._effects.execution.recall(runs)
         for part in self._slices:
             known = Recalled(
                 me=self._ledger.own_id,
@@ -248,8 +249,8 @@ class WorkDriver:
         if self._started:
             self._effects.execution.stopping = True
         if leave:
-            self._engine.leave()
-        self._log.cancel_all("this node is stopping")
+            self.engine.leave()
+        self.run_log.cancel_all("this node is stopping")
         if self._started:
             await self._effects.warm.stop(STOP_S)
         await self._tasks.end("run ", STOP_S)
@@ -257,7 +258,7 @@ class WorkDriver:
             await self._outbox.stop()
             await self._stores.close()
         try:
-            await self._engine.close()
+            await self.engine.close()
         except SandboxError as problem:
             log.warning("containers may stay until the next start", why=str(problem))
         self._computing.close()
@@ -269,7 +270,7 @@ class WorkDriver:
         keep = await self._live_images()
 
         async def prepare() -> dict[str, Any]:
-            report = await self._engine.prepare(set(keep.values()), self._effects.execution.before())
+            report = await self.engine.prepare(set(keep.values()), self._effects.execution.before())
             self._stores.images.adopt(keep, report.pop("kept", ()))
             await self._effects.execution.found(report.pop("runs", ()), report.pop("lost_runs", ()))
             return report
@@ -374,8 +375,8 @@ class WorkDriver:
         busy = any(other.machine.busy for other in self._parts.values() if other is not part)
         room = training_room(self._sandbox.machine(), self._effects.warm.aside(), self._effects.execution.taken())
         recent = self._now() - chain_record(state).time <= RECENT_MS + 3 * self._ledger.params.heartbeat
-        held, there = self._held.get(part.slice.name, frozenset()), self._engine.elsewhere()
-        evaluators = self._engine.evaluators()
+        held, there = self._held.get(part.slice.name, frozenset()), self.engine.elsewhere()
+        evaluators = self.engine.evaluators()
         return Chain(state, self._ledger.clock, busy, part.changes.complete, held, recent, room, there, evaluators)
 
     def _said_notices(self) -> Iterator[tuple[str, Sequence[Notice]]]:
@@ -426,7 +427,7 @@ class WorkDriver:
                 continue
             try:
                 if isinstance(effect, KeepBook):
-                    self._books[effect.name] = effect.blob
+                    self.books[effect.name] = effect.blob
                     self._waiting[name] = deque()
                     self._tasks.spawn(self._keep_book(name, effect))
                 else:
@@ -454,6 +455,11 @@ class WorkDriver:
     # --- for the API -----------------------------------------------------------------------------------------------------------
 
     @property
+    def stores(self) -> Stores:
+        """What is kept on this disk: secrets that users hand over, and what content is kept for. After the start."""
+        return self._stores
+
+    @property
     def report(self) -> dict[str, Any] | None:
         """What the sandbox's self-test said; None before it is over."""
         return self._sandbox.report
@@ -477,54 +483,9 @@ class WorkDriver:
         found = (part.machine.explain(reader, ref, clock) for part in self._parts.values())
         return next((why for why in found if why), None)
 
-    def kept_for(self, cid: str, why: str) -> KeptFor:
-        return self._stores.kept_for(cid, why)
-
-    def list_runs(self) -> list[dict[str, Any]]:
-        """Newest first, without logs."""
-        return self._log.list()
-
-    def ended_runs(self) -> dict[tuple[str, str], int]:
-        return dict(self._log.ended)
-
-    def get_run(self, run_id: str) -> dict[str, Any] | None:
-        """With its log: of one that runs, what it has printed so far."""
-        found = self._log.get(run_id)
-        if found is not None and found["ended"] is None:
-            found["log"] = self._engine.printed(self._log.container(run_id)) or ""
-        return found
-
-    def cancel_run(self, run_id: str) -> bool:
-        return self._log.cancel(run_id, "cancelled by the operator")
-
     def served(self) -> list[dict[str, Any]]:
         """Of each model that is served, how many of its containers start, are ready, and answer."""
         return self._effects.warm.shown() if self._started else []
-
-    async def own_data(self) -> list[OwnData]:
-        """The owner's own data. Raises OSError."""
-        return await self._engine.own_data()
-
-    async def remove_data(self, name: str) -> None:
-        """Raises as `sandbox.Backend.remove_data`."""
-        await self._engine.remove_data(name)
-
-    def book(self, name: str) -> bytes | None:
-        """What the machine of this name has in its book now, whether or not the disk has it."""
-        return self._books.get(name)
-
-    async def keep(self, secret: Secret) -> None:
-        """Keep what a user hands to this node's work; its contract's machines are told."""
-        await self._stores.secrets.keep(secret)
-        self._feed(Kept(secret))
-
-    async def kept(self, kind: str, beginning: bytes = b"") -> list[Secret]:
-        """Those whose keys begin so."""
-        return await self._stores.secrets.of(kind, beginning)
-
-    async def room(self, kind: str, beginning: bytes, most: int) -> KeptRoom:
-        """For one more of a kind whose key begins so; those whose time is over go where that makes room."""
-        return await self._stores.secrets.room(kind, beginning, most)
 
 
 def _under_way(runs: Iterable[RunUnderWay]) -> dict[str, dict[bytes, set[int]]]:

@@ -13,6 +13,7 @@ from learningchain.client.node.interface import Files, KeptFor, Ledger
 from learningchain.client.work.artifacts import IMAGE, Images, KeptLosses, Models, Pins, in_thread, parse_reason
 from learningchain.client.work.checkpoints import Checkpoints
 from learningchain.client.work.database import WorkDatabase
+from learningchain.client.work.events import Secret
 from learningchain.client.work.kept_secrets import KeptSecrets
 from learningchain.client.work.machine import Slice
 from learningchain.client.work.owners import Owners
@@ -42,7 +43,8 @@ class Clocks:
 
 
 class Stores:
-    """Open from `open` to `close`. The database is used on the executor's thread alone; `trees` computes those over losses."""
+    """Open from `open` to `close`. The database is used on the executor's thread alone; `trees` computes those over losses;
+    `told` hears of each secret that a user handed over."""
 
     def __init__(
         self,
@@ -54,12 +56,13 @@ class Stores:
         slices: Sequence[Slice],
         executor: Executor,
         trees: Executor,
+        told: Callable[[Secret], None],
     ) -> None:
         self.folder, self.database, self.clocks, self.executor, self._slices = folder, database, clocks, executor, slices
         self.pins = Pins(files, database, executor)
         self.images = Images(files, engine, self.pins)
         self.models = Models(folder / "models", executor)
-        self.secrets = KeptSecrets(database, self.models, executor, since=clocks.since, over=clocks.over)
+        self.secrets = KeptSecrets(database, self.models, executor, since=clocks.since, over=clocks.over, told=told)
         self.losses = KeptLosses(folder / "losses", trees)
         self.owners = Owners(slices, database, executor)
         self.checkpoints = Checkpoints(folder / "checkpoints")

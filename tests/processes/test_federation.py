@@ -279,10 +279,7 @@ class Shelf:
     """Books to be read as those of a node."""
 
     def __init__(self, books: dict[str, bytes]) -> None:
-        self._books = books
-
-    def book(self, name: str) -> bytes | None:
-        return self._books.get(name)
+        self.books = books
 
 
 # --- longer ones -----------------------------------------------------------------------------------------------------------------

@@ -50,8 +50,8 @@ async def drive(chain: Chain, began: float, job: bytes, works: list[WorkDriver])
     while not chain.ended(job):
         assert time.monotonic() - began < 200, chain.describe(job)
         found = chain.describe(job)
-        idle = all(run["ended"] for work in works for run in work.list_runs())
-        if not ahead and idle and len(found["claims"]) == len(works) and all(len(w.list_runs()) >= 4 for w in works):
+        idle = all(run["ended"] for work in works for run in work.run_log.list())
+        if not ahead and idle and len(found["claims"]) == len(works) and all(len(w.run_log.list()) >= 4 for w in works):
             ahead = found["expiry"] - chain.clock - SECOND_MS
         chain.time = START_MS + int((time.monotonic() - began) * 1_000) + ahead
         chain.block(1)
@@ -97,7 +97,7 @@ async def test_a_real_job_is_trained_verified_and_paid(tmp_path: Path, sandboxes
         won = next(claim for claim in found["claims"] if claim["claimant"] == found["winner"])
         assert {vote["measured"] for vote in votes} == {won["loss"]}
         assert {chain.strikes(name) for name in WORKERS} == {0}
-        runs = [run for work in works for run in work.list_runs()]
+        runs = [run for work in works for run in work.run_log.list()]
         assert {run["phase"] for run in runs} == {"train", "check", "again", "verify"}
         trained = [run for run in runs if run["phase"] == "train" and run["state"] == "ok"]
         assert len({run["seed"] for run in trained}) == len(trained) >= 3

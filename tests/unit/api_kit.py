@@ -389,26 +389,19 @@ class FakeRuns:
     def __init__(self) -> None:
         self.all: list[dict[str, Any]] = []
         self.ended: dict[tuple[str, str], int] = {}
-        self.reasons: dict[bytes, str] = {}
 
-    def explain(self, ref: bytes) -> str | None:
-        return self.reasons.get(ref)
-
-    def list_runs(self) -> list[dict[str, Any]]:
-        return self.all
-
-    def ended_runs(self) -> dict[tuple[str, str], int]:
-        return self.ended
-
-    def get_run(self, run_id: str) -> dict[str, Any] | None:
+    def get(self, run_id: str) -> dict[str, Any] | None:
         return next((run for run in self.all if run["id"] == run_id), None)
 
-    def cancel_run(self, run_id: str) -> bool:
-        run = self.get_run(run_id)
+    def cancel(self, run_id: str, reason: str) -> bool:
+        run = self.get(run_id)
         if run is None or run["state"] != "running":
             return False
         run["state"] = "cancelled"
         return True
+
+    def list(self) -> list[dict[str, Any]]:
+        return self.all
 
 
 def a_run(run_id: str = "r1", state: str = "running") -> dict[str, Any]:
@@ -428,11 +421,29 @@ def a_run(run_id: str = "r1", state: str = "running") -> dict[str, Any]:
     }
 
 
+class FakeSecrets:
+    def __init__(self) -> None:
+        self.all: list[Secret] = []
+
+    async def keep(self, secret: Secret) -> None:
+        self.all.append(secret)
+
+    async def of(self, kind: str, beginning: bytes = b"") -> list[Secret]:
+        return [secret for secret in self.all if secret.kind == kind and secret.key.startswith(beginning)]
+
+    async def room(self, kind: str, beginning: bytes, most: int) -> KeptRoom:
+        return KeptRoom(len(await self.of(kind)), len(await self.of(kind, beginning)), most)
+
+
 class FakeWork:
+    """Its own engine and stores as well: each has what the API asks of it."""
+
     def __init__(self) -> None:
         self.report: dict[str, Any] | None = {"ok": True, "checks": []}
         self.under_way: list[AnyFigure] = []
-        self.kept_secrets: list[Secret] = []
+        self.secrets = FakeSecrets()
+        self.reasons: dict[bytes, str] = {}
+        self.engine = self.stores = self
         self.data: dict[str, OwnData] = {}
         """The owner's own, by name, and which of them a run uses."""
         self.used_data: set[str] = set()
@@ -441,20 +452,11 @@ class FakeWork:
     def figures(self) -> list[AnyFigure]:
         return self.under_way
 
-    async def keep(self, secret: Secret) -> None:
-        self.kept_secrets.append(secret)
-
-    async def kept(self, kind: str, beginning: bytes = b"") -> list[Secret]:
-        return [secret for secret in self.kept_secrets if secret.kind == kind and secret.key.startswith(beginning)]
-
-    async def room(self, kind: str, beginning: bytes, most: int) -> KeptRoom:
-        return KeptRoom(len(await self.kept(kind)), len(await self.kept(kind, beginning)), most)
+    def explain(self, ref: bytes) -> str | None:
+        return self.reasons.get(ref)
 
     def kept_for(self, cid: str, why: str) -> KeptFor:
         return KeptFor("image", "job", why.partition(":")[2], 5)
-
-    def book(self, name: str) -> bytes | None:
-        return self.books.get(name)
 
     async def own_data(self) -> list[OwnData]:
         return list(self.data.values())

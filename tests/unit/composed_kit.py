@@ -212,7 +212,7 @@ class Network:
         node = self.nodes["boss"]
         key = node.rng.randbytes(32)
         file = encrypted(rows, key, node.rng.randbytes)
-        await node.running.keep(of_key(key))
+        await node.running.stores.secrets.keep(of_key(key))
         op = asking(model, cid=inline_cid(file), size=len(file), inline=file, rows=len(rows.split()), answers=answers)
         tx = self.chain.offer("boss", [replace(op, key_hash=[sha256(key)])])
         self.chain.block()
@@ -268,14 +268,14 @@ class Network:
         assert self.chain.results[opened].code == 0
         federation = messages.federation_id_of(opened, 0)
         wish = SponsorWish(federation, str(initial), b"", "", True)
-        await self.nodes["boss"].running.keep(of_wish(wish, bytes(16)))
+        await self.nodes["boss"].running.stores.secrets.keep(of_wish(wish, bytes(16)))
         for name in owners:
             node = self.nodes[name]
             own = node.engine.own["scans"] = OwnData(name="scans", digest=sha256(name.encode()), size=100, files=1)
             node.engine.examples = problem.draw(50)
             joined = messages.JoinFederation(federation, published_digest(federation, own.digest), 0)
             assert self.chain.now(name, joined) == 0
-            await node.running.keep(of_wish(TrainWish(federation, "scans", 2 if posted.vetted else 0), bytes(16)))
+            await node.running.stores.secrets.keep(of_wish(TrainWish(federation, "scans", 2 if posted.vetted else 0), bytes(16)))
         return federation
 
     def federation(self, ref: bytes) -> FederationRecord:
@@ -293,7 +293,7 @@ def holdings(node: WholeNode) -> dict[str, int]:
     """How much each collection of the node's driver and of its machines has, each table of its database, each folder of its work:
     whatever is not empty."""
     work = node.running
-    seen = {id(work._ledger), id(work._files), id(work._engine)}
+    seen = {id(work._ledger), id(work._files), id(work.engine)}
     found = _collections(work, "driver", seen)
     for name, part in work._parts.items():
         found |= _collections(part.machine, name, seen)

@@ -91,7 +91,7 @@ async def test_a_key_is_kept_before_it_is_answered(api: Api) -> None:
     key = bytes(range(32))
     kept = await api.post("/v1/hidden-keys", {"key": key.hex()})
     assert kept == {"key_hash": hashlib.sha256(key).hexdigest()}
-    assert api.node.work.kept_secrets == [secrets.of_key(key)]
+    assert api.node.work.secrets.all == [secrets.of_key(key)]
     for wrong in ("", "00", "zz" * 32, "00" * 33):
         assert "key" in (await api.refused("POST", "/v1/hidden-keys", 400, json={"key": wrong}))["message"]
 

@@ -87,7 +87,7 @@ async def test_a_box_key_is_renewed_and_its_private_half_never_shown(api: Api) -
     assert (shown["key"], shown["here"], [one["key"] for one in shown["kept"]]) == (second, True, [first, second])
     own = await api.get(f"/v1/accounts/{address(api.node.ledger.own_id)}")
     assert own["box_key"] == second and shown["since"] > 0
-    for secret in api.node.work.kept_secrets:
+    for secret in api.node.work.secrets.all:
         assert box_in(secret).private.hex() not in msgspec.json.encode(shown).decode()
 
 
@@ -96,7 +96,7 @@ async def test_a_box_key_whose_private_half_is_elsewhere_is_told_as_that_and_wha
     ledger = api.node.ledger
     public = ledger.keys[ledger.own].public
     made = [box.of_box(bytes([n]) * 32, public, at) for n, at in ((1, 30), (2, 10), (3, 20))]
-    api.node.work.kept_secrets = list(made)
+    api.node.work.secrets.all = list(made)
     shown = await api.get("/v1/box-key")
     assert shown["here"] is False and shown["key"] not in [one["key"] for one in shown["kept"]]
     assert [(one["made"], one["key"]) for one in shown["kept"]] == [

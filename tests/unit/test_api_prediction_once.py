@@ -70,10 +70,10 @@ async def test_a_kill_between_the_disk_and_the_wire_sends_the_same_bytes_later(a
         dying.setattr(ledger, "submit_raw", killed)
         status, _ = await api.call("POST", "/v1/predictions", json={"model": model, "n": 3, **ROW, **KEY})
         assert status == 500 and await requests(api) == []
-    (kept,) = api.node.work.kept_secrets
+    (kept,) = api.node.work.secrets.all
     again = await ask(api, model, **KEY)
     assert await requests(api) == [again["request"]] and again["status"] == "final"
-    assert [kept] == api.node.work.kept_secrets
+    assert [kept] == api.node.work.secrets.all
     assert (await ask(api, model, **KEY))["request"] == again["request"]
 
 
@@ -84,7 +84,7 @@ async def test_a_kill_before_the_disk_sends_nothing(api: Api, monkeypatch: pytes
         raise Killed
 
     with monkeypatch.context() as dying:
-        dying.setattr(api.node.work, "keep", killed)
+        dying.setattr(api.node.work.secrets, "keep", killed)
         status, _ = await api.call("POST", "/v1/predictions", json={"model": model, "n": 3, **ROW, **KEY})
     assert status == 500 and await requests(api) == []
     assert await requests(api) == [] and len({(await ask(api, model, **KEY))["request"] for _ in range(2)}) == 1
@@ -101,7 +101,7 @@ async def test_what_can_come_no_more_is_asked_anew_under_its_key(api: Api, monke
     with monkeypatch.context() as dying:
         dying.setattr(ledger, "submit_raw", lost)
         await api.call("POST", "/v1/predictions", json={"model": model, "n": 3, **ROW, **KEY})
-    first = api.node.work.kept_secrets[0].blob
+    first = api.node.work.secrets.all[0].blob
 
     async def used(raw: bytes) -> bytes:
         if raw in first:
@@ -116,19 +116,19 @@ async def test_what_can_come_no_more_is_asked_anew_under_its_key(api: Api, monke
 
 async def test_a_place_that_the_disk_has_for_other_bytes_sends_nothing(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """A node that had just started knew of no keys when it was asked first; the first record of a place stays."""
-    model, keep, kept, known = await served(api), api.node.work.keep, api.node.work.kept, [False]
+    model, keep, kept, known = await served(api), api.node.work.secrets.keep, api.node.work.secrets.of, [False]
     await ask(api, model, **KEY)
 
     async def first_stays(secret: Secret) -> None:
         known[0] = True
-        if all(one.key != secret.key for one in api.node.work.kept_secrets):
+        if all(one.key != secret.key for one in api.node.work.secrets.all):
             await keep(secret)
 
     async def late(*given: Any) -> list[Secret]:
         return await kept(*given) if known[0] else []
 
-    monkeypatch.setattr(api.node.work, "keep", first_stays)
-    monkeypatch.setattr(api.node.work, "kept", late)
+    monkeypatch.setattr(api.node.work.secrets, "keep", first_stays)
+    monkeypatch.setattr(api.node.work.secrets, "of", late)
     api.node.ledger.mine()
     error = (await api.post("/v1/predictions", {"model": model, "n": 3, **ROW, **KEY}, 503))["error"]
     assert "nothing was sent" in error["message"] and len(await requests(api)) == 1
@@ -139,7 +139,7 @@ async def test_a_key_outlives_its_result(api: Api, monkeypatch: pytest.MonkeyPat
     model, ledger = await served(api), api.node.ledger
     first = (await ask(api, model, **KEY))["request"]
     params = read_params(ledger.state, records.NUMBER, PredictionParams)
-    assert [one.keep_ms for one in api.node.work.kept_secrets] == [params.pred_keep + 7 * 86_400_000]
+    assert [one.keep_ms for one in api.node.work.secrets.all] == [params.pred_keep + 7 * 86_400_000]
     terms = records.terms_key(bytes.fromhex(first))
     ledger.archive[terms] = (ledger.height, encode(ledger.state.get(terms)))
     ledger.state.commit([(terms, None)], ledger.state.tree)
@@ -199,8 +199,8 @@ async def test_keys_are_on_the_disk_after_a_restart(api: Api, tmp_path: Path, mo
         async def kept(kind: str, beginning: bytes = b"") -> list[Secret]:
             return database.secrets_of(kind, beginning)
 
-        monkeypatch.setattr(api.node.work, "keep", keep)
-        monkeypatch.setattr(api.node.work, "kept", kept)
+        monkeypatch.setattr(api.node.work.secrets, "keep", keep)
+        monkeypatch.setattr(api.node.work.secrets, "of", kept)
         return database
 
     done = []

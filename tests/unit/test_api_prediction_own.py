@@ -74,7 +74,7 @@ async def test_a_private_request_leaves_the_node_encrypted_and_comes_back_blinde
     done = await ask(api, model, private=True)
     request, ref = done["request"], bytes.fromhex(done["request"])
     asked = terms(api, request).terms
-    (kept,) = api.node.work.kept_secrets
+    (kept,) = api.node.work.secrets.all
     assert kept.kind == private.KEY and asked.key_hash == [sha256(kept.blob)]
     assert b"0.7" not in asked.inline and plain_input(asked.inline, kept.blob) == b"[0.1,0.7]\n" and asked.size == len(asked.inline)
     assert await api.get(f"/v1/predictions/{request}/key") == {"request": request, "key": kept.blob.hex()}
@@ -96,7 +96,7 @@ async def test_a_private_request_leaves_the_node_encrypted_and_comes_back_blinde
     assert (plain["values"], plain["blinded"], plain["agree"]) == (found["plain"]["values"], False, 3)
     with pytest.raises(ValueError, match="key"):
         callbacks.opened(state, ref, told, bytes(32))
-    api.node.work.kept_secrets.clear()
+    api.node.work.secrets.all.clear()
     assert (await api.get(f"/v1/predictions/{request}"))["plain"] is None
     assert (await api.refused("GET", f"/v1/predictions/{request}/key", 404))["name"] == "NO_SUCH_KEY"
 
@@ -104,7 +104,7 @@ async def test_a_private_request_leaves_the_node_encrypted_and_comes_back_blinde
 async def test_a_token_that_may_only_read_reads_nothing_that_is_private(api: Api, tmp_path: Path) -> None:
     model = await served(api)
     request = (await ask(api, model, private=True))["request"]
-    (kept,) = api.node.work.kept_secrets
+    (kept,) = api.node.work.secrets.all
     await give_keys(api, request, kept.blob)
     answered(api, request, *[blinded(seven(), kept.blob, bytes.fromhex(request), [0], 10)] * 3)
     with closing(Tokens(tmp_path / "tokens.db")) as tokens:
@@ -120,7 +120,7 @@ async def test_a_node_that_cannot_keep_the_key_sends_nothing(api: Api, monkeypat
         raise OSError("no space left on the device")
 
     model = await served(api)
-    monkeypatch.setattr(api.node.work, "keep", fails)
+    monkeypatch.setattr(api.node.work.secrets, "keep", fails)
     await api.post("/v1/predictions", {"model": model, "n": 3, "private": True, **ROW}, 500)
     assert await api.get("/v1/predictions") == []
 

@@ -25,10 +25,10 @@ async def test_a_run_is_told_again_whenever_it_printed_more(tmp_path: Path, chan
     run = a_run() | change
     node.runs.all = [run]
     hub = Hub(node, queue_bytes=10**6, run_poll_s=60)
-    events = hub._changed_runs(node.runs.list_runs())
+    events = hub._changed_runs(node.runs.list())
     for log in (run["log"], run["log"] + " and more"):
         run["log"] = log
-        events += hub._changed_runs([one | {"log": ""} for one in node.runs.list_runs()])
+        events += hub._changed_runs([one | {"log": ""} for one in node.runs.list()])
     assert len(events) == told
     assert not any(b"long log" in event for event in events), "the log itself stays out of the stream"
 

@@ -113,7 +113,7 @@ async def test_a_sponsor_sees_the_price_opens_starts_and_closes(api: Api, run: R
     view = await api.get(f"/v1/federations/{federation}")
     assert (view["terms"]["model"]["dims"], view["terms"]["min_sum"], view["terms"]["secrecy"]) == (DIMS, 2, "sum")
     assert [path.name for path, _ in api.node.files.added] != [], "the model was uploaded"
-    (wish,) = [wish_in(secret) for secret in api.node.work.kept_secrets]
+    (wish,) = [wish_in(secret) for secret in api.node.work.secrets.all]
     assert isinstance(wish, SponsorWish)
     assert (wish.federation.hex(), wish.auto, wish.data, wish.hidden_key) == (federation, True, "", b"")
     assert Path(wish.initial).read_bytes() == (tmp_path / "init.safetensors").read_bytes()
@@ -281,7 +281,7 @@ async def test_an_owner_sees_what_leaves_and_agrees(
     members = await api.get(f"/v1/federations/{play.id.hex()}/members")
     assert members[2]["account"] == who(api, "n3")
     assert members[2]["digest"] != shelf["scans"].digest.hex()
-    wish, vault = [wish_in(secret) for secret in api.node.work.kept_secrets]
+    wish, vault = [wish_in(secret) for secret in api.node.work.secrets.all]
     assert wish == TrainWish(play.id, "scans", 2), "the node trains on them by itself from then on"
     assert vault == VaultWish(play.id, True, []) and "--no-vault" in out + err, "and it was told where its local model goes"
     code, _, err = await run("join", "latest", "scans", "--yes", "--json")
@@ -289,7 +289,7 @@ async def test_an_owner_sees_what_leaves_and_agrees(
     shelf["later"] = own("later")
     assert (await run("data", "latest", "later"))[0] == 0
     assert (await run("leave", "latest"))[0] == 0
-    assert wish_in(api.node.work.kept_secrets[-1]) == StopWish(play.id)
+    assert wish_in(api.node.work.secrets.all[-1]) == StopWish(play.id)
     code, _, err = await run("leave", "latest", "--json")
     assert (code, json.loads(err)["error"]["name"]) == (1, "NOT_A_MEMBER")
 
@@ -320,13 +320,13 @@ async def test_a_preview_trains_once_and_sends_nothing(
 
     async def kept(secret: Any) -> None:
         """The node's work runs it at once."""
-        api.node.work.kept_secrets.append(secret)
+        api.node.work.secrets.all.append(secret)
         wish = wish_in(secret)
         assert isinstance(wish, PreviewWish)
         note = PreviewNote(wish.number, play.id, "scans", "" if slow else "ok", "", [] if slow else [found], 4_296)
         api.node.work.books[JOURNAL] = encode(JournalBook([], [note]))
 
-    monkeypatch.setattr(api.node.work, "keep", kept)
+    monkeypatch.setattr(api.node.work.secrets, "keep", kept)
     slow = False
     code, out, err = await run("join", play.id.hex(), "scans", "--preview")
     assert code == 0, err
@@ -378,7 +378,7 @@ async def test_a_program_outside_the_owners_list_is_named_before_anybody_is_aske
     code, out, _ = await run("join", play.id.hex(), "scans", "--dry-run")
     assert code == 0 and "NOT on this node's list" in " ".join(out.split())
     code, _, err = await run("join", play.id.hex(), "scans", "--yes")
-    assert code == 2 and "Nothing was sent: the program sha256:" in err and not api.node.work.kept_secrets
+    assert code == 2 and "Nothing was sent: the program sha256:" in err and not api.node.work.secrets.all
 
 
 async def test_a_node_says_that_it_serves(api: Api, run: Run) -> None:

@@ -175,18 +175,18 @@ def test_work_says_of_which_job_its_content_is_and_until_when(tmp_path: Path) ->
         node = graph.nodes["a"]
         job = graph.chain.post("boss")
         work: Any = node.work
-        await blocks(graph.chain, lambda: work.kept_for(SET, reason(IMAGE, job)).of == "job")
-        told = work.kept_for(SET, reason(IMAGE, job))
+        await blocks(graph.chain, lambda: work.stores.kept_for(SET, reason(IMAGE, job)).of == "job")
+        told = work.stores.kept_for(SET, reason(IMAGE, job))
         assert "image" in told.what and (told.ref, told.until) == (job.hex(), None)
-        assert work.kept_for(SET, reason(OWN_PIN, job)).what == "own model"
-        assert work.kept_for(SET, "unheard-of:zz").what == "content"
+        assert work.stores.kept_for(SET, reason(OWN_PIN, job)).what == "own model"
+        assert work.stores.kept_for(SET, "unheard-of:zz").what == "content"
         await graph.finish(job)
         won = reason(WON_PIN, job)
         await blocks(graph.chain, lambda: any(won in held for one in graph.nodes.values() for held in one.files.pins.values()))
         winner = next(one for one in graph.nodes.values() if any(won in held for held in one.files.pins.values()))
         kept: Any = winner.work
         cid = next(cid for cid, held in winner.files.pins.items() if won in held)
-        told = kept.kept_for(cid, won)
+        told = kept.stores.kept_for(cid, won)
         assert "won" in told.what and told.until > 0
         await graph.stop()
         await asyncio.sleep(0)

@@ -106,11 +106,11 @@ async def test_an_owner_joins_with_what_was_shown_and_leaves(
         form.fields = {key: value for key, value in (form.fields | {"data": name} | fields).items() if value is not None}
         status, page = await browser.send(form)
         assert status == 200 and f"{name}: 3 files, 2.0 KiB" in page.text and "Join like this?" in page.text
-        assert ((VAULT if vault else NO_VAULT) in page.text) and (node.ledger.height, node.work.kept_secrets) == (height, [])
+        assert ((VAULT if vault else NO_VAULT) in page.text) and (node.ledger.height, node.work.secrets.all) == (height, [])
         sure = join_form(page, "join")
         status, page = await browser.send(sure)
         assert status == 200 and said in page.text, page.text
-        wishes = [wish_in(secret) for secret in node.work.kept_secrets]
+        wishes = [wish_in(secret) for secret in node.work.secrets.all]
         least = int(fields.get("min_vetted", 2))
         assert wishes == [
             TrainWish(bytes.fromhex(federation), name, least),
@@ -119,7 +119,7 @@ async def test_an_owner_joins_with_what_was_shown_and_leaves(
         [member] = await browser.api.get(f"/v1/federations/{federation}/members")
         assert (member["account"], member["n"]) == (who(browser.api, "n3"), n)
         status, page = await browser.send(sure)
-        assert status == 409 and len(node.work.kept_secrets) == 2, "the same form counts once"
+        assert status == 409 and len(node.work.secrets.all) == 2, "the same form counts once"
         node.work.books[MemberMachine.name] = encode(
             MemberBook([TrainedFederation(bytes.fromhex(federation), name, 3)], NO_UPDATES)
         )
@@ -127,7 +127,7 @@ async def test_an_owner_joins_with_what_was_shown_and_leaves(
         assert not [form for form in page.forms if form.action.endswith("/join")] and "could not join" not in page.text
         status, page = await browser.send(page.form(path.replace("/own", "/leave")))
         assert status == 200 and "You have left, final" in page.text
-        assert wish_in(node.work.kept_secrets[-1]) == StopWish(bytes.fromhex(federation))
+        assert wish_in(node.work.secrets.all[-1]) == StopWish(bytes.fromhex(federation))
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ async def test_what_the_ledger_could_not_say_is_said_before_anything_is_sent(
         for step in ({}, {"step": "join"}):
             status, page = await browser.send(join_form(page), None, **{"data": "scans"} | fields | step)
             assert status == 400 and said in page.text
-        assert (browser.api.node.ledger.height, browser.api.node.work.kept_secrets) == (height, [])
+        assert (browser.api.node.ledger.height, browser.api.node.work.secrets.all) == (height, [])
 
 
 async def test_an_owner_trains_once_and_sends_nothing_before_it_joins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +165,7 @@ async def test_an_owner_trains_once_and_sends_nothing_before_it_joins(tmp_path: 
             ended = PreviewNote(wish.number, wish.federation, "scans", "ok", "", [found], 4_296)
             node.work.books[JOURNAL] = encode(JournalBook([], [before, ended]))
 
-        monkeypatch.setattr(node.work, "keep", kept)
+        monkeypatch.setattr(node.work.secrets, "keep", kept)
         _, page = await browser.get(path)
         status, page = await browser.send(join_form(page), None, data="scans")
         status, page = await browser.send(page.form(path.replace("/own", "/preview")))

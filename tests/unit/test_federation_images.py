@@ -105,7 +105,7 @@ async def test_a_program_outside_the_list_is_joined_tried_and_taken_back_by_nobo
         api.node.ledger.own = "boss" if where == "/v1/federations" else "n3"
         refused = (await api.post(where, body, 409))["error"]
         assert refused["name"] == name and f"config set {LIST} {OTHER},{PROGRAM}" in refused["message"], where
-    assert not api.node.work.kept_secrets, "nothing of it is kept for the node to do"
+    assert not api.node.work.secrets.all, "nothing of it is kept for the node to do"
     api.node.ledger.own = "n3"
     with pytest.raises(joining.CannotJoin, match="not on this node's list"):
         await joining.agree_to_join(api.node, play.id, "scans", joining.JoinTerms())
@@ -158,10 +158,10 @@ async def test_who_comes_back_after_a_machine_was_lost_runs_no_program_outside_t
     if refusal:
         refused = (await api.post(f"/v1/federations/{play.id.hex()}/recover", body, 409))["error"]
         assert refused["name"] == "CANNOT_JOIN" and refusal in refused["message"]
-        assert not api.node.work.kept_secrets and not api.node.ledger.pool, "nothing is kept for the node to do, nothing is sent"
+        assert not api.node.work.secrets.all and not api.node.ledger.pool, "nothing is kept for the node to do, nothing is sent"
         return
     done = await api.post(f"/v1/federations/{play.id.hex()}/recover", body)
-    wishes = [wish_in(secret) for secret in api.node.work.kept_secrets]
+    wishes = [wish_in(secret) for secret in api.node.work.secrets.all]
     assert wishes == [VaultWish(play.id, True, []), TrainWish(play.id, data or "", 1)]
     assert (done["tx"] is None) == over, "while it runs, the ledger is told that the data are others"
 

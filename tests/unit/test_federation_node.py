@@ -338,9 +338,6 @@ class Shelf:
     def __init__(self, **books: Any) -> None:
         self.books = {name.replace("_", "."): encode(book) for name, book in books.items()}
 
-    def book(self, name: str) -> bytes | None:
-        return self.books.get(name)
-
 
 def test_a_preview_runs_once_sends_nothing_and_leaves_a_report() -> None:
     world = in_training()

@@ -51,14 +51,14 @@ async def test_only_a_token_that_may_everything_lends_own_data(api: Api, tmp_pat
     ):
         status, answer = await api.call("POST", where, token=posts, json=body)
         assert (status, answer["error"]["name"]) == (403, "TOKEN_SCOPE"), where
-    assert not api.node.work.kept_secrets, "nothing of it is kept for the node to do"
+    assert not api.node.work.secrets.all, "nothing of it is kept for the node to do"
     api.node.ledger.own = "n3"
     status, _ = await api.call("POST", f"{path}/join?wait=10", token=posts, json={"digest": DATA})
     assert status == 200, "what trains elsewhere is no matter of this node's data"
     api.node.ledger.own = "n4"
     status, _ = await api.call("POST", f"{path}/join?wait=10", token=everything, json={"data": "scans"})
     assert status == 200
-    (trains,) = [wish for wish in map(wish_in, api.node.work.kept_secrets) if isinstance(wish, TrainWish)]
+    (trains,) = [wish for wish in map(wish_in, api.node.work.secrets.all) if isinstance(wish, TrainWish)]
     assert trains.data == "scans"
 
 
@@ -67,12 +67,12 @@ async def test_what_the_rules_refuse_leaves_no_wish_and_who_wants_no_company_get
     play = await played(api, admit="open")
     path = f"/v1/federations/{play.id.hex()}"
     refused = (await api.post(f"{path}/join", {"data": "scans"}, 409))["error"]
-    assert (refused["name"], api.node.work.kept_secrets) == ("OWN_FEDERATION", [])
+    assert (refused["name"], api.node.work.secrets.all) == ("OWN_FEDERATION", [])
     with pytest.raises(joining.CannotJoin, match="sponsor of a federation cannot be its member"):
         joining.check_join(api.node, play.id, api.node.work.data["scans"])
     api.node.ledger.own = "n3"
     await api.post(f"{path}/join?wait=10", {"data": "scans", "min_vetted": 0})
-    (trains,) = [wish for wish in map(wish_in, api.node.work.kept_secrets) if isinstance(wish, TrainWish)]
+    (trains,) = [wish for wish in map(wish_in, api.node.work.secrets.all) if isinstance(wish, TrainWish)]
     assert trains.min_vetted == 0, "none is a number, too"
 
 
@@ -91,7 +91,7 @@ async def test_shares_of_a_vault_go_to_other_members_that_validators_know_each_o
     ):
         with pytest.raises(joining.CannotJoin, match=why):
             await joining.keep_vault(api.node, play.id, True, holders)
-    assert not api.node.work.kept_secrets
+    assert not api.node.work.secrets.all
 
 
 async def test_what_a_user_wants_is_kept_before_the_ledger_hears_of_it(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +102,7 @@ async def test_what_a_user_wants_is_kept_before_the_ledger_hears_of_it(api: Api,
     known: list[type[Any]] = []
 
     async def submit(ops: list[Any], **more: Any) -> bytes:
-        known[:] = [type(wish_in(secret)) for secret in api.node.work.kept_secrets]
+        known[:] = [type(wish_in(secret)) for secret in api.node.work.secrets.all]
         return await sends(ops, **more)
 
     monkeypatch.setattr(api.node.ledger, "submit", submit)
@@ -114,11 +114,11 @@ async def test_what_a_user_wants_is_kept_before_the_ledger_hears_of_it(api: Api,
     async def away(ops: list[Any], **more: Any) -> bytes:
         raise SignerUnavailable("the signer is away")
 
-    api.node.work.kept_secrets.clear()
+    api.node.work.secrets.all.clear()
     monkeypatch.setattr(api.node.ledger, "submit", away)
     with pytest.raises(SignerUnavailable):
         await joining.stop(api.node, play.id)
-    assert [wish_in(secret) for secret in api.node.work.kept_secrets] == [StopWish(play.id)]
+    assert [wish_in(secret) for secret in api.node.work.secrets.all] == [StopWish(play.id)]
 
 
 async def test_a_node_without_numpy_refuses_what_it_would_never_do(
@@ -136,7 +136,7 @@ async def test_a_node_without_numpy_refuses_what_it_would_never_do(
     joined = await api.post(f"{path}/join", {"data": "scans"}, 409)
     for refused in (served, joined):
         assert "[federation]" in refused["error"]["message"], refused
-    assert not api.node.work.kept_secrets
+    assert not api.node.work.secrets.all
     api.node.ledger.own = "n1"
     await api.post(f"{path}/leave?wait=10", None)
 
@@ -166,7 +166,7 @@ async def test_what_a_program_says_of_own_data_is_shown_to_their_owner_alone(api
         _, one = await api.call("GET", "/v1/runs/r1", **more)
         assert [{name: run[name] for name in first} for run in (listed[0], one)] == [first, first]
         assert listed[1]["log"] == "a long log", "other runs are shown as before"
-    stream = b"".join(Hub(api.node, queue_bytes=10**6, run_poll_s=1.0)._changed_runs(api.node.runs.list_runs()))
+    stream = b"".join(Hub(api.node, queue_bytes=10**6, run_poll_s=1.0)._changed_runs(api.node.runs.list()))
     assert b"0.123" not in stream and b"Jane" not in stream
 
 
@@ -176,11 +176,11 @@ async def test_other_data_leave_the_number_of_vetted_members_as_the_owner_wanted
     path = f"/v1/federations/{play.id.hex()}/data?wait=10"
     api.node.work.books[MemberMachine.name] = encode(MemberBook([TrainedFederation(play.id, "scans", 10)], NO_UPDATES))
     await api.post(path, {"data": "scans"})
-    assert wish_in(api.node.work.kept_secrets[-1]) == TrainWish(play.id, "scans", 10)
+    assert wish_in(api.node.work.secrets.all[-1]) == TrainWish(play.id, "scans", 10)
     assert MIN_VETTED == LEAST_VETTED == 2, "what the command tells is what the node does"
     done = await api.post(f"/v1/federations/{play.id.hex()}/demand", {"min_vetted": 4})
     assert (done["data"], done["min_vetted"]) == ("scans", 4)
-    assert wish_in(api.node.work.kept_secrets[-1]) == TrainWish(play.id, "scans", 4), "changed without leaving, on the same data"
+    assert wish_in(api.node.work.secrets.all[-1]) == TrainWish(play.id, "scans", 4), "changed without leaving, on the same data"
     api.node.work.books.clear()
     refused = (await api.post(f"/v1/federations/{play.id.hex()}/demand", {"min_vetted": 4}, 409))["error"]
     assert "does not train" in refused["message"]

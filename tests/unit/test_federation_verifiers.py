@@ -74,7 +74,7 @@ async def test_an_owner_does_not_join_where_fewer_could_be_drawn_than_it_wants(
         return
     refused = (await api.post(f"/v1/federations/{play.id.hex()}/join", body, 409))["error"]
     assert refused["name"] == "CANNOT_JOIN" and f"config set {MIN_VERIFIERS}" in refused["message"]
-    assert not api.node.work.kept_secrets, "nothing of it is kept for the node to do"
+    assert not api.node.work.secrets.all, "nothing of it is kept for the node to do"
 
 
 @pytest.mark.parametrize(("least", "trains"), [(LEAST_VERIFIERS, True), (4, True), (5, False)])

@@ -57,7 +57,7 @@ async def test_a_sponsor_opens_one_and_it_stands_as_it_was_said(api: Api, tmp_pa
 
     federation = await blocking(api, opens)
     assert (await api.get(f"/v1/federations/{federation}"))["terms"]["model"]["dims"] == DIMS
-    wish = wish_in(api.node.work.kept_secrets[0])
+    wish = wish_in(api.node.work.secrets.all[0])
     assert isinstance(wish, SponsorWish) and wish.auto
     with pytest.warns(UserWarning, match="31 values, and secrecy='open' is taken"):
         await blocking(api, lambda node: node.federations.open(PINNED, initial(tmp_path / "small", 31), **TERMS))
@@ -109,7 +109,7 @@ async def test_an_owner_reads_what_joining_means_joins_and_leaves(api: Api) -> N
         one.leave()
 
     await blocking(api, joins)
-    assert wish_in(api.node.work.kept_secrets[0]) == TrainWish(play.id, "scans", 2), "the node trains by itself from then on"
+    assert wish_in(api.node.work.secrets.all[0]) == TrainWish(play.id, "scans", 2), "the node trains by itself from then on"
 
 
 async def test_it_is_watched_and_waited_for_until_it_is_over(api: Api, capsys: pytest.CaptureFixture[str]) -> None:

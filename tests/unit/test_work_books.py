@@ -108,7 +108,7 @@ def test_nothing_is_said_before_the_book_is_on_the_disk_and_the_next_process_has
         made[0].saying = [SendPeer(CHANNEL, b"a" * 20, b"3")]
         await asyncio.sleep(10)
         assert not sent, "the disk has nothing yet"
-        assert work.book("toy.book") == b"one", "who reads it here sees what it will be"
+        assert work.books.get("toy.book") == b"one", "who reads it here sees what it will be"
         disk.open = True
         await asyncio.sleep(20)
         assert sent == [(b"a" * 20, CHANNEL, payload) for payload in (b"1", b"2", b"3")], "in their order"

@@ -42,7 +42,7 @@ KEEP = {"fed_keep": 600_000, "job_keep": 600_000, "pred_keep": 600_000}
 WINDOWS = {"pred_a0": 15_000, "pred_keys": 15_000, "pred_open": 10_000, "job_reveal": 60_000, "job_open_votes": 60_000}
 SOON_GONE = replace(PARAMS, pred_row=0, **KEEP, **WINDOWS)
 """What ended leaves the state in minutes; every window is longer than a node is off."""
-LOGS = {"driver.log.runs", "driver.log.ended", "driver.peers.rates", "driver.books", "table books", "table intents"}
+LOGS = {"driver.run_log.runs", "driver.run_log.ended", "driver.peers.rates", "driver.books", "table books", "table intents"}
 """Bounded, or deleted at a start: what ran, who was heard, which books were begun, what was sent."""
 OWN_FEDERATIONS = {
     *(f"federation.member.machine.{name}" for name in ("joined", "final", "absent", "published")),

@@ -243,7 +243,7 @@ def test_hidden_data_decide_and_a_bad_key_costs_the_contractor(tmp_path: Path, k
         await graph.start(*VALIDATORS, "boss")
         assert boss.work is not None
         if key != "kept":
-            await boss.work.keep(secrets.of_key(secret))
+            await boss.work.stores.secrets.keep(secrets.of_key(secret))
         job = graph.chain.post("boss", hidden=[hidden_set(cid, b"0.25" if key == "good" else b"other", secret, size)])
         (found,) = await graph.finish(job)
         assert found["state"] == "PAID"
@@ -276,7 +276,7 @@ def test_a_key_is_opened_by_a_node_that_was_killed_between_its_upload_and_the_wi
         cid, size = await boss.files.add(tmp_path / "sealed", pin="hidden")
         await graph.start(*VALIDATORS, "boss")
         assert boss.work is not None
-        await boss.work.keep(secrets.of_key(secret))
+        await boss.work.stores.secrets.keep(secrets.of_key(secret))
         await boss.kill()
         await boss.start()
         job = graph.chain.post("boss", hidden=[hidden_set(cid, b"0.25", secret, size)])

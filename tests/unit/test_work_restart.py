@@ -68,7 +68,7 @@ def test_a_start_of_the_node_ends_no_training_and_only_its_own_end_counts(
             began = asyncio.get_running_loop().time()
             await blocks(chain, lambda began=began: asyncio.get_running_loop().time() > began + AGAIN_S)  # type: ignore[misc]
             assert node.work is not None
-            shown += [run for run in node.work.list_runs() if run["phase"] == "train"]
+            shown += [run for run in node.work.run_log.list() if run["phase"] == "train"]
             await end(node)
             await asyncio.sleep(5)
             await node.start()

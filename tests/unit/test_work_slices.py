@@ -140,7 +140,7 @@ def test_a_foreign_machine_works_beside_the_others_and_goes_on_after_a_kill(tmp_
         assert sent == {b"seal": 7, b"open": 11}
         (found,) = await graph.finish(job)
         assert found["state"] == "PAID"
-        toys = [run for run in work.list_runs() if run["phase"] == "toy"]
+        toys = [run for run in work.run_log.list() if run["phase"] == "toy"]
         assert len(toys) == (1 if stage in ("nothing", "running") else 0)
         await blocks(chain, lambda: not [s for s in work._stores.database.secrets() if s.kind.startswith("toy")], 60)
         await blocks(chain, lambda: not list((node.folder / "work" / "models").glob("toy*")), 60)

@@ -102,7 +102,7 @@ async def get_box_key(call: Call) -> Json:
 
     member = call.node.ledger.state.get(member_key(call.node.ledger.own_id))
     key, since = (member.box_key, member.box_since) if isinstance(member, Member) else (b"", 0)
-    kept = sorted((box_in(one).made, one.key) for one in await call.node.work.kept(BOX_KEYS))
+    kept = sorted((box_in(one).made, one.key) for one in await call.node.work.stores.secrets.of(BOX_KEYS))
     return {
         "key": key.hex() or None,
         "since": since,
@@ -193,11 +193,11 @@ async def post_box_key(call: Call) -> Reply:
     account = node.ledger.state.get(account_key(node.ledger.own_id))
     if not isinstance(account, Account):
         raise unavailable(f"{what} was not made: this node has no account on the ledger yet")
-    here = {one.key: box_in(one) for one in await node.work.kept(BOX_KEYS)}
+    here = {one.key: box_in(one) for one in await node.work.stores.secrets.of(BOX_KEYS)}
     made = box.of_box(secrets.token_bytes(32), account.key, box.after(here, node.ledger.clock))
     op = SetBoxKey(made.key)
     spending(call, what, op)  # what is refused leaves nothing behind
-    await node.work.keep(made)
+    await node.work.stores.secrets.keep(made)
     return await answer(call, what, await submit(call, what, op), key=made.key.hex())
 
 

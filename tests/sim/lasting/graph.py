@@ -192,7 +192,7 @@ class Lasting(Network):
         plain.write_text(loss)
         hidden.encrypt(plain, sealed, secret, bytes(12))
         cid, size = await boss.files.add(sealed, pin="hidden")
-        await boss.running.keep(secrets.of_key(secret))
+        await boss.running.stores.secrets.keep(secrets.of_key(secret))
         self._sealed[name] = sealed.read_bytes()
         plain.unlink()
         sealed.unlink()

@@ -175,7 +175,7 @@ class MarketChecks(Checks):
             bounds = (
                 ("tasks", len(work._tasks.all), most),
                 ("intents under way", work._outbox.waiting, most),
-                ("remembered runs", len(work._log._runs), MAX_RUNS),
+                ("remembered runs", len(work.run_log._runs), MAX_RUNS),
                 ("tasks of the loop", actor.loop.pending, 2 * most),
                 ("containers", actor.engine.running, actor.config.concurrent + 1),
                 ("seats", len(work._tasks.scopes) + len(machine(work, Verifier)._duties), 2 * live + SPARE),

@@ -200,7 +200,7 @@ class WorkActor(Actor):
             ("clean-ups", work._effects.releasing),
             ("seats", work._tasks.scopes),
             ("intents", work._outbox._tasks),
-            ("runs", [run for run in work._log._runs.values() if run.ended is None]),
+            ("runs", [run for run in work.run_log._runs.values() if run.ended is None]),
         )
         return ", ".join(name for name, things in held if things)
 

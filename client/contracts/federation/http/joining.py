@@ -66,7 +66,7 @@ class JoinTerms:
 async def own_data(node: NodeService, name: str) -> OwnData:
     """Raises CannotJoin."""
     try:
-        found = {own.name: own for own in await node.work.own_data()}
+        found = {own.name: own for own in await node.work.engine.own_data()}
     except OSError as problem:
         raise CannotJoin(f"the data of this node cannot be looked at: {problem}") from None
     if name not in found:
@@ -106,7 +106,7 @@ def schema_hash(at: FederationLook) -> str:
 
 def least_vetted(node: NodeService, federation: bytes) -> int:
     """What the owner wanted before, where it trains there already: other data change nothing of it."""
-    kept = node.work.book(MemberMachine.name)
+    kept = node.work.books.get(MemberMachine.name)
     known = [one for one in read(MemberBook, kept).joined if one.federation == federation] if kept is not None else []
     return known[0].min_vetted if known else MIN_VETTED
 
@@ -127,7 +127,7 @@ async def agree_to_join(node: NodeService, federation: bytes, data: str, terms: 
 async def demand(node: NodeService, federation: bytes, min_vetted: int) -> TrainedFederation:
     """Train from the next start on only where so many other members carry the verifier flag. Nothing goes to the ledger. Raises
     CannotJoin."""
-    kept = node.work.book(MemberMachine.name)
+    kept = node.work.books.get(MemberMachine.name)
     joined = [] if kept is None else [one for one in read(MemberBook, kept).joined if one.federation == federation]
     if not joined:
         raise CannotJoin("this node does not train in such a federation: join it (learningchain fed join)")
@@ -181,7 +181,7 @@ async def keep_vault(node: NodeService, federation: bytes, on: bool, holders: Se
 
 def named_holders(node: NodeService, federation: bytes) -> list[bytes]:
     """Whom the owner named for its vault, as far as this node knows."""
-    kept = node.work.book(VAULTS)
+    kept = node.work.books.get(VAULTS)
     wanted = read(VaultBook, kept).own.wanted if kept is not None else []
     return next((one.holders for one in wanted if one.federation == federation), [])
 
@@ -236,4 +236,4 @@ async def _wish(node: NodeService, wish: Wish) -> None:
     """Raises CannotJoin where nobody here would carry it out; who wants to stop is not held."""
     if (missing := numpy_missing()) and not isinstance(wish, StopWish):
         raise CannotJoin(missing)
-    await node.work.keep(of_wish(wish, secrets.token_bytes(16)))
+    await node.work.stores.secrets.keep(of_wish(wish, secrets.token_bytes(16)))

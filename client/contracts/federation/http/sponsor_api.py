@@ -104,7 +104,7 @@ async def _look_after(call: Call, federation: bytes, initial: Path, wanted: Look
     from learningchain.client.contracts.federation.http import joining  # the sandbox's words load after the node's start
     from learningchain.client.contracts.federation.roles.sponsor import SponsorBook, SponsorMachine
 
-    kept = call.node.work.book(SponsorMachine.name)
+    kept = call.node.work.books.get(SponsorMachine.name)
     known = [one for one in read(SponsorBook, kept).opened if one.federation == federation] if kept is not None else []
     key = bytes.fromhex(wanted.hidden_key) if wanted.hidden_key is not None else known[0].hidden_key if known else b""
     data = wanted.reference if wanted.reference is not None else known[0].data if known else ""

@@ -5,6 +5,7 @@ Nothing here asks the network or waits. Losses on own data are the owner's alone
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from learningchain.chain.codec import read
@@ -31,18 +32,19 @@ from learningchain.client.contracts.federation.roles.verifiers import FEW, Decid
 
 
 class Books(Protocol):
-    """The work of a node (`client.node.interface.Work`)."""
+    """The work of a node (`client.api.whole_node.Work`)."""
 
-    def book(self, name: str) -> bytes | None: ...
+    @property
+    def books(self) -> Mapping[str, bytes]: ...
 
 
 def own_view(work: Books, federation: bytes) -> OwnPartView:
     """Attempts by their numbers, previews the oldest first. A federation that this node has no part in gives an empty one."""
-    journal = journal_in(work.book(JOURNAL))
+    journal = journal_in(work.books.get(JOURNAL))
     notes = next((one for one in journal.federations if one.federation == federation), None)
-    kept = work.book(MemberMachine.name)
+    kept = work.books.get(MemberMachine.name)
     joined = [] if kept is None else [one for one in read(MemberBook, kept).joined if one.federation == federation]
-    kept = work.book(SponsorMachine.name)
+    kept = work.books.get(SponsorMachine.name)
     opened = [] if kept is None else [one for one in read(SponsorBook, kept).opened if one.federation == federation]
     attempts = [_attempt(one) for one in notes.notes] if notes is not None else []
     return {
@@ -57,13 +59,13 @@ def own_view(work: Books, federation: bytes) -> OwnPartView:
         "bytes_in": sum(one["bytes_in"] for one in attempts),
         "final": _loss(notes.final) if notes is not None else None,
         "previews": [_preview(one) for one in journal.previews if one.federation == federation],
-        "vault": _vault(work.book(VAULTS), federation),
+        "vault": _vault(work.books.get(VAULTS), federation),
     }
 
 
 def sent_elsewhere(work: Books, at: FederationLook, account: bytes) -> bytes | None:
     """Return another federation in which this node sent an update on the present base, by its book and by the ledger."""
-    kept = work.book(MemberMachine.name)
+    kept = work.books.get(MemberMachine.name)
     by_book = None if kept is None else sent_in(read(MemberBook, kept).updates, at.now.base, at.id)
     return by_book or summed_in(at, account)
 
@@ -97,7 +99,7 @@ def _verifier(at: FederationLook, drawn: Deciders, account: bytes) -> JoiningVer
 
 
 def preview_view(work: Books, number: bytes) -> PreviewView | None:
-    found = next((one for one in journal_in(work.book(JOURNAL)).previews if one.number == number), None)
+    found = next((one for one in journal_in(work.books.get(JOURNAL)).previews if one.number == number), None)
     return None if found is None else _preview(found)
 
 

@@ -150,7 +150,7 @@ async def post_hidden_key(call: Call) -> Json:
     key = parse_field("key", parse_digest, body.key)
     from learningchain.client.contracts.job.roles import secrets  # with the machines: no start waits for them
 
-    await call.node.work.keep(secrets.of_key(key))
+    await call.node.work.stores.secrets.keep(secrets.of_key(key))
     return {"key_hash": sha256(key).hex()}
 
 

@@ -87,9 +87,9 @@ class OnceKey:
         from learningchain.client.work.events import Secret  # what work needs loads after the node's start
 
         keep_ms = RUN_MS if self._kind == RUN_KIND else params.pred_keep + LONGER_MS
-        await node.work.keep(Secret(self._kind, place, b"", blob, keep_ms=keep_ms))
+        await node.work.stores.secrets.keep(Secret(self._kind, place, b"", blob, keep_ms=keep_ms))
         # A node that has just started knew nothing when it was asked first, and the first record of a place stays.
-        if blob not in [one.blob for one in await node.work.kept(self._kind, place)]:
+        if blob not in [one.blob for one in await node.work.stores.secrets.of(self._kind, place)]:
             raise unavailable("This node keeps keys as soon as it has started, and nothing was sent. Try again in a moment")
         self._steps, self._kept = self._steps + 1, True
 
@@ -132,7 +132,7 @@ async def asked_once(call: Call) -> AsyncIterator[OnceKey | None]:
     id_ = holder + sha256(text.encode())
     kind = RUN_KIND if text.startswith(RUN) else KIND
     with _alone(call, id_):
-        kept = sorted(await call.node.work.kept(kind, id_), key=lambda one: one.key)
+        kept = sorted(await call.node.work.stores.secrets.of(kind, id_), key=lambda one: one.key)
         known = [msgspec.msgpack.decode(one.blob, type=SignedRequest) for one in kept]
         asked = digest(call.body)
         if known and known[-1].asked != asked:
@@ -146,7 +146,7 @@ async def asked_once(call: Call) -> AsyncIterator[OnceKey | None]:
 async def _room(call: Call, kind: str, holder: bytes) -> None:
     """One holder may have as many keys as places are free, so that none fills them all: the first half of them, a second one beside
     it a half of the rest, and so on. Raises `RequestError`."""
-    room = await call.node.work.room(kind, holder, MOST)
+    room = await call.node.work.stores.secrets.room(kind, holder, MOST)
     if not room.free:
         raise unavailable(f"This node keeps {MOST} keys, the most it does: nothing was sent", name="TOO_MANY_KEYS")
     if not room.own_free:

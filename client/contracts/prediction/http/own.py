@@ -32,7 +32,7 @@ def wanted_callback(call: Call) -> WantedCallback | NoCallback:
 
 async def keep_key(call: Call, key: bytes) -> None:
     """On the disk when this returns: without it nobody could open the request to its seats."""
-    await call.node.work.keep(of_key(key))
+    await call.node.work.stores.secrets.keep(of_key(key))
 
 
 async def own_part(call: Call, reader: Reader, request: bytes) -> Json:
@@ -61,7 +61,7 @@ async def _key_of(call: Call, reader: Reader, request: bytes) -> bytes | None:
     if not isinstance(asked, RequestTerms) or not asked.terms.key_hash:
         return None
     wanted = asked.terms.key_hash[0]
-    return next((one.blob for one in await call.node.work.kept(KEY, wanted) if sha256(one.blob) == wanted), None)
+    return next((one.blob for one in await call.node.work.stores.secrets.of(KEY, wanted) if sha256(one.blob) == wanted), None)
 
 
 async def get_prediction_key(call: Call) -> Json:
