@@ -23,7 +23,7 @@ from learningchain.p2p.mover.orders import (
     encode,
     read_order,
 )
-from learningchain.p2p.mover.pace import Pace
+from learningchain.p2p.mover.pace import MovingPace
 from learningchain.p2p.mover.receiving import LeafReceiver
 from learningchain.p2p.mover.sending import LeafServer
 from learningchain.p2p.tls import CA, Leaf, make_contexts
@@ -39,7 +39,7 @@ class _Child:
         self._moves: dict[int, LeafReceiver] = {}
         contexts = make_contexts(Leaf(begin.cert_pem, begin.key_pem), CA(begin.ca_cert, b""))
         self._dialling: ssl.SSLContext = contexts.client
-        self._sending, self._writing = Pace(begin.mb_s), Pace(begin.mb_s)
+        self._sending, self._writing = MovingPace(begin.mb_s), MovingPace(begin.mb_s)
         self._server = LeafServer(contexts.server, begin.chain_id, self._sending, self.report)
 
     def report(self, what: Report) -> None:

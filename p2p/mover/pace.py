@@ -9,7 +9,7 @@ from collections.abc import Callable
 from learningchain.p2p.limits import TokenBucket
 
 
-class Pace:
+class MovingPace:
     """Called from the threads of many connections. `mb_s`: most megabytes in a second, 0: no bound."""
 
     def __init__(self, mb_s: int, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep) -> None:

@@ -24,7 +24,7 @@ from learningchain.p2p.content.dag import CHUNK
 from learningchain.p2p.content.disk import FULL
 from learningchain.p2p.content.events import LeavesMoved, MoveEnded, MoveOpened, TakeLeaves
 from learningchain.p2p.mover.orders import Connect
-from learningchain.p2p.mover.pace import Pace
+from learningchain.p2p.mover.pace import MovingPace
 from learningchain.p2p.mover.places import cut, yield_to_others
 from learningchain.p2p.mover.sending import ASK, SILENCE_S, read_exactly
 from learningchain.p2p.mover.writing import SteadyWriter
@@ -50,7 +50,7 @@ class LeafReceiver:
         order: Connect,
         context: ssl.SSLContext,
         chain_id: bytes,
-        pace: Pace,
+        pace: MovingPace,
         report: Callable[[MoveOpened | LeavesMoved | MoveEnded], None],
     ) -> None:
         self._order, self._context, self._chain_id, self._pace, self._report = order, context, chain_id, pace, report

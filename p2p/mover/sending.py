@@ -22,7 +22,7 @@ from learningchain.p2p.content.messages import TICKET_BYTES
 from learningchain.p2p.content.moves import TICKET_MS
 from learningchain.p2p.hosts import host_of_address
 from learningchain.p2p.mover.orders import KnowTicket, LeavesSent
-from learningchain.p2p.mover.pace import Pace
+from learningchain.p2p.mover.pace import MovingPace
 from learningchain.p2p.mover.places import MAX_SENDING, Places, cut, yield_to_others
 from learningchain.p2p.tls import NotAuthenticated, PeerIdentity, peer_identity
 
@@ -132,7 +132,7 @@ class LeafServer:
         self,
         context: ssl.SSLContext,
         chain_id: bytes,
-        pace: Pace,
+        pace: MovingPace,
         sent: Callable[[LeavesSent], None],
         refused: Callable[[str], None] = lambda why: None,
         clock: Callable[[], float] = time.monotonic,

@@ -34,7 +34,7 @@ from learningchain.p2p.content.store import ContentStore
 from learningchain.p2p.mover import mover, receiving, sending
 from learningchain.p2p.mover.mover import Mover
 from learningchain.p2p.mover.orders import Connect, KnowTicket
-from learningchain.p2p.mover.pace import Pace
+from learningchain.p2p.mover.pace import MovingPace
 from learningchain.p2p.mover.places import (
     LOWER_EFFORT,
     MAX_SENDING,
@@ -70,7 +70,12 @@ class Served:
     def __init__(self, folder: Path, mb_s: int = 0) -> None:
         self.now, self.why, self.sent = 1_000.0, SimpleQueue[str](), SimpleQueue[int]()
         self.server = LeafServer(
-            contexts(SENDER).server, CHAIN, Pace(mb_s), lambda report: self.sent.put(report.size), self.why.put, lambda: self.now
+            contexts(SENDER).server,
+            CHAIN,
+            MovingPace(mb_s),
+            lambda report: self.sent.put(report.size),
+            self.why.put,
+            lambda: self.now,
         )
         self.port = self.server.listen("127.0.0.1", 0)
         for ticket, data in ((TICKET, FILE), (OTHERS_TICKET, OTHER)):
@@ -319,7 +324,7 @@ def fetch(path: Path, port: int) -> list[Any]:
     path.write_bytes(bytes(len(FILE)))
     told: SimpleQueue[Any] = SimpleQueue()
     order = Connect(7, "127.0.0.1", port, id_of(SENDER), key_of(SENDER).public, TICKET, str(path), len(FILE))
-    receiver = LeafReceiver(order, contexts(RECEIVER).client, CHAIN, Pace(0), told.put)
+    receiver = LeafReceiver(order, contexts(RECEIVER).client, CHAIN, MovingPace(0), told.put)
     receiver.take(TakeLeaves(7, 0, DIGESTS))
     found: list[Any] = []
     while not found or not isinstance(found[-1], MoveEnded):
@@ -488,7 +493,7 @@ async def test_a_process_that_runs_obeys_a_new_bound_both_ways(two: Two, whose: 
 
 def test_the_pace_holds_for_all_threads_together_and_leaves_each_enough_time() -> None:
     now, slept = [0.0], list[float]()
-    pace = Pace(8, lambda: now[0], slept.append)
+    pace = MovingPace(8, lambda: now[0], slept.append)
     for _ in range(3):
         pace.wait(2_000_000)
     assert slept == [0.25, 0.5], "a quarter of a second goes at once, and what is too much waits for all that was before it"

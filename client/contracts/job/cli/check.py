@@ -24,7 +24,7 @@ from learningchain.client.contracts.job.cli.submit import long_training, read_li
 
 if TYPE_CHECKING:
     from learningchain.chain.host.terms import Limits
-    from learningchain.client.contracts.job.cli.checking import Beside, Evaluation, Finding, LimitsToAsk, Reach
+    from learningchain.client.contracts.job.cli.checking import Beside, Evaluation, EvaluationReach, Finding, LimitsToAsk
     from learningchain.sandbox import DataSet
     from learningchain.sandbox.archive import ScannedImage
 
@@ -431,7 +431,7 @@ def _found_rows(
     finding: Finding,
     hidden: Finding | None,
     gpu: Beside | None,
-    can: Reach,
+    can: EvaluationReach,
     kind: str | None,
     tol: int,
     needs: dict[str, Any],
@@ -467,7 +467,7 @@ def _found_rows(
     return rows
 
 
-def _reach_text(can: Reach) -> str:
+def _reach_text(can: EvaluationReach) -> str:
     text = f"{span(can.seconds)} on processors here"
     if not can.fits:
         return f"{text}: too long for many verifiers"
@@ -492,7 +492,7 @@ def _document(
     finding: Finding,
     hidden: Finding | None,
     gpu: Beside | None,
-    can: Reach,
+    can: EvaluationReach,
     want: LimitsToAsk,
     needs: dict[str, Any],
     fee: dict[str, Any],

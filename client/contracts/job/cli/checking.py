@@ -211,7 +211,7 @@ def _text(loss: int) -> str:
 
 
 @dataclass(frozen=True)
-class Reach:
+class EvaluationReach:
     """How much evaluation fits into what verifiers take on, where a slow one takes `SLOWER` times as long as this machine."""
 
     seconds: float
@@ -226,13 +226,13 @@ class Reach:
         return SLOWER * self.seconds <= self.most_s
 
 
-def reach(seconds: float, most_s: int, examples: int, model: int, most_model: int) -> Reach:
+def reach(seconds: float, most_s: int, examples: int, model: int, most_model: int) -> EvaluationReach:
     """`seconds`: what the slowest evaluation of `examples` by a model of so many bytes took here, the container's start in it."""
     times = most_s / (SLOWER * max(seconds, 1e-3))
-    return Reach(seconds, most_s, min(MAX_EXAMPLES, int(examples * times)), min(most_model, int(model * times)))
+    return EvaluationReach(seconds, most_s, min(MAX_EXAMPLES, int(examples * times)), min(most_model, int(model * times)))
 
 
-def too_long(found: Reach) -> list[str]:
+def too_long(found: EvaluationReach) -> list[str]:
     """What to do where an evaluation is too long for processors."""
     if found.fits:
         return []
