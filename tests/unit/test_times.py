@@ -1,7 +1,8 @@
 """Every time after which something is dropped, forgotten, refused or ended: what is alive outlives it, what is dead goes.
 
-`CASES` names for each such constant the test that plays it. All other constants of time stand in `REASONS`, by why nothing honest
-is lost by them. Both are held against the code: a new constant without a line fails.
+`CASES` names for each such constant the test that plays it, and `TENFOLD` the one in which something alive is ten times as old;
+where nothing alive can be, `NO_TENFOLD` says why. All other constants of time stand in `REASONS`, by why nothing honest is lost by
+them. All are held against the code: a new constant without a line fails.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from learningchain.chain.params import ContractParams, votable
 from learningchain.client.callbacks.database import SILENT_MS
 from learningchain.client.config import LONGEST_RUN_S, WorkConfig
 from learningchain.client.contracts.job.roles.secrets import KEEP_FALSE_MS
+from tests.unit.test_times_tenfold import ALIVE
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("client", "p2p", "sandbox", "chain/node", "chain/storage")
@@ -165,6 +167,66 @@ CASES: dict[str, str] = {
     ),
 }
 """By file and name: the test that plays what outlives it and what goes by it."""
+TENFOLD: dict[str, str] = {
+    "tests/unit/test_work_lasting.py::test_what_is_held_for_something_alive_stays_for_as_long_as_it_lives": """
+        client/work/gone.py GONE_MS
+        client/work/events.py RECENT_MS
+    """,
+    "tests/unit/test_work_restart.py::test_a_start_of_the_node_ends_no_training_and_only_its_own_end_counts": """
+        client/work/execution.py MAX_STARTS
+    """,
+    "tests/unit/test_work_places.py::test_what_is_settled_is_kept_for_its_time_and_as_long_as_something_is_held_for_it": """
+        client/work/database.py KEEP_MS
+    """,
+    "tests/unit/test_work_composed.py::test_a_clock_that_is_wrong_for_a_start_ends_nothing_that_is_kept_up_to_a_date": """
+        client/work/runner.py AHEAD_MS
+    """,
+    "tests/unit/test_dashboard_sessions.py::test_a_session_ends_when_it_rests_when_it_is_old_and_when_it_is_closed": """
+        client/api/sessions.py IDLE_S
+    """,
+    "tests/unit/test_node_double_sign_check.py::test_nothing_is_signed_before_a_quorum_was_heard": """
+        chain/node/double_sign_check.py FALLBACK_MS
+    """,
+    "tests/unit/test_times_tenfold.py::test_what_is_alive_outlives_it_ten_times": "\n".join(ALIVE.values()),
+}
+"""By the test that makes something alive ten times as old: what of `CASES` it outlives."""
+NO_TENFOLD: dict[str, str] = {
+    "what it ends is a promise for a while, told with its end: who comes late asks for another": """
+        client/machines/book.py TOKEN_MS
+        client/api/tickets.py TICKET_S
+        client/api/sessions.py LINK_S LIFE_S
+    """,
+    "it counts only while somebody is away or asks for nothing, and stops where that one is back, however long the work takes": """
+        client/machines/hub.py LOST_S BACK_S UNASKED_S
+        client/machines/leases.py SELF_TEST_S
+        client/machines/program.py IDLE_S
+        client/signer/server.py IDLE_S
+        p2p/mover/mover.py IDLE_S
+    """,
+    "it begins with the end of what it is about: nothing of that is alive": """
+        client/machines/leases.py LET_GO_S
+        client/cli/machine.py LAST_S
+        client/contracts/federation/member_part.py FINAL_MS
+        client/contracts/prediction/http/asked_once.py RUN_MS LONGER_MS
+        client/daemon/running.py PART_S
+        sandbox/docker/reaper_program.py SETTLE_S GIVE_UP_S
+    """,
+    "one try: who still needs it tries again, by itself or, for a vault, at the next start and where its owner says so again": """
+        client/contracts/federation/roles/cleanup.py BRING_MS
+        client/contracts/federation/roles/keeping.py FETCH_MS ASKED_MS
+        client/contracts/federation/roles/vaulting.py FETCH_MS
+        client/contracts/prediction/roles/server.py FETCH_MS
+        client/notify/delivery.py COMMAND_S
+        client/api/route.py BODY_TIMEOUT_S
+        chain/node/snapshot.py PATIENCE
+    """,
+    "nothing ends by it: when something begins, the window of a rate, how far a clock is believed": """
+        client/contracts/job/roles/verifier.py LARGE_MS
+        p2p/content/day.py DAY_MS
+        client/node/block_clock.py AHEAD_MS
+    """,
+}
+"""Of `CASES`, by why nothing alive grows as old as ten times it."""
 REASONS: dict[str, str] = {
     "a pause or a rate: what waits goes on after it": """
         client/contracts/federation/objects.py POLL_S
@@ -412,19 +474,23 @@ def constants() -> set[str]:
     return found
 
 
-def reasoned() -> list[str]:
-    lines = [line.split() for text in REASONS.values() for line in text.split("\n")]
+def listed_in(table: dict[str, str]) -> list[str]:
+    lines = [line.split() for text in table.values() for line in text.split("\n")]
     return [f"{file} {name}" for file, *names in (line for line in lines if line) for name in names]
 
 
 def test_every_time_has_its_case_or_its_reason_and_once() -> None:
-    listed = [*CASES, *reasoned()]
+    listed = [*CASES, *listed_in(REASONS)]
     assert sorted(constants() - set(listed)) == [], "write a test of what outlives it and name it in CASES, or say why in REASONS"
     assert sorted(set(listed) - constants()) == []
     assert len(listed) == len(set(listed))
 
 
-@pytest.mark.parametrize("test", sorted(set(CASES.values())))
+def test_each_end_is_outlived_ten_times_by_something_alive_or_says_why_not() -> None:
+    assert sorted([*listed_in(TENFOLD), *listed_in(NO_TENFOLD)]) == sorted(CASES)
+
+
+@pytest.mark.parametrize("test", sorted({*CASES.values(), *TENFOLD}))
 def test_a_case_is_played_by_the_test_that_is_named(test: str) -> None:
     file, _, name = test.partition("::")
     tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))

@@ -55,7 +55,10 @@ async def killed_with_it(node: Node) -> None:
 def test_a_start_of_the_node_ends_no_training_and_only_its_own_end_counts(
     tmp_path: Path, end: Callable[[Node], Awaitable[None]], trainings: int, claimed: bool
 ) -> None:
-    """Three times, one attempt. `trainings`: how often a container of it began."""
+    """Three times, one attempt; a training that goes on does so over ten times as many starts as end one. `trainings`: how often
+    a container of it began."""
+    starts = 10 * MAX_STARTS if trainings == 1 else 3
+    pause_s = min(AGAIN_S, TRAIN_S / 2 / starts)
 
     async def main() -> None:
         graph = Graph(tmp_path, config=working(attempts=1))
@@ -64,9 +67,9 @@ def test_a_start_of_the_node_ends_no_training_and_only_its_own_end_counts(
         await graph.start("a")
         job = chain.post("boss", expiry=chain.clock + 120 * MINUTE_MS, limits=msgspec.structs.replace(LIMITS, train_s=1_200))
         shown = list[dict[str, Any]]()
-        for _ in range(3):
+        for _ in range(starts):
             began = asyncio.get_running_loop().time()
-            await blocks(chain, lambda began=began: asyncio.get_running_loop().time() > began + AGAIN_S)  # type: ignore[misc]
+            await blocks(chain, lambda began=began: asyncio.get_running_loop().time() > began + pause_s)  # type: ignore[misc]
             assert node.work is not None
             shown += [run for run in node.work.run_log.list() if run["phase"] == "train"]
             await end(node)
