@@ -227,8 +227,7 @@ class Driver:
         """More waits than a node should let in from its users: what peers sent and nobody looked at, or their own transactions.
 
         Without this, users who offer more than the graph can take would fill every node with what the others have not checked
-        yet, and proposals would wait behind it. What few peers send does not count: it would shut out
-        to every node's users.
+        yet, and proposals would wait behind it. What few peers send does not count, or they could shut out every node's users.
         """
         return self._waiting.crowd > OVERLOADED_BYTES or self.node.pool.own >= OVERLOADED_OWN
 
