@@ -27,7 +27,7 @@ from typing import Any
 import structlog
 
 from benchmarks.idle import peak_mb
-from learningchain.client.machines import hub
+from learningchain.client.machines import gate
 from learningchain.client.machines.program import MachineProgram, join
 from learningchain.client.machines.trust import parse_token
 from learningchain.sandbox import Progress, RunResult, RunSpec, RunStatus
@@ -93,7 +93,7 @@ async def play(folder: Path, tokens: list[str]) -> None:
 
 async def machines(count: int, seconds: float, restarts: int = 20, runs: int = 40) -> MachinesFigure:
     # All come from this one address here, and dial at once.
-    hub.DIALS_PER_S, hub.DIALS_AT_ONCE = 10.0 * count, 100.0 * count
+    gate.DIALS_PER_S, gate.DIALS_AT_ONCE = 10.0 * count, 100.0 * count
     with tempfile.TemporaryDirectory(prefix="learningchain-bench-") as place:
         folder = Path(place)
         site = Site(folder)

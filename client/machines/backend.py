@@ -18,7 +18,8 @@ import structlog
 
 from learningchain.chain.storage import private
 from learningchain.client.machines.book import FOLDER, MachineBook, MachineError
-from learningchain.client.machines.hub import ImageArchive, MachineHub
+from learningchain.client.machines.hub import MachineHub
+from learningchain.client.machines.joined import ImageArchive
 from learningchain.client.machines.leases import Leases, LeaseTerms
 from learningchain.client.machines.placing import has_sets, may_leave, needs_trust
 from learningchain.client.machines.slurm import Slurm, SlurmTerms

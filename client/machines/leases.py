@@ -25,7 +25,8 @@ import structlog
 
 from learningchain.chain.storage import private
 from learningchain.client.machines.book import MachineError
-from learningchain.client.machines.hub import ENDING_S, SLOWEST, ImageArchive, LeasedFor, MachineHub
+from learningchain.client.machines.hub import ENDING_S, SLOWEST, MachineHub
+from learningchain.client.machines.joined import ImageArchive, LeasedFor
 from learningchain.client.machines.lease_file import LeaseOrder
 from learningchain.client.machines.placing import ASIDE_MB
 from learningchain.client.machines.slurm import WARN_S, LeaseNews, LeaseShape, LeaseStanding, Slurm, SlurmError

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from learningchain.chain.losses import LossTree
-from learningchain.client.machines import hub as hub_module
+from learningchain.client.machines import gate
 from learningchain.client.machines import program as program_module
 from learningchain.client.machines.backend import MachinesBackend
 from learningchain.client.machines.program import MachineProgram, join
@@ -197,7 +197,7 @@ class Site:
 async def a_site(folder: Path, monkeypatch: pytest.MonkeyPatch, trusted: Collection[str] = ()) -> AsyncIterator[Site]:
     monkeypatch.setattr(program_module, "FIRST_PAUSE_S", 0.01)
     # Whoever runs these beside much else has a slow machine, and no hostile one.
-    monkeypatch.setattr(hub_module, "HELLO_S", 60.0)
+    monkeypatch.setattr(gate, "HELLO_S", 60.0)
     monkeypatch.setattr(program_module, "CONNECT_S", 60.0)
     made = Site(folder, trusted=trusted)
     yield made

@@ -20,10 +20,11 @@ from learningchain.chain.errors import Malformed
 from learningchain.client.api.machines import ROUTES
 from learningchain.client.keys.tokens import TokenScope
 from learningchain.client.machines import frames as f
+from learningchain.client.machines import gate, heard
 from learningchain.client.machines import hub as hub_module
 from learningchain.client.machines import program as program_module
 from learningchain.client.machines.book import TOKEN_MS, MachineBook, MachineError
-from learningchain.client.machines.hub import LeasedFor
+from learningchain.client.machines.joined import LeasedFor
 from learningchain.client.machines.placing import ASIDE_MB, MachinePlace, RoomShare, choose, may_leave, needs_trust
 from learningchain.client.machines.program import NodeRefused, join
 from learningchain.client.machines.trust import (
@@ -407,10 +408,10 @@ async def test_what_has_no_place_ends_the_connection(site: Site, frame: f.FromMa
 
 
 async def test_strangers_who_hold_connections_shut_no_machine_out(site: Site) -> None:
-    held = [await asyncio.open_connection("127.0.0.1", site.hub.port) for _ in range(hub_module.MAX_HALF_OPEN + 20)]
+    held = [await asyncio.open_connection("127.0.0.1", site.hub.port) for _ in range(gate.MAX_HALF_OPEN + 20)]
     held[-1][1].write(b"GET / HTTP/1.0\r\n\r\n")
     await site.machine("gpu1")
-    assert len(site.hub._half_open) <= hub_module.MAX_HALF_OPEN
+    assert len(site.hub._gate.half_open) <= gate.MAX_HALF_OPEN
     for _, writer in held:
         writer.transport.abort()
 
@@ -421,7 +422,7 @@ async def test_a_full_disk_of_the_node_ends_the_run_and_blames_no_machine(site: 
 
     await site.image()
     await site.machine("gpu1")
-    monkeypatch.setattr(hub_module, "leave_room", full)
+    monkeypatch.setattr(heard, "leave_room", full)
     result = await site.run(spec())
     assert result.status is RunStatus.ENGINE_ERROR and "disk of /data" in result.reason
     assert site.state("gpu1") == "ready"
@@ -509,8 +510,7 @@ async def _gone(site: Site) -> None:
     for machine in site.hub._machines.values():
         if machine.writer is not None:
             machine.writer.transport.abort()
-    if site.hub._socket is not None:
-        site.hub._socket.close()
+    site.hub._gate.close()
     for task in site.hub._tasks:
         task.cancel()
     await asyncio.gather(*site.hub._tasks, return_exceptions=True)

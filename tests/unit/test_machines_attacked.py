@@ -13,7 +13,7 @@ import pytest
 
 from learningchain.chain.errors import Malformed
 from learningchain.client.machines import frames as f
-from learningchain.client.machines import hub as hub_module
+from learningchain.client.machines import gate
 from learningchain.client.machines.program import NodeRefused, _answer, _connected
 from learningchain.client.machines.trust import MachineSecrets, joining_context, machine_context, new_key, public_der
 from learningchain.sandbox import RunStatus
@@ -81,19 +81,19 @@ async def test_a_stranger_gets_a_refusal_or_nothing(site: Site, case: str) -> No
 
 async def test_one_address_that_dials_without_end_is_cut_short(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     async with _training(site):
-        now, served = site.hub._now(), 0
-        monkeypatch.setattr(site.hub, "_now", lambda: now)
-        for _ in range(int(hub_module.DIALS_AT_ONCE) + 50):
+        now, served = site.hub._gate._now(), 0
+        monkeypatch.setattr(site.hub._gate, "_now", lambda: now)
+        for _ in range(int(gate.DIALS_AT_ONCE) + 50):
             with contextlib.suppress(OSError, ssl.SSLError, Malformed, TimeoutError):
                 async with _connected(site.where, joining_context()) as (frames, writer):
                     writer.write(SAYS["another token"])
                     with pytest.raises(NodeRefused):
                         await _answer(frames)
                     served += 1
-        assert 0 < served <= hub_module.DIALS_AT_ONCE
-        for number in range(hub_module.MAX_ADDRESSES + 10):
-            assert site.hub._may_dial(f"10.0.{number >> 8}.{number & 255}"), "others dial as before"
-        assert len(site.hub._dials) <= hub_module.MAX_ADDRESSES
+        assert 0 < served <= gate.DIALS_AT_ONCE
+        for number in range(gate.MAX_ADDRESSES + 10):
+            assert site.hub._gate.may_dial(f"10.0.{number >> 8}.{number & 255}"), "others dial as before"
+        assert len(site.hub._gate.dials) <= gate.MAX_ADDRESSES
 
 
 # --- a machine that turned -----------------------------------------------------------------------------------------------------

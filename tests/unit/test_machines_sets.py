@@ -14,8 +14,8 @@ import pytest
 
 from learningchain.chain.errors import Malformed
 from learningchain.client.machines import frames as f
+from learningchain.client.machines import heard
 from learningchain.client.machines import program as program_module
-from learningchain.client.machines.hub import MachineHub
 from learningchain.client.machines.program import NodeRefused
 from learningchain.client.machines.set_cache import SetCache, listing_of, read_listing
 from learningchain.client.machines.trust import machine_context
@@ -44,14 +44,14 @@ def kept(site: Site) -> list[str]:
 
 
 async def test_a_data_set_goes_to_a_machine_once(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    machine, sent, send = await site.machine("gpu1"), list[bytes](), MachineHub._send_set
+    machine, sent, send = await site.machine("gpu1"), list[bytes](), heard.send_set
     one, two = published(tmp_path, "digits"), published(tmp_path, "words")
 
-    async def counted(self: MachineHub, machine: object, wanted: f.WantSet, writer: object) -> None:
+    async def counted(machine: object, wanted: f.WantSet, writer: object) -> None:
         sent.append(wanted.digest)
-        await send(self, machine, wanted, writer)  # type: ignore[arg-type]
+        await send(machine, wanted, writer)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(MachineHub, "_send_set", counted)
+    monkeypatch.setattr("learningchain.client.machines.hub.send_set", counted)
     for number, sets in enumerate(({"d": one}, {"d": one, "w": two}, {"d": one}, {"w": two})):
         result = await site.run(spec(run_id=f"train-{number}", inputs={"sets": joined(sets)}))
         assert result.status is RunStatus.OK and not site.own.ran, result

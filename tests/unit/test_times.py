@@ -231,7 +231,8 @@ REASONS: dict[str, str] = {
     "a pause or a rate: what waits goes on after it": """
         client/contracts/federation/objects.py POLL_S
         client/machines/frames.py PING_S
-        client/machines/hub.py CANCEL_LOOK_S FAILING_S DIALS_PER_S
+        client/machines/gate.py DIALS_PER_S
+        client/machines/hub.py CANCEL_LOOK_S FAILING_S
         client/machines/leases.py LOOK_S PAUSE_S
         client/machines/program.py FIRST_PAUSE_S MAX_PAUSE_S TEST_AGAIN_S PRINT_S PROGRESS_S
         client/work/engine_watch.py LOOK_S
@@ -354,7 +355,7 @@ REASONS: dict[str, str] = {
     """,
     "a step of another machine or process that answers at once or not: it is tried again, or said": """
         client/machines/frames.py SILENT_S
-        client/machines/hub.py HELLO_S
+        client/machines/gate.py HELLO_S
         client/machines/program.py CONNECT_S
         client/machines/slurm.py CALL_S END_S
         client/work/engine_watch.py ANSWER_S
