@@ -469,6 +469,11 @@ def nested(document: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
+def counted(number: float, what: str) -> str:
+    """A number of things: 1 processor, 2 processors."""
+    return f"{number:g} {what}{'' if number == 1 else 's'}"
+
+
 def size_text(count: Any) -> str:
     """Bytes in a unit that people read."""
     if not isinstance(count, int):

@@ -75,6 +75,9 @@ CASES: dict[str, str] = {
     "client/contracts/job/roles/verifier.py LARGE_MS": (
         "tests/unit/test_work_verifier.py::test_a_large_image_is_fetched_before_its_job_closes"
     ),
+    "client/contracts/membership/roles/capacity.py START_MS": (
+        "tests/unit/test_work_members.py::test_a_verifier_declares_what_its_settings_allow_of_its_machine_and_says_it_once"
+    ),
     "client/contracts/membership/roles/box.py KEEP_MS": (
         "tests/unit/test_work_box_keys.py::test_old_private_keys_go_after_their_time_and_are_never_many"
     ),

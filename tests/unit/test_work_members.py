@@ -26,7 +26,7 @@ from learningchain.chain.host import BANNED, account_key, read_params
 from learningchain.chain.host.terms import LIMITS, Arch, Capacity
 from learningchain.client.config import LONGEST_RUN_S, WorkConfig
 from learningchain.client.contracts.membership.http import cases
-from learningchain.client.contracts.membership.roles.capacity import Capacities, least, offered
+from learningchain.client.contracts.membership.roles.capacity import START_MS, Capacities, least, offered
 from learningchain.client.contracts.membership.roles.training import Trainings
 from learningchain.client.contracts.membership.roles.watching import CaseWatch
 from learningchain.client.contracts.membership.work import _trains
@@ -50,8 +50,8 @@ class Bench:
         self.chain = Chain(["v"], ["w"], capacity=declared)
         self.machine = Capacities(recalled(self.chain, name, working(**settings)))
 
-    def look(self) -> list[Effect]:
-        return self.machine.handle(Look(self.chain.state, self.chain.clock))
+    def look(self, later: int = 0) -> list[Effect]:
+        return self.machine.handle(Look(self.chain.state, self.chain.clock + later))
 
     def declares(self) -> Capacity | None:
         """What is sent now."""
@@ -68,10 +68,11 @@ class Bench:
 
 def test_a_verifier_declares_what_its_settings_allow_of_its_machine_and_says_it_once() -> None:
     b = Bench()
-    assert b.declares() is None and b.told() == ["capacity.none"], "the engine is not ready"
+    assert b.declares() is None and b.told() == [], "the sandbox is being proven, as at each start"
+    assert b.look(later=START_MS) == [] and b.told() == ["capacity.none"], "the engine does not get ready"
     b.machine.handle(ENGINE)
-    assert b.declares() == CAPACITY
-    assert b.declares() is None and b.told() == ["capacity.none"]
+    assert b.declares() == CAPACITY and b.told() == [], "the declaration is on its way"
+    assert b.look(later=START_MS) == [] and b.told() == ["capacity.none"], "it does not arrive"
     assert b.chain.now("v", SetCapacity(CAPACITY)) == 0
     assert b.declares() is None and b.told() == []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from learningchain.client.cli.common import relative, size_text, when
+from learningchain.client.cli.common import counted, relative, size_text, when
 
 if TYPE_CHECKING:
     from learningchain.client.api.accounts import AccountView
@@ -42,4 +42,4 @@ def _verifies(found: AccountView, clock: int) -> str:
     if (own := found.get("capacity")) is None:
         return "never drawn: it declared no capacity"
     sizes = f"image {size_text(own['image'])}, model {size_text(own['model_cap'])}"
-    return f"{own['arch']}, {own['cpus_milli'] / 1_000:g} processors, {own['mem_mb']} MiB, {sizes}, {own['eval_s']} s"
+    return f"{own['arch']}, {counted(own['cpus_milli'] / 1_000, 'processor')}, {own['mem_mb']} MiB, {sizes}, {own['eval_s']} s"

@@ -10,6 +10,7 @@ from learningchain.client.cli.common import (
     Common,
     WrongUsage,
     cell,
+    counted,
     facts,
     listing,
     relative,
@@ -148,7 +149,8 @@ def show_federation(console: Console, found: FederationView, clock: int) -> None
         ("image", image["reference"] or image["cid"]),
         (
             "limits",
-            f"{limits['cpus_milli'] / 1000:g} processors, {limits['mem_mb']} MiB, {span(limits['train_s'])} for local training",
+            f"{counted(limits['cpus_milli'] / 1000, 'processor')}, {limits['mem_mb']} MiB, "
+            f"{span(limits['train_s'])} for local training",
         ),
         ("a round takes", f"{span(terms['round_ms'] / 1000)} at most for training"),
         ("test data", "hidden" if terms["hidden"] else "in the image"),

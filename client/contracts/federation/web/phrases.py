@@ -137,7 +137,8 @@ def agreement(found: JoiningView, own: OwnDataView | None, *, vault: bool) -> li
         if found["dims"] < SMALL:
             seen = f"{found['sketch_numbers']} random numbers, which prove that it is no longer than others and say nothing else"
     leaves = f"one file of {size(found['bytes_each_round'])}, {how}, to each of three aggregators"
-    within = f"{found['cpus_milli'] / 1000:g} processors, {found['mem_mb']} MiB of memory, no network"
+    plural = "" if found["cpus_milli"] == 1_000 else "s"
+    within = f"{found['cpus_milli'] / 1000:g} processor{plural}, {found['mem_mb']} MiB of memory, no network"
     runs = f"{span(1_000 * found['train_s'])} a round at most, {within}"
     return [
         ("leaves each round", (leaves, f"{found['rounds_left']} more rounds at most, and as many starts that come to nothing")),

@@ -20,6 +20,8 @@ from learningchain.client.work.machine import Machine, Recalled
 
 KIND = "membership"
 _MIB = 2**20
+START_MS = 120_000
+"""So long, by the chain clock, a start may take that proves the sandbox and declares: no reason to warn anybody."""
 
 
 class Capacities(Machine):
@@ -31,6 +33,8 @@ class Capacities(Machine):
         self._said: set[tuple[int, Capacity]] = set()
         """What was sent, with the time of the declaration that it replaces."""
         self._notices: list[Notice] = []
+        self._begun: int | None = None
+        """The chain clock when this was first asked for."""
 
     def reconfigure(self, config: WorkConfig) -> None:
         self._config = config
@@ -73,7 +77,9 @@ class Capacities(Machine):
         if clock < member.rests_until:
             text = f"This node's verifier flag rests until {clock_text(member.rests_until)}: too many of its last duties were bad. "
             self._notices.append(Notice("verifier.rests", self._me, f"{text}Until then it is not drawn; see the log for why"))
-        if member.capacity or not self._config.verify:
+        self._begun = clock if self._begun is None else self._begun
+        starting = clock < self._begun + START_MS and (self._engine is None or wanted is not None)
+        if member.capacity or not self._config.verify or starting:
             return
         if self._engine is None:
             why = "its container engine is not ready. See readyz and the log"

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, cell, facts, listing, relative, short, size_text, span
+from learningchain.client.cli.common import (
+    HERE,
+    Common,
+    WrongUsage,
+    amount,
+    cell,
+    counted,
+    facts,
+    listing,
+    relative,
+    short,
+    size_text,
+    span,
+)
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 from learningchain.client.cli.options import Parameter
 from learningchain.client.cli.paper import Console, Text
@@ -140,7 +153,7 @@ def show(model: ModelText, /, *, common: Common = HERE) -> int:
             ("tolerance", found["tol"]),
             ("starts within", span(found["start_s"])),
             ("takes for a row", f"{found['row_ms']} ms"),
-            ("limits", f"{found['cpus_milli'] / 1000:g} processors, {found['mem_mb']} MiB of memory, {found['threads']} threads"),
+            ("limits", _limits(found)),
             ("image", image.get("reference") or image.get("cid")),
             ("model", f"{found['model']['cid']}, {size_text(found['model']['size'])}"),
             ("schema", found["schema"]),
@@ -181,6 +194,11 @@ async def _inputs(node: Client, found: RegisteredModelView) -> list[str]:
         for one in inputs[:SHOWN_INPUTS]
     ]
     return lines + ([f"and {len(inputs) - SHOWN_INPUTS} inputs more"] if len(inputs) > SHOWN_INPUTS else [])
+
+
+def _limits(found: RegisteredModelView) -> str:
+    processors, threads = counted(found["cpus_milli"] / 1000, "processor"), counted(found["threads"], "thread")
+    return f"{processors}, {found['mem_mb']} MiB of memory, {threads}"
 
 
 def _coming(found: RegisteredModelView, clock: int) -> str:
