@@ -23,6 +23,8 @@ from learningchain.chain.losses import LossTree, draw_probe, open_losses
 from learningchain.chain.types import format_loss
 from learningchain.client.keys import hidden
 from learningchain.client.sdk.files import StreamName
+from learningchain.sandbox import AnswerForm, ContainerLimits, ParsedAnswer, RunResult, RunSpec, RunStatus, Sandbox
+from learningchain.sandbox.answers import AnswerReader, request_json
 from learningchain.sandbox.images import build_python_image
 from learningchain.sandbox.results import EvaluationReader
 from tests.unit.building_kit import LINE
@@ -138,22 +140,47 @@ def test_an_image_that_reads_a_set_is_tried_with_a_folder(run: Any, tmp_path: Pa
     assert left() == []
 
 
-@pytest.mark.full("fetches wheels and makes images of up to 300 MB; tests/unit/test_client_cli_new.py runs scikit-learn's program")
+@pytest.mark.full("fetches wheels and makes images of up to 900 MB; tests/unit/test_client_cli_new.py runs scikit-learn's program")
 @pytest.mark.skipif(OFFLINE, reason="no way to an index of packages from here: scripts/room.sh --network")
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize(("template", "package"), [("sklearn", "scikit-learn"), ("xgboost", "xgboost-cpu")])
-def test_jobs_with_packages_are_locked_built_and_found_good(run: Any, tmp_path: Path, template: str, package: str) -> None:
+@pytest.mark.timeout(1_800)
+@pytest.mark.parametrize(("template", "package"), [("sklearn", "scikit-learn"), ("xgboost", "xgboost-cpu"), ("torch", "torch")])
+def test_jobs_with_packages_are_locked_built_found_good_and_answer(
+    run: Any, room: Sandbox, tmp_path: Path, template: str, package: str
+) -> None:
     folder, archive = tmp_path / "job", tmp_path / "job.tar"
     assert run("job", "new", folder, "--template", template).code == 0
-    for words in (("job", "lock", folder), ("job", "build", folder, "--out", archive)):
-        ran = run(*words)
-        assert ran.code == 0, ran.err
+    locked = run("job", "lock", folder)
+    if "extra-index-url" in locked.err:
+        pytest.skip(f"pip knows no index that has it: {locked.err.strip()}")
+    built = run("job", "build", folder, "--out", archive, "--json")
+    assert (locked.code, built.code) == (0, 0), locked.err + built.err
     assert f"{package}==" in (folder / "requirements.lock").read_text()
     assert archive.stat().st_size < 2 << 30
     ran = run("image", "check", archive, "--hidden", folder / "hidden.csv", "--data", tmp_path / "nowhere", "--json")
     assert ran.code == 0, ran.err
     assert (ran.json["ok"], ran.json["examples"], ran.json["hidden"]["examples"]) == (True, 40, 40)
     assert left() == []
+    at_0, at_half = _asked(room, room.load_archive(archive, built.json["image_id"]))
+    assert (at_0, at_half) == (pytest.approx(1, abs=1.5), pytest.approx(8.5, abs=1.5)), "y of the line through the points"
+
+
+def _asked(room: Sandbox, image: str) -> list[float]:
+    """What a model that the image trained says at 0 and at 2.5."""
+
+    def spec(phase: str, inputs: Any = None) -> RunSpec:
+        limits = ContainerLimits(cpus=2.0, mem_mb=1_024, model_cap=1 << 20, tmp_mb=8, wall_s=240)
+        run = f"template-{phase}-{secrets.token_hex(3)}"
+        return RunSpec(run_id=run, image_id=image, phase=phase, seed=7, budget_s=200, limits=limits, inputs=inputs or {})
+
+    trained = room.run(spec("train"))
+    assert trained.status is RunStatus.OK, trained
+    warm = room.start(spec("predict", {"model": trained.outputs["model"].path}))
+    assert not isinstance(warm, RunResult), warm
+    rows = b"[0]\n[2.5]\n"
+    late = {"request.json": request_json(2, 7, 2**31), "input": rows}
+    answered = warm.finish(late, read=lambda: AnswerReader(AnswerForm(rows=2)))
+    assert isinstance(answered.result, ParsedAnswer), answered
+    return [score / 1e9 for score in answered.result.scores]
 
 
 def containers(since: float) -> list[str]:

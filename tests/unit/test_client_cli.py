@@ -88,6 +88,7 @@ QUESTIONS = [
 ]
 NOT_FOR_A_QUESTION = HEAVY - {"learningchain.client.sdk.client"} | {
     *("cyclopts", "rich", "asyncio", "ssl", "http.client", "numpy", "pydantic", "importlib.metadata", "platformdirs"),
+    *("dataclasses", "inspect", "pkgutil"),
     *(
         "learningchain.client.config",
         "learningchain.client.schema.bodies",

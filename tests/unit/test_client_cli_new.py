@@ -61,7 +61,7 @@ def lc(folder: Path, tmp_path: Path, program: str) -> Path:
 @pytest.mark.parametrize(("template", "program"), PROGRAMS.items())
 def test_its_program_trains_evaluates_and_refuses_what_is_no_model(run: Any, tmp_path: Path, template: str, program: str) -> None:
     if template in MODULES:
-        pytest.importorskip(MODULES[template], reason="tests/processes/test_templates.py has it in a real image")
+        pytest.importorskip(MODULES[template], reason="tests/sandbox/test_job_tools.py has it in a real image")
     by = INTERPRETERS[program]
     assert run("job", "new", tmp_path / "job", "--template", template).code == 0
     root = lc(tmp_path / "job", tmp_path, program)
