@@ -117,8 +117,8 @@ def a_cell_is_paid_equally_or_half(t: Terms) -> bool:
 
 
 @check("LC-FED-55", 501)
-def a_cell_has_a_reference(t: Terms) -> bool:
-    return bool(t.reference)
+def a_cell_has_a_reference_or_many_members(t: Terms) -> bool:
+    return bool(t.reference) or t.min_members >= 12
 
 
 @check("LC-FED-55", 501)
@@ -136,7 +136,7 @@ def check_terms(t: Terms) -> None:
     a_radius_is_within_bounds(t)
     a_cell_s_rule_is_mean(t)
     a_cell_is_paid_equally_or_half(t)
-    a_cell_has_a_reference(t)
+    a_cell_has_a_reference_or_many_members(t)
     a_cell_s_sum_has_noise(t)
 
 

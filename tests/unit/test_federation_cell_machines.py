@@ -154,6 +154,16 @@ def test_what_the_panel_said_of_each_direction_is_shown_and_told() -> None:
     assert line.startswith("round 1 reached all ") and f"the reference alone {shown['directions'][3]['loss']}" in line
 
 
+def test_twelve_owners_go_without_a_reference() -> None:
+    """Three cells: four directions, and each owner is paid."""
+    world = FedWorld(**NINE | {"owners": 12, "verifiers": 6, "min_members": 12, "reference": False, "rounds": 2, "target": 1})
+    world.run()
+    assert EndReason(world.now.end) is EndReason.ROUNDS and not voids(world) and not world.ledger.refused
+    assert [len(one[1:]) for one in events(world, "fed.cell")] == [4, 4, 4]
+    assert {len(one) for one in events(world, "fed.directions")} == {2 + 2 * 4}
+    assert world.now.best < world.now.initial and all(world.paid(one) for one in world.owners)
+
+
 def test_a_cell_with_a_silent_owner_pauses_and_the_other_one_goes_on() -> None:
     world = FedWorld(**NINE)
     gone = world.owners[0]

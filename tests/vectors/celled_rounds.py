@@ -49,7 +49,12 @@ def terms() -> Cells:
             {"round_ms": 599_999},
         ),
         *({"clip": 10**6 - 1}, {"clip": 64 * 10**9 + 1}, {"rule": 2}, {"split": 2}, {"dp_milli": 250}, {"dp_milli": 8_001}),
-        *({"reference": False}, {"dims": 1_023, "size": 4_292, "dp_milli": 35}, {"fee": 19}),
+        *(
+            {"reference": False},
+            {"reference": False, "min_members": 11, "max_members": 12},
+            {"dims": 1_023, "size": 4_292, "dp_milli": 35},
+            {"fee": 19},
+        ),
     )
     play.refuse_all((C.BAD_TERMS, "alice", m.OpenFederation(replace(opening, **changed))) for changed in bad)
     play.do("s1", m.ServeCells(False))

@@ -276,6 +276,24 @@ def regrouped() -> Cells:
     return play
 
 
+def without_reference() -> Cells:
+    """Twelve owners, three cells: four directions."""
+    owners = (*NINE, "v3", "v4", "v5")
+    terms = {"reference": False, "min_members": 12, "split": 4}
+    play = several("twelve owners and no reference", "LC-FED-55", *owners, **terms)
+    play.refuse(C.NO_REFERENCE, "alice", m.ReferUpdate(play.federation, play.attempt().number, cid("reference")))
+    play.files(*owners)
+    play.have()
+    play.pins(1)
+    play.screens([USED] * 12)
+    play.pins(2)
+    play.refuse(C.BAD_FILE, play.aggregators()[0], play.sum_of("sum", 6))
+    play.all({name: play.sum_of("sum", 4) for name in play.aggregators()})
+    play.settles((1000, 15 * 10**8), (1000, 18 * 10**8), None, (250, 19 * 10**8))
+    assert sum(play.member(name).paid for name in owners) == play.read().paid > 0
+    return play
+
+
 def sets() -> Cells:
     """Each cell is a set of its own on a base; without one of its members another one, behind them."""
     play = several("cells are sets of their own on a base", "LC-FED-59", rounds=3)
@@ -305,5 +323,21 @@ def early() -> Cells:
 
 
 SEVERAL: tuple[Callable[[], Train], ...] = (
-    *(dealt, few_counted, widest, early, halves, no_gain, streaks, absent, away, unproved, over, newcomers, regrouped, sets),
+    *(
+        dealt,
+        few_counted,
+        widest,
+        early,
+        halves,
+        no_gain,
+        streaks,
+        absent,
+        away,
+        unproved,
+        over,
+        newcomers,
+        regrouped,
+        without_reference,
+        sets,
+    ),
 )

@@ -17,6 +17,8 @@ from learningchain.chain.contracts.federation.messages import (
 from learningchain.chain.verification.scale import lower_median
 
 LEAST_IN_CELL, MOST_IN_CELL = 3, 16
+FEWEST_WITHOUT_REFERENCE = 12
+"""Three cells: with fewer, a bad owner that nothing is held against halves what is reached."""
 USUAL_IN_CELL = 4
 """A sum of so few is read by everybody, with noise: where min_sum is more, that many."""
 CELL_ROUND_MS = 600_000
@@ -50,7 +52,9 @@ def cell_fault(terms: FederationTerms) -> str:
             return f"with secrecy sum and {terms.dims} values {name} is {int(value)}, it may be {allowed}"
     if terms.split not in (PaySplit.EQUAL, PaySplit.HALF):
         return f"with secrecy sum and {terms.dims} values split is {int(terms.split)}, it may be 1 (equal) or 4 (half)"
-    return "" if terms.reference else f"with secrecy sum and {terms.dims} values a reference is needed"
+    if terms.reference or terms.min_members >= FEWEST_WITHOUT_REFERENCE:
+        return ""
+    return f"with secrecy sum and {terms.dims} values a reference is needed, or min_members from {FEWEST_WITHOUT_REFERENCE} on"
 
 
 def usual_size(terms: FederationTerms) -> int:

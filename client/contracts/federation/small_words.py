@@ -26,15 +26,19 @@ OF_HALVES: Final = (
     "where so many of your cell go that fewer than three are left, you wait unpaid",
 )
 """To who joins, where the split is so."""
+WITHOUT_REFERENCE: Final = (
+    "there is no reference: two bad owners of twelve leave 93 to 108 % of what is reached without them and their data, four of "
+    "sixteen 86 to 118 %, in the worst runs 76 and 64 %",
+)
+"""To who joins, where nothing is held against the updates."""
 TO_SPONSOR: Final = (
     "The model is small, so its updates are summed in cells of four owners or more, of three to seven owners in one, beside your "
-    "reference: nobody reads one. "
-    "You pay what the measured best is worth, whoever made it: of 21 values, owners who send noise beside a reference were paid 72 "
-    "to 96 % of it. Admit whom you know, and close when the cells add nothing to what your reference reaches. What your reference "
-    "data say, one direction a round, is public. You cannot remove a member that has a cell. Of three aggregators one that lies "
-    "about files stops it, with four or five two do."
+    "reference where you have one: nobody reads one. You pay what the measured best is worth, whoever made it: of 21 values, "
+    "owners who send noise beside a reference were paid 72 to 96 % of it, 15 to 91 % without one. Admit whom you know, and close "
+    "when the cells add nothing to what your reference reaches. What your reference data say, one direction a round, is public. "
+    "You cannot remove a member that has a cell. Of three aggregators one that lies about files stops it, with four or five two do."
 )
 OPEN_ALTHOUGH_SMALL: Final = (
-    "Sums of so small a model take three owners or more, your own data as a reference, at most 20 rounds of ten minutes or more, "
-    "and three nodes that serve such federations (learningchain fed serve on)."
+    "Sums of so small a model take three owners or more, your own data as a reference (from twelve owners on it goes without), at "
+    "most 20 rounds of ten minutes or more, and three nodes that serve such federations (learningchain fed serve on)."
 )

@@ -16,7 +16,7 @@ from learningchain.chain.host import VERIFIERS, Host
 from learningchain.chain.types import cid_text, format_credits, format_loss
 from learningchain.client.contracts.federation.http.ledger_views import Members, describe_terms
 from learningchain.client.contracts.federation.rule_warnings import screening_warnings
-from learningchain.client.contracts.federation.small_words import OF_A_CELL, OF_HALVES
+from learningchain.client.contracts.federation.small_words import OF_A_CELL, OF_HALVES, WITHOUT_REFERENCE
 from learningchain.client.schema.render import Json
 
 SKETCH_ROWS, REFERENCE_ROWS = 64, 2
@@ -120,7 +120,10 @@ def warnings(terms: FederationTerms, members: int, vetted: int) -> list[str]:
             f"{vetted} of {members} members carry the verifier flag, and {terms.min_sum} are needed before anything is summed"
         )
     owners, krum = max(members, terms.min_members), terms.rule == AggregationRule.KRUM
-    found += screening_warnings(owners, reference=terms.reference, krum=krum)
+    if not formulas.has_cells(terms):
+        found += screening_warnings(owners, reference=terms.reference, krum=krum)
+    elif not terms.reference:
+        found += WITHOUT_REFERENCE
     if not terms.hidden and not terms.outside:
         found.append("members may sit on the panel that measures, and the test data lie in the image")
     return found
