@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from learningchain.chain.codec import encode
+from learningchain.chain.contracts.federation.messages import ServeCells
 from learningchain.client.api.hub import Hub
 from learningchain.client.contracts.federation.cli.joining import LEAST_VETTED
 from learningchain.client.contracts.federation.http import joining, member_api
@@ -20,8 +22,8 @@ from learningchain.client.contracts.federation.wishes import StopWish, TrainWish
 from learningchain.client.keys.signing import SignerUnavailable
 from learningchain.client.keys.tokens import Tokens, TokenScope, now_ms
 from tests.unit.api_kit import Api, a_run, serving
-from tests.unit.federation_play import OPENING, helpers_serve
-from tests.unit.test_api_federations import DATA, played
+from tests.unit.federation_play import HELPERS, OPENING, helpers_serve
+from tests.unit.test_api_federations import DATA, SMALL, opened, played
 from tests.unit.test_client_cli_federations import own
 
 
@@ -184,3 +186,25 @@ async def test_other_data_leave_the_number_of_vetted_members_as_the_owner_wanted
     api.node.work.books.clear()
     refused = (await api.post(f"/v1/federations/{play.id.hex()}/demand", {"min_vetted": 4}, 409))["error"]
     assert "does not train" in refused["message"]
+
+
+async def test_data_of_one_small_model_are_used_for_a_second_one_only_where_the_owner_says_so(api: Api) -> None:
+    """Whatever the set is called: sums of two federations with the same data are compared. Other federations ask nothing."""
+    cells: dict[str, Any] = {name: ServeCells(True) for name in HELPERS}
+    assert set(api.node.ledger.block(**cells)) == {0}
+    first, second = [await opened(api, **SMALL, admit="open") for _ in range(2)]
+    large = await opened(api, admit="open")
+    api.node.ledger.own = "n3"
+    api.node.work.data["others"] = replace(own("others"), digest=bytes(32))
+    api.node.work.data["renamed"] = replace(own("renamed"), digest=own("scans").digest)
+
+    async def join(federation: str, data: str, status: int = 200, **more: Any) -> Any:
+        return await api.post(f"/v1/federations/{federation}/join?wait=10", {"data": data, "min_vetted": 0} | more, status)
+
+    await join(first, "scans")
+    await join(large, "renamed")
+    refused = (await join(second, "renamed", 409))["error"]
+    assert refused["name"] == "CANNOT_JOIN" and first[:12] in refused["message"] and "--again" in refused["message"]
+    await join(second, "others")
+    await api.post(f"/v1/federations/{second}/data?wait=10", {"data": "scans", "min_vetted": 0}, 409)
+    await api.post(f"/v1/federations/{second}/data?wait=10", {"data": "scans", "min_vetted": 0, "again": True})

@@ -183,15 +183,24 @@ class FederationObject(NodeObject):
         return _page(await self._node.joining(self.id), own, vault)
 
     @call
-    async def join(self, data: str, *, examples: int | None = None, min_vetted: int | None = None, vault: bool = True) -> None:
+    async def join(
+        self,
+        data: str,
+        *,
+        examples: int | None = None,
+        min_vetted: int | None = None,
+        vault: bool = True,
+        again: bool = False,
+    ) -> None:
         """Join with own data of the node (learningchain data add), which trains on them by itself from then on. They never
         leave it. Read `joining(data)` first: calling this is the consent that the command asks for.
 
         examples: how many there are, where pay is split by samples. min_vetted: train only where so many other members carry the
-        verifier flag. vault: two members keep the sealed local model.
+        verifier flag. vault: two members keep the sealed local model. again: with data that were used in another federation of a
+        small model, too.
         Raises UsageError, and RejectedError with the rule where the ledger refuses it; nothing is sent then.
         """
-        await _join(self._node, self.id, data, examples, min_vetted, vault)
+        await _join(self._node, self.id, data, examples, min_vetted, vault=vault, again=again)
         self.raw = await self._node.federation(self.id)
 
     @call
@@ -287,11 +296,18 @@ class FederationsCalls(NodeObject, Generic[F]):
 
     @call
     async def join(
-        self, federation: str, data: str, *, examples: int | None = None, min_vetted: int | None = None, vault: bool = True
+        self,
+        federation: str,
+        data: str,
+        *,
+        examples: int | None = None,
+        min_vetted: int | None = None,
+        vault: bool = True,
+        again: bool = False,
     ) -> F:
         """Join a federation with own data of the node, as `Federation.join` does. "latest" is the newest one that lives."""
         ref = await find_federation(self._node, federation, to_join=True)
-        await _join(self._node, ref, data, examples, min_vetted, vault)
+        await _join(self._node, ref, data, examples, min_vetted, vault=vault, again=again)
         return self._one(self._link, await self._node.federation(ref))
 
     @stream
@@ -432,11 +448,13 @@ PARTS: Final = (AsyncNodeFederations, NodeFederations)
 """What a node has of this contract, awaited and blocking."""
 
 
-async def _join(node: Client, ref: str, data: str, examples: int | None, min_vetted: int | None, vault: bool) -> None:
+async def _join(
+    node: Client, ref: str, data: str, examples: int | None, min_vetted: int | None, *, vault: bool, again: bool
+) -> None:
     found, own = await node.joining(ref), await own_data(node, data)
     check_own(found, own, examples)
     check_open(found)
-    await node.join_federation(ref, data, n=examples or 0, min_vetted=min_vetted, vault=vault, wait=SENT_S)
+    await node.join_federation(ref, data, n=examples or 0, min_vetted=min_vetted, vault=vault, again=again, wait=SENT_S)
 
 
 def _page(found: JoiningView, own: OwnDataView | None, vault: bool) -> Joining:

@@ -230,13 +230,14 @@ class FederationCalls(NodeCalls):
         n: int = 0,
         min_vetted: int | None = None,
         vault: bool = True,
+        again: bool = False,
         wait: float = 0,
     ) -> FederationJoined:
         """Join with own data of the node, which trains on them by itself from then on; or with the `digest` of data that something
         else trains on. It is published under a salt. `n`: examples, where pay goes by samples. `min_vetted`: the node trains only
         where so many other members carry the verifier flag. `vault`: two members keep its local model, sealed, after each fifth
-        round."""
-        body = _joined(data, digest, n, min_vetted) | {"vault": vault}
+        round. `again`: with data that were used in another federation of a small model, too."""
+        body = _joined(data, digest, n, min_vetted) | {"vault": vault, "again": again}
         return cast("FederationJoined", await self.api.submit(_path(federation, "join"), body, wait))
 
     @call

@@ -50,6 +50,10 @@ def join(
         bool,
         Parameter(negative="--no-vault", show_default=False, help="Two members keep your sealed local model (default), or none."),
     ] = True,
+    again: Annotated[
+        bool,
+        Parameter(negative="", show_default=False, help="With data that were used for another small model: the two tell of them."),
+    ] = False,
     preview: Annotated[
         bool, Parameter(negative="", show_default=False, help="Train once on your data and send nothing; do not join.")
     ] = False,
@@ -86,7 +90,7 @@ def join(
     async def send(node: Client) -> FederationJoined:
         ref, n = found["federation"], examples or 0
         common.goes_on("You may have joined already, and this node trains then", f"fed show {ref[:12]}")
-        return await node.join_federation(ref, data, n=n, min_vetted=min_vetted, vault=vault, wait=wait)
+        return await node.join_federation(ref, data, n=n, min_vetted=min_vetted, vault=vault, again=again, wait=wait)
 
     done = common.ask(send)
     text = (

@@ -38,6 +38,7 @@ from learningchain.client.contracts.federation.roles.looking import FederationLo
 from learningchain.client.contracts.federation.roles.member import VAULTS, MemberBook, MemberMachine, TrainedFederation, VaultBook
 from learningchain.client.contracts.federation.roles.runs import SCHEMA
 from learningchain.client.contracts.federation.roles.verifiers import deciders, least_verifiers, too_few_to_draw
+from learningchain.client.contracts.federation.used_data import note_used, used_in, used_text
 from learningchain.client.contracts.federation.wishes import PreviewWish, SponsorWish, StopWish, TrainWish, VaultWish, Wish, of_wish
 from learningchain.client.contracts.federation.without_numpy import numpy_missing
 from learningchain.sandbox import OwnData
@@ -56,11 +57,13 @@ class CannotJoin(Exception):
 @dataclass(frozen=True)
 class JoinTerms:
     """What a data owner agrees to. `min_vetted`: it trains only where so many other members carry the verifier flag. `n`: examples,
-    where the split is by samples. `vault`: two members keep the local model, sealed, after each fifth round."""
+    where the split is by samples. `vault`: two members keep the local model, sealed, after each fifth round. `again`: data that
+    were used in another federation of a small model may be used in this one, too."""
 
     min_vetted: int = MIN_VETTED
     n: int = 0
     vault: bool = False
+    again: bool = False
 
 
 async def own_data(node: NodeService, name: str) -> OwnData:
@@ -114,7 +117,11 @@ def least_vetted(node: NodeService, federation: bytes) -> int:
 async def agree_to_join(node: NodeService, federation: bytes, data: str, terms: JoinTerms) -> bytes:
     """The transaction that joins; from then on the node trains by itself. Raises CannotJoin, InvalidTx, SignerUnavailable."""
     own = await own_data(node, data)
-    check_join(node, federation, own)
+    if check_join(node, federation, own).has_cells:
+        other = await used_in(node, own.digest, federation)
+        if other is not None and not terms.again:
+            raise CannotJoin(used_text(other))
+        await note_used(node, own.digest, federation)
     await _wish(node, TrainWish(federation, data, terms.min_vetted))
     member = node.ledger.state.get(member_key(federation, node.ledger.own_id))
     digest = published_digest(federation, own.digest)

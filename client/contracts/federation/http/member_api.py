@@ -119,7 +119,7 @@ async def _trained_on(call: Call, what: str, federation: bytes, message: Callabl
         digest = published_digest(federation, own.digest)
         spending(call, what, message(digest, body.n))  # what the rules refuse is refused in their words
         least = joining.least_vetted(call.node, federation) if body.min_vetted is None else body.min_vetted
-        tx = await joining.agree_to_join(call.node, federation, body.data, joining.JoinTerms(least, body.n, body.vault))
+        tx = await joining.agree_to_join(call.node, federation, body.data, joining.JoinTerms(least, body.n, body.vault, body.again))
     return await answer(call, what, tx, published=digest.hex())
 
 

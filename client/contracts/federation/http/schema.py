@@ -199,8 +199,8 @@ class JoinRequest(Strict, frozen=True, kw_only=True):
     """`data`: own data of this node, on which it trains by itself from then on; or `digest`, of data that something else trains on.
     Their digest is published salted with the federation alone. `n`: examples, where the split is by samples, otherwise 0.
     `min_vetted`: the node trains only where so many other members carry the verifier flag; left out, as before, at first 2.
-    `vault`: after each fifth round the local model is kept, sealed, by two members; it counts when joining. `data` takes a token
-    that may everything."""
+    `vault`: after each fifth round the local model is kept, sealed, by two members; it counts when joining. `again`: data that were
+    used in another federation of a small model are used in this one, too. `data` takes a token that may everything."""
 
     CHOICES = (exactly_one("data", "digest"),)
 
@@ -209,6 +209,7 @@ class JoinRequest(Strict, frozen=True, kw_only=True):
     n: Annotated[int, Meta(ge=0, le=MAX_EXAMPLES_CLAIMED)] = 0
     min_vetted: Annotated[int, Meta(ge=0, le=MOST_MEMBERS)] | None = None
     vault: bool = True
+    again: bool = False
 
 
 class DemandRequest(Strict, frozen=True, kw_only=True):
