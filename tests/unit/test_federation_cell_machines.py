@@ -348,20 +348,37 @@ def test_who_leaves_on_a_base_that_stays_is_drowned_in_four_times_the_noise() ->
     assert noise == {number: number == 3 for number in noise}, "start 1 measured the initial model, 2 came to nothing"
 
 
-def test_an_audit_follows_every_credit_of_a_cell_and_says_what_it_does_not_judge() -> None:
+def test_an_audit_follows_every_credit_and_word_of_cells_and_says_what_it_does_not_judge() -> None:
     world = FedWorld(**SMALL)
-    world.run()
+    told = list[tuple[bytes, Any]]()
+
+    def over() -> bool:
+        told.extend((node.me, one.op) for node in world.nodes.values() for one in node.outbox)
+        return world.state == FederationState.END
+
+    world.run(over)
     members = [(who, world.ledger.get(records.member_key(world.federation, who))) for who in world.owners]
     own = [event for event in world.ledger.events if getattr(event, "ref", b"") == world.federation]
 
-    def audited(events: list[Any]) -> FederationAudit:
+    def audited(events: list[Any], said: list[tuple[bytes, Any]]) -> FederationAudit:
         evidence = FederationEvidence(CHAIN_ID, world.federation, world.sponsor, world.terms)
+        evidence.steps += [AuditStep(1, 0, b"", bytes(32), sender, (op,), ()) for sender, op in said]
         evidence.steps.append(AuditStep(1, 0, b"", bytes(32), world.sponsor, (), tuple(events)))
         evidence.record, evidence.members = world.now, members
         return audit_federation(evidence)
 
-    found = audited(own)
+    def wrong(kind: Any, field: str, word: bytes = bytes(32)) -> list[tuple[bytes, Any]]:
+        """Another word in the place of each."""
+        return [(who, replace(op, **{field: word}) if isinstance(op, kind) else op) for who, op in told]
+
+    found = audited(own, told)
     assert found.holds, [one for one in found.findings if one.verdict == "DIFFERS"]
-    assert [one.item for one in found.findings if one.verdict == "UNCHECKED"] == ["screen"]
+    assert [one.item for one in found.findings if one.verdict == "UNCHECKED"] == ["settlement"]
+    assert [one.item for one in found.findings].count("sum") == world.now.r
     paid = next(at for at, event in enumerate(own) if getattr(event, "source", b"") == records.bounty_escrow(world.federation))
-    assert not audited(own[:paid] + own[paid + 1 :]).holds, "a payment that the audit does not see is missed"
+    assert not audited(own[:paid] + own[paid + 1 :], told).holds, "a payment that the audit does not see is missed"
+    for kind, name in ((messages.SealParts, "seal"), (messages.PinSealed, "salt"), (messages.SumCells, "sums")):
+        bad = {one.item for one in audited(own, wrong(kind, name)).findings if one.verdict == "DIFFERS"}
+        assert bad == {"sum"}, kind
+    screens = wrong(messages.ScreenUpdates, "codes", b"\1")
+    assert {one.item for one in audited(own, screens).findings if one.verdict == "DIFFERS"} == {"screen"}

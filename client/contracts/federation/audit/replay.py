@@ -16,6 +16,7 @@ from learningchain.chain.contracts.federation.messages import CloseFederation, J
 from learningchain.chain.contracts.federation.records import EndReason
 from learningchain.chain.types import LogEvent, TransferEvent, format_credits
 from learningchain.client.contracts.federation.audit.attempts import AttemptsAudit
+from learningchain.client.contracts.federation.audit.cells import CellAttempts
 from learningchain.client.contracts.federation.audit.evidence import AuditStep, FederationEvidence
 from learningchain.client.contracts.federation.audit.findings import AuditFinding, AuditNotes, AuditVerdict
 from learningchain.client.contracts.federation.audit.panels import PanelAudit
@@ -345,10 +346,19 @@ class _Replay:
 
 
 class _OfCell(_Replay):
-    """Of a federation with a cell (LC-FED-55 to 62): terms and every credit of its escrows; that its attempts and lists follow the
-    rules says the execution of the blocks alone."""
+    """Of a federation with cells (LC-FED-55 to 62): terms, what aggregators signed of Screens and sums, and every credit of its
+    escrows; that cells, misses and lists follow the rules says the execution of the blocks alone."""
+
+    def __init__(self, evidence: FederationEvidence, notes: AuditNotes) -> None:
+        super().__init__(evidence, notes)
+        self._cells = CellAttempts(notes)
+
+    def _hear(self, step: AuditStep, said: Any) -> None:
+        super()._hear(step, said)
+        self._cells.hear(step.sender, said)
 
     def _happened(self, step: AuditStep, event: LogEvent) -> None:
+        self._cells.happened(event.topic, event.data)
         if event.topic == "fed.opened":
             self._on_opened(step, *event.data)
         elif event.topic == "fed.ended":
@@ -372,6 +382,5 @@ class _OfCell(_Replay):
         stood = {who: one.paid for who, one in evidence.members if one.paid}
         wrong = [] if stood == dict(paid) else ["what the ledger's records say members were paid is not what left the bounty"]
         notes.judge("pay", wrong, f"{format_credits(paid.total())} credits to {len(paid)} owners in all")
-        notes.leave(
-            "screen", "attempts, sums and lists of a federation with a cell are judged by the execution of the blocks alone"
-        )
+        alone = "cells, misses, lists and shares of a federation with cells are judged by the execution of the blocks alone"
+        notes.leave("settlement", alone)
