@@ -17,6 +17,22 @@ _SAID: Final = re.compile(r'"?sep=([,;\t])"?\s*', re.IGNORECASE)
 """The line by which a spreadsheet is told: it is none of the table's."""
 
 
+_PACKED: Final = {
+    b"PK\3\4": "it is a workbook, or another zip archive, and no text: save it as CSV in UTF-8",
+    b"\xd0\xcf\x11\xe0": "it is a workbook and no text: save it as CSV in UTF-8",
+    b"\x1f\x8b": "it is packed by gzip: unpack it (gunzip)",
+    b"\xff\xfe": "it is text in UTF-16: save it as CSV in UTF-8",
+    b"\xfe\xff": "it is text in UTF-16: save it as CSV in UTF-8",
+    b"PAR1": "it is a Parquet file and no text: save it as CSV in UTF-8",
+}
+"""By how a file begins."""
+
+
+def no_table(begin: bytes) -> str | None:
+    """What a file is that begins so and is no table, whatever it is called."""
+    return next((said for sign, said in _PACKED.items() if begin.startswith(sign)), None)
+
+
 class TableForm(msgspec.Struct, frozen=True):
     """`said`: the first line says so, and the table begins on the second one. `spaced`: a space stands behind each separator.
     `comma`: its numbers have decimal commas."""

@@ -13,6 +13,7 @@ owner's; they are read line by line, and of what does not fit the first ten plac
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Final, Literal, Protocol
 
@@ -20,7 +21,7 @@ import msgspec
 from msgspec import Meta
 
 from learningchain.client.data.columns import TableColumn, shown_value
-from learningchain.client.data.separators import SEPARATORS, form_of
+from learningchain.client.data.separators import SEPARATORS, form_of, no_table
 from learningchain.client.reading import MARK, unmarked
 
 MAX_SCHEMA_BYTES: Final = 64 * 1024
@@ -146,6 +147,9 @@ class _Table:
         if len(raw) > MAX_LINE:
             self._tell("", f"it has more than {MAX_LINE} bytes")
             return False
+        if self.line == 1 and (why := no_table(raw)) is not None:
+            self._tell("", why)
+            return False
         cells = self._cells(raw)
         if self.line == 1:
             return cells is not None and self._head(cells)
@@ -154,10 +158,11 @@ class _Table:
         if len(cells) != self._width:
             self._tell("", f"it has {len(cells)} cells, and the first line {self._width}")
             return True
-        for place, column in self._places:
-            why = column.misfit(cells[place])
-            if why is not None:
-                self._tell(column.name, why)
+        misfits = [(column.name, why) for place, column in self._places if (why := column.misfit(cells[place])) is not None]
+        if misfits and not any(cells):
+            misfits = [("", "all of its cells are empty; delete the line")]
+        for name, why in misfits:
+            self._tell(name, why)
         return True
 
     def tell_note(self) -> None:
@@ -192,8 +197,10 @@ class _Table:
     def _head(self, cells: Sequence[str]) -> bool:
         names = [column.name for column in self._schema.columns]
         self._width = len(cells)
-        if len(set(cells)) != len(cells):
-            self._tell("", "it names a column twice")
+        named = Counter(cell for cell in cells if cell)
+        unnamed = len(cells) - named.total()
+        if twice := [name for name, count in named.items() if count > 1]:
+            self._tell("", f"it names the column {shown_value(twice[0])} twice")
             return False
         missing = [name for name in names if name not in cells]
         if missing and (why := self._written_otherwise(names)):
@@ -201,6 +208,10 @@ class _Table:
             return False
         if missing:
             self._tell(missing[0], f"it is missing; the columns should be {_listed(names)}")
+            return False
+        if unnamed > self._schema.others:
+            text = "columns without a name, {}: delete them in the spreadsheet; of pandas, save with to_csv(index=False)"
+            self._tell("", text.format(unnamed))
             return False
         if not self._schema.others and list(cells) != names:
             self._tell("", f"the columns should be {_listed(names)}, in this order and no others")

@@ -338,6 +338,10 @@ def test_bytes_that_are_no_text_and_lines_that_are_too_long(tmp_path: Path) -> N
         path.write_bytes(raw)
         with pytest.raises(BadTable):
             TableReader(path, SCHEMA).check()
+    for raw, why in ((b"PK\3\4\x14\0", "a workbook"), ("age,job\n1,x\n".encode("utf-16"), "UTF-16"), (b"PAR1\x15", "Parquet")):
+        path.write_bytes(raw)
+        with pytest.raises(BadTable, match=f"{why}.* save it as CSV"):
+            TableReader(path, SCHEMA).check()
     with pytest.raises(BadTable, match="cannot be read"):
         TableReader(tmp_path / "none.csv", SCHEMA)
 
@@ -580,6 +584,6 @@ def test_a_table_of_any_line_ends_is_read_and_a_pipe_is_refused_at_once(tmp_path
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(BadTable, match=r"is no file, and a table is read more than once. Save it first"):
         TableReader(tmp_path / "pipe", SCHEMA)
-    with pytest.raises(BadTable, match="line 1: it is no CSV in UTF-8"):
+    with pytest.raises(BadTable, match="it is text in UTF-16"):
         (tmp_path / "in.csv").write_text("age,job\n40,a\n", "utf-16")
         TableReader(tmp_path / "in.csv", SCHEMA)

@@ -101,10 +101,15 @@ def test_tables_that_fit() -> None:
         (b"age,sex,pay\n" + b"9" * MAX_LINE + b",f,1\n", "'0.csv', line 2: it has more than 1048576 bytes"),
         (b"sex,age,pay\n", "'0.csv', line 1: the columns should be age, sex, pay, in this order and no others"),
         (b"age,sex\n", "'0.csv', line 1, pay: it is missing"),
-        (b"age,age,sex,pay\n", "'0.csv', line 1: it names a column twice"),
+        (b"age,age,sex,pay\n", "'0.csv', line 1: it names the column 'age' twice"),
+        (b"age,sex,pay,,\n18,f,1,,\n", "'0.csv', line 1: columns without a name, 2: delete them in the spreadsheet"),
+        (b",age,sex,pay\n0,18,f,1\n", "'0.csv', line 1: columns without a name, 1: delete them in the spreadsheet; of pandas"),
+        (b"age,sex,pay\n18,f,1\n,,\n,,\n", "'0.csv', line 3: all of its cells are empty; delete the line"),
         (b"\xef\xbb\xbfage,sex,pay\n", "'0.csv', line 1: it begins with a byte order mark"),
         (b"age,sex,pay\n", "'0.csv', line 1: there is no row"),
         (b"", "'0.csv', line 1: there is no row"),
+        (b"PK\3\4\x14\0\n", "'0.csv', line 1: it is a workbook, or another zip archive"),
+        (b"\x1f\x8b\x08\0\n", "'0.csv', line 1: it is packed by gzip: unpack it"),
     ],
 )
 def test_what_does_not_fit_is_told_by_file_line_and_column(content: bytes, misfit: str) -> None:
@@ -161,5 +166,5 @@ def test_what_other_systems_leave_or_save_is_named() -> None:
     report = check_tables(schema(AGE), [(name, io.BytesIO(raw)) for name, raw in files])
     told = [str(misfit) for misfit in report.misfits]
     assert told[0] == "'in/._a.csv', line 1: it is what macOS notes about another file, on disks that are not its own. Take it out"
-    assert told[1] == "'b.csv', line 1: it is not UTF-8; save the file as CSV in UTF-8"
+    assert told[1] == "'b.csv', line 1: it is text in UTF-16: save it as CSV in UTF-8"
     assert told[2].startswith("'c.csv', line 1: its lines end in a carriage return alone; save it with plain line ends")

@@ -13,13 +13,13 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
 from learningchain.client.contracts.prediction.http.model_schema import BadRow, ModelSchema, row_of_cells
 from learningchain.client.data.columns import FLOATS, NUMBER
-from learningchain.client.data.separators import TableForm, form_of, has_decimal_commas, with_point
+from learningchain.client.data.separators import TableForm, form_of, has_decimal_commas, no_table, with_point
 
 MAX_COLUMNS: Final = 70_000
 MAX_ROWS: Final = 10_000_000
@@ -154,6 +154,8 @@ class TableReader:
 
 def _form(path: Path, file: io.TextIOWrapper, schema: ModelSchema) -> TableForm:
     try:
+        if (why := no_table(cast(io.BufferedReader, file.buffer).peek(8))) is not None:
+            raise BadTable(f"{path} cannot be asked about: {why}")
         return form_of(file.readline(MAX_LINE_BYTES), schema.columns)
     except UnicodeDecodeError as problem:
         raise BadTable(f"{path}, line 1: it is no CSV in UTF-8: {problem}") from None
