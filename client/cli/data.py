@@ -44,8 +44,9 @@ def add(
         size = sum(size for _, size in found.values())
         if schema is not None:
             notes[SCHEMA] = _held_against(schema, found, step("Checking the tables", size))
-        data = scan_folder(folder.expanduser(), step("Reading", size))
         with _opened(common) as backend:
+            backend.check_engine()  # before hours of reading
+            data = scan_folder(folder.expanduser(), step("Reading", size))
             own = backend.add_data(name, data, notes=notes, on_bytes=step("Sending", data.size))
     rows = [("data", own.name), ("files", own.files), ("size", size_text(own.size)), ("hash", own.digest.hex())]
     common.out.show(_document(own), lambda console: console.print(facts("Your data are on this node's engine", rows)))

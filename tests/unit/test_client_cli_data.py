@@ -13,6 +13,7 @@ import pytest
 
 from learningchain.client.cli import setup
 from learningchain.client.keys.keystore import Public
+from learningchain.sandbox import SandboxUnavailable
 from learningchain.sandbox.docker import engine as engine_module
 from learningchain.sandbox.docker import service
 from learningchain.sandbox.docker.engine import Engine
@@ -72,6 +73,20 @@ def test_data_are_added_listed_and_removed(run: Any, double: DockerDouble, tmp_p
     assert (removed.code, removed.json["removed"]) == (0, True)
     assert (double.volumes, run("data", "list", "--json").json) == ({}, [])
     assert "learningchain data add" in run("data", "list").out
+
+
+def test_an_engine_that_is_not_there_is_told_before_anything_is_read(
+    run: Any, double: DockerDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of a tebibyte that takes no room is read for an hour."""
+    os.truncate(tmp_path / "folder" / "a.csv", (1 << 40) - 1_000)
+
+    def gone(self: Engine) -> None:
+        raise SandboxUnavailable("no Docker Engine answers")
+
+    monkeypatch.setattr(Engine, "info", gone)
+    refused = run("data", "add", "scans", str(tmp_path / "folder"))
+    assert refused.code == 2 and "No Docker Engine answers" in refused.err
 
 
 def test_tables_are_held_against_a_schema_first(run: Any, double: DockerDouble, tmp_path: Path) -> None:
