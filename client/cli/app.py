@@ -260,8 +260,17 @@ def _of_the_disk(e: OSError) -> str:
     for kind, text in _ABOUT_FILES:
         if e.filename and isinstance(e, kind):
             return text.format(e.filename)
+    if _stands_nowhere():
+        return "The folder that this command was called in is not there any more. Go to another one (cd), then call it again"
     where = f" {e.filename}" if e.filename else ""
     return f"The operating system refused{where}: {e.strerror}"
+
+
+def _stands_nowhere() -> bool:
+    try:
+        return not Path.cwd()
+    except FileNotFoundError:
+        return True
 
 
 _ABOUT_FILES = (

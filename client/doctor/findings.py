@@ -103,7 +103,9 @@ def examine(looks: Mapping[str, Callable[[], list[DoctorFinding]]], seconds: flo
             found.append(failure(name, why, "Something on this machine hangs: look at its disks, its name server and the engine"))
         elif isinstance(result, Exception):
             why = f"it could not be looked at: {type(result).__name__}: {result}"
-            found.append(failure(name, why, "Report it, with this text"))
+            ours = "Report it, with this text"
+            theirs = "Look at the rights and the free space of what it names; TMPDIR names another folder for temporary files"
+            found.append(failure(name, why, theirs if isinstance(result, OSError) else ours))
         else:
             found += bounded(result)
     return found

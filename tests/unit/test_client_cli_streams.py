@@ -112,3 +112,30 @@ def test_a_command_that_is_terminated_leaves_no_scratch_and_ends_by_the_signal(t
     assert child.stdout is not None and child.stdout.readline() == b"\n" and len(list(tmp_path.iterdir())) == 1
     child.terminate()
     assert child.wait(60) == -signal.SIGTERM and list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_gone_under_a_command_is_named(node: Path) -> None:
+    done = shell("mkdir gone; cd gone; rmdir ../gone; LC init --data d", node, LEARNINGCHAIN_PASSPHRASE=WORD)
+    assert done.returncode == 2 and b"The folder that this command was called in is not there any more" in done.stderr, done
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("LC id --data d", 0, b"lc1"),
+        ("LC init --data new", 2, b"the file system is read-only"),
+        ("LC node --data d", 1, b"the file system is read-only"),
+        ("LC config set work.enabled true --data d", 2, b"Read-only file system"),
+        ("LC keystore export usb.json --data d", 2, b"Read-only file system"),
+        ("LC token list --data d", 2, b"Read-only file system"),
+        ("LC doctor --data d", 2, b"learningchain node --data d"),
+    ],
+)
+def test_a_disk_that_may_only_be_read_is_named_as_that(node: Path, line: str, code: int, said: bytes) -> None:
+    mount = f"mount --bind '{node}' '{node}' && mount -o remount,ro,bind '{node}' && cd '{node}'"
+    if subprocess.run(["unshare", "-m", "bash", "-c", mount], capture_output=True, check=False).returncode:
+        pytest.skip("nobody but root, on a machine that lets it, mounts a folder anew")
+    words = {"LEARNINGCHAIN_PASSPHRASE": WORD, "LEARNINGCHAIN_NEW_PASSPHRASE": WORD, "WHAT": line.replace("LC", COMMAND)}
+    done = shell(f'unshare -m bash -c "{mount} && eval \\"\\$WHAT\\""', node, **words)
+    assert done.returncode == code and said in done.stdout + done.stderr, done
+    assert b"Traceback" not in done.stderr and b"Report it" not in done.stdout

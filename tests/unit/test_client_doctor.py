@@ -84,11 +84,17 @@ def test_what_hangs_and_what_breaks_are_failures_and_the_rest_is_told() -> None:
     def breaks() -> list[DoctorFinding]:
         raise RuntimeError("the disk said no")
 
+    def refused() -> list[DoctorFinding]:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    looks = {"slow": hangs, "broken": breaks, "good": lambda: [fine("good", "well")], "refused": refused}
     try:
-        found = examine({"slow": hangs, "broken": breaks, "good": lambda: [fine("good", "well")]}, 0.2 * SLOW)
+        found = examine(looks, 0.2 * SLOW)
     finally:
         never.set()
-    assert [(one.check, str(one.level)) for one in found] == [("slow", "failure"), ("broken", "failure"), ("good", "fine")]
+    levels = [("slow", "failure"), ("broken", "failure"), ("good", "fine"), ("refused", "failure")]
+    assert [(one.check, str(one.level)) for one in found] == levels
+    assert "Report it" in str(found[1]) and "TMPDIR" in str(found[3]) and "Report" not in str(found[3])
     assert f"no answer within {0.2 * SLOW:g} s" in found[0].text and "the disk said no" in found[1].text
 
 
