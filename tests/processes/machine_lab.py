@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -17,13 +18,13 @@ from learningchain.client.contracts.job.http.schema import ImageRequest, JobRequ
 from learningchain.client.sdk.types import Json
 from learningchain.sandbox.images import build_python_image
 from tests.processes.clocked import HOUR_MS, ClockedGraph
-from tests.processes.harness import NodeProcess, Person, Role, eventually
+from tests.processes.harness import ROOT, NodeProcess, Person, Role, eventually
 from tests.processes.machines import engine
 from tests.processes.terminal import Owner
 from tests.unit.readme_kit import blocks
 
 JUDGES = ("v1", "v2", "v3")
-OWNER = Person("contractor", "500")
+OWNER = Person("contractor", "5000")
 BOUNTY = 100
 SLOW_S = 180.0
 """Everything with containers: five nodes, a machine and their runs share two cores."""
@@ -86,6 +87,11 @@ async def laboratory(folder: Path, typed: str, settings: Mapping[str, Any] | Non
 
 async def _can_judge(graph: ClockedGraph, name: str) -> bool:
     return (await graph["v0"].api.account(graph[name].address))["capacity"] is not None
+
+
+def inline(path: str, words: str) -> str:
+    """The first command in the running text of a page that has these words."""
+    return next(found for found in re.findall(r"`(learningchain [^`]+)`", (ROOT / path).read_text()) if words in found)
 
 
 def page(path: str, words: str) -> str:

@@ -8,14 +8,16 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from tests.processes.harness import ROOT, eventually, free_port
-from tests.processes.machine_lab import SLOW_S, Lab, laboratory, page
+from tests.processes.machine_lab import SLOW_S, Lab, inline, laboratory, page
 from tests.processes.machines import docker
 from tests.processes.slurm import Cluster, slurm
+from tests.processes.terminal import Owner
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -70,10 +72,11 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
             yield Site(lab, cluster)
 
 
-async def test_a_training_is_a_job_of_slurm_and_is_paid(site: Site) -> None:
-    job = await site.lab.post({"train": 4, "evaluate": 0.2, "examples": 40})
+async def test_a_training_is_a_job_of_slurm_and_is_paid(site: Site, tmp_path: Path) -> None:
+    job = await site.lab.post({"train": 15, "evaluate": 0.2, "examples": 40})
     await site.trains()
     (lease,) = await site.lab.node.api.machines()
+    assert lease["name"] in await Owner(site.lab.node, tmp_path).types(inline(PAGE, "learningchain machines"))
     assert lease["name"].startswith("slurm-") and lease["state"] == "ready" and len(lease["runs"]) == 1
     view = await site.lab.paid(job)
     assert view["state"] == "PAID" and view["winner"] == site.lab.node.address
