@@ -65,4 +65,4 @@ async def test_a_folder_in_torch_with_a_published_set_is_paid_without_docker(gra
     assert float(view["claims"][0]["loss"]) < GUESSED, "it learned the line"
     model = await node.api.fetch_model(live["id"], tmp_path / "model")
     assert len(json.loads(model.path.read_bytes())) == 4, "two layers"
-    print(f"the image has {view['terms']['image']['size']:,} bytes")
+    print(f"the image has {view['image']['size']:,} bytes")
