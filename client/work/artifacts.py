@@ -25,7 +25,7 @@ from learningchain.chain.losses import MAX_EXAMPLES, LossesOutOfRange, LossTree,
 from learningchain.chain.storage import private
 from learningchain.client.node.interface import Files
 from learningchain.client.work.database import WorkDatabase
-from learningchain.client.work.events import LossesOpened, Model, OpenLosses, WantedImage
+from learningchain.client.work.events import LossesOpened, Model, OpenLosses, WantedImage, WantedSet
 from learningchain.client.work.sets import BadSet, prepare_set
 from learningchain.client.work.transfers import PLACES, RESERVED, Transfers, transfer_s
 from learningchain.p2p.content.cid import Cid
@@ -39,6 +39,8 @@ T = TypeVar("T")
 _COPY = 1 << 20
 IMAGE = "image"
 """Why images are pinned, and the encrypted files and data sets that belong to them."""
+SET = "set"
+"""Why the files of a data set are pinned, before the CID of its manifest: once, however many refs read the set."""
 
 WRITE_AGAIN_S, WRITE_AGAIN_MAX_S = 0.5, 5.0
 
@@ -102,11 +104,35 @@ class Pins:
         self._held.update({(cid, reason): (ref, until) for cid in new})
         await in_thread(self._executor, lambda: self._files.pin_all(new, reason))
 
+    async def pin_set(self, manifest: str, ref: bytes, cids: Iterable[str]) -> None:
+        """The files of a set whose manifest is pinned for this ref: in the name of one of the refs that hold the manifest."""
+        why = f"{SET}:{manifest}"
+        await self.pin_all([cid for cid in cids if (cid, why) not in self._held], why, ref)
+
     async def release(self, ref: bytes) -> None:
-        await self._take_back([key for key, (of, until) in self._held.items() if of == ref and not until])
+        await self._leave(ref, [key for key, (of, until) in self._held.items() if of == ref and not until])
 
     async def give_up(self, ref: bytes, reasons: Iterable[str]) -> None:
-        await self._take_back([key for key, (of, until) in self._held.items() if of == ref and not until and key[1] in reasons])
+        held = [key for key, (of, until) in self._held.items() if of == ref and not until]
+        left = [key for key in held if key[1] in reasons]
+        sets = {f"{SET}:{cid}" for cid, _ in left}
+        await self._leave(ref, [*left, *(key for key in held if key[1] in sets)])
+
+    async def _leave(self, ref: bytes, keys: list[tuple[str, str]]) -> None:
+        """Give up what is held in a ref's name, but for files of sets that another ref reads: these are held in its name now."""
+        heirs = {why: self._reader(ref, why) for _, why in keys if why.startswith(f"{SET}:")}
+        for why, heir in heirs.items():
+            if heir is not None:
+                kept = [cid for cid, of in keys if of == why]
+                self._held.update({(cid, why): (heir, 0) for cid in kept})
+                await in_thread(self._executor, partial(self._database.pin, kept, why, heir))
+        await self._take_back([key for key in keys if heirs.get(key[1]) is None])
+
+    def _reader(self, ref: bytes, why: str) -> bytes | None:
+        """Another ref that holds the manifest of a set."""
+        manifest = why.removeprefix(f"{SET}:")
+        others = (of for (cid, _), (of, until) in self._held.items() if cid == manifest and of != ref and not until)
+        return next(others, None)
 
     async def drop(self, cid: str, reason: str) -> None:
         if (cid, reason) in self._held:
@@ -170,8 +196,7 @@ class Images:
             self._urgent.add(ref)
         try:
             await self._fetch_files(ref, wanted)
-            ways = partial(self._held, ref), partial(self._pin_all, ref), self._files.here, self._engine.keep_set
-            sets = {one.name: await prepare_set(one, *ways) for one in wanted.sets}
+            sets = {one.name: await self._set(ref, one) for one in wanted.sets}
             if wanted.model is not None:
                 self._models[ref] = await self._held_whole(ref, *wanted.model)
             image = await self._bring(ref, wanted)
@@ -233,6 +258,15 @@ class Images:
     async def _fetch_files(self, ref: bytes, wanted: WantedImage) -> None:
         for cid, size in wanted.files:
             await self._held(ref, cid, size)
+
+    async def _set(self, ref: bytes, wanted: WantedSet) -> DataSet:
+        async def fetch(cid: str, size: int) -> Path:
+            """Files are pinned with their set."""
+            return await (self._held(ref, cid, size) if cid == wanted.cid else self._fetch(cid, ref, size))
+
+        return await prepare_set(
+            wanted, fetch, partial(self._pins.pin_set, wanted.cid, ref), self._files.here, self._engine.keep_set
+        )
 
     async def _pin_all(self, ref: bytes, cids: Iterable[str]) -> None:
         await self._pins.pin_all(cids, reason(IMAGE, ref), ref)

@@ -271,7 +271,7 @@ class WorkDatabase(KeptFile):
 
     def pin(self, cids: Iterable[str], reason: str, ref: bytes, until: int = 0) -> None:
         """Remember pins in the content store: until their ref is over, or until a time (wall clock)."""
-        query = "INSERT INTO pins VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET until = excluded.until"
+        query = "INSERT INTO pins VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET ref = excluded.ref, until = excluded.until"
         with self._transaction() as db:
             db.executemany(query, [(cid, reason, ref, until) for cid in cids])
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from learningchain.chain.ledger.transition import chain_record
 from learningchain.client.node.interface import Files, KeptFor, Ledger
-from learningchain.client.work.artifacts import IMAGE, Images, KeptLosses, Models, Pins, in_thread, parse_reason
+from learningchain.client.work.artifacts import IMAGE, SET, Images, KeptLosses, Models, Pins, in_thread, parse_reason
 from learningchain.client.work.checkpoints import Checkpoints
 from learningchain.client.work.database import WorkDatabase
 from learningchain.client.work.events import Secret
@@ -22,7 +22,7 @@ from learningchain.sandbox import AsyncBackend
 
 AHEAD_MS: Final = 24 * 3_600_000
 """A clock that is so far beyond the newest block ends nothing that is kept up to a date: it is wrong, or this node is behind."""
-KEEPS: Final = {IMAGE: "image, or file beside it", PIN: "file of a trial"}
+KEEPS: Final = {IMAGE: "image, or file beside it", SET: "data set of jobs", PIN: "file of a trial"}
 """As a slice's `keeps`, of what every contract's machines ask for."""
 
 

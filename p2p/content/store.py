@@ -41,7 +41,8 @@ SPARE = 64 * 2**20
 STEP = 16 * 2**20
 """A stream of unknown length asks for room in steps of this many bytes."""
 MAX_REASON = 128
-MAX_REASONS = 1024
+MAX_REASONS = 65_536
+"""Of one content: more than there are jobs at a time whose bounties somebody locked. Each takes some hundred bytes of memory."""
 _TREES = 32
 """Trees of recently served contents kept in memory."""
 

@@ -10,17 +10,19 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import pytest
 
 from learningchain.chain.contracts.job import PostJob
 from learningchain.chain.host.terms import Earlier, Image, ImageKind, Use
 from learningchain.client.contracts.job.roles.runs import evaluate_spec, wanted_image
+from learningchain.client.data.published import describe
 from learningchain.client.work import WorkConfig
 from learningchain.client.work.artifacts import Images, Models, Pins
 from learningchain.client.work.database import WorkDatabase
 from learningchain.client.work.engine import MAX_PROGRESS, MAX_RUNS, RunLog, ThreadedSandbox
-from learningchain.client.work.events import WantedImage
+from learningchain.client.work.events import WantedImage, WantedSet
 from learningchain.client.work.sets import BadSet
 from learningchain.client.work.vanished import VanishedImages
 from learningchain.p2p.content.cid import parse
@@ -39,7 +41,7 @@ from learningchain.sandbox import (
 from tests.unit.work_kit import FakeEngine, FilesDouble, Inline, Web, evaluated, posting
 
 IMAGE = "sha256:" + "ab" * 32
-JOB, OTHER = b"j" * 32, b"k" * 32
+JOB, OTHER, THIRD = b"j" * 32, b"k" * 32, b"l" * 32
 
 
 class StubSandbox:
@@ -190,6 +192,37 @@ async def test_an_image_is_pinned_and_stays_until_its_last_job_ended(tmp_path: P
     await again.release(JOB)
     await again.release(OTHER)
     assert (files.pins[cid], book.pins()) == (set(), [])
+
+
+async def test_the_files_of_a_set_are_pinned_once_for_all_jobs_on_it_until_the_last_one_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of ten thousand files each job would otherwise cost megabytes, of memory and of the disk."""
+    images, files, engine, pins, book = make_images(tmp_path)
+    (tmp_path / "image.tar").write_bytes(b"an image")
+    (tmp_path / "set").mkdir()
+    for name in "abc":
+        (tmp_path / "set" / name).write_bytes(name.encode())
+    found, paths = describe(tmp_path / "set")
+    (tmp_path / "manifest").write_bytes(found.manifest)
+    cids = [(await files.add(path, pin="boss"))[0] for path in paths]
+    manifest = (await files.add(tmp_path / "manifest", pin="boss"))[0]
+    image, size = await files.add(tmp_path / "image.tar", pin="boss")
+    posted = Image(ImageKind.ARCHIVE, "", parse(image).to_bytes(), b"\xab" * 32, size)
+    wants = replace(wanted(posting(0, image=posted)), sets=(WantedSet("digits", manifest, found.size, len(cids)),))
+    monkeypatch.setattr(engine, "keep_set", AsyncMock())
+    for ref in (JOB, OTHER, THIRD):
+        await images.ensure(ref, wants)
+    once = {"boss", f"set:{manifest}"}
+    assert [files.pins[cid] for cid in cids] == [once] * 3 and len(book.pins()) == 3 * 2 + 3
+    await pins.release(JOB)
+    assert [files.pins[cid] for cid in cids] == [once] * 3 and JOB not in {ref for *_, ref, _ in book.pins()}
+    again = Pins(files, book, Inline())
+    await again.load()
+    await again.give_up(OTHER, [f"image:{OTHER.hex()}"])
+    assert [files.pins[cid] for cid in cids] == [once] * 3 and again.refs == {THIRD}
+    await again.release(THIRD)
+    assert [files.pins[cid] for cid in (*cids, manifest)] == [{"boss"}] * 4 and book.pins() == []
 
 
 async def test_the_model_to_begin_with_comes_with_the_image_and_is_what_was_posted(tmp_path: Path) -> None:
