@@ -113,7 +113,6 @@ class Daemon:
     _remote: RemoteSigner | None = None
     """Where the key lies elsewhere."""
     _mover: Mover | None = None
-    _votes = False
     _work: WorkDriver | None = None
     """What has the channels of contracts, once the node works."""
     _signed_up_to: int | None = None
@@ -321,13 +320,12 @@ class Daemon:
             height=lambda: self.node.height,
             door=services.make_door(self.ledger, self.genesis),
         )
-        self._set_validators()
         files = await asyncio.to_thread(ContentStore, Path(folder.blobs), quota=config.storage.quota_mb * 2**20)
         stack.callback(files.close)
-        tell = functools.partial(self._tell, "data connections")
         if config.network.bulk:
-            mb_s = services.moving_rate(config, votes=self._votes)
-            self._mover = services.make_mover(self.network, self.genesis, config, mb_s, tell, stack)
+            tell = functools.partial(self._tell, "data connections")
+            self._mover = services.make_mover(self.network, self.genesis, config, tell, stack)
+        self._set_validators()
         self.content = Content(
             files,
             lambda peer, payload: self.network.send(peer, CONTENT, payload, QUEUE_CONTENT),
@@ -454,9 +452,8 @@ class Daemon:
         ids = [v.id for v in validators_of(self.node.state)]
         self._gossip.set_validators(ids)
         self.network.set_validators(ids)
-        self._votes = self.identity.id in ids
         if self._mover is not None:
-            self._mover.bound(services.moving_rate(self.settings.config, votes=self._votes))
+            self._mover.bound(services.moving_rate(self.settings.config, votes=self.identity.id in ids))
 
     def _decided(self, d: e.Decided) -> None:
         self.ledger.on_decided(d)

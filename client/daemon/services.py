@@ -135,16 +135,16 @@ def moving_rate(config: Config, *, votes: bool) -> int:
 
 
 def make_mover(
-    network: Network, genesis: Genesis, config: Config, mb_s: int, tell: Callable[[str], None], stack: contextlib.AsyncExitStack
+    network: Network, genesis: Genesis, config: Config, tell: Callable[[str], None], stack: contextlib.AsyncExitStack
 ) -> Mover:
-    """Make what moves large files over connections of their own. `mb_s` as `moving_rate` says."""
+    """Make what moves large files over connections of their own, before it is known who votes."""
     mover = Mover(
         listen=(parse_endpoint(config.network.listen)[0], config.network.bulk_port),
         chain_id=genesis.chain_id,
         ca=CA(genesis.ca_cert, genesis.ca_key),
         leaf=lambda: network.leaf,
         find=network.whereabouts,
-        mb_s=mb_s,
+        mb_s=moving_rate(config, votes=False),
         prepare=process.guard,
         tell=tell,
     )

@@ -16,13 +16,13 @@ USED: Final = "federation.used"
 
 async def used_in(node: NodeService, digest: bytes, but: bytes) -> bytes | None:
     """Another federation of a small model in which data of this digest were used, the first one that there was."""
-    found = [one.blob for one in await node.work.kept(USED, digest) if one.blob != but]
+    found = [one.blob for one in await node.work.stores.secrets.of(USED, digest) if one.blob != but]
     return found[0] if found else None
 
 
 async def note_used(node: NodeService, digest: bytes, federation: bytes) -> None:
     """On the disk when this returns. The first one stays."""
-    await node.work.keep(Secret(USED, digest, b"", federation))
+    await node.work.stores.secrets.keep(Secret(USED, digest, b"", federation))
 
 
 def used_text(other: bytes) -> str:
