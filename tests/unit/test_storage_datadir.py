@@ -83,7 +83,7 @@ def test_nothing_of_an_earlier_holders_number_is_left(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_or_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(StorageFailed, match="learningchain init"):
+    with pytest.raises(StorageFailed, match="Run init first"):
         DataDir.open(str(tmp_path / "no"), create=False)
     (tmp_path / "file").write_text("")
     (tmp_path / "link").symlink_to(tmp_path / "gone")
