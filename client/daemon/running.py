@@ -103,6 +103,12 @@ def has_left(state: State, identity: bytes) -> bool:
     return any(contract.gone(state, identity) for contract in CONTRACTS if contract.gone is not None)
 
 
+def api_limits(files: int) -> ServerLimits:
+    """Return as many connections as leave files for peers."""
+    most = process.share_of_files(files, ServerLimits.connections)
+    return ServerLimits(connections=most, connections_per_address=min(most, ServerLimits.connections_per_address))
+
+
 class Daemon:
     """All parts of one node. `run` returns the exit code."""
 
@@ -272,7 +278,7 @@ class Daemon:
             kept=self.data,
             names=self.data,
             dashboard=config.api.dashboard,
-            limits=self._api_limits(),
+            limits=api_limits(self._files),
         )
         with listening("api.listen", config.api.listen):
             self.api_port = await server.start()
@@ -292,11 +298,6 @@ class Daemon:
                 if (last := last_own_block(state, pairing.id)) is not None:
                     await signer.fetch_secrets(last, 1)
         return signer, signer.secret, signer.signed
-
-    def _api_limits(self) -> ServerLimits:
-        """As many connections as leave files for peers."""
-        most = process.share_of_files(self._files, ServerLimits.connections)
-        return ServerLimits(connections=most, connections_per_address=min(most, ServerLimits.connections_per_address))
 
     async def _open_network(self, folder: DataDir, stack: contextlib.AsyncExitStack) -> None:
         config = self.settings.config

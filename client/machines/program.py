@@ -406,17 +406,7 @@ class MachineProgram:
             result = await self._sandbox.run(spec, lambda progress: self._progress(held, progress), held.cancel, self._keeper(held))
         finally:
             printing.cancel()
-        return await asyncio.to_thread(self._with_losses, result, spec.run_id)
-
-    def _with_losses(self, result: RunResult, run: str) -> RunResult:
-        """What was measured goes to the node as a job writes it: the node reads it itself."""
-        if not isinstance(result.result, Evaluated):
-            return result
-        raw = "".join(f"{format_loss(loss)}\n" for loss in result.result.losses).encode()
-        path = self._folder / "sandbox" / "out" / f"{run}.losses"
-        with private.writing(path) as file:
-            file.write(raw)
-        return structs.replace(result, outputs={"losses": OutputFile(path, len(raw), hashlib.sha256(raw).digest())})
+        return await asyncio.to_thread(_with_losses, result, spec.run_id, self._folder / "sandbox" / "out")
 
     async def _bring_sets(self, held: _Held, sets: KnownSets) -> DataSet:
         """Those of a run, each from this disk where it is here. One at a time: who needs the same one finds it."""
@@ -568,6 +558,17 @@ class MachineProgram:
                 await _send(file, writer)
             if not isinstance(await _answer(frames), f.OutputReceived):
                 raise Malformed("the node did not say that it has the output")
+
+
+def _with_losses(result: RunResult, run: str, out: Path) -> RunResult:
+    """What was measured goes to the node as a job writes it: the node reads it itself."""
+    if not isinstance(result.result, Evaluated):
+        return result
+    raw = "".join(f"{format_loss(loss)}\n" for loss in result.result.losses).encode()
+    path = out / f"{run}.losses"
+    with private.writing(path) as file:
+        file.write(raw)
+    return structs.replace(result, outputs={"losses": OutputFile(path, len(raw), hashlib.sha256(raw).digest())})
 
 
 def _pause(away_s: float) -> float:
