@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from learningchain.client.contracts.keys.sdk import KeyCalls
     from learningchain.client.contracts.membership.sdk import MembershipCalls
     from learningchain.client.contracts.prediction.sdk import PredictionCalls
-    from learningchain.client.sdk.objects import NodeLink
 
     class _Own(CreditsCalls, FederationCalls, GovernanceCalls, JobCalls, KeyCalls, MembershipCalls, PredictionCalls): ...
 
@@ -107,13 +106,6 @@ class SyncClient(Blocking, _Own, NodeCalls):
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
-
-
-def link_of(client: SyncClient, folder: Path | None = None) -> NodeLink:
-    """For objects whose calls block: they run on the same loop."""
-    from learningchain.client.sdk.objects import NodeLink
-
-    return NodeLink(client._awaited, client._loop, folder)
 
 
 def at_folder(data: Path) -> tuple[str, str | None]:

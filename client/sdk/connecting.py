@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from learningchain.client import contracts, reading
 from learningchain.client.reading import variable
 from learningchain.client.sdk.calls import call
-from learningchain.client.sdk.client import Client, SyncClient, at_folder, link_of
+from learningchain.client.sdk.client import Client, SyncClient, at_folder
 from learningchain.client.sdk.http import TIMEOUT_S, read_token
 from learningchain.client.sdk.objects import NodeLink, NodeObject
 from learningchain.client.sdk.types import UsageError
@@ -96,7 +96,7 @@ class Node(_Parts, NodeFacts):
     """A node whose calls block. `calls` has each call of its API."""
 
     def __init__(self, client: SyncClient, folder: Path | None = None) -> None:
-        super().__init__(link_of(client, folder))
+        super().__init__(NodeLink.of(client, folder))
         self.calls = client
 
     def close(self) -> None:

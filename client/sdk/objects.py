@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from learningchain.client.sdk.calls import Calls
 
 if TYPE_CHECKING:
-    from learningchain.client.sdk.client import Client
+    from learningchain.client.sdk.client import Client, SyncClient
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,11 @@ class NodeLink:
     loop: asyncio.AbstractEventLoop | None = None
     folder: Path | None = None
     """The node's data folder, where this program can have it: own names are kept there."""
+
+    @classmethod
+    def of(cls, client: SyncClient, folder: Path | None = None) -> NodeLink:
+        """For objects whose calls block: they run on the same loop."""
+        return cls(client._awaited, client._loop, folder)
 
 
 class NodeObject(Calls):

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from learningchain.client.contracts.job.cli.shown import Shown
 from learningchain.client.contracts.job.cli.tensorboard import FILE, TensorBoardExport, crc32c, scalar_event, version_event
-from learningchain.client.contracts.job.cli.watch import Shown
 
 ADDRESS = "lc1p6d9qa0fjffaqk75dwpvn5dydvk7trshr6d9x3"
 

@@ -7,7 +7,6 @@ What differs between these runs says which float kind and tolerance fit; what th
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from learningchain.client.cli.options import Parameter
 from learningchain.client.cli.paper import Console
 from learningchain.client.contracts.job.cli.cost import trainers_text
 from learningchain.client.contracts.job.cli.local_runs import LocalRuns, Ran, RunFailed, opened
-from learningchain.client.contracts.job.cli.submit import long_training, read_limits
+from learningchain.client.contracts.job.cli.submit import long_training, read_limits, scanned
 
 if TYPE_CHECKING:
     from learningchain.chain.host.terms import Limits
@@ -557,22 +556,6 @@ def posted_limits(given: dict[str, Any]) -> Limits:
         tmp_mb=given.get("tmp_mb", 64),
         threads=given.get("threads", math.ceil(cpus)),
     )
-
-
-def scanned(archive: Path) -> ScannedImage:
-    """An archive that workers would accept. Raises `WrongUsage` naming what they would refuse."""
-    from learningchain.sandbox import BadImage, ImageLimits
-    from learningchain.sandbox.archive import scan_archive
-
-    if not archive.is_file():
-        what = "is a folder" if archive.is_dir() else "is not there"
-        raise WrongUsage(
-            f"{archive} {what}. An image archive is made with: learningchain job build DIR, or docker save IMAGE -o job.tar"
-        )
-    try:
-        return scan_archive(archive, ImageLimits(archive_bytes=max(ImageLimits().archive_bytes, os.path.getsize(archive))))
-    except BadImage as problem:
-        raise WrongUsage(f"No worker would run {archive}: {problem}. {problem.remedy}") from None
 
 
 def _text(params: dict[str, Any]) -> str:

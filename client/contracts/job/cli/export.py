@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from learningchain.client.contracts.job.cli.watch import Shown
+    from learningchain.client.contracts.job.cli.shown import Shown
 
 MAX_FILES = 1_000
 

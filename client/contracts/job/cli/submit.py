@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from learningchain.client.contracts.job.http.schema import JobPosted, JobQuote
     from learningchain.client.sdk.client import Client
     from learningchain.client.sdk.types import Json
+    from learningchain.sandbox.archive import ScannedImage
 
 _LIMITS = ("cpus", "mem_mb", "tmp_mb", "train_time", "eval_time", "model_mb", "threads")
 """As `read_limits` takes them."""
@@ -291,7 +293,6 @@ def _said(value: Any) -> str:
 def archived_image(archive: Path | None, folder: Path | None = None) -> Json:
     """What a posting says of an archive: its name in the content store, the image in it, its processor. Where it is to be built of
     a folder, it is. Raises `WrongUsage`."""
-    from learningchain.client.contracts.job.cli.check import scanned
     from learningchain.client.sdk.images import described
 
     if archive is None:
@@ -299,6 +300,22 @@ def archived_image(archive: Path | None, folder: Path | None = None) -> Json:
     if folder is not None:
         build_image(folder, archive)
     return described(archive, scanned(archive))
+
+
+def scanned(archive: Path) -> ScannedImage:
+    """An archive that workers would accept. Raises `WrongUsage` naming what they would refuse."""
+    from learningchain.sandbox import BadImage, ImageLimits
+    from learningchain.sandbox.archive import scan_archive
+
+    if not archive.is_file():
+        what = "is a folder" if archive.is_dir() else "is not there"
+        raise WrongUsage(
+            f"{archive} {what}. An image archive is made with: learningchain job build DIR, or docker save IMAGE -o job.tar"
+        )
+    try:
+        return scan_archive(archive, ImageLimits(archive_bytes=max(ImageLimits().archive_bytes, os.path.getsize(archive))))
+    except BadImage as problem:
+        raise WrongUsage(f"No worker would run {archive}: {problem}. {problem.remedy}") from None
 
 
 def registry_image(text: str) -> Json:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from learningchain.client.contracts.job.cli.watch import Shown
+    from learningchain.client.contracts.job.cli.shown import Shown
 
 FILE = "events.out.tfevents.0.learningchain"
 MAX_CURVES = 1_000

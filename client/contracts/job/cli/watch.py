@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -35,6 +34,7 @@ from learningchain.client.contracts.job.cli.jobs import (
     votes_table,
     who,
 )
+from learningchain.client.contracts.job.cli.shown import Shown
 from learningchain.client.contracts.job.cli.tensorboard import TensorBoardExport
 from learningchain.client.contracts.job.references import find
 from learningchain.client.sdk.http import COMING_S
@@ -42,7 +42,7 @@ from learningchain.client.sdk.types import ApiError, NotFoundError, UnreachableE
 
 if TYPE_CHECKING:
     from learningchain.client.contracts.job.http.schema import JobView
-    from learningchain.client.schema.bodies import EventView, ParkedView, TransferView
+    from learningchain.client.schema.bodies import EventView
     from learningchain.client.sdk.client import Client
 
 POLL_S = 3.0
@@ -88,33 +88,6 @@ def watch(
         return 0
 
     return common.ask(follow)
-
-
-class Shown:
-    """What is known at one moment. `clock` is the chain clock in milliseconds, read at `at` of the monotonic clock. `parked`: the
-    job's entry in the status, where it is parked. `events`: what happened since the last reading, oldest first. `coming`: what this
-    node fetches for the job."""
-
-    def __init__(
-        self,
-        job: JobView,
-        runs: list[Any],
-        clock: int,
-        parked: ParkedView | None = None,
-        events: list[EventView] | None = None,
-        coming: list[TransferView] | None = None,
-    ) -> None:
-        self.job, self.runs, self.clock, self.parked, self.at = job, runs, clock, parked, time.monotonic()
-        self.events, self.coming = events or [], coming or []
-
-    def now(self) -> int:
-        """The chain clock, counted on from the last reading."""
-        return self.clock + round(1000 * (time.monotonic() - self.at))
-
-    def left(self) -> float | None:
-        """Seconds until the present deadline."""
-        deadline = self.job.get("deadline")
-        return None if deadline is None else (deadline - self.now()) / 1000
 
 
 async def changes(node: Client, job_id: str) -> AsyncIterator[Shown]:
