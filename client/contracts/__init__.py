@@ -18,8 +18,6 @@ A slice is a package with the modules that its contract needs, each found by its
     objects    PARTS, what a node as an object has of it, awaited and blocking, of own slices   read by client.sdk.connecting
     figures    FIGURES, what its metrics count of this node                                  read by client.node.ledger
     proven     said, what records in a receipt file mean, and what keys open of them         read by client.receipts.files
-    offering   ModelExtras, check, complete: what a model has beside its terms               read by commands that offer one
-    schemas    schema_of, a model's schema, read and checked                                 read by routes that register one
     statements STATEMENTS, what the identity signs beside transactions                       read by client.signer
 
 Slices lie here, or in another distribution that names its package under the entry point group `learningchain.client`, as it names

@@ -1,6 +1,6 @@
 """What an offered model has beside its terms: a schema, a sample with its answers, an older model that it replaces.
 
-Read by the commands that offer one: `model register`, and by `client.contracts.parts("offering")` those of other slices.
+Read by the commands that offer one: `model register`, and `fed deploy`.
 """
 
 from __future__ import annotations

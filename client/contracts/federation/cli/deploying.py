@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from learningchain.chain.types import parse_credits
-from learningchain.client import contracts
 from learningchain.client.cli.common import HERE, Common, WrongUsage, facts, listing, seconds
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 from learningchain.client.cli.options import Parameter
@@ -62,7 +61,8 @@ def deploy(
     body |= {"classes": classes} if classes is not None else {}
     if schema is not None and label is not None:
         raise WrongUsage("--schema says what a row looks like, --label takes it from the posted schema: give one of them")
-    offering = contracts.parts("offering")["prediction"]
+    from learningchain.client.contracts.prediction import offering  # needed by this command alone
+
     offered = offering.ModelExtras(schema, sample, sample_answers, previous)
     offering.check(offered)
     wait = min(wait, MAX_WAIT)

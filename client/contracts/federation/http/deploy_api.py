@@ -23,7 +23,6 @@ from learningchain.chain.contracts.prediction.messages import Program, RegisterM
 from learningchain.chain.contracts.prediction.tally import ModelKind
 from learningchain.chain.crypto import address
 from learningchain.chain.types import parse_credits
-from learningchain.client import contracts
 from learningchain.client.api.errors import usage
 from learningchain.client.api.posting import binary_cid, parse_not_negative
 from learningchain.client.api.route import Call, Reply, Route, parse_field, parse_hash
@@ -32,6 +31,7 @@ from learningchain.client.contracts.federation.http.ledger_views import Members,
 from learningchain.client.contracts.federation.http.lookup import known, unknown
 from learningchain.client.contracts.federation.http.offers import why_not_offered
 from learningchain.client.contracts.federation.http.schema import DeployRequest, FederationDeployed
+from learningchain.client.contracts.prediction.schemas import schema_of
 from learningchain.client.keys.tokens import TokenScope
 from learningchain.client.schema.bodies import WaitQuery
 
@@ -48,7 +48,7 @@ async def post_deployment(call: Call) -> Reply:
     what = f"The best model of federation {federation.hex()[:12]}"
     shares = shares_of(members)
     op = registration(call.body, posting.terms, now.best_model, shares, federation if left is None else None)
-    await contracts.parts("schemas")["prediction"].schema_of(call, op, op.name)
+    await schema_of(call, op, op.name)
     tx = await submit(call, what, op)
     told = [{"account": address(share.account), "weight": share.weight} for share in shares]
     return await answer(call, what, tx, model=model_id_of(tx, 0).hex(), shares=told)
