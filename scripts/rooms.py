@@ -6,6 +6,10 @@ A room is a folder or a loose file of `client/`. The contracts' slices are one r
 (`client.contracts` itself) is another. An arrow is a pair of rooms of which the first imports the second, for type checkers too.
 `FLOORS` lists the rooms from the top; an arrow from a lower one to a higher one runs upwards. `UPWARDS` may only fall: whoever
 mends one lowers it.
+
+The three that are left are for type checkers alone: `Config`, `Client` and `AccountView` are put together from the slices when the
+program runs, and a checker has to be told of what. Without them `config.work.attempts` and `node.submit_job()` had no type for
+whoever uses them; they end when a slice's part is asked for by its own type.
 """
 
 from __future__ import annotations
