@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from learningchain.chain.contracts.federation import messages, records
+from learningchain.chain.contracts.federation.cells import LACKED
 from learningchain.chain.contracts.federation.messages import FileCode
 from learningchain.chain.contracts.federation.records import EndReason, FederationState, MemberState
 from learningchain.chain.types import parse_loss
@@ -175,6 +176,42 @@ def test_a_cell_with_a_silent_owner_pauses_and_the_other_one_goes_on() -> None:
     codes = {(FileCode(one[3]).name, one[2] in own) for one in events(world, "fed.code") if one[1] <= 4}
     assert codes == {("IDLE", True), ("USED", False)}, "while the silent one has its place"
     assert [one[1] for one in events(world, "fed.missed")] == [gone] * min(3, world.now.r)
+
+
+def test_an_owner_that_serves_two_of_three_pauses_its_cell_and_is_out_after_three_attempts() -> None:
+    """No honest owner misses, nothing is void, and of six aggregators two at most are out for what they lacked at a time."""
+    world = FedWorld(**NINE | {"verifiers": 6})
+    liar, serves = world.nodes[world.owners[3]], world._served_to
+
+    def partly(who: bytes) -> list[bytes]:
+        kept = [cid for cid, peers in liar.served.items() if len(peers) == 3 and who == peers[-1]]
+        return [cid for cid in serves(who) if cid not in kept]
+
+    world._served_to = partly  # type: ignore[method-assign]
+    world.run()
+    check_reached(world)
+    missed = [(one[1], one[2]) for one in events(world, "fed.missed")]
+    assert missed == [(liar.me, LACKED)] * min(3, world.now.r) and not voids(world) and not world.paid(liar.me)
+    lacked = world.ledger.get(records.cell_key(world.federation)).lacked
+    assert 0 < len(lacked) <= 3 and not events(world, "fed.excluded")
+
+
+def test_who_left_and_joined_again_becomes_a_new_cell_with_who_was_left_alone() -> None:
+    world = FedWorld(**NINE | {"target": 1, "rounds": 5})
+    world.run(lambda: world.now.r == 2 and world.state == FederationState.IDLE)
+    first = next(one[1:] for one in events(world, "fed.cell") if len(one) == 6)
+    for one in first[:4]:
+        world.submit(one, messages.LeaveFederation(world.federation))
+    world.run(lambda: len(events(world, "fed.left")) == 4)
+    assert [one[0] for one in events(world, "fed.cell.over")] == [next(c[0] for c in events(world, "fed.cell") if len(c) == 6)]
+    for n, one in enumerate(first[:4]):
+        world.submit(one, messages.JoinFederation(world.federation, bytes([n]) * 32, 0))
+    world.run()
+    cells = {one[0]: one[1:] for one in events(world, "fed.cell")}
+    assert sorted(cells) == [1, 2, 3] and set(cells[3]) == set(first)
+    later = [one for one in events(world, "fed.code") if one[0] == 5]
+    assert {FileCode(one[3]).name for one in later if one[2] in first} == {"USED"}, "the new cell is summed beside the old one"
+    assert not world.ledger.refused
 
 
 # --- who is silent, or lies -----------------------------------------------------------------------------------------------------
