@@ -198,6 +198,7 @@ class PredictionRequest(Strict, frozen=True, kw_only=True):
             Meta(
                 min_length=1,
                 max_length=128,
+                extra_json_schema={"pattern": "^[ -~]{1,128}$"},
                 description="one key, one request: asked again under it, the request that exists is the answer, paid once; "
                 "also as the header Idempotency-Key",
             ),
