@@ -1,5 +1,6 @@
 """tritonclient[http] with its defaults asks real nodes with real containers: binary tensors, a name that it percent-encodes, the
-token in its header. Each inference is one paid request, to the last micro-credit."""
+token in its header. Each inference is one paid request, to the last micro-credit. And clients that generators made of the API's
+document read the status there, post a job and ask the model."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ import pytest
 
 from learningchain.client import config
 from learningchain.client.sdk.types import Json
+from tests.clients.test_generated import traded
 from tests.clients.test_tritonclient import HERE, REQUIREMENTS
 from tests.environments import environment
 from tests.processes import test_predictions
@@ -64,6 +66,12 @@ async def test_tritonclient_asks_real_nodes_and_pays_what_it_is_told(tmp_path: P
             for server in SERVERS:
                 earned = after[graph[server].address] - before[graph[server].address]
                 assert earned >= ASKED * tip // N, "and a subsidy"
+        network = (await owner.api.status())["network"]
+        answer = {"class": [1], "score": [25.5], "agree": [N]}
+        found = await traded(owner.api.url, model, owner.data / "api.token", tmp_path)
+        for way, one in found.items():
+            job = ["final", "OPEN", "1", '{"epochs":5}']
+            assert one == {"network": network, "job": job, "answer": answer, "asked": ["final", N, 1]}, way
 
 
 async def _asked(python: Path, node: NodeProcess, name: str, folder: Path) -> Json:
