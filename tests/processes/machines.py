@@ -117,6 +117,11 @@ class Machine:
                 command, stdout=log, stderr=log, cwd=ROOT, env=self._environment, preexec_fn=_die_with_parent
             )
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     async def ready(self, node: NodeProcess, within: float) -> None:
         async def there() -> bool:
             assert self._process is not None and self._process.poll() is None, self.said()
