@@ -99,7 +99,7 @@ async def _measure(graph: ClockedGraph, folder: Path, image: str, loaded: str, m
     second = await taker.carried("in") - had
     await _claimed(giver, again)
 
-    await asyncio.to_thread(_filled, folder / "many", files, 16)
+    await asyncio.to_thread(_many, folder / "many", files)
     await giver.api.publish(folder / "many")
     began = time.monotonic()
     await giver.api.sets()
@@ -154,6 +154,13 @@ def _copied(node: NodeProcess, place: Path, image: str, size: int) -> float:
         took += copied(image, place)
         shutil.rmtree(place)
     return took
+
+
+def _many(folder: Path, files: int) -> None:
+    """Of a hundred contents: each is sent once, and every file is looked for when they are told."""
+    folder.mkdir()
+    for number in range(files):
+        (folder / f"{number:05}").write_text(f"{number % 100}")
 
 
 async def _post(node: NodeProcess, archive: Path, image: str, data: SetView) -> str:
