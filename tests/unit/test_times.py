@@ -223,8 +223,9 @@ NO_TENFOLD: dict[str, str] = {
         client/api/route.py BODY_TIMEOUT_S
         chain/node/snapshot.py PATIENCE
     """,
-    "nothing ends by it: when something begins, the window of a rate, how far a clock is believed": """
+    "nothing ends by it: when something begins, the window of a rate, how far a clock is believed, when somebody is warned": """
         client/contracts/job/roles/verifier.py LARGE_MS
+        client/contracts/membership/roles/capacity.py START_MS
         p2p/content/day.py DAY_MS
         client/node/block_clock.py AHEAD_MS
     """,
