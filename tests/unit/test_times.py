@@ -182,7 +182,7 @@ TENFOLD: dict[str, str] = {
         client/work/database.py KEEP_MS
     """,
     "tests/unit/test_work_composed.py::test_a_clock_that_is_wrong_for_a_start_ends_nothing_that_is_kept_up_to_a_date": """
-        client/work/runner.py AHEAD_MS
+        client/work/stores.py AHEAD_MS
     """,
     "tests/unit/test_dashboard_sessions.py::test_a_session_ends_when_it_rests_when_it_is_old_and_when_it_is_closed": """
         client/api/sessions.py IDLE_S
