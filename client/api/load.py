@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from learningchain.client.node.processors import processor_ticks
+
 EVERY_S: Final = 10.0
 MOST: Final = 2_160
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
@@ -36,11 +38,11 @@ class Load:
         self.samples: deque[Sample] = deque(maxlen=MOST)
         self.processors = os.cpu_count() or 1
         self.memory = _memory().get("MemTotal", 0)
-        self._folder, self._ticks = folder, _ticks()
+        self._folder, self._ticks = folder, processor_ticks()
 
     def look(self, now_ms: int) -> None:
         """One sample. Where this system tells nothing of a kind, it is 0."""
-        ticks, memory = _ticks(), _memory()
+        ticks, memory = processor_ticks(), _memory()
         busy, all_ = ticks[0] - self._ticks[0], ticks[1] - self._ticks[1]
         self._ticks = ticks
         used = memory.get("MemTotal", 0) - memory.get("MemAvailable", 0)
@@ -56,15 +58,6 @@ class Load:
         while True:
             self.look(time.time_ns() // 1_000_000)
             await asyncio.sleep(EVERY_S)
-
-
-def _ticks() -> tuple[int, int]:
-    """Ticks in which processors did something, and all."""
-    try:
-        fields = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-    except (OSError, ValueError):
-        return 0, 0
-    return sum(fields) - fields[3] - fields[4], sum(fields)
 
 
 def _memory() -> Mapping[str, int]:

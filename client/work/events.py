@@ -78,6 +78,8 @@ class Chain:
     """Trainings that would begin now on other computers of the owner's: what keeps this one busy holds up none of them."""
     evaluators: int = 1
     """Computers that may evaluate, this one and others that the owner trusts with it."""
+    used: Callable[[int], str] = lambda _: ""
+    """Why this machine is in use, to those whose owner wants it left alone for so many minutes after; empty where it is not."""
 
 
 @dataclass(frozen=True)

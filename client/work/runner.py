@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -45,6 +46,7 @@ from learningchain.client.work.events import (
 from learningchain.client.work.execution import MAX_STARTS
 from learningchain.client.work.fetching import Seek
 from learningchain.client.work.machine import Recalled, Slice, ledger_statuses_of
+from learningchain.client.work.machine_use import MachineUse
 from learningchain.client.work.notices import MAX_NOTICES, Failures, Notices
 from learningchain.client.work.outbox import Outbox
 from learningchain.client.work.peers import PeerChannels, Penalize, Send
@@ -147,7 +149,7 @@ class WorkDriver:
         self.drawn = drawn
         self._wake, self._sandbox = asyncio.Event(), PreparedEngine(engine)
         self._started = self._stopping = self._preparing = False
-        self._failures, self._notices = Failures(now), Notices(now)
+        self._failures, self._notices, self._use = Failures(now), Notices(now), MachineUse()
         self._untold: dict[str, set[bytes]] = {}
         """Keys that a machine failed at when it was told of them."""
 
@@ -376,8 +378,10 @@ class WorkDriver:
         room = training_room(self._sandbox.machine(), self._effects.warm.aside(), self._effects.execution.taken())
         recent = self._now() - chain_record(state).time <= RECENT_MS + 3 * self._ledger.params.heartbeat
         held, there = self._held.get(part.slice.name, frozenset()), self.engine.elsewhere()
+        alone = not self._effects.execution.taken()
+        used = functools.partial(self._use.why, alone=alone)
         evaluators = self.engine.evaluators()
-        return Chain(state, self._ledger.clock, busy, part.changes.complete, held, recent, room, there, evaluators)
+        return Chain(state, self._ledger.clock, busy, part.changes.complete, held, recent, room, there, evaluators, used)
 
     def _said_notices(self) -> Iterator[tuple[str, Sequence[Notice]]]:
         for name, part in self._parts.items():

@@ -240,6 +240,7 @@ REASONS: dict[str, str] = {
         client/machines/leases.py LOOK_S PAUSE_S
         client/machines/program.py FIRST_PAUSE_S MAX_PAUSE_S TEST_AGAIN_S PRINT_S PROGRESS_S
         client/work/engine_watch.py LOOK_S
+        client/work/machine_use.py LOOK_S SAMPLE_S
         p2p/content/moves.py REST_MS FORGIVE_MS
         client/sdk/http.py COMING_S
         client/dashboard/live.py COMING_S
@@ -370,6 +371,7 @@ REASONS: dict[str, str] = {
         client/cli/doctor.py LOOK_S TEST_S
         client/cli/lab.py START_S STOP_S KILL_S LOOK_S ENGINE_S
         client/doctor/gpus.py ASK_S
+        client/work/machine_use.py ASK_S
         client/doctor/machine.py CONNECT_S
         client/daemon/restart.py WAIT_S
         client/signer/remote.py ANSWER_S CONNECT_S

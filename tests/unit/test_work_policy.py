@@ -333,8 +333,18 @@ def test_a_training_gets_the_smallest_free_gpus_that_fit(ask: list[DeviceAsk], f
 )
 def test_trainings_start_within_the_hours_of_the_machines_own_day(hours: str, at: str, rests: bool) -> None:
     now = datetime.fromisoformat(f"2026-03-05T{at}").timestamp() * 1_000
-    assert (policy.resting(working(hours=hours), int(now)) is not None) == rests
-    assert policy.resting(working(hours=hours, paused=True), int(now)) is not None
+    assert (policy.resting(working(hours=hours), int(now), nobody) is not None) == rests
+    assert policy.resting(working(hours=hours, paused=True), int(now), nobody) is not None
+
+
+def nobody(minutes: int) -> str:
+    return ""
+
+
+def test_trainings_wait_while_somebody_uses_the_machine_where_its_owner_wants_that() -> None:
+    used = lambda minutes: "somebody used this machine 3 minutes ago" if minutes > 3 else ""  # noqa: E731
+    assert policy.resting(working(), 0, used) is None and policy.resting(working(idle_min=2), 0, used) is None
+    assert "3 minutes ago: trainings wait" in str(policy.resting(working(idle_min=15), 0, used))
 
 
 @pytest.mark.parametrize("text", ["22-7", "25:00-07:00", "22:00-24:30", "22:00", "night"])

@@ -24,6 +24,15 @@ class JobWork(Struct, frozen=True, kw_only=True):
             "empty: always.",
         ),
     ] = ""
+    idle_min: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_440,
+            description="Start trainings only when nobody has typed at this machine for so many minutes and other programs leave "
+            "half of its processors; 0: always.",
+        ),
+    ] = 0
     min_bounty: Annotated[str, Meta(max_length=32, description="Smallest bounty to work for, in credits.")] = "0"
     min_time_left_s: Annotated[int, Meta(ge=0, le=2_592_000, description="Start no job that expires sooner, in seconds.")] = 10
     max_data_mb: Annotated[int, Meta(ge=0, le=1_048_576, description="Most bytes of a job's data sets to take on, in MiB.")] = 8_192

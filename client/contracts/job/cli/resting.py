@@ -14,5 +14,5 @@ def pause(*, common: Common = HERE) -> int:
 
 
 def resume(*, common: Common = HERE) -> int:
-    """Start trainings again, within work.hours where they are set."""
+    """Start trainings again, within work.hours and work.idle_min where they are set."""
     return config_set("work.paused", "false", common=common)

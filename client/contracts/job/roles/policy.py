@@ -7,7 +7,7 @@ stop a worker. Times are milliseconds of the chain clock unless they say otherwi
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -97,15 +97,17 @@ def unfit(reader: Reader, me: bytes, clock: int) -> str | None:
     return None
 
 
-def resting(config: WorkConfig, clock: int) -> str | None:
-    """Why this node starts no new training at the time `clock`, in milliseconds; None where it does. What runs goes on."""
+def resting(config: WorkConfig, clock: int, used: Callable[[int], str]) -> str | None:
+    """Why this node starts no new training at the time `clock`, in milliseconds; None where it does. What runs goes on. `used` as
+    `Chain` has it."""
     if config.paused:
         return "this node is paused and starts no new training (learningchain resume)"
     now = datetime.fromtimestamp(clock / 1_000)  # in the machine's own zone, as its owner's day is
     minute = now.hour * 60 + now.minute
     hours = parse_hours(config.hours)
     if not hours or any(a <= minute < b if a < b else minute >= a or minute < b for a, b in hours):
-        return None
+        why = used(config.idle_min) if config.idle_min else ""
+        return f"{why}: trainings wait until nobody uses it for {config.idle_min} minutes ([work] idle_min)" if why else None
     return f"it is {now:%H:%M}, and this node starts trainings within {config.hours} ([work] hours)"
 
 

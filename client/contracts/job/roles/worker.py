@@ -30,7 +30,7 @@ Claims stand on the ledger and models, salts and attempts on this disk: a worker
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -166,6 +166,11 @@ class _JobProgress:
         return sum(not running.claim for running in self.runs.values())
 
 
+def _nobody(_: int) -> str:
+    """What trainings on other machines, or a worker that was told nothing yet, go by."""
+    return ""
+
+
 class Worker(Machine):
     """The machine of one node."""
 
@@ -189,6 +194,7 @@ class Worker(Machine):
         self._said: set[tuple[str, bytes, int]] = set()
         self.clock = self._look_again = 0
         self._room: MachineShare | None = None
+        self._used: Callable[[int], str] = _nobody
         self._devices: frozenset[str] = frozenset()
         """Those that runs got when the sandbox was tried."""
         self._open = FairQueue()
@@ -263,7 +269,7 @@ class Worker(Machine):
             return "there is no such job"
         progress = self._progress_of.get(job) or _JobProgress()
         unfit = policy.unfit(reader, self._me, clock)
-        rests = None if progress.runs else policy.resting(self._config, clock)
+        rests = None if progress.runs else policy.resting(self._config, clock, self._used)
         return (
             unfit or rests or progress.late or self._refusal(offer, progress, clock) or progress.gave_up or progress.crowded or None
         )
@@ -526,7 +532,8 @@ class Worker(Machine):
         self._room = given.room
         if given.complete:
             yield from self._resume(reader, clock)
-        if policy.resting(self._config, clock) is not None:
+        self._used = _nobody if given.elsewhere else given.used
+        if policy.resting(self._config, clock, self._used) is not None:
             return
         taken = sum(progress.training for progress in self._progress_of.values())
         slots = self._config.concurrent - taken - len(self._resumes)
