@@ -497,7 +497,11 @@ _REFUSALS: Final = {_room(route.path): route.refusal for _, route in ROUTES if r
 
 def refused(path: str, e: RequestError) -> web.Response:
     """A refusal in the form of the protocol that the path belongs to."""
-    refusal = _REFUSALS.get(_room(path))
+    return _refused_as(_REFUSALS.get(_room(path)), e)
+
+
+def _refused_as(refusal: Callable[[RequestError], web.Response] | None, e: RequestError) -> web.Response:
+    """`refusal` as a route has it."""
     if refusal is not None:
         return refusal(e)
     headers = SAFE_HEADERS | e.headers
@@ -508,7 +512,8 @@ def refused(path: str, e: RequestError) -> web.Response:
 
 
 def _failure(request: web.Request, e: RequestError) -> web.Response:
-    return refused(request.path, e)
+    route: Route | None = request.get(_ROUTE)
+    return refused(request.path, e) if route is None else _refused_as(route.refusal, e)
 
 
 def _of_http(e: web.HTTPException, request: web.Request) -> RequestError:

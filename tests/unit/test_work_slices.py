@@ -159,6 +159,7 @@ def test_slices_are_found_by_their_folders(elsewhere: Path) -> None:
         "toy",
         "from learningchain.client.work.machine import Slice, knows_no_ref\nWORK = Slice(name='toy', knows=knows_no_ref)\n",
     )
+    contracts._here.cache_clear()
     assert [part.name for part in find_slices()] == ["federation", "governance", "job", "keys", "membership", "prediction", "toy"]
 
 
