@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,18 +79,19 @@ def watch(
         view: View = JsonView(common.out) if common.json else LiveView(own) if sys.stdout.isatty() else lines
         files = () if export is None else (CsvExport(export.expanduser()), TensorBoardExport(export.expanduser()))
         with view:
-            async for shown in changes(node, job_id):
-                view.update(shown)
-                for file in files:
-                    await asyncio.to_thread(file.update, shown)
-                if shown.job.get("state") in ENDED:
-                    break
+            async with aclosing(changes(node, job_id)) as shown_ones:  # it listens to the node: that ends first
+                async for shown in shown_ones:
+                    view.update(shown)
+                    for file in files:
+                        await asyncio.to_thread(file.update, shown)
+                    if shown.job.get("state") in ENDED:
+                        break
         return 0
 
     return common.ask(follow)
 
 
-async def changes(node: Client, job_id: str) -> AsyncIterator[Shown]:
+async def changes(node: Client, job_id: str) -> AsyncGenerator[Shown, None]:
     """The job as it is now, and again whenever it changed. Raises `UnreachableError` when the node stays away."""
     bell = asyncio.Event()
     listener = asyncio.create_task(_listen(node, job_id, bell))
