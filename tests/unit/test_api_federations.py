@@ -200,6 +200,12 @@ async def test_who_was_summed_on_a_model_reads_before_joining_that_nothing_more_
         found = await api.get(f"/v1/federations/{second}/joining")
         assert found["sent_in"] == sent_in
         assert (f"in federation {first.id.hex()[:12]}" in found["warnings"][0]) is (sent_in is not None)
+    await api.post(f"/v1/federations/{second}/join?wait=10", {"digest": "ab" * 32})
+    api.node.ledger.own = "boss"
+    third = await opened(api, rounds=6)
+    api.node.ledger.own = "n3"
+    found = await api.get(f"/v1/federations/{third}/joining")
+    assert found["sent_in"] is None and f"in federation {second[:12]}, whose model has as many values" in found["warnings"][0]
 
 
 async def test_a_sponsor_admits_and_removes(api: Api) -> None:

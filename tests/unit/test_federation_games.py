@@ -24,13 +24,14 @@ from learningchain.chain.host.terms import HiddenSet
 from learningchain.client.contracts.federation.arithmetic.updates import update_of
 from learningchain.client.contracts.federation.roles import making, member
 from learningchain.client.contracts.federation.roles.channel import KeyAsk, KeyGive
-from learningchain.client.contracts.federation.roles.looking import was_summed
+from learningchain.client.contracts.federation.roles.looking import alike_in, look, was_summed
 from learningchain.client.contracts.federation.roles.panel import MOST_HEARD
 from learningchain.client.contracts.federation.roles.sponsor import KEY_BOX_LABEL, key_context
 from learningchain.client.contracts.federation.steps import FedCame
+from learningchain.client.contracts.federation.tasks import MadeFile
 from learningchain.client.contracts.federation.wishes import SponsorWish, StopWish, TrainWish
 from learningchain.client.keys.boxes import seal_box
-from tests.federation_nodes import HIDDEN_KEY, FedWorld, descend, raw_cid, values_in
+from tests.federation_nodes import HIDDEN_KEY, FedWorld, descend, model_file, raw_cid, values_in
 from tests.played_ledger import AMPLE
 from tests.unit.job_kit import CHAIN_ID
 
@@ -161,16 +162,19 @@ def test_a_flood_of_questions_is_answered_with_a_bounded_number_of_boxes() -> No
 # --- two federations on one model ------------------------------------------------------------------------------------------------
 
 
-def begin_second(world: FedWorld) -> bytes:
-    """Another sponsor opens a federation on the initial model of the first, for all owners but the last."""
+def begin_second(world: FedWorld, initial: MadeFile | None = None) -> bytes:
+    """Another sponsor opens a federation on the initial model of the first, or another one, for all owners but the last."""
+    path, terms = world.initial, world.terms
+    if initial is not None:
+        path, terms = initial.path, replace(terms, model=initial.cid, size=initial.size)
     sponsor = world.verifiers[0]
     second = messages.federation_id_of(sha256(sponsor + bytes(8)).digest(), 0)
-    world.submit(sponsor, messages.OpenFederation(world.terms))
+    world.submit(sponsor, messages.OpenFederation(terms))
     world.block()
     for n, one in enumerate(world.owners[:3]):
         world.submit(one, messages.JoinFederation(second, sha256(b"data %d" % n).digest(), 0))
     world.block()
-    world.nodes[sponsor].give("sponsor", SponsorWish(second, str(world.initial), b"", "", True))
+    world.nodes[sponsor].give("sponsor", SponsorWish(second, str(path), b"", "", True))
     for one in world.owners[:3]:
         world.nodes[one].give("member", TrainWish(second, "own", 2))
     return second
@@ -223,6 +227,24 @@ def test_of_two_federations_that_train_on_one_model_at_one_time_one_gets_the_upd
     world.ledger.store.put(records.member_key(world.federation, asks), replace(member_of, index=0))
     summed = [was_summed(world.ledger.store, world.federation, one, base) for one in (world.owners[0], asks)]
     assert summed == [True, False], "who waits to be admitted has no index"
+
+
+@pytest.mark.parametrize(("off", "least"), [(0.0, 0.9999), (1e-3, 0.999), (1e-2, 0.98), (0.1, 0.6)])
+def test_two_federations_on_nearly_one_model_open_who_is_in_one_of_them(off: float, least: float) -> None:
+    """What no rule closes: other bytes in the header are another CID. So owners are told before they join the second one."""
+    world = FedWorld(owners=4, verifiers=5, min_members=3, min_sum=3)
+    world.run(lambda: world.now.r == 2)
+    base = values_in(world.store.read(world.initial))
+    file = model_file((base + off * np.random.default_rng(1).normal(0, 1, len(base))).astype(np.float32))
+    more, end = b',"__metadata__":{"of":"another"}', 7 + int.from_bytes(file[:8], "little")
+    second = begin_second(world, world.store.write([(end - 7 + len(more)).to_bytes(8, "little"), file[8:end], more, file[end:]]))
+    world.run(lambda: delta_of(world, second).size > 0)
+    first, other = (delta_of(world, one).astype(np.float64) for one in (world.federation, second))
+    found, own = 4 * first - 3 * other, descend(base, world.nodes[world.owners[3]].data or world.tested) - base
+    assert found @ own > least * np.linalg.norm(found) * np.linalg.norm(own)
+    at = look(world.ledger.store, second)
+    assert at is not None
+    assert [alike_in(at, one) for one in (world.owners[0], world.owners[3], world.sponsor)] == [world.federation] * 2 + [None]
 
 
 # --- who is drawn ----------------------------------------------------------------------------------------------------------------

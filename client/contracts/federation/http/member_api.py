@@ -39,7 +39,7 @@ from learningchain.client.contracts.federation.http.schema import (
     VaultRequest,
 )
 from learningchain.client.contracts.federation.roles.images import listed_programs, may_run, program_digest
-from learningchain.client.contracts.federation.roles.looking import look, sent_before
+from learningchain.client.contracts.federation.roles.looking import alike_in, look, sent_before, trained_alike
 from learningchain.client.contracts.federation.roles.verifiers import least_verifiers
 from learningchain.client.contracts.federation.without_numpy import numpy_missing
 from learningchain.client.keys.signing import SignerUnavailable
@@ -86,7 +86,8 @@ def _told_here(call: Call, federation: bytes) -> Json:
         raise RuntimeError(f"federation {federation.hex()} has left the state meanwhile")
     other = views.sent_elsewhere(call.node.work, at, ledger.own_id)
     drawn = views.drawn_of(at, ledger.clock, least_verifiers(call.node.config()))
-    minds = [f"this node {sent_before(other)}"] if other is not None else []
+    alike = alike_in(at, ledger.own_id)
+    minds = [f"this node {sent_before(other)}"] if other is not None else [trained_alike(alike)] if alike is not None else []
     return {**drawn, "sent_in": other.hex() if other is not None else None, "minds": [*minds, *drawn["minds"]]}
 
 

@@ -229,12 +229,30 @@ def summed_in(at: FederationLook, account: bytes) -> bytes | None:
     return next((one for one in others if was_summed(at.reader, one, account, at.now.base)), None)
 
 
+def alike_in(at: FederationLook, account: bytes) -> bytes | None:
+    """Return another federation of this account on a model of as many values, where sums are all that is read here: one of the two
+    sponsors may have begun from nearly the other's model, which LC-FILE-8 does not know again."""
+    if not at.secret or at.has_cells:
+        return None
+    others = (look(at.reader, one) for one in federations_of(cast(Indexed, at.reader), JoinedFederations, account) if one != at.id)
+    return next((one.id for one in others if one is not None and one.terms.dims == at.terms.dims), None)
+
+
+def trained_alike(federation: bytes) -> str:
+    """Say of an account what its owner risks that trains in this other federation, too."""
+    return (
+        f"this account is in federation {federation.hex()[:12]}, whose model has as many values: where a sponsor begins from "
+        "nearly the same model, the difference of two sums shows what only one of them has, and nothing holds this node back. Join "
+        "with other data, or where noise is added"
+    )
+
+
 def sent_before(federation: bytes) -> str:
     """Say of a node why nothing more is sent on a base on which it sent an update in this other federation."""
     return (
         f"sent an update on this very model in federation {federation.hex()[:12]}: the difference of two sums on one model shows "
-        "what only one of them has, so nothing leaves it here until the model is another one (LC-FILE-8). Ask the sponsor for a "
-        "federation that begins from another initial model"
+        "what only one of them has, so nothing leaves it here until the model is another one (LC-FILE-8). From one that differs a "
+        "little the same could be computed"
     )
 
 
