@@ -27,6 +27,7 @@ from learningchain.client.contracts.federation.roles.channel import KeyAsk, KeyG
 from learningchain.client.contracts.federation.roles.looking import alike_in, look, was_summed
 from learningchain.client.contracts.federation.roles.panel import MOST_HEARD
 from learningchain.client.contracts.federation.roles.sponsor import KEY_BOX_LABEL, key_context
+from learningchain.client.contracts.federation.roles.verifiers import deciders
 from learningchain.client.contracts.federation.steps import FedCame
 from learningchain.client.contracts.federation.tasks import MadeFile
 from learningchain.client.contracts.federation.wishes import SponsorWish, StopWish, TrainWish
@@ -294,6 +295,24 @@ def test_three_strangers_among_ten_owners_that_verify_do_not_hold_every_seat(
     strangers = set(world.verifiers[:3])
     found = drawn(world, world.federation)
     assert (sum(one == strangers for one in found), sum(len(one & strangers) > 1 for one in found)) == (all_seats, most)
+
+
+def test_three_strangers_among_ten_owners_that_verify_are_the_panel() -> None:
+    """Members measure only where fewer than three others could: what they are paid hangs on it. The join page names the three."""
+    world = FedWorld(owners=10, verifiers=4, max_members=12)
+    sponsor, strangers = world.verifiers[3], set(world.verifiers[:3])
+    second = messages.federation_id_of(sha256(sponsor + bytes(8)).digest(), 0)
+    for one in world.owners:
+        world.submit(one, messages.ServeFederation(True))
+    world.submit(sponsor, messages.OpenFederation(world.terms))
+    world.block()
+    for n, one in enumerate(world.owners):
+        world.submit(one, messages.JoinFederation(second, sha256(b"data %d" % n).digest(), 0))
+    world.block()
+    context, at = FederationContext(world.ledger.host(), second), look(world.ledger.store, second)
+    beacons = [sha256(b"beacon %d" % draw).digest() for draw in range(SEATS)]
+    assert sum(set(pool.draw_panel(context, one, 0, 5)) == strangers for one in beacons) == SEATS
+    assert at is not None and deciders(at, world.clock).panel == sorted(strangers)
 
 
 # --- sparse updates --------------------------------------------------------------------------------------------------------------
