@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from learningchain.client.contracts.federation.arithmetic.screening import COPY, LARGE, STALE, USED, WRONG
+from learningchain.client.contracts.federation.arithmetic.screening import COPY, LARGE, OUTLIER, STALE, USED, WRONG
 from tests.federation_attacks import ATTACKS
 from tests.federation_attacks.problem import problem
 from tests.federation_attacks.rounds import play, undefended
@@ -46,6 +46,15 @@ def test_each_rule_refuses_what_it_is_for() -> None:
     assert WRONG in codes("sign flip") and USED not in codes("sign flip")
     assert USED not in codes("scaling") and COPY in codes("copy")
     assert not {LARGE, STALE} & codes("label flip")
+
+
+@pytest.mark.parametrize("owners", [10, 20])
+@pytest.mark.parametrize("reference", [True, False], ids=["reference", "peers"])
+def test_of_honest_owners_three_of_a_hundred_updates_are_turned_away_at_most(reference: bool, owners: int) -> None:
+    """Without any attack, in 25 rounds: data that are unlike others', and near the end chance."""
+    found = [play(problem(seed, owners), 0, None, reference, seed=seed).codes for seed in range(3)]
+    turned = sum(one[False, code] for one in found for code in (LARGE, WRONG, OUTLIER))
+    assert 0 < turned <= 0.03 * sum(sum(one.values()) for one in found)
 
 
 @pytest.mark.parametrize("name", ["free-rider", "replay"])
