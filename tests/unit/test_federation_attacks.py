@@ -33,6 +33,18 @@ def test_what_is_below_the_floor_without_a_reference_is_late_and_not_spoilt(name
     assert curve[24] < FLOORS[4] <= curve[49]
 
 
+@pytest.mark.parametrize(
+    ("owners", "bad", "name", "peers", "reference"), [(10, 2, "sign flip", 83, 92), (20, 6, "scaling", 76.5, 92)]
+)
+def test_smaller_or_more_skewed_groups_end_below_the_floors_without_a_reference(
+    owners: int, bad: int, name: str, peers: float, reference: float
+) -> None:
+    """What docs/federation-attacks.md tells of the worst deal: who has no reference relies on many owners with like data."""
+    dealt = problem(0, owners, 0.3)
+    found = [play(dealt, bad, ATTACKS[name], has).accuracy for has in (False, True)]
+    assert found == pytest.approx([peers, reference], abs=3)
+
+
 def test_one_owner_ruins_the_plain_mean() -> None:
     """So the floors are not those of a problem that nothing can spoil."""
     assert undefended(problem(0, 20), 4, ATTACKS["scaling"], rounds=10).accuracy < 50

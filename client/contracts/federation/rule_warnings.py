@@ -27,7 +27,7 @@ def screening_warnings(owners: int, *, reference: bool, krum: bool) -> list[str]
     elif not reference and owners <= FIGURES_TO:
         found.append(
             "there is no reference, so updates are held against each other: of twenty owners six that send the opposite, enlarged, "
-            "bring the model of an example to 87 % right answers, four to 92 %; with a reference it is 94 %"
+            "bring the model of an example to 87 % right answers, four to 92 %; with a reference it is 93 %"
         )
     if krum:
         found.append(
