@@ -5,15 +5,17 @@ from __future__ import annotations
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
-from learningchain.chain.contracts.membership import member_key
+from learningchain.chain.contracts.membership import SetCapacity, member_key
 from learningchain.chain.contracts.prediction import records
 from learningchain.chain.contracts.prediction.decisions import Decision
 from learningchain.chain.contracts.prediction.messages import AppealAnswer, PolicyRate, PredictionCode, RegisterPolicy, policy_id_of
 from learningchain.chain.contracts.prediction.records import ModelState, RequestState
+from learningchain.chain.contracts.prediction.tally import Answer
 from learningchain.chain.contracts.prediction.verdicts import AppealVerdict
 from tests.unit.ledger_kit import id_of
-from tests.unit.prediction_kit import ASKER, OWNER, Table, number
+from tests.unit.prediction_kit import ASKER, CAPACITY, OWNER, Table, number
 
 TRUE, FALSE = number(5), number(9_000)
 
@@ -101,3 +103,34 @@ def test_a_lie_falls_on_the_owner_only_where_a_quorum_of_five_seats_said_it(answ
         assert set(lost.values()) == {1_000} and burned == 0 and table.standing.state == ModelState.LIVE
         assert all(table.server(name) for name in table.servers)
     assert all(table.get(member_key(id_of(name))).strikes for name in lying)
+
+
+@pytest.mark.parametrize(("puppets", "expected"), [(0, None), (5, None), (6, True)])
+def test_friends_who_alone_declare_what_an_owner_asks_for_have_to_outnumber_the_draw(puppets: int, expected: bool | None) -> None:
+    """A start of ten minutes is above what nodes declare by default: of thirty honest verifiers none can judge."""
+    table = Table(servers=10, judges=30 + puppets, register={"start_s": 600})
+    able = set(table.judges[:puppets])
+    least = replace(CAPACITY, eval_s=600)
+    table.send(*((name, SetCapacity(least)) for name in (*table.servers, *table.judges) if name not in able))
+    request = table.ask(answers=5)
+    table.everybody(request, TRUE)
+    assert overturned(table, request, OWNER, able) is expected
+
+
+@pytest.mark.parametrize("first", [FALSE, TRUE], ids=["overturned", "nobody agrees"])
+def test_judges_of_anothers_appeal_work_for_nothing(first: Answer) -> None:
+    """Where few had lied, or the judges do not agree, the bond goes back whole. A requester pays for its own appeal."""
+    for by, each in ((OWNER, 0), (ASKER, 10_000)):
+        table = Table(servers=10, judges=30, pred_fee=10_000)
+        request = table.ask(answers=3)
+        table.everybody(request, first)
+        if by == OWNER:
+            table.half(request)
+        before = table.balance(by)
+        table.must(by, AppealAnswer(request, []))
+        table.until(request, RequestState.ANSWER)
+        judges = table.seats(request, 3)
+        had = {name: table.balance(name) for name in judges}
+        table.answer(request, {name: TRUE if first == FALSE else number(100 * n) for n, name in enumerate(judges)})
+        assert {table.balance(name) - had[name] for name in judges} == {each}
+        assert before - table.balance(by) == each * len(judges) and len(judges) == 37
