@@ -343,6 +343,18 @@ def test_an_owners_node_sends_no_update_of_few_values(changed: int, sent: bool) 
 # --- silence ---------------------------------------------------------------------------------------------------------------------
 
 
+def test_an_aggregator_that_is_ready_alone_trains_with_nobody() -> None:
+    """Three of four that could be drawn are silent, and the fourth follows: an attempt of one, in which no member can seal a file,
+    held the members for as long as a round may last."""
+    world = FedWorld(owners=3, verifiers=4, min_members=2, min_sum=2)
+    world.run(lambda: world.now.r == 1 and world.state == FederationState.READY)
+    for one in world.attempt().seats:
+        world.nodes[one].dead, world.nodes[one].outbox = True, []
+    world.run(lambda: world.state == FederationState.IDLE)
+    assert [one.data[2] for one in world.ledger.topics("fed.void")] == [records.VoidReason.NO_AGGREGATORS]
+    assert not world.ledger.topics("fed.train") and world.ledger.topics("fed.ready")
+
+
 @pytest.mark.parametrize("rule", [True, False], ids=["once an hour", "each time"])
 def test_an_outage_of_minutes_takes_no_verifier_out_for_a_month(monkeypatch: pytest.MonkeyPatch, rule: bool) -> None:
     """A sponsor starts attempt after attempt while three verifiers are down: each window was a failed draw, six are too many."""
