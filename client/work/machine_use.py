@@ -18,6 +18,8 @@ from learningchain.client.node.processors import processor_ticks
 
 LOOK_S: Final = 30.0
 """What was seen so long ago is looked at anew."""
+OLD_S: Final = 3 * LOOK_S
+"""What was seen so long ago says nothing of now: in between nobody asked, outside the owner's hours for one."""
 ASK_S: Final = 5.0
 SAMPLE_S: Final = 1.0
 MOST_BUSY: Final = 0.5
@@ -37,6 +39,8 @@ class MachineUse:
     ) -> None:
         self._see, self._clock, self._executor = see or _see, clock, executor
         self._looking: asyncio.Future[tuple[float, float]] | None = None
+        self._since = 0.0
+        """When that look began."""
         self._seen: tuple[float, float, float] | None = None
         """When, and what."""
 
@@ -44,7 +48,7 @@ class MachineUse:
         """Why it is in use; empty where nobody touched it for so many minutes and, where this node runs nothing itself (`alone`),
         other programs leave half of it."""
         self._look()
-        if self._seen is None:
+        if self._seen is None or self._clock() - self._seen[0] > OLD_S:
             return "it is not known yet whether somebody uses this machine"
         at, idle_s, busy = self._seen
         if (idle_s := idle_s + self._clock() - at) < 60 * minutes:
@@ -56,9 +60,9 @@ class MachineUse:
     def _look(self) -> None:
         now = self._clock()
         if self._looking is not None and self._looking.done():
-            self._seen, self._looking = (now, *self._looking.result()), None
+            self._seen, self._looking = (self._since, *self._looking.result()), None
         if self._looking is None and (self._seen is None or now - self._seen[0] >= LOOK_S):
-            self._looking = asyncio.get_running_loop().run_in_executor(self._executor, self._see)
+            self._since, self._looking = now, asyncio.get_running_loop().run_in_executor(self._executor, self._see)
 
 
 def _see() -> tuple[float, float]:

@@ -240,7 +240,7 @@ REASONS: dict[str, str] = {
         client/machines/leases.py LOOK_S PAUSE_S
         client/machines/program.py FIRST_PAUSE_S MAX_PAUSE_S TEST_AGAIN_S PRINT_S PROGRESS_S
         client/work/engine_watch.py LOOK_S
-        client/work/machine_use.py LOOK_S SAMPLE_S
+        client/work/machine_use.py LOOK_S OLD_S SAMPLE_S
         p2p/content/moves.py REST_MS FORGIVE_MS
         client/sdk/http.py COMING_S
         client/dashboard/live.py COMING_S

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from learningchain.client.work.machine_use import LOOK_S, MachineUse, last_input
+from learningchain.client.work.machine_use import LOOK_S, OLD_S, MachineUse, last_input
 from tests.unit.work_kit import Inline
 
 
@@ -53,6 +53,21 @@ async def test_it_looks_again_while_it_is_asked_and_counts_on_in_between() -> No
     assert use.why(1, alone=True), "29 seconds after a look that said just now"
     now[0] = LOOK_S + 3 + 60
     assert use.why(1, alone=True) == "", "a minute after the last look, which was of just now"
+
+
+@pytest.mark.parametrize("taken", [True, False], ids=["the look was asked for", "the look that had begun was not"])
+async def test_what_was_seen_hours_ago_says_nothing_of_now(taken: bool) -> None:
+    """Outside the owner's hours nobody asks: when they begin, somebody may type."""
+    now, seen = [0.0], [(3_600.0, 0.0)]
+    use = MachineUse(lambda: seen[0], lambda: now[0], Inline())
+    use.why(15, alone=True)
+    await settled()
+    if taken:
+        assert use.why(15, alone=True) == ""
+    now[0], seen[0] = 4 * OLD_S, (1.0, 0.0)
+    assert "not known yet" in use.why(15, alone=True)
+    await settled()
+    assert "0 minutes ago" in use.why(15, alone=True)
 
 
 @pytest.mark.parametrize(
