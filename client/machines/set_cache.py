@@ -22,7 +22,7 @@ from msgspec import Meta
 
 from learningchain.chain.errors import Malformed
 from learningchain.chain.storage import private
-from learningchain.sandbox import DataSet
+from learningchain.sandbox import DataSet, EngineError
 from learningchain.sandbox.data import MAX_DATA_FILES, DataFile
 from learningchain.sandbox.disk import leave_room
 
@@ -90,7 +90,7 @@ class SetCache:
         data = await asyncio.to_thread(read_listing, raw, digest, new)
         if data.size != size:
             raise Malformed("the data set has another size than the order says")
-        await asyncio.to_thread(self._make_room, size, used)
+        await asyncio.to_thread(self._make_room, size + listing, len(data.files) + 1, used)
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(mode=0o700)
         try:
@@ -104,14 +104,22 @@ class SetCache:
             raise
         return read_listing(raw, digest, self._folder / digest.hex())
 
-    def _make_room(self, size: int, used: Collection[bytes]) -> None:
+    def _make_room(self, size: int, files: int, used: Collection[bytes]) -> None:
+        """Within the cap, and on a disk that has less room than that."""
         kept = {digest.hex() for digest in used}
         idle = sorted((path for path in self._folder.iterdir() if path.name not in kept), key=lambda path: path.stat().st_mtime)
         total = size + sum(_size(path) for path in self._folder.iterdir())
         for path in idle:
-            if total > self._cap:
+            if total > self._cap or not self._fits(size, files):
                 total -= _size(path)
                 shutil.rmtree(path, ignore_errors=True)
+
+    def _fits(self, size: int, files: int) -> bool:
+        try:
+            leave_room(self._folder, "fetching a data set", size, files)
+        except EngineError:
+            return False
+        return True
 
 
 def _size(folder: Path) -> int:

@@ -16,10 +16,11 @@ from learningchain.chain.errors import Malformed
 from learningchain.client.machines import frames as f
 from learningchain.client.machines import heard
 from learningchain.client.machines import program as program_module
+from learningchain.client.machines import set_cache
 from learningchain.client.machines.program import NodeRefused
 from learningchain.client.machines.set_cache import SetCache, listing_of, read_listing
 from learningchain.client.machines.trust import machine_context
-from learningchain.sandbox import DataSet, RunStatus
+from learningchain.sandbox import DataSet, EngineError, RunStatus
 from learningchain.sandbox.data import joined, scan_folder
 from learningchain.sandbox.spec import on_disk
 from tests.unit.machines_kit import Site, a_site, spec
@@ -98,6 +99,25 @@ async def test_the_longest_unused_makes_room_and_what_a_run_uses_stays(tmp_path:
         os.utime(folder, (folder.stat().st_mtime - age,) * 2)
     await _brought(cache, sets[3], (sets[0].digest,))
     assert [cache.find(data.digest) is not None for data in sets] == [True, True, False, True]
+
+
+async def test_a_disk_with_less_room_than_the_bound_takes_the_next_set_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One byte a file takes a block: the bound alone would fill the disk, and then no set would come here any more."""
+    sets, folder = [published(tmp_path, name, 1_000) for name in ("a", "b", "c")], tmp_path / "cache"
+
+    def leave_room(_: Path, what: str, size: int = 0, files: int = 0) -> None:
+        if files + sum(1 for path in folder.rglob("*") if path.is_file()) > 7:
+            raise EngineError(what, "the disk is full")
+
+    monkeypatch.setattr(set_cache, "leave_room", leave_room)
+    cache = SetCache(folder, 1 << 30)
+    cache.sweep()
+    for age, data in zip((300, 200, 100), sets, strict=True):
+        await _brought(cache, data)
+        os.utime(found := folder / data.digest.hex(), (found.stat().st_mtime - age,) * 2)
+    assert [cache.find(data.digest) is not None for data in sets] == [False, True, True]
+    with pytest.raises(EngineError):
+        await _brought(cache, sets[0], (sets[1].digest, sets[2].digest))
 
 
 async def test_what_was_cut_off_or_damaged_is_fetched_again(tmp_path: Path) -> None:
