@@ -112,9 +112,10 @@ class MachinesBackend:
         return await self._own.has_image(image_id)
 
     async def remove(self, image_id: str) -> None:
+        """A machine may have it also where none was to get it any more (`_judged`)."""
         await self._own.remove(image_id)
+        self.hub.drop_image(image_id)
         if self._archives.pop(image_id, None) is not None:
-            self.hub.drop_image(image_id)
             await self._note()
 
     async def run(

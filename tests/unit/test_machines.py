@@ -268,6 +268,17 @@ async def test_an_image_that_a_machine_does_not_get_from_its_registry_stays_on_t
     assert (await site.run(spec())).status is RunStatus.OK and (machine.ran, other.ran, site.own.ran) == ([], [], ["train-ok"])
 
 
+async def test_an_image_that_one_machine_could_not_pull_goes_from_the_others_with_its_last_job(site: Site) -> None:
+    await site.backend.pull(REFERENCE, ImageLimits())
+    machine, other = await site.machine("gpu1"), await site.machine("gpu2")
+    assert (await site.run(spec(run_id="train-1"))).status is RunStatus.OK and IMAGE in machine.images
+    site.hub.drain("gpu1", True)
+    other.registry = None
+    assert (await site.run(spec(run_id="train-2"))).status is RunStatus.ENGINE_ERROR
+    await site.backend.remove(IMAGE)
+    await site.until(lambda: IMAGE not in machine.images)
+
+
 async def test_a_machine_that_drains_goes_on_with_what_it_has(site: Site) -> None:
     await site.image()
     machine = await site.machine("gpu1")
