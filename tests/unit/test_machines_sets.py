@@ -14,9 +14,8 @@ import pytest
 
 from learningchain.chain.errors import Malformed
 from learningchain.client.machines import frames as f
-from learningchain.client.machines import heard
+from learningchain.client.machines import heard, set_cache
 from learningchain.client.machines import program as program_module
-from learningchain.client.machines import set_cache
 from learningchain.client.machines.program import NodeRefused
 from learningchain.client.machines.set_cache import SetCache, listing_of, read_listing
 from learningchain.client.machines.trust import machine_context
