@@ -71,6 +71,8 @@ class Pins:
     def __init__(self, files: Files, database: WorkDatabase, executor: Executor) -> None:
         self._files, self._database, self._executor = files, database, executor
         self._held: dict[tuple[str, str], tuple[bytes, int]] = {}
+        self._handing = asyncio.Lock()
+        """Who leaves a set, or comes to one, does it alone: two that leave at once would name each other as the one that stays."""
 
     async def load(self) -> None:
         """What was pinned before this start."""
@@ -101,22 +103,35 @@ class Pins:
         if not new:
             return
         await in_thread(self._executor, lambda: self._database.pin(new, reason, ref, until))
+        before = {key: held for cid in new if (held := self._held.get(key := (cid, reason))) is not None}
         self._held.update({(cid, reason): (ref, until) for cid in new})
-        await in_thread(self._executor, lambda: self._files.pin_all(new, reason))
+        try:
+            await in_thread(self._executor, lambda: self._files.pin_all(new, reason))
+        except Exception:  # the next try pins it
+            for cid in new:
+                self._held.pop((cid, reason), None)
+            self._held.update(before)
+            raise
 
     async def pin_set(self, manifest: str, ref: bytes, cids: Iterable[str]) -> None:
         """The files of a set whose manifest is pinned for this ref: in the name of one of the refs that hold the manifest."""
         why = f"{SET}:{manifest}"
-        await self.pin_all([cid for cid in cids if (cid, why) not in self._held], why, ref)
+        async with self._handing:
+            await self.pin_all([cid for cid in cids if (cid, why) not in self._held], why, ref)
 
     async def release(self, ref: bytes) -> None:
-        await self._leave(ref, [key for key, (of, until) in self._held.items() if of == ref and not until])
+        async with self._handing:
+            await self._leave(ref, self._of(ref))
 
     async def give_up(self, ref: bytes, reasons: Iterable[str]) -> None:
-        held = [key for key, (of, until) in self._held.items() if of == ref and not until]
-        left = [key for key in held if key[1] in reasons]
-        sets = {f"{SET}:{cid}" for cid, _ in left}
-        await self._leave(ref, [*left, *(key for key in held if key[1] in sets)])
+        async with self._handing:
+            left = [key for key in self._of(ref) if key[1] in reasons]
+            sets = {f"{SET}:{cid}" for cid, _ in left}
+            await self._leave(ref, [*left, *(key for key in self._of(ref) if key[1] in sets)])
+
+    def _of(self, ref: bytes) -> list[tuple[str, str]]:
+        """What ends with this ref."""
+        return [key for key, (of, until) in self._held.items() if of == ref and not until]
 
     async def _leave(self, ref: bytes, keys: list[tuple[str, str]]) -> None:
         """Give up what is held in a ref's name, but for files of sets that another ref reads: these are held in its name now."""

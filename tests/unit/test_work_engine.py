@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
-from unittest.mock import AsyncMock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
@@ -223,6 +223,34 @@ async def test_the_files_of_a_set_are_pinned_once_for_all_jobs_on_it_until_the_l
     assert [files.pins[cid] for cid in cids] == [once] * 3 and again.refs == {THIRD}
     await again.release(THIRD)
     assert [files.pins[cid] for cid in (*cids, manifest)] == [{"boss"}] * 4 and book.pins() == []
+
+
+SET_FILES = ["one", "two"]
+
+
+async def reads(pins: Pins, ref: bytes) -> None:
+    await pins.pin("manifest", f"image:{ref.hex()}", ref)
+    await pins.pin_set("manifest", ref, SET_FILES)
+
+
+async def test_the_files_of_a_set_go_where_its_jobs_end_together_and_stay_for_one_that_begins(tmp_path: Path) -> None:
+    _, files, _, pins, book = make_images(tmp_path)
+    for ref in (JOB, OTHER):
+        await reads(pins, ref)
+    await asyncio.gather(pins.release(JOB), pins.release(OTHER))
+    assert not any(files.pins.values()) and book.pins() == [] and not pins.refs
+    await reads(pins, JOB)
+    await asyncio.gather(pins.release(JOB), reads(pins, OTHER))
+    assert [files.pins[cid] for cid in SET_FILES] == [{"set:manifest"}] * 2 and pins.refs == {OTHER}
+
+
+async def test_what_the_store_did_not_pin_is_pinned_by_the_next_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, files, _, pins, _ = make_images(tmp_path)
+    with monkeypatch.context() as broken, pytest.raises(OSError, match="full"):
+        broken.setattr(files, "pin_all", Mock(side_effect=OSError("full")))
+        await pins.pin("one", "set:manifest", JOB)
+    await pins.pin("one", "set:manifest", JOB)
+    assert files.pins["one"] == {"set:manifest"}
 
 
 async def test_the_model_to_begin_with_comes_with_the_image_and_is_what_was_posted(tmp_path: Path) -> None:
