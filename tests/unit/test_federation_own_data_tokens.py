@@ -208,3 +208,19 @@ async def test_data_of_one_small_model_are_used_for_a_second_one_only_where_the_
     await join(second, "others")
     await api.post(f"/v1/federations/{second}/data?wait=10", {"data": "scans", "min_vetted": 0}, 409)
     await api.post(f"/v1/federations/{second}/data?wait=10", {"data": "scans", "min_vetted": 0, "again": True})
+
+
+async def test_a_node_in_the_place_of_a_lost_one_knows_what_its_data_were_used_for(api: Api) -> None:
+    cells: dict[str, Any] = {name: ServeCells(True) for name in HELPERS}
+    assert set(api.node.ledger.block(**cells)) == {0}
+    first, second = [await opened(api, **SMALL, admit="open") for _ in range(2)]
+    api.node.ledger.own = "n3"
+    api.node.work.data["others"] = replace(own("others"), digest=bytes(32))
+    await api.post(f"/v1/federations/{first}/join?wait=10", {"data": "scans", "min_vetted": 0})
+    api.node.work.secrets.all.clear()
+    await api.post(f"/v1/federations/{first}/recover", {"data": "scans", "min_vetted": 0})
+    refused = (await api.post(f"/v1/federations/{second}/join?wait=10", {"data": "scans", "min_vetted": 0}, 409))["error"]
+    assert refused["name"] == "CANNOT_JOIN" and first[:12] in refused["message"]
+    await api.post(f"/v1/federations/{second}/join?wait=10", {"data": "others", "min_vetted": 0})
+    refused = (await api.post(f"/v1/federations/{second}/recover", {"data": "scans", "min_vetted": 0}, 409))["error"]
+    assert first[:12] in refused["message"], "other data than it had are held against what was used, too"

@@ -118,10 +118,7 @@ async def agree_to_join(node: NodeService, federation: bytes, data: str, terms: 
     """The transaction that joins; from then on the node trains by itself. Raises CannotJoin, InvalidTx, SignerUnavailable."""
     own = await own_data(node, data)
     if check_join(node, federation, own).has_cells:
-        other = await used_in(node, own.digest, federation)
-        if other is not None and not terms.again:
-            raise CannotJoin(used_text(other))
-        await note_used(node, own.digest, federation)
+        await _use(node, own, federation, again=terms.again)
     await _wish(node, TrainWish(federation, data, terms.min_vetted))
     member = node.ledger.state.get(member_key(federation, node.ledger.own_id))
     digest = published_digest(federation, own.digest)
@@ -129,6 +126,14 @@ async def agree_to_join(node: NodeService, federation: bytes, data: str, terms: 
         return await node.ledger.submit([NewData(federation, digest, terms.n)])
     await _wish(node, VaultWish(federation, terms.vault, []))
     return await node.ledger.submit([JoinFederation(federation, digest, terms.n)])
+
+
+async def _use(node: NodeService, own: OwnData, federation: bytes, *, again: bool) -> None:
+    """Of a small model. Raises CannotJoin for data of another one."""
+    other = await used_in(node, own.digest, federation)
+    if other is not None and not again:
+        raise CannotJoin(used_text(other))
+    await note_used(node, own.digest, federation)
 
 
 async def demand(node: NodeService, federation: bytes, min_vetted: int) -> TrainedFederation:
@@ -209,8 +214,9 @@ async def recover(node: NodeService, federation: bytes, data: str, terms: JoinTe
     if own is not None and ended:
         _require_allowed(node, at)  # it would measure the final model on them
     elif own is not None:
-        check_join(node, federation, own)
         digest = published_digest(federation, own.digest)
+        if check_join(node, federation, own).has_cells:
+            await _use(node, own, federation, again=digest == member.digest)
     await _wish(node, VaultWish(federation, True, named_holders(node, federation)))
     await _wish(node, TrainWish(federation, data, terms.min_vetted))
     return b"" if digest == member.digest else await node.ledger.submit([NewData(federation, digest, terms.n)])
