@@ -23,7 +23,7 @@ from msgspec import Meta
 from learningchain.chain.errors import Malformed
 from learningchain.chain.storage import private
 from learningchain.sandbox import DataSet, EngineError
-from learningchain.sandbox.data import MAX_DATA_FILES, DataFile
+from learningchain.sandbox.data import MAX_DATA_FILES, DataFile, measure
 from learningchain.sandbox.disk import leave_room
 
 MAX_LISTING: Final = 64 << 20
@@ -79,6 +79,16 @@ class SetCache:
             shutil.rmtree(folder, ignore_errors=True)
             return None
         return found
+
+    def check(self, digest: bytes) -> None:
+        """A set of which a file is not what it says any more goes: the next run fetches it anew."""
+        found = self.find(digest)
+        try:
+            whole = found is None or all(measure(file.name, file.path) == file for file in found.files)
+        except OSError:
+            whole = False
+        if not whole:
+            shutil.rmtree(self._folder / digest.hex(), ignore_errors=True)
 
     async def bring(self, digest: bytes, size: int, listing: int, read: Read, used: Collection[bytes]) -> DataSet:
         """A set of so many bytes, with a listing of so many, as the node sends it; `used` stay. Raises `Malformed`, EngineError,

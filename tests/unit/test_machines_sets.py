@@ -9,6 +9,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,8 +20,8 @@ from learningchain.client.machines import program as program_module
 from learningchain.client.machines.program import NodeRefused
 from learningchain.client.machines.set_cache import SetCache, listing_of, read_listing
 from learningchain.client.machines.trust import machine_context
-from learningchain.sandbox import DataSet, EngineError, RunStatus
-from learningchain.sandbox.data import joined, scan_folder
+from learningchain.sandbox import DataSet, EngineError, RunResult, RunSpec, RunStatus
+from learningchain.sandbox.data import joined, measure, scan_folder
 from learningchain.sandbox.spec import on_disk
 from tests.unit.machines_kit import Site, a_site, spec
 
@@ -57,6 +58,28 @@ async def test_a_data_set_goes_to_a_machine_once(site: Site, tmp_path: Path, mon
         assert result.status is RunStatus.OK and not site.own.ran, result
         assert machine.given == {f"{name}/{x.name}": x.path.read_bytes() for name, data in sets.items() for x in data.files}
     assert len(sent) == 2 and kept(site) == sorted(digest.hex() for digest in sent)
+
+
+async def test_a_set_that_the_disk_of_a_machine_damaged_comes_anew(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine, sets = await site.machine("gpu1"), joined({"d": published(tmp_path, "digits")})
+    runs = machine.run
+
+    async def compared(wanted: RunSpec, *rest: Any) -> RunResult:
+        """As an engine does."""
+        files = [file for given in wanted.inputs.values() if isinstance(given, DataSet) for file in given.files]
+        if any(measure(file.name, file.path) != file for file in files):
+            return RunResult(status=RunStatus.ENGINE_ERROR, reason="not what it was when it was measured")
+        return await runs(wanted, *rest)
+
+    monkeypatch.setattr(machine, "run", compared)
+    assert (await site.run(spec(run_id="train-1", inputs={"sets": sets}))).status is RunStatus.OK
+    [folder] = (site.folder / "gpu1" / "sets").iterdir()
+    (folder / "0").write_bytes(b"damaged")
+    for run, status in (("train-2", RunStatus.ENGINE_ERROR), ("train-3", RunStatus.OK)):
+        site.hub._machines["gpu1"].trouble_until = 0.0
+        assert (await site.run(spec(run_id=run, inputs={"sets": sets}))).status is status and not site.own.ran
 
 
 async def test_what_came_with_another_content_is_no_set(site: Site, tmp_path: Path) -> None:
