@@ -66,7 +66,7 @@ OTHERS_REMAIN = register("LC-FED-57: excluded ones come back where fewer than th
 LACKED_OUT = register("LC-FED-57: who lacked is out for a while")
 TEN_AT_MOST = register("LC-FED-56: ten cells live at most")
 COUNTED_FIRST = register("LC-FED-56: counted ones are dealt first")
-SMALL_IS_OVER = register("LC-FED-56: a cell of fewer than three is over")
+SMALL_IS_OVER = register("LC-FED-56: a cell of fewer than min_sum is over")
 THREE_MISSES = register("LC-FED-58: three misses cost the place")
 BELIEVED = register("LC-FED-59: who lacks most is not believed")
 KEPT_ONCE = register("LC-FED-59: a set is kept once")
@@ -236,7 +236,7 @@ def leave(work: Work, member: Member) -> None:
     rest = [place for place in places(found[1]) if place != member.place]
     found[1] = bitmap(rest)
     work.noted("fed.gone.cell", member.id)
-    if len(rest) < 3 and part(SMALL_IS_OVER):
+    if len(rest) < work.terms.min_sum and part(SMALL_IS_OVER):
         work.cell.living.remove(found)
         work.noted("fed.cell.over", found[0])
 

@@ -229,6 +229,22 @@ def over() -> Cells:
     return play
 
 
+def below_a_sum() -> Cells:
+    """With fewer members than a sum needs a cell would be in no attempt, and they in no other cell: it is over."""
+    terms = {"min_sum": 4, "min_members": 4, "rounds": 4, "pace_ms": 10**6}
+    play = several("a cell of fewer than a sum needs is over", "LC-FED-56", **terms)
+    two = play.of_cell(2)
+    assert len(two) == 4
+    play.pass_deadline()
+    void(play)
+    play.do(two[0], m.LeaveFederation(play.federation))
+    assert [cell.number for cell in play.cells().cells] == [1]
+    play.join("v3")
+    play.begin(1)
+    assert sorted(play.of_cell(3)) == sorted([*two[1:], "v3"])
+    return play
+
+
 def newcomers() -> Cells:
     """Three wait for long; with a fourth they are a cell, and one that lost its place is among them, without its misses."""
     play = several("who waits becomes a new cell", "LC-FED-56", rounds=6, max_members=12, pace_ms=10**6)
@@ -335,6 +351,7 @@ SEVERAL: tuple[Callable[[], Train], ...] = (
         away,
         unproved,
         over,
+        below_a_sum,
         newcomers,
         regrouped,
         without_reference,

@@ -119,8 +119,8 @@ def require_cell(federation: FederationContext) -> None:
     counted = f", {terms.min_sum} with the flag" if terms.vetted else ""
     if federation.cells.numbered:
         if not _left(federation) and not _newcomers(federation):
-            least, new = cell_formulas.LEAST_IN_CELL, cell_formulas.usual_size(terms)
-            text = f"no cell has {least} members left{counted}, and fewer than {new} wait for a new one"
+            new = cell_formulas.usual_size(terms)
+            text = f"no cell has {terms.min_sum} members left{counted}, and fewer than {new} wait for a new one"
             raise Reject(FederationCode.TOO_FEW_MEMBERS, text)
     elif not _is_enough(federation, members := _active(federation), terms.min_members):
         raise Reject(FederationCode.TOO_FEW_MEMBERS, f"{len(members)} members are in, {terms.min_members} are needed{counted}")
@@ -172,12 +172,12 @@ def _deal(federation: FederationContext, members: Sequence[RosterEntry], many: i
 
 
 def leave_cell(federation: FederationContext, account: bytes, index: int) -> None:
-    """For ever: its place stays empty, and with fewer than three left the cell is over. `index`: one more than the index."""
+    """For ever: its place stays empty, and with fewer left than a sum needs the cell is over. `index`: one more than the index."""
     if not is_in_cell(federation, index):
         return
     cell = next(one for one in federation.cells.cells if _has(one, index - 1))
     left = [one for one in members_of(cell) if one != index - 1]
-    over = len(left) < cell_formulas.LEAST_IN_CELL
+    over = len(left) < federation.terms.min_sum
     after = [cell_of(cell.number, left) if one is cell else one for one in federation.cells.cells if one is not cell or not over]
     federation.change_cells(cells=after)
     federation.emit("fed.gone.cell", account)

@@ -23,7 +23,7 @@ OF_A_CELL: Final = (
 """To who joins."""
 OF_HALVES: Final = (
     "half of the pay goes by what each cell reaches alone: beside a bad one in your cell you may get half of an equal share, and "
-    "where so many of your cell go that fewer than three are left, you wait unpaid",
+    "where so many of your cell go that fewer are left than a sum needs, three or more, you wait unpaid",
 )
 """To who joins, where the split is so."""
 WITHOUT_REFERENCE: Final = (
