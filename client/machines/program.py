@@ -406,10 +406,7 @@ class MachineProgram:
             result = await self._sandbox.run(spec, lambda progress: self._progress(held, progress), held.cancel, self._keeper(held))
         finally:
             printing.cancel()
-        if result.status is RunStatus.ENGINE_ERROR:
-            async with self._bringing:
-                for digest in held.sets:
-                    await asyncio.to_thread(self._sets.check, digest)
+        await asyncio.to_thread(self._sets.check, held.sets if result.status is RunStatus.ENGINE_ERROR else ())
         return await asyncio.to_thread(_with_losses, result, spec.run_id, self._folder / "sandbox" / "out")
 
     async def _bring_sets(self, held: _Held, sets: KnownSets) -> DataSet:

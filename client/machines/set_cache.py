@@ -13,7 +13,7 @@ import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -80,15 +80,16 @@ class SetCache:
             return None
         return found
 
-    def check(self, digest: bytes) -> None:
-        """A set of which a file is not what it says any more goes: the next run fetches it anew."""
-        found = self.find(digest)
-        try:
-            whole = found is None or all(measure(file.name, file.path) == file for file in found.files)
-        except OSError:
-            whole = False
-        if not whole:
-            shutil.rmtree(self._folder / digest.hex(), ignore_errors=True)
+    def check(self, digests: Iterable[bytes]) -> None:
+        """Sets of which a file is not what it says any more go: the next run fetches them anew."""
+        for digest in digests:
+            found = self.find(digest)
+            try:
+                whole = found is None or all(measure(file.name, file.path) == file for file in found.files)
+            except OSError:
+                whole = False
+            if not whole:
+                shutil.rmtree(self._folder / digest.hex(), ignore_errors=True)
 
     async def bring(self, digest: bytes, size: int, listing: int, read: Read, used: Collection[bytes]) -> DataSet:
         """A set of so many bytes, with a listing of so many, as the node sends it; `used` stay. Raises `Malformed`, EngineError,
