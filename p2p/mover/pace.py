@@ -27,6 +27,11 @@ class MovingPace:
         with self._lock:
             return wanted if self._bucket is None else min(wanted, self._bucket.rate / among / 2)
 
+    def is_slow(self, size: int) -> bool:
+        """Whether it lets fewer bytes go in a second."""
+        with self._lock:
+            return self._bucket is not None and self._bucket.rate < size
+
     def wait(self, size: int) -> None:
         """Until so many bytes may go."""
         with self._lock:

@@ -23,6 +23,7 @@ from learningchain.chain.storage import private
 from learningchain.p2p.content.dag import CHUNK
 from learningchain.p2p.content.disk import FULL
 from learningchain.p2p.content.events import LeavesMoved, MoveEnded, MoveOpened, TakeLeaves
+from learningchain.p2p.content.moves import MAX_MOVES
 from learningchain.p2p.mover.orders import Connect
 from learningchain.p2p.mover.pace import MovingPace
 from learningchain.p2p.mover.places import cut, yield_to_others
@@ -156,12 +157,15 @@ class LeafReceiver:
                 break
             good += 1
         size = min(good * CHUNK, filled.size)
-        self._pace.wait(size)
-        try:
-            writer.write(view[:size], filled.at)
-        except OSError as fault:
-            full = "is full: free space on it, then try again" if fault.errno in FULL else f"failed: {fault.strerror}"
-            self._disk = f"the disk of the content store {full}; nothing incomplete counts as stored"
-            return
-        if good:
-            self._report(LeavesMoved(self._order.move, good, size))
+        # Where all connections wait for a slow pace each is heard of by single leaves: who says nothing for seconds is ended.
+        step = CHUNK if self._pace.is_slow(MAX_MOVES * BUFFER) else BUFFER
+        for at in range(0, size, step):
+            part = view[at : min(at + step, size)]
+            self._pace.wait(len(part))
+            try:
+                writer.write(part, filled.at + at)
+            except OSError as fault:
+                full = "is full: free space on it, then try again" if fault.errno in FULL else f"failed: {fault.strerror}"
+                self._disk = f"the disk of the content store {full}; nothing incomplete counts as stored"
+                return
+            self._report(LeavesMoved(self._order.move, -(-len(part) // CHUNK), len(part)))

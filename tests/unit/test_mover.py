@@ -319,12 +319,12 @@ def sender(answer: Callable[[ssl.SSLSocket], None], who: Contexts) -> Iterator[i
     thread.join(WAIT)
 
 
-def fetch(path: Path, port: int) -> list[Any]:
+def fetch(path: Path, port: int, pace: MovingPace | None = None) -> list[Any]:
     """What is reported of one connection that is asked for the whole file."""
     path.write_bytes(bytes(len(FILE)))
     told: SimpleQueue[Any] = SimpleQueue()
     order = Connect(7, "127.0.0.1", port, id_of(SENDER), key_of(SENDER).public, TICKET, str(path), len(FILE))
-    receiver = LeafReceiver(order, contexts(RECEIVER).client, CHAIN, MovingPace(0), told.put)
+    receiver = LeafReceiver(order, contexts(RECEIVER).client, CHAIN, pace or MovingPace(0), told.put)
     receiver.take(TakeLeaves(7, 0, DIGESTS))
     found: list[Any] = []
     while not found or not isinstance(found[-1], MoveEnded):
@@ -359,6 +359,16 @@ def test_only_right_leaves_reach_the_file(
     assert found[-1].wrong == wrong and not found[-1].disk
     size = min(leaves * CHUNK, len(FILE))
     assert (tmp_path / "file").read_bytes() == FILE[:size] + bytes(len(FILE) - size)
+
+
+@pytest.mark.parametrize(("mb_s", "reports"), [(0, [4]), (100, [4]), (1, [1] * 4)])
+def test_where_the_pace_is_slow_each_leaf_is_told(tmp_path: Path, mb_s: int, reports: list[int]) -> None:
+    """Sixteen connections that wait for a megabyte each, at one a second, would all be ended as silent."""
+    slept: list[float] = []
+    with sender(lambda tls: tls.sendall(FILE), contexts(SENDER)) as port:
+        found = fetch(tmp_path / "file", port, MovingPace(mb_s, lambda: 0.0, slept.append))
+    assert [one.count for one in found if isinstance(one, LeavesMoved)] == reports
+    assert (tmp_path / "file").read_bytes() == FILE and len(slept) == (len(reports) if mb_s == 1 else 0)
 
 
 def test_a_sender_that_falls_silent_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
