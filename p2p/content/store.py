@@ -41,8 +41,9 @@ SPARE = 64 * 2**20
 STEP = 16 * 2**20
 """A stream of unknown length asks for room in steps of this many bytes."""
 MAX_REASON = 128
-MAX_REASONS = 65_536
-"""Of one content: more than there are jobs at a time whose bounties somebody locked. Each takes some hundred bytes of memory."""
+MAX_REASONS = 8_192
+"""Of one content: more than there are jobs at a time whose bounties somebody locked. Each takes some hundred
+bytes of memory, and whoever asks for a block has them looked through."""
 _TREES = 32
 """Trees of recently served contents kept in memory."""
 
