@@ -160,6 +160,7 @@ WAYS: dict[str, dict[str, str]] = {
         "client/contracts/prediction/roles/table.py": "the one for tables of rows",
         "client/api/load.py": "the kernel's",
         "client/node/process.py": "the kernel's",
+        "client/node/processors.py": "the kernel's",
         "client/daemon/restart.py": "the kernel's",
         "client/sdk/listener.py": "the kernel's",
         "sandbox/building/folder.py": "a list of packages; rooms below the client have no other way",
