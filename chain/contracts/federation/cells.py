@@ -175,10 +175,12 @@ def leave_cell(federation: FederationContext, account: bytes, index: int) -> Non
     """For ever: its place stays empty, and with fewer left than a sum needs the cell is over. `index`: one more than the index."""
     if not is_in_cell(federation, index):
         return
-    cell = next(one for one in federation.cells.cells if _has(one, index - 1))
+    cells = federation.cells.cells
+    cell = next(one for one in cells if _has(one, index - 1))
     left = [one for one in members_of(cell) if one != index - 1]
     over = len(left) < federation.terms.min_sum
-    after = [cell_of(cell.number, left) if one is cell else one for one in federation.cells.cells if one is not cell or not over]
+    smaller = [] if over else [cell_of(cell.number, left)]
+    after = [kept for one in cells for kept in (smaller if one.number == cell.number else [one])]
     federation.change_cells(cells=after)
     federation.emit("fed.gone.cell", account)
     if over:
