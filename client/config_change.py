@@ -20,7 +20,7 @@ from learningchain.client.config import Config, ConfigError, Loaded
 _OWN: Final = (
     "name",
     "storage.quota_mb",
-    *(f"work.{key}" for key in config.WorkBase.__struct_fields__ if key not in ("serve", "gpus")),
+    *(f"work.{key}" for key in config.WorkBase.__struct_fields__ if key != "gpus"),
     *(f"serve.{key}" for key in config.ServeBase.__struct_fields__),
     "notify.kinds",
     "notify.least",

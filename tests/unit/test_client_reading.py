@@ -145,7 +145,7 @@ def test_a_network_s_file_is_installed_without_its_mark(run: Any, tmp_path: Path
 WAYS: dict[str, dict[str, str]] = {
     "the environment": {
         "client/reading.py": "the one function",
-        "client/config.py": "hands all of it to the one function",
+        "client/config/loading.py": "hands all of it to the one function",
         "client/cli/lab.py": "hands it on to nodes",
         "client/machines/slurm.py": "hands it on to Slurm's commands, without what is the node's",
         "client/notify/delivery.py": "hands it on to the owner's command",

@@ -69,7 +69,7 @@ CASES: dict[str, str] = {
     "client/callbacks/database.py SILENT_MS": (
         "tests/unit/test_callbacks_database.py::test_a_target_waits_for_a_word_longer_than_anything_is_open_and_is_shown_for_a_month_after_its_end"
     ),
-    "client/config.py LONGEST_RUN_S": (
+    "client/config/sections.py LONGEST_RUN_S": (
         "tests/unit/test_work_policy.py::test_a_training_of_hours_is_taken_on_and_a_longer_one_than_the_owner_wants_is_left_alone"
     ),
     "client/contracts/job/roles/verifier.py LARGE_MS": (
@@ -333,7 +333,7 @@ REASONS: dict[str, str] = {
         client/api/chain.py ROOM_S
         client/schema/bodies.py MAX_WAIT_S
         client/cli/ready.py GRACE_S
-        client/config.py LOCK_S
+        client/config/writing.py LOCK_S
         client/contracts/federation/http/joining.py WISHED_S
         client/contracts/federation/http/member_api.py HOLD_S
         client/contracts/federation/http/sponsor_api.py FETCH_S
@@ -431,7 +431,7 @@ REASONS: dict[str, str] = {
         client/contracts/job/pages.py WEEK_MS
         client/cli/doctor.py DRIFT_MS
         client/doctor/joined.py APART_MS
-        client/config.py DAY_MS
+        client/config/checks.py DAY_MS
         client/contracts/job/cli/check.py SHORT_S
         client/contracts/job/http/postings.py MAX_DEFAULT_TRAIN_S
         client/contracts/job/roles/cleanup.py DAY_MS

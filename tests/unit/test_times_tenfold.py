@@ -199,7 +199,7 @@ ALIVE: dict[Callable[[Path, pytest.MonkeyPatch], None], str] = {
     a_peer_that_comes_and_goes: "p2p/content/exchange.py NOBODY_MS",
     a_vote_whose_job_lives: "client/contracts/job/roles/secrets.py KEEP_FALSE_MS",
     a_callback_that_is_told_now_and_then: "client/callbacks/database.py KEEP_MS SILENT_MS",
-    a_training_of_twenty_days: "client/config.py LONGEST_RUN_S",
+    a_training_of_twenty_days: "client/config/sections.py LONGEST_RUN_S",
     the_present_box_key: "client/contracts/membership/roles/box.py KEEP_MS",
     a_federation_that_goes_on: "client/contracts/federation/roles/cleanup.py KEEP_MS",
     a_token_without_an_end: "client/keys/tokens.py KEEP_MS",
