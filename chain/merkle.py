@@ -57,20 +57,6 @@ def prove_item(items: Sequence[bytes], index: int) -> ListProof:
     return ListProof(index, len(items), path)
 
 
-def check_item(root: bytes, item: bytes, proof: ListProof) -> bool:
-    if not 0 <= proof.index < proof.count:
-        return False
-    node, at, size, rest = _sha(b"\x00" + item).digest(), proof.index, proof.count, list(proof.path)
-    while size > 1:
-        if at ^ 1 < size:
-            if not rest:
-                return False
-            sibling = rest.pop(0)
-            node = _sha(b"\x01" + (sibling + node if at & 1 else node + sibling)).digest()
-        at, size = at // 2, (size + 1) // 2
-    return not rest and node == root
-
-
 def sides(proof: ListProof) -> list[tuple[bool, bytes]]:
     """LC-LIGHT-4: the same path without index and count: each sibling, and whether it stands on the left."""
     found, at, size, rest = [], proof.index, proof.count, iter(proof.path)

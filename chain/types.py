@@ -82,11 +82,6 @@ def body_bytes(raw: bytes) -> bytes:
     return raw[1:-_SIGNATURE_TAIL]
 
 
-def decode_tx(raw: bytes) -> SignedTx:
-    """Raises `Malformed`. The messages in `ops` stay undecoded: only contracts know them."""
-    return decode(SignedTx, raw, MAX_TX_BYTES)
-
-
 # --- validators, votes, certificates ------------------------------------------------------------------------------------------
 
 

@@ -48,7 +48,6 @@ _SEQ_BITS = 20
 """Enough for all events of a block: each takes more than eight bytes of it."""
 MAX_RECEIPT = 256_000_000
 """Of what this node wrote itself: a block's own receipt has no other bound than what its deadlines move (LC-BLK-4)."""
-MAX_EVENT = 65_536
 _PROBES = 256
 _blobs = msgspec.msgpack.Decoder(list[bytes])
 

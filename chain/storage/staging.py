@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 import sqlalchemy as sa
 from msgspec import Meta
 
@@ -33,7 +32,6 @@ from learningchain.chain.storage.schema import Bulk, add_checksum, at, check_che
 from learningchain.chain.types import block_id
 
 MAX_VALIDATOR_CHANGES = 10_000
-_subroots = msgspec.msgpack.Decoder(list[tuple[int, bytes]])
 
 
 class _Target(Wire, frozen=True):

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 Wait = Annotated[float, Parameter(help="Seconds to wait until it is final; 0: do not wait.")]
 MAX_WAIT = 300.0
 MAX_TROUBLES = 8
-NEWEST_JOBS = 20
-"""Open jobs of which `runs` says why this node leaves them alone."""
 PENDING = 3
 """Exit code where the graph did not decide in time: whether it will is not known."""
 

@@ -221,11 +221,6 @@ def receipt_answer(name: str, made: Mapping[str, Any]) -> web.Response:
     )
 
 
-def next_page(rows: list[Any], limit: int = ROWS) -> list[Any]:
-    """The rows to show of one more than that were asked for."""
-    return rows[:limit]
-
-
 async def or_none(asking: Awaitable[Any], *names: str) -> Any:
     """None where the API refuses with one of these names: a page shows what there is."""
     try:

@@ -30,8 +30,6 @@ from learningchain.chain.storage.blockstore import BlockStore
 from learningchain.chain.types import Header, Validator, block_id, decode_block, tx_id
 
 Json = dict[str, Any]
-MAX_VALIDATOR_CHANGES = 64
-"""Validator set changes in one answer."""
 
 
 def raw_block(height: int, block: bytes, certificate: bytes) -> Json:

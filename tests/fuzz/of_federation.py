@@ -113,7 +113,9 @@ def _updates() -> list[bytes]:
 
 def _vaults() -> list[bytes]:
     holders = {bytes([n]) * 20: public_of(private) for n, private in enumerate(PRIVATES, 1)}
-    return [vault.vault_head(VAULT, b"k" * 32, b"s" * 32, some, lambda size: b"\x22" * size) for some in ({}, holders)]
+    return [
+        vault.make_head(VAULT, b"k" * 32, vault.of_secret(b"s" * 32), some, lambda size: b"\x22" * size) for some in ({}, holders)
+    ]
 
 
 def _small_updates() -> list[bytes]:

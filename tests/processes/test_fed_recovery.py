@@ -103,7 +103,7 @@ async def test_lost_machines_come_back_with_the_account_alone(tmp_path: Path, ma
         file = (graph["o1"].data / "blobs" / "files" / cid_text(named)).read_bytes()
         place = vault.place_of(file, federation.id, me)
         head = vault.read_vault(file[: vault.HEAD], place)
-        model = hidden.unseal(file[head.size :], vault.own_key(head, place, secret))
+        model = hidden.unseal(file[head.size :], vault.own_key(head, place, vault.of_secret(secret)))
         assert place.r == 5 and len(model) == federation.terms.size
 
         await lost.kill()

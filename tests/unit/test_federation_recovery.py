@@ -391,7 +391,7 @@ def test_a_vault_is_of_its_round_at_the_latest_that_the_ledger_named_it_in() -> 
     until_named(world, me)
     node = world.nodes[me]
     place = VaultPlace(world.federation, me, 900)
-    made = world.store.write([vault.vault_head(place, bytes(32), node.key.secret, {}, node.rng.randbytes), b"junk"])
+    made = world.store.write([vault.make_head(place, bytes(32), vault.of_secret(node.key.secret), {}, node.rng.randbytes), b"junk"])
     member = on_ledger(world, me)
     world.ledger.store.put(member_key(world.federation, me), replace(member, vault=made.cid))
     node.served[made.cid] = (keeper, world.owners[2])

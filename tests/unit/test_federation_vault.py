@@ -57,23 +57,23 @@ def test_shares_have_bounds(holders: int, needed: int) -> None:
 
 def test_its_owner_opens_it_with_its_secret_alone() -> None:
     """LC-FILE-40, 42"""
-    head = vault.vault_head(PLACE, KEY, SECRET, {}, rng().randbytes)
+    head = vault.make_head(PLACE, KEY, vault.of_secret(SECRET), {}, rng().randbytes)
     file = head + seal(b"the model", KEY, bytes(12))
     read = vault.read_vault(file[:1024], PLACE)
     assert len(head) == 146 == read.size and (read.needed, read.shares) == (0, {})
-    key = vault.own_key(read, PLACE, SECRET)
+    key = vault.own_key(read, PLACE, vault.of_secret(SECRET))
     assert unseal(file[read.size :], key) == b"the model"
     with pytest.raises(BadVault, match="does not open"):
-        vault.own_key(read, PLACE, b"t" * 32)
+        vault.own_key(read, PLACE, vault.of_secret(b"t" * 32))
     with pytest.raises(BadVault, match="does not open"):
-        vault.own_key(read._replace(salt=bytes(32)), PLACE, SECRET)
+        vault.own_key(read._replace(salt=bytes(32)), PLACE, vault.of_secret(SECRET))
 
 
 @pytest.mark.parametrize(("count", "needed"), [(4, 3), (5, 3)])
 def test_holders_open_it_together(count: int, needed: int) -> None:
     """LC-FILE-43"""
     holders = dict(list(HOLDERS.items())[:count])
-    read = vault.read_vault(vault.vault_head(PLACE, KEY, SECRET, holders, rng().randbytes), PLACE)
+    read = vault.read_vault(vault.make_head(PLACE, KEY, vault.of_secret(SECRET), holders, rng().randbytes), PLACE)
     assert read.needed == needed and read.size == 146 + count * 101
     shares = [vault.own_share(read, PLACE, holder, PRIVATES[holder]) for holder in holders]
     assert all(vault.join(some) == KEY for some in combinations(shares, needed))
@@ -89,7 +89,7 @@ def test_holders_open_it_together(count: int, needed: int) -> None:
 
 def test_a_holder_whose_key_is_of_low_order_keeps_nobody_from_theirs() -> None:
     holders = HOLDERS | {min(HOLDERS): bytes(32)}
-    read = vault.read_vault(vault.vault_head(PLACE, KEY, SECRET, holders, rng().randbytes), PLACE)
+    read = vault.read_vault(vault.make_head(PLACE, KEY, vault.of_secret(SECRET), holders, rng().randbytes), PLACE)
     shares = [vault.own_share(read, PLACE, holder, PRIVATES[holder]) for holder in sorted(holders)[1:]]
     assert vault.join(shares) == KEY
 
@@ -97,11 +97,11 @@ def test_a_holder_whose_key_is_of_low_order_keeps_nobody_from_theirs() -> None:
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_shares_of_few_would_be_those_of_a_few_puppets(count: int) -> None:
     with pytest.raises(ValueError, match="4 to 5"):
-        vault.vault_head(PLACE, KEY, SECRET, dict(list(HOLDERS.items())[:count]), rng().randbytes)
+        vault.make_head(PLACE, KEY, vault.of_secret(SECRET), dict(list(HOLDERS.items())[:count]), rng().randbytes)
 
 
 def test_a_file_of_another_place_or_form_is_refused() -> None:
-    head = vault.vault_head(PLACE, KEY, SECRET, HOLDERS, rng().randbytes)
+    head = vault.make_head(PLACE, KEY, vault.of_secret(SECRET), HOLDERS, rng().randbytes)
     counts = 144
     for raw, place in (
         (head, PLACE._replace(r=6)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from learningchain.chain.codec import encode
+from learningchain.chain.codec import decode, encode
 from learningchain.chain.contracts.membership import JudgeCase
 from learningchain.chain.crypto import SigningKey
 from learningchain.chain.errors import InvalidTx, Malformed, TxCode
@@ -17,8 +17,8 @@ from learningchain.chain.node import mempool
 from learningchain.chain.node.mempool import Mempool
 from learningchain.chain.node.messages import SHORT
 from learningchain.chain.node.space import SPARE
-from learningchain.chain.params import LANES, MAX_VALID_FOR, Params
-from learningchain.chain.types import SignedTx, decode_tx, tx_digest, tx_id
+from learningchain.chain.params import LANES, MAX_TX_BYTES, MAX_VALID_FOR, Params
+from learningchain.chain.types import SignedTx, tx_digest, tx_id
 from tests.unit.node_kit import CHAIN, genesis, ident, signed, state_of, transfer
 
 STATE = state_of(genesis())
@@ -105,7 +105,7 @@ def test_every_refusal_has_its_code() -> None:
     p = pool()
     add(p, transfer(0, 0))
     other = genesis(3)
-    forged = encode(SignedTx(decode_tx(transfer(1, 0)).body, bytes(63) + b"\1"))
+    forged = encode(SignedTx(decode(SignedTx, transfer(1, 0), MAX_TX_BYTES).body, bytes(63) + b"\1"))
     assert refused(p, b"junk") is TxCode.MALFORMED
     assert refused(p, transfer(1, 0, chain=other.chain_id)) is TxCode.FOREIGN_NETWORK
     assert refused(p, forged) is TxCode.BAD_SIGNATURE
@@ -131,7 +131,7 @@ def test_what_a_replaced_key_signed_leaves_at_once_and_the_new_one_begins_anew()
     assert {tx: fault.code for tx, fault in dropped} == dict.fromkeys([tx.id for tx in mine], TxCode.BAD_SIGNATURE)
     assert [tx.id for tx in p.selection(10**6).first()] == [other.id] and p.size == len(other.raw)
     assert refused(p, transfer(0, 0), state=state) is TxCode.BAD_SIGNATURE
-    body = decode_tx(transfer(0, 0)).body
+    body = decode(SignedTx, transfer(0, 0), MAX_TX_BYTES).body
     again = encode(SignedTx(body, new.sign(tx_digest(CHAIN, encode(body)))))
     (tx,) = add(p, again, state=state)
     assert [found.id for found in p.selection(10**6).first()] == [other.id, tx.id]

@@ -190,7 +190,7 @@ def _holders(n: int) -> dict[bytes, bytes]:
 
 def _head(n: int) -> bytes:
     keys = {holder: public_of(private) for holder, private in _holders(n).items()}
-    return vault.vault_head(OWNER, seed("vault"), SECRET, keys, Random(f"vault {n}").randbytes)
+    return vault.make_head(OWNER, seed("vault"), vault.of_secret(SECRET), keys, Random(f"vault {n}").randbytes)
 
 
 def _vault(raw: bytes, secret: bytes = SECRET) -> Case:
@@ -203,7 +203,7 @@ def _vault(raw: bytes, secret: bytes = SECRET) -> Case:
     privates = _holders(5)
     known = [privates.get(holder, seed("nobody's")) for holder in head.shares]
     case["head"] = [head.needed, [holder.hex() for holder in head.shares], head.size]
-    case["key"] = _or_none(lambda: vault.own_key(head, OWNER, secret))
+    case["key"] = _or_none(lambda: vault.own_key(head, OWNER, vault.of_secret(secret)))
     case["privates"] = [one.hex() for one in known]
     case["shares"] = [
         _or_none(lambda: vault.own_share(head, OWNER, holder, private))  # noqa: B023

@@ -137,11 +137,6 @@ def of_secret(secret: bytes) -> Derive:
     return lambda salt, info: [HKDF(hashes.SHA256(), 32, salt, info).derive(secret)]
 
 
-def vault_head(place: VaultPlace, key: bytes, secret: bytes, holders: Mapping[bytes, bytes], rng: Random) -> bytes:
-    """As `make_head`, by the identity's secret, 32 bytes."""
-    return make_head(place, key, of_secret(secret), holders, rng)
-
-
 def make_head(place: VaultPlace, key: bytes, derive: Derive | None, holders: Mapping[bytes, bytes], rng: Random) -> bytes:
     """LC-FILE-42, 43. `key`: 32 fresh bytes, that of the hidden file that follows. `derive` None: the identity's secret is not on
     this machine, and shares alone give the key. `holders`: the box keys of those who get a share, none or four to five.
@@ -192,12 +187,7 @@ def read_vault(raw: bytes, place: VaultPlace) -> VaultHead:
     return VaultHead(salt, own, needed, shares, size)
 
 
-def own_key(head: VaultHead, place: VaultPlace, secret: bytes) -> bytes:
-    """LC-FILE-42: the model's key, for its owner, by the identity's secret. Raises BadVault."""
-    return own_key_by(head, place, of_secret(secret))
-
-
-def own_key_by(head: VaultHead, place: VaultPlace, derive: Derive) -> bytes:
+def own_key(head: VaultHead, place: VaultPlace, derive: Derive) -> bytes:
     """LC-FILE-42: the model's key, where a secret of this machine opens it. Raises BadVault."""
     for wrapping in derive(head.salt, _OWN + place.raw):
         with contextlib.suppress(InvalidTag):

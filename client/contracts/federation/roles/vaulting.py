@@ -35,7 +35,7 @@ from learningchain.client.contracts.federation.arithmetic.vault import (
     given_share,
     keys_of,
     make_head,
-    own_key_by,
+    own_key,
 )
 from learningchain.client.contracts.federation.roles.channel import ShareAsk, ShareGive
 from learningchain.client.contracts.federation.roles.looking import FederationLook
@@ -360,7 +360,7 @@ class OwnVaults:
         try:
             if self._node.derive is None:
                 raise BadVault("the account's key is at a signer, so no secret is here")
-            lost.keys = [own_key_by(head, lost.place, self._node.derive)]
+            lost.keys = [own_key(head, lost.place, self._node.derive)]
         except BadVault as why:
             if not head.shares:
                 self._fail(at.id, lost, f"{why}, and it has no shares: what it held is lost")

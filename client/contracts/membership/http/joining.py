@@ -48,7 +48,6 @@ PATIENCE_S: Final = 5.0
 """For which contacts wait, or say to wait, before the next one is asked as well."""
 GENESIS_S: Final = 60.0
 POLL_S: Final = 0.3
-BUSY: Final = 429
 _ANYWHERE = ("0.0.0.0", "::")
 T = TypeVar("T")
 

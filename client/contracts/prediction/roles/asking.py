@@ -40,7 +40,6 @@ LOOK_S: Final = 1.0
 LONGEST_S: Final = 600.0
 """How long a request that was sent is waited for that stands in no block."""
 WATCH_S: Final = 30.0
-MAX_LINE: Final = 64 * 1024
 ANSWERED: Final = ("AGREED", "WEAK", "FAILED", "FINAL")
 
 
