@@ -19,6 +19,7 @@ from learningchain.client.api import event_schemas
 from learningchain.client.api.errors import ErrorResponse
 from learningchain.client.api.route import Route
 from learningchain.client.api.table import PATH, ROUTES, THEMES
+from learningchain.client.callbacks.following import CALLBACKS
 from learningchain.client.config import ApiConfig
 from learningchain.client.keys.tokens import TokenScope
 from learningchain.client.schema.bodies import CallbackRequest, Strict
@@ -67,7 +68,7 @@ def _schemas() -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     for kind in _structs(Strict):
         if kind.CHOICES and kind.__name__ in components:
             components[kind.__name__]["allOf"] = _whole_cases(kind.CHOICES, components[kind.__name__].get("required", []))
-    components[CallbackRequest.__name__]["properties"]["source"]["enum"] = sorted(contracts.parts("callbacks"))
+    components[CallbackRequest.__name__]["properties"]["source"]["enum"] = sorted(contracts.parts(CALLBACKS))
     components |= event_schemas.components(_REF)
     for view in event_schemas.VIEWS:
         components[view]["allOf"] = [{"$ref": _REF.format(name=event_schemas.PAIRS)}]

@@ -8,23 +8,7 @@ URL and secret stay in this node. Nothing is lost between a decided height and i
 receipts hold every event, and the database here keeps in one transaction with the rows up to which height they were read. A node
 that was killed reads on from there. Where blocks are missing (a snapshot, dropped ones), the state says what has happened.
 
-It knows no contract. A slice of the client that has a module `callbacks` says which events of the ledger are told:
-
-    NAMES     what may happen, as callbacks call it: letters
-    LAST      the names after which nothing comes
-    named     (topic, what the event noted) -> the name of an event of the ledger, None where it is not told
-    happened  (reader, reference) -> the names of what has happened, in order, from the state alone
-    data      (reader, reference, name, what the event noted or None) -> what is said with it, as JSON
-
-and, where this node keeps a secret that makes plain what is said (the URL is of who asked):
-
-    secret_of (reader, reference) -> kind and key of the secret among what the node's work keeps, or None
-    opened    (reader, reference, data, secret) -> the data as the node's own user sees them
-
-and, where references leave the state (a node that has not all blocks may not see how):
-
-    knows     (reader, reference) -> whether it stands there
-    left      (reader, names told, when it was known, clock) -> the last name, for one that stands nowhere and can come no more
+It knows no contract: the slice of one whose events are told has a `CallbackPart` (`following`).
 
     addresses, urls, resolving   what may be called: which addresses, the form of URLs, how names are looked up
     signatures  the secret and the signed headers (Standard Webhooks)

@@ -1,4 +1,4 @@
-"""How what stands in blocks becomes rows: by the tables of the contracts' slices (`callbacks` modules), found by themselves.
+"""How what stands in blocks becomes rows: by the parts `callbacks` of the contracts' slices.
 
 A block is looked through for the references that somebody waits for: a look at a set for each event, whatever strangers do. The
 state is looked at for one reference at a time.
@@ -6,9 +6,9 @@ state is looked at for one reference at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import structlog
@@ -17,6 +17,7 @@ from learningchain.chain.host import Reader
 from learningchain.chain.types import LogEvent
 from learningchain.client import contracts
 from learningchain.client.callbacks.database import MAX_BODY, NewRow
+from learningchain.client.contracts import PartKind
 from learningchain.client.schema.render import render_event
 
 log: Any = structlog.get_logger("callbacks")
@@ -26,53 +27,46 @@ TEST: Final = "test"
 _NONE: Final[Mapping[bytes, bytes]] = {}
 
 
-class CallbackSource(Protocol):
-    """The module `callbacks` of a slice: see `client.callbacks`."""
+class CallbackLeaving(NamedTuple):
+    """What is told of references that leave the state."""
 
-    @property
-    def NAMES(self) -> frozenset[str]: ...
-
-    @property
-    def LAST(self) -> frozenset[str]: ...
-
-    def named(self, topic: str, noted: Json) -> str | None: ...
-
-    def happened(self, reader: Reader, ref: bytes) -> list[str]: ...
-
-    def data(self, reader: Reader, ref: bytes, name: str, noted: Json | None) -> Json: ...
+    knows: Callable[[Reader, bytes], bool]
+    """(reader, reference) -> whether it stands there."""
+    left: Callable[[Reader, Sequence[str], int | None, int], str]
+    """(reader, names so far, known, clock) -> one of `last`, for a reference that stands nowhere that this node can look, and can
+    come no more. `known`: when it stood on the ledger, or its message left; None: it may never have been. Milliseconds of the
+    chain's clock, but `known` of the wall clock."""
 
 
-class CallbackSecrets(Protocol):
-    """What such a module has beside that where the node keeps something that makes plain what it tells."""
+class CallbackPart(NamedTuple):
+    """What callbacks tell of one contract: see `client.callbacks`."""
 
-    def secret_of(self, reader: Reader, ref: bytes) -> tuple[str, bytes] | None:
-        """Kind and key of it among what the node's work keeps; None where there is none."""
-        ...
-
-    def opened(self, reader: Reader, ref: bytes, data: Json, secret: bytes) -> Json:
-        """The data as the node's own user sees them."""
-        ...
-
-
-class CallbackEnds(Protocol):
-    """What such a module has where references leave the state, also unseen by a node that has not all blocks."""
-
-    def knows(self, reader: Reader, ref: bytes) -> bool:
-        """Whether it stands there."""
-        ...
-
-    def left(self, reader: Reader, told: Sequence[str], known_ms: int | None, clock_ms: int) -> str:
-        """What is to be said of one that stands nowhere that this node can look, and can come no more: one of `LAST`. `told`: the
-        names so far. `known_ms`: when it stood on the ledger, or its message left; None: it may never have been. Milliseconds of
-        the chain's clock, but `known_ms` of the wall clock."""
-        ...
+    names: frozenset[str]
+    """What may happen, as callbacks call it: letters."""
+    last: frozenset[str]
+    """The names after which nothing comes."""
+    named: Callable[[str, Json], str | None]
+    """(topic, what the event noted) -> the name of an event of the ledger; None where it is not told."""
+    happened: Callable[[Reader, bytes], list[str]]
+    """(reader, reference) -> the names of what has happened, in order, from the state alone."""
+    data: Callable[[Reader, bytes, str, Json | None], Json]
+    """(reader, reference, name, what the event noted or None) -> what is said with it."""
+    secret_of: Callable[[Reader, bytes], tuple[str, bytes] | None] = lambda _, __: None
+    """(reader, reference) -> kind and key, among what the node's work keeps, of what makes plain what is told, if any."""
+    opened: Callable[[Reader, bytes, Json, bytes], Json] = lambda _, __, data, ___: data
+    """(reader, reference, data, secret) -> the data as the node's own user sees them."""
+    leaving: CallbackLeaving | None = None
+    """Where references leave the state, also unseen by a node that has not all blocks."""
 
 
-def find_sources() -> dict[str, CallbackSource]:
+CALLBACKS: Final = PartKind("callbacks", CallbackPart)
+
+
+def find_sources() -> dict[str, CallbackPart]:
     """By the slices' names. Raises RuntimeError where a name cannot stand in a webhook-id."""
-    found: dict[str, Any] = dict(contracts.parts("callbacks"))
+    found = contracts.parts(CALLBACKS)
     for slice_, part in found.items():
-        for name in part.NAMES:
+        for name in part.names:
             if not name.isalpha() or not name.isascii() or name == TEST:
                 raise RuntimeError(f"The callbacks of {slice_} have an event {name!r}. Its name is letters, and not {TEST!r}")
     return found
@@ -91,7 +85,7 @@ def body_of(source: str, name: str, chain_id: bytes, ref: bytes, height: int, ti
 class CallbackEvents:
     """What is new for the references that somebody waits for. `waiting`: source by reference."""
 
-    def __init__(self, chain_id: bytes, sources: Mapping[str, CallbackSource]) -> None:
+    def __init__(self, chain_id: bytes, sources: Mapping[str, CallbackPart]) -> None:
         self._chain_id, self._sources = chain_id, sources
         self.waiting: dict[bytes, str] = {}
 
@@ -101,8 +95,8 @@ class CallbackEvents:
 
     def secret_of(self, reader: Reader, ref: bytes) -> tuple[str, bytes] | None:
         """What the node keeps that makes plain what is told of a reference: kind and key."""
-        part: Any = self._sources.get(self.waiting.get(ref, ""))
-        return part.secret_of(reader, ref) if hasattr(part, "secret_of") else None
+        part = self._sources.get(self.waiting.get(ref, ""))
+        return part.secret_of(reader, ref) if part else None
 
     def of_block(
         self, reader: Reader, height: int, time: int, events: Iterable[Any], secrets: Mapping[bytes, bytes] = _NONE
@@ -128,16 +122,16 @@ class CallbackEvents:
 
     def knows(self, reader: Reader, ref: bytes) -> bool | None:
         """Whether a reference stands in the state; None where its contract does not say."""
-        part: Any = self._sources.get(self.waiting.get(ref, ""))
-        return bool(part.knows(reader, ref)) if hasattr(part, "knows") else None
+        part = self._sources.get(self.waiting.get(ref, ""))
+        return part.leaving.knows(reader, ref) if part and part.leaving else None
 
     def lost(self, reader: Reader, ref: bytes, told: Sequence[str], known_ms: int | None, clock_ms: int) -> list[NewRow]:
         """The last row for a reference of which nothing is to be had any more."""
-        source = self.waiting.get(ref)
-        if source is None:
+        source = self.waiting.get(ref, "")
+        part = self._sources.get(source)
+        if part is None or part.leaving is None:
             return []
-        part: Any = self._sources[source]
-        name = part.left(reader, told, known_ms, clock_ms)
+        name = part.leaving.left(reader, told, known_ms, clock_ms)
         return [
             self._row(
                 source, ref, name, 0, clock_ms, self._data(source, reader, ref, name, {"outcome": None}, _NONE) | {"left": True}
@@ -145,13 +139,13 @@ class CallbackEvents:
         ]
 
     def _row(self, source: str, ref: bytes, name: str, height: int, time: int, data: Json) -> NewRow:
-        return NewRow(ref, name, body_of(source, name, self._chain_id, ref, height, time, data), name in self._sources[source].LAST)
+        return NewRow(ref, name, body_of(source, name, self._chain_id, ref, height, time, data), name in self._sources[source].last)
 
     def _data(self, source: str, reader: Reader, ref: bytes, name: str, noted: Json | None, secrets: Mapping[bytes, bytes]) -> Json:
         """What happened is told though a slice fails to say more of it."""
-        part: Any = self._sources[source]
+        part = self._sources[source]
         try:
-            data: Json = part.data(reader, ref, name, noted)
+            data = part.data(reader, ref, name, noted)
             return part.opened(reader, ref, data, secrets[ref]) if ref in secrets else data
         except Exception:
             log.exception("what a callback says could not be made", ref=ref.hex(), about=name)

@@ -23,7 +23,7 @@ import structlog
 from learningchain.chain.node.events import Decided
 from learningchain.client.addresses import CallbackUrl
 from learningchain.client.callbacks.database import CallbackDatabase, CallbackRow, CallbackTarget, NewRow, RowState, TargetState
-from learningchain.client.callbacks.following import TEST, CallbackEvents, CallbackSource, Json, body_of
+from learningchain.client.callbacks.following import TEST, CallbackEvents, CallbackPart, Json, body_of
 from learningchain.client.callbacks.posting import Caller, PostOutcome, Told
 from learningchain.client.callbacks.schedule import CallbackSchedule
 from learningchain.client.callbacks.signatures import new_secret
@@ -90,7 +90,7 @@ class CallbackService:
         path: Path,
         ledger: Ledger,
         blocks: BlockLog,
-        sources: dict[str, CallbackSource],
+        sources: dict[str, CallbackPart],
         caller: Caller,
         *,
         now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
@@ -183,7 +183,7 @@ class CallbackService:
         self.check(source, url)
         used = secret or new_secret()
         height, part = self._ledger.height, self._sources[source]
-        known = own or (hasattr(part, "knows") and part.knows(self._ledger.state, ref))
+        known = own or (part.leaving is not None and part.leaving.knows(self._ledger.state, ref))
         target = CallbackTarget(ref, source, url, used, owner, self._now(), known=known)
         if not await self._call(lambda: self._db.add(target, height)):
             return None

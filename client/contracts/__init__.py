@@ -12,13 +12,13 @@ A slice is a package with the modules that its contract needs, each found by its
     account    VIEW and of, its part of what is said of an account                           read by client.api.accounts
     pages      PAGES and NAV, drawn with its folder `templates`; overview, FIRST             read by client.dashboard
     outsiders  door, what it answers to who asks to join                                      read by client.daemon.services
-    callbacks  NAMES, LAST, named, happened, data: what is told to URLs                      read by client.callbacks
-    notify     EVENTS, TOPICS, told: what the operator is told of                             read by client.notify
+    callbacks  CallbackPart: what is told to URLs                                             client.callbacks.following
+    notify     NotifyPart: what the operator is told of                                       client.notify.events
     sdk        CALLS, its calls of the SDK                                                   read by client.sdk.client
     objects    PARTS, what a node as an object has of it, awaited and blocking, of own slices   read by client.sdk.connecting
     figures    FIGURES, what its metrics count of this node                                  read by client.node.ledger
     proven     said, what records in a receipt file mean, and what keys open of them         read by client.receipts.files
-    statements STATEMENTS, what the identity signs beside transactions                       read by client.signer
+    statements StatementsPart: what the identity signs beside transactions                    client.keys.statements
 
 Slices lie here, or in another distribution that names its package under the entry point group `learningchain.client`, as it names
 its contract for the ledger (`chain.contracts`). What is read here is what the operator of this machine installed.
@@ -32,8 +32,21 @@ import sys
 from functools import lru_cache
 from importlib.util import find_spec
 from types import ModuleType
+from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 GROUP = "learningchain.client"
+Part = TypeVar("Part")
+
+
+class PartKind(NamedTuple, Generic[Part]):
+    """A part that a slice may have: `PART` of the module `name` in its package, of the type `type`."""
+
+    name: str
+    type: type[Part]
+
+
+class BadSlice(Exception):
+    """A slice whose part is none of its kind. The text names both, and says what is wanted."""
 
 
 def packages() -> dict[str, str]:
@@ -90,10 +103,29 @@ def _names_slices(folder: str) -> bool:
     return False
 
 
-def parts(name: str) -> dict[str, ModuleType]:
-    """The module `name` of every slice that has one, by the slice's name."""
-    return {
+@overload
+def parts(kind: str) -> dict[str, ModuleType]: ...
+
+
+@overload
+def parts(kind: PartKind[Part]) -> dict[str, Part]: ...
+
+
+def parts(kind: PartKind[Part] | str) -> dict[str, Any]:
+    """The part of this kind of every slice that has one, by the slice's name. It is imported here. Raises `BadSlice`."""
+    name = kind if isinstance(kind, str) else kind.name
+    found = {
         slice_: importlib.import_module(f"{package}.{name}")
         for slice_, package in packages().items()
         if find_spec(f"{package}.{name}") is not None
     }
+    return found if isinstance(kind, str) else {slice_: _part(slice_, module, kind) for slice_, module in found.items()}
+
+
+def _part(slice_: str, module: ModuleType, kind: PartKind[Part]) -> Part:
+    part = getattr(module, "PART", None)
+    if isinstance(part, kind.type):
+        return part
+    wanted = f"{kind.type.__module__}.{kind.type.__qualname__}"
+    there = "is missing" if part is None else f"is a {type(part).__qualname__}"
+    raise BadSlice(f"The slice {slice_} cannot be used: {module.__name__}.PART {there}, and has to be a {wanted}")

@@ -4,10 +4,6 @@
                                                            -> command, one at a time, without a shell
 
 A convenience, not a record: what waits lies in memory, what is certain stands on the ledger (`learningchain history`, `status`).
-Nothing here holds up the loop that votes. It knows no contract: a slice of the client that has a module `notify` says what of its
-events is told:
-
-    EVENTS    the topics of events that it looks at
-    told      (own address, the event's topic, its reference, what it noted) -> (kind, text), or None
-    TOPICS    notices by the beginning of their topic, and the kind that they are
+Nothing here holds up the loop that votes. It knows no contract: the slice of one whose events are told has a `NotifyPart`
+(`events`).
 """

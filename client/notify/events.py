@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Set
-from typing import Any, Final, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Mapping, Set
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from learningchain.chain.crypto import address
 from learningchain.chain.node.events import Decided
 from learningchain.chain.types import LogEvent, TransferEvent, format_credits
-from learningchain.client import contracts
+from learningchain.client.contracts import PartKind
 from learningchain.client.schema.render import render_event
 
 CASES, VOTES, INVITATIONS, PAYMENTS, NOTICES = "cases", "votes", "invitations", "payments", "notices"
@@ -25,13 +25,18 @@ MAX_LISTED: Final = 16
 MAX_TEXT: Final = 2_000
 
 
-class NotifySource(Protocol):
-    """The module `notify` of a slice: see `client.notify`."""
+class NotifyPart(NamedTuple):
+    """What the operator is told of one contract."""
 
-    TOPICS: Mapping[str, str]
-    EVENTS: Set[str]
+    events: Set[str]
+    """Topics of events that it looks at."""
+    told: Callable[[str, str, str, Mapping[str, Any]], tuple[str, str] | None]
+    """(own address, the event's topic, its reference, what it noted) -> kind and text, if it is told."""
+    topics: Mapping[str, str] = {}
+    """Notices by the beginning of their topic, and the kind that they are."""
 
-    def told(self, own: str, topic: str, ref: str, noted: Mapping[str, Any]) -> tuple[str, str] | None: ...
+
+NOTIFY: Final = PartKind("notify", NotifyPart)
 
 
 class Notification(NamedTuple):
@@ -50,11 +55,6 @@ class Notification(NamedTuple):
         return msgspec.json.encode(shown | {"height": self.height or None, "data": self.data})
 
 
-def find_sources() -> list[NotifySource]:
-    found: list[Any] = list(contracts.parts("notify").values())
-    return found
-
-
 def _id(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
@@ -62,7 +62,7 @@ def _id(*parts: object) -> str:
 class OwnNews:
     """What of the ledger is news for one account. `least`: micro-credits from which on a payment is told."""
 
-    def __init__(self, own: bytes, kinds: Iterable[str], least: int, sources: Iterable[NotifySource]) -> None:
+    def __init__(self, own: bytes, kinds: Iterable[str], least: int, sources: Iterable[NotifyPart]) -> None:
         self._own, self._address = own, address(own)
         self._kinds, self._least, self._sources = frozenset(kinds), least, list(sources)
         self._open: set[tuple[str, str]] = set()
@@ -86,7 +86,7 @@ class OwnNews:
 
     def _told(self, event: LogEvent) -> Notification | None:
         for source in self._sources:
-            if event.topic not in source.EVENTS:
+            if event.topic not in source.events:
                 continue
             shown = render_event(event)
             told = source.told(self._address, event.topic, shown["ref"], shown["data"])
@@ -109,7 +109,7 @@ class OwnNews:
 
     def _kind_of(self, topic: str) -> str:
         for source in self._sources:
-            for beginning, kind in source.TOPICS.items():
+            for beginning, kind in source.topics.items():
                 if topic.startswith(beginning):
                     return kind
         return NOTICES

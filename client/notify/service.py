@@ -13,13 +13,13 @@ import structlog
 from learningchain.chain.crypto import address
 from learningchain.chain.storage import private
 from learningchain.chain.types import parse_credits
-from learningchain.client import reading
+from learningchain.client import contracts, reading
 from learningchain.client.addresses import AllowedAddresses
 from learningchain.client.callbacks.posting import Caller
 from learningchain.client.callbacks.signatures import new_secret, parse_secret, secret_text
 from learningchain.client.node.interface import Ledger
 from learningchain.client.notify.delivery import APART_S, TRIES, DeliveryLine, command, webhook
-from learningchain.client.notify.events import KINDS, Notification, OwnNews, find_sources
+from learningchain.client.notify.events import KINDS, NOTIFY, Notification, OwnNews
 
 if TYPE_CHECKING:
     from learningchain.client.config import Config
@@ -73,7 +73,10 @@ class NotifyService:
         if settings.command:
             lines.append(DeliveryLine("command", command(settings.command, network), 1, apart_s=APART_S))
         return cls(
-            ledger, notices, OwnNews(ledger.own_id, settings.kinds or KINDS, parse_credits(settings.least), find_sources()), lines
+            ledger,
+            notices,
+            OwnNews(ledger.own_id, settings.kinds or KINDS, parse_credits(settings.least), contracts.parts(NOTIFY).values()),
+            lines,
         )
 
     def start(self) -> None:

@@ -12,11 +12,12 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from learningchain import client
+from learningchain.client import contracts
 
 ROOT = Path(__file__).parents[2]
 
@@ -207,3 +208,37 @@ def test_the_rule_that_common_code_names_no_contract_is_for_every_module() -> No
     (rule,) = (rule for rule in rules if rule["name"].startswith("What is common to all contracts in the client"))
     here = {f"learningchain.client.{info.name}" for info in pkgutil.iter_modules(client.__path__)}
     assert set(rule["source_modules"]) == here - {"learningchain.client.contracts"}
+
+
+class Greeting(NamedTuple):
+    text: str
+
+
+PARTS = {
+    "missing": ("", "toy_parts.greets.PART is missing, and has to be a {type}"),
+    "of another type": ("PART = ('hello',)", "toy_parts.greets.PART is a tuple, and has to be a {type}"),
+    "typed": ("from tests.unit.test_client_slices import Greeting\nPART = Greeting('hello')", None),
+}
+
+
+@pytest.mark.parametrize(("text", "why"), PARTS.values(), ids=PARTS)
+def test_a_part_that_is_not_of_its_kind_is_refused_by_the_name_of_its_slice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, why: str | None
+) -> None:
+    record = tmp_path / "toy_parts-1.dist-info"
+    for folder in (record, tmp_path / "toy_parts"):
+        folder.mkdir()
+    (record / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-parts\nVersion: 1\n")
+    (record / "entry_points.txt").write_text("[learningchain.client]\ntoy = toy_parts\n")
+    (tmp_path / "toy_parts" / "__init__.py").write_text("")
+    (tmp_path / "toy_parts" / "greets.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("toy_parts", "toy_parts.greets"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    kind = contracts.PartKind("greets", Greeting)
+    if why is None:
+        assert contracts.parts(kind)["toy"].text == "hello"
+        return
+    with pytest.raises(contracts.BadSlice) as refused:
+        contracts.parts(kind)
+    assert str(refused.value) == f"The slice toy cannot be used: {why.format(type=f'{__name__}.Greeting')}"

@@ -10,8 +10,9 @@ from typing import Any, cast
 import pytest
 
 from learningchain.chain.contracts.federation.messages import FileCode
-from learningchain.client.callbacks.following import find_sources
+from learningchain.client.callbacks.following import CALLBACKS
 from learningchain.client.cli.paper import Console
+from learningchain.client.contracts import parts
 from learningchain.client.contracts.federation import callbacks
 from learningchain.client.contracts.federation.cli.reading import show_round
 from learningchain.client.contracts.federation.web.phrases import PAY
@@ -95,7 +96,7 @@ def rows(play: FederationPlay, api: Api, name: str) -> dict[str, Any]:
 
 
 async def test_callbacks_tell_the_first_measurement_the_first_pay_and_the_end_with_what_each_got(api: Api) -> None:
-    assert find_sources()["federation"] is callbacks
+    assert parts(CALLBACKS)["federation"] is callbacks.PART
     play = FederationPlay(api.node.ledger, await opened(api))
     state = api.node.ledger.state
     assert callbacks.happened(state, play.id) == [] and callbacks.knows(state, play.id)
@@ -119,4 +120,4 @@ async def test_a_federation_that_left_the_state_ended_where_it_is_known_to_have_
     assert callbacks.left(api.node.ledger.state, ["measured"], None, 0) == "ended"
     assert callbacks.left(api.node.ledger.state, [], 5, 0) == "left"
     assert callbacks.data(api.node.ledger.state, bytes(32), "ended", {"outcome": None}) == {"federation": "00" * 32, "end": None}
-    assert {"ended", "left"} == callbacks.LAST <= callbacks.NAMES
+    assert {"ended", "left"} == callbacks.PART.last <= callbacks.PART.names

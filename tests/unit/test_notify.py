@@ -21,8 +21,9 @@ from learningchain.client import config
 from learningchain.client.addresses import AllowedAddresses
 from learningchain.client.callbacks.posting import Caller
 from learningchain.client.callbacks.signatures import signature
+from learningchain.client.contracts import parts
 from learningchain.client.notify.delivery import MAX_WAITING, DeliveryLine, command, webhook
-from learningchain.client.notify.events import KINDS, MAX_LISTED, PAYMENTS, VOTES, Notification, OwnNews, find_sources
+from learningchain.client.notify.events import KINDS, MAX_LISTED, NOTIFY, PAYMENTS, VOTES, Notification, OwnNews
 from learningchain.client.notify.service import NotifyService
 from tests.unit.api_kit import FakeNode
 from tests.unit.callbacks_kit import HttpServer, status
@@ -32,7 +33,7 @@ NEWS = Notification("0" * 32, "payments", "2 credits came", 1_000, 7, {"amount":
 
 
 def own_news(kinds: Any = KINDS, least: int = 0) -> OwnNews:
-    return OwnNews(OWN, kinds, least, find_sources())
+    return OwnNews(OWN, kinds, least, parts(NOTIFY).values())
 
 
 def block(tmp_path: Path, *events: Any, time_ms: int = 1_000) -> Decided:
@@ -237,7 +238,7 @@ async def test_blocks_and_notices_reach_every_way(tmp_path: Path) -> None:
 
     line = DeliveryLine("webhook", way, 1)
     ledger: Any = node.ledger
-    news = OwnNews(ledger.own_id, KINDS, 0, find_sources())
+    news = OwnNews(ledger.own_id, KINDS, 0, parts(NOTIFY).values())
     service = NotifyService(ledger, lambda: notices, news, [line], now=lambda: ledger.state and 0)
     service.start()
     try:

@@ -23,12 +23,11 @@ from learningchain.chain.contracts.federation.records import (
 from learningchain.chain.crypto import address
 from learningchain.chain.host import Reader
 from learningchain.chain.types import cid_text, format_credits
+from learningchain.client.callbacks.following import CallbackLeaving, CallbackPart
 from learningchain.client.contracts.federation.http.ledger_views import members_of, summarise
 
 Json = dict[str, Any]
 MEASURED, IMPROVED, ENDED, LEFT = "measured", "improved", "ended", "left"
-NAMES: Final = frozenset({MEASURED, IMPROVED, ENDED, LEFT})
-LAST: Final = frozenset({ENDED, LEFT})
 SAID: Final = ("sponsor", "state", "end", "round", "rounds", "initial", "best", "target", "bounty", "paid")
 """Of what a list says of a federation."""
 
@@ -74,3 +73,13 @@ def data(reader: Reader, ref: bytes, name: str, noted: Json | None) -> Json:
         owners = [{"account": address(account), "paid": format_credits(paid)} for _, account, paid in members]
         said |= {"best_model": cid_text(now.best_model) if now.best_r else None, "owners": owners}
     return said
+
+
+PART: Final = CallbackPart(
+    names=frozenset({MEASURED, IMPROVED, ENDED, LEFT}),
+    last=frozenset({ENDED, LEFT}),
+    named=named,
+    happened=happened,
+    data=data,
+    leaving=CallbackLeaving(knows, left),
+)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-TOPICS: Final = {"case.": "cases", "capacity.": "notices"}
+from learningchain.client.notify.events import NotifyPart
+
 _CASES: Final = {
     "suspended": "A committee measured a claim of this node as false: it is suspended, and a case is open",
     "case.extended": "One more claim of this node was measured as false",
@@ -17,7 +18,6 @@ _CASES: Final = {
     "verifier.rests": "This node is drawn no more for a while: too many of its duties were bad",
     "double.signing": "This node's key signed twice for one height",
 }
-EVENTS: Final = frozenset(_CASES) | {"joined", "invitation.ended"}
 
 
 def told(own: str, topic: str, ref: str, noted: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -28,3 +28,8 @@ def told(own: str, topic: str, ref: str, noted: Mapping[str, Any]) -> tuple[str,
     if topic == "invitation.ended" and ref == own:
         return "invitations", f"An invitation of this node ended ({noted.get('how')}): learningchain invite list"
     return None
+
+
+PART: Final = NotifyPart(
+    frozenset(_CASES) | {"joined", "invitation.ended"}, told, topics={"case.": "cases", "capacity.": "notices"}
+)

@@ -12,7 +12,7 @@ from learningchain.chain.crypto import is_public_key
 from learningchain.chain.errors import Malformed
 from learningchain.chain.types import Hash, PublicKey
 from learningchain.client.contracts.membership.http.token import MAX_TOKEN, JoinToken, token_digest
-from learningchain.client.keys.statements import Speaker
+from learningchain.client.keys.statements import Speaker, StatementsPart
 
 TOKEN: Final = "lc/token"
 JOIN: Final = "lc/join"
@@ -51,4 +51,4 @@ def join_body(chain_id: bytes, invitation: bytes, key: bytes) -> bytes:
     return encode(JoinStatement(chain_id, invitation, key))
 
 
-STATEMENTS: Final = {TOKEN: _token, JOIN: _join}
+PART: Final = StatementsPart({TOKEN: _token, JOIN: _join})

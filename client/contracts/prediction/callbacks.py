@@ -34,13 +34,12 @@ from learningchain.chain.contracts.prediction.tally import VALUED, PredictionOut
 from learningchain.chain.contracts.prediction.verdicts import AppealVerdict
 from learningchain.chain.host import Reader, read_params
 from learningchain.chain.types import format_loss
+from learningchain.client.callbacks.following import CallbackLeaving, CallbackPart
 from learningchain.client.contracts.prediction.proven import plain_document
 from learningchain.client.contracts.prediction.roles.private import KEY
 
 Json = dict[str, Any]
 AGREED, FAILED, OVERTURNED, FINAL, LEFT = "agreed", "failed", "overturned", "final", "left"
-NAMES: Final = frozenset({AGREED, FAILED, OVERTURNED, FINAL, LEFT})
-LAST: Final = frozenset({FAILED, FINAL, LEFT})
 _NAMED: Final = {
     "request.answered": AGREED,
     "request.failed": FAILED,
@@ -130,3 +129,15 @@ def values_of(result: PredictionResult, overturned: bool) -> list[Json | None]:
 
 def _value(one: ValueRecord | ChangedValue) -> Json | None:
     return {"class": one.label, "score": format_loss(one.score), "support": one.support} if one.support else None
+
+
+PART: Final = CallbackPart(
+    names=frozenset({AGREED, FAILED, OVERTURNED, FINAL, LEFT}),
+    last=frozenset({FAILED, FINAL, LEFT}),
+    named=named,
+    happened=happened,
+    data=data,
+    secret_of=secret_of,
+    opened=opened,
+    leaving=CallbackLeaving(knows, left),
+)
