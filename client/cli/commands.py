@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from learningchain.client import contracts
-from learningchain.client.cli.entries import Command, Family, Sections
+from learningchain.client.cli.entries import COMMANDS, Command, Family, Sections
 
 _OWN: Sections = {
     "Getting started": (
@@ -319,10 +319,9 @@ _OWN: Sections = {
 def _sections() -> Sections:
     """The program's own commands, then those of each contract; what has one heading is listed together."""
     found: Sections = {}
-    tables = [
-        ("learningchain.client.cli", _OWN),
-        *((part.__package__ or "", part.SECTIONS) for part in contracts.parts("commands").values()),
-    ]
+    slices = contracts.packages()
+    tables = [("learningchain.client.cli", _OWN)]
+    tables += [(slices[name], part.sections) for name, part in contracts.parts(COMMANDS).items()]
     for package, table in tables:
         for heading, entries in table.items():
             found[heading] = _with(found.get(heading, ()), [entry.of(package) for entry in entries])

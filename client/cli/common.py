@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from learningchain.client import contracts, reading
+from learningchain.client.cli.entries import COMMANDS
 from learningchain.client.cli.options import Parameter
 from learningchain.client.cli.paper import Columns, Console, Line, Printable, Stack, Surface, Text, columns_of
 from learningchain.client.keys.names import MAX_CHARACTERS, Names, NamesError, label, load, own_address
@@ -344,7 +345,7 @@ _HELP = re.compile(r"[;.] GET /v1/openapi\.json [^.;]*")
 
 def in_commands(text: str) -> str:
     """A text of the API for people at the command line: where it names a request or a field, what is typed instead."""
-    says = [_COMMANDS, *(getattr(part, "SAYS", {}) for part in contracts.parts("commands").values())]
+    says = [_COMMANDS, *(part.says for part in contracts.parts(COMMANDS).values())]
     text = _HELP.sub("", text)
     for request, command in sorted((pair for some in says for pair in some.items()), reverse=True):
         text = text.replace(request, command)

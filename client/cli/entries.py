@@ -1,8 +1,11 @@
-"""What a command is in a table. Imports nothing: `learningchain --help` is quick."""
+"""What a command is in a table. Imports next to nothing: `learningchain --help` is quick."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from learningchain.client.contracts import PartKind
 
 
 class Command(NamedTuple):
@@ -45,3 +48,16 @@ class Family(NamedTuple):
 
 Sections = dict[str, tuple[Command | Family, ...]]
 """Commands by the heading under which a page lists them."""
+
+
+class CommandsPart(NamedTuple):
+    """The commands of one contract. Its module imports nothing but this one."""
+
+    sections: Sections
+    says: Mapping[str, str] = {}
+    """What is typed instead of a request or a field that a text of the API names."""
+    find: str = ""
+    """What finds what may be parked (`release`) by the beginning of its id, as `Command.where` says it."""
+
+
+COMMANDS: Final = PartKind("commands", CommandsPart)

@@ -24,6 +24,7 @@ from learningchain.client.cli.common import (
 from learningchain.client.cli.options import Parameter
 from learningchain.client.cli.paper import Console
 from learningchain.client.keys.names import ADDRESS, Names, near
+from learningchain.client.schema.people import PEOPLE
 from learningchain.client.sdk.types import ApiError, NotFoundError
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ async def read_status(node: Client) -> tuple[StatusView, str, str]:
 
 def role_of(a: AccountView) -> str:
     """What an account is called to, by the consensus or by a contract; else it is a member."""
-    called = (part.role(a) for part in contracts.parts("people").values() if hasattr(part, "role"))
+    called = (part.role(a) for part in contracts.parts(PEOPLE).values())
     return "validator" if a.get("validator") else next((role for role in called if role), "member")
 
 
@@ -155,7 +156,7 @@ def balance(
         if earned := found.get("bandwidth"):
             rows.append(("bandwidth", f"{size_text(max(0, earned['left']))} left, {size_text(earned['per_s'])}/s"))
         rows.append(("status", found.get("status")))
-        for part in contracts.parts("people").values():
+        for part in contracts.parts(PEOPLE).values():
             rows += part.rows(found, clock)
         console.print(facts(str(found.get("id")), rows))
 

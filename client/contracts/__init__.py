@@ -1,12 +1,12 @@
 """The client's side of the contracts: a folder each, found by itself; adding one touches no other file.
 
-A slice is a package with the modules that its contract needs, each found by its name:
+A slice is a package with the modules that its contract needs, each found by its name. `PART` of such a module is an object of the
+type that its readers go by; where that type is declared, the kind stands beside it (`parts(TEXTS)`):
 
-    commands   SECTIONS, its commands, and SAYS; imports nothing but `client.cli.entries`     read by client.cli
+    commands   CommandsPart: its commands; imports nothing else                              client.cli.entries
     settings   WORK, its settings of the section [work], SECTIONS, others, and CHECKS         read by client.config
-    people     role and rows, its part of an account in words                                 read by client.cli.ledger, dashboard
-    references find, how what it keeps is named where one is typed                           read by commands
-    texts      TEXTS, why its codes refuse and what to do, and REASONS, why credits move       read by client.schema.explain
+    people     PeoplePart: its part of an account in words                                   client.schema.people
+    texts      TextsPart: why its codes refuse, why credits move, what its records prove       client.schema.explain
     work       WORK, its machines                                                            read by client.work.machine
     api        ROUTES, and PATH and FOLLOWERS where there are some                           read by client.api.table
     account    VIEW and of, its part of what is said of an account                           read by client.api.accounts
@@ -17,7 +17,6 @@ A slice is a package with the modules that its contract needs, each found by its
     sdk        CALLS, its calls of the SDK                                                   read by client.sdk.client
     objects    PARTS, what a node as an object has of it, awaited and blocking, of own slices   read by client.sdk.connecting
     figures    FIGURES, what its metrics count of this node                                  read by client.node.ledger
-    proven     said, what records in a receipt file mean, and what keys open of them         read by client.receipts.files
     statements StatementsPart: what the identity signs beside transactions                    client.keys.statements
 
 Slices lie here, or in another distribution that names its package under the entry point group `learningchain.client`, as it names

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,13 @@ from learningchain.chain.ledger.listings import MAX_RECORD, type_of
 from learningchain.chain.ledger.receipt_file import MAX_RECEIPT_FILE, Proven, check_receipt_file
 from learningchain.chain.types import LogEvent, TransferEvent, block_id, format_credits, parse_checkpoint
 from learningchain.client import contracts
-from learningchain.client.schema.explain import explain
+from learningchain.client.schema.explain import TEXTS, explain
 from learningchain.client.schema.render import code_name, render_event, render_op
 from learningchain.client.sdk.files import beginning
 
 Json = dict[str, Any]
 MOST_EVENTS = 100
 """Events of one receipt that are told to people; a program gets all."""
-_REASONS: dict[str, str] = dict(BASE_REASONS)
-for _slice in contracts.parts("texts").values():
-    _REASONS |= getattr(_slice, "REASONS", {})
 _BURNED = ":banned"
 
 
@@ -87,9 +85,14 @@ def _block_id(text: str) -> bytes:
 # --- in words ---------------------------------------------------------------------------------------------------------------------
 
 
+@cache
+def _reasons() -> dict[str, str]:
+    return dict(BASE_REASONS) | {reason: rule for part in contracts.parts(TEXTS).values() for reason, rule in part.reasons.items()}
+
+
 def reason_words(reason: str) -> str:
     """The rule behind a movement of credits."""
-    rule = _REASONS.get(reason.removesuffix(_BURNED), f"{reason}: a reason that this version has no words for")
+    rule = _reasons().get(reason.removesuffix(_BURNED), f"{reason}: a reason that this version has no words for")
     if reason.endswith(_BURNED):
         return f"{rule}; the account that it was for is banned, so it was burned (LC-CRD-6)"
     return rule
@@ -143,8 +146,8 @@ def _contract_words(p: Proven, keys: Sequence[bytes]) -> tuple[list[str], Json]:
     records = {key: None if raw is None else decoded_record(key, raw) for key, raw in p.records}
     lines: list[str] = []
     documents: Json = {}
-    for name, part in contracts.parts("proven").items() if records or keys else ():
-        told, found = part.said(records, keys)
+    for name, part in contracts.parts(TEXTS).items() if records or keys else ():
+        told, found = part.proven(records, keys)
         lines += told
         if found:
             documents[name] = found

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any, Final, NamedTuple
+
 from learningchain.chain.errors import Code, TxCode
 from learningchain.chain.params import MAX_VALID_FOR
 from learningchain.client import contracts
+from learningchain.client.contracts import PartKind
 
-_TEXTS: dict[int, tuple[str, str]] = {
+_OWN: dict[int, tuple[str, str]] = {
     Code.INSUFFICIENT_CREDITS: ("the sender has too few free credits", "Use a smaller amount, or wait until credits arrive"),
     Code.UNKNOWN_ACCOUNT: ("this network has no such account", "Check the address: GET /v1/accounts lists every account"),
     Code.BAD_AMOUNT: ("the amount must be at least one micro-credit (0.000001)", "Use a positive amount"),
@@ -37,11 +42,31 @@ _TEXTS: dict[int, tuple[str, str]] = {
         "Mend what the code in this text says, and sign it again with the next sequence",
     ),
     TxCode.QUARANTINED: ("the transaction was set aside because it breaks an invariant", "Report it with the transaction's id"),
-} | {int(code): text for slice_ in contracts.parts("texts").values() for code, text in slice_.TEXTS.items()}
+}
+
+
+class TextsPart(NamedTuple):
+    """What people are told of one contract."""
+
+    refusals: Mapping[int, tuple[str, str]]
+    """By its codes: why a message is refused, and what to do."""
+    reasons: Mapping[str, str] = {}
+    """By the reasons for which it moves credits: the rule in words."""
+    proven: Callable[[Mapping[bytes, Any], Sequence[bytes]], tuple[list[str], list[dict[str, Any]]]] = lambda _, __: ([], [])
+    """(records of a receipt file by key, decoded; keys that open what is encrypted in them) -> what they mean together, for people
+    and for programs. Raises ValueError for keys that open nothing."""
+
+
+TEXTS: Final = PartKind("texts", TextsPart)
+
+
+@cache
+def _refusals() -> dict[int, tuple[str, str]]:
+    return _OWN | {int(code): text for part in contracts.parts(TEXTS).values() for code, text in part.refusals.items()}
 
 
 def explain(code: int) -> tuple[str, str]:
     """(why, what to do) behind a code."""
-    return _TEXTS.get(
+    return _refusals().get(
         int(code), (f"refused with code {int(code)}", "The contract's chapter of the specification says what it means")
     )

@@ -59,8 +59,15 @@ def test_a_validator_releases_what_is_parked(api: Fake, run: Any, word: str, giv
     assert api.bodies("POST", "/v1/releases")[1] == {"contract": "membership", "ref": OTHER, "give_back": give_back}
 
 
-def test_a_parked_job_is_released_by_the_first_characters_of_its_id(api: Fake, run: Any) -> None:
-    assert run("release", "job", JOB[:6], "--retry").code == 0
+@pytest.mark.parametrize(
+    ("contract", "path", "what"),
+    [("job", "jobs", "job"), ("prediction", "predictions", "request's"), ("federation", "federations", "federation's")],
+)
+def test_what_is_parked_is_released_by_the_first_characters_of_its_id(
+    api: Fake, run: Any, contract: str, path: str, what: str
+) -> None:
+    api.answers[f"GET /v1/{path}"] = [{"id": JOB}]
+    assert run("release", contract, JOB[:6], "--retry").code == 0
     assert api.bodies("POST", "/v1/releases")[0]["ref"] == JOB
-    wrong = run("release", "job", "xyz", "--retry")
-    assert wrong.code == 2 and "'xyz' is no job id" in wrong.err
+    wrong = run("release", contract, "xyz", "--retry")
+    assert wrong.code == 2 and f"'xyz' is no {what} id" in wrong.err

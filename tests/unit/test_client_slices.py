@@ -61,15 +61,16 @@ CONTRACT = Contract(
 """,
     "toy_client/__init__.py": "",
     "toy_client/texts.py": """
+from learningchain.client.schema.explain import TextsPart
 from toy_chain import ToyCode
 
-TEXTS = {ToyCode.RUDE: ("nobody is greeted", "Greet somebody")}
+PART = TextsPart({ToyCode.RUDE: ("nobody is greeted", "Greet somebody")})
 """,
     "toy_client/commands.py": """
-from learningchain.client.cli.entries import Command, Family
+from learningchain.client.cli.entries import Command, CommandsPart, Family
 
-SECTIONS = {"Toys": (Family("toy", "Greet people.", (Command("greet", "cli:greet", "Greet somebody.", "toy greet alice"),)),)}
-SAYS = {"POST /v1/toy/{name}": "learningchain toy greet"}
+TOYS = {"Toys": (Family("toy", "Greet people.", (Command("greet", "cli:greet", "Greet somebody.", "toy greet alice"),)),)}
+PART = CommandsPart(TOYS, says={"POST /v1/toy/{name}": "learningchain toy greet"})
 """,
     "toy_client/cli.py": '''
 from learningchain.client.cli.common import HERE, Common

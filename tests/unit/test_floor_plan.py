@@ -11,6 +11,7 @@ import pytest
 
 from learningchain.chain.contracts import CONTRACTS
 from learningchain.client import contracts
+from learningchain.client.schema.explain import TEXTS
 from scripts import ledger_words
 
 ROOT = Path(__file__).parents[2]
@@ -31,9 +32,9 @@ def test_no_file_of_the_ledger_names_a_route_or_a_command(tmp_path: Path, line: 
 
 
 def test_every_code_of_a_contract_has_words_for_people_and_no_words_are_without_a_code() -> None:
-    texts = contracts.parts("texts")
+    texts = contracts.parts(TEXTS)
     for contract in CONTRACTS:
-        assert {int(code) for code in contract.codes} == set(texts[contract.name].TEXTS), contract.name
+        assert {int(code) for code in contract.codes} == set(texts[contract.name].refusals), contract.name
 
 
 # --- the rooms of a contract ----------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """The commands about credits. Imports nothing: `learningchain --help` is quick."""
 
-from learningchain.client.cli.entries import Command, Sections
+from learningchain.client.cli.entries import Command, CommandsPart, Sections
 
-SECTIONS: Sections = {
+_SECTIONS: Sections = {
     "Credits and blocks": (
         Command(
             "transfer",
@@ -12,3 +12,4 @@ SECTIONS: Sections = {
         ),
     ),
 }
+PART = CommandsPart(_SECTIONS)

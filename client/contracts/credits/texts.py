@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from learningchain.chain.contracts.credits.messages import CreditCode
+from learningchain.client.schema.explain import TextsPart
 
 REASONS: dict[str, str] = {
     "transfer": "the sender transferred its free credits (LC-CRD-2)",
@@ -14,3 +15,4 @@ TEXTS: dict[int, tuple[str, str]] = {
     CreditCode.ALLOWANCE_TOO_SMALL: ("the owner's allowance is smaller than the amount", "Ask the owner for a larger allowance"),
     CreditCode.OWNER_BANNED: ("the owner of the credits is banned", "Nothing can be taken from this account"),
 }
+PART = TextsPart(TEXTS, REASONS)

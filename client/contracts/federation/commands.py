@@ -1,8 +1,8 @@
 """The commands about federations. Imports nothing: `learningchain --help` is quick."""
 
-from learningchain.client.cli.entries import Command, Family, Sections
+from learningchain.client.cli.entries import Command, CommandsPart, Family, Sections
 
-SECTIONS: Sections = {
+_SECTIONS: Sections = {
     "Federated training": (
         Family(
             "fed",
@@ -103,8 +103,7 @@ SECTIONS: Sections = {
         ),
     ),
 }
-
-SAYS = {
+_SAYS = {
     "GET /v1/federations/{id}/rounds": "learningchain fed rounds FED",
     "GET /v1/federations/{id}": "learningchain fed show FED",
     "GET /v1/federations/{federation}": "learningchain fed show FED",
@@ -113,3 +112,4 @@ SAYS = {
     "pace_s": "--pace",
     "ends_in_s": "--ends",
 }
+PART = CommandsPart(_SECTIONS, _SAYS, find="references:find_federation")

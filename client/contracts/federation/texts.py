@@ -5,6 +5,7 @@ from __future__ import annotations
 from learningchain.chain.contracts.federation.messages import (
     FederationCode,
 )
+from learningchain.client.schema.explain import TextsPart
 
 _READ = "Read the federation (GET /v1/federations/{id}) and send what fits its present state"
 _NOTHING = "Nothing to do"
@@ -119,3 +120,4 @@ REASONS: dict[str, str] = {
     "fed.bounty.back": "the federation ended: what is left of the bounty goes back to the sponsor (LC-FED-46)",
     "fed.fees.back": "the federation ended: fees that nobody earned go back to the sponsor (LC-FED-46)",
 }
+PART = TextsPart(TEXTS, REASONS)

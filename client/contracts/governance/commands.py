@@ -1,8 +1,8 @@
 """The commands about proposals. Imports nothing: `learningchain --help` is quick."""
 
-from learningchain.client.cli.entries import Command, Sections
+from learningchain.client.cli.entries import Command, CommandsPart, Sections
 
-SECTIONS: Sections = {
+_SECTIONS: Sections = {
     "Governance": (
         Command(
             "propose",
@@ -28,8 +28,8 @@ SECTIONS: Sections = {
         ),
     ),
 }
-
-SAYS = {
+_SAYS = {
     "GET /v1/proposals": "learningchain proposals",
     "GET /v1/parameters": "learningchain parameters",
 }
+PART = CommandsPart(_SECTIONS, _SAYS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from learningchain.chain.contracts.governance.messages import MAX_OPEN, GovernanceCode
+from learningchain.client.schema.explain import TextsPart
 
 TEXTS: dict[int, tuple[str, str]] = {
     GovernanceCode.NOT_A_VALIDATOR: ("only validators of the present set propose and vote", "Send this from a validator's node"),
@@ -35,3 +36,4 @@ TEXTS: dict[int, tuple[str, str]] = {
         "GET /v1/status says the height and version of the network",
     ),
 }
+PART = TextsPart(TEXTS)

@@ -1,8 +1,8 @@
 """The commands about jobs. Imports nothing: `learningchain --help` is quick."""
 
-from learningchain.client.cli.entries import Command, Family, Sections
+from learningchain.client.cli.entries import Command, CommandsPart, Family, Sections
 
-SECTIONS: Sections = {
+_SECTIONS: Sections = {
     "The node": (
         Family(
             "audit",
@@ -103,9 +103,9 @@ SECTIONS: Sections = {
         ),
     ),
 }
-
-SAYS = {
+_SAYS = {
     "GET /v1/jobs/{id}": "learningchain job show JOB",
     "GET /v1/jobs": "learningchain job list",
     "expires_in_s": "--expires",
 }
+PART = CommandsPart(_SECTIONS, _SAYS, find="references:find")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from learningchain.chain.contracts.job.messages import JobCode
+from learningchain.client.schema.explain import TextsPart
 
 _READ_JOB = "Read the job (GET /v1/jobs/{id}) and send what fits its present state"
 TEXTS: dict[int, tuple[str, str]] = {
@@ -107,3 +108,4 @@ REASONS: dict[str, str] = {
     "bond.burned": "a claim on this job was judged false, which costs its poster as much as the claimant (LC-JOB-40)",
     "deposit.burned": "the hidden data was not opened in time, or its key opened something else (LC-JOB-33)",
 }
+PART = TextsPart(TEXTS, REASONS)

@@ -1,8 +1,8 @@
 """The commands about keys. Imports nothing: `learningchain --help` is quick."""
 
-from learningchain.client.cli.entries import Command, Family, Sections
+from learningchain.client.cli.entries import Command, CommandsPart, Family, Sections
 
-SECTIONS: Sections = {
+_SECTIONS: Sections = {
     "Getting started": (
         Family(
             "key",
@@ -47,10 +47,10 @@ SECTIONS: Sections = {
         ),
     ),
 }
-
-SAYS = {
+_SAYS = {
     "POST /v1/key": "learningchain key rotate",
     "POST /v1/guardians": "learningchain guardians set",
     "POST /v1/recoveries": "learningchain recover approve",
     "POST /v1/objections": "learningchain recover object",
 }
+PART = CommandsPart(_SECTIONS, _SAYS)

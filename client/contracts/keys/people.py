@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from learningchain.client.cli.common import named, relative, span
+from learningchain.client.schema.people import PeoplePart
 
 
 def rows(found: Any, clock: int) -> list[tuple[str, Any]]:
@@ -49,3 +50,6 @@ def recovery_rows(found: Any, clock: int) -> list[tuple[str, Any]]:
     if open_["objected"]:
         rows.append(("", "whoever has the present key objected"))
     return rows + [("", f"{named(word['guardian'])}: {word['key']}") for word in open_["words"]]
+
+
+PART = PeoplePart(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from learningchain.chain.contracts.keys.messages import KeyCode
+from learningchain.client.schema.explain import TextsPart
 
 TEXTS: dict[int, tuple[str, str]] = {
     KeyCode.BAD_KEY: ("this is no public key", "Send a compressed secp256k1 key of 33 bytes"),
@@ -28,3 +29,4 @@ TEXTS: dict[int, tuple[str, str]] = {
     KeyCode.SAME_WORD: ("this word is recorded already", "Nothing to do; a word for another key would replace it"),
     KeyCode.NO_RECOVERY: ("no recovery of this account is open", "Nothing to do"),
 }
+PART = TextsPart(TEXTS)

@@ -1,8 +1,8 @@
 """The commands about accounts. Imports nothing: `learningchain --help` is quick."""
 
-from learningchain.client.cli.entries import Command, Family, Sections
+from learningchain.client.cli.entries import Command, CommandsPart, Family, Sections
 
-SECTIONS: Sections = {
+_SECTIONS: Sections = {
     "Getting started": (
         Command(
             "join",
@@ -84,11 +84,11 @@ SECTIONS: Sections = {
         ),
     ),
 }
-
-SAYS = {
+_SAYS = {
     "GET /v1/box-key": "learningchain key box",
     "POST /v1/box-key": "learningchain key box --renew",
     "GET /v1/cases": "learningchain case list",
     "GET /v1/accounts/{id}": "learningchain balance ACCOUNT",
     "GET /v1/accounts": "learningchain accounts",
 }
+PART = CommandsPart(_SECTIONS, _SAYS)

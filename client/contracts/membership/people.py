@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from learningchain.client.cli.common import counted, relative, size_text, when
+from learningchain.client.schema.people import PeoplePart
 
 if TYPE_CHECKING:
     from learningchain.client.api.accounts import AccountView
@@ -43,3 +44,6 @@ def _verifies(found: AccountView, clock: int) -> str:
         return "never drawn: it declared no capacity"
     sizes = f"image {size_text(own['image'])}, model {size_text(own['model_cap'])}"
     return f"{own['arch']}, {counted(own['cpus_milli'] / 1_000, 'processor')}, {own['mem_mb']} MiB, {sizes}, {own['eval_s']} s"
+
+
+PART = PeoplePart(rows, role)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from learningchain.chain.contracts.membership.messages import MemberCode
+from learningchain.client.schema.explain import TextsPart
 
 REASONS: dict[str, str] = {
     "invitation.locked": "the inviter set credits aside for whoever joins with its invitation (LC-MEM-21)",
@@ -70,3 +71,4 @@ TEXTS: dict[int, tuple[str, str]] = {
         "Ask a member nearer to the root or of another root for an invitation, or a validator to propose your admission",
     ),
 }
+PART = TextsPart(TEXTS, REASONS)

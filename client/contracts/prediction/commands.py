@@ -1,8 +1,8 @@
 """The commands about predictions. Imports nothing: `learningchain --help` is quick."""
 
-from learningchain.client.cli.entries import Command, Family, Sections
+from learningchain.client.cli.entries import Command, CommandsPart, Family, Sections
 
-SECTIONS: Sections = {
+_SECTIONS: Sections = {
     "Predictions": (
         Command(
             "predict",
@@ -87,8 +87,7 @@ SECTIONS: Sections = {
         ),
     ),
 }
-
-SAYS = {
+_SAYS = {
     "GET /v1/models/{id}": "learningchain model show MODEL",
     "GET /v1/models/{model}": "learningchain model show MODEL",
     "GET /v1/models": "learningchain model list",
@@ -99,3 +98,4 @@ SAYS = {
     "max_charge": "--max-charge",
     "within_s": "--within",
 }
+PART = CommandsPart(_SECTIONS, _SAYS, find="references:find_request")

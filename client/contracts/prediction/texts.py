@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from learningchain.chain.contracts.prediction.messages import PredictionCode
+from learningchain.client.schema.explain import TextsPart
 
 _READ_MODEL = "Read the model (GET /v1/models/{id})"
 _READ_REQUEST = "Read the request (GET /v1/predictions/{id}) and send what fits its present state"
@@ -156,3 +160,12 @@ REASONS: dict[str, str] = {
     "policy.locked": "the policy's fee is set aside while it is kept (LC-PRE-43)",
     "policy.back": "nobody named the policy for long: it is dropped, and its fee goes back (LC-PRE-43)",
 }
+
+
+def _proven(records: Mapping[bytes, Any], keys: Sequence[bytes]) -> tuple[list[str], list[dict[str, Any]]]:
+    from learningchain.client.contracts.prediction.proven import said  # loaded where a receipt has records
+
+    return said(records, keys)
+
+
+PART = TextsPart(TEXTS, REASONS, _proven)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
 from learningchain.client import contracts
 from learningchain.client.cli.common import HERE, Common, WrongUsage, facts, listing, named, relative
+from learningchain.client.cli.entries import COMMANDS
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished, role_of
 from learningchain.client.cli.options import Parameter
 from learningchain.client.cli.paper import Console, Text
@@ -136,8 +139,8 @@ def release(
     wait = min(wait, MAX_WAIT)
 
     async def send(node: Client) -> tuple[str, TxAnswer]:
-        named_by = contracts.parts("references").get(contract)
-        whole = await named_by.find(node, ref) if named_by else common.account(ref)
+        find = _finder(contract)
+        whole = common.account(ref) if find is None else await find(node, ref)
         return whole, await node.release(contract, whole, give_back=give_back, wait=wait)
 
     whole, done = common.ask(send)
@@ -149,6 +152,16 @@ def release(
 
     common.out.show(done, people)
     return finished(common, done, wait)
+
+
+def _finder(contract: str) -> Callable[[Client, str], Awaitable[str]] | None:
+    """What finds by the beginning of its id what a contract keeps; None of one that keeps accounts alone."""
+    part = contracts.parts(COMMANDS).get(contract)
+    if part is None or not part.find:
+        return None
+    module, _, function = part.find.partition(":")
+    found: Callable[[Client, str], Awaitable[str]] = getattr(import_module(f"{contracts.packages()[contract]}.{module}"), function)
+    return found
 
 
 def judge(

@@ -1,8 +1,8 @@
 """The commands about the weather."""
 
-from learningchain.client.cli.entries import Command, Family, Sections
+from learningchain.client.cli.entries import Command, CommandsPart, Family, Sections
 
-SECTIONS: Sections = {
+_SECTIONS: Sections = {
     "Weather": (
         Family(
             "weather",
@@ -14,4 +14,4 @@ SECTIONS: Sections = {
         ),
     ),
 }
-SAYS = {"GET /v1/forecasts": "learningchain weather list"}
+PART = CommandsPart(_SECTIONS, says={"GET /v1/forecasts": "learningchain weather list"})

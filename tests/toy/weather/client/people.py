@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from learningchain.client.schema.people import PeoplePart
+
 
 def role(found: Any) -> str | None:
     return "forecaster" if found.get("rain") else None
@@ -11,3 +13,6 @@ def role(found: Any) -> str | None:
 
 def rows(found: Any, clock: int) -> list[tuple[str, Any]]:
     return [("expects rain in", ", ".join(found["rain"]))] if found.get("rain") else []
+
+
+PART = PeoplePart(rows, role)
