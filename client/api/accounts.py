@@ -14,11 +14,11 @@ from learningchain.client import contracts
 from learningchain.client.api.chain import first_block
 from learningchain.client.api.errors import RequestError, not_found, not_kept
 from learningchain.client.api.locked import Locked
-from learningchain.client.api.route import Call, Route, parse_account
+from learningchain.client.api.route import ACCOUNT, Call, Route, parse_account
 from learningchain.client.schema.bodies import AccountBase, HistoryQuery, HistoryView
 from learningchain.client.schema.render import Json
 
-_PARTS = contracts.parts("account")
+_PARTS = contracts.parts(ACCOUNT)
 _STANDING = {ACTIVE: "active", SUSPENDED: "suspended"}
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from learningchain.client.contracts.membership.http.schema import MemberView
 
     class AccountView(AccountBase, MemberView):
-        """What the ledger says of an account, and what each contract does (`VIEW` of its slice)."""
+        """What the ledger says of an account, and what each contract does (`AccountPart`)."""
 
 else:
-    _VIEWS = (AccountBase, *(part.VIEW for part in _PARTS.values()))
+    _VIEWS = (AccountBase, *(part.view for part in _PARTS.values()))
     AccountView = TypedDict("AccountView", {k: v for view in _VIEWS for k, v in get_type_hints(view, include_extras=True).items()})
     AccountView.__doc__ = "\n".join(inspect.cleandoc(view.__doc__ or "") for view in _VIEWS)
 

@@ -227,7 +227,7 @@ def build() -> dict[str, Any]:
             ),
         },
         "servers": [{"url": f"http://{ApiConfig().listen}", "description": "where a node listens by default: api.listen"}],
-        "tags": [{"name": name, "description": (module.__doc__ or "").splitlines()[0]} for name, module in THEMES.items()],
+        "tags": [{"name": name, "description": (part.about or "").splitlines()[0]} for name, part in THEMES.items()],
         "security": [{"token": []}],
         "paths": paths,
         "components": {

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -22,6 +22,7 @@ from learningchain.chain.crypto import parse_address
 from learningchain.chain.errors import Malformed
 from learningchain.client.api.errors import ErrorResponse, RequestError, unavailable, usage
 from learningchain.client.api.whole_node import NodeService
+from learningchain.client.contracts import PartKind
 from learningchain.client.kept import KeptFiles
 from learningchain.client.keys.tokens import FULL, Token, Tokens, TokenScope
 from learningchain.client.schema.bodies import NoQuery, Strict
@@ -30,12 +31,17 @@ from learningchain.p2p.limits import TokenBucket
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from learningchain.client.api.following import Followers
+    from learningchain.chain.host import Reader
+    from learningchain.client.api.following import Follower, Followers
     from learningchain.client.api.hub import Hub
     from learningchain.client.api.load import Load
     from learningchain.client.api.metrics import Metrics
     from learningchain.client.api.sessions import Sessions
     from learningchain.client.api.tickets import Tickets
+    from learningchain.client.node.block_figures import OwnFigures
+    from learningchain.client.node.interface import Ledger
+    from learningchain.client.schema.render import Json
+    from learningchain.p2p.outsiders import Door
 
 T = TypeVar("T")
 
@@ -312,3 +318,31 @@ def parse_hash(text: str) -> bytes:
 
 def parse_account(name: str, text: str) -> bytes:
     return parse_field(name, parse_address, text)
+
+
+class ApiPart(NamedTuple):
+    """What one contract adds to what a node answers."""
+
+    about: str | None
+    """Of which the first line is its theme in openapi.json: its module's docstring."""
+    routes: tuple[Route, ...]
+    followers: tuple[type[Follower], ...] = ()
+    path: Mapping[str, Mapping[str, Any]] = {}
+    """What the variable parts of its paths are, as schemas."""
+    figures: Callable[[bytes], OwnFigures] | None = None
+    """(account of this node) -> what its metrics count of the node from the events of blocks."""
+    door: Callable[[Ledger, Callable[[], bytes], Callable[[], int]], Door] | None = None
+    """(ledger, the genesis file, a monotonic clock in milliseconds) -> what this node answers to who asks to join."""
+
+
+class AccountPart(NamedTuple):
+    """What is said of an account, as far as one contract is concerned."""
+
+    view: type
+    """Its fields, a TypedDict."""
+    of: Callable[[Reader, bytes], Json]
+    """(state, account) -> the values of these fields."""
+
+
+API: Final = PartKind("api", ApiPart)
+ACCOUNT: Final = PartKind("account", AccountPart)

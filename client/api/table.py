@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -23,11 +24,11 @@ from learningchain.client.api import (
 )
 from learningchain.client.api.following import Follower
 from learningchain.client.api.locked import Locked
-from learningchain.client.api.route import Route
+from learningchain.client.api.route import API, ApiPart, Route
 from learningchain.client.schema.texts import ADDRESS, form
 
-_SLICES = contracts.parts("api")
-THEMES: dict[str, ModuleType] = {
+_SLICES = contracts.parts(API)
+_OWN: dict[str, ModuleType] = {
     "ops": ops,
     "accounts": accounts,
     "chain": chain,
@@ -41,11 +42,12 @@ THEMES: dict[str, ModuleType] = {
     "callbacks": callbacks,
     "events": events,
     "dashboard": dashboard,
-} | _SLICES
-ROUTES: tuple[tuple[str, Route], ...] = tuple((theme, route) for theme, module in THEMES.items() for route in module.ROUTES)
+}
+THEMES: dict[str, ApiPart] = {name: ApiPart(module.__doc__, module.ROUTES) for name, module in _OWN.items()} | _SLICES
+ROUTES: tuple[tuple[str, Route], ...] = tuple((theme, route) for theme, part in THEMES.items() for route in part.routes)
 """(theme, route)"""
-FOLLOWERS: tuple[type[Follower], ...] = (Locked, *(kind for part in _SLICES.values() for kind in getattr(part, "FOLLOWERS", ())))
-PATH: dict[str, dict[str, Any]] = {
+FOLLOWERS: tuple[type[Follower], ...] = (Locked, *(kind for part in _SLICES.values() for kind in part.followers))
+PATH: dict[str, Mapping[str, Any]] = {
     "setting": {"type": "string", "description": "a setting's dotted name", "pattern": "^[a-z_.]{1,64}$"},
     "account": {"type": "string", "description": "an identity, lc1…"} | form(ADDRESS, "lc-address"),
     "height": {"type": "string", "description": "a height, or latest", "pattern": "^(latest|0|[1-9][0-9]*)$"},
@@ -62,7 +64,7 @@ PATH: dict[str, dict[str, Any]] = {
     "run": {"type": "string"},
     "name": {"type": "string", "description": "of own data", "pattern": "^[a-z0-9][a-z0-9_-]{0,31}$"},
     "callback": {"type": "string", "description": "what it is about, such as the id of a request", "pattern": "^[0-9a-f]{64}$"},
-} | {name: schema for part in _SLICES.values() for name, schema in getattr(part, "PATH", {}).items()}
+} | {name: schema for part in _SLICES.values() for name, schema in part.path.items()}
 """What the variable parts of paths are."""
 
 

@@ -8,15 +8,13 @@ type that its readers go by; where that type is declared, the kind stands beside
     people     PeoplePart: its part of an account in words                                   client.schema.people
     texts      TextsPart: why its codes refuse, why credits move, what its records prove       client.schema.explain
     work       WORK, its machines                                                            read by client.work.machine
-    api        ROUTES, and PATH and FOLLOWERS where there are some                           read by client.api.table
-    account    VIEW and of, its part of what is said of an account                           read by client.api.accounts
+    api        ApiPart: routes, what counts for metrics, what it answers to who asks to join   client.api.route
+    account    AccountPart: its part of what is said of an account                             client.api.route
     pages      PAGES and NAV, drawn with its folder `templates`; overview, FIRST             read by client.dashboard
-    outsiders  door, what it answers to who asks to join                                      read by client.daemon.services
     callbacks  CallbackPart: what is told to URLs                                             client.callbacks.following
     notify     NotifyPart: what the operator is told of                                       client.notify.events
     sdk        CALLS, its calls of the SDK                                                   read by client.sdk.client
     objects    PARTS, what a node as an object has of it, awaited and blocking, of own slices   read by client.sdk.connecting
-    figures    FIGURES, what its metrics count of this node                                  read by client.node.ledger
     statements StatementsPart: what the identity signs beside transactions                    client.keys.statements
 
 Slices lie here, or in another distribution that names its package under the entry point group `learningchain.client`, as it names

@@ -227,7 +227,7 @@ class Daemon:
             if self.keys is None
             else self.keys.beacon_keys(functools.partial(can_reveal, state, self.identity.id)),
         )
-        self.ledger = NodeLedger(self.node, self.signer, store)
+        self.ledger = NodeLedger(self.node, self.signer, store, services.make_figures(self.node.own_id))
         self._gossip = GossipTargets(MESH, random.Random(secrets.randbits(64)))
         self.driver = Driver(
             self.node,

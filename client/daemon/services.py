@@ -16,6 +16,7 @@ import structlog
 
 from learningchain.chain.ledger.genesis import Genesis, to_json
 from learningchain.client import contracts
+from learningchain.client.api.route import API
 from learningchain.client.config import Config
 from learningchain.client.daemon.faults import StartError
 from learningchain.client.daemon.opening import version
@@ -23,6 +24,7 @@ from learningchain.client.daemon.service import RunningNode
 from learningchain.client.keys.tokens import FILE as TOKENS
 from learningchain.client.keys.tokens import TokenFile
 from learningchain.client.node import process
+from learningchain.client.node.block_figures import OwnFigures
 from learningchain.client.node.driver import now_ms
 from learningchain.client.node.ledger import NodeLedger
 from learningchain.p2p.address_book import parse_endpoint
@@ -152,10 +154,13 @@ def make_mover(
     return mover
 
 
+def make_figures(own_id: bytes) -> list[OwnFigures]:
+    """Make what contracts count of this node."""
+    return [part.figures(own_id) for part in contracts.parts(API).values() if part.figures is not None]
+
+
 def make_door(ledger: NodeLedger, genesis: Genesis) -> Door | None:
     """Which contract answers those that ask to join, where one does."""
     text = functools.cache(lambda: to_json(genesis))
-    for part in contracts.parts("outsiders").values():
-        made: Door = part.door(ledger, text, lambda: int(time.monotonic() * 1_000))
-        return made
-    return None
+    doors = [part.door for part in contracts.parts(API).values() if part.door is not None]
+    return doors[0](ledger, text, lambda: int(time.monotonic() * 1_000)) if doors else None

@@ -7,7 +7,7 @@ import asyncio
 import contextvars
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
@@ -23,7 +23,6 @@ from learningchain.chain.node.node import Node
 from learningchain.chain.params import Params
 from learningchain.chain.storage.blockstore import BlockStore
 from learningchain.chain.types import Receipt, SignedTx, TxBody, net_of
-from learningchain.client import contracts
 from learningchain.client.keys.signing import Signer
 from learningchain.client.node.block_clock import BlockClock
 from learningchain.client.node.block_figures import BlockFigures, OwnFigures
@@ -48,7 +47,8 @@ NORMAL, URGENT = 0, 1
 class NodeLedger:
     """`client.node.interface.Ledger` over a running node."""
 
-    def __init__(self, node: Node, signer: Signer, store: BlockStore) -> None:
+    def __init__(self, node: Node, signer: Signer, store: BlockStore, figures: Sequence[OwnFigures] = ()) -> None:
+        """`figures`: what contracts count of this node."""
         self._node, self._signer, self._store = node, signer, store
         self._turn = asyncio.Lock()
         self._driver: Driver | None = None
@@ -63,8 +63,7 @@ class NodeLedger:
         self._asked: OrderedDict[bytes, str] = OrderedDict()
         """The request by which a transaction came that is in no block yet."""
         self._lines = RequestLines(log)
-        own: list[OwnFigures] = [part.FIGURES(node.own_id) for part in contracts.parts("figures").values()]
-        self.figures = BlockFigures({topic: contract.name for contract in CONTRACTS for topic in contract.events}, own)
+        self.figures = BlockFigures({topic: contract.name for contract in CONTRACTS for topic in contract.events}, figures)
 
     def attach(self, driver: Driver) -> None:
         self._driver = driver

@@ -99,7 +99,7 @@ CALLS = ToyCalls
 """Toys: greetings."""
 
 from learningchain.chain.types import parse_credits
-from learningchain.client.api.route import Route, parse_field
+from learningchain.client.api.route import ApiPart, Route, parse_field
 from learningchain.client.schema.bodies import (
     Strict,
     TxAnswer,
@@ -121,8 +121,8 @@ async def post_greeting(call):
     return await answer(call, "The greeting", await submit(call, "The greeting", op))
 
 
-PATH = {"name": {"type": "string", "description": "whom to greet"}}
 ROUTES = (Route("POST", "/v1/toy/{name}", "Greet", post_greeting, TxAnswer, GreetRequest, WaitQuery, failures=(409,)),)
+PART = ApiPart(__doc__, ROUTES, path={"name": {"type": "string", "description": "whom to greet"}})
 ''',
 }
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from learningchain.chain.contracts.credits import Transfer, supply
 from learningchain.chain.types import format_credits, parse_credits
-from learningchain.client.api.route import Call, Reply, Route, parse_account, parse_field
+from learningchain.client.api.route import ApiPart, Call, Reply, Route, parse_account, parse_field
 from learningchain.client.api.submit import answer, submit
 from learningchain.client.contracts.credits.http.counted import Counted
 from learningchain.client.contracts.credits.http.schema import SupplyView, TransferRequest
@@ -43,8 +43,7 @@ async def post_transfer(call: Call) -> Reply:
     return await answer(call, what, await submit(call, what, op))
 
 
-FOLLOWERS = (Counted,)
-ROUTES = (
+_ROUTES = (
     Route("GET", "/v1/supply", "All credits: minted, burned, and where they lie", get_supply, SupplyView),
     Route(
         "POST",
@@ -57,3 +56,4 @@ ROUTES = (
         failures=(409,),
     ),
 )
+PART = ApiPart(__doc__, _ROUTES, (Counted,))

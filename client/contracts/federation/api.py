@@ -18,7 +18,7 @@ from learningchain.chain.types import cid_text
 from learningchain.client.api.chain import first_block
 from learningchain.client.api.errors import not_found, not_kept
 from learningchain.client.api.files import serve_file
-from learningchain.client.api.route import Call, Route, parse_account, parse_field, parse_hash
+from learningchain.client.api.route import ApiPart, Call, Route, parse_account, parse_field, parse_hash
 from learningchain.client.contracts.federation.http import deploy_api, member_api, pay_api, sponsor_api
 from learningchain.client.contracts.federation.http.happened import AttemptsTold, MeasurementsTold, ToldSteps
 from learningchain.client.contracts.federation.http.ledger_views import (
@@ -208,10 +208,9 @@ async def get_federation_model(call: Call) -> web.StreamResponse:
     return await serve_file(call, cid_text(found[0]), max_size=found[1], timeout_s=call.query.timeout_s)
 
 
-FOLLOWERS = (LiveFederations,)
-PATH = {"federation": {"type": "string", "description": "a federation's id", "pattern": "^[0-9a-f]{64}$"}} | pay_api.PATH
+_PATH = {"federation": {"type": "string", "description": "a federation's id", "pattern": "^[0-9a-f]{64}$"}} | pay_api.PATH
 _ONE = "/v1/federations/{federation}"
-ROUTES = (
+_ROUTES = (
     Route(
         "GET", "/v1/federations", "Federations, the newest first", get_federations, list[FederationSummary], query=FederationsQuery
     ),
@@ -274,3 +273,4 @@ ROUTES = (
         failures=(404, 413),
     ),
 )
+PART = ApiPart(__doc__, _ROUTES, (LiveFederations,), _PATH)

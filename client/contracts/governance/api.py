@@ -32,7 +32,7 @@ from learningchain.chain.ledger.genesis import CORE, OF_CONTRACTS, unit_of
 from learningchain.chain.params import votable
 from learningchain.client.api.ending import Ending, EndingQuery
 from learningchain.client.api.errors import usage
-from learningchain.client.api.route import Call, Reply, Route, parse_account, parse_field, parse_hash
+from learningchain.client.api.route import ApiPart, Call, Reply, Route, parse_account, parse_field, parse_hash
 from learningchain.client.api.submit import answer, submit
 from learningchain.client.contracts.governance.http.schema import (
     ParameterView,
@@ -152,8 +152,7 @@ async def post_withdrawal(call: Call) -> Reply:
     return await answer(call, what, await submit(call, what, op))
 
 
-FOLLOWERS = (OpenProposals,)
-ROUTES = (
+_ROUTES = (
     Route(
         "GET",
         "/v1/proposals",
@@ -200,3 +199,4 @@ ROUTES = (
         failures=(409,),
     ),
 )
+PART = ApiPart(__doc__, _ROUTES, (OpenProposals,))

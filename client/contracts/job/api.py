@@ -16,7 +16,7 @@ from learningchain.chain.host.terms import Arch
 from learningchain.client.api.chain import first_block
 from learningchain.client.api.errors import RequestError, not_found, not_kept
 from learningchain.client.api.files import serve_file
-from learningchain.client.api.route import Call, Reply, Route, parse_field, parse_hash
+from learningchain.client.api.route import ApiPart, Call, Reply, Route, parse_field, parse_hash
 from learningchain.client.api.sets import bytes_here
 from learningchain.client.api.submit import answer, submit, trial_host
 from learningchain.client.contracts.job.http import contractor_api, quotes
@@ -170,9 +170,8 @@ async def get_model(call: Call) -> web.StreamResponse:
     return await serve_file(call, model["cid"], max_size=model["size"], timeout_s=call.query.timeout_s)
 
 
-FOLLOWERS = (LiveJobs,)
-PATH = {"job": {"type": "string", "pattern": "^[0-9a-f]{64}$"}}
-ROUTES = (
+_PATH = {"job": {"type": "string", "pattern": "^[0-9a-f]{64}$"}}
+_ROUTES = (
     Route(
         "POST",
         "/v1/jobs",
@@ -207,3 +206,4 @@ ROUTES = (
     ),
     *contractor_api.ROUTES,
 )
+PART = ApiPart(__doc__, _ROUTES, (LiveJobs,), _PATH)

@@ -6,6 +6,7 @@ from learningchain.chain.contracts.keys import ComingGuardians, changes_of
 from learningchain.chain.contracts.keys.duties import RecoveryAgainst, coming_guardians, guardians_at_head, recovery_against
 from learningchain.chain.crypto import address
 from learningchain.chain.host import Reader
+from learningchain.client.api.route import AccountPart
 from learningchain.client.contracts.keys.http.schema import KeysView
 from learningchain.client.schema.render import Json
 
@@ -45,4 +46,4 @@ def _recovery(against: RecoveryAgainst | None) -> Json | None:
     }
 
 
-VIEW = KeysView
+PART = AccountPart(KeysView, of)

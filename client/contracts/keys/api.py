@@ -5,7 +5,7 @@ from __future__ import annotations
 from learningchain.chain.contracts.keys import ObjectRecovery, Recover, RotateKey, SetGuardians
 from learningchain.chain.crypto import address, is_public_key
 from learningchain.client.api.errors import usage
-from learningchain.client.api.route import Call, Reply, Route, parse_account, parse_field
+from learningchain.client.api.route import ApiPart, Call, Reply, Route, parse_account, parse_field
 from learningchain.client.api.submit import answer, submit
 from learningchain.client.contracts.keys.http.request import check_request, parse_request
 from learningchain.client.contracts.keys.http.schema import GuardiansRequest, RecoveryRequest, RotationRequest
@@ -63,9 +63,10 @@ def _post(path: str, text: str, handler: object, request: type | None = None) ->
     return Route("POST", path, text, handler, TxAnswer, request, WaitQuery, failures=(409,), owner=True)  # type: ignore[arg-type]
 
 
-ROUTES = (
+_ROUTES = (
     _post("/v1/key", "Give this node's account another key", post_key, RotationRequest),
     _post("/v1/guardians", "Name the guardians of this node's account", post_guardians, GuardiansRequest),
     _post("/v1/recoveries", "A guardian's word on the recovery of an account", post_recovery, RecoveryRequest),
     _post("/v1/objections", "Speak against a recovery of this node's own account", post_objection),
 )
+PART = ApiPart(__doc__, _ROUTES)

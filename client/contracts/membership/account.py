@@ -5,6 +5,7 @@ from __future__ import annotations
 from learningchain.chain.contracts.membership import Member, member_key
 from learningchain.chain.crypto import address
 from learningchain.chain.host import Reader
+from learningchain.client.api.route import AccountPart
 from learningchain.client.contracts.membership.http import cases
 from learningchain.client.contracts.membership.http.schema import MemberView
 from learningchain.client.schema.render import Json
@@ -37,4 +38,4 @@ def _capacity(member: Member) -> Json | None:
     }
 
 
-VIEW = MemberView
+PART = AccountPart(MemberView, of)

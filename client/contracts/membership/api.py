@@ -32,7 +32,7 @@ from learningchain.chain.types import parse_credits
 from learningchain.client.api.accounts import AccountView, view
 from learningchain.client.api.ending import Ending, EndingQuery, cursor_of
 from learningchain.client.api.errors import unavailable, usage
-from learningchain.client.api.route import Call, Reply, Route, parse_account, parse_field
+from learningchain.client.api.route import ApiPart, Call, Reply, Route, parse_account, parse_field
 from learningchain.client.api.submit import answer, spending, submit
 from learningchain.client.contracts.membership.http import cases, joining
 from learningchain.client.contracts.membership.http.schema import (
@@ -50,6 +50,7 @@ from learningchain.client.contracts.membership.http.schema import (
     RevokeRequest,
 )
 from learningchain.client.contracts.membership.http.token import to_text
+from learningchain.client.contracts.membership.outsiders import door
 from learningchain.client.contracts.membership.statements import TOKEN, token_body
 from learningchain.client.keys.signing import SignerUnavailable
 from learningchain.client.schema.bodies import TxAnswer, WaitQuery
@@ -207,8 +208,7 @@ def _hash(text: str) -> bytes:
     return bytes.fromhex(text)
 
 
-FOLLOWERS = (OpenCases,)
-ROUTES = (
+_ROUTES = (
     Route(
         "POST",
         "/v1/invitations",
@@ -289,3 +289,4 @@ ROUTES = (
         failures=(409,),
     ),
 )
+PART = ApiPart(__doc__, _ROUTES, (OpenCases,), door=door)

@@ -10,8 +10,9 @@ from learningchain.chain.contracts.prediction.records import LiveKind, ModelReco
 from learningchain.chain.crypto import parse_address
 from learningchain.chain.types import parse_credits
 from learningchain.client.api.errors import not_found, usage
-from learningchain.client.api.route import Call, Reply, Route, parse_field
+from learningchain.client.api.route import ApiPart, Call, Reply, Route, parse_field
 from learningchain.client.api.submit import answer, submit
+from learningchain.client.contracts.prediction.figures import PredictionFigures
 from learningchain.client.contracts.prediction.http import inference_api, policy_api, request_api, serving_api
 from learningchain.client.contracts.prediction.http.live import LivePredictions
 from learningchain.client.contracts.prediction.http.postings import build_model, find_model
@@ -117,8 +118,7 @@ async def post_retirement(call: Call) -> Reply:
     return await answer(call, what, await submit(call, what, RetireModel(model)))
 
 
-FOLLOWERS = (LivePredictions, RecentAnswers)
-PATH = {
+_PATH = {
     "model": {
         "type": "string",
         "description": "a model's id, or its owner and name as lc1…~name",
@@ -128,7 +128,7 @@ PATH = {
     "policy": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
     **inference_api.PATH,
 }
-ROUTES = (
+_ROUTES = (
     Route("GET", "/v1/models", "Models, the newest first", get_models, list[RegisteredModelSummary], query=ModelsQuery),
     Route(
         "POST",
@@ -175,3 +175,4 @@ ROUTES = (
     *policy_api.ROUTES,
     *inference_api.ROUTES,
 )
+PART = ApiPart(__doc__, _ROUTES, (LivePredictions, RecentAnswers), _PATH, figures=PredictionFigures)

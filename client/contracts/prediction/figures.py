@@ -91,6 +91,3 @@ class PredictionFigures:
 def _role(number: int) -> str:
     """Of a seat, by its round: rounds 1 and 2 are of servers, 3 is an appeal's."""
     return JUDGE if number == 3 else SERVER
-
-
-FIGURES = PredictionFigures

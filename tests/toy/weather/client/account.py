@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from learningchain.chain.host import Reader
+from learningchain.client.api.route import AccountPart
 from learningchain.client.schema.render import Json
 
 
@@ -16,4 +17,4 @@ def of(reader: Reader, account: bytes) -> Json:
     return {"rain": [one.place for _, one in reader.scan(b"wf/", 100) if one.by == account]}
 
 
-VIEW = ForecasterView
+PART = AccountPart(ForecasterView, of)

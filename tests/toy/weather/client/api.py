@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from learningchain.chain.crypto import address
 from learningchain.chain.types import parse_credits
-from learningchain.client.api.route import Call, Reply, Route, parse_field
+from learningchain.client.api.route import ApiPart, Call, Reply, Route, parse_field
 from learningchain.client.api.submit import answer, submit
 from learningchain.client.schema.bodies import (
     Strict,
@@ -42,7 +42,8 @@ async def list_forecasts(call: Call) -> list[Json]:
     return [{"place": one.place, "by": address(one.by)} for _, one in call.node.ledger.state.scan(b"wf/", 100)]
 
 
-ROUTES = (
+_ROUTES = (
     Route("GET", "/v1/forecasts", "Places where rain is expected", list_forecasts, list[ForecastView]),
     Route("POST", "/v1/forecasts", "Forecast the weather", post_forecast, TxAnswer, ForecastRequest, WaitQuery, failures=(409,)),
 )
+PART = ApiPart(__doc__, _ROUTES)
