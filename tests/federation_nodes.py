@@ -35,7 +35,6 @@ from learningchain.chain.losses import LossTree, open_losses
 from learningchain.chain.types import cid_text
 from learningchain.client.contracts.federation.arithmetic.vault import of_secret
 from learningchain.client.contracts.federation.roles.aggregator import AggregatorBook, AggregatorMachine
-from learningchain.client.contracts.federation.roles.channel import encode_fed
 from learningchain.client.contracts.federation.roles.computing import perform as compute
 from learningchain.client.contracts.federation.roles.hearing import hear
 from learningchain.client.contracts.federation.roles.member import VAULTS, MemberBook, MemberMachine, VaultBook
@@ -49,7 +48,6 @@ from learningchain.client.contracts.federation.steps import (
     FedMachine,
     LocalRun,
     NodeSelf,
-    SendFed,
     one_of,
 )
 from learningchain.client.contracts.federation.tasks import MadeFile
@@ -69,7 +67,9 @@ from learningchain.client.work.events import (
     LossesOpened,
     Model,
     OpenLosses,
+    PeerSaid,
     RunEnded,
+    SendPeer,
     ServeFile,
     Settled,
     StopServing,
@@ -270,8 +270,8 @@ class FedNode:
                 self.served[effect.cid] = effect.peers
             case StopServing():
                 self.served.pop(effect.cid, None)
-            case SendFed():
-                world.mail.append((self.me, effect.to, encode_fed(effect.message)))
+            case SendPeer():
+                world.mail.append((self.me, effect.to, effect.payload))
             case Compute():
                 self.give(name, self._compute(effect))
             case LocalRun():
@@ -427,7 +427,7 @@ class FedWorld:
             if came is None or node.deaf:
                 continue
             for name in MACHINES:
-                node.give(name, came)
+                node.give(name, PeerSaid(sender, came))
 
     def _fetch(self, node: FedNode, key: tuple[str, str, str], wanted: FetchContent | Decrypt) -> None:
         if key not in node.fetches:

@@ -253,6 +253,14 @@ class ComputeFailed:
     reason: str
 
 
+@dataclass(frozen=True)
+class PeerSaid:
+    """What an account told this node on the slice's channel, as the slice reads it (`Slice.hears`). The connection proves who."""
+
+    sender: bytes
+    message: Any
+
+
 Input = (
     Chain
     | Changed
@@ -272,6 +280,7 @@ Input = (
     | ModelFailed
     | Computed
     | ComputeFailed
+    | PeerSaid
 )
 
 

@@ -119,7 +119,8 @@ class Watch:
 @dataclass(frozen=True)
 class Hearing:
     """What peers may tell a contract's machines, on a channel of their own. `take(reader, own identity, sender, payload)`: the
-    input, None for what this sender has no say in. Raises Malformed, which counts against the sender. Costs a few look-ups."""
+    message (`PeerSaid`), None for what this sender has no say in. Raises Malformed, which counts against the sender. Costs a few
+    look-ups."""
 
     channel: int
     take: Callable[[Reader, bytes, bytes, bytes], Any]

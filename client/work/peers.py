@@ -1,6 +1,6 @@
 """What machines tell machines of other nodes, on channels of their contracts: who is heard, how often. One event loop.
 
-    peer --channel--> rate of this peer --> the slice's `Hearing` --> an input of its machines
+    peer --channel--> rate of this peer --> the slice's `Hearing` --> PeerSaid to its machines
     SendPeer --> the network, once, as far as the account is connected
 
 It is for what the ledger does not need: nothing is answered here, nothing is sent again.
@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from learningchain.chain.errors import Malformed
 from learningchain.chain.host import Reader
+from learningchain.client.work.events import PeerSaid
 from learningchain.client.work.machine import Slice
 from learningchain.p2p.limits import TokenBucket
 
@@ -29,7 +30,7 @@ Penalize = Callable[[bytes, str], None]
 
 
 class PeerChannels:
-    """`now_s`: of a clock that never goes back. `tell(slice name, input)` has what was heard."""
+    """`now_s`: of a clock that never goes back. `tell` has what was heard, and the name of the slice."""
 
     def __init__(
         self,
@@ -37,7 +38,7 @@ class PeerChannels:
         reader: Callable[[], Reader],
         me: bytes,
         *,
-        tell: Callable[[str, Any], None],
+        tell: Callable[[str, PeerSaid], None],
         now_s: Callable[[], float],
         penalize: Penalize = lambda _, __: None,
     ) -> None:
@@ -51,12 +52,12 @@ class PeerChannels:
             return
         name, hearing = self._hearing[channel]
         try:
-            given = hearing.take(self._reader(), self._me, peer, payload)
+            message = hearing.take(self._reader(), self._me, peer, payload)
         except Malformed as bad:
             self._penalize(peer, f"channel {channel}: {bad}")
             return
-        if given is not None:
-            self._tell(name, given)
+        if message is not None:
+            self._tell(name, PeerSaid(peer, message))
 
     def _within(self, peer: bytes, channel: int) -> bool:
         key, now = (peer, channel), self._now_s()

@@ -40,6 +40,7 @@ from learningchain.client.work.events import (
     KeepBook,
     Kept,
     Notice,
+    PeerSaid,
     RefFaulted,
     Settled,
 )
@@ -446,7 +447,7 @@ class WorkDriver:
     def _settled(self, intent: Intent, state: IntentState, note: str) -> None:
         self._feed(Settled(intent.kind, intent.key, intent.ref))
 
-    def _heard(self, slice_: str, given: Any) -> None:
+    def _heard(self, slice_: str, given: PeerSaid) -> None:
         for name, part in self._parts.items():
             if part.slice.name == slice_:
                 self._feed(given, name)

@@ -28,10 +28,10 @@ from learningchain.client.contracts.federation.roles.looking import alike_in, lo
 from learningchain.client.contracts.federation.roles.panel import MOST_HEARD
 from learningchain.client.contracts.federation.roles.sponsor import KEY_BOX_LABEL, key_context
 from learningchain.client.contracts.federation.roles.verifiers import deciders
-from learningchain.client.contracts.federation.steps import FedCame
 from learningchain.client.contracts.federation.tasks import MadeFile
 from learningchain.client.contracts.federation.wishes import SponsorWish, StopWish, TrainWish
 from learningchain.client.keys.boxes import seal_box
+from learningchain.client.work.events import PeerSaid
 from tests.federation_nodes import HIDDEN_KEY, FedWorld, descend, model_file, raw_cid, values_in
 from tests.played_ledger import AMPLE
 from tests.unit.job_kit import CHAIN_ID
@@ -121,7 +121,7 @@ def measuring() -> tuple[FedWorld, bytes, bytes]:
 def asked(world: FedWorld, of: bytes, by: bytes) -> list[bytes]:
     """Whom a seat answers."""
     world.mail.clear()
-    world.nodes[of].give("panel", FedCame(by, KeyAsk(world.federation)))
+    world.nodes[of].give("panel", PeerSaid(by, KeyAsk(world.federation)))
     return [to for _, to, _ in world.mail]
 
 
@@ -146,7 +146,7 @@ def test_a_false_key_of_another_seat_is_none() -> None:
     context = key_context(CHAIN_ID, world.federation, seat)
     for key, knows in ((b"f" * 32, False), (HIDDEN_KEY, True)):
         box = seal_box(key, to, b"e" * 32, KEY_BOX_LABEL, context)
-        world.nodes[seat].give("panel", FedCame(liar, KeyGive(world.federation, box)))
+        world.nodes[seat].give("panel", PeerSaid(liar, KeyGive(world.federation, box)))
         assert (world.federation in machine._keys) is knows
 
 
@@ -155,9 +155,9 @@ def test_a_flood_of_questions_is_answered_with_a_bounded_number_of_boxes() -> No
     world, seat, other = measuring()
     machine: Any = world.nodes[seat].machines["panel"]
     for _ in range(10 * MOST_HEARD):
-        machine.handle(FedCame(other, KeyAsk(world.federation)))
+        machine.handle(PeerSaid(other, KeyAsk(world.federation)))
     found = machine.handle(world.chain())
-    assert 0 < sum(1 for one in found if type(one).__name__ == "SendFed") <= MOST_HEARD
+    assert 0 < sum(1 for one in found if type(one).__name__ == "SendPeer") <= MOST_HEARD
 
 
 # --- two federations on one model ------------------------------------------------------------------------------------------------

@@ -28,9 +28,9 @@ from learningchain.client.contracts.federation.roles.channel import (
     encode_fed,
 )
 from learningchain.client.contracts.federation.roles.member import MemberMachine, most_attempts
-from learningchain.client.contracts.federation.steps import FedCame
 from learningchain.client.contracts.federation.tasks import MakeUpdate, OpenUpdate
 from learningchain.client.contracts.federation.wishes import SponsorWish, TrainWish
+from learningchain.client.work.events import PeerSaid
 from tests.federation_nodes import BLOCK_MS, HIDDEN_KEY, MACHINES, FedNode, FedWorld, Floats, raw_cid, values_in
 
 SMALL: dict[str, Any] = {"dims": 96, "secrecy": Secrecy.OPEN}
@@ -128,7 +128,7 @@ def test_a_hidden_file_is_opened_to_the_panel_alone() -> None:
     # A seat that has no box asks the sponsor, who answers seats alone.
     sponsor, seat = world.nodes[world.sponsor], world.now.panel[0].account
     for asks, answers in ((seat, 1), (world.owners[0], 0)):
-        sponsor.give("sponsor", FedCame(asks, KeyAsk(world.federation)))
+        sponsor.give("sponsor", PeerSaid(asks, KeyAsk(world.federation)))
         assert len([one for one in world.mail if one[1] == asks]) == answers
 
 
@@ -412,7 +412,7 @@ def test_only_what_an_aggregator_of_the_attempt_signed_is_an_answer() -> None:
     good = next(one for key, one in stands.items() if key[2] == seat)
     forged = UpdateAnswer(good.federation, good.attempt, good.cid, FileAnswer.BOX, good.signature)
     for sender, answer in ((seat, forged), (world.owners[1], good)):
-        own.give("member", FedCame(sender, answer))
+        own.give("member", PeerSaid(sender, answer))
         assert machine.answers == stands
 
 
@@ -483,7 +483,7 @@ def test_machines_hear_any_number_of_messages_and_keep_a_bounded_number() -> Non
     machine = seat.machines["aggregator"]
     assert isinstance(machine, AggregatorMachine)
     for n in range(1_000):
-        machine.handle(FedCame(own.me, UpdateOffer(world.federation, n, offer.cid)))
+        machine.handle(PeerSaid(own.me, UpdateOffer(world.federation, n, offer.cid)))
     world.mail.clear()
     seat.look()
     assert len(world.mail) == 256

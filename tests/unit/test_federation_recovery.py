@@ -30,11 +30,10 @@ from learningchain.client.contracts.federation.roles.looking import look, was_su
 from learningchain.client.contracts.federation.roles.member import VAULTS, MemberMachine, VaultBook
 from learningchain.client.contracts.federation.roles.ring import keepers_of, kept_by
 from learningchain.client.contracts.federation.roles.vaulting import VaultStage
-from learningchain.client.contracts.federation.steps import FedCame, SendFed
 from learningchain.client.contracts.federation.wishes import StopWish, TrainWish, VaultWish
 from learningchain.client.keys.boxes import public_of
 from learningchain.client.work import WorkConfig
-from learningchain.client.work.events import Chain, FetchContent
+from learningchain.client.work.events import Chain, FetchContent, PeerSaid, SendPeer
 from learningchain.client.work.gone import GONE_MS
 from learningchain.client.work.machine import Recalled
 from tests.federation_nodes import FedNode, FedWorld, PlainLedger
@@ -355,18 +354,18 @@ def test_a_share_goes_to_its_member_alone_and_a_flood_of_asks_costs_one_file() -
     for _ in range(500):
         came = hear(world.ledger.store, holder, me, ask)
         assert came is not None
-        node.give("member", came)
+        node.give("member", PeerSaid(me, came))
     world._carry()
     for _ in range(500):
-        node.give("member", FedCame(me, ShareAsk(world.federation, 5)))
+        node.give("member", PeerSaid(me, ShareAsk(world.federation, 5)))
     world.block()
     fetched = [one for one in said if isinstance(one, FetchContent) and "share" in one.scope]
-    given = [one for one in said if isinstance(one, SendFed)]
+    given = [one for one in said if isinstance(one, SendPeer)]
     assert len(fetched) == 1 and fetched[0].max_size == 1_024 + world.terms.size + 28
     assert len(given) <= 2 and {one.to for one in given} == {me}
-    node.give("member", FedCame(stranger, ShareAsk(world.federation, 5)))
+    node.give("member", PeerSaid(stranger, ShareAsk(world.federation, 5)))
     world.block()
-    assert {one.to for one in said if isinstance(one, SendFed)} == {me}, "it holds no share of hers"
+    assert {one.to for one in said if isinstance(one, SendPeer)} == {me}, "it holds no share of hers"
 
 
 def test_asks_that_wait_have_a_bound() -> None:
@@ -374,13 +373,13 @@ def test_asks_that_wait_have_a_bound() -> None:
     until_named(world, world.owners[0])
     others = machine(world.nodes[world.owners[1]])._others
     for n in range(1_000):
-        others.hear(FedCame(n.to_bytes(20, "big"), ShareAsk(world.federation, 5)))
+        others.hear(PeerSaid(n.to_bytes(20, "big"), ShareAsk(world.federation, 5)))
     assert len(others._asks) == keeping.MOST_ASKS
     at = look(world.ledger.store, world.federation)
     assert at is not None and not list(others.look(at, world.clock)) and not others._asks, "no members, so nobody is answered"
     own = machine(world.nodes[world.owners[0]])
     for n in range(1_000):
-        own.handle(FedCame(n.to_bytes(20, "big"), ShareGive(world.federation, 5, 1, bytes(81))))
+        own.handle(PeerSaid(n.to_bytes(20, "big"), ShareGive(world.federation, 5, 1, bytes(81))))
     assert len(own._own._heard) == 0, "nothing of this node is on its way back"
 
 

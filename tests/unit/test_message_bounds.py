@@ -51,10 +51,9 @@ from learningchain.client.contracts.federation.roles.member import MemberMachine
 from learningchain.client.contracts.federation.roles.panel import PanelMachine
 from learningchain.client.contracts.federation.roles.sponsor import SponsorMachine
 from learningchain.client.contracts.federation.roles.vaulting import OwnVaults
-from learningchain.client.contracts.federation.steps import FedCame
 from learningchain.client.node.driver import WAITING_BYTES
 from learningchain.client.node.waiting import SHARE, WaitingLine
-from learningchain.client.work.events import FetchContent
+from learningchain.client.work.events import FetchContent, PeerSaid
 from learningchain.p2p.address_book import MAX_RUMOURS, AddressBook
 from learningchain.p2p.config import TransportConfig
 from learningchain.p2p.content.cid import Cid, Codec
@@ -479,7 +478,7 @@ def heard(machine: type, book: str, kind: type) -> Reach:
             one.awaits = lambda federation: True
         for _ in range(n):
             message = kind(*[HASH] * len(msgspec.structs.fields(kind)))
-            list((one.hear if machine is OwnVaults else one.respond)(FedCame(PEER, message)) or ())
+            list((one.hear if machine is OwnVaults else one.respond)(PeerSaid(PEER, message)) or ())
         return OK if len(getattr(one, book)) == n else IGNORED
 
     return reach
@@ -492,7 +491,7 @@ def vaults_read(n: int) -> str:
     for index, owner in enumerate(names(n)):
         known[fed_member_key(HASH, owner)] = FederationMember(1, HASH, 0, 0, index, 0, 0, 0, 0, 0, 6, owner + bytes(16))
         known[member_key(owner)] = Member(owner, False, 0, 0, [], 0, [], [], box_key=HASH)
-        vaults.hear(FedCame(owner, ShareAsk(HASH, 5)))
+        vaults.hear(PeerSaid(owner, ShareAsk(HASH, 5)))
     at: Any = SimpleNamespace(id=HASH, reader=known, terms=SimpleNamespace(size=100))
     vaults._ring_at[HASH] = 0
     fetched = [one for now in (0, SECOND) for one in vaults.look(at, now)]

@@ -19,6 +19,7 @@ from learningchain.client.work.events import (
     Computed,
     ComputeFailed,
     KeepBook,
+    PeerSaid,
     RunEnded,
     SendPeer,
     ServeFile,
@@ -91,7 +92,7 @@ async def driven(
         ledger_statuses={Transfer: lambda *_: (LedgerStatus.STANDS, None)},
         tasks="toy.tasks",
         files=lambda _: files or set(),
-        hears=Hearing(CHANNEL, lambda reader, me, sender, payload: (sender, payload)),
+        hears=Hearing(CHANNEL, lambda reader, me, sender, payload: payload),
     )
     return await node.start(slices=[toy], computing=Desk(), send=lambda *message: bool(sent.append(message)) or True)
 
@@ -145,7 +146,7 @@ def test_tasks_own_data_and_peers_are_answered(tmp_path: Path) -> None:
         assert ComputeFailed("scope", "bad", "it cannot be") in heard
         (ended,) = [one for one in heard if isinstance(one, RunEnded)]
         assert (ended.status, ended.reason) == (RunStatus.NOT_STARTED, "there are ['rows']")
-        assert [one for one in heard if isinstance(one, tuple)] == [(b"b" * 20, b"hello")]
+        assert [one for one in heard if isinstance(one, PeerSaid)] == [PeerSaid(b"b" * 20, b"hello")]
         await work.stop()
 
     run_virtual(main())

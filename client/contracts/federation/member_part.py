@@ -18,7 +18,7 @@ from learningchain.client.contracts.federation.part import FedPart
 from learningchain.client.contracts.federation.roles.journal import JOURNAL, OwnJournal, PreviewNote, journal_in
 from learningchain.client.contracts.federation.roles.looking import FederationLook, local_seed, look
 from learningchain.client.contracts.federation.roles.member import MemberMachine
-from learningchain.client.contracts.federation.steps import EvaluateRun, FedCame, LocalRun
+from learningchain.client.contracts.federation.steps import EvaluateRun, LocalRun
 from learningchain.client.contracts.federation.wishes import (
     PreviewWish,
     StopWish,
@@ -105,7 +105,7 @@ class MemberPart(FedPart):
                 self._asked[f"{PREVIEW}:{wish.number.hex()}"] = wish
                 self.journal.preview(PreviewNote(wish.number, wish.federation, wish.data, "", "", [], 0))
 
-    def _handle(self, given: Input | FedCame) -> Iterator[Effect]:
+    def _handle(self, given: Input) -> Iterator[Effect]:
         before = self.journal.book
         if not self._begun:
             self._begun = True

@@ -1,7 +1,7 @@
 """A machine of federated training as the node's driver sees it: its runs get an image and a place, its messages the channel. Pure.
 
     LocalRun, EvaluateRun, EvaluateAll --> BringImage --ImageReady--> StartRun --RunEnded--> the machine
-    SendFed --> SendPeer        Kept, wishes of a user --> the machine, and DropSecret once its book has them
+    Kept, wishes of a user --> the machine, and DropSecret once its book has them
 
 What a machine says comes out in its order; a run waits for its image, a training also for room on the machine.
 """
@@ -15,19 +15,9 @@ from typing import Any
 from learningchain.chain.contracts.federation.messages import FederationTerms
 from learningchain.chain.contracts.federation.records import FederationState
 from learningchain.client.config import WorkConfig
-from learningchain.client.contracts.federation.roles.channel import encode_fed
 from learningchain.client.contracts.federation.roles.looking import FederationLook, look
 from learningchain.client.contracts.federation.roles.runs import evaluate_spec, evaluates_spec, local_spec, run_name, wanted_image
-from learningchain.client.contracts.federation.steps import (
-    ONE_OF,
-    EvaluateAll,
-    EvaluateRun,
-    FedCame,
-    FedMachine,
-    LocalRun,
-    NodeSelf,
-    SendFed,
-)
+from learningchain.client.contracts.federation.steps import ONE_OF, EvaluateAll, EvaluateRun, FedMachine, LocalRun, NodeSelf
 from learningchain.client.contracts.federation.wishes import WISH, Wish, wish_in
 from learningchain.client.work.boxes import OwnBoxKeys
 from learningchain.client.work.events import (
@@ -50,18 +40,17 @@ from learningchain.client.work.events import (
     LossesOpened,
     Notice,
     OpenLosses,
+    PeerSaid,
     ReleaseImage,
     RunEnded,
     Secret,
     SecretStored,
-    SendPeer,
     Settled,
     StartRun,
     one_of_run,
 )
 from learningchain.client.work.machine import Machine, Recalled
 from learningchain.client.work.slots import MachineShare
-from learningchain.p2p.wire import FED
 from learningchain.sandbox import RunStatus
 
 AGAIN_MS = 5_000
@@ -136,10 +125,10 @@ class FedPart(Machine):
     def reconfigure(self, config: WorkConfig) -> None:
         self._config = config
 
-    def handle(self, given: Input | FedCame) -> list[Effect]:
+    def handle(self, given: Input) -> list[Effect]:
         return list(self._handle(given))
 
-    def _handle(self, given: Input | FedCame) -> Iterator[Effect]:
+    def _handle(self, given: Input) -> Iterator[Effect]:
         waiting, self._wishes = self._wishes, []
         for secret in waiting:
             yield from self._take(secret)
@@ -161,7 +150,7 @@ class FedPart(Machine):
                 yield from self._say(given)
                 yield from self._go_on(given)
                 yield from self._release_images(given)
-            case ContentReady() | ContentMissing() | LossesOpened() | Settled() | Computed() | ComputeFailed() | FedCame():
+            case ContentReady() | ContentMissing() | LossesOpened() | Settled() | Computed() | ComputeFailed() | PeerSaid():
                 yield from self._say(given)
 
     def ended(self, wanted: LocalRun | EvaluateRun, ended: RunEnded) -> Iterator[Effect]:
@@ -212,8 +201,6 @@ class FedPart(Machine):
                 run = _Run(effect)
                 self._runs[run.name] = run
                 yield self._bring(run)
-            case SendFed():
-                yield SendPeer(FED, effect.to, encode_fed(effect.message))
             case OpenLosses():
                 whole, _, place = effect.run.partition(ONE_OF)
                 yield replace(effect, run=one_of_run(run_name(whole), int(place)) if place else run_name(whole))

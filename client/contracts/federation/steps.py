@@ -16,7 +16,6 @@ from pathlib import Path
 from learningchain.chain.codec import Wire, encode
 from learningchain.chain.contracts.federation.messages import FederationTerms
 from learningchain.client.contracts.federation.arithmetic.vault import Derive
-from learningchain.client.contracts.federation.roles.channel import FedMessage
 from learningchain.client.contracts.federation.wishes import SponsorWish, StopWish, TrainWish, VaultWish
 from learningchain.client.work.events import (
     Chain,
@@ -34,7 +33,9 @@ from learningchain.client.work.events import (
     LossesOpened,
     Notice,
     OpenLosses,
+    PeerSaid,
     RunEnded,
+    SendPeer,
     ServeFile,
     Settled,
     StopServing,
@@ -53,14 +54,6 @@ ONE_OF = "#"
 # --- inputs ----------------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class FedCame:
-    """A message of the channel, from the account that the connection proves."""
-
-    sender: bytes
-    message: FedMessage
-
-
 FedInput = (
     TrainWish
     | StopWish
@@ -74,7 +67,7 @@ FedInput = (
     | Settled
     | Computed
     | ComputeFailed
-    | FedCame
+    | PeerSaid
 )
 
 # --- effects ---------------------------------------------------------------------------------------------------------------------
@@ -120,14 +113,6 @@ def one_of(run: str, place: int) -> str:
     return f"{run}{ONE_OF}{place}"
 
 
-@dataclass(frozen=True)
-class SendFed:
-    """Tell an account, once, as far as it can be reached."""
-
-    to: bytes
-    message: FedMessage
-
-
 FedEffect = (
     KeepBook
     | LocalRun
@@ -136,7 +121,7 @@ FedEffect = (
     | Compute
     | ServeFile
     | StopServing
-    | SendFed
+    | SendPeer
     | Submit
     | FetchContent
     | Decrypt

@@ -47,7 +47,7 @@ from learningchain.chain.host.terms import Small
 from learningchain.chain.types import Hash, Uint, cid_text
 from learningchain.client.contracts.federation.arithmetic.places import MASKS, SKETCH
 from learningchain.client.contracts.federation.roles.cell_work import SUMMED, cell_work
-from learningchain.client.contracts.federation.roles.channel import FileAnswer, UpdateAnswer, UpdateOffer, answer_digest
+from learningchain.client.contracts.federation.roles.channel import FileAnswer, UpdateAnswer, UpdateOffer, answer_digest, tell
 from learningchain.client.contracts.federation.roles.looking import (
     FederationLook,
     candidates_of,
@@ -60,15 +60,7 @@ from learningchain.client.contracts.federation.roles.looking import (
 )
 from learningchain.client.contracts.federation.roles.sealing import SEALED, open_key, seal_key
 from learningchain.client.contracts.federation.small_tasks import OpenSmall, SummedCells
-from learningchain.client.contracts.federation.steps import (
-    KIND,
-    FedCame,
-    FedEffect,
-    FedInput,
-    FedMachine,
-    NodeSelf,
-    SendFed,
-)
+from learningchain.client.contracts.federation.steps import KIND, FedEffect, FedInput, FedMachine, NodeSelf
 from learningchain.client.contracts.federation.tasks import (
     MadeFile,
     OpenedUpdate,
@@ -92,6 +84,8 @@ from learningchain.client.work.events import (
     EndScope,
     FetchContent,
     Notice,
+    PeerSaid,
+    SendPeer,
     ServeFile,
     StopServing,
     Submit,
@@ -198,7 +192,7 @@ class AggregatorMachine(FedMachine):
             )
         self._recalled = set(self._attempts)
         """Attempts of an earlier process whose parts are to be served again."""
-        self._offers: list[FedCame] = []
+        self._offers: list[PeerSaid] = []
 
     @property
     def book(self) -> AggregatorBook:
@@ -218,7 +212,7 @@ class AggregatorMachine(FedMachine):
 
     def respond(self, given: FedInput) -> Iterable[FedEffect]:
         match given:
-            case FedCame(message=UpdateOffer()) if len(self._offers) < MOST_OFFERS:
+            case PeerSaid(message=UpdateOffer()) if len(self._offers) < MOST_OFFERS:
                 self._offers.append(given)
             case ContentReady() | ContentMissing() | Computed() | ComputeFailed():
                 mine = next((one for one in self._attempts.values() if one.scope == given.scope), None)
@@ -609,12 +603,12 @@ class AggregatorMachine(FedMachine):
         else:
             self._attempts[at.id].told.discard(named[0])  # it did not hear the answer, or it will come
 
-    def _signed(self, member: bytes, offer: UpdateOffer, answer: FileAnswer) -> Iterator[SendFed]:
+    def _signed(self, member: bytes, offer: UpdateOffer, answer: FileAnswer) -> Iterator[SendPeer]:
         """A node whose account's key lies elsewhere gives no answer: the member offers its file again, and loses nothing."""
         if self.node.sign is None:
             return
         signature = self.node.sign(answer_digest(self.node.chain_id, member, offer, answer))
-        yield SendFed(member, UpdateAnswer(offer.federation, offer.attempt, offer.cid, answer, signature))
+        yield tell(member, UpdateAnswer(offer.federation, offer.attempt, offer.cid, answer, signature))
 
     def notices(self) -> list[Notice]:
         text = "attempt {} of {}, for which this node was drawn: {}"

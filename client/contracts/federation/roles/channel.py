@@ -24,7 +24,9 @@ from learningchain.chain.crypto import verify
 from learningchain.chain.host.terms import Small
 from learningchain.chain.tags import Tag
 from learningchain.chain.types import Hash, Uint
+from learningchain.client.work.events import SendPeer
 from learningchain.p2p.content.cid import CidBytes
+from learningchain.p2p.wire import FED
 
 MAX_FED_MESSAGE: Final = 512
 """Bytes of any message of the channel."""
@@ -97,6 +99,10 @@ FedMessage = UpdateOffer | UpdateAnswer | KeyAsk | KeyGive | ShareAsk | ShareGiv
 
 def encode_fed(message: FedMessage) -> bytes:
     return encode(message)
+
+
+def tell(to: bytes, message: FedMessage) -> SendPeer:
+    return SendPeer(FED, to, encode_fed(message))
 
 
 def decode_fed(payload: bytes) -> FedMessage:

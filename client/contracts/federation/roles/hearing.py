@@ -8,6 +8,7 @@ from learningchain.chain.contracts.federation import records
 from learningchain.chain.contracts.federation.records import AggregatorSeat, FederationMember
 from learningchain.chain.host import Reader
 from learningchain.client.contracts.federation.roles.channel import (
+    FedMessage,
     KeyAsk,
     KeyGive,
     ShareAsk,
@@ -17,16 +18,15 @@ from learningchain.client.contracts.federation.roles.channel import (
     decode_fed,
 )
 from learningchain.client.contracts.federation.roles.looking import FederationLook, look
-from learningchain.client.contracts.federation.steps import FedCame
 from learningchain.client.work.machine import Hearing
 from learningchain.p2p.wire import FED
 
 
-def hear(reader: Reader, me: bytes, sender: bytes, payload: bytes) -> FedCame | None:
+def hear(reader: Reader, me: bytes, sender: bytes, payload: bytes) -> FedMessage | None:
     """Raises Malformed."""
     message = decode_fed(payload)
     at = look(reader, message.federation)
-    return FedCame(sender, message) if at is not None and _may(at, me, sender, message) else None
+    return message if at is not None and _may(at, me, sender, message) else None
 
 
 def _may(at: FederationLook, me: bytes, sender: bytes, message: Any) -> bool:

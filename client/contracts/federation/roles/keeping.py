@@ -25,10 +25,10 @@ from learningchain.chain.contracts.membership import member_key as membership_ke
 from learningchain.chain.host.terms import Small
 from learningchain.chain.types import AccountId, Hash, Uint, cid_text
 from learningchain.client.contracts.federation.arithmetic.vault import BadVault, VaultPlace, give_share, own_share
-from learningchain.client.contracts.federation.roles.channel import ShareAsk, ShareGive
+from learningchain.client.contracts.federation.roles.channel import ShareAsk, ShareGive, tell
 from learningchain.client.contracts.federation.roles.looking import FederationLook
 from learningchain.client.contracts.federation.roles.ring import RING_MS, keepers_of, kept_by, most_bytes
-from learningchain.client.contracts.federation.steps import FedCame, FedEffect, FedInput, NodeSelf, SendFed
+from learningchain.client.contracts.federation.steps import FedEffect, FedInput, NodeSelf
 from learningchain.client.contracts.federation.tasks import ReadHead, ReadVault
 from learningchain.client.contracts.federation.wishes import PathText
 from learningchain.client.node.interface import PRIVATE
@@ -40,6 +40,7 @@ from learningchain.client.work.events import (
     ContentReady,
     EndScope,
     FetchContent,
+    PeerSaid,
     ServeFile,
     StopServing,
     Unpin,
@@ -123,7 +124,7 @@ class OthersVaults:
 
     def hear(self, given: FedInput) -> list[FedEffect]:
         match given:
-            case FedCame(message=ShareAsk() as ask) if len(self._asks) < MOST_ASKS:
+            case PeerSaid(message=ShareAsk() as ask) if len(self._asks) < MOST_ASKS:
                 self._asks[ask.federation, given.sender] = ask.r
             case ContentReady() if given.scope in self._reading:
                 one = self._reading[given.scope]
@@ -250,7 +251,7 @@ class OthersVaults:
             self._replied[at.id, owner] = clock
             place, share = found
             box = give_share(share, place, self._node.me, account.box_key, self._node.rng)
-            yield SendFed(owner, ShareGive(at.id, r, share[0], box))
+            yield tell(owner, ShareGive(at.id, r, share[0], box))
 
     def stop(self, federation: bytes) -> Iterator[FedEffect]:
         """It left the state, or this node trains there no more: others keep what this node kept."""

@@ -35,6 +35,7 @@ from learningchain.client.contracts.federation.roles.channel import (
     UpdateAnswer,
     UpdateOffer,
     is_answer_of,
+    tell,
 )
 from learningchain.client.contracts.federation.roles.keeping import NOTHING_HELD, HeldBook, OthersVaults
 from learningchain.client.contracts.federation.roles.looking import (
@@ -49,25 +50,9 @@ from learningchain.client.contracts.federation.roles.looking import (
 from learningchain.client.contracts.federation.roles.making import NO_UPDATES, MakerBook, UpdateMade, UpdateMaker, published_by
 from learningchain.client.contracts.federation.roles.vaulting import NO_OWN_VAULTS, OwnVaultBook, OwnVaults
 from learningchain.client.contracts.federation.roles.verifiers import deciders, too_few_to_draw
-from learningchain.client.contracts.federation.steps import (
-    KIND,
-    FedCame,
-    FedEffect,
-    FedInput,
-    FedMachine,
-    NodeSelf,
-    SendFed,
-)
+from learningchain.client.contracts.federation.steps import KIND, FedEffect, FedInput, FedMachine, NodeSelf
 from learningchain.client.contracts.federation.wishes import StopWish, TrainWish
-from learningchain.client.work.events import (
-    Chain,
-    FetchContent,
-    Forget,
-    KeepBook,
-    Notice,
-    ServeFile,
-    Submit,
-)
+from learningchain.client.work.events import Chain, FetchContent, Forget, KeepBook, Notice, PeerSaid, ServeFile, Submit
 from learningchain.client.work.gone import GoneRefs
 
 OFFER_MS = 10_000
@@ -133,7 +118,7 @@ class MemberMachine(FedMachine):
         """When a file was offered to an aggregator."""
         self.answers: dict[tuple[bytes, int, bytes], UpdateAnswer] = {}
         """What aggregators signed of files of attempts that run."""
-        self._heard: list[FedCame] = []
+        self._heard: list[PeerSaid] = []
         self._final: set[bytes] = set()
         self._full = b""
         """The last one that was not taken up, as there are too many."""
@@ -165,11 +150,11 @@ class MemberMachine(FedMachine):
                 return self._take_up(given)
             case StopWish():
                 return self._stop(given.federation)
-            case FedCame(message=UpdateAnswer()) if len(self._heard) < MOST_HEARD:
+            case PeerSaid(message=UpdateAnswer()) if len(self._heard) < MOST_HEARD:
                 self._heard.append(given)
             case Chain():
                 return self._look(given)
-            case FedCame(message=ShareAsk() | ShareGive()):
+            case PeerSaid(message=ShareAsk() | ShareGive()):
                 if given.message.federation not in self._joined:
                     return ()
             case _:
@@ -293,7 +278,7 @@ class MemberMachine(FedMachine):
             answered = key in self.answers and self.answers[key].answer != FileAnswer.UNKNOWN
             if not answered and clock >= self._offered.get(key, -OFFER_MS) + OFFER_MS:
                 self._offered[key] = clock
-                yield SendFed(seat, UpdateOffer(at.id, made.attempt, made.cid))
+                yield tell(seat, UpdateOffer(at.id, made.attempt, made.cid))
 
     # --- answers ---------------------------------------------------------------------------------------------------------------
 

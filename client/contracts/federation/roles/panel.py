@@ -42,7 +42,7 @@ from learningchain.chain.crypto import sha256
 from learningchain.chain.host.terms import Small
 from learningchain.chain.losses import Measurement, draw_probe
 from learningchain.chain.types import Hash, Uint, cid_text
-from learningchain.client.contracts.federation.roles.channel import KeyAsk, KeyGive
+from learningchain.client.contracts.federation.roles.channel import KeyAsk, KeyGive, tell
 from learningchain.client.contracts.federation.roles.looking import FederationLook, delta_size, look, owed, proposed_in
 from learningchain.client.contracts.federation.roles.measured_list import AskedLosses, asked_of, list_of
 from learningchain.client.contracts.federation.roles.sponsor import BOX as KEY_BOX
@@ -53,12 +53,10 @@ from learningchain.client.contracts.federation.steps import (
     MODEL_PIN,
     EvaluateAll,
     EvaluateRun,
-    FedCame,
     FedEffect,
     FedInput,
     FedMachine,
     NodeSelf,
-    SendFed,
     one_of,
 )
 from learningchain.client.contracts.federation.tasks import MadeFile
@@ -77,6 +75,7 @@ from learningchain.client.work.events import (
     LossesOpened,
     Notice,
     OpenLosses,
+    PeerSaid,
     RunEnded,
     Submit,
     Unpin,
@@ -154,7 +153,7 @@ class PanelMachine(FedMachine):
         """Keys of hidden files that were given later than the seat was drawn."""
         self._pinned: dict[bytes, int] = {}
         """By federation: the round whose model is pinned here, until the next one's is."""
-        self._heard: list[FedCame] = []
+        self._heard: list[PeerSaid] = []
         self._opening: dict[str, tuple[bytes, LossesOpened | None]] = {}
 
     @property
@@ -163,7 +162,7 @@ class PanelMachine(FedMachine):
 
     def respond(self, given: FedInput) -> Iterable[FedEffect]:
         match given:
-            case FedCame(message=KeyGive() | KeyAsk()) if len(self._heard) < MOST_HEARD:
+            case PeerSaid(message=KeyGive() | KeyAsk()) if len(self._heard) < MOST_HEARD:
                 self._heard.append(given)
             case LossesOpened() if given.scope in self._opening:
                 self._opening[given.scope] = self._opening[given.scope][0], given
@@ -306,7 +305,7 @@ class PanelMachine(FedMachine):
             if key is None and clock >= one.asked_at + ASK_MS:
                 one.asked_at = clock
                 others = [one.account for one in at.now.panel if one.box and one.account != self._node.me]
-                yield from (SendFed(who, KeyAsk(at.id)) for who in (at.posting.sponsor, *others))
+                yield from (tell(who, KeyAsk(at.id)) for who in (at.posting.sponsor, *others))
             if key is not None and "hidden" not in one.asked:
                 one.asked.add("hidden")
                 cid = cid_text(hidden.cid)
@@ -369,7 +368,7 @@ class PanelMachine(FedMachine):
             elif came.sender in seats and came.sender != self._node.me:
                 key, to = self._key(at, seats[self._node.me]), seats[came.sender]
                 if key is not None:
-                    yield SendFed(to.account, KeyGive(at.id, self._box(at, key, to)))
+                    yield tell(to.account, KeyGive(at.id, self._box(at, key, to)))
 
     def _box(self, at: FederationLook, key: bytes, seat: PanelSeat) -> bytes:
         rng, context = self._node.rng, key_context(self._node.chain_id, at.id, seat.account)

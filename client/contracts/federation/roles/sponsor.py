@@ -26,28 +26,13 @@ from learningchain.chain.contracts.federation.duties import FederationDuty
 from learningchain.chain.contracts.federation.messages import PaySplit, ReferUpdate, SealKey, StartRound
 from learningchain.chain.contracts.federation.records import FederationState
 from learningchain.chain.types import Hash, cid_text
-from learningchain.client.contracts.federation.roles.channel import KeyAsk, KeyGive
+from learningchain.client.contracts.federation.roles.channel import KeyAsk, KeyGive, tell
 from learningchain.client.contracts.federation.roles.looking import FederationLook, look, owed
 from learningchain.client.contracts.federation.roles.making import NO_UPDATES, MakerBook, UpdateMaker
-from learningchain.client.contracts.federation.steps import (
-    KIND,
-    FedCame,
-    FedEffect,
-    FedInput,
-    FedMachine,
-    NodeSelf,
-    SendFed,
-)
+from learningchain.client.contracts.federation.steps import KIND, FedEffect, FedInput, FedMachine, NodeSelf
 from learningchain.client.contracts.federation.wishes import PathText, SponsorWish
 from learningchain.client.keys.boxes import CannotSeal, seal_box
-from learningchain.client.work.events import (
-    Chain,
-    FetchContent,
-    Notice,
-    ServeFile,
-    Settled,
-    Submit,
-)
+from learningchain.client.work.events import Chain, FetchContent, Notice, PeerSaid, ServeFile, Settled, Submit
 
 RETRY_MS = 20_000
 """Chain clock after which a start that was refused is tried again."""
@@ -92,7 +77,7 @@ class SponsorMachine(FedMachine):
         self._starts: dict[bytes, tuple[int, int, int]] = {}
         """By federation: starts used up, tries of the next one, and when the next try may be (chain clock)."""
         self._pending: dict[str, bytes] = {}
-        self._heard: list[FedCame] = []
+        self._heard: list[PeerSaid] = []
         self._final: set[bytes] = set()
         self._try_after: dict[bytes, int] = {}
         """When what failed to train is tried again (chain clock)."""
@@ -121,7 +106,7 @@ class SponsorMachine(FedMachine):
                 if given.federation in self._opened or len(self._opened) < MOST_OPENED:
                     self._opened[given.federation] = found
                 return gone
-            case FedCame(message=KeyAsk()) if len(self._heard) < MOST_HEARD:
+            case PeerSaid(message=KeyAsk()) if len(self._heard) < MOST_HEARD:
                 self._heard.append(given)
             case Settled() if given.key in self._pending:
                 self._try_later(self._pending.pop(given.key))
@@ -169,7 +154,7 @@ class SponsorMachine(FedMachine):
             yield from self._serve_reference(at)
             for seat, box_key in {(one.account, one.box_key) for one in at.now.panel}:
                 if own.hidden_key and any(came.sender == seat and _asks(came, federation) for came in heard):
-                    yield SendFed(seat, KeyGive(federation, self._box(at, own, seat, box_key)))
+                    yield tell(seat, KeyGive(federation, self._box(at, own, seat, box_key)))
             if at.state == FederationState.END and at.now.best_r and federation not in self._final:
                 self._final.add(federation)
                 scope, until = f"fed-final:{federation.hex()}", given.clock + KEEP_MS
@@ -256,5 +241,5 @@ class SponsorMachine(FedMachine):
         return [*self._maker.notices(), *unfit]
 
 
-def _asks(came: FedCame, federation: bytes) -> bool:
+def _asks(came: PeerSaid, federation: bytes) -> bool:
     return isinstance(came.message, KeyAsk) and came.message.federation == federation

@@ -37,18 +37,11 @@ from learningchain.client.contracts.federation.arithmetic.vault import (
     make_head,
     own_key,
 )
-from learningchain.client.contracts.federation.roles.channel import ShareAsk, ShareGive
+from learningchain.client.contracts.federation.roles.channel import ShareAsk, ShareGive, tell
 from learningchain.client.contracts.federation.roles.looking import FederationLook
 from learningchain.client.contracts.federation.roles.making import LocalKept
 from learningchain.client.contracts.federation.roles.ring import RING_MS, keepers_of, most_bytes
-from learningchain.client.contracts.federation.steps import (
-    KIND,
-    FedCame,
-    FedEffect,
-    FedInput,
-    NodeSelf,
-    SendFed,
-)
+from learningchain.client.contracts.federation.steps import KIND, FedEffect, FedInput, NodeSelf
 from learningchain.client.contracts.federation.tasks import MadeFile, MakeVault, OpenVault, ReadHead, ReadVault
 from learningchain.client.contracts.federation.wishes import PathText, VaultWish
 from learningchain.client.node.interface import PRIVATE
@@ -62,6 +55,7 @@ from learningchain.client.work.events import (
     EndScope,
     FetchContent,
     Notice,
+    PeerSaid,
     ServeFile,
     StopServing,
     Submit,
@@ -194,7 +188,7 @@ class OwnVaults:
                 self._want(given)
             case VaultWish():
                 return list(self.stop(given.federation))
-            case FedCame(message=ShareGive() as give) if self.awaits(give.federation) and len(self._heard) < MOST_HEARD:
+            case PeerSaid(message=ShareGive() as give) if self.awaits(give.federation) and len(self._heard) < MOST_HEARD:
                 self._heard.append((given.sender, give))
             case Computed() if given.scope in self._making:
                 made = self._making.pop(given.scope)
@@ -381,7 +375,7 @@ class OwnVaults:
             yield ServeFile(at.id, lost.cid, lost.path, holders)
         for number, holder in enumerate(holders, 1):
             if number not in lost.shares:
-                yield SendFed(holder, ShareAsk(at.id, lost.read.r))
+                yield tell(holder, ShareAsk(at.id, lost.read.r))
 
     def _take_shares(self, federation: bytes, lost: _Lost) -> None:
         """The first share of each holder counts: whoever gave a wrong one has nothing more to say."""
