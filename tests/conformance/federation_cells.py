@@ -66,6 +66,7 @@ OTHERS_REMAIN = register("LC-FED-57: excluded ones come back where fewer than th
 LACKED_OUT = register("LC-FED-57: who lacked is out for a while")
 TEN_AT_MOST = register("LC-FED-56: ten cells live at most")
 COUNTED_FIRST = register("LC-FED-56: counted ones are dealt first")
+RESTING_GO_ON = register("LC-FED-56: members of a cell that rests are in a new one with others")
 SMALL_IS_OVER = register("LC-FED-56: a cell of fewer than min_sum is over")
 THREE_MISSES = register("LC-FED-58: three misses cost the place")
 BELIEVED = register("LC-FED-59: who lacks most is not believed")
@@ -171,9 +172,13 @@ def _left(work: Work) -> list[tuple[int, list[rules.Candidate]]]:
 
 
 def _newcomers(work: Work) -> list[rules.Candidate]:
-    """Who has no cell, where that is one."""
-    waiting = [one for one in work.candidates() if work.cell.of(one.number) is None]
-    room = len(work.cell.living) < 10 or not part(TEN_AT_MOST)
+    """Who has no cell that may be in, where that is one."""
+    awake = dict(_left(work))
+    cells = {one.number: work.cell.of(one.number) for one in work.candidates()}
+    waiting = [
+        one for one in work.candidates() if (found := cells[one.number]) is None or (found[0] not in awake and part(RESTING_GO_ON))
+    ]
+    room = len(awake) < 10 or not part(TEN_AT_MOST)
     return waiting if room and _is_enough(work, waiting, max(4, work.terms.min_sum)) else []
 
 
@@ -198,6 +203,10 @@ def form(work: Work) -> None:
                 leave(work, member)
         new = _newcomers(work)
         if new:
+            awake = dict(_left(work))
+            for one in [one for one in cell.living if one[0] not in awake and part(RESTING_GO_ON)]:
+                cell.living.remove(one)
+                work.noted("fed.cell.over", one[0])
             _deal(work, new, 1)
         left = _left(work)
         cell.inside = [[number, bitmap([one.number for one in inside])] for number, inside in left]

@@ -8,8 +8,9 @@ from learningchain.chain.contracts.federation import messages as m
 from learningchain.chain.contracts.federation import records
 from learningchain.chain.contracts.federation.messages import FederationCode
 from learningchain.chain.contracts.federation.records import FederationState, MemberState
+from learningchain.chain.contracts.membership import member_key
 from tests.vectors.celled_plays import Cells, celled, drawn
-from tests.vectors.federation_plays import HELPERS, OWNERS, VALIDATORS, Train, cid
+from tests.vectors.federation_plays import HELPERS, OWNERS, VALIDATORS, VERIFIERS, Train, cid, verifier
 from tests.vectors.kit import id_of
 
 C = FederationCode
@@ -292,6 +293,46 @@ def regrouped() -> Cells:
     return play
 
 
+def flag(play: Cells, name: str, has: bool) -> Cells:
+    """The same play, in which somebody has the verifier flag, or not."""
+    return Cells(play.name, play.rule, {member_key(id_of(name)): verifier(name, verifier=has)}, play)
+
+
+def rests() -> Cells:
+    """Two of a cell carry the flag, and three have to: it rests, the other one goes on; with the flag it is back as it was."""
+    owners = (*OWNERS, *HELPERS[:3])
+    play = several("a cell of which too few count rests", "LC-FED-56", *owners, vetted=True, rounds=4, pace_ms=10**6)
+    before, lost = play.inside(), next(name for name in play.of_cell(2) if name in VERIFIERS)
+    for has in (False, True):
+        play.pass_deadline()
+        void(play)
+        play = flag(play, lost, has)
+        play.begin(1)
+        play.ready()
+        assert [cell.number for cell in play.cells().inside] == ([1, 2] if has else [1]) and play.inside() == before
+    return play
+
+
+def goes_on() -> Cells:
+    """Members of a cell that rests are in a new one as soon as enough others wait; until then no round begins, and it stays."""
+    play = drawn(
+        "members of a cell that rests go on with others", "LC-FED-56", *OWNERS[:4], vetted=True, pace_ms=10**6, max_members=8
+    )
+    play.pass_deadline()
+    void(play)
+    play = flag(play, "o3", False)
+    play.join("o5", "o6")
+    play.refuse(C.TOO_FEW_MEMBERS, "alice", m.StartRound(play.federation, 1))
+    play.join("s9")
+    play.begin(1)
+    play.ready()
+    assert [cell.number for cell in play.cells().cells] == [2] and len(play.of_cell(2)) == 7
+    assert not any(row.attempts for row in play.cells().members), "misses begin anew"
+    play.to_screen(*OWNERS[:6], "s9")
+    to_measure(play, [USED] * 7, 3)
+    return play
+
+
 def without_reference() -> Cells:
     """Twelve owners, three cells: four directions."""
     owners = (*NINE, "v3", "v4", "v5")
@@ -354,6 +395,8 @@ SEVERAL: tuple[Callable[[], Train], ...] = (
         below_a_sum,
         newcomers,
         regrouped,
+        rests,
+        goes_on,
         without_reference,
         sets,
     ),

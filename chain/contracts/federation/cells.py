@@ -107,9 +107,11 @@ def _left(federation: FederationContext) -> list[tuple[Cell, list[RosterEntry]]]
 
 
 def _newcomers(federation: FederationContext) -> list[RosterEntry]:
-    """Who waits, where these are enough for a new cell, and there is room for one."""
-    waiting = [one for one in _active(federation) if not is_in_cell(federation, one.index + 1)]
-    room = len(federation.cells.cells) < MOST_CELLS
+    """Who waits, or is of a cell that rests, where these are enough for a new cell, and there is room for one."""
+    left = _left(federation)
+    inside = {one.index for _, members in left for one in members}
+    waiting = [one for one in _active(federation) if one.index not in inside]
+    room = len(left) < MOST_CELLS
     return waiting if room and _is_enough(federation, waiting, cell_formulas.usual_size(federation.terms)) else []
 
 
@@ -120,7 +122,7 @@ def require_cell(federation: FederationContext) -> None:
     if federation.cells.numbered:
         if not _left(federation) and not _newcomers(federation):
             new = cell_formulas.usual_size(terms)
-            text = f"no cell has {terms.min_sum} members left{counted}, and fewer than {new} wait for a new one"
+            text = f"no cell has {terms.min_sum} members left{counted}, and a new one takes {new} others{counted}"
             raise Reject(FederationCode.TOO_FEW_MEMBERS, text)
     elif not _is_enough(federation, members := _active(federation), terms.min_members):
         raise Reject(FederationCode.TOO_FEW_MEMBERS, f"{len(members)} members are in, {terms.min_members} are needed{counted}")
@@ -140,6 +142,7 @@ def form(federation: FederationContext) -> bool:
         if federation.host.is_banned(who):
             leave_cell(federation, who, one.index)
     if newcomers := _newcomers(federation):
+        _end_resting(federation)
         _deal(federation, newcomers, many=1)
     left = _left(federation)
     inside = [cell_of(cell.number, (one.index for one in members)) for cell, members in left]
@@ -147,6 +150,15 @@ def form(federation: FederationContext) -> bool:
     roster = sorted(chain.from_iterable(members for _, members in left), key=lambda one: one.account)
     federation.host.put(records.roster_key(federation.id), AttemptRoster(roster))
     return bool(left)
+
+
+def _end_resting(federation: FederationContext) -> None:
+    """A cell of which too few count would rest for as long as they do; with others its members are in one that is summed."""
+    left = [cell for cell, _ in _left(federation)]
+    over = [cell.number for cell in federation.cells.cells if cell not in left]
+    federation.change_cells(cells=left)
+    for number in over:
+        federation.emit("fed.cell.over", number)
 
 
 def _deal(federation: FederationContext, members: Sequence[RosterEntry], many: int) -> None:

@@ -140,7 +140,7 @@ _WORDS = {
     "fed.cell": "cell {cell} is drawn: {members}; it is summed whole or not at all, and nobody is added to it",
     "fed.missed": "{member} missed attempt {attempt}: three of sixteen cost it its place",
     "fed.gone.cell": "{member} has no place in a cell any more",
-    "fed.cell.over": "cell {cell} is over: fewer are left of it than a sum needs, and they wait",
+    "fed.cell.over": "cell {cell} is over: fewer of it are left, or count, than a sum needs; they wait for a new one",
     "fed.again": "the measurement of round {r} came to nothing and is repeated",
     "fed.gone": "its records left the state",
 }
