@@ -39,7 +39,7 @@ class Problem:
 
 
 @cache
-def _digits() -> Examples:
+def digits() -> Examples:
     found = load_digits()
     return Examples(found.data.astype(np.float64) / 16, found.target.astype(np.int64))
 
@@ -47,7 +47,7 @@ def _digits() -> Examples:
 def problem(seed: int, owners: int, skew: float = 0.5) -> Problem:
     """Each class is dealt to the owners by a draw of Dirichlet(skew)."""
     rng = np.random.default_rng(seed)
-    whole = _digits()
+    whole = digits()
     order = rng.permutation(len(whole.y))
     cuts = np.cumsum([REFERENCE, MEASURED, REPORTED])
     reference, hidden, reported, rest = (whole.taken(part) for part in np.split(order, cuts))
@@ -91,6 +91,16 @@ def trained(base: Model, own: Examples, seed: int) -> Model:
         slope = [batch.x.T @ back, back.sum(axis=0), hidden.T @ wrong, wrong.sum(axis=0)]
         model -= RATE / BATCH * np.concatenate([part.ravel() for part in slope])
     return model.astype(np.float32)
+
+
+def slopes(model: Model, of: Examples) -> Floats:
+    """A row for each example: the slope of its own loss."""
+    parts, count = _parts(model.astype(np.float64)), len(of.y)
+    hidden, wrong = _forward(model.astype(np.float64), of.x)
+    wrong[np.arange(count), of.y] -= 1
+    back = wrong @ parts[2].T * (hidden > 0)
+    outer = [np.einsum("ni,nj->nij", a, b).reshape(count, -1) for a, b in ((of.x, back), (hidden, wrong))]
+    return np.concatenate([outer[0], back, outer[1], wrong], axis=1)
 
 
 def loss(model: Model, of: Examples) -> int:
