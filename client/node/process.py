@@ -19,6 +19,8 @@ MOST_FILES: Final = 2**20
 SPARE_FILES: Final = 512
 """Files for all but the HTTP API: 128 peers, 256 that have not said hello yet, dials, the database, content, the log."""
 _PR_SET_DUMPABLE: Final = 4
+_CORE: Final = 1
+"""Bytes of a core file: too few for one, and the one limit at which the kernel pipes none to a program either (core(5))."""
 
 
 def why_no_node(system: str = sys.platform) -> str | None:
@@ -52,7 +54,9 @@ def share_of_files(files: int, wanted: int) -> int:
 
 def guard(*secrets: str) -> None:
     """Keep other processes of this user out of this one, and take the environment variables named in `secrets` back."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    core = _CORE if hard == resource.RLIM_INFINITY else min(_CORE, hard)
+    resource.setrlimit(resource.RLIMIT_CORE, (core, core))
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

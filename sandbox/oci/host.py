@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import resource
 import select
 import shutil
 import socket
@@ -23,6 +24,7 @@ from typing import Any
 from weakref import WeakSet
 
 from learningchain.sandbox.docker.engine import Engine
+from learningchain.sandbox.docker.isolation import CORE
 from learningchain.sandbox.errors import SandboxUnavailable
 from learningchain.sandbox.oci.engine_program import READY, SOCKET
 from learningchain.sandbox.oci.groups import GIVEN
@@ -40,6 +42,11 @@ NO_NAMESPACES = (
     "whoever administers it for: user.max_user_namespaces above 0; kernel.unprivileged_userns_clone=1 where there is such a "
     "setting; on Ubuntu 24.04 and later an AppArmor profile that lets {crun} and unshare make them "
     "(kernel.apparmor_restrict_unprivileged_userns)"
+)
+NO_CORE = (
+    "this process may not set the limit of core files that every container has: its own (ulimit -H -c) is {hard}, and {core} is "
+    "needed, for at 0 a crash starts a program of this machine's where it pipes core files to one. Raise it: LimitCORE={core} in a "
+    "unit of systemd, hard core {core} in limits.conf"
 )
 NO_BOUND = (
     "{what}. No control group bounds what a job of this user holds and uses: run this program as a systemd unit with Delegate=yes, "
@@ -121,6 +128,9 @@ class OciEngine(Engine):
 
     def _start(self) -> None:
         crun, unshare = self._program(self._crun or "crun", "crun"), self._program("unshare", "unshare")
+        hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+        if hard != resource.RLIM_INFINITY and hard < CORE:
+            raise SandboxUnavailable(NO_CORE.format(hard=hard, core=CORE))
         self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         program = [sys.executable, "-P", "-m", "learningchain.sandbox.oci.engine_program", crun, str(self.data), str(self.folder)]
         log = self.folder / "engine.log"

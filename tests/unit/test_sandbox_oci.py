@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+import resource
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from learningchain.sandbox import ContainerLimits, RunSpec
+from learningchain.sandbox import ContainerLimits, RunSpec, SandboxUnavailable
 from learningchain.sandbox.docker.isolation import MASKED_PATHS, job_config, volume_mount
 from learningchain.sandbox.oci.bundle import environment, runtime_config
 from learningchain.sandbox.oci.containers import code_of
+from learningchain.sandbox.oci.host import OciEngine
 from learningchain.sandbox.oci.trees import apply_layer
 from learningchain.sandbox.targuard import FILE, FOLDER, HARD_LINK, SYMBOLIC_LINK
 from learningchain.sandbox.tarwriter import END, header, padding
@@ -127,3 +130,15 @@ def test_what_only_an_owner_might_do_nobody_may(tmp_path: Path) -> None:
     apply_layer(layer(("secret", FILE, 0o700), ("open", FILE, 0o745), ("folder", FOLDER, 0o700)), tmp_path)
     modes = {path.name: path.stat().st_mode & 0o7777 for path in tmp_path.iterdir()}
     assert modes == {"secret": 0, "open": 0o555, "folder": 0o200}
+
+
+def test_an_engine_that_may_not_set_what_every_container_has_says_what_to_raise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = OciEngine(tmp_path, "/bin/true")
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (0, 0))
+    try:
+        with pytest.raises(SandboxUnavailable, match=r"is 0, and 1 is needed.*LimitCORE=1"):
+            engine.info()
+    finally:
+        shutil.rmtree(engine.folder)
