@@ -223,6 +223,10 @@ class AsyncBackend(Protocol):
         """How many machines may evaluate now, that one and others whose word is as good: at once."""
         ...
 
+    def troubles(self) -> list[str]:
+        """What their owner should know of those others, in words: at once."""
+        ...
+
     async def start(self, spec: RunSpec, cancel: threading.Event) -> AsyncWarmRun | RunResult:
         """Of a phase with late inputs: ready for them, or with its result where it ended before."""
         ...

@@ -165,6 +165,9 @@ class MachinesBackend:
     def evaluators(self) -> int:
         return 1 + self.hub.evaluators()
 
+    def troubles(self) -> list[str]:
+        return self.hub.troubles()
+
     def leave(self) -> None:
         if self.leases is not None:
             self.leases.leaving = True

@@ -194,6 +194,12 @@ class MachineHub:
         free = [machine for machine in there if all(needs_trust(run.spec) for run in machine.runs.values())]
         return sum(not (machine.why_not(now, self.arch) or self.book.drains(machine.name)) for machine in free)
 
+    def troubles(self) -> list[str]:
+        """What its owner should know of machines that are there."""
+        now = self._now()
+        rests = {machine.name: machine.resting(now) for machine in self._machines.values()}
+        return [f"{name} rests: {why}" for name, why in sorted(rests.items()) if why]
+
     def trouble_of(self, name: str) -> str | None:
         """Why a machine that is there takes no run, empty where it takes some; None where it is not there."""
         machine = self._machines.get(name)
@@ -340,8 +346,7 @@ class MachineHub:
         run.fail(f"the machine {machine.name}: {why}")
 
     def _end_runs(self, machine: JoinedMachine, why: str) -> None:
-        for run in machine.runs.values():
-            run.fail(f"the machine {machine.name}: {why}", lost=True)
+        machine.lose(machine.runs.values(), f"the machine {machine.name}: {why}", self._now())
 
     # --- connections -----------------------------------------------------------------------------------------------------------
 
@@ -428,9 +433,8 @@ class MachineHub:
     def _compare(self, machine: JoinedMachine, hello: f.MachineHello) -> None:
         """What it holds against what it was given: a run that it lost is over, and it lets go of what is over here."""
         held = {run.run: run.order for run in hello.runs}
-        for run in machine.runs.values():
-            if held.get(run.spec.run_id) != run.order:
-                run.fail(f"the machine {machine.name} started anew, and holds the run no more", lost=True)
+        gone = [run for run in machine.runs.values() if held.get(run.spec.run_id) != run.order]
+        machine.lose(gone, f"the machine {machine.name} started anew, and holds the run no more", self._now())
         for held_run, order in held.items():
             known = machine.runs.get(held_run)
             if known is None or known.order != order:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from learningchain.client.machines import frames as f
 from learningchain.sandbox import DataSet, ImageLimits, OutputFile, Progress, RunResult, RunSpec, RunStatus
 from learningchain.sandbox.backend import OnCheckpoint
 from learningchain.sandbox.phases import CHECKPOINT
+
+MANY_LOSSES: Final = 3
+LOSSES_S: Final = 86_400.0
+"""A machine that lost runs so often within this time rests: what it loses is excused, and a job has no end of excuses."""
+REST_S: Final = 600.0
+"""The first rest; each further loss within that time doubles it."""
 
 
 @dataclass(eq=False)
@@ -75,10 +81,12 @@ class RemoteRun:
         sets = sum(given.size for given in self.spec.inputs.values() if isinstance(given, DataSet))
         return outputs + self.take.archive_bytes + self.cap(CHECKPOINT) + sum(i.size for i in self.take.inputs) + sets
 
-    def fail(self, why: str, *, lost: bool = False) -> None:
-        """It is over, by no doing of its program."""
-        if not self.done.done():
-            self.done.set_result(RunResult(status=RunStatus.ENGINE_ERROR, reason=why, lost=lost))
+    def fail(self, why: str, *, lost: bool = False) -> bool:
+        """It is over, by no doing of its program. False where it was already."""
+        if self.done.done():
+            return False
+        self.done.set_result(RunResult(status=RunStatus.ENGINE_ERROR, reason=why, lost=lost))
+        return True
 
 
 class LeasedFor(NamedTuple):
@@ -99,6 +107,9 @@ class JoinedMachine:
     runs: dict[str, RemoteRun] = field(default_factory=dict)
     trouble: str = ""
     trouble_until: float = 0.0
+    losses: list[float] = field(default_factory=list)
+    """When it lost runs, however many at once; `rests_until` follows from that."""
+    rests_until: float = 0.0
     bulk: int = 0
     lost: asyncio.TimerHandle | None = None
 
@@ -108,7 +119,22 @@ class JoinedMachine:
             return "it is away"
         if not self.hello.trouble and self.hello.arch != arch:
             return f"its engine is of {f.shown(self.hello.arch)}, and the node's of {arch or 'nothing known yet'}"
-        return self.hello.trouble or (self.trouble if now < self.trouble_until else "")
+        return self.hello.trouble or self.resting(now) or (self.trouble if now < self.trouble_until else "")
+
+    def resting(self, now: float) -> str:
+        """Why it takes no run although it is there and says that all is well; empty where it does not rest."""
+        if now >= self.rests_until:
+            return ""
+        rest_s = self.rests_until - self.losses[-1]
+        return f"it lost its runs {len(self.losses)} times within a day, and takes none for {rest_s / 60:g} minutes"
+
+    def lose(self, runs: Iterable[RemoteRun], why: str, now: float) -> None:
+        """These are over since it, or what it had of them, is gone. One that starts again and again is left alone for a while."""
+        if not sum(run.fail(why, lost=True) for run in runs):
+            return
+        self.losses = [*[at for at in self.losses if now - at < LOSSES_S][-f.MAX_HELD :], now]
+        if (more := len(self.losses) - MANY_LOSSES) >= 0:
+            self.rests_until = now + min(REST_S * 2**more, LOSSES_S)
 
     def send(self, message: f.FromNode) -> None:
         """Frames to a machine are few and small; one that takes none loses its connection by its own silence."""

@@ -178,6 +178,9 @@ class ThreadedSandbox:
     def evaluators(self) -> int:
         return 1
 
+    def troubles(self) -> list[str]:
+        return []
+
     async def start(self, spec: RunSpec, cancel: threading.Event) -> ThreadedWarmRun | RunResult:
         started = await asyncio.get_running_loop().run_in_executor(self._starts, lambda: self._sandbox.start(spec, cancel=cancel))
         return started if isinstance(started, RunResult) else ThreadedWarmRun(started, self._answers, self._looks)

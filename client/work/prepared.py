@@ -21,6 +21,9 @@ AGAIN_S: Final = 60.0
 GONE: Final = (
     "the container engine is gone, so this node runs nothing: {}. Start it again; the node goes on by itself once its limits hold"
 )
+RESTS: Final = (
+    "of the other machines of this node {}. Look there why it starts again and again, or goes: learningchain machine doctor"
+)
 
 
 class PreparedEngine:
@@ -86,3 +89,4 @@ class PreparedEngine:
         refused = [str(one["detail"]) for one in (self.report or {}).get("devices", ()) if not one["ok"]]
         yield [Notice("device.refused", b"", "; ".join(refused))] if refused else []
         yield [Notice("engine.gone", b"", GONE.format(self._gone))] if self._gone else []
+        yield [Notice("machine.rests", b"", RESTS.format("; ".join(others)))] if (others := self._engine.troubles()) else []

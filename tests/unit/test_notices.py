@@ -40,6 +40,10 @@ NOTICES: dict[str, tuple[str, str]] = {
         "test_work_engine_watch.py::test_an_engine_that_is_gone_is_told_and_taken_back_within_a_minute",
     ),
     "device.refused": (RESTART, "test_sandbox_devices.py"),
+    "machine.rests": (
+        "by the end of its rest",
+        "test_machines_resting.py::test_a_machine_that_starts_again_and_again_rests",
+    ),
     "model.cold": (
         "by a container that gets ready, or by the engine's return",
         "test_work_warm_pool.py::test_what_was_the_engine_s_trouble_is_said_no_longer_than_it_lasts",

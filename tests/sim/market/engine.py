@@ -154,6 +154,9 @@ class SimEngine:
     def evaluators(self) -> int:
         return 1
 
+    def troubles(self) -> list[str]:
+        return []
+
     async def start(self, spec: RunSpec, cancel: threading.Event) -> AsyncWarmRun | RunResult:
         return RunResult(status=RunStatus.ENGINE_ERROR, reason="no model is served here")
 
