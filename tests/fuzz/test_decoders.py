@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, get_args
 from unittest import mock
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from learningchain.chain.errors import BrokenInvariant, SupplyBroken
 from learningchain.chain.host import HeldDue, Host
+from learningchain.client.machines import frames
 from tests.fuzz import examples
 from tests.fuzz.mutations import HOSTILE, near
 from tests.fuzz.targets import Broken, attempt, load
@@ -40,6 +42,21 @@ def test_examples_are_accepted(name: str) -> None:
     given_ = examples.of(name)
     accepted = [attempt(TARGETS[name], data) for data in given_]
     assert any(accepted) == (name not in NEVER_ACCEPT)
+
+
+@pytest.mark.parametrize(("name", "kinds"), [("machine-frames", frames.FromMachine), ("node-frames", frames.FromNode)])
+def test_each_kind_of_frame_has_an_example(name: str, kinds: Any) -> None:
+    tags = {kind.__struct_config__.tag for kind in get_args(kinds)}
+    shown = {raw[i + 5] for raw in examples.of(name) for i in heads(raw)}
+    assert shown == tags
+
+
+def heads(raw: bytes) -> Iterator[int]:
+    """Where each frame begins: its length, the head of a list, and its kind."""
+    at = 0
+    while at < len(raw):
+        yield at
+        at += 4 + int.from_bytes(raw[at : at + 4], "big")
 
 
 @pytest.mark.parametrize(
