@@ -19,6 +19,7 @@ from learningchain.chain.errors import Malformed
 from learningchain.chain.storage import private
 from learningchain.client.machines import frames as f
 from learningchain.client.machines.book import MachineError
+from learningchain.client.machines.bringers import ModelBringers
 from learningchain.client.machines.joined import JoinedMachine, RemoteRun
 from learningchain.client.machines.set_cache import listing_of
 from learningchain.sandbox import DataSet, EngineError, OutputFile, Progress, RunResult, RunSpec, RunStatus
@@ -113,7 +114,7 @@ async def take_output(
     frames: f.FrameReader,
     writer: asyncio.StreamWriter,
     blame: Blame,
-    brought: Callable[[JoinedMachine, RemoteRun], None],
+    bringers: ModelBringers,
 ) -> None:
     """An output is counted against the order's cap before a byte of it is taken, and hashed here."""
     run = machine.runs.get(given.run)
@@ -144,7 +145,7 @@ async def take_output(
         blame(machine, run, f"what it gives as {given.name} is none: {fault}")
         raise MachineError(f"{given.name} cannot be read") from None
     if given.name == "model":
-        brought(machine, run)
+        await bringers.add(run.spec, machine.name)
     writer.write(f.framed(f.OutputReceived()))
     await f.drained(writer)
 
@@ -208,11 +209,6 @@ def _read_with(reader: ResultReader, path: Path) -> object:
         while piece := file.read(f.PIECE):
             reader.take(piece)
     return reader.finish()
-
-
-def job_of(spec: RunSpec) -> tuple[str, str]:
-    """What the runs of one job have in common, wherever they run."""
-    return spec.image_id, spec.params
 
 
 def files_of(spec: RunSpec) -> dict[str, Path]:

@@ -21,7 +21,6 @@ import hashlib
 import ssl
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Coroutine
 from pathlib import Path
 from typing import Any, Final
@@ -32,8 +31,9 @@ from msgspec import structs
 from learningchain.chain.errors import Malformed
 from learningchain.client.machines import frames as f
 from learningchain.client.machines.book import TOKEN_MS, MachineBook, MachineError
+from learningchain.client.machines.bringers import ModelBringers
 from learningchain.client.machines.gate import MachineGate
-from learningchain.client.machines.heard import files_of, hear, job_of, send_file, send_set, take_output
+from learningchain.client.machines.heard import files_of, hear, send_file, send_set, take_output
 from learningchain.client.machines.joined import ImageArchive, JoinedMachine, LeasedFor, RemoteRun, waiting_row
 from learningchain.client.machines.placing import MachinePlace, RoomShare, choose, needs_trust, share_of
 from learningchain.client.machines.run_notes import RunNotes, load_order
@@ -57,8 +57,6 @@ MAX_BULK: Final = 8
 """Transfers of one machine at a time."""
 ENDING_S: Final = 180.0
 """What a machine may take, beyond a run's wall clock and its transfers, to say how the run ended."""
-MAX_BROUGHT: Final = 1_024
-"""Jobs of which it is remembered who brought a model."""
 SLOWEST: Final = 1_000_000
 """Bytes per second at which image and outputs have to move."""
 
@@ -75,8 +73,7 @@ class MachineHub:
         """Of the own engine, in the engines' word: an image for it runs on no other."""
         self.trusted: frozenset[str] = frozenset()
         """Machines whose measurements are this node's own word."""
-        self._brought: OrderedDict[tuple[str, str], set[str]] = OrderedDict()
-        """By a job's image and parameters, who brought a model of it to this process: it is measured by another."""
+        self._bringers = ModelBringers(notes.with_name("brought.json"))
         self.leased: dict[str, LeasedFor] = {}
         """Machines that are there for one run each, or will be: no other run is placed on them."""
         self._machines: dict[str, JoinedMachine] = {known.name: JoinedMachine(known.name) for known in book.machines}
@@ -169,7 +166,7 @@ class MachineHub:
         now = self._now()
         allowed = self._machines.keys() - self.leased.keys()
         if needs_trust(spec):
-            allowed &= self.trusted - self._brought.get(job_of(spec), set())
+            allowed &= self.trusted - self._bringers.of(spec)
         places = [
             MachinePlace(
                 machine.name,
@@ -367,7 +364,7 @@ class MachineHub:
             case f.WantSet():
                 await self._bulk(machine, send_set(machine, first, writer))
             case f.GiveOutput():
-                await self._bulk(machine, take_output(machine, first, self._out, frames, writer, self._blame, self._note_bringer))
+                await self._bulk(machine, take_output(machine, first, self._out, frames, writer, self._blame, self._bringers))
             case _:
                 raise Malformed("the first frame begins nothing")
 
@@ -440,11 +437,6 @@ class MachineHub:
             if known is None or known.order != order:
                 machine.send(f.EndRun(held_run, "the node has no such run"))
                 machine.send(f.ReleaseRun(held_run))
-
-    def _note_bringer(self, machine: JoinedMachine, run: RemoteRun) -> None:
-        self._brought.setdefault(job_of(run.spec), set()).add(machine.name)
-        while len(self._brought) > MAX_BROUGHT:
-            self._brought.popitem(last=False)
 
     # --- bytes -----------------------------------------------------------------------------------------------------------------
 

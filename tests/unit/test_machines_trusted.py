@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 
 from learningchain.client.config import ConfigError, load
+from learningchain.client.machines import bringers
 from learningchain.client.machines import frames as f
 from learningchain.client.machines import program as program_module
 from learningchain.client.machines.program import NodeRefused
 from learningchain.client.machines.trust import MachineSecrets, machine_context
 from learningchain.sandbox import Evaluated, RunSpec, RunStatus
-from tests.unit.machines_kit import MEASURED, Site, a_site, spec
+from tests.unit.machines_kit import IMAGE, MEASURED, Site, a_site, spec
+from tests.unit.test_machines import _gone
 
 
 @pytest.fixture
@@ -83,6 +85,35 @@ async def test_a_model_is_checked_by_another_machine_than_the_one_that_trained_i
     second = await site.machine("gpu2")
     await site.run(evaluation(model))
     assert second.ran == ["check-1"]
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+async def test_who_trained_is_known_over_a_start_of_the_node(site: Site, model: Path, damaged: bool) -> None:
+    await site.machine("gpu1")
+    await site.run(spec())
+    if damaged:
+        (site.folder / "node" / "machines" / "brought.json").write_text("[1")
+    await _gone(site)
+    again = Site(site.folder, site.hub.port, trusted=("gpu1", "gpu2"))
+    try:
+        await again.backend.prepare([IMAGE], [])
+        await again.until(lambda: again.state("gpu1") == "ready")
+        await again.run(evaluation(model))
+        assert (again.own.ran, site.engines["gpu1"].ran[1:]) == (([], ["check-1"]) if damaged else (["check-1"], []))
+    finally:
+        await again.close()
+
+
+async def test_so_many_jobs_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bringers, "MAX_BROUGHT", 2)
+    known = bringers.ModelBringers(tmp_path / "brought.json")
+    for mode, name in (("a", "gpu1"), ("b", "gpu1"), ("a", "gpu2"), ("c", "gpu1")):
+        await known.add(spec(mode), name)
+    assert [sorted(bringers.ModelBringers(tmp_path / "brought.json").of(spec(mode))) for mode in "abc"] == [
+        ["gpu1", "gpu2"],
+        [],
+        ["gpu1"],
+    ]
 
 
 LOSSES = {
