@@ -68,8 +68,10 @@ async def register(owner: NodeProcess, archive: tuple[Path, str], folder: Path, 
 
 
 async def serve(graph: Graph, model: str, *names: str, untried: bool = True) -> None:
-    """These serve the model. Each has a box key by itself soon after its start."""
+    """These serve the model, which its owner's node has. Each has a box key by itself soon after its start."""
+    height = await graph["v0"].height()
     for name in names:
+        await graph[name].reaches(height)
         await graph[name].has_box_key(SLOW_S)
         done = await graph[name].api.serve(model, untried=untried, wait=30)
         assert done["tried"] is not untried
@@ -90,7 +92,9 @@ async def test_three_servers_answer_and_are_paid_exactly(tmp_path: Path, archive
         await serve(graph, model, "v1", untried=False)
         await serve(graph, model, *SERVERS[1:])
         wrong = {**sample, "sample_answers": b"8.5\ncheck 9\n", "name": "wrong"}
-        code, _, err = await command(graph["v1"], "model", "serve", await register(owner, archive, tmp_path, **wrong), "--json")
+        refused = await register(owner, archive, tmp_path, **wrong)
+        await graph["v1"].reaches(await owner.height())
+        code, _, err = await command(graph["v1"], "model", "serve", refused, "--json")
         assert code == 2 and "TRIAL_FAILED" in err and "this machine's answers to the sample and the owner's differ" in err, err
         noise = await register(owner, archive, tmp_path, name="noise", params={"says": "nan\ncheck nan\n"})
         await serve(graph, noise, "v1")
