@@ -554,7 +554,7 @@ def _cleaned(member: LabNode) -> list[str]:
     from learningchain.sandbox import BackendSettings, make_backend
 
     settings = config.load(member.data, {}).config.sandbox
-    tag = Keystore.public(member.data / "keystore.json").address[:20]  # as the node's own: `client.work.compose`
+    tag = Keystore.public(member.data / "keystore.json").address[:20]  # as the node's own: `client.work.compose.make_engine`
     wanted = BackendSettings(data=member.data / "sandbox", node_tag=tag, engine=settings.engine, runtime=settings.runtime)
     with contextlib.closing(make_backend(settings.backend, wanted)) as backend:
         return [str(problem) for problem in backend.cleanup().problems]

@@ -375,12 +375,12 @@ class Daemon:
         """Every node has duties of its own: to open the key of its jobs' hidden data, to judge, to tell of cases. Only one that
         trains, or may be drawn into committees, needs an engine for them."""
         from learningchain.client.machines.book import MachineError
-        from learningchain.client.work import WorkDatabaseError, compose
+        from learningchain.client.work import WorkDatabaseError, WorkDriver
         from learningchain.sandbox import UnknownBackend
 
         settings, keys = self._work_settings(), self._own_keys
         try:
-            work = self._work = compose(
+            work = self._work = WorkDriver(
                 settings,
                 self.ledger,
                 self.view.files,

@@ -1,13 +1,7 @@
-"""Composes a node's work: the machines of every contract, and the driver that runs them.
-
-The daemon and the tests call the same `compose`. What differs between them is handed in: clock, randomness, engine, threads.
-"""
+"""What a node's work goes by: its settings, its engine, and whether its account is called to duties."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
-from functools import partial
 from pathlib import Path
 
 from msgspec import structs
@@ -15,13 +9,8 @@ from msgspec import structs
 from learningchain.chain.contracts import CONTRACTS
 from learningchain.chain.crypto import address
 from learningchain.client.config import Config, WorkConfig, own_sections, parse_gpus
-from learningchain.client.node.interface import Files, Ledger
-from learningchain.client.work.computing import Computing
+from learningchain.client.node.interface import Ledger
 from learningchain.client.work.engine import ThreadedSandbox
-from learningchain.client.work.fetching import Seek
-from learningchain.client.work.machine import Slice, find_slices
-from learningchain.client.work.peers import Penalize, Send
-from learningchain.client.work.runner import WorkDriver
 from learningchain.sandbox import AsyncBackend, BackendSettings, make_backend
 
 
@@ -55,43 +44,3 @@ def make_engine(config: Config, data: Path, own_id: bytes) -> AsyncBackend:
     )
     backend = make_backend(s.backend, settings)
     return ThreadedSandbox(backend, config.work.concurrent + 1, self_test=True, answers=config.serve.slots)
-
-
-def compose(
-    settings: WorkConfig,
-    ledger: Ledger,
-    files: Files,
-    data: Path,
-    engine: AsyncBackend,
-    *,
-    now: Callable[[], int],
-    rng: Callable[[int], bytes],
-    slices: Sequence[Slice] | None = None,
-    executor: Executor | None = None,
-    computing: Computing | None = None,
-    sign: Callable[[bytes], bytes] | None = None,
-    derive: Callable[[bytes, bytes], Sequence[bytes]] | None = None,
-    send: Send = lambda _, __, ___: False,
-    penalize: Penalize = lambda _, __: None,
-    seek: Seek = lambda _: None,
-) -> WorkDriver:
-    """Compose the work of a node whose folder is `data`. The arguments mean what they do for `WorkDriver`; `slices` are those of
-    every contract where none are handed in."""
-    return WorkDriver(
-        ledger,
-        files,
-        engine,
-        data / "work",
-        settings,
-        slices=find_slices() if slices is None else slices,
-        drawn=partial(is_drawn, ledger),
-        now=now,
-        rng=rng,
-        executor=executor,
-        computing=computing,
-        sign=sign,
-        derive=derive,
-        send=send,
-        penalize=penalize,
-        seek=seek,
-    )

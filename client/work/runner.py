@@ -2,7 +2,7 @@
 
     blocks, time --> machines (pure) --> effects: images, runs (threads), files, the database (a thread), the outbox
 
-`compose` (client.work.compose) makes a `WorkDriver`. It knows no contract: its machines, and what it must know of them, come from
+The driver knows no contract: its machines, and what it must know of them, come from
 the contracts' slices (`machine`). Nothing in it blocks the loop: the sandbox, the database and hashing have threads of their own.
 What an effect comes to goes back into the machines as an input. A node that is killed goes on from the ledger and the database.
 """
@@ -27,6 +27,7 @@ from learningchain.client.node.block_figures import AnyFigure
 from learningchain.client.node.interface import Files, Ledger
 from learningchain.client.work.artifacts import durably, in_thread
 from learningchain.client.work.changes import MAX_PIECE, Part, WatchedChanges
+from learningchain.client.work.compose import is_drawn
 from learningchain.client.work.computing import Computing, ComputingProcess
 from learningchain.client.work.database import Intent, IntentState, RunUnderWay, WorkDatabase
 from learningchain.client.work.effects import Effects, TrialsHere, sharing
@@ -46,7 +47,7 @@ from learningchain.client.work.events import (
 )
 from learningchain.client.work.execution import MAX_STARTS
 from learningchain.client.work.fetching import Seek
-from learningchain.client.work.machine import Recalled, Slice, ledger_statuses_of
+from learningchain.client.work.machine import Recalled, Slice, find_slices, ledger_statuses_of
 from learningchain.client.work.machine_use import MachineUse
 from learningchain.client.work.notices import MAX_NOTICES, Failures, Notices
 from learningchain.client.work.outbox import Outbox
@@ -92,11 +93,11 @@ def rest(share: int, began: tuple[float, float]) -> float:
 
 
 class WorkDriver:
-    """Implements `client.api.whole_node.Work`. `data` is the folder of this part alone, beside the engine's (`sandbox`).
+    """Implements `client.api.whole_node.Work`, for the node whose folder is `data`.
 
-    `now()`: wall-clock milliseconds; `rng(n)`: n random bytes. `drawn()`: whether this account may now be called to a duty that it
-    did not ask for; the engine is prepared when that, or the settings, call for runs. `executor` and `computing` replace the
-    threads and the process that computes. `sign`: the account's signature of 32 bytes, None where its key is not on this machine;
+    `now()`: wall-clock milliseconds; `rng(n)`: n random bytes. The engine is prepared when `drawn`, or the settings, call for runs.
+    `slices` are those of every contract where none are handed in; `executor` and `computing` replace the threads and the process
+    that computes. `sign`: the account's signature of 32 bytes, None where its key is not on this machine;
     `derive` as `Recalled` has it. `send`, `penalize` and `seek`: the network's. `stop` closes the engine.
     """
 
@@ -105,16 +106,15 @@ class WorkDriver:
 
     def __init__(
         self,
+        config: WorkConfig,
         ledger: Ledger,
         files: Files,
-        engine: AsyncBackend,
         data: Path,
-        config: WorkConfig,
+        engine: AsyncBackend,
         *,
-        slices: Sequence[Slice],
-        drawn: Callable[[], bool],
         now: Callable[[], int],
         rng: Callable[[int], bytes],
+        slices: Sequence[Slice] | None = None,
         executor: Executor | None = None,
         computing: Computing | None = None,
         sign: Callable[[bytes], bytes] | None = None,
@@ -125,13 +125,14 @@ class WorkDriver:
     ) -> None:
         self._ledger, self._files, self._config = ledger, files, config
         self._now, self._rng = now, rng
-        self._folder, self._leftovers = data, data.parent / "sandbox" / "out"
+        self._folder, self._leftovers = data / "work", data / "sandbox" / "out"
         self.engine = engine
         self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="work-database")
         # Trees over losses take seconds: nothing that has to be written down waits for one.
         self._trees = executor or ThreadPoolExecutor(1, thread_name_prefix="work-losses")
-        self._made = data / "made"
-        files.share_by(sharing(ledger, slices))
+        self._made = self._folder / "made"
+        self._slices = list(find_slices() if slices is None else slices)
+        files.share_by(sharing(ledger, self._slices))
         self._computing: Computing = computing or ComputingProcess(self._made)
         self._sign, self._derive, self._send, self._penalize, self._seek = sign, derive, send, penalize, seek
         self._peers: PeerChannels | None = None
@@ -140,14 +141,14 @@ class WorkDriver:
         self._waiting: dict[str, deque[Effect]] = {}
         """What machines said after a book that is not on the disk yet."""
         self.run_log = RunLog(now, engine.printed)
-        self._slices = list(slices)
         self._parts: dict[str, Part] = {}
         """By the machine's name, in the order in which they are asked."""
         self._held: dict[str, frozenset[bytes]] = {}
         """Refs that something is held for here, by slice, at the last look."""
         self._changes: list[WatchedChanges] = []
         self._tasks = Tasks()
-        self.drawn = drawn
+        self.drawn = functools.partial(is_drawn, ledger)
+        """Whether this account may now be called to a duty that it did not ask for."""
         self._wake, self._sandbox = asyncio.Event(), PreparedEngine(engine)
         self._started = self._stopping = self._preparing = False
         self._failures, self._notices, self._use = Failures(now), Notices(now), MachineUse()

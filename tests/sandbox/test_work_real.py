@@ -14,7 +14,7 @@ import pytest
 from learningchain.chain.contracts.job import Image, ImageKind, Limits
 from learningchain.chain.types import parse_loss
 from learningchain.chain.verification.scale import FloatKind
-from learningchain.client.work import WorkConfig, WorkDriver, compose
+from learningchain.client.work import WorkConfig, WorkDriver
 from learningchain.client.work.engine import ThreadedSandbox
 from learningchain.p2p.content.cid import parse
 from learningchain.sandbox import Sandbox, SandboxUnavailable
@@ -66,7 +66,7 @@ async def test_a_real_job_is_trained_verified_and_paid(tmp_path: Path, sandboxes
     image_id = build_python_image(tmp_path / "image.tar", {"/lc/job": JOB.read_bytes()}, with_packages=())
     cid, size = await files["boss"].add(tmp_path / "image.tar", pin="own")
     works = [
-        compose(
+        WorkDriver(
             WorkConfig(enabled=True, attempts=2),
             LedgerDouble(chain, name),
             files[name],

@@ -1,4 +1,4 @@
-"""Whole nodes in virtual time: what `compose` makes, with the slices of every contract, on one real ledger.
+"""Whole nodes in virtual time: what `WorkDriver` makes, with the slices of every contract, on one real ledger.
 
 `Network` has the chain, and its nodes reach each other by files and by messages of channels. A node's containers are played
 (`Containers`): what a program does is a function, and how long it takes goes by the loop's clock.

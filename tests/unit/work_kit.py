@@ -42,7 +42,7 @@ from learningchain.client.contracts.job.roles.runs import wanted_image
 from learningchain.client.contracts.job.work import WORK
 from learningchain.client.node.interface import Before, MayHave, TxResult
 from learningchain.client.node.sharing import Sharing
-from learningchain.client.work import WorkConfig, WorkDriver, compose
+from learningchain.client.work import WorkConfig, WorkDriver
 from learningchain.client.work.artifacts import cid_of_file
 from learningchain.client.work.changes import WatchedChanges
 from learningchain.client.work.events import BringImage
@@ -632,7 +632,7 @@ class Node:
     async def start(self, **more: Any) -> WorkDriver:
         loop = asyncio.get_running_loop()
         self.files.up = True
-        self.work = compose(
+        self.work = WorkDriver(
             self.config,
             self.ledger,
             self.files,

@@ -1,6 +1,6 @@
 """The real worker, verifier and outbox on a simulated machine.
 
-`WorkActor` calls `client.work.compose` as the daemon does, on a loop in virtual time, with the real ledger door over the
+`WorkActor` makes a `WorkDriver` as the daemon does, on a loop in virtual time, with the real ledger door over the
 machine's node. A crash of the machine ends that life between any two steps, or around any piece of work on the database; the next
 life starts from the same folder. The disk under the database may refuse writes for a while.
 """
@@ -21,7 +21,7 @@ from learningchain.client.contracts.job.roles.verifier import Verifier
 from learningchain.client.contracts.job.roles.worker import Worker
 from learningchain.client.keys.signing import LocalSigner
 from learningchain.client.node.ledger import NodeLedger
-from learningchain.client.work import WorkConfig, WorkDriver, compose
+from learningchain.client.work import WorkConfig, WorkDriver
 from tests.sim.actor import Actor
 from tests.sim.market.content import Files
 from tests.sim.market.engine import SimEngine
@@ -111,7 +111,7 @@ class WorkActor(Actor):
         self.ledger.attach(_Door(machine, world.checks.said))  # type: ignore[arg-type]
         self.loop = VirtualLoop(lambda: world.now, world.later, self._delay, self._fault)  # type: ignore[abstract]
         self.loop.owner = machine.index
-        self.work = compose(
+        self.work = WorkDriver(
             self.config,
             self.ledger,
             self.files,
