@@ -7,14 +7,14 @@ type that its readers go by; where that type is declared, the kind stands beside
     settings   WORK, its settings of the section [work], SECTIONS, others, and CHECKS         read by client.config
     people     PeoplePart: its part of an account in words                                   client.schema.people
     texts      TextsPart: why its codes refuse, why credits move, what its records prove       client.schema.explain
-    work       WORK, its machines                                                            read by client.work.machine
+    work       WorkPart: its machines                                                          client.work.machine
     api        ApiPart: routes, what counts for metrics, what it answers to who asks to join   client.api.route
     account    AccountPart: its part of what is said of an account                             client.api.route
-    pages      PAGES and NAV, drawn with its folder `templates`; overview, FIRST             read by client.dashboard
+    pages      PagesPart: pages, drawn with its folder `templates`, and its part of the overview client.dashboard.page
     callbacks  CallbackPart: what is told to URLs                                             client.callbacks.following
     notify     NotifyPart: what the operator is told of                                       client.notify.events
-    sdk        CALLS, its calls of the SDK                                                   read by client.sdk.client
-    objects    PARTS, what a node as an object has of it, awaited and blocking, of own slices   read by client.sdk.connecting
+    sdk        SdkPart: its calls of the SDK                                                   client.sdk.calls
+    objects    ObjectsPart: what a node as an object has of it; own slices alone               client.sdk.objects
     statements StatementsPart: what the identity signs beside transactions                    client.keys.statements
 
 Slices lie here, or in another distribution that names its package under the entry point group `learningchain.client`, as it names

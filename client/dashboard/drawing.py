@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from learningchain.client import contracts
 from learningchain.client.dashboard import text
-from learningchain.client.dashboard.page import ROWS
+from learningchain.client.dashboard.page import PAGES, ROWS
 
 FILTERS = {
     "date": text.date,
@@ -39,7 +39,7 @@ def environment() -> Environment:
     """Those of the room, and those of a slice under its name: `job/list.html`."""
     slices = contracts.packages()
     own: dict[str, BaseLoader] = {
-        name: PackageLoader(slices[name], "templates") for name, part in contracts.parts("pages").items() if part.PAGES
+        name: PackageLoader(slices[name], "templates") for name, part in contracts.parts(PAGES).items() if part.pages
     }
     made = Environment(
         loader=ChoiceLoader([PackageLoader("learningchain.client.dashboard", "templates"), PrefixLoader(own)]),

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from aiohttp import web
@@ -23,6 +23,7 @@ from learningchain.client.api.files import PIN, Read, store_upload
 from learningchain.client.api.load import Load
 from learningchain.client.api.route import Call, Context, Reply, Route
 from learningchain.client.api.sessions import BrowserSession
+from learningchain.client.contracts import PartKind
 from learningchain.client.dashboard.text import in_pages
 from learningchain.client.keys.names import Names
 from learningchain.client.keys.tokens import FULL
@@ -205,6 +206,23 @@ class Nav:
     path: str
 
 
+class PagesPart(NamedTuple):
+    """Pages of the dashboard: the room's own, and those of a contract, drawn with the folder `templates` of its slice."""
+
+    pages: tuple[WebPage, ...]
+    nav: tuple[Nav, ...] = ()
+    overview: Callable[[Visit, str, Sequence[Any]], Awaitable[tuple[str, dict[str, Any]]]] | None = None
+    """(visit, own account, its newest movements) -> a part of the overview: its template, and values, of which `id` names it and
+    `busy` says that there is something in it."""
+    first: tuple[int, str, str, str] | None = None
+    """Something to do on a node with nothing yet: its place, path, name, and what it is."""
+    about: Mapping[str, str] = {}
+    """By a field that names something: the beginning of the path of that thing's page."""
+
+
+PAGES: Final = PartKind("pages", PagesPart)
+
+
 def outcome(answer: Mapping[str, Any], done: str) -> str:
     """What a change says that became a transaction."""
     if answer.get("status") == "final":
@@ -233,7 +251,7 @@ async def or_none(asking: Awaitable[Any], *names: str) -> Any:
 
 def about() -> dict[str, str]:
     """Where what a field names is shown: the beginning of its page's path, below which the API's operation has the same names."""
-    return {name: path for module in contracts.parts("pages").values() for name, path in getattr(module, "ABOUT", {}).items()}
+    return {name: path for part in contracts.parts(PAGES).values() for name, path in part.about.items()}
 
 
 def gone(what: str) -> RequestError:

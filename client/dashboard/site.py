@@ -33,7 +33,7 @@ from learningchain.client.api.sessions import LOGIN_PATH, MAX_LOGIN, MAX_TEXT, B
 from learningchain.client.dashboard import live
 from learningchain.client.dashboard.drawing import Drawing
 from learningchain.client.dashboard.forms import MAX_BODY, parse_form
-from learningchain.client.dashboard.page import Done, Drawn, Nav, Uploaded, Visit, WebPage, about
+from learningchain.client.dashboard.page import PAGES, Done, Drawn, Nav, PagesPart, Uploaded, Visit, WebPage, about
 from learningchain.client.dashboard.pages import account, chain, files, home, machine, machines, peers, runs, settings
 from learningchain.client.dashboard.uploads import MULTIPART, read_file_form
 from learningchain.client.keys.names import FILE as NAMES
@@ -46,20 +46,20 @@ DOOR: Final = "/dashboard"
 KEPT: Final = "kept."
 """Fields of a form with a file whose names begin so go back to the page beside what the file became."""
 HOW: Final = "On the node's machine, run: learningchain dashboard"
-OWN: Final = (home, account, chain, runs, machines, peers, files, machine, settings)
+OWN: Final = tuple(page.PART for page in (home, account, chain, runs, machines, peers, files, machine, settings))
 _PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
 GROUPS: Final = ((0, "Overview"), (10, "Work"), (30, "Models"), (40, "Federations"), (50, "Network"), (85, "Machine"))
 """Of the menu: from which order of entries on, and its name."""
 TYPES: Final = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
 
 
-def modules() -> tuple[Any, ...]:
-    return (*OWN, *contracts.parts("pages").values())
+def parts() -> tuple[PagesPart, ...]:
+    return (*OWN, *contracts.parts(PAGES).values())
 
 
 def table() -> list[WebPage]:
     """Every page; those without a variable part first. Two of one path and method would hide each other."""
-    pages = [page for module in modules() for page in module.PAGES]
+    pages = [page for part in parts() for page in part.pages]
     taken = {(page.method, page.path) for page in pages}
     if len(taken) != len(pages):
         raise RuntimeError("two pages of the dashboard have one path: rename one")
@@ -74,7 +74,7 @@ class MenuGroup(NamedTuple):
 
 
 def menu() -> list[MenuGroup]:
-    entries = sorted((nav for module in modules() for nav in getattr(module, "NAV", ())), key=lambda nav: nav.order)
+    entries = sorted((nav for part in parts() for nav in part.nav), key=lambda nav: nav.order)
     ends = [first for first, _ in GROUPS[1:]]
     found = [[nav for nav in entries if bisect_right(ends, nav.order) == number] for number in range(len(GROUPS))]
     return [MenuGroup(label, own) for (_, label), own in zip(GROUPS, found, strict=True) if own]

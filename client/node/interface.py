@@ -17,7 +17,7 @@ from learningchain.chain.params import Params
 
 PRIVATE: Final = "private."
 """The first word of a pin that begins so is none for which content is served, and while there is one, no pin of what is fetched is:
-others get it where they were named for it (`ServeFile`), or their contract says so (`Slice.may_have`)."""
+others get it where they were named for it (`ServeFile`), or their contract says so (`WorkPart.may_have`)."""
 PUBLIC: Final = "public."
 """A pin whose first word begins so is this node's own word that everybody may have the content, whatever else it is pinned for."""
 

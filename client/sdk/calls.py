@@ -13,7 +13,9 @@ from __future__ import annotations
 import functools
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, NamedTuple, ParamSpec, TypeVar, overload
+
+from learningchain.client.contracts import PartKind
 
 if TYPE_CHECKING:
     import asyncio
@@ -117,3 +119,12 @@ class stream(Generic[S, P, R]):
             return node._each(self._run(node._awaited, *args, **named))
 
         return blocking
+
+
+class SdkPart(NamedTuple):
+    """What the SDK can ask about one contract."""
+
+    calls: type[Calls]
+
+
+SDK: Final = PartKind("sdk", SdkPart)

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from learningchain.client import contracts
-from learningchain.client.sdk.calls import Blocking, Calls
+from learningchain.client.sdk.calls import SDK, Blocking, Calls
 from learningchain.client.sdk.http import TIMEOUT_S, NodeApi, local_url, read_token
 from learningchain.client.sdk.node import NodeCalls
 from learningchain.client.sdk.types import UsageError
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     class _Own(CreditsCalls, FederationCalls, GovernanceCalls, JobCalls, KeyCalls, MembershipCalls, PredictionCalls): ...
 
 else:
-    _Own = type("_Own", tuple(part.CALLS for name, part in contracts.parts("sdk").items() if contracts.is_own(name)), {})
+    _Own = type("_Own", tuple(part.calls for name, part in contracts.parts(SDK).items() if contracts.is_own(name)), {})
 
 _FOREIGN: Final[dict[str, type[Calls]]] = {
-    name: part.CALLS for name, part in contracts.parts("sdk").items() if not contracts.is_own(name)
+    name: part.calls for name, part in contracts.parts(SDK).items() if not contracts.is_own(name)
 }
 
 

@@ -19,7 +19,7 @@ from learningchain.client.reading import variable
 from learningchain.client.sdk.calls import call
 from learningchain.client.sdk.client import Client, SyncClient, at_folder
 from learningchain.client.sdk.http import TIMEOUT_S, read_token
-from learningchain.client.sdk.objects import NodeLink, NodeObject
+from learningchain.client.sdk.objects import OBJECTS, NodeLink, NodeObject
 from learningchain.client.sdk.types import UsageError
 from learningchain.client.sdk.values import moment
 
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     class _Parts(NodeFederations, NodeJobs, NodeModels): ...
 
 else:
-    _SLICES: Final = [part for name, part in contracts.parts("objects").items() if contracts.is_own(name)]
-    _AsyncParts = type("_AsyncParts", tuple(part.PARTS[0] for part in _SLICES), {})
-    _Parts = type("_Parts", tuple(part.PARTS[1] for part in _SLICES), {})
+    _SLICES: Final = [part for name, part in contracts.parts(OBJECTS).items() if contracts.is_own(name)]
+    _AsyncParts = type("_AsyncParts", tuple(part.awaited for part in _SLICES), {})
+    _Parts = type("_Parts", tuple(part.blocking for part in _SLICES), {})
 
 
 @dataclass(frozen=True)

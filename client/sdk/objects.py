@@ -20,8 +20,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from learningchain.client.contracts import PartKind
 from learningchain.client.sdk.calls import Calls
 
 if TYPE_CHECKING:
@@ -85,3 +86,13 @@ class NodeObject(Calls):
         rows = [(name, value) for name, value in self._facts().items() if value is not None]
         cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>" for name, value in rows)
         return f"<table><caption>{type(self).__name__.removeprefix('Async')}</caption>{cells}</table>"
+
+
+class ObjectsPart(NamedTuple):
+    """What a node as an object has of one contract of this program."""
+
+    awaited: type[NodeObject]
+    blocking: type[NodeObject]
+
+
+OBJECTS: Final = PartKind("objects", ObjectsPart)

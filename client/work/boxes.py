@@ -1,5 +1,5 @@
 """The private keys to which others seal what this node alone reads (X25519), as they lie in the work database. Who makes them keeps
-them there under a kind of its own; whoever opens boxes is told of that kind (`Slice.reads`)."""
+them there under a kind of its own; whoever opens boxes is told of that kind (`WorkPart.reads`)."""
 
 from __future__ import annotations
 

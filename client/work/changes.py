@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from learningchain.chain.ledger.state import State
 from learningchain.client.work.events import Changed
-from learningchain.client.work.machine import Machine, Slice, Watch
+from learningchain.client.work.machine import Machine, Watch, WorkPart
 
 MAX_PIECE = 64
 """Keys in one piece."""
@@ -67,4 +67,4 @@ class Part:
 
     machine: Machine
     changes: WatchedChanges
-    slice: Slice
+    slice: WorkPart

@@ -59,7 +59,7 @@ from learningchain.client.work.events import (
 )
 from learningchain.client.work.execution import Execution
 from learningchain.client.work.fetching import Fetching, Seek
-from learningchain.client.work.machine import Slice
+from learningchain.client.work.machine import WorkPart
 from learningchain.client.work.notices import MAX_WHY
 from learningchain.client.work.outbox import Outbox
 from learningchain.client.work.owners import held_for, released_for
@@ -86,7 +86,7 @@ class FeedMachines(Protocol):
     def __call__(self, given: Input, only: str | None = None, *, done: bool = False) -> None: ...
 
 
-def sharing(ledger: Ledger, slices: Sequence[Slice]) -> MayHave:
+def sharing(ledger: Ledger, slices: Sequence[WorkPart]) -> MayHave:
     """Return whether a contract says, by the ledger as it is now, that a peer may have what is pinned privately here."""
 
     def may_have(peer: bytes, cid: str, reasons: Collection[str]) -> bool:

@@ -407,7 +407,7 @@ class Kill:
 @dataclass(frozen=True)
 class FetchContent:
     """Fetch content until `until` on the chain clock, and pin it for the ref; answered by ContentReady or ContentMissing. `pin`:
-    the first word of the reason. Where that is private, who may have it from here says the contract (`Slice.may_have`). `holder`:
+    the first word of the reason. Where that is private, the contract says who may have it (`WorkPart.may_have`). `holder`:
     the account that has it first of all."""
 
     scope: str
@@ -470,9 +470,9 @@ class DropLosses:
 class Submit:
     """Have a message on the ledger, once, whatever happens to this node. A key of the kind that is known already changes nothing.
 
-    What becomes of it, and until when it makes sense, says the contract (`Slice.ledger_statuses`). `secret` is in the database with
-    it or neither is, before the message leaves the node: answered by SecretStored or SecretRefused. `needs`: not sent where this
-    file is gone.
+    What becomes of it, and until when it makes sense, says the contract (`WorkPart.ledger_statuses`). `secret` is in the database
+    with it or neither is, before the message leaves the node: answered by SecretStored or SecretRefused. `needs`: not sent where
+    this file is gone.
     """
 
     kind: str
@@ -508,7 +508,7 @@ class DropFile:
 @dataclass(frozen=True)
 class PublishFile:
     """Serve a file of this node until the ref is forgotten: to everybody or, where `pin`, the first word of the reason for which it
-    is pinned, is private, to whom the contract says (`Slice.may_have`). `cid` is its name; NotPublished if it fails."""
+    is pinned, is private, to whom the contract says (`WorkPart.may_have`). `cid` is its name; NotPublished if it fails."""
 
     ref: bytes
     cid: str
@@ -579,8 +579,8 @@ class KeepBook:
 
 @dataclass(frozen=True)
 class Compute:
-    """Do a task of the slice (`Slice.tasks`) in another process; answered by Computed or ComputeFailed. A file that it makes lies
-    in a folder of this node until `StopServing`, `DropFile`, or a start at which no book names it."""
+    """Do a task of the slice (`WorkPart.tasks`) in another process; answered by Computed or ComputeFailed. A file that it makes
+    lies in a folder of this node until `StopServing`, `DropFile`, or a start at which no book names it."""
 
     scope: str
     tag: str

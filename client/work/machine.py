@@ -2,7 +2,7 @@
 
     state, answers --> Machine.handle (pure) --> effects, the same for every contract --> the driver (`Work`)
 
-A contract's slice is `WORK`, a `Slice`, in `client/contracts/<name>/work.py`; it is found there (`find_slices`).
+A contract's is the `WorkPart` in the module `work` of its slice (`find_slices`).
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from learningchain.chain.host import Reader
 from learningchain.client import contracts
 from learningchain.client.config import WorkConfig
+from learningchain.client.contracts import PartKind
 from learningchain.client.node.block_figures import AnyFigure
 from learningchain.client.work.events import Effect, Input, Notice, Secret
 
@@ -31,7 +32,7 @@ class Machine:
 
     @property
     def runs(self) -> bool:
-        """Whether it starts runs whatever the settings say (`Slice.runs`): because a user of this node asked for it."""
+        """Whether it starts runs whatever the settings say (`WorkPart.runs`): because a user of this node asked for it."""
         return False
 
     @property
@@ -127,12 +128,12 @@ class Hearing:
 
 
 def knows_no_ref(reader: Reader, ref: bytes) -> bool:
-    """`Slice.knows` of a contract whose machines hold nothing for a ref: no image, no pin, no losses."""
+    """`WorkPart.knows` of a contract whose machines hold nothing for a ref: no image, no pin, no losses."""
     return False
 
 
 @dataclass(frozen=True, kw_only=True)
-class Slice:
+class WorkPart:
     """The work of one contract. `name` begins the kinds of its secrets (`name.` and more)."""
 
     name: str
@@ -167,14 +168,17 @@ class Slice:
         return kind == self.name or kind.startswith(f"{self.name}.")
 
 
-def find_slices() -> list[Slice]:
+WORK: Final = PartKind("work", WorkPart)
+
+
+def find_slices() -> list[WorkPart]:
     """Of every contract that has work for a node. Raises ValueError where two of them want the same."""
-    found: list[Slice] = [module.WORK for module in contracts.parts("work").values()]
+    found = list(contracts.parts(WORK).values())
     ledger_statuses_of(found)
     return found
 
 
-def ledger_statuses_of(found: Sequence[Slice]) -> dict[type, LedgerStatusOf]:
+def ledger_statuses_of(found: Sequence[WorkPart]) -> dict[type, LedgerStatusOf]:
     together: dict[type, LedgerStatusOf] = {}
     for part in found:
         for message, status in part.ledger_statuses.items():

@@ -27,7 +27,7 @@ from learningchain.client.work.events import (
     StopServing,
     Unpin,
 )
-from learningchain.client.work.machine import Slice
+from learningchain.client.work.machine import WorkPart
 
 
 def held_for(effect: Effect) -> bytes | None:
@@ -51,7 +51,7 @@ def released_for(effect: Effect) -> bytes | None:
 class Owners:
     """The contract of each ref that something is held for, by its slice's name."""
 
-    def __init__(self, slices: Sequence[Slice], database: WorkDatabase, executor: Executor) -> None:
+    def __init__(self, slices: Sequence[WorkPart], database: WorkDatabase, executor: Executor) -> None:
         self._slices, self._database, self._executor = slices, database, executor
         self._names = {part.name for part in slices}
         self._noted: dict[bytes, str] = {}

@@ -15,7 +15,7 @@ from typing import Final
 from learningchain.chain.errors import Malformed
 from learningchain.chain.host import Reader
 from learningchain.client.work.events import PeerSaid
-from learningchain.client.work.machine import Slice
+from learningchain.client.work.machine import WorkPart
 from learningchain.p2p.limits import TokenBucket
 
 PER_S: Final = 4.0
@@ -34,7 +34,7 @@ class PeerChannels:
 
     def __init__(
         self,
-        slices: Sequence[Slice],
+        slices: Sequence[WorkPart],
         reader: Callable[[], Reader],
         me: bytes,
         *,

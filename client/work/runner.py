@@ -47,7 +47,7 @@ from learningchain.client.work.events import (
 )
 from learningchain.client.work.execution import MAX_STARTS
 from learningchain.client.work.fetching import Seek
-from learningchain.client.work.machine import Recalled, Slice, find_slices, ledger_statuses_of
+from learningchain.client.work.machine import Recalled, WorkPart, find_slices, ledger_statuses_of
 from learningchain.client.work.machine_use import MachineUse
 from learningchain.client.work.notices import MAX_NOTICES, Failures, Notices
 from learningchain.client.work.outbox import Outbox
@@ -114,7 +114,7 @@ class WorkDriver:
         *,
         now: Callable[[], int],
         rng: Callable[[int], bytes],
-        slices: Sequence[Slice] | None = None,
+        slices: Sequence[WorkPart] | None = None,
         executor: Executor | None = None,
         computing: Computing | None = None,
         sign: Callable[[bytes], bytes] | None = None,

@@ -15,7 +15,7 @@ from learningchain.client.work.checkpoints import Checkpoints
 from learningchain.client.work.database import WorkDatabase
 from learningchain.client.work.events import Secret
 from learningchain.client.work.kept_secrets import KeptSecrets
-from learningchain.client.work.machine import Slice
+from learningchain.client.work.machine import WorkPart
 from learningchain.client.work.owners import Owners
 from learningchain.client.work.trials import PIN
 from learningchain.sandbox import AsyncBackend
@@ -53,7 +53,7 @@ class Stores:
         clocks: Clocks,
         files: Files,
         engine: AsyncBackend,
-        slices: Sequence[Slice],
+        slices: Sequence[WorkPart],
         executor: Executor,
         trees: Executor,
         told: Callable[[Secret], None],

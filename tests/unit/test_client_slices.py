@@ -83,7 +83,7 @@ def greet(name: str, /, *, common: Common = HERE) -> int:
     return 0
 ''',
     "toy_client/sdk.py": """
-from learningchain.client.sdk.calls import Calls, call
+from learningchain.client.sdk.calls import Calls, SdkPart, call
 from learningchain.client.sdk.http import path_id
 
 
@@ -93,7 +93,7 @@ class ToyCalls(Calls):
         return await self.api.submit(f"/v1/toy/{path_id(name)}", {"price": "0.5"}, wait)
 
 
-CALLS = ToyCalls
+PART = SdkPart(ToyCalls)
 """,
     "toy_client/api.py": '''
 """Toys: greetings."""

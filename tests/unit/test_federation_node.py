@@ -438,7 +438,7 @@ def test_a_peer_is_heard_so_often_and_one_that_sends_junk_is_told_of() -> None:
     at = look(world.ledger.store, world.federation)
     assert at is not None
     channels = PeerChannels(
-        [work.WORK],
+        [work.PART],
         lambda: world.ledger.store,
         at.seats[0],
         tell=lambda name, given: heard.append((name, given)),
@@ -526,19 +526,19 @@ async def test_tasks_are_done_in_another_process_which_may_die(tmp_path: Path) -
     computing, place = ComputingProcess(tmp_path / "made"), at.place(CHAIN_ID)
     try:
         task = SumMasks(place, 96, ((1, (bytes(32),)),), 0)
-        (made,) = await computing.perform(work.WORK.tasks, task)
+        (made,) = await computing.perform(work.PART.tasks, task)
         assert made.path.stat().st_size == 4 * 96
         child = computing._child
         os.kill(child.pid, signal.SIGKILL)
-        (again,) = await computing.perform(work.WORK.tasks, task)
+        (again,) = await computing.perform(work.PART.tasks, task)
         assert again.cid == made.cid and again.path != made.path, "a new one does it"
         missing = OpenUpdate(place, bytes(20), tmp_path / "none", 96, 1, bytes(32), False, 3)
         with pytest.raises(OSError, match="FileNotFoundError"):
-            await computing.perform(work.WORK.tasks, missing)
+            await computing.perform(work.PART.tasks, missing)
         (tmp_path / "model").write_bytes(b"no model")
         bad = MakeUpdate(place, bytes(20), tmp_path / "model", tmp_path / "model", 96, 8, 1, (), False)
         with pytest.raises(TaskRefused):
-            await computing.perform(work.WORK.tasks, bad)
+            await computing.perform(work.PART.tasks, bad)
     finally:
         computing.close()
         await asyncio.to_thread(computing._thread.shutdown)
@@ -561,21 +561,21 @@ def test_a_local_model_whose_file_is_gone_is_trained_anew(tmp_path: Path) -> Non
     (tmp_path / "here").write_bytes(b"x")
     kept = [LocalKept(world.federation, bytes(35) + n, str(tmp_path / name)) for n, name in ((b"1", "here"), (b"2", "gone"))]
     book = MemberBook([TrainedFederation(world.federation, "rows", 2)], MakerBook(kept, [], []))
-    machines = work.WORK.machines(known(world, world.owners[0], books={MemberMachine.name: encode(book)}))
+    machines = work.PART.machines(known(world, world.owners[0], books={MemberMachine.name: encode(book)}))
     (part,) = [one for one in machines if isinstance(one, MemberPart)]
     assert part.machine.book.updates.locals == kept[:1] and part.runs
-    assert work.WORK.files({MemberMachine.name: encode(book)}) == {tmp_path / "here", tmp_path / "gone"}
-    broken = work.WORK.machines(known(world, world.owners[0], books={MemberMachine.name: b"junk"}))
+    assert work.PART.files({MemberMachine.name: encode(book)}) == {tmp_path / "here", tmp_path / "gone"}
+    broken = work.PART.machines(known(world, world.owners[0], books={MemberMachine.name: b"junk"}))
     assert len(broken) == len(machines), "a book that cannot be read is begun anew"
 
 
 def test_a_node_without_numpy_says_so_and_has_no_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     world = in_training()
     recalled = known(world, world.owners[0], books={AggregatorMachine.name: b""})
-    assert [type(one).__name__ for one in work.WORK.machines(known(world, world.owners[0]))][-1] == "ServingAnnouncer"
+    assert [type(one).__name__ for one in work.PART.machines(known(world, world.owners[0]))][-1] == "ServingAnnouncer"
     missing = "numpy is not here (pip install 'learningchain[federation]')"
     monkeypatch.setattr(work, "numpy_missing", lambda: missing)
-    (only,) = work.WORK.machines(recalled)
+    (only,) = work.PART.machines(recalled)
     assert only.notices()[0].text == missing
     assert not only.handle(Chain(world.ledger.store, world.clock))
     assert JOURNAL.startswith("federation.")

@@ -425,10 +425,10 @@ def test_a_restored_backup_fetches_the_vaults_whose_files_it_has_not(tmp_path: P
     here = replace(kept.others.held[0], path=str(tmp_path / "here"))
     saved = VaultBook(kept.own, replace(kept.others, held=[here, *kept.others.held[1:]]))
     recalled = Recalled(me, CHAIN_ID, WorkConfig(), os.urandom, books={VAULTS: encode(saved)})
-    (part,) = [one for one in work.WORK.machines(recalled) if isinstance(one, MemberPart)]
+    (part,) = [one for one in work.PART.machines(recalled) if isinstance(one, MemberPart)]
     found = part.machine.vaults
     assert found.own.wanted == kept.own.wanted and kept.own.made and not found.own.made and found.others.held == [here]
-    assert work.WORK.files({VAULTS: encode(saved)}) == {Path(one.path) for one in kept.own.made}
+    assert work.PART.files({VAULTS: encode(saved)}) == {Path(one.path) for one in kept.own.made}
     node = world.nodes[me]
     without = VaultBook(found.own, keeping.NOTHING_HELD)
     node.machines["member"], node.served, node.fetches = MemberMachine(machine(node)._node, machine(node).book, without), {}, {}

@@ -23,7 +23,7 @@ from learningchain.client.contracts.prediction.roles.inputs import InputSealed, 
 from learningchain.client.contracts.prediction.roles.private import BoxPlace, blinded, encrypted, of_key, opened
 from learningchain.client.contracts.prediction.roles.runs import answer_of
 from learningchain.client.contracts.prediction.roles.sealed import answer_in
-from learningchain.client.contracts.prediction.work import WORK
+from learningchain.client.contracts.prediction.work import PART as WORK
 from learningchain.client.keys.boxes import public_of
 from learningchain.client.work.boxes import BOX_KEYS
 from learningchain.client.work.events import (

@@ -19,7 +19,7 @@ from learningchain.client.contracts.governance.http.schema import ParameterView,
 from learningchain.client.contracts.job.http.schema import ImageRequest, JobRequest, LimitsRequest
 from learningchain.client.contracts.prediction.http.schema import ModelRequest, PolicyRequest, PredictionRequest
 from learningchain.client.schema.bodies import Strict
-from learningchain.client.sdk.calls import Calls, call
+from learningchain.client.sdk.calls import SDK, Calls, call
 from learningchain.client.sdk.client import Client
 from learningchain.client.sdk.http import NodeApi
 from learningchain.client.sdk.node import NodeCalls
@@ -27,7 +27,7 @@ from learningchain.client.sdk.types import Json
 from tests.unit.api_kit import route_of
 from tests.unit.client_fake_api import ACCOUNT, TOKEN, Fake, serving
 
-PARTS: list[type[Calls]] = [NodeCalls, *(part.CALLS for part in contracts.parts("sdk").values())]
+PARTS: list[type[Calls]] = [NodeCalls, *(part.calls for part in contracts.parts(SDK).values())]
 GIVEN: dict[Any, Any] = {
     bytes: b"k",
     Sequence[bytes]: (b"k",),

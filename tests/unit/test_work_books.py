@@ -26,7 +26,7 @@ from learningchain.client.work.events import (
     StartRun,
     StopServing,
 )
-from learningchain.client.work.machine import Hearing, LedgerStatus, Machine, Recalled, Slice, knows_no_ref
+from learningchain.client.work.machine import Hearing, LedgerStatus, Machine, Recalled, WorkPart, knows_no_ref
 from learningchain.p2p.content.cid import parse
 from learningchain.sandbox import OwnData, RunStatus
 from tests.unit.test_work_graph import VALIDATORS, Graph, tmp_path
@@ -85,7 +85,7 @@ async def driven(
         made.append(kind(known))
         return made[-1:]
 
-    toy = Slice(
+    toy = WorkPart(
         name="toy",
         knows=knows_no_ref,
         machines=machines,

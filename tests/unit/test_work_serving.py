@@ -25,7 +25,7 @@ from pathlib import Path
 
 from learningchain.client.work.events import BringImage, Chain, ImageReady, KeepWarm, LateInputRefused, LetCool, ModelWarm
 from learningchain.client.work.events import RunEnded, StartRun, WantedImage
-from learningchain.client.work.machine import Machine, Slice
+from learningchain.client.work.machine import Machine, WorkPart
 from learningchain.sandbox import AnswerForm, ContainerLimits, RunSpec
 
 ME, MODEL, PATH = {me!r}, b"model" + bytes(27), Path({path!r})
@@ -78,7 +78,7 @@ class Server(Machine):
         return StartRun(f"ask-{{number}}", b"r" * 32, self.spec, ("predict", number), late=late, warm=MODEL)
 
 
-WORK = Slice(
+PART = WorkPart(
     name="toy",
     knows=lambda reader, ref: ref == MODEL,
     machines=lambda known: [Server(known)],

@@ -13,7 +13,7 @@ import pytest
 from learningchain.chain.contracts.credits import Transfer
 from learningchain.chain.host import account_key
 from learningchain.client import contracts
-from learningchain.client.work.machine import Slice, find_slices, knows_no_ref, ledger_statuses_of
+from learningchain.client.work.machine import WorkPart, find_slices, knows_no_ref, ledger_statuses_of
 from tests.unit.test_work_graph import Graph, tmp_path
 from tests.unit.work_kit import GRANT, blocks, run_virtual, working
 
@@ -26,7 +26,7 @@ from learningchain.chain.host import account_key
 from learningchain.chain.contracts.credits import Transfer
 from learningchain.client.work.events import Attempt, BringImage, Chain, Forget, ImageReady, Pin, RunEnded, Secret
 from learningchain.client.work.events import SecretStored, Settled, StartRun, Submit, WantedImage
-from learningchain.client.work.machine import LedgerStatus, Machine, Slice
+from learningchain.client.work.machine import LedgerStatus, Machine, WorkPart
 from learningchain.sandbox import RunSpec
 
 ME, TO, START, REF = {me!r}, {to!r}, {start}, b"toy" + bytes(29)
@@ -80,7 +80,7 @@ def status_of(reader, me, clock, op):
     return (LedgerStatus.STANDS if stands else LedgerStatus.OPEN), None
 
 
-WORK = Slice(
+PART = WorkPart(
     name="toy",
     knows=lambda reader, ref: ref == REF,
     machines=lambda known: [Toy(known)],
@@ -157,7 +157,7 @@ def test_slices_are_found_by_their_folders(elsewhere: Path) -> None:
     write(
         elsewhere,
         "toy",
-        "from learningchain.client.work.machine import Slice, knows_no_ref\nWORK = Slice(name='toy', knows=knows_no_ref)\n",
+        "from learningchain.client.work.machine import WorkPart, knows_no_ref\nPART = WorkPart(name='toy', knows=knows_no_ref)\n",
     )
     contracts._here.cache_clear()
     assert [part.name for part in find_slices()] == ["federation", "governance", "job", "keys", "membership", "prediction", "toy"]
@@ -165,12 +165,12 @@ def test_slices_are_found_by_their_folders(elsewhere: Path) -> None:
 
 def test_two_contracts_cannot_both_say_what_becomes_of_a_message() -> None:
     statuses: Any = {Transfer: lambda *_: None}
-    parts = [Slice(name=name, knows=knows_no_ref, ledger_statuses=statuses) for name in ("one", "two")]
+    parts = [WorkPart(name=name, knows=knows_no_ref, ledger_statuses=statuses) for name in ("one", "two")]
     with pytest.raises(ValueError, match="two and of another contract both say what becomes of Transfer"):
         ledger_statuses_of(parts)
 
 
 def test_a_kind_belongs_to_one_contract() -> None:
-    toy = Slice(name="toy", knows=knows_no_ref)
+    toy = WorkPart(name="toy", knows=knows_no_ref)
     assert toy.owns("toy") and toy.owns("toy.answer")
     assert not toy.owns("toys.answer") and not toy.owns("job.toy")

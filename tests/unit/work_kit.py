@@ -39,7 +39,7 @@ from learningchain.chain.node.events import Decided
 from learningchain.chain.types import Header, TxBody, net_of, parse_loss
 from learningchain.client.contracts.job.http import views
 from learningchain.client.contracts.job.roles.runs import wanted_image
-from learningchain.client.contracts.job.work import WORK
+from learningchain.client.contracts.job.work import PART as WORK
 from learningchain.client.node.interface import Before, MayHave, TxResult
 from learningchain.client.node.sharing import Sharing
 from learningchain.client.work import WorkConfig, WorkDriver

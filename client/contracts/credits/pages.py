@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from learningchain.client.api.errors import RequestError, usage
-from learningchain.client.dashboard.page import WAIT_S, Answer, Done, Drawn, Nav, Visit, change, outcome, page
+from learningchain.client.dashboard.page import WAIT_S, Answer, Done, Drawn, Nav, PagesPart, Visit, change, outcome, page
 from learningchain.client.keys.names import near
 
 
@@ -46,5 +46,7 @@ def _form(fields: Mapping[str, str], to: str, refused: RequestError | None) -> D
     return Drawn("credits/send.html", "Send credits", values, status=refused.status if refused else 200)
 
 
-PAGES = (send_form, send)
-NAV = (Nav(5, "Send", "/dashboard/send"),)
+PART = PagesPart(
+    pages=(send_form, send),
+    nav=(Nav(5, "Send", "/dashboard/send"),),
+)

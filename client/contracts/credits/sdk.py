@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from learningchain.client.sdk.calls import call
+from learningchain.client.sdk.calls import SdkPart, call
 from learningchain.client.sdk.node import NodeCalls
 
 if TYPE_CHECKING:
@@ -24,4 +24,4 @@ class CreditsCalls(NodeCalls):
         return await self.api.submit("/v1/transfers", body, wait)
 
 
-CALLS = CreditsCalls
+PART = SdkPart(CreditsCalls)

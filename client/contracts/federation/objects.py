@@ -21,7 +21,7 @@ from learningchain.client.contracts.federation.references import find_federation
 from learningchain.client.contracts.federation.web.phrases import agreement
 from learningchain.client.sdk.bar import ProgressBar
 from learningchain.client.sdk.calls import Blocking, call, stream
-from learningchain.client.sdk.objects import NodeObject
+from learningchain.client.sdk.objects import NodeObject, ObjectsPart
 from learningchain.client.sdk.types import RejectedError, UnavailableError
 from learningchain.client.sdk.values import Credits, Span, credits_text, loss_text, moment, own_name, seconds
 
@@ -444,7 +444,7 @@ class NodeFederations(Blocking, NodeObject):
         return Federations(self._link)
 
 
-PARTS: Final = (AsyncNodeFederations, NodeFederations)
+PART: Final = ObjectsPart(AsyncNodeFederations, NodeFederations)
 """What a node has of this contract, awaited and blocking."""
 
 

@@ -21,7 +21,20 @@ from learningchain.client.contracts.federation.web.phrases import (
     vault_text,
 )
 from learningchain.client.contracts.federation.web.phrases import STATES as STAGES
-from learningchain.client.dashboard.page import ROWS, WAIT_S, Answer, Done, Drawn, Nav, Visit, change, or_none, outcome, page
+from learningchain.client.dashboard.page import (
+    ROWS,
+    WAIT_S,
+    Answer,
+    Done,
+    Drawn,
+    Nav,
+    PagesPart,
+    Visit,
+    change,
+    or_none,
+    outcome,
+    page,
+)
 
 STATES = {"IDLE": "", "END": ""}
 PAID_ROUNDS = 3
@@ -232,20 +245,22 @@ async def leave(visit: Visit) -> Answer:
     return Done(f"/dashboard/federations/{visit.match['federation']}/own", outcome(done, "You have left"))
 
 
-PAGES = (
-    federations,
-    *opening_pages.PAGES,
-    one_federation,
-    best_model,
-    one_round,
-    start,
-    close,
-    admit,
-    own_part,
-    join,
-    preview,
-    leave,
+PART = PagesPart(
+    pages=(
+        federations,
+        *opening_pages.PAGES,
+        one_federation,
+        best_model,
+        one_round,
+        start,
+        close,
+        admit,
+        own_part,
+        join,
+        preview,
+        leave,
+    ),
+    nav=(Nav(40, "Federations", "/dashboard/federations"),),
+    first=(3, "/dashboard/federations", "Train with others", "One model of several owners' data, which stay where they are."),
+    about={"federation": "/dashboard/federations/"},
 )
-FIRST = (3, "/dashboard/federations", "Train with others", "One model of several owners' data, which stay where they are.")
-ABOUT = {"federation": "/dashboard/federations/"}
-NAV = (Nav(40, "Federations", "/dashboard/federations"),)

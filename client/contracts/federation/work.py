@@ -33,7 +33,7 @@ from learningchain.client.contracts.federation.without_numpy import numpy_missin
 from learningchain.client.node.interface import PRIVATE
 from learningchain.client.work.boxes import BOX_KEYS, OwnBoxKeys
 from learningchain.client.work.events import Effect, Input, Notice
-from learningchain.client.work.machine import Machine, Recalled, Slice
+from learningchain.client.work.machine import Machine, Recalled, WorkPart
 
 log: Any = structlog.get_logger("federation")
 BOOKS: Mapping[str, Any] = {
@@ -155,7 +155,7 @@ def _knows(reader: Reader, ref: bytes) -> bool:
     return isinstance(reader.get(records.federation_key(ref)), FederationRecord)
 
 
-WORK = Slice(
+PART = WorkPart(
     name=KIND,
     knows=_knows,
     machines=_machines,

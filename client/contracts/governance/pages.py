@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from learningchain.client.api.ending import CURSOR
 from learningchain.client.api.errors import usage
-from learningchain.client.dashboard.page import ROWS, WAIT_S, Done, Drawn, Nav, Visit, change, outcome, page
+from learningchain.client.dashboard.page import ROWS, WAIT_S, Done, Drawn, Nav, PagesPart, Visit, change, outcome, page
 
 _WORDS = {"yes": True, "no": False}
 
@@ -36,5 +36,7 @@ async def parameters(visit: Visit) -> Drawn:
     return Drawn("governance/parameters.html", "Rules of this network", {"parameters": await visit.ask("GET /v1/parameters")})
 
 
-PAGES = (proposals, vote, parameters)
-NAV = (Nav(52, "Proposals", "/dashboard/proposals"),)
+PART = PagesPart(
+    pages=(proposals, vote, parameters),
+    nav=(Nav(52, "Proposals", "/dashboard/proposals"),),
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from learningchain.client.sdk.calls import call
+from learningchain.client.sdk.calls import SdkPart, call
 from learningchain.client.sdk.node import NodeCalls
 
 if TYPE_CHECKING:
@@ -41,4 +41,4 @@ class GovernanceCalls(NodeCalls):
         return await self.api.submit("/v1/withdrawals", {"proposal": proposal}, wait)
 
 
-CALLS = GovernanceCalls
+PART = SdkPart(GovernanceCalls)

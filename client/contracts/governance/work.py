@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from learningchain.chain.contracts.governance import proposal_key
 from learningchain.client.contracts.governance.roles.watching import ProposalWatch
-from learningchain.client.work.machine import Machine, Recalled, Slice, Watch, knows_no_ref
+from learningchain.client.work.machine import Machine, Recalled, Watch, WorkPart, knows_no_ref
 
 
 def _machines(known: Recalled) -> Sequence[Machine]:
@@ -14,7 +14,7 @@ def _machines(known: Recalled) -> Sequence[Machine]:
 
 
 _PROPOSALS = proposal_key(b"")
-WORK = Slice(
+PART = WorkPart(
     name="governance",
     knows=knows_no_ref,
     machines=_machines,

@@ -18,7 +18,7 @@ from learningchain.client.contracts.job.sealing import encrypted, noted
 from learningchain.client.contracts.job.terms import combined, data_of, devices_of, earlier_of, read_set
 from learningchain.client.sdk.bar import ProgressBar
 from learningchain.client.sdk.calls import Blocking, call
-from learningchain.client.sdk.objects import NodeObject
+from learningchain.client.sdk.objects import NodeObject, ObjectsPart
 from learningchain.client.sdk.types import NotFoundError, RejectedError, UnavailableError, UsageError
 from learningchain.client.sdk.values import Credits, Span, credits_text, loss_text, moment, own_name, seconds
 
@@ -295,7 +295,7 @@ class NodeJobs(Blocking, NodeObject):
         return Jobs(self._link)
 
 
-PARTS: Final = (AsyncNodeJobs, NodeJobs)
+PART: Final = ObjectsPart(AsyncNodeJobs, NodeJobs)
 """What a node has of this contract, awaited and blocking."""
 
 

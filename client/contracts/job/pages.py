@@ -19,6 +19,7 @@ from learningchain.client.dashboard.page import (
     Done,
     Drawn,
     Nav,
+    PagesPart,
     Uploaded,
     Visit,
     change,
@@ -226,12 +227,15 @@ async def cancel(visit: Visit) -> Done:
     return Done(f"/dashboard/jobs/{visit.match['job']}", outcome(done, "The job is taken back"))
 
 
-PAGES = (jobs, one_job, model, new_job, upload_image, post_job, cancel)
-ABOUT = {"job": "/dashboard/jobs/"}
-FIRST = (
-    1,
-    "/dashboard/jobs/new",
-    "Post a job",
-    "Others train your model for a bounty, and the lowest loss is measured again before it is paid.",
+PART = PagesPart(
+    pages=(jobs, one_job, model, new_job, upload_image, post_job, cancel),
+    nav=(Nav(10, "Jobs", "/dashboard/jobs"), Nav(11, "Post a job", "/dashboard/jobs/new")),
+    overview=overview,
+    first=(
+        1,
+        "/dashboard/jobs/new",
+        "Post a job",
+        "Others train your model for a bounty, and the lowest loss is measured again before it is paid.",
+    ),
+    about={"job": "/dashboard/jobs/"},
 )
-NAV = (Nav(10, "Jobs", "/dashboard/jobs"), Nav(11, "Post a job", "/dashboard/jobs/new"))

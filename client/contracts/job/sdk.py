@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from learningchain.client.sdk.calls import call, stream
+from learningchain.client.sdk.calls import SdkPart, call, stream
 from learningchain.client.sdk.http import MAX_PAGE, Progress, given, path_id
 from learningchain.client.sdk.node import NodeCalls
 from learningchain.client.sdk.types import Fetched, Json, NotFoundError, UnreachableError
@@ -104,4 +104,4 @@ class JobCalls(NodeCalls):
         return await self.api.download(path, {}, model["cid"], target, model["size"], overwrite, on_progress)
 
 
-CALLS = JobCalls
+PART = SdkPart(JobCalls)

@@ -14,7 +14,7 @@ from learningchain.client.contracts.job.roles.contractor import Contractor
 from learningchain.client.contracts.job.roles.ledger_status import LEDGER_STATUSES
 from learningchain.client.contracts.job.roles.verifier import Verifier
 from learningchain.client.contracts.job.roles.worker import Worker
-from learningchain.client.work.machine import Machine, Recalled, Slice, Watch
+from learningchain.client.work.machine import Machine, Recalled, Watch, WorkPart
 
 _LIVE, _JOB, _CONTRACTOR = records.live_key(b""), records.job_key(b""), records.contractor_key(b"")
 
@@ -41,7 +41,7 @@ def _knows(reader: Reader, ref: bytes) -> bool:
     return isinstance(reader.get(records.job_key(ref)), Job)
 
 
-WORK = Slice(
+PART = WorkPart(
     name=secrets.KIND,
     knows=_knows,
     machines=_machines,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from learningchain.client.sdk.calls import call
+from learningchain.client.sdk.calls import SdkPart, call
 from learningchain.client.sdk.node import NodeCalls
 
 if TYPE_CHECKING:
@@ -37,4 +37,4 @@ class KeyCalls(NodeCalls):
         return await self.api.submit("/v1/objections", {}, wait)
 
 
-CALLS = KeyCalls
+PART = SdkPart(KeyCalls)

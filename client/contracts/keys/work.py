@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from learningchain.client.contracts.keys.roles.watching import RecoveryWatch
-from learningchain.client.work.machine import Machine, Recalled, Slice, knows_no_ref
+from learningchain.client.work.machine import Machine, Recalled, WorkPart, knows_no_ref
 
 
 def _machines(known: Recalled) -> Sequence[Machine]:
     return (RecoveryWatch(known),)
 
 
-WORK = Slice(name="keys", knows=knows_no_ref, machines=_machines)
+PART = WorkPart(name="keys", knows=knows_no_ref, machines=_machines)

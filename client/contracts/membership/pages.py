@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from learningchain.client.api.ending import CURSOR
 from learningchain.client.api.errors import usage
-from learningchain.client.dashboard.page import ROWS, WAIT_S, Done, Drawn, Nav, Visit, change, outcome, page
+from learningchain.client.dashboard.page import ROWS, WAIT_S, Done, Drawn, Nav, PagesPart, Visit, change, outcome, page
 
 _WORDS = {"confirm": True, "lift": False}
 
@@ -35,5 +35,7 @@ async def judge(visit: Visit) -> Done:
     return Done("/dashboard/cases", outcome(done, f"Your word on the case, {word}, is given"))
 
 
-PAGES = (members, cases, judge)
-NAV = (Nav(50, "Members", "/dashboard/members"), Nav(51, "Cases", "/dashboard/cases"))
+PART = PagesPart(
+    pages=(members, cases, judge),
+    nav=(Nav(50, "Members", "/dashboard/members"), Nav(51, "Cases", "/dashboard/cases")),
+)

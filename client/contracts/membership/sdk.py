@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
-from learningchain.client.sdk.calls import call
+from learningchain.client.sdk.calls import SdkPart, call
 from learningchain.client.sdk.http import path_id
 from learningchain.client.sdk.node import NodeCalls
 
@@ -87,4 +87,4 @@ class MembershipCalls(NodeCalls):
         return await self.api.submit("/v1/releases", {"contract": contract, "ref": ref, "give_back": give_back}, wait)
 
 
-CALLS = MembershipCalls
+PART = SdkPart(MembershipCalls)

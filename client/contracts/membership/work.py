@@ -27,7 +27,7 @@ from learningchain.client.contracts.membership.roles.box import BoxKeys
 from learningchain.client.contracts.membership.roles.capacity import KIND, Capacities
 from learningchain.client.contracts.membership.roles.training import Trainings
 from learningchain.client.contracts.membership.roles.watching import CaseWatch
-from learningchain.client.work.machine import LedgerStatus, LedgerStatusOf, Machine, Recalled, Slice, Watch, knows_no_ref
+from learningchain.client.work.machine import LedgerStatus, LedgerStatusOf, Machine, Recalled, Watch, WorkPart, knows_no_ref
 
 
 def _judged(reader: Reader, me: bytes, clock: int, op: JudgeCase) -> tuple[LedgerStatus, int | None]:
@@ -88,7 +88,7 @@ STATUSES: dict[type, LedgerStatusOf] = {
     SetTraining: _trains,
     SetBoxKey: _boxed,
 }
-WORK = Slice(
+PART = WorkPart(
     name=KIND,
     knows=knows_no_ref,
     machines=_machines,

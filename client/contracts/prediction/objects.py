@@ -21,7 +21,7 @@ from learningchain.client.contracts.prediction.rows import Value, as_rows, like
 from learningchain.client.contracts.prediction.sdk import PredictedRow
 from learningchain.client.sdk.calls import Blocking, call
 from learningchain.client.sdk.client import Client
-from learningchain.client.sdk.objects import NodeLink, NodeObject
+from learningchain.client.sdk.objects import NodeLink, NodeObject, ObjectsPart
 from learningchain.client.sdk.types import UnavailableError, UsageError
 from learningchain.client.sdk.values import Credits, Span, credits_text, seconds
 
@@ -180,5 +180,5 @@ class NodeModels(Blocking, NodeObject):
         return Model(self._link, *await found(self._node, model))
 
 
-PARTS: Final = (AsyncNodeModels, NodeModels)
+PART: Final = ObjectsPart(AsyncNodeModels, NodeModels)
 """What a node has of this contract, awaited and blocking."""

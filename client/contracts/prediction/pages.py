@@ -24,6 +24,7 @@ from learningchain.client.dashboard.page import (
     Done,
     Drawn,
     Nav,
+    PagesPart,
     Visit,
     change,
     or_none,
@@ -251,12 +252,14 @@ async def receipt(visit: Visit) -> web.Response:
     return receipt_answer(asked["id"], await visit.ask("GET /v1/receipts", query={"keys": ",".join(key.hex() for key in keys)}))
 
 
-PAGES = (models, one_model, ask, predictions, one_prediction, receipt, add_tip, cancel, appeal, *serving_pages.PAGES)
-FIRST = (
-    2,
-    "/dashboard/models",
-    "Ask a model",
-    "Servers that do not see each other's answers agree on one, at a price that is shown first.",
+PART = PagesPart(
+    pages=(models, one_model, ask, predictions, one_prediction, receipt, add_tip, cancel, appeal, *serving_pages.PAGES),
+    nav=(Nav(30, "Models", "/dashboard/models"), Nav(31, "Predictions", "/dashboard/predictions"), *serving_pages.NAV),
+    first=(
+        2,
+        "/dashboard/models",
+        "Ask a model",
+        "Servers that do not see each other's answers agree on one, at a price that is shown first.",
+    ),
+    about={"model": "/dashboard/models/", "request": "/dashboard/predictions/"},
 )
-ABOUT = {"model": "/dashboard/models/", "request": "/dashboard/predictions/"}
-NAV = (Nav(30, "Models", "/dashboard/models"), Nav(31, "Predictions", "/dashboard/predictions"), *serving_pages.NAV)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from learningchain.client.reading import unmarked
-from learningchain.client.sdk.calls import call, stream
+from learningchain.client.sdk.calls import SdkPart, call, stream
 from learningchain.client.sdk.http import MAX_PAGE, given, path_id
 from learningchain.client.sdk.node import NodeCalls
 from learningchain.client.sdk.types import Json, UnavailableError, UnreachableError, UsageError
@@ -508,4 +508,4 @@ def _model_path(model: str) -> str:
     return f"{path_id(owner)}~{name}"
 
 
-CALLS = PredictionCalls
+PART = SdkPart(PredictionCalls)

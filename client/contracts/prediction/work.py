@@ -15,7 +15,7 @@ from learningchain.client.contracts.prediction.roles.ledger_status import LEDGER
 from learningchain.client.contracts.prediction.roles.requester import PINNED, Requester
 from learningchain.client.contracts.prediction.roles.server import INPUT_PIN, SERVE_PIN, PredictionServer
 from learningchain.client.work.boxes import BOX_KEYS
-from learningchain.client.work.machine import Machine, Recalled, Slice, Watch
+from learningchain.client.work.machine import Machine, Recalled, Watch, WorkPart
 
 _REQUEST, _SERVED = records.request_key(b""), records.served_key(b"", b"")
 
@@ -39,7 +39,7 @@ def _runs(config: WorkConfig, drawn: bool) -> bool:
     return config.verify and drawn
 
 
-WORK = Slice(
+PART = WorkPart(
     name=sealed.KIND,
     knows=duties.is_known,
     machines=_machines,

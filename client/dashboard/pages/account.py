@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from learningchain.client import contracts
-from learningchain.client.dashboard.page import ROWS, Drawn, Visit, page
+from learningchain.client.dashboard.page import ROWS, Drawn, PagesPart, Visit, page
 from learningchain.client.schema.people import PEOPLE
 
 
@@ -20,4 +20,4 @@ async def one_account(visit: Visit) -> Drawn:
     return Drawn("account.html", "Account", values, ("standing", "history") if asked["before"] is None else ("standing",))
 
 
-PAGES = (one_account,)
+PART = PagesPart((one_account,))

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from learningchain.client.api.errors import RequestError
-from learningchain.client.dashboard.page import ROWS, Done, Drawn, Nav, Visit, about, page, receipt_answer
+from learningchain.client.dashboard.page import ROWS, Done, Drawn, Nav, PagesPart, Visit, about, page, receipt_answer
 from learningchain.client.dashboard.text import flat
 
 BLOCKS = 20
@@ -84,5 +84,4 @@ async def receipt(visit: Visit) -> web.Response:
     return receipt_answer(name, made)
 
 
-PAGES = (blocks, one_block, one_tx, find, receipt)
-NAV = (Nav(70, "Blocks", "/dashboard/blocks"),)
+PART = PagesPart((blocks, one_block, one_tx, find, receipt), (Nav(70, "Blocks", "/dashboard/blocks"),))

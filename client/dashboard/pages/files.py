@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from learningchain.client.dashboard.page import ROWS, Drawn, Nav, Visit, page
+from learningchain.client.dashboard.page import ROWS, Drawn, Nav, PagesPart, Visit, page
 
 
 @page("/dashboard/files")
@@ -14,5 +14,4 @@ async def files(visit: Visit) -> Drawn:
     return Drawn("files.html", "Files", values, ("coming", "lying") if after is None else ("coming",))
 
 
-PAGES = (files,)
-NAV = (Nav(85, "Files", "/dashboard/files"),)
+PART = PagesPart((files,), (Nav(85, "Files", "/dashboard/files"),))

@@ -1,6 +1,6 @@
 """The overview: what runs now, what the owner has, how the node stands, what happened lately; and what to do first.
 
-Contracts add to it: `overview` of their pages is asked for a part, and `FIRST` is something to do on a node with nothing yet.
+Contracts add to it: `PagesPart.overview` is asked for a part, and `first` is something to do on a node with nothing yet.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from learningchain.client import contracts
-from learningchain.client.dashboard.page import Drawn, Nav, Visit, or_none, page
+from learningchain.client.dashboard.page import PAGES, Drawn, Nav, PagesPart, Visit, or_none, page
 from learningchain.client.dashboard.pages.runs import last_step, points
 
 LATEST = 10
@@ -22,10 +22,10 @@ async def overview(visit: Visit) -> Drawn:
     own = {"account": status["id"]}
     account = await or_none(visit.ask("GET /v1/accounts/{account}", own), "UNKNOWN_ACCOUNT")
     rows = [] if account is None else await visit.ask("GET /v1/accounts/{account}/history", own, query={"limit": LATEST})
-    modules = contracts.parts("pages").values()
-    parts = [await module.overview(visit, own["account"], rows) for module in modules if hasattr(module, "overview")]
+    slices = contracts.parts(PAGES).values()
+    parts = [await part.overview(visit, own["account"], rows) for part in slices if part.overview is not None]
     runs, curve = await _running(visit)
-    first = sorted(module.FIRST for module in modules if hasattr(module, "FIRST"))
+    first = sorted(part.first for part in slices if part.first is not None)
     busy = runs or any(values["busy"] for _, values in parts)
     values = {"status": status, "account": account, "rows": rows, "runs": runs, "curve": curve, "parts": parts}
     live = ("now", *(values["id"] for _, values in parts), "summary", "state", "history")
@@ -40,5 +40,4 @@ async def _running(visit: Visit) -> tuple[list[dict[str, Any]], list[list[float]
     return [run | {"last": last_step(run)} for run in newest], next((curve for curve in curves if curve), [])
 
 
-PAGES = (overview,)
-NAV = (Nav(0, "Overview", "/dashboard"),)
+PART = PagesPart((overview,), (Nav(0, "Overview", "/dashboard"),))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from learningchain.client.dashboard.page import Drawn, Nav, Visit, page
+from learningchain.client.dashboard.page import Drawn, Nav, PagesPart, Visit, page
 from learningchain.client.dashboard.text import size
 
 MAX_POINTS = 400
@@ -30,5 +30,4 @@ async def machine(visit: Visit) -> Drawn:
     return Drawn("machine.html", "Machine", values, ("machine",))
 
 
-PAGES = (machine,)
-NAV = (Nav(90, "Machine", "/dashboard/machine"),)
+PART = PagesPart((machine,), (Nav(90, "Machine", "/dashboard/machine"),))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from learningchain.client.dashboard.page import Done, Drawn, Nav, Visit, change, page
+from learningchain.client.dashboard.page import Done, Drawn, Nav, PagesPart, Visit, change, page
 
 
 @page("/dashboard/machines")
@@ -21,5 +21,4 @@ async def drain_machine(visit: Visit) -> Done:
     return Done("/dashboard/machines", f"{visit.match['name']} {note}.")
 
 
-PAGES = (machines, drain_machine)
-NAV = (Nav(21, "Machines", "/dashboard/machines"),)
+PART = PagesPart((machines, drain_machine), (Nav(21, "Machines", "/dashboard/machines"),))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from learningchain.client.dashboard.page import ROWS, Drawn, Nav, Visit, page
+from learningchain.client.dashboard.page import ROWS, Drawn, Nav, PagesPart, Visit, page
 from learningchain.client.dashboard.text import short
 from learningchain.client.keys.names import Names
 
@@ -38,5 +38,4 @@ def around(found: list[Any], validators: set[str], names: Names) -> list[dict[st
     return placed
 
 
-PAGES = (peers,)
-NAV = (Nav(80, "Peers", "/dashboard/peers"),)
+PART = PagesPart((peers,), (Nav(80, "Peers", "/dashboard/peers"),))

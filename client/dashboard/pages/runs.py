@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from learningchain.client.dashboard.page import ROWS, Done, Drawn, Nav, Visit, change, page
+from learningchain.client.dashboard.page import ROWS, Done, Drawn, Nav, PagesPart, Visit, change, page
 from learningchain.client.dashboard.text import flat
 
 MAX_POINTS = 400
@@ -82,5 +82,4 @@ def _tail(log: Any) -> str:
     return str(log or "")[-LOG_CHARACTERS:]
 
 
-PAGES = (runs, one_run, stop_run)
-NAV = (Nav(20, "Runs", "/dashboard/runs"),)
+PART = PagesPart((runs, one_run, stop_run), (Nav(20, "Runs", "/dashboard/runs"),))

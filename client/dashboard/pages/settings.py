@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 from learningchain.client import config
 from learningchain.client.api.errors import RequestError
 from learningchain.client.config_change import is_at_once
-from learningchain.client.dashboard.page import Answer, Done, Drawn, Nav, Visit, change, gone, page
+from learningchain.client.dashboard.page import Answer, Done, Drawn, Nav, PagesPart, Visit, change, gone, page
 from learningchain.client.dashboard.text import flat
 
 
@@ -83,5 +83,4 @@ async def write(visit: Visit) -> Answer:
     return Done("/dashboard/settings", f"{name} is written as {written}. It counts {done['effective']}.")
 
 
-PAGES = (settings, one_setting, write)
-NAV = (Nav(95, "Settings", "/dashboard/settings"),)
+PART = PagesPart((settings, one_setting, write), (Nav(95, "Settings", "/dashboard/settings"),))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from learningchain.client.schema.bodies import TxAnswer
-from learningchain.client.sdk.calls import Calls, call
+from learningchain.client.sdk.calls import Calls, SdkPart, call
 
 
 class WeatherCalls(Calls):
@@ -18,4 +18,4 @@ class WeatherCalls(Calls):
         return await self.api.rows("/v1/forecasts")
 
 
-CALLS = WeatherCalls
+PART = SdkPart(WeatherCalls)

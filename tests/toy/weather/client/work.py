@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from learningchain.chain.host import Reader
 from learningchain.client.work.events import Chain, Changed, Effect, Forget, Input, Settled, Submit
-from learningchain.client.work.machine import LedgerStatus, Machine, Recalled, Slice, Watch, knows_no_ref
+from learningchain.client.work.machine import LedgerStatus, Machine, Recalled, Watch, WorkPart, knows_no_ref
 
 from .. import Measure, Standing, key_of, ref_of
 
@@ -44,7 +44,7 @@ def measured(reader: Reader, me: bytes, clock: int, op: Measure) -> tuple[Ledger
     return (LedgerStatus.OPEN, found.until) if isinstance(found, Standing) else (LedgerStatus.STANDS, None)
 
 
-WORK = Slice(
+PART = WorkPart(
     name="weather",
     knows=knows_no_ref,
     machines=lambda known: [Station(known)],
