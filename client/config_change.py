@@ -16,6 +16,7 @@ from msgspec import structs
 
 from learningchain.client import config, contracts
 from learningchain.client.config import Config, ConfigError, Loaded
+from learningchain.client.schema.settings import SETTINGS
 
 _OWN: Final = (
     "name",
@@ -26,9 +27,7 @@ _OWN: Final = (
     "notify.least",
     "log.level",
 )
-CHANGEABLE: Final[frozenset[str]] = frozenset(_OWN).union(
-    *(getattr(part, "CHANGEABLE", ()) for part in contracts.parts("settings").values())
-)
+CHANGEABLE: Final[frozenset[str]] = frozenset(_OWN).union(*(part.changeable for part in contracts.parts(SETTINGS).values()))
 """By dotted name; contracts name those of their own."""
 
 

@@ -128,7 +128,7 @@ _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "notify.url": _is_url,
     "notify.kinds": _each(_is_kind),
     "notify.least": parse_credits,
-    **{name if "." in name else f"work.{name}": check for part in SLICES.values() for name, check in part.CHECKS.items()},
+    **{name: check for part in SLICES.values() for name, check in part.checks.items()},
 }
 
 

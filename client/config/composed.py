@@ -23,13 +23,9 @@ from learningchain.client.config.sections import (
     SyncConfig,
     WorkBase,
 )
+from learningchain.client.schema.settings import SETTINGS
 
-SLICES: Final = contracts.parts("settings")
-
-
-def _sections_of(part: Any) -> dict[str, type[msgspec.Struct]]:
-    """What a contract's slice has in each section."""
-    return ({"work": part.WORK} if hasattr(part, "WORK") else {}) | dict(getattr(part, "SECTIONS", {}))
+SLICES: Final = contracts.parts(SETTINGS)
 
 
 def _section(name: str, type_name: str, base: type[ConfigSection], *others: tuple[str, Any, Any]) -> Any:
@@ -37,7 +33,7 @@ def _section(name: str, type_name: str, base: type[ConfigSection], *others: tupl
     fields = {field[0]: field for field in others}
     known = {*base.__struct_fields__, *fields}
     for slice_, part in SLICES.items():
-        own = _sections_of(part).get(name)
+        own = part.sections.get(name)
         for field in () if own is None else msgspec.structs.fields(own):
             if field.name in known:
                 raise ValueError(f"the settings of {slice_} have {name}.{field.name}, which is there already")
@@ -62,7 +58,7 @@ _COMMON: Final = ("work", "serve")
 OWN_SECTIONS: Final[dict[str, Any]] = {
     name: _section(name, f"{name.title()}Config", ConfigSection)
     for part in SLICES.values()
-    for name in _sections_of(part)
+    for name in part.sections
     if name not in _COMMON
 }
 

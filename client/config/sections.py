@@ -136,7 +136,7 @@ LONGEST_RUN_S: Final = 172_800
 
 
 class WorkBase(ConfigSection, frozen=True, kw_only=True):
-    """What every contract's work goes by. A contract has settings of its own in the same section (`settings.WORK` of its slice)."""
+    """What every contract's work goes by. A contract has settings of its own in the same section (`SettingsPart.sections`)."""
 
     enabled: Annotated[bool, Meta(description="Run strangers' work in containers, and earn by it.")] = False
     max_run_s: Annotated[

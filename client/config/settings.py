@@ -94,7 +94,7 @@ RENAMED: Final[dict[str, str]] = {
     "work.serve_mem_mb": "serve.mem_mb",
     "work.warm": "serve.warm",
     "work.warm_idle_s": "serve.warm_idle_s",
-    **{old: new for part in SLICES.values() for old, new in getattr(part, "RENAMED", {}).items()},
+    **{old: new for part in SLICES.values() for old, new in part.renamed.items()},
 }
 """Names that settings had, and what they are called now."""
 

@@ -1,21 +1,21 @@
 """The client's side of the contracts: a folder each, found by itself; adding one touches no other file.
 
 A slice is a package with the modules that its contract needs, each found by its name. `PART` of such a module is an object of the
-type that its readers go by; where that type is declared, the kind stands beside it (`parts(TEXTS)`):
+type that its readers go by. Where that type is declared, the kind stands beside it, and it is asked for by that: `parts(TEXTS)`.
 
-    commands   CommandsPart: its commands; imports nothing else                              client.cli.entries
-    settings   WORK, its settings of the section [work], SECTIONS, others, and CHECKS         read by client.config
-    people     PeoplePart: its part of an account in words                                   client.schema.people
-    texts      TextsPart: why its codes refuse, why credits move, what its records prove       client.schema.explain
-    work       WorkPart: its machines                                                          client.work.machine
-    api        ApiPart: routes, what counts for metrics, what it answers to who asks to join   client.api.route
-    account    AccountPart: its part of what is said of an account                             client.api.route
-    pages      PagesPart: pages, drawn with its folder `templates`, and its part of the overview client.dashboard.page
-    callbacks  CallbackPart: what is told to URLs                                             client.callbacks.following
-    notify     NotifyPart: what the operator is told of                                       client.notify.events
-    sdk        SdkPart: its calls of the SDK                                                   client.sdk.calls
-    objects    ObjectsPart: what a node as an object has of it; own slices alone               client.sdk.objects
-    statements StatementsPart: what the identity signs beside transactions                    client.keys.statements
+    commands   CommandsPart: its commands; imports nothing else                                    client.cli.entries
+    settings   SettingsPart: its settings                                                          client.schema.settings
+    people     PeoplePart: its part of an account in words                                         client.schema.people
+    texts      TextsPart: why its codes refuse, why credits move, what its records prove           client.schema.explain
+    work       WorkPart: its machines                                                              client.work.machine
+    api        ApiPart: routes, what counts for metrics, what it answers to who asks to join       client.api.route
+    account    AccountPart: its part of what the API says of an account                            client.api.route
+    pages      PagesPart: pages, drawn with its folder `templates`, and its part of the overview   client.dashboard.page
+    callbacks  CallbackPart: what is told to URLs                                                  client.callbacks.following
+    notify     NotifyPart: what the operator is told of                                            client.notify.events
+    sdk        SdkPart: its calls of the SDK                                                       client.sdk.calls
+    objects    ObjectsPart: what a node as an object has of it; of own slices alone                client.sdk.objects
+    statements StatementsPart: what the identity signs beside transactions                         client.keys.statements
 
 Slices lie here, or in another distribution that names its package under the entry point group `learningchain.client`, as it names
 its contract for the ledger (`chain.contracts`). What is read here is what the operator of this machine installed.
@@ -29,7 +29,7 @@ import sys
 from functools import lru_cache
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Any, Generic, NamedTuple, TypeVar, overload
+from typing import Generic, NamedTuple, TypeVar
 
 GROUP = "learningchain.client"
 Part = TypeVar("Part")
@@ -100,23 +100,13 @@ def _names_slices(folder: str) -> bool:
     return False
 
 
-@overload
-def parts(kind: str) -> dict[str, ModuleType]: ...
-
-
-@overload
-def parts(kind: PartKind[Part]) -> dict[str, Part]: ...
-
-
-def parts(kind: PartKind[Part] | str) -> dict[str, Any]:
+def parts(kind: PartKind[Part]) -> dict[str, Part]:
     """The part of this kind of every slice that has one, by the slice's name. It is imported here. Raises `BadSlice`."""
-    name = kind if isinstance(kind, str) else kind.name
-    found = {
-        slice_: importlib.import_module(f"{package}.{name}")
+    return {
+        slice_: _part(slice_, importlib.import_module(f"{package}.{kind.name}"), kind)
         for slice_, package in packages().items()
-        if find_spec(f"{package}.{name}") is not None
+        if find_spec(f"{package}.{kind.name}") is not None
     }
-    return found if isinstance(kind, str) else {slice_: _part(slice_, module, kind) for slice_, module in found.items()}
 
 
 def _part(slice_: str, module: ModuleType, kind: PartKind[Part]) -> Part:

@@ -255,7 +255,7 @@ class ComputeFailed:
 
 @dataclass(frozen=True)
 class PeerSaid:
-    """What an account told this node on the slice's channel, as the slice reads it (`Slice.hears`). The connection proves who."""
+    """What an account told this node on a slice's channel, as the slice reads it (`WorkPart.hears`). The connection proves who."""
 
     sender: bytes
     message: Any

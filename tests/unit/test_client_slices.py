@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import pkgutil
+import re
 import subprocess
 import sys
 import tomllib
@@ -243,3 +244,13 @@ def test_a_part_that_is_not_of_its_kind_is_refused_by_the_name_of_its_slice(
     with pytest.raises(contracts.BadSlice) as refused:
         contracts.parts(kind)
     assert str(refused.value) == f"The slice toy cannot be used: {why.format(type=f'{__name__}.Greeting')}"
+
+
+def test_the_list_of_parts_names_each_kind_with_its_type_and_where_that_is_declared() -> None:
+    listed = re.findall(r"^    (\w+) +(\w+): .* {2,}(client[\w.]+)$", contracts.__doc__ or "", re.MULTILINE)
+    declared = [
+        (kind, type_, ".".join(path.relative_to(ROOT).with_suffix("").parts))
+        for path in (ROOT / "client").rglob("*.py")
+        for kind, type_ in re.findall(r'^[A-Z]+: Final = PartKind\("(\w+)", (\w+)\)$', path.read_text("utf-8"), re.MULTILINE)
+    ]
+    assert sorted(listed) == sorted(declared)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from learningchain.client.contracts.federation.roles.images import check_digests
+from learningchain.client.schema.settings import SettingsPart
 
 Digest = Annotated[str, Meta(max_length=71)]
 MIN_VERIFIERS, LEAST_VERIFIERS = "federation.min_verifiers", 3
@@ -41,8 +41,9 @@ class FederationSettings(Struct, frozen=True, kw_only=True):
     ] = LEAST_VERIFIERS
 
 
-SECTIONS: Mapping[str, type[Struct]] = {"federation": FederationSettings}
-CHANGEABLE = ("federation.serve",)
-"""Not which programs run, nor on whose word: that is decided on the node's machine alone."""
-CHECKS: Mapping[str, Callable[[Any], Any]] = {"federation.images": check_digests}
-RENAMED: Mapping[str, str] = {"work.fed_serve": "federation.serve"}
+PART = SettingsPart(
+    {"federation": FederationSettings},
+    checks={"federation.images": check_digests},
+    changeable=["federation.serve"],  # not which programs run, nor on whose word: that is decided on the node's machine alone
+    renamed={"work.fed_serve": "federation.serve"},
+)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
 from learningchain.chain.crypto import parse_address
 from learningchain.chain.types import parse_credits
+from learningchain.client.schema.settings import SettingsPart
 
 Text = Annotated[str, Meta(max_length=1_024)]
 
@@ -95,11 +95,13 @@ def parse_hours(text: str) -> list[tuple[int, int]]:
     return found
 
 
-WORK = JobWork
-CHANGEABLE = tuple(f"work.{name}" for name in JobWork.__struct_fields__)
-CHECKS: Mapping[str, Callable[[Any], Any]] = {
-    "min_bounty": parse_credits,
-    "hours": parse_hours,
-    "allowed_contractors": _addresses,
-    "denied_contractors": _addresses,
-}
+PART = SettingsPart(
+    {"work": JobWork},
+    checks={
+        "work.min_bounty": parse_credits,
+        "work.hours": parse_hours,
+        "work.allowed_contractors": _addresses,
+        "work.denied_contractors": _addresses,
+    },
+    changeable=[f"work.{name}" for name in JobWork.__struct_fields__],
+)

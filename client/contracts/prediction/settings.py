@@ -4,13 +4,14 @@ ask for ([predict])."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from learningchain.chain.crypto import parse_address
 from learningchain.chain.types import parse_credits
+from learningchain.client.schema.settings import SettingsPart
 
 _NAME = re.compile(r"[a-z0-9._-]{1,64}", re.ASCII)
 _ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -66,20 +67,23 @@ def parse_model(text: str) -> tuple[bytes, str]:
     return parse_address(owner), name
 
 
-SECTIONS: Mapping[str, type[Struct]] = {"serve": PredictionServing, "predict": Inferences}
-CHANGEABLE = tuple(f"{name}.{key}" for name, section in SECTIONS.items() for key in section.__struct_fields__)
-CHECKS: Mapping[str, Callable[[Any], Any]] = {
-    "serve.appeal_max": parse_credits,
-    "predict.n": _odd,
-    "predict.tip": parse_credits,
-    "predict.max_charge": parse_credits,
-    "predict.daily": parse_credits,
-}
-RENAMED: Mapping[str, str] = {
-    "work.serve_appeal_max": "serve.appeal_max",
-    "work.predict_n": "predict.n",
-    "work.predict_agree": "predict.agree",
-    "work.predict_tip": "predict.tip",
-    "work.predict_max_charge": "predict.max_charge",
-    "work.predict_daily": "predict.daily",
-}
+_SECTIONS: Mapping[str, type[Struct]] = {"serve": PredictionServing, "predict": Inferences}
+PART = SettingsPart(
+    _SECTIONS,
+    checks={
+        "serve.appeal_max": parse_credits,
+        "predict.n": _odd,
+        "predict.tip": parse_credits,
+        "predict.max_charge": parse_credits,
+        "predict.daily": parse_credits,
+    },
+    changeable=[f"{name}.{key}" for name, section in _SECTIONS.items() for key in section.__struct_fields__],
+    renamed={
+        "work.serve_appeal_max": "serve.appeal_max",
+        "work.predict_n": "predict.n",
+        "work.predict_agree": "predict.agree",
+        "work.predict_tip": "predict.tip",
+        "work.predict_max_charge": "predict.max_charge",
+        "work.predict_daily": "predict.daily",
+    },
+)

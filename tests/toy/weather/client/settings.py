@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta, Struct
+
+from learningchain.client.schema.settings import SettingsPart
 
 
 class StationWork(Struct, frozen=True, kw_only=True):
     measure: Annotated[bool, Meta(description="Measure what others forecast, as a weather station.")] = True
 
 
-WORK = StationWork
-CHECKS: Mapping[str, Callable[[Any], Any]] = {}
+PART = SettingsPart({"work": StationWork})
