@@ -157,7 +157,7 @@ class Round:
 
     def _make(self, n: int, keys: tuple[bytes, ...]) -> MadeFile:
         base, local = self.base, self.locals[n].path
-        task = tasks.MakeUpdate(PLACE, self.members[n], base.path, local, self.dims, base.size, CLIP, keys, self.secret)
+        task = tasks.MakeUpdate(PLACE, self.members[n], base.path, local, self.dims, base.size, keys, CLIP, self.secret)
         found: MadeFile = self._do(task)
         return found
 

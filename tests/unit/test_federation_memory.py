@@ -57,7 +57,7 @@ def test_a_reference_lies_on_the_disk_whatever_its_size(tmp_path: Path, files: t
     assert fits is True and most < 2 * DIMS
     assert not list((tmp_path / "made").iterdir()), "what was laid there for a while is gone"
     key = public_of(PRIVATE)
-    made, most = done(MakeUpdate(PLACE, bytes(20), base, local, DIMS, size, CLIP, (key, key, key), False), desk)
+    made, most = done(MakeUpdate(PLACE, bytes(20), base, local, DIMS, size, (key, key, key), CLIP, False), desk)
     assert isinstance(made, MadeFile) and most < 4 * DIMS
     opened, most = done(OpenUpdate(PLACE, bytes(20), made.path, DIMS, 1, PRIVATE, False, 3, reference=True), desk)
     assert opened.answer == "FETCHED" and most < 2 * DIMS

@@ -536,7 +536,7 @@ async def test_tasks_are_done_in_another_process_which_may_die(tmp_path: Path) -
         with pytest.raises(OSError, match="FileNotFoundError"):
             await computing.perform(work.PART.tasks, missing)
         (tmp_path / "model").write_bytes(b"no model")
-        bad = MakeUpdate(place, bytes(20), tmp_path / "model", tmp_path / "model", 96, 8, 1, (), False)
+        bad = MakeUpdate(place, bytes(20), tmp_path / "model", tmp_path / "model", 96, 8, (), 1, False)
         with pytest.raises(TaskRefused):
             await computing.perform(work.PART.tasks, bad)
     finally:

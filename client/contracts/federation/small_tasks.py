@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from learningchain.client.contracts.federation.arithmetic.places import AttemptPlace
-from learningchain.client.contracts.federation.tasks import MadeFile
+from learningchain.client.contracts.federation.tasks import MadeFile, UpdateToMake, UpdateToOpen
 
 
 @dataclass(frozen=True)
@@ -29,30 +29,17 @@ class CellSeeds:
 
 
 @dataclass(frozen=True)
-class MakeSmall:
+class MakeSmall(UpdateToMake):
     """LC-FILE-50 to 55 -> MadeFile, with seeds and blinds that are used once and kept nowhere. `reference`: the sponsor's, which is
-    open (LC-FILE-61). `size` of the models."""
+    open (LC-FILE-61)."""
 
-    place: AttemptPlace
-    member: bytes
-    base: Path
-    local: Path
-    dims: int
-    size: int
-    keys: tuple[bytes, ...]
     reference: bool
 
 
 @dataclass(frozen=True)
-class OpenSmall:
+class OpenSmall(UpdateToOpen):
     """LC-FILE-15, 54 -> OpenedUpdate. `reference`: it is the sponsor's, which must be one (LC-FILE-61)."""
 
-    place: AttemptPlace
-    member: bytes
-    file: Path
-    dims: int
-    position: int
-    private: bytes
     reference: bool
 
 

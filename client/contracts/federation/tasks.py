@@ -20,8 +20,8 @@ class MadeFile:
 
 
 @dataclass(frozen=True)
-class MakeUpdate:
-    """LC-FILE-5, 7 to 14 -> MadeFile. `keys`: of the aggregators by their places; `size` of the models."""
+class UpdateToMake:
+    """What every member's file is made of. `keys`: of the aggregators by their places; `size` of the models."""
 
     place: AttemptPlace
     member: bytes
@@ -29,8 +29,26 @@ class MakeUpdate:
     local: Path
     dims: int
     size: int
-    clip: int
     keys: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class UpdateToOpen:
+    """What an aggregator knows of every file. `position`: its own place; `private`: of its box key."""
+
+    place: AttemptPlace
+    member: bytes
+    file: Path
+    dims: int
+    position: int
+    private: bytes
+
+
+@dataclass(frozen=True)
+class MakeUpdate(UpdateToMake):
+    """LC-FILE-5, 7 to 14 -> MadeFile."""
+
+    clip: int
     secret: bool
 
 
@@ -46,15 +64,9 @@ class TryReference:
 
 
 @dataclass(frozen=True)
-class OpenUpdate:
+class OpenUpdate(UpdateToOpen):
     """LC-FILE-15 -> OpenedUpdate. `reference`: it is the sponsor's, which must be one (LC-FILE-18)."""
 
-    place: AttemptPlace
-    member: bytes
-    file: Path
-    dims: int
-    position: int
-    private: bytes
     secret: bool
     aggregators: int
     reference: bool = False

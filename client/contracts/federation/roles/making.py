@@ -170,7 +170,7 @@ class UpdateMaker:
         place, base, terms = at.place(self._node.chain_id), self._bases[at.id][1], at.terms
         if at.has_cells:
             return MakeSmall(place, self._node.me, base, local, terms.dims, terms.size, at.keys, reference=not secret)
-        return MakeUpdate(place, self._node.me, base, local, terms.dims, terms.size, at.now.clip, at.keys, secret)
+        return MakeUpdate(place, self._node.me, base, local, terms.dims, terms.size, at.keys, at.now.clip, secret)
 
     def try_reference(self, at: FederationLook, data: str) -> Iterator[FedEffect]:
         """Before the next start: the next step to know whether what is trained on this base would be a reference (`tried`)."""
