@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import ClassVar, Final, TypeVar
 
 from learningchain.chain.ledger.state import State
 
+PIECE: Final = 64
+"""Records that are looked at before others have the loop."""
 KEEP_UP_S = 1.0
 """How often it follows without being asked: what is left to do stays little."""
 
@@ -33,6 +35,42 @@ class Follower:
         """Returns when all that the state says is known; there is no step between that and the caller's."""
         while self.step():
             await asyncio.sleep(0)
+
+
+class PrefixFollower(Follower):
+    """Of the records under `prefix`: after a start a piece is some of them, later what some blocks changed."""
+
+    prefix: ClassVar[bytes]
+
+    def __init__(self, state: State) -> None:
+        super().__init__(state)
+        self._feed = state.follow((self.prefix,))
+        self._feed.lost = True  # nothing is known yet
+        self._left: list[bytes] = []
+        """References that were not looked at."""
+        self._start()
+
+    def _start(self) -> None:
+        """Forget everything."""
+        raise NotImplementedError
+
+    def _look(self, ref: bytes) -> None:
+        """Know what the state says of it now."""
+        raise NotImplementedError
+
+    def step(self) -> bool:
+        if self._feed.lost:
+            self._feed.restart()
+            self._start()
+            self._left = [key[len(self.prefix) :] for key in self._state.keys(self.prefix)]
+        keys = self._feed.take(PIECE)
+        for key in keys:
+            self._look(key[len(self.prefix) :])
+        if not keys:
+            for ref in self._left[-PIECE:]:
+                self._look(ref)
+            del self._left[-PIECE:]
+        return bool(keys or self._left)
 
 
 F = TypeVar("F", bound=Follower)

@@ -1,19 +1,12 @@
-"""What of a contract is not over, as the API lists it: kept up to date by what blocks changed.
-
-After a start a piece is some references, later what some blocks changed; nothing here looks through the state again.
-"""
+"""What of a contract is not over, as the API lists it: kept up to date by what blocks changed."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import defaultdict
-from typing import Any, ClassVar, Final
+from typing import Any
 
-from learningchain.chain.ledger.state import State
-from learningchain.client.api.following import Follower
-
-PIECE: Final = 64
-"""References that are looked at before others have the loop."""
+from learningchain.client.api.following import PrefixFollower
 
 
 class _Numbered:
@@ -40,37 +33,15 @@ class _Numbered:
         return [(number, self._by_number[number]) for number in reversed(self._numbers[max(0, end - limit) : end])]
 
 
-class LiveReferences(Follower):
+class LiveReferences(PrefixFollower):
     """The references that have a record under `prefix`, which says the `number` of each, and its `kind` where there are some."""
 
-    prefix: ClassVar[bytes]
-
-    def __init__(self, state: State) -> None:
-        super().__init__(state)
-        self._feed = state.follow((self.prefix,))
-        self._feed.lost = True  # nothing is known yet
-        self._left: list[bytes] = []
-        """Those that were not looked at."""
+    def _start(self) -> None:
         self._of: defaultdict[int, _Numbered] = defaultdict(_Numbered)
 
     def newest(self, before: int | None, limit: int, kind: int = 0) -> list[tuple[int, bytes]]:
         """Numbers and references of a kind in descending order of the numbers, below `before`."""
         return self._of[kind].newest(before, limit)
-
-    def step(self) -> bool:
-        """One piece; false where there was none."""
-        if self._feed.lost:
-            self._feed.restart()
-            self._of.clear()
-            self._left = [key[len(self.prefix) :] for key in self._state.keys(self.prefix)]
-        keys = self._feed.take(PIECE)
-        for key in keys:
-            self._look(key[len(self.prefix) :])
-        if not keys:
-            for ref in self._left[-PIECE:]:
-                self._look(ref)
-            del self._left[-PIECE:]
-        return bool(keys or self._left)
 
     def _look(self, ref: bytes) -> None:
         found: Any = self._state.get(self.prefix + ref)

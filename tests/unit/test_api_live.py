@@ -14,7 +14,7 @@ from learningchain.chain.contracts.job.records import JobState
 from learningchain.chain.host import Escrow, escrow_key
 from learningchain.chain.ledger import state as ledger_state
 from learningchain.chain.ledger.state import State as LedgerState
-from learningchain.client.api import live as api_live
+from learningchain.client.api import following
 from learningchain.client.api import locked as api_locked
 from learningchain.client.api.following import Follower
 from learningchain.client.api.locked import Locked
@@ -107,7 +107,7 @@ def test_no_piece_is_large_and_what_was_lost_is_looked_up_again(monkeypatch: pyt
     jobs = [key[2:] for key in ground.chain.state.keys(records.live_key(b""))]
     ground.put([(escrow_key(records.bounty_escrow(job)), Escrow(7)) for job in jobs])
     ground.chain.state.__class__ = CountingState
-    for follower, piece in ((live, api_live.PIECE), (locked, api_locked.PIECE)):
+    for follower, piece in ((live, following.PIECE), (locked, api_locked.PIECE)):
         largest = 0
         while True:
             before = CountingState.reads
