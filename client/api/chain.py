@@ -8,7 +8,7 @@ import re
 from learningchain.chain.errors import InvalidTx, TxCode
 from learningchain.client.api.errors import RequestError, invalid, not_found, not_kept
 from learningchain.client.api.route import Call, Reply, Route, parse_field, parse_hash
-from learningchain.client.api.submit import answer
+from learningchain.client.api.submit import answer, sends
 from learningchain.client.keys.tokens import TokenScope
 from learningchain.client.schema.bodies import (
     BlockView,
@@ -19,11 +19,9 @@ from learningchain.client.schema.bodies import (
     RawTxsRequest,
     ReceiptProof,
     StateProofView,
-    TxAnswer,
     TxRefused,
     TxsAnswer,
     TxView,
-    WaitQuery,
 )
 from learningchain.client.schema.render import Json
 
@@ -204,16 +202,6 @@ ROUTES = (
         query=HandoversQuery,
     ),
     Route("GET", "/v1/tx/{tx}", "A final transaction with its receipt", get_tx, TxView, failures=(404,)),
-    Route(
-        "POST",
-        "/v1/tx",
-        "Offer a signed transaction",
-        post_tx,
-        TxAnswer,
-        RawTxRequest,
-        WaitQuery,
-        failures=(409, 422),
-        scope=TokenScope.POST,
-    ),
+    sends("/v1/tx", "Offer a signed transaction", post_tx, RawTxRequest, failures=(409, 422), scope=TokenScope.POST),
     Route("POST", "/v1/txs", "Offer many signed transactions at once", post_txs, TxsAnswer, RawTxsRequest, scope=TokenScope.POST),
 )

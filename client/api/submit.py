@@ -18,11 +18,27 @@ from learningchain.chain.ledger.state import Overlay
 from learningchain.chain.ledger.transition import chain_record
 from learningchain.chain.types import format_credits
 from learningchain.client.api.errors import RequestError, forbidden, invalid, rejected, unavailable
-from learningchain.client.api.route import Call, Reply
+from learningchain.client.api.route import Call, Handler, Reply, Route
 from learningchain.client.keys.signing import SignerUnavailable
-from learningchain.client.keys.tokens import FULL, LimitReached, TokenError, now_ms
+from learningchain.client.keys.tokens import FULL, LimitReached, TokenError, TokenScope, now_ms
 from learningchain.client.node.interface import Before, Ledger, TxResult
+from learningchain.client.schema.bodies import TxAnswer, WaitQuery
 from learningchain.client.schema.render import code_name, render_event
+
+
+def sends(
+    path: str,
+    summary: str,
+    handler: Handler,
+    request: type | None = None,
+    response: Any = TxAnswer,
+    *,
+    failures: tuple[int, ...] = (409,),
+    scope: TokenScope | None = None,
+    owner: bool = False,
+) -> Route:
+    """The route of a handler that sends a message of this node."""
+    return Route("POST", path, summary, handler, response, request, WaitQuery, failures=failures, scope=scope, owner=owner)
 
 
 def trial_host(ledger: Ledger) -> Host:

@@ -7,10 +7,9 @@ from typing import Any
 from learningchain.chain.contracts.credits import Transfer, supply
 from learningchain.chain.types import format_credits, parse_credits
 from learningchain.client.api.route import ApiPart, Call, Reply, Route, parse_account, parse_field
-from learningchain.client.api.submit import answer, submit
+from learningchain.client.api.submit import answer, sends, submit
 from learningchain.client.contracts.credits.http.counted import Counted
 from learningchain.client.contracts.credits.http.schema import SupplyView, TransferRequest
-from learningchain.client.schema.bodies import TxAnswer, WaitQuery
 from learningchain.client.schema.render import Json
 
 
@@ -45,15 +44,6 @@ async def post_transfer(call: Call) -> Reply:
 
 _ROUTES = (
     Route("GET", "/v1/supply", "All credits: minted, burned, and where they lie", get_supply, SupplyView),
-    Route(
-        "POST",
-        "/v1/transfers",
-        "Transfer credits of this node",
-        post_transfer,
-        TxAnswer,
-        TransferRequest,
-        WaitQuery,
-        failures=(409,),
-    ),
+    sends("/v1/transfers", "Transfer credits of this node", post_transfer, TransferRequest),
 )
 PART = ApiPart(__doc__, _ROUTES, (Counted,))

@@ -33,7 +33,7 @@ from learningchain.chain.params import votable
 from learningchain.client.api.ending import Ending, EndingQuery
 from learningchain.client.api.errors import usage
 from learningchain.client.api.route import ApiPart, Call, Reply, Route, parse_account, parse_field, parse_hash
-from learningchain.client.api.submit import answer, submit
+from learningchain.client.api.submit import answer, sends, submit
 from learningchain.client.contracts.governance.http.schema import (
     ParameterView,
     ProposalRequest,
@@ -42,7 +42,6 @@ from learningchain.client.contracts.governance.http.schema import (
     WithdrawRequest,
 )
 from learningchain.client.contracts.governance.http.views import describe, view
-from learningchain.client.schema.bodies import TxAnswer, WaitQuery
 from learningchain.client.schema.render import Json
 
 AT_ONCE = 64
@@ -168,35 +167,8 @@ _ROUTES = (
         list_parameters,
         list[ParameterView],
     ),
-    Route(
-        "POST",
-        "/v1/proposals",
-        "Propose something to the validators; this one's yes as well",
-        post_proposal,
-        TxAnswer,
-        ProposalRequest,
-        WaitQuery,
-        failures=(409,),
-    ),
-    Route(
-        "POST",
-        "/v1/votes",
-        "A validator's word on a proposal",
-        post_vote,
-        TxAnswer,
-        ProposalVoteRequest,
-        WaitQuery,
-        failures=(409,),
-    ),
-    Route(
-        "POST",
-        "/v1/withdrawals",
-        "Take a proposal of this node back",
-        post_withdrawal,
-        TxAnswer,
-        WithdrawRequest,
-        WaitQuery,
-        failures=(409,),
-    ),
+    sends("/v1/proposals", "Propose something to the validators; this one's yes as well", post_proposal, ProposalRequest),
+    sends("/v1/votes", "A validator's word on a proposal", post_vote, ProposalVoteRequest),
+    sends("/v1/withdrawals", "Take a proposal of this node back", post_withdrawal, WithdrawRequest),
 )
 PART = ApiPart(__doc__, _ROUTES, (OpenProposals,))

@@ -18,7 +18,7 @@ from learningchain.client.api.errors import RequestError, not_found, not_kept
 from learningchain.client.api.files import serve_file
 from learningchain.client.api.route import ApiPart, Call, Reply, Route, parse_field, parse_hash
 from learningchain.client.api.sets import bytes_here
-from learningchain.client.api.submit import answer, submit, trial_host
+from learningchain.client.api.submit import answer, sends, submit, trial_host
 from learningchain.client.contracts.job.http import contractor_api, quotes
 from learningchain.client.contracts.job.http.live import LiveJobs
 from learningchain.client.contracts.job.http.postings import build_job
@@ -35,7 +35,7 @@ from learningchain.client.contracts.job.http.schema import (
 )
 from learningchain.client.contracts.job.http.views import describe, newest, summarise
 from learningchain.client.keys.tokens import TokenScope
-from learningchain.client.schema.bodies import EventView, HistoryQuery, WaitQuery
+from learningchain.client.schema.bodies import EventView, HistoryQuery
 from learningchain.client.schema.render import Json
 
 AT_ONCE = 64
@@ -172,17 +172,7 @@ async def get_model(call: Call) -> web.StreamResponse:
 
 _PATH = {"job": {"type": "string", "pattern": "^[0-9a-f]{64}$"}}
 _ROUTES = (
-    Route(
-        "POST",
-        "/v1/jobs",
-        "Post a job of this node",
-        post_job,
-        JobPosted,
-        JobRequest,
-        WaitQuery,
-        failures=(409,),
-        scope=TokenScope.POST,
-    ),
+    sends("/v1/jobs", "Post a job of this node", post_job, JobRequest, JobPosted, scope=TokenScope.POST),
     Route("GET", "/v1/jobs", "Jobs, newest first", get_jobs, list[JobSummary], query=JobsQuery),
     Route("GET", "/v1/trainers", "How many nodes of others train for so long", get_trainers, TrainersView, query=TrainersQuery),
     Route("GET", "/v1/jobs/{job}", "Everything about a job", get_job, JobView, failures=(404,)),

@@ -6,11 +6,10 @@ from learningchain.chain.contracts.keys import ObjectRecovery, Recover, RotateKe
 from learningchain.chain.crypto import address, is_public_key
 from learningchain.client.api.errors import usage
 from learningchain.client.api.route import ApiPart, Call, Reply, Route, parse_account, parse_field
-from learningchain.client.api.submit import answer, submit
+from learningchain.client.api.submit import answer, sends, submit
 from learningchain.client.contracts.keys.http.request import check_request, parse_request
 from learningchain.client.contracts.keys.http.schema import GuardiansRequest, RecoveryRequest, RotationRequest
 from learningchain.client.keys.keystore import KeystoreError
-from learningchain.client.schema.bodies import TxAnswer, WaitQuery
 
 
 def _key(text: str) -> bytes:
@@ -60,7 +59,7 @@ async def post_objection(call: Call) -> Reply:
 
 
 def _post(path: str, text: str, handler: object, request: type | None = None) -> Route:
-    return Route("POST", path, text, handler, TxAnswer, request, WaitQuery, failures=(409,), owner=True)  # type: ignore[arg-type]
+    return sends(path, text, handler, request, owner=True)  # type: ignore[arg-type]
 
 
 _ROUTES = (

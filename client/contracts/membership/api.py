@@ -33,7 +33,7 @@ from learningchain.client.api.accounts import AccountView, view
 from learningchain.client.api.ending import Ending, EndingQuery, cursor_of
 from learningchain.client.api.errors import unavailable, usage
 from learningchain.client.api.route import ApiPart, Call, Reply, Route, parse_account, parse_field
-from learningchain.client.api.submit import answer, spending, submit
+from learningchain.client.api.submit import answer, sends, spending, submit
 from learningchain.client.contracts.membership.http import cases, joining
 from learningchain.client.contracts.membership.http.schema import (
     AccountsQuery,
@@ -53,7 +53,6 @@ from learningchain.client.contracts.membership.http.token import to_text
 from learningchain.client.contracts.membership.outsiders import door
 from learningchain.client.contracts.membership.statements import TOKEN, token_body
 from learningchain.client.keys.signing import SignerUnavailable
-from learningchain.client.schema.bodies import TxAnswer, WaitQuery
 from learningchain.client.schema.render import Json, contract_number
 from learningchain.p2p.address_book import parse_endpoint
 
@@ -209,49 +208,12 @@ def _hash(text: str) -> bytes:
 
 
 _ROUTES = (
-    Route(
-        "POST",
-        "/v1/invitations",
-        "Invite one machine: a token that lets it join",
-        post_invitation,
-        InviteAnswer,
-        InviteRequest,
-        WaitQuery,
-        failures=(409,),
-    ),
+    sends("/v1/invitations", "Invite one machine: a token that lets it join", post_invitation, InviteRequest, InviteAnswer),
     Route("GET", "/v1/invitations", "This node's invitations, oldest first", list_invitations, list[InvitationView]),
-    Route(
-        "POST",
-        "/v1/revocations",
-        "Take an open invitation back",
-        post_revocation,
-        TxAnswer,
-        RevokeRequest,
-        WaitQuery,
-        failures=(409,),
-    ),
-    Route(
-        "POST",
-        "/v1/leave",
-        "This node's identity is no member any more",
-        post_leave,
-        TxAnswer,
-        LeaveRequest,
-        WaitQuery,
-        failures=(409,),
-        owner=True,
-    ),
+    sends("/v1/revocations", "Take an open invitation back", post_revocation, RevokeRequest),
+    sends("/v1/leave", "This node's identity is no member any more", post_leave, LeaveRequest, owner=True),
     Route("GET", "/v1/box-key", "The key under which others seal what this node alone reads", get_box_key, BoxKeyView),
-    Route(
-        "POST",
-        "/v1/box-key",
-        "Replace that key by a new one",
-        post_box_key,
-        BoxKeyAnswer,
-        BoxKeyRequest,
-        WaitQuery,
-        failures=(409,),
-    ),
+    sends("/v1/box-key", "Replace that key by a new one", post_box_key, BoxKeyRequest, BoxKeyAnswer),
     Route(
         "GET",
         "/v1/cases",
@@ -268,25 +230,7 @@ _ROUTES = (
         list[AccountView],
         query=AccountsQuery,
     ),
-    Route(
-        "POST",
-        "/v1/judgements",
-        "A validator's word on a suspended account",
-        post_judgement,
-        TxAnswer,
-        JudgementRequest,
-        WaitQuery,
-        failures=(409,),
-    ),
-    Route(
-        "POST",
-        "/v1/releases",
-        "A validator's word on what is parked",
-        post_release,
-        TxAnswer,
-        ReleaseRequest,
-        WaitQuery,
-        failures=(409,),
-    ),
+    sends("/v1/judgements", "A validator's word on a suspended account", post_judgement, JudgementRequest),
+    sends("/v1/releases", "A validator's word on what is parked", post_release, ReleaseRequest),
 )
 PART = ApiPart(__doc__, _ROUTES, (OpenCases,), door=door)

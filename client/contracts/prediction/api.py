@@ -11,7 +11,7 @@ from learningchain.chain.crypto import parse_address
 from learningchain.chain.types import parse_credits
 from learningchain.client.api.errors import not_found, usage
 from learningchain.client.api.route import ApiPart, Call, Reply, Route, parse_field
-from learningchain.client.api.submit import answer, submit
+from learningchain.client.api.submit import answer, sends, submit
 from learningchain.client.contracts.prediction.figures import PredictionFigures
 from learningchain.client.contracts.prediction.http import inference_api, policy_api, request_api, serving_api
 from learningchain.client.contracts.prediction.http.live import LivePredictions
@@ -28,7 +28,6 @@ from learningchain.client.contracts.prediction.http.schema import (
 from learningchain.client.contracts.prediction.http.views import describe_model, summarise_model
 from learningchain.client.contracts.prediction.schemas import schema_of
 from learningchain.client.keys.tokens import TokenScope
-from learningchain.client.schema.bodies import TxAnswer, WaitQuery
 from learningchain.client.schema.render import Json
 from learningchain.client.schema.texts import ADDRESS, HASH, MODEL_NAME, form
 
@@ -130,17 +129,7 @@ _PATH = {
 }
 _ROUTES = (
     Route("GET", "/v1/models", "Models, the newest first", get_models, list[RegisteredModelSummary], query=ModelsQuery),
-    Route(
-        "POST",
-        "/v1/models",
-        "Register a model of this node",
-        post_model,
-        ModelPosted,
-        ModelRequest,
-        WaitQuery,
-        failures=(409,),
-        scope=TokenScope.POST,
-    ),
+    sends("/v1/models", "Register a model of this node", post_model, ModelRequest, ModelPosted, scope=TokenScope.POST),
     Route(
         "GET",
         "/v1/models/{model}",
@@ -149,24 +138,18 @@ _ROUTES = (
         RegisteredModelView,
         failures=(404,),
     ),
-    Route(
-        "POST",
+    sends(
         "/v1/models/{model}/price",
         "Set the prices of a model of this node",
         post_price,
-        TxAnswer,
         PriceRequest,
-        WaitQuery,
         failures=(404, 409),
         scope=TokenScope.POST,
     ),
-    Route(
-        "POST",
+    sends(
         "/v1/models/{model}/retire",
         "Take a model of this node out of service",
         post_retirement,
-        TxAnswer,
-        query=WaitQuery,
         failures=(404, 409),
         scope=TokenScope.POST,
     ),

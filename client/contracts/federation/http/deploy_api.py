@@ -25,15 +25,14 @@ from learningchain.chain.crypto import address
 from learningchain.chain.types import parse_credits
 from learningchain.client.api.errors import usage
 from learningchain.client.api.posting import binary_cid, parse_not_negative
-from learningchain.client.api.route import Call, Reply, Route, parse_field, parse_hash
-from learningchain.client.api.submit import answer, submit
+from learningchain.client.api.route import Call, Reply, parse_field, parse_hash
+from learningchain.client.api.submit import answer, sends, submit
 from learningchain.client.contracts.federation.http.ledger_views import Members, members_of
 from learningchain.client.contracts.federation.http.lookup import known, unknown
 from learningchain.client.contracts.federation.http.offers import why_not_offered
 from learningchain.client.contracts.federation.http.schema import DeployRequest, FederationDeployed
 from learningchain.client.contracts.prediction.schemas import schema_of
 from learningchain.client.keys.tokens import TokenScope
-from learningchain.client.schema.bodies import WaitQuery
 
 
 async def post_deployment(call: Call) -> Reply:
@@ -106,14 +105,12 @@ def _program(terms: FederationTerms, model: bytes) -> Program:
 
 
 ROUTES = (
-    Route(
-        "POST",
+    sends(
         "/v1/federations/{federation}/deploy",
         "Register the best model of a federation that has ended, its royalty shared among the owners",
         post_deployment,
-        FederationDeployed,
         DeployRequest,
-        WaitQuery,
+        FederationDeployed,
         failures=(404, 409),
         scope=TokenScope.POST,
     ),

@@ -16,7 +16,7 @@ from learningchain.chain.contracts.federation.records import FederationMember, F
 from learningchain.chain.errors import InvalidTx, Reject
 from learningchain.client.api.errors import invalid, not_found, rejected, unavailable, usage
 from learningchain.client.api.route import Call, Reply, Route, parse_account, parse_field, parse_hash
-from learningchain.client.api.submit import answer, spending, submit, trial_host
+from learningchain.client.api.submit import answer, sends, spending, submit, trial_host
 from learningchain.client.contracts.federation.arithmetic.places import published_digest
 from learningchain.client.contracts.federation.http.ledger_views import members_of
 from learningchain.client.contracts.federation.http.lending import lends
@@ -44,7 +44,6 @@ from learningchain.client.contracts.federation.roles.verifiers import least_veri
 from learningchain.client.contracts.federation.without_numpy import numpy_missing
 from learningchain.client.keys.signing import SignerUnavailable
 from learningchain.client.keys.tokens import TokenScope
-from learningchain.client.schema.bodies import TxAnswer, WaitQuery
 from learningchain.client.schema.render import Json
 
 MOST_DUTIES = 1_000
@@ -251,15 +250,11 @@ ROUTES = (
         get_federation_serving,
         FederationServing,
     ),
-    Route(
-        "POST",
+    sends(
         "/v1/federations/serving",
         "Let this node be drawn as aggregator and for panels, or no more",
         post_federation_serving,
-        TxAnswer,
         ServeFederationsRequest,
-        WaitQuery,
-        failures=(409,),
         scope=TokenScope.POST,
     ),
     Route(
@@ -270,38 +265,25 @@ ROUTES = (
         JoiningView,
         failures=(404,),
     ),
-    Route(
-        "POST",
+    sends(
         f"{_ONE}/join",
         "Join a federation, or ask to be admitted",
         post_join,
-        FederationJoined,
         JoinRequest,
-        WaitQuery,
+        FederationJoined,
         failures=(404, 409),
         scope=TokenScope.POST,
     ),
-    Route(
-        "POST",
+    sends(
         f"{_ONE}/data",
         "Train on other data of this node from now on",
         post_new_data,
-        FederationJoined,
         JoinRequest,
-        WaitQuery,
+        FederationJoined,
         failures=(404, 409),
         scope=TokenScope.POST,
     ),
-    Route(
-        "POST",
-        f"{_ONE}/leave",
-        "Leave a federation, from the next start on",
-        post_leaving,
-        TxAnswer,
-        query=WaitQuery,
-        failures=(404, 409),
-        scope=TokenScope.POST,
-    ),
+    sends(f"{_ONE}/leave", "Leave a federation, from the next start on", post_leaving, failures=(404, 409), scope=TokenScope.POST),
     Route(
         "POST",
         f"{_ONE}/demand",

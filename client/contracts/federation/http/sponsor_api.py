@@ -27,7 +27,7 @@ from learningchain.chain.host import read_params
 from learningchain.chain.types import cid_text, format_credits, tx_id
 from learningchain.client.api.errors import rejected, usage
 from learningchain.client.api.route import Call, Reply, Route, parse_account
-from learningchain.client.api.submit import answer, spending, submit, trial_host
+from learningchain.client.api.submit import answer, sends, spending, submit, trial_host
 from learningchain.client.contracts.federation.http.lending import lends
 from learningchain.client.contracts.federation.http.postings import build_federation, find_federation, least_fee
 from learningchain.client.contracts.federation.http.schema import (
@@ -42,7 +42,6 @@ from learningchain.client.contracts.federation.http.schema import (
 )
 from learningchain.client.contracts.federation.roles.images import listed_programs, why_not_run
 from learningchain.client.keys.tokens import TokenScope
-from learningchain.client.schema.bodies import TxAnswer, WaitQuery
 from learningchain.client.schema.render import Json
 from learningchain.p2p.content.faults import FetchFailed
 
@@ -184,15 +183,12 @@ async def post_removal(call: Call) -> Reply:
 
 _ONE = "/v1/federations/{federation}"
 ROUTES = (
-    Route(
-        "POST",
+    sends(
         "/v1/federations",
         "Open a federation of this node",
         post_federation,
-        FederationPosted,
         FederationRequest,
-        WaitQuery,
-        failures=(409,),
+        FederationPosted,
         scope=TokenScope.POST,
     ),
     Route(
@@ -214,46 +210,35 @@ ROUTES = (
         FederationRequest,
         scope=TokenScope.READ,
     ),
-    Route(
-        "POST",
+    sends(
         f"{_ONE}/start",
         "Start a round of a federation of this node",
         post_federation_start,
-        RoundStarted,
         StartRequest,
-        WaitQuery,
+        RoundStarted,
         failures=(404, 409),
         scope=TokenScope.POST,
     ),
-    Route(
-        "POST",
+    sends(
         f"{_ONE}/close",
         "End a federation of this node between two rounds",
         post_federation_close,
-        TxAnswer,
-        query=WaitQuery,
         failures=(404, 409),
         scope=TokenScope.POST,
     ),
-    Route(
-        "POST",
+    sends(
         f"{_ONE}/admit",
         "Let in who waits to be a member of a federation of this node",
         post_admission,
-        TxAnswer,
         MemberRequest,
-        WaitQuery,
         failures=(404, 409),
         scope=TokenScope.POST,
     ),
-    Route(
-        "POST",
+    sends(
         f"{_ONE}/remove",
         "Remove a member of a federation of this node, from the next start on",
         post_removal,
-        TxAnswer,
         MemberRequest,
-        WaitQuery,
         failures=(404, 409),
         scope=TokenScope.POST,
     ),

@@ -15,7 +15,7 @@ from learningchain.chain.types import format_credits
 from learningchain.client.api.errors import rejected
 from learningchain.client.api.posting import parse_digest
 from learningchain.client.api.route import Call, Reply, Route, parse_field, parse_hash
-from learningchain.client.api.submit import answer, submit, trial_host, try_out
+from learningchain.client.api.submit import answer, sends, submit, trial_host, try_out
 from learningchain.client.contracts.job.http import quotes
 from learningchain.client.contracts.job.http.postings import build_job, check_open, expiry_of
 from learningchain.client.contracts.job.http.schema import (
@@ -29,7 +29,6 @@ from learningchain.client.contracts.job.http.schema import (
 )
 from learningchain.client.contracts.job.http.views import newest, summarise
 from learningchain.client.keys.tokens import TokenScope
-from learningchain.client.schema.bodies import WaitQuery
 from learningchain.client.schema.render import Json, code_name
 
 AT_ONCE = 64
@@ -164,25 +163,20 @@ ROUTES = (
         JobRequest,
         scope=TokenScope.READ,
     ),
-    Route(
-        "POST",
+    sends(
         "/v1/jobs/{job}/cancel",
         "Take back a job of this node that nobody has claimed on",
         post_cancel,
+        None,
         JobCancelled,
-        query=WaitQuery,
-        failures=(409,),
         scope=TokenScope.POST,
     ),
-    Route(
-        "POST",
+    sends(
         "/v1/jobs/{job}/extension",
         "Give a job of this node that nobody has claimed on a later expiry",
         post_extension,
-        JobExtended,
         ExtensionRequest,
-        WaitQuery,
-        failures=(409,),
+        JobExtended,
         scope=TokenScope.POST,
     ),
     Route(

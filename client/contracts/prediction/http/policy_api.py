@@ -8,13 +8,12 @@ from learningchain.chain.contracts.prediction.messages import policy_id_of
 from learningchain.chain.contracts.prediction.records import LiveKind
 from learningchain.client.api.errors import not_found
 from learningchain.client.api.route import Call, Reply, Route, parse_field, parse_hash
-from learningchain.client.api.submit import answer, submit
+from learningchain.client.api.submit import answer, sends, submit
 from learningchain.client.contracts.prediction.http.live import LivePredictions
 from learningchain.client.contracts.prediction.http.postings import build_policy, find_model
 from learningchain.client.contracts.prediction.http.schema import PoliciesQuery, PolicyPosted, PolicyRequest, PolicyView
 from learningchain.client.contracts.prediction.http.views import describe_policy
 from learningchain.client.keys.tokens import TokenScope
-from learningchain.client.schema.bodies import WaitQuery
 from learningchain.client.schema.render import Json
 
 AT_ONCE = 64
@@ -51,14 +50,12 @@ async def get_policy(call: Call) -> Json:
 
 
 ROUTES = (
-    Route(
-        "POST",
+    sends(
         "/v1/policies",
         "Lay down how the values of a model become decisions",
         post_policy,
-        PolicyPosted,
         PolicyRequest,
-        WaitQuery,
+        PolicyPosted,
         failures=(404, 409),
         scope=TokenScope.POST,
     ),

@@ -24,7 +24,7 @@ from learningchain.chain.types import format_credits, parse_credits, tx_id
 from learningchain.client.api.chain import first_block
 from learningchain.client.api.errors import RequestError, not_found, not_kept, unavailable
 from learningchain.client.api.route import Call, Reply, Route, parse_field, parse_hash
-from learningchain.client.api.submit import answer, submit, trial_host, try_out
+from learningchain.client.api.submit import answer, sends, submit, trial_host, try_out
 from learningchain.client.contracts.prediction.http import views
 from learningchain.client.contracts.prediction.http.asked_once import OnceKey, asked_once
 from learningchain.client.contracts.prediction.http.live import LivePredictions
@@ -53,7 +53,7 @@ from learningchain.client.contracts.prediction.http.schema import (
 from learningchain.client.contracts.prediction.schemas import fitted
 from learningchain.client.keys.tokens import TokenScope
 from learningchain.client.node.interface import Ledger
-from learningchain.client.schema.bodies import EventView, HistoryQuery, TxAnswer, WaitQuery
+from learningchain.client.schema.bodies import EventView, HistoryQuery
 from learningchain.client.schema.render import Json, code_name
 from learningchain.p2p.content.cid import parse as parse_cid
 from learningchain.p2p.content.faults import StoreError
@@ -357,14 +357,12 @@ async def post_appeal(call: Call) -> Reply:
 
 
 ROUTES = (
-    Route(
-        "POST",
+    sends(
         "/v1/predictions",
         "Ask a model as this node",
         post_prediction,
-        PredictionPosted,
         PredictionRequest,
-        WaitQuery,
+        PredictionPosted,
         failures=(404, 409),
         scope=TokenScope.PREDICT,
     ),
@@ -423,36 +421,24 @@ ROUTES = (
         query=StepsQuery,
         failures=(404,),
     ),
-    Route(
-        "POST",
+    sends(
         "/v1/predictions/{request}/tip",
         "Move a waiting request of this node forward",
         post_tip,
-        TxAnswer,
         TipRequest,
-        WaitQuery,
-        failures=(409,),
         scope=TokenScope.PREDICT,
     ),
-    Route(
-        "POST",
+    sends(
         "/v1/predictions/{request}/cancel",
         "Take back a waiting request of this node",
         post_request_cancel,
-        TxAnswer,
-        query=WaitQuery,
-        failures=(409,),
         scope=TokenScope.PREDICT,
     ),
-    Route(
-        "POST",
+    sends(
         "/v1/predictions/{request}/appeal",
         "Have verifiers who were not drawn answer anew",
         post_appeal,
-        TxAnswer,
         AppealRequest,
-        WaitQuery,
-        failures=(409,),
         scope=TokenScope.PREDICT,
     ),
 )

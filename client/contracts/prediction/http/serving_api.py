@@ -15,11 +15,10 @@ from learningchain.chain.host import Escrow, escrow_key, read_params
 from learningchain.chain.types import parse_credits
 from learningchain.client.api.errors import RequestError, not_found, unavailable, usage
 from learningchain.client.api.route import Call, Reply, Route, parse_field
-from learningchain.client.api.submit import answer, spending, submit
+from learningchain.client.api.submit import answer, sends, spending, submit
 from learningchain.client.contracts.prediction.http.postings import find_model
 from learningchain.client.contracts.prediction.http.schema import ModelTrial, ServePosted, ServeRequest
 from learningchain.client.keys.tokens import FULL, TokenScope
-from learningchain.client.schema.bodies import TxAnswer, WaitQuery
 from learningchain.client.schema.render import Json
 
 if TYPE_CHECKING:
@@ -116,14 +115,12 @@ async def post_unserve(call: Call) -> Reply:
 
 
 ROUTES = (
-    Route(
-        "POST",
+    sends(
         "/v1/models/{model}/serve",
         "Answer for a model with this node, which runs its sample twice first",
         post_serve,
-        ServePosted,
         ServeRequest,
-        WaitQuery,
+        ServePosted,
         failures=(404, 409),
         scope=TokenScope.POST,
     ),
@@ -135,14 +132,5 @@ ROUTES = (
         ModelTrial,
         failures=(404,),
     ),
-    Route(
-        "POST",
-        "/v1/models/{model}/unserve",
-        "Answer for a model no more",
-        post_unserve,
-        TxAnswer,
-        query=WaitQuery,
-        failures=(404, 409),
-        scope=TokenScope.POST,
-    ),
+    sends("/v1/models/{model}/unserve", "Answer for a model no more", post_unserve, failures=(404, 409), scope=TokenScope.POST),
 )
