@@ -40,7 +40,16 @@ HOUR_S = HOUR_MS // 1_000
 FEE = "0.001"
 SERVES = {"work.verify": True, "federation.serve": True}
 PARAMS = with_params(
-    heartbeat=1_000, fed_base=HOUR_MS, fed_ready=HOUR_MS, fed_open=HOUR_MS, fed_least=1_000, max_step=DAY_MS, job_min_open=1_000
+    heartbeat=1_000,
+    fed_base=HOUR_MS,
+    fed_ready=HOUR_MS,
+    fed_open=HOUR_MS,
+    fed_least=1_000,
+    pred_a0=HOUR_MS,
+    pred_open=HOUR_MS,
+    pred_appeal=HOUR_MS,
+    max_step=DAY_MS,
+    job_min_open=1_000,
 )
 LIMITS = {"cpus": 1.0, "mem_mb": 128, "train_s": 60, "eval_s": 60, "tmp_mb": 8, "threads": 1}
 Json = dict[str, Any]
