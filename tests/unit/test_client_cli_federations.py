@@ -16,7 +16,7 @@ from rich.console import Console
 from structlog.testing import capture_logs
 
 from learningchain.chain.codec import encode
-from learningchain.chain.contracts.federation.messages import FileCode
+from learningchain.chain.contracts.federation.messages import FileCode, ServeCells
 from learningchain.chain.losses import Measurement
 from learningchain.client.cli.app import main
 from learningchain.client.contracts.federation.cli import watch as watching
@@ -31,8 +31,8 @@ from learningchain.client.work.tries import Trial, TriedRun
 from learningchain.p2p.content.cid import Codec, cid_of
 from learningchain.sandbox import AnswerOutcome, OwnData, ParsedAnswer
 from tests.unit.api_kit import TOKEN, Api, serving, sha
-from tests.unit.federation_play import DIMS, FederationPlay, helpers_serve
-from tests.unit.test_api_federations import SECOND, opened, played, who
+from tests.unit.federation_play import DIMS, HELPERS, FederationPlay, helpers_serve
+from tests.unit.test_api_federations import SECOND, SMALL, opened, played, who
 
 if TYPE_CHECKING:
     from learningchain.client.contracts.federation.http.schema import FederationQuote
@@ -366,6 +366,19 @@ async def test_an_owner_reads_its_own_part_and_nobody_elses_token_does(api: Api,
         _, posts = tokens.new(TokenScope.POST, most=None, days=None, label="posts", now=now_ms())
     status, _ = await api.call("GET", f"/v1/federations/{play.id.hex()}/own", token=posts)
     assert status == 403, "losses on own data are the owner's"
+
+
+async def test_an_owner_of_a_small_model_is_told_that_it_waits(api: Api, run: Run) -> None:
+    assert set(api.node.ledger.block(**{name: ServeCells(True) for name in HELPERS})) == {0}
+    play = FederationPlay(api.node.ledger, await opened(api, **SMALL, admit="open"))
+    api.node.ledger.own = "n3"
+    play.join("n3")
+    api.node.work.books[MemberMachine.name] = encode(MemberBook([TrainedFederation(play.id, "scans", 2)], NO_UPDATES))
+    code, out, err = await run("mine", play.id.hex())
+    assert code == 0, err
+    assert "waits the first round takes 3 members, 3 of them with the verifier flag, now 1," in " ".join(
+        out.replace("  ", " ").split()
+    )
 
 
 async def test_a_program_outside_the_owners_list_is_named_before_anybody_is_asked(

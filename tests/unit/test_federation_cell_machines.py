@@ -204,6 +204,8 @@ def test_who_left_and_joined_again_becomes_a_new_cell_with_who_was_left_alone() 
         world.submit(one, messages.LeaveFederation(world.federation))
     world.run(lambda: len(events(world, "fed.left")) == 4)
     assert [one[0] for one in events(world, "fed.cell.over")] == [next(c[0] for c in events(world, "fed.cell") if len(c) == 6)]
+    machine = world.nodes[first[4]].machines["member"]
+    world.run(lambda: any(one.topic == "fed.waits" and "now 1" in one.text for one in machine.notices()))
     for n, one in enumerate(first[:4]):
         world.submit(one, messages.JoinFederation(world.federation, bytes([n]) * 32, 0))
     world.run()
@@ -211,6 +213,7 @@ def test_who_left_and_joined_again_becomes_a_new_cell_with_who_was_left_alone() 
     assert sorted(cells) == [1, 2, 3] and set(cells[3]) == set(first)
     later = [one for one in events(world, "fed.code") if one[0] == 5]
     assert {FileCode(one[3]).name for one in later if one[2] in first} == {"USED"}, "the new cell is summed beside the old one"
+    assert not [one for one in machine.notices() if one.topic == "fed.waits"]
     assert not world.ledger.refused
 
 

@@ -19,10 +19,12 @@ from learningchain.chain.contracts.federation import messages as m
 from learningchain.chain.contracts.federation.records import FederationState as S
 from learningchain.chain.host import K_SUPPLY, Account, Escrow
 from learningchain.client.contracts.federation.arithmetic.small.files import small_size
+from learningchain.client.contracts.federation.roles.looking import look
+from learningchain.client.contracts.federation.roles.waiting import why_it_waits
 from tests.reached import reached
-from tests.vectors.celled_plays import CELL, SIZE, Cells, Losses, drawn
+from tests.vectors.celled_plays import CELL, SIZE, Cells, Losses, celled, drawn
 from tests.vectors.celled_rounds import CELLED
-from tests.vectors.celled_several import SEVERAL
+from tests.vectors.celled_several import SEVERAL, flag
 from tests.vectors.federation_plays import FIRST, HELPERS, OWNERS, TERMS, VALIDATORS, cid, flagged_alone
 from tests.vectors.kit import id_of
 
@@ -76,6 +78,36 @@ def test_an_aggregator_of_a_cell_owes_a_seal_then_parts_then_a_word() -> None:
         assert owed(play) == ["", word, word]
         play.all(dict.fromkeys((two, three), said))
     assert play.read().state == S.MEASURE
+
+
+# --- who is outside is told -----------------------------------------------------------------------------------------------------
+
+FLAGGED = ", 3 of them with the verifier flag"
+A_NEW_CELL = f"A new cell begins with the next start at which 4 members{FLAGGED}, are outside like this one, now 5, 2 with it. "
+
+
+def test_a_member_is_told_what_it_waits_for() -> None:
+    """Before the first cells, of a cell that rests, and without one; in an attempt, or where the next start has it, it waits for
+    nothing. Neither does who is no member."""
+    play = celled("who waits", "LC-FED-56", "o1", "o2", vetted=True, pace_ms=10**6, max_members=8)
+
+    def told(who: str) -> str:
+        at = look(play.state, play.federation)
+        return why_it_waits(at, id_of(who), play.clock) if at is not None else ""
+
+    assert told("o1") == f"the first round takes 3 members{FLAGGED}, now 2, 2 with it"
+    play.join("o3", "o4")
+    assert told("o4") == told("alice") == ""
+    play.begin(1)
+    play.ready()
+    assert told("o4") == ""
+    play.pass_deadline()
+    assert told("o4") == ""
+    play = flag(play, "o3", False)
+    play.join("o5")
+    assert told("o4").startswith(f"its cell 1 rests: a sum takes 3 members{FLAGGED}, and it has 4, 2 with it. {A_NEW_CELL}")
+    assert told("o5").startswith(f"it has no place in a cell, and nobody is added to one. {A_NEW_CELL}")
+    assert told("o5").endswith(f"fed leave {play.federation.hex()[:12]})") and told("alice") == ""
 
 
 # --- dealing, pay ---------------------------------------------------------------------------------------------------------------

@@ -101,6 +101,10 @@ NOTICES: dict[str, tuple[str, str]] = {
         "by the next look",
         "test_federation_machines.py::test_a_member_that_wants_company_waits_for_it",
     ),
+    "fed.waits": (
+        "by the next look",
+        "test_federation_cell_machines.py::test_who_left_and_joined_again_becomes_a_new_cell_with_who_was_left_alone",
+    ),
     "fed.turned-away": (
         "with the attempt, or when the owner leaves",
         "test_notices.py::test_an_owner_that_leaves_hears_no_more_of_its_file",

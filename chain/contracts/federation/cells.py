@@ -84,7 +84,7 @@ def cell_of(number: int, indexes: Iterable[int]) -> Cell:
     return Cell(number, formulas.to_bitmap(bits, bits.bit_length()))
 
 
-def _active(federation: FederationContext) -> list[RosterEntry]:
+def active(federation: FederationContext) -> list[RosterEntry]:
     """Banned ones are not among them."""
     host = federation.host
     vetted = host.service(VERIFIERS).is_available
@@ -92,40 +92,47 @@ def _active(federation: FederationContext) -> list[RosterEntry]:
 
 
 def _is_enough(federation: FederationContext, members: Sequence[RosterEntry], least: int) -> bool:
-    return len(members) >= least and len(_counted(federation, members)) >= federation.terms.min_sum
+    return len(members) >= least and len(counted(federation, members)) >= federation.terms.min_sum
 
 
-def _counted(federation: FederationContext, members: Sequence[RosterEntry]) -> list[RosterEntry]:
+def counted(federation: FederationContext, members: Sequence[RosterEntry]) -> list[RosterEntry]:
     return [one for one in members if one.vetted or not federation.terms.vetted]
 
 
-def _left(federation: FederationContext) -> list[tuple[Cell, list[RosterEntry]]]:
-    """The cells that may be in an attempt, with their members."""
-    active = _active(federation)
-    found = [(cell, [one for one in active if _has(cell, one.index)]) for cell in federation.cells.cells]
-    return [(cell, left) for cell, left in found if _is_enough(federation, left, cell_formulas.LEAST_IN_CELL)]
+def manned(federation: FederationContext) -> list[tuple[Cell, list[RosterEntry]]]:
+    """All cells, with their members."""
+    members = active(federation)
+    return [(cell, [one for one in members if _has(cell, one.index)]) for cell in federation.cells.cells]
+
+
+def left_of(federation: FederationContext) -> list[tuple[Cell, list[RosterEntry]]]:
+    """Those that may be in an attempt."""
+    return [(cell, left) for cell, left in manned(federation) if _is_enough(federation, left, cell_formulas.LEAST_IN_CELL)]
+
+
+def outside(federation: FederationContext) -> list[RosterEntry]:
+    """Who waits, or is of a cell that rests."""
+    inside = {one.index for _, members in left_of(federation) for one in members}
+    return [one for one in active(federation) if one.index not in inside]
 
 
 def _newcomers(federation: FederationContext) -> list[RosterEntry]:
-    """Who waits, or is of a cell that rests, where these are enough for a new cell, and there is room for one."""
-    left = _left(federation)
-    inside = {one.index for _, members in left for one in members}
-    waiting = [one for one in _active(federation) if one.index not in inside]
-    room = len(left) < MOST_CELLS
+    """Those outside, where they are enough for a new cell, and there is room for one."""
+    waiting, room = outside(federation), len(left_of(federation)) < MOST_CELLS
     return waiting if room and _is_enough(federation, waiting, cell_formulas.usual_size(federation.terms)) else []
 
 
 def require_cell(federation: FederationContext) -> None:
     """LC-FED-56: 514, 516."""
     terms = federation.terms
-    counted = f", {terms.min_sum} with the flag" if terms.vetted else ""
+    flagged = f", {terms.min_sum} with the flag" if terms.vetted else ""
     if federation.cells.numbered:
-        if not _left(federation) and not _newcomers(federation):
+        if not left_of(federation) and not _newcomers(federation):
             new = cell_formulas.usual_size(terms)
-            text = f"no cell has {terms.min_sum} members left{counted}, and a new one takes {new} others{counted}"
+            text = f"no cell has {terms.min_sum} members left{flagged}, and a new one takes {new} others{flagged}"
             raise Reject(FederationCode.TOO_FEW_MEMBERS, text)
-    elif not _is_enough(federation, members := _active(federation), terms.min_members):
-        raise Reject(FederationCode.TOO_FEW_MEMBERS, f"{len(members)} members are in, {terms.min_members} are needed{counted}")
+    elif not _is_enough(federation, members := active(federation), terms.min_members):
+        raise Reject(FederationCode.TOO_FEW_MEMBERS, f"{len(members)} members are in, {terms.min_members} are needed{flagged}")
     if len(aggregators(federation)) < AGGREGATORS:
         raise Reject(FederationCode.NO_AGGREGATORS, "fewer than three verifiers may aggregate, and a cell needs three")
 
@@ -134,7 +141,7 @@ def form(federation: FederationContext) -> bool:
     """At the end of DRAW: the cells, where none was ever drawn, or a new one of those who wait; and who of them all is in this
     attempt; False where nobody is."""
     if not federation.cells.numbered:
-        members = _active(federation)
+        members = active(federation)
         if not _is_enough(federation, members, cell_formulas.LEAST_IN_CELL):
             return False
         _deal(federation, members, many=0)
@@ -144,7 +151,7 @@ def form(federation: FederationContext) -> bool:
     if newcomers := _newcomers(federation):
         _end_resting(federation)
         _deal(federation, newcomers, many=1)
-    left = _left(federation)
+    left = left_of(federation)
     inside = [cell_of(cell.number, (one.index for one in members)) for cell, members in left]
     federation.change_cells(inside=inside)
     roster = sorted(chain.from_iterable(members for _, members in left), key=lambda one: one.account)
@@ -154,7 +161,7 @@ def form(federation: FederationContext) -> bool:
 
 def _end_resting(federation: FederationContext) -> None:
     """A cell of which too few count would rest for as long as they do; with others its members are in one that is summed."""
-    left = [cell for cell, _ in _left(federation)]
+    left = [cell for cell, _ in left_of(federation)]
     over = [cell.number for cell in federation.cells.cells if cell not in left]
     federation.change_cells(cells=left)
     for number in over:
@@ -165,13 +172,13 @@ def _deal(federation: FederationContext, members: Sequence[RosterEntry], many: i
     """By the tickets of this draw, those that count first, so that each cell has enough of them; each gets the next in turn.
     `many` cells; 0: as many as they give."""
     r, attempt, now = federation.record.r, federation.attempt, federation.cells
-    counted = _counted(federation, members)
+    first = counted(federation, members)
 
     def place(one: RosterEntry) -> tuple[bool, bytes]:
-        return one not in counted, ticket(attempt.beacon, federation.id, r, attempt.number, one.account)
+        return one not in first, ticket(attempt.beacon, federation.id, r, attempt.number, one.account)
 
     order = sorted(members, key=place)
-    places = cell_formulas.dealt(len(members), many or cell_formulas.cells_of(federation.terms, len(members), len(counted)))
+    places = cell_formulas.dealt(len(members), many or cell_formulas.cells_of(federation.terms, len(members), len(first)))
     dealt = {now.numbered + n: [order[place] for place in cell] for n, cell in enumerate(places, 1)}
     new = [cell_of(number, (one.index for one in cell)) for number, cell in dealt.items()]
     rows = {one.index: one for one in now.members}

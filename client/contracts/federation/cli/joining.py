@@ -189,6 +189,7 @@ def show_part(console: Console, found: OwnPartView) -> None:
     rows: list[tuple[str, Any]] = [
         ("this node", what),
         ("trains where", f"{found['min_vetted']} others carry the verifier flag" if found["trains"] else None),
+        ("waits", found["waits"] or None),
         ("as its sponsor", looks),
         ("left this machine", size_text(found["bytes_out"])),
         ("came in", size_text(found["bytes_in"])),

@@ -41,6 +41,7 @@ from learningchain.client.contracts.federation.http.schema import (
 from learningchain.client.contracts.federation.roles.images import listed_programs, may_run, program_digest
 from learningchain.client.contracts.federation.roles.looking import alike_in, look, sent_before, trained_alike
 from learningchain.client.contracts.federation.roles.verifiers import least_verifiers
+from learningchain.client.contracts.federation.roles.waiting import why_it_waits
 from learningchain.client.contracts.federation.without_numpy import numpy_missing
 from learningchain.client.keys.signing import SignerUnavailable
 from learningchain.client.keys.tokens import TokenScope
@@ -206,8 +207,10 @@ async def get_own_part(call: Call) -> Json:
     """Losses on own data among it, which are the owner's alone: no token of a program reads them, unless it may do everything."""
     from learningchain.client.contracts.federation.http.views import own_view  # the sandbox's words load after the node's start
 
-    federation = parse_field("federation", parse_hash, call.path("federation"))
-    return dict(own_view(call.node.work, federation))
+    federation, ledger = parse_field("federation", parse_hash, call.path("federation")), call.node.ledger
+    at = look(ledger.state, federation)
+    waits = why_it_waits(at, ledger.own_id, ledger.clock) if at is not None else ""
+    return dict(own_view(call.node.work, federation, waits))
 
 
 @contextmanager

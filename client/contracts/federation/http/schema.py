@@ -681,13 +681,15 @@ class VaultView(TypedDict):
 
 
 class OwnPartView(TypedDict):
-    """`data`, `min_vetted`: what was agreed to when joining; empty and 0 where this node does not train. `sponsors`: it looks after
-    the federation, `auto` rounds started by itself. `final`: the best model on own data, after the end."""
+    """`data`, `min_vetted`: what was agreed to when joining; empty and 0 where this node does not train. `waits`: of a small model,
+    why it is in no cell that is summed, what it waits for and what it can do. `sponsors`: it looks after the federation, `auto`
+    rounds started by itself. `final`: the best model on own data, after the end."""
 
     federation: str
     trains: bool
     data: str
     min_vetted: int
+    waits: str
     sponsors: bool
     auto: bool
     attempts: list[OwnAttemptView]

@@ -38,8 +38,9 @@ class Books(Protocol):
     def books(self) -> Mapping[str, bytes]: ...
 
 
-def own_view(work: Books, federation: bytes) -> OwnPartView:
-    """Attempts by their numbers, previews the oldest first. A federation that this node has no part in gives an empty one."""
+def own_view(work: Books, federation: bytes, waits: str = "") -> OwnPartView:
+    """Attempts by their numbers, previews the oldest first. A federation that this node has no part in gives an empty one. `waits`:
+    what the ledger says of it."""
     journal = journal_in(work.books.get(JOURNAL))
     notes = next((one for one in journal.federations if one.federation == federation), None)
     kept = work.books.get(MemberMachine.name)
@@ -52,6 +53,7 @@ def own_view(work: Books, federation: bytes) -> OwnPartView:
         "trains": bool(joined),
         "data": joined[0].data if joined else "",
         "min_vetted": joined[0].min_vetted if joined else 0,
+        "waits": waits if joined else "",
         "sponsors": bool(opened),
         "auto": any(one.auto for one in opened),
         "attempts": attempts,

@@ -50,6 +50,7 @@ from learningchain.client.contracts.federation.roles.looking import (
 from learningchain.client.contracts.federation.roles.making import NO_UPDATES, MakerBook, UpdateMade, UpdateMaker, published_by
 from learningchain.client.contracts.federation.roles.vaulting import NO_OWN_VAULTS, OwnVaultBook, OwnVaults
 from learningchain.client.contracts.federation.roles.verifiers import deciders, too_few_to_draw
+from learningchain.client.contracts.federation.roles.waiting import why_it_waits
 from learningchain.client.contracts.federation.steps import KIND, FedEffect, FedInput, FedMachine, NodeSelf
 from learningchain.client.contracts.federation.wishes import StopWish, TrainWish
 from learningchain.client.work.events import Chain, FetchContent, Forget, KeepBook, Notice, PeerSaid, ServeFile, Submit
@@ -129,6 +130,8 @@ class MemberMachine(FedMachine):
         """What the ledger had of this owner's data at the last look."""
         self._why: dict[bytes, str] = {}
         """Why it does not train though the roster has it."""
+        self._waits: dict[bytes, str] = {}
+        """Why the roster has it not."""
 
     @property
     def book(self) -> MemberBook:
@@ -202,6 +205,7 @@ class MemberMachine(FedMachine):
         missing = [one for one in self._joined if self._has_vaults(one) and look(given.reader, one) is None]
         gone = self._gone.look(given, missing)
         self._why.clear()
+        self._waits.clear()
         full = look(given.reader, self._full) if self._full else None
         if full is not None and full.state == FederationState.END:
             self._full = b""
@@ -214,6 +218,8 @@ class MemberMachine(FedMachine):
                     yield from self._others.stop(federation)
                 continue  # its opening is not on the ledger yet, or it left the state
             self._absent.discard(federation)
+            if waits := why_it_waits(at, self._node.me, given.clock):
+                self._waits[federation] = waits
             yield from self._data_changed(at)
             local = self._maker.latest(federation)
             yield from self._own.look(at, local, given.clock)
@@ -318,6 +324,8 @@ class MemberMachine(FedMachine):
     def notices(self) -> list[Notice]:
         text = "this node does not train in {}: {}"
         found = [Notice("fed.not-training", ref, text.format(ref.hex()[:12], why)) for ref, why in sorted(self._why.items())]
+        waiting = "this node waits in {}: {}"
+        found += [Notice("fed.waits", ref, waiting.format(ref.hex()[:12], why)) for ref, why in sorted(self._waits.items())]
         bad = (one for one in self.answers.values() if one.answer not in (FileAnswer.FETCHED, FileAnswer.UNKNOWN))
         told = "an aggregator of attempt {} turned this node's file away: {}"
         found += [Notice("fed.turned-away", one.federation, told.format(one.attempt, FileAnswer(one.answer).name)) for one in bad]

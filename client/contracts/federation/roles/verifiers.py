@@ -30,10 +30,15 @@ class Deciders(NamedTuple):
     panel: list[bytes]
 
 
+def context_of(at: FederationLook, clock: int) -> FederationContext:
+    """To read with what the ledger reads by; nothing is written by it."""
+    host = host_of(cast(KVStore, at.reader), Params(), ChainRecord(b"", 0, 0, clock, b""), 0, 0, clock, b"")
+    return FederationContext(host, at.id)
+
+
 def deciders(at: FederationLook, clock: int) -> Deciders:
     """Of the panel those, too, who sit. Members are of it only where others are too few."""
-    host = host_of(cast(KVStore, at.reader), Params(), ChainRecord(b"", 0, 0, clock, b""), 0, 0, clock, b"")
-    federation = FederationContext(host, at.id)
+    federation = context_of(at, clock)
     found = list(pool.panel(federation))
     outside = [who for who, joined in found if not joined]
     able = outside if len(outside) >= pool.LEAST_PANEL else [who for who, _ in found]
