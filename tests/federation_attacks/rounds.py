@@ -50,6 +50,8 @@ class Played:
     points: list[float] = field(default_factory=list)
     codes: Counter[tuple[bool, int]] = field(default_factory=Counter)
     """(whether an attacker, code): how often."""
+    said: list[list[int]] = field(default_factory=list)
+    """By round, the code of each owner."""
 
     @property
     def accuracy(self) -> float:
@@ -117,6 +119,7 @@ class _Federation:
         vectors = [rows.in_chunks(one.view(np.uint32)) for one in (*x, *self.deltas[:3])]
         y = rows.unmasked_sketches(rows.sketches(key, vectors, DIMS, pair), [])
         said = screening.screen(place, ScreenRule(has, aligned=has), list(y[: len(x)]), list(y[len(x) :]))
+        self.played.said.append(list(said.codes))
         self.played.codes.update((n >= len(x) - self.attackers, code) for n, code in enumerate(said.codes))
         used = [n for n, code in enumerate(said.codes) if code == USED]
         files = [code for code in said.codes if code in (USED, screening.LARGE, screening.WRONG, screening.OUTLIER)]
