@@ -90,6 +90,7 @@ def _examine(common: Common, folder: Path, place: str | None) -> list[DoctorFind
     except config.ConfigError:  # a finding already; the rest goes by the settings
         loaded = None
     if loaded is not None:
+        machine.load_backend(folder, loaded.sandbox)
         settings, needed = loaded, loaded.work.enabled or bool(said.status.get("working"))
         looks |= {
             "ports": lambda: machine.look_at_ports(settings, runs),

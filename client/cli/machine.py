@@ -168,6 +168,7 @@ def doctor(
     from learningchain.client.cli.doctor import LOOK_S, TEST_S, scratch, show_findings
     from learningchain.client.doctor import files, joined, machine
     from learningchain.client.doctor.findings import examine
+    from learningchain.client.machines import program  # noqa: F401  # before the time for the looks begins, as `load_backend`
 
     data = common.folder
     looks = {
@@ -182,6 +183,7 @@ def doctor(
     with scratch() if self_test else nullcontext() as place:
         try:
             loaded = config.load(data).config
+            machine.load_backend(data, loaded.sandbox)
             looks["engine"] = lambda: machine.look_at_engine(data, loaded.sandbox, True)
             if place is not None:
                 looks["sandbox"] = lambda: machine.prove_sandbox(data, loaded.sandbox, place)

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import learningchain
 from learningchain.client.doctor.findings import DoctorFinding, failure, fine, warning
 
 if TYPE_CHECKING:
@@ -70,9 +71,7 @@ def look_at_node(data: Path) -> list[DoctorFinding]:
 
 def judge_answer(said: NodeSays, asked_ms: int, answered_ms: int) -> list[DoctorFinding]:
     """The node's version and time beside those of this machine, which asked and heard the answer at these times."""
-    from learningchain.client.daemon.opening import version
-
-    own = version()
+    own = learningchain.__version__  # what a whole node needs stays unloaded
     findings = [fine("node", "the node is within reach, and lets this machine in")]
     if said.program and said.program != own:
         findings.append(

@@ -10,10 +10,11 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import learningchain
 from learningchain.client.doctor.findings import DoctorFinding, failure, fine, skipped, together, warning
 from learningchain.client.node.process import SPARE_FILES
 
@@ -60,6 +61,15 @@ def judge_devices(devices: Iterable[tuple[str, bool, str]]) -> list[DoctorFindin
     """What is known of each GPU that is offered: its name, whether it can be given, and what it brings or why it cannot."""
     remedy = "Jobs that ask for it are left alone until then; docs/gpus.md"
     return [fine("gpus", f"{name}: {detail}") if ok else warning("gpus", detail, remedy) for name, ok, detail in devices]
+
+
+def load_backend(folder: Path, settings: SandboxConfig) -> None:
+    """Whoever bounds the looks by a time loads before it begins what they need of this program: that hangs nowhere, and takes long
+    where many processes share few processors. No engine is asked; what is wrong with the backend is found by its look."""
+    from learningchain.sandbox import SandboxError, UnknownBackend
+
+    with suppress(SandboxError, UnknownBackend), tempfile.TemporaryDirectory(prefix="learningchain-doctor-") as place:
+        _backend(folder, settings, place, ()).close()
 
 
 def prove_sandbox(folder: Path, settings: SandboxConfig, place: str, gpus: Sequence[str] = ()) -> list[DoctorFinding]:
@@ -251,9 +261,8 @@ def look_at_limits() -> list[DoctorFinding]:
 def look_at_versions(running: str | None) -> list[DoctorFinding]:
     """`running`: the version of the node that runs."""
     from learningchain.chain.params import PROTOCOL_VERSION
-    from learningchain.client.daemon.opening import version
 
-    own = version()
+    own = learningchain.__version__
     python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
     if running is not None and running != own:
         text = f"the node that runs is {running}, and {own} is installed"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -110,6 +112,27 @@ async def test_the_machine_s_doctor_asks_the_node_and_disturbs_no_run(site: Site
     machine.go.set()
     await running
     assert machine.ran == ["train-wait"]
+
+
+LOADED = """
+import sys
+from pathlib import Path
+from learningchain.client import config
+from learningchain.client.cli import app
+from learningchain.client.doctor import files, joined, machine
+from learningchain.client.machines import frames, program
+data, settings = Path(sys.argv[1]), config.load(Path(sys.argv[1])).config.sandbox
+machine.load_backend(data, settings)
+before = set(sys.modules)
+joined.look_at_program(data), joined.look_at_node(data), joined.judge_answer(frames.NodeSays("1", 1), 1, 1)
+files.look_at_folder(data), files.look_at_disk(data), machine.look_at_limits(), machine.look_at_engine(data, settings, True)
+print(*(name for name in set(sys.modules) - before if name.startswith(("learningchain", "docker", "urllib3", "cryptography"))))
+"""
+
+
+def test_a_look_s_time_is_not_spent_on_loading_the_program(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", LOADED, str(tmp_path)], capture_output=True, text=True, check=True, timeout=300)
+    assert done.stdout.split() == []
 
 
 def test_clocks_and_versions_are_compared() -> None:
