@@ -1,7 +1,8 @@
 """kill -9, twenty times, of whatever a training hangs on: the node, its machine's program, what guards that one's containers, or
 several of them at once. Whatever happens no attempt is used up, and each job is claimed and paid.
 
-The seed says who dies and when; another one: LC_KILL_SEED=n.
+Four parts of five kills, each part a test that can be run alone (`-k part0`). The seed says who dies and when: LC_KILL_SEED=n. What
+each kill came to is printed (`-rP`).
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -20,12 +23,13 @@ from tests.processes.harness import eventually, free_port
 from tests.processes.machine_lab import SLOW_S, Lab, laboratory, page
 from tests.processes.machines import Machine
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(1_500)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900)]
 
 SEED = int(os.environ.get("LC_KILL_SEED", "1"))
-KILLS = 20
+PARTS = 4
 LENGTH_S = 60
 VICTIMS = (("node",), ("machine",), ("guard",), ("node", "machine"), ("machine", "guard"))
+DEATHS = sum("machine" in victims for victims in VICTIMS)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -61,32 +65,51 @@ async def _dies(lab: Lab, machine: Machine, victims: tuple[str, ...]) -> None:
         machine.run()
 
 
+async def _came_back(lab: Lab, machine: Machine) -> float:
+    """Seconds from the node's first answer until it has heard of its machine, and of the runs there."""
+    since = time.monotonic()
+
+    async def heard() -> bool:
+        return any(one["name"] == machine.name and one["heard"] for one in await lab.node.api.machines())
+
+    await eventually("the machine is back", heard, SLOW_S)
+    return time.monotonic() - since
+
+
 @pytest.mark.full("unit/test_machines.py and unit/test_work_worker.py have each end alone; this takes minutes")
-async def test_twenty_kills_lose_no_training(lab: Lab) -> None:
-    rng, told = random.Random(SEED), list[tuple[str, ...]]()
-    machine = Machine("gpu1", lab.folder, lab.host)
+@pytest.mark.parametrize("part", range(PARTS), ids=[f"part{part}" for part in range(PARTS)])
+async def test_kills_lose_no_training(lab: Lab, part: int) -> None:
+    rng, told, jobs = random.Random(f"{SEED} {part}"), list[str](), list[str]()
+    left = rng.sample(VICTIMS, len(VICTIMS))
+    machine = Machine(f"gpu{part}", lab.folder, lab.host)
     await machine.join((await lab.node.api.add_machine(machine.name))["token"])
     machine.run()
-    jobs: list[str] = []
     try:
         await machine.ready(lab.node, SLOW_S)
-        while len(told) < KILLS:
-            job = await lab.post({"train": LENGTH_S, "evaluate": 0.2, "examples": 40})
-            jobs.append(job)
+        while left:
+            jobs.append(job := await lab.post({"train": LENGTH_S, "evaluate": 0.2, "examples": 40}))
 
             async def runs_or_ended(job: str = job) -> str:
                 if (await lab.graph["v0"].api.job(job))["claims"]:
                     return "claimed"
-                return "runs" if any(not run["ended"] for run in await lab.runs(job, "train")) else ""
+                ready = any(one["name"] == machine.name and one["state"] == "ready" for one in await lab.node.api.machines())
+                return "runs" if ready and any(not run["ended"] for run in await lab.runs(job, "train")) else ""
 
-            while len(told) < KILLS and await eventually(f"a training, after {told}", runs_or_ended, SLOW_S) == "runs":
+            while left and await eventually(f"a training, after {told}", runs_or_ended, SLOW_S) == "runs":
                 await asyncio.sleep(rng.uniform(0, 6))
-                told.append(rng.choice(VICTIMS))
-                await _dies(lab, machine, told[-1])
+                victims, since = left.pop(), time.monotonic()
+                await _dies(lab, machine, victims)
+                back = await _came_back(lab, machine) if victims == ("node",) else None
+                told.append(
+                    f"{'+'.join(victims)}, {time.monotonic() - since:.1f} s" + (f", adopted in {back:.2f} s" if back else "")
+                )
             assert (await lab.paid(job))["state"] == "PAID", told
             runs = await lab.runs(job, "train")
             assert {run["attempt"] for run in runs} <= {1}, "it was the one attempt all the time"
-        assert {who for victims in told for who in victims} == {"node", "machine", "guard"}
+        begun = re.findall(r"run begins.* run=(\S+)", machine.said())
+        assert 0 < len(begun) == len(set(begun)) <= len(jobs) + DEATHS, f"none began anew but by its machine's end: {told}"
     finally:
         await machine.stop()
+        print(f"part {part}, {len(jobs)} jobs: {'; '.join(told)}")
+    await lab.node.api.remove_machine(machine.name)
     assert not [name for name in machine.containers() if "-train-" in name]
