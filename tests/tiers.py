@@ -39,6 +39,7 @@ SECOND: dict[str, str] = {
     "tests/processes/test_lan.py": "unit/test_p2p_lan.py",
     "tests/processes/test_long_range.py": "unit/test_node_ancestry.py has forgers of each kind",
     "tests/processes/test_machines_cut.py": "unit/test_machines.py has a connection that is lost for a moment, and for good",
+    "tests/processes/test_machines_typed.py": "test_machines.py types the first lines; unit/test_machines_trusted.py measures",
     "tests/processes/test_moves.py": "unit/test_p2p_moves.py",
     "tests/processes/test_nat.py": "unit/test_p2p_lan.py has addresses, unit/test_p2p_transport.py",
     "tests/processes/test_partition.py": "sim/test_sim.py cuts graphs in two in virtual time",

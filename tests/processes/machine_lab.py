@@ -63,8 +63,9 @@ class Lab:
 
 
 @contextlib.asynccontextmanager
-async def laboratory(folder: Path, typed: str, settings: Mapping[str, Any] | None = None) -> AsyncIterator[Lab]:
-    """`typed`: what the owner of the node types before its start; `settings`: what it has beside that."""
+async def laboratory(folder: Path, typed: str, settings: Mapping[str, Any] | None = None, judge: str = "") -> AsyncIterator[Lab]:
+    """`typed`: what the owner of the node types before its start; `settings`: what it has beside that. `judge`: what the owner of
+    v1 types, if that one has machines, too."""
     cache = {"sandbox.cache_dir": str(folder / "cache")}
     works = cache | {"work.enabled": True, "work.attempts": 1} | dict(settings or {})
     judges = [Role(name, validator=True, verifier=True, settings=cache | {"work.verify": True}) for name in JUDGES]
@@ -74,9 +75,11 @@ async def laboratory(folder: Path, typed: str, settings: Mapping[str, Any] | Non
     path, job = folder / "slow.tar", Path(__file__).with_name("slow_job.py")
     image_id = await asyncio.to_thread(build_python_image, path, {"/lc/job": job.read_bytes()}, with_packages=())
     async with engine(folder / "engine") as host, ClockedGraph(folder / "graph", roles, people=[OWNER]) as graph:
-        w0 = graph["w0"]
-        w0.program = [sys.executable, "-m", "tests.processes.hasty", *w0.program[3:]]
-        await Owner(w0, folder / "setting").types(typed)
+        for name, text in {"w0": typed, "v1": judge}.items():
+            (folder / "setting" / name).mkdir()
+            if text:
+                graph[name].program = [sys.executable, "-m", "tests.processes.hasty", *graph[name].program[3:]]
+                await Owner(graph[name], folder / "setting" / name).types(text)
         await graph.start()
         await asyncio.gather(*(graph[name].logs("the sandbox is ready", within=SLOW_S) for name in (*JUDGES, "w0")))
         for name in JUDGES:

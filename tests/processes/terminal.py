@@ -6,18 +6,25 @@ import asyncio
 import os
 import pty
 from pathlib import Path
+from typing import Protocol
 
-from tests.processes.harness import PASSPHRASE, ROOT, NodeProcess
+from tests.processes.harness import PASSPHRASE, ROOT
 from tests.processes.test_readme import tools
 
 TYPED_S = 180.0
 """Everything with containers: six nodes and their runs share two cores."""
 
 
-class Owner:
-    """Of a node, at a shell in `folder`."""
+class Placed(Protocol):
+    """A node, or another machine: it has a data folder."""
 
-    def __init__(self, node: NodeProcess, folder: Path) -> None:
+    data: Path
+
+
+class Owner:
+    """Of a node or another machine, at a shell in `folder`."""
+
+    def __init__(self, node: Placed, folder: Path) -> None:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("LEARNINGCHAIN_")}
         own = {"LEARNINGCHAIN_DATA": str(node.data), "LEARNINGCHAIN_PASSPHRASE": PASSPHRASE}
         self._environment = kept | own | {"PATH": tools(folder / "bin"), "PYTHONPATH": str(ROOT)}

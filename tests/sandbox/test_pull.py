@@ -69,16 +69,20 @@ class Registry:
         architecture = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
         rootfs = {"type": "layers", "diff_ids": [unpacked]}
         config = {"os": "linux", "architecture": architecture, "config": settings or {}, "rootfs": rootfs}
-        document = json.dumps(config).encode()
-        manifest = json.dumps(
-            {
-                "schemaVersion": 2,
-                "mediaType": MANIFEST,
-                "config": {"mediaType": CONFIG, "size": len(document), "digest": sha256(document)},
-                "layers": [{"mediaType": LAYER, "size": len(packed), "digest": sha256(packed)}],
-            }
-        ).encode()
-        for data in (packed, document, manifest):
+        return self._put(json.dumps(config).encode(), [packed])
+
+    def push(self, archive: Path) -> tuple[str, str]:
+        """The same of a docker-archive, as it is."""
+        with tarfile.open(archive) as file:
+            read = {member.name: file.extractfile(member).read() for member in file if member.isfile()}  # type: ignore[union-attr]
+        (image,) = json.loads(read["manifest.json"])
+        return self._put(read[image["Config"]], [gzip.compress(read[name], 1, mtime=0) for name in image["Layers"]])
+
+    def _put(self, document: bytes, packed: list[bytes]) -> tuple[str, str]:
+        layers = [{"mediaType": LAYER, "size": len(one), "digest": sha256(one)} for one in packed]
+        described = {"mediaType": CONFIG, "size": len(document), "digest": sha256(document)}
+        manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": described, "layers": layers}).encode()
+        for data in (*packed, document, manifest):
             self.blobs[sha256(data)] = data
         return f"127.0.0.1:{self.server.server_port}/job@{sha256(manifest)}", sha256(document)
 
