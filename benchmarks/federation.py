@@ -225,23 +225,23 @@ def _rounds(dims: int, turns: int, peer: flower.Flower | None) -> Rounds:
 
 def _on_the_ledger() -> tuple[int, float]:
     """Blocks of a round, and the longest step of a machine, of a federation of the machines themselves."""
-    from learningchain.client.contracts.federation.steps import FedMachine
+    from learningchain.client.contracts.federation.roles.role import FederationRole
     from tests.federation_nodes import FedWorld
 
-    longest, plain = 0.0, FedMachine.handle
+    longest, plain = 0.0, FederationRole.handle
 
-    def timed(self: FedMachine, given: Any) -> Any:
+    def timed(self: FederationRole, given: Any) -> Any:
         nonlocal longest
         began = time.thread_time()
         found = plain(self, given)
         longest = max(longest, time.thread_time() - began)
         return found
 
-    FedMachine.handle = timed  # type: ignore[method-assign]
+    FederationRole.handle = timed  # type: ignore[method-assign]
     try:
         world = FedWorld(owners=OWNERS, verifiers=AGGREGATORS + OWNERS)
         world.run(lambda: world.now.r == 2)
         blocks = world.run(lambda: world.now.r == 3)
     finally:
-        FedMachine.handle = plain  # type: ignore[method-assign]
+        FederationRole.handle = plain  # type: ignore[method-assign]
     return blocks, 1_000 * longest

@@ -11,6 +11,7 @@ A node keeps what a disk keeps (`books`, `outbox`, `served`); `restart` makes it
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -22,7 +23,7 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from learningchain.chain.codec import read
+from learningchain.chain.codec import encode, read
 from learningchain.chain.contracts import BY_NUMBER, perform
 from learningchain.chain.contracts.federation import formulas, messages, records
 from learningchain.chain.contracts.federation.messages import FederationTerms
@@ -33,27 +34,25 @@ from learningchain.chain.errors import Reject
 from learningchain.chain.host import account_key, params_key
 from learningchain.chain.losses import LossTree, open_losses
 from learningchain.chain.types import cid_text
+from learningchain.client.config import WorkConfig
+from learningchain.client.contracts.federation.arithmetic.places import published_digest
 from learningchain.client.contracts.federation.arithmetic.vault import of_secret
 from learningchain.client.contracts.federation.roles.aggregator import AggregatorBook, AggregatorMachine
 from learningchain.client.contracts.federation.roles.computing import perform as compute
 from learningchain.client.contracts.federation.roles.hearing import hear
 from learningchain.client.contracts.federation.roles.member import VAULTS, MemberBook, MemberMachine, VaultBook
 from learningchain.client.contracts.federation.roles.panel import PanelBook, PanelMachine
+from learningchain.client.contracts.federation.roles.role import FederationRole
+from learningchain.client.contracts.federation.roles.runs import SCHEMA
 from learningchain.client.contracts.federation.roles.sponsor import SponsorBook, SponsorMachine
 from learningchain.client.contracts.federation.roles.task_files import CannotCompute
-from learningchain.client.contracts.federation.steps import (
-    EvaluateAll,
-    EvaluateRun,
-    FedInput,
-    FedMachine,
-    LocalRun,
-    NodeSelf,
-    one_of,
-)
+from learningchain.client.contracts.federation.settings import FederationSettings
 from learningchain.client.contracts.federation.tasks import MadeFile
-from learningchain.client.contracts.federation.wishes import SponsorWish, TrainWish
+from learningchain.client.contracts.federation.wishes import WISH, SponsorWish, TrainWish, Wish, of_wish
 from learningchain.client.keys.boxes import public_of
+from learningchain.client.work.boxes import BOX_KEYS, BoxSecret, OwnBoxKeys
 from learningchain.client.work.events import (
+    BringImage,
     Chain,
     Compute,
     Computed,
@@ -63,19 +62,27 @@ from learningchain.client.work.events import (
     Decrypt,
     EndScope,
     FetchContent,
+    ImageReady,
+    Input,
     KeepBook,
+    Kept,
     LossesOpened,
     Model,
     OpenLosses,
     PeerSaid,
     RunEnded,
+    Secret,
     SendPeer,
     ServeFile,
     Settled,
+    StartRun,
     StopServing,
     Submit,
+    one_of_run,
 )
-from learningchain.sandbox import RunStatus
+from learningchain.client.work.machine import Recalled
+from learningchain.p2p.content.cid import from_bytes
+from learningchain.sandbox import OwnData, RunSpec, RunStatus
 from tests.federation import scenario
 from tests.federation_driver import real_terms
 from tests.played_ledger import PlayedMembers, ScannedStore
@@ -174,6 +181,12 @@ def raw_cid(content: bytes) -> bytes:
     return b"\x01\x55\x12\x20" + sha256(content).digest()
 
 
+def file_of(spec: RunSpec, name: str) -> Path:
+    path = spec.inputs[name]
+    assert isinstance(path, Path)
+    return path
+
+
 class Store:
     """Contents by their names: a path is a name here."""
 
@@ -207,15 +220,16 @@ class FedNode:
     dead: bool = False
     deaf: bool = False
     signs: bool = True
+    owned: OwnData | None = None
     box_private: bytes = b""
-    machines: dict[str, FedMachine] = field(default_factory=dict)
+    machines: dict[str, FederationRole] = field(default_factory=dict)
     books: dict[str, bytes] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
     outbox: list[Submit] = field(default_factory=list)
     served: dict[bytes, tuple[bytes, ...]] = field(default_factory=dict)
     fetches: dict[tuple[str, str, str], FetchContent | Decrypt] = field(default_factory=dict)
     losses: dict[str, LossTree] = field(default_factory=dict)
-    runs: list[str] = field(default_factory=list)
+    runs: list[RunSpec] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.box_private = sha256(b"box" + self.me).digest()
@@ -227,11 +241,16 @@ class FedNode:
         """From the book: fetches and runs of the old process end with it."""
         self.fetches = {key: one for key, one in self.fetches.items() if key[0] != name}
         sign, derive = (self.key.sign, of_secret(self.key.secret)) if self.signs else (None, None)
-        node = NodeSelf(self.me, CHAIN_ID, self.rng.randbytes, sign, lambda: [self.box_private], derive)
+        config = WorkConfig(federation=FederationSettings(min_verifiers=1))
+        known = Recalled(self.me, CHAIN_ID, config, self.rng.randbytes, sign=sign, derive=derive)
+        box = encode(BoxSecret(self.box_private, self.key.public, 0))
+        keys = OwnBoxKeys([Secret(BOX_KEYS, public_of(self.box_private), b"", box)])
         make, book = MACHINES[name]
         kept, vaults = self.books.get(f"federation.{name}"), self.books.get(VAULTS)
         more = {"vaults": read(VaultBook, vaults)} if name == "member" and vaults is not None else {}
-        self.machines[name] = make(node, **more) if kept is None else make(node, read(book, kept), **more)
+        if kept is not None:
+            more["book"] = read(book, kept)
+        self.machines[name] = make(known, keys, **more)
 
     def lose(self) -> None:
         """The machine is gone: what its disk kept, and what it served. The account's keys are elsewhere, too."""
@@ -239,7 +258,18 @@ class FedNode:
         for name in MACHINES:
             self.restart(name)
 
-    def give(self, name: str, given: FedInput) -> None:
+    def wish(self, wish: Wish) -> None:
+        """What its user wants."""
+        secret = of_wish(wish, os.urandom(16))
+        self.give(secret.kind.removeprefix(WISH), Kept(secret))
+
+    def own_data(self, name: str) -> OwnData:
+        """Held against the posted schema, where there is one."""
+        found = self.owned or OwnData(name=name, digest=sha256(b"data of " + self.me).digest(), size=10, files=1)
+        schema = self.world.terms.schema
+        return replace(found, name=name, notes={SCHEMA: from_bytes(schema).digest.hex()} if schema else {})
+
+    def give(self, name: str, given: Input) -> None:
         if self.dead:
             return
         for effect in self.machines[name].handle(given):
@@ -274,33 +304,35 @@ class FedNode:
                 world.mail.append((self.me, effect.to, effect.payload))
             case Compute():
                 self.give(name, self._compute(effect))
-            case LocalRun():
-                self.runs.append(effect.run)
-                self.give(name, self._local(effect))
-            case EvaluateAll():
-                self.runs.append(effect.run)
-                trees = [LossTree(losses) for losses in world.all_measured(effect)]
-                self.losses |= {one_of(effect.run, place): tree for place, tree in enumerate(trees)}
-                self.give(name, RunEnded(effect.run, RunStatus.OK, "", result=tuple(tree.measurement for tree in trees)))
-            case EvaluateRun():
-                self.runs.append(effect.run)
-                tree = LossTree(world.measured(effect))
-                self.losses[effect.run] = tree
-                self.give(name, RunEnded(effect.run, RunStatus.OK, "", result=tree.measurement))
+            case BringImage():
+                self.give(name, ImageReady(effect.ref, "sha256:" + "ab" * 32))
+            case StartRun():
+                self.give(name, self._run(effect))
             case OpenLosses():
                 found = self.losses[effect.run]
                 self.give(name, LossesOpened(effect.scope, effect.tag, open_losses(found, effect.probe)))
 
-    def _compute(self, effect: Compute) -> FedInput:
+    def _run(self, effect: StartRun) -> RunEnded:
+        owned = {name: self.own_data(name) for name in ("own", "reference")}
+        spec = effect.spec(owned) if callable(effect.spec) else effect.spec
+        assert isinstance(spec, RunSpec), spec
+        self.runs.append(spec)
+        if spec.phase == "local":
+            found = self.world.store.write([self.world.trained(self, spec)])
+            return RunEnded(effect.run, RunStatus.OK, "", model=Model(found.path, found.cid, found.size))
+        if spec.phase == "evaluate":
+            tree = self.losses[effect.run] = LossTree(self.world.measured(spec))
+            return RunEnded(effect.run, RunStatus.OK, "", result=tree.measurement)
+        trees = [LossTree(losses) for losses in self.world.all_measured(spec)]
+        self.losses |= {one_of_run(effect.run, place): tree for place, tree in enumerate(trees)}
+        return RunEnded(effect.run, RunStatus.OK, "", result=tuple(tree.measurement for tree in trees))
+
+    def _compute(self, effect: Compute) -> Computed | ComputeFailed:
         self.world.tasks.append((self.me, effect.task))
         try:
             return Computed(effect.scope, effect.tag, compute(effect.task, self.world.store, self.rng.randbytes))
         except CannotCompute as why:
             return ComputeFailed(effect.scope, effect.tag, str(why))
-
-    def _local(self, effect: LocalRun) -> FedInput:
-        found = self.world.store.write([self.world.trained(self, effect)])
-        return RunEnded(effect.run, RunStatus.OK, "", model=Model(found.path, found.cid, found.size))
 
 
 class FedWorld:
@@ -348,32 +380,35 @@ class FedWorld:
                 self.submit(one, messages.ServeCells(True))
         self.block()
         self.submit(self.sponsor, messages.OpenFederation(self.terms))
-        for n, one in enumerate(self.owners):
+        for one in self.owners:
             self.nodes[one].data = problem.draw(50)
-            digest = sha256(b"data %d" % n).digest()
-            self.submit(one, messages.JoinFederation(self.federation, digest, 0))
+            self.submit(one, self.joins(one, self.federation))
         self.nodes[self.sponsor].data = problem.draw(400)
         self.block()
         data = "reference" if self.terms.reference else ""
-        self.nodes[self.sponsor].give("sponsor", SponsorWish(self.federation, str(self.initial), self.hidden_key, data, True))
+        self.nodes[self.sponsor].wish(SponsorWish(self.federation, str(self.initial), self.hidden_key, data, True))
         for one in self.owners:
-            self.nodes[one].give("member", TrainWish(self.federation, "own", 2 if self.terms.vetted else 0))
+            self.nodes[one].wish(TrainWish(self.federation, "own", 2 if self.terms.vetted else 0))
+
+    def joins(self, owner: bytes, federation: bytes) -> messages.JoinFederation:
+        """With the word on its own data."""
+        return messages.JoinFederation(federation, published_digest(federation, self.nodes[owner].own_data("own").digest), 0)
 
     # --- programs --------------------------------------------------------------------------------------------------------------
 
-    def trained(self, node: FedNode, effect: LocalRun) -> bytes:
+    def trained(self, node: FedNode, spec: RunSpec) -> bytes:
         """What `local` leaves at this node: a model."""
         assert node.data is not None
-        base = values_in(self.store.read(effect.base))
+        base = values_in(self.store.read(file_of(spec, "model")))
         return model_file(node.poison(base, descend(base, node.data)))
 
-    def measured(self, effect: EvaluateRun) -> Sequence[int]:
+    def measured(self, spec: RunSpec) -> Sequence[int]:
         """What `evaluate` says, in units of 1e-9."""
-        return losses_of(values_in(self.store.read(effect.model)), self.tested)
+        return losses_of(values_in(self.store.read(file_of(spec, "model"))), self.tested)
 
-    def all_measured(self, effect: EvaluateAll) -> list[Sequence[int]]:
+    def all_measured(self, spec: RunSpec) -> list[Sequence[int]]:
         """What `evaluates` says of each model in its file."""
-        raw, size = self.store.read(effect.model), self.terms.size
+        raw, size = self.store.read(file_of(spec, "models")), self.terms.size
         return [losses_of(values_in(raw[at : at + size]), self.tested) for at in range(0, len(raw), size)]
 
     # --- what is so --------------------------------------------------------------------------------------------------------------

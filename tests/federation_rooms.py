@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from learningchain.chain.contracts.federation import messages
 from learningchain.chain.contracts.federation.messages import FederationTerms, Secrecy
-from learningchain.client.contracts.federation.steps import EvaluateRun, LocalRun
 from learningchain.client.contracts.federation.wishes import SponsorWish, TrainWish
 from learningchain.examples.federation.build import EXAMPLES, build, initial
 from learningchain.examples.federation.federated import model_bytes
@@ -21,7 +20,7 @@ from learningchain.sandbox.data import scan_folder
 from tests.federation import scenario
 from tests.federation_alone import FIRST_SEED, train_alone
 from tests.federation_driver import real_terms
-from tests.federation_nodes import FedNode, FedWorld, Problem
+from tests.federation_nodes import FedNode, FedWorld, Problem, file_of
 
 TRAIN_S = 60
 
@@ -106,21 +105,23 @@ class RoomWorld(FedWorld):
             self.submit(one, messages.ServeFederation(True))
         for n, (one, table) in enumerate(zip(self.owners, self.tables, strict=True)):
             self.own[one] = self.room.add(f"owner-{n}-{self.federation.hex()[:8]}-{os.urandom(2).hex()}", table)
-            self.submit(one, messages.JoinFederation(self.federation, self.own[one].digest, 0))
+            self.nodes[one].owned = self.own[one]
+            self.submit(one, self.joins(one, self.federation))
         self.block()
-        self.nodes[self.sponsor].give("sponsor", SponsorWish(self.federation, str(self.initial), b"", "", True))
+        self.nodes[self.sponsor].wish(SponsorWish(self.federation, str(self.initial), b"", "", True))
         for one in self.owners:
-            self.nodes[one].give("member", TrainWish(self.federation, "own", 2))
+            self.nodes[one].wish(TrainWish(self.federation, "own", 2))
 
-    def trained(self, node: FedNode, effect: LocalRun) -> bytes:
-        return self.room.trained(bytes(self.store.read(effect.base)), self.own[node.me], effect.seed)
+    def trained(self, node: FedNode, spec: RunSpec) -> bytes:
+        return self.room.trained(bytes(self.store.read(file_of(spec, "model"))), self.own[node.me], spec.seed or 0)
 
-    def measured(self, effect: EvaluateRun) -> list[int]:
+    def measured(self, spec: RunSpec) -> list[int]:
+        path = file_of(spec, "model")
         if self.seen is None:
-            return self.room.losses(bytes(self.store.read(effect.model)))
-        if effect.model not in self.seen:
-            self.seen[effect.model] = self.room.losses(bytes(self.store.read(effect.model)))
-        return self.seen[effect.model]
+            return self.room.losses(bytes(self.store.read(path)))
+        if path not in self.seen:
+            self.seen[path] = self.room.losses(bytes(self.store.read(path)))
+        return self.seen[path]
 
     def best(self) -> bytes:
         """The best model."""

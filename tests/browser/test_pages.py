@@ -19,7 +19,8 @@ from learningchain.chain.crypto import address
 from learningchain.chain.losses import Measurement
 from learningchain.client.contracts.federation.roles.journal import JOURNAL, AttemptNote, FederationNotes, JournalBook, PreviewNote
 from learningchain.client.contracts.federation.roles.making import NO_UPDATES
-from learningchain.client.contracts.federation.roles.member import MemberBook, MemberMachine, TrainedFederation
+from learningchain.client.contracts.federation.roles.member import MemberBook, MemberMachine
+from learningchain.client.contracts.federation.wishes import TrainedFederation
 from tests.browser.looking import look, refused
 from tests.browser.person import Person, person
 from tests.unit.api_kit import MODEL_CID, Api, a_run, sha

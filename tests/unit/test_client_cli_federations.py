@@ -23,8 +23,16 @@ from learningchain.client.contracts.federation.cli import watch as watching
 from learningchain.client.contracts.federation.offer import said_of_secrecy, too_few
 from learningchain.client.contracts.federation.roles.journal import JOURNAL, AttemptNote, FederationNotes, JournalBook, PreviewNote
 from learningchain.client.contracts.federation.roles.making import NO_UPDATES
-from learningchain.client.contracts.federation.roles.member import MemberBook, MemberMachine, TrainedFederation
-from learningchain.client.contracts.federation.wishes import PreviewWish, SponsorWish, StopWish, TrainWish, VaultWish, wish_in
+from learningchain.client.contracts.federation.roles.member import MemberBook, MemberMachine
+from learningchain.client.contracts.federation.wishes import (
+    PreviewWish,
+    SponsorWish,
+    StopWish,
+    TrainedFederation,
+    TrainWish,
+    VaultWish,
+    wish_in,
+)
 from learningchain.client.keys.tokens import Tokens, TokenScope, now_ms
 from learningchain.client.sdk.types import UnreachableError
 from learningchain.client.work.tries import Trial, TriedRun

@@ -15,10 +15,10 @@ from learningchain.chain.losses import Measurement
 from learningchain.client.contracts.federation.roles.journal import JOURNAL, AttemptNote, FederationNotes, JournalBook, PreviewNote
 from learningchain.client.contracts.federation.roles.keeping import NOTHING_HELD
 from learningchain.client.contracts.federation.roles.making import NO_UPDATES
-from learningchain.client.contracts.federation.roles.member import VAULTS, MemberBook, MemberMachine, TrainedFederation, VaultBook
+from learningchain.client.contracts.federation.roles.member import VAULTS, MemberBook, MemberMachine, VaultBook
 from learningchain.client.contracts.federation.roles.vaulting import OwnVaultBook, VaultStage, VaultWanted
 from learningchain.client.contracts.federation.web.phrases import CODES, NO_VAULT, VAULT
-from learningchain.client.contracts.federation.wishes import PreviewWish, StopWish, TrainWish, VaultWish, wish_in
+from learningchain.client.contracts.federation.wishes import PreviewWish, StopWish, TrainedFederation, TrainWish, VaultWish, wish_in
 from learningchain.p2p.content.cid import Codec, cid_of
 from learningchain.sandbox import OwnData
 from tests.unit.api_kit import sha

@@ -20,6 +20,8 @@ from learningchain.client.contracts.federation.audit.evidence import AuditStep, 
 from learningchain.client.contracts.federation.audit.replay import FederationAudit, audit_federation
 from learningchain.client.contracts.federation.cli.watch import Story
 from learningchain.client.contracts.federation.http.cell_views import describe_cells
+from learningchain.client.contracts.federation.roles.quiet_runs import LAST
+from learningchain.client.contracts.federation.roles.runs import run_name
 from learningchain.client.contracts.federation.small_tasks import MakeSmall, SumSmallMasks, ViewShares
 from learningchain.client.work.events import Computed, Submit
 from tests.federation_nodes import MACHINES, FedNode, FedWorld, values_in
@@ -75,7 +77,8 @@ def test_owners_of_a_small_model_train_to_the_target_and_nobody_reads_an_update(
     assert len(updates) == len(world.owners) * world.now.r
     assert all(len(peers) == 3 and set(peers) <= set(world.verifiers) for peers in updates.values()), "aggregators alone"
     trained = [(who, task.place.attempt) for who, task in world.tasks if isinstance(task, MakeSmall)]
-    runs = [run for one in world.owners for run in world.nodes[one].runs if run.endswith(":local")]
+    final = run_name(f"{LAST}:{world.federation.hex()}:local")
+    runs = [run for one in world.owners for run in world.nodes[one].runs if run.phase == "local" and run.run_id != final]
     assert len(set(trained)) == len(trained) and len(runs) == len(updates), "each attempt trains anew"
     for node in world.nodes.values():
         assert not [notice.topic for machine in node.machines.values() for notice in machine.notices()]
@@ -206,8 +209,8 @@ def test_who_left_and_joined_again_becomes_a_new_cell_with_who_was_left_alone() 
     assert [one[0] for one in events(world, "fed.cell.over")] == [next(c[0] for c in events(world, "fed.cell") if len(c) == 6)]
     machine = world.nodes[first[4]].machines["member"]
     world.run(lambda: any(one.topic == "fed.waits" and "now 1" in one.text for one in machine.notices()))
-    for n, one in enumerate(first[:4]):
-        world.submit(one, messages.JoinFederation(world.federation, bytes([n]) * 32, 0))
+    for one in first[:4]:
+        world.submit(one, world.joins(one, world.federation))
     world.run()
     cells = {one[0]: one[1:] for one in events(world, "fed.cell")}
     assert sorted(cells) == [1, 2, 3] and set(cells[3]) == set(first)

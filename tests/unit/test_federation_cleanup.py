@@ -24,7 +24,7 @@ from learningchain.client.contracts.federation.roles.aggregator import Aggregato
 from learningchain.client.contracts.federation.roles.best_round import NOTHING_NOTED, BestRound, BestRoundBook
 from learningchain.client.contracts.federation.roles.cleanup import FINAL_PIN, KEEP_MS, MADE_OF_PIN, FedCleanUp
 from learningchain.client.contracts.federation.roles.panel import PanelMachine
-from learningchain.client.contracts.federation.steps import MODEL_PIN
+from learningchain.client.contracts.federation.roles.role import MODEL_PIN
 from learningchain.client.sdk.types import NotFoundError
 from learningchain.client.work.events import SERVED, Chain, EndScope, FetchContent, Forget, Keep, KeepBook, StopServing, Unpin
 from learningchain.client.work.gone import GONE_MS

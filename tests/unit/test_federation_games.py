@@ -172,12 +172,12 @@ def begin_second(world: FedWorld, initial: MadeFile | None = None) -> bytes:
     second = messages.federation_id_of(sha256(sponsor + bytes(8)).digest(), 0)
     world.submit(sponsor, messages.OpenFederation(terms))
     world.block()
-    for n, one in enumerate(world.owners[:3]):
-        world.submit(one, messages.JoinFederation(second, sha256(b"data %d" % n).digest(), 0))
-    world.block()
-    world.nodes[sponsor].give("sponsor", SponsorWish(second, str(path), b"", "", True))
     for one in world.owners[:3]:
-        world.nodes[one].give("member", TrainWish(second, "own", 2))
+        world.submit(one, world.joins(one, second))
+    world.block()
+    world.nodes[sponsor].wish(SponsorWish(second, str(path), b"", "", True))
+    for one in world.owners[:3]:
+        world.nodes[one].wish(TrainWish(second, "own", 2))
     return second
 
 
@@ -196,8 +196,8 @@ def test_two_federations_on_one_model_do_not_open_who_is_in_one_of_them(monkeypa
     second = begin_second(world)
     world.nodes[world.owners[0]].restart("member")
     world.nodes[world.owners[1]].lose()
-    world.nodes[world.owners[1]].give("member", TrainWish(second, "own", 2))
-    world.nodes[world.owners[2]].give("member", StopWish(world.federation))
+    world.nodes[world.owners[1]].wish(TrainWish(second, "own", 2))
+    world.nodes[world.owners[2]].wish(StopWish(world.federation))
     world.run(lambda: any(one.ref == second for one in world.ledger.topics("fed.train")))
     for one in world.owners[:3]:
         told: Any = world.nodes[one].machines["member"]
@@ -306,8 +306,8 @@ def test_three_strangers_among_ten_owners_that_verify_are_the_panel() -> None:
         world.submit(one, messages.ServeFederation(True))
     world.submit(sponsor, messages.OpenFederation(world.terms))
     world.block()
-    for n, one in enumerate(world.owners):
-        world.submit(one, messages.JoinFederation(second, sha256(b"data %d" % n).digest(), 0))
+    for one in world.owners:
+        world.submit(one, world.joins(one, second))
     world.block()
     context, at = FederationContext(world.ledger.host(), second), look(world.ledger.store, second)
     beacons = [sha256(b"beacon %d" % draw).digest() for draw in range(SEATS)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,18 +13,15 @@ from learningchain.chain.host.terms import Image, ImageKind
 from learningchain.client import config_change
 from learningchain.client.config import ConfigError, WorkConfig, parse_value
 from learningchain.client.contracts.federation.http import joining
-from learningchain.client.contracts.federation.member_part import MemberPart
 from learningchain.client.contracts.federation.roles.images import LIST, check_digests, may_run, program_digest, why_not_run
 from learningchain.client.contracts.federation.roles.member import MemberMachine
 from learningchain.client.contracts.federation.settings import FederationSettings
-from learningchain.client.contracts.federation.steps import NodeSelf
 from learningchain.client.contracts.federation.wishes import TrainWish, VaultWish, wish_in
 from learningchain.client.work.boxes import OwnBoxKeys
 from learningchain.sandbox import RunSpec
 from tests.federation_driver import IMAGE
 from tests.unit.api_kit import Api, serving, sha
 from tests.unit.federation_play import OPENING, helpers_serve
-from tests.unit.job_kit import CHAIN_ID
 from tests.unit.test_api_federations import DATA, SECOND, played
 from tests.unit.test_client_cli_federations import own
 from tests.unit.test_federation_node import ROWS, in_training, known, running, says
@@ -172,10 +168,8 @@ def test_the_final_model_meets_own_data_only_by_a_program_on_the_list(digests: l
     world = in_training()
     world.run()
     says(world, ROWS)
-    node, keys = world.nodes[world.owners[0]], OwnBoxKeys([])
     config = WorkConfig(federation=FederationSettings(images=digests))
-    itself = NodeSelf(node.me, CHAIN_ID, os.urandom, node.key.sign, keys.privates)
-    part = MemberPart(MemberMachine(itself), replace(known(world, world.owners[0]), config=config), keys)
+    part = MemberMachine(replace(known(world, world.owners[0]), config=config), OwnBoxKeys([]))
     made: Any = running(part, world).spec
     assert isinstance(made({"rows": ROWS}), RunSpec) == (digests == [DRIVEN])
 
@@ -188,10 +182,8 @@ def test_a_list_that_was_made_after_joining_holds_for_the_next_training(digests:
     """The node of a member that trains already was restarted with it."""
     world = in_training()
     says(world, ROWS)
-    node, keys = world.nodes[world.owners[0]], OwnBoxKeys([])
     config = WorkConfig(federation=FederationSettings(images=digests))
-    itself = NodeSelf(node.me, CHAIN_ID, os.urandom, node.key.sign, keys.privates)
-    part = MemberPart(MemberMachine(itself), replace(known(world, world.owners[0]), config=config), keys)
+    part = MemberMachine(replace(known(world, world.owners[0]), config=config), OwnBoxKeys([]))
     made: Any = running(part, world).spec
     spec = made({"rows": ROWS})
     assert isinstance(spec, RunSpec) == runs

@@ -296,7 +296,7 @@ def test_a_sponsor_tries_its_own_reference_before_a_start(split: PaySplit) -> No
     sponsor.poison = lambda base, local: local
     sponsor.books.clear()
     sponsor.restart("sponsor")
-    sponsor.give("sponsor", SponsorWish(world.federation, str(world.initial), b"", "reference", True))
+    sponsor.wish(SponsorWish(world.federation, str(world.initial), b"", "reference", True))
     world.run()
     check_reached(world)
     assert not sponsor.machines["sponsor"].notices()
@@ -337,13 +337,13 @@ def test_a_member_that_wants_company_waits_for_it() -> None:
     """Three others with the flag are not there: nothing is trained, and it says why."""
     world = FedWorld()
     careful = world.nodes[world.owners[0]]
-    careful.give("member", TrainWish(world.federation, "own", 3))
+    careful.wish(TrainWish(world.federation, "own", 3))
     world.run(lambda: world.now.r == 1 and world.state == FederationState.TRAIN)
     for _ in range(3):
         world.block()
     assert not any(isinstance(task, MakeUpdate) and who == careful.me for who, task in world.tasks)
     assert "2 other members carry the flag" in careful.machines["member"].notices()[0].text
-    careful.give("member", TrainWish(world.federation, "own", 2))
+    careful.wish(TrainWish(world.federation, "own", 2))
     world.block()
     assert not careful.machines["member"].notices(), "what is no longer so is not told"
     assert any(isinstance(task, MakeUpdate) and who == careful.me for who, task in world.tasks)

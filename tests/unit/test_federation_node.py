@@ -17,14 +17,13 @@ from msgspec.structs import replace as replace_data
 from learningchain.chain.codec import encode
 from learningchain.chain.contracts.federation.records import FederationMember, FederationState, member_key
 from learningchain.chain.errors import Malformed
-from learningchain.chain.losses import LossTree, Measurement, draw_probe
+from learningchain.chain.losses import LossTree, Measurement
 from learningchain.client.contracts.federation import work
 from learningchain.client.contracts.federation.arithmetic.places import published_digest
 from learningchain.client.contracts.federation.desk import DiskDesk
 from learningchain.client.contracts.federation.http.views import own_view, preview_view
-from learningchain.client.contracts.federation.member_part import MemberPart
-from learningchain.client.contracts.federation.part import FedPart
 from learningchain.client.contracts.federation.roles.aggregator import AggregatorMachine
+from learningchain.client.contracts.federation.roles.awaited_runs import AwaitedRuns
 from learningchain.client.contracts.federation.roles.channel import (
     FileAnswer,
     KeyAsk,
@@ -36,19 +35,17 @@ from learningchain.client.contracts.federation.roles.channel import (
 from learningchain.client.contracts.federation.roles.hearing import hear
 from learningchain.client.contracts.federation.roles.journal import JOURNAL, OwnJournal, PreviewNote
 from learningchain.client.contracts.federation.roles.ledger_status import LEDGER_STATUSES
-from learningchain.client.contracts.federation.roles.looking import look
+from learningchain.client.contracts.federation.roles.looking import FederationLook, look
 from learningchain.client.contracts.federation.roles.making import LocalKept, MakerBook
-from learningchain.client.contracts.federation.roles.member import MemberBook, MemberMachine, TrainedFederation
+from learningchain.client.contracts.federation.roles.member import MemberBook, MemberMachine
 from learningchain.client.contracts.federation.roles.runs import run_name
 from learningchain.client.contracts.federation.roles.sealing import open_key, seal_key
-from learningchain.client.contracts.federation.steps import EvaluateAll, EvaluateRun, NodeSelf, one_of
 from learningchain.client.contracts.federation.tasks import MadeFile, MakeUpdate, OpenUpdate, SumMasks
-from learningchain.client.contracts.federation.wishes import PreviewWish, StopWish, TrainWish, of_wish
+from learningchain.client.contracts.federation.wishes import PreviewWish, StopWish, TrainedFederation, TrainWish, of_wish
 from learningchain.client.daemon.service import NodeFiles
 from learningchain.client.node.interface import PRIVATE
 from learningchain.client.work import WorkConfig
 from learningchain.client.work.artifacts import cid_of_file
-from learningchain.client.work.boxes import OwnBoxKeys
 from learningchain.client.work.computing import ComputingProcess, TaskRefused
 from learningchain.client.work.events import (
     BringImage,
@@ -58,7 +55,6 @@ from learningchain.client.work.events import (
     ContentReady,
     DropFile,
     DropSecret,
-    EndScope,
     FetchContent,
     ImageFailed,
     ImageReady,
@@ -66,13 +62,11 @@ from learningchain.client.work.events import (
     Kept,
     Kill,
     Model,
-    OpenLosses,
     ReleaseImage,
     RunEnded,
     StartRun,
     StopServing,
     Unpin,
-    one_of_run,
 )
 from learningchain.client.work.machine import LedgerStatus, Recalled
 from learningchain.client.work.peers import BURST, PER_S, PeerChannels
@@ -97,17 +91,18 @@ def known(world: FedWorld, who: bytes, **more: Any) -> Recalled:
 
 def says(world: FedWorld, data: OwnData) -> None:
     """The ledger has the word of the first owner on these data."""
+    world.nodes[world.owners[0]].owned = data
     key, store = member_key(world.federation, world.owners[0]), world.ledger.store
     joined = store.get(key)
     if isinstance(joined, FederationMember):
         store.put(key, replace_data(joined, digest=published_digest(world.federation, data.digest)))
 
 
-def member(world: FedWorld, **more: Any) -> MemberPart:
+def member(world: FedWorld, **more: Any) -> MemberMachine:
     says(world, ROWS)
-    recalled, keys = known(world, world.owners[0], **more), OwnBoxKeys([])
-    node = world.nodes[world.owners[0]]
-    return MemberPart(MemberMachine(NodeSelf(node.me, CHAIN_ID, os.urandom, node.key.sign, keys.privates)), recalled, keys)
+    recalled = known(world, world.owners[0], **more)
+    (found,) = [one for one in work.PART.machines(recalled) if isinstance(one, MemberMachine)]
+    return found
 
 
 def of(effects: Any, kind: type) -> list[Any]:
@@ -151,7 +146,7 @@ def test_a_local_run_waits_for_its_image_and_for_room_and_gets_the_own_data() ->
     assert not part.busy
 
 
-def running(part: MemberPart, world: FedWorld, *, data: str = "rows") -> StartRun:
+def running(part: MemberMachine, world: FedWorld, *, data: str = "rows") -> StartRun:
     """A wish until `local` runs."""
     part.handle(Kept(of_wish(TrainWish(world.federation, data, 2), os.urandom(16))))
     for fetch in of(part.handle(world.chain()), FetchContent):
@@ -180,7 +175,7 @@ def test_who_stops_trains_no_more_and_keeps_nothing_of_it() -> None:
     (task,) = of(part.handle(world.chain()), Compute)
     part.handle(Computed(task.scope, task.tag, MadeFile(Path("/update"), b"u" * 36, 9)))
     said = part.handle(Kept(of_wish(StopWish(world.federation), b"z" * 16)))
-    assert [one.cid for one in of(said, StopServing)] == [b"u" * 36] and not part.machine.book.updates.made
+    assert [one.cid for one in of(said, StopServing)] == [b"u" * 36] and not part.book.updates.made
     start = running(part, world)
     part.handle(RunEnded(start.run, RunStatus.FAILED, "it broke off"))
     assert [one.topic for one in part.notices()] == ["fed.no-update"]
@@ -205,7 +200,7 @@ def test_data_that_were_swapped_since_the_owner_looked_and_joined_are_not_traine
     assert "'rows' are others than those that this federation was joined with" in why and "learningchain fed join" in why
     part.handle(RunEnded(start.run, RunStatus.NOT_STARTED, why))
     part.handle(world.chain())
-    assert "are others than" in part.machine.why_not[world.federation], "the owner is told"
+    assert "are others than" in part.why_not[world.federation], "the owner is told"
     assert not of(part.handle(world.chain()), StartRun)
     says(world, others)
     part.handle(world.chain())
@@ -216,7 +211,7 @@ def test_data_that_were_swapped_since_the_owner_looked_and_joined_are_not_traine
     assert "are others than" in again.spec({"rows": ROWS})
 
 
-def at_the_end() -> tuple[FedWorld, MemberPart]:
+def at_the_end() -> tuple[FedWorld, MemberMachine]:
     """A federation that ended, and the part of an owner that was to train in it."""
     world = in_training()
     part = member(world)
@@ -288,47 +283,27 @@ def test_an_image_that_is_not_to_be_had_is_asked_for_again_and_a_bad_one_ends_th
     assert any("it breaks a rule" in one.text for one in part.notices())
 
 
+def awaited(world: FedWorld) -> tuple[AwaitedRuns, FederationLook]:
+    at = look(world.ledger.store, world.federation)
+    assert at is not None
+    return AwaitedRuns(WorkConfig()), at
+
+
 def test_what_a_scope_was_for_is_over_so_its_run_is_killed() -> None:
-    class Said(MemberMachine):
-        saying: tuple[Any, ...] = ()
-
-        def handle(self, given: Any) -> list[Any]:
-            said, self.saying = list(self.saying), ()
-            return said
-
-    world = in_training()
-    machine = Said(NodeSelf(world.owners[0], CHAIN_ID, os.urandom, None, list))
-    part = FedPart(machine, known(world, world.owners[0]), OwnBoxKeys([]))
-    machine.saying = (EvaluateRun("scope:1", world.federation, world.terms, Path("/m"), None),)
-    part.handle(world.chain())
-    (start,) = of(part.handle(ImageReady(world.federation, IMAGE)), StartRun)
+    runs, at = awaited(in_training())
+    assert runs.evaluate("scope:1", at, Path("/m"), None).holder == at.posting.sponsor
+    (start,) = runs.begin(ImageReady(at.id, IMAGE))
     assert (start.run, start.keep) == (run_name("scope:1"), True), "an evaluation waits for no room"
-    machine.saying = (EndScope("scope"),)
-    assert of(part.handle(world.chain()), Kill)[0].run == start.run
-    assert not part.busy
+    assert not list(runs.end("scop")) and [one.run for one in runs.end("scope")] == [start.run]
+    assert not runs and runs.over(start.run) is None
 
 
-def test_candidates_are_measured_in_one_run_and_each_is_opened_by_its_place() -> None:
-    class Said(MemberMachine):
-        saying: tuple[Any, ...] = ()
-
-        def handle(self, given: Any) -> list[Any]:
-            said, self.saying = list(self.saying), ()
-            return said
-
-    world = in_training()
-    machine = Said(NodeSelf(world.owners[0], CHAIN_ID, os.urandom, None, list))
-    part = FedPart(machine, known(world, world.owners[0]), OwnBoxKeys([]))
-    machine.saying = (EvaluateAll("scope:1", world.federation, world.terms, Path("/m"), Path("/hidden")),)
-    part.handle(world.chain())
-    (start,) = of(part.handle(ImageReady(world.federation, IMAGE)), StartRun)
-    assert (start.spec.phase, start.spec.inputs) == ("evaluates", {"models": Path("/m"), "eval": Path("/hidden")}) and start.keep
-    measured = LossTree([1]).measurement
-    machine.saying = (
-        OpenLosses("open", "losses", world.federation, one_of("scope:1", 3), measured, draw_probe(bytes(32), bytes(32), 0, 0, 1)),
-    )
-    (asked,) = of(part.handle(world.chain()), OpenLosses)
-    assert asked.run == one_of_run(start.run, 3), "as the losses are kept"
+def test_candidates_are_measured_in_one_run() -> None:
+    runs, at = awaited(in_training())
+    runs.evaluate("scope:1", at, Path("/m"), Path("/hidden"), several=True)
+    (start,) = runs.begin(ImageReady(at.id, IMAGE))
+    assert isinstance(start.spec, RunSpec) and start.keep
+    assert (start.spec.phase, start.spec.inputs) == ("evaluates", {"models": Path("/m"), "eval": Path("/hidden")})
 
 
 # --- wishes and the journal ------------------------------------------------------------------------------------------------------
@@ -353,7 +328,7 @@ def test_a_preview_runs_once_sends_nothing_and_leaves_a_report() -> None:
     shown = preview_view(Shelf(federation_journal=part.journal.book), number)
     assert shown is not None and (shown["state"], shown["model_bytes"], shown["data"]) == ("ok", 1_234, "rows")
     assert shown["loss"] == {"loss": "0.000000005", "examples": 3}
-    assert not part.machine.joined and not part.runs
+    assert not part.joined and not part.runs
     part.journal.preview(PreviewNote(bytes(32), world.federation, "rows", "", "", [], 0))
     again = member(world, books={JOURNAL: encode(part.journal.book)})
     (kept, *_) = of(again.handle(world.chain()), KeepBook)
@@ -547,8 +522,8 @@ async def test_tasks_are_done_in_another_process_which_may_die(tmp_path: Path) -
 def test_the_key_of_an_attempt_opens_for_its_account_alone() -> None:
     world = in_training()
     node = world.nodes[world.verifiers[0]]
-    own = NodeSelf(node.me, CHAIN_ID, os.urandom, node.key.sign, list)
-    other = NodeSelf(node.me, CHAIN_ID, os.urandom, world.nodes[world.sponsor].key.sign, list)
+    own = known(world, node.me, sign=node.key.sign)
+    other = known(world, node.me, sign=world.nodes[world.sponsor].key.sign)
     sealed = seal_key(own, world.federation, 3, b"k" * 32)
     assert len(sealed) == 48 and b"k" * 8 not in sealed
     assert open_key(own, world.federation, 3, sealed) == b"k" * 32
@@ -562,8 +537,8 @@ def test_a_local_model_whose_file_is_gone_is_trained_anew(tmp_path: Path) -> Non
     kept = [LocalKept(world.federation, bytes(35) + n, str(tmp_path / name)) for n, name in ((b"1", "here"), (b"2", "gone"))]
     book = MemberBook([TrainedFederation(world.federation, "rows", 2)], MakerBook(kept, [], []))
     machines = work.PART.machines(known(world, world.owners[0], books={MemberMachine.name: encode(book)}))
-    (part,) = [one for one in machines if isinstance(one, MemberPart)]
-    assert part.machine.book.updates.locals == kept[:1] and part.runs
+    (part,) = [one for one in machines if isinstance(one, MemberMachine)]
+    assert part.book.updates.locals == kept[:1] and part.runs
     assert work.PART.files({MemberMachine.name: encode(book)}) == {tmp_path / "here", tmp_path / "gone"}
     broken = work.PART.machines(known(world, world.owners[0], books={MemberMachine.name: b"junk"}))
     assert len(broken) == len(machines), "a book that cannot be read is begun anew"

@@ -18,6 +18,7 @@ from learningchain.chain.ledger.listings import MAX_RECORD, type_of
 from learningchain.chain.losses import LossTree
 from learningchain.client.contracts.federation import work
 from learningchain.client.contracts.federation.roles.journal import JOURNAL, journal_in
+from learningchain.client.contracts.federation.roles.runs import run_name
 from tests.federation_nodes import HIDDEN_KEY, MACHINES, FedWorld, raw_cid
 from tests.played_ledger import ScannedStore
 
@@ -38,7 +39,7 @@ def restored(moment: str) -> FedWorld:
         kept = found["nodes"][me]
         node.books, node.known, node.outbox, node.fetches = dict(kept["books"]), set(kept["known"]), [], {}
         node.served = {cid: tuple(peers) for cid, peers in kept["served"].items()}
-        node.losses = {run: LossTree(losses) for run, losses in kept["losses"].items()}
+        node.losses = {run_name(run): LossTree(losses) for run, losses in kept["losses"].items()}
         node.runs = []
         for name in MACHINES:
             node.restart(name)
@@ -55,9 +56,9 @@ def test_a_round_goes_on_from_books_of_before(moment: str, role: str) -> None:
     r, start = world.now.r, world.now.starts
     world.run(lambda: world.state == FederationState.IDLE or world.now.r > r)
     assert (world.now.starts, world.now.best_r) == (start, r), "this attempt, and it came to something"
-    trained = [run for node in world.nodes.values() for run in node.runs if run.endswith(f":{start}:local")]
-    measured = [run for node in world.nodes.values() for run in node.runs if not run.endswith(":local")]
-    assert not trained and bool(measured) is (moment == "screen"), "nothing is done twice"
+    assert not any(world.nodes[one].runs for one in world.owners), "nothing is trained twice"
+    measured = [run for node in world.nodes.values() for run in node.runs if run.phase == "evaluate"]
+    assert bool(measured) is (moment == "screen"), "nor measured"
     world.run()
     assert not world.ledger.refused and all(world.paid(one) > 0 for one in world.owners)
 

@@ -17,8 +17,8 @@ from learningchain.client.contracts.federation.cli.joining import LEAST_VETTED
 from learningchain.client.contracts.federation.http import joining, member_api
 from learningchain.client.contracts.federation.http.joining import MIN_VETTED
 from learningchain.client.contracts.federation.roles.making import NO_UPDATES
-from learningchain.client.contracts.federation.roles.member import MemberBook, MemberMachine, TrainedFederation
-from learningchain.client.contracts.federation.wishes import StopWish, TrainWish, wish_in
+from learningchain.client.contracts.federation.roles.member import MemberBook, MemberMachine
+from learningchain.client.contracts.federation.wishes import StopWish, TrainedFederation, TrainWish, wish_in
 from learningchain.client.keys.signing import SignerUnavailable
 from learningchain.client.keys.tokens import Tokens, TokenScope, now_ms
 from tests.unit.api_kit import Api, a_run, serving

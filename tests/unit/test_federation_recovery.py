@@ -22,7 +22,6 @@ from learningchain.chain.host import account_key
 from learningchain.client.contracts.federation import work
 from learningchain.client.contracts.federation.arithmetic import vault
 from learningchain.client.contracts.federation.arithmetic.vault import VaultPlace
-from learningchain.client.contracts.federation.member_part import MemberPart
 from learningchain.client.contracts.federation.roles import keeping, vaulting
 from learningchain.client.contracts.federation.roles.channel import ShareAsk, ShareGive, encode_fed
 from learningchain.client.contracts.federation.roles.hearing import hear
@@ -46,7 +45,7 @@ def begun(owners: int = 3, holders: int = 0, **more: Any) -> FedWorld:
     world = FedWorld(owners=owners, **(SMALL | {"target": 1, "max_members": 8} | more))
     for one in world.owners:
         named = tuple(world.owners[1 : 1 + holders]) if one == world.owners[0] else ()
-        world.nodes[one].give("member", VaultWish(world.federation, True, list(named)))
+        world.nodes[one].wish(VaultWish(world.federation, True, list(named)))
     return world
 
 
@@ -90,8 +89,8 @@ def back(world: FedWorld, who: bytes, *holders: bytes) -> None:
     """The account has a node again, which knows nothing."""
     node = world.nodes[who]
     node.dead = False
-    node.give("member", TrainWish(world.federation, "own", 2))
-    node.give("member", VaultWish(world.federation, True, list(holders)))
+    node.wish(TrainWish(world.federation, "own", 2))
+    node.wish(VaultWish(world.federation, True, list(holders)))
 
 
 def lost(world: FedWorld, who: bytes) -> bytes:
@@ -132,7 +131,7 @@ def test_the_vault_of_every_fifth_round_is_named_and_kept_by_the_next_two_member
 def test_a_member_that_wants_none_or_joined_before_has_none() -> None:
     world = begun()
     first, second = world.owners[:2]
-    world.nodes[first].give("member", VaultWish(world.federation, False, []))
+    world.nodes[first].wish(VaultWish(world.federation, False, []))
     until_named(world, second)
     world.run(lambda: world.now.r == 8)
     assert not on_ledger(world, first).vault and on_ledger(world, second).vault
@@ -168,7 +167,7 @@ def test_whose_owner_leaves_is_kept_no_more() -> None:
     until_named(world, me)
     named = on_ledger(world, me).vault
     world.submit(me, LeaveFederation(world.federation))
-    world.nodes[me].give("member", StopWish(world.federation))
+    world.nodes[me].wish(StopWish(world.federation))
     for _ in range(10):
         world.block()
     assert on_ledger(world, me).vault == named and all(named not in node.served for node in world.nodes.values())
@@ -425,11 +424,12 @@ def test_a_restored_backup_fetches_the_vaults_whose_files_it_has_not(tmp_path: P
     here = replace(kept.others.held[0], path=str(tmp_path / "here"))
     saved = VaultBook(kept.own, replace(kept.others, held=[here, *kept.others.held[1:]]))
     recalled = Recalled(me, CHAIN_ID, WorkConfig(), os.urandom, books={VAULTS: encode(saved)})
-    (part,) = [one for one in work.PART.machines(recalled) if isinstance(one, MemberPart)]
-    found = part.machine.vaults
+    (part,) = [one for one in work.PART.machines(recalled) if isinstance(one, MemberMachine)]
+    found = part.vaults
     assert found.own.wanted == kept.own.wanted and kept.own.made and not found.own.made and found.others.held == [here]
     assert work.PART.files({VAULTS: encode(saved)}) == {Path(one.path) for one in kept.own.made}
     node = world.nodes[me]
     without = VaultBook(found.own, keeping.NOTHING_HELD)
-    node.machines["member"], node.served, node.fetches = MemberMachine(machine(node)._node, machine(node).book, without), {}, {}
+    own = machine(node)
+    node.machines["member"], node.served, node.fetches = MemberMachine(own.known, own.keys, own.book, without), {}, {}
     world.run(lambda: opened(world, me))

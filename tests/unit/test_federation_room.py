@@ -15,9 +15,9 @@ from learningchain.chain.losses import LossTree
 from learningchain.client.contracts.federation.roles import journal
 from learningchain.client.contracts.federation.roles.member import MOST_JOINED, MemberBook
 from learningchain.client.contracts.federation.roles.sponsor import MOST_OPENED, SponsorBook
-from learningchain.client.contracts.federation.wishes import SponsorWish, StopWish, TrainWish
+from learningchain.client.contracts.federation.wishes import SponsorWish, StopWish, TrainWish, of_wish
 from learningchain.client.node.interface import PRIVATE
-from learningchain.client.work.events import FetchContent, ServeFile, Unpin
+from learningchain.client.work.events import FetchContent, Kept, ServeFile, Unpin
 from tests.federation_nodes import FedNode, FedWorld
 from tests.unit.test_federation_machines import SMALL
 
@@ -106,20 +106,20 @@ def test_a_members_book_can_be_read_again_however_many_federations_it_joins() ->
     world = FedWorld(**SMALL)
     machine: Any = world.nodes[world.owners[0]].machines["member"]
     for n in range(MOST_JOINED + 9):
-        machine.handle(TrainWish(ref(n), "own", 2))
+        machine.handle(Kept(of_wish(TrainWish(ref(n), "own", 2), bytes(16))))
     assert read(MemberBook, encode(machine.book)) == machine.book and world.federation in machine.joined
     full = MOST_JOINED + 8
     assert [one.ref for one in machine.notices() if one.topic == "fed.full"] == [ref(full)]
-    machine.handle(StopWish(ref(full)))
+    machine.handle(Kept(of_wish(StopWish(ref(full)), bytes(16))))
     assert not machine.notices(), "who leaves it wants to know no more"
-    machine.handle(TrainWish(ref(full), "own", 2))
+    machine.handle(Kept(of_wish(TrainWish(ref(full), "own", 2), bytes(16))))
     assert machine.notices()
     machine.handle(replace(world.chain(), recent=False))
-    machine.handle(TrainWish(ref(5_000), "own", 2))
+    machine.handle(Kept(of_wish(TrainWish(ref(5_000), "own", 2), bytes(16))))
     assert ref(5_000) not in machine.joined, "a node that is behind does not know what left the state"
     machine.handle(world.chain())
     assert len(machine.joined) == MOST_JOINED, "a wish may come before its federation is opened here"
-    machine.handle(TrainWish(ref(5_000), "own", 2))
+    machine.handle(Kept(of_wish(TrainWish(ref(5_000), "own", 2), bytes(16))))
     assert ref(5_000) in machine.joined and world.federation in machine.joined and len(machine.joined) == MOST_JOINED
     assert not machine.notices(), "the oldest that is not in the state made room"
 
@@ -128,7 +128,7 @@ def test_a_sponsors_book_keeps_the_keys_of_what_lives_however_many_it_opens() ->
     world = FedWorld(**SMALL)
     machine = world.nodes[world.sponsor].machines["sponsor"]
     for n in range(MOST_OPENED + 9):
-        machine.handle(SponsorWish(ref(n), "/initial", b"k" * 32, "", False))
+        machine.handle(Kept(of_wish(SponsorWish(ref(n), "/initial", b"k" * 32, "", False), bytes(16))))
         if n % 64 == 0:
             machine.handle(world.chain())
     book = read(SponsorBook, encode(machine.book))

@@ -29,6 +29,7 @@ from learningchain.client.contracts.federation.roles import hearing, keeping, le
 from learningchain.client.contracts.federation.roles.channel import ShareAsk, ShareGive
 from learningchain.client.contracts.federation.roles.keeping import OthersVaults
 from learningchain.client.contracts.federation.tasks import ReadHead
+from learningchain.client.work.boxes import OwnBoxKeys
 from learningchain.client.work.events import ContentMissing, EndScope, FetchContent, Unpin
 from learningchain.client.work.machine import LedgerStatus
 
@@ -133,8 +134,8 @@ def test_shares_are_asked_for_by_who_has_a_vault_and_given_to_those_alone() -> N
 
 
 def others() -> OthersVaults:
-    node: Any = SimpleNamespace(me=ME, privates=list, rng=bytes)
-    return OthersVaults(node)
+    known: Any = SimpleNamespace(me=ME, rng=bytes)
+    return OthersVaults(known, OwnBoxKeys([]))
 
 
 def fetching(own: OthersVaults, *, share: bool, n: int = 1, named: int = 6) -> str:

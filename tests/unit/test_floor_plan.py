@@ -59,7 +59,7 @@ MORE = {
         "arithmetic": "tensors, masks and sums: needs numpy alone, and can be read alone",
         "audit": "the second look at a whole federation, from its blocks",
         **dict.fromkeys(("consent", "directions", "offer", "rule_warnings", "small_words", "without_numpy"), _SHARED),
-        **dict.fromkeys(("desk", "part", "member_part", "sponsor_part", "steps", "tasks", "small_tasks", "wishes"), _ROLES),
+        **dict.fromkeys(("desk", "tasks", "small_tasks", "wishes"), _ROLES),
     },
     "client/contracts/job": {
         "skeleton": "the files that `job new` writes",

@@ -53,6 +53,7 @@ from learningchain.client.contracts.federation.roles.sponsor import SponsorMachi
 from learningchain.client.contracts.federation.roles.vaulting import OwnVaults
 from learningchain.client.node.driver import WAITING_BYTES
 from learningchain.client.node.waiting import SHARE, WaitingLine
+from learningchain.client.work.boxes import OwnBoxKeys
 from learningchain.client.work.events import FetchContent, PeerSaid
 from learningchain.p2p.address_book import MAX_RUMOURS, AddressBook
 from learningchain.p2p.config import TransportConfig
@@ -472,7 +473,7 @@ def heard(machine: type, book: str, kind: type) -> Reach:
     def reach(n: int) -> str:
         one: Any = object.__new__(machine)
         parts: Any = SimpleNamespace(hear=lambda given: [])
-        one._own = one._others = one._maker = parts
+        one._own = one._others = one._maker = one._quiet = parts
         setattr(one, book, [])
         if machine is OwnVaults:
             one.awaits = lambda federation: True
@@ -487,7 +488,7 @@ def heard(machine: type, book: str, kind: type) -> Reach:
 def vaults_read(n: int) -> str:
     """So many members ask for their shares: of how many the vault is fetched. Whoever's is goes on waiting for it, look by look."""
     known: dict[bytes, Any] = {}
-    vaults = OthersVaults(SimpleNamespace(me=PEER))  # type: ignore[arg-type]
+    vaults = OthersVaults(SimpleNamespace(me=PEER), OwnBoxKeys([]))  # type: ignore[arg-type]
     for index, owner in enumerate(names(n)):
         known[fed_member_key(HASH, owner)] = FederationMember(1, HASH, 0, 0, index, 0, 0, 0, 0, 0, 6, owner + bytes(16))
         known[member_key(owner)] = Member(owner, False, 0, 0, [], 0, [], [], box_key=HASH)

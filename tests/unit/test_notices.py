@@ -239,7 +239,7 @@ def test_an_owner_that_leaves_hears_no_more_of_its_file() -> None:
     part.handle(Kept(of_wish(TrainWish(world.federation, "rows", 2), bytes(16))))
     part.handle(world.chain())
     turned = UpdateAnswer(world.federation, world.now.starts, bytes(36), FileAnswer.LATE, bytes(64))
-    part.machine.answers[world.federation, world.now.starts, bytes(20)] = turned
+    part.answers[world.federation, world.now.starts, bytes(20)] = turned
     assert [one.topic for one in part.notices()] == ["fed.turned-away"]
     part.handle(Kept(of_wish(StopWish(world.federation), b"x" * 16)))
     assert not part.notices()

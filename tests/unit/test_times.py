@@ -88,7 +88,7 @@ CASES: dict[str, str] = {
     "client/contracts/federation/roles/cleanup.py BRING_MS": (
         "tests/unit/test_federation_cleanup.py::test_members_and_sponsor_fetch_what_the_best_model_was_made_of_once_it_has_ended"
     ),
-    "client/contracts/federation/member_part.py FINAL_MS": (
+    "client/contracts/federation/roles/quiet_runs.py FINAL_MS": (
         "tests/unit/test_federation_node.py::test_an_image_stays_after_the_end_for_the_final_model_on_own_data_and_no_longer"
     ),
     "client/contracts/federation/roles/keeping.py FETCH_MS": (
@@ -210,7 +210,7 @@ NO_TENFOLD: dict[str, str] = {
     "it begins with the end of what it is about: nothing of that is alive": """
         client/machines/leases.py LET_GO_S
         client/cli/machine.py LAST_S
-        client/contracts/federation/member_part.py FINAL_MS
+        client/contracts/federation/roles/quiet_runs.py FINAL_MS
         client/contracts/prediction/http/asked_once.py RUN_MS LONGER_MS
         client/daemon/running.py PART_S
         sandbox/docker/reaper_program.py SETTLE_S GIVE_UP_S
@@ -261,7 +261,7 @@ REASONS: dict[str, str] = {
         client/contracts/federation/cli/watch.py REST_S
         client/contracts/federation/http/joining.py POLL_S
         client/contracts/federation/http/member_api.py POLL_S
-        client/contracts/federation/part.py AGAIN_MS
+        client/contracts/federation/roles/awaited_runs.py AGAIN_MS
         client/contracts/federation/roles/keeping.py REPLY_MS
         client/contracts/federation/roles/member.py OFFER_MS
         client/contracts/federation/roles/panel.py ASK_MS

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace as replace_record
 
 from learningchain.chain.codec import encode
-from learningchain.chain.contracts.federation.records import FederationState
+from learningchain.chain.contracts.federation.records import FederationState, member_key
 from learningchain.chain.host.terms import HiddenSet
+from learningchain.client.contracts.federation.arithmetic.places import published_digest
 from learningchain.client.contracts.federation.roles.cleanup import FedCleanUp
 from learningchain.client.contracts.federation.wishes import VaultWish, vault_with  # type: ignore[attr-defined]
 from learningchain.client.work.events import KeepBook
@@ -33,11 +35,12 @@ class Watcher:
     """What a node has beside its four roles: the journal of the first owner, and of what the best model was made."""
 
     def __init__(self, world: FedWorld) -> None:
-        self.part, self.clean = member(world), FedCleanUp(lambda: {world.federation})
-        self.real, self.machine = world.nodes[world.owners[0]], self.part.machine
+        self.clean = FedCleanUp(lambda: {world.federation})
+        self.part = member(world)
+        self.real, self.machine = world.nodes[world.owners[0]], self.part.machine  # type: ignore[attr-defined]
 
     def look(self, world: FedWorld) -> None:
-        self.machine._joined = self.real.machines["member"]._joined  # type: ignore[attr-defined]
+        self.machine._joined = vars(self.real.machines["member"])["_joined"]
         chain = replace(world.chain(), held=frozenset({world.federation}))
         for one in (self.part, self.clean):
             for effect in one.handle(chain):
@@ -63,6 +66,11 @@ def main(target: Path) -> None:
     for one in world.owners:
         world.nodes[one].give("member", vault_with(VaultWish(world.federation, True, [])))
     watcher, moments = Watcher(world), dict[str, Any]()
+    for one in world.owners:
+        # The data that the nodes of `tests.federation_nodes` have since then are those that the ledger has the word on.
+        key, digest = member_key(world.federation, one), sha256(b"data of " + one).digest()
+        joined = replace_record(world.ledger.get(key), digest=published_digest(world.federation, digest))
+        world.ledger.store.put(key, joined)
 
     def screened() -> bool:
         return (

@@ -27,13 +27,16 @@ PathText = Annotated[str, Meta(max_length=4_096)]
 DataName = Annotated[str, Meta(max_length=256)]
 
 
-class TrainWish(Wire, frozen=True, tag=1):
-    """Own data that it trains on, and how many other members have to carry the flag for that. Said again it counts from the next
-    start on."""
+class TrainedFederation(Wire, frozen=True):
+    """Own data that this node trains on, and how many other members have to carry the flag for that. So it is in the book."""
 
     federation: Hash
     data: DataName
     min_vetted: Small
+
+
+class TrainWish(TrainedFederation, frozen=True, tag=1):
+    """Said again it counts from the next start on."""
 
 
 class StopWish(Wire, frozen=True, tag=2):
@@ -50,15 +53,19 @@ class PreviewWish(Wire, frozen=True, tag=3):
     number: Hash
 
 
-class SponsorWish(Wire, frozen=True, tag=4):
+class SponsoredFederation(Wire, frozen=True):
     """The initial model as a file of this node, the key of the hidden file (empty: none), reference data (empty: none), and whether
-    rounds are started by the node."""
+    rounds are started by the node. So it is in the book."""
 
     federation: Hash
     initial: PathText
     hidden_key: Annotated[bytes, Meta(max_length=32)]
     data: DataName
     auto: bool
+
+
+class SponsorWish(SponsoredFederation, frozen=True, tag=4):
+    """A federation that was opened here, or other settings for one."""
 
 
 class VaultWish(Wire, frozen=True, tag=5):

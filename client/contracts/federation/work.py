@@ -15,20 +15,18 @@ from learningchain.chain.contracts.federation.records import FederationPosting, 
 from learningchain.chain.errors import Malformed
 from learningchain.chain.host import Reader
 from learningchain.client.config import WorkConfig
-from learningchain.client.contracts.federation.member_part import MemberPart, member_files
-from learningchain.client.contracts.federation.part import FedPart, node_self
 from learningchain.client.contracts.federation.roles.aggregator import AggregatorBook, AggregatorMachine
 from learningchain.client.contracts.federation.roles.best_round import NOTHING_NOTED, BestRoundBook
-from learningchain.client.contracts.federation.roles.cell_work import SUMMED
 from learningchain.client.contracts.federation.roles.cleanup import FedCleanUp
 from learningchain.client.contracts.federation.roles.hearing import HEARING
+from learningchain.client.contracts.federation.roles.journal import JOURNAL, JournalBook
 from learningchain.client.contracts.federation.roles.ledger_status import LEDGER_STATUSES
+from learningchain.client.contracts.federation.roles.making import files_of
 from learningchain.client.contracts.federation.roles.member import VAULTS, MemberBook, MemberMachine, VaultBook
 from learningchain.client.contracts.federation.roles.panel import PanelBook, PanelMachine
+from learningchain.client.contracts.federation.roles.role import KIND
 from learningchain.client.contracts.federation.roles.serving import ServingAnnouncer
 from learningchain.client.contracts.federation.roles.sponsor import SponsorBook, SponsorMachine
-from learningchain.client.contracts.federation.sponsor_part import SponsorPart
-from learningchain.client.contracts.federation.steps import KIND
 from learningchain.client.contracts.federation.without_numpy import numpy_missing
 from learningchain.client.node.interface import PRIVATE
 from learningchain.client.work.boxes import BOX_KEYS, OwnBoxKeys
@@ -42,6 +40,7 @@ BOOKS: Mapping[str, Any] = {
     AggregatorMachine.name: AggregatorBook,
     PanelMachine.name: PanelBook,
     VAULTS: VaultBook,
+    JOURNAL: JournalBook,
     FedCleanUp.name: BestRoundBook,
 }
 
@@ -59,10 +58,6 @@ class NoNumpy(Machine):
 
     def notices(self) -> list[Notice]:
         return [Notice("fed.no-numpy", b"", numpy_missing())] if self._wants else []
-
-
-def aggregator_files(book: AggregatorBook) -> set[Path]:
-    return {Path(part.path) for one in book.attempts for part in one.parts if part.stage != SUMMED}
 
 
 def _book(known: Recalled, name: str) -> Any:
@@ -97,22 +92,18 @@ def _machines(known: Recalled) -> Sequence[Machine]:
     if numpy_missing():
         return (NoNumpy(known),)
     keys = OwnBoxKeys(known.secrets)
-    node = node_self(known, keys)
 
-    def made(kind: Any) -> Any:
-        book, more = _book(known, kind.name), dict[str, Any]()
-        if kind is MemberMachine and (vaults := _book(known, VAULTS)) is not None:
-            more["vaults"] = vaults
-        if kind is MemberMachine:
-            more["min_verifiers"] = known.config.federation.min_verifiers
-        return kind(node, **more) if book is None else kind(node, book, **more)
+    def made(kind: Any, **names: str) -> Any:
+        """`names` of its books, beside its own."""
+        books = {what: _book(known, name) for what, name in {"book": kind.name, **names}.items()}
+        return kind(known, keys, **{what: book for what, book in books.items() if book is not None})
 
-    member, sponsor = made(MemberMachine), made(SponsorMachine)
+    member, sponsor = made(MemberMachine, vaults=VAULTS, journal=JOURNAL), made(SponsorMachine)
     return (
-        FedPart(made(PanelMachine), known, keys),
-        FedPart(made(AggregatorMachine), known, keys, aggregator_files),
-        MemberPart(member, known, keys),
-        SponsorPart(sponsor, known, keys),
+        made(PanelMachine),
+        made(AggregatorMachine),
+        member,
+        sponsor,
         FedCleanUp(lambda: {*member.joined, *sponsor.opened}, _book(known, FedCleanUp.name) or NOTHING_NOTED),
         ServingAnnouncer(known),
     )
@@ -133,7 +124,7 @@ def _files(books: Mapping[str, bytes]) -> set[Path]:
         elif isinstance(book, VaultBook):
             found |= {Path(one.path) for one in book.own.made} | {Path(one.path) for one in book.own.opened}
         elif isinstance(book, MemberBook | SponsorBook):
-            found |= member_files(book)
+            found |= files_of(book.updates)
     return found
 
 

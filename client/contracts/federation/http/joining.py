@@ -36,10 +36,19 @@ from learningchain.client.contracts.federation.http.used_data import note_used, 
 from learningchain.client.contracts.federation.http.views import preview_view
 from learningchain.client.contracts.federation.roles.images import listed_programs, why_not_run
 from learningchain.client.contracts.federation.roles.looking import FederationLook, look
-from learningchain.client.contracts.federation.roles.member import VAULTS, MemberBook, MemberMachine, TrainedFederation, VaultBook
+from learningchain.client.contracts.federation.roles.member import VAULTS, MemberBook, MemberMachine, VaultBook
 from learningchain.client.contracts.federation.roles.runs import SCHEMA
 from learningchain.client.contracts.federation.roles.verifiers import deciders, least_verifiers, too_few_to_draw
-from learningchain.client.contracts.federation.wishes import PreviewWish, SponsorWish, StopWish, TrainWish, VaultWish, Wish, of_wish
+from learningchain.client.contracts.federation.wishes import (
+    PreviewWish,
+    SponsorWish,
+    StopWish,
+    TrainedFederation,
+    TrainWish,
+    VaultWish,
+    Wish,
+    of_wish,
+)
 from learningchain.client.contracts.federation.without_numpy import numpy_missing
 from learningchain.sandbox import OwnData
 

@@ -58,9 +58,9 @@ from learningchain.client.contracts.federation.roles.looking import (
     part_cid,
     reference_size,
 )
+from learningchain.client.contracts.federation.roles.role import KIND, FederationRole
 from learningchain.client.contracts.federation.roles.sealing import SEALED, open_key, seal_key
 from learningchain.client.contracts.federation.small_tasks import OpenSmall, SummedCells
-from learningchain.client.contracts.federation.steps import KIND, FedEffect, FedInput, FedMachine, NodeSelf
 from learningchain.client.contracts.federation.tasks import (
     MadeFile,
     OpenedUpdate,
@@ -74,6 +74,7 @@ from learningchain.client.contracts.federation.tasks import (
 from learningchain.client.contracts.federation.wishes import PathText
 from learningchain.client.keys.boxes import public_of
 from learningchain.client.node.interface import PRIVATE
+from learningchain.client.work.boxes import OwnBoxKeys
 from learningchain.client.work.events import (
     Chain,
     Compute,
@@ -81,8 +82,10 @@ from learningchain.client.work.events import (
     ComputeFailed,
     ContentMissing,
     ContentReady,
+    Effect,
     EndScope,
     FetchContent,
+    Input,
     Notice,
     PeerSaid,
     SendPeer,
@@ -91,6 +94,7 @@ from learningchain.client.work.events import (
     Submit,
     Unpin,
 )
+from learningchain.client.work.machine import Recalled
 from learningchain.p2p.content.cid import CidBytes
 
 if TYPE_CHECKING:
@@ -178,15 +182,15 @@ class SeatedAttempt:
         return f"fed-sum:{self.federation.hex()}:{self.number}"
 
 
-class AggregatorMachine(FedMachine):
+class AggregatorMachine(FederationRole):
     name = f"{KIND}.aggregator"
 
-    def __init__(self, node: NodeSelf, book: AggregatorBook = NEW_AGGREGATOR_BOOK) -> None:
-        self.node = node
+    def __init__(self, known: Recalled, keys: OwnBoxKeys, book: AggregatorBook = NEW_AGGREGATOR_BOOK) -> None:
+        super().__init__(known, keys)
         self._attempts: dict[bytes, SeatedAttempt] = {}
         for one in book.attempts:
             parts = {(part.stage, part.mask): MadeFile(Path(part.path), part.cid, part.size) for part in one.parts}
-            private = open_key(node, one.federation, one.attempt, one.sealed)
+            private = open_key(known, one.federation, one.attempt, one.sealed)
             self._attempts[one.federation] = SeatedAttempt(
                 one.federation, one.attempt, private, one.sealed, parts, list(one.salts), one.beacon
             )
@@ -210,7 +214,11 @@ class AggregatorMachine(FedMachine):
             ]
         )
 
-    def respond(self, given: FedInput) -> Iterable[FedEffect]:
+    def files(self, book: AggregatorBook) -> set[Path]:
+        """Models and deltas of sums stay as long as they are needed (`cleanup`)."""
+        return {Path(part.path) for one in book.attempts for part in one.parts if part.stage != SUMMED}
+
+    def respond(self, given: Input) -> Iterable[Effect]:
         match given:
             case PeerSaid(message=UpdateOffer()) if len(self._offers) < MOST_OFFERS:
                 self._offers.append(given)
@@ -268,8 +276,8 @@ class AggregatorMachine(FedMachine):
 
     # --- the ledger --------------------------------------------------------------------------------------------------------------
 
-    def _look(self, given: Chain) -> Iterator[FedEffect]:
-        me, duties = self.node.me, owed(given, self.node.me)
+    def _look(self, given: Chain) -> Iterator[Effect]:
+        me, duties = self.known.me, owed(given, self.known.me)
         seen: dict[bytes, FederationLook] = {}
         for federation in federations_of(indexed(given), AggregatedFederations, me):
             at = look(given.reader, federation)
@@ -285,7 +293,7 @@ class AggregatorMachine(FedMachine):
             yield from self._work(at, mine, duties.get(federation, set()), given.clock)
         yield from self._answer_offers(seen)
 
-    def _leave(self, one: SeatedAttempt, at: FederationLook | None) -> Iterator[FedEffect]:
+    def _leave(self, one: SeatedAttempt, at: FederationLook | None) -> Iterator[Effect]:
         """Keys, seeds, parts and what was fetched go; model and delta are everybody's once they stand on the ledger as a
         round's, and stay as long as they are needed (`cleanup`)."""
         rounds = [at.reader.get(records.round_key(at.id, r)) for r in (at.now.r, at.now.r - 1)] if at is not None else []
@@ -300,7 +308,7 @@ class AggregatorMachine(FedMachine):
             if stage != SUMMED or made.cid not in summed:
                 yield StopServing(one.federation, made.cid, made.path)
 
-    def _work(self, at: FederationLook, mine: SeatedAttempt, asked: set[FederationDuty], clock: int) -> Iterator[FedEffect]:
+    def _work(self, at: FederationLook, mine: SeatedAttempt, asked: set[FederationDuty], clock: int) -> Iterator[Effect]:
         if at.id in self._recalled and at.state in (FederationState.SCREEN, FederationState.SUM):
             self._recalled.discard(at.id)
             yield from self.serve(at, mine)
@@ -328,38 +336,38 @@ class AggregatorMachine(FedMachine):
 
     def position(self, at: FederationLook) -> int:
         """This node's place among the seats, from 1 on."""
-        return at.seats.index(self.node.me) + 1
+        return at.seats.index(self.known.me) + 1
 
     def submit(self, mine: SeatedAttempt, what: str, op: object) -> Submit:
         """Send a message of this attempt, once."""
         return Submit(KIND, f"{what}:{mine.federation.hex()}:{mine.number}", mine.federation, op)
 
-    def _ready(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[FedEffect]:
+    def _ready(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[Effect]:
         """A process that finds this attempt in its book without the key has lost it, and it may be on its way to the ledger."""
         if "ready" in mine.asked or (at.id in self._recalled and not mine.private):
             return
         mine.asked.add("ready")
         if not mine.private:
-            mine.private = self.node.rng(32)
-            mine.sealed = seal_key(self.node, mine.federation, mine.number, mine.private)
+            mine.private = self.known.rng(32)
+            mine.sealed = seal_key(self.known, mine.federation, mine.number, mine.private)
         yield self.submit(mine, "ready", ReadyKey(at.id, mine.number, public_of(mine.private)))
 
     def opens(self, at: FederationLook, mine: SeatedAttempt) -> bool:
         """Whether the key on the ledger is the one in memory."""
-        return bool(mine.private) and at.seat(self.node.me).key == public_of(mine.private)
+        return bool(mine.private) and at.seat(self.known.me).key == public_of(mine.private)
 
     # --- files -----------------------------------------------------------------------------------------------------------------
 
     def fetch(
         self, at: FederationLook, mine: SeatedAttempt, tag: str, cid: bytes, size: int, until: int = 0, who: bytes = b""
-    ) -> Iterator[FedEffect]:
+    ) -> Iterator[Effect]:
         """Base and deltas are everybody's; updates and parts are for who sits in the attempt. `who` has it first of all."""
         pin = PUBLIC_PIN if tag == "base" or tag.startswith("delta-") else PRIVATE_PIN
         if f"fetch-{tag}" not in mine.asked:
             mine.asked.add(f"fetch-{tag}")
             yield FetchContent(mine.scope, tag, at.id, cid_text(cid), size, until or at.now.deadline, pin=pin, holder=who)
 
-    def _collect(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[FedEffect]:
+    def _collect(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[Effect]:
         """Each file is fetched as soon as it is named, and opened as soon as it is here."""
         if not self.opens(at, mine):
             return
@@ -374,9 +382,9 @@ class AggregatorMachine(FedMachine):
             if "reference" in mine.paths:
                 yield from self._open(at, mine, "reference", at.posting.sponsor, secret=False)
 
-    def _fetch_early(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[FedEffect]:
+    def _fetch_early(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[Effect]:
         """What the Screen and the Sum need of others comes while the own parts are made and pinned."""
-        if at.attempt is None or self.node.me not in at.attempt.deciding:
+        if at.attempt is None or self.known.me not in at.attempt.deciding:
             return
         if at.state == FederationState.SCREEN:
             yield from self._third(at, mine, PartStage.ROWS)
@@ -385,9 +393,9 @@ class AggregatorMachine(FedMachine):
             yield from self._third(at, mine, PartStage.SUMS)
             yield from self.fetch(at, mine, "base", at.now.base, at.terms.size, who=at.holder_of(at.now.base))
 
-    def _open_again(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[FedEffect]:
+    def _open_again(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[Effect]:
         """The files that count, once more, where an earlier process opened them: no seed was on the disk."""
-        if not self.opens(at, mine) or self.node.me not in (at.attempt.deciding if at.attempt is not None else ()):
+        if not self.opens(at, mine) or self.known.me not in (at.attempt.deciding if at.attempt is not None else ()):
             return
         size = formulas.update_size(at.terms)
         for place in at.judged:
@@ -401,12 +409,12 @@ class AggregatorMachine(FedMachine):
             if "reference" in mine.paths:
                 yield from self._open(at, mine, "reference", at.posting.sponsor, secret=False)
 
-    def _open(self, at: FederationLook, mine: SeatedAttempt, tag: str, member: bytes, secret: bool) -> Iterator[FedEffect]:
+    def _open(self, at: FederationLook, mine: SeatedAttempt, tag: str, member: bytes, secret: bool) -> Iterator[Effect]:
         if f"open-{tag}" in mine.asked:
             return
         mine.asked.add(f"open-{tag}")
         path = mine.paths["reference" if tag == "reference" else f"file-{tag}"]
-        place, position = at.place(self.node.chain_id), self.position(at)
+        place, position = at.place(self.known.chain_id), self.position(at)
         dims, reference = at.terms.dims, tag == "reference"
         task: OpenUpdate | OpenSmall = OpenUpdate(
             place, member, path, dims, position, mine.private, secret, len(at.seats), reference
@@ -415,7 +423,7 @@ class AggregatorMachine(FedMachine):
             task = OpenSmall(place, member, path, dims, position, mine.private, reference)
         yield Compute(mine.scope, f"open-{tag}", at.id, task)
 
-    def _have(self, at: FederationLook, mine: SeatedAttempt, clock: int) -> Iterator[FedEffect]:
+    def _have(self, at: FederationLook, mine: SeatedAttempt, clock: int) -> Iterator[Effect]:
         attempt = at.attempt
         if attempt is None:
             return
@@ -446,11 +454,11 @@ class AggregatorMachine(FedMachine):
     def _deltas(self, at: FederationLook, mine: SeatedAttempt) -> tuple[Path, ...]:
         return tuple(mine.paths[f"delta-{i}"] for i in range(len(at.deltas)))
 
-    def _bring_deltas(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[FedEffect]:
+    def _bring_deltas(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[Effect]:
         for i, cid in enumerate(at.deltas):
             yield from self.fetch(at, mine, f"delta-{i}", cid, 4 * at.terms.dims)
 
-    def _pin(self, at: FederationLook, mine: SeatedAttempt, stage: PartStage) -> Iterator[FedEffect]:
+    def _pin(self, at: FederationLook, mine: SeatedAttempt, stage: PartStage) -> Iterator[Effect]:
         """Sketches or sums of the two masks that this place knows."""
         masks, attempt = self._masks(at), at.attempt
         if attempt is None:
@@ -480,7 +488,7 @@ class AggregatorMachine(FedMachine):
     def _part_task(
         self, at: FederationLook, mine: SeatedAttempt, stage: PartStage, places: Sequence[int]
     ) -> SketchMasks | SumMasks:
-        place, dims, masks = at.place(self.node.chain_id), at.terms.dims, self._masks(at)
+        place, dims, masks = at.place(self.known.chain_id), at.terms.dims, self._masks(at)
         if stage == PartStage.ROWS:
             seeds = tuple(self._seeds(at, mine, mask, places) for mask in masks)
             beacon = at.attempt.rows if at.attempt is not None else b""
@@ -488,16 +496,16 @@ class AggregatorMachine(FedMachine):
         known = tuple((mask, tuple(filter(None, self._seeds(at, mine, mask, places)))) for mask in masks)
         return SumMasks(place, dims, known, at.terms.dp_milli)
 
-    def serve(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[FedEffect]:
+    def serve(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[Effect]:
         """Parts to the other seats, model and delta to everybody."""
-        others = tuple(seat for seat in at.seats if seat != self.node.me)
+        others = tuple(seat for seat in at.seats if seat != self.known.me)
         for (stage, _), made in sorted(mine.parts.items()):
             yield ServeFile(at.id, made.cid, made.path, () if stage == SUMMED else others)
 
-    def _third(self, at: FederationLook, mine: SeatedAttempt, stage: PartStage) -> Iterator[FedEffect]:
+    def _third(self, at: FederationLook, mine: SeatedAttempt, stage: PartStage) -> Iterator[Effect]:
         """The part of the mask that this place does not know."""
         own = self.position(at)
-        digest = at.supplied(own, stage, self.node.me)
+        digest = at.supplied(own, stage, self.known.me)
         if digest is not None:
             size = 4 * SKETCH * len(at.judged) if stage == PartStage.ROWS else 4 * at.terms.dims
             yield from self.fetch(at, mine, f"part-{int(stage)}", part_cid(digest, size), size)
@@ -513,13 +521,13 @@ class AggregatorMachine(FedMachine):
 
     # --- Screen and Sum ----------------------------------------------------------------------------------------------------------
 
-    def _files(self, at: FederationLook, mine: SeatedAttempt, places: Sequence[int]) -> Iterator[FedEffect]:
+    def _files(self, at: FederationLook, mine: SeatedAttempt, places: Sequence[int]) -> Iterator[Effect]:
         """Those of an earlier process are fetched again: their numbers are masked, and no key is needed for them."""
         for place in places:
             file = at.files[place]
             yield from self.fetch(at, mine, f"file-{place}", file.cid, formulas.update_size(at.terms), who=file.account)
 
-    def _screen(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[FedEffect]:
+    def _screen(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[Effect]:
         yield from self._third(at, mine, PartStage.ROWS)
         yield from self._files(at, mine, at.judged)
         yield from self._bring_deltas(at, mine)
@@ -534,7 +542,7 @@ class AggregatorMachine(FedMachine):
             mine.asked.add("screen")
             paths = tuple(mine.paths[f"file-{n}"] if n in at.judged else None for n in range(len(at.files)))
             task = ScreenFiles(
-                at.place(self.node.chain_id),
+                at.place(self.known.chain_id),
                 attempt.rows,
                 at.terms.dims,
                 paths,
@@ -551,7 +559,7 @@ class AggregatorMachine(FedMachine):
             op = ScreenUpdates(at.id, mine.number, bytes(found.codes), bytes(found.points), found.norm, found.digest)
             yield self.submit(mine, "screen", op)
 
-    def _sum(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[FedEffect]:
+    def _sum(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[Effect]:
         yield from self._third(at, mine, PartStage.SUMS)
         yield from self._files(at, mine, at.accepted)
         yield from self.fetch(at, mine, "base", at.now.base, at.terms.size, who=at.holder_of(at.now.base))
@@ -576,7 +584,7 @@ class AggregatorMachine(FedMachine):
 
     # --- members ---------------------------------------------------------------------------------------------------------------
 
-    def _answer_offers(self, seen: dict[bytes, FederationLook]) -> Iterator[FedEffect]:
+    def _answer_offers(self, seen: dict[bytes, FederationLook]) -> Iterator[Effect]:
         """Each member once when its file was looked at; who offers something else is told so, once for each offer."""
         offers, self._offers = self._offers, []
         for came in offers:
@@ -590,7 +598,7 @@ class AggregatorMachine(FedMachine):
                 file = at.files[place]
                 yield from self._signed(file.account, UpdateOffer(federation, mine.number, file.cid), mine.answers[place])
 
-    def _answer(self, at: FederationLook | None, sender: bytes, offer: UpdateOffer) -> Iterator[FedEffect]:
+    def _answer(self, at: FederationLook | None, sender: bytes, offer: UpdateOffer) -> Iterator[Effect]:
         runs = at is not None and at.now.starts == offer.attempt
         files = enumerate(at.files) if at is not None and runs else ()
         named = next(((place, file) for place, file in files if file.cid == offer.cid), None)
@@ -605,15 +613,14 @@ class AggregatorMachine(FedMachine):
 
     def _signed(self, member: bytes, offer: UpdateOffer, answer: FileAnswer) -> Iterator[SendPeer]:
         """A node whose account's key lies elsewhere gives no answer: the member offers its file again, and loses nothing."""
-        if self.node.sign is None:
+        if self.known.sign is None:
             return
-        signature = self.node.sign(answer_digest(self.node.chain_id, member, offer, answer))
+        signature = self.known.sign(answer_digest(self.known.chain_id, member, offer, answer))
         yield tell(member, UpdateAnswer(offer.federation, offer.attempt, offer.cid, answer, signature))
 
     def notices(self) -> list[Notice]:
         text = "attempt {} of {}, for which this node was drawn: {}"
+        found = [one for one in self._attempts.values() if one.why]
         return [
-            Notice("fed.aggregator", one.federation, text.format(one.number, one.federation.hex()[:12], one.why))
-            for one in self._attempts.values()
-            if one.why
+            Notice("fed.aggregator", one.federation, text.format(one.number, one.federation.hex()[:12], one.why)) for one in found
         ]

@@ -40,8 +40,7 @@ from learningchain.client.contracts.federation.small_tasks import (
     SumSmallMasks,
     ViewShares,
 )
-from learningchain.client.contracts.federation.steps import FedEffect
-from learningchain.client.work.events import Compute
+from learningchain.client.work.events import Compute, Effect
 
 if TYPE_CHECKING:
     from learningchain.client.contracts.federation.roles.aggregator import AggregatorMachine, SeatedAttempt
@@ -51,7 +50,7 @@ MASKED = 0
 """The share that is the masked numbers themselves."""
 
 
-def cell_work(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt, asked: set[FederationDuty]) -> Iterator[FedEffect]:
+def cell_work(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt, asked: set[FederationDuty]) -> Iterator[Effect]:
     """What is owed now."""
     if FederationDuty.SEAL_ROWS in asked:
         yield from _seal(seat, at, mine, PartStage.ROWS)
@@ -76,23 +75,23 @@ def _shares(seat: AggregatorMachine, at: FederationLook, stage: PartStage) -> li
     return [MASKED, *known] if stage == PartStage.ROWS else known
 
 
-def _seal(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt, stage: PartStage) -> Iterator[FedEffect]:
+def _seal(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt, stage: PartStage) -> Iterator[Effect]:
     shares = _shares(seat, at, stage)
     if any((stage, share) not in mine.parts for share in shares):
         yield from _make(seat, at, mine, stage, shares)
     elif f"seal-{stage}" not in mine.asked:
         mine.asked.add(f"seal-{stage}")
         while len(mine.salts) < stage:
-            mine.salts.append(seat.node.rng(32))
+            mine.salts.append(seat.known.rng(32))
         digests = [digest_of(mine.parts[stage, share].cid) for share in shares]
-        me, salt = seat.node.me, mine.salts[stage - 1]
-        seal = parts_seal(seat.node.chain_id, at.id, at.now.r, mine.number, me, stage, digests, salt)
+        me, salt = seat.known.me, mine.salts[stage - 1]
+        seal = parts_seal(seat.known.chain_id, at.id, at.now.r, mine.number, me, stage, digests, salt)
         yield seat.submit(mine, f"seal-{int(stage)}", SealParts(at.id, mine.number, stage, seal))
 
 
 def _make(
     seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt, stage: PartStage, shares: list[int]
-) -> Iterator[FedEffect]:
+) -> Iterator[Effect]:
     places = at.judged if stage == PartStage.ROWS else at.accepted
     missing = any(place not in mine.seeds for place in places)
     lost = missing and not seat.opens(at, mine)
@@ -111,7 +110,7 @@ def _make(
 def _task(
     seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt, stage: PartStage, places: list[int]
 ) -> ViewShares | SumSmallMasks:
-    place, dims = at.place(seat.node.chain_id), at.terms.dims
+    place, dims = at.place(seat.known.chain_id), at.terms.dims
     masks = formulas.masks(seat.position(at))
     if stage == PartStage.ROWS:
         files = tuple((at.files[n].account, mine.paths[f"file-{n}"]) for n in places)
@@ -143,7 +142,7 @@ def _judged(at: FederationLook) -> tuple[JudgedFile, ...]:
     )
 
 
-def _pin(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt, stage: PartStage) -> Iterator[FedEffect]:
+def _pin(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt, stage: PartStage) -> Iterator[Effect]:
     shares = _shares(seat, at, stage)
     if any((stage, share) not in mine.parts for share in shares) or len(mine.salts) < stage:
         mine.why = "what this node sealed is not on its disk any more"
@@ -155,9 +154,9 @@ def _pin(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt, stage
         yield seat.submit(mine, f"pin-{int(stage)}", pinned)
 
 
-def _third(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt, stage: PartStage, width: int) -> Iterator[FedEffect]:
+def _third(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt, stage: PartStage, width: int) -> Iterator[Effect]:
     """The part of the mask that this place does not know, from one of the two that do."""
-    digest = at.supplied(seat.position(at), stage, seat.node.me)
+    digest = at.supplied(seat.position(at), stage, seat.known.me)
     if digest is not None:
         yield from seat.fetch(at, mine, f"part-{int(stage)}", part_cid(digest, width), width)
 
@@ -175,12 +174,12 @@ def _parts(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt, sta
 # --- Screen and sum --------------------------------------------------------------------------------------------------------------
 
 
-def _screen(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt) -> Iterator[FedEffect]:
+def _screen(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt) -> Iterator[Effect]:
     yield from _third(seat, at, mine, PartStage.ROWS, 8 * formulas.view_numbers(at.terms) * len(at.judged))
     parts = _parts(seat, at, mine, PartStage.ROWS)
     if parts and "screen" not in mine.asked:
         mine.asked.add("screen")
-        place = at.place(seat.node.chain_id)
+        place = at.place(seat.known.chain_id)
         yield Compute(mine.scope, "screen", at.id, ScreenSmall(place, at.terms.dims, _judged(at), parts))
     if mine.screening is not None and "say-screen" not in mine.asked:
         mine.asked.add("say-screen")
@@ -188,7 +187,7 @@ def _screen(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt) ->
         yield seat.submit(mine, "screen", ScreenUpdates(at.id, mine.number, bytes(found.codes), b"", 0, found.digest))
 
 
-def _sum(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt) -> Iterator[FedEffect]:
+def _sum(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt) -> Iterator[Effect]:
     terms, attempt = at.terms, at.attempt
     yield from _third(seat, at, mine, PartStage.SUMS, 8 * terms.dims * len(at.summing))
     for place in at.accepted:
@@ -206,7 +205,7 @@ def _sum(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt) -> It
         cells = tuple((cell.number, tuple(mine.paths[f"file-{n}"] for n in inside)) for cell, inside in at.summing)
         reference = (mine.paths["reference"], mine.reference[0]) if attempt.with_reference else None
         task = SumSmall(
-            at.place(seat.node.chain_id), terms.dims, terms.size, mine.paths["base"], cells, parts, reference, at.now.clip
+            at.place(seat.known.chain_id), terms.dims, terms.size, mine.paths["base"], cells, parts, reference, at.now.clip
         )
         yield Compute(mine.scope, "sum", at.id, task)
     if (made or mine.summed) and "say-sum" not in mine.asked:

@@ -25,7 +25,7 @@ from learningchain.chain.types import cid_text
 from learningchain.client.contracts.federation.arithmetic.places import DELTAS
 from learningchain.client.contracts.federation.roles.best_round import NOTHING_NOTED, BestRoundBook, BestRounds
 from learningchain.client.contracts.federation.roles.looking import FederationLook, candidates_of, delta_size, look
-from learningchain.client.contracts.federation.steps import KIND, MODEL_PIN
+from learningchain.client.contracts.federation.roles.role import KIND, MODEL_PIN
 from learningchain.client.work.events import (
     SERVED,
     Chain,

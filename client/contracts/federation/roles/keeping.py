@@ -28,23 +28,26 @@ from learningchain.client.contracts.federation.arithmetic.vault import BadVault,
 from learningchain.client.contracts.federation.roles.channel import ShareAsk, ShareGive, tell
 from learningchain.client.contracts.federation.roles.looking import FederationLook
 from learningchain.client.contracts.federation.roles.ring import RING_MS, keepers_of, kept_by, most_bytes
-from learningchain.client.contracts.federation.steps import FedEffect, FedInput, NodeSelf
 from learningchain.client.contracts.federation.tasks import ReadHead, ReadVault
 from learningchain.client.contracts.federation.wishes import PathText
 from learningchain.client.node.interface import PRIVATE
+from learningchain.client.work.boxes import OwnBoxKeys
 from learningchain.client.work.events import (
     Compute,
     Computed,
     ComputeFailed,
     ContentMissing,
     ContentReady,
+    Effect,
     EndScope,
     FetchContent,
+    Input,
     PeerSaid,
     ServeFile,
     StopServing,
     Unpin,
 )
+from learningchain.client.work.machine import Recalled
 from learningchain.p2p.content.cid import CidBytes
 
 FETCH_MS: Final = 600_000
@@ -107,8 +110,8 @@ _Vault = tuple[bytes, bytes, bytes]
 class OthersVaults:
     """`book` is replaced, never changed."""
 
-    def __init__(self, node: NodeSelf, book: HeldBook = NOTHING_HELD) -> None:
-        self._node, self.book = node, book
+    def __init__(self, known: Recalled, keys: OwnBoxKeys, book: HeldBook = NOTHING_HELD) -> None:
+        self._known, self._keys, self.book = known, keys, book
         self._reading: dict[str, _Read] = {}
         self._bad: dict[tuple[bytes, bytes], tuple[bytes, int | None]] = {}
         """By federation and owner: the last file that is no vault of theirs, or until when one that was not to be had is left."""
@@ -122,7 +125,7 @@ class OthersVaults:
 
     # --- inputs ------------------------------------------------------------------------------------------------------------------
 
-    def hear(self, given: FedInput) -> list[FedEffect]:
+    def hear(self, given: Input) -> list[Effect]:
         match given:
             case PeerSaid(message=ShareAsk() as ask) if len(self._asks) < MOST_ASKS:
                 self._asks[ask.federation, given.sender] = ask.r
@@ -142,7 +145,7 @@ class OthersVaults:
                 return list(self._take(self._reading.pop(given.scope), read))
         return []
 
-    def _refuse(self, one: _Read) -> Iterator[FedEffect]:
+    def _refuse(self, one: _Read) -> Iterator[Effect]:
         held = one.held
         if one.share:
             self._know((held.federation, held.owner, held.cid), None)
@@ -150,7 +153,7 @@ class OthersVaults:
             self._bad[held.federation, held.owner] = held.cid, None
         yield from self._release(one)
 
-    def _take(self, one: _Read, read: ReadHead) -> Iterator[FedEffect]:
+    def _take(self, one: _Read, read: ReadHead) -> Iterator[Effect]:
         held = one.held
         if read.r >= held.named:
             yield from self._refuse(one)
@@ -169,9 +172,9 @@ class OthersVaults:
                 self._ring_at.pop(held.federation, None)
 
     def _own_share(self, read: ReadHead, place: VaultPlace) -> bytes | None:
-        for private in self._node.privates():
+        for private in self._keys.privates():
             try:
-                return own_share(read.head, place, self._node.me, private)
+                return own_share(read.head, place, self._known.me, private)
             except BadVault:
                 continue
         return None
@@ -182,18 +185,18 @@ class OthersVaults:
         while len(self._shares) > MOST_SHARES:
             self._shares.popitem(last=False)
 
-    def _release(self, one: _Read) -> Iterator[FedEffect]:
+    def _release(self, one: _Read) -> Iterator[Effect]:
         yield EndScope(one.scope)
         yield Unpin(one.held.federation, one.scope)
 
-    def _drop(self, held: VaultHeld) -> Iterator[FedEffect]:
+    def _drop(self, held: VaultHeld) -> Iterator[Effect]:
         self._served.pop(held.cid, None)
         yield StopServing(held.federation, held.cid)
         yield Unpin(held.federation, _Read(held, False).scope)
 
     # --- what the ledger says ----------------------------------------------------------------------------------------------------
 
-    def look(self, at: FederationLook, clock: int) -> Iterator[FedEffect]:
+    def look(self, at: FederationLook, clock: int) -> Iterator[Effect]:
         self._clock = clock
         for (federation, owner), r in list(self._asks.items()):
             if federation == at.id:
@@ -203,9 +206,9 @@ class OthersVaults:
             self._ring_at[at.id] = clock
             yield from self._keep(at, clock)
 
-    def _keep(self, at: FederationLook, clock: int) -> Iterator[FedEffect]:
+    def _keep(self, at: FederationLook, clock: int) -> Iterator[Effect]:
         """What is kept for others: fetched where it is not here, and served to its owner; what is not owed any more goes."""
-        wanted = dict(kept_by(at, self._node.me))
+        wanted = dict(kept_by(at, self._known.me))
         for old in [one for one in self.book.held if one.federation == at.id and one.owner not in wanted]:
             self.book = HeldBook([one for one in self.book.held if one is not old])
             yield from self._drop(old)
@@ -216,14 +219,14 @@ class OthersVaults:
             if held is None or held.cid != member.vault:
                 yield from self._fetch(at, owner, member, clock + FETCH_MS, share=False)
 
-    def _serve(self, at: FederationLook, held: VaultHeld) -> Iterator[FedEffect]:
+    def _serve(self, at: FederationLook, held: VaultHeld) -> Iterator[Effect]:
         """To its owner, and to whom else is to keep it now."""
-        peers = (held.owner, *(one for one in keepers_of(at, held.owner) if one != self._node.me))
+        peers = (held.owner, *(one for one in keepers_of(at, held.owner) if one != self._known.me))
         if self._served.get(held.cid) != peers:
             self._served[held.cid] = peers
             yield ServeFile(at.id, held.cid, Path(held.path), peers)
 
-    def _fetch(self, at: FederationLook, owner: bytes, member: FederationMember, until: int, *, share: bool) -> Iterator[FedEffect]:
+    def _fetch(self, at: FederationLook, owner: bytes, member: FederationMember, until: int, *, share: bool) -> Iterator[Effect]:
         one = _read_of(at, owner, member, share=share)
         bad, until_then = self._bad.get((at.id, owner), (b"", 0))
         left = not share and bad == member.vault and (until_then is None or self._clock < until_then)
@@ -234,7 +237,7 @@ class OthersVaults:
 
     # --- shares ------------------------------------------------------------------------------------------------------------------
 
-    def _answer(self, at: FederationLook, owner: bytes, r: int, clock: int) -> Iterator[FedEffect]:
+    def _answer(self, at: FederationLook, owner: bytes, r: int, clock: int) -> Iterator[Effect]:
         """The share of the member that asks, of the vault that the ledger names: no message can ask for another's."""
         member, account = at.reader.get(records.member_key(at.id, owner)), at.reader.get(membership_key(owner))
         if not isinstance(member, FederationMember) or not member.vault or not isinstance(account, Member) or not account.box_key:
@@ -250,10 +253,10 @@ class OthersVaults:
         if found is not None and found[0].r == r and clock >= last + REPLY_MS:
             self._replied[at.id, owner] = clock
             place, share = found
-            box = give_share(share, place, self._node.me, account.box_key, self._node.rng)
+            box = give_share(share, place, self._known.me, account.box_key, self._known.rng)
             yield tell(owner, ShareGive(at.id, r, share[0], box))
 
-    def stop(self, federation: bytes) -> Iterator[FedEffect]:
+    def stop(self, federation: bytes) -> Iterator[Effect]:
         """It left the state, or this node trains there no more: others keep what this node kept."""
         for held in [one for one in self.book.held if one.federation == federation]:
             yield from self._drop(held)

@@ -1,6 +1,6 @@
 """A node's own update of an attempt, a member's or the sponsor's reference: base, `local`, update file. Pure.
 
-    base fetched --LocalRun--> local model (in the book) --MakeUpdate--> update file (in the book) --> the ledger names it
+    base fetched --`local`--> local model (in the book) --MakeUpdate--> update file (in the book) --> the ledger names it
 
 A local model stays as long as its base may be trained on again: the same one is sent then (LC-FILE-8). With a cell each attempt
 trains anew, with the seed of the attempt. A file stays until its attempt is over. How many attempts on a base showed rows of it is
@@ -19,14 +19,9 @@ from msgspec.structs import replace
 from learningchain.chain.codec import Wire
 from learningchain.chain.contracts.federation.records import FederationMember, FederationState, member_key
 from learningchain.chain.types import Hash, Uint, cid_text
+from learningchain.client.contracts.federation.roles.awaited_runs import AwaitedRuns
 from learningchain.client.contracts.federation.roles.looking import ATTEMPTING, FederationLook, local_seed
 from learningchain.client.contracts.federation.small_tasks import MakeSmall
-from learningchain.client.contracts.federation.steps import (
-    FedEffect,
-    FedInput,
-    LocalRun,
-    NodeSelf,
-)
 from learningchain.client.contracts.federation.tasks import MadeFile, MakeUpdate, TryReference
 from learningchain.client.contracts.federation.wishes import PathText
 from learningchain.client.work.events import (
@@ -35,13 +30,16 @@ from learningchain.client.work.events import (
     ComputeFailed,
     ContentMissing,
     ContentReady,
+    Effect,
     EndScope,
     FetchContent,
+    Input,
     Notice,
     RunEnded,
     StopServing,
     Unpin,
 )
+from learningchain.client.work.machine import Recalled
 from learningchain.p2p.content.cid import CidBytes
 
 ROWS_SHOWN = (FederationState.SCREEN, FederationState.SUM)
@@ -96,6 +94,10 @@ class MakerBook(Wire, frozen=True):
 NO_UPDATES = MakerBook([], [], [])
 
 
+def files_of(book: MakerBook) -> set[Path]:
+    return {Path(path) for path in (*(one.path for one in book.locals), *(one.path for one in book.made))}
+
+
 def sent_in(book: MakerBook, base: bytes, but: bytes) -> bytes | None:
     """Return another federation than `but` in which an update on this base left the node. Where no rows of it were drawn nothing of
     it could be read: then it counts only while its attempt runs."""
@@ -116,8 +118,8 @@ def _local_run(scope: str) -> str:
 class UpdateMaker:
     """`book` is replaced, never changed."""
 
-    def __init__(self, node: NodeSelf, book: MakerBook, who: str) -> None:
-        self._node, self._who = node, who
+    def __init__(self, known: Recalled, awaited: AwaitedRuns, book: MakerBook, who: str) -> None:
+        self._known, self._awaited, self._who = known, awaited, who
         self.book = book
         self._bases: dict[bytes, tuple[bytes, Path]] = {}
         """By federation: the base that is here."""
@@ -152,7 +154,7 @@ class UpdateMaker:
 
     # --- the file --------------------------------------------------------------------------------------------------------------
 
-    def work(self, at: FederationLook, data: str, secret: bool) -> Iterator[FedEffect]:
+    def work(self, at: FederationLook, data: str, secret: bool) -> Iterator[Effect]:
         """The next step to the file of this attempt, unless it is here."""
         this = _AttemptOf(at.id, at.now.starts)
         if self.made(*this) is not None or this in self.failed:
@@ -167,12 +169,12 @@ class UpdateMaker:
             yield Compute(scope, "update", at.id, self._task(at, Path(local.path), secret))
 
     def _task(self, at: FederationLook, local: Path, secret: bool) -> MakeUpdate | MakeSmall:
-        place, base, terms = at.place(self._node.chain_id), self._bases[at.id][1], at.terms
+        place, base, terms = at.place(self._known.chain_id), self._bases[at.id][1], at.terms
         if at.has_cells:
-            return MakeSmall(place, self._node.me, base, local, terms.dims, terms.size, at.keys, reference=not secret)
-        return MakeUpdate(place, self._node.me, base, local, terms.dims, terms.size, at.keys, at.now.clip, secret)
+            return MakeSmall(place, self._known.me, base, local, terms.dims, terms.size, at.keys, reference=not secret)
+        return MakeUpdate(place, self._known.me, base, local, terms.dims, terms.size, at.keys, at.now.clip, secret)
 
-    def try_reference(self, at: FederationLook, data: str) -> Iterator[FedEffect]:
+    def try_reference(self, at: FederationLook, data: str) -> Iterator[Effect]:
         """Before the next start: the next step to know whether what is trained on this base would be a reference (`tried`)."""
         this = _AttemptOf(at.id, at.now.starts + 1)
         if self.tried(at) is not None or this in self.failed:
@@ -193,7 +195,7 @@ class UpdateMaker:
         """Nothing could be trained, which says nothing of the reference."""
         return _AttemptOf(at.id, at.now.starts + 1) in self.failed
 
-    def try_again(self, at: FederationLook) -> Iterator[FedEffect]:
+    def try_again(self, at: FederationLook) -> Iterator[Effect]:
         this = _AttemptOf(at.id, at.now.starts + 1)
         self.failed.pop(this, None)
         scope = self._scope(this)
@@ -216,7 +218,7 @@ class UpdateMaker:
         """The local model that was trained last, of those that are here."""
         return next((one for one in reversed(self.book.locals) if one.federation == federation), None)
 
-    def _train(self, at: FederationLook, scope: str, data: str) -> Iterator[FedEffect]:
+    def _train(self, at: FederationLook, scope: str, data: str) -> Iterator[Effect]:
         base = at.now.base
         if self._bases.get(at.id, (b"",))[0] != base:
             if self._first(scope, "base"):
@@ -225,10 +227,8 @@ class UpdateMaker:
         elif (at.id, base) not in self._runs.values() and self._first(scope, "local"):
             run, attempt = _local_run(scope), self._scopes[scope][0].attempt
             self._runs[run] = at.id, base
-            seed = local_seed(at.place(self._node.chain_id)._replace(attempt=attempt))
-            yield LocalRun(
-                run, at.id, at.terms, self._bases[at.id][1], data, seed, published_by(at, self._node.me), at.posting.sponsor
-            )
+            seed = local_seed(at.place(self._known.chain_id)._replace(attempt=attempt))
+            yield self._awaited.local(run, at, self._bases[at.id][1], data, seed, published_by(at, self._known.me))
 
     def _scope(self, this: _AttemptOf) -> str:
         return f"{self._who}:{this.federation.hex()}:{this.attempt}"
@@ -239,7 +239,7 @@ class UpdateMaker:
         self._asked.add((scope, what))
         return True
 
-    def hear(self, given: FedInput) -> None:
+    def hear(self, given: Input) -> None:
         match given:
             case ContentReady() if given.scope in self._scopes:
                 this, base = self._scopes[given.scope]
@@ -278,7 +278,7 @@ class UpdateMaker:
 
     # --- what is over ----------------------------------------------------------------------------------------------------------
 
-    def tidy(self, at: FederationLook, *, latest: bool = False) -> Iterator[FedEffect]:
+    def tidy(self, at: FederationLook, *, latest: bool = False) -> Iterator[Effect]:
         """Files of attempts that are over go, and local models whose base cannot come back. `latest`: the one that was trained last
         stays, for the vault."""
         for made in [one for one in self.book.made if one.federation == at.id]:
@@ -311,7 +311,7 @@ class UpdateMaker:
         self._runs.pop(_local_run(scope), None)
         return EndScope(scope)
 
-    def _forget_base(self, at: FederationLook) -> Iterator[FedEffect]:
+    def _forget_base(self, at: FederationLook) -> Iterator[Effect]:
         """Models of rounds that are over need no room on this disk: there may be a thousand, of a GiB each."""
         if at.id in self._bases and self._bases[at.id][0] not in (at.now.base, at.now.best_model):
             del self._bases[at.id]
@@ -333,7 +333,7 @@ class UpdateMaker:
         shown = [*others, BaseShown(made.federation, made.base, before + 1)]
         self.book = replace(self.book, shown=shown[-MOST_SHOWN:])
 
-    def train_anew(self, federation: bytes) -> Iterator[FedEffect]:
+    def train_anew(self, federation: bytes) -> Iterator[Effect]:
         """On other data: what was trained on those of before goes, and what is trained now ends. A file that was made stays."""
         for scope in [scope for scope, (this, _) in self._scopes.items() if this.federation == federation]:
             yield self._end(scope)
@@ -341,7 +341,7 @@ class UpdateMaker:
         self._trained_for.pop(federation, None)
         self.book = replace(self.book, locals=[one for one in self.book.locals if one.federation != federation])
 
-    def forget(self, federation: bytes) -> Iterator[FedEffect]:
+    def forget(self, federation: bytes) -> Iterator[Effect]:
         """It left the state, or this node trains there no more: nothing that was for it goes on or stays on the disk, but on which
         bases it sent. A file that stands is summed all the same."""
         yield from self.train_anew(federation)

@@ -1,32 +1,32 @@
 """The member: trains on own data, seals its update, and serves it to the aggregators of the attempt alone. Pure.
 
     ledger                                  effect
-    TRAIN, this node is of the roster       FetchContent of the base, LocalRun, Compute of the file; Submit CommitUpdate
+    TRAIN, this node is of the roster       FetchContent of the base, `local`, Compute of the file; Submit CommitUpdate
     its commitment stands                   ServeFile to the aggregators alone, UpdateOffer to each until it answers
     the attempt is over                     StopServing, which deletes the file
     END                                     FetchContent of the best model
 
-Beside it, in a book of their own, the vaults: this node's (`vaulting`) and those that it keeps for others (`keeping`).
+Beside it, in books of their own, the vaults: this node's (`vaulting`) and those that it keeps for others (`keeping`); and the
+journal. Previews, and what the final model loses on own data: `quiet_runs`.
 
 Book: which data is trained on where, local models by their bases, files of attempts that run, and how often each base was used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta
 
-from learningchain.chain.codec import Wire, encode
+from learningchain.chain.codec import Wire
 from learningchain.chain.contracts.federation import formulas
 from learningchain.chain.contracts.federation.duties import FederationDuty
 from learningchain.chain.contracts.federation.messages import CommitUpdate
 from learningchain.chain.contracts.federation.records import FederationState, RosterEntry
 from learningchain.chain.host import Account, account_key
-from learningchain.chain.host.terms import Small
-from learningchain.chain.types import Hash, cid_text
+from learningchain.chain.types import cid_text
 from learningchain.client.contracts.federation.arithmetic.places import ROWS
 from learningchain.client.contracts.federation.roles.channel import (
     FileAnswer,
@@ -37,6 +37,7 @@ from learningchain.client.contracts.federation.roles.channel import (
     is_answer_of,
     tell,
 )
+from learningchain.client.contracts.federation.roles.journal import EMPTY, JOURNAL, JournalBook, OwnJournal
 from learningchain.client.contracts.federation.roles.keeping import NOTHING_HELD, HeldBook, OthersVaults
 from learningchain.client.contracts.federation.roles.looking import (
     ATTEMPTING,
@@ -47,14 +48,24 @@ from learningchain.client.contracts.federation.roles.looking import (
     summed_in,
     was_summed,
 )
-from learningchain.client.contracts.federation.roles.making import NO_UPDATES, MakerBook, UpdateMade, UpdateMaker, published_by
+from learningchain.client.contracts.federation.roles.making import (
+    NO_UPDATES,
+    MakerBook,
+    UpdateMade,
+    UpdateMaker,
+    files_of,
+    published_by,
+)
+from learningchain.client.contracts.federation.roles.quiet_runs import QuietRuns
+from learningchain.client.contracts.federation.roles.role import KIND, FederationRole
 from learningchain.client.contracts.federation.roles.vaulting import NO_OWN_VAULTS, OwnVaultBook, OwnVaults
 from learningchain.client.contracts.federation.roles.verifiers import deciders, too_few_to_draw
 from learningchain.client.contracts.federation.roles.waiting import why_it_waits
-from learningchain.client.contracts.federation.steps import KIND, FedEffect, FedInput, FedMachine, NodeSelf
-from learningchain.client.contracts.federation.wishes import StopWish, TrainWish
-from learningchain.client.work.events import Chain, FetchContent, Forget, KeepBook, Notice, PeerSaid, ServeFile, Submit
+from learningchain.client.contracts.federation.wishes import PreviewWish, StopWish, TrainedFederation, TrainWish, VaultWish, Wish
+from learningchain.client.work.boxes import OwnBoxKeys
+from learningchain.client.work.events import Chain, Effect, FetchContent, Forget, Input, Notice, PeerSaid, ServeFile, Submit
 from learningchain.client.work.gone import GoneRefs
+from learningchain.client.work.machine import Recalled
 
 OFFER_MS = 10_000
 """Chain clock after which a file is offered again to who did not answer."""
@@ -63,14 +74,6 @@ MOST_HEARD = 64
 KEEP_MS = 30 * 86_400_000
 MOST_JOINED = 1_024
 """More than this a book that is read again may not have: what is wanted beyond is not taken up, and said so."""
-
-
-class TrainedFederation(Wire, frozen=True):
-    """`data`: a data set of this node. `min_vetted`: other members with the flag without whom it does not train."""
-
-    federation: Hash
-    data: Annotated[str, Meta(max_length=256)]
-    min_vetted: Small
 
 
 class MemberBook(Wire, frozen=True):
@@ -103,16 +106,27 @@ def beside(at: FederationLook, account: bytes) -> list[RosterEntry]:
     return [one for one in at.roster if one.account != account and (not at.has_cells or inside >> one.index & 1)]
 
 
-class MemberMachine(FedMachine):
+class MemberMachine(FederationRole):
     name = f"{KIND}.member"
+    wishes = "member"
 
     def __init__(
-        self, node: NodeSelf, book: MemberBook = NEW_MEMBER_BOOK, vaults: VaultBook = NO_VAULTS, min_verifiers: int = 1
+        self,
+        known: Recalled,
+        keys: OwnBoxKeys,
+        book: MemberBook = NEW_MEMBER_BOOK,
+        vaults: VaultBook = NO_VAULTS,
+        journal: JournalBook = EMPTY,
     ) -> None:
-        self._node, self._min_verifiers = node, min_verifiers
+        super().__init__(known, keys)
+        known = self.known
+        self._min_verifiers = known.config.federation.min_verifiers
         self._joined = {one.federation: one for one in book.joined}
-        self._maker = UpdateMaker(node, book.updates, "fed-update")
-        self._own, self._others = OwnVaults(node, vaults.own), OthersVaults(node, vaults.others)
+        self.awaited.images.update(self._joined)
+        self.journal = OwnJournal(known.me, journal)
+        self._maker = UpdateMaker(known, self.awaited, book.updates, "fed-update")
+        self._quiet = QuietRuns(known.chain_id, self.awaited, self.journal, self._joined)
+        self._own, self._others = OwnVaults(known, keys, vaults.own), OthersVaults(known, keys, vaults.others)
         self._maker.recovered = self._own.recovered
         self._serving: set[tuple[bytes, int]] = set()
         self._offered: dict[tuple[bytes, int, bytes], int] = {}
@@ -132,6 +146,9 @@ class MemberMachine(FedMachine):
         """Why it does not train though the roster has it."""
         self._waits: dict[bytes, str] = {}
         """Why the roster has it not."""
+        self._noted: dict[bytes, tuple[Any, ...]] = {}
+        """What the journal has of each."""
+        self._begun = False
 
     @property
     def book(self) -> MemberBook:
@@ -142,27 +159,51 @@ class MemberMachine(FedMachine):
         """As `book`, of the vaults."""
         return VaultBook(self._own.book, self._others.book)
 
-    def handle(self, given: FedInput) -> list[FedEffect]:
-        before = self.vaults
-        effects = super().handle(given)
-        return effects if self.vaults == before else [KeepBook(VAULTS, encode(self.vaults)), *effects]
+    @property
+    def books(self) -> dict[str, Wire]:
+        return {VAULTS: self.vaults, self.name: self.book, JOURNAL: self.journal.book}
 
-    def respond(self, given: FedInput) -> Iterable[FedEffect]:
-        match given:
+    def files(self, book: MemberBook) -> set[Path]:
+        return files_of(book.updates)
+
+    @property
+    def runs(self) -> bool:
+        return bool(self._joined or self._quiet)
+
+    def needs_image(self, at: FederationLook, clock: int) -> bool:
+        return self._quiet.needs_image(at, clock)
+
+    def take_in(self, given: Input) -> Iterator[Effect]:
+        if not self._begun:
+            self._begun = True
+            self.journal.begin()
+        yield from super().take_in(given)
+
+    def wished(self, wish: Wish) -> Iterator[Effect]:
+        match wish:
             case TrainWish():
-                return self._take_up(given)
+                yield from self._take_up(wish)
             case StopWish():
-                return self._stop(given.federation)
+                yield from self._stop(wish.federation)
+                yield from self._quiet.stop(wish.federation)
+            case VaultWish():
+                yield from self._own.wished(wish)
+            case PreviewWish():
+                self._quiet.wished(wish)
+
+    def respond(self, given: Input) -> Iterator[Effect]:
+        match given:
             case PeerSaid(message=UpdateAnswer()) if len(self._heard) < MOST_HEARD:
                 self._heard.append(given)
+            case PeerSaid(message=ShareAsk() | ShareGive()) if given.message.federation not in self._joined:
+                return
             case Chain():
-                return self._look(given)
-            case PeerSaid(message=ShareAsk() | ShareGive()):
-                if given.message.federation not in self._joined:
-                    return ()
+                yield from self._look(given)
             case _:
                 self._maker.hear(given)
-        return [*self._own.hear(given), *self._others.hear(given)]
+        self._own.hear(given)
+        yield from self._others.hear(given)
+        yield from self._quiet.hear(given)
 
     @property
     def joined(self) -> dict[bytes, TrainedFederation]:
@@ -174,7 +215,7 @@ class MemberMachine(FedMachine):
         """Why nothing of this attempt leaves the node, by federation."""
         return self._why | {this.federation: why for this, why in self._maker.failed.items()}
 
-    def _stop(self, federation: bytes) -> Iterator[FedEffect]:
+    def _stop(self, federation: bytes) -> Iterator[Effect]:
         """A run on the owner's data ends at once, and what it left goes; so does what was said of it."""
         self.answers = {key: one for key, one in self.answers.items() if key[0] != federation}
         self._full = b"" if self._full == federation else self._full
@@ -185,7 +226,7 @@ class MemberMachine(FedMachine):
         yield from self._own.stop(federation)
         yield from self._others.stop(federation)
 
-    def _take_up(self, given: TrainWish) -> Iterator[FedEffect]:
+    def _take_up(self, given: TrainWish) -> Iterator[Effect]:
         """The oldest that is not in the state makes room: it left it, or never came. Joined again: with other data, perhaps, under
         the same name."""
         old = next((one for one in self._joined if one in self._absent), None)
@@ -199,9 +240,9 @@ class MemberMachine(FedMachine):
             yield from self._maker.train_anew(given.federation)
         self._joined[given.federation] = TrainedFederation(given.federation, given.data, given.min_vetted)
 
-    def _look(self, given: Chain) -> Iterator[FedEffect]:
+    def _look(self, given: Chain) -> Iterator[Effect]:
         self._take_answers(given)
-        duties = owed(given, self._node.me)
+        duties = owed(given, self.known.me)
         missing = [one for one in self._joined if self._has_vaults(one) and look(given.reader, one) is None]
         gone = self._gone.look(given, missing)
         self._why.clear()
@@ -218,7 +259,7 @@ class MemberMachine(FedMachine):
                     yield from self._others.stop(federation)
                 continue  # its opening is not on the ledger yet, or it left the state
             self._absent.discard(federation)
-            if waits := why_it_waits(at, self._node.me, given.clock):
+            if waits := why_it_waits(at, self.known.me, given.clock):
                 self._waits[federation] = waits
             yield from self._data_changed(at)
             local = self._maker.latest(federation)
@@ -229,25 +270,33 @@ class MemberMachine(FedMachine):
             if FederationDuty.COMMIT in duties.get(federation, ()):
                 yield from self._train(at, joined, given.clock)
             made = self._maker.made(federation, at.now.starts)
-            if made is not None and at.has_committed(self._node.me):
+            if made is not None and at.has_committed(self.known.me):
                 yield from self._serve(at, made, given.clock)
             if at.state == FederationState.END and at.now.best_r and federation not in self._final:
                 self._final.add(federation)
                 scope, until = f"fed-final:{federation.hex()}", given.clock + KEEP_MS
                 cid, who = cid_text(at.now.best_model), at.posting.sponsor
                 yield FetchContent(scope, "final", federation, cid, at.terms.size, until, pin="fed-model", holder=who)
+            self._note(at)
 
-    def _data_changed(self, at: FederationLook) -> Iterator[FedEffect]:
+    def _note(self, at: FederationLook) -> None:
+        why = self.why_not.get(at.id, "")
+        seen = at.now, at.attempt, why
+        if self._noted.get(at.id) != seen:
+            self._noted[at.id] = seen
+            self.journal.look(at, why)
+
+    def _data_changed(self, at: FederationLook) -> Iterator[Effect]:
         """The ledger has the word on other data: what was trained on those of before is nothing any more, and a run that was
         refused because the word had not come yet is tried again."""
-        published = published_by(at, self._node.me)
+        published = published_by(at, self.known.me)
         before = self._published.get(at.id, published)
         self._published[at.id] = published
         if before != published:
             yield from self._maker.train_anew(at.id)
 
-    def _train(self, at: FederationLook, joined: TrainedFederation, clock: int) -> Iterator[FedEffect]:
-        if (not at.has_cells) and (other := self._maker.sent_in(at.now.base, at.id) or summed_in(at, self._node.me)):
+    def _train(self, at: FederationLook, joined: TrainedFederation, clock: int) -> Iterator[Effect]:
+        if (not at.has_cells) and (other := self._maker.sent_in(at.now.base, at.id) or summed_in(at, self.known.me)):
             self._why[at.id] = f"it {sent_before(other)}"
             return
         made = self._maker.made(at.id, at.now.starts)
@@ -255,7 +304,7 @@ class MemberMachine(FedMachine):
             op = CommitUpdate(at.id, at.now.starts, made.cid, formulas.update_size(at.terms))
             yield Submit(KIND, f"commit:{at.id.hex()}:{at.now.starts}", at.id, op)
             return
-        vetted = sum(one.vetted for one in beside(at, self._node.me))
+        vetted = sum(one.vetted for one in beside(at, self.known.me))
         if vetted < joined.min_vetted:
             where = " of its cell" if at.has_cells else ""
             self._why[at.id] = f"{vetted} other members{where} carry the flag, and it was joined with at least {joined.min_vetted}"
@@ -263,7 +312,7 @@ class MemberMachine(FedMachine):
             self._why[at.id] = few
         elif at.has_cells:
             yield from self._maker.work(at, joined.data, secret=True)
-        elif self._maker.local_on_base(at) is None and was_summed(at.reader, at.id, self._node.me, at.now.base):
+        elif self._maker.local_on_base(at) is None and was_summed(at.reader, at.id, self.known.me, at.now.base):
             back = "its vault is on its way back" if self._own.awaits(at.id) else "the next base is trained on"
             self._why[at.id] = f"an update on this base was summed, and the local model of it is not here: {back} (LC-FILE-8)"
         elif self._maker.attempts_on(at.now.base) >= most_attempts(at.terms.dims):
@@ -271,7 +320,7 @@ class MemberMachine(FedMachine):
         else:
             yield from self._maker.work(at, joined.data, at.secret)
 
-    def _serve(self, at: FederationLook, made: UpdateMade, clock: int) -> Iterator[FedEffect]:
+    def _serve(self, at: FederationLook, made: UpdateMade, clock: int) -> Iterator[Effect]:
         if at.state not in ATTEMPTING:
             return
         if (at.id, made.attempt) not in self._serving:
@@ -300,7 +349,7 @@ class MemberMachine(FedMachine):
             if at is None or made is None or made.cid != message.cid or not isinstance(account, Account):
                 continue
             sits = came.sender in at.seats and at.now.starts == message.attempt
-            if sits and is_answer_of(account.key, self._node.chain_id, self._node.me, message):
+            if sits and is_answer_of(account.key, self.known.chain_id, self.known.me, message):
                 self.answers[message.federation, message.attempt, came.sender] = message
 
     def _has_vaults(self, federation: bytes) -> bool:
@@ -315,7 +364,7 @@ class MemberMachine(FedMachine):
         self._offered = {key: one for key, one in self._offered.items() if key[0] != at.id or key[1] == runs}
         self._serving = {key for key in self._serving if key[0] != at.id or key[1] == runs}
 
-    def forget(self, federation: bytes) -> Iterator[FedEffect]:
+    def forget(self, federation: bytes) -> Iterator[Effect]:
         """It left the state."""
         yield from self._stop(federation)
         self._final.discard(federation)
@@ -334,4 +383,4 @@ class MemberMachine(FedMachine):
                 f"this node does not train in {self._full.hex()[:12]}: it does in {MOST_JOINED} already. Leave others, join again"
             )
             found.append(Notice("fed.full", self._full, full))
-        return found + self._maker.notices() + self._own.notices()
+        return found + self._maker.notices() + self._own.notices() + super().notices()

@@ -3,14 +3,14 @@
     ledger                      input                 effect
     MEASURE                                           FetchContent of the model; hidden file: Decrypt, or KeyAsk
     KeyAsk of another seat                            KeyGive, where the key is here
-                                all is here           EvaluateRun
+                                all is here           `evaluate`, as soon as the image is here
                                 RunEnded              Submit CommitMeasure (measure and salt in the book before)
                                 half the window over  NOMODEL, BADKEY or ABSTAIN where something is missing
     OPEN, own commitment stands                       OpenLosses
                                 LossesOpened          Submit OpenMeasure
 
-Of a sum of cells it measures the candidates (LC-FED-61): FetchContent of base and sums, Compute of the candidates, one EvaluateAll,
-and OpenSteps in the place of OpenMeasure. Candidates that are not those of the ledger are NOMODEL.
+Of a sum of cells it measures the candidates (LC-FED-61): FetchContent of base and sums, Compute of the candidates, one run of
+`evaluates`, and OpenSteps in the place of OpenMeasure. Candidates that are not those of the ledger are NOMODEL.
 
 Book: what was committed, with its salt: a node that starts again opens that, or nothing.
 """
@@ -45,22 +45,14 @@ from learningchain.chain.types import Hash, Uint, cid_text
 from learningchain.client.contracts.federation.roles.channel import KeyAsk, KeyGive, tell
 from learningchain.client.contracts.federation.roles.looking import FederationLook, delta_size, look, owed, proposed_in
 from learningchain.client.contracts.federation.roles.measured_list import AskedLosses, asked_of, list_of
+from learningchain.client.contracts.federation.roles.role import KIND, MODEL_PIN, FederationRole
+from learningchain.client.contracts.federation.roles.runs import run_name
 from learningchain.client.contracts.federation.roles.sponsor import BOX as KEY_BOX
 from learningchain.client.contracts.federation.roles.sponsor import KEY_BOX_LABEL, key_context
 from learningchain.client.contracts.federation.small_tasks import ProposeModels
-from learningchain.client.contracts.federation.steps import (
-    KIND,
-    MODEL_PIN,
-    EvaluateAll,
-    EvaluateRun,
-    FedEffect,
-    FedInput,
-    FedMachine,
-    NodeSelf,
-    one_of,
-)
 from learningchain.client.contracts.federation.tasks import MadeFile
 from learningchain.client.keys.boxes import CannotOpen, CannotSeal, open_box, seal_box
+from learningchain.client.work.boxes import OwnBoxKeys
 from learningchain.client.work.events import (
     Chain,
     Compute,
@@ -70,8 +62,10 @@ from learningchain.client.work.events import (
     ContentReady,
     Decrypt,
     DropFile,
+    Effect,
     EndScope,
     FetchContent,
+    Input,
     LossesOpened,
     Notice,
     OpenLosses,
@@ -79,7 +73,9 @@ from learningchain.client.work.events import (
     RunEnded,
     Submit,
     Unpin,
+    one_of_run,
 )
+from learningchain.client.work.machine import Recalled
 from learningchain.sandbox import Outcome
 
 MARGIN_MS = 20_000
@@ -141,11 +137,11 @@ class _Measuring:
         return f"fed-measure:{self.federation.hex()}:{self.r}:{self.again}"
 
 
-class PanelMachine(FedMachine):
+class PanelMachine(FederationRole):
     name = f"{KIND}.panel"
 
-    def __init__(self, node: NodeSelf, book: PanelBook = NEW_PANEL_BOOK) -> None:
-        self._node = node
+    def __init__(self, known: Recalled, keys: OwnBoxKeys, book: PanelBook = NEW_PANEL_BOOK) -> None:
+        super().__init__(known, keys)
         self._sealed = {one.federation: one for one in book.sealed}
         """The last one of each federation: no other can be opened any more."""
         self._now: dict[bytes, _Measuring] = {}
@@ -160,7 +156,7 @@ class PanelMachine(FedMachine):
     def book(self) -> PanelBook:
         return PanelBook([one for _, one in sorted(self._sealed.items())])
 
-    def respond(self, given: FedInput) -> Iterable[FedEffect]:
+    def respond(self, given: Input) -> Iterable[Effect]:
         match given:
             case PeerSaid(message=KeyGive() | KeyAsk()) if len(self._heard) < MOST_HEARD:
                 self._heard.append(given)
@@ -211,13 +207,13 @@ class PanelMachine(FedMachine):
 
     # --- the ledger --------------------------------------------------------------------------------------------------------------
 
-    def _look(self, given: Chain) -> Iterator[FedEffect]:
-        duties = owed(given, self._node.me)
+    def _look(self, given: Chain) -> Iterator[Effect]:
+        duties = owed(given, self.known.me)
         yield from self._take_and_give_keys(given)
         seen = set()
         for federation, asked in sorted(duties.items()):
             at = look(given.reader, federation)
-            seat = next((one for one in at.now.panel if one.account == self._node.me), None) if at is not None else None
+            seat = next((one for one in at.now.panel if one.account == self.known.me), None) if at is not None else None
             if at is None or seat is None:
                 continue
             if FederationDuty.MEASURE in asked:
@@ -233,11 +229,11 @@ class PanelMachine(FedMachine):
         for federation in [one for one in self._sealed if self._is_over(look(given.reader, one), self._sealed[one])]:
             del self._sealed[federation]
 
-    def _free(self, given: Chain) -> Iterator[FedEffect]:
+    def _free(self, given: Chain) -> Iterator[Effect]:
         """Where this account has no seat any more, or the federation has ended, key and model go."""
         for federation in sorted({*self._keys, *self._pinned}):
             at = look(given.reader, federation)
-            if at is not None and at.state != FederationState.END and any(one.account == self._node.me for one in at.now.panel):
+            if at is not None and at.state != FederationState.END and any(one.account == self.known.me for one in at.now.panel):
                 continue
             self._keys.pop(federation, None)
             if self._pinned.pop(federation, None) is not None:
@@ -249,7 +245,7 @@ class PanelMachine(FedMachine):
             return True
         return (at.now.r, at.now.again) != (sealed.r, sealed.again)
 
-    def _measure(self, at: FederationLook, seat: PanelSeat, clock: int) -> Iterator[FedEffect]:
+    def _measure(self, at: FederationLook, seat: PanelSeat, clock: int) -> Iterator[Effect]:
         this = at.now.r, at.now.again
         sealed = self._sealed.get(at.id)
         if sealed is not None and (sealed.r, sealed.again) == this:
@@ -271,7 +267,7 @@ class PanelMachine(FedMachine):
             yield from self._bring(at, seat, one, clock)
             return
         steps = [one.steps or StepsMeasure(one.measure.code, [])] if one.models else []
-        sealed = SealedMeasure(at.id, *this, one.measure, self._node.rng(32), one.run, steps)
+        sealed = SealedMeasure(at.id, *this, one.measure, self.known.rng(32), one.run, steps)
         self._sealed[at.id] = sealed
         if one.models and one.model is not None:
             yield DropFile(one.model)
@@ -288,10 +284,10 @@ class PanelMachine(FedMachine):
 
     def _commit(self, sealed: SealedMeasure) -> Submit:
         ref, r, again = sealed.federation, sealed.r, sealed.again
-        seal = measure_commitment(self._node.chain_id, ref, r, again, self._node.me, sealed.said, sealed.salt)
+        seal = measure_commitment(self.known.chain_id, ref, r, again, self.known.me, sealed.said, sealed.salt)
         return Submit(KIND, f"measure:{ref.hex()}:{r}:{again}", ref, CommitMeasure(ref, r, again, seal))
 
-    def _bring(self, at: FederationLook, seat: PanelSeat, one: _Measuring, clock: int) -> Iterator[FedEffect]:
+    def _bring(self, at: FederationLook, seat: PanelSeat, one: _Measuring, clock: int) -> Iterator[Effect]:
         """The model, the hidden file where there is one, then the run."""
         half = at.now.deadline - evaluation_window(at.params, at.terms) // 2
         if one.models:
@@ -304,7 +300,7 @@ class PanelMachine(FedMachine):
             key = self._key(at, seat)
             if key is None and clock >= one.asked_at + ASK_MS:
                 one.asked_at = clock
-                others = [one.account for one in at.now.panel if one.box and one.account != self._node.me]
+                others = [one.account for one in at.now.panel if one.box and one.account != self.known.me]
                 yield from (tell(who, KeyAsk(at.id)) for who in (at.posting.sponsor, *others))
             if key is not None and "hidden" not in one.asked:
                 one.asked.add("hidden")
@@ -314,10 +310,9 @@ class PanelMachine(FedMachine):
             return
         one.tries += 1
         one.run = f"{one.scope}:{one.tries}"
-        kind = EvaluateAll if one.models else EvaluateRun
-        yield kind(one.run, at.id, at.terms, one.model, one.hidden, at.posting.sponsor)
+        yield self.awaited.evaluate(one.run, at, one.model, one.hidden, several=bool(one.models))
 
-    def _propose(self, at: FederationLook, one: _Measuring, until: int) -> Iterator[FedEffect]:
+    def _propose(self, at: FederationLook, one: _Measuring, until: int) -> Iterator[Effect]:
         """The candidates, by this node's own computation."""
         found = at.reader.get(records.round_key(at.id, at.now.r))
         if not isinstance(found, RoundRecord):
@@ -329,7 +324,7 @@ class PanelMachine(FedMachine):
                 yield FetchContent(one.scope, tag, at.id, cid_text(cid), size, until, pin=MODEL_PIN, holder=who)
         if one.base is not None and one.sums is not None and "models" not in one.asked:
             one.asked.add("models")
-            place = at.place(self._node.chain_id)._replace(attempt=found.attempt)
+            place = at.place(self.known.chain_id)._replace(attempt=found.attempt)
             terms = at.terms
             task = ProposeModels(place, terms.dims, terms.size, one.base, one.sums, found.clip, one.models)
             yield Compute(one.scope, "models", at.id, task)
@@ -343,8 +338,8 @@ class PanelMachine(FedMachine):
 
     def _learn(self, at: FederationLook, box: bytes) -> None:
         """Only the key that the terms commit to."""
-        context = key_context(self._node.chain_id, at.id, self._node.me)
-        for private in self._node.privates():
+        context = key_context(self.known.chain_id, at.id, self.known.me)
+        for private in self.keys.privates():
             try:
                 key = open_box(box, private, KEY_BOX_LABEL, context)
             except CannotOpen:
@@ -352,7 +347,7 @@ class PanelMachine(FedMachine):
             if any(sha256(key) == hidden.key_hash for hidden in at.terms.hidden):
                 self._keys[at.id] = key
 
-    def _take_and_give_keys(self, given: Chain) -> Iterator[FedEffect]:
+    def _take_and_give_keys(self, given: Chain) -> Iterator[Effect]:
         """A key is known by its hash, so any seat may give it, and a seat that has it gives it to one that follows."""
         heard, self._heard = self._heard, []
         for came in heard:
@@ -360,18 +355,18 @@ class PanelMachine(FedMachine):
                 continue
             at = look(given.reader, came.message.federation)
             seats = {one.account: one for one in at.now.panel} if at is not None else {}
-            if at is None or self._node.me not in seats:
+            if at is None or self.known.me not in seats:
                 continue
             if isinstance(came.message, KeyGive):
                 if came.sender == at.posting.sponsor or came.sender in seats:
                     self._learn(at, came.message.box)
-            elif came.sender in seats and came.sender != self._node.me:
-                key, to = self._key(at, seats[self._node.me]), seats[came.sender]
+            elif came.sender in seats and came.sender != self.known.me:
+                key, to = self._key(at, seats[self.known.me]), seats[came.sender]
                 if key is not None:
                     yield tell(to.account, KeyGive(at.id, self._box(at, key, to)))
 
     def _box(self, at: FederationLook, key: bytes, seat: PanelSeat) -> bytes:
-        rng, context = self._node.rng, key_context(self._node.chain_id, at.id, seat.account)
+        rng, context = self.known.rng, key_context(self.known.chain_id, at.id, seat.account)
         try:
             return seal_box(key, seat.box_key, rng(32), KEY_BOX_LABEL, context)
         except (CannotSeal, ValueError):
@@ -379,11 +374,11 @@ class PanelMachine(FedMachine):
 
     # --- openings --------------------------------------------------------------------------------------------------------------
 
-    def _open(self, at: FederationLook, seat: PanelSeat) -> Iterator[FedEffect]:
+    def _open(self, at: FederationLook, seat: PanelSeat) -> Iterator[Effect]:
         sealed = self._sealed.get(at.id)
         if sealed is None or (sealed.r, sealed.again) != (at.now.r, at.now.again):
             return
-        own = measure_commitment(self._node.chain_id, at.id, sealed.r, sealed.again, self._node.me, sealed.said, sealed.salt)
+        own = measure_commitment(self.known.chain_id, at.id, sealed.r, sealed.again, self.known.me, sealed.said, sealed.salt)
         if own != seat.commitment:
             return
         scope = f"fed-open:{at.id.hex()}:{sealed.r}:{sealed.again}"
@@ -407,14 +402,16 @@ class PanelMachine(FedMachine):
     def notices(self) -> list[Notice]:
         text = "this node has a seat on the panel of {} and cannot measure round {}: {}"
         found = sorted(self._now.items())
-        return [Notice("fed.panel", ref, text.format(ref.hex()[:12], one.r, one.why)) for ref, one in found if one.why]
+        unable = [Notice("fed.panel", ref, text.format(ref.hex()[:12], one.r, one.why)) for ref, one in found if one.why]
+        return unable + super().notices()
 
 
 def _asked_in(at: FederationLook, sealed: SealedMeasure) -> list[tuple[AskedLosses, str]]:
-    """What leaves are asked for, if any, and the run that measured them."""
+    """What leaves are asked for, if any, and the run that measured them, as the sandbox calls it."""
+    run = run_name(sealed.run)
     if not sealed.steps:
-        return [(AskedLosses(0, 0, measured), sealed.run) for measured in sealed.measure.measured]
+        return [(AskedLosses(0, 0, measured), run) for measured in sealed.measure.measured]
     if sealed.steps[0].code != MeasureCode.OK:
         return []
     asked = asked_of(proposed_in(at), sealed.steps[0], at.now.probe)
-    return [(asked, one_of(sealed.run, asked.place))]
+    return [(asked, one_of_run(run, asked.place))]

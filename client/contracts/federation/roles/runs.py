@@ -84,18 +84,15 @@ def local_spec(
     return _spec(terms, wall, run_id=run, image_id=image_id, phase="local", seed=seed, budget_s=_budget(wall), inputs=inputs)
 
 
-def evaluate_spec(terms: FederationTerms, *, run: str, image_id: str, model: Path, hidden: Path | None) -> RunSpec | str:
-    """A measurement: what the program sees of it is the same for every seat."""
-    inputs: dict[str, Path | DataSet] = {"model": model} if hidden is None else {"model": model, "eval": hidden}
+def evaluate_spec(
+    terms: FederationTerms, *, run: str, image_id: str, model: Path, hidden: Path | None, several: bool = False
+) -> RunSpec | str:
+    """A measurement: what the program sees of it is the same for every seat. `several`: of the candidates of a sum of cells, which
+    are in the file one behind the other."""
+    phase, name = ("evaluates", "models") if several else ("evaluate", "model")
+    inputs: dict[str, Path | DataSet] = {name: model} if hidden is None else {name: model, "eval": hidden}
     wall = float(terms.limits.eval_s)
-    return _spec(terms, wall, run_id=run, image_id=image_id, phase="evaluate", budget_s=terms.limits.eval_s, inputs=inputs)
-
-
-def evaluates_spec(terms: FederationTerms, *, run: str, image_id: str, models: Path, hidden: Path | None) -> RunSpec | str:
-    """The measurement of the candidates of a sum of cells, in one run."""
-    inputs: dict[str, Path | DataSet] = {"models": models} if hidden is None else {"models": models, "eval": hidden}
-    wall = float(terms.limits.eval_s)
-    return _spec(terms, wall, run_id=run, image_id=image_id, phase="evaluates", budget_s=terms.limits.eval_s, inputs=inputs)
+    return _spec(terms, wall, run_id=run, image_id=image_id, phase=phase, budget_s=terms.limits.eval_s, inputs=inputs)
 
 
 def _budget(wall_s: float) -> int:

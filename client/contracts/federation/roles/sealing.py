@@ -15,31 +15,31 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from learningchain.chain.tags import Tag
-from learningchain.client.contracts.federation.steps import NodeSelf
+from learningchain.client.work.machine import Recalled
 
 SEALED: Final = 48
 _AT_REST = Tag("lc/fed-at-rest", "keys of attempts at rest")
 _INFO: Final = b"learningchain attempt key at rest 1"
 
 
-def seal_key(node: NodeSelf, federation: bytes, attempt: int, private: bytes) -> bytes:
+def seal_key(known: Recalled, federation: bytes, attempt: int, private: bytes) -> bytes:
     """Empty where the account's key is not on this machine."""
-    cipher = _cipher(node, federation, attempt)
+    cipher = _cipher(known, federation, attempt)
     return b"" if cipher is None else cipher.encrypt(bytes(12), private, None)
 
 
-def open_key(node: NodeSelf, federation: bytes, attempt: int, sealed: bytes) -> bytes:
+def open_key(known: Recalled, federation: bytes, attempt: int, sealed: bytes) -> bytes:
     """The private key; empty where there is none, or the account has another key now."""
-    cipher = _cipher(node, federation, attempt) if sealed else None
+    cipher = _cipher(known, federation, attempt) if sealed else None
     try:
         return b"" if cipher is None else cipher.decrypt(bytes(12), sealed, None)
     except InvalidTag:
         return b""
 
 
-def _cipher(node: NodeSelf, federation: bytes, attempt: int) -> ChaCha20Poly1305 | None:
+def _cipher(known: Recalled, federation: bytes, attempt: int) -> ChaCha20Poly1305 | None:
     """For one attempt: each has one private key, so no nonce is needed."""
-    if node.sign is None:
+    if known.sign is None:
         return None
-    signature = node.sign(_AT_REST.hash(node.chain_id, federation, attempt.to_bytes(8, "big"), node.me))
+    signature = known.sign(_AT_REST.hash(known.chain_id, federation, attempt.to_bytes(8, "big"), known.me))
     return ChaCha20Poly1305(HKDF(hashes.SHA256(), 32, None, _INFO).derive(signature))

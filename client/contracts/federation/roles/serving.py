@@ -7,7 +7,7 @@ from learningchain.chain.contracts.federation import records
 from learningchain.chain.contracts.federation.messages import ServeCells, ServeFederation
 from learningchain.chain.contracts.membership import Member, member_key
 from learningchain.chain.host import Account, account_key
-from learningchain.client.contracts.federation.steps import KIND
+from learningchain.client.contracts.federation.roles.role import KIND
 from learningchain.client.work.events import Chain, Effect, Input, Settled, Submit
 from learningchain.client.work.machine import Machine, Recalled
 

@@ -3,10 +3,10 @@
     ledger                                   effect
     it is there                              ServeFile of the initial model to everybody
     IDLE                                     Submit StartRound, where rounds are to be started; refused: again after a while
-    IDLE, the terms have a reference         as a member: base, LocalRun; Compute TryReference; aligned and none: no start, a Notice
+    IDLE, the terms have a reference         as a member: base, `local`; Compute TryReference; aligned and none: no start, a Notice
     KEY; MEASURE, a seat followed            Submit SealKey: the key of the hidden file in a box for each seat that has none
     KeyAsk of a seat                         KeyGive
-    TRAIN, the terms have a reference        as a member: base, LocalRun, file; Submit ReferUpdate
+    TRAIN, the terms have a reference        as a member: base, `local`, file; Submit ReferUpdate
     HAVE                                     ServeFile of the reference to the aggregators, not earlier: members see it never
     END                                      FetchContent of the best model
 
@@ -25,14 +25,16 @@ from learningchain.chain.codec import Wire
 from learningchain.chain.contracts.federation.duties import FederationDuty
 from learningchain.chain.contracts.federation.messages import PaySplit, ReferUpdate, SealKey, StartRound
 from learningchain.chain.contracts.federation.records import FederationState
-from learningchain.chain.types import Hash, cid_text
+from learningchain.chain.types import cid_text
 from learningchain.client.contracts.federation.roles.channel import KeyAsk, KeyGive, tell
 from learningchain.client.contracts.federation.roles.looking import FederationLook, look, owed
-from learningchain.client.contracts.federation.roles.making import NO_UPDATES, MakerBook, UpdateMaker
-from learningchain.client.contracts.federation.steps import KIND, FedEffect, FedInput, FedMachine, NodeSelf
-from learningchain.client.contracts.federation.wishes import PathText, SponsorWish
+from learningchain.client.contracts.federation.roles.making import NO_UPDATES, MakerBook, UpdateMaker, files_of
+from learningchain.client.contracts.federation.roles.role import KIND, FederationRole
+from learningchain.client.contracts.federation.wishes import SponsoredFederation, SponsorWish, Wish
 from learningchain.client.keys.boxes import CannotSeal, seal_box
-from learningchain.client.work.events import Chain, FetchContent, Notice, PeerSaid, ServeFile, Settled, Submit
+from learningchain.client.work.boxes import OwnBoxKeys
+from learningchain.client.work.events import Chain, Effect, FetchContent, Input, Notice, PeerSaid, ServeFile, Settled, Submit
+from learningchain.client.work.machine import Recalled
 
 RETRY_MS = 20_000
 """Chain clock after which a start that was refused is tried again."""
@@ -50,14 +52,6 @@ def key_context(chain: bytes, federation: bytes, seat: bytes) -> bytes:
     return chain + federation + seat
 
 
-class SponsoredFederation(Wire, frozen=True):
-    federation: Hash
-    initial: PathText
-    hidden_key: Annotated[bytes, Meta(max_length=32)]
-    data: Annotated[str, Meta(max_length=256)]
-    auto: bool
-
-
 class SponsorBook(Wire, frozen=True):
     opened: Annotated[list[SponsoredFederation], Meta(max_length=MOST_OPENED)]
     updates: MakerBook
@@ -66,13 +60,15 @@ class SponsorBook(Wire, frozen=True):
 NEW_SPONSOR_BOOK = SponsorBook([], NO_UPDATES)
 
 
-class SponsorMachine(FedMachine):
+class SponsorMachine(FederationRole):
     name = f"{KIND}.sponsor"
+    wishes = "sponsor"
 
-    def __init__(self, node: NodeSelf, book: SponsorBook = NEW_SPONSOR_BOOK) -> None:
-        self._node = node
+    def __init__(self, known: Recalled, keys: OwnBoxKeys, book: SponsorBook = NEW_SPONSOR_BOOK) -> None:
+        super().__init__(known, keys)
         self._opened = {one.federation: one for one in book.opened}
-        self._maker = UpdateMaker(node, book.updates, "fed-reference")
+        self.awaited.images.update(one.federation for one in book.opened if one.data)
+        self._maker = UpdateMaker(self.known, self.awaited, book.updates, "fed-reference")
         self._serving: set[tuple[bytes, int]] = set()
         self._starts: dict[bytes, tuple[int, int, int]] = {}
         """By federation: starts used up, tries of the next one, and when the next try may be (chain clock)."""
@@ -96,16 +92,26 @@ class SponsorMachine(FedMachine):
     def book(self) -> SponsorBook:
         return SponsorBook(list(self._opened.values()), self._maker.book)
 
-    def respond(self, given: FedInput) -> Iterable[FedEffect]:
+    @property
+    def runs(self) -> bool:
+        """Training on the reference data."""
+        return any(one.data for one in self._opened.values())
+
+    def files(self, book: SponsorBook) -> set[Path]:
+        return files_of(book.updates)
+
+    def wished(self, wish: Wish) -> Iterator[Effect]:
+        if not isinstance(wish, SponsorWish):
+            return
+        found = SponsoredFederation(wish.federation, str(Path(wish.initial)), wish.hidden_key, wish.data, wish.auto)
+        yield from self._make_room(wish.federation)
+        if wish.federation in self._opened and self._opened[wish.federation].data != wish.data:
+            yield from self._maker.train_anew(wish.federation)
+        if wish.federation in self._opened or len(self._opened) < MOST_OPENED:
+            self._opened[wish.federation] = found
+
+    def respond(self, given: Input) -> Iterable[Effect]:
         match given:
-            case SponsorWish():
-                found = SponsoredFederation(given.federation, str(Path(given.initial)), given.hidden_key, given.data, given.auto)
-                gone = list(self._make_room(given.federation))
-                if given.federation in self._opened and self._opened[given.federation].data != given.data:
-                    gone += self._maker.train_anew(given.federation)
-                if given.federation in self._opened or len(self._opened) < MOST_OPENED:
-                    self._opened[given.federation] = found
-                return gone
             case PeerSaid(message=KeyAsk()) if len(self._heard) < MOST_HEARD:
                 self._heard.append(given)
             case Settled() if given.key in self._pending:
@@ -116,16 +122,16 @@ class SponsorMachine(FedMachine):
                 self._maker.hear(given)
         return ()
 
-    def _make_room(self, federation: bytes) -> Iterator[FedEffect]:
+    def _make_room(self, federation: bytes) -> Iterator[Effect]:
         """The oldest that is not in the state goes: it left it, or never came, as its opening was refused."""
         old = next((one for one in self._opened if one in self._absent), None)
         if old is not None and federation not in self._opened and len(self._opened) >= MOST_OPENED:
             del self._opened[old]
             yield from self._maker.forget(old)
 
-    def _look(self, given: Chain) -> Iterator[FedEffect]:
+    def _look(self, given: Chain) -> Iterator[Effect]:
         self._clock = given.clock
-        duties = owed(given, self._node.me)
+        duties = owed(given, self.known.me)
         heard, self._heard = self._heard, []
         self._absent &= self._opened.keys()
         for federation, own in sorted(self._opened.items()):
@@ -134,7 +140,7 @@ class SponsorMachine(FedMachine):
                 self._absent.add(federation)
                 continue
             self._absent.discard(federation)
-            if at.posting.sponsor != self._node.me:
+            if at.posting.sponsor != self.known.me:
                 continue
             yield from self._maker.tidy(at)
             if at.state == FederationState.END:
@@ -162,7 +168,7 @@ class SponsorMachine(FedMachine):
 
     # --- rounds ----------------------------------------------------------------------------------------------------------------
 
-    def _start_with_reference(self, at: FederationLook, own: SponsoredFederation) -> Iterator[FedEffect]:
+    def _start_with_reference(self, at: FederationLook, own: SponsoredFederation) -> Iterator[Effect]:
         """LC-FILE-18: with split aligned a start without a reference comes to nothing, so the node tries its own first. Beside
         a cell each is long enough (LC-FILE-50)."""
         if not at.now.r or not at.terms.reference or not own.data or at.has_cells:
@@ -186,7 +192,7 @@ class SponsorMachine(FedMachine):
         if found or not aligned:
             yield from self._start(at)
 
-    def _start(self, at: FederationLook) -> Iterator[FedEffect]:
+    def _start(self, at: FederationLook) -> Iterator[Effect]:
         starts, tries, after = self._starts.get(at.id, (-1, 0, 0))
         if starts != at.now.starts:
             starts, tries, after = at.now.starts, 0, 0
@@ -206,13 +212,13 @@ class SponsorMachine(FedMachine):
     # --- the hidden file and the reference ---------------------------------------------------------------------------------------
 
     def _box(self, at: FederationLook, own: SponsoredFederation, seat: bytes, box_key: bytes) -> bytes:
-        rng, context = self._node.rng, key_context(self._node.chain_id, at.id, seat)
+        rng, context = self.known.rng, key_context(self.known.chain_id, at.id, seat)
         try:
             return seal_box(own.hidden_key, box_key, rng(32), KEY_BOX_LABEL, context)
         except (CannotSeal, ValueError):
             return rng(BOX)
 
-    def _refer(self, at: FederationLook, own: SponsoredFederation) -> Iterator[FedEffect]:
+    def _refer(self, at: FederationLook, own: SponsoredFederation) -> Iterator[Effect]:
         made = self._maker.made(at.id, at.now.starts)
         if made is None:
             yield from self._maker.work(at, own.data, secret=False)
@@ -220,7 +226,7 @@ class SponsorMachine(FedMachine):
         op = ReferUpdate(at.id, at.now.starts, made.cid)
         yield Submit(KIND, f"refer:{at.id.hex()}:{at.now.starts}", at.id, op)
 
-    def _serve_reference(self, at: FederationLook) -> Iterator[FedEffect]:
+    def _serve_reference(self, at: FederationLook) -> Iterator[Effect]:
         made = self._maker.made(at.id, at.now.starts)
         if made is None or at.attempt is None or at.attempt.reference != made.cid or at.state not in SERVED:
             return
@@ -238,7 +244,7 @@ class SponsorMachine(FedMachine):
             Notice("fed.no-reference", ref, text.format(r, ref.hex()[:12], aligned if stops else other))
             for ref, (r, stops) in sorted(self._unfit.items())
         ]
-        return [*self._maker.notices(), *unfit]
+        return [*self._maker.notices(), *unfit, *super().notices()]
 
 
 def _asks(came: PeerSaid, federation: bytes) -> bool:

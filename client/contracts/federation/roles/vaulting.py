@@ -41,10 +41,11 @@ from learningchain.client.contracts.federation.roles.channel import ShareAsk, Sh
 from learningchain.client.contracts.federation.roles.looking import FederationLook
 from learningchain.client.contracts.federation.roles.making import LocalKept
 from learningchain.client.contracts.federation.roles.ring import RING_MS, keepers_of, most_bytes
-from learningchain.client.contracts.federation.steps import KIND, FedEffect, FedInput, NodeSelf
+from learningchain.client.contracts.federation.roles.role import KIND
 from learningchain.client.contracts.federation.tasks import MadeFile, MakeVault, OpenVault, ReadHead, ReadVault
 from learningchain.client.contracts.federation.wishes import PathText, VaultWish
 from learningchain.client.node.interface import PRIVATE
+from learningchain.client.work.boxes import OwnBoxKeys
 from learningchain.client.work.events import (
     Compute,
     Computed,
@@ -52,8 +53,10 @@ from learningchain.client.work.events import (
     ContentMissing,
     ContentReady,
     DropFile,
+    Effect,
     EndScope,
     FetchContent,
+    Input,
     Notice,
     PeerSaid,
     ServeFile,
@@ -61,6 +64,7 @@ from learningchain.client.work.events import (
     Submit,
     Unpin,
 )
+from learningchain.client.work.machine import Recalled
 from learningchain.p2p.content.cid import CidBytes
 
 EVERY: Final = 5
@@ -152,8 +156,8 @@ class _Lost:
 class OwnVaults:
     """`book` is replaced, never changed."""
 
-    def __init__(self, node: NodeSelf, book: OwnVaultBook = NO_OWN_VAULTS) -> None:
-        self._node, self.book = node, book
+    def __init__(self, known: Recalled, keys: OwnBoxKeys, book: OwnVaultBook = NO_OWN_VAULTS) -> None:
+        self._known, self._keys, self.book = known, keys, book
         self._making: dict[str, VaultMade] = {}
         """By scope, without what the task makes."""
         self._tried: set[tuple[bytes, int]] = set()
@@ -182,12 +186,14 @@ class OwnVaults:
 
     # --- inputs ------------------------------------------------------------------------------------------------------------------
 
-    def hear(self, given: FedInput) -> list[FedEffect]:
+    def wished(self, wish: VaultWish) -> Iterator[Effect]:
+        if wish.on:
+            self._want(wish)
+        else:
+            yield from self.stop(wish.federation)
+
+    def hear(self, given: Input) -> None:
         match given:
-            case VaultWish(on=True):
-                self._want(given)
-            case VaultWish():
-                return list(self.stop(given.federation))
             case PeerSaid(message=ShareGive() as give) if self.awaits(give.federation) and len(self._heard) < MOST_HEARD:
                 self._heard.append((given.sender, give))
             case Computed() if given.scope in self._making:
@@ -201,7 +207,6 @@ class OwnVaults:
                 for federation, lost in self._lost.items():
                     if lost.scope == given.scope:
                         self._hear_of(federation, lost, given)
-        return []
 
     def _want(self, given: VaultWish) -> None:
         """Said again, with a vault that did not come back, it is tried once more."""
@@ -212,7 +217,7 @@ class OwnVaults:
         mine = VaultWanted(given.federation, list(given.holders), VaultStage.NONE, "")
         self.book = replace(self.book, wanted=[*others, mine])
 
-    def stop(self, federation: bytes) -> Iterator[FedEffect]:
+    def stop(self, federation: bytes) -> Iterator[Effect]:
         """Nothing more is made; what others keep they keep until the federation has left the state."""
         if federation in self._lost or self._made(federation):
             yield Unpin(federation, f"{OWN_PIN}:{federation.hex()}")
@@ -230,8 +235,8 @@ class OwnVaults:
 
     # --- what the ledger says ----------------------------------------------------------------------------------------------------
 
-    def look(self, at: FederationLook, local: LocalKept | None, clock: int) -> Iterator[FedEffect]:
-        member, wanted = at.reader.get(records.member_key(at.id, self._node.me)), self._wanted(at.id)
+    def look(self, at: FederationLook, local: LocalKept | None, clock: int) -> Iterator[Effect]:
+        member, wanted = at.reader.get(records.member_key(at.id, self._known.me)), self._wanted(at.id)
         if wanted is None or not isinstance(member, FederationMember) or not member.index:
             return
         if member.vault and all(one.cid != member.vault for one in self._made(at.id)):
@@ -255,22 +260,22 @@ class OwnVaults:
                 return r if ended or r % EVERY == 0 else 0
         return 0
 
-    def _make(self, at: FederationLook, wanted: VaultWanted, local: LocalKept | None) -> Iterator[FedEffect]:
+    def _make(self, at: FederationLook, wanted: VaultWanted, local: LocalKept | None) -> Iterator[Effect]:
         r = self._due(at, local)
         if local is None or not r or self._has_made(at.id, r) or (at.id, r) in self._tried:
             return
         self._tried.add((at.id, r))
         holders = self._box_keys(at, wanted)
-        if self._node.derive is None and not holders:
+        if self._known.derive is None and not holders:
             self._say(at.id, why=WITHOUT_SECRET)
             return
-        key, place = self._node.rng(32), VaultPlace(at.id, self._node.me, r)
-        head = make_head(place, key, self._node.derive, holders, self._node.rng)
+        key, place = self._known.rng(32), VaultPlace(at.id, self._known.me, r)
+        head = make_head(place, key, self._known.derive, holders, self._known.rng)
         scope = f"fed-vault:{at.id.hex()}:{r}"
         self._making[scope] = VaultMade(at.id, r, bytes(36), "", len(holders))
         few = f"{len(holders)} of the holders that were named are vetted members, {LEAST_HOLDERS} are needed: there are no shares"
         self._say(at.id, why=few if wanted.holders and not holders else "")
-        task = MakeVault(head, key, self._node.rng(12), Path(local.path), at.terms.dims, at.terms.size)
+        task = MakeVault(head, key, self._known.rng(12), Path(local.path), at.terms.dims, at.terms.size)
         yield Compute(scope, "make", at.id, task)
 
     def _box_keys(self, at: FederationLook, wanted: VaultWanted) -> dict[bytes, bytes]:
@@ -284,13 +289,13 @@ class OwnVaults:
                 found[holder] = known.box_key
         return found if len(found) >= LEAST_HOLDERS else {}
 
-    def _name(self, at: FederationLook, member: FederationMember) -> Iterator[FedEffect]:
+    def _name(self, at: FederationLook, member: FederationMember) -> Iterator[Effect]:
         made = self._made(at.id)
         if made and made[-1].cid != member.vault and member.vault_r <= at.now.r:
             cid = made[-1].cid
             yield Submit(KIND, f"vault:{at.id.hex()}:{cid.hex()}", at.id, VaultModel(at.id, cid))
 
-    def _drop_old(self, federation: bytes, named: bytes) -> Iterator[FedEffect]:
+    def _drop_old(self, federation: bytes, named: bytes) -> Iterator[Effect]:
         """What stood before the vault that the ledger names now."""
         made = self._made(federation)
         if not made or made[-1].cid != named or len(made) == 1:
@@ -304,12 +309,12 @@ class OwnVaults:
         opened = [one for one in self.book.opened if one.federation != federation]
         self.book = replace(self.book, made=[*others, made[-1]], opened=opened)
 
-    def _serve(self, at: FederationLook, clock: int) -> Iterator[FedEffect]:
+    def _serve(self, at: FederationLook, clock: int) -> Iterator[Effect]:
         """To the two that keep it alone: they look for it when the ledger names it."""
         if clock < self._ring_at.get(at.id, -RING_MS) + RING_MS and all(one.cid in self._served for one in self._made(at.id)):
             return
         self._ring_at[at.id] = clock
-        peers = tuple(keepers_of(at, self._node.me))
+        peers = tuple(keepers_of(at, self._known.me))
         for one in self._made(at.id):
             if peers and self._served.get(one.cid) != peers:
                 self._served[one.cid] = peers
@@ -317,7 +322,7 @@ class OwnVaults:
 
     # --- coming back -------------------------------------------------------------------------------------------------------------
 
-    def _come_back(self, at: FederationLook, member: FederationMember, clock: int) -> Iterator[FedEffect]:
+    def _come_back(self, at: FederationLook, member: FederationMember, clock: int) -> Iterator[Effect]:
         lost = self._lost.get(at.id)
         if lost is None or lost.cid != member.vault:
             yield from self._give_up(at.id)
@@ -330,7 +335,7 @@ class OwnVaults:
         if lost.read is None:
             if "read" not in lost.done:
                 lost.done.add("read")
-                yield Compute(lost.scope, "read", at.id, ReadVault(at.id, self._node.me, lost.path))
+                yield Compute(lost.scope, "read", at.id, ReadVault(at.id, self._known.me, lost.path))
             return
         if lost.place is None:
             self._begin_opening(at, member, lost)
@@ -347,19 +352,19 @@ class OwnVaults:
         if lost.read is None:
             return
         r, head = lost.read.r, lost.read.head
-        lost.place = VaultPlace(at.id, self._node.me, r)
+        lost.place = VaultPlace(at.id, self._known.me, r)
         if r >= member.vault_r:
             self._fail(at.id, lost, f"the vault says that it is of round {r}, which was not yet")
             return
         try:
-            if self._node.derive is None:
+            if self._known.derive is None:
                 raise BadVault("the account's key is at a signer, so no secret is here")
-            lost.keys = [own_key(head, lost.place, self._node.derive)]
+            lost.keys = [own_key(head, lost.place, self._known.derive)]
         except BadVault as why:
             if not head.shares:
                 self._fail(at.id, lost, f"{why}, and it has no shares: what it held is lost")
 
-    def _ask(self, at: FederationLook, lost: _Lost, clock: int) -> Iterator[FedEffect]:
+    def _ask(self, at: FederationLook, lost: _Lost, clock: int) -> Iterator[Effect]:
         """A holder reads its share in the file itself, which it gets from here."""
         if lost.read is None or lost.path is None or clock < lost.asked_at + ASK_MS:
             return
@@ -386,7 +391,7 @@ class OwnVaults:
                 self._take_share(lost, lost.read.head, lost.place, sender, give.box)
 
     def _take_share(self, lost: _Lost, head: VaultHead, place: VaultPlace, sender: bytes, box: bytes) -> None:
-        for private in self._node.privates():
+        for private in self._keys.privates():
             try:
                 share = given_share(box, head, place, sender, private)
             except BadVault:
@@ -433,7 +438,7 @@ class OwnVaults:
         lost.over = True
         self._say(federation, VaultStage.FAILED, why)
 
-    def _give_up(self, federation: bytes) -> Iterator[FedEffect]:
+    def _give_up(self, federation: bytes) -> Iterator[Effect]:
         lost = self._lost.pop(federation, None)
         if lost is not None:
             self._served.pop(lost.cid, None)
