@@ -7,9 +7,10 @@ A room is a folder or a loose file of `client/`. The contracts' slices are one r
 `FLOORS` lists the rooms from the top; an arrow from a lower one to a higher one runs upwards. `UPWARDS` may only fall: whoever
 mends one lowers it.
 
-The three that are left are for type checkers alone: `Config`, `Client` and `AccountView` are put together from the slices when the
-program runs, and a checker has to be told of what. Without them `config.work.attempts` and `node.submit_job()` had no type for
-whoever uses them; they end when a slice's part is asked for by its own type.
+The two that are left are for type checkers alone. `Config` and `Client` are put together from the slices when the program runs, and
+a checker has to be told of what, or `config.work.attempts` and `node.submit_job()` had no type for whoever uses them. Neither
+can move above the slices, whose code reads the one and calls the other: a command of jobs asks `node.account()`, which is
+membership's.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ FLOORS: Final = (
     *("slices", "cli", "doctor", "daemon", "dashboard", "api", "notify", "receipts", "callbacks", "work", "sdk", "node"),
     *("machines", "data", "config_change", "signer", "keys", "kept", "config", "schema", "addresses", "reading", "contracts"),
 )
-UPWARDS: Final = 3
+UPWARDS: Final = 2
 
 
 def room_of(module: str) -> str | None:

@@ -22,12 +22,7 @@ _PARTS = contracts.parts(ACCOUNT)
 _STANDING = {ACTIVE: "active", SUSPENDED: "suspended"}
 
 if TYPE_CHECKING:
-    # What a type checker knows of the parts that are found when the program runs.
-    from learningchain.client.contracts.membership.http.schema import MemberView
-
-    class AccountView(AccountBase, MemberView):
-        """What the ledger says of an account, and what each contract does (`AccountPart`)."""
-
+    AccountView = AccountBase  # what contracts add is found when the program runs; each reader of it says what it knows
 else:
     _VIEWS = (AccountBase, *(part.view for part in _PARTS.values()))
     AccountView = TypedDict("AccountView", {k: v for view in _VIEWS for k, v in get_type_hints(view, include_extras=True).items()})

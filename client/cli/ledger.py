@@ -28,8 +28,7 @@ from learningchain.client.schema.people import PEOPLE
 from learningchain.client.sdk.types import ApiError, NotFoundError
 
 if TYPE_CHECKING:
-    from learningchain.client.api.accounts import AccountView
-    from learningchain.client.schema.bodies import ParkedView, ReceiptProof, ServingView, StatusView, TxAnswer
+    from learningchain.client.schema.bodies import AccountBase, ParkedView, ReceiptProof, ServingView, StatusView, TxAnswer
     from learningchain.client.sdk.client import Client
 
 Wait = Annotated[float, Parameter(help="Seconds to wait until it is final; 0: do not wait.")]
@@ -133,7 +132,7 @@ async def read_status(node: Client) -> tuple[StatusView, str, str]:
         return found, role, in_commands(e.message) if e.name == "SANDBOX" else "-"
 
 
-def role_of(a: AccountView) -> str:
+def role_of(a: AccountBase) -> str:
     """What an account is called to, by the consensus or by a contract; else it is a member."""
     called = (part.role(a) for part in contracts.parts(PEOPLE).values())
     return "validator" if a.get("validator") else next((role for role in called if role), "member")
@@ -164,7 +163,7 @@ def balance(
     return 0
 
 
-async def _standing(node: Client, who: str | None) -> tuple[AccountView, int]:
+async def _standing(node: Client, who: str | None) -> tuple[AccountBase, int]:
     return await node.account(who), (await node.status())["clock_now"]
 
 

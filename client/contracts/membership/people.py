@@ -8,16 +8,16 @@ from learningchain.client.cli.common import counted, relative, size_text, when
 from learningchain.client.schema.people import PeoplePart
 
 if TYPE_CHECKING:
-    from learningchain.client.api.accounts import AccountView
+    from learningchain.client.contracts.membership.http.schema import MemberAccount
 
 
-def role(found: AccountView) -> str | None:
+def role(found: MemberAccount) -> str | None:
     if found.get("left"):
         return "left"
     return "verifier" if found.get("verifier") else None
 
 
-def rows(found: AccountView, clock: int) -> list[tuple[str, Any]]:
+def rows(found: MemberAccount, clock: int) -> list[tuple[str, Any]]:
     """A case in words: what bans, what happens otherwise, until when."""
     told: list[tuple[str, Any]] = [
         ("invited by", found.get("inviter") or "nobody: it was there first, or the validators admitted it")
@@ -37,7 +37,7 @@ def rows(found: AccountView, clock: int) -> list[tuple[str, Any]]:
     return told
 
 
-def _verifies(found: AccountView, clock: int) -> str:
+def _verifies(found: MemberAccount, clock: int) -> str:
     if found["rests_until"] > clock:
         return f"rests until {relative(found['rests_until'], clock)}: too many of its last duties were bad"
     if (own := found.get("capacity")) is None:

@@ -10,12 +10,12 @@ from learningchain.client.sdk.http import path_id
 from learningchain.client.sdk.node import NodeCalls
 
 if TYPE_CHECKING:
-    from learningchain.client.api.accounts import AccountView
     from learningchain.client.contracts.membership.http.schema import (
         BoxKeyAnswer,
         BoxKeyView,
         InvitationView,
         InviteAnswer,
+        MemberAccount,
         OpenCase,
     )
     from learningchain.client.schema.bodies import TxAnswer
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 class MembershipCalls(NodeCalls):
     @call
-    async def account(self, account: str | None = None) -> AccountView:
+    async def account(self, account: str | None = None) -> MemberAccount:
         """Standing and credits of an account, the node's own without one."""
         if account is None:
             account = (await self.status())["id"]
-        return cast("AccountView", await self.api.get(f"/v1/accounts/{path_id(account)}"))
+        return cast("MemberAccount", await self.api.get(f"/v1/accounts/{path_id(account)}"))
 
     @call
     async def balance(self, account: str | None = None) -> str:
@@ -35,7 +35,7 @@ class MembershipCalls(NodeCalls):
         return (await self.account(account))["balance"]
 
     @call
-    async def accounts(self, *, after: str | None = None, limit: int = 1_000) -> list[AccountView]:
+    async def accounts(self, *, after: str | None = None, limit: int = 1_000) -> list[MemberAccount]:
         return await self.api.rows("/v1/accounts", after=after, limit=limit)
 
     @call

@@ -32,8 +32,7 @@ from learningchain.client.node import process
 from learningchain.client.reading import variable
 
 if TYPE_CHECKING:
-    from learningchain.client.api.accounts import AccountView
-    from learningchain.client.contracts.membership.http.schema import InvitationView
+    from learningchain.client.contracts.membership.http.schema import InvitationView, MemberAccount
     from learningchain.client.contracts.membership.http.token import JoinToken
     from learningchain.client.keys.keystore import Identity
     from learningchain.client.sdk.client import Client
@@ -162,11 +161,11 @@ def leave(
     return finished(common, done, wait)
 
 
-async def _open_matters(node: Client) -> tuple[AccountView, list[InvitationView], bool]:
+async def _open_matters(node: Client) -> tuple[MemberAccount, list[InvitationView], bool]:
     return await node.account(), await node.invitations(), (await node.status())["validator"]
 
 
-def _open_words(own: AccountView, invitations: list[InvitationView], *, validator: bool) -> list[str]:
+def _open_words(own: MemberAccount, invitations: list[InvitationView], *, validator: bool) -> list[str]:
     found = []
     if validator:
         found.append("It is a validator: it leaves the set first, by the validators' vote.")

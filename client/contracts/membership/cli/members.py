@@ -14,8 +14,7 @@ from learningchain.client.cli.options import Parameter
 from learningchain.client.cli.paper import Console, Text
 
 if TYPE_CHECKING:
-    from learningchain.client.api.accounts import AccountView
-    from learningchain.client.contracts.membership.http.schema import OpenCase
+    from learningchain.client.contracts.membership.http.schema import MemberAccount, OpenCase
     from learningchain.client.schema.bodies import TxAnswer
     from learningchain.client.sdk.client import Client
 
@@ -41,8 +40,8 @@ def accounts(*, common: Common = HERE) -> int:
     return 0
 
 
-async def _every_account(node: Client) -> list[AccountView]:
-    found: list[AccountView] = []
+async def _every_account(node: Client) -> list[MemberAccount]:
+    found: list[MemberAccount] = []
     while page := await node.accounts(after=found[-1]["id"] if found else None, limit=PAGE):
         found += page
         if len(page) < PAGE:

@@ -9,6 +9,7 @@ from msgspec import Meta
 from learningchain.chain.contracts import CONTRACTS
 from learningchain.chain.params import MAX_INT
 from learningchain.client.schema.bodies import (
+    AccountBase,
     Page,
     Strict,
     TxAnswer,
@@ -170,3 +171,7 @@ class MemberView(TypedDict):
     capacity: CapacityView | None
     strikes: list[StrikeView]
     case: CaseView | None
+
+
+class MemberAccount(AccountBase, MemberView):
+    """An account as the API says it, as far as this contract knows: others add to it."""
