@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from learningchain.chain.contracts.prediction import messages, rounds
+from learningchain.chain.contracts.prediction import messages, seating
 from learningchain.chain.contracts.prediction.guards import request_of, require_round, require_seat, require_state
 from learningchain.chain.contracts.prediction.messages import CommitAnswer, GiveKeys, OpenAnswer, PredictionCode
 from learningchain.chain.contracts.prediction.records import RequestState
@@ -29,7 +29,7 @@ def give_keys(host: Host, sender: bytes, m: GiveKeys) -> None:
         raise Reject(PredictionCode.BAD_KEYS, f"round {m.round} has {len(seats)} seats, {len(m.boxes)} boxes were given")
     for account, box in zip(seats, m.boxes, strict=True):
         request.change_seat(m.round, account, box=box)
-    rounds.enter_answer(request)
+    seating.enter_answer(request)
 
 
 def commit_answer(host: Host, sender: bytes, m: CommitAnswer) -> None:

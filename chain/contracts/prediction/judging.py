@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from learningchain.chain.contracts.prediction import ends, formulas, messages, pool, records, retiring, rounds, settling, verdicts
+from learningchain.chain.contracts.prediction import ends, formulas, messages, pool, records, retiring, seating, settling, verdicts
 from learningchain.chain.contracts.prediction.formulas import APPEAL_SEATS
 from learningchain.chain.contracts.prediction.params import PredictionParams
 from learningchain.chain.contracts.prediction.records import ChangedValue, PredictionResult, RetireReason
@@ -32,7 +32,7 @@ def draw_judges(request: RequestContext) -> None:
         return
     host.pay(bond, now.appellant, held - c * fee, "bond.more", request.id)
     request.change(rows=_rows(request))
-    rounds.seat(request, 3, pool.draw(request, 3, among, c), len(among))
+    seating.seat(request, 3, pool.draw(request, 3, among, c), len(among))
 
 
 def _rows(request: RequestContext) -> list[int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from typing import Any, ClassVar
 
-from learningchain.chain.contracts.prediction import ends, formulas, pool, records, retiring, rounds
+from learningchain.chain.contracts.prediction import ends, formulas, pool, records, retiring, seating
 from learningchain.chain.contracts.prediction.records import QUEUE, Queued, RequestState
 from learningchain.chain.contracts.prediction.store import ModelContext, RequestContext, draw_delay
 from learningchain.chain.contracts.prediction.tally import PredictionOutcome
@@ -98,7 +98,7 @@ def _take(request: RequestContext, among: list[pool.ReadyServer]) -> bool:
     model.change(running=model.standing.running + 1)
     request.stop()
     request.change(wanted=c)
-    rounds.seat(request, 1, pool.draw(request, 1, [one.account for one in found], c), len(found))
+    seating.seat(request, 1, pool.draw(request, 1, [one.account for one in found], c), len(found))
     return True
 
 
