@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from learningchain.client import reading
-from learningchain.client.cli.common import HERE, Common, WrongUsage, clean, facts, listing, when
+from learningchain.client.cli.common import HERE, Common, WrongUsage, clean, facts, show_list, when
 from learningchain.client.cli.options import Parameter
 from learningchain.client.cli.paper import Console
 
@@ -54,14 +54,13 @@ def list_callbacks(
     found = common.ask(lambda node: _newest(node, most + 1))
     more, found = len(found) > most, found[:most]
 
-    def people(console: Console) -> None:
-        if not found:
-            console.print("No callbacks. predict --callback URL asks for one, and so does: learningchain callback add")
-            return
-        rows = [[one["ref"][:16], one["source"], one["state"], _summary(one), clean(one["url"])] for one in found]
-        console.print(listing(["about", "of", "state", "told", "URL"], rows))
-
-    common.out.show(found, people)
+    show_list(
+        common,
+        found,
+        "No callbacks. predict --callback URL asks for one, and so does: learningchain callback add",
+        ["about", "of", "state", "told", "URL"],
+        lambda one: [one["ref"][:16], one["source"], one["state"], _summary(one), clean(one["url"])],
+    )
     if more:
         common.out.note(f"There are older ones than these {most}: learningchain callback list --limit {MOST_TARGETS}{common.again}")
     return 0

@@ -376,6 +376,34 @@ def listing(
     return UnbrokenTable(columns, cells, right or set(), whole or set())
 
 
+def show_list(
+    common: Common,
+    found: Sequence[T],
+    nothing: str,
+    columns: list[str],
+    row: Callable[[T], list[Any]],
+    *,
+    right: set[str] | None = None,
+    whole: set[str] | None = None,
+    full: int | None = None,
+    at: str = "number",
+) -> int:
+    """One result that is a list, as a `listing`; where it is empty, people read `nothing`. With `full` rows there may be more: they
+    are asked for by what the last one has as `at`."""
+
+    def people(console: Console) -> None:
+        if not found:
+            console.print(nothing)
+            return
+        console.print(listing(columns, [row(one) for one in found], right, whole))
+        last: Any = found[-1]
+        if len(found) == full and last[at]:
+            common.out.note(f"There may be more: --before {last[at]}")
+
+    common.out.show(found, people)
+    return 0
+
+
 class UnbrokenTable(Printable):
     """A table in which no number, id or name is broken: where it is too wide for that, each row stands in lines of its own."""
 

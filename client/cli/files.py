@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from learningchain.client.cli.bars import Bar
-from learningchain.client.cli.common import HERE, Common, WrongUsage, listing, size_text, span, when
+from learningchain.client.cli.common import HERE, Common, WrongUsage, listing, show_list, size_text, span, when
 from learningchain.client.cli.options import Parameter
 from learningchain.client.cli.paper import Console
 from learningchain.client.sdk.types import ApiError, UnreachableError
@@ -61,15 +61,15 @@ def list_files(*, common: Common = HERE) -> int:
     """What users gave to this node: by whom, how large, under which CID."""
     found = common.ask(lambda node: node.files())
 
-    def people(console: Console) -> None:
-        if not found:
-            console.print("Nobody gave this node a file that it keeps.")
-            return
-        rows = [[one["cid"], f"{one['size']:,}", one["by"] or "owner"] for one in found]
-        console.print(listing(["cid", "bytes", "token"], rows, {"bytes"}, whole={"cid"}))
-
-    common.out.show(found, people)
-    return 0
+    return show_list(
+        common,
+        found,
+        "Nobody gave this node a file that it keeps.",
+        ["cid", "bytes", "token"],
+        lambda one: [one["cid"], f"{one['size']:,}", one["by"] or "owner"],
+        right={"bytes"},
+        whole={"cid"},
+    )
 
 
 def remove(cid: CidText, /, *, common: Common = HERE) -> int:

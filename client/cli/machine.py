@@ -10,9 +10,8 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from learningchain.client.cli.common import HERE, Common, NotStarted, WrongUsage, listing, when
+from learningchain.client.cli.common import HERE, Common, NotStarted, WrongUsage, show_list, when
 from learningchain.client.cli.options import Parameter
-from learningchain.client.cli.paper import Console
 
 if TYPE_CHECKING:
     from learningchain.client.machines.lease_file import LeaseOrder
@@ -29,26 +28,22 @@ def machines(*, common: Common = HERE) -> int:
     """Other machines that train for this node: state, what they have, runs, when they were heard."""
     found = common.ask(lambda node: node.machines())
 
-    def people(console: Console) -> None:
-        if not found:
-            console.print("No other machine trains for this node. Let one: learningchain machine add NAME")
-            return
-        rows = [
-            [
-                one["name"],
-                one["state"],
-                f"{one['cpus_milli'] / 1_000:g}",
-                one["mem_mb"],
-                len(one["runs"]),
-                when(one["heard"]),
-                one["why"],
-            ]
-            for one in found
-        ]
-        console.print(listing(["machine", "state", "cpus", "MiB", "runs", "heard", "why"], rows, {"cpus", "MiB", "runs"}))
-
-    common.out.show(found, people)
-    return 0
+    return show_list(
+        common,
+        found,
+        "No other machine trains for this node. Let one: learningchain machine add NAME",
+        ["machine", "state", "cpus", "MiB", "runs", "heard", "why"],
+        lambda one: [
+            one["name"],
+            one["state"],
+            f"{one['cpus_milli'] / 1_000:g}",
+            one["mem_mb"],
+            len(one["runs"]),
+            when(one["heard"]),
+            one["why"],
+        ],
+        right={"cpus", "MiB", "runs"},
+    )
 
 
 def add(

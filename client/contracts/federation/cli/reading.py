@@ -16,6 +16,7 @@ from learningchain.client.cli.common import (
     relative,
     short,
     short_id,
+    show_list,
     size_text,
     span,
     when,
@@ -70,32 +71,26 @@ def list_federations(
 
     found = common.ask(read)
 
-    def people(console: Console) -> None:
-        if not found:
-            console.print("No federations.")
-            return
-        rows: list[list[Any]] = [
-            [
-                one["number"],
-                short_id(one["id"]),
-                state_text(one),
-                short(one["sponsor"]),
-                f"{one['round']}/{one['rounds']}",
-                one["best"],
-                one["target"],
-                f"{one['paid']}/{one['bounty']}",
-                f"{one['joined']}/{one['max_members']}",
-                one["admit"],
-            ]
-            for one in found
-        ]
-        names = ["no.", "federation", "state", "sponsor", "round", "loss", "target", "paid", "members", "admits"]
-        console.print(listing(names, rows, {"no.", "round", "loss", "target", "paid", "members"}))
-        if len(found) == limit:
-            common.out.note(f"There may be more: --before {found[-1]['number']}")
-
-    common.out.show(found, people)
-    return 0
+    return show_list(
+        common,
+        found,
+        "No federations.",
+        ["no.", "federation", "state", "sponsor", "round", "loss", "target", "paid", "members", "admits"],
+        lambda one: [
+            one["number"],
+            short_id(one["id"]),
+            state_text(one),
+            short(one["sponsor"]),
+            f"{one['round']}/{one['rounds']}",
+            one["best"],
+            one["target"],
+            f"{one['paid']}/{one['bounty']}",
+            f"{one['joined']}/{one['max_members']}",
+            one["admit"],
+        ],
+        right={"no.", "round", "loss", "target", "paid", "members"},
+        full=limit,
+    )
 
 
 def _number(one: FederationSummary) -> int:
@@ -249,30 +244,25 @@ def rounds(
 
     found = common.ask(read)
 
-    def people(console: Console) -> None:
-        if not found:
-            console.print("No round was summed yet (learningchain fed files says what became of attempts).")
-            return
-        rows = [
-            [
-                one["round"],
-                one["attempt"],
-                len(one["accepted"]),
-                "no model" if one["invalid"] else one["loss"],
-                colored(one["outcome"]) if one["outcome"] else "is measured",
-                one["pot"],
-                OUTCOMES.get(str(one["outcome"]), ""),
-                when(one["settled"]) if one["settled"] else "-",
-            ]
-            for one in found
-        ]
-        names = ["round", "attempt", "updates", "loss", "outcome", "paid", "", "when"]
-        console.print(listing(names, rows, {"round", "attempt", "updates", "loss", "paid"}))
-        if len(found) == limit:
-            common.out.note(f"There may be more: --before {found[-1]['round']}")
-
-    common.out.show(found, people)
-    return 0
+    return show_list(
+        common,
+        found,
+        "No round was summed yet (learningchain fed files says what became of attempts).",
+        ["round", "attempt", "updates", "loss", "outcome", "paid", "", "when"],
+        lambda one: [
+            one["round"],
+            one["attempt"],
+            len(one["accepted"]),
+            "no model" if one["invalid"] else one["loss"],
+            colored(one["outcome"]) if one["outcome"] else "is measured",
+            one["pot"],
+            OUTCOMES.get(str(one["outcome"]), ""),
+            when(one["settled"]) if one["settled"] else "-",
+        ],
+        right={"round", "attempt", "updates", "loss", "paid"},
+        full=limit,
+        at="round",
+    )
 
 
 def _check(limit: int) -> None:
@@ -288,28 +278,23 @@ def members(federation: FedText, /, *, common: Common = HERE) -> int:
 
     found = common.ask(read)
 
-    def people(console: Console) -> None:
-        if not found:
-            console.print("Nobody has joined yet.")
-            return
-        rows = [
-            [
-                "-" if one["index"] is None else one["index"],
-                one["account"],
-                MEMBERS[one["state"]] + (f", benched up to start {one['benched']}" if one["benched"] else ""),
-                one["paid"],
-                f"{one['share_ppm'] / 10_000:.2f} %",
-                one["points"],
-                one["bad"],
-                one["n"] or "-",
-            ]
-            for one in found
-        ]
-        names = ["no.", "member", "state", "paid", "of the bounty", "points", "refused in a row", "examples"]
-        console.print(listing(names, rows, {"no.", "paid", "of the bounty", "points", "refused in a row", "examples"}))
-
-    common.out.show(found, people)
-    return 0
+    return show_list(
+        common,
+        found,
+        "Nobody has joined yet.",
+        ["no.", "member", "state", "paid", "of the bounty", "points", "refused in a row", "examples"],
+        lambda one: [
+            "-" if one["index"] is None else one["index"],
+            one["account"],
+            MEMBERS[one["state"]] + (f", benched up to start {one['benched']}" if one["benched"] else ""),
+            one["paid"],
+            f"{one['share_ppm'] / 10_000:.2f} %",
+            one["points"],
+            one["bad"],
+            one["n"] or "-",
+        ],
+        right={"no.", "paid", "of the bounty", "points", "refused in a row", "examples"},
+    )
 
 
 def files(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from learningchain.client.cli.common import HERE, Common, WrongUsage, clean, listing, relative, seconds
+from learningchain.client.cli.common import HERE, Common, WrongUsage, clean, listing, relative, seconds, show_list
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 from learningchain.client.cli.options import Parameter
 from learningchain.client.cli.paper import Console
@@ -116,24 +116,22 @@ def proposals(*, common: Common = HERE) -> int:
     """Open proposals, the one that expires first first, and which of them wait for this node's word."""
     found, clock = common.ask(_open)
 
-    def people(console: Console) -> None:
-        if not found:
-            console.print("No proposal is open.")
-            return
-        rows = [
-            [
-                one["proposal"][:12],
-                one["text"],
-                f"{len(one['yes'])} of {one['needed']}",
-                len(one["no"]),
-                relative(one["expires"], clock),
-                one["own_word"] or (" or ".join(one["may"]) if one["may"] else "-"),
-            ]
-            for one in found
-        ]
-        console.print(listing(["proposal", "asks to", "yes", "no", "expires", "your word"], rows, {"no"}, whole={"proposal"}))
-
-    common.out.show(found, people)
+    show_list(
+        common,
+        found,
+        "No proposal is open.",
+        ["proposal", "asks to", "yes", "no", "expires", "your word"],
+        lambda one: [
+            one["proposal"][:12],
+            one["text"],
+            f"{len(one['yes'])} of {one['needed']}",
+            len(one["no"]),
+            relative(one["expires"], clock),
+            one["own_word"] or (" or ".join(one["may"]) if one["may"] else "-"),
+        ],
+        right={"no"},
+        whole={"proposal"},
+    )
     if any(len(one["may"]) == 2 for one in found):
         common.out.note("Say your word: learningchain vote PROPOSAL yes, or no")
     return 0

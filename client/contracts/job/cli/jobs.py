@@ -19,6 +19,7 @@ from learningchain.client.cli.common import (
     relative,
     short,
     short_id,
+    show_list,
     size_text,
     span,
 )
@@ -122,30 +123,24 @@ def list_jobs(
         raise WrongUsage(f"--state is ended, or one of {states}; not {state[:80]!r}")
     found, clock = common.ask(lambda node: _with_clock(node, live, state, before, limit))
 
-    def people(console: Console) -> None:
-        if not found:
-            console.print("No jobs.")
-            return
-        rows = [
-            [
-                j.get("number"),
-                short_id(str(j.get("id"))),
-                state_text(j.get("state")),
-                j.get("bounty"),
-                j.get("claimants"),
-                _left(j, clock),
-                who(j.get("poster")),
-                who(j.get("winner")),
-            ]
-            for j in found
-        ]
-        names = ["no.", "job", "state", "bounty", "claims", "deadline", "poster", "winner"]
-        console.print(listing(names, rows, {"no.", "bounty", "claims"}))
-        if len(found) == limit and found[-1]["number"]:
-            common.out.note(f"There may be more: --before {found[-1]['number']}")
-
-    common.out.show(found, people)
-    return 0
+    return show_list(
+        common,
+        found,
+        "No jobs.",
+        ["no.", "job", "state", "bounty", "claims", "deadline", "poster", "winner"],
+        lambda j: [
+            j.get("number"),
+            short_id(str(j.get("id"))),
+            state_text(j.get("state")),
+            j.get("bounty"),
+            j.get("claimants"),
+            _left(j, clock),
+            who(j.get("poster")),
+            who(j.get("winner")),
+        ],
+        right={"no.", "bounty", "claims"},
+        full=limit,
+    )
 
 
 async def _with_clock(node: Client, live: bool, state: str | None, before: int | None, limit: int) -> tuple[list[JobSummary], int]:

@@ -18,11 +18,11 @@ from learningchain.client.cli.common import (
     WrongUsage,
     amount,
     facts,
-    listing,
     named,
     passphrase,
     relative,
     seconds,
+    show_list,
     span,
 )
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
@@ -76,18 +76,14 @@ def invite_list(*, common: Common = HERE) -> int:
     """This node's invitations, oldest first. Three count at a time: open ones, and used ones for a while."""
     found, clock = common.ask(_invitations)
 
-    def people(console: Console) -> None:
-        if not found:
-            console.print("This node has invited nobody.")
-            return
-        rows = [
-            [one["invitation"][:16], one["state"], one["credits"], relative(one["until"], clock) if one["until"] else "-"]
-            for one in found
-        ]
-        console.print(listing(["invitation", "state", "credits", "until"], rows, {"credits"}))
-
-    common.out.show(found, people)
-    return 0
+    return show_list(
+        common,
+        found,
+        "This node has invited nobody.",
+        ["invitation", "state", "credits", "until"],
+        lambda one: [one["invitation"][:16], one["state"], one["credits"], relative(one["until"], clock) if one["until"] else "-"],
+        right={"credits"},
+    )
 
 
 async def _invitations(node: Client) -> tuple[list[InvitationView], int]:

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
 from learningchain.client import contracts
-from learningchain.client.cli.common import HERE, Common, WrongUsage, facts, listing, named, relative
+from learningchain.client.cli.common import HERE, Common, WrongUsage, facts, listing, named, relative, show_list
 from learningchain.client.cli.entries import COMMANDS
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished, role_of
 from learningchain.client.cli.options import Parameter
@@ -53,15 +53,14 @@ def case_list(*, common: Common = HERE) -> int:
     """Open cases, the one that ends first first, and which of them wait for this node's word."""
     found, clock = common.ask(_every_case)
 
-    def people(console: Console) -> None:
-        if not found:
-            console.print("No account is suspended.")
-            return
-        rows = [[one["account"], *_case_row(one, clock)] for one in found]
-        names = ["account", "ends", "posters", "to ban", "to lift", "your word"]
-        console.print(listing(names, rows, whole={"account"}))
-
-    common.out.show(found, people)
+    show_list(
+        common,
+        found,
+        "No account is suspended.",
+        ["account", "ends", "posters", "to ban", "to lift", "your word"],
+        lambda one: [one["account"], *_case_row(one, clock)],
+        whole={"account"},
+    )
     if any(_waits(one) for one in found):
         common.out.note("Look at one: learningchain case show ACCOUNT. Measure it yourself: learningchain job recheck JOB")
     return 0

@@ -15,6 +15,7 @@ from learningchain.client.cli.common import (
     listing,
     relative,
     short,
+    show_list,
     size_text,
     span,
 )
@@ -73,33 +74,27 @@ def list_models(
 
     found = common.ask(read)
 
-    def people(console: Console) -> None:
-        if not found:
-            console.print("No models.")
-            return
-        rows: list[list[Any]] = [
-            [
-                one["number"],
-                one["id"][:12],
-                f"{short(one['owner'])}/{one['name']}",
-                _state(one["state"]),
-                _kind(one),
-                one["price"],
-                one["floor"],
-                f"{one['awake']}/{one['servers']}",
-                one["waiting"],
-                _seconds(one["answers"]["p50_ms"]),
-                _agreement(one["answers"]),
-            ]
-            for one in found
-        ]
-        names = ["no.", "model", "name", "state", "kind", "price", "floor", "awake", "waiting", "p50", "agreed"]
-        console.print(listing(names, rows, {"no.", "price", "floor", "awake", "waiting", "p50", "agreed"}))
-        if len(found) == limit:
-            common.out.note(f"There may be more: --before {found[-1]['number']}")
-
-    common.out.show(found, people)
-    return 0
+    return show_list(
+        common,
+        found,
+        "No models.",
+        ["no.", "model", "name", "state", "kind", "price", "floor", "awake", "waiting", "p50", "agreed"],
+        lambda one: [
+            one["number"],
+            one["id"][:12],
+            f"{short(one['owner'])}/{one['name']}",
+            _state(one["state"]),
+            _kind(one),
+            one["price"],
+            one["floor"],
+            f"{one['awake']}/{one['servers']}",
+            one["waiting"],
+            _seconds(one["answers"]["p50_ms"]),
+            _agreement(one["answers"]),
+        ],
+        right={"no.", "price", "floor", "awake", "waiting", "p50", "agreed"},
+        full=limit,
+    )
 
 
 def _state(state: str) -> Text:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from learningchain.client.cli.common import HERE, Common, WrongUsage, facts, listing, relative
+from learningchain.client.cli.common import HERE, Common, WrongUsage, facts, relative, show_list
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 from learningchain.client.cli.options import Parameter
 from learningchain.client.cli.paper import Console
@@ -94,18 +94,14 @@ def list_policies(
 
     found = common.ask(read)
 
-    def people(console: Console) -> None:
-        if not found:
-            console.print("No policies.")
-            return
-        rows: list[list[Any]] = [
-            [one["id"][:12], one["model"][:12], one["accept"], one["threshold"], one["least"], one["live"]] for one in found
-        ]
-        names = ["policy", "model", "accept", "threshold", "least", "in use"]
-        console.print(listing(names, rows, {"threshold", "least", "in use"}))
-
-    common.out.show(found, people)
-    return 0
+    return show_list(
+        common,
+        found,
+        "No policies.",
+        ["policy", "model", "accept", "threshold", "least", "in use"],
+        lambda one: [one["id"][:12], one["model"][:12], one["accept"], one["threshold"], one["least"], one["live"]],
+        right={"threshold", "least", "in use"},
+    )
 
 
 def show(

@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, listing, relative, short
+from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, relative, short, show_list
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 from learningchain.client.cli.options import Parameter
-from learningchain.client.cli.paper import Console
 from learningchain.client.contracts.prediction.cli.shown import RequestFollower, class_names, exit_code, show_request, state_text
 from learningchain.client.contracts.prediction.references import find_model, find_request
 from learningchain.client.sdk.types import NotFoundError
@@ -53,33 +52,27 @@ def list_predictions(
 
     found, clock, called = common.ask(read)
 
-    def people(console: Console) -> None:
-        if not found:
-            console.print("No requests.")
-            return
-        rows: list[list[Any]] = [
-            [
-                one["number"],
-                one["id"][:12],
-                called[one["model"]],
-                state_text(one),
-                one["outcome"],
-                one["rows"],
-                one["n"],
-                one["tip"],
-                one["cost"],
-                relative(one["posted"], clock),
-                *([short(one["requester"])] if everybody else []),
-            ]
-            for one in found
-        ]
-        names = ["no.", "request", "model", "state", "outcome", "rows", "n", "tip", "cost", "asked"]
-        console.print(listing([*names, *(["by"] if everybody else [])], rows, {"no.", "rows", "n", "tip", "cost"}))
-        if len(found) == limit:
-            common.out.note(f"There may be more: --before {found[-1]['number']}")
-
-    common.out.show(found, people)
-    return 0
+    return show_list(
+        common,
+        found,
+        "No requests.",
+        ["no.", "request", "model", "state", "outcome", "rows", "n", "tip", "cost", "asked", *(["by"] if everybody else [])],
+        lambda one: [
+            one["number"],
+            one["id"][:12],
+            called[one["model"]],
+            state_text(one),
+            one["outcome"],
+            one["rows"],
+            one["n"],
+            one["tip"],
+            one["cost"],
+            relative(one["posted"], clock),
+            *([short(one["requester"])] if everybody else []),
+        ],
+        right={"no.", "rows", "n", "tip", "cost"},
+        full=limit,
+    )
 
 
 def _costs(common: Common, model: str | None) -> int:
@@ -109,15 +102,14 @@ def _costs(common: Common, model: str | None) -> int:
 
     found, called = common.ask(read)
 
-    def people(console: Console) -> None:
-        if not found:
-            console.print("This node has asked nothing.")
-            return
-        rows = [[called[one["model"]], one["requests"], one["rows"], one["cost"], one["locked"]] for one in found]
-        console.print(listing(["model", "requests", "rows", "cost", "locked"], rows, {"requests", "rows", "cost", "locked"}))
-
-    common.out.show(found, people)
-    return 0
+    return show_list(
+        common,
+        found,
+        "This node has asked nothing.",
+        ["model", "requests", "rows", "cost", "locked"],
+        lambda one: [called[one["model"]], one["requests"], one["rows"], one["cost"], one["locked"]],
+        right={"requests", "rows", "cost", "locked"},
+    )
 
 
 async def _called(node: Client, models: Iterable[str]) -> dict[str, str]:
