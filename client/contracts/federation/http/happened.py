@@ -8,32 +8,40 @@ What the aggregators said of single files stands in no record once the attempt i
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from learningchain.client.schema.render import Json
 
 SCREENED, VOID, CODE, STARTED = "fed.screened", "fed.void", "fed.code", "fed.started"
 MEASURED, VOTE, UNOPENED, MEASURE = "fed.measured", "fed.vote", "fed.unopened", "fed.measure"
 
 
-class ToldSteps(Protocol):
+class ToldSteps:
     """Takes events, the newest first; `whole` are those steps of which no older event can come."""
-
-    whole: list[Json]
-
-    def take(self, event: Json) -> None: ...
-
-    def end(self) -> None:
-        """Nothing older comes of the one that is open."""
-        ...
-
-
-class AttemptsTold:
-    """Attempts that were screened or came to nothing."""
 
     def __init__(self) -> None:
         self.whole: list[Json] = []
         self._open: Json | None = None
+
+    def take(self, event: Json) -> None:
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """Nothing older comes of the one that is open."""
+        if self._open is not None:
+            self.whole.append(self._open)
+            self._open = None
+
+    def _opened(self, event: Json, of: Json, more: Json) -> Json:
+        """The step `of` which this event tells: an older one than the last event's closes that, and begins with `more`."""
+        if self._open is not None and any(self._open[name] != value for name, value in of.items()):
+            self.end()
+        if self._open is None:
+            self._open = {"cursor": "", **of, "height": event["height"], "time": event["time"], **more}
+        self._open["cursor"] = event["cursor"]
+        return self._open
+
+
+class AttemptsTold(ToldSteps):
+    """Attempts that were screened or came to nothing."""
 
     def take(self, event: Json) -> None:
         topic, data = event["topic"], event["data"]
@@ -49,38 +57,13 @@ class AttemptsTold:
             self.end()
 
     def _begin(self, event: Json) -> Json:
-        """The attempt of this event: an older one than the last event's closes that."""
-        attempt = event["data"]["attempt"]
-        if self._open is not None and self._open["attempt"] != attempt:
-            self.end()
-        if self._open is None:
-            self._open = {
-                "cursor": event["cursor"],
-                "round": event["data"]["r"],
-                "attempt": attempt,
-                "height": event["height"],
-                "time": event["time"],
-                "files": [],
-                "used": 0,
-                "accepted": 0,
-                "norm": None,
-                "void": None,
-            }
-        self._open["cursor"] = event["cursor"]
-        return self._open
-
-    def end(self) -> None:
-        if self._open is not None:
-            self.whole.append(self._open)
-            self._open = None
+        data = event["data"]
+        more = {"files": [], "used": 0, "accepted": 0, "norm": None, "void": None}
+        return self._opened(event, {"round": data["r"], "attempt": data["attempt"]}, more)
 
 
-class MeasurementsTold:
+class MeasurementsTold(ToldSteps):
     """Measurements, also those that came to nothing."""
-
-    def __init__(self) -> None:
-        self.whole: list[Json] = []
-        self._open: Json | None = None
 
     def take(self, event: Json) -> None:
         topic, data = event["topic"], event["data"]
@@ -103,26 +86,5 @@ class MeasurementsTold:
             self.end()
 
     def _begin(self, event: Json, again: int) -> Json:
-        of = event["data"]["r"], again
-        if self._open is not None and (self._open["round"], self._open["again"]) != of:
-            self.end()
-        if self._open is None:
-            self._open = {
-                "cursor": event["cursor"],
-                "round": of[0],
-                "again": again,
-                "height": event["height"],
-                "time": event["time"],
-                "votes": [],
-                "silent": [],
-                "invalid": False,
-                "loss": None,
-                "counted": [],
-            }
-        self._open["cursor"] = event["cursor"]
-        return self._open
-
-    def end(self) -> None:
-        if self._open is not None:
-            self.whole.append(self._open)
-            self._open = None
+        more = {"votes": [], "silent": [], "invalid": False, "loss": None, "counted": []}
+        return self._opened(event, {"round": event["data"]["r"], "again": again}, more)
