@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from learningchain.client.cli.common import HERE, Common, NotStarted
+from learningchain.client.cli.common import HERE, Common, NotStarted, WrongUsage, clean
 from learningchain.client.cli.options import Parameter
 from learningchain.client.cli.paper import Console
 
@@ -79,6 +80,52 @@ def lacks(base: int) -> str:
         "snapshot, or drops old blocks (storage.keep_blocks). Audit an archive node, which keeps all blocks and shows "
         "first_block 1 in its status"
     )
+
+
+_ID = re.compile(r"[0-9a-f]{6,64}", re.ASCII)
+
+
+def check_id(text: str, kind: str, listing: str) -> None:
+    """That it is the beginning of an id. Raises `WrongUsage`."""
+    if not _ID.fullmatch(text):
+        raise WrongUsage(f"{text[:80]!r} is no {kind}: give at least six hex digits of its id (learningchain {listing})")
+
+
+def head_of(kind: str, ref: bytes, root: bytes, found: Findings, differs: list[str], *, holds: bool = True) -> dict[str, Any]:
+    """How the document begins of one job or federation that was executed again."""
+    return {
+        "holds": not found.fault and not differs and holds,
+        "fault": found.fault,
+        "differs": differs,
+        kind: ref.hex() or None,
+        "first": found.first,
+        "audited": found.last,
+        "transactions": found.transactions,
+        "state_root": root.hex() or None,
+    }
+
+
+def say(console: Console, found: Findings, differs: list[str], lines: Iterable[str] | None) -> None:
+    """The same for people, around the `lines` of what was followed; None where it was not found."""
+
+    def tell(text: str) -> None:
+        console.print(clean(text), soft_wrap=True)
+
+    if found.fault:
+        tell(f"The chain does not hold at {found.fault}")
+        tell(FAULTY)
+    tell(
+        f"Blocks {found.first} to {found.last} were executed from genesis: {found.transactions} transactions, each with its "
+        "signature checked; transactions, receipts and state have the roots that the validators signed."
+    )
+    if lines is None:
+        return
+    for line in lines:
+        tell(line)
+    for difference in differs:
+        tell(f"This node tells otherwise: {difference}")
+    if not differs:
+        tell("This node tells the same of it.")
 
 
 @contextmanager

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from learningchain.chain.crypto import address
 from learningchain.chain.types import TransferEvent, cid_text, format_credits
-from learningchain.client.cli.audit import FAULTY, lacks, opened, run
-from learningchain.client.cli.common import HERE, Common, NotStarted, WrongUsage, clean
+from learningchain.client.cli.audit import check_id, head_of, lacks, opened, run, say
+from learningchain.client.cli.common import HERE, Common, NotStarted
 from learningchain.client.cli.options import Parameter
-from learningchain.client.cli.paper import Console
 from learningchain.client.contracts.federation.arithmetic.places import DELTAS
 from learningchain.client.contracts.federation.references import find_federation
 from learningchain.client.sdk.types import ApiError, NotFoundError
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from learningchain.client.contracts.federation.audit.replay import AuditedSum, FederationAudit
     from learningchain.client.receipts.audit import Findings
     from learningchain.client.sdk.client import Client
-
-_ID = re.compile(r"[0-9a-f]{6,64}", re.ASCII)
 
 
 def audit_federation(
@@ -55,8 +52,7 @@ def audit_federation(
 
     if federation == "latest":
         federation = common.ask(lambda node: find_federation(node, "latest"))
-    if not _ID.fullmatch(federation):
-        raise WrongUsage(f"{federation[:80]!r} is no federation: give at least six hex digits of its id (learningchain fed list)")
+    check_id(federation, "federation", "fed list")
     with opened(common) as (store, genesis):
         if store.base:
             raise NotStarted(lacks(store.base))
@@ -71,7 +67,8 @@ def audit_federation(
     audit = judged(known) if known.federation else None
     if audit is not None and known.terms is not None and models:
         audit.findings.extend(_models(common, known.terms, audit))
-    common.out.show(_document(watch, found, differs, audit), lambda console: _say(console, watch, found, differs, audit))
+    lines = None if audit is None else _lines(known.federation, audit)
+    common.out.show(_document(watch, found, differs, audit), lambda console: say(console, found, differs, lines))
     return 0 if not found.fault and not differs and (audit is None or audit.holds) else 1
 
 
@@ -132,42 +129,18 @@ async def _model(node: Client, terms: FederationTerms, summed: AuditedSum) -> Au
 
 
 def _document(watch: FederationWatch, found: Findings, differs: list[str], audit: FederationAudit | None) -> dict[str, Any]:
-    shares = {} if audit is None else audit.shares
-    return {
-        "holds": not found.fault and not differs and (audit is None or audit.holds),
-        "fault": found.fault,
-        "differs": differs,
-        "federation": watch.evidence.federation.hex() or None,
-        "first": found.first,
-        "audited": found.last,
-        "transactions": found.transactions,
-        "state_root": watch.root.hex() or None,
+    shares, known = {} if audit is None else audit.shares, watch.evidence
+    return head_of("federation", known.federation, watch.root, found, differs, holds=audit is None or audit.holds) | {
         "findings": [] if audit is None else [one.document() for one in audit.findings],
         "paid": [{"account": address(who), "amount": format_credits(amount)} for who, amount in sorted(shares.items())],
-        "happened": [one.document() for one in watch.evidence.happened],
+        "happened": [one.document() for one in known.happened],
     }
 
 
-def _say(console: Console, watch: FederationWatch, found: Findings, differs: list[str], audit: FederationAudit | None) -> None:
-    def tell(text: str) -> None:
-        console.print(clean(text), soft_wrap=True)
-
-    if found.fault:
-        tell(f"The chain does not hold at {found.fault}")
-        tell(FAULTY)
-    tell(
-        f"Blocks {found.first} to {found.last} were executed from genesis: {found.transactions} transactions, each with its "
-        "signature checked; transactions, receipts and state have the roots that the validators signed."
-    )
-    if audit is None:
-        return
-    tell(f"Federation {watch.evidence.federation.hex()}, judged from what was signed:")
+def _lines(federation: bytes, audit: FederationAudit) -> Iterator[str]:
+    yield f"Federation {federation.hex()}, judged from what was signed:"
     for one in audit.findings:
         where = "" if one.round is None else f" of round {one.round}" + (f", attempt {one.attempt}" if one.attempt else "")
-        tell(f"  {one.verdict.value:<9} {one.item}{where}: {one.why}")
+        yield f"  {one.verdict.value:<9} {one.item}{where}: {one.why}"
     for who, amount in sorted(audit.shares.items()):
-        tell(f"Paid: {format_credits(amount)} credits to {address(who)}")
-    for difference in differs:
-        tell(f"This node tells otherwise: {difference}")
-    if not differs:
-        tell("This node tells the same of it.")
+        yield f"Paid: {format_credits(amount)} credits to {address(who)}"

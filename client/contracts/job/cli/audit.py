@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from learningchain.client.cli.audit import FAULTY, lacks, opened, run
-from learningchain.client.cli.common import HERE, Common, NotStarted, WrongUsage, clean, short
+from learningchain.client.cli.audit import check_id, head_of, lacks, opened, run, say
+from learningchain.client.cli.common import HERE, Common, NotStarted, short
 from learningchain.client.cli.options import Parameter
 from learningchain.client.cli.paper import Console
 from learningchain.client.contracts.job.references import find
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from learningchain.client.contracts.job.cli.auditing import JobWatch
     from learningchain.client.contracts.job.cli.recheck import Exhibit, Rechecked
     from learningchain.client.receipts.audit import Findings
+    from learningchain.client.receipts.audit_index import Happened
+    from learningchain.client.schema.render import Json
     from learningchain.client.sdk.client import Client
-
-_ID = re.compile(r"[0-9a-f]{6,64}", re.ASCII)
 
 
 def audit_job(
@@ -44,8 +44,7 @@ def audit_job(
 
     if job == "latest":
         job = common.ask(lambda node: find(node, "latest"))
-    if not _ID.fullmatch(job):
-        raise WrongUsage(f"{job[:80]!r} is no job: give at least six hex digits of its id (learningchain job list)")
+    check_id(job, "job", "job list")
     who = None if claimant is None else common.account(claimant)
     watch = JobWatch(job)
     with opened(common) as (store, genesis):
@@ -62,7 +61,7 @@ def audit_job(
         document["evaluation"] = _evaluation(*columns)
 
     def people(console: Console) -> None:
-        _say(console, watch, found, differs)
+        say(console, found, differs, None if watch.view is None else _lines(watch.job, watch.view, watch.happened))
         if columns is not None:
             from learningchain.client.contracts.job.cli.recheck import show_evaluation
 
@@ -94,42 +93,18 @@ def _evaluation(case: Exhibit, columns: list[Rechecked]) -> dict[str, Any]:
 
 
 def _document(watch: JobWatch, found: Findings, differs: list[str]) -> dict[str, Any]:
-    return {
-        "holds": not found.fault and not differs,
-        "fault": found.fault,
-        "differs": differs,
-        "job": watch.job.hex() or None,
-        "first": found.first,
-        "audited": found.last,
-        "transactions": found.transactions,
-        "state_root": watch.root.hex() or None,
+    return head_of("job", watch.job, watch.root, found, differs) | {
         "happened": [one.document() for one in watch.notes],
         "payments": [one.document() for one in watch.payments],
         "view": watch.view,
     }
 
 
-def _say(console: Console, watch: JobWatch, found: Findings, differs: list[str]) -> None:
-    def tell(text: str) -> None:
-        console.print(clean(text), soft_wrap=True)
-
-    if found.fault:
-        tell(f"The chain does not hold at {found.fault}")
-        tell(FAULTY)
-    tell(
-        f"Blocks {found.first} to {found.last} were executed from genesis: {found.transactions} transactions, each with its "
-        "signature checked; transactions, receipts and state have the roots that the validators signed."
-    )
-    if watch.view is None:
-        return
-    tell(f"Job {watch.job.hex()}: {watch.view['state']}. By the rules this happened to it:")
-    for one in watch.happened:
-        tell(f"  {one.line()}")
-    for round_ in watch.view["rounds"]:
+def _lines(job: bytes, view: Json, happened: list[Happened]) -> Iterator[str]:
+    yield f"Job {job.hex()}: {view['state']}. By the rules this happened to it:"
+    for one in happened:
+        yield f"  {one.line()}"
+    for round_ in view["rounds"]:
         seats = ", ".join(short(str(seat["voter"])) for seat in round_["committee"])
-        tell(f"Drawn for audit {round_['audit']}, round {round_['round']}: {seats}")
-    tell(f"Winner: {watch.view['winner'] or 'nobody'}")
-    for difference in differs:
-        tell(f"This node tells otherwise: {difference}")
-    if not differs:
-        tell("This node tells the same of it.")
+        yield f"Drawn for audit {round_['audit']}, round {round_['round']}: {seats}"
+    yield f"Winner: {view['winner'] or 'nobody'}"
