@@ -377,7 +377,8 @@ async def test_an_owner_reads_its_own_part_and_nobody_elses_token_does(api: Api,
 
 
 async def test_an_owner_of_a_small_model_is_told_that_it_waits(api: Api, run: Run) -> None:
-    assert set(api.node.ledger.block(**{name: ServeCells(True) for name in HELPERS})) == {0}
+    cells: dict[str, Any] = {name: ServeCells(True) for name in HELPERS}
+    assert set(api.node.ledger.block(**cells)) == {0}
     play = FederationPlay(api.node.ledger, await opened(api, **SMALL, admit="open"))
     api.node.ledger.own = "n3"
     play.join("n3")
