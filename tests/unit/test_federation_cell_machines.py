@@ -11,12 +11,14 @@ import pytest
 from msgspec.structs import replace
 
 from learningchain.chain.contracts.federation import messages, records
-from learningchain.chain.contracts.federation.cells import LACKED
+from learningchain.chain.contracts.federation.cells import ABSENT, LACKED
 from learningchain.chain.contracts.federation.messages import FileCode
 from learningchain.chain.contracts.federation.records import EndReason, FederationState, MemberState
 from learningchain.chain.types import parse_loss
 from learningchain.client.contracts.federation.arithmetic.small.files import small_size
 from learningchain.client.contracts.federation.audit.evidence import AuditStep, FederationEvidence
+from learningchain.client.contracts.federation.audit.findings import AuditNotes
+from learningchain.client.contracts.federation.audit.misses import CellMisses
 from learningchain.client.contracts.federation.audit.replay import FederationAudit, audit_federation
 from learningchain.client.contracts.federation.cli.watch import Story
 from learningchain.client.contracts.federation.http.cell_views import describe_cells
@@ -425,3 +427,38 @@ def test_an_audit_follows_every_credit_and_word_of_cells_and_says_what_it_does_n
         assert bad == {"sum"}, kind
     screens = wrong(messages.ScreenUpdates, "codes", b"\1")
     assert {one.item for one in audited(own, screens).findings if one.verdict == "DIFFERS"} == {"screen"}
+
+
+def test_an_audit_holds_misses_against_files_and_what_aggregators_said() -> None:
+    """One owner is silent, an aggregator denies another one's file in the first attempt; then each miss is told otherwise."""
+    world = FedWorld(**NINE | {"rounds": 2, "target": 1})
+    world.nodes[world.owners[0]].dead = True
+    told = list[tuple[bytes, Any]]()
+
+    def deny() -> bool:
+        for node in world.nodes.values():
+            for n, one in enumerate(node.outbox):
+                if isinstance(one.op, messages.HaveUpdates) and one.op.attempt == 2 and node.me == world.attempt().seats[0]:
+                    less = bytes([one.op.files[0] & 0xFE]) + one.op.files[1:]
+                    node.outbox[n] = Submit(one.kind, one.key, one.ref, replace(one.op, files=less))
+            told.extend((node.me, one.op) for one in node.outbox)
+        return world.state == FederationState.END
+
+    world.run(deny)
+    own = [event for event in world.ledger.events if getattr(event, "topic", "").startswith("fed.")]
+
+    def verdicts(events: list[Any]) -> set[str]:
+        notes = AuditNotes(CHAIN_ID, world.federation, world.sponsor, world.terms)
+        misses = CellMisses(notes)
+        for who, op in told:
+            misses.hear(who, op)
+        for event in events:
+            misses.happened(event.topic, event.data)
+        return {one.verdict for one in notes.findings}
+
+    missed = [at for at, event in enumerate(own) if event.topic == "fed.missed"]
+    assert verdicts(own) == {"OK"} and {own[at].data[2] for at in missed} == {ABSENT, LACKED}
+    for at in missed:
+        attempt, who, why = own[at].data
+        other = replace(own[at], data=[attempt, who, LACKED if why == ABSENT else ABSENT])
+        assert "DIFFERS" in verdicts([*own[:at], other, *own[at + 1 :]]), own[at]

@@ -19,6 +19,7 @@ from learningchain.client.contracts.federation.audit.attempts import AttemptsAud
 from learningchain.client.contracts.federation.audit.cells import CellAttempts
 from learningchain.client.contracts.federation.audit.evidence import AuditStep, FederationEvidence
 from learningchain.client.contracts.federation.audit.findings import AuditFinding, AuditNotes, AuditVerdict
+from learningchain.client.contracts.federation.audit.misses import CellMisses
 from learningchain.client.contracts.federation.audit.panels import PanelAudit
 from learningchain.client.contracts.federation.audit.payments import PaymentsAudit
 
@@ -346,19 +347,21 @@ class _Replay:
 
 
 class _OfCell(_Replay):
-    """Of a federation with cells (LC-FED-55 to 62): terms, what aggregators signed of Screens and sums, and every credit of its
-    escrows; that cells, misses and lists follow the rules says the execution of the blocks alone."""
+    """Of a federation with cells (LC-FED-55 to 62): terms, what aggregators signed of Screens and sums, misses, and every credit
+    of its escrows; that cells, lists and shares follow the rules says the execution of the blocks alone."""
 
     def __init__(self, evidence: FederationEvidence, notes: AuditNotes) -> None:
         super().__init__(evidence, notes)
-        self._cells = CellAttempts(notes)
+        self._cells, self._misses = CellAttempts(notes), CellMisses(notes)
 
     def _hear(self, step: AuditStep, said: Any) -> None:
         super()._hear(step, said)
         self._cells.hear(step.sender, said)
+        self._misses.hear(step.sender, said)
 
     def _happened(self, step: AuditStep, event: LogEvent) -> None:
         self._cells.happened(event.topic, event.data)
+        self._misses.happened(event.topic, event.data)
         if event.topic == "fed.opened":
             self._on_opened(step, *event.data)
         elif event.topic == "fed.ended":
@@ -382,5 +385,5 @@ class _OfCell(_Replay):
         stood = {who: one.paid for who, one in evidence.members if one.paid}
         wrong = [] if stood == dict(paid) else ["what the ledger's records say members were paid is not what left the bounty"]
         notes.judge("pay", wrong, f"{format_credits(paid.total())} credits to {len(paid)} owners in all")
-        alone = "cells, misses, lists and shares of a federation with cells are judged by the execution of the blocks alone"
+        alone = "cells, lists and shares, and that who was silent missed, are judged by the execution of the blocks alone"
         notes.leave("settlement", alone)
