@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 BARRED_BY = 3
+STRIKES = 16
 DRAWS = 10
 BAD_DRAWS = 5
 
@@ -35,6 +36,13 @@ class Account:
 
     def stands(self, clock: int, month: int) -> bool:
         return len(self.strikes) < BARRED_BY or sum(1 for time in self.strikes.values() if clock - time < month) < BARRED_BY
+
+    def strike(self, origin: bytes, clock: int) -> None:
+        """LC-MEM-1: of each origin the last one, of all these the 16 that are latest."""
+        self.strikes.pop(origin, None)
+        self.strikes[origin] = clock
+        while len(self.strikes) > STRIKES:
+            del self.strikes[next(iter(self.strikes))]
 
     def flagged(self, clock: int, month: int) -> bool:
         return self.flag and not self.banned and clock >= self.rests_until and self.stands(clock, month)

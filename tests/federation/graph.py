@@ -55,7 +55,7 @@ class Graph:
     def strike(self, who: bytes, origin: bytes, why: str) -> None:
         account = self.accounts[who]
         if not account.banned:
-            account.strikes[origin] = self.clock
+            account.strike(origin, self.clock)
             self.tell(Struck(who, origin, why))
 
     def failed(self, federation: Federation, who: bytes, silent: bool) -> None:

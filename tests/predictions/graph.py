@@ -66,7 +66,7 @@ class Graph:
     def strike(self, who: bytes, origin: bytes, why: str) -> None:
         account = self.accounts[who]
         if not account.banned:
-            account.strikes[origin] = self.clock
+            account.strike(origin, self.clock)
             self.tell(Struck(who, origin, why))
 
     def stake(self, model: Model, server: bytes) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from .scenario import FALSE, OK, Limits, Member
 
 BARRED_BY = 3
+STRIKES = 16
 DRAWS = 10
 BAD_DRAWS = 5
 MARK_VOTES = 10
@@ -97,7 +98,11 @@ class Account:
         return len(self.strikes) < BARRED_BY or sum(1 for time in self.strikes.values() if clock - time < month) < BARRED_BY
 
     def strike(self, poster: bytes, clock: int) -> None:
+        """LC-MEM-1: of each origin the last one, of all these the 16 that are latest."""
+        self.strikes.pop(poster, None)
         self.strikes[poster] = clock
+        while len(self.strikes) > STRIKES:
+            del self.strikes[next(iter(self.strikes))]
 
     def vote_counted(self, poster: bytes, clock: int, bad: bool) -> None:
         votes = self.votes.setdefault(poster, [])
