@@ -60,6 +60,8 @@ class Checker:
         """By job, candidate and seat."""
         self.against: set[tuple[bytes, bytes]] = set()
         """Job and claimant of the verdicts that take a stake."""
+        self.false: set[bytes] = set()
+        """Who was ever found FALSE: an account keeps no verdicts in work of its own root, and a case may follow one."""
         self.struck: dict[bytes, dict[bytes, int]] = {}
         """By account and poster: time of the last strike."""
         self.drawn: set[tuple[bytes, int, int]] = set()
@@ -80,7 +82,7 @@ class Checker:
             elif isinstance(event, Struck):
                 self.strike(player, event)
             elif isinstance(event, CaseEnded):
-                self.case_ended(graph, event)
+                self.case_ended(event)
             elif isinstance(event, Suspended):
                 job = graph.jobs[event.job]
                 left = job.terms.bounty - job.claims[event.account].stake
@@ -101,6 +103,8 @@ class Checker:
             job = player.graph.jobs[event.job]
             need("honest-workers", not calm(player, job, job.claims[event.who]), f"{event.verdict} by line {event.line}")
             self.against.add((event.job, event.who))
+        if event.verdict == FALSE:
+            self.false.add(event.who)
 
     def strike(self, player: Player, event: Struck) -> None:
         self.struck.setdefault(event.account, {})[event.poster] = player.graph.clock
@@ -109,11 +113,11 @@ class Checker:
             honest = all(calm(player, job, claim) for job in jobs for claim in job.claims.values())
             need("honest-verifiers", not honest, event.why)
 
-    def case_ended(self, graph: Graph, event: CaseEnded) -> None:
+    def case_ended(self, event: CaseEnded) -> None:
         if event.how != "banned":
             return
-        posters = {v.poster for v in graph.accounts[event.account].verdicts if v.verdict == FALSE}
-        need("bans", 3 * event.confirms > event.judges and bool(posters), f"{event.confirms} of {event.judges} confirmed")
+        said = f"{event.confirms} of {event.judges} confirmed"
+        need("bans", 3 * event.confirms > event.judges and event.account in self.false, said)
 
     # --- what is so ---------------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from learningchain.chain.verification.committee import FIRST_ROUND, draw, ticket
 from learningchain.chain.verification.merits import shown_off
 from learningchain.chain.verification.scale import FloatKind
 from learningchain.chain.verification.votes import BallotCode, Column, Judgement, Scale
-from tests.verification import beacons, committees, dissent, exact, helpers, judges, lazy, noise
+from tests.verification import beacons, committees, damage, dissent, exact, helpers, judges, lazy, noise
 from tests.verification.figures import Results, played, tasks
 from tests.verification.ranges import Rate
 
@@ -127,6 +127,12 @@ def test_marks_keep_dissent_from_costing_a_second_round_for_ever() -> None:
     with_marks, without = (dissent.play(dissent.Dissent(10, marks), random.Random(1)) for marks in (True, False))
     assert with_marks["seats"] < 10 * with_marks["jobs"] < without["seats"] / 3
     assert with_marks["not paid"] == without["not paid"] == 0
+
+
+def test_what_verdicts_take_of_others_the_contractor_loses_as_well() -> None:
+    """And every property of the second settlement holds meanwhile: one that a rule had overtaken stopped `make verification`."""
+    found = damage.play(0, 60)
+    assert found.taken == found.burned > 0 and not found.most
 
 
 def test_honest_float32_machines_agree_that_a_bad_model_is_false() -> None:
