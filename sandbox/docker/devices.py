@@ -25,6 +25,10 @@ from learningchain.sandbox.spec import EngineInfo
 
 LEAST_ENGINE = 25
 """The first Docker Engine that gives devices by their names."""
+OCI_ENGINE = "crun, "
+"""How the version of the engine without Docker begins, which is this program's own."""
+CDI_FOLDERS = ("/etc/cdi", "/var/run/cdi")
+"""Where that one looks for CDI files."""
 MAX_FILES, MAX_FILE_BYTES = 64, 1 << 20
 _OWN_NODES = ("null", "zero", "full", "random", "urandom", "tty", "console", "ptmx", "pts", "shm", "mqueue", "fd")
 """What every container has in /dev, which no device may replace."""
@@ -41,6 +45,15 @@ class DeviceEdits(msgspec.Struct, frozen=True):
     mounts: tuple[str, ...]
     variables: tuple[str, ...]
     source: str
+
+
+class DeviceParts(msgspec.Struct, frozen=True):
+    """What an engine of ours puts into a container for a device: nodes and files, each by its place there and the one on this
+    machine, and variables with their values."""
+
+    nodes: tuple[tuple[str, str], ...]
+    mounts: tuple[tuple[str, str], ...]
+    variables: tuple[str, ...]
 
 
 class _CdiNode(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
@@ -96,6 +109,8 @@ class _CdiFile(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 
 def why_no_devices(info: EngineInfo) -> str:
     """Why this engine gives no devices by name, and what to do; empty where it does."""
+    if info.version.startswith(OCI_ENGINE):
+        return ""
     major = info.version.partition(".")[0]
     if not major.isdecimal() or int(major) < LEAST_ENGINE:
         return f"engine {info.version} knows no devices by name (CDI): Docker Engine {LEAST_ENGINE} or a later one is needed"
@@ -106,6 +121,30 @@ def why_no_devices(info: EngineInfo) -> str:
 
 def edits_of(name: str, folders: Sequence[str]) -> DeviceEdits:
     """What the engine's CDI files say of a device. Raises DeviceRefused where that is nothing, or not all of it is understood."""
+    path, version, edits = _found(name, folders)
+    return DeviceEdits(
+        tuple(sorted({node.path for one in edits for node in one.device_nodes})),
+        tuple(sorted({mount.container_path for one in edits for mount in one.mounts})),
+        tuple(variable.partition("=")[0] for one in edits for variable in one.env),
+        f"{path} (CDI {version[:20]}, no hooks)",
+    )
+
+
+def parts_of(name: str, folders: Sequence[str]) -> DeviceParts:
+    """The same, for an engine that is ours: it gives a node as the machine has it, to read and to write. Raises DeviceRefused."""
+    path, _, edits = _found(name, folders)
+    nodes = [node for one in edits for node in one.device_nodes]
+    if narrow := [node.path for node in nodes if not {"r", "w"} <= set(node.permissions or "rw")]:
+        raise DeviceRefused(name, f"{path}: {narrow[0]} is not to be read and written, which is not kept here", _JSON)
+    return DeviceParts(
+        tuple({node.path: node.host_path or node.path for node in nodes}.items()),
+        tuple({mount.container_path: mount.host_path for one in edits for mount in one.mounts}.items()),
+        tuple(variable for one in edits for variable in one.env),
+    )
+
+
+def _found(name: str, folders: Sequence[str]) -> tuple[Path, str, tuple[_CdiEdits, ...]]:
+    """The file that has it, by which version of CDI, and what that says of all its devices and of this one."""
     kind, _, of = name.partition("=")
     found = [(path, raw) for path in _files(name, folders) if of in _named(name, path, raw := _read(name, path), kind)]
     if not found:
@@ -153,7 +192,7 @@ def _named(name: str, path: Path, raw: bytes, kind: str) -> list[str]:
     return [device.name for device in heading.devices] if heading.kind == kind else []
 
 
-def _understood(name: str, path: Path, raw: bytes, of: str) -> DeviceEdits:
+def _understood(name: str, path: Path, raw: bytes, of: str) -> tuple[Path, str, tuple[_CdiEdits, ...]]:
     try:
         file = msgspec.json.decode(raw, type=_CdiFile)
         (device,) = [one for one in file.devices if one["name"] == of]
@@ -172,12 +211,7 @@ def _understood(name: str, path: Path, raw: bytes, of: str) -> DeviceEdits:
         faults.append("it has no node in /dev")
     if fault := next(filter(None, faults), ""):
         raise DeviceRefused(name, f"{path}: {fault}", _JSON)
-    return DeviceEdits(
-        tuple(sorted({node.path for node in nodes})),
-        tuple(sorted({mount.container_path for mount in mounts})),
-        tuple(variables),
-        f"{path} (CDI {file.cdi_version[:20]}, no hooks)",
-    )
+    return path, file.cdi_version, edits
 
 
 def _node_fault(node: _CdiNode) -> str:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from learningchain.sandbox.docker.devices import CDI_FOLDERS, OCI_ENGINE
 from learningchain.sandbox.oci.containers import CallRefused, Container, Containers
 from learningchain.sandbox.oci.groups import ControlGroups, processors_bound
 from learningchain.sandbox.oci.trees import TreeError, Trees, UnpackedImage
@@ -135,7 +136,8 @@ class Handler(BaseHTTPRequestHandler):
         self._send(
             200,
             {
-                "ServerVersion": f"{RUNTIME}, as user {os.environ.get('LC_OCI_USER', '?')}",
+                "CDISpecDirs": list(CDI_FOLDERS),
+                "ServerVersion": f"{OCI_ENGINE}as user {os.environ.get('LC_OCI_USER', '?')}",
                 "OSType": "linux",
                 "SecurityOptions": ["name=seccomp", "name=rootless"],
                 "Architecture": platform.machine(),

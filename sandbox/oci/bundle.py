@@ -3,7 +3,7 @@
     description of the container + environment of its image + where its files lie -> config.json
 
 Each limit of `docker.isolation` has its place here or in the container's control group (`groups`); what is not named is not there:
-no capability, no hook, no device of the host but the harmless ones, which `/dev` of the engine holds.
+no capability, no hook, no device of the host but the harmless ones, which `/dev` of the engine holds, and those that are asked for.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from learningchain.sandbox.docker.devices import DeviceParts
 
 NAMESPACES = ("pid", "mount", "ipc", "uts", "network", "cgroup", "user")
 _SECCOMP = "seccomp="
@@ -44,10 +46,18 @@ def seccomp(profile: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def runtime_config(
-    asked: Mapping[str, Any], *, image_env: Sequence[str], rootfs: str, dev: str, places: Mapping[str, str], init: str = ""
+    asked: Mapping[str, Any],
+    *,
+    image_env: Sequence[str],
+    rootfs: str,
+    dev: str,
+    places: Mapping[str, str],
+    init: str = "",
+    devices: Sequence[DeviceParts] = (),
 ) -> dict[str, Any]:
     """config.json. `dev`: the folder that is /dev; `places`: the folder of each volume by its name; `init`: a program that stands
-    before the job's, where there is one. Raises ValueError for a description that cannot be kept."""
+    before the job's, where there is one; `devices`: what those bring that it asks for. Raises ValueError for a description that
+    cannot be kept."""
     host = asked["HostConfig"]
     user, _, group = asked["User"].partition(":")
     mapped = [{"containerID": int(user), "hostID": 0, "size": 1}]
@@ -67,7 +77,7 @@ def runtime_config(
             "terminal": False,
             "user": {"uid": int(user), "gid": int(group)},
             "args": [*([INIT, "--"] if init else []), *asked["Entrypoint"], *asked["Cmd"]],
-            "env": environment(image_env, asked["Env"]),
+            "env": environment(image_env, [*asked["Env"], *(one for device in devices for one in device.variables)]),
             "cwd": asked["WorkingDir"],
             "capabilities": {name: [] for name in _CAPABILITIES},
             "rlimits": _rlimits(host),
@@ -76,7 +86,7 @@ def runtime_config(
         },
         "root": {"path": rootfs, "readonly": True},
         "hostname": asked.get("Hostname", "job"),
-        "mounts": _mounts(host, dev, places, init),
+        "mounts": [*_mounts(host, dev, places, init), *_device_mounts(devices)],
         "linux": {
             "namespaces": [{"type": name} for name in NAMESPACES],
             "uidMappings": mapped,
@@ -87,6 +97,16 @@ def runtime_config(
             "readonlyPaths": [*folders, *(path for path in masked if any(path.startswith(f"{folder}/") for folder in folders))],
         },
     }
+
+
+def _device_mounts(devices: Sequence[DeviceParts]) -> list[dict[str, Any]]:
+    """Writing to a node is no writing to the file system that it lies in: that is read-only here as everywhere."""
+    nodes = {place: (there, "noexec") for one in devices for place, there in one.nodes}
+    files = {place: (there, "nodev") for one in devices for place, there in one.mounts}
+    return [
+        {"destination": place, "type": "bind", "source": there, "options": ["bind", "ro", "nosuid", without]}
+        for place, (there, without) in sorted((nodes | files).items())
+    ]
 
 
 def _rlimits(host: Mapping[str, Any]) -> list[dict[str, Any]]:

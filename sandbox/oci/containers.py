@@ -22,8 +22,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from learningchain.sandbox.docker.devices import CDI_FOLDERS, DeviceParts, parts_of
+from learningchain.sandbox.errors import DeviceRefused
 from learningchain.sandbox.oci.bundle import runtime_config
 from learningchain.sandbox.oci.groups import ControlGroup, ControlGroups
+from learningchain.sandbox.oci.mounts import cover, make_dev, unmount
 from learningchain.sandbox.oci.trees import Trees, UnpackedImage, remove_tree
 from learningchain.sandbox.oci.volumes import Volumes
 from learningchain.sandbox.oci.watch import held_by, used_by
@@ -162,13 +165,24 @@ class Containers:
         if container.state != "created":
             raise CallRefused(304, "it was started before")
         container.folder.mkdir()
-        root, places = str(self._trees.root(container.image)), dict[str, str]()
+        root, dev, places = self._trees.root(container.image), self._dev, dict[str, str]()
         try:
+            devices = _devices(container.asked)
+            if devices:
+                dev, root = container.folder / "dev", cover(container.folder, root)
+                make_dev(dev, [place for device in devices for place, _ in device.nodes])
             for mount in container.mounts:
                 places[mount["Source"]] = self._volumes.take(mount["Source"])
             init = self._init if container.asked["HostConfig"].get("Init") else ""
-            env, dev = container.image.env, str(self._dev)
-            config = runtime_config(container.asked, image_env=env, rootfs=root, dev=dev, places=places, init=init)
+            config = runtime_config(
+                container.asked,
+                image_env=container.image.env,
+                rootfs=str(root),
+                dev=str(dev),
+                places=places,
+                init=init,
+                devices=devices,
+            )
             (container.folder / "config.json").write_text(json.dumps(config))
             container.group = self._make_group(container)
             self._run(container)
@@ -328,7 +342,18 @@ class Containers:
             os.close(container.init)
             container.init = None
         if container.folder.exists():
+            for name in ("dev", "root"):
+                unmount(str(container.folder / name))
             remove_tree(container.folder)
+
+
+def _devices(asked: dict[str, Any]) -> list[DeviceParts]:
+    """What the devices bring that a container asks for by name."""
+    names = [name for one in asked["HostConfig"].get("DeviceRequests", ()) for name in one["DeviceIDs"]]
+    try:
+        return [parts_of(name, CDI_FOLDERS) for name in names]
+    except DeviceRefused as refused:
+        raise CallRefused(500, str(refused)) from None
 
 
 def code_of(code: int, log: str) -> int:

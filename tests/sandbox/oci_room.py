@@ -82,6 +82,17 @@ def readable(patch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @contextmanager
+def cdi_folder() -> Iterator[Path]:
+    """Where the engine looks for what devices are; only a test's own files are there, and only meanwhile."""
+    folder = Path("/run/cdi")
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
 def oci_room(
     patch: pytest.MonkeyPatch, *, limits: Mapping[str, str] = DELEGATED, owner: int = NOBODY, begin: str = "", **settings: object
 ) -> Iterator[OciSandbox]:

@@ -29,6 +29,13 @@ if sys.argv[1] == "train":
 else:
     open("/lc/out/losses", "w").write("%d\\n" % len(found))
 """
+GIVEN: list[tuple[tuple[str, ...], str]] = [
+    ((), '{"nodes": [], "nvidia": ["LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"], "device": null, "library": false, "read": []}'),
+    ((FIRST,), '{"nodes": ["lctest0"], "nvidia": [], "device": "first", "library": true, "read": [0]}'),
+    ((SECOND,), '{"nodes": ["lctest1"], "nvidia": [], "device": null, "library": false, "read": [3]}'),
+    ((FIRST, SECOND), '{"nodes": ["lctest0", "lctest1"], "nvidia": [], "device": "first", "library": true, "read": [0, 3]}'),
+]
+"""What a training of `LOOK` finds by what it asked for."""
 
 
 @pytest.fixture(scope="module")
@@ -82,15 +89,7 @@ def test_the_self_test_proves_each_device_and_refuses_the_one_with_a_hook(room: 
     assert not (place / "ran").exists()
 
 
-@pytest.mark.parametrize(
-    ("devices", "there"),
-    [
-        ((), '{"nodes": [], "nvidia": ["LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"], "device": null, "library": false, "read": []}'),
-        ((FIRST,), '{"nodes": ["lctest0"], "nvidia": [], "device": "first", "library": true, "read": [0]}'),
-        ((SECOND,), '{"nodes": ["lctest1"], "nvidia": [], "device": null, "library": false, "read": [3]}'),
-        ((FIRST, SECOND), '{"nodes": ["lctest0", "lctest1"], "nvidia": [], "device": "first", "library": true, "read": [0, 3]}'),
-    ],
-)
+@pytest.mark.parametrize(("devices", "there"), GIVEN)
 def test_a_training_has_exactly_what_it_asked_for(room: Sandbox, image: str, devices: tuple[str, ...], there: str) -> None:
     assert told(look(room, image, *devices)) == there
 

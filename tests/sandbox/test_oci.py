@@ -13,11 +13,14 @@ from pathlib import Path
 import pytest
 
 from learningchain.sandbox import Progress, RunStatus, SandboxUnavailable
+from learningchain.sandbox.images import build_python_image
 from learningchain.sandbox.oci.service import OciSandbox
 
 from .backend_suite import LARGE, BackendSuite
-from .oci_room import DELEGATED, ON_ONE, UNSHARE, oci_room
+from .newer import FIRST, HOOKED, SECOND, device, write_spec
+from .oci_room import DELEGATED, ON_ONE, UNSHARE, cdi_folder, oci_room
 from .test_backend import archive as archive
+from .test_devices import GIVEN, LOOK, look, told
 
 pytestmark = pytest.mark.skipif(shutil.which("crun") is None, reason="there is no crun: apt-get install crun")
 
@@ -135,3 +138,25 @@ def test_a_machine_that_separates_nothing_is_refused(
 ) -> None:
     with oci_room(monkeypatch, limits=limits, begin=begin) as sandbox, pytest.raises(SandboxUnavailable, match=why):
         sandbox.check_engine()
+
+
+def test_a_training_has_exactly_the_devices_that_it_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Two names of this machine's own harmless ones, one with a library beside it; the image's folders stay as they were."""
+    asks = ["PATH=/usr/local/bin", "LD_LIBRARY_PATH=/x", "CUDA_VISIBLE_DEVICES=0"]
+    made = build_python_image(tmp_path / "look.tar", {"/lc/job": LOOK}, with_packages=(), config={"Env": asks})
+    with cdi_folder() as specs, oci_room(monkeypatch, devices=(FIRST, SECOND, HOOKED)) as sandbox:
+        library = specs / "library.so"
+        library.write_bytes(b"\x7fELF")
+        mount = {"hostPath": str(library), "containerPath": "/usr/lib/lctest.so", "options": ["ro", "nosuid", "nodev", "bind"]}
+        write_spec(specs, device("first", {"mounts": [mount], "env": ["TEST_DEVICE=first"]}), device("second", host="/dev/zero"))
+        write_spec(specs, device("hooked", {"hooks": [{"hookName": "createContainer", "path": "/bin/sh"}]}), file="hooked.json")
+        report = sandbox.self_test()
+        assert (report.failures, [one.ok for one in report.devices]) == ((), [True, False, True]), report.devices
+        assert "hooks, programs that the engine would run as root" in report.devices[1].detail
+        image = sandbox.load_archive(tmp_path / "look.tar", made)
+        for devices, there in GIVEN:
+            assert told(look(sandbox, image, *devices)) == there, devices
+        assert "hooks" in look(sandbox, image, HOOKED).reason
+        assert sandbox.cleanup(keep_images=[image]).problems == ()
+        trees = (sandbox.host.data / "images").glob("*/root/usr/lib/lctest.so")
+        assert not list(trees), "the next container of the image would find its place"

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from learningchain.sandbox import DeviceRefused, RunSpec
-from learningchain.sandbox.docker.devices import MAX_FILE_BYTES, DeviceEdits, edits_of, why_no_devices
+from learningchain.sandbox.docker.devices import MAX_FILE_BYTES, DeviceEdits, DeviceParts, edits_of, parts_of, why_no_devices
 from learningchain.sandbox.docker.isolation import MASKED_PATHS, device_variables, differences, job_config
 from learningchain.sandbox.spec import EngineInfo
 from tests.sandbox.newer import KIND, device, write_spec
@@ -30,6 +30,13 @@ def test_nodes_single_files_and_variables_are_understood(tmp_path: Path) -> None
     found = edits_of(GPU, [str(tmp_path / "none"), str(tmp_path)])
     source = f"{tmp_path}/test.json (CDI 0.5.0, no hooks)"
     assert found == DeviceEdits(("/dev/lctest0", "/dev/lctestctl"), ("/usr/lib/lctest.so",), ("B", "A"), source)
+    nodes = (("/dev/lctestctl", "/dev/zero"), ("/dev/lctest0", "/dev/null"))
+    brought = DeviceParts(nodes, (("/usr/lib/lctest.so", str(library)),), ("B=1", "A=1"))
+    assert parts_of(GPU, [str(tmp_path)]) == brought
+    write_spec(tmp_path, device("first", {"deviceNodes": [NODE | {"permissions": "r"}]}))
+    edits_of(GPU, [str(tmp_path)])
+    with pytest.raises(DeviceRefused, match="is not to be read and written"):
+        parts_of(GPU, [str(tmp_path)])
 
 
 @pytest.mark.parametrize(
@@ -94,6 +101,7 @@ def test_a_device_is_in_one_file_that_can_be_read(tmp_path: Path) -> None:
         ("dev", ("/etc/cdi",), "Docker Engine 25 or a later one"),
         ("26.1.5+dfsg1", (), '{"features": {"cdi": true}} in daemon.json'),
         ("25.0.0", ("/etc/cdi",), ""),
+        ("crun, as user 1", ("/etc/cdi",), ""),
     ],
 )
 def test_an_engine_that_gives_none_says_what_is_missing(version: str, folders: tuple[str, ...], why: str) -> None:

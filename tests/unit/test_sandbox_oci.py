@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from learningchain.sandbox import ContainerLimits, RunSpec, SandboxUnavailable
+from learningchain.sandbox.docker.devices import DeviceParts
 from learningchain.sandbox.docker.isolation import MASKED_PATHS, job_config, volume_mount
 from learningchain.sandbox.oci.bundle import environment, runtime_config
 from learningchain.sandbox.oci.containers import code_of
@@ -30,9 +31,9 @@ def described() -> dict[str, Any]:
     return job_config(SPEC, runtime="crun", uid=UID, labels={}, mounts=mounts, without=["LD_AUDIT"])
 
 
-def made(asked: dict[str, Any]) -> dict[str, Any]:
+def made(asked: dict[str, Any], **more: Any) -> dict[str, Any]:
     places = {"lc-1-in": "/run/in", "lc-1-out": "/run/out"}
-    return runtime_config(asked, image_env=["LD_AUDIT=x", "A=1"], rootfs="/root", dev="/run/dev", places=places)
+    return runtime_config(asked, image_env=["LD_AUDIT=x", "A=1"], rootfs="/root", dev="/run/dev", places=places, **more)
 
 
 def test_a_jobs_container_has_every_limit_of_its_description() -> None:
@@ -53,6 +54,16 @@ def test_a_jobs_container_has_every_limit_of_its_description() -> None:
     for place in ("/lc/in", "/lc/out", "/tmp", "/dev/shm", "/proc", "/sys"):
         assert {"nosuid", "nodev", "noexec"} <= set(mounts[place]["options"]), place
     assert "ro" in mounts["/lc/in"]["options"] and "ro" not in mounts["/lc/out"]["options"] and "ro" in mounts["/dev"]["options"]
+
+
+def test_a_container_with_a_device_has_its_nodes_and_files_read_only_and_no_others() -> None:
+    parts = DeviceParts((("/dev/gpu0", "/dev/zero"),), (("/usr/lib/x.so", "/opt/x.so"),), ("GPU=1", "A=2"))
+    plain, config = made(described()), made(described(), devices=[parts])
+    more = [one for one in config["mounts"] if one not in plain["mounts"]]
+    node = {"destination": "/dev/gpu0", "type": "bind", "source": "/dev/zero", "options": ["bind", "ro", "nosuid", "noexec"]}
+    file = {"destination": "/usr/lib/x.so", "type": "bind", "source": "/opt/x.so", "options": ["bind", "ro", "nosuid", "nodev"]}
+    assert more == [node, file]
+    assert set(config["process"]["env"]) ^ set(plain["process"]["env"]) == {"GPU=1", "A=1", "A=2"}
 
 
 @pytest.mark.parametrize(
