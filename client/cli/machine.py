@@ -270,7 +270,7 @@ def lease(
     common: Common = HERE,
 ) -> int:
     """Be a machine of a node for one training, as a job of Slurm is. The node starts it; nobody types it."""
-    from learningchain.client.machines.lease_file import read_lease
+    from learningchain.client.machines.lease_file import given_devices, read_lease
     from learningchain.client.machines.trust import BadToken, parse_token
     from learningchain.client.node import logs, process
 
@@ -278,7 +278,7 @@ def lease(
         raise NotStarted(f"The lease does not start: {why}")
     try:
         wanted = read_lease(order)
-        token = parse_token(wanted.token)
+        token, devices = parse_token(wanted.token), given_devices(wanted, os.environ)
     except (OSError, ValueError, BadToken) as problem:
         raise NotStarted(
             f"The lease does not start: {order} cannot be used: {problem}. The node writes it for each lease"
@@ -287,10 +287,10 @@ def lease(
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_lease(wanted, token))
+        return runner.run(_lease(wanted, token, devices))
 
 
-async def _lease(wanted: LeaseOrder, token: MachineJoinToken) -> int:
+async def _lease(wanted: LeaseOrder, token: MachineJoinToken, devices: tuple[str, ...]) -> int:
     import ssl
 
     from learningchain.chain.errors import Malformed
@@ -306,8 +306,9 @@ async def _lease(wanted: LeaseOrder, token: MachineJoinToken) -> int:
         raise NotStarted(f"The lease does not start: the node at {token.address} does not take it: {why}") from None
     try:
         with lease_file.taken_place(secrets.authority) as place:
-            sandbox = BackendSettings(data=place.folder / "sandbox", node_tag=place.tag, runtime=wanted.runtime)
+            sandbox = BackendSettings(data=place.folder / "sandbox", node_tag=place.tag, runtime=wanted.runtime, devices=devices)
             backend = ThreadedSandbox(_backend(wanted.backend, sandbox), 1, self_test=True)
-            return await _serve(program.MachineProgram(secrets, place.folder, backend, own_version(), lease=True))
+            made = program.MachineProgram(secrets, place.folder, backend, own_version(), lease=True, devices=devices)
+            return await _serve(made)
     except OSError as fault:
         raise NotStarted(f"The lease does not start: {fault.strerror}: {fault.filename}") from None

@@ -8,7 +8,7 @@ changes over HTTP (`client.config_change`).
 
 from __future__ import annotations
 
-from learningchain.client.config.checks import DAY_MS, parse_gpus, parse_keep
+from learningchain.client.config.checks import DAY_MS, OF_CLUSTER, own_gpus, parse_gpus, parse_keep
 from learningchain.client.config.composed import OWN_SECTIONS, Config, ServeConfig, WorkConfig, own_sections
 from learningchain.client.config.loading import FILE, MAX_FILE, Loaded, load, parse, parse_value
 from learningchain.client.config.sections import (
@@ -39,6 +39,7 @@ __all__ = [
     "FILE",
     "LONGEST_RUN_S",
     "MAX_FILE",
+    "OF_CLUSTER",
     "OWN_SECTIONS",
     "PREFIX",
     "RENAMED",
@@ -59,6 +60,7 @@ __all__ = [
     "display",
     "load",
     "meanings",
+    "own_gpus",
     "own_sections",
     "parse",
     "parse_gpus",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Literal, get_args, get_origin
 
 import msgspec
@@ -80,12 +80,22 @@ def _is_kind(text: str) -> None:
         raise ValueError(f"it is some of {', '.join(NOTIFY_KINDS)}")
 
 
+OF_CLUSTER: Final = "slurm/"
+"""How the name of a GPU begins that a job of Slurm gets: slurm/gpu=0, or slurm/gpu.a100=0 where Slurm tells types apart. What
+follows the = only makes names differ: as many are in use at a time as are named."""
+
+
 class OfferedGpu(msgspec.Struct, frozen=True):
     """A GPU that this node's owner offers: its name in the Container Device Interface, its kind, and its memory in MiB."""
 
     device: str
     kind: DeviceKind
     mem_mb: int
+
+    @property
+    def place(self) -> str:
+        """What all of a training's GPUs have in common: they are this machine's (empty), or of one kind of Slurm's."""
+        return self.device.partition("=")[0] if self.device.startswith(OF_CLUSTER) else ""
 
 
 def parse_gpu(text: str) -> OfferedGpu:
@@ -96,6 +106,8 @@ def parse_gpu(text: str) -> OfferedGpu:
     device, kind, mem_mb = words if len(words) == 3 else ("", "", "")
     if not is_device(device) or kind.upper() not in DeviceKind.__members__ or re.fullmatch(r"[1-9][0-9]{0,6}", mem_mb) is None:
         raise ValueError(f"{text[:80]!r} is not VENDOR/CLASS=NAME, cuda or rocm, and MiB of memory: nvidia.com/gpu=0 cuda 24000")
+    if device.startswith(OF_CLUSTER) and re.match(r"slurm/gpu(\.[A-Za-z0-9_-]+)?=", device) is None:
+        raise ValueError(f"{text[:80]!r} is no GPU of Slurm: slurm/gpu=NAME, or slurm/gpu.TYPE=NAME")
     return OfferedGpu(device, DeviceKind[kind.upper()], int(mem_mb))
 
 
@@ -112,6 +124,18 @@ def parse_gpus(texts: list[str]) -> list[OfferedGpu]:
     return found
 
 
+def own_gpus(texts: Iterable[str]) -> tuple[str, ...]:
+    """The names of those that `work.gpus` says are in this machine. Raises ValueError."""
+    return tuple(gpu.device for gpu in parse_gpus(list(texts)) if not gpu.place)
+
+
+def _is_cdi(text: str) -> None:
+    from learningchain.sandbox.spec import is_device
+
+    if text.count("{}") != 1 or not is_device(text.replace("{}", "0")):
+        raise ValueError("it is VENDOR/CLASS=NAME with {} in the place of the GPU's number: nvidia.com/gpu={}")
+
+
 _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "network.listen": _listens_on,
     "network.advertise": _each(parse_endpoint),
@@ -120,6 +144,7 @@ _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "storage.url": _is_database,
     "cluster.listen": _listens_on,
     "cluster.trusted": _each(_is_machine),
+    "slurm.cdi": _is_cdi,
     "slurm.address": lambda text: text and parse_endpoint(text),
     "storage.keep_blocks": parse_keep,
     "sync.trusted": parse_checkpoint,

@@ -257,6 +257,13 @@ class SlurmConfig(ConfigSection, frozen=True, kw_only=True):
         list[Text],
         Meta(max_length=32, description="What starts learningchain on a machine of the cluster, word by word; empty: as here."),
     ] = []
+    cdi: Annotated[
+        str,
+        Meta(
+            max_length=255,
+            description="Name in CDI, on the cluster's machines, of the GPU that has Slurm's number {} there (SLURM_JOB_GPUS).",
+        ),
+    ] = "nvidia.com/gpu={}"
 
 
 class CallbackConfig(ConfigSection, frozen=True, kw_only=True):

@@ -102,7 +102,7 @@ def _backend(folder: Path, settings: SandboxConfig, place: str, gpus: Sequence[s
     """One beside the node's own, under a tag of its own: whatever it makes it removes."""
     from platformdirs import user_cache_path
 
-    from learningchain.client.config import parse_gpus
+    from learningchain.client.config import own_gpus
     from learningchain.sandbox import BackendSettings, make_backend
 
     own = folder / "sandbox"
@@ -118,7 +118,7 @@ def _backend(folder: Path, settings: SandboxConfig, place: str, gpus: Sequence[s
         runtime=settings.runtime,
         cache_dir=cache,
         disk_from=settings.disk_from_mb << 20,
-        devices=tuple(gpu.device for gpu in parse_gpus(list(gpus))),
+        devices=own_gpus(gpus),
     )
     return make_backend(settings.backend, wanted)
 

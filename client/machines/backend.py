@@ -17,11 +17,12 @@ import msgspec
 import structlog
 
 from learningchain.chain.storage import private
+from learningchain.client.config import parse_gpus
 from learningchain.client.machines.book import FOLDER, MachineBook, MachineError
 from learningchain.client.machines.hub import MachineHub
 from learningchain.client.machines.joined import ImageArchive
 from learningchain.client.machines.leases import Leases, LeaseTerms
-from learningchain.client.machines.placing import has_sets, may_leave, needs_trust
+from learningchain.client.machines.placing import has_sets, may_leave, needs_trust, on_cluster
 from learningchain.client.machines.slurm import Slurm, SlurmTerms
 from learningchain.p2p.address_book import parse_endpoint
 from learningchain.sandbox import AsyncBackend, AsyncWarmRun, DataSet, ImageLimits, OwnData, Progress, RunResult, RunSpec, RunStatus
@@ -78,6 +79,8 @@ class MachinesBackend:
         noted = await asyncio.to_thread(self._noted)
         self._archives = {image: archive for image, archive in noted.items() if image in keep_images} | self._archives
         self._going_on = set(report.get("runs", ()))
+        if self.leases is not None:
+            report["devices"] = [*report.get("devices", ()), *await self.leases.prove_devices()]
         return report | {"runs": (*report.get("runs", ()), *there)}
 
     async def look(self, *, again: bool) -> None:
@@ -129,24 +132,45 @@ class MachinesBackend:
         if self.hub.waits(spec.run_id):
             return await self._on_lease(spec, self.hub.resume(spec, on_progress, cancel, on_checkpoint))
         archive = self._archives.get(spec.image_id)
-        if may_leave(spec) and archive is not None and spec.run_id not in self._going_on and archive.there:
+        if archive is not None and (spec.run_id in self._going_on or not archive.there):
+            archive = None
+        if on_cluster(spec):
+            if archive is None or has_sets(spec):
+                why = "its image's archive is not here" if archive is None else "data sets do not go there"
+                return RunResult(status=RunStatus.ENGINE_ERROR, reason=f"its devices are a cluster's, and {why}")
+            leased = await self._leased(spec, archive, on_progress, cancel, on_checkpoint)
+            return leased or RunResult(status=RunStatus.ENGINE_ERROR, reason="its devices are a cluster's, and this node has none")
+        if may_leave(spec) and archive is not None:
             machine = self.hub.place(spec)
             if machine is not None:
                 result = await self.hub.run(machine, spec, archive, on_progress, cancel, on_checkpoint=on_checkpoint)
                 return await self._judged(spec, archive, result)
-            if self.leases is not None and not needs_trust(spec) and not has_sets(spec):
-                lease = await self.leases.take(spec, archive, cancel)
-                if isinstance(lease, RunResult):
-                    return lease
-                if lease is not None:
-                    waited_s = self.leases.waited_s(lease)
-                    running = self.hub.run(lease.name, spec, archive, on_progress, cancel, waited_s, on_checkpoint)
-                    return await self._judged(spec, archive, await self._on_lease(spec, running))
+            if not needs_trust(spec) and not has_sets(spec):
+                leased = await self._leased(spec, archive, on_progress, cancel, on_checkpoint)
+                if leased is not None:
+                    return leased
         return await self._own.run(spec, on_progress, cancel, on_checkpoint)
 
     def printed(self, run_id: str) -> str | None:
         there = self.hub.printed(run_id)
         return self._own.printed(run_id) if there is None else there
+
+    async def _leased(
+        self,
+        spec: RunSpec,
+        archive: ImageArchive,
+        on_progress: Callable[[Progress], None],
+        cancel: threading.Event,
+        on_checkpoint: OnCheckpoint | None,
+    ) -> RunResult | None:
+        """One run on a lease, to its end; None where none is to be had."""
+        if self.leases is None:
+            return None
+        lease = await self.leases.take(spec, archive, cancel)
+        if lease is None or isinstance(lease, RunResult):
+            return lease
+        running = self.hub.run(lease.name, spec, archive, on_progress, cancel, self.leases.waited_s(lease), on_checkpoint)
+        return await self._judged(spec, archive, await self._on_lease(spec, running))
 
     async def _on_lease(self, spec: RunSpec, running: Coroutine[Any, Any, RunResult]) -> RunResult:
         """A lease, where the run has one, goes with it, unless it goes on without this node."""
@@ -223,5 +247,6 @@ def make_leases(config: Config, data: Path, hub: MachineHub) -> Leases:
     spool = Path(slurm.spool).absolute() if slurm.spool else folder / "leases"
     command = tuple(slurm.command) or (sys.executable, "-m", "learningchain")
     asked = SlurmTerms(command, slurm.partition, slurm.account, slurm.qos, slurm.constraint)
-    terms = LeaseTerms(spool, address, slurm.queue_max_s, config.sandbox.backend, config.sandbox.runtime)
+    offered = tuple(gpu.device for gpu in parse_gpus(config.work.gpus) if gpu.place)
+    terms = LeaseTerms(spool, address, slurm.queue_max_s, config.sandbox.backend, config.sandbox.runtime, offered, slurm.cdi)
     return Leases(Slurm(asked), hub, folder / "leases.json", terms)

@@ -12,7 +12,7 @@ import shutil
 import socket
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple
@@ -22,18 +22,23 @@ from msgspec import Meta
 
 from learningchain.chain.storage import private
 from learningchain.client.machines.trust import MAX_TOKEN, fingerprint
+from learningchain.sandbox.spec import MAX_DEVICES, is_device
 
 _MAX_FILE: Final = 8_192
+GIVEN: Final = "SLURM_JOB_GPUS"
 MAX_PLACES: Final = 64
 """As many leases of one node on one machine: a node has no more machines."""
 
 
 class LeaseOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`backend` and `runtime` are the node's own settings of these names; the engine is what the machine has."""
+    """`backend` and `runtime` are the node's own settings of these names; the engine is what the machine has. `devices`: how many
+    GPUs the run gets, `cdi`: how they are called there."""
 
     token: Annotated[str, Meta(max_length=MAX_TOKEN)]
     backend: Annotated[str, Meta(max_length=64)]
     runtime: Annotated[str, Meta(max_length=64)]
+    devices: Annotated[int, Meta(ge=0, le=MAX_DEVICES)] = 0
+    cdi: Annotated[str, Meta(max_length=255)] = ""
 
     def write(self, path: Path) -> None:
         """Raises OSError."""
@@ -44,6 +49,21 @@ def read_lease(path: Path) -> LeaseOrder:
     """Raises OSError, ValueError."""
     with private.reading(path) as file:
         return msgspec.json.decode(file.read(_MAX_FILE), type=LeaseOrder)
+
+
+def given_devices(order: LeaseOrder, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of the GPUs that Slurm gave to this job, which are exactly those that its run gets: the numbers that it says are
+    the machine's, whatever else it says of them to programs that see these alone. Raises ValueError."""
+    if not order.devices:
+        return ()
+    said = environ.get(GIVEN, "")
+    numbers = said.split(",") if said else []
+    if len(numbers) != order.devices or any(not (one.isascii() and one.isdigit() and len(one) < 5) for one in numbers):
+        raise ValueError(f"the job asked Slurm for {order.devices} GPUs, and it was given {said or 'none'!r} ({GIVEN})")
+    names = tuple(sorted({order.cdi.replace("{}", str(int(one))) for one in numbers}))
+    if len(names) != order.devices or not all(map(is_device, names)):
+        raise ValueError(f"the GPUs {said!r} have no names of their own by slurm.cdi ({order.cdi})")
+    return names
 
 
 class LeasePlace(NamedTuple):

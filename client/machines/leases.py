@@ -14,6 +14,7 @@ import asyncio
 import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Collection, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ import msgspec
 import structlog
 
 from learningchain.chain.storage import private
+from learningchain.client.config import OF_CLUSTER
 from learningchain.client.machines.book import MachineError
 from learningchain.client.machines.hub import ENDING_S, SLOWEST, MachineHub
 from learningchain.client.machines.joined import ImageArchive, LeasedFor
@@ -55,6 +57,10 @@ class LeaseTerms(msgspec.Struct, frozen=True):
     queue_max_s: float
     backend: str
     runtime: str
+    devices: tuple[str, ...] = ()
+    """GPUs of the cluster that the operator offers, by the node's names for them."""
+    cdi: str = ""
+    """How a GPU is called there by its number."""
 
 
 @dataclass(eq=False)
@@ -97,31 +103,44 @@ class Leases:
         self._watch()
 
     async def take(self, spec: RunSpec, archive: ImageArchive, cancel: threading.Event) -> Lease | RunResult | None:
-        """A lease whose machine waits for this run; None where there is none to be had; a result where it came to nothing."""
+        """A lease whose machine waits for this run; None where there is none to be had, and it can run here; a result where it came
+        to nothing."""
         try:
             shape = shape_of(spec, archive.size)
             start = await self._engine.try_out(shape)
         except (OSError, SlurmError) as fault:
-            log.warning("no lease is to be had: the run stays here", run=spec.run_id, why=str(fault))
-            return None
+            return _not_to_be_had(spec, str(fault))
         if start is not None and start > time.time() + self._terms.queue_max_s:
-            log.info("a lease would begin too late: the run stays here", run=spec.run_id, in_s=int(start - time.time()))
-            return None
+            return _not_to_be_had(spec, f"it would begin in {int(start - time.time())} s, later than slurm.queue_max_s allows")
         lease = Lease(f"slurm-{token_hex(6)}", spec.run_id, self._now())
         self._leases[lease.name] = lease
         self._hub.leased[lease.name] = LeasedFor(lease.run, "it is asked for")
         handed = False
         try:
-            await self._ask(lease, shape)
+            await self._ask(lease, shape, len(spec.devices))
             result = await self._ready(lease, cancel)
             handed = result is None
             return lease if result is None else result
         except (MachineError, OSError, SlurmError) as fault:
-            log.warning("no lease could be had: the run stays here", run=spec.run_id, lease=lease.name, why=str(fault))
-            return None
+            return _not_to_be_had(spec, f"{lease.name}: {fault}")
         finally:
             if not handed:
                 self._spawn(self._end(lease))
+
+    async def prove_devices(self) -> list[dict[str, Any]]:
+        """Of each GPU of the cluster that is offered, whether the engine would give a lease that has it, as a self-test says it."""
+        proved = []
+        for device in self._terms.devices:
+            said = f"a job of Slurm gets it by --gres={gres_of([device])}"
+            try:
+                await self._engine.try_out(LeaseShape(1, ASIDE_MB, 1, gres_of([device])))
+            except SlurmError as fault:
+                said = f"the device {device} is given to no job: {fault}. Look at work.gpus and slurm.partition (docs/slurm.md)"
+                log.warning("a GPU of the cluster is not to be had", device=device, why=str(fault))
+                proved.append({"name": device, "ok": False, "detail": said})
+            else:
+                proved.append({"name": device, "ok": True, "detail": said})
+        return proved
 
     def waited_s(self, lease: Lease) -> float:
         return lease.waited_s(self._now())
@@ -141,11 +160,12 @@ class Leases:
 
     # --- one lease -------------------------------------------------------------------------------------------------------------
 
-    async def _ask(self, lease: Lease, shape: LeaseShape) -> None:
+    async def _ask(self, lease: Lease, shape: LeaseShape, devices: int) -> None:
         terms = self._terms
         await self._note()
         token, _ = self._hub.add(lease.name, terms.address, good_ms=int(1_000 * (terms.queue_max_s + SELF_TEST_S)))
-        await asyncio.to_thread(self._write_order, lease.name, LeaseOrder(token, terms.backend, terms.runtime))
+        order = LeaseOrder(token, terms.backend, terms.runtime, devices, terms.cdi if devices else "")
+        await asyncio.to_thread(self._write_order, lease.name, order)
         await self._engine.ask(lease.name, shape, self._order(lease.name), self._printed(lease.name))
         lease.known = True
         self._watch()
@@ -297,7 +317,19 @@ def shape_of(spec: RunSpec, archive: int) -> LeaseShape:
     limits = spec.limits
     moving = (limits.model_cap + archive) / SLOWEST
     seconds = limits.wall_s + moving + ENDING_S + SELF_TEST_S + WARN_S
-    return LeaseShape(math.ceil(limits.cpus), limits.mem_mb + ASIDE_MB, math.ceil(seconds / 60))
+    return LeaseShape(math.ceil(limits.cpus), limits.mem_mb + ASIDE_MB, math.ceil(seconds / 60), gres_of(spec.devices))
+
+
+def gres_of(devices: Collection[str]) -> str:
+    """GPUs of the cluster as Slurm asks for them: slurm/gpu.a100=0 and slurm/gpu.a100=1 are gpu:a100:2."""
+    kinds = Counter(device.removeprefix(OF_CLUSTER).partition("=")[0].replace(".", ":", 1) for device in devices)
+    return ",".join(f"{kind}:{count}" for kind, count in sorted(kinds.items()))
+
+
+def _not_to_be_had(spec: RunSpec, why: str) -> RunResult | None:
+    """A run whose devices are the cluster's runs nowhere else."""
+    log.warning("no lease is to be had", run=spec.run_id, why=why, stays_here=not spec.devices)
+    return _came_to_nothing(f"no lease is to be had: {why}") if spec.devices else None
 
 
 def _came_to_nothing(why: str) -> RunResult:

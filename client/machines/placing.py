@@ -3,13 +3,14 @@
     a training without GPUs                  ->  the ready machine that has room and is least full then  ->  else the own engine
     an evaluation, with or without hidden    ->  the same of the machines that the owner trusts, without those that brought a
     data, but without data sets                  model of this job  ->  else the own engine
+    a training with GPUs of a cluster        ->  a lease, and nowhere else
     everything else                          ->  the own engine
 
 A machine has room where what it has, without `ASIDE_MB` for its engine and program, holds the run beside those that it has from
 this node. Its fullness is the larger of its two parts, processors or memory; of two that are as full the first by name takes it.
 One whose engine is of another architecture than the own one takes nothing: the image is for that.
 Machines come first, because the node's own engine has duties with deadlines: a committee waits for no training. `work.concurrent`
-bounds the trainings of both together. Answers, GPUs and the owner's own data stay on the node. What an evaluation
+bounds the trainings of both together. Answers, the node's own GPUs and the owner's own data stay on the node. What an evaluation
 measured is this node's word, and its stake: a machine's owner says which of them may give it.
 """
 
@@ -21,6 +22,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from learningchain.client.config import OF_CLUSTER
 from learningchain.sandbox import DataSet, RunSpec
 
 ASIDE_MB: Final = 256
@@ -46,6 +48,11 @@ def may_leave(spec: RunSpec) -> bool:
     """Whether a run may be made on another machine at all."""
     files = all(isinstance(given, Path | DataSet) for given in spec.inputs.values())
     return spec.phase in ("train", "evaluate") and not spec.devices and files and not (needs_trust(spec) and has_sets(spec))
+
+
+def on_cluster(spec: RunSpec) -> bool:
+    """Whether its devices are a cluster's."""
+    return any(device.startswith(OF_CLUSTER) for device in spec.devices)
 
 
 def has_sets(spec: RunSpec) -> bool:

@@ -8,7 +8,7 @@ The node's identity, its ledger and its API are not here: this program holds a T
 is told in the Hello, and made again. A machine whose program is killed cleans up at its next start: its runs are over then.
 
 A lease is a machine for one run (`leases`): its program makes the self-test before it dials, and is `over` once the node has let go
-of that run, refuses it, or has given it none for `IDLE_S`.
+of that run, refuses it, or has given it none for `IDLE_S`. Its run has the devices that the lease has, by their names here.
 """
 
 from __future__ import annotations
@@ -171,8 +171,9 @@ class MachineProgram:
         *,
         lease: bool = False,
         sets_cap: int = SETS_BYTES,
+        devices: tuple[str, ...] = (),
     ) -> None:
-        self._secrets, self._folder, self._sandbox, self._version = secrets, folder, sandbox, version
+        self._secrets, self._folder, self._sandbox, self._version, self._devices = secrets, folder, sandbox, version, devices
         self._context, self._lease, self.over = machine_context(secrets), lease, asyncio.Event()
         self._held: dict[str, _Held] = {}
         self._loaded: set[str] = set()
@@ -248,7 +249,7 @@ class MachineProgram:
         while self._trouble:
             try:
                 self._report = await self._sandbox.prepare((), ())
-                self._trouble = ""
+                self._trouble = f.shown("; ".join(str(one["detail"]) for one in self._report.get("devices", ()) if not one["ok"]))
                 log.info("the sandbox is ready", **{k: self._report[k] for k in ("engine", "arch", "cpus", "mem_mb")})
             except Exception as problem:
                 self._trouble = f.shown(str(problem))
@@ -385,8 +386,7 @@ class MachineProgram:
 
     async def _result(self, held: _Held, began: float) -> RunResult:
         spec = load_run(held.take.order, {given.name: self._input(held, given) for given in held.take.inputs})
-        if spec.run_id != held.take.run or not all(isinstance(given, Path | KnownSets) for given in spec.inputs.values()):
-            return RunResult(status=RunStatus.ENGINE_ERROR, reason="the order is of another run, or needs the owner's own data")
+        spec = _on_this_machine(spec, held.take.run, self._devices)
         await self._bring_image(held, spec)
         for given in held.take.inputs:
             await self._fetch(f.Want(held.take.run, given.name), self._input(held, given), given.size)
@@ -570,6 +570,15 @@ def _with_losses(result: RunResult, run: str, out: Path) -> RunResult:
     with private.writing(path) as file:
         file.write(raw)
     return structs.replace(result, outputs={"losses": OutputFile(path, len(raw), hashlib.sha256(raw).digest())})
+
+
+def _on_this_machine(spec: RunSpec, run: str, here: tuple[str, ...]) -> RunSpec:
+    """The run with the devices that are here, all of them. Raises `Malformed` where it is not what was ordered."""
+    if spec.run_id != run or not all(isinstance(given, Path | KnownSets) for given in spec.inputs.values()):
+        raise Malformed("the order is of another run, or needs the owner's own data")
+    if len(spec.devices) != len(here):
+        raise Malformed(f"the run needs {len(spec.devices)} devices, and {len(here)} are here")
+    return structs.replace(spec, devices=here)
 
 
 def _pause(away_s: float) -> float:

@@ -66,6 +66,8 @@ class LeaseShape(msgspec.Struct, frozen=True):
     cpus: int
     mem_mb: int
     minutes: int
+    gres: str = ""
+    """Generic resources, such as gpu:a100:2."""
 
 
 class LeaseStanding(Enum):
@@ -140,6 +142,7 @@ class Slurm:
             f"--cpus-per-task={shape.cpus}",
             f"--mem={shape.mem_mb}M",
             f"--time={shape.minutes}",
+            *([f"--gres={shape.gres}"] if shape.gres else []),
             *(f"--{option}={value}" for option, value in chosen.items() if value),
         ]
 

@@ -8,7 +8,7 @@ from msgspec import structs
 
 from learningchain.chain.contracts import CONTRACTS
 from learningchain.chain.crypto import address
-from learningchain.client.config import Config, WorkConfig, own_sections, parse_gpus
+from learningchain.client.config import Config, WorkConfig, own_gpus, own_sections
 from learningchain.client.node.interface import Ledger
 from learningchain.client.work.engine import ThreadedSandbox
 from learningchain.sandbox import AsyncBackend, BackendSettings, make_backend
@@ -40,7 +40,7 @@ def make_engine(config: Config, data: Path, own_id: bytes) -> AsyncBackend:
         data_cap=s.data_mb << 20,
         images_cap=s.images_mb << 20,
         sets_cap=config.work.data_mb << 20,
-        devices=tuple(gpu.device for gpu in parse_gpus(config.work.gpus)),
+        devices=own_gpus(config.work.gpus),
     )
     backend = make_backend(s.backend, settings)
     return ThreadedSandbox(backend, config.work.concurrent + 1, self_test=True, answers=config.serve.slots)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,10 +43,12 @@ class Lab:
     def node(self) -> NodeProcess:
         return self.graph["w0"]
 
-    async def post(self, params: Json) -> str:
+    async def post(self, params: Json, image: ImageRequest | None = None, **more: Any) -> str:
         node = self.graph["v0"]
         clock = (await node.api.status())["clock_now"]
-        wanted = JobRequest(image=self.image, bounty=str(BOUNTY), expires_in_s=HOUR_MS / 1_000, params=params, limits=LIMITS)
+        wanted = JobRequest(
+            image=image or self.image, bounty=str(BOUNTY), expires_in_s=HOUR_MS / 1_000, params=params, limits=LIMITS, **more
+        )
         done = await OWNER.send(node, build_job(wanted, clock, JobParams().job_rate))
         return job_id_of(bytes.fromhex(done["tx"]), 0).hex()
 
@@ -63,9 +65,15 @@ class Lab:
 
 
 @contextlib.asynccontextmanager
-async def laboratory(folder: Path, typed: str, settings: Mapping[str, Any] | None = None, judge: str = "") -> AsyncIterator[Lab]:
-    """`typed`: what the owner of the node types before its start; `settings`: what it has beside that. `judge`: what the owner of
-    v1 types, if that one has machines, too."""
+async def laboratory(
+    folder: Path,
+    typed: str,
+    settings: Mapping[str, Any] | None = None,
+    judge: str = "",
+    own: Callable[[NodeProcess], None] = lambda node: None,
+) -> AsyncIterator[Lab]:
+    """`typed`: what the owner of the node types before its start; `settings`: what it has beside that; `own`: what else becomes of
+    the node before that. `judge`: what the owner of v1 types, if that one has machines, too."""
     cache = {"sandbox.cache_dir": str(folder / "cache")}
     works = cache | {"work.enabled": True, "work.attempts": 1} | dict(settings or {})
     judges = [Role(name, validator=True, verifier=True, settings=cache | {"work.verify": True}) for name in JUDGES]
@@ -80,12 +88,17 @@ async def laboratory(folder: Path, typed: str, settings: Mapping[str, Any] | Non
             if text:
                 graph[name].program = [sys.executable, "-m", "tests.processes.hasty", *graph[name].program[3:]]
                 await Owner(graph[name], folder / "setting" / name).types(text)
+        own(graph["w0"])
         await graph.start()
         await asyncio.gather(*(graph[name].logs("the sandbox is ready", within=SLOW_S) for name in (*JUDGES, "w0")))
         for name in JUDGES:
             await eventually(f"{name} says what it takes", lambda name=name: _can_judge(graph, name), SLOW_S)  # type: ignore[misc]
-        stored = await graph["v0"].api.upload(path)
-        yield Lab(graph, ImageRequest(cid=stored["cid"], image_id=image_id, size=stored["size"]), folder, host)
+        yield Lab(graph, await upload(graph, path, image_id), folder, host)
+
+
+async def upload(graph: ClockedGraph, path: Path, image_id: str) -> ImageRequest:
+    stored = await graph["v0"].api.upload(path)
+    return ImageRequest(cid=stored["cid"], image_id=image_id, size=stored["size"])
 
 
 async def _can_judge(graph: ClockedGraph, name: str) -> bool:

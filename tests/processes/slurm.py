@@ -17,8 +17,9 @@ import secrets
 import shutil
 import socket
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -41,12 +42,15 @@ def lacking() -> str:
 
 BOUNDED = {"ProctrackType": "proctrack/cgroup", "TaskPlugin": "task/cgroup"}
 """A cluster that keeps jobs to what they asked for, and ends all of a job's processes."""
-BOUNDS = "CgroupPlugin=cgroup/v1\nConstrainRAMSpace=yes\nConstrainCores=yes\nAllowedSwapSpace=0\n"
+BOUNDS = "CgroupPlugin=cgroup/v1\nConstrainRAMSpace=yes\nConstrainCores=yes\nConstrainDevices=yes\nAllowedSwapSpace=0\n"
+
+
+NO_GPUS: Mapping[str, Path] = MappingProxyType({})
 
 
 class Cluster:
-    def __init__(self, folder: Path, bounded: bool = False) -> None:
-        self.folder, self.settings, self._bounded = folder, folder / "slurm.conf", bounded
+    def __init__(self, folder: Path, bounded: bool = False, gpus: Mapping[str, Path] = NO_GPUS) -> None:
+        self.folder, self.settings, self._bounded, self._gpus = folder, folder / "slurm.conf", bounded, gpus
         conf = ("-f", str(self.settings))
         key, gate = folder / "munge.key", folder / "munge.sock"
         own = [f"--{name}-file={folder / f'munge.{name}'}" for name in ("pid", "log", "seed")]
@@ -68,6 +72,9 @@ class Cluster:
             (self.folder / "cgroup.conf").write_text(BOUNDS)
         for name in ("state", *MACHINES):
             (self.folder / name).mkdir()
+        given = [f"NodeName={MACHINES[0]} Name=gpu Type={kind} File={path}\n" for kind, path in self._gpus.items()]
+        (self.folder / "gres.conf").write_text("".join(given))
+        gres = {MACHINES[0]: " Gres=" + ",".join(f"gpu:{kind}:1" for kind in self._gpus)} if self._gpus else {}
         lines = [
             "ClusterName=test",
             f"SlurmctldHost={host}({ADDRESS})",
@@ -86,7 +93,8 @@ class Cluster:
             f"SlurmdTimeout={math.ceil(5 * SLOW)}",  # a machine that is slow is not gone
             "KillWait=10",
             "ReturnToService=2",
-            *(f"NodeName={name} {machine.format(ADDRESS, free_port())}" for name in MACHINES),
+            *(["GresTypes=gpu"] if gres else []),
+            *(f"NodeName={name} {machine.format(ADDRESS, free_port())}{gres.get(name, '')}" for name in MACHINES),
             f"PartitionName=main Nodes={','.join(MACHINES)} Default=YES MaxTime=600 State=UP",
         ]
         return "\n".join(lines) + "\n"
@@ -122,12 +130,13 @@ class Cluster:
 
 
 @contextlib.asynccontextmanager
-async def slurm(folder: Path, *, bounded: bool = False) -> AsyncIterator[Cluster]:
+async def slurm(folder: Path, *, bounded: bool = False, gpus: Mapping[str, Path] = NO_GPUS) -> AsyncIterator[Cluster]:
+    """`bounded`: it keeps jobs to what they asked for; `gpus`: a character device for each type, all of the first machine."""
     if why := lacking():
         pytest.skip(why)
     folder.mkdir()
     subprocess.run(["ip", "address", "replace", f"{ADDRESS}/32", "dev", "lo"], check=True, capture_output=True)
-    cluster = Cluster(folder, bounded)
+    cluster = Cluster(folder, bounded, gpus)
     before = os.environ.get("SLURM_CONF")
     os.environ["SLURM_CONF"] = str(cluster.settings)
     try:

@@ -22,11 +22,12 @@ from tests.processes.harness import eventually
 from tests.processes.slurm import Cluster, slurm
 from tests.sandbox.oci_room import NOBODY, readable
 
-pytestmark = [
+needs = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.skipif(shutil.which("crun") is None, reason="there is no crun: apt-get install crun"),
     pytest.mark.skipif(not Path("/sys/fs/cgroup/memory").is_dir(), reason="Slurm's groups of version 2 need systemd"),
 ]
+pytestmark = needs
 
 SLOW_S = 180.0
 GONE_S = 10.0

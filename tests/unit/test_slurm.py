@@ -285,6 +285,8 @@ class Cluster:
         self.leases = Leases(Slurm(TERMS), site.hub, notes, terms)
         site.backend.leases = self.leases
         self.engine = LeasedEngine(site.folder / "leased")
+        self.gpus: tuple[str, ...] = ()
+        """What Slurm gives its job, by their names there."""
         self.program: MachineProgram | None = None
         self.job: asyncio.Task[int] | None = None
 
@@ -299,7 +301,8 @@ class Cluster:
         self.played.queue("RUNNING")
         order = read_lease(Path(shlex.split(self.played.script())[-1]))
         secrets = await join(parse_token(order.token))
-        self.program = MachineProgram(secrets, self.site.folder / name, self.engine, "1", lease=True)  # type: ignore[arg-type]
+        folder = self.site.folder / name
+        self.program = MachineProgram(secrets, folder, self.engine, "1", lease=True, devices=self.gpus)  # type: ignore[arg-type]
         self.job = asyncio.create_task(machine_cli._serve(self.program))
         self.job.add_done_callback(lambda _: self.played.queue("COMPLETED"))
         return name

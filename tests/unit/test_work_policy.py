@@ -318,6 +318,27 @@ def test_a_training_gets_the_smallest_free_gpus_that_fit(ask: list[DeviceAsk], f
     assert policy.devices_for(working(gpus=GPUS), posting(9, devices=ask), names) == given
 
 
+HERE_AND_THERE = [
+    "a.com/gpu=0 cuda 9",
+    *(f"slurm/gpu.{name} cuda {mib}" for name, mib in (("b=0", 9), ("b=1", 9), ("x=0", 8), ("x=1", 8))),
+]
+
+
+@pytest.mark.parametrize(
+    ("count", "data", "given"),
+    [
+        (1, [], ("a.com/gpu=0",)),
+        (2, [], ("slurm/gpu.x=0", "slurm/gpu.x=1")),
+        (3, [], None),
+        (2, [DataRef(b"", MIB, 1, "digits", 1)], None),
+    ],
+)
+def test_a_trainings_gpus_are_all_here_or_all_of_one_kind_of_a_cluster(count: int, data: Any, given: Any) -> None:
+    terms = posting(9, devices=[DeviceAsk(1, count, 0)], data=data)
+    names = {one.split()[0] for one in HERE_AND_THERE}
+    assert policy.devices_for(working(gpus=HERE_AND_THERE), terms, names) == given
+
+
 @pytest.mark.parametrize(
     ("hours", "at", "rests"),
     [

@@ -219,15 +219,19 @@ def _by_devices(config: WorkConfig, offer: JobOffer, clock: int, me: bytes) -> s
 
 
 def devices_for(config: WorkConfig, terms: PostJob, free: Collection[str]) -> tuple[str, ...] | None:
-    """The devices that a training gets, of those that are free: the smallest that fit. None where they are too few."""
+    """The devices that a training gets, of those that are free: the smallest that fit, all in this machine or else all of one kind
+    of a cluster's, where published data sets do not go. None where they are too few."""
     given: list[str] = []
     for ask in terms.devices:
-        fitting = [
-            gpu for gpu in parse_gpus(config.gpus) if gpu.kind == ask.kind and gpu.mem_mb >= ask.mem_mb and gpu.device in free
-        ]
-        if len(fitting) < ask.count:
+        fits = [gpu for gpu in parse_gpus(config.gpus) if gpu.kind == ask.kind and gpu.mem_mb >= ask.mem_mb and gpu.device in free]
+        fits.sort(key=lambda gpu: (gpu.mem_mb, gpu.device))
+        places = {gpu.place for gpu in fits if not (gpu.place and terms.data)}
+        together = [[gpu for gpu in fits if gpu.place == place][: ask.count] for place in places]
+        enough = [found for found in together if len(found) == ask.count]
+        if not enough:
             return None
-        given += [gpu.device for gpu in sorted(fitting, key=lambda gpu: (gpu.mem_mb, gpu.device))[: ask.count]]
+        least = min(enough, key=lambda found: (found[0].place != "", found[-1].mem_mb, found[0].device))
+        given += [gpu.device for gpu in least]
     return tuple(sorted(given))
 
 
