@@ -4,6 +4,9 @@ An engine without root may make groups only below one that somebody delegated to
 with control groups of version 1, a folder of each controller that belongs to the user. Where nobody did, the group of the whole
 engine bounds all its containers together, as that of a cluster's job does, and the self-test shows whether it binds.
 
+In version 2 a group has limits for groups below it only while no process is in it. So whoever starts an engine first moves what is
+in its group, itself too, into one below it (`make_room`); the engine, in a process namespace of its own, could move only itself.
+
 Their folders are opened before the engine hides /sys/fs/cgroup from its runtime, which takes no mixture of both versions.
 """
 
@@ -21,6 +24,7 @@ _PERIOD = 100_000
 GIVEN = "SLURM_CPUS_ON_NODE"
 """How many processors of this machine a cluster's job has."""
 _OWN = "lc-engine"
+_TRIES = 20
 _GONE_S = 5.0
 _UNLIMITED = 1 << 60
 
@@ -107,8 +111,8 @@ class ControlGroup:
 def find_groups() -> ControlGroups:
     """Those that were delegated to this user, and none where none were."""
     lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
-    if (ROOT / "cgroup.controllers").exists():
-        return _unified(ROOT / next(path for number, _, path in lines if number == "0").lstrip("/"))
+    if (place := _unified_place()) is not None:
+        return _unified(place)
     found: dict[str, int] = {}
     for _, names, path in lines:
         for controller in names.split(","):
@@ -118,26 +122,44 @@ def find_groups() -> ControlGroups:
     return ControlGroups(found, unified=False)
 
 
-def _unified(place: Path) -> ControlGroups:
-    """A group has limits for groups below it only while no process is in it: those of this user move one down."""
-    if not _may_make(place):
-        return ControlGroups({}, unified=True)
-    try:
-        own = place / _OWN
+def _unified_place() -> Path | None:
+    """Where this process may have groups made, in version 2; None where there is no such version."""
+    if not (ROOT / "cgroup.controllers").exists():
+        return None
+    lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    place = ROOT / next(path for number, _, path in lines if number == "0").lstrip("/")
+    return place.parent if place.name == _OWN else place
+
+
+def make_room() -> None:
+    """Before an engine is started. Where nothing was delegated to this user nothing changes, and its engine says so."""
+    place = _unified_place()
+    if place is None or not _may_make(place):
+        return
+    own = place / _OWN
+    with suppress(OSError):
         own.mkdir(exist_ok=True)
-        for pid in (place / "cgroup.procs").read_text().split():
-            with suppress(ProcessLookupError):
-                (own / "cgroup.procs").write_text(pid)
+        for _ in range(_TRIES):  # some start others meanwhile
+            pids = (place / "cgroup.procs").read_text().split()
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    (own / "cgroup.procs").write_text(pid)
+            if not pids:
+                break
         there = [name for name in (place / "cgroup.controllers").read_text().split() if name in WANTED]
         (place / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in there))
-    except OSError:
+
+
+def _unified(place: Path) -> ControlGroups:
+    if not _may_make(place):
         return ControlGroups({}, unified=True)
+    there = [name for name in (place / "cgroup.subtree_control").read_text().split() if name in WANTED]
     opened = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
     return ControlGroups(dict.fromkeys(there, opened), unified=True)
 
 
 def _may_make(place: Path) -> bool:
-    return os.access(place, os.W_OK | os.X_OK) and os.access(place / "cgroup.procs", os.W_OK)
+    return place != ROOT and os.access(place, os.W_OK | os.X_OK) and os.access(place / "cgroup.procs", os.W_OK)
 
 
 def memory_bound() -> int:

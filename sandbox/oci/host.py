@@ -27,7 +27,7 @@ from learningchain.sandbox.docker.engine import Engine
 from learningchain.sandbox.docker.isolation import CORE
 from learningchain.sandbox.errors import SandboxUnavailable
 from learningchain.sandbox.oci.engine_program import READY, SOCKET
-from learningchain.sandbox.oci.groups import GIVEN
+from learningchain.sandbox.oci.groups import GIVEN, make_room
 from learningchain.sandbox.programs import start_program
 from learningchain.sandbox.spec import EngineInfo
 
@@ -132,6 +132,7 @@ class OciEngine(Engine):
         if hard != resource.RLIM_INFINITY and hard < CORE:
             raise SandboxUnavailable(NO_CORE.format(hard=hard, core=CORE))
         self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_room()
         program = [sys.executable, "-P", "-m", "learningchain.sandbox.oci.engine_program", crun, str(self.data), str(self.folder)]
         log = self.folder / "engine.log"
         with log.open("wb") as said:
