@@ -1,12 +1,13 @@
 """docs/machines.md as a reader types it from its first line to its last, with `machine doctor` on the way. Then a committee's
-member whose machine is trusted: of a job with an image of a registry, a published set and hidden data, the training and the
-evaluations are made on machines, and it is paid.
+member whose machine is trusted: of a job with a published set and hidden data, and of one with an image of a registry, the training
+and this member's evaluations are made on machines, and they are paid.
 
 The machine is behind a cable, with a Docker Engine of its own. How long `machine doctor` took is printed (`pytest -rP`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from learningchain.client.contracts.job.http.schema import ImageRequest
 from learningchain.sandbox.images import build_python_image
 from tests.processes.harness import NodeProcess, eventually, free_port
 from tests.processes.machine_lab import JUDGES, SLOW_S, Lab, inline, laboratory, page
@@ -33,13 +35,14 @@ import hashlib, sys
 from pathlib import Path
 lc, out = Path("/lc/in"), Path("/lc/out")
 if sys.argv[1] == "train":
-    (out / "model").write_text(hashlib.sha256((lc / "sets/digits/a.bin").read_bytes()).hexdigest())
+    rows = lc / "sets/digits/a.bin"
+    (out / "model").write_text(hashlib.sha256(rows.read_bytes() if rows.exists() else b"").hexdigest())
 else:
     rows = (lc / "eval").read_text() if (lc / "eval").exists() else "0.5\\n" * 40
     (out / "losses").write_text(rows if len((lc / "model").read_text()) == 64 else "9\\n" * 40)
 """
 SUBMIT = (
-    "learningchain job submit --image {} --set digits={}:train --hidden hidden --bounty 50 --expires 1h --cpus 0.5 "
+    "learningchain job submit --image-archive job.tar --set digits={}:train --hidden hidden --bounty 50 --expires 1h --cpus 0.5 "
     "--mem-mb 64 --tmp-mb 8 --train-time 5m --eval-time 2m --model-mb 0.01 --float-kind f64 --yes"
 )
 
@@ -141,16 +144,19 @@ async def test_a_committee_s_member_measures_on_its_trusted_machine(
             machine.run()
         await trains.ready(lab.node, SLOW_S)
         await measures.ready(judge, SLOW_S)
-        job = await _posted(contractor, registry, tmp_path)
-        view = await lab.paid(job)
-        assert (view["state"], view["winner"], view["hidden"]) == ("PAID", lab.node.address, "ON"), view
-        votes = [vote for round_ in view["rounds"] for seat in round_["committee"] for vote in seat["votes"]]
-        assert [(vote["vote"], vote["hidden_examples"]) for vote in votes] == [("OK", 40)] * len(JUDGES), votes
+        votes = await _paid(lab, await _posted(contractor, tmp_path))
+        assert votes == [("OK", 40)] * len(JUDGES), "each measured the hidden data, too"
         assert _ran(trains) == ["train"], "its own check was made elsewhere"
         assert _ran(measures) == ["evaluate", "evaluate"], "in public, and on what was hidden"
-        assert judge.says("a run was placed on a machine")
         (kept,) = (trains.data / "machine" / "sets").iterdir()
         assert (kept / "0").read_bytes() == bytes(1_000)
+        for machine in (trains, measures):
+            assert machine.said().count("an image was fetched") == 1
+        votes = await _paid(lab, await lab.post({}, await asyncio.to_thread(_pushed, registry, tmp_path)))
+        assert [vote for vote, _ in votes] == ["OK"] * len(JUDGES)
+        assert (_ran(trains)[1:], _ran(measures)[2:]) == (["train"], ["evaluate"])
+        for machine in (trains, measures):
+            assert machine.said().count("an image was fetched") == 1, "this one each pulled for itself"
     finally:
         await trains.stop()
         await measures.stop()
@@ -160,15 +166,31 @@ def _ran(machine: Machine) -> list[str]:
     return re.findall(r"run begins.*phase=(\w+)", machine.said())
 
 
-async def _posted(node: NodeProcess, registry: Registry, folder: Path) -> str:
-    """The set is published, the image is in a registry, and the hidden data are sealed, as the contractor types it."""
-    owner, archive = Owner(node, folder), folder / "job.tar"
+async def _posted(node: NodeProcess, folder: Path) -> str:
+    """The set is published and the hidden data are sealed, as the contractor types it."""
+    owner = Owner(node, folder)
     (folder / "digits").mkdir()
     (folder / "digits" / "a.bin").write_bytes(bytes(1_000))
     (folder / "hidden").write_text("0.25\n" * 40)
-    build_python_image(archive, {"/lc/job": JOB}, with_packages=())
+    await asyncio.to_thread(build_python_image, folder / "job.tar", {"/lc/job": JOB}, with_packages=())
     found = re.search(r"\bbaf[ky][a-z2-7]{55}\b", await owner.types("learningchain data publish digits"))
     assert found is not None
-    await owner.types(SUBMIT.format(registry.push(archive)[0], found[0]))
+    await owner.types(SUBMIT.format(found[0]))
     (live,) = await node.api.jobs(live=True)
     return str(live["id"])
+
+
+def _pushed(registry: Registry, folder: Path) -> ImageRequest:
+    """Another image, in the registry."""
+    build_python_image(folder / "other.tar", {"/lc/job": JOB + b"# another one\n"}, with_packages=())
+    reference, image_id = registry.push(folder / "other.tar")
+    size = sum(len(blob) for blob in registry.blobs.values())
+    return ImageRequest(reference=reference, image_id=image_id, size=size)
+
+
+async def _paid(lab: Lab, job: str) -> list[tuple[str, int | None]]:
+    """What each vote said, and how many hidden examples it measured."""
+    view = await lab.paid(job)
+    assert (view["state"], view["winner"]) == ("PAID", lab.node.address), view
+    votes = [vote for round_ in view["rounds"] for seat in round_["committee"] for vote in seat["votes"]]
+    return [(vote["vote"], vote.get("hidden_examples")) for vote in votes]

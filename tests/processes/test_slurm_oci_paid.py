@@ -122,7 +122,7 @@ async def site() -> AsyncIterator[Site]:
         typed = page("docs/slurm.md", "cluster.kind").replace("10.0.0.7:7403", f"127.0.0.1:{free_port()}")
         async with (
             slurm(folder / "slurm", bounded=True, gpus=gpus) as cluster,
-            laboratory(folder / "lab", typed, settings, nobody) as lab,
+            laboratory(folder / "lab", typed, settings, own=nobody) as lab,
         ):
             yield Site(lab, cluster, folder)
 
