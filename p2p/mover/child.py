@@ -24,7 +24,7 @@ from learningchain.p2p.mover.orders import (
     read_order,
 )
 from learningchain.p2p.mover.pace import MovingPace
-from learningchain.p2p.mover.receiving import LeafReceiver
+from learningchain.p2p.mover.receiving import LeafReceiver, spare_buffers
 from learningchain.p2p.mover.sending import LeafServer
 from learningchain.p2p.tls import CA, Leaf, make_contexts
 
@@ -37,6 +37,7 @@ class _Child:
         self._pipe, self._begin = pipe, begin
         self._lock = threading.Lock()
         self._moves: dict[int, LeafReceiver] = {}
+        self._spare = spare_buffers()
         contexts = make_contexts(Leaf(begin.cert_pem, begin.key_pem), CA(begin.ca_cert, b""))
         self._dialling: ssl.SSLContext = contexts.client
         self._sending, self._writing = MovingPace(begin.mb_s), MovingPace(begin.mb_s)
@@ -69,7 +70,9 @@ class _Child:
             case ForgetPeer():
                 self._server.forget(order.peer)
             case Connect():
-                self._moves[order.move] = LeafReceiver(order, self._dialling, self._begin.chain_id, self._writing, self.report)
+                self._moves[order.move] = LeafReceiver(
+                    order, self._dialling, self._begin.chain_id, self._writing, self._spare, self.report
+                )
             case TakeLeaves() if (move := self._moves.get(order.move)) is not None:
                 move.take(order)
             case EndMove() if (move := self._moves.get(order.move)) is not None:

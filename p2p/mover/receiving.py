@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from queue import Empty, SimpleQueue
+from queue import Empty, LifoQueue, SimpleQueue
 from typing import Final, NamedTuple
 
 from learningchain.chain.storage import private
@@ -32,7 +32,8 @@ from learningchain.p2p.mover.writing import SteadyWriter
 from learningchain.p2p.tls import NotAuthenticated, check_member, peer_identity
 
 BUFFER: Final = 4 * CHUNK
-BUFFERS: Final = 4
+SPARE: Final = 4
+"""Buffers that all connections of a process share, beside one of each: so many more are filled while others wait for the disk."""
 CONNECT_S: Final = 5.0
 
 
@@ -43,8 +44,37 @@ class _Filled(NamedTuple):
     digests: list[bytes]
 
 
+Spare = LifoQueue[mmap.mmap]
+
+
+def spare_buffers() -> Spare:
+    """The last one that was used is the next, so that no more of them take memory than are used at a time."""
+    spare = Spare()
+    for _ in range(SPARE):
+        spare.put(mmap.mmap(-1, BUFFER))
+    return spare
+
+
+class _Buffers:
+    """Of one connection: one of its own, so that none waits for what others hold, and of the spare ones what is free."""
+
+    def __init__(self, spare: Spare) -> None:
+        self._own = mmap.mmap(-1, BUFFER)  # whole pages: the disk takes them directly
+        self._mine, self._spare = SimpleQueue[mmap.mmap](), spare
+        self._mine.put(self._own)
+
+    def take(self) -> mmap.mmap:
+        for free in (self._mine, self._spare):
+            with suppress(Empty):
+                return free.get_nowait()
+        return self._mine.get()
+
+    def give_back(self, buffer: mmap.mmap) -> None:
+        (self._mine if buffer is self._own else self._spare).put(buffer)
+
+
 class LeafReceiver:
-    """`report` may be called from any thread; `MoveEnded` is the last report."""
+    """`report` may be called from any thread; `MoveEnded` is the last report. `spare`: buffers that others use, too."""
 
     def __init__(
         self,
@@ -52,19 +82,18 @@ class LeafReceiver:
         context: ssl.SSLContext,
         chain_id: bytes,
         pace: MovingPace,
+        spare: Spare,
         report: Callable[[MoveOpened | LeavesMoved | MoveEnded], None],
     ) -> None:
         self._order, self._context, self._chain_id, self._pace, self._report = order, context, chain_id, pace, report
+        self._buffers = _Buffers(spare)
         self._takes: SimpleQueue[TakeLeaves | None] = SimpleQueue()
         self._asked: deque[TakeLeaves] = deque()
-        self._free: SimpleQueue[mmap.mmap] = SimpleQueue()
         self._filled: SimpleQueue[_Filled | None] = SimpleQueue()
         self._socket: socket.socket | None = None
         self._ended = False
         self._wrong = False
         self._disk = ""
-        for _ in range(BUFFERS):
-            self._free.put(mmap.mmap(-1, BUFFER))  # whole pages: the disk takes them directly
         threading.Thread(target=self._run, daemon=True, name="receiving").start()
 
     def take(self, order: TakeLeaves) -> None:
@@ -131,14 +160,21 @@ class LeafReceiver:
     def _receive(self, tls: ssl.SSLSocket, take: TakeLeaves) -> None:
         at, end = take.first * CHUNK, min((take.first + len(take.digests)) * CHUNK, self._order.size)
         while at < end:
-            buffer, size = self._free.get(), min(BUFFER, end - at)
-            if not read_exactly(tls, memoryview(buffer)[:size]):
-                raise ConnectionError("the other side ended the connection")
-            first = at // CHUNK - take.first
-            self._filled.put(_Filled(buffer, size, at, take.digests[first : first + -(-size // CHUNK)]))
+            first, size = at // CHUNK - take.first, min(BUFFER, end - at)
+            self._filled.put(self._read(tls, size, at, take.digests[first : first + -(-size // CHUNK)]))
             at += size
             if not self._ask(tls, wait=False):
                 return
+
+    def _read(self, tls: ssl.SSLSocket, size: int, at: int, digests: list[bytes]) -> _Filled:
+        buffer = self._buffers.take()
+        try:
+            if not read_exactly(tls, memoryview(buffer)[:size]):
+                raise ConnectionError("the other side ended the connection")
+        except BaseException:
+            self._buffers.give_back(buffer)
+            raise
+        return _Filled(buffer, size, at, digests)
 
     def _check(self, writer: SteadyWriter) -> None:
         """Until the end; after a fault, buffers are only given back."""
@@ -147,7 +183,7 @@ class LeafReceiver:
                 self._keep(writer, filled)
                 if self._wrong or self._disk:
                     self.end()
-            self._free.put(filled.buffer)
+            self._buffers.give_back(filled.buffer)
 
     def _keep(self, writer: SteadyWriter, filled: _Filled) -> None:
         view, good = memoryview(filled.buffer)[: filled.size], 0

@@ -320,17 +320,19 @@ def sender(answer: Callable[[ssl.SSLSocket], None], who: Contexts) -> Iterator[i
 
 
 def fetch(path: Path, port: int, pace: MovingPace | None = None) -> list[Any]:
-    """What is reported of one connection that is asked for the whole file."""
+    """What is reported of one connection that is asked for the whole file. It gives back what it took of the spare buffers."""
     path.write_bytes(bytes(len(FILE)))
     told: SimpleQueue[Any] = SimpleQueue()
+    spare = receiving.spare_buffers()
     order = Connect(7, "127.0.0.1", port, id_of(SENDER), key_of(SENDER).public, TICKET, str(path), len(FILE))
-    receiver = LeafReceiver(order, contexts(RECEIVER).client, CHAIN, pace or MovingPace(0), told.put)
+    receiver = LeafReceiver(order, contexts(RECEIVER).client, CHAIN, pace or MovingPace(0), spare, told.put)
     receiver.take(TakeLeaves(7, 0, DIGESTS))
     found: list[Any] = []
     while not found or not isinstance(found[-1], MoveEnded):
         found.append(told.get(timeout=WAIT))
         if isinstance(found[-1], LeavesMoved) and sum(one.count for one in found[1:]) == len(DIGESTS):
             receiver.end()
+    assert spare.qsize() == receiving.SPARE
     return found
 
 
