@@ -74,6 +74,9 @@ from learningchain.p2p.content.session import Phase, Session
 MAX_SESSIONS = 64
 MAX_UNDER_WAY = 64
 """Blocks of one session asked for or being written: bounds its memory to 16 MiB."""
+MAX_UNWRITTEN = 16
+"""Blocks of all sessions that wait for the disk, from which on nobody is asked for more: what was asked for still comes, and lies
+in memory. A disk that makes room for a large file writes nothing meanwhile."""
 WINDOW_START, WINDOW_MAX = 2, 16
 """Blocks asked of one peer at a time, over all sessions: no more than one message may want."""
 STALL_MS = 8_000
@@ -447,6 +450,8 @@ class Exchange:
         wants: dict[tuple[bytes, Cid], list[Cid]] = {}
         for session in self._sessions.values():
             self._out += self._moves.plan(session, self._now)
+        if sum(len(session.storing) for session in self._sessions.values()) >= MAX_UNWRITTEN:
+            return
         ready = [s for s in self._sessions.values() if s.phase == Phase.LOADING and s.providers]
         while ready:
             ready = [session for session in ready if self._ask_one(session, wants)]

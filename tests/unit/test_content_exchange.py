@@ -36,6 +36,7 @@ from learningchain.p2p.content.exchange import (
     MAX_OWED,
     MAX_SESSIONS,
     MAX_UNDER_WAY,
+    MAX_UNWRITTEN,
     NOBODY_MS,
     STALL_MS,
     WINDOW_MAX,
@@ -591,3 +592,19 @@ def test_what_waits_for_the_disk_counts_among_what_is_under_way(monkeypatch: pyt
             World._run(world, effect)
     assert most == 10
     assert bytes(world.files[ROOT]) == DATA
+
+
+def test_while_the_disk_is_behind_nobody_is_asked_for_more_whatever_the_number_of_downloads() -> None:
+    world = SlowDisk()
+    made = [root_of(pattern(60 * CHUNK + n)) for n in (0, 1, 2)]
+    world.connect(ScriptedPeer(b"a", {cid: block for _, blocks in made for cid, block in blocks.items()}, delay=1))
+    for root, _ in made:
+        world.fetch(root)
+    while not all(root in world.ended for root, _ in made):
+        for _ in range(400):
+            world.step()
+        assert len(world.unsaid) < MAX_UNWRITTEN + WINDOW_MAX, "what was asked for when it fell behind still came"
+        taken, world.unsaid = world.unsaid, []
+        for effect in taken:
+            World._run(world, effect)
+    assert [bytes(world.files[root]) for root, _ in made] == [pattern(60 * CHUNK + n) for n in (0, 1, 2)]

@@ -625,6 +625,8 @@ ELSEWHERE = {
     "content.MAX_WAITING": "test_content_service: test_a_peer_whose_link_is_full_has_few_frames_wait_and_holds_up_nobody",
     "exchange.MAX_SESSIONS": "test_content_exchange: test_too_many_downloads_are_refused_with_a_reason",
     "exchange.MAX_UNDER_WAY": "test_content_exchange: test_what_waits_for_the_disk_counts_among_what_is_under_way",
+    "exchange.MAX_UNWRITTEN": "test_content_exchange: "
+    "test_while_the_disk_is_behind_nobody_is_asked_for_more_whatever_the_number_of_downloads",
     "moves.MAX_MOVES": "test_content_moves: test_a_fetch_a_peer_and_all_have_few_connections",
     "moves.MAX_OF_FETCH": "test_content_moves: test_a_fetch_a_peer_and_all_have_few_connections",
     "moves.MAX_OF_PEER": "test_content_moves: test_a_fetch_a_peer_and_all_have_few_connections",

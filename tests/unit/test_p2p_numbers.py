@@ -115,6 +115,7 @@ BOUNDS: Final[list[tuple[Any, Any]]] = [
     (outsiders.MAX_ANSWER, 16 * MB),
     (exchange.MAX_SESSIONS, 64),
     (exchange.MAX_UNDER_WAY, 64),
+    (exchange.MAX_UNWRITTEN, 16),
     (exchange.MAX_OWED, 64),
     (serving.MAX_QUEUED, 64),
     (serving.MAX_PER_PEER, 4),
