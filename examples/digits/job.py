@@ -351,20 +351,14 @@ def read_job(path: Path, phase: str) -> dict[str, object]:
     return job
 
 
-def main(argv: list[str], root: Path = Path("/")) -> int:
-    """Runs one phase and returns the exit code. `root` is the image's root directory; tests use another."""
-    started = time.monotonic()
-    lc = root / "lc"
+def call(argv: list[str], phases: dict[str, Callable[[dict[str, object], Path], None]], root: Path) -> int:
+    """Runs the phase that is asked for with job.json and the folder of the contract, and returns the exit code."""
+    lc, known = root / "lc", list(phases)
     try:
-        if len(argv) != 1 or argv[0] not in ("train", "evaluate", "predict"):
-            raise Failure(UNSUPPORTED, f"this image knows the phases train, evaluate and predict, not {' '.join(argv)[:40]!r}")
-        job = read_job(lc / "in/job.json", argv[0])
-        if argv[0] == "train":
-            train(job, lc, started)
-        elif argv[0] == "evaluate":
-            evaluate(lc)
-        else:
-            predict(lc)
+        if len(argv) != 1 or argv[0] not in phases:
+            listed = f"{', '.join(known[:-1])} and {known[-1]}"
+            raise Failure(UNSUPPORTED, f"this image knows the phases {listed}, not {' '.join(argv)[:40]!r}")
+        phases[argv[0]](read_job(lc / "in/job.json", argv[0]), lc)
     except Failure as failure:
         print(f"error: {failure}", file=sys.stderr)
         # A training that produced no usable model has failed; only a model that was handed in can be invalid.
@@ -376,6 +370,17 @@ def main(argv: list[str], root: Path = Path("/")) -> int:
         print(f"error: {problem}", file=sys.stderr)
         return FAILED
     return DONE
+
+
+def main(argv: list[str], root: Path = Path("/")) -> int:
+    """Runs one phase and returns the exit code. `root` is the image's root directory; tests use another."""
+    started = time.monotonic()
+    phases = {
+        "train": lambda job, lc: train(job, lc, started),
+        "evaluate": lambda _, lc: evaluate(lc),
+        "predict": lambda _, lc: predict(lc),
+    }
+    return call(argv, phases, root)
 
 
 if __name__ == "__main__":

@@ -22,24 +22,20 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from learningchain.examples.digits.job import (
     BUDGET_SHARE,
-    DONE,
-    FAILED,
     MAX_LOSS,
     MODEL_INVALID,
-    OUT_OF_RESOURCES,
     UNSUPPORTED,
     Failure,
+    call,
     number,
     read_bounded,
     read_examples,
-    read_job,
 )
 from learningchain.examples.digits_torch.shapes import SHAPES
 from learningchain.examples.federation import pictures
@@ -128,25 +124,8 @@ def evaluate(lc: Path) -> None:
 
 def main(argv: list[str], root: Path = Path("/")) -> int:
     """Runs one phase and returns the exit code. `root` is the image's root directory; tests use another."""
-    started, lc = time.monotonic(), root / "lc"
-    try:
-        if argv not in (["train"], ["evaluate"]):
-            raise Failure(UNSUPPORTED, f"this image knows the phases train and evaluate, not {' '.join(argv)[:40]!r}")
-        job: dict[str, Any] = read_job(lc / "in/job.json", argv[0])
-        if argv[0] == "train":
-            train(job, lc, started)
-        else:
-            evaluate(lc)
-    except Failure as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        return FAILED if failure.code == MODEL_INVALID and argv[0] == "train" else failure.code
-    except MemoryError:
-        print("error: out of memory", file=sys.stderr)
-        return OUT_OF_RESOURCES
-    except OSError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return FAILED
-    return DONE
+    started = time.monotonic()
+    return call(argv, {"train": lambda job, lc: train(job, lc, started), "evaluate": lambda _, lc: evaluate(lc)}, root)
 
 
 if __name__ == "__main__":

@@ -28,16 +28,13 @@ import numpy as np
 
 from learningchain.examples.digits.job import (
     BAD_INPUT,
-    DONE,
     FAILED,
     MODEL_INVALID,
-    OUT_OF_RESOURCES,
-    UNSUPPORTED,
     Failure,
     UnfitRow,
+    call,
     number,
     read_bounded,
-    read_job,
 )
 from learningchain.examples.sentences.encoder import WIDTH, Encoder
 
@@ -170,25 +167,12 @@ def best(weights: Doubles, vectors: Doubles) -> tuple[NDArray[np.int64], Doubles
 
 def main(argv: list[str], root: Path = Path("/")) -> int:
     """Runs one phase and returns the exit code. `root` is the image's root directory; tests use another."""
-    lc = root / "lc"
-    try:
-        if argv not in (["train"], ["evaluate"], ["predict"]):
-            raise Failure(UNSUPPORTED, f"this image knows the phases train, evaluate and predict, not {' '.join(argv)[:40]!r}")
-        job = read_job(lc / "in/job.json", argv[0])
-        if argv[0] == "train":
-            train(lc, job)
-        else:
-            (evaluate if argv[0] == "evaluate" else predict)(lc)
-    except Failure as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        return FAILED if failure.code == MODEL_INVALID and argv[0] == "train" else failure.code
-    except MemoryError:
-        print("error: out of memory", file=sys.stderr)
-        return OUT_OF_RESOURCES
-    except OSError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return FAILED
-    return DONE
+    phases = {
+        "train": lambda job, lc: train(lc, job),
+        "evaluate": lambda _, lc: evaluate(lc),
+        "predict": lambda _, lc: predict(lc),
+    }
+    return call(argv, phases, root)
 
 
 if __name__ == "__main__":
