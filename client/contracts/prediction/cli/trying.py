@@ -113,6 +113,7 @@ def _parts(model: RegisteredModelView) -> Iterator[tuple[str, str, int]]:
 def _tried(common: Common, model: RegisteredModelView, folder: Path, rows: bytes, answers: Path | None) -> Trial:
     from learningchain.client.work import tries
     from learningchain.sandbox import AnswerForm
+    from learningchain.sandbox.answers import request_json
 
     count = len(lines_of(rows))
     if not 1 <= count <= model["max_rows"]:
@@ -120,7 +121,7 @@ def _tried(common: Common, model: RegisteredModelView, folder: Path, rows: bytes
     form = AnswerForm(rows=count, classes=model["classes"] or 0)
     with opened_sandbox(common, folder / "room") as (backend, _):
         image = _loaded(backend, model, folder)
-        asked = {"input": rows, "request.json": f'{{"v":1,"rows":{count},"seed":1,"challenge":1}}'.encode()}
+        asked = {"input": rows, "request.json": request_json(count, 1, 1)}
         wall_s = 2 * model["row_ms"] * count / 1_000 + 1
         spec = _spec(model, image, folder / "model")
         owner = _answers(answers, form)

@@ -7,7 +7,6 @@ input of another number of lines than the request says does not fit, whatever th
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +15,9 @@ from learningchain.client.contracts.prediction.roles.private import plain_input
 from learningchain.client.keys.hidden import BadKey
 from learningchain.client.work.events import LateInputRefused
 from learningchain.sandbox import AnswerForm
+from learningchain.sandbox.answers import request_json
 
 INPUT, REQUEST = "input", "request.json"
-VERSION = 1
 
 
 class InputUnfit(LateInputRefused):
@@ -57,5 +56,4 @@ class PredictionInput:
             raise InputUnfit(f"the input has {len(lines)} lines, and the request says {self.rows} rows")
         if self.chosen != tuple(range(self.rows)):
             data = b"".join(lines[row] + b"\n" for row in self.chosen)
-        asked = {"v": VERSION, "rows": len(self.chosen), "seed": self.seed, "challenge": self.challenge}
-        return {INPUT: data, REQUEST: json.dumps(asked, separators=(",", ":")).encode()}
+        return {INPUT: data, REQUEST: request_json(len(self.chosen), self.seed, self.challenge)}
