@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -23,9 +22,9 @@ API_LISTEN: Final = "127.0.0.1:7401"
 """Where a node's API listens unless its owner says otherwise."""
 
 
-def variable(name: str, environ: Mapping[str, str] | None = None) -> str | None:
+def variable(name: str) -> str | None:
     """What an environment variable says. One that is set and empty says nothing, as one that is not set."""
-    return (os.environ if environ is None else environ).get(name) or None
+    return os.environ.get(name) or None
 
 
 def folder(given: Path | None) -> Path:

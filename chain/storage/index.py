@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -108,9 +108,7 @@ class Recent:
         """Whether a block with `own` entries ends the segment, after `blocks` others with `entries` that are still to be added."""
         return self.entries + entries + own >= SEGMENT_ENTRIES or len(self._blocks) + blocks + 1 >= SEGMENT_BLOCKS
 
-    def as_segment(
-        self, height: int, tx_ids: list[bytes], account_index: AccountIndex, encode: Any = msgspec.msgpack.encode
-    ) -> Segment:
+    def as_segment(self, height: int, tx_ids: list[bytes], account_index: AccountIndex) -> Segment:
         """The segment that these entries make together with those of the block at `height`, which ends it."""
         last = _IndexedBlock(height, dict(zip(tx_ids, range(len(tx_ids)), strict=True)), dict(account_index))
         merged: dict[bytes, SegmentAccounts] = {}
@@ -118,4 +116,4 @@ class Recent:
             for account, numbers in block.account_index.items():
                 merged.setdefault(account, []).append((block.height, numbers))
         txs = rows_of(height, ((block.height, block.txs.items()) for block in (*self._blocks, last)))
-        return Segment(height, txs, [(height, account, encode(merged[account])) for account in sorted(merged)])
+        return Segment(height, txs, [(height, account, msgspec.msgpack.encode(merged[account])) for account in sorted(merged)])

@@ -22,14 +22,14 @@ class NotReplaced(Exception):
     """The node that runs does not make room. The text says why, and what to do."""
 
 
-def replace_running(data: Path, wait_s: float = WAIT_S) -> bool:
+def replace_running(data: Path) -> bool:
     """Have the node of this folder leave its trainings and stop; false where none runs. Blocks. Raises NotReplaced."""
     lock = data / "lock"
-    until = time.monotonic() + wait_s
+    until = time.monotonic() + WAIT_S
     asked: set[int] = set()
     while holders := _holders(lock):
         if time.monotonic() > until:
-            raise NotReplaced(f"process {min(holders)} still runs in {data} after {wait_s:g} s. Look at its log and stop it first")
+            raise NotReplaced(f"process {min(holders)} still runs in {data} after {WAIT_S:g} s. Look at its log and stop it first")
         for pid in holders - asked:
             try:
                 os.kill(pid, LEAVE)

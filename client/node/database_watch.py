@@ -25,8 +25,8 @@ class DatabaseWatch:
     """`probe` returns where the server answers, raises where it does not, and ends in seconds either way. `tell` is given why it
     does not, and an empty text once it does again, from the watch's own thread."""
 
-    def __init__(self, probe: Callable[[], None], tell: Callable[[str], None], every_s: float = EVERY_S) -> None:
-        self._probe, self._tell, self._every_s = probe, tell, every_s
+    def __init__(self, probe: Callable[[], None], tell: Callable[[str], None]) -> None:
+        self._probe, self._tell = probe, tell
         self._stop = threading.Event()
         self._since: float | None = None
         """When it was first seen not to answer."""
@@ -39,7 +39,7 @@ class DatabaseWatch:
         self._stop.set()
 
     def _run(self) -> None:
-        while not self._stop.wait(self._every_s):
+        while not self._stop.wait(EVERY_S):
             self.look()
 
     def look(self) -> None:

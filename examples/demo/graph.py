@@ -268,14 +268,15 @@ def check_alive(graph: Graph) -> None:
         raise DemoFailed(died)
 
 
-def tail(path: Path, lines: int = 12) -> str:
+def tail(path: Path) -> str:
+    """The last lines of a log."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 16_384))
             text = file.read().decode(errors="replace")
     except OSError as problem:
         return f"({problem})"
-    return "\n".join("    " + line[:300] for line in text.splitlines()[-lines:])
+    return "\n".join("    " + line[:300] for line in text.splitlines()[-12:])
 
 
 async def end_processes(graph: Graph) -> list[str]:

@@ -26,9 +26,9 @@ class TorchMissing(Exception):
     """There is no build of torch for processors here; the text says what was looked for."""
 
 
-def torch_folder(place: Path = PLACE) -> Path:
+def torch_folder() -> Path:
     """Where it is installed, a folder for `sys.path`. Takes half a minute the first time. Raises TorchMissing."""
-    folder = place / f"{VERSION}-{sys.version_info.major}.{sys.version_info.minor}"
+    folder = PLACE / f"{VERSION}-{sys.version_info.major}.{sys.version_info.minor}"
     if (folder / "torch").is_dir():
         return folder
     unfinished = folder.with_name(f"{folder.name}.new")

@@ -27,13 +27,13 @@ class ModelMissing(Exception):
     """The language model is not to be had; the text says what was looked for."""
 
 
-def model_folder(place: Path = PLACE) -> Path:
+def model_folder() -> Path:
     """Where its files lie; they are fetched the first time. Raises ModelMissing, OSError."""
-    folder = place / VERSION
+    folder = PLACE / VERSION
     if folder.is_dir():
         return folder
-    place.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place) as scratch:
+    PLACE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=PLACE) as scratch:
         wanted = ["download", "--quiet", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--no-input"]
         command = [sys.executable, "-m", "pip", *wanted, "--dest", scratch, f"{PACKAGE}=={VERSION}"]
         try:
