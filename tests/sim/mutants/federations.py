@@ -1,4 +1,5 @@
-"""Broken rules of the federation contract. All show where members train and cheat (`tests.sim.training.rough`)."""
+"""Broken rules of the federation contract. All show where members train and cheat (`tests.sim.training.rough`), those of cells
+where small models are trained (`tests.sim.training.celled`)."""
 
 from __future__ import annotations
 
@@ -7,6 +8,10 @@ from tests.sim.mutants.patch import Mutant, mutant
 
 def rule(name: str, module: str, old: str, new: str) -> Mutant:
     return mutant(name, f"contracts.federation.{module}", old, new, "federations")
+
+
+def cells(name: str, module: str, old: str, new: str) -> Mutant:
+    return mutant(name, f"contracts.federation.{module}", old, new, "cells")
 
 
 MUTANTS = (
@@ -125,4 +130,19 @@ MUTANTS = (
         "for who, one in federation.active() if not host.is_banned(who)]",
         "for who, one in federation.active()]",
     ),
+    # cells
+    cells("who left has its place in a cell", "cells", "[] if over else [cell_of(cell.number, left)]", "[] if over else [cell]"),
+    cells(
+        "who ended a cell's attempt by silence is drawn again",
+        "cells",
+        "        ends.silence(federation, account)\n        ends.exclude(federation, [account])\n",
+        "        ends.silence(federation, account)\n",
+    ),
+    cells(
+        "a part of a cell is summed",
+        "cells",
+        "if not formulas.of_bitmap(cell.members) & ~indexes]",
+        "if formulas.of_bitmap(cell.members) & indexes]",
+    ),
+    cells("what cells gain is paid for nothing", "cell_formulas", "half = pot // 2 if any(gains) else 0", "half = 0"),
 )

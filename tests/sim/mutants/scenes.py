@@ -24,6 +24,8 @@ from tests.sim.mutants.impersonator import Impersonator
 from tests.sim.mutants.lawbreaker import Lawbreaker
 from tests.sim.mutants.rough import QUIET, OutcastWorld, RestlessWorld, RoughWorld
 from tests.sim.profile import Link, Mishap, Partition, Profile, draw
+from tests.sim.training.celled import PROFILE as CELLED
+from tests.sim.training.celled import CelledTrainingWorld
 from tests.sim.training.rough import PROFILE as TRAINING
 from tests.sim.training.rough import RoughTrainingWorld
 from tests.sim.world import World
@@ -130,5 +132,6 @@ SCENES = {
     "predictions": Scene(ASKING, RoughAskingWorld),
     "left over judges": Scene(ASKING, LeftOverWorld),
     "federations": Scene(TRAINING, RoughTrainingWorld),
+    "cells": Scene(CELLED, CelledTrainingWorld),
     "broken contract": Scene(Profile(transfers=40), FenceWorld, (PATCH,)),
 }

@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 from msgspec.structs import replace
@@ -225,12 +224,16 @@ class MemberTraining:
 
 class RoughTrainingWorld(World):
     patience = 90_000
+    kind: type[RoughTrainer] = RoughTrainer
+    owner_count = OWNERS
+    params = PARAMS
 
     def __init__(self, seed: int, profile: Profile | None = None, attacks: Mapping[str, type[Machine]] | None = None) -> None:
         self.seed, rng = seed, random.Random(f"training {seed}")
-        self.sponsors = [MemberTraining(self, "sponsor", i) for i in range(SPONSORS)]
-        self.owners = [MemberTraining(self, "owner", i) for i in range(OWNERS)]
-        self.verifiers = [MemberTraining(self, "verifier", i) for i in range(rng.choice((3, 4, VERIFIERS)))]
+        self.sponsors = [MemberTraining(self, "sponsor", i, self.kind) for i in range(SPONSORS)]
+        self.owners = [MemberTraining(self, "owner", i, self.kind) for i in range(self.owner_count)]
+        verifiers = range(rng.choice((3, 4, VERIFIERS)))
+        self.verifiers = [MemberTraining(self, "verifier", i, self.kind) for i in verifiers]
         self.members = [*self.sponsors, *self.owners, *self.verifiers]
         self.chair = MemberTraining(self, "chair", 0, Validator)
         self.chair.key = _key(0)
@@ -264,15 +267,10 @@ class RoughTrainingWorld(World):
         flagged = {one.id for one in (*self.verifiers, *self.owners[:3])}
         accounts = [GenesisAccount(_key(i).public, GRANT, i < self.profile.validators, False) for i in range(self.profile.machines)]
         accounts += [GenesisAccount(one.key.public, GRANT, False, one.id in flagged) for one in self.members]
-        return _genesis(tuple(accounts))
+        return network_genesis("training", EPOCH, self.params, accounts)
 
     def clients(self) -> Market:
         return TrainingMembers(self)
-
-
-@cache
-def _genesis(accounts: tuple[GenesisAccount, ...]) -> Genesis:
-    return network_genesis("training", EPOCH, PARAMS, list(accounts))
 
 
 class TrainingMembers(Market):
