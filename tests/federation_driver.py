@@ -70,6 +70,8 @@ class RealNaming(Naming):
 class Ledger(PlayedMembers):
     """The real contracts under a scenario."""
 
+    counted = records.NUMBER
+
     def __init__(self, played: Scenario, naming: RealNaming) -> None:
         super().__init__(ScannedStore(), BY_NUMBER, played.params.max_due)
         self.scenario, self.naming = played, naming

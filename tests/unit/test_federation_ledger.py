@@ -29,7 +29,7 @@ from tests.federation.generate import Player
 from tests.federation.scenario import Block, Entry, Scenario
 from tests.federation_driver import Ledger, RealNaming, hash_of
 
-SEEDS = (0, 3, 5, 11, 15, 36)
+SEEDS = (0, 3, 5, 11, 15, 36, 7_967)
 OF_CELLS = {FederationDuty.SEAL_ROWS, FederationDuty.SEAL_SUMS}
 """Owed where there is a cell alone, which the model does not play: tests/unit/test_federation_cells.py does."""
 
