@@ -157,6 +157,7 @@ def test_a_private_request_is_its_requesters_to_appeal() -> None:
     seats = table.drawn(request)
     table.must(ASKER, GiveKeys(request, 1, [bytes(BOX_BYTES)] * 5))
     table.answer(request, dict.fromkeys(seats, number(5)))
+    table.half(request)
     assert table.refusal(OWNER, AppealAnswer(request, [])) == PredictionCode.NOT_APPEALABLE
     before = table.balance(ASKER)
     table.must(ASKER, AppealAnswer(request, []))
