@@ -32,6 +32,11 @@ def the_sender_is_deciding(work: Work, sender: bytes) -> bool:
     return sender in work.running.deciding
 
 
+@check("LC-FED-23", 524)
+def parts_are_of_rows_or_of_sums(stage: int) -> bool:
+    return stage in (OF_ROWS, OF_SUMS)
+
+
 @check("LC-FED-23", 537)
 def parts_are_pinned_once(aggregator: Aggregator, stage: int) -> bool:
     return not aggregator.pins(stage)
@@ -114,6 +119,7 @@ def pin_parts(work: Work, sender: bytes, attempt: int, stage: int, parts: list[l
     running(work, SCREEN if stage == OF_ROWS else SUM, attempt)
     aggregator = aggregator_of(work, sender)
     the_sender_is_deciding(work, sender)
+    parts_are_of_rows_or_of_sums(stage)
     parts_are_pinned_once(aggregator, stage)
     parts_are_of_the_masks_that_it_knows(work, aggregator, parts)
     if stage == OF_ROWS:

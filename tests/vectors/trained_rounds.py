@@ -276,6 +276,7 @@ def parts() -> Train:
             (C.BAD_SCREEN, one, wrong),
             (C.BAD_SCREEN, one, replace(good, parts=good.parts[:1])),
             (C.WRONG_STATE, one, replace(good, stage=2)),
+            (C.WRONG_STATE, one, replace(good, stage=3)),
             (C.NOT_DRAWN, "o1", good),
             (C.WRONG_ROUND, one, replace(good, attempt=9)),
         ]
@@ -305,6 +306,8 @@ def parts() -> Train:
             (C.OUT_OF_ATTEMPT, three, play.sum("model")),
             (C.PARTS_MISSING, one, play.sum("model")),
             (C.WRONG_STATE, one, play.screen([USED] * 4)),
+            (C.BAD_SCREEN, one, play.parts(one, 3)),
+            (C.OUT_OF_ATTEMPT, three, play.parts(three, 3)),
         ]
     )
     play.pins(2)
