@@ -148,6 +148,7 @@ WAYS: dict[str, dict[str, str]] = {
         "client/config/loading.py": "hands all of it to the one function",
         "client/cli/lab.py": "hands it on to nodes",
         "client/machines/slurm.py": "hands it on to Slurm's commands, without what is the node's",
+        "client/cli/machine.py": "what Slurm gave this job",
         "client/notify/delivery.py": "hands it on to the owner's command",
         "client/daemon/start.py": "puts back what a library would load",
         "client/node/process.py": "takes secrets out of it",
