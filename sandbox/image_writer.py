@@ -9,6 +9,7 @@ entries are is for the callers to decide: `images` takes them from the running i
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -17,7 +18,9 @@ import platform
 import tarfile
 import tempfile
 import zipfile
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import resources
@@ -27,6 +30,7 @@ from typing import IO, Final, NamedTuple
 PYTHON_IN_IMAGE = "/usr/local/bin/python3"
 ENVIRONMENT: Final = ("PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "PYTHONDONTWRITEBYTECODE=1")
 _CHUNK = 1 << 20
+_PACKED_PIECE: Final = 8 << 20
 
 
 class ImageBuildError(Exception):
@@ -121,12 +125,18 @@ def _read_head(path: Path) -> bytes:
 
 
 def write_archive(
-    dest: Path, layers: Sequence[LayerFiles | Written], extra: Mapping[str, object], architecture: str, limit: int = 1 << 62
+    dest: Path,
+    layers: Sequence[LayerFiles | Written],
+    extra: Mapping[str, object],
+    architecture: str,
+    limit: int = 1 << 62,
+    *,
+    packed: bool = False,
 ) -> str:
     """Writes a docker-archive to `dest` (atomically), bottom layer first, and returns its image id, "sha256:" and 64 hex digits.
 
-    `extra` is merged into the image's configuration (Env, Labels, ...). `limit`: bytes that the archive may have. Raises
-    ImageBuildError, OSError.
+    `extra` is merged into the image's configuration (Env, Labels, ...). `limit`: bytes that the archive may have. `packed`: its new
+    layers are packed by gzip; the image id is the same. Raises ImageBuildError, OSError.
     """
     dest.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=dest.parent, prefix=".image-") as scratch:
@@ -134,7 +144,7 @@ def write_archive(
         with unfinished.open("w+b") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
             digests = []
             for layer in layers:
-                digests.append(_put_layer(archive, file, layer))
+                digests.append(_put_layer(archive, file, layer, packed))
                 if archive.offset > limit:
                     raise ImageBuildError(f"the image has more than {limit} bytes; take fewer packages or smaller data")
             document = _config(digests, extra, architecture)
@@ -166,10 +176,38 @@ def _json(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
+class _Packing:
+    """A file to which a layer is written packed: each piece of it is a stream of its own, by as many threads as there are
+    processors. The same bytes of zlib make the same archive."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._held, self._ahead = file, bytearray(), (os.cpu_count() or 1) + 1
+        self._threads = ThreadPoolExecutor(self._ahead)
+        self._pieces: deque[Future[bytes]] = deque()
+
+    def write(self, data: bytes) -> int:
+        self._held += data
+        if len(self._held) >= _PACKED_PIECE:
+            self._pack()
+        return len(data)
+
+    def finish(self) -> None:
+        self._pack()
+        while self._pieces:
+            self._file.write(self._pieces.popleft().result())
+        self._threads.shutdown()
+
+    def _pack(self) -> None:
+        if len(self._pieces) > self._ahead:
+            self._file.write(self._pieces.popleft().result())
+        self._pieces.append(self._threads.submit(gzip.compress, bytes(self._held), 1, mtime=0))
+        self._held.clear()
+
+
 class _Hashing:
     """A file to which a layer is written: it hashes and counts what passes."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes] | _Packing) -> None:
         self._file, self.sha256, self.size = file, hashlib.sha256(), 0
 
     def write(self, data: bytes) -> int:
@@ -181,7 +219,7 @@ class _Hashing:
         return self.size
 
 
-def _put_layer(archive: tarfile.TarFile, file: IO[bytes], layer: LayerFiles | Written) -> str:
+def _put_layer(archive: tarfile.TarFile, file: IO[bytes], layer: LayerFiles | Written, packed: bool) -> str:
     """Appends one layer to the archive and returns its SHA-256 in hex. Its header, which names it by that, is filled in last."""
     start = archive.offset
     file.seek(start)
@@ -189,17 +227,21 @@ def _put_layer(archive: tarfile.TarFile, file: IO[bytes], layer: LayerFiles | Wr
     hashing = _Hashing(file)
     if isinstance(layer, Written):
         _copy_layer(layer, hashing)
+    elif packed:
+        hashing = _Hashing(packing := _Packing(file))
+        _write_layer(hashing, layer)
+        packing.finish()
     else:
         _write_layer(hashing, layer)
-    digest = hashing.sha256.hexdigest()
+    digest, size = hashing.sha256.hexdigest(), file.tell() - start - tarfile.BLOCKSIZE
     if isinstance(layer, Written) and digest != layer.digest:
         raise ImageBuildError(f"{layer.archive} changed while it was read; build again")
     info = _info(f"{digest}/layer.tar", tarfile.REGTYPE, 0o644)
-    info.size = hashing.size
+    info.size = size
     header = info.tobuf(tarfile.PAX_FORMAT)
     if len(header) != tarfile.BLOCKSIZE:
-        raise ImageBuildError(f"a layer has {hashing.size} bytes, more than one file of an archive holds; take fewer packages")
-    file.write(bytes(-hashing.size % tarfile.BLOCKSIZE))
+        raise ImageBuildError(f"a layer has {size} bytes, more than one file of an archive holds; take fewer packages")
+    file.write(bytes(-size % tarfile.BLOCKSIZE))
     archive.offset = file.tell()
     file.seek(start)
     file.write(header)

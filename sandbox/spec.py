@@ -73,11 +73,11 @@ class ContainerLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 class ImageLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What an image may weigh before it is loaded."""
+    """What an image may weigh before it is loaded; if nothing is said, as much as a node takes whose owner said nothing else."""
 
-    archive_bytes: int = 2048 * MIB
+    archive_bytes: int = 4096 * MIB
     """The docker-archive, or what a registry sends."""
-    unpacked_bytes: int = 4096 * MIB
+    unpacked_bytes: int = 12_288 * MIB
     files: int = 200_000
     layers: int = 64
 

@@ -6,14 +6,18 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from learningchain.sandbox.building.base import LIMITS, OpenBase
 from learningchain.sandbox.building.fetch import fetch, resolve
-from learningchain.sandbox.building.folder import LOCK, NAMES, JobFolder, folder_files, open_folder
+from learningchain.sandbox.building.folder import LOCK, NAMES, JobFolder, folder_files, open_folder, read_settings
 from learningchain.sandbox.building.lock import read_lock
 from learningchain.sandbox.building.module import open_module
 from learningchain.sandbox.building.wheels import Room, wheel_layers
 from learningchain.sandbox.image_writer import ImageBuildError, LayerFiles, Written, files_layer, write_archive
+
+PLAIN_BYTES: Final = 2 << 30
+"""Files of an image that holds more are packed by gzip: what is small is not worth the time, and a large one would not travel."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,12 @@ def build_job(job: JobFolder, dest: Path, base: OpenBase, wheels: Path | None = 
     room = Room(LIMITS.unpacked_bytes - base.image.unpacked_bytes, LIMITS.files - base.image.files)
     files = folder_files(job, base, room)
     with tempfile.TemporaryDirectory(prefix="learningchain-build-") as scratch:
-        fetched = fetch(read_lock(job.lock, base.facts), base, Path(scratch), wheels)
+        fetched = fetch(read_lock(job.lock, base.facts, gpus=job.settings.gpus), base, Path(scratch), wheels)
         with wheel_layers(fetched, base, room) as layers:
             whole: list[LayerFiles | Written] = [*base.layers, *layers, files_layer(files)]
             settings, architecture = {"Env": list(base.image.config.env)}, base.image.config.architecture
-            image_id = write_archive(dest, whole, settings, architecture, LIMITS.archive_bytes)
+            packed = LIMITS.unpacked_bytes - room.bytes_left > PLAIN_BYTES
+            image_id = write_archive(dest, whole, settings, architecture, LIMITS.archive_bytes, packed=packed)
     return Built(
         image_id,
         base.image.image_id,
@@ -66,7 +71,7 @@ def lock_folder(folder: Path, base: OpenBase, wheels: Path | None = None) -> lis
     if not (folder / NAMES).is_file():
         raise ImageBuildError(f"{folder / NAMES} is missing: write the names of the packages that the job imports, one a line")
     text = resolve(folder / NAMES, base, wheels)
-    names = [one.name for one in read_lock(text, base.facts)]
+    names = [one.name for one in read_lock(text, base.facts, gpus=read_settings(folder).gpus)]
     unfinished = folder / f".{LOCK}.{os.getpid()}"
     unfinished.write_text(text, "utf-8")
     unfinished.replace(folder / LOCK)

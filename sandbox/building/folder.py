@@ -43,6 +43,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     post: dict[str, object] = msgspec.field(default_factory=dict)
     """How the job is posted. Nothing of it goes into the image, and who posts it reads it."""
 
+    @property
+    def gpus(self) -> bool:
+        """Whether its trainings ask for GPUs, so that libraries for them have a use."""
+        return bool(self.post.get("gpus"))
+
 
 @dataclass(frozen=True)
 class JobFolder:

@@ -34,8 +34,9 @@ class LockedPackage:
     hashes: frozenset[str]
 
 
-def read_lock(text: str, facts: Mapping[str, str]) -> list[LockedPackage]:
-    """The packages whose markers hold for a base with these facts, by name. Raises ImageBuildError."""
+def read_lock(text: str, facts: Mapping[str, str], *, gpus: bool) -> list[LockedPackage]:
+    """The packages whose markers hold for a base with these facts, by name. `gpus`: whether trainings ask for some. Raises
+    ImageBuildError."""
     if len(text.encode()) > MAX_BYTES:
         raise ImageBuildError(f"requirements.lock has more than {MAX_BYTES} bytes; lock the packages of this job alone")
     found: dict[str, LockedPackage] = {}
@@ -47,13 +48,13 @@ def read_lock(text: str, facts: Mapping[str, str]) -> list[LockedPackage]:
             raise ImageBuildError(f"requirements.lock, line {number}: {locked.name} is there twice; keep one of them")
     if len(found) > MAX_PACKAGES:
         raise ImageBuildError(f"requirements.lock has {len(found)} packages; at most {MAX_PACKAGES} go into an image")
-    if "torch" in found and any(name.startswith(_CUDA) for name in found):
+    if not gpus and "torch" in found and any(name.startswith(_CUDA) for name in found):
         version = found["torch"].version.public
         raise ImageBuildError(
-            f"the list has torch {version} for NVIDIA's GPUs: with their libraries some gigabytes, more than an image may have. "
-            f"Take the build for processors, which evaluate every job: torch=={version}+cpu in requirements.txt, and in the "
+            f"the list has torch {version} for NVIDIA's GPUs: with their libraries three gigabytes packed, which everybody who "
+            f"trains or judges would fetch. Take the build for processors: torch=={version}+cpu in requirements.txt, and in the "
             "settings of pip (extra-index-url) the index of such builds that torch's installation page names. Then: "
-            "learningchain job lock"
+            "learningchain job lock. Where trainings are to have GPUs, say so first: gpus = 1 below [post] in the folder's job.toml"
         )
     return [found[name] for name in sorted(found)]
 

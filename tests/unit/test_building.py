@@ -20,6 +20,7 @@ from learningchain.sandbox import building
 from learningchain.sandbox.archive import scan_archive
 from learningchain.sandbox.building import Built, OpenBase, wheels
 from learningchain.sandbox.building.fetch import Wheel
+from learningchain.sandbox.building.folder import open_folder
 from learningchain.sandbox.building.lock import read_lock
 from learningchain.sandbox.image_writer import ImageBuildError, LayerFiles, files_layer, this_machine, write_archive
 from learningchain.sandbox.spec import ImageLimits
@@ -182,7 +183,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "an unknown setting": (settings("gpus = 1"), "may say program, files, base"),
     "settings that are none": (settings("files ="), "may say program, files, base"),
     "another base": (settings(f'base = "sha256:{"0" * 64}"'), "is built on the base sha256:0000.*another base makes another image"),
-    "large data": (lambda made: os.truncate(made / "data/train.csv", 1 << 33), "data/train.csv is more than an image may hold"),
+    "large data": (lambda made: os.truncate(made / "data/train.csv", 1 << 34), "data/train.csv is more than an image may hold"),
 }
 
 
@@ -208,7 +209,17 @@ LISTS: dict[str, tuple[str, str]] = {
 def test_what_of_a_list_is_refused_is_named(own: OpenBase, case: str) -> None:
     text, said = LISTS[case]
     with pytest.raises(ImageBuildError, match=said):
-        read_lock(text, own.facts)
+        read_lock(text, own.facts, gpus=False)
+
+
+def test_torch_for_gpus_goes_into_an_image_whose_trainings_ask_for_some(tmp_path: Path, own: OpenBase) -> None:
+    folder, _ = job(tmp_path)
+    text, _ = LISTS["torch for CUDA"]
+    (folder / "requirements.lock").write_text(text)
+    with (folder / "job.toml").open("a") as settings:
+        settings.write("\n[post]\ngpus = 1\n")
+    opened = open_folder(folder)
+    assert [one.name for one in read_lock(opened.lock, own.facts, gpus=opened.settings.gpus)] == ["nvidia-cudnn-cu13", "torch"]
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -294,6 +305,19 @@ def test_an_image_above_the_limit_takes_no_place(tmp_path: Path, own: OpenBase, 
     with pytest.raises(ImageBuildError, match=f"the image has more than {kept.size - 20_480} bytes"):
         build(made, own)
     assert (tmp_path / "image.tar").stat().st_size == kept.size and len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_large_image_is_packed_and_has_the_id_that_it_has_unpacked(
+    tmp_path: Path, own: OpenBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, made = build(job(tmp_path / "plain"), own), job(tmp_path / "packed")
+    monkeypatch.setattr("learningchain.sandbox.image_writer._PACKED_PIECE", 1_000)
+    monkeypatch.setattr("learningchain.sandbox.building.build.PLAIN_BYTES", 0)
+    packed = build(made, own)
+    first = (tmp_path / "packed/image.tar").read_bytes()
+    assert build(made, own) == packed and (tmp_path / "packed/image.tar").read_bytes() == first
+    assert packed.image_id == plain.image_id == scan_archive(tmp_path / "packed/image.tar", ImageLimits()).image_id
+    assert packed.size < plain.size and contents(tmp_path / "packed/image.tar") == contents(tmp_path / "plain/image.tar")
 
 
 def test_large_wheels_have_a_layer_of_their_own_which_two_jobs_share(

@@ -77,8 +77,9 @@ def lock(
     common.out.show({"lock": str(target), "packages": count}, lambda console: console.print(f"{target}: {count} packages"))
     if cuda := [name for name in names if name.startswith(CUDA)]:
         common.out.note(
-            f"{len(cuda)} of them are for NVIDIA's GPUs ({', '.join(cuda[:2])} …), gigabytes of libraries: an image may have "
-            "2 GiB. Where the maker has a build for processors alone, name that in requirements.txt, such as torch==2.13.0+cpu"
+            f"{len(cuda)} of them are for NVIDIA's GPUs ({', '.join(cuda[:2])} …), gigabytes of libraries, which everybody who "
+            "trains or judges fetches. Where the maker has a build for processors alone and trainings need no GPU, name that in "
+            "requirements.txt, such as torch==2.13.0+cpu"
         )
     common.out.note(f"Build the image: learningchain job build {folder}")
     return 0
