@@ -13,6 +13,7 @@ import msgspec
 from learningchain.chain.host import Reader
 from learningchain.chain.types import LogEvent
 from learningchain.client.addresses import AllowedAddresses
+from learningchain.client.callbacks.following import CallbackLeaving, CallbackPart
 from learningchain.client.callbacks.posting import Caller
 from learningchain.client.callbacks.service import CallbackService, RetryTimes
 from tests.slow import SLOW
@@ -26,15 +27,19 @@ def ref_of(name: str) -> bytes:
     return name.encode().ljust(32, b"\0")
 
 
+NAMES = frozenset({"agreed", "failed", "final"})
+
+
 class Thing:
     """The callbacks of a contract of tests: a thing is agreed, then final."""
-
-    NAMES = frozenset({"agreed", "failed", "final"})
-    LAST = frozenset({"failed", "final"})
 
     def __init__(self) -> None:
         self.state: dict[bytes, list[str]] = {}
         self.lefts: list[Any] = []
+
+    def part(self) -> CallbackPart:
+        last, leaving = frozenset({"failed", "final"}), CallbackLeaving(self.knows, self.left)
+        return CallbackPart(NAMES, last, self.named, self.happened, self.data, leaving=leaving)
 
     def knows(self, reader: Reader, ref: bytes) -> bool:
         return ref in self.state
@@ -45,7 +50,7 @@ class Thing:
 
     def named(self, topic: str, noted: dict[str, Any]) -> str | None:
         kind, _, name = topic.partition("_")
-        return name if kind == "thing" and name in self.NAMES else None
+        return name if kind == "thing" and name in NAMES else None
 
     def happened(self, reader: Reader, ref: bytes) -> list[str]:
         return (reader if isinstance(reader, dict) else self.state).get(ref, [])
@@ -213,7 +218,7 @@ def service(
     caller = Caller(AllowedAddresses.of(["loopback"]), "1", answer_s=answer_s)
     more: dict[str, Any] = {"times": times, "kept": chain.kept}
     more |= ({} if now is None else {"now": now}) | ({} if why_not is None else {"why_not": why_not})
-    return CallbackService(path / "callbacks.db", chain, chain, {"thing": thing or Thing()}, caller, **more)  # type: ignore[arg-type, dict-item]
+    return CallbackService(path / "callbacks.db", chain, chain, {"thing": (thing or Thing()).part()}, caller, **more)  # type: ignore[arg-type]
 
 
 async def until(true: Callable[[], Awaitable[bool]]) -> None:

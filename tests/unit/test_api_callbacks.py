@@ -41,7 +41,7 @@ async def telling(tmp_path: Path, *, limits: ServerLimits | None = None, answer_
             tmp_path / "callbacks.db",
             api.node.ledger,  # type: ignore[arg-type]
             Chain(),
-            {"thing": thing},  # type: ignore[dict-item]
+            {"thing": thing.part()},
             caller,
             times=QUICK,
             why_not=tokens.why_not,

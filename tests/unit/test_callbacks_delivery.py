@@ -25,6 +25,7 @@ from learningchain.client.callbacks.database import (
     TargetState,
     TooManyTargets,
 )
+from learningchain.client.callbacks.following import CallbackPart
 from learningchain.client.callbacks.posting import Caller, Told
 from learningchain.client.callbacks.service import CallbackService, RetryTimes
 from learningchain.client.callbacks.signatures import parse_secret, secret_text
@@ -394,6 +395,9 @@ def test_the_file_is_its_owners_alone_and_of_one_network(tmp_path: Path) -> None
 
 class Sealed(Thing):
     """A thing whose data this node can open: `a` has a secret, `b` has none here."""
+
+    def part(self) -> CallbackPart:
+        return super().part()._replace(secret_of=self.secret_of, opened=self.opened)
 
     def secret_of(self, reader: object, ref: bytes) -> tuple[str, bytes]:
         return "thing.key", ref
