@@ -102,10 +102,16 @@ class Container:
         return {
             "Id": self.container_id,
             "Name": f"/{self.name}",
+            "Image": self.image.image_id,
             "Config": config | {"Labels": self.labels},
             "HostConfig": self.asked["HostConfig"],
             "Mounts": mounts,
-            "State": {"Status": self.state, "OOMKilled": self.out_of_memory, "ExitCode": self.code},
+            "State": {
+                "Status": self.state,
+                "Running": self.state == "running",
+                "OOMKilled": self.out_of_memory,
+                "ExitCode": self.code,
+            },
         }
 
     def listed(self) -> dict[str, Any]:

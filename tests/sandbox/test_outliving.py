@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,12 @@ NODE = """
 import os, signal, sys
 from pathlib import Path
 from msgspec.structs import replace
-from learningchain.sandbox import ContainerLimits, RunSpec, RunStatus, Sandbox
+from learningchain.sandbox import BackendSettings, Sandbox, make_backend
 from learningchain.sandbox.data import scan_folder
-from learningchain.sandbox.spec import dump_run
 from learningchain.sandbox.spec import load_run
 folder, tag, archive, image, spec = sys.argv[1:]
-room = Sandbox(Path(folder), node_tag=tag)
+wanted = os.environ.get("BACKEND")
+room = make_backend(wanted, BackendSettings(data=Path(folder), node_tag=tag)) if wanted else Sandbox(Path(folder), node_tag=tag)
 room.load_archive(Path(archive), image)
 signal.signal(signal.SIGUSR1, lambda *_: room.leave())
 run = load_run(spec.encode())
@@ -59,9 +59,11 @@ def tag() -> str:
 
 
 @contextmanager
-def node(folder: Path, tag: str, archive: tuple[Path, str], spec: RunSpec) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that runs a job, once it does."""
-    arguments = [sys.executable, "-c", NODE, str(folder), tag, str(archive[0]), archive[1], dump_run(spec).decode()]
+def node(
+    folder: Path, tag: str, archive: tuple[Path, str], spec: RunSpec, begin: Sequence[str] = ()
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that runs a job, once it does. `begin`: words that start it as whom it is to be."""
+    arguments = [*begin, sys.executable, "-c", NODE, str(folder), tag, str(archive[0]), archive[1], dump_run(spec).decode()]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}) as process:
         try:
             assert process.stdout is not None

@@ -14,9 +14,9 @@ from learningchain.sandbox import ContainerLimits, RunSpec, SandboxUnavailable
 from learningchain.sandbox.docker.devices import DeviceParts
 from learningchain.sandbox.docker.isolation import MASKED_PATHS, job_config, volume_mount
 from learningchain.sandbox.oci.bundle import environment, runtime_config
-from learningchain.sandbox.oci.containers import code_of
+from learningchain.sandbox.oci.containers import Container, code_of
 from learningchain.sandbox.oci.host import OciEngine
-from learningchain.sandbox.oci.trees import apply_layer
+from learningchain.sandbox.oci.trees import UnpackedImage, apply_layer
 from learningchain.sandbox.targuard import FILE, FOLDER, HARD_LINK, SYMBOLIC_LINK
 from learningchain.sandbox.tarwriter import END, header, padding
 
@@ -79,6 +79,16 @@ def test_a_container_without_our_isolation_is_none_of_this_engines(key: str, val
 
 def test_an_images_environment_gives_way() -> None:
     assert environment(["A=1", "B=2", "C=3"], ["B=4", "C"]) == ["A=1", "B=4"]
+
+
+def test_a_container_says_of_itself_what_its_next_node_looks_at() -> None:
+    """By its image and whether it runs a training of an earlier start is known again."""
+    image = UnpackedImage(SPEC.image_id, "amd64", [], {}, [], 0, [])
+    container = Container("lc-1", described(), image, Path())
+    told = container.described()
+    assert (told["Image"], told["State"]["Running"]) == (SPEC.image_id, False)
+    container.state = "running"
+    assert container.described()["State"]["Running"] is True
 
 
 @pytest.mark.parametrize(
