@@ -18,7 +18,6 @@ MOST: Final = 400
 LONG: Final = {
     "chain/node/node.py Node": "a pure machine of one node: each method is the answer to one input, over the same height and pool",
     "chain/storage/blockstore.py BlockStore": "one database: what is committed together is written and read by the same statements",
-    "client/contracts/federation/roles/aggregator.py AggregatorMachine": "one seat's stages in their order, over the same attempts",
     "client/contracts/job/roles/verifier.py Verifier": "one machine: a seat from the draw to the opened ballot",
     "client/contracts/job/roles/worker.py Worker": "one machine: a race from the posting to the claim, over the same progress",
     "client/contracts/prediction/roles/server.py PredictionServer": "one machine: a request from the draw to the opened answer",

@@ -17,10 +17,10 @@ from learningchain.client.work.events import Submit
 
 
 def denying(screen: Callable[..., Iterator[Any]], member: bytes) -> Callable[..., Iterator[Any]]:
-    """`screen` of the machine, with another code at the place of that member's file."""
+    """`screen` of the aggregator, with another code at the place of that member's file."""
 
-    def lie(self: Any, at: Any, mine: Any) -> Iterator[Any]:
-        for said in screen(self, at, mine):
+    def lie(at: Any, mine: Any) -> Iterator[Any]:
+        for said in screen(at, mine):
             if isinstance(said, Submit) and isinstance(said.op, ScreenUpdates):
                 codes = bytearray(said.op.codes)
                 for place, file in enumerate(at.files):
@@ -36,9 +36,9 @@ def main() -> int:
     member = bytes.fromhex(sys.argv[1])
     del sys.argv[1]
     from learningchain.client.cli.app import main as run
-    from learningchain.client.contracts.federation.roles.aggregator import AggregatorMachine
+    from learningchain.client.contracts.federation.roles import sum_work
 
-    AggregatorMachine._screen = denying(AggregatorMachine._screen, member)  # type: ignore[method-assign]
+    sum_work._screen = denying(sum_work._screen, member)
     return run()
 
 

@@ -20,19 +20,19 @@ from tests.processes.clocked_node import moved
 
 
 def lie() -> None:
-    from learningchain.client.contracts.federation.roles.aggregator import AggregatorMachine
     from learningchain.client.contracts.federation.roles.making import UpdateMaker
+    from learningchain.client.contracts.federation.roles.seated import SeatedAttempt
 
-    submit, task = AggregatorMachine.submit, UpdateMaker._task
+    submit, task = SeatedAttempt.submit, UpdateMaker._task
 
-    def other_model(self: Any, mine: Any, what: str, op: Any) -> Any:
-        return submit(self, mine, what, replace(op, models=[op.sums, *op.models[1:]]) if isinstance(op, SumCells) else op)
+    def other_model(self: Any, what: str, op: Any) -> Any:
+        return submit(self, what, replace(op, models=[op.sums, *op.models[1:]]) if isinstance(op, SumCells) else op)
 
     def turned(self: Any, *given: Any) -> Any:
         made = task(self, *given)
         return copy(made, base=made.local, local=made.base) if isinstance(made, MakeSmall) else made
 
-    AggregatorMachine.submit = other_model  # type: ignore[method-assign]
+    SeatedAttempt.submit = other_model  # type: ignore[method-assign]
     UpdateMaker._task = turned  # type: ignore[method-assign, assignment]
 
 

@@ -4,9 +4,7 @@
     READY                Submit ReadyKey: a key of this attempt alone
     TRAIN, HAVE          FetchContent of each file that the ledger names, Compute of its opening, UpdateAnswer to its member
     HAVE                 all looked at, or no time left: Submit HaveUpdates
-    SCREEN               Compute of the sketches of the two own masks, ServeFile to the other seats, Submit PinParts;
-                         FetchContent of the third, Compute of the Screen, Submit ScreenUpdates
-    SUM                  the same with sums of masks; model and delta: ServeFile to everybody, Submit SumUpdates
+    SCREEN, SUM          `sum_work`; with cells `cell_work`
     any other            everything of the attempt goes
 
 The seeds are in memory alone. The private key of an attempt is in the book, sealed under a key that only the account's signature
@@ -18,8 +16,7 @@ Book: attempts with a key of this node, that key, and the parts that are pinned,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -32,48 +29,34 @@ from learningchain.chain.contracts.federation.indexes import AggregatedFederatio
 from learningchain.chain.contracts.federation.messages import (
     MOST_DIRECTIONS,
     STEPS,
-    AggregationRule,
     HaveUpdates,
-    MaskDigest,
-    PartStage,
-    PaySplit,
-    PinParts,
     ReadyKey,
-    ScreenUpdates,
-    SumUpdates,
 )
 from learningchain.chain.contracts.federation.records import FederationState, RoundRecord
 from learningchain.chain.host.terms import Small
-from learningchain.chain.types import Hash, Uint, cid_text
-from learningchain.client.contracts.federation.arithmetic.places import MASKS, SKETCH
-from learningchain.client.contracts.federation.roles.cell_work import SUMMED, cell_work
+from learningchain.chain.types import Hash, Uint
+from learningchain.client.contracts.federation.roles.cell_work import cell_work
 from learningchain.client.contracts.federation.roles.channel import FileAnswer, UpdateAnswer, UpdateOffer, answer_digest, tell
 from learningchain.client.contracts.federation.roles.looking import (
     FederationLook,
     candidates_of,
-    digest_of,
     indexed,
     look,
     owed,
-    part_cid,
     reference_size,
 )
 from learningchain.client.contracts.federation.roles.role import KIND, FederationRole
 from learningchain.client.contracts.federation.roles.sealing import SEALED, open_key, seal_key
+from learningchain.client.contracts.federation.roles.seated import PRIVATE_PIN, PUBLIC_PIN, SUMMED, SeatedAttempt
+from learningchain.client.contracts.federation.roles.sum_work import fetch_early, sum_work
 from learningchain.client.contracts.federation.small_tasks import OpenSmall, SummedCells
 from learningchain.client.contracts.federation.tasks import (
     MadeFile,
     OpenedUpdate,
     OpenUpdate,
-    ReferenceFile,
-    ScreenFiles,
-    SketchMasks,
-    SumFiles,
-    SumMasks,
 )
 from learningchain.client.contracts.federation.wishes import PathText
 from learningchain.client.keys.boxes import public_of
-from learningchain.client.node.interface import PRIVATE
 from learningchain.client.work.boxes import OwnBoxKeys
 from learningchain.client.work.events import (
     Chain,
@@ -84,14 +67,11 @@ from learningchain.client.work.events import (
     ContentReady,
     Effect,
     EndScope,
-    FetchContent,
     Input,
     Notice,
     PeerSaid,
     SendPeer,
-    ServeFile,
     StopServing,
-    Submit,
     Unpin,
 )
 from learningchain.client.work.machine import Recalled
@@ -106,9 +86,6 @@ MARGIN_MS = 15_000
 MOST_OFFERS = 256
 """Offers that wait for the next look at the ledger: as many as members, twice."""
 MOST_PARTS = 6 + len(STEPS) * MOST_DIRECTIONS
-PUBLIC_PIN, PRIVATE_PIN = "fed-summed", PRIVATE + "fed-sum"
-"""Why what was fetched for an attempt is pinned, until it is over."""
-SORTED = (AggregationRule.TRIMMED, AggregationRule.MEDIAN)
 WORKING = (
     FederationState.READY,
     FederationState.TRAIN,
@@ -149,39 +126,6 @@ class AggregatorBook(Wire, frozen=True):
 NEW_AGGREGATOR_BOOK = AggregatorBook([])
 
 
-@dataclass
-class SeatedAttempt:
-    """One attempt with a seat of this node."""
-
-    federation: bytes
-    number: int
-    private: bytes = b""
-    sealed: bytes = b""
-    parts: dict[tuple[int, int], MadeFile] = field(default_factory=dict)
-    """By stage and mask: own ones."""
-    salts: list[bytes] = field(default_factory=list)
-    beacon: bytes = b""
-    seeds: dict[int, dict[int, bytes]] = field(default_factory=dict)
-    """By the place of the file: seeds by mask."""
-    reference: tuple[bytes, ...] = ()
-    """The seed of the reference, when it was opened."""
-    paths: dict[str, Path] = field(default_factory=dict)
-    """What was fetched, by tag."""
-    gone: set[str] = field(default_factory=set)
-    answers: dict[int, FileAnswer] = field(default_factory=dict)
-    """Of files that were looked at, by place."""
-    asked: set[str] = field(default_factory=set)
-    told: set[int] = field(default_factory=set)
-    """Members that were told of their file, by its place."""
-    screening: Screening | SmallScreen | None = None
-    summed: bool = False
-    why: str = ""
-
-    @property
-    def scope(self) -> str:
-        return f"fed-sum:{self.federation.hex()}:{self.number}"
-
-
 class AggregatorMachine(FederationRole):
     name = f"{KIND}.aggregator"
 
@@ -192,7 +136,7 @@ class AggregatorMachine(FederationRole):
             parts = {(part.stage, part.mask): MadeFile(Path(part.path), part.cid, part.size) for part in one.parts}
             private = open_key(known, one.federation, one.attempt, one.sealed)
             self._attempts[one.federation] = SeatedAttempt(
-                one.federation, one.attempt, private, one.sealed, parts, list(one.salts), one.beacon
+                self.known, one.federation, one.attempt, private, one.sealed, parts, list(one.salts), one.beacon
             )
         self._recalled = set(self._attempts)
         """Attempts of an earlier process whose parts are to be served again."""
@@ -289,7 +233,7 @@ class AggregatorMachine(FederationRole):
         for federation, at in sorted(seen.items()):
             mine = self._attempts.get(federation)
             if mine is None:
-                mine = self._attempts[federation] = SeatedAttempt(federation, at.now.starts)
+                mine = self._attempts[federation] = SeatedAttempt(self.known, federation, at.now.starts)
             yield from self._work(at, mine, duties.get(federation, set()), given.clock)
         yield from self._answer_offers(seen)
 
@@ -311,7 +255,7 @@ class AggregatorMachine(FederationRole):
     def _work(self, at: FederationLook, mine: SeatedAttempt, asked: set[FederationDuty], clock: int) -> Iterator[Effect]:
         if at.id in self._recalled and at.state in (FederationState.SCREEN, FederationState.SUM):
             self._recalled.discard(at.id)
-            yield from self.serve(at, mine)
+            yield from mine.serve(at)
         if FederationDuty.READY in asked:
             yield from self._ready(at, mine)
         if at.state in (FederationState.TRAIN, FederationState.HAVE):
@@ -319,28 +263,11 @@ class AggregatorMachine(FederationRole):
         elif at.state in (FederationState.ROWS, FederationState.SCREEN, FederationState.SUM):
             yield from self._open_again(at, mine)
         if not at.has_cells:
-            yield from self._fetch_early(at, mine)
+            yield from fetch_early(at, mine)
         if FederationDuty.HAVE in asked:
             yield from self._have(at, mine, clock)
-        if at.has_cells:
-            yield from cell_work(self, at, mine, asked)
-            return
-        if FederationDuty.PIN_ROWS in asked:
-            yield from self._pin(at, mine, PartStage.ROWS)
-        if FederationDuty.SCREEN in asked:
-            yield from self._screen(at, mine)
-        if FederationDuty.PIN_SUMS in asked:
-            yield from self._pin(at, mine, PartStage.SUMS)
-        if FederationDuty.SUM in asked:
-            yield from self._sum(at, mine)
-
-    def position(self, at: FederationLook) -> int:
-        """This node's place among the seats, from 1 on."""
-        return at.seats.index(self.known.me) + 1
-
-    def submit(self, mine: SeatedAttempt, what: str, op: object) -> Submit:
-        """Send a message of this attempt, once."""
-        return Submit(KIND, f"{what}:{mine.federation.hex()}:{mine.number}", mine.federation, op)
+        work = cell_work if at.has_cells else sum_work
+        yield from work(at, mine, asked)
 
     def _ready(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[Effect]:
         """A process that finds this attempt in its book without the key has lost it, and it may be on its way to the ledger."""
@@ -350,62 +277,38 @@ class AggregatorMachine(FederationRole):
         if not mine.private:
             mine.private = self.known.rng(32)
             mine.sealed = seal_key(self.known, mine.federation, mine.number, mine.private)
-        yield self.submit(mine, "ready", ReadyKey(at.id, mine.number, public_of(mine.private)))
-
-    def opens(self, at: FederationLook, mine: SeatedAttempt) -> bool:
-        """Whether the key on the ledger is the one in memory."""
-        return bool(mine.private) and at.seat(self.known.me).key == public_of(mine.private)
+        yield mine.submit("ready", ReadyKey(at.id, mine.number, public_of(mine.private)))
 
     # --- files -----------------------------------------------------------------------------------------------------------------
 
-    def fetch(
-        self, at: FederationLook, mine: SeatedAttempt, tag: str, cid: bytes, size: int, until: int = 0, who: bytes = b""
-    ) -> Iterator[Effect]:
-        """Base and deltas are everybody's; updates and parts are for who sits in the attempt. `who` has it first of all."""
-        pin = PUBLIC_PIN if tag == "base" or tag.startswith("delta-") else PRIVATE_PIN
-        if f"fetch-{tag}" not in mine.asked:
-            mine.asked.add(f"fetch-{tag}")
-            yield FetchContent(mine.scope, tag, at.id, cid_text(cid), size, until or at.now.deadline, pin=pin, holder=who)
-
     def _collect(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[Effect]:
         """Each file is fetched as soon as it is named, and opened as soon as it is here."""
-        if not self.opens(at, mine):
+        if not mine.opens(at):
             return
         size, attempt = formulas.update_size(at.terms), at.attempt
         until = at.now.deadline + (at.params.fed_base if at.state == FederationState.TRAIN else 0)
         for place, file in enumerate(at.files):
-            yield from self.fetch(at, mine, f"file-{place}", file.cid, size, until, file.account)
+            yield from mine.fetch(at, f"file-{place}", file.cid, size, until, file.account)
             if f"file-{place}" in mine.paths:
                 yield from self._open(at, mine, str(place), file.account, at.secret)
         if attempt is not None and attempt.reference and at.state == FederationState.HAVE:
-            yield from self.fetch(at, mine, "reference", attempt.reference, reference_size(at.terms), who=at.posting.sponsor)
+            yield from mine.fetch(at, "reference", attempt.reference, reference_size(at.terms), who=at.posting.sponsor)
             if "reference" in mine.paths:
                 yield from self._open(at, mine, "reference", at.posting.sponsor, secret=False)
 
-    def _fetch_early(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[Effect]:
-        """What the Screen and the Sum need of others comes while the own parts are made and pinned."""
-        if at.attempt is None or self.known.me not in at.attempt.deciding:
-            return
-        if at.state == FederationState.SCREEN:
-            yield from self._third(at, mine, PartStage.ROWS)
-            yield from self._bring_deltas(at, mine)
-        elif at.state == FederationState.SUM:
-            yield from self._third(at, mine, PartStage.SUMS)
-            yield from self.fetch(at, mine, "base", at.now.base, at.terms.size, who=at.holder_of(at.now.base))
-
     def _open_again(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[Effect]:
         """The files that count, once more, where an earlier process opened them: no seed was on the disk."""
-        if not self.opens(at, mine) or self.known.me not in (at.attempt.deciding if at.attempt is not None else ()):
+        if not mine.opens(at) or self.known.me not in (at.attempt.deciding if at.attempt is not None else ()):
             return
         size = formulas.update_size(at.terms)
         for place in at.judged:
             if place not in mine.seeds:
                 mine.told.add(place)
-                yield from self.fetch(at, mine, f"file-{place}", at.files[place].cid, size, who=at.files[place].account)
+                yield from mine.fetch(at, f"file-{place}", at.files[place].cid, size, who=at.files[place].account)
                 if f"file-{place}" in mine.paths:
                     yield from self._open(at, mine, str(place), at.files[place].account, at.secret)
         if at.attempt is not None and at.attempt.with_reference and not mine.reference:
-            yield from self.fetch(at, mine, "reference", at.attempt.reference, reference_size(at.terms), who=at.posting.sponsor)
+            yield from mine.fetch(at, "reference", at.attempt.reference, reference_size(at.terms), who=at.posting.sponsor)
             if "reference" in mine.paths:
                 yield from self._open(at, mine, "reference", at.posting.sponsor, secret=False)
 
@@ -414,7 +317,7 @@ class AggregatorMachine(FederationRole):
             return
         mine.asked.add(f"open-{tag}")
         path = mine.paths["reference" if tag == "reference" else f"file-{tag}"]
-        place, position = at.place(self.known.chain_id), self.position(at)
+        place, position = at.place(self.known.chain_id), mine.position(at)
         dims, reference = at.terms.dims, tag == "reference"
         task: OpenUpdate | OpenSmall = OpenUpdate(
             place, member, path, dims, position, mine.private, secret, len(at.seats), reference
@@ -429,158 +332,12 @@ class AggregatorMachine(FederationRole):
             return
         waits = attempt.reference and not mine.reference and "reference" not in mine.gone
         resolved = len(mine.answers) == len(at.files) and not waits
-        lost = not self.opens(at, mine)
+        lost = not mine.opens(at)
         if not (resolved or lost or clock >= at.now.deadline - MARGIN_MS) or "have" in mine.asked:
             return
         mine.asked.add("have")
         bits = formulas.to_bitmap(sum(1 << place for place in mine.seeds), len(at.files))
-        yield self.submit(mine, "have", HaveUpdates(at.id, mine.number, bits, bool(attempt.reference and mine.reference)))
-
-    # --- parts -----------------------------------------------------------------------------------------------------------------
-
-    def _masks(self, at: FederationLook) -> list[int]:
-        return formulas.masks(self.position(at))
-
-    def _seeds(self, at: FederationLook, mine: SeatedAttempt, mask: int, places: Sequence[int]) -> tuple[bytes, ...]:
-        if not at.secret and mask != 1:
-            return (b"",) * len(places)
-        return tuple(mine.seeds[place][mask] for place in places)
-
-    def _reference(self, at: FederationLook, mine: SeatedAttempt) -> ReferenceFile | None:
-        if at.attempt is None or not at.attempt.with_reference:
-            return None
-        return ReferenceFile(mine.paths["reference"], mine.reference[0], self._deltas(at, mine))
-
-    def _deltas(self, at: FederationLook, mine: SeatedAttempt) -> tuple[Path, ...]:
-        return tuple(mine.paths[f"delta-{i}"] for i in range(len(at.deltas)))
-
-    def _bring_deltas(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[Effect]:
-        for i, cid in enumerate(at.deltas):
-            yield from self.fetch(at, mine, f"delta-{i}", cid, 4 * at.terms.dims)
-
-    def _pin(self, at: FederationLook, mine: SeatedAttempt, stage: PartStage) -> Iterator[Effect]:
-        """Sketches or sums of the two masks that this place knows."""
-        masks, attempt = self._masks(at), at.attempt
-        if attempt is None:
-            return
-        if all((stage, mask) in mine.parts for mask in masks):
-            if f"pin-{stage}" not in mine.asked:
-                mine.asked.add(f"pin-{stage}")
-                yield from self.serve(at, mine)
-                parts = [MaskDigest(mask, digest_of(mine.parts[stage, mask].cid)) for mask in masks]
-                yield self.submit(mine, f"pin-{int(stage)}", PinParts(at.id, mine.number, stage, parts))
-            return
-        places = at.judged if stage == PartStage.ROWS else at.accepted
-        missing = any(place not in mine.seeds for place in places)
-        lost = missing and not self.opens(at, mine)
-        mine.why = "this node started again during the attempt, and the key that opens its boxes is not on its disk" if lost else ""
-        if missing or (attempt.with_reference and stage == PartStage.ROWS and not mine.reference):
-            return
-        if attempt.with_reference and stage == PartStage.ROWS:
-            yield from self._bring_deltas(at, mine)
-            if any(f"delta-{i}" not in mine.paths for i in range(len(at.deltas))):
-                return
-        tag = f"parts-{int(stage)}-" + "-".join(map(str, masks))
-        if tag not in mine.asked:
-            mine.asked.add(tag)
-            yield Compute(mine.scope, tag, at.id, self._part_task(at, mine, stage, places))
-
-    def _part_task(
-        self, at: FederationLook, mine: SeatedAttempt, stage: PartStage, places: Sequence[int]
-    ) -> SketchMasks | SumMasks:
-        place, dims, masks = at.place(self.known.chain_id), at.terms.dims, self._masks(at)
-        if stage == PartStage.ROWS:
-            seeds = tuple(self._seeds(at, mine, mask, places) for mask in masks)
-            beacon = at.attempt.rows if at.attempt is not None else b""
-            return SketchMasks(place, beacon, dims, seeds, len(places), self._reference(at, mine))
-        known = tuple((mask, tuple(filter(None, self._seeds(at, mine, mask, places)))) for mask in masks)
-        return SumMasks(place, dims, known, at.terms.dp_milli)
-
-    def serve(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[Effect]:
-        """Parts to the other seats, model and delta to everybody."""
-        others = tuple(seat for seat in at.seats if seat != self.known.me)
-        for (stage, _), made in sorted(mine.parts.items()):
-            yield ServeFile(at.id, made.cid, made.path, () if stage == SUMMED else others)
-
-    def _third(self, at: FederationLook, mine: SeatedAttempt, stage: PartStage) -> Iterator[Effect]:
-        """The part of the mask that this place does not know."""
-        own = self.position(at)
-        digest = at.supplied(own, stage, self.known.me)
-        if digest is not None:
-            size = 4 * SKETCH * len(at.judged) if stage == PartStage.ROWS else 4 * at.terms.dims
-            yield from self.fetch(at, mine, f"part-{int(stage)}", part_cid(digest, size), size)
-
-    def _parts(self, at: FederationLook, mine: SeatedAttempt, stage: PartStage) -> tuple[Path, ...]:
-        """Of all three masks; nothing where one is not here."""
-        own = self.position(at)
-        paths = [
-            mine.paths.get(f"part-{int(stage)}") if mask == own else getattr(mine.parts.get((stage, mask)), "path", None)
-            for mask in range(1, MASKS + 1)
-        ]
-        return tuple(path for path in paths if path is not None) if None not in paths else ()
-
-    # --- Screen and Sum ----------------------------------------------------------------------------------------------------------
-
-    def _files(self, at: FederationLook, mine: SeatedAttempt, places: Sequence[int]) -> Iterator[Effect]:
-        """Those of an earlier process are fetched again: their numbers are masked, and no key is needed for them."""
-        for place in places:
-            file = at.files[place]
-            yield from self.fetch(at, mine, f"file-{place}", file.cid, formulas.update_size(at.terms), who=file.account)
-
-    def _screen(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[Effect]:
-        yield from self._third(at, mine, PartStage.ROWS)
-        yield from self._files(at, mine, at.judged)
-        yield from self._bring_deltas(at, mine)
-        parts, attempt = self._parts(at, mine, PartStage.ROWS), at.attempt
-        needed = [f"file-{place}" for place in at.judged] + [f"delta-{i}" for i in range(len(at.deltas))]
-        if attempt is None or not parts or any(tag not in mine.paths for tag in needed):
-            return
-        if attempt.with_reference and not mine.reference:
-            return  # it is being opened again, or cannot be
-        aligned = at.terms.split == PaySplit.ALIGNED
-        if "screen" not in mine.asked:
-            mine.asked.add("screen")
-            paths = tuple(mine.paths[f"file-{n}"] if n in at.judged else None for n in range(len(at.files)))
-            task = ScreenFiles(
-                at.place(self.known.chain_id),
-                attempt.rows,
-                at.terms.dims,
-                paths,
-                parts,
-                self._deltas(at, mine),
-                self._reference(at, mine),
-                at.terms.rule == AggregationRule.KRUM,
-                aligned,
-            )
-            yield Compute(mine.scope, "screen", at.id, task)
-        found = cast("Screening | None", mine.screening)
-        if found is not None and "say-screen" not in mine.asked:
-            mine.asked.add("say-screen")
-            op = ScreenUpdates(at.id, mine.number, bytes(found.codes), bytes(found.points), found.norm, found.digest)
-            yield self.submit(mine, "screen", op)
-
-    def _sum(self, at: FederationLook, mine: SeatedAttempt) -> Iterator[Effect]:
-        yield from self._third(at, mine, PartStage.SUMS)
-        yield from self._files(at, mine, at.accepted)
-        yield from self.fetch(at, mine, "base", at.now.base, at.terms.size, who=at.holder_of(at.now.base))
-        parts, rule = self._parts(at, mine, PartStage.SUMS), AggregationRule(at.terms.rule)
-        needed = [f"file-{place}" for place in at.accepted] + ["base"]
-        if not parts or any(tag not in mine.paths for tag in needed):
-            return
-        if rule in SORTED and any(place not in mine.seeds for place in at.accepted):
-            return
-        made = [mine.parts[SUMMED, n].cid for n in (1, 2) if (SUMMED, n) in mine.parts]
-        if not made and "sum" not in mine.asked:
-            mine.asked.add("sum")
-            files = tuple(mine.paths[f"file-{place}"] for place in at.accepted)
-            seeds = tuple(mine.seeds[place][1] for place in at.accepted) if rule in SORTED else ()
-            terms, name = at.terms, rule.name.lower()
-            task = SumFiles(terms.dims, terms.size, mine.paths["base"], files, parts, seeds, name, at.now.clip)
-            yield Compute(mine.scope, "sum", at.id, task)
-        if (made or mine.summed) and "say-sum" not in mine.asked:
-            mine.asked.add("say-sum")
-            yield from self.serve(at, mine)
-            yield self.submit(mine, "sum", SumUpdates(at.id, mine.number, *(made or [b"", b""])))
+        yield mine.submit("have", HaveUpdates(at.id, mine.number, bits, bool(attempt.reference and mine.reference)))
 
     # --- members ---------------------------------------------------------------------------------------------------------------
 

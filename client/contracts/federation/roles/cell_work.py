@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from learningchain.chain.contracts.federation import formulas, records
 from learningchain.chain.contracts.federation.cell_formulas import directions
@@ -32,6 +31,7 @@ from learningchain.chain.contracts.federation.messages import (
 from learningchain.chain.contracts.federation.records import AcceptedSets
 from learningchain.client.contracts.federation.arithmetic.places import MASKS
 from learningchain.client.contracts.federation.roles.looking import FederationLook, digest_of, part_cid
+from learningchain.client.contracts.federation.roles.seated import SUMMED, SeatedAttempt
 from learningchain.client.contracts.federation.small_tasks import (
     CellSeeds,
     JudgedFile,
@@ -42,59 +42,53 @@ from learningchain.client.contracts.federation.small_tasks import (
 )
 from learningchain.client.work.events import Compute, Effect
 
-if TYPE_CHECKING:
-    from learningchain.client.contracts.federation.roles.aggregator import AggregatorMachine, SeatedAttempt
-
-SUMMED = 3
 MASKED = 0
 """The share that is the masked numbers themselves."""
 
 
-def cell_work(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt, asked: set[FederationDuty]) -> Iterator[Effect]:
+def cell_work(at: FederationLook, mine: SeatedAttempt, asked: set[FederationDuty]) -> Iterator[Effect]:
     """What is owed now."""
     if FederationDuty.SEAL_ROWS in asked:
-        yield from _seal(seat, at, mine, PartStage.ROWS)
+        yield from _seal(at, mine, PartStage.ROWS)
     if FederationDuty.PIN_ROWS in asked:
-        yield from _pin(seat, at, mine, PartStage.ROWS)
+        yield from _pin(at, mine, PartStage.ROWS)
     if FederationDuty.SCREEN in asked:
-        yield from _screen(seat, at, mine)
+        yield from _screen(at, mine)
     if FederationDuty.SEAL_SUMS in asked:
-        yield from _seal(seat, at, mine, PartStage.SUMS)
+        yield from _seal(at, mine, PartStage.SUMS)
     if FederationDuty.PIN_SUMS in asked:
-        yield from _pin(seat, at, mine, PartStage.SUMS)
+        yield from _pin(at, mine, PartStage.SUMS)
     if FederationDuty.SUM in asked:
-        yield from _sum(seat, at, mine)
+        yield from _sum(at, mine)
 
 
 # --- seals and parts -------------------------------------------------------------------------------------------------------------
 
 
-def _shares(seat: AggregatorMachine, at: FederationLook, stage: PartStage) -> list[int]:
+def _shares(at: FederationLook, mine: SeatedAttempt, stage: PartStage) -> list[int]:
     """Those of which this place pins a part, in their order."""
-    known = formulas.masks(seat.position(at))
+    known = formulas.masks(mine.position(at))
     return [MASKED, *known] if stage == PartStage.ROWS else known
 
 
-def _seal(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt, stage: PartStage) -> Iterator[Effect]:
-    shares = _shares(seat, at, stage)
+def _seal(at: FederationLook, mine: SeatedAttempt, stage: PartStage) -> Iterator[Effect]:
+    shares = _shares(at, mine, stage)
     if any((stage, share) not in mine.parts for share in shares):
-        yield from _make(seat, at, mine, stage, shares)
+        yield from _make(at, mine, stage, shares)
     elif f"seal-{stage}" not in mine.asked:
         mine.asked.add(f"seal-{stage}")
         while len(mine.salts) < stage:
-            mine.salts.append(seat.known.rng(32))
+            mine.salts.append(mine.known.rng(32))
         digests = [digest_of(mine.parts[stage, share].cid) for share in shares]
-        me, salt = seat.known.me, mine.salts[stage - 1]
-        seal = parts_seal(seat.known.chain_id, at.id, at.now.r, mine.number, me, stage, digests, salt)
-        yield seat.submit(mine, f"seal-{int(stage)}", SealParts(at.id, mine.number, stage, seal))
+        me, salt = mine.known.me, mine.salts[stage - 1]
+        seal = parts_seal(mine.known.chain_id, at.id, at.now.r, mine.number, me, stage, digests, salt)
+        yield mine.submit(f"seal-{int(stage)}", SealParts(at.id, mine.number, stage, seal))
 
 
-def _make(
-    seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt, stage: PartStage, shares: list[int]
-) -> Iterator[Effect]:
+def _make(at: FederationLook, mine: SeatedAttempt, stage: PartStage, shares: list[int]) -> Iterator[Effect]:
     places = at.judged if stage == PartStage.ROWS else at.accepted
     missing = any(place not in mine.seeds for place in places)
-    lost = missing and not seat.opens(at, mine)
+    lost = missing and not mine.opens(at)
     mine.why = "this node started again during the attempt, and the key that opens its boxes is not on its disk" if lost else ""
     tag = f"parts-{int(stage)}-" + "-".join(map(str, shares))
     if at.attempt is None or missing or tag in mine.asked:
@@ -104,14 +98,12 @@ def _make(
         return
     mine.asked.add(tag)
     mine.beacon = at.attempt.rows
-    yield Compute(mine.scope, tag, at.id, _task(seat, at, mine, stage, places))
+    yield Compute(mine.scope, tag, at.id, _task(at, mine, stage, places))
 
 
-def _task(
-    seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt, stage: PartStage, places: list[int]
-) -> ViewShares | SumSmallMasks:
-    place, dims = at.place(seat.known.chain_id), at.terms.dims
-    masks = formulas.masks(seat.position(at))
+def _task(at: FederationLook, mine: SeatedAttempt, stage: PartStage, places: list[int]) -> ViewShares | SumSmallMasks:
+    place, dims = at.place(mine.known.chain_id), at.terms.dims
+    masks = formulas.masks(mine.position(at))
     if stage == PartStage.ROWS:
         files = tuple((at.files[n].account, mine.paths[f"file-{n}"]) for n in places)
         seeds = tuple(tuple(mine.seeds[n][mask] for n in places) for mask in masks)
@@ -142,28 +134,28 @@ def _judged(at: FederationLook) -> tuple[JudgedFile, ...]:
     )
 
 
-def _pin(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt, stage: PartStage) -> Iterator[Effect]:
-    shares = _shares(seat, at, stage)
+def _pin(at: FederationLook, mine: SeatedAttempt, stage: PartStage) -> Iterator[Effect]:
+    shares = _shares(at, mine, stage)
     if any((stage, share) not in mine.parts for share in shares) or len(mine.salts) < stage:
         mine.why = "what this node sealed is not on its disk any more"
     elif f"pin-{stage}" not in mine.asked:
         mine.asked.add(f"pin-{stage}")
-        yield from seat.serve(at, mine)
+        yield from mine.serve(at)
         parts = [MaskDigest(share, digest_of(mine.parts[stage, share].cid)) for share in shares]
         pinned = PinSealed(at.id, mine.number, stage, parts, mine.salts[stage - 1])
-        yield seat.submit(mine, f"pin-{int(stage)}", pinned)
+        yield mine.submit(f"pin-{int(stage)}", pinned)
 
 
-def _third(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt, stage: PartStage, width: int) -> Iterator[Effect]:
+def _third(at: FederationLook, mine: SeatedAttempt, stage: PartStage, width: int) -> Iterator[Effect]:
     """The part of the mask that this place does not know, from one of the two that do."""
-    digest = at.supplied(seat.position(at), stage, seat.known.me)
+    digest = at.supplied(mine.position(at), stage, mine.known.me)
     if digest is not None:
-        yield from seat.fetch(at, mine, f"part-{int(stage)}", part_cid(digest, width), width)
+        yield from mine.fetch(at, f"part-{int(stage)}", part_cid(digest, width), width)
 
 
-def _parts(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt, stage: PartStage) -> tuple[Path, ...]:
+def _parts(at: FederationLook, mine: SeatedAttempt, stage: PartStage) -> tuple[Path, ...]:
     """Of share 0, in stage 1, and of all three masks; nothing where one is not here."""
-    own, first = seat.position(at), 0 if stage == PartStage.ROWS else 1
+    own, first = mine.position(at), 0 if stage == PartStage.ROWS else 1
     paths = [
         mine.paths.get(f"part-{int(stage)}") if share == own else getattr(mine.parts.get((stage, share)), "path", None)
         for share in range(first, MASKS + 1)
@@ -174,27 +166,27 @@ def _parts(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt, sta
 # --- Screen and sum --------------------------------------------------------------------------------------------------------------
 
 
-def _screen(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt) -> Iterator[Effect]:
-    yield from _third(seat, at, mine, PartStage.ROWS, 8 * formulas.view_numbers(at.terms) * len(at.judged))
-    parts = _parts(seat, at, mine, PartStage.ROWS)
+def _screen(at: FederationLook, mine: SeatedAttempt) -> Iterator[Effect]:
+    yield from _third(at, mine, PartStage.ROWS, 8 * formulas.view_numbers(at.terms) * len(at.judged))
+    parts = _parts(at, mine, PartStage.ROWS)
     if parts and "screen" not in mine.asked:
         mine.asked.add("screen")
-        place = at.place(seat.known.chain_id)
+        place = at.place(mine.known.chain_id)
         yield Compute(mine.scope, "screen", at.id, ScreenSmall(place, at.terms.dims, _judged(at), parts))
     if mine.screening is not None and "say-screen" not in mine.asked:
         mine.asked.add("say-screen")
         found = mine.screening
-        yield seat.submit(mine, "screen", ScreenUpdates(at.id, mine.number, bytes(found.codes), b"", 0, found.digest))
+        yield mine.submit("screen", ScreenUpdates(at.id, mine.number, bytes(found.codes), b"", 0, found.digest))
 
 
-def _sum(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt) -> Iterator[Effect]:
+def _sum(at: FederationLook, mine: SeatedAttempt) -> Iterator[Effect]:
     terms, attempt = at.terms, at.attempt
-    yield from _third(seat, at, mine, PartStage.SUMS, 8 * terms.dims * len(at.summing))
+    yield from _third(at, mine, PartStage.SUMS, 8 * terms.dims * len(at.summing))
     for place in at.accepted:
         file = at.files[place]
-        yield from seat.fetch(at, mine, f"file-{place}", file.cid, formulas.update_size(terms), who=file.account)
-    yield from seat.fetch(at, mine, "base", at.now.base, terms.size, who=at.holder_of(at.now.base))
-    made, parts = (SUMMED, 0) in mine.parts, _parts(seat, at, mine, PartStage.SUMS)
+        yield from mine.fetch(at, f"file-{place}", file.cid, formulas.update_size(terms), who=file.account)
+    yield from mine.fetch(at, "base", at.now.base, terms.size, who=at.holder_of(at.now.base))
+    made, parts = (SUMMED, 0) in mine.parts, _parts(at, mine, PartStage.SUMS)
     needed = [f"file-{place}" for place in at.accepted] + ["base"]
     if attempt is None or not parts or any(tag not in mine.paths for tag in needed):
         return
@@ -205,13 +197,13 @@ def _sum(seat: AggregatorMachine, at: FederationLook, mine: SeatedAttempt) -> It
         cells = tuple((cell.number, tuple(mine.paths[f"file-{n}"] for n in inside)) for cell, inside in at.summing)
         reference = (mine.paths["reference"], mine.reference[0]) if attempt.with_reference else None
         task = SumSmall(
-            at.place(seat.known.chain_id), terms.dims, terms.size, mine.paths["base"], cells, parts, reference, at.now.clip
+            at.place(mine.known.chain_id), terms.dims, terms.size, mine.paths["base"], cells, parts, reference, at.now.clip
         )
         yield Compute(mine.scope, "sum", at.id, task)
     if (made or mine.summed) and "say-sum" not in mine.asked:
         mine.asked.add("say-sum")
-        yield from seat.serve(at, mine)
-        yield seat.submit(mine, "sum", _said(at, mine))
+        yield from mine.serve(at)
+        yield mine.submit("sum", _said(at, mine))
 
 
 def _said(at: FederationLook, mine: SeatedAttempt) -> SumCells:
