@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 
 from learningchain.chain.contracts.federation import messages as m
 from learningchain.chain.contracts.federation import records
+from learningchain.chain.contracts.federation.formulas import of_bitmap
 from learningchain.chain.contracts.federation.messages import FederationCode
 from learningchain.chain.contracts.federation.records import FederationState, MemberState
 from learningchain.chain.contracts.membership import member_key
-from tests.vectors.celled_plays import Cells, celled, drawn
-from tests.vectors.federation_plays import HELPERS, OWNERS, VALIDATORS, VERIFIERS, Train, cid, verifier
+from tests.vectors.celled_plays import CELL, Cells, celled, drawn
+from tests.vectors.federation_plays import FIRST, HELPERS, OWNERS, VALIDATORS, VERIFIERS, Train, cid, newcomer, verifier
 from tests.vectors.kit import id_of
 
 C = FederationCode
@@ -333,6 +334,31 @@ def goes_on() -> Cells:
     return play
 
 
+def crowd() -> Cells:
+    """Forty make ten cells. Four more would be enough for another one, and wait until one of the ten is over."""
+    known, more = (*NINE, *VALIDATORS[2:], "bob", "carol"), [f"x{n}" for n in range(1, 29)]
+    play = Cells("ten cells live at most", "LC-FED-56", {key: one for name in more for key, one in newcomer(name).items()})
+    play.serving(*HELPERS).opens(**(CELL | {"max_members": 44, "rounds": 4, "pace_ms": 10**6}))
+    play.join(*known, *more[:24])
+    play.begin(0)
+    play.measured(FIRST)
+    play.begin(1)
+    play.ready()
+    assert [len(play.cells().cells), len(play.cells().members)] == [10, 40]
+    play.join(*more[24:])
+    for last in (10, 11):
+        play.pass_deadline()
+        void(play)
+        play.begin(1)
+        play.ready()
+        assert [play.cells().numbered, len(play.cells().cells)] == [last, 10]
+        if last == 10:
+            first = of_bitmap(play.cells().cells[0].members) << 1
+            inside = [name for name in (*known, *more) if first >> play.member(name).index & 1]
+            play.all({name: m.LeaveFederation(play.federation) for name in inside[:2]})
+    return play
+
+
 def without_reference() -> Cells:
     """Twelve owners, three cells: four directions."""
     owners = (*NINE, "v3", "v4", "v5")
@@ -397,6 +423,7 @@ SEVERAL: tuple[Callable[[], Train], ...] = (
         regrouped,
         rests,
         goes_on,
+        crowd,
         without_reference,
         sets,
     ),

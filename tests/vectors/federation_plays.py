@@ -29,9 +29,11 @@ from learningchain.chain.contracts.federation.records import (
 )
 from learningchain.chain.contracts.membership import Member, member_key
 from learningchain.chain.host import K_PARAMS, Due, due_key
+from learningchain.chain.host.records import ACTIVE, Account, account_key
 from learningchain.chain.host.terms import Capacity, HiddenSet, Image, Limits
 from learningchain.chain.ledger.genesis import Genesis, GenesisAccount, first_state, make_params
 from learningchain.chain.losses import LossTree, Opening, draw_probe, open_losses
+from learningchain.chain.params import LANES
 from learningchain.chain.types import tx_id
 from tests.vectors.kit import id_of, key_of
 from tests.vectors.plays import Script
@@ -95,6 +97,12 @@ def start() -> tuple[bytes, dict[bytes, bytes]]:
 def verifier(name: str, **changed: Any) -> Member:
     plain = Member(id_of(name), True, 0, 0, [ABLE], 0, [], [], box_key=box_key(name))
     return replace(plain, **changed)
+
+
+def newcomer(name: str) -> dict[bytes, Any]:
+    """Records of somebody who is in no genesis."""
+    account = Account(key_of(name).public, ACTIVE, 10**9, 0, [0] * LANES, 0)
+    return {account_key(id_of(name)): account, member_key(id_of(name)): verifier(name, verifier=False, capacity=[])}
 
 
 def flagged_alone(*names: str) -> dict[bytes, Any]:

@@ -337,6 +337,19 @@ def members_sit() -> Train:
     return play
 
 
+def unfilled() -> Train:
+    """Two are left of three: a member who could be the third one does not sit where `outside` is set."""
+    flagged = flagged_alone("s1", "s2", "s3", "o1")
+    play = Train("with `outside` members fill no panel", "LC-FED-18", flagged)
+    play.serving("s1", "s2", "s3", "o1").opens(outside=True)
+    play.join("o1", "o2")
+    play.do("alice", StartRound(play.federation, 0))
+    play.do("s3", ServeFederation(False))
+    play.drawn()
+    assert sorted(play.panel()) == ["s1", "s2"]
+    return play
+
+
 def outsiders() -> Train:
     play = Train("with `outside` members never sit, and who sat never joins", "LC-FED-10")
     play.serving("s1", "s2", "s3", "s4", "o1", "o2").opens(outside=True)
@@ -483,6 +496,6 @@ MEMBERS: tuple[Callable[[], Train], ...] = (
         unstarted,
         few,
     ),
-    *(members_sit, outsiders, closed, indexes, benched_index, running_index, late_start),
+    *(members_sit, unfilled, outsiders, closed, indexes, benched_index, running_index, late_start),
     *(expired, used_up, given_back),
 )
