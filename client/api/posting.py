@@ -12,6 +12,7 @@ from learningchain.chain.host.terms import HiddenSet, Image, ImageKind, is_refer
 from learningchain.chain.types import parse_loss
 from learningchain.client.api.errors import usage
 from learningchain.client.api.route import parse_field
+from learningchain.client.schema.texts import REGISTRY_BYTES
 from learningchain.p2p.content.cid import parse as parse_cid
 
 _DIGEST: Final = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.ASCII)
@@ -65,7 +66,7 @@ def build_image(image: GivenImage, under: str) -> Image:
     image_id = b"" if image.image_id is None else parse_field("image.image_id", parse_digest, image.image_id)
     if image.reference is not None:
         reference = parse_field("image.reference", partial(_parse_reference, under), image.reference)
-        return Image(ImageKind.REGISTRY, reference, b"", image_id, image.size or 1)
+        return Image(ImageKind.REGISTRY, reference, b"", image_id, image.size or REGISTRY_BYTES)
     if image.size is None or not image_id:
         raise usage("image is not valid: an archive needs image.image_id and image.size beside image.cid. Give both")
     return Image(ImageKind.ARCHIVE, "", binary_cid("image.cid", image.cid or ""), image_id, image.size)

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
+from learningchain.chain.params import MAX_INT
+
 MAX_TEXT: Final = 1_024
 HASH: Final = "[0-9a-f]{64}"
 ADDRESS: Final = "lc1[02-9ac-hj-np-z]{38}"
@@ -61,6 +63,17 @@ Digest = Annotated[
 ]
 CidText = Annotated[
     str, Meta(max_length=MAX_TEXT, description="a CIDv1 in base32, b…", extra_json_schema=form("baf[ky][a-z2-7]{55}", "cid"))
+]
+REGISTRY_BYTES: Final = 2 << 30
+"""What an image in a registry may have to download where a posting does not say: who runs it downloads no more. Nodes whose owners
+say nothing else take as much, and as much again of published sets."""
+ImageBytes = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=MAX_INT,
+        description=f"bytes to download, at most; needed for an archive, {REGISTRY_BYTES} when left out for an image in a registry",
+    ),
 ]
 ImageReference = Annotated[
     str,

@@ -184,8 +184,7 @@ def _pushed(registry: Registry, folder: Path) -> ImageRequest:
     """Another image, in the registry."""
     build_python_image(folder / "other.tar", {"/lc/job": JOB + b"# another one\n"}, with_packages=())
     reference, image_id = registry.push(folder / "other.tar")
-    size = sum(len(blob) for blob in registry.blobs.values())
-    return ImageRequest(reference=reference, image_id=image_id, size=size)
+    return ImageRequest(reference=reference, image_id=image_id)
 
 
 async def _paid(lab: Lab, job: str) -> list[tuple[str, int | None]]:

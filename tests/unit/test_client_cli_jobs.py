@@ -111,7 +111,9 @@ def test_the_ledgers_refusal_of_a_job_counts(api: Fake, run: Any) -> None:
         (["--finalists", "1"], "2 to 8"),
         (["--hidden", "/nonexistent", "--image", "x@sha256:" + "a" * 64], "no file"),
         (["--hidden", "/dev/null", "--image", "x@sha256:" + "a" * 64], "is no file"),
-        (["--arch", "arm64", "--image-archive", "y.tar"], "--arch is for an image in a registry"),
+        (["--arch", "arm64", "--image-archive", "y.tar"], "are for an image in a registry"),
+        (["--image-mb", "9", "--image-archive", "y.tar"], "are for an image in a registry"),
+        (["--image-mb", "0", "--image", "x@sha256:" + "a" * 64], "--image-mb is 1 or more"),
         (["--tol", "-1"], "not negative"),
         (["--tol", "small"], "--tol"),
         (["--floor", "1e-3"], "--floor"),
@@ -149,7 +151,8 @@ def test_a_dry_run_says_what_it_costs_and_sends_nothing(api: Fake, run: Any, tmp
     assert any(line.startswith("comparable jobs 3 paid 20 to 120, half of them at most 80; 2 of 5 paid nobody") for line in lines)
     assert "deposit" not in ran.out, "there is no hidden data"
     assert {path for method, path, *_ in api.seen if method == "POST"} == {"/v1/jobs/quote"}
-    assert run("job", "submit", *IMAGE, "--dry-run", "--json").json == QUOTE
+    assert run("job", "submit", *IMAGE, "--image-mb", "300", "--dry-run", "--json").json == QUOTE
+    assert api.bodies("POST", "/v1/jobs/quote")[-1]["image"]["size"] == 300 << 20
 
 
 def test_a_dry_run_of_what_would_be_refused_says_why(api: Fake, run: Any) -> None:

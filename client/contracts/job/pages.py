@@ -193,11 +193,11 @@ def _data(fields: Mapping[str, str], sets: Sequence[Any]) -> dict[str, Any]:
 
 
 def _image(fields: Mapping[str, str]) -> dict[str, Any]:
+    size = {"size": int(found)} if (found := _number(fields, "size", "The size of the image")) else {}
     if fields.get("reference"):
-        return {"reference": fields["reference"]} | ({"image_id": fields["image_id"]} if fields.get("image_id") else {})
+        return {"reference": fields["reference"]} | ({"image_id": fields["image_id"]} if fields.get("image_id") else {}) | size
     if fields.get("cid"):
-        size = _number(fields, "size", "The size of the archive")
-        return {"cid": fields["cid"], "image_id": fields.get("image_id", ""), "size": int(size or 0)}
+        return {"cid": fields["cid"], "image_id": fields.get("image_id", "")} | size
     raise usage("Which image? Give a reference pinned by its digest, or the content id of an archive that this node holds")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from learningchain.client.cli.app import OK, REFUSED, USAGE
 from learningchain.client.cli.common import HERE, Common, WrongUsage, amount, facts, read_params, seconds, size_text, span
+from learningchain.client.cli.images import ImageMb, registry_image
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 from learningchain.client.cli.options import Parameter
 from learningchain.client.cli.paper import Console
@@ -41,6 +42,7 @@ def open_(
     name: Annotated[str | None, Parameter(help="A name of your own, shown beside its id on this machine alone.")] = None,
     image_archive: Annotated[Path | None, Parameter(help="A docker-archive (docker save); it is uploaded and served.")] = None,
     image: Annotated[str | None, Parameter(help="An image in a registry, pinned: name@sha256:...")] = None,
+    image_mb: ImageMb = None,
     round_time: Annotated[str, Parameter(help="How long members may train in a round: 60s, 10m, 2h.")] = "10m",
     pace: Annotated[str, Parameter(help="How long you may rest between two rounds before it ends.")] = "1d",
     params: Annotated[str | None, Parameter(help="JSON object for the container, or @FILE.")] = None,
@@ -112,8 +114,8 @@ def open_(
     """Open a federation. Bounty and fees are locked; what is not earned comes back when it ends. See what it takes: --dry-run."""
     if (image_archive is None) == (image is None):
         raise WrongUsage("A federation needs one image: --image-archive FILE.tar (from docker save), or --image name@sha256:...")
-    if arch is not None and image is None:
-        raise WrongUsage("--arch is for an image in a registry: an archive says itself what it is built for")
+    if (arch, image_mb) != (None, None) and image is None:
+        raise WrongUsage("--arch and --image-mb are for an image in a registry: an archive says both itself")
     body: Json = {"bounty": amount(bounty, "--bounty"), "target": target, "rounds": rounds, "ends_in_s": seconds(ends, "--ends")}
     body |= {"round_s": seconds(round_time, "--round-time"), "pace_s": seconds(pace, "--pace")}
     body |= {"admit": admit, "rule": rule, "reference": reference is not None, "vetted": not unvetted}
@@ -137,8 +139,10 @@ def open_(
 
     async def send(node: Client) -> tuple[FederationQuote, FederationPosted | None]:
         await node.status()  # an unreachable node is told before the long scan
-        named: Json = {"image": registry_image(image)} | ({"arch": arch} if arch is not None else {})
-        if image_archive is not None:
+        named: Json = {} if arch is None else {"arch": arch}
+        if image is not None:
+            named |= {"image": registry_image(image, image_mb, "members")}
+        elif image_archive is not None:
             named = await asyncio.to_thread(archived_image, image_archive)
         sent = body | named | {"model": begin | {"cid": content_name(model)}}
         if schema is not None:
@@ -231,15 +235,3 @@ def archived_image(archive: Path) -> Json:
         raise WrongUsage(f"Nobody would run {archive}: {problem}. {problem.remedy}") from None
     named = {"cid": content_name(archive), "image_id": found.image_id, "size": archive.stat().st_size}
     return {"image": named, "arch": found.config.architecture}
-
-
-def registry_image(text: str | None) -> Json:
-    """Raises `WrongUsage` unless the image is pinned by digest."""
-    from learningchain.chain.host.terms import is_reference
-
-    if text is not None and not is_reference(text):
-        raise WrongUsage(
-            f"{text[:200]!r} is not pinned: a tag can change under the members. Write name@sha256:<64 hex digits>; "
-            "docker inspect shows it as RepoDigests"
-        )
-    return {"reference": text}

@@ -25,6 +25,7 @@ from learningchain.client.schema.texts import (
     GivenLoss,
     Hash,
     Hex,
+    ImageBytes,
     ImageReference,
     LossText,
     Tolerance,
@@ -81,7 +82,7 @@ class FederationImage(Strict, frozen=True, kw_only=True):
     cid: CidText | None = None
     reference: ImageReference | None = None
     image_id: Digest | None = None
-    size: Annotated[int, Meta(ge=1, le=MAX_INT, description="bytes; needed for an archive")] | None = None
+    size: ImageBytes | None = None
 
 
 class FederationLimits(Strict, frozen=True, kw_only=True):

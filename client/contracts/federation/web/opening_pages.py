@@ -105,12 +105,12 @@ def opening(fields: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _image(fields: Mapping[str, str]) -> dict[str, Any]:
+    size = {"size": found} if (found := count(fields, "size", "The size of the image")) else {}
     if fields.get("reference"):
-        return {"reference": fields["reference"]}
+        return {"reference": fields["reference"]} | size
     if not fields.get("cid"):
         raise usage("Which image? Upload an archive, or give a reference pinned by its digest")
-    size = count(fields, "size", "The size of the archive") or 0
-    return {"cid": fields["cid"], "image_id": fields.get("image_id", ""), "size": size}
+    return {"cid": fields["cid"], "image_id": fields.get("image_id", "")} | size
 
 
 def count(fields: Mapping[str, str], name: str, what: str) -> int | None:

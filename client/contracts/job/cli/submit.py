@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from learningchain.client.cli.app import OK, REFUSED
 from learningchain.client.cli.bars import Bar
 from learningchain.client.cli.common import HERE, Common, WrongUsage, agree, amount, facts, listing, read_params, seconds, span
+from learningchain.client.cli.images import ImageMb, registry_image
 from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 from learningchain.client.cli.options import Parameter
 from learningchain.client.cli.paper import Console
@@ -51,6 +51,7 @@ def submit(
         Path | None, Parameter(help="A docker-archive (job build, docker save); it is uploaded and served.")
     ] = None,
     image: Annotated[str | None, Parameter(help="An image in a registry, pinned: name@sha256:...")] = None,
+    image_mb: ImageMb = None,
     params: Annotated[str | None, Parameter(help="JSON object for the container, or @FILE.")] = None,
     fee: Annotated[
         str | None,
@@ -156,8 +157,8 @@ def submit(
             "A job needs one image: a folder DIR to build it from, --image-archive FILE.tar (from job build or docker save), "
             "or --image name@sha256:..."
         )
-    if arch is not None and image is None:
-        raise WrongUsage("--arch is for an image in a registry: an archive says itself what it is built for")
+    if (arch, image_mb) != (None, None) and image is None:
+        raise WrongUsage("--arch and --image-mb are for an image in a registry: an archive says both itself")
     hidden = said.get("hidden")
     if hidden is not None:
         readable(hidden)
@@ -175,7 +176,7 @@ def submit(
                 with Bar(common.out, "model") as on_progress:
                     begun = await earlier_of(node, said["begin_with"], earlier, on_progress)
             if image is not None:
-                named: Json = {"image": registry_image(image)} | ({"arch": arch} if arch is not None else {})
+                named: Json = {"image": registry_image(image, image_mb, "workers")} | ({"arch": arch} if arch is not None else {})
             else:
                 named = await asyncio.to_thread(archived_image, archive, folder)
             return {"bounty": bounty, "expires_in_s": open_s, **terms, **named, **await data_of(node, named_sets), **begun}
@@ -187,7 +188,7 @@ def submit(
     if posted is not None and (own_name := said.get("name") or file_name(image_archive)):
         common.label(str(posted["job"]), own_name)
     if posted is not None and image is not None:
-        common.out.note("Workers fetch the image from its registry themselves: without access to it they cannot work.")
+        common.out.note("Workers fetch it from its registry themselves, --image-mb at most: without access they cannot work.")
     return report(common, quote, posted, bounty, open_s, yes=yes, wait=wait)
 
 
@@ -316,22 +317,6 @@ def scanned(archive: Path) -> ScannedImage:
         return scan_archive(archive, ImageLimits(archive_bytes=max(ImageLimits().archive_bytes, os.path.getsize(archive))))
     except BadImage as problem:
         raise WrongUsage(f"No worker would run {archive}: {problem}. {problem.remedy}") from None
-
-
-def registry_image(text: str) -> Json:
-    """Raises `WrongUsage` unless the image is pinned by digest."""
-    from learningchain.chain.host.terms import is_reference
-
-    if re.search(r"@sha256:[0-9a-f]{64}$", text, re.ASCII) and not is_reference(text):
-        raise WrongUsage(
-            f"{text[:200]!r} names no image: before the @ stand a-z, 0-9 and . _ : / -, with a letter or digit first and last"
-        )
-    if not is_reference(text):
-        raise WrongUsage(
-            f"{text[:200]!r} is not pinned: a tag can change under the workers. Write name@sha256:<64 hex digits>; "
-            "docker inspect shows it as RepoDigests"
-        )
-    return {"reference": text}
 
 
 def read_limits(

@@ -24,6 +24,7 @@ from learningchain.client.schema.texts import (
     GivenLoss,
     Hash,
     Hex,
+    ImageBytes,
     ImageReference,
     LossText,
     Tolerance,
@@ -60,10 +61,7 @@ class ImageRequest(Strict, frozen=True, kw_only=True):
     cid: CidText | None = None
     reference: ImageReference | None = None
     image_id: Digest | None = None
-    size: (
-        Annotated[int, Meta(ge=1, le=MAX_INT, description="bytes; needed for an archive, 1 when left out for a registry image")]
-        | None
-    ) = None
+    size: ImageBytes | None = None
 
 
 class LimitsRequest(Strict, frozen=True, kw_only=True):

@@ -27,6 +27,7 @@ from learningchain.client.schema.texts import (
     GivenLoss,
     Hash,
     Hex,
+    ImageBytes,
     ImageReference,
     LossText,
     ModelText,
@@ -60,7 +61,7 @@ class ModelImage(Strict, frozen=True, kw_only=True):
     cid: CidText | None = None
     reference: ImageReference | None = None
     image_id: Digest | None = None
-    size: Annotated[int, Meta(ge=1, le=MAX_INT, description="bytes; needed for an archive")] | None = None
+    size: ImageBytes | None = None
 
 
 class PredictLimits(Strict, frozen=True, kw_only=True):
