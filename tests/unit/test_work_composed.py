@@ -45,10 +45,10 @@ SOON_GONE = replace(PARAMS, pred_row=0, **KEEP, **WINDOWS)
 LOGS = {"driver.run_log.runs", "driver.run_log.ended", "driver.peers.rates", "driver.books", "table books", "table intents"}
 """Bounded, or deleted at a start: what ran, who was heard, which books were begun, what was sent."""
 OWN_FEDERATIONS = {
-    *(f"federation.member.machine.{name}" for name in ("joined", "final", "absent", "published")),
-    *("federation.member.machine.maker.watched", "federation.member.machine.others.ring_at"),
-    *(f"federation.sponsor.machine.{name}" for name in ("opened", "serving", "starts", "final", "absent")),
-    *("federation.member.seen", "federation.clean-up.best.noted"),
+    *(f"federation.member.{name}" for name in ("joined", "final", "absent", "published")),
+    *("federation.member.maker.watched", "federation.member.others.ring_at"),
+    *(f"federation.sponsor.{name}" for name in ("opened", "serving", "starts", "final", "absent")),
+    *("federation.member.noted", "federation.clean-up.best.noted"),
 }
 """A member and a sponsor remember their federations until another one needs the place."""
 OWN_REQUESTS = {"keys of requests.keys", "table secrets"}

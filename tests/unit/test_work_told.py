@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from learningchain.client.work import peers
-from learningchain.client.work.events import Notice
+from learningchain.client.work.events import Notice, PeerSaid
 from learningchain.client.work.notices import Notices
 from learningchain.client.work.peers import BURST, PeerChannels
 
@@ -50,7 +50,7 @@ def test_each_channel_of_a_peer_has_a_rate_and_of_strangers_without_end_few_are_
         channels.on_message(A, 7, b"x")
     assert len(heard) == BURST
     channels.on_message(A, 8, b"y")
-    assert heard[-1] == ("two", b"y"), "what it says on one channel takes nothing of another one"
+    assert heard[-1] == ("two", PeerSaid(A, b"y")), "what it says on one channel takes nothing of another one"
     for n in range(50):
         channels.on_message(n.to_bytes(20, "big"), 7, b"z")
     assert len(channels._rates) == 3
