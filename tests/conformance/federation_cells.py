@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from functools import reduce
 from math import isqrt
 from typing import Any
@@ -67,6 +68,8 @@ LACKED_OUT = register("LC-FED-57: who lacked is out for a while")
 TEN_AT_MOST = register("LC-FED-56: ten cells live at most")
 COUNTED_FIRST = register("LC-FED-56: counted ones are dealt first")
 RESTING_GO_ON = register("LC-FED-56: members of a cell that rests are in a new one with others")
+RESTING_FIRST = register("LC-FED-56: members of a cell that rests are dealt before who waits")
+NEEDED_ALONE = register("LC-FED-56: of who waits only the counted ones that are needed are dealt before a cell that rests")
 SMALL_IS_OVER = register("LC-FED-56: a cell of fewer than min_sum is over")
 THREE_MISSES = register("LC-FED-58: three misses cost the place")
 BELIEVED = register("LC-FED-59: who lacks most is not believed")
@@ -204,10 +207,11 @@ def form(work: Work) -> None:
         new = _newcomers(work)
         if new:
             awake = dict(_left(work))
+            stay = {one.number for one in new if cell.of(one.number) is not None and part(RESTING_FIRST)}
             for one in [one for one in cell.living if one[0] not in awake and part(RESTING_GO_ON)]:
                 cell.living.remove(one)
                 work.noted("fed.cell.over", one[0])
-            _deal(work, new, 1)
+            _deal(work, new, 1, stay)
         left = _left(work)
         cell.inside = [[number, bitmap([one.number for one in inside])] for number, inside in left]
         roster = [one for _, inside in left for one in inside]
@@ -216,14 +220,18 @@ def form(work: Work) -> None:
         void(work, TOO_FEW)
 
 
-def _deal(work: Work, people: list[rules.Candidate], many: int | None) -> None:
-    """The counted ones in the order of their tickets, then the others, round and round."""
+def _deal(work: Work, people: list[rules.Candidate], many: int | None, stay: Set[int] = frozenset()) -> None:
+    """The counted ones in the order of their tickets, then the others, round and round; of both those that stay first."""
     cell, least = work.cell, work.terms.min_sum
     vetted = {one.number for one in rules.counted(people, work.terms.vetted)}
     ids = {work.of(one.number).id: one.number for one in people}
     drawn = [ids[who] for who in work.tickets(list(ids), work.running.beacon, work.now.r, work.running.number)]
+    drawn = [at for at in drawn if at in stay] + [at for at in drawn if at not in stay]
     order = [at for at in drawn if at in vetted or not part(COUNTED_FIRST)]
     order += [at for at in drawn if at not in order]
+    if part(NEEDED_ALONE):
+        ahead = stay | {*order[:least]}
+        order = [at for at in order if at in ahead] + [at for at in order if at not in ahead]
     if many is None:
         many = max(1, min(10, len(order) // max(4, least), len(vetted) // least))
     hands: list[list[int]] = [[] for _ in range(many)]

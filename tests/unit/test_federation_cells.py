@@ -106,7 +106,8 @@ def test_a_member_is_told_what_it_waits_for() -> None:
     play = flag(play, "o3", False)
     play.join("o5")
     assert told("o4").startswith(f"its cell 1 rests: a sum takes 3 members{FLAGGED}, and it has 4, 2 with it. {A_NEW_CELL}")
-    assert told("o5").startswith(f"it has no place in a cell, and nobody is added to one. {A_NEW_CELL}")
+    came = "a cell that rests goes on with who waits, and sums before and after that tell of an update that came alone"
+    assert told("o5").startswith(f"it has no place in a cell, and nobody is added to one; {came}. {A_NEW_CELL}")
     assert told("o5").endswith(f"fed leave {play.federation.hex()[:12]})") and told("alice") == ""
 
 

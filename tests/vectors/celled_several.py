@@ -334,6 +334,29 @@ def goes_on() -> Cells:
     return play
 
 
+def together() -> Cells:
+    """One that counts leaves and joins again, so that its cell rests, and seventeen are there for a new one: who waited, waits.
+    Of two that count and wait one is needed, and the other waits, too."""
+    owners = (*OWNERS, *VALIDATORS, "bob", "carol", "erin")
+    terms = MANY | {"vetted": True, "rounds": 4, "pace_ms": 10**6}
+    play = drawn("members of a cell that rests stay together", "LC-FED-56", *owners, **terms)
+    before = play.of_cell(1)
+    for number in (2, 3):
+        play.pass_deadline()
+        void(play)
+        play.do("o3", m.LeaveFederation(play.federation))
+        play.join("o3")
+        if number == 3:
+            play.join("s9")
+        play.begin(1)
+        play.ready()
+        assert [cell.number for cell in play.cells().cells] == [number]
+        others = [name for name in play.of_cell(number) if name not in ("o3", "s9")]
+        assert len(before) == 16 == len(others) + 1, "nobody is summed without another that was summed with it"
+        assert others == [name for name in before if name != "o3"]
+    return play
+
+
 def crowd() -> Cells:
     """Forty make ten cells. Four more would be enough for another one, and wait until one of the ten is over."""
     known, more = (*NINE, *VALIDATORS[2:], "bob", "carol"), [f"x{n}" for n in range(1, 29)]
@@ -423,6 +446,7 @@ SEVERAL: tuple[Callable[[], Train], ...] = (
         regrouped,
         rests,
         goes_on,
+        together,
         crowd,
         without_reference,
         sets,

@@ -149,8 +149,9 @@ def form(federation: FederationContext) -> bool:
         if federation.host.is_banned(who):
             leave_cell(federation, who, one.index)
     if newcomers := _newcomers(federation):
+        together = [one for one in newcomers if is_in_cell(federation, one.index + 1)]
         _end_resting(federation)
-        _deal(federation, newcomers, many=1)
+        _deal(federation, newcomers, many=1, together=together)
     left = left_of(federation)
     inside = [cell_of(cell.number, (one.index for one in members)) for cell, members in left]
     federation.change_cells(inside=inside)
@@ -168,16 +169,19 @@ def _end_resting(federation: FederationContext) -> None:
         federation.emit("fed.cell.over", number)
 
 
-def _deal(federation: FederationContext, members: Sequence[RosterEntry], many: int) -> None:
+def _deal(federation: FederationContext, members: Sequence[RosterEntry], many: int, together: Sequence[RosterEntry] = ()) -> None:
     """By the tickets of this draw, those that count first, so that each cell has enough of them; each gets the next in turn.
-    `many` cells; 0: as many as they give."""
+    `many` cells; 0: as many as they give. `together`, of cells that rest, are before others, but for those that count and are
+    needed: who waits in a crowd may not choose by it which of them are summed without whom."""
     r, attempt, now = federation.record.r, federation.attempt, federation.cells
     first = counted(federation, members)
 
-    def place(one: RosterEntry) -> tuple[bool, bytes]:
-        return one not in first, ticket(attempt.beacon, federation.id, r, attempt.number, one.account)
+    def place(one: RosterEntry) -> tuple[bool, bool, bytes]:
+        return one not in first, one not in together, ticket(attempt.beacon, federation.id, r, attempt.number, one.account)
 
     order = sorted(members, key=place)
+    needed = order[: federation.terms.min_sum]
+    order.sort(key=lambda one: one not in needed and one not in together)
     places = cell_formulas.dealt(len(members), many or cell_formulas.cells_of(federation.terms, len(members), len(first)))
     dealt = {now.numbered + n: [order[place] for place in cell] for n, cell in enumerate(places, 1)}
     new = [cell_of(number, (one.index for one in cell)) for number, cell in dealt.items()]

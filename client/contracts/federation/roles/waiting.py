@@ -42,7 +42,10 @@ def _why(federation: FederationContext, account: bytes) -> str:
         if any(one.account == account for one in members):
             needed = _needed(federation.terms, LEAST_IN_CELL)
             return f"its cell {cell.number} rests: a sum takes {needed}, and it has {_there(federation, members)}"
-    return "it has no place in a cell, and nobody is added to one"
+    alone = "it has no place in a cell, and nobody is added to one"
+    if len(cells.left_of(federation)) == len(federation.cells.cells):
+        return alone
+    return f"{alone}; a cell that rests goes on with who waits, and sums before and after that tell of an update that came alone"
 
 
 def _what_for(federation: FederationContext, outside: Sequence[RosterEntry]) -> str:
