@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.building_kit import job
-from tests.unit.client_fake_api import JOB, Fake
+from tests.unit.client_fake_api import JOB, QUOTE, Fake
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
 
@@ -66,12 +66,38 @@ def test_a_folder_is_posted_as_its_archive_would_be(api: Fake, run: Any, tmp_pat
     assert one == two and one["image"]["image_id"] == built["image_id"]
 
 
+def test_an_image_that_was_built_is_posted_with_its_folder_s_terms(api: Fake, run: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("job", "new", "j").code == 0
+    told = run("job", "submit", "j", "--dry-run").err
+    assert "learningchain job build j, then learningchain job submit j --image-archive j.tar" in told
+    assert run("job", "build", "j").code == 0
+    monkeypatch.setattr("learningchain.sandbox.building.build_folder", None)
+    assert run("job", "submit", "j", "--image-archive", "j.tar").code == 0
+    (body,) = api.bodies("POST", "/v1/jobs")
+    assert (body["bounty"], body["expires_in_s"]) == ("20", 1_800)
+
+
+def test_what_is_refused_with_any_image_is_not_built(api: Fake, run: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("learningchain.sandbox.building.build_folder", None)
+    refused = {"code": 333, "name": "FEW_VERIFIERS", "message": "too few verifiers"}
+    api.answers["POST /v1/jobs/quote"] = QUOTE | {"refusal": refused}
+    words = ("job", "submit", job(tmp_path)[0], "--bounty", "100", "--expires", "10m")
+    ran = run(*words, "--dry-run")
+    assert ran.code == 1 and "too few verifiers (FEW_VERIFIERS 333)" in ran.out and "was not built" in ran.err
+    ran = run(*words, "--json")
+    assert (ran.code, ran.error["code"]) == (1, 333) and api.bodies("POST", "/v1/jobs") == []
+    assert {body["image"]["size"] for body in api.bodies("POST", "/v1/jobs/quote")} == {1}
+
+
 def test_what_cannot_be_built_is_not_posted(api: Fake, run: Any, tmp_path: Path) -> None:
     made, _ = job(tmp_path)
     (made / "job.py").unlink()
     ran = run("job", "submit", made, "--bounty", "100", "--expires", "10m")
     assert ran.code == 2 and "to become /lc/job" in ran.err and api.bodies("POST", "/v1/jobs") == []
-    assert run("job", "submit", made, "--image-archive", tmp_path / "a.tar", "--bounty", "1", "--expires", "10m").code == 2
+    assert run("job", "submit", made, "--image-archive", tmp_path / "a.tar", "--bounty", "1", "--expires", "10m").code == 2, (
+        "no file"
+    )
     assert run("job", "build", tmp_path / "nowhere").code == 2
 
 

@@ -48,7 +48,10 @@ def submit(
     ] = None,
     name: Annotated[str | None, Parameter(help="A name of your own, shown beside the job's id on this machine alone.")] = None,
     image_archive: Annotated[
-        Path | None, Parameter(help="A docker-archive (job build, docker save); it is uploaded and served.")
+        Path | None,
+        Parameter(
+            help="A docker-archive (job build, docker save); it is uploaded and served. With DIR, that says the terms alone."
+        ),
     ] = None,
     image: Annotated[str | None, Parameter(help="An image in a registry, pinned: name@sha256:...")] = None,
     image_mb: ImageMb = None,
@@ -152,7 +155,7 @@ def submit(
     check_terms(amount(bounty, "--bounty"), open_s, terms)
     if limits.get("train_s") and (long := long_training(limits["train_s"])):
         common.out.note(long)
-    if (folder is not None) + (image_archive is not None) + (image is not None) != 1:
+    if (folder is not None or image_archive is not None) + (image is not None) != 1:
         raise WrongUsage(
             "A job needs one image: a folder DIR to build it from, --image-archive FILE.tar (from job build or docker save), "
             "or --image name@sha256:..."
@@ -165,8 +168,9 @@ def submit(
     named_sets = [read_set(one) for one in said.get("sets", ())]
     wait = min(wait, MAX_WAIT)
 
+    built = folder if image_archive is None else None
     with tempfile.TemporaryDirectory(prefix="learningchain-") as scratch:
-        archive = image_archive if folder is None else Path(scratch) / archive_name(folder)
+        archive = image_archive if built is None else Path(scratch) / archive_name(built)
         earlier = Path(scratch) / "earlier-model" if "begin_with" in said else None
 
         async def request(node: Client) -> Json:
@@ -175,13 +179,21 @@ def submit(
             if earlier is not None:
                 with Bar(common.out, "model") as on_progress:
                     begun = await earlier_of(node, said["begin_with"], earlier, on_progress)
+            body = {"bounty": bounty, "expires_in_s": open_s, **terms, **await data_of(node, named_sets), **begun}
             if image is not None:
                 named: Json = {"image": registry_image(image, image_mb, "workers")} | ({"arch": arch} if arch is not None else {})
             else:
-                named = await asyncio.to_thread(archived_image, archive, folder)
-            return {"bounty": bounty, "expires_in_s": open_s, **terms, **named, **await data_of(node, named_sets), **begun}
+                if built is not None:
+                    await asked_before(node, body)
+                named = await asyncio.to_thread(archived_image, archive, built)
+            return body | named
 
         quote, posted = offer(common, request, (archive, earlier), hidden, dry_run=dry_run, yes=yes, wait=wait)
+    if posted is None and built is not None and quote["refusal"] is None:
+        common.out.note(
+            f"To build the image once and not with each of these commands: learningchain job build {built}, then "
+            f"learningchain job submit {built} --image-archive {archive_name(built)}"
+        )
     if posted is None and FILE in source.values():
         sources = [(name, said[name], source[name] or "the command line") for name in said]
         return report(common, quote, None, bounty, open_s, yes=yes, wait=wait, terms=sources)
@@ -190,6 +202,27 @@ def submit(
     if posted is not None and image is not None:
         common.out.note("Workers fetch it from its registry themselves, --image-mb at most: without access they cannot work.")
     return report(common, quote, posted, bounty, open_s, yes=yes, wait=wait)
+
+
+class RefusedUnbuilt(Exception):
+    """A posting would be refused whatever its image is, as `quote` says, so that none was built."""
+
+    def __init__(self, quote: JobQuote) -> None:
+        super().__init__()
+        self.quote = quote
+
+
+async def asked_before(node: Client, body: Json) -> None:
+    """Asks about a posting whose image has yet to be built, which may take minutes, as if it were the smallest that there can be.
+
+    Raises RefusedUnbuilt."""
+    from learningchain.client.sdk.files import StreamName
+    from learningchain.sandbox.image_writer import this_machine
+
+    smallest = {"cid": StreamName().finish()[0], "image_id": f"sha256:{'0' * 64}", "size": 1}
+    quote = await node.quote_job(body | {"image": smallest, "arch": this_machine()})
+    if quote["refusal"] is not None:
+        raise RefusedUnbuilt(quote)
 
 
 def file_name(archive: Path | None) -> str:
@@ -223,7 +256,11 @@ def offer(
                 body["hidden"] = sealed.posted
             return body, sealed, await node.quote_job(body)
 
-        body, sealed, quote = common.ask(price)
+        try:
+            body, sealed, quote = common.ask(price)
+        except RefusedUnbuilt as told:
+            common.out.note("The image was not built: with the smallest one that there can be it would be refused, too.")
+            body, sealed, quote = {}, None, told.quote
         if (devices := body.get("devices")) is not None:
             common.out.note(f"Workers that do not offer {devices_text(devices)} leave the job alone; evaluations need none.")
         if dry_run:
