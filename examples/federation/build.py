@@ -59,6 +59,9 @@ class Example:
     rows: str = "data"
     """The module of the folder that has the rows."""
 
+    reference: bool = False
+    """Whether the sponsor has rows of its own, as a model that is summed in cells needs, with rounds of ten minutes."""
+
     @property
     def torch(self) -> bool:
         return self.program in ("tables", "pictures")
@@ -69,7 +72,7 @@ EXAMPLES = {
     "breast-cancer-layer": Example("breast_cancer", "layer", '{"steps":40,"rate":0.3}', 3.0, 192, "0.2"),
     "breast-cancer-network": Example("breast_cancer", "tables", '{"steps":40,"rate":0.3}', 3.0, 768, "0.2"),
     "credit": Example("german_credit", "logistic", '{"steps":20,"rate":0.3}', 1.0, 192, "0.53"),
-    "credit-numbers": Example("german_credit", "logistic", '{"steps":60,"rate":0.3}', 1.0, 192, "0.52", "ranks"),
+    "credit-numbers": Example("german_credit", "logistic", '{"steps":60,"rate":0.3}', 1.0, 192, "0.52", "ranks", True),
     "credit-network": Example("german_credit", "tables", '{"steps":20,"rate":0.1}', 3.0, 768, "0.54"),
     "digits-network": Example("digits", "pictures", '{"steps":40,"rate":0.1}', 5.0, 768, "0.3"),
 }
@@ -176,15 +179,18 @@ def found_in(folder: Path) -> Iterator[None]:
 README = """\
 # {name}: a federation to try
 
+On three nodes or more, which may be the owners': they add up and measure, and say so before it is opened.
+
+    learningchain fed serve on
+
 As the sponsor, on a node that is no owner:
 
-    learningchain fed open --image-archive {folder}/image.tar --model {folder}/model.safetensors \\
-        --schema {folder}/schema.json --bounty 30 --target {target} --rounds 8 --ends 1d --round-time 60s --train-time 60s \\
-        --params '{params}' --clip {clip:g} --mem-mb {mem_mb} --tmp-mb 8 --admit open --max-members 4
+{own}    learningchain fed open --image-archive {folder}/image.tar --model {folder}/model.safetensors \\
+        --schema {folder}/schema.json --bounty 30 --target {target} --rounds 8 --ends 1d --round-time {round} --train-time 60s \\
+        --params '{params}' --clip {clip:g} --mem-mb {mem_mb} --tmp-mb 8 --admit open --max-members 4{more}
 
 As each owner, on a node of its own, with a folder of its own (owner1, owner2 ...):
 
-    learningchain fed serve on
     learningchain data add cases {folder}/owner1 --schema {folder}/schema.json
     learningchain fed join latest cases
     learningchain fed watch latest
@@ -215,10 +221,19 @@ def main(argv: list[str]) -> int:
         (folder / "rows.json").write_text(json.dumps(rows_schema(name), indent=1))
         training = split_rows(name)[0]
         (folder / "train.csv").write_bytes(training)
-        for number, share in enumerate(dealt(training, given.owners, seed=1, skew=4.0), 1):
-            (folder / f"owner{number}").mkdir(exist_ok=True)
-            (folder / f"owner{number}" / "cases.csv").write_bytes(share)
-        told = {"name": name, "folder": folder, "target": one.target, "params": one.params, "clip": one.clip}
+        people = [f"owner{number}" for number in range(1, given.owners + 1)] + ["sponsor"] * one.reference
+        for who, share in zip(people, dealt(training, len(people), seed=1, skew=4.0), strict=True):
+            (folder / who).mkdir(exist_ok=True)
+            (folder / who / "cases.csv").write_bytes(share)
+        own = f"    learningchain data add cases {folder}/sponsor --schema {folder}/schema.json\n" if one.reference else ""
+        more, round_time = (" --reference cases", "10m") if one.reference else ("", "60s")
+        told = {"own": own, "more": more, "round": round_time} | {
+            "name": name,
+            "folder": folder,
+            "target": one.target,
+            "params": one.params,
+            "clip": one.clip,
+        }
         (folder / "README.md").write_text(README.format(**told, mem_mb=one.mem_mb))
     except wheel.TorchMissing as problem:
         print(f"left out: {name}: {problem}", file=sys.stderr)

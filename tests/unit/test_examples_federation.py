@@ -184,6 +184,13 @@ def test_twenty_one_values_reach_their_target_with_all_rows_and_with_no_owners_a
     assert min(loss(table, 60) for table in dealt(own, 4, seed=1, skew=4.0)) > target
 
 
+def test_what_a_sponsor_types_for_a_small_model_has_what_cells_need(tmp_path: Path) -> None:
+    assert build.main(["credit-numbers", str(tmp_path)]) == 0
+    typed = (tmp_path / "README.md").read_text()
+    assert " --reference cases" in typed and "--round-time 10m" in typed and (tmp_path / "sponsor" / "cases.csv").is_file()
+    assert typed.index("fed serve on") < typed.index("fed open"), "without nodes that serve none is opened"
+
+
 def test_owners_get_every_row_once_and_see_different_cases() -> None:
     table = build.split_rows(NAME)[0]
     whole = sorted(rows_of(table))
