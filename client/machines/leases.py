@@ -118,7 +118,7 @@ class Leases:
         handed = False
         try:
             await self._ask(lease, shape, len(spec.devices))
-            result = await self._ready(lease, cancel)
+            result = await self._ready(lease, cancel, excused=not spec.devices)
             handed = result is None
             return lease if result is None else result
         except (MachineError, OSError, SlurmError) as fault:
@@ -170,8 +170,9 @@ class Leases:
         lease.known = True
         self._watch()
 
-    async def _ready(self, lease: Lease, cancel: threading.Event) -> RunResult | None:
-        """None once its machine waits for the run."""
+    async def _ready(self, lease: Lease, cancel: threading.Event, *, excused: bool) -> RunResult | None:
+        """None once its machine waits for the run. `excused`: whether a machine that is there and takes no run says nothing. Where
+        the cluster's GPUs are refused, the next lease is told the same."""
         until = self._now() + self._terms.queue_max_s
         began = False
         while True:
@@ -180,7 +181,7 @@ class Leases:
                 log.info("a lease is there", lease=lease.name, run=lease.run, waited_s=round(self.waited_s(lease), 1))
                 return None
             if trouble:
-                return _came_to_nothing(f"the lease {lease.name}: {trouble}")
+                return _came_to_nothing(f"the lease {lease.name}: {trouble}", excused=excused)
             if lease.ended:
                 said = await asyncio.to_thread(self._last_words, lease.name)
                 return _came_to_nothing(f"the lease {lease.name}: {lease.ended}" + (f"; it wrote: {said}" if said else ""))
@@ -332,5 +333,5 @@ def _not_to_be_had(spec: RunSpec, why: str) -> RunResult | None:
     return _came_to_nothing(f"no lease is to be had: {why}") if spec.devices else None
 
 
-def _came_to_nothing(why: str) -> RunResult:
-    return RunResult(status=RunStatus.ENGINE_ERROR, reason=why, lost=True)
+def _came_to_nothing(why: str, *, excused: bool = True) -> RunResult:
+    return RunResult(status=RunStatus.ENGINE_ERROR, reason=why, lost=excused)
