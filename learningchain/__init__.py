@@ -145,8 +145,13 @@ def main() -> int:
     if sys.platform == "win32":  # before anything is imported that Windows has not
         sys.stderr.write(f"learningchain: {_NOT_ON_WINDOWS}\n")
         return 2
-    from learningchain.client.cli.app import main as run
+    from learningchain.client.contracts import BadSlice
 
+    try:
+        from learningchain.client.cli.app import main as run
+    except BadSlice as fault:  # of another distribution; without all commands there is no page that lists them
+        sys.stderr.write(f"learningchain: {fault}\n")
+        return 2
     return run()
 
 

@@ -242,11 +242,12 @@ _ABOUT_THE_FOLDER = (
     ("chain.errors", "Malformed"),
     ("chain.storage.errors", "StorageError"),
     ("client.config", "ConfigError"),
+    ("client.contracts", "BadSlice"),
     ("client.keys.keystore", "KeystoreError"),
     ("client.keys.names", "NamesError"),
     ("client.keys.tokens", "TokenError"),
 )
-"""Errors that say what is wrong with a file of the user's, by the modules that raise them."""
+"""Errors that say what is wrong with a file of the user's, or a package, by the modules that raise them."""
 
 
 def _is_about_files(e: Exception) -> bool:

@@ -43,7 +43,7 @@ class PartKind(NamedTuple, Generic[Part]):
 
 
 class BadSlice(Exception):
-    """A slice whose part is none of its kind. The text names both, and says what is wanted."""
+    """A slice whose part is none of its kind, or cannot be imported. The text names both, and says what is wanted."""
 
 
 def packages() -> dict[str, str]:
@@ -102,11 +102,21 @@ def _names_slices(folder: str) -> bool:
 
 def parts(kind: PartKind[Part]) -> dict[str, Part]:
     """The part of this kind of every slice that has one, by the slice's name. It is imported here. Raises `BadSlice`."""
-    return {
-        slice_: _part(slice_, importlib.import_module(f"{package}.{kind.name}"), kind)
-        for slice_, package in packages().items()
-        if find_spec(f"{package}.{kind.name}") is not None
-    }
+    found = {slice_: _module(slice_, f"{package}.{kind.name}") for slice_, package in packages().items()}
+    return {slice_: _part(slice_, module, kind) for slice_, module in found.items() if module is not None}
+
+
+def _module(slice_: str, name: str) -> ModuleType | None:
+    """None where the slice has no such module."""
+    try:
+        return None if find_spec(name) is None else importlib.import_module(name)
+    except Exception as fault:
+        if is_own(slice_):
+            raise
+        why = f"{type(fault).__name__}: {fault}"
+        raise BadSlice(
+            f"The slice {slice_} cannot be used: {name} cannot be imported ({why}). Mend or remove its package"
+        ) from fault
 
 
 def _part(slice_: str, module: ModuleType, kind: PartKind[Part]) -> Part:

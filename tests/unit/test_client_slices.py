@@ -219,6 +219,14 @@ class Greeting(NamedTuple):
 PARTS = {
     "missing": ("", "toy_parts.greets.PART is missing, and has to be a {type}"),
     "of another type": ("PART = ('hello',)", "toy_parts.greets.PART is a tuple, and has to be a {type}"),
+    "no Python": (
+        "def (",
+        "toy_parts.greets cannot be imported (SyntaxError: invalid syntax (greets.py, line 1)). Mend or remove its package",
+    ),
+    "needs what is not there": (
+        "import nothing_here",
+        "toy_parts.greets cannot be imported (ModuleNotFoundError: No module named 'nothing_here'). Mend or remove its package",
+    ),
     "typed": ("from tests.unit.test_client_slices import Greeting\nPART = Greeting('hello')", None),
 }
 
@@ -244,6 +252,22 @@ def test_a_part_that_is_not_of_its_kind_is_refused_by_the_name_of_its_slice(
     with pytest.raises(contracts.BadSlice) as refused:
         contracts.parts(kind)
     assert str(refused.value) == f"The slice toy cannot be used: {why.format(type=f'{__name__}.Greeting')}"
+
+
+def test_a_command_beside_a_slice_that_is_broken_names_it_and_ends(tmp_path: Path) -> None:
+    record = tmp_path / "toy_parts-1.dist-info"
+    record.mkdir()
+    (record / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-parts\nVersion: 1\n")
+    (record / "entry_points.txt").write_text("[learningchain.client]\ntoy = toy_parts\n")
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    done = subprocess.run(
+        [sys.executable, "-m", "learningchain", "--help"], env=environ, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2 and not done.stdout
+    assert done.stderr == (
+        "learningchain: The slice toy cannot be used: toy_parts.commands cannot be imported (ModuleNotFoundError: "
+        "No module named 'toy_parts'). Mend or remove its package\n"
+    )
 
 
 def test_the_list_of_parts_names_each_kind_with_its_type_and_where_that_is_declared() -> None:
