@@ -64,7 +64,9 @@ def display(name: str, value: Any) -> Any:
         host, sign, _ = re.split("([/?#]|$)", rest, maxsplit=1)
         return value and (f"{scheme}://{host}{sign and sign + '***'}" if host and "@" not in rest else "***")
     if name == "notify.command":
-        words = value if isinstance(value, list) else str(value).split(maxsplit=1)
+        if not isinstance(value, list | str):
+            return "***"
+        words = value if isinstance(value, list) else value.split(maxsplit=1)
         return [*words[:1], *("***" for _ in words[1:])]
     if name == "storage.url" and "://" in value:
         from learningchain.chain.storage import database_url  # takes part of a second, which most nodes need not spend

@@ -93,6 +93,14 @@ def test_mistakes_in_the_environment_are_named(tmp_path: Path, variable: str, va
     assert variable in str(e.value) and said in str(e.value)
 
 
+@pytest.mark.parametrize(
+    "name", ["name", "network.listen", "work.attempts", "work.gpus", "notify.url", "notify.command", "storage.url"]
+)
+def test_a_number_of_thousands_of_digits_is_refused_for_each_kind_of_setting(name: str) -> None:
+    with pytest.raises(ConfigError, match=name):
+        parse(f"{name} = 0x{'f' * 5000}\n", "config.toml")
+
+
 @pytest.mark.parametrize("raw", [b"\xff\xfe", b"#" * (config.MAX_FILE + 1)])
 def test_a_file_that_is_no_text_or_too_large(tmp_path: Path, raw: bytes) -> None:
     (tmp_path / "config.toml").write_bytes(raw)
