@@ -14,7 +14,7 @@ import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -31,7 +31,7 @@ from learningchain.p2p.content.messages import HasBulk, decode_message
 from learningchain.p2p.content.moves import MIN_MOVED
 from learningchain.p2p.content.service import Content
 from learningchain.p2p.content.store import ContentStore
-from learningchain.p2p.mover import mover, receiving, sending
+from learningchain.p2p.mover import mover, receiving, sending, writing
 from learningchain.p2p.mover.mover import Mover
 from learningchain.p2p.mover.orders import Connect, KnowTicket
 from learningchain.p2p.mover.pace import MovingPace
@@ -334,6 +334,41 @@ def fetch(path: Path, port: int, pace: MovingPace | None = None) -> list[Any]:
             receiver.end()
     assert spare.qsize() == receiving.SPARE
     return found
+
+
+def test_spare_buffers_come_back_however_connections_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve at a time want more of them than there are: whole files, wrong ones, ends in the middle, and too little."""
+    write = writing.SteadyWriter.write
+
+    def slowly(writer: writing.SteadyWriter, view: memoryview, at: int) -> None:
+        time.sleep(0.1)
+        write(writer, view, at)
+
+    monkeypatch.setattr(writing.SteadyWriter, "write", slowly)
+    whole = pattern(9 * CHUNK + 5)
+    digests = [sha256(whole[at : at + CHUNK]) for at in range(0, len(whole), CHUNK)]
+    spoilt = whole[: 5 * CHUNK] + bytes(len(whole) - 5 * CHUNK)
+    spare, told = receiving.spare_buffers(), SimpleQueue[Any]()
+    receivers, moved = list[LeafReceiver](), [0] * 12
+    with ExitStack() as senders:
+        for move, sent in enumerate((whole, spoilt, whole[: 6 * CHUNK + 9], whole[:7]) * 3):
+            port = senders.enter_context(sender(lambda tls, sent=sent: tls.sendall(sent), contexts(SENDER)))  # type: ignore[misc]
+            path = tmp_path / str(move)
+            path.write_bytes(bytes(len(whole)))
+            order = Connect(move, "127.0.0.1", port, id_of(SENDER), key_of(SENDER).public, TICKET, str(path), len(whole))
+            receiver = LeafReceiver(order, contexts(RECEIVER).client, CHAIN, MovingPace(0), spare, told.put)
+            receiver.take(TakeLeaves(move, 0, digests))
+            receivers.append(receiver)
+        ended: set[int] = set()
+        while len(ended) < 12:
+            said = told.get(timeout=WAIT)
+            if isinstance(said, MoveEnded):
+                ended.add(said.move)
+            elif isinstance(said, LeavesMoved):
+                moved[said.move] += said.count
+                if moved[said.move] == len(digests):
+                    receivers[said.move].end()
+    assert len({id(spare.get_nowait()) for _ in range(receiving.SPARE)}) == receiving.SPARE and spare.empty()
 
 
 WRONG = FILE[: 2 * CHUNK] + b"\1" + FILE[2 * CHUNK + 1 :]
