@@ -79,6 +79,7 @@ class Credit:
             "secrecy": "sum",
             "max_members": 7,
             "target": one.target,
+            "rounds": one.rounds,
             "tol": "0.000001",
             "clip": f"{one.clip:g}",
         }

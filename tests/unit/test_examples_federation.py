@@ -9,11 +9,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from random import Random
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
+from learningchain.chain.contracts.federation import cell_formulas
+from learningchain.client.contracts.federation.arithmetic.small import candidates, sums
+from learningchain.client.contracts.federation.arithmetic.small.unit import unit_update
 from learningchain.client.contracts.federation.arithmetic.tensors import read_layout, read_model
 from learningchain.client.contracts.prediction.http.model_schema import parse_schema
 from learningchain.examples.federation import build, logistic
@@ -165,23 +169,55 @@ def test_what_a_sponsor_posts_fits_together(name: str) -> None:
         assert "import torch" in program and len(program.splitlines()) <= 70
 
 
+CREDIT = build.EXAMPLES["credit-numbers"]
+"""Twenty-one values; the target as a loss, and the rows of owners and of the evaluation."""
+
+
+def credit_rows(table: bytes) -> tuple[Any, Any]:
+    rows, truths = read_table(table.decode().splitlines(), build.rows_schema("credit-numbers")["inputs"])
+    return np.array(rows), np.array(truths)
+
+
+def credit_trained(base: Any, table: tuple[Any, Any], seed: int, **params: int) -> Any:
+    return logistic.train({"weights": base}, *table, {"seed": seed, "params": json.loads(CREDIT.params) | params})["weights"]
+
+
 def test_twenty_one_values_reach_their_target_with_all_rows_and_with_no_owners_alone() -> None:
-    """Saying the same of everybody loses 0.606. In one training of a federation no owner of four comes below 0.54."""
-    inputs, target = build.rows_schema("credit-numbers")["inputs"], float(build.EXAMPLES["credit-numbers"].target)
+    """Saying the same of everybody loses 0.606. In 800 trainings of a federation no owner of four came below 0.522."""
     own, hidden = build.split_rows("credit-numbers")
+    nothing, of_hidden = np.zeros(21, np.float32), credit_rows(hidden)
 
-    def loss(table: bytes, steps: int) -> float:
-        model = logistic.train(
-            {"weights": np.zeros(21, np.float32)}, *rows_in(table), {"seed": 1, "params": {"steps": steps, "rate": 0.3}}
-        )
-        return float(logistic.losses(model, *rows_in(hidden)).mean())
+    def loss(table: bytes, seed: int, **params: int) -> float:
+        model = credit_trained(nothing, credit_rows(table), seed, **params)
+        return float(logistic.losses({"weights": model}, *of_hidden).mean())
 
-    def rows_in(table: bytes) -> tuple[Any, Any]:
-        rows, truths = read_table(table.decode().splitlines(), inputs)
-        return np.array(rows), np.array(truths)
+    target = float(CREDIT.target)
+    assert loss(own, 1, steps=1_000) < target < 0.606
+    assert min(loss(table, seed) for table in dealt(own, 4, seed=1, skew=4.0) for seed in range(10)) > target
 
-    assert loss(own, 1_000) < target < 0.606
-    assert min(loss(table, 60) for table in dealt(own, 4, seed=1, skew=4.0)) > target
+
+@pytest.mark.parametrize("seed", range(10))
+def test_three_owners_and_the_sponsors_rows_reach_the_target_of_twenty_one_values_in_a_cell(seed: int) -> None:
+    """With the noise of a cell's sum. Of 2,000 such federations all did, nine of them in more than eight rounds."""
+    own, hidden = build.split_rows("credit-numbers")
+    owners, of_hidden, noise = [credit_rows(one) for one in dealt(own, 4, seed=1, skew=4.0)], credit_rows(hidden), Random(seed)
+    sigma = sums.cell_sigma(cell_formulas.least_noise(21), again=False)
+    base, radius, best = cast(Any, np.zeros(21, np.float32)), 10**9, 1.0
+    for round_ in range(CREDIT.rounds):
+        found = [unit_update(base, credit_trained(base, one, 100 * seed + round_), noise.randbytes) for one in owners]
+        summed = tuple(sum(column) + sum(round(noise.gauss(0, sigma)) for _ in range(3)) for column in zip(*found[:3], strict=True))
+        ways = candidates.directions(sums.Sums((sums.CellSum(1, 3, summed),), tuple(found[3])))
+        models = [(candidates.candidate(base, way, radius, step), step) for way in ways for step in candidates.STEPS]
+        losses = [float(logistic.losses({"weights": cast(Any, model)}, *of_hidden).mean()) for model, _ in models]
+        least = losses.index(min(losses))
+        if losses[least] < best:
+            (base, step), best = models[least], losses[least]
+            radius = cell_formulas.next_radius(radius, step)
+        else:
+            radius = cell_formulas.shorter_radius(radius)
+        if best <= float(CREDIT.target):
+            return
+    raise AssertionError(f"{CREDIT.rounds} rounds come to {best}")
 
 
 def test_what_a_sponsor_types_for_a_small_model_has_what_cells_need(tmp_path: Path) -> None:
