@@ -24,9 +24,10 @@ from learningchain.client.contracts.federation.arithmetic.places import CQ
 from learningchain.client.contracts.federation.arithmetic.summing import Rule, divisor, next_model
 from learningchain.client.contracts.federation.audit.evidence import FederationEvidence, FederationWatch
 from learningchain.client.contracts.federation.audit.findings import AuditVerdict
+from learningchain.client.contracts.federation.audit.judging import audit_federation
 from learningchain.client.contracts.federation.audit.models import model_faults
 from learningchain.client.contracts.federation.audit.payments import PaymentsAudit
-from learningchain.client.contracts.federation.audit.replay import AuditedSum, FederationAudit, audit_federation
+from learningchain.client.contracts.federation.audit.replay import AuditedSum, FederationAudit
 from learningchain.client.contracts.federation.cli import auditing
 from learningchain.client.receipts.audit import Audit
 from learningchain.client.sdk.types import NotFoundError

@@ -11,15 +11,11 @@ import pytest
 from msgspec.structs import replace
 
 from learningchain.chain.contracts.federation import messages, records
-from learningchain.chain.contracts.federation.cells import ABSENT, LACKED
+from learningchain.chain.contracts.federation.cells import LACKED
 from learningchain.chain.contracts.federation.messages import FileCode
 from learningchain.chain.contracts.federation.records import EndReason, FederationState, MemberState
 from learningchain.chain.types import parse_loss
 from learningchain.client.contracts.federation.arithmetic.small.files import small_size
-from learningchain.client.contracts.federation.audit.evidence import AuditStep, FederationEvidence
-from learningchain.client.contracts.federation.audit.findings import AuditNotes
-from learningchain.client.contracts.federation.audit.misses import CellMisses
-from learningchain.client.contracts.federation.audit.replay import FederationAudit, audit_federation
 from learningchain.client.contracts.federation.cli.watch import Story
 from learningchain.client.contracts.federation.http.cell_views import describe_cells
 from learningchain.client.contracts.federation.roles.quiet_runs import LAST
@@ -27,7 +23,6 @@ from learningchain.client.contracts.federation.roles.runs import run_name
 from learningchain.client.contracts.federation.small_tasks import MakeSmall, SumSmallMasks, ViewShares
 from learningchain.client.work.events import Computed, Submit
 from tests.federation_nodes import MACHINES, FedNode, FedWorld, values_in
-from tests.unit.job_kit import CHAIN_ID
 
 SMALL: dict[str, Any] = {
     "owners": 4,
@@ -391,74 +386,3 @@ def test_who_leaves_on_a_base_that_stays_is_drowned_in_four_times_the_noise() ->
     check_reached(world)
     noise = {task.place.attempt: task.cells[0].again for _, task in world.tasks if isinstance(task, SumSmallMasks)}
     assert noise == {number: number == 3 for number in noise}, "start 1 measured the initial model, 2 came to nothing"
-
-
-def test_an_audit_follows_every_credit_and_word_of_cells_and_says_what_it_does_not_judge() -> None:
-    world = FedWorld(**SMALL)
-    told = list[tuple[bytes, Any]]()
-
-    def over() -> bool:
-        told.extend((node.me, one.op) for node in world.nodes.values() for one in node.outbox)
-        return world.state == FederationState.END
-
-    world.run(over)
-    members = [(who, world.ledger.get(records.member_key(world.federation, who))) for who in world.owners]
-    own = [event for event in world.ledger.events if getattr(event, "ref", b"") == world.federation]
-
-    def audited(events: list[Any], said: list[tuple[bytes, Any]]) -> FederationAudit:
-        evidence = FederationEvidence(CHAIN_ID, world.federation, world.sponsor, world.terms)
-        evidence.steps += [AuditStep(1, 0, b"", bytes(32), sender, (op,), ()) for sender, op in said]
-        evidence.steps.append(AuditStep(1, 0, b"", bytes(32), world.sponsor, (), tuple(events)))
-        evidence.record, evidence.members = world.now, members
-        return audit_federation(evidence)
-
-    def wrong(kind: Any, field: str, word: bytes = bytes(32)) -> list[tuple[bytes, Any]]:
-        """Another word in the place of each."""
-        return [(who, replace(op, **{field: word}) if isinstance(op, kind) else op) for who, op in told]
-
-    found = audited(own, told)
-    assert found.holds, [one for one in found.findings if one.verdict == "DIFFERS"]
-    assert [one.item for one in found.findings if one.verdict == "UNCHECKED"] == ["settlement"]
-    assert [one.item for one in found.findings].count("sum") == world.now.r
-    paid = next(at for at, event in enumerate(own) if getattr(event, "source", b"") == records.bounty_escrow(world.federation))
-    assert not audited(own[:paid] + own[paid + 1 :], told).holds, "a payment that the audit does not see is missed"
-    for kind, name in ((messages.SealParts, "seal"), (messages.PinSealed, "salt"), (messages.SumCells, "sums")):
-        bad = {one.item for one in audited(own, wrong(kind, name)).findings if one.verdict == "DIFFERS"}
-        assert bad == {"sum"}, kind
-    screens = wrong(messages.ScreenUpdates, "codes", b"\1")
-    assert {one.item for one in audited(own, screens).findings if one.verdict == "DIFFERS"} == {"screen"}
-
-
-def test_an_audit_holds_misses_against_files_and_what_aggregators_said() -> None:
-    """One owner is silent, an aggregator denies another one's file in the first attempt; then each miss is told otherwise."""
-    world = FedWorld(**NINE | {"rounds": 2, "target": 1})
-    world.nodes[world.owners[0]].dead = True
-    told = list[tuple[bytes, Any]]()
-
-    def deny() -> bool:
-        for node in world.nodes.values():
-            for n, one in enumerate(node.outbox):
-                if isinstance(one.op, messages.HaveUpdates) and one.op.attempt == 2 and node.me == world.attempt().seats[0]:
-                    less = bytes([one.op.files[0] & 0xFE]) + one.op.files[1:]
-                    node.outbox[n] = Submit(one.kind, one.key, one.ref, replace(one.op, files=less))
-            told.extend((node.me, one.op) for one in node.outbox)
-        return world.state == FederationState.END
-
-    world.run(deny)
-    own = [event for event in world.ledger.events if getattr(event, "topic", "").startswith("fed.")]
-
-    def verdicts(events: list[Any]) -> set[str]:
-        notes = AuditNotes(CHAIN_ID, world.federation, world.sponsor, world.terms)
-        misses = CellMisses(notes)
-        for who, op in told:
-            misses.hear(who, op)
-        for event in events:
-            misses.happened(event.topic, event.data)
-        return {one.verdict for one in notes.findings}
-
-    missed = [at for at, event in enumerate(own) if event.topic == "fed.missed"]
-    assert verdicts(own) == {"OK"} and {own[at].data[2] for at in missed} == {ABSENT, LACKED}
-    for at in missed:
-        attempt, who, why = own[at].data
-        other = replace(own[at], data=[attempt, who, LACKED if why == ABSENT else ABSENT])
-        assert "DIFFERS" in verdicts([*own[:at], other, *own[at + 1 :]]), own[at]

@@ -220,8 +220,7 @@ class AttemptsAudit:
         used = now.agreed.codes.count(FileCode.USED)
         fine = f"{len(side)} of {out_of} said the same: {used} used, {now.accepted.bit_count()} accepted"
         self._notes.judge("screen", faults, fine, now.r, now.number)
-        counts = Counter(FileCode(code).name for code in now.agreed.codes if code in frozenset(FileCode))
-        self._notes.leave("codes", f"{_counted(counts)}: {SEALED}", now.r, now.number)
+        self._notes.leave("codes", f"{counted_codes(now.agreed.codes)}: {SEALED}", now.r, now.number)
         self._expect_benches(now, starts)
 
     def _accepted(self, now: AuditedAttempt, base: bytes) -> int:
@@ -388,5 +387,6 @@ def _named(told: tuple[bytes, int, int, int]) -> str:
     return f"{name}, {points} points, {'accepted' if accepted else 'not accepted'}"
 
 
-def _counted(counts: Counter[str]) -> str:
+def counted_codes(codes: bytes) -> str:
+    counts = Counter(FileCode(code).name for code in codes if code in frozenset(FileCode))
     return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))

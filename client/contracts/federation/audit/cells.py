@@ -1,74 +1,157 @@
-"""Attempts of federations with cells judged again, from what three aggregators signed: seals, Screens, sums. LC-FED-60. Pure."""
+"""Who sits in which cell, who missed an attempt and lost its place, beside what the events tell of it. LC-FED-56 to 59. Pure."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from learningchain.chain.contracts.federation.messages import PinSealed, ScreenUpdates, SealParts, SumCells, parts_seal
-from learningchain.client.contracts.federation.audit.findings import AuditNotes
+from learningchain.chain.contracts.federation import cell_formulas
+from learningchain.chain.contracts.federation.messages import MOST_CELLS
+from learningchain.chain.contracts.federation.records import RosterEntry
+from learningchain.client.contracts.federation.audit.findings import AuditNotes, Told, parted
 
-AGREE = 2
-"""Of three."""
+CELL, OVER, GONE = "fed.cell", "fed.cell.over", "fed.gone.cell"
+UNSEEN = "whether {} carried the flag at the draw no end of a block says: who is in which cell is taken as told"
 
 
-class CellAttempts:
-    """What was signed, by attempt and sender, each once."""
+class CellsAudit:
+    """`joined`: the ACTIVE members, as the replay has them; `lose` is told whom misses cost its membership. What is due by the
+    rules and what is told are held together whenever something is judged."""
 
-    def __init__(self, notes: AuditNotes) -> None:
-        self._notes = notes
-        self._seals: dict[tuple[int, int, bytes], bytes] = {}
-        self._pins: dict[tuple[int, int, bytes], PinSealed] = {}
-        self._screens: dict[tuple[int, bytes], ScreenUpdates] = {}
-        self._sums: dict[tuple[int, bytes], SumCells] = {}
-        self._codes: list[int] = []
+    def __init__(self, notes: AuditNotes, joined: set[bytes], lose: Callable[[bytes], None]) -> None:
+        self._notes, self._joined, self._lose = notes, joined, lose
+        self._cells: dict[int, list[bytes]] = {}
+        """By their numbers: who is left of each."""
+        self._numbered = 0
+        self._rows: dict[bytes, int] = {}
+        self._moves, self._told = list[Told](), list[Told]()
+        self._missed, self._told_missed = list[Told](), list[Told]()
 
-    def hear(self, sender: bytes, said: Any) -> None:
-        match said:
-            case SealParts():
-                self._seals.setdefault((said.attempt, said.stage, sender), said.seal)
-            case PinSealed():
-                self._pins.setdefault((said.attempt, said.stage, sender), said)
-            case ScreenUpdates():
-                self._screens.setdefault((said.attempt, sender), said)
-            case SumCells():
-                self._sums.setdefault((said.attempt, sender), said)
+    # --- what is told ------------------------------------------------------------------------------------------------------------
 
-    def happened(self, topic: str, data: Sequence[Any]) -> None:
-        match topic:
-            case "fed.code":
-                self._codes.append(data[3])
-            case "fed.screened":
-                self._screened(*data[:4])
-            case "fed.void":
-                self._codes.clear()
-            case "fed.cells.summed":
-                self._summed(*data[:4], by=data[4:])
+    def told(self, topic: str, data: Sequence[Any]) -> None:
+        self._told.append((topic, *data))
 
-    def _screened(self, r: int, attempt: int, counting: int, accepted: int) -> None:
-        """What two signed are the codes that stand, and so many of them are USED."""
-        told, said = bytes(self._codes), Counter(one.codes for (of, _), one in self._screens.items() if of == attempt)
-        self._codes.clear()
-        faults = [] if said[told] >= AGREE else ["fewer than two aggregators signed the codes that stand"]
-        if (told.count(1), len(told) - told.count(2)) != (accepted, counting):
-            faults.append(f"{accepted} of {counting} files are told to be summed, which the codes do not say")
-        self._notes.judge("screen", faults, f"{accepted} of {counting} files are summed, as two signed", r, attempt)
+    def told_missed(self, attempt: int, member: bytes, why: int) -> None:
+        self._told_missed.append((attempt, member, why))
 
-    def _summed(self, r: int, attempt: int, sums: bytes, cells: int, *, by: Sequence[bytes]) -> None:
-        """Two signed the same file and candidates; each showed what it had sealed before anybody saw another's."""
-        said = [self._sums.get((attempt, who)) for who in by]
-        alike = len({(one.sums, *one.models) for one in said if one is not None}) == 1
-        agreed = alike and None not in said and len(by) >= AGREE
-        faults = [] if agreed and said[0] is not None and said[0].sums == sums else ["fewer than two signed this file of the sums"]
-        shut = [(stage, who) for stage in (1, 2) for who in by if not self._opens(r, attempt, stage, who)]
-        faults += [f"stage {stage}: parts of {who.hex()} are not what it sealed" for stage, who in shut]
-        self._notes.judge("sum", faults, f"of {cells} cells, as {len(by)} signed behind their seals", r, attempt)
+    def judge(self, r: int | None = None, attempt: int | None = None) -> None:
+        """What was told of cells and misses since the last time."""
+        if self._moves or self._told:
+            shown = f"{len(self._moves)} changes of cells, as tickets, flags and misses give"
+            self._notes.judge("cells", parted(self._moves, self._told), shown, r, attempt)
+        if attempt is not None:
+            shown = f"{len(self._missed)} missed, as files, aggregators and codes say"
+            self._notes.judge("misses", parted(self._missed, self._told_missed), shown, r, attempt)
+        for some in (self._moves, self._told, self._missed, self._told_missed):
+            some.clear()
 
-    def _opens(self, r: int, attempt: int, stage: int, who: bytes) -> bool:
-        pinned, notes = self._pins.get((attempt, stage, who)), self._notes
-        if pinned is None:
-            return False
-        digests = [part.digest for part in pinned.parts]
-        seal = parts_seal(notes.chain_id, notes.federation, r, attempt, who, stage, digests, pinned.salt)
-        return self._seals.get((attempt, stage, who)) == seal
+    # --- cells (LC-FED-56) -------------------------------------------------------------------------------------------------------
+
+    def left(self, who: bytes) -> None:
+        """For ever; with too few left its cell is over."""
+        for number, members in list(self._cells.items()):
+            if who in members:
+                members.remove(who)
+                self._moves.append((GONE, who))
+                if len(members) < self._notes.terms.min_sum:
+                    self._ends(number)
+
+    def form(
+        self, r: int, attempt: int, ticket_of: Callable[[bytes], bytes], flags: Mapping[bytes, bool | None], roster: set[bytes]
+    ) -> dict[int, list[bytes]]:
+        """At the end of a DRAW: the cells that are in, with their members. `flags`: who carries it, None who was banned; `roster`:
+        who is in as the ledger's record has it, nobody where the attempt ended with the draw."""
+        unseen = sorted(self._joined - flags.keys())
+        if unseen:
+            self._notes.leave("cells", UNSEEN.format(unseen[0].hex()[:12]), r, attempt)
+            return self._as_told(roster)
+        counts = {who: bool(flags[who]) or not self._notes.terms.vetted for who in self._joined if flags[who] is not None}
+        self._deal_first(ticket_of, counts)
+        for who in sorted(self._joined - counts.keys()):
+            self.left(who)
+        self._deal_new(ticket_of, counts)
+        inside = self._fit(counts)
+        within = {who for members in inside.values() for who in members}
+        faults = parted(self._moves, self._told)
+        if roster and roster != within:
+            faults.append("others are in the roster than the cells that may be in give")
+        waiting = len(counts) - len(within)
+        self._notes.judge("cells", faults, f"{len(within)} owners are in, in {len(inside)} cells; {waiting} wait", r, attempt)
+        self._moves.clear()
+        self._told.clear()
+        return inside
+
+    def _deal_first(self, ticket_of: Callable[[bytes], bytes], counts: dict[bytes, bool]) -> None:
+        if not self._numbered and self._is_enough(counts, counts, cell_formulas.LEAST_IN_CELL):
+            many = cell_formulas.cells_of(self._notes.terms, len(counts), sum(counts.values()))
+            self._deal(ticket_of, counts, counts, many, set())
+
+    def _deal_new(self, ticket_of: Callable[[bytes], bytes], counts: dict[bytes, bool]) -> None:
+        """Of those who wait or are of a cell that rests, where they are enough; then what rests is over."""
+        fit = self._fit(counts)
+        inside = {who for members in fit.values() for who in members}
+        outside, least = counts.keys() - inside, cell_formulas.usual_size(self._notes.terms)
+        if self._numbered and len(fit) < MOST_CELLS and self._is_enough(outside, counts, least):
+            resting = [number for number in self._cells if number not in fit]
+            together = {who for number in resting for who in self._cells[number]}
+            for number in resting:
+                self._ends(number)
+            self._deal(ticket_of, outside, counts, 1, together)
+
+    def _deal(
+        self,
+        ticket_of: Callable[[bytes], bytes],
+        members: Iterable[bytes],
+        counts: dict[bytes, bool],
+        many: int,
+        together: set[bytes],
+    ) -> None:
+        order = sorted(members, key=lambda who: (not counts[who], who not in together, ticket_of(who)))
+        needed = order[: self._notes.terms.min_sum]
+        order.sort(key=lambda who: who not in needed and who not in together)
+        for places in cell_formulas.dealt(len(order), many):
+            self._numbered += 1
+            dealt = self._cells[self._numbered] = [order[place] for place in places]
+            self._rows |= dict.fromkeys(dealt, 0)
+            self._moves.append((CELL, self._numbered, *sorted(dealt)))
+
+    def _fit(self, counts: dict[bytes, bool]) -> dict[int, list[bytes]]:
+        least = cell_formulas.LEAST_IN_CELL
+        return {number: list(members) for number, members in self._cells.items() if self._is_enough(members, counts, least)}
+
+    def _is_enough(self, members: Iterable[bytes], counts: dict[bytes, bool], least: int) -> bool:
+        found = [counts[who] for who in members]
+        return len(found) >= least and sum(found) >= self._notes.terms.min_sum
+
+    def _ends(self, number: int) -> None:
+        del self._cells[number]
+        self._moves.append((OVER, number))
+
+    def _as_told(self, roster: set[bytes]) -> dict[int, list[bytes]]:
+        for topic, *data in self._told:
+            if topic == CELL:
+                self._numbered, self._cells[data[0]] = data[0], data[1:]
+                self._rows |= dict.fromkeys(data[1:], 0)
+            elif topic == OVER:
+                self._cells.pop(data[0], None)
+            else:
+                self._cells = {number: [who for who in members if who != data[0]] for number, members in self._cells.items()}
+        self._moves.clear()
+        self._told.clear()
+        return {number: list(members) for number, members in self._cells.items() if roster.issuperset(members)}
+
+    # --- misses (LC-FED-58, 59) --------------------------------------------------------------------------------------------------
+
+    def trained(self, roster: Sequence[RosterEntry]) -> None:
+        """The row of each goes on by one attempt."""
+        for one in roster:
+            self._rows[one.account] = cell_formulas.after_attempt(self._rows.get(one.account, 0), False)
+
+    def miss(self, attempt: int, who: bytes, why: int) -> None:
+        """The third of sixteen attempts costs its place."""
+        self._rows[who] = self._rows.get(who, 0) | 1
+        self._missed.append((attempt, who, why))
+        if cell_formulas.is_gone(self._rows[who]) and any(who in members for members in self._cells.values()):
+            self._lose(who)
+            self.left(who)

@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from learningchain.chain.contracts.federation import CONTRACT, records
+from learningchain.chain.contracts.federation.formulas import has_cells
 from learningchain.chain.contracts.federation.messages import FederationTerms, OpenFederation, federation_id_of
 from learningchain.chain.contracts.federation.records import AttemptRoster, FederationMember, FederationRecord, RosterEntry
-from learningchain.chain.host import Escrow, escrow_key
+from learningchain.chain.contracts.membership import member_key
+from learningchain.chain.contracts.membership.indexes import is_available
+from learningchain.chain.host import BANNED, Account, Escrow, account_key, escrow_key
 from learningchain.chain.ledger.state import State
 from learningchain.chain.ledger.transition import Executed, chain_record
 from learningchain.chain.ledger.tx import ParsedTx
@@ -21,6 +24,7 @@ from learningchain.client.contracts.federation.http.ledger_views import members_
 from learningchain.client.receipts.audit_index import Happened
 
 OPENED, STARTED, ENDED = "fed.opened", "fed.started", "fed.ended"
+DRAWN, VOID = "fed.drawn", "fed.void"
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,9 @@ class AuditStep:
 
 @dataclass
 class FederationEvidence:
-    """`rosters` by attempt, as they stood after its start. `record`, `members` and `escrows` (bounty, fees; micro-credits): after
-    the last step."""
+    """`rosters` by attempt, as they stood after its start, and with cells after its draw. `flags`, with cells, by attempt: whether
+    each member carried the flag at the draw, None where it was banned; of whom that block itself changed nothing is there.
+    `record`, `members` and `escrows` (bounty, fees; micro-credits): after the last step."""
 
     chain_id: bytes
     federation: bytes = b""
@@ -50,6 +55,7 @@ class FederationEvidence:
     terms: FederationTerms | None = None
     steps: list[AuditStep] = field(default_factory=list)
     rosters: dict[int, tuple[RosterEntry, ...]] = field(default_factory=dict)
+    flags: dict[int, dict[bytes, bool | None]] = field(default_factory=dict)
     record: FederationRecord | None = None
     members: list[tuple[bytes, FederationMember]] = field(default_factory=list)
     escrows: tuple[int, int] = (0, 0)
@@ -74,8 +80,7 @@ class FederationWatch:
             return False
         known.steps += found
         topics = {event.topic for step in found for event in step.events if isinstance(event, LogEvent)}
-        if STARTED in topics:
-            self._keep_roster(found, state)
+        self._keep_rosters(found, executed, state)
         record = state.get(records.federation_key(known.federation))
         known.record = record if isinstance(record, FederationRecord) else known.record
         known.members = members_of(state, known.federation) or known.members
@@ -109,12 +114,28 @@ class FederationWatch:
                     if isinstance(op, OpenFederation) and federation_id_of(tx.id, place) == event.ref:
                         known.terms = op.terms
 
-    def _keep_roster(self, found: list[AuditStep], state: State) -> None:
-        roster = state.get(records.roster_key(self.evidence.federation))
-        for step in found:
-            for event in step.events:
-                if isinstance(event, LogEvent) and event.topic == STARTED and event.data[0] and isinstance(roster, AttemptRoster):
-                    self.evidence.rosters[event.data[1]] = tuple(roster.members)
+    def _keep_rosters(self, found: list[AuditStep], executed: Executed, state: State) -> None:
+        known, roster = self.evidence, state.get(records.roster_key(self.evidence.federation))
+        for event in (event for step in found for event in step.events):
+            if not isinstance(event, LogEvent) or event.topic not in (STARTED, DRAWN, VOID) or not event.data[0]:
+                continue
+            if event.topic != VOID and isinstance(roster, AttemptRoster):
+                known.rosters[event.data[1]] = tuple(roster.members)
+            if event.topic != STARTED and known.terms is not None and has_cells(known.terms) and event.data[1] not in known.flags:
+                known.flags[event.data[1]] = _flags(known.federation, executed, state)
+
+
+def _flags(federation: bytes, executed: Executed, state: State) -> dict[bytes, bool | None]:
+    """A draw comes before the transactions of its block: who is changed by these, or by another deadline, is left out."""
+    clock, changed = chain_record(state).clock, {key for key, _ in executed.encoded}
+    found = dict[bytes, bool | None]()
+    for who, _ in members_of(state, federation):
+        account = state.get(account_key(who))
+        if isinstance(account, Account) and account.status == BANNED:
+            found |= {who: None} if account_key(who) not in changed else {}
+        elif member_key(who) not in changed:
+            found[who] = is_available(state, clock, who)
+    return found
 
 
 def _is_about(op: Any, federation: bytes) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from learningchain.chain.contracts.federation.messages import FederationTerms
 from learningchain.chain.types import TransferEvent
@@ -14,6 +15,8 @@ BURNED = ":banned"
 """Behind the reason of what would have been a banned payee's: it burns (LC-FED-44)."""
 SHOWN_FAULTS = 4
 """Of one thing; how many more there are is said."""
+Told = tuple[Any, ...]
+"""A topic and its data, or less of it."""
 
 
 class AuditVerdict(StrEnum):
@@ -26,7 +29,8 @@ class AuditVerdict(StrEnum):
 @dataclass(frozen=True)
 class AuditFinding:
     """`item` is what was looked at: terms, members, draw, files, deciding, screen, codes, sum, measurement, loss, settlement, pay,
-    fees, escrow, end or model. `round` and `attempt` are None where it is of the whole."""
+    fees, escrow, end or model; with cells also cells, misses, excluded and directions. `round` and `attempt` are None where it is
+    of the whole."""
 
     item: str
     round: int | None
@@ -83,3 +87,16 @@ def pay_faults(what: str, source: bytes, due: Sequence[tuple[bytes, int]], made:
         elif one.amount != amount:
             found.append(f"{what} of {who.hex()[:12]} was {one.amount} micro-credits, {amount} are due")
     return found
+
+
+def parted(due: Sequence[Told], told: Sequence[Told]) -> list[str]:
+    """Where what is told is not, in its order, what is due."""
+    if list(due) == list(told):
+        return []
+    found = [f"{_said(one)} is told, and does not follow" for one in told if one not in due]
+    found += [f"{_said(one)} follows, and is not told" for one in due if one not in told]
+    return found or ["it is told in another order, or another number of times"]
+
+
+def _said(one: Told) -> str:
+    return " ".join(word.hex()[:12] if isinstance(word, bytes) else str(word) for word in one)

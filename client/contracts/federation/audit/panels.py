@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from learningchain.chain.contracts.federation import formulas, records
-from learningchain.chain.contracts.federation.messages import CommitMeasure, MeasureCode, OpenMeasure, measure_commitment, ticket
+from learningchain.chain.contracts.federation.messages import (
+    CommitMeasure,
+    MeasureCode,
+    OpenMeasure,
+    OpenSteps,
+    measure_commitment,
+    ticket,
+)
 from learningchain.chain.losses import BadOpening, check_opening, draw_probe
 from learningchain.chain.verification.scale import lower_median
 from learningchain.client.contracts.federation.audit.evidence import AuditStep
@@ -29,7 +36,7 @@ class AuditedMeasurement:
     seats: list[bytes]
     probe: bytes = b""
     committed: dict[bytes, bytes] = field(default_factory=dict)
-    opened: dict[bytes, OpenMeasure] = field(default_factory=dict)
+    opened: dict[bytes, OpenMeasure | OpenSteps] = field(default_factory=dict)
     votes: list[tuple[bytes, int, int, int]] = field(default_factory=list)
 
 
@@ -47,7 +54,11 @@ class PanelAudit:
 
     def hear(self, sender: bytes, said: Any) -> None:
         now = self.current
-        if now is None or not isinstance(said, CommitMeasure | OpenMeasure) or (said.r, said.again) != (now.r, now.again):
+        if (
+            now is None
+            or not isinstance(said, CommitMeasure | OpenMeasure | OpenSteps)
+            or (said.r, said.again) != (now.r, now.again)
+        ):
             return
         if isinstance(said, CommitMeasure):
             now.committed[sender] = said.commitment
@@ -118,17 +129,23 @@ class PanelAudit:
             sealed = self._commitment(now, account, said)
             if now.committed.get(account) != sealed:
                 found.append(f"the vote of {name} does not open what it committed to")
-            mean = said.measure.measured[0].mean if said.measure.measured else 0
-            if (code, loss, bool(holds)) != (said.measure.code, mean, self._holds(now, said)):
+            if (code, loss, bool(holds)) != (said.measure.code, self._loss(said), self._holds(now, said)):
                 found.append(f"the vote of {name} stands otherwise than it was signed")
         return found
 
-    def _commitment(self, now: AuditedMeasurement, account: bytes, said: OpenMeasure) -> bytes:
+    def _commitment(self, now: AuditedMeasurement, account: bytes, said: OpenMeasure | OpenSteps) -> bytes:
         notes = self._notes
         return measure_commitment(notes.chain_id, notes.federation, now.r, now.again, account, said.measure, said.salt)
 
-    def _holds(self, now: AuditedMeasurement, said: OpenMeasure) -> bool:
+    def _loss(self, said: OpenMeasure | OpenSteps) -> int:
+        """That stands with its vote."""
+        measured = said.measure.measured if isinstance(said, OpenMeasure) else []
+        return measured[0].mean if measured else 0
+
+    def _holds(self, now: AuditedMeasurement, said: OpenMeasure | OpenSteps) -> bool:
         """LC-FED-51"""
+        if isinstance(said, OpenSteps):
+            return False
         for measured, opening in zip(said.measure.measured, said.opening, strict=False):
             probe = draw_probe(now.probe, self._notes.federation, 0, now.again, measured.count)
             try:
@@ -141,7 +158,7 @@ class PanelAudit:
         """Who counts, and the loss (None: the model is invalid); None where it is not measured."""
         terms, opened = self._notes.terms, [(who, now.opened[who]) for who in now.seats if who in now.opened]
         good = [(who, one) for who, one in opened if one.measure.code == MeasureCode.OK and self._holds(now, one)]
-        losses = [one.measure.measured[0].mean for _, one in good]
+        losses = [self._loss(one) for _, one in good]
         enough = formulas.enough_votes(len(now.seats), now.again == formulas.MEASUREMENTS - 1)
         side = [good[i][0] for i in formulas.agreeing(terms, losses)]
         invalid = [who for who, one in opened if one.measure.code == MeasureCode.INVALID]

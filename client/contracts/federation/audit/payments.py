@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from learningchain.chain.contracts.federation import formulas, records
@@ -107,8 +108,11 @@ class PaymentsAudit:
         found = found or sorted((self.indexes.get(who, 0), who, 1) for who in self.last)
         if not found:
             return []
-        parts = formulas.shares(pot, [points for _, _, points in found])
+        parts = self._parts(pot, [(who, points) for _, who, points in found])
         return [(who, part) for (_, who, _), part in zip(found, parts, strict=True)]
+
+    def _parts(self, pot: int, points: Sequence[tuple[bytes, int]]) -> list[int]:
+        return formulas.shares(pot, [one for _, one in points])
 
 
 def _outcome(outcome: int, loss: int, best: int, pot: int) -> str:

@@ -1,4 +1,4 @@
-"""All that was said of a federation, step by step, judged by the rules: `audit_federation`. Pure; time and memory as its steps.
+"""All that was said of a federation, step by step, judged by the rules. Pure; time and memory as its steps.
 
 A finding holds of what was signed and of the beacons in the blocks, whatever the events tell; where an event tells otherwise it
 DIFFERS. Beside rules there are conditions of the state that no step shows (who is flagged, whose machine is large enough): the
@@ -7,7 +7,6 @@ execution of the blocks, which made the roots that the validators signed, has lo
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +15,8 @@ from learningchain.chain.contracts.federation.messages import CloseFederation, J
 from learningchain.chain.contracts.federation.records import EndReason
 from learningchain.chain.types import LogEvent, TransferEvent, format_credits
 from learningchain.client.contracts.federation.audit.attempts import AttemptsAudit
-from learningchain.client.contracts.federation.audit.cells import CellAttempts
 from learningchain.client.contracts.federation.audit.evidence import AuditStep, FederationEvidence
 from learningchain.client.contracts.federation.audit.findings import AuditFinding, AuditNotes, AuditVerdict
-from learningchain.client.contracts.federation.audit.misses import CellMisses
 from learningchain.client.contracts.federation.audit.panels import PanelAudit
 from learningchain.client.contracts.federation.audit.payments import PaymentsAudit
 
@@ -57,15 +54,7 @@ class FederationAudit:
         return all(one.verdict != AuditVerdict.DIFFERS for one in self.findings)
 
 
-def audit_federation(evidence: FederationEvidence) -> FederationAudit:
-    if evidence.terms is None:
-        fault = AuditFinding("terms", None, None, AuditVerdict.DIFFERS, "no signed message has these terms under this id")
-        return FederationAudit([fault], [], {})
-    notes = AuditNotes(evidence.chain_id, evidence.federation, evidence.sponsor, evidence.terms)
-    return _OfCell(evidence, notes).run() if formulas.has_cells(evidence.terms) else _Replay(evidence, notes).run()
-
-
-class _Replay:
+class Replay:
     def __init__(self, evidence: FederationEvidence, notes: AuditNotes) -> None:
         terms = notes.terms
         self._evidence, self._notes = evidence, notes
@@ -113,7 +102,7 @@ class _Replay:
         topic, data = event.topic.removeprefix("fed."), event.data
         if topic != "code":
             self._attempts.judge_codes(self._money.base, self._starts)
-        handler = getattr(self, f"_on_{topic}", None)
+        handler = getattr(self, f"_on_{topic.replace('.', '_')}", None)
         if handler is not None:
             handler(step, *data)
 
@@ -155,7 +144,7 @@ class _Replay:
         if r:
             self._attempts.begin(r, number, roster)
         self._notes.judge(
-            "start", faults, f"signed by the sponsor, {len(roster)} members in" if r else "signed by the sponsor", r, number
+            "start", faults, f"signed by the sponsor, {len(roster)} members in" if roster else "signed by the sponsor", r, number
         )
 
     def _in(self, account: bytes) -> bool:
@@ -344,46 +333,3 @@ class _Replay:
             notes.leave(
                 "loss", "the seats' agreement is judged; to repeat what one measured, run the image's evaluate on the model"
             )
-
-
-class _OfCell(_Replay):
-    """Of a federation with cells (LC-FED-55 to 62): terms, what aggregators signed of Screens and sums, misses, and every credit
-    of its escrows; that cells, lists and shares follow the rules says the execution of the blocks alone."""
-
-    def __init__(self, evidence: FederationEvidence, notes: AuditNotes) -> None:
-        super().__init__(evidence, notes)
-        self._cells, self._misses = CellAttempts(notes), CellMisses(notes)
-
-    def _hear(self, step: AuditStep, said: Any) -> None:
-        super()._hear(step, said)
-        self._cells.hear(step.sender, said)
-        self._misses.hear(step.sender, said)
-
-    def _happened(self, step: AuditStep, event: LogEvent) -> None:
-        self._cells.happened(event.topic, event.data)
-        self._misses.happened(event.topic, event.data)
-        if event.topic == "fed.opened":
-            self._on_opened(step, *event.data)
-        elif event.topic == "fed.ended":
-            self._ended = event.data[0]
-            for reason in BACK:
-                self._notes.take_paid(reason)
-            left = [f"{amount} micro-credits stayed in an escrow" for amount in self._held.values() if amount]
-            self._notes.judge("escrow", left, "what was locked was paid, or went back; nothing is left in either")
-
-    def _finish(self) -> None:
-        notes, evidence = self._notes, self._evidence
-        bounty = records.bounty_escrow(notes.federation)
-        told, held = tuple(self._held.values()), evidence.escrows
-        if not self._ended:
-            wrong = [] if told == held else [f"the escrows hold {held}, {told} follows from the payments"]
-            notes.judge("escrow", wrong, "as locked and paid give")
-        paid = Counter[bytes]()
-        for one in notes.paid:
-            if one.source == bounty and one.target:
-                paid[one.target] += one.amount
-        stood = {who: one.paid for who, one in evidence.members if one.paid}
-        wrong = [] if stood == dict(paid) else ["what the ledger's records say members were paid is not what left the bounty"]
-        notes.judge("pay", wrong, f"{format_credits(paid.total())} credits to {len(paid)} owners in all")
-        alone = "cells, lists and shares, and that who was silent missed, are judged by the execution of the blocks alone"
-        notes.leave("settlement", alone)

@@ -46,7 +46,7 @@ def audit_federation(
     Needs a node that kept all blocks; it may run. Exit code 1: something does not hold, or this node tells otherwise of it.
     """
     from learningchain.client.contracts.federation.audit.evidence import FederationEvidence, FederationWatch
-    from learningchain.client.contracts.federation.audit.replay import audit_federation as judged
+    from learningchain.client.contracts.federation.audit.judging import audit_federation as judged
     from learningchain.client.receipts.audit import Audit
     from learningchain.client.receipts.audit_index import told_otherwise
 

@@ -1,0 +1,260 @@
+"""`fed audit` of federations with cells: what the real handlers did holds; what is told otherwise is named, and nothing else."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from learningchain.chain.contracts.federation import messages as m
+from learningchain.chain.contracts.federation.cells import LACKED
+from learningchain.chain.contracts.federation.records import EndReason, VoidReason
+from learningchain.client.contracts.federation.audit.evidence import FederationEvidence
+from learningchain.client.contracts.federation.audit.findings import AuditVerdict
+from learningchain.client.contracts.federation.audit.judging import audit_federation
+from learningchain.client.contracts.federation.audit.replay import FederationAudit
+from tests.cell_evidence import watched
+from tests.unit.test_federation_audit import OTHER, Tamper, cheap, drop, events, other, pay, recorded, signed, swap, tell
+from tests.unit.test_federation_cells import Wild
+from tests.vectors.celled_plays import Cells
+from tests.vectors.celled_rounds import CELLED
+from tests.vectors.celled_several import IDLE, NINE, SEVERAL, UNPROVED, USED, again, dealt, newcomers, rests, several, to_measure
+from tests.vectors.federation_plays import cid
+
+ITEMS = {
+    *("terms", "escrow", "members", "start", "draw", "cells", "files", "deciding", "screen", "codes", "misses", "excluded"),
+    *("void", "sum", "fees", "measurement", "directions", "settlement", "pay", "end", "loss"),
+}
+
+
+def wrong(audit: FederationAudit) -> set[str]:
+    return {one.item for one in audit.findings if one.verdict == AuditVerdict.DIFFERS}
+
+
+def wild(seed: int) -> None:
+    Wild(seed).run()
+
+
+# --- what holds ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("play", (*CELLED, *SEVERAL), ids=lambda play: play.__name__)
+def test_no_play_of_the_rules_is_accused(play: Callable[[], Any]) -> None:
+    evidence = watched(play)
+    audit = audit_federation(evidence)
+    assert not wrong(audit) or evidence.terms is None, [one for one in audit.findings if one.verdict == AuditVerdict.DIFFERS]
+
+
+def test_of_random_federations_with_cells_nothing_differs() -> None:
+    """Silence, lies, misses, new cells and ends of every kind."""
+    items: set[str] = set()
+    for seed in range(25):
+        audit = audit_federation(watched(partial(wild, seed)))
+        assert not wrong(audit), (seed, [one for one in audit.findings if one.verdict == AuditVerdict.DIFFERS])
+        items |= {one.item for one in audit.findings}
+    assert items == ITEMS
+
+
+# --- what was tampered with ----------------------------------------------------------------------------------------------------
+
+
+def story() -> None:
+    """Two cells, paid by halves: parts that differ, a member that is absent three times and is of a new cell then, losses that go
+    back to the best model, a window without a key, a Screen and a sum that one says otherwise."""
+    play = several("told otherwise", "LC-FED-56", split=4, rounds=6, max_members=12, pace_ms=10**6, patience=2)
+    gone = play.of_cell(2)[0]
+    _quarrel(play)
+    again(play)
+    play.to_screen(*NINE)
+    to_measure(play, [USED] * 9, 5, "first")
+    play.settles((1000, 18 * 10**8), (500, 19 * 10**8), (2000, 17 * 10**8), None, (250, 18 * 10**8))
+    for name, loss in (("second", 17 * 10**8), ("third", 30 * 10**8), ("fourth", 16 * 10**8)):
+        again(play)
+        _without(play, gone, name)
+        play.settles((1000, loss), None, None)
+    play.join(gone, "v3", "v4", "v5")
+    play.begin(play.read().r)
+    play.ready(*play.aggregators()[:2])
+    play.pass_deadline()
+    play.ready(play.aggregators()[2])
+    _parted(play, [*NINE, "v3", "v4", "v5"])
+    play.settles((1000, 10**9), None, None, None, None, None)
+    assert play.read().end == EndReason.REACHED
+
+
+def _quarrel(play: Cells) -> None:
+    play.to_screen(*NINE)
+    one, two, _ = play.aggregators()
+    play.seals(1, {one: {"share3": "lie"}})
+    play.do(one, play.pin(one, 1, share3="lie"))
+    play.do(two, play.pin(two, 1))
+
+
+def _without(play: Cells, gone: str, name: str) -> None:
+    """Its cell pauses: the others of it are IDLE."""
+    two = play.of_cell(2)
+    owners = [one for one in NINE if one != gone]
+    play.refers()
+    play.files(*owners)
+    play.pass_deadline()
+    play.have(reference=True)
+    to_measure(play, [IDLE if one in two else USED for one in owners], 3, name)
+
+
+def _parted(play: Cells, owners: list[str]) -> None:
+    """One aggregator says another Screen, and another sum."""
+    play.to_screen(*owners)
+    play.pins(1)
+    *honest, liar = play.aggregators()
+    right = play.screen([USED] * len(owners))
+    play.all({honest[0]: right, honest[1]: right, liar: replace(right, digest=bytes(32))})
+    play.pins(2)
+    play.all({name: play.sum_of("last" if name in honest else "lie", 6) for name in play.aggregators()})
+
+
+@pytest.fixture(scope="module")
+def told() -> FederationEvidence:
+    return watched(story)
+
+
+def test_a_story_holds_and_says_what_nobody_can_check(told: FederationEvidence) -> None:
+    audit = audit_federation(told)
+    assert not wrong(audit)
+    assert {one.item for one in audit.findings if one.verdict == AuditVerdict.UNCHECKED} == {"codes", "loss"}
+
+
+def stranger(evidence: FederationEvidence) -> None:
+    evidence.rosters[3] = evidence.rosters[3][1:]
+
+
+def radius(evidence: FederationEvidence) -> None:
+    assert evidence.record is not None
+    evidence.record = replace(evidence.record, clip=evidence.record.clip + 1)
+
+
+def best_model(evidence: FederationEvidence) -> None:
+    assert evidence.record is not None
+    evidence.record = replace(evidence.record, best_model=cid("last 2"))
+
+
+def twice(topic: str, nth: int = 0) -> Tamper:
+    return events("fed." + topic, nth, lambda one: [one, one])
+
+
+TAMPERED: dict[str, tuple[Tamper, set[str]]] = {
+    "a member of another cell": (tell("cell", 1, OTHER), {"cells"}),
+    "a cell of another number": (tell("cell", 0, 7, nth=1), {"cells"}),
+    "a new cell that was not told": (drop("cell", nth=2), {"cells"}),
+    "a cell twice": (twice("cell"), {"cells"}),
+    "a place that another lost": (tell("gone.cell", 0, OTHER), {"cells"}),
+    "a place that nobody lost": (drop("gone.cell"), {"cells"}),
+    "a roster without one of a cell": (stranger, {"cells"}),
+    "another that missed": (tell("missed", 1, OTHER), {"misses"}),
+    "missed for another reason": (tell("missed", 2, LACKED), {"misses"}),
+    "a miss that was not told": (drop("missed", nth=1), {"misses"}),
+    "missed twice": (twice("missed", nth=2), {"misses"}),
+    "a file that is not told": (drop("file"), {"files"}),
+    "other files that count": (tell("rows", 2, 2), {"deciding"}),
+    "others decide": (swap("rows", 3), {"deciding"}),
+    "a liar that is not excluded": (drop("excluded"), {"excluded"}),
+    "another is excluded": (tell("excluded", 0, OTHER, nth=1), {"excluded"}),
+    "another differs": (tell("differs", 2, OTHER), {"excluded"}),
+    "another digest is disputed": (tell("disputed", 1, 2), {"excluded"}),
+    "a silent one that is not told": (drop("silent"), {"excluded"}),
+    "another end of an attempt": (tell("void", 2, int(VoidReason.SPLIT)), {"void"}),
+    "another code": (tell("code", 3, UNPROVED), {"screen"}),
+    "an update that was left out": (tell("code", 5, 0), {"screen"}),
+    "a code too few": (drop("code"), {"screen"}),
+    "other files in the Screen": (tell("screened", 3, 8), {"screen"}),
+    "another file of the sums": (tell("cells.summed", 2, cid("else")), {"sum"}),
+    "other cells that are summed": (tell("cells.summed", 3, 1), {"sum"}),
+    "others signed the sum": (swap("cells.summed", 4), {"sum"}),
+    "another seal": (signed(m.SealParts, lambda one: replace(one, seal=bytes(32)), 12), {"sum"}),
+    "another salt of parts": (signed(m.PinSealed, lambda one: replace(one, salt=bytes(32)), 12), {"sum"}),
+    "an aggregator's fee to another": (pay("aggregator", target=OTHER), {"fees"}),
+    "a fee that was never paid": (drop("aggregator"), {"fees", "escrow"}),
+    "another choice": (tell("directions", 1, 1), {"directions"}),
+    "another step": (tell("directions", 2, 250), {"directions"}),
+    "another loss of a direction": (tell("directions", 3, 5), {"directions"}),
+    "a list that is not told": (drop("directions", nth=1), {"directions"}),
+    "another vote": (tell("vote", 4, 1, nth=6), {"measurement"}),
+    "another measured loss": (tell("measured", 3, 5, nth=1), {"measurement"}),
+    "others count": (swap("measured", 4, nth=1), {"measurement"}),
+    "another commitment": (signed(m.CommitMeasure, lambda one: replace(one, commitment=bytes(32))), {"measurement"}),
+    "another salt of a list": (signed(m.OpenSteps, lambda one: replace(one, salt=bytes(32))), {"measurement"}),
+    "progress that was none": (tell("settled", 1, 2), {"settlement"}),
+    "another pot": (tell("settled", 4, lambda pot: pot + 1), {"settlement"}),
+    "another radius": (radius, {"settlement"}),
+    "a share a micro-credit higher": (events("fed.share", 0, cheap(1)), {"pay", "escrow"}),
+    "a share to another": (pay("share", target=OTHER), {"pay"}),
+    "another sum in a member's record": (recorded, {"pay"}),
+    "another candidate is the best model": (best_model, {"end"}),
+    "another end": (tell("ended", 0, int(EndReason.CLOSED)), {"end"}),
+    "less given back": (events("fed.fees.back", 0, cheap(-1)), {"escrow"}),
+    "a start that nobody signed": (signed(m.StartRound, other, sender=OTHER), {"start"}),
+    "another order of the aggregators": (swap("drawn", 3), {"draw"}),
+    "terms that nobody signed": (tell("opened", 1, 99), {"terms"}),
+    "joined by another's signature": (signed(m.JoinFederation, other, sender=OTHER), {"members"}),
+}
+
+
+# What follows from a signed message follows otherwise, beside what was told of it.
+SIGNED: dict[str, tuple[Tamper, set[str]]] = {
+    "a bitmap that denies": (signed(m.HaveUpdates, lambda one: replace(one, files=b"\xfe\x01")), {"deciding", "misses"}),
+    "a file that nobody signed": (signed(m.CommitUpdate, lambda one: None), {"files", "deciding", "misses"}),
+    "another sum of one": (
+        signed(m.SumCells, lambda one: replace(one, models=[cid("else"), *one.models[1:]])),
+        {"sum", "fees", "excluded"},
+    ),
+}
+
+
+def doctored(evidence: FederationEvidence, tamper: Tamper) -> set[str]:
+    evidence = copy.copy(evidence)
+    for name in ("steps", "rosters", "flags", "members"):
+        setattr(evidence, name, copy.copy(getattr(evidence, name)))
+    tamper(evidence)
+    return wrong(audit_federation(evidence))
+
+
+@pytest.mark.parametrize("name", TAMPERED | SIGNED)
+def test_what_is_told_otherwise_is_named_and_nothing_else(told: FederationEvidence, name: str) -> None:
+    tamper, items = (TAMPERED | SIGNED)[name]
+    assert doctored(told, tamper) == items
+
+
+def test_every_item_that_can_differ_was_seen_to() -> None:
+    assert set[str]().union(*(items for _, items in TAMPERED.values())) == ITEMS - {"codes", "loss"}
+
+
+# --- flags ---------------------------------------------------------------------------------------------------------------------
+
+
+def unflagged(evidence: FederationEvidence) -> None:
+    first, *rest = evidence.rosters[2]
+    evidence.rosters[2] = (replace(first, vetted=not first.vetted), *rest)
+
+
+def back(evidence: FederationEvidence) -> None:
+    """All of the cell that rests."""
+    evidence.flags[3] = dict.fromkeys(evidence.flags[3], True)
+
+
+@pytest.mark.parametrize(("play", "tamper", "items"), [(dealt, unflagged, {"cells"}), (rests, back, {"cells", "misses"})])
+def test_cells_follow_from_who_carried_the_flag(play: Callable[[], Any], tamper: Tamper, items: set[str]) -> None:
+    assert doctored(watched(play), tamper) == items
+
+
+def test_where_the_block_of_a_draw_changed_a_flag_cells_are_taken_as_told() -> None:
+    """Three wait at the sixth start: they may have been enough for a new cell, or not."""
+    evidence = watched(newcomers)
+    within = {one.account for one in evidence.rosters[6]}
+    assert len(evidence.flags[6].keys() - within) == 3
+    evidence.flags[6] = {who: has for who, has in evidence.flags[6].items() if who in within}
+    audit = audit_federation(evidence)
+    assert not wrong(audit)
+    assert [one.attempt for one in audit.findings if (one.item, one.verdict) == ("cells", AuditVerdict.UNCHECKED)] == [6]
