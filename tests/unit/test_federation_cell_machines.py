@@ -103,17 +103,35 @@ def test_nodes_that_begin_again_after_every_block_come_to_the_same_end(who: str)
     assert len(set(views)) == len(views), "two views of a file open its update"
 
 
-def test_a_beacon_that_changes_finds_the_aggregator_silent() -> None:
-    """LC-FILE-56"""
+@pytest.mark.parametrize("same", [True, False], ids=["the same beacon", "another beacon"])
+def test_a_node_killed_after_it_made_views_answers_no_second_query(monkeypatch: pytest.MonkeyPatch, same: bool) -> None:
+    """LC-FILE-56. What it had made is lost, and so is all that it would have written afterwards. From the ledger that it knew it
+    makes the very same views again; from another one none, and is silent. A second query would tell each bit of an update
+    (`test_federation_small_updates`)."""
     world = FedWorld(**SMALL)
-    world.run(lambda: world.state == FederationState.ROWS)
-    node = world.nodes[world.attempt().seats[0]]
-    machine: Any = node.machines["aggregator"]
-    mine = machine._attempts[world.federation]
-    mine.beacon = bytes(32)
-    world.run(lambda: world.state == FederationState.IDLE)
-    assert voids(world) == ["DISPUTE"]
-    assert not [task for who, task in world.tasks if who == node.me and isinstance(task, ViewShares)]
+    world.run(lambda: world.state == FederationState.HAVE)
+    node, killed = world.nodes[world.attempt().seats[0]], list[Any]()
+    do, work = node._do, node._compute
+
+    def computed(effect: Any) -> Any:
+        if isinstance(effect.task, ViewShares) and not killed:
+            killed.append(effect.task)
+            node.dead = True
+        return work(effect)
+
+    monkeypatch.setattr(node, "_compute", computed)
+    monkeypatch.setattr(node, "_do", lambda name, effect: None if node.dead else do(name, effect))
+    world.run(lambda: node.dead)
+    if not same:
+        world.ledger.store.put(records.attempt_key(world.federation), replace(world.attempt(), rows=bytes(32)))
+    world.block()
+    node.dead = False
+    node.restart("aggregator")
+    world.run(lambda: world.state == FederationState.IDLE or world.now.r == 2)
+    made = [task for who, task in world.tasks if who == node.me and isinstance(task, ViewShares)]
+    assert made == killed * (2 if same else 1)
+    assert voids(world) == ([] if same else ["DISPUTE"])
+    assert [one[2] for one in events(world, "fed.silent")] == ([] if same else [node.me])
 
 
 # --- several cells --------------------------------------------------------------------------------------------------------------

@@ -315,6 +315,25 @@ def test_opened_numbers_of_two_very_different_updates_are_alike() -> None:
         assert len(low) == 2 * shape.rows + 1 and (abs(low - 0.5) < 5 * 0.5 / 300**0.5).all()
 
 
+def test_two_views_of_one_file_tell_each_bit_of_it() -> None:
+    """Why a node never makes a second one (LC-FILE-56): of each row of gates the random number at 0 falls out of the two, and of
+    all ways to fill its eight places with bits one is left. Each aggregator has the views of all shares, so it could compute it."""
+    own = good(rng().choices(range(-1_000, 1_000), k=21))
+    one, shape = made(PLACE, MEMBER, own, rng()), proof_shape(21)
+    told, ways = [], []
+    for beacon in (BEACON, bytes(32)):
+        r = proof.query(query_digest(PLACE, beacon), shape)
+        factors = [int(n) for n in field.weights(shape.points, r)]
+        without = [factor * pow(factors[0], -1, P) % P for factor in factors[1:]]
+        told.append([int(n) * pow(factors[0], -1, P) % P for n in opened(views(one, beacon))[1 + shape.rows : -1]])
+        ways.append([-sum(w for n, w in enumerate(without) if not way >> n & 1) % P for way in range(2**shape.points)])
+    way_of = {(a - b) % P: way for way, (a, b) in enumerate(zip(*ways, strict=True))}
+    assert len(way_of) == 2**shape.points, "no two ways look alike"
+    found = [way_of[(a - b) % P] >> n & 1 for a, b in zip(*told, strict=True) if (a - b) % P in way_of for n in range(shape.points)]
+    assert len(found) == shape.bits // shape.points * shape.points == 360, "the last six are slack"
+    assert found == own.tolist()[: len(found)]
+
+
 # --- the Screen ----------------------------------------------------------------------------------------------------------------
 
 
