@@ -43,13 +43,21 @@ def described(archive: Path, image: ScannedImage) -> Json:
     return {"image": sent, "arch": image.config.architecture}
 
 
+def is_built(image: Any) -> bool:
+    """Whether it has to be built: a folder, a module, functions."""
+    if callable(getattr(image, "build", None)):
+        return True
+    path = Path(image).expanduser()
+    return path.is_dir() or path.suffix == ".py"
+
+
 def _archive(image: Any, scratch: Path) -> Path:
     built = scratch / "job.tar"
     if callable(getattr(image, "build", None)):
         image.build(built)
         return built
     path = Path(image).expanduser()
-    if path.is_dir() or path.suffix == ".py":
+    if is_built(image):
         from learningchain.sandbox.building import build_folder, open_base, own_base
 
         with open_base(own_base()) as base:

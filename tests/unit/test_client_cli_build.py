@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+import learningchain
 from tests.unit.building_kit import job
-from tests.unit.client_fake_api import JOB, QUOTE, Fake
+from tests.unit.client_fake_api import JOB, QUOTE, TOKEN, Fake
 
 pytest_plugins = ["tests.unit.client_cli_kit"]
 
@@ -86,7 +87,10 @@ def test_what_is_refused_with_any_image_is_not_built(api: Fake, run: Any, tmp_pa
     ran = run(*words, "--dry-run")
     assert ran.code == 1 and "too few verifiers (FEW_VERIFIERS 333)" in ran.out and "was not built" in ran.err
     ran = run(*words, "--json")
-    assert (ran.code, ran.error["code"]) == (1, 333) and api.bodies("POST", "/v1/jobs") == []
+    assert (ran.code, ran.error["code"]) == (1, 333)
+    with learningchain.connect(url=api.url, token=TOKEN) as node, pytest.raises(learningchain.RejectedError, match="too few ver"):
+        node.jobs.post(words[2], bounty=100, expires="10m")
+    assert api.bodies("POST", "/v1/jobs") == []
     assert {body["image"]["size"] for body in api.bodies("POST", "/v1/jobs/quote")} == {1}
 
 

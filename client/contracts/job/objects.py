@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from learningchain.client.contracts.job.references import find
-from learningchain.client.contracts.job.sealing import encrypted, noted
-from learningchain.client.contracts.job.terms import combined, data_of, devices_of, earlier_of, read_set
+from learningchain.client.contracts.job.sealing import encrypted, noted, readable
+from learningchain.client.contracts.job.terms import combined, data_of, devices_of, earlier_of, quoted_unbuilt, read_set, taken
 from learningchain.client.sdk.bar import ProgressBar
 from learningchain.client.sdk.calls import Blocking, call
 from learningchain.client.sdk.objects import NodeObject, ObjectsPart
-from learningchain.client.sdk.types import NotFoundError, RejectedError, UnavailableError, UsageError
+from learningchain.client.sdk.types import NotFoundError, UnavailableError, UsageError
 from learningchain.client.sdk.values import Credits, Span, credits_text, loss_text, moment, own_name, seconds
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ class JobsCalls(NodeObject, Generic[J]):
         float_kind: "f32" or "f64". finalists: how many are judged at most. on_cheat: "refund" or "next-best".
         Raises UsageError, and RejectedError with the rule where the ledger would refuse it; nothing is sent then.
         """
-        from learningchain.client.sdk.images import prepare
+        from learningchain.client.sdk.images import is_built, prepare
 
         said: dict[str, Any] = {"name": name, "bounty": bounty, "expires": expires, "fee": fee, "params": params, "tol": tol}
         said |= {"floor": floor, "float_kind": float_kind, "finalists": finalists, "on_cheat": on_cheat, "hidden": hidden}
@@ -225,9 +225,16 @@ class JobsCalls(NodeObject, Generic[J]):
         body, named_sets = _body(terms, limits), [read_set(one) for one in terms.get("sets", ())]
         called = own_name(terms.get("name"))
         secret = None if "hidden" not in terms else Path(terms["hidden"]).expanduser()
+        if secret is not None:
+            readable(secret)
         await self._node.status()  # a node that is away is told before a long build
         body |= await data_of(self._node, named_sets)
         with tempfile.TemporaryDirectory(prefix="learningchain-") as scratch:
+            earlier = None if "begin_with" not in terms else Path(scratch) / "earlier-model"
+            if earlier is not None:
+                body |= await earlier_of(self._node, terms["begin_with"], earlier)
+            if is_built(image):  # which may take minutes
+                taken(await quoted_unbuilt(self._node, body))
             named, archive = await asyncio.to_thread(prepare, image, Path(scratch))
             body, sealed = named | body, None
             if secret is not None and (known := noted(secret)) is not None:
@@ -235,13 +242,8 @@ class JobsCalls(NodeObject, Generic[J]):
             elif secret is not None:
                 sealed = await asyncio.to_thread(encrypted, secret, Path(scratch))
                 body["hidden"] = sealed.posted
-            earlier = None if "begin_with" not in terms else Path(scratch) / "earlier-model"
-            if earlier is not None:
-                body |= await earlier_of(self._node, terms["begin_with"], earlier)
             quote = await self._node.quote_job(body)
-            if (refusal := quote["refusal"]) is not None:
-                why = f"The job would be refused and was not sent: {refusal['message']}"
-                raise RejectedError(why, code=refusal["code"], name=refusal["name"])
+            taken(quote)
             _warn_of_few(quote["judges"])
             for path in filter(None, (archive, earlier)):
                 await self._node.upload(path)

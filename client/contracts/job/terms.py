@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from learningchain.client.sdk.types import Json, UsageError
+from learningchain.client.sdk.types import Json, RejectedError, UsageError
 
 if TYPE_CHECKING:
+    from learningchain.client.contracts.job.http.schema import JobQuote
     from learningchain.client.sdk.client import Client
     from learningchain.client.sdk.http import Progress
 
@@ -119,3 +120,20 @@ async def earlier_of(node: Client, job: str, target: Path, on_progress: Progress
     got = await node.fetch_model(found["id"], target, on_progress=on_progress)
     loss = next(claim["loss"] for claim in found["claims"] if claim["claimant"] == found["winner"])
     return {"earlier": {"job": found["id"], "cid": got.cid, "size": got.size, "loss": loss}}
+
+
+async def quoted_unbuilt(node: Client, body: Json) -> JobQuote:
+    """What the node says of a posting whose image has yet to be built: as if it were the smallest that there can be, so that what
+    is refused then is refused with any image."""
+    from learningchain.client.sdk.files import StreamName
+    from learningchain.sandbox.image_writer import this_machine
+
+    smallest = {"cid": StreamName().finish()[0], "image_id": f"sha256:{'0' * 64}", "size": 1}
+    return await node.quote_job(body | {"image": smallest, "arch": this_machine()})
+
+
+def taken(quote: JobQuote) -> None:
+    """Raises RejectedError, where the posting would be refused."""
+    if (refusal := quote["refusal"]) is not None:
+        why = f"The job would be refused and was not sent: {refusal['message']}"
+        raise RejectedError(why, code=refusal["code"], name=refusal["name"])

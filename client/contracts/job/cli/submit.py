@@ -23,7 +23,6 @@ from learningchain.client.contracts.job.cli.hidden import hand_over
 from learningchain.client.contracts.job.cli.jobs import devices_text
 from learningchain.client.contracts.job.sealing import Sealed, encrypted, noted, readable
 from learningchain.client.keys.names import NamesError, checked
-from learningchain.client.sdk.types import RejectedError
 
 if TYPE_CHECKING:
     from learningchain.client.contracts.job.http.schema import JobPosted, JobQuote
@@ -122,7 +121,7 @@ def submit(
     What DIR/job.toml says under [post] need not be typed, and words on the command line go before it.
     """
 
-    from learningchain.client.contracts.job.terms import FILE, combined, data_of, devices_of, earlier_of, read_set
+    from learningchain.client.contracts.job.terms import FILE, combined, data_of, devices_of, earlier_of, quoted_unbuilt, read_set
 
     words: Json = {
         "name": name,
@@ -183,8 +182,8 @@ def submit(
             if image is not None:
                 named: Json = {"image": registry_image(image, image_mb, "workers")} | ({"arch": arch} if arch is not None else {})
             else:
-                if built is not None:
-                    await asked_before(node, body)
+                if built is not None and (told := await quoted_unbuilt(node, body))["refusal"] is not None:
+                    raise RefusedUnbuilt(told)
                 named = await asyncio.to_thread(archived_image, archive, built)
             return body | named
 
@@ -212,19 +211,6 @@ class RefusedUnbuilt(Exception):
         self.quote = quote
 
 
-async def asked_before(node: Client, body: Json) -> None:
-    """Asks about a posting whose image has yet to be built, which may take minutes, as if it were the smallest that there can be.
-
-    Raises RefusedUnbuilt."""
-    from learningchain.client.sdk.files import StreamName
-    from learningchain.sandbox.image_writer import this_machine
-
-    smallest = {"cid": StreamName().finish()[0], "image_id": f"sha256:{'0' * 64}", "size": 1}
-    quote = await node.quote_job(body | {"image": smallest, "arch": this_machine()})
-    if quote["refusal"] is not None:
-        raise RefusedUnbuilt(quote)
-
-
 def file_name(archive: Path | None) -> str:
     """What a job is called whose poster gives it no name: as its archive is; nothing where that can be no name."""
     try:
@@ -245,6 +231,8 @@ def offer(
 ) -> tuple[JobQuote, JobPosted | None]:
     """The price of what `request` makes, and unless that is all that was asked for, the posting. Nothing is uploaded before what
     can be known is right, and the person at the terminal agreed to a small committee."""
+    from learningchain.client.contracts.job.terms import taken
+
     with tempfile.TemporaryDirectory(prefix="learningchain-") as scratch:
 
         async def price(node: Client) -> tuple[Json, Sealed | None, JobQuote]:
@@ -265,9 +253,7 @@ def offer(
             common.out.note(f"Workers that do not offer {devices_text(devices)} leave the job alone; evaluations need none.")
         if dry_run:
             return quote, None
-        if (refusal := quote["refusal"]) is not None:
-            text = f"The job would be refused and was not sent: {refusal['message']}"
-            raise RejectedError(text, code=refusal["code"], name=refusal["name"])
+        taken(quote)
         if (risk := small_committee(quote)) and not yes:
             agree(common, f"{risk}.", "Post it so?", "Nothing was sent")
 
