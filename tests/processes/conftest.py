@@ -1,13 +1,16 @@
-"""Shows the ends of the nodes' logs when a test of real processes fails, and begins with the files that take longest."""
+"""Shows the ends of the nodes' logs when a test of real processes fails, begins with the files that take longest, and has the cable
+to a machine in a network of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.processes.harness import Graph
+from tests.processes.machines import Cable
+from tests.processes.netns import Refused
 
 LONGEST = (
     "test_slurm.py",
@@ -48,3 +51,14 @@ def pytest_runtest_makereport(
     if report.when == "teardown":
         Graph.live[:] = [graph for graph in Graph.live if not graph.closed]
     return report
+
+
+@pytest.fixture(scope="module")
+def cable() -> Iterator[Cable]:
+    made = Cable()
+    try:
+        made.__enter__()
+    except Refused as why:
+        pytest.skip(str(why))
+    yield made
+    made.__exit__()

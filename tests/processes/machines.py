@@ -72,6 +72,8 @@ class Cable:
         return self
 
     def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(RuntimeError):
+            ip("link", "del", self._end)  # the kernel takes its time with a namespace, and the next cable has the same name
         ip("netns", "del", self.place)
 
     def cut(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
@@ -11,20 +11,8 @@ from tests.processes.harness import eventually, free_port
 from tests.processes.hasty import LOST_S
 from tests.processes.machine_lab import SLOW_S, Lab, laboratory, page
 from tests.processes.machines import Cable, Machine
-from tests.processes.netns import Refused
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest.fixture(scope="module")
-def cable() -> Iterator[Cable]:
-    made = Cable()
-    try:
-        made.__enter__()
-    except Refused as why:
-        pytest.skip(str(why))
-    yield made
-    made.__exit__()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -22,7 +22,6 @@ from learningchain.sandbox.images import build_python_image
 from tests.processes.harness import NodeProcess, eventually, free_port
 from tests.processes.machine_lab import JUDGES, SLOW_S, Lab, inline, laboratory, page
 from tests.processes.machines import Cable, Machine
-from tests.processes.netns import Refused
 from tests.processes.terminal import Owner
 from tests.sandbox.test_pull import Registry
 from tests.unit.readme_kit import blocks
@@ -45,17 +44,6 @@ SUBMIT = (
     "learningchain job submit --image-archive job.tar --set digits={}:train --hidden hidden --bounty 50 --expires 1h --cpus 0.5 "
     "--mem-mb 64 --tmp-mb 8 --train-time 5m --eval-time 2m --model-mb 0.01 --float-kind f64 --yes"
 )
-
-
-@pytest.fixture(scope="module")
-def cable() -> Iterator[Cable]:
-    made = Cable()
-    try:
-        made.__enter__()
-    except Refused as why:
-        pytest.skip(str(why))
-    yield made
-    made.__exit__()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
