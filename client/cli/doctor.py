@@ -96,6 +96,7 @@ def _examine(common: Common, folder: Path, place: str | None) -> list[DoctorFind
             "ports": lambda: machine.look_at_ports(settings, runs),
             "reachable": lambda: machine.look_at_addresses(settings),
             "engine": lambda: machine.look_at_engine(folder, settings.sandbox, needed, settings.work.gpus),
+            "gpus": lambda: gpus.look_at_cluster(settings.work.gpus, settings.cluster.kind),
             "gpu-toolkit": lambda: gpus.look_at_toolkit(settings.work.gpus),
         }
         if "://" in loaded.storage.url:

@@ -8,7 +8,7 @@ changes over HTTP (`client.config_change`).
 
 from __future__ import annotations
 
-from learningchain.client.config.checks import DAY_MS, OF_CLUSTER, own_gpus, parse_gpus, parse_keep
+from learningchain.client.config.checks import DAY_MS, OF_CLUSTER, gpus_without_cluster, own_gpus, parse_gpus, parse_keep
 from learningchain.client.config.composed import OWN_SECTIONS, Config, ServeConfig, WorkConfig, own_sections
 from learningchain.client.config.loading import FILE, MAX_FILE, Loaded, load, parse, parse_value
 from learningchain.client.config.sections import (
@@ -58,6 +58,7 @@ __all__ = [
     "WorkConfig",
     "change",
     "display",
+    "gpus_without_cluster",
     "load",
     "meanings",
     "own_gpus",

@@ -129,6 +129,14 @@ def own_gpus(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(gpu.device for gpu in parse_gpus(list(texts)) if not gpu.place)
 
 
+def gpus_without_cluster(texts: Iterable[str], kind: str) -> dict[str, str]:
+    """Why nobody gives the GPUs of Slurm that `work.gpus` names, where `cluster.kind` is not slurm: by name. Raises ValueError."""
+    if kind == "slurm":
+        return {}
+    why = f"it is one of Slurm's, and cluster.kind is {kind}. Set cluster.kind to slurm, or take it out of work.gpus"
+    return {one.device: f"the device {one.device} is given to no job: {why}" for one in parse_gpus(list(texts)) if one.place}
+
+
 def _is_cdi(text: str) -> None:
     from learningchain.sandbox.spec import is_device
 

@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import Final
 
+from learningchain.client.config import gpus_without_cluster
 from learningchain.client.doctor.findings import DoctorFinding, fine, skipped, warning
 
 TOOL: Final = "nvidia-ctk"
@@ -34,6 +35,12 @@ def look_at_toolkit(gpus: Sequence[str]) -> list[DoctorFinding]:
     except (OSError, subprocess.TimeoutExpired) as problem:
         said = str(problem)
     return [judge_toolkit(said)]
+
+
+def look_at_cluster(gpus: Sequence[str], kind: str) -> list[DoctorFinding]:
+    """Of the GPUs of Slurm in `work.gpus`, those that no cluster gives. `kind`: what `cluster.kind` says."""
+    remedy = "learningchain config set cluster.kind slurm (docs/slurm.md)"
+    return [warning("gpus", why, remedy) for why in gpus_without_cluster(gpus, kind).values()]
 
 
 def judge_toolkit(said: str) -> DoctorFinding:

@@ -8,10 +8,10 @@ from msgspec import structs
 
 from learningchain.chain.contracts import CONTRACTS
 from learningchain.chain.crypto import address
-from learningchain.client.config import Config, WorkConfig, own_gpus, own_sections
+from learningchain.client.config import Config, WorkConfig, gpus_without_cluster, own_gpus, own_sections
 from learningchain.client.node.interface import Ledger
 from learningchain.client.work.engine import ThreadedSandbox
-from learningchain.sandbox import AsyncBackend, BackendSettings, make_backend
+from learningchain.sandbox import AsyncBackend, BackendSettings, Check, make_backend
 
 
 def work_settings(config: Config, *, train: bool) -> WorkConfig:
@@ -43,4 +43,7 @@ def make_engine(config: Config, data: Path, own_id: bytes) -> AsyncBackend:
         devices=own_gpus(config.work.gpus),
     )
     backend = make_backend(s.backend, settings)
-    return ThreadedSandbox(backend, config.work.concurrent + 1, self_test=True, answers=config.serve.slots)
+    lacking = [
+        Check(name, ok=False, detail=why) for name, why in gpus_without_cluster(config.work.gpus, config.cluster.kind).items()
+    ]
+    return ThreadedSandbox(backend, config.work.concurrent + 1, self_test=True, answers=config.serve.slots, lacking=lacking)

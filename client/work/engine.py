@@ -70,10 +70,10 @@ class ThreadedWarmRun:
 
 class ThreadedSandbox:
     """The real sandbox. `runs`: how many containers of jobs may run at a time, `answers`: how many of models that answer;
-    `self_test`: prove its limits before the first."""
+    `self_test`: prove its limits before the first. `lacking`: devices that are offered though no engine can give them, and why."""
 
-    def __init__(self, sandbox: Backend, runs: int, self_test: bool, answers: int = 1) -> None:
-        self._sandbox, self._self_test = sandbox, self_test
+    def __init__(self, sandbox: Backend, runs: int, self_test: bool, answers: int = 1, lacking: Collection[Check] = ()) -> None:
+        self._sandbox, self._self_test, self._lacking = sandbox, self_test, lacking
         self._runs = ThreadPoolExecutor(runs, thread_name_prefix="work-run")
         # Threads of their own, made when they are needed: what is asked waits for no training, and no answer for a start.
         self._answers = ThreadPoolExecutor(answers, thread_name_prefix="work-answer")
@@ -104,7 +104,7 @@ class ThreadedSandbox:
             "cpus": info.cpus,
             "mem_mb": info.mem_mb,
             "checks": _told(proved.checks) if proved else [],
-            "devices": _told(proved.devices) if proved else [],
+            "devices": _told([*(proved.devices if proved else ()), *self._lacking]),
             "cleaned": {"containers": cleaned.containers, "volumes": cleaned.volumes, "images": cleaned.images},
             "problems": list(cleaned.problems),
             "kept": cleaned.kept,

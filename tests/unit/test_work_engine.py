@@ -16,13 +16,17 @@ import pytest
 
 from learningchain.chain.contracts.job import PostJob
 from learningchain.chain.host.terms import Earlier, Image, ImageKind, Use
+from learningchain.client.config import Config
+from learningchain.client.config.sections import ClusterConfig
 from learningchain.client.contracts.job.roles.runs import evaluate_spec, wanted_image
 from learningchain.client.data.published import describe
-from learningchain.client.work import WorkConfig
+from learningchain.client.doctor import gpus
+from learningchain.client.work import WorkConfig, compose
 from learningchain.client.work.artifacts import Images, Models, Pins
 from learningchain.client.work.database import WorkDatabase
 from learningchain.client.work.engine import MAX_PROGRESS, MAX_RUNS, RunLog, ThreadedSandbox
 from learningchain.client.work.events import WantedImage, WantedSet
+from learningchain.client.work.prepared import PreparedEngine
 from learningchain.client.work.sets import BadSet
 from learningchain.client.work.vanished import VanishedImages
 from learningchain.p2p.content.cid import parse
@@ -93,6 +97,25 @@ async def test_a_run_is_in_a_thread_and_its_progress_on_the_loop() -> None:
 async def test_a_sandbox_that_leaks_runs_nothing() -> None:
     with pytest.raises(SandboxUnavailable, match="network: a packet left"):
         await ThreadedSandbox(StubSandbox(proved=False), 1, self_test=True).prepare((), ())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("kind", "told"), [("none", True), ("static", True), ("slurm", False)])
+async def test_a_gpu_of_slurm_that_no_cluster_gives_is_told_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, told: bool
+) -> None:
+    """With `slurm` the leases prove it themselves (test_slurm_gpus)."""
+    monkeypatch.setattr(compose, "make_backend", lambda *_: StubSandbox())
+    offered = ["slurm/gpu=0 cuda 8000", "a.com/gpu=0 cuda 8000"]
+    config = Config(work=WorkConfig(gpus=offered), cluster=ClusterConfig(kind=kind))
+    engine = compose.make_engine(config, tmp_path, bytes(20))
+    prepared = PreparedEngine(engine)
+    prepared.report = await engine.prepare((), ())
+    notices = [one.text for found in prepared.notices() for one in found if one.topic == "device.refused"]
+    found = gpus.look_at_cluster(offered, kind)
+    assert len(notices) == len(found) == told
+    for text in (*notices, *(one.text for one in found)):
+        assert text.startswith("the device slurm/gpu=0 is given to no job") and f"cluster.kind is {kind}" in text
+    await engine.close()
 
 
 # --- the record of runs --------------------------------------------------------------------------------------------------------
