@@ -31,9 +31,9 @@ def listed(manifest: Any) -> bytes:
 
 
 @case("documents")
-def volume(_: Base) -> bytes:
+def volume(base: Base) -> bytes:
     """a VOLUME: space on the host's disk without a bound"""
-    return archive(LAYER, settings={"Volumes": VOLUME})
+    return over(base, settings={"Volumes": VOLUME})
 
 
 @case("documents", OTHERS)

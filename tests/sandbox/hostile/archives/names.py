@@ -22,9 +22,9 @@ def parent_folders_within(_: Base) -> bytes:
 
 
 @case("names")
-def absolute_path(_: Base) -> bytes:
+def absolute_path(base: Base) -> bytes:
     """a path from the host's root, which is the image's here"""
-    return one(JOB, entry("/etc/passwd", b"x"))
+    return over(base, entry("/etc/passwd", b"x"))
 
 
 @case("names", OUT)
