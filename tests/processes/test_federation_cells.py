@@ -130,7 +130,18 @@ async def test_owners_of_twenty_one_values_reach_the_target_in_a_cell_and_answer
         assert all(set(told.codes(stage.graph[name])) == {"USED"} for name in OWNERS)
         assert told.view["paid"] == told.view["bounty"]
         await stage.settled(told, OWNERS)
+        await audited(stage, federation)
         await answered(stage, federation, tmp_path)
+
+
+async def audited(stage: Credit, federation: str) -> None:
+    """Everything holds, and the candidates of the best round are made again of what the owners still serve."""
+    code, out, err = await command(stage.sponsor, "fed", "audit", federation, "--models", "--json")
+    found = json.loads(out)
+    assert code == 0 and found["holds"], (err, [one for one in found["findings"] if one["verdict"] == "DIFFERS"])
+    unchecked = {one["item"] for one in found["findings"] if one["verdict"] == "UNCHECKED"}
+    models = [one["why"] for one in found["findings"] if (one["item"], one["verdict"]) == ("model", "OK")]
+    assert unchecked <= {"codes", "loss", "model"} and len(models) == 1 and "12 candidates" in models[0], (unchecked, models)
 
 
 async def answered(stage: Credit, federation: str, folder: Path) -> None:

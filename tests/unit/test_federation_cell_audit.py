@@ -131,14 +131,14 @@ def stranger(evidence: FederationEvidence) -> None:
     evidence.rosters[3] = evidence.rosters[3][1:]
 
 
-def radius(evidence: FederationEvidence) -> None:
-    assert evidence.record is not None
-    evidence.record = replace(evidence.record, clip=evidence.record.clip + 1)
+def record(**changes: Any) -> Tamper:
+    """Another one, as it stands in the end."""
 
+    def tamper(evidence: FederationEvidence) -> None:
+        assert evidence.record is not None
+        evidence.record = replace(evidence.record, **changes)
 
-def best_model(evidence: FederationEvidence) -> None:
-    assert evidence.record is not None
-    evidence.record = replace(evidence.record, best_model=cid("last 2"))
+    return tamper
 
 
 def twice(topic: str, nth: int = 0) -> Tamper:
@@ -188,11 +188,13 @@ TAMPERED: dict[str, tuple[Tamper, set[str]]] = {
     "another salt of a list": (signed(m.OpenSteps, lambda one: replace(one, salt=bytes(32))), {"measurement"}),
     "progress that was none": (tell("settled", 1, 2), {"settlement"}),
     "another pot": (tell("settled", 4, lambda pot: pot + 1), {"settlement"}),
-    "another radius": (radius, {"settlement"}),
+    "another radius": (record(clip=10**6), {"settlement"}),
+    "another candidate is trained on": (record(base=cid("last 2")), {"settlement"}),
+    "another candidate is the round's": (record(model=cid("last 2")), {"settlement"}),
     "a share a micro-credit higher": (events("fed.share", 0, cheap(1)), {"pay", "escrow"}),
     "a share to another": (pay("share", target=OTHER), {"pay"}),
     "another sum in a member's record": (recorded, {"pay"}),
-    "another candidate is the best model": (best_model, {"end"}),
+    "another candidate is the best model": (record(best_model=cid("last 2")), {"end"}),
     "another end": (tell("ended", 0, int(EndReason.CLOSED)), {"end"}),
     "less given back": (events("fed.fees.back", 0, cheap(-1)), {"escrow"}),
     "a start that nobody signed": (signed(m.StartRound, other, sender=OTHER), {"start"}),

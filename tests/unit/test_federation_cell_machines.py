@@ -3,6 +3,7 @@ federations; who is silent, lies or begins again; what leaves a node, and to who
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -10,12 +11,15 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from learningchain.chain.contracts.federation import messages, records
+from learningchain.chain.contracts.federation import formulas, messages, records
 from learningchain.chain.contracts.federation.cells import LACKED
 from learningchain.chain.contracts.federation.messages import FileCode
 from learningchain.chain.contracts.federation.records import EndReason, FederationState, MemberState
 from learningchain.chain.types import parse_loss
+from learningchain.client.contracts.federation.arithmetic.places import AttemptPlace
 from learningchain.client.contracts.federation.arithmetic.small.files import small_size
+from learningchain.client.contracts.federation.audit.cell_replay import AuditedCellSum
+from learningchain.client.contracts.federation.cli import auditing
 from learningchain.client.contracts.federation.cli.watch import Story
 from learningchain.client.contracts.federation.http.cell_views import describe_cells
 from learningchain.client.contracts.federation.roles.quiet_runs import LAST
@@ -23,6 +27,8 @@ from learningchain.client.contracts.federation.roles.runs import run_name
 from learningchain.client.contracts.federation.small_tasks import MakeSmall, SumSmallMasks, ViewShares
 from learningchain.client.work.events import Computed, Submit
 from tests.federation_nodes import MACHINES, FedNode, FedWorld, values_in
+from tests.unit.job_kit import CHAIN_ID
+from tests.unit.test_federation_audit import FilesOfNode
 
 SMALL: dict[str, Any] = {
     "owners": 4,
@@ -404,3 +410,42 @@ def test_who_leaves_on_a_base_that_stays_is_drowned_in_four_times_the_noise() ->
     check_reached(world)
     noise = {task.place.attempt: task.cells[0].again for _, task in world.tasks if isinstance(task, SumSmallMasks)}
     assert noise == {number: number == 3 for number in noise}, "start 1 measured the initial model, 2 came to nothing"
+
+
+# --- what a stranger makes again of the sums -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def last_sum() -> tuple[FedWorld, AuditedCellSum]:
+    """A round of two cells with a reference: a second one, so that its base is a candidate itself."""
+    world = FedWorld(**NINE | {"rounds": 2, "target": 1})
+    world.run()
+    found, cells = world.ledger.get(records.round_key(world.federation, 2)), world.ledger.get(records.cell_key(world.federation))
+    place = AttemptPlace(CHAIN_ID, world.federation, 2, found.attempt)
+    inside = tuple((cell.number, formulas.of_bitmap(cell.members).bit_count()) for cell in cells.inside)
+    assert found.base != world.terms.model and len(inside) == 2
+    return world, AuditedCellSum(2, found.base, b"", found.delta, found.clip, 9, place, inside, tuple(cells.models))
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "said"),
+    [
+        ({}, "OK", "20 candidates"),
+        ({"clip": 10**8 + 1}, "DIFFERS", "candidate 0 is not what base and sums give"),
+        ({"candidates": lambda names: (*names[:19], names[0])}, "DIFFERS", "candidate 19 is not"),
+        ({"candidates": lambda names: names[:12]}, "DIFFERS", "12 candidates were signed, base and sums give 20"),
+        ({"cells": lambda cells: cells[:1]}, "DIFFERS", "other cells than the ledger says"),
+        ({"place": lambda place: place._replace(attempt=7)}, "DIFFERS", "cannot be read"),
+        ({"base": b"gone"}, "UNCHECKED", "its base cannot be had: nobody serves it"),
+        ({"delta": b"gone"}, "UNCHECKED", "its delta cannot be had: nobody serves it"),
+    ],
+)
+async def test_the_candidates_of_cells_are_made_again_of_base_and_sums(
+    last_sum: tuple[FedWorld, AuditedCellSum], changes: dict[str, Any], verdict: str, said: str
+) -> None:
+    """LC-FILE-60 to 63, each value to the bit: a candidate is known by its name alone."""
+    world, summed = last_sum
+    given = {name: change(getattr(summed, name)) if callable(change) else change for name, change in changes.items()}
+    served = FilesOfNode({bytes.fromhex(path.name): raw for path, raw in world.store.files.items()})
+    found = await auditing._model(cast(Any, served), world.terms, dataclasses.replace(summed, **given))
+    assert (found.item, found.round, found.verdict) == ("model", 2, verdict) and said in found.why, found.why

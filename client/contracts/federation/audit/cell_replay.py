@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from learningchain.chain.contracts.federation.messages import SumCells
+from learningchain.client.contracts.federation.arithmetic.places import AttemptPlace
 from learningchain.client.contracts.federation.audit.cell_attempts import AuditedCells, CellAttempts
 from learningchain.client.contracts.federation.audit.cells import CELL, GONE, OVER, CellsAudit
 from learningchain.client.contracts.federation.audit.evidence import AuditStep, FederationEvidence
@@ -15,10 +17,10 @@ from learningchain.client.contracts.federation.audit.replay import AuditedSum, R
 
 @dataclass(frozen=True)
 class AuditedCellSum(AuditedSum):
-    """Of cells: `delta` is the file of the sums, `clip` the radius, `model` the candidate that was chosen, empty where all were
-    INVALID. `cells`: number and members of each that was summed."""
+    """Of cells: `delta` is the file of the sums, `clip` the radius; which candidate is the model says the settlement. `cells`:
+    number and members of each that was summed."""
 
-    attempt: int
+    place: AttemptPlace
     cells: tuple[tuple[int, int], ...]
     candidates: tuple[bytes, ...]
 
@@ -94,18 +96,24 @@ class CellReplay(Replay):
         super()._on_measured(step, r, again, invalid, loss, *by)
         lists = self._panel.found
         if r and lists is not None and now is not None and now.sum is not None:
-            radius, models = money.clip, tuple(now.sum.models)
-            money.found(lists, models, now, before)
-            cells = tuple((number, len(members)) for number, members in now.summing.items())
-            self._sums.append(
-                AuditedCellSum(
-                    r, money.base, money.model, now.sum.sums, radius, sum(n for _, n in cells), now.number, cells, models
-                )
-            )
+            self._sums.append(self._judged_sum(r, now, now.sum))
+            money.found(lists, now.sum.models, now, before)
+
+    def _judged_sum(self, r: int, now: AuditedCells, said: SumCells) -> AuditedCellSum:
+        """What its candidates were made of."""
+        notes, money = self._notes, self._money
+        place = AttemptPlace(notes.chain_id, notes.federation, r, now.number)
+        cells = tuple((number, len(members)) for number, members in now.summing.items())
+        accepted = now.accepted.bit_count()
+        return AuditedCellSum(r, money.base, b"", said.sums, money.clip, accepted, place, cells, tuple(said.models))
 
     def _finish(self) -> None:
         super()._finish()
-        record, radius = self._evidence.record, self._money.clip
         self._cells.judge()
-        wrong = [] if record is None or record.clip == radius else [f"the radius stands as {record.clip}, {radius} follows"]
-        self._notes.judge("settlement", wrong, f"the radius stands as {radius}, as the chosen steps give")
+        record, money = self._evidence.record, self._money
+        if record is None or not record.r:
+            return
+        pairs = {"radius": (record.clip, money.clip), "base": (record.base, money.base), "model": (record.model, money.model)}
+        wrong = [f"the {name} of its record is another one than follows" for name, (told, due) in pairs.items() if told != due]
+        fine = f"the radius stands as {money.clip}; base and model are the candidates that were chosen, or the best one"
+        self._notes.judge("settlement", wrong, fine)

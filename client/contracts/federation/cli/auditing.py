@@ -14,6 +14,7 @@ from learningchain.client.cli.common import HERE, Common, NotStarted
 from learningchain.client.cli.options import Parameter
 from learningchain.client.contracts.federation.arithmetic.places import DELTAS
 from learningchain.client.contracts.federation.references import find_federation
+from learningchain.client.contracts.federation.roles.looking import delta_size
 from learningchain.client.sdk.types import ApiError, NotFoundError
 
 if TYPE_CHECKING:
@@ -100,28 +101,36 @@ _ENDED = "it has ended, and nodes keep what the best model was made of alone"
 
 
 async def _model(node: Client, terms: FederationTerms, summed: AuditedSum) -> AuditFinding:
-    """Each file is checked against its CID while it comes."""
+    """Each file is checked against its CID while it comes. The candidates of cells are made again, so that none is fetched."""
+    from learningchain.client.contracts.federation.audit.cell_replay import AuditedCellSum
     from learningchain.client.contracts.federation.audit.findings import AuditFinding, AuditVerdict
 
     try:
-        from learningchain.client.contracts.federation.audit.models import model_faults
+        from learningchain.client.contracts.federation.audit.models import candidate_faults, model_faults
         from learningchain.client.contracts.federation.desk import DiskDesk
     except ImportError:
         why = "numpy is not installed here: pip install 'learningchain[federation]'"
         return AuditFinding("model", summed.r, None, AuditVerdict.UNCHECKED, why)
+    wanted = {"base": (summed.base, terms.size), "delta": (summed.delta, delta_size(terms))}
+    wanted |= {} if isinstance(summed, AuditedCellSum) else {"model": (summed.model, terms.size)}
     with tempfile.TemporaryDirectory(prefix="learningchain-") as folder:
-        files, sizes = [], {"base": terms.size, "delta": 4 * terms.dims, "model": terms.size}
-        for name, size in sizes.items():
+        files = []
+        for name, (cid, size) in wanted.items():
             try:
-                done = await node.fetch(cid_text(getattr(summed, name)), Path(folder) / name, max_size=size)
+                done = await node.fetch(cid_text(cid), Path(folder) / name, max_size=size)
             except ApiError as problem:
                 return AuditFinding("model", summed.r, None, AuditVerdict.UNCHECKED, f"its {name} cannot be had: {problem}")
             files.append(DiskDesk(Path(folder)).read(done.path))
-        base, delta, model = files
-        faults = model_faults(base, delta, model, clip=summed.clip, rule=terms.rule, accepted=summed.accepted)
+        if isinstance(summed, AuditedCellSum):
+            names, cells = summed.candidates, summed.cells
+            faults = candidate_faults(files[0], files[1], names, place=summed.place, radius=summed.clip, cells=cells)
+            fine = f"its {len(names)} candidates are what base, sums and radius give, each by its name"
+        else:
+            base, delta, model = files
+            faults = model_faults(base, delta, model, clip=summed.clip, rule=terms.rule, accepted=summed.accepted)
+            fine = f"it lies where the delta of {summed.accepted} updates and the recorded clip put it"
     if faults:
         return AuditFinding("model", summed.r, None, AuditVerdict.DIFFERS, faults[0])
-    fine = f"it lies where the delta of {summed.accepted} updates and the recorded clip put it"
     return AuditFinding("model", summed.r, None, AuditVerdict.OK, fine)
 
 

@@ -154,15 +154,15 @@ def _sum(task: SumSmall, desk: FileDesk) -> SummedCells | None:
         path, seed = task.reference
         reference = _unmasked(np.frombuffer(desk.read(path), "<u4", task.dims, updates.OVERHEAD), seed)
     told = Sums(tuple(found), reference)
-    models = _models(base, layout, told, task.radius)
+    models = candidate_files(base, layout, told, task.radius)
     if not any(models):
         return None
     written = tuple(None if model is None else desk.write([model]) for model in models)
     return SummedCells(desk.write([sums.sums_file(task.place, told)]), written)
 
 
-def _models(base: NDArray[np.float32], layout: tensors.TensorLayout, told: Sums, radius: int) -> list[bytes | None]:
-    """LC-FILE-62, 63: the candidates' files."""
+def candidate_files(base: NDArray[np.float32], layout: tensors.TensorLayout, told: Sums, radius: int) -> list[bytes | None]:
+    """LC-FILE-62, 63; None is one with a value that is not finite."""
     found = [candidates.candidate(base, one, radius, step) for one in candidates.directions(told) for step in candidates.STEPS]
     return [None if values is None else layout.head + values.astype("<f4").tobytes() for values in found]
 
@@ -170,11 +170,15 @@ def _models(base: NDArray[np.float32], layout: tensors.TensorLayout, told: Sums,
 def _propose(task: ProposeModels, desk: FileDesk) -> MadeFile:
     base, layout = read_base(desk, task.base, task.dims, task.size)
     told = sums.read_sums(bytes(desk.read(task.sums)), task.place, task.dims)
-    models = _models(base, layout, told, task.radius)
-    written = [b"" if model is None else _name_of(model) for model in models]
-    if tuple(written) != task.models:
+    models = candidate_files(base, layout, told, task.radius)
+    if names_of(models) != list(task.models):
         raise BadSums("the candidates that follow from base and sums are not those that the aggregators named")
     return desk.write([model for model in models if model is not None])
+
+
+def names_of(models: Iterable[bytes | None]) -> list[bytes]:
+    """Empty for one that is none."""
+    return [b"" if model is None else _name_of(model) for model in models]
 
 
 def _name_of(content: bytes) -> bytes:
