@@ -1,7 +1,8 @@
-"""Rounds of a federation with a cell (LC-FED-55 to 62) over German Credit, in the product's own bytes: files with their proofs,
-masked sums with noise, candidates; the radius by the ledger's own formulas. One owner may attack, with all that it could know.
+"""Rounds of a federation with cells (LC-FED-55 to 62) over German Credit or a made file, in the product's own bytes: files with
+their proofs, masked sums with noise, candidates; cells, gains, pay and the radius by the ledger's own formulas. Some owners may
+attack, with all that they could know.
 
-`python -m tests.federation_attacks.small_rounds` plays the table of docs/federation-attacks.md.
+`python -m tests.federation_attacks.small_rounds` plays the tables of docs/federation-attacks.md.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, reduce
 from random import Random
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from learningchain.chain.contracts.federation import cell_formulas
+from learningchain.chain.contracts.federation import cell_formulas, formulas
 from learningchain.client.contracts.federation.arithmetic.places import AttemptPlace, query_digest
 from learningchain.client.contracts.federation.arithmetic.small import candidates, files, proof, sums
 from learningchain.client.contracts.federation.arithmetic.small import field as numbers
@@ -26,8 +29,8 @@ from learningchain.client.contracts.federation.arithmetic.updates import open_se
 from learningchain.examples.german_credit.data import split_rows
 from tests.small_updates import KEYS, PRIVATES
 
-OWNERS, ROUNDS, PATIENCE = 5, 20, 3
-REFERENCE, HIDDEN = 100, 200
+ROUNDS, PATIENCE = 20, 3
+REFERENCE = 100
 LOCAL_STEPS, BATCH, RATE = 10, 32, 0.1
 Floats = NDArray[np.float64]
 Model = NDArray[np.float32]
@@ -48,7 +51,7 @@ class Credit:
 
 
 @cache
-def _rows() -> Rows:
+def german() -> Rows:
     """A thousand; texts by their order, everything in standard units, and a one for the intercept."""
     told = [row for raw in split_rows() for row in list(csv.reader(io.StringIO(raw.decode())))[1:]]
     columns = list(zip(*told, strict=True))
@@ -65,23 +68,49 @@ def _column(told: Sequence[str]) -> Floats:
     return np.asarray((found - found.mean()) / found.std())
 
 
-DIMS = 19
+@cache
+def made() -> Rows:
+    """Six thousand of 21 values, of which each says a little, and a quarter are bad."""
+    rng = np.random.default_rng(2_026)
+    x = np.concatenate([rng.normal(size=(6_000, 20)), np.ones((6_000, 1))], axis=1)
+    likely = 1 / (1 + np.exp(-(x[:, :20] @ rng.normal(0, 0.4, 20) - 1.6)))
+    return Rows(x, (rng.random(6_000) < likely).astype(np.float64))
 
 
-def credit(seed: int, skew: float = 0.5) -> Credit:
+@dataclass(frozen=True)
+class Line:
+    """Of a table: `bad` of the owners attack; `hidden` rows are the panel's."""
+
+    rows: Callable[[], Rows]
+    owners: int
+    bad: int
+    reference: bool
+    hidden: int
+
+
+LINES = {
+    "German Credit, one of 5": Line(german, 5, 1, True, 200),
+    "German Credit, two of 9": Line(german, 9, 2, True, 200),
+    "a made file, two of 9": Line(made, 9, 2, True, 1_600),
+    "a made file, six of 20, no reference": Line(made, 20, 6, False, 1_600),
+}
+FIVE, NINE, _, TWENTY = LINES.values()
+
+
+def credit(line: Line, seed: int, skew: float = 0.5) -> Credit:
     """Both classes are dealt to the owners by draws of Dirichlet(skew)."""
-    rng, whole = np.random.default_rng(seed), _rows()
+    rng, whole = np.random.default_rng(seed), line.rows()
     order = rng.permutation(len(whole.y))
-    reference, hidden, rest = np.split(order, [REFERENCE, REFERENCE + HIDDEN])
-    dealt: list[list[int]] = [[] for _ in range(OWNERS)]
+    reference, hidden, rest = np.split(order, [REFERENCE, REFERENCE + line.hidden])
+    dealt: list[list[int]] = [[] for _ in range(line.owners)]
     for kind in (0, 1):
         places = rest[whole.y[rest] == kind]
-        cuts = (np.cumsum(rng.dirichlet([skew] * OWNERS))[:-1] * len(places)).astype(int)
+        cuts = (np.cumsum(rng.dirichlet([skew] * line.owners))[:-1] * len(places)).astype(int)
         for owner, part in enumerate(np.split(places, cuts)):
             dealt[owner] += part.tolist()
     given = [np.array(places or [rest[owner]]) for owner, places in enumerate(dealt)]
     taken = [Rows(whole.x[one], whole.y[one]) for one in (*given, reference, hidden)]
-    return Credit(taken[:OWNERS], *taken[OWNERS:])
+    return Credit(taken[: line.owners], *taken[line.owners :])
 
 
 def trained(base: Model, own: Rows, seed: int) -> Model:
@@ -157,99 +186,131 @@ ATTACKS: dict[str, Callable[[Seen], Vector]] = {
 # --- rounds ----------------------------------------------------------------------------------------------------------------------
 
 
+ANY_TERMS: Any = SimpleNamespace(min_sum=cell_formulas.LEAST_IN_CELL)
+
+
 @dataclass
 class SmallPlay:
-    """`best` is a loss by round. The last of the owners attacks, where one does."""
+    """`best` is a loss by round. The last `bad` of the owners attack; `paid` is what each has of the fall, by both splits."""
 
     problem: Credit
-    attack: Callable[[Seen], Vector] | None
-    owners: int = OWNERS
+    attack: Callable[[Seen], Vector] | None = None
+    bad: int = 0
+    reference: bool = True
     seed: int = 0
     best: list[int] = field(default_factory=list)
     radius: int = 10**9
 
     def play(self, rounds: int = ROUNDS) -> SmallPlay:
-        base = best_model = np.zeros(DIMS, np.float32)
-        first = least = loss(base, self.problem.hidden)
-        streak = 0
+        owners, dims = len(self.problem.owners), self.problem.hidden.x.shape[1]
+        order = Random(f"cells {self.seed}").sample(range(owners), owners)
+        places = cell_formulas.dealt(owners, cell_formulas.cells_of(ANY_TERMS, owners, owners))
+        self.cells = [sorted(order[place] for place in cell) for cell in places]
+        self.paid = {split: [0] * owners for split in ("equal", "half")}
+        base = best_model = np.zeros(dims, np.float32)
+        first = least = before = loss(base, self.problem.hidden)
+        streak, points, gains = 0, [0] * owners, [0] * owners
         for number in range(self.seed * 1_000 + 1, self.seed * 1_000 + 1 + rounds):
-            found, model, step = self._measured(base, number)
+            losses, found, model, step = self._measured(base, number)
+            for place, cell in enumerate(self.cells):
+                for owner in cell:
+                    points[owner] += 1
+                    gains[owner] += cell_formulas.gained(before, losses[place + 1], len(cell)) if len(self.cells) > 1 else 0
             if found < least:
+                self._pay(least - found, points, gains)
                 best_model = base = model
-                least, streak, self.radius = found, 0, cell_formulas.next_radius(self.radius, step)
+                least, before, streak, self.radius = found, found, 0, cell_formulas.next_radius(self.radius, step)
             elif found <= least + first // 20 and streak + 1 < PATIENCE:
-                base, streak, self.radius = model, streak + 1, cell_formulas.next_radius(self.radius, step)
+                base, before, streak = model, found, streak + 1
+                self.radius = cell_formulas.next_radius(self.radius, step)
             else:
-                base, streak, self.radius = best_model, 0, cell_formulas.shorter_radius(self.radius)
+                base, before, streak, self.radius = best_model, least, 0, cell_formulas.shorter_radius(self.radius)
+            if streak == 0:
+                points, gains = [0] * owners, [0] * owners
             self.best.append(least)
         return self
 
-    def _measured(self, base: Model, number: int) -> tuple[int, Model, int]:
-        """The least loss of all candidates, as an honest panel finds it."""
-        found = list[tuple[int, int, Model, int]]()
+    def _pay(self, pot: int, points: Sequence[int], gains: Sequence[int]) -> None:
+        for split, parts in (("equal", formulas.shares(pot, points)), ("half", cell_formulas.half_shares(pot, points, gains))):
+            self.paid[split] = [one + part for one, part in zip(self.paid[split], parts, strict=True)]
+
+    def _measured(self, base: Model, number: int) -> tuple[list[int | None], int, Model, int]:
+        """As an honest panel finds it: the least loss of each direction, and that of all, with its model and step."""
+        losses, found = list[int | None](), list[tuple[int, int, Model, int]]()
         for way in candidates.directions(self._sums(base, number)):
-            for step in STEPS:
-                model = candidates.candidate(base, way, self.radius, step)
-                if model is not None:
-                    found.append((loss(model, self.problem.hidden), len(found), model, step))
+            models = [(candidates.candidate(base, way, self.radius, step), step) for step in STEPS]
+            told = [(loss(model, self.problem.hidden), model, step) for model, step in models if model is not None]
+            losses.append(min((one for one, _, _ in told), default=None))
+            found += [(one, len(found) + n, model, step) for n, (one, model, step) in enumerate(told)]
         least, _, model, step = min(found, key=lambda one: one[:2])
-        return least, model, step
+        return losses, least, model, step
 
     def _sums(self, base: Model, number: int) -> sums.Sums:
-        owners = self.problem.owners[: self.owners]
+        owners = self.problem.owners
         sent = [_x(base, trained(base, own, number), number) for own in owners]
         if self.attack is not None:
-            sent[-1] = self.attack(Seen(base, sent[:-1], owners[-1], number))
+            honest = sent[: len(owners) - self.bad]
+            sent = honest + [self.attack(Seen(base, honest, own, number)) for own in owners[len(honest) :]]
         place = AttemptPlace(bytes(32), bytes(32), number % 1_000, number)
-        summed = _cell(place, sent, number)
+        summed = [
+            sums.CellSum(k, len(cell), _cell(place, k, [sent[one] for one in cell], number)) for k, cell in enumerate(self.cells, 1)
+        ]
         rho = tuple(int(n) for n in _x(base, trained(base, self.problem.reference, number), number))
-        return sums.Sums((sums.CellSum(1, len(sent), summed),), rho if candidates.is_small_reference(rho) else None)
+        return sums.Sums(tuple(summed), rho if self.reference and candidates.is_small_reference(rho) else None)
 
 
-def _cell(place: AttemptPlace, sent: Sequence[Vector], number: int) -> tuple[int, ...]:
+def _cell(place: AttemptPlace, cell: int, sent: Sequence[Vector], number: int) -> tuple[int, ...]:
     """What three aggregators make of the files: each is opened and proved, then all are summed."""
-    shape, beacon, seeds, masked = proof.proof_shape(DIMS), number.to_bytes(32, "big"), list[dict[int, bytes]](), []
+    dims = len(sent[0])
+    shape, beacon, seeds, masked = proof.proof_shape(dims), number.to_bytes(32, "big"), list[dict[int, bytes]](), []
     for owner, x in enumerate(sent):
-        member = bytes([owner]) * 20
-        file = files.small_file(place, member, KEYS, x, Random(f"{number} {owner}").randbytes)
-        masked.append(files.read_small(file, place, member, DIMS))
+        member = bytes([cell, owner]) * 10
+        file = files.small_file(place, member, KEYS, x, Random(f"{number} {cell} {owner}").randbytes)
+        masked.append(files.read_small(file, place, member, dims))
         seeds.append({})
         for seat in (1, 2):
             seeds[-1] |= open_seeds(file, place, member, seat, PRIVATES[seat - 1], secret=True)
-        _prove(file, place, member, seeds[-1], beacon)
-    sigma = sums.cell_sigma(cell_formulas.least_noise(DIMS), again=False)
-    pinned = [sums.mask_of_cell(place, beacon, shape, 1, mask, [one[mask] for one in seeds], sigma) for mask in (1, 2, 3)]
+        _prove(file, place, member, seeds[-1], beacon, dims)
+    sigma = sums.cell_sigma(cell_formulas.least_noise(dims), again=False)
+    pinned = [sums.mask_of_cell(place, beacon, shape, cell, mask, [one[mask] for one in seeds], sigma) for mask in (1, 2, 3)]
     return sums.cell_sum(shape, masked, pinned)
 
 
-def _prove(file: bytes, place: AttemptPlace, member: bytes, seeds: dict[int, bytes], beacon: bytes) -> None:
-    shape, challenges = proof.proof_shape(DIMS), files.challenges_of(file, place, member, DIMS)
-    r, first = proof.query(query_digest(place, beacon), shape), files.read_small(file, place, member, DIMS)
+def _prove(file: bytes, place: AttemptPlace, member: bytes, seeds: dict[int, bytes], beacon: bytes, dims: int) -> None:
+    shape, challenges = proof.proof_shape(dims), files.challenges_of(file, place, member, dims)
+    r, first = proof.query(query_digest(place, beacon), shape), files.read_small(file, place, member, dims)
     masks = [proof.view(shape, numbers.stream_numbers(seeds[n], shape.size), challenges, r, masked=False) for n in (1, 2, 3)]
     opened = reduce(numbers.subtract, masks, proof.view(shape, first, challenges, r, masked=True))
     assert proof.is_proved(shape, opened), "an update that is no longer than it may be is proved"
 
 
-def shares(attack: str, seeds: Sequence[int], rounds: int = ROUNDS) -> list[float]:
-    """In percent of the fall of the hidden loss that the same owners reach without an attack; `absent`: without the bad one."""
-    found = []
-    for seed in seeds:
-        problem = credit(seed)
-        start = loss(np.zeros(DIMS, np.float32), problem.hidden)
-        quiet = SmallPlay(problem, None, seed=seed).play(rounds).best[-1]
-        few = OWNERS - 1 if attack == "absent" else OWNERS
-        reached = SmallPlay(problem, ATTACKS.get(attack), few, seed).play(rounds).best[-1]
-        found.append(100 * (start - reached) / (start - quiet))
-    return found
+@cache
+def _undisturbed(line: Line, seed: int, rounds: int, bad: int = 0) -> int:
+    """The loss that the owners reach without an attack, and without the last of them."""
+    problem = credit(line, seed)
+    left = replace(problem, owners=problem.owners[: line.owners - bad])
+    return SmallPlay(left, reference=line.reference, seed=seed).play(rounds).best[-1]
+
+
+def reached(line: Line, attack: str, seed: int, rounds: int = ROUNDS) -> tuple[float, float, float]:
+    """In percent: of the fall of the hidden loss that the same owners reach without an attack (`absent`: without the bad ones and
+    their data); and what the bad ones are paid of all, by equal shares and by half."""
+    problem = credit(line, seed)
+    start, quiet = loss(np.zeros(problem.hidden.x.shape[1], np.float32), problem.hidden), _undisturbed(line, seed, rounds)
+    if attack == "absent":
+        return 100 * (start - _undisturbed(line, seed, rounds, line.bad)) / (start - quiet), 0.0, 0.0
+    played = SmallPlay(problem, ATTACKS[attack], line.bad, line.reference, seed).play(rounds)
+    equal, half = (100 * sum(one[-line.bad :]) / max(1, sum(one)) for one in played.paid.values())
+    return 100 * (start - played.best[-1]) / (start - quiet), equal, half
 
 
 def main() -> None:
-    for attack in ("absent", *ATTACKS):
-        found = shares(attack, range(8))
-        print(
-            f"| {attack} | {np.mean(found):.0f} ({min(found):.0f}) | {sum(one >= 80 for one in found)} of {len(found)} |",
-            flush=True,
-        )
+    for name, line in LINES.items():
+        seeds = range(8 if line.owners < 20 else 4)
+        for attack in ("absent", *ATTACKS):
+            shares, equal, half = zip(*(reached(line, attack, seed) for seed in seeds), strict=True)
+            told = f"{np.mean(shares):.0f} ({min(shares):.0f}) | {sum(one >= 80 for one in shares)} of {len(shares)}"
+            print(f"| {name} | {attack} | {told} | {np.mean(equal):.0f} / {np.mean(half):.0f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ federations; who is silent, lies or begins again; what leaves a node, and to who
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -26,7 +26,9 @@ from learningchain.client.contracts.federation.roles.quiet_runs import LAST
 from learningchain.client.contracts.federation.roles.runs import run_name
 from learningchain.client.contracts.federation.small_tasks import MakeSmall, SumSmallMasks, ViewShares
 from learningchain.client.work.events import Computed, Submit
-from tests.federation_nodes import MACHINES, FedNode, FedWorld, values_in
+from learningchain.sandbox import RunSpec
+from tests.federation_attacks import small_rounds
+from tests.federation_nodes import MACHINES, FedNode, FedWorld, file_of, model_file, values_in
 from tests.unit.job_kit import CHAIN_ID
 from tests.unit.test_federation_audit import FilesOfNode
 
@@ -156,6 +158,49 @@ def test_owners_of_two_cells_train_to_the_target_and_half_is_paid_by_cells() -> 
     assert {len(one) for one in events(world, "fed.directions")} == {2 + 2 * 5}
     paid = [{world.paid(who) for who in cell} for cell in cells]
     assert all(max(one) - min(one) <= 2 * len(world.owners) * world.now.r for one in paid), "members of one cell are paid alike"
+
+
+class OverCredit(FedWorld):
+    """Nine owners of German Credit, of whom the last `bad` send the opposite of what they learn."""
+
+    def __init__(self, seed: int, bad: int) -> None:
+        self.problem, self.bad = small_rounds.credit(small_rounds.NINE, seed), bad
+        more = {"dims": 19, "dp_milli": 264, "clip": 10**9, "max_members": 9, "rounds": 20, "target": 1, "patience": 3}
+        super().__init__(**NINE | more)
+
+    def trained(self, node: FedNode, spec: RunSpec) -> bytes:
+        base, rows = values_in(self.store.read(file_of(spec, "model"))), self.problem.reference
+        if node.me in self.owners:
+            rows = self.problem.owners[self.owners.index(node.me)]
+        local = small_rounds.trained(base, rows, len(node.runs))
+        return model_file(2 * base - local if node.me in self.owners[len(self.owners) - self.bad :] else local)
+
+    def measured(self, spec: RunSpec) -> Sequence[int]:
+        return self._losses(values_in(self.store.read(file_of(spec, "model"))))
+
+    def all_measured(self, spec: RunSpec) -> list[Sequence[int]]:
+        raw, size = self.store.read(file_of(spec, "models")), self.terms.size
+        return [self._losses(values_in(raw[at : at + size])) for at in range(0, len(raw), size)]
+
+    def _losses(self, model: Any) -> list[int]:
+        return [small_rounds.loss(model, small_rounds.Rows(x[None], y[None])) for x, y in zip(*self._hidden, strict=True)]
+
+    @property
+    def _hidden(self) -> tuple[Any, Any]:
+        return self.problem.hidden.x, self.problem.hidden.y
+
+
+@FULL
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_two_of_nine_that_send_the_opposite_cost_a_fifth_at_most_and_are_paid_as_others(seed: int) -> None:
+    """German Credit, twenty rounds; docs/federation-attacks.md has the same without a ledger."""
+    quiet, world = OverCredit(seed, 0), OverCredit(seed, 2)
+    for one in (quiet, world):
+        one.run()
+        assert EndReason(one.now.end) is EndReason.ROUNDS and not voids(one) and not one.ledger.refused
+    share = (world.now.initial - world.now.best) / (quiet.now.initial - quiet.now.best)
+    paid = sum(world.paid(one) for one in world.owners[7:]) / world.now.paid
+    assert share >= 0.8 and 0.5 * 2 / 9 < paid < 1.1 * 2 / 9
 
 
 DIRECTIONS = ["all", "cell 1", "cell 2", "the reference alone", "both, half way"]
