@@ -24,7 +24,7 @@ def serve(
 ) -> int:
     """Let this node be drawn to add up updates and to measure models, for fees. It needs the verifier flag, a declared machine
     and a box key, which a running verifier has by itself. With the setting federation.serve the node says on by itself. Silence of
-    who was drawn is a strike."""
+    who was drawn is a strike; an attempt that ends before its updates are judged pays nothing for files that were fetched."""
     if on == "show":
         found: FederationServing = common.ask(lambda node: node.federation_serving())
         text = f"This node serves federations; it has {found['duties']} duties now." if found["on"] else "It serves no federations."

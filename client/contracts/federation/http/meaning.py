@@ -85,12 +85,13 @@ def _pays_at_zero(terms: FederationTerms, now: FederationRecord) -> int:
     return max(0, formulas.due(terms, now.initial, min(0, now.initial)) - now.paid)
 
 
-def epsilon(terms: FederationTerms) -> float | None:
-    """Of the sums of all rounds together, at delta 1e-5; None without noise. Codes, norms and sketches are not covered."""
+def epsilon(terms: FederationTerms, sums: int = 0) -> float | None:
+    """Of so many sums, or of those of all rounds together, at delta 1e-5; None without noise. Codes, norms and sketches are not
+    covered."""
     if not terms.dp_milli:
         return None
-    sigma = terms.dp_milli / 1_000
-    return round(terms.rounds / (2 * sigma**2) + math.sqrt(2 * terms.rounds * math.log(1 / DELTA)) / sigma, 2)
+    many, sigma = sums or terms.rounds, terms.dp_milli / 1_000
+    return round(many / (2 * sigma**2) + math.sqrt(2 * many * math.log(1 / DELTA)) / sigma, 2)
 
 
 def warnings(terms: FederationTerms, members: int, vetted: int) -> list[str]:
@@ -114,7 +115,11 @@ def warnings(terms: FederationTerms, members: int, vetted: int) -> list[str]:
             "there is no noise (dp): an image that wants to can hide data in the update, so read its source or trust who made it"
         )
     elif not formulas.has_cells(terms):
-        found.append("the noise covers the sums; codes, the norm and the numbers that aggregators see are not covered")
+        seen = epsilon(terms, formulas.most_starts(terms.rounds) - 1)
+        found.append(
+            "the noise covers the sums; codes, the norm and the numbers that aggregators see are not covered, nor are sums of "
+            f"attempts that come to nothing: with all that aggregators may see epsilon is {seen:g}"
+        )
     if terms.vetted and vetted < terms.min_sum:
         found.append(
             f"{vetted} of {members} members carry the verifier flag, and {terms.min_sum} are needed before anything is summed"

@@ -36,7 +36,9 @@ def create(
         ),
     ],
     least: Annotated[int, Parameter(help="Answers that must agree on a value, else the row is referred to people.")] = 3,
-    most: Annotated[int, Parameter(help="Requests of one requester after which all is referred; 0: any number.")] = 0,
+    most: Annotated[
+        int, Parameter(help="Requests of one root after which all is referred, whichever of its accounts asked; 0: any number.")
+    ] = 0,
     wait: Wait = 30,
     common: Common = HERE,
 ) -> int:
