@@ -16,6 +16,8 @@ OF_A_CELL: Final = (
     "nobody can remove you from the cell but by closing; a sponsor whose image fails on your data three times can",
     "if you send nothing within the round's time in three of 16 attempts you are out of the cell for good; you may join again, "
     "and wait until four do",
+    "where one of the cell sends nothing, or what is not proved, nobody of it is summed or paid in that attempt: two of five who "
+    "take turns spoil four of sixteen attempts for good, and keep their places",
     "one bad owner of five can halve what is reached or stop it, and is paid like the others; the best model never gets worse",
     "use these data in this federation only: in a second one the sums of the two are compared, cosine 0.5 to 0.7",
     "the noise is a blur, no proof of privacy: epsilon is above 100",
@@ -26,6 +28,11 @@ OF_HALVES: Final = (
     "where so many of your cell go that fewer are left than a sum needs, three or more, you wait unpaid",
 )
 """To who joins, where the split is so."""
+OF_SEVERAL_AT_REST: Final = (
+    "where too few of two cells or more carry the verifier flag, sixteen of their members go on as one cell; who else is of them "
+    "is out by lot and waits, and is guessed as who leaves: cosine 0.4 from the sums before and after",
+)
+"""To who joins where the flag counts and more may be in than a cell has."""
 WITHOUT_REFERENCE: Final = (
     "there is no reference: two bad owners of twelve leave 93 to 108 % of what is reached without them and their data, four of "
     "sixteen 86 to 118 %, in the worst runs 76 and 64 %",

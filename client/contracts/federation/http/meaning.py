@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from learningchain.chain.contracts.federation import formulas
+from learningchain.chain.contracts.federation.cell_formulas import MOST_IN_CELL
 from learningchain.chain.contracts.federation.messages import AggregationRule, FederationTerms, PaySplit, Secrecy
 from learningchain.chain.contracts.federation.records import FederationPosting, FederationRecord, FederationState, MemberState
 from learningchain.chain.crypto import address
@@ -16,7 +17,7 @@ from learningchain.chain.host import VERIFIERS, Host
 from learningchain.chain.types import cid_text, format_credits, format_loss
 from learningchain.client.contracts.federation.http.ledger_views import Members, describe_terms
 from learningchain.client.contracts.federation.rule_warnings import screening_warnings
-from learningchain.client.contracts.federation.small_words import OF_A_CELL, OF_HALVES, WITHOUT_REFERENCE
+from learningchain.client.contracts.federation.small_words import OF_A_CELL, OF_HALVES, OF_SEVERAL_AT_REST, WITHOUT_REFERENCE
 from learningchain.client.schema.render import Json
 
 SKETCH_ROWS, REFERENCE_ROWS = 64, 2
@@ -99,6 +100,7 @@ def warnings(terms: FederationTerms, members: int, vetted: int) -> list[str]:
     found: list[str] = []
     if formulas.has_cells(terms):
         found += [*OF_A_CELL, *OF_HALVES] if terms.split == PaySplit.HALF else OF_A_CELL
+        found += OF_SEVERAL_AT_REST if terms.vetted and terms.max_members > MOST_IN_CELL else ()
     elif terms.secrecy == Secrecy.OPEN:
         found.append("secrecy is open: three drawn aggregators read this node's update of every round as it is")
     elif terms.min_sum == 2:
