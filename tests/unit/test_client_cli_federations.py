@@ -536,6 +536,12 @@ async def test_who_watches_sees_what_is_fetched_for_the_federation(away: bool, m
     assert "cid-cd" not in shown
 
 
+def test_who_watches_reads_accounts_and_no_program_s_list() -> None:
+    event = cast("Any", {"topic": "fed.cell", "data": {"cell": 1, "members": ["lc1a", "lc1b (you)"]}})
+    line = watching.Story("own", verbose=False).take(event).line
+    assert line is not None and line.startswith("cell 1 is drawn: lc1a, lc1b (you); ")
+
+
 def rendered(parts: list[Any]) -> str:
     console = Console(width=200, file=StringIO())
     console.print(*parts)

@@ -233,8 +233,9 @@ class Story:
         words = _WORDS.get(topic) or (_STEPS.get(topic) if self._verbose else None)
         if words is None:
             return None
+        said = {name: ", ".join(map(str, one)) if isinstance(one, list) else one for name, one in data.items()}
         try:
-            return words.format_map(data)
+            return words.format_map(said)
         except KeyError:
             return topic.replace(".", " ")
 
