@@ -4,7 +4,8 @@
 image.tar           the image, as a docker-archive
 model.safetensors   the initial model
 schema.json         what the owners' tables hold, for `learningchain data add --schema` and for whoever joins
-rows.json           what a row may hold that the trained model is asked about, for `learningchain model register`
+rows.json           what a row may hold that the trained model is asked about, for `learningchain fed deploy --schema`
+sample.jsonl        rows to ask it about
 train.csv           all rows that owners may have
 owner1, owner2 ...  a folder for each owner, with its own share of these rows (--owners)
 README.md           what a sponsor and what an owner types with these files
@@ -13,6 +14,7 @@ README.md           what a sponsor and what an owner types with these files
 from __future__ import annotations
 
 import argparse
+import csv
 import importlib
 import importlib.metadata
 import json
@@ -42,6 +44,7 @@ from learningchain.sandbox.image_writer import ImageBuildError
 
 HERE = Path(__file__).parent
 SEED = 1
+SAMPLED = 3
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,13 @@ def found_in(folder: Path) -> Iterator[None]:
         sys.path.remove(str(folder))
 
 
+def sample(inputs: list[dict[str, Any]], table: bytes) -> str:
+    """The first rows of a table as a model is asked about them, a line each."""
+    reads = [{"BYTES": str, "FP32": float, "FP64": float}.get(one["datatype"], int) for one in inputs]
+    rows = list(csv.reader(table.decode().splitlines()))[1 : 1 + SAMPLED]
+    return "".join(json.dumps([read(cell) for read, cell in zip(reads, row, strict=False)]) + "\n" for row in rows)
+
+
 README = """\
 # {name}: a federation to try
 
@@ -197,6 +207,20 @@ As each owner, on a node of its own, with a folder of its own (owner1, owner2 ..
     learningchain data add cases {folder}/owner1 --schema {folder}/schema.json
     learningchain fed join latest cases
     learningchain fed watch latest
+
+Once the federation is over the sponsor offers the best model, and prints its own address for those who serve it:
+
+    learningchain fed deploy latest --name {name} --kind class --classes {classes} --row-time 500ms --start-time 60s \\
+        --schema {folder}/rows.json --sample {folder}/sample.jsonl
+    learningchain id --address
+
+On three nodes or more, none of which is to ask, with that address in the place of SPONSOR:
+
+    learningchain model serve SPONSOR/{name}
+
+And the sponsor asks, as everybody else may who says SPONSOR/{name}:
+
+    learningchain predict {name} --file {folder}/sample.jsonl
 
 The whole way on one machine: docs/start-data.md.
 """
@@ -221,8 +245,10 @@ def main(argv: list[str]) -> int:
         print(build(name, folder / "image.tar"))
         (folder / "model.safetensors").write_bytes(model_bytes(initial(name)))
         (folder / "schema.json").write_text(json.dumps(data_schema(name), indent=1))
-        (folder / "rows.json").write_text(json.dumps(rows_schema(name), indent=1))
-        training = split_rows(name)[0]
+        asked = rows_schema(name)
+        (folder / "rows.json").write_text(json.dumps(asked, indent=1))
+        training, evaluated = split_rows(name)
+        (folder / "sample.jsonl").write_text(sample(asked["inputs"], evaluated))
         (folder / "train.csv").write_bytes(training)
         people = [f"owner{number}" for number in range(1, given.owners + 1)] + ["sponsor"] * one.reference
         for who, share in zip(people, dealt(training, len(people), seed=1, skew=4.0), strict=True):
@@ -233,6 +259,7 @@ def main(argv: list[str]) -> int:
         told = {"own": own, "more": more, "round": round_time} | {
             "name": name,
             "folder": folder,
+            "classes": len(asked["classes"]),
             "target": one.target,
             "rounds": one.rounds,
             "params": one.params,

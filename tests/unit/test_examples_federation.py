@@ -23,7 +23,7 @@ from learningchain.client.contracts.prediction.http.model_schema import parse_sc
 from learningchain.examples.federation import build, logistic
 from learningchain.examples.federation.deal import dealt, flipped
 from learningchain.examples.federation.federated import model_bytes
-from learningchain.examples.tabular import BAD_INPUT, MODEL_INVALID, UNSUPPORTED, read_table
+from learningchain.examples.tabular import BAD_INPUT, MODEL_INVALID, UNSUPPORTED, features, read_table
 from learningchain.sandbox.losses import parse_losses
 
 NAME = "breast-cancer"
@@ -225,6 +225,9 @@ def test_what_a_sponsor_types_for_a_small_model_has_what_cells_need(tmp_path: Pa
     typed = (tmp_path / "README.md").read_text()
     assert " --reference cases" in typed and "--round-time 10m" in typed and (tmp_path / "sponsor" / "cases.csv").is_file()
     assert typed.index("fed serve on") < typed.index("fed open"), "without nodes that serve none is opened"
+    fields = json.loads((tmp_path / "rows.json").read_text())["inputs"]
+    for line in (tmp_path / "sample.jsonl").read_text().splitlines():
+        assert len(features(fields, json.loads(line))) == build.initial("credit-numbers")["weights"].size, "it is a row"
 
 
 def test_owners_get_every_row_once_and_see_different_cases() -> None:
