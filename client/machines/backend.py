@@ -190,7 +190,8 @@ class MachinesBackend:
         return 1 + self.hub.evaluators()
 
     def troubles(self) -> list[str]:
-        return self.hub.troubles()
+        rests = self.leases.resting() if self.leases is not None else ""
+        return [*self.hub.troubles(), *([rests] if rests else [])]
 
     def leave(self) -> None:
         if self.leases is not None:

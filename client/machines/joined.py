@@ -8,18 +8,13 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from learningchain.client.machines import frames as f
+from learningchain.client.machines.rests import LossRecord
 from learningchain.sandbox import DataSet, ImageLimits, OutputFile, Progress, RunResult, RunSpec, RunStatus
 from learningchain.sandbox.backend import OnCheckpoint
 from learningchain.sandbox.phases import CHECKPOINT
-
-MANY_LOSSES: Final = 3
-LOSSES_S: Final = 86_400.0
-"""A machine that lost runs so often within this time rests: what it loses is excused, and a job has no end of excuses."""
-REST_S: Final = 600.0
-"""The first rest; each further loss within that time doubles it."""
 
 
 @dataclass(eq=False)
@@ -107,9 +102,7 @@ class JoinedMachine:
     runs: dict[str, RemoteRun] = field(default_factory=dict)
     trouble: str = ""
     trouble_until: float = 0.0
-    losses: list[float] = field(default_factory=list)
-    """When it lost runs, however many at once; `rests_until` follows from that."""
-    rests_until: float = 0.0
+    losses: LossRecord = field(default_factory=LossRecord)
     bulk: int = 0
     lost: asyncio.TimerHandle | None = None
 
@@ -123,18 +116,14 @@ class JoinedMachine:
 
     def resting(self, now: float) -> str:
         """Why it takes no run although it is there and says that all is well; empty where it does not rest."""
-        if now >= self.rests_until:
-            return ""
-        rest_s = self.rests_until - self.losses[-1]
-        return f"it lost its runs {len(self.losses)} times within a day, and takes none for {rest_s / 60:g} minutes"
+        rest_s = self.losses.rest_s(now)
+        lost = f"it lost its runs {len(self.losses.losses)} times within a day"
+        return f"{lost}, and takes none for {rest_s / 60:g} minutes" if rest_s else ""
 
     def lose(self, runs: Iterable[RemoteRun], why: str, now: float) -> None:
         """These are over since it, or what it had of them, is gone. One that starts again and again is left alone for a while."""
-        if not sum(run.fail(why, lost=True) for run in runs):
-            return
-        self.losses = [*[at for at in self.losses if now - at < LOSSES_S][-f.MAX_HELD :], now]
-        if (more := len(self.losses) - MANY_LOSSES) >= 0:
-            self.rests_until = now + min(REST_S * 2**more, LOSSES_S)
+        if sum(run.fail(why, lost=True) for run in runs):
+            self.losses.add(now)
 
     def send(self, message: f.FromNode) -> None:
         """Frames to a machine are few and small; one that takes none loses its connection by its own silence."""

@@ -6,6 +6,7 @@
 The engine queues and places. A lease that would begin too late is not asked for, and the node's own engine takes the run. A lease
 is noted in a file before it is asked for: the node's next start goes on with those whose runs go on, and ends the others. What the
 engine says of its end counts at once, whatever its process still does: the machine is removed, and what it brings later is refused.
+A cluster whose leases come to nothing one after the other rests, as a machine does that loses its runs (`rests`).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from learningchain.client.machines.hub import ENDING_S, SLOWEST, MachineHub
 from learningchain.client.machines.joined import ImageArchive, LeasedFor
 from learningchain.client.machines.lease_file import LeaseOrder
 from learningchain.client.machines.placing import ASIDE_MB
+from learningchain.client.machines.rests import LossRecord
 from learningchain.client.machines.slurm import WARN_S, LeaseNews, LeaseShape, LeaseStanding, Slurm, SlurmError
 from learningchain.sandbox import RunResult, RunSpec, RunStatus
 
@@ -91,6 +93,8 @@ class Leases:
         self._noting = asyncio.Lock()
         self._watching = False
         self._failures = 0
+        self._losses, self._lost_by = LossRecord(), ""
+        """Leases in a row of which none came to take its run, and what the last came to."""
         self.leaving = False
 
     async def recall(self, kept: Collection[str]) -> None:
@@ -105,6 +109,13 @@ class Leases:
     async def take(self, spec: RunSpec, archive: ImageArchive, cancel: threading.Event) -> Lease | RunResult | None:
         """A lease whose machine waits for this run; None where there is none to be had, and it can run here; a result where it came
         to nothing."""
+        until = self._now() + self._terms.queue_max_s
+        while spec.devices and self.resting() and self._now() < until and not (cancel.is_set() or self.leaving):
+            await asyncio.sleep(PAUSE_S)  # it can run nowhere else, and waits as it would in the queue
+        if cancel.is_set() or self.leaving:
+            return self._called_off(cancel)
+        if why := self.resting():
+            return _not_to_be_had(spec, why)
         try:
             shape = shape_of(spec, archive.size)
             start = await self._engine.try_out(shape)
@@ -178,22 +189,41 @@ class Leases:
         while True:
             trouble = self._hub.trouble_of(lease.name)
             if trouble == "":
+                self._losses.clear()
                 log.info("a lease is there", lease=lease.name, run=lease.run, waited_s=round(self.waited_s(lease), 1))
                 return None
             if trouble:
-                return _came_to_nothing(f"the lease {lease.name}: {trouble}", excused=excused)
+                return self._lost(lease, trouble, excused=excused)
             if lease.ended:
                 said = await asyncio.to_thread(self._last_words, lease.name)
-                return _came_to_nothing(f"the lease {lease.name}: {lease.ended}" + (f"; it wrote: {said}" if said else ""))
+                return self._lost(lease, lease.ended + (f"; it wrote: {said}" if said else ""))
             if cancel.is_set() or self.leaving:
-                status = RunStatus.CANCELLED if cancel.is_set() else RunStatus.ENGINE_ERROR
-                return RunResult(status=status, reason="cancelled" if cancel.is_set() else "the node is stopping")
+                return self._called_off(cancel)
             if not began and lease.news is not None and lease.news.standing is LeaseStanding.RUNNING:
                 began, until = True, self._now() + SELF_TEST_S
             if self._now() > until:
-                what = "its program did not come to the node" if began else f"it waited for its start, {self._why(lease)}"
-                return _came_to_nothing(f"the lease {lease.name}: {what} within {until - lease.asked:.0f} s")
+                within = f"within {until - lease.asked:.0f} s"
+                if began:
+                    return self._lost(lease, f"its program did not come to the node {within}")
+                return _came_to_nothing(f"the lease {lease.name}: it waited for its start, {self._why(lease)} {within}")
             await asyncio.sleep(PAUSE_S)
+
+    def _lost(self, lease: Lease, why: str, *, excused: bool = True) -> RunResult:
+        """It had its machine, or was to have it, and its program took no run. Several that were asked for together are one loss."""
+        if not self._losses.losses or lease.asked > self._losses.losses[-1]:
+            self._losses.add(self._now())
+            self._lost_by = why
+        return _came_to_nothing(f"the lease {lease.name}: {why}", excused=excused)
+
+    def _called_off(self, cancel: threading.Event) -> RunResult:
+        status = RunStatus.CANCELLED if cancel.is_set() else RunStatus.ENGINE_ERROR
+        return RunResult(status=status, reason="cancelled" if cancel.is_set() else "the node is stopping")
+
+    def resting(self) -> str:
+        """Why no lease is asked for although there may be some; empty where the cluster does not rest."""
+        rest_s = self._losses.rest_s(self._now())
+        lost = f"its last {len(self._losses.losses)} jobs took no run, the last one: {self._lost_by}"
+        return f"the cluster rests: {lost}. None is asked for within {rest_s / 60:g} minutes" if rest_s else ""
 
     def _why(self, lease: Lease) -> str:
         return "and the engine did not say why" if lease.news is None else lease.news.why

@@ -14,11 +14,11 @@ PING_S, SILENT_S, LOST_S, LOOK_S = 2.0, 6.0, 15.0, 2.0
 
 
 def hurry() -> None:
-    from learningchain.client.machines import frames, hub, joined, leases
+    from learningchain.client.machines import frames, hub, leases, rests
 
     frames.PING_S, frames.SILENT_S = PING_S, SILENT_S  # type: ignore[misc]
     hub.LOST_S, leases.LOOK_S = LOST_S, LOOK_S  # type: ignore[misc]
-    joined.REST_S = 0.0  # type: ignore[misc]  # a machine that a test kills again and again goes on
+    rests.REST_S = 0.0  # type: ignore[misc]  # a machine that a test kills again and again goes on
 
 
 def main() -> int:

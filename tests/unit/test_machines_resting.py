@@ -11,7 +11,7 @@ import pytest
 
 from learningchain.client.machines import frames as f
 from learningchain.client.machines import hub as hub_module
-from learningchain.client.machines.joined import LOSSES_S, MANY_LOSSES, REST_S
+from learningchain.client.machines.rests import LOSSES_S, MANY_LOSSES, REST_S
 from learningchain.client.work.prepared import PreparedEngine
 from learningchain.sandbox import RunStatus
 from tests.unit.machines_kit import Site, a_site, spec

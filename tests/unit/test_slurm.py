@@ -29,6 +29,7 @@ from learningchain.client.machines.book import MachineBook
 from learningchain.client.machines.lease_file import read_lease
 from learningchain.client.machines.leases import Leases, LeaseTerms, shape_of
 from learningchain.client.machines.program import MachineProgram, _shorter, join
+from learningchain.client.machines.rests import MANY_LOSSES, REST_S
 from learningchain.client.machines.slurm import HANDED_ON, LeaseNews, LeaseShape, LeaseStanding, Slurm, SlurmError, SlurmTerms
 from learningchain.client.machines.trust import parse_token
 from learningchain.sandbox import RunResult, RunStatus, SandboxError
@@ -438,6 +439,62 @@ async def test_a_job_whose_program_is_missing_says_what_it_wrote(cluster: Cluste
     result = await running
     assert result.status is RunStatus.ENGINE_ERROR and "it wrote: exec: learningchain: not found" in result.reason
     await cluster.over()
+
+
+async def test_a_cluster_whose_jobs_take_no_run_rests_as_a_machine_does(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    leases, clock = cluster.leases, [1_000.0]
+    monkeypatch.setattr(leases, "_now", lambda: clock[0])
+
+    async def ends(count: int = 1) -> list[RunResult]:
+        """So many leases at a time end before their program comes."""
+        before = len(cluster.played.given("sbatch"))
+        cluster.played.queue("FAILED", "NonZeroExitCode")
+        runs = [asyncio.create_task(cluster.site.run(spec(run_id=f"train-{i}"))) for i in range(count)]
+        results = await asyncio.gather(*runs)
+        assert len(cluster.played.given("sbatch")) == before + count
+        await cluster.site.until(lambda: not leases._leases)
+        clock[0] += 1
+        return results
+
+    assert {(one.status, one.lost) for one in await ends(3)} == {(RunStatus.ENGINE_ERROR, True)}
+    await ends()
+    assert not leases.resting(), "three at a time are one loss"
+    await ends()
+    for rest_s in (REST_S, 2 * REST_S):
+        (told,) = cluster.site.backend.troubles()
+        assert f"None is asked for within {rest_s / 60:g} minutes" in told and "NonZeroExitCode" in told
+        asked = len(cluster.played.given("sbatch"))
+        clock[0] += rest_s - 2
+        assert (await cluster.site.run(spec())).status is RunStatus.OK and cluster.site.own.ran.pop() == "train-ok"
+        waits = asyncio.create_task(cluster.site.run(spec(run_id="train-gpu", devices=("slurm/gpu=0",))))
+        await asyncio.sleep(0.05)
+        assert not waits.done() and len(cluster.played.given("sbatch")) == asked, "it runs nowhere else, and waits"
+        clock[0] += 3
+        assert "NonZeroExitCode" in (await waits).reason and len(cluster.played.given("sbatch")) == asked + 1
+    clock[0] += 4 * REST_S
+    cluster.played.queue("PENDING")
+    (cluster.played.folder / "script").unlink()
+    running = asyncio.create_task(cluster.site.run(spec()))
+    await cluster.begins()
+    assert (await running).status is RunStatus.OK
+    await cluster.over()
+    await ends()
+    assert not leases.resting(), "one that came ended the row"
+
+
+async def test_a_training_that_waits_for_the_end_of_a_rest_can_be_called_off_and_has_an_end(cluster: Cluster) -> None:
+    gpu, cancel = spec(devices=("slurm/gpu=0",)), threading.Event()
+    for _ in range(MANY_LOSSES):
+        cluster.leases._losses.add(cluster.leases._now())
+    running = asyncio.create_task(cluster.site.run(gpu, cancel))
+    await asyncio.sleep(0.05)
+    assert not running.done()
+    cancel.set()
+    assert (await running).status is RunStatus.CANCELLED
+    cluster.leases._terms = structs.replace(cluster.leases._terms, queue_max_s=0.1)
+    result = await cluster.site.run(gpu)
+    assert (result.status, result.lost) == (RunStatus.ENGINE_ERROR, True) and "the cluster rests" in result.reason
+    assert not cluster.played.given("sbatch")
 
 
 async def test_a_training_that_is_called_off_in_the_queue_leaves_it(cluster: Cluster) -> None:
