@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from msgspec.structs import replace
 
+from learningchain.chain.contracts.federation import cell_formulas, cells, steps
 from learningchain.chain.contracts.federation import messages as m
 from learningchain.chain.contracts.federation.cells import LACKED
 from learningchain.chain.contracts.federation.records import EndReason, VoidReason
@@ -260,3 +263,31 @@ def test_where_the_block_of_a_draw_changed_a_flag_cells_are_taken_as_told() -> N
     audit = audit_federation(evidence)
     assert not wrong(audit)
     assert [one.attempt for one in audit.findings if (one.item, one.verdict) == ("cells", AuditVerdict.UNCHECKED)] == [6]
+
+
+# --- programs that execute otherwise ---------------------------------------------------------------------------------------------
+
+PROGRAMS: dict[str, tuple[Any, str, Callable[..., Any], str]] = {
+    "cells are dealt by accounts": (cells, "ticket", lambda *known: known[-1], "cells"),
+    "no new cell comes": (cells, "_newcomers", lambda federation: [], "cells"),
+    "who is silent misses nothing": (cells, "_miss", lambda *known: None, "misses"),
+    "a liar is not excluded": (cells, "_fails", lambda *known, **more: None, "excluded"),
+    "no cell gains": (steps, "_gain", lambda *known: None, "pay"),
+    "what was gained stays behind a payment": (steps, "clear_gains", lambda federation: None, "pay"),
+    "the radius stays": (steps, "keep_radius", lambda *known: None, "settlement"),
+    "the first direction is the round's": (cell_formulas, "chosen_direction", lambda losses: 0, "directions"),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program_that_executes_otherwise_is_found(name: str) -> None:
+    """As far as it comes: its blocks hold, since everybody ran it; what was signed gives something else."""
+    module, part, does, item = PROGRAMS[name]
+    with patch.object(module, part, does):
+        evidence = watched(partial(_as_far_as_it_comes, story))
+    assert item in wrong(audit_federation(evidence))
+
+
+def _as_far_as_it_comes(play: Callable[[], None]) -> None:
+    with suppress(AssertionError, StopIteration, KeyError):
+        play()
