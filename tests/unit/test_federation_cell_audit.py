@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from learningchain.chain.contracts.federation import cell_formulas, cells, steps
 from learningchain.chain.contracts.federation import messages as m
 from learningchain.chain.contracts.federation.cells import LACKED
-from learningchain.chain.contracts.federation.records import EndReason, VoidReason
+from learningchain.chain.contracts.federation.records import CellRecord, EndReason, VoidReason
 from learningchain.client.contracts.federation.audit.evidence import FederationEvidence
 from learningchain.client.contracts.federation.audit.findings import AuditVerdict
 from learningchain.client.contracts.federation.audit.judging import audit_federation
@@ -144,6 +144,18 @@ def record(**changes: Any) -> Tamper:
     return tamper
 
 
+def cell_record(change: Callable[[CellRecord], dict[str, Any]]) -> Tamper:
+    def tamper(evidence: FederationEvidence) -> None:
+        assert evidence.cells is not None
+        evidence.cells = replace(evidence.cells, **change(evidence.cells))
+
+    return tamper
+
+
+def first_member(**changes: Any) -> Tamper:
+    return cell_record(lambda cells: {"members": [replace(cells.members[0], **changes), *cells.members[1:]]})
+
+
 def twice(topic: str, nth: int = 0) -> Tamper:
     return events("fed." + topic, nth, lambda one: [one, one])
 
@@ -156,6 +168,10 @@ TAMPERED: dict[str, tuple[Tamper, set[str]]] = {
     "a place that another lost": (tell("gone.cell", 0, OTHER), {"cells"}),
     "a place that nobody lost": (drop("gone.cell"), {"cells"}),
     "a roster without one of a cell": (stranger, {"cells"}),
+    "a cell less in the record": (cell_record(lambda known: {"cells": known.cells[1:]}), {"cells"}),
+    "another row of attempts": (first_member(attempts=6), {"misses"}),
+    "one that lacked nothing": (cell_record(lambda known: {"lacked": [OTHER]}), {"excluded"}),
+    "a gain that stays": (first_member(gained=7), {"settlement"}),
     "another that missed": (tell("missed", 1, OTHER), {"misses"}),
     "missed for another reason": (tell("missed", 2, LACKED), {"misses"}),
     "a miss that was not told": (drop("missed", nth=1), {"misses"}),
@@ -209,7 +225,10 @@ TAMPERED: dict[str, tuple[Tamper, set[str]]] = {
 
 # What follows from a signed message follows otherwise, beside what was told of it.
 SIGNED: dict[str, tuple[Tamper, set[str]]] = {
-    "a bitmap that denies": (signed(m.HaveUpdates, lambda one: replace(one, files=b"\xfe\x01")), {"deciding", "misses"}),
+    "a bitmap that denies": (
+        signed(m.HaveUpdates, lambda one: replace(one, files=b"\xfe\x01")),
+        {"deciding", "misses", "excluded"},
+    ),
     "a file that nobody signed": (signed(m.CommitUpdate, lambda one: None), {"files", "deciding", "misses"}),
     "another sum of one": (
         signed(m.SumCells, lambda one: replace(one, models=[cid("else"), *one.models[1:]])),

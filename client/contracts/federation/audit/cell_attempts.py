@@ -28,7 +28,7 @@ from learningchain.chain.contracts.federation.messages import (
     SumCells,
     parts_seal,
 )
-from learningchain.chain.contracts.federation.records import FederationState, RosterEntry, VoidReason
+from learningchain.chain.contracts.federation.records import MOST_LACKED, FederationState, RosterEntry, VoidReason
 from learningchain.client.contracts.federation.audit.attempts import AttemptsAudit, AuditedAttempt, counted_codes, most_alike
 from learningchain.client.contracts.federation.audit.cells import CellsAudit
 from learningchain.client.contracts.federation.audit.evidence import AuditStep
@@ -36,6 +36,8 @@ from learningchain.client.contracts.federation.audit.findings import AuditNotes,
 
 PROVED = "which update was proved the three aggregators alone could compute, and no file outlives its round"
 S = FederationState
+AGREE = 2
+"""Of three."""
 
 
 @dataclass
@@ -80,6 +82,7 @@ class CellAttempts(AttemptsAudit):
         self._cells, self._indexes = cells, indexes
         self._due, self._told = list[Told](), list[Told]()
         """Who is silent, differs, is excluded."""
+        self.lacked: list[bytes] = []
 
     def begin(self, r: int, number: int, roster: tuple[RosterEntry, ...]) -> None:
         self.current = AuditedCells(r, number, roster)
@@ -241,9 +244,18 @@ class CellAttempts(AttemptsAudit):
         if silent := [who for who in now.seats if who not in have]:
             self._fails(silent, [])
             return VoidReason.DISPUTE
+        self._note_lacks(now, have)
         now.shared = reduce(and_, have.values(), every)
         now.with_reference = all(said.reference for said in now.have.values())
         return None if now.whole(_those(now, now.shared)) else VoidReason.SPLIT
+
+    def _note_lacks(self, now: AuditedCells, have: dict[bytes, int]) -> None:
+        """Who alone lacked what the two others had."""
+        refers = [who for who in have if now.have[who].reference]
+        for who, own in have.items():
+            others = reduce(and_, (bits for other, bits in have.items() if other != who))
+            if others & ~own or (len(refers) == AGREE and who not in refers):
+                self.lacked = [*(one for one in self.lacked if one != who), who][-MOST_LACKED:]
 
     def _screen_ends(self, now: AuditedCells) -> VoidReason | None:
         side = self._agreed(now, PartStage.ROWS)

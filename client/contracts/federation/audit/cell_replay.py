@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from learningchain.chain.contracts.federation.messages import SumCells
+from learningchain.chain.contracts.federation.records import CellRecord, FederationRecord
 from learningchain.client.contracts.federation.arithmetic.places import AttemptPlace
 from learningchain.client.contracts.federation.audit.cell_attempts import AuditedCells, CellAttempts
 from learningchain.client.contracts.federation.audit.cells import CELL, GONE, OVER, CellsAudit
@@ -110,10 +111,23 @@ class CellReplay(Replay):
     def _finish(self) -> None:
         super()._finish()
         self._cells.judge()
-        record, money = self._evidence.record, self._money
-        if record is None or not record.r:
-            return
-        pairs = {"radius": (record.clip, money.clip), "base": (record.base, money.base), "model": (record.model, money.model)}
-        wrong = [f"the {name} of its record is another one than follows" for name, (told, due) in pairs.items() if told != due]
+        record, cells = self._evidence.record, self._evidence.cells
+        if record is not None and cells is not None and record.r:
+            self._judge_records(record, cells)
+
+    def _judge_records(self, record: FederationRecord, cells: CellRecord) -> None:
+        """What stands in the end, and no event tells."""
+        notes, money = self._notes, self._money
+        self._cells.judge_record(cells, money.indexes)
+        lacked = [] if cells.lacked == self._attempts.lacked else ["its record has others who alone lacked a file than follow"]
+        notes.judge("excluded", lacked, f"{len(cells.lacked)} alone lacked a file that two had, as their bitmaps say")
+        gained = {one.index: one.gained for one in cells.members if one.gained}
+        pairs = {
+            "radius": (record.clip, money.clip),
+            "base": (record.base, money.base),
+            "model": (record.model, money.model),
+            "gain of the cells": (gained, {money.indexes.get(who): gain for who, gain in money.gained.items() if gain}),
+        }
+        wrong = [f"the {name} in its record is another one than follows" for name, (told, due) in pairs.items() if told != due]
         fine = f"the radius stands as {money.clip}; base and model are the candidates that were chosen, or the best one"
-        self._notes.judge("settlement", wrong, fine)
+        notes.judge("settlement", wrong, fine)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from learningchain.chain.contracts.federation import cell_formulas
+from learningchain.chain.contracts.federation import cell_formulas, formulas
 from learningchain.chain.contracts.federation.messages import MOST_CELLS
-from learningchain.chain.contracts.federation.records import RosterEntry
+from learningchain.chain.contracts.federation.records import CellRecord, RosterEntry
 from learningchain.client.contracts.federation.audit.findings import AuditNotes, Told, parted
 
 CELL, OVER, GONE = "fed.cell", "fed.cell.over", "fed.gone.cell"
@@ -121,7 +121,7 @@ class CellsAudit:
         return {number: list(members) for number, members in self._cells.items() if self._is_enough(members, counts, least)}
 
     def _is_enough(self, members: Iterable[bytes], counts: dict[bytes, bool], least: int) -> bool:
-        found = [counts[who] for who in members]
+        found = [counts[who] for who in members if who in counts]
         return len(found) >= least and sum(found) >= self._notes.terms.min_sum
 
     def _ends(self, number: int) -> None:
@@ -155,3 +155,21 @@ class CellsAudit:
         if cell_formulas.is_gone(self._rows[who]) and any(who in members for members in self._cells.values()):
             self._lose(who)
             self.left(who)
+
+    # --- the record --------------------------------------------------------------------------------------------------------------
+
+    def judge_record(self, record: CellRecord, indexes: Mapping[bytes, int]) -> None:
+        """Cells and rows of the last attempts, as they stand in the end."""
+        told = {cell.number: formulas.of_bitmap(cell.members) for cell in record.cells}
+        due = {number: sum(1 << indexes.get(who, 0) for who in members) for number, members in self._cells.items()}
+        same = (record.numbered, told) == (self._numbered, due)
+        self._notes.judge(
+            "cells", [] if same else ["its record has other cells than follow"], f"its record has the {len(due)} that follow"
+        )
+        rows = {one.index: one.attempts for one in record.members}
+        wrong = [
+            f"the row of {who.hex()[:12]} stands otherwise"
+            for who, at in indexes.items()
+            if rows.get(at, 0) != self._rows.get(who, 0)
+        ]
+        self._notes.judge("misses", wrong, "the rows of the last attempts are those that follow")

@@ -12,7 +12,13 @@ from typing import Any
 from learningchain.chain.contracts.federation import CONTRACT, records
 from learningchain.chain.contracts.federation.formulas import has_cells
 from learningchain.chain.contracts.federation.messages import FederationTerms, OpenFederation, federation_id_of
-from learningchain.chain.contracts.federation.records import AttemptRoster, FederationMember, FederationRecord, RosterEntry
+from learningchain.chain.contracts.federation.records import (
+    AttemptRoster,
+    CellRecord,
+    FederationMember,
+    FederationRecord,
+    RosterEntry,
+)
 from learningchain.chain.contracts.membership import member_key
 from learningchain.chain.contracts.membership.indexes import is_available
 from learningchain.chain.host import BANNED, Account, Escrow, account_key, escrow_key
@@ -47,7 +53,7 @@ class AuditStep:
 class FederationEvidence:
     """`rosters` by attempt, as they stood after its start, and with cells after its draw. `flags`, with cells, by attempt: whether
     each member carried the flag at the draw, None where it was banned; of whom that block itself changed nothing is there.
-    `record`, `members` and `escrows` (bounty, fees; micro-credits): after the last step."""
+    `record`, `cells`, `members` and `escrows` (bounty, fees; micro-credits): after the last step."""
 
     chain_id: bytes
     federation: bytes = b""
@@ -57,6 +63,7 @@ class FederationEvidence:
     rosters: dict[int, tuple[RosterEntry, ...]] = field(default_factory=dict)
     flags: dict[int, dict[bytes, bool | None]] = field(default_factory=dict)
     record: FederationRecord | None = None
+    cells: CellRecord | None = None
     members: list[tuple[bytes, FederationMember]] = field(default_factory=list)
     escrows: tuple[int, int] = (0, 0)
 
@@ -83,6 +90,8 @@ class FederationWatch:
         self._keep_rosters(found, executed, state)
         record = state.get(records.federation_key(known.federation))
         known.record = record if isinstance(record, FederationRecord) else known.record
+        cells = state.get(records.cell_key(known.federation))
+        known.cells = cells if isinstance(cells, CellRecord) else known.cells
         known.members = members_of(state, known.federation) or known.members
         bounty, fees = records.bounty_escrow(known.federation), records.fee_escrow(known.federation)
         known.escrows = _held(state, bounty), _held(state, fees)
