@@ -25,6 +25,7 @@ from learningchain.client.contracts.federation.http.cell_views import describe_c
 from learningchain.client.contracts.federation.roles.quiet_runs import LAST
 from learningchain.client.contracts.federation.roles.runs import run_name
 from learningchain.client.contracts.federation.small_tasks import MakeSmall, SumSmallMasks, ViewShares
+from learningchain.client.contracts.federation.wishes import TrainWish
 from learningchain.client.work.events import Computed, Submit
 from learningchain.sandbox import RunSpec
 from tests.federation_attacks import small_rounds
@@ -263,6 +264,25 @@ def test_an_owner_that_serves_two_of_three_pauses_its_cell_and_is_out_after_thre
     assert missed == [(liar.me, LACKED)] * min(3, world.now.r) and not voids(world) and not world.paid(liar.me)
     lacked = world.ledger.get(records.cell_key(world.federation)).lacked
     assert 0 < len(lacked) <= 3 and not events(world, "fed.excluded")
+
+
+def test_a_node_sends_nothing_where_fewer_of_its_own_cell_carry_the_flag_than_it_demands() -> None:
+    """Of the federation eight others do, of its cell three."""
+    world = FedWorld(**NINE | {"rounds": 1, "target": 1})
+    world.run(lambda: world.state == FederationState.READY)
+    (four,) = [one[1:] for one in events(world, "fed.cell") if len(one) == 1 + 4]
+    careful = world.nodes[four[0]]
+    careful.wish(TrainWish(world.federation, "own", 4))
+    told, machine = set[str](), cast(Any, careful.machines["member"])
+
+    def summed() -> bool:
+        told.update(machine.why_not.values())
+        return bool(events(world, "fed.cells.summed"))
+
+    world.run(summed)
+    assert "3 other members of its cell carry the flag, and it was joined with at least 4" in told
+    sent = {one[1] for one in events(world, "fed.file")}
+    assert sent == set(world.owners) - {careful.me}
 
 
 def test_who_left_and_joined_again_becomes_a_new_cell_with_who_was_left_alone() -> None:

@@ -203,6 +203,8 @@ class Wild:
         self.play.begin(0)
         self.play.measured(FIRST)
         self.seen: set[S] = set()
+        self.voids: set[S] = set()
+        """In which states attempts came to nothing."""
         self.inside: dict[int, int] = {}
         self.several = False
 
@@ -226,6 +228,8 @@ class Wild:
                 getattr(self, self.state.name.lower())()
             if (self.state, self.play.read().deadline) == before and self.state not in (S.DRAW, S.ROWS):
                 self.play.pass_deadline()
+            if self.state == S.IDLE and before[0] < S.MEASURE:
+                self.voids.add(before[0])
         raise AssertionError(f"{self.play.name} does not end")
 
     def send(self, given: dict[str, Any]) -> None:
@@ -344,13 +348,14 @@ class Wild:
 
 
 def test_random_federations_with_cells_keep_their_money_and_end() -> None:
-    ends, seen, several = set[int](), set[S](), 0
+    ends, seen, voids, several = set[int](), set[S](), set[S](), 0
     for seed in range(60):
         wild = Wild(seed)
         wild.run()
         ends.add(wild.play.read().end)
-        seen |= wild.seen
+        seen, voids = seen | wild.seen, voids | wild.voids
         several += wild.several
     reached(seen >= {S.IDLE, S.READY, S.TRAIN, S.HAVE, S.SCREEN, S.SUM, S.MEASURE, S.OPEN}, f"states: {seen}")
+    reached(voids >= {S.READY, S.TRAIN, S.HAVE, S.SCREEN, S.SUM}, f"came to nothing in: {voids}")
     reached(several > 5, f"{several} with sums of two cells")
     assert {records.EndReason.REACHED, records.EndReason.ROUNDS, records.EndReason.CLOSED} <= ends, ends
