@@ -90,6 +90,15 @@ def test_members_that_a_stranger_brings_along_are_paid_for_by_the_opening() -> N
     assert kept(world) / burned(world) <= MOST_BYTES
 
 
+def test_sets_of_a_thousand_rounds_are_not_priced() -> None:
+    """What the specification leaves so (LC-FED-1): sets of two members on so many bases are 110,000 bytes beside 6,656 priced ones.
+    Each takes an attempt that was summed and a model that was measured, and their fees."""
+    terms = replace(FedWorld(owners=2).terms, rounds=1_000, max_members=2)
+    base = raw_cid(b"a base")
+    each = len(records.sets_key(bytes(32), base)) + len(encode(records.AcceptedSets(base, [b"\3"])))
+    assert (formulas.kept_bytes(terms), 1_000 * each) == (6_656, 110_000)
+
+
 # --- rob -------------------------------------------------------------------------------------------------------------------------
 
 
