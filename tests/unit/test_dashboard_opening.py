@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from learningchain.chain.contracts.federation.messages import ServeCells
 from learningchain.client.api.errors import RequestError
 from learningchain.client.contracts.federation.web.opening_pages import opening
 from tests.unit.api_kit import sha
 from tests.unit.dashboard_kit import Read, browsing
-from tests.unit.federation_play import OPENING, helpers_serve
+from tests.unit.federation_play import HELPERS, OPENING, helpers_serve
 from tests.unit.test_dashboard_uploads import Sender, archive
 
 NEW = "/dashboard/federations/new"
@@ -60,6 +61,31 @@ async def test_a_federation_is_opened_after_its_cost_and_only_then(tmp_path: Pat
         assert looked_after == [(opened["id"], True)]
         status, _ = await browser.send(sure)
         assert status == 409 and len(await browser.api.get("/v1/federations")) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, ["with fewer than 5 members and no reference nobody can tell"]),
+        ({"min_members": "10", "max_members": "20", "rule": "krum"}, ["86 % right answers", "rule krum turns away the farthest"]),
+        (
+            {"min_members": "12", "max_members": "20", "model_dims": "21", "model_size": "284", "split": ""},
+            ["four of sixteen 86 to 118 %", "owners who send noise", "could add up: of 6 and more"],
+        ),
+    ],
+    ids=["few", "krum", "cells"],
+)
+async def test_who_opens_by_the_form_reads_what_the_command_says(tmp_path: Path, changes: dict[str, str], says: list[str]) -> None:
+    """Before it is opened: what bad owners cost without a reference, and what a sponsor pays for."""
+    async with browsing(tmp_path) as browser:
+        ledger = browser.api.node.ledger
+        helpers_serve(ledger)
+        cells: dict[str, Any] = {name: ServeCells(True) for name in HELPERS}
+        assert set(ledger.block(**cells)) == {0}
+        _, page = await browser.get(NEW)
+        status, quote = await browser.send(page.form(NEW), None, **FIELDS | changes)
+        assert status == 200 and "It would be refused" not in quote.text
+        assert [text for text in says if text not in quote.text] == []
 
 
 async def test_image_and_model_are_uploaded_one_after_the_other_without_scripts(tmp_path: Path) -> None:

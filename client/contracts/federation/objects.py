@@ -363,6 +363,7 @@ class FederationsCalls(NodeObject, Generic[F]):
             content_name,
             encrypted,
             initial_model,
+            said_of_rules,
             said_of_secrecy,
             too_few,
         )
@@ -396,7 +397,10 @@ class FederationsCalls(NodeObject, Generic[F]):
                 why = f"The federation would be refused and was not sent: {refusal['message']}"
                 raise RejectedError(why, code=refusal["code"], name=refusal["name"])
             told = said_of_secrecy(first["dims"], secrecy, quote, test).format(terms="secrecy='open'")
-            for said in (told, too_few(quote)):
+            minds: list[str] = said_of_rules(
+                first["dims"], quote, min_members, reference=reference is not None, krum=rule == "krum"
+            )
+            for said in (told, *minds, too_few(quote)):
                 if said:
                     warnings.warn(said, stacklevel=2)
             for path in (archive, began, table, sealed):

@@ -1,5 +1,5 @@
 """What a sponsor offers, from its files: the model to begin from, a schema, hidden test data. What is said of the offer before it
-is sent. The command and Python share it."""
+is sent. The command, the dashboard and Python share it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from learningchain.client.contracts.federation.arithmetic.places import MASKS
-from learningchain.client.contracts.federation.small_words import OPEN_ALTHOUGH_SMALL, TO_SPONSOR
+from learningchain.client.contracts.federation.rule_warnings import screening_warnings
+from learningchain.client.contracts.federation.small_words import OPEN_ALTHOUGH_SMALL, TO_SPONSOR, WITHOUT_REFERENCE
 from learningchain.client.sdk.types import Json, UsageError
 
 if TYPE_CHECKING:
@@ -54,6 +55,15 @@ def said_of_secrecy(dims: int, wanted: str | None, quote: FederationQuote, hidde
         f"The model has {dims} values, and {{terms}} is taken. The aggregators of a round read each member's update as it is; "
         f"members are told before they join. {OPEN_ALTHOUGH_SMALL}"
     )
+
+
+def said_of_rules(dims: int, quote: FederationQuote, owners: int, *, reference: bool, krum: bool) -> list[str]:
+    """What bad owners cost the model by the rules that it is offered with, where that is much."""
+    from learningchain.chain.contracts.federation.messages import MASKED_DIMS
+
+    if dims < MASKED_DIMS and quote["secrecy"] == "sum":
+        return [] if reference else [*WITHOUT_REFERENCE]
+    return screening_warnings(owners, reference=reference, krum=krum)
 
 
 def _too_little(dims: int, aggregators: int, hidden: Path | None) -> Iterator[str]:

@@ -19,10 +19,10 @@ from learningchain.client.contracts.federation.offer import (
     content_name,
     encrypted,
     initial_model,
+    said_of_rules,
     said_of_secrecy,
     too_few,
 )
-from learningchain.client.contracts.federation.rule_warnings import screening_warnings
 from learningchain.client.keys.names import checked
 from learningchain.client.sdk.types import RejectedError
 
@@ -130,8 +130,6 @@ def open_(
         body["params"] = read_params(params)
     begin = initial_model(model)
     check_noise(dp, begin["dims"], min_members, force)
-    for text in screening_warnings(min_members, reference=reference is not None, krum=rule == "krum"):
-        common.out.note(f"Before you open it: {text}.")
     if schema is not None:
         check_schema(schema)
     own_name = None if name is None else checked(name)
@@ -154,6 +152,8 @@ def open_(
             sent["hidden"], duties["hidden_key"] = await asyncio.to_thread(encrypted, hidden, sealed)
         sent["look_after"] = duties
         quote = await node.quote_federation(sent)
+        for text in said_of_rules(begin["dims"], quote, min_members, reference=reference is not None, krum=rule == "krum"):
+            common.out.note(f"Before you open it: {text}.")
         if said := said_of_secrecy(begin["dims"], secrecy, quote, hidden):
             common.out.note(said.format(terms="--secrecy open"))
         if dry_run:

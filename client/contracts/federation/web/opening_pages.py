@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import mmap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from learningchain.client.api.errors import RequestError, usage
+from learningchain.client.contracts.federation.offer import said_of_rules, said_of_secrecy
 from learningchain.client.dashboard.page import WAIT_S, Answer, Done, Drawn, Uploaded, Visit, change, outcome, page, upload
 from learningchain.client.dashboard.uploads import store_image
 
@@ -68,7 +69,8 @@ async def open_federation(visit: Visit) -> Answer:
     try:
         body = opening(fields)
         if fields.get("step") != "open":
-            return _form(fields, await visit.ask("POST /v1/federations/quote", body=body), None)
+            quote = await visit.ask("POST /v1/federations/quote", body=body)
+            return _form(fields, quote, None, _minds(body, quote))
         done = await visit.ask("POST /v1/federations", body=body, query={"wait": WAIT_S})
     except RequestError as e:
         return _form(fields, None, e)
@@ -76,10 +78,19 @@ async def open_federation(visit: Visit) -> Answer:
     return Done(f"/dashboard/federations{there}", outcome(done, "The federation is opened"))
 
 
-def _form(fields: Mapping[str, str], quote: Any, refused: RequestError | None) -> Drawn:
+def _minds(body: Mapping[str, Any], quote: Any) -> list[str]:
+    """What a sponsor should know before it opens this, as `fed open` says it."""
+    dims, owners = body["model"]["dims"], body.get("min_members", 0)
+    rules = said_of_rules(dims, quote, owners, reference=False, krum=body.get("rule") == "krum")
+    secrecy = said_of_secrecy(dims, body.get("secrecy"), quote, None)
+    return [*(f"Before you open it: {text}." for text in rules), *([secrecy] if secrecy else [])]
+
+
+def _form(fields: Mapping[str, str], quote: Any, refused: RequestError | None, minds: Sequence[str] = ()) -> Drawn:
     values = {
         "f": fields,
         "quote": quote,
+        "minds": minds,
         "refused": refused.body if refused else None,
         "image": {name: fields.get(name, "") for name in ("cid", "image_id", "size", "arch")},
         "model": {name: fields.get(name, "") for name in ("model_cid", "model_size", "model_dims")},
