@@ -69,8 +69,9 @@ class LeaseTerms(msgspec.Struct, frozen=True):
 class Lease:
     name: str
     run: str
+    wanted: float
+    """Since when its run waits, by the clock of `Leases`; `asked`: since when for this lease."""
     asked: float
-    """By the clock of `Leases`."""
     news: LeaseNews | None = None
     known: bool = False
     """The engine has answered that it has it: what it does not know from then on is over."""
@@ -80,7 +81,7 @@ class Lease:
     """Why it is over; empty while it is not."""
 
     def waited_s(self, now: float) -> float:
-        return max(0.0, now - self.asked)
+        return max(0.0, now - self.wanted)
 
 
 class Leases:
@@ -100,7 +101,7 @@ class Leases:
     async def recall(self, kept: Collection[str]) -> None:
         """Those of an earlier start: of `kept` runs they go on. To be called before any is taken."""
         for name, run in await asyncio.to_thread(self._noted):
-            lease = self._leases[name] = Lease(name, run, self._now(), known=True)
+            lease = self._leases[name] = Lease(name, run, now := self._now(), now, known=True)
             self._hub.leased[name] = LeasedFor(run, "")
             if run not in kept:
                 self._spawn(self._end(lease))
@@ -109,7 +110,8 @@ class Leases:
     async def take(self, spec: RunSpec, archive: ImageArchive, cancel: threading.Event) -> Lease | RunResult | None:
         """A lease whose machine waits for this run; None where there is none to be had, and it can run here; a result where it came
         to nothing."""
-        until = self._now() + self._terms.queue_max_s
+        wanted = self._now()
+        until = wanted + self._terms.queue_max_s
         while spec.devices and self.resting() and self._now() < until and not (cancel.is_set() or self.leaving):
             await asyncio.sleep(PAUSE_S)  # it can run nowhere else, and waits as it would in the queue
         if cancel.is_set() or self.leaving:
@@ -123,7 +125,7 @@ class Leases:
             return _not_to_be_had(spec, str(fault))
         if start is not None and start > time.time() + self._terms.queue_max_s:
             return _not_to_be_had(spec, f"it would begin in {int(start - time.time())} s, later than slurm.queue_max_s allows")
-        lease = Lease(f"slurm-{token_hex(6)}", spec.run_id, self._now())
+        lease = Lease(f"slurm-{token_hex(6)}", spec.run_id, wanted, self._now())
         self._leases[lease.name] = lease
         self._hub.leased[lease.name] = LeasedFor(lease.run, "it is asked for")
         handed = False

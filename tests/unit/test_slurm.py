@@ -482,6 +482,24 @@ async def test_a_cluster_whose_jobs_take_no_run_rests_as_a_machine_does(cluster:
     assert not leases.resting(), "one that came ended the row"
 
 
+async def test_what_a_training_waited_for_the_end_of_a_rest_is_taken_off_its_time(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1_000.0]
+    monkeypatch.setattr(cluster.leases, "_now", lambda: clock[0])
+    for _ in range(MANY_LOSSES):
+        cluster.leases._losses.add(clock[0])
+    running = asyncio.create_task(cluster.site.run(spec("wait", devices=("slurm/gpu=0",))))
+    await asyncio.sleep(0.05)
+    clock[0] += cluster.leases._terms.queue_max_s - 1
+    cluster.leases._losses.clear()
+    await cluster.asked()
+    (lease,) = cluster.leases._leases.values()
+    assert cluster.leases.waited_s(lease) == cluster.leases._terms.queue_max_s - 1
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
 async def test_a_training_that_waits_for_the_end_of_a_rest_can_be_called_off_and_has_an_end(cluster: Cluster) -> None:
     gpu, cancel = spec(devices=("slurm/gpu=0",)), threading.Event()
     for _ in range(MANY_LOSSES):
