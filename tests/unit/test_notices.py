@@ -59,6 +59,10 @@ NOTICES: dict[str, tuple[str, str]] = {
     "reveal.withheld": (WITH_IT, "test_work_worker.py::test_a_second_evaluation_decides_whether_showing_or_silence_costs_less"),
     "reveal.unseen": (WITH_IT, "test_work_worker.py"),
     "training.crowded": ("by room for it", "test_work_worker.py"),
+    "training.broken": (
+        "by a start of the node, or the job's end",
+        "test_work_worker.py::test_what_is_this_node_s_own_trouble_is_told_as_such_and_not_held_against_the_poster",
+    ),
     "image.missing": (
         "by the image, or the job's end",
         "test_work_worker.py::test_an_image_that_is_missing_is_told_of_until_it_is_here",

@@ -372,6 +372,46 @@ def test_a_failed_training_uses_its_attempt_up_but_for_the_engines_faults(status
     assert started == ([again] if again else [])
 
 
+@pytest.mark.parametrize("own", [3, 2], ids=["the node's own troubles alone", "one of the job's among them"])
+def test_what_is_this_node_s_own_trouble_is_told_as_such_and_not_held_against_the_poster(own: int) -> None:
+    b = Bench()
+    job = b.chain.post("boss", expiry=b.chain.clock + 10**7)
+    (train,) = b.ready(job)
+    for number in range(MAX_FAILURES):
+        assert not b.worker.notices()
+        status = RunStatus.ENGINE_ERROR if number < own else RunStatus.FAILED
+        b.worker.handle(RunEnded(train.run, status, "the disk is full"))
+        b.chain.block(60_000)
+        (train, *_) = trainings(b.look()) or (train,)
+    told = [one.text for one in b.worker.notices() if one.topic == "training.broken"]
+    why = b.worker.explain(b.chain.state, job, b.chain.clock) or ""
+    assert "given up after 3 failures in a row: the disk is full" in why
+    assert ("not the job" in why, len(told)) == ((True, 1) if own == MAX_FAILURES else (False, 0))
+    better, other = b.chain.post("boss", bounty=20_000_000), b.chain.post("rival")
+    first, second = [e.ref for e in b.look() if isinstance(e, BringImage)]
+    assert (first, second) == ((better, other) if told else (other, better))
+    if told:
+        assert told[0].startswith(f"Job {job.hex()[:12]} is not trained here any more") and why in told[0]
+        while not b.chain.ended(job):
+            b.chain.block(10**7)
+        b.look()
+        assert not b.worker.notices(), "the job is over"
+
+
+def test_a_job_that_was_given_up_for_the_node_s_own_troubles_is_taken_up_by_its_next_start() -> None:
+    b = Bench()
+    job = b.chain.post("boss", expiry=b.chain.clock + 10**7)
+    (train,) = b.ready(job)
+    for _ in range(MAX_FAILURES):
+        b.worker.handle(RunEnded(train.run, RunStatus.ENGINE_ERROR, "the disk is full"))
+        b.chain.block(60_000)
+        (train, *_) = trainings(b.look()) or (train,)
+    b.restart()
+    b.told = None
+    (train,) = b.ready(job)
+    assert attempt(train) == 1
+
+
 def test_machines_that_go_away_cost_no_job_however_often_but_not_for_ever() -> None:
     b = Bench()
     job = b.chain.post("boss", expiry=b.chain.clock + 10**7)

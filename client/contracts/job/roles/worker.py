@@ -92,6 +92,7 @@ MAX_EXCUSED = 64
 """Runs of a job that may end by no doing of the job's: more are failures, for a job may well be what brings machines down."""
 RETRY_MS = 10_000
 """How long the chain clock runs before an image or an engine that failed is tried again; doubles with each failure."""
+OWN_TROUBLE = "It was this node's engine or machine each time, not the job: mend it, and start the node again to take the job up"
 AHEAD_MS = 2_000
 """While every slot is taken, jobs to fetch images for are looked at only this often."""
 
@@ -125,6 +126,8 @@ class _JobProgress:
     """What its trainings begin with, too."""
     asked: bool = False
     failures: int = 0
+    machines: int = 0
+    """So many of the `failures` were a machine's or an engine's own."""
     excused: int = 0
     retry_at: int = 0
     gave_up: str = ""
@@ -159,6 +162,11 @@ class _JobProgress:
     def taken(self) -> set[int]:
         """Attempts that are used up or under way."""
         return self.used | {running.attempt for running in self.runs.values() if not running.claim}
+
+    @property
+    def by_machines(self) -> bool:
+        """Whether it was given up for troubles of this node's own machines alone."""
+        return bool(self.gave_up) and self.machines == self.failures
 
     @property
     def training(self) -> int:
@@ -239,7 +247,7 @@ class Worker(Machine):
             progress.asked = False
             return
         progress.image, progress.sets, progress.model = given.image_id, given.sets, given.model
-        progress.failures, progress.no_image = 0, ""
+        progress.failures, progress.machines, progress.no_image = 0, 0, ""
 
     def notices(self) -> list[Notice]:
         found: list[Notice] = []
@@ -250,7 +258,16 @@ class Worker(Machine):
                 ("training.crowded", progress.crowded),
             )
             found += [Notice(topic, job, f"job {job.hex()[:12]}: {text}") for topic, text in told if text]
-        return [*found, *self._images_missing()]
+        return [*found, *self._images_missing(), *self._given_up()]
+
+    def _given_up(self) -> list[Notice]:
+        """One for all jobs that were given up though nothing was said against them."""
+        lost = [(job, progress.gave_up) for job, progress in self._progress_of.items() if progress.by_machines]
+        if not lost:
+            return []
+        job, why = lost[-1]
+        count = f" (and {len(lost) - 1} others)" if len(lost) > 1 else ""
+        return [Notice("training.broken", b"", f"Job {job.hex()[:12]}{count} is not trained here any more: {why}")]
 
     def _images_missing(self) -> list[Notice]:
         """One for all jobs: anybody may post any number of jobs whose image nobody can have."""
@@ -691,7 +708,7 @@ class Worker(Machine):
             if ended.excused and progress.excused < MAX_EXCUSED:
                 progress.excused, progress.retry_at = progress.excused + 1, self.clock + RETRY_MS
             else:
-                self._failed(job, progress, ended.reason, lasting=False)
+                self._failed(job, progress, ended.reason, lasting=False, machines=not ended.excused)
             return _dropped(running.model)
         if running.model is None:
             return self._trained(job, progress, running, ended)
@@ -700,7 +717,7 @@ class Worker(Machine):
         if ended.status is not RunStatus.OK or not isinstance(measured, Measurement):
             self._failed(job, progress, f"its own model did not pass the evaluation: {ended.reason}", lasting=False)
             return _dropped(running.model)
-        progress.failures = 0
+        progress.failures = progress.machines = 0
         progress.took = max(progress.took, self.clock - running.since, 1)
         if progress.best is not None and progress.best[0] <= measured.mean:
             return _dropped(running.model)
@@ -720,12 +737,15 @@ class Worker(Machine):
             self._failed(job, progress, ended.reason, lasting=ended.status is RunStatus.UNSUPPORTED)
         return _dropped(ended.model)
 
-    def _failed(self, job: bytes, progress: _JobProgress, reason: str, lasting: bool) -> None:
-        progress.failures += 1
+    def _failed(self, job: bytes, progress: _JobProgress, reason: str, lasting: bool, *, machines: bool = False) -> None:
+        """`machines`: by a machine or an engine of this node, which is no word about the posting."""
+        progress.failures, progress.machines = progress.failures + 1, progress.machines + machines
         if lasting or progress.failures >= MAX_FAILURES:
             progress.gave_up = f"given up after {progress.failures} failures in a row: {reason}"
+            if progress.by_machines:
+                progress.gave_up += f". {OWN_TROUBLE}"
             self._open.drop(job)
-            if progress.poster:
+            if progress.poster and not progress.by_machines:
                 self._open.blame(progress.poster)
         progress.retry_at = self.clock + RETRY_MS * 2 ** (progress.failures - 1)
 
