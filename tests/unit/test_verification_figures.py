@@ -17,8 +17,10 @@ from learningchain.chain.verification.committee import FIRST_ROUND, draw, ticket
 from learningchain.chain.verification.merits import shown_off
 from learningchain.chain.verification.scale import FloatKind
 from learningchain.chain.verification.votes import BallotCode, Column, Judgement, Scale
-from tests.verification import beacons, committees, damage, dissent, exact, helpers, judges, lazy, noise
+from tests.verification import __main__ as run
+from tests.verification import beacons, committees, damage, dissent, exact, helpers, judges, lazy, noise, page
 from tests.verification.figures import Results, played, tasks
+from tests.verification.picture import svg
 from tests.verification.ranges import Rate
 
 RESULTS = Path(__file__).parents[1] / "verification" / "results"
@@ -194,3 +196,18 @@ def test_cells_of_the_committed_run_come_out_the_same_to_the_last_job(key: str) 
     run = results()
     task = next(task for task in tasks() if task.key == key)
     assert json.loads(json.dumps(played(task, run["jobs"], run["seed"])[1])) == run["cells"][key]
+
+
+def test_the_page_and_its_picture_say_what_the_committed_run_says() -> None:
+    written = page.PAGE.read_text()
+    assert page.placed(written, page.blocks(results(), run.told())) == written
+    assert svg(results()) == page.PICTURE.read_text()
+
+
+def test_cells_that_are_played_alone_have_their_own_version_and_leave_the_others_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "version", lambda: "later")
+    monkeypatch.setattr(run, "play_all", lambda *_: {"noise/100000000000": {"jobs": 1}})
+    found = run.monte_carlo(1_000_000, 1, 1, "noise")
+    assert (found["version"], found["later"]["noise"]) == (results()["version"], "later")
+    assert found["cells"] == results()["cells"] | {"noise/100000000000": {"jobs": 1}}
+    assert "cells noise…: version later" in page.run(found)

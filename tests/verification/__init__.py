@@ -2,9 +2,10 @@
 
 Three parts:
 
-- the second settlement (`tests.settlement`) beside the product's handlers in 50,000 random jobs: results/settlement.txt;
+- the models of jobs, predictions and federations beside the product's handlers in random graphs: results/settlement.txt,
+  predictions.txt, federations.txt;
 - the Monte Carlo of the product's rules (`chain.verification`), at least a million jobs a cell: results/figures.json;
-- the page's tables and its picture, from these two.
+- the page's tables and its picture, from both.
 
     figures      every cell: its name, its jobs, what plays it
       committees     who collude in a pool      exact       the same as sums, without chance

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from multiprocessing import get_context
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 from zlib import crc32
 
 import numpy as np
@@ -51,6 +51,8 @@ class Task(NamedTuple):
 
 class Results(TypedDict):
     version: str
+    later: NotRequired[dict[str, str]]
+    """Of cells that were played alone after this version: what their names begin with, and theirs."""
     seed: int
     jobs: int
     """Of a cell with a weight of 1."""

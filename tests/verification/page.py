@@ -43,8 +43,9 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 def run(results: Results) -> str:
     cells = results["cells"]
     jobs = sum(cell.get("tries", cell.get("jobs", 0)) for cell in cells.values())
+    later = "".join(f" (cells {name}…: version {version})" for name, version in results.get("later", {}).items())
     return (
-        f"Version {results['version']}, seed {results['seed']}: {len(cells)} cells, {jobs / 1e6:,.0f} million jobs, "
+        f"Version {results['version']}{later}, seed {results['seed']}: {len(cells)} cells, {jobs / 1e6:,.0f} million jobs, "
         f"{results['jobs']:,} in a cell unless another number stands beside it. Ranges are 95 % (Wilson)."
     )
 
@@ -193,10 +194,10 @@ def barred(results: Results) -> str:
     )
 
 
-def blocks(results: Results, settlement: str) -> dict[str, str]:
-    return {
+def blocks(results: Results, beside: dict[str, str]) -> dict[str, str]:
+    """`beside`: what each model's run beside the handlers said."""
+    return {name: f"```\n{told.strip()}\n```" for name, told in beside.items()} | {
         "run": run(results),
-        "settlement": f"```\n{settlement.strip()}\n```" if settlement else "Not run yet.",
         "targets": targets(results),
         "colluders": counts(results),
         "paid, 2 % silent": paid(results, 2),
@@ -230,6 +231,6 @@ def placed(page: str, found: dict[str, str]) -> str:
     return page
 
 
-def write(results: Results, settlement: str) -> None:
-    PAGE.write_text(placed(PAGE.read_text(), blocks(results, settlement)))
+def write(results: Results, beside: dict[str, str]) -> None:
+    PAGE.write_text(placed(PAGE.read_text(), blocks(results, beside)))
     PICTURE.write_text(svg(results))
