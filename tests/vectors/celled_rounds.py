@@ -240,6 +240,21 @@ def misses() -> Cells:
     return play
 
 
+def all_miss() -> Cells:
+    """All are silent three times: two are GONE, and then the cell is over, so that the others wait."""
+    play = celled("a cell of which all miss", "LC-FED-58", rounds=4, pace_ms=10**6)
+    for _ in range(3):
+        play.begin(1)
+        play.ready()
+        play.pass_deadline()
+        void(play)
+    assert [one.attempts for one in play.cells().members] == [7] * 4 and not play.inside()
+    left = sorted(FOUR, key=id_of)[2:]
+    assert [name for name in FOUR if play.member(name).state == MemberState.ACTIVE] == [name for name in FOUR if name in left]
+    play.do("alice", m.RemoveMember(play.federation, id_of(left[0])))
+    return play
+
+
 # --- aggregators ------------------------------------------------------------------------------------------------------------------
 
 
@@ -379,13 +394,14 @@ Lies = dict[int, dict[str, str]]
 
 
 def disputes() -> Cells:
-    """Two digests of one mask, in both stages; share 0 of one, and of all three."""
+    """Two digests of one mask, in both stages; share 0 of one, and of all three; of two masks and of share 0, the first mask."""
     play = celled("digests that differ", "LC-FED-60", rounds=6)
     cases: tuple[tuple[int, Lies, Sequence[int]], ...] = (
         (1, {0: {"share2": "lie"}}, (0, 2)),
         (1, {1: {"share0": "lie"}}, (1,)),
         (1, {0: {"share0": "a"}, 1: {"share0": "b"}}, (0, 1, 2)),
         (2, {2: {"share1": "lie"}}, (1, 2)),
+        (1, {1: {"share0": "lie"}, 2: {"share1": "a", "share2": "b"}}, (0, 2)),
     )
     for stage, lies, failed in cases:
         play.begin(1)
@@ -590,5 +606,5 @@ def stalled() -> Cells:
 
 CELLED: tuple[Callable[[], Train], ...] = (
     *(terms, suspended, two_serve, kinds, whole, radii, least_radius, small_cell, vetted, misses, three_aggregators, haves, parts),
-    *(disputes, silence, words, unproved, sets, bad_lists, old_form, counted_lists, other_codes, stalled),
+    *(all_miss, disputes, silence, words, unproved, sets, bad_lists, old_form, counted_lists, other_codes, stalled),
 )
