@@ -55,12 +55,15 @@ fuzz: setup ## TARGET=name SECONDS=n: a decoder under a coverage-guided fuzzer; 
 mutants: setup ## break the node in every way of the list and see who notices; SEEDS=n at most for each, OUT=file for the table
 	@.venv/bin/python -m tests.sim.mutants --seeds $(SEEDS) --jobs 2 $(if $(OUT),--out "$(OUT)")
 
-verification: setup ## play the models of jobs, predictions and federations beside the handlers and the Monte Carlo of the rules, which writes docs/verification.md; the models alone, to tests/*/results; and attackers of a federation's rounds, which writes docs/federation-attacks.md
+verification: setup ## play the models of jobs, predictions and federations beside the handlers and the Monte Carlo of the rules, which writes docs/verification.md; the models alone, to tests/*/results; federations with cells, alone and beside the handlers; and attackers of a federation's rounds, which writes docs/federation-attacks.md
 	@.venv/bin/python -m tests.verification $(if $(SEED),--seed $(SEED))
 	@.venv/bin/python -m tests.predictions --requests 100000 > tests/predictions/results/requests.txt
 	@cat tests/predictions/results/requests.txt
 	@.venv/bin/python -m tests.federation --federations 100000 > tests/federation/results/federations.txt
 	@cat tests/federation/results/federations.txt
+	@.venv/bin/python -m tests.federation --cells --federations 100000 > tests/federation/results/cells.txt
+	@cat tests/federation/results/cells.txt
+	@.venv/bin/python -m tests.federation --cells --federations 100000 --real
 	@.venv/bin/python -m tests.federation_attacks --write
 
 bench: setup ## measure speed on this machine beside other systems; JSON=file PLOT=file.svg, QUICK=1 for one short round

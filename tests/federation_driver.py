@@ -15,9 +15,10 @@ from typing import Any
 from unittest.mock import patch
 
 from learningchain.chain.contracts import BY_NUMBER, perform
-from learningchain.chain.contracts.federation import formulas, messages, records
+from learningchain.chain.contracts.federation import cell_formulas, cells, formulas, messages, records
 from learningchain.chain.contracts.federation.messages import (
     AggregationRule,
+    DirectionMeasure,
     FederationCode,
     FederationTerms,
     FileCode,
@@ -26,6 +27,8 @@ from learningchain.chain.contracts.federation.messages import (
     ModelMeasure,
     PaySplit,
     Secrecy,
+    StepsMeasure,
+    parts_seal,
 )
 from learningchain.chain.contracts.federation.params import FederationParams
 from learningchain.chain.contracts.federation.records import FederationRecord
@@ -35,8 +38,9 @@ from learningchain.chain.host.terms import Arch, HiddenSet, Image, ImageKind, Li
 from learningchain.chain.losses import LossTree, Opening, draw_probe, open_losses
 from tests.federation import play, scenario
 from tests.federation.generate import Naming, Player
+from tests.federation.generate_cells import CellPlayer
 from tests.federation.play import AccountView, BlockView, FederationView
-from tests.federation.scenario import Block, Entry, Measure, Message, Params, Scenario, Terms
+from tests.federation.scenario import Block, Entry, Lists, Measure, Message, Params, Scenario, Terms
 from tests.federation_views import as_told, view_of
 from tests.played_ledger import PlayedMembers, ScannedStore
 from tests.predictions import difference
@@ -122,6 +126,8 @@ class Ledger(PlayedMembers):
             return messages.OpenFederation(real_terms(m.terms, self.cid(b"initial")))
         if isinstance(m, scenario.ServeFederation):
             return messages.ServeFederation(m.on)
+        if isinstance(m, scenario.ServeCells):
+            return messages.ServeCells(m.on)
         ref = hash_of(m.federation)  # type: ignore[union-attr]
         if isinstance(m, scenario.JoinFederation | scenario.NewData):
             kind: Any = getattr(messages, type(m).__name__)
@@ -142,6 +148,8 @@ class Ledger(PlayedMembers):
             return messages.CommitMeasure(ref, m.r, m.again, self.sealed(sender, m))
         if isinstance(m, scenario.OpenMeasure):
             return messages.OpenMeasure(ref, m.r, m.again, real_measure(m.measure), self.opening(m), SALT)
+        if isinstance(m, scenario.OpenSteps):
+            return messages.OpenSteps(ref, m.r, m.again, real_lists(m.measure), self.opening_of_lists(m), SALT)
         return self.of_attempt(sender, ref, m)
 
     def of_attempt(self, sender: bytes, ref: bytes, m: Any) -> Any:
@@ -163,19 +171,42 @@ class Ledger(PlayedMembers):
             return messages.ScreenUpdates(ref, m.attempt, codes, bytes(m.points), m.norm, sha256(m.digest).digest())
         if isinstance(m, scenario.SumUpdates):
             return messages.SumUpdates(ref, m.attempt, self.cid(m.cid), self.cid(m.cid and b"delta " + m.cid))
+        if isinstance(m, scenario.SealParts):
+            digests = [sha256(digest).digest() for digest in m.digests]
+            r = now.r if isinstance(now := self.get(records.federation_key(ref)), FederationRecord) else 0
+            return messages.SealParts(
+                ref, m.attempt, m.stage, parts_seal(CHAIN_ID, ref, r, m.attempt, sender, m.stage, digests, SALT)
+            )
+        if isinstance(m, scenario.PinSealed):
+            parts = [MaskDigest(share, sha256(digest).digest()) for share, digest in m.parts]
+            return messages.PinSealed(ref, m.attempt, m.stage, parts, SALT)
+        if isinstance(m, scenario.SumCells):
+            return messages.SumCells(ref, m.attempt, self.cid(m.sums), [self.cid(model) for model in m.models])
         raise TypeError(type(m).__name__)
 
     def sealed(self, sender: bytes, m: scenario.CommitMeasure) -> bytes:
-        return messages.measure_commitment(CHAIN_ID, hash_of(m.federation), m.r, m.again, sender, real_measure(m.measure), SALT)
+        said = real_lists(m.measure) if isinstance(m.measure, Lists) else real_measure(m.measure)
+        return messages.measure_commitment(CHAIN_ID, hash_of(m.federation), m.r, m.again, sender, said, SALT)
 
     def opening(self, m: scenario.OpenMeasure) -> list[Opening]:
         """Another leaf than the tree's where the model says that the leaves do not hold."""
         now = self.get(records.federation_key(hash_of(m.federation)))
         if m.measure.code != scenario.OK or not isinstance(now, FederationRecord):
             return []
-        tree = LossTree([m.measure.loss])
-        found = open_losses(tree, draw_probe(now.probe or bytes(32), hash_of(m.federation), 0, m.again, 1))
-        return [found if m.measure.holds else Opening(found.greatest, [found.leaves[0] + 1], found.siblings)]
+        return [self.leaves(now, m.federation, m.again, 0, m.measure.loss, m.measure.holds)]
+
+    def opening_of_lists(self, m: scenario.OpenSteps) -> list[Opening]:
+        """Of one direction that is not INVALID: which one the beacon of the block says in which OPEN began."""
+        now = self.get(records.federation_key(hash_of(m.federation)))
+        valued = [(place, loss) for place, (_, loss) in enumerate(m.measure.found) if loss is not None]
+        if m.measure.code != scenario.OK or not isinstance(now, FederationRecord) or not valued:
+            return []
+        place, loss = valued[int.from_bytes(now.probe or bytes(32), "big") % len(valued)]
+        return [self.leaves(now, m.federation, m.again, place, loss, m.measure.holds)]
+
+    def leaves(self, now: FederationRecord, ref: bytes, again: int, place: int, loss: int, hold: bool) -> Opening:
+        found = open_losses(LossTree([loss]), draw_probe(now.probe or bytes(32), hash_of(ref), place, again, 1))
+        return found if hold else Opening(found.greatest, [found.leaves[0] + 1], found.siblings)
 
     # what is so
 
@@ -268,13 +299,32 @@ def real_measure(measure: Measure) -> ModelMeasure:
     return ModelMeasure(code, [LossTree([measure.loss]).measurement] if shown else [])
 
 
+@lru_cache(1_000)
+def real_lists(said: Lists) -> StepsMeasure:
+    code = MeasureCode[said.code] if said.code in scenario.MEASURES else NO_CODE
+    found = [DirectionMeasure(step, [] if loss is None else [LossTree([loss]).measurement]) for step, loss in said.found]
+    return StepsMeasure(code, found)
+
+
 # --- side by side --------------------------------------------------------------------------------------------------------------
 
 
 def play_seed(seed: int) -> Played:
-    player = Player(seed, naming=(naming := RealNaming()))
+    return play_beside(Player(seed, naming=(naming := RealNaming())), naming)
+
+
+def play_cells(seed: int) -> Played:
+    return play_beside(CellPlayer(seed, naming=(naming := RealNaming())), naming)
+
+
+def play_beside(player: Player, naming: RealNaming) -> Played:
     played = player.run()
-    with patch.object(formulas, "INDEXES", played.params.indexes):
+    most = played.params.cells
+    with (
+        patch.object(formulas, "INDEXES", played.params.indexes),
+        patch.object(cells, "MOST_CELLS", most),
+        patch.object(cell_formulas, "MOST_CELLS", most),
+    ):
         parted = parting(played.blocks, play.play(played), Ledger(played, naming).run, differs)
     return Played(player.graph.reached["opened"], len(played.blocks), player.sent, player.graph.reached, parted)
 

@@ -9,7 +9,7 @@ from typing import Any
 from learningchain.chain.contracts.federation import records
 from learningchain.chain.contracts.federation.messages import MeasureCode
 from learningchain.chain.contracts.federation.records import EndReason, FederationState, MemberState
-from tests.federation.play import FederationView
+from tests.federation.play import CellsView, FederationView, Indexes
 
 
 def view_of(
@@ -44,7 +44,28 @@ def view_of(
         tuple(file.account for file in files),
         tuple(sorted(who for who, _ in below(records.EXCLUDED + one))),
         EndReason(now.end).name if now.end else "",
+        None if (cells := get(records.cell_key(one))) is None else cells_of(one, cells, seats, get, word),
     )
+
+
+def cells_of(one: bytes, now: Any, seats: Any, get: Callable[[bytes], Any], word: Callable[[bytes], bytes]) -> CellsView:
+    said = [(who, seat, get(records.cell_seat_key(one, who))) for who, seat in seats]
+    return CellsView(
+        now.numbered,
+        indexes(now.cells),
+        tuple((member.index, member.attempts, member.gained) for member in now.members),
+        tuple(now.lacked),
+        indexes(now.inside),
+        tuple(word(cid) for cid in now.models),
+        tuple((found.step, found.loss[0] if found.loss else None) for found in now.found),
+        now.chosen,
+        tuple((who, len(own.seals) if own else 0, bool(seat.screen), bool(own and own.sum)) for who, seat, own in said),
+    )
+
+
+def indexes(cells: Any) -> Indexes:
+    bits = ((cell.number, int.from_bytes(cell.members, "little")) for cell in cells)
+    return tuple((number, tuple(i for i in range(some.bit_length()) if some >> i & 1)) for number, some in bits)
 
 
 def as_told(one: FederationView) -> FederationView:

@@ -25,6 +25,7 @@ class Account:
     box: bool
     able: bool
     serves: bool = False
+    serves_cells: bool = False
     unready: int | None = None
     """When it last failed by not being ready; since it served anew."""
     suspended: bool = False

@@ -52,6 +52,8 @@ def pay_fees(graph: Graph, federation: Federation, seats: Iterable[Seat]) -> Non
 def void(graph: Graph, federation: Federation, attempt: Attempt, why: str) -> None:
     """Nothing of the attempt is used again; the same r."""
     graph.reach(f"void.{why}")
+    if federation.cells is not None:
+        graph.reach(f"cells.void.{why}")
     graph.tell(Void(federation.id, attempt.number, why))
     idle(graph, federation)
 
@@ -71,6 +73,8 @@ def idle(graph: Graph, federation: Federation) -> None:
 def end(graph: Graph, federation: Federation, why: str) -> None:
     """What is unpaid goes back to the sponsor; the records stay for a while."""
     graph.reach(f"end.{why}")
+    if federation.cells is not None:
+        graph.reach(f"cells.end.{why}")
     for purpose in (BOUNTY, FEES):
         graph.money.pay(federation.id, purpose, federation.sponsor, "rest")
     federation.attempt, federation.pair = None, ()

@@ -47,6 +47,15 @@ class Summed:
 
 
 @dataclass(frozen=True, slots=True)
+class CellsSummed:
+    federation: bytes
+    attempt: int
+    by: tuple[bytes, ...]
+    cells: tuple[tuple[int, frozenset[int]], ...]
+    """Number and indexes of each."""
+
+
+@dataclass(frozen=True, slots=True)
 class Void:
     federation: bytes
     attempt: int
@@ -107,4 +116,4 @@ class Gone:
     federation: bytes
 
 
-Event = Flow | Drawn | Screened | Summed | Void | Measured | Settled | Struck | Failed | Benched | Ended | Gone
+Event = Flow | Drawn | Screened | Summed | CellsSummed | Void | Measured | Settled | Struck | Failed | Benched | Ended | Gone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isqrt
 
 from .scenario import Params, Terms
 
@@ -19,6 +20,12 @@ BENCH_STARTS = 5
 CQ = 2**22
 CLIP_MOST = 2**50
 POINTS = 16
+CELL_LEAST, CELL_MOST, DEALT_LEAST = 3, 16, 4
+"""Members of a cell, and how many make a new one."""
+MISSES, MISSES_OF = 3, 16
+LACKED = 64
+RADIUS_LEAST, RADIUS_MOST = 10**6, 64 * 10**9
+GAIN_MOST = 2**59
 HEADER = 256 * 1024 + 8
 
 
@@ -29,6 +36,11 @@ def cd(a: int, b: int) -> int:
 
 def lower_median(values: Sequence[int]) -> int:
     return sorted(values)[(len(values) - 1) // 2]
+
+
+def fewest(terms: Terms) -> int:
+    """Aggregators of an attempt."""
+    return AGGREGATORS if terms.cells else 2
 
 
 def quorum(c: int) -> int:
@@ -48,13 +60,19 @@ def fees(fee: int, rounds: int) -> int:
 
 def least_fee(params: Params, terms: Terms) -> int:
     """What u is at least: an evaluation, and a second of one CPU for each megabyte that an aggregator fetches."""
-    work = terms.eval_s * terms.cpus_milli + cd(terms.max_members * terms.size, 10**6) * 1_000
+    work = terms.eval_s * terms.cpus_milli + cd(terms.max_members * fetched(terms), 10**6) * 1_000
     return max(1, cd(work * params.rate, 1_000))
 
 
 def kept(terms: Terms) -> int:
     """Bytes that a federation may leave in the state for a while: K."""
-    return 2_048 + terms.params + 256 * (terms.max_members + min(terms.rounds, KEPT_ROUNDS))
+    beside = 64 * terms.max_members + 160 * terms.rounds if terms.cells else 0
+    return 2_048 + terms.params + 256 * (terms.max_members + min(terms.rounds, KEPT_ROUNDS)) + beside
+
+
+def fetched(terms: Terms) -> int:
+    """Bytes of what is measured: the model, or its candidates."""
+    return 52 * terms.size if terms.cells else terms.size
 
 
 def price(params: Params, terms: Terms) -> int:
@@ -74,13 +92,17 @@ def due(terms: Terms, first: int, loss: int) -> int:
 
 
 def update_size(terms: Terms) -> int:
-    """Bytes of a member's file (LC-FILE-11)."""
-    return 4 * terms.dims + 500
+    """Bytes of a member's file (LC-FILE-11, 54)."""
+    if not terms.cells:
+        return 4 * terms.dims + 500
+    bits = 16 * terms.dims + 30
+    wide = 8 if bits + terms.dims < 2_000 else 32
+    return 500 + 8 * (bits + 2 * cd(bits + terms.dims, wide) + 2 * wide + 1)
 
 
 def evaluation_window(params: Params, terms: Terms) -> int:
     """W_V."""
-    return params.v0 + 2_000 * terms.eval_s + cd(terms.size, 1_000)
+    return params.v0 + 2_000 * terms.eval_s + cd(fetched(terms), 1_000)
 
 
 def screen_window(params: Params, terms: Terms, files: int) -> int:
@@ -140,3 +162,37 @@ def largest_group(values: Sequence[int], terms: Terms) -> list[int]:
 def delay(validators: int) -> int:
     """d blocks between a draw's cause and the draw."""
     return max(1, (validators - 1) // 3)
+
+
+# --- cells ----------------------------------------------------------------------------------------------------------------------
+
+
+def least_noise(dims: int) -> int:
+    """dp_milli of a federation with cells."""
+    return isqrt(4_000_000 // (3 * max(1, dims)))
+
+
+def directions(cells: int) -> int:
+    """Without those of a reference: the sum of all, and where there are several each."""
+    return 1 + (cells if cells > 1 else 0)
+
+
+def gain(before: int, loss: int | None, members: int) -> int:
+    """Of each member of a cell whose own direction has this loss."""
+    return 0 if loss is None else min(GAIN_MOST, max(0, before - loss)) // members
+
+
+def split(pot: int, weights: dict[bytes, int]) -> dict[bytes, int]:
+    """By weights, which stand in the order of the indexes: the remainder to the first of them that has any."""
+    some = {who: weight for who, weight in weights.items() if weight}
+    parts = {who: pot * weight // sum(some.values()) for who, weight in some.items()}
+    parts[next(iter(some))] += pot - sum(parts.values())
+    return parts
+
+
+def next_radius(radius: int, step: int) -> int:
+    return max(RADIUS_LEAST, min(RADIUS_MOST, radius * step // 1_000))
+
+
+def shorter_radius(radius: int) -> int:
+    return max(RADIUS_LEAST, radius // 4)

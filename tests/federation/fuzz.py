@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .generate import Player
+from .generate_cells import CellPlayer
 from .properties import Checker, Violation
-from .rows import ROWS
+from .properties_cells import CellChecker
+from .rows import CELLS, ROWS
 
 
 @dataclass(slots=True)
@@ -24,8 +26,10 @@ class Report:
     rows: Counter[str] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
 
+    cells: bool = False
+
     def missed(self) -> list[str]:
-        return [row for row in ROWS if not self.rows[row]]
+        return [row for row in (CELLS if self.cells else ROWS) if not self.rows[row]]
 
     def add(self, player: Player) -> None:
         self.graphs += 1
@@ -36,10 +40,11 @@ class Report:
         self.refusals.update(player.refusals)
 
 
-def play_seed(seed: int) -> Player:
-    """One graph with every property looked at after every block; a violation names the seed."""
-    checker = Checker()
-    player = Player(seed, watch=checker)
+def play_seed(seed: int, cells: bool = False) -> Player:
+    """One graph with every property looked at after every block; a violation names the seed. `cells`: most federations have
+    them."""
+    checker = CellChecker() if cells else Checker()
+    player = (CellPlayer if cells else Player)(seed, watch=checker)
     try:
         player.run()
         checker.over(player)
@@ -49,11 +54,13 @@ def play_seed(seed: int) -> Player:
     return player
 
 
-def play_federations(federations: int, first: int = 0, watch: Callable[[Report], None] | None = None) -> Report:
+def play_federations(
+    federations: int, first: int = 0, watch: Callable[[Report], None] | None = None, cells: bool = False
+) -> Report:
     """Seeds from `first` on until so many federations were opened; `watch` sees the report after each seed."""
-    report = Report(first, first)
+    report = Report(first, first, cells=cells)
     while report.federations < federations:
-        report.add(play_seed(report.last))
+        report.add(play_seed(report.last, cells))
         if watch is not None:
             watch(report)
         report.last += 1

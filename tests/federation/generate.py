@@ -456,7 +456,7 @@ class Player:
         if federation.state == MEASURE and seat.committed is None:
             self.send(who, CommitMeasure(federation.id, federation.r, federation.again, self.found_by(federation, who)))
         closed = self.habit[who] == LATE and self.fate("closed", *key) % 3 == 0
-        if federation.state == OPENING and seat.committed is not None and seat.opened is None and not closed:
+        if federation.state == OPENING and isinstance(seat.committed, Measure) and seat.opened is None and not closed:
             self.send(who, OpenMeasure(federation.id, federation.r, federation.again, seat.committed))
 
     def found_by(self, federation: Federation, who: bytes) -> Measure:

@@ -10,7 +10,7 @@ from .accounts import Account, DrawEntry
 from .events import Event, Failed, Struck
 from .money import Money
 from .records import Federation
-from .rows import ROWS
+from .rows import CELLS, ROWS
 from .scenario import Member, Params
 
 
@@ -32,7 +32,7 @@ class Graph:
         self.money = Money({member.id: member.balance for member in members}, self.tell)
 
     def reach(self, row: str) -> None:
-        if row not in ROWS:
+        if row not in ROWS and row not in CELLS:
             raise KeyError(row)
         self.reached[row] += 1
 

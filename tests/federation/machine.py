@@ -6,10 +6,9 @@ start ─> DRAW ─> READY ─> TRAIN ─> HAVE ─> ROWS ─> SCREEN ─> SUM �
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
-from . import chains, ends, formulas, measuring, pool
+from . import cells, chains, ends, formulas, measuring, pool, sealed
 from .events import Benched, Drawn, Screened, Summed
 from .graph import Graph, ticket
 from .records import (
@@ -30,25 +29,8 @@ from .records import (
     PanelSeat,
     Seat,
 )
-from .scenario import ALIGNED, AWAY, COPY, EMPTY, ROWS_STAGE, SAMPLES, STALE, SUMS_STAGE, USED
-
-T = TypeVar("T", bound=Hashable)
-Votes = Sequence[tuple[Seat, T | None]]
-
-
-def enter(graph: Graph, federation: Federation, state: str, window: int) -> None:
-    federation.state, federation.deadline = state, graph.clock + window
-
-
-def wait_for_draw(graph: Graph, federation: Federation, state: str) -> None:
-    enter(graph, federation, state, 0)
-    federation.draw_height = graph.height + graph.delay()
-
-
-def running(federation: Federation) -> Attempt:
-    if federation.attempt is None:
-        raise ValueError("no attempt runs")
-    return federation.attempt
+from .scenario import ALIGNED, AWAY, COPY, EMPTY, ROWS_STAGE, SAMPLES, STALE, SUMS_STAGE, USED, SumUpdates
+from .states import T, Votes, agreed, enter, running, wait_for_draw
 
 
 def deadline(graph: Graph, federation: Federation) -> None:
@@ -110,7 +92,13 @@ def draw(graph: Graph, federation: Federation) -> None:
 def draw_aggregators(graph: Graph, federation: Federation) -> None:
     attempt, among = running(federation), pool.aggregators(graph, federation)
     attempt.beacon = graph.beacon
-    if len(among) < 2:
+    if federation.cells is not None:
+        cells.draw(graph, federation, attempt)
+        if not attempt.roster:
+            ends.void(graph, federation, attempt, "TOO_FEW")
+            return
+        among = pool.aggregators(graph, federation)
+    if len(among) < formulas.fewest(federation.terms):
         ends.void(graph, federation, attempt, "NO_AGGREGATORS")
         return
     found = pool.drawn(federation, attempt.beacon, attempt.number, among, formulas.AGGREGATORS)
@@ -137,14 +125,14 @@ def unready(graph: Graph, federation: Federation) -> None:
         enter(graph, federation, READY, graph.params.w_h)
         return
     attempt.seats = [seat for seat in attempt.seats if seat.ready]
-    if len(attempt.seats) == 2:
+    if len(attempt.seats) == 2 and federation.cells is None:
         graph.reach("ready.two")
     train(graph, federation)
 
 
 def train(graph: Graph, federation: Federation) -> None:
     attempt = running(federation)
-    if len(attempt.seats) < 2:
+    if len(attempt.seats) < formulas.fewest(federation.terms):
         ends.void(graph, federation, attempt, "NO_AGGREGATORS")
         return
     attempt.ready = len(attempt.seats)
@@ -162,6 +150,9 @@ def all_committed(graph: Graph, federation: Federation) -> bool:
 
 def trained(graph: Graph, federation: Federation) -> None:
     attempt = running(federation)
+    if federation.cells is not None:
+        sealed.trained(graph, federation)
+        return
     if len(attempt.files) < federation.terms.min_members:
         ends.void(graph, federation, attempt, "TOO_FEW")
         return
@@ -171,6 +162,9 @@ def trained(graph: Graph, federation: Federation) -> None:
 def decide(graph: Graph, federation: Federation) -> None:
     """Whose bitmaps count: all that said theirs, else pairs by ticket; the files that they share are a lot of what they have."""
     attempt = running(federation)
+    if federation.cells is not None:
+        sealed.decide(graph, federation)
+        return
     for seat in attempt.seats:
         if seat.have is None:
             graph.reach("have.silent")
@@ -250,16 +244,6 @@ def pinned(attempt: Attempt, seat: Seat, stage: int) -> bool:
     return (stage, formulas.masks(attempt.place(seat))[0]) in seat.parts
 
 
-def agreed(votes: Votes[T]) -> list[Seat]:
-    """Who said what most say, at least two; with three that differ, nobody."""
-    best: list[Seat] = []
-    for _, vote in votes:
-        same = [seat for seat, other in votes if vote is not None and other == vote]
-        if len(same) > len(best):
-            best = same
-    return best if len(best) >= 2 else []
-
-
 def faults(graph: Graph, federation: Federation, votes: Votes[T], side: list[Seat], stage: int) -> list[Seat]:
     """Who was silent, though it could speak, and who differs; the others are without fault."""
     attempt, clean = running(federation), []
@@ -280,6 +264,9 @@ def faults(graph: Graph, federation: Federation, votes: Votes[T], side: list[Sea
 
 def screened(graph: Graph, federation: Federation) -> None:
     attempt, terms = running(federation), federation.terms
+    if federation.cells is not None:
+        sealed.screened(graph, federation)
+        return
     votes = [
         (seat, (seat.screen.codes, seat.screen.points, seat.screen.norm, seat.screen.digest) if seat.screen else None)
         for seat in attempt.deciding
@@ -340,14 +327,18 @@ def accept(graph: Graph, federation: Federation, attempt: Attempt) -> frozenset[
 
 def summed(graph: Graph, federation: Federation) -> None:
     attempt = running(federation)
-    votes = [(seat, seat.sum.cid if seat.sum else None) for seat in attempt.deciding]
+    if federation.cells is not None:
+        sealed.summed(graph, federation)
+        return
+    votes = [(seat, seat.sum.cid if isinstance(seat.sum, SumUpdates) else None) for seat in attempt.deciding]
     side = agreed(votes)
     clean = faults(graph, federation, votes, side, SUMS_STAGE)
     ends.pay_fees(graph, federation, clean)
     if not side:
         ends.void(graph, federation, attempt, "DISPUTE")
         return
-    model = side[0].sum.cid if side[0].sum else b""
+    said = side[0].sum
+    model = said.cid if isinstance(said, SumUpdates) else b""
     if not model:
         ends.void(graph, federation, attempt, "NOT_FINITE")
         return

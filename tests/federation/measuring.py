@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from . import ends, formulas, pool
+from . import ends, formulas, lists, pool
 from .events import Drawn, Measured, Settled
 from .graph import Graph
 from .records import BOUNTY, FEES, MEASURE, OPENING, Federation, PanelSeat
-from .scenario import INVALID, OK
+from .scenario import HALF, INVALID, OK, Measure
 
 
 def begin(graph: Graph, federation: Federation) -> None:
@@ -42,8 +42,11 @@ def measured(graph: Graph, federation: Federation) -> None:
     c, terms = len(federation.panel), federation.terms
     enough = c // 2 + 1 if federation.again == formulas.MEASUREMENTS - 1 else formulas.quorum(c)
     enough = max(enough, formulas.LEAST_VOTES)
+    if federation.cells is not None and federation.r:
+        of_lists(graph, federation, enough)
+        return
     found = [seat for seat in federation.panel if seat.opened is not None and seat.opened.code == OK and seat.opened.holds]
-    losses = [seat.opened.loss for seat in found if seat.opened is not None]
+    losses = [seat.opened.loss for seat in found if isinstance(seat.opened, Measure)]
     side = [found[i] for i in formulas.agreeing(losses, terms)]
     invalid = [seat for seat in federation.panel if seat.opened is not None and seat.opened.code == INVALID]
     if len(side) >= enough:
@@ -53,6 +56,19 @@ def measured(graph: Graph, federation: Federation) -> None:
     else:
         largest = [found[i] for i in formulas.largest_group(losses, terms)]
         measure_again(graph, federation, largest if len(largest) >= len(invalid) else invalid)
+
+
+def of_lists(graph: Graph, federation: Federation, enough: int) -> None:
+    """Of a sum of cells: a list is one vote."""
+    agreed = lists.measured(federation, enough)
+    if agreed is not None:
+        side, found = agreed
+        settle(graph, federation, side, lists.take(graph, federation, found))
+        return
+    graph.reach("lists.again")
+    invalid = [seat for seat in federation.panel if seat.opened is not None and seat.opened.code == INVALID]
+    largest = lists.largest_group(federation)
+    measure_again(graph, federation, largest if len(largest) >= len(invalid) else invalid)
 
 
 def measure_again(graph: Graph, federation: Federation, group: list[PanelSeat]) -> None:
@@ -101,6 +117,8 @@ def baseline(graph: Graph, federation: Federation, loss: int | None) -> None:
 
 def settle_round(graph: Graph, federation: Federation, loss: int | None) -> None:
     terms, best, pot, reverted = federation.terms, federation.best, 0, False
+    if federation.cells is not None:
+        lists.gain(graph, federation)
     margin = (federation.initial - terms.target) // 20
     if federation.pair and (loss is None or loss > best + margin):
         graph.reach("pair.worse")
@@ -116,6 +134,9 @@ def settle_round(graph: Graph, federation: Federation, loss: int | None) -> None
             federation.base, federation.streak, federation.points = federation.best_model, 0, {}
         else:
             federation.base = federation.model
+    federation.loss = loss
+    if federation.cells is not None:
+        lists.settle(graph, federation)
     graph.tell(Settled(federation.id, federation.r, pot, reverted))
     if federation.best <= terms.target:
         ends.end(graph, federation, "REACHED")
@@ -126,21 +147,27 @@ def settle_round(graph: Graph, federation: Federation, loss: int | None) -> None
         ends.idle(graph, federation)
 
 
+def weights(graph: Graph, federation: Federation) -> dict[bytes, int]:
+    """Points, by index; without any, those of the last sum are equal."""
+    shares = {who: points for who, points in federation.points.items() if points}
+    if not shares:
+        graph.reach("points.none")
+        shares = dict.fromkeys(federation.last, 1)
+    return {who: shares[who] for who in sorted(shares, key=lambda who: federation.members[who].index or 0)}
+
+
 def progress(graph: Graph, federation: Federation, loss: int) -> int:
     """Pay what the new best is worth beyond what was paid."""
     federation.best, federation.best_model, federation.best_r = loss, federation.model, federation.r
     federation.base, federation.streak = federation.model, 0
     pot = formulas.due(federation.terms, federation.initial, loss) - federation.paid
-    shares = {who: points for who, points in federation.points.items() if points}
-    if not shares:
-        graph.reach("points.none")
-        shares = dict.fromkeys(federation.last, 1)
-    order = sorted(shares, key=lambda who: federation.members[who].index or 0)
-    whole = sum(shares.values())
-    parts = {who: pot * shares[who] // whole for who in order}
-    parts[order[0]] += pot - sum(parts.values())
-    for who in order:
-        graph.money.pay(federation.id, BOUNTY, who, "share", parts[who])
+    if federation.terms.split == HALF:
+        graph.reach("paid.half")
+        parts = lists.shares(federation, pot)
+    else:
+        parts = formulas.split(pot, weights(graph, federation))
+    for who, part in parts.items():
+        graph.money.pay(federation.id, BOUNTY, who, "share", part)
     federation.paid += pot
     federation.points = {}
     return pot

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import formulas, machine, measuring, opening
+from . import cell_messages, formulas, lists, machine, measuring, opening
 from .graph import Graph
+from .guards import attempt_in, drawn_seat
 from .records import HAVE, KEY, MEASURE, OPENING, READY, SCREEN, SUMMING, TRAIN, Attempt, Federation, PanelSeat, Seat
 from .refused import Refused, check
+from .rows import CELLS
 from .scenario import (
     ALIGNED,
     AWAY,
@@ -28,21 +30,29 @@ from .scenario import (
     HaveUpdates,
     JoinFederation,
     LeaveFederation,
+    Lists,
+    Measure,
+    Message,
     NewData,
     OpenFederation,
     OpenMeasure,
+    OpenSteps,
     PinParts,
+    PinSealed,
     ReadyKey,
     ReferUpdate,
     RemoveMember,
     ScreenUpdates,
     SealKey,
+    SealParts,
+    ServeCells,
     ServeFederation,
     SetBox,
     SetFlag,
     SetValidators,
     StartRound,
     Strike,
+    SumCells,
     SumUpdates,
     Suspend,
     VaultModel,
@@ -56,8 +66,19 @@ def apply(graph: Graph, entry: Entry) -> str | None:
             raise Refused("BANNED")
         HANDLERS[type(entry.message)](graph, entry.sender, entry.message)
     except Refused as refused:
+        row = f"{type(entry.message).__name__}: {refused}"
+        if row in CELLS and of_cells(graph, entry.message):
+            graph.reach(row)
         return str(refused)
     return None
+
+
+def of_cells(graph: Graph, message: Message) -> bool:
+    """Whether it is about a federation with cells, or about serving such ones."""
+    if isinstance(message, OpenFederation | ServeCells):
+        return isinstance(message, ServeCells) or message.terms.cells
+    federation = graph.federations.get(getattr(message, "federation", b""))
+    return federation is not None and federation.cells is not None
 
 
 def seal_key(graph: Graph, sender: bytes, message: SealKey) -> None:
@@ -72,23 +93,6 @@ def seal_key(graph: Graph, sender: bytes, message: SealKey) -> None:
     graph.reach("key.follows" if follows else "key.sealed")
     if not follows:
         measuring.begin(graph, federation)
-
-
-def attempt_in(graph: Graph, ref: bytes, number: int, *states: str) -> tuple[Federation, Attempt]:
-    """The attempt that runs, in one of the states, before its deadline."""
-    federation = opening.live(graph, ref)
-    check(federation.state in states, "WRONG_STATE")
-    attempt = machine.running(federation)
-    check(attempt.number == number, "WRONG_ROUND")
-    check(graph.clock < federation.deadline, "TOO_LATE")
-    return federation, attempt
-
-
-def drawn_seat(attempt: Attempt, sender: bytes) -> Seat:
-    seat = attempt.seat(sender)
-    if seat is None:
-        raise Refused("NOT_DRAWN")
-    return seat
 
 
 def ready(graph: Graph, sender: bytes, message: ReadyKey) -> None:
@@ -149,6 +153,7 @@ def deciding_seat(attempt: Attempt, sender: bytes) -> Seat:
 
 
 def pin_parts(graph: Graph, sender: bytes, message: PinParts) -> None:
+    check(opening.live(graph, message.federation).cells is None, "WRONG_STATE")
     state = SCREEN if message.stage == ROWS_STAGE else SUMMING
     federation, attempt = attempt_in(graph, message.federation, message.attempt, state)
     seat = deciding_seat(attempt, sender)
@@ -162,6 +167,9 @@ def pin_parts(graph: Graph, sender: bytes, message: PinParts) -> None:
 
 
 def screen(graph: Graph, sender: bytes, message: ScreenUpdates) -> None:
+    if opening.live(graph, message.federation).cells is not None:
+        cell_messages.screen(graph, sender, message)
+        return
     federation, attempt = attempt_in(graph, message.federation, message.attempt, SCREEN)
     seat = deciding_seat(attempt, sender)
     check(seat.screen is None, "ALREADY_SCREENED")
@@ -189,6 +197,7 @@ def well_formed(federation: Federation, attempt: Attempt, message: ScreenUpdates
 
 
 def sum_updates(graph: Graph, sender: bytes, message: SumUpdates) -> None:
+    check(opening.live(graph, message.federation).cells is None, "WRONG_STATE")
     federation, attempt = attempt_in(graph, message.federation, message.attempt, SUMMING)
     seat = deciding_seat(attempt, sender)
     check(seat.sum is None, "ALREADY_SUMMED")
@@ -201,7 +210,9 @@ def sum_updates(graph: Graph, sender: bytes, message: SumUpdates) -> None:
 # --- measurements ---------------------------------------------------------------------------------------------------------------
 
 
-def measure_in(graph: Graph, sender: bytes, message: CommitMeasure | OpenMeasure, state: str) -> tuple[Federation, PanelSeat]:
+def measure_in(
+    graph: Graph, sender: bytes, message: CommitMeasure | OpenMeasure | OpenSteps, state: str
+) -> tuple[Federation, PanelSeat]:
     federation = opening.live(graph, message.federation)
     check(federation.state == state, "WRONG_STATE")
     check((message.r, message.again) == (federation.r, federation.again), "WRONG_ROUND")
@@ -220,15 +231,22 @@ def commit_measure(graph: Graph, sender: bytes, message: CommitMeasure) -> None:
         measuring.commits_end(graph, federation)
 
 
-def open_measure(graph: Graph, sender: bytes, message: OpenMeasure) -> None:
+def open_measure(graph: Graph, sender: bytes, message: OpenMeasure | OpenSteps) -> None:
     federation, seat = measure_in(graph, sender, message, OPENING)
     check(seat.opened is None, "ALREADY_MEASURED")
     check(seat.committed == message.measure, "MEASURE_MISMATCH")
-    said = message.measure
-    check(said.code in MEASURES and abs(said.loss) <= MAX_LOSS and (said.code == OK or not said.loss), "BAD_VOTE")
-    seat.opened = said
+    check(lawful(federation, message.measure), "BAD_VOTE")
+    seat.opened = message.measure
     if all(one.opened is not None for one in federation.panel if one.committed is not None):
         measuring.measured(graph, federation)
+
+
+def lawful(federation: Federation, said: Measure | Lists) -> bool:
+    """Lists are said of sums of cells, and of nothing else."""
+    of_cells = federation.cells is not None and federation.r > 0
+    if isinstance(said, Lists):
+        return of_cells and lists.well_formed(federation, said)
+    return not of_cells and said.code in MEASURES and abs(said.loss) <= MAX_LOSS and (said.code == OK or not said.loss)
 
 
 # --- what other contracts tell --------------------------------------------------------------------------------------------------
@@ -282,6 +300,11 @@ HANDLERS: dict[type[Any], Callable[[Graph, bytes, Any], None]] = {
     SumUpdates: sum_updates,
     CommitMeasure: commit_measure,
     OpenMeasure: open_measure,
+    OpenSteps: open_measure,
+    ServeCells: opening.serve_cells,
+    SealParts: cell_messages.seal,
+    PinSealed: cell_messages.pin,
+    SumCells: cell_messages.sum_cells,
     SetFlag: set_flag,
     SetBox: set_box,
     Suspend: suspend,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from . import ends, formulas, machine, pool
+from . import cells, ends, formulas, pool
 from .graph import Graph
-from .records import ACTIVE, BOUNTY, DRAW, END, FEES, GONE, IDLE, PENDING, Attempt, Federation, Joined
+from .records import ACTIVE, BOUNTY, DRAW, END, FEES, GONE, IDLE, PENDING, Attempt, Cells, Federation, Joined
 from .refused import Refused, check
 from .scenario import (
     ALIGNED,
     EQUAL,
+    HALF,
     KRUM,
     MAX_BOUNTY,
     MAX_LOSS,
@@ -31,11 +32,13 @@ from .scenario import (
     OpenFederation,
     Params,
     RemoveMember,
+    ServeCells,
     ServeFederation,
     StartRound,
     Terms,
     VaultModel,
 )
+from .states import wait_for_draw
 
 
 def found(graph: Graph, ref: bytes) -> Federation:
@@ -63,8 +66,8 @@ def sane(params: Params, clock: int, terms: Terms) -> bool:
         and (1 if terms.secrecy == OPENED else 2) <= terms.min_sum <= terms.min_members
         and terms.secrecy in (SUM, OPENED)
         and terms.rule in ((MEAN, KRUM) if terms.secrecy == SUM else (MEAN, KRUM, TRIMMED, MEDIAN))
-        and (terms.dims >= 1_024 or terms.secrecy == OPENED)
-        and terms.split in (EQUAL, SAMPLES, ALIGNED)
+        and (not terms.cells or sane_cells(terms))
+        and terms.split in (EQUAL, SAMPLES, ALIGNED, *((HALF,) if terms.cells else ()))
         and (terms.reference or terms.split != ALIGNED)
         and 10 <= terms.clip <= formulas.CLIP_MOST
         and 1 <= terms.patience <= 5
@@ -76,6 +79,20 @@ def sane(params: Params, clock: int, terms: Terms) -> bool:
     )
 
 
+def sane_cells(terms: Terms) -> bool:
+    return (
+        terms.min_members >= 3
+        and 3 <= terms.min_sum <= formulas.CELL_MOST
+        and terms.rounds <= 20
+        and terms.round_ms >= 600 * SECOND
+        and formulas.RADIUS_LEAST <= terms.clip <= formulas.RADIUS_MOST
+        and terms.rule == MEAN
+        and terms.split in (EQUAL, HALF)
+        and (terms.reference or terms.min_members >= 12)
+        and formulas.least_noise(terms.dims) <= terms.dp_milli <= 8_000
+    )
+
+
 def open_federation(graph: Graph, sender: bytes, message: OpenFederation) -> None:
     terms, account = message.terms, graph.accounts[sender]
     check(graph.active(sender), "NOT_ACTIVE")
@@ -83,7 +100,7 @@ def open_federation(graph: Graph, sender: bytes, message: OpenFederation) -> Non
     check(sane(graph.params, graph.clock, terms), "BAD_TERMS")
     check(1 <= terms.dims <= 2**28 and 8 < terms.size - 4 * terms.dims <= formulas.HEADER, "BAD_MODEL")
     check(-MAX_LOSS < terms.target < MAX_LOSS, "BAD_TARGET")
-    check(len(pool.able(graph, sender)) >= pool.least(graph, sender), "FEW_VERIFIERS")
+    check(len(pool.able(graph, sender, terms.cells)) >= pool.least(graph, sender), "FEW_VERIFIERS")
     own = sum(1 for one in graph.federations.values() if one.root == account.root and one.state != END)
     check(own < graph.params.live, "TOO_MANY_FEDERATIONS")
     fees, price = formulas.fees(terms.fee, terms.rounds), formulas.price(graph.params, terms)
@@ -92,6 +109,7 @@ def open_federation(graph: Graph, sender: bytes, message: OpenFederation) -> Non
     graph.money.lock(sender, message.federation, FEES, fees + price)
     graph.money.burn(message.federation, FEES, "kept", price)
     federation = Federation(message.federation, sender, account.root, terms, terms.clip, b"initial")
+    federation.cells = Cells() if terms.cells else None
     graph.federations[message.federation] = federation
     graph.reach("opened")
     ends.idle(graph, federation)
@@ -231,14 +249,18 @@ def admit(graph: Graph, sender: bytes, message: AdmitMember) -> None:
 def remove(graph: Graph, sender: bytes, message: RemoveMember) -> None:
     federation = by_sponsor(graph, sender, message.federation)
     check(federation.joined(message.member), "NOT_A_MEMBER")
+    one = federation.members[message.member]
+    check(federation.cells is None or federation.cells.of(one.index) is None, "IN_A_CELL")
     graph.reach("removed")
-    forget(federation, federation.members[message.member])
+    forget(federation, one)
 
 
 def leave(graph: Graph, sender: bytes, message: LeaveFederation) -> None:
     federation = live(graph, message.federation)
     check(federation.joined(sender), "NOT_A_MEMBER")
     graph.reach("left")
+    if federation.cells is not None:
+        cells.lose(graph, federation, federation.members[sender])
     forget(federation, federation.members[sender])
 
 
@@ -290,10 +312,14 @@ def start(graph: Graph, sender: bytes, message: StartRound) -> None:
     check(message.r == federation.r, "WRONG_ROUND")
     check(graph.clock < federation.deadline, "TOO_LATE")
     least = pool.least(graph, sender)
-    check(len(pool.able(graph, sender)) >= least, "FEW_VERIFIERS")
+    check(len(pool.able(graph, sender, federation.terms.cells)) >= least, "FEW_VERIFIERS")
     if federation.r == 0:
         able = len(pool.panel(graph, federation)) + len(pool.panel_members(graph, federation))
         check(able >= max(formulas.LEAST_VOTES, least), "NO_PANEL")
+    elif federation.cells is not None:
+        check(cells.may_start(graph, federation), "TOO_FEW_MEMBERS")
+        check(len(pool.aggregators(graph, federation)) >= formulas.AGGREGATORS, "NO_AGGREGATORS")
+        federation.attempt = Attempt(federation.starts + 1, {})
     else:
         who = roster(graph, federation)
         check(enough(federation.terms, who), "TOO_FEW_MEMBERS")
@@ -303,7 +329,7 @@ def start(graph: Graph, sender: bytes, message: StartRound) -> None:
             graph.reach("bench.short")
     federation.starts += 1
     graph.reach("started" if federation.r else "started.baseline")
-    machine.wait_for_draw(graph, federation, DRAW)
+    wait_for_draw(graph, federation, DRAW)
 
 
 def close(graph: Graph, sender: bytes, message: CloseFederation) -> None:
@@ -318,3 +344,11 @@ def serve(graph: Graph, sender: bytes, message: ServeFederation) -> None:
         check(graph.active(sender), "NOT_ACTIVE")
         check(account.box, "BAD_BOXES")
     account.serves, account.unready = message.on, None
+
+
+def serve_cells(graph: Graph, sender: bytes, message: ServeCells) -> None:
+    account = graph.accounts[sender]
+    if message.on:
+        check(graph.active(sender), "NOT_ACTIVE")
+        check(account.serves, "WRONG_STATE")
+    account.serves_cells = message.on

@@ -8,11 +8,30 @@ from dataclasses import dataclass
 from . import machine, messages
 from .events import Event
 from .graph import Graph
-from .records import DRAWING, Federation
+from .records import DRAWING, Attempt, Cells, Federation
 from .scenario import Block, Scenario
 
 Due = tuple[int, bytes, bytes]
 """Time, account that it counts for, federation: in this order."""
+
+
+Indexes = tuple[tuple[int, tuple[int, ...]], ...]
+"""Cells by their numbers, each with the indexes of its members."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellsView:
+    numbered: int
+    living: Indexes
+    rows: tuple[tuple[int, int, int], ...]
+    """Index, last attempts, what it gained."""
+    lacked: tuple[bytes, ...]
+    inside: Indexes
+    models: tuple[bytes, ...]
+    found: tuple[tuple[int, int | None], ...]
+    chosen: int
+    seats: tuple[tuple[bytes, int, bool, bool], ...]
+    """Aggregators: who, how many stages it sealed, whether it said a Screen, a sum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +56,7 @@ class FederationView:
     files: tuple[bytes, ...]
     excluded: tuple[bytes, ...]
     end: str
+    cells: CellsView | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,4 +175,24 @@ def federation_view(one: Federation) -> FederationView:
         tuple(attempt.files) if attempt else (),
         tuple(sorted(one.excluded)),
         one.end,
+        None if one.cells is None else cells_view(one.cells, attempt),
     )
+
+
+def cells_view(one: Cells, attempt: Attempt | None) -> CellsView:
+    seats = attempt.seats if attempt is not None else []
+    return CellsView(
+        one.numbered,
+        indexes(one.living),
+        tuple((index, row, one.gained[index]) for index, row in sorted(one.rows.items())),
+        tuple(one.lacked),
+        indexes(one.inside),
+        one.models,
+        one.found,
+        one.chosen,
+        tuple((seat.who, len(seat.seals), seat.screen is not None, seat.sum is not None) for seat in seats),
+    )
+
+
+def indexes(cells: dict[int, frozenset[int]]) -> Indexes:
+    return tuple((number, tuple(sorted(members))) for number, members in sorted(cells.items()))

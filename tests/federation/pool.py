@@ -9,9 +9,10 @@ from .graph import Graph, ticket
 from .records import Federation
 
 
-def able(graph: Graph, sponsor: bytes) -> list[bytes]:
-    """Flagged members that serve, have a box key and the capacity; suspended ones among them. Not the sponsor."""
-    accounts = graph.accounts.values()
+def able(graph: Graph, sponsor: bytes, cells: bool) -> list[bytes]:
+    """Flagged members that serve, have a box key and the capacity; suspended ones among them. Not the sponsor. With cells those
+    that say that they know them."""
+    accounts = [one for one in graph.accounts.values() if one.serves_cells or not cells]
     return [one.id for one in accounts if one.serves and one.box and one.able and graph.flagged(one.id) and one.id != sponsor]
 
 
@@ -22,11 +23,12 @@ def least(graph: Graph, sponsor: bytes) -> int:
 
 
 def aggregators(graph: Graph, federation: Federation) -> list[bytes]:
-    """Without those that made sums which differed, while two others remain; then without members, while as many others do as have
-    to be able, and three."""
-    found = able(graph, federation.sponsor)
-    others = [one for one in found if one not in federation.excluded]
-    if len(others) >= 2:
+    """Without those that made sums which differed, while two others remain (with cells three, and without who lacked last what
+    two had); then without members, while as many others do as have to be able, and three."""
+    found = able(graph, federation.sponsor, federation.terms.cells)
+    lacked = federation.cells.lacked[-max(1, len(found) // 3) :] if federation.cells is not None else ()
+    others = [one for one in found if one not in federation.excluded and one not in lacked]
+    if len(others) >= formulas.fewest(federation.terms):
         found = others
     others = [one for one in found if not federation.joined(one)]
     return others if len(others) >= max(formulas.AGGREGATORS, least(graph, federation.sponsor)) else found
@@ -34,14 +36,16 @@ def aggregators(graph: Graph, federation: Federation) -> list[bytes]:
 
 def panel(graph: Graph, federation: Federation) -> list[bytes]:
     """Without members and without those that sat already."""
-    return [one for one in able(graph, federation.sponsor) if not federation.joined(one) and one not in federation.sat]
+    found = able(graph, federation.sponsor, federation.terms.cells)
+    return [one for one in found if not federation.joined(one) and one not in federation.sat]
 
 
 def panel_members(graph: Graph, federation: Federation) -> list[bytes]:
     """Members that may sit where others are too few: never where a hidden file would be shown to them."""
     if federation.terms.outside or federation.terms.hidden:
         return []
-    return [one for one in able(graph, federation.sponsor) if federation.joined(one) and one not in federation.sat]
+    found = able(graph, federation.sponsor, federation.terms.cells)
+    return [one for one in found if federation.joined(one) and one not in federation.sat]
 
 
 def drawn(federation: Federation, beacon: bytes, attempt: int, among: Iterable[bytes], count: int) -> list[bytes]:

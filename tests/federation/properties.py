@@ -15,7 +15,7 @@ from .events import Benched, Drawn, Ended, Failed, Flow, Gone, Measured, Screene
 from .generate import HONEST, Player
 from .graph import Graph
 from .records import ACTIVE, BOUNTY, DRAWING, END, FEES, PENDING, Federation
-from .scenario import ALIGNED, AWAY, COPY, EMPTY, EQUAL, OPENED, STALE, USED, Params, Terms
+from .scenario import ALIGNED, AWAY, COPY, EMPTY, EQUAL, OPENED, STALE, USED, Measure, Params, Terms
 
 PROPERTIES: dict[str, str] = {
     "conserved": "balances, escrows and what was burned are together what they were at the start",
@@ -41,6 +41,14 @@ PROPERTIES: dict[str, str] = {
     "barred": "an account is barred where three different origins struck it within the month, and nowhere else",
     "banned": "a banned account holds and receives nothing",
     "bench": "a bench ends within five starts, and only what a member sent brings it there",
+    "cell.one": "a member has one cell at most, and only an ACTIVE one that was dealt it; nobody comes into a cell that stands",
+    "cell.size": "a cell has 3 to 16 members and min_sum at least; as many live as may",
+    "cell.whole": "a cell is summed whole: what all of its members sent counts and is proved; min_sum of them count",
+    "cell.three": "an attempt has three aggregators to its end, none excluded while three others are able",
+    "cell.missed": "who has a cell missed less than three of its last 16 attempts",
+    "cell.radius": "the radius stays within its bounds, and after a round that is taken back it is a quarter",
+    "cell.least": "the loss of a round is the least of its directions, and its model a candidate of that one",
+    "cell.base": "whoever was summed on a base is known there",
 }
 
 
@@ -72,7 +80,8 @@ def locked(terms: Terms) -> int:
 
 def longest(params: Params, terms: Terms) -> int:
     """The latest end, written anew: one of everything, three measurements."""
-    measurement = params.v0 + 2_000 * terms.eval_s - -terms.size // 1_000 + 1 + params.w_c
+    measured = 52 * terms.size if terms.cells else terms.size
+    measurement = params.v0 + 2_000 * terms.eval_s - -measured // 1_000 + 1 + params.w_c
     screens = params.v0 - -terms.max_members * terms.size // 1_000 + 1
     sums = params.v0 - -3 * terms.size // 1_000 + 1
     return terms.ends + 4 * params.w_h + terms.round_ms + params.v0 + screens + sums + 3 * measurement
@@ -214,6 +223,7 @@ class Checker:
             need("fees", watched.aggregators <= 3 and watched.panelled <= 5, f"{watched.aggregators}, {watched.panelled}")
         elif flow.why == "kept":
             held = 2_048 + terms.params + 256 * (terms.max_members + min(16, terms.rounds))
+            held += 64 * terms.max_members + 160 * terms.rounds if terms.cells else 0
             need("price", flow.to is None and flow.amount == graph.params.rate * -(-held // 32), flow)
             watched.burned += flow.amount
         else:
@@ -221,12 +231,8 @@ class Checker:
 
     def settled(self, graph: Graph, event: Settled) -> None:
         federation, watched = self.known[event.federation], self.watched[event.federation]
-        points = {who: some for who, some in watched.points.items() if some} or dict.fromkeys(watched.last, 1)
         if event.pot:
-            order = sorted(points, key=lambda who: federation.members[who].index or 0)
-            parts = [event.pot * points[who] // sum(points.values()) for who in order]
-            parts[0] += event.pot - sum(parts)
-            owed = [(who, part) for who, part in zip(order, parts, strict=True) if part]
+            owed = [(who, part) for who, part in self.owed(federation, watched, event.pot).items() if part]
             need("shares", [part for _, part in watched.shares] == [part for _, part in owed], f"{watched.shares}, not {owed}")
             whom = [to if to is not None else who for (who, _), (to, _) in zip(owed, watched.shares, strict=True)]
             need("shares", whom == [who for who, _ in owed], f"{watched.shares}, not {owed}")
@@ -243,6 +249,11 @@ class Checker:
             need("revert", watched.loss is not None and watched.loss <= federation.best + margin, watched.loss)
         need("revert", federation.base in (federation.best_model, federation.model), federation.base)
         need("revert", not event.reverted or federation.base == federation.best_model, federation.base)
+
+    def owed(self, federation: Federation, watched: Watched, pot: int) -> dict[bytes, int]:
+        """To whom, in the order of the indexes."""
+        points = {who: some for who, some in watched.points.items() if some} or dict.fromkeys(watched.last, 1)
+        return parted(federation, points, pot)
 
     # --- attempts -----------------------------------------------------------------------------------------------------------
 
@@ -320,7 +331,7 @@ class Checker:
         need("measured", len(event.by) >= max(2, least), f"{len(event.by)} of {c}")
         if event.loss is None:
             return
-        said = [seat.opened for seat in federation.panel if seat.who in event.by and seat.opened is not None]
+        said = [seat.opened for seat in federation.panel if seat.who in event.by and isinstance(seat.opened, Measure)]
         base = 1_000 - -abs(event.loss) // 10_000 + 1
         wide = 2 * max(base, min(federation.terms.tol, 10 * base))
         need("measured", all(abs(one.loss - event.loss) <= wide and one.holds for one in said), event.loss)
@@ -374,7 +385,7 @@ class Checker:
         if federation.best_model:
             need("bounty", watched.paid == worth(terms, federation.initial, federation.best), watched.paid)
         vetted = sum(1 for one in living if graph.flagged(one.id))
-        if len(living) >= terms.min_members and (vetted >= terms.min_sum or not terms.vetted):
+        if federation.cells is None and len(living) >= terms.min_members and (vetted >= terms.min_sum or not terms.vetted):
             need("moves", opening.enough(terms, opening.roster(graph, federation)), f"{len(living)} are not enough")
         watched.joined, watched.excluded = joined(federation), set(federation.excluded)
         if federation.attempt is not None:
@@ -400,6 +411,13 @@ class Checker:
     def over(self, player: Player) -> None:
         graph = player.graph
         need("keys", not graph.federations and not graph.money.escrow, f"{len(graph.federations)} federations")
+
+
+def parted(federation: Federation, weights: dict[bytes, int], pot: int) -> dict[bytes, int]:
+    order = sorted(weights, key=lambda who: federation.members[who].index or 0)
+    parts = {who: pot * weights[who] // sum(weights.values()) for who in order}
+    parts[order[0]] += pot - sum(parts.values())
+    return parts
 
 
 def flagged(graph: Graph) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .scenario import Measure, ScreenUpdates, SumUpdates, Terms
+from .scenario import Lists, Measure, ScreenUpdates, SumCells, SumUpdates, Terms
 
 IDLE, DRAW, KEY, READY, TRAIN, HAVE, ROWS, SCREEN, SUMMING, MEASURE, OPENING, END = (
     "IDLE",
@@ -56,8 +56,10 @@ class Seat:
     """Bits of the files, and whether the reference."""
     parts: dict[tuple[int, int], bytes] = field(default_factory=dict)
     """By stage and mask."""
+    seals: dict[int, tuple[bytes, ...]] = field(default_factory=dict)
+    """By stage; where there are cells."""
     screen: ScreenUpdates | None = None
-    sum: SumUpdates | None = None
+    sum: SumUpdates | SumCells | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -88,6 +90,10 @@ class Attempt:
     points: dict[bytes, int] = field(default_factory=dict)
     norm: int = 0
     accepted: frozenset[bytes] = frozenset()
+    screeners: list[Seat] = field(default_factory=list)
+    """Of cells: who agreed on the Screen."""
+    summing: list[int] = field(default_factory=list)
+    """Cells that sum."""
 
     def seat(self, who: bytes) -> Seat | None:
         return next((seat for seat in self.seats if seat.who == who), None)
@@ -104,8 +110,35 @@ class PanelSeat:
     """Of the hidden file's key."""
     silent: int = 0
     """In a row, within one r."""
-    committed: Measure | None = None
-    opened: Measure | None = None
+    committed: Measure | Lists | None = None
+    opened: Measure | Lists | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Cells:
+    """Of a federation that has them; members by their indexes."""
+
+    numbered: int = 0
+    """How many were ever dealt."""
+    living: dict[int, frozenset[int]] = field(default_factory=dict)
+    """By number: who is left of each."""
+    rows: dict[int, int] = field(default_factory=dict)
+    """Of whoever was dealt: its last 16 attempts, a bit each, the latest the lowest; 1 is a miss."""
+    gained: dict[int, int] = field(default_factory=dict)
+    """The same: since points were last cleared."""
+    lacked: list[bytes] = field(default_factory=list)
+    """Aggregators that alone lacked what two had, the latest last."""
+    inside: dict[int, frozenset[int]] = field(default_factory=dict)
+    """As the end of the last DRAW left them; from a sum on those that it is of."""
+    models: tuple[bytes, ...] = ()
+    """The candidates of the last sum."""
+    found: tuple[tuple[int, int | None], ...] = ()
+    """Step and loss of each direction."""
+    chosen: int = 0
+
+    def of(self, index: int | None) -> int | None:
+        """The number of its cell."""
+        return next((number for number, members in self.living.items() if index in members), None)
 
 
 @dataclass(slots=True, eq=False)
@@ -148,7 +181,10 @@ class Federation:
     """Who was in the last sum."""
     streak: int = 0
     chains: dict[bytes, list[frozenset[bytes]]] = field(default_factory=dict)
-    """By base: the accepted sets, each within the next."""
+    """By base: the accepted sets, each within the next; where there are cells, the cells that were summed."""
+    cells: Cells | None = None
+    loss: int | None = None
+    """That was measured last."""
     end: str = ""
     records: int = 0
     """Left in the state after the end."""

@@ -70,3 +70,61 @@ ROWS: dict[str, str] = {
     "dropped.more": "some records left the state",
     "gone": "a federation left the state",
 }
+
+CELLS: dict[str, str] = {
+    "cell.dealt": "the owners are one cell",
+    "cells.dealt": "they are several",
+    "cell.full": "a cell is full, and some wait",
+    "cell.new": "those that wait are a new cell",
+    "cell.taken": "a cell that rests is over, as its members are in the new one",
+    "cell.rests": "too few of a cell count",
+    "cell.lost": "a member has no cell any more",
+    "cell.over": "fewer than min_sum of a cell are left",
+    "missed.file": "one of the roster sent no file",
+    "missed.lacked": "an aggregator lacks its file",
+    "missed.unproved": "its update is not proved",
+    "missed.three": "it missed three of 16 attempts",
+    "lacked.alone": "an aggregator alone lacks what the two others have",
+    "have.silent.cells": "an aggregator does not say what it has",
+    "have.split": "no cell is complete",
+    "silent.seal": "an aggregator seals nothing",
+    "silent.pin": "all sealed, and one pins nothing",
+    "silent.said": "all pinned, and one says nothing",
+    "sealed.differ": "two digests of one share",
+    "screen.split": "no cell sums",
+    "cell.pauses": "one does, another one not",
+    "sum.noisier": "another set with a common member was summed on the base",
+    "cell.summed": "the sum of one cell stands",
+    "cells.summed": "those of several do",
+    "sum.reference": "a reference is beside them",
+    "lists.again": "the lists do not agree",
+    "direction.invalid": "one direction is INVALID, another one not",
+    "chosen.all": "the best candidate is of the sum of all",
+    "chosen.cell": "of a cell",
+    "chosen.reference": "of the reference",
+    "gained": "a cell's own direction is better than the base",
+    "paid.half": "half of a pot goes by what was gained",
+}
+"""Of federations with cells."""
+
+REFUSALS: dict[str, str] = {
+    "OpenFederation": "BAD_TERMS FEW_VERIFIERS",
+    "StartRound": "FEW_VERIFIERS TOO_FEW_MEMBERS NO_AGGREGATORS",
+    "RemoveMember": "IN_A_CELL",
+    "ServeCells": "NOT_ACTIVE WRONG_STATE",
+    "CommitUpdate": "OUT_OF_ATTEMPT BAD_FILE",
+    "PinParts": "WRONG_STATE",
+    "SumUpdates": "WRONG_STATE",
+    "SealParts": "WRONG_STATE WRONG_ROUND TOO_LATE NOT_DRAWN BAD_SCREEN ALREADY_SAID",
+    "PinSealed": "WRONG_STATE WRONG_ROUND TOO_LATE NOT_DRAWN BAD_SCREEN ALREADY_SAID PARTS_MISSING",
+    "ScreenUpdates": "WRONG_STATE WRONG_ROUND TOO_LATE NOT_DRAWN ALREADY_SCREENED PARTS_MISSING BAD_SCREEN",
+    "SumCells": "WRONG_STATE WRONG_ROUND TOO_LATE NOT_DRAWN ALREADY_SUMMED PARTS_MISSING BAD_FILE",
+    "OpenSteps": "WRONG_STATE WRONG_ROUND TOO_LATE NO_SEAT ALREADY_MEASURED MEASURE_MISMATCH BAD_VOTE",
+    "OpenMeasure": "BAD_VOTE",
+}
+"""What is said about federations with cells alone, or refused there in another way: by the message."""
+
+CELLS |= {f"cells.void.{why}": "an attempt ends so" for why in ("NO_AGGREGATORS", "TOO_FEW", "DISPUTE", "SPLIT", "NOT_FINITE")}
+CELLS |= {row.replace("end.", "cells.end."): words for row, words in ROWS.items() if row.startswith("end.")}
+CELLS |= {f"cells.code.{code}": "a file of an agreed Screen" for code in ("USED", "AWAY", "UNPROVED", "IDLE")}
+CELLS |= {f"{message}: {why}": "refused" for message, codes in REFUSALS.items() for why in codes.split()}

@@ -17,10 +17,14 @@ N_MAX = 128
 SUM, OPENED = "sum", "open"
 """Secrecy."""
 MEAN, KRUM, TRIMMED, MEDIAN = "mean", "krum", "trimmed", "median"
-EQUAL, SAMPLES, ALIGNED = "equal", "samples", "aligned"
+EQUAL, SAMPLES, ALIGNED, HALF = "equal", "samples", "aligned", "half"
 USED, AWAY, LARGE, EMPTY, WRONG, STALE, COPY, OUTLIER = "USED", "AWAY", "LARGE", "EMPTY", "WRONG", "STALE", "COPY", "OUTLIER"
 CODES = (USED, AWAY, LARGE, EMPTY, WRONG, STALE, COPY, OUTLIER)
 """Of a file, by the aggregators."""
+UNPROVED, RESTS = "UNPROVED", "IDLE"
+"""Of a file of one that has a cell, besides USED and AWAY: IDLE is proved, and its cell does not sum."""
+STEPS = (2_000, 1_000, 500, 250)
+"""Of a direction's four candidates, in thousandths of the radius."""
 OK, INVALID, NOMODEL, BADKEY, ABSTAIN = "OK", "INVALID", "NOMODEL", "BADKEY", "ABSTAIN"
 MEASURES = (OK, INVALID, NOMODEL, BADKEY, ABSTAIN)
 """Of a model, by the panel."""
@@ -47,6 +51,8 @@ class Params:
     """Records of an ended federation that leave the state in one deadline."""
     indexes: int = 128
     """Given in one federation before those go over that nothing names; a random graph has fewer, or none would ever go over."""
+    cells: int = 10
+    """That live in one federation; a random graph has fewer, or no member would wait for that."""
     max_due: int = 1_536
 
 
@@ -96,6 +102,11 @@ class Terms:
     params: int = 0
     """Bytes of the program's parameters."""
 
+    @property
+    def cells(self) -> bool:
+        """Whether owners sit in cells: rows would open updates of so few values."""
+        return self.dims < 1_024 and self.secrecy == SUM
+
 
 @dataclass(frozen=True, slots=True)
 class Measure:
@@ -105,6 +116,16 @@ class Measure:
     loss: int = 0
     holds: bool = True
     """Whether the leaves that it opens are those that it committed to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """What a seat of the panel says of the candidates of all directions."""
+
+    code: str
+    found: tuple[tuple[int, int | None], ...] = ()
+    """Of each direction the step that loses least, and the loss; 0 and None is INVALID."""
+    holds: bool = True
 
 
 # --- messages -------------------------------------------------------------------------------------------------------------------
@@ -224,7 +245,7 @@ class CommitMeasure:
     federation: bytes
     r: int
     again: int
-    measure: Measure
+    measure: Measure | Lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +270,50 @@ class ServeFederation:
 class VaultModel:
     federation: bytes
     cid: bytes
+
+
+# --- of federations with cells ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ServeCells:
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SealParts:
+    """What PinSealed will say; nobody sees more of it than that it was sealed."""
+
+    federation: bytes
+    attempt: int
+    stage: int
+    digests: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PinSealed:
+    federation: bytes
+    attempt: int
+    stage: int
+    parts: tuple[tuple[int, bytes], ...]
+    """Number of a share and digest; share 0 is the masked numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class SumCells:
+    federation: bytes
+    attempt: int
+    sums: bytes
+    models: tuple[bytes, ...]
+    """The candidates, four of each direction; empty where one is not finite. Where all are, nothing is said of the sums either."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSteps:
+    federation: bytes
+    r: int
+    again: int
+    measure: Lists
 
 
 # --- what other contracts tell --------------------------------------------------------------------------------------------------
@@ -309,6 +374,11 @@ Message = (
     | CloseFederation
     | ServeFederation
     | VaultModel
+    | ServeCells
+    | SealParts
+    | PinSealed
+    | SumCells
+    | OpenSteps
     | SetFlag
     | SetBox
     | Suspend

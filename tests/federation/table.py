@@ -166,7 +166,7 @@ class Table:
                 told = self.votes.get(seat.who, Measure(OK, self.loss()))
                 keyless = federation.terms.hidden and not seat.box
                 self.must(seat.who, CommitMeasure(*key, Measure(BADKEY) if keyless else told))
-            elif seat.committed is not None:
+            elif isinstance(seat.committed, Measure):
                 self.must(seat.who, OpenMeasure(*key, seat.committed))
 
     def attempt(self, attempt: Attempt) -> None:
