@@ -53,6 +53,7 @@ class AuditedAttempt:
     files: list[tuple[bytes, bytes]] = field(default_factory=list)
     file_faults: list[str] = field(default_factory=list)
     reference: bytes = b""
+    told_reference: bytes = b""
     have: dict[bytes, HaveUpdates] = field(default_factory=dict)
     parts: dict[tuple[int, bytes], dict[int, bytes]] = field(default_factory=dict)
     screens: dict[bytes, ScreenUpdates] = field(default_factory=dict)
@@ -143,10 +144,16 @@ class AttemptsAudit:
             now.file_faults.append(f"{name} has a second file")
         now.files.append((member, cid))
 
+    def referred(self, cid: bytes) -> None:
+        if self.current is not None:
+            self.current.told_reference = cid
+
     def collected(self, count: int) -> None:
         now = self.current
         if now is None:
             return
+        if now.told_reference != now.reference:
+            now.file_faults.append("the reference that stands is not the one that the sponsor signed")
         faults = now.file_faults + ([f"{len(now.files)} files were committed, not {count}"] if count != len(now.files) else [])
         fine = f"{count} owners signed the hash of their file, once each, before any was collected"
         self._notes.judge("files", faults, fine, now.r, now.number)

@@ -178,9 +178,8 @@ class CellAttempts(AttemptsAudit):
         faults += _candidate_faults(now)
         if len(now.summing) != cells:
             faults.append(f"{cells} cells are told to be summed, {len(now.summing)} follow from the codes")
-        faults += self._shut(now)
         shown = f"of {cells} cells, as {len(by)} signed, and all three showed what they had sealed"
-        self._notes.judge("sum", faults, shown, now.r, now.number)
+        self._notes.judge("sum", faults + self._shut(now), shown, now.r, now.number)
         self._end(now)
         return now if now.sum is not None else None
 
@@ -190,7 +189,7 @@ class CellAttempts(AttemptsAudit):
             return
         name = VoidReason(why).name if why in frozenset(VoidReason) else str(why)
         faults = [] if due == why else [f"it ended as {name}, and what was said gives {due.name if due else 'no end'}"]
-        self._notes.judge("void", faults, f"{name}, as what was said gives", now.r, now.number)
+        self._notes.judge("void", faults + self._shut(now), f"{name}, as what was said gives", now.r, now.number)
         self.current = None
         self._end(now)
 
@@ -325,9 +324,8 @@ class CellAttempts(AttemptsAudit):
         """Whose parts are not what it sealed before anybody saw another's."""
         return [
             f"stage {stage}: the parts of {who.hex()[:12]} are not what it sealed"
-            for stage in PartStage
-            for who in now.seats
-            if (pinned := now.pins.get((stage, who))) is None or now.seals.get((stage, who)) != self._seal(now, who, pinned)
+            for (stage, who), pinned in now.pins.items()
+            if now.seals.get((stage, who)) != self._seal(now, who, pinned)
         ]
 
     def _seal(self, now: AuditedCells, who: bytes, pinned: PinSealed) -> bytes:

@@ -208,6 +208,9 @@ class Replay:
     def _on_file(self, step: AuditStep, number: int, member: bytes, file: bytes) -> None:
         self._attempts.filed(step, member, file)
 
+    def _on_reference(self, step: AuditStep, number: int, file: bytes) -> None:
+        self._attempts.referred(file)
+
     def _on_collect(self, step: AuditStep, number: int, deadline: int, files: int) -> None:
         self._attempts.collected(files)
 
