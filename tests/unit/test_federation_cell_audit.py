@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -16,17 +17,34 @@ from learningchain.chain.contracts.federation import cell_formulas, cells, steps
 from learningchain.chain.contracts.federation import messages as m
 from learningchain.chain.contracts.federation.cells import LACKED
 from learningchain.chain.contracts.federation.records import CellRecord, EndReason, VoidReason
+from learningchain.chain.host import BANNED, Account, account_key
+from learningchain.chain.types import LogEvent
 from learningchain.client.contracts.federation.audit.evidence import FederationEvidence
 from learningchain.client.contracts.federation.audit.findings import AuditVerdict
 from learningchain.client.contracts.federation.audit.judging import audit_federation
 from learningchain.client.contracts.federation.audit.replay import FederationAudit
 from tests.cell_evidence import watched
+from tests.reached import reached
 from tests.unit.test_federation_audit import OTHER, Tamper, cheap, drop, events, other, pay, recorded, signed, swap, tell
-from tests.unit.test_federation_cells import Wild
+from tests.unit.test_federation_cells import PEOPLE, Wild
 from tests.vectors.celled_plays import Cells
 from tests.vectors.celled_rounds import CELLED
-from tests.vectors.celled_several import IDLE, NINE, SEVERAL, UNPROVED, USED, again, dealt, newcomers, rests, several, to_measure
-from tests.vectors.federation_plays import cid
+from tests.vectors.celled_several import (
+    IDLE,
+    NINE,
+    SEVERAL,
+    UNPROVED,
+    USED,
+    again,
+    dealt,
+    flag,
+    newcomers,
+    rests,
+    several,
+    to_measure,
+)
+from tests.vectors.federation_plays import OWNERS, cid
+from tests.vectors.kit import id_of
 
 ITEMS = {
     *("terms", "escrow", "members", "start", "draw", "cells", "files", "deciding", "screen", "codes", "misses", "excluded"),
@@ -38,8 +56,44 @@ def wrong(audit: FederationAudit) -> set[str]:
     return {one.item for one in audit.findings if one.verdict == AuditVerdict.DIFFERS}
 
 
-def wild(seed: int) -> None:
-    Wild(seed).run()
+class Restless(Wild):
+    """Between two attempts flags come and go, owners are banned, leave and join again: cells rest, are over and begin anew."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed, vetted=True, rounds=8, max_members=12, target=1)
+        for name in PEOPLE:
+            self.play = flag(self.play, name, self.often(0.85))
+
+    def check(self) -> None:
+        """What the rules promise is looked at elsewhere."""
+
+    def send(self, given: dict[str, Any]) -> None:
+        super().send({name: op for name, op in given.items() if self._account(name).status != BANNED})
+
+    def _account(self, name: str) -> Account:
+        found = self.play.state.get(account_key(id_of(name)))
+        assert isinstance(found, Account)
+        return found
+
+    def idle(self) -> None:
+        for name in PEOPLE:
+            if not self.often(0.94):
+                self.play = flag(self.play, name, self.often(0.6))
+        if not self.often():
+            name = self.draw.choice(OWNERS)
+            now = {account_key(id_of(name)): replace(self._account(name), status=BANNED)}
+            self.play = Cells(self.play.name, self.play.rule, now, self.play)
+        ref = self.play.federation
+        self.send({name: m.LeaveFederation(ref) for name in PEOPLE if not self.often(0.92)})
+        self.send({name: m.JoinFederation(ref, id_of(name).ljust(32), 0) for name in PEOPLE if not self.often(0.75)})
+        if self.often(0.9):
+            super().idle()
+        else:
+            self.send({"alice": m.CloseFederation(ref)})
+
+
+def wild(kind: type[Wild], seed: int) -> None:
+    kind(seed).run()
 
 
 # --- what holds ----------------------------------------------------------------------------------------------------------------
@@ -54,12 +108,15 @@ def test_no_play_of_the_rules_is_accused(play: Callable[[], Any]) -> None:
 
 def test_of_random_federations_with_cells_nothing_differs() -> None:
     """Silence, lies, misses, new cells and ends of every kind."""
-    items: set[str] = set()
-    for seed in range(25):
-        audit = audit_federation(watched(partial(wild, seed)))
-        assert not wrong(audit), (seed, [one for one in audit.findings if one.verdict == AuditVerdict.DIFFERS])
+    items, topics = set[str](), Counter[str]()
+    for kind, seed in [*((Wild, seed) for seed in range(16)), *((Restless, seed) for seed in range(16))]:
+        evidence = watched(partial(wild, kind, seed))
+        audit = audit_federation(evidence)
+        assert not wrong(audit), (kind, seed, [one for one in audit.findings if one.verdict == AuditVerdict.DIFFERS])
         items |= {one.item for one in audit.findings}
+        topics.update(one.event.topic for one in evidence.happened if isinstance(one.event, LogEvent))
     assert items == ITEMS
+    reached(min(topics["fed.cell"], topics["fed.cell.over"], topics["fed.gone.cell"]) > 15, f"cells come and go: {topics}")
 
 
 # --- what was tampered with ----------------------------------------------------------------------------------------------------

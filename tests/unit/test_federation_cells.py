@@ -193,11 +193,13 @@ def test_the_least_loss_of_the_first_direction_is_chosen(losses: Losses, chosen:
 class Wild:
     """A federation whose parties do anything: what the ledger refuses changes nothing."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, **more: Any) -> None:
+        """`more` terms."""
         self.draw = random.Random(seed)
         few = self.draw.random() < 0.3
         self.play = Cells(f"wild {seed}", "LC-FED-55", flagged_alone(*HELPERS[:4]) if few else {})
         terms = {"rounds": self.draw.randint(1, 4), "patience": self.draw.randint(1, 3), "max_members": 10}
+        terms |= more
         self.play.serving(*HELPERS[: 4 if few else 9]).opens(**(CELL | terms | {"split": self.draw.choice((1, 4))}))
         self.play.join(*PEOPLE[: self.draw.randint(3, 10)])
         self.play.begin(0)

@@ -11,7 +11,7 @@ from learningchain.chain.contracts.federation.records import CellRecord, RosterE
 from learningchain.client.contracts.federation.audit.findings import AuditNotes, Told, parted
 
 CELL, OVER, GONE = "fed.cell", "fed.cell.over", "fed.gone.cell"
-UNSEEN = "whether {} carried the flag at the draw no end of a block says: who is in which cell is taken as told"
+UNSEEN = "the block of the draw changed the flag of {}, or banned it: who is in which cell is taken as told"
 
 
 class CellsAudit:
