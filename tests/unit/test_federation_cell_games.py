@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import sha256
+from itertools import pairwise
 from typing import Any
 from unittest.mock import ANY
 
@@ -219,6 +220,56 @@ def test_whose_leaving_makes_one_cell_of_two_chooses_neither_who_goes_on_nor_who
     shares = [one / plays for one in waited.values()]
     assert plays == 118, "three of five deals have one of the two in each cell"
     assert sum(waited.values()) == 6 * plays and min(shares) > 0.22 and max(shares) < 0.45
+
+
+@pytest.mark.parametrize(("rule", "cosine"), [(True, 0.18), (False, 0.64)], ids=["one cell", "as many as they give"])
+def test_two_would_have_all_others_dealt_anew_each_round_if_cells_that_rest_became_several(
+    monkeypatch: pytest.MonkeyPatch, rule: bool, cosine: float
+) -> None:
+    """With as many new cells as there may be nobody would wait, and both would rest again as soon as the two leave: sums of others
+    each time, which tell each update (least squares over twenty rounds)."""
+    play, deal = Dealt(), cells._deal
+    if not rule:
+        monkeypatch.setattr(cells, "_deal", lambda federation, members, many, together=(): deal(federation, members, 0, together))
+    puppets = set(play.flagged[:2])
+    first = next(n for n in range(99) if all(puppets & cell for cell in dealt_once(play, b"%d" % n)))
+    play.draw(b"%d" % first)
+    rounds, honest = list[list[set[bytes]]](), [*play.flagged[2:], *play.others]
+    while len(rounds) < 20:
+        play.leave_and_join(*puppets)
+        rounds.append([cell - puppets for cell in play.draw(b"round %d" % len(rounds))])
+    anew = sum(one != other for one, other in pairwise(rounds))
+    assert anew == 0 if rule else anew >= 10
+    groups = [[[honest.index(one) for one in cell] for cell in cells_] for cells_ in rounds]
+    assert float(np.mean([regressed(groups, seed) for seed in range(2)])) == pytest.approx(cosine, abs=0.05)
+
+
+def dealt_once(play: Dealt, beacon: bytes) -> list[set[bytes]]:
+    play.world.ledger.store.begin()
+    found = play.draw(beacon)
+    play.world.ledger.store.drop()
+    play.draws -= 1
+    return found
+
+
+def regressed(rounds: Sequence[Sequence[Sequence[int]]], seed: int) -> float:
+    """How well public sums tell the update of each of twenty-two owners that was in one, in the mean."""
+    rng, problem, base = np.random.default_rng(seed), credit(Line(german, 22, 0, True, 200), seed), np.zeros(19, np.float32)
+    sigma, own, who, sums = cell_sigma(cell_formulas.least_noise(19), again=False) * 3**0.5, np.zeros((22, 19)), [], []
+    for n, groups in enumerate(rounds):
+        at = 1_000 * seed + n
+        sent = np.array([unit_update(base, trained(base, one, at), rng.bytes) for one in problem.owners], np.float64)
+        own += sent
+        who += [np.isin(np.arange(22), group).astype(np.float64) for group in groups]
+        sums += [sent[list(group)].sum(axis=0) + rng.normal(0, sigma, 19) for group in groups]
+        base = (base + 0.25 * sent.sum(axis=0) / np.linalg.norm(sent.sum(axis=0))).astype(np.float32)
+    in_sum, told = np.array(who), np.array(sums)
+    mean = told.sum(axis=0) / in_sum.sum()
+    rest = told - in_sum.sum(axis=1)[:, None] * mean
+    found = mean + np.linalg.solve(in_sum.T @ in_sum + np.eye(22), in_sum.T @ rest)
+    there = in_sum.any(axis=0)
+    cosines = (found * own).sum(axis=1) / np.linalg.norm(found, axis=1) / np.linalg.norm(own, axis=1)
+    return float(cosines[there].mean())
 
 
 @pytest.mark.parametrize(("sums", "stays", "cosine"), [(1, False, 0.41), (10, False, 0.45), (1, True, 0.17), (10, True, 0.35)])
