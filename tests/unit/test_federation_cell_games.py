@@ -63,6 +63,7 @@ def test_two_aggregators_that_deny_one_owners_file_stop_a_cell_where_fewer_than_
 # --- owners that are silent in turn ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.full("seconds; an owner that is silent for good is always played")
 def test_two_of_five_owners_who_are_silent_in_turn_spoil_four_of_sixteen_attempts_and_keep_their_places() -> None:
     """Each twice, one less than costs it its place; whoever is silent for a third time within sixteen is out."""
     world = FedWorld(**OTHERS | {"owners": 5, "rounds": 12, "target": 1, "patience": 5})
