@@ -1,6 +1,6 @@
 """Games of attackers on cells: aggregators that deny an owner's file, owners that have aggregators put out, one that copies what
-the others found, a seat that finds nothing better, and members with the flag that leave so that two cells become one. On the real
-machines and handlers; docs/federation.md tells what comes of each."""
+the others found, a seat or an evaluator that finds nothing better, and members with the flag that leave so that two cells become
+one. On the real machines and handlers; docs/federation.md tells what comes of each."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from learningchain.chain.contracts.federation.records import EndReason, Federati
 from learningchain.chain.contracts.federation.store import FederationContext
 from learningchain.client.contracts.federation.arithmetic.small.sums import cell_sigma
 from learningchain.client.contracts.federation.arithmetic.small.unit import unit_update
+from learningchain.client.contracts.federation.small_tasks import SumSmallMasks
 from learningchain.client.work.events import Submit
-from tests.federation_attacks.small_rounds import Line, credit, german, trained
+from tests.federation_attacks.small_rounds import Credit, Line, credit, german, made, trained
 from tests.federation_nodes import FedWorld
 from tests.unit.test_federation_cell_machines import SMALL, events, voids
 
@@ -164,6 +165,51 @@ def test_one_seats_veto_of_what_is_better_has_it_measured_three_times_by_three_a
     assert EndReason(world.now.end) is EndReason.REACHED and world.now.paid == world.terms.bounty
     assert rounds and not any(vetoes.me in one[4:] for one in rounds)
     assert len(events(world, "fed.again")) == again * len(rounds)
+
+
+# --- a sponsor that finds nothing better -----------------------------------------------------------------------------------------
+
+
+def test_a_sponsor_whose_evaluator_finds_no_progress_has_one_model_trained_on_again_and_again() -> None:
+    """And summed with the usual noise, as the set is the same: from five sums of it more is read than from one. Nobody is paid."""
+    world = FedWorld(**OTHERS | {"rounds": 5, "target": 1})
+    honest, bases = world.all_measured, set[bytes]()
+
+    def worse(effect: Any) -> list[Sequence[int]]:
+        return [[10 * loss for loss in losses] for losses in honest(effect)]
+
+    def over() -> bool:
+        bases.add(world.now.base)
+        return world.state == FederationState.END
+
+    world.all_measured = worse  # type: ignore[method-assign,assignment]
+    world.run(over)
+    made = [cell.again for _, task in world.tasks if isinstance(task, SumSmallMasks) for cell in task.cells]
+    assert bases == {world.terms.model} and len(events(world, "fed.cells.summed")) == 5 and world.now.paid == 0
+    assert len(made) == 3 * 5 and not any(made)
+
+
+@pytest.mark.parametrize(
+    ("rows", "owners", "once", "five"), [(german, 4, 0.48, 0.61), (made, 5, 0.61, 0.69)], ids=["German Credit", "a made file"]
+)
+def test_five_sums_on_one_model_tell_more_of_an_update_than_one(rows: Any, owners: int, once: float, five: float) -> None:
+    found = [
+        float(np.mean([held(credit(Line(rows, owners, 0, True, 200), seed), many, seed) for seed in range(12)])) for many in (1, 5)
+    ]
+    assert found == pytest.approx([once, five], abs=0.03)
+
+
+def held(problem: Credit, many: int, seed: int) -> float:
+    """How well the mean of so many sums on the initial model points an owner's way."""
+    dims, rng = problem.hidden.x.shape[1], np.random.default_rng(seed)
+    base, told, own = np.zeros(dims, np.float32), np.zeros(dims), np.zeros((len(problem.owners), dims))
+    sigma = cell_sigma(cell_formulas.least_noise(dims), again=False) * 3**0.5
+    for n in range(many):
+        at = 1_000 * seed + n
+        sent = np.array([unit_update(base, trained(base, one, at), rng.bytes) for one in problem.owners], np.float64)
+        own += sent
+        told += sent.sum(axis=0) + rng.normal(0, sigma, dims)
+    return float(np.mean(own @ told / np.linalg.norm(told) / np.linalg.norm(own, axis=1)))
 
 
 # --- several cells that rest -----------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "federation.md").read_text()
 TOLD = [
     ("cosine 0.5 to 0.6 at the first model", "cosine 0.5 to 0.6 at the first model, 0.3 after three rounds, 0.2 after eight"),
     ("to an aggregator 0.6, 0.4, 0.25", "to one aggregator 0.6, 0.4, 0.25"),
+    ("five sums on the first model point this node's way at cosine 0.6 to 0.7", "five sums on the first model 0.6 to 0.7"),
     ("two of the three aggregators together, or all others of the cell", "two of the three aggregators together, or all others of"),
     ("cosine 0.3 from two sums, 0.6 from ten", "0.3 from two, 0.6 from ten"),
     ("drawn each time 0.5 and 0.75", "drawn each time 0.5 and 0.75"),

@@ -10,6 +10,8 @@ from typing import Final
 OF_A_CELL: Final = (
     "a sum of a few owners is read by everybody, with noise: it points this node's way at cosine 0.5 to 0.6 at the first model, "
     "where all owners' updates are alike, 0.3 after three rounds, 0.2 after eight; to an aggregator 0.6, 0.4, 0.25",
+    "a sponsor whose evaluator finds no progress has one model trained on as often as it likes: five sums on the first model point "
+    "this node's way at cosine 0.6 to 0.7; its losses stand on the ledger, so leave",
     "two of the three aggregators together, or all others of the cell together, read this node's update",
     "who leaves, or is silent, is guessed from the sums before and after: cosine 0.3 from two sums, 0.6 from ten; by an aggregator "
     "that is drawn each time 0.5 and 0.75",
