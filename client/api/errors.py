@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-from learningchain.chain.errors import InvalidTx, TxCode
+from learningchain.chain.errors import InvalidTx, Reject, TxCode
 from learningchain.client.schema.explain import explain
 from learningchain.client.schema.render import code_name
 
@@ -77,6 +77,11 @@ def rejected(what: str, code: int, why: str | None = None) -> RequestError:
     """The rules refuse, as the ledger stands now: `why` is the handler's own text where it is known, else the code's."""
     reason, advice = explain(code)
     return RequestError(409, "rejected", code_name(code), f"{what}: {why or reason}. {advice}", code=code)
+
+
+def foretold(e: Reject) -> dict[str, Any]:
+    """A price's word of what the rules would refuse now, and what to do (`RefusalView`)."""
+    return {"code": int(e.code), "name": code_name(e.code), "message": f"{e.text}. {explain(e.code)[1]}"}
 
 
 def invalid(what: str, e: InvalidTx) -> RequestError:

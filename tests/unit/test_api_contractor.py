@@ -16,6 +16,7 @@ from learningchain.chain.crypto import account_id, address
 from learningchain.chain.host.terms import Arch, Capacity, HiddenSet
 from learningchain.chain.types import format_credits
 from learningchain.client.contracts.job.roles import secrets
+from learningchain.client.schema.explain import explain
 from tests.unit.api_kit import CREDIT, GRANT, MODEL_CID, Api, FakeLedger, serving, sha
 
 ARCHIVE = {"cid": str(MODEL_CID), "image_id": "sha256:" + sha("image").hex(), "size": 1_000}
@@ -71,7 +72,7 @@ async def test_a_price_names_every_line_and_sends_nothing(api: Api) -> None:
 )
 async def test_a_price_says_why_the_posting_would_be_refused(api: Api, change: dict[str, Any], name: str) -> None:
     refusal = (await api.post("/v1/jobs/quote", JOB | change))["refusal"]
-    assert refusal["name"].startswith(name) and refusal["message"]
+    assert refusal["name"].startswith(name) and refusal["message"].endswith(f". {explain(refusal['code'])[1]}"), "what to do, too"
 
 
 async def test_a_job_without_a_claim_is_taken_back_or_put_off(api: Api) -> None:

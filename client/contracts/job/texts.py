@@ -69,7 +69,8 @@ TEXTS: dict[int, tuple[str, str]] = {
     ),
     JobCode.FEW_VERIFIERS: (
         "too few verifiers have declared that their machines can run these limits",
-        "Lower memory, processors, eval_s or sizes, or choose the architecture that others have",
+        "Wait until verifiers' sandboxes are ready, lower memory, processors, eval_s or sizes, or choose the architecture "
+        "that others have",
     ),
     JobCode.NO_COLUMN: ("the ballots have no such column, or it is open already", "Open the columns that are left"),
     JobCode.BAD_OPENING: (

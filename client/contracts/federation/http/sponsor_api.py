@@ -25,7 +25,7 @@ from learningchain.chain.contracts.federation.records import FederationPosting, 
 from learningchain.chain.errors import Reject
 from learningchain.chain.host import read_params
 from learningchain.chain.types import cid_text, format_credits, tx_id
-from learningchain.client.api.errors import rejected, usage
+from learningchain.client.api.errors import foretold, rejected, usage
 from learningchain.client.api.route import Call, Reply, Route, parse_account
 from learningchain.client.api.submit import answer, sends, spending, submit, trial_host
 from learningchain.client.contracts.federation.http.lending import lends
@@ -146,8 +146,7 @@ def _refusal(call: Call, op: OpenFederation) -> Json | None:
     try:
         perform(trial_host(call.node.ledger), call.node.ledger.own_id, op)
     except Reject as e:
-        body = rejected("The federation would be refused", e.code, e.text).body
-        return {"code": body.code, "name": body.name, "message": body.message}
+        return foretold(e)
     return None
 
 

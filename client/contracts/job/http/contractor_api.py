@@ -12,7 +12,7 @@ from learningchain.chain.crypto import sha256
 from learningchain.chain.errors import Reject
 from learningchain.chain.host import Account, account_key, read_params
 from learningchain.chain.types import format_credits
-from learningchain.client.api.errors import rejected
+from learningchain.client.api.errors import foretold, rejected
 from learningchain.client.api.posting import parse_digest
 from learningchain.client.api.route import Call, Reply, Route, parse_field, parse_hash
 from learningchain.client.api.submit import answer, sends, submit, trial_host, try_out
@@ -29,7 +29,7 @@ from learningchain.client.contracts.job.http.schema import (
 )
 from learningchain.client.contracts.job.http.views import newest, summarise
 from learningchain.client.keys.tokens import TokenScope
-from learningchain.client.schema.render import Json, code_name
+from learningchain.client.schema.render import Json
 
 AT_ONCE = 64
 """Jobs that are compared before others have the loop."""
@@ -81,7 +81,7 @@ def _refusal(call: Call, terms: PostJob) -> Json | None:
         check_open(call.body.expires_in_s, read_params(call.node.ledger.state, records.NUMBER, JobParams))
         try_out(call.node.ledger, terms)
     except Reject as e:
-        return {"code": e.code, "name": code_name(e.code), "message": e.text}
+        return foretold(e)
     return None
 
 

@@ -22,7 +22,7 @@ from learningchain.chain.errors import Reject
 from learningchain.chain.host import VERIFIERS, Reader, read_params
 from learningchain.chain.types import format_credits, parse_credits, tx_id
 from learningchain.client.api.chain import first_block
-from learningchain.client.api.errors import RequestError, not_found, not_kept, unavailable
+from learningchain.client.api.errors import RequestError, foretold, not_found, not_kept, unavailable
 from learningchain.client.api.route import Call, Reply, Route, parse_field, parse_hash
 from learningchain.client.api.submit import answer, sends, submit, trial_host, try_out
 from learningchain.client.contracts.prediction.http import views
@@ -54,7 +54,7 @@ from learningchain.client.contracts.prediction.schemas import fitted
 from learningchain.client.keys.tokens import TokenScope
 from learningchain.client.node.interface import Ledger
 from learningchain.client.schema.bodies import EventView, HistoryQuery
-from learningchain.client.schema.render import Json, code_name
+from learningchain.client.schema.render import Json
 from learningchain.p2p.content.cid import parse as parse_cid
 from learningchain.p2p.content.faults import StoreError
 
@@ -174,7 +174,7 @@ def _refusal(call: Call, op: RequestPrediction) -> Json | None:
     try:
         try_out(call.node.ledger, op)
     except Reject as e:
-        return {"code": e.code, "name": code_name(e.code), "message": e.text}
+        return foretold(e)
     return None
 
 
@@ -333,7 +333,7 @@ def _step(call: Call, op: AddTip | CancelRequest | AppealAnswer) -> Json:
     try:
         return {"credits": format_credits(try_out(call.node.ledger, op)), "refusal": None}
     except Reject as e:
-        return {"credits": None, "refusal": {"code": int(e.code), "name": code_name(e.code), "message": e.text}}
+        return {"credits": None, "refusal": foretold(e)}
 
 
 async def post_tip(call: Call) -> Reply:
