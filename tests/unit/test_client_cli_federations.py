@@ -20,6 +20,7 @@ from learningchain.chain.contracts.federation.messages import FileCode, ServeCel
 from learningchain.chain.losses import Measurement
 from learningchain.client.cli.app import main
 from learningchain.client.contracts.federation.cli import watch as watching
+from learningchain.client.contracts.federation.cli.serving import drawn_from_now
 from learningchain.client.contracts.federation.offer import said_of_secrecy, too_few
 from learningchain.client.contracts.federation.roles.journal import JOURNAL, AttemptNote, FederationNotes, JournalBook, PreviewNote
 from learningchain.client.contracts.federation.roles.making import NO_UPDATES
@@ -408,6 +409,10 @@ async def test_a_node_says_that_it_serves(api: Api, run: Run) -> None:
     assert (code, json.loads(err)["error"]["name"]) == (1, "BAD_BOXES")
     api.node.ledger.own = "n1"
     assert "serves federations" in (await run("serve"))[1]
+    account = cast("dict[str, Any]", await api.get(f"/v1/accounts/{who(api, 'n1')}"))
+    assert drawn_from_now(account) == "This node may be drawn from now on."
+    assert "sandbox is ready" in drawn_from_now(account | {"capacity": None})
+    assert "propose verifier ACCOUNT on" in drawn_from_now(account | {"verifier": False})
     assert (await run("serve", "off"))[0] == 0
     assert "no federations" in (await run("serve", "show"))[1]
 

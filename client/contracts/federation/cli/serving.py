@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from learningchain.client.cli.common import HERE, Common
@@ -32,8 +33,18 @@ def serve(
         return 0
     wait = min(wait, MAX_WAIT)
 
-    async def send(node: Client) -> TxAnswer:
-        return await node.serve_federations(on == "on", wait=wait)
+    async def send(node: Client) -> tuple[TxAnswer, Mapping[str, object]]:
+        return await node.serve_federations(on == "on", wait=wait), await node.account()
 
-    said = "This node may be drawn from now on." if on == "on" else "It is drawn no more; what it was drawn for goes on."
-    return sent(common, common.ask(send), said, wait)
+    done, account = common.ask(send)
+    said = drawn_from_now(account) if on == "on" else "It is drawn no more; what it was drawn for goes on."
+    return sent(common, done, said, wait)
+
+
+def drawn_from_now(account: Mapping[str, object]) -> str:
+    """From when on a node that serves federations is drawn, as its account stands."""
+    if not account["verifier"]:
+        return "It is drawn once it has the verifier flag, by the validators' vote: learningchain propose verifier ACCOUNT on"
+    if account["capacity"] is None:
+        return "It is drawn once its sandbox is ready, which it says on the ledger by itself: learningchain doctor"
+    return "This node may be drawn from now on."
