@@ -75,6 +75,7 @@ async def test_a_sponsor_opens_one_and_it_stands_as_it_was_said(api: Api, tmp_pa
         ({"dp": 9}, learningchain.UsageError, "0 to 8"),
         ({"rounds": 0}, learningchain.RejectedError, "rounds is 0"),
         ({"bounty": 1_000_000}, learningchain.RejectedError, "free"),
+        ({"bounty": 1_000_000, "image": "."}, learningchain.RejectedError, "free"),  # whatever is built of it
         ({"more": {"clip": "wide"}}, learningchain.UsageError, "clip"),
     ],
 )

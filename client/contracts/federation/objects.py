@@ -22,7 +22,7 @@ from learningchain.client.contracts.federation.web.phrases import agreement
 from learningchain.client.sdk.bar import ProgressBar
 from learningchain.client.sdk.calls import Blocking, call, stream
 from learningchain.client.sdk.objects import NodeObject, ObjectsPart
-from learningchain.client.sdk.types import RejectedError, UnavailableError
+from learningchain.client.sdk.types import UnavailableError
 from learningchain.client.sdk.values import Credits, Span, credits_text, loss_text, moment, own_name, seconds
 
 if TYPE_CHECKING:
@@ -365,9 +365,10 @@ class FederationsCalls(NodeObject, Generic[F]):
             initial_model,
             said_of_rules,
             said_of_secrecy,
+            taken,
             too_few,
         )
-        from learningchain.client.sdk.images import prepare
+        from learningchain.client.sdk.images import is_built, prepare, smallest
 
         called = own_name(name)
         began, table = Path(model).expanduser(), None if schema is None else Path(schema).expanduser()
@@ -383,19 +384,20 @@ class FederationsCalls(NodeObject, Generic[F]):
         body |= {name: given for name, given in chosen.items() if given is not None}
         duties: dict[str, Any] = {"auto": auto} | ({} if reference is None else {"reference": reference})
         await self._node.status()  # a node that is away is told before a long build
+        body["model"] = first | {"cid": await asyncio.to_thread(content_name, began)}
+        if table is not None:
+            check_schema(table)
+            body["schema"] = content_name(table)
+        if is_built(image):  # which may take minutes
+            taken(await self._node.quote_federation(smallest() | body | {"look_after": duties}))
         with tempfile.TemporaryDirectory(prefix="learningchain-") as scratch:
             named, archive = await asyncio.to_thread(prepare, image, Path(scratch))
-            body = named | body | {"model": first | {"cid": await asyncio.to_thread(content_name, began)}}
-            if table is not None:
-                check_schema(table)
-                body["schema"] = content_name(table)
+            body = named | body
             sealed = None if hidden is None else Path(scratch) / "sealed"
             if test is not None and sealed is not None:
                 body["hidden"], duties["hidden_key"] = await asyncio.to_thread(encrypted, test, sealed)
             quote = await self._node.quote_federation(body | {"look_after": duties})
-            if (refusal := quote["refusal"]) is not None:
-                why = f"The federation would be refused and was not sent: {refusal['message']}"
-                raise RejectedError(why, code=refusal["code"], name=refusal["name"])
+            taken(quote)
             told = said_of_secrecy(first["dims"], secrecy, quote, test).format(terms="secrecy='open'")
             minds: list[str] = said_of_rules(
                 first["dims"], quote, min_members, reference=reference is not None, krum=rule == "krum"

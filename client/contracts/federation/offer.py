@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from learningchain.client.contracts.federation.arithmetic.places import MASKS
 from learningchain.client.contracts.federation.rule_warnings import screening_warnings
 from learningchain.client.contracts.federation.small_words import OPEN_ALTHOUGH_SMALL, TO_SPONSOR, WITHOUT_REFERENCE
-from learningchain.client.sdk.types import Json, UsageError
+from learningchain.client.sdk.types import Json, RejectedError, UsageError
 
 if TYPE_CHECKING:
     from learningchain.client.contracts.federation.http.schema import FederationQuote
@@ -136,6 +136,13 @@ def content_name(path: Path) -> str:
         while piece := source.read(1 << 20):
             name.feed(piece)
     return str(name.finish()[0])
+
+
+def taken(quote: FederationQuote) -> None:
+    """Raises RejectedError, where the ledger would not open it."""
+    if (refusal := quote["refusal"]) is not None:
+        why = f"The federation would be refused and was not sent: {refusal['message']}"
+        raise RejectedError(why, code=refusal["code"], name=refusal["name"])
 
 
 def too_few(quote: FederationQuote) -> str:

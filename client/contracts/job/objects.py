@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from learningchain.client.contracts.job.references import find
 from learningchain.client.contracts.job.sealing import encrypted, noted, readable
-from learningchain.client.contracts.job.terms import combined, data_of, devices_of, earlier_of, quoted_unbuilt, read_set, taken
+from learningchain.client.contracts.job.terms import combined, data_of, devices_of, earlier_of, read_set, taken
 from learningchain.client.sdk.bar import ProgressBar
 from learningchain.client.sdk.calls import Blocking, call
 from learningchain.client.sdk.objects import NodeObject, ObjectsPart
@@ -214,7 +214,7 @@ class JobsCalls(NodeObject, Generic[J]):
         float_kind: "f32" or "f64". finalists: how many are judged at most. on_cheat: "refund" or "next-best".
         Raises UsageError, and RejectedError with the rule where the ledger would refuse it; nothing is sent then.
         """
-        from learningchain.client.sdk.images import is_built, prepare
+        from learningchain.client.sdk.images import is_built, prepare, smallest
 
         said: dict[str, Any] = {"name": name, "bounty": bounty, "expires": expires, "fee": fee, "params": params, "tol": tol}
         said |= {"floor": floor, "float_kind": float_kind, "finalists": finalists, "on_cheat": on_cheat, "hidden": hidden}
@@ -234,7 +234,7 @@ class JobsCalls(NodeObject, Generic[J]):
             if earlier is not None:
                 body |= await earlier_of(self._node, terms["begin_with"], earlier)
             if is_built(image):  # which may take minutes
-                taken(await quoted_unbuilt(self._node, body))
+                taken(await self._node.quote_job(body | smallest()))
             named, archive = await asyncio.to_thread(prepare, image, Path(scratch))
             body, sealed = named | body, None
             if secret is not None and (known := noted(secret)) is not None:

@@ -122,16 +122,6 @@ async def earlier_of(node: Client, job: str, target: Path, on_progress: Progress
     return {"earlier": {"job": found["id"], "cid": got.cid, "size": got.size, "loss": loss}}
 
 
-async def quoted_unbuilt(node: Client, body: Json) -> JobQuote:
-    """What the node says of a posting whose image has yet to be built: as if it were the smallest that there can be, so that what
-    is refused then is refused with any image."""
-    from learningchain.client.sdk.files import StreamName
-    from learningchain.sandbox.image_writer import this_machine
-
-    smallest = {"cid": StreamName().finish()[0], "image_id": f"sha256:{'0' * 64}", "size": 1}
-    return await node.quote_job(body | {"image": smallest, "arch": this_machine()})
-
-
 def taken(quote: JobQuote) -> None:
     """Raises RejectedError, where the posting would be refused."""
     if (refusal := quote["refusal"]) is not None:

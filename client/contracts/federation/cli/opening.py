@@ -21,10 +21,10 @@ from learningchain.client.contracts.federation.offer import (
     initial_model,
     said_of_rules,
     said_of_secrecy,
+    taken,
     too_few,
 )
 from learningchain.client.keys.names import checked
-from learningchain.client.sdk.types import RejectedError
 
 if TYPE_CHECKING:
     from learningchain.client.contracts.federation.http.schema import FederationPosted, FederationQuote
@@ -179,9 +179,7 @@ def open_(
 
 def _require(quote: FederationQuote, *, force: bool) -> None:
     """Raises `RejectedError` where the ledger would, `WrongUsage` where nobody could serve it."""
-    if (refusal := quote["refusal"]) is not None:
-        text = f"The federation would be refused and was not sent: {refusal['message']}"
-        raise RejectedError(text, code=refusal["code"], name=refusal["name"])
+    taken(quote)
     if (why := too_few(quote)) and not force:
         raise WrongUsage(f"{why}. Open it all the same with --force, and start it once there are more")
 

@@ -121,7 +121,8 @@ def submit(
     What DIR/job.toml says under [post] need not be typed, and words on the command line go before it.
     """
 
-    from learningchain.client.contracts.job.terms import FILE, combined, data_of, devices_of, earlier_of, quoted_unbuilt, read_set
+    from learningchain.client.contracts.job.terms import FILE, combined, data_of, devices_of, earlier_of, read_set
+    from learningchain.client.sdk.images import smallest
 
     words: Json = {
         "name": name,
@@ -182,7 +183,7 @@ def submit(
             if image is not None:
                 named: Json = {"image": registry_image(image, image_mb, "workers")} | ({"arch": arch} if arch is not None else {})
             else:
-                if built is not None and (told := await quoted_unbuilt(node, body))["refusal"] is not None:
+                if built is not None and (told := await node.quote_job(body | smallest()))["refusal"] is not None:
                     raise RefusedUnbuilt(told)
                 named = await asyncio.to_thread(archived_image, archive, built)
             return body | named
