@@ -17,7 +17,7 @@ import secrets
 import shutil
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -45,11 +45,11 @@ BOUNDED = {"ProctrackType": "proctrack/cgroup", "TaskPlugin": "task/cgroup"}
 BOUNDS = "CgroupPlugin=cgroup/v1\nConstrainRAMSpace=yes\nConstrainCores=yes\nConstrainDevices=yes\nAllowedSwapSpace=0\n"
 
 
-NO_GPUS: Mapping[str, Path] = MappingProxyType({})
+NO_GPUS: Mapping[str, Sequence[Path]] = MappingProxyType({})
 
 
 class Cluster:
-    def __init__(self, folder: Path, bounded: bool = False, gpus: Mapping[str, Path] = NO_GPUS) -> None:
+    def __init__(self, folder: Path, bounded: bool = False, gpus: Mapping[str, Sequence[Path]] = NO_GPUS) -> None:
         self.folder, self.settings, self._bounded, self._gpus = folder, folder / "slurm.conf", bounded, gpus
         conf = ("-f", str(self.settings))
         key, gate = folder / "munge.key", folder / "munge.sock"
@@ -72,9 +72,15 @@ class Cluster:
             (self.folder / "cgroup.conf").write_text(BOUNDS)
         for name in ("state", *MACHINES):
             (self.folder / name).mkdir()
-        given = [f"NodeName={MACHINES[0]} Name=gpu Type={kind} File={path}\n" for kind, path in self._gpus.items()]
+        given = [
+            f"NodeName={MACHINES[0]} Name=gpu Type={kind} File={path}\n" for kind, paths in self._gpus.items() for path in paths
+        ]
         (self.folder / "gres.conf").write_text("".join(given))
-        gres = {MACHINES[0]: " Gres=" + ",".join(f"gpu:{kind}:1" for kind in self._gpus)} if self._gpus else {}
+        gres = (
+            {MACHINES[0]: " Gres=" + ",".join(f"gpu:{kind}:{len(paths)}" for kind, paths in self._gpus.items())}
+            if self._gpus
+            else {}
+        )
         lines = [
             "ClusterName=test",
             f"SlurmctldHost={host}({ADDRESS})",
@@ -130,8 +136,8 @@ class Cluster:
 
 
 @contextlib.asynccontextmanager
-async def slurm(folder: Path, *, bounded: bool = False, gpus: Mapping[str, Path] = NO_GPUS) -> AsyncIterator[Cluster]:
-    """`bounded`: it keeps jobs to what they asked for; `gpus`: a character device for each type, all of the first machine."""
+async def slurm(folder: Path, *, bounded: bool = False, gpus: Mapping[str, Sequence[Path]] = NO_GPUS) -> AsyncIterator[Cluster]:
+    """`bounded`: it keeps jobs to what they asked for; `gpus`: character devices by type, all of the first machine."""
     if why := lacking():
         pytest.skip(why)
     folder.mkdir()

@@ -1,10 +1,13 @@
 """A Slurm cluster that trains for a node, as docs/slurm.md types it: a real controller and two real machines of it, on this host.
 
-The cluster's machines have a Docker Engine of their own, which both share; the node has another.
+The cluster's machines have a Docker Engine of their own, which both share; the node has another. What Slurm knows as GPUs are
+harmless character devices.
 """
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -13,11 +16,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.processes.harness import ROOT, eventually, free_port
+from tests.processes.harness import ROOT, NodeProcess, eventually, free_port
 from tests.processes.machine_lab import SLOW_S, Lab, inline, laboratory, page
 from tests.processes.machines import docker
 from tests.processes.slurm import Cluster, slurm
 from tests.processes.terminal import Owner
+from tests.unit.readme_kit import blocks
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -59,7 +63,10 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     folder = tmp_path_factory.mktemp("site")
     program = folder / "learningchain"
     typed = page(PAGE, "cluster.kind").replace("10.0.0.7:7403", f"127.0.0.1:{free_port()}")
-    async with slurm(folder / "slurm") as cluster:
+    gpus = [folder / f"gpu{number}" for number in range(2)]
+    for path in gpus:
+        os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    async with slurm(folder / "slurm", gpus={"a100": gpus}) as cluster:
         (folder / "lab").mkdir()
         host = f"unix://{folder / 'lab' / 'engine' / 'engine.sock'}"
         program.write_text(
@@ -140,9 +147,50 @@ async def test_a_training_goes_on_without_its_node_and_without_slurm_s_controlle
     await site.empty()
 
 
+@pytest.mark.full("the fixture types the first block in the first tier; a full cluster and two starts of a node take two minutes")
+async def test_a_job_that_waits_is_in_the_table_with_slurm_s_reason_and_ends_by_its_name(site: Site, tmp_path: Path) -> None:
+    owner = Owner(site.lab.node, tmp_path)
+    full = ("--job-name=full", "--exclusive", "--nodes=2", "--time=1", "--output=/dev/null", "--wrap=sleep 600")
+    site.cluster.say("sbatch", *full)
+    job = await site.lab.post({"train": 15, "evaluate": 0.2, "examples": 40})
+
+    async def waits() -> bool:
+        told = await owner.types(inline(PAGE, "learningchain machines"))
+        return "queued" in told and any(reason in told for reason in ("Resources", "Priority"))
+
+    await eventually("the table has a job that waits, and why", waits, SLOW_S)
+    site.cluster.say("scancel", "--name=full")
+    await site.trains()
+    (lease,) = await site.lab.node.api.machines()
+    await owner.types(inline(PAGE, "machine remove").replace("NAME", lease["name"]))
+    await _is_paid_at_the_second_try(site, job)
+
+
+@pytest.mark.full("unit/test_slurm_gpus.py asks a played Slurm; test_slurm_oci_paid.py gives a GPU to a training")
+async def test_gpus_of_the_page_are_offered_and_a_type_that_the_partition_has_not_is_told(site: Site, tmp_path: Path) -> None:
+    node, owner = site.lab.node, Owner(site.lab.node, tmp_path)
+    (shown,) = [block.text for block in blocks(PAGE) if block.language == "toml"]
+    settings = node.data / "config.toml"
+    before = settings.read_text()
+    for text, refused in ((shown, ()), (shown.replace("gpu.a100=1", "gpu.h100=1"), ("slurm/gpu.h100=1",))):
+        await node.stop()
+        settings.write_text(before.replace("[work]\n", text))
+        await node.start()
+        await eventually("the node has tried its GPUs", lambda: _is_ready(node), SLOW_S)
+        told = await owner.types("learningchain status")
+        assert [name for name in ("slurm/gpu.a100=0", "slurm/gpu.a100=1", "slurm/gpu.h100=1") if name in told] == list(refused)
+    await node.stop()
+    settings.write_text(before)
+    await node.start()
+
+
 async def _is_paid_at_the_second_try(site: Site, job: str) -> None:
     assert (await site.lab.paid(job))["state"] == "PAID"
     first, second = sorted(await site.lab.runs(job, "train"), key=lambda run: run["started"])
     assert (first["state"], second["state"]) == ("engine-error", "ok")
     assert {first["attempt"], second["attempt"]} == {1}, "it was the one attempt all the time"
     await site.empty()
+
+
+async def _is_ready(node: NodeProcess) -> bool:
+    return (await node.api.ready())["ready"]

@@ -63,7 +63,7 @@ def _home() -> Iterator[Path]:
     shutil.rmtree(folder)  # of a failed test it stays
 
 
-def _gpus(folder: Path, specs: Path) -> dict[str, Path]:
+def _gpus(folder: Path, specs: Path) -> dict[str, list[Path]]:
     """Two, numbered as Slurm does: of the second one its CDI file says that a program is to be run as root."""
     found = {"plain": folder / "gpu0", "hooked": folder / "gpu1"}
     for path, number in zip(found.values(), (RANDOM, OTHER), strict=True):
@@ -75,7 +75,7 @@ def _gpus(folder: Path, specs: Path) -> dict[str, Path]:
         {"name": str(number), "containerEdits": one} for number, one in enumerate((edits[0], edits[1] | hooks))
     ]
     write_spec(specs, *devices)
-    return found
+    return {kind: [path] for kind, path in found.items()}
 
 
 @contextmanager
