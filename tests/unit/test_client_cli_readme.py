@@ -16,14 +16,16 @@ DOCUMENTS = [
     *STARTING,
     "CONTRIBUTING.md",
     "SECURITY.md",
-    *(f"docs/{page}.md" for page in ("README", "install", "operating", "sandbox")),
+    *sorted({str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md")} - {*STARTING}),
 ]
+OTHERS = {"pledge": "docs/contracts.md makes this command"}
 SHOWN = [
     (name, words)
     for name in DOCUMENTS
     for block in blocks(name)
-    if block.language == "sh" or (block.language == "text" and name in STARTING)
+    if block.language in ("sh", "text")
     for words in commands(block.text)
+    if words[0] not in OTHERS
 ]
 INLINE = [
     (name, words)
@@ -37,6 +39,7 @@ INLINE = [
 def test_every_command_in_a_block_is_accepted(name: str, words: list[str]) -> None:
     command, bound, _ = app.build().parse_args(words, exit_on_error=False, print_error=False)
     assert callable(command) and bound is not None, name
+    assert words[:2] != ["model", "serve"] or "/" in words[2], "who serves it is not who owns it"
 
 
 @pytest.mark.parametrize(("name", "words"), INLINE, ids=lambda v: v if isinstance(v, str) else " ".join(v)[:60])
@@ -51,7 +54,7 @@ def test_every_command_in_the_text_is_there(name: str, words: list[str]) -> None
 
 @pytest.mark.parametrize(
     "name",
-    [*DOCUMENTS, "docs/guarantees.md", "docs/capabilities.md", "docs/federation.md", "docs/contracts.md", "CHANGELOG.md"],
+    [*DOCUMENTS, "CHANGELOG.md"],
 )
 def test_every_file_that_is_named_is_there(name: str) -> None:
     text = (ROOT / name).read_text()
@@ -60,7 +63,9 @@ def test_every_file_that_is_named_is_there(name: str) -> None:
         r"`((?:tests|docs|examples|protocol_spec|scripts|chain|client|sandbox|p2p|benchmarks)/[A-Za-z0-9_./]*)`", text
     )
     folder = (ROOT / name).parent
-    missing = [path for path in linked if not (folder / path).exists()] + [path for path in named if not (ROOT / path).exists()]
+    of_nodes = {"sandbox/data/"}
+    missing = [path for path in linked if not (folder / path).exists()]
+    missing += [path for path in named if path not in of_nodes and not (ROOT / path).exists()]
     assert missing == []
 
 
