@@ -23,7 +23,8 @@ _PERIOD = 100_000
 """Microseconds over which a share of the processors is kept."""
 GIVEN = "SLURM_CPUS_ON_NODE"
 """How many processors of this machine a cluster's job has."""
-_OWN = "lc-engine"
+OWN = "lc-engine"
+"""In version 2 the group of the engine itself, and of whoever starts it."""
 _TRIES = 20
 _GONE_S = 5.0
 _UNLIMITED = 1 << 60
@@ -128,7 +129,7 @@ def _unified_place() -> Path | None:
         return None
     lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
     place = ROOT / next(path for number, _, path in lines if number == "0").lstrip("/")
-    return place.parent if place.name == _OWN else place
+    return place.parent if place.name == OWN else place
 
 
 def make_room() -> None:
@@ -136,7 +137,7 @@ def make_room() -> None:
     place = _unified_place()
     if place is None or not _may_make(place):
         return
-    own = place / _OWN
+    own = place / OWN
     with suppress(OSError):
         own.mkdir(exist_ok=True)
         for _ in range(_TRIES):  # some start others meanwhile

@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import signal
 import stat
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,12 +21,12 @@ import pytest_asyncio
 
 from learningchain.client.contracts.job.http.schema import DevicesRequest
 from learningchain.sandbox.images import build_python_image
-from tests.processes.harness import NodeProcess, eventually, free_port
+from tests.processes.harness import eventually, free_port
 from tests.processes.machine_lab import SLOW_S, Lab, laboratory, page, upload
 from tests.processes.slurm import Cluster, slurm
 from tests.processes.test_slurm_oci import needs
 from tests.sandbox.newer import KIND, write_spec
-from tests.sandbox.oci_room import DELEGATED, NOBODY, cdi_folder, groups, readable
+from tests.sandbox.oci_room import NOBODY, cdi_folder, make_nobodys, nobodys_groups, readable
 
 pytestmark = [
     *needs,
@@ -78,24 +77,12 @@ def _gpus(folder: Path, specs: Path) -> dict[str, list[Path]]:
     return {kind: [path] for kind, path in found.items()}
 
 
-@contextmanager
-def _nobodys_groups() -> Iterator[str]:
-    with groups(DELEGATED, NOBODY) as enter:
-        try:
-            yield enter
-        finally:  # the node was killed, and its engine would wait for the next one
-            place = Path(enter.split()[3])
-            for process in place.read_text().split():
-                with suppress(ProcessLookupError):
-                    os.kill(int(process), signal.SIGKILL)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def site() -> AsyncIterator[Site]:
     with ExitStack() as held:
         folder, patch = held.enter_context(_home()), held.enter_context(pytest.MonkeyPatch.context())
         held.enter_context(readable(patch))
-        enter = held.enter_context(_nobodys_groups())
+        enter = held.enter_context(nobodys_groups())
         gpus = _gpus(folder, held.enter_context(cdi_folder()))
         program = folder / "learningchain"
         program.write_text(
@@ -111,18 +98,10 @@ async def site() -> AsyncIterator[Site]:
             "sandbox.cache_dir": str(folder / "cache"),
         }
 
-        def nobody(node: NodeProcess) -> None:
-            """The node's process is its user's, and so are its files."""
-            user = f"setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups --pdeathsig KILL"
-            begin = f'{enter}cd {sys.path[0]}\nexport HOME={folder}/home TMPDIR=/tmp\nexec {user} "$@"'
-            node.program = ["/bin/sh", "-c", begin, "sh", *node.program]
-            for path in (node.data, *node.data.rglob("*")):
-                os.chown(path, NOBODY, NOBODY)
-
         typed = page("docs/slurm.md", "cluster.kind").replace("10.0.0.7:7403", f"127.0.0.1:{free_port()}")
         async with (
             slurm(folder / "slurm", bounded=True, gpus=gpus) as cluster,
-            laboratory(folder / "lab", typed, settings, own=nobody) as lab,
+            laboratory(folder / "lab", typed, settings, own=lambda node: make_nobodys(node, enter, folder / "home")) as lab,
         ):
             yield Site(lab, cluster, folder)
 

@@ -1,12 +1,13 @@
 """The backend without Docker as tests have it: its engine runs as the user nobody, below control groups that were delegated to it.
 
-Needs root, crun and control groups of version 1 or a delegated one of version 2: no crun is a failure, never a skip.
+Needs root and crun: no crun is a failure, never a skip.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,8 +20,9 @@ import pytest
 
 from learningchain.sandbox import BackendSettings
 from learningchain.sandbox.oci.engine_program import SOCKET
-from learningchain.sandbox.oci.groups import ROOT, WANTED
+from learningchain.sandbox.oci.groups import OWN, ROOT, WANTED
 from learningchain.sandbox.oci.service import OciSandbox
+from tests.processes.harness import NodeProcess
 
 PROGRAM = Path(__file__).resolve().parents[2]
 NOBODY = 65534
@@ -31,25 +33,67 @@ ON_ONE = AS_NOBODY.replace("exec ", "exec taskset -c 0 ", 1)
 DELEGATED = dict.fromkeys(WANTED, "")
 
 
+UNIFIED = (ROOT / "cgroup.controllers").exists()
+"""Whether this machine has control groups of version 2."""
+
+
 @contextmanager
 def groups(limits: Mapping[str, str], owner: int) -> Iterator[str]:
-    """A group in each of these controllers; gives what a shell runs to enter them. A limit is "file=value", or empty."""
+    """A group in each of these controllers, the same one in version 2; gives what a shell runs to enter them. A limit is
+    "file=value", or empty."""
     name, made, enter = f"lc-test-{os.getpid()}-{time.monotonic_ns()}", list[Path](), ""
     try:
         for controller, limit in limits.items():
-            place = ROOT / controller / name
-            place.mkdir()
-            made.append(place)
-            for path in (place, place / "cgroup.procs", place / "tasks"):
-                os.chown(path, owner, owner)
+            place = (ROOT if UNIFIED else ROOT / controller) / name
+            if place not in made:
+                place.mkdir()
+                made.append(place)
+                for path in (place, *(place / file for file in ("cgroup.procs", "cgroup.subtree_control", "tasks"))):
+                    with suppress(FileNotFoundError):  # each version has its own
+                        os.chown(path, owner, owner)
+                enter += f"echo $$ > {_begun(place, owner)}/cgroup.procs\n"
             if limit:
                 file, _, value = limit.partition("=")
                 (place / file).write_text(value)
-            enter += f"echo $$ > {place}/cgroup.procs\n"
         yield enter
     finally:
         for place in made:
             _remove(place)
+
+
+def _begun(place: Path, owner: int) -> Path:
+    """Where an engine's processes are: in version 2 below the groups that it makes others in, where it would have moved itself."""
+    if not UNIFIED:
+        return place
+    (place / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in WANTED))
+    own = place / OWN
+    own.mkdir()
+    for path in (own, own / "cgroup.procs"):
+        os.chown(path, owner, owner)
+    return own
+
+
+@contextmanager
+def nobodys_groups() -> Iterator[str]:
+    """Those of a node that is nobody's. It was killed before they are left, and its engine would wait for the next one."""
+    with groups(DELEGATED, NOBODY) as enter:
+        try:
+            yield enter
+        finally:
+            place = Path(enter.split()[3]).parent
+            for listed in (place.parent if UNIFIED else place).rglob("cgroup.procs"):
+                for process in listed.read_text().split():
+                    with suppress(ProcessLookupError):
+                        os.kill(int(process), signal.SIGKILL)
+
+
+def make_nobodys(node: NodeProcess, enter: str, home: Path) -> None:
+    """The node's process is nobody's, in these groups, and so are its files."""
+    user = f"setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups --pdeathsig KILL"
+    begin = f'{enter}cd {sys.path[0]}\nexport HOME={home} TMPDIR=/tmp\nexec {user} "$@"'
+    node.program = ["/bin/sh", "-c", begin, "sh", *node.program]
+    for path in (node.data, *node.data.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
 
 
 def _remove(place: Path) -> None:
