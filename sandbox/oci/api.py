@@ -137,7 +137,7 @@ class Handler(BaseHTTPRequestHandler):
             200,
             {
                 "CDISpecDirs": list(CDI_FOLDERS),
-                "ServerVersion": f"{OCI_ENGINE}as user {os.environ.get('LC_OCI_USER', '?')}",
+                "ServerVersion": f"{OCI_ENGINE}as user {_outer_user()}",
                 "OSType": "linux",
                 "SecurityOptions": ["name=seccomp", "name=rootless"],
                 "Architecture": platform.machine(),
@@ -347,6 +347,11 @@ _ROUTES = (
 
 def _labelled(labels: dict[str, str], wanted: dict[str, list[str]]) -> bool:
     return all(labels.get(key) == value for key, _, value in (label.partition("=") for label in wanted.get("label", ())))
+
+
+def _outer_user() -> str:
+    """Whose engine this is outside of its user namespace, where everybody is root: his number."""
+    return Path("/proc/self/uid_map").read_text().split()[1]
 
 
 def _gone(connection: Any) -> bool:

@@ -18,7 +18,7 @@ from learningchain.sandbox.oci.service import OciSandbox
 
 from .backend_suite import LARGE, BackendSuite
 from .newer import FIRST, HOOKED, SECOND, device, write_spec
-from .oci_room import DELEGATED, ON_ONE, UNIFIED, UNSHARE, cdi_folder, oci_room
+from .oci_room import DELEGATED, NOBODY, ON_ONE, UNIFIED, UNSHARE, cdi_folder, oci_room
 from .test_backend import archive as archive
 from .test_devices import GIVEN, LOOK, look, told
 
@@ -41,6 +41,7 @@ class TestOci(BackendSuite):
 
 
 def test_nobody_trains_and_evaluates(backend: OciSandbox, archive: tuple[Path, str]) -> None:
+    assert backend.check_engine().version == f"crun, as user {NOBODY}"
     image = backend.load_archive(*archive)
     outcome = backend.run(BackendSuite().spec(image, "good"))
     model = outcome.outputs["model"].path
