@@ -82,6 +82,29 @@ def test_two_of_five_owners_who_are_silent_in_turn_spoil_four_of_sixteen_attempt
     assert max(one[1] for one in events(world, "fed.started")) == 1 + 16
 
 
+# --- owners that serve nobody ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("liars", "missed", "out"), [(2, 6, 2), (3, 0, 0)])
+def test_owners_of_more_than_half_of_the_files_who_serve_nobody_stop_a_federation_and_miss_nothing(
+    liars: int, missed: int, out: int
+) -> None:
+    """Who lacks more than half says nothing of any file, so that an aggregator that was cut off costs no owner its place. Two of
+    five are out after three attempts, and the other three go on; three stop it to its last start."""
+    world = FedWorld(**OTHERS | {"owners": 5, "rounds": 3, "target": 1, "patience": 5})
+    serves, bad = world._served_to, world.owners[:liars]
+
+    def nothing_of(who: bytes) -> list[bytes]:
+        kept = {cid for one in bad for cid, peers in world.nodes[one].served.items() if len(peers) == 3}
+        return [cid for cid in serves(who) if cid not in kept]
+
+    world._served_to = nothing_of  # type: ignore[method-assign]
+    world.run(most=4_000)
+    assert (len(events(world, "fed.missed")), gone(world)) == (missed, out)
+    assert voids(world) == ["SPLIT"] * (3 if out else 7) and bool(world.now.paid) is bool(out)
+    assert not world.ledger.get(records.cell_key(world.federation)).lacked and not events(world, "fed.silent")
+
+
 # --- owners that thin the pool out -----------------------------------------------------------------------------------------------
 
 

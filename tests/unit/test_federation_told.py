@@ -24,6 +24,7 @@ TOLD = [
     ("nobody can remove you from the cell but by closing", "It cannot remove a member of the cell, only close"),
     ("three of 16 attempts", "three of 16 attempts"),
     ("spoil four of sixteen attempts", "spoil four of sixteen attempts"),
+    ("owners of more than half of an attempt's files who serve nobody", "owners of more than half of an attempt's files who serve"),
     ("one bad owner of five can halve", "| one bad owner of five | can halve"),
     ("cosine 0.5 to 0.7", "the sums of the two are compared: 0.5 to 0.7"),
     ("epsilon is above 100", "epsilon is above 100"),
@@ -52,6 +53,9 @@ def test_what_holds_of_some_terms_alone_is_told_there_alone(terms: FederationTer
     assert told == [1, 0]
 
 
-@pytest.mark.parametrize("says", ["72 to 96 %", "15 to 91 %", "Admit whom you know", "is public", "cannot remove", "one that lies"])
+@pytest.mark.parametrize(
+    "says",
+    ["72 to 96 %", "15 to 91 %", "Admit whom you know", "serve them to nobody", "is public", "cannot remove", "one that lies"],
+)
 def test_who_opens_such_a_federation_is_told_what_it_pays_for(says: str) -> None:
     assert says in TO_SPONSOR

@@ -19,7 +19,8 @@ OF_A_CELL: Final = (
     "if you send nothing within the round's time in three of 16 attempts you are out of the cell for good; you may join again, "
     "and wait until four do",
     "where one of the cell sends nothing, or what is not proved, nobody of it is summed or paid in that attempt: two of five who "
-    "take turns spoil four of sixteen attempts for good, and keep their places",
+    "take turns spoil four of sixteen attempts for good, and keep their places; owners of more than half of an attempt's files who "
+    "serve nobody stop their cells to the last start, and lose nothing by it",
     "one bad owner of five can halve what is reached or stop it, and is paid like the others; the best model never gets worse",
     "use these data in this federation only: in a second one the sums of the two are compared, cosine 0.5 to 0.7",
     "the noise is a blur, no proof of privacy: epsilon is above 100",
@@ -43,9 +44,10 @@ WITHOUT_REFERENCE: Final = (
 TO_SPONSOR: Final = (
     "The model is small, so its updates are summed in cells of four owners or more, of three to seven owners in one, beside your "
     "reference where you have one: nobody reads one. You pay what the measured best is worth, whoever made it: of 21 values, "
-    "owners who send noise beside a reference were paid 72 to 96 % of it, 15 to 91 % without one. Admit whom you know, and close "
-    "when the cells add nothing to what your reference reaches. What your reference data say, one direction a round, is public. "
-    "You cannot remove a member that has a cell. Of three aggregators one that lies about files stops it, with four or five two do."
+    "owners who send noise beside a reference were paid 72 to 96 % of it, 15 to 91 % without one. Admit whom you know: owners of "
+    "more than half of the files who serve them to nobody stop it. Close when the cells add nothing to what your reference "
+    "reaches. What your reference data say, one direction a round, is public. You cannot remove a member that has a cell. Of three "
+    "aggregators one that lies about files stops it, with four or five two do."
 )
 OPEN_ALTHOUGH_SMALL: Final = (
     "Sums of so small a model take three owners or more, your own data as a reference (from twelve owners on it goes without), at "
