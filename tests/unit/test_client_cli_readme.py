@@ -8,7 +8,9 @@ import tomllib
 import pytest
 from cyclopts import MissingArgumentError
 
+from learningchain.client import contracts
 from learningchain.client.cli import app
+from learningchain.client.schema.explain import TEXTS
 from tests.unit.readme_kit import NOT_TYPED, ROOT, STARTS, TYPED, blocks, commands, readme
 
 STARTING = ["README.md", *STARTS]
@@ -50,6 +52,12 @@ def test_every_command_in_the_text_is_there(name: str, words: list[str]) -> None
         app.build().parse_args(words, exit_on_error=False, print_error=False)
     except MissingArgumentError as e:
         assert list(e.command_chain or ()) == words, name
+
+
+def test_every_command_that_a_refusal_names_is_there() -> None:
+    texts = [" ".join(told) for part in contracts.parts(TEXTS).values() for told in part.refusals.values()]
+    named = {words for text in texts for words in re.findall(r"learningchain ([a-z-]+(?: [a-z-]+)?)", text)}
+    assert named and [words for words in named if not app.build().parse_commands(words.split())[0]] == []
 
 
 @pytest.mark.parametrize(

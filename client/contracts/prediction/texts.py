@@ -49,7 +49,7 @@ TEXTS: dict[int, tuple[str, str]] = {
     ),
     PredictionCode.NOT_A_VERIFIER: (
         "only members with the verifier flag serve models",
-        "The validators vote on the flag: `learningchain member verifier`",
+        "The validators vote on the flag: learningchain propose verifier ACCOUNT on",
     ),
     PredictionCode.STAKE_TOO_SMALL: (
         "the stake would be below the least one for this model's floor",
